@@ -28,8 +28,8 @@ from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database
 from worker.service.loop import Loop
-from worker.service.web.collector import Outbox
-from worker.service.web.metrics import Answers, metrics_app
+from worker.service.web.collector import OutboxCollector
+from worker.service.web.metrics import LatestMetrics, metrics_app
 
 GOAL_MS = 50.0
 ACCOUNTS, JOBS, PARTS_EACH, SAMPLES = 1_000, 1_000_000, 10, 200
@@ -54,11 +54,14 @@ def measure(kind: str, jobs: int) -> float:
         _fill(full, jobs)
         names = [f"a{n}" for n in range(ACCOUNTS)]
         accounts = FixedAccounts([_account(name) for name in names])
-        outbox = Outbox(full, accounts)
+        outbox = OutboxCollector(full, accounts)
         began = time.perf_counter()
         lines = sum(len(metric.samples) for metric in outbox.collect())
         reading_ms = 1000 * (time.perf_counter() - began)
-        addresses = [scope.enter_context(_served(Answers(Outbox(database, accounts)))) for database in (empty, full)]
+        addresses = [
+            scope.enter_context(_served(LatestMetrics(OutboxCollector(database, accounts))))
+            for database in (empty, full)
+        ]
         spent: list[list[float]] = [[], []]
         for _ in range(SAMPLES):
             for address, found in zip(addresses, spent, strict=True):
@@ -87,7 +90,7 @@ def _fill(database: Database, jobs: int) -> None:
 
 
 @contextmanager
-def _served(answers: Answers) -> Iterator[str]:
+def _served(answers: LatestMetrics) -> Iterator[str]:
     """The metrics over HTTP; their address."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(metrics_app(answers), log_config=None, access_log=False, lifespan="off"))

@@ -30,7 +30,7 @@ def _doors() -> dict[str, str]:
     """Public name -> the package of a channel whose messages are reached through it, such as `webhook.Text`."""
     from worker.config.channels import REGISTRY
 
-    return {entry.door: entry.home for entry in REGISTRY.values() if entry.door}
+    return {entry.public_module: entry.package for entry in REGISTRY.values() if entry.public_module}
 
 
 def __getattr__(name: str) -> Any:

@@ -37,8 +37,8 @@ from worker.hooks.doors import Doors
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database
-from worker.service.accounts_told import AccountsTold
-from worker.service.web.collector import Outbox
+from worker.service.account_updates import AccountUpdates
+from worker.service.web.collector import OutboxCollector
 
 GOAL = 2.0
 FEW, MANY, BUSY = 10, 1_000, 10
@@ -99,8 +99,8 @@ def _site(kind: str, count: int) -> Iterator[dict[str, Callable[[], float]]]:
         # The database of the settings is none of the bench's: its accounts are those of the file alone.
         side, states, rng = Side(database), LaneStates(time.monotonic), random.Random(7)
         side.start()
-        lease, told = Lease(database, threads=8), AccountsTold(accounts, states, lambda changed: None)
-        outbox, doors = Outbox(database, accounts), Doors(accounts, 300)
+        lease, told = Lease(database, threads=8), AccountUpdates(accounts, states, lambda changed: None)
+        outbox, doors = OutboxCollector(database, accounts), Doors(accounts, 300)
 
         def beat() -> None:
             told.turn()

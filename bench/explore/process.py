@@ -19,7 +19,7 @@ from worker.config.settings import DeliverySettings, Settings
 from worker.delivery.sender.runtime import Dependencies
 from worker.outbox.engine.database import Database
 from worker.service import lifecycle, publisher
-from worker.service.queues import RING
+from worker.service.queues import DOORBELL_TASK
 
 Step = Callable[[str], None]
 
@@ -99,11 +99,11 @@ class Host:
             message = self._broker.take(home)
             try:
                 self._step("taken")
-                if message.task == RING:
+                if message.task == DOORBELL_TASK:
                     lane, ids, probe, calls = message.arguments
-                    process.ring(lane, ids, probe=probe, calls=calls)
+                    process.answer_doorbell(lane, ids, probe=probe, calls=calls)
                 else:
-                    process.hear(*message.arguments)
+                    process.run_hooks(*message.arguments)
             except Died:
                 self._broker.return_unread(message)
                 raise
@@ -145,8 +145,8 @@ def explorable() -> Iterator[None]:
     try:
         with installed(
             (lifecycle, "gc", quiet),
-            (lifecycle, "database_of", _own_database),
-            (publisher, "BrokerLine", Connection),
+            (lifecycle, "make_database", _own_database),
+            (publisher, "PublisherConnection", Connection),
         ):
             yield
     finally:

@@ -144,7 +144,7 @@ def reply(said: Any, status: int = 200) -> Reply:
 
 def test_the_suites_token_is_asked_for_with_its_ticket() -> None:
     """get_suite_token: a POST of three members."""
-    chain = SUITE.token_chain(a_suite(URL))
+    chain = SUITE.token_steps(a_suite(URL))
     assert chain is not None
 
     made = chain.request(a_suite(URL), "s3cret", "t1", 0)
@@ -157,7 +157,7 @@ def test_the_suites_token_is_asked_for_with_its_ticket() -> None:
 
 def test_a_corps_token_is_asked_for_with_the_suites() -> None:
     """get_corp_token: its code in the body, the suite's token in the query."""
-    chain = APP.token_chain(a_customer(URL))
+    chain = APP.token_steps(a_customer(URL))
     assert chain is not None
 
     made = chain.request(a_customer(URL), "code", "suite-token", 0)
@@ -185,7 +185,7 @@ def test_a_corps_token_is_asked_for_with_the_suites() -> None:
 )
 def test_answers_to_get_suite_token(said: Any, kind: type[Any]) -> None:
     """A ticket that is refused is waited for, a secret parks."""
-    chain = SUITE.token_chain(a_suite(URL))
+    chain = SUITE.token_steps(a_suite(URL))
     assert chain is not None
 
     assert isinstance(chain.outcome(reply(said), a_suite(URL)), kind)
@@ -204,7 +204,7 @@ def test_answers_to_get_suite_token(said: Any, kind: type[Any]) -> None:
 )
 def test_answers_to_get_corp_token(said: Any, kind: type[Any]) -> None:
     """What is wrong with the suite's token is told apart from what is wrong with the code."""
-    chain = APP.token_chain(a_customer(URL))
+    chain = APP.token_steps(a_customer(URL))
     assert chain is not None
 
     assert isinstance(chain.outcome(reply(said), a_customer(URL)), kind)
@@ -225,7 +225,7 @@ def test_answers_to_get_corp_token(said: Any, kind: type[Any]) -> None:
 )
 def test_answers_to_get_permanent_code(said: Any, kind: type[Any]) -> None:
     """Only a code that is itself refused is given up."""
-    chain = SUITE.token_chain(a_suite(URL))
+    chain = SUITE.token_steps(a_suite(URL))
     assert chain is not None
     assert chain.exchange is not None
 
@@ -239,13 +239,13 @@ def test_which_accounts_take_more_than_their_secret() -> None:
     """A customized app with its own secret is an app like any other."""
     own, customized = Secret(lambda: "code"), {"is_customized_app": True}
 
-    assert APP.token_chain(an_account()) is None
-    assert APP.token_chain(replace(a_customer(URL, settings=customized), secret=own)) is None
-    kept = [APP.token_chain(a_customer(URL)), APP.token_chain(a_customer(URL, settings=customized))]
+    assert APP.token_steps(an_account()) is None
+    assert APP.token_steps(replace(a_customer(URL, settings=customized), secret=own)) is None
+    kept = [APP.token_steps(a_customer(URL)), APP.token_steps(a_customer(URL, settings=customized))]
     assert ["wwacme"] * 2 == [chain.subject for chain in kept if chain is not None]
-    configured = APP.token_chain(replace(a_customer(URL), secret=own))
+    configured = APP.token_steps(replace(a_customer(URL), secret=own))
     assert configured is not None
-    assert (None, "oursuite") == (configured.subject, configured.keeper)
+    assert (None, "oursuite") == (configured.subject, configured.suite)
 
 
 # -- accounts ---------------------------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ def test_wrong_keys_of_a_customer(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize("settings", [{}, {"is_customized_app": True}])
 def test_a_group_send_takes_the_token_that_a_message_takes(settings: dict[str, Any]) -> None:
     """The same keeper, code and call."""
-    chains = [own.token_chain(a_customer(URL, settings=settings, channel=own.name)) for own in (APP, SALES)]
+    chains = [own.token_steps(a_customer(URL, settings=settings, channel=own.name)) for own in (APP, SALES)]
 
     assert chains[0] is not None
     assert chains[0] == chains[1]

@@ -22,7 +22,7 @@ import worker
 from tests.docs.page import ROOT, Page, pages
 from tests.support.producing import ACCOUNTS, an_engine, row
 from worker.accounts.sources import accounts_of
-from worker.config.channels import Entry
+from worker.config.channels import ChannelEntry
 from worker.config.settings import load_settings
 from worker.hooks import registry
 from worker_simulator.server import running
@@ -206,9 +206,9 @@ def test_accounts_come_from_a_function(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_channel_is_one_line() -> None:
     """Of the kind that the registry has."""
-    made = runs("docs/common-changes.md", "REGISTRY = {", Entry=Entry)["REGISTRY"]
+    made = runs("docs/common-changes.md", "REGISTRY = {", ChannelEntry=ChannelEntry)["REGISTRY"]
 
-    assert {"acme": "acme"} == {name: entry.door for name, entry in made.items()}
+    assert {"acme": "acme"} == {name: entry.public_module for name, entry in made.items()}
 
 
 def test_hooks_are_marked() -> None:

@@ -264,13 +264,13 @@ def test_every_errcode_is_on_the_page(language: Language) -> None:
 
 # -- public names -----------------------------------------------------------------------------------------------------
 
-CHANNELS = {entry.kind for entry in REGISTRY.values()}
+CHANNELS = {entry.class_name for entry in REGISTRY.values()}
 """Classes of ours behind the doors, which no application calls."""
 
 
 def public() -> Iterator[str]:
     """Each public name: those of the stub, those behind the doors of channels, and the fixtures of the test kit."""
-    doors = {entry.door for entry in REGISTRY.values() if entry.door}
+    doors = {entry.public_module for entry in REGISTRY.values() if entry.public_module}
     yield from (name for name in worker.__all__ if name not in doors)
     for name in doors - {"wecom_app"}:
         module = getattr(worker, name)

@@ -77,7 +77,7 @@ class SuiteSite:
     def token(self, tokens: Tokens, name: str = "acme") -> TokenState:
         """What a process's tokens say of an account."""
         account = self.site.accounts.get(name)
-        return tokens.get(account, channel(account.channel))
+        return tokens.get_or_fetch(account, channel(account.channel))
 
     def act(self, act: str, **given: Any) -> dict[str, Any]:
         """Something that the vendor or a corp does; waits until its callback was answered."""

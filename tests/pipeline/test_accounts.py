@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.support.runtime import Site, Ticks, an_account, planted, refused
 from worker import list_audit
-from worker.accounts.live import LOOK_S, LiveAccounts
+from worker.accounts.live import POLL_S, LiveAccounts
 from worker.accounts.sealed import OutboxAccounts
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import unusable_accounts
@@ -70,7 +70,7 @@ def test_an_account_is_added_and_every_process_knows_it(
     acts.add_account("acme", table, settings=settings, **BY)
     with pytest.raises(UnknownAccount):
         known.get("acme")
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
 
     account = known.get("acme")
     assert ("app-secret", "ww9", 7) == (secret_of(account), account.settings["corpid"], account.limits["app_day"])
@@ -131,7 +131,7 @@ def test_a_secret_goes_nowhere_else_than_it_was_sealed_for(
     with open_current_database(settings) as database, database.writing() as connection:
         connection.execute(text("update worker_accounts set settings = :it, version = 'v3'"), {"it": stored})
     acts.change_account("acme", {"base_url": "http://moved"}, settings=settings, **BY)
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     assert ("of acme", "http://moved") == (secret_of(known.get("acme")), known.get("acme").base_url)
 
 
@@ -153,13 +153,13 @@ def test_a_rotation_keeps_what_was_valid_before(settings: Settings, accounts: tu
     acts.add_account("acme", {**ACME, "secret": "one", "callback": CALLBACK}, settings=settings, **BY)
     for new, old in (("two", "one"), ("three", "two")):
         acts.rotate_account("acme", {"secret": new}, settings=settings, **BY)
-        ticks.advance(LOOK_S)
+        ticks.advance(POLL_S)
         account = known.get("acme")
         assert account.previous is not None
         assert (new, old) == (secret_of(account), secret_of(account.previous))
         assert "callback-token" == account.previous.settings["callback"]["token"].read()
     acts.rotate_account("acme", {"callback": {**CALLBACK, "token": "another"}}, settings=settings, **BY)
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     account = known.get("acme")
     assert account.previous is not None
     assert ("three", "two") == (secret_of(account), secret_of(account.previous))
@@ -183,12 +183,12 @@ def test_disabled_enabled_and_removed(
     with pytest.raises(ConfigurationError, match="is disabled"):
         known.get("acme")
     acts.set_disabled("acme", False, settings=settings, **BY)
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     account = known.get("acme")
     monkeypatch.setenv("WORKER_SEAL_KEY", KEY)
     assert "one" == secret_of(account)
     acts.remove_account("acme", settings=settings, **BY)
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     assert () == known.names()
     with pytest.raises(WorkerError, match="there is no account 'acme'"):
         acts.remove_account("acme", settings=settings, **BY)
@@ -205,7 +205,7 @@ def test_another_key_takes_over_without_a_gap(
     assert "of acme" == secret_of(known.get("acme"))
     assert 2 == acts.reseal_accounts(settings=settings, **BY)
     monkeypatch.setenv("WORKER_SEAL_KEY", OTHER)
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     assert ["of acme", "of other"] == [secret_of(known.get(name)) for name in ("acme", "other")]
 
     with open_current_database(settings) as database, database.writing() as connection:
@@ -214,7 +214,7 @@ def test_another_key_takes_over_without_a_gap(
     with pytest.raises(WorkerError, match=r"^acme: no key opens it"):
         acts.reseal_accounts(settings=settings, **BY)
     monkeypatch.setenv("WORKER_SEAL_KEY", KEY)
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     assert "of other" == secret_of(known.get("other"))
 
 
@@ -231,11 +231,11 @@ def test_a_row_that_holds_no_table_is_one_wrong_account(
     assert ["acme"] == list(unusable_accounts(known))
     assert "of other" == secret_of(known.get("other"))
     acts.add_account("third", {**ACME, "secret": "of third"}, settings=settings, **BY)
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     assert "of third" == secret_of(known.get("third"))
     acts.remove_account("acme", settings=settings, **BY)
     acts.add_account("acme", {**ACME, "secret": "anew"}, settings=settings, **BY)
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     assert "anew" == secret_of(known.get("acme"))
 
 

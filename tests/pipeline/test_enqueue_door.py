@@ -21,7 +21,7 @@ def test_every_name_of_the_door_is_there() -> None:
     for name in worker.__all__:
         assert getattr(worker, name) is not None
         assert name in dir(worker)
-    doors = {entry.door for entry in REGISTRY.values() if entry.door}
+    doors = {entry.public_module for entry in REGISTRY.values() if entry.public_module}
     assert doors == {name for name in worker.__all__ if inspect.ismodule(getattr(worker, name))}
 
 

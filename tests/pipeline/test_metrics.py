@@ -27,8 +27,8 @@ from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.upkeep import gauges, purge
 from worker.service.web import collector
-from worker.service.web.collector import Outbox
-from worker.service.web.metrics import Answers, metrics_app
+from worker.service.web.collector import OutboxCollector
+from worker.service.web.metrics import LatestMetrics, metrics_app
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -40,14 +40,14 @@ class Scraper:
     """Asks as Prometheus does, and reads the answer with its own parser."""
 
     def __init__(self, site: Site, database: Database | None = None):
-        self._answers = Answers(Outbox(database or site.database, site.accounts))
+        self._answers = LatestMetrics(OutboxCollector(database or site.database, site.accounts))
         self.app: Starlette = metrics_app(self._answers)
         self.text = ""
         self._told: Mapping[tuple[str, Labels], float] = {}
 
     def scrape(self) -> Scraper:
         """One request, right after a reading."""
-        self._answers.fresh()
+        self._answers.refresh()
         answer = asked(self.app, "GET", "/metrics")
         assert (200, True) == (answer.status, answer.headers["content-type"].startswith("text/plain"))
         self.text = answer.body.decode()
@@ -317,7 +317,7 @@ def test_no_person_text_or_secret_is_in_a_series(database: Database, driven_cloc
 
 def test_only_metrics_are_served(site: Site) -> None:
     """And only for reading."""
-    app = metrics_app(Answers(Outbox(site.database, site.accounts)))
+    app = metrics_app(LatestMetrics(OutboxCollector(site.database, site.accounts)))
 
     assert [404, 405] == [asked(app, "GET", "/").status, asked(app, "POST", "/metrics").status]
 

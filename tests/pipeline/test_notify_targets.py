@@ -30,7 +30,7 @@ from worker.outbox.lanes.lanes import change_lanes, keep_events
 from worker.outbox.upkeep.alerts import HOUR
 from worker.reporting.problems import OutboxReading, read_outbox
 from worker.service.notify import notifier
-from worker.service.notify.notices import AN_HOUR, FOR_PAGES
+from worker.service.notify.notices import MAX_PER_HOUR, RESERVED_FOR_PAGES
 from worker.transport.http import SocketTransport
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -277,7 +277,7 @@ def test_tickets_leave_room_for_pages(site: Site) -> None:
     rows = [
         {"id": f"{n:032x}", "alert": "LaneParked", "subject": f"old{n}", "seen_at": 0, "gone_at": 0, "job_id": None}
         | {"raised_at": site.clock.micros - 2 * HOUR, "ended_at": site.clock.micros + n}
-        for n in range(AN_HOUR - FOR_PAGES)
+        for n in range(MAX_PER_HOUR - RESERVED_FOR_PAGES)
     ]
     site.database.run(lambda connection: insert_rows(connection, tables.alerts, rows))
     _set_aside(site, "it")
@@ -433,7 +433,7 @@ def test_no_more_than_a_few_are_told_within_an_hour(site: Site) -> None:
     rows = [
         {"id": f"{n:032x}", "alert": "AccountParked", "subject": f"old{n}", "seen_at": 0, "gone_at": 0, "job_id": None}
         | {"raised_at": site.clock.micros - 2 * HOUR, "ended_at": site.clock.micros + n}
-        for n in range(AN_HOUR - 1)
+        for n in range(MAX_PER_HOUR - 1)
     ]
     site.database.run(lambda connection: insert_rows(connection, tables.alerts, rows))
     _park(site)

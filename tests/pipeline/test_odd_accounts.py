@@ -19,7 +19,7 @@ from worker.channels.registry import alike, channel, names, takes_secret, unusab
 from worker.cli.setup.doctor import findings
 from worker.cli.setup.finding import Level
 from worker.config.account_settings import AccountSettings
-from worker.config.accounts import account_of, staging_told
+from worker.config.accounts import account_of, staging_summary
 from worker.config.notify import NotifyTarget
 from worker.config.settings import Settings
 from worker.domain.account import Account, Secret
@@ -31,8 +31,8 @@ from worker.outbox.engine.clock import SECOND, DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes
 from worker.reporting.forecast import forecast
-from worker.service.accounts_told import AccountsTold
-from worker.service.notify.telling import target_problem
+from worker.service.account_updates import AccountUpdates
+from worker.service.notify.sending import target_problem
 from worker.transport.grants import CodeExchanges
 from worker.transport.token_probe import TokenProbe
 
@@ -134,13 +134,13 @@ def test_nothing_that_takes_an_account_raises_anything_else(accounts: LiveAccoun
             vendor = channel(account.channel)
 
             assert all(list(vendor.counted(account, who)) is not None for who in (None, "lisi"))
-            assert f"{list(vendor.cautions(account))} {vendor.token_chain(account)} {vendor.callback_secrets(account)}"
+            assert f"{list(vendor.cautions(account))} {vendor.token_steps(account)} {vendor.callback_secrets(account)}"
             assert f"{vendor.app_scope(account)} {vendor.media_scope(account)}".encode()
             assert account.name in alike(accounts, account, vendor.app_scope)
             assert takes_secret(account) in (True, False)
             assert 0 < int(account.deadline_s * SECOND) < 2**63
             assert all(0 <= account.amount_of(limit) < 2**63 for limit in vendor.profile.values())
-    assert "" == staging_told(accounts)
+    assert "" == staging_summary(accounts)
 
 
 def test_a_receiver_starts_and_answers_for_the_others(accounts: LiveAccounts, wrong: dict[str, str]) -> None:
@@ -220,7 +220,7 @@ def test_the_jobs_of_a_wrong_account_wait_and_all_others_go(site: Site, wrong: d
 def test_loops_and_pages_go_on(site: Site, wrong: dict[str, str]) -> None:
     """The judge, the loops over secrets and authorisations, metrics, the forecast, alerts and the console."""
     runtime, database = site.runtime, site.database
-    AccountsTold(site.accounts, runtime.lane_states, lambda changed: None).turn()
+    AccountUpdates(site.accounts, runtime.lane_states, lambda changed: None).turn()
     assert wrong.keys() & set(site.accounts.names()) == runtime.lane_states.unusable().keys()
     parked = [LaneBlock(name, name, 600.0, "refused", parked=True, cause=Cause.TOKEN) for name in site.accounts.names()]
     database.run(lambda connection: change_lanes(connection, database.now, parked))

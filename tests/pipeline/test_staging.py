@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import AppChat, Everyone, RecipientStatus, Text, To, recipients
-from worker.config.accounts import FixedAccounts, staging_told
+from worker.config.accounts import FixedAccounts, staging_summary
 from worker.control.pause import hold, release
 from worker.delivery.resolver.call_recipients import IN_DOUBT
 from worker.domain.content.left_out import ALL_LEFT_OUT, outcome_for_all
@@ -240,11 +240,11 @@ def test_switches_that_contradict_each_other_are_refused(switches: Staging, said
 def test_what_is_on_is_told_in_a_few_words() -> None:
     """Without a name of anybody."""
     on = Staging(only=("lisi",))
-    assert "only 1 recipients" == staging_told(FixedAccounts([an_account(staging=on)]))
-    assert "hr only 1 recipients" == staging_told(FixedAccounts([an_account(staging=on), an_account("it")]))
-    assert "" == staging_told(FixedAccounts([an_account()]))
+    assert "only 1 recipients" == staging_summary(FixedAccounts([an_account(staging=on)]))
+    assert "hr only 1 recipients" == staging_summary(FixedAccounts([an_account(staging=on), an_account("it")]))
+    assert "" == staging_summary(FixedAccounts([an_account()]))
     many = [an_account(f"a{n}", staging=Staging(dry_run=True)) for n in range(7)]
-    assert staging_told(FixedAccounts([*many, an_account()])).endswith("a4 dry_run, and 2 more")
+    assert staging_summary(FixedAccounts([*many, an_account()])).endswith("a4 dry_run, and 2 more")
 
 
 def test_what_was_left_out_stays_so_when_the_switch_is_off(database: Database, driven_clock: DrivenClock) -> None:

@@ -313,13 +313,13 @@ def test_the_suite_is_asked_for_once_for_all_of_its_customers(here: SuiteSite, m
         here.send(account=name)
     here.site.run()
     asked = list[str]()
-    may_ask = Tokens.may_ask
+    may_ask = Tokens.may_fetch
 
     def noted(tokens: Tokens, account: Account, channel: Channel) -> bool:
         asked.append(account.name)
         return may_ask(tokens, account, channel)
 
-    monkeypatch.setattr(Tokens, "may_ask", noted)
+    monkeypatch.setattr(Tokens, "may_fetch", noted)
     here.look()
     while_parked, asked[:] = list(asked), []
     here.advance(601)

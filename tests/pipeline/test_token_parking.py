@@ -19,7 +19,7 @@ from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes, list_lanes
 from worker.outbox.lanes.tokens import probe_now
-from worker.transport.token_probe import LOOK_S, TokenProbe
+from worker.transport.token_probe import POLL_S, TokenProbe
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -133,7 +133,7 @@ def test_another_secret_is_tried_at_once(site: Site) -> None:
     jobs = backlog(site)
     site.vendor.says_for_tokens(refused(40001))
     site.ring(jobs[0])
-    site.advance(LOOK_S)
+    site.advance(POLL_S)
     look(site)
     site.run()
     same = site.vendor.tokens, account(site).blocked_until > account(site).now

@@ -18,8 +18,15 @@ from worker.domain.account import Account, Egress, Secret, Token, TokenParked, T
 from worker.domain.call import CallResult, NoAnswer, NotSent, Request
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.transport.token_provider import AT_ONCE, GIVEN_UP_S, HANGING, LONGEST_S, TokenProviders, Unprovided
-from worker.transport.tokens import PROVIDED_TWICE, SAME_AGAIN, TokenTimes
+from worker.transport.token_provider import (
+    ABANDONED_S,
+    MAX_CALLS,
+    MAX_HANGING,
+    MAX_LIFE_S,
+    ProviderFailure,
+    TokenProviders,
+)
+from worker.transport.tokens import PROVIDED_TWICE, SAME_TOKEN, TokenTimes
 
 pytestmark = pytest.mark.fewer_databases(
     "the place of tokens answers in HTTP; other tests carry out the same SQL on each"
@@ -59,7 +66,7 @@ def test_one_process_asks_the_url_for_all(database: Database, driven_clock: Driv
     vendor = Vendor(database, driven_clock, [given("tok1")])
     account = replace(by_url(), egress=Egress(proxy="http://proxy:3128", ca="/firm.pem"))
 
-    values = [value(process.get(account, CHANNEL)) for process in (vendor.process(), vendor.process())]
+    values = [value(process.get_or_fetch(account, CHANNEL)) for process in (vendor.process(), vendor.process())]
 
     [call] = vendor.transport.calls
     assert ["tok1"] * 2 == values
@@ -76,7 +83,7 @@ def test_a_function_is_asked_by_the_accounts_name(database: Database, driven_clo
     """Once for all processes, and no call to the vendor."""
     vendor = Vendor(database, driven_clock, [])
 
-    values = [value(process.get(by_function(), CHANNEL)) for process in (vendor.process(), vendor.process())]
+    values = [value(process.get_or_fetch(by_function(), CHANNEL)) for process in (vendor.process(), vendor.process())]
 
     assert ["given"] * 2 == values
     assert [("hr", False)] == provided.ASKED
@@ -87,7 +94,7 @@ def test_nothing_shows_token_or_bearer(database: Database, driven_clock: DrivenC
     """The row is sealed, and no repr tells them."""
     process = Vendor(database, driven_clock, lambda _request: given("given")).process()
 
-    token = process.get(account, CHANNEL)
+    token = process.get_or_fetch(account, CHANNEL)
 
     shown = repr(token) + repr(row(database)) + repr(vars(process)) + repr(account)
     assert "given" == value(token)
@@ -98,7 +105,7 @@ def test_another_bearer_is_another_row(database: Database, driven_clock: DrivenC
     """As another secret is: what the first one sealed is not read with it."""
     vendor = Vendor(database, driven_clock, [given("tok1"), given("tok2")])
 
-    values = [value(vendor.process().get(by_url(bearer=bearer), CHANNEL)) for bearer in ("one", "two", "one")]
+    values = [value(vendor.process().get_or_fetch(by_url(bearer=bearer), CHANNEL)) for bearer in ("one", "two", "one")]
 
     assert ["tok1", "tok2", "tok1"] == values
 
@@ -116,11 +123,11 @@ def test_the_service_decides_when_to_renew(database: Database, driven_clock: Dri
     process = Vendor(database, driven_clock, answer).process()
     seen = []
     for _ in range(LIFE // 10 + 1):
-        seen.append(value(process.get(by_url(), CHANNEL)))
+        seen.append(value(process.get_or_fetch(by_url(), CHANNEL)))
         driven_clock.advance(10)
 
     assert {"tok1"} == set(seen[:-1])
-    assert "tok2" == value(process.get(by_url(), CHANNEL))
+    assert "tok2" == value(process.get_or_fetch(by_url(), CHANNEL))
     assert len(answers) < 12
 
 
@@ -131,12 +138,12 @@ def test_after_a_refusal_the_place_is_told_so(database: Database, driven_clock: 
     """`fresh=1` once, and the token that comes is used."""
     vendor = Vendor(database, driven_clock, [given("tok1"), given("tok2")])
     process = vendor.process()
-    old = process.get(by_url(), CHANNEL)
+    old = process.get_or_fetch(by_url(), CHANNEL)
     assert isinstance(old, Token)
 
-    process.refused(by_url(), old)
+    process.invalidate(by_url(), old)
 
-    assert "tok2" == value(process.get(by_url(), CHANNEL))
+    assert "tok2" == value(process.get_or_fetch(by_url(), CHANNEL))
     assert [{"app": "7"}, {"app": "7", "fresh": "1"}] == [call.query for call in vendor.transport.calls]
 
 
@@ -144,12 +151,12 @@ def test_a_function_is_told_so_too(database: Database, driven_clock: DrivenClock
     """By its keyword."""
     provided.ANSWERS += [lambda: ("tok1", 7200), lambda: ("tok2", 7200)]
     process = Vendor(database, driven_clock, []).process()
-    old = process.get(by_function(), CHANNEL)
+    old = process.get_or_fetch(by_function(), CHANNEL)
     assert isinstance(old, Token)
 
-    process.refused(by_function(), old)
+    process.invalidate(by_function(), old)
 
-    assert "tok2" == value(process.get(by_function(), CHANNEL))
+    assert "tok2" == value(process.get_or_fetch(by_function(), CHANNEL))
     assert [("hr", False), ("hr", True)] == provided.ASKED
 
 
@@ -158,23 +165,23 @@ def test_the_refused_token_again_waits_without_a_storm(database: Database, drive
     tokens = ["same"]
     vendor = Vendor(database, driven_clock, lambda _request: given(tokens[0]))
     first, second = vendor.process(), vendor.process()
-    old = first.get(by_url(), CHANNEL)
+    old = first.get_or_fetch(by_url(), CHANNEL)
     assert isinstance(old, Token)
-    first.refused(by_url(), old)
-    first_wait = first.get(by_url(), CHANNEL)
+    first.invalidate(by_url(), old)
+    first_wait = first.get_or_fetch(by_url(), CHANNEL)
 
     waits = []
     for _ in range(600):
-        waits += [first.get(by_url(), CHANNEL), second.get(by_url(), CHANNEL)]
+        waits += [first.get_or_fetch(by_url(), CHANNEL), second.get_or_fetch(by_url(), CHANNEL)]
         driven_clock.advance(1)
     asked, tokens[0] = vendor.fetches, "other"
     driven_clock.advance(61)
 
     assert isinstance(first_wait, TokenWait)
-    assert (f"gettoken: {SAME_AGAIN[0]}", SAME_AGAIN[1]) == (first_wait.reason, first_wait.remedy)
+    assert (f"gettoken: {SAME_TOKEN[0]}", SAME_TOKEN[1]) == (first_wait.reason, first_wait.remedy)
     assert all(isinstance(wait, TokenWait) for wait in waits)
     assert 10 < asked < 40
-    assert "other" == value(second.get(by_url(), CHANNEL))
+    assert "other" == value(second.get_or_fetch(by_url(), CHANNEL))
     assert {"1"} == {call.query["fresh"] for call in vendor.transport.calls[1:]}
 
 
@@ -183,16 +190,16 @@ def test_fresh_tokens_that_are_refused_park(database: Database, driven_clock: Dr
     vendor = Vendor(database, driven_clock, [given("tok1"), given("tok2"), given("tok3")])
     process = vendor.process()
     for _ in range(2):
-        token = process.get(by_url(), CHANNEL)
+        token = process.get_or_fetch(by_url(), CHANNEL)
         assert isinstance(token, Token)
-        process.refused(by_url(), token)
+        process.invalidate(by_url(), token)
 
-    parked = process.get(by_url(), CHANNEL)
+    parked = process.get_or_fetch(by_url(), CHANNEL)
     driven_clock.advance(600)
 
     assert isinstance(parked, TokenParked)
     assert (*PROVIDED_TWICE, 600.0) == (parked.reason, parked.remedy, parked.probe_in_s)
-    assert "tok3" == value(process.get(by_url(), CHANNEL))
+    assert "tok3" == value(process.get_or_fetch(by_url(), CHANNEL))
 
 
 # -- slow, wrong, down ------------------------------------------------------------------------------------------------
@@ -224,23 +231,23 @@ def test_a_wrong_answer_is_a_wait_that_says_why(
     vendor = Vendor(database, driven_clock, [answer, given("tok1")])
     process = vendor.process()
 
-    waits = process.get(by_url(), CHANNEL)
+    waits = process.get_or_fetch(by_url(), CHANNEL)
     driven_clock.advance(3)
 
     assert isinstance(waits, TokenWait)
     assert waits.reason.startswith(f"gettoken: {reason}")
     assert "token_provider" in str(waits.remedy)
-    assert "tok1" == value(process.get(by_url(), CHANNEL))
+    assert "tok1" == value(process.get_or_fetch(by_url(), CHANNEL))
 
 
-@pytest.mark.parametrize(("life", "kept_s"), [("7200", 7200), (7200.5, 7200), (10**30, LONGEST_S)])
+@pytest.mark.parametrize(("life", "kept_s"), [("7200", 7200), (7200.5, 7200), (10**30, MAX_LIFE_S)])
 def test_a_life_is_read_with_good_will(life: Any, kept_s: int) -> None:
     """Digits, a fraction, and an absurd one: a day at most."""
     providers = TokenProviders(ScriptedTransport([given("t", life)]), deadline_s=1)
 
-    found = providers.ask(HR, TokenProvider(URL, Secret(lambda: BEARER)), fresh=False)
+    found = providers.fetch(HR, TokenProvider(URL, Secret(lambda: BEARER)), fresh=False)
 
-    assert not isinstance(found, Unprovided)
+    assert not isinstance(found, ProviderFailure)
     assert kept_s == found.expires_in_s
 
 
@@ -270,13 +277,13 @@ def test_a_function_that_fails_tells_its_class_alone(
     process = Vendor(database, driven_clock, []).process()
 
     with capture_logs() as lines:
-        waits = process.get(by_function(), CHANNEL)
+        waits = process.get_or_fetch(by_function(), CHANNEL)
     driven_clock.advance(3)
 
     assert isinstance(waits, TokenWait)
     assert f"gettoken: {reason}" == waits.reason
     assert "canary-secret" not in repr(lines) + repr(row(database)) + repr(waits)
-    assert "given" == value(process.get(by_function(), CHANNEL))
+    assert "given" == value(process.get_or_fetch(by_function(), CHANNEL))
 
 
 @pytest.mark.parametrize(
@@ -293,7 +300,7 @@ def test_a_function_that_is_not_there_is_a_wait_too(
     """Of this account alone: no process ends for it."""
     account = replace(by_function(), token_provider=TokenProvider(place))
 
-    waits = Vendor(database, driven_clock, []).process().get(account, CHANNEL)
+    waits = Vendor(database, driven_clock, []).process().get_or_fetch(account, CHANNEL)
 
     assert isinstance(waits, TokenWait)
     assert reason in waits.reason
@@ -304,13 +311,13 @@ def test_a_function_that_hangs_holds_few_threads(database: Database, driven_cloc
     vendor = Vendor(database, driven_clock, [grant("vendors")], TokenTimes(patience_s=0.2, call_s=0.01))
     process = vendor.process()
 
-    waits = [process.get(by_function("hangs", f"a{n}"), CHANNEL) for n in range(AT_ONCE + 3)]
-    others = [value(process.get(by_function(), CHANNEL)), value(process.get(replace(HR, name="it"), CHANNEL))]
+    waits = [process.get_or_fetch(by_function("hangs", f"a{n}"), CHANNEL) for n in range(MAX_CALLS + 3)]
+    others = [value(process.get_or_fetch(one, CHANNEL)) for one in (by_function(), replace(HR, name="it"))]
 
-    assert AT_ONCE + 1 == len(provided.ASKED)
+    assert MAX_CALLS + 1 == len(provided.ASKED)
     reasons = [wait.reason for wait in waits if isinstance(wait, TokenWait)]
-    assert ["gettoken: token_provider took longer than 0.01 s"] * AT_ONCE == reasons[:AT_ONCE]
-    assert ["gettoken: the token service is being asked for other accounts"] * 3 == reasons[AT_ONCE:]
+    assert ["gettoken: token_provider took longer than 0.01 s"] * MAX_CALLS == reasons[:MAX_CALLS]
+    assert ["gettoken: the token service is being asked for other accounts"] * 3 == reasons[MAX_CALLS:]
     assert ["given", "vendors"] == others
 
 
@@ -318,28 +325,28 @@ def test_a_function_that_hangs_for_good_is_given_up(database: Database, driven_c
     """After five minutes it is asked again, until it hangs in sixteen threads."""
     vendor = Vendor(database, driven_clock, [], TokenTimes(patience_s=0.2, call_s=0.01))
     process, told = vendor.process(), []
-    for n in range(HANGING + AT_ONCE):
-        told.append(process.get(by_function("hangs", f"a{n}"), CHANNEL))
-        if n % AT_ONCE == AT_ONCE - 1:
-            driven_clock.advance(GIVEN_UP_S + 1)
+    for n in range(MAX_HANGING + MAX_CALLS):
+        told.append(process.get_or_fetch(by_function("hangs", f"a{n}"), CHANNEL))
+        if n % MAX_CALLS == MAX_CALLS - 1:
+            driven_clock.advance(ABANDONED_S + 1)
 
-    assert HANGING == len(provided.ASKED)
+    assert MAX_HANGING == len(provided.ASKED)
     reasons = [wait.reason for wait in told if isinstance(wait, TokenWait)]
-    assert ["gettoken: token_provider took longer than 0.01 s"] * HANGING == reasons[:HANGING]
-    assert ["gettoken: token_provider hangs in 16 threads"] * AT_ONCE == reasons[HANGING:]
+    assert ["gettoken: token_provider took longer than 0.01 s"] * MAX_HANGING == reasons[:MAX_HANGING]
+    assert ["gettoken: token_provider hangs in 16 threads"] * MAX_CALLS == reasons[MAX_HANGING:]
 
 
 def test_while_the_old_token_lives_nobody_waits_for_the_place(database: Database, driven_clock: DrivenClock) -> None:
     """A refresh that fails goes on with it."""
     vendor = Vendor(database, driven_clock, [given("tok1"), NoAnswer("read_timeout", 10.0), given("tok2")])
     process = vendor.process()
-    process.get(by_url(), CHANNEL)
+    process.get_or_fetch(by_url(), CHANNEL)
     driven_clock.advance(LIFE - SPARE - 299)
 
-    during = value(process.get(by_url(), CHANNEL))
+    during = value(process.get_or_fetch(by_url(), CHANNEL))
     driven_clock.advance(10)
 
-    assert ("tok1", "tok2") == (during, value(process.get(by_url(), CHANNEL)))
+    assert ("tok1", "tok2") == (during, value(process.get_or_fetch(by_url(), CHANNEL)))
 
 
 # -- in the pipeline --------------------------------------------------------------------------------------------------

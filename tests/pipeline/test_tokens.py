@@ -35,7 +35,7 @@ class TokenChannel:
 
     name = "scripted"
 
-    def token_chain(self, account: Account) -> None:
+    def token_steps(self, account: Account) -> None:
         return None
 
     def token_request(self, account: Account, secret: str, now: int) -> Request:
@@ -138,7 +138,7 @@ def test_one_fetch_serves_every_process(database: Database, driven_clock: Driven
     vendor = Vendor(database, driven_clock, numbered())
     first, second = vendor.process(), vendor.process()
 
-    values = [value(process.get(HR, CHANNEL)) for process in (first, second, first, second)]
+    values = [value(process.get_or_fetch(HR, CHANNEL)) for process in (first, second, first, second)]
 
     assert ["tok1"] * 4 == values
     assert 1 == vendor.fetches
@@ -150,13 +150,13 @@ def test_one_fetch_serves_every_process(database: Database, driven_clock: Driven
 def test_the_hot_path_costs_no_sql(database: Database, driven_clock: DrivenClock) -> None:
     """While a token lives, get is a look into memory: no statement, no reading of the secret."""
     process = Vendor(database, driven_clock, numbered()).process()
-    process.get(HR, CHANNEL)
+    process.get_or_fetch(HR, CHANNEL)
 
     driven_clock.advance(LIFE - SPARE - 301)
 
     with statements(database) as sent:
-        assert "tok1" == value(process.get(HR, CHANNEL))
-        assert "tok1" == value(process.get(account(), CHANNEL)), "an equal account object made anew"
+        assert "tok1" == value(process.get_or_fetch(HR, CHANNEL))
+        assert "tok1" == value(process.get_or_fetch(account(), CHANNEL)), "an equal account object made anew"
     assert [] == sent
 
 
@@ -164,7 +164,7 @@ def test_neither_row_nor_repr_shows_token_or_secret(database: Database, driven_c
     """What is stored is sealed and hashed; what is printed holds neither."""
     process = Vendor(database, driven_clock, numbered()).process()
 
-    token = process.get(HR, CHANNEL)
+    token = process.get_or_fetch(HR, CHANNEL)
 
     shown = repr(token) + repr(row(database)) + repr(vars(process))
     assert "tok1" not in shown
@@ -179,23 +179,23 @@ def test_a_refresh_ahead_by_one_while_the_others_go_on(database: Database, drive
     def answer(_request: Request) -> CallResult:
         n = next(numbers)
         if n == 2:
-            seen.append(value(second.get(HR, CHANNEL)))
+            seen.append(value(second.get_or_fetch(HR, CHANNEL)))
             with ThreadPoolExecutor(1) as pool:
                 seen.append(value(pool.submit(first.get, HR, CHANNEL).result(120)))
         return grant(f"tok{n}")
 
     vendor = Vendor(database, driven_clock, answer)
     first, second = vendor.process(), vendor.process()
-    first.get(HR, CHANNEL)
-    second.get(HR, CHANNEL)
+    first.get_or_fetch(HR, CHANNEL)
+    second.get_or_fetch(HR, CHANNEL)
     driven_clock.advance(LIFE - SPARE - 299)
 
-    refreshed = first.get(HR, CHANNEL)
+    refreshed = first.get_or_fetch(HR, CHANNEL)
     driven_clock.advance(2)
 
     assert ["tok1", "tok1"] == seen
     assert ("tok2", 2) == (value(refreshed), generation(refreshed))
-    assert "tok2" == value(second.get(HR, CHANNEL))
+    assert "tok2" == value(second.get_or_fetch(HR, CHANNEL))
     assert 2 == vendor.fetches
 
 
@@ -203,14 +203,14 @@ def test_a_failed_refresh_goes_on_with_the_old_token(database: Database, driven_
     """While the old token lives nobody waits and nobody is parked, whatever the vendor says to the refresh."""
     vendor = Vendor(database, driven_clock, [grant("tok1"), later(20), refuse(), grant("tok2")])
     process = vendor.process()
-    process.get(HR, CHANNEL)
+    process.get_or_fetch(HR, CHANNEL)
 
     driven_clock.advance(LIFE - SPARE - 299)
-    during_pause = [value(process.get(HR, CHANNEL)) for _ in range(3)]
+    during_pause = [value(process.get_or_fetch(HR, CHANNEL)) for _ in range(3)]
     driven_clock.advance(21)
-    refused = [value(process.get(HR, CHANNEL)), value(vendor.process().get(HR, CHANNEL))]
+    refused = [value(process.get_or_fetch(HR, CHANNEL)), value(vendor.process().get_or_fetch(HR, CHANNEL))]
     driven_clock.advance(280)
-    parked = process.get(HR, CHANNEL)
+    parked = process.get_or_fetch(HR, CHANNEL)
 
     assert ["tok1"] * 5 == during_pause + refused
     assert isinstance(parked, TokenParked)
@@ -224,11 +224,11 @@ def test_a_short_life_is_refreshed_in_its_last_quarter(database: Database, drive
     vendor = Vendor(database, driven_clock, lambda _r: grant(f"tok{next(numbers)}", 100))
     process = vendor.process()
 
-    first = value(process.get(HR, CHANNEL))
+    first = value(process.get_or_fetch(HR, CHANNEL))
     driven_clock.advance(71)
-    early = value(process.get(HR, CHANNEL))
+    early = value(process.get_or_fetch(HR, CHANNEL))
     driven_clock.advance(1)
-    late = value(process.get(HR, CHANNEL))
+    late = value(process.get_or_fetch(HR, CHANNEL))
 
     assert ("tok1", "tok1", "tok2") == (first, early, late)
 
@@ -238,12 +238,12 @@ def test_an_expired_token_is_fetched_once_by_threads(database: Database, driven_
     gate = threading.Barrier(8)
     vendor = Vendor(database, driven_clock, numbered(), TokenTimes(patience_s=10))
     process = vendor.process()
-    process.get(HR, CHANNEL)
+    process.get_or_fetch(HR, CHANNEL)
     driven_clock.advance(LIFE)
 
     def sender(_n: int) -> str:
         gate.wait(120)
-        return value(process.get(HR, CHANNEL))
+        return value(process.get_or_fetch(HR, CHANNEL))
 
     with ThreadPoolExecutor(8) as pool:
         assert ["tok2"] * 8 == list(pool.map(sender, range(8)))
@@ -255,7 +255,7 @@ def test_waiting_for_another_fetch_has_an_end(database: Database, driven_clock: 
     waits: list[object] = []
 
     def answer(_request: Request) -> CallResult:
-        waits.append(second.get(HR, CHANNEL))
+        waits.append(second.get_or_fetch(HR, CHANNEL))
         with ThreadPoolExecutor(1) as pool:
             waits.append(pool.submit(first.get, HR, CHANNEL).result(120))
         return grant("tok1")
@@ -263,7 +263,7 @@ def test_waiting_for_another_fetch_has_an_end(database: Database, driven_clock: 
     vendor = Vendor(database, driven_clock, answer)
     first, second = vendor.process(), vendor.process()
 
-    first.get(HR, CHANNEL)
+    first.get_or_fetch(HR, CHANNEL)
 
     assert all(isinstance(wait, TokenWait) and 0.5 <= wait.delay <= 1.5 for wait in waits)
     assert [0.1, 0.1] == vendor.pauses
@@ -278,13 +278,13 @@ def test_a_dead_fetcher_is_followed_after_its_lease(database: Database, driven_c
 
     vendor = Vendor(database, driven_clock, numbered())
     with pytest.raises(RuntimeError):
-        vendor.process(ScriptedTransport(dies)).get(HR, CHANNEL)
+        vendor.process(ScriptedTransport(dies)).get_or_fetch(HR, CHANNEL)
 
-    early = vendor.process().get(HR, CHANNEL)
+    early = vendor.process().get_or_fetch(HR, CHANNEL)
     driven_clock.advance(15)
 
     assert isinstance(early, TokenWait)
-    assert "tok1" == value(vendor.process().get(HR, CHANNEL))
+    assert "tok1" == value(vendor.process().get_or_fetch(HR, CHANNEL))
 
 
 @pytest.mark.parametrize("answer", [grant("late"), refuse(), later(100)])
@@ -295,16 +295,16 @@ def test_a_fetch_that_outlived_its_lease_changes_nothing(
 
     def slow(_request: Request) -> CallResult:
         driven_clock.advance(16)
-        assert "tok1" == value(other.get(HR, CHANNEL))
+        assert "tok1" == value(other.get_or_fetch(HR, CHANNEL))
         return answer
 
     vendor = Vendor(database, driven_clock, numbered())
     other, stopped = vendor.process(), vendor.process(ScriptedTransport(slow))
 
-    access = stopped.get(HR, CHANNEL)
+    access = stopped.get_or_fetch(HR, CHANNEL)
 
     if isinstance(access, TokenWait):  # it was told to wait, and that is all that happened
-        access = stopped.get(HR, CHANNEL)
+        access = stopped.get_or_fetch(HR, CHANNEL)
     assert ("tok1", 1) == (value(access), generation(access))
     assert row(database)["refused"] is None
     assert row(database)["lease_until"] is None
@@ -314,19 +314,19 @@ def test_a_refused_token_is_replaced_once(database: Database, driven_clock: Driv
     """Every process reports the same refused token, some of them late: one fetch, and the new token stays."""
     vendor = Vendor(database, driven_clock, numbered())
     first, second = vendor.process(), vendor.process()
-    old, same = first.get(HR, CHANNEL), second.get(HR, CHANNEL)
+    old, same = first.get_or_fetch(HR, CHANNEL), second.get_or_fetch(HR, CHANNEL)
     assert isinstance(old, Token)
     assert isinstance(same, Token)
 
-    first.refused(HR, old)
-    first.refused(HR, old)
-    new = first.get(HR, CHANNEL)
-    first.refused(HR, old)
-    second.refused(HR, same)
+    first.invalidate(HR, old)
+    first.invalidate(HR, old)
+    new = first.get_or_fetch(HR, CHANNEL)
+    first.invalidate(HR, old)
+    second.invalidate(HR, same)
 
     assert "tok2" == value(new)
-    assert "tok2" == value(second.get(HR, CHANNEL))
-    assert "tok2" == value(first.get(HR, CHANNEL))
+    assert "tok2" == value(second.get_or_fetch(HR, CHANNEL))
+    assert "tok2" == value(first.get_or_fetch(HR, CHANNEL))
     assert 2 == vendor.fetches
 
 
@@ -334,17 +334,17 @@ def test_the_same_token_again_ends_in_one_clear_message(database: Database, driv
     """A vendor that gives out the token it refuses is asked twice, then once in ten minutes, by one process."""
     vendor = Vendor(database, driven_clock, lambda _request: grant("same"))
     first, second = vendor.process(), vendor.process()
-    old = first.get(HR, CHANNEL)
+    old = first.get_or_fetch(HR, CHANNEL)
     assert isinstance(old, Token)
 
-    first.refused(HR, old)
-    again = first.get(HR, CHANNEL)
+    first.invalidate(HR, old)
+    again = first.get_or_fetch(HR, CHANNEL)
     assert isinstance(again, Token)
-    first.refused(HR, again)
-    parked = [first.get(HR, CHANNEL), second.get(HR, CHANNEL), first.get(HR, CHANNEL)]
+    first.invalidate(HR, again)
+    parked = [first.get_or_fetch(HR, CHANNEL), second.get_or_fetch(HR, CHANNEL), first.get_or_fetch(HR, CHANNEL)]
     before_probe = vendor.fetches
     driven_clock.advance(600)
-    probed = [first.get(HR, CHANNEL), second.get(HR, CHANNEL)]
+    probed = [first.get_or_fetch(HR, CHANNEL), second.get_or_fetch(HR, CHANNEL)]
 
     assert ("same", 2) == (again.value, again.generation)
     for access in parked:
@@ -364,16 +364,16 @@ def test_a_probe_refused_again_parks_again(database: Database, driven_clock: Dri
     vendor = Vendor(database, driven_clock, numbered())
     process = vendor.process()
     for _ in range(2):
-        access = process.get(HR, CHANNEL)
+        access = process.get_or_fetch(HR, CHANNEL)
         assert isinstance(access, Token)
-        process.refused(HR, access)
+        process.invalidate(HR, access)
     driven_clock.advance(600)
-    probe = process.get(HR, CHANNEL)
+    probe = process.get_or_fetch(HR, CHANNEL)
     assert isinstance(probe, Token)
 
-    process.refused(HR, probe)
+    process.invalidate(HR, probe)
 
-    assert isinstance(process.get(HR, CHANNEL), TokenParked)
+    assert isinstance(process.get_or_fetch(HR, CHANNEL), TokenParked)
     assert 3 == vendor.fetches
 
 
@@ -382,15 +382,15 @@ def test_a_success_ends_the_probation_for_every_process(database: Database, driv
     vendor = Vendor(database, driven_clock, numbered())
     first, second = vendor.process(), vendor.process()
     for expected in ("tok1", "tok2", "tok3"):
-        access, same = first.get(HR, CHANNEL), second.get(HR, CHANNEL)
+        access, same = first.get_or_fetch(HR, CHANNEL), second.get_or_fetch(HR, CHANNEL)
         assert isinstance(access, Token)
         assert access == same
         assert expected == access.value
-        first.worked(HR, access)
+        first.record_success(HR, access)
         for process in (second, first):
-            process.refused(HR, access)
+            process.invalidate(HR, access)
 
-    assert "tok4" == value(second.get(HR, CHANNEL))
+    assert "tok4" == value(second.get_or_fetch(HR, CHANNEL))
 
 
 @pytest.mark.own_engine
@@ -400,13 +400,13 @@ def test_a_success_is_written_once_and_only_on_probation(database: Database, dri
     process = vendor.process()
     written = []
     for _ in range(2):
-        access = process.get(HR, CHANNEL)
+        access = process.get_or_fetch(HR, CHANNEL)
         assert isinstance(access, Token)
         with statements(database) as sent:
             for _ in range(3):
-                process.worked(HR, access)
+                process.record_success(HR, access)
         written.append([statement.split()[0] for statement in sent if "worker_tokens" in statement])
-        process.refused(HR, access)
+        process.invalidate(HR, access)
 
     assert [[], ["update"]] == written
 
@@ -415,16 +415,16 @@ def test_a_late_success_with_an_older_token_ends_no_probation(database: Database
     """It proves nothing of the token that replaced it: refused, that one parks."""
     vendor = Vendor(database, driven_clock, numbered())
     process = vendor.process()
-    old = process.get(HR, CHANNEL)
+    old = process.get_or_fetch(HR, CHANNEL)
     assert isinstance(old, Token)
-    process.refused(HR, old)
-    new = process.get(HR, CHANNEL)
+    process.invalidate(HR, old)
+    new = process.get_or_fetch(HR, CHANNEL)
     assert isinstance(new, Token)
 
-    process.worked(HR, old)
-    process.refused(HR, new)
+    process.record_success(HR, old)
+    process.invalidate(HR, new)
 
-    assert isinstance(process.get(HR, CHANNEL), TokenParked)
+    assert isinstance(process.get_or_fetch(HR, CHANNEL), TokenParked)
 
 
 def test_probation_ends(database: Database, driven_clock: DrivenClock) -> None:
@@ -432,13 +432,13 @@ def test_probation_ends(database: Database, driven_clock: DrivenClock) -> None:
     vendor = Vendor(database, driven_clock, numbered())
     process = vendor.process()
     for expected in ("tok1", "tok2", "tok3"):
-        access = process.get(HR, CHANNEL)
+        access = process.get_or_fetch(HR, CHANNEL)
         assert isinstance(access, Token)
         assert expected == access.value
         driven_clock.advance(601)
-        process.refused(HR, access)
+        process.invalidate(HR, access)
 
-    assert "tok4" == value(process.get(HR, CHANNEL))
+    assert "tok4" == value(process.get_or_fetch(HR, CHANNEL))
 
 
 def test_refused_credentials_park_and_are_probed_by_one(database: Database, driven_clock: DrivenClock) -> None:
@@ -448,15 +448,15 @@ def test_refused_credentials_park_and_are_probed_by_one(database: Database, driv
 
     def answer(_request: Request) -> CallResult:
         if next(numbers) == 2:
-            during.append(second.get(HR, CHANNEL))
+            during.append(second.get_or_fetch(HR, CHANNEL))
         return refuse()
 
     vendor = Vendor(database, driven_clock, answer)
     first, second = vendor.process(), vendor.process()
 
-    parked = [process.get(HR, CHANNEL) for process in (first, second, first, second)]
+    parked = [process.get_or_fetch(HR, CHANNEL) for process in (first, second, first, second)]
     driven_clock.advance(600)
-    probed = [process.get(HR, CHANNEL) for process in (first, second)]
+    probed = [process.get_or_fetch(HR, CHANNEL) for process in (first, second)]
 
     expected = TokenParked("40001: invalid credential", "check accounts.hr.secret", 600.0)
     assert [told(expected)] * 4 == [told(access) for access in parked]
@@ -470,10 +470,10 @@ def test_a_new_secret_unparks(database: Database, driven_clock: DrivenClock) -> 
     vendor = Vendor(database, driven_clock, [refuse(), grant("tok1"), grant("tok2"), grant("tok3")])
     process = vendor.process()
 
-    parked = process.get(HR, CHANNEL)
-    healed = process.get(account("n3w"), CHANNEL)
+    parked = process.get_or_fetch(HR, CHANNEL)
+    healed = process.get_or_fetch(account("n3w"), CHANNEL)
     elsewhere = process.get(replace(account("n3w"), base_url="http://simulator"), CHANNEL)
-    other = process.get(account("n3w", "sales"), CHANNEL)
+    other = process.get_or_fetch(account("n3w", "sales"), CHANNEL)
 
     assert isinstance(parked, TokenParked)
     assert ["tok1", "tok2", "tok3"] == [value(access) for access in (healed, elsewhere, other)]
@@ -484,13 +484,13 @@ def test_a_vendor_that_says_later_is_left_alone_by_all(database: Database, drive
     vendor = Vendor(database, driven_clock, [later(30), grant("tok1")])
     first, second = vendor.process(), vendor.process()
 
-    waits = [first.get(HR, CHANNEL), second.get(HR, CHANNEL)]
+    waits = [first.get_or_fetch(HR, CHANNEL), second.get_or_fetch(HR, CHANNEL)]
     driven_clock.advance(30)
 
     assert told(TokenWait(30, "45009: blocked")) == told(waits[0])
     assert isinstance(waits[1], TokenWait)
     assert waits[1].delay == 30
-    assert "tok1" == value(second.get(HR, CHANNEL))
+    assert "tok1" == value(second.get_or_fetch(HR, CHANNEL))
 
 
 def test_silence_is_answered_with_growing_pauses(database: Database, driven_clock: DrivenClock) -> None:
@@ -501,16 +501,16 @@ def test_silence_is_answered_with_growing_pauses(database: Database, driven_cloc
 
     delays = []
     for _ in range(3):
-        access = process.get(HR, CHANNEL)
+        access = process.get_or_fetch(HR, CHANNEL)
         assert isinstance(access, TokenWait)
         assert "gettoken: read_timeout" == plain(access.reason)
         delays.append(access.delay)
         driven_clock.advance(access.delay + 0.001)
 
     assert all(low <= delay <= 2 * low for low, delay in zip([1, 2, 4], delays, strict=True))
-    assert "tok1" == value(process.get(HR, CHANNEL))
+    assert "tok1" == value(process.get_or_fetch(HR, CHANNEL))
     driven_clock.advance(LIFE)
-    anew = process.get(HR, CHANNEL)
+    anew = process.get_or_fetch(HR, CHANNEL)
     assert isinstance(anew, TokenWait)
     assert 1 <= anew.delay <= 2
 
@@ -520,7 +520,7 @@ def test_a_connection_that_never_stood_is_silence_too(database: Database, driven
     transport = ScriptedTransport([], refuse=lambda _request: NotSent("refused", 0.0))
     process = Vendor(database, driven_clock, []).process(transport)
 
-    access = process.get(HR, CHANNEL)
+    access = process.get_or_fetch(HR, CHANNEL)
 
     assert isinstance(access, TokenWait)
     assert "gettoken: refused" == plain(access.reason)
@@ -539,14 +539,14 @@ def test_a_process_without_a_way_to_the_vendor_holds_up_no_other(database: Datab
 
     waits = []
     for _ in range(6):
-        access = alone.get(HR, CHANNEL)
+        access = alone.get_or_fetch(HR, CHANNEL)
         assert isinstance(access, TokenWait)
         waits.append(access)
         driven_clock.advance(access.delay + 0.001)
     asked = len(cut_off.connects)
-    last = alone.get(HR, CHANNEL)
+    last = alone.get_or_fetch(HR, CHANNEL)
     driven_clock.advance(1)
-    again = alone.get(HR, CHANNEL)
+    again = alone.get_or_fetch(HR, CHANNEL)
 
     assert all(wait.alone for wait in waits)
     assert asked + 1 == len(cut_off.connects), "nor does it ask again itself before its own pause is over"
@@ -554,8 +554,8 @@ def test_a_process_without_a_way_to_the_vendor_holds_up_no_other(database: Datab
     assert isinstance(again, TokenWait)
     assert (last.reason, last.remedy) == (again.reason, again.remedy)
     assert again.delay == pytest.approx(last.delay - 1)
-    assert "tok1" == value(other.get(HR, CHANNEL))
-    assert "tok1" == value(alone.get(HR, CHANNEL)), "what the other one has fetched is there for it, too"
+    assert "tok1" == value(other.get_or_fetch(HR, CHANNEL))
+    assert "tok1" == value(alone.get_or_fetch(HR, CHANNEL)), "what the other one has fetched is there for it, too"
 
 
 def test_processes_without_a_way_ask_one_at_a_time(database: Database, driven_clock: DrivenClock) -> None:
@@ -571,7 +571,7 @@ def test_processes_without_a_way_ask_one_at_a_time(database: Database, driven_cl
 
     for _ in range(120):
         for process in fleet:
-            assert isinstance(process.get(HR, CHANNEL), TokenWait)
+            assert isinstance(process.get_or_fetch(HR, CHANNEL), TokenWait)
         driven_clock.advance(1)
 
     gaps = [later - earlier for earlier, later in pairwise(asked)]
@@ -582,11 +582,11 @@ def test_processes_without_a_way_ask_one_at_a_time(database: Database, driven_cl
 def test_a_damaged_row_is_no_token(database: Database, driven_clock: DrivenClock) -> None:
     """What does not open is fetched anew."""
     vendor = Vendor(database, driven_clock, numbered())
-    vendor.process().get(HR, CHANNEL)
+    vendor.process().get_or_fetch(HR, CHANNEL)
     with database.writing() as connection:
         connection.execute(text("update worker_tokens set sealed = 'damaged'"))
 
-    assert "tok2" == value(vendor.process().get(HR, CHANNEL))
+    assert "tok2" == value(vendor.process().get_or_fetch(HR, CHANNEL))
 
 
 def test_a_lost_race_for_the_lease_waits_for_the_winner(database: Database, driven_clock: DrivenClock) -> None:
@@ -595,12 +595,12 @@ def test_a_lost_race_for_the_lease_waits_for_the_winner(database: Database, driv
     winner = vendor.process()
 
     def overtaken() -> str:
-        winner.get(HR, CHANNEL)
+        winner.get_or_fetch(HR, CHANNEL)
         return "loser"
 
     loser = vendor.process(incarnation=overtaken)
 
-    assert "tok1" == value(loser.get(HR, CHANNEL))
+    assert "tok1" == value(loser.get_or_fetch(HR, CHANNEL))
     assert 1 == vendor.fetches
 
 
@@ -626,4 +626,4 @@ def test_an_account_without_a_secret_is_a_configuration_error(database: Database
     process = Vendor(database, DrivenClock(), []).process()
 
     with pytest.raises(ConfigurationError, match=r"accounts\.hr has no secret"):
-        process.get(replace(HR, secret=None), CHANNEL)
+        process.get_or_fetch(replace(HR, secret=None), CHANNEL)

@@ -37,10 +37,10 @@ from worker.outbox.engine.counting import totals
 from worker.outbox.engine.database import Database
 from worker.outbox.upkeep.totals import Totals
 from worker.service import spans as spans_module
-from worker.service.lifecycle import spans_of
+from worker.service.lifecycle import open_spans
 from worker.service.spans import Spans
-from worker.service.web.collector import Outbox
-from worker.service.web.metrics import Answers
+from worker.service.web.collector import OutboxCollector
+from worker.service.web.metrics import LatestMetrics
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -358,8 +358,8 @@ def test_buckets_have_a_traced_call_as_exemplar(traced: Traced) -> None:
 
     with traced.site.database.reading() as connection:
         assert before == totals(connection)
-    answers = Answers(Outbox(traced.site.database, traced.site.accounts))
-    told, _ = answers.of("application/openmetrics-text")
+    answers = LatestMetrics(OutboxCollector(traced.site.database, traced.site.accounts))
+    told, _ = answers.encoded("application/openmetrics-text")
     samples = [one for family in text_string_to_metric_families(told.decode()) for one in family.samples]
     urgent = [one for one in samples if one.exemplar and one.labels.get("priority") == "urgent"]
     assert {"worker_first_call_seconds_bucket", "worker_end_seconds_bucket"} == {one.name for one in urgent}
@@ -369,7 +369,7 @@ def test_buckets_have_a_traced_call_as_exemplar(traced: Traced) -> None:
     assert all(expected == one.exemplar.labels for one in urgent if one.exemplar)
     calls = {one.labels["le"]: one.exemplar.value for one in samples if one.exemplar and "call_s" in one.name}
     assert 0.1 == calls["0.1"]
-    assert b"# {" not in answers.of("text/plain")[0]
+    assert b"# {" not in answers.encoded("text/plain")[0]
 
 
 @pytest.mark.fewer_databases("the row is the same")
@@ -459,8 +459,8 @@ def test_a_span_that_fails_costs_no_answer(traced: Traced, monkeypatch: pytest.M
 def test_spans_are_off_unless_a_collector_is_named(more: dict[str, str]) -> None:
     """And where they are switched off."""
     with capture_logs() as lines:
-        assert spans_of({"OTEL_SERVICE_NAME": "x"}) is None
-        assert spans_of(ENDPOINT | more) is None
+        assert open_spans({"OTEL_SERVICE_NAME": "x"}) is None
+        assert open_spans(ENDPOINT | more) is None
 
     assert [] == lines
 
@@ -469,7 +469,7 @@ def test_spans_are_off_unless_a_collector_is_named(more: dict[str, str]) -> None
 def test_a_collector_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then the process has spans, under the service's name of the environment or our own."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", ENDPOINT["OTEL_EXPORTER_OTLP_ENDPOINT"])
-    made = spans_of(ENDPOINT)
+    made = open_spans(ENDPOINT)
     assert made is not None
     with closing(made):
         assert "im-delivery-worker" == spans_module._resource().attributes["service.name"]
@@ -488,7 +488,7 @@ def test_a_collector_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_way_to_a_collector_is_told(environ: dict[str, str], remedy: str) -> None:
     """In one line; the worker starts all the same."""
     with capture_logs() as lines:
-        assert spans_of(ENDPOINT | environ) is None
+        assert open_spans(ENDPOINT | environ) is None
 
     [line] = lines
     assert ("tracing_off", True) == (line["event"], line["remedy"].startswith(remedy))
@@ -501,7 +501,7 @@ def test_a_worker_without_the_extra_starts_and_says_so(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
 
     with capture_logs() as lines:
-        assert spans_of(ENDPOINT) is None
+        assert open_spans(ENDPOINT) is None
 
     assert ["pip install im-delivery-worker[otel]"] == [line["remedy"].partition(",")[0] for line in lines]
 
@@ -512,7 +512,7 @@ def test_a_variable_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-5")
 
     with capture_logs() as lines:
-        assert spans_of(ENDPOINT) is None
+        assert open_spans(ENDPOINT) is None
 
     assert ["tracing_off"] == [line["event"] for line in lines]
     assert "-5" not in str(lines)

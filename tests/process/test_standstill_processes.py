@@ -12,7 +12,7 @@ from tests.process.stuck_worker import RELAY_RAISES, SENDERS, SENDERS_RAISE
 from tests.process.test_leaders import enqueue_urgent, without_broker
 from worker.outbox.lanes.processes import alive
 from worker.reporting.standstill import Standstill, standing_still
-from worker.service.web.collector import Outbox
+from worker.service.web.collector import OutboxCollector
 
 Way = Callable[[Stack, Make], object]
 
@@ -106,5 +106,5 @@ def test_what_stands_still_is_seen_everywhere(make: Make, way: str) -> None:
 
 
 def _series(stack: Stack) -> list[Any]:
-    found = Outbox(stack.database, stack.accounts).collect()
+    found = OutboxCollector(stack.database, stack.accounts).collect()
     return [sample for metric in found if metric.name == "worker_standing_still" for sample in metric.samples]

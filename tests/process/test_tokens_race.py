@@ -97,7 +97,7 @@ class RaceChannel:
 
     name = "race"
 
-    def token_chain(self, account: Account) -> None:
+    def token_steps(self, account: Account) -> None:
         return None
 
     def token_request(self, account: Account, secret: str, now: int) -> Request:
@@ -133,13 +133,13 @@ def sender(who: int, base_url: str, database_url: str, held: Barrier, done: Barr
     database, transport = Database(make_engine(database_url)), SocketTransport()
     account, tokens = an_account(base_url), some_tokens(database, transport, f"process{who}")
     try:
-        token = tokens.get(account, CHANNEL)
+        token = tokens.get_or_fetch(account, CHANNEL)
         assert isinstance(token, Token)
         held.wait(LIMIT_S)  # everybody has the old token in memory; the vendor lets it expire
         held.wait(LIMIT_S)
         answers = [send(transport, base_url, token, who)]
-        tokens.refused(account, token)
-        renewed = tokens.get(account, CHANNEL)
+        tokens.invalidate(account, token)
+        renewed = tokens.get_or_fetch(account, CHANNEL)
         assert isinstance(renewed, Token)
         answers.append(send(transport, base_url, renewed, who))
         results.put((who, answers, token.generation, renewed.generation))

@@ -31,7 +31,7 @@ def test_what_the_stub_names_is_loaded() -> None:
 
 def test_what_a_function_returns_is_exported() -> None:
     """Also the types inside it: those of a generic, and of a dataclass's fields."""
-    doors = [getattr(worker, entry.door) for entry in REGISTRY.values() if entry.door]
+    doors = [getattr(worker, entry.public_module) for entry in REGISTRY.values() if entry.public_module]
     places = [(worker, worker.__all__), *((door, names.public(door)) for door in doors)]
     public = {f"{place.__name__}.{name}": getattr(place, name) for place, named in places for name in named}
     exported = {one for one in public.values() if isinstance(one, type)}

@@ -21,5 +21,5 @@ def test_few_places_ask_for_connections_and_all_say_by_which_way() -> None:
 
     tokens = {f"worker/transport/{name}.py" for name in ("tokens", "grants", "token_provider")}
     questions = {"worker/cli/setup/online.py"}
-    assert {"worker/delivery/sender/attempt.py", "worker/service/notify/telling.py", *questions, *tokens} == asked
+    assert {"worker/delivery/sender/attempt.py", "worker/service/notify/sending.py", *questions, *tokens} == asked
     assert {"worker/delivery/sender/prepare.py", *questions, *tokens} == said

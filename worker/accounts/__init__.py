@@ -1,1 +1,1 @@
-"""Where accounts come from, and how a change of one reaches a process that runs."""
+"""Where accounts come from, and how a changed account reaches a running process."""

@@ -1,4 +1,4 @@
-"""The accounts that a producer's process works with: set with `worker.configure`, or loaded on first use."""
+"""The accounts of a producer's process: set with `worker.configure`, or loaded on first use."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    # Loaded by the first job: an application's start does not wait for what reads settings.
+    # Imported by the first job, so that an application starts without loading the settings.
     from worker.config.accounts import AccountSource
     from worker.config.settings import Settings
 
-_guard = threading.Lock()
+_lock = threading.Lock()
 _accounts: AccountSource | None = None
 
 
 def configure(source: Settings | AccountSource | str | Path | None = None) -> None:
-    """Sets where this process's accounts come from: settings, a path of a worker.toml, or a source of your own.
+    """Sets where this process's accounts come from: settings, the path of a worker.toml, or your own source.
 
     None resets it: the next use reads WORKER_CONFIG or ./worker.toml again.
     """
     global _accounts
-    made = None if source is None else _made(source)
-    with _guard:
-        _accounts = made
+    loaded = None if source is None else _load(source)
+    with _lock:
+        _accounts = loaded
 
 
-def _made(source: Settings | AccountSource | str | Path | None) -> AccountSource:
+def _load(source: Settings | AccountSource | str | Path | None) -> AccountSource:
     from worker.accounts.sources import accounts_of
     from worker.config.settings import Settings, load_settings
 
@@ -38,22 +38,22 @@ def _made(source: Settings | AccountSource | str | Path | None) -> AccountSource
 
 
 def current_accounts() -> AccountSource:
-    """The accounts that were set; without `configure` the first use loads the settings."""
+    """Returns the accounts that were set. Without `configure` the first use loads the settings."""
     global _accounts
-    with _guard:
+    with _lock:
         if _accounts is None:
-            _accounts = _made(None)
+            _accounts = _load(None)
         return _accounts
 
 
 @contextmanager
 def configured(source: AccountSource) -> Iterator[None]:
-    """Meanwhile these are the process's accounts, unless the application sets others; for an application's tests."""
+    """Uses these accounts until the block ends, unless the application sets others. For an application's tests."""
     global _accounts
-    with _guard:
+    with _lock:
         before, _accounts = _accounts, source
     try:
         yield
     finally:
-        with _guard:
+        with _lock:
             _accounts = before

@@ -1,8 +1,7 @@
-"""Accounts as their sources have them now: a change acts without a restart, and a wrong account stops only itself.
+"""Keeps accounts up to date with their sources: a change needs no restart, and a wrong account stops only itself.
 
-Each source is looked at again when an account is asked for, every few seconds at most. What cannot be read at a look
-changes nothing: the accounts stay as they were read last. Whatever a source or a table raises ends here, as a
-ConfigurationError for who asked.
+Each source is read again when an account is needed, every few seconds at most. If it cannot be read, the accounts stay
+as they were read last. Whatever a source or a table raises is turned into a ConfigurationError for the caller.
 """
 
 from __future__ import annotations
@@ -14,94 +13,93 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from worker.config.accounts import not_known
-from worker.config.application import places_of
+from worker.config.accounts import unknown_account
+from worker.config.application import traceback_summary
 from worker.domain.account import Account
 from worker.domain.errors import AccountsUnread, ConfigurationError
 
-LOOK_S = 2.0
-"""Seconds between two looks at a source."""
+POLL_S = 2.0
+"""Seconds between two reads of a source."""
 
 Table = Mapping[str, Any]
 
 
 class TableSource(Protocol):
-    """A place of account tables."""
+    """Where account settings come from: `worker.toml`, a function of the application, or the outbox."""
 
-    def look(self) -> Mapping[str, Table]:
-        """The tables by the account's name as they are now; the same object as before when nothing has changed.
+    def refresh(self) -> Mapping[str, Table]:
+        """Returns the current tables by account name, or the same object as before if nothing has changed.
 
-        Raises ConfigurationError when they cannot be read.
+        Raises ConfigurationError if they cannot be read.
         """
 
 
 class LiveAccounts:
-    """The accounts of several sources; the first that has a name wins. Thread-safe.
+    """The accounts of several sources. The first source that has a name wins. Thread-safe.
 
-    A source that is not needed is not looked at: the second only for a name that the first does not have, and for the
-    names of all.
+    A source is only read if it is needed: the second for a name that the first does not have, or for the names of all.
     """
 
     def __init__(
         self,
         sources: Sequence[TableSource],
-        judge: Callable[[str, Table], Account],
+        parse: Callable[[str, Table], Account],
         *,
         monotonic: Callable[[], float] = time.monotonic,
-        place: str = "",
+        settings_path: str = "",
     ):
-        self._judge, self._place = judge, place
-        self._places = [_Place(source, monotonic) for source in sources]
-        self._made: dict[str, _Made] = {}
+        self._parse, self._settings_path = parse, settings_path
+        self._sources = [_CachedSource(source, monotonic) for source in sources]
+        self._parsed: dict[str, _Parsed] = {}
         self._names: tuple[tuple[object, ...], tuple[str, ...]] = ((), ())
 
     def get(self, name: str) -> Account:
-        """The account of this name; ConfigurationError with what is wrong with it, or when no source has it."""
+        """Returns the account of this name. Raises ConfigurationError if it is wrong, or if no source has it."""
         unread = None
-        for place in self._places:
-            seen = place.seen()
-            if name in seen.tables:
-                return self._account(name, seen)
-            unread = unread or place.unread
-        self._made.pop(name, None)
+        for source in self._sources:
+            snapshot = source.snapshot()
+            if name in snapshot.tables:
+                return self._account(name, snapshot)
+            unread = unread or source.read_error
+        self._parsed.pop(name, None)
         if unread is not None:
             raise AccountsUnread(unread)
-        raise not_known(name, self.names(), self._place)
+        raise unknown_account(name, self.names(), self._settings_path)
 
     def names(self) -> tuple[str, ...]:
-        """The names of all accounts, sorted; the same object until an account changes."""
-        seen = tuple(place.seen() for place in self._places)
+        """Returns the names of all accounts, sorted. It is the same object until an account changes."""
+        snapshots = tuple(source.snapshot() for source in self._sources)
         before, names = self._names
-        if seen == before:
+        if snapshots == before:
             return names
-        names = tuple(sorted({name for one in seen for name in one.tables}))
-        self._names = (seen, names)
-        for name in self._made.keys() - set(names):
-            self._made.pop(name, None)
+        names = tuple(sorted({name for snapshot in snapshots for name in snapshot.tables}))
+        self._names = (snapshots, names)
+        for name in self._parsed.keys() - set(names):
+            self._parsed.pop(name, None)
         return names
 
-    def unread(self) -> tuple[str, ...]:
-        """Why sources could not be read at the last look, a sentence for each of them."""
-        return tuple(place.unread for place in self._places if place.unread is not None)
+    def read_errors(self) -> tuple[str, ...]:
+        """Returns a sentence for each source that could not be read last time."""
+        return tuple(source.read_error for source in self._sources if source.read_error is not None)
 
-    def _account(self, name: str, seen: _Seen) -> Account:
-        made = self._made.get(name)
-        if made is None or made.seen is not seen.mark:
-            table = seen.tables[name]
-            # An equal table is the same account: tokens and rooms in limits are kept for the object.
-            if made is None or made.table != table:
-                made = _Made(seen.mark, table, *self._judged(name, table))
+    def _account(self, name: str, snapshot: _Snapshot) -> Account:
+        parsed = self._parsed.get(name)
+        if parsed is None or parsed.snapshot is not snapshot.version:
+            table = snapshot.tables[name]
+            # An equal table keeps the same account object, because tokens and free limits are cached for the object.
+            if parsed is None or parsed.table != table:
+                parsed = _Parsed(snapshot.version, table, *self._parse_safely(name, table))
             else:
-                made = _Made(seen.mark, table, made.account, made.wrong)
-            self._made[name] = made
-        if made.account is None:
-            # A new one for each caller: a raised error collects the frames that it passes.
-            raise ConfigurationError(made.wrong)
-        return made.account
+                parsed = _Parsed(snapshot.version, table, parsed.account, parsed.problem)
+            self._parsed[name] = parsed
+        if parsed.account is None:
+            # A new error for each caller: a raised error collects the frames that it passes.
+            raise ConfigurationError(parsed.problem)
+        return parsed.account
 
-    def _judged(self, name: str, table: Table) -> tuple[Account | None, str]:
+    def _parse_safely(self, name: str, table: Table) -> tuple[Account | None, str]:
         try:
-            return self._judge(name, table), ""
+            return self._parse(name, table), ""
         except ConfigurationError as error:
             return None, str(error)
         except Exception as error:  # noqa: BLE001  one odd table must not stop the other accounts
@@ -109,66 +107,67 @@ class LiveAccounts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """What a source had at a look; `mark` stands for it where the tables themselves need not be kept."""
+class _Snapshot:
+    """What a source had when it was last read. `version` identifies it without keeping the tables."""
 
     tables: Mapping[str, Table]
-    mark: object
+    version: object
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
-    """What became of a table: an account, or the sentence that says what is wrong with it."""
+class _Parsed:
+    """The result of parsing a table: an account, or a sentence that says what is wrong."""
 
-    seen: object
+    snapshot: object
     table: Table
     account: Account | None
-    wrong: str
+    problem: str
 
 
-class _Place:
-    """A source, and what it had at the last look that succeeded."""
+class _CachedSource:
+    """A source, and what it had when it was last read successfully."""
 
     def __init__(self, source: TableSource, monotonic: Callable[[], float]):
         self._source, self._monotonic = source, monotonic
-        self._looking, self._process, self._looker = threading.Lock(), os.getpid(), 0
-        self._seen: _Seen | None = None
-        self._look_at = 0.0
-        self.unread: str | None = None
-        """Why the last look failed; None: it did not."""
+        self._refresh_lock, self._process, self._refreshing_thread = threading.Lock(), os.getpid(), 0
+        self._snapshot: _Snapshot | None = None
+        self._refresh_at = 0.0
+        self.read_error: str | None = None
+        """Why the last read failed, or None if it succeeded."""
 
-    def seen(self) -> _Seen:
-        """What the source has, looked at again when the last look is too long ago; the first look is waited for."""
-        seen = self._seen
-        if seen is not None and self._monotonic() < self._look_at:
-            return seen
+    def snapshot(self) -> _Snapshot:
+        """Returns the tables, after reading them again if the last read is too long ago. Waits only for the first."""
+        snapshot = self._snapshot
+        if snapshot is not None and self._monotonic() < self._refresh_at:
+            return snapshot
         if self._process != os.getpid():
-            # Forked while another thread was looking: that thread is not here, and would never let go.
-            self._looking, self._process = threading.Lock(), os.getpid()
-        if self._looker == threading.get_ident():
-            # The source itself asks for an account.
-            return seen or _Seen({}, self)
-        if self._looking.acquire(blocking=seen is None):
+            # Forked while another thread was reading. That thread does not exist here, and would never release the
+            # lock.
+            self._refresh_lock, self._process = threading.Lock(), os.getpid()
+        if self._refreshing_thread == threading.get_ident():
+            # The source itself uses an account.
+            return snapshot or _Snapshot({}, self)
+        if self._refresh_lock.acquire(blocking=snapshot is None):
             try:
-                if self._seen is None or self._monotonic() >= self._look_at:
-                    self._looker = threading.get_ident()
-                    self._look()
+                if self._snapshot is None or self._monotonic() >= self._refresh_at:
+                    self._refreshing_thread = threading.get_ident()
+                    self._refresh()
             finally:
-                self._looker = 0
-                self._looking.release()
-        assert self._seen is not None
-        return self._seen
+                self._refreshing_thread = 0
+                self._refresh_lock.release()
+        assert self._snapshot is not None
+        return self._snapshot
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         try:
-            found = self._source.look()
+            tables = self._source.refresh()
         except ConfigurationError as error:
-            self.unread = str(error)
+            self.read_error = str(error)
         except Exception as error:  # noqa: BLE001  whatever it raises, the accounts stay; its text may hold secrets
-            self.unread = f"accounts: a source of them failed: {places_of(error)}"
+            self.read_error = f"accounts: a source of them failed: {traceback_summary(error)}"
         else:
-            if self._seen is None or found is not self._seen.tables:
-                self._seen = _Seen(found, object())
-            self.unread = None
-        self._seen = self._seen or _Seen({}, object())
-        self._look_at = self._monotonic() + LOOK_S
+            if self._snapshot is None or tables is not self._snapshot.tables:
+                self._snapshot = _Snapshot(tables, object())
+            self.read_error = None
+        self._snapshot = self._snapshot or _Snapshot({}, object())
+        self._refresh_at = self._monotonic() + POLL_S

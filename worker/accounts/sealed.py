@@ -1,4 +1,4 @@
-"""The accounts that are kept in the outbox: what `worker accounts` writes, and every process reads."""
+"""Reads the accounts that are stored in the outbox, which `worker accounts` writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.accounts.live import Table
-from worker.accounts.sealing import SealKeys, put_secrets_back
+from worker.accounts.sealing import SealKeys, with_lazy_secrets
 from worker.config.settings import Settings
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import error_text
@@ -19,21 +19,22 @@ from worker.outbox.lanes.accounts import AccountRow, account_rows, state_of_acco
 
 
 class OutboxAccounts:
-    """The tables of the accounts in the outbox, read again when one of them has changed."""
+    """The tables of the accounts in the outbox, read again if one of them has changed."""
 
     def __init__(self, settings: Settings, database: Database | None = None):
-        """`database`: that of the settings, where the process has it open for as long as it lives."""
+        """`database` is the outbox's, if the process has it open for its whole life."""
         self._settings, self._keys, self._database = settings, SealKeys(settings), database
         self._state: str | None = None
         self._rows: dict[str, AccountRow] = {}
         self._tables: Mapping[str, Table] = {}
 
-    def look(self) -> Mapping[str, Table]:
-        """The tables; raises ConfigurationError when the outbox cannot be read."""
+    def refresh(self) -> Mapping[str, Table]:
+        """Returns the tables. Raises ConfigurationError if the outbox cannot be read."""
         url = self._settings.database_url()
         if missing_file(url):
             return self._tables
-        # Or for this look alone: a producer may fork later, and many of them would hold idle connections.
+        # Otherwise opened for this read alone: a producer may fork later, and many producers would hold idle
+        # connections.
         database = self._database or Database(make_engine(url, pool_size=1))
         try:
             self._read(database)
@@ -47,7 +48,7 @@ class OutboxAccounts:
 
     def _read(self, database: Database) -> None:
         with database.reading() as connection:
-            # Before the rows: a change in between is seen at the next look.
+            # Read before the rows, so that a change in between is noticed next time.
             state = state_of_accounts(connection)
             if state == self._state:
                 return
@@ -58,11 +59,11 @@ class OutboxAccounts:
         self._rows, self._tables, self._state = old | {row.name: row for row in new}, tables, state
 
     def _table(self, row: AccountRow) -> Any:
-        """The account's table; of a row that holds none, what makes the account a wrong one."""
+        """Returns the account's table. If the row holds no table, returns something that makes the account invalid."""
         try:
             stored = json.loads(row.settings)
         except (ValueError, RecursionError):
             return None
         if not isinstance(stored, dict):
             return stored
-        return put_secrets_back(stored, partial(self._keys.opened, row.name, row.sealed, stored))
+        return with_lazy_secrets(stored, partial(self._keys.unseal, row.name, row.sealed, stored))

@@ -1,6 +1,7 @@
-"""Secrets of accounts in the outbox: taken out of a table, sealed, and opened for each use.
+"""Extracts the secrets of an account's table, seals them, and opens them for each use.
 
-The keys are the site's, and are kept outside the database: who reads only one of both learns no secret.
+The sealing keys belong to the installation and are kept outside the database. A reader of only one of both learns no
+secret.
 """
 
 from __future__ import annotations
@@ -19,76 +20,78 @@ from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
 
 SEALED = "sealed"
-WAYS = ("channel", "base_url", "proxy", "ca", "token_provider")
-"""The keys of a table that say where its secrets are sent, and which server is taken for the vendor's."""
-SHORTEST_KEY = 32
-"""Characters; a key is random, as `python -c "import secrets; print(secrets.token_hex(32))"` makes one."""
+DESTINATION_KEYS = ("channel", "base_url", "proxy", "ca", "token_provider")
+"""The keys of a table that decide where its secrets are sent, and which server is trusted as the vendor's."""
+MIN_KEY = 32
+"""Characters of a key. It should be random, such as from `python -c "import secrets;
+print(secrets.token_hex(32))"`.
+"""
 
 
 class Credential(str):
-    """A text that is sealed, whatever key it stands under."""
+    """A text that is always sealed, whatever its key is called."""
 
     __slots__ = ()
 
 
 class SealKeys:
-    """The keys that the settings name: the first seals, each of them opens."""
+    """The keys that the settings name. The first one seals, and each of them opens."""
 
     def __init__(self, settings: Settings):
         self._settings = settings
 
     def seal(self, name: str, secrets: Mapping[str, str], stored: Mapping[str, Any]) -> str | None:
-        """The secrets of an account by their paths, sealed for where its table sends them; None: it has none."""
+        """Seals an account's secrets by path, bound to where its table sends them. Returns None if there are none."""
         if not secrets:
             return None
         key, *_ = self._keys()
         return seal(json.dumps(secrets), secret=key, context=_context(name, stored), nonce=os.urandom(NONCE_BYTES))
 
-    def opened(self, name: str, sealed: str | None, stored: Mapping[str, Any]) -> dict[str, str]:
-        """The secrets of an account; ConfigurationError when no key opens them, or they would go elsewhere."""
+    def unseal(self, name: str, sealed: str | None, stored: Mapping[str, Any]) -> dict[str, str]:
+        """Opens an account's secrets. Raises ConfigurationError if no key opens them, or their destination changed."""
         if sealed is None:
             return {}
         for key in self._keys():
-            if (plain := unseal(sealed, secret=key, context=_context(name, stored))) is not None:
-                return dict(json.loads(plain))
+            if (plaintext := unseal(sealed, secret=key, context=_context(name, stored))) is not None:
+                return dict(json.loads(plaintext))
         raise ConfigurationError(
             f"accounts.{name}: its secrets were sealed with another key; give that one too, behind a blank in"
             f" {self._settings.seal_key.place}, until `worker accounts reseal` was run. Or its row was changed by hand"
-            f" in {', '.join(WAYS[:-1])} or {WAYS[-1]}, which say where they go; change these with"
-            " `worker accounts change`"
+            f" in {', '.join(DESTINATION_KEYS[:-1])} or {DESTINATION_KEYS[-1]}, which say where they go; change these"
+            " with `worker accounts change`"
         )
 
     def _keys(self) -> list[str]:
         keys = self._settings.seal_key.read("seal_key").split()
-        if any(len(key) < SHORTEST_KEY for key in keys):
+        if any(len(key) < MIN_KEY for key in keys):
             raise ConfigurationError(
-                f"seal_key: has fewer than {SHORTEST_KEY} characters; take a random one, as"
+                f"seal_key: has fewer than {MIN_KEY} characters; take a random one, as"
                 ' `python -c "import secrets; print(secrets.token_hex(32))"` makes it'
             )
         return keys
 
 
 def _context(name: str, stored: Mapping[str, Any]) -> str:
-    """What the secrets are sealed for: the account, and all that says where they are sent."""
-    return " ".join(["account", name, json.dumps([stored.get(key) for key in WAYS], sort_keys=True)])
+    """Returns the context of the seal: the account, and everything that decides where its secrets are sent."""
+    return " ".join(["account", name, json.dumps([stored.get(key) for key in DESTINATION_KEYS], sort_keys=True)])
 
 
-def take_secrets_out(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """A table as it may be stored, and the secrets that were written out in it, by their paths."""
+def extract_secrets(table: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Returns a table that may be stored, and the secrets that were written in it, by their paths."""
     secrets: dict[str, str] = {}
-    return _taken_out(table, "", secrets), secrets
+    return _extract(table, "", secrets), secrets
 
 
-def _taken_out(table: Mapping[str, Any], within: str, secrets: dict[str, str]) -> dict[str, Any]:
+def _extract(table: Mapping[str, Any], prefix: str, secrets: dict[str, str]) -> dict[str, Any]:
     stored: dict[str, Any] = {}
     for key, value in table.items():
-        path = f"{within}{key}"
+        path = f"{prefix}{key}"
         if isinstance(value, Mapping) and SEALED in value:
             raise ConfigurationError(
                 f"{path}: write the secret itself, it is sealed; or where it is, {{ env }} or {{ file }}"
             )
         if isinstance(value, Mapping) and not value.keys() <= {"env", "file"}:
-            stored[key] = _taken_out(value, f"{path}.", secrets)
+            stored[key] = _extract(value, f"{path}.", secrets)
         elif isinstance(value, str) and (
             isinstance(value, Credential) or key.lower() in SECRET_KEYS or _has_password(value)
         ):
@@ -106,25 +109,25 @@ def _has_password(value: str) -> bool:
 
 
 def with_secrets(stored: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, Any]:
-    """The table as it was before its secrets were taken out."""
-    return _put_back(stored, secrets.__getitem__)
+    """Returns the table with its secrets written in it again."""
+    return _restore(stored, secrets.__getitem__)
 
 
-def put_secrets_back(stored: Mapping[str, Any], open_all: Callable[[], Mapping[str, str]]) -> dict[str, Any]:
-    """The table with a Secret in each place from which one was taken; each use of it opens it anew."""
-    return _put_back(stored, lambda path: Secret(partial(_one, open_all, path)))
+def with_lazy_secrets(stored: Mapping[str, Any], open_all: Callable[[], Mapping[str, str]]) -> dict[str, Any]:
+    """Returns the table with a Secret at each path of a secret. Each use of one opens it again."""
+    return _restore(stored, lambda path: Secret(partial(_secret_at, open_all, path)))
 
 
-def _put_back(stored: Mapping[str, Any], at: Callable[[str], Any]) -> dict[str, Any]:
-    """The table with what is `at` its path in each place from which a secret was taken."""
+def _restore(stored: Mapping[str, Any], value_at: Callable[[str], Any]) -> dict[str, Any]:
+    """Returns the table with `value_at(path)` at each path of a secret."""
     table: dict[str, Any] = {}
     for key, value in stored.items():
         if isinstance(value, Mapping) and value.keys() == {SEALED}:
-            table[key] = at(value[SEALED])
+            table[key] = value_at(value[SEALED])
         else:
-            table[key] = _put_back(value, at) if isinstance(value, Mapping) else value
+            table[key] = _restore(value, value_at) if isinstance(value, Mapping) else value
     return table
 
 
-def _one(open_all: Callable[[], Mapping[str, str]], path: str) -> str:
+def _secret_at(open_all: Callable[[], Mapping[str, str]], path: str) -> str:
     return open_all()[path]

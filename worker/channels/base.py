@@ -121,17 +121,17 @@ Told = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class TokenChain:
+class TokenSteps:
     """How a token is fetched that takes more than the secret of its account.
 
     The channel says what is needed; who calls it brings that, out of what is kept and fetched.
     """
 
-    keeper: str
+    suite: str
     """The account whose callbacks brought what is needed, and whose secret seals it."""
     subject: str | None
     """The corp whose lasting code takes the place of the account's secret; None: it has a secret of its own."""
-    beside: FetchedWith
+    extra: FetchedWith
     request: Callable[[Account, str, str, int], Request]
     """The call, by account, secret or code, what is needed beside it (empty: nothing), and Unix time in seconds."""
     outcome: Callable[[Reply, Account], TokenOutcome]
@@ -304,7 +304,7 @@ class Channel:
 
     # -- tokens -------------------------------------------------------------------------------------------------------
 
-    def token_chain(self, account: Account) -> TokenChain | None:
+    def token_steps(self, account: Account) -> TokenSteps | None:
         """What the account's token takes beyond its secret; None: nothing, and `token_request` is the call."""
         return None
 

@@ -32,7 +32,7 @@ def channel(name: str) -> Channel:
     if (entry := REGISTRY.get(name)) is None:
         known = ", ".join(sorted(REGISTRY))
         raise ConfigurationError(f"channel {name!r} does not exist; use one of {known}")
-    made: Channel = getattr(importlib.import_module(f"{entry.home}.channel"), entry.kind)()
+    made: Channel = getattr(importlib.import_module(f"{entry.package}.channel"), entry.class_name)()
     return made
 
 
@@ -92,7 +92,7 @@ def takes_secret(account: Account) -> bool:
         return False
     if vendor.calls_with_secret or account.token_provider is not None:
         return vendor.calls_with_secret
-    chain = vendor.token_chain(account)
+    chain = vendor.token_steps(account)
     return chain is None or chain.subject is None
 
 
@@ -174,7 +174,7 @@ def _sentences(account: Account) -> Iterator[str]:
         yield f"accounts.{account.name}.{DEADLINE}: is no time of a call; give seconds, above 0 and at most {DAY_S}"
     if account.token_provider is not None and not vendor.uses_token:
         yield f"accounts.{account.name}.token_provider: {vendor.name} has no token; leave it out"
-    elif account.token_provider is not None and vendor.token_chain(account) is not None:
+    elif account.token_provider is not None and vendor.token_steps(account) is not None:
         yield f"accounts.{account.name}.token_provider: its token comes through a suite; leave one of both out"
     for problem in (*_unfit(account), *vendor.account_problems(account)):
         yield f"accounts.{account.name}.{problem}"

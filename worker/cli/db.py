@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from worker.cli.options import Commands, Json, note, tell_value
-from worker.config.settings import load_settings, where
+from worker.config.settings import load_settings, settings_location
 from worker.control.opening import make_database, open_database
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import migrate
@@ -66,7 +66,7 @@ def upgrade_tables(told: Callable[[str], object] = lambda line: None) -> str | N
     finally:
         database.close()
     if file is not None and "database" not in settings.model_fields_set:
-        told(f"made {file}, because no setting names a database; is this the folder? settings: {where()}")
+        told(f"made {file}, because no setting names a database; is this the folder? settings: {settings_location()}")
     return revision
 
 

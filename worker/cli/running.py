@@ -14,7 +14,7 @@ from worker.channels.registry import sorted_out
 from worker.cli.db import upgrade_tables
 from worker.cli.options import Commands, LogLevel, system_user
 from worker.config.places import UrlFrom
-from worker.config.settings import Settings, load_settings, where
+from worker.config.settings import Settings, load_settings, settings_location
 from worker.control.opening import require_database_file
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
@@ -49,9 +49,9 @@ def up(
 
 
 def _console(settings: Settings) -> AbstractContextManager[None]:
-    from worker.service.web.console import console_beside
+    from worker.service.web.console import console_in_thread
 
-    return console_beside(settings, system_user)
+    return console_in_thread(settings, system_user)
 
 
 def hints(settings: Settings) -> list[str]:
@@ -64,7 +64,9 @@ def hints(settings: Settings) -> list[str]:
     unusable = [*wrong.items(), *_unread_secrets(good.values())]
     found.extend(f"account {name} cannot be used: {why}" for name, why in unusable)
     if not accounts.names():
-        found.append(f"no account is configured; add [accounts.NAME] to {where()}, or say `worker accounts add NAME`")
+        found.append(
+            f"no account is configured; add [accounts.NAME] to {settings_location()}, or say `worker accounts add NAME`"
+        )
     return found
 
 

@@ -22,7 +22,7 @@ def zone() -> tzinfo:
     from worker.config.variables import variable
 
     file = settings_file()
-    return _zone(SettingsFile.seen(file) if file else None, variable("WORKER_TIME_ZONE"), os.environ.get("TZ"))
+    return _zone(SettingsFile.current(file) if file else None, variable("WORKER_TIME_ZONE"), os.environ.get("TZ"))
 
 
 @lru_cache(maxsize=4)

@@ -1,1 +1,1 @@
-"""Settings, accounts, logging: what comes from `worker.toml` and the environment. Knows no table, no vendor call."""
+"""Settings, accounts and logging: what comes from `worker.toml` and the environment. Knows no table and no vendor."""

@@ -1,6 +1,6 @@
 """The settings of one account: its `[accounts.NAME]` table and the tables inside it.
 
-Knows no channel's own keys and never reads a secret's value.
+Knows no channel's own keys, and never reads a secret's value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from worker.domain.content.staging import Staging, staging_problem
 from worker.domain.pacing.quiet import NONE, quiet_hours
 
 SECRET_KEYS = frozenset({"secret", "bearer", "token", "aes_key", "encoding_aes_key", "webhook_key", "key", "password"})
-"""Keys whose value is a credential wherever they stand under an account."""
+"""Keys whose value is a credential, wherever they stand in an account."""
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Amount = Annotated[int, Field(ge=0, le=10**12)]
@@ -27,23 +27,23 @@ Weight = Annotated[float, Field(gt=0, le=1000)]
 
 
 class StagingSettings(BaseModel):
-    """`[staging]`, of all accounts, or of one: what keeps its calls from people, where this is no production."""
+    """`[staging]`, for all accounts or for one: keeps calls away from people outside of production."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     dry_run: bool = False
     """Makes no call: what would be called is cancelled."""
     only: tuple[str, ...] | None = None
-    """The recipients that are let through; all others are left out. None: off."""
+    """The recipients that are let through. All others are left out. None switches it off."""
     redirect_to: tuple[str, ...] = ()
-    """Recipients that are called in place of all others: at most one member, one chat and one address."""
+    """Recipients that get all messages instead: at most one member, one chat and one address."""
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        # Without the recipients.
+        # The recipients are not shown.
         return [("on", self.switches().told())]
 
     def switches(self) -> Staging:
-        """As the pipeline knows them."""
+        """Returns the switches in the pipeline's form."""
         return Staging(self.dry_run, self.only, self.redirect_to)
 
     @model_validator(mode="after")
@@ -54,38 +54,40 @@ class StagingSettings(BaseModel):
 
 
 class AccountSettings(EgressSettings, BaseModel):
-    """One `[accounts.NAME]` table; keys that are not named here belong to the channel."""
+    """One `[accounts.NAME]` table. Keys that are not named here belong to the channel."""
 
     model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     channel: str
     """The name of its channel, which has keys of its own."""
     base_url: str | None = None
-    """None: the vendor's own host."""
+    """The vendor's host, or None for its public one."""
     secret: SecretFrom | None = None
-    """The place of what the vendor gave: an app's secret, a webhook's key, a Youdu app's AES key."""
+    """Where the vendor's credential is stored: an app's secret, a webhook's key, or a Youdu app's AES key."""
     limits: dict[str, Amount] = {}
-    """Amounts by the limit's name, in place of the vendor's; 0: that limit is not kept."""
+    """Amounts by the limit's name, in place of the vendor's. With 0 the limit is not enforced."""
     share: Share | dict[str, Share] = 1.0
-    """The fraction of every limit that this worker may use, where other programs send through the same app; or by limit
-    name."""
+    """The fraction of every limit that this worker may use if other programs send through the same app, or by limit
+    name.
+    """
     on_unknown: Literal["default", "hold", "resend"] = "default"
-    """What is done about a part in doubt: `hold` waits for a person; `resend` sends again; `default`: the job's."""
+    """What happens to a part in doubt: `hold` waits for a person, `resend` sends again, `default` is the job's choice.
+    """
     allow_everyone: bool = False
     """Whether `Everyone()` may be used."""
     disabled: bool = False
-    """A disabled account takes no new job, and its jobs wait."""
+    """A disabled account accepts no new job, and its jobs wait."""
     weight: Weight = 1.0
     """Its share of the threads beside other accounts with work: 2 gets twice as much as 1."""
     quiet_hours: str = NONE
-    """When nothing is put before people, as `"22:00-07:00 Asia/Shanghai"`; a job may say otherwise."""
+    """When nothing is sent to people, such as `"22:00-07:00 Asia/Shanghai"`. A job may override it."""
 
     staging: StagingSettings | None = None
-    """The switches of `[staging]` for this account, in the place of those; None: as for all accounts."""
+    """The switches of `[staging]` for this account alone, or None for those of all accounts."""
     previous: dict[str, Any] = {}
-    """The `secret` and `callback` that were valid before, used beside the present ones while they are rotated."""
+    """The `secret` and `callback` that were valid before. They are used in addition while credentials are rotated."""
     token_provider: TokenProviderFrom | None = None
-    """The firm's own place of its tokens; None: the vendor's gettoken."""
+    """The user's own token service, or None for the vendor's gettoken."""
 
     @field_validator("quiet_hours")
     @classmethod
@@ -118,7 +120,7 @@ class AccountSettings(EgressSettings, BaseModel):
         return self
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        # The channel's own keys are left out: one of them may be a credential under a name we do not know.
+        # The channel's own keys are not shown: one of them may be a credential under a name we do not know.
         return [(name, value) for name, value in super().__repr_args__() if name in type(self).model_fields]
 
 

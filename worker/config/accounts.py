@@ -1,6 +1,6 @@
-"""What an account is made of: its table, as `[accounts.NAME]` or another source has it, and the defaults of all.
+"""Builds an account from its table, as `[accounts.NAME]` or another source has it, and from common defaults.
 
-Secrets are read when a call needs them, never at start and never by a producer.
+Secrets are read when a call needs them, never at the start and never by a producer.
 """
 
 from __future__ import annotations
@@ -12,101 +12,101 @@ from functools import partial
 from typing import Any, Protocol
 
 from worker.config.channels import REGISTRY
-from worker.config.mistakes import judged
+from worker.config.mistakes import validated
 from worker.config.places import SecretFrom
 from worker.config.settings import Settings, account_settings
 from worker.domain.account import DEADLINE, Account, Secret
 from worker.domain.errors import ConfigurationError, UnknownAccount
 
-_TOLD = 5
-"""Most accounts that one line names."""
+_MAX_NAMES = 5
+"""Accounts that one line names, at most."""
 
 
 class AccountSource(Protocol):
-    """Accounts by name. One that is wrong stops its own jobs and nothing else."""
+    """Accounts by name. A wrong one stops its own jobs and nothing else."""
 
     def get(self, name: str) -> Account:
-        """The account; a ConfigurationError says what is wrong with it, or that it is not known, and what to do."""
+        """Returns the account. Raises ConfigurationError, with a remedy, if it is wrong or does not exist."""
 
     def names(self) -> tuple[str, ...]:
-        """The names of all accounts, those that are wrong among them; the same object until an account changes."""
+        """Returns the names of all accounts, also of wrong ones. It is the same object until an account changes."""
 
 
 class FixedAccounts:
-    """A fixed set of accounts, made by an application or a test."""
+    """A fixed set of accounts, built by an application or a test."""
 
     def __init__(self, accounts: Iterable[Account]):
         self._accounts = {account.name: account for account in accounts}
         self._names = tuple(sorted(self._accounts))
 
     def get(self, name: str) -> Account:
-        """The account of this name."""
-        found = self._accounts.get(name)
-        if found is None:
-            raise not_known(name, self._names)
-        return found
+        """Returns the account of this name."""
+        account = self._accounts.get(name)
+        if account is None:
+            raise unknown_account(name, self._names)
+        return account
 
     def names(self) -> tuple[str, ...]:
-        """The names of all accounts, sorted."""
+        """Returns the names of all accounts, sorted."""
         return self._names
 
 
-def not_known(name: str, names: Sequence[str], place: str = "") -> UnknownAccount:
-    """The error for an account that does not exist: it names the nearest of those that do, or the first of them.
+def unknown_account(name: str, names: Sequence[str], place: str = "") -> UnknownAccount:
+    """Returns the error for an account that does not exist. It names the most similar accounts, or the first ones.
 
-    `place`: where the settings are, or were looked for.
+    `place` is where the settings are, or were looked for.
     """
-    return UnknownAccount(partial(_not_known, name, names, place))
+    return UnknownAccount(partial(_unknown_account_text, name, names, place))
 
 
-def _not_known(name: str, names: Sequence[str], place: str) -> str:
-    near = difflib.get_close_matches(name, names, n=_TOLD) if len(names) > _TOLD else []
-    shown = near or names[:_TOLD]
-    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
-    known = f"{', '.join(shown)}{more}" if names else "none yet"
+def _unknown_account_text(name: str, names: Sequence[str], place: str) -> str:
+    near = difflib.get_close_matches(name, names, n=_MAX_NAMES) if len(names) > _MAX_NAMES else []
+    listed = near or names[:_MAX_NAMES]
+    more = f" and {len(names) - len(listed)} more" if len(names) > len(listed) else ""
+    choices = f"{', '.join(listed)}{more}" if names else "none yet"
     into = f" to {place} (an application that enqueues reads the table, its secret is read by workers)" if place else ""
     add = f"add [accounts.{name}]{into}, or say `worker accounts add {name}`"
-    return f"account {name!r} does not exist; use one of: {known}; or {add}"
+    return f"account {name!r} does not exist; use one of: {choices}; or {add}"
 
 
 def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Account:
-    """The account that its table describes; ConfigurationError with the sentence that says what to change."""
-    given = account_settings(name, table)
-    if given.disabled:
+    """Builds the account that its table describes. Raises ConfigurationError with a sentence on what to change."""
+    values, path = account_settings(name, table), f"accounts.{name}"
+    if values.disabled:
         raise ConfigurationError(
             f"accounts.{name}: is disabled; `worker accounts change {name} --enable`, or disabled = false"
         )
-    entry = REGISTRY.get(given.channel)
-    base_url = given.base_url or (entry.host if entry else None)
+    entry = REGISTRY.get(values.channel)
+    base_url = values.base_url or (entry.host if entry else None)
     if base_url is None:
         raise ConfigurationError(
-            f"accounts.{name}.base_url: is missing; channel {given.channel!r} has no host of its own"
+            f"accounts.{name}.base_url: is missing; channel {values.channel!r} has no host of its own"
         )
     return Account(
         name=name,
-        channel=given.channel,
+        channel=values.channel,
         base_url=base_url,
         settings={
             DEADLINE: float(settings.delivery.call_deadline_s),
-            **{key: _opened(f"accounts.{name}.{key}", value) for key, value in (given.model_extra or {}).items()},
+            **{key: _with_secrets(f"{path}.{key}", value) for key, value in (values.model_extra or {}).items()},
         },
-        secret=None if given.secret is None else Secret(partial(_credential, given.secret, f"accounts.{name}.secret")),
-        egress=given.egress(f"accounts.{name}"),
-        limits=dict(given.limits),
-        share=given.share,
-        on_unknown=given.on_unknown,
-        allow_everyone=given.allow_everyone,
-        weight=given.weight,
-        quiet_hours=given.quiet_hours,
-        staging=(given.staging or settings.staging).switches(),
-        token_provider=None if given.token_provider is None else given.token_provider.opened(f"accounts.{name}"),
-        previous=_previous(name, table, given.previous, settings) if given.previous else None,
+        secret=None if values.secret is None else Secret(partial(_credential, values.secret, f"{path}.secret")),
+        egress=values.egress(path),
+        limits=dict(values.limits),
+        share=values.share,
+        on_unknown=values.on_unknown,
+        allow_everyone=values.allow_everyone,
+        weight=values.weight,
+        quiet_hours=values.quiet_hours,
+        staging=(values.staging or settings.staging).switches(),
+        token_provider=None if values.token_provider is None else values.token_provider.to_provider(path),
+        previous=_previous(name, table, values.previous, settings) if values.previous else None,
     )
 
 
-def _credential(given: SecretFrom, key: str) -> str:
-    """The secret, read now; a web address in its place is a ConfigurationError that does not show it."""
-    value = given.read(key)
+def _credential(source: SecretFrom, key: str) -> str:
+    """Reads the secret. Raises ConfigurationError, which does not show it, if it is a web address."""
+    value = source.read(key)
     if "://" in value:
         raise ConfigurationError(
             f"{key} names a place that holds a web address; of a robot's give what stands behind key="
@@ -114,32 +114,32 @@ def _credential(given: SecretFrom, key: str) -> str:
     return value
 
 
-def _previous(name: str, table: Mapping[str, Any], given: Mapping[str, Any], settings: Settings) -> Account:
-    """The account with the credentials that were valid before."""
+def _previous(name: str, table: Mapping[str, Any], credentials: Mapping[str, Any], settings: Settings) -> Account:
+    """Returns the account with the credentials that were valid before."""
     try:
-        return account_of(name, {**table, **given, "previous": {}}, settings)
+        return account_of(name, {**table, **credentials, "previous": {}}, settings)
     except ConfigurationError as error:
         sentence = str(error).replace(f"accounts.{name}.", f"accounts.{name}.previous.", 1)
     raise ConfigurationError(sentence)
 
 
-def staging_told(accounts: AccountSource) -> str:
-    """The switches of staging that are on, in a few words for each log line; empty: none is."""
+def staging_summary(accounts: AccountSource) -> str:
+    """Returns the switches of staging that are on, in a few words for each log line, or an empty text."""
     switches = {}
     for name in accounts.names():
-        with suppress(ConfigurationError):  # a wrong one calls no vendor
+        with suppress(ConfigurationError):  # a wrong account calls no vendor
             switches[name] = accounts.get(name).staging.told()
     if len(set(switches.values())) == 1:
         return next(iter(switches.values()))
-    told = [f"{name} {switch}" for name, switch in switches.items() if switch]
-    more = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
-    return ", ".join([*told[:_TOLD], *more])
+    named = [f"{name} {switch}" for name, switch in switches.items() if switch]
+    more = [f"and {len(named) - _MAX_NAMES} more"] if len(named) > _MAX_NAMES else []
+    return ", ".join([*named[:_MAX_NAMES], *more])
 
 
-def _opened(path: str, value: Any) -> Any:
-    """A channel's own value, with every { env } and { file } table turned into a Secret."""
+def _with_secrets(path: str, value: Any) -> Any:
+    """Returns a channel's own value with a Secret in place of every { env } and { file } table."""
     if isinstance(value, Secret) or (isinstance(value, dict) and len(value) == 1 and value.keys() <= {"env", "file"}):
-        return Secret(partial(judged(SecretFrom, value, path).read, path))
+        return Secret(partial(validated(SecretFrom, value, path).read, path))
     if not isinstance(value, dict):
         return value
-    return {key: _opened(f"{path}.{key}", inner) for key, inner in value.items()}
+    return {key: _with_secrets(f"{path}.{key}", inner) for key, inner in value.items()}

@@ -1,4 +1,4 @@
-"""Imports modules of the application that a setting names, and says where in them an error came from."""
+"""Imports the application's modules that a setting names, and summarises where in them an error came from."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import Any
 
 from worker.domain.errors import ConfigurationError, WorkerError
 
-PLACES = 20
+MAX_LINES = 20
 PACKAGE = __name__.partition(".")[0]
 
 
 def imported(setting: str, module: str) -> ModuleType:
-    """The application's module that a setting names; ConfigurationError when it cannot be imported."""
+    """Imports the application's module that a setting names. Raises ConfigurationError if that fails."""
     if module == PACKAGE:
         raise ConfigurationError(f"{setting}: {module} is the name of this package; give your module another name")
     if os.getcwd() not in sys.path:  # as Celery's own -A does; the `worker` command is started from the application
@@ -29,31 +29,32 @@ def imported(setting: str, module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except Exception as error:  # noqa: BLE001  whatever the application's module raises; its text may hold secrets
-        if isinstance(error, ConfigurationError):  # of a function that was marked for us in a wrong way
-            why = str(error)
+        if isinstance(error, ConfigurationError):  # from a wrongly decorated function
+            problem = str(error)
+        elif isinstance(error, ModuleNotFoundError):
+            problem = f"there is no module {error.name}"
         else:
-            why = f"there is no module {error.name}" if isinstance(error, ModuleNotFoundError) else places_of(error)
-        raise ConfigurationError(f"{setting}: module {module} cannot be imported: {why}") from None
+            problem = traceback_summary(error)
+        raise ConfigurationError(f"{setting}: module {module} cannot be imported: {problem}") from None
 
 
 def function_named(setting: str, path: str, *takes: str) -> Callable[..., Any]:
-    """The application's function that a setting names, `package.module:function`; ConfigurationError without it.
+    """Loads the application's function `package.module:function` that a setting names. Raises ConfigurationError.
 
-    `takes`: what it is called with, as `require_callable` has it.
+    `takes` has the arguments it is called with, as in `require_callable`.
     """
     module, _, name = path.partition(":")
-    found = getattr(imported(setting, module), name, None)
-    if not callable(found):
+    function: Callable[..., Any] | None = getattr(imported(setting, module), name, None)
+    if not callable(function):
         raise ConfigurationError(f"{setting}: module {module} holds no function {name}")
-    function: Callable[..., Any] = found
     require_callable(setting, function, *takes)
     return function
 
 
 def require_callable(what: str, function: Any, *takes: str) -> None:
-    """ConfigurationError where a call with these arguments cannot run the application's function to its end.
+    """Raises ConfigurationError if the application's function cannot be called with these arguments.
 
-    `takes` are the arguments' names; those behind a star are given by name.
+    `takes` has the arguments' names. Those after a star are passed by name.
     """
     names = getattr(function, "__module__", None), getattr(function, "__qualname__", type(function).__qualname__)
     if (problem := _shape_problem(".".join(filter(None, names)), function, takes)) is not None:
@@ -66,7 +67,7 @@ def _shape_problem(name: str, function: Any, takes: Sequence[str]) -> str | None
     inner = function
     while isinstance(inner, partial):
         inner = inner.func
-    # Of an object that can be called its method says how it runs.
+    # For a callable object, its `__call__` tells how it runs.
     for code in (inner, type(inner).__call__):
         if inspect.iscoroutinefunction(code) or inspect.isasyncgenfunction(code):
             return f"{name} is async, and nothing would await it; write def, with asyncio.run(...) for what it awaits"
@@ -74,7 +75,7 @@ def _shape_problem(name: str, function: Any, takes: Sequence[str]) -> str | None
             return f"{name} is a generator, so a call would run nothing of it; take yield out"
     first_by_name = takes.index("*") if "*" in takes else len(takes)
     try:
-        # Not of what a decorator wraps: the decorator may add arguments, or take some away.
+        # Not the signature of what a decorator wraps: the decorator may add or remove arguments.
         signature = inspect.signature(function, follow_wrapped=False)
         signature.bind(*takes[:first_by_name], **dict.fromkeys(takes[first_by_name + 1 :]))
     except TypeError:
@@ -84,27 +85,28 @@ def _shape_problem(name: str, function: Any, takes: Sequence[str]) -> str | None
     return None
 
 
-def places_of(error: BaseException, *, below: str = "", most: int = PLACES) -> str:
-    """The class of an error and the last code lines it came through; frames up to the last in file `below` are cut.
+def traceback_summary(error: BaseException, *, below: str = "", max_lines: int = MAX_LINES) -> str:
+    """Returns the class of an error and the last code lines it passed, without frames up to the last in file `below`.
 
-    Never its text, which may hold a secret or a message, except for this package's errors, whose texts never do.
+    Its text is left out, because it may hold a secret or a message. Only this package's errors show it: their texts
+    never do.
     """
     frames = traceback.extract_tb(error.__traceback__)
     names = [frame.filename for frame in frames]
     start = len(names) - names[::-1].index(below) if below in names else 0
-    places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[start:][-most:]]
+    lines = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[start:][-max_lines:]]
     text = f": {error}" if isinstance(error, WorkerError) else ""
-    return " > ".join([f"{type(error).__name__}{text}", *places])
+    return " > ".join([f"{type(error).__name__}{text}", *lines])
 
 
 def close_old_connections() -> None:
-    """Closes what broke or is too old of the connections that Django has in this thread, as it does around a request.
+    """Closes Django's broken or outdated connections in this thread, as Django does around a request.
 
-    Does nothing where the application does not use Django. Outside of requests and of its own commands Django never
-    does it, and every query on a connection that was dropped fails.
+    Does nothing if the application does not use Django. Outside of requests and of its own commands Django never does
+    it, and every query on a connection that was dropped fails.
     """
     database, conf = sys.modules.get("django.db"), sys.modules.get("django.conf")
     if database is not None and conf is not None and conf.settings.configured:
-        # What Django cannot close fails again where the application uses it, and says why there.
+        # What Django cannot close fails again where the application uses it, with its own error.
         with suppress(Exception):
             database.close_old_connections()

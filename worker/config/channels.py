@@ -1,4 +1,4 @@
-"""The table of channels, one line each: where to find a channel's code. What it does is in its own folder."""
+"""The table of channels, one line each: where the code of a channel is. Its folder has the rest."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ WECOM = "https://qyapi.weixin.qq.com"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """Where a channel lives."""
+class ChannelEntry:
+    """Where the code of a channel is."""
 
-    home: str
-    """Its package: messages, and the module `channel` with its class."""
-    kind: str
-    """The class's name."""
+    package: str
+    """Its package, with its messages, and the module `channel` with its class."""
+    class_name: str
+    """The name of its class."""
     host: str | None
-    """The vendor's own host; None: every customer runs its own."""
-    door: str | None
-    """The name in `worker` of the module with its messages; None: it sends none."""
+    """The vendor's public host, or None if every customer runs its own."""
+    public_module: str | None
+    """The name in `worker` of the module with its messages, or None if it sends none."""
 
 
-REGISTRY: Mapping[str, Entry] = {
-    "wecom_app": Entry("worker.channels.wecom_app", "WecomApp", WECOM, door="wecom_app"),
-    "wecom_webhook": Entry("worker.channels.wecom_webhook", "WecomWebhook", WECOM, door="webhook"),
-    "wecom_external": Entry("worker.channels.wecom_external", "WecomExternal", WECOM, door="external"),
-    "wecom_suite": Entry("worker.channels.wecom_suite", "WecomSuite", WECOM, door=None),
-    "youdu": Entry("worker.channels.youdu", "Youdu", None, door="youdu"),
+REGISTRY: Mapping[str, ChannelEntry] = {
+    "wecom_app": ChannelEntry("worker.channels.wecom_app", "WecomApp", WECOM, public_module="wecom_app"),
+    "wecom_webhook": ChannelEntry("worker.channels.wecom_webhook", "WecomWebhook", WECOM, public_module="webhook"),
+    "wecom_external": ChannelEntry("worker.channels.wecom_external", "WecomExternal", WECOM, public_module="external"),
+    "wecom_suite": ChannelEntry("worker.channels.wecom_suite", "WecomSuite", WECOM, public_module=None),
+    "youdu": ChannelEntry("worker.channels.youdu", "Youdu", None, public_module="youdu"),
 }

@@ -1,6 +1,6 @@
-"""`[console]`: where the console listens, who may sign in and how, and what each of them may.
+"""`[console]`: where the console listens, who may sign in and how, and what each user may do.
 
-Knows how the settings are written; what a role may is `console/viewer.py`.
+Knows how the settings are written. `console/viewer.py` knows what a role may do.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ PersonName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class UserSettings(BaseModel):
-    """`[console.users.NAME]`: one who may sign in; NAME is also what the proxy or the issuer calls them."""
+    """`[console.users.NAME]`: a person who may sign in. NAME is also the name at the proxy or the issuer."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     role: Literal["reader", "support", "operator", "admin"]
-    """`reader`: states and counts; `support`: texts, too; `operator`: acts on accounts; `admin`: on all."""
+    """`reader` sees states and counts, `support` also texts, `operator` acts on accounts, `admin` on everything."""
     accounts: tuple[str, ...] = ()
-    """Of support and operators: the accounts whose texts they may read, and on which an operator may act."""
+    """Accounts whose texts support and operators may read, and on which an operator may act."""
     password: SecretFrom | None = Field(None, repr=False)
-    """What `worker console --hash` prints, or its place; None: they sign in by the proxy or the issuer only."""
+    """What `worker console --hash` prints, or where it is stored. With None they sign in only by proxy or issuer."""
 
     @field_validator("password", mode="before")
     @classmethod
@@ -59,53 +59,53 @@ class UserSettings(BaseModel):
 
 
 class OidcSettings(BaseModel):
-    """`[console.oidc]`: an OpenID Connect provider that says who a person is."""
+    """`[console.oidc]`: an OpenID Connect provider that identifies people."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     issuer: str
-    """As the provider names itself; a slash at its end makes no difference."""
+    """The provider's name for itself. A slash at its end makes no difference."""
     client_id: Annotated[str, Field(min_length=1)]
     """The id that the provider gave to the console."""
     client_secret: SecretFrom | None = None
-    """None: the client is public, and PKCE alone protects the code."""
+    """None for a public client: then only PKCE protects the code."""
     claim: Annotated[str, Field(min_length=1)] = "email"
     """The claim of the ID token that is the user's name."""
     scope: ClassVar[str] = "openid email profile"
-    """What is asked of the provider, with blanks between."""
+    """The scopes requested from the provider, separated by blanks."""
 
     @field_validator("issuer")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
-        # Keys that came over plain HTTP would vouch for anyone.
+        # Keys that came over plain HTTP could be anyone's.
         if not is_web_address(value) or urlsplit(value).scheme != "https":
             raise ValueError("is no https address; write it as the provider's page does, https://host/path")
         return value
 
 
 class ConsoleSettings(BaseModel):
-    """`[console]`: the pages for those who operate."""
+    """`[console]`: the web pages for operators."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     listen: str = "127.0.0.1:8091"
     """Address and port it listens on."""
     hosts: tuple[HostName, ...] = ()
-    """Names under which browsers ask for it, beside those of this machine; any other is turned away."""
+    """Host names in browsers' requests, in addition to those of this machine. Others are refused."""
     proxies: tuple[str, ...] = ()
-    """Addresses and networks of the reverse proxies that end TLS before it; requests of others are turned away."""
+    """Addresses and networks of the reverse proxies that end TLS before it. Requests from others are refused."""
     user_header: HeaderName | None = None
-    """The header in which these proxies name the user; None: they name none."""
+    """The header in which these proxies name the user, or None if they name none."""
     users: dict[PersonName, UserSettings] = {}
     """The users who may sign in, by name."""
     others: Literal["reader"] | None = None
-    """The role of those whom the proxy or the issuer names and `users` does not; None: they may not sign in."""
+    """The role of people whom the proxy or issuer names and `users` does not, or None if they may not sign in."""
     oidc: OidcSettings | None = None
-    """None: there is no sign-in by a provider."""
+    """None if no provider signs people in."""
     session_s: Seconds = 43_200
     """How long a session lasts."""
     idle_s: Annotated[float, Field(ge=120)] = 3_600
-    """How long a session lasts that is not used."""
+    """How long an unused session lasts."""
 
     @field_validator("proxies")
     @classmethod
@@ -134,26 +134,26 @@ class ConsoleSettings(BaseModel):
 
     @property
     def jobs_at(self) -> str | None:
-        """The address of a job's page, up to its id, for those who ask through the proxies; None: there are none."""
+        """The address of a job's page without the job's id, through the proxies. None without a proxy."""
         return f"https://{self.hosts[0]}/jobs/" if self.proxies else None
 
     @cached_property
     def passwords(self) -> Mapping[str, str]:
-        """The hashes of the users who have a password, read once; ConfigurationError where a place holds none."""
-        return {name: _hash_at(name, user.password) for name, user in self.users.items() if user.password is not None}
+        """The hashes of users with a password, read once. Raises ConfigurationError if a place holds none."""
+        return {name: _read_hash(name, user.password) for name, user in self.users.items() if user.password is not None}
 
     @property
     def has_sign_in(self) -> bool:
-        """Whether anyone can sign in as it is."""
+        """Whether anyone can sign in with these settings."""
         return (
             any(user.password for user in self.users.values()) or self.user_header is not None or self.oidc is not None
         )
 
 
-def _hash_at(name: str, place: SecretFrom) -> str:
+def _read_hash(name: str, place: SecretFrom) -> str:
     key = f"console.users.{name}.password"
-    found = place.read(key)
-    if not HASH.fullmatch(found):
-        wrong = "holds no argon2id hash; write what `worker console --hash` prints for the password"
-        raise ConfigurationError(f"{key}: {place.place} {wrong}")
-    return found
+    value = place.read(key)
+    if not HASH.fullmatch(value):
+        problem = "holds no argon2id hash; write what `worker console --hash` prints for the password"
+        raise ConfigurationError(f"{key}: {place.place} {problem}")
+    return value

@@ -1,6 +1,6 @@
-"""Which extra of this package brings a module that is not installed, and the sentence that says so.
+"""Finds the extra of this package that contains a missing module, for the error message.
 
-Read from the package's own metadata, so that pyproject.toml alone says what belongs to which extra.
+Read from the package's metadata, so that only pyproject.toml says what belongs to which extra.
 """
 
 from __future__ import annotations
@@ -14,24 +14,26 @@ from importlib.metadata import PackageNotFoundError, requires
 from worker.domain.errors import ConfigurationError
 
 PACKAGE = "im-delivery-worker"
-_OF_AN_EXTRA = re.compile(r"""([\w.-]+).*extra == ["'](?!(?:dev|test)\b)(\w+)["']""")
+_EXTRA = re.compile(r"""([\w.-]+).*extra == ["'](?!(?:dev|test)\b)(\w+)["']""")
 
 
 def extra_of(module: str) -> str | None:
-    """The smallest extra with a distribution of this module's name; None: the module is none of ours."""
+    """Returns the smallest extra with a distribution of this module's name, or None if no extra has it."""
     name = module.partition(".")[0].lower()
     try:
-        found = [one.groups() for one in map(_OF_AN_EXTRA.match, requires(PACKAGE) or ()) if one]
+        matches = [match.groups() for match in map(_EXTRA.match, requires(PACKAGE) or ()) if match]
     except PackageNotFoundError:  # run from a folder that is not installed
         return None
-    sizes = Counter(extra for _, extra in found)
-    extras = [extra for given, extra in found if f"{given.lower().replace('-', '_')}_".startswith(f"{name}_")]
+    sizes = Counter(extra for _, extra in matches)
+    extras = [
+        extra for distribution, extra in matches if f"{distribution.lower().replace('-', '_')}_".startswith(f"{name}_")
+    ]
     return min(extras, key=sizes.__getitem__, default=None)
 
 
 @contextmanager
 def naming_the_extra() -> Iterator[None]:
-    """Within it, a module that is missing for want of an extra is a ConfigurationError that names the extra."""
+    """Raises ConfigurationError with the extra's name if the block misses a module of an extra."""
     try:
         yield
     except ModuleNotFoundError as error:

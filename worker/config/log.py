@@ -1,4 +1,4 @@
-"""The logger of a module that commands load: few of them log a line, and structlog brings Rich and more."""
+"""The logger for modules that commands load. Few of them log a line, and structlog imports Rich and more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Logger:
-    """Structlog's logger, loaded with the first line."""
+    """Structlog's logger, which is imported with the first line."""
 
     @cached_property
     def _logger(self) -> Any:

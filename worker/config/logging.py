@@ -1,7 +1,7 @@
-"""Logs: structlog for our own lines and those of libraries, and a redaction that every line passes.
+"""Logs our own lines through structlog and those of libraries, and redacts every line.
 
-Our events keep only fields on a list; text of any origin has tokens, secrets and keys masked. Message texts and
-recipients cannot appear because no listed field holds them.
+Our events keep only listed fields, and tokens, secrets and keys are masked in all text. Message texts and recipients
+cannot appear because no listed field holds them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _PROCESS = "process processes thread threads failures line items calls events_dr
 _REST = "lane error text reason remedy count seconds where what label hint until shape staging lease plainer span"
 _ALERT = "alert subjects over target targets"
 FIELDS = frozenset(f"{_LINE} {_ATTEMPT} {_PROCESS} {_REST} {_ALERT}".split())
-"""Every field a line may have; any other is dropped and its name listed under `dropped`, so that it is noticed."""
+"""Every field a line may have. Others are dropped, and their names listed under `dropped`, so that it is noticed."""
 _JOBS = "jobs bodies attempts waits content callbacks contents windows media"
 _OTHERS = "pauses sessions sign_ins looks lanes lane_events budgets tokens ended_tags tag_events"
 COUNTS = frozenset(f"{_JOBS} {_OTHERS}".split())
-"""Fields of `purged`: the same, but only as numbers, because elsewhere such names mean what no line may hold."""
+"""Additional fields of `purged`, but only as numbers: elsewhere such names mean what no line may hold."""
 
 _SECRET = re.compile(
     # "gettoken: " is the name of a call, and the words after it say why it failed.
@@ -44,19 +44,19 @@ QUIET = {
     "sqlalchemy.pool": logging.WARNING,
     "opentelemetry": logging.CRITICAL,  # a line for every batch and span that a collector does not take
 }
-"""Least level of loggers that would log too much, or secrets, at a level that `set_up` may be given."""
+"""Lowest level of loggers that would otherwise log too much, or secrets, at a level that `set_up` may get."""
 
 
-_of_all_lines: dict[str, str] = {}
+_common_fields: dict[str, str] = {}
 
 
-def tell_staging(switches: str) -> None:
-    """Every line of this process tells from now on which switches of staging are on; empty: none."""
-    _of_all_lines["staging"] = switches
+def log_staging(switches: str) -> None:
+    """Adds the active switches of staging to every further line of this process. An empty text removes them."""
+    _common_fields["staging"] = switches
 
 
 def mask(text: str) -> str:
-    """The text without anything that looks like a credential."""
+    """Returns the text without anything that looks like a credential."""
     lowered = text.lower()
     if not any(hint in lowered for hint in _HINTS):
         return text
@@ -64,18 +64,18 @@ def mask(text: str) -> str:
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Keeps listed fields, masks their text; an unlisted field leaves only its name."""
+    """Keeps listed fields and masks their text. Of an unlisted field, only the name stays."""
     trace = event.pop("exc_info", None)
     if trace:  # a foreign traceback may show URLs, statements and texts: only its class is kept
         event["error"] = _class_of(trace)
-    kept = {name: _masked(value) for name, value in event.items() if name in FIELDS or _is_count(name, value)}
-    if staging := _of_all_lines.get("staging"):
-        event["staging"] = kept["staging"] = staging
-    if len(kept) != len(event):
-        kept |= {name: value for name, value in event.items() if name.startswith("_")}
-        if dropped := sorted(event.keys() - kept.keys()):
-            kept["dropped"] = dropped
-    return kept
+    fields = {name: _masked(value) for name, value in event.items() if name in FIELDS or _is_count(name, value)}
+    if staging := _common_fields.get("staging"):
+        event["staging"] = fields["staging"] = staging
+    if len(fields) != len(event):
+        fields |= {name: value for name, value in event.items() if name.startswith("_")}
+        if dropped := sorted(event.keys() - fields.keys()):
+            fields["dropped"] = dropped
+    return fields
 
 
 def _is_count(name: str, value: Any) -> bool:
@@ -86,7 +86,7 @@ def _masked(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, list):
-        return [_masked(one) for one in value]
+        return [_masked(item) for item in value]
     return mask(value if isinstance(value, str) else str(value))
 
 
@@ -124,12 +124,12 @@ def set_up(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(number)
-    for name, least in QUIET.items():
-        logging.getLogger(name).setLevel(max(least, number))
+    for name, level_floor in QUIET.items():
+        logging.getLogger(name).setLevel(max(level_floor, number))
 
 
 def _class_of(trace: Any) -> str:
-    """The class of what `exc_info` holds: an exception, the usual three, or True for the current one."""
+    """Returns the class in `exc_info`: of an exception, of the usual three values, or for True of the current one."""
     if isinstance(trace, BaseException):
         return type(trace).__name__
     kind = trace[0] if isinstance(trace, tuple) else sys.exc_info()[0]

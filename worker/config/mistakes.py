@@ -1,4 +1,4 @@
-"""What is wrong with settings, each in one sentence: keys and variables that are mistyped, and wrong values."""
+"""Says what is wrong with settings, each in one sentence: mistyped keys and variables, and wrong values."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from worker.domain.errors import ConfigurationError
 M = TypeVar("M", bound=BaseModel)
 
 
-def judged(kind: type[M], value: Any, *within: str) -> M:
-    """A value as a model; ConfigurationError with a sentence that begins with where it stands."""
+def validated(kind: type[M], value: Any, *within: str) -> M:
+    """Validates a value as a model. Raises ConfigurationError with a sentence that begins with its path."""
     try:
         return kind.model_validate(value)
     except ValidationError as error:
@@ -25,7 +25,7 @@ def judged(kind: type[M], value: Any, *within: str) -> M:
 
 
 def sentence_of(error: ValidationError, kind: type[BaseModel], *within: str) -> str:
-    """The first problem of a table as one sentence: key, what is wrong, remedy."""
+    """Returns the first problem of a table as one sentence: key, problem, remedy."""
     errors: list[ErrorDetails] = error.errors(include_url=False, include_input=False)
     first = errors[0]
     key = ".".join(map(str, (*within, *first["loc"]))) or "settings"
@@ -46,25 +46,25 @@ def sentence_of(error: ValidationError, kind: type[BaseModel], *within: str) -> 
 
 
 def table_in(annotation: Any) -> type[BaseModel] | None:
-    """The model of a table, of a list of tables or of tables by name; None: the value is no table."""
+    """Returns the model of a table, of a list of tables or of tables by name, or None for another value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((table for one in get_args(annotation) if (table := table_in(one)) is not None), None)
 
 
-def did_you_mean(key: str, known: Collection[str]) -> str:
-    """The remedy for an unknown key: the known key most like it, or the list of all."""
-    near = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+def did_you_mean(key: str, allowed: Collection[str]) -> str:
+    """Returns the remedy for an unknown key: the most similar allowed key, or the list of all."""
+    near = difflib.get_close_matches(key, allowed, n=1)
+    return f"did you mean {near[0]}?" if near else f"use one of {', '.join(allowed)}"
 
 
 # -- variables ---------------------------------------------------------------------------------------------------
 
 PREFIX = "WORKER_"
 NO_SETTINGS = ("WORKER_CONFIG", "WORKER_LANG", "WORKER_IMAGE")
-"""Variables of ours that no key of the settings has."""
-NEAR = 0.84
-"""How alike two names are, of 1, so that one is taken for the other mistyped: but for a letter or an underscore."""
+"""Our variables that are no setting."""
+SIMILARITY = 0.84
+"""How similar two names are, out of 1, to count as a typing mistake: they differ by a letter or an underscore."""
 _KUBERNETES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT|PORT)(_\w+)?")
 """What Kubernetes adds for each Service, also for one whose name begins with `worker`."""
 
@@ -72,35 +72,37 @@ _KUBERNETES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT|PORT)(_\w+)?")
 def unknown_variables(
     variables: Mapping[str, str], keys: Mapping[str, Collection[str]], file: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """Each such variable, with the right one that is most like it; an empty text where none is.
+    """Yields each unknown variable with the most similar right one, or an empty text.
 
-    `keys`: each key of the settings with the keys below it. The settings' `file` may name any variable as the place of
-    a secret, and so may the variables themselves.
+    `keys` has each key of the settings with the keys below it. The settings' `file` may name any variable as the place
+    of a secret, and so may the variables themselves.
     """
-    heads = [f"{PREFIX}{key.upper()}" for key in keys]
+    names = [f"{PREFIX}{key.upper()}" for key in keys]
     inner = [f"{PREFIX}{key}__{below}".upper() for key, all_below in keys.items() for below in all_below]
-    places = {*_places(file), *(value for name, value in variables.items() if name.upper().endswith("__ENV"))}
-    for name in sorted(variables.keys() - places):
-        head, behind, rest = name.upper().partition("__")
-        is_ours = head in heads or head in NO_SETTINGS or _KUBERNETES.fullmatch(head)
+    named = {*_named_variables(file), *(value for name, value in variables.items() if name.upper().endswith("__ENV"))}
+    for name in sorted(variables.keys() - named):
+        head, separator, rest = name.upper().partition("__")
+        is_ours = head in names or head in NO_SETTINGS or _KUBERNETES.fullmatch(head)
         if head.startswith(PREFIX) and not is_ours:
-            first = _nearest(head, [*heads, *NO_SETTINGS])
-            yield name, _nearest(name.upper(), inner) or (first and first + behind + rest)
+            first = _nearest(head, [*names, *NO_SETTINGS])
+            yield name, _nearest(name.upper(), inner) or (first and first + separator + rest)
 
 
-def _nearest(name: str, right: Collection[str]) -> str:
-    """By what stands behind the prefix, which all have."""
-    near = difflib.get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in right], 1, NEAR)
+def _nearest(name: str, allowed: Collection[str]) -> str:
+    """Returns the most similar name. The common prefix is not compared."""
+    near = difflib.get_close_matches(
+        name.removeprefix(PREFIX), [name.removeprefix(PREFIX) for name in allowed], 1, SIMILARITY
+    )
     return f"{PREFIX}{near[0]}" if near else ""
 
 
-def _places(value: Any) -> Iterator[str]:
-    """The variables that tables name as places, `{ env = "NAME" }`."""
+def _named_variables(value: Any) -> Iterator[str]:
+    """Yields the variables that tables name as places, `{ env = "NAME" }`."""
     if isinstance(value, Mapping):
         if isinstance(named := value.get("env"), str):
             yield named
         for below in value.values():
-            yield from _places(below)
+            yield from _named_variables(below)
     elif isinstance(value, list):
         for below in value:
-            yield from _places(below)
+            yield from _named_variables(below)

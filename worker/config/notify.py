@@ -1,6 +1,6 @@
-"""`[notify]`: who is told when something is wrong, in which order.
+"""`[notify]`: who gets a notice when something is wrong, and in which order.
 
-Knows how the settings are written; what is told, and how, is `service/notify/`.
+Knows how the settings are written. `service/notify/` decides what is sent, and sends it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from worker.domain.errors import ConfigurationError
 
 
 class NotifyTarget(BaseModel):
-    """One who is told: an account of ours with its recipients, or a URL that takes a POST."""
+    """A target for notices: an account of ours with its recipients, or a URL that accepts a POST."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     account: str | None = None
-    """The account that sends them; or `url`."""
+    """The account that sends notices, or None with `url`."""
     recipients: tuple[str, ...] = ()
-    """Members, chats or customers of the account, as its channel names them; empty: whom it reaches without any."""
+    """Members, chats or customers, as the account's channel names them. Empty for its default recipients."""
     url: SecretFrom | None = None
-    """The place of the URL, which is a secret: it is all that a post needs."""
+    """Where the URL is stored. It is a secret, because a POST needs nothing else."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -36,7 +36,7 @@ class NotifyTarget(BaseModel):
         return self
 
     def address(self, key: str) -> SplitResult:
-        """The URL, read now; a ConfigurationError that names `key` and no value where it is none."""
+        """Reads the URL. If it is invalid, raises a ConfigurationError that names `key` and shows no value."""
         assert self.url is not None
         url = self.url.read(f"{key}.url")
         if not is_web_address(url):
@@ -46,16 +46,16 @@ class NotifyTarget(BaseModel):
 
 
 class NotifySettings(BaseModel):
-    """`[notify]`: alerts to people; without targets no alert is told."""
+    """`[notify]`: alerts to people. Without targets no alert is sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     to: tuple[NotifyTarget, ...] = ()
-    """In order: the first one that is not broken is told."""
+    """In order: the first working target gets the notice."""
 
     @model_validator(mode="after")
     def _each_account_once(self) -> Self:
-        names = [one.account for one in self.to if one.account is not None]
+        names = [target.account for target in self.to if target.account is not None]
         if twice := next((name for name in names if names.count(name) > 1), None):
             raise ValueError(f"to names the account {twice!r} twice; put its recipients together")
         return self

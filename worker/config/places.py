@@ -1,4 +1,4 @@
-"""Places of credentials: an environment variable or a file; a URL may also be in the settings themselves.
+"""Where credentials are stored: an environment variable or a file. A URL may also be written in the settings.
 
 Values are read when they are needed, never when settings are loaded, and never by a producer.
 """
@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, InstanceOf, model_va
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
-from worker.config.application import places_of
+from worker.config.application import traceback_summary
 from worker.config.variables import env_file, variable, variables
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
@@ -32,7 +32,7 @@ class SecretFrom(BaseModel):
     file: Path | None = None
     """The file that holds it."""
     given: InstanceOf[Secret] | None = None
-    """A secret that the source of the account reads by itself; no file can say it."""
+    """A secret that the account's own source reads. No settings file can contain it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -57,8 +57,8 @@ class SecretFrom(BaseModel):
         return f"file {self.file}" if self.file else self.env or "its own source"
 
     def read(self, key: str) -> str:
-        """The value, read now; one that is empty or not there is a ConfigurationError that names `key` and place."""
-        return _given(self.given, key) if self.given else _read(key, self.env, self.file)
+        """Reads the value. If it is empty or missing, raises a ConfigurationError that names `key` and the place."""
+        return _read_secret(self.given, key) if self.given else _read_place(key, self.env, self.file)
 
 
 class UrlFrom(SecretFrom):
@@ -67,7 +67,7 @@ class UrlFrom(SecretFrom):
     url: str | None = None
     """The URL, written out."""
     password: SecretFrom | None = None
-    """The place of its password, where the URL has none."""
+    """The place of its password, if the URL has none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -90,41 +90,41 @@ class UrlFrom(SecretFrom):
                 yield name, without_password(value) if name == "url" else value
 
     def read(self, key: str) -> str:
-        """The whole URL, read now; a place that is empty or not there is a ConfigurationError that names `key`."""
+        """Reads the whole URL. If its place is empty or missing, raises a ConfigurationError that names `key`."""
         if self.url is None:
             return super().read(key)
         if self.password is None:
             return self.url
         password = self.password.read(f"{key}.password")
-        return ";".join(_with_password(one, password) for one in _nodes(self.url))
+        return ";".join(_with_password(node, password) for node in _nodes(self.url))
 
 
 _URLS = (UrlFrom, UrlFrom | None)
 
 
 class Environment(EnvSettingsSource):
-    """`WORKER_...` variables. A URL's variable holds it as it is; `__FILE`, `__PASSWORD__FILE` name the file of it."""
+    """Reads `WORKER_...` variables. A URL's variable holds the URL; `__FILE` and `__PASSWORD__FILE` name its file."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        # What pydantic's own makes of the environment alone.
+        # The same as pydantic's own, which reads only the environment.
         return {name.lower(): value for name, value in variables().items() if value}
 
     def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:
-        """The value of a variable; a place of a URL, or of its password, replaces the one in the settings file."""
-        found = super().prepare_field_value(field_name, field, value, value_is_complex)
-        if field.annotation in _URLS and isinstance(found, dict):
-            if found.keys() & {"url", "env", "file"}:
-                found = {**dict.fromkeys(UrlFrom.model_fields), **found}
-            if isinstance(found.get("password"), dict):
-                found["password"] = {**dict.fromkeys(SecretFrom.model_fields), **found["password"]}
-        if field.annotation is SecretFrom and isinstance(found, dict):
-            found = {"env": None, "file": None, **found}
-        if field_name == "accounts" and isinstance(found, dict):
-            found = {name: _tables_read(table) for name, table in found.items()}
-        return found
+        """Returns the value of a variable. The place of a URL, or of its password, replaces the settings file's."""
+        parsed = super().prepare_field_value(field_name, field, value, value_is_complex)
+        if field.annotation in _URLS and isinstance(parsed, dict):
+            if parsed.keys() & {"url", "env", "file"}:
+                parsed = {**dict.fromkeys(UrlFrom.model_fields), **parsed}
+            if isinstance(parsed.get("password"), dict):
+                parsed["password"] = {**dict.fromkeys(SecretFrom.model_fields), **parsed["password"]}
+        if field.annotation is SecretFrom and isinstance(parsed, dict):
+            parsed = {"env": None, "file": None, **parsed}
+        if field_name == "accounts" and isinstance(parsed, dict):
+            parsed = {name: _parse_tables(table) for name, table in parsed.items()}
+        return parsed
 
     def decode_complex_value(self, field_name: str, field: FieldInfo | None, value: Any) -> Any:
-        """The text of a URL's variable, and the place of a secret's; the other variables of tables are JSON."""
+        """Returns a URL's variable as text, and the place of a secret. The variables of other tables are JSON."""
         if field is not None and field.annotation is SecretFrom and not value.startswith("{"):
             return {"env": f"{self.env_prefix}{field_name}".upper()}
         if field is None:  # of a dict of any values, as accounts are
@@ -134,38 +134,38 @@ class Environment(EnvSettingsSource):
         return {"url": value} if self.explode_env_vars(field_name, field, self.env_vars) else value
 
 
-def _tables_read(table: Any) -> Any:
-    """An account's values, those read that are tables in JSON; its other texts are texts, whatever they look like."""
+def _parse_tables(table: Any) -> Any:
+    """Parses the values of an account that are tables in JSON. Its other texts stay texts, whatever they look like."""
     if not isinstance(table, dict):
         return table
-    return {key: _table_read(value) for key, value in table.items()}
+    return {key: _parse_table(value) for key, value in table.items()}
 
 
-def _table_read(value: Any) -> Any:
+def _parse_table(value: Any) -> Any:
     if not isinstance(value, str) or not value.startswith("{"):
         return value
     try:
         return json.loads(value)
     except ValueError:
-        return value  # judged with its account, which it is wrong in
+        return value  # refused later, with the account's other settings
 
 
-def checked(problem: Callable[[str], str | None]) -> AfterValidator:
-    """The validator of a setting: ValueError when its URL is written out and has a problem."""
+def url_validator(problem: Callable[[str], str | None]) -> AfterValidator:
+    """Returns a validator for a setting. It raises ValueError if its URL is written out and has a problem."""
 
-    def check(given: UrlFrom | None) -> UrlFrom | None:
-        if given is not None and given.url and (wrong := problem(given.url)):
-            raise ValueError(wrong)
-        return given
+    def check(setting: UrlFrom | None) -> UrlFrom | None:
+        if setting is not None and setting.url and (problem_text := problem(setting.url)):
+            raise ValueError(problem_text)
+        return setting
 
     return AfterValidator(check)
 
 
-def whole(given: UrlFrom, key: str, problem: Callable[[str], str | None]) -> str:
-    """The URL, read now; a ConfigurationError where it cannot be read, or has a problem."""
-    url = given.read(key)
-    if wrong := problem(url):
-        raise ConfigurationError(f"{key} names a place whose value is {wrong}")
+def read_url(setting: UrlFrom, key: str, problem: Callable[[str], str | None]) -> str:
+    """Reads the URL. Raises ConfigurationError if it cannot be read, or has a problem."""
+    url = setting.read(key)
+    if problem_text := problem(url):
+        raise ConfigurationError(f"{key} names a place whose value is {problem_text}")
     return url
 
 
@@ -173,58 +173,58 @@ _OWN_DRIVERS = ("postgresql+psycopg", "mysql+pymysql", "mariadb+pymysql", "sqlit
 
 
 def database_problem(url: str) -> str | None:
-    """What is wrong with a database's URL; None: nothing that its text shows."""
-    found = re.match(r"([a-z0-9]+)(?:\+(\w+))?://(.*)", url, re.DOTALL)
-    if found is None:
+    """Returns what is wrong with a database URL, or None if it looks valid. Does not connect to it."""
+    match = re.match(r"([a-z0-9]+)(?:\+(\w+))?://(.*)", url, re.DOTALL)
+    if match is None:
         return "not a database URL; use postgresql+psycopg://user@host/name or sqlite:///worker.db"
-    backend, driver, rest = found.groups()
+    backend, driver, rest = match.groups()
     own = next((own for own in _OWN_DRIVERS if own.startswith(f"{backend}+")), None)
     if own and driver and own != f"{backend}+{driver}":
         return f"a URL of driver {driver}, which the worker does not use; write {own}://"
-    return _unreadable("password") if not url.startswith(("sqlite:", "sqlite+")) and _is_torn(rest) else None
+    return _unreadable("password") if not url.startswith(("sqlite:", "sqlite+")) and _has_unescaped(rest) else None
 
 
 def _unreadable(piece: str) -> str:
     return f"not a URL whose {piece} can be read; write @, :, / and the like of user and password as %40, %3A, %2F"
 
 
-def _is_torn(rest: str) -> bool:
-    """True when a plain @, / or ? in the user or password ends the part of the URL that holds them too early."""
+def _has_unescaped(rest: str) -> bool:
+    """Returns True if a plain @, / or ? in the user or password would end that part of the URL too early."""
     authority = re.split(r"[/?]", rest, maxsplit=1)[0]
     path, _, query = rest[len(authority) :].partition("?")
-    torn = "@" in query and not path and not re.fullmatch(r".*:[0-9]+", authority) and ":" in authority
-    return authority.count("@") > 1 or "@" in path or ("@" not in authority and torn)
+    is_torn = "@" in query and not path and not re.fullmatch(r".*:[0-9]+", authority) and ":" in authority
+    return authority.count("@") > 1 or "@" in path or ("@" not in authority and is_torn)
 
 
 def broker_problem(url: str) -> str | None:
-    """What is wrong with a broker's URL; None: nothing that its text shows."""
+    """Returns what is wrong with a broker URL, or None if it looks valid. Does not connect to it."""
     if url == "embedded":
         return None
     if not url.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
         return 'not a broker; use "embedded", redis://host:6379/0 or amqp://host'
     try:
-        _ = [urlsplit(one).port for one in _nodes(url)]  # kombu's own error would quote what stands there
+        _ = [urlsplit(node).port for node in _nodes(url)]  # kombu's own error would quote what stands there
     except ValueError:
         return _unreadable("port")
-    options = {name for one in _nodes(url) for name in parse_qs(urlsplit(one).query, keep_blank_values=True)}
+    options = {name for node in _nodes(url) for name in parse_qs(urlsplit(node).query, keep_blank_values=True)}
     if unknown := sorted(name for name in options if not re.fullmatch(_BROKER_OPTIONS, name)):
-        # What is no name may be a piece of a password.
+        # What is no valid name may be a piece of a password.
         option = unknown[0] if re.fullmatch("[a-z_]+", unknown[0]) else "..."
         return f"a URL with {option} behind its ?, which the broker's client does not take; leave it out"
     return None
 
 
 _BROKER_OPTIONS = r"ssl_\w+|heartbeat|login_method|virtual_host"
-"""What kombu takes behind the ? of a broker's URL; any other name is an error of its own in each process."""
+"""What kombu accepts behind the ? of a broker URL. Any other name would raise its own error in each process."""
 
 
 _PROXIES = ("http", "https", "socks5", "socks5h")
 _SOCKS_LOGIN = 255
-"""Most bytes of a user or a password in SOCKS5."""
+"""Bytes of a user or a password in SOCKS5, at most."""
 
 
 def proxy_problem(url: str) -> str | None:
-    """What is wrong with a proxy's address; None: nothing that its text shows."""
+    """Returns what is wrong with a proxy URL, or None if it looks valid. Does not connect to it."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in _PROXIES and re.fullmatch(r"[^\x00-\x20%]+", parts.hostname or "") and parts.port != 0
@@ -240,16 +240,16 @@ def proxy_problem(url: str) -> str | None:
 
 
 def without_password(url: str) -> str:
-    """The URL with passwords and queries replaced by stars, for logs and people."""
-    return ";".join(_shown(one) for one in _nodes(url))
+    """Returns the URL with passwords and queries replaced by stars, for logs and people."""
+    return ";".join(_masked(node) for node in _nodes(url))
 
 
 def _nodes(url: str) -> list[str]:
-    """Each node's URL: the setting of a RabbitMQ cluster lists them with `;` between."""
+    """Returns each node's URL. The setting of a RabbitMQ cluster separates them with `;`."""
     return re.split(r";(?=[a-z0-9+]+://)", url)
 
 
-def _shown(url: str) -> str:
+def _masked(url: str) -> str:
     head, sep, rest = url.partition("://")
     if not sep:
         return url
@@ -274,14 +274,14 @@ def _with_password(url: str, password: str) -> str:
     return f"{head}://{user}:{quote(password, safe='')}@{host}{slash}{path}"
 
 
-def _given(secret: Secret, key: str) -> str:
-    """What an application's own Secret says; a ConfigurationError where it raises anything else, or says nothing."""
+def _read_secret(secret: Secret, key: str) -> str:
+    """Reads an application's own Secret. Raises ConfigurationError if it raises anything else or returns no text."""
     try:
         value: Any = secret.read()
     except ConfigurationError:
         raise
     except Exception as error:  # noqa: BLE001  whatever the application raises; its text may hold the secret
-        failed = places_of(error, below=__file__)
+        failed = traceback_summary(error, below=__file__)
     else:
         if isinstance(value, str) and value.strip():
             return value
@@ -289,7 +289,7 @@ def _given(secret: Secret, key: str) -> str:
     raise ConfigurationError(f"{key} comes of a function that failed: {failed}")
 
 
-def _read(key: str, env: str | None, file: Path | None) -> str:
+def _read_place(key: str, env: str | None, file: Path | None) -> str:
     try:
         value = (file.read_text(encoding="utf-8-sig") if file else variable(env or "")).strip()
     except UnicodeDecodeError:
@@ -303,6 +303,6 @@ def _read(key: str, env: str | None, file: Path | None) -> str:
     if not value:
         place = f"file {file}" if file else f"environment variable {env}"
         remedy = "fill it" if file else f"set it, or write it into {env_file()}"
-        # No colon behind the key: the log's redaction would take the next word for the secret itself.
+        # No colon after the key: the log's redaction would take the next word for the secret itself.
         raise ConfigurationError(f"{key} names {place}, which is empty or not there; {remedy}")
     return value

@@ -1,4 +1,4 @@
-"""The policy of attempts, repeats and lanes, out of the settings."""
+"""Builds the policy of attempts, repeats and lanes from the settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from worker.domain.settle import Policy
 
 
 def policy_of(settings: DeliverySettings) -> Policy:
-    """The policy that the settings describe."""
+    """Returns the policy that the settings describe."""
     return Policy(
         attempts=settings.attempts,
         repeats=settings.repeats,

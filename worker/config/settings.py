@@ -1,6 +1,6 @@
-"""The settings in `worker.toml` and the `WORKER_...` variables, and one clear sentence when one is wrong.
+"""The settings in `worker.toml` and the `WORKER_...` variables, and one clear sentence if one is wrong.
 
-Knows names, types and defaults; knows no channel's own keys and never reads a secret's value.
+Defines names, types and defaults. Knows no channel's own keys, and never reads a secret's value.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from worker.config.account_settings import AccountSettings, StagingSettings
 from worker.config.console import ConsoleSettings
-from worker.config.mistakes import judged, sentence_of, table_in, unknown_variables
+from worker.config.mistakes import sentence_of, table_in, unknown_variables, validated
 from worker.config.notify import NotifySettings
 from worker.config.places import (
     Environment,
     SecretFrom,
     UrlFrom,
     broker_problem,
-    checked,
     database_problem,
-    whole,
+    read_url,
+    url_validator,
 )
 from worker.config.time_zone import zone_of
 from worker.config.variables import variable, variables
@@ -51,52 +51,54 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class DeliverySettings(BaseModel):
-    """`[delivery]`: every time and count of the pipeline, in seconds; tests make them shorter."""
+    """`[delivery]`: every time and count of the pipeline, in seconds. Tests make them shorter."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     lease_s: Seconds = 10
     """Seconds for which a process counts as alive after its last heartbeat."""
     heartbeat_s: Seconds = 3
-    """Seconds between two heartbeats of a process; at most half of `lease_s`."""
+    """Seconds between two heartbeats of a process, at most half of `lease_s`."""
     call_deadline_s: Seconds = 20
-    """Total time of one call; uploads get more by their size."""
+    """Total time of one call. Uploads get more by their size."""
     attempts: Count = 8
-    """Calls for one part that were answered readably and may be tried again; after the last it is exhausted."""
+    """Calls for one part whose readable answers allow another try. After the last it is exhausted."""
     repeats: Count = 5
-    """Calls of one part in doubt with the same bytes, where its policy sends again."""
+    """Calls of one part in doubt with the same bytes, if its policy sends again."""
     max_age_s: Seconds = 86_400
     """Seconds after which a part that is not sent is not tried again."""
     backoff_base_s: Seconds = 1
-    """Longest wait before the first retry; doubles with each one, and a random part of it is waited."""
+    """Longest wait before the first retry. It doubles with each retry, and a random part of it is used."""
     backoff_max_s: Seconds = 300
     """Longest wait before any retry."""
     pace_bulk: bool = False
-    """Keeps bulk off minute 0 and minute 30 of the hour, when many applications send and the vendor is slower."""
+    """Sends no bulk in minute 0 and minute 30 of the hour, when many applications send and the vendor is slower."""
     threads: Count = 32
-    """Sender threads of a worker process, where neither `--threads` nor Celery's `-c` says it."""
+    """Sender threads of a worker process, unless `--threads` or Celery's `-c` says otherwise."""
     offer_s: Seconds = 5
-    """Seconds after which an offered id that no worker took is offered again; doubles up to twelve times that."""
+    """Seconds after which an offered id that no worker took is offered again. Doubles up to twelve times that."""
     doorbell_size: Annotated[int, Field(ge=1, le=50)] = 50
-    """Most part ids in one doorbell."""
+    """Part ids in one doorbell, at most."""
     doorbell_s: Seconds = 2
-    """Seconds that one doorbell is worked on before its remaining parts are left to be offered again."""
+    """Seconds of work on one doorbell before its remaining parts are left to be offered again."""
     fetch_deadline_s: Seconds = 60
-    """Total time of fetching one file from a URL, redirects included."""
+    """Total time to fetch one file from a URL, redirects included."""
     fetch_allow: tuple[str, ...] = ()
-    """Hosts, and networks such as `10.2.0.0/16`, that files may be fetched from although they are not public."""
+    """Hosts, and networks such as `10.2.0.0/16`, from which files may be fetched although they are not public."""
     park_probe_s: Seconds = 600
     """How often a parked lane or account is tried with one job, and refused credentials with one gettoken."""
     strike_s: Seconds = 60
     """How long a lane waits after a frequency limit (45009)."""
     strike_again_s: Seconds = 3_600
-    """The wait after a second 45009 with no call accepted since; after a third, until midnight in Asia/Shanghai."""
+    """The wait after a second 45009 with no call accepted since. After a third, until midnight in Asia/Shanghai."""
     silence_s: Annotated[float, Field(ge=0)] = 60
-    """A lane without a success for so long starts with one call in the air; 0: never."""
+    """A lane without a success for so long starts with one call in flight. With 0 it never does."""
     hook_threads: Count = 4
     """Application hooks that one process runs at a time."""
     hook_tracebacks: bool = False
-    """Logs the whole error of each failed hook; its text may hold what people wrote, so only on a machine of yours."""
+    """Logs the whole error of each failed hook. Its text may hold what people wrote, so use it only on your own
+    machine.
+    """
 
     @field_validator("fetch_allow")
     @classmethod
@@ -106,15 +108,15 @@ class DeliverySettings(BaseModel):
                 raise ValueError(f"entry {n} {problem}")
         return value
 
-    # Constants: no installation needed another value of these.
+    # Constants: no installation has needed another value of these.
     duplicate_window_s: ClassVar[int] = 14_400
-    """Seconds for which a repeat can rely on the vendor's duplicate check (page 90236); an account may have less."""
+    """Seconds for which a repeat can rely on the vendor's duplicate check (page 90236). An account may have less."""
     response_code_ttl_s: ClassVar[int] = 259_200
     """Seconds for which a card's response_code may be used to update it (page 94888)."""
     media_valid_s: ClassVar[int] = 216_000
     """How long a media_id is used: 2.5 of the vendor's 3 days."""
     breaker_failures: ClassVar[int] = RULES.failures
-    """Calls in a row that say the vendor is ill (no answer, no connection, -1) and open a breaker."""
+    """Failed calls in a row that open a breaker (no answer, no connection, -1)."""
     token_refresh_s: ClassVar[float] = 300
     """How long before its end a token is replaced."""
     members_valid_s: ClassVar[float] = 300
@@ -124,7 +126,7 @@ class DeliverySettings(BaseModel):
     callback_max_age_s: ClassVar[float] = 300
     """How far a callback's timestamp may be from this machine's clock, either way."""
     hook_backoff_base_s: ClassVar[float] = 1
-    """Longest wait before the second run of a hook that failed; doubles with each run."""
+    """Longest wait before the second run of a failed hook. It doubles with each run."""
     hook_backoff_max_s: ClassVar[float] = 600
     """Longest wait before any run of a hook."""
 
@@ -145,7 +147,7 @@ class DeliverySettings(BaseModel):
 
     @property
     def token_lease_s(self) -> float:
-        """Seconds for which one process alone may fetch a token."""
+        """Seconds for which only one process may fetch a token."""
         return 1.5 * self.token_call_s
 
     @model_validator(mode="after")
@@ -169,18 +171,19 @@ class LogSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     format: Literal["auto", "json", "text"] = "auto"
-    """`json`, one object a line; `text`, for people; `auto`: text on a terminal, else JSON."""
+    """`json` writes one object a line, `text` is for people, `auto` is text on a terminal and otherwise JSON."""
 
 
 class RetentionSettings(BaseModel):
-    """`[retention]`: days after which ended rows are deleted; 0 keeps them for ever, or as long as their job."""
+    """`[retention]`: days after which ended rows are deleted. With 0 they stay for ever, or as long as their job."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     attempts_days: Days = 30
-    """The attempts of parts that have ended and are not in doubt: the timeline then shows the job's end only."""
+    """The attempts of parts that have ended and are not in doubt. Without them the timeline shows only the job's end.
+    """
     callbacks_days: Days = 30
-    """Callbacks, with the events whose hooks have run; and the events of lanes."""
+    """Callbacks, with the events whose hooks have run, and the events of lanes."""
     looks_days: Days = 365
     """The audit's rows of people who read a text in the console, signed in or out, or were refused; those of commands
     are never deleted.
@@ -207,25 +210,25 @@ class RetentionSettings(BaseModel):
 
 
 FOLLOW_UP_DAYS = 4
-"""Least days that a job is kept: its card can be updated for 72 hours, its message recalled for 24."""
+"""Days that a job stays, at least: its card can be updated for 72 hours, its message recalled for 24."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsFile:
-    """A settings file, and what tells whether it is still the one that was read."""
+    """A settings file, with what shows whether it has changed since it was read."""
 
     path: Path
     stamp: tuple[int, ...]
 
     @classmethod
-    def seen(cls, path: Path) -> SettingsFile:
-        """The file as it is now; with an empty stamp where it cannot be seen."""
+    def current(cls, path: Path) -> SettingsFile:
+        """Returns the file as it is now. The stamp is empty if it cannot be read."""
         try:
-            found = path.stat()
+            stat = path.stat()
         except OSError:
             return cls(path.absolute(), ())
-        # The inode, because a file that is replaced by an older one has an older time.
-        return cls(path.absolute(), (found.st_ino, found.st_size, found.st_mtime_ns))
+        # With the inode, because a file may be replaced by an older one.
+        return cls(path.absolute(), (stat.st_ino, stat.st_size, stat.st_mtime_ns))
 
 
 class Settings(BaseSettings):
@@ -240,9 +243,9 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    database: Annotated[UrlFrom, checked(database_problem)] = UrlFrom(url="sqlite:///worker.db")
+    database: Annotated[UrlFrom, url_validator(database_problem)] = UrlFrom(url="sqlite:///worker.db")
     """The URL; or `{ env }` or `{ file }`, the place of the URL; or `{ url, password = { env } or { file } }`."""
-    broker: Annotated[UrlFrom, checked(broker_problem)] = UrlFrom(url="embedded")
+    broker: Annotated[UrlFrom, url_validator(broker_problem)] = UrlFrom(url="embedded")
     """A URL of `redis`, `rediss`, `amqp` or `amqps`, in the forms of `database`; `embedded`: inside one process."""
     queue_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,40}$")] = ""
     """A prefix of every queue's name, so that several installations can use one broker."""
@@ -290,39 +293,39 @@ class Settings(BaseSettings):
 
     @property
     def file(self) -> SettingsFile | None:
-        """The file that they were read from; None: there was none."""
+        """The file that they were read from, or None without one."""
         return self._file
 
     @property
     def unknown_variables(self) -> tuple[str, ...]:
-        """The variables that begin with WORKER_ and are no setting, nor like one."""
+        """The variables that begin with WORKER_ and neither are nor resemble a setting."""
         return self._unknown
 
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **others: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file."""
+        """Lets the environment win over the file."""
         return Environment(settings_cls), init_settings
 
     def database_url(self) -> str:
-        """The database's URL, read now; a ConfigurationError where it cannot be read, or is none."""
-        return whole(self.database, "database", database_problem)
+        """Reads the database URL. Raises ConfigurationError if it cannot be read or is invalid."""
+        return read_url(self.database, "database", database_problem)
 
     def broker_url(self) -> str:
-        """The broker's URL or `embedded`, read now; a ConfigurationError where it cannot be read, or is none."""
-        return whole(self.broker, "broker", broker_problem)
+        """Reads the broker URL or `embedded`. Raises ConfigurationError if it cannot be read or is invalid."""
+        return read_url(self.broker, "broker", broker_problem)
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        # Of the accounts their names: what was typed for one that is wrong may be a credential.
+        # Of the accounts only the names: a wrong value may be a credential.
         shown = {name: getattr(self, name) for name in ("database", "broker", "delivery")}
         return {**shown, "accounts": list(self.accounts)}.items()
 
 
 def load_settings(path: str | Path | None = None) -> Settings:
-    """Settings from the file (given, or WORKER_CONFIG, or ./worker.toml if it exists) and from the environment."""
+    """Loads settings from a file (the one named, WORKER_CONFIG, or ./worker.toml if it exists) and the environment."""
     named = settings_file(path)
-    file = SettingsFile.seen(named) if named else None
+    file = SettingsFile.current(named) if named else None
     data = {} if named is None else _read(named)
     if isinstance(data.get("accounts"), str):
         data["accounts_from"] = data.pop("accounts")
@@ -344,7 +347,7 @@ def load_settings(path: str | Path | None = None) -> Settings:
 
 
 def _unknown(file: Mapping[str, Any]) -> Iterator[str]:
-    """The unknown variables; one that is like a setting is refused, as a key of the file is."""
+    """Yields the unknown variables. One that resembles a setting is refused, like a wrong key of the file."""
     tables = {name: table_in(field.annotation) for name, field in Settings.model_fields.items()}
     keys = {name: table.model_fields if table else () for name, table in tables.items()}
     for name, near in unknown_variables(variables(), keys, file):
@@ -354,28 +357,28 @@ def _unknown(file: Mapping[str, Any]) -> Iterator[str]:
 
 
 def account_settings(name: str, table: Mapping[str, Any]) -> AccountSettings:
-    """One account's table, judged; ConfigurationError with a sentence that begins with `accounts.NAME`."""
+    """Validates one account's table. Raises ConfigurationError with a sentence that begins with `accounts.NAME`."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", name):
         raise ConfigurationError(f"accounts: {name!r} is not an account name; use at most 60 of A-Z a-z 0-9 _ . -")
-    return judged(AccountSettings, table, "accounts", name)
+    return validated(AccountSettings, table, "accounts", name)
 
 
 def _origin(error: ValidationError, named: Path | None) -> str:
-    """Where the first wrong value may have been written: the file, and the variables that are named like it."""
+    """Returns where the first wrong value may have been written: the file, and the variables of that name."""
     key = "_".join(("WORKER", *map(str, error.errors()[0]["loc"][:1]))).upper()
-    found = sorted(name for name in variables() if name.upper() == key or name.upper().startswith(f"{key}__"))
-    return " or ".join([*([str(named)] if named else []), *found]) or "environment"
+    names = sorted(name for name in variables() if name.upper() == key or name.upper().startswith(f"{key}__"))
+    return " or ".join([*([str(named)] if named else []), *names]) or "environment"
 
 
 def unknown_line(variable: str) -> str:
-    """What is said of a variable that begins like ours."""
+    """Returns the warning for a variable that begins like ours."""
     return (
         f"{variable} is no setting, so nothing reads it; see docs/settings.md, or give another program's another name"
     )
 
 
-def where() -> str:
-    """The settings file, as text for people: the one that is read, or where it was searched for."""
+def settings_location() -> str:
+    """Returns the settings file as text for people: the one that is read, or where it was searched for."""
     file = settings_file()
     if file is not None:
         return str(file.absolute())
@@ -383,14 +386,14 @@ def where() -> str:
 
 
 def settings_file(path: str | Path | None = None) -> Path | None:
-    """The settings file: given, or WORKER_CONFIG, or ./worker.toml if it exists; None: there is none."""
-    named = path or variable("WORKER_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None)
-    return Path(named) if named else None
+    """Returns the settings file: `path`, or WORKER_CONFIG, or ./worker.toml if it exists, or None."""
+    name = path or variable("WORKER_CONFIG") or (DEFAULT_FILE if Path(DEFAULT_FILE).exists() else None)
+    return Path(name) if name else None
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        # Editors on Windows put a mark before the text.
+        # Editors on Windows put a byte order mark before the text.
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(
@@ -399,8 +402,8 @@ def _read(file: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         sentence = f"{file}: is not UTF-8 text; save it as UTF-8"
     except tomllib.TOMLDecodeError as error:
-        # The parser's text may quote a line of the file, and that line may hold a secret against the rules.
-        where = re.search(r"\(at .*\)", str(error))
-        place = f" {where.group()}" if where else ""
+        # The parser's text may quote a line of the file, which may hold a secret although it must not.
+        position = re.search(r"\(at .*\)", str(error))
+        place = f" {position.group()}" if position else ""
         sentence = f"{file}: not valid TOML{place}; correct the line, see the sample in docs/settings.md"
     raise ConfigurationError(sentence)

@@ -13,12 +13,12 @@ LOCALTIME = Path("/etc/localtime")
 
 
 def zone_of(name: str) -> tzinfo:
-    """The zone of this name; for an empty one that of the host."""
+    """Returns the zone of this name, or the host's for an empty name."""
     return zone_named(name) if name else host_zone()
 
 
 def host_zone(localtime: Path = LOCALTIME) -> tzinfo:
-    """The zone that `TZ` names, or else /etc/localtime; UTC where neither does, as in most containers."""
+    """Returns the zone that `TZ` names, or else that of /etc/localtime, or else UTC, as in most containers."""
     named = os.environ.get("TZ", "").removeprefix(":")
     try:
         if named:

@@ -1,6 +1,6 @@
-"""`token_provider` of an account: the firm's own place of tokens, a URL with a bearer secret or a function.
+"""`token_provider` of an account: the user's own token service, a URL with a bearer secret or a function.
 
-Knows how the setting is written, and neither calls the URL nor imports the function.
+Knows how the setting is written. Neither calls the URL nor imports the function.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class TokenProviderFrom(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     url: str | None = None
-    """The address that is asked for a token."""
+    """The address of the token service."""
     bearer: SecretFrom | None = None
-    """The place of the secret that it is asked with."""
+    """Where its bearer secret is stored."""
     given: str | None = None
-    """A function such as `shop.wecom:token`, which is written as a text in the place of the table."""
+    """A function such as `shop.wecom:token`, which is written as a text instead of the table."""
 
     @model_validator(mode="before")
     @classmethod
@@ -51,19 +51,19 @@ class TokenProviderFrom(BaseModel):
             raise ValueError("its url is no web address without a user and a fragment; write it as https://host/path")
         return self
 
-    def opened(self, key: str) -> TokenProvider:
-        """The place as the pipeline knows it; `key` names the account in errors."""
+    def to_provider(self, key: str) -> TokenProvider:
+        """Returns the provider in the pipeline's form. `key` names the account in errors."""
         if self.bearer is None:
             return TokenProvider(str(self.given))
         return TokenProvider(str(self.url), Secret(partial(self.bearer.read, f"{key}.token_provider.bearer")))
 
 
 def is_web_address(url: str) -> bool:
-    """True for an address of http or https that holds neither a credential nor a fragment."""
+    """Returns True for an http or https address that holds neither a credential nor a fragment."""
     try:
         parts = urlsplit(url)
         parsed = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-    # A credential has its own place, and a fragment is never sent.
+    # A credential has its own setting, and a fragment is never sent.
     return parsed and "@" not in parts.netloc and not parts.fragment and url.isascii() and url.isprintable()

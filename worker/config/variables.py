@@ -1,6 +1,7 @@
-"""The variables that settings and secrets are read from: the environment's, and those of `.env` that it does not have.
+"""The variables of settings and secrets: those of the environment, and those of `.env` that it does not have.
 
-`.env` is read where the process was started, and again when it has changed. The environment itself is left as it is.
+`.env` is read from the folder where the process was started, and again if it has changed. The environment itself is not
+changed.
 """
 
 from __future__ import annotations
@@ -17,39 +18,39 @@ ENV_FILE = ".env"
 
 
 def variables() -> Mapping[str, str]:
-    """All variables; the environment wins."""
-    return ChainMap(dict(os.environ), dict(_in_file()))
+    """Returns all variables. The environment wins."""
+    return ChainMap(dict(os.environ), dict(_file_variables()))
 
 
 def variable(name: str) -> str:
-    """The value of one variable; empty where there is none."""
-    return os.environ.get(name) or _in_file().get(name, "")
+    """Returns the value of one variable, or an empty text."""
+    return os.environ.get(name) or _file_variables().get(name, "")
 
 
 def env_file() -> str:
-    """Where `.env` is looked for, for people; it says so where it is there and cannot be read."""
+    """Returns where `.env` is looked for, as text for people, and says if it exists but cannot be read."""
     path = Path(ENV_FILE).absolute()
     return str(path) if _file() is not None else f"{path} (it is there, but cannot be read as UTF-8 text)"
 
 
-def _in_file() -> Mapping[str, str]:
+def _file_variables() -> Mapping[str, str]:
     return _file() or {}
 
 
 def _file() -> Mapping[str, str] | None:
-    """The file's variables; None where it cannot be read: what is missing then is told by its name."""
+    """Returns the file's variables, or None if it cannot be read. Missing variables are then reported by name."""
     try:
-        found = os.stat(ENV_FILE)
+        stat = os.stat(ENV_FILE)
     except OSError:
         return {}
-    return _parsed(os.path.abspath(ENV_FILE), (found.st_ino, found.st_size, found.st_mtime_ns))
+    return _parsed(os.path.abspath(ENV_FILE), (stat.st_ino, stat.st_size, stat.st_mtime_ns))
 
 
 @lru_cache(maxsize=8)
 def _parsed(path: str, stamp: tuple[int, ...]) -> Mapping[str, str] | None:
     try:
-        # Without interpolation: a secret may hold a dollar. Editors on Windows put a mark before the text.
-        found = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
+        # Without interpolation: a secret may hold a dollar. Editors on Windows put a byte order mark before the text.
+        values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return None
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in values.items() if value}

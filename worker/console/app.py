@@ -24,7 +24,7 @@ from starlette.routing import Route as ByPath
 from starlette.types import ASGIApp
 
 from worker.accounts.sources import accounts_of
-from worker.config.application import places_of
+from worker.config.application import traceback_summary
 from worker.config.settings import Settings, load_settings
 from worker.console.guard import Guard
 from worker.console.page import THROUGH, Ask, Forbidden, Moved, NotFound, PageRoute, Site, StoredFile, View
@@ -213,7 +213,7 @@ class Console:
                 log.warning("console_page", error=type(error).__name__)
             case _:
                 status = 500
-                log.error("console_page", error=places_of(error))
+                log.error("console_page", error=traceback_summary(error))
         return self._error_page(request, status, visit)
 
     async def _of_starlette(self, request: Request, error: Exception) -> Response:

@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy import Connection
 from uuid_utils import uuid7
 
-from worker.accounts.sealing import Credential, SealKeys, put_secrets_back, take_secrets_out, with_secrets
+from worker.accounts.sealing import Credential, SealKeys, extract_secrets, with_lazy_secrets, with_secrets
 from worker.channels.registry import require_usable
 from worker.config.accounts import account_of
-from worker.config.mistakes import judged
+from worker.config.mistakes import validated
 from worker.config.places import SecretFrom
 from worker.config.settings import Settings, load_settings
 from worker.control.audit import AuditedCommand, audited
@@ -129,7 +129,7 @@ def reseal_accounts(*, person: str, why: str = "", settings: Settings | None = N
         for row in _rows(command.database):
             try:
                 table = json.loads(row.settings)
-                sealed = keys.seal(row.name, keys.opened(row.name, row.sealed, table), table)
+                sealed = keys.seal(row.name, keys.unseal(row.name, row.sealed, table), table)
                 _write(command, [replace(row, version=uuid7().hex, sealed=sealed)], replaces=row)
             except WorkerError:
                 failed.append(row.name)
@@ -159,7 +159,7 @@ def _rows(database: Database, name: str | None = None) -> list[AccountRow]:
 def _with_secrets(command: AuditedCommand, row: AccountRow) -> dict[str, Any]:
     """Returns the table of an account with its secrets in clear text."""
     table = json.loads(row.settings)
-    return with_secrets(table, SealKeys(command.settings).opened(row.name, row.sealed, table))
+    return with_secrets(table, SealKeys(command.settings).unseal(row.name, row.sealed, table))
 
 
 def _store(
@@ -186,8 +186,8 @@ def _write(command: AuditedCommand, new_rows: Sequence[AccountRow], replaces: Ac
 
 def _row(settings: Settings, name: str, table: Mapping[str, Any]) -> AccountRow:
     """Returns the row for a table with secrets in clear text. Raises ConfigurationError if it is not usable."""
-    public, secrets = take_secrets_out(table)
-    account = account_of(name, {**put_secrets_back(public, lambda: secrets), "disabled": False}, settings)
+    public, secrets = extract_secrets(table)
+    account = account_of(name, {**with_lazy_secrets(public, lambda: secrets), "disabled": False}, settings)
     require_usable(account)
     # Read the secrets as a sender and the receiver would.
     if isinstance(account.egress.proxy, Secret):
@@ -206,7 +206,7 @@ def _read_secrets(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in table.items():
         if isinstance(value, Mapping) and value and value.keys() <= {"env", "file"}:
             # Sealed whatever its key is called: a value that was stored elsewhere may be a credential.
-            read[key] = Credential(judged(SecretFrom, value, f"{path}.{key}").read(f"{path}.{key}"))
+            read[key] = Credential(validated(SecretFrom, value, f"{path}.{key}").read(f"{path}.{key}"))
         else:
             read[key] = _read_secrets(f"{path}.{key}", value) if isinstance(value, Mapping) else value
     return read

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.config.settings import Settings, load_settings, where
+from worker.config.settings import Settings, load_settings, settings_location
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import Database, make_engine, missing_file
@@ -17,7 +17,7 @@ def require_database_file(settings: Settings) -> None:
     Opening it would create an empty one.
     """
     if (file := missing_file(settings.database_url())) is not None:
-        missing = f"there is no file {file}; run `worker db upgrade`, or correct database in {where()}"
+        missing = f"there is no file {file}; run `worker db upgrade`, or correct database in {settings_location()}"
         raise ConfigurationError("database: " + missing)  # a sentence by itself, which `worker doctor` says alone
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.channels.registry import channel, names
-from worker.config.accounts import not_known
+from worker.config.accounts import unknown_account
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 
@@ -34,7 +34,7 @@ class FoundJobs:
 def require_configured(wanted: JobFilter | None, accounts: Sequence[str]) -> None:
     """Raises WorkerError if a pause names an account that is not configured. Such a pause would stop nothing."""
     if wanted is not None and wanted.account is not None and wanted.account not in accounts:
-        raise WorkerError(f"nothing was paused: {not_known(wanted.account, accounts)}")
+        raise WorkerError(f"nothing was paused: {unknown_account(wanted.account, accounts)}")
 
 
 def filter_warnings(wanted: JobFilter, missing: Sequence[str], accounts: Collection[str]) -> list[str]:

@@ -22,7 +22,7 @@ from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.jobs.inbound import Delivery, callers_id, lost_call, store
 from worker.outbox.lanes.lanes import change_lanes, log_steps
 from worker.outbox.lanes.processes import hooked_ends
-from worker.transport.grants import sealed_grant
+from worker.transport.grants import seal_grant
 
 PRESSED = "a press proves that it was accepted; its msgid, and whom it was refused for, are lost"
 
@@ -51,7 +51,7 @@ class CallbackStore:
             code_ttl_s=self._code_ttl_s,
             hooked=self._hooked,
             lanes=self._lanes(account, inbound.chat),
-            grant=None if inbound.grant is None else sealed_grant(own, inbound.grant, inbound.happened_at),
+            grant=None if inbound.grant is None else seal_grant(own, inbound.grant, inbound.happened_at),
         )
         is_first = self._keep(delivery)
         if inbound.card is not None:

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from worker.config.application import places_of
+from worker.config.application import traceback_summary
 from worker.config.settings import DeliverySettings
 from worker.domain.callbacks.hook import (
     CallbackReceived,
@@ -201,7 +201,7 @@ class HookRuns:
         parks = event.tries >= RUNS
         most = min(settings.hook_backoff_max_s, settings.hook_backoff_base_s * 2.0 ** min(event.tries - 1, 60))
         delay_us = None if parks else micros(self._rng.uniform(0, most))
-        text = places_of(error, below=__file__)
+        text = traceback_summary(error, below=__file__)
         log.warning(
             "hook_parked" if parks else "hook_failed",
             kind=event.kind,

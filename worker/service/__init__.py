@@ -1,1 +1,1 @@
-"""The processes: the Celery app, a worker from its start to its drain, the publisher, receiver and metrics."""
+"""The processes of an installation: worker, receiver, metrics and console. Only this package imports Celery."""

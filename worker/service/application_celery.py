@@ -1,6 +1,7 @@
-"""The application's own Celery app: from a hook its tasks reach its broker, as from its other processes.
+"""Lets a hook of the application send its own Celery tasks through the application's broker.
 
-Our app is never the current one nor the default one, or a shared task of the application would go into our queues.
+Our own Celery app is never Celery's current or default app. Otherwise a shared task of the application would be
+published to our queues.
 """
 
 from __future__ import annotations
@@ -20,46 +21,46 @@ NO_APP = (
 
 
 class OwnCelery(Celery):  # type: ignore[misc]  # Celery has no types
-    """Our app."""
+    """Our Celery app. It never becomes the current or the default one."""
 
     def set_current(self) -> None:
-        """Does nothing; Celery's worker would make our app the current one of its thread."""
+        """Does nothing. Without this, Celery's worker would make our app the current one of its thread."""
 
     def set_default(self) -> None:
-        """Does nothing; Celery's worker would make our app that of all threads without a current one."""
+        """Does nothing. Without this, our app would serve all threads that have no current app."""
 
 
 class NoCelery(OwnCelery):
-    """Stands for the application's app where there is none: whatever would send a task ends with a sentence."""
+    """Stands in for the application's app where it has none, and raises a ConfigurationError when a task is sent."""
 
     def send_task(self, *arguments: Any, **options: Any) -> NoReturn:
-        """Refuses to send."""
+        """Raises ConfigurationError."""
         raise ConfigurationError(NO_APP)
 
     def connection_for_write(self, *arguments: Any, **options: Any) -> NoReturn:
-        """Refuses to connect."""
+        """Raises ConfigurationError."""
         raise ConfigurationError(NO_APP)
 
     connection_for_read = connection = connection_for_write
 
 
 class ApplicationCelery:
-    """The Celery app of the application's modules."""
+    """Finds the application's Celery app and makes it the current one while a hook runs."""
 
     def __init__(self) -> None:
         self._loaded: Any = None
         self._none = NoCelery("none", set_as_current=False, fixups=[])
 
-    def note(self) -> None:
-        """Notes which app the application's modules have made current; called in the thread that loaded them."""
-        self._loaded = next(filter(_is_applications, (_state._tls.current_app, _state.default_app)), None)
+    def remember_current(self) -> None:
+        """Remembers the app that the application's modules have made current. Runs in the thread that loaded them."""
+        self._loaded = next(filter(_belongs_to_application, (_state._tls.current_app, _state.default_app)), None)
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Makes it the current app of this thread, in which no task runs, as outside of a worker."""
-        # What a task sends would name our task as its parent.
+        """Makes the application's app the current one of this thread, and hides our task, until the block ends."""
+        # Otherwise a task that the hook sends would name our task as its parent.
         before, task = _state._tls.current_app, _state.pop_current_task()
-        _state._set_current_app(self._found())
+        _state._set_current_app(self._application_app())
         try:
             yield
         finally:
@@ -67,13 +68,13 @@ class ApplicationCelery:
             if task is not None:
                 _state.push_current_task(task)
 
-    def _found(self) -> Any:
-        """The app of the loaded modules, or the only one that was made current in any thread since."""
-        apps = [app for app in _state._get_active_apps() if app.set_as_current and _is_applications(app)]
+    def _application_app(self) -> Any:
+        """Returns the app of the loaded modules, or else the only app that any thread has made current since."""
+        apps = [app for app in _state._get_active_apps() if app.set_as_current and _belongs_to_application(app)]
         return self._loaded or (apps[0] if len(apps) == 1 else self._none)
 
 
-def _is_applications(app: Any) -> bool:
-    """False for None, for ours, and for the one that Celery makes by itself where there is no other."""
-    is_celerys = app is not None and app.main == "default" and not app.set_as_current
-    return app is not None and not is_celerys and not isinstance(app, OwnCelery)
+def _belongs_to_application(app: Any) -> bool:
+    """Returns False for None, for our app, and for the default app that Celery makes when there is no other."""
+    is_default = app is not None and app.main == "default" and not app.set_as_current
+    return app is not None and not is_default and not isinstance(app, OwnCelery)

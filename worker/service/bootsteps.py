@@ -1,6 +1,6 @@
 """Connects the worker process to Celery: a step of the worker's blueprint, and the signals that end the process.
 
-The step belongs to the worker, not to the consumer, whose steps are stopped and started with each broker reconnect.
+The step belongs to the worker. Steps of the consumer are stopped and started again with each broker reconnect.
 """
 
 from __future__ import annotations
@@ -36,53 +36,53 @@ class WorkerProcessStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celer
             refuse(f"the worker needs threads, not {pool}: start it with -P threads, and add processes for more speed")
 
     def start(self, worker: Any) -> None:
-        """Waits for the database; the consumer starts afterwards."""
+        """Opens the worker process, which waits for the database. Celery starts the consumer afterwards."""
         take_over_signals(self._process)
         try:
             self._process.open(
                 threads=worker.concurrency,
                 node=worker.hostname,
                 events=bool(worker.task_events),
-                given_up=lambda: celery.worker.state.should_stop is not None,
+                is_cancelled=lambda: celery.worker.state.should_stop is not None,
             )
         except ConfigurationError as error:
             refuse(str(error))
 
     def close(self, worker: Any) -> None:
-        """Begins to drain when the worker is about to stop: nothing new is taken or offered."""
+        """Begins the drain when the worker is about to stop. Then no doorbell is taken and no part offered."""
         self._process.begin_drain()
 
     def stop(self, worker: Any) -> None:
         """Finishes the drain when the worker stops."""
-        # It waits for the calls in the air itself: the pool may be stopped before or after this step.
+        # The process itself waits for the calls in flight, because Celery may stop the pool before or after this step.
         self._process.finish()
 
     def terminate(self, worker: Any) -> None:
-        """Ends the process at once in a cold shutdown; only marked parts become unknown."""
+        """Ends the process at once in a cold shutdown. Only parts with a mark but without an answer become unknown."""
         os._exit(EXIT_AT_ONCE)
 
 
 def refuse(sentence: str) -> NoReturn:
-    """Ends the process at its start with one sentence."""
+    """Prints one sentence and ends the process with status 2."""
     sys.stderr.write(f"worker: {said(sentence)}\n")
     raise SystemExit(EXIT_CONFIGURATION)
 
 
-def take_over_signals(room: WorkerProcess) -> None:
+def take_over_signals(process: WorkerProcess) -> None:
     """Makes the first SIGTERM or SIGINT drain the process, and a second one, or SIGQUIT, end it at once."""
     if threading.current_thread() is not threading.main_thread():
         return
-    # Both go on to Celery's handler of SIGTERM: its handler of SIGINT would end an idle worker with status 1, and ask
-    # for a second Ctrl-C.
-    celerys: Any = signal.getsignal(signal.SIGTERM)
+    # Both signals go on to Celery's handler of SIGTERM. Its handler of SIGINT would end an idle worker with status 1,
+    # and would ask for a second Ctrl-C.
+    celery_handler: Any = signal.getsignal(signal.SIGTERM)
 
     def drain(number: int, frame: FrameType | None) -> None:
-        # By itself, because Celery's loop may need a second to notice the signal.
-        if room.draining:
+        # Called here directly, because Celery's loop may need a second to notice the signal.
+        if process.draining:
             os._exit(EXIT_AT_ONCE)
-        room.begin_drain()
-        if callable(celerys):
-            celerys(number, frame)
+        process.begin_drain()
+        if callable(celery_handler):
+            celery_handler(number, frame)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, drain)

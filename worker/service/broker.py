@@ -1,6 +1,6 @@
-"""Our own connections to the broker: one message at a time, no retry, two seconds at most; and how the app connects.
+"""Connections that publish to the broker, each message at once, without a retry, in at most two seconds.
 
-Celery's publishing would wait for ever for a broker that is away (kombu's default).
+Celery's own publishing would wait for ever for a broker that is away (kombu's default).
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from kombu import Connection, Producer
 
 from worker.config.log import Logger
 from worker.domain.errors import ConfigurationError
-from worker.service.rabbitmq import Alarm, Confirms, heed, refusal
+from worker.service.rabbitmq import Alarm, Confirms, read_notices, refusal
 
 log = Logger()
 
 TIMEOUT_S = 2.0
 EMBEDDED = "embedded"
-ONCE = {"interval_start": 0, "interval_step": 0, "reraise_as_library_errors": False}
-"""Options of `ensure_connection` for one try, without a pause, whose error is the transport's own."""
+SINGLE_TRY = {"interval_start": 0, "interval_step": 0, "reraise_as_library_errors": False}
+"""Options of `ensure_connection` for one try without a pause, which raises the transport's own error."""
 
 
 def broker_url(broker: str) -> str:
-    """The broker of the settings as a URL for Celery."""
+    """Returns the broker of the settings as a URL for Celery."""
     return "memory://localhost" if broker == EMBEDDED else broker
 
 
 def transport_options(broker: str) -> dict[str, Any]:
-    """Celery's options for the broker, with the time after which a silent socket fails."""
+    """Returns Celery's options for the broker, with the seconds after which a silent socket fails."""
     # Without these timeouts a network that drops all packets hangs the process for ever.
     if broker == EMBEDDED:
         return {"polling_interval": 0.005}
@@ -39,7 +39,7 @@ def transport_options(broker: str) -> dict[str, Any]:
 
 
 def require_client(broker: str) -> None:
-    """Raises a ConfigurationError that names the extra when the client for the broker's URL is not installed."""
+    """Raises a ConfigurationError that names the extra to install if the client for the broker's URL is missing."""
     try:
         Connection(broker_url(broker)).create_transport()
     except ImportError:
@@ -49,22 +49,22 @@ def require_client(broker: str) -> None:
         ) from None
 
 
-def reachable(broker: str) -> str:
-    """Tries a connection; returns the class of the error, or an empty text when the broker takes it."""
+def connection_error(broker: str) -> str:
+    """Tries to connect. Returns the class name of the error, or an empty text if the broker can be used."""
     try:
         options = transport_options(broker)
         with Connection(broker_url(broker), connect_timeout=TIMEOUT_S, transport_options=options) as connection:
-            connection.ensure_connection(max_retries=0, **ONCE)
+            connection.ensure_connection(max_retries=0, **SINGLE_TRY)
             connection.channel().close()
     except Exception as error:  # noqa: BLE001  every transport has errors of its own
         return type(error).__name__
     return ""
 
 
-class BrokerLine:
-    """A connection and its producer, made when needed and thrown away at the first error.
+class PublisherConnection:
+    """A connection to the broker with its producer, opened when it is needed and closed at the first error.
 
-    With `confirms`, RabbitMQ confirms each message (Redis answers each anyway); `settle` waits for that.
+    With `confirms`, RabbitMQ confirms each message and `settle` waits for that. Redis answers each message anyway.
     """
 
     def __init__(self, app: Any, purpose: str, *, confirms: bool = False):
@@ -74,22 +74,22 @@ class BrokerLine:
         self._confirms: Confirms | None = None
         self._alarm = Alarm()
         self.away = False
-        self.why = ""
-        """The class of the error with which it went away, or that it is blocked."""
+        self.error = ""
+        """The class name of the last connection error, or "blocked". Empty before the first."""
 
     def open(self) -> bool:
-        """True when there is a producer that may publish; tries the broker at most once a call."""
+        """Returns True if messages can be published now. Tries to connect at most once a call."""
         try:
             if self._producer is None:
                 self._connect()
             elif self._is_rabbitmq:
-                heed(self._connection.connection)
+                read_notices(self._connection.connection)
         except Exception as error:  # noqa: BLE001  every transport has errors of its own; the next turn tries again
-            self._failed(error)
+            self._drop(error)
             return False
         if self._alarm.blocked:
-            self.why = "blocked"
-            self._say_away("broker_blocked")
+            self.error = "blocked"
+            self._log_away("broker_blocked")
             return False
         if self.away:
             log.info("broker_back", line=self._purpose)
@@ -97,45 +97,45 @@ class BrokerLine:
         return True
 
     def channel(self) -> Any:
-        """The open channel, for declarations."""
+        """Returns the open channel, on which queues and exchanges are declared."""
         return self._producer.channel
 
     def declare(self, entities: Iterable[Any]) -> str | None:
-        """Declares queues or exchanges; returns a sentence for the operator when the broker refuses one for good."""
+        """Declares queues or exchanges. Returns a sentence for the operator if the broker refuses one for good."""
         try:
             for entity in entities:
                 entity.bind(self.channel()).declare()
         except Exception as error:  # noqa: BLE001  as in open
             sentence = refusal(error)
             if sentence is None:
-                self._failed(error)
+                self._drop(error)
             else:
                 self.close()
             return sentence
         return None
 
     def publish(self, body: Any, **options: Any) -> bool:
-        """Publishes one message; False when the broker is away. Never raises, and logs an outage once."""
+        """Publishes one message. Returns False if the broker is away. Never raises, and logs an outage once."""
         if not self.open():
             return False
         try:
             self._producer.publish(body, serializer="json", retry=False, mandatory=bool(self._confirms), **options)
-        except Exception as error:  # noqa: BLE001  as in open; what was published is offered again anyway
-            self._failed(error)
+        except Exception as error:  # noqa: BLE001  as in open; the ids are offered again anyway
+            self._drop(error)
             return False
         if self._confirms:
             self._confirms.sent()
         return True
 
     def settle(self) -> bool:
-        """Waits until the broker has taken all messages; False when a message found no queue."""
+        """Waits until the broker has confirmed all messages. Returns False if a message found no queue."""
         if not self._confirms:
             return True
         confirms = self._confirms
         try:
             confirms.wait(self._alarm)
         except Exception as error:  # noqa: BLE001  as in open
-            self._failed(error)
+            self._drop(error)
         return not confirms.unroutable
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class BrokerLine:
             return
         try:
             if self.away and connection.transport.driver_type == "amqp":
-                # close() would wait for RabbitMQ to agree, which may never answer.
+                # close() would wait for RabbitMQ's reply, which may never come.
                 connection.collect()
             else:
                 connection.close()
@@ -162,18 +162,18 @@ class BrokerLine:
         if self._is_rabbitmq:
             self._connection.transport_options = {**self._connection.transport_options, **self._alarm.options}
         # connect() would try each broker twice and sleep in between.
-        others = max(0, len(self._connection.alt) - 1)
-        self._connection.ensure_connection(max_retries=others, **ONCE)
+        alternatives = max(0, len(self._connection.alt) - 1)
+        self._connection.ensure_connection(max_retries=alternatives, **SINGLE_TRY)
         channel = self._connection.channel()
         self._confirms = Confirms(channel) if self._wants_confirms and self._is_rabbitmq else None
         self._producer = Producer(channel, auto_declare=False)
 
-    def _failed(self, error: BaseException) -> None:
-        self.why = type(error).__name__
-        self._say_away("broker_away", error=self.why)
+    def _drop(self, error: BaseException) -> None:
+        self.error = type(error).__name__
+        self._log_away("broker_away", error=self.error)
         self.close()
 
-    def _say_away(self, event: str, **fields: str) -> None:
+    def _log_away(self, event: str, **fields: str) -> None:
         if not self.away:
             log.warning(event, line=self._purpose, **fields)
         self.away = True

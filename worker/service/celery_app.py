@@ -1,6 +1,6 @@
-"""The Celery app, made from the settings: `celery -A worker.service.celery_app worker -P threads -c 32`.
+"""Builds the Celery app from the settings: `celery -A worker.service.celery_app worker -P threads -c 32`.
 
-Celery's own configuration is visible in Flower, so it holds names and times only: no account, no database.
+Flower shows Celery's configuration, so it holds names and times only: no account and no database.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ LOGGING = "worker.logging"
 
 
 def make_app(settings: Settings, replaced: Replacements | None = None) -> Any:
-    """An app for these settings, with the worker process on its worker blueprint."""
+    """Returns a Celery app for these settings, with the worker process on its worker blueprint."""
     require_client(settings.broker_url())
-    app = OwnCelery("worker", broker=broker_url(settings.broker_url()), amqp=Consuming, set_as_current=False)
+    app = OwnCelery("worker", broker=broker_url(settings.broker_url()), amqp=WorkerAmqp, set_as_current=False)
     app.conf.update(configuration(settings))
     app.worker_process = WorkerProcess(settings, app, replaced or Replacements())
     app.steps["worker"].add(WorkerProcessStep)
     register(app)
-    # Of several apps in one process, as in tests, the last one says how lines look.
+    # If a process builds several apps, as tests do, the last one decides how log lines look.
     signals.setup_logging.disconnect(dispatch_uid=LOGGING)
     signals.setup_logging.connect(partial(_set_up_logging, settings.logs), weak=False, dispatch_uid=LOGGING)
     return app
 
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """All of Celery's settings."""
+    """Returns all of Celery's settings."""
     prefix = settings.queue_prefix
     return {
         "broker_transport_options": transport_options(settings.broker_url()),
@@ -68,25 +68,25 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "event_queue_prefix": prefix + "celeryev",
         "event_queue_ttl": 5.0,
         "event_queue_expires": 60.0,
-        # No worker_pool: the celery command would use it in the place of a `-P prefork`, without a word about it.
+        # `worker_pool` is not set: the celery command would silently prefer it to `-P prefork`.
         "worker_concurrency": settings.delivery.threads,
         "worker_prefetch_multiplier": 1,
-        # After a reconnect Celery would lower the limit and raise it again from the threads that end a task: two
-        # readers of one socket, and RabbitMQ's frames are torn apart.
+        # After a reconnect Celery would lower the limit and raise it again from the threads that end a task. Two
+        # threads would then read one socket, and RabbitMQ's frames would be torn apart.
         "worker_enable_prefetch_count_reduction": False,
         "worker_send_task_events": settings.broker_url() != EMBEDDED,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
-        # Celery 5.7's soft shutdown raises NotImplementedError with threads; our own drain does its work.
+        # Celery 5.7's soft shutdown raises NotImplementedError with threads. Our own drain does its work.
         "worker_soft_shutdown_timeout": 0.0,
-        # Else Celery would declare exchanges and queues for delayed messages; see `Consuming` and `QuorumQueue`.
+        # Otherwise Celery would declare exchanges and queues for delayed messages. See `WorkerAmqp` and `QuorumQueue`.
         "worker_detect_quorum_queues": False,
         "enable_utc": True,
     }
 
 
 def start_worker(app: Any, *, threads: int, loglevel: str = "INFO", **options: Any) -> int:
-    """Runs a worker in this process until a signal ends it; returns its exit status."""
+    """Runs a worker in this process until a signal ends it, and returns its exit status."""
     worker = app.Worker(
         pool="threads", concurrency=threads, loglevel=loglevel, quiet=True, optimization="fair", **options
     )
@@ -99,22 +99,22 @@ def _set_up_logging(logs: LogSettings, loglevel: int | str | None = None, **_: A
 
 
 def __getattr__(name: str) -> Any:
-    """`app`, made when the `celery` command or Flower reads it; a wrong setting ends the process with one sentence."""
+    """Builds `app` when the `celery` command or Flower reads it. A wrong setting ends the process with one sentence."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        globals()["app"] = made = make_app(load_settings())
+        globals()["app"] = built = make_app(load_settings())
     except ConfigurationError as error:
         sys.stderr.write(f"worker: {error.told()}\n")
         raise SystemExit(EXIT_CONFIGURATION) from None
-    return made
+    return built
 
 
-class OurQueues(Queues):  # type: ignore[misc]  # Celery has no types
-    """The queues that a worker may take from; `-Q` with any other ends it with one sentence."""
+class WorkerQueues(Queues):  # type: ignore[misc]  # Celery has no types
+    """The queues that a worker may consume. `-Q` with an unknown name ends the process with one sentence."""
 
     def select(self, include: Any) -> None:
-        """Takes from these alone; none: from all."""
+        """Consumes only these queues, or all if none is named."""
         try:
             super().select(include)
         except KeyError as error:
@@ -122,34 +122,34 @@ class OurQueues(Queues):  # type: ignore[misc]  # Celery has no types
 
 
 class PerQueueConsumer(Consumer):  # type: ignore[misc]  # kombu has no types
-    """A consumer whose limit of messages is counted queue by queue."""
+    """A consumer whose limit of messages applies to each queue."""
 
     def qos(self, prefetch_size: int = 0, prefetch_count: int = 0, apply_global: bool = False) -> Any:
-        """Sets the limit, but never for the channel as a whole."""
+        """Sets the limit for each queue, never for the channel as a whole. Quorum queues refuse the latter."""
         return super().qos(prefetch_size, prefetch_count, False)
 
 
-class Consuming(AMQP):  # type: ignore[misc]  # Celery has no types
-    """Celery's connections with timeouts on their sockets, and its consumer with a limit that its queues accept."""
+class WorkerAmqp(AMQP):  # type: ignore[misc]  # Celery has no types
+    """Celery's AMQP with timeouts on its sockets, and a consumer whose limit every type of queue accepts."""
 
     Connection = BrokerConnection
-    queues_cls = OurQueues
+    queues_cls = WorkerQueues
 
     def TaskConsumer(self, channel: Any, queues: Any = None, accept: Any = None, **options: Any) -> Any:
-        """The consumer of doorbells; a queue that RabbitMQ refuses ends the process with one sentence."""
-        taken = queues or list(self.queues.consume_from.values())
+        """Returns the consumer of doorbells. A queue that RabbitMQ refuses ends the process with one sentence."""
+        consumed = queues or list(self.queues.consume_from.values())
         try:
-            if channel.transport.driver_type == "amqp" and any(isinstance(queue, QuorumQueue) for queue in taken):
-                return self._per_queue(channel, taken, **options)
-            return super().TaskConsumer(channel, queues=taken, accept=accept, **options)
+            if channel.transport.driver_type == "amqp" and any(isinstance(queue, QuorumQueue) for queue in consumed):
+                return self._quorum_consumer(channel, consumed, **options)
+            return super().TaskConsumer(channel, queues=consumed, accept=accept, **options)
         except Exception as error:
             sentence = refusal(error)
             if sentence is None:
                 raise
         return refuse(sentence)
 
-    def _per_queue(self, connection: Any, queues: Any, **options: Any) -> Consumer:
+    def _quorum_consumer(self, connection: Any, queues: Any, **options: Any) -> Consumer:
         limit = self.app.worker_process.threads * self.app.conf.worker_prefetch_multiplier
         accept = self.app.conf.accept_content
-        # A channel of its own: Celery has set a limit for the whole of the connection's.
+        # On a channel of its own, because Celery has set a limit for the connection's channel as a whole.
         return PerQueueConsumer(connection.channel(), queues, accept=accept, prefetch_count=limit, **options)

@@ -1,4 +1,4 @@
-"""The application's hooks in one worker process: one process with hooks offers events, any may take and run one."""
+"""Runs the application's hooks in one worker process. One process offers the events, any process may run them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from worker.outbox.lanes.agenda import Agenda
 from worker.service.publisher import BROKER_AWAY_S, EventDoorbells
 
 LEASE = "hooks"
-OFTEN_S, SELDOM_S = 0.02, 0.25
-"""Seconds between two looks for events: while some come, and at most."""
+MIN_IDLE_S, MAX_IDLE_S = 0.02, 0.25
+"""Seconds between two searches for events: at least, and at most."""
 
 
 class HookService:
-    """Offers events while this process has the lease of that, and runs the hooks of events that it takes."""
+    """Offers events while this process holds the lease for it, and runs the hooks of events that it receives."""
 
     def __init__(self, app: Any, prefix: str, runtime: Runtime, hooks: ApplicationHooks, agenda: Agenda):
         self._doorbells = EventDoorbells(app, prefix)
-        # Not the relay's leader: that process may have no hooks.
+        # A lease of its own, because the process with the active relay may have no hooks.
         self.leadership = runtime.leadership(LEASE, runtime.settings.lease_s)
-        self._backoff = Backoff(OFTEN_S, SELDOM_S, time.monotonic)
-        # A hook may enqueue jobs; they are checked by this worker's accounts.
+        self._backoff = Backoff(MIN_IDLE_S, MAX_IDLE_S, time.monotonic)
+        # A hook may enqueue jobs, which are checked against this worker's accounts.
         configure(runtime.accounts)
         self._offers = HookOffers(
             runtime.database,
@@ -48,7 +48,7 @@ class HookService:
         )
 
     def turn(self) -> float:
-        """Offers due events while this process has the lease; returns the seconds until the next turn."""
+        """Offers due events if this process holds the lease, and returns the seconds until the next turn."""
         if not self._doorbells.ready():
             self.leadership.hold_back(self._doorbells.problem)
             return BROKER_AWAY_S

@@ -1,6 +1,6 @@
-"""One worker process and its threads: built before any doorbell is taken, drained when the process is to end.
+"""Opens and drains one worker process with its threads.
 
-Knows no Celery step and no signal; `bootsteps.py` calls it. Survives broker reconnects and a database that is away.
+It knows no Celery step and no signal: `bootsteps.py` calls it. It survives broker reconnects and a database outage.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import structlog
 from worker.accounts.sources import accounts_of
 from worker.config import tracing
 from worker.config.accounts import AccountSource
-from worker.config.application import close_old_connections, places_of
+from worker.config.application import close_old_connections, traceback_summary
 from worker.config.settings import DeliverySettings, Settings, unknown_line
 from worker.control.opening import make_database
 from worker.delivery.resolver.members import load_resolver
@@ -36,8 +36,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
 from worker.outbox.lanes.processes import Health, QueueName, account_left
 from worker.service.application_celery import ApplicationCelery
-from worker.service.flower.events import Flower
-from worker.service.health import Signs, WorkerHealth
+from worker.service.flower.events import FlowerEvents
+from worker.service.health import HealthSignals, WorkerHealth
 from worker.service.hook_service import HookService
 from worker.service.loops import Loops
 from worker.service.publisher import Doorbells
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 GARBAGE_THRESHOLDS = (20_000, 50, 100)
-"""Few objects of an attempt are left to the collector, so a look at each 700 new ones finds next to nothing."""
+"""Thresholds of the garbage collector. An attempt leaves few objects to it, so a run every 700 objects finds little."""
 EXIT_OVERDUE = 1
 
 
@@ -67,7 +67,7 @@ class Replacements:
 
 
 class WorkerProcess:
-    """All of one worker process that is not Celery's."""
+    """One worker process, apart from Celery's part of it."""
 
     runtime: Runtime
 
@@ -81,28 +81,28 @@ class WorkerProcess:
         self._closed = threading.Event()
         self._draining = threading.Event()
         self._loops: Loops | None = None
-        self._flower: Flower | None = None
+        self._flower: FlowerEvents | None = None
         self._spans: Spans | None = None
         self._transport: Transport | None = None
         self._hook_service: HookService | None = None
-        self._dropped_told = 0
-        """Of the events for Flower that were dropped, those that are counted."""
+        self._dropped_counted = 0
+        """How many of the dropped Flower events have been added to the counter."""
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
-    def open(self, *, threads: int, node: str, events: bool, given_up: Callable[[], bool] = lambda: False) -> bool:
-        """Builds the process and takes its lease; waits for a database that is away. False: it is to end instead."""
+    def open(self, *, threads: int, node: str, events: bool, is_cancelled: Callable[[], bool] = lambda: False) -> bool:
+        """Builds the process and takes its lease, once the database is there. Returns False if it was cancelled."""
         for name in self._settings.unknown_variables:
             log.warning("variable_unknown", text=unknown_line(name))
         self._application = load_hooks(self._settings.hooks)
-        self._celery.note()
+        self._celery.remember_current()
         self._resolver = load_resolver(self._settings.members_of)
         delivery = self._settings.delivery.model_copy(update={"threads": threads})
         database = make_database(self._settings, pool_size=threads + 8)
         self._accounts = self._replaced.accounts or accounts_of(self._settings, database)
-        self._flower = Flower(self._app, node, self._settings.console.jobs_at) if events else None
-        self._spans = spans_of(os.environ)
-        while not given_up():
+        self._flower = FlowerEvents(self._app, node, self._settings.console.jobs_at) if events else None
+        self._spans = open_spans(os.environ)
+        while not is_cancelled():
             try:
                 self._build(database, delivery)
             except ConfigurationError:
@@ -132,7 +132,7 @@ class WorkerProcess:
             self._accounts,
             transport,
             delivery,
-            report_updates=self._flower.tell if self._flower else lambda happened: None,
+            report_updates=self._flower.add if self._flower else lambda happened: None,
             on_death=partial(die, exit=self._replaced.exit),
             checkpoint=self._replaced.probe,
             resolver=self._resolver,
@@ -143,7 +143,7 @@ class WorkerProcess:
         )
 
     def _start(self, delivery: DeliverySettings) -> None:
-        # The garbage collector is kept from what lives as long as the process: modules, settings, statements.
+        # Objects that live as long as the process (modules, settings, statements) are kept from the garbage collector.
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GARBAGE_THRESHOLDS)
@@ -161,52 +161,52 @@ class WorkerProcess:
             beat=self._beat,
         )
         self._hook_service = loops.hooks
-        self._health = WorkerHealth(loops.by_name, self._signs(loops), runtime.monotonic, delivery.heartbeat_s)
+        self._health = WorkerHealth(loops.by_name, self._signals(loops), runtime.monotonic, delivery.heartbeat_s)
         runtime.writer.start()
         threading.Thread(target=self._watch_drain, name="drain", daemon=True).start()
         for loop in loops.by_name.values():
             loop.start()
         log.info("worker_started", process=runtime.lease.incarnation, threads=delivery.threads)
 
-    def _signs(self, loops: Loops) -> Signs:
+    def _signals(self, loops: Loops) -> HealthSignals:
         writer = self.runtime.writer
-        return Signs(
+        return HealthSignals(
             writer_busy_s=writer.busy_s,
             writer_away_at=lambda: writer.away_at,
             marked_at=lambda: writer.marked_at,
             has_untaken_parts=lambda: loops.relay.has_untaken_parts(self._can_send),
-            at_work=lambda: self._busy,
+            busy=lambda: self._busy,
             broker_away=lambda: self._doorbells.away,
-            hindered=lambda: self._hindered(loops.leaderships),
+            hindered=lambda: self._hindrances(loops.leaderships),
         )
 
-    def _hindered(self, leaderships: Sequence[Leadership]) -> dict[str, str]:
-        left = self.runtime.lane_states.unreachable_accounts()
+    def _hindrances(self, leaderships: Sequence[Leadership]) -> dict[str, str]:
+        deferred = self.runtime.lane_states.unreachable_accounts()
         return {
             **{one.name: why for one in leaderships if (why := one.problem())},
-            **{account_left(name): why for name, why in left.items()},
+            **{account_left(name): why for name, why in deferred.items()},
         }
 
     def _can_send(self, lane: str, queue: QueueName) -> bool:
-        """True for a lane from whose queue this process takes, and whose account it can use."""
-        is_taken = queue in queues_of(self._app, self._settings.queue_prefix)
-        return is_taken and not self.runtime.lane_states.is_left_to_peers(lane)
+        """Returns True if this process consumes the lane's queue and can use its account."""
+        is_consumed = queue in queues_of(self._app, self._settings.queue_prefix)
+        return is_consumed and not self.runtime.lane_states.is_left_to_peers(lane)
 
     # -- running ------------------------------------------------------------------------------------------------------
 
-    def ring(self, lane: str, ids: list[str], *, probe: bool = False, calls: int = 1) -> None:
-        """Answers one doorbell in the calling thread; never raises."""
+    def answer_doorbell(self, lane: str, ids: list[str], *, probe: bool = False, calls: int = 1) -> None:
+        """Sends the parts of one doorbell in the calling thread. Never raises."""
         with self._at_work("doorbell_failed"):
             if self._draining.is_set():
-                # So that they may be offered to another process at once.
+                # Released, so that another process may be offered them at once.
                 self.runtime.database.run(lambda connection: leave(connection, ids), tries=1)
             else:
                 self._sender.answer(lane, ids, probe=probe, calls=calls)
 
-    def hear(self, event: str) -> None:
-        """Runs the application's hooks for one event in the calling thread; never raises."""
+    def run_hooks(self, event: str) -> None:
+        """Runs the application's hooks for one event in the calling thread. Never raises."""
         with self._at_work("event_failed"):
-            # Without hooks in this process the event is offered again, and taken by a process that has some.
+            # Without hooks in this process the event is offered again, until a process that has some runs them.
             if self._hook_service and self._draining.is_set():
                 self._hook_service.runs.leave([event])
             elif self._hook_service:
@@ -214,18 +214,18 @@ class WorkerProcess:
                     self._hook_service.runs.hear(event)
 
     @contextmanager
-    def _at_work(self, failed: str) -> Iterator[None]:
-        """Makes a drain wait for the work inside, and lets no exception out."""
+    def _at_work(self, failure_event: str) -> Iterator[None]:
+        """Makes a drain wait for the block, and logs every exception instead of raising it."""
         with self._idle:
             self._busy += 1
-        # No exception may leave: Celery would publish its text, which may hold secrets.
+        # Celery would publish the text of an exception, which may hold secrets.
         try:
             close_old_connections()
             yield
         except WorkerError as error:
-            log.warning(failed, error=type(error).__name__, text=str(error))
+            log.warning(failure_event, error=type(error).__name__, text=str(error))
         except Exception as error:  # noqa: BLE001  the ids are offered again; a foreign error's text may hold secrets
-            log.warning(failed, error=type(error).__name__, where=places_of(error))
+            log.warning(failure_event, error=type(error).__name__, where=traceback_summary(error))
         finally:
             close_old_connections()
             with self._idle:
@@ -234,19 +234,19 @@ class WorkerProcess:
 
     def _beat(self) -> float:
         states = self.runtime.lane_states
-        self.runtime.lease.beat(states.summary(), states.unusable(), self._judged())
+        self.runtime.lease.beat(states.summary(), states.unusable(), self._checked_health())
         self._sender.release_missed()
         if self._hook_service:
             self._hook_service.runs.settle()
-        if self._flower and (dropped := self._flower.dropped - self._dropped_told):
+        if self._flower and (dropped := self._flower.dropped - self._dropped_counted):
             self._counts.add("events_dropped", times=dropped)
-            self._dropped_told += dropped
+            self._dropped_counted += dropped
         self._counts.flush()
         return self.runtime.settings.heartbeat_s
 
-    def _judged(self) -> Health:
+    def _checked_health(self) -> Health:
         try:
-            return self._health.look()
+            return self._health.check()
         except Exception as error:  # noqa: BLE001  a heartbeat that stops would stop all delivery
             return Health((f"it cannot judge itself ({type(error).__name__})",))
 
@@ -254,7 +254,7 @@ class WorkerProcess:
 
     @property
     def threads(self) -> int:
-        """How many sender threads this process has."""
+        """The number of sender threads."""
         return self.runtime.settings.threads
 
     @property
@@ -263,35 +263,36 @@ class WorkerProcess:
         return self._draining.is_set()
 
     def begin_drain(self) -> None:
-        """Stops the relay and the taking of doorbells; may be called from a signal handler, and more than once."""
+        """Stops the relay and takes no more doorbells. May be called from a signal handler, and more than once."""
         self._draining.set()
-        for loop in self._loops.but("heartbeat", "flower", "revocations") if self._loops else ():
-            loop.tell()
+        for loop in self._loops.all_but("heartbeat", "flower", "revocations") if self._loops else ():
+            loop.request_stop()
 
     def finish(self) -> None:
-        """Waits for the calls in the air, writes their results, and gives the leases of relay and process back."""
+        """Waits for the calls in flight, records their results, and returns the leases of relay and process."""
         self.begin_drain()
         if self._loops is None:
             return
-        loops, longest = self._loops, self._longest_s()
+        loops, limit_s = self._loops, self._drain_limit_s()
         with self._idle:
-            self._idle.wait_for(lambda: not self._busy, longest)
-        for loop in loops.but("heartbeat", "flower"):
-            loop.stop(longest)
-        if not self.runtime.writer.stop(longest):
-            # Results are not written yet, so the lease is kept; `_watch_drain` ends the process.
+            self._idle.wait_for(lambda: not self._busy, limit_s)
+        for loop in loops.all_but("heartbeat", "flower"):
+            loop.stop(limit_s)
+        if not self.runtime.writer.stop(limit_s):
+            # Some results are not written yet, so the lease is kept. `_watch_drain` ends the process.
             return
-        # The heartbeat after the writer: without a lease its marked parts would be taken for those of a dead process.
-        loops.by_name["heartbeat"].stop(longest)
+        # The heartbeat stops after the writer. Without a lease, other processes would take its marked parts for those
+        # of a dead process.
+        loops.by_name["heartbeat"].stop(limit_s)
         self._give_back(loops.leaderships)
-        if self._flower and loops.by_name["flower"].stop(longest):
+        if self._flower and loops.by_name["flower"].stop(limit_s):
             self._flower.close()
         self._closed.set()
         log.info("worker_drained", events_dropped=self._flower.dropped if self._flower else 0)
 
     def _give_back(self, leaderships: Sequence[Leadership]) -> None:
-        """Gives the leases back and closes all connections."""
-        # Otherwise other processes have to wait until the leases run out: ten seconds, while the database is away.
+        """Returns the leases and closes all connections."""
+        # Otherwise other processes would wait until the leases run out: ten seconds while the database is away.
         for give_back in (*(leadership.stop for leadership in leaderships), self.runtime.lease.end):
             try:
                 give_back()
@@ -306,31 +307,31 @@ class WorkerProcess:
             self._hook_service.close()
         self.runtime.database.close()
 
-    def _longest_s(self) -> float:
+    def _drain_limit_s(self) -> float:
         settings = self.runtime.settings
         return (
             max(settings.call_deadline_s, self.runtime.lane_states.until_last_deadline_s()) + settings.deadline_margin_s
         )
 
     def _watch_drain(self) -> None:
-        """Ends the process when its drain takes longer than the calls' deadline and a margin."""
+        """Ends the process if its drain takes longer than the calls' deadline and a margin."""
         self._draining.wait()
-        if not self._closed.wait(self._longest_s()):
+        if not self._closed.wait(self._drain_limit_s()):
             log.error("drain_overdue", calls=self.runtime.lane_states.in_flight())
             self._replaced.exit(EXIT_OVERDUE)
 
 
-def spans_of(environ: Mapping[str, str]) -> Spans | None:
-    """What writes spans; None: no collector is named, or the log says why none can be told."""
-    if not tracing.names_a_collector(environ):
+def open_spans(environ: Mapping[str, str]) -> Spans | None:
+    """Returns what exports spans, or None if no collector is set or it cannot be used, which is logged."""
+    if not tracing.is_enabled(environ):
         return None
-    remedy = tracing.unspoken(environ)
+    remedy = tracing.unsupported(environ)
     if remedy is None:
         try:
-            # Only here: it takes a tenth of a second, and an extra that most installations lack.
-            from worker.service.spans import spans_of_environment
+            # Imported only here: it takes a tenth of a second, and is an extra that most installations lack.
+            from worker.service.spans import spans_from_environment
 
-            return spans_of_environment()
+            return spans_from_environment()
         except ImportError:
             remedy = tracing.NOT_INSTALLED
         except (ValueError, RuntimeError):

@@ -1,4 +1,4 @@
-"""A thread that repeats one turn until it is stopped; heartbeat, relay, recovery and Flower run in such threads."""
+"""A thread that repeats one turn until it is stopped. Heartbeat, relay and recovery run in such threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST_PAUSE_S = 1.0
 
 
 class Loop:
-    """Repeats a turn in a thread of its own; a turn returns the seconds until the next, and may raise."""
+    """Repeats a turn in its own thread. A turn returns the seconds until the next, and may raise."""
 
     def __init__(
         self,
@@ -29,36 +29,36 @@ class Loop:
         once_more: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ):
-        """`once_more`: it takes a last turn when it is stopped."""
+        """With `once_more`, the loop takes a last turn when it is stopped."""
         self._name, self._turn, self._rng, self._once_more = name, turn, rng or random.Random(), once_more
         self._monotonic = monotonic
         self._began_at: float | None = None
-        """When the turn that runs now began; None between two turns."""
+        """When the current turn began, or None between two turns."""
         self._failing_since: float | None = None
-        self._told = threading.Event()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.failures = 0
         self.error: Exception | None = None
-        """What the last turn raised; None when it ended well."""
+        """What the last turn raised, or None if it ended well."""
 
     def start(self) -> None:
         """Starts the thread."""
         self._thread.start()
 
-    def tell(self) -> None:
-        """Stops the loop before its next turn; does not wait."""
-        self._told.set()
+    def request_stop(self) -> None:
+        """Makes the loop end before its next turn. Does not wait."""
+        self._stopping.set()
 
     def stop(self, timeout_s: float) -> bool:
-        """Stops the loop and waits; False when its turn did not end in time."""
-        self._told.set()
+        """Stops the loop and waits. Returns False if its turn did not end in time."""
+        self._stopping.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     @contextmanager
     def running(self, stop_s: float) -> Iterator[None]:
-        """Runs for as long as the block does, however that ends; waits for the end of its turn for at most so long."""
-        # A process that ended under a turn would be killed by SIGABRT, once the thread comes back from a driver.
+        """Runs the loop until the block ends, then waits at most `stop_s` seconds for its turn to end."""
+        # If a process ended during a turn, SIGABRT would kill it once the thread comes back from a database driver.
         self.start()
         try:
             yield
@@ -66,23 +66,24 @@ class Loop:
             self.stop(stop_s)
 
     def busy_s(self, now: float) -> float:
-        """For how many seconds its turn has run; 0 between two turns. A turn that raised has ended like any other."""
+        """Returns for how many seconds the current turn has run, or 0 between two. A turn that raised has ended."""
         began_at = self._began_at
         return 0.0 if began_at is None else now - began_at
 
     def failing_s(self, now: float) -> float:
-        """For how many seconds each of its turns has raised; 0 when the last one ended well."""
+        """Returns for how many seconds every turn has raised, or 0 if the last one ended well."""
         since = self._failing_since
         return 0.0 if since is None else now - since
 
     def _run(self) -> None:
-        while not self._told.is_set():
-            self._told.wait(self._once())
+        while not self._stopping.is_set():
+            self._stopping.wait(self._once())
         if self._once_more:
             self._once()
 
     def _once(self) -> float:
-        # Left as it is by what is no Exception: it ends the thread, and its last turn then lasts for ever.
+        # `_began_at` stays set if something other than an Exception is raised: it ends the thread, and the last turn
+        # then counts as endless.
         self._began_at = self._monotonic()
         # A turn may call the application, for its accounts.
         close_old_connections()

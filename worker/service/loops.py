@@ -1,6 +1,6 @@
-"""The loops of one worker process: what repeats in it, each in a thread of its own, and which of it one process leads.
+"""Builds the loops of one worker process, and the leases of those that only one process may run.
 
-Built before any of them turns; `lifecycle.py` starts and stops them.
+They are built before any of them starts. `lifecycle.py` starts and stops them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from worker.hooks.registry import ApplicationHooks
 from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.lanes.lanes import try_changed
 from worker.outbox.upkeep.totals import EVERY_S, SELDOM_S, Totals
-from worker.service.accounts_told import AccountsTold
-from worker.service.flower.events import Flower
+from worker.service.account_updates import AccountUpdates
+from worker.service.flower.events import FlowerEvents
 from worker.service.flower.waiting_jobs import WaitingJobs
 from worker.service.hook_service import HookService
 from worker.service.loop import Loop
@@ -35,19 +35,19 @@ from worker.service.notify.notifier import Notifier
 from worker.service.publisher import BROKER_AWAY_S, Doorbells
 from worker.service.tag_ends import TagEnds
 from worker.transport.grants import ChangedCodes, CodeExchanges, SuiteAccounts
-from worker.transport.token_probe import LOOK_S, TokenProbe
+from worker.transport.token_probe import POLL_S, TokenProbe
 
 log = structlog.get_logger()
 
-UPKEEP_LEASES = 3
-"""How much longer than a process's own lease that of the upkeep is, whose turns nothing waits for."""
+UPKEEP_LEASE_FACTOR = 3
+"""Factor from a process's own lease to the lease of upkeep work, for whose turns nothing waits."""
 
 Turns = dict[str, Callable[[], float]]
-"""By the name of a loop its turn, which returns the seconds until the next."""
+"""Loop name to its turn, which returns the seconds until the next."""
 
 
 class Loops:
-    """The loops of one process by their names, the relay among them, and the leases of those that one process leads."""
+    """The loops of one process by name, and the leases of those that only one process may run."""
 
     def __init__(
         self,
@@ -56,42 +56,42 @@ class Loops:
         app: Any,
         doorbells: Doorbells,
         application: ApplicationHooks,
-        flower: Flower | None,
+        flower: FlowerEvents | None,
         *,
         revoked: Collection[str],
         beat: Callable[[], float],
     ):
-        """`beat` is the heartbeat's turn; `revoked` has the ids of jobs that were revoked in Flower."""
+        """`beat` is the turn of the heartbeat. `revoked` has the ids of jobs that were revoked in Flower."""
         self._runtime, self._doorbells = runtime, doorbells
         self._agenda = Agenda(runtime.database, runtime.monotonic)
         self.relay = self._new_relay()
         self.leaderships = [self.relay.leadership]
         self.hooks: HookService | None = None
-        """None: the application has no hooks."""
-        turns = {"heartbeat": beat, **self._of_delivery(revoked), **self._of_accounts()}
-        turns |= self._of_upkeep(settings.retention)
+        """None if the application has no hooks."""
+        turns = {"heartbeat": beat, **self._delivery_turns(revoked), **self._account_turns()}
+        turns |= self._upkeep_turns(settings.retention)
         if settings.notify.to:
             notifier = Notifier(settings.notify, runtime, agenda=self._agenda, zone=settings.zone)
             turns["notify"] = notifier.turn
             self.leaderships.append(notifier.leadership)
         if flower:
-            turns |= self._of_flower(flower)
+            turns |= self._flower_turns(flower)
         if application:
             self.hooks = HookService(app, settings.queue_prefix, runtime, application, self._agenda)
             turns["hooks"] = self.hooks.turn
             self.leaderships.append(self.hooks.leadership)
         if application.tags:
-            turns["tag_ends"] = self._by_one("tag_ends", TagEnds(runtime.database).turn)
-        # What was revoked a moment before a restart is not forgotten.
+            turns["tag_ends"] = self._leader_only("tag_ends", TagEnds(runtime.database).turn)
+        # The last turn of `revocations` saves what was revoked a moment before a restart.
         self.by_name = {name: Loop(name, turn, once_more=name == "revocations") for name, turn in turns.items()}
 
-    def but(self, *names: str) -> list[Loop]:
-        """All loops without these."""
+    def all_but(self, *names: str) -> list[Loop]:
+        """Returns all loops but these."""
         return [loop for name, loop in self.by_name.items() if name not in names]
 
     # -- what turns ---------------------------------------------------------------------------------------------------
 
-    def _of_delivery(self, revoked: Collection[str]) -> Turns:
+    def _delivery_turns(self, revoked: Collection[str]) -> Turns:
         runtime = self._runtime
         delivery = runtime.settings
         recovery = Recovery(
@@ -107,41 +107,43 @@ class Loops:
         return {
             "relay": self._relay_turn,
             "full_scan": self.relay.full_scan,
-            "recovery": self._by_one("recovery", recovery.turn, delivery.lease_s),
+            "recovery": self._leader_only("recovery", recovery.turn, delivery.lease_s),
             "revocations": Revocations(runtime.database, runtime.fault_reports, runtime.writer.change, revoked).turn,
         }
 
-    def _of_accounts(self) -> Turns:
+    def _account_turns(self) -> Turns:
         runtime = self._runtime
-        told = AccountsTold(runtime.accounts, runtime.lane_states, self._try_changed)
+        updates = AccountUpdates(runtime.accounts, runtime.lane_states, self._try_changed)
         probe = TokenProbe(runtime.database, runtime.accounts, runtime.tokens)
-        suites = SuiteAccounts(lambda: told.known)
+        suites = SuiteAccounts(lambda: updates.usable)
         exchanges = CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport)
         return {
-            "accounts": told.turn,
-            "token_probe": partial(self._agenda.turn, Work.TOKENS, probe.turn, LOOK_S),
+            "accounts": updates.turn,
+            "token_probe": partial(self._agenda.turn, Work.TOKENS, probe.turn, POLL_S),
             "changed_codes": partial(suites.turn, ChangedCodes(runtime.database, runtime.tokens).turn),
             "code_exchanges": partial(suites.turn, exchanges.turn),
         }
 
-    def _of_upkeep(self, retention: RetentionSettings) -> Turns:
+    def _upkeep_turns(self, retention: RetentionSettings) -> Turns:
         database = self._runtime.database
         indexing, housekeeping = Indexing(database), Housekeeping(database, retention)
         return {
-            "indexing": self._by_one("indexing", partial(self._agenda.turn, Work.UNINDEXED, indexing.turn, IDLE_S)),
-            "totals": partial(self._add_up, Totals(database)),
-            "housekeeping": self._by_one("housekeeping", partial(_keep_house, housekeeping)),
+            "indexing": self._leader_only(
+                "indexing", partial(self._agenda.turn, Work.UNINDEXED, indexing.turn, IDLE_S)
+            ),
+            "totals": partial(self._sum_counters, Totals(database)),
+            "housekeeping": self._leader_only("housekeeping", partial(_purge, housekeeping)),
         }
 
-    def _of_flower(self, flower: Flower) -> Turns:
-        waiting = WaitingJobs(
+    def _flower_turns(self, flower: FlowerEvents) -> Turns:
+        waiting_jobs = WaitingJobs(
             self._runtime.database,
-            flower.tell,
+            flower.add,
             leads=lambda: self.relay.active,
             monotonic=self._runtime.monotonic,
             agenda=self._agenda,
         )
-        return {"flower": flower.turn, "waiting_jobs": waiting.turn}
+        return {"flower": flower.turn, "waiting_jobs": waiting_jobs.turn}
 
     def _new_relay(self) -> Relay:
         runtime = self._runtime
@@ -168,18 +170,18 @@ class Loops:
 
     # -- how they turn ------------------------------------------------------------------------------------------------
 
-    def _by_one(self, name: str, turn: Callable[[], float], lease_s: float | None = None) -> Callable[[], float]:
-        """The turn of a loop that makes progress in one process at a time; another takes over where it fails."""
-        leadership = self._runtime.leadership(name, lease_s or UPKEEP_LEASES * self._runtime.settings.lease_s)
+    def _leader_only(self, name: str, turn: Callable[[], float], lease_s: float | None = None) -> Callable[[], float]:
+        """Returns a turn that runs in one process at a time. Another process takes over if it fails."""
+        leadership = self._runtime.leadership(name, lease_s or UPKEEP_LEASE_FACTOR * self._runtime.settings.lease_s)
         self.leaderships.append(leadership)
         return partial(leadership.turn, turn)
 
     def _relay_turn(self) -> float:
-        """Makes a turn of the relay; without a broker it leaves the lease to a process that has one."""
+        """Takes a turn of the relay. While the broker is away, it leaves the lease to a process that has one."""
         if self._doorbells.ready():
             self.relay.leadership.has_means()
             return self.relay.turn()
-        # No offers: parts that are offered and cannot be published would wait until their offer is over.
+        # Nothing is offered: parts that are offered and not published would have to wait until their offer ends.
         self.relay.leadership.hold_back(self._doorbells.problem)
         return BROKER_AWAY_S
 
@@ -190,12 +192,12 @@ class Loops:
             self._runtime.lane_states.unblock(account)
             self._runtime.lane_states.record_reached(account)
 
-    def _add_up(self, totals: Totals) -> float:
+    def _sum_counters(self, totals: Totals) -> float:
         delay = self._agenda.turn(Work.COUNTS, totals.turn, EVERY_S)
         return delay if self.relay.active else max(delay, SELDOM_S)
 
 
-def _keep_house(housekeeping: Housekeeping) -> float:
+def _purge(housekeeping: Housekeeping) -> float:
     delay = housekeeping.turn()
     if housekeeping.deleted:
         log.info("purged", **housekeeping.deleted)

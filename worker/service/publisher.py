@@ -1,4 +1,4 @@
-"""Publishes doorbells and events of hooks as Celery messages.
+"""Publishes doorbells and hook events as Celery messages.
 
 A message holds a lane and ids of parts, or the id of an event, and nothing else.
 """
@@ -14,8 +14,8 @@ import structlog
 
 from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.domain.errors import NotPublished
-from worker.service.broker import BrokerLine
-from worker.service.queues import HEAR, HOOKS, RING, TRANSIENT, queue_of
+from worker.service.broker import PublisherConnection
+from worker.service.queues import DOORBELL_TASK, HOOKS, HOOKS_TASK, TRANSIENT, queue_of
 
 log = structlog.get_logger()
 
@@ -31,66 +31,66 @@ class Publisher(ABC, Generic[T]):
 
     def __init__(self, app: Any, prefix: str = ""):
         self._app, self._prefix = app, prefix
-        self._line = BrokerLine(app, self.purpose, confirms=True)
+        self._connection = PublisherConnection(app, self.purpose, confirms=True)
         self._declared, self._refused = False, ""
 
     def ready(self) -> bool:
-        """False while the broker is away or takes no messages: then nothing needs to be offered."""
-        if not self._line.open():
-            # A blocked broker may lose its queues before it takes anything again.
+        """Returns False while the broker is away or accepts no messages. Then nothing needs to be offered."""
+        if not self._connection.open():
+            # A blocked broker may lose its queues before it accepts messages again.
             self._declared = False
             return False
         return self._declared or self._declare()
 
     @property
     def away(self) -> bool:
-        """True while the broker takes no message: it is away or blocked, or has refused the queues."""
-        return self._line.away or bool(self._refused)
+        """True while no message can be published: the broker is away or blocked, or has refused the queues."""
+        return self._connection.away or bool(self._refused)
 
     @property
     def problem(self) -> str:
-        """Why the broker takes no message, in a sentence."""
-        return self._refused or f"it cannot publish to its broker ({self._line.why})"
+        """Why no message can be published, in a sentence."""
+        return self._refused or f"it cannot publish to its broker ({self._connection.error})"
 
-    def publish(self, offered: Sequence[T]) -> None:
-        """Publishes one message each; the first failure ends the round, and raises NotPublished with what is left."""
-        for n, one in enumerate(offered):
-            if not (self.ready() and self._send(one)):
-                raise NotPublished(self.problem, offered[n:])
-        if not self._line.settle():
+    def publish(self, items: Sequence[T]) -> None:
+        """Publishes one message for each item. Stops at the first failure and raises NotPublished with the rest."""
+        for n, item in enumerate(items):
+            if not (self.ready() and self._send(item)):
+                raise NotPublished(self.problem, items[n:])
+        if not self._connection.settle():
             log.warning("queue_missing")
-            self._line.close()
+            self._connection.close()
             self._declared = False
-            raise NotPublished("its broker has lost a queue, and messages with it", offered)
-        if self._line.away:
-            raise NotPublished(self.problem, offered)
+            raise NotPublished("its broker has lost a queue, and messages with it", items)
+        if self._connection.away:
+            raise NotPublished(self.problem, items)
 
     def close(self) -> None:
         """Closes the connection to the broker."""
-        self._line.close()
+        self._connection.close()
 
     def _declare(self) -> bool:
-        """Declares the queues; True when they are there."""
+        """Declares the queues, and returns True if they exist now."""
         # A refused queue needs a person, so it is logged as an error, once.
-        refused = self._line.declare(self._app.conf.task_queues)
+        refused = self._connection.declare(self._app.conf.task_queues)
         if refused and not self._refused:
             log.error("queue_refused", text=refused)
         self._refused = refused or ""
-        self._declared = not self._line.away and not refused
+        self._declared = not self._connection.away and not refused
         return self._declared
 
     @abstractmethod
-    def _message(self, one: T) -> tuple[str, list[Any], str]:
-        """Task, arguments and queue."""
+    def _message(self, item: T) -> tuple[str, list[Any], str]:
+        """Returns task, arguments and queue for one item."""
 
-    def _send(self, one: T) -> bool:
-        task, arguments, queue = self._message(one)
-        # The id is random: a job's id, revoked in Flower, would make Celery drop every later doorbell under it.
+    def _send(self, item: T) -> bool:
+        task, arguments, queue = self._message(item)
+        # The id is random. With a job's id, Celery would drop every later doorbell of a job that was revoked in Flower.
         task_id = secrets.token_hex(16)
         message = self._app.amqp.as_task_v2(
             task_id, task, arguments, {}, ignore_result=True, argsrepr="", kwargsrepr=""
         )
-        return self._line.publish(
+        return self._connection.publish(
             message.body,
             exchange="",
             routing_key=queue,
@@ -101,19 +101,19 @@ class Publisher(ABC, Generic[T]):
 
 
 class Doorbells(Publisher[Doorbell]):
-    """Publishes doorbells: ids of parts of one lane."""
+    """Publishes doorbells: the ids of parts of one lane."""
 
     purpose = "doorbells"
 
-    def _message(self, one: Doorbell) -> tuple[str, list[Any], str]:
-        queue = queue_of(urgent=one.urgent, files=one.files, bulk=one.bulk, prefix=self._prefix)
-        return RING, [one.lane, list(one.ids), one.probe, one.calls], queue
+    def _message(self, item: Doorbell) -> tuple[str, list[Any], str]:
+        queue = queue_of(urgent=item.urgent, files=item.files, bulk=item.bulk, prefix=self._prefix)
+        return DOORBELL_TASK, [item.lane, list(item.ids), item.probe, item.calls], queue
 
 
 class EventDoorbells(Publisher[str]):
-    """Publishes ids of events for the application's hooks."""
+    """Publishes the ids of events for the application's hooks."""
 
     purpose = "events of hooks"
 
-    def _message(self, one: str) -> tuple[str, list[Any], str]:
-        return HEAR, [one], self._prefix + HOOKS
+    def _message(self, item: str) -> tuple[str, list[Any], str]:
+        return HOOKS_TASK, [item], self._prefix + HOOKS

@@ -1,7 +1,7 @@
-"""The names of the queues, in one place for all processes, the Procfile and the compose file; and the tasks in them.
+"""The queues of the broker, the tasks in them, and how a worker is registered for both.
 
-The tasks are a doorbell, and an event for the hooks. They hold ids; the worker process does the work.
-All queues are durable and direct, and are reached through the default exchange, which no flush of a broker can delete.
+There are two tasks: a doorbell, and an event for the hooks. They hold ids, and the worker process does the work. All
+queues are durable and direct, and are reached through the default exchange, which no flush of a broker can delete.
 """
 
 from __future__ import annotations
@@ -14,43 +14,43 @@ from worker.outbox.lanes.processes import QueueName
 
 URGENT = "worker.urgent"
 HOOKS = "worker.hooks"
-"""Events for the application's hooks; before the sends, because a click must not wait behind a mailing."""
+"""Events for the application's hooks. They come before most sends, because a click must not wait behind a mailing."""
 NORMAL = "worker.normal"
 FILES = "worker.files"
-"""Uploads, and the fetching of their files: they take long and may have workers of their own."""
+"""Uploads, and sends whose files must be fetched first. They take long and may have workers of their own."""
 BULK = "worker.bulk"
-"""Doorbells with nothing but bulk in them."""
+"""Doorbells that hold only bulk parts."""
 NAMES = (URGENT, HOOKS, NORMAL, FILES, BULK)
-"""The queues in the order in which a worker empties them, where its broker knows an order.
+"""The queues in the order in which a worker empties them, if its broker has priorities.
 
-Parts that no process took from the last two while their offer lasted are offered again through `NORMAL`: these queues
+A part in one of the last two that no process takes during its offer is offered again through `NORMAL`. So these queues
 may delay a part, but not for ever.
 """
 TRANSIENT = 1
-"""Delivery mode: the broker writes no doorbell to disk, because the ids of a lost one are offered again."""
+"""Delivery mode. The broker writes no doorbell to disk, because the ids of a lost one are offered again."""
 CLASSIC, QUORUM = "classic", "quorum"
 
 
 class QuorumQueue(Queue):  # type: ignore[misc]  # kombu has no types
-    """A RabbitMQ queue kept by several nodes.
+    """A RabbitMQ queue that several nodes replicate.
 
-    Its type is given when it is declared and nowhere else: where Celery sees a quorum queue, it declares dozens of
-    exchanges and queues for delayed messages, which we never send.
+    Its type is set only when it is declared. Where Celery sees a quorum queue, it declares dozens of exchanges and
+    queues for delayed messages, which we never send.
     """
 
     def queue_declare(self, nowait: bool = False, passive: bool = False, channel: Any = None) -> Any:
-        """Declares the queue with its type, which only RabbitMQ knows."""
+        """Declares the queue, with its type if the broker is RabbitMQ."""
         channel = channel or self.channel
-        typed = {"x-queue-type": QUORUM} if channel.connection.client.transport.driver_type == "amqp" else {}
+        arguments = {"x-queue-type": QUORUM} if channel.connection.client.transport.driver_type == "amqp" else {}
         return channel.queue_declare(
-            queue=self.name, passive=passive, durable=True, auto_delete=False, arguments=typed, nowait=nowait
+            queue=self.name, passive=passive, durable=True, auto_delete=False, arguments=arguments, nowait=nowait
         )
 
 
 def queues(prefix: str = "", queue_type: str = CLASSIC) -> list[Queue]:
-    """Declarations for Celery; `prefix` keeps several installations apart in one broker.
+    """Returns the queues for Celery. `prefix` separates several installations in one broker.
 
-    `-Q` and `-X` may name each without the prefix, so that a line that starts a worker is the same everywhere.
+    `-Q` and `-X` accept each name without the prefix, so that the command that starts a worker is the same everywhere.
     """
     exchange = Exchange("", type="direct", delivery_mode=TRANSIENT)
     kind = QuorumQueue if queue_type == QUORUM else Queue
@@ -60,7 +60,7 @@ def queues(prefix: str = "", queue_type: str = CLASSIC) -> list[Queue]:
 
 
 def queue_of(*, urgent: bool, files: bool = False, bulk: bool = False, prefix: str = "") -> str:
-    """The queue of a doorbell."""
+    """Returns the queue of a doorbell."""
     if urgent:
         return prefix + URGENT
     if files:
@@ -69,26 +69,26 @@ def queue_of(*, urgent: bool, files: bool = False, bulk: bool = False, prefix: s
 
 
 def queues_of(app: Any, prefix: str = "") -> list[str]:
-    """The queues that this process takes from now: all, or what `-Q`, `-X` and `celery control` leave of them."""
-    taken = app.amqp.queues.consume_from
-    return [queue for queue, name in zip(QueueName, NAMES, strict=True) if prefix + name in taken]
+    """Returns the queues that this process consumes now: all, or what `-Q`, `-X` and `celery control` leave of them."""
+    consumed = app.amqp.queues.consume_from
+    return [queue for queue, name in zip(QueueName, NAMES, strict=True) if prefix + name in consumed]
 
 
-RING = "worker.ring"
-HEAR = "worker.hear"
+DOORBELL_TASK = "worker.ring"
+HOOKS_TASK = "worker.hear"
 
 
 def register(app: Any) -> None:
-    """Registers the tasks on an app; they send no events of their own, because Flower shows jobs instead."""
-    for name, task in ((RING, ring), (HEAR, hear)):
+    """Registers the tasks on an app. They send no events of their own, because Flower shows jobs instead."""
+    for name, task in ((DOORBELL_TASK, answer_doorbell), (HOOKS_TASK, run_hooks)):
         app.task(name=name, bind=True, ignore_result=True, acks_late=True, send_events=False)(task)
 
 
-def ring(task: Any, lane: str, ids: list[str], probe: bool = False, calls: int = 1) -> None:
-    """Delivers parts of one lane, as far as they can be delivered now."""
-    task.app.worker_process.ring(lane, ids, probe=probe, calls=calls)
+def answer_doorbell(task: Any, lane: str, ids: list[str], probe: bool = False, calls: int = 1) -> None:
+    """Delivers the parts of one lane that can be delivered now."""
+    task.app.worker_process.answer_doorbell(lane, ids, probe=probe, calls=calls)
 
 
-def hear(task: Any, event: str) -> None:
+def run_hooks(task: Any, event: str) -> None:
     """Runs the application's hooks for one event."""
-    task.app.worker_process.hear(event)
+    task.app.worker_process.run_hooks(event)

@@ -1,7 +1,7 @@
-"""What only RabbitMQ needs: timeouts on sockets, and confirms for each message.
+"""What only RabbitMQ needs: timeouts on sockets, and a confirm for each message.
 
-py-amqp waits for ever for an answer: its read_timeout makes a read start again, not fail. A connection that the broker
-has blocked for want of memory or disk is not even read by the broker, so that closing it in the regular way hangs, too.
+py-amqp waits for ever for an answer: its read_timeout makes a read start again instead of fail. RabbitMQ does not even
+read from a connection that it has blocked for lack of memory or disk, so closing that connection regularly hangs, too.
 """
 
 from __future__ import annotations
@@ -15,49 +15,51 @@ import kombu
 from kombu.transport import pyamqp
 
 ANSWER_S = 2.0
-"""Seconds that RabbitMQ may take for one answer, and for taking one message."""
+"""Seconds that RabbitMQ may take for one answer, or to accept one message."""
 HEARTBEAT_S = 10
-"""Heartbeat of Celery's consumer in seconds; a broker silent for twice as long counts as gone."""
+"""Heartbeat of Celery's consumer in seconds. A broker that is silent for twice as long counts as away."""
 
 
 RECONNECT_S = 5.0
-"""Seconds until the consumer's next try to reach a broker that was away, at most."""
-PAUSES = {"interval_start": 1.0, "interval_step": 1.0, "interval_max": RECONNECT_S}
+"""Seconds until the consumer tries again to reach a broker that was away, at most."""
+RETRY_PAUSES = {"interval_start": 1.0, "interval_step": 1.0, "interval_max": RECONNECT_S}
 
 
-class _Patient:
+class _WithTimeout:
     """Sets the timeout on the socket itself, so that it holds for every wait."""
 
     def establish_connection(self) -> Any:
-        """A connection on which no read and no write lasts longer than an answer may take."""
+        """Returns a connection on which no read or write takes longer than `ANSWER_S`."""
         connection = super().establish_connection()  # type: ignore[misc]  # of the transport it is mixed into
         connection.transport.sock.settimeout(ANSWER_S)
         return connection
 
 
-class PlainTransport(_Patient, pyamqp.Transport):  # type: ignore[misc]  # kombu has no types
+class PlainTransport(_WithTimeout, pyamqp.Transport):  # type: ignore[misc]  # kombu has no types
     """`amqp://`."""
 
 
-class SSLTransport(_Patient, pyamqp.SSLTransport):  # type: ignore[misc]  # as above
+class SSLTransport(_WithTimeout, pyamqp.SSLTransport):  # type: ignore[misc]  # as above
     """`amqps://`."""
 
 
 class BrokerConnection(kombu.Connection):  # type: ignore[misc]  # as above
-    """A connection to any broker; to RabbitMQ with our transport in the place of kombu's."""
+    """A connection to any broker. For RabbitMQ it uses our transport instead of kombu's."""
 
     def ensure_connection(self, *arguments: Any, **options: Any) -> Any:
-        """Connects, and tries again every few seconds; kombu's pauses grow to half a minute."""
-        return super().ensure_connection(*arguments, **{**PAUSES, **options})
+        """Connects, and tries again every few seconds. kombu's pauses would grow to half a minute."""
+        return super().ensure_connection(*arguments, **{**RETRY_PAUSES, **options})
 
     def get_transport_cls(self) -> Any:
-        """The transport of the URL."""
-        found = super().get_transport_cls()
-        return {pyamqp.Transport: PlainTransport, pyamqp.SSLTransport: SSLTransport}.get(found, found)
+        """Returns the transport class for the URL."""
+        transport_class = super().get_transport_cls()
+        return {pyamqp.Transport: PlainTransport, pyamqp.SSLTransport: SSLTransport}.get(
+            transport_class, transport_class
+        )
 
 
 def refusal(error: BaseException) -> str | None:
-    """The sentence for a queue that RabbitMQ will never let us declare; None: another try may succeed."""
+    """Returns a sentence if RabbitMQ will never let us declare a queue, or None if another try may succeed."""
     code, text = getattr(error, "reply_code", None), getattr(error, "reply_text", "")
     match code:
         case 406:  # PRECONDITION_FAILED names queue and difference
@@ -70,14 +72,14 @@ def refusal(error: BaseException) -> str | None:
 
 
 class Alarm:
-    """Whether the broker blocks a connection's publishers; py-amqp sets it whenever it reads."""
+    """Whether the broker blocks publishing on a connection. py-amqp updates it whenever it reads."""
 
     def __init__(self) -> None:
         self.blocked = False
 
     @property
     def options(self) -> dict[str, Any]:
-        """The options of a connection that make it set this."""
+        """The connection options that make py-amqp update this."""
         return {"on_blocked": partial(self._set, True), "on_unblocked": partial(self._set, False)}
 
     def _set(self, blocked: bool, *_reason: str) -> None:
@@ -85,7 +87,7 @@ class Alarm:
 
 
 class Confirms:
-    """The broker's confirm for each message of a channel: taken, or returned because its queue is missing."""
+    """The broker's confirm for each message of a channel: accepted, or returned because its queue is missing."""
 
     def __init__(self, channel: Any):
         self._channel = channel
@@ -93,31 +95,31 @@ class Confirms:
         self._open: set[int] = set()
         self.unroutable = False
         channel.confirm_select()
-        channel.events["basic_ack"].add(self._said)
-        # Refused counts like taken: the ids are offered again like those of any lost message.
-        channel.events["basic_nack"].add(self._said)
+        channel.events["basic_ack"].add(self._confirmed)
+        # A nack counts like an ack: the ids are offered again like those of any lost message.
+        channel.events["basic_nack"].add(self._confirmed)
         channel.events["basic_return"].add(self._returned)
 
     def sent(self) -> None:
-        """Counts one more published message, whose confirm is still to come."""
+        """Counts one more published message that is not confirmed yet."""
         self._last += 1
         self._open.add(self._last)
 
     def wait(self, alarm: Alarm) -> None:
-        """Reads until the broker has confirmed all of them, or blocks; raises TimeoutError when it stays silent."""
+        """Reads until the broker has confirmed all messages or blocks. Raises TimeoutError if it stays silent."""
         until = time.monotonic() + ANSWER_S
         while self._open and not alarm.blocked:
             self._channel.connection.drain_events(timeout=max(0.01, until - time.monotonic()))
 
-    def _said(self, delivery_tag: int, multiple: bool) -> None:
+    def _confirmed(self, delivery_tag: int, multiple: bool) -> None:
         self._open -= {tag for tag in self._open if tag == delivery_tag or (multiple and tag < delivery_tag)}
 
     def _returned(self, *_: Any) -> None:
         self.unroutable = True
 
 
-def heed(connection: Any) -> None:
-    """Reads what the broker has sent unasked: blocked, unblocked, closed. Never waits."""
+def read_notices(connection: Any) -> None:
+    """Reads what the broker has sent by itself: blocked, unblocked, closed. Never waits."""
     with contextlib.suppress(TimeoutError):
         while True:
             connection.drain_events(timeout=0)

@@ -1,7 +1,7 @@
-"""Spans of vendor calls and of hooks, sent to an OTLP collector: the one module that imports OpenTelemetry.
+"""Exports spans of vendor calls and hooks to an OTLP collector. Only this module imports OpenTelemetry.
 
-Loaded only where the OTEL_* variables name a collector. Its provider is its own and not the process's: what the
-application sets up for its hooks stays as it is. Knows no secret, recipient or text.
+It is loaded only if the OTEL_* variables name a collector. Its tracer provider is not the process's, so what the
+application sets up for its hooks stays as it is. A span holds no secret, recipient or text.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ log = structlog.get_logger()
 
 NAME = "im-delivery-worker"
 CLOSE_S = 3.0
-"""Most seconds that the end of a process waits for a collector."""
+"""Seconds that the end of a process waits for a collector, at most."""
 NANOSECONDS = 1_000_000_000
 NO_PARENT, PROPAGATOR = Context(), TraceContextTextMapPropagator()
 
 
 class Spans:
-    """Writes spans, which a thread of its own exports from a bounded queue. Thread-safe."""
+    """Writes spans to a bounded queue, which a thread exports. Thread-safe."""
 
     def __init__(self, exporter: SpanExporter, wall_ns: Callable[[], int] = time.time_ns):
         self._wall_ns = wall_ns
-        # Not at the interpreter's exit: it could wait half a minute for a collector that is away.
+        # Not at the interpreter's exit, which could wait half a minute for a collector that is away.
         self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(_OneLine(exporter)))
+        self._provider.add_span_processor(BatchSpanProcessor(_LoggingExporter(exporter)))
         self._tracer = self._provider.get_tracer(NAME)
 
     def call(
         self, name: str, parent: str | None, began_ago_s: float, ended_ago_s: float, tell: Callable[[], Attributes]
     ) -> SpanRef | None:
-        """Writes the span of a call; None: it is not sampled, and `tell` was not asked."""
+        """Writes the span of a call. Returns None, without calling `describe`, if the span is not sampled."""
         try:
             return self._call(name, parent, began_ago_s, ended_ago_s, tell)
-        except Exception as error:  # noqa: BLE001  the answer of the call is recorded behind this, and must not be lost
+        except Exception as error:  # noqa: BLE001  the answer of the call is recorded after this, and must not be lost
             log.warning("span_failed", error=type(error).__name__, span=name)
             return None
 
@@ -57,23 +57,23 @@ class Spans:
         now = self._wall_ns()
         begin = now - round(began_ago_s * NANOSECONDS)
         span = self._tracer.start_span(name, _parent(parent), SpanKind.CLIENT, start_time=begin)
-        if not span.is_recording():  # most are not: nothing else is made of them
+        if not span.is_recording():  # most are not, and need no attributes
             return None
         attributes = tell()
-        _tell(span, attributes)
+        _set_attributes(span, attributes)
         if attributes["error.type"] is not None:
             span.set_status(StatusCode.ERROR)
         span.end(now - round(ended_ago_s * NANOSECONDS))
-        found = span.get_span_context()
-        return SpanRef(f"{found.trace_id:032x}", f"{found.span_id:016x}")
+        context = span.get_span_context()
+        return SpanRef(f"{context.trace_id:032x}", f"{context.span_id:016x}")
 
     @contextmanager
     def hooks(self, run: HookRun) -> Iterator[None]:
-        """A span around a run of hooks, current in this thread."""
+        """Wraps a run of hooks in a span, which is the current one of this thread."""
         span = self._tracer.start_span(f"hook {run.kind}", _parent(run.parent), SpanKind.CONSUMER)
-        _tell(span, {"worker.job": run.job, "worker.part": run.part, "worker.attempt": run.attempt})
+        _set_attributes(span, {"worker.job": run.job, "worker.part": run.part, "worker.attempt": run.attempt})
         try:
-            # The text of what the application raises may hold anything: only its class is told.
+            # The text of an application's exception may hold anything, so only its class is exported.
             with use_span(span, record_exception=False, set_status_on_exception=False):
                 yield
         except BaseException as error:
@@ -84,14 +84,14 @@ class Spans:
             span.end()
 
     def close(self) -> None:
-        """Exports what is left, for as long as the end of a process may wait."""
+        """Exports the remaining spans, for at most `CLOSE_S` seconds."""
         closing = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
         closing.start()
         closing.join(CLOSE_S)
 
 
-class _OneLine(SpanExporter):
-    """Exports, and logs one line when a collector begins to take nothing, and one when it takes spans again."""
+class _LoggingExporter(SpanExporter):
+    """Exports spans, and logs once when the collector stops accepting them and once when it accepts them again."""
 
     def __init__(self, exporter: SpanExporter):
         self._exporter = exporter
@@ -111,25 +111,25 @@ class _OneLine(SpanExporter):
         self._exporter.shutdown()
 
 
-def spans_of_environment() -> Spans:
-    """What the OTEL_* variables say."""
+def spans_from_environment() -> Spans:
+    """Returns spans that are exported as the OTEL_* variables say."""
     return Spans(OTLPSpanExporter())
 
 
 def _resource() -> Resource:
-    given = Resource.create()
-    if str(given.attributes[SERVICE_NAME]).startswith("unknown_service"):
-        return given.merge(Resource({SERVICE_NAME: NAME}))
-    return given
+    resource = Resource.create()
+    if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+        return resource.merge(Resource({SERVICE_NAME: NAME}))
+    return resource
 
 
-def _parent(stored: str | None) -> Context:
-    """The stored context; one without a span where there is none, or none that can be read."""
-    if stored is None:
+def _parent(header: str | None) -> Context:
+    """Returns the parent context of a stored trace header, or an empty one if there is none that can be read."""
+    if header is None:
         return NO_PARENT
-    parent, _, state = stored.partition(" ")
+    parent, _, state = header.partition(" ")
     return PROPAGATOR.extract({"traceparent": parent, "tracestate": state}, NO_PARENT)
 
 
-def _tell(span: Span, attributes: Attributes) -> None:
+def _set_attributes(span: Span, attributes: Attributes) -> None:
     span.set_attributes({name: value for name, value in attributes.items() if value is not None})

@@ -1,6 +1,6 @@
-"""Looks whether all jobs of a tag have ended, of which one ended lately, and tells the application's hooks.
+"""Finds tags of which all jobs have ended, and writes an event for the application's hooks.
 
-Runs in processes with such hooks, in one of them at a time.
+Runs only in processes with such hooks, in one of them at a time.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ from worker.outbox.upkeep.ended_tags import EndedTag, look_later, open_jobs_of, 
 from worker.reporting.mailing import mailing
 
 IDLE_S = 1.0
-RESTS = 20
-"""It rests so many times as long as it looked: behind a million open parts a look takes seconds."""
-AGAIN_S = 10.0
-"""When a tag of which a job is open is looked at again, at the earliest."""
+IDLE_FACTOR = 20
+"""Factor from the time of a search to the pause after it: with a million open parts, a search takes seconds."""
+RECHECK_S = 10.0
+"""Seconds until a tag that still has an open job is checked again, at least."""
 
 
 class TagEnds:
-    """Tells the ends of tags."""
+    """Writes the events of tags whose jobs have all ended."""
 
     def __init__(self, database: Database, monotonic: Callable[[], float] = time.monotonic):
         self._database, self._monotonic = database, monotonic
 
     def turn(self) -> float:
-        """Looks at the tags that are due; returns the seconds until the next turn. Raises what the database raises."""
+        """Checks the tags that are due, and returns the seconds until the next turn. Raises the database's errors."""
         began, database = self._monotonic(), self._database
         with database.reading() as connection:
-            # Before the look: what ends after this instant is told by a later event.
+            # Read before the search, so that a job that ends after this instant causes a later event.
             at = read_now(connection, database.now)
             tags = tags_to_look_at(connection, at)
             open_jobs = open_jobs_of(connection, tags) if tags else {}
-        took = self._monotonic() - began
-        if waiting := {one: open_jobs[one.tag] for one in tags if one.tag in open_jobs}:
-            later = at + micros(max(AGAIN_S, RESTS * took))
+        duration_s = self._monotonic() - began
+        if waiting := {ended: open_jobs[ended.tag] for ended in tags if ended.tag in open_jobs}:
+            later = at + micros(max(RECHECK_S, IDLE_FACTOR * duration_s))
             database.run(lambda connection: look_later(connection, later, waiting))
-        for one in tags:
-            if one.tag not in open_jobs:
-                self._tell(one, at)
-        return max(IDLE_S, RESTS * took)
+        for ended in tags:
+            if ended.tag not in open_jobs:
+                self._write_event(ended, at)
+        return max(IDLE_S, IDLE_FACTOR * duration_s)
 
-    def _tell(self, ended: EndedTag, at: int) -> None:
-        """Writes the event of a tag of which no job is open."""
+    def _write_event(self, ended: EndedTag, at: int) -> None:
+        """Writes the event of a tag that has no open job."""
         with self._database.reading() as connection:
             report = mailing(connection, JobFilter(tag=ended.tag))
         stages = {stage: astuple(count) for stage, count in report.stages.items()}
         counts = to_json({"stages": stages, "is_cut_short": report.is_cut_short}).decode()
-        # Behind the presses of people, as the ends of jobs are.
+        # Such an event comes after presses of buttons, like the ends of jobs.
         row = event_row(uuid7().hex, EventKind.TAG_DONE, at, job_state=0, tag=ended.tag, counts=counts)
         self._database.run(partial(tell_end, ended=ended, at=at, event=row))

@@ -1,1 +1,1 @@
-"""HTTP to vendors, the connections it keeps, and access tokens."""
+"""HTTP to vendors, the connections it reuses, and the access tokens of accounts."""

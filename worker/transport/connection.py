@@ -1,6 +1,6 @@
-"""One open connection to a vendor: a socket under a total deadline, which records what has left through it.
+"""One open connection to a vendor: a socket with one deadline for the whole call, which records what was sent.
 
-Uses sockets and urllib3, the engine below requests. Independent of vendors, pools, proxies and messages.
+Uses sockets and urllib3, the engine below requests. Knows nothing of vendors, pools, proxies and messages.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ import urllib3
 from urllib3.connection import HTTPConnection
 
 from worker.transport.egress.tls_in_tls import TlsInTls
-from worker.transport.framing import LONGEST_FRAMING, LONGEST_HEAD, MAX_ANSWER, AnswerEnd
+from worker.transport.framing import MAX_ANSWER, MAX_FRAMING, MAX_HEAD, AnswerEnd
 
-_SMALL = 64 * 1024
-"""Bytes received at once; twice as many of a request are copied together to be sent at once."""
-_MOST_GATHERED = LONGEST_HEAD + MAX_ANSWER
-"""Bytes of an answer that are taken before it is read; the rest of one that has more is waited for."""
-_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-"""What a socket that never blocks raises instead of waiting."""
+_RECV_BYTES = 64 * 1024
+"""Bytes received at once. A request of up to twice as many is sent in one piece."""
+_MAX_GATHERED = MAX_HEAD + MAX_ANSWER
+"""Bytes of an answer that are collected before it is read. Reading waits for the rest of a longer answer."""
+_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+"""What a non-blocking socket raises instead of waiting."""
 
-Probe = Callable[[str], None]
+Checkpoint = Callable[[str], None]
 Stream = socket.socket | TlsInTls
 """A connected socket, with or without TLS, or with TLS twice."""
 
 
 class DeadlinePassed(TimeoutError):
-    """The call's total time is used up."""
+    """The total time of the call is over."""
 
 
 class TooLarge(Exception):
@@ -46,78 +46,78 @@ class TooLarge(Exception):
 
 
 class FileFault(Exception):
-    """The file could not be read, or has more or fewer bytes than its size says."""
+    """The file could not be read, or its length differs from its stated size."""
 
 
-class Wire:
-    """Takes the place of the HTTP engine's socket: each send and receive has what is left of the deadline.
+class SocketAdapter:
+    """Stands in for the HTTP engine's socket, so that every send and receive ends by one deadline.
 
-    Bytes that had arrived by the deadline are still read, so that a process which was stopped and continued does not
-    lose an answer that it has. Bytes that arrive later are not read.
+    Bytes that arrived before the deadline are still read, so that a process which was stopped and continued does not
+    lose an answer that it has. Later bytes are not read.
     """
 
-    most: float = math.inf
-    """Bytes of an answer after which it is too large."""
+    max_bytes: float = math.inf
+    """The answer is too large after so many bytes."""
 
     def __init__(self, sock: Stream, monotonic: Callable[[], float]) -> None:
         sock.setblocking(False)
         self._sock = sock
         self._pending: Callable[[], int] | None = getattr(sock, "pending", None)
-        """How many bytes TLS holds; None: there is no TLS."""
+        """Returns how many bytes TLS has buffered. None without TLS."""
         self._monotonic = monotonic
         self._streams = 0
         self._closing = False
         self.begin(0.0, None)
 
     def __repr__(self) -> str:
-        return "<Wire>"
+        return "<SocketAdapter>"
 
-    def begin(self, deadline: float, probe: Probe | None) -> None:
-        """Forgets the call before, and sets the deadline of this one."""
+    def begin(self, deadline: float, checkpoint: Checkpoint | None) -> None:
+        """Forgets the previous call, and sets the deadline of this one."""
         self.deadline = deadline
-        self._probe = probe
-        self._grace: int | None = None
-        self._held: list[bytes] | None = None
+        self._checkpoint = checkpoint
+        self._late_bytes: int | None = None
+        self._buffered: list[bytes] | None = None
         self._unsent: deque[memoryview] = deque()
         self._gathered = bytearray()
         self._answer_end = AnswerEnd()
-        self._served = 0
-        self._end: OSError | bool = False
-        """What came behind the gathered bytes: the end of the stream or an error; False: nothing yet."""
-        self.handed = False
-        """True when a byte of the request was given to the socket: without an answer the call is in doubt."""
+        self._read_offset = 0
+        self._stream_end: OSError | bool = False
+        """What followed the collected bytes: True for the end of the stream, or an error. False if nothing did yet."""
+        self.may_be_sent = False
+        """True once a byte of the request was given to the socket. Without an answer, the call is then in doubt."""
         self.written = False
         self.write_failed = False
         self.received = 0
         self.eof = False
         self.late = False
-        self.trouble: OSError | None = None
-        """What `alive` met, where it met more than the end."""
+        self.read_error: OSError | None = None
+        """The error that `is_alive` met, if it was not just the end of the stream."""
 
     def fileno(self) -> int:
-        """The socket's, to wait for it."""
+        """Returns the socket's file descriptor, for polling."""
         return self._sock.fileno()
 
     # -- the request --------------------------------------------------------------------------------------------------
 
-    def hold(self) -> None:
-        """Keeps what is sent until it is pushed."""
-        self._held = []
+    def buffer(self) -> None:
+        """Buffers what is sent until `push`."""
+        self._buffered = []
 
     def push(self) -> bool:
-        """Sends what the socket takes at once; True: nothing is left."""
-        if self._held is not None:
-            self._unsent, self._held = deque(_few_pieces(self._held)), None
+        """Sends what the socket takes without waiting. Returns True if nothing is left."""
+        if self._buffered is not None:
+            self._unsent, self._buffered = deque(_joined(self._buffered)), None
         while self._unsent:
             if self._monotonic() >= self.deadline:
                 raise DeadlinePassed
-            if not self.handed:
-                self.reached("first_byte")
-                # Before the send: when that fails, the kernel may have taken bytes all the same.
-                self.handed = True
+            if not self.may_be_sent:
+                self.checkpoint("first_byte")
+                # Set before the send: even if it fails, the kernel may have taken bytes.
+                self.may_be_sent = True
             try:
                 rest = self._unsent[0][self._sock.send(self._unsent[0]) :]
-            except _NOT_NOW:
+            except _WOULD_BLOCK:
                 return False
             except OSError:
                 self.write_failed = True
@@ -128,14 +128,14 @@ class Wire:
         return True
 
     def wait_to_write(self) -> None:
-        """Waits until the socket takes more; raises `DeadlinePassed`."""
+        """Waits until the socket takes more. Raises `DeadlinePassed`."""
         if not self._wait(select.POLLOUT):
             raise DeadlinePassed
 
     def sendall(self, data: bytes) -> None:
-        """Sends all of it before the deadline, or keeps it."""
-        if self._held is not None:
-            self._held.append(data)
+        """Sends all data before the deadline, or buffers it."""
+        if self._buffered is not None:
+            self._buffered.append(data)
             return
         self._unsent.append(memoryview(data))
         while not self.push():
@@ -144,58 +144,62 @@ class Wire:
     # -- the answer ---------------------------------------------------------------------------------------------------
 
     def gather(self) -> bool:
-        """Takes what has arrived, without waiting; True when the answer seems whole, so that it can be read."""
-        while not self._end and len(self._gathered) <= _MOST_GATHERED:
+        """Receives what has arrived, without waiting. Returns True if the answer seems complete."""
+        while not self._stream_end and len(self._gathered) <= _MAX_GATHERED:
             try:
-                arrived = self._sock.recv(_SMALL)
-            except _NOT_NOW:
+                arrived = self._sock.recv(_RECV_BYTES)
+            except _WOULD_BLOCK:
                 break
             except OSError as error:
-                self._end = error
+                self._stream_end = error
                 break
-            self._end = not arrived
+            self._stream_end = not arrived
             self._gathered += arrived
-            if len(arrived) < _SMALL and self._pending is None:
+            if len(arrived) < _RECV_BYTES and self._pending is None:
                 break
-        return bool(self._end) or len(self._gathered) > _MOST_GATHERED or self._answer_end.is_in(self._gathered)
+        return (
+            bool(self._stream_end)
+            or len(self._gathered) > _MAX_GATHERED
+            or self._answer_end.is_complete(self._gathered)
+        )
 
     def receive_into(self, buffer: memoryview) -> int:
-        """Receives what is there, waiting no longer than the deadline; 0 at the end of the stream."""
-        if self._served < len(self._gathered):
-            piece = memoryview(self._gathered)[self._served : self._served + len(buffer)]
+        """Receives what has arrived, or waits until the deadline for it. Returns 0 at the end of the stream."""
+        if self._read_offset < len(self._gathered):
+            piece = memoryview(self._gathered)[self._read_offset : self._read_offset + len(buffer)]
             buffer[: len(piece)] = piece
-            self._served += len(piece)
+            self._read_offset += len(piece)
             return self._count(len(piece))
-        if isinstance(self._end, OSError):
-            raise self._end
-        if self._end:
+        if isinstance(self._stream_end, OSError):
+            raise self._stream_end
+        if self._stream_end:
             return self._count(0)
         while self._monotonic() < self.deadline:
             try:
                 return self._count(self._sock.recv_into(buffer))
-            except _NOT_NOW:
+            except _WOULD_BLOCK:
                 if not self._wait(select.POLLIN):
                     break
         return self._receive_late(buffer)
 
     def _wait(self, event: int) -> bool:
-        """False when the socket is not ready for it by the deadline."""
+        """Returns False if the socket is not ready for the event by the deadline."""
         poller = select.poll()
         poller.register(self._sock.fileno(), event)
         return bool(poller.poll(max(0.0, self.deadline - self._monotonic()) * 1000))
 
     def _receive_late(self, buffer: memoryview) -> int:
         self.late = True
-        if self._grace is None:
-            self._grace = self._arrived()
+        if self._late_bytes is None:
+            self._late_bytes = self._arrived()
         try:
             count = self._sock.recv_into(buffer)
-        except _NOT_NOW:
+        except _WOULD_BLOCK:
             raise DeadlinePassed from None
-        if count and self._grace <= 0:
-            # More than had arrived by the deadline: the server goes on sending.
+        if count and self._late_bytes <= 0:
+            # The server has sent more than had arrived by the deadline, and goes on sending.
             raise DeadlinePassed
-        self._grace -= count
+        self._late_bytes -= count
         return self._count(count)
 
     def _arrived(self) -> int:
@@ -205,38 +209,39 @@ class Wire:
 
     def _count(self, count: int) -> int:
         self.received += count
-        if self.received > self.most:
-            # Trailers without an end, which http.client reads for as long as they come.
+        if self.received > self.max_bytes:
+            # For example trailers without an end, which http.client reads for as long as they come.
             raise TooLarge
         self.eof = self.eof or not count
         return count
 
-    def reached(self, label: str) -> None:
-        """Calls the probe, if there is one, with the name of a step."""
-        if self._probe is not None:
-            self._probe(label)
+    def checkpoint(self, label: str) -> None:
+        """Calls the tests' checkpoint, if there is one, with the name of a step."""
+        if self._checkpoint is not None:
+            self._checkpoint(label)
 
     @property
     def ended(self) -> bool:
-        """True when the end of the stream came right behind the answer, with TLS before the connection itself ends."""
-        return bool(self._end)
+        """True if the stream ended right after the answer. With TLS this is seen before the connection itself ends."""
+        return bool(self._stream_end)
 
-    def alive(self) -> bool:
-        """True when the peer has neither closed the connection nor sent anything unasked, as far as it arrived."""
+    def is_alive(self) -> bool:
+        """Returns False if the peer has closed the connection, or has sent something without a request."""
         poller = select.poll()
         poller.register(self._sock.fileno(), select.POLLIN)
-        # What TLS has taken from the socket already, no poll sees.
+        # A poll does not see what TLS has already taken from the socket.
         if not poller.poll(0) and not (self._pending and self._pending()):
             return True
         if self._pending is None:
             return False
-        # TLS 1.3 servers send session tickets after the handshake: readable, yet no data and no end.
+        # TLS 1.3 servers send session tickets after the handshake: the socket is readable, yet there is no data and no
+        # end.
         try:
             self._sock.recv(1)
         except ssl.SSLWantReadError:
             return True
         except OSError as error:
-            self.trouble = error
+            self.read_error = error
         return False
 
     # What http.client and urllib3 call on a socket:
@@ -249,7 +254,7 @@ class Wire:
         self._sock.shutdown(how)
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        """The stream from which http.client reads the answer."""
+        """Returns the stream from which http.client reads the answer."""
         self._streams += 1
         return io.BufferedReader(_AnswerStream(self))
 
@@ -261,100 +266,102 @@ class Wire:
             self._sock.close()
 
     def stream_closed(self) -> None:
-        """Closes the socket after the answer's stream, where `close` has left that."""
+        """Closes the socket after the answer's stream, if `close` has left that."""
         self._streams -= 1
         if self._closing and not self._streams:
             self._sock.close()
 
 
-def _few_pieces(pieces: Sequence[bytes]) -> Iterator[memoryview]:
-    """The same bytes, each piece for a system call; a small body with its head, which http.client writes before it."""
-    if sum(len(piece) for piece in pieces) <= 2 * _SMALL:
+def _joined(pieces: Sequence[bytes]) -> Iterator[memoryview]:
+    """Returns the same bytes in pieces for one system call each. A small body is joined with its head."""
+    if sum(len(piece) for piece in pieces) <= 2 * _RECV_BYTES:
         pieces = [b"".join(pieces)]
     return (memoryview(piece) for piece in pieces if piece)
 
 
 class _AnswerStream(io.RawIOBase):
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, adapter: SocketAdapter) -> None:
+        self._adapter = adapter
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        return self._wire.receive_into(buffer)
+        return self._adapter.receive_into(buffer)
 
     def close(self) -> None:
         if not self.closed:
             super().close()
-            self._wire.stream_closed()
+            self._adapter.stream_closed()
 
 
-class Line:
-    """A connection for one call at a time: urllib3's, which writes a request and reads its answer in two steps."""
+class PooledConnection:
+    """A connection that calls use one after the other. urllib3 writes the request and reads the answer in two steps."""
 
     def __init__(self, engine: HTTPConnection, sock: Stream, monotonic: Callable[[], float]) -> None:
         self._engine = engine
-        # The socket is connected. A request on a closed line must fail, not open another connection unnoticed.
+        # The socket is connected. A request on a closed connection must fail, not silently open another one.
         engine.auto_open = 0
-        self.wire = Wire(sock, monotonic)
-        self.wire.most = LONGEST_FRAMING + MAX_ANSWER
-        # The wire has all methods that the engine calls on a socket.
-        engine.sock = cast(Any, self.wire)
-        self.made_at, self.idle_since = monotonic(), 0.0
-        self.answered = False
+        self.adapter = SocketAdapter(sock, monotonic)
+        self.adapter.max_bytes = MAX_FRAMING + MAX_ANSWER
+        # The adapter has all methods that the engine calls on a socket.
+        engine.sock = cast(Any, self.adapter)
+        self.opened_at, self.idle_since = monotonic(), 0.0
+        self.has_answered = False
 
     def __repr__(self) -> str:
-        return f"<Line {self._engine.host}:{self._engine.port}>"
+        return f"<PooledConnection {self._engine.host}:{self._engine.port}>"
 
     def write(self, method: str, url: str, body: bytes | Iterable[bytes] | None, headers: Mapping[str, str]) -> None:
-        """Writes one request, as far as the socket takes it at once; a body that comes in pieces, to its end."""
+        """Writes as much of a request as the socket takes without waiting. A body in pieces is written to its end."""
         if body is None or isinstance(body, bytes):
-            self.wire.hold()
-        with self._refused_early():
+            self.adapter.buffer()
+        with self._ignoring_early_close():
             self._engine.request(method, url, body, headers, preload_content=False, decode_content=False)
         self.push()
 
     def push(self) -> bool:
-        """Writes what the socket takes at once; True when the request is written, or refused before its end."""
-        wire = self.wire
-        if wire.written or wire.write_failed:
+        """Writes what the socket takes without waiting. Returns True once the request is written or refused."""
+        adapter = self.adapter
+        if adapter.written or adapter.write_failed:
             return True
-        with self._refused_early():
-            if not wire.push():
+        with self._ignoring_early_close():
+            if not adapter.push():
                 return False
-            wire.written = True
-            wire.reached("request_written")
+            adapter.written = True
+            adapter.checkpoint("request_written")
         return True
 
     def read_head(self) -> urllib3.HTTPResponse:
-        """Writes what is left and reads the head of the answer. No retry, no redirect, no second connection."""
-        wire = self.wire
+        """Writes what is left, and reads the head of the answer. No retry, no redirect, no second connection."""
+        adapter = self.adapter
         while not self.push():
-            wire.wait_to_write()
+            adapter.wait_to_write()
         response = self._engine.getresponse()
-        if wire.eof:
+        if adapter.eof:
             # http.client takes the end of the stream for the end of the head, so it reports nothing.
             raise http.client.IncompleteRead(b"")
         if response.status < 200:
             raise http.client.BadStatusLine("interim")
-        wire.reached("answer_half")
+        adapter.checkpoint("answer_half")
         return response
 
     @contextmanager
-    def _refused_early(self) -> Iterator[None]:
-        """A vendor may refuse an upload before its end and close: its answer, if there is one, counts."""
+    def _ignoring_early_close(self) -> Iterator[None]:
+        """Ignores a failed write: a vendor may refuse an upload before its end and close, and its answer counts."""
         try:
             yield
         except OSError:
-            if not self.wire.write_failed:
+            if not self.adapter.write_failed:
                 raise
 
     @property
     def reusable(self) -> bool:
-        """True after a complete answer to a complete request, where neither side wants to close the connection."""
-        return self._engine.sock is not None and self.wire.written and not self.wire.late and not self.wire.ended
+        """True after a complete answer to a complete request, if neither side wants to close the connection."""
+        return (
+            self._engine.sock is not None and self.adapter.written and not self.adapter.late and not self.adapter.ended
+        )
 
     def close(self) -> None:
-        """Closes the socket; does nothing when it is closed already."""
+        """Closes the socket. Does nothing if it is closed already."""
         self._engine.close()

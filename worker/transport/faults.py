@@ -1,6 +1,7 @@
-"""What a fault of a connection is called: its class, by what was raised and by what the wire recorded; and its remedy.
+"""Names the fault of a connection, from the error and from what the socket adapter recorded, and its remedy.
 
-The classes are those of `tests/unit/transport/faults.md`. Decides nothing: what follows from a fault is the attempt's.
+The names are those of `tests/unit/transport/faults.md`. Nothing is decided here: what follows from a fault is up to the
+attempt.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from collections.abc import Iterator
 
 from urllib3.exceptions import InvalidHeader
 
-from worker.transport.connection import DeadlinePassed, FileFault, TooLarge, Wire
+from worker.transport.connection import DeadlinePassed, FileFault, SocketAdapter, TooLarge
 
 
 class NotConnected(Exception):
-    """No connection was made. `reason` is the class of the fault, `told` a sentence for people."""
+    """No connection was opened. `reason` is the name of the fault, `detail` a sentence for people."""
 
-    def __init__(self, reason: str, told: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason)
-        self.reason, self.told = reason, told
+        self.reason, self.detail = reason, detail
 
 
 CERTIFICATE_REFUSED = "client_certificate_refused"
@@ -30,27 +31,29 @@ _ALERTS = re.compile(r"ALERT_(.*CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|DECRYPT_ERR
 
 
 def refuses_certificate(error: BaseException | None) -> bool:
-    """True when the server's TLS alert is about the client's certificate."""
-    reasons = (getattr(one, "reason", None) for one in _causes(error) if isinstance(one, ssl.SSLError))
+    """Returns True if the server's TLS alert is about the client's certificate."""
+    reasons = (getattr(cause, "reason", None) for cause in _causes(error) if isinstance(cause, ssl.SSLError))
     return any(_ALERTS.search(reason) for reason in reasons if reason)
 
 
-def why_not_trusted(error: BaseException | None) -> int | None:
-    """OpenSSL's code for what is wrong with the server's certificate; None where it is about something else."""
-    return next((one.verify_code for one in _causes(error) if isinstance(one, ssl.SSLCertVerificationError)), None)
+def verify_code(error: BaseException | None) -> int | None:
+    """Returns OpenSSL's code for what is wrong with the server's certificate, or None for another kind of error."""
+    return next(
+        (cause.verify_code for cause in _causes(error) if isinstance(cause, ssl.SSLCertVerificationError)), None
+    )
 
 
-def why_not_connected(error: Exception) -> str:
-    """The class of a fault before there was a connection."""
-    if known := next((one for one in _causes(error) if isinstance(one, NotConnected)), None):
-        return known.reason
+def connection_fault(error: Exception) -> str:
+    """Returns the name of a fault that happened before there was a connection."""
+    if cause := next((cause for cause in _causes(error) if isinstance(cause, NotConnected)), None):
+        return cause.reason
     if refuses_certificate(error):
         return CERTIFICATE_REFUSED
     for kinds, reason in (
         ((socket.gaierror,), "dns"),
         ((ConnectionRefusedError,), "refused"),
         ((TimeoutError,), "connect_timeout"),
-        # Of TLS, too, and no fault of a certificate.
+        # Also of TLS, where it is no fault of a certificate.
         ((ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError), "reset"),
         ((ssl.SSLError,), "tls"),
         ((OSError,), "unreachable"),
@@ -60,28 +63,28 @@ def why_not_connected(error: Exception) -> str:
     return type(error).__name__
 
 
-def why_no_answer(error: Exception, wire: Wire) -> str:
-    """The class of a fault on an open connection, by what the wire recorded and what was raised."""
+def call_fault(error: Exception, adapter: SocketAdapter) -> str:
+    """Returns the name of a fault on an open connection, from the error and what the adapter recorded."""
     reset = _any(error, ConnectionError)
-    for holds, reason in (
-        (is_overdue(error), "read_timeout" if wire.written and not wire.received else "deadline"),
+    for applies, reason in (
+        (is_deadline_passed(error), "read_timeout" if adapter.written and not adapter.received else "deadline"),
         (_any(error, TooLarge), "too_large"),
         (_any(error, FileFault), "file"),
-        (not wire.handed, type(error).__name__),
-        (wire.write_failed, "reset_during_request"),
-        (wire.received and (wire.eof or reset), "cut"),
-        (wire.eof or reset, "reset_after_request"),
+        (not adapter.may_be_sent, type(error).__name__),
+        (adapter.write_failed, "reset_during_request"),
+        (adapter.received and (adapter.eof or reset), "cut"),
+        (adapter.eof or reset, "reset_after_request"),
         (refuses_certificate(error), CERTIFICATE_REFUSED),
         (_any(error, ssl.SSLError), "tls"),
         (_any(error, http.client.HTTPException, InvalidHeader), "garbled"),
     ):
-        if holds:
+        if applies:
             return reason
     return type(error).__name__
 
 
-def is_overdue(error: Exception) -> bool:
-    """True when the call ended because its deadline had passed."""
+def is_deadline_passed(error: Exception) -> bool:
+    """Returns True if the call ended because its deadline had passed."""
     return _any(error, DeadlinePassed)
 
 
@@ -133,19 +136,19 @@ REMEDIES = {
     "proxy_socks_6": "the proxy does not reach the vendor; let its administrator look",
     "proxy_socks_8": "the proxy takes no such address; use socks5h://, so that it looks the name up itself",
 }
-"""What to change, by the class of the fault; no class, no remedy.
+"""What to change, by the name of the fault. Some have no remedy.
 
-At most 300 characters each, as lanes store them. Nothing of a proxy's words, of a file or of a setting's value.
+At most 300 characters each, as lanes store them. Holds nothing of a proxy's text, of a file or of a setting's value.
 """
 
 _OTHER_NAME = (
     "the server's certificate is for another name than the host of the account's base_url; correct one of both"
 )
-_PROXYS_NAME = "the proxy's certificate is for another name than the host in the account's `proxy`; correct one of both"
-_OVER = "the server's certificate is over, or this host's clock is wrong; have it renewed, or the clock set"
-OF_CERTIFICATES: dict[tuple[str, int | None], str] = {
+_PROXY_NAME = "the proxy's certificate is for another name than the host in the account's `proxy`; correct one of both"
+_EXPIRED = "the server's certificate is over, or this host's clock is wrong; have it renewed, or the clock set"
+CERTIFICATE_REMEDIES: dict[tuple[str, int | None], str] = {
     **{("tls", code): _OTHER_NAME for code in (62, 64)},
-    **{("proxy_tls", code): _PROXYS_NAME for code in (62, 64)},
-    **{(fault, code): _OVER for fault in ("tls", "proxy_tls") for code in (9, 10)},
+    **{("proxy_tls", code): _PROXY_NAME for code in (62, 64)},
+    **{(fault, code): _EXPIRED for fault in ("tls", "proxy_tls") for code in (9, 10)},
 }
-"""In their place, by OpenSSL's code (X509_V_ERR_...), where the authority of a certificate is not what is wrong."""
+"""Used instead, by OpenSSL's code (X509_V_ERR_...), if the authority of a certificate is not the problem."""

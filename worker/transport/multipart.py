@@ -1,4 +1,4 @@
-"""A file as the body of a request: streamed in pieces, and never longer or shorter than its size says."""
+"""A file as the body of a request, streamed in pieces, and never longer or shorter than its stated size."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from worker.domain.call import FileBody
 from worker.transport.connection import FileFault
 
 _PIECE = 64 * 1024
-"""Bytes of a file handed on at once; the sender keeps the last piece in memory while the next chunk is read."""
+"""Bytes of a file passed on at once. The sender keeps the last piece in memory while the next chunk is read."""
 
 
 def multipart(file: FileBody, boundary: str) -> tuple[int, Any]:
-    """The body's length, and the body: the form's fields, then the file with `filelength` and its raw UTF-8 name.
+    """Returns the body's length and the body: the form's fields, then the file.
 
-    WeCom's page "upload temporary media" (90253) shows it in this form.
+    The file part has `filelength` and the raw UTF-8 name, as WeCom's page "upload temporary media" (90253) shows it.
     """
     fields = "".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{_quoted(name)}"\r\n\r\n{value}\r\n'
@@ -30,29 +30,29 @@ def multipart(file: FileBody, boundary: str) -> tuple[int, Any]:
     ).encode()
     tail = f"\r\n--{boundary}--\r\n".encode()
     chunks = _exactly(file)
-    # Read now, so that a file that cannot be read is noticed before the first byte leaves.
+    # Read now, so that an unreadable file is noticed before the first byte is sent.
     first = next(chunks, b"")
     return len(head) + file.size + len(tail), chain((head, first), chunks, (tail,))
 
 
 def _exactly(file: FileBody) -> Iterator[bytes]:
-    """The file's bytes as they are read; raises FileFault when there are more or fewer than its size."""
-    # The vendor would take a file that is cut short, or too long, for a complete one.
-    left = file.size
+    """Yields the file's bytes as they are read. Raises FileFault if there are more or fewer than its size."""
+    # The vendor would take a file that is too short or too long for a complete one.
+    remaining = file.size
     try:
         for chunk in file.open():
-            left -= len(chunk)
-            if left < 0:
+            remaining -= len(chunk)
+            if remaining < 0:
                 break
             yield from (chunk[at : at + _PIECE] for at in range(0, len(chunk), _PIECE))
-            # So that it is not in memory beside the next one.
+            # Otherwise it would be in memory together with the next one.
             del chunk
     except Exception as error:
         raise FileFault from error
-    if left:
+    if remaining:
         raise FileFault
 
 
 def _quoted(text: str) -> str:
-    """The name, safe inside quotes and on one line (percent-encoded as browsers do)."""
-    return re.sub(r'[\x00-\x1f\x7f"]', lambda found: f"%{ord(found[0]):02X}", text)
+    """Returns the name, safe inside quotes and on one line (percent-encoded as browsers do)."""
+    return re.sub(r'[\x00-\x1f\x7f"]', lambda match: f"%{ord(match[0]):02X}", text)

@@ -1,4 +1,4 @@
-"""Calls in the air: each is begun without waiting, and one thread waits for many of them together."""
+"""Calls in flight. Each begins without waiting, and one thread waits for many of them together."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from worker.domain.call import CallResult
-from worker.transport.connection import Line
+from worker.transport.connection import PooledConnection
 
 
 class PendingCall(Protocol):
-    """A call that was begun."""
+    """A call that has begun."""
 
     def result(self) -> CallResult:
-        """What came of it; waits for the answer until the call's deadline. The same at every call."""
+        """Returns the result, and waits for the answer until the call's deadline. Returns the same each time."""
 
 
 class EndedCall:
@@ -24,31 +24,31 @@ class EndedCall:
         self._result = result
 
     def result(self) -> CallResult:
-        """What came of it."""
+        """Returns the result."""
         return self._result
 
 
-class OnTheWire:
-    """A call whose request is being written, or whose answer is on its way; `finish` reads the answer."""
+class CallInFlight:
+    """A call whose request is being written, or whose answer is awaited. `finish` reads the answer."""
 
-    def __init__(self, line: Line, finish: Callable[[], CallResult]) -> None:
-        self.line = line
+    def __init__(self, connection: PooledConnection, finish: Callable[[], CallResult]) -> None:
+        self.connection = connection
         self._finish = finish
         self._result: CallResult | None = None
-        self.writes = not line.wire.written
+        self.is_writing = not connection.adapter.written
 
-    def go_on(self) -> bool:
-        """Writes and takes in what is possible at once; True when `result` has nothing to wait for."""
+    def advance(self) -> bool:
+        """Writes and receives what is possible without waiting. Returns True if `result` would not wait."""
         try:
-            if not self.line.push():
+            if not self.connection.push():
                 return False
-            self.writes = False
-            return self.line.wire.gather()
-        except Exception:  # noqa: BLE001  reading meets it again, and says what it means
+            self.is_writing = False
+            return self.connection.adapter.gather()
+        except Exception:  # noqa: BLE001  reading meets the error again, and interprets it
             return True
 
     def result(self) -> CallResult:
-        """What came of it."""
+        """Returns the result."""
         if self._result is None:
             self._result = self._finish()
         return self._result
@@ -57,29 +57,29 @@ class OnTheWire:
 def await_any(
     calls: Collection[PendingCall], monotonic: Callable[[], float], timeout_s: float | None = None
 ) -> list[PendingCall]:
-    """Waits until at least one call has ended, or `timeout_s` seconds are over; returns those that have."""
-    on_the_wire = {call.line.wire.fileno(): call for call in calls if isinstance(call, OnTheWire)}
-    if len(on_the_wire) < len(calls):
-        return [call for call in calls if not isinstance(call, OnTheWire)]
-    until = min(call.line.wire.deadline for call in on_the_wire.values())
+    """Waits until at least one call has ended, or for `timeout_s` seconds. Returns the calls that have ended."""
+    in_flight = {call.connection.adapter.fileno(): call for call in calls if isinstance(call, CallInFlight)}
+    if len(in_flight) < len(calls):
+        return [call for call in calls if not isinstance(call, CallInFlight)]
+    until = min(call.connection.adapter.deadline for call in in_flight.values())
     if timeout_s is not None:
         until = min(until, monotonic() + timeout_s)
     elif len(calls) == 1:
-        # Its result waits by itself.
+        # The call's own result waits for it.
         return list(calls)
     poller = select.poll()
-    for number, call in on_the_wire.items():
-        poller.register(number, select.POLLOUT if call.writes else select.POLLIN)
+    for number, call in in_flight.items():
+        poller.register(number, select.POLLOUT if call.is_writing else select.POLLIN)
     while True:
         ready = poller.poll(max(0.0, until - monotonic()) * 1000)
         now = monotonic() if ready else until
         ended: list[PendingCall] = []
         for number, _ in ready:
-            call = on_the_wire[number]
-            if call.go_on():
+            call = in_flight[number]
+            if call.advance():
                 ended.append(call)
-            elif not call.writes:
+            elif not call.is_writing:
                 poller.modify(number, select.POLLIN)
-        ended += [call for call in on_the_wire.values() if call.line.wire.deadline <= now and call not in ended]
+        ended += [call for call in in_flight.values() if call.connection.adapter.deadline <= now and call not in ended]
         if ended or now >= until:
             return ended

@@ -1,7 +1,7 @@
-"""The probe of accounts that are parked for a refused secret: due as soon as the token's row allows a fetch.
+"""Probes accounts that are parked for a refused secret, as soon as their token's row allows a fetch.
 
-That row is kept by credentials, so a new secret, or an operator's `worker resume`, is found here within seconds and
-tried at once. The probe itself goes the way of any other.
+That row belongs to the credentials. So a new secret, or an operator's `worker resume`, is noticed here within seconds
+and tried at once. The probe itself is an ordinary part.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.registry import channel, usable
 from worker.config.accounts import AccountSource
-from worker.config.application import places_of
+from worker.config.application import traceback_summary
 from worker.domain.errors import WorkerError
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import parked_for_token, probe_now
@@ -19,50 +19,50 @@ from worker.transport.tokens import Tokens
 
 log = structlog.get_logger()
 
-LOOK_S = 5.0
-"""Seconds between two turns, so the longest time until a new secret is seen."""
-AT_ONCE = 20
-"""Accounts in one turn whose tokens are fetched with the token of the same other account."""
+POLL_S = 5.0
+"""Seconds between two turns, so the longest time until a new secret is noticed."""
+MAX_PER_SUITE = 20
+"""Accounts in one turn whose tokens are fetched with the token of the same suite, at most."""
 
 
 class TokenProbe:
-    """Checks the accounts whose credentials were refused, with the credentials that this process has."""
+    """Finds parked accounts for which a token may be fetched, and makes their probes due."""
 
     def __init__(self, database: Database, accounts: AccountSource, tokens: Tokens):
         self._database, self._accounts, self._tokens = database, accounts, tokens
 
     def turn(self) -> float:
-        """Makes probes due of accounts for which a token may be fetched; returns the seconds until the next turn."""
+        """Makes such probes due, and returns the seconds until the next turn."""
         database = self._database
         with database.reading() as connection:
             parked = parked_for_token(connection, database.now)
-        customers: dict[str, int] = {}
+        budgets: dict[str, int] = {}
         for name in parked:
-            if self._may_ask(name, customers):
+            if self._may_fetch(name, budgets):
                 database.run(lambda connection, name=name: probe_now(connection, database.now, name))  # type: ignore[misc]
-        return LOOK_S
+        return POLL_S
 
-    def _may_ask(self, name: str, customers: dict[str, int]) -> bool:
-        """`customers`: accounts whose token others are fetched with -> how many of these may go in this turn."""
+    def _may_fetch(self, name: str, budgets: dict[str, int]) -> bool:
+        """`budgets` has for each suite how many of its accounts may still be tried in this turn."""
         try:
             account = usable(self._accounts, name)
             if account.staging.dry_run:
                 return False
-            keeper = self._tokens.keeper(account, channel(account.channel))
-            if keeper is None:
-                return self._tokens.may_ask(account, channel(account.channel))
-            owner, its = keeper
-            # Asked once for all of its customers, which may be thousands.
-            if owner.name not in customers:
-                customers[owner.name] = AT_ONCE if self._tokens.may_ask(owner, its) else 0
-            goes = customers[owner.name] > 0 and self._tokens.may_ask(account, channel(account.channel))
-            customers[owner.name] -= goes
+            suite = self._tokens.suite_account(account, channel(account.channel))
+            if suite is None:
+                return self._tokens.may_fetch(account, channel(account.channel))
+            owner, suite_channel = suite
+            # Checked once for all accounts of the suite, which may be thousands.
+            if owner.name not in budgets:
+                budgets[owner.name] = MAX_PER_SUITE if self._tokens.may_fetch(owner, suite_channel) else 0
+            may_fetch = budgets[owner.name] > 0 and self._tokens.may_fetch(account, channel(account.channel))
+            budgets[owner.name] -= may_fetch
         except WorkerError:
-            # The account is not configured here, or wrongly; another process may have it right.
+            # The account is not configured here, or wrongly. Another process may have the right settings.
             return False
         except SQLAlchemyError:
             raise
-        except Exception as error:  # noqa: BLE001  one odd account must not keep the others from their new secrets
-            log.warning("account_not_probed", account=name, reason=places_of(error))
+        except Exception as error:  # noqa: BLE001  one faulty account must not keep the others from their new secrets
+            log.warning("account_not_probed", account=name, reason=traceback_summary(error))
             return False
-        return goes
+        return may_fetch

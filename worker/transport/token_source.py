@@ -1,13 +1,13 @@
-"""What an account's token is fetched with: its secret, what callbacks brought, or the bearer of a firm's own place.
+"""Finds what an account's token is fetched with: its secret, stored credentials, or a provider's bearer.
 
-Finds it, names it by a fingerprint, and opens what is sealed. Fetches nothing.
+It identifies them by a fingerprint, and opens what is sealed. It fetches nothing.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from worker.channels.base import Channel, FetchedWith, TokenChain, TokenOutcome
+from worker.channels.base import Channel, FetchedWith, TokenOutcome, TokenSteps
 from worker.channels.registry import channel as find_channel, usable
 from worker.config.accounts import AccountSource
 from worker.crypto.seal import keyed_hash, unseal
@@ -22,135 +22,135 @@ from worker.outbox.lanes.grants import GrantKey
 from worker.outbox.lanes.tokens import TokenKey
 
 _NO_INSTANT = 0
-"""The time in the request that is only hashed, to name the credentials."""
-TICKET_LOOK_S = 10.0
+"""The time in the request that is only hashed, to identify the credentials."""
+TICKET_POLL_S = 10.0
 """Seconds until an account that waits for a ticket looks for it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An account's token, and what is needed to fetch and to decrypt it."""
+    """The key of an account's token, and what is needed to fetch and to decrypt it."""
 
     account: Account
     channel: Channel
     key: TokenKey
     secret: str = field(repr=False)
-    """Seals the token; for the vendor's own call also what proves the account."""
-    chain: TokenChain | None = None
+    """Seals the token. For the vendor's own call, it is also what proves the account's identity."""
+    steps: TokenSteps | None = None
     code: tuple[str, str, int] | None = None
-    """Keeper, subject and instant of the kept code that the secret is; None: it is the account's own."""
+    """Suite account, subject and instant of the stored code that `secret` is. None if it is the account's own."""
 
     def context(self, generation: int) -> str:
-        """What the token of a generation is sealed for."""
+        """Returns the context for which the token of a generation is sealed."""
         return f"token {self.key.account} {self.key.fingerprint} {generation}"
 
-    def request(self, beside: str, now: int) -> Request:
-        """The vendor's call."""
-        if self.chain is None:
+    def request(self, extra: str, now: int) -> Request:
+        """Returns the vendor's call that fetches the token."""
+        if self.steps is None:
             return self.channel.token_request(self.account, self.secret, now)
-        return self.chain.request(self.account, self.secret, beside, now)
+        return self.steps.request(self.account, self.secret, extra, now)
 
     def outcome(self, reply: Reply) -> TokenOutcome:
-        """What the answer to it means."""
-        if self.chain is None:
+        """Returns what the answer to that call means."""
+        if self.steps is None:
             return self.channel.token_outcome(reply, self.account, self.secret)
-        return self.chain.outcome(reply, self.account)
+        return self.steps.outcome(reply, self.account)
 
 
 class TokenSources:
-    """Where the tokens of one process's accounts come from. Thread-safe."""
+    """Finds the credentials of one process's accounts. Thread-safe."""
 
     def __init__(self, database: Database, accounts: AccountSource, *, probe_s: float):
         self._database, self._accounts, self._probe_s = database, accounts, probe_s
 
     def credentials(self, account: Account, channel: Channel) -> Credentials | TokenParked:
-        """The token of an account as it is configured now; parked: a code that it takes is not there."""
+        """Returns an account's credentials as configured now, or TokenParked if a code that it needs is missing."""
         if account.token_provider is not None:
-            return self._provided(account, channel)
-        chain, kept = channel.token_chain(account), None
-        if chain is None or chain.subject is None:
+            return self._provider_credentials(account, channel)
+        steps, stored = channel.token_steps(account), None
+        if steps is None or steps.subject is None:
             secret = secret_of(account)
         else:
-            code = self._code(chain, chain.subject)
+            code = self._stored_code(steps, steps.subject)
             if isinstance(code, TokenParked):
                 return code
             secret, stored_at = code
-            kept = (chain.keeper, chain.subject, stored_at)
-        unnamed = Credentials(account, channel, TokenKey(account.name, ""), secret, chain, kept)
+            stored = (steps.suite, steps.subject, stored_at)
+        unnamed = Credentials(account, channel, TokenKey(account.name, ""), secret, steps, stored)
         fingerprint = _fingerprint(secret, unnamed.request("", _NO_INSTANT))
-        return Credentials(account, channel, TokenKey(account.name, fingerprint), secret, chain, kept)
+        return Credentials(account, channel, TokenKey(account.name, fingerprint), secret, steps, stored)
 
-    def _provided(self, account: Account, channel: Channel) -> Credentials:
+    def _provider_credentials(self, account: Account, channel: Channel) -> Credentials:
         provider = account.token_provider
         assert provider is not None
         if provider.bearer is not None:
             secret = provider.bearer.read()
         else:
-            # A function has no secret: the site's own key keeps its tokens apart from a reader of this table alone.
+            # A function has no secret. The site's own key protects its tokens from a reader of this table alone.
             with self._database.reading() as connection:
                 secret = lane_key(connection).hex()
         fingerprint = keyed_hash(secret.encode(), "token_provider", provider.place)
         return Credentials(account, channel, TokenKey(account.name, fingerprint), secret)
 
-    def _code(self, chain: TokenChain, subject: str) -> tuple[str, int] | TokenParked:
-        """The kept code and the instant at which it was stored."""
-        keeper = keeper_of(self._accounts, chain)
-        row = grants.read(self._database, GrantKey(GrantKind.CODE, keeper.name, subject))
+    def _stored_code(self, steps: TokenSteps, subject: str) -> tuple[str, int] | TokenParked:
+        """Returns the stored code, and when it was stored."""
+        suite = suite_account_of(self._accounts, steps)
+        row = grants.read(self._database, GrantKey(GrantKind.CODE, suite.name, subject))
         if row is None or row.sealed is None:
-            reason, remedy = chain.missing if row is None else chain.ended
+            reason, remedy = steps.missing if row is None else steps.ended
             return TokenParked(reason, remedy, self._probe_s)
-        return open_grant(row.key, row.sealed, keeper), row.stored_at
+        return open_grant(row.key, row.sealed, suite), row.stored_at
 
-    def keeper_of_token(self, chain: TokenChain | None) -> tuple[Account, Channel] | None:
-        """The account whose own token the fetch takes; None: it takes no other account's."""
-        if chain is None or chain.beside is not FetchedWith.TOKEN:
+    def suite_for_token(self, steps: TokenSteps | None) -> tuple[Account, Channel] | None:
+        """Returns the account whose own token the fetch needs, or None if it needs no other account's."""
+        if steps is None or steps.extra is not FetchedWith.TOKEN:
             return None
-        keeper = keeper_of(self._accounts, chain)
-        return keeper, find_channel(keeper.channel)
+        suite = suite_account_of(self._accounts, steps)
+        return suite, find_channel(suite.channel)
 
     def ticket(self, credentials: Credentials) -> str | TokenWait:
-        """The newest ticket, as far as the fetch takes one; else an empty text."""
-        chain = credentials.chain
-        if chain is None or chain.beside is not FetchedWith.TICKET:
+        """Returns the newest ticket if the fetch needs one, else an empty text."""
+        steps = credentials.steps
+        if steps is None or steps.extra is not FetchedWith.TICKET:
             return ""
-        row = grants.read(self._database, GrantKey(GrantKind.TICKET, chain.keeper))
+        row = grants.read(self._database, GrantKey(GrantKind.TICKET, steps.suite))
         if row is None or row.sealed is None or row.is_over:
-            return TokenWait(TICKET_LOOK_S, chain.missing[0], remedy=chain.missing[1])
+            return TokenWait(TICKET_POLL_S, steps.missing[0], remedy=steps.missing[1])
         return open_grant(row.key, row.sealed, credentials.account)
 
 
-def keeper_of(accounts: AccountSource, chain: TokenChain) -> Account:
-    """Returns the account that keeps a chain's codes; ConfigurationError where that is no usable account of a suite."""
-    keeper = usable(accounts, chain.keeper)
-    own = find_channel(keeper.channel).token_chain(keeper)
-    if own is None or own.exchange is None:
-        raise ConfigurationError(f"account {chain.keeper!r} keeps no codes of corps; name the account of a suite")
-    return keeper
+def suite_account_of(accounts: AccountSource, steps: TokenSteps) -> Account:
+    """Returns the account that stores the codes. Raises ConfigurationError if it is not the account of a suite."""
+    suite = usable(accounts, steps.suite)
+    suite_steps = find_channel(suite.channel).token_steps(suite)
+    if suite_steps is None or suite_steps.exchange is None:
+        raise ConfigurationError(f"account {steps.suite!r} keeps no codes of corps; name the account of a suite")
+    return suite
 
 
-def open_grant(key: GrantKey, sealed: str, keeper: Account) -> str:
-    """A kept credential, by the keeper's secret or its previous one; neither opens it: a ConfigurationError."""
-    opened = unseal(sealed, secret=secret_of(keeper), context=key.context)
-    if opened is None and keeper.previous is not None:
-        opened = unseal(sealed, secret=secret_of(keeper.previous), context=key.context)
+def open_grant(key: GrantKey, sealed: str, suite: Account) -> str:
+    """Opens a stored credential with the suite's secret or its previous one. Raises ConfigurationError if both fail."""
+    opened = unseal(sealed, secret=secret_of(suite), context=key.context)
+    if opened is None and suite.previous is not None:
+        opened = unseal(sealed, secret=secret_of(suite.previous), context=key.context)
     if opened is None:
-        # Of this process alone: while a secret is being changed, another may have the one that opens it.
+        # Only this process fails: while a secret is being changed, another may have the right one.
         raise ConfigurationError(
-            f"the {key.kind} that account {keeper.name!r} keeps does not open with its secret; set its previous to the"
+            f"the {key.kind} that account {suite.name!r} keeps does not open with its secret; set its previous to the"
             " one before, or let the corps authorise the app again"
         )
     return opened
 
 
 def secret_of(account: Account) -> str:
-    """The account's secret, read now; a missing one is a ConfigurationError."""
+    """Reads the account's secret. Raises ConfigurationError if there is none."""
     if account.secret is None:
         raise ConfigurationError(f"accounts.{account.name} has no secret; this channel needs one")
     return account.secret.read()
 
 
 def _fingerprint(secret: str, request: Request) -> str:
-    """The name of the credentials: a hash, under the secret itself, of all that the vendor is asked with."""
+    """Identifies the credentials by a hash, under the secret itself, of all that the vendor receives."""
     assert not isinstance(request.body, FileBody)
     query = [part for pair in sorted(request.query.items()) for part in pair]
     body = (request.body or b"").decode("utf-8", "backslashreplace")

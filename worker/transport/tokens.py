@@ -1,11 +1,10 @@
-"""The access tokens of accounts, each fetched by one thread of one process at a time, and kept encrypted in SQL.
+"""The access tokens of accounts. One thread of one process fetches a token, which is stored encrypted in SQL.
 
-While a token is valid, `get` costs a look into a dict. This module decides when to fetch, when to wait and when to stop
-asking. What a vendor's answer means is decided by the channels.
+While a token is valid, `get_or_fetch` costs one look-up in a dict. This module decides when to fetch, when to wait and
+when to stop. The channels decide what a vendor's answer means.
 
-The thread that needs the token fetches it, not a thread of its own: that happens once in a token's life, costs one
-sender of many at most the call's deadline before anything is reserved or marked, and leaves nothing to stop when the
-process drains.
+The thread that needs the token fetches it. That happens once in a token's life, blocks one sender of many for at most
+the call's deadline, before anything is reserved or marked, and leaves nothing to stop when the process drains.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes import tokens
 from worker.outbox.lanes.tokens import REFUSED_ON_CALL, FetchLease, TokenKey, TokenRow
 from worker.transport.http import Transport, call_once
-from worker.transport.token_provider import TokenProviders, Unprovided
+from worker.transport.token_provider import ProviderFailure, TokenProviders
 from worker.transport.token_source import Credentials, TokenSources
 
-_Lent = tuple[Account, Token]
-"""Another account's token with which one is fetched, and that account."""
+_SuiteToken = tuple[Account, Token]
+"""A suite's account and its token, with which another account's token is fetched."""
 _MICRO = 1e-6
-JUST_S = 3.0
-"""Seconds after the refusal of an account's previous secret in which its present one is tried again."""
-_STORED_MOST = 300  # length of the column `refused`
+JUST_REFUSED_S = 3.0
+"""Seconds after the refusal of an account's previous secret within which its present one is tried again."""
+_MAX_STORED = 300  # length of the column `refused`
 
 REFUSED_TWICE = (
     "the vendor refuses the token it has just given out",
@@ -46,7 +45,7 @@ PROVIDED_TWICE = (
     "the vendor refuses the token that token_provider has just given",
     "check that it gives the token of this corp and app; it is asked again by itself",
 )
-SAME_AGAIN = (
+SAME_TOKEN = (
     "token_provider gives the token again that the vendor refused",
     "let it fetch another one when it is asked for a fresh one; it is asked again by itself",
 )
@@ -57,40 +56,40 @@ class TokenTimes:
     """Times in seconds."""
 
     refresh_ahead_s: float = 300.0
-    """A token is fetched anew so long before its end; one with a short life, in its last quarter."""
+    """How long before its end a token is fetched again. For a short life it is the last quarter."""
     spare_s: float = 30.0
-    """A token is not used in its last so many seconds (at most a twentieth of its life): no call may outlive it."""
+    """How long before its end a token is no longer used (at most a twentieth of its life). No call may outlive it."""
     lease_s: float = 15.0
     call_s: float = 10.0
     probe_s: float = 600.0
     probation_s: float = 600.0
-    """A token that replaced a refused one parks the account when it is refused within this time, before any success."""
+    """If a token that replaced a refused one is refused within this time, before any success, the account is parked."""
     patience_s: float = 1.0
     """How long a caller waits for the fetch of another thread or process before it gets a `TokenWait`."""
     poll_s: float = 0.1
     retry_s: float = 2.0
-    """First pause of a process after a fetch without an answer; doubled up to `retry_most_s`."""
-    retry_most_s: float = 60.0
-    elsewhere_s: float = 1.0
-    """The pause of all other processes after it: one of them may have a way to the vendor."""
+    """First pause of a process after a fetch without an answer. It doubles up to `retry_max_s`."""
+    retry_max_s: float = 60.0
+    others_s: float = 1.0
+    """The pause of all other processes after it: one of them may reach the vendor."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """A token in this process's memory; instants on the monotonic clock."""
+class _CachedToken:
+    """A token in this process's cache. Instants are on the monotonic clock."""
 
     account: Account
     token: Token
     refresh_at: float
     expires_at: float
     on_probation: bool
-    """It replaced a refused token, and no call with it has succeeded yet, as far as this process knows."""
+    """True if it replaced a refused token, and this process knows of no successful call with it yet."""
     code: tuple[str, str, int] | None = None
-    """Keeper, subject and instant of the kept code that it was fetched with; None: the account has its own secret."""
+    """Suite account, subject and instant of the stored code it was fetched with. None if the account has a secret."""
 
 
 class Tokens:
-    """One process's tokens. Thread-safe."""
+    """The tokens of one process. Thread-safe."""
 
     def __init__(
         self,
@@ -117,96 +116,97 @@ class Tokens:
         self._times = times or TokenTimes()
         self._sources = TokenSources(database, accounts or FixedAccounts([]), probe_s=self._times.probe_s)
         self._providers = TokenProviders(transport, deadline_s=self._times.call_s, monotonic=monotonic)
-        self._guard = threading.Lock()
-        self._held: dict[str, _Held] = {}
-        self._flights: dict[TokenKey, threading.Lock] = {}
-        self._silences: dict[TokenKey, int] = {}
-        self._resting: dict[TokenKey, tuple[float, TokenLater]] = {}
-        """Until when this process does not ask a vendor again that did not answer it, and why."""
+        self._lock = threading.Lock()
+        self._cache: dict[str, _CachedToken] = {}
+        self._fetch_locks: dict[TokenKey, threading.Lock] = {}
+        self._failures: dict[TokenKey, int] = {}
+        self._paused: dict[TokenKey, tuple[float, TokenLater]] = {}
+        """Until when this process does not call a vendor that did not answer it, and why."""
 
-    def get(self, account: Account, channel: Channel) -> TokenState:
-        """The account's token, or when to ask again, or why a person must act."""
-        held = self._held.get(account.name)
-        if held is not None and held.account is account and self._monotonic() < held.refresh_at:
-            return held.token
+    def get_or_fetch(self, account: Account, channel: Channel) -> TokenState:
+        """Returns the account's token, or when to try again, or why a person must act."""
+        cached = self._cache.get(account.name)
+        if cached is not None and cached.account is account and self._monotonic() < cached.refresh_at:
+            return cached.token
         credentials = self._sources.credentials(account, channel)
         if isinstance(credentials, TokenParked):
             return credentials
-        with self._guard:
-            flight = self._flights.setdefault(credentials.key, threading.Lock())
+        with self._lock:
+            fetch_lock = self._fetch_locks.setdefault(credentials.key, threading.Lock())
         # While one thread fetches, the others go on with the old token, or wait for the new one.
-        if not flight.acquire(timeout=0 if self._living(credentials) else self._times.patience_s):
-            held = self._living(credentials)
-            return held.token if held else TokenWait(self._soon(), "another thread fetches the token")
+        if not fetch_lock.acquire(timeout=0 if self._valid(credentials) else self._times.patience_s):
+            cached = self._valid(credentials)
+            return cached.token if cached else TokenWait(self._jitter(), "another thread fetches the token")
         try:
-            return self._obtain(credentials)
+            return self._fetch_or_wait(credentials)
         finally:
-            flight.release()
+            fetch_lock.release()
 
-    def refused(self, account: Account, token: Token) -> None:
+    def invalidate(self, account: Account, token: Token) -> None:
         """Invalidates a token that the vendor refused on a call: exactly this generation, once, for all processes."""
-        with self._guard:
-            held = self._held.get(account.name)
-            if held is not None and held.token.fingerprint == token.fingerprint:
-                if held.token.generation > token.generation:
+        with self._lock:
+            cached = self._cache.get(account.name)
+            if cached is not None and cached.token.fingerprint == token.fingerprint:
+                if cached.token.generation > token.generation:
                     return
-                del self._held[account.name]
+                del self._cache[account.name]
         key = TokenKey(account.name, token.fingerprint)
         reason = "\n".join(REFUSED_TWICE if account.token_provider is None else PROVIDED_TWICE)
         probe_s = self._times.probe_s
         tokens.invalidate(self._database, key, token.generation, reason=reason, probe_s=probe_s)
 
-    def worked(self, account: Account, token: Token) -> None:
+    def record_success(self, account: Account, token: Token) -> None:
         """Ends the probation of a token after a successful call.
 
-        Costs a look into a dict, and for a token on probation one statement. While the database is away the probation
-        goes on until the next success.
+        Costs one look-up in a dict, and one statement for a token on probation. While the database is away, the
+        probation lasts until the next success.
         """
-        held = self._held.get(account.name)
-        if held is None or not held.on_probation or held.token != token:
+        cached = self._cache.get(account.name)
+        if cached is None or not cached.on_probation or cached.token != token:
             return
-        passed = replace(held, on_probation=False)
-        if not self._swap(held, passed):
+        confirmed = replace(cached, on_probation=False)
+        if not self._replace(cached, confirmed):
             return
         try:
             tokens.end_probation(self._database, TokenKey(account.name, token.fingerprint), token.generation)
         except SQLAlchemyError:
-            self._swap(passed, held)
+            self._replace(confirmed, cached)
 
-    def _swap(self, held: _Held, other: _Held) -> bool:
-        """Replaces a token in memory; False: another thread has replaced it already."""
-        with self._guard:
-            if self._held.get(held.account.name) is not held:
+    def _replace(self, cached: _CachedToken, replacement: _CachedToken) -> bool:
+        """Replaces a token in the cache. Returns False if another thread has replaced it already."""
+        with self._lock:
+            if self._cache.get(cached.account.name) is not cached:
                 return False
-            self._held[held.account.name] = other
+            self._cache[cached.account.name] = replacement
         return True
 
-    def of_either(self, account: Account, channel: Channel) -> tuple[TokenState, Account]:
-        """The account's token, or that of its previous credentials where the present ones are refused, and whose it is.
+    def get_current_or_previous(self, account: Account, channel: Channel) -> tuple[TokenState, Account]:
+        """Returns the token of the account or, if its secret is refused, of its previous one, and the account used.
 
-        In a rotation either side may change first: the vendor takes the new secret not yet, or the old one no longer.
+        In a rotation either side may change first: the vendor does not accept the new secret yet, or no longer the old
+        one.
         """
-        state, before = self.get(account, channel), account.previous
-        if before is None or not isinstance(state, TokenParked):
+        state, previous = self.get_or_fetch(account, channel), account.previous
+        if previous is None or not isinstance(state, TokenParked):
             return state, account
-        pair = [self._sources.credentials(its, channel) for its in (account, before)]
-        present, former = (None if isinstance(its, TokenParked) else its.key for its in pair)
+        pair = [self._sources.credentials(entry, channel) for entry in (account, previous)]
+        present, former = (None if isinstance(entry, TokenParked) else entry.key for entry in pair)
         if present is None or former is None or present == former:
-            # Only the callback was rotated, say.
+            # For example, only the callback's secret was rotated.
             return state, account
-        instead = self.get(before, channel)
-        if isinstance(instead, Token):
-            return instead, before
-        if isinstance(instead, TokenParked) and instead.probe_in_s > self._times.probe_s - JUST_S:
-            # Refused since a moment ago: now the vendor takes the new one.
+        fallback = self.get_or_fetch(previous, channel)
+        if isinstance(fallback, Token):
+            return fallback, previous
+        if isinstance(fallback, TokenParked) and fallback.probe_in_s > self._times.probe_s - JUST_REFUSED_S:
+            # The previous secret was refused a moment ago, so the vendor may accept the new one now.
             tokens.try_once_more(self._database, present)
             return TokenWait(self._times.poll_s, "the vendor takes the previous secret no longer"), account
         return state, account
 
-    def may_ask(self, account: Account, channel: Channel) -> bool:
-        """True when a token may be fetched now: these credentials were not refused, or long enough ago.
+    def may_fetch(self, account: Account, channel: Channel) -> bool:
+        """Returns True if a token may be fetched now: these credentials were not refused, or long enough ago.
 
-        Of an account that needs another's token, the other is to be asked too: see `keeper`.
+        If the account needs a suite's token, check the suite's account too (see `suite_account`).
         """
         credentials = self._sources.credentials(account, channel)
         if isinstance(credentials, TokenParked):
@@ -214,79 +214,79 @@ class Tokens:
         row = tokens.read(self._database, credentials.key)
         return not row.parked_us and not row.leased_us
 
-    def keeper(self, account: Account, channel: Channel) -> tuple[Account, Channel] | None:
-        """The account with whose token this one's is fetched; None: it is fetched without another's."""
-        return self._sources.keeper_of_token(channel.token_chain(account))
+    def suite_account(self, account: Account, channel: Channel) -> tuple[Account, Channel] | None:
+        """Returns the account whose token is needed to fetch this one's, or None."""
+        return self._sources.suite_for_token(channel.token_steps(account))
 
-    def forget(self, changed: Iterable[tuple[str, str, int]]) -> None:
-        """Drops the tokens in memory that rest on an older code than (keeper, subject, instant) says."""
-        newest = {(keeper, subject): at for keeper, subject, at in changed}
-        with self._guard:
-            for name, held in list(self._held.items()):
-                if held.code is not None and newest.get(held.code[:2], 0) > held.code[2]:
-                    del self._held[name]
+    def drop(self, changed: Iterable[tuple[str, str, int]]) -> None:
+        """Drops cached tokens that depend on an older code than (suite account, subject, instant) says."""
+        newest = {(suite, subject): at for suite, subject, at in changed}
+        with self._lock:
+            for name, cached in list(self._cache.items()):
+                if cached.code is not None and newest.get(cached.code[:2], 0) > cached.code[2]:
+                    del self._cache[name]
 
-    def _living(self, credentials: Credentials) -> _Held | None:
-        """Returns the token in memory, or None if it has expired or belongs to other credentials."""
-        held = self._held.get(credentials.account.name)
+    def _valid(self, credentials: Credentials) -> _CachedToken | None:
+        """Returns the cached token, or None if it has expired or belongs to other credentials."""
+        cached = self._cache.get(credentials.account.name)
         if (
-            held is None
-            or held.token.fingerprint != credentials.key.fingerprint
-            or self._monotonic() >= held.expires_at
+            cached is None
+            or cached.token.fingerprint != credentials.key.fingerprint
+            or self._monotonic() >= cached.expires_at
         ):
             return None
-        return held
+        return cached
 
-    def _obtain(self, credentials: Credentials) -> TokenState:
+    def _fetch_or_wait(self, credentials: Credentials) -> TokenState:
         """Reads the row and fetches, or waits up to `patience_s` for the fetch of another process."""
-        held = self._living(credentials)
-        if held is not None and self._monotonic() < held.refresh_at:
-            return self._hold(replace(held, account=credentials.account))
+        cached = self._valid(credentials)
+        if cached is not None and self._monotonic() < cached.refresh_at:
+            return self._put(replace(cached, account=credentials.account))
         waited = 0.0
         while True:
-            access = self._step(credentials)
+            access = self._try_once(credentials)
             if access is not None:
                 return access
             if waited >= self._times.patience_s:
-                return TokenWait(self._soon(), "another process fetches the token")
+                return TokenWait(self._jitter(), "another process fetches the token")
             self._pause(self._times.poll_s)
             waited += self._times.poll_s
 
-    def _step(self, credentials: Credentials) -> TokenState | None:
+    def _try_once(self, credentials: Credentials) -> TokenState | None:
         """Reads the row once, and fetches a token if this process gets the lease.
 
         Returns None if another process is fetching.
         """
         before = self._monotonic()
         row = tokens.read(self._database, credentials.key)
-        held = self._adopt(credentials, row, before)
-        if held is not None and before < held.refresh_at:
-            return held.token
+        cached = self._cache_row(credentials, row, before)
+        if cached is not None and before < cached.refresh_at:
+            return cached.token
         if row.parked_us or row.leased_us:
-            return self._meanwhile(row, held)
-        if (rest := self._rest(credentials.key)) is not None:
-            return self._later(held) if held else rest
-        beside = self._beside(credentials)
-        if not isinstance(beside, tuple):
-            return self._later(held) if held else beside
+            return self._while_not_allowed(row, cached)
+        if (pause := self._remaining_pause(credentials.key)) is not None:
+            return self._keep_using(cached) if cached else pause
+        extra = self._extra(credentials)
+        if not isinstance(extra, tuple):
+            return self._keep_using(cached) if cached else extra
         holder, lease_s = self._incarnation(), self._times.lease_s
         lease = tokens.lease(self._database, credentials.key, row.generation, holder=holder, seconds=lease_s)
-        return None if lease is None else self._fetch(credentials, lease, held, *beside, row)
+        return None if lease is None else self._fetch(credentials, lease, cached, *extra, row)
 
-    def _beside(self, credentials: Credentials) -> tuple[str, _Lent | None] | TokenWait | TokenParked:
-        """Returns what the fetch needs beside the secret, or why that is not available.
+    def _extra(self, credentials: Credentials) -> tuple[str, _SuiteToken | None] | TokenWait | TokenParked:
+        """Returns what the fetch needs in addition to the secret, or why that is not available.
 
-        That is a ticket (empty where none is needed), or the token of another account, with that account.
+        That is a ticket (empty if none is needed), or the token of the suite's account, with that account.
         """
-        keeper = self._sources.keeper_of_token(credentials.chain)
-        if keeper is None:
+        suite = self._sources.suite_for_token(credentials.steps)
+        if suite is None:
             ticket = self._sources.ticket(credentials)
             return ticket if isinstance(ticket, TokenWait) else (ticket, None)
-        owner, channel = keeper
-        match self.of_either(owner, channel)[0]:
+        owner, channel = suite
+        match self.get_current_or_previous(owner, channel)[0]:
             case Token() as token:
                 return token.value, (owner, token)
-            # The vendor's penalty is for the keeper's call, which no lane is blocked for.
+            # The vendor's penalty is for the suite's call, which no lane is blocked for.
             case TokenWait() as wait:
                 return replace(wait, reason=f"account {owner.name}: {wait.reason}", penalty=None)
             case TokenParked() as parked:
@@ -298,35 +298,35 @@ class Tokens:
             return None
         return unseal(row.sealed, secret=credentials.secret, context=credentials.context(row.generation)) or ""
 
-    def _adopt(self, credentials: Credentials, row: TokenRow, before: float) -> _Held | None:
-        """Keeps the row's token in memory. Returns None if it has expired, or cannot be decrypted with this secret."""
+    def _cache_row(self, credentials: Credentials, row: TokenRow, before: float) -> _CachedToken | None:
+        """Caches the row's token. Returns None if it has expired, or cannot be decrypted with this secret."""
         if not row.alive or row.sealed is None or row.expires_at is None or row.fetched_at is None:
             return None
         value = unseal(row.sealed, secret=credentials.secret, context=credentials.context(row.generation))
         if value is None:
             return None
         token = Token(value, row.generation, credentials.key.fingerprint)
-        born = before - (row.now - row.fetched_at) * _MICRO
+        began = before - (row.now - row.fetched_at) * _MICRO
         life_s = (row.expires_at - row.fetched_at) * _MICRO
         ahead = min(self._times.refresh_ahead_s, life_s / 4)
-        held = _Held(
-            credentials.account, token, born + life_s - ahead, born + life_s, row.on_probation, credentials.code
+        cached = _CachedToken(
+            credentials.account, token, began + life_s - ahead, began + life_s, row.on_probation, credentials.code
         )
-        self._hold(held)
-        return held
+        self._put(cached)
+        return cached
 
-    def _hold(self, held: _Held) -> Token:
-        with self._guard:
-            self._held[held.account.name] = held
-        return held.token
+    def _put(self, cached: _CachedToken) -> Token:
+        with self._lock:
+            self._cache[cached.account.name] = cached
+        return cached.token
 
-    def _meanwhile(self, row: TokenRow, held: _Held | None) -> TokenState | None:
-        """Returns the token, or why there is none, while this process may not fetch one itself.
+    def _while_not_allowed(self, row: TokenRow, cached: _CachedToken | None) -> TokenState | None:
+        """Returns the token or the error to use while this process may not fetch a token itself.
 
-        Returns None while another process is fetching: the row is read again shortly.
+        Returns None while another process is fetching. The row should be read again shortly.
         """
-        if held is not None:
-            return self._later(held)
+        if cached is not None:
+            return self._keep_using(cached)
         if row.refused is not None:
             reason, remedy, hint = [*row.refused.split("\n"), "", ""][:3]
             return TokenParked(reason, remedy, max(row.parked_us, row.leased_us) * _MICRO, hint or None)
@@ -334,90 +334,91 @@ class Tokens:
             return TokenWait(row.leased_us * _MICRO, "the vendor gave no token; nobody asks before that")
         return None
 
-    def _later(self, held: _Held) -> Token:
+    def _keep_using(self, cached: _CachedToken) -> Token:
         """Returns the old token, which is used until the row is read again in about a second."""
-        look_at = self._monotonic() + self._soon()
-        return self._hold(replace(held, refresh_at=min(look_at, held.expires_at)))
+        look_at = self._monotonic() + self._jitter()
+        return self._put(replace(cached, refresh_at=min(look_at, cached.expires_at)))
 
     def _fetch(
         self,
         credentials: Credentials,
         lease: FetchLease,
-        held: _Held | None,
-        beside: str,
-        lent: _Lent | None,
+        cached: _CachedToken | None,
+        extra: str,
+        suite_token: _SuiteToken | None,
         row: TokenRow,
     ) -> TokenState | None:
-        """Asks with no transaction open; stores the result only while the lease is still this process's."""
-        match self._ask(credentials, beside, self._refused_value(credentials, row)):
+        """Fetches without an open transaction. Stores the result only if this process still has the lease."""
+        match self._request(credentials, extra, self._refused_value(credentials, row)):
             case TokenGranted(token=value, expires_in_s=life_s):
-                if lent is not None:
-                    self.worked(*lent)
-                return self._granted(credentials, lease, value, life_s)
+                if suite_token is not None:
+                    self.record_success(*suite_token)
+                return self._save(credentials, lease, value, life_s)
             case TokenRefused() as outcome:
-                return self._park(lease, held, outcome)
+                return self._park(lease, cached, outcome)
             case TokenStale(reason=reason):
                 if row.on_probation:
-                    # Of this customer alone: others may be served with the same token, which must not be ended again.
-                    return self._postpone(lease, held, self._silence(credentials.key, reason, alone=False))
-                if lent is not None:
-                    self.refused(*lent)
+                    # Only this account is affected: other accounts of the suite may be served with the same token,
+                    # which must not be invalidated again.
+                    return self._postpone(lease, cached, self._failed(credentials.key, reason, alone=False))
+                if suite_token is not None:
+                    self.invalidate(*suite_token)
                 tokens.put_on_probation(self._database, lease, seconds=self._times.probation_s)
                 return None
             case TokenLater() as later:
-                return self._postpone(lease, held, later)
+                return self._postpone(lease, cached, later)
 
-    def _postpone(self, lease: FetchLease, held: _Held | None, later: TokenLater) -> TokenState:
+    def _postpone(self, lease: FetchLease, cached: _CachedToken | None, later: TokenLater) -> TokenState:
         shared_s = later.delay
         if later.alone:
-            self._resting[lease.key] = self._monotonic() + later.delay, later
-            shared_s = min(later.delay, self._times.elsewhere_s)
+            self._paused[lease.key] = self._monotonic() + later.delay, later
+            shared_s = min(later.delay, self._times.others_s)
         tokens.postpone(self._database, lease, seconds=shared_s)
-        return self._later(held) if held else _wait(later, later.delay)
+        return self._keep_using(cached) if cached else _wait(later, later.delay)
 
-    def _rest(self, key: TokenKey) -> TokenWait | None:
-        """Returns how long this process waits after the vendor did not answer it, or None if it may ask now."""
-        until, later = self._resting.get(key, (0.0, None))
+    def _remaining_pause(self, key: TokenKey) -> TokenWait | None:
+        """Returns how long this process still waits after the vendor did not answer it, or None if it may call now."""
+        until, later = self._paused.get(key, (0.0, None))
         left_s = until - self._monotonic()
         return None if later is None or left_s <= 0 else _wait(later, left_s)
 
-    def _ask(self, credentials: Credentials, beside: str, refused: str | None) -> TokenOutcome:
+    def _request(self, credentials: Credentials, extra: str, refused: str | None) -> TokenOutcome:
         provider = credentials.account.token_provider
         if provider is None:
-            return self._call(credentials, beside)
-        provided = self._providers.ask(credentials.account, provider, fresh=refused is not None)
-        if isinstance(provided, Unprovided):
-            # Nothing was asked of a busy place, so the pauses of this account do not grow.
+            return self._call(credentials, extra)
+        provided = self._providers.fetch(credentials.account, provider, fresh=refused is not None)
+        if isinstance(provided, ProviderFailure):
+            # The busy provider was not called, so this account's pauses do not grow.
             if provided.busy:
-                return TokenLater(f"{GETTOKEN}{provided.reason}", self._soon())
-            return self._silence(credentials.key, provided.reason, provided.remedy)
+                return TokenLater(f"{GETTOKEN}{provided.reason}", self._jitter())
+            return self._failed(credentials.key, provided.reason, provided.remedy)
         if provided.token == refused:
-            return self._silence(credentials.key, *SAME_AGAIN, alone=False)
-        self._silences.pop(credentials.key, None)
+            return self._failed(credentials.key, *SAME_TOKEN, alone=False)
+        self._failures.pop(credentials.key, None)
         return provided
 
-    def _call(self, credentials: Credentials, beside: str) -> TokenOutcome:
-        account, request = credentials.account, credentials.request(beside, int(self._wall()))
+    def _call(self, credentials: Credentials, extra: str) -> TokenOutcome:
+        account, request = credentials.account, credentials.request(extra, int(self._wall()))
         request = replace(request, deadline_s=self._times.call_s, egress=account.egress)
         result = call_once(self._transport, request)
         if not isinstance(result, Reply):
             remedy = result.remedy if isinstance(result, NotSent) else None
-            return self._silence(credentials.key, result.reason, remedy)
+            return self._failed(credentials.key, result.reason, remedy)
         outcome = credentials.outcome(result)
         if not isinstance(outcome, TokenStale):
-            self._silences.pop(credentials.key, None)
+            self._failures.pop(credentials.key, None)
         return outcome
 
-    def _silence(self, key: TokenKey, reason: str, remedy: str | None = None, *, alone: bool = True) -> TokenLater:
-        """Returns the outcome of a fetch without a token: a pause, longer each time. `alone`: see `TokenLater`."""
-        count = self._silences[key] = self._silences.get(key, 0) + 1
-        longest = min(self._times.retry_s * 2.0 ** min(count - 1, 16), self._times.retry_most_s)
-        # Asking again does no harm, but all processes must not do it at the same moment.
+    def _failed(self, key: TokenKey, reason: str, remedy: str | None = None, *, alone: bool = True) -> TokenLater:
+        """Returns the outcome of a fetch without a token: a pause, longer each time. For `alone` see `TokenLater`."""
+        count = self._failures[key] = self._failures.get(key, 0) + 1
+        longest = min(self._times.retry_s * 2.0 ** min(count - 1, 16), self._times.retry_max_s)
+        # Another try does no harm, but all processes must not make it at the same moment.
         delay = self._rng.uniform(longest / 2, longest)
         return TokenLater(f"{GETTOKEN}{reason}", delay, remedy=remedy or None, alone=alone)
 
-    def _granted(self, credentials: Credentials, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
-        """Stores the token. Returns None if another process has the lease by now: the row is read again."""
+    def _save(self, credentials: Credentials, lease: FetchLease, value: str, expires_in_s: int) -> Token | None:
+        """Stores the token. Returns None if another process has the lease by now, so the row is read again."""
         nonce = self._entropy(NONCE_BYTES)
         sealed = seal(value, secret=credentials.secret, context=credentials.context(lease.generation + 1), nonce=nonce)
         life_s = max(1.0, expires_in_s - min(self._times.spare_s, expires_in_s / 20))
@@ -425,17 +426,19 @@ class Tokens:
         if not tokens.store(self._database, lease, sealed=sealed, lifetime_s=life_s, probation_s=probation_s):
             return None
         before = self._monotonic()
-        held = self._adopt(credentials, tokens.read(self._database, credentials.key), before)
-        return held.token if held else None
+        cached = self._cache_row(credentials, tokens.read(self._database, credentials.key), before)
+        return cached.token if cached else None
 
-    def _park(self, lease: FetchLease, held: _Held | None, refused: TokenRefused) -> TokenState | None:
+    def _park(self, lease: FetchLease, cached: _CachedToken | None, refused: TokenRefused) -> TokenState | None:
         probe_s = self._times.probe_s
         lines = (refused.reason, refused.remedy, *([refused.hint] if refused.hint else []))
-        if not tokens.park(self._database, lease, reason="\n".join(lines)[:_STORED_MOST], probe_s=probe_s):
+        if not tokens.park(self._database, lease, reason="\n".join(lines)[:_MAX_STORED], probe_s=probe_s):
             return None
-        return self._later(held) if held else TokenParked(refused.reason, refused.remedy, probe_s, refused.hint)
+        return (
+            self._keep_using(cached) if cached else TokenParked(refused.reason, refused.remedy, probe_s, refused.hint)
+        )
 
-    def _soon(self) -> float:
+    def _jitter(self) -> float:
         return self._rng.uniform(0.5, 1.5)
 
 

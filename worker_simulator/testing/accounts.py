@@ -14,7 +14,7 @@ from typing import Any
 
 from worker.channels.wecom.account import SUITE_KEYS
 from worker.config.accounts import AccountSource, FixedAccounts, account_of
-from worker.config.mistakes import judged
+from worker.config.mistakes import validated
 from worker.config.settings import Settings, load_settings, settings_file
 from worker.domain.account import DIRECT, Account, Secret
 from worker.domain.content.staging import LIVE
@@ -45,7 +45,7 @@ def settings_of(given: Given) -> Settings:
         case str() | Path():
             return load_settings(given)
         case Mapping():
-            return judged(Settings, given)
+            return validated(Settings, given)
         case None if settings_file() is not None:
             return load_settings()
         case _:

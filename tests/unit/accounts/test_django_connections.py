@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from worker.accounts.sources import ApplicationsAccounts
+from worker.accounts.sources import ApplicationAccounts
 from worker.config.application import close_old_connections
 from worker.domain.errors import ConfigurationError
 from worker.service.loop import Loop
@@ -52,14 +52,14 @@ def test_accounts_that_fail_are_asked_over_a_usable_connection_next(
 
     module.accounts = accounts
     monkeypatch.setitem(sys.modules, "shop_accounts", module)
-    source = ApplicationsAccounts("shop_accounts:accounts")
+    source = ApplicationAccounts("shop_accounts:accounts")
 
     with pytest.raises(ConfigurationError):
-        source.look()
+        source.refresh()
     after_the_first = len(closed)
     broken.clear()
 
-    assert {} == source.look()
+    assert {} == source.refresh()
     assert (1, 1) == (after_the_first, len(closed))
 
 

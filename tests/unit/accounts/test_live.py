@@ -14,8 +14,8 @@ from typing import Any, cast
 import pytest
 
 from tests.support.runtime import Ticks
-from worker.accounts.live import LOOK_S, LiveAccounts, Table
-from worker.accounts.sources import ApplicationsAccounts, FileAccounts, accounts_of
+from worker.accounts.live import POLL_S, LiveAccounts, Table
+from worker.accounts.sources import ApplicationAccounts, FileAccounts, accounts_of
 from worker.channels.registry import alike, channel, unusable_accounts
 from worker.config.accounts import account_of
 from worker.config.settings import Settings, load_settings
@@ -34,7 +34,7 @@ class Scripted:
         self.tables, self.looks = tables, 0
         self.failure: str | None = None
 
-    def look(self) -> Mapping[str, Table]:
+    def refresh(self) -> Mapping[str, Table]:
         """The tables, counted."""
         self.looks += 1
         if self.failure is not None:
@@ -56,14 +56,14 @@ def test_a_change_is_seen_at_the_next_look() -> None:
     assert (hr, ops, names) == (accounts.get("hr"), accounts.get("ops"), accounts.names())
     assert 1 == source.looks
 
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
 
     assert hr is accounts.get("hr")
     assert 9 == accounts.get("ops").settings["agentid"]
     assert ("hr", "new", "ops") == accounts.names()
     assert accounts.names() is accounts.names()
     source.tables = {"hr": GOOD}
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     with pytest.raises(UnknownAccount, match="'ops' does not exist; use one of: hr"):
         accounts.get("ops")
     assert 3 == source.looks
@@ -102,7 +102,7 @@ def test_a_wrong_account_stops_itself_alone() -> None:
         "worse": "accounts.worse: input should be a valid dictionary or instance of AccountSettings; correct the value",
     } == unusable_accounts(accounts)
     source.tables = {"bad": GOOD}
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     assert "ww1" == accounts.get("bad").settings["corpid"]
 
 
@@ -114,14 +114,14 @@ def test_a_source_that_cannot_be_read_changes_nothing() -> None:
     with pytest.raises(ConfigurationError, match="failed: OSError") as caught:
         accounts.get("ops")
     assert not isinstance(caught.value, UnknownAccount)
-    assert (("accounts: shop.wecom:accounts failed: OSError",), ("hr",)) == (accounts.unread(), accounts.names())
+    assert (("accounts: shop.wecom:accounts failed: OSError",), ("hr",)) == (accounts.read_errors(), accounts.names())
 
     source.failure, source.tables = None, {"ops": GOOD}
-    ticks.advance(LOOK_S)
-    assert ("ops", ()) == (accounts.get("ops").name, accounts.unread())
+    ticks.advance(POLL_S)
+    assert ("ops", ()) == (accounts.get("ops").name, accounts.read_errors())
     source.failure = "again"
-    ticks.advance(LOOK_S)
-    assert ("ops", ("again",)) == (accounts.get("ops").name, accounts.unread())
+    ticks.advance(POLL_S)
+    assert ("ops", ("again",)) == (accounts.get("ops").name, accounts.read_errors())
 
 
 def test_the_first_source_wins_and_others_are_not_looked_at_for_it() -> None:
@@ -150,7 +150,7 @@ def test_accounts_of_one_app_are_found_without_asking_for_all_again() -> None:
     assert ["b", "a"] == alike(accounts, accounts.get("b"), scope)
 
     source.tables = {**source.tables, "d": GOOD}
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     assert ["b", "a", "d"] == alike(accounts, accounts.get("b"), scope)
     assert ["c"] == alike(accounts, accounts.get("c"), scope)
 
@@ -160,21 +160,21 @@ def test_a_settings_file_is_followed(tmp_path: Path) -> None:
     file = tmp_path / "worker.toml"
     file.write_text(ACCOUNTS, encoding="utf-8")
     source = FileAccounts(load_settings(file))
-    first = source.look()
-    assert first is source.look()
+    first = source.refresh()
+    assert first is source.refresh()
 
     file.write_text(ACCOUNTS + ACCOUNTS.replace("hr", "ops"), encoding="utf-8")
-    assert ["hr", "ops"] == list(source.look())
+    assert ["hr", "ops"] == list(source.refresh())
     file.write_text("[accounts.hr\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="not valid TOML"):
-        source.look()
+        source.refresh()
     other = tmp_path / "other.toml"
     other.write_text(ACCOUNTS, encoding="utf-8")
     other.replace(file)
-    assert ["hr"] == list(source.look())
+    assert ["hr"] == list(source.refresh())
     file.unlink()
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        source.look()
+        source.refresh()
 
 
 def test_a_function_of_the_application_names_its_accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,10 +195,10 @@ def test_a_function_of_the_application_names_its_accounts(tmp_path: Path, monkey
     assert (("acme",), "s9") == (accounts.names(), secret.read() if secret else None)
     for name, said in (("broken", "failed: RuntimeError > corps.py:6 broken"), ("odd", "must return a mapping of")):
         with pytest.raises(ConfigurationError, match=f"accounts: corps:{name} {said}") as caught:
-            ApplicationsAccounts(f"corps:{name}").look()
+            ApplicationAccounts(f"corps:{name}").refresh()
         assert "hunter2" not in str(caught.value)
     with pytest.raises(ConfigurationError, match="module corps has no function nothing"):
-        ApplicationsAccounts("corps:nothing")
+        ApplicationAccounts("corps:nothing")
 
 
 KEYED = """
@@ -230,7 +230,7 @@ def test_a_name_that_is_no_text_stops_no_other_account(tmp_path: Path, monkeypat
     assert {"(Corp)", "7 (int)", "None (NoneType)"} == wrong.keys()
     assert wrong["7 (int)"].startswith("accounts: '7 (int)' is not an account name; use")
     assert "hunter2" not in str(wrong)
-    assert () == accounts.unread()
+    assert () == accounts.read_errors()
 
 
 def test_a_secret_is_never_a_text(tmp_path: Path) -> None:
@@ -273,10 +273,10 @@ def test_whatever_a_source_or_a_table_raises_stays_with_it() -> None:
     assert "accounts.odd.callback.token.env: input should be a valid string" in wrong["odd"]
     assert wrong["endless"].startswith("accounts.endless")
 
-    source.look = cast(Any, lambda: {}["hunter2"])  # type: ignore[method-assign]
-    ticks.advance(LOOK_S)
+    source.refresh = cast(Any, lambda: {}["hunter2"])  # type: ignore[method-assign]
+    ticks.advance(POLL_S)
     assert "hr" == accounts.get("hr").name
-    [told] = accounts.unread()
+    [told] = accounts.read_errors()
     assert ("accounts: a source of them failed: KeyError" in told, "hunter2" in told) == (True, False)
 
 
@@ -285,14 +285,14 @@ def test_a_source_that_asks_for_an_account_itself_is_answered() -> None:
     ticks, found = Ticks(), list[str]()
 
     class Asking(Scripted):
-        def look(self) -> Mapping[str, Table]:
+        def refresh(self) -> Mapping[str, Table]:
             with suppress(ConfigurationError):
                 found.append(accounts.get("hr").name)
-            return super().look()
+            return super().refresh()
 
     accounts = live(ticks, Asking({"hr": GOOD}))
     accounts.get("hr")
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     accounts.get("hr")
     assert ["hr"] == found
 
@@ -308,14 +308,14 @@ def test_a_new_secret_of_the_function_is_no_other_account(tmp_path: Path, monkey
     )
     monkeypatch.chdir(tmp_path)
     ticks = Ticks()
-    accounts = live(ticks, ApplicationsAccounts("firms:accounts"))
+    accounts = live(ticks, ApplicationAccounts("firms:accounts"))
     first, names = accounts.get("acme"), accounts.names()
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     again = accounts.get("acme")
     assert again is first
     assert names is accounts.names()
     assert again.secret is not None
     assert "s2" == again.secret.read()
     sys.modules["firms"].TABLE["agentid"] = 2
-    ticks.advance(LOOK_S)
+    ticks.advance(POLL_S)
     assert 2 == accounts.get("acme").settings["agentid"]

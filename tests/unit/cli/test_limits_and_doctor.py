@@ -570,7 +570,7 @@ def test_a_broker_that_refuses_the_login_is_not_said_to_be_away(
 ) -> None:
     """By RabbitMQ's and Redis's own errors; the broker answers, so what to correct is in its URL."""
     monkeypatch.setenv("WORKER_BROKER", "amqp://guest:wrong@h")
-    monkeypatch.setattr("worker.service.broker.reachable", lambda url: refused)
+    monkeypatch.setattr("worker.service.broker.connection_error", lambda url: refused)
 
     [broker] = [one for one in findings() if one.what == "broker"]
 

@@ -18,7 +18,7 @@ from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.lanes import change_lanes
 from worker.producer.enqueue import NewJob
-from worker.service.web.collector import Outbox
+from worker.service.web.collector import OutboxCollector
 
 Run = Callable[..., int]
 Said = pytest.CaptureFixture[str]
@@ -167,7 +167,7 @@ def test_a_metric_counts_pauses(run: Run, jobs: list[str]) -> None:
     run("pause", *jobs)
     settings = load_settings()
     database = Database(make_engine(settings.database_url()))
-    collected = Outbox(database, accounts_of(settings)).collect()
+    collected = OutboxCollector(database, accounts_of(settings)).collect()
     found = {
         (sample.labels["account"], sample.labels["scope"]): sample.value
         for metric in collected

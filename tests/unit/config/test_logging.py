@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 import structlog
 
-from worker.config.logging import QUIET, mask, set_up, tell_staging
+from worker.config.logging import QUIET, log_staging, mask, set_up
 
 
 @pytest.fixture
@@ -138,9 +138,9 @@ def test_loggers_that_say_too_much_are_kept_down(lines: io.StringIO) -> None:
 
 def test_each_line_tells_that_this_is_no_production(lines: io.StringIO) -> None:
     """Ours, and those of libraries; until no switch is on."""
-    tell_staging("dry_run")
+    log_staging("dry_run")
     structlog.get_logger().info("attempt", job="j")
     logging.getLogger("kombu").warning("away")
-    tell_staging("")
+    log_staging("")
     structlog.get_logger().info("attempt", job="j")
     assert ["dry_run", "dry_run", None] == [json.loads(line).get("staging") for line in lines.getvalue().splitlines()]

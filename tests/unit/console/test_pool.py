@@ -48,7 +48,7 @@ def test_what_hangs_does_not_hold_up_the_end_of_the_process() -> None:
     code = """
 import asyncio, threading
 from worker.console.pool import Pool
-from worker.service.web.probes import Probes
+from worker.service.web.health_endpoints import HealthEndpoints
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 hang = threading.Event().wait
@@ -58,7 +58,7 @@ async def page():
     except TimeoutError:
         print("too late")
 asyncio.run(page())
-with TestClient(Starlette(routes=Probes(hang, ready_s=0.01).routes)) as client:
+with TestClient(Starlette(routes=HealthEndpoints(hang, ready_s=0.01).routes)) as client:
     print(client.get("/readyz").status_code)
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

@@ -91,7 +91,7 @@ WAYS: dict[str, Callable[[], object]] = {
 def test_what_a_hook_sends_reaches_the_applications_broker(own: Any, way: str) -> None:
     """However it is sent; nothing lies in our queues."""
     app, found = shop(), ApplicationCelery()
-    found.note()
+    found.remember_current()
     sent(app)
 
     in_a_hook(found, WAYS[way])
@@ -103,7 +103,7 @@ def test_what_a_hook_sends_reaches_the_applications_broker(own: Any, way: str) -
 def test_without_an_app_of_the_application_it_fails_with_a_sentence(own: Any, way: str) -> None:
     """It would go to no broker, or to one on this machine that nobody named."""
     found = ApplicationCelery()
-    found.note()
+    found.remember_current()
 
     with pytest.raises(ConfigurationError, match="no Celery app of the application is imported in this process"):
         in_a_hook(found, WAYS[way])
@@ -112,7 +112,7 @@ def test_without_an_app_of_the_application_it_fails_with_a_sentence(own: Any, wa
 def test_an_app_that_is_made_later_is_found(own: Any) -> None:
     """A hook may import it in its own lines; the next hook, in another thread, sends to it too."""
     found, made = ApplicationCelery(), list[Any]()
-    found.note()
+    found.remember_current()
 
     in_a_hook(found, lambda: (made.append(shop()), count.delay(1)))
     in_a_hook(found, lambda: count.delay(2))
@@ -124,7 +124,7 @@ def test_an_app_that_is_the_default_one_is_found(own: Any) -> None:
     """`set_default` in place of `set_current`."""
     app, found = shop(set_as_current=False), ApplicationCelery()
     app.set_default()
-    found.note()
+    found.remember_current()
     sent(app)
 
     in_a_hook(found, lambda: count.delay(1))
@@ -136,7 +136,7 @@ def test_its_settings_are_the_applications_and_no_task_runs(own: Any) -> None:
     """As outside of a worker; afterwards the thread is as it was."""
     app, found = shop(), ApplicationCelery()
     app.conf.timezone = "Asia/Shanghai"
-    found.note()
+    found.remember_current()
     seen: list[Any] = []
 
     in_a_hook(found, lambda: seen.extend([current_app.conf.timezone, current_app.main, bool(current_task)]))

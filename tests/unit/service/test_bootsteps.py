@@ -32,7 +32,7 @@ class Room:
         self.draining = False
 
     def open(self, **options: Any) -> bool:
-        self.told.append(("open", options["threads"], options["node"], options["events"], options["given_up"]()))
+        self.told.append(("open", options["threads"], options["node"], options["events"], options["is_cancelled"]()))
         if self.wrong:
             raise self.wrong
         return True

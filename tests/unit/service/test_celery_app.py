@@ -21,7 +21,7 @@ from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.domain.errors import ConfigurationError
 from worker.outbox.lanes.processes import QueueName
 from worker.service import celery_app
-from worker.service.broker import BrokerLine, broker_url, transport_options
+from worker.service.broker import PublisherConnection, broker_url, transport_options
 from worker.service.celery_app import configuration, make_app
 from worker.service.loop import Loop
 from worker.service.publisher import Doorbells
@@ -95,7 +95,7 @@ def test_doorbells_hold_ids_only_and_no_events() -> None:
 
 def test_a_broker_that_is_away_is_said_once() -> None:
     """Publishing to nobody returns False, logs once an outage, and raises nothing."""
-    line = BrokerLine(make_app(Settings(broker="redis://127.0.0.1:1/0")), "doorbells")
+    line = PublisherConnection(make_app(Settings(broker="redis://127.0.0.1:1/0")), "doorbells")
 
     with capture_logs() as logs:
         results = [line.publish({}, exchange="", routing_key="q") for _ in range(2)]

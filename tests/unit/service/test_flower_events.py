@@ -17,7 +17,7 @@ from worker.domain.state import JobState
 from worker.outbox.commit.commands import JobUpdate
 from worker.service.celery_app import make_app
 from worker.service.flower import events
-from worker.service.flower.events import Flower, event_of
+from worker.service.flower.events import FlowerEvents, event_of
 from worker.service.flower.waiting_jobs import JobView
 
 JOB = "01a216d8b98d72129cb263d0f8cc8601"
@@ -52,11 +52,11 @@ class Published:
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> tuple[Flower, Published]:
+def made(monkeypatch: pytest.MonkeyPatch) -> tuple[FlowerEvents, Published]:
     """A publisher whose line remembers."""
     line = Published()
-    monkeypatch.setattr(events, "BrokerLine", lambda app, purpose: line)
-    return Flower(make_app(Settings()), "w1@test"), line
+    monkeypatch.setattr(events, "PublisherConnection", lambda app, purpose: line)
+    return FlowerEvents(make_app(Settings()), "w1@test"), line
 
 
 def happened(job: str, state: JobState | None, text: str = "", **more: Any) -> JobUpdate:
@@ -83,14 +83,14 @@ def test_every_state_has_its_event() -> None:
     assert "task-unknown" == event_of(JobState.UNKNOWN, "why")[0]
 
 
-def test_what_happened_leaves_in_one_list(made: tuple[Flower, Published]) -> None:
+def test_what_happened_leaves_in_one_list(made: tuple[FlowerEvents, Published]) -> None:
     """Received and started, then the end; a job that waited is not received again; no text, no recipient."""
     one, line = made
 
-    one.tell([began("a"), happened("a", JobState.ACCEPTED, "accepted", runtime_s=0.25)])
-    one.tell([began("b"), happened("b", None, "45009")])
+    one.add([began("a"), happened("a", JobState.ACCEPTED, "accepted", runtime_s=0.25)])
+    one.add([began("b"), happened("b", None, "45009")])
     one.turn()
-    one.tell([happened("b", JobState.OPEN), happened("b", JobState.REJECTED, "rejected 40003")])
+    one.add([happened("b", JobState.OPEN), happened("b", JobState.REJECTED, "rejected 40003")])
     one.turn()
 
     kinds = [[(event["uuid"][-1], event["type"]) for event in message] for message in line.messages]
@@ -103,13 +103,13 @@ def test_what_happened_leaves_in_one_list(made: tuple[Flower, Published]) -> Non
     assert int(JOB[:12], 16) / 1000 == line.messages[0][0]["received"]
 
 
-def test_what_is_shown_is_not_counted(made: tuple[Flower, Published]) -> None:
+def test_what_is_shown_is_not_counted(made: tuple[FlowerEvents, Published]) -> None:
     """Celery's own state makes a task of it that Flower lists, and adds nothing to the worker's counters."""
     one, line = made
     state = EventsState()
     eta = "2026-11-27T09:00:00+00:00"
 
-    one.tell([JobView(JOB, "send", "wecom_app", "hr", None, "(due_at): it is due later", eta)])
+    one.add([JobView(JOB, "send", "wecom_app", "hr", None, "(due_at): it is due later", eta)])
     one.turn()
     for event in line.messages[0]:
         state.event({**event, "local_received": event["timestamp"]})
@@ -120,13 +120,13 @@ def test_what_is_shown_is_not_counted(made: tuple[Flower, Published]) -> None:
     assert not {"task-received", "task-retried", "task-failed"} & {event["type"] for event in line.messages[0]}
 
 
-def test_what_is_shown_late_changes_no_end(made: tuple[Flower, Published]) -> None:
+def test_what_is_shown_late_changes_no_end(made: tuple[FlowerEvents, Published]) -> None:
     """What was read a moment before the end, and comes after it, moves no job back."""
     one, line = made
     state = EventsState()
 
-    one.tell([began("a"), happened("a", JobState.ACCEPTED, "accepted", runtime_s=0.25)])
-    one.tell([JobView(JOB[:-1] + "a", "send", "wecom_app", "hr", None, "(limit): no room")])
+    one.add([began("a"), happened("a", JobState.ACCEPTED, "accepted", runtime_s=0.25)])
+    one.add([JobView(JOB[:-1] + "a", "send", "wecom_app", "hr", None, "(limit): no room")])
     one.turn()
     for event in line.messages[0]:
         state.event({**event, "local_received": event["timestamp"]})
@@ -138,24 +138,24 @@ def test_what_is_shown_late_changes_no_end(made: tuple[Flower, Published]) -> No
 def test_the_arguments_lead_to_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under the name that browsers ask for it by, where a proxy stands before it."""
     line = Published()
-    monkeypatch.setattr(events, "BrokerLine", lambda app, purpose: line)
+    monkeypatch.setattr(events, "PublisherConnection", lambda app, purpose: line)
     console = ConsoleSettings(hosts=("console.example.com",), proxies=("10.2.0.7",))
-    one = Flower(make_app(Settings()), "w1@test", console.jobs_at)
+    one = FlowerEvents(make_app(Settings()), "w1@test", console.jobs_at)
 
-    one.tell([happened("a", JobState.ACCEPTED, "accepted")])
+    one.add([happened("a", JobState.ACCEPTED, "accepted")])
     one.turn()
 
     assert f"https://console.example.com/jobs/{JOB[:-1]}a" == line.messages[0][0]["kwargs"]
     assert ConsoleSettings(hosts=("console.example.com",)).jobs_at is None
 
 
-def test_a_full_queue_drops_and_counts(made: tuple[Flower, Published], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_drops_and_counts(made: tuple[FlowerEvents, Published], monkeypatch: pytest.MonkeyPatch) -> None:
     """The writer never waits for Flower."""
     one, line = made
     monkeypatch.setattr(events, "LIMIT", 1)
 
-    one.tell([happened("a", JobState.ACCEPTED)])
-    one.tell([happened("b", JobState.ACCEPTED)])
+    one.add([happened("a", JobState.ACCEPTED)])
+    one.add([happened("b", JobState.ACCEPTED)])
     line.away = True
     one.turn()
 
@@ -166,14 +166,14 @@ def test_events_reach_whoever_listens() -> None:
     """Over a real exchange, declared once; what is left is published at the close."""
     settings = Settings(queue_prefix="flower-test.")
     app = make_app(settings)
-    one = Flower(app, "w1@test")
+    one = FlowerEvents(app, "w1@test")
 
     with app.connection_for_read() as connection, connection.channel() as channel:
         heard = Queue("flower-test.heard", get_exchange(connection, name="flower-test.celeryev"), routing_key="#")
         heard(channel).declare()
-        one.tell([began("a"), happened("a", JobState.ACCEPTED, "accepted")])
+        one.add([began("a"), happened("a", JobState.ACCEPTED, "accepted")])
         assert 0.0 == one.turn()
-        one.tell([happened("b", JobState.REJECTED, "40003", is_first=True)])
+        one.add([happened("b", JobState.REJECTED, "40003", is_first=True)])
         one.close()
         batches = [heard(channel).get(no_ack=True).decode() for _ in range(2)]
 
@@ -184,26 +184,26 @@ def test_events_reach_whoever_listens() -> None:
     )
 
 
-def test_a_broker_that_is_away_costs_events_only(made: tuple[Flower, Published]) -> None:
+def test_a_broker_that_is_away_costs_events_only(made: tuple[FlowerEvents, Published]) -> None:
     """They are counted, the next look waits a little, and the close asks nobody."""
     one, line = made
     line.away = True
 
-    one.tell([happened("a", JobState.ACCEPTED)])
+    one.add([happened("a", JobState.ACCEPTED)])
     delay = one.turn()
-    one.tell([happened("b", JobState.ACCEPTED)])
+    one.add([happened("b", JobState.ACCEPTED)])
     one.close()
 
     assert (1.0, 1, []) == (delay, one.dropped, line.messages)
 
 
-def test_the_first_drop_of_many_is_told(made: tuple[Flower, Published], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_drop_of_many_is_told(made: tuple[FlowerEvents, Published], monkeypatch: pytest.MonkeyPatch) -> None:
     """One line in the log, not one a happening."""
     one, _ = made
     monkeypatch.setattr(events, "LIMIT", 0)
 
     with capture_logs() as logs:
         for job in "abc":
-            one.tell([happened(job, JobState.ACCEPTED)])
+            one.add([happened(job, JobState.ACCEPTED)])
 
     assert (3, ["flower_events_dropped"]) == (one.dropped, [entry["event"] for entry in logs])

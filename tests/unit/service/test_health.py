@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tests.support.runtime import Ticks
 from worker.domain.errors import RetryTransaction
-from worker.service.health import LONG_S, STALLED_S, STUCK_S, Signs, WorkerHealth
+from worker.service.health import LONG_STUCK_S, STALLED_S, STUCK_S, HealthSignals, WorkerHealth
 from worker.service.loop import Loop
 from worker.service.rabbitmq import RECONNECT_S
 
@@ -67,22 +67,22 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.loops = {name: HeldLoop(name, lambda: 1.0) for name in NAMES}
-        signs = Signs(
+        signs = HealthSignals(
             writer_busy_s=lambda now: self.writer_busy_s,
             writer_away_at=lambda: self.writer_away_at,
             marked_at=lambda: self.marked_at,
             has_untaken_parts=lambda: self.has_untaken_parts,
-            at_work=lambda: self.at_work,
+            busy=lambda: self.at_work,
             broker_away=lambda: self.broker_away,
         )
         self.health = WorkerHealth(self.loops, signs, self.ticks, EVERY_S)
 
     def beats(self, seconds: float) -> tuple[str, ...]:
         """Heartbeats for so many seconds, or a little longer; what the last one says."""
-        until, wrong = self.ticks.now + seconds, self.health.look().wrong
+        until, wrong = self.ticks.now + seconds, self.health.check().wrong
         while self.ticks.now <= until:
             self.ticks.advance(EVERY_S)
-            wrong = self.health.look().wrong
+            wrong = self.health.check().wrong
         return wrong
 
 
@@ -107,9 +107,9 @@ def test_a_loop_that_does_not_turn_is_named(worker: Worker, name: str) -> None:
 
 def test_a_loop_with_long_turns_has_ten_minutes(worker: Worker) -> None:
     """Housekeeping may have much to delete."""
-    worker.loops["housekeeping"].seconds = LONG_S
+    worker.loops["housekeeping"].seconds = LONG_STUCK_S
     before = worker.beats(0)
-    worker.loops["housekeeping"].seconds = LONG_S + 1
+    worker.loops["housekeeping"].seconds = LONG_STUCK_S + 1
 
     assert ((), 1) == (before, len(worker.beats(0)))
 
@@ -183,7 +183,7 @@ def test_threads_at_work_have_ten_minutes(worker: Worker) -> None:
     """One may fetch a large file, which marks nothing; one that never ends is told."""
     worker.has_untaken_parts, worker.at_work = True, 1
 
-    assert ((), 1) == (worker.beats(LONG_S - EVERY_S), len(worker.beats(2 * EVERY_S)))
+    assert ((), 1) == (worker.beats(LONG_STUCK_S - EVERY_S), len(worker.beats(2 * EVERY_S)))
 
 
 def test_a_broker_that_was_away_has_the_time_of_a_reconnect(worker: Worker) -> None:

@@ -134,7 +134,7 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(site: Site, tmp_path
     late = Site(f"sqlite:///{away}/outbox.db")
     looks: list[int] = []
 
-    def given_up() -> bool:
+    def is_cancelled() -> bool:
         looks.append(1)
         if len(looks) == 2:
             away.mkdir()
@@ -143,7 +143,7 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(site: Site, tmp_path
 
     room = late.app().worker_process
     with capture_logs() as logs:
-        opened = room.open(threads=2, node="w1@test", events=False, given_up=given_up)
+        opened = room.open(threads=2, node="w1@test", events=False, is_cancelled=is_cancelled)
         room.finish()
 
     assert opened
@@ -155,7 +155,7 @@ def test_who_is_told_to_end_does_not_wait_for_the_database(tmp_path: Path) -> No
     """Nothing was built, and the end has nothing to wait for."""
     room = Site(f"sqlite:///{tmp_path}/nowhere/outbox.db").app().worker_process
 
-    opened = room.open(threads=2, node="w1@test", events=False, given_up=lambda: True)
+    opened = room.open(threads=2, node="w1@test", events=False, is_cancelled=lambda: True)
     room.finish()
 
     assert not opened

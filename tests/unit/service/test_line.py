@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from worker.config.settings import Settings
 from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.domain.errors import NotPublished
-from worker.service.broker import TIMEOUT_S, BrokerLine
+from worker.service.broker import TIMEOUT_S, PublisherConnection
 from worker.service.celery_app import make_app
 from worker.service.publisher import Doorbells
 from worker.service.rabbitmq import refusal
@@ -39,7 +39,7 @@ AWAY = "amqp://127.0.0.1:1//"
 
 def test_a_broker_that_comes_back_is_told() -> None:
     """Once away, once back; then messages pass."""
-    line = BrokerLine(Brokers(AWAY, "embedded"), "doorbells")
+    line = PublisherConnection(Brokers(AWAY, "embedded"), "doorbells")
 
     with capture_logs() as logs:
         results = [line.publish({}, exchange="", routing_key="line-test") for _ in range(3)]
@@ -52,7 +52,7 @@ def test_a_broker_that_comes_back_is_told() -> None:
 def test_rabbitmq_may_not_stay_silent() -> None:
     """A broker that takes the connection and never says a word costs an answer's time, once."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        line = BrokerLine(Brokers(f"amqp://127.0.0.1:{mute.getsockname()[1]}//"), "doorbells")
+        line = PublisherConnection(Brokers(f"amqp://127.0.0.1:{mute.getsockname()[1]}//"), "doorbells")
         began = time.monotonic()
 
         with capture_logs() as logs:
@@ -82,7 +82,7 @@ def test_a_refused_queue_is_one_sentence(error: Exception, sentence: str | None)
 def test_a_publish_that_fails_throws_the_line_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next publish makes a new one."""
     brokers = Brokers("embedded")
-    line = BrokerLine(brokers, "doorbells")
+    line = PublisherConnection(brokers, "doorbells")
     assert line.open()
 
     def fails(*_: Any, **__: Any) -> None:
@@ -102,7 +102,7 @@ def test_a_publish_that_fails_throws_the_line_away(monkeypatch: pytest.MonkeyPat
 def test_a_line_that_cannot_be_closed_is_gone_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing raises nothing, and closing twice does nothing."""
     brokers = Brokers("embedded")
-    line = BrokerLine(brokers, "doorbells")
+    line = PublisherConnection(brokers, "doorbells")
     assert line.open()
 
     def fails() -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from worker.service.web.collector import reading_of
-from worker.service.web.metrics import REST_S, STALE_S, Answers
+from worker.service.web.collector import all_metrics
+from worker.service.web.metrics import MAX_IDLE_S, STALE_S, LatestMetrics
 
 
 class HangingOutbox(Collector):
@@ -24,21 +24,21 @@ class HangingOutbox(Collector):
             self.hangs.set()
             self.goes_on.wait(60)
         self._asked = True
-        yield from reading_of([Metric("worker_processes", "", "gauge")])
+        yield from all_metrics([Metric("worker_processes", "", "gauge")])
 
 
 def test_a_reading_that_hangs_is_told_as_a_database_that_is_away() -> None:
     """What was read before is given for a while, then it is no longer true; after the reading it is again."""
     clock = [0.0]
     outbox = HangingOutbox()
-    answers = Answers(outbox, lambda: clock[0])
+    answers = LatestMetrics(outbox, lambda: clock[0])
     answers.turn()
     thread = threading.Thread(target=answers.turn)
     thread.start()
     assert outbox.hangs.wait(60)
 
     told = []
-    for clock[0] in (REST_S + STALE_S, REST_S + STALE_S + 1):
+    for clock[0] in (MAX_IDLE_S + STALE_S, MAX_IDLE_S + STALE_S + 1):
         told.append(_is_up(answers))
     outbox.goes_on.set()
     thread.join(60)
@@ -46,5 +46,5 @@ def test_a_reading_that_hangs_is_told_as_a_database_that_is_away() -> None:
     assert [True, False, True] == [*told, _is_up(answers)]
 
 
-def _is_up(answers: Answers) -> bool:
-    return b"worker_database_up 1.0" in answers.of("")[0]
+def _is_up(answers: LatestMetrics) -> bool:
+    return b"worker_database_up 1.0" in answers.encoded("")[0]

@@ -15,7 +15,7 @@ import uvicorn
 from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
-from worker.service.web.serving import HEAD_BYTES, PromptProtocol, accept_errors_once, serving_beside
+from worker.service.web.serving import HEAD_BYTES, PromptProtocol, accept_errors_once, serving_in_thread
 
 ASKED = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
@@ -184,7 +184,7 @@ async def with_silent_ones(before: int, asked_first: bool) -> tuple[list[bool], 
             if asked_first and len(silent) == 1:
                 silent[0][1].write(ASKED)
                 await begun.wait()
-            while len(state.connections) < min(len(silent), Crowded.most()):
+            while len(state.connections) < min(len(silent), Crowded.max_connections()):
                 await asyncio.sleep(0)
         reader, writer = await asyncio.open_connection(*place)
         writer.write(ASKED[:-2] + b"connection: close\r\n\r\n")
@@ -243,7 +243,7 @@ def accepted_with(option: int) -> int:
         told.append(address)
         listens.set()
 
-    with serving_beside(app, "127.0.0.1", 0, "console", "console.listen", tell):
+    with serving_in_thread(app, "127.0.0.1", 0, "console", "console.listen", tell):
         assert listens.wait(60)
         host, port = told[0].removeprefix("http://").split(":")
         with socket.create_connection((host, int(port))) as client:

@@ -23,7 +23,7 @@ import trustme
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
 from worker.domain.account import DIRECT, ClientCertificate, Egress
 from worker.domain.call import CallResult, FileBody, NotSent, Reply, Request
-from worker.transport.connection import Wire
+from worker.transport.connection import SocketAdapter
 from worker.transport.http import Connection, SocketTransport
 
 TOKEN = "s3cr3t-token"
@@ -85,7 +85,7 @@ class Stage:
     def __post_init__(self) -> None:
         sockets, at = self.sockets, self.at
 
-        class Noted(Wire):
+        class Noted(SocketAdapter):
             """A wire whose socket a test can look at."""
 
             def __init__(self, sock: socket.socket, monotonic: Callable[[], float]) -> None:
@@ -98,7 +98,7 @@ class Stage:
                 return whole
 
         patch = self.stack.enter_context(pytest.MonkeyPatch.context())
-        patch.setattr("worker.transport.connection.Wire", Noted)
+        patch.setattr("worker.transport.connection.SocketAdapter", Noted)
 
     def server(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> RawServer:
         return self.stack.enter_context(RawServer(*scripts, tls=tls))

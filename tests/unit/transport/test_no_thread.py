@@ -15,7 +15,7 @@ from worker.delivery.resolver.members import COOLDOWN_S, Members
 from worker.domain.account import Account, TokenProvider
 from worker.domain.call import NotSent
 from worker.transport.faults import REMEDIES
-from worker.transport.token_provider import MAX_CALLS, TokenProviders, Unprovided
+from worker.transport.token_provider import MAX_CALLS, ProviderFailure, TokenProviders
 
 Bound = Callable[[int], None]
 
@@ -76,9 +76,9 @@ def test_a_token_provider_without_a_thread_is_asked_again(threads_left: Bound) -
     providers = TokenProviders(ScriptedTransport([]), deadline_s=1)
     threads_left(0)
 
-    told = [providers.ask(account, provider, fresh=False) for _ in range(MAX_CALLS + 1)]
+    told = [providers.fetch(account, provider, fresh=False) for _ in range(MAX_CALLS + 1)]
 
-    assert [Unprovided("no_thread", REMEDIES["no_thread"])] * (MAX_CALLS + 1) == told
+    assert [ProviderFailure("no_thread", REMEDIES["no_thread"])] * (MAX_CALLS + 1) == told
 
 
 def test_members_without_a_thread_are_unknown(threads_left: Bound) -> None:

@@ -35,7 +35,7 @@ WHOLE = {
 
 def seems_whole(answer: bytes) -> bool:
     """Whether an answer that came at once has come to its end."""
-    return AnswerEnd().is_in(answer)
+    return AnswerEnd().is_complete(answer)
 
 
 @pytest.fixture
@@ -141,9 +141,9 @@ def test_each_chunk_of_an_answer_that_grows_is_looked_at_once(monkeypatch: pytes
 
     for _ in range(1_000):
         answer += b"1\r\na\r\n"
-        assert not end.is_in(answer)
+        assert not end.is_complete(answer)
 
-    assert end.is_in(answer + b"0\r\n\r\n")
+    assert end.is_complete(answer + b"0\r\n\r\n")
     assert chunks.uses < 3_000
 
 
@@ -152,7 +152,7 @@ def test_an_answer_that_grows_by_bytes_ends_with_its_last_one(whole: bytes) -> N
     """As when all of it is looked at."""
     end = AnswerEnd()
 
-    assert [len(whole)] == [size for size in range(1, len(whole) + 1) if end.is_in(whole[:size])]
+    assert [len(whole)] == [size for size in range(1, len(whole) + 1) if end.is_complete(whole[:size])]
 
 
 def test_a_body_in_tiny_chunks_is_not_read_to_its_end(stage: Stage) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.transport.fault_table import Clock, Stage, request, run, shown
 from tests.unit.transport.raw_server import OK_BODY, Peer, response
 from worker.domain.account import DIRECT, ClientCertificate, Egress, Secret
-from worker.transport.connection import Line
+from worker.transport.connection import PooledConnection
 from worker.transport.egress.routes import FORGET_S, Route, Routes
 
 VENDOR = "https://vendor.example"
@@ -27,9 +27,9 @@ class FakeLine:
     wire: Any = field(init=False)
 
     def __post_init__(self) -> None:
-        self.wire = self
+        self.adapter = self
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self.is_open
 
     def close(self) -> None:
@@ -45,13 +45,13 @@ def clock() -> Clock:
 @pytest.fixture
 def routes(clock: Clock) -> Routes:
     """As a process has them."""
-    return Routes(clock, max_idle_s=4.0, most_idle=MOST)
+    return Routes(clock, max_idle_s=4.0, max_idle=MOST)
 
 
 def kept(routes: Routes, route: Route) -> FakeLine:
     """A new connection of a route, given back."""
     line = FakeLine()
-    routes.keep(route, cast(Line, line), used=True)
+    routes.give_back(route, cast(PooledConnection, line), used=True)
     return line
 
 
@@ -86,8 +86,8 @@ def test_others_never_do(routes: Routes, other: Egress) -> None:
     kept(routes, one)
 
     assert one is not two
-    assert routes.kept_alive(two) is None
-    assert routes.kept_alive(one) is not None
+    assert routes.take_idle(two) is None
+    assert routes.take_idle(one) is not None
 
 
 def test_a_context_is_for_one_ca_and_one_client_certificate(routes: Routes) -> None:
@@ -161,7 +161,7 @@ def test_the_bound_holds_for_real_connections() -> None:
     with ExitStack() as stack:
         stage = Stage(stack)
         urls = [stage.server(polite, polite).url for _ in range(6)]
-        transport = stage.transport(most_idle=2)
+        transport = stage.transport(max_idle=2)
 
         results = [shown(run(transport, request(url))) for url in [*urls, *urls[4:]]]
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.transport.fault_table import Clock, tls_server_context
-from worker.transport.connection import Wire
+from worker.transport.connection import SocketAdapter
 from worker.transport.egress.tls_in_tls import TlsInTls
 
 BODY = b"x" * 100_000
@@ -118,19 +118,19 @@ def stay(ends: Ends) -> None:
 @pytest.mark.parametrize(("then", "alive"), [(stay, True), (close, False), (speak, False)])
 def test_what_sits_in_memory_ends_a_connection(ends: Ends, then: Callable[[Ends], None], alive: bool) -> None:
     """Closing or unasked bytes that came in one piece with the answer: the socket itself has nothing to read."""
-    wire = Wire(ends.client, Clock())
+    wire = SocketAdapter(ends.client, Clock())
     ends.server.write(b"ok")
     then(ends)
     ends.deliver()
 
     assert b"ok" == ends.client.recv(2)
-    assert alive == wire.alive()
+    assert alive == wire.is_alive()
 
 
 def test_the_end_of_the_stream_below_ends_a_connection(ends: Ends) -> None:
     """The proxy's closing was taken in while more was looked for."""
-    wire = Wire(ends.client, Clock())
+    wire = SocketAdapter(ends.client, Clock())
     ends.below.arrived.append(b"")
     ends.client.recv(1)
 
-    assert not wire.alive()
+    assert not wire.is_alive()

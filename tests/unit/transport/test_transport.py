@@ -37,8 +37,8 @@ from worker.domain.account import DIRECT, Egress, Secret
 from worker.domain.call import FileBody, NoAnswer, NotSent, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import boot_clock
-from worker.transport.connection import Wire
-from worker.transport.egress.proxy import look_up
+from worker.transport.connection import SocketAdapter
+from worker.transport.egress.proxy import resolve
 from worker.transport.egress.routes import Route
 from worker.transport.egress.tls import Trust
 from worker.transport.http import Connection, SocketTransport
@@ -92,9 +92,9 @@ class TestRequest:
 
         def slowly(host: str, port: int) -> list[tuple[int, Any]]:
             stage.clock.now += 30
-            return look_up(host, port)
+            return resolve(host, port)
 
-        monkeypatch.setattr("worker.transport.egress.dial.look_up", slowly)
+        monkeypatch.setattr("worker.transport.egress.dial.resolve", slowly)
         server = stage.server(recorded([]))
         connection = stage.transport().connect(request(server.url))
         assert not isinstance(connection, NotSent), connection
@@ -250,7 +250,7 @@ class TestDeadline:
                 assert_set(event)
                 peer.sock.sendall(piece)
 
-        def wait(wire: Wire, event: int) -> bool:
+        def wait(wire: SocketAdapter, event: int) -> bool:
             left_ms.append(wire.deadline - stage.clock())
             go_on[len(left_ms) - 1].set()
             return bool(peek(wire._sock))
@@ -259,7 +259,7 @@ class TestDeadline:
             stage.clock.now += 5
 
         stage.at = {"request_written": five_seconds_later, "answer_half": five_seconds_later}
-        monkeypatch.setattr(Wire, "_wait", wait)
+        monkeypatch.setattr(SocketAdapter, "_wait", wait)
 
         result = run(stage.transport(), request(stage.server(script).url))
 
@@ -647,7 +647,8 @@ class TestSecrets:
         shown_text = repr([replace(call, base_url="http://vendor.example"), *parts])
         connection.release()
 
-        assert {"SocketTransport", "Line", "HTTPConnection", "Proxy", "Egress"} <= {type(one).__name__ for one in parts}
+        held = {type(part).__name__ for part in parts}
+        assert {"SocketTransport", "PooledConnection", "HTTPConnection", "Proxy", "Egress"} <= held
         assert "<Connection http://vendor.example>" in shown_text
         assert "pass" not in shown_text
         assert TOKEN not in shown_text

@@ -26,9 +26,9 @@ from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, response
 from worker.domain.account import ClientCertificate, Egress, Secret
 from worker.domain.call import NotSent, Unsent
 from worker.domain.errors import ConfigurationError
-from worker.transport.connection import Wire
+from worker.transport.connection import SocketAdapter
 from worker.transport.egress.tls import LOOK_S, make_context, require_files
-from worker.transport.faults import REMEDIES, why_no_answer
+from worker.transport.faults import REMEDIES, call_fault
 
 OK = "Reply(200)"
 REFUSED = 'NotSent("client_certificate_refused")'
@@ -287,12 +287,12 @@ class TestClientCertificate:
 
     def test_a_refusal_that_comes_after_the_request_has_its_class(self, stage: Stage) -> None:
         """What has left has left, but people are told what to change."""
-        wire = Wire(stage.stack.enter_context(socket.socket()), stage.clock)
-        wire.handed = True
+        wire = SocketAdapter(stage.stack.enter_context(socket.socket()), stage.clock)
+        wire.may_be_sent = True
         alert = ssl.SSLError(1, "alert")
         alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
 
-        assert "client_certificate_refused" == why_no_answer(alert, wire)
+        assert "client_certificate_refused" == call_fault(alert, wire)
 
     def test_a_silent_server_costs_the_wait_for_its_first_words(
         self, stage: Stage, pki: Pki, monkeypatch: pytest.MonkeyPatch

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.unit.transport.fault_table import Clock
-from worker.transport.connection import DeadlinePassed, Wire
-from worker.transport.faults import why_no_answer, why_not_connected
+from worker.transport.connection import DeadlinePassed, SocketAdapter
+from worker.transport.faults import call_fault, connection_fault
 
-Pair = tuple[Wire, socket.socket, Clock]
+Pair = tuple[SocketAdapter, socket.socket, Clock]
 
 
 @pytest.fixture
@@ -23,12 +23,12 @@ def pair() -> Iterator[Pair]:
     near, far = socket.socketpair()
     clock = Clock()
     with near, far:
-        wire = Wire(near, clock)
+        wire = SocketAdapter(near, clock)
         wire.begin(clock() + 10, None)
         yield wire, far, clock
 
 
-def received(wire: Wire, size: int = 1) -> bytes:
+def received(wire: SocketAdapter, size: int = 1) -> bytes:
     """One receive."""
     buffer = bytearray(size)
     return bytes(buffer[: wire.receive_into(memoryview(buffer))])
@@ -72,13 +72,13 @@ def test_hold_sends_once(pair: Pair) -> None:
     """What is held has not left; flush sends it as one, and an empty flush sends nothing."""
     wire, far, _clock = pair
     wire.push()
-    wire.hold()
+    wire.buffer()
     wire.sendall(b"head")
     wire.sendall(b"body")
 
-    assert not wire.handed
+    assert not wire.may_be_sent
     wire.push()
-    assert wire.handed
+    assert wire.may_be_sent
     assert far.recv(100) == b"headbody"
 
 
@@ -119,12 +119,12 @@ def test_stream_outlives_the_closed_socket(pair: Pair) -> None:
 )
 def test_reasons_before_the_connection(error: Exception, expected: str) -> None:
     """Faults that cannot be made on one machine at will have their class, too."""
-    assert why_not_connected(error) == expected
+    assert connection_fault(error) == expected
 
 
 def test_broken_chunk_with_the_connection_still_open_is_garbled(pair: Pair) -> None:
     """An incomplete read without the end of the stream is not a cut."""
     wire, _far, _clock = pair
-    wire.handed, wire.received = True, 5
+    wire.may_be_sent, wire.received = True, 5
 
-    assert why_no_answer(http.client.IncompleteRead(b""), wire) == "garbled"
+    assert call_fault(http.client.IncompleteRead(b""), wire) == "garbled"

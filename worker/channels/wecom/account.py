@@ -26,7 +26,7 @@ class CorpChannel(Channel):
 
     token_request = staticmethod(token.token_request)
     token_outcome = staticmethod(token.token_outcome)
-    token_chain = staticmethod(token.token_chain)
+    token_steps = staticmethod(token.token_steps)
 
     def media_scope(self, account: Account) -> str:
         """See `Channel.media_scope`: a media_id is good for every app of the corp (page 90253)."""

@@ -12,12 +12,12 @@ from typing import Any
 
 from worker.channels.base import (
     FetchedWith,
-    TokenChain,
     TokenGranted,
     TokenLater,
     TokenOutcome,
     TokenRefused,
     TokenStale,
+    TokenSteps,
     Told,
 )
 from worker.channels.calls import json_bytes
@@ -96,17 +96,17 @@ ENDED: Told = (
 )
 
 
-def token_chain(account: Account) -> TokenChain | None:
+def token_steps(account: Account) -> TokenSteps | None:
     """What the app's token takes; None: it is no app of a suite, or has all it takes in its own secret."""
     suite = account.settings.get("suite")
     if suite is None:
         return None
     kept = str(account.settings.get("corpid")) if account.secret is None else None
     if account.settings.get("is_customized_app") is not True:
-        return TokenChain(suite, kept, FetchedWith.TOKEN, _corp_token, _outcome, MISSING, ENDED)
+        return TokenSteps(suite, kept, FetchedWith.TOKEN, _corp_token, _outcome, MISSING, ENDED)
     if kept is None:
         return None
-    return TokenChain(suite, kept, FetchedWith.NOTHING, _gettoken, _of_gettoken, MISSING, ENDED)
+    return TokenSteps(suite, kept, FetchedWith.NOTHING, _gettoken, _of_gettoken, MISSING, ENDED)
 
 
 def stale(answer: Answer) -> TokenStale | None:
@@ -116,9 +116,9 @@ def stale(answer: Answer) -> TokenStale | None:
     return TokenStale(f"{answer.errcode}: the suite_access_token is not good")
 
 
-def _corp_token(account: Account, code: str, beside: str, now: int) -> Request:
+def _corp_token(account: Account, code: str, extra: str, now: int) -> Request:
     body = json_bytes({"auth_corpid": str(account.settings["corpid"]), "permanent_code": code})
-    query = {"suite_access_token": beside}
+    query = {"suite_access_token": extra}
     path = "/cgi-bin/service/get_corp_token"
     return Request("POST", account.base_url, path, query, body, deadline_s=DEADLINE_S)
 
@@ -128,7 +128,7 @@ def _outcome(reply: Reply, account: Account) -> TokenOutcome:
     return token_in(reply, "access_token", lambda answer: stale(answer) or refused(answer))
 
 
-def _gettoken(account: Account, code: str, beside: str, now: int) -> Request:
+def _gettoken(account: Account, code: str, extra: str, now: int) -> Request:
     return token_request(account, code, now)
 
 

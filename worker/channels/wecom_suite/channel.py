@@ -14,11 +14,11 @@ from worker.channels.base import (
     CodeExchange,
     CodeGranted,
     FetchedWith,
-    TokenChain,
     TokenLater,
     TokenOutcome,
     TokenRefused,
     TokenStale,
+    TokenSteps,
     Told,
 )
 from worker.channels.calls import json_bytes
@@ -131,7 +131,7 @@ class WecomSuite(Channel):
         """See `Channel.app_scope`."""
         return f"suite:{account.settings.get('suite_id')}@{account.base_url}"
 
-    def token_chain(self, account: Account) -> TokenChain:
-        """See `Channel.token_chain`: the suite's secret, and the newest ticket."""
+    def token_steps(self, account: Account) -> TokenSteps:
+        """See `Channel.token_steps`: the suite's secret, and the newest ticket."""
         exchange = CodeExchange(_permanent_code, _code)
-        return TokenChain(account.name, None, FetchedWith.TICKET, _suite_token, _outcome, MISSING, exchange=exchange)
+        return TokenSteps(account.name, None, FetchedWith.TICKET, _suite_token, _outcome, MISSING, exchange=exchange)

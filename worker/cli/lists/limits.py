@@ -14,7 +14,7 @@ from worker.channels.registry import channel, sorted_out, usable
 from worker.cli import options
 from worker.cli.options import Commands, Json, say
 from worker.cli.reading import padded
-from worker.config.settings import load_settings, where
+from worker.config.settings import load_settings, settings_location
 from worker.control.opening import open_database
 from worker.domain.account import Account
 from worker.domain.pacing.limit import Unit
@@ -50,7 +50,9 @@ def limits(
     for name, why in wrong.items():
         say(f"account {name} cannot be used: {why}")
     if not names:
-        say(f"no account is configured; add [accounts.NAME] to {where()}, or say `worker accounts add NAME`")
+        say(
+            f"no account is configured; add [accounts.NAME] to {settings_location()}, or say `worker accounts add NAME`"
+        )
 
 
 def lines(account: Account, rows: list[Usage]) -> Iterator[str]:

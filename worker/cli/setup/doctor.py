@@ -24,7 +24,7 @@ from worker.cli.reading import padded, pause_line, staging_line
 from worker.cli.setup.finding import Finding, Level
 from worker.cli.times import zone
 from worker.config.accounts import AccountSource
-from worker.config.settings import Settings, load_settings, unknown_line, where
+from worker.config.settings import Settings, load_settings, settings_location, unknown_line
 from worker.control.opening import open_database
 from worker.delivery.resolver.members import load_resolver
 from worker.domain.account import Account, ClientCertificate, Secret
@@ -37,7 +37,7 @@ from worker.language import language, said, word
 from worker.outbox.engine import error_text, migrate
 from worker.outbox.engine.postgresql import left_to_the_role
 from worker.reporting.problems import OutboxReading, find_problems, read_outbox
-from worker.transport.token_source import keeper_of
+from worker.transport.token_source import suite_account_of
 
 app = Commands()
 
@@ -100,19 +100,21 @@ def findings(
         yield Finding("settings", Level.PROBLEM, str(error))
         return
     if settings.file or settings.model_fields_set:  # in a container the environment may say everything
-        yield Finding("settings", Level.OK, where())
+        yield Finding("settings", Level.OK, settings_location())
     else:
-        yield Finding("settings", Level.CAUTION, f"nothing is set: {where()}; `worker init` writes one", "worker init")
+        yield Finding(
+            "settings", Level.CAUTION, f"nothing is set: {settings_location()}; `worker init` writes one", "worker init"
+        )
     yield from (Finding("settings", Level.CAUTION, unknown_line(name)) for name in settings.unknown_variables)
     names = accounts.names()
-    for sentence in accounts.unread():
+    for sentence in accounts.read_errors():
         if not sentence.startswith("database"):  # looked at below
             yield Finding("accounts", Level.PROBLEM, sentence.removeprefix("accounts: "))
     if not names:
         yield Finding(
             "accounts",
             Level.CAUTION,
-            f"none is configured; add [accounts.NAME] to {where()}, or say `worker accounts add NAME`",
+            f"none is configured; add [accounts.NAME] to {settings_location()}, or say `worker accounts add NAME`",
         )
     good, wrong = sorted_out(accounts, names)
     for name in names:
@@ -160,8 +162,8 @@ def _account(accounts: AccountSource, account: Account, wall_clock: Callable[[],
 
 def _uses(accounts: AccountSource, account: Account) -> Iterator[Callable[[], object]]:
     """What receivers and senders make of an account's suite, secrets and files, by their own code."""
-    if (chain := channel(account.channel).token_chain(account)) is not None:
-        yield lambda: keeper_of(accounts, chain)
+    if (chain := channel(account.channel).token_steps(account)) is not None:
+        yield lambda: suite_account_of(accounts, chain)
     yield lambda: door_of(account, max_age_s=0.0)
     if account.egress.ca or account.egress.client_certificate:
         from worker.transport.egress.tls import require_files
@@ -181,9 +183,9 @@ def _uses(accounts: AccountSource, account: Account) -> Iterator[Callable[[], ob
 
 def _life(what: str, certificate: ClientCertificate, now: float) -> Iterator[Finding]:
     """Whether the client certificate is over, or will be soon."""
-    from worker.transport.egress.tls import ends_at
+    from worker.transport.egress.tls import expires_at
 
-    left_s = ends_at(certificate) - now
+    left_s = expires_at(certificate) - now
     if left_s < SOON_S:
         level, text = (Level.CAUTION, "ends within two weeks") if left_s > 0 else (Level.PROBLEM, "is over")
         yield Finding(what, level, f"its client certificate in {certificate.certificate} {text}; replace the file")
@@ -209,7 +211,7 @@ def _notify(settings: Settings, accounts: AccountSource) -> Iterator[Finding]:
     """Whether each of those that alerts are told to can be told anything."""
     if not settings.notify.to:
         return
-    from worker.service.notify.telling import target_problem
+    from worker.service.notify.sending import target_problem
 
     targets = [(f"notify.to.{n}", target) for n, target in enumerate(settings.notify.to)]
     wrong = [problem for key, target in targets if (problem := target_problem(target, key, accounts))]
@@ -295,12 +297,12 @@ def _broker(settings: Settings) -> Finding:
         url = settings.broker_url()
         if url == "embedded":
             return Finding("broker", Level.OK, "embedded: `worker up` brings its own")
-        from worker.service.broker import reachable, require_client
+        from worker.service.broker import connection_error, require_client
 
         require_client(url)
     except ConfigurationError as error:
         return Finding("broker", Level.PROBLEM, str(error).removeprefix("broker: "))
-    refused = reachable(url)
+    refused = connection_error(url)
     if refused:
         text = f"does not answer within 2 s ({refused}); is it there, and the URL right?"
         if refused in LOGIN_REFUSED:

@@ -87,7 +87,7 @@ def _by_token(what: str, account: Account, tokens: Tokens, tools: OnlineTools) -
             return
         found, is_stale = _carried_out(what, account, call, token, tools)
         if is_stale and not is_last:
-            tokens.refused(account, token)
+            tokens.invalidate(account, token)
             continue
         yield Finding(what, Level.OK, "has a token")
         yield from found
@@ -98,7 +98,7 @@ def _token(account: Account, tokens: Tokens, tools: OnlineTools) -> Token | str:
     """The token, or why there is none, with the remedy."""
     waited = 0.0
     while True:
-        match tokens.of_either(account, channel(account.channel))[0]:
+        match tokens.get_current_or_previous(account, channel(account.channel))[0]:
             case Token() as token:
                 return token
             case TokenParked() as parked:

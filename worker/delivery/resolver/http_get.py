@@ -22,11 +22,11 @@ from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
 from worker.domain.content.web import WebAddress
-from worker.transport.connection import DeadlinePassed, Stream, Wire
+from worker.transport.connection import DeadlinePassed, SocketAdapter, Stream
 from worker.transport.egress.dial import Deadline, secure
-from worker.transport.egress.proxy import look_up
-from worker.transport.faults import NotConnected, why_no_answer, why_not_connected
-from worker.transport.framing import LONGEST_FRAMING
+from worker.transport.egress.proxy import resolve
+from worker.transport.faults import NotConnected, call_fault, connection_fault
+from worker.transport.framing import MAX_FRAMING
 
 PIECE = 64 * 1024
 CONNECT_S = 10.0
@@ -82,7 +82,7 @@ class _Watch(Deadline):
         return True
 
 
-class _WatchedWire(Wire):
+class _WatchedWire(SocketAdapter):
     """A wire whose reads end when the process does."""
 
     def __init__(self, sock: Stream, watch: _Watch) -> None:
@@ -91,7 +91,7 @@ class _WatchedWire(Wire):
         self.begin(watch.until, None)
 
     def receive_into(self, buffer: memoryview) -> int:
-        """See `Wire.receive_into`."""
+        """See `SocketAdapter.receive_into`."""
         # TLS may have decrypted bytes already; waiting for the socket would then wait for bytes that never come.
         if not (isinstance(self._below, ssl.SSLSocket) and self._below.pending()):
             self._watch.wait(self._below, select.POLLIN)
@@ -107,7 +107,7 @@ class SocketWeb:
     def addresses(self, host: str, port: int) -> Sequence[str]:
         """See `Web.addresses`."""
         try:
-            found = look_up(host, port)
+            found = resolve(host, port)
         except NotConnected as error:
             raise FetchError(error.reason) from None
         return list(dict.fromkeys(str(address[0]) for _, address in found))
@@ -125,16 +125,16 @@ class SocketWeb:
             response.close()
             wire.close()
 
-    def _connect(self, to: WebAddress, address: str, watch: _Watch) -> Wire:
+    def _connect(self, to: WebAddress, address: str, watch: _Watch) -> SocketAdapter:
         """Opens a connection, for https with a checked certificate."""
         reason, sock = "", cast(Stream | None, None)
         try:
-            sock = socket.create_connection((address, to.port), timeout=min(CONNECT_S, watch.left_s()))
+            sock = socket.create_connection((address, to.port), timeout=min(CONNECT_S, watch.remaining_s()))
             sock.setblocking(False)
             if to.scheme == "https":
                 sock = secure(sock, self._tls, to.host, watch)
         except Exception as error:  # noqa: BLE001  whatever it is, its text may hold the host
-            reason = why_not_connected(error)
+            reason = connection_fault(error)
         if sock is None or reason:
             if sock is not None:
                 sock.close()
@@ -148,7 +148,7 @@ class SocketWeb:
         return context
 
 
-def _send_request(wire: Wire, to: WebAddress, response: http.client.HTTPResponse) -> None:
+def _send_request(wire: SocketAdapter, to: WebAddress, response: http.client.HTTPResponse) -> None:
     """Sends the request and reads the head of the answer."""
     fault = ""
     try:
@@ -162,7 +162,7 @@ def _send_request(wire: Wire, to: WebAddress, response: http.client.HTTPResponse
             # http.client ignores everything after a line that is no header.
             fault = "garbled"
     except Exception as error:  # noqa: BLE001  as above
-        fault = why_no_answer(error, wire)
+        fault = call_fault(error, wire)
     if fault:
         raise FetchError(fault)
 
@@ -181,7 +181,7 @@ def _request(to: WebAddress) -> bytes:
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode("ascii")
 
 
-def _chunks(response: http.client.HTTPResponse, wire: Wire) -> Iterator[bytes]:
+def _chunks(response: http.client.HTTPResponse, wire: SocketAdapter) -> Iterator[bytes]:
     """Yields the body in pieces. Raises FetchError if bytes are missing or if the framing is longer than the body."""
     size = 0
     while True:
@@ -189,13 +189,13 @@ def _chunks(response: http.client.HTTPResponse, wire: Wire) -> Iterator[bytes]:
         try:
             chunk = response.read1(PIECE)
         except Exception as error:  # noqa: BLE001  as above
-            chunk, fault = b"", why_no_answer(error, wire)
+            chunk, fault = b"", call_fault(error, wire)
         # http.client reports nothing when the body breaks off: `length` is what it still expects.
         if fault or (not chunk and response.length):
             raise FetchError(fault or "cut")
         if not chunk:
             return
         size += len(chunk)
-        if wire.received - size > LONGEST_FRAMING + size:
+        if wire.received - size > MAX_FRAMING + size:
             raise FetchError("too_large")
         yield chunk

@@ -16,7 +16,7 @@ from concurrent.futures import Future, TimeoutError as TooLate
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.config.application import function_named, places_of
+from worker.config.application import function_named, traceback_summary
 from worker.config.log import Logger
 from worker.domain.content.recipient import EVERYONE
 
@@ -115,7 +115,7 @@ class Members:
             members = _checked(resolver(*key))
             self._store(key, members)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the application raises; it may not end us
-            self._pause(key[0], places_of(error, below=__file__))
+            self._pause(key[0], traceback_summary(error, below=__file__))
         finally:
             self._finish(key, pending, members)
 

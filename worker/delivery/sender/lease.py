@@ -23,7 +23,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection
 
-from worker.config.application import places_of
+from worker.config.application import traceback_summary
 from worker.domain.callbacks.hook import Ends
 from worker.domain.errors import NotPublished
 from worker.outbox.engine.clock import SECOND, boot_clock, micros
@@ -297,7 +297,11 @@ class Leadership:
         try:
             yield
         except Exception as error:
-            why = str(error) if isinstance(error, NotPublished) else f"its turns fail ({places_of(error, most=1)})"
+            why = (
+                str(error)
+                if isinstance(error, NotPublished)
+                else f"its turns fail ({traceback_summary(error, max_lines=1)})"
+            )
             self.failed(why, what)
             raise
 

@@ -241,7 +241,7 @@ def authorise(runtime: Runtime, flight: InFlight) -> bool:
     channel, account = flight.channel, flight.account
     token: TokenState | None = None
     if channel.uses_token:
-        token, account = runtime.tokens.of_either(account, channel)
+        token, account = runtime.tokens.get_current_or_previous(account, channel)
     secret = secret_of(account) if channel.calls_with_secret else None
     match token:
         case None:

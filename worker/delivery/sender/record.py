@@ -186,9 +186,9 @@ def record(runtime: Runtime, flight: InFlight) -> None:
     if isinstance(result, NotSent):
         return_permit(runtime, flight)
     if isinstance(verdict.outcome, StaleToken) and flight.token is not None:
-        runtime.tokens.refused(flight.account, flight.token)
+        runtime.tokens.invalidate(flight.account, flight.token)
     elif is_accepted and flight.token is not None:
-        runtime.tokens.worked(flight.account, flight.token)
+        runtime.tokens.record_success(flight.account, flight.token)
     flight.proved_open = _proved_open(due.lane, result, verdict)
 
 

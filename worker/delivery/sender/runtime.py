@@ -15,7 +15,7 @@ from uuid_utils import uuid7
 from worker.channels.base import Channel
 from worker.channels.registry import channel as find_channel
 from worker.config.accounts import AccountSource
-from worker.config.application import places_of
+from worker.config.application import traceback_summary
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings
 from worker.delivery.resolver.download import Downloads
@@ -96,7 +96,7 @@ class Runtime:
 def die(error: BaseException, exit: Callable[[int], None] = os._exit) -> None:
     """Logs why the writer's thread ended, and ends the process at once."""
     # Without the writer no answer can be recorded: each further call would be in doubt.
-    log.critical("writer_died", error=type(error).__name__, where=places_of(error))
+    log.critical("writer_died", error=type(error).__name__, where=traceback_summary(error))
     exit(EXIT_WRITER_DIED)
 
 

@@ -1,1 +1,1 @@
-"""What Flower is told: of what happens to jobs, and of jobs to which nothing happens."""
+"""Shows jobs in Flower: what happens to them, and which of them wait."""

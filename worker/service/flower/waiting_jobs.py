@@ -1,8 +1,8 @@
-"""Tells Flower of the jobs that wait: no event of theirs would, for nothing happens to them.
+"""Shows in Flower the jobs that wait and therefore have no events.
 
-The process whose relay is active goes through what is queued or in doubt, a page at a time, over and over. It tells of
-each job that it sees for the first time or that waits for something else, of all once a minute (Flower may have been
-started anew), and of those that a person has ended meanwhile.
+The process whose relay is active reads the queued and doubtful parts page by page, over and over. It publishes each job
+that is new or waits for something else, each job again after a minute because Flower may have been restarted, and jobs
+that a person has ended.
 """
 
 from __future__ import annotations
@@ -26,99 +26,100 @@ from worker.outbox.lanes.processes import QueueName
 from worker.outbox.lanes.waits import FIRST, doubtful_page, ended_among, lanes_named, queued_page
 from worker.reporting.wait import Surroundings, WaitFor, waits
 
-PAGE = 250
+PAGE_SIZE = 250
 """Parts that are read together."""
 PAGE_S, ROUND_S = 1.0, 2.0
 """Seconds between two pages, and between two rounds."""
-AGAIN_S = 60.0
-KEPT = 10_000
-"""Jobs that are remembered; of further ones Flower is told in every round."""
-SOON_US = SECOND
-"""What is tried again within these microseconds may be in the air when it is told: then nothing is told of it."""
+REPEAT_S = 60.0
+MAX_REMEMBERED = 10_000
+"""Jobs that are remembered. Further ones are published in every round."""
+SKIP_WITHIN_US = SECOND
+"""Parts that are due again within these microseconds may be in flight by the time Flower shows them. They are skipped.
+"""
 _ALL_QUEUES = {"": frozenset(QueueName)}
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """How a job stands, to be shown by Flower; nothing happened to it."""
+    """How a job stands, for Flower. It reports a state, not an event."""
 
     job_id: str
     kind: str
     channel: str
     account: str
     state: JobState | None
-    """None: it waits."""
+    """None while the job waits."""
     text: str
-    """What it waits for, or why it is where it is; without anything that a person typed, and without recipients."""
+    """What the job waits for, or why it is in its state. Holds no text that a person typed, and no recipient."""
     eta: str | None = None
-    """When it is due, where that is later; None: at once."""
+    """When the job is due, or None if it was due at once."""
     was_called: bool = False
-    """A call of it was made before."""
+    """True if a call for it was made before."""
 
 
 class WaitingJobs:
-    """Goes through the jobs that wait, for one process."""
+    """Finds the jobs that wait, and publishes them from the process whose relay is active."""
 
     def __init__(
         self,
         database: Database,
-        tell: Callable[[Sequence[JobView]], None],
+        publish: Callable[[Sequence[JobView]], None],
         *,
         leads: Callable[[], bool],
         monotonic: Callable[[], float],
         agenda: Agenda | None = None,
     ):
         self._agenda = agenda or Agenda(database, monotonic)
-        self._database, self._tell, self._leads, self._monotonic = database, tell, leads, monotonic
+        self._database, self._publish, self._leads, self._monotonic = database, publish, leads, monotonic
         self._after = FIRST
-        self._told: dict[str, tuple[JobView, float]] = {}
-        """Job -> what was told of it, and when."""
-        self._seen: set[str] = set()
-        """The jobs of this round."""
+        self._published: dict[str, tuple[JobView, float]] = {}
+        """Job id to the view last published and when that was."""
+        self._round: set[str] = set()
+        """The job ids of this round."""
 
     def turn(self) -> float:
-        """Tells of the jobs of one page; returns the seconds until the next."""
+        """Publishes the jobs of one page, and returns the seconds until the next page."""
         if not self._leads():
-            self._told.clear()
+            self._published.clear()
             self._after = FIRST
             return PAGE_S
-        if self._agenda.lacks(Work.OPEN) and not self._told and self._after == FIRST:
+        if self._agenda.lacks(Work.OPEN) and not self._published and self._after == FIRST:
             return ROUND_S
         with self._database.reading() as connection:
-            page = queued_page(connection, self._after, PAGE)
-            self._show([*self._queued(connection, page), *map(_in_doubt, doubtful_page(connection, PAGE))])
-            if len(page) == PAGE:
+            page = queued_page(connection, self._after, PAGE_SIZE)
+            self._publish_news([*self._queued(connection, page), *map(_in_doubt, doubtful_page(connection, PAGE_SIZE))])
+            if len(page) == PAGE_SIZE:
                 self._after = page[-1]["not_before"], page[-1]["id"]
                 return PAGE_S
             self._end_round(connection)
         return ROUND_S
 
-    def _show(self, jobs: Sequence[JobView]) -> None:
-        """Tells of those that are new or wait for something else, and of all that were told of a minute ago."""
+    def _publish_news(self, jobs: Sequence[JobView]) -> None:
+        """Publishes jobs that are new or wait for something else, and those last published a minute ago."""
         now = self._monotonic()
-        news = []
+        changed = []
         for job in {job.job_id: job for job in jobs}.values():
-            self._seen.add(job.job_id)
-            before = self._told.get(job.job_id)
-            if before is None or before[0] != job or now - before[1] >= AGAIN_S:
-                news.append(job)
-                if before is not None or len(self._told) < KEPT:
-                    self._told[job.job_id] = job, now
-        if news:
-            self._tell(news)
+            self._round.add(job.job_id)
+            before = self._published.get(job.job_id)
+            if before is None or before[0] != job or now - before[1] >= REPEAT_S:
+                changed.append(job)
+                if before is not None or len(self._published) < MAX_REMEMBERED:
+                    self._published[job.job_id] = job, now
+        if changed:
+            self._publish(changed)
 
     def _end_round(self, connection: Connection) -> None:
-        """Tells of jobs that were cancelled, or decided by a person, since they were last seen; begins anew."""
-        gone = {id: self._told.pop(id)[0] for id in self._told.keys() - self._seen}
-        ended = ended_among(connection, gone) if gone else {}
-        by_people = [
+        """Publishes jobs that people have cancelled or decided since the last round, and starts a new round."""
+        missing = {id: self._published.pop(id)[0] for id in self._published.keys() - self._round}
+        ended = ended_among(connection, missing) if missing else {}
+        decided = [
             JobView(job.job_id, job.kind, job.channel, job.account, state, state.label)
-            for id, job in gone.items()
+            for id, job in missing.items()
             if (state := ended.get(id)) is not None and (state is JobState.CANCELLED or job.state is JobState.UNKNOWN)
         ]
-        if by_people:
-            self._tell(by_people)
-        self._seen.clear()
+        if decided:
+            self._publish(decided)
+        self._round.clear()
         self._after = FIRST
 
     def _queued(self, connection: Connection, page: Sequence[Mapping[str, Any]]) -> list[JobView]:
@@ -130,16 +131,16 @@ class WaitingJobs:
         return [
             self._waits(row, now, lanes, [paused[row["id"]]] if row["id"] in paused else [])
             for row in page
-            if row["first_marked_at"] is None or row["not_before"] > now + SOON_US
+            if row["first_marked_at"] is None or row["not_before"] > now + SKIP_WITHIN_US
         ]
 
     def _waits(self, row: Mapping[str, Any], now: int, lanes: Mapping[str, Any], pauses: Sequence[Pause]) -> JobView:
         job = {**row, "id": row["job_id"]}
-        around = Surroundings(now, job, lanes, {}, _ALL_QUEUES, pauses, set(), {}, None)
-        nearest = next(waits([row], around), None)
+        surroundings = Surroundings(now, job, lanes, {}, _ALL_QUEUES, pauses, set(), {}, None)
+        nearest = next(waits([row], surroundings), None)
         text = "" if nearest is None or nearest.what is WaitFor.TURN else f"({nearest.what}): {nearest.text}"
         if nearest is not None and nearest.what is WaitFor.PAUSE:
-            # Its text holds what a person typed.
+            # The text of a pause holds what a person typed.
             text = f"({nearest.what})"
         is_later = row["due_at"] > row["created_at"] + SECOND
         return JobView(

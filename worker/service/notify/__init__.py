@@ -1,1 +1,1 @@
-"""Alerts to people: what is wrong is told once, with its end, to an account of ours or to a URL."""
+"""Sends alerts to people, once when a problem begins and once when it ends, through an account of ours or a URL."""

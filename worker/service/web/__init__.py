@@ -1,1 +1,1 @@
-"""What a process serves over HTTP: callbacks and metrics."""
+"""What a process serves over HTTP: callbacks, metrics, the console and the health endpoints."""

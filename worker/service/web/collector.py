@@ -1,7 +1,7 @@
-"""The metrics for Prometheus, read from the outbox.
+"""Reads the metrics for Prometheus from the outbox.
 
-Labels hold names of ours (accounts, states, limits, kinds, codes), never a lane, a recipient, a text or anything from a
-vendor. Gauges are counted anew from the tables with each reading; counters are sums that the tables keep.
+Labels hold our own names (accounts, states, limits, kinds, codes), never a lane, a recipient, a text or anything from a
+vendor. Gauges are computed from the tables in each reading. Counters are sums that the tables keep.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from worker.service.web.counters import build_info, counters
 log = structlog.get_logger()
 
 RECENT_S = 600
-FEW = 50
-"""Configured accounts up to which all of them have series; of more, those that had anything to tell."""
+MAX_LISTED = 50
+"""With at most so many configured accounts, all of them have series. Otherwise only those with values have."""
 GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "backlog_parts": ("Parts that are due.", ("account", "priority")),
     "backlog_oldest_seconds": ("How long the first due part has been due.", ("account", "priority")),
@@ -76,90 +76,92 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "database_clock_seconds": ("The database's clock, in seconds since 1970.", ()),
     "database_up": ("1 when the database answered; else nothing else is told.", ()),
 }
-"""Name, without `worker_`, -> what it is, and its labels."""
+"""Name without `worker_` to its description and its labels."""
 Values = Mapping[Any, float]
-"""The values of the labels -> the value."""
+"""Label values to the value."""
 _PRIORITIES = [priority.name.lower() for priority in Priority]
 _STATES = [state.label for state in (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN)]
 
 
-class Outbox(Collector):
-    """The gauges and counters of an outbox; read by one thread at a time."""
+class OutboxCollector(Collector):
+    """Reads the gauges and counters of an outbox, one thread at a time."""
 
     def __init__(self, database: Database, accounts: AccountSource):
         self._database, self._accounts = database, accounts
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._series: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
-        """The series of a gauge that there have been since this process began."""
-        self._told: set[str] = set()
+        """Gauge name to all its series since this process started."""
+        self._limit_accounts: set[str] = set()
         """Accounts whose limits have series."""
-        self._used: set[tuple[str, ...]] = set()
-        """Limits that were in use since this process began; of many accounts no others have series."""
+        self._used_limits: set[tuple[str, ...]] = set()
+        """Limits that were used since this process started. With many accounts, only these have series."""
 
     def collect(self) -> Iterator[Metric]:
         """Yields all metrics. While the database cannot be reached, yields little more than `worker_database_up 0`."""
         read: list[Metric] = []
-        with self._guard:
+        with self._lock:
             try:
                 with self._database.reading() as connection:
                     read = list(self._read(connection))
             except SQLAlchemyError as error:
                 log.warning("database_away", error=type(error).__name__)
-            yield from reading_of(read)
+            yield from all_metrics(read)
 
     def _read(self, connection: Connection) -> Iterator[Metric]:
         reading = read_outbox(connection, self._database.now)
         yield _gauge("database_clock_seconds", reading.now / SECOND)
         configured = self._accounts.names()
-        # Of thousands most have nothing to do, and a reading is not to cost more for them.
-        few = list(configured) if len(configured) <= FEW else []
-        self._told.update(few)
-        yield from self._queue(connection, few, reading)
+        # Of thousands of accounts most have nothing to do, and they must not make a reading slower.
+        listed = list(configured) if len(configured) <= MAX_LISTED else []
+        self._limit_accounts.update(listed)
+        yield from self._queue(connection, listed, reading)
         recent = gauges.recent_jobs(connection, reading.now - RECENT_S * SECOND)
         states = {(account, kind, JobState(state).label): n for (account, kind, state), n in recent.items()}
-        yield self._lasting("jobs_recent", states)
-        yield self._lasting("lanes", _standing(reading), product(few, ("account", "lane"), map(str, LaneStatus)))
-        still = Counter[tuple[str, ...]]()
+        yield self._lasting_gauge("jobs_recent", states)
+        yield self._lasting_gauge(
+            "lanes", _count_standings(reading), product(listed, ("account", "lane"), map(str, LaneStatus))
+        )
+        standing_still = Counter[tuple[str, ...]]()
         for standstill in reading.standstills:
-            still[standstill.account, str(standstill.cause)] += len(standstill.lanes)
-        yield self._lasting("standing_still", still, product(few, map(str, StandstillCause)))
-        yield self._lasting("pauses", Counter(map(_scope_of, reading.pauses)))
+            standing_still[standstill.account, str(standstill.cause)] += len(standstill.lanes)
+        yield self._lasting_gauge("standing_still", standing_still, product(listed, map(str, StandstillCause)))
+        yield self._lasting_gauge("pauses", Counter(map(_scope_of, reading.pauses)))
         unusable = {(name,): count for name, (count, _) in unusable_accounts_told(reading.processes).items()}
-        yield self._lasting("account_unusable", unusable, ((name,) for name in few))
-        yield from self._limits(connection, few)
+        yield self._lasting_gauge("account_unusable", unusable, ((name,) for name in listed))
+        yield from self._limits(connection, listed)
         yield from _processes(reading)
         yield _gauge("hook_events", {(state.label,): count for state, count in reading.hook_events.items()})
-        zeros = dict.fromkeys(map(BETWEEN.join, self._from_zero(few)), 0)
+        zeros = dict.fromkeys(map(BETWEEN.join, self._zero_counters(listed)), 0)
         yield from counters({**zeros, **totals(connection)}, exemplars(connection))
 
-    def _lasting(self, name: str, values: Values, expected: Iterable[tuple[str, ...]] = ()) -> Metric:
-        """The gauge with every series that there has been: it falls to 0 instead of vanishing. So do the `expected`."""
+    def _lasting_gauge(self, name: str, values: Values, expected: Iterable[tuple[str, ...]] = ()) -> Metric:
+        """Returns a gauge with all series there have been, and the `expected` ones. A missing value is 0."""
         self._series[name].update(values, expected)
         return _gauge(name, {labels: values.get(labels, 0) for labels in sorted(self._series[name])})
 
-    def _queue(self, connection: Connection, few: Sequence[str], reading: OutboxReading) -> Iterator[Metric]:
+    def _queue(self, connection: Connection, listed: Sequence[str], reading: OutboxReading) -> Iterator[Metric]:
         queue, now = gauges.queue(connection, self._database.now), reading.now
         due = {(account, _PRIORITIES[n]): parts for (account, n), parts in queue.due.items()}
-        places = list(product(few, _PRIORITIES))
-        ages = {place: max(0, now - parts.oldest_at) / SECOND for place, parts in due.items()}
-        yield self._lasting("backlog_parts", {place: parts.due for place, parts in due.items()}, places)
-        yield self._lasting("backlog_oldest_seconds", ages, places)
+        expected = list(product(listed, _PRIORITIES))
+        ages = {labels: max(0, now - parts.oldest_at) / SECOND for labels, parts in due.items()}
+        yield self._lasting_gauge("backlog_parts", {labels: parts.due for labels, parts in due.items()}, expected)
+        yield self._lasting_gauge("backlog_oldest_seconds", ages, expected)
         since = {(account, _PRIORITIES[n]): at for (account, n), at in reading.oldest_open.items()}
         # A backlog that is too long to be read whole is at least as old as its first part.
-        since |= {place: min(since.get(place, now), parts.oldest_at) for place, parts in due.items()}
-        ages = {place: max(0, now - at) / SECOND for place, at in since.items()}
-        yield self._lasting("open_oldest_seconds", ages, places)
+        since |= {labels: min(since.get(labels, now), parts.oldest_at) for labels, parts in due.items()}
+        ages = {labels: max(0, now - at) / SECOND for labels, at in since.items()}
+        yield self._lasting_gauge("open_oldest_seconds", ages, expected)
         counts: dict[tuple[str, ...], float] = {(account, "queued"): n for account, n in queue.parts.items()}
         counts |= {(account, state.label): n for (account, state), n in reading.called.items()}
-        yield self._lasting("parts", counts, product(few, _STATES))
-        self._told.update(account for account, _ in counts)
+        yield self._lasting_gauge("parts", counts, product(listed, _STATES))
+        self._limit_accounts.update(account for account, _ in counts)
         yield _gauge("count_capped", int(queue.is_capped))
 
-    def _limits(self, connection: Connection, few: Sequence[str]) -> Iterator[Metric]:
-        # Accounts that are not usable are told by `worker_account_unusable`, or not known here.
-        usable, _ = sorted_out(self._accounts, sorted(self._told))
+    def _limits(self, connection: Connection, listed: Sequence[str]) -> Iterator[Metric]:
+        # Unusable accounts have `worker_account_unusable`, or are not configured here.
+        usable, _ = sorted_out(self._accounts, sorted(self._limit_accounts))
         accounts = [(channel(account.channel), account) for account in usable.values()]
-        amounts, used, rooms = (
+        amounts, used, remaining = (
             dict[tuple[str, ...], float](),
             dict[tuple[str, ...], float](),
             dict[tuple[str, ...], float](),
@@ -167,26 +169,30 @@ class Outbox(Collector):
         for name, rows in usages(connection, self._database.now, accounts).items():
             for row in rows:
                 labels = (name, row.counted.limit.name, row.counted.of)
-                if row.used is None or row.room is None or not (name in few or row.used or labels in self._used):
+                if (
+                    row.used is None
+                    or row.room is None
+                    or not (name in listed or row.used or labels in self._used_limits)
+                ):
                     continue
-                self._used.add(labels)
-                amounts[labels], used[labels], rooms[labels] = row.counted.limit.amount, row.used, row.room
-        yield from (_gauge("limit_amount", amounts), _gauge("limit_used", used), _gauge("limit_room", rooms))
+                self._used_limits.add(labels)
+                amounts[labels], used[labels], remaining[labels] = row.counted.limit.amount, row.used, row.room
+        yield from (_gauge("limit_amount", amounts), _gauge("limit_used", used), _gauge("limit_room", remaining))
 
-    def _from_zero(self, few: Sequence[str]) -> Iterator[tuple[str, ...]]:
-        """The counters that alerts wait for: Prometheus sees no increase in a series that begins with its first 1."""
-        yield from product(("lane_events",), few, map(str, LaneEventKind))
-        yield from product(("lane_events",), self._told, (LaneEventKind.THROTTLED, LaneEventKind.FAULT))
-        yield from product(("token_fetches",), self._told, ("refused",))
+    def _zero_counters(self, listed: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """Yields counters that start at 0, for alerts: Prometheus sees no increase in a series that starts with 1."""
+        yield from product(("lane_events",), listed, map(str, LaneEventKind))
+        yield from product(("lane_events",), self._limit_accounts, (LaneEventKind.THROTTLED, LaneEventKind.FAULT))
+        yield from product(("token_fetches",), self._limit_accounts, ("refused",))
         yield from product(("drift",), names(), get_args(ContradictionSort))
 
 
-def reading_of(read: Sequence[Metric]) -> list[Metric]:
-    """All metrics of one reading; with nothing read, that the database is away."""
+def all_metrics(read: Sequence[Metric]) -> list[Metric]:
+    """Returns all metrics of one reading, or that the database is away if nothing was read."""
     return [_gauge("database_up", 1 if read else 0), build_info(), *read]
 
 
-def _standing(reading: OutboxReading) -> Counter[tuple[str, ...]]:
+def _count_standings(reading: OutboxReading) -> Counter[tuple[str, ...]]:
     lanes = (lane for lane in reading.lanes if lane.state != UNUSABLE)
     return Counter((lane.account, "account" if lane.lane == lane.account else "lane", lane.state) for lane in lanes)
 

@@ -1,4 +1,4 @@
-"""The counters and histograms for Prometheus, out of the sums of what transactions counted."""
+"""The counters and histograms for Prometheus, from the sums that transactions add up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import (
     CounterMetricFamily,
-    Exemplar as OfACall,
+    Exemplar as MetricExemplar,
     HistogramMetricFamily,
     InfoMetricFamily,
     Metric,
@@ -32,61 +32,63 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "drift": ("Answers that do not look as the vendor's page says.", ("channel", "sort")),
     "events_dropped": ("Events for Flower that a slow broker did not take.", ()),
 }
-"""Name, without `worker_` and `_total`, -> what it counts, and its labels."""
+"""Name without `worker_` and `_total` to what it counts and its labels."""
 HISTOGRAMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "first_call_seconds": ("From when a part was due to its first call.", ("priority",)),
     "end_seconds": ("From when a part was due to its end.", ("priority",)),
     "call_seconds": ("Calls of which something left.", ("channel",)),
     "commit_items": ("Marks and ends in one commit.", ()),
 }
-SUM, REST = "sum", "+Inf"
+SUM, INFINITY = "sum", "+Inf"
 
 
-def counters(totals: Mapping[str, int], traced: Mapping[str, Exemplar]) -> Iterator[Metric]:
-    """Every counter and histogram; sums under names of a newer release are left out."""
-    found: defaultdict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
-    calls = {tuple(name.split(BETWEEN)): _exemplar(one) for name, one in traced.items()}
+def counters(totals: Mapping[str, int], exemplars: Mapping[str, Exemplar]) -> Iterator[Metric]:
+    """Yields every counter and histogram. Sums with names of a newer release are skipped."""
+    sums: defaultdict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
+    calls = {tuple(name.split(BETWEEN)): _exemplar(exemplar) for name, exemplar in exemplars.items()}
     for name, value in totals.items():
         metric, *labels = name.split(BETWEEN)
-        found[metric][tuple(labels)] = value
+        sums[metric][tuple(labels)] = value
     for metric, (text, names) in COUNTERS.items():
-        told = CounterMetricFamily(f"worker_{metric}", text, labels=names)
-        for values, value in sorted(found[metric].items()):
+        family = CounterMetricFamily(f"worker_{metric}", text, labels=names)
+        for values, value in sorted(sums[metric].items()):
             if len(values) == len(names):
-                told.add_metric(values, value)
-        yield told
+                family.add_metric(values, value)
+        yield family
     for metric, (text, names) in HISTOGRAMS.items():
-        yield _histogram(metric, text, names, found[metric], calls)
+        yield _histogram(metric, text, names, sums[metric], calls)
 
 
 def _histogram(
     metric: str,
     text: str,
     names: tuple[str, ...],
-    found: Mapping[tuple[str, ...], int],
-    calls: Mapping[tuple[str, ...], OfACall],
+    sums: Mapping[tuple[str, ...], int],
+    calls: Mapping[tuple[str, ...], MetricExemplar],
 ) -> Metric:
-    told = HistogramMetricFamily(f"worker_{metric}", text, labels=names)
-    bounds = [str(bound) for bound in BUCKET_BOUNDS[metric]] + [REST]
+    family = HistogramMetricFamily(f"worker_{metric}", text, labels=names)
+    bounds = [str(bound) for bound in BUCKET_BOUNDS[metric]] + [INFINITY]
     unit = SECOND if metric.endswith("_seconds") else 1
-    for labels in sorted({values[:-1] for values in found if len(values) == len(names) + 1}):
-        buckets, below = list[tuple[str, float] | tuple[str, float, OfACall]](), 0
+    for labels in sorted({values[:-1] for values in sums if len(values) == len(names) + 1}):
+        buckets, below = list[tuple[str, float] | tuple[str, float, MetricExemplar]](), 0
         for bound in bounds:
-            below += found.get((*labels, bound), 0)
+            below += sums.get((*labels, bound), 0)
             call = calls.get((metric, *labels, bound))
             buckets.append((bound, below, call) if call else (bound, below))
-        told.add_metric(labels, buckets, found.get((*labels, SUM), 0) / unit)
-    return told
+        family.add_metric(labels, buckets, sums.get((*labels, SUM), 0) / unit)
+    return family
 
 
-def _exemplar(one: Exemplar) -> OfACall:
-    labels = {"trace_id": one.trace_id, "span_id": one.span_id}
-    return OfACall(labels, one.value / SECOND, Timestamp(one.at // SECOND, one.at % SECOND * 1_000))
+def _exemplar(exemplar: Exemplar) -> MetricExemplar:
+    labels = {"trace_id": exemplar.trace_id, "span_id": exemplar.span_id}
+    return MetricExemplar(
+        labels, exemplar.value / SECOND, Timestamp(exemplar.at // SECOND, exemplar.at % SECOND * 1_000)
+    )
 
 
 def build_info() -> Metric:
-    """The release of this process, and the newest revision of the tables that it knows."""
-    own = this_release()
-    told = InfoMetricFamily("worker_build", "The release of the metrics process.")
-    told.add_metric((), {"version": own.version, "tables": own.revision})
-    return told
+    """Returns the release of this process and the newest table revision that it knows."""
+    release = this_release()
+    family = InfoMetricFamily("worker_build", "The release of the metrics process.")
+    family.add_metric((), {"version": release.version, "tables": release.revision})
+    return family

@@ -1,8 +1,8 @@
-"""`worker receiver`: the vendor's callbacks over HTTP, stored before they are answered.
+"""`worker receiver`: receives the vendors' callbacks over HTTP, and stores each before it answers.
 
-`/callback/<account>` for each account with a callback table, and the probes. This is the HTTP side: the channel reads a
-request, and the outbox stores it, both in threads, so that the event loop only waits. Nothing that came in is ever
-logged.
+Serves `/callback/<account>` for each account with a callback table, and the health endpoints. This is the HTTP side:
+the channel reads a request and the outbox stores it, both in threads, so that the event loop only waits. The content of
+a callback is never logged.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.migrate import require_current
 from worker.outbox.upkeep.totals import SELDOM_S, Totals
 from worker.service.loop import Loop
-from worker.service.web.probes import Probes
+from worker.service.web.health_endpoints import HealthEndpoints
 from worker.service.web.serving import serve
 
 log = structlog.get_logger()
@@ -43,14 +43,14 @@ log = structlog.get_logger()
 PATH = "/callback/{account}"
 BODY_BYTES = ENVELOPE_BYTES
 PARAMETERS = 32
-"""Most parameters of a request: the vendor sends four, the rest are of the address that was registered."""
+"""Parameters of a request, at most. The vendor sends four, the rest may belong to the registered address."""
 READ_S = 3.0
 STORE_S = 4.0
-"""Seconds until the answer is 503: the vendor waits 5 s (page 90930). Storing goes on; a repeat finds it stored."""
+"""Seconds until the answer is 503. The vendor waits 5 s (page 90930). Storing goes on, and a repeat finds it stored."""
 THREADS = 16
 COUNTED_EVERY_S = 5.0
-DOORMEN = 4
-"""Threads that look callback addresses up, and read requests."""
+READER_THREADS = 4
+"""Threads that find the account of a request, and decrypt it."""
 
 T = TypeVar("T")
 Query = Mapping[str, str]
@@ -69,14 +69,14 @@ class Receiver:
         now: Callable[[], float] = time.time,
         read_s: float = READ_S,
         store_s: float = STORE_S,
-        probes: Probes | None = None,
+        endpoints: HealthEndpoints | None = None,
     ):
-        """`count` is told of each callback that is refused: the account (empty: none of ours), and the status."""
+        """`count` is called for each refused callback with the account (empty if unknown) and the status."""
         self._door_of, self._store, self._count, self._now = door_of, store, count, now
         self._read_s, self._store_s = read_s, store_s
-        self._probes = probes or Probes()
-        self._doormen = ThreadPoolExecutor(DOORMEN, "doors")
-        self._told: dict[str, str] = {}
+        self._endpoints = endpoints or HealthEndpoints()
+        self._readers = ThreadPoolExecutor(READER_THREADS, "doors")
+        self._reported: dict[str, str] = {}
         self._threads = ThreadPoolExecutor(THREADS, "receiver")
 
     @property
@@ -84,28 +84,28 @@ class Receiver:
         """The ASGI application."""
         return Starlette(
             routes=[
-                Route(PATH, partial(self._answer, self._verified), methods=["GET"]),
-                Route(PATH, partial(self._answer, self._taken), methods=["POST"]),
-                *self._probes.routes,
+                Route(PATH, partial(self._answer, self._verify), methods=["GET"]),
+                Route(PATH, partial(self._answer, self._store_callback), methods=["POST"]),
+                *self._endpoints.routes,
             ]
         )
 
     async def _answer(self, act: Act, request: Request) -> Response:
         name = request.path_params["account"]
         try:
-            # In a thread, because a source of accounts or a secret may have to be read; of its own, because those that
-            # store may all be waiting for the database.
+            # In a thread, because a source of accounts or a secret may have to be read. Not in the threads that store:
+            # they may all be waiting for the database.
             door = await self._in_thread(self._door_of, name)
         except (AccountsUnread, TimeoutError):
-            # Without the name, as below.
+            # The log line has no account name, as below.
             log.warning("callback_refused", reason="accounts cannot be read")
             return self._refused("", 503)
-        except ConfigurationError as wrong:
-            self._tell(name, str(wrong))
-            # The vendor sends it again, until the account is mended or that was too often.
+        except ConfigurationError as error:
+            self._report(name, str(error))
+            # The vendor sends it again, until the account is repaired or the vendor gives up.
             return self._refused(name, 503)
         if door is None:
-            # Without the name, which is of the request and may be anything.
+            # The log line has no account name: it comes from the request and may be anything.
             log.info("callback_refused", reason="no such account")
             return self._refused("", 404)
         try:
@@ -117,47 +117,47 @@ class Receiver:
             log.warning("callback_refused", account=name, reason="not read in time")
             return self._refused(name, 503)
 
-    async def _in_thread(self, work: Callable[..., T], *given: Any) -> T:
-        """Does what may take a while without keeping the event loop."""
-        working = asyncio.get_running_loop().run_in_executor(self._doormen, partial(work, *given))
+    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Runs something slow in a thread, so that the event loop is free."""
+        working = asyncio.get_running_loop().run_in_executor(self._readers, partial(work, *arguments))
         return await asyncio.wait_for(working, self._read_s)
 
     def _refused(self, name: str, status: int) -> Response:
         self._count("callbacks_refused", name, str(status))
         return Response(status_code=status)
 
-    def _tell(self, name: str, why: str) -> None:
-        """Logs what keeps an account's callbacks from being taken, once until it is something else."""
-        if self._told.get(name) != why:
-            self._told[name] = why
-            log.error("account_unusable", account=name, reason=why)
+    def _report(self, name: str, problem: str) -> None:
+        """Logs why an account's callbacks cannot be accepted, once until the reason changes."""
+        if self._reported.get(name) != problem:
+            self._reported[name] = problem
+            log.error("account_unusable", account=name, reason=problem)
 
-    async def _verified(self, name: str, door: CallbackDoor, request: Request) -> Response:
+    async def _verify(self, name: str, door: CallbackDoor, request: Request) -> Response:
         """Answers the vendor's check of the URL within a second, without the database (page 90930, 验证URL有效性)."""
         answer = await self._in_thread(door.verify, _query(request), self._now())
         log.info("callback_verified", account=name)
         return PlainTextResponse(answer)
 
-    async def _taken(self, name: str, door: CallbackDoor, request: Request) -> Response:
-        """Answers 200 once the callback is stored; with any other status the vendor sends it again (page 90238)."""
+    async def _store_callback(self, name: str, door: CallbackDoor, request: Request) -> Response:
+        """Answers 200 once the callback is stored. With any other status the vendor sends it again (page 90238)."""
         query, body = _query(request), await self._body(request)
         inbound = await self._in_thread(door.read, query, body, self._now())
         try:
-            # The thread goes on after the answer could not wait any longer.
+            # The thread goes on even if the answer does not wait for it any longer.
             storing = asyncio.get_running_loop().run_in_executor(self._threads, self._store, name, inbound)
             first = await asyncio.wait_for(storing, self._store_s)
-        except ConfigurationError as wrong:
-            self._tell(name, str(wrong))
+        except ConfigurationError as error:
+            self._report(name, str(error))
             return self._refused(name, 503)
         except Exception as error:  # noqa: BLE001  whatever keeps it from being stored, the vendor must send it again
             log.warning("callback_not_stored", account=name, error=type(error).__name__)
             return self._refused(name, 503)
-        self._told.pop(name, None)
+        self._reported.pop(name, None)
         log.info("callback", account=name, kind=inbound.event, outcome="stored" if first else "repeated")
         return Response(inbound.answer, 200, media_type=inbound.answer_type if inbound.answer else None)
 
     async def _body(self, request: Request) -> bytes:
-        """The body; raises CallbackRefused as soon as it is too long or too slow."""
+        """Returns the body. Raises CallbackRefused as soon as it is too long or too slow."""
         if int(request.headers.get("content-length", 0)) > BODY_BYTES:
             raise CallbackRefused(413, "body too large")
         body = bytearray()
@@ -175,19 +175,19 @@ class Receiver:
 
 
 def _query(request: Request) -> Query:
-    """The parameters; raises CallbackRefused for more than a callback has."""
+    """Returns the parameters. Raises CallbackRefused if there are more than a callback has."""
     if request.scope["query_string"].count(b"&") >= PARAMETERS:
         raise CallbackRefused(400, "too many parameters")
     return request.query_params
 
 
-def _write(counts: LooseCounts) -> float:
+def _flush(counts: LooseCounts) -> float:
     counts.flush()
     return COUNTED_EVERY_S
 
 
 def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit status. Raises before it listens when the settings are wrong."""
+    """Serves until SIGTERM or SIGINT, and returns the exit status. Raises before it listens if a setting is wrong."""
     accounts = accounts_of(settings)
     doors = Doors(accounts, settings.delivery.callback_max_age_s)
     doors.require_one()
@@ -195,13 +195,13 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
     try:
         require_current(database)
         our_logging.set_up(loglevel, **dict(settings.logs))
-        for name, why in unusable_accounts(accounts).items():
-            log.error("account_unusable", account=name, reason=why)
+        for name, problem in unusable_accounts(accounts).items():
+            log.error("account_unusable", account=name, reason=problem)
         store, counts = CallbackStore(database, settings, accounts), LooseCounts(database)
-        receiver = Receiver(doors.of, store.store, count=counts.add, probes=Probes(database.read_now))
+        receiver = Receiver(doors.of, store.store, count=counts.add, endpoints=HealthEndpoints(database.read_now))
         with (
             Loop("totals", Totals(database, SELDOM_S).turn).running(STORE_S),
-            Loop("counts", partial(_write, counts), once_more=True).running(STORE_S),
+            Loop("counts", partial(_flush, counts), once_more=True).running(STORE_S),
         ):
             return serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")
     finally:

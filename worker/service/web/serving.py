@@ -1,6 +1,6 @@
-"""One HTTP server in this process, for any ASGI application; its answers do not name the server software.
+"""Runs one HTTP server in this process for an ASGI application. Answers do not name the server software.
 
-A request costs little here, whatever its sender puts into it, and clients that are silent, slow or endless do not keep
+A request costs little here, whatever its sender puts into it. Clients that are silent, slow or endless do not keep
 others out.
 """
 
@@ -29,166 +29,167 @@ log = structlog.get_logger()
 DRAIN_S = 10
 CONNECTIONS = 1000
 FILES = 4096
-"""Files that the process may have open, where the system lets it."""
+"""Files that the process may have open, if the system allows it."""
 OTHER_FILES = 256
-"""Files among them that are kept for all else, and for new connections until old ones are closed."""
+"""How many of them are reserved for everything but connections, and for new ones until old ones are closed."""
 ACCEPTED_AT_ONCE = 16
-"""Connections that are accepted in one turn of the event loop; it takes some turns until one can be closed again."""
+"""Connections accepted in one turn of the event loop. It takes some turns until another one can be closed."""
 QUEUE = 2048
-"""Connections that the system keeps until they are accepted."""
+"""Connections that the system queues until they are accepted."""
 QUIET_S = 60.0
 """Seconds without an accept error until the next one is logged."""
 HEAD_S = 10.0
 HEAD_BYTES = 64 * 1024
 PARAMETERS = 1024
-"""Most parameters and encoded bytes of an address."""
+"""Parameters and encoded bytes of an address, at most."""
 HEADERS = 100
 PIPELINED = 8
-"""Most requests that begin in one piece of what is received; no browser, proxy or vendor sends two."""
+"""Requests that may begin in one received piece, at most. No browser, proxy or vendor sends two."""
 CHUNK_BYTES = 256
-"""Least bytes of a body's pieces on average, once there are more than PIECES; each is a call of Python's."""
+"""Average bytes of a body's pieces, at least, once there are more than PIECES. Each piece is a call in Python."""
 PIECES = 64
 READER_S = 30
-"""Seconds in which a client has to take some of an answer."""
+"""Seconds within which a client has to read some of an answer."""
 
 
-class _TooMuch(Exception):
-    """A request is more than any client of ours sends; uvicorn answers 400 and closes the connection."""
+class _RequestTooLarge(Exception):
+    """A request is larger than any regular client's. uvicorn answers 400 and closes the connection."""
 
 
-def most_connections() -> int:
-    """Returns how many connections there may be: a thousand, or what the limit of open files leaves for them."""
+def max_connections() -> int:
+    """Returns how many connections there may be: a thousand, or what the limit of open files allows."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return CONNECTIONS if files == resource.RLIM_INFINITY else min(CONNECTIONS, max(files // 4, files - OTHER_FILES))
 
 
 class PromptProtocol(HttpToolsProtocol):
-    """Closes a connection on which a request's head is late or endless, or an answer is not read.
+    """Closes a connection if the head of a request is late or endless, or if an answer is not read.
 
-    uvicorn itself waits for ever, and keeps whatever comes. When there are too many connections, the one that has
-    waited longest for its client is closed for a new one; uvicorn would answer 503 on all of them.
+    uvicorn itself waits for ever, and stores whatever comes. If there are too many connections, the one that has waited
+    longest for its client is closed for the new one. uvicorn would answer 503 on all of them.
     """
 
     head_s = HEAD_S
     reader_s = READER_S
-    most = staticmethod(most_connections)
-    _late: asyncio.TimerHandle | None = None
-    _beside_body: int | None = 0
+    max_connections = staticmethod(max_connections)
+    _timer: asyncio.TimerHandle | None = None
+    _other_bytes: int | None = 0
     """Bytes of this request that are not its body: its head, and what follows a body in chunks.
 
-    None: it began in the piece that is being read, whose bytes may be another request's too.
+    None if it began in the piece that is being read, whose bytes may belong to another request too.
     """
     _body = 0
-    """Bytes of the piece that is being read which are a body's."""
-    _begun = 0
+    """Bytes of a body in the piece that is being read."""
+    _requests_begun = 0
     """Requests that began in the piece that is being read."""
     _pieces = 0
     _piece_bytes = 0
     _waiting: dict[PromptProtocol, None]
-    """The connections of the server that wait for their clients, to send or to read; the longest first."""
+    """The server's connections that wait for their clients, to send or to read. The longest waiting is first."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Waits for the first request, and has the system see to answers that are not read."""
+        """Starts the timer for the first request, and makes the system close a connection whose answer is not read."""
         super().connection_made(transport)
-        own = transport.get_extra_info("socket")
-        # Or each answer waits 40 ms for the browser's acknowledgement: asyncio sees to it only for sockets of its own.
-        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener_socket = transport.get_extra_info("socket")
+        # Otherwise each answer waits 40 ms for the browser's acknowledgement: asyncio sets this only for its own
+        # sockets.
+        listener_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * self.reader_s))
-        # In what uvicorn keeps of a server, which all its connections share.
+            listener_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * self.reader_s))
+        # Stored in uvicorn's state of the server, which all its connections share.
         self._waiting = vars(self.server_state).setdefault("waiting", {})
-        self._make_room()
+        self._close_oldest()
         self._waiting[self] = None
-        self._wait()
+        self._start_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Waits for the rest of a further request on the same connection."""
-        if self._late is None and (self.cycle is None or self.cycle.response_complete):
-            self._wait()
-        self._body = self._begun = 0
+        """Starts the timer for a further request on the same connection, and limits what is not a body."""
+        if self._timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._start_timer()
+        self._body = self._requests_begun = 0
         super().data_received(data)
-        self._beside_body = 0 if self._beside_body is None else self._beside_body + len(data) - self._body
-        if self._beside_body > HEAD_BYTES and not self.transport.is_closing():
+        self._other_bytes = 0 if self._other_bytes is None else self._other_bytes + len(data) - self._body
+        if self._other_bytes > HEAD_BYTES and not self.transport.is_closing():
             self.send_400_response("Too long.")
 
     def on_message_begin(self) -> None:
-        """Counts anew."""
+        """Resets the counters for a new request."""
         super().on_message_begin()
-        self._beside_body = None
-        self._begun += 1
+        self._other_bytes = None
+        self._requests_begun += 1
         self._pieces = self._piece_bytes = 0
-        if self._begun > PIPELINED:
-            raise _TooMuch
+        if self._requests_begun > PIPELINED:
+            raise _RequestTooLarge
 
     def on_url(self, url: bytes) -> None:
-        """Takes an address with the usual number of parameters."""
+        """Refuses an address with too many parameters."""
         super().on_url(url)
         if self.url.count(b"&") + self.url.count(b"%") > PARAMETERS:
-            raise _TooMuch
+            raise _RequestTooLarge
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Takes the usual number of headers."""
+        """Refuses too many headers."""
         super().on_header(name, value)
         if len(self.headers) > HEADERS:
-            raise _TooMuch
+            raise _RequestTooLarge
 
     def on_body(self, body: bytes) -> None:
-        """Leaves a body to the application, which says how long it may be."""
+        """Refuses a body in too many small pieces. The application limits its length."""
         self._body += len(body)
         self._pieces += 1
         self._piece_bytes += len(body)
         if self._pieces > PIECES and self._piece_bytes < self._pieces * CHUNK_BYTES:
-            raise _TooMuch
+            raise _RequestTooLarge
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
-        """Waits no more: of its body the application says how long it may take."""
-        self._stop_waiting()
+        """Stops the timer. The application limits the time for the body."""
+        self._stop_timer()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Waits no more."""
-        self._stop_waiting()
+        """Stops the timer and forgets the connection."""
+        self._stop_timer()
         super().connection_lost(exc)
         self._waiting.pop(self, None)
 
     def on_message_complete(self) -> None:
-        """Does not wait for the client any more: the request is there."""
+        """Counts the connection as working: the whole request has arrived."""
         super().on_message_complete()
         if not self.cycle.response_complete:
             self._waiting.pop(self, None)
 
     def on_response_complete(self) -> None:
-        """Waits for the next request."""
+        """Counts the connection as waiting for the next request."""
         super().on_response_complete()
         if self.cycle.response_complete:
             self._waiting[self] = None
 
     def pause_writing(self) -> None:
-        """Waits for the client to read."""
+        """Counts the connection as waiting for its client to read."""
         super().pause_writing()
         self._waiting[self] = None
 
     def resume_writing(self) -> None:
-        """Goes on with the answer."""
+        """Counts the connection as working again, unless its answer is complete."""
         super().resume_writing()
         if not (self.cycle is None or self.cycle.response_complete or self.cycle.more_body):
             self._waiting.pop(self, None)
 
-    def _make_room(self) -> None:
-        """Closes the connection that has waited longest for its client, when this one is one too many."""
-        if len(self.connections) > self.most() and self._waiting:
+    def _close_oldest(self) -> None:
+        """Closes the connection that has waited longest for its client, if there are too many."""
+        if len(self.connections) > self.max_connections() and self._waiting:
             oldest = next(iter(self._waiting))
             del self._waiting[oldest]
             oldest.transport.abort()
 
-    def _wait(self) -> None:
-        self._late = self.loop.call_later(self.head_s, self.transport.close)
+    def _start_timer(self) -> None:
+        self._timer = self.loop.call_later(self.head_s, self.transport.close)
 
-    def _stop_waiting(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def serve(
@@ -196,29 +197,30 @@ def serve(
     host: str,
     port: int,
     name: str,
-    asked: str,
+    setting: str,
     ready: Callable[[str], object] = lambda address: None,
 ) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit status. `asked`: the address as the command line has it.
+    """Serves until SIGTERM or SIGINT, and returns the exit status.
 
-    `ready` is called with the address when it listens.
+    `setting` is the address as the command line has it, for an error. `ready` is called with the address once it
+    listens.
     """
     _raise_file_limit()
-    with _able_to_listen(asked):
+    with _listen_errors(setting):
         _Server(_config(app, host, port), name, ready).run()
     return 0
 
 
 @contextmanager
-def serving_beside(
-    app: ASGIApp, host: str, port: int, name: str, asked: str, ready: Callable[[str], object]
+def serving_in_thread(
+    app: ASGIApp, host: str, port: int, name: str, setting: str, ready: Callable[[str], object]
 ) -> Iterator[None]:
-    """Serves in a thread for as long as the block runs, which has the process's signals to itself."""
+    """Serves in a thread until the block ends. The block keeps the process's signals."""
     _raise_file_limit()
     config = _config(app, host, port)
-    with _able_to_listen(asked):
+    with _listen_errors(setting):
         listening = config.bind_socket()
-    server = _Beside(config, name, ready)
+    server = _BackgroundServer(config, name, ready)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name=name, daemon=True)
     thread.start()
     try:
@@ -230,12 +232,12 @@ def serving_beside(
 
 
 def _raise_file_limit() -> None:
-    """Lets the process have a file for each connection, where the system allows it."""
+    """Raises the limit of open files for the connections, if the system allows it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    limit = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < limit:
         with suppress(OSError, ValueError):  # a sandbox may forbid the call: then there are fewer connections
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def _config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
@@ -246,10 +248,10 @@ def _config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
         http=PromptProtocol,
         ws="none",
         log_config=None,
-        # Its lines would show query strings.
+        # uvicorn's access log would show query strings.
         access_log=False,
         server_header=False,
-        # Its own would believe every proxy on this machine.
+        # uvicorn's own handling would trust every proxy on this machine.
         proxy_headers=False,
         backlog=ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=DRAIN_S,
@@ -258,16 +260,16 @@ def _config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
 
 
 @contextmanager
-def _able_to_listen(asked: str) -> Iterator[None]:
-    """Turns the end of the process, with which uvicorn says that it cannot listen, into a sentence."""
+def _listen_errors(setting: str) -> Iterator[None]:
+    """Turns uvicorn's exit, if it cannot listen, into a ConfigurationError."""
     try:
         yield
     except SystemExit:
-        raise ConfigurationError(f"{asked}: cannot listen there; is the port in use?") from None
+        raise ConfigurationError(f"{setting}: cannot listen there; is the port in use?") from None
 
 
 class _Server(uvicorn.Server):
-    """A server that ends with status 0 after a signal; uvicorn itself would raise the signal again."""
+    """A server that ends with status 0 after a signal. uvicorn itself would raise the signal again."""
 
     def __init__(self, config: uvicorn.Config, name: str, ready: Callable[[str], object]):
         super().__init__(config)
@@ -283,29 +285,29 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Prints where it listens; tests and the demo read that line."""
+        """Prints where it listens. Tests and the demo read that line."""
         asyncio.get_running_loop().set_exception_handler(accept_errors_once())
         await super().startup(sockets)
-        for own in (one for server in self.servers for one in server.sockets):
-            with socket.socket(fileno=os.dup(own.fileno())) as listener:
+        for listener_socket in (one for server in self.servers for one in server.sockets):
+            with socket.socket(fileno=os.dup(listener_socket.fileno())) as listener:
                 listener.listen(QUEUE)
         if self.started:
-            place: Any = (sockets or self.servers[0].sockets)[0].getsockname()
-            host = f"[{place[0]}]" if ":" in place[0] else place[0]
-            address = f"http://{host}:{place[1]}"
+            address: Any = (sockets or self.servers[0].sockets)[0].getsockname()
+            host = f"[{address[0]}]" if ":" in address[0] else address[0]
+            address = f"http://{host}:{address[1]}"
             sys.stdout.write(f"{self._name} listening on {address}\n")
             self._ready(address)
             sys.stdout.flush()
 
 
 def accept_errors_once() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
-    """Returns a loop's handler that logs once that no connection is accepted; asyncio would do so all the time."""
+    """Returns a loop's handler that logs once that no connection is accepted. asyncio would log it all the time."""
     quiet_until = 0.0
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         nonlocal quiet_until
         error = context.get("exception")
-        # asyncio's own words for it (selector_events.py).
+        # asyncio's text for it (selector_events.py).
         if not isinstance(error, OSError) or "accept()" not in context["message"]:
             loop.default_exception_handler(context)
             return
@@ -316,8 +318,8 @@ def accept_errors_once() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]]
     return handle
 
 
-class _Beside(_Server):
-    """A server in a thread of another process's work, to which the signals belong."""
+class _BackgroundServer(_Server):
+    """A server in a thread. The signals belong to the rest of the process."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,1 +1,1 @@
-"""An account's own way out: its proxy, whom it trusts, and the connections that are kept on it."""
+"""An account's own way to the vendor: its proxy, whom it trusts, and the connections that are reused."""

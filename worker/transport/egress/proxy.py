@@ -1,7 +1,7 @@
-"""What is said to a proxy so that it connects to the vendor: CONNECT of HTTP, or SOCKS5 (RFC 1928 and 1929).
+"""Asks a proxy to connect to the vendor: CONNECT of HTTP, or SOCKS5 (RFC 1928 and 1929).
 
-All of it ends by the wire's deadline, and nothing of the request to the vendor is in it. Reasons are those of
-`tests/unit/transport/faults.md`; a proxy's own words are never told.
+All of it ends by the adapter's deadline, and holds nothing of the request to the vendor. Reasons are those of
+`tests/unit/transport/faults.md`. A proxy's own text is never reported.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from worker.config.places import proxy_problem
-from worker.transport.connection import Wire
+from worker.transport.connection import SocketAdapter
 from worker.transport.faults import NotConnected
 
 DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
-_LONGEST_ANSWER = 16 * 1024
-"""Bytes after which a proxy's answer to CONNECT is none."""
+_MAX_ANSWER = 16 * 1024
+"""Bytes after which a proxy's answer to CONNECT is invalid."""
 _STATUS = re.compile(rb"HTTP/1\.[01] +(\d{3})")
 _IPV4, _NAME, _IPV6 = 1, 3, 4
-"""SOCKS5's kinds of addresses."""
-_NO_LOGIN, _PASSWORD, _NOTHING_FITS = 0, 2, 255
-"""SOCKS5's ways to log in."""
+"""SOCKS5's types of addresses."""
+_NO_LOGIN, _PASSWORD, _NO_METHOD = 0, 2, 255
+"""SOCKS5's authentication methods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Proxy:
     password: str = field(repr=False)
 
     @classmethod
-    def at(cls, url: str) -> Proxy:
-        """The proxy of a URL; raises NotConnected where it is none."""
+    def from_url(cls, url: str) -> Proxy:
+        """Returns the proxy of a URL. Raises NotConnected if the URL is invalid."""
         if proxy_problem(url):
             raise NotConnected("proxy_setting")
         parts = urlsplit(url)
@@ -51,100 +51,100 @@ class Proxy:
 
     @property
     def is_socks(self) -> bool:
-        """True: it is told where to connect to, whatever the connection carries."""
+        """True for SOCKS, which is used for all connections, even those without TLS."""
         return self.scheme.startswith("socks")
 
     def headers(self) -> Mapping[str, str]:
-        """What it gets beside each request that it forwards."""
+        """Returns the headers that the proxy gets with each request that it forwards."""
         if self.user is None:
             return {}
         login = b64encode(f"{self.user}:{self.password}".encode()).decode()
         return {"Proxy-Authorization": f"Basic {login}"}
 
 
-def open_tunnel(wire: Wire, proxy: Proxy, host: str, port: int) -> None:
-    """Has the proxy connect to a host; what goes over the wire from then on is between this side and the host."""
+def open_tunnel(adapter: SocketAdapter, proxy: Proxy, host: str, port: int) -> None:
+    """Makes the proxy connect to a host. Everything sent afterwards goes to the host."""
     if proxy.is_socks:
-        _socks(wire, proxy, host, port)
+        _socks(adapter, proxy, host, port)
     else:
-        _connect(wire, proxy, host, port)
+        _connect(adapter, proxy, host, port)
 
 
-def look_up(host: str, port: int) -> list[tuple[int, Any]]:
-    """The addresses of a name, each with its family, as sockets take them; raises NotConnected when it has none."""
+def resolve(host: str, port: int) -> list[tuple[int, Any]]:
+    """Returns the addresses of a name, each with its family, as sockets take them. Raises NotConnected without any."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        found = []
-    if not found:
+        addresses = []
+    if not addresses:
         raise NotConnected("dns")
-    return [(family, address) for family, _, _, _, address in found]
+    return [(family, address) for family, _, _, _, address in addresses]
 
 
 # -- HTTP -------------------------------------------------------------------------------------------------------------
 
 
-def _connect(wire: Wire, proxy: Proxy, host: str, port: int) -> None:
+def _connect(adapter: SocketAdapter, proxy: Proxy, host: str, port: int) -> None:
     target = f"[{host}]:{port}" if ":" in host else f"{_ascii(host).decode()}:{port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", "User-Agent: im-delivery-worker"]
     lines += [f"{name}: {value}" for name, value in proxy.headers().items()]
-    wire.sendall("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
+    adapter.sendall("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
     answer = bytearray()
     while not answer.endswith((b"\n\r\n", b"\n\n")):
-        # One by one: what comes behind the head is the vendor's.
-        answer += _read(wire, 1)
+        # Byte by byte, because what follows the head comes from the vendor.
+        answer += _read(adapter, 1)
         status = _STATUS.match(answer)
         if status and not status[1].startswith(b"2"):
             raise NotConnected(f"proxy_{status[1].decode()}")
-        if len(answer) > _LONGEST_ANSWER or (not status and b"\n" in answer):
+        if len(answer) > _MAX_ANSWER or (not status and b"\n" in answer):
             raise NotConnected("proxy_garbled")
 
 
 # -- SOCKS5 -----------------------------------------------------------------------------------------------------------
 
 
-def _socks(wire: Wire, proxy: Proxy, host: str, port: int) -> None:
-    # Looked up before the proxy waits for it.
+def _socks(adapter: SocketAdapter, proxy: Proxy, host: str, port: int) -> None:
+    # Resolved first, so that the proxy does not have to wait.
     address = _socks_address(proxy, host, port)
-    _log_in(wire, proxy)
-    wire.sendall(bytes((5, 1, 0)) + address + port.to_bytes(2, "big"))
-    version, status, _, kind = _read(wire, 4)
+    _log_in(adapter, proxy)
+    adapter.sendall(bytes((5, 1, 0)) + address + port.to_bytes(2, "big"))
+    version, status, _, kind = _read(adapter, 4)
     if version != 5:
         raise NotConnected("proxy_garbled")
     if status:
         raise NotConnected(f"proxy_socks_{status}")
-    length = {_IPV4: 4, _IPV6: 16}.get(kind) or (_read(wire, 1)[0] if kind == _NAME else None)
+    length = {_IPV4: 4, _IPV6: 16}.get(kind) or (_read(adapter, 1)[0] if kind == _NAME else None)
     if length is None:
         raise NotConnected("proxy_garbled")
-    _read(wire, length + 2)
+    _read(adapter, length + 2)
 
 
-def _log_in(wire: Wire, proxy: Proxy) -> None:
-    ways = bytes((_NO_LOGIN,) if proxy.user is None else (_NO_LOGIN, _PASSWORD))
-    wire.sendall(bytes((5, len(ways))) + ways)
-    version, way = _read(wire, 2)
-    if version == 5 and way == _PASSWORD and proxy.user is not None:
+def _log_in(adapter: SocketAdapter, proxy: Proxy) -> None:
+    methods = bytes((_NO_LOGIN,) if proxy.user is None else (_NO_LOGIN, _PASSWORD))
+    adapter.sendall(bytes((5, len(methods))) + methods)
+    version, method = _read(adapter, 2)
+    if version == 5 and method == _PASSWORD and proxy.user is not None:
         login = [text.encode() for text in (proxy.user, proxy.password)]
-        wire.sendall(b"\x01" + b"".join(bytes((len(text),)) + text for text in login))
-        if _read(wire, 2)[1]:
+        adapter.sendall(b"\x01" + b"".join(bytes((len(text),)) + text for text in login))
+        if _read(adapter, 2)[1]:
             raise NotConnected("proxy_login")
-    elif version == 5 and way == _NOTHING_FITS:
+    elif version == 5 and method == _NO_METHOD:
         raise NotConnected("proxy_login")
-    elif (version, way) != (5, _NO_LOGIN):
+    elif (version, method) != (5, _NO_LOGIN):
         raise NotConnected("proxy_garbled")
 
 
 def _socks_address(proxy: Proxy, host: str, port: int) -> bytes:
-    """The host as the proxy is told it: an address, or for `socks5h` a name."""
+    """Returns the host in the proxy's format: an address, or for `socks5h` a name."""
     try:
         return _packed(host)
     except ValueError:
         if proxy.scheme == "socks5h":
             name = _ascii(host)
             return bytes((_NAME, len(name))) + name
-    # Proxies without IPv6 are many; vendors without IPv4 are none.
-    found = sorted(look_up(host, port), key=lambda one: one[0] != socket.AF_INET)
-    return _packed(str(found[0][1][0]))
+    # Many proxies have no IPv6, but no vendor has no IPv4.
+    addresses = sorted(resolve(host, port), key=lambda entry: entry[0] != socket.AF_INET)
+    return _packed(str(addresses[0][1][0]))
 
 
 def _packed(address: str) -> bytes:
@@ -162,13 +162,13 @@ def _ascii(host: str) -> bytes:
     return name
 
 
-def _read(wire: Wire, size: int) -> bytes:
-    """Exactly so many bytes."""
+def _read(adapter: SocketAdapter, size: int) -> bytes:
+    """Reads exactly `size` bytes."""
     buffer = bytearray(size)
-    at = 0
-    while at < size:
-        count = wire.receive_into(memoryview(buffer)[at:])
+    offset = 0
+    while offset < size:
+        count = adapter.receive_into(memoryview(buffer)[offset:])
         if not count:
             raise NotConnected("proxy_reset")
-        at += count
+        offset += count
     return bytes(buffer)

@@ -1,6 +1,6 @@
-"""Whom connections trust, and the certificate with which they show themselves: one `ssl.SSLContext` for each such pair.
+"""The TLS settings of connections: whom they trust, and the client certificate, in one `ssl.SSLContext` for each pair.
 
-A context takes 18 to 34 ms and 0.7 MB, so it is made when first needed, shared, and gone with its last route.
+A context takes 18 to 34 ms and 0.7 MB. So it is built when it is first needed, shared, and dropped with its last route.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from worker.transport.faults import NotConnected
 SYSTEM = "system"
 """The `ca` that stands for the operating system's trust store."""
 CA_FILE, CLIENT_CERTIFICATE = "ca_file", "client_certificate"
-LOOK_S = 2.0
-"""Seconds until files are looked at again: a new certificate is used for new connections so soon."""
+CHECK_S = 2.0
+"""Seconds until the files are checked again, so the longest time until a new certificate is used."""
 
 _Stamps = tuple[tuple[int, ...] | None, ...]
 
 
 class Trust:
-    """The TLS settings of the connections with one `ca` and one client certificate, made anew when a file changes."""
+    """The TLS settings for one `ca` and one client certificate. Built again when a file changes."""
 
     def __init__(self, ca: str | None, certificate: ClientCertificate | None, monotonic: Callable[[], float]) -> None:
         self._ca, self._certificate, self._monotonic = ca, certificate, monotonic
@@ -40,57 +40,57 @@ class Trust:
         self._files = [name for name in names if name is not None]
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
-        self._made_of: _Stamps = ()
-        self._look_at = 0.0
+        self._context_stamps: _Stamps = ()
+        self._check_at = 0.0
 
     def __repr__(self) -> str:
         return "<Trust>"
 
     def context(self) -> ssl.SSLContext:
-        """The settings as the files are now, or were when they could last be read; raises NotConnected before that."""
-        if self._context is not None and self._monotonic() < self._look_at:
+        """Returns the settings as the files are now, or were last readable. Raises NotConnected before that."""
+        if self._context is not None and self._monotonic() < self._check_at:
             return self._context
-        # Only those wait for the file that need it themselves.
+        # Only callers that need the file themselves wait for it.
         with self._lock:
-            if self._context is None or self._monotonic() >= self._look_at:
-                self._context = self._newest()
-                self._look_at = self._monotonic() + LOOK_S
+            if self._context is None or self._monotonic() >= self._check_at:
+                self._context = self._reloaded()
+                self._check_at = self._monotonic() + CHECK_S
             return self._context
 
-    def _newest(self) -> ssl.SSLContext:
-        # Before they are read: a file that is replaced meanwhile is read again.
+    def _reloaded(self) -> ssl.SSLContext:
+        # Taken before the files are read, so that a file that is replaced meanwhile is read again.
         stamps = tuple(map(_stamp, self._files))
-        if self._context is not None and stamps == self._made_of:
+        if self._context is not None and stamps == self._context_stamps:
             return self._context
         try:
-            made = make_context(self._ca, self._certificate)
+            context = make_context(self._ca, self._certificate)
         except NotConnected:
-            # A certificate that was replaced before its key fits none for a moment.
+            # For a moment, a new certificate may stand beside its old key.
             if self._context is None:
                 raise
             return self._context
-        self._made_of = stamps
-        return made
+        self._context_stamps = stamps
+        return context
 
 
 def make_context(ca: str | None, certificate: ClientCertificate | None) -> ssl.SSLContext:
-    """Reads the files; raises NotConnected with a sentence for people, which holds nothing of what is in them."""
+    """Builds a context from the files. Raises NotConnected with a sentence that holds nothing of their content."""
     if ca == SYSTEM:
-        context = _of_the_system()
+        context = _system_context()
     else:
         context = create_urllib3_context()
         _load_authorities(context, ca)
     context.hostname_checks_common_name = False
     context.set_alpn_protocols(["http/1.1"])
     if certificate is not None:
-        # Some gateways ask for it when they know the path that is called.
+        # Some gateways request the certificate only when they know the path of the call.
         context.post_handshake_auth = True
         _load_certificate(context, certificate)
     return context
 
 
 def require_files(egress: Egress, path: str) -> None:
-    """Reads the files of an egress as connections do; raises ConfigurationError where one is wrong.
+    """Reads the files of an egress as connections do. Raises ConfigurationError if one is wrong.
 
     `path` is where the account stands in the settings.
     """
@@ -98,24 +98,24 @@ def require_files(egress: Egress, path: str) -> None:
         return
     try:
         make_context(egress.ca, egress.client_certificate)
-    except NotConnected as wrong:
-        raise ConfigurationError(f"{path}.{wrong.told}") from None
+    except NotConnected as error:
+        raise ConfigurationError(f"{path}.{error.detail}") from None
     name = egress.client_certificate and egress.client_certificate.certificate
-    # OpenSSL takes the first such certificate of a file, and skips others without a word.
+    # OpenSSL uses the first such certificate of a file, and silently skips others.
     if name and b"-BEGIN TRUSTED CERTIFICATE-" in Path(name).read_bytes():
-        wrong_form = f"names file {name}, which is in a form of OpenSSL's own (TRUSTED CERTIFICATE)"
+        problem = f"names file {name}, which is in a form of OpenSSL's own (TRUSTED CERTIFICATE)"
         remedy = f"write each certificate of it anew: openssl x509 -in {name} -out NEW.pem"
-        raise ConfigurationError(f"{path}.{CLIENT_CERTIFICATE} {wrong_form}; {remedy}")
+        raise ConfigurationError(f"{path}.{CLIENT_CERTIFICATE} {problem}; {remedy}")
 
 
-def ends_at(certificate: ClientCertificate) -> float:
-    """The end of a client certificate, in seconds since 1970. Its file has been read before."""
+def expires_at(certificate: ClientCertificate) -> float:
+    """Returns when a client certificate expires, in seconds since 1970. Its file has been read before."""
     first, *_ = load_pem_x509_certificates(Path(certificate.certificate).read_bytes())
     return first.not_valid_after_utc.timestamp()
 
 
 def password_of(certificate: ClientCertificate) -> str | None:
-    """The password of the certificate's key, read now; raises NotConnected where it cannot be read."""
+    """Reads the password of the certificate's key. Raises NotConnected if it cannot be read."""
     if not isinstance(certificate.password, Secret):
         return certificate.password
     try:
@@ -124,22 +124,23 @@ def password_of(certificate: ClientCertificate) -> str | None:
         raise NotConnected(CLIENT_CERTIFICATE, str(error)) from None
 
 
-def _of_the_system() -> ssl.SSLContext:
+def _system_context() -> ssl.SSLContext:
     context: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.platform != "linux":
         return context
-    # On Linux it leaves the checking to OpenSSL, but has it read the store again for each connection: 34 ms, in which
-    # no other thread runs. Read once, the context inside it is all that is needed.
+    # On Linux, truststore lets OpenSSL check the certificate, but makes it read the trust store again for each
+    # connection: 34 ms, in which no other thread runs. The context inside it has read the store once, and is all that
+    # is needed.
     context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="vendor")
-    inside: ssl.SSLContext = getattr(context, "_ctx", context)
-    if not inside.cert_store_stats()["x509"] and not _has_files(ssl.get_default_verify_paths().capath):
+    inner: ssl.SSLContext = getattr(context, "_ctx", context)
+    if not inner.cert_store_stats()["x509"] and not _has_files(ssl.get_default_verify_paths().capath):
         remedy = "install the package ca-certificates, or name a PEM file of the authorities in ca"
         raise NotConnected(CA_FILE, f'ca is "{SYSTEM}", and this host has no trust store; {remedy}')
-    return inside
+    return inner
 
 
 def _has_files(folder: str | None) -> bool:
-    """True for a folder that holds something: OpenSSL reads an authority there when it meets one that it signed."""
+    """Returns True for a folder that is not empty. OpenSSL reads an authority from it when it meets its signature."""
     try:
         return folder is not None and any(Path(folder).iterdir())
     except OSError:
@@ -151,10 +152,10 @@ def _load_authorities(context: ssl.SSLContext, ca: str | None) -> None:
         _require_file(CA_FILE, "ca", ca)
     try:
         context.load_verify_locations(ca or DEFAULT_CA_BUNDLE_PATH)
-        found = context.cert_store_stats()["x509"]
+        count = context.cert_store_stats()["x509"]
     except (OSError, ValueError):  # an SSLError is an OSError
-        found = 0
-    if not found:
+        count = 0
+    if not count:
         remedy = "name a PEM file of the authorities that sign the vendor's certificate"
         raise NotConnected(CA_FILE, f"ca names file {ca}, which holds no certificate; {remedy}")
 
@@ -169,25 +170,25 @@ def _load_certificate(context: ssl.SSLContext, certificate: ClientCertificate) -
         _require_file(CLIENT_CERTIFICATE, CLIENT_CERTIFICATE, name)
     password = password_of(certificate)
 
-    def told() -> str:
+    def read_password() -> str:
         # Without this function, OpenSSL would ask on the terminal and wait.
         if password is None:
             raise _NoPassword
         return password
 
-    wrong = ""
+    problem = ""
     try:
-        context.load_cert_chain(certificate.certificate, key, told)
+        context.load_cert_chain(certificate.certificate, key, read_password)
     except _NoPassword:
-        wrong = f"has a key in file {key} that is encrypted; name the place of its password"
+        problem = f"has a key in file {key} that is encrypted; name the place of its password"
     except (OSError, ValueError) as error:
-        wrong = _wrong_pair(error, certificate.certificate, key, password)
-    if wrong:
-        raise NotConnected(CLIENT_CERTIFICATE, f"{CLIENT_CERTIFICATE} {wrong}")
+        problem = _certificate_problem(error, certificate.certificate, key, password)
+    if problem:
+        raise NotConnected(CLIENT_CERTIFICATE, f"{CLIENT_CERTIFICATE} {problem}")
 
 
-def _wrong_pair(error: Exception, certificate: str, key: str, password: str | None) -> str:
-    """What is wrong with a certificate and its key, by the kind of the error."""
+def _certificate_problem(error: Exception, certificate: str, key: str, password: str | None) -> str:
+    """Returns what is wrong with a certificate and its key, by the kind of the error."""
     if getattr(error, "reason", None) == "KEY_VALUES_MISMATCH":
         return f"names file {certificate}, to which the key in {key} does not belong; put the two of one pair there"
     try:
@@ -200,21 +201,21 @@ def _wrong_pair(error: Exception, certificate: str, key: str, password: str | No
 
 
 def _require_file(reason: str, setting: str, name: str) -> None:
-    """Opens a file once, for the error's own words; a pipe, which could make readers wait for ever, is none."""
+    """Opens a file once, to report the system's error. A pipe is refused: it could make readers wait for ever."""
     try:
         if stat.S_ISREG(Path(name).stat().st_mode):
             with Path(name).open("rb"):
                 return
-        wrong = "is not a file"
+        problem = "is not a file"
     except (OSError, ValueError) as error:
-        wrong = f"cannot be read ({getattr(error, 'strerror', None) or 'not a path'})"
-    raise NotConnected(reason, f"{setting} names file {name}, which {wrong}; correct the path or its rights")
+        problem = f"cannot be read ({getattr(error, 'strerror', None) or 'not a path'})"
+    raise NotConnected(reason, f"{setting} names file {name}, which {problem}; correct the path or its rights")
 
 
 def _stamp(name: str) -> tuple[int, ...] | None:
-    """What changes when a file is replaced or written; None: it is not there."""
+    """Returns what changes when a file is replaced or written, or None if the file is missing."""
     try:
-        found = Path(name).stat()
+        stat_result = Path(name).stat()
     except (OSError, ValueError):
         return None
-    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return (stat_result.st_ino, stat_result.st_size, stat_result.st_mtime_ns, stat_result.st_ctime_ns)

@@ -1,6 +1,6 @@
-"""TLS to a vendor inside the TLS to a proxy: what `ssl` offers over sockets only, made of its parts for memory.
+"""TLS to a vendor inside the TLS to a proxy, which `ssl` offers only over sockets. Built from its memory BIOs.
 
-It never waits, as the socket below it, and says as that one when it cannot go on. Knows neither proxies nor HTTP.
+Like the socket below it, it never waits, and raises the same errors if it cannot go on. Knows neither proxies nor HTTP.
 """
 
 from __future__ import annotations
@@ -12,104 +12,104 @@ from typing import Any, TypeVar, cast
 T = TypeVar("T")
 
 _PIECE = 64 * 1024
-"""Bytes taken from the socket below at once."""
+"""Bytes received from the outer socket at once."""
 
 
 class TlsInTls:
-    """A TLS connection over one that is TLS already; the methods are those of an `ssl.SSLSocket` that never blocks."""
+    """A TLS connection inside another one, with the methods of a non-blocking `ssl.SSLSocket`."""
 
-    def __init__(self, below: ssl.SSLSocket, context: ssl.SSLContext, server_hostname: str) -> None:
-        self._below = below
-        self._arrived, self._leaving = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._arrived, self._leaving, server_hostname=server_hostname)
+    def __init__(self, outer: ssl.SSLSocket, context: ssl.SSLContext, server_hostname: str) -> None:
+        self._outer = outer
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
         self._unsent = b""
-        """Bytes of TLS that the socket below has not taken yet."""
-        self._taken = 0
-        """Bytes of the last `send` that are among them: the same send, repeated, is what takes them away."""
+        """Encrypted bytes that the outer socket has not taken yet."""
+        self._accepted = 0
+        """Bytes of the last `send` that are among them. The caller repeats the same send until they have left."""
 
     def __repr__(self) -> str:
         return "<TlsInTls>"
 
     def fileno(self) -> int:
-        """The socket's, to wait for it."""
-        return self._below.fileno()
+        """Returns the socket's file descriptor, for polling."""
+        return self._outer.fileno()
 
     def setblocking(self, flag: bool) -> None:
-        """Sets whether the socket below waits; here it never may."""
-        self._below.setblocking(flag)
+        """Sets whether the outer socket waits. It must never wait here."""
+        self._outer.setblocking(flag)
 
     def do_handshake(self) -> None:
-        """Makes the handshake as far as possible."""
-        self._act(self._tls.do_handshake)
+        """Continues the handshake as far as possible."""
+        self._run(self._tls.do_handshake)
         self._flush()
 
     def version(self) -> str | None:
-        """The protocol that both sides agreed on; None before."""
+        """Returns the protocol that both sides agreed on, or None before the handshake."""
         return self._tls.version()
 
     def send(self, data: memoryview) -> int:
-        """Sends bytes and returns how many; raises SSLWantWriteError until all of these have left."""
-        if not self._taken:
+        """Sends bytes and returns how many. Raises SSLWantWriteError until all of them have left."""
+        if not self._accepted:
             self._flush()
-            self._taken = self._act(lambda: self._tls.write(data))
+            self._accepted = self._run(lambda: self._tls.write(data))
         self._flush()
-        taken, self._taken = self._taken, 0
-        return taken
+        accepted, self._accepted = self._accepted, 0
+        return accepted
 
     def recv(self, size: int) -> bytes:
-        """What has arrived, at most `size` bytes; empty at the end of the stream."""
+        """Returns what has arrived, at most `size` bytes. Empty at the end of the stream."""
         buffer = bytearray(size)
         return bytes(buffer[: self.recv_into(memoryview(buffer))])
 
     def recv_into(self, buffer: memoryview) -> int:
-        """Receives what has arrived; 0 at the end of the stream."""
+        """Receives what has arrived. Returns 0 at the end of the stream."""
         try:
-            # With a buffer it returns how many bytes it has put there.
-            return cast(int, self._act(lambda: self._tls.read(len(buffer), cast(Any, buffer))))
+            # With a buffer, `read` returns how many bytes it has written there.
+            return cast(int, self._run(lambda: self._tls.read(len(buffer), cast(Any, buffer))))
         except ssl.SSLEOFError:
-            # As sockets of `ssl` do: whether something is missing, HTTP knows.
+            # Sockets of `ssl` do the same. HTTP finds out whether something is missing.
             return 0
 
     def pending(self) -> int:
-        """Bytes that arrived and are held here, whichever TLS they are in."""
-        # The end of the stream counts as one: it, too, is received without waiting.
-        return self._tls.pending() + self._arrived.pending + self._arrived.eof + self._below.pending()
+        """Returns how many bytes are buffered here, in either TLS."""
+        # The end of the stream counts as one byte: it, too, is received without waiting.
+        return self._tls.pending() + self._incoming.pending + self._incoming.eof + self._outer.pending()
 
     def shutdown(self, how: int) -> None:
         """Shuts the socket down."""
-        self._below.shutdown(how)
+        self._outer.shutdown(how)
 
     def close(self) -> None:
         """Closes the socket."""
-        self._below.close()
+        self._outer.close()
 
-    def _act(self, step: Callable[[], T]) -> T:
-        """Takes a step of TLS, and feeds it with what has arrived until it is done, or more must come."""
+    def _run(self, operation: Callable[[], T]) -> T:
+        """Runs one operation of TLS, and feeds it with what has arrived until it is done or more must come."""
         while True:
             try:
-                return step()
+                return operation()
             except ssl.SSLWantReadError:
-                # The other side may wait for what is to leave.
+                # The other side may be waiting for what is still to be sent.
                 try:
                     self._flush()
                 except OSError as unsent:
-                    # It may also have answered early, and read no more.
+                    # The other side may also have answered early, and no longer read.
                     self._feed(unsent)
                 else:
                     self._feed()
 
     def _feed(self, unsent: OSError | None = None) -> None:
-        """Takes what has arrived; where nothing has, it raises `unsent`, or what the socket below says."""
+        """Passes on what has arrived. If nothing has, it raises `unsent`, or the error of the outer socket."""
         try:
-            arrived = self._below.recv(_PIECE)
+            arrived = self._outer.recv(_PIECE)
         except OSError as error:
             raise unsent or error from None
         if arrived:
-            self._arrived.write(arrived)
+            self._incoming.write(arrived)
         else:
-            self._arrived.write_eof()
+            self._incoming.write_eof()
 
     def _flush(self) -> None:
-        self._unsent += self._leaving.read()
+        self._unsent += self._outgoing.read()
         while self._unsent:
-            self._unsent = self._unsent[self._below.send(self._unsent) :]
+            self._unsent = self._unsent[self._outer.send(self._unsent) :]

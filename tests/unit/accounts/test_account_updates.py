@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from structlog.testing import capture_logs
+from worker.delivery.sender.lane_state import LaneStates
 
 from tests.support.runtime import ChangingAccounts, Ticks, an_account
 from tests.unit.accounts.test_live import GOOD, Scripted
-from worker.accounts.live import LOOK_S, LiveAccounts
+from worker.accounts.live import POLL_S, LiveAccounts
 from worker.config.accounts import account_of
 from worker.config.settings import Settings
-from worker.delivery.sender.lane_states import LaneStates
-from worker.service.accounts_told import EVERY_S, AccountsTold
+from worker.service.account_updates import EVERY_S, AccountUpdates
 
 WRONG = an_account(settings={"agentid": "x"})
 
@@ -22,7 +22,7 @@ def test_a_wrong_account_is_told_once_and_kept_from_the_senders_until_it_is_mend
     ticks, accounts = Ticks(), ChangingAccounts([WRONG, an_account("it")])
     states = LaneStates(ticks)
     changed: list[str] = []
-    told = AccountsTold(accounts, states, changed.extend)
+    told = AccountUpdates(accounts, states, changed.extend)
     with capture_logs() as lines:
         for _ in range(20):
             ticks.advance(told.turn())
@@ -53,10 +53,10 @@ def test_a_source_that_cannot_be_read_is_told_once() -> None:
     """And again when it fails once more later."""
     ticks, source = Ticks(), Scripted({"hr": GOOD})
     accounts = LiveAccounts([source], partial(account_of, settings=Settings()), monotonic=ticks)
-    told = AccountsTold(accounts, LaneStates(ticks), lambda changed: None)
+    told = AccountUpdates(accounts, LaneStates(ticks), lambda changed: None)
     with capture_logs() as lines:
         for failure in (None, "accounts: gone", "accounts: gone", None, "accounts: gone"):
             source.failure = failure
             told.turn()
-            ticks.advance(max(LOOK_S, EVERY_S))
+            ticks.advance(max(POLL_S, EVERY_S))
     assert ["accounts: gone"] * 2 == [line["text"] for line in lines if line["event"] == "accounts_unreadable"]

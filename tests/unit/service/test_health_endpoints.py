@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from tests.support.asgi import Answer, ask, asked
 from worker.domain.callbacks.inbound import Inbound
-from worker.service.web.probes import LIVE, READY, Probes
+from worker.service.web.health_endpoints import LIVE, READY, HealthEndpoints
 from worker.service.web.receiver import Receiver
 
 
@@ -20,14 +20,14 @@ def away() -> int:
     raise ConnectionError("db.internal:5432 refused")
 
 
-def app(probes: Probes) -> Starlette:
+def app(endpoints: HealthEndpoints) -> Starlette:
     """An application with probes and nothing else."""
-    return Starlette(routes=[*probes.routes])
+    return Starlette(routes=[*endpoints.routes])
 
 
 def test_a_process_whose_database_answers_is_ready() -> None:
     """And live."""
-    served = app(Probes(lambda: 1))
+    served = app(HealthEndpoints(lambda: 1))
 
     assert [(200, b"live\n"), (200, b"ready\n")] == [
         (answer.status, answer.body) for answer in (asked(served, "GET", path) for path in (LIVE, READY))
@@ -36,7 +36,7 @@ def test_a_process_whose_database_answers_is_ready() -> None:
 
 def test_a_database_that_is_away_takes_readiness_alone() -> None:
     """Without a word of where it was looked for."""
-    served = app(Probes(away))
+    served = app(HealthEndpoints(away))
 
     live, ready = asked(served, "GET", LIVE), asked(served, "GET", READY)
 
@@ -46,7 +46,7 @@ def test_a_database_that_is_away_takes_readiness_alone() -> None:
 
 def test_a_process_that_needs_nothing_is_always_ready() -> None:
     """Metrics tell of a database that is away."""
-    assert 200 == asked(app(Probes()), "GET", READY).status
+    assert 200 == asked(app(HealthEndpoints()), "GET", READY).status
 
 
 def test_a_database_that_hangs_is_asked_once() -> None:
@@ -59,7 +59,7 @@ def test_a_database_that_hangs_is_asked_once() -> None:
         ends.wait(30)
 
     async def several() -> list[Answer]:
-        served = app(Probes(hangs, ready_s=0.01))
+        served = app(HealthEndpoints(hangs, ready_s=0.01))
         answers = [await ask(served, "GET", READY) for _ in range(3)]
         ends.set()
         return answers
@@ -77,4 +77,4 @@ def test_the_receiver_answers_probes(path: str) -> None:
 
     doors: dict[str, Any] = {}
 
-    assert 200 == asked(Receiver(doors.get, store, probes=Probes(lambda: 1)).app, "GET", path).status
+    assert 200 == asked(Receiver(doors.get, store, endpoints=HealthEndpoints(lambda: 1)).app, "GET", path).status

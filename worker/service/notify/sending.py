@@ -1,7 +1,7 @@
-"""Tells a notice by the first target that may: an ordinary job in the outbox, or a POST to a URL.
+"""Sends a notice through the first target that may carry it: as a job in the outbox, or as a POST to a URL.
 
-A job and the note that it was told are one transaction. A POST is outside of any; the note follows it, so a process
-that dies in between lets the same alert be posted once more. No log line holds a URL, a recipient or a text.
+A job is enqueued in the transaction that records the notice as sent. A POST is recorded after it, so a process that
+dies in between makes the same alert be posted once more. No log line holds a URL, a recipient or a text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.upkeep.alerts import save_alerts
 from worker.producer.enqueue import enqueue
 from worker.producer.plan import document_of
-from worker.service.notify.notices import AlertNotice, fit_targets
+from worker.service.notify.notices import AlertNotice, usable_targets
 from worker.service.notify.text import json_of, text_of
 from worker.transport.http import Transport, call_once
 
@@ -34,16 +34,16 @@ log = Logger()
 TAG = "notify"
 POST_S = 10.0
 """Seconds that a POST may take in all."""
-AGAIN_S = 60.0
-"""Seconds until a URL that did not take a notice is tried again."""
-NEXT_S = 600.0
-"""Seconds after which a notice that was not sent ends, so that the next target is taken."""
-LAST_S = 86_400.0
-"""The same of a notice for which there is no further target."""
+RETRY_S = 60.0
+"""Seconds until a URL that did not accept a notice is tried again."""
+EXPIRES_S = 600.0
+"""Seconds after which the job of a notice expires, so that the next target is tried."""
+LAST_EXPIRES_S = 86_400.0
+"""The same for a notice that has no further target."""
 
 
-class Teller:
-    """One process's way to the targets."""
+class NoticeSender:
+    """Sends notices to the targets from one process."""
 
     def __init__(
         self,
@@ -56,45 +56,45 @@ class Teller:
     ):
         self._database, self._accounts, self._transport, self._targets = database, accounts, transport, targets
         self._monotonic, self._zone = monotonic, zone
-        self._again_at: dict[int, float] = {}
-        """The place of a URL that did not take a notice -> when it is tried again."""
-        self._untold: set[tuple[str, bool]] = set()
-        """Alerts, and whether it is their end, of which the log says that no target has taken them."""
+        self._retry_at: dict[int, float] = {}
+        """Index of a URL that did not accept a notice to when it is tried again."""
+        self._undelivered: set[tuple[str, bool]] = set()
+        """Alert names, with whether it is their end, for which the log already says that no target accepted them."""
 
-    def tell(
-        self, notice: AlertNotice, unfit: Collection[str], may_act: Callable[[Connection], bool], *, is_urgent: bool
+    def send(
+        self, notice: AlertNotice, unusable: Collection[str], may_act: Callable[[Connection], bool], *, is_urgent: bool
     ) -> bool | None:
-        """Tells a notice, and notes that in its rows. False: no target has taken it, so it is to be told later.
+        """Sends a notice and records that in its rows. Returns False if no target accepted it.
 
-        None: no target may be told it now. `may_act`: whether this process is still the one that tells, asked in the
-        transaction that notes it.
+        Returns None if no target may carry it now. `may_act` says in the recording transaction whether this process
+        still holds the lease.
         """
-        name, places = notice.kind.name, fit_targets(notice, [target.account for target in self._targets], unfit)
+        name, indexes = notice.kind.name, usable_targets(notice, [target.account for target in self._targets], unusable)
         logger = log.bind(alert=name, subjects=notice.subjects, over=notice.is_end)
 
-        def noted(connection: Connection) -> bool:
+        def record(connection: Connection) -> bool:
             if may_act(connection):
-                _note(connection, notice, None)
+                _record(connection, notice, None)
             return True
 
-        for n in places:
+        for n in indexes:
             if self._targets[n].url is not None:
-                told = self._is_posted_in_time(notice, n) and self._database.run(noted)
+                is_sent = self._is_posted_in_time(notice, n) and self._database.run(record)
             else:
-                told = self._is_enqueued(notice, n, may_act, is_urgent=is_urgent, is_last=n == places[-1])
-            if told:
+                is_sent = self._is_enqueued(notice, n, may_act, is_urgent=is_urgent, is_last=n == indexes[-1])
+            if is_sent:
                 logger.warning("alert", target=n + 1)
-                self._untold.discard((name, notice.is_end))
+                self._undelivered.discard((name, notice.is_end))
                 return True
-        if (name, notice.is_end) not in self._untold:
-            logger.warning("alert_untold", targets=len(places))
-            self._untold.add((name, notice.is_end))
-        return False if places else None
+        if (name, notice.is_end) not in self._undelivered:
+            logger.warning("alert_untold", targets=len(indexes))
+            self._undelivered.add((name, notice.is_end))
+        return False if indexes else None
 
     def _is_enqueued(
         self, notice: AlertNotice, n: int, may_act: Callable[[Connection], bool], *, is_urgent: bool, is_last: bool
     ) -> bool:
-        """Enqueues a job of the account in this place, and notes it in the same transaction; False: it is refused."""
+        """Enqueues a job of the target's account and records it in the same transaction. Returns False if refused."""
         target = self._targets[n]
 
         def enqueued(connection: Connection) -> bool:
@@ -109,36 +109,36 @@ class Teller:
                 priority="urgent" if is_urgent else "normal",
                 tags=[TAG],
                 dedupe_key=f"{TAG} {notice.rows[0].id} {'end' if notice.is_end else 'begin'} {n + 1}",
-                expires_at=LAST_S if is_last else NEXT_S,
-                on_unknown="resend",  # twice beats never
+                expires_at=LAST_EXPIRES_S if is_last else EXPIRES_S,
+                on_unknown="resend",  # an alert that arrives twice is better than one that never arrives
                 accounts=self._accounts,
             )
-            _note(connection, notice, job.id)
+            _record(connection, notice, job.id)
             return True
 
         try:
             return self._database.run(enqueued)
         except WorkerError as error:
-            # Such an error's text holds no secret and no recipient.
+            # The text of such an error holds no secret and no recipient.
             log.warning("alert_refused", target=n + 1, error=type(error).__name__, text=str(error))
             return False
 
     def _is_posted_in_time(self, notice: AlertNotice, n: int) -> bool:
-        """Posts it, unless the URL took nothing lately: one that hangs would hold up all other notices."""
+        """Posts the notice, unless this URL failed lately: a URL that hangs would delay all other notices."""
         now = self._monotonic()
-        if now < self._again_at.get(n, now):
+        if now < self._retry_at.get(n, now):
             return False
         is_posted = self._is_posted(notice, n)
         if not is_posted:
-            self._again_at[n] = self._monotonic() + AGAIN_S
+            self._retry_at[n] = self._monotonic() + RETRY_S
         return is_posted
 
     def is_posted_anywhere(self, notice: AlertNotice) -> bool:
-        """Posts it to the first URL that takes it; False: none does."""
+        """Posts the notice to the first URL that accepts it. Returns False if none does."""
         return any(self._is_posted(notice, n) for n, target in enumerate(self._targets) if target.url is not None)
 
     def _is_posted(self, notice: AlertNotice, n: int) -> bool:
-        """Posts it to the URL in this place; False: it was not taken with a status of 2xx."""
+        """Posts the notice to one URL. Returns False unless the status is 2xx."""
         try:
             address = self._targets[n].address(f"notify.to.{n}")
         except ConfigurationError as error:
@@ -155,21 +155,23 @@ class Teller:
         result = call_once(self._transport, request)
         if isinstance(result, Reply) and 200 <= result.status < 300:
             return True
-        why = f"http {result.status}" if isinstance(result, Reply) else result.reason
-        log.warning("alert_refused", target=n + 1, error=why)
+        reason = f"http {result.status}" if isinstance(result, Reply) else result.reason
+        log.warning("alert_refused", target=n + 1, error=reason)
         return False
 
 
 def target_problem(target: NotifyTarget, key: str, accounts: AccountSource) -> str | None:
-    """What keeps a target from being told anything, in a sentence that begins with `key`; None: nothing is known."""
+    """Returns why a target cannot be used, in a sentence that begins with `key`, or None if no reason is known."""
     try:
         if target.account is None:
             target.address(key)
             return None
         account = usable(accounts, target.account)
-        own, recipients = channel(account.channel), _recipients(target, account)
-        document = document_of(own.plain_text("a notice"))
-        problems = own.check(Draft(own.kind_of(document, recipients), account, document, recipients))
+        notice_channel, recipients = channel(account.channel), _recipients(target, account)
+        document = document_of(notice_channel.plain_text("a notice"))
+        problems = notice_channel.check(
+            Draft(notice_channel.kind_of(document, recipients), account, document, recipients)
+        )
         return f"{key}: {'; '.join(map(str, problems))}" if problems else None
     except WorkerError as error:
         return str(error) if target.account is None else f"{key}.account: {error}"
@@ -179,9 +181,9 @@ def _recipients(target: NotifyTarget, account: Account) -> Recipients:
     return channel(account.channel).named(*target.recipients) if target.recipients else Recipients()
 
 
-def _note(connection: Connection, notice: AlertNotice, job: str | None) -> None:
+def _record(connection: Connection, notice: AlertNotice, job: str | None) -> None:
     for row in notice.rows:
-        # An instant that is there stays: it is told once more, because the first target did not take it.
+        # An earlier instant stays: the notice is sent once more because the first target failed.
         if notice.is_end:
             row.ended_at = row.ended_at or notice.at
         else:
