@@ -297,7 +297,7 @@ def test_a_cancelled_mailing_is_told_as_shown(
 @contextmanager
 def started(line: str, folder: Path, lines: int, **environment: str) -> Iterator[list[str]]:
     """The first lines that a program prints which stays; it ends well on SIGTERM."""
-    env = {**plain(), **environment, "PATH": f"{PROGRAMS}:{os.environ['PATH']}", "WORKER_LANG": "en"}
+    env = {**plain(), "WORKER_LANG": "en", **environment, "PATH": f"{PROGRAMS}:{os.environ['PATH']}"}
     with subprocess.Popen(
         ["bash", "-c", f"exec {line}"], cwd=folder, env=env, stdout=subprocess.PIPE, text=True
     ) as one:
@@ -312,10 +312,11 @@ def started(line: str, folder: Path, lines: int, **environment: str) -> Iterator
 
 @pytest.mark.fewer_databases("the lines are the same on all")
 @pytest.mark.slow("starts a process of its own")
-def test_the_console_prints_what_is_shown(tmp_path: Path, sqlite_url: str) -> None:
+@pytest.mark.parametrize(("page", "lang"), [("docs/console.md", "en"), ("docs/zh/console.md", "zh")])
+def test_the_console_prints_what_is_shown(page: str, lang: str, tmp_path: Path, sqlite_url: str) -> None:
     """But for the port, which is a free one here, and the link's token."""
-    line, shown = block("docs/console.md", "$ worker console").removeprefix("$ ").split("\n", 1)
-    settings = {"WORKER_DATABASE": sqlite_url, "WORKER_CONSOLE__LISTEN": "127.0.0.1:0"}
+    line, shown = block(page, "$ worker console").removeprefix("$ ").split("\n", 1)
+    settings = {"WORKER_DATABASE": sqlite_url, "WORKER_CONSOLE__LISTEN": "127.0.0.1:0", "WORKER_LANG": lang}
 
     with started(line, tmp_path, shown.count("\n"), **settings) as printed:
         told = re.sub(r"token=\S+", "token=...", re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8091", "".join(printed)))
