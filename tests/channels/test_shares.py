@@ -13,7 +13,7 @@ from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Limit, Unit
 
 MINUTE = Limit("minute", 60, 100, Unit.CALLS, Scope.LANE, "45009", "a page")
-IN_THE_AIR = Limit("air", 0, 1, Unit.IN_THE_AIR, Scope.PART, "45033", "a page")
+IN_THE_AIR = Limit("air", 0, 1, Unit.IN_FLIGHT, Scope.PART, "45033", "a page")
 TEXT = {"type": "text", "body": {"text": {"content": "hello"}}}
 
 ACCOUNTS = {

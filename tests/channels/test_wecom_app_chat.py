@@ -127,7 +127,7 @@ def test_a_chat_is_made_under_a_known_id():
     assert isinstance(CHANNEL.outcome(made, account(), exists, ACCESS).outcome, Rejected)
     known = CHANNEL.outcome(again, account(), exists, ACCESS).outcome
     assert isinstance(known, Accepted)
-    assert (True, {"chatid": JOB}) == (known.taken.from_repeat, known.taken.extra)
+    assert (True, {"chatid": JOB}) == (known.receipt.from_repeat, known.receipt.extra)
 
 
 def test_answers():
@@ -136,11 +136,11 @@ def test_answers():
     created = reply({"errcode": 0, "errmsg": "ok", "chatid": "duty2026"})
 
     for kind, message in (("send_chat", Text(content="a").document()), ("change_chat", {"type": "chat_change"})):
-        taken = CHANNEL.outcome(part(message, CHAT, kind=kind), account(), ok, ACCESS).outcome.taken
+        taken = CHANNEL.outcome(part(message, CHAT, kind=kind), account(), ok, ACCESS).outcome.receipt
         assert (None, None, {}) == (taken.msgid, taken.warning, taken.extra)
     made = part(CreateChat(userlist=["a", "b"]).document(), {}, kind="create_chat")
-    assert {"chatid": "duty2026"} == CHANNEL.outcome(made, account(), created, ACCESS).outcome.taken.extra
-    assert "no chatid in the answer" == CHANNEL.outcome(made, account(), ok, ACCESS).outcome.taken.warning
+    assert {"chatid": "duty2026"} == CHANNEL.outcome(made, account(), created, ACCESS).outcome.receipt.extra
+    assert "no chatid in the answer" == CHANNEL.outcome(made, account(), ok, ACCESS).outcome.receipt.warning
     gone = CHANNEL.outcome(part(Text(content="a").document(), CHAT, kind="send_chat"), account(), reply("busy"), ACCESS)
     assert isinstance(gone.outcome, Retry)
 
@@ -193,11 +193,12 @@ def test_a_permanent_picture():
     built = CHANNEL.request(made, account(), Access("tok"), flagged=False)
     taken = CHANNEL.outcome(
         made, account(), reply({"errcode": 0, "errmsg": "", "url": "http://p.qpic.cn/x"}), ACCESS
-    ).outcome.taken
+    ).outcome.receipt
 
     assert ("/cgi-bin/media/uploadimg", {"access_token": "tok"}) == (built.path, built.query)
     assert (None, {"url": "http://p.qpic.cn/x"}) == (taken.media_id, taken.extra)
     assert ["media"] == fields_of(draft(big, kind="upload"))
     assert (
-        "no url in the answer" == CHANNEL.outcome(made, account(), reply({"errcode": 0}), ACCESS).outcome.taken.warning
+        "no url in the answer"
+        == CHANNEL.outcome(made, account(), reply({"errcode": 0}), ACCESS).outcome.receipt.warning
     )

@@ -156,7 +156,7 @@ def test_replies(name: str):
     assert isinstance(verdict.outcome, kind)
     assert golden(f"replies/{name}")["errcode"] == verdict.errcode
     for field, value in facts.items():
-        assert value == getattr(verdict.outcome.taken, field)
+        assert value == getattr(verdict.outcome.receipt, field)
     if name == "partial_card":
         assert {"Ghost01", "ghost02", "TEMP07", "999"} == {one.recipient for one in verdict.outcome.refusals}
     if name == "all_invalid":

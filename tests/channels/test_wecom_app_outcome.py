@@ -11,6 +11,7 @@ from worker.channels.wecom.answer import ELSEWHERE, ERRCODES, PROXY_LOGIN
 from worker.channels.wecom_app import CardUpdate, Image
 from worker.domain.outcome import (
     Accepted,
+    CallReceipt,
     Parked,
     Partial,
     Penalty,
@@ -19,10 +20,9 @@ from worker.domain.outcome import (
     Retry,
     Scope,
     StaleToken,
-    Taken,
     Unknown,
     Wait,
-    unheard_of,
+    unknown_code,
 )
 
 RECALL = part({}, {"msgid": "M"}, kind="recall")
@@ -48,8 +48,8 @@ def test_plain_success():
     found = verdict(reply("send_ok"))
 
     assert isinstance(found.outcome, Accepted)
-    assert found.outcome.taken.msgid.startswith("Zk3v")
-    assert (None, False) == (found.outcome.taken.warning, found.outcome.taken.from_repeat)
+    assert found.outcome.receipt.msgid.startswith("Zk3v")
+    assert (None, False) == (found.outcome.receipt.warning, found.outcome.receipt.from_repeat)
     assert (0, "ok", None, None) == (found.errcode, found.errmsg, found.hint, found.caller_ip)
 
 
@@ -64,8 +64,8 @@ def test_partial_success_in_the_callers_spelling():
         Refusal("TEMP07", "user", "unlicenseduser"),
         Refusal("999", "party", "invalidparty"),
     } == set(found.refusals)
-    assert found.taken.response_code.startswith("RC-")
-    assert "1 refused ids were not asked for" == found.taken.warning
+    assert found.receipt.response_code.startswith("RC-")
+    assert "1 refused ids were not asked for" == found.receipt.warning
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_shapes_of_the_lists(value, refused):
     found = outcome(coded(0, "ok", msgid="m", invaliduser=value))
 
     assert refused == len(getattr(found, "refusals", ()))
-    assert (isinstance(value, dict | bool)) == bool(found.taken.warning)
+    assert (isinstance(value, dict | bool)) == bool(found.receipt.warning)
 
 
 def test_numbers_in_the_lists():
@@ -124,7 +124,7 @@ def test_success_with_an_alarm(made, answer, warning):
     found = outcome(answer, made)
 
     assert isinstance(found, Accepted)
-    assert warning == found.taken.warning
+    assert warning == found.receipt.warning
 
 
 def test_follow_ups():
@@ -132,16 +132,16 @@ def test_follow_ups():
     upload = outcome(reply("upload_ok"), UPLOAD)
     update = outcome(reply("update_partial"), UPDATE)
 
-    assert Accepted(Taken()) == outcome(reply("recall_ok"), RECALL)
-    assert upload.taken.media_id.startswith("3Qx")
-    assert {"type": "file", "created_at": "1767225600"} == upload.taken.extra
+    assert Accepted(CallReceipt()) == outcome(reply("recall_ok"), RECALL)
+    assert upload.receipt.media_id.startswith("3Qx")
+    assert {"type": "file", "created_at": "1767225600"} == upload.receipt.extra
     assert (Refusal("LiHua", "user", "invaliduser"),) == update.refusals
     assert Rejected("60140 the response_code is used, expired or foreign") == outcome(reply("code_spent"), UPDATE)
 
 
 def test_success_without_errcode():
     """An answer without errcode is a success only when the promised id is there."""
-    assert "m" == outcome(reply({"msgid": "m"})).taken.msgid
+    assert "m" == outcome(reply({"msgid": "m"})).receipt.msgid
     assert isinstance(outcome(reply({"errmsg": "ok"}), RECALL), Unknown)
 
 
@@ -161,10 +161,10 @@ def test_success_without_errcode():
             45036,
             Wait(Scope.LANE, 60.0, "45036 data access restricted after abnormal traffic", Penalty.ALARM),
         ),
-        (44004, Rejected("44004 text content empty", lasting=True)),
+        (44004, Rejected("44004 text content empty", ends_doubt=True)),
         (42014, Rejected("42014 task_id exists, is empty, too long or illegal")),
         (85002, Rejected("85002 forbidden words")),
-        (777, unheard_of(777)),
+        (777, unknown_code(777)),
     ],
 )
 def test_codes(code, expected):
@@ -175,8 +175,8 @@ def test_codes(code, expected):
 @pytest.mark.parametrize("code", [40003, 40058, 42031, 45004, 81013, 82001, 90207])
 def test_refusals_that_last(code):
     """Message and recipients never change: an earlier call of the same send met it, too. A follow-up's may not have."""
-    assert outcome(coded(code)).lasting
-    assert not outcome(coded(code), UPDATE).lasting
+    assert outcome(coded(code)).ends_doubt
+    assert not outcome(coded(code), UPDATE).ends_doubt
 
 
 @pytest.mark.parametrize("code", [40007, 40201, 42014, 42029, 48005, 60140, 84200, 85002, 86003, 301015, 777])
@@ -219,19 +219,19 @@ def test_doubt():
     doubted = outcome(reply("task_id_known"), part(card(), in_doubt=True))
     recall = part({}, {"msgid": "M"}, kind="recall", in_doubt=True)
 
-    assert doubted.taken.from_repeat
-    assert "lost" in doubted.taken.warning
-    assert outcome(reply("send_ok"), part(in_doubt=True)).taken.from_repeat
-    assert outcome(reply("recall_unknown"), recall).taken.from_repeat
+    assert doubted.receipt.from_repeat
+    assert "lost" in doubted.receipt.warning
+    assert outcome(reply("send_ok"), part(in_doubt=True)).receipt.from_repeat
+    assert outcome(reply("recall_unknown"), recall).receipt.from_repeat
     assert isinstance(outcome(reply("recall_unknown"), RECALL), Rejected)
-    assert None is outcome(reply("media_gone"), part(FILE_SEND, in_doubt=True)).heal
+    assert None is outcome(reply("media_gone"), part(FILE_SEND, in_doubt=True)).retry_with
 
 
 @pytest.mark.parametrize("code", [40007, 40145])
 def test_media_heals(code):
     """A lost media_id of a file we keep is healed; one given by the caller is not."""
-    assert "media" == outcome(coded(code), part(FILE_SEND)).heal
-    assert None is outcome(coded(code), part(Image(media_id="m").document())).heal
+    assert "media" == outcome(coded(code), part(FILE_SEND)).retry_with
+    assert None is outcome(coded(code), part(Image(media_id="m").document())).retry_with
 
 
 @pytest.mark.parametrize(
@@ -312,8 +312,8 @@ def test_strange_characters_can_be_stored():
     """NULs and half characters of the vendor never reach a column."""
     found = verdict(reply(b'\xef\xbb\xbf{"errcode":0,"errmsg":"o\\u0000k\\ud800\x01","msgid":"a\\u0000\\udfff"}'))
 
-    assert "a\ufffd?" == found.outcome.taken.msgid
-    (found.errmsg + found.outcome.taken.msgid).encode()
+    assert "a\ufffd?" == found.outcome.receipt.msgid
+    (found.errmsg + found.outcome.receipt.msgid).encode()
     assert "\x00" not in found.errmsg
 
 

@@ -39,7 +39,7 @@ def test_valid_messages_are_neither_refused_nor_cut(body: dict[str, Any], users:
     msgtype = body["msgtype"]
     assert (0, "ok") == (reply["errcode"], reply["errmsg"])
     assert isinstance(outcome, Accepted)
-    assert (reply["msgid"], None) == (outcome.taken.msgid, outcome.taken.warning)
+    assert (reply["msgid"], None) == (outcome.receipt.msgid, outcome.receipt.warning)
     for user in users:
         (seen,) = vendor.seen(user)
         assert (reply["msgid"], msgtype, []) == (seen["msgid"], seen["msgtype"], seen["altered"])

@@ -43,7 +43,7 @@ def test_valid_campaigns_are_taken(body: dict[str, Any], ids: list[str], groups:
 
     assert (0, "ok", []) == (reply["errcode"], reply["errmsg"], reply["fail_list"])
     assert isinstance(found, Accepted)
-    assert None is found.taken.warning
+    assert None is found.receipt.warning
     (made,) = vendor.tasks()
     assert (reply["msgid"], ids) == (made["msgid"], list(made["members"]["lihua"]["results"]))
     assert body.get("text") == made.get("text")

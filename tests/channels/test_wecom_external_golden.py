@@ -92,7 +92,7 @@ def test_created():
     found = outcome(golden("replies/created"), part(spec=spec))
 
     assert isinstance(found, Partial)
-    assert "msgGCAAAXtWyujaWJHDDGi0mACAAAA" == found.taken.msgid
+    assert "msgGCAAAXtWyujaWJHDDGi0mACAAAA" == found.receipt.msgid
     assert ["wmqfasd1e1927831123109rBAAAA"] == [one.recipient for one in found.refusals]
 
 
@@ -116,11 +116,11 @@ def test_members_and_results():
     asked = task("track", step="result", member="chenmo", cursor="")
     results, groups = (outcome(golden(f"replies/{name}"), asked) for name in ("results", "group_results"))
 
-    assert (Confirmation("chenmo", "", 2, 1782795600), Confirmation("lihua", "", 0, None)) == tasks.found
+    assert (Confirmation("chenmo", "", 2, 1782795600), Confirmation("lihua", "", 0, None)) == tasks.confirmations
     assert "CURSOR" == tasks.spec["cursor"]
     assert [("woAJ2GCAAAXtWyujaWJHDDGi0mACAAAA", 1), ("wmqfasd1e1927831123109rBAAAA", 3)] == [
-        (one.recipient, one.status) for one in results.found
+        (one.recipient, one.status) for one in results.confirmations
     ]
     assert [("wrOgQhDgAAMYQiS5ol9G7gK9JVAAAA", 1, 1782795601)] == [
-        (one.recipient, one.status, one.happened_at) for one in groups.found
+        (one.recipient, one.status, one.happened_at) for one in groups.confirmations
     ]

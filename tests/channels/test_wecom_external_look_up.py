@@ -74,7 +74,7 @@ def test_one_task_is_found(spec: dict[str, Any]):
     found = searched(vendor, made)
 
     assert isinstance(found, Accepted)
-    assert (msgid, True) == (found.taken.msgid, found.taken.from_repeat)
+    assert (msgid, True) == (found.receipt.msgid, found.receipt.from_repeat)
 
 
 @pytest.mark.parametrize("spec", [SINGLE, GROUPS, EVERYONE])
@@ -97,7 +97,7 @@ def test_a_call_that_arrived_late_is_found():
 
     found = searched(vendor, replace(made, spec=nothing.spec))
 
-    assert msgid == found.taken.msgid
+    assert msgid == found.receipt.msgid
 
 
 LOOK_ALIKES: list[tuple[str, dict[str, Any]]] = [
@@ -126,7 +126,7 @@ def test_what_is_not_ours_is_never_taken_for_it(what: str, given: dict[str, Any]
     msgid = lost(vendor, made)
 
     assert isinstance(alone, Held)
-    assert msgid == searched(vendor, made).taken.msgid
+    assert msgid == searched(vendor, made).receipt.msgid
 
 
 def test_twenty_look_alikes_and_ours():
@@ -138,7 +138,7 @@ def test_twenty_look_alikes_and_ours():
     for n in range(10):
         foreign(vendor, attachments=[LINK], members={"lihua": ["wm1", "wm2", f"wm{n + 10}"]})
 
-    assert msgid == searched(vendor, made).taken.msgid
+    assert msgid == searched(vendor, made).receipt.msgid
 
 
 def test_twenty_look_alikes_without_ours():
@@ -175,7 +175,7 @@ def test_groups_of_one_sender_are_told_apart_once_they_were_sent_to():
     vendor.act("groupmsg_confirm", msgid=other, member="lihua")
 
     assert isinstance(before, Held)
-    assert msgid == searched(vendor, made).taken.msgid
+    assert msgid == searched(vendor, made).receipt.msgid
 
 
 def test_tasks_of_other_parts_are_no_candidates():
@@ -185,7 +185,7 @@ def test_tasks_of_other_parts_are_no_candidates():
     msgid = lost(vendor, made)
 
     assert isinstance(searched(vendor, made), Held)
-    assert msgid == searched(vendor, made, known=(theirs,)).taken.msgid
+    assert msgid == searched(vendor, made, known=(theirs,)).receipt.msgid
 
 
 def test_parts_of_one_sender_find_each_their_own():
@@ -197,7 +197,7 @@ def test_parts_of_one_sender_find_each_their_own():
     ]
     msgids = [lost(vendor, one) for one in parts]
 
-    assert msgids == [searched(vendor, one).taken.msgid for one in parts]
+    assert msgids == [searched(vendor, one).receipt.msgid for one in parts]
 
 
 def test_who_was_refused_by_the_lost_answer_is_learnt():
@@ -208,7 +208,7 @@ def test_who_was_refused_by_the_lost_answer_is_learnt():
     found = searched(vendor, made)
 
     assert isinstance(found, Partial)
-    assert (msgid, ["ghost1"]) == (found.taken.msgid, [one.recipient for one in found.refusals])
+    assert (msgid, ["ghost1"]) == (found.receipt.msgid, [one.recipient for one in found.refusals])
     assert {("customer", "fail_list")} == {(one.kind, one.field) for one in found.refusals}
 
 
@@ -222,7 +222,7 @@ def test_the_whole_task_goes_before_one_for_some():
     found = searched(vendor, made)
 
     assert isinstance(found, Accepted)
-    assert msgid == found.taken.msgid
+    assert msgid == found.receipt.msgid
 
 
 def test_a_task_for_a_few_of_them_is_none():
@@ -273,9 +273,9 @@ def test_attachments_are_compared_by_what_the_list_tells():
     msgid = lost(vendor, made)
     other = replace(made, facts={"media": {"attachments.0.image.media_id": "M2"}})
 
-    assert msgid == searched(vendor, made).taken.msgid
+    assert msgid == searched(vendor, made).receipt.msgid
     assert isinstance(searched(vendor, other), Held)
-    assert msgid == searched(vendor, replace(made, facts={})).taken.msgid
+    assert msgid == searched(vendor, replace(made, facts={})).receipt.msgid
 
 
 def test_the_window_of_the_search():
@@ -324,7 +324,7 @@ def test_a_task_that_is_still_handed_out_is_waited_for():
     vendor.world.clock.advance(11)
 
     assert (Wait, Scope.PART) == (type(early), early.scope)
-    assert msgid == searched(vendor, replace(made, spec=looked.spec)).taken.msgid
+    assert msgid == searched(vendor, replace(made, spec=looked.spec)).receipt.msgid
 
 
 MEMBERS = {"look_up": {"step": "members", "found": ["m1", "m2"]}}
@@ -404,9 +404,9 @@ def test_matched_or_held_and_never_wrong(ids: list[str], others: list[dict[str, 
     if isinstance(found, Held):
         return
     if arrived:
-        assert msgid == found.taken.msgid
+        assert msgid == found.receipt.msgid
         return
-    (taken,) = [task for task in vendor.tasks() if task["msgid"] == found.taken.msgid]
+    (taken,) = [task for task in vendor.tasks() if task["msgid"] == found.receipt.msgid]
     assert ["lihua"] == list(taken["members"])
     named = set(taken["members"]["lihua"]["results"])
     assert named <= set(ids)

@@ -9,6 +9,7 @@ from wecom_external_samples import ACCESS, CHANNEL, account, coded, outcome, par
 
 from worker.domain.outcome import (
     Accepted,
+    CallReceipt,
     Confirmation,
     Parked,
     Partial,
@@ -17,7 +18,6 @@ from worker.domain.outcome import (
     Rejected,
     Retry,
     Scope,
-    Taken,
     Unknown,
     Wait,
 )
@@ -32,8 +32,8 @@ def test_a_task_exists():
     """That is all `accepted` says: a msgid, and nobody was refused."""
     found = outcome({**OK, "fail_list": [], "msgid": "msgG1"})
 
-    assert Accepted(Taken(msgid="msgG1")) == found
-    assert Accepted(Taken(msgid="msgG1")) == outcome({"msgid": "msgG1"})
+    assert Accepted(CallReceipt(msgid="msgG1")) == found
+    assert Accepted(CallReceipt(msgid="msgG1")) == outcome({"msgid": "msgG1"})
 
 
 def test_who_cannot_be_sent_to():
@@ -42,7 +42,9 @@ def test_who_cannot_be_sent_to():
     groups = outcome({**OK, "fail_list": ["wr1"], "msgid": "m"}, part(spec={"sender": "a", "chats": ["wr1", "wr2"]}))
 
     warning = "1 refused ids were not asked for by name"
-    assert Partial(Taken(msgid="msgG1", warning=warning), (Refusal("wm02", "customer", "fail_list"),)) == customers
+    assert (
+        Partial(CallReceipt(msgid="msgG1", warning=warning), (Refusal("wm02", "customer", "fail_list"),)) == customers
+    )
     assert (Refusal("wr1", "chat", "fail_list"),) == groups.refusals
 
 
@@ -64,7 +66,7 @@ def test_nobody_can_be_sent_to():
 )
 def test_what_somebody_should_look_at(body: dict[str, Any], warning: str):
     """Taken, with a warning."""
-    assert warning == outcome(body).taken.warning
+    assert warning == outcome(body).receipt.warning
 
 
 def test_matters_of_one_campaign_hold_up_no_other():
@@ -81,17 +83,17 @@ def test_a_lost_file_is_uploaded_again():
     held = part({**part().message, "files": {"attachments.0.image.media_id": {}}})
 
     for code in (40007, 40145):
-        assert ("media", None) == (outcome(coded(code), held).heal, outcome(coded(code)).heal)
+        assert ("media", None) == (outcome(coded(code), held).retry_with, outcome(coded(code)).retry_with)
 
 
 def test_a_cancel():
     """0 even when everything was sent; cancelled before is as good; right after creation it is too early."""
     cancel = task("recall")
 
-    assert Accepted(Taken()) == outcome(OK, cancel)
+    assert Accepted(CallReceipt()) == outcome(OK, cancel)
     before = outcome(coded(41093), cancel)
     assert isinstance(before, Accepted)
-    assert "cancelled before" in str(before.taken.warning)
+    assert "cancelled before" in str(before.receipt.warning)
     assert (Scope.PART, 30.0) == (outcome(coded(41063), cancel).scope, outcome(coded(41063), cancel).delay)
     assert isinstance(outcome(coded(41047), cancel), Rejected)
 
@@ -100,7 +102,7 @@ def test_a_reminder():
     """Too many, or after the cancel: refused with that reason; too early: later."""
     remind = task("remind")
 
-    assert Accepted(Taken()) == outcome(OK, remind)
+    assert Accepted(CallReceipt()) == outcome(OK, remind)
     assert Rejected("41094 the members were reminded too often") == outcome(coded(41094), remind)
     assert Rejected("41093 the group send was cancelled before") == outcome(coded(41093), remind)
     assert isinstance(outcome(coded(41063), remind), Wait)
@@ -122,7 +124,7 @@ def test_a_page_of_members():
 
     found = (Confirmation("lihua", "", 2, 1782792000), Confirmation("chenmo", "", 0, None))
     assert {**TRACK.spec, "step": "task", "cursor": "c2", "pages": 1} == first.spec
-    assert found == first.found
+    assert found == first.confirmations
     assert {**TRACK.spec, "step": "result", "member": None, "cursor": "", "pages": 0} == last.spec
     assert 0 < first.delay <= 5
 
@@ -145,7 +147,7 @@ def test_a_page_of_results():
         Confirmation("lihua", "wr1", 3, None),
         Confirmation("lihua", "wm2", 0, None),
         Confirmation("lihua", "wm3", 2, None),
-    ) == found.found
+    ) == found.confirmations
     assert ("result", "lihua", "c2") == tuple(found.spec[name] for name in ("step", "member", "cursor"))
     assert ("result", None, "") == tuple(last.spec[name] for name in ("step", "member", "cursor"))
 
@@ -158,11 +160,11 @@ def test_pages_that_cannot_be_read():
 
     assert ("result", None, "") == tuple(lost.spec[name] for name in ("step", "member", "cursor"))
     assert isinstance(outcome(coded(50100), RESULT), Retry)
-    assert ("result", None, ()) == (gone.spec["step"], gone.spec["member"], gone.found)
+    assert ("result", None, ()) == (gone.spec["step"], gone.spec["member"], gone.confirmations)
     assert isinstance(outcome(coded(60111), TRACK), Rejected)
     cancelled = outcome(coded(41093), TRACK)
     assert isinstance(cancelled, Accepted)
-    assert "cancelled" in str(cancelled.taken.warning)
+    assert "cancelled" in str(cancelled.receipt.warning)
     assert isinstance(outcome(coded(41063), TRACK), Wait)
     assert isinstance(outcome(coded(41047), TRACK), Rejected)
 
@@ -204,9 +206,9 @@ def test_uploads():
     file = part({"type": "upload", "files": {"media": {"upload_type": "image"}}}, {}, kind="upload")
     picture = part({"type": "upload", "files": {"media": {"upload_type": "uploadimg"}}}, {}, kind="upload")
 
-    given = outcome({**OK, "media_id": "M"}, file).taken
-    url = outcome({"errcode": 0, "errmsg": "", "url": "http://p.qpic.cn/1"}, picture).taken
+    given = outcome({**OK, "media_id": "M"}, file).receipt
+    url = outcome({"errcode": 0, "errmsg": "", "url": "http://p.qpic.cn/1"}, picture).receipt
 
     assert "M" == given.media_id
     assert (None, {"url": "http://p.qpic.cn/1"}) == (url.media_id, url.extra)
-    assert "no url in the answer" == outcome(OK, picture).taken.warning
+    assert "no url in the answer" == outcome(OK, picture).receipt.warning

@@ -31,7 +31,7 @@ def followed(vendor: Vendor, msgid: str) -> tuple[dict[tuple[str, str], Confirma
         _, found, _ = vendor.takes(asked)
         assert isinstance(found, Progress)
         calls += 1
-        known |= {(one.member, one.recipient): one for one in found.found}
+        known |= {(one.member, one.recipient): one for one in found.confirmations}
         asked = replace(asked, spec={**found.spec, "after": asked.spec.get("member") or asked.spec.get("after") or ""})
 
 

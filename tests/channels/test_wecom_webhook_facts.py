@@ -146,7 +146,7 @@ def test_every_limit_is_ours(row: dict[str, str]):
 
     assert int(row["amount"].replace(",", "")) == limit.amount
     assert (int(row["window"].split()[0]) if row["window"].endswith(" s") else 0) == limit.window_s
-    assert ("at any moment" == row["window"]) == (limit.unit is Unit.IN_THE_AIR)
+    assert ("at any moment" == row["window"]) == (limit.unit is Unit.IN_FLIGHT)
     assert limit.name in {charge.limit.name for charge in (*chat, *broadcast)}
     other = "push" if row["edition"] == "robot" else "robot"
     assert limit.name not in {

@@ -218,10 +218,10 @@ def outcome(answer: Any, made: Part | None = None, status: int = 200, access: Ac
 
 def test_a_success_brings_no_id() -> None:
     """Also where one stood there: none is documented."""
-    taken = outcome({"errcode": 0, "errmsg": "ok", "msgid": "m"}).taken
+    taken = outcome({"errcode": 0, "errmsg": "ok", "msgid": "m"}).receipt
 
     assert (None, None, None, False) == (taken.msgid, taken.response_code, taken.warning, taken.from_repeat)
-    assert "wrong JSON" in outcome({"errcode": 0, "errmsg": "ok. Warning: wrong json format. "}).taken.warning
+    assert "wrong JSON" in outcome({"errcode": 0, "errmsg": "ok. Warning: wrong json format. "}).receipt.warning
 
 
 @pytest.mark.parametrize("created_at", ["1380000000", 1380000000])
@@ -229,11 +229,11 @@ def test_an_upload_brings_a_media_id(created_at: Any) -> None:
     """For three days, made when the vendor says, as a number or a text; without one it is told."""
     made = part({"type": "upload", "files": {"media": {"upload_type": "file"}}}, {}, kind="upload")
 
-    taken = outcome({"errcode": 0, "errmsg": "ok", "media_id": "3x", "created_at": created_at}, made).taken
+    taken = outcome({"errcode": 0, "errmsg": "ok", "media_id": "3x", "created_at": created_at}, made).receipt
 
     assert ("3x", None) == (taken.media_id, taken.warning)
     assert {"created_at": "1380000000"} == taken.extra
-    assert "no media_id" in outcome({"errcode": 0, "errmsg": "ok"}, made).taken.warning
+    assert "no media_id" in outcome({"errcode": 0, "errmsg": "ok"}, made).receipt.warning
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_a_file_we_keep_is_uploaded_again() -> None:
     given = {"type": "file", "body": {"file": {"media_id": "m"}}}
     gone = {"errcode": 40007, "errmsg": "invalid media_id"}
 
-    heals = [outcome(gone, made).heal for made in (part(stored), part(given), part(stored, in_doubt=True))]
+    heals = [outcome(gone, made).retry_with for made in (part(stored), part(given), part(stored, in_doubt=True))]
 
     assert ["media", None, None] == heals
 

@@ -56,7 +56,7 @@ def test_valid_messages_are_neither_refused_nor_cut(body: dict[str, Any], to: Re
         sent, outcome, answer = vendor.takes(part(stored, spec, n=n, facts=read(message)))
         assert {"errcode": 0, "errmsg": "ok"} == answer
         assert isinstance(outcome, Accepted)
-        assert outcome.taken.warning is None
+        assert outcome.receipt.warning is None
         assert {"chatid", "msgtype", body["msgtype"]} == sent.keys()
 
     assert set(to.chats) == set(vendor.shown())

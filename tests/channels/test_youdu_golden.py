@@ -137,7 +137,7 @@ def test_the_answer_to_an_upload_is_the_vector():
     found = CHANNEL.outcome(upload(b"x", "a"), account(), reply(answer), ACCESS).outcome
 
     assert isinstance(found, Accepted)
-    assert "0f1e2d3c4b5a69788796a5b4c3d2e1f0-5" == found.taken.media_id
+    assert "0f1e2d3c4b5a69788796a5b4c3d2e1f0-5" == found.receipt.media_id
 
 
 def test_the_sample_of_an_expired_token():

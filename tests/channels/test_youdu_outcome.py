@@ -43,7 +43,7 @@ def test_a_plain_success_is_for_everybody(mode: str, errmsg: str):
     found = outcome(said(0, errmsg), mode=mode)
 
     assert isinstance(found, Accepted)
-    assert (None, None, False) == (found.taken.msgid, found.taken.warning, found.taken.from_repeat)
+    assert (None, None, False) == (found.receipt.msgid, found.receipt.warning, found.receipt.from_repeat)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -52,7 +52,7 @@ def test_another_text_that_names_nobody_is_taken_with_a_warning(mode: str):
     found = outcome(said(0, "success"), mode=mode)
 
     assert isinstance(found, Accepted)
-    assert "errmsg" in found.taken.warning
+    assert "errmsg" in found.receipt.warning
 
 
 @pytest.mark.parametrize(("mode", "kind"), list(zip(MODES, (Unknown, Partial, Partial, Unknown), strict=True)))
@@ -221,9 +221,9 @@ def test_a_lost_media_id_is_uploaded_again_unless_a_call_is_in_doubt():
     message = {**Image().document(), "files": {"image.media_id": {}}}
     gone = said(200010, "no such media")
 
-    assert "media" == outcome(gone, message=message).heal
-    assert outcome(gone, message=message, in_doubt=True).heal is None
-    assert outcome(gone, message=Image(media_id="m").document()).heal is None
+    assert "media" == outcome(gone, message=message).retry_with
+    assert outcome(gone, message=message, in_doubt=True).retry_with is None
+    assert outcome(gone, message=Image(media_id="m").document()).retry_with is None
 
 
 @pytest.mark.parametrize("code", [100000, 100001, 100002])
@@ -255,7 +255,7 @@ def test_an_undocumented_code_is_refused_with_its_number():
 
 def test_an_answer_of_a_repeat_says_so():
     """It proves that the call was taken, not which."""
-    assert outcome(said(0), in_doubt=True).taken.from_repeat
+    assert outcome(said(0), in_doubt=True).receipt.from_repeat
 
 
 def test_an_errcode_in_an_http_error_still_decides():
@@ -342,12 +342,12 @@ def test_an_answer_that_does_not_open_parks_the_account(encrypt: Any):
 
 def test_an_answer_in_another_apps_name_is_taken():
     """Real servers were seen to answer as sysOrgAssistant."""
-    assert "m" == upload_answer(ORG).taken.media_id
+    assert "m" == upload_answer(ORG).receipt.media_id
 
 
 def test_an_answer_without_a_media_id_is_reported():
     """Taken, but somebody should look."""
-    assert "mediaId" in upload_answer(YouduEnvelope(KEY, APP_ID).seal(b"{}", bytes(16))).taken.warning
+    assert "mediaId" in upload_answer(YouduEnvelope(KEY, APP_ID).seal(b"{}", bytes(16))).receipt.warning
 
 
 def test_a_key_that_is_none_is_a_configuration_error():

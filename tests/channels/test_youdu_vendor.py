@@ -96,7 +96,7 @@ def test_valid_messages_are_neither_refused_nor_cut(
     outcome = server.takes(part(document, spec))
 
     assert isinstance(outcome, Accepted)
-    assert outcome.taken.warning is None
+    assert outcome.receipt.warning is None
     (delivered,) = server.world.youdu.delivered
     assert ([], users) == (delivered.altered, delivered.shown_to)
     assert body[body["msgType"]] == delivered.content
@@ -182,7 +182,7 @@ def test_files_arrive_as_they_were(content: bytes, name: str, step: int):
 
     assert isinstance(outcome, Accepted)
     found = server.world.youdu.media.find(
-        server.world.settings.youdu.apps[0], outcome.taken.media_id, server.world.settings.youdu
+        server.world.settings.youdu.apps[0], outcome.receipt.media_id, server.world.settings.youdu
     )
     assert (content, name or "a", "file") == (found.content, found.name, found.kind)
 

@@ -20,7 +20,7 @@ from worker.cli import main
 from worker.cli.commands import every_command
 from worker.config.settings import load_settings
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, Rejected, Taken, Unknown, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Rejected, Unknown, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Mark
 from worker.outbox.commit.group_commit import commit
@@ -163,7 +163,7 @@ class Operator:
         return sorted(job["state"] for job in listed if job["kind"] == "send")
 
 
-TAKEN, REFUSED, DOUBT = Verdict(Accepted(Taken("m1"))), Verdict(Rejected("no")), Verdict(Unknown("cut"))
+TAKEN, REFUSED, DOUBT = Verdict(Accepted(CallReceipt("m1"))), Verdict(Rejected("no")), Verdict(Unknown("cut"))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from tests.support.runtime import Site, planted
 from tests.support.waiting import until_waiting
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, Retry, Taken, Unknown, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Retry, Unknown, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Mark
 from worker.outbox.commit.group_commit import commit
@@ -65,7 +65,7 @@ def test_two_in_one_batch_go_one_after_the_other(site: Site) -> None:
     assert [True, False] == marked(site, wish(first), wish(second))
 
 
-@pytest.mark.parametrize("outcome", [Accepted(Taken()), Retry("busy"), Unknown("cut")])
+@pytest.mark.parametrize("outcome", [Accepted(CallReceipt()), Retry("busy"), Unknown("cut")])
 def test_every_end_frees_the_seat(site: Site, outcome: object) -> None:
     """Answered, refused or in doubt: it is no longer in the air, and the third waits for the second then."""
     first, second, third = site.send("a"), site.send("b"), site.send("c")
@@ -82,7 +82,7 @@ def test_an_end_in_the_same_batch_frees_it(site: Site) -> None:
     marked(site, wish(first))
 
     mark = wish(second)
-    commit(site.database, [mark, CallEnd(part_id(first, 0), 1, "p1", Verdict(Accepted(Taken())), 5)], POLICY)
+    commit(site.database, [mark, CallEnd(part_id(first, 0), 1, "p1", Verdict(Accepted(CallReceipt())), 5)], POLICY)
 
     assert mark.call
 
@@ -95,7 +95,7 @@ def test_who_had_the_seat_may_have_it_again(site: Site) -> None:
     marked(site, wish(second))
 
     assert [False] == marked(site, wish(first, claim=1))
-    end(site, second, Accepted(Taken()))
+    end(site, second, Accepted(CallReceipt()))
     assert [True] == marked(site, wish(first, claim=1))
 
 
@@ -131,7 +131,7 @@ def test_of_two_transactions_that_wait_for_the_seat_one_gets_it(server_database:
     with planted(server_database, DrivenClock()) as site:
         zero, first, second = (site.send(one) for one in "abc")
         marked(site, wish(zero))
-        end(site, zero, Accepted(Taken()))
+        end(site, zero, Accepted(CallReceipt()))
         replies: list[bool] = []
         with server_database.writing() as holder:
             holder.execute(text("select id from worker_duplicates for update"))

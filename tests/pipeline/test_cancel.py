@@ -44,7 +44,7 @@ from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
-from worker.domain.outcome import Accepted, Retry, Taken, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Retry, Verdict
 from worker.domain.settle import Policy
 from worker.domain.state import JobState
 from worker.outbox.commit.commands import CallEnd, Deferral, Mark
@@ -283,7 +283,7 @@ def test_an_answer_in_between_is_told(site: Site, monkeypatch: pytest.MonkeyPatc
     """Accepted after the parts were read: it is counted, and named for a recall."""
     job = site.send(to=To([f"u{n}" for n in range(1_001)]))
     commit(site.database, [Mark(part_id(job, 0), 0, "p", 1_000_000)], Policy())
-    answer = CallEnd(part_id(job, 0), 1, "p", Verdict(Accepted(Taken(msgid="m1"))), 5)
+    answer = CallEnd(part_id(job, 0), 1, "p", Verdict(Accepted(CallReceipt(msgid="m1"))), 5)
 
     def with_answer(*_: object) -> ApplyChanges:
         return lambda changes: commit(site.database, [answer, *changes], Policy())

@@ -12,7 +12,18 @@ from tests.support.runtime import UPDATE, Site, busy, lost, planted, refused
 from worker import CardUpdate, Priority, To, codes_left, replay, update_card_by_code
 from worker.domain import settle
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Scope, StaleToken, Taken, Unknown, Verdict, Wait
+from worker.domain.outcome import (
+    Accepted,
+    CallReceipt,
+    Outcome,
+    Rejected,
+    Retry,
+    Scope,
+    StaleToken,
+    Unknown,
+    Verdict,
+    Wait,
+)
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Change, Effects, Mark
 from worker.outbox.commit.group_commit import commit
@@ -120,7 +131,7 @@ def test_a_code_that_is_gone_marks_nothing(site: Site, card: str) -> None:
 @pytest.mark.parametrize(
     ("outcome", "errcode", "state"),
     [
-        (Accepted(Taken()), 0, "spent"),
+        (Accepted(CallReceipt()), 0, "spent"),
         (Unknown("cut"), None, "burned"),
         (Rejected("60140"), 60140, "spent"),
         (Rejected("42015"), 42015, "fresh"),

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.support.runtime import Site, an_account, busy, lost, planted, refused, unsent
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, Taken, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Mark
 from worker.outbox.commit.group_commit import commit
@@ -77,7 +77,7 @@ def test_counts_agree_with_the_rows_of_attempts(site: Site) -> None:
     site.recover()
     site.run()
     part = site.part(jobs[0])
-    end = CallEnd(part.id, 1, part.incarnation, Verdict(Accepted(Taken("m9")), 0), 5)
+    end = CallEnd(part.id, 1, part.incarnation, Verdict(Accepted(CallReceipt("m9")), 0), 5)
     commit(site.database, [end], Policy())
 
     rows = site.rows("select outcome, count(*) as n from worker_attempts group by outcome")
@@ -105,7 +105,7 @@ def test_a_commit_whose_answer_was_lost_counts_once(site: Site, monkeypatch: pyt
     """It is made again, finds its own mark and its own end, and counts neither a second time."""
     job = site.send()
     mark = Mark(part_id(job, 0), 0, "p1", 20_000_000)
-    end = CallEnd(part_id(job, 0), 1, "p1", Verdict(Accepted(Taken("m1")), 0), 5, errcode_label="0")
+    end = CallEnd(part_id(job, 0), 1, "p1", Verdict(Accepted(CallReceipt("m1")), 0), 5, errcode_label="0")
 
     for item in (mark, mark, end, end):
         commit(site.database, [item], Policy())

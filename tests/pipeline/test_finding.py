@@ -20,7 +20,7 @@ from worker.delivery.maintenance.indexing import IDLE_S, Indexing
 from worker.domain.account import Account, Secret
 from worker.domain.content.recipient import Chats
 from worker.domain.errors import CheckFailed
-from worker.domain.job_terms import MOST_HOURS
+from worker.domain.job_terms import MAX_HOURS
 from worker.outbox.control import candidates, listing
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
@@ -329,7 +329,7 @@ def test_what_a_filter_may_not_say(site: Site) -> None:
         ({"ended_from": datetime(2026, 1, 1)}, "ended_from"),
         ({"ended_from": datetime.min.replace(tzinfo=timezone(HOUR))}, "ended_from: is before the year 1"),
         ({"ended_before": datetime.max.replace(tzinfo=timezone(-HOUR))}, "ended_before: is .* after 9999"),
-        ({"ended_from": at(site) - (MOST_HOURS + 1) * HOUR}, r"ended_from: is too long ago .*; give ended_before too"),
+        ({"ended_from": at(site) - (MAX_HOURS + 1) * HOUR}, r"ended_from: is too long ago .*; give ended_before too"),
         ({"called_from": at(site)}, "filter: is about calls, and a list is about jobs"),
         ({"ids": ["0" * 32 + "-0"]}, "ids: name single parts"),
     ]

@@ -15,7 +15,7 @@ from worker.channels.wecom_app.channel import WecomApp
 from worker.delivery.resolver import Resolved
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, Taken, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Effects, Mark
 from worker.outbox.commit.group_commit import commit
@@ -41,7 +41,7 @@ def in_the_air(site: Site, job: str, *, code: str | None = None) -> None:
 
 
 def answered(site: Site, job: str, *, card: bool = False) -> None:
-    taken = Taken("m9", "code9" if card else None)
+    taken = CallReceipt("m9", "code9" if card else None)
     end = CallEnd(
         part_id(job, 0), 1, "p1", Verdict(Accepted(taken), 0), 5, effects=Effects(code_ttl_s=259_200 if card else None)
     )

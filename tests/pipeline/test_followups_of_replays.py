@@ -9,7 +9,7 @@ import pytest
 from tests.support.runtime import RECALL, UPDATE, Site, planted, refused
 from worker import To, resend_failed
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, Taken, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Mark
 from worker.outbox.commit.group_commit import commit
@@ -97,7 +97,7 @@ def test_a_recall_of_the_original_waits_for_a_replay_in_the_air(site: Site) -> N
 
     commit(
         site.database,
-        [CallEnd(part_id(again, 0), 1, "p1", Verdict(Accepted(Taken("m9")), 0), 5)],
+        [CallEnd(part_id(again, 0), 1, "p1", Verdict(Accepted(CallReceipt("m9")), 0), 5)],
         Policy(),
     )
     site.run()

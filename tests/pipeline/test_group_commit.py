@@ -16,7 +16,7 @@ from tests.support.waiting import until_waiting
 from worker import To, timeline
 from worker.domain import settle
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Outcome, Partial, Refusal, Rejected, Retry, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Item, Mark
@@ -26,7 +26,7 @@ from worker.outbox.engine.database import Database
 
 SECOND = 1_000_000
 POLICY = Policy()
-OK = Accepted(Taken("m1"))
+OK = Accepted(CallReceipt("m1"))
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_an_end_of_a_part_that_does_not_exist_is_nobodys(site: Site) -> None:
 def test_a_parked_part_is_not_marked(site: Site) -> None:
     """What waits on another job does not go, even with its id in somebody's hand."""
     job, other = site.send(), site.send("other")
-    do(site, Change(part_id(job, 0), lambda part, now: settle.park_on(part, other, now, "waits")))
+    do(site, Change(part_id(job, 0), lambda part, now: settle.wait_for_job(part, other, now, "waits")))
 
     assert [0] == calls(site, a_mark(job))
 
@@ -169,7 +169,7 @@ def test_an_end_writes_attempt_receipt_and_job_in_one_go(site: Site, driven_cloc
     do(site, a_mark(job))
     driven_clock.advance(2)
 
-    done = do(site, an_end(job, Accepted(Taken("m7", warning="look"))))
+    done = do(site, an_end(job, Accepted(CallReceipt("m7", warning="look"))))
 
     [attempt], [receipt] = site.of("attempts", job), site.of("receipts", job)
     assert ("accepted", False, 0, "said", "h1", "1.2.3.4", 200, 15) == (
@@ -192,7 +192,7 @@ def test_an_end_repeated_changes_nothing(site: Site) -> None:
     """A commit whose answer was lost is made again: counters, receipts and attempts stand as before."""
     job = site.send()
     do(site, a_mark(job))
-    end = an_end(job, Partial(Taken("m1"), (Refusal("Ghost", "user", "invaliduser"),)))
+    end = an_end(job, Partial(CallReceipt("m1"), (Refusal("Ghost", "user", "invaliduser"),)))
     do(site, end)
     before = (vars(site.job(job)), vars(site.part(job)), site.of("attempts", job), site.of("failures", job))
 
@@ -219,7 +219,9 @@ def test_the_refused_are_named_once_in_the_callers_spelling(site: Site) -> None:
     do(site, a_mark(job))
     refusals = (Refusal("Ghost", "user", "invaliduser"), Refusal("ghost", "user", "invaliduser"))
 
-    done = do(site, an_end(job, Partial(Taken("m1"), refusals[:1])), an_end(job, Partial(Taken("m1"), refusals)))
+    done = do(
+        site, an_end(job, Partial(CallReceipt("m1"), refusals[:1])), an_end(job, Partial(CallReceipt("m1"), refusals))
+    )
 
     [failure] = site.of("failures", job)
     assert ("Ghost", "ghost", 0) == (failure.recipient, failure.recipient_key, failure.errcode)
@@ -264,7 +266,7 @@ def test_counters_move_by_what_moved_and_the_jobs_state_follows_each_batch(site:
     seen.append((site.job(job).state, counters(site, job)))
     do(site, an_end(job, Rejected("40003"), n=2))
     seen.append((site.job(job).state, counters(site, job)))
-    do(site, an_end(job, Accepted(Taken("m2")), n=1))
+    do(site, an_end(job, Accepted(CallReceipt("m2")), n=1))
     seen.append((site.job(job).state, counters(site, job)))
 
     assert [
@@ -376,7 +378,7 @@ def test_the_answer_of_a_call_in_the_air_is_kept_when_a_late_answer_ended_its_pa
     do(site, a_mark(job, claim=1, who="p2"))
 
     do(site, an_end(job, claim=1))
-    do(site, an_end(job, Accepted(Taken("m2")), claim=2, who="p2"))
+    do(site, an_end(job, Accepted(CallReceipt("m2")), claim=2, who="p2"))
 
     assert "accepted" == site.state(job)
     assert ["m1", "m2"] == [row.msgid for row in site.of("receipts", job)]
@@ -440,7 +442,7 @@ def test_whoever_waits_on_a_job_is_due_when_it_moves(site: Site) -> None:
     """The job's row is written and who is parked on it is woken, in one transaction; once."""
     job, other = site.send(), site.send("other")
     do(site, a_mark(job))
-    do(site, Change(part_id(other, 0), lambda part, now: settle.park_on(part, job, 2**62, "waits")))
+    do(site, Change(part_id(other, 0), lambda part, now: settle.wait_for_job(part, job, 2**62, "waits")))
     site.sql("update worker_jobs set awaited = true where id = :id", id=job)
 
     do(site, an_end(job))
@@ -454,7 +456,7 @@ def test_a_recall_that_waits_hears_that_its_send_was_queued_again(site: Site) ->
     """A send in the air that comes back to the queue can be stopped now: whoever waits for it must look."""
     job, other = site.send(), site.send("other")
     do(site, a_mark(job))
-    do(site, Change(part_id(other, 0), lambda part, now: settle.park_on(part, job, 2**62, "waits")))
+    do(site, Change(part_id(other, 0), lambda part, now: settle.wait_for_job(part, job, 2**62, "waits")))
     site.sql("update worker_jobs set awaited = true where id = :id", id=job)
 
     do(site, an_end(job, Retry("busy"), delay_s=60.0))
@@ -467,7 +469,7 @@ def test_whoever_waits_on_an_unknown_hears_that_it_is_held(site: Site) -> None:
     job, other = site.send(), site.send("other")
     do(site, a_mark(job))
     do(site, an_end(job, Unknown("cut")))
-    do(site, Change(part_id(other, 0), lambda part, now: settle.park_on(part, job, 2**62, "waits")))
+    do(site, Change(part_id(other, 0), lambda part, now: settle.wait_for_job(part, job, 2**62, "waits")))
     site.sql("update worker_jobs set awaited = true where id = :id", id=job)
 
     do(site, Change(part_id(job, 0), lambda part, now: settle.hold(part, "held")))

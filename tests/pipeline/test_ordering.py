@@ -23,7 +23,7 @@ from worker.config.settings import RetentionSettings
 from worker.domain import settle
 from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, Outcome, Partial, Rejected, Retry, Taken, Unknown, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Outcome, Partial, Rejected, Retry, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import FOREVER, WAITS_ITS_TURN, Policy
 from worker.outbox.commit.commands import CallEnd, Change, Mark
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.fewer_databases("the statements behind it run on each d
 
 SECOND = 1_000_000
 POLICY = Policy()
-OK = Accepted(Taken("m1"))
+OK = Accepted(CallReceipt("m1"))
 BUSY = 6000
 """A readable refusal that is tried again."""
 
@@ -239,7 +239,7 @@ def test_accounts_with_the_same_key_do_not_wait_for_each_other(site: Site) -> No
 
 ENDS = [
     pytest.param(OK, True, True, id="accepted"),
-    pytest.param(Partial(Taken("m1"), ()), True, True, id="partial"),
+    pytest.param(Partial(CallReceipt("m1"), ()), True, True, id="partial"),
     pytest.param(Rejected("no"), True, True, id="rejected"),
     pytest.param(Retry("again"), False, True, id="exhausted"),
     pytest.param(Unknown("cut", held=True), False, True, id="unknown, held"),

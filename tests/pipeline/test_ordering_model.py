@@ -14,7 +14,7 @@ from rig.databases import empty
 from tests.support.runtime import Site, planted
 from worker.domain.errors import NotReplayable
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, Outcome, Rejected, Retry, Taken, Unknown, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Outcome, Rejected, Retry, Unknown, Verdict
 from worker.domain.settle import FOREVER, Policy
 from worker.outbox.commit.commands import CallEnd, Mark
 from worker.outbox.commit.group_commit import commit
@@ -24,7 +24,7 @@ from worker.producer.resend import skip
 
 SECOND = 1_000_000
 ANSWERS: dict[str, Outcome] = {
-    "taken": Accepted(Taken("m")),
+    "taken": Accepted(CallReceipt("m")),
     "refused": Rejected("no"),
     "again": Retry("again"),
     "held": Unknown("cut", held=True),

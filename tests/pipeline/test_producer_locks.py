@@ -18,7 +18,7 @@ from tests.support.runtime import PNG, Site, an_account, lost, planted, refused
 from worker import ButtonCard, CardUpdate, DedupeConflict, File, Text, To
 from worker.config.settings import RetentionSettings
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, Taken, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd
 from worker.outbox.commit.group_commit import commit
@@ -209,7 +209,7 @@ def test_the_late_answer_of_what_is_being_replayed_is_recorded(site: Site, past:
 
 
 def _answer_late(site: Site, part: str, claim: int) -> None:
-    verdict = Verdict(Accepted(Taken("late")), 0)
+    verdict = Verdict(Accepted(CallReceipt("late")), 0)
     commit(site.database, [CallEnd(part, claim, site.part_row(part).incarnation, verdict, 5, delay_s=30.0)], Policy())
 
 

@@ -23,7 +23,7 @@ from worker.domain.call import CallResult
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
-from worker.domain.outcome import Accepted, Taken, Unknown, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Unknown, Verdict
 from worker.domain.settle import Policy
 from worker.domain.state import JobState
 from worker.outbox.commit.commands import CallEnd, Mark
@@ -217,7 +217,7 @@ def test_the_answer_that_comes_after_all_is_kept(site: Site) -> None:
 
     for job, msgid in ((said, "m-1"), (denied, "m-2")):
         incarnation = site.of("attempts", job)[0].incarnation
-        verdict = Verdict(Accepted(Taken(msgid=msgid)), errcode=0)
+        verdict = Verdict(Accepted(CallReceipt(msgid=msgid)), errcode=0)
         late = CallEnd(part_id(job, 0), 1, incarnation, verdict, 5, http_status=200)
         commit(site.database, [late, late], Policy())
 

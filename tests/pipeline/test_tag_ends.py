@@ -19,7 +19,7 @@ from worker import ConfigurationError, JobFilter, MailingStage, StageCount, TagD
 from worker.config.settings import RetentionSettings
 from worker.control.resolve import find_unknown, resolve
 from worker.delivery.maintenance.housekeeping import Housekeeping
-from worker.domain.mailing import hooked
+from worker.domain.mailing import matches_tag
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks, load_hooks
 from worker.hooks.runs import HookRuns
@@ -266,7 +266,7 @@ def test_a_parked_event_of_a_tag_is_kept_and_an_old_one_goes(site: Site, hall: H
 )
 def test_a_hook_names_tags_or_their_beginnings(patterns: list[str], tag: str, expected: bool) -> None:
     """And by itself asks for all but those that name a request."""
-    assert expected is hooked(patterns, tag)
+    assert expected is matches_tag(patterns, tag)
 
 
 def test_a_hook_for_no_tag_is_an_error() -> None:

@@ -28,7 +28,7 @@ from tests.support.runtime import UPLOAD, an_account, busy, lost, planted, refus
 from worker import JobState, Text, To, enqueue
 from worker.config.accounts import FixedAccounts
 from worker.domain.callbacks.hook import ANY_ACCOUNT, JobDone
-from worker.domain.job_terms import TOLD, told_tags
+from worker.domain.job_terms import MAX_LOGGED, tag_fields
 from worker.domain.trace import STATE_CHARACTERS, bounded_state, trace_id_of
 from worker.hooks.registry import ApplicationHooks, on_job_done
 from worker.hooks.runs import HookRuns
@@ -538,6 +538,6 @@ def test_tags_in_a_line_are_bounded() -> None:
     many = [f"{n:02d}{'x' * 98}" for n in range(50)]
     listed = ", ".join(f'"{one}"' for one in many)
 
-    assert {"tags": [*many[:3], "..."]} == told_tags(f"[{listed}]")
-    assert TOLD == len(told_tags(f'["request_id:{"x" * 5_000}"]')["request_id"])
-    assert {} == told_tags(None) == told_tags("{") == told_tags("[]") == told_tags("[1]")
+    assert {"tags": [*many[:3], "..."]} == tag_fields(f"[{listed}]")
+    assert MAX_LOGGED == len(tag_fields(f'["request_id:{"x" * 5_000}"]')["request_id"])
+    assert {} == tag_fields(None) == tag_fields("{") == tag_fields("[]") == tag_fields("[1]")

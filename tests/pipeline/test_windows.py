@@ -10,7 +10,7 @@ import pytest
 from tests.support.runtime import SEND, Site, an_account, busy, lost, planted, refused, unsent
 from worker.domain import settle
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, Outcome, Retry, Taken, Unknown, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Outcome, Retry, Unknown, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Change, Mark
 from worker.outbox.commit.group_commit import commit
@@ -102,7 +102,7 @@ def test_a_second_equal_message_goes_without_the_flag(site: Site) -> None:
     """An honest second message must be seen; the window remembers that it is shared."""
     first, second = site.send(), site.send()
     mark(site, first)
-    end(site, first, Accepted(Taken("m1")))
+    end(site, first, Accepted(CallReceipt("m1")))
 
     reply = mark(site, second)
 
@@ -115,7 +115,7 @@ def test_after_its_window_a_body_is_a_new_one(site: Site, driven_clock: DrivenCl
     """The next send after the window's end owns it anew and goes flagged."""
     first, second = site.send(), site.send()
     mark(site, first)
-    end(site, first, Accepted(Taken("m1")))
+    end(site, first, Accepted(CallReceipt("m1")))
     driven_clock.advance(WINDOW_S + 20.001)
 
     reply = mark(site, second)
@@ -128,10 +128,10 @@ def test_another_send_keeps_the_window_open(site: Site, driven_clock: DrivenCloc
     """Every send of the body extends the window, so a third one an hour after the first's end still goes unflagged."""
     first, second, third = site.send(), site.send(), site.send()
     mark(site, first)
-    end(site, first, Accepted(Taken("m1")))
+    end(site, first, Accepted(CallReceipt("m1")))
     driven_clock.advance(3 * 3_600)
     mark(site, second)
-    end(site, second, Accepted(Taken("m2")))
+    end(site, second, Accepted(CallReceipt("m2")))
     driven_clock.advance(2 * 3_600)
 
     assert not mark(site, third).flagged
@@ -184,7 +184,7 @@ def test_an_unflagged_calls_repeat_is_held(site: Site) -> None:
     """What went without the flag is nothing the check remembers."""
     owner, job = site.send(), site.send()
     mark(site, owner)
-    end(site, owner, Accepted(Taken("m1")))
+    end(site, owner, Accepted(CallReceipt("m1")))
     in_doubt(site, job)
 
     assert (0, "unknown") == (mark(site, job, claim=1).call, site.state(job))
@@ -224,15 +224,15 @@ def test_who_wants_twice_rather_than_never_gets_the_repeat_without_the_flag(
     reply = mark(site, late, claim=1, may_resend=True)
     assert (2, False) == (reply.call, reply.flagged)
 
-    end(site, late, Accepted(Taken("m")), 2)
+    end(site, late, Accepted(CallReceipt("m")), 2)
     driven_clock.advance(2 * WINDOW_S)
     in_doubt(site, shared)
     mark(site, other)
     reply = mark(site, shared, claim=1, may_resend=True)
     assert (2, False) == (reply.call, reply.flagged)
 
-    end(site, shared, Accepted(Taken("m")), 2)
-    end(site, other, Accepted(Taken("m")))
+    end(site, shared, Accepted(CallReceipt("m")), 2)
+    end(site, other, Accepted(CallReceipt("m")))
     mark(site, unclean)
     end(site, unclean, Retry("6000"))
     in_doubt(site, unclean, claim=1)

@@ -19,7 +19,7 @@ from worker.delivery.sender import writer as writer_module
 from worker.delivery.sender.writer import MAX_BYTES, MAX_ROWS, PendingWrite, Writer, WriterClosed
 from worker.domain import settle
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, Outcome, Refusal, Rejected, Retry, Taken, Unknown, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Outcome, Refusal, Rejected, Retry, Unknown, Verdict
 from worker.domain.pacing.lane import Feedback
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Change, JobUpdate, Mark
@@ -41,7 +41,7 @@ def a_mark(job: str, claim: int = 0, body: str | None = None) -> Mark:
 
 
 def an_end(job: str, outcome: Outcome | None = None, claim: int = 1, errmsg: str | None = "ok") -> CallEnd:
-    verdict = Verdict(outcome or Accepted(Taken("m1")), 0, errmsg)
+    verdict = Verdict(outcome or Accepted(CallReceipt("m1")), 0, errmsg)
     return CallEnd(part_id(job, 0), claim, "p1", verdict, 5, http_status=200)
 
 
@@ -298,7 +298,7 @@ def test_a_row_the_database_refuses_is_found_and_stored_bare(site: Site, text: s
 @pytest.mark.parametrize(
     "outcome",
     [
-        Accepted(Taken("m\ud83d1")),
+        Accepted(CallReceipt("m\ud83d1")),
         Rejected("no", (Refusal("li\ud83dsi", "user", "invaliduser"),)),
         Retry("why \ud83d"),
         Unknown("why \ud83d"),

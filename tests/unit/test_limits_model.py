@@ -318,6 +318,6 @@ def test_a_permit_is_given_back_at_most_once() -> None:
     """The permit itself remembers that it was returned."""
     permit = Permit(0.0)
 
-    assert isinstance(permit.once, type(Lock()))
-    assert permit.once.acquire(blocking=False)
-    assert not permit.once.acquire(blocking=False)
+    assert isinstance(permit.returned, type(Lock()))
+    assert permit.returned.acquire(blocking=False)
+    assert not permit.returned.acquire(blocking=False)

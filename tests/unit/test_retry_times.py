@@ -116,7 +116,7 @@ def test_only_a_permit_of_one_recipient_says_how_much_room_he_has(recipient: str
     permit = reservation.decide(costs, 0)
 
     assert isinstance(permit, Permit)
-    assert (23 if recipient else 0) == permit.room
+    assert (23 if recipient else 0) == permit.remaining
 
 
 def test_whoever_was_told_an_instant_that_has_passed_is_not_waited_for() -> None:

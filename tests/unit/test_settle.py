@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from worker.domain import settle
 from worker.domain.outcome import (
     Accepted,
+    CallReceipt,
     Held,
     Outcome,
     Parked,
@@ -22,19 +23,18 @@ from worker.domain.outcome import (
     Retry,
     Scope,
     StaleToken,
-    Taken,
     Unknown,
     Wait,
 )
 from worker.domain.settle import SECOND, IllegalMove, PartFacts, Policy
-from worker.domain.state import FINAL_STATES, TAKEN_STATES, PartState
+from worker.domain.state import ACCEPTED_STATES, FINAL_STATES, PartState
 
 NOW = 1_000 * SECOND
 DEADLINE = 20 * SECOND
 POLICY = Policy()
 
-TAKEN = Accepted(Taken("m1"))
-SOME = Partial(Taken("m1"), (Refusal("x", "user", "invaliduser"),))
+TAKEN = Accepted(CallReceipt("m1"))
+SOME = Partial(CallReceipt("m1"), (Refusal("x", "user", "invaliduser"),))
 AGAIN = Retry("6000 conflict")
 BUSY = Retry("-1 busy", busy=True)
 WAIT = Wait(Scope.PART, 30.0, "full")
@@ -42,7 +42,7 @@ LANE = Wait(Scope.LANE, 60.0, "45009")
 STALE = StaleToken("42001")
 PARKED = Parked(Scope.ACCOUNT, "50003", "enable the app")
 REFUSED = Rejected("40007")
-NEVER_TO_THEM = Rejected("81013", lasting=True)
+NEVER_TO_THEM = Rejected("81013", ends_doubt=True)
 NOTHING = Unknown("read_timeout")
 OPEN = Unknown("some may have it", (Refusal("x", "user", "errmsg"),), held=True)
 PAGE = Progress({"cursor": "2"}, "the next page", 4.0)
@@ -333,7 +333,7 @@ def test_waiting_is_no_attempt() -> None:
     """A turn waited for and a job waited on cost no try, and put an offered part back."""
     part = a_part(offered_until=9)
 
-    settle.park_on(part, "other", NOW, "waits")
+    settle.wait_for_job(part, "other", NOW, "waits")
     settle.wait_until(part, NOW + 5, "full")
 
     assert (0, 0, NOW + 5, "other", None) == (
@@ -447,12 +447,12 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def nothing_in_doubt_ends_as_if_it_never_left(self) -> None:
         if self.part.doubts:
-            assert self.part.state not in FINAL_STATES - TAKEN_STATES
+            assert self.part.state not in FINAL_STATES - ACCEPTED_STATES
 
     @invariant()
     def anything_taken_wins(self) -> None:
         taken = any(isinstance(outcome, Accepted | Partial) for outcome in self.said)
-        assert taken == (self.part.state in TAKEN_STATES)
+        assert taken == (self.part.state in ACCEPTED_STATES)
 
     @invariant()
     def unknown_means_doubt(self) -> None:

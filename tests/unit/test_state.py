@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from worker.domain.state import (
+    ACCEPTED_STATES,
     FINAL_STATES,
     MOVES,
     OPEN_STATES,
-    TAKEN_STATES,
     JobState,
     PartState,
     job_state,
@@ -72,7 +72,7 @@ def test_nothing_leaves_a_final_state() -> None:
     final = {state for state, targets in MOVES.items() if not targets}
 
     assert FINAL_STATES == final
-    assert TAKEN_STATES < FINAL_STATES
+    assert ACCEPTED_STATES < FINAL_STATES
     assert not OPEN_STATES & FINAL_STATES
 
 

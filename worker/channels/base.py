@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from worker.domain.content.recipient import Recipients
     from worker.domain.job import Draft, Part
     from worker.domain.outcome import Penalty, Verdict
-    from worker.domain.pacing.limit import Charge, Counted, Limit
+    from worker.domain.pacing.limit import Charge, Limit, LimitCounter
     from worker.language import Lang
 
 
@@ -257,7 +257,7 @@ class Channel:
         """What this call costs against which limits, the account's overrides applied."""
         raise self._sends_nothing()
 
-    def counted(self, account: Account, recipient: str | None) -> Iterable[Counted]:
+    def counted(self, account: Account, recipient: str | None) -> Iterable[LimitCounter]:
         """Every limit of the account, whatever the call.
 
         `recipient` chooses whose count the limits per recipient name; with None they name no single one.

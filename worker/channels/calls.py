@@ -49,7 +49,7 @@ def media_gone(part: Part, reason: str) -> Rejected:
     Not while the part is in doubt: a new media_id makes another body, which is no safe repeat.
     """
     is_kept = part.kind != Kind.UPLOAD and bool(part.message.get("files")) and not part.in_doubt
-    return Rejected(reason, heal="media" if is_kept else None)
+    return Rejected(reason, retry_with="media" if is_kept else None)
 
 
 def upload_lane(message: Mapping[str, Any]) -> str:

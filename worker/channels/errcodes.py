@@ -15,7 +15,7 @@ from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
-from worker.domain.outcome import Outcome, Parked, Penalty, Rejected, Retry, Scope, StaleToken, Wait, unheard_of
+from worker.domain.outcome import Outcome, Parked, Penalty, Rejected, Retry, Scope, StaleToken, Wait, unknown_code
 from worker.language import Lang, said
 
 
@@ -120,7 +120,7 @@ class Catalogue:
     def outcome(self, code: int) -> Outcome:
         """What a code asks of the worker, whatever the call was."""
         row = self.find(code)
-        return unheard_of(code) if row is None else row.outcome
+        return unknown_code(code) if row is None else row.outcome
 
     def explain(self, code: int, lang: Lang = "en") -> list[str] | None:
         """What a code means, what the worker does, and what a person should do, as lines; None for an unknown code."""

@@ -24,7 +24,7 @@ from worker.domain import settle
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind, is_read
 from worker.domain.job_filter import JobFilter
-from worker.domain.outcome import Taken
+from worker.domain.outcome import CallReceipt
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
@@ -158,10 +158,10 @@ class Decision:
             # Discarded first: a transaction that is run again may find that the part has changed.
             decided.discard(part.id)
             if part.state is PartState.UNKNOWN and part.claim == last_claim:
-                settle.take_word(part, reason, sent=self.sent, refused_some=call.refused_some)
+                settle.apply_decision(part, reason, sent=self.sent, refused_some=call.refused_some)
                 decided.add(part.id)
 
-        receipt = Taken(msgid=self.msgid, warning=reason) if self.sent else None
+        receipt = CallReceipt(msgid=self.msgid, warning=reason) if self.sent else None
         return Change(
             call.part.id, apply, receipt=receipt, receipt_claim=call.claim, on_changed=partial(self._settle, call)
         )

@@ -159,7 +159,7 @@ class TokenWait:
     """What the vendor's refusal means for the account; set only for the caller that received it."""
     remedy: str | None = None
     """What a person can do about it; None: time alone heals it."""
-    alone: bool = False
+    is_local: bool = False
     """True: no answer of the vendor was read, so it may be this process alone that gets no token."""
 
 

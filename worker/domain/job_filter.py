@@ -13,10 +13,10 @@ from worker.domain.job import JobId, id_of
 from worker.domain.state import JobState, State
 from worker.domain.times import UnreadableTime, read_time
 
-MOST_IDS = 1_000
-MOST_ERRCODE = 2**31
+MAX_IDS = 1_000
+MAX_ERRCODE = 2**31
 INSTANTS = ("created_from", "created_before", "ended_from", "ended_before", "called_from", "called_before")
-_WORDS = (
+_TEXT_FIELDS = (
     "account",
     "channel",
     "kind",
@@ -97,19 +97,19 @@ class JobFilter:
         problems = [problem for name in INSTANTS for problem in aware_problems(name, getattr(self, name))]
         problems += [
             Problem(name, "says nothing", "leave it out, or name one")
-            for name in _WORDS
+            for name in _TEXT_FIELDS
             if (word := getattr(self, name)) is not None and not word.strip()
         ]
         problems += [
             Problem(name, "holds a NUL character", "take it out")
-            for name in _WORDS
+            for name in _TEXT_FIELDS
             if (word := getattr(self, name)) is not None and "\x00" in word
         ]
         if self.dedupe_key is not None and self.account is None:
             problems.append(Problem("dedupe_key", "is unique for one account only", "give the account too"))
         if self.errcode == 0:
             problems.append(Problem("errcode", "0 is what every success has", "use state"))
-        elif self.errcode is not None and abs(self.errcode) > MOST_ERRCODE:
+        elif self.errcode is not None and abs(self.errcode) > MAX_ERRCODE:
             problems.append(Problem("errcode", "is none of a vendor's", "give one such as 81013"))
         if self.state is not None and self.state not in (labels := [state.label for state in JobState]):
             problems.append(Problem("state", "is none", f"use one of {', '.join(labels)}"))
@@ -117,8 +117,8 @@ class JobFilter:
             problems.append(Problem("filter", "says nothing", "give ids, an account, or another field"))
         elif self.ids == ():
             problems.append(Problem("ids", "are none", "leave them out, or give some"))
-        elif (given := len(self.part_or_job_ids())) > MOST_IDS:
-            problems.append(Problem("ids", "are too many", "go through them in pieces", MOST_IDS, "ids", given))
+        elif (given := len(self.part_or_job_ids())) > MAX_IDS:
+            problems.append(Problem("ids", "are too many", "go through them in pieces", MAX_IDS, "ids", given))
         return problems
 
     def part_or_job_ids(self) -> list[str]:

@@ -19,7 +19,7 @@ from worker.domain.content.recipient import LISTS, same_person
 from worker.domain.job import Kind
 from worker.domain.state import JobState
 
-MOST_HOURS = 31 * 24
+MAX_HOURS = 31 * 24
 """The longest span of ended jobs that is looked up hour by hour."""
 _MENTIONS = ("mentioned_list", "mentioned_mobile_list", "userlist", "add_user_list", "del_user_list")
 _MENTION = re.compile(r"<@([^<>\s]{1,64})>")
@@ -28,7 +28,7 @@ FACTS = ("account", "kind", "finished_at", "order_key", "tags", "message", "reci
 """The columns of a job, in the order of `IndexedJob`."""
 REQUEST_ID = "request_id:"
 """What a tag begins with that names the request which asked for the job."""
-TOLD = 300
+MAX_LOGGED = 300
 """Most characters of a job's tags, or of its request id, in a log line."""
 HASH = 16
 """Characters of a text's hash."""
@@ -53,7 +53,7 @@ def hour_of(micros: int) -> str:
 def hours_between(begin: datetime, end: datetime) -> list[str]:
     """The hours in UTC from one instant to another; at most `MOST_HOURS` and one more, so that too many are seen."""
     at, hours = begin.astimezone(UTC).replace(minute=0, second=0, microsecond=0), list[str]()
-    while at <= end and len(hours) <= MOST_HOURS:
+    while at <= end and len(hours) <= MAX_HOURS:
         hours.append(f"{at:%Y-%m-%dT%H}")
         at += timedelta(hours=1)
     return hours
@@ -85,12 +85,12 @@ def tags_of(tags: str | None) -> list[str]:
         return []
 
 
-def told_tags(tags: str | None) -> dict[str, Any]:
+def tag_fields(tags: str | None) -> dict[str, Any]:
     """The fields of a log line that tell of a job's tags, out of its column: `request_id`, and the others as `tags`."""
     words = tags_of(tags)
     others = [word for word in words if not word.startswith(REQUEST_ID)]
-    short = [word for word, end in zip(others, accumulate(map(len, others)), strict=True) if end <= TOLD]
-    ids = [word.removeprefix(REQUEST_ID)[:TOLD] for word in words if word.startswith(REQUEST_ID)]
+    short = [word for word, end in zip(others, accumulate(map(len, others)), strict=True) if end <= MAX_LOGGED]
+    ids = [word.removeprefix(REQUEST_ID)[:MAX_LOGGED] for word in words if word.startswith(REQUEST_ID)]
     found: dict[str, Any] = {"request_id": ids[0]} if ids else {}
     if others:
         found["tags"] = short if len(short) == len(others) else [*short, "..."]

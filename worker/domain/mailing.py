@@ -45,7 +45,7 @@ class StageCount:
     """Recipients; whom two jobs name counts twice, and a department or a chat counts once."""
 
 
-def hooked(patterns: Iterable[str], tag: str) -> bool:
+def matches_tag(patterns: Iterable[str], tag: str) -> bool:
     """Whether hooks ask for a tag: by itself, or by its beginning and `*`; `*` alone is no tag that names a request."""
     return any(
         tag == one

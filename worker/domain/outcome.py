@@ -55,7 +55,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class CallReceipt:
     """What the vendor gave for a call it took; every field may be empty."""
 
     msgid: str | None = None
@@ -77,14 +77,14 @@ class Taken:
 class Accepted:
     """The vendor took the call for every recipient."""
 
-    taken: Taken
+    receipt: CallReceipt
 
 
 @dataclass(frozen=True, slots=True)
 class Partial:
     """The vendor took the call and refused some recipients."""
 
-    taken: Taken
+    receipt: CallReceipt
     refusals: tuple[Refusal, ...]
 
 
@@ -116,7 +116,7 @@ class Progress:
     spec: Mapping[str, object] = field(repr=False)
     reason: str
     delay: float = 0.0
-    found: tuple[Confirmation, ...] = field(default=(), repr=False)
+    confirmations: tuple[Confirmation, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +139,17 @@ class Rejected:
 
     reason: str
     refusals: tuple[Refusal, ...] = ()
-    heal: str | None = None
+    retry_with: str | None = None
     """`media`: the media_id is gone; upload once more and try again instead of giving up."""
-    unheard_of: bool = False
+    unknown_code: bool = False
     """The vendor's errcode is in none of our tables: it may be about this call, or about all calls."""
-    lasting: bool = False
+    ends_doubt: bool = False
     """Every earlier call of the part must have been refused in the same way, so it ends their doubt."""
 
 
-def unheard_of(code: int) -> Rejected:
+def unknown_code(code: int) -> Rejected:
     """The outcome of an errcode that is in none of our tables."""
-    return Rejected(f"errcode {code} (not in the catalogue)", unheard_of=True)
+    return Rejected(f"errcode {code} (not in the catalogue)", unknown_code=True)
 
 
 @dataclass(frozen=True, slots=True)

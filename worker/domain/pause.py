@@ -44,8 +44,8 @@ class Pause:
         """Whether it holds for a job, given by its columns."""
         if self.job_id is not None:
             return bool(job["id"] == self.job_id)
-        given = {name: value for name, value in self._equal().items() if value is not None}
-        if job["kind"] == Kind.RECALL or any(job[name] != value for name, value in given.items()):
+        conditions = {name: value for name, value in self._equal().items() if value is not None}
+        if job["kind"] == Kind.RECALL or any(job[name] != value for name, value in conditions.items()):
             return False
         return self.tag is None or self.tag in tags_of(job["tags"])
 
@@ -61,8 +61,8 @@ class Pause:
 
     def scope(self) -> dict[str, str]:
         """What is given, by name."""
-        given = {**self._equal(), "tag": self.tag, "job": self.job_id}
-        return {name: value for name, value in given.items() if value is not None}
+        conditions = {**self._equal(), "tag": self.tag, "job": self.job_id}
+        return {name: value for name, value in conditions.items() if value is not None}
 
     def told(self) -> str:
         """What is given, for people."""

@@ -24,7 +24,7 @@ from worker.domain.outcome import (
     Wait,
 )
 from worker.domain.pacing.lane import RULES, LaneRules
-from worker.domain.pacing.limit import used_up
+from worker.domain.pacing.limit import used_up_reason
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.pacing.window import SECOND as SECOND
 from worker.domain.state import FINAL_STATES, MOVES, OPEN_STATES, PartState
@@ -83,7 +83,7 @@ class Policy:
     """Penalties and breaker of the parts' lanes."""
 
 
-def may_have_left(part: PartFacts) -> int:
+def calls_maybe_sent(part: PartFacts) -> int:
     """Calls of this part that may have reached the vendor: its marks, less those under which nothing left."""
     return part.claim - part.unheard
 
@@ -130,16 +130,18 @@ def _close(part: PartFacts, to: PartState, reason: str | None) -> None:
         part.not_before = None
 
 
-def _take(part: PartFacts, to: PartState) -> None:
+def _accept(part: PartFacts, to: PartState) -> None:
     _move(part, to, None)
     part.not_before = None
 
 
-def _retry(part: PartFacts, outcome: Retry, now: int, delay_s: float, policy: Policy, in_a_row: int = 0) -> None:
+def _retry(
+    part: PartFacts, outcome: Retry, now: int, delay_s: float, policy: Policy, failures_in_a_row: int = 0
+) -> None:
     if outcome.busy:
         part.busy += 1
-        delay_s = max(delay_s, _busy_s(part, policy, in_a_row))
-    part.tries += int(outcome.busy or in_a_row < policy.ill_after)
+        delay_s = max(delay_s, _busy_s(part, policy, failures_in_a_row))
+    part.tries += int(outcome.busy or failures_in_a_row < policy.ill_after)
     # A part in doubt has no age limit: first_marked_at is of the lost call, and its look-up may begin long afterwards.
     age_us = 0 if part.doubts or part.first_marked_at is None else now - part.first_marked_at
     too_old = age_us > policy.max_age_s * SECOND
@@ -149,32 +151,34 @@ def _retry(part: PartFacts, outcome: Retry, now: int, delay_s: float, policy: Po
         wait_until(part, now + int(delay_s * SECOND), outcome.reason)
 
 
-def _busy_s(part: PartFacts, policy: Policy, in_a_row: int) -> float:
+def _busy_s(part: PartFacts, policy: Policy, failures_in_a_row: int) -> float:
     """Least seconds until a message is retried that the vendor was too busy for (-1); the usual backoff may be longer.
 
     The vendor allows three retries of a message. They are spread over more than ten minutes when the lane got no better
     answer since this part's first -1.
     """
-    if in_a_row < part.busy - 1 or part.busy == 1:
+    if failures_in_a_row < part.busy - 1 or part.busy == 1:
         return 0.0
     return policy.busy_last_s if part.busy == policy.busy else policy.busy_again_s
 
 
-def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, policy: Policy, in_a_row: int = 0) -> None:
+def end_attempt(
+    part: PartFacts, outcome: Outcome, now: int, delay_s: float, policy: Policy, failures_in_a_row: int = 0
+) -> None:
     """The current call of a sending part ended; `delay_s` is the randomised backoff of a retry, in seconds.
 
     `in_a_row`: how many calls in a row of its lane or account said before it that the vendor is ill.
     """
     match outcome:
         case Accepted():
-            _take(part, PartState.ACCEPTED)
+            _accept(part, PartState.ACCEPTED)
         case Partial():
-            _take(part, PartState.PARTIAL)
+            _accept(part, PartState.PARTIAL)
         case Rejected():
-            part.doubts = 0 if outcome.lasting else part.doubts
+            part.doubts = 0 if outcome.ends_doubt else part.doubts
             _close(part, PartState.REJECTED, outcome.reason)
         case Retry():
-            _retry(part, outcome, now, delay_s, policy, in_a_row)
+            _retry(part, outcome, now, delay_s, policy, failures_in_a_row)
         case Wait():
             # A part that waits for its lane is due now: the block of the lane holds it back.
             wait_until(part, now + int(outcome.delay * SECOND) if outcome.scope is Scope.PART else now, outcome.reason)
@@ -192,7 +196,7 @@ def end_attempt(part: PartFacts, outcome: Outcome, now: int, delay_s: float, pol
         case Unknown():
             part.tries += 1
             doubt(part, outcome.reason, policy)
-            if in_a_row >= policy.ill_after and part.repeats < policy.repeats:
+            if failures_in_a_row >= policy.ill_after and part.repeats < policy.repeats:
                 # A minute after the first repeat, eight minutes after the fourth.
                 part.not_before = (part.not_before or 0) + int(policy.ill_s * 2**part.repeats * SECOND)
             if outcome.held:
@@ -210,14 +214,14 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
     """An attempt in doubt was answered after all: clears its doubt, and moves the part unless that has ended."""
     if isinstance(outcome, Unknown):
         return
-    part.doubts = 0 if isinstance(outcome, Rejected) and outcome.lasting else max(0, part.doubts - 1)
+    part.doubts = 0 if isinstance(outcome, Rejected) and outcome.ends_doubt else max(0, part.doubts - 1)
     if part.state in FINAL_STATES:
         return
     match outcome:
         case Accepted():
-            _take(part, PartState.ACCEPTED)
+            _accept(part, PartState.ACCEPTED)
         case Partial():
-            _take(part, PartState.PARTIAL)
+            _accept(part, PartState.PARTIAL)
         case _ if part.state is PartState.SENDING:
             return  # a newer call is in the air; its answer decides
         case Rejected():
@@ -226,14 +230,14 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
             wait_until(part, now, outcome.reason)
 
 
-def take_word(part: PartFacts, reason: str, *, sent: bool, refused_some: bool = False) -> None:
+def apply_decision(part: PartFacts, reason: str, *, sent: bool, refused_some: bool = False) -> None:
     """A person says of an unknown part whether its calls were carried out.
 
     `refused_some`: the vendor had named recipients that it refused.
     """
     if sent:
         part.doubts = max(0, part.doubts - 1)
-        _take(part, PartState.PARTIAL if refused_some else PartState.ACCEPTED)
+        _accept(part, PartState.PARTIAL if refused_some else PartState.ACCEPTED)
     else:
         # The person speaks of the message, so of all of its calls.
         part.doubts = 0
@@ -242,11 +246,11 @@ def take_word(part: PartFacts, reason: str, *, sent: bool, refused_some: bool = 
 
 def wait_for_limit(part: PartFacts, until: int, limit_name: str) -> None:
     """Stays queued until an instant, because a limit has no room for it: not an attempt."""
-    wait_until(part, until, used_up(limit_name))
+    wait_until(part, until, used_up_reason(limit_name))
     part.limit_name = limit_name
 
 
-def wait_quietly(part: PartFacts, until: int) -> None:
+def wait_for_quiet_end(part: PartFacts, until: int) -> None:
     """Stays queued until its quiet hours end: not an attempt."""
     wait_until(part, until, "quiet hours")
     part.limit_name = QUIET_HOURS
@@ -257,7 +261,7 @@ def try_again(part: PartFacts, reason: str, now: int, delay_s: float, policy: Po
     _retry(part, Retry(reason), now, delay_s, policy)
 
 
-def narrow(part: PartFacts) -> None:
+def split(part: PartFacts) -> None:
     """Some recipients of a queued part, of which nothing ever left, go to a part of their own."""
     # As after a mark under which nothing left: a sender that read the part with its old recipients cannot mark it.
     part.claim += 1
@@ -316,7 +320,7 @@ def refuse(part: PartFacts, reason: str) -> None:
 
 def finish(part: PartFacts) -> None:
     """Move queued -> accepted without a call: what it was to do or to find is so already."""
-    _take(part, PartState.ACCEPTED)
+    _accept(part, PartState.ACCEPTED)
 
 
 FOREVER = 2**62
@@ -333,7 +337,7 @@ def await_turn(part: PartFacts) -> None:
     wait_until(part, FOREVER, WAITS_ITS_TURN)
 
 
-def lets_others_go(state: PartState, held: bool, skips: bool) -> bool:
+def lets_order_go_on(state: PartState, held: bool, skips: bool) -> bool:
     """True when a part no longer keeps the parts behind it in its order waiting.
 
     `held`: an unknown part that waits for a person; `skips`: its job allows a gap in the order rather than a stop.
@@ -346,7 +350,7 @@ def lets_others_go(state: PartState, held: bool, skips: bool) -> bool:
     return state not in OPEN_STATES
 
 
-def park_on(part: PartFacts, job_id: str, until: int, reason: str) -> None:
+def wait_for_job(part: PartFacts, job_id: str, until: int, reason: str) -> None:
     """Stays queued until the job it depends on moves, or `until` at the latest."""
     part.waits_on = job_id
     wait_until(part, until, reason)

@@ -80,7 +80,7 @@ MOVES: Mapping[PartState, frozenset[PartState]] = {
 """Every move a part can make. Nothing changes a state outside this table."""
 
 OPEN_STATES = frozenset({Q, S})
-TAKEN_STATES = frozenset({A, P})
+ACCEPTED_STATES = frozenset({A, P})
 FINAL_STATES = frozenset({A, P, R, X, E, C})
 
 
@@ -93,7 +93,7 @@ def job_state(counts: Mapping[PartState, int]) -> JobState:
         return JobState.UNKNOWN
     if len(present) == 1:
         return JobState[present.pop().name]
-    if present & TAKEN_STATES:
+    if present & ACCEPTED_STATES:
         return JobState.PARTIAL
     return JobState[next(state for state in (R, X, E, C) if state in present).name]
 
@@ -105,10 +105,10 @@ State = JobState | str
 _BY_WORD = {state.label: state for state in JobState}
 
 
-def states_of(name: str, given: object) -> list[JobState]:
+def states_of(name: str, values: object) -> list[JobState]:
     """The states out of one or several, each given as a JobState or as its word; CheckFailed for anything else."""
-    states: list[Any] = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
-    if not all(isinstance(one, JobState) or (isinstance(one, str) and one in _BY_WORD) for one in states):
+    states: list[Any] = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values]
+    if not all(isinstance(state, JobState) or (isinstance(state, str) and state in _BY_WORD) for state in states):
         remedy = f"use JobState.OPEN and its like, or one of {', '.join(_BY_WORD)}"
         raise CheckFailed([Problem(name, "is not a state of a job", remedy)])
-    return [one if isinstance(one, JobState) else _BY_WORD[one] for one in states]
+    return [state if isinstance(state, JobState) else _BY_WORD[state] for state in states]

@@ -13,7 +13,7 @@ from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of
 from worker.config.settings import Settings
 from worker.domain.callbacks.inbound import CardPress, ChatNews, Inbound
-from worker.domain.outcome import Accepted, Taken, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Verdict
 from worker.domain.pacing.lane import LaneEvent
 from worker.outbox.commit.commands import CallEnd
 from worker.outbox.commit.group_commit import commit
@@ -78,7 +78,7 @@ class CallbackStore:
             lost = lost_call(connection, accounts, task_id)
         if lost is None:
             return
-        verdict = Verdict(Accepted(Taken(warning=PRESSED)))
+        verdict = Verdict(Accepted(CallReceipt(warning=PRESSED)))
         end = CallEnd(lost.part_id, lost.claim, lost.incarnation, verdict, None, flagged=lost.flagged)
         ends = hooked_ends(self._database, has_hooks=self._hooked)
         commit(self._database, [end], self._policy, hooked_ends=ends)

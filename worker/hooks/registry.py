@@ -24,13 +24,13 @@ from worker.domain.callbacks.hook import (
     CallbackReceived,
     CardPressed,
     Ends,
-    Heard,
+    HookEvent,
     JobDone,
     MessageReceived,
     TagDone,
 )
 from worker.domain.errors import CheckFailed, ConfigurationError
-from worker.domain.mailing import EVERY_TAG, hooked
+from worker.domain.mailing import EVERY_TAG, matches_tag
 from worker.domain.state import JobState, State, states_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ OnEvent: TypeAlias = "Callable[[CallbackReceived, Session], Any]"
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__worker_hook__"
-_MARKS: Mapping[type[Heard], str] = {
+_MARKS: Mapping[type[HookEvent], str] = {
     CardPressed: "on_card_action",
     JobDone: "on_job_done",
     TagDone: "on_tag_done",
@@ -57,7 +57,7 @@ _MARKS: Mapping[type[Heard], str] = {
 class _Listens:
     """The events for which a marked function runs."""
 
-    event: type[Heard]
+    event: type[HookEvent]
     accounts: frozenset[str]
     """Empty: every account."""
     states: frozenset[JobState] = frozenset()
@@ -66,12 +66,12 @@ class _Listens:
     tags: frozenset[str] = frozenset()
     """Tags, or beginnings and `*`."""
 
-    def hears(self, heard: Heard) -> bool:
+    def hears(self, heard: HookEvent) -> bool:
         """Whether the function runs for this event."""
         if not isinstance(heard, self.event):
             return False
         if isinstance(heard, TagDone):
-            return hooked(self.tags, heard.tag)
+            return matches_tag(self.tags, heard.tag)
         if self.accounts and heard.account not in self.accounts:
             return False
         match heard:
@@ -213,7 +213,7 @@ class ApplicationHooks:
         """The tags for whose end a hook runs, or beginnings and `*`."""
         return frozenset(tag for _, listens in self._hooks for tag in listens.tags)
 
-    def that_hear(self, heard: Heard) -> list[Callable[..., Any]]:
+    def that_hear(self, heard: HookEvent) -> list[Callable[..., Any]]:
         """The functions for one event, in the order in which the module holds them."""
         return [function for function, listens in self._hooks if listens.hears(heard)]
 

@@ -29,7 +29,7 @@ from worker.domain.callbacks.hook import (
     CardPressed,
     EventKind,
     EventState,
-    Heard,
+    HookEvent,
     JobDone,
     MessageReceived,
     TagDone,
@@ -275,7 +275,7 @@ def _ended(event: Claimed) -> TagDone:
     return TagDone(event.id, event.tag or "", stages, found["is_cut_short"], instant(event.created_at))
 
 
-def heard_of(event: Claimed) -> Heard | None:
+def heard_of(event: Claimed) -> HookEvent | None:
     """The event as the hooks get it; None: its job or its callback was deleted."""
     if event.kind in (EventKind.MESSAGE, EventKind.CALLBACK):
         return _received(event)

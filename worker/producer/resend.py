@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from worker.accounts.current import current_accounts
 from worker.channels.registry import channel
-from worker.domain.content.erasure import is_mark
+from worker.domain.content.erasure import is_erased
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
 from worker.domain.job import JobId, Kind, Priority, id_of, is_read
@@ -204,11 +204,11 @@ def require_read(old: Mapping[str, Any]) -> None:
 
 def without_erased(old: Mapping[str, Any], to: Recipients) -> Recipients:
     """The recipients that were not erased since; NotReplayable where there were others, and none is left."""
-    if any(is_mark(sender) for sender, _ in to.by_sender):
+    if any(is_erased(sender) for sender, _ in to.by_sender):
         raise NotReplayable(f"a sender of job {old['id']} is no longer kept; enqueue it anew", job=str(old["id"]))
-    if not any(is_mark(one) for _, one in all_of(to)):
+    if not any(is_erased(one) for _, one in all_of(to)):
         return to
-    kept = {RecipientStatus.REFUSED: [one for one in all_of(to) if not is_mark(one[1])]}
+    kept = {RecipientStatus.REFUSED: [one for one in all_of(to) if not is_erased(one[1])]}
     left = recipients_under(to, kept, RecipientStatus.REFUSED)
     # Without its message it is refused for that.
     if not left and json.loads(old["message"]):

@@ -19,7 +19,7 @@ from worker.channels.registry import channel
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
 from worker.domain.job import JobId, Kind, id_of
-from worker.domain.state import OPEN_STATES, TAKEN_STATES, JobState, PartState
+from worker.domain.state import ACCEPTED_STATES, OPEN_STATES, JobState, PartState
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.jobs import confirmations
@@ -169,7 +169,7 @@ def _task(part: Mapping[str, Any], rest: str, own: list[Mapping[str, Any]]) -> T
     done = sum(row["status"] == DONE for row in members)
     if rest == "undetermined":
         stage = Stage.UNKNOWN
-    elif PartState(part["state"]) not in TAKEN_STATES:
+    elif PartState(part["state"]) not in ACCEPTED_STATES:
         stage = Stage.NOT_CREATED
     elif members and done == len(members) and all(row["status"] for row in own):
         stage = Stage.FINISHED
@@ -185,7 +185,7 @@ def _rest(part: Mapping[str, Any], *, cancelled: bool, closed: bool) -> str:
     state = PartState(part["state"])
     if state is PartState.UNKNOWN or (part["doubts"] and state in OPEN_STATES):
         return "undetermined"
-    if state not in TAKEN_STATES:
+    if state not in ACCEPTED_STATES:
         return "waiting" if state in OPEN_STATES else "not_sent"
     return "cancelled" if cancelled else "closed" if closed else "waiting"
 

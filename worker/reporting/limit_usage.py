@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from worker.channels.base import Channel
 from worker.domain.account import Account
-from worker.domain.pacing.limit import Counted
+from worker.domain.pacing.limit import LimitCounter
 from worker.domain.pacing.window import Span, Window
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
@@ -24,7 +24,7 @@ MOST_WAITING = 10_000
 class Usage:
     """One limit of an account, now."""
 
-    counted: Counted
+    counted: LimitCounter
     used: int | None
     """Units that may still count at the vendor; None for a limit without a window, or of recipients when none is named.
     """
@@ -71,11 +71,11 @@ def usages(
     return found
 
 
-def _key_of(site_key: bytes, one: Counted) -> str:
+def _key_of(site_key: bytes, one: LimitCounter) -> str:
     return budget_key(site_key, one.limit, one.subject) if one.subject is not None and one.limit.window_s else ""
 
 
-def _usage(one: Counted, buckets: str | None, now: int, waiting: int) -> Usage:
+def _usage(one: LimitCounter, buckets: str | None, now: int, waiting: int) -> Usage:
     if buckets is None or not one.limit.amount:
         return Usage(one, None, None, waiting)
     window = Window.load(one.limit.window_s, buckets, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.console.pages.accounts import COLUMNS, HEIGHT, bars
 from worker.domain.outcome import Scope
-from worker.domain.pacing.limit import Counted, Limit, Unit
+from worker.domain.pacing.limit import Limit, LimitCounter, Unit
 from worker.domain.pacing.window import Window
 from worker.outbox.engine.clock import SECOND, instant
 from worker.reporting.limit_usage import Usage
@@ -19,7 +19,7 @@ def use(*taken: tuple[int, int]) -> Usage:
     for seconds, units in sorted(taken, reverse=True):
         window.take(units, NOW - seconds * SECOND, 0)
     window.lapse(NOW)
-    return Usage(Counted(MINUTE, "each member"), window.used, 0.0, 0, tuple(window.spans()))
+    return Usage(LimitCounter(MINUTE, "each member"), window.used, 0.0, 0, tuple(window.spans()))
 
 
 def test_units_stand_where_they_were_taken_and_where_they_come_back() -> None:
@@ -38,4 +38,4 @@ def test_units_stand_where_they_were_taken_and_where_they_come_back() -> None:
 def test_a_limit_that_is_not_used_has_no_bars() -> None:
     """Nor one that no window counts."""
     assert [] == bars(use(), NOW)
-    assert [] == bars(Usage(Counted(MINUTE, "each member"), None, None, 0), NOW)
+    assert [] == bars(Usage(LimitCounter(MINUTE, "each member"), None, None, 0), NOW)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker import File
-from worker.domain.content.web import Unusable, web_address
+from worker.domain.content.web import UnusableAddress, web_address
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_it_is_taken_apart(url: str, host: str, port: int, target: str, header: 
 )
 def test_what_is_no_address_of_a_file_is_said_without_it(url: object) -> None:
     """With what to write instead."""
-    with pytest.raises(Unusable, match=r"; (write|percent-encode|shorten) ") as caught:
+    with pytest.raises(UnusableAddress, match=r"; (write|percent-encode|shorten) ") as caught:
         web_address(url)
 
     assert not isinstance(url, str) or len(url) < 3 or url not in str(caught.value)
@@ -97,7 +97,7 @@ def test_where_a_redirect_does_not_lead(location: str) -> None:
     if location == "":
         assert start.url == start.follow(location).url
         return
-    with pytest.raises(Unusable):
+    with pytest.raises(UnusableAddress):
         start.follow(location)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.channels.checking import plain, rules
 from worker.channels.checking.row import FieldRule, Row
-from worker.domain.content.web import Unusable, web_address
+from worker.domain.content.web import UnusableAddress, web_address
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
 
@@ -135,6 +135,6 @@ def url_problems(path: str, url: Any) -> Iterator[Problem]:
     """Why a file cannot be fetched from this address."""
     try:
         web_address(url)
-    except Unusable as error:
+    except UnusableAddress as error:
         text, _, remedy = str(error).partition("; ")
         yield Problem(f"{path}.url", text, remedy)

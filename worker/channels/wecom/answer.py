@@ -189,7 +189,7 @@ _MOST_SHOWN = 20
 def contradictions(page: Page, answer: Answer, outcome: Outcome, part: Part) -> tuple[Contradiction, ...]:
     """Where an answer does not look as its page says: a new code, a new field, another type, a promise not kept."""
     data, found, named = answer.data, list[tuple[ContradictionSort, str]](), _Named(part)
-    if isinstance(outcome, Rejected) and outcome.unheard_of:
+    if isinstance(outcome, Rejected) and outcome.unknown_code:
         found.append(("code", f"errcode {answer.errcode} is in no table"))
     for name, value in data.items():
         types = _ALWAYS.get(name) or page.fields.get(name)

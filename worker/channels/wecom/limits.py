@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from worker.domain.account import Account
 from worker.domain.outcome import Scope
-from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
+from worker.domain.pacing.limit import Charge, Limit, LimitCounter, Unit
 
 RATES = "page 90312 访问频率限制 (2023/08/28, read again 2026-02-12)"
 PICTURES = "page 90256 上传图片 (read 2026-02-12)"
@@ -43,14 +43,14 @@ def as_kept(profile: Iterable[Limit], account: Account) -> tuple[Limit, ...]:
     return tuple(with_amount(one, account.amount_of(one)) for one in profile)
 
 
-def counted(profile: Iterable[Limit], account: Account, of: str, subject: str | None) -> Iterator[Counted]:
+def counted(profile: Iterable[Limit], account: Account, of: str, subject: str | None) -> Iterator[LimitCounter]:
     """The limits of a profile with what they count: `of` in words, `subject` as its key."""
-    return (Counted(limit, of, subject) for limit in as_kept(profile, account))
+    return (LimitCounter(limit, of, subject) for limit in as_kept(profile, account))
 
 
 def counted_by_api(
     paths: Iterable[str], of_path: Mapping[str, tuple[Limit, ...]], account: Account
-) -> Iterator[Counted]:
+) -> Iterator[LimitCounter]:
     """The base limits of each API of a corp, the further limits of some, and of the address that the account names."""
     for path in sorted(set(paths)):
         profile = (*CORP, *of_path.get(path, ()))

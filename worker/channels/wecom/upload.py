@@ -14,7 +14,7 @@ from worker.domain.account import Account
 from worker.domain.call import FileBody, Request
 from worker.domain.errors import Problem
 from worker.domain.job import Part
-from worker.domain.outcome import Taken
+from worker.domain.outcome import CallReceipt
 
 MB = 1024 * 1024
 
@@ -98,18 +98,18 @@ def page_of(part: Part) -> Page:
     return IMAGE_PAGE if is_permanent_image(part) else PAGE
 
 
-def taken(part: Part, answer: Answer) -> Taken:
+def taken(part: Part, answer: Answer) -> CallReceipt:
     """What the vendor gave for an upload."""
     name = promised(part)
     given = text_of(answer.data.get(name))
     missing = [] if given else [f"no {name} in the answer"]
     warning = "; ".join([*warns(answer), *missing]) or None
     if name == "url":
-        return Taken(warning=warning, from_repeat=part.in_doubt, extra={"url": given} if given else {})
+        return CallReceipt(warning=warning, from_repeat=part.in_doubt, extra={"url": given} if given else {})
     # Beside a media_id stand its type, and when it was made by the vendor's clock (Unix seconds).
     kind, created_at = text_of(answer.data.get("type")), moment(answer.data, "created_at")
     extra = ({"type": kind} if kind else {}) | ({} if created_at is None else {"created_at": str(created_at)})
-    return Taken(media_id=given, warning=warning, from_repeat=part.in_doubt, extra=extra)
+    return CallReceipt(media_id=given, warning=warning, from_repeat=part.in_doubt, extra=extra)
 
 
 def body_hash(part: Part, account: Account) -> str:

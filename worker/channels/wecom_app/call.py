@@ -33,7 +33,7 @@ from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply, Request
 from worker.domain.job import Part
-from worker.domain.outcome import Accepted, Outcome, Partial, Refusal, Rejected, Taken, Verdict, unheard_of
+from worker.domain.outcome import Accepted, CallReceipt, Outcome, Partial, Refusal, Rejected, Verdict, unknown_code
 
 PATHS: Mapping[str, str] = {
     "send": "/cgi-bin/message/send",
@@ -165,7 +165,7 @@ def _taken(part: Part, answer: Answer) -> Outcome:
     data = answer.data
     refused, notes = refusals(part, data) if any(data.get(name) for name in FIELDS) else ((), [])
     chatid = text_of(data.get("chatid")) if part.kind == "create_chat" else None
-    taken = Taken(
+    taken = CallReceipt(
         msgid=text_of(data.get("msgid")) if part.kind == "send" else None,
         response_code=text_of(data.get("response_code")) if part.kind == "send" else None,
         warning="; ".join([*warns(answer), *_missing(part, answer), *notes]) or None,
@@ -190,14 +190,14 @@ def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
     # What a second recall answers is not published; after a doubtful one the likely reading is "already recalled".
     if part.kind == "recall" and part.in_doubt and answer.errcode == account.settings.get("recalled_code", 40058):
         warning = f"{answer.errcode} after an unanswered recall: taken as already recalled"
-        return Accepted(Taken(warning=warning, from_repeat=True))
+        return Accepted(CallReceipt(warning=warning, from_repeat=True))
     row = ERRCODES.find(answer.errcode)
     if row is None:
-        return unheard_of(answer.errcode)
+        return unknown_code(answer.errcode)
     found = _special(part, answer, row.reason) or row.outcome
     # A part's message and recipients stay what they are, and so do the bytes of a call in doubt.
     if isinstance(found, Rejected) and row.lasting and part.kind in SENDS:
-        return replace(found, lasting=True)
+        return replace(found, ends_doubt=True)
     return found
 
 
@@ -208,11 +208,11 @@ def _special(part: Part, answer: Answer, reason: str) -> Outcome | None:
         # code means that the first call was taken. A task_id of the caller's may exist through another part.
         case 42014 if part.in_doubt and part.kind == "send":
             warning = "42014: an earlier call was accepted; its msgid and response_code are lost"
-            return Accepted(Taken(warning=warning, from_repeat=True, task_id=part.spec.get("task_id")))
+            return Accepted(CallReceipt(warning=warning, from_repeat=True, task_id=part.spec.get("task_id")))
         # The chatid is the job's own: after a doubtful call it exists because that call made it.
         case 86215 if part.in_doubt and part.kind == "create_chat":
             extra = {"chatid": str(part.message["body"].get("chatid") or part.job_id)}
-            return Accepted(Taken(warning="86215: an earlier call made the chat", from_repeat=True, extra=extra))
+            return Accepted(CallReceipt(warning="86215: an earlier call made the chat", from_repeat=True, extra=extra))
         # The chat belongs to another app. An operator has to act, but the other chats go on, so nothing is parked.
         case 86008:
             return Rejected(reason)

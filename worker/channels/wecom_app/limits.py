@@ -20,7 +20,7 @@ from worker.channels.wecom_app.targets import people
 from worker.domain.account import Account
 from worker.domain.job import Part
 from worker.domain.outcome import Scope
-from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
+from worker.domain.pacing.limit import Charge, Limit, LimitCounter, Unit
 
 SENDS = "page 90236 发送应用消息 (2025/09/24)"
 CHATS = "pages 90245 创建群聊会话, 98913 修改群聊会话, 90248 应用推送消息 (read 2026-02-12)"
@@ -98,13 +98,13 @@ def _app_day(account: Account) -> Limit:
     return with_amount(_APP_DAY, account.amount_of(with_amount(_APP_DAY, cap * PERSON_TIMES_PER_MEMBER)))
 
 
-def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
+def all_counted(account: Account, recipient: str | None) -> Iterator[LimitCounter]:
     """Every limit of an account; limits of a member or chat name the count of `recipient`, where one is given."""
     corpid = account.settings["corpid"]
     app = f"{corpid}/{account.settings['agentid']}"
     member = ("each member", None) if recipient is None else (f"member {recipient}", f"{app}/{recipient.lower()}")
     yield from counted(_MEMBER, account, *member)
-    yield Counted(_app_day(account), "the app", app)
+    yield LimitCounter(_app_day(account), "the app", app)
     yield from counted(_CHAT_SENDS, account, "the corp's chats", f"{corpid}/chats")
     chats = ("each chat", None) if account.settings.get("chats_share_members") is False else ("the app's chats", "")
     chat = (f"chat {recipient}", f"/{recipient}") if recipient is not None and chats[1] is None else chats

@@ -29,7 +29,18 @@ from worker.channels.wecom_external.targets import audience_in
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply, Request
 from worker.domain.job import Part
-from worker.domain.outcome import Accepted, Outcome, Parked, Partial, Refusal, Rejected, Retry, Taken, Unknown, Verdict
+from worker.domain.outcome import (
+    Accepted,
+    CallReceipt,
+    Outcome,
+    Parked,
+    Partial,
+    Refusal,
+    Rejected,
+    Retry,
+    Unknown,
+    Verdict,
+)
 
 PATHS: Mapping[str, str] = {
     "send": "/cgi-bin/externalcontact/add_msg_template",
@@ -153,11 +164,11 @@ def _taken(part: Part, answer: Answer) -> Outcome:
         # A cancel answers 0 even where every member had sent: what they sent stays (page 97611).
         if part.kind == "recall" and (done := part.facts.get("done")):
             notes.append(f"{done} of {part.facts['members']} members had sent before, as last read; that stays")
-        return Accepted(Taken(warning="; ".join(notes) or None, from_repeat=part.in_doubt))
+        return Accepted(CallReceipt(warning="; ".join(notes) or None, from_repeat=part.in_doubt))
     refused, notes = _refusals(part, answer.data)
     msgid = text_of(answer.data.get("msgid"))
     missing = [] if msgid else ["no msgid in the answer"]
-    taken = Taken(msgid=msgid, warning="; ".join([*warns(answer), *missing, *notes]) or None)
+    taken = CallReceipt(msgid=msgid, warning="; ".join([*warns(answer), *missing, *notes]) or None)
     return Partial(taken, refused) if refused else Accepted(taken)
 
 
@@ -198,7 +209,7 @@ def _special(part: Part, code: int, reason: str) -> Outcome | None:
         case "send", 41048:  # every recipient is out of reach
             return Rejected(reason, refusals=tuple(_asked(part)))
         case "recall", 41093:
-            return Accepted(Taken(warning=f"{reason}: nothing was left to cancel", from_repeat=part.in_doubt))
+            return Accepted(CallReceipt(warning=f"{reason}: nothing was left to cancel", from_repeat=part.in_doubt))
     return None
 
 

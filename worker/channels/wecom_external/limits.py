@@ -15,7 +15,7 @@ from worker.channels.wecom_external.call import PATHS, path_of
 from worker.domain.account import Account
 from worker.domain.job import Part
 from worker.domain.outcome import Scope
-from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
+from worker.domain.pacing.limit import Charge, Limit, LimitCounter, Unit
 
 REMINDERS = "page 97610 提醒成员群发 (its older introduction)"
 
@@ -35,7 +35,7 @@ def limits(part: Part, account: Account) -> list[Charge]:
     return charges
 
 
-def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
+def all_counted(account: Account, recipient: str | None) -> Iterator[LimitCounter]:
     """Every limit of an account; with a msgid as `recipient`, the limit of reminders names that task's count."""
     corpid = account.settings["corpid"]
     task = ("each task", None) if recipient is None else (f"task {recipient}", f"{corpid}/remind/{recipient}")

@@ -21,7 +21,7 @@ from worker.channels.wecom.answer import ERRCODES, Answer, integer, moment, text
 from worker.channels.wecom_external import track
 from worker.channels.wecom_external.targets import CUSTOMERS, audience_in
 from worker.domain.job import Part
-from worker.domain.outcome import Accepted, Held, Outcome, Partial, Progress, Refusal, Rejected, Taken
+from worker.domain.outcome import Accepted, CallReceipt, Held, Outcome, Partial, Progress, Refusal, Rejected
 
 LIST, MEMBERS, RESULTS = "list", "members", "results"
 
@@ -292,7 +292,7 @@ def _decided(part: Part, search: Search) -> Outcome:
     chosen = whole if told and whole else list(search.fits)
     if len(chosen) > 1:
         return Held(f"no answer came, and {len(chosen)} tasks fit it alike")
-    taken = Taken(msgid=chosen[0].msgid, from_repeat=True)
+    taken = CallReceipt(msgid=chosen[0].msgid, from_repeat=True)
     # Customers the task does not name stood in the lost answer's fail_list.
     refusals = tuple(Refusal(one, CUSTOMERS.kind, "fail_list") for one in unmarked(chosen[0].seen, told))
     return Partial(taken, refusals) if refusals else Accepted(taken)

@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.channels.wecom.answer import ERRCODES, Answer, integer, moment, text_of
 from worker.domain.job import Part
-from worker.domain.outcome import Accepted, Confirmation, Outcome, Progress, Retry, Taken
+from worker.domain.outcome import Accepted, CallReceipt, Confirmation, Outcome, Progress, Retry
 
 TASK_PATH = "/cgi-bin/externalcontact/get_groupmsg_task"
 RESULT_PATH = "/cgi-bin/externalcontact/get_groupmsg_send_result"
@@ -112,5 +112,7 @@ def _refused(part: Part, answer: Answer) -> Outcome:
         reason = f"{code}: nothing more is told of a member who is gone"
         return Progress({**part.spec, **NEXT_MEMBER}, reason, PAGE_PAUSE_S)
     if code == CANCELLED:
-        return Accepted(Taken(warning=f"{code}: the task was cancelled; what had been sent until then stays sent"))
+        return Accepted(
+            CallReceipt(warning=f"{code}: the task was cancelled; what had been sent until then stays sent")
+        )
     return ERRCODES.outcome(code)

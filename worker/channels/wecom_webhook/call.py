@@ -25,7 +25,17 @@ from worker.channels.wecom_webhook.account import edition
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply, Request
 from worker.domain.job import Kind, Part
-from worker.domain.outcome import Accepted, Outcome, Progress, Refusal, Rejected, Taken, Unknown, Verdict, unheard_of
+from worker.domain.outcome import (
+    Accepted,
+    CallReceipt,
+    Outcome,
+    Progress,
+    Refusal,
+    Rejected,
+    Unknown,
+    Verdict,
+    unknown_code,
+)
 
 SEND = "/cgi-bin/webhook/send"
 UPLOAD = "/cgi-bin/webhook/upload_media"
@@ -125,13 +135,13 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
 def _taken(part: Part, answer: Answer) -> Outcome:
     if part.kind == Kind.UPLOAD:
         return Accepted(upload.taken(part, answer))
-    return Accepted(Taken(warning="; ".join(warns(answer)) or None, from_repeat=part.in_doubt))
+    return Accepted(CallReceipt(warning="; ".join(warns(answer)) or None, from_repeat=part.in_doubt))
 
 
 def _refused(part: Part, code: int) -> Outcome:
     row = ERRCODES.find(code)
     if row is None:
-        return unheard_of(code)
+        return unknown_code(code)
     reason, chats = row.reason, part.spec.get("chats") or []
     if code == PERSON_REFUSED and not part.spec.get(ASKED_AGAIN):
         # It has three causes that cannot be distinguished; one is a limit that ends within a minute.

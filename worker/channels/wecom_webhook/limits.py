@@ -12,7 +12,7 @@ from worker.channels.wecom_webhook.targets import is_member
 from worker.domain.account import Account
 from worker.domain.job import Kind, Part
 from worker.domain.outcome import Scope
-from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
+from worker.domain.pacing.limit import Charge, Limit, LimitCounter, Unit
 
 ROBOTS = "page 99110 消息推送配置说明, 消息发送频率限制 (read 2026-02-12)"
 PUSHES = "消息推送接口说明（内测）, 消息发送频率限制 (2025/09/30)"
@@ -23,7 +23,7 @@ _CHAT = Limit("chat_minute", 60, 100, Unit.CALLS, Scope.LANE, "45009, 93005", PU
 _BROADCAST = Limit("broadcast_minute", 60, 100, Unit.CALLS, Scope.LANE, "45009", PUSHES)
 # Every chat has a lane of its own, so a limit that all of them share has the scope of the account.
 _KEY = Limit("key_minute", 60, 10_000, Unit.CALLS, Scope.ACCOUNT, "45009", PUSHES)
-_EQUAL = Limit("equal_bodies", 0, 1, Unit.IN_THE_AIR, Scope.PART, "45033 or 45035 (not published which)", PUSHES)
+_EQUAL = Limit("equal_bodies", 0, 1, Unit.IN_FLIGHT, Scope.PART, "45033 or 45035 (not published which)", PUSHES)
 _ALLOWANCE = Limit("single_chat", 0, 3, Unit.ALLOWANCE, Scope.LANE, "93005", PUSHES)
 
 PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*_ROBOT, _CHAT, _BROADCAST, _KEY, _EQUAL, _ALLOWANCE)}
@@ -57,7 +57,7 @@ def _place_charges(part: Part, account: Account) -> list[Charge]:
     return charges
 
 
-def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
+def all_counted(account: Account, recipient: str | None) -> Iterator[LimitCounter]:
     """Every limit of a webhook; with a `recipient`, the limit of a chat names that chat's count."""
     if edition(account) == fields.ROBOT:
         yield from counted(_ROBOT, account, "the webhook", account.name)

@@ -18,7 +18,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.errors import Problem
 from worker.domain.job import Part
 from worker.domain.outcome import Scope
-from worker.domain.pacing.limit import Charge, Counted, Limit, Unit
+from worker.domain.pacing.limit import Charge, Limit, LimitCounter, Unit
 
 APP_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 HOST = re.compile(r"([0-9A-Za-z]([0-9A-Za-z._-]{0,251}[0-9A-Za-z])?|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
@@ -119,7 +119,7 @@ def limits(part: Part, account: Account) -> list[Charge]:
     return [Charge(limit, _app(account)) for limit in as_kept(profile, account) if limit.amount]
 
 
-def all_counted(account: Account, recipient: str | None) -> Iterator[Counted]:
+def all_counted(account: Account, recipient: str | None) -> Iterator[LimitCounter]:
     """Every limit of an account; none counts a recipient."""
     return counted(PROFILE.values(), account, "the app", _app(account))
 

@@ -22,7 +22,7 @@ from worker.channels.youdu.targets import addressed
 from worker.domain.account import Account
 from worker.domain.call import Access, FileBody, Reply, Request
 from worker.domain.job import Part
-from worker.domain.outcome import Accepted, Outcome, Parked, Scope, Taken, Verdict, unheard_of
+from worker.domain.outcome import Accepted, CallReceipt, Outcome, Parked, Scope, Verdict, unknown_code
 
 PATHS: Mapping[str, str] = {
     SEND: "/msg/send",
@@ -176,7 +176,7 @@ def _uploaded(part: Part, account: Account, answer: Answer, access: Access) -> O
         return Parked(Scope.ACCOUNT, WRONG_KEY, "correct appid and the EncodingAESKey")
     media_id = text_of(given.get("mediaId"))
     warning = None if media_id else "no mediaId in the answer"
-    return Accepted(Taken(media_id=media_id, warning=warning, from_repeat=part.in_doubt))
+    return Accepted(CallReceipt(media_id=media_id, warning=warning, from_repeat=part.in_doubt))
 
 
 def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
@@ -184,7 +184,7 @@ def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
         return errmsg.refused(part, account, errmsg_of(answer))
     row = ERRCODES.find(answer.errcode)
     if row is None:
-        return unheard_of(answer.errcode)
+        return unknown_code(answer.errcode)
     if answer.errcode == MEDIA_GONE:
         return media_gone(part, row.reason)
     if row.kind is Class.TOKEN and not carries_token(account, part.kind):

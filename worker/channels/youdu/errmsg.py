@@ -26,7 +26,7 @@ from worker.channels.youdu.targets import LEFT_OUT, TARGETS, addressed
 from worker.domain.account import Account
 from worker.domain.call import clean
 from worker.domain.job import Part
-from worker.domain.outcome import Accepted, Outcome, Partial, Progress, Refusal, Rejected, Taken, Unknown
+from worker.domain.outcome import Accepted, CallReceipt, Outcome, Partial, Progress, Refusal, Rejected, Unknown
 
 MASK = "***"
 MAX_REASON = 200
@@ -124,7 +124,7 @@ def refused(part: Part, account: Account, errmsg: str) -> Outcome:
 
 
 def _taken(part: Part, refusals: tuple[Refusal, ...], warning: str | None = None) -> Outcome:
-    given = Taken(warning=warning, from_repeat=part.in_doubt)
+    given = CallReceipt(warning=warning, from_repeat=part.in_doubt)
     return Partial(given, refusals) if refusals else Accepted(given)
 
 

@@ -58,7 +58,7 @@ def limits(
 def lines(account: Account, rows: list[Usage]) -> Iterator[str]:
     """An account's limits, one a line, grouped by what they are counted for."""
     yield f"account {account.name} ({account.channel})"
-    for of, its_rows in groupby(rows, key=lambda row: row.counted.of):
+    for of, its_rows in groupby(rows, key=lambda row: row.counted.subject_kind):
         yield f"  {of}"
         yield from (f"    {_line(row)}" for row in its_rows)
 
@@ -93,7 +93,7 @@ def plain(row: Usage) -> dict[str, Any]:
     limit = row.counted.limit
     return {
         "name": limit.name,
-        "of": row.counted.of,
+        "of": row.counted.subject_kind,
         "amount": limit.amount,
         "unit": limit.unit.value,
         "window_s": limit.window_s,

@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 from worker.delivery.resolver.http_get import FetchError, Web, WebAnswer
 from worker.domain.content.address import Allowed
 from worker.domain.content.message import CHUNK
-from worker.domain.content.web import Unusable, WebAddress, web_address
+from worker.domain.content.web import UnusableAddress, WebAddress, web_address
 
 REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -91,7 +91,7 @@ class Downloads:
         """Fetches a file of at most `max_bytes`, following redirects, all within one deadline."""
         try:
             return self._follow(web_address(url), max_bytes, self._monotonic() + self._deadline_s)
-        except Unusable as error:
+        except UnusableAddress as error:
             return NotFetched(f"cannot be fetched: its address {error}")
         except _Refused as error:
             return NotFetched(str(error))
@@ -107,7 +107,7 @@ class Downloads:
                 return result
             try:
                 to = to.follow(result)
-            except Unusable:
+            except UnusableAddress:
                 raise _Refused("is not there: a redirect leads to no http or https address") from None
         raise _Refused(f"is not there: more than {REDIRECTS} redirects")
 

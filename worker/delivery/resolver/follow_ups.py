@@ -20,9 +20,9 @@ from worker.delivery.resolver.stopping import STOPPABLE, stop
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.job import Priority, RepeatRule, job_of
-from worker.domain.outcome import Accepted, Rejected, Taken
+from worker.domain.outcome import Accepted, CallReceipt, Rejected
 from worker.domain.settle import FOREVER, PartFacts
-from worker.domain.state import OPEN_STATES, TAKEN_STATES, PartState
+from worker.domain.state import ACCEPTED_STATES, OPEN_STATES, PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
@@ -56,7 +56,7 @@ from worker.outbox.jobs.loading import JobPart
 NOT_SENT_STATES = (PartState.REJECTED, PartState.EXHAUSTED, PartState.EXPIRED, PartState.CANCELLED)
 PLANNED = {"target", "refuse"}
 """A follow-up's part with one of these keys in its spec is planned already."""
-NOT_SENT = Accepted(Taken(not_sent=True))
+NOT_SENT = Accepted(CallReceipt(not_sent=True))
 """The earlier message was never sent, so a follow-up is accepted without a call."""
 DUPLICATED = "an earlier call of the send is in doubt and brought no msgid: if it was shown, too, it stays"
 
@@ -375,7 +375,7 @@ def first_awaited(parts: Iterable[TargetPart]) -> TargetPart | None:
 
 def _may_be_duplicated(part: TargetPart, snapshot: Snapshot, channel: Channel) -> bool:
     """Returns True if a repeat was accepted while the earlier call in doubt may have been shown as a second message."""
-    if not part.doubts or part.state not in TAKEN_STATES:
+    if not part.doubts or part.state not in ACCEPTED_STATES:
         return False
     rule, window_s = channel.repeat_rule(snapshot.kind, snapshot.message)
     match rule:

@@ -23,7 +23,7 @@ from worker.domain.account import Account
 from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, is_read, job_of
 from worker.domain.outcome import Held, Rejected
 from worker.domain.settle import SECOND, PartFacts
-from worker.domain.state import PartState
+from worker.domain.state import ACCEPTED_STATES, PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
@@ -177,9 +177,6 @@ def _per_task(snapshot: Snapshot, extra: Mapping[str, Any]) -> Plan:
         if part.state in ACCEPTED_STATES or part.state is PartState.UNKNOWN
     ]
     return specs or NOT_SENT
-
-
-ACCEPTED_STATES = (PartState.ACCEPTED, PartState.PARTIAL)
 
 
 def _task_spec(part: TargetPart, extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from worker.delivery.sender.retry_hints import RetryTimes
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Denied, Limit, Permit, Use
-from worker.domain.pacing.window import Window, guard_us, permit_age_s
+from worker.domain.pacing.window import Window, margin_us, permit_age_s
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.budgets import Budgets, budget_key
 
@@ -212,7 +212,7 @@ class Governor:
         return answers, reservation.retries
 
     def _returns(self, permit: Permit) -> bool:
-        return permit.owner is self._owner and permit.once.acquire(blocking=False)
+        return permit.owner is self._owner and permit.returned.acquire(blocking=False)
 
     def _put_back(self, connection: Connection, uses: Sequence[Use]) -> None:
         rows = self._budgets.existing(connection, sorted({use.key for use in uses}))
@@ -259,7 +259,7 @@ class Reservation:
         age = permit_age_s({cost.limit.window_s for cost in call.values()}, lapses)
         uses = tuple([self._take(key, cost, age) for key, cost in call.items()])
         permit = self._grant(self._before + age, uses)
-        return replace(permit, room=remaining) if (remaining := self._remaining(call)) else permit
+        return replace(permit, remaining=remaining) if (remaining := self._remaining(call)) else permit
 
     def _remaining(self, call: _Call) -> int:
         """Returns how many more messages to this recipient fit now.
@@ -305,11 +305,11 @@ class Reservation:
         if key not in self._queues:
             self._queues[key] = self._earlier_retries(key, self.now)
         wait = window.wait_us(cost.units, limit.amount, self.now) or 0
-        guard = guard_us(limit.window_s, permit_age_s({limit.window_s}))
+        guard = margin_us(limit.window_s, permit_age_s({limit.window_s}))
         return max(wait, window.retry_us(cost.units, limit.amount, self._queues[key], self.now, guard))
 
     def _take(self, key: str, cost: Cost, age: float) -> Use:
-        slot = self._windows[key].take(cost.units, self.now, guard_us(cost.limit.window_s, age))
+        slot = self._windows[key].take(cost.units, self.now, margin_us(cost.limit.window_s, age))
         self._changed.add(key)
         return Use(key, slot, cost.units)
 

@@ -89,7 +89,7 @@ def _admitted(
         permit = _split_off(runtime, flight, answer) if isinstance(answer, Denied) else answer
         if not isinstance(permit, Denied):
             admitted.append(flight)
-            _prefetch(runtime, flight.due, permit.room)
+            _prefetch(runtime, flight.due, permit.remaining)
         elif permit.scope is Scope.PART:
             waiting.append((flight, permit))
         else:

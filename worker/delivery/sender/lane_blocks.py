@@ -25,7 +25,7 @@ from worker.domain.outcome import (
     Wait,
 )
 from worker.domain.pacing.lane import Cause, LaneBlock, LaneChange, LaneRules, Resume, account_of
-from worker.domain.pacing.limit import Denied, used_up
+from worker.domain.pacing.limit import Denied, used_up_reason
 from worker.domain.settle import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import JobPart
@@ -55,7 +55,7 @@ def block_of(
         case Verdict():
             return _of_verdict(due, outcome, settings, answered=answered)
         case Denied(scope=scope, delay=delay, limit=limit):
-            return _block(due, scope, delay, used_up(limit), limit_name=limit)
+            return _block(due, scope, delay, used_up_reason(limit), limit_name=limit)
         case TokenWait(delay=delay, remedy=remedy, penalty=penalty):
             return _block(due, Scope.ACCOUNT, delay, _of_gettoken(outcome), remedy, penalty=penalty)
         case TokenParked(probe_in_s=delay, remedy=remedy, hint=hint):
@@ -80,7 +80,7 @@ def _of_verdict(due: JobPart, verdict: Verdict, settings: DeliverySettings, *, a
             return _block(due, Scope.ACCOUNT, 0.0, reason, failed=True)
         case Retry(busy=busy, reason=reason) if busy or (no_errcode and answered):
             return _block(due, Scope.LANE, 0.0, reason, failed=True)
-        case Rejected(unheard_of=True, reason=reason):
+        case Rejected(unknown_code=True, reason=reason):
             return _block(due, Scope.LANE, 0.0, reason, failed=True)
         case Accepted() | Partial() | Retry() | Rejected() | Unknown() | Wait() | Progress() | Held() | StaleToken():
             return None

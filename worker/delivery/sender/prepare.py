@@ -30,7 +30,7 @@ from worker.domain.content.recipient import GROUPS
 from worker.domain.content.staging import DRY_RUN, LIVE
 from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import PAYLOAD, Kind, RepeatRule, is_read, part_id
-from worker.domain.outcome import Accepted, Held, Rejected, Retry, Taken
+from worker.domain.outcome import Accepted, CallReceipt, Held, Rejected, Retry
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.quiet import NONE, QuietHours
 from worker.domain.state import PartState
@@ -147,8 +147,8 @@ def _find_needs(runtime: Runtime, due: JobPart, channel: Channel, account: Accou
             return True
         case Rejected(reason=reason):
             change(runtime, due, lambda part, now: settle.refuse(part, reason))
-        case Accepted(taken=taken):
-            change(runtime, due, lambda part, now: settle.finish(part), receipt=taken)
+        case Accepted(receipt=receipt):
+            change(runtime, due, lambda part, now: settle.finish(part), receipt=receipt)
         case Held(reason=reason):
             change(runtime, due, lambda part, now: settle.hold(part, reason))
         case Retry(reason=reason):
@@ -168,7 +168,7 @@ def _waits_for_quiet_hours(runtime: Runtime, due: JobPart, quiet: QuietHours | N
     ends_at = quiet.ends_at(runtime.database.read_now())
     if ends_at is None:
         return False
-    change(runtime, due, lambda part, now: settle.wait_quietly(part, ends_at))
+    change(runtime, due, lambda part, now: settle.wait_for_quiet_end(part, ends_at))
     return True
 
 
@@ -250,7 +250,7 @@ def authorise(runtime: Runtime, flight: InFlight) -> bool:
         case Token():
             flight.token, flight.access = token, Access(token.value, secret)
             return True
-        case TokenWait(alone=True):
+        case TokenWait(is_local=True):
             runtime.lane_blocks.apply(runtime.lane_blocks.block_without_token(flight.due, token))
         case TokenWait() | TokenParked():
             runtime.lane_blocks.apply(block_of(flight.due, token, runtime.settings))
@@ -332,13 +332,13 @@ def _try_again(runtime: Runtime, due: JobPart, reason: str, delay_s: float) -> N
 
 
 def change(
-    runtime: Runtime, due: JobPart, apply: Any, *, receipt: Taken | None = None, then: Then | None = None
+    runtime: Runtime, due: JobPart, apply: Any, *, receipt: CallReceipt | None = None, then: Then | None = None
 ) -> None:
     """Changes the part's state, unless it changed since the part was loaded. `then` runs in the same transaction."""
     runtime.writer.change([replace(unless_changed(due, apply, receipt=receipt), on_changed=then)])
 
 
-def unless_changed(due: JobPart, apply: Any, *, receipt: Taken | None = None) -> Change:
+def unless_changed(due: JobPart, apply: Any, *, receipt: CallReceipt | None = None) -> Change:
     """Returns a change that does nothing if the part's state has changed since it was loaded."""
     claim = due.claim
 

@@ -19,7 +19,7 @@ from worker.domain import settle
 from worker.domain.call import CallResult, NoAnswer, NotSent, Reply, Unsent
 from worker.domain.content.left_out import outcome_for_all
 from worker.domain.job import Kind, RepeatRule
-from worker.domain.job_terms import told_tags
+from worker.domain.job_terms import tag_fields
 from worker.domain.outcome import (
     Accepted,
     Held,
@@ -54,7 +54,7 @@ AFTER_OUR_ERROR_S = 5.0
 def mark_for(flight: InFlight, settings: DeliverySettings) -> Mark:
     """Returns the mark of the flight's call. The mark's effects happen with the end of the call."""
     due, rule, body = flight.due, flight.rule, flight.request.body
-    flight.effects, exclusive = _effects_of(flight, settings), _charge(flight, Unit.IN_THE_AIR)
+    flight.effects, exclusive = _effects_of(flight, settings), _charge(flight, Unit.IN_FLIGHT)
     # A repeat is safe only with exactly the bytes of the call in doubt, so they are stored with the mark.
     stores_body = rule in (RepeatRule.DUPLICATE_CHECK, RepeatRule.TASK_ID) and isinstance(body, bytes)
     # With the duplicate check it is the longest window, not this call's: a later equal body may need a longer one.
@@ -227,7 +227,7 @@ def _heal(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str,
     if isinstance(outcome, Rejected) and verdict.errcode == SPENT_BY_VENDOR and flight.due.another_code:
         return replace(verdict, outcome=Retry(outcome.reason)), ()
     # With an earlier call in doubt another media_id means another body, which could be a second message.
-    if not isinstance(outcome, Rejected) or outcome.heal != "media" or flight.due.in_doubt:
+    if not isinstance(outcome, Rejected) or outcome.retry_with != "media" or flight.due.in_doubt:
         return verdict, ()
     if not flight.due.message.get("files"):
         return verdict, ()
@@ -239,7 +239,7 @@ def _heal(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str,
 def _effects(runtime: Runtime, flight: InFlight, verdict: Verdict, invalidated: tuple[tuple[str, str], ...]) -> Effects:
     """Returns the effects of the mark, and those that this answer adds, usually none."""
     outcome, accounts = verdict.outcome, tuple[str, ...]()
-    if isinstance(outcome, Accepted | Partial) and outcome.taken.task_id is not None:
+    if isinstance(outcome, Accepted | Partial) and outcome.receipt.task_id is not None:
         # A task_id alone proves this call, and parts of all accounts of the app may have used it too.
         accounts = tuple(alike(runtime.accounts, flight.account, flight.channel.app_scope))
     if not invalidated and not accounts:
@@ -296,7 +296,7 @@ def log_attempt(
 def _producer_fields(due: JobPart, span: SpanRef | None) -> dict[str, Any]:
     """Returns the request id, the tags and the trace id of a job that has them."""
     trace = {"trace_id": span.trace_id if span else trace_id_of(due.trace)} if span or due.trace else {}
-    return {**told_tags(due.tags), **trace} if due.tags else trace
+    return {**tag_fields(due.tags), **trace} if due.tags else trace
 
 
 def _write_span(runtime: Runtime, flight: InFlight, verdict: Verdict, duration_s: float | None) -> SpanRef | None:

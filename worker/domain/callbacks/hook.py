@@ -155,5 +155,5 @@ class CallbackReceived:
     """By the vendor's clock, in whole seconds."""
 
 
-Heard = CardPressed | JobDone | TagDone | MessageReceived | CallbackReceived
+HookEvent = CardPressed | JobDone | TagDone | MessageReceived | CallbackReceived
 """What a hook is called with."""

@@ -29,7 +29,7 @@ _NOT_OF_PERSONS = frozenset(
 _MENTION = r"<@[^<>\s]{1,64}>"
 
 
-def is_mark(recipient: str) -> bool:
+def is_erased(recipient: str) -> bool:
     """True for a recipient that was taken out."""
     return recipient.startswith(ERASED)
 
@@ -38,14 +38,14 @@ def is_mark(recipient: str) -> bool:
 class Erasure:
     """What is taken out."""
 
-    marks: Mapping[str, str]
+    placeholders: Mapping[str, str]
     """Persons (see `same_person`) -> what stands in their place."""
     in_texts: Callable[[str], str] = str
     """Returns a text for people without them."""
 
     def id(self, recipient: str) -> str:
         """An id, or the mark in its place."""
-        return self.marks.get(same_person(recipient), recipient)
+        return self.placeholders.get(same_person(recipient), recipient)
 
     def document(self, document: str) -> str:
         """A JSON document without them; as it is where it holds none."""
@@ -53,18 +53,18 @@ class Erasure:
             found = json.loads(document)
         except ValueError:
             return self.in_texts(document)
-        left = self._left(found, is_id=False)
-        return document if left == found else json.dumps(left, ensure_ascii=False, separators=(",", ":"))
+        erased = self._erased(found, is_id=False)
+        return document if erased == found else json.dumps(erased, ensure_ascii=False, separators=(",", ":"))
 
-    def _left(self, value: Any, *, is_id: bool) -> Any:
+    def _erased(self, value: Any, *, is_id: bool) -> Any:
         match value:
             case str():
                 return self.id(value) if is_id else self.in_texts(value)
             case list():
-                return [self._left(one, is_id=is_id) for one in value]
+                return [self._erased(one, is_id=is_id) for one in value]
             case dict():
                 return {
-                    name: one if name in _NOT_OF_PERSONS else self._left(one, is_id=name in _OF_IDS)
+                    name: one if name in _NOT_OF_PERSONS else self._erased(one, is_id=name in _OF_IDS)
                     for name, one in value.items()
                 }
         return value
@@ -76,12 +76,12 @@ def of_person(person: str, mark: str) -> Erasure:
     # A mention is an id as a whole.
     pattern = re.compile(rf"{_MENTION}|(?<![A-Za-z0-9_]){either}(?![A-Za-z0-9_])", re.IGNORECASE)
 
-    def left(found: re.Match[str]) -> str:
+    def erased(found: re.Match[str]) -> str:
         if not found[0].startswith("<@"):
             return mark
         return f"<@{mark}>" if same_person(found[0][2:-1]) == same_person(person) else found[0]
 
-    return Erasure({same_person(person): mark}, lambda text: pattern.sub(left, text))
+    return Erasure({same_person(person): mark}, lambda text: pattern.sub(erased, text))
 
 
 def _wide(character: str) -> str:
@@ -98,4 +98,4 @@ def of_all(recipients: str, message: str) -> Erasure:
 
 def names_only(person: str, recipients: str, message: str) -> bool:
     """True when a job names this person and no other."""
-    return {one for one in persons(recipients, message) if not is_mark(one)} <= {same_person(person)}
+    return {one for one in persons(recipients, message) if not is_erased(one)} <= {same_person(person)}

@@ -48,17 +48,17 @@ def is_empty(spec: Mapping[str, Any]) -> bool:
 def outcome_for_all(outcome: Outcome, left_out: tuple[Refusal, ...], instead: Collection[Named] = ()) -> Outcome:
     """What a call without some meant for the whole share; `instead`: those who were called in their place."""
     match outcome:
-        case Accepted(taken=taken):
-            return Partial(taken, left_out)
-        case Partial(taken=taken, refusals=refusals):
-            return Partial(taken, (*_of_share(refusals, instead), *left_out))
+        case Accepted(receipt=receipt):
+            return Partial(receipt, left_out)
+        case Partial(receipt=receipt, refusals=refusals):
+            return Partial(receipt, (*_of_share(refusals, instead), *left_out))
         case Unknown(reason=reason, refusals=refusals, held=held):
             return Unknown(reason, (*_of_share(refusals, instead), *left_out), held)
         case Rejected(refusals=refusals) if instead:
             return replace(outcome, refusals=tuple(_of_share(refusals, instead)))
-        case Progress(spec=spec, reason=reason, delay=delay, found=found):
+        case Progress(spec=spec, reason=reason, delay=delay, confirmations=confirmations):
             share = without(spec, [Refusal(one, kind, STAGING) for kind, one in instead])
-            return Progress(_with(share, left_out), reason, delay, found)
+            return Progress(_with(share, left_out), reason, delay, confirmations)
     return outcome
 
 

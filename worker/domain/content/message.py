@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict
 
-from worker.domain.content.web import Unusable, web_address
+from worker.domain.content.web import UnusableAddress, web_address
 
 CHUNK = 1024 * 1024
 """Files are read, stored and sent in pieces of 1 MiB."""
@@ -56,7 +56,7 @@ class File:
         """
         try:
             return cls(Url(url), web_address(url).filename if name is None else name)
-        except Unusable:  # enqueue reports the problem together with all others
+        except UnusableAddress:  # enqueue reports the problem together with all others
             return cls(Url(url), "file")
 
     @property

@@ -12,12 +12,12 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 PORTS = {"http": 80, "https": 443}
 URL_BYTES = 2048
-_KEPT = "!#$%&'()*+,/:;=?@[]~"
+_SAFE = "!#$%&'()*+,/:;=?@[]~"
 """Characters of a path or query that are sent as written; `%` too, so encoded characters stay encoded."""
-_ODD = re.compile(r"[\x00-\x20\x7f]")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
 
 
-class Unusable(ValueError):
+class UnusableAddress(ValueError):
     """The text is no address of a file; the error says why and what to write, without the address."""
 
 
@@ -66,20 +66,20 @@ class WebAddress:
 def web_address(url: object) -> WebAddress:
     """The address, taken apart; Unusable says what is wrong with it."""
     if not isinstance(url, str) or not url:
-        raise Unusable("is not a text with something in it; write it as https://host/path")
+        raise UnusableAddress("is not a text with something in it; write it as https://host/path")
     if len(url.encode("utf-8", "surrogatepass")) > URL_BYTES:
-        raise Unusable(f"is longer than {URL_BYTES} bytes; shorten it")
-    if _ODD.search(url):
-        raise Unusable("holds a space or a control character; percent-encode it")
+        raise UnusableAddress(f"is longer than {URL_BYTES} bytes; shorten it")
+    if _FORBIDDEN.search(url):
+        raise UnusableAddress("holds a space or a control character; percent-encode it")
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port
         host = host if host.isascii() else host.encode("idna").decode()
-        path = quote(parts.path or "/", safe=_KEPT)
-        target = f"{path}?{quote(parts.query, safe=_KEPT)}" if parts.query else path
+        path = quote(parts.path or "/", safe=_SAFE)
+        target = f"{path}?{quote(parts.query, safe=_SAFE)}" if parts.query else path
     except ValueError:  # a port that is none, half a bracket, a lone surrogate, a name that has no Punycode
         host = ""
     if not host or port == 0 or parts.scheme not in PORTS:
-        raise Unusable("is not an http or https address; write it as https://host/path")
+        raise UnusableAddress("is not an http or https address; write it as https://host/path")
     login, at, _ = parts.netloc.rpartition("@")
     return WebAddress(url, parts.scheme, host, port or PORTS[parts.scheme], target, unquote(login) if at else None)

@@ -19,7 +19,7 @@ class Unit(StrEnum):
 
     CALLS = "calls"
     PERSON_TIMES = "person-times"
-    IN_THE_AIR = "calls in the air"
+    IN_FLIGHT = "calls in the air"
     """Counted at any moment, so without a window; checked when a call is marked."""
     ALLOWANCE = "allowance"
     """Granted when the recipient does something, not by time; spent when a call is marked."""
@@ -43,18 +43,18 @@ class Limit:
     """The vendor's page and date."""
 
 
-def used_up(limit_name: str) -> str:
+def used_up_reason(limit_name: str) -> str:
     """Why a lane, or a part, waits for a limit, in words for people."""
     return f"limit {limit_name} is used up"
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class LimitCounter:
     """A limit as it is kept for an account: its amount, and the subject that it counts for."""
 
     limit: Limit
     """The limit with the account's amount; 0: it is off."""
-    of: str
+    subject_kind: str
     """The kind of subject in words: `the app`, `each member`, an API's path."""
     subject: str | None = field(default=None, repr=False)
     """The subject of the charges; None: there are many, and none was named."""
@@ -98,10 +98,10 @@ class Permit:
     """On the governor's monotonic clock."""
     uses: tuple[Use, ...] = field(default=(), repr=False)
     owner: object = field(default=None, repr=False)
-    room: int = 0
+    remaining: int = 0
     """How many more messages to this recipient fit now. Set only while that recipient's window fills so fast that
     later ones will be refused; otherwise 0."""
-    once: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    returned: threading.Lock = field(default_factory=threading.Lock, repr=False)
     """Acquired when the permit is given back, so that its units are returned only once."""
 
 

@@ -45,14 +45,14 @@ class QuietHours:
 
 
 @lru_cache(maxsize=1024)
-def quiet_hours(written: str) -> QuietHours | None:
+def quiet_hours(text: str) -> QuietHours | None:
     """The quiet hours that are written so; None for `none`. ValueError for anything else."""
-    if written == NONE:
+    if text == NONE:
         return None
-    found = _WRITTEN.fullmatch(written)
-    if found is None:
+    match = _WRITTEN.fullmatch(text)
+    if match is None:
         raise ValueError(f"are not written as {FORM}")
-    begins, ends = time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
+    begins, ends = time(int(match[1]), int(match[2])), time(int(match[3]), int(match[4]))
     if begins == ends:
         raise ValueError("begin when they end: leave them out, or pause the account")
-    return QuietHours(begins, ends, zone_named(found[5]), found[6] is not None)
+    return QuietHours(begins, ends, zone_named(match[5]), match[6] is not None)

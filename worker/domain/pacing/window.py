@@ -38,7 +38,7 @@ def permit_age_s(windows_s: Iterable[int], lapses: int = 0) -> float:
     return max(age, min(age * 2.0 ** max(0, lapses - 1), LONGEST_AGE_S))
 
 
-def guard_us(window_s: int, age_s: float) -> int:
+def margin_us(window_s: int, age_s: float) -> int:
     """Microseconds added to a window: the permit's greatest age, the network's jitter, and the clock's resolution."""
     return int((age_s + min(JITTER_S, window_s / 100)) * SECOND) + _GRAIN
 
@@ -48,11 +48,11 @@ def buckets_of(text: str) -> list[Bucket]:
     if text == "[]":
         return []
     try:
-        found: list[Bucket] = json.loads(text)
-        is_ours = {*map(len, found)} == {3} and {*map(type, chain.from_iterable(found))} == {int}
+        buckets: list[Bucket] = json.loads(text)
+        is_ours = {*map(len, buckets)} == {3} and {*map(type, chain.from_iterable(buckets))} == {int}
     except (ValueError, TypeError, RecursionError):
         is_ours = False
-    return found if is_ours else []
+    return buckets if is_ours else []
 
 
 class Window:
@@ -98,17 +98,17 @@ class Window:
                 return until - now
         return None
 
-    def retry_us(self, units: int, amount: int, told: Sequence[int], now: int, guard: int) -> int:
+    def retry_us(self, units: int, amount: int, scheduled: Sequence[int], now: int, margin: int) -> int:
         """Microseconds until there is room for units after all calls that were given an instant have been made.
 
         `told` are those instants in order, one unit each. At most `LONGEST_RETRY_US`. Newly used units are
         assumed to stay for a window and a guard.
         """
         free, buckets = amount - self.used, sorted(self._buckets, key=_until)
-        for later in range(0, LONGEST_RETRY_US, self._length + guard):
+        for later in range(0, LONGEST_RETRY_US, self._length + margin):
             for _, used, until in buckets:
                 free += used
-                if free - bisect_right(told, until + later) >= units:
+                if free - bisect_right(scheduled, until + later) >= units:
                     return until + later - now
         return LONGEST_RETRY_US
 
@@ -119,11 +119,11 @@ class Window:
         lasted = now - min([until for _, _, until in self._buckets]) + self._length
         return 3 * lasted * amount < 4 * (self.used - 1) * self._length
 
-    def take(self, units: int, now: int, guard: int) -> int:
+    def take(self, units: int, now: int, margin: int) -> int:
         """Counts units granted now; returns the slot that they are in, which `put_back` needs."""
         bucket = self._bucket(now * _SLOTS // self._length)
         bucket[1] += units
-        bucket[2] = max(bucket[2], now + guard + self._length)
+        bucket[2] = max(bucket[2], now + margin + self._length)
         self.used += units
         return bucket[0]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from worker.domain.outcome import Refusal, Taken, Verdict
+from worker.domain.outcome import CallReceipt, Refusal, Verdict
 from worker.domain.pacing.lane import Feedback, LaneBlock, LaneEvent
 from worker.domain.pacing.quiet import QuietHours
 from worker.domain.settle import PartFacts
@@ -129,7 +129,7 @@ class Change:
     apply: Callable[[PartFacts, int], None]
     attempt_reason: str | None = None
     """Why the open attempt is recorded as doubtful, for example because its process died; None to record no attempt."""
-    receipt: Taken | None = None
+    receipt: CallReceipt | None = None
     """The receipt to store, or None."""
     receipt_claim: int | None = None
     """The claim that the receipt belongs to, or None for the part's last claim."""

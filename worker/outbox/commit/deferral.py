@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from worker.domain import settle
 from worker.domain.job import Kind, part_range
-from worker.domain.pacing.limit import used_up
+from worker.domain.pacing.limit import used_up_reason
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Deferral
@@ -34,7 +34,7 @@ def defer_recipients(
     if part.claim:
         # An earlier mark, whose call sent nothing, stored the body for all recipients. No repeat may send that body.
         run(connection, "delete from worker_bodies where part_id = :id", {"id": part.id})
-    settle.narrow(part)
+    settle.split(part)
     batch.touch_and_wake(part)
     batch.specs.append({"id": part.id, "spec": item.spec})
     item.was_tried = item.done = True
@@ -46,7 +46,7 @@ def _was_deferred(connection: Connection, part: PartFacts, item: Deferral) -> bo
 
 
 def _may_defer(connection: Connection, batch: CommitBatch, part: PartFacts) -> bool:
-    if part.state is not PartState.QUEUED or part.waits_on is not None or part.doubts or settle.may_have_left(part):
+    if part.state is not PartState.QUEUED or part.waits_on is not None or part.doubts or settle.calls_maybe_sent(part):
         return False
     # An ordered part has one position in its order for all of its recipients.
     if part.order_id is not None:
@@ -72,7 +72,7 @@ def _add_deferred_part(
     [(priority, account, last)] = fetch(connection, query, {"id": part.id, **part_range(part.job_id)})
     # Parts that this batch has added are not in the table yet.
     n = last + 1 + sum(row["job_id"] == part.job_id for row in batch.added_parts)
-    due_at, reason = batch.now + item.delay_us, used_up(item.limit_name)[:300]
+    due_at, reason = batch.now + item.delay_us, used_up_reason(item.limit_name)[:300]
     row = new_part(part.job_id, n, part.lane, priority=priority, not_before=due_at, spec=item.deferred_spec)
     batch.added_parts.append(row | {"expires_at": part.expires_at, "reason": reason, "limit_name": item.limit_name})
     if item.task_id is not None:

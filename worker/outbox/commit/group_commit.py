@@ -129,7 +129,7 @@ def _end_call(
     if is_sending:
         first = part.marked_at if is_first_call(part) else None
         settle.end_attempt(
-            part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, in_a_row=end.failures_in_a_row
+            part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, failures_in_a_row=end.failures_in_a_row
         )
         part.unheard += int(end.nothing_sent)
     else:
@@ -169,7 +169,7 @@ def _verified(connection: Connection, end: CallEnd) -> CallEnd:
     """Returns the end, held instead of accepted if its only proof is a task_id that another part may have used too."""
     outcome = end.verdict.outcome
     # Checked after the answer: every part that the vendor may have accepted under this task_id was marked before.
-    task_id = outcome.taken.task_id if isinstance(outcome, Accepted | Partial) else None
+    task_id = outcome.receipt.task_id if isinstance(outcome, Accepted | Partial) else None
     if task_id is None or not may_be_anothers(connection, end.effects.accounts, task_id, end.part_id):
         return end
     held = Held("in doubt: the vendor knows its task_id, but another part may have used it too")

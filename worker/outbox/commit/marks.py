@@ -87,7 +87,7 @@ def _may_begin(batch: CommitBatch, mark: Mark, part: PartFacts, pause: Pause | N
         return False
     # A repeat may run in quiet hours: it ends a doubt, and by the morning no repeat would be safe any more.
     if mark.quiet is not None and not part.doubts and (ends_at := mark.quiet.ends_at(batch.now)) is not None:
-        settle.wait_quietly(part, ends_at)
+        settle.wait_for_quiet_end(part, ends_at)
         batch.touch(part)
         return False
     if pause is not None and not is_search:
@@ -110,7 +110,7 @@ def _may_begin(batch: CommitBatch, mark: Mark, part: PartFacts, pause: Pause | N
 def _unsafe_reason(batch: CommitBatch, mark: Mark, part: PartFacts) -> str | None:
     """Returns why a repeat is unsafe whatever the duplicate window says, or None if nothing forbids it."""
     # The vendor may count a call that it refused. Then it would drop the repeat, and no recipient has the message.
-    if part.doubts != settle.may_have_left(part):
+    if part.doubts != settle.calls_maybe_sent(part):
         return "a readable refusal in between"
     if mark.window_id is None and batch.now >= _last_safe_start(mark, part):
         return "its task_id may be free again by now"
@@ -125,7 +125,7 @@ def _hold(batch: CommitBatch, part: PartFacts, reason: str) -> None:
 def _mark(
     connection: Connection, batch: CommitBatch, mark: Mark, part: PartFacts, window: DuplicateWindow | None
 ) -> None:
-    is_first_call = settle.may_have_left(part) == 0
+    is_first_call = settle.calls_maybe_sent(part) == 0
     is_covered = False
     if window is not None:
         has_check = mark.has_duplicate_check
@@ -180,7 +180,9 @@ def _repeat_is_covered(batch: CommitBatch, mark: Mark, part: PartFacts) -> bool:
     """Returns True for a first call, and for a repeat if all earlier calls are flagged, in doubt and in the window."""
     if not part.doubts:
         return True
-    return bool(part.flagged) and part.doubts == settle.may_have_left(part) and batch.now < _last_safe_start(mark, part)
+    return (
+        bool(part.flagged) and part.doubts == settle.calls_maybe_sent(part) and batch.now < _last_safe_start(mark, part)
+    )
 
 
 def _last_safe_start(mark: Mark, part: PartFacts) -> int:

@@ -18,6 +18,7 @@ from worker.domain import settle
 from worker.domain.job import Priority, job_of
 from worker.domain.outcome import (
     Accepted,
+    CallReceipt,
     Outcome,
     Parked,
     Partial,
@@ -25,7 +26,6 @@ from worker.domain.outcome import (
     Rejected,
     Retry,
     StaleToken,
-    Taken,
     Unknown,
     Verdict,
     Wait,
@@ -65,12 +65,12 @@ def record_answer(connection: Connection, batch: CommitBatch, end: CallEnd, part
     batch.attempts[end.part_id, end.claim] = attempt_row(batch, end, started_at)
     match outcome:
         case Accepted() | Partial():
-            batch.receipts.append(receipt_row(batch, end.part_id, end.claim, outcome.taken))
+            batch.receipts.append(receipt_row(batch, end.part_id, end.claim, outcome.receipt))
             _store_for_follow_ups(connection, batch, end, outcome)
         # A late answer with an older page must not replace the spec of a newer call.
         case Progress() if part.claim == end.claim:
             batch.specs.append({"id": end.part_id, "spec": to_json(outcome.spec).decode()})
-            confirmations.keep(connection, effects.confirms, outcome.found, batch.now)
+            confirmations.keep(connection, effects.confirms, outcome.confirmations, batch.now)
             _delete_old_attempts(connection, end)
         case _:
             pass
@@ -109,17 +109,17 @@ def _store_for_follow_ups(
     connection: Connection, batch: CommitBatch, end: CallEnd, outcome: Accepted | Partial
 ) -> None:
     """Stores what later jobs need from an accepted call: a response_code, the recalled receipt, a media_id or URL."""
-    taken, effects = outcome.taken, end.effects
-    if taken.response_code and effects.code_ttl_s is not None:
-        codes.file_code(connection, effects.app, end.part_id, taken.response_code, batch.now, effects.code_ttl_s)
-    if taken.msgid and effects.claims_msgid:
-        codes.name_part(connection, effects.account, taken.msgid, end.part_id)
+    receipt, effects = outcome.receipt, end.effects
+    if receipt.response_code and effects.code_ttl_s is not None:
+        codes.file_code(connection, effects.app, end.part_id, receipt.response_code, batch.now, effects.code_ttl_s)
+    if receipt.msgid and effects.claims_msgid:
+        codes.name_part(connection, effects.account, receipt.msgid, end.part_id)
     if effects.recalled:
         mark_recalled(connection, *effects.recalled, batch.now)
-    url = taken.extra.get("url")
-    media_id = taken.media_id or url
+    url = receipt.extra.get("url")
+    media_id = receipt.media_id or url
     if effects.media_valid_s is not None and media_id:
-        valid_s = effects.media_valid_s if taken.media_id else URL_VALID_S
+        valid_s = effects.media_valid_s if receipt.media_id else URL_VALID_S
         keep_media(connection, job_of(end.part_id), media_id, batch.now + valid_s * settle.SECOND)
 
 
@@ -133,8 +133,8 @@ def mark_recalled(connection: Connection, part_id: str, claim: int, now: int) ->
 def complete_receipt(connection: Connection, end: CallEnd) -> None:
     """Adds the msgid of a late answer to the receipt that was written when a person decided that the call arrived."""
     outcome = end.verdict.outcome
-    if isinstance(outcome, (Accepted, Partial)) and outcome.taken.msgid:
-        values = {"msgid": outcome.taken.msgid, "part": end.part_id, "claim": end.claim}
+    if isinstance(outcome, (Accepted, Partial)) and outcome.receipt.msgid:
+        values = {"msgid": outcome.receipt.msgid, "part": end.part_id, "claim": end.claim}
         update = "update worker_receipts set msgid = :msgid where part_id = :part and claim = :claim"
         run(connection, update, values)
 
@@ -164,19 +164,19 @@ def outcome_name(outcome: Outcome) -> str:
     return "stale_token" if name == "StaleToken" else name.lower()
 
 
-def receipt_row(batch: CommitBatch, part_id: str, claim: int, taken: Taken) -> dict[str, Any]:
+def receipt_row(batch: CommitBatch, part_id: str, claim: int, receipt: CallReceipt) -> dict[str, Any]:
     """Returns the row of what the vendor gave for a call, or of a part that was accepted without a call."""
     return {
         "part_id": part_id,
         "claim": claim,
-        "msgid": taken.msgid,
-        "media_id": taken.media_id,
-        "extra": to_json(taken.extra).decode() if taken.extra else None,
+        "msgid": receipt.msgid,
+        "media_id": receipt.media_id,
+        "extra": to_json(receipt.extra).decode() if receipt.extra else None,
         "accepted_at": batch.now,
         "recalled_at": None,
-        "from_repeat": taken.from_repeat,
-        "not_sent": taken.not_sent,
-        "warning": taken.warning,
+        "from_repeat": receipt.from_repeat,
+        "not_sent": receipt.not_sent,
+        "warning": receipt.warning,
     }
 
 
@@ -186,7 +186,7 @@ def receipt_row(batch: CommitBatch, part_id: str, claim: int, taken: Taken) -> d
 def is_first_call(part: PartFacts) -> bool:
     """Returns whether the part's first call has not ended yet."""
     # Compared by instant, because a track reads page after page and each page starts its age anew.
-    return part.marked_at is not None and part.marked_at == part.first_marked_at and settle.may_have_left(part) == 1
+    return part.marked_at is not None and part.marked_at == part.first_marked_at and settle.calls_maybe_sent(part) == 1
 
 
 def count_call(batch: CommitBatch, end: CallEnd, lane: str, job: JobFacts, *, first: int | None, late: bool) -> None:

@@ -20,7 +20,7 @@ from worker.domain.content.recipient import same_person
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind, job_of
 from worker.domain.job_filter import JobFilter
-from worker.domain.job_terms import MOST_HOURS, hours_between, term
+from worker.domain.job_terms import MAX_HOURS, hours_between, term
 from worker.domain.state import OPEN_STATES, JobState, states_of
 from worker.outbox.control.matching import id_bounds
 from worker.outbox.engine.bulk import in_lots
@@ -92,9 +92,9 @@ def broad_terms(connection: Connection, wanted: JobFilter) -> list[str] | None:
 
 def _hours(begin: datetime, end: datetime | None, now: datetime) -> list[str]:
     hours = hours_between(begin, now if end is None else min(end, now))
-    if len(hours) > MOST_HOURS:
+    if len(hours) > MAX_HOURS:
         remedy = "give ended_before too, at most 31 days later, or another field"
-        raise CheckFailed([Problem("ended_from", "is too long ago", remedy, MOST_HOURS, "hours", len(hours))])
+        raise CheckFailed([Problem("ended_from", "is too long ago", remedy, MAX_HOURS, "hours", len(hours))])
     return hours
 
 

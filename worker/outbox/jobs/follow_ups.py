@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from worker.domain.job import Priority, job_of, part_id, part_range
 from worker.domain.pacing.lane import tenants_range
-from worker.domain.settle import PartFacts, park_on
+from worker.domain.settle import PartFacts, wait_for_job
 from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
@@ -168,7 +168,7 @@ def reminders(connection: Connection, target: str, since: int) -> list[int]:
 
 def park(connection: Connection, part: PartFacts, job_id: str, now: int, until: int, reason: str) -> None:
     """Parks a part on a job whose row this transaction has locked."""
-    park_on(part, job_id, until, reason)
+    wait_for_job(part, job_id, until, reason)
     save_parts(connection, [part])
     note_waits(connection, [(part.id, reason)], now)
     execute(connection, "update worker_jobs set awaited = true where id = :id", {"id": job_id})

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from worker.domain.job import part_range
 from worker.domain.pacing.lane import with_accounts
-from worker.domain.settle import FOREVER, WAITS_ITS_TURN, PartFacts, lets_others_go
+from worker.domain.settle import FOREVER, WAITS_ITS_TURN, PartFacts, lets_order_go_on
 from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, rows_by_id
@@ -115,7 +115,7 @@ class OrderQueue:
 
     def _lets_go(self, id: str, place: _Place) -> bool:
         part = self._parts[id]
-        return lets_others_go(part.state, part.not_before is None, place.skips)
+        return lets_order_go_on(part.state, part.not_before is None, place.skips)
 
     def has_turn(self, part: PartFacts) -> bool:
         """True for the first part of its order, and for a part that has been taken out of its order."""
@@ -240,7 +240,7 @@ class _Standing:
 
     @property
     def lets_go(self) -> bool:
-        if self.state is None or lets_others_go(self.state, self.not_before is None, self.skips):
+        if self.state is None or lets_order_go_on(self.state, self.not_before is None, self.skips):
             return True
         return self.skips and self.is_parked and self.state is PartState.QUEUED
 

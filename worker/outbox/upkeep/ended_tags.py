@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.domain.job_terms import tags_of
-from worker.domain.mailing import hooked
+from worker.domain.mailing import matches_tag
 from worker.domain.state import OPEN_STATES
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, in_lots, insert_rows, rows_by_id
@@ -54,7 +54,7 @@ def tags_that_ended(jobs: Iterable[Any], patterns: Collection[str]) -> dict[str,
     for job in jobs if patterns else ():
         if job.finished_at is not None:
             for tag in tags_of(job.tags):
-                if len(tag) <= TAG and hooked(patterns, tag):
+                if len(tag) <= TAG and matches_tag(patterns, tag):
                     found[tag] = max(found.get(tag, 0), job.finished_at)
     return found
 

@@ -168,7 +168,7 @@ class OutboxCollector(Collector):
         )
         for name, rows in usages(connection, self._database.now, accounts).items():
             for row in rows:
-                labels = (name, row.counted.limit.name, row.counted.of)
+                labels = (name, row.counted.limit.name, row.counted.subject_kind)
                 if (
                     row.used is None
                     or row.room is None
