@@ -17,7 +17,7 @@ from worker.domain.job import part_id
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import Mark
 from worker.outbox.commit.group_commit import commit
-from worker.outbox.lanes.processes import renew
+from worker.outbox.lanes.processes import renew_heartbeat
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -71,7 +71,7 @@ def test_a_worker_that_dies_after_its_mark_leaves_a_doubt(stand: Stand) -> None:
     job = stand.send()
     with stand.site.database.writing() as connection:
         now = stand.site.database.now
-        renew(connection, now, "dead", lease_us=10_000_000, threads=4, host="h", pid=1, lanes="{}")
+        renew_heartbeat(connection, now, "dead", lease_us=10_000_000, threads=4, host="h", pid=1, lanes="{}")
     commit(stand.site.database, [Mark(part_id(job, 0), 0, "dead", 20_000_000)], Policy())
     for _ in range(60):
         stand.site.advance(1)

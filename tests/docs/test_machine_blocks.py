@@ -35,7 +35,7 @@ from worker.control.audit import Done
 from worker.control.selection import MAX_LISTED
 from worker.language import said
 from worker.outbox.engine.database import Database, make_engine
-from worker.outbox.lanes.processes import HEALTHY, Health, renew
+from worker.outbox.lanes.processes import HEALTHY, Health, renew_heartbeat
 
 DEPLOYMENT = "docs/deployment.md"
 PROGRAMS = Path(sys.executable).parent
@@ -196,7 +196,7 @@ def beat(database: Database, health: Health = HEALTHY) -> None:
     """This process's heartbeat, as a worker's."""
     host, pid = own_host(), os.getpid()
     database.run(
-        lambda connection: renew(
+        lambda connection: renew_heartbeat(
             connection, database.now, "p", health=health, lease_us=10**9, threads=4, host=host, pid=pid, lanes="{}"
         )
     )

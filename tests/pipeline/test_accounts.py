@@ -28,8 +28,8 @@ from worker.domain.errors import ConfigurationError, UnknownAccount, WorkerError
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.accounts import AccountRow, put_account
-from worker.outbox.lanes.lanes import try_changed
-from worker.outbox.lanes.processes import living, unusable_accounts_told
+from worker.outbox.lanes.lanes import retry_changed_accounts
+from worker.outbox.lanes.processes import living_processes, unusable_account_counts
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -280,7 +280,7 @@ def test_of_two_people_one_changes_it(settings: Settings) -> None:
     acts.add_account("acme", {**ACME, "secret": "one"}, settings=settings, **BY)
     row = AccountRow("acme", "v2", json.dumps(ACME), None)
     with open_current_database(settings) as database:
-        put = partial(put_account, now=database.now, row=row, instead_of="some version of before")
+        put = partial(put_account, now=database.now, row=row, replaces="some version of before")
         assert not database.run(put)
     [stored] = acts.stored_accounts("acme", settings)
     assert "secret" in stored.table
@@ -301,7 +301,7 @@ def beat(site: Site) -> dict[str, tuple[int, str]]:
     states = site.runtime.lane_states
     site.runtime.lease.beat(states.summary(), states.unusable())
     with site.database.reading() as connection:
-        return unusable_accounts_told(living(connection, site.database.now))
+        return unusable_account_counts(living_processes(connection, site.database.now))
 
 
 def unreadable() -> str:
@@ -386,7 +386,7 @@ def test_other_settings_are_tried_at_once_where_they_may_help(site: Site, said: 
     site.run()
     assert 1 == len(site.calls())
     with site.database.writing() as connection:
-        try_changed(connection, site.database.now, ["hr"])
+        retry_changed_accounts(connection, site.database.now, ["hr"])
     site.advance(1)
     site.run()
     assert calls == len(site.calls())

@@ -365,7 +365,7 @@ def test_purged_rows_are_made_again(database: Database, driven_clock: DrivenCloc
 
 def test_the_memory_of_known_rows_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that has met very many members forgets and asks the database again."""
-    monkeypatch.setattr(budgets, "_KNOWN_MOST", 3)
+    monkeypatch.setattr(budgets, "_MAX_REMEMBERED", 3)
     made: list[int] = []
     insert = budgets.insert_rows
 

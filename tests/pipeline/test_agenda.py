@@ -12,7 +12,7 @@ from tests.support.runtime import Site, lost, planted
 from worker.delivery.maintenance.indexing import IDLE_S, Indexing
 from worker.outbox.engine.clock import SECOND, DrivenClock, instant
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.agenda import FRESH_S, Agenda, Work
+from worker.outbox.lanes.agenda import MAX_AGE_S, Agenda, Work
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 
 
 def seen(site: Site, since: int | None = 0) -> frozenset[Work]:
-    return Agenda(site.database, site.ticks).look(since)
+    return Agenda(site.database, site.ticks).refresh(since)
 
 
 def test_nothing_is_to_do_in_an_empty_outbox(site: Site) -> None:
@@ -75,9 +75,9 @@ def test_a_look_counts_for_half_a_second(site: Site) -> None:
     """Afterwards, or where nobody looked, each loop asks for itself."""
     agenda = Agenda(site.database, site.ticks)
     never = agenda.lacks(Work.DUE)
-    agenda.look()
+    agenda.refresh()
     at_once = agenda.lacks(Work.DUE)
-    site.advance(FRESH_S + 0.1)
+    site.advance(MAX_AGE_S + 0.1)
 
     assert (False, True, False) == (never, at_once, agenda.lacks(Work.DUE))
 
@@ -86,12 +86,12 @@ def test_a_look_counts_for_half_a_second(site: Site) -> None:
 def test_a_loop_without_work_asks_nothing(site: Site) -> None:
     """Indexing works at once where something was seen."""
     agenda = Agenda(site.database, site.ticks)
-    turn = partial(agenda.turn, Work.UNINDEXED, Indexing(site.database, site.ticks).turn, IDLE_S)
-    agenda.look()
+    turn = partial(agenda.run_unless_idle, Work.UNINDEXED, Indexing(site.database, site.ticks).turn, IDLE_S)
+    agenda.refresh()
     with site.database_away():
         rests = turn()
     site.ring(site.send())
-    agenda.look()
+    agenda.refresh()
 
     assert IDLE_S == rests
     assert 0.0 == turn()

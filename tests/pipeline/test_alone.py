@@ -17,7 +17,7 @@ from worker.outbox.commit.commands import CallEnd, Mark
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import renew
+from worker.outbox.lanes.processes import renew_heartbeat
 
 SECOND = 1_000_000
 POLICY = Policy()
@@ -103,7 +103,9 @@ def test_the_dead_keep_no_seat(site: Site) -> None:
     """Recovery finds the process dead and its part in doubt: then the other one goes."""
     first, second = site.send("a"), site.send("b")
     with site.database.writing() as connection:
-        renew(connection, site.database.now, "dead", lease_us=10 * SECOND, threads=4, host="h", pid=1, lanes="{}")
+        renew_heartbeat(
+            connection, site.database.now, "dead", lease_us=10 * SECOND, threads=4, host="h", pid=1, lanes="{}"
+        )
     before = [*marked(site, wish(first, process="dead")), *marked(site, wish(second))]
     for _ in range(30):
         site.advance(1)

@@ -25,8 +25,8 @@ from worker.domain.pacing.window import permit_age_s
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load
-from worker.outbox.lanes.lanes import change_lanes, take_probe
-from worker.outbox.lanes.processes import Health, account_left
+from worker.outbox.lanes.lanes import change_lanes, claim_probe
+from worker.outbox.lanes.processes import Health, deferred_account
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -296,7 +296,7 @@ def test_a_probe_that_comes_to_a_process_without_the_account_is_not_used_up(site
     lane = site.part(job).lane
     site.advance(601)
     newcomer.runtime.lease.beat()
-    assert site.database.run(lambda connection: take_probe(connection, site.database.now, lane, 600 * SECOND))
+    assert site.database.run(lambda connection: claim_probe(connection, site.database.now, lane, 600 * SECOND))
     until = site.clock.micros + SECOND
 
     newcomer.ring(job, probe=True)
@@ -421,12 +421,12 @@ def test_an_account_that_no_process_reaches_rests_for_all(
 ) -> None:
     """The others say so with their heartbeats, so it is not handed around among them."""
     with planted(database, driven_clock, refuse=lambda _: NotSent("dns", 0.0), ticks=site.ticks) as cut_off:
-        site.runtime.lease.beat(health=Health(hindered={account_left("hr"): "gettoken: dns"}))
+        site.runtime.lease.beat(health=Health(hindered={deferred_account("hr"): "gettoken: dns"}))
         job = cut_off.send()
         for _ in range(3):
             cut_off.ring(job)
             cut_off.advance(4)
-            site.runtime.lease.beat(health=Health(hindered={account_left("hr"): "gettoken: dns"}))
+            site.runtime.lease.beat(health=Health(hindered={deferred_account("hr"): "gettoken: dns"}))
         lane = cut_off.lane("hr")
 
         assert lane is not None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from worker.delivery.scheduler.fair_share import LaneQuota, ThreadShares
-from worker.outbox.lanes.offering import Head
+from worker.outbox.lanes.offering import DueBatch
 from worker.outbox.lanes.processes import ALL_QUEUES, Process, QueueName
 
 
@@ -20,8 +20,8 @@ def a_process(
     return Process("p", 0, threads, lanes, fresh, frozenset(queues))
 
 
-def a_head(ids: int, offered: int = 0) -> Head:
-    return Head([f"p{n}" for n in range(ids)], [f"o{n}" for n in range(offered)])
+def a_head(ids: int, offered: int = 0) -> DueBatch:
+    return DueBatch([f"p{n}" for n in range(ids)], [f"o{n}" for n in range(offered)])
 
 
 def sharing(*processes: Process) -> ThreadShares:
@@ -143,8 +143,8 @@ def test_an_id_never_waits_for_company_that_cannot_come(size: int, threads: int)
 def test_bulk_gets_a_tenth_of_a_full_lane(size: int) -> None:
     """However small its doorbells are: in any hundred parts that are offered in a row, over many rounds of them."""
     share, credit, offered = LaneQuota(size, 24 * size, 6 * size, 12), 0, ""
-    normal = Head([f"n{n}" for n in range(share.window)], [])
-    bulk = Head([f"b{n}" for n in range(share.bulk_window(share.window))], [])
+    normal = DueBatch([f"n{n}" for n in range(share.window)], [])
+    bulk = DueBatch([f"b{n}" for n in range(share.bulk_window(share.window))], [])
 
     while len(offered) < 1_000:
         bells = share.split_mixed(normal, bulk, credit)[:3]
@@ -167,7 +167,7 @@ def test_bulk_takes_what_normal_parts_leave() -> None:
 @given(st.integers(0, 300), st.integers(0, 60), st.integers(0, 8))
 def test_what_is_mixed_stays_whole_and_in_order(normal: int, bulk: int, credit: int) -> None:
     """Every id once; normal parts among themselves, and bulk among itself, in the order of their time."""
-    heads = Head([f"n{n}" for n in range(normal)], []), Head([f"b{n}" for n in range(bulk)], [])
+    heads = DueBatch([f"n{n}" for n in range(normal)], []), DueBatch([f"b{n}" for n in range(bulk)], [])
 
     bells = LaneQuota(10, 240, 60, 12).split_mixed(*heads, credit, patient=False)
 

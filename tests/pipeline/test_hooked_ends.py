@@ -29,7 +29,7 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import claim_event, event_row, head_of_events
-from worker.outbox.lanes.processes import hooked_ends, renew
+from worker.outbox.lanes.processes import hooked_ends, renew_heartbeat
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -146,7 +146,9 @@ def test_only_an_end_that_has_a_hook_leaves_an_event(
 def begun(database: Database, clock: DrivenClock, name: str, ends: Ends | None) -> None:
     clock.advance(1)
     with database.writing() as connection:
-        renew(connection, database.now, name, lease_us=SECOND, threads=1, host="h", pid=1, lanes="{}", hooked_ends=ends)
+        renew_heartbeat(
+            connection, database.now, name, lease_us=SECOND, threads=1, host="h", pid=1, lanes="{}", hooked_ends=ends
+        )
 
 
 def test_before_the_first_worker_every_end_leaves_an_event_if_there_are_hooks(database: Database) -> None:

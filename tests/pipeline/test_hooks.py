@@ -36,7 +36,7 @@ from worker.hooks.runs import NO_ROOM_S, RUNS, HookRuns, hook_threads
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
-from worker.outbox.lanes.processes import bury
+from worker.outbox.lanes.processes import end_processes
 from worker.reporting.report import get_job
 from worker.reporting.timeline import timeline
 from worker.service.web.receiver import Receiver
@@ -559,7 +559,7 @@ def test_an_event_of_a_dead_process_is_run_again_and_of_a_living_one_is_not(
 
     while_it_lives = here.turn()
     with site.database.writing() as connection:
-        bury(connection, site.database.now, [other])
+        end_processes(connection, site.database.now, [other])
     site.advance(1)
     here.turn()
 

@@ -12,7 +12,7 @@ from tests.support.noise import plain
 from worker.domain.pacing.lane import Feedback, LaneBlock, LaneRules, LaneState, Resume, account_of, with_accounts
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import change_lanes, move_lanes, read_lane_states, take_probe
+from worker.outbox.lanes.lanes import change_lanes, change_lanes_at, claim_probe, read_lane_states
 
 SECOND = 1_000_000
 
@@ -122,7 +122,7 @@ def test_the_probe_is_taken_once_an_interval(database: Database, driven_clock: D
     write(database, a_parking())
 
     def take() -> bool:
-        return database.run(lambda connection: take_probe(connection, database.now, "hr:1", 600 * SECOND))
+        return database.run(lambda connection: claim_probe(connection, database.now, "hr:1", 600 * SECOND))
 
     early = take()
     driven_clock.advance(600)
@@ -138,7 +138,7 @@ def test_what_is_not_parked_has_no_probe(database: Database, driven_clock: Drive
     driven_clock.advance(2)
 
     accepted = [
-        database.run(lambda connection, lane=lane: take_probe(connection, database.now, lane, SECOND))  # type: ignore[misc]
+        database.run(lambda connection, lane=lane: claim_probe(connection, database.now, lane, SECOND))  # type: ignore[misc]
         for lane in ("hr:1", "hr:9")
     ]
 
@@ -197,7 +197,7 @@ def test_answers_of_one_commit_are_weighed_in_their_order(sqlite_database: Datab
     block = LaneBlock("hr:1", "send text", 0.0, "-1", failed=True)
     good = [Feedback(name, 1, accepted=True, final=True) for name in ("hr:1", "hr")]
 
-    steps = sqlite_database.run(lambda c: move_lanes(c, 1_000_000, [block, *good] * 5, LaneRules(failures=2)))
+    steps = sqlite_database.run(lambda c: change_lanes_at(c, 1_000_000, [block, *good] * 5, LaneRules(failures=2)))
 
     assert [] == steps
     assert {} == known(sqlite_database)
@@ -211,6 +211,6 @@ def test_one_ill_lane_rests_alone_and_more_rest_their_account(
     """Three in a row: nine of one lane are its own, three of three lanes are the account's."""
     blocks = [LaneBlock(lane, "send text", 0.0, "-1", failed=True, marked_at=1_000_000) for lane in lanes]
 
-    steps = sqlite_database.run(lambda c: move_lanes(c, 1_000_000, blocks, LaneRules(failures=3)))
+    steps = sqlite_database.run(lambda c: change_lanes_at(c, 1_000_000, blocks, LaneRules(failures=3)))
 
     assert rest == [step.lane for step in steps]

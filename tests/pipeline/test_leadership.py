@@ -15,7 +15,7 @@ from worker.delivery.sender.lease import Leadership, Renewals
 from worker.domain.errors import NotPublished
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import holder_of
+from worker.outbox.lanes.processes import lease_holder
 
 WORK = "work"
 PATIENCE_S = 5.0
@@ -53,7 +53,7 @@ def turns(site: Site, seconds: float, **works: tuple[Leadership, bool]) -> list[
 
 def held(site: Site) -> bool:
     with site.database.reading() as connection:
-        return holder_of(connection, site.database.now, WORK) is not None
+        return lease_holder(connection, site.database.now, WORK) is not None
 
 
 def test_who_always_fails_gives_way_to_who_can(site: Site) -> None:

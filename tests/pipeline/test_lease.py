@@ -14,7 +14,13 @@ from worker.delivery.sender.lane_states import LaneStates
 from worker.delivery.sender.lease import Lease
 from worker.outbox.engine.clock import DrivenClock, boot_clock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import ALL_QUEUES, bury, bury_lapsed, died_lately, living
+from worker.outbox.lanes.processes import (
+    ALL_QUEUES,
+    end_lapsed_processes,
+    end_processes,
+    living_processes,
+    recently_died,
+)
 
 SECOND = 1_000_000
 
@@ -66,7 +72,7 @@ def test_a_heartbeat_tells_what_the_process_takes(database: Database, ticks: Tic
     def told() -> frozenset[str]:
         lease.beat()
         with database.reading() as connection:
-            [process] = living(connection, database.now)
+            [process] = living_processes(connection, database.now)
         return process.queues
 
     first, queues = told(), []
@@ -127,8 +133,8 @@ def test_after_a_lapse_it_comes_back_as_somebody_else(database: Database, ticks:
 def told_of(database: Database) -> tuple[list[str], list[str]]:
     """The processes that are listed as living and as dead."""
     with database.reading() as connection:
-        return [one.id for one in living(connection, database.now)], [
-            one.id for one in died_lately(connection, database.now)
+        return [one.id for one in living_processes(connection, database.now)], [
+            one.id for one in recently_died(connection, database.now)
         ]
 
 
@@ -142,17 +148,17 @@ def test_who_was_cut_off_from_the_database_is_listed_as_living_with_its_next_hea
     for clock in (driven_clock, ticks):
         clock.advance(28)
     if is_buried:
-        database.run(lambda connection: bury_lapsed(connection, database.now, ["p1"]))
+        database.run(lambda connection: end_lapsed_processes(connection, database.now, ["p1"]))
     away = told_of(database)
 
     lease.beat()
     back = told_of(database)
-    database.run(lambda connection: bury_lapsed(connection, database.now, ["p1"]))
+    database.run(lambda connection: end_lapsed_processes(connection, database.now, ["p1"]))
 
     assert (([], ["p1"]) if is_buried else (["p1"], [])) == away
     assert [(["p2"], [])] * 2 == [back, told_of(database)]
     with database.reading() as connection:
-        assert [28.0] == [one.age_s for one in living(connection, database.now)]
+        assert [28.0] == [one.age_s for one in living_processes(connection, database.now)]
 
 
 def test_a_process_that_died_is_told_of_beside_its_successor_under_the_same_number(
@@ -161,7 +167,7 @@ def test_a_process_that_died_is_told_of_beside_its_successor_under_the_same_numb
     """As in a container that was killed and started again: host and number are those of before."""
     a_life(database, ticks).beat()
     driven_clock.advance(28)
-    database.run(lambda connection: bury_lapsed(connection, database.now, ["p1"]))
+    database.run(lambda connection: end_lapsed_processes(connection, database.now, ["p1"]))
     Lease(database, threads=4, clock=ticks, new_id=lambda: "next").beat()
 
     assert (["next"], ["p1"]) == told_of(database)
@@ -172,7 +178,7 @@ def test_who_was_called_dead_while_it_renewed_comes_back_as_somebody_else(databa
     lease = a_life(database, ticks)
     lease.beat()
     with database.writing() as connection:
-        bury(connection, database.now, ["p1"])
+        end_processes(connection, database.now, ["p1"])
 
     lease.beat()
 
@@ -188,11 +194,11 @@ def test_a_process_found_dead_that_renewed_meanwhile_lives_on(
     lease.beat()
 
     with database.writing() as connection:
-        bury_lapsed(connection, database.now, ["p1"])
+        end_lapsed_processes(connection, database.now, ["p1"])
     alive = [row.id for row in processes(database) if row.ended_at is None]
     driven_clock.advance(10)
     with database.writing() as connection:
-        bury_lapsed(connection, database.now, ["p1"])
+        end_lapsed_processes(connection, database.now, ["p1"])
 
     assert ["p1"] == alive
     assert [driven_clock.micros] == [row.ended_at for row in processes(database)]
@@ -207,7 +213,7 @@ def test_a_clean_end_is_an_end_at_once(database: Database, ticks: Ticks) -> None
 
     assert not lease.may_act()
     with database.reading() as connection:
-        assert [] == living(connection, database.now)
+        assert [] == living_processes(connection, database.now)
 
 
 def test_a_heartbeat_after_the_end_brings_nobody_back(database: Database, ticks: Ticks) -> None:
@@ -220,7 +226,7 @@ def test_a_heartbeat_after_the_end_brings_nobody_back(database: Database, ticks:
 
     assert not lease.may_act()
     with database.reading() as connection:
-        assert [] == living(connection, database.now)
+        assert [] == living_processes(connection, database.now)
 
 
 def test_the_clock_runs_on_while_the_machine_sleeps() -> None:

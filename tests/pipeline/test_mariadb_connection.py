@@ -28,7 +28,7 @@ from worker.outbox.jobs.loading import load
 from worker.outbox.jobs.rows import lock_parts_now
 from worker.outbox.lanes.budgets import Budgets
 from worker.outbox.lanes.full_scan import START, lanes_with_due
-from worker.outbox.lanes.offering import expired, head_of_lane, lanes_newly_due, offer
+from worker.outbox.lanes.offering import expired_parts, lanes_newly_due, offer, read_due_batch
 
 pytestmark = [pytest.mark.own_engine, pytest.mark.mariadb, pytest.mark.fewer_databases("MariaDB's own manners")]
 
@@ -340,7 +340,7 @@ def test_rows_are_locked_and_loaded_without_a_temporary_table(mariadb_database: 
     with statements(mariadb_database) as (connection, sent):
         lock_parts_now(connection, ids, "1", ids)
         load(connection, "1", ids)
-        Budgets(mariadb_database).existing(connection, ids)
+        Budgets(mariadb_database).lock_existing(connection, ids)
 
     assert 4 == len(sent)
     with mariadb_database.engine.connect() as connection:
@@ -356,7 +356,7 @@ def test_no_document_is_opened_beside_a_locking_clause(mariadb_database: Databas
     """MySQL refuses that (3569): ids and keys come out of a select of their own."""
     with statements(mariadb_database) as (connection, sent):
         lock_parts_now(connection, ["a-0"], "1", ["a"])
-        Budgets(mariadb_database).existing(connection, ["a"])
+        Budgets(mariadb_database).lock_existing(connection, ["a"])
         owners(connection, [("hr", "a")])
         offer(connection, "1", ["a-0"], 1)
     locking = [statement for statement, _ in sent if "for update" in statement or "in share mode" in statement]
@@ -375,9 +375,9 @@ def test_finished_rows_are_out_of_the_way(mariadb_database: Database) -> None:
     with mariadb_database.writing() as connection:
         questions = {
             "due": lambda: lanes_newly_due(connection, "9", 0, 100),
-            "head": lambda: head_of_lane(connection, "9", "hr:1", 1, 100),
+            "head": lambda: read_due_batch(connection, "9", "hr:1", 1, 100),
             "lanes": lambda: lanes_with_due(connection, "9", START, 5)[0],
-            "expired": lambda: expired(connection, "9", 100),
+            "expired": lambda: expired_parts(connection, "9", 100),
             "lock": lambda: fetch(connection, f"select id from {MARIADB.chosen('worker_parts')} for update", ids),
         }
         for name, ask in questions.items():

@@ -23,8 +23,8 @@ from worker.outbox.jobs.media_cache import lock_cached
 from worker.outbox.jobs.rows import lock_parts, lock_parts_now, save_parts, wake_dependants
 from worker.outbox.lanes.budgets import Budgets
 from worker.outbox.lanes.lanes import change_lanes
-from worker.outbox.lanes.offering import expired, lanes_newly_due, offer
-from worker.outbox.lanes.processes import take_lease
+from worker.outbox.lanes.offering import expired_parts, lanes_newly_due, offer
+from worker.outbox.lanes.processes import acquire_lease
 
 pytestmark = [
     pytest.mark.mariadb,
@@ -88,13 +88,13 @@ def the_writer(database: Database, connection: Connection, jobs: list[str]) -> N
 
 def the_relay(database: Database, connection: Connection, jobs: list[str]) -> None:
     lanes_newly_due(connection, database.now, 0, 1_000)
-    expired(connection, database.now, 1_000)
+    expired_parts(connection, database.now, 1_000)
     assert len(jobs) == len(offer(connection, database.now, [part_id(job, 0) for job in [*jobs, "f" * 32]], 1))
-    take_lease(connection, database.now, "relay", "me", 1)
+    acquire_lease(connection, database.now, "relay", "me", 1)
 
 
 def the_limits(database: Database, connection: Connection, jobs: list[str]) -> None:
-    Budgets(database).locked(connection, ["a", "b"])
+    Budgets(database).lock(connection, ["a", "b"])
     change_lanes(connection, database.now, [LaneBlock("hr:1", "send", 5, "why")])
     lock_windows(connection, {"w": (part_id(jobs[0], 0), 5)}, 1)
     lock_cached(connection, {"id": "v", "scope": "s", "upload_type": "image"}, jobs[0], 1)

@@ -19,7 +19,7 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import event_row
-from worker.outbox.lanes.lanes import change_lanes, keep_events
+from worker.outbox.lanes.lanes import change_lanes, write_lane_events
 from worker.outbox.lanes.processes import Health
 from worker.reporting.problems import UNKNOWNS
 
@@ -303,7 +303,7 @@ def test_what_was_set_aside(site: Site) -> None:
     """An error of ours, as recovery notes it."""
     watch = Watch(site, OPS)
     event = LaneEvent("lane", "hr", "label", LaneEventKind.FAULT, "KeyError in x.py:1", None, None, None)
-    site.database.run(lambda connection: keep_events(connection, site.database.now, [event]))
+    site.database.run(lambda connection: write_lane_events(connection, site.database.now, [event]))
     watch.later()
     during = watch.told()
     _ends(watch, DAY_S)

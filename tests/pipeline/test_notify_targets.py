@@ -26,7 +26,7 @@ from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import change_lanes, keep_events
+from worker.outbox.lanes.lanes import change_lanes, write_lane_events
 from worker.outbox.upkeep.alerts import HOUR
 from worker.reporting.problems import OutboxReading, read_outbox
 from worker.service.notify import notifier
@@ -252,7 +252,7 @@ def _set_aside(site: Site, *accounts: str) -> None:
     events = [
         LaneEvent("lane", one, "label", LaneEventKind.FAULT, "KeyError in x.py:1", None, None, None) for one in accounts
     ]
-    site.database.run(lambda connection: keep_events(connection, site.database.now, events))
+    site.database.run(lambda connection: write_lane_events(connection, site.database.now, events))
 
 
 def test_a_notice_that_stays_in_doubt_goes_by_the_next_target(site: Site) -> None:

@@ -14,7 +14,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import loading
 from worker.outbox.lanes import offering
-from worker.outbox.lanes.full_scan import START, Place, lanes_with_due
+from worker.outbox.lanes.full_scan import START, ScanPosition, lanes_with_due
 
 SECOND = 1_000_000
 
@@ -34,9 +34,9 @@ def offer(site: Site, *ids: str) -> list[str]:
     return site.database.run(lambda c: offering.offer(c, now, list(ids), 5 * SECOND))
 
 
-def head(site: Site, lane: str, priority: Priority, window: int) -> offering.Head:
+def head(site: Site, lane: str, priority: Priority, window: int) -> offering.DueBatch:
     with site.database.reading() as connection:
-        return offering.head_of_lane(connection, site.database.now, lane, priority, window)
+        return offering.read_due_batch(connection, site.database.now, lane, priority, window)
 
 
 def test_an_id_is_offered_once_until_its_time_is_over(site: Site) -> None:
@@ -85,9 +85,9 @@ def test_the_head_of_a_lane_is_the_window_less_what_is_offered(site: Site) -> No
     first, lane = parts(jobs[0])[0], site.part(jobs[0]).lane
 
     free, out = parts(jobs[0], jobs[2]), parts(jobs[1])
-    assert offering.Head(free, out, first, first_is_free=True) == head(site, lane, Priority.NORMAL, 3)
+    assert offering.DueBatch(free, out, first, first_is_free=True) == head(site, lane, Priority.NORMAL, 3)
     site.advance(5)
-    assert offering.Head(parts(*jobs[:3]), [], first, first_is_free=True, again=True) == head(
+    assert offering.DueBatch(parts(*jobs[:3]), [], first, first_is_free=True, was_offered=True) == head(
         site, lane, Priority.NORMAL, 3
     )
 
@@ -127,7 +127,7 @@ def test_newly_due_lanes_come_with_their_newest_instant(site: Site) -> None:
     assert {lanes[1]: urgent, lanes[2]: offering.NewlyDue(now + 5 * SECOND, Priority.NORMAL, 1)} == after
 
 
-def walked(site: Site, after: Place, count: int) -> tuple[set[str], Place | None]:
+def walked(site: Site, after: ScanPosition, count: int) -> tuple[set[str], ScanPosition | None]:
     with site.database.reading() as connection:
         return lanes_with_due(connection, site.database.now, after, count)
 
@@ -163,7 +163,7 @@ def test_the_expired_are_found_at_their_instant(site: Site) -> None:
 
     def expired() -> list[str]:
         with site.database.reading() as connection:
-            return list(offering.expired(connection, site.database.now, 10))
+            return list(offering.expired_parts(connection, site.database.now, 10))
 
     before = expired()
     site.advance(60)

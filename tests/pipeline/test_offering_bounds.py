@@ -20,7 +20,7 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events, follow_ups, media_cache
 from worker.outbox.lanes import lanes, offering
-from worker.outbox.lanes.full_scan import START, Place, lanes_with_due
+from worker.outbox.lanes.full_scan import START, ScanPosition, lanes_with_due
 from worker.outbox.upkeep import gauges
 
 DUE, FUTURE = 10_000, 5_000
@@ -73,7 +73,7 @@ def test_the_head_of_a_lane_reads_nothing_that_is_due_later(later: Database) -> 
     """So does the head of a lane."""
     lane = "later:0000000000000001"
 
-    assert rows_read(later, lambda c: offering.head_of_lane(c, later.now, lane, Priority.NORMAL, 50)) <= A_FEW
+    assert rows_read(later, lambda c: offering.read_due_batch(c, later.now, lane, Priority.NORMAL, 50)) <= A_FEW
 
 
 @pytest.mark.parametrize(("priority", "due"), [(Priority.URGENT, 0), (Priority.NORMAL, 50)])
@@ -81,13 +81,13 @@ def test_the_head_of_a_lane_reads_no_other_lane(backlog: Database, priority: Pri
     """Not even when nine of ten due parts are others': a priority that has nothing would walk through all of them."""
     lane = active_lane(1)
 
-    read = rows_read(backlog, lambda c: offering.head_of_lane(c, backlog.now, lane, priority, 50))
+    read = rows_read(backlog, lambda c: offering.read_due_batch(c, backlog.now, lane, priority, 50))
 
     assert read <= due + A_FEW
 
 
 @pytest.mark.parametrize("after", [START, (active_lane(3), 0), (active_lane(3), 1)])
-def test_the_walk_reads_a_few_rows_a_lane(backlog: Database, after: Place) -> None:
+def test_the_walk_reads_a_few_rows_a_lane(backlog: Database, after: ScanPosition) -> None:
     """Twelve lanes, whatever stands in them; also from the middle of one."""
     add_future(backlog, lanes=2, parts_each=FUTURE)
     tidy(backlog)
@@ -163,6 +163,6 @@ def test_what_stands_on_a_lane_is_read_by_its_key(database: Database) -> None:
     names = with_accounts(["hr:w000000000000007"])
 
     stands = rows_read(database, lambda c: lanes.read_lane_states(c, database.now, names, lambda: 0))
-    parked = rows_read(database, lambda c: lanes.parked_among(c, names))
+    parked = rows_read(database, lambda c: lanes.parked_lanes(c, names))
 
     assert max(stands, parked) <= A_FEW

@@ -408,7 +408,7 @@ def keep_house(site: Site) -> None:
 @pytest.mark.every_database
 def test_thousands_are_woken_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many a turn as leaves room for the rest of recovery, the oldest first."""
-    monkeypatch.setattr(pauses, "TOGETHER", 2)
+    monkeypatch.setattr(pauses, "BATCH_SIZE", 2)
     monkeypatch.setattr("worker.delivery.maintenance.recovery.MAX_WAKE_BATCHES", 2)
     jobs = [site.send(f"{n}", tags=["lunch"]) for n in range(7)]
     paused_by_zhang(site, JobFilter(tag="lunch"))
@@ -560,7 +560,7 @@ def test_wrong_words_are_refused(site: Site) -> None:
 
 def test_nothing_is_asked_while_nothing_is_paused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commit learns from the statement that locks the parts that there is no pause."""
-    monkeypatch.setattr("worker.outbox.commit.marks.paused_among", None)
+    monkeypatch.setattr("worker.outbox.commit.marks.paused_parts", None)
     job = site.send()
     site.ring(job)
 

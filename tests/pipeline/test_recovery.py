@@ -21,7 +21,7 @@ from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.agenda import Agenda
-from worker.outbox.lanes.processes import renew
+from worker.outbox.lanes.processes import renew_heartbeat
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -36,7 +36,9 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 
 def beat(site: Site, who: str = "other") -> None:
     with site.database.writing() as connection:
-        renew(connection, site.database.now, who, lease_us=10 * SECOND, threads=4, host="h", pid=1, lanes="{}")
+        renew_heartbeat(
+            connection, site.database.now, who, lease_us=10 * SECOND, threads=4, host="h", pid=1, lanes="{}"
+        )
 
 
 def mark(site: Site, job: str, who: str = "other", **fields: Any) -> None:
@@ -117,7 +119,7 @@ def test_a_turn_that_failed_starts_the_watch_over(site: Site) -> None:
     site.recover()
     watch(site, 8)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Agenda, "look", _broken)
+        patch.setattr(Agenda, "refresh", _broken)
         site.advance(1)
         with pytest.raises(OperationalError):
             site.recover()
@@ -508,7 +510,7 @@ def test_what_was_just_seen_is_not_asked_again(site: Site) -> None:
         monotonic=site.ticks,
         agenda=agenda,
     )
-    agenda.look()
+    agenda.refresh()
 
     with site.database_away():
         looks.turn()

@@ -23,8 +23,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
 from worker.outbox.lanes.full_scan import lanes_with_due
 from worker.outbox.lanes.lanes import change_lanes
-from worker.outbox.lanes.offering import Head, NewlyDue, head_of_lane, lanes_newly_due
-from worker.outbox.lanes.processes import QueueName, renew
+from worker.outbox.lanes.offering import DueBatch, NewlyDue, lanes_newly_due, read_due_batch
+from worker.outbox.lanes.processes import QueueName, renew_heartbeat
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -61,12 +61,12 @@ def looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]
     """Each look at the head of a lane: the lane, and when."""
     made: list[tuple[str, float]] = []
 
-    def noted(*given: Any) -> Head:
+    def noted(*given: Any) -> DueBatch:
         if given[3] is Priority.URGENT:  # the first that is read
             made.append((given[2], site.ticks()))
-        return head_of_lane(*given)
+        return read_due_batch(*given)
 
-    monkeypatch.setattr(lane_offer, "head_of_lane", noted)
+    monkeypatch.setattr(lane_offer, "read_due_batch", noted)
     return made
 
 
@@ -312,7 +312,9 @@ def test_shares_follow_the_threads_alive(site: Site) -> None:
     site.share(2)
     narrow = len(ids(turn(site)))
     with site.database.writing() as connection:
-        renew(connection, site.database.now, "p2", lease_us=10 * SECOND, threads=4, host="h", pid=1, lanes="{}")
+        renew_heartbeat(
+            connection, site.database.now, "p2", lease_us=10 * SECOND, threads=4, host="h", pid=1, lanes="{}"
+        )
 
     wide = len(ids(turn(site, 1.1)))
 
@@ -579,7 +581,7 @@ def others(site: Site, *queues: str, threads: int = 32, lanes: dict[str, list[in
     """A living process that takes from these queues only."""
     told = {"threads": threads, "lanes": json.dumps(lanes or {}), "queues": queues}
     with site.database.writing() as connection:
-        renew(connection, site.database.now, queues[0], lease_us=10 * SECOND, host="h", pid=1, **told)  # type: ignore[arg-type]
+        renew_heartbeat(connection, site.database.now, queues[0], lease_us=10 * SECOND, host="h", pid=1, **told)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("call_ms", "most"), [(20, 4), (20_000, 2)])
@@ -599,7 +601,7 @@ def test_a_heartbeat_that_cannot_be_read_stops_nobody(site: Site, odd: str) -> N
     """A process of which nothing is known but that it lives."""
     with site.database.writing() as connection:
         about: dict[str, Any] = {"lease_us": 10**12, "threads": 4, "host": "h", "pid": 1, "unusable": odd}
-        renew(connection, site.database.now, "odd", lanes=odd, **about)
+        renew_heartbeat(connection, site.database.now, "odd", lanes=odd, **about)
     site.sql("update worker_processes set health = :odd where id = 'odd'", odd=odd)
     job = site.send()
 
@@ -652,8 +654,8 @@ def test_what_nobody_took_from_a_queue_of_its_own_goes_with_the_others(site: Sit
 def test_kinds_are_asked_once_a_lane(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """And for all new lanes of a turn together."""
     asked: list[int] = []
-    ask = lane_offer.kinds_of
-    monkeypatch.setattr(lane_offer, "kinds_of", lambda c, found: asked.append(len(found)) or ask(c, found))
+    ask = lane_offer.kind_of_lanes
+    monkeypatch.setattr(lane_offer, "kind_of_lanes", lambda c, found: asked.append(len(found)) or ask(c, found))
     for _ in range(2):
         jobs = [site.send(), site.card(), site.send(account="it")]
         turn(site, 0.3)

@@ -19,7 +19,7 @@ from worker.outbox.engine import migrate
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.migrate import Release, head, this_release
-from worker.outbox.lanes.processes import bury
+from worker.outbox.lanes.processes import end_processes
 from worker.outbox.tables import metadata
 from worker.reporting.releases import Compatibility, ReleaseCheck, check_in
 
@@ -69,7 +69,7 @@ def test_an_upgrade_is_done_when_no_process_runs_another_release(database: Datab
         assert (Compatibility.OTHER, False) == (found.compatibility(process), found.is_done)
         assert f"1 of {len(found.processes)} workers run another release" == list(found.lines())[-1]
         with database.writing() as connection:
-            bury(connection, database.now, [f"q{n}"])
+            end_processes(connection, database.now, [f"q{n}"])
 
     assert check(database).is_done
     assert "no worker runs another" == list(check(database).lines())[-1]

@@ -18,7 +18,7 @@ from worker.domain.pacing.lane import LaneBlock, LaneState, Resume, account_of
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes
-from worker.outbox.lanes.offering import Head, head_of_lane
+from worker.outbox.lanes.offering import DueBatch, read_due_batch
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -98,11 +98,11 @@ def test_a_head_is_not_read_in_vain(site: Site, monkeypatch: pytest.MonkeyPatch)
     turn(site)
     heads: list[str] = []
 
-    def read(connection: Connection, now: str, lane: str, *more: int) -> Head:
+    def read(connection: Connection, now: str, lane: str, *more: int) -> DueBatch:
         heads.append(lane)
-        return head_of_lane(connection, now, lane, *more)
+        return read_due_batch(connection, now, lane, *more)
 
-    monkeypatch.setattr(lane_offer, "head_of_lane", read)
+    monkeypatch.setattr(lane_offer, "read_due_batch", read)
 
     def turns(count: int) -> int:
         heads.clear()

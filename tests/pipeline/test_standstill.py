@@ -21,7 +21,7 @@ from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes
-from worker.outbox.lanes.processes import Health, renew
+from worker.outbox.lanes.processes import Health, renew_heartbeat
 from worker.producer.options import PriorityName
 from worker.reporting import standstill
 from worker.reporting.problems import find_problems, read_outbox
@@ -67,7 +67,7 @@ def causes(site: Site) -> list[tuple[str, StandstillCause]]:
 def beat(site: Site, health: Health, process: str = "") -> None:
     """A heartbeat of another process, or of this one."""
     with site.database.writing() as connection:
-        renew(
+        renew_heartbeat(
             connection,
             site.database.now,
             process or site.runtime.lease.incarnation,

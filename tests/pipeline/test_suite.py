@@ -566,7 +566,7 @@ def test_a_code_that_came_while_the_database_was_away_is_kept(here: SuiteSite) -
     runtime = here.site.runtime
     exchanges = CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grants, "settle", _away)
+        patch.setattr(grants, "finish_exchange", _away)
         with pytest.raises(OperationalError):
             exchanges.turn()
     exchanges.turn()

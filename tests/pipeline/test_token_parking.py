@@ -18,7 +18,7 @@ from worker.domain.pacing.lane import Resume, next_midnight
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes, list_lanes
-from worker.outbox.lanes.tokens import probe_now
+from worker.outbox.lanes.tokens import retry_refused_account
 from worker.transport.token_probe import POLL_S, TokenProbe
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -164,7 +164,7 @@ def test_what_a_person_resumes_is_tried_now(site: Site) -> None:
     job, database = site.send(), site.database
     site.vendor.says_for_tokens(refused(60020, UNTRUSTED))
     site.ring(job)
-    database.run(lambda connection: probe_now(connection, "hr"))
+    database.run(lambda connection: retry_refused_account(connection, "hr"))
     look(site)
     due = account(site)
     database.run(lambda connection: change_lanes(connection, database.now, [Resume("hr", BY_A_PERSON)]))

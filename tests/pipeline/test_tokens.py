@@ -609,16 +609,16 @@ def test_a_lease_is_taken_by_one(database: Database, driven_clock: DrivenClock) 
     key = token_rows.TokenKey("hr", "fingerprint")
     generation = token_rows.read(database, key).generation
 
-    first = token_rows.lease(database, key, generation, holder="p1", seconds=15)
-    second = token_rows.lease(database, key, generation, holder="p2", seconds=15)
+    first = token_rows.lease_fetch(database, key, generation, holder="p1", seconds=15)
+    second = token_rows.lease_fetch(database, key, generation, holder="p2", seconds=15)
     driven_clock.advance(15)
-    third = token_rows.lease(database, key, generation, holder="p2", seconds=15)
+    third = token_rows.lease_fetch(database, key, generation, holder="p2", seconds=15)
 
     assert first is not None
     assert second is None
     assert third is not None
-    assert not token_rows.store(database, first, sealed="late", lifetime_s=60, probation_s=60)
-    assert token_rows.store(database, third, sealed="new", lifetime_s=60, probation_s=60)
+    assert not token_rows.store_token(database, first, sealed="late", lifetime_s=60, probation_s=60)
+    assert token_rows.store_token(database, third, sealed="new", lifetime_s=60, probation_s=60)
 
 
 def test_an_account_without_a_secret_is_a_configuration_error(database: Database) -> None:

@@ -376,7 +376,7 @@ def test_everybody_of_a_sender_who_was_refused_is_asked_for_again_of_him_alone(s
 @pytest.mark.every_database
 def test_a_track_keeps_its_last_attempts_and_those_in_doubt(sales: Sales, monkeypatch: pytest.MonkeyPatch) -> None:
     """It reads for weeks: its job would be too large to be shown."""
-    monkeypatch.setattr(record_answer, "PAGES_KEPT", 5)
+    monkeypatch.setattr(record_answer, "MAX_TRACK_ATTEMPTS", 5)
     job = sales.ask()
     sales.go(2)
     faults(sales.url, MEMBERS, LOST)

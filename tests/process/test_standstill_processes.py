@@ -10,7 +10,7 @@ from rig.stacks import REDIS, Make, on_stacks
 from tests.pipeline.console.person import Person
 from tests.process.stuck_worker import RELAY_RAISES, SENDERS, SENDERS_RAISE
 from tests.process.test_leaders import enqueue_urgent, without_broker
-from worker.outbox.lanes.processes import alive
+from worker.outbox.lanes.processes import alive_processes
 from worker.reporting.standstill import Standstill, standing_still
 from worker.service.web.collector import OutboxCollector
 
@@ -42,7 +42,7 @@ def without_heartbeat(stack: Stack, make: Make) -> None:
 
     def is_dead() -> bool:
         with stack.database.reading() as connection:
-            return stopped.exists() and not alive(connection, stack.database.now)
+            return stopped.exists() and not alive_processes(connection, stack.database.now)
 
     until(is_dead, "it counts as dead", told=stack.told)
 

@@ -15,7 +15,7 @@ from worker.config.settings import Settings
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import error_text
 from worker.outbox.engine.database import Database, make_engine, missing_file
-from worker.outbox.lanes.accounts import AccountRow, account_rows, state_of_accounts, versions_of_accounts
+from worker.outbox.lanes.accounts import AccountRow, account_rows, accounts_version, versions_by_account
 
 
 class OutboxAccounts:
@@ -49,10 +49,10 @@ class OutboxAccounts:
     def _read(self, database: Database) -> None:
         with database.reading() as connection:
             # Read before the rows, so that a change in between is noticed next time.
-            state = state_of_accounts(connection)
+            state = accounts_version(connection)
             if state == self._state:
                 return
-            versions = versions_of_accounts(connection)
+            versions = versions_by_account(connection)
             old = {name: row for name, row in self._rows.items() if versions.get(name) == row.version}
             new = account_rows(connection, sorted(versions.keys() - old.keys()))
         tables = {name: self._tables[name] for name in old} | {row.name: self._table(row) for row in new}

@@ -13,7 +13,7 @@ from worker.control.opening import make_database, open_database
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import missing_file
-from worker.outbox.lanes.processes import running
+from worker.outbox.lanes.processes import running_processes
 from worker.reporting.releases import ReleaseCheck, check_in, told_process
 
 app = Commands(name="db", help="The outbox's tables.", no_args_is_help=True)
@@ -34,7 +34,7 @@ def downgrade(
     """Takes the tables back to an older release, with what only the newer one stored; end its processes first."""
     with open_database() as database:
         with database.reading() as connection:
-            alive = running(connection, database.now) if migrate.current(connection) else []
+            alive = running_processes(connection, database.now) if migrate.current(connection) else []
         for process in alive:
             if revision == "base" or (process.release is not None and process.release.revision > revision):
                 raise ConfigurationError(

@@ -26,7 +26,7 @@ from worker.config.settings import load_settings
 from worker.control.opening import open_database
 from worker.domain.errors import RetryTransaction
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import Process, of_host, try_to_write
+from worker.outbox.lanes.processes import Process, check_writable, processes_of_host
 from worker.reporting.problems import standstills
 from worker.reporting.standstill import standing_still
 
@@ -101,7 +101,7 @@ def judge(rows: Sequence[Process], host: str, pid: int | None, age_of: Callable[
     if not mine:
         number = "" if pid is None else f" with the number {pid}"
         return HostHealth(False, f"unhealthy: no worker process of {host}{number} has a heartbeat", late=True)
-    wrong = [f"worker {host} {row.pid}: {sentence}" for row in mine if row.fresh for sentence in row.health.wrong]
+    wrong = [f"worker {host} {row.pid}: {sentence}" for row in mine if row.fresh for sentence in row.health.problems]
     late = [f"worker {host} {row.pid}: its heartbeat does not turn" for row in mine if not row.fresh]
     if wrong or late:
         return HostHealth(False, f"unhealthy: {'; '.join([*wrong, *late])}", late=not wrong)
@@ -132,7 +132,7 @@ def _of_processes(
 
 def _read(database: Database, host: str, pid: int | None) -> HostHealth:
     with database.reading() as connection:
-        rows = of_host(connection, database.now, host)
+        rows = processes_of_host(connection, database.now, host)
     if host == own_host():
         return judge(rows, host, pid, _age_of)
     # The processes of another host cannot be looked for.
@@ -146,7 +146,7 @@ def _takes_writes(database: Database) -> bool:
 
     def write() -> None:
         try:
-            database.run(try_to_write, tries=1)
+            database.run(check_writable, tries=1)
         except Exception as error:  # noqa: BLE001  handed to the thread that waits
             errors.append(error)
 

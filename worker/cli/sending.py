@@ -24,7 +24,7 @@ from worker.domain.content.message import File
 from worker.domain.errors import StillOpen, WorkerError
 from worker.domain.state import JobState
 from worker.language import said
-from worker.outbox.lanes.processes import alive
+from worker.outbox.lanes.processes import alive_processes
 from worker.producer.enqueue import enqueue, upload as enqueue_upload
 from worker.producer.follow_ups import recall_message, update_card as update_card_of, update_card_by_code
 from worker.producer.insert import JobRef
@@ -158,7 +158,7 @@ def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
     """Waits for the job's end, at most so many seconds, and shows it; True if it is accepted then."""
     with open_database() as database:
         with database.reading() as connection:
-            if not alive(connection, database.now):
+            if not alive_processes(connection, database.now):
                 note("no worker is alive, so the job waits; start `worker up` or the Procfile's lines")
         try:
             state = wait_for(database, job, timeout_s).state

@@ -149,7 +149,7 @@ def stored_accounts(name: str | None = None, settings: Settings | None = None) -
 
 def _rows(database: Database, name: str | None = None) -> list[AccountRow]:
     with database.reading() as connection:
-        names = sorted(rows.versions_of_accounts(connection)) if name is None else [name]
+        names = sorted(rows.versions_by_account(connection)) if name is None else [name]
         account_rows = rows.account_rows(connection, names)
     if name is not None and not account_rows:
         raise WorkerError(f"there is no account {name!r} in the outbox; `worker accounts show` lists those that are")
@@ -174,7 +174,7 @@ def _write(command: AuditedCommand, new_rows: Sequence[AccountRow], replaces: Ac
 
     def work(connection: Connection) -> None:
         for row in new_rows:
-            if not rows.put_account(connection, command.database.now, row, instead_of=instead_of):
+            if not rows.put_account(connection, command.database.now, row, replaces=instead_of):
                 raise WorkerError(
                     f"nothing was changed: account {row.name} "
                     + ("was changed by another person just now; try again" if replaces else "is there already")

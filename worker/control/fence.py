@@ -27,7 +27,7 @@ from worker.outbox.commit.commands import Change
 from worker.outbox.control.cancels import JOBS_TOGETHER, counted_jobs, due_jobs, open_parts, part_standings
 from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import alive
+from worker.outbox.lanes.processes import alive_processes
 
 BATCH_SIZE = 400
 """Parts in one transaction."""
@@ -100,7 +100,7 @@ def _change(part_id: str, state: PartState) -> Change:
 
 
 def _require_no_worker(connection: Connection, now: str) -> None:
-    count = len(alive(connection, now))
+    count = len(alive_processes(connection, now))
     if count:
         raise WorkerError(
             f"{count} worker processes are alive and may be sending: end them (a process that was killed counts as"

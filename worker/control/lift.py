@@ -27,7 +27,7 @@ def lift(name: str, *, person: str, why: str = "", database: Database | None = N
         with outbox.reading() as connection:
             lane_names = lanes.lanes_of(connection, name)
         # The token first: a sender that finds the lane open while gettoken is still refused would park the lane again.
-        token_is_due = outbox.run(lambda connection: tokens.probe_now(connection, name))
+        token_is_due = outbox.run(lambda connection: tokens.retry_refused_account(connection, name))
         resumed = [Resume(lane, BY_A_PERSON, ends_penalty=True) for lane in lane_names]
         lane_events = outbox.run(lambda c: lanes.change_lanes(c, outbox.now, resumed))
         notes = {event.lane: f"{event.lane} starts with one call in flight" for event in lane_events}

@@ -49,7 +49,7 @@ class Paused:
 @on_callers_connection
 def list_pauses(connection: Connection) -> list[Pause]:
     """Lists the pauses in force, held jobs included, oldest first."""
-    return rows.standing_pauses(connection)
+    return rows.active_pauses(connection)
 
 
 def pause(
@@ -102,7 +102,7 @@ def resume_paused(
         with audited(
             "resume", person=person, why=why, asked=asked, database=outbox, settings=settings_in_use
         ) as command:
-            command.counts["pauses"] = outbox.run(lambda connection: rows.end(connection, outbox.now, ids))
+            command.counts["pauses"] = outbox.run(lambda connection: rows.end_pauses(connection, outbox.now, ids))
         return Done(command.id, command.counts)
 
 
@@ -124,7 +124,7 @@ def hold(
         ids_in_order, asked = _existing_jobs(outbox, wanted), {"filter": wanted.asked()}
         with audited("hold", person=person, why=why, asked=asked, database=outbox, settings=settings_in_use) as command:
             with outbox.reading() as connection:
-                held = {pause.job_id for pause in rows.standing_pauses(connection, ids_in_order)}
+                held = {pause.job_id for pause in rows.active_pauses(connection, ids_in_order)}
                 new = [job for job in open_jobs(connection, ids_in_order) if job not in held]
             if new:
                 _begin(outbox, [{"job_id": job, "person": person, "why": why} for job in new])
@@ -145,7 +145,7 @@ def release(
     with open_outbox(database, settings) as (outbox, settings_in_use):
         wanted.require_whole_jobs()
         with outbox.reading() as connection:
-            pauses = rows.standing_pauses(connection, wanted.part_or_job_ids())
+            pauses = rows.active_pauses(connection, wanted.part_or_job_ids())
         held = {pause.id: pause.job_id for pause in pauses if pause.job_id is not None}
         # A job that retention has deleted may still be held.
         ids_in_order, asked = _existing_jobs(outbox, wanted, except_for=held.values()), {"filter": wanted.asked()}
@@ -153,7 +153,7 @@ def release(
             "release", person=person, why=why, asked=asked, database=outbox, settings=settings_in_use
         ) as command:
             if held:
-                outbox.run(lambda connection: rows.end(connection, outbox.now, held))
+                outbox.run(lambda connection: rows.end_pauses(connection, outbox.now, held))
             command.counts["jobs"] = len(set(held.values()))
         jobs = tuple(job for job in ids_in_order if job in held.values())
         return Done(command.id, command.counts + Counter(left=len(ids_in_order) - len(jobs)), jobs)
@@ -220,7 +220,7 @@ def _checked_filter(wanted: JobFilter | None) -> dict[str, str]:
 
 def _pauses_of_filter(database: Database, scope: dict[str, str]) -> list[Pause]:
     with database.reading() as connection:
-        return [pause for pause in rows.standing_pauses(connection, ()) if pause.scope() == scope]
+        return [pause for pause in rows.active_pauses(connection, ()) if pause.scope() == scope]
 
 
 def _existing_jobs(database: Database, wanted: JobFilter, *, except_for: Collection[str] = ()) -> list[str]:
@@ -238,4 +238,4 @@ def _existing_jobs(database: Database, wanted: JobFilter, *, except_for: Collect
 def _begin(database: Database, scopes: Sequence[Mapping[str, str]]) -> list[Pause]:
     empty = dict.fromkeys((*SCOPE, "job_id"))
     pauses = [{**empty, **scope, "id": uuid7().hex} for scope in scopes]
-    return database.run(lambda connection: rows.begin(connection, database.now, pauses))
+    return database.run(lambda connection: rows.begin_pauses(connection, database.now, pauses))

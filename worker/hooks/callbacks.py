@@ -20,7 +20,7 @@ from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.jobs.inbound import Delivery, callers_id, lost_call, store
-from worker.outbox.lanes.lanes import change_lanes, log_steps
+from worker.outbox.lanes.lanes import change_lanes, log_lane_events
 from worker.outbox.lanes.processes import hooked_ends
 from worker.transport.grants import seal_grant
 
@@ -67,7 +67,7 @@ class CallbackStore:
             return None if changes is None else change_lanes(connection, database.now, changes)
 
         steps = database.run(work)
-        log_steps(steps or ())
+        log_lane_events(steps or ())
         return steps is not None
 
     def _settle(self, accounts: Sequence[str], task_id: str) -> None:

@@ -12,7 +12,7 @@ from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
 from worker.outbox.lanes.agenda import Agenda, Work
-from worker.outbox.lanes.processes import living
+from worker.outbox.lanes.processes import living_processes
 
 PROCESSES_S = 1.0
 """Seconds between two readings of how many processes there are, and which have ended."""
@@ -63,7 +63,7 @@ class HookOffers:
         """Makes events due again whose process has ended, and counts how many hooks all processes can run at a time."""
         now = self._database.now
         with self._database.reading() as connection:
-            processes = living(connection, now)
+            processes = living_processes(connection, now)
             stranded = events.any_of_the_ended(connection)
         if stranded:
             self._database.run(lambda connection: events.free_events_of_the_ended(connection, now))

@@ -23,8 +23,8 @@ from worker.outbox.engine.clock import SECOND
 from worker.outbox.jobs.reading import waiting_by_limit
 from worker.outbox.lanes.full_scan import accounts_with_queued, queued_by_lane
 from worker.outbox.lanes.lanes import list_lanes
-from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import Process, alive, unusable_accounts_told
+from worker.outbox.lanes.pauses import active_pauses
+from worker.outbox.lanes.processes import Process, alive_processes, unusable_account_counts
 from worker.reporting.limit_usage import Usage, usages
 
 MOST = 2_000_000
@@ -85,7 +85,7 @@ def forecast(
     connection: Connection, now_sql: str, accounts: AccountSource, *, most: int = MOST
 ) -> list[AccountForecast]:
     """When the backlog of each account with queued parts will be through, about."""
-    processes, pauses = alive(connection, now_sql), standing_pauses(connection, [])
+    processes, pauses = alive_processes(connection, now_sql), active_pauses(connection, [])
     reader = _Reader(connection, now_sql, accounts, processes, pauses)
     # Each statement reads for itself (one transaction of so many would hold up SQLite's writers, and PostgreSQL's
     # vacuum), so the last queued part of an account may have gone since the account was found.
@@ -144,7 +144,7 @@ class _Reader:
 
     def _stops(self, name: str, account: Account | None, wrong: str | None) -> Iterator[Stop]:
         """Why nothing of an account goes before a person acts; `wrong`: what keeps it from being used here."""
-        cannot = unusable_accounts_told(self.processes).get(name, (0, ""))
+        cannot = unusable_account_counts(self.processes).get(name, (0, ""))
         if not self.processes:
             yield Stop("no worker process is alive", "worker doctor")
         elif account is None or cannot[0] == len(self.processes):

@@ -13,8 +13,8 @@ from worker.domain.pacing.lane import LaneStatus, lane_status
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import instant
 from worker.outbox.lanes.lanes import list_lanes
-from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import Process, alive, unusable_accounts_told
+from worker.outbox.lanes.pauses import active_pauses
+from worker.outbox.lanes.processes import Process, alive_processes, unusable_account_counts
 
 UNUSABLE = "unusable"
 """The state of an account that worker processes cannot use."""
@@ -54,10 +54,10 @@ def lane_list(
     `fresh`: the processes that are alive; None: they are read.
     """
     pauses = [
-        one for one in standing_pauses(connection) if account in (None, one.account) or not (one.account or one.job_id)
+        one for one in active_pauses(connection) if account in (None, one.account) or not (one.account or one.job_id)
     ]
-    fresh = alive(connection, now_sql) if fresh is None else fresh
-    found = [_unusable(name, *told, len(fresh)) for name, told in unusable_accounts_told(fresh).items()]
+    fresh = alive_processes(connection, now_sql) if fresh is None else fresh
+    found = [_unusable(name, *told, len(fresh)) for name, told in unusable_account_counts(fresh).items()]
     found = [one for one in found if account in (None, one.account)]
     found += [_standing(row) for row in list_lanes(connection, now_sql, account)]
     return pauses, found

@@ -14,7 +14,7 @@ from worker.domain.pacing.window import Span, Window
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.reading import waiting_by_limit
-from worker.outbox.lanes.budgets import budget_key, read
+from worker.outbox.lanes.budgets import budget_key, read_buckets
 
 MOST_WAITING = 10_000
 """Most waiting parts that are counted for an account's limits."""
@@ -60,7 +60,7 @@ def usages(
         account.name: [(one, _key_of(key, one)) for one in channel.counted(account, recipient)]
         for channel, account in accounts
     }
-    rows = read(connection, [row for limits in keyed.values() for _, row in limits if row])
+    rows = read_buckets(connection, [row for limits in keyed.values() for _, row in limits if row])
     found = dict[str, list[Usage]]()
     for name, limits in keyed.items():
         waiting = waiting_by_limit(connection, name, MOST_WAITING) if count_waiting else {}

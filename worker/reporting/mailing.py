@@ -33,7 +33,7 @@ from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.rows import COUNTER_NAMES
-from worker.outbox.lanes.pauses import standing_pauses
+from worker.outbox.lanes.pauses import active_pauses
 from worker.reporting.recipient_status import OVERLAPPING, share_of
 
 MOST = 200_000
@@ -88,7 +88,7 @@ def mailing(connection: Connection, wanted: JobFilter) -> MailingReport:
         remedy = "leave called_from and called_before out"
         raise CheckFailed([Problem("filter", "is about calls, and a list is about jobs", remedy)])
     now = read_now(connection, now_in(connection))
-    pauses = standing_pauses(connection) if wanted.tag is not None else []
+    pauses = active_pauses(connection) if wanted.tag is not None else []
     takes_all = wanted.ids is not None or wanted.kind is not None
     tally, in_flight = _Tally(), in_flight_by_job(connection)
     is_cut_short = leaves_fresh_out = False

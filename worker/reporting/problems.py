@@ -26,8 +26,8 @@ from worker.domain.state import PartState
 from worker.domain.times import write_time
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
-from worker.outbox.lanes.lanes import count_steps
-from worker.outbox.lanes.processes import RELAY, Process, QueueName, holder_of, living
+from worker.outbox.lanes.lanes import count_lane_events
+from worker.outbox.lanes.processes import RELAY, Process, QueueName, lease_holder, living_processes
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.alerts import without_callbacks
 from worker.reporting.lane_list import UNUSABLE, LaneStanding, lane_list
@@ -150,19 +150,19 @@ class OutboxReading:
 
 def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) -> OutboxReading:
     """Reads everything that problems are told from. Without `has_open` no part is queued or in doubt: none is read."""
-    now, processes = read_now(connection, now_sql), living(connection, now_sql)
+    now, processes = read_now(connection, now_sql), living_processes(connection, now_sql)
     pauses, lanes = lane_list(connection, now_sql, fresh=[process for process in processes if process.fresh])
     return OutboxReading(
         now,
         processes,
-        holder_of(connection, now_sql, RELAY) is not None,
+        lease_holder(connection, now_sql, RELAY) is not None,
         pauses,
         lanes,
         standing_still(connection, now_sql) if has_open else [],
         gauges.oldest_open(connection, now_sql) if has_open else {},
         gauges.called_parts(connection) if has_open else {},
         gauges.hook_events(connection),
-        count_steps(connection, now - STEPS_S * SECOND),
+        count_lane_events(connection, now - STEPS_S * SECOND),
         without_callbacks(connection, now),
     )
 
@@ -209,8 +209,8 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
         if not process.fresh:
             yield OpenProblem("ProcessesSilent", name)
             continue
-        if process.health.wrong:
-            yield OpenProblem("WorkerUnhealthy", name, "; ".join(process.health.wrong))
+        if process.health.problems:
+            yield OpenProblem("WorkerUnhealthy", name, "; ".join(process.health.problems))
         if process.health.hindered:
             yield OpenProblem("WorkerHindered", name, "; ".join(process.health.hindrances()), "its log says more")
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from worker.outbox.engine import migrate
 from worker.outbox.engine.migrate import Release
-from worker.outbox.lanes.processes import ALL_QUEUES, RunningProcess, running
+from worker.outbox.lanes.processes import ALL_QUEUES, RunningProcess, running_processes
 
 
 class Compatibility(StrEnum):
@@ -108,7 +108,7 @@ def check_in(connection: Connection, now: str) -> ReleaseCheck:
     tables = migrate.current(connection)
     if tables is None:
         return ReleaseCheck(None, None, ())
-    return ReleaseCheck(tables, migrate.usable_from(connection), tuple(running(connection, now)))
+    return ReleaseCheck(tables, migrate.usable_from(connection), tuple(running_processes(connection, now)))
 
 
 def told_process(process: RunningProcess) -> str:

@@ -20,19 +20,19 @@ from worker.domain.pacing.lane import account_of
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import out_of_turn
-from worker.outbox.lanes.full_scan import any_due_since, first_places_with_due
+from worker.outbox.lanes.full_scan import first_queues_with_due, is_any_due_for
 from worker.outbox.lanes.lanes import list_lanes
-from worker.outbox.lanes.offering import Head, head_of_lane, jobs_behind, some_paused
-from worker.outbox.lanes.pauses import paused_among
+from worker.outbox.lanes.offering import DueBatch, is_anything_paused, jobs_of_parts, read_due_batch
+from worker.outbox.lanes.pauses import paused_parts
 from worker.outbox.lanes.processes import (
     RELAY,
     Process,
-    alive,
+    alive_processes,
     hindrance,
-    holder_of,
-    moved_lately,
-    serving,
-    unusable_accounts_told,
+    lease_holder,
+    queues_serving,
+    recently_used_lanes,
+    unusable_account_counts,
 )
 
 AFTER_S = 60.0
@@ -98,14 +98,14 @@ def standing_still(
 
     `known_after_s`: seconds after which parts stand still whose cause is known; the others do after a minute.
     """
-    if not any_due_since(connection, now_sql, int(known_after_s * SECOND)):
+    if not is_any_due_for(connection, now_sql, int(known_after_s * SECOND)):
         return []
     judge = _Judge(connection, now_sql, known_after_s)
     lanes = list_lanes(connection, now_sql, None)
     closed = {row["lane"] for row in lanes if row["parked"] or row["blocked_until"] > row["now"]}
     found: dict[tuple[str, StandstillCause, str], Standstill] = {}
     looks = 0
-    for lane, priority, since in first_places_with_due(connection, now_sql, MOST):
+    for lane, priority, since in first_queues_with_due(connection, now_sql, MOST):
         if since > judge.late:
             continue
         moves = judge.may_wait(lane, priority)
@@ -136,12 +136,12 @@ class _Judge:
         now = read_now(connection, now_sql)
         self.late, self._very_late = now - int(known_after_s * SECOND), now - int(AFTER_S * SECOND)
         """The instants before which parts must be due that stand still for a known cause, and for any."""
-        self._processes = alive(connection, now_sql)
-        self._leader_id = holder_of(connection, now_sql, RELAY)
-        self._moved = moved_lately(connection, now_sql, AFTER_S)
+        self._processes = alive_processes(connection, now_sql)
+        self._leader_id = lease_holder(connection, now_sql, RELAY)
+        self._moved = recently_used_lanes(connection, now_sql, AFTER_S)
         self._moving = {account_of(lane) for lane in self._moved}
-        self._unusable = unusable_accounts_told(self._processes)
-        self._pauses = some_paused(connection)
+        self._unusable = unusable_account_counts(self._processes)
+        self._pauses = is_anything_paused(connection)
 
     def may_wait(self, lane: str, priority: int) -> bool:
         """True for a lane that moves, or that waits for its turn while others of its account move."""
@@ -152,12 +152,12 @@ class _Judge:
     def head_of(self, lane: str, priority: int, since: int, *, moves: bool) -> Standstill | None:
         """What stands still at the head of a lane, if anything does; of one that `moves`, for a known cause alone."""
         connection = self._connection
-        head = head_of_lane(connection, self._now_sql, lane, priority, LOOKS)
-        jobs = jobs_behind(connection, [*head.ids, *head.out])
+        head = read_due_batch(connection, self._now_sql, lane, priority, LOOKS)
+        jobs = jobs_of_parts(connection, [*head.ids, *head.in_broker])
         # A `due_at` in the past makes no new job late.
-        ids = [part for part in (*head.ids, *head.out) if part in jobs and jobs[part][1] <= self.late]
+        ids = [part for part in (*head.ids, *head.in_broker) if part in jobs and jobs[part][1] <= self.late]
         waiting = {*out_of_turn(connection, ids)} if ids else set[str]()
-        paused = paused_among(connection, ids) if ids and self._pauses else {}
+        paused = paused_parts(connection, ids) if ids and self._pauses else {}
         for part in (part for part in ids if part not in waiting and part not in paused):
             kind, made_at = jobs[part]
             cause, text, remedy = self._cause(account_of(lane), priority, head, is_file=kind == Kind.UPLOAD)
@@ -166,12 +166,12 @@ class _Judge:
                 return Standstill(account_of(lane), cause, text, remedy, instant(due_at), frozenset({lane}))
         return None
 
-    def _cause(self, account: str, priority: int, head: Head, *, is_file: bool) -> _Cause:
+    def _cause(self, account: str, priority: int, head: DueBatch, *, is_file: bool) -> _Cause:
         if general := self._of_all():
             return general
         takers = self._takers(priority, is_file=is_file)
         if not takers:
-            wanted, *_ = serving(priority, is_file=is_file)
+            wanted, *_ = queues_serving(priority, is_file=is_file)
             text = f"no worker process takes from the queue {wanted}"
             return StandstillCause.NO_CONSUMER, text, f"start one with the queue {wanted} in its `-Q`"
         count, why = self._unusable.get(account, (0, ""))
@@ -180,7 +180,7 @@ class _Judge:
             return StandstillCause.ACCOUNT, text, "`worker doctor` says what to change"
         if ill := _wrongs(takers):
             return StandstillCause.PROCESS, ill[0], "`worker health` there says more; restart it"
-        if head.out or head.again:
+        if head.in_broker or head.was_offered:
             text = "they are offered, and no cause is known why no worker process sends them"
             return StandstillCause.NOT_TAKEN, text, f"look into the logs of {_names(takers)}"
         text = "no cause is known why they are not offered"
@@ -205,12 +205,12 @@ class _Judge:
 
     def _takers(self, priority: int, *, is_file: bool) -> list[Process]:
         """The processes that take such parts, sooner or later."""
-        queues = serving(priority, is_file=is_file)
+        queues = queues_serving(priority, is_file=is_file)
         return [process for process in self._processes if process.queues.intersection(queues)]
 
 
 def _wrongs(processes: Sequence[Process]) -> list[str]:
-    return [f"worker {one.host} {one.pid}: {wrong}" for one in processes for wrong in one.health.wrong]
+    return [f"worker {one.host} {one.pid}: {wrong}" for one in processes for wrong in one.health.problems]
 
 
 def _hindrances(processes: Sequence[Process]) -> list[str]:

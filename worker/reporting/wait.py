@@ -16,7 +16,7 @@ from worker.domain.pause import Pause
 from worker.domain.settle import BEHIND_A_PART, FOREVER, NEWER_RELEASE
 from worker.domain.state import FINAL_STATES, PartState
 from worker.outbox.engine.clock import instant
-from worker.outbox.lanes.processes import serving
+from worker.outbox.lanes.processes import queues_serving
 from worker.reporting.standstill import Standstill
 
 Row = Mapping[str, Any]
@@ -188,7 +188,7 @@ def _queued(part: Row, around: Surroundings) -> Iterator[PartWait]:
 
 def _worker(part: Row, around: Surroundings) -> Iterator[PartWait]:
     """No process that could do anything for the part."""
-    wanted, *others = serving(part["priority"], is_file=around.job["kind"] == Kind.UPLOAD)
+    wanted, *others = queues_serving(part["priority"], is_file=around.job["kind"] == Kind.UPLOAD)
     if not around.processes:
         yield PartWait(part["id"], WaitFor.WORKER, "no worker process is alive", None, None, ("worker doctor",))
     elif part["state"] == PartState.QUEUED and not any(map({wanted, *others}.intersection, around.processes.values())):

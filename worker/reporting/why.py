@@ -22,10 +22,10 @@ from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import in_line
 from worker.outbox.jobs.reading import JobRows, first_in_orders, jobs_named, parked_on
-from worker.outbox.lanes.lanes import LaneSteps, list_lanes, steps_of_lanes
-from worker.outbox.lanes.pauses import standing_pauses
-from worker.outbox.lanes.processes import alive, unusable_accounts_told
-from worker.outbox.lanes.waits import REASON
+from worker.outbox.lanes.lanes import LaneHistory, lane_history, list_lanes
+from worker.outbox.lanes.pauses import active_pauses
+from worker.outbox.lanes.processes import alive_processes, unusable_account_counts
+from worker.outbox.lanes.waits import MAX_REASON
 from worker.reporting.code_stock import CardCodes, codes_of
 from worker.reporting.find_job import rows_of
 from worker.reporting.job_list import find_jobs
@@ -95,17 +95,17 @@ def why(
     at = read_now(connection, now)
     account, lanes = rows.job["account"], with_accounts(part["lane"] for part in rows.parts)
     stands, steps = _lanes(connection, now, rows, lanes)
-    processes = alive(connection, now)
+    processes = alive_processes(connection, now)
     around = Surroundings(
         at,
         rows.job,
         stands,
         first_in_orders(connection, {part["order_id"] for part in rows.parts if part["order_id"]}),
         {process.id: process.queues for process in processes},
-        [pause for pause in standing_pauses(connection, [job_id]) if pause.covers(rows.job)],
+        [pause for pause in active_pauses(connection, [job_id]) if pause.covers(rows.job)],
         in_line(connection, [part["id"] for part in rows.parts if part["order_id"]]),
         _waits_since(rows),
-        unusable_accounts_told(processes).get(account),
+        unusable_account_counts(processes).get(account),
         _standstills(connection, now, rows),
     )
     report, found = get_job(connection, job_id, numbers=numbers), tuple(waits(rows.parts, around))
@@ -131,10 +131,10 @@ def _standstills(connection: Connection, now: str, rows: JobRows) -> dict[str, S
 
 def _lanes(
     connection: Connection, now: str, rows: JobRows, lanes: Collection[str]
-) -> tuple[dict[str, dict[str, Any]], LaneSteps]:
+) -> tuple[dict[str, dict[str, Any]], LaneHistory]:
     """What stands on the lanes of the job's account, and their steps while the job was on its way."""
     account = rows.job["account"]
-    steps = steps_of_lanes(connection, account, lanes, _since(rows), rows.job["finished_at"])
+    steps = lane_history(connection, account, lanes, _since(rows), rows.job["finished_at"])
     return {row["lane"]: row for row in list_lanes(connection, now, account)}, steps
 
 
@@ -153,13 +153,13 @@ def _since(rows: JobRows) -> int:
 
 def _waits_since(rows: JobRows) -> dict[str, int]:
     """When each part began to wait for what its row tells: by itself, or by the answer to its last call."""
-    began = {(row["part_id"], row["reason"][:REASON]): row["ended_at"] for row in rows.attempts if row["reason"]}
+    began = {(row["part_id"], row["reason"][:MAX_REASON]): row["ended_at"] for row in rows.attempts if row["reason"]}
     began |= {(row["part_id"], row["reason"]): row["began_at"] for row in rows.waits}
-    keys = {part["id"]: (part["id"], (part["reason"] or "")[:REASON]) for part in rows.parts}
+    keys = {part["id"]: (part["id"], (part["reason"] or "")[:MAX_REASON]) for part in rows.parts}
     return {part: began[key] for part, key in keys.items() if key in began}
 
 
-def _history(events: list[Event], account: str, steps: LaneSteps) -> list[Event]:
+def _history(events: list[Event], account: str, steps: LaneHistory) -> list[Event]:
     """The job's events, and the steps of its lanes and its account."""
     told = [
         Event(
@@ -169,7 +169,7 @@ def _history(events: list[Event], account: str, steps: LaneSteps) -> list[Event]
         )
         for row in steps.rows
     ]
-    if steps.are_more and told:
+    if steps.has_more and told:
         more = "there are more steps before, see worker lanes --events"
         told.insert(0, Event(told[0].at, "lanes", detail=more))
     return sorted([*events, *told], key=lambda event: event.at)

@@ -34,7 +34,7 @@ from worker.outbox.engine import migrate
 from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
-from worker.outbox.lanes.processes import Health, QueueName, account_left
+from worker.outbox.lanes.processes import Health, QueueName, deferred_account
 from worker.service.application_celery import ApplicationCelery
 from worker.service.flower.events import FlowerEvents
 from worker.service.health import HealthSignals, WorkerHealth
@@ -184,7 +184,7 @@ class WorkerProcess:
         deferred = self.runtime.lane_states.unreachable_accounts()
         return {
             **{one.name: why for one in leaderships if (why := one.problem())},
-            **{account_left(name): why for name, why in deferred.items()},
+            **{deferred_account(name): why for name, why in deferred.items()},
         }
 
     def _can_send(self, lane: str, queue: QueueName) -> bool:

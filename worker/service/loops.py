@@ -24,7 +24,7 @@ from worker.delivery.sender.runtime import Runtime
 from worker.domain.pacing.bulk import Pacing
 from worker.hooks.registry import ApplicationHooks
 from worker.outbox.lanes.agenda import Agenda, Work
-from worker.outbox.lanes.lanes import try_changed
+from worker.outbox.lanes.lanes import retry_changed_accounts
 from worker.outbox.upkeep.totals import EVERY_S, SELDOM_S, Totals
 from worker.service.account_updates import AccountUpdates
 from worker.service.flower.events import FlowerEvents
@@ -119,7 +119,7 @@ class Loops:
         exchanges = CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport)
         return {
             "accounts": updates.turn,
-            "token_probe": partial(self._agenda.turn, Work.TOKENS, probe.turn, POLL_S),
+            "token_probe": partial(self._agenda.run_unless_idle, Work.TOKENS, probe.turn, POLL_S),
             "changed_codes": partial(suites.turn, ChangedCodes(runtime.database, runtime.tokens).turn),
             "code_exchanges": partial(suites.turn, exchanges.turn),
         }
@@ -129,7 +129,7 @@ class Loops:
         indexing, housekeeping = Indexing(database), Housekeeping(database, retention)
         return {
             "indexing": self._leader_only(
-                "indexing", partial(self._agenda.turn, Work.UNINDEXED, indexing.turn, IDLE_S)
+                "indexing", partial(self._agenda.run_unless_idle, Work.UNINDEXED, indexing.turn, IDLE_S)
             ),
             "totals": partial(self._sum_counters, Totals(database)),
             "housekeeping": self._leader_only("housekeeping", partial(_purge, housekeeping)),
@@ -187,13 +187,13 @@ class Loops:
 
     def _try_changed(self, accounts: Collection[str]) -> None:
         database = self._runtime.database
-        database.run(lambda connection: try_changed(connection, database.now, accounts))
+        database.run(lambda connection: retry_changed_accounts(connection, database.now, accounts))
         for account in accounts:
             self._runtime.lane_states.unblock(account)
             self._runtime.lane_states.record_reached(account)
 
     def _sum_counters(self, totals: Totals) -> float:
-        delay = self._agenda.turn(Work.COUNTS, totals.turn, EVERY_S)
+        delay = self._agenda.run_unless_idle(Work.COUNTS, totals.turn, EVERY_S)
         return delay if self.relay.active else max(delay, SELDOM_S)
 
 

@@ -175,14 +175,14 @@ class CodeExchanges:
         token, _ = self._tokens.get_current_or_previous(account, find_channel(account.channel))
         if not isinstance(token, Token):
             self._put_off(row, RETRY_S, token.reason)
-        elif grants.lease(self._database, row.key, LEASE_S):
+        elif grants.lease_grant(self._database, row.key, LEASE_S):
             self._settle(row, account, token, self._call(account, steps.exchange, token, code))
 
     def _save(self) -> None:
         """Stores the codes that arrived while the database was away. The vendor gives each only once."""
         with self._saving:
             while self._unsaved:
-                grants.settle(self._database, *self._unsaved[0])
+                grants.finish_exchange(self._database, *self._unsaved[0])
                 del self._unsaved[0]
 
     def _suite_account(self, name: str) -> tuple[Account, TokenSteps]:
@@ -227,14 +227,14 @@ class CodeExchanges:
                 self._put_off(row, delay, reason)
 
     def _put_off(self, row: GrantRow, seconds: float, reason: str) -> None:
-        grants.rest(self._database, row.key, seconds)
+        grants.pause_exchange(self._database, row.key, seconds)
         if seconds:
             # Other processes try first: the vendor may only not answer this one.
             self._deferred[row.key] = self._monotonic() + seconds + DEFER_S
         log.warning("code_not_exchanged", account=row.key.account, reason=reason, seconds=seconds)
 
     def _give_up(self, row: GrantRow, reason: str) -> None:
-        if grants.settle(self._database, row.key, None):
+        if grants.finish_exchange(self._database, row.key, None):
             log.error("authorisation_lost", account=row.key.account, reason=reason)
 
     def _reseal(self) -> None:
@@ -255,7 +255,7 @@ class CodeExchanges:
             return
         secret, changes, unopened = secret_of(account), [], 0
         with self._database.reading() as connection:
-            rows = grants.all_of(connection, account.name)
+            rows = grants.sealed_grants_of(connection, account.name)
         for key, sealed in rows:
             if unseal(sealed, secret=secret, context=key.context) is not None:
                 continue

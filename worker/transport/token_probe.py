@@ -14,7 +14,7 @@ from worker.config.accounts import AccountSource
 from worker.config.application import traceback_summary
 from worker.domain.errors import WorkerError
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import parked_for_token, probe_now
+from worker.outbox.lanes.lanes import parked_for_token, probe_account_now
 from worker.transport.tokens import Tokens
 
 log = structlog.get_logger()
@@ -39,7 +39,7 @@ class TokenProbe:
         budgets: dict[str, int] = {}
         for name in parked:
             if self._may_fetch(name, budgets):
-                database.run(lambda connection, name=name: probe_now(connection, database.now, name))  # type: ignore[misc]
+                database.run(lambda connection, name=name: probe_account_now(connection, database.now, name))  # type: ignore[misc]
         return POLL_S
 
     def _may_fetch(self, name: str, budgets: dict[str, int]) -> bool:

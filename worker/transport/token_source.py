@@ -95,7 +95,7 @@ class TokenSources:
     def _stored_code(self, steps: TokenSteps, subject: str) -> tuple[str, int] | TokenParked:
         """Returns the stored code, and when it was stored."""
         suite = suite_account_of(self._accounts, steps)
-        row = grants.read(self._database, GrantKey(GrantKind.CODE, suite.name, subject))
+        row = grants.read_grant(self._database, GrantKey(GrantKind.CODE, suite.name, subject))
         if row is None or row.sealed is None:
             reason, remedy = steps.missing if row is None else steps.ended
             return TokenParked(reason, remedy, self._probe_s)
@@ -113,7 +113,7 @@ class TokenSources:
         steps = credentials.steps
         if steps is None or steps.extra is not FetchedWith.TICKET:
             return ""
-        row = grants.read(self._database, GrantKey(GrantKind.TICKET, steps.suite))
+        row = grants.read_grant(self._database, GrantKey(GrantKind.TICKET, steps.suite))
         if row is None or row.sealed is None or row.is_over:
             return TokenWait(TICKET_POLL_S, steps.missing[0], remedy=steps.missing[1])
         return open_grant(row.key, row.sealed, credentials.account)

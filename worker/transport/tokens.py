@@ -153,7 +153,7 @@ class Tokens:
         key = TokenKey(account.name, token.fingerprint)
         reason = "\n".join(REFUSED_TWICE if account.token_provider is None else PROVIDED_TWICE)
         probe_s = self._times.probe_s
-        tokens.invalidate(self._database, key, token.generation, reason=reason, probe_s=probe_s)
+        tokens.refuse_token(self._database, key, token.generation, reason=reason, probe_s=probe_s)
 
     def record_success(self, account: Account, token: Token) -> None:
         """Ends the probation of a token after a successful call.
@@ -199,7 +199,7 @@ class Tokens:
             return fallback, previous
         if isinstance(fallback, TokenParked) and fallback.probe_in_s > self._times.probe_s - JUST_REFUSED_S:
             # The previous secret was refused a moment ago, so the vendor may accept the new one now.
-            tokens.try_once_more(self._database, present)
+            tokens.retry_refused_row(self._database, present)
             return TokenWait(self._times.poll_s, "the vendor takes the previous secret no longer"), account
         return state, account
 
@@ -270,7 +270,7 @@ class Tokens:
         if not isinstance(extra, tuple):
             return self._keep_using(cached) if cached else extra
         holder, lease_s = self._incarnation(), self._times.lease_s
-        lease = tokens.lease(self._database, credentials.key, row.generation, holder=holder, seconds=lease_s)
+        lease = tokens.lease_fetch(self._database, credentials.key, row.generation, holder=holder, seconds=lease_s)
         return None if lease is None else self._fetch(credentials, lease, cached, *extra, row)
 
     def _extra(self, credentials: Credentials) -> tuple[str, _SuiteToken | None] | TokenWait | TokenParked:
@@ -373,7 +373,7 @@ class Tokens:
         if later.alone:
             self._paused[lease.key] = self._monotonic() + later.delay, later
             shared_s = min(later.delay, self._times.others_s)
-        tokens.postpone(self._database, lease, seconds=shared_s)
+        tokens.pause_fetches(self._database, lease, seconds=shared_s)
         return self._keep_using(cached) if cached else _wait(later, later.delay)
 
     def _remaining_pause(self, key: TokenKey) -> TokenWait | None:
@@ -423,7 +423,7 @@ class Tokens:
         sealed = seal(value, secret=credentials.secret, context=credentials.context(lease.generation + 1), nonce=nonce)
         life_s = max(1.0, expires_in_s - min(self._times.spare_s, expires_in_s / 20))
         probation_s = self._times.probation_s
-        if not tokens.store(self._database, lease, sealed=sealed, lifetime_s=life_s, probation_s=probation_s):
+        if not tokens.store_token(self._database, lease, sealed=sealed, lifetime_s=life_s, probation_s=probation_s):
             return None
         before = self._monotonic()
         cached = self._cache_row(credentials, tokens.read(self._database, credentials.key), before)
@@ -432,7 +432,7 @@ class Tokens:
     def _park(self, lease: FetchLease, cached: _CachedToken | None, refused: TokenRefused) -> TokenState | None:
         probe_s = self._times.probe_s
         lines = (refused.reason, refused.remedy, *([refused.hint] if refused.hint else []))
-        if not tokens.park(self._database, lease, reason="\n".join(lines)[:_MAX_STORED], probe_s=probe_s):
+        if not tokens.park_token(self._database, lease, reason="\n".join(lines)[:_MAX_STORED], probe_s=probe_s):
             return None
         return (
             self._keep_using(cached) if cached else TokenParked(refused.reason, refused.remedy, probe_s, refused.hint)

@@ -12,7 +12,7 @@ from worker import Text, To, enqueue
 from worker.accounts.sources import accounts_of
 from worker.config.settings import load_settings
 from worker.outbox.engine.database import Database, make_engine
-from worker.outbox.lanes.processes import renew
+from worker.outbox.lanes.processes import renew_heartbeat
 
 Typed = Callable[..., tuple[int, str]]
 
@@ -33,7 +33,7 @@ def queued(config: Path, count: int) -> None:
     settings = load_settings(config)
     database = Database(make_engine(settings.database_url()))
     beat = {"lease_us": 60_000_000, "threads": 8, "host": "h", "pid": 1, "lanes": "{}"}
-    database.run(lambda connection: renew(connection, database.now, "p1", **beat))  # type: ignore[arg-type]
+    database.run(lambda connection: renew_heartbeat(connection, database.now, "p1", **beat))  # type: ignore[arg-type]
     known = accounts_of(settings)
     with database.writing() as connection:
         for n in range(count):

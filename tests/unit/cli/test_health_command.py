@@ -15,7 +15,7 @@ from tests.support.runtime import Ticks
 from tests.unit.cli.conftest import Run
 from worker.cli.health import PATIENCE_S, host_health, judge, own_host
 from worker.outbox.engine.database import Database, make_engine
-from worker.outbox.lanes.processes import HEALTHY, Health, Process, bury, renew
+from worker.outbox.lanes.processes import HEALTHY, Health, Process, end_processes, renew_heartbeat
 
 HOST, PID, MISSING = own_host(), os.getpid(), 2**22 + 1
 """`MISSING` is beyond the numbers that a system gives."""
@@ -32,7 +32,7 @@ def database(sqlite_url: str) -> Iterator[Database]:
 def beat(database: Database, told: Health = HEALTHY, *, name: str = "p1", pid: int = PID, lease_s: int = 1_000) -> None:
     """A heartbeat of a process of this host."""
     values = {"lease_us": lease_s * 1_000_000, "threads": 4, "host": HOST, "pid": pid, "lanes": "{}"}
-    database.run(lambda connection: renew(connection, database.now, name, health=told, **values))  # type: ignore[arg-type]
+    database.run(lambda connection: renew_heartbeat(connection, database.now, name, health=told, **values))  # type: ignore[arg-type]
 
 
 def show(pid: int | None = None, ticks: Ticks | None = None) -> tuple[int, list[str]]:
@@ -55,7 +55,7 @@ def test_a_process_that_says_what_is_wrong(run: Run, database: Database, capsys:
     beat(database, STUCK)
 
     assert 1 == run("health", "--pid", str(PID), "--json")
-    assert {"healthy": False, "text": f"unhealthy: worker {HOST} {PID}: {STUCK.wrong[0]}"} == json.loads(
+    assert {"healthy": False, "text": f"unhealthy: worker {HOST} {PID}: {STUCK.problems[0]}"} == json.loads(
         capsys.readouterr().out
     )
 
@@ -93,7 +93,7 @@ def test_a_late_heartbeat_that_comes_is_taken(run: Run, database: Database) -> N
 def test_a_host_without_a_worker(run: Run, database: Database) -> None:
     """Also one whose worker ended."""
     beat(database, pid=MISSING)
-    database.run(lambda connection: bury(connection, database.now, ["p1"]))
+    database.run(lambda connection: end_processes(connection, database.now, ["p1"]))
 
     assert (1, [f"unhealthy: no worker process of {HOST} has a heartbeat"]) == show()
     assert (1, [f"unhealthy: no worker process of {HOST} with the number 7 has a heartbeat"]) == show(7)
@@ -157,7 +157,7 @@ def test_all_processes_of_the_host_are_judged() -> None:
     told = judge(rows, "h", None, lambda pid: 100.0)
 
     assert (
-        f"unhealthy: worker h 1: {STUCK.wrong[0]}; worker h 2: its heartbeat does not turn",
+        f"unhealthy: worker h 1: {STUCK.problems[0]}; worker h 2: its heartbeat does not turn",
         "healthy: worker h 3",
     ) == (told.text, judge(rows, "h", 3, lambda pid: 100.0).text)
 
@@ -166,7 +166,7 @@ def test_a_process_that_hangs_is_told_also_when_the_others_took_it_for_dead(run:
     """Its row has ended, and it is still there; a process beside it is well."""
     beat(database)
     beat(database, name="p2", pid=os.getppid())
-    database.run(lambda connection: bury(connection, database.now, ["p1"]))
+    database.run(lambda connection: end_processes(connection, database.now, ["p1"]))
 
     assert (1, [f"unhealthy: worker {HOST} {PID}: its heartbeat does not turn"]) == show()
 

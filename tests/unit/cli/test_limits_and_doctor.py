@@ -26,7 +26,7 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import change_lanes
-from worker.outbox.lanes.processes import renew, take_lease
+from worker.outbox.lanes.processes import acquire_lease, renew_heartbeat
 from worker.reporting.problems import KINDS, OpenProblem
 
 Typed = Callable[..., tuple[int, str]]
@@ -66,8 +66,8 @@ def alive(config: Path, host: str = "h", pid: int = 1) -> None:
     """A worker has just beaten, and leads."""
     database = Database(make_engine(load_settings(config).database_url()))
     beat = {"lease_us": 60_000_000, "threads": 1, "host": host, "pid": pid, "lanes": "{}"}
-    database.run(lambda connection: renew(connection, database.now, "p1", **beat))
-    database.run(lambda connection: take_lease(connection, database.now, "relay", "p1", 60_000_000))
+    database.run(lambda connection: renew_heartbeat(connection, database.now, "p1", **beat))
+    database.run(lambda connection: acquire_lease(connection, database.now, "relay", "p1", 60_000_000))
     database.close()
 
 

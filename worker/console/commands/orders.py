@@ -24,7 +24,7 @@ from worker.outbox.control.cancels import counted_jobs
 from worker.outbox.control.withdrawals import Withdrawal
 from worker.outbox.engine.clock import instant
 from worker.outbox.jobs.order_queue import in_line
-from worker.outbox.lanes.pauses import standing_pauses
+from worker.outbox.lanes.pauses import active_pauses
 from worker.producer.options import PriorityName
 
 CommandName = Literal[
@@ -129,7 +129,7 @@ def possible(site: Site, job_id: str, state: JobState) -> tuple[CommandName, ...
     wanted = JobFilter(ids=[job_id])
     found = [name for name, may in fits.items() if may and ready(site, Order(name, wanted, _SAID)).preview.total]
     with site.database.reading() as connection:
-        is_held = any(one.job_id for one in standing_pauses(connection, [job_id]))
+        is_held = any(one.job_id for one in active_pauses(connection, [job_id]))
         if is_held or goes_on:
             found.append("release" if is_held else "hold")
         if goes_on or state is JobState.EXHAUSTED:

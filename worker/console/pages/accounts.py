@@ -16,7 +16,7 @@ from worker.drawing import Lang
 from worker.language import said, word
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
-from worker.outbox.lanes.tokens import TokenStanding, standings
+from worker.outbox.lanes.tokens import TokenStatus, token_statuses
 from worker.reporting.lane_list import LaneStanding, lane_list
 from worker.reporting.limit_usage import Usage, usages
 
@@ -98,7 +98,7 @@ def account(ask: Ask) -> View:
     with ask.reading() as connection:
         now = read_now(connection, database.now)
         pauses, lanes = lane_list(connection, database.now, account=name)
-        tokens = standings(connection, [name])
+        tokens = token_statuses(connection, [name])
         limits = list[Usage]()
         if known is not None:
             own = [(channel(known.channel), known)]
@@ -126,14 +126,14 @@ def account(ask: Ask) -> View:
     )
 
 
-def token_state(token: TokenStanding, tokens: Iterable[TokenStanding], now: int) -> str:
+def token_state(token: TokenStatus, tokens: Iterable[TokenStatus], now: int) -> str:
     """Returns `valid`, `no_token`, `refused`, or `replaced`: refused once, while other credentials work by now."""
     if token.refused is None:
         return "valid" if _is_valid(token, now) else "no_token"
     return "replaced" if any(_is_valid(one, now) for one in tokens) else "refused"
 
 
-def _is_valid(token: TokenStanding, now: int) -> bool:
+def _is_valid(token: TokenStatus, now: int) -> bool:
     return token.refused is None and (token.expires_at or 0) > now
 
 

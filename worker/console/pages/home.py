@@ -12,7 +12,7 @@ from worker.console.pages.memory import memory_of, read
 from worker.domain.callbacks.hook import EventState
 from worker.domain.pacing.lane import LaneStatus
 from worker.domain.state import PartState
-from worker.outbox.lanes.processes import died_lately
+from worker.outbox.lanes.processes import recently_died
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.gauges import Queue
 from worker.outbox.upkeep.rates import call_rates
@@ -55,7 +55,7 @@ def home(ask: Ask) -> View:
     queue = memory.queue.latest(lambda: read(site, gauges.queue))
     kept = memory.outbox.latest(lambda: read(site, read_outbox))
     with ask.reading() as connection:
-        dead = died_lately(connection, database.now)
+        dead = recently_died(connection, database.now)
     reading = (kept or read(site, read_outbox)).value
     problems = find_problems(reading)
     states = Counter[PartState]()

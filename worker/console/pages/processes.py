@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from worker.console.page import Ask, View
 from worker.console.pages import seen
-from worker.outbox.lanes.processes import RELAY, Process, died_lately, holder_of, living, running
+from worker.outbox.lanes.processes import (
+    RELAY,
+    Process,
+    lease_holder,
+    living_processes,
+    recently_died,
+    running_processes,
+)
 
 
 def processes(ask: Ask) -> View:
     """The page."""
     now = ask.site.database.now
     with ask.reading() as connection:
-        alive = [seen.process(ask.viewer, one) for one in living(connection, now)]
-        dead = [seen.process(ask.viewer, one) for one in died_lately(connection, now)]
-        releases = {(one.host, one.pid): one.release for one in running(connection, now)}
-        leads = holder_of(connection, now, RELAY) is not None
+        alive = [seen.process(ask.viewer, one) for one in living_processes(connection, now)]
+        dead = [seen.process(ask.viewer, one) for one in recently_died(connection, now)]
+        releases = {(one.host, one.pid): one.release for one in running_processes(connection, now)}
+        leads = lease_holder(connection, now, RELAY) is not None
     return View.of(
         "processes.html",
         ask.say("processes.title"),

@@ -72,7 +72,7 @@ def process(viewer: Viewer, found: Process) -> Process:
     """A process without its sentences; how many there were stays."""
     if may_read_texts(viewer, None):
         return found
-    health = Health(("",) * len(found.health.wrong), dict.fromkeys(found.health.hindered, ""))
+    health = Health(("",) * len(found.health.problems), dict.fromkeys(found.health.hindered, ""))
     return replace(found, unusable=dict.fromkeys(found.unusable, ""), health=health)
 
 

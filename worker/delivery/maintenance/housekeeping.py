@@ -127,8 +127,8 @@ class Housekeeping:
 
 
 def _purge_tokens(database: Database, before: int, after: str) -> purge.BatchResult:
-    deleted = tokens.purge(database, before)
-    return purge.BatchResult(deleted, "" if deleted == tokens.PAGE else None)
+    deleted = tokens.purge_tokens(database, before)
+    return purge.BatchResult(deleted, "" if deleted == tokens.PURGE_BATCH else None)
 
 
 def _purge_ended_tags(database: Database, before: int, after: str) -> purge.BatchResult:

@@ -27,10 +27,16 @@ from worker.outbox.jobs.follow_ups import wake_overdue
 from worker.outbox.jobs.loading import JobPart, doubtful, doubtful_among
 from worker.outbox.jobs.order_queue import mend, orders_after, stalled
 from worker.outbox.lanes.agenda import OVERDUE_US, Agenda, Work
-from worker.outbox.lanes.offering import expired
-from worker.outbox.lanes.pauses import parked_on_ended, wake
-from worker.outbox.lanes.processes import Process, bury_lapsed, not_ended, sending_of_the_ended, sending_overdue
-from worker.outbox.lanes.waits import FIRST
+from worker.outbox.lanes.offering import expired_parts
+from worker.outbox.lanes.pauses import parked_on_ended, wake_parked
+from worker.outbox.lanes.processes import (
+    Process,
+    end_lapsed_processes,
+    sending_of_ended_processes,
+    sending_overdue,
+    unended_processes,
+)
+from worker.outbox.lanes.waits import FIRST_PAGE
 
 log = structlog.get_logger()
 
@@ -71,7 +77,7 @@ class Recovery:
         """Process -> (its alive_until, and since when that is unchanged, in seconds of the monotonic clock)."""
         self._last_turn = NEVER
         self._order_after = ""
-        self._doubtful_after = FIRST
+        self._doubtful_after = FIRST_PAGE
         self._skipped = 0
         """Number of expired parts that the last turn left unchanged."""
 
@@ -86,7 +92,7 @@ class Recovery:
             self._watch.clear()
         self._last_turn = NEVER
         recent = self._agenda.recent() if self._shares_agenda else None
-        self._work = set(self._agenda.look() if recent is None else recent)
+        self._work = set(self._agenda.refresh() if recent is None else recent)
         watched = self._step(Work.PROCESSES, "recovery of processes", self._end_dead_processes)
         self._step(Work.ORPHANS, "recovery of orphans", self._doubt_orphans)
         self._step(Work.DOUBTFUL, "recovery of unknowns", self._act_on_unknowns)
@@ -112,7 +118,7 @@ class Recovery:
                 parts = parked_on_ended(connection)
             if not parts:
                 return
-            self._database.run(partial(wake, parts=parts))
+            self._database.run(partial(wake_parked, parts=parts))
 
     def _mend_orders(self) -> None:
         """Repairs orders that do not go on by themselves, one page of all orders a turn.
@@ -131,7 +137,7 @@ class Recovery:
     def _end_dead_processes(self) -> None:
         before = self._monotonic()
         with self._database.reading() as connection:
-            processes = not_ended(connection, self._database.now)
+            processes = unended_processes(connection, self._database.now)
         # A slow read proves nothing: the time counts from the end of one read to the start of a later one.
         after = self._monotonic()
         self._watch = {process.id: self._last_seen(process, after) for process in processes}
@@ -142,7 +148,7 @@ class Recovery:
         ]
         if dead:
             log.warning("processes_dead", processes=dead)
-            self._database.run(lambda connection: bury_lapsed(connection, self._database.now, dead))
+            self._database.run(lambda connection: end_lapsed_processes(connection, self._database.now, dead))
             self._work.add(Work.ORPHANS)
 
     def _last_seen(self, process: Process, now: float) -> tuple[int, float]:
@@ -152,7 +158,7 @@ class Recovery:
     def _doubt_orphans(self) -> None:
         """Puts the marked parts of ended processes in doubt, because their bytes may have been sent."""
         with self._database.reading() as connection:
-            orphans = sending_of_the_ended(connection, BATCH_SIZE)
+            orphans = sending_of_ended_processes(connection, BATCH_SIZE)
             # A safety net: if a living process left a part `sending`, that would be a defect of ours.
             orphans += sending_overdue(connection, self._database.now, OVERDUE_US, BATCH_SIZE)
         self._change([self._orphan(part, claim, incarnation) for part, claim, incarnation in orphans])
@@ -170,7 +176,7 @@ class Recovery:
         with self._database.reading() as connection:
             rows = doubtful(connection, self._database.now, BATCH_SIZE, self._doubtful_after)
             now = read_now(connection, self._database.now)
-        self._doubtful_after = (rows[-1].not_before or 0, rows[-1].id) if len(rows) == BATCH_SIZE else FIRST
+        self._doubtful_after = (rows[-1].not_before or 0, rows[-1].id) if len(rows) == BATCH_SIZE else FIRST_PAGE
         self._change([self._act(part) for part in rows if not self._is_for_peers(part, now)])
 
     def _is_for_peers(self, row: JobPart, now: int) -> bool:
@@ -235,7 +241,7 @@ class Recovery:
         """Ends the queued parts whose `expires_at` is over."""
         with self._database.reading() as connection:
             # As many more as the last turn skipped, or those could fill the page and hide the others.
-            late = expired(connection, self._database.now, BATCH_SIZE + self._skipped)
+            late = expired_parts(connection, self._database.now, BATCH_SIZE + self._skipped)
             in_doubt = [part for part, is_in_doubt in late.items() if is_in_doubt]
             doubted = doubtful_among(connection, in_doubt)
             now = read_now(connection, self._database.now)

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from worker.domain.job import Priority
 from worker.domain.pacing.lane import account_of
-from worker.outbox.lanes.offering import Head
+from worker.outbox.lanes.offering import DueBatch
 from worker.outbox.lanes.processes import QueueName
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Backlog:
     round_began_at: float = 0.0
     """When the last of these rounds began."""
 
-    def offered_for_s(self, batches: Sequence[Head], now: float, first_s: float, longest_s: float) -> float:
+    def offered_for_s(self, batches: Sequence[DueBatch], now: float, first_s: float, longest_s: float) -> float:
         """Returns for how many seconds parts offered now count as offered.
 
         The time doubles while no process takes parts of the lane. At least one of the batches must have parts.
@@ -59,7 +59,7 @@ class Backlog:
         first, is_free = next((batch.first, batch.first_is_free) for batch in batches if batch.first)
         if first != self.first or is_free:
             self.first, self.rounds, self.round_began_at = first or "", 0, now
-        elif any(batch.again for batch in batches) and (
+        elif any(batch.was_offered for batch in batches) and (
             not self.rounds or now - self.round_began_at >= self._length_s(first_s, longest_s)
         ):
             self.rounds, self.round_began_at = self.rounds + 1, now
@@ -111,7 +111,7 @@ class Backlogs:
         lanes[lane].has_urgent |= most_urgent == Priority.URGENT
         self._requested.setdefault(account, {})[lane] = None
 
-    def update(self, backlog: Backlog, batches: Mapping[Priority, Head]) -> None:
+    def update(self, backlog: Backlog, batches: Mapping[Priority, DueBatch]) -> None:
         """Notes from due parts just read whether the lane has nothing but bulk."""
         backlog.only_bulk = not (batches[Priority.URGENT].due or batches[Priority.NORMAL].due)
         if backlog.only_bulk and batches[Priority.BULK].due:

@@ -14,7 +14,7 @@ from worker.delivery.scheduler.backlog import Backlogs
 from worker.domain.pacing.lane import account_of
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.agenda import Agenda, Work
-from worker.outbox.lanes.full_scan import START, Place, lanes_with_due
+from worker.outbox.lanes.full_scan import START, ScanPosition, lanes_with_due
 from worker.outbox.lanes.offering import NewlyDue, lanes_newly_due
 
 MAX_NEWLY_DUE = 2_000
@@ -75,7 +75,7 @@ class DueLanes:
         Returns True if a part became due since the last turn. With an agenda it first checks whether anything is due.
         """
         now, since = self._monotonic(), self._since
-        is_any = agenda is None or Work.NEWLY_DUE in agenda.look(since - OVERLAP_US)
+        is_any = agenda is None or Work.NEWLY_DUE in agenda.refresh(since - OVERLAP_US)
         newly_due = self._newly_due(now) if is_any else {}
         new = sorted(lane for lane, parts in newly_due.items() if self._has_free_window(lane, parts.priority))
         overdue = self._backlogs.overdue(now - self._reread_s)
@@ -141,7 +141,7 @@ class FullScan:
         self._database, self._round_s, self._monotonic = database, round_s, monotonic
         self._lanes: set[str] = set()
         self._lock = threading.Lock()
-        self._position: Place = START
+        self._position: ScanPosition = START
         self._slice = MIN_SLICE
         self._began = 0.0
 

@@ -24,8 +24,8 @@ from worker.domain.pacing.bulk import BULK_EVERY, bulk_share, mix
 from worker.domain.pacing.lane import SECOND, account_of, with_accounts
 from worker.domain.pacing.limit import Amount
 from worker.outbox.lanes.lanes import read_lane_states
-from worker.outbox.lanes.offering import Head
-from worker.outbox.lanes.processes import Process, QueueName, living
+from worker.outbox.lanes.offering import DueBatch
+from worker.outbox.lanes.processes import Process, QueueName, living_processes
 
 HEARTBEATS_EVERY_S = 1.0
 """Seconds between two readings of the heartbeats."""
@@ -64,7 +64,7 @@ class FairShare:
                 self._recent_limits.record(name, state.limit_name, now, blocked_s)
         self._offer_capacity.load(connection, now_sql, names, states)
         if now - self._heartbeats_read_at >= HEARTBEATS_EVERY_S:
-            self._thread_shares.update(living(connection, now_sql))
+            self._thread_shares.update(living_processes(connection, now_sql))
             self._offer_capacity.record_successes(self._thread_shares.since_success_s, now)
             self._recent_limits.expire(now)
             self._heartbeats_read_at = now
@@ -147,23 +147,23 @@ class LaneQuota:
             self, window=min(self.window, max_parts), urgent_window=min(self.urgent_window, urgent), threads=threads
         )
 
-    def split(self, batch: Head, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
+    def split(self, batch: DueBatch, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
         """Splits the ids into doorbells. With `patient`, only into full ones while half of the window is offered."""
         # Few ids are spread over all threads, so that they do not wait behind each other in one.
         ids, size = batch.ids, max(1, min(self.size, -(-len(batch.ids) // self.threads)))
-        if patient and 2 * len(batch.out) >= window:
+        if patient and 2 * len(batch.in_broker) >= window:
             whole = self.size * min(self.calls_per_doorbell, self.threads)
             ids, size = ids[: len(ids) // whole * whole], self.size
         return [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
 
     def split_mixed(
-        self, normal: Head, bulk: Head, bulk_credit: int, *, patient: bool = True
+        self, normal: DueBatch, bulk: DueBatch, bulk_credit: int, *, patient: bool = True
     ) -> list[tuple[tuple[str, ...], int]]:
         """Mixes normal and bulk parts by bulk's credit and splits them into doorbells.
 
         Returns the ids of each doorbell with the credit after it.
         """
-        both = Head([*normal.ids, *bulk.ids], [*normal.out, *bulk.out])
+        both = DueBatch([*normal.ids, *bulk.ids], [*normal.in_broker, *bulk.in_broker])
         mixed = mix(normal.ids, bulk.ids, bulk_credit)
         doorbells = []
         for ids in self.split(both, self.window, patient=patient):

@@ -22,7 +22,14 @@ from worker.domain.pause import Pause
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import out_of_turn, send_to_sleep
-from worker.outbox.lanes.offering import Head, ending_before, head_of_lane, kinds_of, park, put_off
+from worker.outbox.lanes.offering import (
+    DueBatch,
+    expiring_before,
+    kind_of_lanes,
+    park_on_pauses,
+    postpone,
+    read_due_batch,
+)
 from worker.outbox.lanes.processes import QueueName
 
 PROBE_CANDIDATES = 20
@@ -43,7 +50,7 @@ class LaneOffer:
 
     backlog: Backlog
     quota: LaneQuota
-    batches: dict[Priority, Head]
+    batches: dict[Priority, DueBatch]
     """The first due parts of each priority, as just read."""
     in_flight: int | None = None
     """The lane's calls in flight, counted for lanes with slow calls only, else None."""
@@ -60,7 +67,7 @@ class LaneOffer:
     @property
     def was_offered(self) -> bool:
         """True when some of its parts were offered before and not taken in time."""
-        return any(batch.again for batch in self.batches.values())
+        return any(batch.was_offered for batch in self.batches.values())
 
     def max_doorbells(self) -> int:
         """Returns how many doorbells may be in the broker beside the calls in flight, without urgent ones."""
@@ -80,7 +87,7 @@ class LaneOffer:
 
     def in_broker(self) -> int:
         """Returns how many of its parts are in the broker, as far as the rows show."""
-        return sum(len(batch.out) for batch in self.batches.values())
+        return sum(len(batch.in_broker) for batch in self.batches.values())
 
     def limit_to(self, calls: int) -> None:
         """Keeps at most `calls` parts, each in a doorbell of its own: urgent first, then normal and bulk mixed."""
@@ -114,8 +121,8 @@ class LaneReader:
         quota = self._fair_share.quota(backlog, QueueName.FILES if moves_files else QueueName.NORMAL)
         backlog.has_urgent = False
 
-        def read(priority: Priority, window: int) -> Head:
-            return head_of_lane(connection, self._database.now, backlog.lane, priority, window)
+        def read(priority: Priority, window: int) -> DueBatch:
+            return read_due_batch(connection, self._database.now, backlog.lane, priority, window)
 
         urgent = read(Priority.URGENT, quota.urgent_window)
         normal = read(Priority.NORMAL, quota.window)
@@ -154,9 +161,9 @@ class LaneReader:
         if out_of_order:
             self._database.run(lambda connection: send_to_sleep(connection, self._database.now, out_of_order))
         if delayed:
-            self._database.run(lambda connection: put_off(connection, self._database.now, delayed))
+            self._database.run(lambda connection: postpone(connection, self._database.now, delayed))
         if paused:
-            self._database.run(lambda connection: park(connection, self._database.now, paused))
+            self._database.run(lambda connection: park_on_pauses(connection, self._database.now, paused))
         waiting = {*out_of_order, *delayed, *paused}
         for lane_offer in lane_offers:
             if waiting and lane_offer.remove(waiting):
@@ -170,14 +177,14 @@ class LaneReader:
         `names`: the lane, its account, or both, as far as they are parked.
         """
         now, window = self._database.now, PROBE_CANDIDATES
-        batches = {priority: head_of_lane(connection, now, backlog.lane, priority, window) for priority in Priority}
+        batches = {priority: read_due_batch(connection, now, backlog.lane, priority, window) for priority in Priority}
         return LaneOffer(backlog, LaneQuota(window, window, window, 1), batches, parked=tuple(names))
 
     def kind(self, lane: str) -> str | None:
         """Returns the kind of a lane's jobs, or None if it was not read yet."""
         return self._kinds.get(lane)
 
-    def _update_backlog(self, backlog: Backlog, quota: LaneQuota, batches: Mapping[Priority, Head]) -> None:
+    def _update_backlog(self, backlog: Backlog, quota: LaneQuota, batches: Mapping[Priority, DueBatch]) -> None:
         """Remembers from which priority on the lane's window is full. The urgent window never counts as full."""
         self._backlogs.update(backlog, batches)
         normal = batches[Priority.NORMAL].due
@@ -221,7 +228,7 @@ class LaneReader:
         now = read_now(connection, self._database.now)
         if not self._pacing.is_busy(now):
             return {}
-        expiring = ending_before(connection, bulk, self._pacing.spread_ends_at(now) + MIN_VALIDITY_US)
+        expiring = expiring_before(connection, bulk, self._pacing.spread_ends_at(now) + MIN_VALIDITY_US)
         return {part: self._pacing.delayed_until(now) for part in bulk if part not in expiring}
 
     def _read_kinds(self, connection: Connection, lane_offers: Sequence[LaneOffer]) -> None:
@@ -230,7 +237,7 @@ class LaneReader:
         if ids := [part for offer in new if (part := next(offer.unoffered(), None)) is not None]:
             if len(self._kinds) > MAX_KINDS:
                 self._kinds.clear()
-            self._kinds |= kinds_of(connection, ids)
+            self._kinds |= kind_of_lanes(connection, ids)
         for lane_offer in lane_offers:
             lane_offer.moves_files = self._moves_files(lane_offer.backlog.lane)
 
@@ -334,7 +341,7 @@ class DoorbellBuilder:
         `mixed`: the ids of each doorbell and bulk's credit after it. A lane that got nothing is read again.
         """
         backlog, batches = lane_offer.backlog, (lane_offer.batches[Priority.NORMAL], lane_offer.batches[Priority.BULK])
-        offered, size = sum(len(batch.out) for batch in batches), lane_offer.quota.size
+        offered, size = sum(len(batch.in_broker) for batch in batches), lane_offer.quota.size
         in_flight = lane_offer.in_flight or 0
         # Each call in flight holds the other ids of its doorbell, which a thread has taken from the broker already.
         waiting = -(-max(0, offered - in_flight * (size - 1)) // size)

@@ -29,9 +29,9 @@ from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import leave
 from worker.outbox.lanes.agenda import Agenda, Work
-from worker.outbox.lanes.lanes import change_lanes, take_probe
-from worker.outbox.lanes.offering import offer, some_paused
-from worker.outbox.lanes.pauses import paused_among, standing_pauses
+from worker.outbox.lanes.lanes import change_lanes, claim_probe
+from worker.outbox.lanes.offering import is_anything_paused, offer
+from worker.outbox.lanes.pauses import active_pauses, paused_parts
 from worker.outbox.lanes.processes import RELAY, QueueName
 
 log = structlog.get_logger()
@@ -90,7 +90,7 @@ class Relay:
             return self.leadership.retry_s
         with self.leadership.trying():
             began = self._monotonic()
-            is_idle = self._backoff.delay() >= IDLE_S and self._agenda.is_cheap()
+            is_idle = self._backoff.delay() >= IDLE_S and self._agenda.is_refresh_cheap()
             has_new = self._due_lanes.gather(self._agenda if is_idle else None)
             self._fair_share.divide()
             next_lanes = self._backlogs.next(MAX_LANES, self._fair_share.is_full)
@@ -157,7 +157,7 @@ class Relay:
         with self._database.reading() as connection:
             names = [backlog.lane for backlog in lanes]
             self._fair_share.refresh(connection, self._database.now, now, names)
-            pauses = standing_pauses(connection, ()) if (is_paused := some_paused(connection)) else []
+            pauses = active_pauses(connection, ()) if (is_paused := is_anything_paused(connection)) else []
             lane_offers = self._read_lanes(connection, lanes, pauses, now)
             paused = dict[str, Pause]()
             if is_paused:
@@ -191,7 +191,7 @@ class Relay:
         self, connection: Connection, lane_offers: Sequence[LaneOffer], now: float
     ) -> tuple[list[LaneOffer], dict[str, Pause]]:
         """Closes the lanes that are paused as a whole. Returns the other lanes, and their paused parts."""
-        paused = paused_among(connection, [part for offer in lane_offers for part in offer.unoffered()])
+        paused = paused_parts(connection, [part for offer in lane_offers for part in offer.unoffered()])
         whole = [
             offer for offer in lane_offers if (pause := paused.get(next(offer.unoffered(), ""))) and pause.holds_lanes()
         ]
@@ -218,7 +218,7 @@ class Relay:
         delay_us = micros(self._times.park_probe_s)
         database = self._database
         if first is None or not all(
-            database.run(lambda c, name=name: take_probe(c, database.now, name, delay_us))  # type: ignore[misc]
+            database.run(lambda c, name=name: claim_probe(c, database.now, name, delay_us))  # type: ignore[misc]
             for name in lane_offer.parked
         ):
             return []

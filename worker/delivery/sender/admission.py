@@ -199,7 +199,7 @@ class Governor:
     ) -> tuple[list[list[Permit | Denied]], list[tuple[str, int]]]:
         # Every process locks in key order, so that no two wait for each other.
         keys = sorted({key for request in batch for call in request.calls for key in call})
-        rows = self._budgets.locked(connection, keys)
+        rows = self._budgets.lock(connection, keys)
         # A permit's age counts from before the database's clock is read. Counted from later, a slow answer of the
         # database would let the call start later than the window assumes.
         before = self._monotonic()
@@ -215,7 +215,7 @@ class Governor:
         return permit.owner is self._owner and permit.returned.acquire(blocking=False)
 
     def _put_back(self, connection: Connection, uses: Sequence[Use]) -> None:
-        rows = self._budgets.existing(connection, sorted({use.key for use in uses}))
+        rows = self._budgets.lock_existing(connection, sorted({use.key for use in uses}))
         now = self._budgets.clock(connection)
         # The window's length does not matter here: a bucket carries its own end.
         windows = {key: Window.load(1, buckets, now) for key, buckets in rows.items()}

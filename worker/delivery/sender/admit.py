@@ -29,7 +29,7 @@ from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Denied, Permit
 from worker.outbox.commit.commands import Change, Deferral
 from worker.outbox.jobs.loading import JobPart
-from worker.outbox.lanes.offering import like, wake_like
+from worker.outbox.lanes.offering import parts_with_same_spec, wake_part_with_same_spec
 
 WAKE_WINDOW = 1_000
 """How many parts of a lane that are due later are searched for one with the same recipients."""
@@ -75,7 +75,7 @@ def return_permit_and_wake(runtime: Runtime, flight: InFlight) -> None:
     # Usually an id came twice, and another process has sent the part: the limits are free again, and a part that was
     # denied meanwhile would wait until the window ends, which may be a day.
     def wake() -> None:
-        database.run(lambda c: wake_like(c, database.now, due.lane, due.priority, due.id, WAKE_WINDOW))
+        database.run(lambda c: wake_part_with_same_spec(c, database.now, due.lane, due.priority, due.id, WAKE_WINDOW))
 
     # Other parts of the same doorbell are marked already: a failure here is no reason to queue them again.
     runtime.fault_reports.run_step("waking a part without room", wake)
@@ -114,7 +114,9 @@ def _prefetch(runtime: Runtime, due: JobPart, room: int) -> None:
     began = runtime.monotonic()
     try:
         with runtime.database.reading() as connection:
-            parts = like(connection, runtime.database.now, due.lane, due.priority, due.id, SEARCH_WINDOW, room)
+            parts = parts_with_same_spec(
+                connection, runtime.database.now, due.lane, due.priority, due.id, SEARCH_WINDOW, room
+            )
     finally:
         hints.end_search(began)
     for part in parts:

@@ -18,7 +18,7 @@ from worker.delivery.sender.writer import WriterClosed
 from worker.domain.outcome import Contradiction
 from worker.domain.pacing.lane import LaneEvent, LaneEventKind
 from worker.outbox.engine.database import Database, is_lost
-from worker.outbox.lanes.lanes import keep_events, log_steps
+from worker.outbox.lanes.lanes import log_lane_events, write_lane_events
 
 log = Logger()
 
@@ -78,9 +78,9 @@ class FaultReports:
                 return
             self._reported_at[report] = now
         event = LaneEvent(lane, account, label, LaneEventKind.FAULT, reason[:300], remedy, None, None)
-        log_steps([event])
+        log_lane_events([event])
         try:
-            self._database.run(lambda connection: keep_events(connection, self._database.now, [event]))
+            self._database.run(lambda connection: write_lane_events(connection, self._database.now, [event]))
         except SQLAlchemyError as error:
             # Not written, so the next failure of the same kind tries again.
             with self._lock:

@@ -29,7 +29,7 @@ from worker.domain.pacing.limit import Denied, used_up_reason
 from worker.domain.settle import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import JobPart
-from worker.outbox.lanes.lanes import change_lanes, log_steps, return_probe
+from worker.outbox.lanes.lanes import change_lanes, log_lane_events, return_probe
 
 ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
 BRIEF_S = 1.0
@@ -170,4 +170,4 @@ class LaneBlocks:
 
     def _write(self, changes: Sequence[LaneChange]) -> None:
         database, rules = self._database, self._rules
-        log_steps(database.run(lambda connection: change_lanes(connection, database.now, changes, rules)))
+        log_lane_events(database.run(lambda connection: change_lanes(connection, database.now, changes, rules)))

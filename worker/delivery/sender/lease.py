@@ -32,12 +32,12 @@ from worker.outbox.lanes.processes import (
     HEALTHY,
     Fitness,
     Health,
-    bury,
-    free_lease,
-    held_leases,
-    renew,
+    acquire_lease,
+    end_processes,
+    list_leases,
+    release_lease,
+    renew_heartbeat,
     renew_leases,
-    take_lease,
 )
 
 log = structlog.get_logger()
@@ -116,7 +116,7 @@ class Lease:
 
     def _renewed(self, lanes: str, unusable: str | None, health: Health) -> bool:
         with self._database.writing() as connection:
-            return renew(
+            return renew_heartbeat(
                 connection,
                 self._database.now,
                 self._incarnation,
@@ -138,7 +138,7 @@ class Lease:
         with self._lock:
             self._until, self._has_ended = 0.0, True
             with self._database.writing() as connection:
-                bury(connection, self._database.now, [self._incarnation])
+                end_processes(connection, self._database.now, [self._incarnation])
 
 
 @dataclass(slots=True)
@@ -186,7 +186,7 @@ class Renewals:
             now, holder = self._monotonic(), self._holder()
             if lease.name not in self._holders or now - self._read_at >= lease.retry_s / 2:
                 with self._database.reading() as connection:
-                    left = held_leases(connection, self._database.now)
+                    left = list_leases(connection, self._database.now)
                 self._holders = {name: (by, now + left_us / SECOND) for name, (by, left_us) in left.items()}
                 self._read_at = now
             by, until = self._holders.pop(lease.name, (holder, NEVER))
@@ -243,7 +243,7 @@ class Leadership:
             if is_as_before and fitness is Fitness.ABLE and self._renewals.renew(self):
                 return True
             self.active = (was or self._renewals.may_take(self, fitness)) and database.run(
-                lambda c: take_lease(c, database.now, self.name, holder, lease_us, fitness)
+                lambda c: acquire_lease(c, database.now, self.name, holder, lease_us, fitness)
             )
         except Exception:
             # A database that is away makes all work fail, and says nothing about this process.
@@ -269,7 +269,7 @@ class Leadership:
 
         Returns False if another process has it.
         """
-        return take_lease(
+        return acquire_lease(
             connection, self._database.now, self.name, self._holder(), micros(self.lease_s), self._fitness
         )
 
@@ -277,7 +277,7 @@ class Leadership:
         """Gives the lease back, so that another process takes over at once."""
         if self.active:
             self.active = False
-            self._database.run(lambda connection: free_lease(connection, self.name, self._holder()))
+            self._database.run(lambda connection: release_lease(connection, self.name, self._holder()))
 
     def turn(self, work: Callable[[], float]) -> float:
         """Makes a turn of the work if this process has the lease. Returns the seconds until the next turn."""

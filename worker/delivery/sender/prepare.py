@@ -38,7 +38,7 @@ from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import is_about_the_row
 from worker.outbox.jobs.loading import JobPart, moves_until, read_documents
 from worker.outbox.jobs.rows import leave_out
-from worker.outbox.lanes.pauses import paused_among
+from worker.outbox.lanes.pauses import paused_parts
 from worker.transport.token_source import secret_of
 
 log = structlog.get_logger()
@@ -123,7 +123,7 @@ def _defer_to_newer_release(runtime: Runtime, due: JobPart) -> None:
 def _end_dry_run(runtime: Runtime, due: JobPart) -> None:
     """Ends a part of an account in dry run, which makes no calls."""
     with runtime.database.reading() as connection:
-        pause = paused_among(connection, [due.id]).get(due.id)
+        pause = paused_parts(connection, [due.id]).get(due.id)
     if pause is not None:
         change(runtime, due, lambda part, now: settle.pause(part, pause.parked_until))
         return

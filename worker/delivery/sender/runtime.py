@@ -39,7 +39,7 @@ from worker.outbox.commit.commands import JobUpdate
 from worker.outbox.engine.clock import boot_clock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
-from worker.outbox.lanes.processes import QueueName, account_left, alive
+from worker.outbox.lanes.processes import QueueName, alive_processes, deferred_account
 from worker.transport.http import Transport
 from worker.transport.tokens import Tokens, TokenTimes
 
@@ -181,12 +181,12 @@ def _has_peer(database: Database, lease: Lease) -> Callable[[str], bool]:
 
     def has_peer(account: str) -> bool:
         with database.reading() as connection:
-            living = alive(connection, database.now)
+            living = alive_processes(connection, database.now)
         return any(
             process.id != lease.incarnation
             and process.queues - {QueueName.HOOKS}
             and account not in process.unusable
-            and account_left(account) not in process.health.hindered
+            and deferred_account(account) not in process.health.hindered
             for process in living
         )
 

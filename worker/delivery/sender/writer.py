@@ -26,7 +26,7 @@ from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Deferral, Item, JobUpdate, Mark
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database, is_about_the_row
-from worker.outbox.lanes.lanes import log_steps
+from worker.outbox.lanes.lanes import log_lane_events
 
 log = Logger()
 
@@ -253,7 +253,7 @@ class Writer:
         self.rows += len(pending_writes)
         for pending_write in pending_writes:
             pending_write.finish()
-        log_steps(result.lane_events)
+        log_lane_events(result.lane_events)
         if updates:
             self._report_updates(list(updates))
 

@@ -3,7 +3,7 @@
 `LaneState` is the row of a lane, or of an account for all of its lanes. `next_state` returns the state after an event,
 and `capacity_of` says how many calls may begin now. Both are pure. `outbox/lanes/lanes.py` locks and writes the rows,
 which hold for all processes; each process keeps a copy of the states it uses (`delivery/sender/lane_states.py`). Only
-the time of a blocked lane's next try is written without this module (`take_probe`): by one compare-and-set, without an
+the time of a blocked lane's next try is written without this module (`claim_probe`): by one compare-and-set, without an
 event.
 
 Only a call that was marked after the last change counts. A call that was already in flight shows the earlier state.

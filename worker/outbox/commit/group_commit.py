@@ -51,7 +51,7 @@ from worker.outbox.jobs.rows import (
     part_rows,
     wake_dependants,
 )
-from worker.outbox.lanes.lanes import move_lanes
+from worker.outbox.lanes.lanes import change_lanes_at
 from worker.outbox.lanes.waits import wait_rows
 
 
@@ -259,7 +259,7 @@ def _write(
     if changes.awaited:
         wake_dependants(connection, changes.awaited, now_sql)
     # In the order of the answers. Sorted by outcome, a batch with a few failures would count as failures in a row.
-    lane_events = move_lanes(connection, batch.now, batch.lane_changes, batch.policy.lanes)
+    lane_events = change_lanes_at(connection, batch.now, batch.lane_changes, batch.policy.lanes)
     if batch.burned:
         codes.burn_leases(connection, batch.burned)
     return _job_updates(connection, batch, changes.jobs, changes.changed), lane_events

@@ -22,7 +22,7 @@ from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs import chats, codes
 from worker.outbox.jobs.rows import CommitBatch, failure_rows
-from worker.outbox.lanes.pauses import paused_among
+from worker.outbox.lanes.pauses import paused_parts
 
 
 def apply_marks(connection: Connection, batch: CommitBatch, items: Sequence[Item]) -> None:
@@ -32,7 +32,7 @@ def apply_marks(connection: Connection, batch: CommitBatch, items: Sequence[Item
     if batch.orders:
         batch.orders.go_on()
     marks = [item for item in items if isinstance(item, Mark)]
-    paused = paused_among(connection, {mark.part_id for mark in marks}) if marks and batch.some_paused else {}
+    paused = paused_parts(connection, {mark.part_id for mark in marks}) if marks and batch.some_paused else {}
     for mark in marks:
         part = batch.parts.get(mark.part_id)
         if part is not None and not _is_confirmed(mark, part) and _may_begin(batch, mark, part, paused.get(part.id)):

@@ -25,7 +25,7 @@ from worker.outbox.engine.sql import execute, fetch, mappings
 from worker.outbox.jobs.loading import COLUMNS, JobPart, part_of
 from worker.outbox.jobs.rows import lock_parts, save_parts
 from worker.outbox.lanes.offering import by_lane
-from worker.outbox.lanes.waits import note_waits
+from worker.outbox.lanes.waits import record_waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def park(connection: Connection, part: PartFacts, job_id: str, now: int, until: 
     """Parks a part on a job whose row this transaction has locked."""
     wait_for_job(part, job_id, until, reason)
     save_parts(connection, [part])
-    note_waits(connection, [(part.id, reason)], now)
+    record_waits(connection, [(part.id, reason)], now)
     execute(connection, "update worker_jobs set awaited = true where id = :id", {"id": job_id})
 
 

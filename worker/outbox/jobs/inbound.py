@@ -24,7 +24,7 @@ from worker.outbox.engine.sql import execute, fetch, mappings, read_now
 from worker.outbox.jobs import chats, codes
 from worker.outbox.jobs.codes import may_be_anothers
 from worker.outbox.jobs.events import event_row
-from worker.outbox.lanes.grants import SealedGrant, keep
+from worker.outbox.lanes.grants import SealedGrant, store_grant
 
 _OURS = re.compile(r"w([0-9a-f]{32}-[0-9]{1,7})")
 """A task_id that the worker made contains its part's id (`w<part id>`, see the channel's `render`)."""
@@ -82,7 +82,7 @@ def store(connection: Connection, now: str, delivery: Delivery) -> Sequence[Lane
     if stored_by != delivery.id:
         return None
     if delivery.grant is not None:
-        keep(connection, instant, delivery.grant)
+        store_grant(connection, instant, delivery.grant)
     if card is not None:
         _follow(connection, delivery, card, part_id, instant)
     elif delivery.hooked:

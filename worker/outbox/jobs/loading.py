@@ -16,7 +16,7 @@ from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch, run
-from worker.outbox.lanes.waits import FIRST, Seen
+from worker.outbox.lanes.waits import FIRST_PAGE, Cursor
 
 
 @dataclass(slots=True)
@@ -148,7 +148,7 @@ def _object(document: str) -> dict[str, Any]:
     return found
 
 
-def doubtful(connection: Connection, now: str, limit: int, after: Seen = FIRST) -> list[JobPart]:
+def doubtful(connection: Connection, now: str, limit: int, after: Cursor = FIRST_PAGE) -> list[JobPart]:
     """Unknown parts that are not held and whose policy is due, in the order in which it became due."""
     # Goes on after a part, not from the start: parts about which this process decides nothing hide none behind them.
     query = (

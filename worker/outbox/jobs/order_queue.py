@@ -22,8 +22,8 @@ from worker.outbox import tables
 from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, rows_by_id
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch, read_now, run
-from worker.outbox.lanes.lanes import parked_among
-from worker.outbox.lanes.waits import note_waits
+from worker.outbox.lanes.lanes import parked_lanes
+from worker.outbox.lanes.waits import record_waits
 
 TRIES = 10
 """How often an order's row is inserted at most: another transaction may delete it, with the order's last part, before
@@ -155,7 +155,7 @@ def send_to_sleep(connection: Connection, now_sql: str, orders: Mapping[str, str
     dialect, sleepers = dialect_of(connection), " and state = 0 and waits_on is null"
     run(connection, dialect.update_chosen("worker_parts", sets) + sleepers, {"ids": ids_json(waiting)})
     asleep = rows_by_id(connection, "id", "worker_parts", waiting, only=sleepers)
-    note_waits(connection, ((row[0], WAITS_ITS_TURN) for row in asleep), read_now(connection, now_sql))
+    record_waits(connection, ((row[0], WAITS_ITS_TURN) for row in asleep), read_now(connection, now_sql))
 
 
 # -- people, and what went wrong --------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def _standing(connection: Connection, parts: Iterable[str | None]) -> dict[str, 
     query = f"select t.part_id, t.skips, p.state, p.not_before, p.waits_on, p.lane from {source}"
     rows = fetch(connection, query, {"ids": ids_json(part for part in parts if part)})
     names = with_accounts(row[5] for row in rows if row[1] and row[2] == PartState.QUEUED)
-    parked = parked_among(connection, names) if names else ()
+    parked = parked_lanes(connection, names) if names else ()
     return {
         part: _Standing(
             bool(skips),

@@ -23,7 +23,7 @@ from worker.outbox.engine.counting import Exemplar
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import collect, fetch, run, send
 from worker.outbox.jobs.order_queue import OrderQueue
-from worker.outbox.lanes.pauses import STANDS
+from worker.outbox.lanes.pauses import ANY_ACTIVE
 
 _PART_FIELDS = tuple(PartFacts.__slots__)
 _CHANGING = tuple(name for name in _PART_FIELDS if name not in ("job_id", "lane", "expires_at", "order_id"))
@@ -40,10 +40,10 @@ def _select_parts(dialect: Dialect, now: str) -> str:
     rows = f"from {dialect.chosen('worker_parts')}{dialect.in_order()}"
     if dialect.clock_follows_lock:
         # MariaDB would not lock rows of an inner select.
-        return f"select {fields}, {now}, {STANDS} {rows}"
+        return f"select {fields}, {now}, {ANY_ACTIVE} {rows}"
     # The clock is in the outer select: among the columns PostgreSQL would read it before it waits for a row's lock.
     locked = f"select {fields} {rows}"
-    return f"select locked.*, {now}, {STANDS} from ({locked}) locked"
+    return f"select locked.*, {now}, {ANY_ACTIVE} from ({locked}) locked"
 
 
 def lock_parts(connection: Connection, ids: Iterable[str]) -> dict[str, PartFacts]:

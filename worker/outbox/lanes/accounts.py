@@ -1,4 +1,4 @@
-"""The rows of accounts that are kept in the outbox, and one row that says whether any of them has changed."""
+"""The accounts that are stored in the outbox, and one row that changes whenever any of them changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.outbox.engine.sql import execute, fetch, read_now
 
 @dataclass(frozen=True, slots=True)
 class AccountRow:
-    """An account as it is stored; see `tables.accounts`."""
+    """A stored account; see `tables.accounts`."""
 
     name: str
     version: str
@@ -23,25 +23,28 @@ class AccountRow:
     changed_at: int = 0
 
 
-def state_of_accounts(connection: Connection) -> str:
-    """A text that is another one after each change of any row."""
-    found = execute(connection, "select value from worker_site where name = 'accounts'", {}).scalar()
-    return found or ""
+def accounts_version(connection: Connection) -> str:
+    """Returns a text that differs after each change of any account."""
+    version = execute(connection, "select value from worker_site where name = 'accounts'", {}).scalar()
+    return version or ""
 
 
-def versions_of_accounts(connection: Connection) -> dict[str, str]:
-    """The version of each row, by the account's name."""
+def versions_by_account(connection: Connection) -> dict[str, str]:
+    """Returns account -> version of its row."""
     return {row[0]: row[1] for row in fetch(connection, "select name, version from worker_accounts", {})}
 
 
 def account_rows(connection: Connection, names: Collection[str]) -> list[AccountRow]:
-    """The rows of these accounts, as far as there are any."""
+    """Returns the rows of those of the accounts that are stored."""
     columns = "name, version, settings, sealed, changed_at"
     return [AccountRow(*row) for row in rows_by_id(connection, columns, "worker_accounts", names, "name")]
 
 
-def put_account(connection: Connection, now: str, row: AccountRow, *, instead_of: str | None) -> bool:
-    """Writes a row in place of that version (None: of no row); False: there is another one, and nothing is written."""
+def put_account(connection: Connection, now: str, row: AccountRow, *, replaces: str | None) -> bool:
+    """Writes a row in place of the row with version `replaces`, or as a new row for None.
+
+    Returns False, and writes nothing, if the stored row is another one.
+    """
     values = {
         "name": row.name,
         "version": row.version,
@@ -49,30 +52,30 @@ def put_account(connection: Connection, now: str, row: AccountRow, *, instead_of
         "sealed": row.sealed,
         "changed_at": read_now(connection, now),
     }
-    if instead_of is None:
+    if replaces is None:
         insert_rows(connection, tables.accounts, [values], conflict="ignore")
-        written = [one.version for one in account_rows(connection, [row.name])] == [row.version]
+        written = [stored.version for stored in account_rows(connection, [row.name])] == [row.version]
     else:
         update = (
             "update worker_accounts set version = :version, settings = :settings, sealed = :sealed,"
             " changed_at = :changed_at where name = :name and version = :before"
         )
-        written = bool(execute(connection, update, {**values, "before": instead_of}).rowcount)
+        written = bool(execute(connection, update, {**values, "before": replaces}).rowcount)
     if written:
-        _note_change(connection, row.version)
+        _record_change(connection, row.version)
     return written
 
 
 def remove_account(connection: Connection, row: AccountRow, version: str) -> bool:
-    """Deletes a row of that version; False: it is not there any more."""
+    """Deletes a row. Returns False, and deletes nothing, if the stored row has another version."""
     delete = "delete from worker_accounts where name = :name and version = :version"
-    gone = bool(execute(connection, delete, {"name": row.name, "version": row.version}).rowcount)
-    if gone:
-        _note_change(connection, version)
-    return gone
+    deleted = bool(execute(connection, delete, {"name": row.name, "version": row.version}).rowcount)
+    if deleted:
+        _record_change(connection, version)
+    return deleted
 
 
-def _note_change(connection: Connection, version: str) -> None:
-    # The row's lock puts the changes in the order of their commits, so that the last one is seen.
+def _record_change(connection: Connection, version: str) -> None:
+    # The row's lock puts the changes in the order of their commits, so the last change decides the value.
     update = "update worker_site set value = :version where name = 'accounts'"
     assert execute(connection, update, {"version": version}).rowcount, "`db upgrade` makes this row"

@@ -1,7 +1,6 @@
-"""What there is to do in the outbox: one statement for the loops of a process, each of whose answers probes an index.
+"""Tells the loops of a process what work there is in the outbox. One statement asks for all kinds, each by an index.
 
-A loop that learns here that there is nothing for it asks the database nothing. Where the last look is too long ago, it
-looks for itself.
+A loop without work runs no query of its own. If the last answer is too old, the loop queries the outbox itself.
 """
 
 from __future__ import annotations
@@ -17,85 +16,86 @@ from worker.outbox.engine.dialect import Dialect
 from worker.outbox.engine.sql import fetch
 
 OVERDUE_US = 120 * SECOND
-"""Microseconds after a call's deadline for which its answer may wait for the database before its part is in doubt."""
-FRESH_S = 0.5
-"""Seconds for which a look counts."""
-RESTS = 20
-"""Between two looks of the relay it rests at least so many times as long as the last one took."""
+"""Microseconds after a call's deadline after which its part is in doubt. Its answer may have to wait for the database.
+"""
+MAX_AGE_S = 0.5
+"""Seconds for which an answer is used."""
+MIN_REST_RATIO = 20
+"""The relay queries the agenda only after a rest of this many times the duration of the last query."""
 NEVER = float("-inf")
 
 
 class Work(StrEnum):
-    """What some loop has to do."""
+    """A kind of work that a loop may have to do."""
 
     NEWLY_DUE = "newly due"
-    """A part became due, and is not offered, since the instant of the look."""
+    """A part has become due since the given instant and is not offered."""
     DUE = "due"
-    """Some queued part is due, offered or not."""
+    """A queued part is due, offered or not."""
     OPEN = "open"
-    """Some part is queued or in doubt."""
+    """A part is queued or in doubt."""
     PROCESSES = "processes"
-    """More than one process has not ended, and one of them may have died."""
+    """More than one process has not ended. One of them may have died."""
     ORPHANS = "orphans"
     """A part is marked by a process that has ended, or for longer than a call can last."""
     DOUBTFUL = "doubtful"
-    """A part is in doubt and its policy is due."""
+    """A part is in doubt, and it is time to repeat its call, search for it or hold it."""
     EXPIRED = "expired"
     """A queued part is past its `expires_at`."""
     WAITING = "waiting"
-    """A part waits for another one, and its wait has ended."""
+    """A part waits for another job, and it is time to check again."""
     RESUMED = "resumed"
-    """A part is parked on a pause that has ended."""
+    """A part still waits for a pause that has ended."""
     ORDERS = "orders"
-    """There are orders, some of which may not go on."""
+    """There are orders. One of them may have stopped."""
     EVENTS = "events"
-    """An event for hooks is due or runs."""
+    """An event for hooks is due, or its hook is running."""
     UNINDEXED = "unindexed"
-    """A job that ended is not indexed."""
+    """A job that ended is not indexed yet."""
     COUNTS = "counts"
-    """Counts are not added up."""
+    """There are counts that are not added up yet."""
     TOKENS = "tokens"
-    """An account is parked because its credentials were refused."""
+    """An account is parked because the vendor refused its credentials."""
 
 
 class Agenda:
-    """What one process saw lately; thread-safe."""
+    """The work in the outbox, as one process has read it lately. Thread-safe."""
 
     def __init__(self, database: Database, monotonic: Callable[[], float]):
         self._database, self._monotonic = database, monotonic
-        self._seen: tuple[float, frozenset[Work]] = NEVER, frozenset()
-        self._took_s = 0.0
+        self._latest: tuple[float, frozenset[Work]] = NEVER, frozenset()
+        self._refresh_s = 0.0
 
-    def look(self, since: int | None = None) -> frozenset[Work]:
-        """Returns what there is to do. Without an instant, in microseconds, nothing is newly due."""
-        database, looked_at = self._database, self._monotonic()
+    def refresh(self, since: int | None = None) -> frozenset[Work]:
+        """Reads what work there is. With `since`, in microseconds, it also asks what has become due since then."""
+        database, started_at = self._database, self._monotonic()
         sql = _statement(database.dialect, database.now, since is not None)
         values = {"overdue": OVERDUE_US} | ({} if since is None else {"since": since})
         with database.reading() as connection:
             [answers] = fetch(connection, sql, values)
-        found = frozenset(work for work, answer in zip(Work, answers, strict=True) if answer)
-        # From before the statement: what came during it may not be in its answer.
-        self._seen, self._took_s = (looked_at, found), self._monotonic() - looked_at
-        return found
+        work = frozenset(work for work, answer in zip(Work, answers, strict=True) if answer)
+        # Counted from before the statement, because its answer may lack work that came meanwhile.
+        self._latest, self._refresh_s = (started_at, work), self._monotonic() - started_at
+        return work
 
-    def is_cheap(self) -> bool:
-        """True where a look now costs next to nothing, judged by the last one."""
-        # Behind a transaction that stays open for hours an index may hold every part that was sent meanwhile.
-        return self._monotonic() - self._seen[0] >= RESTS * self._took_s
+    def is_refresh_cheap(self) -> bool:
+        """Returns whether a query now would cost next to nothing, judging by the last one."""
+        # While another transaction stays open for hours, an index may keep an entry for every part sent meanwhile.
+        return self._monotonic() - self._latest[0] >= MIN_REST_RATIO * self._refresh_s
 
     def recent(self) -> frozenset[Work] | None:
-        """Returns what the last look saw, or None if that was too long ago."""
-        looked_at, found = self._seen
-        return found if self._monotonic() - looked_at <= FRESH_S else None
+        """Returns the last answer, or None if it is too old."""
+        started_at, work = self._latest
+        return work if self._monotonic() - started_at <= MAX_AGE_S else None
 
     def lacks(self, work: Work) -> bool:
-        """True where there was nothing of this a moment ago; False also where the last look is too long ago."""
-        found = self.recent()
-        return found is not None and work not in found
+        """Returns whether a moment ago there was no such work. Returns False too if the last answer is too old."""
+        recent = self.recent()
+        return recent is not None and work not in recent
 
-    def turn(self, work: Work, turn: Callable[[], float], rest_s: float) -> float:
-        """Makes a loop's turn, unless it lacks work: then the loop rests. Returns the seconds until the next."""
-        return rest_s if self.lacks(work) else turn()
+    def run_unless_idle(self, work: Work, run_once: Callable[[], float], rest_s: float) -> float:
+        """Runs a loop's turn if there may be work for it. Returns the seconds until the next turn."""
+        return rest_s if self.lacks(work) else run_once()
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,6 @@
-"""The rows of limits' windows: one per limit, window and subject, found by a keyed hash.
+"""The rows of limits' windows, one for each limit, window and subject. A row's id is a keyed hash of these.
 
-Locks, reads and writes them in an order that cannot deadlock; knows nothing about how much is allowed.
+Locks, reads and writes the rows in an order that cannot deadlock. Knows nothing about how much is allowed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from worker.outbox.engine.dialect import Dialect
 from worker.outbox.engine.sql import execute, fetch, read_now
 from worker.outbox.tables import budgets
 
-_KNOWN_MOST = 200_000
-_PAGE = 500
+_MAX_REMEMBERED = 200_000
+_PAGE_SIZE = 500
 
 
 @lru_cache(maxsize=8)
@@ -29,34 +29,34 @@ def _select(dialect: Dialect) -> str:
 
 
 class Budgets:
-    """One process's access to the budget rows; remembers which exist, so that a known key costs no insert."""
+    """One process's access to the budget rows. It remembers which rows exist, so that a used key costs no insert."""
 
     def __init__(self, database: Database):
         self._database = database
-        self._known: set[str] = set()
+        self._remembered: set[str] = set()
 
-    def locked(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-        """Locks the rows in key order, making those that are missing; id -> stored buckets. `ids` are sorted."""
-        # New rows are inserted before any row is locked: inserts wait only for inserts and locks only for locks, both
-        # in key order, so no transactions wait for each other in a circle.
-        self._make(connection, [key for key in ids if key not in self._known])
-        rows = self.existing(connection, ids)
-        # Rows that this process knew may have been purged since.
+    def lock(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+        """Locks the rows, which it inserts if they are missing, and returns id -> buckets. `ids` must be sorted."""
+        # New rows are inserted before any row is locked. So inserts wait only for inserts and locks only for locks,
+        # both in key order, and no transactions wait for each other in a circle.
+        self._insert(connection, [key for key in ids if key not in self._remembered])
+        rows = self.lock_existing(connection, ids)
+        # Remembered rows may have been purged since.
         if len(rows) < len(ids):
-            self._make(connection, [key for key in ids if key not in rows])
-            rows = self.existing(connection, ids)
-        # Bounds the memory; a forgotten key costs one insert that changes nothing.
-        if len(self._known) > _KNOWN_MOST:
-            self._known.clear()
-        self._known.update(ids)
+            self._insert(connection, [key for key in ids if key not in rows])
+            rows = self.lock_existing(connection, ids)
+        # Limits the memory. A forgotten key costs one insert that changes nothing.
+        if len(self._remembered) > _MAX_REMEMBERED:
+            self._remembered.clear()
+        self._remembered.update(ids)
         return rows
 
-    def existing(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-        """Locks the rows that exist, in key order, and makes none."""
+    def lock_existing(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+        """Locks those of the rows that exist, in key order, and returns id -> buckets."""
         return dict(fetch(connection, _select(self._database.dialect), {"ids": ids_json(ids)}))
 
     def clock(self, connection: Connection) -> int:
-        """The database's clock, in a statement of its own, because it must be read after the locks are held."""
+        """Reads the database's clock in a statement of its own, because it has to be read after the rows are locked."""
         return read_now(connection, self._database.now)
 
     def save(self, connection: Connection, changed: Mapping[str, str], now: int) -> None:
@@ -64,38 +64,38 @@ class Budgets:
         rows = [{"id": key, "buckets": buckets, "updated_at": now} for key, buckets in changed.items()]
         update_rows(connection, budgets, ["id"], rows)
 
-    def _make(self, connection: Connection, ids: Sequence[str]) -> None:
-        # updated_at 0: a row from which nothing was ever granted may be purged at any time.
+    def _insert(self, connection: Connection, ids: Sequence[str]) -> None:
+        # `updated_at` is 0 because a row from which nothing was ever granted may be purged at any time.
         rows = [{"id": key, "buckets": "[]", "updated_at": 0} for key in ids]
         insert_rows(connection, budgets, rows, conflict="ignore")
 
 
-def read(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """Stored buckets by id, as they are now, without a lock; a limit that was never used has no row."""
+def read_buckets(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Returns id -> buckets without a lock. A limit that was never used has no row."""
     return dict(rows_by_id(connection, "id, buckets", budgets.name, ids))
 
 
 def purge_page(database: Database, before: int, after: str) -> tuple[int, str | None]:
-    """Deletes the rows of one page that were untouched since `before` and whose buckets have all lapsed.
+    """Deletes the rows of one page that have not changed since `before` and whose buckets have all lapsed.
 
-    Returns how many, and the id after which the next page begins; None: this was the last one.
+    Returns how many, and the id after which the next page begins, or None if this was the last page.
     """
-    query = f"select id, buckets, updated_at from {budgets.name} where id > :after order by id limit {_PAGE}"
+    query = f"select id, buckets, updated_at from {budgets.name} where id > :after order by id limit {_PAGE_SIZE}"
     with database.reading() as connection:
         page = execute(connection, query, {"after": after})
         now = read_now(connection, database.now)
     idle = [key for key, buckets, at in page if at < before and not len(Window.load(1, buckets, now))]
     deleted = _delete(database, idle, before) if idle else 0
-    return deleted, page[-1][0] if len(page) == _PAGE else None
+    return deleted, page[-1][0] if len(page) == _PAGE_SIZE else None
 
 
 def _delete(database: Database, ids: Sequence[str], before: int) -> int:
-    # The age is compared again, so that a row which was used in the meantime stays.
+    # The age is compared again, so that a row that was used meanwhile stays.
     delete = f"{database.dialect.delete_chosen(budgets.name)} and updated_at < :before"
     values = {"ids": ids_json(ids), "before": before}
     return database.run(lambda connection: execute(connection, delete, values).rowcount)
 
 
 def budget_key(site_key: bytes, limit: Limit, subject: str) -> str:
-    """The id of a limit's row for one subject."""
+    """Returns the id of a limit's row for one subject."""
     return keyed_hash(site_key, limit.name, str(limit.window_s), subject)

@@ -1,7 +1,7 @@
-"""The credentials that callbacks bring: an account's newest ticket, codes of corps, and those still to be exchanged.
+"""The credentials that callbacks bring: an account's newest ticket, codes of corps, and codes to be exchanged.
 
-Stores sealed texts only. The newest by the vendor's instant wins, whatever order callbacks come in; a withdrawal stays
-as a row without a text, so that an older code cannot come back.
+Stores only encrypted texts. The newest by the vendor's instant wins, in whatever order callbacks come. A withdrawal
+stays as a row without a text, so that an older code cannot come back.
 """
 
 from __future__ import annotations
@@ -28,29 +28,30 @@ class GrantKey:
 
     kind: GrantKind
     account: str
-    """The account whose callbacks brought it."""
+    """The account whose callbacks brought the credential."""
     subject: str = ""
 
     @property
     def context(self) -> str:
-        """What its text is sealed for."""
+        """The context that its text is encrypted for."""
         return f"grant {self.kind.value} {self.account} {self.subject}"
 
     def bind(self, **values: Any) -> dict[str, Any]:
-        """Bind values of a statement about this row."""
+        """Returns the bind values of a statement about this row."""
         return {"kind": self.kind.value, "account": self.account, "subject": self.subject, **values}
 
 
 @dataclass(frozen=True, slots=True)
 class SealedGrant:
-    """A credential that is to be stored; `sealed` None: it was withdrawn."""
+    """A credential to store, or its withdrawal."""
 
     key: GrantKey
     sealed: str | None = field(repr=False)
+    """The encrypted credential, or None if it was withdrawn."""
     issued_at: int
     """The vendor's instant in microseconds."""
     lasts_s: int | None
-    """Seconds for which it is good; None: no end."""
+    """Seconds for which it is valid, or None if it has no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,13 @@ class GrantRow:
 
     @property
     def is_over(self) -> bool:
-        """True when its time is over."""
+        """Whether the credential has expired."""
         return self.ends_at is not None and self.ends_at <= self.now
 
 
-def keep(connection: Connection, now: int, grant: SealedGrant) -> None:
-    """Stores a credential or its withdrawal, unless a newer one is stored; the caller's transaction."""
-    # A clock of the vendor's that is ahead must not keep every later one out.
+def store_grant(connection: Connection, now: int, grant: SealedGrant) -> None:
+    """Stores a credential or its withdrawal, unless a newer one is stored, in the caller's transaction."""
+    # If the vendor's clock were ahead, this row would otherwise win over every later credential.
     issued_at = min(grant.issued_at, now)
     ends_at = None if grant.lasts_s is None else issued_at + grant.lasts_s * SECOND
     row = grant.key.bind(sealed=grant.sealed, issued_at=issued_at, ends_at=ends_at, stored_at=now)
@@ -84,26 +85,29 @@ def keep(connection: Connection, now: int, grant: SealedGrant) -> None:
     execute(connection, update, row)
 
 
-def read(database: Database, key: GrantKey) -> GrantRow | None:
-    """A credential's row; None: none has come."""
+def read_grant(database: Database, key: GrantKey) -> GrantRow | None:
+    """Reads a credential's row. Returns None if no callback has brought one."""
     query = f"select sealed, issued_at, ends_at, stored_at, {database.now} from {grants.name} where {_KEY}"
     with database.reading() as connection:
-        found = execute(connection, query, key.bind()).one_or_none()
-    return GrantRow(key, *found) if found is not None else None
+        row = execute(connection, query, key.bind()).one_or_none()
+    return GrantRow(key, *row) if row is not None else None
 
 
 def to_exchange(connection: Connection, now_sql: str) -> list[GrantRow]:
-    """The authorisation codes that may be exchanged now, and those whose time is over; the oldest first."""
+    """Returns the authorisation codes that no process is exchanging, also those that have expired, the oldest first."""
     query = (
         f"select account, subject, sealed, issued_at, ends_at, stored_at, {now_sql} from {grants.name}"
         f" where kind = :kind and (lease_until is null or lease_until <= {now_sql}) order by issued_at, subject"
     )
     rows = fetch(connection, query, {"kind": GrantKind.AUTH_CODE.value})
-    return [GrantRow(GrantKey(GrantKind.AUTH_CODE, account, subject), *rest) for account, subject, *rest in rows]
+    return [GrantRow(GrantKey(GrantKind.AUTH_CODE, account, subject), *values) for account, subject, *values in rows]
 
 
-def lease(database: Database, key: GrantKey, seconds: float) -> bool:
-    """Takes the right to exchange a code for so many seconds; False: another process has it, or it is done."""
+def lease_grant(database: Database, key: GrantKey, seconds: float) -> bool:
+    """Acquires the right to exchange a code for some seconds.
+
+    Returns False if another process has the right or the code has been exchanged.
+    """
     take = (
         f"update {grants.name} set lease_until = :until where {_KEY} and (lease_until is null or lease_until <= :now)"
     )
@@ -115,8 +119,8 @@ def lease(database: Database, key: GrantKey, seconds: float) -> bool:
     return database.run(work)
 
 
-def rest(database: Database, key: GrantKey, seconds: float) -> None:
-    """Lets no process exchange a code for so many seconds."""
+def pause_exchange(database: Database, key: GrantKey, seconds: float) -> None:
+    """Forbids every process to exchange a code for some seconds."""
 
     def work(connection: Connection) -> None:
         until = read_now(connection, database.now) + micros(seconds)
@@ -125,20 +129,20 @@ def rest(database: Database, key: GrantKey, seconds: float) -> None:
     database.run(work)
 
 
-def settle(database: Database, key: GrantKey, code: SealedGrant | None) -> bool:
-    """Ends an authorisation code, and stores what it was exchanged for; False: it had ended already."""
+def finish_exchange(database: Database, key: GrantKey, code: SealedGrant | None) -> bool:
+    """Deletes an authorisation code and stores the code it was exchanged for. False: another process has deleted it."""
 
     def work(connection: Connection) -> bool:
-        # Also where another process has ended it: the code that came back is given only once.
+        # Stored even if another process has deleted the authorisation code, because the vendor gives a code only once.
         if code is not None:
-            keep(connection, read_now(connection, database.now), code)
+            store_grant(connection, read_now(connection, database.now), code)
         return execute(connection, f"delete from {grants.name} where {_KEY}", key.bind()).rowcount > 0
 
     return database.run(work)
 
 
 def changed_codes(connection: Connection, since: int) -> list[tuple[str, str, int]]:
-    """(account, subject, stored_at) of the codes that were stored or withdrawn at an instant or later."""
+    """Returns (account, subject, stored_at) of the codes that were stored or withdrawn since an instant."""
     query = f"select account, subject, stored_at from {grants.name} where kind = :kind and stored_at >= :since"
     return [
         (account, subject, at)
@@ -146,8 +150,8 @@ def changed_codes(connection: Connection, since: int) -> list[tuple[str, str, in
     ]
 
 
-def all_of(connection: Connection, account: str) -> list[tuple[GrantKey, str]]:
-    """Every sealed text that an account's callbacks brought."""
+def sealed_grants_of(connection: Connection, account: str) -> list[tuple[GrantKey, str]]:
+    """Returns every encrypted text that an account's callbacks brought."""
     query = f"select kind, subject, sealed from {grants.name} where account = :account and sealed is not null"
     return [
         (GrantKey(GrantKind(kind), account, subject), sealed)
@@ -156,7 +160,7 @@ def all_of(connection: Connection, account: str) -> list[tuple[GrantKey, str]]:
 
 
 def reseal(database: Database, changes: Sequence[tuple[GrantKey, str, str]]) -> None:
-    """Replaces sealed texts (key, old, new), each only while it is still the old one."""
+    """Replaces encrypted texts, given as (key, old, new), each only if the old text is still stored."""
     update = f"update {grants.name} set sealed = :new where {_KEY} and sealed = :old"
 
     def work(connection: Connection) -> None:

@@ -1,7 +1,6 @@
-"""The rows of lanes and accounts, whose blocks hold for all of their parts without a change to these.
+"""The rows of lanes and accounts. A block in such a row stops all of its parts, without a change to the parts' rows.
 
-Locks the rows in the order of their keys, lets `domain/pacing/lane.py` decide, and writes them with an event for each
-step.
+Locks the rows in the order of their keys, lets `domain/pacing/lane.py` decide, and writes the rows and their events.
 """
 
 from __future__ import annotations
@@ -39,40 +38,40 @@ from worker.outbox.engine.clock import SKEW_US, instant
 from worker.outbox.engine.counting import count
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, fetch, mappings, read_now, run
-from worker.outbox.lanes.tokens import ask_again
+from worker.outbox.lanes.tokens import retry_refused
 
 log = Logger()
 
-_NAMES = tuple(column.name for column in tables.lanes.columns)
-_STEP_COLUMNS = tables.columns_of(tables.lane_events)
+_COLUMNS = tuple(column.name for column in tables.lanes.columns)
+_EVENT_COLUMNS = tables.columns_of(tables.lane_events)
 
 
 def read_lane_states(
     connection: Connection, now_sql: str, names: Iterable[str], clock: Callable[[], int]
 ) -> dict[str, LaneState]:
-    """The states of these lanes and accounts, without clear ones; the cost does not depend on other rows.
+    """Reads the states of these lanes and accounts, but only of those that are blocked, slowed down or in trouble.
 
-    Their instants are by `clock`, which returns the caller's own microseconds.
+    Their instants are by `clock`, which returns the caller's own microseconds. The cost does not depend on other rows.
     """
-    rows = fetch(connection, _states_query(dialect_of(connection), now_sql), {"ids": ids_json(names)})
+    rows = fetch(connection, _lane_states_sql(dialect_of(connection), now_sql), {"ids": ids_json(names)})
     if not rows:
         return {}
     now = clock()
-    return {row[0]: _by(now - int(row[-1]), _state_of(row[:-1])) for row in rows}
+    return {row[0]: _shifted(now - int(row[-1]), _lane_state_of(row[:-1])) for row in rows}
 
 
 @lru_cache(maxsize=8)
-def _states_query(dialect: Dialect, now_sql: str) -> str:
+def _lane_states_sql(dialect: Dialect, now_sql: str) -> str:
     source = dialect.chosen("worker_lanes", "lane")
-    return f"select {', '.join(_NAMES)}, {now_sql} from {source} and ({_says_something(now_sql)})"
+    return f"select {', '.join(_COLUMNS)}, {now_sql} from {source} and ({_is_notable(now_sql)})"
 
 
-def _says_something(now_sql: str) -> str:
+def _is_notable(now_sql: str) -> str:
     return f"blocked_until > {now_sql} or parked = true or calls is not null or step > 0 or failures > 0"
 
 
-def _by(ahead: int, state: LaneState) -> LaneState:
-    """Returns the state by a clock that is so many microseconds ahead."""
+def _shifted(ahead: int, state: LaneState) -> LaneState:
+    """Returns the state with its instants by a clock that is `ahead` microseconds ahead."""
     return replace(
         state,
         blocked_until=state.blocked_until + ahead,
@@ -82,59 +81,61 @@ def _by(ahead: int, state: LaneState) -> LaneState:
     )
 
 
-def parked_among(connection: Connection, names: Iterable[str]) -> set[str]:
-    """The lanes and accounts among these that wait for a person."""
+def parked_lanes(connection: Connection, names: Iterable[str]) -> set[str]:
+    """Returns those of the lanes and accounts that are parked."""
     return {row[0] for row in rows_by_id(connection, "lane", "worker_lanes", names, "lane", only="and parked = true")}
 
 
 def change_lanes(
     connection: Connection, now_sql: str, changes: Sequence[LaneChange], rules: LaneRules = RULES
 ) -> list[LaneEvent]:
-    """Carries out what happened to lanes and accounts; returns the steps that were written."""
-    return move_lanes(connection, read_now(connection, now_sql), changes, rules) if changes else []
+    """Applies changes to lanes and accounts. Returns the events that were written."""
+    return change_lanes_at(connection, read_now(connection, now_sql), changes, rules) if changes else []
 
 
-def move_lanes(connection: Connection, now: int, changes: Sequence[LaneChange], rules: LaneRules) -> list[LaneEvent]:
-    """The same in a transaction of `now`: in their order, and what `domain/pacing/lane.py` makes of each."""
+def change_lanes_at(
+    connection: Connection, now: int, changes: Sequence[LaneChange], rules: LaneRules
+) -> list[LaneEvent]:
+    """Applies the changes one after another, with `now` as the time. Returns the events that were written."""
     if not changes:
         return []
     blocks = [change for change in changes if isinstance(change, LaneBlock)]
-    # A failure may count for its account too. All rows are locked at once, sorted by key, so that commits take turns.
+    # A failure may count for its account too. All rows are locked at once, sorted by key, so that no commits deadlock.
     accounts = {account_of(block.lane) for block in blocks if block.failed}
-    before = _lock(connection, {change.lane for change in changes} | accounts)
-    # Only 45033 needs the number of calls in flight, because it halves it.
+    old_states = _lock(connection, {change.lane for change in changes} | accounts)
+    # Only errcode 45033 needs the number of calls in flight, because it halves that number.
     halves = any(block.penalty is Penalty.PARALLEL for block in blocks)
     in_flight = calls_in_flight(connection) if halves else {}
-    states, events = dict(before), list[LaneEvent]()
+    states, events = dict(old_states), list[LaneEvent]()
     for change in changes:
         events += apply_change(states, change, now, rules, in_flight.get(change.lane, 0))
     _save(
         connection,
-        [state for name, state in sorted(states.items()) if state != before.get(name, fresh_state(name))],
+        [state for name, state in sorted(states.items()) if state != old_states.get(name, fresh_state(name))],
         now,
     )
-    _keep(connection, events, now)
+    _write_events(connection, events, now)
     return events
 
 
-def take_probe(connection: Connection, now_sql: str, lane: str, delay_us: int) -> bool:
-    """Claims the one probe of a parked lane whose block ran out, and blocks it for the next interval."""
-    # Compare-and-set: of several processes that see the block run out, one makes the call.
-    take = (
+def claim_probe(connection: Connection, now_sql: str, lane: str, delay_us: int) -> bool:
+    """Claims the one probe of a parked lane whose block has ended, and blocks the lane until the next probe."""
+    # Compare-and-set: of several processes that see the block end, only one makes the call.
+    claim = (
         f"update worker_lanes set blocked_until = {now_sql} + :delay"
         f" where lane = :lane and parked = true and blocked_until <= {now_sql}"
     )
-    return bool(execute(connection, take, {"delay": delay_us, "lane": lane}).rowcount)
+    return bool(execute(connection, claim, {"delay": delay_us, "lane": lane}).rowcount)
 
 
 def parked_for_token(connection: Connection, now_sql: str) -> list[str]:
-    """Accounts whose credentials were refused, and whose probe is not due yet."""
+    """Returns the accounts whose credentials the vendor refused and whose next probe is not due yet."""
     query = f"select lane from worker_lanes where parked = true and blocked_until > {now_sql} and cause = :cause"
     return [row[0] for row in fetch(connection, query, {"cause": Cause.TOKEN.value})]
 
 
-def probe_now(connection: Connection, now_sql: str, account: str) -> None:
-    """Lets an account that is parked for its token be tried at once; it stays parked until an answer comes."""
+def probe_account_now(connection: Connection, now_sql: str, account: str) -> None:
+    """Lets an account that is parked for its token be tried at once. It stays parked until an answer comes."""
     probe = (
         f"update worker_lanes set blocked_until = {now_sql}"
         f" where lane = :account and parked = true and blocked_until > {now_sql} and cause = :cause"
@@ -142,25 +143,25 @@ def probe_now(connection: Connection, now_sql: str, account: str) -> None:
     run(connection, probe, {"account": account, "cause": Cause.TOKEN.value})
 
 
-def try_changed(connection: Connection, now_sql: str, accounts: Collection[str]) -> None:
-    """Lets accounts whose settings have changed be tried at once, where they are parked or could not be reached.
+def retry_changed_accounts(connection: Connection, now_sql: str, accounts: Collection[str]) -> None:
+    """Lets accounts with new settings be tried at once if they are parked or could not be reached.
 
-    They stay as they are until an answer comes; what waits for a limit, or because of a penalty, goes on waiting.
+    They stay blocked or parked until an answer comes. Accounts that wait for a limit or after a penalty go on waiting.
     """
-    struck = rows_by_id(connection, "lane", "worker_lanes", accounts, "lane", only="and step > 0")
+    throttled = rows_by_id(connection, "lane", "worker_lanes", accounts, "lane", only="and step > 0")
     update = dialect_of(connection).update_chosen("worker_lanes", f"blocked_until = {now_sql}", "lane")
-    # Of an account that waits for a token only its reason tells.
+    # Only the reason tells whether an account waits for a token.
     waiting = f" and blocked_until > {now_sql} and limit_name is null and step = 0"
     waiting += " and (parked = true or failures > 0 or reason like :gettoken)"
     run(connection, update + waiting, {"ids": ids_json(accounts), "gettoken": f"{GETTOKEN}%"})
-    ask_again(connection, set(accounts) - {row[0] for row in struck})
+    retry_refused(connection, set(accounts) - {row[0] for row in throttled})
 
 
 def return_probe(connection: Connection, now_sql: str, lane: str, wait_us: int) -> None:
-    """Returns the probe of a lane and its account that made no call; another part may try after `wait_us`.
+    """Returns a probe that has made no call. Another part of the lane or its account may try after `wait_us`.
 
-    Where the lane's chat has nothing left of what its member allowed, that lane goes on waiting, and another one may
-    try the account at once.
+    If the lane's chat has used up its allowance, the lane goes on waiting, and another lane may try the account at
+    once.
     """
     waits = "select lane from worker_lanes where lane = :lane and parked = true and cause = :cause"
     if fetch(connection, waits, {"lane": lane, "cause": Cause.ALLOWANCE.value}):
@@ -176,11 +177,11 @@ def return_probe(connection: Connection, now_sql: str, lane: str, wait_us: int) 
 
 
 def list_lanes(connection: Connection, now_sql: str, account: str | None) -> list[dict[str, Any]]:
-    """Rows of lanes that are blocked, parked, struck, narrowed or starting; each with `now`."""
-    mine = "" if account is None else " and account = :account"
+    """Returns the rows of lanes that are blocked, parked, throttled, limited in calls or starting; each with `now`."""
+    only = "" if account is None else " and account = :account"
     query = (
-        f"select {', '.join(_NAMES)}, {now_sql} as now from worker_lanes"
-        f" where ({_says_something(now_sql)}){mine} order by account, lane"
+        f"select {', '.join(_COLUMNS)}, {now_sql} as now from worker_lanes"
+        f" where ({_is_notable(now_sql)}){only} order by account, lane"
     )
     return mappings(connection, query, {"account": account})
 
@@ -188,56 +189,57 @@ def list_lanes(connection: Connection, now_sql: str, account: str | None) -> lis
 def list_lane_events(
     connection: Connection, account: str | None, limit: int, before: str | None = None
 ) -> list[dict[str, Any]]:
-    """The newest steps of lanes (ids sort by time) below the id `before`; None: of all."""
-    mine = "" if account is None else " and account = :account"
-    query = f"select {_STEP_COLUMNS} from worker_lane_events where id < :before{mine} order by id desc limit :limit"
+    """Returns the newest events of lanes. With `before`, an event's id, it returns those before that event."""
+    only = "" if account is None else " and account = :account"
+    query = f"select {_EVENT_COLUMNS} from worker_lane_events where id < :before{only} order by id desc limit :limit"
     return mappings(connection, query, {"limit": limit, "account": account, "before": before or "g"})
 
 
-def keep_events(connection: Connection, now_sql: str, events: Sequence[LaneEvent]) -> None:
+def write_lane_events(connection: Connection, now_sql: str, events: Sequence[LaneEvent]) -> None:
     """Writes events that change no lane's row."""
-    _keep(connection, events, read_now(connection, now_sql))
+    _write_events(connection, events, read_now(connection, now_sql))
 
 
-def count_steps(connection: Connection, since: int) -> Counter[tuple[str, str]]:
-    """How many steps of each kind each account has had since an instant, among the newest 10,000."""
-    # The ids have the clock of the process that wrote them.
+def count_lane_events(connection: Connection, since: int) -> Counter[tuple[str, str]]:
+    """Counts events by account and kind since an instant. Reads only the newest 10,000."""
+    # The ids have the clock of the process that wrote them, which may differ.
     newest = "select account, what, happened_at from worker_lane_events where id > :after order by id desc limit 10000"
     query = f"select account, what, count(*) from ({newest}) newest where happened_at > :since group by account, what"
     rows = fetch(connection, query, {"after": first_id(since - SKEW_US), "since": since})
     return Counter({(str(account), str(what)): int(count) for account, what, count in rows})
 
 
-STEPS = 50
+MAX_EVENTS = 50
+"""The most events that `lane_history` returns."""
 
 
 @dataclass(frozen=True, slots=True)
-class LaneSteps:
-    """What happened to some lanes and their account in a time, the oldest first."""
+class LaneHistory:
+    """The events of some lanes and their account in a period, the oldest first."""
 
     rows: list[dict[str, Any]]
-    are_more: bool
-    """There were more before these."""
+    has_more: bool
+    """Whether there were more events before these."""
 
 
-def steps_of_lanes(
+def lane_history(
     connection: Connection, account: str, lanes: Collection[str], since: int, until: int | None
-) -> LaneSteps:
-    """The last 50 steps of these lanes, of their account and about its settings, of a time; None: until now."""
-    # The ids have the clock of the process that wrote them.
-    given = {"after": first_id(since - SKEW_US), "since": since, "until": FOREVER if until is None else until}
+) -> LaneHistory:
+    """Returns the last events of these lanes, their account and its settings, from `since` to `until` (None: now)."""
+    # The ids have the clock of the process that wrote them, which may differ.
+    values = {"after": first_id(since - SKEW_US), "since": since, "until": FOREVER if until is None else until}
     query = (
-        f"select {_STEP_COLUMNS} from worker_lane_events where id > :after and account = :account"
+        f"select {_EVENT_COLUMNS} from worker_lane_events where id > :after and account = :account"
         " and happened_at between :since and :until order by id desc"
     )
-    wanted = {"", account, *lanes}
-    found = (row for row in mappings(connection, query, {**given, "account": account}) if row["lane"] in wanted)
-    rows = list(islice(found, STEPS + 1))
-    return LaneSteps(rows[:STEPS][::-1], len(rows) > STEPS)
+    names = {"", account, *lanes}
+    events = (row for row in mappings(connection, query, {**values, "account": account}) if row["lane"] in names)
+    rows = list(islice(events, MAX_EVENTS + 1))
+    return LaneHistory(rows[:MAX_EVENTS][::-1], len(rows) > MAX_EVENTS)
 
 
 def lanes_of(connection: Connection, name: str) -> list[str]:
-    """The lane of this key; for an account's name the account and its lanes that have a row."""
+    """Returns the lane with this key. For an account's name, returns the account and its lanes, if they have rows."""
     query = "select lane from worker_lanes where lane = :name or account = :name order by lane"
     return [row[0] for row in execute(connection, query, {"name": name})]
 
@@ -247,24 +249,24 @@ def lanes_of(connection: Connection, name: str) -> list[str]:
 
 def _lock(connection: Connection, lanes: Iterable[str]) -> dict[str, LaneState]:
     dialect = dialect_of(connection)
-    query = f"select {', '.join(_NAMES)} from {dialect.chosen('worker_lanes', 'lane')}{dialect.in_order('lane')}"
-    states = (_state_of(row) for row in fetch(connection, query, {"ids": ids_json(lanes)}))
+    query = f"select {', '.join(_COLUMNS)} from {dialect.chosen('worker_lanes', 'lane')}{dialect.in_order('lane')}"
+    states = (_lane_state_of(row) for row in fetch(connection, query, {"ids": ids_json(lanes)}))
     return {state.lane: state for state in states}
 
 
-def _state_of(row: Sequence[Any]) -> LaneState:
-    state = LaneState(**dict(zip(_NAMES, row, strict=True)))
+def _lane_state_of(row: Sequence[Any]) -> LaneState:
+    state = LaneState(**dict(zip(_COLUMNS, row, strict=True)))
     return replace(state, parked=bool(state.parked), cause=Cause(state.cause) if state.cause else None)
 
 
 def _save(connection: Connection, states: Sequence[LaneState], now: int) -> None:
-    """Writes the rows; deletes those on which nothing is blocked, bounded or counted any more."""
-    kept = [asdict(state) for state in states if not state.is_clear(now)]
-    insert_rows(connection, tables.lanes, kept, conflict="replace")
+    """Writes the rows. Deletes the rows of lanes that are open again and in which nothing is counted."""
+    rows = [asdict(state) for state in states if not state.is_clear(now)]
+    insert_rows(connection, tables.lanes, rows, conflict="replace")
     delete_by_id(connection, "worker_lanes", [state.lane for state in states if state.is_clear(now)], "lane")
 
 
-def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None:
+def _write_events(connection: Connection, events: Sequence[LaneEvent], now: int) -> None:
     rows = [{"id": uuid7().hex, **asdict(event), "what": str(event.what), "happened_at": now} for event in events]
     insert_rows(connection, tables.lane_events, rows)
     for (account, what), times in Counter((event.account, str(event.what)) for event in events).items():
@@ -272,13 +274,13 @@ def _keep(connection: Connection, events: Sequence[LaneEvent], now: int) -> None
 
 
 def calls_in_flight(connection: Connection) -> dict[str, int]:
-    """Lane -> how many of its parts are being sent now."""
+    """Returns lane -> how many of its calls are in flight."""
     query = "select lane, count(*) from worker_parts where state = 1 group by lane"
     return {lane: int(calls) for lane, calls in fetch(connection, query)}
 
 
-def log_steps(steps: Sequence[LaneEvent]) -> None:
-    """Logs one line for each step, with the same fields for beginnings and ends."""
-    for step in steps:
-        until = None if step.until is None else instant(step.until).isoformat(timespec="milliseconds")
-        log.warning("lane", **{"what": step.what, **asdict(step), "until": until})
+def log_lane_events(events: Sequence[LaneEvent]) -> None:
+    """Logs one line for each event, with the same fields for the begin and the end of a block."""
+    for event in events:
+        until = None if event.until is None else instant(event.until).isoformat(timespec="milliseconds")
+        log.warning("lane", **{"what": event.what, **asdict(event), "until": until})

@@ -1,12 +1,12 @@
-"""The token rows: one per account and fingerprint of its credentials, shared by all processes.
+"""The tokens of accounts, one row for each account and fingerprint of its credentials, shared by all processes.
 
-Every change is a compare-and-set on the generation or the lease. Stores sealed texts only; knows neither their content
-nor the vendor nor how a token is fetched.
+Every change is a compare-and-set on the generation or the lease. This module stores only encrypted tokens. It knows
+nothing of vendors and does not fetch tokens.
 
-`expires_at` 0 marks a token the vendor refused on a call. `probe_at` is the next gettoken while `refused` is set;
-without that it is the end of the probation of a token that replaced a refused one, or that was fetched anew because the
-vendor refused the other account's token at the fetch. A lease without a holder is a pause:
-no process fetches a token before its end.
+`expires_at` is 0 if the vendor refused the token on a call. While `refused` is set, `probe_at` is the time of the next
+gettoken. Otherwise `probe_at` is the end of a token's probation, which follows a refused token, or a fetch at which the
+vendor refused the other account's token. A lease without a holder is a pause: no process fetches a token before it
+ends.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, read_now, run
 from worker.outbox.tables import tokens
 
-PAGE = 500
-"""Rows that are deleted in one transaction at most."""
+PURGE_BATCH = 500
+"""The most rows that are deleted in one transaction."""
 REFUSED_ON_CALL = 0
-"""`expires_at` of a token that the vendor refused on a call."""
+"""The `expires_at` of a token that the vendor refused on a call."""
 
 _COLUMNS = "sealed, generation, fetched_at, expires_at, lease_holder, lease_until, refused, probe_at"
 _KEY = "account = :account and fingerprint = :fingerprint"
-_MINE = f"{_KEY} and generation = :generation and lease_holder = :holder and lease_until = :lease_until"
+_UNDER_LEASE = f"{_KEY} and generation = :generation and lease_holder = :holder and lease_until = :lease_until"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class TokenKey:
     fingerprint: str
 
     def bind(self, **values: Any) -> dict[str, Any]:
-        """Bind values of a statement about this row."""
+        """Returns the bind values of a statement about this row."""
         return {"account": self.account, "fingerprint": self.fingerprint, **values}
 
 
@@ -63,43 +63,43 @@ class TokenRow:
 
     @property
     def alive(self) -> bool:
-        """True when there is a token that has not expired."""
+        """Whether there is a token that has not expired."""
         return self.sealed is not None and (self.expires_at or 0) > self.now
 
     @property
     def on_probation(self) -> bool:
-        """True when it lately replaced a refused token, and no call with it has succeeded yet."""
+        """Whether the token has just replaced a refused one and no call with it has succeeded yet."""
         return self.refused is None and (self.probe_at or 0) > self.now
 
     @property
     def leased_us(self) -> int:
-        """Microseconds until a lease or a pause is over; 0: a process may fetch now."""
+        """Microseconds until the lease or pause ends; 0 if a process may fetch now."""
         return max(0, (self.lease_until or 0) - self.now)
 
     @property
     def parked_us(self) -> int:
-        """Microseconds until the next gettoken with refused credentials; 0: now, or they are not refused."""
+        """Microseconds until the next gettoken with refused credentials; 0 if it is due, or if they are not refused."""
         return max(0, (self.probe_at or 0) - self.now) if self.refused is not None else 0
 
 
 @dataclass(frozen=True, slots=True)
 class FetchLease:
-    """The right to fetch a token until `until`; a write under it succeeds only while the row has all these values."""
+    """The right to fetch a token until `until`. A write under the lease succeeds only while the row has its values."""
 
     key: TokenKey
     generation: int
     holder: str
     until: int
     at: int
-    """The database's clock when it was taken: no fetched token is older."""
+    """The database's clock when the lease was acquired. The fetched token is not older."""
 
     def bind(self, **values: Any) -> dict[str, Any]:
-        """Bind values of a statement that holds only while the lease is still this one."""
+        """Returns the bind values of a statement that takes effect only under this lease."""
         return self.key.bind(generation=self.generation, holder=self.holder, lease_until=self.until, **values)
 
 
 def read(database: Database, key: TokenKey) -> TokenRow:
-    """The row, which is made if it does not exist."""
+    """Reads the row, and inserts it if it does not exist."""
     row = _read(database, key)
     if row is None:
         fresh = [key.bind(generation=0)]
@@ -112,12 +112,14 @@ def read(database: Database, key: TokenKey) -> TokenRow:
 def _read(database: Database, key: TokenKey) -> TokenRow | None:
     query = f"select {_COLUMNS}, {database.now} from {tokens.name} where {_KEY}"
     with database.reading() as connection:
-        found = execute(connection, query, key.bind()).one_or_none()
-    return TokenRow(*found) if found is not None else None
+        row = execute(connection, query, key.bind()).one_or_none()
+    return TokenRow(*row) if row is not None else None
 
 
-def lease(database: Database, key: TokenKey, generation: int, *, holder: str, seconds: float) -> FetchLease | None:
-    """Takes the right to fetch the successor of a generation; None: another process has it, or has fetched already."""
+def lease_fetch(
+    database: Database, key: TokenKey, generation: int, *, holder: str, seconds: float
+) -> FetchLease | None:
+    """Acquires the right to fetch the successor of a generation, or None if another process has it or has fetched."""
     take = (
         f"update {tokens.name} set lease_holder = :holder, lease_until = :until"
         f" where {_KEY} and generation = :generation and (lease_until is null or lease_until <= :now)"
@@ -126,19 +128,19 @@ def lease(database: Database, key: TokenKey, generation: int, *, holder: str, se
 
     def work(connection: Connection) -> FetchLease | None:
         now = read_now(connection, database.now)
-        taken = FetchLease(key, generation, holder, now + micros(seconds), now)
-        values = key.bind(generation=generation, holder=holder, until=taken.until, now=now)
-        return taken if execute(connection, take, values).rowcount else None
+        lease = FetchLease(key, generation, holder, now + micros(seconds), now)
+        values = key.bind(generation=generation, holder=holder, until=lease.until, now=now)
+        return lease if execute(connection, take, values).rowcount else None
 
     return database.run(work)
 
 
-def store(database: Database, held: FetchLease, *, sealed: str, lifetime_s: float, probation_s: float) -> bool:
-    """Stores the next generation and ends the lease; False: the lease is another's by now, and nothing is stored.
+def store_token(database: Database, lease: FetchLease, *, sealed: str, lifetime_s: float, probation_s: float) -> bool:
+    """Stores the next generation and ends the lease. Returns False, and stores nothing, if the lease is lost.
 
-    A token that replaces a refused one is on probation for `probation_s`, or until a call with it succeeds.
+    A token that replaces a refused one is on probation for `probation_s` or until a call with it succeeds.
     """
-    # `expires_at` is set last: MariaDB assigns from left to right, and the probation reads the old value.
+    # `expires_at` is set last. MariaDB assigns from left to right, and the probation needs the old value.
     sets = (
         "sealed = :sealed, generation = generation + 1, fetched_at = :at, lease_holder = null, lease_until = null,"
         f" refused = null, probe_at = case when expires_at = {REFUSED_ON_CALL} then :probation_until end,"
@@ -146,44 +148,49 @@ def store(database: Database, held: FetchLease, *, sealed: str, lifetime_s: floa
     )
     values = {
         "sealed": sealed,
-        "at": held.at,
-        "expires_at": held.at + micros(lifetime_s),
-        "probation_until": held.at + micros(probation_s),
+        "at": lease.at,
+        "expires_at": lease.at + micros(lifetime_s),
+        "probation_until": lease.at + micros(probation_s),
     }
-    return _as_holder(database, held, "granted", sets, values)
+    return _update_as_holder(database, lease, "granted", sets, values)
 
 
-def park(database: Database, held: FetchLease, *, reason: str, probe_s: float) -> bool:
-    """Stores that the vendor refused the credentials, with the next gettoken in `probe_s`; False: the lease is lost."""
+def park_token(database: Database, lease: FetchLease, *, reason: str, probe_s: float) -> bool:
+    """Records that the vendor refused the credentials. The next gettoken is in `probe_s`. False: the lease is lost."""
     sets = "refused = :reason, probe_at = :probe_at, lease_holder = null, lease_until = null"
-    return _as_holder(database, held, "refused", sets, {"reason": reason, "probe_at": held.at + micros(probe_s)})
+    return _update_as_holder(
+        database, lease, "refused", sets, {"reason": reason, "probe_at": lease.at + micros(probe_s)}
+    )
 
 
-def postpone(database: Database, held: FetchLease, *, seconds: float) -> bool:
-    """Turns the lease into a pause of `seconds` for every process, because there is no token now."""
+def pause_fetches(database: Database, lease: FetchLease, *, seconds: float) -> bool:
+    """Turns the lease into a pause: no process fetches a token for `seconds`. Returns False if the lease is lost."""
 
     def work(connection: Connection) -> bool:
         until = read_now(connection, database.now) + micros(seconds)
         sets = "lease_holder = null, lease_until = :pause_until"
-        return _set(connection, held, "later", sets, {"pause_until": until})
+        return _update_under_lease(connection, lease, "later", sets, {"pause_until": until})
 
     return database.run(work)
 
 
-def put_on_probation(database: Database, held: FetchLease, *, seconds: float) -> None:
-    """Ends the lease after the vendor refused another account's token at the fetch; the next refusal is not counted."""
-    sets = "lease_holder = null, lease_until = null, probe_at = :probation_until"
-    _as_holder(database, held, "stale", sets, {"probation_until": held.at + micros(seconds)})
+def put_on_probation(database: Database, lease: FetchLease, *, seconds: float) -> None:
+    """Ends the lease after the vendor refused another account's token at the fetch, and begins a probation.
 
-
-def invalidate(database: Database, key: TokenKey, generation: int, *, reason: str, probe_s: float) -> None:
-    """Ends the token of a generation that the vendor refused on a call. No effect when there is a newer one.
-
-    After the first refusal the next `get` fetches a token; a refusal of a token on probation parks the account.
+    The next refusal is not counted.
     """
-    # By generation, not by time or text: a late answer to an old token must not end the new one.
-    its = f"where {_KEY} and generation = :generation and expires_at <> {REFUSED_ON_CALL}"
-    on_probation = f"{its} and refused is null and probe_at is not null and probe_at > :now"
+    sets = "lease_holder = null, lease_until = null, probe_at = :probation_until"
+    _update_as_holder(database, lease, "stale", sets, {"probation_until": lease.at + micros(seconds)})
+
+
+def refuse_token(database: Database, key: TokenKey, generation: int, *, reason: str, probe_s: float) -> None:
+    """Ends the token of a generation, because the vendor refused it on a call. No effect if there is a newer token.
+
+    After the first refusal a new token is fetched. A refusal of a token on probation parks the account.
+    """
+    # Compared by generation, not by time or text: a late answer to an old token must not end the new token.
+    where = f"where {_KEY} and generation = :generation and expires_at <> {REFUSED_ON_CALL}"
+    on_probation = f"{where} and refused is null and probe_at is not null and probe_at > :now"
     sets = f"refused = :reason, probe_at = :probe_at, expires_at = {REFUSED_ON_CALL}"
 
     def work(connection: Connection) -> None:
@@ -191,21 +198,21 @@ def invalidate(database: Database, key: TokenKey, generation: int, *, reason: st
         values = key.bind(generation=generation)
         probe = {"reason": reason, "now": now, "probe_at": now + micros(probe_s)}
         if not execute(connection, f"update {tokens.name} set {sets} {on_probation}", values | probe).rowcount:
-            execute(connection, f"update {tokens.name} set expires_at = {REFUSED_ON_CALL} {its}", values)
+            execute(connection, f"update {tokens.name} set expires_at = {REFUSED_ON_CALL} {where}", values)
 
     database.run(work)
 
 
 def end_probation(database: Database, key: TokenKey, generation: int) -> None:
-    """Ends a token's probation after a call with it succeeded: a later refusal does not park the account."""
+    """Ends a token's probation after a successful call. A later refusal does not park the account."""
     update = f"update {tokens.name} set probe_at = null where {_KEY} and generation = :generation and refused is null"
     database.run(lambda connection: execute(connection, update, key.bind(generation=generation)))
 
 
-def ask_again(connection: Connection, accounts: Collection[str]) -> None:
-    """Lets refused credentials of these accounts be tried at once, and ends pauses of their fetches.
+def retry_refused(connection: Connection, accounts: Collection[str]) -> None:
+    """Lets refused credentials of these accounts be tried at once, and ends pauses between fetches.
 
-    A fetch that is going on goes on.
+    Does not interrupt a fetch.
     """
     chosen = dialect_of(connection).update_chosen
     ids = {"ids": ids_json(sorted(accounts))}
@@ -213,29 +220,28 @@ def ask_again(connection: Connection, accounts: Collection[str]) -> None:
     run(connection, chosen(tokens.name, "lease_until = null", "account") + " and lease_holder is null", ids)
 
 
-def try_once_more(database: Database, key: TokenKey) -> None:
+def retry_refused_row(database: Database, key: TokenKey) -> None:
     """Lets the refused credentials of one row be tried at once."""
     update = f"update {tokens.name} set probe_at = 0 where {_KEY} and refused is not null"
     database.run(lambda connection: execute(connection, update, key.bind()))
 
 
-def probe_now(connection: Connection, account: str) -> bool:
-    """Lets refused credentials be tried at once, when a person says so; False: the account has none."""
+def retry_refused_account(connection: Connection, account: str) -> bool:
+    """Lets an account's refused credentials be tried at once. Returns False if it has none."""
     update = f"update {tokens.name} set probe_at = 0 where account = :account and refused is not null"
     return bool(execute(connection, update, {"account": account}).rowcount)
 
 
-def purge(database: Database, before: int) -> int:
-    """Deletes some rows of credentials of which nothing has been going on since an instant; returns how many."""
-    # One that was never fetched for may be new: it has no instant.
+def purge_tokens(database: Database, before: int) -> int:
+    """Deletes some rows that have been unused since an instant. Returns how many."""
+    # A row without any instant may be new: no token has been fetched for it yet.
     instants = ("fetched_at", "expires_at", "lease_until", "probe_at")
     idle = " and ".join(f"coalesce({instant}, 0) < :before" for instant in instants)
     idle += f" and coalesce({', '.join(instants)}) is not null"
 
     def work(connection: Connection) -> int:
-        query = (
-            f"select account, fingerprint from {tokens.name} where {idle} order by account, fingerprint limit {PAGE}"
-        )
+        order = f"order by account, fingerprint limit {PURGE_BATCH}"
+        query = f"select account, fingerprint from {tokens.name} where {idle} {order}"
         delete = f"delete from {tokens.name} where {_KEY} and {idle}"
         keys = [TokenKey(*row) for row in fetch(connection, query, {"before": before})]
         return sum(execute(connection, delete, key.bind(before=before)).rowcount for key in keys)
@@ -244,32 +250,36 @@ def purge(database: Database, before: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenStanding:
-    """How a token stands, for people; never the token itself."""
+class TokenStatus:
+    """The status of a token, for people. It does not contain the token."""
 
     account: str
     generation: int
     fetched_at: int | None
     expires_at: int | None
     refused: str | None
-    """Why the vendor refused the credentials; None: it did not."""
+    """Why the vendor refused the credentials, or None if it did not."""
     probe_at: int | None
 
 
-def standings(connection: Connection, accounts: Collection[str]) -> list[TokenStanding]:
-    """The tokens of these accounts; one whose credentials changed has several."""
+def token_statuses(connection: Connection, accounts: Collection[str]) -> list[TokenStatus]:
+    """Returns the tokens of these accounts. An account whose credentials changed has several."""
     columns = "account, generation, fetched_at, expires_at, refused, probe_at"
     rows = rows_by_id(connection, columns, tokens.name, accounts, "account")
-    return sorted((TokenStanding(*row) for row in rows), key=lambda one: (one.account, -(one.fetched_at or 0)))
+    return sorted((TokenStatus(*row) for row in rows), key=lambda status: (status.account, -(status.fetched_at or 0)))
 
 
-def _as_holder(database: Database, held: FetchLease, outcome: str, sets: str, values: Mapping[str, Any]) -> bool:
-    return database.run(lambda connection: _set(connection, held, outcome, sets, values))
+def _update_as_holder(
+    database: Database, lease: FetchLease, outcome: str, sets: str, values: Mapping[str, Any]
+) -> bool:
+    return database.run(lambda connection: _update_under_lease(connection, lease, outcome, sets, values))
 
 
-def _set(connection: Connection, held: FetchLease, outcome: str, sets: str, values: Mapping[str, Any]) -> bool:
-    """Writes the end of a fetch, and counts it; False: the lease is another's by now, and nothing is written."""
-    if not execute(connection, f"update {tokens.name} set {sets} where {_MINE}", held.bind(**values)).rowcount:
+def _update_under_lease(
+    connection: Connection, lease: FetchLease, outcome: str, sets: str, values: Mapping[str, Any]
+) -> bool:
+    """Writes the end of a fetch and counts it. Returns False, and writes nothing, if the lease is lost."""
+    if not execute(connection, f"update {tokens.name} set {sets} where {_UNDER_LEASE}", lease.bind(**values)).rowcount:
         return False
-    count(connection, "token_fetches", held.key.account, outcome)
+    count(connection, "token_fetches", lease.key.account, outcome)
     return True

@@ -1,6 +1,6 @@
-"""What parts wait for, as they begin to: a row for each part and reason, which `why` tells also when it is over.
+"""Records why parts begin to wait, one row for each part and reason, and reads the waiting parts page by page.
 
-And the parts that wait now, a page at a time, for those who show them.
+`why` reads the rows, also those of waits that are over.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from worker.outbox.engine.bulk import ids_json, insert_rows, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import mappings
 
-REASON = 100
-"""Characters that are kept of what a part waits for."""
+MAX_REASON = 100
+"""The length at which a stored reason is cut, in characters."""
 
 
 def wait_rows(waits: Iterable[tuple[str, str]], now: int) -> list[dict[str, Any]]:
-    """The rows of parts that begin to wait now, each with its reason, in the order of the parts."""
-    return [{"part_id": part, "reason": reason[:REASON], "began_at": now} for part, reason in sorted(waits)]
+    """Returns the rows of parts that begin to wait now, sorted by part. `waits` has pairs of part and reason."""
+    return [{"part_id": part, "reason": reason[:MAX_REASON], "began_at": now} for part, reason in sorted(waits)]
 
 
-def note_waits(connection: Connection, waits: Iterable[tuple[str, str]], now: int) -> None:
-    """Notes that parts begin to wait now; in the transaction that has changed their rows."""
+def record_waits(connection: Connection, waits: Iterable[tuple[str, str]], now: int) -> None:
+    """Records that parts begin to wait now. Call it in the transaction that has changed their rows."""
     insert_rows(connection, tables.waits, wait_rows(waits, now), conflict="replace")
 
 
-# -- those that wait now ----------------------------------------------------------------------------------------------
+# -- waiting parts ----------------------------------------------------------------------------------------------------
 
-Seen = tuple[int, str]
-"""The `not_before` and the id of the last part of a page, behind which the next one begins."""
-FIRST: Seen = (0, "")
+Cursor = tuple[int, str]
+"""The `not_before` and the id of the last part of a page. The next page begins after it."""
+FIRST_PAGE: Cursor = (0, "")
 
 _PART = (
     *("id", "job_id", "lane", "priority", "state", "not_before", "first_marked_at", "tries", "doubts", "reason"),
@@ -46,8 +46,8 @@ _BOTH = ", ".join(
 )
 
 
-def queued_page(connection: Connection, after: Seen, limit: int) -> list[dict[str, Any]]:
-    """The next queued parts, with what is told of their jobs, in the order in which they are due."""
+def queued_page(connection: Connection, after: Cursor, limit: int) -> list[dict[str, Any]]:
+    """Returns the next queued parts with columns of their jobs, in the order in which they are due."""
     parts = f"worker_parts{dialect_of(connection).by_partial_index('worker_parts_due')}"
     page = (
         f"select {_COLUMNS} from {parts} where state = 0 and not_before >= :at and (not_before > :at or id > :id)"
@@ -57,19 +57,19 @@ def queued_page(connection: Connection, after: Seen, limit: int) -> list[dict[st
 
 
 def doubtful_page(connection: Connection, limit: int) -> list[dict[str, Any]]:
-    """Some parts in doubt that are no more queued, also those that are held for a person."""
+    """Returns some of the parts in state `unknown`, also those that are held for a person."""
     return _with_jobs(connection, f"select {_COLUMNS} from worker_parts where state = 6 limit :limit", {"limit": limit})
 
 
-def lanes_named(connection: Connection, now_sql: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """The rows of the lanes and accounts among these that have one; each with `now`."""
+def lane_rows(connection: Connection, now_sql: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Returns the rows of these lanes and accounts by name, each with `now`. Some have no row."""
     source = dialect_of(connection).chosen("worker_lanes", "lane")
     query = f"select {tables.columns_of(tables.lanes)}, {now_sql} as now from {source}"
     return {row["lane"]: row for row in mappings(connection, query, {"ids": ids_json(names)})}
 
 
-def ended_among(connection: Connection, jobs: Iterable[str]) -> dict[str, JobState]:
-    """The states of the jobs among these that have ended."""
+def ended_jobs(connection: Connection, jobs: Iterable[str]) -> dict[str, JobState]:
+    """Returns job -> state for those of the jobs that have ended."""
     ended = f"and state not in ({int(JobState.OPEN)}, {int(JobState.UNKNOWN)})"
     return {id: JobState(state) for id, state in rows_by_id(connection, "id, state", "worker_jobs", jobs, only=ended)}
 

@@ -15,7 +15,7 @@ from worker.domain.settle import FOREVER
 from worker.domain.state import PartState
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch
-from worker.outbox.lanes.full_scan import accounts_with_queued, first_places_with_due, queued_by_lane
+from worker.outbox.lanes.full_scan import accounts_with_queued, first_queues_with_due, queued_by_lane
 from worker.outbox.lanes.offering import by_lane
 
 FIRST = 20_000
@@ -77,7 +77,7 @@ def queue(connection: Connection, now: str) -> Queue:
 def backlogs(connection: Connection, now: str) -> dict[tuple[str, int], DueParts]:
     """Due parts by account and priority, of the first 10,000 places (a lane and a priority)."""
     found: dict[tuple[str, int], DueParts] = {}
-    places = list(first_places_with_due(connection, now, MOST))
+    places = list(first_queues_with_due(connection, now, MOST))
     for some in _batches(places):
         batch = [place for place in some if _wants_more(found, place)]
         for (lane, priority, since), due in zip(batch, _due_at(connection, now, batch), strict=True):

@@ -20,10 +20,10 @@ from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.agenda import Agenda, Work
-from worker.outbox.lanes.offering import some_paused
-from worker.outbox.lanes.pauses import paused_among
+from worker.outbox.lanes.offering import is_anything_paused
+from worker.outbox.lanes.pauses import paused_parts
 from worker.outbox.lanes.processes import QueueName
-from worker.outbox.lanes.waits import FIRST, doubtful_page, ended_among, lanes_named, queued_page
+from worker.outbox.lanes.waits import FIRST_PAGE, doubtful_page, ended_jobs, lane_rows, queued_page
 from worker.reporting.wait import Surroundings, WaitFor, waits
 
 PAGE_SIZE = 250
@@ -71,7 +71,7 @@ class WaitingJobs:
     ):
         self._agenda = agenda or Agenda(database, monotonic)
         self._database, self._publish, self._leads, self._monotonic = database, publish, leads, monotonic
-        self._after = FIRST
+        self._after = FIRST_PAGE
         self._published: dict[str, tuple[JobView, float]] = {}
         """Job id to the view last published and when that was."""
         self._round: set[str] = set()
@@ -81,9 +81,9 @@ class WaitingJobs:
         """Publishes the jobs of one page, and returns the seconds until the next page."""
         if not self._leads():
             self._published.clear()
-            self._after = FIRST
+            self._after = FIRST_PAGE
             return PAGE_S
-        if self._agenda.lacks(Work.OPEN) and not self._published and self._after == FIRST:
+        if self._agenda.lacks(Work.OPEN) and not self._published and self._after == FIRST_PAGE:
             return ROUND_S
         with self._database.reading() as connection:
             page = queued_page(connection, self._after, PAGE_SIZE)
@@ -111,7 +111,7 @@ class WaitingJobs:
     def _end_round(self, connection: Connection) -> None:
         """Publishes jobs that people have cancelled or decided since the last round, and starts a new round."""
         missing = {id: self._published.pop(id)[0] for id in self._published.keys() - self._round}
-        ended = ended_among(connection, missing) if missing else {}
+        ended = ended_jobs(connection, missing) if missing else {}
         decided = [
             JobView(job.job_id, job.kind, job.channel, job.account, state, state.label)
             for id, job in missing.items()
@@ -120,14 +120,14 @@ class WaitingJobs:
         if decided:
             self._publish(decided)
         self._round.clear()
-        self._after = FIRST
+        self._after = FIRST_PAGE
 
     def _queued(self, connection: Connection, page: Sequence[Mapping[str, Any]]) -> list[JobView]:
         if not page:
             return []
         now = read_now(connection, self._database.now)
-        paused = paused_among(connection, [row["id"] for row in page]) if some_paused(connection) else {}
-        lanes = lanes_named(connection, self._database.now, with_accounts(row["lane"] for row in page))
+        paused = paused_parts(connection, [row["id"] for row in page]) if is_anything_paused(connection) else {}
+        lanes = lane_rows(connection, self._database.now, with_accounts(row["lane"] for row in page))
         return [
             self._waits(row, now, lanes, [paused[row["id"]]] if row["id"] in paused else [])
             for row in page

@@ -28,7 +28,7 @@ from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.counting import BETWEEN, exemplars, totals
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.processes import QueueName, unusable_accounts_told
+from worker.outbox.lanes.processes import QueueName, unusable_account_counts
 from worker.outbox.upkeep import gauges
 from worker.reporting.lane_list import UNUSABLE
 from worker.reporting.limit_usage import usages
@@ -126,7 +126,7 @@ class OutboxCollector(Collector):
             standing_still[standstill.account, str(standstill.cause)] += len(standstill.lanes)
         yield self._lasting_gauge("standing_still", standing_still, product(listed, map(str, StandstillCause)))
         yield self._lasting_gauge("pauses", Counter(map(_scope_of, reading.pauses)))
-        unusable = {(name,): count for name, (count, _) in unusable_accounts_told(reading.processes).items()}
+        unusable = {(name,): count for name, (count, _) in unusable_account_counts(reading.processes).items()}
         yield self._lasting_gauge("account_unusable", unusable, ((name,) for name in listed))
         yield from self._limits(connection, listed)
         yield from _processes(reading)
