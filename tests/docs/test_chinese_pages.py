@@ -62,6 +62,8 @@ PRINTED = (
     "E       AssertionError",
 )
 """Begins of the blocks whose output is the program's own in each language; tests make it anew in both."""
+PICTURE = " your transaction"
+"""Begin of a picture in letters; in Chinese only the names of steps are English."""
 QUOTED = re.compile(r'"""[^"]*"""|"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'')
 COMMENT = re.compile(r"(?:^|(?<=\s))(?:# (?![\w./-]+\.\w+$)|-- ).*$", re.MULTILINE)
 """The name of the file that a block is stands in a comment, too, and is not translated."""
@@ -87,6 +89,8 @@ def is_translated(chinese: tuple[str, str], english: tuple[str, str]) -> bool:
         return True
     if theirs.startswith(PRINTED):
         return re.findall(r"^\$ .*$", ours, re.MULTILINE) == re.findall(r"^\$ .*$", theirs, re.MULTILINE)
+    if theirs.startswith(PICTURE):
+        return set(re.findall(r"[a-z]+", ours)) <= set(re.findall(r"[a-z]+", theirs))
     if language == "mermaid":
         return _arrows(ours) == _arrows(theirs)
     mine, other = (COMMENT.sub("", text) for text in (ours, theirs))
