@@ -17,7 +17,8 @@ from typing import Any
 from sqlalchemy import Engine, QueuePool
 
 from bench.explore.fibers import Died, Fiber, Home
-from bench.explore.stand_ins import EPOCH_S, WORLD
+from bench.explore.stand_ins import EPOCH_S
+from bench.explore.threads import WORLD
 from worker.outbox.engine.database import Database, sqlite_engine
 from worker.outbox.engine.dialect import Dialect
 from worker.outbox.engine.site_keys import lane_key

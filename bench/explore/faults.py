@@ -111,6 +111,8 @@ class Faults:
         """Prepares so many faults in about so many seconds."""
         for _ in range(count):
             self.scheduler.sleep(self.chance.expovariate(count / within_s))
+            if self.over:
+                return
             self._one()
 
     def _one(self) -> None:

@@ -27,6 +27,8 @@ class Home:
         """`is_host`: the process of a worker, which meets faults."""
         self.name, self.is_host = name, is_host
         self.drift, self.offset_s = drift, offset_s
+        self.number = 1
+        """Of its host's processes, in the order in which they began."""
         self.dead = False
         self.frozen_until = 0.0
         self.fibers: list[Fiber] = []
@@ -37,7 +39,9 @@ class Home:
 
     def again(self) -> Home:
         """The home of the process that comes after."""
-        return Home(self.name, is_host=self.is_host, drift=self.drift, offset_s=self.offset_s)
+        after = Home(self.name, is_host=self.is_host, drift=self.drift, offset_s=self.offset_s)
+        after.number = self.number + 1
+        return after
 
     def __repr__(self) -> str:
         return self.name

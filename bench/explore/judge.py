@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from worker.reporting.report import get_job
 from worker.reporting.wait import WaitFor
 from worker.reporting.why import why
 
+CALL_DEADLINE_S = 4
 AGENTS = {7: "hr", 8: "it"}
 _TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)
 _NEVER_SENT = (PartState.EXPIRED, PartState.CANCELLED, PartState.EXHAUSTED, PartState.REJECTED)
@@ -33,8 +35,18 @@ _CAUSES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What is stored of a part."""
+
+    job: str
+    state: PartState
+    people: tuple[str, ...]
+    repeats: int
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
-    """One call that was marked, of the one part of a job; instants in microseconds of the database's clock."""
+    """One call that was marked, of a part of a job; instants in microseconds of the database's clock."""
 
     job: str
     started_at: int
@@ -61,69 +73,70 @@ class Judge:
 
     def problems(self) -> list[str]:
         """A sentence for each promise of safety that is broken."""
-        parts = {row["job_id"]: row for row in self._store.rows("select * from worker_parts")}
+        parts: dict[str, list[Part]] = defaultdict(list)
+        for row in self._store.rows("select job_id, state, spec, repeats from worker_parts order by id"):
+            people = tuple(json.loads(row["spec"])["users"])
+            parts[row["job_id"]].append(Part(row["job_id"], PartState(row["state"]), people, row["repeats"]))
         jobs = {row["id"]: row for row in self._store.rows("select * from worker_jobs")}
-        marks = self._marks(parts)
+        marks = self._marks()
         return [
             *self._rows(jobs, parts),
             *self._truth(parts),
             *self._twice(parts),
             *self._forbidden(marks),
             *self._unmarked(marks),
+            *self._overdue(marks),
             *self._order(marks),
             *self._limits(),
         ]
 
-    def _marks(self, parts: Mapping[str, Mapping[str, Any]]) -> dict[str, list[Mark]]:
-        """Job -> its marks, the earliest first."""
+    def _marks(self) -> dict[str, list[Mark]]:
+        """Job -> the marks of its parts, the earliest first."""
         marks: dict[str, list[Mark]] = defaultdict(list)
-        for row in self._store.rows("select part_id, started_at, incarnation from worker_attempts order by started_at"):
+        ended = "select part_id, started_at, incarnation from worker_attempts"
+        begun = f"select id, marked_at, incarnation from worker_parts where state = {PartState.SENDING:d}"
+        for row in self._store.rows(f"{ended} union all {begun} order by 2"):
             job = row["part_id"].partition("-")[0]
             marks[job].append(Mark(job, row["started_at"], row["incarnation"]))
-        for job, part in parts.items():
-            if part["state"] == PartState.SENDING:
-                marks[job].append(Mark(job, part["marked_at"], part["incarnation"]))
         return marks
 
-    def _rows(self, jobs: Mapping[str, Mapping[str, Any]], parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    def _rows(self, jobs: Mapping[str, Mapping[str, Any]], parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """Each commit has its rows, and the counters of each job are those of its parts."""
         for job in self._producer.jobs:
-            if job.id not in jobs or job.id not in parts:
-                yield f"{job.content} was committed and is gone"
+            people = sorted(person for part in parts.get(job.id, ()) for person in part.people)
+            if job.id not in jobs or people != sorted(job.people):
+                yield f"{job.content} was committed for {sorted(job.people)}, and is there for {people}"
         if len(jobs) != len(self._producer.jobs):
             yield f"{len(self._producer.jobs)} jobs were committed, and there are {len(jobs)}"
         for id, row in jobs.items():
-            state = PartState(parts[id]["state"])
-            counted = "open" if state in (PartState.QUEUED, PartState.SENDING) else state.label
+            counted = Counter(_counted(part.state) for part in parts[id])
             counts = {name: row[f"n_{name}"] for name in _COUNTERS}
-            if counts != {name: int(name == counted) for name in _COUNTERS}:
-                yield f"{self._name(id)} is {state.label}, and counts {counts}"
-            if JobState(row["state"]).label != counted:
-                yield f"{self._name(id)}: the part is {counted}, the job {JobState(row['state']).label}"
+            if counts != {name: counted[name] for name in _COUNTERS}:
+                yield f"{self._name(id)} has parts {dict(counted)}, and counts {counts}"
+            if len(counted) == 1 and JobState(row["state"]).label not in counted:
+                yield f"{self._name(id)} has parts {dict(counted)}, and is {JobState(row['state']).label}"
 
-    def _truth(self, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    def _truth(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """What is accepted was received; what was certainly not sent was not."""
         received = self._received()
         for job in self._producer.jobs:
-            if job.id not in parts or job.id in self._people.decided:
-                continue
-            state = PartState(parts[job.id]["state"])
-            missing = [person for person in job.people if not received[job.content, person]]
-            if state in _TAKEN and missing:
-                yield f"{job.content} is {state.label}, and {missing} never received it"
-            if state in _NEVER_SENT and len(missing) < len(job.people):
-                yield f"{job.content} is {state.label}, and somebody received it"
+            for part in parts.get(job.id, ()) if job.id not in self._people.decided else ():
+                missing = [person for person in part.people if not received[job.content, person]]
+                if part.state in _TAKEN and missing:
+                    yield f"{job.content} is {part.state.label}, and {missing} never received it"
+                if part.state in _NEVER_SENT and len(missing) < len(part.people):
+                    yield f"{job.content} is {part.state.label}, and somebody received it"
         for content in {one.content for one in self._vendor.deliveries} & self._producer.rolled_back:
             yield f"{content} was rolled back, and received"
 
-    def _twice(self, parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    def _twice(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """Nobody receives a message twice, unless its producer wanted it sent again in doubt, or a person decided."""
         jobs = {job.content: job for job in self._producer.jobs}
         for (content, person), deliveries in self._received().items():
             job = jobs.get(content)
             if job is None or len(deliveries) < 2 or job.id in self._people.decided:
                 continue
-            if job.on_unknown != "resend" or not parts[job.id]["repeats"]:
+            if job.on_unknown != "resend" or not any(part.repeats for part in parts[job.id]):
                 yield f"{person} received {content} {len(deliveries)} times"
 
     def _forbidden(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
@@ -154,6 +167,15 @@ class Judge:
                 yield f"{content} was called {count} times, and has {len(known)} marks"
             elif known and known[0].started_at > now_us() - int((self._vendor.scheduler.now - first[content]) * 1e6):
                 yield f"{content} was called before it was marked"
+
+    def _overdue(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
+        """No call begins once the deadline of its mark is over: from then on another process may repeat it."""
+        jobs, zero = {job.content: job for job in self._producer.jobs}, now_us() - int(self._vendor.scheduler.now * 1e6)
+        for call in self._vendor.calls:
+            at = zero + int(call.at * 1e6)
+            marked = [mark.started_at for mark in marks.get(jobs[call.content].id, ()) if mark.started_at <= at]
+            if marked and at - marked[-1] > CALL_DEADLINE_S * 1.01e6:
+                yield f"{call.content} was called {(at - marked[-1]) / 1e6:.1f} s after its mark"
 
     def _order(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
         """Of two jobs of an order none is called after the first call of the one behind it."""
@@ -234,6 +256,10 @@ class Judge:
 
     def _name(self, id: str) -> str:
         return next((job.content for job in self._producer.jobs if job.id == id), id)
+
+
+def _counted(state: PartState) -> str:
+    return "open" if state in (PartState.QUEUED, PartState.SENDING) else state.label
 
 
 _COUNTERS = ("open", "accepted", "partial", "rejected", "exhausted", "unknown", "expired", "cancelled")

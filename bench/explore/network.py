@@ -36,6 +36,7 @@ class Fate(StrEnum):
     STALE = "answered 42001"
     HTML = "answered 502 without JSON"
     REFUSED = "answered 40058"
+    PARKED = "answered 60020"
 
 
 WEIGHTS = {
@@ -52,9 +53,17 @@ WEIGHTS = {
     Fate.STALE: 2,
     Fate.HTML: 1,
     Fate.REFUSED: 1,
+    Fate.PARKED: 1,
 }
 """While the vendor is ill."""
-ERRCODES = {Fate.BUSY: -1, Fate.FREQUENT: 45009, Fate.CONCURRENT: 45033, Fate.STALE: 42001, Fate.REFUSED: 40058}
+ERRCODES = {
+    Fate.BUSY: -1,
+    Fate.FREQUENT: 45009,
+    Fate.CONCURRENT: 45033,
+    Fate.STALE: 42001,
+    Fate.REFUSED: 40058,
+    Fate.PARKED: 60020,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,7 @@ class Vendor:
             if not self.frequent_left:
                 fate = Fate.ANSWERED
             self.frequent_left = max(0, self.frequent_left - 1)
-        if request.path == GETTOKEN and fate in (Fate.FREQUENT, Fate.CONCURRENT, Fate.STALE, Fate.REFUSED):
+        if request.path == GETTOKEN and fate in (Fate.FREQUENT, Fate.CONCURRENT, Fate.STALE, Fate.REFUSED, Fate.PARKED):
             fate = Fate.BUSY
         self.fates[fate] += 1
         return fate

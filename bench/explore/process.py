@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,12 +14,15 @@ import structlog
 from bench.explore.broker import App, Broker, Connection
 from bench.explore.fibers import Died, Home, Scheduler
 from bench.explore.network import Network, Vendor
-from bench.explore.stand_ins import WORLD, Uuid, installed, monotonic, sleep
+from bench.explore.stand_ins import Uuid, installed, monotonic, sleep
+from bench.explore.threads import WORLD
 from worker.config.accounts import AccountSource
 from worker.config.settings import DeliverySettings, Settings
+from worker.control.opening import make_database
 from worker.delivery.sender.runtime import Dependencies
 from worker.outbox.engine.database import Database
-from worker.service import lifecycle, publisher
+from worker.service import lifecycle
+from worker.service.broker import PublisherConnection
 from worker.service.queues import DOORBELL_TASK
 
 Step = Callable[[str], None]
@@ -143,11 +147,7 @@ def explorable() -> Iterator[None]:
     quiet = SimpleNamespace(collect=int, freeze=int, set_threshold=lambda *_: None)
     structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
     try:
-        with installed(
-            (lifecycle, "gc", quiet),
-            (lifecycle, "make_database", _own_database),
-            (publisher, "PublisherConnection", Connection),
-        ):
+        with installed((gc, quiet), (make_database, _own_database), (PublisherConnection, Connection)):
             yield
     finally:
         structlog.reset_defaults()

@@ -16,6 +16,7 @@ from multiprocessing import get_context
 
 from bench import Figure
 from bench.explore.explorer import Explorer, Sums, story_of
+from bench.explore.unguarded import lines
 from bench.explore.universe import Told
 
 TOGETHER = 10
@@ -29,12 +30,20 @@ def main(argv: list[str]) -> Figure:
     parser.add_argument("--seeds", type=int, default=100, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--stop", action="store_true", help="at the first universe that breaks a promise")
+    parser.add_argument("--without-guards", action="store_true", help="takes away one guard after the other instead")
+    parser.add_argument("--only", default="", help="of the guards, those whose promise has this text")
+    parser.add_argument("--timeout", type=float, default=600.0, help="seconds for each guard")
     options = parser.parse_args(argv)
+    if options.without_guards:
+        return _without_guards(options)
     sums, began, cpu = Sums(), time.monotonic(), os.times()
     for told in _told(range(options.first, options.first + options.seeds), options.processes):
         sums.add(told)
         if told.problems and len(sums.broken) <= STORIES:
             print("\n".join(story_of(told)), flush=True)
+        if told.problems and options.stop:
+            break
     took_s, used = time.monotonic() - began, os.times()
     cpu_s = sum(used[:4]) - sum(cpu[:4])
     print("\n".join(sums.lines()))
@@ -42,6 +51,14 @@ def main(argv: list[str]) -> Figure:
     broken = ", ".join(str(told.seed) for told in sums.broken[:20])
     figure = f"{len(sums.broken)} of {sums.universes} universes broke a promise" + (broken and f": {broken}")
     return Figure("explore", figure, "0", not sums.broken)
+
+
+def _without_guards(options: argparse.Namespace) -> Figure:
+    missed = total = 0
+    for line, found in lines(options.first, options.seeds, options.timeout, options.only):
+        print(line, flush=True)
+        total, missed = total + 1, missed + (not found)
+    return Figure("explore --without-guards", f"{total - missed} of {total} found", "all", not missed)
 
 
 def _told(seeds: range, processes: int) -> Iterator[Told]:

@@ -16,7 +16,7 @@ from bench.explore.network import Vendor
 from bench.explore.people import People
 from bench.explore.process import Host
 from bench.explore.producers import Producer, accounts
-from bench.explore.stand_ins import WORLD
+from bench.explore.threads import WORLD
 
 FAULTS_S = 10.0
 """Virtual seconds in which faults happen."""

@@ -1,0 +1,150 @@
+"""The guards of promises, as edits that remove each: the explorer has to find every one of them.
+
+Each edit is made in a copy of the package. Its old text occurs once in its file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One edit that takes a promise's guard away."""
+
+    promise: str
+    """What does not hold without it."""
+    file: str
+    """Below `worker/`."""
+    old: str
+    new: str
+
+
+MARKS, COMMIT = "outbox/commit/marks.py", "outbox/commit/group_commit.py"
+RECOVERY, SETTLE = "delivery/maintenance/recovery.py", "domain/settle.py"
+ATTEMPT, RECORD = "delivery/sender/attempt.py", "delivery/sender/record.py"
+ADMISSION, LEASE = "delivery/sender/admission.py", "delivery/sender/lease.py"
+NO = "if False:"
+GUARDS = (
+    Guard("nothing paused or held is marked", MARKS, "if pause is not None and not is_search:", NO),
+    Guard("an order is kept at the mark", MARKS, "if batch.orders and not batch.orders.has_turn(part):", NO),
+    Guard(
+        "what expired is not marked",
+        MARKS,
+        "if part.expires_at is not None and batch.now >= part.expires_at",
+        "if False",
+    ),
+    Guard(
+        "a doorbell that was lost is published again",
+        "outbox/lanes/offering.py",
+        "({of}.offered_until is null or {of}.offered_until <= {now})",
+        "({of}.offered_until is null)",
+    ),
+    Guard("a repeat after a refusal is not made", MARKS, "if unsafe is not None and not mark.may_resend:", NO),
+    Guard(
+        "what was cancelled in flight is not sent again",
+        COMMIT,
+        "if part is not None and job is not None and job.cancelled:",
+        NO,
+    ),
+    Guard(
+        "the answer of a call is written",
+        COMMIT,
+        "    batch.touch_and_wake(part)\n    record_answer(",
+        "    record_answer(",
+    ),
+    Guard(
+        "recipients that were put off get a part",
+        COMMIT,
+        "insert_rows(connection, tables.parts, batch.added_parts)",
+        "pass",
+    ),
+    Guard(
+        "an answer counts for its own call",
+        COMMIT,
+        "is_own_claim = part.claim == end.claim and part.incarnation == end.incarnation",
+        "is_own_claim = True",
+    ),
+    Guard(
+        "a call without an answer is in doubt",
+        SETTLE,
+        "            doubt(part, outcome.reason, policy)\n",
+        "            wait_until(part, now, outcome.reason)\n",
+    ),
+    Guard(
+        "nothing in doubt ends as not sent",
+        SETTLE,
+        "    if part.doubts:\n        hold(",
+        "    if False:\n        hold(",
+    ),
+    Guard("what is in doubt keeps its order waiting", SETTLE, "return skips and held", "return True"),
+    Guard("no answer is no refusal", RECORD, "return Verdict(Unknown(reason))", "return Verdict(Retry(reason))"),
+    Guard("nothing is repeated that is not safe", RECOVERY, "if rule is RepeatRule.HOLD:", NO),
+    Guard(
+        "nothing is repeated without the check",
+        RECOVERY,
+        "if rule is RepeatRule.DUPLICATE_CHECK and not row.flagged:",
+        NO,
+    ),
+    Guard(
+        "nothing cancelled is repeated", RECOVERY, "if row.cancelled_at is not None and not self._is_searched(row):", NO
+    ),
+    Guard(
+        "who wants it held has it held",
+        RECOVERY,
+        'return None if wish == "resend" else "the caller wants unknown outcomes held"',
+        "return None",
+    ),
+    Guard(
+        "parts of dead processes are found",
+        RECOVERY,
+        'self._step(Work.ORPHANS, "recovery of orphans", self._doubt_the_orphans)',
+        "pass",
+    ),
+    Guard(
+        "parts in doubt are acted on",
+        RECOVERY,
+        'self._step(Work.DOUBTFUL, "recovery of unknowns", self._act_on_unknowns)',
+        "pass",
+    ),
+    Guard(
+        "parts of ended pauses go on",
+        RECOVERY,
+        'self._step(Work.RESUMED, "recovery of paused parts", self._wake_resumed)',
+        "pass",
+    ),
+    Guard(
+        "dead processes are noticed",
+        RECOVERY,
+        'self._step(Work.PROCESSES, "recovery of processes", self._bury_the_dead)',
+        "True",
+    ),
+    Guard(
+        "a lease passes on",
+        LEASE,
+        "return by == holder or until + fitness * lease.lease_s < now",
+        "return by == holder",
+    ),
+    Guard("no call begins after its deadline", ATTEMPT, "        if remaining_s <= 0:\n", "        if False:\n"),
+    Guard("limits are kept", ADMISSION, "        if short:\n", "        if False:\n"),
+    Guard(
+        "a permit grows old",
+        ADMISSION,
+        "while isinstance(answer, Permit) and not self.is_fresh(answer):",
+        "while False:",
+    ),
+    Guard(
+        "a parked lane is tried", "delivery/scheduler/relay.py", "if first is None or not all(", "if True or not all("
+    ),
+    Guard(
+        "late commits are found", "service/loops.py", '"full_scan": self.relay.full_scan,', '"full_scan": lambda: 1.0,'
+    ),
+    Guard("a refused token is replaced", RECORD, "runtime.tokens.refused(flight.account, flight.token)", "pass"),
+    Guard(
+        "a token's fetch by a dead process ends",
+        "outbox/lanes/tokens.py",
+        "(lease_until is null or lease_until <= :now)",
+        "lease_until is null",
+    ),
+    Guard("a job counts its ends", COMMIT, 'writes.update(tables.jobs, ("id",), job_rows(changes.rows))', "pass"),
+)
