@@ -92,13 +92,13 @@ GUARDS = (
     Guard(
         "who wants it held has it held",
         RECOVERY,
-        'return None if wish == "resend" else "the caller wants unknown outcomes held"',
-        "return None",
+        'on_unknown == "resend" else',
+        'on_unknown == "resend" or on_unknown else',
     ),
     Guard(
         "parts of dead processes are found",
         RECOVERY,
-        'self._step(Work.ORPHANS, "recovery of orphans", self._doubt_the_orphans)',
+        'self._step(Work.ORPHANS, "recovery of orphans", self._doubt_orphans)',
         "pass",
     ),
     Guard(
@@ -116,7 +116,7 @@ GUARDS = (
     Guard(
         "dead processes are noticed",
         RECOVERY,
-        'self._step(Work.PROCESSES, "recovery of processes", self._bury_the_dead)',
+        'self._step(Work.PROCESSES, "recovery of processes", self._end_dead_processes)',
         "True",
     ),
     Guard(
@@ -139,7 +139,7 @@ GUARDS = (
     Guard(
         "late commits are found", "service/loops.py", '"full_scan": self.relay.full_scan,', '"full_scan": lambda: 1.0,'
     ),
-    Guard("a refused token is replaced", RECORD, "runtime.tokens.refused(flight.account, flight.token)", "pass"),
+    Guard("a refused token is replaced", RECORD, "runtime.tokens.invalidate(flight.account, flight.token)", "pass"),
     Guard(
         "a token's fetch by a dead process ends",
         "outbox/lanes/tokens.py",

@@ -16,6 +16,7 @@ from bench.explore.fibers import Died, Home, Scheduler
 from bench.explore.network import Network, Vendor
 from bench.explore.stand_ins import Uuid, installed, monotonic, sleep
 from bench.explore.threads import WORLD
+from worker.channels.registry import channel, names
 from worker.config.accounts import AccountSource
 from worker.config.settings import DeliverySettings, Settings
 from worker.control.opening import make_database
@@ -145,6 +146,8 @@ def _drop(*_: Any) -> Any:
 def explorable() -> Iterator[None]:
     """The worker's modules have what a universe needs in place of threads, time, chance, and connections."""
     quiet = SimpleNamespace(collect=int, freeze=int, set_threshold=lambda *_: None)
+    for name in names():
+        channel(name)  # loaded now, so that its modules have the stand-ins too
     structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
     try:
         with installed((gc, quiet), (make_database, _own_database), (PublisherConnection, Connection)):

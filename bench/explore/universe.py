@@ -84,6 +84,7 @@ class Universe:
 
     def run(self) -> Told:
         """Runs it to its end, and judges it."""
+        self.store.statements = 0  # without those of engines that were made just now
         try:
             self._with_faults()
             self._without_faults("after the last fault")
