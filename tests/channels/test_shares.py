@@ -87,7 +87,7 @@ def test_the_list_names_every_published_limit_by_a_row(channel: str) -> None:
         listed = list(vendor.counted(account, None))
 
     assert set(vendor.profile) == {one.limit.name for one in listed}
-    assert all(one.limit.source and one.limit.penalty and one.of for one in listed)
+    assert all(one.limit.source and one.limit.penalty and one.subject_kind for one in listed)
 
 
 @pytest.mark.parametrize(

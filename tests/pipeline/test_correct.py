@@ -93,7 +93,7 @@ def test_given_again_nobody_gets_two(site: Site, monkeypatch: pytest.MonkeyPatch
     jobs = [site.send("wrong", f"u{n}", tags=["lunch"]) for n in range(6)]
     for job in jobs[:3]:
         site.ring(job)
-    monkeypatch.setattr(correcting, "TOGETHER", 2)
+    monkeypatch.setattr(correcting, "BATCH_SIZE", 2)
     recall_all, calls = correcting.recall_all, iter(range(100))
 
     def dies_within_the_second(*given: Any, **options: Any) -> Any:

@@ -326,7 +326,7 @@ def test_an_account_that_no_process_knows_for_a_day_is_held(site: Site) -> None:
 
 def test_what_is_left_as_it_is_hides_nothing_behind_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many parts of an account that is not known here are in doubt, and however late."""
-    monkeypatch.setattr(recovery, "BATCH", 2)
+    monkeypatch.setattr(recovery, "BATCH_SIZE", 2)
     others = in_doubt(site, 5, account="it")
     known = in_doubt(site, 2)
     site.accounts.replace(an_account())
@@ -344,7 +344,7 @@ def test_late_parts_that_stay_hide_no_other(
     database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch, account: str
 ) -> None:
     """Those of an account that is not known here, and those whose next call is a search, which is never too late."""
-    monkeypatch.setattr(recovery, "BATCH", 2)
+    monkeypatch.setattr(recovery, "BATCH_SIZE", 2)
     with planted(database, driven_clock) as site:
         stays = in_doubt(site, 5, expires_at=timedelta(seconds=40))
         site.sql(f"update worker_parts set state = 0, not_before = {site.clock.micros}")

@@ -268,7 +268,7 @@ def many(site: Site, count: int) -> list[str]:
 @pytest.mark.every_database
 def test_a_run_that_is_cut_short_goes_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is replayed once, also where its replay was refused meanwhile: the run's audit says when it began."""
-    monkeypatch.setattr(replaying, "TOGETHER", 2)
+    monkeypatch.setattr(replaying, "BATCH_SIZE", 2)
     jobs = many(site, 7)
 
     site.advance(1)

@@ -373,7 +373,7 @@ def test_some_were_refused_and_the_others_got_it(site: Site) -> None:
 
 def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is a transaction; the counts of the audit follow it, and an error leaves it without an end."""
-    monkeypatch.setattr(resolving, "TOGETHER", 2)
+    monkeypatch.setattr(resolving, "BATCH_SIZE", 2)
     jobs = in_doubt(site, 5)
     seen: list[Any] = []
 
@@ -533,7 +533,7 @@ def test_wrong_words_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     for given, text in filters:
         with pytest.raises(CheckFailed, match=text):
             JobFilter(**given)
-    monkeypatch.setattr(resolving, "MOST", 1)
+    monkeypatch.setattr(resolving, "MAX_UNKNOWN", 1)
     for account in ("hr", "it"):
         with pytest.raises(CheckFailed, match="filter: would look through too many parts in doubt"):
             find_unknown(JobFilter(account=account), database=site.database)

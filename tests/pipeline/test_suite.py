@@ -303,7 +303,7 @@ def test_one_customer_whose_fetches_are_refused_parks_no_suite(ready: SuiteSite)
 
 def test_the_suite_is_asked_for_once_for_all_of_its_customers(here: SuiteSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """And when it is back, they come back a few at a time."""
-    monkeypatch.setattr(token_probe, "AT_ONCE", 3)
+    monkeypatch.setattr(token_probe, "MAX_PER_SUITE", 3)
     here.act("ticket")
     names = [f"corp{n}" for n in range(8)]
     customers = [a_customer(here.url, name, secret=Secret(lambda: "code")) for name in names]

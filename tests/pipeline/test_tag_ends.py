@@ -28,7 +28,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.upkeep import ended_tags
 from worker.outbox.upkeep.ended_tags import open_jobs_of, tags_to_look_at
 from worker.outbox.upkeep.indexing import index_lot
-from worker.service.tag_ends import AGAIN_S, TagEnds
+from worker.service.tag_ends import RECHECK_S, TagEnds
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in the first tests")
 
@@ -117,7 +117,7 @@ def test_the_last_job_of_a_tag_ends_it_once(site: Site, hall: Hall) -> None:
     assert StageCount(1, 1, 2) == lunch.stages[MailingStage.REFUSED]
     assert not lunch.is_cut_short
     assert [] == hall.look()
-    assert [] == hall.look(AGAIN_S)
+    assert [] == hall.look(RECHECK_S)
 
 
 @pytest.mark.every_database
@@ -131,7 +131,7 @@ def test_however_many_look_one_tells(site: Site, hall: Hall) -> None:
     other = TagEnds(site.database, site.ticks)
     hall.looks.turn()
     other.turn()
-    other._tell(ended, site.database.read_now())
+    other._write_event(ended, site.database.read_now())
 
     assert ["lunch"] == hall.hear()
     assert 1 == len(site.rows("select id from worker_events"))
@@ -181,7 +181,7 @@ def test_what_is_not_indexed_yet_is_no_end(site: Site, hall: Hall) -> None:
 
     assert [] == hall.hear()
     assert ["lunch"] == hall.look()
-    assert [] == hall.look(AGAIN_S + 1)
+    assert [] == hall.look(RECHECK_S + 1)
 
 
 def test_one_that_is_being_sent_is_not_looked_at(site: Site, hall: Hall) -> None:

@@ -181,7 +181,7 @@ def test_a_refresh_ahead_by_one_while_the_others_go_on(database: Database, drive
         if n == 2:
             seen.append(value(second.get_or_fetch(HR, CHANNEL)))
             with ThreadPoolExecutor(1) as pool:
-                seen.append(value(pool.submit(first.get, HR, CHANNEL).result(120)))
+                seen.append(value(pool.submit(first.get_or_fetch, HR, CHANNEL).result(120)))
         return grant(f"tok{n}")
 
     vendor = Vendor(database, driven_clock, answer)
@@ -257,7 +257,7 @@ def test_waiting_for_another_fetch_has_an_end(database: Database, driven_clock: 
     def answer(_request: Request) -> CallResult:
         waits.append(second.get_or_fetch(HR, CHANNEL))
         with ThreadPoolExecutor(1) as pool:
-            waits.append(pool.submit(first.get, HR, CHANNEL).result(120))
+            waits.append(pool.submit(first.get_or_fetch, HR, CHANNEL).result(120))
         return grant("tok1")
 
     vendor = Vendor(database, driven_clock, answer)
@@ -472,7 +472,7 @@ def test_a_new_secret_unparks(database: Database, driven_clock: DrivenClock) -> 
 
     parked = process.get_or_fetch(HR, CHANNEL)
     healed = process.get_or_fetch(account("n3w"), CHANNEL)
-    elsewhere = process.get(replace(account("n3w"), base_url="http://simulator"), CHANNEL)
+    elsewhere = process.get_or_fetch(replace(account("n3w"), base_url="http://simulator"), CHANNEL)
     other = process.get_or_fetch(account("n3w", "sales"), CHANNEL)
 
     assert isinstance(parked, TokenParked)
@@ -548,7 +548,7 @@ def test_a_process_without_a_way_to_the_vendor_holds_up_no_other(database: Datab
     driven_clock.advance(1)
     again = alone.get_or_fetch(HR, CHANNEL)
 
-    assert all(wait.alone for wait in waits)
+    assert all(wait.is_local for wait in waits)
     assert asked + 1 == len(cut_off.connects), "nor does it ask again itself before its own pause is over"
     assert isinstance(last, TokenWait)
     assert isinstance(again, TokenWait)

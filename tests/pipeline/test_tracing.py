@@ -405,7 +405,7 @@ class Collector(SpanExporter):
 def test_a_collector_that_is_away_is_told_once() -> None:
     """And once that it is back."""
     away, back = SpanExportResult.FAILURE, SpanExportResult.SUCCESS
-    line = spans_module._OneLine(Collector(away, away, back, back, away))
+    line = spans_module._LoggingExporter(Collector(away, away, back, back, away))
 
     with capture_logs() as lines:
         for _ in range(5):

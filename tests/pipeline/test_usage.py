@@ -22,7 +22,7 @@ def read(site: Site, account: str = "hr", recipient: str | None = None) -> dict[
     with site.database.reading() as connection:
         own = [(channel(found.channel), found)]
         rows = usages(connection, site.database.now, own, recipient, count_waiting=True)[account]
-    return {row.counted.limit.name: row for row in rows if "cgi-bin" not in row.counted.of}
+    return {row.counted.limit.name: row for row in rows if "cgi-bin" not in row.counted.subject_kind}
 
 
 def test_use_and_room_are_those_that_admission_sees(database: Database, driven_clock: DrivenClock) -> None:

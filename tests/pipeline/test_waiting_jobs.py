@@ -17,7 +17,7 @@ from worker.domain.state import JobState
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes
-from worker.service.flower.waiting_jobs import AGAIN_S, PAGE_S, ROUND_S, JobView, WaitingJobs
+from worker.service.flower.waiting_jobs import PAGE_S, REPEAT_S, ROUND_S, JobView, WaitingJobs
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -88,7 +88,7 @@ def test_unchanged_jobs_are_told_once_a_minute(site: Site, watch: Watch) -> None
     assert {job} == watch.turn().keys()
     assert ROUND_S == watch.delay
     assert {} == watch.turn()
-    site.ticks.advance(AGAIN_S)
+    site.ticks.advance(REPEAT_S)
     assert {job} == watch.turn().keys()
     watch.leads = False
     assert {} == watch.turn()
@@ -96,7 +96,7 @@ def test_unchanged_jobs_are_told_once_a_minute(site: Site, watch: Watch) -> None
 
 def test_pages_go_on_where_the_last_one_ended(site: Site, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     """All are told, however many there are, and none twice."""
-    monkeypatch.setattr("worker.service.flower.waiting_jobs.PAGE", 2)
+    monkeypatch.setattr("worker.service.flower.waiting_jobs.PAGE_SIZE", 2)
     jobs = {site.send(str(n), due_at=timedelta(days=1)) for n in range(5)}
 
     pages = [watch.turn() for _ in range(3)]

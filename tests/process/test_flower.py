@@ -103,7 +103,7 @@ STATES = {
 }
 NEW_JOBS = {"fine": 10, "ghost": 3, "reject": 3, "busy": 2, "hold": 3, "once": 2, "hang": 2}
 """What the vendor does with a text -> how many of them are sent."""
-OFTEN = {"worker.service.flower.waiting_jobs.AGAIN_S": 3.0}
+OFTEN = {"worker.service.flower.waiting_jobs.REPEAT_S": 3.0}
 """Flower is told again of all that waits."""
 WAITING = {"later": 5, "gone": 3, "campaign": 4, "short": 2, "limited": 4, "capped": 3, "closed": 4}
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from tests.unit.test_limits_model import DAY, MEMBER_HOUR, MEMBER_MINUTE, SECOND, PureGovernor, Reference
 from worker.channels.wecom_app.targets import narrow
 from worker.delivery.sender.admission import Cost, Reservation
-from worker.delivery.sender.admit import first_to_go_s
+from worker.delivery.sender.admit import first_group_in_s
 from worker.domain.pacing.limit import Charge, Denied, Permit
 from worker.outbox.engine.clock import micros
 
@@ -67,7 +67,7 @@ def work_off(town: Town, members: list[str]) -> tuple[list[tuple[int, list[str]]
         answer, going = town.ask(asked, now), asked
         if isinstance(answer, Denied):
             waits += 1
-            later_at = now + micros(first_to_go_s(answer.members, charges_of(asked)))
+            later_at = now + micros(first_group_in_s(answer.members, charges_of(asked)))
             specs = narrow({"users": asked}, answer.members.keys())
             going = specs[0]["users"] if specs else []
             heappush(due, (later_at, specs[1]["users"] if specs else asked))
@@ -134,7 +134,7 @@ def test_a_campaign_over_a_day_to_members_who_are_always_full() -> None:
         answer = town.ask(asked, now)
         assert now < BEGIN + DAY * SECOND
         if isinstance(answer, Denied):
-            later_at = now + micros(first_to_go_s(answer.members, charges_of(asked)))
+            later_at = now + micros(first_group_in_s(answer.members, charges_of(asked)))
             specs = narrow({"users": asked}, answer.members.keys())
             heappush(due, (later_at, job, specs[1]["users"] if specs else asked))
             if specs:

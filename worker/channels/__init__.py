@@ -1,1 +1,1 @@
-"""Vendor knowledge as pure functions; one folder a channel, one line each in `config/channels.py`."""
+"""Vendor knowledge as pure functions, one folder for each channel. The list of channels is `config/channels.py`."""

@@ -1,8 +1,8 @@
-"""The errcodes of a vendor: what each means and asks of the worker. The rows stand in the channel's `errcodes.toml`.
+"""The errcodes of a vendor: their meaning and what the worker does. The rows are in the channel's `errcodes.toml`.
 
-A code is a line of its table: the meaning in English and in Chinese, then what to do about it in both, where the
-table's `do` does not say that. `worker.language` finds the Chinese in the same files. Never match on `errmsg`: its text
-may change (page 90313).
+A code is a line of its table: the meaning in English and in Chinese, then the remedy in both, unless the table's `do`
+has it. `worker.language` finds the Chinese in the same files. Never match on `errmsg`: its text may change (page
+90313).
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from worker.language import Lang, said
 
 
 class Class(StrEnum):
-    """What a code asks of the worker."""
+    """What a code requires of the worker."""
 
     RETRY = "retry"
-    """Transient: repeat it; it counts as an attempt."""
+    """Temporary: repeat the call, which counts as an attempt."""
     TOKEN = "token"
-    """The token is bad: fetch another."""
+    """The token is invalid: fetch another."""
     DEFER = "defer"
-    """Too early: wait; it counts as no attempt."""
+    """Too early: wait. It does not count as an attempt."""
     PERMANENT = "permanent"
-    """This request can never pass as it is."""
+    """This request can never succeed as it is."""
     CONFIG = "config"
-    """An operator must act; the scope is parked."""
+    """An operator must act, and the scope is parked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Errcode:
-    """One code, or a run of codes up to `last`, of one meaning."""
+    """One code, or a range of codes up to `last`, with one meaning."""
 
     code: int
     meaning: str
     kind: Class
     what: str
-    """What to do; the remedy an operator or a caller reads."""
+    """The remedy for an operator or a caller."""
     scope: Scope = Scope.PART
     delay: float = 0.0
     """Seconds to wait, for DEFER."""
@@ -50,20 +50,22 @@ class Errcode:
     penalty: Penalty | None = None
     """What the code does to the part's lane, for DEFER."""
     lasting: bool = False
-    """The code depends only on the message and its recipients: an earlier call with the same of both met it too.
-    Never set where time (a file, a chat), a limit or the vendor's judgement (spam) has a part in it."""
+    """True if the code depends only on the message and its recipients, so that an earlier call met it too.
+
+    Never set if time (a file, a chat), a limit or the vendor's judgement (spam) plays a part.
+    """
 
     of_message: bool = False
-    """It is the message itself that was refused, or that stays where it is: another in its place would help."""
+    """True if the message itself was refused, or stays where it is: another message in its place would help."""
 
     @property
     def reason(self) -> str:
-        """Code and meaning, as a part's reason says it."""
+        """Code and meaning, as a part's reason."""
         return f"{self.code} {self.meaning}"
 
     @property
     def outcome(self) -> Outcome:
-        """What the code asks of the worker, whatever the call was."""
+        """What the code requires of the worker, for any call."""
         match self.kind:
             case Class.RETRY if self.penalty is None:
                 return Retry(self.reason, busy=self.code == -1)
@@ -93,18 +95,18 @@ _SCOPES: Mapping[Scope, str] = {
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The codes that a channel can meet, read when the first is asked for."""
+    """The codes that a channel can meet. Read when the first one is looked up."""
 
     folder: str
     """The channel whose `errcodes.toml` it is."""
     shared: Catalogue | None = None
-    """Where a code is looked for that has no row there."""
+    """Where codes without a row there are looked up."""
     at_gettoken: Errcode | None = None
     """A code that means something else in the answer to gettoken."""
 
     @cached_property
     def rows(self) -> tuple[Errcode, ...]:
-        """The channel's own rows; a later row of a code wins."""
+        """The channel's own rows. A later row of a code wins."""
         text = files("worker.channels").joinpath(self.folder, "errcodes.toml").read_text(encoding="utf-8")
         return tuple(row for table in tomllib.loads(text).values() for row in _rows(table))
 
@@ -113,17 +115,17 @@ class Catalogue:
         return {code: row for row in self.rows for code in range(row.code, (row.last or row.code) + 1)}
 
     def find(self, code: int) -> Errcode | None:
-        """The row of a code, or None for one that was never seen; of a run, a row for this code alone."""
+        """Returns the row of a code, or None for an unknown code. A range is returned as a row for this code alone."""
         row = self._by_code.get(code) or (self.shared.find(code) if self.shared else None)
         return row if row is None or row.code == code else replace(row, code=code, last=None)
 
     def outcome(self, code: int) -> Outcome:
-        """What a code asks of the worker, whatever the call was."""
+        """Returns what a code requires of the worker, for any call."""
         row = self.find(code)
         return unknown_code(code) if row is None else row.outcome
 
     def explain(self, code: int, lang: Lang = "en") -> list[str] | None:
-        """What a code means, what the worker does, and what a person should do, as lines; None for an unknown code."""
+        """Returns a code's meaning, what the worker does and what a person should do. None for an unknown code."""
         row = self.find(code)
         if row is None:
             return None
@@ -138,7 +140,7 @@ def _rows(table: Mapping[str, Any]) -> Iterator[Errcode]:
     for name, texts in table.items():
         if not (name[-1:].isdecimal() and isinstance(texts, list)):
             continue
-        # A run of codes is "first-last"; one code is below 0.
+        # A range of codes is "first-last". A single code may be negative.
         first, _, last = name.partition("-") if name[0] != "-" else (name, "", "")
         yield Errcode(
             int(first),

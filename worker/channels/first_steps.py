@@ -17,13 +17,13 @@ class FirstAccount:
     real: str
     """The keys of its table, to be filled in."""
     simulated: str
-    """The same for the simulator, whose address is the rest of it."""
+    """The same for the simulator, without its address."""
     message: str | None = None
-    """What follows `worker send ACCOUNT`; None: no first message goes without an application's own data."""
+    """What follows `worker send ACCOUNT`. None if a first message needs an application's own data."""
     calls_back: bool = False
-    """It has a callback of its own, whose two variables it needs."""
+    """True if it has its own callback, which needs two variables."""
     simulated_secret: str | None = None
-    """The secret of the simulator's own app; None: any."""
+    """The secret of the simulator's own app. None accepts any."""
 
 
 _ID = 'corpid = "ww0000000000000000"\n'
@@ -66,4 +66,4 @@ FIRST_ACCOUNTS: Mapping[str, FirstAccount] = {
         simulated_secret="AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
     ),
 }
-"""By channel; the first is meant where none is named."""
+"""By channel. The first is the default."""

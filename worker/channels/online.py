@@ -1,6 +1,6 @@
-"""What `worker doctor --online` asks the vendor: a call that changes nothing, and what its answer shows. Pure.
+"""Builds a harmless call for `worker doctor --online`, and reads what its answer shows. Pure.
 
-And the vendor's verification of a callback address, as it would arrive there.
+It also builds the vendor's verification of a callback address, as it would arrive there.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class OnlineAnswer:
     text: str
     """What is right, or what is wrong and the remedy."""
     is_about_address: bool = False
-    """The vendor refuses calls from this machine's address, and looked at nothing else."""
+    """True if the vendor refuses calls from this machine's address, and has checked nothing else."""
     is_stale_token: bool = False
-    """Another token is to be tried."""
+    """True if another token should be tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +41,18 @@ class OnlineCall:
     """A harmless call of a channel."""
 
     request: Callable[[Account, Access, int], Request]
-    """By the account, its token and the time in Unix seconds."""
+    """Builds the call from the account, its token and the time in Unix seconds."""
     good: Callable[[Account, Mapping[str, object]], str]
-    """What an accepted answer shows, in a few words."""
+    """Returns what an accepted answer shows, in a few words."""
 
 
 def call_of(channel: str) -> OnlineCall | None:
-    """The channel's harmless call; None: its vendor has none, and what there is, the token shows."""
+    """Returns the channel's harmless call, or None if its vendor has none and only the token is checked."""
     return _CALLS.get(channel)
 
 
 def seen(call: OnlineCall, account: Account, reply: Reply) -> OnlineAnswer:
-    """What the answer shows; of its texts nothing but the app's name and our address is told."""
+    """Returns what the answer shows. Of its texts, only the app's name and our address are reported."""
     answer = read(reply)
     if answer is None and reply.status in REMEDIES:
         return OnlineAnswer(False, f"http_{reply.status}: {REMEDIES[reply.status]}")
@@ -76,7 +76,7 @@ def seen(call: OnlineCall, account: Account, reply: Reply) -> OnlineAnswer:
 
 
 def verification(door: CallbackDoor, number: str, now: int, nonce: str, random: bytes) -> Mapping[str, str] | None:
-    """The query with which the vendor verifies an address, to be answered with the number; None: it verifies none."""
+    """Returns the query with which the vendor verifies an address, to be answered with `number`, or None."""
     if not isinstance(door, WecomDoor):
         return None
     encrypted, signature = door.envelope.seal(number.encode(), str(now), nonce, random)

@@ -1,6 +1,6 @@
-"""The channels by name, and whether an account of one can be used at all: a wrong key must not wait for its first job.
+"""The channels by name, and whether an account of theirs can be used at all.
 
-Knows no channel's keys; each channel judges its own.
+A wrong key must not wait for its first job. Knows no channel's keys: each channel checks its own.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from worker.config.accounts import AccountSource
 
 DAY_S = 86_400
-"""The longest that a call may take, in seconds."""
+"""The longest time of a call, in seconds."""
 
 
 @cache
 def channel(name: str) -> Channel:
-    """The channel of this name, imported on first use; ConfigurationError lists the right names for a wrong one."""
+    """Returns the channel of this name, imported on first use. ConfigurationError lists the right names."""
     if (entry := REGISTRY.get(name)) is None:
         known = ", ".join(sorted(REGISTRY))
         raise ConfigurationError(f"channel {name!r} does not exist; use one of {known}")
@@ -37,7 +37,7 @@ def channel(name: str) -> Channel:
 
 
 def names() -> tuple[str, ...]:
-    """Every channel, in order."""
+    """Returns the names of all channels, sorted."""
     return tuple(sorted(REGISTRY))
 
 
@@ -45,7 +45,7 @@ def names() -> tuple[str, ...]:
 
 
 def sorted_out(accounts: AccountSource, names: Iterable[str]) -> tuple[dict[str, Account], dict[str, str]]:
-    """The accounts that can be used as they are configured here; and for each of the others what to change."""
+    """Returns the accounts that can be used as configured here, and for each of the others what to change."""
     good, wrong = dict[str, Account](), dict[str, str]()
     for name in names:
         try:
@@ -56,24 +56,24 @@ def sorted_out(accounts: AccountSource, names: Iterable[str]) -> tuple[dict[str,
 
 
 def unusable_accounts(accounts: AccountSource) -> dict[str, str]:
-    """The accounts that cannot be used as they are configured here, with what to change."""
+    """Returns the accounts that cannot be used as configured here, with what to change."""
     return sorted_out(accounts, accounts.names())[1]
 
 
 def usable(accounts: AccountSource, name: str) -> Account:
-    """The account of this name; ConfigurationError where it cannot be used as it is configured here."""
+    """Returns the account of this name. Raises ConfigurationError if it cannot be used as configured here."""
     account = accounts.get(name)
     require_usable(account)
     return account
 
 
 def require_usable(account: Account) -> None:
-    """ConfigurationError with one sentence for each wrong key; an account found usable is not checked again."""
+    """Raises ConfigurationError with one sentence for each wrong key. A usable account is not checked again."""
     if _usable.get(account.name) is account:
         return
     try:
         wrong = list(_sentences(account))
-    except Exception as error:  # noqa: BLE001  one odd account must not stop the others
+    except Exception as error:  # noqa: BLE001  one faulty account must not stop the others
         wrong = [f"accounts.{account.name}: cannot be understood ({type(error).__name__}); correct its table"]
     if wrong:
         raise ConfigurationError("; ".join(wrong), channel=account.channel)
@@ -81,11 +81,11 @@ def require_usable(account: Account) -> None:
 
 
 _usable: dict[str, Account] = {}
-"""The newest account of each name that was found usable."""
+"""The newest account of each name that was checked and is usable."""
 
 
 def takes_secret(account: Account) -> bool:
-    """True when a call or the token of an account takes a secret of its own; false for one of an unknown channel."""
+    """Returns True if a call or the account's token needs its own secret. False for an unknown channel."""
     try:
         vendor = channel(account.channel)
     except ConfigurationError:
@@ -97,17 +97,17 @@ def takes_secret(account: Account) -> bool:
 
 
 def weight_of(accounts: AccountSource, name: str) -> float:
-    """An account's weight; 1 for an account that this process cannot use."""
-    with suppress(Exception):  # asked for all accounts in each turn of the relay: a wrong one must not stop the others
+    """Returns an account's weight, or 1 if this process cannot use the account."""
+    with suppress(Exception):  # read for all accounts in each turn of the relay: a wrong one must not stop the others
         if 0 < (weight := accounts.get(name).weight) < math.inf:
             return weight
     return 1.0
 
 
 def amount_of(accounts: AccountSource, name: str, limit: str) -> Amount | None:
-    """An account's amount of a limit by its name; None where this process cannot use the account or has no such limit.
+    """Returns an account's amount of a limit. None if this process cannot use the account, or it has no such limit.
 
-    Its parts then wait with a sentence as soon as they come to a sender.
+    Its parts then wait with a reason as soon as they come to a sender.
     """
     try:
         account = usable(accounts, name)
@@ -120,12 +120,12 @@ def amount_of(accounts: AccountSource, name: str, limit: str) -> Amount | None:
             return None
         shared = len(counted) == 1 and counted[0].subject is not None
         return Amount(min(one.limit.amount for one in counted), shared)
-    except Exception:  # noqa: BLE001  asked within a turn of the relay: a wrong account must not stop the others
+    except Exception:  # noqa: BLE001  read in a turn of the relay: a wrong account must not stop the others
         return None
 
 
 def alike(accounts: AccountSource, account: Account, scope: Callable[[Account], str]) -> list[str]:
-    """The accounts of its channel with the same scope, its own name first."""
+    """Returns the accounts of its channel with the same key, its own name first."""
     names = accounts.names()
     found = _alike.get(scope)
     if found is None or found[0] is not names:
@@ -134,7 +134,7 @@ def alike(accounts: AccountSource, account: Account, scope: Callable[[Account], 
 
 
 _alike: dict[Callable[[Account], str], tuple[tuple[str, ...], Mapping[str, list[str]]]] = {}
-"""A channel's scope -> the names of the accounts it was worked out for, and those by what their scope is."""
+"""Function that returns a channel's key to the account names it was computed for, and the names by key."""
 
 
 def _by_scope(
@@ -149,7 +149,7 @@ def _by_scope(
 
 
 def _unfit(account: Account) -> Iterator[Problem]:
-    """The values of its channel that no text or JSON can hold, its secrets left out."""
+    """Finds the channel's own values that no text or JSON can hold, without its secrets."""
     for key, value in account.settings.items():
         if isinstance(value, Mapping):
             value = {name: inner for name, inner in value.items() if not isinstance(inner, Secret)}

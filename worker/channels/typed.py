@@ -1,7 +1,7 @@
-"""What typed messages of every channel are made of: silent models, their rows, files in the place of a media_id, JSON.
+"""The base of every channel's typed messages: models, their rows, files in place of a media_id, JSON.
 
-They only hold and lay out values; a channel's `check` says what is wrong with them, all at once. A `repr` or a
-validation error of these types never shows a value: what stands in them is message text.
+They only hold and lay out values, and a channel's `check` finds what is wrong, all at once. A `repr` or a validation
+error of these types never shows a value, because the values are message text.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from worker.channels.checking.rules import below
 from worker.domain.content.message import File, Message
 from worker.domain.errors import CheckFailed, Problem
 
-# A producer imports all messages of a channel and uses a few, so each is built when it is first made.
+# A producer imports all messages of a channel and uses a few, so each model is built on first use.
 QUIET = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True, defer_build=True)
 
 Attached = InstanceOf[File]
-"""A file in the place of a media_id; the worker uploads it first."""
+"""A file in place of a media_id. The worker uploads it first."""
 
 NO_FILE: Any = Field(default=None, exclude=True)
 
@@ -37,23 +37,23 @@ if TYPE_CHECKING:  # a type checker reads the fields, as of every model
 else:
 
     class Checked(type(BaseModel)):
-        """Class of the typed messages and objects: wrong arguments are a CheckFailed that names all of them."""
+        """Metaclass of the typed messages and objects. Wrong arguments raise one CheckFailed that names all of them."""
 
         # Not __init__: pydantic would call it for each nested object, and its error would hide the others.
         def __call__(cls, *values: Any, **fields: Any) -> Any:
-            """Makes one; CheckFailed names every wrong argument."""
+            """Creates an instance. CheckFailed names every wrong argument."""
             if values:
                 fields = {**_by_name(cls, values, fields), **fields}
             try:
                 return super().__call__(**fields)
             except ValidationError as error:
                 problems = problems_of(error, getattr(cls, "msgtype", ""), getattr(cls, "ENVELOPE", ()))
-            # Outside the handler: chained, the error would still hold the message.
+            # Raised outside the handler: a chained error would still hold the message.
             raise CheckFailed(problems)
 
 
 def _by_name(cls: type[BaseModel], values: tuple[Any, ...], fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The value that was given without its field's name; only a message with a single required field takes one."""
+    """Returns the field of a positional value. Only a message with a single required field accepts one."""
     required = [name for name, field in cls.model_fields.items() if field.is_required()]
     if len(values) == 1 == len(required) and issubclass(cls, Message) and required[0] not in fields:
         return {required[0]: values[0]}
@@ -63,7 +63,7 @@ def _by_name(cls: type[BaseModel], values: tuple[Any, ...], fields: Mapping[str,
 
 
 def problems_of(error: ValidationError, root: str, envelope: Container[object] = ()) -> list[Problem]:
-    """Every wrong field by its path, below `root` unless it stands beside that in the envelope; shows no value."""
+    """Returns every wrong field by its path, below `root` unless it belongs to the envelope. Shows no value."""
     problems: list[Problem] = []
     for one in error.errors(include_input=False, include_url=False, include_context=False):
         loc = one["loc"]
@@ -74,22 +74,22 @@ def problems_of(error: ValidationError, root: str, envelope: Container[object] =
 
 
 class VendorObject(BaseModel, metaclass=Checked):
-    """Base of the objects nested in a message; shows no value in its `repr` or in a validation error."""
+    """Base of the objects inside a message. Shows no value in its `repr` or in a validation error."""
 
     model_config = QUIET
 
     UPLOADED: ClassVar[tuple[str, str] | None] = None
-    """Field that a `file` beside it fills, and the upload type of that file."""
+    """The field that a sibling `file` fills, and the upload type of that file."""
     ENVELOPE: ClassVar[tuple[str, ...]] = ()
-    """Fields that stand beside the type's own object."""
+    """Fields that stand next to the type's own object."""
     NAMES: ClassVar[Mapping[str, str]] = {}
     """The vendor's names of fields that cannot be names in Python."""
     OPTIONS: ClassVar[tuple[str, ...]] = ()
-    """Fields that are no part of the vendor's body."""
+    """Fields that are not part of the vendor's body."""
     ROWS: ClassVar[tuple[Row, ...]] = ()
-    """Rows beside those of the fields."""
+    """Rows in addition to those of the fields."""
     CHANGES: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """What differs here from the rows of the bases and of the objects in it, by path."""
+    """What differs here from the rows of the base classes and of the nested objects, by path."""
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return ()
@@ -99,17 +99,17 @@ class VendorObject(BaseModel, metaclass=Checked):
 
 
 class VendorMessage(VendorObject, Message):
-    """Base of a channel's messages; as silent as the objects in it."""
+    """Base of a channel's messages. Shows no value, like the objects in it."""
 
 
 class PlainMessage(VendorMessage):
-    """Base of the messages with an object of their own, named like their type."""
+    """Base of the messages whose body has one object named like their type."""
 
     msgtype: ClassVar[str]
     """The vendor's name of the type."""
 
     def document(self) -> dict[str, Any]:
-        """See `Message.document`; what was not given is left out."""
+        """See `Message.document`. Fields without a value are left out."""
         content: dict[str, Any] = {}
         body: dict[str, Any] = {self.msgtype: content}
         for name, value in self.__dict__.items():
@@ -167,7 +167,7 @@ class Upload(VendorMessage):
 
 
 def plain_value(value: Any) -> Any:
-    """A field's value as JSON holds it."""
+    """Returns a field's value as JSON."""
     if isinstance(value, list):
         return [plain_value(entry) for entry in value]
     return value.model_dump(mode="json", exclude_none=True) if isinstance(value, VendorObject) else value
@@ -175,9 +175,9 @@ def plain_value(value: Any) -> Any:
 
 @cache
 def rows_of(made: type[VendorObject], at: str = "") -> tuple[Row, ...]:
-    """The vendor's field table of a message or an object: a row for each field, also of the objects in it.
+    """Returns the vendor's field table of a message or an object: a row for each field, also of nested objects.
 
-    `at` is the path of the object, empty where the table is about itself.
+    `at` is the path of the object, or empty if the table describes the object itself.
     """
     rows: list[Row] = []
     for name, field in made.model_fields.items():
@@ -197,7 +197,7 @@ def rows_of(made: type[VendorObject], at: str = "") -> tuple[Row, ...]:
 
 
 def rule_of(made: type[VendorObject], name: str) -> FieldRule:
-    """What is said of a field beside its type and whether it has to be there."""
+    """Returns the row of a field, without its type and whether it is required."""
     return next((one for one in made.model_fields[name].metadata if isinstance(one, FieldRule)), FieldRule())
 
 
@@ -210,7 +210,7 @@ def _placed(row: Row, at: str) -> Row:
 
 
 def _shape(annotation: Any) -> tuple[type, type[VendorObject] | None, bool]:
-    """The JSON type of a field, the object in it or in its list, and whether it is a list of strings."""
+    """Returns the JSON type of a field, the object in it or in its list, and whether it is a list of strings."""
     is_choice = get_origin(annotation) in (Union, UnionType)
     (kept,) = [one for one in get_args(annotation) if one is not NoneType] if is_choice else [annotation]
     if get_origin(kept) is list:
@@ -224,18 +224,18 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 @cache
 def can_hold_files(message: type[VendorMessage]) -> bool:
-    """False for a type made of texts and numbers alone."""
+    """Returns False for a type that has only texts and numbers."""
     return message.UPLOADED is not None or not all(_is_scalar(one.annotation) for one in message.model_fields.values())
 
 
 def _is_scalar(annotation: Any) -> bool:
-    """Whether a field can hold texts and numbers only; lists and choices of them count too."""
+    """Returns True if a field holds only texts and numbers, or lists and choices of them."""
     inner = get_args(annotation)
     return all(map(_is_scalar, inner)) if inner else annotation in _SCALARS
 
 
 def attached(holder: BaseModel, path: str) -> Iterator[tuple[str, tuple[str, File]]]:
-    """Every file below a message or an object: body path of its media_id -> (upload type, file)."""
+    """Yields every file below a message or an object: body path of its media_id to (upload type, file)."""
     uploaded, file = getattr(holder, "UPLOADED", None), getattr(holder, "file", None)
     if uploaded and file is not None:
         yield f"{path}.{uploaded[0]}", (uploaded[1], file)
@@ -249,7 +249,7 @@ def attached(holder: BaseModel, path: str) -> Iterator[tuple[str, tuple[str, Fil
 
 
 def object_of(data: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
-    """The object in a text of JSON, or the mapping as it was given; CheckFailed when it is neither."""
+    """Returns the object in a JSON text, or the mapping itself. Raises CheckFailed if it is neither."""
     body = data
     if isinstance(data, str | bytes):
         try:
@@ -262,7 +262,7 @@ def object_of(data: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def text_in(body: Mapping[str, Any], name: str) -> str:
-    """The text under a name, empty where there is none; CheckFailed names what stands there else."""
+    """Returns the text under a name, or an empty one. CheckFailed names anything else."""
     value = body.get(name)
     if value is None:
         return ""
@@ -272,19 +272,19 @@ def text_in(body: Mapping[str, Any], name: str) -> str:
 
 
 NOTHING: tuple[Any, ...] = (None, "", 0, "0", False, [], {})
-"""What SDKs write into fields that say nothing."""
+"""What SDKs write into fields without an effect."""
 
 
 def says_nothing(value: Any) -> bool:
-    """True for a value that no field has an effect by."""
+    """Returns True for a value that has no effect in any field."""
     return any(type(value) is type(one) and value == one for one in NOTHING)
 
 
 def validated(made: type[T], fields: Mapping[str, Any], root: str, beside: Container[object] = ()) -> T:
-    """A typed message or object; CheckFailed names every field that does not fit, below `root`, and shows no value.
+    """Returns a typed message or object. CheckFailed names every wrong field, below `root`, and shows no value.
 
-    Fields that the type does not have are left out with a `UserWarning` where they say nothing, as other SDKs write
-    them. Those in `beside` stand beside the type's own object.
+    Unknown fields without an effect, as other SDKs write them, are dropped with a `UserWarning`. Those in `siblings`
+    stand next to the type's own object.
     """
     try:
         return made.model_validate(dict(fields))
@@ -301,7 +301,7 @@ def validated(made: type[T], fields: Mapping[str, Any], root: str, beside: Conta
 
 
 def left_out(path: str, root: str = "", beside: Container[object] = ()) -> None:
-    """Warns the caller of `message_from_json` that a field says nothing."""
+    """Warns the caller of `message_from_json` that a field has no effect."""
     if (name := path.removeprefix(".")) not in beside:
         name = f"{root}{path}".removeprefix(".")
     frame: FrameType | None = sys._getframe()
@@ -312,7 +312,7 @@ def left_out(path: str, root: str = "", beside: Container[object] = ()) -> None:
 
 
 def _without(tree: Any, loc: Sequence[int | str]) -> Any:
-    """A copy without what stands at the end of the path."""
+    """Returns a copy without the value at the end of the path."""
     step, rest = loc[0], loc[1:]
     if isinstance(tree, list):
         return [_without(entry, rest) if n == step else entry for n, entry in enumerate(tree)]
@@ -322,7 +322,7 @@ def _without(tree: Any, loc: Sequence[int | str]) -> Any:
 
 
 def refuse_strangers(made: type[PlainMessage], content: Mapping[str, Any], beside: Mapping[str, Any]) -> None:
-    """CheckFailed for fields beside the type's own object that belong into it, and the other way round."""
+    """Raises CheckFailed for fields in the envelope that belong into the type's own object, and the reverse."""
     strangers = [name for name, value in beside.items() if name not in made.ENVELOPE and not says_nothing(value)]
     strangers += [name for name in content if name in made.ENVELOPE]
     if strangers:

@@ -1,1 +1,1 @@
-"""Keyed hashes, sealed values, AES envelopes. The lowest layer: bytes and strings, no other package of ours."""
+"""Keyed hashes, sealed values, AES envelopes. The lowest layer: bytes and strings, and no other package of ours."""

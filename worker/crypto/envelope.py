@@ -1,4 +1,4 @@
-"""The vendor's callback envelope: signature and AES-256-CBC, both ways (page 90968 加解密方案说明).
+"""The vendor's callback envelope: signature and AES-256-CBC, in both directions (page 90968 加解密方案说明).
 
 Used by the receiver of callbacks and by the simulator. Knows no XML, JSON or HTTP. No error here holds a key, a text or
 an id.
@@ -17,14 +17,14 @@ RANDOM_BYTES = 16
 _LENGTH_BYTES = 4
 _CIPHER_BLOCK = 16
 _PAD_BLOCK = 32
-"""The vendor pads to 32 bytes: an unpadder for AES's own 16 rejects pads of 17 to 32."""
+"""The vendor pads to 32 bytes. An unpadder for AES's own 16 rejects pads of 17 to 32."""
 _PIECE = 48 * 1024
 """Bytes of a long message that are encrypted at once."""
 _KEY = re.compile(r"[A-Za-z0-9]{43}")
 
 
 class EnvelopeError(Exception):
-    """Base; each of the others says its number in the vendor's own libraries."""
+    """Base class. Each of the others names its number in the vendor's own libraries."""
 
 
 class KeyUnfit(EnvelopeError):
@@ -40,7 +40,7 @@ class Undecipherable(EnvelopeError):
 
 
 class WrongPlain(EnvelopeError):
-    """-40008: the decrypted bytes lack the layout of a message: the key is another one, or they are damaged."""
+    """-40008: the decrypted bytes do not have a message's layout. The key is another one, or they are damaged."""
 
 
 class ForeignReceiver(EnvelopeError):
@@ -48,21 +48,21 @@ class ForeignReceiver(EnvelopeError):
 
 
 def aes_key(encoding_aes_key: str) -> bytes:
-    """The 32 bytes of an EncodingAESKey: 43 of A-Z a-z 0-9, Base64 without its last `=`."""
+    """Returns the 32 bytes of an EncodingAESKey: 43 of A-Z a-z 0-9, Base64 without its last `=`."""
     if not _KEY.fullmatch(encoding_aes_key):
         raise KeyUnfit("the EncodingAESKey must have exactly 43 of A-Z a-z 0-9")
-    # Many keys, the official sample's too, are not canonical Base64: a strict decoder would refuse them.
+    # Many keys, also the official sample's, are not canonical Base64: a strict decoder would refuse them.
     return base64.b64decode(encoding_aes_key + "=")
 
 
 def signature(token: str, timestamp: str, nonce: str, encrypted: str) -> str:
-    """SHA-1 (hex) of the four values, sorted as bytes and put together without anything between."""
+    """Returns the SHA-1 (hex) of the four values, sorted as bytes and joined without a separator."""
     values = sorted(value.encode("utf-8", "surrogatepass") for value in (token, timestamp, nonce, encrypted))
     return hashlib.sha1(b"".join(values)).hexdigest()
 
 
 class Envelope:
-    """Seals and opens messages between one Token, one key and one receiver; None: it opens those of any."""
+    """Seals and opens messages for one Token, one key and one receiver. With None it opens those for any receiver."""
 
     def __init__(self, token: str, encoding_aes_key: str, receive_id: str | None):
         self._token, self._receive_id = token, None if receive_id is None else receive_id.encode()
@@ -72,7 +72,7 @@ class Envelope:
         return "Envelope(***)"
 
     def open(self, given: str, timestamp: str, nonce: str, encrypted: str) -> bytes:
-        """The message, when the signature `given` with it is right; checked before anything is decrypted."""
+        """Decrypts a message if the signature that came with it is right, which is checked first."""
         right = signature(self._token, timestamp, nonce, encrypted)
         if not hmac.compare_digest(right.encode(), given.encode("utf-8", "surrogatepass")):
             raise WrongSignature("the signature is not ours")
@@ -82,16 +82,16 @@ class Envelope:
         return message
 
     def seal(self, message: bytes, timestamp: str, nonce: str, random: bytes) -> tuple[str, str]:
-        """The encrypted message and its signature; `random` are 16 bytes that make equal messages differ."""
+        """Returns the encrypted message and its signature. `random` has 16 bytes that make equal messages differ."""
         encrypted = self._sealer.seal(message, random)
         return encrypted, signature(self._token, timestamp, nonce, encrypted)
 
 
 class Sealer:
-    """The layout under the envelopes of WeCom and Youdu: random bytes, length, message, receiver, padded to 32."""
+    """The layout inside WeCom's and Youdu's envelopes: random bytes, length, message, receiver, padded to 32."""
 
     def __init__(self, key: bytes, receive_id: bytes):
-        # Not at the top: a producer's installation, which opens no callback, does not have it.
+        # Imported here, because a producer's installation opens no callback and does not have it.
         from cryptography.hazmat.primitives.ciphers import Cipher
         from cryptography.hazmat.primitives.ciphers.algorithms import AES
         from cryptography.hazmat.primitives.ciphers.modes import CBC
@@ -103,18 +103,19 @@ class Sealer:
         return f"{type(self).__name__}(***)"
 
     def seal(self, message: bytes, random: bytes) -> str:
-        """The whole message at once, as Base64; `random` are 16 bytes that make equal messages differ."""
+        """Seals the whole message at once, as Base64. `random` has 16 bytes that make equal messages differ."""
         return b"".join(self.seal_stream(len(message), [message], random)).decode()
 
     def sealed_size(self, size: int) -> int:
-        """Characters of the Base64 text of a message of so many bytes."""
+        """Returns the length of the Base64 text of a message of `size` bytes."""
         plain = RANDOM_BYTES + _LENGTH_BYTES + size + len(self._receive_id)
         return 4 * -(-_PAD_BLOCK * (plain // _PAD_BLOCK + 1) // 3)
 
     def seal_stream(self, size: int, chunks: Iterable[bytes], random: bytes) -> Iterator[bytes]:
-        """The Base64 text of a message of `size` bytes, piece by piece as its chunks come; nothing is held whole.
+        """Yields the Base64 text of a message of `size` bytes, piece by piece as its chunks come.
 
-        The caller checks that the chunks add up to `size`: one byte more or less makes the result unreadable.
+        The message is never in memory as a whole. The caller checks that the chunks add up to `size`: one byte more or
+        less makes the result unreadable.
         """
         if len(random) != RANDOM_BYTES:
             raise ValueError("random: 16 bytes")
@@ -135,7 +136,7 @@ class Sealer:
         yield self._receive_id + bytes([pad]) * pad
 
     def unseal(self, encrypted: str) -> tuple[bytes, bytes]:
-        """Message and receiver; the 16 random bytes before them are dropped."""
+        """Returns message and receiver. The 16 random bytes before them are dropped."""
         try:
             raw = base64.b64decode(encrypted, validate=True)
         except (binascii.Error, ValueError):

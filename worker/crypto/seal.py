@@ -1,6 +1,6 @@
-"""Keyed hashes and sealed short texts, which reveal nothing without their key: what a table may hold of a secret.
+"""Keyed hashes and sealed short texts, which reveal nothing without their key. So a table may store them.
 
-A name of a lane, a limit or a credential is hashed. An access token is sealed: AES-256-GCM under a key derived from a
+Names of lanes, limits and credentials are hashed. An access token is sealed: AES-256-GCM under a key derived from a
 secret, with which a reader could fetch a token from the vendor anyway. Knows neither where a secret comes from nor
 where the result goes.
 """
@@ -19,7 +19,7 @@ NONCE_BYTES = 12
 
 
 def seal(plain: str, *, secret: str, context: str, nonce: bytes) -> str:
-    """The text sealed for one context (its purpose and owner); `nonce` is 12 random bytes, never used twice."""
+    """Seals a text for one context (its purpose and owner). `nonce` has 12 random bytes that are never used twice."""
     if len(nonce) != NONCE_BYTES:
         raise ValueError("nonce: 12 bytes, fresh and random")
     sealed = _cipher(secret).encrypt(nonce, plain.encode(), context.encode())
@@ -27,7 +27,7 @@ def seal(plain: str, *, secret: str, context: str, nonce: bytes) -> str:
 
 
 def unseal(sealed: str, *, secret: str, context: str) -> str | None:
-    """The text, or None when it was not sealed under this secret and context, or is damaged."""
+    """Returns the text, or None if it was sealed under another secret or context, or is damaged."""
     from cryptography.exceptions import InvalidTag
 
     try:
@@ -38,7 +38,7 @@ def unseal(sealed: str, *, secret: str, context: str) -> str | None:
 
 
 def _cipher(secret: str) -> AESGCM:
-    # Not at the top: a producer's installation, which only hashes, does not have it.
+    # Imported here, because a producer's installation only hashes and does not have it.
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -47,6 +47,6 @@ def _cipher(secret: str) -> AESGCM:
 
 
 def keyed_hash(key: bytes, *fields: str) -> str:
-    """HMAC-SHA256 (64 hex digits) of the fields; two different lists of fields never make the same message."""
+    """Returns the HMAC-SHA256 (64 hex digits) of the fields. Two different lists never give the same message."""
     message = "\x00".join([str(len(field)) + ":" + field for field in fields])
     return hmac.digest(key, message.encode(), "sha256").hex()

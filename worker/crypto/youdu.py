@@ -1,7 +1,7 @@
-"""Youdu's envelope, both ways: AES-256-CBC and Base64, whole or as a stream; its layout is that of WeCom's callbacks.
+"""Youdu's envelope, in both directions: AES-256-CBC and Base64, whole or as a stream. The layout is WeCom's.
 
 Used by the Youdu channel and by the simulator. Knows no JSON or HTTP. No error here holds a key, a text or an id.
-Documentation: c01_00002 (youduim/youdu-doc); the signature of callbacks is WeCom's too.
+Documentation: c01_00002 (youduim/youdu-doc). The signature of callbacks is WeCom's too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FROM_URL_SAFE = str.maketrans("-_", "+/")
 
 
 def aes_key(encoding_aes_key: str) -> bytes:
-    """The 32 bytes of an EncodingAESKey: 44 characters of Base64 with the `=` at its end, unlike WeCom's 43."""
+    """Returns the 32 bytes of an EncodingAESKey: 44 characters of Base64 with the `=` at its end, unlike WeCom's 43."""
     try:
         key = base64.b64decode(encoding_aes_key, validate=True)
     except (binascii.Error, ValueError):
@@ -37,12 +37,12 @@ class YouduEnvelope(Sealer):
         super().__init__(self._key, app_id.encode())
 
     def leading(self, *about: bytes) -> bytes:
-        """16 bytes for `random`, equal for equal content and different for any other; they need not be secret."""
+        """Returns 16 bytes for `random`: equal for equal content, different for any other. They need not be secret."""
         told = b"".join(len(one).to_bytes(8, "big") + one for one in about)
         return hmac.digest(self._key, told, "sha256")[:RANDOM_BYTES]
 
     def open(self, encrypted: str, also: Collection[str] = ()) -> bytes:
-        """The message inside; `also` are other appIds that may stand behind it. Takes the URL-safe alphabet too."""
+        """Returns the message inside. `also` has other accepted appIds. Accepts the URL-safe alphabet too."""
         message, receiver = self.unseal(encrypted.translate(_FROM_URL_SAFE))
         known = (self._receive_id, *(one.encode() for one in also))
         if not any(hmac.compare_digest(receiver, one) for one in known):

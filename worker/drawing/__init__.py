@@ -1,4 +1,4 @@
-"""The room that draws: a message as people see it, and how every page is escaped and styled.
+"""Draws a message as people see it, and defines how every page is escaped and styled.
 
 Pure: the vendor's JSON in, safe HTML out. It knows no other room, no clock, no network, and no file but its own
 templates and style sheets. The simulator's inbox and the console share it.

@@ -1,7 +1,7 @@
-"""Draws a message: its type's template, marks beside what was changed, and a list of what people do not see.
+"""Draws a message: its type's template, badges at changed fields, and a list of what people do not see.
 
-Beside it how every page is escaped and styled. Reads its templates and style sheets when it is loaded, and nothing
-afterwards: no clock, no file, no network.
+It also defines how every page is escaped and styled. Its templates and style sheets are read on import. Afterwards it
+uses no clock, no file, no network.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _OF_NO_TYPE = frozenset({"message", "parts", "card", "campaign", "unknown", "med
 """Templates that are not named like a type."""
 
 NO_CLASS = re.compile(r"\W")
-"""What no name of a class of the style sheet holds."""
+"""Characters that no class name of the style sheet has."""
 PRESSED = frozenset({"template_card", "markdown", "campaign"})
-"""Templates with something to press."""
+"""Templates with buttons or choices."""
 
 CARD = frozenset({"card_type", "source", "main_title"})
 NOTICE = CARD | {"action_menu", "quote_area", "horizontal_content_list", "card_action"}
@@ -46,13 +46,13 @@ CARD_FIELDS: Mapping[str, frozenset[str]] = {
     "vote_interaction": CARD | {"checkbox", "submit_button", "replace_text"},
     "multiple_interaction": CARD | {"select_list", "submit_button", "replace_text"},
 }
-"""The fields of a card by its card_type (90236, 模板卡片消息), of a send and of an update; others are not shown."""
+"""The fields of a card by its card_type (90236, 模板卡片消息), of a send and of an update. Others are not shown."""
 NOT_FROM_WEBHOOKS = frozenset({"action_menu"})
-"""Their cards call nothing back (99110 消息推送配置说明)."""
+"""Cards of webhooks do not call back (99110 消息推送配置说明)."""
 
 
 def environment(package: str, folder: str = "templates") -> Environment:
-    """The templates of a package: escaped, with an error for a variable that was not given, and read once."""
+    """Returns the templates of a package: escaped, strict about missing variables, and read once."""
     return Environment(
         loader=PackageLoader(package, folder),
         autoescape=True,
@@ -68,14 +68,14 @@ for _name in ENVIRONMENT.list_templates():
     ENVIRONMENT.get_template(_name)
 _NAMES = {name.removesuffix(".html") for name in ENVIRONMENT.list_templates()}
 TEMPLATES: Mapping[str, str] = {**{name: name for name in _NAMES - _OF_NO_TYPE}, **_LIKE}
-"""The template of a type, whichever channel: the one named like it. A campaign has one of its own."""
+"""The template of a type, for any channel: the one named like it. A campaign has its own."""
 
 
 DARK = (
     '@media (prefers-color-scheme: dark) {{ :root:not([data-theme="light"]) {{\n{0}}} }}\n'
     ':root[data-theme="dark"] {{\n{0}}}\n'
 )
-"""The dark colours hold where the system wants them, and where the page's `data-theme` does."""
+"""The dark colours apply if the system prefers them, or if the page's `data-theme` says so."""
 
 
 def _css(name: str) -> str:
@@ -90,15 +90,15 @@ The theme is the system's, unless `<html data-theme="light">` or `"dark"` says o
 
 
 def draw(shown: Shown, lang: Lang = "zh") -> Markup:
-    """One `<article class="message ...">` of safe HTML: without scripts, styles, foreign pictures and unsafe links.
+    """Draws one `<article class="message ...">` of safe HTML, without scripts, styles and foreign pictures.
 
-    Never raises, whatever the content holds; a type that is not known shows its fields.
+    Never raises, whatever the content is. An unknown type shows its fields.
     """
     return Markup(ENVIRONMENT.get_template("message.html").render(_page(shown, says(lang))))
 
 
 def _page(shown: Shown, say: Say) -> dict[str, Any]:
-    """What the templates see."""
+    """Returns the variables of the templates."""
     template = _template(shown)
     sent, now = _sent(shown), _updated(shown)
     root = now or sent
@@ -118,7 +118,7 @@ def _page(shown: Shown, say: Say) -> dict[str, Any]:
         "is_unknown": template == "unknown",
         "tags": list(_tags(shown)),
         "alterations": list(alterations(altered_of(root), say)),
-        "rest": lambda: list(rest(root)),  # asked for last: it tells what was not drawn before
+        "rest": lambda: list(rest(root)),  # called last: it lists what was not drawn before
         "most_listed": MOST_LISTED,
     }
 
@@ -128,13 +128,13 @@ def _template(shown: Shown) -> str:
 
 
 def _sent(shown: Shown) -> Node:
-    """The content; the fields of a campaign are counted from its body, all others from the name of the type."""
+    """Returns the content. Paths in a campaign start at its body, all others at the name of the type."""
     place = "" if shown.channel == "wecom_external" else plain(shown.msgtype)
     return Node(shown.content, place, Trace(by_place(shown.altered)))
 
 
 def _defined(card: Node, channel: Channel) -> Node:
-    """The card with the fields of its type alone; of a type that is not known with all of them."""
+    """Returns the card with only the fields of its type. An unknown type keeps all."""
     names = CARD_FIELDS.get(str(raw(card["card_type"])))
     if names is None:
         return card
@@ -146,13 +146,13 @@ def _update(shown: Shown) -> Mapping[str, Any]:
 
 
 def _updated(shown: Shown) -> Node | None:
-    """The card that took the place of the first one."""
+    """Returns the card that replaced the first one."""
     card = _update(shown).get("template_card")
     return Node(card, "template_card", Trace(by_place(_update(shown).get("altered")))) if card else None
 
 
 def _tags(shown: Shown) -> Iterator[str]:
-    """What stands above the message, as words to say."""
+    """Yields what stands above the message, as keys of terms."""
     if shown.state == "recalled":
         yield "recalled"
     if shown.update:

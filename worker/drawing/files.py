@@ -1,6 +1,6 @@
-"""Files that a page leads to: what may be shown in its place, by its first bytes, and the name under which it is saved.
+"""Files that a page links to: which may be shown in the page, and the name under which they are saved.
 
-Whatever a file's name says of it: the name is of a stranger.
+Only a file's first bytes decide, because its name comes from a stranger.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ _KINDS: Mapping[bytes, str] = {
     b"ID3": "audio/mpeg",
     b"\xff\xfb": "audio/mpeg",
 }
-"""How files begin that a browser shows in their place; every other one is to be saved."""
+"""The first bytes of files that a browser shows in the page. Every other file is downloaded."""
 _MP4 = b"ftyp"
-"""Stands behind the first four bytes of a video."""
+"""Follows the first four bytes of a video."""
 
 
 def kind_of(first: bytes) -> str | None:
-    """The media type of a file that may be shown, by its first bytes; None: it is to be saved."""
+    """Returns the media type of a file that may be shown, by its first bytes, or None if it is to be downloaded."""
     if first[4:8] == _MP4:
         return "video/mp4"
     return next((kind for start, kind in _KINDS.items() if first.startswith(start)), None)
 
 
 def plain_name(name: str) -> str:
-    """A file's name without folders and control characters, of which no browser makes another path."""
+    """Returns a file's name without folders and control characters, from which no browser makes another path."""
     plain = "".join(one for one in name.replace("\\", "/").rpartition("/")[2] if one.isprintable())
     return plain.strip(". ") or "file"

@@ -1,8 +1,8 @@
-"""Addresses in a message: which may be followed, which may be loaded; and the tags that vendors take in a text.
+"""Addresses in a message: which may be followed, which may be loaded, and the tags that vendors accept in a text.
 
-Only http and https lead anywhere, and only files of the page's own origin are loaded. A tag is written anew or shown
-as it was typed, so nothing of a message's own markup reaches the page. Source of the tags: 90236 发送应用消息 (text,
-textcard, mpnews). Does not know messages.
+Only http and https can be followed, and only files of the page's own origin are loaded. A tag is either written again
+or shown as it was typed, so nothing of a message's own markup reaches the page. Source of the tags: 90236 发送应用消息
+(text, textcard, mpnews). Does not know messages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 from markupsafe import Markup, escape
 
 BARE = re.compile(r"https?://[^\s<>\"'\u3000-\u303f\uff00-\uffef]+")
-"""An address in running text; punctuation of Chinese sentences ends it."""
+"""An address in running text. Chinese punctuation ends it."""
 UNFIT = re.compile(r"[\s\\\x00-\x20]")
 MENTION = re.compile(r"<@([^<>\s]{1,64})>")
 LINK = re.compile(
@@ -25,15 +25,15 @@ LINK = re.compile(
 COLOURED = re.compile(
     r"""<div\s+class\s*=\s*["']?(gray|highlight|normal)["']?\s*>(.*?)</div>|<br\s*/?>""", re.DOTALL | re.IGNORECASE
 )
-"""A colour or the end of a line in the description of a textcard."""
+"""A colour or a line end in the description of a textcard."""
 LONGEST = 8_192
-"""Characters of a text whose tags are looked for; a longer one, which no vendor takes, is drawn as it was typed."""
+"""Characters of a text whose tags are drawn. A longer one, which no vendor accepts, is shown as it was typed."""
 ENDS_LINE = re.compile(r"</(?:p|div|h\d|li|tr)>|<br\s*/?>", re.IGNORECASE)
 TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 
 
 def followed(address: str) -> str:
-    """The address if a browser may follow it, else an empty text."""
+    """Returns the address if a browser may follow it, else an empty text."""
     address = address.strip()
     try:
         parts = urlsplit(address)
@@ -43,7 +43,7 @@ def followed(address: str) -> str:
 
 
 def loaded(address: str | None) -> str:
-    """The address if it is of the page's own origin, else an empty text."""
+    """Returns the address if it is of the page's own origin, else an empty text."""
     if not address or address.startswith("//") or UNFIT.search(address):
         return ""
     try:
@@ -54,12 +54,12 @@ def loaded(address: str | None) -> str:
 
 
 def file_name(address: str) -> str:
-    """The last part of an address's path."""
+    """Returns the last part of an address's path."""
     return unquote(urlsplit(address).path.rpartition("/")[2], errors="replace")
 
 
 def anchor(address: str, inside: str | Markup) -> Markup:
-    """A link that tells its target nothing; the inside alone where the address may not be followed."""
+    """Returns a link that reveals nothing to its target, or only the inside if the address may not be followed."""
     if not followed(address):
         return Markup("{}").format(inside)
     return Markup('<a href="{}" target="_blank" rel="noreferrer noopener nofollow">{}</a>').format(
@@ -68,7 +68,7 @@ def anchor(address: str, inside: str | Markup) -> Markup:
 
 
 def chat_text(text: str, *, has_tags: bool, mention: Callable[[str], Markup] | None) -> Markup:
-    """A text as chats show it: bare addresses lead on, with `has_tags` links too; `mention` draws each `<@userid>`."""
+    """Draws a text as chats show it. Bare addresses become links, `has_tags` keeps tags, `mention` draws names."""
 
     def mentioned(part: str) -> Markup:
         return _pieces(MENTION, part, lambda found: mention(found[1]), _with_links) if mention else _with_links(part)
@@ -79,12 +79,12 @@ def chat_text(text: str, *, has_tags: bool, mention: Callable[[str], Markup] | N
 
 
 def coloured_text(text: str) -> Markup:
-    """The description of a textcard."""
+    """Draws the description of a textcard."""
     return _pieces(COLOURED, text, _coloured, escape) if len(text) <= LONGEST else escape(text)
 
 
 def article_text(text: str) -> str:
-    """The text of an article's HTML, without its tags."""
+    """Returns the text of an article's HTML, without its tags."""
     return unescape(TAG.sub("", ENDS_LINE.sub("\n", text)))
 
 
@@ -93,14 +93,14 @@ def _coloured(found: re.Match[str]) -> Markup:
 
 
 def _with_links(text: str) -> Markup:
-    """Running text whose addresses are links."""
+    """Draws running text whose addresses are links."""
     return _pieces(BARE, text, lambda found: anchor(found[0], found[0]), escape)
 
 
 def _pieces(
     pattern: re.Pattern[str], text: str, write: Callable[[re.Match[str]], Markup], between: Callable[[str], Markup]
 ) -> Markup:
-    """Text of which `write` draws each match, and `between` all else."""
+    """Draws each match with `write`, and everything else with `between`."""
     out, at = [], 0
     for found in pattern.finditer(text):
         out += [between(text[at : found.start()]), write(found)]

@@ -1,6 +1,6 @@
 """Both dialects of markdown: that of applications and webhooks, and markdown_v2 of webhooks.
 
-Each enables only what its page lists (90236 发送应用消息; 99110 消息推送配置说明), so what a dialect lacks is shown as
+Each enables only what its page lists (90236 发送应用消息; 99110 消息推送配置说明). So what a dialect lacks is shown as
 typed, HTML above all. Does not know fields.
 """
 
@@ -24,7 +24,7 @@ Dialect = Literal["markdown", "markdown_v2"]
 Mentioned = Callable[[str], Markup]
 Picture = Callable[[str], Markup]
 LONGEST = 16_384
-"""Characters; a longer text, which no vendor takes, is drawn as it was typed."""
+"""Characters. A longer text, which no vendor accepts, is shown as it was typed."""
 SHARED = ("heading", "blockquote", "newline", "backticks", "emphasis", "balance_pairs", "link")
 ADDED = ("list", "fence", "hr", "table", "image")
 FONT = re.compile(r"<font\s+color\s*=\s*[\"']?(info|comment|warning)[\"']?\s*>(.*?)</font>", re.DOTALL | re.IGNORECASE)
@@ -32,10 +32,10 @@ ALIGNED = re.compile(r"text-align:(left|center|right)")
 
 
 def drawn(text: str, dialect: Dialect, mentioned: Mentioned, picture: Picture) -> Markup:
-    """A markdown text as HTML; `picture` draws the image at an address, `mentioned` the member with an id."""
+    """Draws a markdown text as HTML. `picture` draws the image at an address, `mentioned` the member with an id."""
     if len(text) > LONGEST:
         return Markup('<p class="typed">{}</p>').format(text)
-    # The parser writes every character of the text escaped, since HTML is off.
+    # The parser escapes every character of the text, because HTML is off.
     return Markup(_parser(dialect).render(text, {"mentioned": mentioned, "picture": picture}))
 
 
@@ -63,7 +63,7 @@ def _parser(dialect: Dialect) -> MarkdownIt:
 
 
 def _font(state: StateInline, silent: bool) -> bool:
-    """`<font color="info">` and its like: green, grey, orange. Other colours are no tags."""
+    """Reads `<font color="info">` and the like: green, grey, orange. Other colours are no tags."""
     found = FONT.match(state.src, state.pos, state.posMax)
     if not found:
         return False
@@ -79,7 +79,7 @@ def _font(state: StateInline, silent: bool) -> bool:
 
 
 def _mention(state: StateInline, silent: bool) -> bool:
-    """`<@userid>`."""
+    """Reads `<@userid>`."""
     found = MENTION.match(state.src, state.pos, state.posMax)
     if not found:
         return False
@@ -97,7 +97,7 @@ def _mentioned(renderer: RendererHTML, tokens: Sequence[Token], number: int, opt
 def _bold_alone(
     renderer: RendererHTML, tokens: Sequence[Token], number: int, options: OptionsDict, env: EnvType
 ) -> str:
-    """This dialect knows `**` alone: one star, and underscores, are shown as typed."""
+    """Keeps only `**` as markup: in this dialect one star and underscores are shown as typed."""
     token = tokens[number]
     return renderer.renderToken(tokens, number, options, env) if token.markup == "**" else token.markup
 
@@ -108,19 +108,19 @@ def _link_open(renderer: RendererHTML, tokens: Sequence[Token], number: int, opt
 
 
 def _heading(renderer: RendererHTML, tokens: Sequence[Token], number: int, options: OptionsDict, env: EnvType) -> str:
-    """A paragraph that looks like a heading: the headings of a page are the page's own."""
+    """Draws a paragraph that looks like a heading: the headings of a page are the page's own."""
     return f'<p class="heading-{len(tokens[number].markup)}">'
 
 
 def _image(renderer: RendererHTML, tokens: Sequence[Token], number: int, options: OptionsDict, env: EnvType) -> str:
-    """The picture, and the words that stand for it."""
+    """Draws the picture and its alternative text."""
     token = tokens[number]
     picture: Picture = env["picture"]
     return str(picture(str(token.attrGet("src") or "")) + escape(token.content))
 
 
 def _aligned(renderer: RendererHTML, tokens: Sequence[Token], number: int, options: OptionsDict, env: EnvType) -> str:
-    """A cell; its alignment is a class, since no page allows styles in attributes."""
+    """Draws a cell. Its alignment is a class, because no page allows styles in attributes."""
     attributes: dict[str, Any] = tokens[number].attrs
     found = ALIGNED.search(str(attributes.pop("style", "")))
     if found:

@@ -1,4 +1,4 @@
-"""What was changed in silence, as marks beside the fields and as sentences under the message.
+"""Shows what was changed in silence, as badges at the fields and as sentences under the message.
 
 Does not know types of messages.
 """
@@ -24,24 +24,24 @@ class Alteration:
     place: str
     why: str
     sentence: str
-    """What became of the field, in words."""
+    """What happened to the field, in words."""
 
 
 def by_place(altered: Any) -> dict[str, Mapping[str, Any]]:
-    """The entries that name a field, by its place."""
+    """Returns the entries that name a field, by its path."""
     entries = altered if is_list(altered) else ()
     return {plain(one["field"]): one for one in entries if isinstance(one, Mapping) and plain(one.get("field"))}
 
 
 def alterations(altered: Mapping[str, Mapping[str, Any]], say: Say) -> Iterator[Alteration]:
-    """Each of them in words."""
+    """Yields each of them in words."""
     for place, one in altered.items():
         why = plain(one.get("why"))
         yield Alteration(place, why, _sentence(why, one, say))
 
 
 def mark(one: Mapping[str, Any] | None, say: Say) -> Markup:
-    """The short mark beside a field; empty for a field that is shown as it was sent."""
+    """Returns the short badge for a field, or nothing for a field that is shown as it was sent."""
     if not one:
         return Markup()
     why = plain(one.get("why"))

@@ -1,7 +1,7 @@
-"""One value in a message's JSON, which knows its place: reading it as text notes that it was drawn.
+"""One value in a message's JSON that knows its path. Reading it as text records that it was drawn.
 
-Whatever stands there is taken: a field that is missing is an empty node, so that rows of any age draw. Does not know
-what the fields mean.
+Any content is accepted: a missing field is an empty node, so that rows of any age can be drawn. Does not know what the
+fields mean.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MOST_LISTED = 500
-"""Fields listed as not drawn; the number of the others is told."""
+"""Undrawn fields that are listed, at most. Of the others only the number is shown."""
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-"""Characters that no page may hold: control characters, and halves of surrogate pairs, which UTF-8 cannot write."""
+"""Characters that no page may hold: control characters, and halves of surrogate pairs, which UTF-8 cannot encode."""
 MOST_DRAWN = 400_000
-"""Characters drawn of one message, more than any vendor takes: no message keeps a page waiting for longer."""
+"""Characters drawn of one message, at most. It is more than any vendor accepts, and bounds the time to draw."""
 HIDES = frozenset({"not defined", "wrong type"})
 """Reasons for which people see the message without the field."""
 
 
 @dataclass(slots=True)
 class Trace:
-    """Which places of one message were drawn, and what was altered at them."""
+    """Which paths of one message were drawn, and what was altered at them."""
 
     altered: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By place."""
+    """By path."""
     drawn: set[str] = field(default_factory=set)
     room: int = MOST_DRAWN
     """Characters that may still be drawn."""
 
     def hides(self, place: str) -> bool:
-        """Whether people see nothing of a place."""
+        """Returns True if people see nothing of a path."""
         return self.altered.get(place, {}).get("why") in HIDES
 
 
 class Node:
-    """A value and its place, such as `news.articles[0].title`; false when there is nothing to draw."""
+    """A value and its path, such as `news.articles[0].title`. It is false if there is nothing to draw."""
 
     __slots__ = ("_place", "_trace", "_value")
 
@@ -45,7 +45,7 @@ class Node:
         self._value, self._place, self._trace = value, place, trace
 
     def __getitem__(self, name: object) -> Node:
-        """The field, or the entry; an empty node where there is none."""
+        """Returns the field or the entry, or an empty node."""
         value = self._value
         if isinstance(value, Mapping) and isinstance(name, str):
             place = f"{self._place}.{name}" if self._place else name
@@ -55,7 +55,7 @@ class Node:
         return Node(None, f"{self._place}.{name}", self._trace)
 
     def __iter__(self) -> Iterator[Node]:
-        """The entries of a list; none of anything else."""
+        """Yields the entries of a list, or nothing for anything else."""
         entries = self._value if is_list(self._value) else ()
         return (self[number] for number in range(len(entries)))
 
@@ -65,24 +65,24 @@ class Node:
 
 
 def is_list(value: Any) -> bool:
-    """Whether it is an array of JSON."""
+    """Returns True for a JSON array."""
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def raw(node: Node) -> Any:
-    """The value itself; it does not count as drawn."""
+    """Returns the value itself, which does not count as drawn."""
     return node._value
 
 
 def narrowed(node: Node, names: frozenset[str]) -> Node:
-    """The same place with these fields alone."""
+    """Returns the same node with only these fields."""
     value = node._value
     kept = {name: value[name] for name in value if name in names} if isinstance(value, Mapping) else value
     return Node(kept, node._place, node._trace)
 
 
 def take(node: Node) -> str:
-    """The value as the text that is about to be drawn; an object or array is left to the list of what was not drawn."""
+    """Returns the value as text to draw. Objects and arrays are left to the list of what was not drawn."""
     if isinstance(node._value, Mapping) or is_list(node._value):
         return ""
     node._trace.drawn.add(node._place)
@@ -90,29 +90,29 @@ def take(node: Node) -> str:
 
 
 def _within(trace: Trace, value: Any) -> str:
-    """A leaf as text, as far as there is room, with an ellipsis where it does not end."""
+    """Returns a leaf as text, as far as the limit allows, with an ellipsis if it is cut."""
     text = value if isinstance(value, str) else plain(value)
     room, trace.room = trace.room, max(0, trace.room - len(text))
     return clean(text if len(text) <= room else f"{text[:room]}…")
 
 
 def altered_of(node: Node) -> Mapping[str, Mapping[str, Any]]:
-    """What was changed in the whole message, by place."""
+    """Returns what was changed in the whole message, by path."""
     return node._trace.altered
 
 
 def alteration_of(node: Node) -> Mapping[str, Any] | None:
-    """What was changed at this place, if anything was."""
+    """Returns what was changed at this path, or None."""
     return node._trace.altered.get(node._place)
 
 
 def clean(text: str) -> str:
-    """The text without what no page may hold."""
+    """Returns the text without characters that no page may hold."""
     return UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def plain(value: Any) -> str:
-    """A leaf of JSON as text; empty for an object or array."""
+    """Returns a leaf of JSON as text, or an empty text for an object or array."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, Mapping) or is_list(value):
@@ -126,7 +126,7 @@ def plain(value: Any) -> str:
 
 
 def rest(node: Node) -> Iterator[tuple[str, str]]:
-    """Place and text of the leaves that were not drawn, in their order."""
+    """Yields path and text of the leaves that were not drawn, in their order."""
     waiting = [node]
     while waiting:
         now = waiting.pop()

@@ -1,4 +1,4 @@
-"""One message while it is drawn: what its template asks for, field by field.
+"""The functions that templates call to draw one message, field by field.
 
 Everything that a template writes of a message goes through here or through autoescape. Does not know types of messages.
 """
@@ -22,68 +22,68 @@ from worker.drawing.words import Say
 
 HEX_COLOUR = re.compile(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
 HUES = ((0.05, "red"), (0.18, "orange"), (0.47, "green"), (0.72, "blue"), (0.92, "purple"), (1.0, "red"))
-"""Where a class of the style sheet ends on the circle of colours."""
+"""Where each hue of the style sheet ends on the circle of colours."""
 CHATS = frozenset({"wecom_app", "wecom_webhook"})
 """Channels whose texts mention members by `<@userid>`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """What templates call. A method that takes a node draws its field, so the field does not count as left out."""
+    """What templates call. A method that takes a node draws its field, which then does not count as left out."""
 
     shown: Shown
     say: Say
     is_live: bool
-    """Whether what can be pressed is drawn so."""
+    """True if buttons and choices can be pressed."""
 
     def text(self, node: Node) -> Markup:
-        """A field as it is, and its mark."""
+        """Draws a field as it is, with its badge."""
         return self._marked(node, Markup("<bdi>{}</bdi>").format(take(node))) if node else Markup()
 
     def words(self, node: Node) -> str:
-        """A field where nothing but text may stand."""
+        """Returns a field as text, where nothing but text may stand."""
         return take(node)
 
     def value(self, node: Node) -> str:
-        """A field that works without being read, such as a key, a type or a colour; it does not count as left out."""
+        """Returns a field that people do not read, such as a key, a type or a colour. It is not counted as left out."""
         self.used(node)
         return plain(raw(node))
 
     def used(self, *nodes: Node) -> Markup:
-        """Nothing to draw: fields that do their work in the app without being seen do not count as left out."""
+        """Draws nothing. Fields with an unseen effect in the app do not count as left out."""
         for node in nodes:
             take(node)
         return Markup()
 
     def chat(self, node: Node) -> Markup:
-        """A text with links and mentions, as far as its channel has them."""
+        """Draws a text with the links and mentions that its channel has."""
         mention = self.mention if self.shown.channel in CHATS else None
         text = chat_text(take(node), has_tags=self.shown.channel == "wecom_app", mention=mention)
         return self._marked(node, Markup("<bdi>{}</bdi>").format(text))
 
     def coloured(self, node: Node) -> Markup:
-        """The description of a textcard."""
+        """Draws the description of a textcard."""
         return Markup('<div class="typed">{}</div>').format(self._marked(node, coloured_text(take(node))))
 
     def article(self, node: Node) -> Markup:
-        """The text of an article's HTML."""
+        """Draws the text of an article's HTML."""
         text = Markup('<div class="typed">{}</div>').format(article_text(take(node)))
         return self._marked(node, text)
 
     def markdown(self, node: Node, dialect: Dialect) -> Markup:
-        """A markdown text."""
+        """Draws a markdown text."""
         return self._marked(node, drawn(take(node), dialect, self.mention, self._picture_in_text))
 
     def _marked(self, node: Node, inside: Markup) -> Markup:
         return inside + mark(alteration_of(node), self.say)
 
     def link(self, address: Node, inside: Markup) -> Markup:
-        """The inside as a link, where the address may be followed; one that may not counts as left out."""
+        """Draws the inside as a link if the address may be followed. Otherwise the address counts as left out."""
         given = plain(raw(address))
         return anchor(self.value(address) if followed(given) else given, inside)
 
     def leads(self, holder: Node, inside: Markup) -> Markup:
-        """The inside, and where its `type` says that it leads: 1 to a URL, 2 into a mini program."""
+        """Draws the inside, and where its `type` leads: 1 to a URL, 2 into a mini program."""
         self.used(holder["type"])
         match raw(holder["type"]):
             case 1:
@@ -93,38 +93,38 @@ class Sheet:
         return inside
 
     def mini_program(self, holder: Node) -> Markup:
-        """The mark of what opens a mini program."""
+        """Draws the label of something that opens a mini program."""
         self.used(holder["appid"], holder["page"], holder["pagepath"])
         return Markup(' <span class="chip">{}</span>').format(self.say("mini_program"))
 
     def mention(self, userid: str) -> Markup:
-        """A member who is mentioned, or all of them."""
+        """Draws a mentioned member, or all of them."""
         name = self.say("all") if userid == "@all" else self.shown.names.get(userid, userid)
         return Markup('<span class="mention">@{}</span>').format(clean(name))
 
     def mentions(self, *lists: Node) -> Iterator[Markup]:
-        """The members that lists name."""
+        """Yields the members that lists name."""
         for node in (one for listed in lists for one in listed):
             yield self.mention(take(node))
 
     def person(self, node: Node) -> Markup:
-        """A member by name."""
+        """Draws a member by name."""
         userid = take(node)
         return Markup("<bdi>{}</bdi>").format(clean(self.shown.names.get(userid, userid)))
 
     def picture(self, node: Node) -> Markup:
-        """The picture with a media_id or at an address; where the page has none, a label and that."""
+        """Draws the picture with a media_id or at an address. Without one on the page, draws a label and that text."""
         return self.picture_at(take(node)) if node else Markup()
 
     def picture_at(self, address: str) -> Markup:
-        """A picture that the page has, or what stands for one that is somewhere else, which is never loaded."""
+        """Draws a picture that the page has, or a label for one elsewhere, which is never loaded."""
         inside, url = self._picture_in_text(address), self._url(address)
         if not url:
             return inside
         return Markup('<a href="{}" target="_blank" rel="noreferrer noopener">{}</a>').format(url, inside)
 
     def _picture_in_text(self, address: str) -> Markup:
-        """A picture that opens nothing: around it there may be a link."""
+        """Draws a picture without a link, because it may stand inside one."""
         url = self._url(address)
         if url:
             return Markup('<span class="picture"><img src="{}" alt="{}"></span>').format(url, self.say("picture"))
@@ -132,7 +132,7 @@ class Sheet:
         return Markup(form).format(self.say("picture"), address)
 
     def file(self, node: Node, name: Node | None = None) -> Markup:
-        """A file that can be opened where the page has it; `name` is what the message calls it."""
+        """Draws a file that can be opened if the page has it. `name` is its name in the message."""
         address = self._url(self.value(node))
         called = take(name) if name else clean(file_name(address)) if address else take(node)
         inside = Markup('<span class="file-name">{}</span>').format(called)
@@ -141,14 +141,14 @@ class Sheet:
         return Markup('<a href="{}" target="_blank" rel="noreferrer noopener">{}</a>').format(address, inside)
 
     def media_url(self, node: Node) -> str:
-        """The address of a media_id on the page's origin, or an empty text."""
+        """Returns the address of a media_id on the page's origin, or an empty text."""
         return self._url(self.value(node))
 
     def _url(self, media_id: str) -> str:
         return loaded(self.shown.media(media_id)) if media_id else ""
 
     def hue(self, node: Node) -> str:
-        """The class for a colour that a message chose, since no page allows styles in attributes."""
+        """Returns the class for a colour that a message chose, because no page allows styles in attributes."""
         found = HEX_COLOUR.fullmatch(self.value(node))
         if not found:
             return "hue-none"
@@ -158,7 +158,7 @@ class Sheet:
         return f"hue-{next(name for end, name in HUES if hue <= end)}"
 
     def moment(self, node: Node) -> str:
-        """Unix seconds as a date; empty where they are none."""
+        """Returns Unix seconds as a date, or an empty text."""
         seconds = raw(node)
         if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 < seconds < 2**36:
             return ""
@@ -166,7 +166,7 @@ class Sheet:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
 
     def stays(self, node: Node, default: int) -> str:
-        """How long a window stays; `default` seconds where none are given, and 0 and less until it is closed."""
+        """Returns how long a window stays: `default` seconds without a number, until it is closed for 0 and less."""
         given = raw(node)
         number = given if isinstance(given, int) and not isinstance(given, bool) else 0
         take(node)
@@ -174,17 +174,17 @@ class Sheet:
         return self.say("stays", count=plain(seconds)) if seconds > 0 else self.say("stays_open")
 
     def chosen(self, holder: Node) -> int:
-        """The number of the option that a drop-down shows at first: of `selected_id`, or the first of all."""
+        """Returns the index of the option that a drop-down shows at first: of `selected_id`, or the first."""
         wanted = self.value(holder["selected_id"])
         ids = [self.value(one["id"]) for one in holder["option_list"]]
         return ids.index(wanted) if wanted in ids else 0
 
     def style(self, node: Node) -> str:
-        """A button's style: 1 to 4, anything else is 1."""
+        """Returns a button's style: 1 to 4, and 1 for anything else."""
         return self.value(node) if self.value(node) in ("1", "2", "3", "4") else "1"
 
     def line_value(self, line: Node) -> Markup:
-        """The value of a card's line: text, a link, a file, or a member."""
+        """Draws the value of a card's line: text, a link, a file, or a member."""
         self.used(line["type"])
         match raw(line["type"]):
             case 2:

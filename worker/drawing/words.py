@@ -1,6 +1,6 @@
-"""Words of pages in Chinese and English, out of the `words.toml` of a package: labels, marks, what `altered` means.
+"""Terms of pages in Chinese and English, from the `words.toml` of a package: labels, badges, what `altered` means.
 
-Does not know a message.
+Does not know messages.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from importlib.resources import files
 from worker.drawing.shown import Lang
 
 Words = Mapping[str, tuple[str, str]]
-"""Chinese and English by key; `{...}` are filled in."""
+"""Chinese and English by key, with `{...}` as placeholders."""
 Say = Callable[..., str]
 
 
 def read_words(package: str) -> Words:
-    """The words of a package by key; those of a table are `table.key`."""
+    """Reads the terms of a package by key. Those of a table are `table.key`."""
     found = dict[str, tuple[str, str]]()
     for key, value in tomllib.loads((files(package) / "words.toml").read_text(encoding="utf-8")).items():
         named = {f"{key}.{name}": pair for name, pair in value.items()} if isinstance(value, dict) else {key: value}
@@ -29,7 +29,7 @@ WORDS = read_words("worker.drawing")
 
 
 def says(lang: Lang, words: Words = WORDS) -> Say:
-    """The words of one language: called with a key and what fills it in; a key without a word is itself the word."""
+    """Returns a function that translates a key with its values into one language. An unknown key is returned itself."""
     number = 0 if lang == "zh" else 1
 
     def say(key: str, /, **values: object) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 
 from structlog.testing import capture_logs
-from worker.delivery.sender.lane_state import LaneStates
 
 from tests.support.runtime import ChangingAccounts, Ticks, an_account
 from tests.unit.accounts.test_live import GOOD, Scripted
 from worker.accounts.live import POLL_S, LiveAccounts
 from worker.config.accounts import account_of
 from worker.config.settings import Settings
+from worker.delivery.sender.lane_states import LaneStates
 from worker.service.account_updates import EVERY_S, AccountUpdates
 
 WRONG = an_account(settings={"agentid": "x"})

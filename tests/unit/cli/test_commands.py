@@ -288,7 +288,7 @@ def test_an_ended_job_is_replayed(run: Run, job: str, sqlite_url: str, capsys: p
     site = Site(sqlite_url)
     lane, part = site.part(job)
     with site.open() as room:
-        room.ring(lane, [part])
+        room.answer_doorbell(lane, [part])
         wait_for(site.database, job, 30)
 
     assert 1 == run("replay", job)

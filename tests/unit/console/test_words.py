@@ -58,7 +58,7 @@ def test_a_limit_speaks_chinese(account: Account, recipient: str | None) -> None
     """What it counts for, what is beyond it, and its source: no two English words stand in a row."""
     own = channel(account.channel)
     limits = [one.limit for one in own.counted(account, recipient)]
-    texts = {one.of for one in own.counted(account, recipient)}
+    texts = {one.subject_kind for one in own.counted(account, recipient)}
     texts |= {text for one in limits for text in (one.penalty, one.source)}
 
     told = {text: limit_phrase("zh", text) for text in texts}

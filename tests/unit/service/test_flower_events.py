@@ -152,7 +152,7 @@ def test_the_arguments_lead_to_the_console(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_full_queue_drops_and_counts(made: tuple[FlowerEvents, Published], monkeypatch: pytest.MonkeyPatch) -> None:
     """The writer never waits for Flower."""
     one, line = made
-    monkeypatch.setattr(events, "LIMIT", 1)
+    monkeypatch.setattr(events, "MAX_QUEUED", 1)
 
     one.add([happened("a", JobState.ACCEPTED)])
     one.add([happened("b", JobState.ACCEPTED)])
@@ -200,7 +200,7 @@ def test_a_broker_that_is_away_costs_events_only(made: tuple[FlowerEvents, Publi
 def test_the_first_drop_of_many_is_told(made: tuple[FlowerEvents, Published], monkeypatch: pytest.MonkeyPatch) -> None:
     """One line in the log, not one a happening."""
     one, _ = made
-    monkeypatch.setattr(events, "LIMIT", 0)
+    monkeypatch.setattr(events, "MAX_QUEUED", 0)
 
     with capture_logs() as logs:
         for job in "abc":

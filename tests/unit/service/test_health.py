@@ -79,10 +79,10 @@ class Worker:
 
     def beats(self, seconds: float) -> tuple[str, ...]:
         """Heartbeats for so many seconds, or a little longer; what the last one says."""
-        until, wrong = self.ticks.now + seconds, self.health.check().wrong
+        until, wrong = self.ticks.now + seconds, self.health.check().problems
         while self.ticks.now <= until:
             self.ticks.advance(EVERY_S)
-            wrong = self.health.check().wrong
+            wrong = self.health.check().problems
         return wrong
 
 
@@ -204,7 +204,7 @@ def running(turn: Callable[[], float], ticks: Ticks) -> Iterator[Loop]:
     try:
         yield loop
     finally:
-        loop.tell()
+        loop.request_stop()
 
 
 def test_a_loop_knows_how_long_its_turn_has_run() -> None:

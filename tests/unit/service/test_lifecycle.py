@@ -69,7 +69,7 @@ def test_a_doorbell_delivers_and_the_end_gives_everything_back(site: Site) -> No
     job = site.send()
 
     with site.open() as room:
-        room.ring(site.part(job)[0], [site.part(job)[1]])
+        room.answer_doorbell(site.part(job)[0], [site.part(job)[1]])
         report = wait_for(site.database, job, LIMIT_S)
         site.send("offered")
         site.doorbell()  # so the relay holds its lease
@@ -180,7 +180,7 @@ def test_a_drained_process_leaves_its_doorbells_to_others(site: Site) -> None:
         room.begin_drain()
         with site.database.writing() as connection:
             connection.exec_driver_sql("update worker_parts set offered_until = 9000000000000000")
-        room.ring(lane, [part])
+        room.answer_doorbell(lane, [part])
 
     assert [] == site.transport.calls
     assert 0 == site.one("select count(*) from worker_parts where offered_until is not null")
@@ -198,7 +198,7 @@ def test_our_own_error_is_said_in_its_words(site: Site) -> None:
     lane, part = site.part(job)
 
     with capture_logs() as logs, site.open() as room:
-        room.ring(lane, [part])
+        room.answer_doorbell(lane, [part])
 
     [failed] = [entry for entry in logs if entry["event"] == "doorbell_failed"]
     assert ("WorkerError", "what is wrong, and what to change") == (failed["error"], failed["text"])
@@ -216,7 +216,7 @@ def test_a_foreign_error_is_said_without_its_text(site: Site) -> None:
     site.vendor.says(breaks)
 
     with capture_logs() as logs, site.open() as room:
-        room.ring(lane, [part])
+        room.answer_doorbell(lane, [part])
         until(lambda: "doorbell_failed" in events(logs), "the error is said")
         report = wait_for(site.database, job, LIMIT_S, states=[JobState.OPEN, JobState.UNKNOWN])
 
@@ -275,7 +275,7 @@ def test_a_writer_that_died_ends_the_process(site: Site) -> None:
     lane, part = site.part(site.send())
 
     with capture_logs() as logs, site.open() as room:
-        room.ring(lane, [part])
+        room.answer_doorbell(lane, [part])
         status = site.exits.get(timeout=LIMIT_S)
 
     assert EXIT_WRITER_DIED == status
@@ -298,7 +298,7 @@ def test_a_call_that_hangs_does_not_hold_the_end_up(site: Site) -> None:
     lane, part = site.part(site.send())
 
     with capture_logs() as logs, site.open() as room:
-        sender = threading.Thread(target=room.ring, args=(lane, [part]))
+        sender = threading.Thread(target=room.answer_doorbell, args=(lane, [part]))
         sender.start()
         assert calling.wait(LIMIT_S)
         room.begin_drain()
@@ -325,7 +325,7 @@ def test_a_call_in_the_air_is_waited_for_and_recorded(site: Site) -> None:
     lane, part = site.part(job)
 
     with site.open() as room:
-        sender = threading.Thread(target=room.ring, args=(lane, [part]))
+        sender = threading.Thread(target=room.answer_doorbell, args=(lane, [part]))
         sender.start()
         assert calling.wait(LIMIT_S)
         room.begin_drain()
@@ -350,7 +350,7 @@ def test_a_writer_that_is_stuck_ends_the_process(site: Site) -> None:
     other = sqlite3.connect(site.url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
 
     with capture_logs() as logs, site.open() as room:
-        sender = threading.Thread(target=room.ring, args=(lane, [part]))
+        sender = threading.Thread(target=room.answer_doorbell, args=(lane, [part]))
         sender.start()
         assert calling.wait(LIMIT_S)
         other.execute("begin immediate")

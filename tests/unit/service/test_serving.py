@@ -158,7 +158,7 @@ def test_what_costs_us_more_than_its_sender_is_refused(piece: bytes) -> None:
 class Crowded(PromptProtocol):
     """Has room for three connections."""
 
-    most = staticmethod(lambda: 3)
+    max_connections = staticmethod(lambda: 3)
 
 
 async def with_silent_ones(before: int, asked_first: bool) -> tuple[list[bool], bytes]:

@@ -321,7 +321,7 @@ def asking_server(stage: Stage) -> tuple[RawServer, str]:
 @scene("a client certificate that the vendor's server refuses")
 def _(stage: Stage) -> CallResult:
     # However late it says so.
-    stage.stack.enter_context(pytest.MonkeyPatch.context()).setattr("worker.transport.egress.dial.FIRST_WORDS_S", 60.0)
+    stage.stack.enter_context(pytest.MonkeyPatch.context()).setattr("worker.transport.egress.dial.REFUSAL_WAIT_S", 60.0)
     server, ca = asking_server(stage)
     leaf = trustme.CA().issue_cert("hr@example.com")
     certificate = ClientCertificate(stage.file(leaf.private_key_and_cert_chain_pem))

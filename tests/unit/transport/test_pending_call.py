@@ -225,13 +225,13 @@ def test_several_connections_are_made_side_by_side(stage: Stage, monkeypatch: py
     kept = transport.connect(request(server.url))
     assert not isinstance(kept, NotSent)
     kept.release()
-    all_at_once, make = threading.Barrier(4, timeout=60), transport._make
+    all_at_once, make = threading.Barrier(4, timeout=60), transport._open_one
 
     def made(missing: Any) -> Connection | NotSent:
         all_at_once.wait()
         return make(missing)
 
-    monkeypatch.setattr(transport, "_make", made)
+    monkeypatch.setattr(transport, "_open_one", made)
     connections = transport.connect_all([request(f"http://127.0.0.1:{closed_port()}"), *[request(server.url)] * 4])
 
     assert [True, False, False, False, False] == [isinstance(one, NotSent) for one in connections]

@@ -27,7 +27,7 @@ from worker.domain.account import ClientCertificate, Egress, Secret
 from worker.domain.call import NotSent, Unsent
 from worker.domain.errors import ConfigurationError
 from worker.transport.connection import SocketAdapter
-from worker.transport.egress.tls import LOOK_S, make_context, require_files
+from worker.transport.egress.tls import CHECK_S, make_context, require_files
 from worker.transport.faults import REMEDIES, call_fault
 
 OK = "Reply(200)"
@@ -38,7 +38,7 @@ PASSWORD = "hunter2"
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """Servers and transports that are closed after the test; a server's first words are waited for, however late."""
-    monkeypatch.setattr("worker.transport.egress.dial.FIRST_WORDS_S", 60.0)
+    monkeypatch.setattr("worker.transport.egress.dial.REFUSAL_WAIT_S", 60.0)
     with ExitStack() as stack:
         yield Stage(stack)
 
@@ -298,7 +298,7 @@ class TestClientCertificate:
         self, stage: Stage, pki: Pki, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """One without session tickets says nothing until it is asked; the call goes on."""
-        monkeypatch.setattr("worker.transport.egress.dial.FIRST_WORDS_S", 0.01)
+        monkeypatch.setattr("worker.transport.egress.dial.REFUSAL_WAIT_S", 0.01)
         context = pki.context(clients=True)
         context.num_tickets = 0
 
@@ -346,7 +346,7 @@ class TestRotation:
 
         def later(change: Callable[[], object]) -> str:
             change()
-            stage.clock.now += LOOK_S + 3  # longer than a connection is kept
+            stage.clock.now += CHECK_S + 3  # longer than a connection is kept
             return shown(run(transport, call))
 
         results = [
@@ -366,8 +366,8 @@ class TestRotation:
         first = trust.context()
         os.utime(ca, ns=(0, 0))
         soon = trust.context()
-        stage.clock.now += LOOK_S
+        stage.clock.now += CHECK_S
         later = trust.context()
-        stage.clock.now += LOOK_S
+        stage.clock.now += CHECK_S
 
         assert [True, False, True] == [first is soon, first is later, later is trust.context()]

@@ -1,4 +1,4 @@
-"""What is checked alike in every channel: everything of a job's kind at once, its body, its files and their places."""
+"""Checks that every channel shares: the type of a job, its body, its files and their paths."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Checks = Mapping[str, tuple[Callable[[Draft], Iterable[Problem]], ...]]
 """The checks of each kind of job."""
 
 MSGTYPE = re.compile(r"[0-9A-Za-z_]{1,64}")
-"""The name of a message type; another is not quoted."""
+"""The name of a message type. Anything else is not quoted."""
 
 
 def type_problems(
     draft: Draft, field: str, not_sent: Collection[str], remedy: str, code: int | None = None
 ) -> Iterator[Problem]:
-    """A type that is no name, or one that only other kinds of jobs have (`not_sent`)."""
+    """Finds a type that is no valid name, or that only other kinds of jobs have (`not_sent`)."""
     msgtype = draft.message.get("type")
     if not isinstance(msgtype, str) or not MSGTYPE.fullmatch(msgtype):
         yield Problem(field, f"is not the name of a message type{rules.vendor_code(code)}", "use the vendor's name")
@@ -31,7 +31,7 @@ def type_problems(
 
 
 def body_problems(draft: Draft, ours: Collection[str], code: int | None = plain.ESCAPES) -> Iterator[Problem]:
-    """A body that is no object or cannot be sent, and fields in it that only the worker sets (`ours`)."""
+    """Finds a body that is no object or cannot be sent, and fields that only the worker may set (`ours`)."""
     body = draft.message.get("body")
     if not isinstance(body, Mapping):
         yield Problem("body", "is not an object", "give the vendor's fields as a dict")
@@ -43,14 +43,14 @@ def body_problems(draft: Draft, ours: Collection[str], code: int | None = plain.
 
 
 def no_object(draft: Draft, field: str = "msgtype", what: str = "an object") -> Problem:
-    """The problem of a body without what should stand under its type's name."""
+    """Returns the problem of a body without an object under its type's name."""
     msgtype = str(draft.message.get("type"))
     shown = msgtype if MSGTYPE.fullmatch(msgtype) else field
     return Problem(f"body.{shown}", "is missing", f"the body needs {what} named like its {field}")
 
 
 def upload_problems(draft: Draft, of_file: Callable[[str, Mapping[str, Any]], Iterable[Problem]]) -> Iterator[Problem]:
-    """An upload without its file, or what `of_file` finds wrong with it."""
+    """Finds a missing file of an upload, or what `of_file` finds wrong with it."""
     file = (draft.message.get("files") or {}).get("media")
     if file is None:
         yield Problem("media", "there is no file", "use Upload(file=..., upload_type=...)")
@@ -59,11 +59,11 @@ def upload_problems(draft: Draft, of_file: Callable[[str, Mapping[str, Any]], It
 
 
 SPLIT_FIELD = "content"
-"""The field of WeCom's texts and markdowns that can go out as several messages."""
+"""The field of WeCom's texts and markdowns that can be split into several messages."""
 
 
 def put(tree: Any, steps: list[str], value: str | None) -> Any:
-    """A copy of `tree`, shallow beside the path, with `value` at its end."""
+    """Returns a copy of `tree` with `value` at the end of the path. It is shallow outside the path."""
     if not steps:
         return value
     if isinstance(tree, list):
@@ -73,14 +73,14 @@ def put(tree: Any, steps: list[str], value: str | None) -> Any:
 
 
 def content_of(document: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The object of a message that is named like its type; None where it has none."""
+    """Returns the object named like the message's type, or None."""
     body = document.get("body")
     content = body.get(document.get("type")) if isinstance(body, Mapping) else None
     return content if isinstance(content, Mapping) else None
 
 
 def contents(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The type's own object: once, or once for each piece of a text that was split."""
+    """Yields the object of the message's type: once, or once for each piece of a split text."""
     content = content_of(document)
     if content is None:
         return
@@ -91,7 +91,7 @@ def contents(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def file_places(root: str, content: Mapping[str, Any], rows: Iterable[Row]) -> dict[str, str]:
-    """Where a file can stand in an object, by the path that names it, and the upload type it has to be of."""
+    """Returns the paths at which a file can stand in an object, each with the upload type it must have."""
     return {
         rules.dotted(path): row.media
         for row in rows
@@ -108,7 +108,7 @@ def misplaced(
     types: Collection[str],
     code: int | None = None,
 ) -> Iterator[Problem]:
-    """What is wrong with the place of a file; `types` are the upload types there are, `code` names the vendor's."""
+    """Finds what is wrong with a file's path. `types` has the existing upload types, `code` is the vendor's code."""
     holder, kind = holder_of(message.get("body"), path), wanted.get(path)
     if holder is None:
         example = next(iter(wanted), "image.media_id")
@@ -120,7 +120,7 @@ def misplaced(
 
 
 def holder_of(tree: Any, path: str) -> Mapping[str, Any] | None:
-    """The object in which the last name of `path` stands."""
+    """Returns the object that holds the last name of `path`."""
     for step in path.split(".")[:-1]:
         if isinstance(tree, Mapping):
             tree = tree.get(step)
@@ -132,7 +132,7 @@ def holder_of(tree: Any, path: str) -> Mapping[str, Any] | None:
 
 
 def url_problems(path: str, url: Any) -> Iterator[Problem]:
-    """Why a file cannot be fetched from this address."""
+    """Finds why a file cannot be fetched from this URL."""
     try:
         web_address(url)
     except UnusableAddress as error:

@@ -1,6 +1,6 @@
-"""What is too long, split or truncated because the caller asked for it (`overflow=`). Every change is reported.
+"""Splits or truncates what is too long because the caller asked for it (`overflow=`). Every change is reported.
 
-Knows rows, no vendor: the channel decides which rows hold, and which one text may go out as several messages.
+Knows rows and no vendor: the channel chooses the rows, and the one text that may be split into several messages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from worker.channels.checking.plain import byte_size, chinese_size, utf16_size
 from worker.channels.checking.row import FieldRule, Prose, Row
 
 Fitted = tuple[dict[str, Any], list[str]]
-"""The document, and a sentence for everything that was done to it."""
+"""The document, and a sentence for each change."""
 
 
 def fit(
@@ -27,10 +27,10 @@ def fit(
     *,
     numbered: bool = False,
 ) -> Fitted:
-    """The document with nothing too long that may be shortened; what cannot be is left for the check to refuse.
+    """Shortens what is too long and may be shortened. The check refuses the rest.
 
-    `root` is the object in the body that the rows are about (empty: the body itself); `split_field` the path below it
-    that may be split, None where nothing may. `numbered` puts "(1/3)" before each piece.
+    `root` is the object in the body that the rows describe (empty for the body itself). `split_field` is the path below
+    it that may be split, or None. `numbered` puts "(1/3)" before each piece.
     """
     body = document.get("body")
     content = body.get(root) if root and isinstance(body, Mapping) else body
@@ -50,7 +50,7 @@ def _split(
     *,
     numbered: bool,
 ) -> Fitted:
-    """Splits the text at `split_field` into several messages; no other field is ever split."""
+    """Splits the text at `split_field` into several messages. No other field is ever split."""
     for path, row, value in _too_long(root, content, rows):
         if path == rules.below(root, split_field):
             most, unit, size = _limit(row)
@@ -59,7 +59,7 @@ def _split(
             if found:
                 held = put(document["body"], path.split("."), None)
                 note = f"{path}: {int(size(value))} {unit}, split into {len(found)} messages"
-                if numbered:  # apart by a blank line: no mark of a piece may join the number
+                if numbered:  # a blank line separates the number from the marks of a piece
                     found = [f"({n}/{len(found)})\n\n{piece}" for n, piece in enumerate(found, start=1)]
                 return {**document, "body": held, "pieces": found}, [note]
     return dict(document), []

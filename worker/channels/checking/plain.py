@@ -1,6 +1,6 @@
-"""Values and texts: whether they can be sent and stored, and how long a text is in each of the vendor's units.
+"""Tests whether values can be sent and stored, and measures texts in each of the vendor's units.
 
-What can be sent is plain JSON of whole characters, without the escapes that the vendor forbids.
+Plain JSON of whole characters can be sent, without the escapes that the vendor forbids.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from worker.domain.errors import Problem
 
 DEPTH = 32
 BEYOND = 2**63
-"""Integers from here on are refused: JSON readers differ about them, and `json.loads` stops at 4,300 digits."""
+"""Integers from here on are refused: JSON readers treat them differently, and `json.loads` stops at 4,300 digits."""
 HALF = re.compile("[\ud800-\udfff]")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
@@ -24,12 +24,12 @@ ESCAPES = 40033
 
 
 def unfit(path: str, value: Any, code: int | None = ESCAPES) -> Iterator[Problem]:
-    """Every place below `path` that is no JSON, holds half a character or a control character (then with `code`)."""
+    """Finds everything below `path` that is no JSON, or holds half a character or a control character (`code`)."""
     return iter(()) if _fits(value, 0) else _search(path, value, 0, code)
 
 
 def _fits(value: Any, depth: int) -> bool:
-    """Whether nothing below is unfit: the fast test of the common case; where it fails, `_search` names each place."""
+    """Returns True if everything is valid. This is the fast test for the common case: `_search` finds the problems."""
     kind = type(value)
     if kind is str:
         return ODD.search(value) is None
@@ -63,7 +63,7 @@ def _search(path: str, value: Any, depth: int, code: int | None) -> Iterator[Pro
 
 
 def unfit_text(path: str, text: str, code: int | None = ESCAPES) -> Iterator[Problem]:
-    r"""What in a text cannot be encoded or would need a `\uXXXX` escape, which is `code` to the vendor."""
+    r"""Finds what in a text cannot be encoded, or would need a `\uXXXX` escape (the vendor's `code`)."""
     if HALF.search(text):
         yield Problem(path, "holds half a character (a lone surrogate)", "decode the text properly")
     if CONTROL.search(text):
@@ -72,20 +72,20 @@ def unfit_text(path: str, text: str, code: int | None = ESCAPES) -> Iterator[Pro
 
 
 def shown(name: Any) -> str:
-    """A key fit for an error message; a strange one is not quoted."""
+    """Returns a key for an error message. An unusual one is not quoted."""
     return name if isinstance(name, str) and name.isidentifier() and name.isascii() else "?"
 
 
 def byte_size(text: str) -> int:
-    """Size of the UTF-8 form; half surrogates (refused elsewhere) count as three."""
+    """Returns the size in UTF-8. Half surrogates, which are refused elsewhere, count as three."""
     return len(text.encode("utf-8", "surrogatepass"))
 
 
 def utf16_size(text: str) -> int:
-    """Length in units of UTF-16: what most programs call characters; one beyond the basic plane counts as two."""
+    """Returns the length in UTF-16 units, which most programs call characters. An emoji counts as two."""
     return len(text) + sum(1 for character in text if character > "\uffff")
 
 
 def chinese_size(text: str) -> float:
-    """Length in Chinese characters with ASCII as halves: what the vendor presumably counts in (page 90236)."""
+    """Returns the length in Chinese characters, with ASCII as halves: presumably the vendor's unit (page 90236)."""
     return len(text) - sum(1 for character in text if character.isascii()) / 2

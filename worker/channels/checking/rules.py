@@ -1,4 +1,4 @@
-"""Checks a message against rows of `fields`. Knows the shape of rows, no vendor field by name."""
+"""Checks a message against the rows of a field table. Knows no vendor field by name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.channels.checking.row import Effect, Either, FieldRule, Row, Togethe
 from worker.domain.errors import Problem
 
 Place = tuple[str, Mapping[str, Any], str]
-"""Concrete path of a field, the object that holds it (or does not), and its name there."""
+"""The path of a field, the object that should hold it, and its name there."""
 
 TYPE_NAMES: Mapping[type, str] = {
     str: "a string",
@@ -26,7 +26,7 @@ TYPE_NAMES: Mapping[type, str] = {
 
 
 def problems(root: str, tree: Mapping[str, Any], rows: Iterable[Row], attached: Collection[str] = ()) -> list[Problem]:
-    """Every field of `tree` that breaks a row. `attached` are paths a file will fill (`image.media_id`)."""
+    """Returns every field of `tree` that breaks a row. A file will fill the paths in `attached` (`image.media_id`)."""
     found: list[Problem] = []
     for row in rows:
         if isinstance(row, FieldRule):
@@ -42,7 +42,7 @@ def problems(root: str, tree: Mapping[str, Any], rows: Iterable[Row], attached: 
 
 
 def cautions(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...]) -> list[str]:
-    """What the rows allow but is worth a warning: advised lengths, unconfirmed counting, unknown names."""
+    """Returns what the rows allow but is worth a warning: advised lengths, unconfirmed units, unknown names."""
     found = [
         text
         for row in _advising(rows)
@@ -60,7 +60,7 @@ def _advising(rows: tuple[Row, ...]) -> tuple[FieldRule, ...]:
 
 @cache
 def _known_names(rows: tuple[Row, ...]) -> Mapping[str, frozenset[str]]:
-    """The names the rows have, by the path of the object that holds them."""
+    """Returns the names in the rows, by the path of the object that holds them."""
     known: dict[str, set[str]] = {}
     for row in rows:
         if isinstance(row, FieldRule):
@@ -70,23 +70,23 @@ def _known_names(rows: tuple[Row, ...]) -> Mapping[str, frozenset[str]]:
 
 
 def dotted(path: str) -> str:
-    """`a[0].b` as `a.0.b`, the way files are addressed."""
+    """Turns `a[0].b` into `a.0.b`, as files are addressed."""
     return path.replace("[", ".").replace("]", "")
 
 
 def places(root: str, tree: Mapping[str, Any], path: str) -> Iterator[Place]:
-    """Where a row's field stands or should stand: once for each parent that is there."""
+    """Yields where a row's field is or should be: once for each existing parent."""
     above, _, name = path.rpartition(".")
     return ((below(at, name), parent, name) for at, parent in _parents(root, tree, above))
 
 
 def below(at: str, name: str) -> str:
-    """The path of a name in the object at `at`; the whole document has no path of its own."""
+    """Returns the path of a name in the object at `at`. The whole document has an empty path."""
     return f"{at}.{name}" if at else name
 
 
 def _parents(root: str, tree: Mapping[str, Any], path: str) -> list[tuple[str, Any]]:
-    """The objects at a path such as `articles[]`; the empty path is the tree itself."""
+    """Returns the objects at a path such as `articles[]`. The empty path is the tree itself."""
     found: list[tuple[str, Any]] = [(root, tree)]
     for step in path.split(".") if path else ():
         found = [child for parent in found for child in _children(parent, step)]
@@ -94,7 +94,7 @@ def _parents(root: str, tree: Mapping[str, Any], path: str) -> list[tuple[str, A
 
 
 def _children(parent: tuple[str, Any], step: str) -> Iterator[tuple[str, Any]]:
-    """The objects below one parent: one, or each entry of a list."""
+    """Returns the objects below one parent: one, or each entry of a list."""
     name = step.removesuffix("[]")
     at, value = below(parent[0], name), parent[1].get(name)
     entries = [(at, value)]
@@ -179,19 +179,19 @@ def _text_problems(row: FieldRule, path: str, value: str) -> Iterator[Problem]:
 
 
 def _siblings(parent: Mapping[str, Any], among: str) -> list[Any]:
-    """The values a list beside a field holds under a name."""
+    """Returns the values under a name in a sibling list."""
     name, _, inner = among.partition(".")
     entries = parent.get(name)
     return [entry.get(inner) for entry in (entries if isinstance(entries, list) else ()) if isinstance(entry, Mapping)]
 
 
 def vendor_code(code: int | None) -> str:
-    """The code the vendor would answer, where it is known."""
+    """Returns the vendor's code in brackets, if it is known."""
     return f" (vendor code {code})" if code else ""
 
 
 def _beyond(row: FieldRule) -> str:
-    """What the vendor does beyond a limit: the row's note where it has one, else its effect or code."""
+    """Returns what the vendor does beyond a limit: the row's note, or else its effect or code."""
     if row.note:
         return f" ({row.note})"
     return " (the vendor cuts the rest in silence)" if row.effect is Effect.CUT else vendor_code(row.code)
@@ -212,14 +212,14 @@ def _group_problems(
 
 
 def _reach(tree: Any, path: str) -> bool:
-    """Whether something that is not empty stands at a path of plain names."""
+    """Returns True if something that is not empty stands at a path of plain names."""
     for name in path.split("."):
         tree = tree.get(name) if isinstance(tree, Mapping) else None
     return bool(tree.strip() if isinstance(tree, str) else tree)
 
 
 def _repeated(root: str, tree: Mapping[str, Any], row: FieldRule) -> Iterator[Problem]:
-    """The entries whose value an earlier entry of the same list has."""
+    """Finds entries whose value an earlier entry of the same list has."""
     seen: set[tuple[str, str]] = set()
     for path, parent, name in places(root, tree, row.path):
         value = parent.get(name)
@@ -240,7 +240,7 @@ def _over_advised(row: FieldRule, path: str, value: str) -> Iterator[str]:
 
 
 def _unknown_names(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...]) -> Iterator[str]:
-    """Warnings about names that no row has: the vendor presumably ignores them."""
+    """Warns of names that no row has. The vendor presumably ignores them."""
     for above, names in _known_names(rows).items():
         for at, parent in _parents(root, tree, above):
             for name in sorted(str(name) for name in parent.keys() - names):

@@ -1,7 +1,7 @@
-"""Shortens and splits text where nothing is torn: no character, link, markup tag, code or id pattern.
+"""Shortens and splits text without tearing a character, link, markup tag, code or id pattern.
 
-What cannot stand alone (a link, a piece of code, a tag) moves as one; elements that are open at a cut are closed there
-and opened again in the next piece. Knows no vendor field.
+What cannot stand alone (a link, a piece of code, a tag) moves as a whole. Elements that are open at a cut are closed
+there and opened again in the next piece. Knows no vendor field.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import NamedTuple
 from worker.channels.checking.row import Prose
 
 Size = Callable[[str], float]
-"""Measures a text; additive: the size of two texts together is the sum of theirs."""
+"""Measures a text. The size of two joined texts is the sum of their sizes."""
 
 ELLIPSIS = "…"
 MOST_PIECES = 999
-"""As many as the number before each piece of a robot's text has room for."""
+"""The number before each piece of a robot's text has three digits."""
 
 _ID = r"\$[A-Za-z]+=[^$\r\n]{1,128}\$"
 _URL = r"https?://[!#-;=?-~]+"
 _TAG = r"(?P<tag></?[A-Za-z][^<>]*>|<@[^<>]*>)"
-# Never over the beginning of another link: each open one would be read to the end of the text.
+# Never across the beginning of another link. Otherwise each open one would be read to the end of the text.
 _ANCHOR = r"<a\b[^<>]*>[^<]*+(?:<(?!/?a\b)[^<]*+)*+</a>"
-# Each of the two ends behind its last line; fenced code that is never closed reaches to the end of the text.
+# Both end after their last line. Fenced code that is never closed reaches to the end of the text.
 _FENCE = (
     r"(?:\A|(?<=\n)) {0,3}(?P<fence>`{3,}|~{3,})[^\n]*+"
     r"(?:\n(?! {0,3}(?P=fence))[^\n]*+)*+(?:\n[^\n]*+\n?|\n?\Z)"
@@ -45,7 +45,7 @@ _WHOLES = {
     }.items()
 }
 CODE = re.compile(rf"{_FENCE}|`[^`\n]+`")
-"""Fenced code and code in a line."""
+"""Fenced code and inline code."""
 _OPENING = re.compile(r"<([A-Za-z]+)\b[^<>]*(?<!/)>")
 _CLOSING = re.compile(r"</([A-Za-z]+)\s*>")
 _VOID = frozenset({"br", "hr", "img"})
@@ -53,17 +53,18 @@ _LINE_MARK = re.compile(r"> |#{1,6} ")
 
 
 class _Unit(NamedTuple):
-    """Text that stays together: a character as people see it, or what cannot stand alone with the marks on its ends."""
+    """Text that stays together: one visible character, or what cannot stand alone with the marks around it."""
 
     text: str
     tag: str = ""
-    """The tag in it, where it is one."""
+    """The tag in it, or an empty text."""
 
 
 def truncated(text: str, most: float, size: Size, prose: Prose) -> str | None:
-    """The longest beginning that fits with an ellipsis behind it; None when not even one unit does.
+    """Returns the longest beginning that fits with an ellipsis, or None if not even one unit does.
 
-    Unlike in `pieces`, a table or fenced code may end in the middle: a report that is mostly code can be shortened.
+    Unlike in `pieces`, a table or fenced code may end in the middle, so that a report that is mostly code can be
+    shortened.
     """
     units = _units(text, Prose.MARKDOWN if prose is Prose.BLOCKS else prose)
     kept = units[: _longest(units, 0, "", [], most - size(ELLIPSIS), size)]
@@ -71,9 +72,9 @@ def truncated(text: str, most: float, size: Size, prose: Prose) -> str | None:
 
 
 def pieces(text: str, most: float, size: Size, prose: Prose) -> list[str] | None:
-    """The text in order, in pieces that each fit and say something.
+    """Splits the text in order into pieces that each fit and are not blank.
 
-    None when a single unit does not fit, or when the pieces are more than `MOST_PIECES`.
+    Returns None if a single unit does not fit, or if there would be more than `MAX_PIECES` pieces.
     """
     units = _units(text, prose)
     found: list[str] = []
@@ -93,7 +94,7 @@ def pieces(text: str, most: float, size: Size, prose: Prose) -> list[str] | None
 
 
 def _units(text: str, prose: Prose) -> list[_Unit]:
-    """The text in order. A unit ends where a character ends (UAX 29) and nothing else that stays whole goes on."""
+    """Splits the text into units, which end where a character ends (UAX 29) and nothing that stays whole goes on."""
     from wcwidth import iter_graphemes  # takes a while to import, and few texts are ever cut
 
     tags: dict[int, str] = {}
@@ -116,7 +117,7 @@ def _joined(units: Sequence[_Unit]) -> str:
 
 
 def _longest(units: Sequence[_Unit], start: int, opening: str, opened: Sequence[str], most: float, size: Size) -> int:
-    """Where the longest run from `start` ends that fits with what closes the elements that are open there."""
+    """Returns where the longest run from `start` ends that fits together with the closing tags of its elements."""
     stack = list(opened)
     used = size(opening) + size(_closing(stack))
     for end in range(start, len(units)):
@@ -126,13 +127,13 @@ def _longest(units: Sequence[_Unit], start: int, opening: str, opened: Sequence[
             _follow(stack, units[end].tag)
             used += size(_closing(stack[depth:]))
             used -= size(_closing(innermost)) if len(stack) < depth else 0
-        if used > most:  # nothing behind makes it less: who closes an element writes what would have closed it
+        if used > most:  # what follows cannot shorten it: a closing tag is as long as the one it replaces
             return end
     return len(units)
 
 
 def _follow(stack: list[str], tag: str) -> None:
-    """Keeps the elements that are open: their opening tags, outermost first."""
+    """Updates the opening tags of the open elements, outermost first."""
     if opening := _OPENING.fullmatch(tag):
         if opening[1].lower() not in _VOID:
             stack.append(tag)
@@ -158,7 +159,7 @@ def _name(tag: str) -> str:
 
 
 def _break(units: Sequence[_Unit], start: int, end: int) -> int:
-    """A better place than `end`, in the second half: behind a line's end, else behind a space."""
+    """Returns a better cut than `end` in the second half: after a line's end, or else after a space."""
     second_half = range(end, start + (end - start) // 2, -1)
     lines = (place for place in second_half if units[place - 1].text.endswith("\n"))
     spaces = (place for place in second_half if units[place - 1].text.isspace())
@@ -166,7 +167,7 @@ def _break(units: Sequence[_Unit], start: int, end: int) -> int:
 
 
 def _line_mark(piece: str, last: str) -> str:
-    """The mark of a quotation or heading that goes on in the next piece."""
+    """Returns the mark of a quotation or heading that continues in the next piece."""
     if last.endswith("\n"):
         return ""
     found = _LINE_MARK.match(piece.rpartition("\n")[2])

@@ -1,1 +1,1 @@
-"""What all WeCom APIs share: tokens, the shape of answers, the errcodes, uploads, cards, ids of members."""
+"""What all WeCom APIs share: tokens, the form of answers, the errcodes, uploads, cards, ids of members."""

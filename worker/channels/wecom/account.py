@@ -1,4 +1,4 @@
-"""What the accounts of all apps of a corp have in common: the corp, the address of its calls, a provider's suite."""
+"""What the accounts of all apps of a corp share: the corp, the address of its calls, a provider's suite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.domain.errors import Problem
 SUITE_KEYS = frozenset({"suite", "is_customized_app"})
 """Keys of a customer's account: the account of the suite, and whether the app is a 代开发 one."""
 CORP_KEYS = frozenset({"corpid", "agentid", "ip", *SUITE_KEYS})
-"""Every key that is read; a channel says by itself whether it needs an agentid."""
+"""Every key that is read. A channel decides by itself whether it needs an agentid."""
 
 
 class CorpChannel(Channel):
@@ -29,7 +29,7 @@ class CorpChannel(Channel):
     token_steps = staticmethod(token.token_steps)
 
     def media_scope(self, account: Account) -> str:
-        """See `Channel.media_scope`: a media_id is good for every app of the corp (page 90253)."""
+        """See `Channel.media_scope`: a media_id is valid for every app of the corp (page 90253)."""
         return f"corp:{account.settings['corpid']}"
 
     def upload_limit(self, upload_type: str) -> int:
@@ -38,7 +38,7 @@ class CorpChannel(Channel):
 
 
 def corp_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
-    """Every wrong key of the corp and of its suite."""
+    """Finds the wrong keys of the corp and of its suite."""
     corpid, ip = settings.get("corpid"), settings.get("ip", "none")
     if not isinstance(corpid, str) or not corpid.strip():
         yield Problem("corpid", "is missing or not a text", "add the corp's id (企业ID), such as ww0123456789abcdef")

@@ -1,6 +1,6 @@
-"""A WeCom answer: read with distrust, in types that can be stored, and what its code asks of the worker.
+"""Reads a WeCom answer with distrust, in types that can be stored, and returns what its code requires.
 
-`errcode` decides, not the HTTP status. Knows no kind of call; each channel's own `call.py` does.
+`errcode` decides, not the HTTP status. Knows no kind of call: each channel's own `call.py` does.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ WRONG_SECRET = Errcode(
     Class.CONFIG,
     "correct corpid and secret",
 )
-"""From gettoken itself 40001 is no stale token but a wrong secret (page 91039)."""
+"""From gettoken itself, 40001 means a wrong secret, not a stale token (page 91039)."""
 ERRCODES = Catalogue("wecom", at_gettoken=WRONG_SECRET)
-"""The codes of all WeCom APIs; a webhook has further ones of its own."""
+"""The codes of all WeCom APIs. A webhook has further ones of its own."""
 
 WRONG_FORMAT = "wrong json format"
 MAX_BODY = 4 * 1024 * 1024
-"""Most bytes of an answer. A thousand refused ids are 64 KB; a larger body is not the vendor's."""
+"""Bytes of an answer, at most. A thousand refused ids are 64 KB. A larger body is not the vendor's."""
 MAX_ERRMSG = 2000
 MAX_DELAY_S = 3600.0
 MAX_ID = 4096
-"""Observed ids have up to 128 characters, access tokens up to 512."""
+"""Characters of an id or token, at most. Observed ids have up to 128, access tokens up to 512."""
 
 _INTEGER = re.compile(r"\s*-?[0-9]{1,9}\s*")
 _INSTANT = re.compile(r"[0-9]{1,11}")
@@ -62,7 +62,7 @@ class Answer:
 
 
 def read(reply: Reply, promised: str | None = None) -> Answer | None:
-    """The vendor's answer, or None; where a success omits `errcode` (page 90313), the promised id must be there."""
+    """Returns the vendor's answer, or None. A success without `errcode` (page 90313) must have the promised id."""
     data = _json_object(reply.body)
     if data is None:
         return None
@@ -77,7 +77,7 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
     if len(body) > MAX_BODY:
         return None
     try:
-        # strict=False: a raw control character inside a string is no reason to lose an answer.
+        # strict=False: a raw control character in a string must not lose an answer.
         data = json.loads(body.decode("utf-8", "replace").lstrip("\ufeff"), strict=False)
     except (ValueError, RecursionError):
         return None
@@ -85,7 +85,7 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
 
 
 def integer(data: Mapping[str, Any], name: str) -> int | None:
-    """An integer, or one written as a string or as `0.0`; None for anything else and for what no column holds."""
+    """Returns an integer, also one written as a string or as `0.0`. None for anything else."""
     value = data.get(name)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -95,7 +95,7 @@ def integer(data: Mapping[str, Any], name: str) -> int | None:
 
 
 def moment(data: Mapping[str, Any], name: str) -> int | None:
-    """An instant in Unix seconds, as a number or a string of digits; None for anything else."""
+    """Returns an instant in Unix seconds, from a number or a string of digits. None for anything else."""
     value = data.get(name)
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
@@ -103,7 +103,7 @@ def moment(data: Mapping[str, Any], name: str) -> int | None:
 
 
 def text_of(value: Any) -> str | None:
-    """An id as text that can be stored, or None when there is none."""
+    """Returns an id as text that can be stored, or None if there is none."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if abs(value) < 10**40 else ""
     if not isinstance(value, str) or not value or len(value) > MAX_ID:
@@ -112,7 +112,7 @@ def text_of(value: Any) -> str | None:
 
 
 def listed(value: Any) -> list[str] | None:
-    """A list of ids: `a|b` (message/send) or an array (update_template_card); None for another type."""
+    """Returns a list of ids from `a|b` (message/send) or an array (update_template_card). None for another type."""
     entries = value.split("|") if isinstance(value, str) else value
     if isinstance(entries, int) and not isinstance(entries, bool):
         entries = [entries]
@@ -123,12 +123,12 @@ def listed(value: Any) -> list[str] | None:
 
 
 def storable(text: str) -> str:
-    """Vendor text without NUL and half characters: every database takes it."""
+    """Returns vendor text without NUL and half characters, so that every database accepts it."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def retry_after(reply: Reply) -> float | None:
-    """Seconds of a Retry-After header, bounded; a date counts as 60 seconds, because a channel has no clock."""
+    """Returns the seconds of a Retry-After header, bounded. A date counts as 60, because a channel has no clock."""
     if "retry-after" not in reply.headers:
         return None
     seconds = reply.retry_after_s()
@@ -139,7 +139,7 @@ def retry_after(reply: Reply) -> float | None:
 
 
 def verdict(part: Part, answer: Answer, outcome: Outcome, page: Page) -> Verdict:
-    """An outcome with the facts of the answer that may be kept; `page` says how it should look."""
+    """Combines an outcome with what may be kept of the answer. `page` describes how the answer should look."""
     odd = contradictions(page, answer, outcome, part)
     if answer.errmsg == "ok" and not isinstance(outcome, Parked):
         return Verdict(outcome, answer.errcode, answer.errmsg, contradictions=odd)
@@ -152,11 +152,11 @@ def verdict(part: Part, answer: Answer, outcome: Outcome, page: Page) -> Verdict
 ELSEWHERE = "the vendor's calls are not there; correct base_url: the vendor's host, without the path of a call"
 PROXY_LOGIN = "the proxy refuses user and password; correct them in the account's `proxy`"
 REMEDIES = {**dict.fromkeys((301, 302, 303, 307, 308, 404, 405), ELSEWHERE), 407: PROXY_LOGIN}
-"""By the status of an answer that is not the vendor's."""
+"""Remedies, by the status of an answer that is not the vendor's."""
 
 
 def no_vendor(reply: Reply) -> Outcome:
-    """What an answer of a proxy or gateway means: unknown, unless it asks to wait."""
+    """Returns what an answer of a proxy or gateway means: unknown, unless it asks to wait."""
     if reply.status in (429, 503) and (delay := retry_after(reply)):
         return Wait(Scope.LANE, delay, f"http_{reply.status} Retry-After")
     if (told := REMEDIES.get(reply.status)) is not None:
@@ -171,12 +171,12 @@ NUMBER, TEXT, LIST = (int,), (str,), (list,)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What the vendor's page says of the answers to a call."""
+    """What the vendor's page says about the answers to a call."""
 
     name: str
-    """The page's number, or the call's path where it has none."""
+    """The page's number, or the call's path without one."""
     fields: Mapping[str, tuple[type, ...]] = field(default_factory=dict)
-    """The fields beside `errcode` and `errmsg`, with their JSON types."""
+    """The fields in addition to `errcode` and `errmsg`, with their JSON types."""
     promised: str | None = None
     """The field that every success has."""
 
@@ -187,7 +187,7 @@ _MOST_SHOWN = 20
 
 
 def contradictions(page: Page, answer: Answer, outcome: Outcome, part: Part) -> tuple[Contradiction, ...]:
-    """Where an answer does not look as its page says: a new code, a new field, another type, a promise not kept."""
+    """Finds where an answer differs from its page: a new code, a new field, another type, a missing promised id."""
     data, found, named = answer.data, list[tuple[ContradictionSort, str]](), _Named(part)
     if isinstance(outcome, Rejected) and outcome.unknown_code:
         found.append(("code", f"errcode {answer.errcode} is in no table"))
@@ -207,7 +207,7 @@ def contradictions(page: Page, answer: Answer, outcome: Outcome, part: Part) -> 
 
 
 class _Named:
-    """Which names of an answer's fields are shown: words, as the vendor's own are, that name nothing of the part."""
+    """Decides which field names of an answer are shown: words like the vendor's own that name nothing of the part."""
 
     def __init__(self, part: Part):
         self._part = part
@@ -217,12 +217,12 @@ class _Named:
         return frozenset(_texts([self._part.spec, self._part.members or ()]))
 
     def shown(self, name: str) -> str:
-        """The field's name; an answer may have persons, numbers or keys where names should stand."""
+        """Returns the field's name, unless it may be a person, a number or a key."""
         return name if _WORDS.fullmatch(name) and name.casefold() not in self._texts else "with another name"
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text within, without regard to case."""
+    """Yields every text inside, in lower case."""
     match value:
         case str():
             yield value.casefold()
@@ -252,5 +252,5 @@ def _shape(name: str, value: Any) -> Any:
 
 
 def warns(answer: Answer) -> list[str]:
-    """The vendor's own alarm, which can stand beside errcode 0 (page 90313)."""
+    """Returns the vendor's own warning, which can accompany errcode 0 (page 90313)."""
     return ["the vendor warns of a wrong JSON format"] if WRONG_FORMAT in answer.errmsg.lower() else []

@@ -1,7 +1,7 @@
-"""Opens requests to a WeCom callback address: signature, age, decryption, and XML as plain dicts. Knows no event.
+"""Verifies and decrypts requests to a WeCom callback address, and reads their XML. Knows no event.
 
-Pure. The order of checks is the vendor's own: parse, signature, decrypt, receiver (page 90968); nothing of a request is
-believed before its signature proved right. A refusal is a fixed phrase that quotes no value of the request.
+Pure. The order of checks is the vendor's own: parse, signature, decrypt, receiver (page 90968). Nothing of a request is
+trusted before its signature is verified. A refusal is a fixed phrase that quotes no value of the request.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from worker.domain.callbacks.inbound import CallbackRefused, unix_seconds
 from worker.domain.errors import ConfigurationError, Problem
 
 DEEPEST = 8
-"""Levels of a callback's XML; the vendor's own has five (SelectedItems/SelectedItem/OptionIds/OptionId)."""
+"""Levels of a callback's XML, at most. The vendor's own has five (SelectedItems/SelectedItem/OptionIds/OptionId)."""
 ENVELOPE_BYTES = 64 * 1024
-"""Bytes of a request's body at most, far above any callback of the vendors'."""
+"""Bytes of a request's body, at most. It is far above any callback of the vendors."""
 QUEUED_S = 600
-"""Seconds for which the vendor may have held an event back; thousands of members may change at once."""
+"""Seconds for which the vendor may have delayed an event. Thousands of members may change at once."""
 LONGEST_ID = 128
-"""Most characters of an id in a callback: a task_id's (userids have 64). No column holds a longer one."""
+"""Characters of an id in a callback, at most: a task_id has 128, a userid 64. No column holds a longer one."""
 
 _BASE64 = string.ascii_letters.encode() + string.digits.encode() + b"+/"
 _BESIDE_BASE64 = 1024
-"""Most bytes of an envelope that are not of its Base64 text: those of the vendors' have a hundred."""
+"""Bytes of an envelope outside its Base64 text, at most. The vendors' have a hundred."""
 _MEMBERS = 32
-"""Most tags of an envelope in XML, and most names or entries of one in JSON: the vendors' have ten, or three."""
+"""Tags of an envelope in XML, or names and entries in JSON, at most. The vendors' have ten, or three."""
 
 Query = Mapping[str, str]
 Tree = dict[str, Any]
@@ -41,32 +41,32 @@ CALLBACK_KEYS = ("token", "aes_key")
 
 @dataclass(frozen=True)
 class WecomDoor:
-    """Base of the readers of requests to one callback address."""
+    """Base of the verifiers of requests to one callback address."""
 
     envelope: Envelope
     max_age_s: float
 
     def verify(self, query: Query, now: float) -> bytes:
-        """The answer to the vendor's URL verification: what `echostr` holds, and nothing around it."""
+        """Returns the answer to the vendor's URL verification: the content of `echostr`, and nothing around it."""
         return echoed(self.envelope, query, now, self.max_age_s)
 
     def require_recent(self, happened_at: int, now: float) -> None:
-        """Refuses an event that is old by the instant inside, which is sealed.
+        """Refuses an old event by its sealed time.
 
-        The signature sorts timestamp and nonce: in a request that was captured they can change places.
+        The signature sorts timestamp and nonce, so in a captured request they can be exchanged.
         """
         if abs(now - happened_at) > self.max_age_s + QUEUED_S:
             raise CallbackRefused(403, "an old event under a new timestamp")
 
 
 def secrets_of(account: Account) -> Mapping[str, Secret]:
-    """The secrets of the account's callback address, by setting; empty where it has none here."""
+    """Returns the secrets of the account's callback address, by setting. Empty without one here."""
     held = account.settings.get("callback")
     return held if isinstance(held, Mapping) else {}
 
 
 def secret_problems(callback: Mapping[str, Any]) -> Iterator[Problem]:
-    """What is wrong with the table of an address's secrets."""
+    """Finds what is wrong with the table of an address's secrets."""
     for name in CALLBACK_KEYS:
         if not isinstance(callback.get(name), Secret):
             yield Problem(f"callback.{name}", "is missing", f'add {name} = {{ env = "NAME" }} or {{ file = "PATH" }}')
@@ -75,16 +75,16 @@ def secret_problems(callback: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def echoed(envelope: Envelope, query: Query, now: float, max_age_s: float) -> bytes:
-    """What the `echostr` of a verification holds."""
+    """Returns the content of a verification's `echostr`."""
     message = opened(envelope, query, given(query, "echostr"), now, max_age_s)
-    # A message that was captured on its way would be told in plain to the one who sends it again as an echostr.
+    # Otherwise a captured message could be sent again as an echostr, and would be answered in plain text.
     if message.lstrip()[:1] in (b"<", b"{"):
         raise CallbackRefused(403, "a message, not an echostr")
     return message
 
 
 def envelope_of(account: str, token: str, aes_key: str, receiver: str | None) -> Envelope:
-    """The envelope of one address; None: of any receiver. A malformed key is a ConfigurationError that names it."""
+    """Returns the envelope of one address. With None it accepts any receiver. ConfigurationError names a bad key."""
     try:
         return Envelope(token, aes_key, receiver)
     except EnvelopeError as error:
@@ -92,7 +92,7 @@ def envelope_of(account: str, token: str, aes_key: str, receiver: str | None) ->
 
 
 def opened(envelope: Envelope, query: Query, encrypted: str, now: float, max_age_s: float) -> bytes:
-    """The message in a request that is the vendor's, for this receiver and recent; `now` is in Unix seconds."""
+    """Decrypts a request if it is from the vendor, for this receiver, and recent. `now` is in Unix seconds."""
     signature, timestamp, nonce = (given(query, name) for name in ("msg_signature", "timestamp", "nonce"))
     try:
         message = envelope.open(signature, timestamp, nonce, encrypted)
@@ -102,7 +102,7 @@ def opened(envelope: Envelope, query: Query, encrypted: str, now: float, max_age
         raise CallbackRefused(403, "meant for another receiver") from None
     except EnvelopeError:
         raise CallbackRefused(400, "does not decrypt to a message") from None
-    # Retries carry a timestamp of their own, so an old timestamp is that of a replayed request (page 90930).
+    # Retries carry a timestamp of their own, so an old timestamp belongs to a replayed request (page 90930).
     sent_at = unix_seconds(timestamp)
     if sent_at is None or abs(now - sent_at) > max_age_s:
         raise CallbackRefused(403, "stale timestamp")
@@ -110,7 +110,7 @@ def opened(envelope: Envelope, query: Query, encrypted: str, now: float, max_age
 
 
 def given(query: Query, name: str) -> str:
-    """A parameter that has to be there."""
+    """Returns a required query parameter."""
     value = query.get(name)
     if not value:
         raise CallbackRefused(400, f"no {name} in the query")
@@ -118,9 +118,9 @@ def given(query: Query, name: str) -> str:
 
 
 def require_envelope(body: bytes) -> None:
-    """Refuses what is no envelope, without parsing it: the signature has not proved right yet.
+    """Refuses what is no envelope, without parsing it: its signature is not verified yet.
 
-    A parser needs a thousand times as long for a body that is nothing but elements or names.
+    A parser would need a thousand times as long for a body that has only elements or names.
     """
     beside = body[: ENVELOPE_BYTES + 1].translate(None, _BASE64)
     if len(body) > ENVELOPE_BYTES or len(beside) > _BESIDE_BASE64:
@@ -130,9 +130,9 @@ def require_envelope(body: bytes) -> None:
 
 
 def encrypted_in(body: bytes) -> str:
-    """The encrypted text of an envelope in XML."""
+    """Returns the encrypted text of an envelope in XML."""
     require_envelope(body)
-    # The vendor's samples put whitespace around CDATA; the signature is over what is inside.
+    # The vendor's samples put whitespace around CDATA. The signature is over what is inside.
     encrypted = (parsed(body).findtext("Encrypt") or "").strip()
     if not encrypted:
         raise CallbackRefused(400, "no Encrypt in the body")
@@ -140,8 +140,8 @@ def encrypted_in(body: bytes) -> str:
 
 
 def parsed(body: bytes) -> Element:
-    """XML without a document type, entities or anything to fetch."""
-    # Not at the top: a producer's installation, which opens no callback, does not have it.
+    """Parses XML without a document type, entities or anything to fetch."""
+    # Imported here, because a producer's installation opens no callback and does not have it.
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import fromstring
 
@@ -155,7 +155,7 @@ def parsed(body: bytes) -> Element:
 
 
 def tree_of(element: Element, depth: int = 1) -> Tree:
-    """An element's children as a dict; one that stands several times is a list."""
+    """Returns an element's children as a dict. A repeated child becomes a list."""
     if depth > DEEPEST:
         raise CallbackRefused(400, "XML nested too deeply")
     out: Tree = {}
@@ -171,24 +171,24 @@ def tree_of(element: Element, depth: int = 1) -> Tree:
 
 
 def listed(holder: Any, name: str) -> list[Any]:
-    """The values under a name as a list, whether it stands once or many times."""
+    """Returns the values under a name as a list, whether it occurs once or many times."""
     found = member(holder, name)
     return found if isinstance(found, list) else [] if found in (None, "") else [found]
 
 
 def member(holder: Any, name: str) -> Any:
-    """The value under a name; None where the holder is no object or has none."""
+    """Returns the value under a name, or None if the holder is no object or has none."""
     return holder.get(name) if isinstance(holder, Mapping) else None
 
 
 def text_at(holder: Any, name: str) -> str:
-    """A text under a name; empty where there is none."""
+    """Returns a text under a name, or an empty one."""
     value = member(holder, name)
     return value if isinstance(value, str) else ""
 
 
 def id_at(holder: Any, name: str) -> str:
-    """An id under a name; refused when no column could hold it."""
+    """Returns an id under a name. Refuses one that no column could hold."""
     value = text_at(holder, name)
     if len(value) > LONGEST_ID:
         raise CallbackRefused(400, f"{name} is too long")

@@ -1,4 +1,4 @@
-"""The limits that every API of a corp shares (page 90312 访问频率限制), and an account's amounts in place of ours."""
+"""The limits that every API of a corp shares (page 90312 访问频率限制), with an account's amounts in place of ours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UPLOAD_IMAGE = (
 )
 
 # These count all calls that leave through one address, of any number of corps: three corps that each use up their own
-# limits exceed them. Kept only for an account that names its address (`ip`).
+# limits exceed them. Enforced only for an account that names its address (`ip`).
 IP = (
     Limit("ip_minute", 60, 20_000, Unit.CALLS, Scope.LANE, "45009", RATES),
     Limit("ip_hour", 3600, 600_000, Unit.CALLS, Scope.LANE, "45009", RATES),
@@ -32,26 +32,26 @@ IP = (
 
 
 def adjusted(profile: tuple[Limit, ...], account: Account) -> tuple[Limit, ...]:
-    """The limits that are on, with the account's amounts; 0 switches one off."""
+    """Returns the active limits, with the account's amounts. An amount of 0 switches a limit off."""
     if not account.has_own_amounts:
         return profile
     return tuple(limit for limit in as_kept(profile, account) if limit.amount)
 
 
 def as_kept(profile: Iterable[Limit], account: Account) -> tuple[Limit, ...]:
-    """The limits with the account's amounts, those that are off too."""
+    """Returns the limits with the account's amounts, also those that are off."""
     return tuple(with_amount(one, account.amount_of(one)) for one in profile)
 
 
 def counted(profile: Iterable[Limit], account: Account, of: str, subject: str | None) -> Iterator[LimitCounter]:
-    """The limits of a profile with what they count: `of` in words, `subject` as its key."""
+    """Yields the limits of a profile with what they count: `of` in words, `subject` as its key."""
     return (LimitCounter(limit, of, subject) for limit in as_kept(profile, account))
 
 
 def counted_by_api(
     paths: Iterable[str], of_path: Mapping[str, tuple[Limit, ...]], account: Account
 ) -> Iterator[LimitCounter]:
-    """The base limits of each API of a corp, the further limits of some, and of the address that the account names."""
+    """Yields the base limits of each API of a corp, further limits of some, and those of the account's `ip`."""
     for path in sorted(set(paths)):
         profile = (*CORP, *of_path.get(path, ()))
         yield from counted(profile, account, path, f"{account.settings['corpid']}/{path}")
@@ -60,7 +60,7 @@ def counted_by_api(
 
 
 def api_charges(account: Account, path: str, of_path: Mapping[str, tuple[Limit, ...]]) -> list[Charge]:
-    """What a call costs the corp at this API, and the address it leaves through, where the account names that."""
+    """Returns what a call costs the corp at this API, and the account's `ip` if it is set."""
     profile = (*CORP, *of_path.get(path, ()))
     subject = f"{account.settings['corpid']}/{path}"
     charges = [Charge(limit, subject) for limit in adjusted(profile, account)]
@@ -75,7 +75,7 @@ def _of_ip(ip: str, path: str) -> str:
 
 @lru_cache(maxsize=1024)
 def with_amount(limit: Limit, amount: int) -> Limit:
-    """The same limit of another amount."""
+    """Returns the same limit with another amount."""
     if amount == limit.amount:
         return limit
     return replace(limit, amount=amount)

@@ -1,4 +1,4 @@
-"""The names that WeCom takes: of members, and of files as members see them."""
+"""The names that WeCom accepts: of members, and of files as members see them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ USERID = re.compile(r"[0-9A-Za-z._@-]{1,64}")
 USERID_WANTED = "userids: 1 to 64 of letters, digits, - _ . @"
 
 DROPPED = dict.fromkeys([*range(0x20), 0x7F, *map(ord, '"\\/:')])
-"""What breaks the multipart header or is forbidden in names; the rest stays raw UTF-8, as the vendor wants it."""
+"""What breaks the multipart header or is forbidden in names. The rest stays raw UTF-8, as the vendor requires."""
 
 
 def display_name(name: str) -> str:
-    """The name of a file as members will see it."""
+    """Returns the name of a file as members will see it."""
     return name.translate(DROPPED).strip()

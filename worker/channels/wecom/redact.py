@@ -1,6 +1,6 @@
-"""The vendor's errmsg without anything of ours in it: no recipient, no message text, no token, no id.
+"""Removes everything of ours from the vendor's errmsg: recipients, message text, tokens and ids.
 
-And what it adds to the remedy of a refusal.
+It also adds the caller's address to the remedy of a refusal.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OPAQUE = re.compile(r"(?=[A-Za-z_+/=-]*[0-9A-Z])[0-9A-Za-z_+/=-]{16,}")
 _FOREIGN = re.compile(r"(?:[^\x20-\x7e]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4})+")
 _WORD = re.compile(r"[0-9A-Za-z._@-]+")
 
-# The words of the reasons that were observed; they stay even where they also stand in the message.
+# The words of observed reasons. They stay even if the message contains them, too.
 VOCABULARY = frozenset(
     """
     a accept accesstoken access_token agent all allow and another api appid article bad body button by callback chinese
@@ -39,7 +39,7 @@ VOCABULARY = frozenset(
 
 
 def reason(errmsg: str, part: Part) -> str:
-    """The vendor's reason up to its hint, with whatever could be a recipient or text masked."""
+    """Returns the vendor's reason up to its hint, and masks whatever could be a recipient or text."""
     if errmsg == "ok":
         return errmsg
     text = _TAIL.split(errmsg[: 4 * MAX_REASON], maxsplit=1)[0]
@@ -49,19 +49,19 @@ def reason(errmsg: str, part: Part) -> str:
 
 
 def hint(errmsg: str) -> str | None:
-    """The vendor's trace number; its support asks for it."""
+    """Returns the vendor's trace number, which its support needs."""
     found = _HINT.search(errmsg)
     return found[1] if found else None
 
 
 def caller_ip(errmsg: str) -> str | None:
-    """Our address as the vendor sees it, which an operator has to add to the app's trusted addresses (60020)."""
+    """Returns our address as the vendor sees it. An operator must add it to the app's trusted addresses (60020)."""
     found = _CALLER_IP.search(errmsg)
     return found[1] if found else None
 
 
 def _without(text: str, part: Part) -> str:
-    """`text` with every word masked that names a recipient of the part or occurs in its message."""
+    """Masks every word of `text` that names a recipient of the part or occurs in its message."""
     people = {entry.lower() for entry in _strings(part.spec)}
     said = "\n".join(_strings(part.message)).lower()
 
@@ -75,7 +75,7 @@ def _without(text: str, part: Part) -> str:
 
 
 def _strings(tree: Any) -> Iterator[str]:
-    """Every string value below `tree`."""
+    """Yields every string value below `tree`."""
     if isinstance(tree, str):
         yield tree
     elif isinstance(tree, Mapping | list):
@@ -84,10 +84,10 @@ def _strings(tree: Any) -> Iterator[str]:
 
 
 UNTRUSTED = frozenset({60020, 301042})
-"""Codes that are about the caller's IP; the vendor's text names it."""
+"""Codes that are about the caller's IP, which the vendor's text names."""
 
 
 def remedy(what: str, code: int, errmsg: str) -> str:
-    """What to do, with our address as the vendor sees it where it is refused."""
+    """Returns the remedy, with our address as the vendor sees it if that is refused."""
     ip = caller_ip(errmsg) if code in UNTRUSTED else None
     return f"{what} (the vendor sees {ip})" if ip else what

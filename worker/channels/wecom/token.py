@@ -1,8 +1,8 @@
 """Tokens of a corp's apps: gettoken (page 91039 获取access_token), and what a third-party app (第三方应用) needs.
 
-A refused secret parks its account: repeated failures ban the caller's IP for an hour (help text of 45009).
-get_corp_token (page 90605) takes the suite's token and the corp's permanent code. An app that was developed for one
-corp (代开发, page 97163) uses its permanent code as the secret of gettoken.
+A refused secret parks its account, because repeated failures ban the caller's IP for an hour (help text of 45009).
+get_corp_token (page 90605) takes the suite's token and the corp's permanent code. An app developed for one corp
+(代开发, page 97163) uses its permanent code as the secret of gettoken.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ UNREADABLE_DELAY_S = 5.0
 
 
 def token_request(account: Account, secret: str, now: int) -> Request:
-    """The call that fetches the app's token, at any time; corpid and secret travel in the query."""
+    """Builds the call that fetches the app's token. corpid and secret travel in the query."""
     query = {"corpid": str(account.settings["corpid"]), "corpsecret": secret}
     return Request("GET", account.base_url, "/cgi-bin/gettoken", query, deadline_s=DEADLINE_S)
 
 
 def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
-    """Granted, refused (an operator must act), or later."""
+    """Returns granted, refused (an operator must act), or later."""
     return token_in(reply, "access_token", refused)
 
 
 def token_in(reply: Reply, name: str, of_refusal: Callable[[Answer], TokenOutcome]) -> TokenOutcome:
-    """The token under a name of the answer, or what its refusal means."""
+    """Returns the token under a name of the answer, or what its refusal means."""
     answer = answer_of(reply, name)
     if not isinstance(answer, Answer):
         return answer
@@ -54,7 +54,7 @@ def token_in(reply: Reply, name: str, of_refusal: Callable[[Answer], TokenOutcom
 
 
 def answer_of(reply: Reply, promised: str) -> Answer | TokenLater:
-    """The vendor's answer, which holds the promised value or a code; later: it is not the vendor's."""
+    """Returns the vendor's answer, which has the promised value or a code, or TokenLater if it is not the vendor's."""
     asked_s, remedy = retry_after(reply), REMEDIES.get(reply.status)
     return read(reply, promised) or TokenLater(
         f"http_{reply.status}: no vendor answer", asked_s or UNREADABLE_DELAY_S, remedy=remedy, alone=not asked_s
@@ -62,7 +62,7 @@ def answer_of(reply: Reply, promised: str) -> Answer | TokenLater:
 
 
 def granted(data: Mapping[str, Any], name: str, life_name: str) -> TokenGranted | TokenLater:
-    """The token under `name`, with its life in seconds; later where it cannot be used."""
+    """Returns the token under `name` with its life in seconds, or TokenLater if it cannot be used."""
     token, life = text_of(data.get(name)), integer(data, life_name)
     if token is None or (life is not None and life <= 0):
         return TokenLater("errcode 0 without a usable token", UNREADABLE_DELAY_S)
@@ -70,21 +70,21 @@ def granted(data: Mapping[str, Any], name: str, life_name: str) -> TokenGranted 
 
 
 def refused(answer: Answer) -> TokenRefused | TokenLater:
-    """What the code of an answer to a call for a token means, by the catalogue."""
+    """Returns what the code of an answer to a token call means, by the catalogue."""
     code, errmsg = answer.errcode, answer.errmsg
     row = WRONG_SECRET if code == WRONG_SECRET.code else ERRCODES.find(code)
     if row is None:
         what = "look the code up on page 90313"
         return TokenRefused(f"errcode {code} (not in the catalogue)", what, code, redact.hint(errmsg))
     if row.kind in (Class.RETRY, Class.DEFER):
-        # There is only one fetch at a time, so a penalty that lowers the number of calls in the air changes nothing.
+        # There is only one fetch at a time, so a penalty that lowers the number of calls in flight changes nothing.
         penalty = row.penalty if row.penalty in (Penalty.FREQUENCY, Penalty.ALARM) else None
         return TokenLater(row.reason, row.delay or UNREADABLE_DELAY_S, penalty)
     return TokenRefused(row.reason, remedy(row.what, code, errmsg), code, redact.hint(errmsg))
 
 
 STALE = frozenset({40014, 40082, 42001, 42009})
-"""Codes about the suite_access_token of a call (page 90313). That 40014 and 42001 can be is not confirmed."""
+"""Codes about the suite_access_token of a call (page 90313). For 40014 and 42001 that is not confirmed."""
 
 MISSING: Told = (
     "no permanent code of this corp is kept",
@@ -97,7 +97,7 @@ ENDED: Told = (
 
 
 def token_steps(account: Account) -> TokenSteps | None:
-    """What the app's token takes; None: it is no app of a suite, or has all it takes in its own secret."""
+    """Returns what the app's token needs, or None if it is no app of a suite, or its own secret is enough."""
     suite = account.settings.get("suite")
     if suite is None:
         return None
@@ -110,7 +110,7 @@ def token_steps(account: Account) -> TokenSteps | None:
 
 
 def stale(answer: Answer) -> TokenStale | None:
-    """Set when the answer says that the suite_access_token of the call is not good."""
+    """Returns TokenStale if the answer says that the suite_access_token of the call is not valid."""
     if answer.errcode not in STALE:
         return None
     return TokenStale(f"{answer.errcode}: the suite_access_token is not good")

@@ -1,4 +1,4 @@
-"""Uploads: what pages 90253 (上传临时素材) and 90256 (上传图片) take, the names members see, call and answer."""
+"""Uploads: what pages 90253 (上传临时素材) and 90256 (上传图片) accept, the names members see, call and answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MIN_FILE = 6
 """Every file must be larger than 5 bytes (page 90253)."""
 
 PERMANENT_IMAGE = "uploadimg"
-"""The upload type that brings a permanent URL instead of a media_id; the picture is shown inside WeCom only."""
+"""The upload type that returns a permanent URL instead of a media_id. The picture is shown inside WeCom only."""
 
 UPLOADS: Mapping[str, int] = {
     "image": 10 * MB,
@@ -32,11 +32,11 @@ UPLOADS: Mapping[str, int] = {
     "file": 20 * MB,
     PERMANENT_IMAGE: 2 * MB,
 }
-"""Upload type -> the most bytes. Formats (JPG or PNG; AMR of 60 s; MP4) are the vendor's to judge: 40004, 45007."""
+"""Upload type to its maximum of bytes. The vendor checks formats (JPG or PNG; AMR of 60 s; MP4): 40004, 45007."""
 
 
 def file_problems(path: str, file: Mapping[str, Any], uploads: Mapping[str, int] = UPLOADS) -> Iterator[Problem]:
-    """Every reason why the vendor would refuse this file, by the upload types a call has."""
+    """Finds every reason why the vendor would refuse this file. `uploads` has the upload types of the call."""
     name = display_name(str(file.get("name") or ""))
     if not name:
         yield Problem(f"{path}.filename", "is empty", "give the file a name")
@@ -45,7 +45,7 @@ def file_problems(path: str, file: Mapping[str, Any], uploads: Mapping[str, int]
     if most is None:
         yield Problem(path, "has no such upload type (vendor code 40005)", f"use one of {', '.join(uploads)}")
         return
-    if "url" in file:  # its size is looked at when it was fetched
+    if "url" in file:  # its size is checked once it was fetched
         yield from url_problems(path, file["url"])
         return
     size = file.get("size") or 0
@@ -60,13 +60,13 @@ IMAGE_PATH = "/cgi-bin/media/uploadimg"
 
 
 def request(part: Part, account: Account, token: str | None) -> Request:
-    """The call of an upload for the apps of a corp."""
+    """Builds the upload call for the apps of a corp."""
     query = {} if is_permanent_image(part) else {"type": str(file_of(part)["upload_type"])}
     return call(part, account, path_of(part), {"access_token": token or "", **query})
 
 
 def call(part: Part, account: Account, path: str, query: Mapping[str, str]) -> Request:
-    """One multipart part named `media`; octet-stream works for every type."""
+    """Builds one multipart part named `media`. octet-stream works for every type."""
     file = file_of(part)
     size = int(file["size"])
     body = FileBody("media", display_name(file["name"]), "application/octet-stream", size, part.facts["open"])
@@ -75,17 +75,17 @@ def call(part: Part, account: Account, path: str, query: Mapping[str, str]) -> R
 
 
 def path_of(part: Part) -> str:
-    """The path of an upload's call."""
+    """Returns the path of an upload's call."""
     return IMAGE_PATH if is_permanent_image(part) else PATH
 
 
 def is_permanent_image(part: Part) -> bool:
-    """Whether it brings a URL that never ends instead of a media_id."""
+    """Returns True if the upload returns a permanent URL instead of a media_id."""
     return bool(part.message["files"]["media"]["upload_type"] == PERMANENT_IMAGE)
 
 
 def promised(part: Part) -> str:
-    """The field of a successful answer that holds what the upload brings."""
+    """Returns the field of a successful answer that holds the upload's result."""
     return "url" if is_permanent_image(part) else "media_id"
 
 
@@ -94,24 +94,24 @@ IMAGE_PAGE = Page("90256", {"url": TEXT}, "url")
 
 
 def page_of(part: Part) -> Page:
-    """What the vendor says of the answer to an upload."""
+    """Returns what the vendor's page says about the answer to an upload."""
     return IMAGE_PAGE if is_permanent_image(part) else PAGE
 
 
 def taken(part: Part, answer: Answer) -> CallReceipt:
-    """What the vendor gave for an upload."""
+    """Returns what the vendor gave for an upload."""
     name = promised(part)
     given = text_of(answer.data.get(name))
     missing = [] if given else [f"no {name} in the answer"]
     warning = "; ".join([*warns(answer), *missing]) or None
     if name == "url":
         return CallReceipt(warning=warning, from_repeat=part.in_doubt, extra={"url": given} if given else {})
-    # Beside a media_id stand its type, and when it was made by the vendor's clock (Unix seconds).
+    # With a media_id come its type, and when it was created by the vendor's clock (Unix seconds).
     kind, created_at = text_of(answer.data.get("type")), moment(answer.data, "created_at")
     extra = ({"type": kind} if kind else {}) | ({} if created_at is None else {"created_at": str(created_at)})
     return CallReceipt(media_id=given, warning=warning, from_repeat=part.in_doubt, extra=extra)
 
 
 def body_hash(part: Part, account: Account) -> str:
-    """SHA-256 (hex) of the account and the file's content."""
+    """Returns the SHA-256 (hex) of the account and the file's content."""
     return digest(account.name, str(file_of(part)["sha256"]).encode())

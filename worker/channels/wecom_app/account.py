@@ -1,6 +1,6 @@
-"""What an account must say before anything can be sent with it, and what its app loses by it.
+"""The settings that an account needs before it can send, and what its app loses by some of them.
 
-A wrong key is found at the start, not at the send.
+A wrong key is found at the start, not when something is sent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SWITCHES = ("wechat_plugin_home", "chats_share_members")
 UNITS = ("bytes", "characters")
 
 WINDOWS = ("duplicate", "task_id", "recall")
-"""What the vendor remembers for a time, of which its pages 90236 and 94867 say less than one would know."""
+"""What the vendor remembers for a time. Its pages 90236 and 94867 do not describe it fully."""
 
 KEYS = frozenset(
     {*CORP_KEYS, "callback", "textcard_unit", "account_cap", "estimates", "windows_s", "recalled_code", *SWITCHES}
@@ -38,7 +38,7 @@ KEYS = frozenset(
 
 
 def cautions(account: Account) -> Iterator[str]:
-    """A sentence for each setting that is left out: what that means."""
+    """Yields a sentence for each missing setting: what that means."""
     estimates = account.settings.get("estimates", {})
     missing = [f"estimates.{name}" for name in ESTIMATES if name != "everyone" and name not in estimates]
     if not account.settings.get("account_cap") and "app_day" not in account.limits:
@@ -55,7 +55,7 @@ def cautions(account: Account) -> Iterator[str]:
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
-    """Every wrong key."""
+    """Finds every wrong key."""
     yield from corp_problems(settings)
     if not _is_number(settings.get("agentid")):
         yield Problem("agentid", "is missing or not an integer", "add the app's AgentId, such as 1000002")
@@ -69,7 +69,7 @@ def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     if settings.get("textcard_unit", UNITS[0]) not in UNITS:
         yield Problem("textcard_unit", "is no unit", f"use one of {', '.join(UNITS)}")
     callback = settings.get("callback", True)
-    # true: the app has a callback address elsewhere; a table: `worker receiver` is that address.
+    # true: the app has a callback address elsewhere. A table: `worker receiver` is that address.
     if isinstance(callback, Mapping):
         yield from secret_problems(callback)
     elif not isinstance(callback, bool):
@@ -78,7 +78,7 @@ def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _table_problems(settings: Any, key: str, names: Sequence[str], most: float = math.inf) -> Iterator[Problem]:
-    """What is wrong with a table of numbers."""
+    """Finds what is wrong with a table of numbers."""
     table = settings.get(key, {})
     if not isinstance(table, Mapping) or not table.keys() <= set(names):
         yield Problem(key, "is no table of numbers by name", f"use a table with some of {', '.join(names)}")
@@ -93,7 +93,7 @@ def _number_problems(numbers: Mapping[str, Any], most: float = math.inf) -> Iter
 
 
 def _is_number(value: Any) -> bool:
-    """An integer, or its digits: a variable of the environment is always a text."""
+    """Accepts an integer, or its digits: a variable of the environment is always a text."""
     if isinstance(value, str):
         return value.isascii() and value.isdecimal() and len(value) < 19
     return type(value) is int and value >= 0
@@ -101,11 +101,11 @@ def _is_number(value: Any) -> bool:
 
 PLUGIN_BYTES = 20
 UNSHOWN = ("markdown", "template_card", "miniprogram_notice")
-"""Types that members in the WeChat plugin neither see nor get a notice of (page 90236)."""
+"""Types that members in the WeChat plugin neither see nor are notified of (page 90236)."""
 
 
 def plugin_problems(draft: Draft) -> Iterator[Problem]:
-    """What an app that always opens its home page in the WeChat plugin loses there in silence (page 90236)."""
+    """Finds what an app that always opens its home page in the WeChat plugin would lose in silence (page 90236)."""
     if draft.account.settings.get("wechat_plugin_home") is not True:
         return
     msgtype = draft.message.get("type")
@@ -120,7 +120,7 @@ def plugin_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def callback_problems(draft: Draft) -> Iterator[Problem]:
-    """A card that calls back, from an app that cannot be called."""
+    """Finds a card that calls back, from an app that cannot be called."""
     card = card_of(draft.message)
     if card is not None and calls_back(card) and draft.account.settings.get("callback") is False:
         remedy = "configure a callback URL for the app and set callback = true"

@@ -1,6 +1,6 @@
-"""A part as the vendor's HTTP call, and what its answer means.
+"""Builds a part's HTTP call to the vendor, and reads its answer.
 
-The same part gives the same bytes, on any machine and after any upgrade. `errcode` decides, not the HTTP status; codes
+The same part gives the same bytes, on any machine and after any upgrade. `errcode` decides, not the HTTP status. Codes
 are rows in `wecom/errcodes.toml`.
 """
 
@@ -48,7 +48,7 @@ CHECK, INTERVAL = "enable_duplicate_check", "duplicate_check_interval"
 
 
 def request(part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
-    """The call of a part; a repeat has the bytes of the call in doubt, but for the two fields that `flagged` adds."""
+    """Builds the call of a part. A repeat has the same bytes, except for the two fields that `flagged` adds."""
     if part.kind == "upload":
         return upload.request(part, account, access.token)
     query = {"access_token": access.token or ""}
@@ -57,24 +57,24 @@ def request(part: Part, account: Account, access: Access, *, flagged: bool) -> R
 
 
 def path_of(part: Part) -> str:
-    """The path of a part's call."""
+    """Returns the path of a part's call."""
     return upload.path_of(part) if part.kind == "upload" else PATHS[part.kind]
 
 
 def app_scope(account: Account) -> str:
-    """The corp's app; to the vendor all accounts that name it are one, whatever their names and settings here."""
+    """Returns the corp's app. All accounts that name it are one to the vendor, whatever their names here."""
     return f"{account.settings.get('corpid')}/{account.settings.get('agentid')}"
 
 
 def body_hash(part: Part, account: Account) -> str:
-    """SHA-256 (hex) of the app and the body without the flag fields."""
+    """Returns the SHA-256 (hex) of the app and the body without the flag fields."""
     if part.kind == "upload":
         return upload.body_hash(part, account)
     return digest(app_scope(account), json_bytes(_body(part, account, flagged=False)))
 
 
 def _again(frozen: str, flagged: bool) -> bytes:
-    """The frozen body, or the same without the duplicate check."""
+    """Returns the frozen body, or the same without the duplicate check."""
     if not flagged and CHECK in (body := json.loads(frozen)):
         return json_bytes({name: value for name, value in body.items() if name not in (CHECK, INTERVAL)})
     return frozen.encode()
@@ -98,7 +98,7 @@ def _body(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
 
 
 def _send(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
-    """The envelope of message/send (page 90236). agentid is an integer: a string draws the wrong-format warning."""
+    """Builds the body of message/send (page 90236). agentid is an integer: a string causes the wrong-format warning."""
     message, spec = part.message, part.spec
     # miniprogram_notice does not list agentid, but an SDK reported in 2026-07 that it is needed there too.
     out = {**_content(part), "agentid": int(account.settings["agentid"])}
@@ -114,7 +114,7 @@ def _send(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
 
 
 def _content(part: Part) -> dict[str, Any]:
-    """The type, its object and its options, with this part's piece of a split text and the media_ids of its files."""
+    """Returns type, object and options, with this part's piece of a split text and the media_ids of its files."""
     message = part.message
     out = {**message["body"], "msgtype": message["type"]}
     if "piece" in part.spec:
@@ -123,7 +123,7 @@ def _content(part: Part) -> dict[str, Any]:
 
 
 def _update(part: Part, account: Account) -> dict[str, Any]:
-    """The body of update_template_card (page 94888); departments and tags are integers here."""
+    """Builds the body of update_template_card (page 94888), where departments and tags are integers."""
     out = {name: value for name, value in part.message.items() if name not in ("type", "issued_at")}
     targets = {
         target.update_field: listed if target.name == "users" else [int(entry) for entry in listed]
@@ -135,7 +135,7 @@ def _update(part: Part, account: Account) -> dict[str, Any]:
 
 
 PROMISED: Mapping[str, str] = {"send": "msgid", "create_chat": "chatid"}
-"""The id a success carries, by kind; recall, update and all else about chats promise none."""
+"""The id that a success carries, by kind. Recalls, updates and all other calls about chats promise none."""
 
 _REFUSED = {"invaliduser": TEXT, "invalidparty": TEXT, "invalidtag": TEXT, "unlicenseduser": TEXT}
 PAGES: Mapping[str, Page] = {
@@ -146,11 +146,11 @@ PAGES: Mapping[str, Page] = {
     "create_chat": Page("90245", {"chatid": TEXT}, "chatid"),
     "change_chat": Page("98913"),
 }
-"""What the vendor's page says of the answer, by kind."""
+"""What the vendor's page says about the answer, by kind."""
 
 
 def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
-    """The meaning of an answer, with the facts of it that may be kept."""
+    """Returns the meaning of an answer, with what may be kept of it."""
     answer = read(reply, upload.promised(part) if part.kind == "upload" else PROMISED.get(part.kind))
     if answer is None:
         return Verdict(no_vendor(reply))
@@ -159,7 +159,7 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
 
 
 def _taken(part: Part, answer: Answer) -> Outcome:
-    """Errcode 0 is not "all delivered": refused recipients stand beside it (page 90236)."""
+    """Reads a success. Errcode 0 is not "all delivered": refused recipients may be listed too (page 90236)."""
     if part.kind == "upload":
         return Accepted(upload.taken(part, answer))
     data = answer.data
@@ -176,7 +176,7 @@ def _taken(part: Part, answer: Answer) -> Outcome:
 
 
 def _missing(part: Part, answer: Answer) -> list[str]:
-    """Notes on ids that the answer should carry and does not."""
+    """Returns notes on ids that the answer should carry and does not."""
     promised = PROMISED.get(part.kind)
     found = [f"no {promised} in the answer"] if promised and text_of(answer.data.get(promised)) is None else []
     if part.kind == "send" and "template_card" in (part.message.get("body") or ()):
@@ -187,7 +187,7 @@ def _missing(part: Part, answer: Answer) -> list[str]:
 
 
 def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
-    # What a second recall answers is not published; after a doubtful one the likely reading is "already recalled".
+    # What a second recall answers is not published. After a doubtful recall, the likely meaning is "already recalled".
     if part.kind == "recall" and part.in_doubt and answer.errcode == account.settings.get("recalled_code", 40058):
         warning = f"{answer.errcode} after an unanswered recall: taken as already recalled"
         return Accepted(CallReceipt(warning=warning, from_repeat=True))
@@ -195,28 +195,28 @@ def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
     if row is None:
         return unknown_code(answer.errcode)
     found = _special(part, answer, row.reason) or row.outcome
-    # A part's message and recipients stay what they are, and so do the bytes of a call in doubt.
+    # A part's message and recipients do not change, and neither do the bytes of a call in doubt.
     if isinstance(found, Rejected) and row.lasting and part.kind in SENDS:
         return replace(found, ends_doubt=True)
     return found
 
 
 def _special(part: Part, answer: Answer, reason: str) -> Outcome | None:
-    """What a code means where that depends on the part; None for any other."""
+    """Returns what a code means if that depends on the part, or None for any other code."""
     match answer.errcode:
         # The vendor says "exists, empty or too long". A task_id of ours is well-formed, so after a call in doubt the
-        # code means that the first call was taken. A task_id of the caller's may exist through another part.
+        # code means that the first call was accepted. A caller's own task_id may exist through another part.
         case 42014 if part.in_doubt and part.kind == "send":
             warning = "42014: an earlier call was accepted; its msgid and response_code are lost"
             return Accepted(CallReceipt(warning=warning, from_repeat=True, task_id=part.spec.get("task_id")))
-        # The chatid is the job's own: after a doubtful call it exists because that call made it.
+        # The chatid is the job's own. After a doubtful call it exists because that call created the chat.
         case 86215 if part.in_doubt and part.kind == "create_chat":
             extra = {"chatid": str(part.message["body"].get("chatid") or part.job_id)}
             return Accepted(CallReceipt(warning="86215: an earlier call made the chat", from_repeat=True, extra=extra))
-        # The chat belongs to another app. An operator has to act, but the other chats go on, so nothing is parked.
+        # The chat belongs to another app. An operator must act, but the other chats go on, so nothing is parked.
         case 86008:
             return Rejected(reason)
-        # All recipients are meant, though the lists may name only some.
+        # All recipients are meant, although the lists may name only some.
         case 81013:
             named = {(each.kind, each.recipient.lower()): each for each in refusals(part, answer.data)[0]}
             return Rejected(reason, refusals=tuple({**_asked(part), **named}.values()))
@@ -231,11 +231,11 @@ FIELDS: Mapping[str, str] = {
     "invalidparty": "party",
     "invalidtag": "tag",
 }
-"""The vendor's lists (page 90236) and whom they name."""
+"""The vendor's lists (page 90236) and the kind of recipient they name."""
 
 
 def refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...], list[str]]:
-    """The refused recipients, each once, and notes on what did not fit. Ids come back lower-cased (page 90236)."""
+    """Returns the refused recipients, each once, and notes on mismatches. Ids come back lower-cased (page 90236)."""
     lists = {field: listed(data[field]) for field in FIELDS if data.get(field)}
     notes = [f"{field} has another type" for field, ids in lists.items() if ids is None]
     named = {(FIELDS[field], entry.lower()): field for field, ids in lists.items() for entry in ids or ()}
@@ -246,7 +246,7 @@ def refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...], 
 
 
 def _asked(part: Part) -> dict[tuple[str, str], Refusal]:
-    """The part's recipients as they would be refused, by kind and id: in the vendor's list of their kind."""
+    """Returns the part's recipients as refusals in the vendor's list of their kind, by kind and id."""
     return {
         (target.kind, str(entry).lower()): Refusal(str(entry), target.kind, f"invalid{target.kind}")
         for target in TARGETS

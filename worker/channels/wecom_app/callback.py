@@ -1,6 +1,6 @@
-"""Callbacks of an application: from the query, the body and the secrets of a request to what the vendor says.
+"""Callbacks of an application: from a request's query, body and secrets to what the vendor reports.
 
-Pure. How a request is opened and refused is in `wecom/callback.py`.
+Pure. `wecom/callback.py` decrypts and refuses requests.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ CARD_EVENTS = ("template_card_event", "template_card_menu_event")
 
 @dataclass(frozen=True)
 class AppDoor(WecomDoor):
-    """Reads the requests to one account's callback address."""
+    """Verifies and decrypts the requests to one account's callback address."""
 
     agentid: str
 
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
-        """What a POST says."""
+        """Reads what a POST reports."""
         message = opened(self.envelope, query, encrypted_in(body), now, self.max_age_s)
         tree = tree_of(parsed(message))
         # 'AgentId' is the old task cards' spelling (90240, taskcard_click).
@@ -60,7 +60,7 @@ class AppDoor(WecomDoor):
 
 
 def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> AppDoor:
-    """The door of one account; a malformed key is a ConfigurationError that names it."""
+    """Returns the verifier of one account. ConfigurationError names a malformed key."""
     # The receiver of a self-built application's callbacks is its corp (page 90968).
     envelope = envelope_of(account.name, secrets["token"], secrets["aes_key"], str(account.settings["corpid"]))
     return AppDoor(envelope, max_age_s, str(int(account.settings["agentid"])))
@@ -78,7 +78,7 @@ def _card(tree: Tree) -> CardPress:
 
 
 def _selected(items: Any) -> dict[str, list[str]]:
-    """Question key -> chosen option ids; `SelectedItem` and `OptionId` stand once or many times."""
+    """Returns question key to chosen option ids. `SelectedItem` and `OptionId` occur once or many times."""
     found: dict[str, list[str]] = {}
     for item in listed(items, "SelectedItem"):
         chosen = [option for option in listed(member(item, "OptionIds"), "OptionId") if isinstance(option, str)]

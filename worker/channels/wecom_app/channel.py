@@ -1,4 +1,4 @@
-"""The channel itself: every question of the pipeline, answered by the file made for it."""
+"""The channel itself. Each method is in the file made for it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ KINDS: Mapping[str, Kind] = {
     "chat_create": Kind.CREATE_CHAT,
     "chat_change": Kind.CHANGE_CHAT,
 }
-"""Messages that are no sends, by the type of their document."""
+"""Documents of messages that are no sends, by their type."""
 HARMLESS_KINDS = frozenset({"recall", "upload", "create_chat", "change_chat"})
-"""Kinds that are safe to repeat. The vendor takes a chatid only once; a chat's changes name the state to reach."""
+"""Kinds that are safe to repeat. The vendor accepts a chatid only once, and a chat's change names the final state."""
 
 
 class WecomApp(CorpChannel):
@@ -38,9 +38,9 @@ class WecomApp(CorpChannel):
     profile = limits.PROFILE
     vendor_json = vendor_json
     recall_window_s = 86_400
-    """A message is taken back within 24 h (page 94867)."""
+    """A message can be recalled within 24 h (page 94867)."""
 
-    # `limits` names the module up to the line that gives the name to the method.
+    # `limits` is the module up to the line that assigns the name to the method.
     key_problems = staticmethod(keys.problems)
     cautions = staticmethod(keys.cautions)
     is_plain = staticmethod(fast_check.is_plain)
@@ -75,13 +75,13 @@ class WecomApp(CorpChannel):
         return None
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-        """`<kind of send>/<msgtype>`, `upload/<upload type>` (and `/url` if it is fetched first), or the kind."""
+        """Returns `<kind of send>/<msgtype>`, `upload/<upload type>` (`/url` if it is fetched first), or the kind."""
         if kind in SENDS:
             return f"{kind}/{message['type']}"
         return upload_lane(message) if kind == "upload" else kind
 
     def repeat_rule(self, kind: str, message: Mapping[str, Any]) -> tuple[RepeatRule, int]:
-        """See `Channel.repeat_rule`. How long a task_id stays reserved is not published: taken as the same window."""
+        """See `Channel.repeat_rule`. How long a task_id stays reserved is not published: assumed the same window."""
         if kind in HARMLESS_KINDS:
             return RepeatRule.HARMLESS, 0
         if kind == "update_card":

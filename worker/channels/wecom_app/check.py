@@ -1,6 +1,6 @@
-"""What is wrong with a job, all of it at once, before anything is stored; and what may surprise its sender.
+"""Finds what is wrong with a job, all at once, before anything is stored, and what may surprise its sender.
 
-Refused is what the vendor would cut, drop or ignore in silence, and what it is known to refuse. Advised lengths warn.
+Refuses what the vendor would cut, drop or ignore in silence, and what it is known to refuse. Advised lengths only warn.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _rows(draft: Draft, content: Mapping[str, Any]) -> tuple[Row, ...]:
-    """The rows of a send's own object; none for a type we do not model."""
+    """Returns the rows of a send's own object, or none for a type we do not model."""
     msgtype = str(draft.message.get("type"))
     if msgtype == "template_card":
         return card_rows(draft.kind, content)
@@ -74,7 +74,7 @@ def _card_type_problems(card: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _envelope_problems(draft: Draft, msgtype: str, body: Mapping[str, Any]) -> Iterator[Problem]:
-    """`safe` and `enable_id_trans`, for the types whose list of options is published."""
+    """Checks `safe` and `enable_id_trans` for the types whose list of options is published."""
     listed = (fields.CHAT_ENVELOPE if draft.kind == Kind.SEND_CHAT else fields.ENVELOPE).get(msgtype)
     if listed is None:
         return
@@ -99,7 +99,7 @@ def _option_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _agentid_problems(draft: Draft) -> Iterator[Problem]:
-    """The agentid of a body that was handed over whole."""
+    """Checks the agentid of a body that came as a whole."""
     given = (draft.message.get("options") or draft.message).get("agentid")
     own = draft.account.settings.get("agentid")
     if given is not None and own is not None and str(given).strip() != str(own):
@@ -108,7 +108,7 @@ def _agentid_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _attached_problems(draft: Draft) -> Iterator[Problem]:
-    """Files of a send: each fills an empty place of the body and is fit for its upload type."""
+    """Checks the files of a send: each fills an empty path of the body and suits its upload type."""
     files = draft.message.get("files")
     if not files:
         return
@@ -120,7 +120,7 @@ def _attached_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _protection_problems(draft: Draft) -> Iterator[Problem]:
-    """`safe` = 1 protects only some kinds of files; what it does to others is not said."""
+    """`safe` = 1 protects only some kinds of files. What it does to others is not published."""
     file = (draft.message.get("files") or {}).get("file.media_id")
     body = draft.message.get("body")
     if file is None or not isinstance(body, Mapping) or body.get("safe") != 1:
@@ -167,7 +167,7 @@ CHECKS: Checks = {
 
 
 def warnings(draft: Draft) -> list[str]:
-    """A sentence for each thing worth a warning."""
+    """Returns a sentence for each thing worth a warning."""
     if draft.kind == Kind.UPDATE_CARD:
         card = card_of(draft.message)
         return [] if card is None else rules.cautions("template_card", card, card_rows(draft.kind, card))
@@ -186,7 +186,7 @@ def _content_cautions(draft: Draft) -> Iterator[str]:
 
 
 def _plugin(draft: Draft) -> Iterator[str]:
-    """Where the app always opens its home page in the WeChat plugin, members there see only a pointer."""
+    """If the app always opens its home page in the WeChat plugin, members there see only a pointer."""
     opens_home = draft.account.settings.get("wechat_plugin_home") is True
     msgtype = draft.message["type"]
     if opens_home and draft.kind == Kind.SEND and msgtype != "text":  # what is not shown at all is refused
@@ -194,7 +194,7 @@ def _plugin(draft: Draft) -> Iterator[str]:
 
 
 def _ids(draft: Draft) -> Iterator[str]:
-    """Texts that look like an id to translate, in a message that does not ask for translation."""
+    """Finds texts that look like an id to translate, in a message that does not ask for translation."""
     msgtype = draft.message["type"]
     listed = fields.ENVELOPE.get(msgtype, {})
     if draft.kind != Kind.SEND or "enable_id_trans" not in listed or draft.message["body"].get("enable_id_trans"):

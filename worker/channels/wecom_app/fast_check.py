@@ -1,7 +1,7 @@
-"""A fast test for the common message: plain texts to some users, in one call.
+"""A fast test for the common message: a plain text to some users, in one call.
 
-`is_plain` is True only where `check` and `warnings` would find nothing; it is made of the same rows of `fields`. False
-means only that they have to be run.
+`is_plain` is True only if `check` and `warnings` would find nothing. It uses the same rows of `fields`. False only
+means that they have to run.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ _NO_LIMIT = 2**31
 _HARMLESS = frozenset(
     ("path", "required", "max_bytes", "max_chars", "prose", "translated", "effect", "missing", "code", "more", "note")
 )
-"""Columns that a plain row may set: presence, length, what happens otherwise. (A text with `$` is never plain.)"""
+"""Columns that a simple row may set: presence, length, the vendor's reaction. (A text with `$` is never simple.)"""
 _SAYS_NOTHING = FieldRule("")
 
 
 @dataclass(frozen=True, slots=True)
 class _Plain:
-    """A type whose fields, as far as they are plain text, have no rule but to be there and not to be too long."""
+    """A type whose plain text fields have no rule except being there and not being too long."""
 
     required: frozenset[str]
     longest: Mapping[str, tuple[int, int]]
-    """Most bytes and characters, by field."""
+    """Maximum of bytes and characters, by field."""
 
 
 def is_plain(draft: Draft) -> bool:
-    """Whether nothing can be wrong with this send, and nothing is worth a warning."""
+    """Returns True if nothing can be wrong with this send, and nothing is worth a warning."""
     message, account = draft.message, draft.account
     msgtype, body, options = message.get("type"), message.get("body"), message.get("options")
     if draft.kind != Kind.SEND or len(message) != 3 or account.settings.get("wechat_plugin_home"):
@@ -75,7 +75,7 @@ def _are_users(asked: Recipients) -> bool:
 
 @cache
 def _plain(msgtype: str) -> _Plain | None:
-    """The plain fields of a type; None for a type that always needs the full check."""
+    """Returns the plain fields of a type, or None for a type that always needs the full check."""
     required, longest = set[str](), dict[str, tuple[int, int]]()
     for row in fields.BODIES.get(msgtype, ()):
         if not isinstance(row, FieldRule):
@@ -91,6 +91,6 @@ def _plain(msgtype: str) -> _Plain | None:
 
 
 def _has_length_only(row: FieldRule) -> bool:
-    """Whether a row sets presence and length alone; any other column, also a future one, needs the full check."""
+    """Returns True if a row sets only presence and length. Any other column needs the full check."""
     others = (one.name for one in dataclasses.fields(row) if one.name not in _HARMLESS)
     return "." not in row.path and all(getattr(row, name) == getattr(_SAYS_NOTHING, name) for name in others)

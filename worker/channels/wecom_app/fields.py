@@ -1,7 +1,7 @@
-"""The vendor's field tables, and which of them a message is held against: all but those of cards.
+"""The vendor's field tables, except for cards, and which of them apply to a message.
 
-The rows stand with the fields of the messages. Source: page 90236 (发送应用消息, 2025/09/24, read again 2026-02-12),
-for app group chats (应用发送消息到群聊会话) page 90248. Bytes are of the UTF-8 text.
+The rows stand at the fields of the messages. Source: page 90236 (发送应用消息, 2025/09/24, read again 2026-02-12), for
+app group chats (应用发送消息到群聊会话) page 90248. Bytes are of the UTF-8 text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BODIES: Mapping[str, tuple[Row, ...]] = {
     **_PLAIN,
     "text": banned(_PLAIN["text"], {"mentioned_list": "only app group chats know it"}),
 }
-"""Rows of the plain types, by msgtype. A type not listed goes out as it is (`Raw`)."""
+"""Rows of the simple types, by msgtype. A type that is not listed is sent as it is (`Raw`)."""
 TEXTCARD_BY_CHARACTERS = changed(
     BODIES["textcard"],
     {
@@ -40,13 +40,13 @@ CHAT_BODIES: Mapping[str, tuple[Row, ...]] = {
     **{msgtype: rows for msgtype, rows in _PLAIN.items() if msgtype != "miniprogram_notice"},
     "news": tuple(row for row in _CHAT_NEWS if isinstance(row, FieldRule)),
 }
-"""The types appchat/send takes (page 90248 应用推送消息), always with the lengths in bytes."""
+"""The types that appchat/send accepts (page 90248 应用推送消息), always with the lengths in bytes."""
 
 ENVELOPE: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
     **{msgtype: {name: rule_of(made, name).allowed or () for name in made.ENVELOPE} for msgtype, made in PLAIN.items()},
     "template_card": {"enable_id_trans": NO_YES},
 }
-"""The common options each type lists. All these types list the duplicate check too; others do not."""
+"""The common options that each type lists. All these types list the duplicate check too, others do not."""
 CHAT_ENVELOPE: Mapping[str, Mapping[str, tuple[int, ...]]] = {
     name: {"safe": NO_YES} if "safe" in ENVELOPE[name] else {} for name in CHAT_BODIES
 }
@@ -60,17 +60,17 @@ ENVELOPE_FIELDS = ("safe", "enable_id_trans")
 OURS = frozenset(
     {"touser", "toparty", "totag", "chatid", "agentid", "msgtype", "enable_duplicate_check", "duplicate_check_interval"}
 )
-"""Envelope fields only the worker sets."""
+"""Envelope fields that only the worker sets."""
 
 DUPLICATE_WINDOW_S = 14400
 INTERVAL = (1, DUPLICATE_WINDOW_S)
-"""Seconds a duplicate check may look back: at most 4 hours (page 90236)."""
+"""Seconds that a duplicate check may look back: at most 4 hours (page 90236)."""
 
 SENDS = frozenset({Kind.SEND.value, Kind.SEND_CHAT.value})
 
 
 def body_rows(kind: str, msgtype: str, account: Account) -> tuple[Row, ...]:
-    """The rows of a plain type; none for a type we do not model."""
+    """Returns the rows of a simple type, or none for a type we do not model."""
     if kind == Kind.SEND_CHAT:
         return CHAT_BODIES.get(msgtype, ())
     if msgtype == "textcard" and account.settings.get("textcard_unit") == "characters":
@@ -79,5 +79,5 @@ def body_rows(kind: str, msgtype: str, account: Account) -> tuple[Row, ...]:
 
 
 def interval_s(message: Mapping[str, Any]) -> int:
-    """How long the vendor looks back for an equal body."""
+    """Returns for how long the vendor looks back for an equal body."""
     return int((message.get("options") or {}).get("duplicate_check_interval", DUPLICATE_WINDOW_S))

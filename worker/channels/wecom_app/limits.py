@@ -1,4 +1,4 @@
-"""The published limits of application messages, and what one part costs against them. Counts nothing itself."""
+"""The published limits of application messages, and what a part costs against them. Counts nothing itself."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ CHATS = "pages 90245 创建群聊会话, 98913 修改群聊会话, 90248 应用�
 PERSON_TIMES_PER_MEMBER = 200
 """A day's person-times of an app are the corp's account limit times this (page 90312)."""
 
-# The vendor drops beyond these without an error, so they are kept to the message; a staff answer also saw 45009.
-# The member waits alone (scope PART): others of the lane go on.
+# Beyond these the vendor drops messages without an error, so they are kept exactly. A staff answer also saw 45009. Only
+# the member waits (scope PART), and others of the lane go on.
 _MEMBER = (
     Limit("member_minute", 60, 30, Unit.PERSON_TIMES, Scope.PART, "silent drop", SENDS),
     Limit("member_hour", 3600, 1000, Unit.PERSON_TIMES, Scope.PART, "silent drop", SENDS),
 )
-# The vendor's day is Asia/Shanghai's, so two of its days' worth may meet at midnight; a rolling day never exceeds it.
-# LANE, not ACCOUNT: only sends are counted; recalls, uploads and updates go on.
+# The vendor's day is Asia/Shanghai's, so two of its days' amounts may meet at midnight. A rolling day never exceeds it.
+# LANE, not ACCOUNT: only sends are counted. Recalls, uploads and updates go on.
 _APP_DAY = Limit("app_day", 86400, 0, Unit.PERSON_TIMES, Scope.LANE, "45009", RATES)
 
 # By the verified size of the corp 300,000 (page 90312), 150,000, 350,000 or 700,000 an hour (page 90248): the least.
@@ -42,8 +42,8 @@ _CHAT_SENDS = (
     Limit("chat_minute", 60, 20_000, Unit.PERSON_TIMES, Scope.LANE, "45009", RATES),
     Limit("chat_hour", 3600, 150_000, Unit.PERSON_TIMES, Scope.LANE, "45009", CHATS),
 )
-# Dropped in silence, per member and app, whatever the chat. Who is in which chat is unknown here, so the app's chats
-# are taken to share their members unless the account says that they do not.
+# Dropped in silence, per member and app, whatever the chat. The members of a chat are unknown here, so the app's chats
+# are assumed to share members unless the account says that they do not.
 _CHAT_MEMBER = (
     Limit("chat_member_minute", 60, 200, Unit.PERSON_TIMES, Scope.PART, "silent drop", RATES),
     Limit("chat_member_day", 86400, 10_000, Unit.PERSON_TIMES, Scope.PART, "silent drop", RATES),
@@ -53,18 +53,18 @@ _OF_PATH: Mapping[str, tuple[Limit, ...]] = {
     "/cgi-bin/appchat/update": (Limit("chat_change_hour", 3600, 1000, Unit.CALLS, Scope.LANE, "45009", CHATS),),
     "/cgi-bin/media/uploadimg": UPLOAD_IMAGE,
 }
-"""Limits that some APIs have beside the base limits."""
+"""Limits that some APIs have in addition to the base limits."""
 
 PROFILE: Mapping[str, Limit] = {
     limit.name: limit
     for group in (_MEMBER, (_APP_DAY,), CORP, _CHAT_SENDS, _CHAT_MEMBER, *_OF_PATH.values(), IP)
     for limit in group
 }
-"""Limits by the name under which an account overrides the amount; `app_day` is 0 until the account says its size."""
+"""Limits by the name under which an account overrides the amount. `app_day` is 0 until the account sets its size."""
 
 
 def limits(part: Part, account: Account) -> list[Charge]:
-    """What this call costs; an account's amounts go before ours, 0 switches a limit off."""
+    """Returns what this call costs. An account's amounts replace ours, and 0 switches a limit off."""
     if part.kind != "send":
         calls = api_charges(account, path_of(part), _OF_PATH)
         return [*calls, *_chat_charges(part, account)] if part.kind == "send_chat" else calls
@@ -76,7 +76,7 @@ def limits(part: Part, account: Account) -> list[Charge]:
 
 
 def _member_charges(part: Part, account: Account, app: str) -> list[Charge]:
-    """Two charges per named user, and per member of parties and tags where the application names them."""
+    """Returns two charges for each user, and for each member of parties and tags if the application names them."""
     kept = adjusted(_MEMBER, account)
     users = people(part.spec, part.members) if part.members else part.spec.get("users", ())
     named = [(user, f"{app}/{user.lower()}") for user in users]
@@ -84,7 +84,7 @@ def _member_charges(part: Part, account: Account, app: str) -> list[Charge]:
 
 
 def _chat_charges(part: Part, account: Account) -> list[Charge]:
-    """What a send to a chat costs the corp (by the account's estimate of a chat's members) and a single member."""
+    """Returns what a send to a chat costs the corp (by the estimated number of members) and a single member."""
     corpid, chat = account.settings["corpid"], part.spec["chats"][0]
     members = estimated(account, "chat")
     apart = f"/{chat}" if account.settings.get("chats_share_members") is False else ""
@@ -99,7 +99,7 @@ def _app_day(account: Account) -> Limit:
 
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[LimitCounter]:
-    """Every limit of an account; limits of a member or chat name the count of `recipient`, where one is given."""
+    """Yields every limit of an account. With `recipient`, limits of a member or chat name that one's count."""
     corpid = account.settings["corpid"]
     app = f"{corpid}/{account.settings['agentid']}"
     member = ("each member", None) if recipient is None else (f"member {recipient}", f"{app}/{recipient.lower()}")
@@ -113,7 +113,7 @@ def all_counted(account: Account, recipient: str | None) -> Iterator[LimitCounte
 
 
 def person_times(part: Part, account: Account) -> int:
-    """How many members the call is taken to reach; unknown members of groups count by the account's estimates."""
+    """Returns how many members the call is assumed to reach. Unknown members count by the account's estimates."""
     spec = part.spec
     if part.members is not None:
         return len(people(spec, part.members))
@@ -124,6 +124,6 @@ def person_times(part: Part, account: Account) -> int:
 
 
 def estimated(account: Account, group: str) -> int:
-    """Members that a group of unknown size counts as: the account's estimate, else 1; everyone, else `account_cap`."""
+    """Returns the members that a group of unknown size counts as: the account's estimate, or 1, or `account_cap`."""
     everyone = account.settings.get("account_cap") or 1
     return int(account.settings.get("estimates", {}).get(group, everyone if group == "everyone" else 1))

@@ -1,7 +1,7 @@
-"""Recipients of a call: what they look like, how they are divided among calls, and whom a call reaches.
+"""Recipients of a call: their form, how they are divided among calls, and whom a call reaches.
 
-A job becomes as few calls as the vendor's maxima allow; part i takes the i-th slice of every list. A text that was
-split goes to each slice piece by piece, so part numbers follow the order of reading.
+A job becomes as few calls as the vendor's maxima allow: part i takes the i-th slice of every list. A split text goes to
+each slice piece by piece, so part numbers follow the reading order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from worker.domain.content.recipient import GROUPS, INSTEAD_OF, Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
 
-# Departments and tags are numbers (`partyids`, `tagids` are int[] in page 94888); 0 would be everyone.
+# Departments and tags are numbers (`partyids`, `tagids` are int[] in page 94888). 0 would be everyone.
 NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 
 
@@ -35,7 +35,7 @@ def _is_number(entry: str) -> bool:
     return NUMBER.fullmatch(entry) is not None
 
 
-# The maxima are those of message/send (page 90236) and update_template_card (page 94888) alike.
+# The maxima of message/send (page 90236) and update_template_card (page 94888) are the same.
 TARGETS = (
     Target("users", "user", "touser", 1000, _is_userid, USERID_WANTED, "userids"),
     Target("parties", "party", "toparty", 100, _is_number, "department ids: whole numbers from 1", "partyids"),
@@ -45,7 +45,7 @@ _MIXED = Problem("chatid", "chats and other recipients cannot share a call", "ma
 
 
 def send_problems(draft: Draft) -> Iterator[Problem]:
-    """Recipients of a send: some, well-formed, and a broadcast only where the account allows it."""
+    """Checks the recipients of a send: some, well-formed, and a broadcast only if the account allows it."""
     asked = draft.recipients
     if asked.chats:
         yield _MIXED
@@ -58,7 +58,7 @@ def send_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def chat_problems(draft: Draft) -> Iterator[Problem]:
-    """Chats of a send: well-formed, and no other recipients beside them."""
+    """Checks the chats of a send: well-formed, and without other recipients."""
     asked = draft.recipients
     if asked.users or asked.parties or asked.tags or asked.everyone:
         yield _MIXED
@@ -70,7 +70,7 @@ def chat_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def update_problems(draft: Draft) -> Iterator[Problem]:
-    """Targets of a card update: none means everyone of the original; more than one call holds is refused."""
+    """Checks the targets of a card update. None means everyone of the original. One call must hold them all."""
     if draft.recipients.chats:
         yield Problem("chatid", "a card is never in an app group chat", "name users, parties or tags")
     for target in TARGETS:
@@ -93,7 +93,7 @@ def _broadcast_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def people(spec: Mapping[str, Any], members: Collection[str] | None) -> list[str]:
-    """The known recipients, each once whatever the case, as the spec spells them; `members` are its groups'."""
+    """Returns the known recipients, each once in any case, spelled as in the spec. `members` are its groups'."""
     users = spec.get("users", ())
     if not members or not spec.keys() & GROUPS:
         return list(users)
@@ -102,7 +102,7 @@ def people(spec: Mapping[str, Any], members: Collection[str] | None) -> list[str
 
 
 def split(draft: Draft) -> list[dict[str, Any]]:
-    """One spec per call. A recall, an upload and a card update are one part (resolve may add more)."""
+    """Returns one spec per call. A recall, an upload and a card update are one part (the resolver may add more)."""
     if draft.kind in SENDS:
         count = call_count(draft.recipients)
         if count == 1 and draft.message["type"] != "template_card" and "pieces" not in draft.message:
@@ -114,12 +114,12 @@ def split(draft: Draft) -> list[dict[str, Any]]:
 def narrow(
     spec: Mapping[str, Any], later: Collection[str], members: Collection[str] = ()
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """A send's spec without these users, and one for them alone.
+    """Returns a send's spec without these users, and one for them alone.
 
-    None where all or none of its users are named, or where a task_id would become too long. None too beside parties,
-    tags or everyone whose members are not known: one of the users may be among them and would get the message twice.
-    Where the members are known, both specs are for users and keep the groups as `instead_of`; None where these are
-    more than one call takes.
+    Returns None if all or none of its users are named, or if a task_id would become too long. Also None with parties,
+    tags or everyone whose members are unknown: one of the users may be among them and would get the message twice. If
+    the members are known, both specs are for users and keep the groups as `instead_of`, or None if one call cannot hold
+    them.
     """
     groups = {name: spec[name] for name in GROUPS if spec.get(name)}
     users = people(spec, members)
@@ -138,7 +138,7 @@ def narrow(
 
 
 def call_count(recipients: Recipients) -> int:
-    """How many calls reach all recipients with one message; at least one. Each chat takes one."""
+    """Returns how many calls reach all recipients with one message, at least one. Each chat takes one."""
     return max(calls_for(recipients, TARGETS), len(recipients.chats))
 
 
@@ -148,14 +148,14 @@ def _send_spec(draft: Draft, n: int) -> dict[str, Any]:
     spec: dict[str, Any] = {"everyone": True} if draft.recipients.everyone else slices(draft.recipients, TARGETS, n)
     if draft.message.get("type") == "template_card":
         own = draft.message["body"]["template_card"].get("task_id")
-        if own is not None:  # the vendor takes each only once per app, so those of parts and replays differ
+        if own is not None:  # the vendor accepts each only once per app, so parts and replays get a suffix
             part, again = f"_{n}" if n else "", f"_r{draft.replay}" if draft.replay else ""
             spec["task_id"] = f"{own}{part}{again}"
     return spec
 
 
 def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
-    """The document with nothing too long that may be shortened; what cannot be is left for the check to refuse."""
+    """Shortens what is too long and may be shortened. The check refuses the rest."""
     if kind in CHAT_ROWS:
         return overflows.fit(document, "", CHAT_ROWS[kind], overflow, None)
     msgtype = str(document.get("type"))

@@ -1,6 +1,6 @@
-"""A part as the vendor's HTTP call, and what its answer means.
+"""Builds a part's HTTP call to the vendor, and reads its answer.
 
-The same part gives the same bytes, on any machine and after any upgrade. `errcode` decides, not the HTTP status; codes
+The same part gives the same bytes, on any machine and after any upgrade. `errcode` decides, not the HTTP status. Codes
 are rows in `wecom/errcodes.toml`.
 """
 
@@ -52,7 +52,7 @@ PATHS: Mapping[str, str] = {
 
 
 def request(part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
-    """The call of a part; of a send in doubt the next one that looks for its task. No check can be flagged."""
+    """Builds the call of a part, or for a send in doubt the next call of its search. There is no duplicate check."""
     if part.kind == "upload":
         return upload.request(part, account, access.token)
     query, body = {"access_token": access.token or ""}, json_bytes(body_of(part))
@@ -60,7 +60,7 @@ def request(part: Part, account: Account, access: Access, *, flagged: bool) -> R
 
 
 def path_of(part: Part) -> str:
-    """The path of a part's call."""
+    """Returns the path of a part's call."""
     if part.kind == "upload":
         return upload.path_of(part)
     if part.kind == "track":
@@ -69,12 +69,12 @@ def path_of(part: Part) -> str:
 
 
 def looks_up(part: Part) -> bool:
-    """Whether the call looks for a task: a create whose answer was lost is never repeated."""
+    """Returns True if the call searches for a task: a create call without an answer is never repeated."""
     return part.kind == "send" and part.in_doubt
 
 
 def body_of(part: Part) -> dict[str, Any]:
-    """The body of any call but an upload's."""
+    """Returns the body of any call except an upload's."""
     if looks_up(part):
         return look_up.body_of(part)
     if part.kind == "track":
@@ -83,9 +83,9 @@ def body_of(part: Part) -> dict[str, Any]:
 
 
 def body_hash(part: Part, account: Account) -> str:
-    """SHA-256 (hex) of the account and of what distinguishes a part's call, or its task, from another's.
+    """Returns the SHA-256 (hex) of the account and of what distinguishes a part's call, or its task, from another's.
 
-    The vendor never shows whom a tag filter chose, nor which groups a task is for before they were sent to: two sends
+    The vendor never shows whom a tag filter chose, nor which groups a task is for before they were sent to. Two sends
     that differ in nothing else have the same hash, and no search could distinguish their tasks.
     """
     if part.kind == "upload":
@@ -103,7 +103,7 @@ def _told(part: Part) -> dict[str, Any]:
 
 
 def _create(part: Part) -> dict[str, Any]:
-    """The body of add_msg_template (page 92135); without recipients it is for all of the sender's."""
+    """Builds the body of add_msg_template (page 92135). Without recipients it is for all of the sender's."""
     spec, audience = part.spec, audience_in(part.spec)
     out = {**filled(part.message["body"], part), "chat_type": audience.chat_type}
     if spec.get("sender"):
@@ -121,12 +121,12 @@ PAGES: Mapping[str, Page] = {
     "remind": Page("97610"),
     "track": Page("93338", _LISTED),
 }
-"""What the vendor's page says of the answer, by kind."""
+"""What the vendor's page says about the answer, by kind."""
 SEARCHED = Page("93338", {**_LISTED, "group_msg_list": LIST})
 
 
 def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
-    """The meaning of an answer, with the facts of it that may be kept."""
+    """Returns the meaning of an answer, with what may be kept of it."""
     answer = read(reply, _promised(part))
     if answer is None:
         found = no_vendor(reply)
@@ -156,12 +156,12 @@ def _meant(part: Part, answer: Answer) -> Outcome:
 
 
 def _taken(part: Part, answer: Answer) -> Outcome:
-    """Errcode 0: a task exists, which members confirm later; of a cancel or reminder, that the vendor took it."""
+    """Reads a success: a task exists, which members confirm later. A cancel or reminder was accepted."""
     if part.kind == "upload":
         return Accepted(upload.taken(part, answer))
     if part.kind != "send":
         notes = warns(answer)
-        # A cancel answers 0 even where every member had sent: what they sent stays (page 97611).
+        # A cancel answers 0 even if every member had sent. What they sent stays (page 97611).
         if part.kind == "recall" and (done := part.facts.get("done")):
             notes.append(f"{done} of {part.facts['members']} members had sent before, as last read; that stays")
         return Accepted(CallReceipt(warning="; ".join(notes) or None, from_repeat=part.in_doubt))
@@ -173,7 +173,7 @@ def _taken(part: Part, answer: Answer) -> Outcome:
 
 
 def _refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...], list[str]]:
-    """Recipients that cannot be sent to, each once and as the caller wrote it, and notes on what did not fit."""
+    """Returns the refused recipients, each once and as the caller wrote it, and notes on mismatches."""
     if not data.get(FAIL_LIST):
         return (), []
     ids = listed(data[FAIL_LIST])
@@ -202,7 +202,7 @@ def _refused(part: Part, answer: Answer) -> Outcome:
 
 
 def _special(part: Part, code: int, reason: str) -> Outcome | None:
-    """What a code means where that depends on the call; None for any other."""
+    """Returns what a code means if that depends on the call, or None for any other code."""
     match part.kind, code:
         case "send", 40007 | 40145:
             return media_gone(part, reason)
@@ -214,6 +214,7 @@ def _special(part: Part, code: int, reason: str) -> Outcome | None:
 
 
 OF_THIS_CAMPAIGN = frozenset({60011, 90206, 90208})
-"""Codes about this campaign alone: a sender whom the app does not see, a mini program that is not linked. In
-application messages they park the lane; here that would hold up every other sender.
+"""Codes about this campaign alone: a sender whom the app does not see, a mini program that is not linked.
+
+In application messages they park the lane. Here that would delay every other sender.
 """

@@ -1,4 +1,4 @@
-"""The channel itself: every question of the pipeline, answered by the file made for it."""
+"""The channel itself. Each method is in the file made for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RULES: Mapping[str, RepeatRule] = {
     "upload": RepeatRule.HARMLESS,
     "remind": RepeatRule.HOLD,
 }
-"""A second create is a second task; a second reminder is one that members see, and one of three a day."""
+"""A second create is a second task. A second reminder is one that members see, and one of three a day."""
 NO_SENDS = frozenset({"upload", "track", "remind"})
 """Documents that are no campaigns, by their type, which is their kind."""
 FOLLOW_UPS = frozenset({"recall", "remind", "track"})
@@ -36,10 +36,11 @@ class WecomExternal(CorpChannel):
     account_keys = CORP_KEYS  # agentid is not read, and stands in accounts that were copied from the app's
     profile = limits.PROFILE
     vendor_json = vendor_json
-    # No `recall_window_s`: what members have not sent yet can be cancelled as long as the task exists (page 97611).
+    # There is no `recall_window_s`: what members have not sent yet can be cancelled as long as the task exists (page
+    # 97611).
 
     key_problems = staticmethod(corp_problems)
-    # `limits` names the module up to the line that gives the name to the method.
+    # `limits` is the module up to the line that assigns the name to the method.
     checks = check.CHECKS
     warnings = staticmethod(check.warnings)
     fit = staticmethod(targets.fit)
@@ -66,7 +67,7 @@ class WecomExternal(CorpChannel):
         return None
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-        """`send/single` or `send/group`, `upload/<upload type>`, or the kind."""
+        """Returns `send/single` or `send/group`, `upload/<upload type>`, or the kind."""
         if kind == Kind.SEND:
             return f"send/{targets.audience_in(spec).chat_type}"
         return upload_lane(message) if kind == Kind.UPLOAD else kind

@@ -1,6 +1,6 @@
-"""What is wrong with a job, all of it at once, before anything is stored; and what may surprise its sender.
+"""Finds what is wrong with a job, all at once, before anything is stored, and what may surprise its sender.
 
-Refused is what the vendor would ignore in silence, and what it is known to refuse: its 40058 names no field.
+Refuses what the vendor would ignore in silence, and what it is known to refuse: its 40058 names no field.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from worker.domain.job import Draft, Kind
 
 
 def warnings(draft: Draft) -> list[str]:
-    """What is allowed in a campaign but worth a warning."""
+    """Returns what is allowed in a campaign but worth a warning."""
     if draft.kind != Kind.SEND:
         return []
     return [*_cautions(draft), *targets.warnings(draft)]
@@ -37,7 +37,7 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def attachments(body: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str, Any] | None]]:
-    """Place, msgtype and own object of each attachment; None where the object is missing."""
+    """Yields index, msgtype and own object of each attachment. The object is None if it is missing."""
     listed = body.get("attachments")
     for i, entry in enumerate(listed if isinstance(listed, list) else ()):
         if isinstance(entry, Mapping):
@@ -46,7 +46,7 @@ def attachments(body: Mapping[str, Any]) -> Iterator[tuple[int, str, Mapping[str
 
 
 def _type_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
-    """Each attachment has a type, and the object of that name beside it."""
+    """Checks that each attachment has a type, and an object of that name."""
     for i, msgtype, own in attachments(document["body"]):
         if msgtype not in ATTACHMENTS and document["type"] != "raw":
             known = ", ".join(ATTACHMENTS)
@@ -57,7 +57,7 @@ def _type_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _attached_problems(draft: Draft) -> Iterator[Problem]:
-    """Files of a campaign: each fills an empty place of the body and is fit for its upload type."""
+    """Checks the files of a campaign: each fills an empty path of the body and suits its upload type."""
     body = draft.message.get("body")
     wanted = file_places("", body, BODY) if isinstance(body, Mapping) else {}
     for path, file in (draft.message.get("files") or {}).items():

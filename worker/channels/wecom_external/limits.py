@@ -1,7 +1,7 @@
-"""The published limits of group sends, and what one part costs against them. Counts nothing itself.
+"""The published limits of group sends, and what a part costs against them. Counts nothing itself.
 
-Nothing is published for these calls alone, so the base limits of every API hold (page 90312). The caps per customer are
-shown by tracking, never reserved: what members send by themselves counts in them too.
+Nothing is published for these calls alone, so the base limits of every API apply (page 90312). Tracking shows the caps
+per customer, which are never reserved: what members send by themselves counts too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*CORP, *UPLOAD_I
 
 
 def limits(part: Part, account: Account) -> list[Charge]:
-    """What this call costs; an account's amounts go before ours, 0 switches a limit off."""
+    """Returns what this call costs. An account's amounts replace ours, and 0 switches a limit off."""
     charges = api_charges(account, path_of(part), _OF_PATH)
     if part.kind == "remind":
         subject = f"{account.settings['corpid']}/remind/{part.spec['msgid']}"
@@ -36,7 +36,7 @@ def limits(part: Part, account: Account) -> list[Charge]:
 
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[LimitCounter]:
-    """Every limit of an account; with a msgid as `recipient`, the limit of reminders names that task's count."""
+    """Yields every limit of an account. With a msgid as `recipient`, the limit of reminders names that task's count."""
     corpid = account.settings["corpid"]
     task = ("each task", None) if recipient is None else (f"task {recipient}", f"{corpid}/remind/{recipient}")
     yield from counted(REMIND, account, *task)

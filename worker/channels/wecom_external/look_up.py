@@ -1,13 +1,13 @@
-"""The search for the task of a create call whose answer was lost (pages 93338, 92135).
+"""Searches for the task of a create call without an answer (pages 93338, 92135).
 
-A task carries no reference of ours, so the search narrows the tasks step by step: by time, text and attachments in the
-list of the corp's tasks, then by their members (this part's sender alone), then by their recipients (this part's
-alone). The part is held for a person when two tasks fit alike, when one could not be read, or when none fits. A wrong
-match is worse than none: two parts would share one task, and a cancel would hit another part's.
+A task carries no reference of ours, so the search narrows the tasks in steps: by time, text and attachments in the list
+of the corp's tasks, then by their members (only this part's sender), then by their recipients (only this part's). The
+part is held for a person if two tasks fit equally, if one could not be read, or if none fits. A wrong match is worse
+than none: two parts would share one task, and a cancel would hit another part's.
 
-The vendor lists a task's customers whether they were sent to or not: a task has to name at least half of the part's
-customers, and those it leaves out are taken to have stood in the lost answer's fail_list. It lists groups only once
-they were sent to: there a task of the right member is believed, unless it names a group that is not the part's.
+The vendor lists a task's customers whether they were sent to or not. A task has to name at least half of the part's
+customers, and the missing ones are assumed to have been in the lost answer's fail_list. It lists groups only once they
+were sent to: there a task of the right member is accepted, unless it names a group that is not the part's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LIST, MEMBERS, RESULTS = "list", "members", "results"
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A task that fits the part: it names no other recipients and, where the part has a sender, no other member."""
+    """A task that fits the part: it names no other recipients and, if the part has a sender, no other member."""
 
     msgid: str
     seen: str
@@ -42,24 +42,24 @@ class Search:
     step: str = LIST
     cursor: str = ""
     window: tuple[int, ...] = ()
-    """Start and end, in Unix seconds, of the span that is being read; a cursor belongs to it."""
+    """Start and end, in Unix seconds, of the span that is being read. A cursor belongs to it."""
     empty: int = 0
-    """How often the list was read to its end without a task that is like this one."""
+    """How often the list was read to its end without a similar task."""
     pages: int = 0
     """How many pages were read in all."""
     found: tuple[str, ...] = ()
-    """Tasks that look like it and are still to be looked into; the first is the one being read."""
+    """Similar tasks that are still to be examined. The first is being read."""
     members: tuple[str, ...] = ()
-    """Members of the first task: in step `members` those read so far, in step `results` those still to be read."""
+    """Members of the first task. In step `members` those read so far, in step `results` those still to be read."""
     seen: str = "0"
     """Which of the part's recipients the first task names: a bit each, in hex."""
     fits: tuple[Fit, ...] = ()
     unsure: int = 0
-    """How many tasks could not be read far enough to say whose they are."""
+    """How many tasks could not be read far enough to decide."""
 
 
 def search_of(spec: Mapping[str, Any]) -> Search:
-    """The state in a part's spec; a spec without one is at the beginning."""
+    """Returns the state in a part's spec. A spec without one is at the beginning."""
     held = dict(spec.get("look_up") or {})
     for name in ("found", "members", "window"):
         held[name] = tuple(held.get(name, ()))
@@ -68,7 +68,7 @@ def search_of(spec: Mapping[str, Any]) -> Search:
 
 
 def marked(seen: str, places: Sequence[int]) -> str:
-    """`seen` with the recipients at these places marked too."""
+    """Adds the recipients at these indexes to the bits in `seen`."""
     bits = int(seen, 16)
     for place in places:
         bits |= 1 << place
@@ -76,13 +76,13 @@ def marked(seen: str, places: Sequence[int]) -> str:
 
 
 def unmarked(seen: str, ids: Sequence[str]) -> list[str]:
-    """The recipients that are not marked in `seen`."""
+    """Returns the recipients whose bit is not set in `seen`."""
     bits = int(seen, 16)
     return [one for place, one in enumerate(ids) if not bits >> place & 1]
 
 
 CORP_MADE = 0
-"""`create_type`; 1 is a member's own."""
+"""`create_type`. 1 is a member's own."""
 
 SHOWN: Mapping[str, tuple[str, ...]] = {
     "link": ("title", "picurl", "desc", "url"),
@@ -91,15 +91,15 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "video": ("media_id",),
     "file": ("media_id",),
 }
-"""Fields that the list shows of an attachment. Of an image it shows one of the two; of a mini program no cover."""
+"""Fields of an attachment that the list shows. Of an image it shows one of the two, of a mini program no cover."""
 
 
 def is_like(entry: Mapping[str, Any], content: Mapping[str, Any], since: int, until: int) -> bool:
-    """Whether an API call made a task in that time, with this text and these attachments."""
+    """Returns True if an API call created a task in that time, with this text and these attachments."""
     at = moment(entry, "create_time")
     if at is None or not since <= at <= until:
         return False
-    # A person's task, made in the console, has a `creator`.
+    # A task that a person created in the console has a `creator`.
     if entry.get("creator") or integer(entry, "create_type") not in (None, CORP_MADE):
         return False
     return _text_of(entry) == _text_of(content) and _same_attachments(entry, content)
@@ -119,7 +119,7 @@ def _same_attachments(entry: Mapping[str, Any], content: Mapping[str, Any]) -> b
 
 
 def _same(theirs: Any, ours: Mapping[str, Any]) -> bool:
-    """Whether two attachments have the same type, and no field that both show differs."""
+    """Returns True if two attachments have the same type, and no field that both show differs."""
     if not isinstance(theirs, Mapping) or theirs.get("msgtype") != ours.get("msgtype"):
         return False
     msgtype = str(ours.get("msgtype"))
@@ -135,27 +135,27 @@ PATHS: Mapping[str, str] = {LIST: LIST_PATH, MEMBERS: track.TASK_PATH, RESULTS: 
 SKEW_S = 300
 """Seconds by which the vendor's clock and ours may differ."""
 MONTH_S = 30 * 86400
-"""The longest span in seconds that the list takes."""
+"""The longest span in seconds that the list accepts."""
 LIST_PAGE = 50
-"""100 would be possible; 50 tasks with nine attachments each stay well below the largest answer that is read."""
+"""100 would be possible. 50 tasks with nine attachments each stay well below the largest readable answer."""
 PAUSE_S = 1.0
 EMPTY_PAUSES_S = (30.0, 120.0)
-"""Seconds before the list is read again when it had no such task: a delayed call may arrive late."""
+"""Seconds before the list is read again if it had no such task: a delayed call may arrive late."""
 MOST_LIKE = 50
 MOST_MEMBERS = 50
-"""Most tasks that look like the part's, and most members of one task, that are read; beyond them the part is held."""
+"""Similar tasks, and members of one task, that are read at most. Beyond them the part is held."""
 MOST_PAGES = 5000
-"""Pages of one search: fifty tasks of ten thousand customers are some 600. Cursors that lead in a circle end there."""
+"""Pages of one search, at most: fifty tasks of ten thousand customers are some 600. It ends cursors in a circle."""
 NO_TASK = (41046, 41047)
 
 
 def path_of(part: Part) -> str:
-    """The path of the next call."""
+    """Returns the path of the next call."""
     return PATHS[search_of(part.spec).step]
 
 
 def body_of(part: Part) -> dict[str, Any]:
-    """The body of the next call."""
+    """Returns the body of the next call."""
     search = search_of(part.spec)
     if search.step == LIST:
         since, until = _window(part, search)
@@ -173,12 +173,12 @@ def body_of(part: Part) -> dict[str, Any]:
 
 
 def outcome(part: Part, answer: Answer) -> Outcome:
-    """What a page means: the next step of the search, or its end."""
+    """Returns what a page means: the next step of the search, or its end."""
     search = search_of(part.spec)
     if search.pages >= MOST_PAGES:
         return Held(f"no answer came, and its task was not found on {MOST_PAGES} pages")
     if search.step != LIST and search.found[0] in _known(part):
-        return _next(part, search)  # another part's, whose answer came after the list was read
+        return _next(part, search)  # it belongs to another part, whose answer came after the list was read
     if answer.errcode != 0:
         return _refused(part, search, answer.errcode)
     read = {LIST: _read_list, MEMBERS: _read_members, RESULTS: _read_results}[search.step]
@@ -186,12 +186,12 @@ def outcome(part: Part, answer: Answer) -> Outcome:
 
 
 def _known(part: Part) -> set[str]:
-    """The msgids that are stored for other parts by now."""
+    """Returns the msgids that are stored for other parts by now."""
     return set(part.facts.get("known") or ())
 
 
 def _window(part: Part, search: Search) -> tuple[int, ...]:
-    """Start and end of the time the task may be from, in Unix seconds; the same for all pages of a reading."""
+    """Returns start and end of the time of the task, in Unix seconds. The same for all pages of a reading."""
     if search.window:
         return search.window
     since, until = (int(one) for one in part.facts["doubt"])
@@ -230,7 +230,7 @@ def _list_read(part: Part, search: Search) -> Outcome:
 
 
 def _read_members(part: Part, search: Search, answer: Answer) -> Outcome:
-    """Reads whose task it is; where the part has a sender, a task with any other member is not the part's."""
+    """Reads the members of a task. If the part has a sender, a task with any other member is not the part's."""
     members = (text_of(entry.get("userid")) for entry in track.entries(answer.data, "task_list"))
     search = replace(search, members=tuple(dict.fromkeys([*search.members, *(one for one in members if one)])))
     sender = part.spec.get("sender")
@@ -247,7 +247,7 @@ def _read_members(part: Part, search: Search, answer: Answer) -> Outcome:
 
 
 def _read_results(part: Part, search: Search, answer: Answer) -> Outcome:
-    """Reads whom a task is for; one recipient that is not the part's rules it out: parts of a sender share none."""
+    """Reads the recipients of a task. A recipient that is not the part's rules it out: parts of a sender share none."""
     places = {one.lower(): place for place, one in enumerate(_ids(part))}
     named = [track.recipient_of(entry) for entry in track.entries(answer.data, "send_list")]
     if any(one and one.lower() not in places for one in named):
@@ -265,7 +265,7 @@ def _read_results(part: Part, search: Search, answer: Answer) -> Outcome:
 
 
 def _next(part: Part, search: Search, *, fits: bool = False, unsure: bool = False) -> Outcome:
-    """Goes on to the next task, or decides after the last; drops tasks that are another part's by now."""
+    """Goes on to the next task, or decides after the last. Drops tasks that belong to another part by now."""
     known = _known(part)
     kept = (*search.fits, Fit(search.found[0], search.seen)) if fits else search.fits
     rest = replace(
@@ -282,7 +282,7 @@ def _next(part: Part, search: Search, *, fits: bool = False, unsure: bool = Fals
 
 
 def _decided(part: Part, search: Search) -> Outcome:
-    """The end of the search: the only task that fits, or of several the only one that names every customer."""
+    """Ends the search: the only task that fits, or of several the only one that names every customer."""
     if search.unsure:
         return Held(f"no answer came, and {search.unsure} tasks that look like it could not be read")
     if not search.fits:
@@ -293,20 +293,20 @@ def _decided(part: Part, search: Search) -> Outcome:
     if len(chosen) > 1:
         return Held(f"no answer came, and {len(chosen)} tasks fit it alike")
     taken = CallReceipt(msgid=chosen[0].msgid, from_repeat=True)
-    # Customers the task does not name stood in the lost answer's fail_list.
+    # Customers that the task does not name were in the lost answer's fail_list.
     refusals = tuple(Refusal(one, CUSTOMERS.kind, "fail_list") for one in unmarked(chosen[0].seen, told))
     return Partial(taken, refusals) if refusals else Accepted(taken)
 
 
 def _ids(part: Part) -> list[str]:
-    """The part's recipients by id; empty where it names none and is for all of the sender's."""
+    """Returns the part's recipients by id. Empty if it names none and is for all of the sender's."""
     return list(part.spec.get(audience_in(part.spec).name) or ())
 
 
 def _refused(part: Part, search: Search, code: int) -> Outcome:
-    """What follows from a page that cannot be read; never a refusal of the part, for a search changes nothing."""
+    """Handles a page that cannot be read. It never refuses the part, because a search changes nothing."""
     if code == track.BAD_CURSOR:
-        # The vendor lost the paging: the search begins again, a few times in all.
+        # The vendor lost the paging. The search begins again, a few times in all.
         return _go_on(part, Search(pages=search.pages + MOST_PAGES // 5))
     if code in NO_TASK and search.step != LIST:
         return _next(part, search)

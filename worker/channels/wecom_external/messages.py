@@ -49,7 +49,7 @@ class Attachment(VendorObject):
     """The vendor's name of the type; the object of its fields stands under the same name."""
 
     def document(self) -> dict[str, Any]:
-        """The entry of `attachments`; what was not given is left out."""
+        """Returns the entry of `attachments`. Fields without a value are left out."""
         out = self.model_dump(mode="json", exclude_none=True, exclude=set(self.OPTIONS))
         return {"msgtype": self.msgtype, self.msgtype: out}
 
@@ -191,7 +191,7 @@ class Campaign(VendorMessage):
     """Only customers with these tags; ignored by the vendor where customers are named, so refused there."""
 
     def document(self) -> dict[str, Any]:
-        """See `Message.document`; what was not given is left out."""
+        """See `Message.document`. Fields without a value are left out."""
         body: dict[str, Any] = {}
         if self.text is not None:
             body["text"] = {"content": self.text}

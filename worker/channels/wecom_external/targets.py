@@ -1,6 +1,6 @@
 """Recipients and senders of a campaign: customers or customer groups, by the member responsible for them.
 
-Each sender and, of each, every 10,000 customers or 2,000 groups (page 92135) is a call.
+There is a call for each sender and, within it, for every 10,000 customers or 2,000 groups (page 92135).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EXTERNAL_ID = re.compile(r"[0-9A-Za-z_-]{2,64}")
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """One of the two sorts of recipients (`chat_type`, page 92135)."""
+    """One of the two kinds of recipients (`chat_type`, page 92135)."""
 
     chat_type: str
     name: str
@@ -34,23 +34,23 @@ class Audience:
     field: str
     maximum: int
     kind: str
-    """What its entries are, in a refusal."""
+    """The recipient kind of its entries in a refusal."""
 
 
-# Page 92135: each slice of so many is a part, with a task, a cap and reminders of its own.
+# Page 92135: each slice of this size is a part with its own task, cap and reminders.
 CUSTOMERS = Audience("single", "customers", "external_userid", 10_000, "customer")
 GROUPS = Audience("group", "chats", "chat_id_list", 2000, "chat")
 GROUP_AUDIENCE = "groups"
-"""The word for customer groups in recipients and in a spec that names none of them."""
+"""The name of customer groups in recipients, and in a spec that names none of them."""
 
 
 def audience_of(to: Recipients) -> Audience:
-    """Customers or customer groups."""
+    """Returns customers or customer groups."""
     return GROUPS if to.audience == GROUP_AUDIENCE or to.chats else CUSTOMERS
 
 
 def send_problems(draft: Draft) -> Iterator[Problem]:
-    """Recipients and senders of a campaign."""
+    """Checks the recipients and senders of a campaign."""
     to = draft.recipients
     audience = audience_of(to)
     if to.users or to.parties or to.tags or to.emails or (to.chats and to.customers):
@@ -66,7 +66,7 @@ def send_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def warnings(draft: Draft) -> Iterator[str]:
-    """Warnings about recipients that may get it twice, or not at all."""
+    """Warns of recipients that may get it twice, or not at all."""
     to = draft.recipients
     audience = audience_of(to)
     listed = [one for _, ids in to.by_sender for one in ids]
@@ -102,7 +102,7 @@ def _sender_problems(to: Recipients, audience: Audience) -> Iterator[Problem]:
 
 
 def _id_problems(field: str, ids: Sequence[str]) -> Iterator[Problem]:
-    """Malformed ids, or else two that are hard to distinguish."""
+    """Finds malformed ids, or else two that are hard to distinguish."""
     remedy = "use the vendor's ids: 2 to 64 of letters, digits, - _"
     wrong = list(malformed(field, ids, EXTERNAL_ID.fullmatch, remedy, 40096))
     yield from wrong
@@ -111,7 +111,7 @@ def _id_problems(field: str, ids: Sequence[str]) -> Iterator[Problem]:
 
 
 def _choice_problems(draft: Draft, audience: Audience) -> Iterator[Problem]:
-    """What the vendor ignores in silence beside these recipients."""
+    """Finds what the vendor would ignore in silence with these recipients."""
     body = draft.message.get("body")
     if not isinstance(body, dict):
         return
@@ -122,7 +122,7 @@ def _choice_problems(draft: Draft, audience: Audience) -> Iterator[Problem]:
 
 
 def split(draft: Draft) -> list[dict[str, Any]]:
-    """One spec per call. Whatever is no send is one part (resolve may add more)."""
+    """Returns one spec per call. Other kinds are one part (the resolver may add more)."""
     if draft.kind != Kind.SEND:
         return [{}]
     to = draft.recipients
@@ -133,7 +133,7 @@ def split(draft: Draft) -> list[dict[str, Any]]:
 
 
 def _slices(audience: Audience, ids: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """The specs for these ids, at most `maximum` each; without ids one spec for everyone."""
+    """Yields the specs for these ids, at most `maximum` each. Without ids one spec for everyone."""
     if not ids:
         yield {"everyone": True, "audience": GROUP_AUDIENCE} if audience is GROUPS else {"everyone": True}
     for start in range(0, len(ids), audience.maximum):
@@ -141,13 +141,13 @@ def _slices(audience: Audience, ids: tuple[str, ...]) -> Iterator[dict[str, Any]
 
 
 def audience_in(spec: Mapping[str, Any]) -> Audience:
-    """Whether a part is for customers or for customer groups."""
+    """Returns whether a part is for customers or for customer groups."""
     return GROUPS if spec.get("chats") or spec.get("audience") == GROUP_AUDIENCE else CUSTOMERS
 
 
 def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
-    """The document with texts truncated where `overflow` asks for it; nothing is split.
+    """Truncates texts if `overflow` asks for it. Nothing is split.
 
-    Every piece would be a task of its own that a member has to confirm, and use up a customer's cap.
+    Every piece would be a task of its own that a member has to confirm, and would use up a customer's cap.
     """
     return overflows.fit(document, "", BODY if kind == Kind.SEND else (), overflow, None)

@@ -1,7 +1,7 @@
-"""What became of a task: who of its members has confirmed, and what that meant for each customer or group.
+"""Tracks a task: which of its members have confirmed, and the result for each customer or group.
 
-Page 93338 (获取企业群发成员执行结果). First the members' tasks, page by page; then, for each member who has sent, the
-recipients. Which member comes next is for the caller to choose: a page's outcome says only where its own paging goes.
+Page 93338 (获取企业群发成员执行结果). First it reads the members' tasks, page by page, then the recipients of each
+member who has sent. The caller chooses the next member: a page's outcome only says where its own paging continues.
 """
 
 from __future__ import annotations
@@ -16,49 +16,49 @@ from worker.domain.outcome import Accepted, CallReceipt, Confirmation, Outcome, 
 TASK_PATH = "/cgi-bin/externalcontact/get_groupmsg_task"
 RESULT_PATH = "/cgi-bin/externalcontact/get_groupmsg_send_result"
 PAGE = 1000
-"""The most entries of one page; more would be answered with 500."""
+"""Entries of one page, at most. More would be answered with 500."""
 PAGE_PAUSE_S = 1.0
-"""Seconds between two pages: members confirm slowly, so a campaign need not be read fast."""
+"""Seconds between two pages. Members confirm slowly, so a campaign need not be read fast."""
 MOST_PAGES = 1000
-"""Most pages of one paging: a million entries. Cursors that lead in a circle end there; the next round reads anew."""
+"""Pages of one paging, at most: a million entries. It ends cursors in a circle, and the next round reads again."""
 
 TASK, RESULT = "task", "result"
 NEXT_MEMBER = {"step": RESULT, "member": None, "cursor": "", "pages": 0}
 TASK_STATES = (0, 2)
 """States of a member: not sent yet, sent. 1 is not used."""
 RESULT_STATES = (0, 1, 2, 3)
-"""States of a recipient: not sent yet, sent, no contact of the member any more, cap used up by other group messages."""
+"""States of a recipient: not sent yet, sent, no longer a contact of the member, cap used up by other group messages."""
 
 CANCELLED = 41093
 BAD_CURSOR = 50100
 NO_MEMBER = (40003, 60111)
-"""Codes for a member who left the corp, or whom the app does not see any more."""
+"""Codes for a member who left the corp, or whom the app no longer sees."""
 
 
 def path_of(part: Part) -> str:
-    """The path of the next call."""
+    """Returns the path of the next call."""
     return RESULT_PATH if part.spec.get("step") == RESULT else TASK_PATH
 
 
 def body_of(part: Part) -> dict[str, Any]:
-    """The body of the next call."""
+    """Returns the body of the next call."""
     if part.spec.get("step") == RESULT:
         return result_body(part.spec["msgid"], part.spec["member"], part.spec.get("cursor"))
     return task_body(part.spec["msgid"], part.spec.get("cursor"))
 
 
 def task_body(msgid: str, cursor: str | None) -> dict[str, Any]:
-    """The body of get_groupmsg_task."""
+    """Returns the body of get_groupmsg_task."""
     return {"msgid": msgid, "limit": PAGE, **({"cursor": cursor} if cursor else {})}
 
 
 def result_body(msgid: str, member: str, cursor: str | None) -> dict[str, Any]:
-    """The body of get_groupmsg_send_result."""
+    """Returns the body of get_groupmsg_send_result."""
     return {**task_body(msgid, cursor), "userid": member}
 
 
 def outcome(part: Part, answer: Answer) -> Outcome:
-    """What a page shows, and where the paging goes from there."""
+    """Returns what a page shows, and where the paging continues."""
     if answer.errcode != 0:
         return _refused(part, answer)
     cursor, pages = next_cursor(answer, part.spec.get("cursor")), int(part.spec.get("pages") or 0) + 1
@@ -71,13 +71,13 @@ def outcome(part: Part, answer: Answer) -> Outcome:
 
 
 def next_cursor(answer: Answer, current: Any) -> str:
-    """Where the next page begins, empty after the last; one that leads to itself ends the paging."""
+    """Returns where the next page begins, or an empty text after the last. A cursor to itself ends the paging."""
     cursor = text_of(answer.data.get("next_cursor")) or ""
     return "" if cursor == (current or "") else cursor
 
 
 def entries(data: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """The objects of a page; entries that are no objects are left out."""
+    """Returns the objects of a page, without entries that are no objects."""
     listed = data.get(name)
     return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
 
@@ -97,12 +97,12 @@ def _results(member: str, data: Mapping[str, Any]) -> Iterator[Confirmation]:
 
 
 def recipient_of(entry: Mapping[str, Any]) -> str | None:
-    """The customer, or of a send to groups the group."""
+    """Returns the customer, or for a send to groups the group."""
     return text_of(entry.get("external_userid")) or text_of(entry.get("chat_id"))
 
 
 def _refused(part: Part, answer: Answer) -> Outcome:
-    """What follows from a page that cannot be read: the rest waits for the next round, or tracking ends."""
+    """Handles a page that cannot be read: the rest waits for the next round, or tracking ends."""
     code = answer.errcode
     if code == BAD_CURSOR and part.spec.get("cursor"):
         return Progress({**part.spec, **NEXT_MEMBER}, f"{code}: the rest is left for the next round", PAGE_PAUSE_S)

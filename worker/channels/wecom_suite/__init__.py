@@ -1,1 +1,1 @@
-"""A provider's suite of WeCom (第三方应用, 代开发应用模板): sends nothing, and keeps what its customers' apps need."""
+"""A provider's suite of WeCom (第三方应用, 代开发应用模板). It stores what its customers' apps need."""

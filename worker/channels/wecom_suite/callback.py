@@ -1,6 +1,6 @@
-"""Callbacks of a suite's instruction address (指令回调URL): tickets, authorisations, and what ends them.
+"""Callbacks of a suite's instruction address (指令回调URL): tickets, authorisations, and their end.
 
-Pure. What they bring of credentials is taken out of the payload: it is neither stored with it nor told to hooks.
+Pure. Credentials are removed from the payload: they are neither stored with it nor passed to hooks.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from worker.domain.account import Account
 from worker.domain.callbacks.inbound import CallbackRefused, Grant, GrantKind, Inbound, content_of, unix_seconds
 
 TICKET_S = 1800
-"""Seconds for which a suite_ticket is good; one is pushed every ten minutes (推送suite_ticket)."""
+"""Seconds for which a suite_ticket is valid. A new one is pushed every ten minutes (推送suite_ticket)."""
 AUTH_CODE_S = 600
-"""Seconds for which an AuthCode is good, once (授权通知事件)."""
+"""Seconds for which an AuthCode is valid, once (授权通知事件)."""
 SUCCESS = b"success"
-"""What the vendor wants to read, within a second."""
+"""The answer that the vendor expects within a second."""
 _LONGEST = 1024
-"""Characters of the longest credential that is taken; the vendor's have 512 at most."""
+"""Characters of a credential, at most. The vendor's have at most 512."""
 _SECRET_FIELDS = frozenset(
     {"suiteticket", "authcode", "permanentcode", "accesstoken", "registercode", "preauthcode", "suiteaccesstoken"}
 )
@@ -43,17 +43,17 @@ _SECRET_FIELDS = frozenset(
 
 @dataclass(frozen=True)
 class SuiteDoor(WecomDoor):
-    """Reads the requests to one suite's callback address."""
+    """Verifies and decrypts the requests to one suite's callback address."""
 
     verifier: Envelope
     suite_id: str
 
     def verify(self, query: Query, now: float) -> bytes:
-        """The answer to the vendor's URL verification, whose receiver is the provider's corp and not the suite."""
+        """Returns the answer to the vendor's URL verification. Its receiver is the provider's corp, not the suite."""
         return echoed(self.verifier, query, now, self.max_age_s)
 
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
-        """What a POST says."""
+        """Reads what a POST reports."""
         message = opened(self.envelope, query, encrypted_in(body), now, self.max_age_s)
         tree = tree_of(parsed(message))
         if text_at(tree, "SuiteId") not in ("", self.suite_id):
@@ -76,7 +76,7 @@ class SuiteDoor(WecomDoor):
 
 
 def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> SuiteDoor:
-    """The door of one account; a malformed key is a ConfigurationError that names it."""
+    """Returns the verifier of one account. ConfigurationError names a malformed key."""
     suite_id = str(account.settings["suite_id"])
     # The verification is sealed for the provider's corp, the events for the suite (w7corp/easywechat, issue 1300).
     own, anyone = (
@@ -89,7 +89,7 @@ def _grant(tree: Tree, name: str) -> Grant | None:
     match name:
         case "suite_ticket":
             return Grant(GrantKind.TICKET, _credential(tree, "SuiteTicket"), lasts_s=TICKET_S)
-        # An authorisation says only its code: whose it is, the exchange tells.
+        # An authorisation contains only its code. The exchange shows whose it is.
         case "create_auth" | "reset_permanent_code":
             return Grant(GrantKind.AUTH_CODE, _credential(tree, "AuthCode"), lasts_s=AUTH_CODE_S)
         case "cancel_auth":
@@ -107,7 +107,7 @@ def _credential(tree: Tree, name: str) -> str:
 
 
 def without_secrets(tree: Any) -> Any:
-    """A copy with a mask in the place of every credential."""
+    """Returns a copy with a mask in place of every credential."""
     if isinstance(tree, Mapping):
         return {
             storable(name): MASK if name.replace("_", "").lower() in _SECRET_FIELDS else without_secrets(value)

@@ -1,7 +1,7 @@
-"""A provider's suite: its settings, its token (get_suite_token, page 90600), the exchange of its authorisation codes.
+"""A provider's suite: its settings, its token (get_suite_token, page 90600), and the exchange of its codes.
 
-The exchange is page 90603. A ticket that the vendor refuses is no refused secret: a new one comes within ten minutes.
-It sends nothing.
+The exchange is page 90603. A ticket that the vendor refuses does not mean a refused secret: a new one comes within ten
+minutes. It sends nothing.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
 BAD_AUTH_CODE = 40078
 BAD_TICKET = 40085
 TICKET_DELAY_S = 30.0
-"""Seconds until a refused ticket is followed by another try; by then another may have come."""
+"""Seconds until the next try after a refused ticket. By then another may have come."""
 REFRESH = (
     "in the provider's console press 刷新Ticket (应用详情, 回调配置), and see that its 指令回调URL leads to this"
     " account's address at `worker receiver`"
@@ -101,14 +101,14 @@ def _code(reply: Reply) -> CodeGranted | TokenRefused | TokenLater | TokenStale:
 
 
 def _not_exchanged(refused: TokenRefused | TokenLater) -> TokenRefused | TokenLater:
-    """Refused only where the code itself is; what is wrong with the suite may be mended before the code ends."""
+    """Returns TokenRefused only if the code itself is. A problem of the suite may be repaired before the code ends."""
     if isinstance(refused, TokenLater) or refused.errcode == BAD_AUTH_CODE:
         return refused
     return TokenLater(refused.reason, TICKET_DELAY_S, remedy=refused.remedy)
 
 
 class WecomSuite(Channel):
-    """A suite of WeCom (第三方应用): takes tickets and authorisations, and has the token that other tokens take."""
+    """A suite of WeCom (第三方应用): receives tickets and authorisations, and has the token that other tokens need."""
 
     name = "wecom_suite"
     uses_token = True

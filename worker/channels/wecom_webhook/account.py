@@ -1,4 +1,4 @@
-"""What an account must say before anything can be posted with it. A wrong key is found at the start, not at the send.
+"""The settings that an account needs before it can post. A wrong key is found at the start, not at a send.
 
 The account is the webhook: its secret is the key of the webhook's address.
 """
@@ -18,18 +18,18 @@ KEYS = frozenset({"edition", "subscribed", "chatid_for", "callback"})
 
 
 def cautions(account: Account) -> Iterator[str]:
-    """A sentence for each setting that is left out: what that means."""
+    """Yields a sentence for each missing setting: what that means."""
     if edition(account) == PUSH and not isinstance(account.settings.get("callback"), Mapping):
         yield "callback is not set: chats are not learnt, and no hook hears of a pressed button"
 
 
 def edition(account: Account) -> str:
-    """`robot` or `push`."""
+    """Returns `robot` or `push`."""
     return str(account.settings.get("edition"))
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
-    """Every wrong key."""
+    """Finds every wrong key."""
     if settings.get("edition") not in EDITIONS:
         text = "is missing or no edition"
         yield Problem("edition", text, f'use "{ROBOT}" (group robot) or "{PUSH}" (message push, chats named by chatid)')
@@ -42,7 +42,7 @@ def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _callback_problems(callback: Any, of: Any) -> Iterator[Problem]:
-    """A table: `worker receiver` is the webhook's callback address."""
+    """Checks the table. With it, `worker receiver` is the webhook's callback address."""
     if callback is None:
         return
     if of == ROBOT:

@@ -1,10 +1,10 @@
-"""A part as the vendor's HTTP call, and what its answer means.
+"""Builds a part's HTTP call to the vendor, and reads its answer.
 
-The same part gives the same bytes, on any machine and after any upgrade. `errcode` decides, not the HTTP status; codes
+The same part gives the same bytes, on any machine and after any upgrade. `errcode` decides, not the HTTP status. Codes
 are rows in `errcodes.toml`. The key travels in the query, which no `repr` shows.
 
-A success is `{"errcode": 0, "errmsg": "ok"}` and nothing else: no msgid, so a webhook's message can never be taken back
-or asked about, and nothing makes a repeat of it safe.
+A success is `{"errcode": 0, "errmsg": "ok"}` and nothing else. Without a msgid, a webhook's message can never be
+recalled or looked up, and nothing makes its repeat safe.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ UPLOAD = "/cgi-bin/webhook/upload_media"
 
 
 def request(part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
-    """The call of a part; there is no duplicate check to be flagged."""
+    """Builds the call of a part. There is no duplicate check to turn on."""
     key = access.secret or ""
     if part.kind == Kind.UPLOAD:
         # 文件上传接口
@@ -53,7 +53,7 @@ def request(part: Part, account: Account, access: Access, *, flagged: bool) -> R
 
 
 def body_hash(part: Part, account: Account) -> str:
-    """SHA-256 (hex) of the account and the body; of a picture its hash stands for its bytes."""
+    """Returns the SHA-256 (hex) of the account and the body. A picture's hash stands for its bytes."""
     if part.kind == Kind.UPLOAD:
         return upload.body_hash(part, account)
     return digest(account.name, json_bytes(_body(part, account, _named)))
@@ -65,7 +65,7 @@ def _body(part: Part, account: Account, picture: Any) -> dict[str, Any]:
 
 
 def _content(part: Part) -> dict[str, Any]:
-    """The type and its object, with this part's piece of a split text and the media_ids of its files."""
+    """Returns the type and its object, with this part's piece of a split text and the media_ids of its files."""
     message, msgtype = part.message, part.message["type"]
     out = filled({**message["body"], "msgtype": msgtype}, part)
     if "piece" in part.spec:
@@ -76,7 +76,7 @@ def _content(part: Part) -> dict[str, Any]:
 
 
 def _attached(markdown: Mapping[str, Any], part: Part) -> dict[str, Any]:
-    """Every attachment under an id of ours, which a click brings back; of a text in pieces, below the last."""
+    """Gives every attachment an id of ours, which a click brings back. They are below the last piece of a text."""
     rest = {name: value for name, value in markdown.items() if name != "attachments"}
     if "piece" in part.spec and part.spec["piece"] < len(part.message["pieces"]) - 1:
         return rest
@@ -85,7 +85,7 @@ def _attached(markdown: Mapping[str, Any], part: Part) -> dict[str, Any]:
 
 
 def _address(spec: Mapping[str, Any], account: Account) -> dict[str, str]:
-    """The chatid of message push, which is always there: without one the vendor posts to every group."""
+    """Returns the chatid of message push. It is always set, because without one the vendor posts to every group."""
     if edition(account) == fields.ROBOT:
         return {}
     if spec.get("everyone"):
@@ -96,7 +96,7 @@ def _address(spec: Mapping[str, Any], account: Account) -> dict[str, str]:
 
 
 def _pictured(part: Part) -> dict[str, str]:
-    """A picture as base64, with the MD5 of its bytes (图片类型)."""
+    """Returns a picture as base64, with the MD5 of its bytes (图片类型)."""
     content = part.facts["inline"]["image.base64"]
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
     return {"base64": base64.b64encode(content).decode(), "md5": digest}
@@ -110,9 +110,9 @@ ERRCODES = Catalogue("wecom_webhook", shared=SHARED)
 MEDIA_GONE = (40007, 40145)
 PERSON_REFUSED = 93005
 ABOUT_CHATS = (93001, PERSON_REFUSED, 93006, 93008)
-"""Codes that refuse a chat, and say nothing of the key and its other chats."""
+"""Codes that refuse a chat, and do not concern the key and its other chats."""
 AGAIN_S = 60.0
-"""93005 may be the limit of a minute: one more try after it."""
+"""93005 may be the limit of a minute, so there is one more try after it."""
 ASKED_AGAIN = "asked_again"
 """Key in the spec of a part that is on its second try after 93005."""
 
@@ -121,10 +121,10 @@ UPLOADED = Page("99110", upload.PAGE.fields, "media_id")
 
 
 def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
-    """The meaning of an answer, with the facts of it that may be kept; the key is never among them."""
+    """Returns the meaning of an answer, with what may be kept of it. The key is never kept."""
     answer = read(reply, "media_id" if part.kind == Kind.UPLOAD else None)
     if answer is None:
-        # A proxy that answers 503 with a wait may stand behind a post that was made.
+        # A post may have been made although a proxy answers 503 with a wait.
         return Verdict(Unknown("http_503") if reply.status == 503 else no_vendor(reply))
     if access.secret:
         answer = replace(answer, errmsg=answer.errmsg.replace(access.secret, redact.MASK))
@@ -144,11 +144,11 @@ def _refused(part: Part, code: int) -> Outcome:
         return unknown_code(code)
     reason, chats = row.reason, part.spec.get("chats") or []
     if code == PERSON_REFUSED and not part.spec.get(ASKED_AGAIN):
-        # It has three causes that cannot be distinguished; one is a limit that ends within a minute.
+        # It has three causes that cannot be distinguished. One is a limit that ends within a minute.
         return Progress({**part.spec, ASKED_AGAIN: True}, reason, AGAIN_S)
     if code in ABOUT_CHATS:
         return Rejected(reason, refusals=tuple(Refusal(str(chat), "chat", "chatid") for chat in chats))
     if code in MEDIA_GONE:
         return media_gone(part, reason)
-    # A code about a token is a refusal, because a webhook has none to fetch anew.
+    # A code about a token is a refusal, because a webhook has no token to fetch again.
     return Rejected(reason) if row.kind is Class.TOKEN else row.outcome

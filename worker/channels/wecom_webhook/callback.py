@@ -1,8 +1,7 @@
-"""Callbacks of a message push webhook (消息推送回调说明（内测）, 2024/10/11): from a request to what the vendor says.
+"""Callbacks of a message push webhook (消息推送回调说明（内测）, 2024/10/11): from a request to what it reports.
 
-They come as XML or as JSON, by what the registered address asks for, with the same members under different spellings.
-Every one carries the webhook's address with its key: that, and other addresses that work once, are taken out before
-anything is kept.
+They are XML or JSON, as the registered address asks for, with the same members in different spellings. Each contains
+the webhook's address with its key. That, and other addresses that work once, are removed before anything is stored.
 """
 
 from __future__ import annotations
@@ -43,40 +42,40 @@ from worker.domain.callbacks.inbound import (
 )
 
 SINGLE_CHAT_MESSAGES = 3
-"""Messages a single chat takes after each callback of its member (消息发送频率限制)."""
+"""Messages that a single chat accepts after each callback of its member (消息发送频率限制)."""
 ATTACHMENT = "attachment"
 CHANGES: Mapping[str, ChatChange] = {"add_to_chat": ChatChange.ADDED, "delete_from_chat": ChatChange.GONE}
 
 _OURS = re.compile(r"(w[0-9a-f]{32}-[0-9]{1,7})\.([0-9]{1,3})")
-"""A callback_id of our own making (see `call.py`): the part, and the place of its attachment."""
+"""A callback_id that we made (see `call.py`): the part, and the index of its attachment."""
 _SECRET_FIELDS = frozenset({"webhookurl", "getchatinfourl", "responseurl"})
 _KEY = re.compile(r"(?i)\bkey=[0-9a-z-]+")
 
 
 @dataclass(frozen=True)
 class PushDoor(WecomDoor):
-    """Reads the requests to one webhook's callback address."""
+    """Verifies and decrypts the requests to one webhook's callback address."""
 
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
-        """What a POST says."""
+        """Reads what a POST reports."""
         require_envelope(body)
         encrypted = text_at(_spelled_alike(_tree(body)), "encrypt").strip()
         if not encrypted:
             raise CallbackRefused(400, "no Encrypt in the body")
         message = opened(self.envelope, query, encrypted, now, self.max_age_s)
-        # No instant inside is documented; the one in the query is that of this very delivery.
+        # No time inside is documented. The one in the query is that of this very delivery.
         inbound = _inbound_of(message, int(query["timestamp"]))
         self.require_recent(inbound.happened_at, now)
         return inbound
 
 
 def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> PushDoor:
-    """The door of one account; its ReceiveId is empty."""
+    """Returns the verifier of one account. Its ReceiveId is empty."""
     return PushDoor(envelope_of(account.name, secrets["token"], secrets["aes_key"], ""), max_age_s)
 
 
 def _inbound_of(message: bytes, delivered_at: int) -> Inbound:
-    """What a decrypted message says."""
+    """Reads a decrypted message."""
     tree = _tree(message)
     said = _spelled_alike(tree)
     msgtype, created_at = text_at(said, "msgtype"), unix_seconds(text_at(said, "createtime"))
@@ -95,7 +94,7 @@ def _inbound_of(message: bytes, delivered_at: int) -> Inbound:
 
 
 def _press(said: Tree) -> CardPress:
-    """A click on a button below a markdown message: name and value as they were sent."""
+    """Returns a click on a button below a markdown message: name and value as they were sent."""
     attachment = said.get("attachment")
     actions = listed(attachment, "actions")
     own = _OURS.fullmatch(id_at(attachment, "callbackid"))
@@ -113,7 +112,7 @@ def _press(said: Tree) -> CardPress:
 
 
 def _chat(said: Tree, event: str, person: str) -> ChatNews | None:
-    """The chat it came from; a member who speaks in a single chat may be answered three times."""
+    """Returns the chat it came from. A member who speaks in a single chat may be answered three times."""
     chat_id, chat_type = id_at(said, "chatid"), text_at(said, "chattype")
     if not chat_id:
         return None
@@ -126,7 +125,7 @@ def _chat(said: Tree, event: str, person: str) -> ChatNews | None:
 
 
 def _tree(raw: bytes) -> Tree:
-    """XML or JSON, by its first byte."""
+    """Parses XML or JSON, by its first byte."""
     if not raw.lstrip().startswith(b"{"):
         return tree_of(parsed(raw))
     try:
@@ -138,7 +137,7 @@ def _tree(raw: bytes) -> Tree:
 
 
 def _as_texts(value: Any, depth: int = 0) -> Any:
-    """JSON as XML would say it: objects, lists and texts that can be stored."""
+    """Turns JSON into what XML would give: objects, lists and texts that can be stored."""
     if isinstance(value, Mapping) and depth < DEEPEST:
         return {storable(name): _as_texts(entry, depth + 1) for name, entry in value.items()}
     if isinstance(value, list) and depth <= DEEPEST:
@@ -149,7 +148,7 @@ def _as_texts(value: Any, depth: int = 0) -> Any:
 
 
 def _spelled_alike(tree: Any) -> Any:
-    """`WebhookUrl` and `webhook_url` alike are `webhookurl`."""
+    """Turns both `WebhookUrl` and `webhook_url` into `webhookurl`."""
     if isinstance(tree, Mapping):
         return {_alike(name): _spelled_alike(value) for name, value in tree.items()}
     return [_spelled_alike(entry) for entry in tree] if isinstance(tree, list) else tree
@@ -160,7 +159,7 @@ def _alike(name: str) -> str:
 
 
 def _without_secrets(tree: Any) -> Any:
-    """A copy without the webhook's address and others that work once, and without any key a text may quote."""
+    """Returns a copy without the webhook's address, others that work once, and any key that a text may quote."""
     if isinstance(tree, Mapping):
         return {
             name: MASK if _alike(name) in _SECRET_FIELDS else _without_secrets(value) for name, value in tree.items()

@@ -1,4 +1,4 @@
-"""The channel itself: every question of the pipeline, answered by the file made for it."""
+"""The channel itself. Each method is in the file made for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from worker.domain.job import Kind, RepeatRule
 
 
 class WecomWebhook(Channel):
-    """WeCom webhooks (企业微信 群机器人, 消息推送): send and upload; nothing that was posted can be reached again."""
+    """WeCom webhooks (企业微信 群机器人, 消息推送): send and upload. What was posted cannot be reached again."""
 
     name = "wecom_webhook"
     kinds = frozenset({Kind.SEND.value, Kind.UPLOAD.value})
@@ -38,7 +38,7 @@ class WecomWebhook(Channel):
     errcodes = call.ERRCODES
     vendor_json = vendor_json
 
-    # `limits` names the module up to the line that gives the name to the method.
+    # `limits` is the module up to the line that assigns the name to the method.
     key_problems = staticmethod(keys.problems)
     cautions = staticmethod(keys.cautions)
     checks = check.CHECKS
@@ -63,10 +63,10 @@ class WecomWebhook(Channel):
         return Problem("job_id", text, "send a correction; it can be neither recalled nor updated")
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-        """The lane: where a limit and a parking reach.
+        """Returns the lane that a limit or a parking affects.
 
-        A chat's own (message push), that of broadcasts, or the key's (group robot).
-        Uploads have a lane of their own, and another one where a file has to be fetched first.
+        That is a chat's own lane (message push), the lane of broadcasts, or the key's (group robot). Uploads have their
+        own lane, and another one if a file has to be fetched first.
         """
         if kind == Kind.UPLOAD:
             return upload_lane(message)
@@ -77,12 +77,12 @@ class WecomWebhook(Channel):
     def repeat_rule(self, kind: str, message: Mapping[str, Any]) -> tuple[RepeatRule, int]:
         """See `Channel.repeat_rule`: nothing makes the repeat of a webhook message safe.
 
-        The message holds no key of ours, and it cannot be looked up afterwards.
+        The message has no key of ours, and it cannot be looked up afterwards.
         """
         return (RepeatRule.HARMLESS if kind == Kind.UPLOAD else RepeatRule.HOLD), 0
 
     def media_scope(self, account: Account) -> str:
-        """See `Channel.media_scope`: a media_id is good for the key that uploaded it (文件上传接口)."""
+        """See `Channel.media_scope`: a media_id is valid for the key that uploaded it (文件上传接口)."""
         return f"webhook:{account.name}"
 
     def upload_limit(self, upload_type: str) -> int:

@@ -1,7 +1,7 @@
-"""What is wrong with a job, all of it at once, before anything is stored; and what may surprise its sender.
+"""Finds what is wrong with a job, all at once, before anything is stored, and what may surprise its sender.
 
-Refused is what the vendor would cut, drop, ignore or post elsewhere in silence, and what it is known to refuse. Advised
-lengths warn.
+Refuses what the vendor would cut, drop, ignore or post elsewhere in silence, and what it is known to refuse. Advised
+lengths only warn.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _card_problems(draft: Draft) -> Iterator[Problem]:
-    """Checks the card of a robot; which cards message push takes is not published, so the vendor judges them."""
+    """Checks the card of a robot. Which cards message push accepts is not published, so the vendor decides."""
     if draft.message.get("type") != "template_card" or edition(draft.account) != fields.ROBOT:
         return
     if (content_of(draft.message) or {}).get("card_type") not in fields.CARD_TYPES:
@@ -68,7 +68,7 @@ def _card_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _markdown_problems(draft: Draft) -> Iterator[Problem]:
-    """markdown_v2 knows no mentions and no colours: both would be shown as they are typed."""
+    """markdown_v2 has no mentions and no colours: both would be shown as they are typed."""
     if draft.message.get("type") != "markdown_v2":
         return
     prose = [CODE.sub("", text) for text in texts(draft.message)]
@@ -79,14 +79,14 @@ def _markdown_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _picture_problems(draft: Draft) -> Iterator[Problem]:
-    """A picture comes as a file: its bytes never stand in a job's row."""
+    """A picture must come as a file: its bytes are never stored in a job's row."""
     content = content_of(draft.message) or {}
     if draft.message.get("type") == "image" and content.get("base64") is not None:
         yield Problem(PICTURE, "is given as text", "give the picture as a file: Image(file=File.at(...))")
 
 
 def _attached_problems(draft: Draft) -> Iterator[Problem]:
-    """Files of a send: each fills an empty place of the body and is fit for its upload type."""
+    """Checks the files of a send: each fills an empty path of the body and suits its upload type."""
     files, msgtype, content = draft.message.get("files"), str(draft.message.get("type")), content_of(draft.message)
     if not files:
         return
@@ -103,7 +103,7 @@ def _attached_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _upload_problems(draft: Draft) -> Iterator[Problem]:
-    # What was behind a URL is judged as an upload, also when it will be a picture inside a message.
+    # A file behind a URL is checked as an upload, also if it becomes a picture inside a message.
     inline = draft.message.get("type") == INLINE
     taken = {name: most for name, most in fields.UPLOADS.items() if inline or name != INLINE}
     return upload_problems(draft, partial(upload.file_problems, uploads=taken))
@@ -128,7 +128,7 @@ _ALL = re.compile(r"<@all>", re.IGNORECASE)
 
 
 def warnings(draft: Draft) -> list[str]:
-    """A sentence for each thing worth a warning."""
+    """Returns a sentence for each thing worth a warning."""
     if draft.kind != Kind.SEND:
         return []
     return [*_content_cautions(draft), *_markdown_cautions(draft), *_action_cautions(draft), *_place_cautions(draft)]
@@ -149,13 +149,13 @@ def _content_cautions(draft: Draft) -> Iterator[str]:
 
 
 def _markdown_cautions(draft: Draft) -> Iterator[str]:
-    """A mention that has no effect."""
+    """Finds a mention that has no effect."""
     if draft.message["type"] == "markdown" and any(_ALL.search(CODE.sub("", text)) for text in texts(draft.message)):
         yield 'markdown.content: <@all> is no member, and mentions nobody; mentioned_list=["@all"] of a text does'
 
 
 def _action_cautions(draft: Draft) -> Iterator[str]:
-    """Buttons of the same name, whose clicks cannot be distinguished."""
+    """Finds buttons with the same name, whose clicks cannot be distinguished."""
     content = content_of(draft.message) or {}
     attachments = content.get("attachments") if draft.message["type"] == "markdown" else None
     for place, attachment in enumerate(attachments or ()):

@@ -1,7 +1,7 @@
-"""Which rows a webhook's message is held against by its edition, where each type may go, and what is refused beside it.
+"""The rows that apply to a webhook's message by its edition, where each type may go, and what is refused.
 
-The rows and the audiences stand with the messages. Source: page 99110 消息推送配置说明 (read 2026-02-12) for the
-group robot, and 消息推送接口说明（内测） (2025/09/30) for message push. Bytes are of the UTF-8 text.
+The rows and the audiences stand with the messages. Source: page 99110 消息推送配置说明 (read 2026-02-12) for the group
+robot, and 消息推送接口说明（内测） (2025/09/30) for message push. Bytes are of the UTF-8 text.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ BODIES: Mapping[str, Mapping[str, tuple[Row, ...]]] = {
     },
     PUSH: {made.msgtype: rows_of(made) for made in SIMPLE},
 }
-"""Edition -> msgtype -> rows. A type not listed goes out as it is (`Raw`)."""
+"""Edition to msgtype to rows. A type that is not listed is sent as it is (`Raw`)."""
 CARDS: Mapping[str, tuple[Row, ...]] = {name: rows_of(made) for name, made in CARD_CLASSES.items()}
 """Rows of the two template cards, by card_type."""
 CARD_TYPES = tuple(CARDS)
 
 ENVELOPE_FIELDS = ("post_id", "visible_to_user")
-"""What may stand beside the type's own object."""
+"""What may stand next to the type's own object."""
 OURS = frozenset({"chatid", "msgtype"})
-"""Envelope fields only the worker sets."""
+"""Envelope fields that only the worker sets."""
 
 AUDIENCES: Mapping[str, str] = {"groups": "@all_group", "blackboards": "@all_blackboard", "all": "@all"}
-"""`Everyone(...)` -> the vendor's word."""
+"""Audience of `Everyone(...)` to the vendor's name."""
 
 AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {
     **{made.msgtype: made.AUDIENCES for made in SIMPLE},
@@ -49,29 +49,29 @@ AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {
 }
 """The audiences that a type may be broadcast to."""
 UNADDRESSED = tuple(name for name, audiences in AUDIENCES_OF.items() if audiences == ("groups",))
-"""Types whose section shows no chatid. Were one ignored, the message would go to every group."""
+"""Types whose section shows no chatid. If it were ignored, the message would go to every group."""
 POST_TYPES = tuple(made.msgtype for made in SIMPLE if "post_id" in made.ENVELOPE)
 """Types that can answer under a post (`post_id`)."""
 GROUPS_ALONE = tuple(name for name, audiences in AUDIENCES_OF.items() if "all" in audiences and name not in POST_TYPES)
-"""Types with which `@all` reaches groups only: those that have blackboards answer under posts there."""
+"""Types with which `@all` reaches groups only. Types that have blackboards answer under posts there."""
 VISIBLE_TYPES = tuple(made.msgtype for made in SIMPLE if "visible_to_user" in made.ENVELOPE)
-"""Types that can be shown to some members only (`visible_to_user`); those of posts on blackboards too."""
+"""Types that can be shown to some members only (`visible_to_user`), also in posts on blackboards."""
 
 UPLOADS: Mapping[str, int] = {"file": SHARED["file"], "voice": SHARED["voice"], INLINE: 2 * MB}
-"""`inline` is never uploaded: a picture's bytes stand in the message itself, as base64 (40009, 93018)."""
+"""`inline` is never uploaded: a picture's bytes are in the message itself, as base64 (40009, 93018)."""
 
 SPLIT_TYPES = ("text", "markdown", "markdown_v2")
 
 
 def body_rows(edition: str, msgtype: str, content: Mapping[str, Any]) -> tuple[Row, ...]:
-    """The rows of a type, of a card by its card_type; none for what we do not model."""
+    """Returns the rows of a type, or of a card by its card_type. None for what we do not model."""
     if msgtype == "template_card":
         return CARDS.get(str(content.get("card_type")), ())
     return BODIES.get(edition, {}).get(msgtype, ())
 
 
 def texts(document: Mapping[str, Any]) -> Iterator[str]:
-    """What is read as text or markdown."""
+    """Yields what people read as text or markdown."""
     for content in contents(document):
         if isinstance(text := content.get(SPLIT_FIELD), str):
             yield text

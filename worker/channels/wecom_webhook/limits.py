@@ -1,4 +1,4 @@
-"""The published limits of webhooks, and what one part costs against them. Counts nothing itself."""
+"""The published limits of webhooks, and what a part costs against them. Counts nothing itself."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _ROBOT = (Limit("robot_minute", 60, 20, Unit.CALLS, Scope.LANE, "45009", ROBOTS)
 # A group or blackboard, and one member's single chat: the page has the same amount for both.
 _CHAT = Limit("chat_minute", 60, 100, Unit.CALLS, Scope.LANE, "45009, 93005", PUSHES)
 _BROADCAST = Limit("broadcast_minute", 60, 100, Unit.CALLS, Scope.LANE, "45009", PUSHES)
-# Every chat has a lane of its own, so a limit that all of them share has the scope of the account.
+# Every chat has its own lane, so a limit that all of them share has the scope of the account.
 _KEY = Limit("key_minute", 60, 10_000, Unit.CALLS, Scope.ACCOUNT, "45009", PUSHES)
 _EQUAL = Limit("equal_bodies", 0, 1, Unit.IN_FLIGHT, Scope.PART, "45033 or 45035 (not published which)", PUSHES)
 _ALLOWANCE = Limit("single_chat", 0, 3, Unit.ALLOWANCE, Scope.LANE, "93005", PUSHES)
 
 PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*_ROBOT, _CHAT, _BROADCAST, _KEY, _EQUAL, _ALLOWANCE)}
-"""Limits by the name under which an account overrides the amount; 0 switches one off."""
+"""Limits by the name under which an account overrides the amount. 0 switches one off."""
 
 
 def limits(part: Part, account: Account) -> list[Charge]:
-    """What this call costs; an upload's cost is not published."""
+    """Returns what this call costs. An upload's cost is not published."""
     if part.kind != Kind.SEND:
         return []
     if edition(account) == fields.ROBOT:
@@ -48,17 +48,17 @@ def _place_charges(part: Part, account: Account) -> list[Charge]:
     key = Charge(_KEY, account.name)
     if not (chats := part.spec.get("chats")):
         return [Charge(_BROADCAST, account.name), key]
-    # A userid may come in any case; two ids of chats that differ in case only would wait for each other, no more.
+    # A userid may come in any case. Two chat ids that differ only in case would at most wait for each other.
     charges = [Charge(_CHAT, f"{account.name}/{chats[0].lower()}"), key]
     if account.settings.get("subscribed", True) is False:
-        # Where callbacks come here, a member who never spoke is waited for; elsewhere only the vendor knows.
+        # If callbacks arrive here, a send to a member who never spoke waits. Otherwise only the vendor knows.
         waits = isinstance(account.settings.get("callback"), Mapping) and is_member(chats[0])
         charges.append(Charge(_ALLOWANCE, chats[0], recipient=chats[0] if waits else None))
     return charges
 
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[LimitCounter]:
-    """Every limit of a webhook; with a `recipient`, the limit of a chat names that chat's count."""
+    """Yields every limit of a webhook. With a `recipient`, the limit of a chat names that chat's count."""
     if edition(account) == fields.ROBOT:
         yield from counted(_ROBOT, account, "the webhook", account.name)
         return

@@ -1,6 +1,6 @@
-"""Where a message goes: the key's own chat (group robot), named chats or a broadcast (message push), call by call.
+"""Where a message goes: the key's own chat (group robot), named chats or a broadcast (message push).
 
-The vendor takes up to 100 chats in one call but does not say what became of each: so each chat has a call of its own,
+The vendor accepts up to 100 chats in one call but does not report the result of each. So each chat has its own call,
 and a refusal names its chat.
 """
 
@@ -24,7 +24,7 @@ from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
 CHATID = re.compile(r"[0-9A-Za-z._@-]{1,128}")
-"""The ids of chats are not described; userids are 1 to 64 of these characters (page 90313)."""
+"""The form of chat ids is not published. Userids are 1 to 64 of these characters (page 90313)."""
 _MADE_BY_VENDOR = 32
 """Characters of the ids in the page's samples: wrkSFfCgAAtMQKg4xqDatM5C9IDHFpTw is a group's, wo... a single chat's."""
 WHERE = 'Chats("wr..."), a userid in its place, or Everyone("groups") where everybody is meant'
@@ -32,17 +32,17 @@ _NOT_CHATS = tuple(name for kind, name in LISTS.items() if kind != "chat")
 
 
 def chat_lane(chat_id: str) -> str:
-    """The lane of everything that goes to one chat; a member's userid may come in any case."""
+    """Returns the lane of everything that goes to one chat. A member's userid may come in any case."""
     return f"{Kind.SEND.value}/chat/{chat_id.lower()}"
 
 
 def is_member(chat_id: str) -> bool:
-    """True when the id can be no group's: it is a userid, or a single chat's."""
+    """Returns True if the id cannot be a group's: it is a userid, or a single chat's."""
     return chat_id.startswith("wo") or not (chat_id.startswith("wr") or len(chat_id) == _MADE_BY_VENDOR)
 
 
 def problems(draft: Draft) -> Iterator[Problem]:
-    """Whom the edition can reach, whom the type may be sent to, and what stands beside."""
+    """Checks whom the edition can reach, where the type may be sent, and the fields of the envelope."""
     asked = draft.recipients
     if any(getattr(asked, name) for name in _NOT_CHATS) or asked.by_sender:
         yield Problem("chatid", "a webhook posts to chats, not to members, departments or tags", f"use {WHERE}")
@@ -92,7 +92,7 @@ def _broadcast_problems(draft: Draft, msgtype: str) -> Iterator[Problem]:
 
 
 def _unfit(asked: Recipients) -> Iterator[Problem]:
-    """Malformed ids, or else broadcasts among them, or two that are hard to distinguish."""
+    """Finds malformed ids, or else broadcasts among them, or two that are hard to distinguish."""
     remedy = "ids of chats as callbacks bring them, or userids; a broadcast is Everyone(...)"
     wrong = list(malformed("chatid", asked.chats, CHATID.fullmatch, remedy, 93006))
     if wrong:
@@ -106,7 +106,7 @@ def _unfit(asked: Recipients) -> Iterator[Problem]:
 
 
 def _beside_problems(draft: Draft) -> Iterator[Problem]:
-    """post_id and visible_to_user: the vendor ignores them beside anything but exactly one chat."""
+    """Checks post_id and visible_to_user, which the vendor ignores unless exactly one chat is named."""
     body = draft.message.get("body") or {}
     msgtype, one = str(draft.message.get("type")), len(draft.recipients.chats) == 1
     for name, types, kind in (
@@ -127,7 +127,7 @@ def _beside_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def mention_problems(draft: Draft) -> Iterator[Problem]:
-    """mentioned_list and mentioned_mobile_list of a text, one problem a list."""
+    """Checks mentioned_list and mentioned_mobile_list of a text, with one problem for each list."""
     content: Mapping[str, Any] = content_of(draft.message) or {}
     for name, pattern, wanted in (
         ("mentioned_list", f"@all|{USERID.pattern}", "userids, or @all"),
@@ -140,7 +140,7 @@ def mention_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def split(draft: Draft) -> list[dict[str, Any]]:
-    """One spec per call: every piece to the first chat, in the order of reading, then to the next."""
+    """Returns one spec per call: every piece to the first chat, in reading order, then to the next."""
     if draft.kind != Kind.SEND:
         return [{}]
     places: list[dict[str, Any]] = [{"chats": [chat]} for chat in draft.recipients.chats]
@@ -148,7 +148,7 @@ def split(draft: Draft) -> list[dict[str, Any]]:
     count = len(draft.message.get("pieces", ()))
     if not count:
         return places
-    return [  # every piece but the first goes after the part before it
+    return [  # every piece but the first waits for the part before it
         {**place, "piece": n, **({"after": at * count + n - 1} if n else {})}
         for at, place in enumerate(places)
         for n in range(count)
@@ -156,7 +156,7 @@ def split(draft: Draft) -> list[dict[str, Any]]:
 
 
 def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
-    """The document with nothing too long that may be shortened; what cannot be is left for the check to refuse."""
+    """Shortens what is too long and may be shortened. The check refuses the rest."""
     msgtype, content = str(document.get("type")), content_of(document)
     if kind != Kind.SEND or content is None:
         return dict(document), []

@@ -1,6 +1,6 @@
-"""What an account must say before anything can be sent with it. A wrong key is found at the start, not at the send.
+"""The settings that an account needs before it can send. A wrong key is found at the start, not at a send.
 
-A Youdu enterprise has several apps, each with an appId, a key and a token (a01_00001, the table of appIds); the wrong
+A Youdu enterprise has several apps, each with an appId, a key and a token (a01_00001, the table of appIds). The wrong
 kind of app is answered with `invalid appId` (100005), which parks the account's calls of that kind.
 """
 
@@ -25,7 +25,7 @@ HOST = re.compile(r"([0-9A-Za-z]([0-9A-Za-z._-]{0,251}[0-9A-Za-z])?|\[[0-9A-Fa-f
 PATH = re.compile(r"(/[0-9A-Za-z._~-]+)+")
 DEFAULT_PATH = "/cgi"
 MAX_UPLOAD = 100 * 1024 * 1024
-"""A limit of ours in bytes: the vendor documents none, and the server holds the whole file, in Base64, in memory."""
+"""Our own limit in bytes. The vendor documents none, and its server holds the whole file in memory, in Base64."""
 
 KEYS = frozenset(
     {"buin", "appid", "invalid_users", "upload_max_bytes", "legacy_token", "api_path"} | {"sso_hosts", "callback"}
@@ -39,20 +39,20 @@ class InvalidUsers(StrEnum):
     STRICT = "strict"
     """200007, and no recipient gets it."""
     PARTIAL = "partial"
-    """errcode 0 with their names in errmsg; the others get it."""
+    """errcode 0 with their names in errmsg. The others get it."""
     PARTIAL_ERROR = "partial-error"
-    """200007 with their names in errmsg; the others get it."""
+    """200007 with their names in errmsg. The others get it."""
     UNKNOWN = "unknown"
-    """Not tried yet: the named are refused, of the others nothing is known."""
+    """Not tried yet: the named accounts are refused, and the result for the others is unknown."""
 
 
 def invalid_users(account: Account) -> InvalidUsers:
-    """What the account says that its server does with unknown accounts."""
+    """Returns what the account's server does with unknown accounts, by its setting."""
     return InvalidUsers(account.settings.get("invalid_users", InvalidUsers.UNKNOWN))
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
-    """Every wrong key."""
+    """Finds every wrong key."""
     if not _is_number(settings.get("buin")):
         remedy = "add the enterprise's switchboard number (总机号): console, My enterprise, Enterprise info"
         yield Problem("buin", "is missing or not an integer", remedy)
@@ -82,7 +82,7 @@ def _host_problems(hosts: Any) -> Iterator[Problem]:
 
 
 def _callback_problems(callback: Any) -> Iterator[Problem]:
-    """A table: `worker receiver` is the app's callback address. The key is the account's own secret."""
+    """Checks the table. With it, `worker receiver` is the app's callback address. The key is the account's own."""
     if callback is False:
         return
     if not isinstance(callback, Mapping):
@@ -95,7 +95,7 @@ def _callback_problems(callback: Any) -> Iterator[Problem]:
 
 
 def _is_number(value: Any) -> bool:
-    """A positive integer, or its digits: a variable of the environment is always a text."""
+    """Accepts a positive integer, or its digits: a variable of the environment is always a text."""
     if isinstance(value, str):
         return value.isascii() and value.isdecimal() and len(value) < 20 and 0 < int(value) < 2**63
     return type(value) is int and 0 < value < 2**63
@@ -114,13 +114,13 @@ PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*_CALLS, *_UPLOA
 
 
 def limits(part: Part, account: Account) -> list[Charge]:
-    """What this call costs: one call of its app."""
+    """Returns what this call costs: one call of its app."""
     profile = (*_CALLS, *_UPLOADS) if part.kind == UPLOAD else _CALLS
     return [Charge(limit, _app(account)) for limit in as_kept(profile, account) if limit.amount]
 
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[LimitCounter]:
-    """Every limit of an account; none counts a recipient."""
+    """Yields every limit of an account. None counts a recipient."""
     return counted(PROFILE.values(), account, "the app", _app(account))
 
 

@@ -1,8 +1,8 @@
-"""A part as the vendor's HTTP call, and what its answer means.
+"""Builds a part's HTTP call to the vendor, and reads its answer.
 
-The same part gives the same bytes, on any machine and after any upgrade. `errcode` decides, not the HTTP status; codes
-are rows in `errcodes.toml`. The leading bytes of an envelope are derived from part and content: a channel has no
-randomness.
+The same part gives the same bytes, on any machine and after any upgrade. `errcode` decides, not the HTTP status. Codes
+are rows in `errcodes.toml`. The leading bytes of an envelope are derived from part and content, because a channel has
+no randomness.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ PATHS: Mapping[str, str] = {
     POP_WINDOW: "/popwindow",
     BADGE: "/set.ent.notice",
 }
-"""Paths below the account's `api_path`, which is /cgi unless it is set."""
+"""Paths below the account's `api_path`, which is /cgi by default."""
 LEGACY = frozenset({POP_WINDOW, BADGE})
-"""Calls with an envelope of their own and, by the documentation and the vendor's SDKs, without a token."""
+"""Calls with their own envelope and, by the documentation and the vendor's SDKs, without a token."""
 
 
 def path_of(account: Account, kind: str) -> str:
-    """The path of a kind's call."""
+    """Returns the path of a kind's call."""
     return f"{account.settings.get('api_path', DEFAULT_PATH)}{PATHS[kind]}"
 
 
 def carries_token(account: Account, kind: str) -> bool:
-    """Whether a call of this kind has the token in its query."""
+    """Returns True if a call of this kind has the token in its query."""
     return kind not in LEGACY or account.settings.get("legacy_token") is True
 
 
 def request(part: Part, account: Account, access: Access, *, flagged: bool) -> Request:
-    """The call of a part; there is no duplicate check to be flagged."""
+    """Builds the call of a part. There is no duplicate check to turn on."""
     if part.kind == UPLOAD:
         return _upload(part, account, access)
     envelope, plain = envelope_of(account, access.secret), _plain(part)
@@ -63,13 +63,13 @@ def request(part: Part, account: Account, access: Access, *, flagged: bool) -> R
 
 
 def body_hash(part: Part, account: Account) -> str:
-    """SHA-256 (hex) of the account and the content inside the envelope."""
+    """Returns the SHA-256 (hex) of the account and the content inside the envelope."""
     content = file_of(part)["sha256"].encode() if part.kind == UPLOAD else _plain(part)
     return digest(account.name, content)
 
 
 def notice_id(part: Part) -> str:
-    """The id by which a pop-up takes the place of an earlier one; empty where the caller wants none."""
+    """Returns the id by which a pop-up replaces an earlier one. Empty if the caller wants none."""
     own = part.message["body"]["popWindow"].get("notice_id")
     return f"w{part.id}" if own is None else str(own)
 
@@ -79,7 +79,7 @@ def _plain(part: Part) -> bytes:
 
 
 def _send(part: Part) -> dict[str, Any]:
-    """The recipients, msgType, and an object or array named like it (c01_00003, case-sensitive)."""
+    """Builds recipients, msgType, and an object or array named like it (c01_00003, case-sensitive)."""
     msgtype, body = part.message["type"], dict(part.message["body"])
     if "piece" in part.spec:
         body = put(body, SPLIT_FIELD.split("."), part.message["pieces"][part.spec["piece"]])
@@ -90,7 +90,7 @@ def _send(part: Part) -> dict[str, Any]:
 
 
 def _recipients(part: Part) -> dict[str, Any]:
-    """Lists joined with `|`; both always there, empty when unused, as the vendor's SDKs have them."""
+    """Joins lists with `|`. Both are always there, empty if unused, as in the vendor's SDKs."""
     msgtype = part.message["type"]
     joined = {name: "|".join(entries) for name, entries in addressed(part).items()}
     if msgtype == "mail":  # has no toDept
@@ -100,7 +100,7 @@ def _recipients(part: Part) -> dict[str, Any]:
         return {"toUser": joined["users"], "toDept": joined["parties"]}
     if msgtype != "sysMsg":
         return {"toUser": "", "toDept": "0"}
-    # The documentation spells the flag both ways, and so do its SDKs.
+    # The documentation spells the flag in two ways, and so do the vendor's SDKs.
     online = bool((part.message.get("options") or {}).get("onlyOnline"))
     return {"toUser": "", "toDept": "", "toAll": {"onlyOnline": online, "onliyOnline": online}}
 
@@ -116,7 +116,7 @@ def _badge(part: Part) -> dict[str, Any]:
 
 
 def _upload(part: Part, account: Account, access: Access) -> Request:
-    """Form fields, and a part named `file`: the Base64 text of the encrypted content, made while it leaves."""
+    """Builds form fields, and a part named `file`: the Base64 text of the encrypted content, made while it is sent."""
     envelope, file = envelope_of(account, access.secret), file_of(part)
     size, digest, open_ = int(file["size"]), str(file["sha256"]), part.facts["open"]
     meta = encode({"type": file["upload_type"], "name": file["name"]}).encode()
@@ -136,7 +136,7 @@ def _upload(part: Part, account: Account, access: Access) -> Request:
         account.base_url,
         path_of(account, UPLOAD),
         {"accessToken": access.token or ""},
-        # The real name is in the encrypted fields; this one says nothing.
+        # The real name is in the encrypted fields. This one reveals nothing.
         FileBody("file", "file", "text/plain", sealed_size, sealed, fields),
         "multipart/form-data",
         account.deadline_s + sealed_size / BYTES_PER_SECOND,
@@ -155,7 +155,7 @@ UPLOADED = Page("c01_00017", {"encrypt": TEXT}, "encrypt")
 
 
 def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdict:
-    """The meaning of an answer, with the facts of it that may be kept."""
+    """Returns the meaning of an answer, with what may be kept of it."""
     answer = read(reply)
     if answer is None:
         return Verdict(no_vendor(reply, part.kind))
@@ -163,7 +163,7 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
         found = _refused(part, account, answer)
     elif part.kind == UPLOAD:
         found = _uploaded(part, account, answer, access)
-    else:  # a success has no id and no list; what it says of recipients stands in errmsg (c01_00003)
+    else:  # a success has no id and no list: only errmsg tells of recipients (c01_00003)
         found = errmsg.taken(part, account, errmsg_of(answer))
     page = UPLOADED if part.kind == UPLOAD else SENT
     odd = contradictions(page, answer, found, part)
@@ -193,6 +193,6 @@ def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
 
 
 def errmsg_of(answer: Answer) -> str:
-    """The whole errmsg, because a thousand names are longer than what `Answer.errmsg` keeps."""
+    """Returns the whole errmsg, because a thousand names are longer than `Answer.errmsg`."""
     errmsg = answer.data.get("errmsg")
     return errmsg if isinstance(errmsg, str) else ""

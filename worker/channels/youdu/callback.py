@@ -1,7 +1,7 @@
-"""Callbacks of a Youdu server (c01_00010): from a request to what it says.
+"""Callbacks of a Youdu server (c01_00010): from a request to what it reports.
 
-Pure. Nothing of a request is believed before its signature proved right; a refusal is a fixed phrase that quotes no
-value of the request. Without an accepted answer the server repeats a callback for up to 24 hours.
+Pure. Nothing of a request is trusted before its signature is verified. A refusal is a fixed phrase that quotes no value
+of the request. Without an accepted answer the server repeats a callback for up to 24 hours.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from worker.domain.callbacks.inbound import REPEATS_S, CallbackRefused, Inbound,
 
 ANSWER = b'{"errcode":0,"errmsg":"ok"}'
 LOGIN = "auth"
-"""A third-party login that asks whether a password is right: an `ok` would accept any password, so it gets none."""
+"""A third-party login that asks whether a password is right. It gets no answer: an `ok` would accept any password."""
 
 
 @dataclass(frozen=True)
 class YouduDoor:
-    """Reads the requests to one account's callback address."""
+    """Verifies and decrypts the requests to one account's callback address."""
 
     envelope: YouduEnvelope
     token: str
@@ -36,11 +36,11 @@ class YouduDoor:
     max_age_s: float
 
     def verify(self, query: Query, now: float) -> bytes:
-        """This vendor verifies no address."""
+        """Refuses, because this vendor verifies no address."""
         raise CallbackRefused(405, "this vendor verifies no address")
 
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
-        """What a POST says; `now` is Unix time in seconds."""
+        """Reads what a POST reports. `now` is Unix time in seconds."""
         require_envelope(body)
         outer = _object(body)
         signed, timestamp, nonce = (given(query, name) for name in ("msg_signature", "timestamp", "nonce"))
@@ -52,7 +52,7 @@ class YouduDoor:
             raise CallbackRefused(403, "wrong signature")
         if str(outer.get("toBuin")) != str(self.buin) or outer.get("toApp") != self.appid:
             raise CallbackRefused(403, "meant for another application")
-        # A repeat may carry the first delivery's timestamp; a replayed request is recognised by its content.
+        # A repeat may carry the first delivery's timestamp. A replayed request is recognised by its content.
         sent_at = unix_seconds(timestamp)
         if sent_at is None or not now - REPEATS_S <= sent_at <= now + self.max_age_s:
             raise CallbackRefused(403, "stale timestamp")
@@ -68,13 +68,13 @@ class YouduDoor:
 
 
 def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> YouduDoor:
-    """The door of one account; a malformed key is a ConfigurationError that names it."""
+    """Returns the verifier of one account. ConfigurationError names a malformed key."""
     settings, envelope = account.settings, envelope_of(account, secrets["aes_key"])
     return YouduDoor(envelope, secrets["token"], int(settings["buin"]), str(settings["appid"]), max_age_s)
 
 
 def inbound_of(message: bytes, sent_at: int) -> Inbound:
-    """What a decrypted message says."""
+    """Reads a decrypted message."""
     said = _object(message)
     msgtype = said.get("msgType")
     if not isinstance(msgtype, str) or not msgtype:
@@ -93,7 +93,7 @@ def inbound_of(message: bytes, sent_at: int) -> Inbound:
 
 
 def _cleaned(value: Any) -> Any:
-    """A copy of the message whose texts every database takes."""
+    """Returns a copy of the message whose texts every database accepts."""
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The channel itself: every question of the pipeline, answered by the file made for it."""
+"""The channel itself. Each method is in the file made for it."""
 
 from __future__ import annotations
 
@@ -60,19 +60,19 @@ class Youdu(Channel):
         return Problem("job_id", f"{NO_ID}: there can be no {kind}", INSTEAD.get(target_kind, "send a correction"))
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
-        """The finest scope that an errcode can park.
+        """Returns the finest scope that an errcode can park.
 
-        `send/<msgType>`, `upload/<upload type>` (with `/url` where the file has to be fetched first), or the kind.
+        That is `send/<msgType>`, `upload/<upload type>` (with `/url` if the file has to be fetched first), or the kind.
         """
         if kind == fields.SEND:
             return f"{kind}/{message['type']}"
         return upload_lane(message) if kind == fields.UPLOAD else kind
 
     def repeat_rule(self, kind: str, message: Mapping[str, Any]) -> tuple[RepeatRule, int]:
-        """See `Channel.repeat_rule`: what makes a repeat safe.
+        """See `Channel.repeat_rule`.
 
-        A message has no id of ours and the server no memory, so nothing does. A badge is absolute, and a pop-up window
-        takes the place of the first one with its id.
+        A message has no id of ours and the server no memory, so nothing makes its repeat safe. A badge is absolute, and
+        a pop-up window replaces the earlier one with its id.
         """
         harmless = kind in (fields.UPLOAD, fields.BADGE) or (
             kind == fields.POP_WINDOW and message["body"]["popWindow"].get("notice_id") != ""
@@ -80,15 +80,15 @@ class Youdu(Channel):
         return (RepeatRule.HARMLESS if harmless else RepeatRule.HOLD), 0
 
     def media_scope(self, account: Account) -> str:
-        """See `Channel.media_scope`. Whether apps can share a media_id is not documented: each has its own."""
+        """See `Channel.media_scope`. Whether apps can share a media_id is not documented, so each has its own."""
         return f"youdu:{account.settings['buin']}/{account.settings['appid']}@{account.base_url}"
 
     def upload_limit(self, upload_type: str) -> int:
-        """See `Channel.upload_limit`: ours, for the vendor documents none."""
+        """See `Channel.upload_limit`. It is ours, because the vendor documents none."""
         return keys.MAX_UPLOAD
 
     def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
-        """See `Channel.callback_secrets`: the token of the address; the key is the account's own."""
+        """See `Channel.callback_secrets`: the token of the address. The key is the account's own."""
         given = account.settings.get("callback")
         if not isinstance(given, Mapping) or account.secret is None:
             return {}

@@ -1,10 +1,10 @@
-"""What is wrong with a job, all of it at once, before anything is stored; and what may surprise its sender.
+"""Finds what is wrong with a job, all at once, before anything is stored, and what may surprise its sender.
 
-Refused is what the vendor would cut, drop or ignore in silence, and what it is known to refuse.
+Refuses what the vendor would cut, drop or ignore in silence, and what it is known to refuse.
 
 A link with `action` = 1 makes the client add the member's `userName` and `token` to the URL, which log in as the
-member. So such a link may lead only to hosts that the account names. What a client takes for the host must be what is
-judged here: an address that two programs could read differently is refused.
+member. So such a link may lead only to hosts that the account names. The client must see the same host as this check,
+so an address that two programs could read differently is refused.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _body_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _system_problems(draft: Draft) -> Iterator[Problem]:
-    """A system message has entries, and each is either a text or a link."""
+    """Checks that a system message has entries, and that each is either a text or a link."""
     online = (draft.message.get("options") or {}).get("onlyOnline")
     if online is not None and type(online) is not bool:
         yield Problem("toAll.onlyOnline", "is not true or false", "use true or false")
@@ -75,12 +75,12 @@ def _system_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _inside(draft: Draft, msgtype: str) -> Mapping[str, Any]:
-    """The object of a type; empty where the message is of another, or has none."""
+    """Returns the object of a type, or an empty one if the message has another type or no object."""
     return (content_of(draft.message) if draft.message.get("type") == msgtype else None) or {}
 
 
 def _attached_problems(draft: Draft) -> Iterator[Problem]:
-    """Files of a send: each fills an empty place of the body and is fit for its upload type."""
+    """Checks the files of a send: each fills an empty path of the body and suits its upload type."""
     body, rows = draft.message.get("body"), body_rows(draft.kind, str(draft.message.get("type")))
     wanted = file_places("", body, rows) if isinstance(body, Mapping) else {}
     for path, file in (draft.message.get("files") or {}).items():
@@ -97,13 +97,13 @@ _URL = re.compile(
     r"(?:[/?#][!#-\[\]-~]*)?",
     re.IGNORECASE,
 )
-"""Nothing but a plain host, and behind it printable ASCII without quotes and backslashes (which browsers read as /)."""
+"""A plain host, followed by printable ASCII without quotes and backslashes (which browsers read as /)."""
 PLACES = {"link": "link.url", "sysMsg": "sysMsg.msg[].link.url"}
 ADD = "add it to the account's sso_hosts, or use action 0"
 
 
 def _login_problems(draft: Draft) -> Iterator[Problem]:
-    """Links that would hand a login to a host the account does not name."""
+    """Finds links that would pass a login to a host the account does not name."""
     path, body = PLACES.get(str(draft.message.get("type"))), draft.message.get("body")
     hosts = {str(host).lower() for host in draft.account.settings.get("sso_hosts") or ()}
     if path is None or not isinstance(body, Mapping):
@@ -123,7 +123,7 @@ def _login_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _file_problems(account: Account, path: str, file: Mapping[str, Any]) -> Iterator[Problem]:
-    """Every reason why a file cannot be uploaded. The name travels encrypted in JSON, so it may be any text."""
+    """Finds every reason why a file cannot be uploaded. The name travels encrypted in JSON, so it may be any text."""
     name, size = str(file.get("name") or ""), file.get("size") or 0
     most = int(account.settings.get("upload_max_bytes", MAX_UPLOAD))
     if not name.strip():
@@ -132,7 +132,7 @@ def _file_problems(account: Account, path: str, file: Mapping[str, Any]) -> Iter
     if file.get("upload_type") not in UPLOAD_TYPES:
         text = "has no such upload type (vendor code 200009)"
         yield Problem(path, text, f"use one of {', '.join(UPLOAD_TYPES)}")
-    if "url" in file:  # its size is looked at when it was fetched
+    if "url" in file:  # its size is checked once it was fetched
         yield from url_problems(path, file["url"])
     elif size < 1:
         yield Problem(path, "is empty, and the vendor's clients refuse such a file", "send a real file")
@@ -152,7 +152,7 @@ CHECKS: Checks = {
 
 
 def warnings(draft: Draft) -> list[str]:
-    """A sentence for each thing worth a warning."""
+    """Returns a sentence for each thing worth a warning."""
     return [*_row_cautions(draft), *_content(draft), *_mail(draft), *_twice(draft)] if draft.kind in SENDS else []
 
 
@@ -175,7 +175,7 @@ def _content(draft: Draft) -> Iterator[str]:
 
 
 def _mail(draft: Draft) -> Iterator[str]:
-    """What the vendor ignores in a mail, though its page's sample has it: an address, and fields of another action."""
+    """Finds what the vendor ignores in a mail although its page's sample has it: addresses, other actions' fields."""
     mail = _inside(draft, "mail")
     if mail.get("fromUser") and mail.get("fromEmail"):
         yield "mail.fromEmail: ignored beside fromUser"
@@ -189,7 +189,7 @@ def _mail(draft: Draft) -> Iterator[str]:
 
 
 def _twice(draft: Draft) -> Iterator[str]:
-    """Members that may be reached twice; the documentation does not say what becomes of duplicates."""
+    """Finds members that may be reached twice. The documentation does not say what happens to duplicates."""
     asked, calls = draft.recipients, call_count(draft)
     if not asked.parties:
         return

@@ -1,7 +1,7 @@
-"""The envelopes around calls and answers, HTTP answers that hold none, and gettoken (c01_00002).
+"""The envelopes around calls and answers, HTTP answers without one, and gettoken (c01_00002).
 
 An answer without an envelope comes from a proxy, another host or an overloaded server (notes, 8.1). Each gettoken
-brings a new token; whether the older one lives on is not documented, so nothing asks twice at once.
+returns a new token. Whether the older one stays valid is not documented, so only one is fetched at a time.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from worker.domain.outcome import Outcome, Parked, Rejected, Scope, Unknown, Wai
 
 ERRCODES = Catalogue("youdu")
 ALSO = ("sysOrgAssistant",)
-"""AppIds that some answers end with instead of the app's own; two SDKs take it."""
+"""AppIds that some answers end with instead of the app's own. Two SDKs accept it."""
 
-# Keys stay in the order they are laid out in, as in the vendor's samples.
+# Keys stay in the order in which they are laid out, as in the vendor's samples.
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def envelope_of(account: Account, secret: str | None) -> YouduEnvelope:
-    """The account's envelope; a secret that is no EncodingAESKey is a ConfigurationError."""
+    """Returns the account's envelope. Raises ConfigurationError if the secret is no EncodingAESKey."""
     try:
         return YouduEnvelope(secret or "", str(account.settings["appid"]))
     except KeyUnfit as error:
-        # No colon behind the key: the log's redaction would take the next word for the secret itself.
+        # No colon after the key: the log's redaction would take the next word for the secret itself.
         raise ConfigurationError(f"accounts.{account.name}.secret is not one, {error}") from None
 
 
 def standard(account: Account, encrypted: str) -> bytes:
-    """The body of most calls; `buin` is a number (100012), the others are strings (100013, 100014)."""
+    """Builds the body of most calls. `buin` is a number (100012), the others are strings (100013, 100014)."""
     settings = account.settings
     return encode({"buin": int(settings["buin"]), "appId": str(settings["appid"]), "encrypt": encrypted}).encode()
 
 
 def legacy(account: Account, encrypted: str) -> bytes:
-    """The body of pop-up windows and badges."""
+    """Builds the body of pop-up windows and badges."""
     return encode({"app_id": str(account.settings["appid"]), "msg_encrypt": encrypted}).encode()
 
 
 def opened(envelope: YouduEnvelope, data: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The object inside an answer; None where there is none, or it does not open."""
+    """Returns the object inside an answer, or None if there is none or it cannot be decrypted."""
     encrypted = data.get("encrypt")
     if not isinstance(encrypted, str):
         return None
@@ -64,7 +64,7 @@ def opened(envelope: YouduEnvelope, data: Mapping[str, Any]) -> dict[str, Any] |
 
 
 BUSY_S = 5.0
-"""The front proxy shuts the file service off at 95 % of its CPU and looks again every 5 s (h01_00011)."""
+"""The front proxy turns the file service off at 95 % of its CPU and checks again every 5 s (h01_00011)."""
 TIMED_OUT = 408
 TOO_LARGE = 413
 TOO_MANY = 429
@@ -72,7 +72,7 @@ UNAVAILABLE = 503
 
 
 def no_vendor(reply: Reply, kind: str) -> Outcome:
-    """What such an answer means for a call. A 5xx of a proxy says nothing about the server behind it."""
+    """Returns what such an answer means for a call. A proxy's 5xx says nothing about the server behind it."""
     status, delay = reply.status, retry_after(reply)
     if status in (TOO_MANY, UNAVAILABLE) and delay:
         return Wait(Scope.LANE, delay, f"http_{status} Retry-After")
@@ -86,7 +86,7 @@ def no_vendor(reply: Reply, kind: str) -> Outcome:
 
 
 def wrong_place(status: int) -> str | None:
-    """What an operator should correct where it is certainly not the server that refuses; None for other statuses."""
+    """Returns what an operator should correct if it is certainly not the server that refuses, or None."""
     if status in (404, 405):
         return "correct base_url (port 7080 by default) and api_path: nothing there takes this call"
     if 300 <= status < 400:
@@ -100,7 +100,7 @@ WRONG_KEY = "the answer does not open with the account's key"
 
 
 def token_request(account: Account, secret: str, now: int) -> Request:
-    """The call that fetches the app's token: the time in seconds as text, encrypted."""
+    """Builds the call that fetches the app's token: the time in seconds as text, encrypted."""
     envelope, plain = envelope_of(account, secret), str(now).encode()
     body = standard(account, envelope.seal(plain, envelope.leading(b"gettoken", plain)))
     path = f"{account.settings.get('api_path', DEFAULT_PATH)}/gettoken"
@@ -108,7 +108,7 @@ def token_request(account: Account, secret: str, now: int) -> Request:
 
 
 def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
-    """Granted, refused (an operator must act), or later."""
+    """Returns granted, refused (an operator must act), or later."""
     answer = read(reply)
     if answer is None:
         if (wrong := wrong_place(reply.status)) is not None:

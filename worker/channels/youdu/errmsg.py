@@ -1,20 +1,20 @@
-"""What the errmsg of an answer says about the recipients of a call, and what of it may be kept.
+"""Reads what the errmsg of an answer says about the recipients of a call, and what of it may be kept.
 
 The vendor says only that it "contains the list of invalid users". Neither its form nor its words are documented
-(c01_00003), so names are looked for and the text is never parsed by a rule; and of its words only those that are known
-to be the server's are kept.
+(c01_00003), so names are searched for and the text is never parsed by a rule. Only words that are known to be the
+server's are kept.
 
 The documentation also leaves open what a server does with accounts it does not know. The account's `invalid_users` says
-what this server was seen to do; by default nothing is assumed.
+what this server was seen to do. By default nothing is assumed.
 
 | answer | strict | partial | partial-error | unknown |
 |---|---|---|---|---|
-| errcode 0, names | open | taken by the others | taken by the others | open |
-| 200007, names | called again without the named: none got it | open | taken by the others | open |
+| errcode 0, names | open | accepted for the others | accepted for the others | open |
+| 200007, names | called again without the named: none got it | open | accepted for the others | open |
 | 200007, no name | refused for all | open | open | open |
 
-"Open": the named are refused, of the others nothing is known, and nothing is repeated by itself. Where all are named,
-or a 200007 answers a call for one recipient, it is refused whatever the setting.
+"Open" means: the named are refused, the result for the others is unknown, and nothing is repeated automatically. If all
+are named, or a 200007 answers a call for one recipient, it is refused whatever the setting.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ VOCABULARY = frozenset(
 
 
 def reason(errmsg: str) -> str:
-    """The errmsg with the server's known words alone; a run of anything else becomes one mask."""
+    """Returns the errmsg with only the server's known words. A run of anything else becomes one mask."""
     words = _RUN.sub(lambda found: found[0] if found[0].lower() in VOCABULARY else MASK, errmsg[: 4 * MAX_REASON])
     return clean(_MASKS.sub(MASK, words).strip(), MAX_REASON)
 
@@ -56,16 +56,16 @@ FIELD = "errmsg"
 
 _LISTED = r"[|,;\[\]，；、\"']"
 _LATIN, _ANY = r"0-9a-z_@+/#%&*~$^\\", r"\w@+"
-"""Characters that continue a name; a full stop or a hyphen does where another of them follows."""
+"""Characters that continue a name. A full stop or a hyphen does if another of them follows."""
 
 
 def named(part: Part, errmsg: str) -> tuple[tuple[Refusal, ...], bool]:
-    """Every asked account and address that stands in the text as a word of its own, in the caller's spelling.
+    """Returns the part's accounts and addresses that are a whole word of the text, in the caller's spelling.
 
-    True beside them: a word of the text may name a further recipient, or be a plain word of the sentence.
+    Also returns True if another word may name a recipient, or may be a plain word of the sentence.
     """
     lists, text = addressed(part), errmsg.lower()
-    # Departments are never said to be named.
+    # Departments are not documented to be named.
     people = [target for target in TARGETS if target.name != "parties"]
     asked = {entry.lower(): Refusal(entry, one.kind, FIELD) for one in people for entry in lists[one.name]}
     sure, doubtful = set[str](), False
@@ -73,7 +73,7 @@ def named(part: Part, errmsg: str) -> tuple[tuple[Refusal, ...], bool]:
         edge = _LATIN if name.isascii() else _ANY
         word = rf"(?<![{edge}.-]){re.escape(name)}(?![.-]*[{edge}])"
         if re.search(word, text) is None:
-            # A name that is not Latin inside a longer run: where it begins and ends cannot be told.
+            # A name that is not Latin inside a longer run: it is unclear where it begins and ends.
             doubtful = doubtful or not name.isascii()
         elif name in VOCABULARY and re.search(f"{_LISTED}{word}|{word}{_LISTED}", text) is None:
             doubtful = True  # "invalid user": an account may be called so
@@ -88,7 +88,7 @@ SETTING = "set invalid_users to what this server does"
 
 
 def taken(part: Part, account: Account, errmsg: str) -> Outcome:
-    """Errcode 0: every recipient has it, unless errmsg says otherwise."""
+    """Reads errcode 0: every recipient has it, unless errmsg says otherwise."""
     before = _left_out(part)
     if errmsg.strip().lower() in ("", "ok"):
         return _taken(part, before)
@@ -104,7 +104,7 @@ def taken(part: Part, account: Account, errmsg: str) -> Outcome:
 
 
 def refused(part: Part, account: Account, errmsg: str) -> Outcome:
-    """200007: some or all of those asked for are unknown to the server."""
+    """Reads 200007: some or all of the recipients are unknown to the server."""
     before, mode = _left_out(part), invalid_users(account)
     found, doubtful = named(part, errmsg)
     refusals, lists = (*before, *found), addressed(part)
@@ -115,7 +115,7 @@ def refused(part: Part, account: Account, errmsg: str) -> Outcome:
         return Rejected(REFUSED, refusals)
     if mode is InvalidUsers.STRICT:
         # No recipient got it, so the call can be made for the others at once. Each round leaves out more of them,
-        # because only those a call was made for are looked for in its answer; so it ends.
+        # because only recipients of the call are searched for in its answer. So it ends.
         spec = {**part.spec, LEFT_OUT: [one.recipient for one in refusals]}
         return Progress(spec, f"{REFUSED}: again without the {len(refusals)} named")
     if mode is InvalidUsers.PARTIAL_ERROR and found and not doubtful:
@@ -129,13 +129,13 @@ def _taken(part: Part, refusals: tuple[Refusal, ...], warning: str | None = None
 
 
 def _open(reason: str, refusals: tuple[Refusal, ...]) -> Unknown:
-    """Answered, but it is not known who got it: a person decides, or the setting."""
+    """Returns Unknown: it is not known who got it, so a person or the setting has to decide."""
     told = f"{reason}: {len(refusals)} named, the others undetermined; {SETTING}"
     return Unknown(told, refusals, held=True)
 
 
 def _left_out(part: Part) -> tuple[Refusal, ...]:
-    """Recipients whom an earlier answer named, so that this call was made without them."""
+    """Returns recipients that an earlier answer named, so that this call was made without them."""
     gone = {str(one).lower() for one in part.spec.get(LEFT_OUT, ())}
     return tuple(
         Refusal(str(one), target.kind, FIELD)
@@ -146,7 +146,7 @@ def _left_out(part: Part) -> tuple[Refusal, ...]:
 
 
 def _is_everybody(part: Part, refusals: tuple[Refusal, ...]) -> bool:
-    """Whether every recipient is refused; never where the part is for departments or everyone, which are not named."""
+    """Returns True if every recipient is refused. False for departments or everyone, which are not named."""
     spec = part.spec
     if spec.get("everyone") or spec.get("parties"):
         return False

@@ -1,6 +1,6 @@
-"""The vendor's field tables, by msgType, and which of them a message is held against.
+"""The vendor's field tables, by msgType, and which of them apply to a message.
 
-A table stands for the whole body; the rows stand with the fields of the messages. Source: c01_00003 (msg/send),
+A table describes the whole body, and the rows stand at the fields of the messages. Source: c01_00003 (msg/send),
 c01_00006 (pop-up windows), c01_00005 (badges).
 """
 
@@ -16,20 +16,20 @@ from worker.channels.youdu.messages import ITEMS, PLAIN, Badge, PopWindow
 SEND, UPLOAD, POP_WINDOW, BADGE = "send", "upload", "pop_window", "badge"
 KINDS = (SEND, UPLOAD, POP_WINDOW, BADGE)
 SENDS = frozenset({SEND, POP_WINDOW, BADGE})
-"""The kinds that are for people."""
+"""The kinds that have people as recipients."""
 SPLIT_FIELD = "text.content"
-"""The text that can go out as several messages."""
+"""The text that can be split into several messages."""
 
 BODIES: Mapping[str, tuple[Row, ...]] = {
     **{name: (R(name, dict, required=True), *rows_of(made, name)) for name, made in PLAIN.items()},
     **{name: rows_of(made) for name, made in ITEMS.items()},
 }
-"""By msgType. A type not listed goes out as it is (`Raw`)."""
+"""By msgType. A type that is not listed is sent as it is (`Raw`)."""
 WINDOW_ROWS: tuple[Row, ...] = (R("popWindow", dict, required=True), *rows_of(PopWindow, "popWindow"))
 BADGE_ROWS = rows_of(Badge)
 
 OURS = frozenset({"toUser", "toDept", "toAll", "toEmail", "toGid", "msgType", "buin", "appId", "encrypt"})
-"""Fields beside a type's own object that only the worker sets."""
+"""Fields next to a type's own object that only the worker sets."""
 
 MAIL_OF: Mapping[str, tuple[str, ...]] = {
     "new": ("subject", "fromUser", "fromEmail", "link"),
@@ -42,7 +42,7 @@ UPLOAD_TYPES = ("image", "file", "voice", "video")
 
 
 def body_rows(kind: str, msgtype: str) -> tuple[Row, ...]:
-    """The rows of a message; none for a type we do not model."""
+    """Returns the rows of a message, or none for a type we do not model."""
     if kind == POP_WINDOW:
         return WINDOW_ROWS
     if kind == BADGE:
@@ -51,7 +51,7 @@ def body_rows(kind: str, msgtype: str) -> tuple[Row, ...]:
 
 
 def bodies(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The body: once, or once for each piece of a text that was split."""
+    """Yields the body: once, or once for each piece of a split text."""
     body = document["body"]
     if "pieces" in document:
         yield from ({**body, "text": {**body["text"], "content": piece}} for piece in document["pieces"])

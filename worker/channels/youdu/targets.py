@@ -1,8 +1,7 @@
 """Recipients of a call: accounts, departments and mail addresses, in the vendor's field names (c01_00003, 4.1).
 
-A job becomes as few calls as the vendor's maxima allow; part i takes the i-th slice of every list. A badge is set for
-one account a call. A text that was split goes to each slice piece by piece, so part numbers follow the order of
-reading.
+A job becomes as few calls as the vendor's maxima allow: part i takes the i-th slice of every list. A badge is set for
+one account per call. A split text goes to each slice piece by piece, so part numbers follow the reading order.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from worker.domain.job import Draft, Part
 
 _ACCOUNT = re.compile(r"[^|\x00-\x1f\x7f\ud800-\udfff]+")
 ACCOUNT_CHARACTERS = 64
-# 0 is the whole organisation: a stray one in a list would be a broadcast.
+# 0 is the whole organisation: one in a list by mistake would be a broadcast.
 _DEPARTMENT = re.compile(r"[1-9][0-9]{0,18}")
 _ADDRESS = re.compile(r"[^|@\s\x00-\x1f\x7f\ud800-\udfff]+@[^|@\s\x00-\x1f\x7f\ud800-\udfff]+")
 ADDRESS_CHARACTERS = 128
-"""A maximum of ours: the vendor names none."""
+"""Our own maximum: the vendor names none."""
 
 
 def _is_account(entry: str) -> bool:
@@ -38,7 +37,7 @@ def _is_address(entry: str) -> bool:
     return _ADDRESS.fullmatch(entry) is not None and len(entry) <= ADDRESS_CHARACTERS
 
 
-# More users than the maximum: 200001; more departments: no code is documented.
+# More users than the maximum: 200001. More departments: no code is documented.
 TARGETS = (
     Target("users", "user", "toUser", 1000, _is_account, "accounts: 1 to 64 characters, without |"),
     Target("parties", "party", "toDept", 100, _DEPARTMENT.fullmatch, "department ids: whole numbers from 1"),
@@ -46,21 +45,21 @@ TARGETS = (
 )
 
 LEFT_OUT = "left_out"
-"""The key in a spec of the accounts and addresses that this call is made without."""
+"""The spec's key of the accounts and addresses that this call is made without."""
 
 FOREIGN = ("tags", "chats", "customers")
 """Recipients that Youdu does not have."""
 
 
 def addressed(part: Part) -> dict[str, list[str]]:
-    """The recipients of a part's call, by list, without those that an earlier answer named (a strict server)."""
+    """Returns the recipients of a part's call, by list, without those that an earlier answer named."""
     gone = {str(one).lower() for one in part.spec.get(LEFT_OUT, ())}
     lists = {target.name: [str(one) for one in part.spec.get(target.name, ())] for target in TARGETS}
     return {name: [one for one in entries if one.lower() not in gone] for name, entries in lists.items()}
 
 
 def problems(draft: Draft) -> Iterator[Problem]:
-    """Recipients of a send, a pop-up or a badge: some, well-formed, and of the lists its type can be for."""
+    """Checks the recipients of a send, a pop-up or a badge: some, well-formed, and in lists its type allows."""
     asked = draft.recipients
     if not asked:
         yield Problem("toUser", "nobody is asked for", "name users or departments")
@@ -75,7 +74,7 @@ def problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _fitting_lists(draft: Draft) -> Iterator[Problem]:
-    """A mail goes to users or addresses, a badge to users, all else to users and departments."""
+    """A mail goes to users or addresses, a badge to users, everything else to users and departments."""
     asked, is_mail = draft.recipients, draft.message.get("type") == "mail"
     if asked.emails and not is_mail:
         yield Problem("toEmail", "only a mail can be for addresses", "name users or departments")
@@ -101,7 +100,7 @@ def _broadcast_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def split(draft: Draft) -> list[dict[str, Any]]:
-    """One spec per call."""
+    """Returns one spec per call."""
     if draft.kind == UPLOAD:
         return [{}]
     if draft.recipients.everyone:
@@ -112,7 +111,7 @@ def split(draft: Draft) -> list[dict[str, Any]]:
 
 
 def call_count(draft: Draft) -> int:
-    """How many calls reach all recipients with one message; at least one."""
+    """Returns how many calls reach all recipients with one message, at least one."""
     return calls_for(draft.recipients, _targets(draft))
 
 
@@ -121,7 +120,7 @@ def _targets(draft: Draft) -> tuple[Target, ...]:
 
 
 def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
-    """The document with nothing too long that may be shortened; what cannot be is left for the check to refuse."""
+    """Shortens what is too long and may be shortened. The check refuses the rest."""
     msgtype = str(document.get("type"))
     splits = kind == SEND and msgtype == "text"
     return overflows.fit(document, "", body_rows(kind, msgtype), overflow, SPLIT_FIELD if splits else None)
