@@ -28,7 +28,7 @@ from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.bulk import insert_rows, update_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import wake_overdue
-from worker.outbox.jobs.loading import leave
+from worker.outbox.jobs.loading import release_parts
 from worker.outbox.lanes.lanes import read_lane_states
 from worker.outbox.lanes.offering import offer
 from worker.service.loop import Loop
@@ -155,7 +155,7 @@ class Side:
         spent = _timed(lambda: found.extend(database.run(lambda c: offer(c, database.now, ids, 5 * SECOND))))
         if found != ids:
             raise BenchFailed(f"{len(found)} of {len(ids)} were offered")
-        database.run(lambda connection: leave(connection, ids))
+        database.run(lambda connection: release_parts(connection, ids))
         return spent
 
     def _mark(self, ids: Sequence[str]) -> float:

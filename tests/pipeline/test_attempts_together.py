@@ -23,7 +23,7 @@ from worker.domain.call import Request
 from worker.domain.job import part_id
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import JobPart, load
+from worker.outbox.jobs.loading import JobPart, load_parts
 from worker.transport.pending_call import PendingCall
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -385,7 +385,7 @@ def test_a_file_behind_a_url_is_fetched_with_no_call_in_the_air(database: Databa
     with together(database, driven_clock) as (site, _air):
         job = site.send()
         with site.database.reading() as connection:
-            [due] = load(connection, site.database.now, [part_id(job, 0)])
+            [due] = load_parts(connection, site.database.now, [part_id(job, 0)])
         remote = replace(due, message={"files": {"image": {"url": "https://example.com/a.png"}}})
 
         assert [False, True, False] == [
@@ -399,10 +399,10 @@ def test_large_documents_are_sent_one_at_a_time(
     """Each may be megabytes in memory, whatever the doorbell says."""
 
     def load_large(*given: Any) -> list[JobPart]:
-        return [replace(due, holds_bytes=True) for due in load(*given)]
+        return [replace(due, holds_bytes=True) for due in load_parts(*given)]
 
     with together(database, driven_clock) as (site, air):
-        monkeypatch.setattr(doorbell_sender, "load", load_large)
+        monkeypatch.setattr(doorbell_sender, "load_parts", load_large)
         jobs = texts(site, 4)
 
         site.ring(*jobs, calls=4)

@@ -24,7 +24,7 @@ from worker.domain.pacing.lane import LaneBlock
 from worker.domain.pacing.window import permit_age_s
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import load
+from worker.outbox.jobs.loading import load_parts
 from worker.outbox.lanes.lanes import change_lanes, claim_probe
 from worker.outbox.lanes.processes import Health, deferred_account
 
@@ -216,7 +216,7 @@ def test_documents_of_megabytes_are_read_one_after_the_other(site: Site) -> None
     large, [small] = of_megabytes(site, 4), jobs_of(site, 1)
     tracemalloc.start()
     with site.database.reading() as connection:
-        works = load(connection, site.database.now, [part_id(job, 0) for job in (*large, small)])
+        works = load_parts(connection, site.database.now, [part_id(job, 0) for job in (*large, small)])
     held = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 

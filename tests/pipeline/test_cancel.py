@@ -52,7 +52,7 @@ from worker.outbox.commit.group_commit import commit
 from worker.outbox.control.cancels import open_parts
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
-from worker.outbox.jobs.loading import JobPart, load
+from worker.outbox.jobs.loading import JobPart, load_parts
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -192,7 +192,7 @@ def test_a_follow_up_that_is_planned_meanwhile_adds_nothing(site: Site) -> None:
 
 def load_part(site: Site, job: str) -> JobPart:
     with site.database.reading() as connection:
-        [found] = load(connection, site.database.now, [part_id(job, 0)])
+        [found] = load_parts(connection, site.database.now, [part_id(job, 0)])
     return found
 
 

@@ -186,7 +186,7 @@ def test_the_code_that_ends_last_is_taken_first_and_ended_ones_never(
     """A code that would end before the call's deadline is not offered."""
     now = site.database.now
     with site.database.writing() as connection:
-        codes.file_code(connection, "ww1/7", part_id(card, 0), "younger", driven_clock.micros + SECOND, 3 * DAY)
+        codes.store_code(connection, "ww1/7", part_id(card, 0), "younger", driven_clock.micros + SECOND, 3 * DAY)
     with site.database.reading() as connection:
         both = [code.code for code in codes.fresh_codes(connection, part_id(card, 0), now)]
         none = codes.fresh_codes(connection, part_id(card, 0), f"{now} + {(3 * DAY + 1) * SECOND}")
@@ -230,7 +230,7 @@ def test_an_update_in_doubt_burns_its_code_and_is_held_when_none_is_left(site: S
 def test_an_update_in_doubt_is_repeated_with_the_next_code(site: Site, card: str, driven_clock: DrivenClock) -> None:
     """A fresh code makes the repeat safe, whether or not the first one was used."""
     with site.database.writing() as connection:
-        codes.file_code(connection, "ww1/7", part_id(card, 0), "older", driven_clock.micros, DAY)
+        codes.store_code(connection, "ww1/7", part_id(card, 0), "older", driven_clock.micros, DAY)
     site.vendor.says(lost())
     job = site.update(card)
     site.ring(job)
@@ -281,7 +281,7 @@ def pressed(site: Site, job: str, person: str, code: str, *, n: int = 0, ago_s: 
     """Somebody pressed the card: the callback's code is filed."""
     with site.database.writing() as connection:
         issued = site.clock.micros - ago_s * SECOND
-        codes.file_code(connection, "ww1/7", part_id(job, n), code, issued, 3 * DAY, person)
+        codes.store_code(connection, "ww1/7", part_id(job, n), code, issued, 3 * DAY, person)
 
 
 def spent(site: Site) -> list[str]:

@@ -18,7 +18,7 @@ from worker.delivery.sender.in_flight import InFlight
 from worker.domain.job import part_id
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import load
+from worker.outbox.jobs.loading import load_parts
 from worker.transport.http import SocketTransport
 from worker_simulator.server import running
 
@@ -115,7 +115,7 @@ def test_of_two_that_were_asked_for_one_calls_and_the_other_says_why_not(site: S
 
 def prepared(site: Site, job: str) -> InFlight:
     with site.database.reading() as connection:
-        [work] = load(connection, site.database.now, [part_id(job, 0)])
+        [work] = load_parts(connection, site.database.now, [part_id(job, 0)])
     [flight] = attempt.prepare(site.runtime, [work], lambda: None)
     return flight
 

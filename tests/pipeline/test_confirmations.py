@@ -17,7 +17,7 @@ PART = part_id(JOB, 0)
 
 def read(database: Database) -> list[tuple[str, str, int]]:
     with database.reading() as connection:
-        found = confirmations.of_job(connection, JOB)
+        found = confirmations.confirmations_of_job(connection, JOB)
     return [(row["member"], row["recipient"], row["status"]) for row in found]
 
 
@@ -26,8 +26,10 @@ def test_ids_longer_than_any_that_begin_alike_are_one_row(database: Database) ->
     long = "w" * 200
     page = [Confirmation("ann", f"{long}{n}", n) for n in range(2)] + [Confirmation(f"{long}{n}", "", 2) for n in "ab"]
     with database.writing() as connection:
-        confirmations.keep(connection, PART, page, 1)
-        confirmations.keep(connection, PART, [Confirmation("ann", "wm1", 0), Confirmation("ann", "WM1", 1)], 2)
+        confirmations.store_confirmations(connection, PART, page, 1)
+        confirmations.store_confirmations(
+            connection, PART, [Confirmation("ann", "wm1", 0), Confirmation("ann", "WM1", 1)], 2
+        )
 
     cut = "w" * 128
     assert [("ann", "WM1", 1), ("ann", "wm1", 0), ("ann", cut, 1), (cut, "", 2)] == read(database)

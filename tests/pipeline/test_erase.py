@@ -30,8 +30,8 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.chats import ChatNews
-from worker.outbox.jobs.confirmations import keep
-from worker.outbox.jobs.inbound import Delivery, store
+from worker.outbox.jobs.confirmations import store_confirmations
+from worker.outbox.jobs.inbound import Delivery, store_delivery
 from worker.outbox.upkeep.emptying import PAGE
 from worker.outbox.upkeep.indexing import index_lot
 from worker.producer.resend import skip
@@ -90,8 +90,10 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
     for _ in range(3):
         site.run()
     with site.database.writing() as connection:
-        keep(connection, f"{both}-0", [Confirmation("lisi", "zhang.san", 1), Confirmation("zhang.san", "", 2)], 1)
-        store(connection, site.database.now, spoken())
+        store_confirmations(
+            connection, f"{both}-0", [Confirmation("lisi", "zhang.san", 1), Confirmation("zhang.san", "", 2)], 1
+        )
+        store_delivery(connection, site.database.now, spoken())
     cancelled = site.send("later", WHO, due_at=3_600)
     stopped = find_open(JobFilter(recipient=WHO), database=site.database)
     cancel(stopped, person="ops", why="Zhang.San left", database=site.database)
@@ -124,7 +126,7 @@ def pressed(site: Site, card: str) -> None:
     inbound = Inbound("template_card_event", "zhang.san", 1, ("key-1",), {}, card=press)
     given = Delivery("hr", "ww1/7", ["hr"], inbound, '{"FromUserName": "zhang.san"}', "e" * 32, 259_200, hooked=True)
     with site.database.writing() as connection:
-        assert store(connection, site.database.now, given) is not None
+        assert store_delivery(connection, site.database.now, given) is not None
 
 
 def spoken() -> Delivery:
@@ -226,7 +228,7 @@ def test_who_is_named_by_results_alone_is_found(site: Site) -> None:
     confirmed = site.send("b", To(parties=["7"]))
     site.run()
     with site.database.writing() as connection:
-        keep(connection, f"{confirmed}-0", [Confirmation("Zhang.San", "", 2)], 1)
+        store_confirmations(connection, f"{confirmed}-0", [Confirmation("Zhang.San", "", 2)], 1)
     site.sql("update worker_failures set part_id = :part", part=f"{refused_one}-0")
     erased(site)
     assert [] == where(site, "zhang.san")
@@ -240,8 +242,8 @@ def test_results_name_a_person_in_any_case_and_width(site: Site, who: str, store
     code = {"id": "c", "source": "send", "code": "c", "state": "fresh", "issued_at": 1, "ends_at": 2}
     with site.database.writing() as connection:
         connection.execute(insert(tables.failures), failure | {"part_id": refused_one, "recipient": stored})
-        keep(connection, confirmed, [Confirmation(stored, "", 2)], 1)
-        keep(connection, asked_for, [Confirmation("other", stored, 1)], 1)
+        store_confirmations(connection, confirmed, [Confirmation(stored, "", 2)], 1)
+        store_confirmations(connection, asked_for, [Confirmation("other", stored, 1)], 1)
         connection.execute(insert(tables.response_codes), code | {"part_id": pressed_one, "person": stored.lower()})
 
     found = find_person(who, database=site.database)
@@ -254,7 +256,7 @@ def test_a_chat_of_the_person_is_forgotten_in_any_width(site: Site) -> None:
     """Whoever a callback named with other characters."""
     with site.database.writing() as connection:
         news = ChatNews("ｚhang.san", "single", person="ｚhang.san")
-        store(connection, site.database.now, replace(spoken(), inbound=replace(spoken().inbound, chat=news)))
+        store_delivery(connection, site.database.now, replace(spoken(), inbound=replace(spoken().inbound, chat=news)))
 
     assert erased(site).counts["chats"] == 1
 
@@ -302,7 +304,7 @@ def test_a_file_that_others_name_stays(site: Site) -> None:
 def test_a_callback_whose_hook_has_yet_to_run_is_left(site: Site) -> None:
     """At least once is at least once."""
     with site.database.writing() as connection:
-        store(connection, site.database.now, replace(spoken(), hooked=True))
+        store_delivery(connection, site.database.now, replace(spoken(), hooked=True))
     assert (0, 1) == ((done := erased(site).counts)["callbacks"], done["unheard"])
     site.sql("update worker_events set state = 2, ended_at = 1, due_at = null")
     assert 1 == erased(site).counts["callbacks"]

@@ -21,7 +21,7 @@ from worker.outbox.commit.commands import CallEnd, Effects, Mark
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import load
+from worker.outbox.jobs.loading import load_parts
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -343,8 +343,8 @@ def test_two_senders_plan_one_recall_once(site: Site) -> None:
     site.run()
     recall = site.recall(job)
     with site.database.reading() as connection:
-        [one] = load(connection, site.database.now, [part_id(recall, 0)])
-        [two] = load(connection, site.database.now, [part_id(recall, 0)])
+        [one] = load_parts(connection, site.database.now, [part_id(recall, 0)])
+        [two] = load_parts(connection, site.database.now, [part_id(recall, 0)])
 
     first, second = (
         site.runtime.follow_ups.recall(one, WecomApp(), an_account()),
@@ -361,7 +361,7 @@ def test_a_recall_somebody_else_moved_is_left_alone(site: Site) -> None:
     site.run()
     recall = site.recall(job)
     with site.database.reading() as connection:
-        [work] = load(connection, site.database.now, [part_id(recall, 0)])
+        [work] = load_parts(connection, site.database.now, [part_id(recall, 0)])
     site.sql("update worker_parts set state = 1 where job_id = :job", job=recall)
 
     assert None is site.runtime.follow_ups.recall(work, WecomApp(), an_account())
@@ -563,7 +563,7 @@ def test_a_wake_up_is_never_lost(site: Site) -> None:
         recall = site.recall(job)
         in_the_air(site, job)
         with site.database.reading() as connection:
-            [work] = load(connection, site.database.now, [part_id(recall, 0)])
+            [work] = load_parts(connection, site.database.now, [part_id(recall, 0)])
         start = threading.Barrier(2)
 
         def end(job: str = job, start: threading.Barrier = start) -> None:

@@ -28,7 +28,7 @@ from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.events import claim_event, event_row, head_of_events
+from worker.outbox.jobs.events import claim_event, due_events, event_row
 from worker.outbox.lanes.processes import hooked_ends, renew_heartbeat
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -228,7 +228,7 @@ def test_what_people_do_goes_before_the_ends_of_jobs(
     written(database, ["f" * 32], kind, at)
     found: list[str] = []
 
-    read = rows_read(database, lambda connection: found.extend(head_of_events(connection, database.now, ROOM)))
+    read = rows_read(database, lambda connection: found.extend(due_events(connection, database.now, ROOM)))
 
     assert ["f" * 32, *(f"{n:032x}" for n in range(ROOM - KEPT - 1))] == found
     assert 100 > read
@@ -247,7 +247,7 @@ def test_what_people_do_is_read_as_far_as_there_is_room(database: Database, driv
 
     def look(connection: Connection) -> None:
         event.listen(connection, "before_cursor_execute", lambda *given: asked.append(given[2]))
-        assert people[:ROOM] == head_of_events(connection, database.now, ROOM)
+        assert people[:ROOM] == due_events(connection, database.now, ROOM)
 
     read = rows_read(database, look)
 
@@ -265,9 +265,9 @@ def test_ends_go_when_nothing_goes_before_them(database: Database, driven_clock:
     written(database, ["b" * 32], EventKind.JOB_DONE, at - 1, job_state=2)
 
     with database.reading() as connection:
-        assert ["c" * 32, "b" * 32] == head_of_events(connection, database.now, ROOM)
-        assert ["c" * 32] == head_of_events(connection, database.now, 1) == head_of_events(connection, database.now, 2)
-        assert [] == head_of_events(connection, database.now, 0)
+        assert ["c" * 32, "b" * 32] == due_events(connection, database.now, ROOM)
+        assert ["c" * 32] == due_events(connection, database.now, 1) == due_events(connection, database.now, 2)
+        assert [] == due_events(connection, database.now, 0)
 
 
 def test_the_ends_of_jobs_leave_a_quarter_of_the_room_to_people(database: Database, driven_clock: DrivenClock) -> None:
@@ -276,14 +276,14 @@ def test_the_ends_of_jobs_leave_a_quarter_of_the_room_to_people(database: Databa
     at = driven_clock.micros
     written(database, [f"{n:032x}" for n in range(20)], EventKind.JOB_DONE, at, job_state=2)
     with database.writing() as connection:
-        first = head_of_events(connection, database.now, ROOM)
+        first = due_events(connection, database.now, ROOM)
         for id in first:
             claim_event(connection, database.now, id, "p")
-        again = head_of_events(connection, database.now, ROOM)
+        again = due_events(connection, database.now, ROOM)
     written(database, [f"f{n:031x}" for n in range(9)], EventKind.CARD_ACTION, at)
 
     with database.reading() as connection:
-        people = head_of_events(connection, database.now, ROOM)
+        people = due_events(connection, database.now, ROOM)
 
     assert (ROOM - KEPT, 0, KEPT) == (len(first), len(again), len(people))
     assert all(id.startswith("f") for id in people)

@@ -23,7 +23,7 @@ from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.confirmations import keep
+from worker.outbox.jobs.confirmations import store_confirmations
 from worker.outbox.upkeep import purge
 from worker.producer import plan
 
@@ -445,7 +445,7 @@ def test_what_was_read_of_campaigns_fills_a_batch_too(site: Site, monkeypatch: p
     site.run()
     with site.database.writing() as connection:
         for job in jobs:
-            keep(connection, part_id(job, 0), [Confirmation("ann", f"wm{n}", 1) for n in range(3)], 1)
+            store_confirmations(connection, part_id(job, 0), [Confirmation("ann", f"wm{n}", 1) for n in range(3)], 1)
     site.advance(11 * DAY)
     deleted: list[int] = []
     batch = purge.purge_jobs

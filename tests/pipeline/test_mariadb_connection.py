@@ -24,7 +24,7 @@ from worker.outbox.engine.database import Database, is_about_the_row, is_lost, i
 from worker.outbox.engine.dialect import MARIADB
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.jobs import owners
-from worker.outbox.jobs.loading import load
+from worker.outbox.jobs.loading import load_parts
 from worker.outbox.jobs.rows import lock_parts_now
 from worker.outbox.lanes.budgets import Budgets
 from worker.outbox.lanes.full_scan import START, lanes_with_due
@@ -339,7 +339,7 @@ def test_rows_are_locked_and_loaded_without_a_temporary_table(mariadb_database: 
     ids = ["a-0", "b-0"]
     with statements(mariadb_database) as (connection, sent):
         lock_parts_now(connection, ids, "1", ids)
-        load(connection, "1", ids)
+        load_parts(connection, "1", ids)
         Budgets(mariadb_database).lock_existing(connection, ids)
 
     assert 4 == len(sent)

@@ -13,7 +13,7 @@ from worker.domain.call import FileBody
 from worker.domain.job import part_id
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import load
+from worker.outbox.jobs.loading import load_parts
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -154,7 +154,7 @@ def test_two_sends_that_hear_40007_of_one_media_id_upload_once(site: Site) -> No
     site.run()
     first, second = site.image(to="wangwu"), site.image(to="zhaoliu")
     with site.database.reading() as connection:
-        [work] = load(connection, site.database.now, [part_id(second, 0)])
+        [work] = load_parts(connection, site.database.now, [part_id(second, 0)])
     flights = attempt.prepare(site.runtime, [work], lambda: None)
     site.vendor.says(refused(40007))
     site.ring(first)
@@ -236,7 +236,7 @@ def test_a_send_somebody_else_moved_starts_no_upload(site: Site) -> None:
     """Loaded by two: the second finds it parked and does nothing."""
     job = site.image()
     with site.database.reading() as connection:
-        [work] = load(connection, site.database.now, [part_id(job, 0)])
+        [work] = load_parts(connection, site.database.now, [part_id(job, 0)])
     site.ring(job)
 
     channel, account = site.runtime.channel("wecom_app"), site.accounts.get("hr")

@@ -17,8 +17,8 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import lock_job_row
-from worker.outbox.jobs.loading import JobPart, load
-from worker.outbox.jobs.media_cache import keep_media
+from worker.outbox.jobs.loading import JobPart, load_parts
+from worker.outbox.jobs.media_cache import store_media
 from worker.outbox.jobs.rows import lock_parts_now
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -46,7 +46,7 @@ def uploads(site: Site) -> list[str]:
 
 def loaded(site: Site, job: str) -> JobPart:
     with site.database.reading() as connection:
-        [work] = load(connection, site.database.now, [part_id(job, 0)])
+        [work] = load_parts(connection, site.database.now, [part_id(job, 0)])
     return work
 
 
@@ -69,7 +69,7 @@ def test_the_end_of_an_upload_waits_for_no_send_that_waits_for_it(server_site: S
             lock_parts_now(connection, [part_id(upload, 0)], site.database.now, [upload])
             looking = pool.submit(look_for_file, site, work)
             until_waiting(site.database)
-            keep_media(connection, upload, "media1", site.clock.micros + DAY * 1_000_000)
+            store_media(connection, upload, "media1", site.clock.micros + DAY * 1_000_000)
         found = looking.result(120)
 
     assert isinstance(found, JobPart)
@@ -118,7 +118,7 @@ def test_where_a_media_id_is_there_nothing_is_locked(site: Site) -> None:
 
     with ThreadPoolExecutor(1) as pool, site.database.writing() as connection:
         lock_job_row(connection, upload)
-        keep_media(connection, upload, "media9", site.clock.micros + DAY * 1_000_000)
+        store_media(connection, upload, "media9", site.clock.micros + DAY * 1_000_000)
         found = pool.submit(look_for_file, site, work).result(120)
 
     assert isinstance(found, JobPart)

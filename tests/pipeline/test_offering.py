@@ -181,7 +181,7 @@ def test_the_doubtful_are_found_when_their_margin_is_over(site: Site) -> None:
 
     def doubtful() -> list[tuple[str, str, str]]:
         with site.database.reading() as connection:
-            found = loading.doubtful(connection, site.database.now, 10)
+            found = loading.parts_in_doubt(connection, site.database.now, 10)
         return [(one.id, one.kind, one.on_unknown) for one in found]
 
     before = doubtful()

@@ -132,7 +132,7 @@ def test_the_poll_for_hooks_reads_no_event_that_has_ended(database: Database) ->
     with database.reading() as connection:  # as autovacuum does
         connection.exec_driver_sql("analyze table worker_events" if database.dialect.name == "mysql" else "analyze")
 
-    read = rows_read(database, lambda c: events.head_of_events(c, database.now, 8))
+    read = rows_read(database, lambda c: events.due_events(c, database.now, 8))
 
     assert read <= 8 + A_FEW
 
@@ -144,14 +144,14 @@ def test_an_upload_that_ends_reads_its_own_file(database: Database) -> None:
     with database.writing() as connection:
         insert_rows(connection, tables.media, rows)
 
-    assert rows_read(database, lambda c: media_cache.keep_media(c, f"{7:032x}", "M", 1)) <= A_FEW
+    assert rows_read(database, lambda c: media_cache.store_media(c, f"{7:032x}", "M", 1)) <= A_FEW
 
 
 def test_a_search_for_twins_reads_no_other_lane(backlog: Database) -> None:
     """A look-up asks for the parts beside it that have no answer."""
     own = "0" * 32 + "-0"
 
-    read = rows_read(backlog, lambda c: follow_ups.others_unanswered(c, "hr", "send", "hr:of-few", own))
+    read = rows_read(backlog, lambda c: follow_ups.other_unanswered_parts(c, "hr", "send", "hr:of-few", own))
 
     assert read <= A_FEW
 

@@ -467,7 +467,7 @@ def test_a_step_that_fails_stops_no_other(site: Site, monkeypatch: pytest.Monkey
     def fails(*given: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(recovery, "doubtful", fails)
+    monkeypatch.setattr(recovery, "parts_in_doubt", fails)
     in_doubt(site, 1)
     site.advance(26)
     beat(site)
@@ -482,18 +482,18 @@ def test_a_step_that_fails_stops_no_other(site: Site, monkeypatch: pytest.Monkey
 
 def test_a_step_that_fails_once_is_not_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock that another statement held, or a deadlock, is over with the next turn."""
-    look = recovery.doubtful
+    look = recovery.parts_in_doubt
 
     def fails(*given: object) -> None:
-        monkeypatch.setattr(recovery, "doubtful", look)
+        monkeypatch.setattr(recovery, "parts_in_doubt", look)
         raise RuntimeError
 
-    monkeypatch.setattr(recovery, "doubtful", fails)
+    monkeypatch.setattr(recovery, "parts_in_doubt", fails)
     in_doubt(site, 1)
 
     watch(site, 30)
 
-    assert recovery.doubtful is look
+    assert recovery.parts_in_doubt is look
     assert [] == told(site)
 
 

@@ -20,7 +20,7 @@ from worker.domain.pacing.bulk import Pacing
 from worker.domain.pacing.lane import LaneBlock, account_of
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import leave
+from worker.outbox.jobs.loading import release_parts
 from worker.outbox.lanes.full_scan import lanes_with_due
 from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.lanes.offering import DueBatch, NewlyDue, lanes_newly_due, read_due_batch
@@ -411,7 +411,7 @@ def test_ids_that_a_doorbell_left_start_the_doubling_over(site: Site) -> None:
     for _ in range(3):
         turn(site, 61)
     with site.database.writing() as connection:
-        leave(connection, parts(job))
+        release_parts(connection, parts(job))
 
     turn(site, 1)
 

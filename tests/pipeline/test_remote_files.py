@@ -29,7 +29,7 @@ from worker.domain.job import part_id
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import load
+from worker.outbox.jobs.loading import load_parts
 from worker.outbox.jobs.rows import lock_parts
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -201,7 +201,7 @@ def test_who_fetches_is_decided_by_the_transaction_that_counts(site: Site, web: 
         record_duration=lambda lane, seconds: None,
     )
     with site.database.reading() as connection:
-        [work] = load(connection, site.database.now, [part])
+        [work] = load_parts(connection, site.database.now, [part])
     account = site.accounts.get("hr")
 
     found = remote.local_copy(work, work.message["files"]["media"], channel("wecom_app"), account)
@@ -426,7 +426,7 @@ def test_nobody_else_fetches_it_meanwhile(site: Site, web: ScriptedWeb) -> None:
     """Another process finds it put off, also when its doorbell was already loaded; and says what it waits for."""
     job, reasons = asked_upload(site), []
     with site.database.reading() as connection:
-        [loaded] = load(connection, site.database.now, [part_id(job, 0)])
+        [loaded] = load_parts(connection, site.database.now, [part_id(job, 0)])
 
     def ring_elsewhere() -> None:
         reasons.append(site.part(job).reason)

@@ -16,7 +16,7 @@ from worker.outbox.commit.commands import Mark
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import JobPart, load
+from worker.outbox.jobs.loading import JobPart, load_parts
 from worker.outbox.lanes.lanes import change_lanes
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -144,7 +144,7 @@ def test_what_the_relay_has_just_offered_is_not_sent_away(site: Site, monkeypatc
     site.advance(61)
 
     def meanwhile(connection: Connection, now: str, ids: list[str]) -> list[JobPart]:
-        loaded = load(connection, now, ids)
+        loaded = load_parts(connection, now, ids)
         if ids == [part] and not rang:
             rang.append(ids)
             ringing = threading.Thread(target=site.bell.answer, args=(lane, [part]))
@@ -152,7 +152,7 @@ def test_what_the_relay_has_just_offered_is_not_sent_away(site: Site, monkeypatc
             ringing.join(120)
         return loaded
 
-    monkeypatch.setattr("worker.delivery.sender.doorbell_sender.load", meanwhile)
+    monkeypatch.setattr("worker.delivery.sender.doorbell_sender.load_parts", meanwhile)
     site.ring(site.send("other", "u"))
 
     assert ([[part]], "accepted") == (rang, site.state(waiting))

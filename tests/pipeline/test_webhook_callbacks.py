@@ -35,7 +35,7 @@ from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import chats
-from worker.outbox.jobs.chats import GONE, WAITING, AllowanceUse, waiting
+from worker.outbox.jobs.chats import REMOVED, USED_UP, AllowanceUse, allowance_block
 from worker.outbox.jobs.events import claim_event
 from worker.outbox.lanes.lanes import change_lanes
 from worker.service.web.receiver import Receiver
@@ -279,8 +279,8 @@ def test_what_callbacks_do_to_a_lane_is_an_event_and_a_log_line(room: Room) -> N
 
     events = room.site.rows("select what, reason from worker_lane_events order by id")
     waits, *told = [(row.what, row.reason) for row in events]
-    assert ("parked", WAITING) == waits
-    assert [("resumed", "its member spoke"), ("parked", GONE), ("resumed", "it is in the chat again")] == told
+    assert ("parked", USED_UP) == waits
+    assert [("resumed", "its member spoke"), ("parked", REMOVED), ("resumed", "it is in the chat again")] == told
     assert told == [(line["what"], plain(line["reason"])) for line in lines if line["event"] == "lane"]
     assert opened is not None
     assert (0, False, 1) == (opened.blocked_until, bool(opened.parked), opened.calls)
@@ -474,7 +474,7 @@ def test_a_spent_allowance_and_a_callback_meet_in_one_order(server_database: Dat
         job = site.ask(Text(content="x"), Chats("wozhang"), account="alerts")
         site.sql("update worker_chats set allowance = 0")
         lane = site.part(job).lane
-        spending = AllowanceUse("alerts", "wozhang", waiting(lane))
+        spending = AllowanceUse("alerts", "wozhang", allowance_block(lane))
         mark = Mark(part_id(job, 0), 0, "p1", 20_000_000, effects=Effects(allowance_use=spending))
         threads = [
             threading.Thread(target=lambda: commit(server_database, [mark], Policy())),

@@ -40,7 +40,7 @@ from worker.outbox.control.cancels import (
 )
 from worker.outbox.control.matching import created_jobs, missing_jobs
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.follow_ups import content_of
+from worker.outbox.jobs.follow_ups import kind_and_message
 from worker.outbox.lanes.processes import hooked_ends
 
 MARK_BATCH = 1_000
@@ -217,7 +217,7 @@ def _changes(
 def _is_looked_up(connection: Connection, job: CountedJob) -> bool:
     """Returns whether the vendor is searched for the job's parts in doubt. False if the job cannot be read."""
     try:
-        return channel(job.channel).is_looked_up(*content_of(connection, job.id))
+        return channel(job.channel).is_looked_up(*kind_and_message(connection, job.id))
     except Exception as error:  # noqa: BLE001  one odd job must not keep those beside it
         log.warning("not_judged", job=job.id, error=type(error).__name__)
         return False

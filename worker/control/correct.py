@@ -38,7 +38,7 @@ from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs.reading import lots_by_bytes, targets
+from worker.outbox.jobs.reading import batches_by_bytes, recall_targets
 from worker.producer.correction import Corrections, check_correction
 from worker.producer.insert import insert
 from worker.producer.plan import PlannedJob, document_of, dump
@@ -213,7 +213,7 @@ class _Batch:
         """Enqueues the corrections and the recalls."""
         enqueued, refused = list[str](), dict[str, str]()
         # In batches by size, because each job may have a large message and many recipients.
-        for ids in lots_by_bytes(
+        for ids in batches_by_bytes(
             connection, lock_chains(connection, [stopped_job.id for stopped_job in self.stopped]), BYTES
         ):
             composer = Corrections(connection, ids, self.message, self.accounts, refused_too=self.refused_too)
@@ -236,5 +236,7 @@ class _Batch:
     def _to_recall(self, connection: Connection, ids: Sequence[str]) -> list[str]:
         """Returns the jobs that are not recalled yet. The recall of an original takes back its replays, too."""
         withdrawn = withdrawn_jobs(connection, ids)
-        targets_by_id = targets(connection, [id for id in ids if id not in withdrawn or withdrawn[id].how != RECALLED])
+        targets_by_id = recall_targets(
+            connection, [id for id in ids if id not in withdrawn or withdrawn[id].how != RECALLED]
+        )
         return sorted(id for id, row in targets_by_id.items() if row["replay_of"] not in targets_by_id)

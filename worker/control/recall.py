@@ -23,7 +23,7 @@ from worker.outbox.control.sent import sent_jobs
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs.reading import targets
+from worker.outbox.jobs.reading import recall_targets
 from worker.producer.insert import about, insert
 from worker.producer.plan import PlannedJob, plan
 from worker.reporting.find_job import there
@@ -84,7 +84,12 @@ def recall_found(
 
 def recall_all(connection: Connection, ids: Sequence[str], accounts: AccountSource) -> tuple[list[str], dict[str, str]]:
     """Enqueues a recall of each job. Returns the ids of the recalls, and the reason for each refused job."""
-    rows, key, planned, refused = targets(connection, ids), lane_key(connection), list[PlannedJob](), dict[str, str]()
+    rows, key, planned, refused = (
+        recall_targets(connection, ids),
+        lane_key(connection),
+        list[PlannedJob](),
+        dict[str, str](),
+    )
     for id in ids:
         with collect_refusal(refused, id):
             request = about(there(rows.get(id), id), Kind.RECALL, {}, {"priority": "urgent"}, accounts)

@@ -31,7 +31,7 @@ from worker.outbox.commit.commands import Change
 from worker.outbox.commit.record_answer import mark_recalled
 from worker.outbox.control.unknowns import DoubtfulCall, count_unknown, doubtful_calls, unknown_parts
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.codes import name_part, settle_burned
+from worker.outbox.jobs.codes import settle_burned, store_msgid
 from worker.producer.follow_ups import msgid_problems
 
 BATCH_SIZE = 50
@@ -174,7 +174,7 @@ class Decision:
         if part.kind == Kind.UPDATE_CARD:
             settle_burned(connection, part.id, spec.get("target", part.id), used=self.sent)
         if self.msgid is not None and _is_looked_up(call):
-            name_part(connection, part.account, self.msgid, part.id)
+            store_msgid(connection, part.account, self.msgid, part.id)
 
 
 def _decide(claims: Mapping[str, int], decision: Decision, command: AuditedCommand) -> None:

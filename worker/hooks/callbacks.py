@@ -19,7 +19,7 @@ from worker.outbox.commit.commands import CallEnd
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
-from worker.outbox.jobs.inbound import Delivery, callers_id, lost_call, store
+from worker.outbox.jobs.inbound import Delivery, own_card_id, store_delivery, unanswered_call
 from worker.outbox.lanes.lanes import change_lanes, log_lane_events
 from worker.outbox.lanes.processes import hooked_ends
 from worker.transport.grants import seal_grant
@@ -63,7 +63,7 @@ class CallbackStore:
         database = self._database
 
         def work(connection: Connection) -> list[LaneEvent] | None:
-            changes = store(connection, database.now, delivery)
+            changes = store_delivery(connection, database.now, delivery)
             return None if changes is None else change_lanes(connection, database.now, changes)
 
         steps = database.run(work)
@@ -75,7 +75,7 @@ class CallbackStore:
         # After the press was stored, because an update that this wakes needs the press's response_code. Also for later
         # deliveries of the press: the process may have ended after it stored the first.
         with self._database.reading() as connection:
-            lost = lost_call(connection, accounts, task_id)
+            lost = unanswered_call(connection, accounts, task_id)
         if lost is None:
             return
         verdict = Verdict(Accepted(CallReceipt(warning=PRESSED)))
@@ -88,7 +88,7 @@ class CallbackStore:
         if card is None or not card.own_id_at:
             return None if card is None else card.task_id
         with self._database.reading() as connection:
-            return callers_id(connection, accounts, card) or card.task_id
+            return own_card_id(connection, accounts, card) or card.task_id
 
     def _lanes(self, account: str, chat: ChatNews | None) -> Sequence[str]:
         """The lanes of the chat that a callback is about; none where it is about no chat."""

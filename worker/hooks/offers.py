@@ -46,7 +46,7 @@ class HookOffers:
             self._look()
             self._looked_at = now
         with self._database.reading() as connection:
-            ids = events.head_of_events(connection, self._database.now, self._room)
+            ids = events.due_events(connection, self._database.now, self._room)
         if ids:
             # Committed before published, so that an id which the broker loses is offered again.
             note, wait = self._database.now, self._offer_us
@@ -64,7 +64,7 @@ class HookOffers:
         now = self._database.now
         with self._database.reading() as connection:
             processes = living_processes(connection, now)
-            stranded = events.any_of_the_ended(connection)
+            stranded = events.has_events_of_ended_processes(connection)
         if stranded:
-            self._database.run(lambda connection: events.free_events_of_the_ended(connection, now))
+            self._database.run(lambda connection: events.free_events_of_ended_processes(connection, now))
         self._room = self._threads * max(1, sum(process.fresh for process in processes))

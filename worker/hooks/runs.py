@@ -43,7 +43,7 @@ from worker.hooks.registry import ApplicationHooks
 from worker.outbox.engine.clock import instant, micros
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
-from worker.outbox.jobs.events import Claimed
+from worker.outbox.jobs.events import ClaimedEvent
 
 log = structlog.get_logger()
 
@@ -140,14 +140,14 @@ class HookRuns:
         finally:
             self._let_go(event_id)
 
-    def _claim(self, event_id: str) -> Claimed | None:
+    def _claim(self, event_id: str) -> ClaimedEvent | None:
         now, holder = self._database.now, self._holder()
         try:
             return self._database.run(lambda connection: events.claim_event(connection, now, event_id, holder))
         except Exception:
             # The claim may have been committed although no answer came: then the event would be ours and never run.
             def take_back() -> None:
-                self._database.run(lambda connection: events.hand_back(connection, now, event_id, holder))
+                self._database.run(lambda connection: events.return_event(connection, now, event_id, holder))
                 self._let_go(event_id)
 
             with self._guard:
@@ -158,7 +158,7 @@ class HookRuns:
         with self._guard:
             self._taken.discard(event_id)
 
-    def _run_hooks(self, event: Claimed) -> None:
+    def _run_hooks(self, event: ClaimedEvent) -> None:
         try:
             if event.kind not in _KINDS:
                 # Of a newer release. Ended here without a hook it would be lost to the processes that know it.
@@ -176,16 +176,16 @@ class HookRuns:
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the application raises; it may not end us
             self._failed(event, error)
 
-    def _traced(self, event: Claimed) -> AbstractContextManager[None]:
+    def _traced(self, event: ClaimedEvent) -> AbstractContextManager[None]:
         if self._tracing is None:
             return nullcontext()
         return self._tracing.hooks(HookRun(event.trace, event.kind, event.job_id, event.part_id, event.tries))
 
-    def _leave_unheard(self, event: Claimed, wait_us: int) -> None:
+    def _leave_unheard(self, event: ClaimedEvent, wait_us: int) -> None:
         now = self._database.now
-        self._write(lambda connection: events.leave_unheard(connection, now, event, wait_us))
+        self._write(lambda connection: events.return_without_hook(connection, now, event, wait_us))
 
-    def _run(self, event: Claimed, hooks: Sequence[Callable[[Session], Any]]) -> None:
+    def _run(self, event: ClaimedEvent, hooks: Sequence[Callable[[Session], Any]]) -> None:
         end = EventState.DONE if hooks else EventState.IGNORED
         # The session takes no connection before it is used, so a hook that begins with slow work holds no locks.
         with Session(self._database.engine) as session:
@@ -196,7 +196,7 @@ class HookRuns:
             session.commit()
         log.info("hook", kind=event.kind, job=event.job_id, part=event.part_id, attempt=event.tries, outcome=end.label)
 
-    def _failed(self, event: Claimed, error: BaseException) -> None:
+    def _failed(self, event: ClaimedEvent, error: BaseException) -> None:
         settings = self._settings
         parks = event.tries >= RUNS
         most = min(settings.hook_backoff_max_s, settings.hook_backoff_base_s * 2.0 ** min(event.tries - 1, 60))
@@ -233,17 +233,17 @@ def _require_run(result: object) -> None:
         raise ConfigurationError("the hook is async or a generator, so nothing of it ran; write def, without yield")
 
 
-def _left_us(event: Claimed) -> int:
+def _left_us(event: ClaimedEvent) -> int:
     """Microseconds for which an event without a hook here is left to other processes; 0: it is old enough to end."""
     age_us = _age_us(event)
     return 0 if age_us >= micros(UNHEARD_S) else max(micros(UNHEARD_FIRST_S), 3 * age_us)
 
 
-def _age_us(event: Claimed) -> int:
+def _age_us(event: ClaimedEvent) -> int:
     return event.started_at - event.created_at
 
 
-def _received(event: Claimed) -> MessageReceived | CallbackReceived | None:
+def _received(event: ClaimedEvent) -> MessageReceived | CallbackReceived | None:
     """A message or another callback; None: what came was deleted or erased."""
     data = json.loads(event.payload or "{}").get("message")
     if event.account is None or event.event is None or not isinstance(data, dict):
@@ -268,14 +268,14 @@ def _text_of(data: Mapping[str, Any]) -> str | None:
     return None if found is None else str(found)
 
 
-def _ended(event: Claimed) -> TagDone:
+def _ended(event: ClaimedEvent) -> TagDone:
     """A tag whose jobs have all ended."""
     found = json.loads(event.counts or "{}")
     stages = {MailingStage(name): StageCount(*counts) for name, counts in found["stages"].items()}
     return TagDone(event.id, event.tag or "", stages, found["is_cut_short"], instant(event.created_at))
 
 
-def heard_of(event: Claimed) -> HookEvent | None:
+def heard_of(event: ClaimedEvent) -> HookEvent | None:
     """The event as the hooks get it; None: its job or its callback was deleted."""
     if event.kind in (EventKind.MESSAGE, EventKind.CALLBACK):
         return _received(event)

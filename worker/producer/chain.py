@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import NotReplayable
-from worker.outbox.jobs.follow_ups import has_repeats_to_come
-from worker.outbox.jobs.reading import chain
+from worker.outbox.jobs.follow_ups import may_repeat
+from worker.outbox.jobs.reading import job_and_replays
 from worker.reporting.find_job import rows_of
 from worker.reporting.recipient_status import Recipient, RecipientStatus, all_of, recipients_under, statuses
 
@@ -37,7 +37,7 @@ _FAILED = ("n_rejected", "n_exhausted", "n_expired", "n_cancelled")
 
 
 def not_reached(
-    connection: Connection, old: Mapping[str, Any], chain: Sequence[Mapping[str, Any]], also: Also
+    connection: Connection, old: Mapping[str, Any], job_and_replays: Sequence[Mapping[str, Any]], also: Also
 ) -> Recipients:
     """The recipients of an ended job whom no job of its chain reached, or is under way to; all where it has none.
 
@@ -46,13 +46,15 @@ def not_reached(
     accepted, unknown, _ = also
     job_id, asked = str(old["id"]), Recipients.from_json(json.loads(old["recipients"]))
     if unknown:
-        require_no_repeat(connection, job_id, chain)
-    if len(chain) == 1 and ((accepted and unknown) or not old["n_accepted"] + old["n_partial"] + old["n_unknown"]):
+        require_no_repeat(connection, job_id, job_and_replays)
+    if len(job_and_replays) == 1 and (
+        (accepted and unknown) or not old["n_accepted"] + old["n_partial"] + old["n_unknown"]
+    ):
         return asked
     if not asked or old["kind"] not in channel(old["channel"]).sends:
-        _require_not_done(job_id, chain, accepted=accepted, unknown=unknown)
+        _require_not_done(job_id, job_and_replays, accepted=accepted, unknown=unknown)
         return asked
-    reached = reached_by(connection, [str(row["id"]) for row in chain])
+    reached = reached_by(connection, [str(row["id"]) for row in job_and_replays])
     named = {RecipientStatus.ACCEPTED: accepted, RecipientStatus.UNDETERMINED: unknown}
     again = {None, *(status for status, is_named in named.items() if is_named)}
     stands = {one: reached.get((one[0], one[1].lower())) for one in all_of(asked)}
@@ -80,17 +82,19 @@ def reached_by(connection: Connection, jobs: Iterable[str]) -> dict[Recipient, R
     }
 
 
-def require_no_repeat(connection: Connection, job_id: str, chain: Iterable[Mapping[str, Any]]) -> None:
+def require_no_repeat(connection: Connection, job_id: str, job_and_replays: Iterable[Mapping[str, Any]]) -> None:
     """NotReplayable while a part in doubt has a repeat to come: with the new job the message would go twice."""
-    for row in chain:
-        if has_repeats_to_come(connection, str(row["id"])):
+    for row in job_and_replays:
+        if may_repeat(connection, str(row["id"])):
             text = "is in doubt and will be repeated or looked up by itself; wait until it has ended or is held"
             raise NotReplayable(f"job {row['id']} {text}", job=job_id)
 
 
-def _require_not_done(job_id: str, chain: Iterable[Mapping[str, Any]], *, accepted: bool, unknown: bool) -> None:
+def _require_not_done(
+    job_id: str, job_and_replays: Iterable[Mapping[str, Any]], *, accepted: bool, unknown: bool
+) -> None:
     """NotReplayable where a job without recipients, or one of its replays, was carried out or is under way."""
-    for row in chain:
+    for row in job_and_replays:
         if row["n_open"]:
             raise NotReplayable(f"job {job_id} is being repeated by job {row['id']}; wait for its end", job=job_id)
         if row["n_unknown"] and not unknown:
@@ -114,4 +118,4 @@ def _nobody(job_id: str, stands: Iterable[RecipientStatus | None]) -> NotReplaya
 
 def chain_of(connection: Connection, old: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The original of a job and all of its replays, oldest first: ids, kinds and counters."""
-    return chain(connection, str(old["replay_of"] or old["id"]))
+    return job_and_replays(connection, str(old["replay_of"] or old["id"]))

@@ -18,8 +18,8 @@ from worker.domain.state import PartState
 from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs.reading import RecipientRows, chains, corrections_of, recipient_rows
-from worker.outbox.jobs.rows import MEANT
+from worker.outbox.jobs.reading import RecipientRows, corrections_of, originals_of, recipient_rows
+from worker.outbox.jobs.rows import ADDRESSED_COUNTERS
 from worker.producer.options import MessageOptions
 from worker.producer.plan import AS_GIVEN, JobRequest, PlannedJob, document_of, plan
 from worker.producer.resend import require_read, without_erased
@@ -46,7 +46,7 @@ class Corrections:
         self._message, self._accounts, self._refused_too = message, accounts, refused_too
         self._key, self._now = lane_key(connection), read_now(connection, now_in(connection))
         self._jobs = recipient_rows(connection, ids)
-        originals = chains(connection, {_original(rows) for rows in self._jobs.values()})
+        originals = originals_of(connection, {_original(rows) for rows in self._jobs.values()})
         self._reached: dict[str, set[Recipient]] = {}
         """The original of a chain -> for whom a correction of one of its jobs is enqueued."""
         for rows in recipient_rows(connection, corrections_of(connection, list(originals))).values():
@@ -142,4 +142,4 @@ def _meant(rows: RecipientRows, *, refused_too: bool = False) -> set[Recipient]:
 
 
 def _meant_anybody(rows: RecipientRows, *, refused_too: bool = False) -> bool:
-    return any(rows.job[name] for name in (*MEANT, *(["n_rejected"] if refused_too else [])))
+    return any(rows.job[name] for name in (*ADDRESSED_COUNTERS, *(["n_rejected"] if refused_too else [])))

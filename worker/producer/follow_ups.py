@@ -20,7 +20,7 @@ from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, JobId, Kind, id_of
 from worker.outbox.engine.clock import now_in
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.codes import INSTEAD, SOON_US, CodeState, code_id, end_soon, read_code
-from worker.outbox.jobs.follow_ups import reached_by
+from worker.outbox.jobs.follow_ups import jobs_reached
 from worker.producer.insert import JobRef, follow_up, insert_one
 from worker.producer.options import JobOptions, enqueues
 from worker.producer.plan import JobRequest, Recipient, document_of, recipients_of
@@ -187,7 +187,7 @@ def update_card(
     if problems:
         raise CheckFailed(problems)
     now = now_in(connection)
-    if any(end_soon(connection, job, now, SOON_US) for job in reached_by(connection, id_of(job_id))):
+    if any(end_soon(connection, job, now, SOON_US) for job in jobs_reached(connection, id_of(job_id))):
         options["priority"] = "urgent"
     spec = {"reserve_last": True} if reserve_last else {}
     return follow_up(connection, Kind.UPDATE_CARD, job_id, document, options, accounts, recipients_of(to), spec)

@@ -97,14 +97,14 @@ def insert(connection: Connection, planned: Sequence[PlannedJob]) -> list[JobRef
     if (trace := _current_trace()) is not None:
         for one in planned:
             one.job["trace"] = trace
-    known = outbox.known_owners(connection, [one.key for one in planned if one.key is not None])
+    known = outbox.owners_before_insert(connection, [one.key for one in planned if one.key is not None])
     _refuse_conflicts(planned, known)
     has_files = any(one.document is not None for one in planned)
     new_files = _name_blobs(connection, planned) if has_files else []
     inserted: dict[str, int] = {}
     # Sorted: two producers with the same dedupe keys then wait for each other in one order and cannot deadlock.
     in_order = sorted(planned, key=lambda one: one.key or ("", ""))
-    for jobs, parts in outbox.portions((one.job, one.parts) for one in in_order):
+    for jobs, parts in outbox.insert_batches((one.job, one.parts) for one in in_order):
         inserted |= outbox.insert_jobs(connection, jobs, parts, known)
     refs = _references(connection, planned, inserted)
     created = [one for one, ref in zip(planned, refs, strict=True) if ref.created]
@@ -112,16 +112,16 @@ def insert(connection: Connection, planned: Sequence[PlannedJob]) -> list[JobRef
         _store_files(connection, planned, created, new_files)
     # Most producers have neither cards with a task_id nor an order, and start without what these need.
     if task_ids := [row for one in created for row in one.task_ids]:
-        from worker.outbox.jobs.codes import note_task_ids
+        from worker.outbox.jobs.codes import store_task_ids
 
         # Noted because a callback names a card by its task_id alone.
-        note_task_ids(connection, task_ids)
+        store_task_ids(connection, task_ids)
     if ordered := [one for one in created if "order_key" in one.job]:
-        from worker.outbox.jobs.order_queue import OrderPlace, append
+        from worker.outbox.jobs.order_queue import OrderPosition, append
 
         parts_of = ((one.job, one.parts or [outbox.only_part(one.job)]) for one in ordered)
         places = [
-            OrderPlace(part["id"], part["order_id"], job["id"], part["n"], job.get("on_gap") == "skip")
+            OrderPosition(part["id"], part["order_id"], job["id"], part["n"], job.get("on_gap") == "skip")
             for job, parts in parts_of
             for part in parts
         ]
@@ -175,7 +175,7 @@ def _store_files(
     new_files: Sequence[tuple[File, dict[str, Any]]],
 ) -> None:
     """Stores the new files of the created jobs, and which job names which file."""
-    from worker.outbox.jobs.blobs import delete_blobs, insert_blob, note_uses
+    from worker.outbox.jobs.blobs import delete_blobs, insert_blob, store_uses
 
     wanted = {entry["blob"] for one in created for _, entry in one.files}
     try:
@@ -189,7 +189,7 @@ def _store_files(
         delete_blobs(connection, [entry["blob"] for _, entry in new_files])
         raise CheckFailed([Problem("file", "changed while it was read", "give a file nobody writes to")]) from None
     named = [(one.job["id"], one.document["files"].values()) for one in created if one.document is not None]
-    note_uses(connection, ((job, entry["blob"]) for job, entries in named for entry in entries))
+    store_uses(connection, ((job, entry["blob"]) for job, entries in named for entry in entries))
 
 
 def _unchanged(file: File, sha256: str) -> Iterator[bytes]:

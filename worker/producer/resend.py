@@ -24,8 +24,8 @@ from worker.outbox.engine.caller import in_callers_transaction
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import jobs as outbox, order_queue
-from worker.outbox.jobs.blobs import keep_blobs
-from worker.outbox.jobs.order_queue import take_place
+from worker.outbox.jobs.blobs import lock_blobs
+from worker.outbox.jobs.order_queue import take_position
 from worker.producer.chain import Also, chain_of, not_reached, reached_by, require_no_repeat
 from worker.producer.follow_ups import require_replayable
 from worker.producer.insert import JobRef, insert_one
@@ -88,7 +88,7 @@ def replayed(
     request = _once_more(connection, old, to, priority, accounts)
     if due_at is not None:
         request.options["due_at"] = due_at
-    elif outbox.lies_ahead(connection, old["due_at"]):
+    elif outbox.is_in_future(connection, old["due_at"]):
         request.options["due_at"] = instant(old["due_at"])
         request.options["expires_at"] = None if old["expires_at"] is None else instant(old["expires_at"])
     again = insert_one(connection, request)
@@ -96,7 +96,7 @@ def replayed(
         # An earlier replay has the place, where there is one.
         for row in chain:
             if not row["n_open"]:
-                take_place(connection, str(row["id"]), again.id)
+                take_position(connection, str(row["id"]), again.id)
     return again
 
 
@@ -221,7 +221,7 @@ def _require_kept(connection: Connection, old: Mapping[str, Any], document: Mapp
     if not document and old["kind"] != Kind.RECALL:
         raise NotReplayable(f"the message of job {job_id} is no longer kept; enqueue it anew", job=job_id)
     blobs = {str(entry["blob"]) for entry in document.get("files", {}).values() if "url" not in entry}
-    if blobs and blobs - keep_blobs(connection, sorted(blobs)):
+    if blobs and blobs - lock_blobs(connection, sorted(blobs)):
         raise NotReplayable(f"a file of job {job_id} is no longer kept; enqueue it anew", job=job_id)
 
 
@@ -232,7 +232,7 @@ def skip(database: Database, job_id: str) -> list[str]:
     it can be. NotReplayable when no part of the job is first in an order, or it is in the air.
     """
     # Which part goes next: `order_queue.py`.
-    passed = database.run(lambda connection: order_queue.skip(connection, database.now, job_id))
+    passed = database.run(lambda connection: order_queue.skip_first_parts(connection, database.now, job_id))
     if not passed:
         raise NotReplayable(f"job {job_id} keeps nobody waiting: nothing of it is first in an order", job=job_id)
     return passed

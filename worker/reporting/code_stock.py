@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from worker.domain.job import JobId
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant, now_in
-from worker.outbox.jobs.codes import stock
-from worker.outbox.jobs.follow_ups import reached_by
+from worker.outbox.jobs.codes import unused_codes
+from worker.outbox.jobs.follow_ups import jobs_reached
 from worker.reporting.find_job import row_of
 
 
@@ -43,6 +43,6 @@ def codes_of(connection: Connection, job: str, now: str) -> list[CardCodes]:
     """The same of a job that is there, whose row may have megabytes; `now` is the SQL expression of the clock."""
     return [
         CardCodes(one, part, left, None if until is None else instant(until))
-        for one in reached_by(connection, job)
-        for part, left, until in stock(connection, one, now)
+        for one in jobs_reached(connection, job)
+        for part, left, until in unused_codes(connection, one, now)
     ]

@@ -19,7 +19,7 @@ from worker.domain.job import Kind, Priority
 from worker.domain.pacing.lane import account_of
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs.order_queue import out_of_turn
+from worker.outbox.jobs.order_queue import parts_not_first
 from worker.outbox.lanes.full_scan import first_queues_with_due, is_any_due_for
 from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.offering import DueBatch, is_anything_paused, jobs_of_parts, read_due_batch
@@ -156,7 +156,7 @@ class _Judge:
         jobs = jobs_of_parts(connection, [*head.ids, *head.in_broker])
         # A `due_at` in the past makes no new job late.
         ids = [part for part in (*head.ids, *head.in_broker) if part in jobs and jobs[part][1] <= self.late]
-        waiting = {*out_of_turn(connection, ids)} if ids else set[str]()
+        waiting = {*parts_not_first(connection, ids)} if ids else set[str]()
         paused = paused_parts(connection, ids) if ids and self._pauses else {}
         for part in (part for part in ids if part not in waiting and part not in paused):
             kind, made_at = jobs[part]

@@ -20,8 +20,8 @@ from worker.domain.state import PartState
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs.order_queue import in_line
-from worker.outbox.jobs.reading import JobRows, first_in_orders, jobs_named, parked_on
+from worker.outbox.jobs.order_queue import parts_in_orders
+from worker.outbox.jobs.reading import JobRows, find_jobs_by_name, first_in_orders, jobs_waiting_for
 from worker.outbox.lanes.lanes import LaneHistory, lane_history, list_lanes
 from worker.outbox.lanes.pauses import active_pauses
 from worker.outbox.lanes.processes import alive_processes, unusable_account_counts
@@ -103,7 +103,7 @@ def why(
         first_in_orders(connection, {part["order_id"] for part in rows.parts if part["order_id"]}),
         {process.id: process.queues for process in processes},
         [pause for pause in active_pauses(connection, [job_id]) if pause.covers(rows.job)],
-        in_line(connection, [part["id"] for part in rows.parts if part["order_id"]]),
+        parts_in_orders(connection, [part["id"] for part in rows.parts if part["order_id"]]),
         _waits_since(rows),
         unusable_account_counts(processes).get(account),
         _standstills(connection, now, rows),
@@ -140,7 +140,7 @@ def _lanes(
 
 def _open_follow_ups(connection: Connection, rows: JobRows) -> Iterator[FollowUp]:
     open_ones = [row for row in rows.followers if row["finished_at"] is None]
-    parked = parked_on(connection, rows.job["id"]) if open_ones else {}
+    parked = jobs_waiting_for(connection, rows.job["id"]) if open_ones else {}
     for row in open_ones:
         at = parked.get(row["id"], FOREVER)
         yield FollowUp(row["id"], row["kind"], None if at >= FOREVER else instant(at))
@@ -181,9 +181,9 @@ def find_named(connection: Connection, given: JobId, accounts: Iterable[str]) ->
     of_part = _PART.fullmatch(name)
     # A dedupe key may be a UUID, whose hyphens `id_of` takes out.
     found = (
-        jobs_named(connection, (of_part[1] if of_part else name).lower(), ())
-        or jobs_named(connection, name, accounts)
-        or jobs_named(connection, str(given).replace("\x00", ""), accounts)
+        find_jobs_by_name(connection, (of_part[1] if of_part else name).lower(), ())
+        or find_jobs_by_name(connection, name, accounts)
+        or find_jobs_by_name(connection, str(given).replace("\x00", ""), accounts)
         or _by_msgid(connection, str(given).replace("\x00", ""))
     )
     if len(found) == 1:

@@ -33,7 +33,7 @@ from worker.hooks.registry import load_hooks
 from worker.outbox.engine import migrate
 from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import leave
+from worker.outbox.jobs.loading import release_parts
 from worker.outbox.lanes.processes import Health, QueueName, deferred_account
 from worker.service.application_celery import ApplicationCelery
 from worker.service.flower.events import FlowerEvents
@@ -199,7 +199,7 @@ class WorkerProcess:
         with self._at_work("doorbell_failed"):
             if self._draining.is_set():
                 # Released, so that another process may be offered them at once.
-                self.runtime.database.run(lambda connection: leave(connection, ids), tries=1)
+                self.runtime.database.run(lambda connection: release_parts(connection, ids), tries=1)
             else:
                 self._sender.answer(lane, ids, probe=probe, calls=calls)
 

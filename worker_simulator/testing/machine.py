@@ -29,7 +29,7 @@ from worker.language import noted
 from worker.outbox.commit.commands import Item
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.events import Claimed
+from worker.outbox.jobs.events import ClaimedEvent
 from worker.outbox.upkeep.indexing import index_lot
 from worker.service.tag_ends import TagEnds
 from worker_simulator.testing.accounts import KitAccounts
@@ -70,13 +70,13 @@ class WriterAtOnce(Writer):
 class RunsThatRaise(HookRuns):
     """Hooks whose errors reach the test, after they were written down as always."""
 
-    def _run(self, event: Claimed, hooks: Sequence[Callable[[Session], Any]]) -> None:
+    def _run(self, event: ClaimedEvent, hooks: Sequence[Callable[[Session], Any]]) -> None:
         bound = isinstance(self._database, BoundDatabase)
         # In a savepoint, or the end of a hook's session would be that of the test's transaction.
         with self._database.writing() if bound else nullcontext():
             super()._run(event, hooks)
 
-    def _failed(self, event: Claimed, error: BaseException) -> None:
+    def _failed(self, event: ClaimedEvent, error: BaseException) -> None:
         super()._failed(event, error)
         raise error
 

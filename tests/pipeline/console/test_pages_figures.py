@@ -350,7 +350,7 @@ def test_callbacks_events_and_commands_go_on_page_by_page(site: Site, found: Ful
 @pytest.mark.every_database
 def test_a_rare_callback_is_found_by_going_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page looks through so many only, and says so."""
-    monkeypatch.setattr(inbound_rows, "LOOKED_THROUGH", 40)
+    monkeypatch.setattr(inbound_rows, "MAX_SCANNED", 40)
     heard = {"account": "hr", "person": "p", "payload": "{}", "happened_at": 1}
     rows = [
         {
@@ -470,7 +470,7 @@ def test_a_group_send_says_how_far_its_members_are(database: Database, driven_cl
         site.sql(f"update worker_parts set state = {int(PartState.ACCEPTED)} where job_id = :job", job=job)
         read = [Confirmation("ann", "wm1", 1), Confirmation("ann", "wm2", 0), Confirmation("ann", "", 0)]
         with database.writing() as connection:
-            confirmations.keep(connection, f"{job}-0", read, site.clock.micros)
+            confirmations.store_confirmations(connection, f"{job}-0", read, site.clock.micros)
 
         page = Person(site, "reader").get(f"/jobs/{job}").text
 

@@ -23,7 +23,7 @@ from worker.domain.times import UnreadableTime, read_time
 from worker.outbox.control.cancels import counted_jobs
 from worker.outbox.control.withdrawals import Withdrawal
 from worker.outbox.engine.clock import instant
-from worker.outbox.jobs.order_queue import in_line
+from worker.outbox.jobs.order_queue import parts_in_orders
 from worker.outbox.lanes.pauses import active_pauses
 from worker.producer.options import PriorityName
 
@@ -134,7 +134,7 @@ def possible(site: Site, job_id: str, state: JobState) -> tuple[CommandName, ...
             found.append("release" if is_held else "hold")
         if goes_on or state is JobState.EXHAUSTED:
             parts = [id for job in counted_jobs(connection, [job_id]).values() for id in job.part_ids()[:LOOKED_AT]]
-            found += ["skip"] if in_line(connection, parts) else []
+            found += ["skip"] if parts_in_orders(connection, parts) else []
     return tuple(found)
 
 

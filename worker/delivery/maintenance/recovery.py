@@ -24,8 +24,8 @@ from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.follow_ups import wake_overdue
-from worker.outbox.jobs.loading import JobPart, doubtful, doubtful_among
-from worker.outbox.jobs.order_queue import mend, orders_after, stalled
+from worker.outbox.jobs.loading import JobPart, parts_in_doubt, parts_still_in_doubt
+from worker.outbox.jobs.order_queue import orders_after, repair_orders, stalled_orders
 from worker.outbox.lanes.agenda import OVERDUE_US, Agenda, Work
 from worker.outbox.lanes.offering import expired_parts
 from worker.outbox.lanes.pauses import parked_on_ended, wake_parked
@@ -129,10 +129,10 @@ class Recovery:
         database = self._database
         with database.reading() as connection:
             page = orders_after(connection, self._order_after, BATCH_SIZE)
-            orders = stalled(connection, page)
+            orders = stalled_orders(connection, page)
         self._order_after = page[-1] if len(page) == BATCH_SIZE else ""
         if orders:
-            database.run(lambda connection: mend(connection, database.now, orders))
+            database.run(lambda connection: repair_orders(connection, database.now, orders))
 
     def _end_dead_processes(self) -> None:
         before = self._monotonic()
@@ -174,7 +174,7 @@ class Recovery:
         """Repeats or holds the parts in doubt whose call must have ended, one page a turn."""
         # Page by page, not always from the start: parts that stay unchanged must not hide the parts behind them.
         with self._database.reading() as connection:
-            rows = doubtful(connection, self._database.now, BATCH_SIZE, self._doubtful_after)
+            rows = parts_in_doubt(connection, self._database.now, BATCH_SIZE, self._doubtful_after)
             now = read_now(connection, self._database.now)
         self._doubtful_after = (rows[-1].not_before or 0, rows[-1].id) if len(rows) == BATCH_SIZE else FIRST_PAGE
         self._change([self._act(part) for part in rows if not self._is_for_peers(part, now)])
@@ -243,7 +243,7 @@ class Recovery:
             # As many more as the last turn skipped, or those could fill the page and hide the others.
             late = expired_parts(connection, self._database.now, BATCH_SIZE + self._skipped)
             in_doubt = [part for part, is_in_doubt in late.items() if is_in_doubt]
-            doubted = doubtful_among(connection, in_doubt)
+            doubted = parts_still_in_doubt(connection, in_doubt)
             now = read_now(connection, self._database.now)
         skipped = {row.id for row in doubted if self._is_for_peers(row, now) or self._is_searched(row)}
         self._skipped = len(skipped)

@@ -16,7 +16,7 @@ from worker.domain.outcome import Refusal
 from worker.domain.pacing.quiet import NONE, QuietHours, quiet_hours
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import JobPart
-from worker.outbox.jobs.rows import left_out_of
+from worker.outbox.jobs.rows import omitted_recipients
 
 _SILENT_KINDS = frozenset({Kind.RECALL, Kind.UPDATE_CARD, Kind.TRACK, Kind.UPLOAD})
 """Kinds of calls that concern an earlier message, or show nothing to people."""
@@ -55,7 +55,7 @@ def call_recipients(database: Database, due: JobPart, channel: Channel, account:
     if not (chooses or _reaches_people(due, channel)):
         return CallRecipients(due.spec)
     with database.reading() as connection:
-        earlier = left_out_of(connection, due.id) if due.claim else []
+        earlier = omitted_recipients(connection, due.id) if due.claim else []
     before = {(refusal.kind, refusal.recipient) for refusal in earlier}
     now = account.staging.left_out(due.spec) if chooses and INSTEAD_OF not in due.spec else ()
     added = [refusal for refusal in now if (refusal.kind, refusal.recipient) not in before]

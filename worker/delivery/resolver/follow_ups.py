@@ -32,24 +32,24 @@ from worker.outbox.jobs.codes import (
     CodeState,
     code_id,
     code_states,
-    file_code,
     fresh_codes,
     pressed_by,
     read_code,
+    store_code,
 )
 from worker.outbox.jobs.confirmations import members_of
 from worker.outbox.jobs.follow_ups import (
     TargetPart,
-    content_of,
+    jobs_reached,
+    kind_and_message,
     later_replays,
     lock_job_row,
-    lock_own,
+    lock_part,
     make_urgent,
-    park,
     plan_parts,
-    reached_by,
     refused_users,
     target_parts,
+    wait_for_target,
 )
 from worker.outbox.jobs.loading import JobPart
 
@@ -178,7 +178,7 @@ class FollowUps:
                 # Too late by an `issued_at` that may be wrong. Not stored, so that a corrected `issued_at` still works.
                 return CodeState(key, "fresh", None, ends_at), now
             # Stored before its first call, so that two updates with the same code do not both use it.
-            file_code(connection, app, due.id, response_code, issued, self._code_ttl_s, given=True)
+            store_code(connection, app, due.id, response_code, issued, self._code_ttl_s, given=True)
             code_state = read_code(connection, key)
         assert code_state is not None
         return code_state, now
@@ -216,9 +216,9 @@ class FollowUps:
         The search for a part in doubt goes on, because a message that it finds can be recalled.
         """
         with self._database.reading() as connection:
-            parts = [part for job in reached_by(connection, job_id) for part in target_parts(connection, job)]
+            parts = [part for job in jobs_reached(connection, job_id) for part in target_parts(connection, job)]
             stoppable = [part for part in _distinct(parts) if part.state in STOPPABLE]
-            is_searched = bool(stoppable) and channel.is_looked_up(*content_of(connection, job_id))
+            is_searched = bool(stoppable) and channel.is_looked_up(*kind_and_message(connection, job_id))
         self._change([stop("recalled", part.id, is_searched=is_searched) for part in stoppable])
 
     def planned_part(
@@ -242,13 +242,13 @@ class FollowUps:
         target = due.target_job_id or ""
 
         def resolve(connection: Connection) -> dict[str, Any] | Rejected | Accepted | None:
-            chain = reached_by(connection, target) if with_replays else [target]
+            chain = jobs_reached(connection, target) if with_replays else [target]
             # Sorted, so that two follow-ups of the same jobs lock them in the same order. Locked before reading: a part
             # that changes afterwards wakes this follow-up, so no wake-up is lost.
             jobs = [job for job in sorted(chain) if lock_job_row(connection, job)]
             if target not in jobs:
                 return Rejected("the job it is about does not exist any more")
-            own = lock_own(connection, due.id)
+            own = lock_part(connection, due.id)
             if own is None:
                 return None
             facts, spec = own
@@ -268,7 +268,7 @@ class FollowUps:
     ) -> dict[str, Any] | Rejected | Accepted | None:
         if isinstance(specs, WaitsFor):
             until = self._recheck_at(snapshot.parts, snapshot.now, window)
-            park(connection, facts, specs.job, snapshot.now, until, "waits for the job it is about")
+            wait_for_target(connection, facts, specs.job, snapshot.now, until, "waits for the job it is about")
             return None
         if not isinstance(specs, list):
             return specs
@@ -340,7 +340,7 @@ def _refer_to_replays(connection: Connection, job_id: str) -> Rejected | None:
 
 def _read_snapshot(connection: Connection, now: str, due: JobPart, jobs: Sequence[str]) -> Snapshot:
     people = due.spec.get("users") or ()
-    kind, message = content_of(connection, jobs[0])
+    kind, message = kind_and_message(connection, jobs[0])
     pressed: dict[str, set[str]] = {}
     for job in jobs:
         for person, parts in pressed_by(connection, job, people).items():

@@ -29,8 +29,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs import confirmations
-from worker.outbox.jobs.codes import named_ids
-from worker.outbox.jobs.follow_ups import TargetPart, is_recalled, others_unanswered, reminders
+from worker.outbox.jobs.codes import stored_task_ids
+from worker.outbox.jobs.follow_ups import TargetPart, is_recalled, other_unanswered_parts, reminders
 from worker.outbox.jobs.loading import JobPart
 
 SLOWEST_S = 6 * 3600
@@ -124,7 +124,7 @@ class GroupSends:
             twins = [twin for name in names for twin in self._twins(connection, name, due, channel, account)]
             # Read after the twins: a twin that is answered between the two statements is then among the tasks. In the
             # other order it could be missing from both.
-            task_ids = [task_id for name in names for task_id in named_ids(connection, name)]
+            task_ids = [task_id for name in names for task_id in stored_task_ids(connection, name)]
         if any(twin.in_doubt for twin in twins):
             return Held("in doubt, and so is another send of the same content: nobody can tell which one was taken")
         if twins:
@@ -145,7 +145,7 @@ class GroupSends:
         own = channel.body_hash(due, account)
         return [
             twin
-            for twin in others_unanswered(connection, name, due.kind, lane, due.id)
+            for twin in other_unanswered_parts(connection, name, due.kind, lane, due.id)
             if (twin.marked_at or 0) + TWIN_WINDOW_S * SECOND >= (due.first_marked_at or 0)
             # Documents of a newer release cannot be read here, so they may be equal.
             and (not is_read(twin.payload) or channel.body_hash(twin, account) == own)

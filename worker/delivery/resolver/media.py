@@ -28,7 +28,7 @@ from worker.domain.settle import FOREVER, SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.blobs import blob_chunks, stored_blobs
-from worker.outbox.jobs.follow_ups import lock_own, new_part, park
+from worker.outbox.jobs.follow_ups import lock_part, new_part, wait_for_target
 from worker.outbox.jobs.loading import JobPart
 from worker.outbox.jobs.media_cache import CachedFile, add_upload, lock_cached, valid_media
 
@@ -109,15 +109,15 @@ class MediaResolver:
         # could pass for an older one and be repeated for ever.
         if not row.open and row.media_id is None and row.after_send:
             return Rejected(f"its file could not be uploaded: {row.reason or 'the upload was refused'}")
-        own = lock_own(connection, due.id)
+        own = lock_part(connection, due.id)
         if own is None:
             return None
         upload_id = row.job_id
         if not row.open:
             source = _upload_source(connection, row, file)
             upload_id = self._start_upload(connection, channel, account, source, key, now, due.trace)
-        until = row.look_again_at if row.open else FOREVER
-        park(connection, own[0], upload_id, now, until, "waits for its file to be uploaded")
+        until = row.check_again_at if row.open else FOREVER
+        wait_for_target(connection, own[0], upload_id, now, until, "waits for its file to be uploaded")
         return None
 
     def _start_upload(

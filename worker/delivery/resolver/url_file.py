@@ -26,8 +26,8 @@ from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs.blobs import find_blob, insert_blob, note_uses, stored_blobs
-from worker.outbox.jobs.follow_ups import lock_own, plan_parts
+from worker.outbox.jobs.blobs import find_blob, insert_blob, store_uses, stored_blobs
+from worker.outbox.jobs.follow_ups import lock_part, plan_parts
 from worker.outbox.jobs.loading import JobPart
 from worker.outbox.jobs.rows import save_parts
 
@@ -119,7 +119,7 @@ class UrlFiles:
         self, connection: Connection, due: JobPart, fetched: Fetched, entry: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         """Stores the copy and returns the part's new spec, or None if another sender has changed the part."""
-        own = lock_own(connection, due.id)
+        own = lock_part(connection, due.id)
         if own is None:
             return None
         facts, spec = own
@@ -127,7 +127,7 @@ class UrlFiles:
         if blob_id is None:
             blob_id, chunks = self._new_id(), fetched.chunks()
             insert_blob(connection, blob_id, **entry, chunks=chunks)
-        note_uses(connection, [(due.job_id, blob_id)])
+        store_uses(connection, [(due.job_id, blob_id)])
         # In the part's spec, so that a process that gets the part later finds the copy and does not fetch it again.
         spec = {**spec, "fetched": {**entry, "blob": blob_id}}
         plan_parts(connection, facts, [spec])

@@ -21,7 +21,7 @@ from worker.domain.pacing.lane import account_of
 from worker.domain.pause import Pause
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs.order_queue import out_of_turn, send_to_sleep
+from worker.outbox.jobs.order_queue import parts_not_first, put_to_sleep
 from worker.outbox.lanes.offering import (
     DueBatch,
     expiring_before,
@@ -159,7 +159,7 @@ class LaneReader:
     ) -> None:
         """Writes that these parts wait, each group for its own reason, and removes them from the offers."""
         if out_of_order:
-            self._database.run(lambda connection: send_to_sleep(connection, self._database.now, out_of_order))
+            self._database.run(lambda connection: put_to_sleep(connection, self._database.now, out_of_order))
         if delayed:
             self._database.run(lambda connection: postpone(connection, self._database.now, delayed))
         if paused:
@@ -212,7 +212,7 @@ class LaneReader:
             for batch in lane_offer.batches.values()
             for part, order in batch.orders.items()
         }
-        return {part: orders[part] for part in out_of_turn(connection, list(orders))} if orders else {}
+        return {part: orders[part] for part in parts_not_first(connection, list(orders))} if orders else {}
 
     def _delayed_bulk(
         self, connection: Connection, lane_offers: Sequence[LaneOffer], waiting: Collection[str]

@@ -27,7 +27,7 @@ from worker.domain.pacing.limit import Amount
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.loading import leave
+from worker.outbox.jobs.loading import release_parts
 from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.lanes.lanes import change_lanes, claim_probe
 from worker.outbox.lanes.offering import is_anything_paused, offer
@@ -245,7 +245,7 @@ class Relay:
         except NotPublished as error:
             # Released now, not when their offer ends: the process that leads next, or this one, offers them at once.
             ids = [part for doorbell in error.left for part in doorbell.ids]
-            self._database.run(lambda connection: leave(connection, ids))
+            self._database.run(lambda connection: release_parts(connection, ids))
             raise
         return len(offered)
 

@@ -24,7 +24,7 @@ from worker.domain import settle
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import MAX_CREDIT, mix
 from worker.domain.pacing.lane import account_of, with_accounts
-from worker.outbox.jobs.loading import JobPart, leave, load, pass_on
+from worker.outbox.jobs.loading import JobPart, load_parts, release_for_others, release_parts
 from worker.outbox.lanes.lanes import read_lane_states
 from worker.outbox.lanes.offering import offer
 
@@ -101,7 +101,7 @@ class DoorbellSender:
             # Before the parts are loaded, so that blocks that another process wrote or lifted count here.
             self._read_states(connection, lane)
             may_go = runtime.lease.may_act() and not runtime.lane_states.is_closed(lane)
-            due_parts = load(connection, runtime.database.now, ids) if may_go else []
+            due_parts = load_parts(connection, runtime.database.now, ids) if may_go else []
         exclusive = any(map(_is_exclusive, due_parts))
         calls = 1 if exclusive else min(calls, max(1, len(due_parts)))
         urgent = any(due.priority == Priority.URGENT for due in due_parts)
@@ -138,7 +138,7 @@ class DoorbellSender:
         attempts = Attempts(runtime, self._slots, lane, 1, self._release_parts, urgent=True)
         if runtime.lease.may_act():
             with runtime.database.reading() as connection:
-                due_parts = load(connection, runtime.database.now, ids)[:1]
+                due_parts = load_parts(connection, runtime.database.now, ids)[:1]
                 self._read_states(connection, lane)
             # In this process only: for all others the lane stays parked until the vendor has answered.
             runtime.lane_states.unblock(lane)
@@ -159,7 +159,7 @@ class DoorbellSender:
         """
         runtime = self._runtime
         with runtime.database.reading() as connection:
-            is_as_before = bool(load(connection, runtime.database.now, ids))
+            is_as_before = bool(load_parts(connection, runtime.database.now, ids))
         wait_s = max(runtime.lane_states.closed_for_s(lane), PEER_RETRY_S if is_as_before else 0.0)
         runtime.lane_blocks.return_probe(lane, wait_s)
 
@@ -210,7 +210,7 @@ class DoorbellSender:
         if not ids:
             return []
         with runtime.database.reading() as connection:
-            due_parts = load(connection, runtime.database.now, ids)
+            due_parts = load_parts(connection, runtime.database.now, ids)
         ids, offer_us = [due.id for due in due_parts], int(runtime.settings.offer_s * settle.SECOND)
         if not ids:
             return []
@@ -232,9 +232,11 @@ class DoorbellSender:
         database = self._runtime.database
         # Offered at once, they could come back to this process, which cannot use their account.
         if self._runtime.lane_states.is_left_to_peers(lane):
-            database.run(lambda connection: pass_on(connection, database.now, ids, int(PEER_RETRY_S * settle.SECOND)))
+            database.run(
+                lambda connection: release_for_others(connection, database.now, ids, int(PEER_RETRY_S * settle.SECOND))
+            )
         else:
-            database.run(lambda connection: leave(connection, ids))
+            database.run(lambda connection: release_parts(connection, ids))
 
 
 def _is_exclusive(due: JobPart) -> bool:

@@ -36,8 +36,8 @@ from worker.domain.pacing.quiet import NONE, QuietHours
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import is_about_the_row
-from worker.outbox.jobs.loading import JobPart, moves_until, read_documents
-from worker.outbox.jobs.rows import leave_out
+from worker.outbox.jobs.loading import JobPart, next_move_at, read_documents
+from worker.outbox.jobs.rows import store_omitted
 from worker.outbox.lanes.pauses import paused_parts
 from worker.transport.token_source import secret_of
 
@@ -90,7 +90,7 @@ def resolve(runtime: Runtime, flight: InFlight) -> bool:
                 runtime,
                 due,
                 lambda part, now: settle.refuse(part, reason),
-                then=lambda connection, now: leave_out(connection, now, due.id, recipients.left_out),
+                then=lambda connection, now: store_omitted(connection, now, due.id, recipients.left_out),
             )
             return False
         flight.left_out, flight.substitutes, due.spec = recipients.left_out, recipients.substitutes, recipients.spec
@@ -177,7 +177,7 @@ def _is_next_in_job(runtime: Runtime, due: JobPart) -> bool:
     if "after" not in due.spec:
         return True
     with runtime.database.reading() as connection:
-        ended_by = moves_until(connection, part_id(due.job_id, due.spec["after"]))
+        ended_by = next_move_at(connection, part_id(due.job_id, due.spec["after"]))
     if ended_by is None:
         return True
     soon_us, late_us = int(RECHECK_S * settle.SECOND), int(MAX_RECHECK_S * settle.SECOND)

@@ -101,7 +101,7 @@ def _spending(flight: InFlight) -> chats.AllowanceUse | None:
     if (charge := _charge(flight, Unit.ALLOWANCE)) is None:
         return None
     account, lane = flight.account.name, flight.due.lane
-    return chats.AllowanceUse(account, charge.subject, chats.waiting(lane), charge.recipient is not None)
+    return chats.AllowanceUse(account, charge.subject, chats.allowance_block(lane), charge.recipient is not None)
 
 
 def _charge(flight: InFlight, unit: Unit) -> Charge | None:

@@ -40,7 +40,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs import codes, order_queue
-from worker.outbox.jobs.codes import may_be_anothers, note_task_ids
+from worker.outbox.jobs.codes import may_belong_to_other_part, store_task_ids
 from worker.outbox.jobs.events import event_row
 from worker.outbox.jobs.rows import (
     CommitBatch,
@@ -170,7 +170,7 @@ def _verified(connection: Connection, end: CallEnd) -> CallEnd:
     outcome = end.verdict.outcome
     # Checked after the answer: every part that the vendor may have accepted under this task_id was marked before.
     task_id = outcome.receipt.task_id if isinstance(outcome, Accepted | Partial) else None
-    if task_id is None or not may_be_anothers(connection, end.effects.accounts, task_id, end.part_id):
+    if task_id is None or not may_belong_to_other_part(connection, end.effects.accounts, task_id, end.part_id):
         return end
     held = Held("in doubt: the vendor knows its task_id, but another part may have used it too")
     return replace(end, verdict=replace(end.verdict, outcome=held))
@@ -248,7 +248,7 @@ def _write(
     writes.flush(connection)
     insert_rows(connection, tables.parts, batch.added_parts)
     if batch.task_ids:
-        note_task_ids(connection, batch.task_ids)
+        store_task_ids(connection, batch.task_ids)
     update_rows(connection, tables.parts, ("id",), batch.specs)
     # The transaction that ends a part wakes the next part of its order. A crash between two transactions would lose
     # the wake-up.

@@ -30,7 +30,7 @@ def apply_marks(connection: Connection, batch: CommitBatch, items: Sequence[Item
     candidates: list[tuple[Mark, PartFacts]] = []
     # Parts that ended in this batch leave their orders first. So the next part of an order can be marked at once.
     if batch.orders:
-        batch.orders.go_on()
+        batch.orders.remove_finished()
     marks = [item for item in items if isinstance(item, Mark)]
     paused = paused_parts(connection, {mark.part_id for mark in marks}) if marks and batch.some_paused else {}
     for mark in marks:
@@ -39,7 +39,7 @@ def apply_marks(connection: Connection, batch: CommitBatch, items: Sequence[Item
             candidates.append((mark, part))
     # All codes are locked in one statement, sorted by id, and so are all windows. So two commits cannot deadlock.
     code_requests = [(mark.effects.code_id, mark.part_id) for mark, _ in candidates if mark.effects.code_id]
-    leased = codes.lease(connection, code_requests) if code_requests else {}
+    leased = codes.lease_codes(connection, code_requests) if code_requests else {}
     windows = lock_windows(connection, _window_requests(candidates), batch.now)
     for mark, part in candidates:
         has_code = not mark.effects.code_id or leased.get(mark.effects.code_id) == mark.part_id
@@ -52,7 +52,7 @@ def apply_marks(connection: Connection, batch: CommitBatch, items: Sequence[Item
     # Codes were leased before it was clear which marks may send.
     used = {mark.effects.code_id for mark, _ in candidates if mark.call}
     if unused := [code for code in leased if code not in used]:
-        codes.free(connection, unused)
+        codes.free_codes(connection, unused)
 
 
 def _window_requests(candidates: Sequence[tuple[Mark, PartFacts]]) -> dict[str, tuple[str, int]]:
@@ -141,7 +141,7 @@ def _mark(
     # After a readable refusal the flag stays off. The vendor may count calls that it refused and would then silently
     # drop a flagged retry.
     part.flagged = is_covered and (is_first_call or bool(part.doubts))
-    if mark.effects.allowance_use is not None and not chats.spend(connection, mark.effects.allowance_use):
+    if mark.effects.allowance_use is not None and not chats.take_from_allowance(connection, mark.effects.allowance_use):
         # The block is written in this transaction. Otherwise a callback that allows more messages could come before the
         # block, find nothing to lift, and the block would stay for ever.
         batch.lane_changes.append(mark.effects.allowance_use.block)
@@ -151,7 +151,7 @@ def _mark(
     if mark.omitted:
         batch.failures += failure_rows(part.id, mark.omitted, batch.now)
     if batch.orders:
-        batch.orders.begin(part)
+        batch.orders.record_mark(part)
     # A retry may send another body, for example with a new media_id. Its repeat must not send the refused body.
     body, window_id = mark.body, mark.window_id
     if body is not None and not part.doubts and (part.flagged or window is None or not is_first_call):

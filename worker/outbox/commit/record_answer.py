@@ -38,7 +38,7 @@ from worker.outbox.commit.commands import CallEnd
 from worker.outbox.engine.counting import BETWEEN, Exemplar
 from worker.outbox.engine.sql import run
 from worker.outbox.jobs import chats, codes, confirmations
-from worker.outbox.jobs.media_cache import invalidate_media, keep_media
+from worker.outbox.jobs.media_cache import invalidate_media, store_media
 from worker.outbox.jobs.rows import CommitBatch, JobFacts, failure_rows
 
 MAX_TRACK_ATTEMPTS = 50
@@ -70,7 +70,7 @@ def record_answer(connection: Connection, batch: CommitBatch, end: CallEnd, part
         # A late answer with an older page must not replace the spec of a newer call.
         case Progress() if part.claim == end.claim:
             batch.specs.append({"id": end.part_id, "spec": to_json(outcome.spec).decode()})
-            confirmations.keep(connection, effects.confirms, outcome.confirmations, batch.now)
+            confirmations.store_confirmations(connection, effects.confirms, outcome.confirmations, batch.now)
             _delete_old_attempts(connection, end)
         case _:
             pass
@@ -84,7 +84,7 @@ def record_answer(connection: Connection, batch: CommitBatch, end: CallEnd, part
         invalidate_media(connection, effects.invalidated)
     batch.lane_changes += [replace(change, marked_at=started_at) for change in end.lane_changes]
     if effects.allowance_use is not None and (end.nothing_sent or isinstance(outcome, _NOT_ACCEPTED)):
-        chats.give_back(connection, effects.allowance_use, started_at)
+        chats.return_to_allowance(connection, effects.allowance_use, started_at)
     if part.state is PartState.QUEUED:
         batch.wait_reports[part.job_id] = f"{_wait_s(end):.0f} s: {getattr(outcome, 'reason', '')}"
 
@@ -111,16 +111,16 @@ def _store_for_follow_ups(
     """Stores what later jobs need from an accepted call: a response_code, the recalled receipt, a media_id or URL."""
     receipt, effects = outcome.receipt, end.effects
     if receipt.response_code and effects.code_ttl_s is not None:
-        codes.file_code(connection, effects.app, end.part_id, receipt.response_code, batch.now, effects.code_ttl_s)
+        codes.store_code(connection, effects.app, end.part_id, receipt.response_code, batch.now, effects.code_ttl_s)
     if receipt.msgid and effects.claims_msgid:
-        codes.name_part(connection, effects.account, receipt.msgid, end.part_id)
+        codes.store_msgid(connection, effects.account, receipt.msgid, end.part_id)
     if effects.recalled:
         mark_recalled(connection, *effects.recalled, batch.now)
     url = receipt.extra.get("url")
     media_id = receipt.media_id or url
     if effects.media_valid_s is not None and media_id:
         valid_s = effects.media_valid_s if receipt.media_id else URL_VALID_S
-        keep_media(connection, job_of(end.part_id), media_id, batch.now + valid_s * settle.SECOND)
+        store_media(connection, job_of(end.part_id), media_id, batch.now + valid_s * settle.SECOND)
 
 
 def mark_recalled(connection: Connection, part_id: str, claim: int, now: int) -> None:

@@ -21,7 +21,7 @@ from worker.outbox.engine.bulk import in_lots, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.reading import IS_CORRECTION
-from worker.outbox.jobs.rows import COUNTER_NAMES, MEANT
+from worker.outbox.jobs.rows import ADDRESSED_COUNTERS, COUNTER_NAMES
 
 COLUMNS = ("id", "kind", "asked", "replay_of", "created_at", "tags", *COUNTER_NAMES)
 """The columns of a job that its counts are made of."""
@@ -81,7 +81,7 @@ class Follower(NamedTuple):
 def recalls_and_corrections(connection: Connection, ids: Collection[str]) -> list[Follower]:
     """The recalls and the corrections of these jobs."""
     only = f"and (kind = '{Kind.RECALL}' or {IS_CORRECTION})"
-    columns = f"target_job_id, kind, state, created_at, {' + '.join(MEANT)}"
+    columns = f"target_job_id, kind, state, created_at, {' + '.join(ADDRESSED_COUNTERS)}"
     rows = rows_by_id(connection, columns, "worker_jobs", ids, "target_job_id", only=only, index="worker_jobs_target")
     return [Follower(target, kind, JobState(state), at, meant > 0) for target, kind, state, at, meant in rows]
 

@@ -17,7 +17,7 @@ from worker.outbox.engine.bulk import ids_json, in_lots, rows_by_id
 from worker.outbox.engine.clock import SKEW_US, micros_of
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import each, fetch
-from worker.outbox.jobs.reading import lots_by_bytes
+from worker.outbox.jobs.reading import batches_by_bytes
 from worker.outbox.jobs.rows import COUNTER_NAMES
 
 Conditions = tuple[list[str], dict[str, Any]]
@@ -85,7 +85,7 @@ def fitting(
         if fit and (value := getattr(wanted, name)) is not None:
             fit &= _having(connection, table, name, value, fit)
     if fit and (wanted.text_hash is not None or wanted.recipient is not None):
-        for lot in lots_by_bytes(connection, fit, BYTES):
+        for lot in batches_by_bytes(connection, fit, BYTES):
             for id, recipients, message in rows_by_id(connection, "id, recipients, message", "worker_jobs", lot):
                 if not _says(wanted, recipients, message):
                     fit.discard(id)

@@ -26,8 +26,8 @@ from worker.outbox.control.matching import (
 from worker.outbox.engine.bulk import ids_json, in_lots, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
-from worker.outbox.jobs.reading import IS_CORRECTION, lots_by_bytes
-from worker.outbox.jobs.rows import MEANT
+from worker.outbox.jobs.reading import IS_CORRECTION, batches_by_bytes
+from worker.outbox.jobs.rows import ADDRESSED_COUNTERS
 
 _SENT = " and j.n_accepted + j.n_partial + j.n_open + j.n_unknown > 0"
 _RECALLED = (
@@ -50,9 +50,11 @@ def sent_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[F
 
 
 _CORRECTIONS = f"from worker_jobs r where r.target_job_id = j.id and r.{IS_CORRECTION}"
-_MEANT_ANYBODY = f" and {' + '.join(f'j.{name}' for name in MEANT)} > 0"
-_MEANT_OR_REFUSED = f" and {' + '.join(f'j.{name}' for name in (*MEANT, 'n_rejected'))} > 0"
-_IS_CORRECTED = f" and exists (select 1 {_CORRECTIONS} and {' + '.join(f'r.{name}' for name in MEANT)} > 0)"
+_MEANT_ANYBODY = f" and {' + '.join(f'j.{name}' for name in ADDRESSED_COUNTERS)} > 0"
+_MEANT_OR_REFUSED = f" and {' + '.join(f'j.{name}' for name in (*ADDRESSED_COUNTERS, 'n_rejected'))} > 0"
+_IS_CORRECTED = (
+    f" and exists (select 1 {_CORRECTIONS} and {' + '.join(f'r.{name}' for name in ADDRESSED_COUNTERS)} > 0)"
+)
 
 
 def meant_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[tuple[FoundJob, bool]]:
@@ -77,7 +79,7 @@ def meant_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[
 def equal_texts(connection: Connection, ids: Sequence[str], hash: str) -> set[str]:
     """The jobs among these whose message has this hash."""
     found = set[str]()
-    for lot in lots_by_bytes(connection, ids, BYTES):
+    for lot in batches_by_bytes(connection, ids, BYTES):
         rows = rows_by_id(connection, "id, message", "worker_jobs", lot)
         found.update(id for id, message in rows if text_hash(message) == hash)
     return found

@@ -13,7 +13,7 @@ from worker.outbox.control.cancels import counted_jobs
 from worker.outbox.engine.bulk import ids_json, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import run
-from worker.outbox.jobs.order_queue import move_places
+from worker.outbox.jobs.order_queue import move_positions
 
 _NOT_ENDED = f" and state in ({int(PartState.QUEUED)}, {int(PartState.SENDING)})"
 _NEVER_CALLED = f" and state = {int(PartState.QUEUED)} and first_marked_at is null and waits_on is null"
@@ -59,7 +59,7 @@ def reschedule(connection: Connection, ids: Sequence[str], now: int, new: NewTim
     _set(connection, "worker_parts", left, of_parts, _NOT_ENDED)
     if new.due_at is not None:
         _make_due(connection, left, max(new.due_at, now))
-        move_places(connection, left, new.due_at)
+        move_positions(connection, left, new.due_at)
     queued = sum(job in fit for _, job, state, _ in rows if state == PartState.QUEUED)
     return Rescheduled(sorted(fit), queued, len(jobs) - len(fit))
 

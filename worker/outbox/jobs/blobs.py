@@ -1,6 +1,6 @@
-"""Files in the outbox: stored in pieces of 1 MiB inside the caller's transaction, read back piece by piece.
+"""Files in the outbox. They are stored in pieces of 1 MiB in the caller's transaction, and read piece by piece.
 
-A rollback leaves nothing, workers on other hosts can read them, and memory stays flat for both.
+A rollback leaves nothing behind. Workers on other hosts can read the files. Neither side needs memory for a whole file.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute
 
 REUSED_WITHIN_S = 3 * 86_400
-"""Seconds for which a stored copy is reused. Housekeeping deletes a copy with its last job, which is at least four days
-old then, so no producer can have found one that is about to be deleted.
+"""Seconds for which a stored copy is reused.
+
+Housekeeping deletes a copy with its last job, which is at least four days old by then. So no producer finds a copy that
+is about to be deleted.
 """
 
 
 def find_blob(connection: Connection, sha256: str, size: int) -> str | None:
-    """A recent copy of the same content that this transaction can see; None: store one. Takes no lock."""
+    """Returns a recent copy of the same content that this transaction can see, or None. Takes no lock."""
     query = (
         "select id from worker_blobs where sha256 = :sha256 and size = :size"
         f" and created_at > {now_in(connection)} - {micros(REUSED_WITHIN_S)} order by created_at desc limit 1"
@@ -35,7 +37,7 @@ def find_blob(connection: Connection, sha256: str, size: int) -> str | None:
 
 
 def insert_blob(connection: Connection, blob_id: str, *, sha256: str, size: int, chunks: Iterable[bytes]) -> None:
-    """Stores a file, with one statement for each piece of it."""
+    """Stores a file with one statement for each piece."""
     values = f"(:id, :sha256, :size, {now_in(connection)})"
     insert = f"insert into worker_blobs (id, sha256, size, created_at) values {values}"
     execute(connection, insert, {"id": blob_id, "sha256": sha256, "size": size})
@@ -52,31 +54,31 @@ def delete_blobs(connection: Connection, ids: Sequence[str]) -> None:
     delete_by_id(connection, "worker_blobs", ids)
 
 
-def note_uses(connection: Connection, uses: Iterable[tuple[str, str | None]]) -> None:
-    """Stores which jobs name which files, as pairs of a new job's id and a blob's; None: a file to be fetched."""
+def store_uses(connection: Connection, uses: Iterable[tuple[str, str | None]]) -> None:
+    """Stores which jobs use which files, as pairs of job id and blob id, or None for a file yet to be fetched."""
     stored = {(job, blob) for job, blob in uses if blob is not None}
     rows = [{"job_id": job, "blob_id": blob} for job, blob in sorted(stored)]
     insert_rows(connection, tables.blob_uses, rows)
 
 
 def stored_blobs(connection: Connection, ids: Iterable[str], lock: str = "") -> set[str]:
-    """The ids of files that are still stored."""
+    """Returns those of the files that are still stored."""
     return {str(row[0]) for row in rows_by_id(connection, "id", "worker_blobs", ids, only=lock)}
 
 
-def keep_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """The ids of files that are still stored; these are locked, and so kept, until the caller's commit."""
-    # Read first without a lock: on MariaDB a locking read of a row that is gone locks the gap where it was.
+def lock_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Returns those of the files that are still stored. Locks them, so that they stay until the caller's commit."""
+    # Read first without a lock. On MariaDB a locking read of a deleted row locks the gap where it was.
     there = stored_blobs(connection, ids)
     dialect = dialect_of(connection)
     if not there or dialect.has_one_writer:
         return there
-    # A shared lock, for several producers at once; housekeeping, which alone locks these rows, skips such files.
+    # A shared lock, so that several producers can have it. Housekeeping skips files that it cannot lock.
     return stored_blobs(connection, there, dialect.shared_lock)
 
 
-def held_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """The ids of files that a producer has locked with `keep_blobs`; this transaction locks the others."""
+def locked_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Returns those of the files that a producer has locked with `lock_blobs`. Locks the other files."""
     dialect = dialect_of(connection)
     if dialect.has_one_writer:
         return set()
@@ -85,11 +87,11 @@ def held_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
 
 
 def blob_chunks(database: Database, blob_id: str) -> Iterator[bytes]:
-    """The content piece by piece, each read on its own: no transaction is open while a vendor is called."""
+    """Yields the content piece by piece. No transaction is open between the pieces, while a vendor is called."""
     n = 0
     while (chunk := _chunk(database, blob_id, n)) is not None:
         yield chunk
-        # Freed before the next one is read, so that only one piece is in memory.
+        # Freed before the next piece is read, so that only one piece is in memory.
         chunk = None
         n += 1
     if n == 0:
@@ -106,19 +108,19 @@ def _chunk(database: Database, blob_id: str, n: int) -> bytes | None:
 
 
 def files_of(connection: Connection, jobs: Iterable[str]) -> list[str]:
-    """The files that these jobs name."""
+    """Returns the files that these jobs use."""
     return [str(row[0]) for row in rows_by_id(connection, "distinct blob_id", "worker_blob_uses", jobs, "job_id")]
 
 
 def delete_unnamed(connection: Connection, blobs: Sequence[str]) -> None:
-    """Deletes the files among these that no job names any more."""
+    """Deletes those of the files that no job uses any more."""
     rows = rows_by_id(connection, "blob_id", "worker_blob_uses", blobs, "blob_id", index="worker_blob_uses_blob")
     named = {row[0] for row in rows}
     delete_blobs(connection, [blob for blob in blobs if blob not in named])
 
 
 def uploads_of(connection: Connection, blobs: Sequence[str]) -> list[dict[str, Any]]:
-    """The ended uploads of these files: id, message, and `is_alone`, made for one send and named by no other job."""
+    """Returns the ended uploads of these files: id, message, and `is_alone` if only one send uses the file."""
     if not blobs:
         return []
     joined = f"{dialect_of(connection).join('worker_jobs j')} on j.id = u.job_id"

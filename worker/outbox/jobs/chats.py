@@ -1,9 +1,10 @@
-"""Chats that callbacks reported: their ids, whether the webhook is still in them, and the messages they allow.
+"""Chats that callbacks reported: their ids, whether the account is still in them, and how many messages they allow.
 
-Callbacks write a chat's row and marks take from its allowance, both under the row's lock. So no mark takes more than
-was allowed, and the callback that allows more opens the lane that waits for it.
-The lane of a chat is blocked when the account was taken out of it, or its member has to write first. A callback lifts
-both. The first also ends after a while, because callbacks can be lost or late.
+Callbacks write a chat's row, and marks take from its allowance, both under the row's lock. So marks never take more
+than is allowed, and the callback that allows more opens the lane that waits for it.
+
+The lane of a chat is blocked if the account was removed from the chat, or if its member has to write first. A callback
+ends either block. The first block also ends after a while, because callbacks can be lost or late.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ CAME_BACK = "it is in the chat again"
 ALLOWED = "its member spoke"
 
 
-def note(
+def record_chat_change(
     connection: Connection, account: str, news: ChatNews, lanes: Sequence[str], now: int, happened_at: int
 ) -> Sequence[LaneBlock | Resume]:
-    """Stores what a callback says about a chat; returns what parks or opens `lanes`, which are of messages to it.
+    """Stores what a callback says about a chat. Returns the changes that park or open `lanes`, its messages' lanes.
 
     `happened_at` is the vendor's instant, in microseconds.
     """
@@ -37,21 +38,21 @@ def note(
     row = {**fresh, "first_seen_at": now, "last_seen_at": now, "gone_at": None, "allowance": 0, "told_at": None}
     insert_rows(connection, tables.chats, [row], conflict="ignore")
     gone_at, _, told_at = _locked(connection, account, news.chat_id)
-    # Callbacks can come late: one that is older than the row's newest changes nothing.
+    # Callbacks can come late. One that is older than the newest stored one changes nothing.
     if told_at is not None and happened_at < told_at:
         return []
-    is_gone = news.change is ChatChange.GONE
-    gone_since = (gone_at or now) if is_gone else None
+    is_removed = news.change is ChatChange.GONE
+    removed_since = (gone_at or now) if is_removed else None
     update = (
         "update worker_chats set chat_type = :chat_type, person = coalesce(:person, person), last_seen_at = :now,"
         " told_at = :told_at, gone_at = :gone_at, allowance = coalesce(:allowance, allowance)"
         " where account = :account and chat_id = :chat_id"
     )
-    told = {"now": now, "told_at": happened_at, "gone_at": gone_since, "allowance": news.allowance}
-    run(connection, update, {**fresh, **told})
-    if is_gone:
-        return [gone(lane) for lane in lanes]
-    # Only blocks with this cause are lifted: the lane may be parked for another one too.
+    values = {"now": now, "told_at": happened_at, "gone_at": removed_since, "allowance": news.allowance}
+    run(connection, update, {**fresh, **values})
+    if is_removed:
+        return [removed_block(lane) for lane in lanes]
+    # Only blocks with this cause end. The lane may be parked for another cause too.
     came_back = [Resume(lane, CAME_BACK, Cause.CHAT) for lane in lanes] if gone_at is not None else []
     allowed = [Resume(lane, ALLOWED, Cause.ALLOWANCE) for lane in lanes] if news.allowance else []
     return [*came_back, *allowed]
@@ -64,11 +65,11 @@ def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | N
     return row[0], row[1], row[2]
 
 
-def spend(connection: Connection, use: AllowanceUse) -> bool:
-    """Takes one message out of a single chat's allowance; False when none is left, or its member never spoke."""
+def take_from_allowance(connection: Connection, use: AllowanceUse) -> bool:
+    """Takes one message from a single chat's allowance. Returns False if it is used up or the member never wrote."""
     chat_id = _single_chat(connection, use)
     if chat_id is None:
-        # The vendor judges a chat that no callback has reported, and one that is no single chat.
+        # The vendor decides about group chats, and about chats that no callback has reported.
         return not use.is_member
     _, allowance, _ = _locked(connection, use.account, chat_id)
     if allowance <= 0:
@@ -77,16 +78,16 @@ def spend(connection: Connection, use: AllowanceUse) -> bool:
     return True
 
 
-def give_back(connection: Connection, use: AllowanceUse, since: int) -> None:
-    """Returns the message of a mark made at `since`, which the vendor certainly did not take, to the allowance."""
+def return_to_allowance(connection: Connection, use: AllowanceUse, since: int) -> None:
+    """Returns a message to the allowance. It was marked at `since`, and the vendor has certainly not accepted it."""
     chat_id = _single_chat(connection, use)
-    # Not if a callback came since: it may have set the allowance to its maximum, and one more would be too many.
+    # Not if a callback has come since. It may have set the allowance to its maximum, and one more would be too many.
     if chat_id is not None:
         _add(connection, use.account, chat_id, 1, since)
 
 
 def _single_chat(connection: Connection, use: AllowanceUse) -> str | None:
-    """The single chat's id, found by that id or by its member's userid (in any case); None: no such single chat."""
+    """Returns the id of the single chat with this id or member's userid (in any case), or None if there is none."""
     # Two queries, because each has its own index.
     for by, name, value in (("chat_id", "chat", use.chat), ("person", "person", use.chat.lower())):
         query = (
@@ -99,51 +100,51 @@ def _single_chat(connection: Connection, use: AllowanceUse) -> str | None:
 
 
 def _add(connection: Connection, account: str, chat_id: str, messages: int, since: int | None = None) -> None:
-    unheard = "" if since is None else " and last_seen_at <= :since"
+    only_unchanged = "" if since is None else " and last_seen_at <= :since"
     update = (
         "update worker_chats set allowance = allowance + :messages"
-        f" where account = :account and chat_id = :chat_id{unheard}"
+        f" where account = :account and chat_id = :chat_id{only_unchanged}"
     )
     values = {"messages": messages, "account": account, "chat_id": chat_id}
     run(connection, update, values if since is None else {**values, "since": since})
 
 
 def list_chats(connection: Connection, account: str | None, *, gone: bool = False, limit: int) -> list[dict[str, Any]]:
-    """Chats that callbacks reported, the last seen first; `gone` includes those that the webhook was taken out of."""
-    wanted = " and ".join((["account = :account"] if account else []) + ([] if gone else ["gone_at is null"]))
-    query = f"select {tables.columns_of(tables.chats)} from worker_chats{' where ' + wanted if wanted else ''}"
+    """Lists chats that callbacks reported, the last seen first. `gone` includes chats that the account has left."""
+    conditions = " and ".join((["account = :account"] if account else []) + ([] if gone else ["gone_at is null"]))
+    query = f"select {tables.columns_of(tables.chats)} from worker_chats{' where ' + conditions if conditions else ''}"
     query += " order by last_seen_at desc limit :limit"
     return mappings(connection, query, {"account": account, "limit": limit})
 
 
 @dataclass(frozen=True, slots=True)
 class AllowanceUse:
-    """One message out of a single chat's allowance, which its member renews by writing to the chat."""
+    """One message from a single chat's allowance. The chat's member renews the allowance by writing to it."""
 
     account: str
     chat: str = field(repr=False)
     """The chat's id, or its member's userid."""
     block: LaneBlock
-    """The block of the lane that is written when no message is left."""
+    """The block of the lane that is written if the allowance is used up."""
     is_member: bool = False
-    """True when the chat can only be a member's: before its first callback it allows no message."""
+    """Whether the chat can only be a member's. Such a chat allows no message before its first callback."""
 
 
-GONE_S = 3600.0
-"""Seconds for which messages wait after the account was taken out of their chat; then one of them tries."""
-LOOK_S = 600.0
-"""Seconds between two checks, without a call, whether a message is allowed: the account's settings may have changed."""
-GONE = "it was taken out of this chat"
-WAITING = "its member has to speak first: no message is left of those he allowed"
+REMOVED_S = 3600.0
+"""Seconds for which messages wait after the account was removed from their chat. Then one of them tries."""
+RECHECK_S = 600.0
+"""Seconds between two checks, without a call, whether a message is allowed. The account's settings may have changed."""
+REMOVED = "it was taken out of this chat"
+USED_UP = "its member has to speak first: no message is left of those he allowed"
 
 
-def gone(lane: str) -> LaneBlock:
-    """The block of a chat that the account was taken out of."""
+def removed_block(lane: str) -> LaneBlock:
+    """Returns the block of a chat that the account was removed from."""
     remedy = "add it to the chat again; then what waits is sent, and else within the hour what the vendor refuses ends"
-    return LaneBlock(lane, "chat", GONE_S, GONE, remedy, parked=True, cause=Cause.CHAT)
+    return LaneBlock(lane, "chat", REMOVED_S, REMOVED, remedy, parked=True, cause=Cause.CHAT)
 
 
-def waiting(lane: str) -> LaneBlock:
-    """The block of a single chat whose allowance is used up."""
+def allowance_block(lane: str) -> LaneBlock:
+    """Returns the block of a single chat whose allowance is used up."""
     remedy = "let the member write to it, or have him taken into its subscription scope and set subscribed = true"
-    return LaneBlock(lane, "chat", LOOK_S, WAITING, remedy, parked=True, cause=Cause.ALLOWANCE)
+    return LaneBlock(lane, "chat", RECHECK_S, USED_UP, remedy, parked=True, cause=Cause.ALLOWANCE)

@@ -1,6 +1,7 @@
-"""The ledger of response_codes: stored with a send, leased with a mark, spent, freed or burned when the call ends.
+"""The response_codes of cards: stored with a send, leased with a mark, spent, freed or burned when the call ends.
 
-Beside it the task_ids that sends have used: they name the card that is pressed, and can prove that a call was accepted.
+Also the task_ids that sends have used. They name the card that a person pressed, and can prove that a call was
+accepted.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from worker.outbox.engine.sql import execute, fetch, run
 
 TASK_ID_CHARACTERS = 128
 SPENT_BY_VENDOR = 60140
-"""The vendor's errcode "invalid response_code": expired, used or of another app."""
+"""The vendor's errcode for an invalid response_code: it has expired, was used, or belongs to another app."""
 INSTEAD = "take the code of a later press of the card, or send a new card"
 """What to do when a response_code cannot be used."""
 SOON_US = 3600 * 1_000_000
@@ -30,23 +31,23 @@ SOON_US = 3600 * 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class CodeState:
-    """One code's row in the ledger, without the code."""
+    """The row of one response_code, without the code."""
 
     id: str
     state: str
     """`fresh`, `leased`, `spent` or `burned`."""
     holder: str | None
-    """The update part that holds or used it; None while fresh."""
+    """The update's part that has leased or used it, or None while it is fresh."""
     ends_at: int
 
     @property
     def used(self) -> bool:
-        """No call is made with it any more, unless a late answer says that it was not taken."""
+        """Whether it is spent or burned. It is not used any more, unless a late answer says that it was not used."""
         return self.state in ("spent", "burned")
 
     @property
     def fate(self) -> str:
-        """What became of a used one, as the end of a sentence about it."""
+        """Returns what became of a used code, as the end of a sentence about it."""
         by = f" by job {job_of(self.holder)}" if self.holder else ""
         if self.state == "burned":
             return f"may have been used{by}, whose call was not answered"
@@ -55,7 +56,7 @@ class CodeState:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One code that can be used for an update."""
+    """A response_code that can be used for an update."""
 
     id: str
     code: str = field(repr=False)
@@ -63,27 +64,27 @@ class Code:
     source: str
     """`send`, `callback` or `given`."""
     left_us: int
-    """Microseconds from the instant of the query until it ends."""
+    """Microseconds from the query until it expires."""
 
 
 def code_id(app: str, code: str) -> str:
-    """The ledger's key of a code of an app (`Channel.app_scope`)."""
+    """Returns the key of a code in the table. `app` is `Channel.app_scope`."""
     return hashlib.sha256(f"{app}\x00{code}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def name_part(connection: Connection, account: str, msgid: str, part_id: str) -> None:
-    """Stores the part that an id of the vendor's belongs to, so that the part is found by the id."""
+def store_msgid(connection: Connection, account: str, msgid: str, part_id: str) -> None:
+    """Stores which part a vendor's msgid belongs to, so that the part is found by its msgid."""
     row = {"account": account, "task_id": msgid[:TASK_ID_CHARACTERS], "part_id": part_id}
     insert_rows(connection, tables.task_ids, [row], conflict="ignore")
 
 
-def named_ids(connection: Connection, account: str) -> list[str]:
-    """Every task_id or msgid that is stored for a part of this account."""
+def stored_task_ids(connection: Connection, account: str) -> list[str]:
+    """Returns every task_id and msgid that is stored for parts of this account."""
     query = "select task_id from worker_task_ids where account = :account"
     return [row[0] for row in fetch(connection, query, {"account": account})]
 
 
-def file_code(
+def store_code(
     connection: Connection,
     app: str,
     part_id: str,
@@ -94,9 +95,9 @@ def file_code(
     *,
     given: bool = False,
 ) -> None:
-    """Stores a code from a send, from the callback of a person's press, or (`given`) from the application.
+    """Stores a code from a send, from the callback of a person's press, or, with `given`, from the application.
 
-    A code that is known already stays as it is.
+    A code that is stored already stays as it is.
     """
     row = {
         "id": code_id(app, code),
@@ -113,12 +114,12 @@ def file_code(
 
 
 def fresh_codes(connection: Connection, part_id: str, now: str, people: Sequence[str] = ()) -> list[Code]:
-    """The unused codes of a card's send part, in the order in which an update for these people uses them; two at most.
+    """Returns at most two unused codes of a card, in the order in which an update for these people should use them.
 
-    First the codes of their own presses, then those of other presses, then the send's.
+    First come the codes of their own presses, then those of other presses, then the code of the send.
     """
-    # The send's code is last, because only that one was given for all recipients. Of equals the last to end is first,
-    # because the age at which the vendor refuses a code has changed before.
+    # The send's code is last, because only that one is for all recipients. Of equal codes, the one that expires last is
+    # first, because the age at which the vendor refuses a code has changed before.
     query = text(
         f"select id, code, ends_at, source, ends_at - ({now}) from worker_response_codes"
         f" where part_id = :part and state = 'fresh' and ends_at > {now}"
@@ -130,32 +131,32 @@ def fresh_codes(connection: Connection, part_id: str, now: str, people: Sequence
 
 
 def pressed_by(connection: Connection, job_id: str, people: Sequence[str]) -> dict[str, set[str]]:
-    """The parts of a job whose cards these people pressed: person in lower case -> parts; without presses no entry."""
+    """Returns person -> parts of the job whose cards the person pressed. Persons are in lower case."""
     query = text(
         "select person, part_id from worker_response_codes"
         " where part_id > :low and part_id < :high and person in :people"
     ).bindparams(bindparam("people", [person.lower() for person in people], String(), expanding=True))
-    found: dict[str, set[str]] = {}
+    parts_of: dict[str, set[str]] = {}
     for person, part in connection.execute(query, part_range(job_id)) if people else ():
-        found.setdefault(person, set()).add(part)
-    return found
+        parts_of.setdefault(person, set()).add(part)
+    return parts_of
 
 
 def read_code(connection: Connection, code: str) -> CodeState | None:
-    """The state of one code, by its key; None: it was never stored."""
+    """Returns the state of a code by its key, or None if it was never stored."""
     query = "select id, state, leased_by, ends_at from worker_response_codes where id = :id"
     row = execute(connection, query, {"id": code}).first()
     return None if row is None else CodeState(*row)
 
 
 def code_states(connection: Connection, part_id: str) -> set[str]:
-    """The states of all codes of a send part's card; empty: it never had one."""
+    """Returns the states of all codes of a part's card. Empty if it never had one."""
     query = "select distinct state from worker_response_codes where part_id = :part"
     return {row[0] for row in execute(connection, query, {"part": part_id})}
 
 
-def stock(connection: Connection, job_id: str, now: str) -> list[tuple[str, int, int | None]]:
-    """(part, unused codes, when the last of them ends) for each part of a job whose card ever had a code."""
+def unused_codes(connection: Connection, job_id: str, now: str) -> list[tuple[str, int, int | None]]:
+    """Returns (part, number of unused codes, when the last of them expires) for each part that ever had a code."""
     query = (
         "select part_id, count(until), max(until) from (select part_id,"
         f" case when state = 'fresh' and ends_at > {now} then ends_at end as until from worker_response_codes"
@@ -165,7 +166,7 @@ def stock(connection: Connection, job_id: str, now: str) -> list[tuple[str, int,
 
 
 def end_soon(connection: Connection, job_id: str, now: str, within_us: int) -> bool:
-    """Whether the last unused code of one of a job's cards ends within so many microseconds, and has not ended yet."""
+    """Returns whether the last unused code of one of the job's cards expires within this many microseconds."""
     query = (
         "select part_id from worker_response_codes where part_id > :low and part_id < :high and state = 'fresh'"
         f" group by part_id having max(ends_at) > {now} and max(ends_at) <= {now} + :within limit 1"
@@ -173,14 +174,14 @@ def end_soon(connection: Connection, job_id: str, now: str, within_us: int) -> b
     return execute(connection, query, {**part_range(job_id), "within": within_us}).first() is not None
 
 
-def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """Leases codes (id, part) inside a mark's transaction; code -> the part that has it now."""
+def lease_codes(connection: Connection, requests: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Leases codes, requested as (code id, part), in the transaction of the marks. Returns code id -> part."""
     dialect = dialect_of(connection)
     query = f"select id, state, leased_by from {dialect.chosen('worker_response_codes')}{dialect.in_order()}"
-    rows = fetch(connection, query, {"ids": ids_json(code for code, _ in wishes)})
+    rows = fetch(connection, query, {"ids": ids_json(code for code, _ in requests)})
     states = {row[0]: (row[1], row[2]) for row in rows}
     leased: dict[str, str] = {}
-    for code, part_id in wishes:
+    for code, part_id in requests:
         state, holder = states.get(code, ("gone", None))
         if state == "fresh" or (state == "leased" and holder == part_id):
             states[code] = ("leased", part_id)
@@ -189,20 +190,20 @@ def lease(connection: Connection, wishes: Sequence[tuple[str, str]]) -> dict[str
     return leased
 
 
-def free(connection: Connection, codes: Sequence[str]) -> None:
-    """Frees the leases of this transaction whose part was not marked."""
+def free_codes(connection: Connection, codes: Sequence[str]) -> None:
+    """Frees codes that this transaction leased for parts which were not marked."""
     for code in codes:
         _set_state(connection, code, "fresh", None)
 
 
 def end_lease(connection: Connection, code: str, part_id: str, outcome: Outcome, errcode: int | None) -> None:
-    """Ends a call's lease: the code is spent by a success, burned by doubt, fresh again when certainly unused."""
+    """Ends a call's lease. The code is spent after success, burned in doubt, and fresh again if certainly unused."""
     match outcome:
         case Accepted() | Partial():
             _set_state(connection, code, "spent", part_id)
         case Unknown():
             _set_state(connection, code, "burned", part_id)
-        # Otherwise the next update would try the same code again.
+        # Spent too: otherwise the next update would try the same code again.
         case Rejected() | Retry() if errcode == SPENT_BY_VENDOR:
             _set_state(connection, code, "spent", part_id)
         case _:
@@ -210,16 +211,16 @@ def end_lease(connection: Connection, code: str, part_id: str, outcome: Outcome,
 
 
 def burn_leases(connection: Connection, part_ids: Sequence[str]) -> None:
-    """Burns the codes that these parts had leased: the parts are in doubt, so the codes may be used."""
+    """Burns the codes that these parts have leased. The parts are in doubt, so the codes may have been used."""
     table, index = "worker_response_codes", "worker_response_codes_leased"
     burn = dialect_of(connection).update_chosen(table, "state = 'burned'", "leased_by", index=index)
     run(connection, f"{burn} and state = 'leased'", {"ids": ids_json(part_ids)})
 
 
 def settle_burned(connection: Connection, part_id: str, card: str, *, used: bool) -> None:
-    """Settles the codes that an update in doubt has burned: spent, or fresh when it was certainly not made.
+    """Settles the codes that an update in doubt has burned: spent, or fresh if they were certainly not used.
 
-    `card`: the part whose card it updates; the update itself where the application gave the code.
+    `card` is the part whose card is updated, or the update itself if the application gave the code.
     """
     to = "state = 'spent'" if used else "state = 'fresh', leased_by = null"
     update = f"update worker_response_codes set {to} where part_id in (:card, :part) and leased_by = :part"
@@ -231,20 +232,21 @@ def _set_state(connection: Connection, code: str, state: str, part_id: str | Non
     run(connection, update, {"state": state, "part": part_id, "id": code})
 
 
-def may_be_anothers(connection: Connection, accounts: Sequence[str], task_id: str, part_id: str) -> bool:
-    """Whether another part of these accounts may have sent a card under the caller's task_id."""
-    # Parts that are in the air, accepted or in doubt: a card that the vendor refused readably did not use its task_id.
+def may_belong_to_other_part(connection: Connection, accounts: Sequence[str], task_id: str, part_id: str) -> bool:
+    """Returns whether another part of these accounts may have sent a card under the caller's task_id."""
+    # Counts parts in flight, accepted or in doubt. A card that the vendor readably refused did not use its task_id.
     return any(
-        fetch(connection, _OTHERS_CARD, {"account": account, "task": task_id, "part": part_id}) for account in accounts
+        fetch(connection, _OTHER_PART_SQL, {"account": account, "task": task_id, "part": part_id})
+        for account in accounts
     )
 
 
-_OTHERS_CARD = (
+_OTHER_PART_SQL = (
     "select 1 from worker_task_ids t join worker_parts p on p.id = t.part_id where t.account = :account"
     " and t.task_id = :task and t.part_id <> :part and (p.state in (1, 2, 3, 6) or p.doubts > 0) limit 1"
 )
 
 
-def note_task_ids(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Stores which part sends a card under a task_id that the caller chose: (account, task_id, part_id)."""
+def store_task_ids(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Stores rows of (account, task_id, part_id): the part sends a card under a task_id that the caller chose."""
     insert_rows(connection, tables.task_ids, list(rows), conflict="ignore")

@@ -1,4 +1,4 @@
-"""The status of group-sends at members and customers: one row each, as last read from the vendor."""
+"""The status of group-sends as last read from the vendor: a row for each member, and for each customer of a member."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from worker.outbox.engine.sql import fetch, mappings
 ID_CHARACTERS = 128
 
 
-def keep(connection: Connection, part_id: str, found: Iterable[Confirmation], now: int) -> None:
-    """Stores what a page said about a part's task; a later reading replaces an earlier one."""
+def store_confirmations(connection: Connection, part_id: str, found: Iterable[Confirmation], now: int) -> None:
+    """Stores what a page of the vendor says about a part's task. A later page replaces an earlier one."""
     rows = {
         (member, recipient): {
             "part_id": part_id,
@@ -38,7 +38,7 @@ def keep(connection: Connection, part_id: str, found: Iterable[Confirmation], no
 
 
 def next_to_read(connection: Connection, part_id: str, after: str) -> str | None:
-    """The first member after `after` who has sent, and for whose customers a status can still change; None: none."""
+    """Returns the first member after `after` who has sent and whose customers' status can still change, or None."""
     query = (
         "select m.member from worker_confirmations m where m.part_id = :part and m.recipient = '' and m.status = 2"
         " and m.member > :after and (exists (select 1 from worker_confirmations r where r.part_id = m.part_id"
@@ -51,7 +51,7 @@ def next_to_read(connection: Connection, part_id: str, after: str) -> str | None
 
 
 def is_settled(connection: Connection, part_id: str) -> bool:
-    """True when every member has sent and none of their customers waits any more; False while nothing was read."""
+    """Returns whether every member has sent and no customer waits any more. False if nothing was read yet."""
     query = (
         "select count(*), sum(case when (recipient = '' and status <> 2) or (recipient <> '' and status = 0)"
         " then 1 else 0 end) from worker_confirmations where part_id = :part"
@@ -60,8 +60,8 @@ def is_settled(connection: Connection, part_id: str) -> bool:
     return bool(count) and not waiting
 
 
-def of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:
-    """All rows that were read about a job's parts."""
+def confirmations_of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:
+    """Returns all rows of a job's parts."""
     query = (
         "select part_id, member, recipient, status, happened_at, seen_at from worker_confirmations"
         " where part_id > :low and part_id < :high order by part_id, member, recipient"
@@ -69,14 +69,14 @@ def of_job(connection: Connection, job_id: str) -> Sequence[Mapping[str, Any]]:
     return mappings(connection, query, part_range(job_id))
 
 
-def count_of_job(connection: Connection, job_id: str) -> int:
-    """How many rows were read about a job's parts."""
+def count_confirmations(connection: Connection, job_id: str) -> int:
+    """Counts the rows of a job's parts."""
     query = "select count(*) from worker_confirmations where part_id > :low and part_id < :high"
     return int(fetch(connection, query, part_range(job_id))[0][0])
 
 
 def members_of(connection: Connection, part_id: str) -> tuple[int, int]:
-    """How many members the task has, and how many of them have sent."""
+    """Returns how many members the task has, and how many of them have sent."""
     query = (
         "select count(*), sum(case when status = 2 then 1 else 0 end) from worker_confirmations"
         " where part_id = :part and recipient = ''"

@@ -1,7 +1,7 @@
-"""Events for application hooks: written in the transaction of their cause, offered, run one at a time, ended.
+"""Events for application hooks: written in the transaction of their cause, then offered, claimed, run and ended.
 
-A run belongs to a process incarnation and has no time limit: a hook is run again only when its process has ended
-without recording a result.
+A run belongs to a process incarnation and has no time limit. A hook is run again only if its process has ended without
+recording a result.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def event_row(
     tag: str | None = None,
     counts: str | None = None,
 ) -> dict[str, Any]:
-    """A new event's row: due at once if its state is waiting, otherwise ended already."""
-    waits = state is EventState.WAITING
+    """Returns the row of a new event. It is due at once if its state is waiting, else it has ended already."""
+    is_waiting = state is EventState.WAITING
     return {
         "id": id,
         "kind": str(kind),
@@ -48,9 +48,9 @@ def event_row(
         "inbound_id": inbound_id,
         "job_state": job_state,
         "state": int(state),
-        "due_at": now if waits else None,
+        "due_at": now if is_waiting else None,
         "created_at": now,
-        "ended_at": None if waits else now,
+        "ended_at": None if is_waiting else now,
         "tag": tag,
         "counts": counts,
     }
@@ -59,7 +59,7 @@ def event_row(
 # -- offering ---------------------------------------------------------------------------------------------------------
 
 
-def head_of_events(connection: Connection, now: str, window: int) -> list[str]:
+def due_events(connection: Connection, now: str, batch_size: int) -> list[str]:
     """Events to offer now: due ones that are neither running nor in the broker, `window` in all.
 
     What people do goes first, and a quarter of the window is kept for it: a press does not wait for the ends of many
@@ -67,7 +67,7 @@ def head_of_events(connection: Connection, now: str, window: int) -> list[str]:
     """
     dialect = dialect_of(connection)
     now = dialect.read_once(now)
-    # Only waiting events have a `due_at`, so on MariaDB, whose indexes hold all rows, no ended one is read either.
+    # Only waiting events have a `due_at`. So even on MariaDB, whose indexes hold all rows, no ended event is read.
     row = f"due_at, id, case when offered_until > {now} then 1 else 0 end as offered"
     due = f"state = 0 and due_at <= {now}"
     first = (
@@ -79,19 +79,19 @@ def head_of_events(connection: Connection, now: str, window: int) -> list[str]:
         f" where {due} and job_state is not null order by due_at, id limit :most"
     )
     running = "select count(*) as running from worker_events where holder is not null"
-    together = f"select running, due_at, id, offered from ({running}) r left join ({first}) people on 1 = 1"
-    found = fetch(connection, together, {"most": window})
-    room = window - found[0][0]
-    people = sorted(tuple(one) for _, *one in found if one[0] is not None)[: max(room, 0)]
-    # For the ends of jobs only what neither people take nor is kept for them.
-    kept = max(0, min(window - 1, max(1, window // 4)))
-    free = room - kept - len(people)
+    query = f"select running, due_at, id, offered from ({running}) r left join ({first}) people on 1 = 1"
+    rows_of_people = fetch(connection, query, {"most": batch_size})
+    capacity = batch_size - rows_of_people[0][0]
+    people = sorted(tuple(values) for _, *values in rows_of_people if values[0] is not None)[: max(capacity, 0)]
+    # The ends of jobs get what is left after the events of people and the quarter that is reserved for these.
+    reserved = max(0, min(batch_size - 1, max(1, batch_size // 4)))
+    free = capacity - reserved - len(people)
     rows = [*people, *(fetch(connection, ends, {"most": free}) if free > 0 else [])]
     return [id for _, id, offered in rows if not offered]
 
 
 def offer_events(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> None:
-    """Lets these events be offered again after `wait_us`: until then they are in the broker, or left by a process."""
+    """Lets these events be offered again after `wait_us`. Until then they are in the broker or left to others."""
     update = dialect_of(connection).update_chosen("worker_events", f"offered_until = {now} + :wait")
     execute(connection, f"{update} and state = 0", {"ids": ids_json(ids), "wait": wait_us})
 
@@ -100,8 +100,8 @@ def offer_events(connection: Connection, now: str, ids: Sequence[str], wait_us: 
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """One event that a process has claimed, with its job and its callback."""
+class ClaimedEvent:
+    """An event that a process has claimed, with its job and its callback."""
 
     id: str
     kind: str
@@ -116,10 +116,10 @@ class Claimed:
     job_kind: str | None
     tags: str | None
     dedupe_key: str | None = field(repr=False)
-    """The job's own, or its original's, because a key belongs to one job."""
+    """The dedupe key of the job, or of its original if it is a replay."""
     replay_of: str | None
     trace: str | None
-    """The stored trace context of the job's producer."""
+    """The trace context of the job's producer."""
     event: str | None
     person: str | None = field(repr=False)
     happened_at: int | None
@@ -137,39 +137,40 @@ _CLAIMED = (
 )
 
 
-def claim_event(connection: Connection, now: str, id: str, holder: str) -> Claimed | None:
-    """Takes a waiting event that is due; None: another process has it, or it has ended."""
+def claim_event(connection: Connection, now: str, id: str, holder: str) -> ClaimedEvent | None:
+    """Claims an event that is due. Returns None if another process has it or it has ended."""
     take = (
         "update worker_events set state = 1, claim = claim + 1, tries = tries + 1, holder = :holder,"
         f" started_at = {now}, due_at = null, offered_until = null where id = :id and state = 0 and due_at <= {now}"
     )
     if not execute(connection, take, {"id": id, "holder": holder}).rowcount:
         return None
-    return Claimed(*execute(connection, _CLAIMED, {"id": id}).one())
+    return ClaimedEvent(*execute(connection, _CLAIMED, {"id": id}).one())
 
 
-def hand_back(connection: Connection, now: str, id: str, holder: str) -> None:
-    """Returns an event that this process may have claimed but runs no hook for: due again, no run is counted."""
-    execute(connection, f"{_handed_back(now)} and holder = :holder", {"id": id, "holder": holder, "wait": 0})
+def return_event(connection: Connection, now: str, id: str, holder: str) -> None:
+    """Returns an event that this process may have claimed but does not run. It is due again, and no run is counted."""
+    execute(connection, f"{_return_sql(now)} and holder = :holder", {"id": id, "holder": holder, "wait": 0})
 
 
-def leave_unheard(connection: Connection, now: str, event: Claimed, wait_us: int) -> None:
-    """Returns an event for which this process has no hook: due again after the wait, no run is counted."""
+def return_without_hook(connection: Connection, now: str, event: ClaimedEvent, wait_us: int) -> None:
+    """Returns an event for which this process has no hook. It is due again after `wait_us`, and no run is counted."""
     values = {"id": event.id, "claim": event.claim, "wait": wait_us}
-    execute(connection, f"{_handed_back(now)} and claim = :claim", values)
+    execute(connection, f"{_return_sql(now)} and claim = :claim", values)
 
 
-def _handed_back(now: str) -> str:
+def _return_sql(now: str) -> str:
     return (
         f"update worker_events set state = 0, due_at = {now} + :wait, holder = null, tries = tries - 1"
         " where id = :id and state = 1"
     )
 
 
-def end_event(connection: Connection, now: str, event: Claimed, state: EventState) -> bool:
+def end_event(connection: Connection, now: str, event: ClaimedEvent, state: EventState) -> bool:
     """Ends a run in the transaction of the hook's own work, so that both are stored or neither.
 
-    False: the event is no longer this run's (its process counts as dead), and the transaction must be rolled back.
+    Returns False if the event no longer belongs to this run, because its process counts as dead. Then the caller has to
+    roll back.
     """
     end = (
         f"update worker_events set state = :state, ended_at = {now}, holder = null"
@@ -181,38 +182,40 @@ def end_event(connection: Connection, now: str, event: Claimed, state: EventStat
     return True
 
 
-def fail_event(connection: Connection, now: str, event: Claimed, error: str, delay_us: int | None) -> None:
-    """Records a failed run: the event is due again after the delay, or (None) parked until a person retries it."""
-    parks = delay_us is None
-    due = "null" if parks else f"{now} + :delay"
+def fail_event(connection: Connection, now: str, event: ClaimedEvent, error: str, delay_us: int | None) -> None:
+    """Records a failed run. The event is due again after the delay, or parked for a person if that is None."""
+    is_parked = delay_us is None
+    due = "null" if is_parked else f"{now} + :delay"
     fail = (
         f"update worker_events set state = :state, due_at = {due}, holder = null, error = :error,"
-        f" ended_at = {now if parks else 'null'} where id = :id and claim = :claim and state = 1"
+        f" ended_at = {now if is_parked else 'null'} where id = :id and claim = :claim and state = 1"
     )
-    state = EventState.PARKED if parks else EventState.WAITING
+    state = EventState.PARKED if is_parked else EventState.WAITING
     values = {"id": event.id, "claim": event.claim, "error": error, "state": int(state), "delay": delay_us}
     if execute(connection, fail, values).rowcount:
-        count(connection, "hook_runs", event.kind, "parked" if parks else "failed")
+        count(connection, "hook_runs", event.kind, "parked" if is_parked else "failed")
 
 
-_OF_THE_ENDED = "holder is not null and holder in (select id from worker_processes where ended_at is not null)"
+_OF_ENDED_PROCESSES = "holder is not null and holder in (select id from worker_processes where ended_at is not null)"
 
 
-def any_of_the_ended(connection: Connection) -> bool:
-    """True when an event is held by a process that has ended without recording a result."""
-    return execute(connection, f"select id from worker_events where {_OF_THE_ENDED} limit 1").first() is not None
+def has_events_of_ended_processes(connection: Connection) -> bool:
+    """Returns whether a process has ended without recording the result of an event that it claimed."""
+    return execute(connection, f"select id from worker_events where {_OF_ENDED_PROCESSES} limit 1").first() is not None
 
 
-def free_events_of_the_ended(connection: Connection, now: str) -> None:
-    """Makes the events that ended processes hold due again at once."""
-    execute(connection, f"update worker_events set state = 0, due_at = {now}, holder = null where {_OF_THE_ENDED}")
+def free_events_of_ended_processes(connection: Connection, now: str) -> None:
+    """Makes events due again at once that processes had claimed before they ended."""
+    execute(
+        connection, f"update worker_events set state = 0, due_at = {now}, holder = null where {_OF_ENDED_PROCESSES}"
+    )
 
 
 # -- people -----------------------------------------------------------------------------------------------------------
 
 
 def retry_event(connection: Connection, now: str, id: str) -> bool:
-    """Makes a parked or ignored event due again and resets its tries; False: it is neither, or of a card not ours."""
+    """Makes a parked or ignored event due again and resets its tries. False: it is neither, or its card is not ours."""
     retry = (
         f"update worker_events set state = 0, due_at = {now}, offered_until = null, ended_at = null, tries = 0"
         " where id = :id and state in (3, 4)"
@@ -222,8 +225,8 @@ def retry_event(connection: Connection, now: str, id: str) -> bool:
 
 
 def list_events(connection: Connection, *, state: int | None, limit: int, before: str | None = None) -> Rows:
-    """Events below the id `before` (None: all), newest first (ids sort by time), each with its `account`."""
-    # A literal, because with a bound value no partial index is used.
+    """Returns events, the newest first, each with its `account`. With `before`, an event's id, only older events."""
+    # A literal, because no partial index is used with a bound value.
     where = "" if state is None else f"state = {int(state)} and "
     newest = f"select {_COLUMNS} from worker_events where {where}id < :before order by id desc limit :limit"
     query = f"{_WITH_ACCOUNT} ({newest}) e{_OF_ACCOUNT} order by e.id desc"
@@ -231,13 +234,13 @@ def list_events(connection: Connection, *, state: int | None, limit: int, before
 
 
 def read_event(connection: Connection, id: str) -> Mapping[str, Any] | None:
-    """One event's row, with the `account` of its job or callback."""
+    """Returns an event's row with the `account` of its job or callback."""
     query = f"{_WITH_ACCOUNT} worker_events e{_OF_ACCOUNT} where e.id = :id"
     return next(iter(mappings(connection, query, {"id": id})), None)
 
 
 def events_of_job(connection: Connection, job_id: str) -> Rows:
-    """A job's events with the callbacks that caused them."""
+    """Returns a job's events with the callbacks that caused them."""
     query = (
         f"select {tables.columns_of(tables.events, 'e')}, i.event, i.person, i.payload, i.received_at"
         " from worker_events e"

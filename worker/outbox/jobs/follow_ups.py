@@ -1,7 +1,7 @@
-"""Jobs that depend on jobs: the receipts of a target's parts, waiting for a target, and adding parts to an open job.
+"""Jobs about other jobs: reads the target's parts and receipts, lets a part wait for its target, adds parts to a job.
 
-No wake-up is lost: a follow-up locks its target's row and then parks, in one transaction; the group commit writes that
-row and then wakes the parked parts, in one transaction.
+No wake-up is lost. A follow-up locks its target's row and then begins to wait, in one transaction. The group commit
+writes that row and then wakes the waiting parts, in one transaction.
 """
 
 from __future__ import annotations
@@ -30,44 +30,44 @@ from worker.outbox.lanes.waits import record_waits
 
 @dataclass(frozen=True, slots=True)
 class TargetPart:
-    """One part of the job that a recall or a card update is about."""
+    """A part of the job that a recall or a card update is about."""
 
     id: str
     n: int
     state: PartState
     doubts: int
     not_before: int | None
-    """When the policy of an unknown part acts; None: held for a person."""
+    """When an unknown part is repeated or searched for, or None if it is held for a person."""
     first_marked_at: int | None
     marked_at: int | None
     flagged: bool | None
-    """Whether the duplicate check was on in its last call."""
+    """Whether its last call asked for the duplicate check."""
     spec: Mapping[str, Any]
     claim: int | None
-    """The claim of its receipt; None without a receipt."""
+    """The claim of its receipt, or None if it has none."""
     msgid: str | None
     accepted_at: int | None
     recalled_at: int | None
 
 
 def lock_job_row(connection: Connection, job_id: str) -> bool:
-    """Locks a job's row, so that commits which move its parts wait for this transaction. False: no such job."""
+    """Locks a job's row, so that commits which change its parts wait for this transaction. False: no such job."""
     query = f"select id from worker_jobs where id = :id{dialect_of(connection).lock}"
     return execute(connection, query, {"id": job_id}).first() is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Replays:
-    """The replays of a job's chain that were enqueued after it."""
+    """The later replays of a job, or of its original if the job is a replay itself."""
 
     ids: tuple[str, ...]
-    """Oldest first; for an original all of its replays."""
+    """Oldest first. An original has all of its replays here."""
     first: str | None
-    """The original, if the job is a replay that has later replays; otherwise None."""
+    """The original if the job is a replay that has later replays, else None."""
 
 
 def later_replays(connection: Connection, job_id: str) -> Replays:
-    """The replays of a job's chain that were enqueued after it."""
+    """Returns the replays that were enqueued after the job, of the job or of its original."""
     query = (
         "select r.id, t.replay_of from worker_jobs t join worker_jobs r on r.replay_of = coalesce(t.replay_of, t.id)"
         " where t.id = :id and (t.replay_of is null or r.created_at > t.created_at) order by r.created_at, r.id"
@@ -76,25 +76,25 @@ def later_replays(connection: Connection, job_id: str) -> Replays:
     return Replays(tuple(row[0] for row in rows), rows[0][1] if rows else None)
 
 
-def reached_by(connection: Connection, job_id: str) -> list[str]:
-    """The jobs that a recall or an update of one reaches: the job and, for an original, its replays; oldest first."""
+def jobs_reached(connection: Connection, job_id: str) -> list[str]:
+    """Returns the jobs that a recall or update of a job reaches, oldest first: the job, and its replays if original."""
     replays = later_replays(connection, job_id)
     return [job_id, *(replays.ids if replays.first is None else ())]
 
 
 def refused_users(connection: Connection, job_id: str) -> dict[str, set[str]]:
-    """The users whom the vendor refused: part of the job -> users in lower case."""
+    """Returns part of the job -> users, in lower case, whom the vendor refused."""
     query = (
         "select part_id, recipient_key from worker_failures where part_id > :low and part_id < :high and kind = 'user'"
     )
-    found: dict[str, set[str]] = {}
+    refused: dict[str, set[str]] = {}
     for part, user in execute(connection, query, part_range(job_id)):
-        found.setdefault(part, set()).add(user)
-    return found
+        refused.setdefault(part, set()).add(user)
+    return refused
 
 
 def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
-    """The parts of a job with their receipts, in order; of two receipts of a part with one msgid the later is kept."""
+    """Returns the parts of a job with their receipts, in order. Of two receipts with one msgid it returns the later."""
     query = (
         "select p.id, p.n, p.state, p.doubts, p.not_before, p.first_marked_at, p.marked_at, p.flagged, p.spec,"
         " r.claim, r.msgid, r.accepted_at, r.recalled_at from worker_parts p left join worker_receipts r"
@@ -105,14 +105,14 @@ def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
     return list({(part.id, part.msgid): part for part in parts}.values())
 
 
-def content_of(connection: Connection, job_id: str) -> tuple[str, dict[str, Any]]:
-    """A job's kind and message."""
+def kind_and_message(connection: Connection, job_id: str) -> tuple[str, dict[str, Any]]:
+    """Returns a job's kind and message."""
     kind, message = execute(connection, "select kind, message from worker_jobs where id = :id", {"id": job_id}).one()
     return kind, json.loads(message)
 
 
-def others_unanswered(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[JobPart]:
-    """The other parts of an account and kind that are in doubt, queued again or not, or in the air, of all tenants."""
+def other_unanswered_parts(connection: Connection, account: str, kind: str, lane: str, own_id: str) -> list[JobPart]:
+    """Returns the other parts of an account and kind, of all tenants, that are in doubt or in flight."""
     of_lane = "lane >= :from_lane and lane < :to_lane"
     query = (
         f"select {COLUMNS} from"
@@ -128,15 +128,15 @@ def others_unanswered(connection: Connection, account: str, kind: str, lane: str
 
 
 def is_recalled(connection: Connection, part: str) -> bool:
-    """Whether a message or task of the part was recalled or cancelled."""
+    """Returns whether a message or task of the part was recalled or cancelled."""
     query = "select 1 from worker_receipts where part_id = :part and recalled_at is not null"
     return execute(connection, query, {"part": part}).first() is not None
 
 
 def follow_ups_of(connection: Connection, job_id: str) -> list[dict[str, Any]]:
-    """The parts of every job about this one: their kind, state and spec."""
+    """Returns kind, state and spec of the parts of every job about this job."""
     jobs = execute(connection, "select id, kind from worker_jobs where target_job_id = :job", {"job": job_id})
-    # By the range of the parts' ids, because parts have no index by job.
+    # By a range of ids, because parts have no index by job.
     query = "select state, spec from worker_parts where id > :low and id < :high order by n"
     return [
         {"kind": kind, **row}
@@ -145,8 +145,8 @@ def follow_ups_of(connection: Connection, job_id: str) -> list[dict[str, Any]]:
     ]
 
 
-def has_repeats_to_come(connection: Connection, job_id: str) -> bool:
-    """Whether a part of the job is in doubt and not held, so that a repeat or a look-up is still to come."""
+def may_repeat(connection: Connection, job_id: str) -> bool:
+    """Returns whether a part of the job is in doubt and not held, so that a repeat or a search is still to come."""
     query = (
         "select 1 from worker_parts where id > :low and id < :high and ((state = 6 and not_before is not null)"
         " or (state in (0, 1) and doubts > 0)) limit 1"
@@ -155,7 +155,7 @@ def has_repeats_to_come(connection: Connection, job_id: str) -> bool:
 
 
 def reminders(connection: Connection, target: str, since: int) -> list[int]:
-    """The instants after `since` when reminders of a part's task were accepted, oldest first, in microseconds."""
+    """Returns when reminders of a part's task were accepted since an instant, oldest first, in microseconds."""
     jobs = "select id from worker_jobs where target_job_id = :job and kind = 'remind'"
     given = (
         "select p.spec, r.accepted_at from worker_parts p join worker_receipts r on r.part_id = p.id"
@@ -166,8 +166,8 @@ def reminders(connection: Connection, target: str, since: int) -> list[int]:
     return sorted(row[1] for row in rows if json.loads(row[0]).get("target") == target)
 
 
-def park(connection: Connection, part: PartFacts, job_id: str, now: int, until: int, reason: str) -> None:
-    """Parks a part on a job whose row this transaction has locked."""
+def wait_for_target(connection: Connection, part: PartFacts, job_id: str, now: int, until: int, reason: str) -> None:
+    """Lets a part wait for a job whose row this transaction has locked."""
     wait_for_job(part, job_id, until, reason)
     save_parts(connection, [part])
     record_waits(connection, [(part.id, reason)], now)
@@ -175,8 +175,8 @@ def park(connection: Connection, part: PartFacts, job_id: str, now: int, until: 
 
 
 def wake_overdue(connection: Connection, now: str) -> None:
-    """Lets parked parts whose wait has ended check their target again."""
-    # Few parts are parked and many are due: a plan that begins with the due ones reads the whole backlog.
+    """Lets waiting parts check their target again if their time is over."""
+    # Few parts wait and many are due. A plan that began with the due parts would read the whole backlog.
     waiting = dialect_of(connection).by_index("worker_parts_waiting")
     wake = (
         f"update worker_parts{waiting} set waits_on = null, offered_until = null"
@@ -185,25 +185,25 @@ def wake_overdue(connection: Connection, now: str) -> None:
     execute(connection, wake)
 
 
-def lock_own(connection: Connection, own_id: str) -> tuple[PartFacts, dict[str, Any]] | None:
-    """Locks the part and reads its spec; None when another sender has resolved or moved it, or its job is cancelled."""
+def lock_part(connection: Connection, own_id: str) -> tuple[PartFacts, dict[str, Any]] | None:
+    """Locks the part and reads its spec. None if it is not queued any more, was resolved or is cancelled."""
     part = lock_parts(connection, [own_id]).get(own_id)
     if part is None or part.state is not PartState.QUEUED or part.waits_on is not None:
         return None
     query = "select p.spec from worker_parts p join worker_jobs j on j.id = p.job_id where p.id = :id"
-    # Of a cancelled job only a search goes on, for a part in doubt.
+    # In a cancelled job only the search for a part in doubt goes on.
     spec = execute(connection, f"{query} and (j.cancelled_at is null or p.doubts > 0)", {"id": own_id}).scalar()
     return None if spec is None else (part, json.loads(spec))
 
 
 def make_urgent(connection: Connection, part_id: str) -> None:
-    """Gives a queued part the urgent priority, for the next time it is offered."""
+    """Gives a queued part the priority urgent. It counts the next time the part is offered."""
     update = "update worker_parts set priority = :urgent where id = :id and state = 0"
     execute(connection, update, {"urgent": int(Priority.URGENT), "id": part_id})
 
 
 def plan_parts(connection: Connection, own: PartFacts, specs: Sequence[Mapping[str, Any]]) -> None:
-    """Gives the first spec to the follow-up's own part, and adds a part to its open job for each of the others."""
+    """Writes the first spec to the follow-up's own part, and adds a part to its job for each further spec."""
     first, *rest = (to_json(spec).decode() for spec in specs)
     execute(connection, "update worker_parts set spec = :spec where id = :id", {"spec": first, "id": own.id})
     if not rest:
@@ -220,7 +220,7 @@ def plan_parts(connection: Connection, own: PartFacts, specs: Sequence[Mapping[s
 
 
 def new_part(job_id: str, n: int, lane: str, *, priority: int, not_before: int, spec: str) -> dict[str, Any]:
-    """A queued part's row; its counters get the columns' default of 0."""
+    """Returns the row of a new queued part. Its counters get the columns' default of 0."""
     return {
         "id": part_id(job_id, n),
         "job_id": job_id,

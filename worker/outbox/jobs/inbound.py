@@ -1,6 +1,6 @@
-"""Callbacks of vendors: stored once, joined to the part they are about, with their response_code and their event.
+"""Callbacks of vendors: stored once, with the part that they are about, their response_code and their event.
 
-All in one transaction: a callback that is answered with 200 is stored with everything that follows from it.
+All in one transaction. A callback that is answered with 200 is stored with everything that follows from it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.counting import count
 from worker.outbox.engine.sql import execute, fetch, mappings, read_now
 from worker.outbox.jobs import chats, codes
-from worker.outbox.jobs.codes import may_be_anothers
+from worker.outbox.jobs.codes import may_belong_to_other_part
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.grants import SealedGrant, store_grant
 
@@ -39,25 +39,25 @@ class Delivery:
     app: str
     """The app at the vendor that the account belongs to (`Channel.app_scope`)."""
     accounts: Sequence[str]
-    """All accounts of that app: the pressed card may be of any of them."""
+    """All accounts of that app. The pressed card may belong to any of them."""
     inbound: Inbound
     payload: str = field(repr=False)
-    """JSON."""
+    """The callback as JSON."""
     id: str
-    """UUIDv7, another for every delivery; the event's id too, if this delivery is the one that is stored."""
+    """A UUIDv7, new for each delivery. Also the event's id if this delivery is the one that is stored."""
     code_ttl_s: int
     hooked: bool
-    """True when the application has hooks."""
+    """Whether the application has hooks."""
     lanes: Sequence[str] = ()
-    """The lanes of messages to the chat that the callback reports; none where it reports no chat."""
+    """The lanes of messages to the chat that the callback reports. Empty if it reports no chat."""
     grant: SealedGrant | None = None
-    """The credential that the callback brought or ended; None: neither."""
+    """The credential that the callback brought or withdrew, or None."""
 
 
-def store(connection: Connection, now: str, delivery: Delivery) -> Sequence[LaneBlock | Resume] | None:
-    """Stores a callback and what follows from it; returns what it means for lanes.
+def store_delivery(connection: Connection, now: str, delivery: Delivery) -> Sequence[LaneBlock | Resume] | None:
+    """Stores a callback and what follows from it. Returns the changes of lanes.
 
-    None: the callback was stored already, and nothing was changed.
+    Returns None, and changes nothing, if the callback was stored already.
     """
     inbound, card = delivery.inbound, delivery.inbound.card
     part_id = part_of_task(connection, delivery.accounts, card.task_id) if card else None
@@ -75,7 +75,7 @@ def store(connection: Connection, now: str, delivery: Delivery) -> Sequence[Lane
         "part_id": part_id,
     }
     insert_rows(connection, tables.inbound, [row], conflict="ignore")
-    # The stored delivery's id shows which one won: row counts of ignored conflicts differ from database to database.
+    # The id of the stored delivery shows which delivery won. Row counts of ignored conflicts differ between databases.
     stored_by = execute(connection, "select stored_by from worker_inbound where id = :id", {"id": key}).one()[0]
     outcome = "stored" if stored_by == delivery.id else "repeated"
     count(connection, "callbacks", delivery.account, outcome, once=delivery.id)
@@ -84,31 +84,31 @@ def store(connection: Connection, now: str, delivery: Delivery) -> Sequence[Lane
     if delivery.grant is not None:
         store_grant(connection, instant, delivery.grant)
     if card is not None:
-        _follow(connection, delivery, card, part_id, instant)
+        _store_press(connection, delivery, card, part_id, instant)
     elif delivery.hooked:
         kind = EventKind.MESSAGE if inbound.event.startswith(MESSAGE) else EventKind.CALLBACK
         insert_rows(connection, tables.events, [event_row(delivery.id, kind, instant, inbound_id=key)])
     if inbound.chat is None:
         return []
     told_at = inbound.happened_at * 1_000_000
-    return chats.note(connection, delivery.account, inbound.chat, delivery.lanes, instant, told_at)
+    return chats.record_chat_change(connection, delivery.account, inbound.chat, delivery.lanes, instant, told_at)
 
 
-def _follow(connection: Connection, delivery: Delivery, card: CardPress, part_id: str | None, now: int) -> None:
+def _store_press(connection: Connection, delivery: Delivery, card: CardPress, part_id: str | None, now: int) -> None:
     """Stores what follows from a press: a code for updates of its card, and an event for the application."""
     inbound = delivery.inbound
     if part_id is not None and card.response_code:
-        # The vendor counts from the press: the code of a callback that was repeated for a while is older than that.
+        # The vendor counts from the press. A callback that the vendor repeated for a while brings an older code.
         issued = min(now, inbound.happened_at * 1_000_000)
         ttl_s = delivery.code_ttl_s
-        codes.file_code(connection, delivery.app, part_id, card.response_code, issued, ttl_s, inbound.person)
-    # An event is written also without a hook for it: `worker events --retry` can give it to one that is added later.
-    heard = delivery.hooked and part_id is not None
+        codes.store_code(connection, delivery.app, part_id, card.response_code, issued, ttl_s, inbound.person)
+    # An event is written even without a hook for it. `worker events --retry` can pass it to a hook that is added later.
+    has_hook = delivery.hooked and part_id is not None
     row = event_row(
         delivery.id,
         EventKind.CARD_ACTION,
         now,
-        state=EventState.WAITING if heard else EventState.IGNORED,
+        state=EventState.WAITING if has_hook else EventState.IGNORED,
         job_id=None if part_id is None else job_of(part_id),
         part_id=part_id,
         inbound_id=inbound.key(delivery.account),
@@ -117,8 +117,8 @@ def _follow(connection: Connection, delivery: Delivery, card: CardPress, part_id
 
 
 def part_of_task(connection: Connection, accounts: Sequence[str], task_id: str) -> str | None:
-    """The part of one of these accounts that sent the card; None: none of ours did."""
-    # The part's row exists before its card can, so it is found also when the press arrives before the send's answer.
+    """Returns the part of one of these accounts that sent the card, or None if the worker did not send it."""
+    # The part's row exists before its card. So it is found even if the press arrives before the answer to the send.
     ours = _OURS.fullmatch(task_id)
     if ours:
         found = connection.execute(_OWN_PART, {"part": ours[1], "accounts": accounts}).scalar()
@@ -133,7 +133,7 @@ _OWN_PART = text(
     "select p.id from worker_parts p join worker_jobs j on j.id = p.job_id"
     " where p.id = :part and j.account in :accounts"
 ).bindparams(_ACCOUNTS)
-# Of several parts with one task_id the vendor took one: none that was never marked, and none that it refused (42014).
+# Of several parts with one task_id the vendor accepted one. It is none that was never marked or was refused (42014).
 _CALLERS_PART = text(
     "select p.id from worker_task_ids t join worker_parts p on p.id = t.part_id"
     " where t.account in :accounts and t.task_id = :task"
@@ -143,8 +143,8 @@ _CALLERS_PART = text(
 
 
 @dataclass(frozen=True, slots=True)
-class LostCall:
-    """A part's first call that has no readable answer so far."""
+class UnansweredCall:
+    """A part's first call that has no readable answer yet."""
 
     part_id: str
     claim: int
@@ -152,8 +152,11 @@ class LostCall:
     flagged: bool
 
 
-def lost_call(connection: Connection, accounts: Sequence[str], task_id: str) -> LostCall | None:
-    """The call in doubt that a press of this card proves; None: none is in doubt, or the card may be another part's."""
+def unanswered_call(connection: Connection, accounts: Sequence[str], task_id: str) -> UnansweredCall | None:
+    """Returns the call in doubt that sent this card, or None if none is in doubt or another part may have sent it.
+
+    A pressed button proves that its card arrived.
+    """
     part_id = part_of_task(connection, accounts, task_id)
     if part_id is None:
         return None
@@ -162,14 +165,16 @@ def lost_call(connection: Connection, accounts: Sequence[str], task_id: str) -> 
         " order by claim limit 1"
     )
     row = execute(connection, query, {"part": part_id}).first()
-    # A task_id that the worker made is of one part; one that the caller chose may be of several.
-    if row is None or (not _OURS.fullmatch(task_id) and may_be_anothers(connection, accounts, task_id, part_id)):
+    # A task_id that the worker made belongs to one part. One that the caller chose may belong to several parts.
+    if row is None or (
+        not _OURS.fullmatch(task_id) and may_belong_to_other_part(connection, accounts, task_id, part_id)
+    ):
         return None
-    return LostCall(part_id, row[0], row[1], bool(row[2]))
+    return UnansweredCall(part_id, row[0], row[1], bool(row[2]))
 
 
-def callers_id(connection: Connection, accounts: Sequence[str], card: CardPress) -> str | None:
-    """The caller's own id of the pressed card, out of the message of the job that sent it; None: it has none."""
+def own_card_id(connection: Connection, accounts: Sequence[str], card: CardPress) -> str | None:
+    """Returns the caller's own id of the pressed card, from the message of its job, or None if the card has none."""
     part_id = part_of_task(connection, accounts, card.task_id)
     query = "select message from worker_jobs where id = :job"
     message = None if part_id is None else execute(connection, query, {"job": job_of(part_id)}).scalar()
@@ -178,61 +183,61 @@ def callers_id(connection: Connection, accounts: Sequence[str], card: CardPress)
         try:
             found = found[step]
         except (KeyError, IndexError, TypeError):
-            # The path belongs to another message than the job's.
+            # The path belongs to another kind of message than the job's.
             return None
     return found if isinstance(found, str) else None
 
 
-LOOKED_THROUGH = 3_000
-"""Callbacks that a page of one account or event looks through."""
+MAX_SCANNED = 3_000
+"""How many callbacks are read for a page of one account or event."""
 
 
 @dataclass(frozen=True, slots=True)
 class InboundPage:
-    """Callbacks, those that came last first."""
+    """A page of callbacks, the newest first."""
 
     rows: list[dict[str, Any]]
     before: str | None
-    """What to give as `before` for the next page; None: there is none."""
+    """The `before` of the next page, or None if this is the last one."""
     is_cut_short: bool = False
-    """The page ends because it looked at as many as it may; older ones may fit."""
+    """Whether the page ended because it read as many callbacks as it may. Older ones may match too."""
 
 
 def inbound_page(
     connection: Connection, *, account: str | None, event: str | None, before: str | None, limit: int
 ) -> InboundPage:
-    """The callbacks that came before another one (None: the last), of the next 3,000.
+    """Returns callbacks without payloads, the newest first. With `before`, only callbacks before that position.
 
-    `event` is the vendor's name, or the beginning of one. Without payloads.
+    `event` is the vendor's name of an event, or its beginning. With `account` or `event`, reads at most 3,000 rows.
     """
     columns = "id, account, event, person, happened_at, received_at, part_id"
     at, _, id = (before or "").partition("-")
-    given = {"at": int(at) if at.isdecimal() and len(at) < 19 else 2**62, "id": id, "limit": limit}
-    behind = "received_at < :at or (received_at = :at and id < :id)"
+    page_values = {"at": int(at) if at.isdecimal() and len(at) < 19 else 2**62, "id": id, "limit": limit}
+    is_older = "received_at < :at or (received_at = :at and id < :id)"
     newest = (
-        f"select {columns} from worker_inbound where received_at <= :at and ({behind})"
+        f"select {columns} from worker_inbound where received_at <= :at and ({is_older})"
         " order by received_at desc, id desc limit :most"
     )
     where, values = _only(account, event)
     query = f"select {columns} from ({newest}) newest{where} order by received_at desc, id desc limit :limit"
-    most = LOOKED_THROUGH if where else limit
-    rows = mappings(connection, query, {**given, "most": most, **values})
+    max_scanned = MAX_SCANNED if where else limit
+    rows = mappings(connection, query, {**page_values, "most": max_scanned, **values})
     if len(rows) == limit:
         return InboundPage(rows, f"{rows[-1]['received_at']}-{rows[-1]['id']}")
     last = f"select received_at, id, count(*) over () from ({newest}) looked order by received_at, id limit 1"
-    looked = fetch(connection, last, {**given, "most": most}) if where else []
-    is_cut_short = bool(looked) and int(looked[0][2]) == most
-    return InboundPage(rows, f"{looked[0][0]}-{looked[0][1]}" if is_cut_short else None, is_cut_short)
+    last_scanned = fetch(connection, last, {**page_values, "most": max_scanned}) if where else []
+    is_cut_short = bool(last_scanned) and int(last_scanned[0][2]) == max_scanned
+    return InboundPage(rows, f"{last_scanned[0][0]}-{last_scanned[0][1]}" if is_cut_short else None, is_cut_short)
 
 
 def read_inbound(connection: Connection, id: str) -> dict[str, Any] | None:
-    """One callback with its payload."""
+    """Returns a callback with its payload."""
     query = f"select {tables.columns_of(tables.inbound)} from worker_inbound where id = :id"
     return next(iter(mappings(connection, query, {"id": id})), None)
 
 
 def list_inbound(connection: Connection, *, account: str | None, event: str | None, limit: int) -> list[dict[str, Any]]:
-    """The callbacks that came last; `event` is the vendor's name, or the beginning of one."""
+    """Returns the newest callbacks. `event` is the vendor's name of an event, or its beginning."""
     where, values = _only(account, event)
     # By the index of the time, newest first.
     query = f"select {tables.columns_of(tables.inbound)} from worker_inbound{where}"
@@ -240,7 +245,7 @@ def list_inbound(connection: Connection, *, account: str | None, event: str | No
 
 
 def _only(account: str | None, event: str | None) -> tuple[str, dict[str, str | None]]:
-    """The condition for callbacks of an account and of events that begin with a text, and its values."""
+    """Returns the condition for callbacks of an account and of events that begin with a text, and its bind values."""
     conditions = {"account = :account": account, "event like :event escape '!'": event}
     where = [condition for condition, value in conditions.items() if value is not None]
     words = None if event is None else event.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"

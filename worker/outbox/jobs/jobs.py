@@ -52,7 +52,7 @@ def only_part(job: JobRow) -> PartRow:
     return part
 
 
-_BESIDE = ("due_in", "expires_in", "lane", "order_id")
+_NOT_STORED = ("due_in", "expires_in", "lane", "order_id")
 _PART = tuple(PartRow.__annotations__)
 Shape = tuple[tuple[str, bool], ...]
 """The columns that some rows have, with True for those of numbers."""
@@ -64,15 +64,15 @@ Owners = Mapping[tuple[str, str], Mapping[str, Any]]
 """(account, dedupe key) -> the job that holds it."""
 
 
-def known_owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
+def owners_before_insert(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
     """On MariaDB the jobs that hold these keys already, as far as this transaction sees; elsewhere empty."""
     # There an insert that meets a taken key locks its row until the caller's commit, and with it the gap before it, in
     # which other producers insert. So a key that is known to be taken is not tried.
-    return seen_owners(connection, keys) if keys and dialect_of(connection).locks_gaps else {}
+    return visible_owners(connection, keys) if keys and dialect_of(connection).locks_gaps else {}
 
 
 def insert_jobs(
-    connection: Connection, jobs: Sequence[JobRow], parts: Sequence[PartRow], known: Owners
+    connection: Connection, jobs: Sequence[JobRow], parts: Sequence[PartRow], existing_owners: Owners
 ) -> dict[str, int]:
     """Inserts the jobs and their parts; a job whose dedupe key is taken is left out, and its parts with it.
 
@@ -84,7 +84,9 @@ def insert_jobs(
         return _insert_together(connection, now, jobs, parts)
     parts = [*parts, *(only_part(job) for job in jobs if "lane" in job)]
     if dialect.has_round_trips:
-        _insert_one_after_the_other(connection, now, [job for job in jobs if _key_of(job) not in known], parts)
+        _insert_one_after_the_other(
+            connection, now, [job for job in jobs if _key_of(job) not in existing_owners], parts
+        )
     else:
         # Prepared statements row by row are faster on SQLite than opening a document.
         shape = _shape(jobs)
@@ -103,14 +105,14 @@ def _shape(jobs: Sequence[JobRow]) -> Shape:
     return tuple((name, isinstance(together[name], int)) for name in sorted(together))
 
 
-def portions(rows: Iterable[tuple[JobRow, Sequence[PartRow]]]) -> Iterator[tuple[list[JobRow], list[PartRow]]]:
+def insert_batches(rows: Iterable[tuple[JobRow, Sequence[PartRow]]]) -> Iterator[tuple[list[JobRow], list[PartRow]]]:
     """Jobs with their parts in portions of limited rows and bytes, one a statement, so that memory stays flat."""
     jobs: list[JobRow] = []
     parts: list[PartRow] = []
     size = 0
-    for job, its_parts in rows:
+    for job, job_parts in rows:
         jobs.append(job)
-        parts += its_parts
+        parts += job_parts
         size += len(job["message"]) + 2 * len(job["recipients"])
         if len(jobs) + len(parts) >= ROWS_A_STATEMENT or size >= BYTES_A_STATEMENT:
             yield jobs, parts
@@ -122,16 +124,16 @@ def portions(rows: Iterable[tuple[JobRow, Sequence[PartRow]]]) -> Iterator[tuple
 def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
     """The jobs that hold these (account, dedupe key), with id, state and content hash; read after the insert."""
     # Without a lock: workers that record results would wait for the caller's commit.
-    found = seen_owners(connection, keys)
+    found = visible_owners(connection, keys)
     unseen = [key for key in keys if key not in found]
     # On MariaDB under REPEATABLE READ only a locking read sees a holder that was committed after the caller's snapshot.
     dialect = dialect_of(connection)
     if unseen and dialect.inserts_meet_unseen:
-        return {**found, **seen_owners(connection, unseen, dialect.shared_lock)}
+        return {**found, **visible_owners(connection, unseen, dialect.shared_lock)}
     return found
 
 
-def seen_owners(connection: Connection, keys: Sequence[tuple[str, str]], lock: str = "") -> Owners:
+def visible_owners(connection: Connection, keys: Sequence[tuple[str, str]], lock: str = "") -> Owners:
     """The jobs that hold these keys, as far as this transaction sees; with a lock also those committed meanwhile."""
     query = _owners(dialect_of(connection), lock)
     rows = mappings(connection, query, {"keys": rows_json({"a": a, "k": k} for a, k in keys)})
@@ -141,11 +143,11 @@ def seen_owners(connection: Connection, keys: Sequence[tuple[str, str]], lock: s
 def delete_jobs(connection: Connection, ids: Sequence[str], parts: Sequence[str]) -> None:
     """Deletes jobs that this call inserted in the caller's transaction, where no other transaction has seen them."""
     dialect = dialect_of(connection)
-    for table, its in (("worker_parts", parts), ("worker_jobs", ids)):
+    for table, row_ids in (("worker_parts", parts), ("worker_jobs", ids)):
         # Under REPEATABLE READ a delete of a row that does not exist locks the gap that all inserts need. And a
         # producer's role may not delete, which it need not where nothing was inserted.
-        if its := _present(connection, table, its):
-            execute(connection, dialect.delete_chosen(table), {"ids": ids_json(its)})
+        if row_ids := _present(connection, table, row_ids):
+            execute(connection, dialect.delete_chosen(table), {"ids": ids_json(row_ids)})
 
 
 def _present(connection: Connection, table: str, ids: Iterable[str]) -> list[str]:
@@ -161,7 +163,7 @@ def newest_replays(connection: Connection, originals: Sequence[str]) -> dict[str
     return {row["replay_of"]: row for row in sorted(rows, key=lambda row: (row["created_at"], row["id"]))}
 
 
-def lies_ahead(connection: Connection, at: int) -> bool:
+def is_in_future(connection: Connection, at: int) -> bool:
     """Whether an instant is still to come by the database's clock."""
     query = f"select case when :at > {now_in(connection)} then 1 else 0 end"
     return bool(execute(connection, query, {"at": at}).scalar())
@@ -170,8 +172,8 @@ def lies_ahead(connection: Connection, at: int) -> bool:
 def first_spec(connection: Connection, job_id: str) -> Mapping[str, Any]:
     """The spec of a job's first part: its share, and what resolve found for it."""
     found = execute(connection, "select spec from worker_parts where id = :id", {"id": part_id(job_id, 0)}).scalar()
-    told: Mapping[str, Any] = json.loads(found or "{}")
-    return told
+    spec: Mapping[str, Any] = json.loads(found or "{}")
+    return spec
 
 
 # The source is the job's row, so that a job left out for its dedupe key gets no parts.
@@ -190,7 +192,7 @@ def _insert_into_jobs(shape: Shape, source: str) -> str:
     values["due_at"] = f"coalesce({', '.join(due)})" if due[1:] else due[0]
     if expires := _instants(values, "expires"):
         values["expires_at"] = f"coalesce({', '.join(expires)})" if expires[1:] else expires[0]
-    stored = {name: value for name, value in values.items() if name not in _BESIDE}
+    stored = {name: value for name, value in values.items() if name not in _NOT_STORED}
     return (
         f"insert into worker_jobs ({', '.join(stored)}, created_at)"
         f" select {', '.join(stored.values())}, c.now from {source}"
@@ -217,15 +219,15 @@ def _insert_together(
     """Inserts jobs and parts in one statement; returns the jobs' due_at if one of them has a dedupe or order key."""
     shape = _shape(jobs)
     # RETURNING instead of a read: at SERIALIZABLE a read conflicts with every transaction that inserts beside it.
-    telling = not {"dedupe_key", "order_key"}.isdisjoint(dict(shape))
-    insert = _jobs_and_parts(dialect_of(connection), now, shape, bool(parts), telling)
+    returns_due_at = not {"dedupe_key", "order_key"}.isdisjoint(dict(shape))
+    insert = _jobs_and_parts(dialect_of(connection), now, shape, bool(parts), returns_due_at)
     documents = {"jobs": rows_json(jobs), "parts": rows_json(parts)} if parts else {"jobs": rows_json(jobs)}
     found = execute(connection, insert, documents)
-    return {row[0]: row[1] for row in found} if telling else {}
+    return {row[0]: row[1] for row in found} if returns_due_at else {}
 
 
 @lru_cache(maxsize=128)
-def _jobs_and_parts(dialect: Dialect, now: str, shape: Shape, has_parts: bool, telling: bool) -> str:
+def _jobs_and_parts(dialect: Dialect, now: str, shape: Shape, has_parts: bool, returns_due_at: bool) -> str:
     """The insert of jobs and parts; `c` is materialized, so that all rows get the same instant of the clock."""
     names, sources = dict(shape), list[str]()
     opened = f"select {', '.join(names)} from {_jobs(dialect, shape)}"
@@ -241,7 +243,7 @@ def _jobs_and_parts(dialect: Dialect, now: str, shape: Shape, has_parts: bool, t
         f"with c as materialized (select {now} as now), v as materialized ({opened}),"
         f" j as ({_insert_into_jobs(shape, 'c cross join v')}{_ON_CONFLICT}"
         " returning id, recipients, priority, due_at, created_at, expires_at)"
-        + (f", i as ({into_parts}) select id, due_at from j" if telling else f" {into_parts}")
+        + (f", i as ({into_parts}) select id, due_at from j" if returns_due_at else f" {into_parts}")
     )
 
 

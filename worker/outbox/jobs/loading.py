@@ -1,4 +1,4 @@
-"""Loads parts: those of a doorbell in one SELECT, and those in doubt; and releases the parts that a doorbell leaves."""
+"""Loads the parts of a doorbell in one SELECT, and parts in doubt. Releases parts that a doorbell did not get to."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from worker.outbox.lanes.waits import FIRST_PAGE, Cursor
 
 @dataclass(slots=True)
 class JobPart(Part):
-    """A part as its row and its job's row have it, and what is found for its next call."""
+    """A part with the columns of its job, and what has been resolved for its next call."""
 
     lane: str
     claim: int
     tries: int
     repeats: int
     flagged: bool | None
-    """Whether the duplicate check was on in its last call; None: there was none."""
+    """Whether its last call asked for the duplicate check, or None without a call."""
     not_before: int | None
-    """When it is due or, in doubt, its policy; None: it is held for a person, or has ended."""
+    """When it is due; in doubt, when it is repeated or searched for; None if it is held for a person or has ended."""
     first_marked_at: int | None
     marked_at: int | None
     account: str
@@ -38,34 +38,34 @@ class JobPart(Part):
     target_job_id: str | None
     priority: int
     quiet_hours: str | None
-    """Its job's own; None: its account's."""
+    """The quiet hours of its job, or None to use those of its account."""
     payload: int
-    """The version of its documents, which are empty here when this release cannot read it."""
+    """The version of spec and message. They are empty here if this release cannot read that version."""
     due_at: int
-    """When its job was due first."""
+    """When its job was first due."""
     tenant: str | None
-    """The team that its job is of, whose lanes are its own; None: none."""
+    """The team that its job belongs to, which has lanes of its own, or None."""
     tags: str | None = field(repr=False)
-    """JSON list of the producer's own words; None: none."""
+    """The job's tags as a JSON list, or None."""
     trace: str | None
-    """The stored trace context of its producer; None: none."""
+    """The trace context of its producer, or None."""
     cancelled_at: int | None
-    """When its job was cancelled: nothing of it is sent any more."""
+    """When its job was cancelled, or None. A cancelled job sends nothing more."""
     _: KW_ONLY
     window_id: str | None = None
-    """The duplicate window of the call whose body is frozen."""
+    """The duplicate window of the call whose body is stored for a repeat."""
     fault: Exception | None = field(default=None, repr=False)
-    """Why its documents cannot be read; None: they can."""
+    """Why spec or message cannot be read, or None if they can."""
     holds_bytes: bool = False
-    """True when its documents, or a file inside its call, are large: the next part's are not read beside it."""
+    """Whether its documents or a file in its call are large. Then those of the next part are not read at once."""
     is_unread: bool = False
-    """True when its documents are large and not read yet; see `read_documents`."""
+    """Whether its documents are large and not read yet; see `read_documents`."""
     code_id: str | None = None
-    """The response_code that its call spends; None: none."""
+    """The response_code that its call uses up, or None."""
     another_code: bool = False
-    """True when another code can be tried should the vendor refuse this one."""
+    """Whether another code can be tried if the vendor refuses this one."""
     recalled: tuple[str, int] | None = None
-    """Receipt (part, claim) of the message that its call recalls; None: it is no recall."""
+    """The receipt (part, claim) of the message that its call recalls, or None if it is no recall."""
 
 
 _COLUMNS = (
@@ -74,17 +74,18 @@ _COLUMNS = (
     " j.due_at, j.tenant, j.tags, j.trace, j.cancelled_at, p.doubts"
 )
 COLUMNS = _COLUMNS.format("p.spec", "j.message")
-"""What `part_of` reads, of a part p and its job j."""
+"""The columns that `part_of` reads, of a part `p` and its job `j`."""
 _DOCUMENTS = ("p.spec", "j.message", "b.body")
 LARGE = 65_536
-"""Documents of a part that are longer together (in bytes; on SQLite in characters) are read only before its call: fifty
-parts with a message of megabytes, in every thread, would be gigabytes.
+"""Documents of a part that are longer together are read only before its call. In bytes; on SQLite in characters.
+
+Otherwise fifty parts with messages of megabytes, in every thread, would need gigabytes of memory.
 """
 
 
 @lru_cache(maxsize=16)
 def _from(dialect: Dialect) -> str:
-    # On MariaDB in this order and by the keys: while statistics are young it would read all jobs first.
+    # The join order and keys are set for MariaDB. With young statistics it would read all jobs first.
     joins = (
         f"{dialect.join('worker_jobs j')} on j.id = p.job_id"
         f" left join worker_bodies b{dialect.force_index('primary')} on b.part_id = p.id and p.doubts > 0"
@@ -102,55 +103,56 @@ def _select(dialect: Dialect, now: str) -> str:
     )
 
 
-def load(connection: Connection, now: str, ids: Sequence[str]) -> list[JobPart]:
-    """The parts among these ids that may be sent now, in the order of the ids."""
+def load_parts(connection: Connection, now: str, ids: Sequence[str]) -> list[JobPart]:
+    """Loads those of the parts that may be sent now, in the order of the ids."""
     rows = fetch(connection, _select(dialect_of(connection), now), {"ids": ids_json(ids)})
-    place = {part: n for n, part in enumerate(ids)}
-    return [part_of(row[:-2], *row[-2:]) for row in sorted(rows, key=lambda row: place[row[0]])]
+    position = {part: n for n, part in enumerate(ids)}
+    return [part_of(row[:-2], *row[-2:]) for row in sorted(rows, key=lambda row: position[row[0]])]
 
 
 def part_of(row: Sequence[Any], frozen: str | None = None, window_id: str | None = None) -> JobPart:
-    """The part of a row of `COLUMNS`."""
+    """Returns the part of a row with `COLUMNS`."""
     id, job_id, n, kind, message, spec, *rest, doubts = row
     part = JobPart(id, job_id, n, kind, {}, {}, *rest, in_doubt=doubts > 0, frozen=frozen, window_id=window_id)
     if is_read(part.payload):
         if spec is None:
             part.holds_bytes = part.is_unread = True
         else:
-            _understand(part, spec, message)
+            _parse_documents(part, spec, message)
     return part
 
 
 def read_documents(connection: Connection, due: JobPart) -> None:
-    """Reads the large documents of a part that is about to be sent."""
+    """Reads the large documents of a part just before it is sent."""
     query = f"select {', '.join(_DOCUMENTS)} from {_from(dialect_of(connection))}"
     for spec, message, body in fetch(connection, query, {"ids": ids_json([due.id])}):
         due.is_unread, due.frozen = False, body
-        _understand(due, spec, message)
+        _parse_documents(due, spec, message)
         due.holds_bytes = True
 
 
-def _understand(part: JobPart, spec: str, message: str) -> None:
+def _parse_documents(part: JobPart, spec: str, message: str) -> None:
     try:
         part.spec = _object(spec)
         part.message = _object(message)
         files = part.message.get("files") or {}
         part.holds_bytes = any(file["upload_type"] == INLINE for file in files.values())
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        # One unreadable row must not stop the parts that are read with it.
+        # An unreadable row must not stop the other parts that are read with it.
         part.message, part.fault = {}, error
 
 
 def _object(document: str) -> dict[str, Any]:
-    found = json.loads(document)
-    if not isinstance(found, dict):
+    document = json.loads(document)
+    if not isinstance(document, dict):
         raise TypeError
-    return found
+    return document
 
 
-def doubtful(connection: Connection, now: str, limit: int, after: Cursor = FIRST_PAGE) -> list[JobPart]:
-    """Unknown parts that are not held and whose policy is due, in the order in which it became due."""
-    # Goes on after a part, not from the start: parts about which this process decides nothing hide none behind them.
+def parts_in_doubt(connection: Connection, now: str, limit: int, after: Cursor = FIRST_PAGE) -> list[JobPart]:
+    """Loads unknown parts that are not held and are due to be repeated or searched for, in the order of that time."""
+    # Continues after a part, not from the start. Otherwise parts that this process cannot decide about would hide the
+    # parts behind them.
     query = (
         f"select {COLUMNS} from worker_parts p join worker_jobs j on j.id = p.job_id"
         f" where p.state = 6 and p.not_before <= {dialect_of(connection).read_once(now)} and p.not_before >= :at"
@@ -159,15 +161,15 @@ def doubtful(connection: Connection, now: str, limit: int, after: Cursor = FIRST
     return [part_of(row) for row in fetch(connection, query, {"limit": limit, "at": after[0], "id": after[1]})]
 
 
-def doubtful_among(connection: Connection, ids: Sequence[str]) -> list[JobPart]:
-    """The parts among these that have not ended and are not held."""
+def parts_still_in_doubt(connection: Connection, ids: Sequence[str]) -> list[JobPart]:
+    """Loads those of the parts that have not ended and are not held."""
     source = dialect_of(connection).chosen("worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
     query = f"select {COLUMNS} from {source} and p.not_before is not null"
     return [part_of(row) for row in fetch(connection, query, {"ids": ids_json(ids)})]
 
 
-def moves_until(connection: Connection, part_id: str) -> int | None:
-    """The earliest instant, in microseconds, at which a part moves by itself; None: it ended or waits for a person."""
+def next_move_at(connection: Connection, part_id: str) -> int | None:
+    """Returns when a part may next change by itself, in microseconds, or None if it has ended or waits for a person."""
     rows = fetch(connection, "select state, not_before from worker_parts where id = :id", {"id": part_id})
     state, not_before = rows[0] if rows else (PartState.ACCEPTED, None)
     if state in OPEN_STATES:
@@ -175,16 +177,16 @@ def moves_until(connection: Connection, part_id: str) -> int | None:
     return not_before if state == PartState.UNKNOWN else None
 
 
-def leave(connection: Connection, ids: Sequence[str]) -> None:
-    """Releases parts that the doorbell did not get to: they may be offered again at once."""
-    _keep_from_offers(connection, ids, "null")
+def release_parts(connection: Connection, ids: Sequence[str]) -> None:
+    """Releases parts that the doorbell did not get to. They may be offered again at once."""
+    _set_offered_until(connection, ids, "null")
 
 
-def pass_on(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> None:
-    """Releases parts for another process: they are offered after `wait_us`, because at once they may come back here."""
-    _keep_from_offers(connection, ids, f"{now} + :wait", wait=wait_us)
+def release_for_others(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> None:
+    """Releases parts for another process. They are offered after `wait_us`: at once they might come back here."""
+    _set_offered_until(connection, ids, f"{now} + :wait", wait=wait_us)
 
 
-def _keep_from_offers(connection: Connection, ids: Sequence[str], until: str, **values: int) -> None:
+def _set_offered_until(connection: Connection, ids: Sequence[str], until: str, **values: int) -> None:
     update = dialect_of(connection).update_chosen("worker_parts", f"offered_until = {until}")
     run(connection, f"{update} and state = 0", {"ids": ids_json(ids), **values})

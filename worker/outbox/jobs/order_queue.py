@@ -1,9 +1,11 @@
-"""The order of parts with one order_key of an account: one at a time, by (due_at, job, n).
+"""Orders: the parts of an account with the same order_key are sent one at a time, by (due_at, job, n).
 
-Every part that others have to wait for has a row in `worker_order_queue`, inserted by its producer and deleted by the
-transaction that ends the part. The first row of an order has the turn: a part that was marked already, otherwise the
-first by its place. A transaction that decides about an order locks its row in `worker_orders`: so two marks never
-overtake each other, and no part is put to sleep while the one before it ends. Parts without an order_key have no rows.
+Every part that other parts wait for has a row in `worker_order_queue`. Its producer inserts the row, and the
+transaction that ends the part deletes it. The first row of an order has the turn: a part that was marked already,
+otherwise the first by position. A part that has to wait sleeps: it is due never, until it is woken.
+
+A transaction that decides about an order locks its row in `worker_orders`. So two marks never overtake each other, and
+no part is put to sleep while the part before it ends. Parts without an order_key have no rows.
 """
 
 from __future__ import annotations
@@ -25,16 +27,15 @@ from worker.outbox.engine.sql import fetch, read_now, run
 from worker.outbox.lanes.lanes import parked_lanes
 from worker.outbox.lanes.waits import record_waits
 
-TRIES = 10
-"""How often an order's row is inserted at most: another transaction may delete it, with the order's last part, before
-it is locked."""
+MAX_TRIES = 10
+"""How often an order's row is inserted at most. Another transaction may delete the row before it is locked."""
 
 
 # -- the producer -----------------------------------------------------------------------------------------------------
 
 
-class OrderPlace(NamedTuple):
-    """The row of a new part in its order; its due_at is added by `append`."""
+class OrderPosition(NamedTuple):
+    """The row of a new part in its order. `append` adds its due_at."""
 
     part_id: str
     order_id: str
@@ -43,33 +44,33 @@ class OrderPlace(NamedTuple):
     skips: bool
 
 
-def append(connection: Connection, places: Sequence[OrderPlace], due: Mapping[str, int]) -> None:
-    """Adds parts that the caller's transaction has just inserted to their orders.
+def append(connection: Connection, places: Sequence[OrderPosition], due: Mapping[str, int]) -> None:
+    """Adds parts to their orders. The caller's transaction has just inserted them.
 
-    `due` has the due_at of jobs where it is known already; for the others it is read.
+    `due` has the due_at of jobs for which the caller knows it. For other jobs it is read.
     """
-    unknown = {place.job_id for place in places} - set(due)
+    unknown = {position.job_id for position in places} - set(due)
     if unknown:
         due = {**due, **dict(rows_by_id(connection, "id, due_at", "worker_jobs", unknown))}
-    rows = [{**place._asdict(), "place_at": due[place.job_id]} for place in sorted(places)]
+    rows = [{**position._asdict(), "place_at": due[position.job_id]} for position in sorted(places)]
     insert_rows(connection, tables.order_queue, rows)
 
 
-def take_place(connection: Connection, old_job: str, new_job: str) -> None:
-    """Puts the parts of a replay in the place of its ended original's parts, if these keep others waiting."""
-    holding = _of_job(connection, old_job)
-    # The order's row is not locked: at the caller's commit one first part replaces another, and it does not sleep.
-    # Until then the old rows are locked here, and transactions that would delete them skip locked rows.
-    if holding:
+def take_position(connection: Connection, old_job: str, new_job: str) -> None:
+    """Gives the parts of a replay the positions of its original's parts, if these have ended and block their orders."""
+    old_parts = _of_job(connection, old_job)
+    # The order's row is not locked. At the caller's commit one first part replaces another, and it does not sleep.
+    # Until then the old rows are locked here. Transactions that would delete them skip locked rows.
+    if old_parts:
         first = dialect_of(connection).update_chosen("worker_order_queue", "place_at = 0", "part_id")
         run(connection, first, {"ids": ids_json(_of_job(connection, new_job))})
-        delete_by_id(connection, "worker_order_queue", holding, "part_id")
+        delete_by_id(connection, "worker_order_queue", old_parts, "part_id")
 
 
-def move_places(connection: Connection, orders: Mapping[str, str | None], at: int) -> None:
-    """Gives parts (part -> its order) that were not begun the place of another due_at.
+def move_positions(connection: Connection, orders: Mapping[str, str | None], at: int) -> None:
+    """Moves parts (part -> its order) that were never marked to the position of another due_at.
 
-    Where another part comes first then, and sleeps, the active relay wakes it (`stalled`).
+    If another part comes first then and sleeps, the relay wakes it (`stalled_orders`).
     """
     ordered = {part: order for part, order in orders.items() if order is not None}
     if ordered:
@@ -87,7 +88,7 @@ def _of_job(connection: Connection, job_id: str) -> list[str]:
 
 
 @dataclass(slots=True)
-class _Place:
+class _Position:
     order_id: str
     begun: bool
     skips: bool
@@ -95,62 +96,62 @@ class _Place:
 
 
 class OrderQueue:
-    """The orders of one group commit's parts, locked."""
+    """The orders of one group commit's parts. They stay locked until the commit."""
 
     def __init__(self, connection: Connection, parts: Mapping[str, PartFacts]):
         self._connection, self._parts = connection, parts
         self._ids = [part.id for part in parts.values() if part.order_id]
-        self._left: set[str] = set()
+        self._changed_orders: set[str] = set()
         self._begun: list[str] = []
         _lock(connection, {part.order_id for part in parts.values() if part.order_id})
-        self._places = _places(connection, self._ids)
+        self._position_of = _positions(connection, self._ids)
 
-    def go_on(self) -> None:
-        """Takes parts that no longer hold their order up out of it, so that the next part comes first."""
-        gone = [id for id, place in self._places.items() if self._lets_go(id, place)]
-        if gone:
-            _leave(self._connection, gone)
-            self._left |= {self._places[id].order_id for id in gone}
-            self._places = _places(self._connection, self._ids)
+    def remove_finished(self) -> None:
+        """Removes parts that no longer block their order, so that the next part comes first."""
+        removed = [id for id, position in self._position_of.items() if self._may_leave(id, position)]
+        if removed:
+            _remove(self._connection, removed)
+            self._changed_orders |= {self._position_of[id].order_id for id in removed}
+            self._position_of = _positions(self._connection, self._ids)
 
-    def _lets_go(self, id: str, place: _Place) -> bool:
+    def _may_leave(self, id: str, position: _Position) -> bool:
         part = self._parts[id]
-        return lets_order_go_on(part.state, part.not_before is None, place.skips)
+        return lets_order_go_on(part.state, part.not_before is None, position.skips)
 
     def has_turn(self, part: PartFacts) -> bool:
-        """True for the first part of its order, and for a part that has been taken out of its order."""
-        place = self._places.get(part.id)
-        return place is None or place.first
+        """Returns whether a part is the first of its order, or has been removed from its order."""
+        position = self._position_of.get(part.id)
+        return position is None or position.first
 
-    def begin(self, part: PartFacts) -> None:
-        """Notes that a part is marked, so that no part which is added later with an earlier due_at overtakes it."""
-        place = self._places.get(part.id)
-        if place is not None and not place.begun:
+    def record_mark(self, part: PartFacts) -> None:
+        """Records that a part is marked. A part that is added later with an earlier due_at must not overtake it."""
+        position = self._position_of.get(part.id)
+        if position is not None and not position.begun:
             self._begun.append(part.id)
 
     def close(self, now: str) -> None:
-        """Writes which parts were begun, takes out those that ended, and wakes the next; after the parts' rows."""
+        """Writes which parts were marked, removes ended parts, and wakes the next. Call it after the rows of parts."""
         if self._begun:
             begun = dialect_of(self._connection).update_chosen("worker_order_queue", "place_at = 0", "part_id")
             run(self._connection, begun, {"ids": ids_json(self._begun)})
-        self.go_on()
-        if self._left:
-            _wake(self._connection, self._left, now)
+        self.remove_finished()
+        if self._changed_orders:
+            _wake_first(self._connection, self._changed_orders, now)
 
 
 # -- the relay --------------------------------------------------------------------------------------------------------
 
 
-def out_of_turn(connection: Connection, ids: Sequence[str]) -> list[str]:
-    """The ordered parts among these that have to wait for others, as read without locks."""
-    return [id for id, place in _places(connection, ids).items() if not place.first]
+def parts_not_first(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """Returns those of the parts that have to wait for another part of their order. Takes no lock."""
+    return [id for id, position in _positions(connection, ids).items() if not position.first]
 
 
-def send_to_sleep(connection: Connection, now_sql: str, orders: Mapping[str, str]) -> None:
-    """Lets those of these queued parts (part -> its order) that are not first wait until they are woken."""
-    # Without the lock the part before one of them could end meanwhile, and no transaction would wake it.
+def put_to_sleep(connection: Connection, now_sql: str, orders: Mapping[str, str]) -> None:
+    """Lets those of the queued parts (part -> its order) that are not first wait until they are woken."""
+    # Without the lock, the part before one of them could end meanwhile, and no transaction would wake it.
     _lock(connection, set(orders.values()))
-    waiting = out_of_turn(connection, list(orders))
+    waiting = parts_not_first(connection, list(orders))
     sets = f"not_before = {FOREVER}, offered_until = null, reason = '{WAITS_ITS_TURN}', limit_name = null"
     dialect, sleepers = dialect_of(connection), " and state = 0 and waits_on is null"
     run(connection, dialect.update_chosen("worker_parts", sets) + sleepers, {"ids": ids_json(waiting)})
@@ -158,11 +159,11 @@ def send_to_sleep(connection: Connection, now_sql: str, orders: Mapping[str, str
     record_waits(connection, ((row[0], WAITS_ITS_TURN) for row in asleep), read_now(connection, now_sql))
 
 
-# -- people, and what went wrong --------------------------------------------------------------------------------------
+# -- people and repairs -----------------------------------------------------------------------------------------------
 
 
-def skip(connection: Connection, now: str, job_id: str) -> list[str]:
-    """Takes a job's parts that are first and not in the air out of their orders; returns their ids.
+def skip_first_parts(connection: Connection, now: str, job_id: str) -> list[str]:
+    """Removes a job's parts from their orders if they come first and are not in flight. Returns their ids.
 
     Those that are still queued are sent when they can be.
     """
@@ -171,75 +172,79 @@ def skip(connection: Connection, now: str, job_id: str) -> list[str]:
     if not orders:
         return []
     _lock(connection, set(orders.values()))
-    heads = _heads(connection, set(orders.values()))
-    found = _standing(connection, (head for head in heads.values() if head in orders))
-    passed = [part for part, one in found.items() if one.state is not PartState.SENDING]
-    if passed:
-        _leave(connection, passed)
-        # A part whose place a replay is taking keeps its row, see `_leave`.
-        kept = in_line(connection, passed)
-        passed = [part for part in passed if part not in kept]
-        _wake(connection, {orders[part] for part in passed}, now, passed)
-    return passed
+    first_parts = _first_parts(connection, set(orders.values()))
+    statuses = _part_statuses(connection, (head for head in first_parts.values() if head in orders))
+    skipped = [part for part, status in statuses.items() if status.state is not PartState.SENDING]
+    if skipped:
+        _remove(connection, skipped)
+        # A part whose position a replay is taking keeps its row; see `_remove`.
+        still_ordered = parts_in_orders(connection, skipped)
+        skipped = [part for part in skipped if part not in still_ordered]
+        _wake_first(connection, {orders[part] for part in skipped}, now, skipped)
+    return skipped
 
 
 def orders_after(connection: Connection, after: str, count: int) -> list[str]:
-    """The next `count` orders after one, by id."""
+    """Returns the next `count` orders after an id."""
     query = "select id from worker_orders where id > :after order by id limit :count"
     return [row[0] for row in fetch(connection, query, {"after": after, "count": count})]
 
 
-def stalled(connection: Connection, orders: Sequence[str]) -> list[str]:
-    """The orders among these that do not go on by themselves.
+def stalled_orders(connection: Connection, orders: Sequence[str]) -> list[str]:
+    """Returns those of the orders that do not go on by themselves.
 
-    Either their first part is parked with its lane and its job allows a gap; or a worker of another release, or an SQL
-    statement of a person, ended or woke parts and left the orders as they were.
+    Either the lane of their first part is parked and its job allows a gap. Or a worker of another release, or a person
+    with SQL, has ended or woken parts without a change to the orders.
     """
     if not orders:
         return []
-    heads = _heads(connection, orders)
-    found = _standing(connection, heads.values())
-    return [order for order, head in heads.items() if head is None or (head in found and found[head].is_stalled)]
+    first_parts = _first_parts(connection, orders)
+    statuses = _part_statuses(connection, first_parts.values())
+    return [
+        order for order, head in first_parts.items() if head is None or (head in statuses and statuses[head].is_stalled)
+    ]
 
 
-def mend(connection: Connection, now: str, orders: Iterable[str]) -> None:
-    """Takes parts that hold these orders up without need out of them, and wakes the parts that are first then.
+def repair_orders(connection: Connection, now: str, orders: Iterable[str]) -> None:
+    """Removes parts that block these orders without need, and wakes the parts that come first then.
 
-    Those that were taken out are woken too: the second and third of a parked lane sleep, and outside of an order no
-    step looks for them.
+    The removed parts are woken too. In a parked lane the second and third part sleep, and nothing would wake them
+    outside of their order.
     """
     orders = set(orders)
     _lock(connection, orders)
-    # A row that a replay holds is not deleted, and must not be tried for ever.
-    tried: set[str] = set()
+    # A row that a replay has locked is not deleted. It must not be tried for ever.
+    handled: set[str] = set()
     while True:
-        heads = _standing(connection, _heads(connection, orders).values())
-        gone = {part for part, one in heads.items() if one.lets_go} - tried
-        if not gone:
+        first_parts = _part_statuses(connection, _first_parts(connection, orders).values())
+        removed = {part for part, status in first_parts.items() if status.may_leave} - handled
+        if not removed:
             break
-        _leave(connection, gone)
-        tried |= gone
-    _wake(connection, orders, now, tried)
+        _remove(connection, removed)
+        handled |= removed
+    _wake_first(connection, orders, now, handled)
 
 
-def in_line(connection: Connection, parts: Sequence[str]) -> set[str]:
-    """The parts among these that have a row in an order."""
+def parts_in_orders(connection: Connection, parts: Sequence[str]) -> set[str]:
+    """Returns those of the parts that have a row in an order."""
     return {row[0] for row in rows_by_id(connection, "part_id", "worker_order_queue", parts, "part_id")}
 
 
 @dataclass(frozen=True, slots=True)
-class _Standing:
-    """The state of a part of an order; without a state the part's row is gone."""
+class _PartStatus:
+    """The state of a part of an order."""
 
     skips: bool
+    """Whether its job allows a gap: the order goes on if the part cannot be sent."""
     state: PartState | None
+    """None if the part's row has been deleted."""
     not_before: int | None
     waits_on: str | None
     is_parked: bool
-    """True when its lane or its account is parked."""
+    """Whether its lane or its account is parked."""
 
     @property
-    def lets_go(self) -> bool:
+    def may_leave(self) -> bool:
         if self.state is None or lets_order_go_on(self.state, self.not_before is None, self.skips):
             return True
         return self.skips and self.is_parked and self.state is PartState.QUEUED
@@ -247,10 +252,10 @@ class _Standing:
     @property
     def is_stalled(self) -> bool:
         sleeps = self.state is PartState.QUEUED and self.not_before == FOREVER and self.waits_on is None
-        return sleeps or self.lets_go
+        return sleeps or self.may_leave
 
 
-def _standing(connection: Connection, parts: Iterable[str | None]) -> dict[str, _Standing]:
+def _part_statuses(connection: Connection, parts: Iterable[str | None]) -> dict[str, _PartStatus]:
     joins = " left join worker_parts p on p.id = t.part_id"
     source = dialect_of(connection).chosen("worker_order_queue", "part_id", alias="t", joins=joins)
     query = f"select t.part_id, t.skips, p.state, p.not_before, p.waits_on, p.lane from {source}"
@@ -258,7 +263,7 @@ def _standing(connection: Connection, parts: Iterable[str | None]) -> dict[str, 
     names = with_accounts(row[5] for row in rows if row[1] and row[2] == PartState.QUEUED)
     parked = parked_lanes(connection, names) if names else ()
     return {
-        part: _Standing(
+        part: _PartStatus(
             bool(skips),
             None if state is None else PartState(state),
             not_before,
@@ -273,10 +278,10 @@ def _standing(connection: Connection, parts: Iterable[str | None]) -> dict[str, 
 
 
 def _lock(connection: Connection, orders: set[str]) -> None:
-    """Locks the orders' rows, sorted by id, and inserts those that are missing."""
+    """Locks the rows of the orders, sorted by id, and inserts missing rows."""
     dialect = dialect_of(connection)
     query = f"select id from {dialect.chosen('worker_orders')}{dialect.in_order()}"
-    for _ in range(TRIES):
+    for _ in range(MAX_TRIES):
         missing = orders - {row[0] for row in fetch(connection, query, {"ids": ids_json(orders)})}
         if not missing:
             return
@@ -285,31 +290,31 @@ def _lock(connection: Connection, orders: set[str]) -> None:
 
 
 def _first(dialect: Dialect, order_id: str) -> str:
-    """The query of an order's first part, which is one step in the index however long the order is."""
-    line = f"from worker_order_queue e{dialect.force_index('worker_order_queue_next')} where e.order_id = {order_id}"
-    return f"(select e.part_id {line} order by e.place_at, e.job_id, e.n limit 1)"
+    """Returns the query for an order's first part. It reads one index entry, however long the order is."""
+    source = f"from worker_order_queue e{dialect.force_index('worker_order_queue_next')} where e.order_id = {order_id}"
+    return f"(select e.part_id {source} order by e.place_at, e.job_id, e.n limit 1)"
 
 
-def _places(connection: Connection, ids: Sequence[str]) -> dict[str, _Place]:
+def _positions(connection: Connection, ids: Sequence[str]) -> dict[str, _Position]:
     dialect = dialect_of(connection)
     source = dialect.chosen("worker_order_queue", "part_id", alias="t")
     query = f"select t.part_id, t.order_id, t.place_at, t.skips, {_first(dialect, 't.order_id')} from {source}"
     rows = fetch(connection, query, {"ids": ids_json(ids)})
-    return {row[0]: _Place(row[1], row[2] == 0, bool(row[3]), row[4] == row[0]) for row in rows}
+    return {row[0]: _Position(row[1], row[2] == 0, bool(row[3]), row[4] == row[0]) for row in rows}
 
 
-def _heads(connection: Connection, orders: Collection[str]) -> dict[str, str | None]:
-    """The first part of each of these orders; None: the order has no part."""
+def _first_parts(connection: Connection, orders: Collection[str]) -> dict[str, str | None]:
+    """Returns order -> its first part, or None if the order has no part."""
     dialect = dialect_of(connection)
     query = f"select o.id, {_first(dialect, 'o.id')} from {dialect.chosen('worker_orders', alias='o')}"
     return dict(fetch(connection, query, {"ids": ids_json(orders)}))
 
 
-def _leave(connection: Connection, parts: Collection[str]) -> None:
-    """Takes parts out of their orders, except those whose rows another transaction has locked."""
+def _remove(connection: Connection, parts: Collection[str]) -> None:
+    """Removes parts from their orders, except rows that another transaction has locked."""
     dialect = dialect_of(connection)
-    # Locked rows are of parts whose place a replay is taking, and no worker waits for a producer's commit. That commit
-    # deletes the row; after a rollback the active relay finds it (`stalled`).
+    # A locked row is of a part whose position a replay is taking. No worker may wait for a producer's commit. That
+    # commit deletes the row; after a rollback the active relay finds it (`stalled_orders`).
     free = f"select part_id from {dialect.chosen('worker_order_queue', 'part_id')}{dialect.lock}{dialect.skip_locked}"
     if dialect.has_arrays:
         run(connection, f"delete from worker_order_queue where part_id = any(array({free}))", {"ids": ids_json(parts)})
@@ -319,15 +324,12 @@ def _leave(connection: Connection, parts: Collection[str]) -> None:
     delete_by_id(connection, "worker_order_queue", parts, "part_id")
 
 
-def _wake(connection: Connection, orders: Collection[str], now: str, gone: Collection[str] = ()) -> None:
-    """Makes the first part of each order due, and those that have `gone` out of one, if they sleep.
-
-    Deletes orders without a part.
-    """
-    heads, dialect = _heads(connection, orders), dialect_of(connection)
-    first = [*gone, *(head for head in heads.values() if head)]
+def _wake_first(connection: Connection, orders: Collection[str], now: str, removed: Collection[str] = ()) -> None:
+    """Wakes the first part of each order, and the parts `removed` from one, if they sleep. Deletes empty orders."""
+    first_parts, dialect = _first_parts(connection, orders), dialect_of(connection)
+    first = [*removed, *(head for head in first_parts.values() if head)]
     if first:
         sets = f"not_before = {now}, offered_until = null, reason = null"
         asleep = f"state = 0 and not_before = {FOREVER} and waits_on is null"
         run(connection, f"{dialect.update_chosen('worker_parts', sets)} and {asleep}", {"ids": ids_json(first)})
-    delete_by_id(connection, "worker_orders", [order for order, head in heads.items() if head is None])
+    delete_by_id(connection, "worker_orders", [order for order, head in first_parts.items() if head is None])

@@ -60,7 +60,7 @@ class RecipientRows:
 _FOLLOWERS = "select id, kind, state, created_at, finished_at from worker_jobs where target_job_id = :id order by id"
 _WITHOUT_TEXTS = ", ".join(one.name for one in tables.jobs.columns if one.name not in ("message", "recipients"))
 _WITHOUT_SPECS = ", ".join(one.name for one in tables.parts.columns if one.name != "spec")
-_PART_HEADS = "id, state, reason, not_before, waits_on"
+_PART_COLUMNS = "id, state, reason, not_before, waits_on"
 
 
 _FOLLOW_UPS = ", ".join(f"'{kind}'" for kind in sorted(FOLLOW_UPS))
@@ -81,21 +81,21 @@ def read_job(connection: Connection, job_id: str) -> dict[str, Any] | None:
     return next(iter(mappings(connection, query, {"id": job_id})), None)
 
 
-def chains(connection: Connection, originals: Iterable[str]) -> dict[str, str]:
+def originals_of(connection: Connection, originals: Iterable[str]) -> dict[str, str]:
     """The jobs of these chains -> the original of each, which is its own."""
     originals = list(originals)
     rows = rows_by_id(connection, "id, replay_of", "worker_jobs", originals, "replay_of", index="worker_jobs_replay")
     return {one: one for one in originals} | {row[0]: row[1] for row in rows}
 
 
-def targets(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+def recall_targets(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """What a recall has to know of the jobs that it is about, by id."""
     columns = "id, kind, channel, account, payload, tenant, replay_of"
     query = f"select {columns} from {dialect_of(connection).chosen('worker_jobs')}"
     return {row["id"]: row for row in mappings(connection, query, {"ids": ids_json(ids)})}
 
 
-def chain(connection: Connection, original: str) -> list[Mapping[str, Any]]:
+def job_and_replays(connection: Connection, original: str) -> list[Mapping[str, Any]]:
     """An original and its replays, oldest first: ids and counters."""
     columns = f"id, created_at, {', '.join(COUNTER_NAMES)}"
     query = f"select {columns} from worker_jobs where"
@@ -109,7 +109,7 @@ def job_rows(connection: Connection, job_id: str, numbers: range | None = None) 
     `numbers`: only these parts, for a job may have thousands; and nothing of who is to get what: no message,
     recipients and specs, which may have megabytes.
     """
-    job = read_job(connection, job_id) if numbers is None else _job_head(connection, job_id)
+    job = read_job(connection, job_id) if numbers is None else _job_without_texts(connection, job_id)
     if job is None:
         return None
     parts = _parts(connection, job_id, columns_of(tables.parts) if numbers is None else _WITHOUT_SPECS, numbers)
@@ -149,7 +149,7 @@ def _failures(connection: Connection, parts: Rows) -> Rows:
     return _rows_of_parts(connection, tables.failures, "part_id, kind, recipient_key", parts)
 
 
-def _job_head(connection: Connection, job_id: str) -> dict[str, Any] | None:
+def _job_without_texts(connection: Connection, job_id: str) -> dict[str, Any] | None:
     query = f"select {_WITHOUT_TEXTS} from worker_jobs where id = :id"
     return next(iter(mappings(connection, query, {"id": job_id})), None)
 
@@ -170,7 +170,7 @@ def report_rows(
     jobs = mappings(connection, f"select {', '.join(columns)} from worker_jobs where id = :id", {"id": job_id})
     if not jobs:
         return None
-    parts = _parts(connection, job_id, _PART_HEADS, numbers)
+    parts = _parts(connection, job_id, _PART_COLUMNS, numbers)
     return ReportRows(
         jobs[0],
         parts,
@@ -221,7 +221,7 @@ def job_state_row(connection: Connection, job_id: str) -> int | None:
     return None if state is None else int(state)
 
 
-def lots_by_bytes(connection: Connection, ids: Iterable[str], most: int) -> Iterator[list[str]]:
+def batches_by_bytes(connection: Connection, ids: Iterable[str], most: int) -> Iterator[list[str]]:
     """Jobs in lots whose messages and recipients are at most so long together, or are one job's; for some thousand."""
     count, ids = dialect_of(connection).octet_length, sorted(ids)
     found = rows_by_id(connection, f"id, {count}(message) + {count}(recipients)", "worker_jobs", ids)
@@ -237,16 +237,16 @@ def lots_by_bytes(connection: Connection, ids: Iterable[str], most: int) -> Iter
         yield lot
 
 
-SHORTEST = 8
+MIN_ID_CHARACTERS = 8
 """The fewest characters of a job's id that name it."""
 
 
-def jobs_named(connection: Connection, name: str, accounts: Iterable[str]) -> list[str]:
+def find_jobs_by_name(connection: Connection, name: str, accounts: Iterable[str]) -> list[str]:
     """The jobs, two at most, with this id or beginning of one; or with this dedupe key or task_id of an account.
 
     A dedupe key stands for the newest replay of its job.
     """
-    if re.fullmatch(f"[0-9a-f]{{{SHORTEST},32}}", name):
+    if re.fullmatch(f"[0-9a-f]{{{MIN_ID_CHARACTERS},32}}", name):
         query = "select id from worker_jobs where id >= :low and id <= :high order by id limit 2"
         bounds = {"low": name.ljust(32, "0"), "high": name.ljust(32, "f")}
         if found := execute(connection, query, bounds).scalars():
@@ -265,7 +265,7 @@ def jobs_named(connection: Connection, name: str, accounts: Iterable[str]) -> li
     return sorted({*(str(newest[job]["id"]) if job in newest else job for job in keyed), *named})[:2]
 
 
-def parked_on(connection: Connection, job_id: str) -> dict[str, int]:
+def jobs_waiting_for(connection: Connection, job_id: str) -> dict[str, int]:
     """The jobs that wait for this one, and the instant until which each waits at the latest."""
     query = "select job_id, min(not_before) from worker_parts where waits_on = :job and state = 0 group by job_id"
     return {row[0]: int(row[1]) for row in execute(connection, query, {"job": job_id})}

@@ -1,4 +1,4 @@
-"""Locks rows of parts and jobs, reads them as facts to decide on, and writes them back in one statement each."""
+"""Locks the rows of parts and jobs, reads them, and writes them back, with one statement for many rows."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from worker.outbox.lanes.pauses import ANY_ACTIVE
 _PART_FIELDS = tuple(PartFacts.__slots__)
 _CHANGING = tuple(name for name in _PART_FIELDS if name not in ("job_id", "lane", "expires_at", "order_id"))
 _COUNTERS = {state: "n_open" if state in OPEN_STATES else f"n_{state.label}" for state in PartState}
-"""State -> the job's column that counts its parts."""
+"""State of a part -> the job's column that counts such parts."""
 COUNTER_NAMES = tuple(dict.fromkeys(_COUNTERS.values()))
-MEANT = ("n_open", "n_accepted", "n_partial", "n_unknown", "n_cancelled")
-"""The counters of parts whose message reached a person, may have, or was to."""
+ADDRESSED_COUNTERS = ("n_open", "n_accepted", "n_partial", "n_unknown", "n_cancelled")
+"""The counters of parts whose message has reached a person, may have, or is still to."""
 
 
 @lru_cache(maxsize=64)
@@ -41,31 +41,31 @@ def _select_parts(dialect: Dialect, now: str) -> str:
     if dialect.clock_follows_lock:
         # MariaDB would not lock rows of an inner select.
         return f"select {fields}, {now}, {ANY_ACTIVE} {rows}"
-    # The clock is in the outer select: among the columns PostgreSQL would read it before it waits for a row's lock.
+    # The clock is in the outer select. In the inner one PostgreSQL would read it before it waits for a row's lock.
     locked = f"select {fields} {rows}"
     return f"select locked.*, {now}, {ANY_ACTIVE} from ({locked}) locked"
 
 
 def lock_parts(connection: Connection, ids: Iterable[str]) -> dict[str, PartFacts]:
-    """Locks these parts in id order and reads what decides about them."""
+    """Locks these parts in id order and reads them."""
     return lock_parts_now(connection, ids, "0").parts
 
 
 class Locked(NamedTuple):
-    """What a group commit decides about."""
+    """The rows that a group commit has locked."""
 
     parts: dict[str, PartFacts]
     now: int
-    """The clock when the last part was locked; 0 without parts."""
+    """The database's clock when the last part was locked, or 0 without parts."""
     jobs: dict[str, JobFacts]
     some_paused: bool
-    """Something is paused, so each mark has to be looked at."""
+    """Whether any pause is active. Then each mark has to be compared with the pauses."""
 
 
 def lock_parts_now(connection: Connection, ids: Iterable[str], now: str, jobs: Iterable[str] = ()) -> Locked:
-    """Locks these parts and then these jobs, and reads the clock between them."""
+    """Locks these parts and then these jobs, and reads the clock in between."""
     dialect = dialect_of(connection)
-    # Both are sent before the first is read, so that a pipeline waits once.
+    # Both statements are sent before the first result is read, so that a pipeline waits only once.
     asked = send(connection, _select_parts(dialect, now), {"ids": ids_json(ids)})
     owners = send(connection, _select_jobs(dialect), {"ids": ids_json(jobs)}) if jobs else None
     rows = collect(asked)
@@ -75,19 +75,19 @@ def lock_parts_now(connection: Connection, ids: Iterable[str], now: str, jobs: I
 
 
 def part_facts(row: Sequence[Any]) -> PartFacts:
-    """PartFacts from a row in the order of its fields."""
+    """Returns the PartFacts of a row with the columns in the order of its fields."""
     facts = PartFacts(*row)
     facts.state = PartState(row[3])
     return facts
 
 
 def save_parts(connection: Connection, parts: Iterable[PartFacts]) -> None:
-    """Writes the parts' rows back, all in one statement."""
+    """Writes the rows of the parts back in one statement."""
     update_rows(connection, tables.parts, ("id",), part_rows(parts))
 
 
 def part_rows(parts: Iterable[PartFacts]) -> list[dict[str, Any]]:
-    """The columns of the parts' rows that can have changed."""
+    """Returns the columns that can have changed, as rows to be written."""
     return [{name: getattr(part, name) for name in _CHANGING} for part in parts]
 
 
@@ -106,16 +106,16 @@ class JobFacts:
     finished_at: int | None
     awaited: bool
     cancelled: bool
-    """Nothing of it is sent any more."""
+    """Whether it was cancelled. Then none of its parts is sent any more."""
     counters: dict[str, int]
 
     def move(self, old: PartState, new: PartState) -> None:
-        """Counts a part that moved from one state to another."""
+        """Counts a part that has changed from one state to another."""
         self.counters[_COUNTERS[old]] -= 1
         self.counters[_COUNTERS[new]] += 1
 
     def follow(self, now: int) -> bool:
-        """Sets the state that the counters give; True when it changed."""
+        """Sets the job's state from its counters. Returns whether the state has changed."""
         new = job_state({state: self.counters[name] for state, name in _COUNTERS.items()})
         changed = new is not self.state
         self.state = new
@@ -149,7 +149,7 @@ def _job_facts(row: Sequence[Any]) -> JobFacts:
 
 
 def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
-    """The jobs' counters and states as rows to be written back."""
+    """Returns the counters and states of the jobs, as rows to be written."""
     return [
         {"id": job.id, "state": int(job.state), "finished_at": job.finished_at, "awaited": job.awaited, **job.counters}
         for job in jobs
@@ -159,7 +159,7 @@ def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
 def failure_rows(
     part_id: str, refusals: Iterable[Refusal], now: int, errcode: int | None = None
 ) -> list[dict[str, Any]]:
-    """The recipients of a part that are not reached, as rows of failures."""
+    """Returns the recipients that a part does not reach, as rows of failures."""
     return [
         {
             "part_id": part_id,
@@ -174,19 +174,19 @@ def failure_rows(
     ]
 
 
-def left_out_of(connection: Connection, part_id: str) -> list[Refusal]:
-    """The recipients whom staging left out of a part's calls, which are failures of theirs."""
+def omitted_recipients(connection: Connection, part_id: str) -> list[Refusal]:
+    """Returns the recipients that staging has left out of a part's calls. They are stored as failures."""
     query = "select recipient, kind, field from worker_failures where part_id = :part and field = :staged"
     return [Refusal(*row) for row in fetch(connection, query, {"part": part_id, "staged": STAGING})]
 
 
-def leave_out(connection: Connection, now: int, part_id: str, left_out: Sequence[Refusal]) -> None:
-    """Notes as failures that a part is not called because of them."""
+def store_omitted(connection: Connection, now: int, part_id: str, left_out: Sequence[Refusal]) -> None:
+    """Stores as failures the recipients for whose sake a part is not sent."""
     insert_rows(connection, tables.failures, failure_rows(part_id, left_out, now), conflict="ignore")
 
 
 def wake_dependants(connection: Connection, job_ids: Iterable[str], now: str) -> None:
-    """Makes parts that are parked on these jobs due now; called after the jobs' own rows were written."""
+    """Makes parts that wait for these jobs due now. Call it after the jobs' own rows were written."""
     sets = f"waits_on = null, not_before = {now}, offered_until = null"
     wake = dialect_of(connection).update_chosen("worker_parts", sets, "waits_on", index="worker_parts_waiting")
     run(connection, f"{wake} and state = 0", {"ids": ids_json(job_ids)})
@@ -194,49 +194,55 @@ def wake_dependants(connection: Connection, job_ids: Iterable[str], now: str) ->
 
 @dataclass(slots=True)
 class CommitBatch:
-    """The rows one group commit collects, from the locks to the writes."""
+    """What one group commit has locked, and the rows that it collects to write."""
 
     now: int
     policy: Policy
     parts: dict[str, PartFacts]
     before: dict[str, PartState]
+    """The states of the parts when they were locked."""
     touched: dict[str, PartFacts] = field(default_factory=dict)
+    """The parts whose rows are written."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     jobs_to_check: set[str] = field(default_factory=set)
-    """Jobs of changed parts whose waiting follow-ups have to check again; a mark alone is no such change."""
+    """Jobs of changed parts, whose state and waiting follow-ups are checked. A mark alone is no such change."""
     attempts: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     receipts: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     lane_changes: list[LaneChange] = field(default_factory=list)
-    """What the answers mean for lanes and accounts, in the answers' order."""
+    """What the answers mean for lanes and accounts, in the order of the answers."""
     specs: list[dict[str, Any]] = field(default_factory=list)
-    """Part ids with the specs they go on with."""
+    """New specs of parts, each with the part's id."""
     burned: list[str] = field(default_factory=list)
+    """Parts in doubt, whose leased response_codes may have been used."""
     added_parts: list[dict[str, Any]] = field(default_factory=list)
-    """New parts of open jobs, which wait for a limit."""
+    """New parts of open jobs. They have recipients that wait for a limit."""
     reasons: Mapping[str, str | None] = field(default_factory=dict)
-    """Why the parts were where they were when they were locked."""
+    """The reasons in the parts' rows when they were locked."""
     grown_jobs: set[str] = field(default_factory=set)
-    """Jobs that have more parts now."""
+    """Jobs that get more parts."""
     task_ids: list[dict[str, str]] = field(default_factory=list)
+    """Rows with the task_ids of the new parts."""
     counts: Counter[str] = field(default_factory=Counter)
-    """What is counted for the metrics, see `record_answer`."""
+    """Counts for the metrics; see `record_answer`."""
     spans: dict[str, SpanRef] = field(default_factory=dict)
-    """Part ids with the spans of their calls that end here."""
+    """Part -> the span of its call that ends here."""
     exemplars: dict[str, Exemplar] = field(default_factory=dict)
-    """Names of buckets in `counts` with one of the traced calls in them."""
+    """Names of buckets in `counts`, each with one of its traced calls."""
     wait_reports: dict[str, str] = field(default_factory=dict)
+    """Job -> how long and why one of its parts waits after a call."""
     hooked_ends: Ends = field(default_factory=dict)
-    """The ends of jobs that leave an event for application hooks."""
+    """The ends of jobs for which an event for application hooks is written."""
     some_paused: bool = False
+    """Whether any pause is active."""
     orders: OrderQueue | None = None
-    """The locked orders of these parts; None: none of them has an order_key."""
+    """The locked orders of the parts, or None if none of them has an order_key."""
 
     def touch(self, part: PartFacts) -> None:
-        """Marks the part's row to be written."""
+        """Has the part's row written."""
         self.touched[part.id] = part
 
     def touch_and_wake(self, part: PartFacts) -> None:
-        """Marks the part's row to be written, and lets follow-ups that wait for its job check again."""
+        """Has the part's row written, and lets follow-ups that wait for its job check again."""
         self.touch(part)
         self.jobs_to_check.add(part.job_id)

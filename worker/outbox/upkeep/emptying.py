@@ -20,8 +20,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import execute, fetch, mappings
-from worker.outbox.jobs.blobs import delete_unnamed, files_of, held_blobs, uploads_of
-from worker.outbox.jobs.order_queue import in_line
+from worker.outbox.jobs.blobs import delete_unnamed, files_of, locked_blobs, uploads_of
+from worker.outbox.jobs.order_queue import parts_in_orders
 from worker.outbox.jobs.rows import COUNTER_NAMES
 from worker.outbox.upkeep.purge import BatchResult
 
@@ -60,7 +60,7 @@ def _about(connection: Connection, column: str, ids: Collection[str], only: str 
 
 
 def _first_in_order(connection: Connection, jobs: Sequence[Mapping[str, Any]]) -> set[str]:
-    return {job_of(part) for part in in_line(connection, [part for job in jobs for part in _parts_of(job)])}
+    return {job_of(part) for part in parts_in_orders(connection, [part for job in jobs for part in _parts_of(job)])}
 
 
 def _parts_of(job: Mapping[str, Any]) -> list[str]:
@@ -132,7 +132,7 @@ def _forget_files(connection: Connection, job: str, erasure: Erasure) -> None:
     ]
     update_rows(connection, tables.jobs, ("id",), says)
     # What a replay has just locked stays.
-    held = held_blobs(connection, files) if files else set[str]()
+    held = locked_blobs(connection, files) if files else set[str]()
     delete_unnamed(connection, [file for file in files if file not in held])
 
 

@@ -21,7 +21,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import fetch, read_now
-from worker.outbox.jobs.reading import lots_by_bytes
+from worker.outbox.jobs.reading import batches_by_bytes
 from worker.outbox.jobs.rows import COUNTER_NAMES
 from worker.outbox.lanes.processes import hooked_tags
 from worker.outbox.upkeep.ended_tags import note_ended, tags_that_ended
@@ -91,7 +91,7 @@ def _bounded(connection: Connection, ids: Sequence[str]) -> list[str]:
     asked = dict(rows_by_id(connection, "id, asked", "worker_jobs", ids))
     before = accumulate((_BESIDE + int(asked.get(id, 0)) for id in ids), initial=0)
     few = [id for id, _ in takewhile(lambda one: one[1] < TERMS, zip(ids, before, strict=False))]
-    return next(lots_by_bytes(connection, few, BYTES))
+    return next(batches_by_bytes(connection, few, BYTES))
 
 
 def _differences(connection: Connection, jobs: Sequence[IndexedJob]) -> tuple[Pairs, Pairs]:

@@ -18,9 +18,9 @@ from worker.outbox.engine.bulk import delete_by_id, ids_json, rows_by_id
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, read_now, run
-from worker.outbox.jobs.blobs import delete_unnamed, files_of, held_blobs
-from worker.outbox.jobs.confirmations import count_of_job
-from worker.outbox.jobs.order_queue import in_line
+from worker.outbox.jobs.blobs import delete_unnamed, files_of, locked_blobs
+from worker.outbox.jobs.confirmations import count_confirmations
+from worker.outbox.jobs.order_queue import parts_in_orders
 from worker.outbox.upkeep.indexing import count_terms, forget_terms
 
 JOBS = 100
@@ -142,13 +142,13 @@ def _code_is_good(connection: Connection, jobs: Parts, when: Mapping[str, int]) 
 
 def _keeps_others_waiting(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
     """Jobs with an exhausted or held part that keeps the parts behind it in its order waiting."""
-    return {job_of(part) for part in in_line(connection, _all(jobs))}
+    return {job_of(part) for part in parts_in_orders(connection, _all(jobs))}
 
 
 def _is_replayed_now(connection: Connection, jobs: Parts, when: Mapping[str, int]) -> set[str]:
     """Jobs with files that an uncommitted replay keeps."""
     uses = rows_by_id(connection, "job_id, blob_id", "worker_blob_uses", jobs, "job_id")
-    held = held_blobs(connection, [blob for _, blob in uses]) if uses else set()
+    held = locked_blobs(connection, [blob for _, blob in uses]) if uses else set()
     return {job for job, blob in uses if blob in held}
 
 
@@ -180,7 +180,7 @@ def _bounded(connection: Connection, families: Sequence[set[str]], free: Parts) 
         going += sorted(family)
         parts += sum(len(free[job]) for job in family)
         files += len(files_of(connection, family))
-        read += sum(count_of_job(connection, job) for job in family)
+        read += sum(count_confirmations(connection, job) for job in family)
         terms += count_terms(connection, family)
         if parts >= PARTS or files >= FILES or read >= CONFIRMATIONS or terms >= TERMS:
             break
