@@ -11,6 +11,7 @@ import sqlite3
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sqlalchemy import Engine, QueuePool
 from bench.explore.fibers import Died, Fiber, Home
 from bench.explore.stand_ins import EPOCH_S
 from bench.explore.threads import WORLD
-from worker.outbox.engine.database import Database, sqlite_engine
+from worker.outbox.engine.database import Database, FifoLock, sqlite_engine
 from worker.outbox.engine.dialect import Dialect
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.tables import VERSION_TABLE
@@ -257,14 +258,16 @@ class Databases:
         self._made: dict[str, Database] = {}
 
     def of(self, home: Home) -> Database:
-        """The way of the process of a home."""
+        """The way of a new process of a home, whose threads wait in a line of their own."""
         if home.name not in self._made:
             self._made[home.name] = made = Database(self._engine(), clock=ExplorerClock(), rng=_Chance(), pause=_pause)
             # The first connection of an engine asks for more than the later ones, and this key is read once.
             for way in (made.reading, made.writing):
                 with way() as connection:
                     lane_key(connection)
-        return self._made[home.name]
+        fresh = copy(self._made[home.name])
+        fresh._fifo = FifoLock()
+        return fresh
 
     def _engine(self) -> Engine:
         return sqlite_engine(

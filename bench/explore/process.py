@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from bench.explore.broker import App, Broker, Connection
+from bench.explore.database import Databases
 from bench.explore.fibers import Died, Home, Scheduler
 from bench.explore.network import Network, Vendor
 from bench.explore.stand_ins import Uuid, installed, monotonic, sleep
@@ -53,14 +54,14 @@ class Host:
         *,
         broker: Broker,
         vendor: Vendor,
-        database: Database,
+        databases: Databases,
         accounts: AccountSource,
         step: Step,
         threads: int,
     ):
         self.name = home.name
         self.home, self._scheduler = home, scheduler
-        self._broker, self._vendor, self._database, self._accounts = broker, vendor, database, accounts
+        self._broker, self._vendor, self._databases, self._accounts = broker, vendor, databases, accounts
         self._step, self._threads = step, threads
         self.process: ExplorerProcess | None = None
 
@@ -93,7 +94,7 @@ class Host:
             exit=lambda status: self._scheduler.kill(home),
         )
         process = ExplorerProcess(SETTINGS, App(self._broker, home), replaced)
-        database_of[home.name] = self._database
+        database_of[home.name] = self._databases.of(home)
         if process.open(threads=self._threads, node=home.name, events=False):
             self.process = process
             for number in range(self._threads):

@@ -65,13 +65,14 @@ class Universe:
         of_all = accounts(chance)
         for number in range(chance.choice([2, 2, 3])):
             home = Home(f"host{number}", is_host=True, drift=chance.uniform(-1e-4, 1e-4), offset_s=chance.uniform(0, 5))
+            databases.of(home)  # its engine is made before the universe begins
             self.hosts.append(
                 Host(
                     home,
                     self.scheduler,
                     broker=self.broker,
                     vendor=self.vendor,
-                    database=databases.of(home),
+                    databases=databases,
                     accounts=of_all,
                     step=self.faults.step,
                     threads=chance.choice([1, 2, 3]),
@@ -102,12 +103,16 @@ class Universe:
             host.start()
         spawn = scheduler.spawn
         jobs, commands, faults = chance.randint(4, 12), chance.choice([0, 2, 8]), chance.choice([0, 3, 8])
-        spawn(self._outside, "producer", lambda: self.producer.produce(jobs, FAULTS_S * 0.7))
-        spawn(self._outside, "people", lambda: self.people.command(commands, FAULTS_S * 0.8))
+        outside = [
+            spawn(self._outside, "producer", lambda: self.producer.produce(jobs, FAULTS_S * 0.7)),
+            spawn(self._outside, "people", lambda: self.people.command(commands, FAULTS_S * 0.8)),
+        ]
         spawn(self._outside, "faults", lambda: self.faults.happen(faults, FAULTS_S * 0.8))
         spawn(self._outside, "restarts", self.faults.keep_alive)
         scheduler.run(FAULTS_S)
         self.faults.heal()
+        while not all(fiber.ended for fiber in outside):
+            scheduler.run(scheduler.now + LOOK_S)
 
     def _without_faults(self, when: str) -> None:
         """Runs on until all has ended that may; notes what has not within the bound."""
