@@ -78,7 +78,7 @@ class AccountSettings(EgressSettings, BaseModel):
     disabled: bool = False
     """A disabled account accepts no new job, and its jobs wait."""
     weight: Weight = 1.0
-    """Its share of the threads beside other accounts with work: 2 gets twice as much as 1."""
+    """Its share of the threads compared with other accounts with work: 2 gets twice as much as 1."""
     quiet_hours: str = NONE
     """When nothing is sent to people, such as `"22:00-07:00 Asia/Shanghai"`. A job may override it."""
 

@@ -61,7 +61,7 @@ class EgressSettings(BaseModel):
     client_certificate: ClientCertificateSettings | None = None
     """The certificate for servers or gateways that request one, or None."""
     connect_timeout_s: Annotated[float, Field(gt=0, le=MAX_CONNECT_S)] = 5.0
-    """Seconds that making a connection may take in all, the look-up of the name left out."""
+    """Seconds in which a connection must be made, without the time for resolving the name."""
 
     def egress(self, path: str) -> Egress:
         """Returns the egress in the transport's form. `path` is where the account stands in the settings."""

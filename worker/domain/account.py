@@ -1,6 +1,6 @@
-"""An account: one set of credentials of one channel, with its secret read only when it is needed.
+"""An account: one set of credentials of one channel, whose secret is read only when needed.
 
-Beside it the vendor's access token for an account, or why there is none. No secret and no token ever shows itself.
+Also the vendor's access token for an account, or why there is none. No `repr` shows a secret or a token.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.domain.pacing.limit import Limit
 
 DEADLINE = "deadline_s"
-"""Key beside a channel's own: the total time of a call in seconds, out of `[delivery]`."""
+"""The key in an account's settings for the total time of a call in seconds, from `[delivery]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +33,33 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
-    """The certificate with which an account shows itself to the vendor's server (mutual TLS)."""
+    """The certificate with which an account authenticates to the vendor's server (mutual TLS)."""
 
     certificate: str
-    """The path of a PEM file: the certificate, and those between it and its authority."""
+    """The path of a PEM file with the certificate and any intermediate certificates."""
     key: str | None = None
-    """The path of the key's PEM file; None: the key is in the certificate's."""
+    """The path of the key's PEM file, or None if the certificate's file holds the key."""
     password: str | Secret | None = field(default=None, repr=False)
-    """The password of the key; a Secret is read for each connection. None: the key is not encrypted."""
+    """The password of the key, or None if the key is not encrypted. A Secret is read for each connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """The way out that calls take to the vendor.
+    """How calls reach the vendor: proxy, certificates and connections.
 
-    Calls share connections where their base_url is the same and their egress is equal, and nowhere else.
+    Calls share connections only if their base_url and their egress are equal.
     """
 
     proxy: str | Secret | None = field(default=None, repr=False)
-    """The URL of a proxy, which may hold a password; a Secret is read for each connection. None: no proxy."""
+    """The URL of a proxy, which may hold a password, or None for no proxy. A Secret is read for each connection."""
     ca: str | None = None
-    """Trusted authorities: `system`, or the path of a PEM bundle; None: the bundle of `certifi`."""
+    """Trusted authorities: `system`, the path of a PEM bundle, or None for the bundle of `certifi`."""
     client_certificate: ClientCertificate | None = None
-    """What the account shows itself with to the vendor's server; None: nothing."""
+    """The account's certificate for the vendor's server, or None."""
     connect_timeout_s: float = 5.0
-    """Seconds that making a connection may take in all, the look-up of the name left out."""
+    """Seconds in which a connection must be made, without the time for resolving the name."""
     connections: int = 64
-    """Most idle connections that are kept."""
+    """The largest number of idle connections that are kept open."""
 
 
 DIRECT = Egress()
@@ -67,12 +67,12 @@ DIRECT = Egress()
 
 @dataclass(frozen=True, slots=True)
 class TokenProvider:
-    """The firm's own place of an account's tokens, asked in place of the vendor."""
+    """A source of the company's own for an account's tokens, used in place of the vendor."""
 
     place: str
     """A URL, or the function as `package.module:function`."""
     bearer: Secret | None = None
-    """What the URL's caller proves itself with; None: the place is a function."""
+    """The token in the URL's `Authorization` header, or None if `place` is a function."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,34 +84,34 @@ class Account:
     channel: str
     """The name of its channel, as the settings have it."""
     base_url: str
-    """Where its calls go, without a slash at the end, such as `https://qyapi.weixin.qq.com`."""
+    """The address of its calls, without a slash at the end, such as `https://qyapi.weixin.qq.com`."""
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """The keys of its channel, as they are written in its table."""
     secret: Secret | None = None
-    """What the vendor gave: an app's secret, a webhook's key, a Youdu app's AES key; None: there is none, for tokens
-    come from elsewhere."""
+    """The vendor's secret: an app's secret, a webhook's key, a Youdu app's AES key. None if tokens come from elsewhere.
+    """
     egress: Egress = DIRECT
-    """The way out that calls take to the vendor."""
+    """How its calls reach the vendor."""
     limits: Mapping[str, int] = field(default_factory=dict)
     """Amounts that override the channel's profile, by limit name; 0 switches a limit off."""
     share: float | Mapping[str, float] = 1.0
-    """The fraction of every limit that this worker may use, above 0 to 1, or fractions by limit name. Below 1 where
-    other programs send through the same app.
+    """The fraction of every limit that this worker may use, above 0 to 1, or fractions by limit name. Below 1 if other
+    programs send through the same app.
     """
     on_unknown: str = "default"
-    """What a part in doubt does when nothing makes a repeat safe: `default`, `hold` or `resend`."""
+    """What happens to a part in doubt if nothing makes a repeat safe: `default`, `hold` or `resend`."""
     weight: float = 1.0
-    """Its share of the threads beside other accounts with work: 2 gets twice as much as 1."""
+    """Its share of the threads compared with other accounts with work: 2 gets twice as much as 1."""
     allow_everyone: bool = False
     """Whether `Everyone()` may be used."""
     quiet_hours: str = NONE
-    """When nothing of it is put before people, as `"22:00-07:00 Asia/Shanghai"`; `none`: at no time."""
+    """The hours in which it shows nothing to people, such as `"22:00-07:00 Asia/Shanghai"`, or `none`."""
     staging: Staging = LIVE
-    """What keeps its calls from people, where it is no production."""
+    """The staging switches that limit its recipients outside production."""
     previous: Account | None = None
-    """The same with the credentials that were valid before, which are tried where the present ones are refused."""
+    """The account with its previous credentials, which are tried if the present ones are refused, or None."""
     token_provider: TokenProvider | None = None
-    """Where its tokens come from; None: from the vendor."""
+    """The source of its tokens, or None if they come from the vendor."""
 
     @property
     def deadline_s(self) -> float:
@@ -119,7 +119,10 @@ class Account:
         return float(self.settings.get(DEADLINE, 20))
 
     def relied_on_s(self, window: str, published_s: int) -> int:
-        """Seconds for which the vendor is taken to remember something: the account's, but never more than published."""
+        """Returns for how many seconds the vendor is assumed to remember: the account's figure, or the published one.
+
+        It is never more than the published one.
+        """
         return min(published_s, int(self.settings.get("windows_s", {}).get(window, published_s)))
 
     @property
@@ -128,7 +131,10 @@ class Account:
         return bool(self.limits) or self.share != 1.0
 
     def amount_of(self, limit: Limit) -> int:
-        """Units of a limit that this worker may use: its share of the account's own or the published amount; 0: off."""
+        """Returns the units of a limit that this worker may use: its share of the account's or the published amount.
+
+        Returns 0 if the limit is switched off.
+        """
         amount = self.limits.get(limit.name, limit.amount)
         share = self.share.get(limit.name, 1.0) if isinstance(self.share, Mapping) else self.share
         if not amount or not limit.window_s or share == 1.0:
@@ -137,12 +143,12 @@ class Account:
 
 
 GETTOKEN = "gettoken: "
-"""What the reason of a wait for a token begins with."""
+"""The beginning of every reason of a wait for a token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An access token; `generation` and `fingerprint` name it without showing it."""
+    """An access token. `generation` and `fingerprint` identify it without showing it."""
 
     value: str = field(repr=False)
     generation: int
@@ -151,21 +157,21 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class TokenWait:
-    """No token now; ask again after `delay` seconds."""
+    """There is no token now. A new fetch may be tried after `delay` seconds."""
 
     delay: float
     reason: str
     penalty: Penalty | None = None
-    """What the vendor's refusal means for the account; set only for the caller that received it."""
+    """What the vendor's refusal means for the account. Set only for the caller that received the refusal."""
     remedy: str | None = None
-    """What a person can do about it; None: time alone heals it."""
+    """What a person can do about it, or None if it passes by itself."""
     is_local: bool = False
-    """True: no answer of the vendor was read, so it may be this process alone that gets no token."""
+    """True if no answer of the vendor was read, so that perhaps only this process gets no token."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenParked:
-    """The vendor refuses the credentials; a person must act. One process probes again in `probe_in_s` seconds."""
+    """The vendor refuses the credentials, and a person must act. One process tries again in `probe_in_s` seconds."""
 
     reason: str
     remedy: str

@@ -1,4 +1,4 @@
-"""One HTTP call as values: what to send, and what is certain about it afterwards."""
+"""One HTTP call as values: the request, and its result, which says whether anything was sent and answered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.domain.account import DIRECT, Egress
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The credentials of one call; never shown."""
+    """The credentials of one call, which no `repr` shows."""
 
     token: str | None = field(default=None, repr=False)
     secret: str | None = field(default=None, repr=False)
@@ -20,7 +20,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class FileBody:
-    """A multipart upload, streamed: the bytes are read in chunks when the call is made, never held whole."""
+    """A multipart upload. Its bytes are read in chunks when the call is made, and are never in memory as a whole."""
 
     field_name: str
     filename: str
@@ -28,14 +28,14 @@ class FileBody:
     size: int
     open: Callable[[], Iterable[bytes]] = field(repr=False)
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Form fields that are written before the file."""
+    """Form fields that go before the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One vendor call. `query` may hold the access token, so it never appears in a `repr`.
+    """The HTTP request of one vendor call. `query` may hold the access token, so no `repr` shows it.
 
-    Channels leave `egress` alone: it is put in where the call is made for an account.
+    Channels do not set `egress`. The sender sets it for the account.
     """
 
     method: str
@@ -48,12 +48,12 @@ class Request:
     """Total time of the call in seconds, enforced by closing the socket."""
     egress: Egress = DIRECT
     authorization: str = field(default="", repr=False)
-    """The `Authorization` header, of a firm's own service; empty: none."""
+    """The `Authorization` header for a company's own service, or empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole HTTP answer was read."""
+    """A complete HTTP answer."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -63,37 +63,37 @@ class Reply:
     """Seconds from the first byte of the request to the last of the answer."""
 
     def retry_after_s(self) -> float | None:
-        """Seconds of a numeric Retry-After header, else None."""
+        """Returns the seconds of a numeric Retry-After header, else None."""
         value = self.headers.get("retry-after", "")
         return float(value.strip()) if value.strip().isdecimal() else None
 
 
 class Unsent(StrEnum):
-    """Why nothing left, where more follows from it than another try that counts."""
+    """Causes for which nothing was sent that are handled otherwise than by a counted retry."""
 
     DROPPED = "dropped"
-    """The server had closed the kept connection: no attempt is counted."""
+    """The server had closed the idle connection. No attempt is counted."""
     DEADLINE = "deadline"
-    """The deadline passed before the first byte, such as in a process that was stopped: no attempt is counted."""
+    """The deadline passed before the first byte, such as in a process that was stopped. No attempt is counted."""
     CLOSED_AT_ONCE = "closed_at_once"
-    """The server took a new connection and closed it: the service behind it is down, and the account waits."""
+    """The server accepted a new connection and closed it: the service behind it is down, and the account waits."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """Certain: not one byte of the request reached the vendor. `reason` is a class such as `dns`, `refused`, `tls`."""
+    """Certainly no byte of the request reached the vendor. `reason` is a class such as `dns`, `refused`, `tls`."""
 
     reason: str
     duration_s: float
     cause: Unsent | None = None
-    """What decides what follows; None: the part is tried again, and an attempt is counted."""
+    """A cause with a treatment of its own, or None if the part is tried again and an attempt is counted."""
     remedy: str | None = None
-    """What to change where no connection could be made; None: nothing, as far as is known."""
+    """What to change if no connection could be made, or None if nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """Bytes may have left and no whole answer was read. `reason` is a class such as `read_timeout`, `reset`, `cut`."""
+    """Bytes may have been sent, but no complete answer came. `reason` is a class such as `read_timeout`, `cut`."""
 
     reason: str
     duration_s: float
@@ -103,5 +103,5 @@ CallResult = Reply | NotSent | NoAnswer
 
 
 def clean(text: str, limit: int) -> str:
-    """A vendor's text made fit to store: no NUL, bounded length."""
+    """Returns a vendor's text in a form that can be stored: without NUL, with at most `limit` characters."""
     return text.replace("\x00", "\ufffd")[:limit]

@@ -1,6 +1,6 @@
-"""Every exception the worker raises. A vendor's verdict is never one of them: verdicts are values (`outcome.py`).
+"""Every exception that the worker raises. A vendor's verdict is no exception: verdicts are values (`outcome.py`).
 
-No message here may hold a token, a secret, a message text or a recipient: an exception ends up in logs and in Flower.
+No text here may hold a token, a secret, a message text or a recipient, because exceptions end up in logs and in Flower.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from worker.language import Lang, chinese_note, language, noted, said
 
 
 class WorkerError(Exception):
-    """Base of all errors of this package; the text says what to change.
+    """The base of all errors of this package. The text says what to change.
 
-    The text is English. With `WORKER_LANG=zh` a traceback has the Chinese below it, and `told` says it anywhere.
-    Its `channel`, `job` (an id) and `code` (the vendor's errcode) say what it is about; None where that is not known.
+    The text is English. With `WORKER_LANG=zh` a traceback has the Chinese below it, and `told` returns it anywhere.
+    `channel`, `job` (an id) and `code` (the vendor's errcode) say what the error is about, or are None if unknown.
     """
 
     def __init__(self, text: str, *, channel: str | None = None, job: str | None = None, code: int | None = None):
@@ -28,18 +28,19 @@ class WorkerError(Exception):
         noted(self, self.told)
 
     def told(self, lang: Lang | None = None) -> str:
-        """The text in a language; by default that of the person at the terminal."""
+        """Returns the text in a language, by default that of the person at the terminal."""
         return said(str(self), lang)
 
 
 class ConfigurationError(WorkerError):
-    """The settings are wrong; the text is one sentence that names the setting and the remedy."""
+    """The settings are wrong. The text is one sentence that names the setting and the remedy."""
 
 
 class UnknownAccount(ConfigurationError):
     """No source of this process has an account of this name.
 
-    Its sentence is made when it is read: it takes a search of all names, and a receiver gets requests with any name.
+    Its text is made only when it is read, because it needs a search of all names, and a receiver gets requests with any
+    name.
     """
 
     channel = job = code = None
@@ -60,24 +61,24 @@ class UnknownAccount(ConfigurationError):
 
 
 class AccountsUnread(ConfigurationError):
-    """A source of accounts cannot be read, and no other has an account of this name."""
+    """A source of accounts cannot be read, and no other source has an account of this name."""
 
 
 class FileGone(WorkerError):
-    """A file that a job holds is not stored any more; no later try finds it."""
+    """The file of a job is no longer stored, so no later try can find it."""
 
 
 class NotPublished(OSError):
-    """The broker has not taken all messages of a round: it is away or blocked, or refuses them. The text says which."""
+    """The broker has not accepted all messages: it is away or blocked, or refuses them. The text says which."""
 
     def __init__(self, text: str, left: Sequence[Any] = ()):
         super().__init__(text)
         self.left = left
-        """What was to be published, and may not have been."""
+        """The messages that may not have been published."""
 
 
 class RetryTransaction(WorkerError):
-    """The database asked to run the whole transaction again: roll back and start over; nothing was enqueued.
+    """The database demands to run the whole transaction again: roll back and start over. Nothing was enqueued.
 
     The cause is a dedupe key in flight, a deadlock, or a level above READ COMMITTED whose snapshot is too old. See
     docs/databases.md.
@@ -93,7 +94,7 @@ class JobNotFound(WorkerError):
 
 
 class NotReplayable(WorkerError):
-    """The job is still open or has nothing that could be sent again."""
+    """The job is still open, or nothing of it could be sent again."""
 
 
 class StillOpen(WorkerError):
@@ -111,25 +112,25 @@ class Problem:
     remedy: str
     """What the caller should change."""
     limit: int | None = None
-    """The most that is allowed, in `unit`; None: it is about no amount."""
+    """The largest allowed amount, in `unit`, or None if the problem is about no amount."""
     unit: str | None = None
     """`bytes`, `characters`, `entries`, ..."""
     size: int | None = None
-    """The size that was found, in `unit`."""
+    """The actual amount, in `unit`, or None."""
 
     def __str__(self) -> str:
         return self.told("en")
 
     def told(self, lang: Lang | None = None) -> str:
-        """The same in a language; by default that of the person at the terminal."""
+        """Returns the problem as text in a language, by default that of the person at the terminal."""
         lang = lang or language()
-        found = f" (limit {self.limit} {self.unit}, found {self.size})" if self.limit is not None else ""
-        text, remedy = said(self.text, lang) + said(found, lang), said(self.remedy, lang)
+        amounts = f" (limit {self.limit} {self.unit}, found {self.size})" if self.limit is not None else ""
+        text, remedy = said(self.text, lang) + said(amounts, lang), said(self.remedy, lang)
         return f"{self.field}：{text}；{remedy}" if lang == "zh" else f"{self.field}: {text}; {remedy}"
 
 
 def aware_problems(name: str, value: object) -> Iterator[Problem]:
-    """The problem of an instant that is given and is no datetime with a time zone, or has no place in UTC."""
+    """Checks that a datetime, if given, has a time zone and a valid UTC equivalent. Yields a problem if not."""
     remedy = "use one such as datetime(2026, 7, 1, 9, tzinfo=UTC), or leave it out"
     if value is not None and not (isinstance(value, datetime) and value.utcoffset() is not None):
         yield Problem(name, "is not an aware datetime", remedy)
@@ -141,7 +142,7 @@ def aware_problems(name: str, value: object) -> Iterator[Problem]:
 
 
 class CheckFailed(WorkerError):
-    """The job was refused before anything was inserted; `problems` names every wrong field at once."""
+    """The job was refused before anything was inserted. `problems` names every wrong field at once."""
 
     def __init__(self, problems: Sequence[Problem], *, channel: str | None = None):
         self.problems = tuple(problems)
@@ -151,6 +152,6 @@ class CheckFailed(WorkerError):
         return type(self), (self.problems,), vars(self)  # an exception is copied by its text otherwise
 
     def told(self, lang: Lang | None = None) -> str:
-        """Every problem in a language; by default that of the person at the terminal."""
+        """Returns all problems as text in a language, by default that of the person at the terminal."""
         lang = lang or language()
         return ("；" if lang == "zh" else "; ").join(problem.told(lang) for problem in self.problems)

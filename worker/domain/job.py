@@ -1,4 +1,4 @@
-"""What a producer enqueues (a job), what one vendor call is made of (a part), and when its repeat is safe."""
+"""Jobs, which producers enqueue, their parts, each of which is one vendor call, and what makes a repeat safe."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ jobs that use the change have the new number: all others are 0 still, which ever
 
 
 def is_read(payload: int) -> bool:
-    """True when this release reads documents of a version; others are left to the processes of a newer one."""
+    """Returns True if this release reads documents of this version. Others are left to processes of a newer release."""
     return payload <= PAYLOAD
 
 
 class Kind(StrEnum):
-    """The kinds there are today. The column is open text: a new kind is a function and a row, no migration."""
+    """The kinds of jobs. The column is open text: a new kind needs a function and a row, but no migration."""
 
     SEND = "send"
     """A message to recipients."""
@@ -70,22 +70,22 @@ class RepeatRule(StrEnum):
     """What makes a call safe to repeat while an earlier one is in doubt."""
 
     HOLD = "hold"
-    """Nothing does; the part waits for a person (or `on_unknown = "resend"`)."""
+    """Nothing does. The part waits for a person (or `on_unknown = "resend"`)."""
     DUPLICATE_CHECK = "duplicate_check"
-    """The vendor drops byte-identical bodies inside a window; bytes are frozen."""
+    """The vendor drops a body with the same bytes inside a window, so the bytes are stored."""
     TASK_ID = "task_id"
-    """The card's own task_id: the vendor answers 42014 to a second call with it; bytes are frozen."""
+    """The card's own task_id: the vendor answers 42014 to a second call with it. The bytes are stored."""
     HARMLESS = "harmless"
     """Repeating does no harm (recall, upload)."""
     FRESH_CODE = "fresh_code"
-    """The repeat uses the next fresh response_code; the one in doubt is burned."""
+    """The repeat uses the next fresh response_code. The code in doubt is used up."""
     LOOK_UP = "look_up"
-    """Nothing does, but the vendor's records can be searched: the next call of a part in doubt is that search."""
+    """Nothing does, but the vendor's records can be searched. The next call of a part in doubt is that search."""
 
 
 @dataclass(slots=True)  # not frozen: enqueue makes one per job, and freezing doubles its cost
 class Draft:
-    """A job before it is stored: what a channel checks and splits."""
+    """A job before it is stored, which a channel checks and splits."""
 
     kind: str
     account: Account
@@ -93,9 +93,9 @@ class Draft:
     """The message document, see `Message.document` in `message.py`."""
     recipients: Recipients = field(default_factory=Recipients)
     replay: str = ""
-    """A mark that makes a replay's task_ids differ from those of the original and of other replays; empty otherwise."""
+    """A text that makes a replay's task_ids differ from those of the original and of other replays, else empty."""
     about: Mapping[str, Any] | None = field(default=None, repr=False)
-    """The document of the send that a card update is about; None where it is no longer kept."""
+    """The document of the send that a card update is about, or None if it is no longer stored."""
 
 
 @dataclass(slots=True)  # not frozen: each step of an attempt adds what it finds
@@ -117,13 +117,13 @@ class Part:
     in_doubt: bool = False
     """True when an earlier call of this part has no readable answer."""
     frozen: str | None = field(default=None, repr=False)
-    """The body of the call in doubt, which a repeat sends once more; None: nothing keeps it."""
+    """The body of the call in doubt, which a repeat sends again, or None if it is not stored."""
     facts: dict[str, Any] = field(default_factory=dict, repr=False)
-    """What resolve found for this call: `media` (message path -> media_id), `response_code`; for a look-up `doubt`
-    (Unix seconds from, until) and `known` (ids of other parts).
+    """Results of the resolve step: `media` (message path -> media_id), `response_code`; for a search `doubt` (Unix
+    seconds from, until) and `known` (task ids of other parts).
     """
     members: tuple[str, ...] | None = field(default=None, repr=False)
-    """Userids behind its departments, tags or @all, as the application's `members_of` gives them; None: unknown."""
+    """Userids behind its departments, tags or @all, as the application's `members_of` returns them; None if unknown."""
 
 
 JobId = str | uuid.UUID
@@ -131,7 +131,7 @@ JobId = str | uuid.UUID
 
 
 def id_of(job_id: object) -> str:
-    """A job's id as it is stored; CheckFailed for what is neither a text nor a UUID.
+    """Returns a job's id as it is stored. Raises CheckFailed for a value that is neither a text nor a UUID.
 
     Refused before any SQL: the database's error would end the caller's transaction. A part's id stays as it is.
     """
@@ -147,26 +147,26 @@ def id_of(job_id: object) -> str:
 
 
 def part_id(job_id: str, n: int) -> str:
-    """The id of a job's n-th part; all parts of a job stand side by side in the primary key."""
+    """Returns the id of a job's n-th part. All parts of a job stand side by side in the primary key."""
     return f"{job_id}-{n}"
 
 
 def part_range(job_id: str) -> dict[str, str]:
-    """Lower and upper bound, both excluded, of the ids of a job's parts."""
+    """Returns the lower and upper bound, both excluded, of the ids of a job's parts."""
     return {"low": f"{job_id}-", "high": f"{job_id}."}
 
 
 def job_of(part: str) -> str:
-    """The job a part id belongs to."""
+    """Returns the job of a part id."""
     return part.partition("-")[0]
 
 
 def first_id(instant: int) -> str:
-    """A lower bound of all ids made since an instant in microseconds: a UUIDv7 begins with its milliseconds."""
+    """Returns a lower bound of all ids made since an instant in microseconds: a UUIDv7 begins with its milliseconds."""
     return f"{max(0, instant) // 1000:012x}"
 
 
 TRACK_EVERY_S = 300
-"""Seconds between two rounds of a track at least: members confirm by hand, and the vendor asks for slow polling."""
+"""The least seconds between two rounds of a track: members confirm by hand, and the vendor demands slow polling."""
 TRACK_FOR_S = 30 * 86_400
 """Seconds for which a track follows a task, unless the producer says otherwise."""

@@ -1,4 +1,4 @@
-"""Which jobs a command is about: one filter, the same in Python and on the command line."""
+"""The filter that selects the jobs of a command, the same in Python and on the command line."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ _TEXT_FIELDS = (
     "replay_of",
 )
 NAMING = ("ids", "recipient", "dedupe_key", "order_key", "msgid", "text_hash", "replay_of", "ended_from")
-"""Each says by itself which ended jobs are meant; a tag or an errcode may be that of years."""
+"""Each of these fields is enough to select ended jobs. A tag or an errcode may match the jobs of years."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Jobs and their parts, by what one knows of them; all that is given has to hold.
+    """Selects jobs and their parts that meet all of the given conditions.
 
-    CheckFailed for a filter that says nothing, also for an empty list of ids: no command is about all jobs by mistake.
+    Raises CheckFailed for a filter without conditions, also for an empty list of ids, so that no command applies to all
+    jobs by mistake.
     """
 
     ids: Iterable[JobId] | None = None
@@ -48,7 +49,7 @@ class JobFilter:
     kind: str | None = None
     """`send`, `recall`, ..."""
     state: State | None = None
-    """The job's, such as `JobState.REJECTED`, or its word; the filter keeps the word."""
+    """The job's state, such as `JobState.REJECTED`, or its word. The filter stores the word."""
     tag: str | None = None
     """One of the words that the producer gave with `tags=`."""
     recipient: str | None = None
@@ -57,15 +58,15 @@ class JobFilter:
     A department is `party:7`, a tag of the vendor's `tag:7`.
     """
     dedupe_key: str | None = None
-    """The producer's; the account has to be given too."""
+    """The producer's dedupe key. The account has to be given, too."""
     order_key: str | None = None
-    """The producer's; jobs of any account may have it."""
+    """The producer's order key. Jobs of any account may have it."""
     msgid: str | None = None
     """The vendor's id of a message of the job."""
     errcode: int | None = None
-    """The vendor answered a call of the job with it; known as long as attempts are kept (`retention.attempts_days`)."""
+    """The vendor's answer to a call of the job, as long as attempts are stored (`retention.attempts_days`)."""
     text_hash: str | None = None
-    """The hash of the message, as `worker show` prints it: the same for all jobs that say the same."""
+    """The hash of the message, as `worker show` prints it. Equal messages have equal hashes."""
     replay_of: JobId | None = None
     """The job is a replay of this original."""
     created_from: datetime | None = None
@@ -88,7 +89,7 @@ class JobFilter:
             object.__setattr__(self, "replay_of", id_of(self.replay_of))
         if isinstance(self.state, JobState):
             object.__setattr__(self, "state", self.state.label)
-        # What no database can store is a UnicodeEncodeError here.
+        # A text that no database can store raises UnicodeEncodeError here.
         json.dumps(self.asked(), ensure_ascii=False).encode()
         if problems := self._problems():
             raise CheckFailed(problems)
@@ -117,34 +118,34 @@ class JobFilter:
             problems.append(Problem("filter", "says nothing", "give ids, an account, or another field"))
         elif self.ids == ():
             problems.append(Problem("ids", "are none", "leave them out, or give some"))
-        elif (given := len(self.part_or_job_ids())) > MAX_IDS:
-            problems.append(Problem("ids", "are too many", "go through them in pieces", MAX_IDS, "ids", given))
+        elif (count := len(self.part_or_job_ids())) > MAX_IDS:
+            problems.append(Problem("ids", "are too many", "go through them in pieces", MAX_IDS, "ids", count))
         return problems
 
     def part_or_job_ids(self) -> list[str]:
-        """The ids as they are stored."""
-        return [str(one) for one in self.ids or ()]
+        """Returns the ids as they are stored."""
+        return [str(id) for id in self.ids or ()]
 
     @property
     def is_about_calls(self) -> bool:
-        """True where it names an instant of the last call."""
+        """True when it has a condition on the time of the last call."""
         return self.called_from is not None or self.called_before is not None
 
     @property
     def names_ended(self) -> bool:
-        """True where one of its fields says which ended jobs are meant, whenever they were enqueued."""
+        """True when one of its fields is enough to select ended jobs, whenever they were enqueued."""
         return any(getattr(self, name) is not None for name in NAMING)
 
     def require_whole_jobs(self) -> None:
-        """CheckFailed where the ids name single parts."""
+        """Raises CheckFailed if the ids name single parts."""
         if parts := [id for id in self.part_or_job_ids() if "-" in id]:
             remedy = "give the id of their job: it is meant whole"
             raise CheckFailed([Problem("ids", "name single parts", remedy, 0, "parts", len(parts))])
 
     def require_ended_jobs(self, what: str) -> None:
-        """CheckFailed where it does not say which ended jobs it is about: whole ones, by ids or by a time.
+        """Raises CheckFailed unless the filter selects whole jobs: by ids, a time, or a field that few jobs share.
 
-        `what` is done with them, such as "a recall".
+        `what` names the command in the error, such as "a recall".
         """
         self.require_whole_jobs()
         problems: list[Problem] = []
@@ -161,10 +162,10 @@ class JobFilter:
 
     @classmethod
     def from_texts(cls, given: Mapping[str, str], now: datetime, zone: tzinfo) -> JobFilter | None:
-        """The filter of texts that a person typed, by the names of its fields; ids with blanks or commas between them.
+        """Returns the filter of texts that a person typed, by field name. Ids are separated by blanks or commas.
 
-        A time may be `-30m` or `yesterday 22:00`, seen from `now`, in `zone` where it names no other. None where
-        nothing was typed; CheckFailed for a text that is no value of its field.
+        A time may be `-30m` or `yesterday 22:00`, relative to `now`, in `zone` unless it names another. Returns None if
+        nothing was typed, and raises CheckFailed for a text that is no value of its field.
         """
         typed = {name: text.strip() for name, text in given.items() if text.strip()}
         problems = list[Problem]()
@@ -187,16 +188,16 @@ class JobFilter:
 
     @classmethod
     def from_asked(cls, asked: Mapping[str, Any]) -> JobFilter:
-        """The filter that `asked` told of."""
+        """Returns the filter of values that `asked` returned."""
         instants = {name: datetime.fromisoformat(value) for name, value in asked.items() if name in INSTANTS}
         return cls(**{**asked, **instants})
 
     def asked(self) -> dict[str, Any]:
-        """What is given, as JSON values."""
-        given = {one.name: getattr(self, one.name) for one in fields(self)}
-        given["ids"] = None if self.ids is None else self.part_or_job_ids()
+        """Returns the given conditions as JSON values."""
+        conditions = {field.name: getattr(self, field.name) for field in fields(self)}
+        conditions["ids"] = None if self.ids is None else self.part_or_job_ids()
         return {
             name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in given.items()
+            for name, value in conditions.items()
             if value is not None
         }

@@ -1,6 +1,6 @@
-"""What a job is found by besides its id: its terms, short keyed hashes under which an index names it. Pure.
+"""The search terms of a job: short keyed hashes of its fields, under which an index lists it.
 
-A term is a hash, so that the index holds no recipient; it is keyed, so that none can be tried out without the database.
+A term is a hash, so that the index holds no recipient. It is keyed, so that no value can be tried without the database.
 """
 
 from __future__ import annotations
@@ -20,38 +20,38 @@ from worker.domain.job import Kind
 from worker.domain.state import JobState
 
 MAX_HOURS = 31 * 24
-"""The longest span of ended jobs that is looked up hour by hour."""
+"""The longest span in which ended jobs are searched hour by hour."""
 _MENTIONS = ("mentioned_list", "mentioned_mobile_list", "userlist", "add_user_list", "del_user_list")
 _MENTION = re.compile(r"<@([^<>\s]{1,64})>")
 _GROUPS = ("party", "tag")
 FACTS = ("account", "kind", "finished_at", "order_key", "tags", "message", "recipients")
 """The columns of a job, in the order of `IndexedJob`."""
 REQUEST_ID = "request_id:"
-"""What a tag begins with that names the request which asked for the job."""
+"""The prefix of a tag that holds the id of the request behind the job."""
 MAX_LOGGED = 300
-"""Most characters of a job's tags, or of its request id, in a log line."""
+"""The largest number of characters of a job's tags, or of its request id, in a log line."""
 HASH = 16
 """Characters of a text's hash."""
 
 
 def term(key: bytes, name: str, value: str) -> str:
-    """The term of a field's value: 72 bits in 12 characters."""
+    """Returns the term of a field's value: 72 bits in 12 characters."""
     digest = hashlib.blake2b(f"{name}\n{value}".encode(), key=key[:64], digest_size=9).digest()
     return base64.urlsafe_b64encode(digest).decode()
 
 
 def text_hash(message: str) -> str:
-    """The hash of a message (JSON, as it is stored): the same for each job that says the same."""
+    """Returns the hash of a message (JSON, as it is stored). Equal messages have equal hashes."""
     return hashlib.sha256(message.encode()).hexdigest()[:HASH]
 
 
 def hour_of(micros: int) -> str:
-    """The hour in UTC in which an instant lies."""
+    """Returns the hour in UTC of an instant."""
     return f"{datetime.fromtimestamp(micros // 1_000_000, UTC):%Y-%m-%dT%H}"
 
 
 def hours_between(begin: datetime, end: datetime) -> list[str]:
-    """The hours in UTC from one instant to another; at most `MOST_HOURS` and one more, so that too many are seen."""
+    """Returns the hours in UTC from one instant to another. Stops one after `MAX_HOURS`, which shows it is too many."""
     at, hours = begin.astimezone(UTC).replace(minute=0, second=0, microsecond=0), list[str]()
     while at <= end and len(hours) <= MAX_HOURS:
         hours.append(f"{at:%Y-%m-%dT%H}")
@@ -60,9 +60,9 @@ def hours_between(begin: datetime, end: datetime) -> list[str]:
 
 
 def persons(recipients: str, message: str) -> set[str]:
-    """The persons that a job names (both JSON): recipients, the members who send to them, whom a text mentions.
+    """Returns the persons that a job names, from JSON: recipients, members who send to them, and mentioned persons.
 
-    A department is `party:7`, a tag of the vendor's `tag:7`: their ids are not those of members.
+    A department is `party:7`, a tag of the vendor's `tag:7`, because their ids are not those of members.
     """
     asked = _document(recipients)
     named = {
@@ -78,7 +78,7 @@ def persons(recipients: str, message: str) -> set[str]:
 
 
 def tags_of(tags: str | None) -> list[str]:
-    """The tags of a job, out of its column."""
+    """Returns the tags of a job from its column."""
     try:
         return list(_texts(json.loads(tags or "[]")))
     except (ValueError, RecursionError):
@@ -86,7 +86,7 @@ def tags_of(tags: str | None) -> list[str]:
 
 
 def tag_fields(tags: str | None) -> dict[str, Any]:
-    """The fields of a log line that tell of a job's tags, out of its column: `request_id`, and the others as `tags`."""
+    """Returns the log fields for a job's tags, from its column: `request_id`, and the other tags as `tags`."""
     words = tags_of(tags)
     others = [word for word in words if not word.startswith(REQUEST_ID)]
     short = [word for word, end in zip(others, accumulate(map(len, others)), strict=True) if end <= MAX_LOGGED]
@@ -97,7 +97,7 @@ def tag_fields(tags: str | None) -> dict[str, Any]:
     return found
 
 
-# What no release of ours wrote counts as nothing, so that one odd row keeps no other from being found.
+# Values that no release of ours wrote count as empty, so that one faulty row hides no other.
 
 
 def _document(text: str) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def _mentioned(value: Any) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class IndexedJob:
-    """What the terms of a job that has ended, or did once, are made of."""
+    """A job that has ended, with the fields from which its terms are made."""
 
     id: str
     account: str
@@ -132,7 +132,7 @@ class IndexedJob:
     finished_at: int | None
     order_key: str | None
     tags: str | None
-    """A JSON list; None: no tags."""
+    """A JSON list, or None without tags."""
     message: str = field(repr=False)
     recipients: str = field(repr=False)
     state: JobState
@@ -140,7 +140,7 @@ class IndexedJob:
     errcodes: Iterable[int]
 
     def terms(self, key: bytes) -> set[str]:
-        """Its terms. What most jobs have in common, as to have been accepted, is none: it would find nothing."""
+        """Returns the terms. A property of most jobs, such as acceptance, has none: it would not narrow a search."""
         return {term(key, name, value) for name, value in self._values()}
 
     def _values(self) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The stages of a mailing, their counts, and which tags a hook asks for. Pure."""
+"""The stages of a mailing, their counts, and the tags that a hook matches."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ EVERY_TAG = "*"
 
 
 class MailingStage(StrEnum):
-    """How far a part of a mailing has come, and with it its recipients."""
+    """The stage that a part of a mailing, with its recipients, has reached."""
 
     WAITING = "waiting"
     """It is still to be sent."""
     IN_FLIGHT = "in_flight"
     """Its call is being made."""
     SENT = "sent"
-    """The vendor took it."""
+    """The vendor accepted it."""
     REFUSED = "refused"
-    """It was refused for good, or its tries are used up; of one that was taken, the recipients who were refused."""
+    """It was refused for good, or its tries are used up; also the refused recipients of an accepted part."""
     IN_DOUBT = "in_doubt"
     """It may have been sent."""
     RECALLED = "recalled"
     """It was sent, and a recall of it was accepted."""
     CORRECTED = "corrected"
-    """Another message goes, or went, in its place; it itself was cancelled, recalled or left where it was."""
+    """Another message replaces it, or will. It was cancelled, recalled, or left as it is."""
     NOT_SENT = "not_sent"
     """It was cancelled or expired."""
 
@@ -42,14 +42,17 @@ class StageCount:
     parts: int
     """Vendor calls to make."""
     recipients: int
-    """Recipients; whom two jobs name counts twice, and a department or a chat counts once."""
+    """Recipients. A recipient of two jobs counts twice, and a department or a chat counts once."""
 
 
 def matches_tag(patterns: Iterable[str], tag: str) -> bool:
-    """Whether hooks ask for a tag: by itself, or by its beginning and `*`; `*` alone is no tag that names a request."""
+    """Returns True if one of the hooks' patterns matches a tag: the tag itself, or its beginning followed by `*`.
+
+    `*` alone matches every tag but request ids.
+    """
     return any(
-        tag == one
-        or (one == EVERY_TAG and not tag.startswith(REQUEST_ID))
-        or (len(one) > 1 and one.endswith("*") and tag.startswith(one[:-1]))
-        for one in patterns
+        tag == pattern
+        or (pattern == EVERY_TAG and not tag.startswith(REQUEST_ID))
+        or (len(pattern) > 1 and pattern.endswith("*") and tag.startswith(pattern[:-1]))
+        for pattern in patterns
     )

@@ -1,4 +1,4 @@
-"""The outcomes of a call. A channel turns a vendor's reply into one of them; all later steps match on it."""
+"""The outcomes of a call. A channel turns a vendor's reply into one of them, and all later steps match on it."""
 
 from __future__ import annotations
 
@@ -17,72 +17,72 @@ class Scope(StrEnum):
 
 
 class Penalty(StrEnum):
-    """What a refusal means for its lane beyond the wait it names; the steps are in `lane.py`."""
+    """What a refusal means for its lane beyond the wait that it names; `pacing/lane.py` applies it."""
 
     FREQUENCY = "frequency"
-    """Blocked for the window exceeded; the vendor does not say which, so the block grows with each refusal."""
+    """Blocked for the exceeded window. The vendor does not say which, so the block grows with each refusal."""
     PARALLEL = "parallel"
-    """Half as many calls in the air."""
+    """Half as many calls in flight."""
     SERIAL = "serial"
-    """One call in the air."""
+    """One call in flight."""
     ALARM = "alarm"
     """An operator must look."""
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What became of a group-send at one member or at one customer of that member, as last read."""
+    """The status of a group send at one member, or at one customer of that member, as last read."""
 
     member: str
     recipient: str
-    """Customer or customer group; empty: the member's own task."""
+    """Customer or customer group, or empty for the member's own task."""
     status: int
     """The vendor's: 0 waiting, 1 sent, 2 no contact any more, 3 quota spent; of a member's task 0 waiting, 2 done."""
     happened_at: int | None = None
-    """Unix seconds, where the vendor says when it was sent."""
+    """When it was sent, in Unix seconds, or None if the vendor does not say."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One recipient the vendor refused."""
+    """One recipient that the vendor refused."""
 
     recipient: str
-    """As the caller wrote it; the vendor's spelling is matched without regard to case."""
+    """The recipient as the caller wrote it. The vendor's spelling is matched without regard to case."""
     kind: str
     """`user`, `party`, `tag`."""
     field: str
-    """The list of the vendor's answer that named it, such as `invaliduser`."""
+    """The list of the vendor's answer that names it, such as `invaliduser`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallReceipt:
-    """What the vendor gave for a call it took; every field may be empty."""
+    """The ids that the vendor returned for a call it accepted. Every field may be empty."""
 
     msgid: str | None = None
     response_code: str | None = None
     media_id: str | None = None
     warning: str | None = None
-    """A promised id that is missing, or the vendor's wrong-format warning: taken, but a person should look."""
+    """A promised id is missing, or the vendor warned of a wrong format: accepted, but a person should look at it."""
     not_sent: bool = False
-    """True when nothing had to be called: a recall of something that never left."""
+    """True when no call was needed: a recall of a message that was never sent."""
     from_repeat: bool = False
     """True when only a repeat's answer proves that the call was accepted."""
     extra: Mapping[str, str] = field(default_factory=dict)
     task_id: str | None = None
-    """The caller's own task_id, set when the only proof of the call is that the vendor knows it. It counts as proof
-    unless another part may have used it."""
+    """The caller's own task_id, set when the only proof of the call is that the vendor knows this id. It counts as
+    proof unless another part may have used it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The vendor took the call for every recipient."""
+    """The vendor accepted the call for every recipient."""
 
     receipt: CallReceipt
 
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """The vendor took the call and refused some recipients."""
+    """The vendor accepted the call and refused some recipients."""
 
     receipt: CallReceipt
     refusals: tuple[Refusal, ...]
@@ -90,23 +90,23 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The call may be made again later: a readable answer says so, or it certainly never left. Counts as an attempt."""
+    """The call may be made again later: a readable answer says so, or nothing was sent. Counts as an attempt."""
 
     reason: str
     busy: bool = False
-    """The vendor's -1, after which its rule allows three retries at most."""
+    """The vendor answered -1, after which its rule allows three retries at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The part waits through no fault of its own: not an attempt. `delay` in seconds from when it is recorded."""
+    """The part waits through no fault of its own. Not an attempt. `delay` counts in seconds from the record."""
 
     scope: Scope
     delay: float
     reason: str
     penalty: Penalty | None = None
     remedy: str | None = None
-    """What a person should change meanwhile; None: nothing, as far as is known."""
+    """What a person should change meanwhile, or None if nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,40 +121,40 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A look-up that ended without a certain match: the part stays in doubt, for a person."""
+    """A search ended without a certain match: the part stays in doubt, for a person."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class StaleToken:
-    """The vendor refused the token this call carried. Not an attempt."""
+    """The vendor refused the token of this call. Not an attempt."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Refused for good. `refusals` when the vendor named the recipients (81013: all of them)."""
+    """The call was refused for good. `refusals` holds the recipients that the vendor named (81013: all of them)."""
 
     reason: str
     refusals: tuple[Refusal, ...] = ()
     retry_with: str | None = None
-    """`media`: the media_id is gone; upload once more and try again instead of giving up."""
+    """`media`: the media_id has expired, and the part is tried again with a new upload. None: it is not tried again."""
     unknown_code: bool = False
-    """The vendor's errcode is in none of our tables: it may be about this call, or about all calls."""
+    """The vendor's errcode is in none of our tables. It may be about this call, or about all calls."""
     ends_doubt: bool = False
-    """Every earlier call of the part must have been refused in the same way, so it ends their doubt."""
+    """Every earlier call of the part must have been refused in the same way, so their doubt ends."""
 
 
 def unknown_code(code: int) -> Rejected:
-    """The outcome of an errcode that is in none of our tables."""
+    """Returns the outcome of an errcode that is in none of our tables."""
     return Rejected(f"errcode {code} (not in the catalogue)", unknown_code=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """An operator must act; everything in the scope waits and none of it is lost. Not an attempt."""
+    """An operator must act. Until then everything in the scope waits, and nothing is lost. Not an attempt."""
 
     scope: Scope
     reason: str
@@ -163,13 +163,13 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Bytes may have left, and no readable answer came back, or one that leaves open which recipients got it."""
+    """Bytes may have been sent, but no readable answer came, or one that leaves open which recipients got it."""
 
     reason: str
     refusals: tuple[Refusal, ...] = ()
-    """The recipients that the answer names as refused; of the others nothing is known."""
+    """The recipients that the answer names as refused. The others are undetermined."""
     held: bool = False
-    """An answer came, so the policy for lost answers does not apply: a person decides, nothing is repeated."""
+    """An answer came, so the policy for missing answers does not apply: a person decides, and nothing is repeated."""
 
 
 Outcome = Accepted | Partial | Retry | Wait | Progress | Held | StaleToken | Rejected | Parked | Unknown
@@ -180,20 +180,20 @@ ContradictionSort = Literal["code", "field", "type", "promise"]
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """Where an answer does not look as the vendor's page says."""
+    """A point in which an answer contradicts the vendor's page."""
 
     sort: ContradictionSort
     fact: str
-    """What it contradicts, in our words; of the answer only the name of a field or a code."""
+    """The contradicted fact in our words, with no more of the answer than a field's name or a code."""
     sample: str
-    """The answer's shape: names, types and lengths; of values only the errcode."""
+    """The answer's names, types and lengths, without values but the errcode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """An outcome with the facts of the vendor's words that the attempt keeps; each but the last is a column.
+    """An outcome with those facts of the vendor's answer that the attempt stores.
 
-    Holds no recipient and no message text.
+    Every field but the last is a column. None holds a recipient or a message text.
     """
 
     outcome: Outcome
@@ -201,7 +201,7 @@ class Verdict:
     errmsg: str | None = None
     """The vendor's text, cleaned and redacted."""
     hint: str | None = None
-    """The vendor's trace number; its support asks for it."""
+    """The vendor's trace number, which its support asks for."""
     caller_ip: str | None = None
     contradictions: tuple[Contradiction, ...] = ()
     """Usually none."""

@@ -1,4 +1,4 @@
-"""A pause: the jobs of which no call begins until a person ends it."""
+"""A pause: which jobs make no calls until a person ends it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from worker.domain.job_terms import tags_of
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """What is paused: the jobs for which all that is given holds; where nothing is given, every job.
+    """A pause of all jobs that meet its conditions, or of every job if it has none.
 
-    Recalls pass, unless the pause is of that very job: what takes messages back is what one pauses for.
+    Recalls go on, unless the pause holds that very job: one often pauses in order to recall messages.
     """
 
     id: str
     """32 hexadecimal digits, a UUIDv7."""
     parked_until: int
-    """The `not_before` of parts that wait for its end: behind `FOREVER`, and its own, so that they are found by it."""
+    """The `not_before` of parts that wait for its end: after `FOREVER`, and unique, so that they are found by it."""
     began_at: datetime
     """When it began, by the database's clock."""
     person: str
@@ -30,18 +30,18 @@ class Pause:
     why: str
     """The reason in the person's own words."""
     account: str | None = None
-    """Only jobs of this account; None: of any."""
+    """Only jobs of this account, or of any if None."""
     channel: str | None = None
-    """Only jobs of this channel; None: of any."""
+    """Only jobs of this channel, or of any if None."""
     kind: str | None = None
-    """Only jobs of this kind; None: of any."""
+    """Only jobs of this kind, or of any if None."""
     tag: str | None = None
-    """Only jobs with this tag; None: with any or none."""
+    """Only jobs with this tag, or with any or none if None."""
     job_id: str | None = None
-    """The one job that is held; None: the pause is of all jobs with the rest."""
+    """The one job that is held, or None for a pause of all jobs that meet the conditions above."""
 
     def covers(self, job: Mapping[str, Any]) -> bool:
-        """Whether it holds for a job, given by its columns."""
+        """Whether the pause applies to a job, given by its columns."""
         if self.job_id is not None:
             return bool(job["id"] == self.job_id)
         conditions = {name: value for name, value in self._equal().items() if value is not None}
@@ -50,26 +50,26 @@ class Pause:
         return self.tag is None or self.tag in tags_of(job["tags"])
 
     def holds_lanes(self) -> bool:
-        """True when it holds for all parts of a lane or for none: these have one account and one kind."""
+        """Returns True if the pause applies to whole lanes, whose parts have one account and one kind."""
         return self.tag is None and self.job_id is None
 
     def holds_lane(self, account: str, kind: str) -> bool:
-        """True when it certainly holds for a lane; the lane's channel is not known here."""
+        """Returns True if the pause certainly applies to a lane. The lane's channel is not known here."""
         if self.channel is not None or not self.holds_lanes() or kind == Kind.RECALL:
             return False
         return self.account in (None, account) and self.kind in (None, kind)
 
     def scope(self) -> dict[str, str]:
-        """What is given, by name."""
+        """Returns the conditions by name."""
         conditions = {**self._equal(), "tag": self.tag, "job": self.job_id}
         return {name: value for name, value in conditions.items() if value is not None}
 
     def told(self) -> str:
-        """What is given, for people."""
+        """Returns the conditions as text for people."""
         return ", ".join(f"{name} {value}" for name, value in self.scope().items()) or "everything"
 
     def ending(self) -> str:
-        """The command that ends it."""
+        """Returns the command that ends the pause."""
         if self.job_id is not None:
             return f"worker resume {self.job_id}"
         options = [word for name, value in self.scope().items() for word in (f"--{name}", value)]

@@ -1,6 +1,6 @@
-"""The moves of a part: pure decisions over the facts of its row. The only code that assigns a part's state.
+"""Decides every change of a part's state, by pure functions over its row. No other code assigns a state.
 
-Doubt belongs to attempts. `doubts` counts the attempts of a part that have no readable answer. While it is above zero
+Doubt belongs to attempts. `doubts` counts the attempts of a part that have no readable answer. While it is above zero,
 the part never ends as cancelled, expired, exhausted or rejected. A refusal that all its calls must have met ends all
 doubt. Every assignment goes through `_move`, which checks it against the one table of moves.
 """
@@ -32,7 +32,7 @@ from worker.domain.state import FINAL_STATES, MOVES, OPEN_STATES, PartState
 
 @dataclass(slots=True)
 class PartFacts:
-    """The columns of a part's row that decide and change; see `outbox/tables/` for their meaning."""
+    """The columns of a part's row that decisions read or change, explained in `outbox/tables/`."""
 
     id: str
     job_id: str
@@ -60,7 +60,7 @@ class PartFacts:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How often and how long a part is tried; every figure is a setting."""
+    """How often and how long a part is tried. Every figure is a setting."""
 
     attempts: int = 8
     busy: int = 3
@@ -70,13 +70,13 @@ class Policy:
     doubt_margin_s: float = 5.0
     """The policy for an unknown part acts this many seconds after its call's deadline, or later."""
     ill_after: int = 3
-    """After so many calls of a lane or account in a row that say the vendor is ill, a retry counts as a try of its part
-    only when the answer was -1.
+    """After so many consecutive calls of a lane or account that found the vendor down, a retry counts as a try of its
+    part only if the answer was -1.
     """
     ill_s: float = 30.0
-    """Seconds by which the policy for an unknown part is put off in that case; doubles with each repeat."""
+    """Seconds by which an unknown part's policy acts later in that case; doubled with each repeat."""
     busy_again_s: float = 60.0
-    """Seconds that a part waits after its second -1, when its lane got no better answer since the first."""
+    """Seconds that a part waits after its second -1, if its lane got no better answer since the first."""
     busy_last_s: float = 720.0
     """Seconds that a part waits, in the same case, before the last retry that the vendor's rule allows."""
     lanes: LaneRules = RULES
@@ -84,12 +84,12 @@ class Policy:
 
 
 def calls_maybe_sent(part: PartFacts) -> int:
-    """Calls of this part that may have reached the vendor: its marks, less those under which nothing left."""
+    """Returns how many calls of the part may have reached the vendor: all marks but those of unsent calls."""
     return part.claim - part.unheard
 
 
 class IllegalMove(AssertionError):
-    """A state was about to change outside the table of moves: a defect of this program."""
+    """A state was about to change outside the table of moves, which is a defect of this program."""
 
 
 def _move(part: PartFacts, to: PartState, reason: str | None) -> None:
@@ -102,7 +102,7 @@ def _move(part: PartFacts, to: PartState, reason: str | None) -> None:
 
 
 def begin_sending(part: PartFacts, incarnation: str, now: int, deadline_us: int) -> None:
-    """Move queued -> sending: durable before the first byte may leave."""
+    """Moves the part from queued to sending. This is durable before the first byte may be sent."""
     _move(part, PartState.SENDING, None)
     part.claim += 1
     part.repeats += 1 if part.doubts else 0
@@ -113,7 +113,7 @@ def begin_sending(part: PartFacts, incarnation: str, now: int, deadline_us: int)
 
 
 def wait_until(part: PartFacts, until: int, reason: str | None) -> None:
-    """Queues the part, or keeps it queued, until an instant: not an attempt."""
+    """Queues the part, or keeps it queued, until an instant. This is not an attempt."""
     if part.state is not PartState.QUEUED:
         _move(part, PartState.QUEUED, None)
     part.reason, part.limit_name = reason[:300] if reason else None, None
@@ -122,7 +122,7 @@ def wait_until(part: PartFacts, until: int, reason: str | None) -> None:
 
 
 def _close(part: PartFacts, to: PartState, reason: str | None) -> None:
-    """Ends a part that was refused or ran out; one that is still in doubt becomes unknown, with the reason kept."""
+    """Ends a part that was refused or ran out of tries or time. If it is in doubt, it becomes unknown instead."""
     if part.doubts:
         hold(part, f"in doubt; later {to.label}: {reason}")
     else:
@@ -142,7 +142,7 @@ def _retry(
         part.busy += 1
         delay_s = max(delay_s, _busy_s(part, policy, failures_in_a_row))
     part.tries += int(outcome.busy or failures_in_a_row < policy.ill_after)
-    # A part in doubt has no age limit: first_marked_at is of the lost call, and its look-up may begin long afterwards.
+    # A part in doubt has no age limit: first_marked_at is of the unanswered call, and its search may begin much later.
     age_us = 0 if part.doubts or part.first_marked_at is None else now - part.first_marked_at
     too_old = age_us > policy.max_age_s * SECOND
     if part.tries >= policy.attempts or part.busy > policy.busy or too_old:
@@ -152,10 +152,10 @@ def _retry(
 
 
 def _busy_s(part: PartFacts, policy: Policy, failures_in_a_row: int) -> float:
-    """Least seconds until a message is retried that the vendor was too busy for (-1); the usual backoff may be longer.
+    """Returns the least seconds until the retry of a message for which the vendor was too busy (-1).
 
-    The vendor allows three retries of a message. They are spread over more than ten minutes when the lane got no better
-    answer since this part's first -1.
+    The vendor allows three retries of a message. They are spread over more than ten minutes if the lane got no better
+    answer since this part's first -1. The usual backoff may be longer.
     """
     if failures_in_a_row < part.busy - 1 or part.busy == 1:
         return 0.0
@@ -165,9 +165,9 @@ def _busy_s(part: PartFacts, policy: Policy, failures_in_a_row: int) -> float:
 def end_attempt(
     part: PartFacts, outcome: Outcome, now: int, delay_s: float, policy: Policy, failures_in_a_row: int = 0
 ) -> None:
-    """The current call of a sending part ended; `delay_s` is the randomised backoff of a retry, in seconds.
+    """Ends the current call of a sending part. `delay_s` is the randomised backoff of a retry, in seconds.
 
-    `in_a_row`: how many calls in a row of its lane or account said before it that the vendor is ill.
+    `failures_in_a_row` is how many consecutive calls of its lane or account before it found the vendor down.
     """
     match outcome:
         case Accepted():
@@ -180,10 +180,10 @@ def end_attempt(
         case Retry():
             _retry(part, outcome, now, delay_s, policy, failures_in_a_row)
         case Wait():
-            # A part that waits for its lane is due now: the block of the lane holds it back.
+            # A part that waits for its lane is due now: the lane's block delays it.
             wait_until(part, now + int(outcome.delay * SECOND) if outcome.scope is Scope.PART else now, outcome.reason)
         case Progress():
-            # The next page is no retry: tries, repeats and age start again.
+            # The next page is no retry, so tries, repeats and age start again.
             part.tries = part.busy = part.repeats = 0
             if not part.doubts:
                 part.first_marked_at = None
@@ -191,7 +191,7 @@ def end_attempt(
         case Held() if part.doubts:
             hold(part, outcome.reason)
         case Held() | StaleToken() | Parked():
-            # A late answer cleared the doubt of a held part while its look-up was in the air.
+            # A late answer ended the doubt of a held part while its search was in flight.
             wait_until(part, now, outcome.reason)
         case Unknown():
             part.tries += 1
@@ -204,14 +204,14 @@ def end_attempt(
 
 
 def doubt(part: PartFacts, reason: str, policy: Policy) -> None:
-    """Move sending -> unknown: no readable answer (a cut, a deadline, a dead process). Its policy acts later."""
+    """Moves the part from sending to unknown: no readable answer came. The policy for it acts later."""
     part.doubts += 1
     _move(part, PartState.UNKNOWN, reason)
     part.not_before = (part.deadline_at or 0) + int(policy.doubt_margin_s * SECOND)
 
 
 def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
-    """An attempt in doubt was answered after all: clears its doubt, and moves the part unless that has ended."""
+    """Takes a late answer to an attempt in doubt: ends its doubt, and changes the part's state unless it has ended."""
     if isinstance(outcome, Unknown):
         return
     part.doubts = 0 if isinstance(outcome, Rejected) and outcome.ends_doubt else max(0, part.doubts - 1)
@@ -223,7 +223,7 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
         case Partial():
             _accept(part, PartState.PARTIAL)
         case _ if part.state is PartState.SENDING:
-            return  # a newer call is in the air; its answer decides
+            return  # a newer call is in flight; its answer decides
         case Rejected():
             _close(part, PartState.REJECTED, outcome.reason)
         case _ if not part.doubts:
@@ -231,7 +231,7 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
 
 
 def apply_decision(part: PartFacts, reason: str, *, sent: bool, refused_some: bool = False) -> None:
-    """A person says of an unknown part whether its calls were carried out.
+    """Applies a person's decision about an unknown part: its calls were carried out (`sent`), or not.
 
     `refused_some`: the vendor had named recipients that it refused.
     """
@@ -239,43 +239,43 @@ def apply_decision(part: PartFacts, reason: str, *, sent: bool, refused_some: bo
         part.doubts = max(0, part.doubts - 1)
         _accept(part, PartState.PARTIAL if refused_some else PartState.ACCEPTED)
     else:
-        # The person speaks of the message, so of all of its calls.
+        # The person decides about the message, so about all of its calls.
         part.doubts = 0
         _close(part, PartState.REJECTED, reason)
 
 
 def wait_for_limit(part: PartFacts, until: int, limit_name: str) -> None:
-    """Stays queued until an instant, because a limit has no room for it: not an attempt."""
+    """Keeps the part queued until an instant, because a limit is used up. This is not an attempt."""
     wait_until(part, until, used_up_reason(limit_name))
     part.limit_name = limit_name
 
 
 def wait_for_quiet_end(part: PartFacts, until: int) -> None:
-    """Stays queued until its quiet hours end: not an attempt."""
+    """Keeps the part queued until its quiet hours end. This is not an attempt."""
     wait_until(part, until, "quiet hours")
     part.limit_name = QUIET_HOURS
 
 
 def try_again(part: PartFacts, reason: str, now: int, delay_s: float, policy: Policy) -> None:
-    """Move queued -> queued later, or exhausted: a failure to get what the call needs counts like a call."""
+    """Queues the part for later, or exhausts it: a failure in its preparation counts like a call."""
     _retry(part, Retry(reason), now, delay_s, policy)
 
 
 def split(part: PartFacts) -> None:
-    """Some recipients of a queued part, of which nothing ever left, go to a part of their own."""
-    # As after a mark under which nothing left: a sender that read the part with its old recipients cannot mark it.
+    """Counts a split: some recipients of a queued part, of which nothing was sent, go to a part of their own."""
+    # As after a mark under which nothing was sent: a sender that read the part with its old recipients cannot mark it.
     part.claim += 1
     part.unheard += 1
     part.marked_at = None
 
 
 def repeat(part: PartFacts, now: int) -> None:
-    """Move unknown -> queued: a safe repeat may be made."""
+    """Moves the part from unknown to queued, for a safe repeat."""
     wait_until(part, now, part.reason)
 
 
 def hold(part: PartFacts, reason: str) -> None:
-    """Holds a part in doubt for a person, because no safe repeat is left; a queued one becomes unknown again."""
+    """Holds a part in doubt for a person, because no safe repeat is left. A queued part becomes unknown again."""
     if part.state is PartState.UNKNOWN:
         part.reason = reason[:300]
     else:
@@ -287,7 +287,7 @@ FENCED = "may have been sent after the backup that was restored"
 
 
 def fence(part: PartFacts, now: int) -> None:
-    """Holds an open part that may have gone out though its row does not say so, as after a restored backup.
+    """Holds an open part that may have been sent though its row does not say so, as after a restored backup.
 
     A queued part counts as called once more, by no process of this outbox.
     """
@@ -301,7 +301,7 @@ def fence(part: PartFacts, now: int) -> None:
 
 
 def expire(part: PartFacts) -> None:
-    """Move queued -> expired, past `expires_at`: certainly never sent, unless an earlier call is in doubt."""
+    """Expires a queued part whose `expires_at` has passed. It was certainly never sent, unless it is in doubt."""
     _close(part, PartState.EXPIRED, "expires_at passed")
 
 
@@ -309,38 +309,38 @@ CANCELLED = "cancelled before it was sent"
 
 
 def cancel(part: PartFacts, reason: str) -> None:
-    """Move queued -> cancelled before its mark, unless an earlier call is in doubt."""
+    """Cancels a queued part, unless an earlier call of it is in doubt."""
     _close(part, PartState.CANCELLED, reason)
 
 
 def refuse(part: PartFacts, reason: str) -> None:
-    """Move queued -> rejected without a call: for the worker's own reason (no msgid, window over, no code left)."""
+    """Rejects a queued part without a call, for the worker's own reason (no msgid, window over, no code left)."""
     _close(part, PartState.REJECTED, reason)
 
 
 def finish(part: PartFacts) -> None:
-    """Move queued -> accepted without a call: what it was to do or to find is so already."""
+    """Accepts a queued part without a call, because there is nothing left to do or to find."""
     _accept(part, PartState.ACCEPTED)
 
 
 FOREVER = 2**62
 """The `not_before` of a part that has no due time and waits until another part wakes it."""
 BEHIND_A_PART = "waits for the part before it"
-"""The reason of a part that goes after another of its job."""
+"""The reason of a part that goes after another part of its job."""
 NEWER_RELEASE = "waits for a worker of a newer release, which enqueued it"
 """The reason of a part that a worker of an older release has put off."""
 WAITS_ITS_TURN = "waits for those before it in its order"
 
 
 def await_turn(part: PartFacts) -> None:
-    """Stays queued until the parts before it in its order have ended or are skipped; their transaction wakes it."""
+    """Keeps the part queued until the parts before it in its order have ended or are skipped, which wakes it."""
     wait_until(part, FOREVER, WAITS_ITS_TURN)
 
 
 def lets_order_go_on(state: PartState, held: bool, skips: bool) -> bool:
-    """True when a part no longer keeps the parts behind it in its order waiting.
+    """Returns True if a part in this state does not keep the parts behind it in its order waiting.
 
-    `held`: an unknown part that waits for a person; `skips`: its job allows a gap in the order rather than a stop.
+    `held`: the part is unknown and waits for a person. `skips`: its job allows a gap in the order rather than a stop.
     """
     match state:
         case PartState.EXHAUSTED:
@@ -351,7 +351,7 @@ def lets_order_go_on(state: PartState, held: bool, skips: bool) -> bool:
 
 
 def wait_for_job(part: PartFacts, job_id: str, until: int, reason: str) -> None:
-    """Stays queued until the job it depends on moves, or `until` at the latest."""
+    """Keeps the part queued until the job it depends on changes, or until `until` at the latest."""
     part.waits_on = job_id
     wait_until(part, until, reason)
 
@@ -360,5 +360,5 @@ PAUSED = "paused by a person"
 
 
 def pause(part: PartFacts, parked_until: int) -> None:
-    """Stays queued until the pause of its job ends, whose own instant this is, behind `FOREVER`."""
+    """Keeps the part queued until the pause of its job ends. `parked_until` is the pause's own instant."""
     wait_until(part, parked_until, PAUSED)

@@ -1,6 +1,6 @@
-"""States of parts and jobs, and the one table of moves. Pure: knows nothing about storage.
+"""The states of parts and jobs, and the one table of moves between them.
 
-Values are stored as small integers; the names are what people see.
+Values are stored as small integers. People see the names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Labelled(IntEnum):
 
     @property
     def label(self) -> str:
-        """The word people see."""
+        """The word that people see."""
         return self.name.lower()
 
 
@@ -27,17 +27,17 @@ class PartState(Labelled):
     QUEUED = 0
     """It waits: for its turn, its time, its lane, or another job."""
     SENDING = 1
-    """Its call is marked: the first byte may have left."""
+    """Its call is marked: the first byte may have been sent."""
     ACCEPTED = 2
-    """The vendor took it for every recipient."""
+    """The vendor accepted it for every recipient."""
     PARTIAL = 3
-    """The vendor took it, and refused some recipients."""
+    """The vendor accepted it, and refused some recipients."""
     REJECTED = 4
     """It was refused for good, by the vendor or by the worker."""
     EXHAUSTED = 5
     """It was tried as often, or for as long, as it may be."""
     UNKNOWN = 6
-    """It may have been sent: no answer says what became of it."""
+    """It may have been sent, but no readable answer came."""
     EXPIRED = 7
     """Its `expires_at` passed before it was sent."""
     CANCELLED = 8
@@ -52,11 +52,11 @@ class JobState(Labelled):
     ACCEPTED = 2
     """All parts are accepted."""
     PARTIAL = 3
-    """Some recipients or parts were taken, others not."""
+    """Some recipients or parts were accepted, others not."""
     REJECTED = 4
-    """No part was taken, and some were rejected."""
+    """No part was accepted, and some were rejected."""
     EXHAUSTED = 5
-    """No part was taken or rejected, and some are exhausted."""
+    """No part was accepted or rejected, and some are exhausted."""
     UNKNOWN = 6
     """No part is open, and some are unknown."""
     EXPIRED = 7
@@ -70,14 +70,14 @@ Q, S, A, P, R, X, U, E, C = PartState
 MOVES: Mapping[PartState, frozenset[PartState]] = {
     # Queued -> unknown, accepted, partial or rejected: an older attempt is in doubt, or its late answer came.
     Q: frozenset({S, C, E, X, R, U, A, P}),
-    # Sending -> queued: the call certainly never left, or a readable answer allows another.
+    # Sending -> queued: certainly nothing was sent, or a readable answer allows another call.
     S: frozenset({A, P, R, X, U, Q}),
-    # Unknown -> queued: a safe repeat. To the others: a late answer, a look-up, a person.
+    # Unknown -> queued: a safe repeat. Unknown to other states: a late answer, a search, a person.
     U: frozenset({Q, A, P, R}),
     # An ended part stays as it is.
     **dict.fromkeys((A, P, R, X, E, C), frozenset[PartState]()),
 }
-"""Every move a part can make. Nothing changes a state outside this table."""
+"""Every change of state that a part can make. No state changes outside this table."""
 
 OPEN_STATES = frozenset({Q, S})
 ACCEPTED_STATES = frozenset({A, P})
@@ -85,7 +85,7 @@ FINAL_STATES = frozenset({A, P, R, X, E, C})
 
 
 def job_state(counts: Mapping[PartState, int]) -> JobState:
-    """The job's state, from the number of its parts in each state."""
+    """Returns the job's state from the number of its parts in each state."""
     present = {state for state, count in counts.items() if count > 0}
     if not present or present & OPEN_STATES:
         return JobState.OPEN
@@ -106,7 +106,7 @@ _BY_WORD = {state.label: state for state in JobState}
 
 
 def states_of(name: str, values: object) -> list[JobState]:
-    """The states out of one or several, each given as a JobState or as its word; CheckFailed for anything else."""
+    """Returns one or several states, each given as a JobState or its word. Raises CheckFailed for anything else."""
     states: list[Any] = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values]
     if not all(isinstance(state, JobState) or (isinstance(state, str) and state in _BY_WORD) for state in states):
         remedy = f"use JobState.OPEN and its like, or one of {', '.join(_BY_WORD)}"

@@ -1,4 +1,4 @@
-"""Times as people say them: `-30m`, `14:00`, `yesterday 22:00`, `2026-11-27 09:00 +08:00`. Pure: now is passed in."""
+"""Reads times as people write them: `-30m`, `14:00`, `yesterday 22:00`, `2026-11-27 09:00 +08:00`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _AHEAD = 'use one such as 2h, 14:00, "tomorrow 9:00" or "2026-11-27 09:00"'
 
 
 class UnreadableTime(ValueError):
-    """A text is no time; says what is wrong with it and what to write, without quoting it."""
+    """A text is no time. The error says what is wrong and what to write, without quoting the text."""
 
     def __init__(self, text: str, remedy: str):
         super().__init__(text)
@@ -52,9 +52,9 @@ def read_time(text: str, now: datetime, zone: tzinfo, *, is_ahead: bool = False)
         if typed.lower() in _NOW:
             return now.astimezone(zone)
         if span := _SPAN.fullmatch(typed.lower()):
-            return _moved(span, now, is_ahead=is_ahead).astimezone(zone)
+            return _shifted(span, now, is_ahead=is_ahead).astimezone(zone)
         if typed and (clock := _CLOCK.fullmatch(typed)):
-            return _on_the_clock(clock, now, zone, is_ahead=is_ahead).astimezone(zone)
+            return _by_clock(clock, now, zone, is_ahead=is_ahead).astimezone(zone)
     except UnreadableTime:
         raise
     except (ValueError, OverflowError, KeyError):
@@ -62,8 +62,8 @@ def read_time(text: str, now: datetime, zone: tzinfo, *, is_ahead: bool = False)
     raise UnreadableTime("is not a time", _AHEAD if is_ahead else _BACK)
 
 
-def _moved(span: re.Match[str], now: datetime, *, is_ahead: bool) -> datetime:
-    """So long before or after now."""
+def _shifted(span: re.Match[str], now: datetime, *, is_ahead: bool) -> datetime:
+    """Returns the instant that is a span before or after now."""
     sign, side = span["sign"], span["side"]
     if sign and side:
         raise ValueError
@@ -74,10 +74,10 @@ def _moved(span: re.Match[str], now: datetime, *, is_ahead: bool) -> datetime:
     return (now - length).replace(microsecond=0)
 
 
-def _on_the_clock(clock: re.Match[str], now: datetime, zone: tzinfo, *, is_ahead: bool) -> datetime:
-    """A day, a time of day, or both."""
+def _by_clock(clock: re.Match[str], now: datetime, zone: tzinfo, *, is_ahead: bool) -> datetime:
+    """Returns the instant of a day, a time of day, or both."""
     if clock["zone"]:
-        zone = _zone_written(clock["zone"])
+        zone = _zone_of(clock["zone"])
     today = now.astimezone(zone)
     day = None
     if clock["word"]:
@@ -95,13 +95,13 @@ def _on_the_clock(clock: re.Match[str], now: datetime, zone: tzinfo, *, is_ahead
     if day is None:
         passed = at <= today.time()
         day = today.date() + timedelta(days=int(passed) if is_ahead else int(passed) - 1)
-    return _the_one(day, at, zone)
+    return _unambiguous(day, at, zone)
 
 
-def _the_one(day: date, at: time, zone: tzinfo) -> datetime:
-    """The instant at which it is that time on that day; UnreadableTime where the clocks change and none or two are."""
+def _unambiguous(day: date, at: time, zone: tzinfo) -> datetime:
+    """Returns the instant of a local time. Raises UnreadableTime if the clocks skip that time, or show it twice."""
     both = local_instant(day, at, zone), local_instant(day, at, zone, late=True)
-    first, second = (write_time(one, zone) for one in both)
+    first, second = (write_time(instant, zone) for instant in both)
     if both[0].astimezone(zone).time() != at:
         raise UnreadableTime("is left out on that day: the clocks go forward", f"write {first}, when they do")
     if both[0] != both[1]:
@@ -128,18 +128,18 @@ def local_instant(day: date, at: time, zone: tzinfo, *, late: bool = False) -> d
     return after.replace(microsecond=0)
 
 
-def _zone_written(text: str) -> tzinfo:
+def _zone_of(text: str) -> tzinfo:
     if text.upper() in ("Z", "UTC", "GMT"):
         return UTC
-    if found := _OFFSET.fullmatch(text):
-        hours, minutes, seconds = (int(part or 0) for part in found.groups()[1:])
+    if match := _OFFSET.fullmatch(text):
+        hours, minutes, seconds = (int(part or 0) for part in match.groups()[1:])
         offset = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-        return timezone(offset if found[1] == "+" else -offset)
+        return timezone(offset if match[1] == "+" else -offset)
     return zone_named(text)
 
 
 def zone_named(name: str) -> ZoneInfo:
-    """The time zone of this IANA name; ValueError where there is none."""
+    """Returns the time zone of an IANA name. Raises ValueError if there is none."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
@@ -149,12 +149,12 @@ def zone_named(name: str) -> ZoneInfo:
 
 
 def write_time(at: datetime, zone: tzinfo) -> str:
-    """An instant for people, such as `2026-11-27 09:00:00 +08:00`; `read_time` reads it."""
-    told = at.astimezone(zone).isoformat(" ", "seconds")
-    return f"{told[:19]} {offset_of(at, zone)}"
+    """Returns an instant as text, such as `2026-11-27 09:00:00 +08:00`, which `read_time` can read."""
+    text = at.astimezone(zone).isoformat(" ", "seconds")
+    return f"{text[:19]} {offset_of(at, zone)}"
 
 
 def offset_of(at: datetime, zone: tzinfo) -> str:
-    """How far the zone is ahead of UTC then, such as `+08:00`; `UTC` for not at all."""
+    """Returns how far the zone is ahead of UTC at an instant, such as `+08:00`, or `UTC` if not at all."""
     local = at.astimezone(zone)
     return local.isoformat(timespec="seconds")[19:] if local.utcoffset() else "UTC"

@@ -1,6 +1,6 @@
-"""Traces: the context that a producer leaves with its job, and the seam to what writes spans.
+"""Traces: the context that a producer stores with its job, and the interface to the code that writes spans.
 
-Imports no OpenTelemetry, and knows neither how spans are made nor where they go.
+It imports no OpenTelemetry, and does not know how spans are written or where they go.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 STATE_CHARACTERS = 512
-"""Of a tracestate at most so many are kept, which is what W3C Trace Context asks for at least."""
+"""The largest number of characters of a tracestate that is stored: the least that W3C Trace Context demands."""
 CONTEXT_CHARACTERS = 55 + 1 + STATE_CHARACTERS
 """The longest stored context: a traceparent of version 00, a space, a tracestate."""
 
@@ -24,15 +24,15 @@ class SpanRef(NamedTuple):
 
 
 Attributes = Mapping[str, str | int | None]
-"""What a span tells, by OpenTelemetry's names: nothing that is a secret, a recipient or a text. None is left out."""
+"""The attributes of a span, by OpenTelemetry's names, without secrets, recipients and texts. None is omitted."""
 
 
 @dataclass(frozen=True, slots=True)
 class HookRun:
-    """What a span tells of a run of the application's hooks."""
+    """The attributes of a span for a run of the application's hooks."""
 
     parent: str | None
-    """The stored context of the producer of the job that the event is about; None: there is none."""
+    """The stored context of the producer of the job that the event is about, or None without one."""
     kind: str
     job: str | None
     part: str | None
@@ -40,27 +40,28 @@ class HookRun:
 
 
 class Tracing(Protocol):
-    """What writes spans. Raises nothing of its own, and waits for no collector."""
+    """The interface of the code that writes spans. It raises nothing, and waits for no collector."""
 
     def call(
         self, name: str, parent: str | None, began_ago_s: float, ended_ago_s: float, tell: Callable[[], Attributes]
     ) -> SpanRef | None:
-        """Writes the span of a call; None: it is not sampled, and `tell` was not asked.
+        """Writes the span of a call, or returns None if it is not sampled, without calling `tell`.
 
-        `parent`: the stored context of the job's producer; None: it left none. One with an `error.type` has failed.
+        `parent` is the stored context of the job's producer, or None. `tell` returns the attributes; a span with an
+        `error.type` has failed.
         """
 
     def hooks(self, run: HookRun) -> AbstractContextManager[None]:
-        """A span around a run of hooks, current in this thread, so that what they enqueue belongs to it."""
+        """Opens a span around a run of hooks, current in this thread, so that jobs they enqueue belong to it."""
 
 
 def bounded_state(state: str) -> str:
-    """A tracestate without those of its last entries that make it too long."""
+    """Returns a tracestate without the last entries that make it too long."""
     while len(state) > STATE_CHARACTERS:
         state = state.rpartition(",")[0]
     return state
 
 
 def trace_id_of(stored: str | None) -> str | None:
-    """The trace id of a stored context."""
+    """Returns the trace id of a stored context, or None."""
     return stored.split("-", 2)[1] if stored and stored.count("-") >= 3 else None

@@ -14,7 +14,7 @@ from worker.channels.wecom_app.changes import CardUpdate, ChangeChat, CreateChat
 from worker.channels.wecom_app.fields import OURS, interval_s
 from worker.channels.wecom_app.messages import PLAIN, OfApp, Raw
 from worker.domain.content.message import Message
-from worker.domain.content.recipient import AppChat, Everyone, Recipients, listed
+from worker.domain.content.recipient import AppChat, Everyone, Recipients, parse_ids
 from worker.domain.errors import CheckFailed, Problem
 
 UPDATE_FIELDS = OURS | {"userids", "partyids", "tagids", "atall"}
@@ -76,7 +76,7 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     if chatid := text_in(body, "chatid"):
         return AppChat(chatid)
     names = ("touser", "toparty", "totag") if "msgtype" in body else ("userids", "partyids", "tagids")
-    users, parties, tags = (listed(body.get(name), name) for name in names)
+    users, parties, tags = (parse_ids(body.get(name), name) for name in names)
     return Recipients(users, parties, tags)
 
 

@@ -13,7 +13,7 @@ from worker.channels.typed import Raw, left_out, object_of, says_nothing, valida
 from worker.channels.youdu.fields import MAIL_OF, OURS
 from worker.channels.youdu.messages import ITEMS, PLAIN, Badge, PopWindow
 from worker.domain.content.message import Message
-from worker.domain.content.recipient import Everyone, Recipients, listed
+from worker.domain.content.recipient import Everyone, Recipients, parse_ids
 from worker.domain.errors import CheckFailed, Problem
 
 
@@ -68,8 +68,8 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     body = object_of(data)
     if body.get("toDept") == "0" or "toAll" in body:
         return Everyone()
-    users = listed(body.get("account"), "account") or listed(body.get("toUser"), "toUser")
-    emails = listed(body.get("toEmail"), "toEmail")
+    users = parse_ids(body.get("account"), "account") or parse_ids(body.get("toUser"), "toUser")
+    emails = parse_ids(body.get("toEmail"), "toEmail")
     if users and emails:
         warnings.warn("toEmail: ignored beside toUser, and left out", stacklevel=2)
-    return Recipients(users, listed(body.get("toDept"), "toDept"), emails=() if users else emails)
+    return Recipients(users, parse_ids(body.get("toDept"), "toDept"), emails=() if users else emails)

@@ -1,1 +1,1 @@
-"""What a vendor calls back with, and what hooks are told."""
+"""The vendor's callbacks, and the events that hooks are called with."""

@@ -1,4 +1,4 @@
-"""What application hooks are called with, such as a pressed card or a job that ended, and the states of an event."""
+"""The events that application hooks are called with, such as a pressed card or an ended job, and their states."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.domain.mailing import MailingStage, StageCount
 from worker.domain.state import JobState, Labelled
 
 Ends = Mapping[str, frozenset[JobState]]
-"""Account -> the final states of its jobs for which a hook runs; those of `ANY_ACCOUNT` count for every account."""
+"""Account -> the final states of its jobs for which a hook runs. Those of `ANY_ACCOUNT` apply to every account."""
 ANY_ACCOUNT = ""
 ENDED = frozenset(JobState) - {JobState.OPEN}
 ALL_ENDS: Ends = {ANY_ACCOUNT: ENDED}
@@ -32,7 +32,7 @@ class EventKind(StrEnum):
 
 
 class EventState(Labelled):
-    """State of one event; a parked one waits for a person, an ignored one had no hook for it."""
+    """State of one event. A parked event waits for a person, and an ignored one had no hook."""
 
     WAITING = 0
     RUNNING = 1
@@ -156,4 +156,4 @@ class CallbackReceived:
 
 
 HookEvent = CardPressed | JobDone | TagDone | MessageReceived | CallbackReceived
-"""What a hook is called with."""
+"""The event that a hook is called with."""

@@ -1,4 +1,4 @@
-"""Which machines a file may be fetched from: public ones, and those the settings name.
+"""Decides from which hosts a file may be fetched: public ones, and those that the settings name.
 
 A URL comes from the application, perhaps from its users. Without this rule a worker would fetch what only its own
 network may see, such as a cloud's metadata with its credentials.
@@ -20,16 +20,16 @@ _NOT_PUBLIC = (
     ip_network("2001:db8::/32"),
     ip_network("3fff::/20"),
 )
-"""Networks that some Python releases take for public, among them those reserved for documentation."""
+"""Networks that some Python releases treat as public, among them those reserved for documentation."""
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-"""All public IPv6 addresses; the others are local, multicast or reserved."""
+"""All public IPv6 addresses. Others are local, multicast or reserved."""
 _TRANSLATED = IPv6Network("64:ff9b::/96")
 """NAT64: the last four bytes are the IPv4 address that is really reached."""
 _HOST = re.compile(r"[0-9a-z]([0-9a-z_.-]{0,251}[0-9a-z])?")
 
 
 class Allowed:
-    """Public addresses, and what `delivery.fetch_allow` names: hosts (at any address they resolve to) and networks."""
+    """Public addresses, and the hosts (at any address) and networks that `delivery.fetch_allow` names."""
 
     def __init__(self, entries: Iterable[str] = ()):
         named = [entry.strip().lower().rstrip(".") for entry in entries]
@@ -37,7 +37,7 @@ class Allowed:
         self._networks = tuple(network for entry in named if (network := _network(entry)) is not None)
 
     def permits(self, host: str, address: str) -> bool:
-        """Whether this host may be reached at this address, which is what its name resolved to just now."""
+        """Returns True if this host may be reached at this address, to which its name has just resolved."""
         if host in self._hosts:
             return True
         try:
@@ -48,17 +48,17 @@ class Allowed:
 
 
 def is_public(address: Address) -> bool:
-    """Whether the address is reachable from the Internet; of an address that wraps another the inner one decides."""
+    """Returns True if the address is public. For an address that wraps another one, the inner one decides."""
     if isinstance(address, IPv6Address):
         if (inner := _wrapped(address)) is not None:
             return is_public(inner)
         if address not in _GLOBAL_UNICAST:
             return False
-    return address.is_global and not address.is_multicast and not any(address in one for one in _NOT_PUBLIC)
+    return address.is_global and not address.is_multicast and not any(address in network for network in _NOT_PUBLIC)
 
 
 def entry_problem(entry: str) -> str | None:
-    """What is wrong with an entry of `fetch_allow`; None: nothing."""
+    """Returns what is wrong with an entry of `fetch_allow`, or None if it is valid."""
     named = entry.strip().lower().rstrip(".")
     if _network(named) is not None or (_HOST.fullmatch(named) and not named.replace(".", "").isdecimal()):
         return None

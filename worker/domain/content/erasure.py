@@ -1,6 +1,6 @@
-"""Takes a person, or all persons, out of what is stored of a job; the counts stay. Pure.
+"""Erases a person, or all persons, from the stored texts and documents of a job.
 
-In the place of a recipient stands a mark that no vendor takes for an id, so that as many recipients are counted.
+A placeholder that no vendor accepts as an id replaces each recipient, so that the counts stay the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LISTS_IN_MESSAGES = (
     "owner_id",
 )
 ERASED = "#erased-"
-"""What a mark begins with."""
+"""The beginning of a placeholder."""
 _OF_IDS = frozenset({*LISTS.values(), *_LISTS_IN_MESSAGES, "by_sender", "sender", "left_out", "member", "recipient"})
 """Keys of documents under which a text is an id as a whole."""
 _NOT_OF_PERSONS = frozenset(
@@ -30,72 +30,72 @@ _MENTION = r"<@[^<>\s]{1,64}>"
 
 
 def is_erased(recipient: str) -> bool:
-    """True for a recipient that was taken out."""
+    """Returns True for a recipient that was erased."""
     return recipient.startswith(ERASED)
 
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What is taken out."""
+    """An erasure of one or more persons."""
 
     placeholders: Mapping[str, str]
-    """Persons (see `same_person`) -> what stands in their place."""
+    """Persons (see `same_person`) -> the placeholders that replace them."""
     in_texts: Callable[[str], str] = str
-    """Returns a text for people without them."""
+    """Returns a text without these persons."""
 
     def id(self, recipient: str) -> str:
-        """An id, or the mark in its place."""
+        """Returns an id, or the placeholder in its place."""
         return self.placeholders.get(same_person(recipient), recipient)
 
     def document(self, document: str) -> str:
-        """A JSON document without them; as it is where it holds none."""
+        """Returns a JSON document without these persons, unchanged if it holds none of them."""
         try:
-            found = json.loads(document)
+            value = json.loads(document)
         except ValueError:
             return self.in_texts(document)
-        erased = self._erased(found, is_id=False)
-        return document if erased == found else json.dumps(erased, ensure_ascii=False, separators=(",", ":"))
+        erased = self._erased(value, is_id=False)
+        return document if erased == value else json.dumps(erased, ensure_ascii=False, separators=(",", ":"))
 
     def _erased(self, value: Any, *, is_id: bool) -> Any:
         match value:
             case str():
                 return self.id(value) if is_id else self.in_texts(value)
             case list():
-                return [self._erased(one, is_id=is_id) for one in value]
+                return [self._erased(entry, is_id=is_id) for entry in value]
             case dict():
                 return {
-                    name: one if name in _NOT_OF_PERSONS else self._erased(one, is_id=name in _OF_IDS)
-                    for name, one in value.items()
+                    name: entry if name in _NOT_OF_PERSONS else self._erased(entry, is_id=name in _OF_IDS)
+                    for name, entry in value.items()
                 }
         return value
 
 
 def of_person(person: str, mark: str) -> Erasure:
-    """Takes one person out, in texts wherever the id stands by itself, in any case and width."""
-    either = "".join(f"[{re.escape(one)}{_wide(one)}]" for one in same_person(person))
+    """Returns the erasure of one person: in texts wherever the id stands by itself, in any case and width."""
+    either = "".join(f"[{re.escape(character)}{_wide(character)}]" for character in same_person(person))
     # A mention is an id as a whole.
     pattern = re.compile(rf"{_MENTION}|(?<![A-Za-z0-9_]){either}(?![A-Za-z0-9_])", re.IGNORECASE)
 
-    def erased(found: re.Match[str]) -> str:
-        if not found[0].startswith("<@"):
+    def erased(match: re.Match[str]) -> str:
+        if not match[0].startswith("<@"):
             return mark
-        return f"<@{mark}>" if same_person(found[0][2:-1]) == same_person(person) else found[0]
+        return f"<@{mark}>" if same_person(match[0][2:-1]) == same_person(person) else match[0]
 
     return Erasure({same_person(person): mark}, lambda text: pattern.sub(erased, text))
 
 
 def _wide(character: str) -> str:
-    """The same character in full width, and that in capitals; empty where there is none."""
+    """Returns a character in full width, also its capital, or an empty string if it has no such form."""
     return "".join(
-        chr(ord(one) + 0xFEE0) for one in {character, character.upper()} if len(one) == 1 and "!" <= one <= "~"
+        chr(ord(form) + 0xFEE0) for form in {character, character.upper()} if len(form) == 1 and "!" <= form <= "~"
     )
 
 
 def of_all(recipients: str, message: str) -> Erasure:
-    """Takes all persons of a job out of its lists; texts stay."""
+    """Returns the erasure of all persons of a job from its lists. Texts stay."""
     return Erasure({person: f"{ERASED}{n}" for n, person in enumerate(sorted(persons(recipients, message)))})
 
 
 def names_only(person: str, recipients: str, message: str) -> bool:
-    """True when a job names this person and no other."""
-    return {one for one in persons(recipients, message) if not is_erased(one)} <= {same_person(person)}
+    """Returns True if a job names this person and no other."""
+    return {name for name in persons(recipients, message) if not is_erased(name)} <= {same_person(person)}

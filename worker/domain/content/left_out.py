@@ -1,6 +1,6 @@
-"""Recipients whom a staging switch keeps from a part's call. Pure.
+"""Recipients that a staging switch leaves out of a part's call.
 
-They are told as failures of theirs, and stay in the part's share.
+They are stored as failures, and stay in the part's spec.
 """
 
 from __future__ import annotations
@@ -17,51 +17,55 @@ ALL_LEFT_OUT = "staging: its recipients were left out when it was first called; 
 
 
 def named(spec: Mapping[str, Any]) -> list[Named]:
-    """The recipients that a part's share names one by one."""
-    return [(kind, str(one)) for kind, name in LISTS.items() if name not in GROUPS for one in spec.get(name) or ()]
+    """Returns the recipients that a part's spec names one by one."""
+    lists = [(kind, spec.get(name) or ()) for kind, name in LISTS.items() if name not in GROUPS]
+    return [(kind, str(recipient)) for kind, ids in lists for recipient in ids]
 
 
 def without(spec: Mapping[str, Any], left_out: Collection[Refusal]) -> dict[str, Any]:
-    """The share without these recipients."""
-    gone = {(one.kind, one.recipient) for one in left_out}
+    """Returns the spec without these recipients."""
+    removed = {(refusal.kind, refusal.recipient) for refusal in left_out}
     lists = {
-        name: [one for one in spec[name] if (kind, str(one)) not in gone]
+        name: [recipient for recipient in spec[name] if (kind, str(recipient)) not in removed]
         for kind, name in LISTS.items()
         if spec.get(name)
     }
     return {**spec, **lists}
 
 
-def _with(spec: Mapping[str, Any], left_out: Collection[Refusal]) -> dict[str, Any]:
-    """The share that a part goes on with, and again who was left out, which stays in its row."""
+def _with_omitted(spec: Mapping[str, Any], left_out: Collection[Refusal]) -> dict[str, Any]:
+    """Returns the spec with the recipients that were left out, as the part's row holds it."""
     lists: dict[str, list[str]] = {}
-    for one in left_out:
-        lists.setdefault(LISTS[one.kind], []).append(one.recipient)
-    return {**spec, **{name: [*(spec.get(name) or ()), *more] for name, more in lists.items()}}
+    for refusal in left_out:
+        lists.setdefault(LISTS[refusal.kind], []).append(refusal.recipient)
+    return {**spec, **{name: [*(spec.get(name) or ()), *added] for name, added in lists.items()}}
 
 
 def is_empty(spec: Mapping[str, Any]) -> bool:
-    """True when a share that named recipients has none any more."""
+    """Returns True if no recipients remain in a spec."""
     return not named(spec) and not any(spec.get(name) for name in GROUPS)
 
 
-def outcome_for_all(outcome: Outcome, left_out: tuple[Refusal, ...], instead: Collection[Named] = ()) -> Outcome:
-    """What a call without some meant for the whole share; `instead`: those who were called in their place."""
+def outcome_for_all(outcome: Outcome, left_out: tuple[Refusal, ...], substitutes: Collection[Named] = ()) -> Outcome:
+    """Turns the outcome of a call without some recipients into the outcome of the whole part.
+
+    `substitutes` are the recipients that were called in their place.
+    """
     match outcome:
         case Accepted(receipt=receipt):
             return Partial(receipt, left_out)
         case Partial(receipt=receipt, refusals=refusals):
-            return Partial(receipt, (*_of_share(refusals, instead), *left_out))
+            return Partial(receipt, (*_of_job(refusals, substitutes), *left_out))
         case Unknown(reason=reason, refusals=refusals, held=held):
-            return Unknown(reason, (*_of_share(refusals, instead), *left_out), held)
-        case Rejected(refusals=refusals) if instead:
-            return replace(outcome, refusals=tuple(_of_share(refusals, instead)))
+            return Unknown(reason, (*_of_job(refusals, substitutes), *left_out), held)
+        case Rejected(refusals=refusals) if substitutes:
+            return replace(outcome, refusals=tuple(_of_job(refusals, substitutes)))
         case Progress(spec=spec, reason=reason, delay=delay, confirmations=confirmations):
-            share = without(spec, [Refusal(one, kind, STAGING) for kind, one in instead])
-            return Progress(_with(share, left_out), reason, delay, confirmations)
+            called_spec = without(spec, [Refusal(recipient, kind, STAGING) for kind, recipient in substitutes])
+            return Progress(_with_omitted(called_spec, left_out), reason, delay, confirmations)
     return outcome
 
 
-def _of_share(refusals: Collection[Refusal], instead: Collection[Named]) -> list[Refusal]:
-    """The refusals of recipients that the job names."""
-    return [one for one in refusals if (one.kind, one.recipient) not in instead]
+def _of_job(refusals: Collection[Refusal], substitutes: Collection[Named]) -> list[Refusal]:
+    """Returns the refusals of recipients that the job names."""
+    return [refusal for refusal in refusals if (refusal.kind, refusal.recipient) not in substitutes]

@@ -26,7 +26,7 @@ and never part of a job's row."""
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """Where a worker fetches a file; it may hold credentials and is never shown."""
+    """The URL from which a worker fetches a file. It may hold credentials, so no `repr` shows it."""
 
     text: str = field(repr=False)
 
@@ -77,7 +77,7 @@ class File:
             yield from iter(lambda: source.read(CHUNK), b"")
 
     def measure(self) -> tuple[int, str]:
-        """Size in bytes and SHA-256 (hex), read once through."""
+        """Returns the size in bytes and the SHA-256 (hex) of the content, which it reads once."""
         digest, size = hashlib.sha256(), 0
         for chunk in self.chunks():
             digest.update(chunk)

@@ -1,4 +1,4 @@
-"""The recipients of a job. Users compare without regard to case; order and the caller's spelling are kept."""
+"""The recipients of a job. Users are compared without regard to case; order and the caller's spelling stay."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ LISTS: Mapping[str, str] = {
 
 EVERYONE = "@all"
 GROUPS = ("parties", "tags", "everyone")
-"""Keys of a spec that stand for members whom only the vendor, or the application, can name."""
+"""Keys of a spec for groups whose members only the vendor, or the application, can name."""
 INSTEAD_OF = "instead_of"
-"""The key in a spec of the groups whose members it names one by one."""
+"""The key in a spec for the groups whose members the spec names one by one."""
 
 
 def everyone_of(sender: str) -> str:
-    """All customers, or groups, of one member."""
+    """Returns the name for all customers, or groups, of one member."""
     return f"{EVERYONE} of {sender}"
 
 
 def same_person(recipient: str) -> str:
-    """A recipient's id without regard to case and to the width of its characters, by which persons are compared.
+    """Returns a recipient's id in one case and one width of characters, to compare persons.
 
-    This is how a person is found, erased, and let through in staging. Sending ignores no more than case, as vendors do:
-    two ids that differ in width may be two members, and both get the message.
+    Used to find and erase persons, and for staging. Sending ignores only case, as vendors do: two ids that differ in
+    width may be two members, and both get the message.
     """
     return unicodedata.normalize("NFKC", recipient).strip().casefold()
 
 
-def listed(value: str | Iterable[str | int] | None, field: str) -> tuple[str, ...]:
-    """A list, or the vendor's `"a | b"`, as trimmed entries without repeats (case does not count).
+def parse_ids(value: str | Iterable[str | int] | None, field: str) -> tuple[str, ...]:
+    """Returns the ids of a list, or of the vendor's `"a | b"`, trimmed and without repeats, whatever their case.
 
-    CheckFailed names `field` where it is something else.
+    Raises CheckFailed, which names `field`, for anything else.
     """
     if value is None:
         return ()
@@ -55,7 +55,7 @@ def listed(value: str | Iterable[str | int] | None, field: str) -> tuple[str, ..
 
 
 def _entries(value: object, field: str, kinds: tuple[type, ...]) -> Iterable[str]:
-    """The entries of a list of these kinds, or of the vendor's `"a | b"`; none for None."""
+    """Returns the entries of a list of these types, or of the vendor's `"a | b"`. None has no entries."""
     if value is None:
         return ()
     if isinstance(value, str):
@@ -66,9 +66,9 @@ def _entries(value: object, field: str, kinds: tuple[type, ...]) -> Iterable[str
         )
     entries = list(value)
     # Most lists hold plain texts alone, and the full check of a list takes ten times as long.
-    if all(type(one) is str for one in entries):
+    if all(type(entry) is str for entry in entries):
         return entries
-    wrong = [n for n, one in enumerate(entries) if not isinstance(one, kinds) or isinstance(one, bool)]
+    wrong = [n for n, entry in enumerate(entries) if not isinstance(entry, kinds) or isinstance(entry, bool)]
     if wrong:
         text = f"{len(wrong)} entries are no ids, the first at place {wrong[0]}"
         raise CheckFailed([Problem(field, text, 'write each id as a text, such as "2"')])
@@ -108,18 +108,18 @@ class Recipients:
         )
 
     def broadcasts(self) -> tuple[str, ...]:
-        """The names of the broadcasts: `@all`, or `@all of <member>` for each sender without named recipients."""
+        """Returns the names of the broadcasts: `@all`, or `@all of <member>` for senders without named recipients."""
         if not self.everyone:
             return ()
         return tuple(everyone_of(sender) for sender, ids in self.by_sender if not ids) or (EVERYONE,)
 
     def count(self) -> int:
-        """How many ids the job names; everyone, or everyone of a sender, counts as one."""
+        """Returns how many ids the job names. Everyone, or everyone of a sender, counts as one."""
         named = len(self.users) + len(self.parties) + len(self.tags) + len(self.broadcasts())
         return named + len(self.chats) + len(self.customers) + len(self.emails)
 
     def to_json(self) -> dict[str, object]:
-        """A plain dict without empty entries; `from_json` reads it back."""
+        """Returns a dict without empty entries, which `from_json` reads."""
         out: dict[str, object] = {}
         # Written out: a loop over the names takes four times as long, for each job of a producer.
         if self.users:
@@ -144,7 +144,7 @@ class Recipients:
 
     @classmethod
     def from_json(cls, data: dict[str, object]) -> Recipients:
-        """The inverse of `to_json`."""
+        """Returns the recipients of a dict that `to_json` returned."""
         lists = {name: tuple(ids) for name in LISTS.values() if isinstance(ids := data.get(name), list)}
         senders = data.get("by_sender")
         return cls(
@@ -161,7 +161,7 @@ def To(
     tags: str | Iterable[str | int] | None = None,
 ) -> Recipients:
     """Recipients out of lists or the vendor's `"a | b"`; repeats are dropped without regard to case."""
-    return Recipients(listed(users, "users"), listed(parties, "parties"), listed(tags, "tags"))
+    return Recipients(parse_ids(users, "users"), parse_ids(parties, "parties"), parse_ids(tags, "tags"))
 
 
 def Everyone(audience: str = "") -> Recipients:
@@ -189,8 +189,8 @@ def Customers(named: Mapping[str, str | Iterable[str] | Recipients] | str | Iter
     are given to the member who talked last with each customer. A sender with an empty list is left out.
     """
     if not isinstance(named, Mapping):
-        return Recipients(customers=_exactly(named, "external_userid"))
-    return _sent_by(named, "customers", "external_userid")
+        return Recipients(customers=_exact_ids(named, "external_userid"))
+    return _by_sender(named, "customers", "external_userid")
 
 
 def CustomerGroups(named: Mapping[str, str | Iterable[str] | Recipients]) -> Recipients:
@@ -200,29 +200,29 @@ def CustomerGroups(named: Mapping[str, str | Iterable[str] | Recipients]) -> Rec
     """
     if not isinstance(named, Mapping):
         raise CheckFailed([Problem("sender", "is not given", 'use CustomerGroups({"zhangsan": ["wr1"]})')])
-    return _sent_by(named, "chats", "chat_id_list", "groups")
+    return _by_sender(named, "chats", "chat_id_list", "groups")
 
 
-def _sent_by(
+def _by_sender(
     named: Mapping[str, str | Iterable[str] | Recipients], name: str, field: str, audience: str = ""
 ) -> Recipients:
-    """Recipients by sender. An empty tuple means all of a sender's, so a sender with an empty list is left out."""
+    """Returns recipients by sender. An empty tuple means all of a sender's, so a sender with an empty list has none."""
     named = dict(zip(_entries(list(named), "sender", (str,)), named.values(), strict=True))
     everyone = any(isinstance(ids, Recipients) for ids in named.values())
-    listed = (
-        (sender, () if isinstance(ids, Recipients) else _exactly(ids, field), ids) for sender, ids in named.items()
+    entries = (
+        (sender, () if isinstance(ids, Recipients) else _exact_ids(ids, field), ids) for sender, ids in named.items()
     )
-    by_sender = tuple((sender, exact) for sender, exact, ids in listed if exact or isinstance(ids, Recipients))
-    lists = {name: tuple(dict.fromkeys(one for _, exact in by_sender for one in exact))}
+    by_sender = tuple((sender, exact) for sender, exact, ids in entries if exact or isinstance(ids, Recipients))
+    lists = {name: tuple(dict.fromkeys(id for _, exact in by_sender for id in exact))}
     return Recipients(**lists, everyone=everyone, audience=audience, by_sender=by_sender)
 
 
-def _exactly(value: str | Iterable[str], field: str) -> tuple[str, ...]:
-    """A list, or `"a | b"`, as trimmed entries without repeats; the vendor's ids are compared exactly."""
+def _exact_ids(value: str | Iterable[str], field: str) -> tuple[str, ...]:
+    """Returns the ids of a list, or of `"a | b"`, trimmed and without exact repeats."""
     entries = _entries(value, field, (str,))
     return tuple(dict.fromkeys(trimmed for entry in entries if (trimmed := entry.strip())))
 
 
 def Emails(addresses: str | Iterable[str]) -> Recipients:
     """Mail addresses, as a list or the vendor's `"a | b"`."""
-    return Recipients(emails=listed(addresses, "emails"))
+    return Recipients(emails=parse_ids(addresses, "emails"))

@@ -1,6 +1,6 @@
-"""The web address of a file: what can be fetched, and where a redirect leads. No I/O.
+"""Parses the web address of a file, and follows its redirects. Does no I/O.
 
-No text here quotes an address: it may hold credentials.
+No error text quotes an address, because an address may hold credentials.
 """
 
 from __future__ import annotations
@@ -13,46 +13,49 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 PORTS = {"http": 80, "https": 443}
 URL_BYTES = 2048
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
-"""Characters of a path or query that are sent as written; `%` too, so encoded characters stay encoded."""
+"""Characters of a path or query that are sent as written. With `%` among them, encoded characters stay encoded."""
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
 
 
 class UnusableAddress(ValueError):
-    """The text is no address of a file; the error says why and what to write, without the address."""
+    """The text is no address of a file. The error says why and what to write, without the address."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebAddress:
-    """One http or https address, taken apart. Its `repr` shows neither path nor credentials."""
+    """One parsed http or https address. Its `repr` shows neither path nor credentials."""
 
     url: str = field(repr=False)
     scheme: str
     host: str
-    """In lower case; Punycode where it was not ASCII; an IPv6 address without its brackets."""
+    """The host in lower case, in Punycode unless it was ASCII; an IPv6 address without its brackets."""
     port: int
     target: str = field(repr=False)
     """Path and query as they stand in a request."""
     login: str | None = field(default=None, repr=False)
-    """`user:password` for this origin alone; None without one."""
+    """`user:password` for this origin only, or None."""
 
     @property
     def host_header(self) -> str:
-        """The Host of a request."""
+        """The `Host` header of a request."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def authorization(self) -> str | None:
-        """The Authorization header of its login; None without one."""
+        """The `Authorization` header of its login, or None."""
         return None if self.login is None else f"Basic {base64.b64encode(self.login.encode()).decode()}"
 
     @property
     def filename(self) -> str:
-        """The last part of its path; empty when it ends in a slash."""
+        """The last part of its path, or empty if the path ends in a slash."""
         return unquote(urlsplit(self.target).path.rpartition("/")[2])
 
     def follow(self, location: str) -> WebAddress:
-        """Where a redirect leads; the login goes along inside one origin only. Unusable when it leads nowhere."""
+        """Returns the address that a redirect leads to. The login is sent along only within the same origin.
+
+        Raises UnusableAddress if the redirect leads to no such address.
+        """
         try:
             joined = urljoin(self.url, location.strip())
         except ValueError:
@@ -64,7 +67,7 @@ class WebAddress:
 
 
 def web_address(url: object) -> WebAddress:
-    """The address, taken apart; Unusable says what is wrong with it."""
+    """Parses an address. Raises UnusableAddress, which says what is wrong with it."""
     if not isinstance(url, str) or not url:
         raise UnusableAddress("is not a text with something in it; write it as https://host/path")
     if len(url.encode("utf-8", "surrogatepass")) > URL_BYTES:

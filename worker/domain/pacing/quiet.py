@@ -1,4 +1,4 @@
-"""Quiet hours: a daily span of local time in which nothing is put before people. Pure, and right over summer time."""
+"""Quiet hours: a daily span of local time in which nothing is shown to people, also across summer time changes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 from worker.domain.times import local_instant, zone_named
 
 QUIET_HOURS = "quiet_hours"
-"""The name under which a part waits for the end of its quiet hours."""
+"""The limit name of a part that waits for the end of its quiet hours."""
 NONE = "none"
-"""A job's word for: no quiet hours, whatever its account says."""
+"""A job's setting for no quiet hours, whatever its account says."""
 FORM = '"22:00-07:00 Asia/Shanghai", or with ", urgent passes" behind it'
 LONGEST = 80
 _WRITTEN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d) ([A-Za-z0-9_+/-]+)(, urgent passes)?")
@@ -21,7 +21,7 @@ _WRITTEN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d) ([A-
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """From one time of day to another in a time zone, over midnight where the end is earlier."""
+    """The span from one time of day to another in a time zone, across midnight if the end is earlier."""
 
     begins: time
     ends: time
@@ -29,10 +29,10 @@ class QuietHours:
     urgent_passes: bool = False
 
     def ends_at(self, now: int) -> int | None:
-        """The instant at which the quiet hours end that hold now, both in microseconds; None: none hold.
+        """Returns when the present quiet hours end, in microseconds like `now`, or None outside of them.
 
-        Where summer time begins a time of day that is left out is the instant of the change. Where it ends, quiet hours
-        begin with the first of two equal times and end with the second.
+        When summer time begins, a skipped time of day counts as the instant of the change. When it ends, quiet hours
+        begin at the first of two equal times and end at the second.
         """
         at = datetime.fromtimestamp(now / 1_000_000, UTC)
         today = at.astimezone(self.zone).date()
@@ -46,7 +46,7 @@ class QuietHours:
 
 @lru_cache(maxsize=1024)
 def quiet_hours(text: str) -> QuietHours | None:
-    """The quiet hours that are written so; None for `none`. ValueError for anything else."""
+    """Parses quiet hours. Returns None for `none`, and raises ValueError for a text that is neither."""
     if text == NONE:
         return None
     match = _WRITTEN.fullmatch(text)

@@ -1,7 +1,7 @@
 """The arithmetic of one limit window: buckets of calls that may still count at the vendor.
 
-Pure: instants are integer microseconds of the database's clock. Knows no SQL and no key. `docs/limits.md` proves that
-no window of the vendor's, sliding or aligned, is exceeded.
+Instants are integer microseconds of the database's clock. `docs/limits.md` proves that no window of the vendor, sliding
+or aligned, is exceeded.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from itertools import chain
 from operator import itemgetter
 
 MAX_BUCKETS = 100
-_SLOTS = 97  # 97 slots of a window, the open one and those inside the guard stay below MAX_BUCKETS
+_SLOTS = 97  # 97 slots of a window, the open one and those inside the margin stay below MAX_BUCKETS
 SECOND = 1_000_000
-"""In microseconds, as all instants are."""
+"""One second in microseconds, as all instants are."""
 
 AGE_S = 0.25
 LONGEST_AGE_S = 2.0
@@ -23,28 +23,28 @@ JITTER_S = 0.05
 _GRAIN = 1_000  # SQLite's clock ticks in milliseconds and rounds down
 
 LONGEST_RETRY_US = 300 * SECOND
-"""The longest wait that a call is given because of others before it: some of them may be cancelled."""
+"""The longest wait that a call gets because of other calls before it, some of which may be cancelled."""
 
 Bucket = list[int]
 """`[slot, used, until]`"""
 Span = tuple[int, int, int]
-"""Since when units were taken, how many, and when they lapse; instants in microseconds."""
+"""When units were taken, how many, and when they lapse. Instants in microseconds."""
 _until = itemgetter(2)
 
 
 def permit_age_s(windows_s: Iterable[int], lapses: int = 0) -> float:
-    """Seconds within which a permit's call must start; doubled for every lapse in a row after the first."""
+    """Returns the seconds within which a permit's call must start: doubled for every further lapse in a row."""
     age = min(AGE_S, min(windows_s) / 25)
     return max(age, min(age * 2.0 ** max(0, lapses - 1), LONGEST_AGE_S))
 
 
 def margin_us(window_s: int, age_s: float) -> int:
-    """Microseconds added to a window: the permit's greatest age, the network's jitter, and the clock's resolution."""
+    """Returns the microseconds added to a window: the permit's age, the network's jitter and the clock's resolution."""
     return int((age_s + min(JITTER_S, window_s / 100)) * SECOND) + _GRAIN
 
 
 def buckets_of(text: str) -> list[Bucket]:
-    """The buckets of a window's stored form; an unreadable form has none, or the calls of its limit would never go."""
+    """Returns the buckets of a stored form. An unreadable form has none, or the calls of its limit would never go."""
     if text == "[]":
         return []
     try:
@@ -56,7 +56,7 @@ def buckets_of(text: str) -> list[Bucket]:
 
 
 class Window:
-    """The live buckets of one limit key at one instant; lapsed buckets are dropped when it is opened."""
+    """The live buckets of one limit key at one instant. Lapsed buckets are dropped when it is loaded."""
 
     __slots__ = ("_buckets", "_length", "used")
 
@@ -66,29 +66,29 @@ class Window:
         self.used = sum([bucket[1] for bucket in self._buckets])
 
     def lapse(self, now: int) -> None:
-        """Drops the buckets that have lapsed by now; for a window that is kept open while time goes on."""
+        """Drops the buckets that have lapsed by now, for a window that stays loaded while time goes on."""
         if any(bucket[2] <= now for bucket in self._buckets):
             self._buckets = [bucket for bucket in self._buckets if bucket[2] > now]
             self.used = sum([bucket[1] for bucket in self._buckets])
 
     @classmethod
     def load(cls, window_s: int, text: str, now: int) -> Window:
-        """Makes the window from its stored form."""
+        """Returns the window of a stored form."""
         return cls(window_s, buckets_of(text), now)
 
     def spans(self) -> list[Span]:
-        """When its units were taken, the oldest first: of each slot its beginning, its units and when they lapse."""
+        """Returns when its units were taken, the oldest first: each slot's begin, its units, and when they lapse."""
         return sorted((slot * self._length // _SLOTS, used, until) for slot, used, until in self._buckets)
 
     def dump(self) -> str:
-        """The stored form: a JSON list of `[slot, used, until]`."""
+        """Returns the stored form: a JSON list of `[slot, used, until]`."""
         return str(self._buckets).replace(" ", "")  # the same text as json.dumps, in a tenth of its time
 
     def __len__(self) -> int:
         return len(self._buckets)
 
     def wait_us(self, units: int, amount: int, now: int) -> int | None:
-        """Microseconds until there is room: 0 now, None never (more units than the window holds)."""
+        """Returns the microseconds until there is room: 0 for now, None for never (more units than it holds)."""
         excess = self.used + units - amount
         if excess <= 0:
             return 0
@@ -99,10 +99,10 @@ class Window:
         return None
 
     def retry_us(self, units: int, amount: int, scheduled: Sequence[int], now: int, margin: int) -> int:
-        """Microseconds until there is room for units after all calls that were given an instant have been made.
+        """Returns the microseconds until there is room for units after all scheduled calls.
 
-        `told` are those instants in order, one unit each. At most `LONGEST_RETRY_US`. Newly used units are
-        assumed to stay for a window and a guard.
+        `scheduled` are the instants of those calls in order, one unit each. Returns at most `LONGEST_RETRY_US`. Newly
+        used units are assumed to count for a window and a margin.
         """
         free, buckets = amount - self.used, sorted(self._buckets, key=_until)
         for later in range(0, LONGEST_RETRY_US, self._length + margin):
@@ -113,14 +113,14 @@ class Window:
         return LONGEST_RETRY_US
 
     def is_filling(self, amount: int, now: int) -> bool:
-        """True when a fifth to a half is used, and at this pace three quarters will be used before any lapse."""
+        """Returns True if a fifth to a half is used, and three quarters will be used before any lapse at this rate."""
         if not amount <= 5 * self.used or 2 * self.used > amount:
             return False
         lasted = now - min([until for _, _, until in self._buckets]) + self._length
         return 3 * lasted * amount < 4 * (self.used - 1) * self._length
 
     def take(self, units: int, now: int, margin: int) -> int:
-        """Counts units granted now; returns the slot that they are in, which `put_back` needs."""
+        """Counts units granted now. Returns their slot, which `put_back` needs."""
         bucket = self._bucket(now * _SLOTS // self._length)
         bucket[1] += units
         bucket[2] = max(bucket[2], now + margin + self._length)
@@ -128,7 +128,7 @@ class Window:
         return bucket[0]
 
     def put_back(self, slot: int, units: int) -> bool:
-        """Takes units out of their bucket; False when it has lapsed. Its `until` stays: it must not lapse too early."""
+        """Removes units from their bucket, whose `until` stays. Returns False if the bucket has lapsed."""
         for bucket in self._buckets:
             if bucket[0] == slot:
                 returned = min(units, bucket[1])
