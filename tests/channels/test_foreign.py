@@ -72,7 +72,7 @@ def test_what_says_nothing_is_left_out_with_a_warning(
     given = {**body, **more}
     before = repr(given)
 
-    with pytest.warns(UserWarning, match=rf"^{re.escape(path)}: says nothing") as told:
+    with pytest.warns(UserWarning, match=rf"^{re.escape(path)}: has no effect here") as told:
         read = channel.message_from_json(given)
 
     assert channel.message_from_json(body) == read

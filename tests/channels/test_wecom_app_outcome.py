@@ -65,7 +65,7 @@ def test_partial_success_in_the_callers_spelling():
         Refusal("999", "party", "invalidparty"),
     } == set(found.refusals)
     assert found.receipt.response_code.startswith("RC-")
-    assert "1 refused ids were not asked for" == found.receipt.warning
+    assert "refused ids that are not among the recipients: 1" == found.receipt.warning
 
 
 @pytest.mark.parametrize(

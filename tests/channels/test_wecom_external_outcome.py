@@ -41,7 +41,7 @@ def test_who_cannot_be_sent_to():
     customers = outcome({**OK, "fail_list": ["WM02", "wm02", "wm99"], "msgid": "msgG1"})
     groups = outcome({**OK, "fail_list": ["wr1"], "msgid": "m"}, part(spec={"sender": "a", "chats": ["wr1", "wr2"]}))
 
-    warning = "1 refused ids were not asked for by name"
+    warning = "refused ids that are not among the named recipients: 1"
     assert (
         Partial(CallReceipt(msgid="msgG1", warning=warning), (Refusal("wm02", "customer", "fail_list"),)) == customers
     )

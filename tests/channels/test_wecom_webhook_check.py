@@ -171,7 +171,7 @@ def test_what_only_message_push_has_is_refused_on_a_robot() -> None:
         (MarkdownV2(content="hi <@li>"), "mentions nobody"),
         (MarkdownV2(content='<FONT color="info">x</FONT>'), "no colours"),
         (News(articles=[]), "45008"),
-        (News(articles=[Article(title="字" * 43, url="https://e.com")]), "cuts the rest"),
+        (News(articles=[Article(title="字" * 43, url="https://e.com")]), "cuts off the rest"),
         (Image(), "missing"),
         (Image(file=File(PNG + bytes(2 << 20), "a.png")), "2097152 bytes"),
         (Raw(msgtype="image", body={"image": {"base64": "aGk=", "md5": "x"}}), "as a file"),
@@ -241,7 +241,7 @@ def test_files_stand_where_they_belong(msgtype: str, content: Any, kind: str, sa
 
 def test_an_unknown_kind_of_job() -> None:
     """A recall is refused before it is checked; nothing else is known."""
-    assert "does not know it" in only(problems(Text(content="x"), kind="recall"))
+    assert "has no such kind of job" in only(problems(Text(content="x"), kind="recall"))
 
 
 # -- warned -----------------------------------------------------------------------------------------------------------

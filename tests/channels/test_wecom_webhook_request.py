@@ -186,9 +186,9 @@ def test_what_is_asked_of_a_webhook_beside_calls() -> None:
     assert CHANNEL.media_scope(account()) == "webhook:alerts"
     assert (20 << 20, 2 << 20, 2 << 20) == tuple(CHANNEL.upload_limit(one) for one in ("file", "voice", "inline"))
     assert "no msgid" in str(CHANNEL.follow_up_problem("recall", "send"))
-    with pytest.raises(WorkerError, match="wecom_webhook has no token of a secret"):
+    with pytest.raises(WorkerError, match="wecom_webhook gets no token with a secret"):
         CHANNEL.token_request(account(), "s", 0)
-    with pytest.raises(WorkerError, match="wecom_webhook has no token of a secret"):
+    with pytest.raises(WorkerError, match="wecom_webhook gets no token with a secret"):
         CHANNEL.token_outcome(reply({}), account(), "s")
 
 

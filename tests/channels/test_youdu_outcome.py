@@ -48,7 +48,7 @@ def test_a_plain_success_is_for_everybody(mode: str, errmsg: str):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_another_text_that_names_nobody_is_taken_with_a_warning(mode: str):
-    """errcode decides; somebody should look."""
+    """errcode decides; a person should check it."""
     found = outcome(said(0, "success"), mode=mode)
 
     assert isinstance(found, Accepted)

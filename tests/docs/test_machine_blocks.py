@@ -218,7 +218,7 @@ def types(database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 def test_health_is_told_as_shown(database: Database, types: Types) -> None:
     """Of a healthy process, and of one whose loop is stuck; with this host's name and this process's number."""
     typed = re.findall(r"^\$ (.*)\n(.*)\n", block("docs/monitoring.md", "$ worker health"), re.MULTILINE)
-    (stuck,) = re.findall(r"the loop .*", typed[1][1])
+    (stuck,) = re.findall(r"the background loop .*", typed[1][1])
     told = []
     for (line, _), health in zip(typed, (HEALTHY, Health((stuck,))), strict=True):
         beat(database, health)

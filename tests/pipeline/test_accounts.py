@@ -325,7 +325,7 @@ def raising(error: Exception) -> Account:
         (an_account(settings={"limit": 1}), "accounts.hr.limit: is not a setting of wecom_app"),
         (replace(an_account(), secret=Secret(unreadable)), "names environment variable HR_SECRET"),
         (replace(an_account(), secret=None), "accounts.hr has no secret"),
-        (raising(KeyError("hunter2")), "accounts.hr.secret comes of a function that failed: KeyError"),
+        (raising(KeyError("hunter2")), "accounts.hr.secret comes from a function that failed: KeyError"),
         (raising(OperationalError("hunter2", {}, Exception())), "a function that failed: OperationalError"),
     ],
 )

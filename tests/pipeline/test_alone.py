@@ -54,7 +54,7 @@ def test_the_second_waits_while_the_first_is_in_the_air(site: Site) -> None:
 
     assert [True, False, True] == replies
     waiting = site.part(second)
-    assert ("queued", 0, "an equal message is in the air") == (waiting.state, waiting.claim, waiting.reason)
+    assert ("queued", 0, "an equal message is in flight") == (waiting.state, waiting.claim, waiting.reason)
     assert site.clock.micros + SECOND // 2 == waiting.not_before
 
 

@@ -355,7 +355,7 @@ def test_a_permit_that_lapsed_and_finds_no_room_sends_nothing(site: Site) -> Non
     site.ring(job)
 
     assert ("queued", [], 0) == (site.state(job), site.calls(), site.part(job).tries)
-    assert "the limit's room was gone" == site.part(job).reason
+    assert "the room in its limit was used up meanwhile" == site.part(job).reason
 
 
 @pytest.fixture
@@ -464,7 +464,7 @@ def test_a_new_token_that_is_refused_too_stops_the_account(site: Site) -> None:
     assert (2, 2) == (len(site.calls()), tokens_fetched(site))
     # Found 20 s after the refusal, and until ten minutes after it.
     assert (True, 580 * SECOND) == (bool(lane.parked), lane.blocked_until - lane.blocked_at)
-    assert "agent and secret belong together" in lane.remedy
+    assert "agentid and secret belong together" in lane.remedy
     assert ("queued", 0) == (site.state(job), site.part(job).tries)
 
 

@@ -658,7 +658,7 @@ def test_wrong_words_are_refused(site: Site) -> None:
         stop(site, part_id(job, 0))
     found = find_open(JobFilter(ids=[job]), database=site.database)
     for person, why, sentence in (
-        ("", "", "person: says nothing"),
+        ("", "", "person: has no content"),
         ("a\x00", "", "person: holds a NUL"),
         ("a", "x" * 301, "why: is too long"),
     ):

@@ -180,7 +180,7 @@ def test_a_code_whose_time_is_known_to_be_over_makes_no_call(site: Site) -> None
 
     assert ("accepted", "rejected", 1) == (site.state(in_time), site.state(late), len(site.calls(UPDATE)))
     ended = issued + timedelta(hours=72)
-    assert f"good within 72 h only; that time ended at {ended:%Y-%m-%d %H:%M:%S}Z" in site.part(late).reason
+    assert f"valid for 72 h only; that time ended at {ended:%Y-%m-%d %H:%M:%S}Z" in site.part(late).reason
 
 
 def test_a_wrong_instant_spoils_no_good_code(site: Site) -> None:

@@ -481,7 +481,9 @@ def test_a_deadline_that_is_no_time_is_refused(deadline_s: object) -> None:
     settings = {"corpid": "ww1", "agentid": 1, "deadline_s": deadline_s}
     accounts = worker.FixedAccounts([worker.Account("hr", "wecom_app", "http://vendor", settings)])
 
-    with pytest.raises(ConfigurationError, match=r"^accounts\.hr\.deadline_s: is no time of a call; give seconds"):
+    with pytest.raises(
+        ConfigurationError, match=r"^accounts\.hr\.deadline_s: is not a valid time limit of a call; give seconds"
+    ):
         require_usable(accounts.get("hr"))
 
 

@@ -189,7 +189,7 @@ def test_the_reason_may_not_name_the_person(site: Site) -> None:
     """It is kept."""
     with pytest.raises(CheckFailed, match="why: names the person who is to be erased"):
         erased(site, why="zhang.san asked")
-    with pytest.raises(CheckFailed, match="recipient: says nothing"):
+    with pytest.raises(CheckFailed, match="recipient: has no content"):
         erased(site, " ")
 
 

@@ -185,7 +185,7 @@ def test_pages_go_on_oldest_first_too(site: Site, stage: str, fields: dict[str, 
             assert page.before is None
 
     assert jobs == [job for page in pages for job in page]
-    with site.database.reading() as connection, pytest.raises(CheckFailed, match="a place of the other order"):
+    with site.database.reading() as connection, pytest.raises(CheckFailed, match="a place in a list"):
         find_jobs(connection, after=jobs[0])
 
 
@@ -240,7 +240,7 @@ def test_what_is_not_looked_at_is_said(site: Site, monkeypatch: pytest.MonkeyPat
 
 def test_a_list_of_no_jobs_is_refused(site: Site) -> None:
     """A limit of 0 is a mistake."""
-    with site.database.reading() as connection, pytest.raises(CheckFailed, match="limit: is none"):
+    with site.database.reading() as connection, pytest.raises(CheckFailed, match="limit: is not a valid value"):
         find_jobs(connection, limit=0)
 
 
@@ -324,7 +324,7 @@ def test_what_a_filter_may_not_say(site: Site) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"dedupe_key": "d"}, "dedupe_key: is unique for one account only; give the account too"),
         ({"errcode": 0}, "errcode: 0 is what every success has; use state"),
-        ({"recipient": " "}, "recipient: says nothing"),
+        ({"recipient": " "}, "recipient: has no content"),
         ({"tag": "a\0"}, "tag: holds a NUL character"),
         ({"ended_from": datetime(2026, 1, 1)}, "ended_from"),
         ({"ended_from": datetime.min.replace(tzinfo=timezone(HOUR))}, "ended_from: is before the year 1"),

@@ -104,7 +104,7 @@ def test_a_recall_of_what_is_in_the_air_waits_and_is_woken(site: Site) -> None:
     answered(site, job)
     site.ring(recall)
 
-    assert ("queued", job, "waits for the job it is about") == (parked.state, parked.waits_on, parked.reason)
+    assert ("queued", job, "waits for the job that it follows") == (parked.state, parked.waits_on, parked.reason)
     assert ("accepted", None) == (site.state(recall), site.part(recall).waits_on)
     assert [{"msgid": "m9"}] == site.bodies(RECALL)
 
@@ -316,7 +316,10 @@ def test_a_recall_of_a_job_that_is_gone_is_refused(site: Site) -> None:
 
     site.ring(recall)
 
-    assert ("rejected", "the job it is about does not exist any more") == (site.state(recall), site.part(recall).reason)
+    assert ("rejected", "the job that it follows does not exist any more") == (
+        site.state(recall),
+        site.part(recall).reason,
+    )
 
 
 def test_a_late_answers_msgid_is_taken_back_too(site: Site) -> None:
@@ -418,7 +421,7 @@ def test_an_update_for_a_stranger_is_refused(site: Site) -> None:
     site.ring(update)
 
     assert ("rejected", []) == (site.state(update), site.calls(UPDATE))
-    assert "none of the people named" in site.part(update).reason
+    assert "none of the named recipients" in site.part(update).reason
 
 
 def test_an_update_for_somebody_of_a_party_is_left_to_the_vendor(site: Site) -> None:

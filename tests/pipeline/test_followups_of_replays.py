@@ -130,7 +130,7 @@ def test_a_recall_of_a_replay_that_was_replayed_itself_names_the_job_on_the_scre
 
     site.run()
 
-    reason = f"nothing of this replay was sent, but later ones: name job {third}, or {first} for all"
+    reason = f"nothing of this replay was sent, but later replays were: name job {third}, or {first} for all of them"
     assert ("rejected", reason) == (site.state(recall), site.part(recall).reason)
     assert [] == site.calls(RECALL)
 

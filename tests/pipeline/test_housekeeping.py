@@ -171,7 +171,10 @@ def test_a_follow_up_whose_target_went_says_so(site: Site) -> None:
 
     site.run()
 
-    assert ("rejected", "the job it is about does not exist any more") == (site.state(recall), site.part(recall).reason)
+    assert ("rejected", "the job that it follows does not exist any more") == (
+        site.state(recall),
+        site.part(recall).reason,
+    )
 
 
 def test_replays_go_with_their_original(site: Site) -> None:

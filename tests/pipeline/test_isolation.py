@@ -173,7 +173,7 @@ def test_a_part_whose_documents_cannot_be_read_waits_alone(site: Site, document:
 
     assert ["accepted"] * 4 == [site.state(job) for job in jobs if job != jobs[place]]
     assert "queued" == site.state(jobs[place])
-    assert "our own error: its documents cannot be read" in site.part(jobs[place]).reason
+    assert "our own error: the stored content cannot be read" in site.part(jobs[place]).reason
 
 
 def test_a_part_that_cannot_be_rendered_waits_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -257,7 +257,7 @@ def test_a_penalty_and_its_end_are_known_before_sql_has_them() -> None:
 
     block(lane_states, "hr:1", 2.0, penalty=Penalty.SERIAL)
     closed = lane_states.is_closed("hr:1")
-    lane_states.apply(Resume("hr:1", "a probe got through"))
+    lane_states.apply(Resume("hr:1", "a probe was accepted"))
 
     assert (True, False) == (closed, lane_states.is_closed("hr:1"))
     assert (1, ("hr:1",)) == (lane_states.capacity("hr:1").calls, lane_states.needs_feedback("hr:1"))

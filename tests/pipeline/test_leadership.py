@@ -77,7 +77,7 @@ def test_who_is_alone_goes_on_trying(site: Site) -> None:
 
     assert {"alone"} == set(led)
     assert (False, True) == (failing, held(site))
-    assert "its turns fail (KeyError > test_leadership.py:" in said
+    assert "each of its turns fails (KeyError > test_leadership.py:" in said
     assert not alone.problem()
 
 

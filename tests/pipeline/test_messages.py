@@ -105,7 +105,7 @@ def test_overflow_is_a_choice_of_three(site: Site) -> None:
 
     with pytest.raises(CheckFailed, match="overflow="):
         site.ask(long)
-    with pytest.raises(CheckFailed, match="overflow: is no choice"):
+    with pytest.raises(CheckFailed, match="overflow: is not one of the choices"):
         site.ask(long, overflow="cut")
     site.ask(long, overflow="truncate")
     site.run()

@@ -323,7 +323,7 @@ def _beats(watch: Watch, **told: Any) -> None:
 def test_a_worker_that_is_unhealthy(site: Site) -> None:
     """By its own word, for a minute; then it is well."""
     watch = Watch(site, OPS)
-    ill = Health(("the loop relay has been in one turn for 41 s",))
+    ill = Health(("the background loop relay has been in one turn for 41 s",))
     for _ in range(2):
         _beats(watch, health=ill)
     during = watch.told()

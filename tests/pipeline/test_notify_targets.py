@@ -186,7 +186,7 @@ def test_a_process_that_reaches_no_target_lets_another_one_tell(site: Site) -> N
                 watch.notifier.turn()
 
         assert [("firing", "AccountParked: hr")] == second.posted()
-        assert "no target takes a notice from it" in first.notifier.leadership.problem()
+        assert "none of the targets accepted its notice" in first.notifier.leadership.problem()
 
 
 @pytest.mark.every_database

@@ -547,8 +547,8 @@ def test_wrong_words_are_refused(site: Site) -> None:
     for wanted, said in (
         (JobFilter(ids=["0" * 32]), "filter: names ids; pause an account, channel, kind or tag; `hold` is for single"),
         (JobFilter(kind="recall"), "kind: is recall, which passes every pause; hold or cancel single recalls"),
-        (JobFilter(kind="sent"), "kind: is 'sent', which there is not; use one of badge, "),
-        (JobFilter(channel="wecom"), "channel: is 'wecom', which there is not; use one of wecom_app, "),
+        (JobFilter(kind="sent"), "kind: is 'sent', which does not exist; use one of badge, "),
+        (JobFilter(channel="wecom"), "channel: is 'wecom', which does not exist; use one of wecom_app, "),
         (JobFilter(account="h" * 61), "account: is too long"),
         (JobFilter(tag="t" * 101), "tag: is too long"),
     ):

@@ -208,7 +208,7 @@ def test_an_alarm_tells_an_operator_and_goes_on_by_itself(site: Site) -> None:
     site.advance(61)
     site.ring(job)
 
-    assert ("find out what called so much" in row.remedy, bool(row.parked)) == (True, False)
+    assert ("find out what made so many calls" in row.remedy, bool(row.parked)) == (True, False)
     assert "accepted" == site.state(job)
     assert ["alarm"] == steps(site)
 

@@ -177,7 +177,7 @@ def test_no_count_of_recipients(database: Database, driven_clock: DrivenClock, n
     """The argument is named."""
     job_id = enqueue(database)
 
-    with database.reading() as connection, pytest.raises(CheckFailed, match=f"{name}: is no count"):
+    with database.reading() as connection, pytest.raises(CheckFailed, match=f"{name}: is not a count"):
         worker.recipients(connection, job_id, "not_yet", **{name: value})
 
 

@@ -255,7 +255,7 @@ def test_an_unknown_is_acted_on_no_earlier_than_deadline_and_margin(site: Site) 
 
 HELD = [
     pytest.param({"duplicate_check": False}, "nothing makes a repeat safe", id="no check"),
-    pytest.param({"on_unknown": "hold"}, "the caller wants unknown outcomes held", id="caller"),
+    pytest.param({"on_unknown": "hold"}, "the job asks to hold unknown outcomes (on_unknown)", id="caller"),
 ]
 
 
@@ -280,7 +280,7 @@ def test_an_unflagged_call_is_held(site: Site) -> None:
 
     watch(site, 30, 2.5)
 
-    assert "it went without the duplicate check" in site.part(second).reason
+    assert "it was sent without the vendor's duplicate check" in site.part(second).reason
 
 
 def in_doubt(site: Site, count: int, *, account: str = "hr", **options: Any) -> list[str]:
@@ -318,7 +318,7 @@ def test_an_account_that_no_process_knows_for_a_day_is_held(site: Site) -> None:
     site.recover()
 
     assert before is not None
-    assert (None, "read_timeout; held: its account is not configured here") == (
+    assert (None, "read_timeout; held: its account is not configured on this worker") == (
         site.part(job).not_before,
         site.part(job).reason,
     )

@@ -72,7 +72,7 @@ def test_an_upgrade_is_done_when_no_process_runs_another_release(database: Datab
             end_processes(connection, database.now, [f"q{n}"])
 
     assert check(database).is_done
-    assert "no worker runs another" == list(check(database).lines())[-1]
+    assert "no worker runs another release" == list(check(database).lines())[-1]
 
 
 def test_a_process_that_the_next_tables_would_refuse_is_told(
@@ -172,7 +172,7 @@ def test_a_part_of_a_newer_release_tells_what_it_waits_for(site: Site) -> None:
 
     assert (WaitFor.RELEASE, ("worker db check",)) == (wait.what, wait.commands)
     events = site.rows("select label, account, reason from worker_lane_events where what = 'set aside'")
-    told = f"has documents of version {NEWER}, and this release reads up to {PAYLOAD}"
+    told = f"is stored in format version {NEWER}, and this release reads up to {PAYLOAD}"
     assert [("release", "hr", told)] == [(row.label, row.account, row.reason) for row in events]
 
 
@@ -211,7 +211,7 @@ def test_doubt_of_a_newer_release_is_left_to_it_for_a_day(site: Site) -> None:
     held = site.part(job)
     assert (True, None) == (before.not_before is not None, held.not_before)
     assert "unknown" == site.state(job)
-    assert held.reason.endswith("only a newer release reads its documents")
+    assert held.reason.endswith("only a newer release can read its content")
 
 
 def test_doubt_of_a_newer_release_is_decided_with_its_command(site: Site) -> None:

@@ -267,7 +267,7 @@ REFUSED: dict[str, tuple[Told, str]] = {
     "gone": (Page(status=404), "the file behind its URL is not there: answered 404"),
     "too large": (
         Page(b"x" * (10 * 1024 * 1024 + 1)),
-        "the file behind its URL is too large: the vendor takes 10485760",
+        "the file behind its URL is too large: the vendor accepts at most 10485760",
     ),
     "too small": (Page(PNG[:3]), "the file behind its URL does not fit: media: is too small (vendor code 40006)"),
 }
@@ -299,7 +299,7 @@ def test_a_host_that_is_not_public_is_refused(database: Database, driven_clock: 
     with planted(database, driven_clock, web=inside) as site:
         job = asked_upload(site)
         site.ring(job)
-        assert "its address is not public; name the host in delivery.fetch_allow" in site.part(job).reason
+        assert "its address is not public; add the host to delivery.fetch_allow" in site.part(job).reason
         assert ("rejected", []) == (site.state(job), inside.asked)
     with planted(database, driven_clock, web=inside, fetch_allow=("10.1.0.0/16",)) as site:
         job = asked_upload(site)

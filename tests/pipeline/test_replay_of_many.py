@@ -90,10 +90,13 @@ def test_what_reached_everybody_is_not_repeated(site: Site) -> None:
     site.recover()
 
     for asked, words in (
-        (job, "nobody of job .* is left to be sent to: 1 accepted (accepted=True, or --accepted, sends to them again)"),
+        (
+            job,
+            "job .* has no recipient left to send to: 1 accepted (accepted=True, or --accepted, sends to them again)",
+        ),
         (
             doubtful,
-            "nobody of job .* is left to be sent to: 1 in doubt (unknown=True, or --unknown, sends to them too)",
+            "job .* has no recipient left to send to: 1 in doubt (unknown=True, or --unknown, sends to them too)",
         ),
     ):
         with pytest.raises(NotReplayable, match=re.escape(words).replace(r"\.\*", ".*")):
@@ -498,9 +501,9 @@ def test_wrong_words_are_refused(site: Site) -> None:
     ):
         with pytest.raises(CheckFailed, match=said):
             find_replayable(wanted, database=site.database)
-    with pytest.raises(CheckFailed, match="state: is none; use one of open, accepted"):
+    with pytest.raises(CheckFailed, match="state: is not a valid value; use one of open, accepted"):
         JobFilter(state="lost", account="hr")
-    with pytest.raises(CheckFailed, match="filter: says nothing"):
+    with pytest.raises(CheckFailed, match="filter: has no content"):
         JobFilter(state="open")
     with pytest.raises(CheckFailed, match="rate: is not above 0"):
         again(site, JobFilter(ids=["0" * 32]), rate=0)

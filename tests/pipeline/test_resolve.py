@@ -101,7 +101,7 @@ def test_sent_ends_it_accepted_and_its_msgid_can_be_recalled(site: Site) -> None
     assert {"decided": 1} == decided.counts
     assert "accepted" == site.job(job).state == site.state(recall)
     [receipt] = site.of("receipts", job)
-    assert ("m-17", f"sent, as a person says (audit {decided.audit})") == (receipt.msgid, receipt.warning)
+    assert ("m-17", f"sent, confirmed by a person (audit {decided.audit})") == (receipt.msgid, receipt.warning)
     assert [{"msgid": "m-17"}] == site.bodies(RECALL)
 
 
@@ -121,7 +121,7 @@ def test_not_sent_ends_it_rejected_and_it_can_be_replayed(site: Site) -> None:
 
     assert (2, 1) == (doubts, decided.counts["decided"])
     assert ("rejected", 0) == (site.job(job).state, site.part(job).doubts)
-    assert f"not sent, as a person says (audit {decided.audit})" == site.part(job).reason
+    assert f"not sent, confirmed by a person (audit {decided.audit})" == site.part(job).reason
     assert "accepted" == site.job(again).state
 
 
@@ -511,24 +511,24 @@ def test_wrong_words_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) ->
         ({"sent": True, "msgid": " "}, "msgid: is not a text with something in it"),
         ({"sent": True, "msgid": "a\x00"}, "msgid: holds a NUL"),
         ({"sent": False, "msgid": "m"}, "msgid: is of a message that was not sent"),
-        ({"sent": True, "why": " "}, "why: says nothing"),
+        ({"sent": True, "why": " "}, "why: has no content"),
         ({"sent": True, "why": "x" * 301}, "why: is too long .*limit 300"),
         ({"sent": True, "person": "x" * 129}, "person: is too long"),
-        ({"sent": True, "person": ""}, "person: says nothing"),
+        ({"sent": True, "person": ""}, "person: has no content"),
         ({"sent": True, "why": "a\x00"}, "why: holds a NUL"),
     ]
     for options, text in cases:
         with pytest.raises(CheckFailed, match=text):
             say(site, first, second, **options)
     filters: list[tuple[dict[str, Any], str]] = [
-        ({}, "filter: says nothing"),
-        ({"ids": []}, "filter: says nothing"),
-        ({"ids": [], "account": "hr"}, "ids: are none"),
+        ({}, "filter: has no content"),
+        ({"ids": []}, "filter: has no content"),
+        ({"ids": [], "account": "hr"}, "ids: are empty"),
         ({"ids": [f"a{n}" for n in range(1_001)]}, "ids: are too many"),
         ({"ids": [7]}, "job_id: is a int"),
         ({"called_from": datetime(2026, 1, 1)}, "called_from: is not an aware datetime"),
-        ({"account": ""}, "account: says nothing"),
-        ({"kind": " ", "tag": "lunch"}, "kind: says nothing"),
+        ({"account": ""}, "account: has no content"),
+        ({"kind": " ", "tag": "lunch"}, "kind: has no content"),
     ]
     for given, text in filters:
         with pytest.raises(CheckFailed, match=text):

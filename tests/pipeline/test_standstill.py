@@ -160,7 +160,7 @@ def everywhere(site: Site, job: str) -> dict[str, bool]:
         "why": wait.what in (WaitFor.STANDSTILL, WaitFor.WORKER),
         "metrics": {1.0} == {scraped.of("standing_still", account="hr", cause=str(one)) for one in cause},
         "problem": ("StandingStill", "hr") in [(one.name, one.subject) for one in problems],
-        "console": "and do not move" in Person(site).get("/").text,
+        "console": "and are not sent" in Person(site).get("/").text,
     }
 
 
@@ -246,12 +246,12 @@ def test_the_leader_is_ill(site: Site) -> None:
     """By what its health says, or because its turns fail."""
     job = site.send()
     later(site, 61)
-    beat(site, Health(("the loop relay has been in one turn for 41 s",)))
+    beat(site, Health(("the background loop relay has been in one turn for 41 s",)))
     stuck = seen(site)
-    beat(site, Health((), {"relay": "it fails again and again: its turns fail (KeyError > x.py:1 turn)"}))
+    beat(site, Health((), {"relay": "it fails again and again: each of its turns fails (KeyError > x.py:1 turn)"}))
 
     assert [StandstillCause.LEADER] == [one.cause for one in stuck]
-    assert ": the loop relay has been in one turn for 41 s" in stuck[0].text
+    assert ": the background loop relay has been in one turn for 41 s" in stuck[0].text
     assert [("hr", StandstillCause.LEADER)] == causes(site)
     assert EVERYWHERE == everywhere(site, job)
 
@@ -261,7 +261,7 @@ def test_a_leader_that_cannot_do_another_work_is_not_the_cause(site: Site) -> No
     """Whatever that work is called: the lease counts, not how a sentence begins."""
     site.send()
     later(site, 61)
-    beat(site, Health((), {"relay of files": "its turns fail (KeyError > x.py:1 turn)", "notify": "relay is away"}))
+    beat(site, Health((), {"relay of files": "each turn fails (KeyError > x.py:1 turn)", "notify": "relay is away"}))
 
     assert [("hr", StandstillCause.UNKNOWN)] == causes(site)
 
@@ -286,7 +286,7 @@ def test_a_process_that_takes_is_ill(site: Site) -> None:
     """Though another one leads."""
     job = site.send()
     later(site, 61)
-    beat(site, Health(("the writer has been in one commit for 41 s",)), process="p2")
+    beat(site, Health(("the writer thread has been in one commit for 41 s",)), process="p2")
 
     assert [("hr", StandstillCause.PROCESS)] == causes(site)
     assert EVERYWHERE == everywhere(site, job)
@@ -312,7 +312,10 @@ def test_an_unknown_cause_is_called_one(site: Site) -> None:
 
     [found] = seen(site)
 
-    assert (StandstillCause.UNKNOWN, "no cause is known why they are not offered") == (found.cause, found.text)
+    assert (StandstillCause.UNKNOWN, "it is not known why they are not offered to the workers") == (
+        found.cause,
+        found.text,
+    )
     assert EVERYWHERE == everywhere(site, job)
 
 

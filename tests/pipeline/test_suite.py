@@ -554,7 +554,7 @@ def test_an_exchange_waits_for_the_first_ticket(here: SuiteSite) -> None:
         here.exchange()
 
     lost = [line for line in lines if line["event"] == "authorisation_lost"]
-    assert ["its time was over before it could be exchanged"] == [line["reason"] for line in lost]
+    assert ["it expired before it could be exchanged"] == [line["reason"] for line in lost]
     assert isinstance(here.token(here.process()), Token)
     assert isinstance(here.token(here.process(), "globex"), TokenParked)
 

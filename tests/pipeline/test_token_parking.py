@@ -205,7 +205,7 @@ def test_fresh_tokens_that_are_refused_park_it_too(site: Site) -> None:
         plain(row.reason),
         bool(row.parked),
     )
-    assert "agent and secret" in row.remedy
+    assert "agentid and secret" in row.remedy
     assert ("queued", 0) == (site.state(job), site.part(job).tries)
     assert (2, ["parked"]) == (site.vendor.tokens, steps(site))
 

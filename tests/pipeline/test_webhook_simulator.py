@@ -136,7 +136,7 @@ def test_two_equal_bodies_of_a_key_are_never_in_the_air_together(site: Site, url
     site.advance(0.6)
     site.run()
 
-    assert [(0, "an equal message is in the air"), (1, "accepted")] == meanwhile
+    assert [(0, "an equal message is in flight"), (1, "accepted")] == meanwhile
     assert ["accepted"] * 3 == [site.state(job) for job in (first, second, third)]
     assert 1 == control(url, "webhook")["most_equal_in_the_air"]
     assert ["else", "same", "same"] == [one["content"]["content"] for one in posted(url)["wr-1"]]

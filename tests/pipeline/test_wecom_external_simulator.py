@@ -425,7 +425,7 @@ def test_reminders(sales: Sales) -> None:
 
     assert ["accepted"] * 3 + ["rejected"] == [sales.site.job(one).state for one in jobs]
     assert 3 == sales.tasks()[0]["reminders"]
-    assert "the next is taken at" in sales.site.part(jobs[-1]).reason
+    assert "the next reminder is possible at" in sales.site.part(jobs[-1]).reason
 
 
 def test_files_become_media_ids_and_urls(sales: Sales) -> None:

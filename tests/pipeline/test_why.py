@@ -128,7 +128,7 @@ def test_a_job_that_was_sent_once_more_leads_there(site: Site) -> None:
         (2, "n_accepted", "nothing", None),
         (5, "n_exhausted", "send it once more", "worker replay"),
         (7, "n_expired", "send it once more", "worker replay"),
-        (8, "n_cancelled", "nothing; a person cancelled it", "worker audit"),
+        (8, "n_cancelled", "nothing to do; a person cancelled it", "worker audit"),
     ],
 )
 def test_what_to_do_about_what_has_ended(
@@ -229,7 +229,7 @@ def test_another_is_before_it_in_its_order(site: Site) -> None:
 
     wait = waits(site, second)[0]
 
-    assert (WaitFor.ORDER, f"part {first}-0 is before it in its order") == (wait.what, wait.text)
+    assert (WaitFor.ORDER, f"part {first}-0 has to go before it (same order_key)") == (wait.what, wait.text)
     assert (f"worker why {first}", f"worker skip {first}") == wait.commands
     assert [WaitFor.DUE_AT] == causes(site, first)
 
@@ -386,7 +386,7 @@ def test_it_is_found_by_what_one_knows(site: Site) -> None:
         (job[:7], "no job"),
         (job[:31] + "-junk", "no job"),
         ("a\0", "no job"),
-        (job[:8], "means several jobs, such as "),
+        (job[:8], "matches several jobs, such as "),
     ):
         with pytest.raises(JobNotFound, match=text):
             asked(site, name)
@@ -424,7 +424,7 @@ def test_each_wait_is_kept_when_it_is_over(site: Site) -> None:
 
     assert "accepted" == site.state(job)
     assert [
-        "put off: waits for those before it in its order",
+        "put off: waits for the jobs before it in its order",
         "put off: limit member_minute is used up",
         "put off: paused by a person",
     ] == history(site, job)
@@ -473,7 +473,7 @@ def test_a_follow_up_waits_for_its_target(site: Site) -> None:
     site.ring(recall)
     [wait] = [wait for wait in waits(site, recall) if wait.what is WaitFor.JOB]
     assert instant(site.clock.micros) == wait.since
-    assert ["put off: waits for the job it is about"] == history(site, recall)
+    assert ["put off: waits for the job that it follows"] == history(site, recall)
 
 
 def test_steps_after_its_end_are_none_of_its_history(site: Site) -> None:
@@ -491,7 +491,7 @@ def test_steps_after_its_end_are_none_of_its_history(site: Site) -> None:
         site.sql("delete from worker_lanes")
     told = history(site, job)
     assert 51 == len(told)
-    assert "lanes: there are more steps before, see worker lanes --events" == told[0]
+    assert "lanes: earlier changes: see worker lanes --events" == told[0]
     assert not [line for line in told if "after" in line]
 
 
@@ -541,7 +541,7 @@ def test_a_piece_waits_for_the_one_before_it(database: Database, driven_clock: D
         site.bell.answer(site.part(job, 1).lane, [job + "-1"])
         site.settle()
         told = [wait for wait in waits(site, job) if wait.part == job + "-1"]
-        assert (WaitFor.ORDER, "another part of the job goes before it") == (told[0].what, told[0].text)
+        assert (WaitFor.ORDER, "another part of the job has to go before it") == (told[0].what, told[0].text)
 
 
 def test_what_is_open_about_it_is_told(site: Site) -> None:

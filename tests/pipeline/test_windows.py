@@ -80,7 +80,7 @@ def test_a_second_equal_message_waits_while_the_first_is_in_the_air(site: Site) 
     reply = mark(site, second)
 
     assert not reply.call
-    assert ("queued", 0, "an equal message is in the air") == (
+    assert ("queued", 0, "an equal message is in flight") == (
         site.state(second),
         site.part(second).claim,
         site.part(second).reason,

@@ -134,7 +134,7 @@ def test_it_enqueues_asks_and_cancels(run: Run) -> None:
 
 def test_the_commands_name_their_extra(run: Run) -> None:
     """Whatever is asked of them, without a traceback."""
-    sentence = "worker: typer is not installed, which this needs; run `pip install 'im-delivery-worker[worker]'`\n"
+    sentence = "worker: typer is needed and not installed; run `pip install 'im-delivery-worker[worker]'`\n"
 
     assert [(2, sentence)] * 2 == [run("worker", "--help"), run("worker", "db", "upgrade")]
 

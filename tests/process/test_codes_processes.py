@@ -110,7 +110,7 @@ def test_a_code_that_died_with_its_process_and_was_the_last_is_held_and_said(mak
     assert reason.startswith("in doubt; later rejected: no response_code is left")
     with stack.database.reading() as connection:
         told = {event.what: event.detail for event in timeline(connection, update)}
-    assert told["unknown"].startswith("the process died before it wrote an answer down")
+    assert told["unknown"].startswith("the process ended before it could store an answer")
     assert f"unknown: {reason}" == told["ended"]
 
 

@@ -88,7 +88,7 @@ def test_another_pool_is_refused_with_a_sentence(make: Make, pool: str) -> None:
     process = stack.process("celery", "-A", "worker.service.celery_app", "worker", "-P", pool)
 
     assert 2 == process.wait(LIMIT_S), stack.logs()[-3000:]
-    assert "worker: the worker needs threads" in stack.logs()
+    assert "worker: the worker cannot use the pool" in stack.logs()
 
 
 @on_stacks(RABBITMQ, why="each database's revision is read elsewhere; `worker up` upgrades the tables itself")

@@ -29,9 +29,9 @@ PROBES_WHILE = 7
 PROBES_AFTER = 2
 """How often it is asked then."""
 TELLS = {
-    "recovery": "the loop recovery has been in one turn for",
-    "hooks": "the loop hooks has been in one turn for",
-    WRITER: "the writer has been in one commit for",
+    "recovery": "the background loop recovery has been in one turn for",
+    "hooks": "the background loop hooks has been in one turn for",
+    WRITER: "the writer thread has been in one commit for",
     SENDERS: "parts are due and their lanes are open, but none was sent for",
     "heartbeat": "heartbeat",
 }

@@ -60,4 +60,4 @@ def test_a_resolver_that_is_not_there_ends_the_worker_with_a_sentence(make: Make
 
     assert 2 == stack.worker().wait(120)
 
-    assert "worker: members_of: module tests.process.members_of holds no function nobody" in stack.logs()
+    assert "worker: members_of: module tests.process.members_of has no function nobody" in stack.logs()

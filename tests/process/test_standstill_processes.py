@@ -55,10 +55,10 @@ WAYS: Mapping[str, tuple[Way, str]] = {
         "no worker process takes from the queue urgent",
     ),
     "account": (without_secret, "no worker process can use the account"),
-    "relay raises": (stuck(RELAY_RAISES), "relay: its turns fail (KeyError"),
-    "relay hangs": (stuck("relay"), "the loop relay has been in one turn for"),
-    "senders": (stuck(SENDERS), "no cause is known why no worker process sends them"),
-    "senders raise": (stuck(SENDERS_RAISE), "no cause is known why no worker process sends them"),
+    "relay raises": (stuck(RELAY_RAISES), "relay: each of its turns fails (KeyError"),
+    "relay hangs": (stuck("relay"), "the background loop relay has been in one turn for"),
+    "senders": (stuck(SENDERS), "it is not known why none sends them"),
+    "senders raise": (stuck(SENDERS_RAISE), "it is not known why none sends them"),
     "heartbeat": (without_heartbeat, "no worker process is alive"),
 }
 """How it stands still, and what is said of it."""

@@ -118,7 +118,7 @@ REFUSED = {
     "too many left": (functools.partial(three), "partial cannot be called"),
     "a narrow object": (NarrowShop(), "NarrowShop cannot be called"),
     "a method without its object": (Shop.decided, "decided cannot be called"),
-    "a class": (Shop, "Shop is no function; write def"),
+    "a class": (Shop, "Shop is not a function; write def"),
     "an account's name": ("hr", "str is no function"),
     "a bound method": (Shop().decided, "on_.*: method cannot be marked; write def"),
     "an object with slots": (SlottedShop(), "on_.*: SlottedShop cannot be marked"),

@@ -54,9 +54,9 @@ UNSAID = {
     "do: {what}": "a word and a sentence",
     "wrong json format": "the vendor's",
     "{name} listening on {address}": "programs wait for it",
-    "--listen {asked}": "a command",
+    "--listen {setting}": "a command",
     "--listen {listen}": "a command",
-    "console.listen {asked}": "a setting",
+    "console.listen {setting}": "a setting",
     "--host {host} --port {port}": "a command",
     "not ready: the database does not answer": "an answer to a probe",
     "body too large": "an answer to the vendor",
@@ -215,9 +215,9 @@ no jobs
 没有任务
 no jobs since 2026-11-25
 2026-11-25 以来没有任务
-database: said Oops; is it there, and `worker db upgrade` done?
-数据库：返回 Oops；请确认数据库可以访问，并已执行 `worker db upgrade`
-account x does not exist; use one of: hr, it; or add [accounts.x], or say `worker accounts add x`
+database: failed with Oops; check that it is running and that `worker db upgrade` was run
+数据库：出错（Oops）；请确认数据库可以访问，并已执行 `worker db upgrade`
+account x does not exist; use one of: hr, it; or add [accounts.x], or run `worker accounts add x`
 账号 x 不存在；可用的账号：hr, it；或者请添加 [accounts.x]，或执行 `worker accounts add x`
     12  send on account hr
     12  账号 hr 的 send
@@ -227,7 +227,7 @@ job 1: send on account hr is partial
   分片 0 等待重试，自 1，2 再试：已尝试 3 次：频率限制 app_day 已用完
 limit app_day is used up, HTTP 200, errcode 45009, 3 ms
 频率限制 app_day 已用完，HTTP 200, errcode 45009, 3 ms
-tag: says nothing (limit 3 bytes, found 5); leave it out, or name one; ids: are none; leave them out, or give some
+tag: has no content (limit 3 bytes, found 5); leave it out, or name one; ids: are empty; leave them out, or give some
 tag：没有内容（上限 3 字节，实际 5）；请去掉，或给出一个；ids：为空；请去掉，或给出内容
 errcode 60020: 60020 the caller's IP is not trusted
 errcode 60020：60020 调用方 IP 不在企业可信IP中
@@ -257,12 +257,12 @@ the response_code of job 3 has been used by job 12: each is good for one update;
 任务 3 的 response_code 已使用（任务 12）：每个只能更新一次；发送新的卡片
 cancelled while in doubt: not repeated any more
 存疑期间已取消：不再重复调用
-nobody of job 12 was refused and not sent to since; 2 are undetermined, ask for them with undetermined=True
-任务 12 没有接收方被拒绝且之后没有再发送；2 个无法确定，用 undetermined=True 可一并发送
+job 12 has no recipient that was refused and not sent to since; undetermined: 2, include them with undetermined=True
+任务 12 没有接收方被拒绝且之后没有再发送；无法确定的 2 个，用 undetermined=True 可一并发送
  by zhang
 ，操作人 zhang
-  do not go by themselves: no worker process is alive; worker doctor
-  不会自行发出：没有运行中的工作进程；worker doctor
+  will not be sent until this is fixed: no worker process is alive; worker doctor
+  处理之前不会发出：没有运行中的工作进程；worker doctor
 worker delivery-1 4711
 工作进程 delivery-1 4711
 worker resume --account hr
@@ -300,14 +300,14 @@ def test_a_long_list_stays_as_it_is() -> None:
 
 def test_an_error_is_english_and_can_be_told_in_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is stored and logged stays English; with WORKER_LANG=zh a traceback has the Chinese as a note."""
-    problem = Problem("ids", "are none", "leave them out, or give some", 1, "bytes", 2)
+    problem = Problem("ids", "are empty", "leave them out, or give some", 1, "bytes", 2)
     told = "ids：为空（上限 1 字节，实际 2）；请去掉，或给出内容"
 
     plain = CheckFailed([problem])
     monkeypatch.setenv("WORKER_LANG", "zh")
     noted = CheckFailed([problem])
 
-    assert "ids: are none (limit 1 bytes, found 2); leave them out, or give some" == str(plain) == str(noted)
+    assert "ids: are empty (limit 1 bytes, found 2); leave them out, or give some" == str(plain) == str(noted)
     assert told == plain.told("zh") == problem.told("zh") == noted.told()
     assert not hasattr(plain, "__notes__")
     assert [told] == noted.__notes__
@@ -317,7 +317,7 @@ def test_an_error_is_english_and_can_be_told_in_chinese(monkeypatch: pytest.Monk
 def test_what_is_wrong_and_the_remedy_are_each_told_whole() -> None:
     """Also where one of them has a semicolon of its own, by which a line of text would be taken apart."""
     wanted = "userids: 1 to 64 of letters, digits, - _ . @"
-    text, remedy = "2 entries are malformed, the first at place 0", f"use {wanted}; a broadcast is Everyone()"
+    text, remedy = "has malformed entries: 2, the first at place 0", f"use {wanted}; a broadcast is Everyone()"
 
     told = CheckFailed([Problem("touser", text, remedy), Problem("safe", "has no such value", "use one of 0, 1")])
 

@@ -164,7 +164,7 @@ class _CachedSource:
         except ConfigurationError as error:
             self.read_error = str(error)
         except Exception as error:  # noqa: BLE001  whatever it raises, the accounts stay; its text may hold secrets
-            self.read_error = f"accounts: a source of them failed: {traceback_summary(error)}"
+            self.read_error = f"accounts: a source of accounts failed: {traceback_summary(error)}"
         else:
             if self._snapshot is None or tables is not self._snapshot.tables:
                 self._snapshot = _Snapshot(tables, object())

@@ -39,7 +39,7 @@ class OutboxAccounts:
         try:
             self._read(database)
         except SQLAlchemyError as error:
-            remedy = error_text.remedy_of(error) or f"said {type(error).__name__}"
+            remedy = error_text.remedy_of(error) or f"failed with {type(error).__name__}"
             raise ConfigurationError(f"database: {remedy}, so that its accounts cannot be read") from None
         finally:
             if database is not self._database:

@@ -55,10 +55,11 @@ class SealKeys:
             if (plaintext := unseal(sealed, secret=key, context=_context(name, stored))) is not None:
                 return dict(json.loads(plaintext))
         raise ConfigurationError(
-            f"accounts.{name}: its secrets were sealed with another key; give that one too, behind a blank in"
-            f" {self._settings.seal_key.place}, until `worker accounts reseal` was run. Or its row was changed by hand"
-            f" in {', '.join(DESTINATION_KEYS[:-1])} or {DESTINATION_KEYS[-1]}, which say where they go; change these"
-            " with `worker accounts change`"
+            f"accounts.{name}: its secrets were sealed with another key; add that key to"
+            f" {self._settings.seal_key.place}, behind a blank, until `worker accounts reseal` was run."
+            f" Or its row was changed by hand in {', '.join(DESTINATION_KEYS[:-1])} or"
+            f" {DESTINATION_KEYS[-1]}, which decide where secrets are sent; change these with `worker"
+            " accounts change`"
         )
 
     def _keys(self) -> list[str]:
@@ -88,7 +89,7 @@ def _extract(table: Mapping[str, Any], prefix: str, secrets: dict[str, str]) -> 
         path = f"{prefix}{key}"
         if isinstance(value, Mapping) and SEALED in value:
             raise ConfigurationError(
-                f"{path}: write the secret itself, it is sealed; or where it is, {{ env }} or {{ file }}"
+                f"{path}: write the secret itself, which is stored sealed, or its place as {{ env }} or {{ file }}"
             )
         if isinstance(value, Mapping) and not value.keys() <= {"env", "file"}:
             stored[key] = _extract(value, f"{path}.", secrets)

@@ -230,7 +230,7 @@ class Channel:
         """Returns every wrong field at once, in the vendor's names. Empty if the job may be stored."""
         ours = self.checks.get(draft.kind)
         if ours is None:
-            return [Problem("kind", "this channel does not know it", f"use one of {', '.join(self.checks)}")]
+            return [Problem("kind", "this channel has no such kind of job", f"use one of {', '.join(self.checks)}")]
         return list(dict.fromkeys(problem for check in ours for problem in check(draft)))
 
     def warnings(self, draft: Draft) -> list[str]:
@@ -310,11 +310,11 @@ class Channel:
 
     def token_request(self, account: Account, secret: str, now: int) -> Request:
         """Builds the call that fetches a token. `now` is Unix time in seconds, for vendors that require it."""
-        raise WorkerError(f"channel {self.name} has no token of a secret", channel=self.name)
+        raise WorkerError(f"channel {self.name} gets no token with a secret", channel=self.name)
 
     def token_outcome(self, reply: Reply, account: Account, secret: str) -> TokenOutcome:
         """Returns what the answer to `token_request` means."""
-        raise WorkerError(f"channel {self.name} has no token of a secret", channel=self.name)
+        raise WorkerError(f"channel {self.name} gets no token with a secret", channel=self.name)
 
     # -- files --------------------------------------------------------------------------------------------------------
 

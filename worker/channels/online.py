@@ -57,7 +57,7 @@ def seen(call: OnlineCall, account: Account, reply: Reply) -> OnlineAnswer:
     if answer is None and reply.status in REMEDIES:
         return OnlineAnswer(False, f"http_{reply.status}: {REMEDIES[reply.status]}")
     if answer is None:
-        return OnlineAnswer(False, f"http_{reply.status}: that is no answer of the vendor; is base_url right?")
+        return OnlineAnswer(False, f"http_{reply.status}: the answer is not the vendor's; check base_url")
     if answer.errcode == 0:
         closed = integer(answer.data, "close") == 1
         text = call.good(account, answer.data)
@@ -97,7 +97,7 @@ def _agent_told(account: Account, data: Mapping[str, object]) -> str:
     told = f"{account.settings['agentid']} ({name})" if name else str(account.settings["agentid"])
     members = _size(data.get("allow_userinfos"), "user")
     parties, tags = _size(data.get("allow_partys"), "partyid"), _size(data.get("allow_tags"), "tagid")
-    return f"agent {told} can be read; its visible range names {members} members, {parties} departments, {tags} tags"
+    return f"agent {told} can be read; its visible range has members: {members}, departments: {parties}, tags: {tags}"
 
 
 def _size(holder: object, key: str) -> int:
@@ -114,7 +114,7 @@ def _tasks(account: Account, access: Access, now: int) -> Request:
 
 
 def _tasks_told(account: Account, data: Mapping[str, object]) -> str:
-    return "customer contact answers: the app may call it"
+    return "customer contact can be called by this app"
 
 
 _CALLS: Mapping[str, OnlineCall] = {

@@ -171,7 +171,10 @@ def _sentences(account: Account) -> Iterator[str]:
         yield f"accounts.{account.name}.{key}: is not a setting of {vendor.name}; {remedy}"
     deadline = account.settings.get(DEADLINE, 1.0)
     if type(deadline) not in (int, float) or not 0 < deadline <= DAY_S:
-        yield f"accounts.{account.name}.{DEADLINE}: is no time of a call; give seconds, above 0 and at most {DAY_S}"
+        yield (
+            f"accounts.{account.name}.{DEADLINE}: is not a valid time limit of a call; give seconds"
+            f" above 0, at most {DAY_S}"
+        )
     if account.token_provider is not None and not vendor.uses_token:
         yield f"accounts.{account.name}.token_provider: {vendor.name} has no token; leave it out"
     elif account.token_provider is not None and vendor.token_steps(account) is not None:

@@ -308,7 +308,7 @@ def left_out(path: str, root: str = "", beside: Container[object] = ()) -> None:
     depth = 1
     while frame is not None and frame.f_globals["__name__"].startswith("worker."):
         depth, frame = depth + 1, frame.f_back
-    warnings.warn(f"{name}: says nothing here, and is left out", stacklevel=depth)
+    warnings.warn(f"{name}: has no effect here, and is left out", stacklevel=depth)
 
 
 def _without(tree: Any, loc: Sequence[int | str]) -> Any:

@@ -27,7 +27,7 @@ def main() -> None:
     except WorkerError as error:
         _end(error.told(), EXIT_FAILED)
     except UnicodeEncodeError:
-        _end(said("an argument is not UTF-8 text; ids and names are"), EXIT_FAILED)
+        _end(said("an argument is not UTF-8 text; type ids and names in UTF-8"), EXIT_FAILED)
     except Exception as error:
         from sqlalchemy.exc import SQLAlchemyError  # not before: `worker simulator` loads no SQL
 
@@ -47,7 +47,7 @@ def _sentence(error: Exception) -> str:
         return f"database: {remedy}"
     code = code_of(error.orig) if isinstance(error, DBAPIError) else None
     name = f"{type(error).__name__} {code}" if code else type(error).__name__
-    return f"database: said {name}; is it there, and `worker db upgrade` done?"
+    return f"database: failed with {name}; check that it is running and that `worker db upgrade` was run"
 
 
 def _end(sentence: str, status: int) -> None:

@@ -18,7 +18,7 @@ from worker.control.audit import Done
 from worker.control.correct import RATE, correct_found, find_correctable
 from worker.control.reschedule import find_waiting, require_change, reschedule as change
 from worker.domain.job_filter import JobFilter
-from worker.language import said
+from worker.language import plural, said
 
 app = Commands()
 
@@ -38,11 +38,14 @@ def correct(
 ) -> bool:
     """Cancels and recalls a wrong message, and sends another to those who got it or would have got it."""
     if (text is None) == (message is None):
-        raise typer.BadParameter(said("say the new message: --text or --message, and only one of these"))
+        raise typer.BadParameter(said("give the new message with either --text or --message"))
     audits.require_person(person.name, person.why)
     found = find_correctable(JobFilter(**given), json_object(message) if text is None else text)
     question = f"cancel and recall these {len(found.ids)} jobs, and send the new message in their place?"
-    nothing = "no job of this has a message that somebody got or would have got, and that is not corrected"
+    nothing = (
+        "none of these jobs has a message to correct: it reached no recipient and will reach none,"
+        " or is corrected already"
+    )
     done = carry_out(person, found, partial(correct_found, rate=rate), question, nothing)
     person.tell(done, "\n".join(_corrected(done, rate)))
     return bool(done.jobs)
@@ -50,11 +53,11 @@ def correct(
 
 def _corrected(done: Done, rate: float) -> Iterator[str]:
     count = done.counts
-    yield f"{count['corrections']} corrections enqueued, {count['refused']} refused (audit {done.audit})"
-    yield f"of the old jobs {count['cancelled']} are cancelled, and {count['recalls']} recalls are enqueued"
+    yield (f"{plural(count['corrections'], 'correction')} enqueued, {count['refused']} refused (audit {done.audit})")
+    yield f"old jobs cancelled: {count['cancelled']}, recalls enqueued: {count['recalls']}"
     if kept := count["kept"]:
-        yield f"{kept} cannot be taken back: their channel has no recall"
-    yield f"the new messages are due at {rate:g} a second; `worker jobs` and `worker show` tell what becomes of them"
+        yield f"{plural(kept, 'job')} cannot be recalled: the channel has no recall"
+    yield f"the new messages become due at {rate:g} a second; follow them with `worker jobs` and `worker show`"
 
 
 @app.command()
@@ -73,9 +76,11 @@ def reschedule(
     audits.require_person(person.name, person.why)
     found = find_waiting(JobFilter(**given))
     question = f"change these {len(found.ids)} jobs?"
-    done = carry_out(person, found, partial(change, **new), question, "no job of this waits to be sent")
-    lines = [f"changed {done.counts['jobs']} jobs (audit {done.audit}); {done.counts['parts']} of their parts wait"]
+    done = carry_out(person, found, partial(change, **new), question, "none of these jobs waits to be sent")
+    lines = [
+        (f"changed {plural(done.counts['jobs'], 'job')} (audit {done.audit}); parts that wait: {done.counts['parts']}")
+    ]
     if expiring := done.counts["expiring"]:
-        lines.append(f"{expiring} left: they would expire before they are due; give --expires-at too")
+        lines.append(f"{expiring} not changed: they would expire before they are due; give --expires-at too")
     person.tell(done, "\n".join(lines))
     return done.counts["jobs"] > 0

@@ -144,7 +144,7 @@ def explain(
     """What a vendor's errcode means, what the worker does about it, and what to do."""
     told = _explained(code, lang or language(), channel)
     if not told:
-        note(f"{code} is not in the catalogue; the worker rejects such a call and never loops")
+        note(f"errcode {code} is not in the catalogue; a call that gets it is rejected and not repeated")
         raise typer.Exit(1)
     tell_value({"code": code, "told": told}, "\n".join(told), as_json=as_json)
 

@@ -26,17 +26,20 @@ from worker.control.resolve import Left, find_unknown, require_reason, resolve a
 from worker.control.selection import MAX_LISTED, FoundJobs, filter_warnings
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
-from worker.language import language, said, word
+from worker.language import language, plural, said, word
 from worker.producer.chain import Also
 
 app = Commands()
 
 _AMONG = {
-    "ended": "of them have ended: they are told of, and stay as they are",
-    "lately": "of them were called within the duplicate window: an equal message may still be on its way",
-    "corrected": "are left out: they are corrected already",
-    "equal": "are left out: they say the new text already",
-    "ordered": "of them have an order_key: those behind them go on, so first `worker replay` what takes their place",
+    "ended": "of them have ended, and stay as they are",
+    "lately": "of them were called within the duplicate window: the same message may still arrive",
+    "corrected": "are left out: corrected already",
+    "equal": "are left out: their text is the new one already",
+    "ordered": (
+        "of them have an order_key: the jobs behind them go on, so run `worker replay` first for"
+        " what has to go before those"
+    ),
 }
 
 
@@ -91,7 +94,7 @@ def resolve(
 ) -> bool:
     """Ends calls in doubt: you know whether they were sent or not. Ids may be those of single parts."""
     if sent is None:
-        raise typer.BadParameter(said("say --sent or --not-sent"))
+        raise typer.BadParameter(said("give --sent or --not-sent"))
     require_reason(person.name, person.why)
     found = find_unknown(JobFilter(**given))
     meaning = "sent" if sent else "not sent"
@@ -100,8 +103,8 @@ def resolve(
         # Only those that end as not sent let go what is behind them.
         replace(found, among={}) if sent else found,
         partial(decide, sent=sent, msgid=msgid),
-        f"say of these {len(found.ids)} parts that they were {meaning}?",
-        "nothing of this is in doubt; `worker jobs --state unknown` lists what is",
+        f"record these {len(found.ids)} parts as {meaning}?",
+        "none of these is in doubt; `worker jobs --state unknown` lists what is",
     )
     person.tell(done, _told(done, meaning))
     return done.counts["decided"] > 0
@@ -109,15 +112,17 @@ def resolve(
 
 def _told(done: Done, meaning: str) -> str:
     decided = done.counts["decided"]
-    lines = [f"{decided} ended as {meaning} (audit {done.audit})"]
-    return "\n".join(lines + [f"{count} left: {reason.text}" for reason in Left if (count := done.counts[reason])])
+    lines = [f"{plural(decided, 'part')} recorded as {meaning} (audit {done.audit})"]
+    return "\n".join(
+        lines + [f"{count} not changed: {reason.text}" for reason in Left if (count := done.counts[reason])]
+    )
 
 
 _STANDS = {
-    "cancelled": "cancelled: certainly never sent",
-    "sending": "in flight: their answers count, and they are not sent again",
-    "searched": "in doubt: the vendor is asked for them, which sends nothing",
-    "unknown": "in doubt, and not repeated any more: `worker resolve` ends them",
+    "cancelled": "cancelled: certainly not sent",
+    "sending": "in flight: the vendor's answer counts, and they are not sent again",
+    "searched": "in doubt: the worker looks for them at the vendor, which sends nothing",
+    "unknown": "in doubt, and not repeated any more: decide with `worker resolve`",
     "accepted": "accepted by the vendor",
     "partial": "accepted by the vendor for some of their recipients",
 }
@@ -133,9 +138,9 @@ def cancel(person: Person, given: dict[str, Any]) -> bool:
     found = find_open(wanted)
     others = len(wanted.part_or_job_ids()) - len(found.ids) - len(found.missing)
     if found.ids and others > 0:
-        note(f"{others} of the ids are of jobs of which nothing is to be sent any more")
+        note(f"ids of jobs that have nothing left to send: {others}")
     question = f"cancel these {len(found.ids)} jobs?"
-    done = carry_out(person, found, cancel_jobs, question, "found no job of which anything may still be sent")
+    done = carry_out(person, found, cancel_jobs, question, "none of these jobs has anything left to send")
     person.tell(done, "\n".join(_became(done)))
     return done.counts["jobs"] > 0
 
@@ -143,12 +148,14 @@ def cancel(person: Person, given: dict[str, Any]) -> bool:
 def _became(done: Done) -> list[str]:
     parts = dict(done.counts)
     jobs = parts.pop("jobs", 0)
-    lines = [f"cancelled {jobs} jobs (audit {done.audit}); of their parts are"]
+    lines = [f"cancelled {plural(jobs, 'job')} (audit {done.audit}); their parts:"]
     lines += [f"{count:>8}  {_STANDS.get(state, state)}" for state, count in sorted(parts.items())]
     if recallable := done.jobs:
         more = len(recallable) - MAX_LISTED
         also = f" and {more} more, see --json" if more > 0 else ""
-        lines.append(f"what was accepted can be taken back: worker recall {' '.join(recallable[:MAX_LISTED])}{also}")
+        lines.append(
+            f"what the vendor has accepted can be recalled: worker recall {' '.join(recallable[:MAX_LISTED])}{also}"
+        )
     return lines
 
 
@@ -165,7 +172,7 @@ def recall(
     """Recalls what jobs have sent, and cancels the rest; prints the ids of the recalls."""
     if foreign is not None:
         if given.keys() != {"account"}:
-            raise typer.BadParameter(said("--foreign goes with --account alone"))
+            raise typer.BadParameter(said("--foreign needs --account and no other filter"))
         from worker.cli.sending import recall_foreign
 
         recall_foreign(person, given["account"], foreign)
@@ -181,7 +188,7 @@ def recall(
 
 def _recalls(done: Done) -> list[str]:
     recalls = len(done.jobs)
-    lines = [f"{recalls} recalls enqueued (audit {done.audit}); `worker show` tells what becomes of each:"]
+    lines = [f"{plural(recalls, 'recall')} enqueued (audit {done.audit}); follow each with `worker show`:"]
     lines += [f"  {id}" for id in done.jobs[:MAX_LISTED]]
     return lines + ([f"  and {more} more, see --json"] if (more := recalls - MAX_LISTED) > 0 else [])
 
@@ -193,7 +200,7 @@ def replay(
     person: Person,
     given: dict[str, Any],
     accepted: Annotated[bool, typer.Option("--accepted", help="Also to those who got it.")] = False,
-    unknown: Annotated[bool, typer.Option("--unknown", help="Also to those of whom that is not known.")] = False,
+    unknown: Annotated[bool, typer.Option("--unknown", help="Also to those for whom the result is unknown.")] = False,
     cancelled: Annotated[bool, typer.Option("--cancelled", help="Also what was cancelled or recalled.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
     rate: Annotated[float | None, typer.Option(min=0.01, help="At most so many jobs a second.")] = None,
@@ -201,18 +208,18 @@ def replay(
 ) -> bool:
     """Sends ended jobs once more, as new jobs, to the recipients whom they did not reach; prints the id of one."""
     if go_on is not None and (given or accepted or unknown or cancelled):
-        raise typer.BadParameter(said("--go-on has the filter of its run: give no other"))
+        raise typer.BadParameter(said("--go-on uses the filter of its run: give no other"))
     if go_on is None:
         found = find_replayable(JobFilter(**given), accepted=accepted, unknown=unknown, cancelled=cancelled)
     else:
         found, rate = _rest_of(go_on, rate)
     audits.require_person(person.name, person.why)
     for one in found.left_out:
-        note(f"{one.jobs} left out: {one.how} {clock(one.at)} by {one.by()}; --cancelled takes these too")
+        note(f"{plural(one.jobs, 'job')} left out: {one.how} {clock(one.at)} by {one.by()}; --cancelled includes them")
         if one.why:
             note(f"  why: {one.why}")
     if not found.ids and found.since is not None:
-        person.tell(_dry(found), "nothing is left of this run")
+        person.tell(_dry(found), "nothing of this run is left to do")
         return True
     if found.ids and dry_run:
         for line in _doubts(found):
@@ -220,21 +227,27 @@ def replay(
         person.tell(_dry(found), "\n".join(preview(found)))
         return True
     several = len(found.ids) > 1
-    done = carry_out(
-        person,
-        found,
-        partial(
-            replay_found,
-            rate=rate,
-            began=lambda audit: note(f"if it is cut short: worker replay --go-on {audit}") if several else None,
-        ),
-        f"replay these {len(found.ids)} jobs?",
-        "no job of this has ended without reaching everybody; --accepted, --unknown and --cancelled take the others",
+    nothing = (
+        "none of these jobs has ended without reaching all recipients;"
+        " --accepted, --unknown and --cancelled include the others"
     )
+
+    def began(audit: str) -> None:
+        if several:
+            note(f"if it is interrupted, go on with: worker replay --go-on {audit}")
+
+    act = partial(replay_found, rate=rate, began=began)
+    done = carry_out(person, found, act, f"replay these {len(found.ids)} jobs?", nothing)
+    person.tell(done, _replays(done, several=several))
+    return bool(done.jobs)
+
+
+def _replays(done: Done, *, several: bool) -> str:
+    """The new job's id where one job was named, else the counts."""
     replays, refused = len(done.jobs), done.counts["refused"]
-    is_one = replays and not several
-    person.tell(done, done.jobs[0] if is_one else f"{replays} replays enqueued, {refused} refused (audit {done.audit})")
-    return replays > 0
+    if replays and not several:
+        return done.jobs[0]
+    return f"{plural(replays, 'replay')} enqueued, {refused} refused (audit {done.audit})"
 
 
 def _rest_of(go_on: str, rate: float | None) -> tuple[ReplayableJobs, float | None]:
@@ -261,7 +274,7 @@ def _cut_short(audit: str) -> audits.AuditEntry:
     with outbox() as connection:
         entry = audits.find_audit(connection, audit)
     if entry is None or entry.action.removeprefix("console.") != "replay" or "since" not in entry.asked:
-        raise WorkerError(f"no replay of a filter has the audit {audit}; `worker audit` lists them")
+        raise WorkerError(f"there is no replay with audit {audit} that could go on; `worker audit` lists replays")
     return entry
 
 
@@ -270,7 +283,7 @@ def _cut_short(audit: str) -> audits.AuditEntry:
 def skip(person: Person, job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
     """Lets the jobs behind this one go on (same order_key); the job itself does not change."""
     passed = lift.skip(job, person=person.name, why=person.why).jobs
-    person.tell({"parts": passed}, "\n".join(f"nobody waits for part {part} any more" for part in passed))
+    person.tell({"parts": passed}, "\n".join(f"no job waits for part {part} any more" for part in passed))
 
 
 @app.command()
@@ -282,20 +295,25 @@ def erase(
     """Takes a person out of all tables for good: texts to it alone, its id elsewhere, its callbacks; counts stay."""
     found = find_person(recipient)
     followers = found.among["followers"]
-    note(f"{len(found.ids)} jobs name this person, {followers} are about those")
-    person.confirm("erase the person, for good?")
+    note(f"jobs that name this person: {len(found.ids)}, follow-ups of these: {followers}")
+    person.confirm("erase this person permanently?")
     progress = ProgressLine(len(found.ids) + followers)
     done = erase_person(found, person=person.name, why=person.why, progress=progress)
     words = ("jobs", "emptied", "callbacks", "chats", "unheard", "left")
     jobs, emptied, callbacks, chats, unheard, left = (done.counts[word] for word in words)
     lines = [
-        f"erased from {jobs} jobs (audit {done.audit}); {emptied} named no other, and lost their text",
-        f"{callbacks} callbacks were emptied, {chats} chats forgotten",
+        (
+            f"erased from {plural(jobs, 'job')} (audit {done.audit}); {emptied} of these had no other"
+            " recipient, so the text was deleted too"
+        ),
+        f"{plural(callbacks, 'callback')} emptied, {plural(chats, 'chat')} removed",
     ]
     if unheard:
-        lines.append(f"{unheard} callbacks are left until hooks have heard them: give it again")
+        lines.append(f"{plural(unheard, 'callback')} kept until hooks have handled them: run the command again later")
     if left:
-        lines.append(f"{left} jobs are open or in doubt: cancel or resolve them, or wait, and give it again")
+        lines.append(
+            f"{plural(left, 'job')} still open or in doubt: cancel or resolve, or wait, then run the command again"
+        )
     person.tell(done, "\n".join(lines))
     return not left and not unheard
 
@@ -312,11 +330,11 @@ def audit(
 
 
 def _entry(entry: audits.AuditEntry) -> str:
-    end = "" if entry.ended_at else "  (goes on, or was cut short)"
+    end = "" if entry.ended_at else "  (still running, or was interrupted)"
     what = f"{word('action', entry.action)}{said(f' by {entry.person}')}{said(end)}"
     lines = [f"{entry.id}  {clock(entry.began_at)}  {what}"]
-    lines += [f"  why: {entry.why}", f"  asked: {_pairs('field', entry.asked)}"]
-    lines += [f"  did: {_pairs('counted', entry.counts) or 'nothing'}"]
+    lines += [f"  why: {entry.why}", f"  arguments: {_pairs('field', entry.asked)}"]
+    lines += [f"  result: {_pairs('counted', entry.counts) or 'nothing'}"]
     return "\n".join(lines)
 
 

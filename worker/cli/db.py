@@ -66,7 +66,10 @@ def upgrade_tables(told: Callable[[str], object] = lambda line: None) -> str | N
     finally:
         database.close()
     if file is not None and "database" not in settings.model_fields_set:
-        told(f"made {file}, because no setting names a database; is this the folder? settings: {settings_location()}")
+        told(
+            f"created {file}, because no setting names a database; check that this is the right folder."
+            f" Settings: {settings_location()}"
+        )
     return revision
 
 

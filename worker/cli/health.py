@@ -81,8 +81,8 @@ def host_health(
                 verdict = _of_standstills(database) or verdict
             return verdict
     except (SQLAlchemyError, RetryTransaction) as error:
-        away = f"the database cannot be asked ({type(error).__name__})"
-        return HostHealth(True, f"not known: {away}, and no restart would bring it back")
+        away = f"the database cannot be read ({type(error).__name__})"
+        return HostHealth(True, f"not known: {away}, and a restart of the worker would not help")
 
 
 def own_host() -> str:
@@ -99,10 +99,10 @@ def judge(rows: Sequence[Process], host: str, pid: int | None, age_of: Callable[
     newest = {row.pid: row for row in rows if pid in (None, row.pid)}
     mine = [row for row in newest.values() if _counts(row, age_of(row.pid))]
     if not mine:
-        number = "" if pid is None else f" with the number {pid}"
-        return HostHealth(False, f"unhealthy: no worker process of {host}{number} has a heartbeat", late=True)
+        number = "" if pid is None else f" with the process id {pid}"
+        return HostHealth(False, f"unhealthy: no worker process on {host}{number} has a heartbeat", late=True)
     wrong = [f"worker {host} {row.pid}: {sentence}" for row in mine if row.fresh for sentence in row.health.problems]
-    late = [f"worker {host} {row.pid}: its heartbeat does not turn" for row in mine if not row.fresh]
+    late = [f"worker {host} {row.pid}: its heartbeat is late" for row in mine if not row.fresh]
     if wrong or late:
         return HostHealth(False, f"unhealthy: {'; '.join([*wrong, *late])}", late=not wrong)
     return HostHealth(True, f"healthy: {', '.join(f'worker {host} {row.pid}' for row in mine)}")
@@ -126,7 +126,7 @@ def _of_processes(
         pause(LOOK_S)
     # Else a database that can be read but takes no writes would have every process restarted.
     if verdict.late and not _takes_writes(database):
-        return HostHealth(True, "not known: the database takes no writes, and no restart would bring it back")
+        return HostHealth(True, "not known: the database takes no writes, and a restart of the worker would not help")
     return verdict
 
 

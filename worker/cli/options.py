@@ -109,8 +109,8 @@ def by_person(
     """Gives a command the options of the person who gives it, who is its first argument; `help`: that of --why."""
     options: dict[str, Any] = {
         "why": Annotated[str, typer.Option(help=help)],
-        "acting_as": Annotated[str, typer.Option("--as", help="Who says so; default: the system's user.")],
-        **({"yes": Annotated[bool, typer.Option("--yes", help="Do not ask.")]} if asks else {}),
+        "acting_as": Annotated[str, typer.Option("--as", help=("Who gives the command; default: the system's user."))],
+        **({"yes": Annotated[bool, typer.Option("--yes", help="Does not ask for confirmation.")]} if asks else {}),
         "as_json": Json,
     }
     defaults = {"why": "", "acting_as": "", "yes": False, "as_json": False}
@@ -126,7 +126,7 @@ def system_user() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        sentence = "the system has no name for the user who runs this; say who you are: --as NAME"
+        sentence = "the system has no name for the user who runs this; give your name with --as NAME"
         raise ConfigurationError(sentence) from None
 
 

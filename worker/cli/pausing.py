@@ -34,7 +34,7 @@ from worker.control.selection import require_configured
 from worker.domain.errors import WorkerError
 from worker.domain.job import id_of
 from worker.domain.job_filter import JobFilter
-from worker.language import said
+from worker.language import plural, said
 
 app = Commands()
 
@@ -56,25 +56,29 @@ def pause(
     scope = _scope(ids, everything, account=account, channel=channel, kind=kind, tag=tag)
     wanted, timeout_s = JobFilter(ids=ids) if ids else scope, timeout if wait else None
     if wanted is None:
-        person.confirm("pause everything, but recalls?")
+        person.confirm("pause everything except recalls?")
     if wanted is not None and wanted.account is not None:
         require_configured(wanted, accounts_of(load_settings()).names())
     done: Paused | Done
     if wanted is not None and wanted.ids is not None:
         done = pausing.hold(wanted.part_or_job_ids(), person=person.name, why=person.why)
-        told = _held(done, "held", "of which nothing is to be sent any more, or that were held")
+        told = _held(
+            done,
+            f"held {plural(len(done.jobs), 'job')} (audit {done.audit})",
+            "they have nothing left to send, or were held already",
+        )
         is_paused = bool(done.jobs)
     else:
         done, is_paused = pausing.pause(wanted, person=person.name, why=person.why), True
         already = "" if done.audit else " already"
-        told = f"{pause_line(done.pause)}{already}\nit ends with: {done.pause.ending()}"
+        told = f"{pause_line(done.pause)}{already}\nend it with: {done.pause.ending()}"
     if not person.as_json:
         say(told)
     left = 0 if timeout_s is None else _drain(wanted, timeout_s)
     if person.as_json:
         say(json.dumps(plain(done) | ({} if timeout_s is None else {"in_flight": left}), ensure_ascii=False))
     elif timeout_s is not None:
-        say(f"{left} are still in flight" if left else "nothing is in flight")
+        say(f"{plural(left, 'call')} still in flight" if left else "no call is in flight")
     return is_paused and not left
 
 
@@ -111,7 +115,12 @@ def resume(
     wanted = _scope(names, everything, account=account, channel=channel, kind=kind, tag=tag)
     if names and all(JOB_ID.fullmatch(id_of(name)) for name in names):
         released = pausing.release(names, person=person.name, why=person.why)
-        person.tell(released, _held(released, "released", "that were not held"))
+        person.tell(
+            released,
+            _held(
+                released, f"released {plural(len(released.jobs), 'job')} (audit {released.audit})", "they were not held"
+            ),
+        )
         return bool(released.jobs)
     if names:
         lines = [line for name in names for line in _lifted(person, name)]
@@ -119,7 +128,7 @@ def resume(
         return True
     done = pausing.resume_paused(wanted, person=person.name, why=person.why)
     scope = "everything" if wanted is None else ", ".join(f"{name} {value}" for name, value in wanted.asked().items())
-    person.tell(done, f"{scope} goes on (audit {done.audit})")
+    person.tell(done, f"{scope} is resumed (audit {done.audit})")
     return True
 
 
@@ -137,9 +146,10 @@ def _lifted(person: Person, name: str) -> list[str]:
     return [*told, *(f"still {one}" for one in pauses)]
 
 
-def _held(done: Done, what: str, left: str) -> str:
-    lines = [f"{len(done.jobs)} jobs {what} (audit {done.audit})"]
-    return "\n".join(lines + ([f"{count} left {left}"] if (count := done.counts["left"]) else []))
+def _held(done: Done, text: str, why_left: str) -> str:
+    """The text, and a line with the number of jobs that stay as they are, if there are any, and why."""
+    count = done.counts["left"]
+    return f"{text}\n{count} not changed: {why_left}" if count else text
 
 
 @app.command()
@@ -152,12 +162,12 @@ def fence(
 ) -> bool:
     """On a restored backup, before the first worker: marks as in doubt what may have been sent since it was made."""
     found = fencing.find_restored(since)
-    question = f"hold these {len(found.ids)} jobs in doubt?"
+    question = f"mark the calls of {plural(len(found.ids), 'job')} as in doubt?"
     done = carry_out(person, found, fencing.fence, question, asks=bool(found.ids))
     parts = done.counts["parts"]
-    told = f"{parts} parts are held in doubt (audit {done.audit})"
+    told = f"{plural(parts, 'part')} marked as in doubt and held (audit {done.audit})"
     if parts:
-        told += "; `worker jobs --state unknown` lists them, `worker resolve` ends them"
+        told += "; list them with `worker jobs --state unknown`, decide with `worker resolve`"
     person.tell(done, told)
     return parts > 0
 
@@ -166,5 +176,7 @@ def _scope(names: list[str] | None, everything: bool, **given: str | None) -> Jo
     """The filter that the options name; None for everything, and where names are given instead."""
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if [bool(names), everything, bool(options)].count(True) != 1:
-        raise typer.BadParameter(said("give names, --all, or an account, channel, kind or tag, and only one of these"))
+        raise typer.BadParameter(
+            said("give names, or --all, or some of --account, --channel, --kind and --tag, and only one of these three")
+        )
     return JobFilter(**options) if options else None

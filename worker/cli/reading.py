@@ -27,7 +27,7 @@ S = TypeVar("S", JobState, EventState)
 
 def staging_line(switch: str) -> str:
     """What a switch of staging means, for people."""
-    return f"staging is on here ({switch}): not everybody who is named is called; see docs/operations.md"
+    return f"staging is on here ({switch}), so not every recipient gets the message; see docs/operations.md"
 
 
 def tell(found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json: bool) -> None:
@@ -112,7 +112,7 @@ class ProgressLine:
         now = self._monotonic()
         if now - self._told >= 1:
             self._told = now
-            note(f"{done} of {self._total}, {done / (now - self._began):.0f}/s")
+            note(f"{done} of {self._total} done, {done / (now - self._began):.0f}/s")
 
 
 @contextmanager

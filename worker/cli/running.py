@@ -65,7 +65,7 @@ def hints(settings: Settings) -> list[str]:
     found.extend(f"account {name} cannot be used: {why}" for name, why in unusable)
     if not accounts.names():
         found.append(
-            f"no account is configured; add [accounts.NAME] to {settings_location()}, or say `worker accounts add NAME`"
+            f"no account is configured; add [accounts.NAME] to {settings_location()}, or run `worker accounts add NAME`"
         )
     return found
 

@@ -36,7 +36,9 @@ _ACCOUNT = Annotated[str, typer.Argument(help="The account's name.")]
 _BODY = Annotated[str | None, typer.Argument(metavar="[JSON]", help="As the vendor's page shows it; - or none: stdin.")]
 _TO = Annotated[
     list[str] | None,
-    typer.Option(help="A recipient, again for each; by default those in the JSON, or a robot's own chat."),
+    typer.Option(
+        help=("A recipient; repeat the option for several. By default those in the JSON, or a robot's own chat.")
+    ),
 ]
 
 
@@ -51,11 +53,19 @@ def send(
     priority: Annotated[str | None, typer.Option(help="urgent, normal, bulk")] = None,
     due_at: Annotated[datetime | None, typer.Option(help="Not before then.", **AHEAD)] = None,
     expires_at: Annotated[datetime | None, typer.Option(help="Not from then on.", **AHEAD)] = None,
-    dedupe_key: Annotated[str | None, typer.Option(help="A second job with it is the first one.")] = None,
-    order_key: Annotated[str | None, typer.Option(help="Jobs with the same one go one by one.")] = None,
-    tags: Annotated[list[str] | None, typer.Option("--tag", help="A word of yours, again for each.")] = None,
-    tenant: Annotated[str | None, typer.Option(help="The team it is of, which has lanes of its own.")] = None,
-    on_unknown: Annotated[str | None, typer.Option(help="In doubt and not safe to repeat: hold, resend")] = None,
+    dedupe_key: Annotated[
+        str | None, typer.Option(help=("A second job with the same key is not enqueued: the first one stands for it."))
+    ] = None,
+    order_key: Annotated[str | None, typer.Option(help="Jobs with the same key are sent one after the other.")] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", help=("A tag of your own; repeat the option for several."))
+    ] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help=("The team that the job belongs to; a tenant has lanes of its own."))
+    ] = None,
+    on_unknown: Annotated[
+        str | None, typer.Option(help=("What to do when the result is unknown and a repeat is not safe: hold, resend"))
+    ] = None,
     quiet_hours: Annotated[
         str | None, typer.Option(help='When to wait, as "22:00-07:00 Asia/Shanghai", or none.')
     ] = None,
@@ -66,7 +76,7 @@ def send(
 ) -> bool | None:
     """Enqueues one message, from options, JSON or stdin; prints the job's id, or with --wait what became of it."""
     if text is not None and body is not None:
-        raise typer.BadParameter(said("--text goes without JSON"))
+        raise typer.BadParameter(said("give either --text or JSON, not both"))
     options: dict[str, Any] = {"priority": priority, "due_at": due_at, "expires_at": expires_at, "tags": tags}
     options |= {"dedupe_key": dedupe_key, "order_key": order_key, "tenant": tenant}
     options |= {"on_unknown": on_unknown, "quiet_hours": quiet_hours}
@@ -113,7 +123,7 @@ def update_card(
     """Enqueues the update of a job's card, such as '{"button": {"replace_name": "done"}}'; prints the new job's id."""
     about: dict[str, Any]
     if account is not None and body is not None:
-        raise typer.BadParameter(said("--account goes without a job"))
+        raise typer.BadParameter(said("give either --account or a job, not both"))
     if account is not None:
         update, named = _channel_of(account).parsed(json_object(job))
         about = {"account": account}
@@ -168,7 +178,10 @@ def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
 
     show(job, as_json=as_json)
     if state is JobState.OPEN:
-        note(f"it is open after {timeout_s:g} s, and goes on by itself; `worker why {job}` says what it waits for")
+        note(
+            f"the job is still open after {timeout_s:g} s and goes on by itself; `worker why {job}`"
+            " says what it waits for"
+        )
     return state is JobState.ACCEPTED
 
 
@@ -178,11 +191,11 @@ def json_object(body: str | None) -> dict[str, Any]:
     if body == "-" or (body is None and not sys.stdin.isatty()):
         text = sys.stdin.read()
     if not text.strip():
-        raise WorkerError("say what: the vendor's JSON as an argument, - for stdin, or --text")
+        raise WorkerError("there is no message; give the vendor's JSON as an argument, - for stdin, or --text")
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise WorkerError(f"the body is no JSON: {error}") from None
+        raise WorkerError(f"the message is not valid JSON: {error}") from None
     if not isinstance(found, dict):
-        raise WorkerError("the body is no JSON object; write it as the vendor's page shows it")
+        raise WorkerError("the message is not a JSON object; write it as the vendor's page shows it")
     return found

@@ -17,7 +17,7 @@ from worker.cli.reading import outbox, padded, staging_line
 from worker.cli.times import clock
 from worker.config.settings import load_settings
 from worker.control.opening import open_database
-from worker.language import language, said, word
+from worker.language import language, plural, said, word
 from worker.reporting.code_stock import CardCodes, codes_left
 from worker.reporting.job_list import text_hash
 from worker.reporting.recipient_status import RecipientStatus, recipients
@@ -95,12 +95,12 @@ def why_lines(told: Why) -> Iterator[str]:
     yield from (f"    {line}" for meaning in told.meanings.values() for line in meaning)
     yield from code_lines(list(told.codes_left))
     for one in told.follow_ups:
-        until = f", and waits for it until {clock(one.until)} at the latest" if one.until else ""
-        yield f"  {one.kind} {one.job} of it is open{until}"
+        until = f", which waits for it until {clock(one.until)} at the latest" if one.until else ""
+        yield f"  its follow-up {one.kind} is open: job {one.job}{until}"
     yield from timeline_lines(list(told.timeline))
     commands = dict.fromkeys(command for wait in told.waits if wait.part in shown for command in wait.commands)
     if others := [command for command in commands if command != told.next.command]:
-        yield "you could"
+        yield "you could also run"
         yield from (f"  {command}" for command in others)
     yield f"next: {told.next.text}"
     if told.next.command:
@@ -112,7 +112,7 @@ def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
     counts, state = report.counts, report.label
     yield f"job {report.id}: {report.kind} on account {report.account} is {state}"
     yield (
-        f"  asked {counts.asked}: accepted {counts.accepted}, refused {counts.refused},"
+        f"  {plural(counts.asked, 'recipient')}: accepted {counts.accepted}, refused {counts.refused},"
         f" undetermined {counts.undetermined}, not sent {counts.not_sent}, not yet {counts.not_yet}"
     )
     links = {
@@ -150,7 +150,7 @@ def code_lines(codes: list[CardCodes]) -> Iterator[str]:
     """How often each card can still be updated."""
     for one in codes:
         end = f", the last until {clock(one.until)}" if one.left else ""
-        yield f"  card of part {one.part}: {one.left} response_codes left to update it with{end}"
+        yield f"  card of part {one.part}: updates still possible: {one.left}{end}"
 
 
 def timeline_lines(events: list[Event]) -> Iterator[str]:
@@ -159,5 +159,6 @@ def timeline_lines(events: list[Event]) -> Iterator[str]:
         part = said(f"part {event.part.rpartition('-')[2]}" if event.part else "job")
         person = f" by {event.person}" if event.person else ""
         what, detail = event.told(language())
-        about = f": {detail}" if detail else ""
+        colon = ": " if language() == "en" else "："
+        about = f"{colon}{detail}" if detail else ""
         yield f"  {clock(event.at)}  {padded(part, 7)} {what}{about}{said(person)}"

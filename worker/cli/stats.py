@@ -28,9 +28,9 @@ def stats(given: dict[str, Any], as_json: Json = False) -> None:
         for line in _lines(found):
             say(line)
     if found.leaves_fresh_out:
-        note("not all jobs were looked at that are open, or wait to be indexed: there are too many")
+        note("too many jobs are open or wait to be indexed, so not all of them were looked at")
     if found.is_cut_short:
-        note("older jobs of this are not counted: there are too many")
+        note("there are too many jobs, so the oldest are not counted")
 
 
 def _lines(found: MailingReport) -> Iterator[str]:

@@ -103,10 +103,12 @@ class AccountSettings(EgressSettings, BaseModel):
         parts = urlsplit(value)
         if "key" in parse_qs(parts.query):
             raise ValueError(
-                "is a webhook's whole address; write https://host, and keep what stands behind key= as secret"
+                "is the whole address of a webhook; write only https://host, and store the part after key= as secret"
             )
         if found := re.search(r"/cgi(-bin)?(/|$)", parts.path):
-            raise ValueError(f"ends in a path that the worker adds by itself ({found[0]}); write what stands before it")
+            raise ValueError(
+                f"ends in a path that the worker adds by itself ({found[0]}); write only the part before it"
+            )
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("not a web address; write it as https://host or http://host:port")
         return value.rstrip("/")

@@ -65,7 +65,7 @@ def _unknown_account_text(name: str, names: Sequence[str], place: str) -> str:
     more = f" and {len(names) - len(listed)} more" if len(names) > len(listed) else ""
     choices = f"{', '.join(listed)}{more}" if names else "none yet"
     into = f" to {place} (an application that enqueues reads the table, its secret is read by workers)" if place else ""
-    add = f"add [accounts.{name}]{into}, or say `worker accounts add {name}`"
+    add = f"add [accounts.{name}]{into}, or run `worker accounts add {name}`"
     return f"account {name!r} does not exist; use one of: {choices}; or {add}"
 
 
@@ -74,7 +74,7 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
     values, path = account_settings(name, table), f"accounts.{name}"
     if values.disabled:
         raise ConfigurationError(
-            f"accounts.{name}: is disabled; `worker accounts change {name} --enable`, or disabled = false"
+            f"accounts.{name}: is disabled; run `worker accounts change {name} --enable`, or set disabled = false"
         )
     entry = REGISTRY.get(values.channel)
     base_url = values.base_url or (entry.host if entry else None)
@@ -109,7 +109,7 @@ def _credential(source: SecretFrom, key: str) -> str:
     value = source.read(key)
     if "://" in value:
         raise ConfigurationError(
-            f"{key} names a place that holds a web address; of a robot's give what stands behind key="
+            f"{key} names a place that holds a web address; of a robot's address give only the part after key="
         )
     return value
 

@@ -46,7 +46,7 @@ def function_named(setting: str, path: str, *takes: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
     function: Callable[..., Any] | None = getattr(imported(setting, module), name, None)
     if not callable(function):
-        raise ConfigurationError(f"{setting}: module {module} holds no function {name}")
+        raise ConfigurationError(f"{setting}: module {module} has no function {name}")
     require_callable(setting, function, *takes)
     return function
 
@@ -63,7 +63,7 @@ def require_callable(what: str, function: Any, *takes: str) -> None:
 
 def _shape_problem(name: str, function: Any, takes: Sequence[str]) -> str | None:
     if inspect.isclass(function) or not callable(function):
-        return f"{name} is no function; write def"
+        return f"{name} is not a function; write def"
     inner = function
     while isinstance(inner, partial):
         inner = inner.func

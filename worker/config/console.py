@@ -46,7 +46,7 @@ class UserSettings(BaseModel):
         if not isinstance(value, str):
             return value
         if not HASH.fullmatch(value):
-            raise ValueError("is no argon2id hash; write what `worker console --hash` prints for the password")
+            raise ValueError("is not an argon2id hash; write what `worker console --hash` prints for the password")
         return Secret(lambda: value)
 
     @model_validator(mode="after")
@@ -79,7 +79,7 @@ class OidcSettings(BaseModel):
     def _is_an_address(cls, value: str) -> str:
         # Keys that came over plain HTTP could be anyone's.
         if not is_web_address(value) or urlsplit(value).scheme != "https":
-            raise ValueError("is no https address; write it as the provider's page does, https://host/path")
+            raise ValueError("is not an https address; write it as the provider's page does, https://host/path")
         return value
 
 
@@ -114,15 +114,21 @@ class ConsoleSettings(BaseModel):
             try:
                 ip_network(entry)
             except ValueError:
-                raise ValueError(f"entry {n} is no address and no network such as 10.2.0.0/16; correct it") from None
+                raise ValueError(
+                    f"entry {n} is neither an address nor a network such as 10.2.0.0/16; correct it"
+                ) from None
         return value
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.user_header is not None and not self.proxies:
-            raise ValueError("user_header needs proxies: anyone can write a header, so say whose is believed")
+            raise ValueError(
+                "user_header needs proxies: anybody can send such a header, so name the proxies that are trusted"
+            )
         if self.others is not None and self.user_header is None and self.oidc is None:
-            raise ValueError("others needs user_header or oidc, which name them; leave it out")
+            raise ValueError(
+                "others needs user_header or oidc, which identify people; set one of these, or leave others out"
+            )
         if self.proxies and not self.hosts:
             raise ValueError('proxies needs hosts = ["console.example.com"], the names that browsers ask for')
         return self
@@ -154,6 +160,6 @@ def _read_hash(name: str, place: SecretFrom) -> str:
     key = f"console.users.{name}.password"
     value = place.read(key)
     if not HASH.fullmatch(value):
-        problem = "holds no argon2id hash; write what `worker console --hash` prints for the password"
+        problem = "does not hold an argon2id hash; write what `worker console --hash` prints for the password"
         raise ConfigurationError(f"{key}: {place.place} {problem}")
     return value

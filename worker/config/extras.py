@@ -42,5 +42,5 @@ def naming_the_extra() -> Iterator[None]:
         if extra is None:
             raise
         raise ConfigurationError(
-            f"{module} is not installed, which this needs; run `pip install '{PACKAGE}[{extra}]'`"
+            f"{module} is needed and not installed; run `pip install '{PACKAGE}[{extra}]'`"
         ) from None

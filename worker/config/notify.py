@@ -30,7 +30,7 @@ class NotifyTarget(BaseModel):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if (self.account is None) == (self.url is None):
-            raise ValueError('say exactly one of account = "NAME" and url = { env = "NAME" }')
+            raise ValueError('give exactly one of account = "NAME" and url = { env = "NAME" }')
         if self.url is not None and self.recipients:
             raise ValueError("recipients go with an account; leave them out beside url")
         return self

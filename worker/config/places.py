@@ -48,7 +48,7 @@ class SecretFrom(BaseModel):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if sum(place is not None for place in (self.env, self.file, self.given)) != 1:
-            raise ValueError('say exactly one of { env = "NAME" } and { file = "/run/secrets/name" }')
+            raise ValueError('give exactly one of { env = "NAME" } and { file = "/run/secrets/name" }')
         return self
 
     @property
@@ -79,7 +79,7 @@ class UrlFrom(SecretFrom):
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
         if sum(place is not None for place in (self.url, self.env, self.file, self.given)) != 1:
-            raise ValueError('say exactly one of the URL, { env = "NAME" } and { file = "/run/secrets/name" }')
+            raise ValueError('give exactly one of the URL, { env = "NAME" } and { file = "/run/secrets/name" }')
         if self.password is not None and not all(map(_takes_password, _nodes(self.url or ""))):
             raise ValueError("password goes with a url that has a host and no password of its own")
         return self
@@ -286,7 +286,7 @@ def _read_secret(secret: Secret, key: str) -> str:
         if isinstance(value, str) and value.strip():
             return value
         failed = "it returned no text"
-    raise ConfigurationError(f"{key} comes of a function that failed: {failed}")
+    raise ConfigurationError(f"{key} comes from a function that failed: {failed}")
 
 
 def _read_place(key: str, env: str | None, file: Path | None) -> str:

@@ -337,7 +337,9 @@ def load_settings(path: str | Path | None = None) -> Settings:
     except ValidationError as error:
         sentence = f"{_origin(error, named)}: {sentence_of(error, Settings)}"
     except SettingsError:
-        sentence = "environment: a WORKER_... variable that stands for a table is not JSON; or give each key its own"
+        sentence = (
+            "environment: a WORKER_... variable for a table is not JSON; correct it, or set one variable for each key"
+        )
     else:
         settings._file = file
         settings._unknown = tuple(_unknown(data))
@@ -373,7 +375,8 @@ def _origin(error: ValidationError, named: Path | None) -> str:
 def unknown_line(variable: str) -> str:
     """Returns the warning for a variable that begins like ours."""
     return (
-        f"{variable} is no setting, so nothing reads it; see docs/settings.md, or give another program's another name"
+        f"{variable} is not a setting, so nothing reads it; see docs/settings.md, or rename it if"
+        " it belongs to another program"
     )
 
 

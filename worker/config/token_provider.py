@@ -37,14 +37,14 @@ class TokenProviderFrom(BaseModel):
         if isinstance(value, dict | cls):
             return value
         if not isinstance(value, str) or not re.fullmatch(_FUNCTION, value):
-            raise ValueError(f"is no place of tokens; {_FORMS}")
+            raise ValueError(f"is not a source of tokens; {_FORMS}")
         return {"given": value}
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if self.given is not None:
             if self.url is not None or self.bearer is not None or not re.fullmatch(_FUNCTION, self.given):
-                raise ValueError(f"is no place of tokens; {_FORMS}")
+                raise ValueError(f"is not a source of tokens; {_FORMS}")
         elif self.url is None or self.bearer is None:
             raise ValueError(f"needs url and bearer; {_FORMS}")
         elif not is_web_address(self.url):

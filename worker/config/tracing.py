@@ -25,7 +25,7 @@ def is_enabled(environ: Mapping[str, str]) -> bool:
 def unsupported(environ: Mapping[str, str]) -> str | None:
     """Returns what to change if an unsupported exporter or protocol is set, or None."""
     if environ.get(EXPORTER, "").strip() not in ("", "otlp"):
-        return f"set {EXPORTER} to otlp, the one exporter that there is, or to none"
+        return f"set {EXPORTER} to otlp, the only exporter that is supported, or to none"
     name = next((name for name in PROTOCOLS if environ.get(name)), None)
     if name is not None and environ[name].strip() != PROTOCOL:
         return f"set {name} to {PROTOCOL} and the endpoint to the collector's port for HTTP, often 4318"

@@ -30,7 +30,7 @@ def variable(name: str) -> str:
 def env_file() -> str:
     """Returns where `.env` is looked for, as text for people, and says if it exists but cannot be read."""
     path = Path(ENV_FILE).absolute()
-    return str(path) if _file() is not None else f"{path} (it is there, but cannot be read as UTF-8 text)"
+    return str(path) if _file() is not None else f"{path} (it exists, but cannot be read as UTF-8 text)"
 
 
 def _file_variables() -> Mapping[str, str]:

@@ -195,13 +195,13 @@ def require_person(person: str, why: str, *, empty_remedy: str | None = None) ->
     """
     problems: list[Problem] = []
     for name, text, limit, remedy in (
-        ("person", person, MAX_NAME, "say who you are"),
+        ("person", person, MAX_NAME, "give your name"),
         ("why", why, MAX_WHY, empty_remedy),
     ):
         if len(text) > limit:
-            problems.append(Problem(name, "is too long", "say it shorter", limit, "characters", len(text)))
+            problems.append(Problem(name, "is too long", "make it shorter", limit, "characters", len(text)))
         if remedy is not None and not text.strip():
-            problems.append(Problem(name, "says nothing", remedy))
+            problems.append(Problem(name, "has no content", remedy))
         if "\x00" in text:
             problems.append(Problem(name, "holds a NUL character", "take it out: PostgreSQL cannot store it"))
     if problems:

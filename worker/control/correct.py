@@ -163,7 +163,7 @@ def correct_found(
     """
     require_rate(rate)
     if found.message is None:
-        raise CheckFailed([Problem("message", "is missing", "say what is sent in its place")])
+        raise CheckFailed([Problem("message", "is missing", "give what is sent in its place")])
     message, corrections, reasons = found.message, list[str](), dict[str, str]()
     asked = {"filter": found.wanted.asked(), "jobs": len(found.ids), "rate": rate}
     asked |= {"text_hash": text_hash(dump(document_of(message)))}

@@ -31,7 +31,7 @@ def lift(name: str, *, person: str, why: str = "", database: Database | None = N
         resumed = [Resume(lane, BY_A_PERSON, ends_penalty=True) for lane in lane_names]
         lane_events = outbox.run(lambda c: lanes.change_lanes(c, outbox.now, resumed))
         notes = {event.lane: f"{event.lane} starts with one call in flight" for event in lane_events}
-        notes |= {f"{name}.secret": f"the secret of {name} is tried now"} if token_is_due else {}
+        notes |= {f"{name}.secret": f"the secret of {name} is tried again now"} if token_is_due else {}
         if not notes:
             raise WorkerError(f"nothing of {name!r} is blocked or parked; `worker lanes` lists what is")
         command.counts["lifted"] = len(notes)
@@ -53,7 +53,7 @@ def _not_retried(event_id: str, row: Mapping[str, Any] | None) -> WorkerError:
     if row is None:
         return WorkerError(f"no event {event_id!r}; `worker events` lists them")
     if row["job_id"] is None and row["kind"] == EventKind.CARD_ACTION:
-        return WorkerError(f"event {event_id} is about no job of ours; there is nothing a hook could be told")
+        return WorkerError(f"event {event_id} belongs to no job, so there is nothing to give to a hook")
     label = EventState(row["state"]).label
     return WorkerError(f"event {event_id} is {label}; only parked and ignored ones are retried")
 

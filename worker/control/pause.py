@@ -209,7 +209,7 @@ def _checked_filter(wanted: JobFilter | None) -> dict[str, str]:
     ]
     kinds = {kind for name in names() for kind in channel(name).kinds}
     problems += [
-        Problem(name, f"is {asked[name]!r}, which there is not", f"use one of {', '.join(sorted(values))}")
+        Problem(name, f"is {asked[name]!r}, which does not exist", f"use one of {', '.join(sorted(values))}")
         for name, values in (("channel", set(names())), ("kind", kinds))
         if name in asked and asked[name] not in values
     ]

@@ -60,8 +60,8 @@ class Left(StrEnum):
 
 _TEXTS = {
     Left.MOVED_ON: "not in doubt any more: it was answered, or is repeated",
-    Left.NO_MEDIA_ID: "an upload or a track: what it was to bring came with the lost answer, so say --not-sent",
-    Left.NEWER_RELEASE: "of a newer release than this one: say it with that one's command",
+    Left.NO_MEDIA_ID: "an upload or a track: its result was lost with the answer, so use --not-sent",
+    Left.NEWER_RELEASE: "of a newer release than this one: use that release's command",
     Left.NO_MSGID: "a group send without its msgid: the search for another could take its task for its own",
 }
 
@@ -129,7 +129,7 @@ def resolve(
 
 def require_reason(person: str, why: str) -> None:
     """Raises CheckFailed if the person's name is missing, or the reason why that person knows."""
-    require_person(person, why, empty_remedy="say in a few words how you know")
+    require_person(person, why, empty_remedy="explain in a few words how you know")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Decision:
 
         It applies only if the part's last call is still `last_claim`.
         """
-        reason = f"{'sent' if self.sent else 'not sent'}, as a person says (audit {audit})"
+        reason = f"{'sent' if self.sent else 'not sent'}, confirmed by a person (audit {audit})"
 
         def apply(part: PartFacts, now: int) -> None:
             # Discarded first: a transaction that is run again may find that the part has changed.

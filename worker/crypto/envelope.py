@@ -147,10 +147,10 @@ class Sealer:
         padded = decryptor.update(raw) + decryptor.finalize()
         pad = padded[-1]
         if not 1 <= pad <= min(_PAD_BLOCK, len(padded)) or padded[-pad:] != bytes([pad]) * pad:
-            raise WrongPlain("the padding does not fit")
+            raise WrongPlain("the padding is wrong")
         plain = padded[:-pad]
         start = RANDOM_BYTES + _LENGTH_BYTES
         end = start + int.from_bytes(plain[RANDOM_BYTES:start], "big")
         if len(plain) < start or end > len(plain):
-            raise WrongPlain("the length inside does not fit")
+            raise WrongPlain("the length inside is wrong")
         return plain[start:end], plain[end:]

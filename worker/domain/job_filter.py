@@ -97,7 +97,7 @@ class JobFilter:
     def _problems(self) -> list[Problem]:
         problems = [problem for name in INSTANTS for problem in aware_problems(name, getattr(self, name))]
         problems += [
-            Problem(name, "says nothing", "leave it out, or name one")
+            Problem(name, "has no content", "leave it out, or name one")
             for name in _TEXT_FIELDS
             if (word := getattr(self, name)) is not None and not word.strip()
         ]
@@ -111,13 +111,13 @@ class JobFilter:
         if self.errcode == 0:
             problems.append(Problem("errcode", "0 is what every success has", "use state"))
         elif self.errcode is not None and abs(self.errcode) > MAX_ERRCODE:
-            problems.append(Problem("errcode", "is none of a vendor's", "give one such as 81013"))
+            problems.append(Problem("errcode", "is not a vendor's errcode", "give one such as 81013"))
         if self.state is not None and self.state not in (labels := [state.label for state in JobState]):
-            problems.append(Problem("state", "is none", f"use one of {', '.join(labels)}"))
+            problems.append(Problem("state", "is not a valid value", f"use one of {', '.join(labels)}"))
         if self.asked().keys() <= {"state"} or self.asked() == {"ids": []}:
-            problems.append(Problem("filter", "says nothing", "give ids, an account, or another field"))
+            problems.append(Problem("filter", "has no content", "give ids, an account, or another field"))
         elif self.ids == ():
-            problems.append(Problem("ids", "are none", "leave them out, or give some"))
+            problems.append(Problem("ids", "are empty", "leave them out, or give some"))
         elif (count := len(self.part_or_job_ids())) > MAX_IDS:
             problems.append(Problem("ids", "are too many", "go through them in pieces", MAX_IDS, "ids", count))
         return problems

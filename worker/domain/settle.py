@@ -329,7 +329,7 @@ BEHIND_A_PART = "waits for the part before it"
 """The reason of a part that goes after another part of its job."""
 NEWER_RELEASE = "waits for a worker of a newer release, which enqueued it"
 """The reason of a part that a worker of an older release has put off."""
-WAITS_ITS_TURN = "waits for those before it in its order"
+WAITS_ITS_TURN = "waits for the jobs before it in its order"
 
 
 def await_turn(part: PartFacts) -> None:

@@ -109,6 +109,6 @@ def states_of(name: str, values: object) -> list[JobState]:
     """Returns one or several states, each given as a JobState or its word. Raises CheckFailed for anything else."""
     states: list[Any] = list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values]
     if not all(isinstance(state, JobState) or (isinstance(state, str) and state in _BY_WORD) for state in states):
-        remedy = f"use JobState.OPEN and its like, or one of {', '.join(_BY_WORD)}"
+        remedy = f"use a member of JobState, such as JobState.OPEN, or one of {', '.join(_BY_WORD)}"
         raise CheckFailed([Problem(name, "is not a state of a job", remedy)])
     return [state if isinstance(state, JobState) else _BY_WORD[state] for state in states]

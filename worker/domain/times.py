@@ -103,7 +103,7 @@ def _unambiguous(day: date, at: time, zone: tzinfo) -> datetime:
     both = local_instant(day, at, zone), local_instant(day, at, zone, late=True)
     first, second = (write_time(instant, zone) for instant in both)
     if both[0].astimezone(zone).time() != at:
-        raise UnreadableTime("is left out on that day: the clocks go forward", f"write {first}, when they do")
+        raise UnreadableTime("does not exist on that day: the clocks go forward", f"write {first}, when they do")
     if both[0] != both[1]:
         raise UnreadableTime("comes twice on that day: the clocks go back", f"write {first} or {second}")
     return both[0]

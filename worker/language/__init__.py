@@ -36,6 +36,8 @@ _WITHIN = r"(?:(?![:;] ).)*?"
 """A value behind which the words of its sentence go on: no other sentence stands before those."""
 _CODED = re.compile(r"(-?[0-9]+ +)(\S.*)", re.DOTALL)
 """A vendor's code and what it means."""
+_COUNT = re.compile(r"([0-9][0-9,]*) ([a-z][a-z _]*)")
+"""A number with its noun, as `plural` writes them."""
 _COMMAND = re.compile(r"worker [a-z-]+(?! [0-9]+(?![\w-]))( ([^:]|:(?! ))*)?")
 """A command of ours, which is typed as it stands; with a number behind the name it is a host's worker process."""
 _ASIDE = re.compile(r"(.*\S)( \((?:[^()]|\([^()]*\))*\))", re.DOTALL)
@@ -76,6 +78,11 @@ def _line_of_others(text: str) -> str:
 def word(of: str, name: str, lang: Lang | None = None) -> str:
     """A single word, such as a state's, of one sort; one that is not in the tables is itself."""
     return _book().words.get(of, {}).get(name, name) if (lang or language()) == "zh" else name
+
+
+def plural(count: int, noun: str) -> str:
+    """The count with its noun: "1 job", "2 jobs". The Chinese of the nouns is in `words.plural`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def chinese_note(told: Callable[[Lang], str]) -> list[str]:
@@ -190,6 +197,8 @@ def _whole(text: str) -> str | None:
     book = _book()
     if text in book.exact:
         return book.exact[text]
+    if (counted := _COUNT.fullmatch(text)) and (noun := book.words["plural"].get(counted[2].removesuffix("s"))):
+        return f"{counted[1]} {noun}"
     if (coded := _CODED.fullmatch(text)) and coded[2] in book.exact:
         return coded[1] + book.exact[coded[2]]
     for entry in book.entries:

@@ -113,7 +113,7 @@ _TOLD = {
 def _nobody(job_id: str, stands: Iterable[RecipientStatus | None]) -> NotReplayable:
     counts = Counter(stands)
     said = ", ".join(f"{counts[status]} {words}" for status, words in _TOLD.items() if counts[status])
-    return NotReplayable(f"nobody of job {job_id} is left to be sent to: {said}", job=job_id)
+    return NotReplayable(f"job {job_id} has no recipient left to send to: {said}", job=job_id)
 
 
 def chain_of(connection: Connection, old: Mapping[str, Any]) -> list[Mapping[str, Any]]:

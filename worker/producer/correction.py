@@ -120,7 +120,7 @@ def _original(rows: RecipientRows) -> str:
 
 
 def _nobody(job_id: str) -> NotReplayable:
-    text = f"nobody of job {job_id} is left to be corrected: nobody got it, or a correction is for all of them"
+    text = f"job {job_id} has no recipient left to correct: none got it, or all have a correction"
     return NotReplayable(text, job=job_id)
 
 

@@ -217,7 +217,7 @@ def track(
     for name, given, most in (("pace", pace, SLOWEST_PACE_S), ("max_age", max_age, LONGEST_S)):
         seconds = given.total_seconds() if isinstance(given, timedelta) else given
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= most:
-            problems.append(Problem(name, "is no time", f"use a timedelta or seconds, up to {most:.0f}"))
+            problems.append(Problem(name, "is not a valid time", f"use a timedelta or seconds, up to {most:.0f}"))
         document[f"{name}_s"] = seconds
     if problems:
         raise CheckFailed(problems)

@@ -187,7 +187,9 @@ def _store_files(
         _take_back(connection, planned)
         # A later job would find wrong content under the hash.
         delete_blobs(connection, [entry["blob"] for _, entry in new_files])
-        raise CheckFailed([Problem("file", "changed while it was read", "give a file nobody writes to")]) from None
+        raise CheckFailed(
+            [Problem("file", "changed while it was read", "give a file that no program writes to")]
+        ) from None
     named = [(one.job["id"], one.document["files"].values()) for one in created if one.document is not None]
     store_uses(connection, ((job, entry["blob"]) for job, entries in named for entry in entries))
 
@@ -244,5 +246,7 @@ def _reference(one: PlannedJob, owners: outbox.Owners) -> JobRef:
         return JobRef(own, warnings=one.warnings)
     owner = owners.get(one.key)
     if owner is None:
-        raise RetryTransaction("a dedupe key is just being taken or given up; roll back and run the transaction again")
+        raise RetryTransaction(
+            "a dedupe key is being taken or released by another transaction; roll back and run the transaction again"
+        )
     return JobRef(owner["id"], JobState(owner["state"]), owner["id"] == own, one.warnings)

@@ -122,10 +122,10 @@ def option_problems(options: MessageOptions) -> Iterator[Problem]:
     """Every option that is wrong by itself or beside another."""
     priority = options.get("priority")
     if priority is not None and not (isinstance(priority, Priority) or priority in (*PRIORITIES,)):
-        yield Problem("priority", "is no choice", f"use one of {', '.join(PRIORITIES)}")
+        yield Problem("priority", "is not one of the choices", f"use one of {', '.join(PRIORITIES)}")
     for name, choices in (("overflow", Overflow), ("on_unknown", OnUnknown), ("on_gap", OnGap)):
         if options.get(name) not in (None, *get_args(choices)):
-            yield Problem(name, "is no choice", f"use one of {', '.join(get_args(choices))}")
+            yield Problem(name, "is not one of the choices", f"use one of {', '.join(get_args(choices))}")
     if options.get("on_gap") == "skip" and options.get("order_key") is None:
         yield Problem("on_gap", "has no order to leave a gap in", "give an order_key too, or leave it out")
     if (quiet := options.get("quiet_hours")) is not None:
@@ -170,7 +170,7 @@ def _is_over(expires_at: Instant, due_at: Instant | None) -> bool:
 
 def _quiet_problems(written: Any) -> Iterator[Problem]:
     if not isinstance(written, str) or len(written) > LONGEST:
-        yield Problem("quiet_hours", "are no text, or too long", f"write {FORM}")
+        yield Problem("quiet_hours", "are not texts, or too long", f"write {FORM}")
         return
     try:
         quiet_hours(written)

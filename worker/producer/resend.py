@@ -139,9 +139,9 @@ def resend_failed(
     to = recipients_under(asked, stands, *wanted)
     if not to:
         left = len(stands[RecipientStatus.UNDETERMINED])
-        more = f"; {left} are undetermined, ask for them with undetermined=True" if left and not undetermined else ""
+        more = f"; undetermined: {left}, include them with undetermined=True" if left and not undetermined else ""
         other = " and not sent to since" if reached else ""
-        raise NotReplayable(f"nobody of job {job_id} was refused{other}{more}", job=job_id)
+        raise NotReplayable(f"job {job_id} has no recipient that was refused{other}{more}", job=job_id)
     if not cancelled:
         _require_wanted(connection, job_id)
     return insert_one(connection, _once_more(connection, rows.job, to, priority, accounts))
@@ -234,5 +234,5 @@ def skip(database: Database, job_id: str) -> list[str]:
     # Which part goes next: `order_queue.py`.
     passed = database.run(lambda connection: order_queue.skip_first_parts(connection, database.now, job_id))
     if not passed:
-        raise NotReplayable(f"job {job_id} keeps nobody waiting: nothing of it is first in an order", job=job_id)
+        raise NotReplayable(f"no job waits for job {job_id}: nothing of it is first in an order", job=job_id)
     return passed

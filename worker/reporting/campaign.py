@@ -111,7 +111,7 @@ def campaign(connection: Connection, job_id: JobId) -> CampaignReport:
     job_id = id_of(job_id)
     rows = rows_of(connection, job_id)
     if problem := channel(rows.job["channel"]).follow_up_problem(Kind.TRACK, rows.job["kind"]):
-        raise NotReplayable(f"nothing can be read about job {job_id}: {problem.text}", job=job_id)
+        raise NotReplayable(f"job {job_id} cannot be read: {problem.text}", job=job_id)
     read = confirmations.confirmations_of_job(connection, job_id)
     return _campaign(rows, read, follow_ups_of(connection, job_id))
 

@@ -66,10 +66,10 @@ def find_jobs(
             raise CheckFailed([Problem("filter", "is about calls, and a list is about jobs", remedy)])
         state = wanted.state if state is None else state
     if limit < 1:
-        raise CheckFailed([Problem("limit", "is none", "give 1 or more", 1, "jobs", limit)])
+        raise CheckFailed([Problem("limit", "is not a valid value", "give 1 or more", 1, "jobs", limit)])
     if (before if oldest_first else after) is not None:
         remedy = "give after with oldest_first, and before without it"
-        raise CheckFailed([Problem("filter", "names a place of the other order", remedy)])
+        raise CheckFailed([Problem("filter", "names a place in a list with the other order", remedy)])
     states = None if state is None else states_of("state", state)
     place = after if oldest_first else before
     order: dict[str, Any] = {"cursor": None if place is None else id_of(place), "newest_first": not oldest_first}
@@ -188,7 +188,7 @@ def count_jobs(connection: Connection, wanted: JobFilter) -> list[JobCount]:
         for name in wanted.asked().keys() - COUNTED_BY
     ]
     if wanted.created_from is None:
-        problems.append(Problem("created_from", "is missing", "say since when the jobs were enqueued"))
+        problems.append(Problem("created_from", "is missing", "give the time from which on the jobs were enqueued"))
     if problems:
         raise CheckFailed(problems)
     return [

@@ -22,13 +22,13 @@ class NextStep:
 
 
 _FOR: dict[WaitFor, str] = {
-    WaitFor.PARKED: "mend what it waits for, then let it try at once",
-    WaitFor.TOKEN: "mend what it waits for, then let it try at once",
-    WaitFor.LIMIT: "nothing; it goes on by itself; how much of the limit is used",
+    WaitFor.PARKED: "fix what it waits for, then let it try at once",
+    WaitFor.TOKEN: "fix what it waits for, then let it try at once",
+    WaitFor.LIMIT: "nothing to do; it goes on by itself; how much of the limit is used",
     WaitFor.PAUSE: "end the pause when it may go on",
     WaitFor.ORDER: "see what the job before it waits for",
     WaitFor.JOB: "see what that job waits for",
-    WaitFor.PERSON: "ask a recipient whether it came; if it did",
+    WaitFor.PERSON: "ask a recipient whether the message came; if it did",
     WaitFor.WORKER: "see what is wrong with the installation",
     WaitFor.ACCOUNT: "see what is wrong with the installation",
     WaitFor.STANDSTILL: "see what is wrong with the installation",
@@ -46,13 +46,13 @@ def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str, *, of_mess
     if first := next((wait for wait in waits if wait.commands), None):
         return NextStep(_FOR[first.what], first.commands[0])
     if waits or job.state is JobState.OPEN:
-        return NextStep("nothing; it goes on by itself")
+        return NextStep("nothing to do; it goes on by itself")
     if job.replays and job.replays[-1] != job.id:
-        return NextStep("it was sent once more; see what became of that", f"worker why {job.replays[-1]}")
+        return NextStep("it was sent once more; see the result of that", f"worker why {job.replays[-1]}")
     if job.state is JobState.ACCEPTED or job.kind == Kind.TRACK:
-        return NextStep("nothing; it has ended")
+        return NextStep("nothing to do; it has ended")
     if job.state is JobState.CANCELLED:
-        return NextStep("nothing; a person cancelled it; the audit has who and why", "worker audit")
+        return NextStep("nothing to do; a person cancelled it; the audit shows who and why", "worker audit")
     again = f"worker replay {job.id}"
     if job.state in (JobState.EXHAUSTED, JobState.EXPIRED):
         return NextStep("send it once more if it is still wanted", again)
@@ -60,4 +60,4 @@ def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str, *, of_mess
         return NextStep(remedy, f"worker correct {job.target_job_id} --text")
     if of_message and job.state is JobState.REJECTED and job.kind not in FOLLOW_UPS:
         return NextStep(f"{remedy}; then send the right message in its place", f"worker correct {job.id} --text")
-    return NextStep(f"{remedy or 'mend what it was refused for'}; then send it to those whom it did not reach", again)
+    return NextStep(f"{remedy or 'fix what it was refused for'}; then send it to those whom it did not reach", again)

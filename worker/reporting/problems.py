@@ -175,7 +175,7 @@ def find_problems(reading: OutboxReading, *, wall_s: float | None = None) -> lis
     problems = [*_of_processes(reading), *standstills(reading.standstills), *_of_lanes(reading), *_of_jobs(reading)]
     for (account, what), count in reading.steps.items():
         if what == LaneEventKind.FAULT:
-            text = f"in the last day errors of ours kept {count} things from being judged or done"
+            text = f"things that could not be handled in the last day because of errors of this program: {count}"
             problems.append(OpenProblem("SetAside", account, text))
     problems += [OpenProblem("CallbacksStopped", account) for account in reading.without_callbacks]
     if reading.hook_events[EventState.PARKED]:
@@ -188,7 +188,7 @@ def find_problems(reading: OutboxReading, *, wall_s: float | None = None) -> lis
 def standstills(found: Sequence[Standstill]) -> list[OpenProblem]:
     """The problems of accounts whose parts stand still."""
     return [
-        OpenProblem("StandingStill", one.account, f"parts are due and do not move: {one.text}", one.remedy, one.since)
+        OpenProblem("StandingStill", one.account, f"parts are due and are not sent: {one.text}", one.remedy, one.since)
         for one in found
     ]
 
@@ -197,7 +197,10 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
     fresh = reading.fresh
     if not fresh:
         yield OpenProblem(
-            "NothingIsDelivered", "", "none is alive: jobs wait", "start `worker up` or the Procfile's lines"
+            "NothingIsDelivered",
+            "",
+            "no worker process is alive, so all jobs wait",
+            "start `worker up` or the Procfile's lines",
         )
     elif not reading.has_leader:
         yield OpenProblem("NothingIsDelivered")

@@ -59,11 +59,13 @@ def recipients(
     CheckFailed for a status that there is not, and for a number below 0.
     """
     if status not in {*RecipientStatus}:
-        remedy = f"use RecipientStatus.REFUSED and its like, or one of {', '.join(RecipientStatus)}"
-        raise CheckFailed([Problem("status", "is none", remedy)])
+        remedy = (
+            f"use a member of RecipientStatus, such as RecipientStatus.REFUSED, or one of {', '.join(RecipientStatus)}"
+        )
+        raise CheckFailed([Problem("status", "is not a valid value", remedy)])
     for name, value in (("after", after), ("limit", limit)):
         if value is not None and (not isinstance(value, int) or value < 0):
-            raise CheckFailed([Problem(name, "is no count", "use a whole number from 0")])
+            raise CheckFailed([Problem(name, "is not a count", "use a whole number from 0")])
     job = row_of(connection, id_of(job_id))
     parts = reading.part_ids(connection, job["id"])
     if _tally(connection, job, parts) is None:

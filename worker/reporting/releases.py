@@ -70,7 +70,11 @@ class ReleaseCheck:
             said = _SAID[self.compatibility(process)]
             yield f"worker {process.host} {process.pid}: {said}; {queues}; {runs}"
         others = sum(not self._is_same(process) for process in self.processes)
-        yield f"{others} of {len(self.processes)} workers run another release" if others else "no worker runs another"
+        yield (
+            f"{others} of {len(self.processes)} workers run another release"
+            if others
+            else "no worker runs another release"
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""

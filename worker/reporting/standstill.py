@@ -181,9 +181,9 @@ class _Judge:
         if ill := _wrongs(takers):
             return StandstillCause.PROCESS, ill[0], "`worker health` there says more; restart it"
         if head.in_broker or head.was_offered:
-            text = "they are offered, and no cause is known why no worker process sends them"
+            text = "they are offered to the workers, and it is not known why none sends them"
             return StandstillCause.NOT_TAKEN, text, f"look into the logs of {_names(takers)}"
-        text = "no cause is known why they are not offered"
+        text = "it is not known why they are not offered to the workers"
         leading = self._leader() or self._processes
         return StandstillCause.UNKNOWN, text, f"look into the log of {_names(leading)}, and restart it"
 
@@ -192,11 +192,13 @@ class _Judge:
         if not self._processes:
             return StandstillCause.NO_WORKER, "no worker process is alive", "start `worker up` or the Procfile's lines"
         if self._leader_id is None:
-            why = "; ".join([*_hindrances(self._processes), *_wrongs(self._processes)]) or "none has the relay's lease"
+            why = "; ".join([*_hindrances(self._processes), *_wrongs(self._processes)]) or (
+                "no worker process runs the relay"
+            )
             return StandstillCause.NO_LEADER, f"no worker process can offer them: {why}", "`worker doctor` says more"
         leader = self._leader()
         if ill := [*_wrongs(leader), *_hindrances(leader)]:
-            return StandstillCause.LEADER, ill[0], "its log says more; restart it, and another one leads"
+            return StandstillCause.LEADER, ill[0], "its log says more; restart it, and another process takes over"
         return None
 
     def _leader(self) -> list[Process]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from worker.domain.callbacks.hook import EventState
 from worker.domain.job import JobId
 from worker.domain.state import JobState
-from worker.language import Lang, said, word
+from worker.language import Lang, plural, said, word
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.jobs.reading import JobRows, Rows
@@ -68,7 +68,11 @@ def timeline_of(rows: JobRows) -> list[Event]:
 def _events(rows: JobRows) -> Iterator[Event]:
     """The events, unsorted; of events at the same instant the order here stays."""
     job = rows.job
-    yield Event(instant(job["created_at"]), "enqueued", detail=f"{job['kind']} {job['account']}, {job['asked']} asked")
+    yield Event(
+        instant(job["created_at"]),
+        "enqueued",
+        detail=(f"{job['kind']} on account {job['account']}, {plural(job['asked'], 'recipient')}"),
+    )
     if job["due_at"] > job["created_at"]:
         yield Event(instant(job["due_at"]), "due")
     if job["cancelled_at"] is not None:
@@ -91,7 +95,7 @@ def _events(rows: JobRows) -> Iterator[Event]:
     for row in rows.events:
         yield from _heard(row)
     for row in rows.followers:
-        yield Event(instant(row["created_at"]), f"{row['kind']} asked for", detail=f"job {row['id']}")
+        yield Event(instant(row["created_at"]), f"{row['kind']} enqueued", detail=f"job {row['id']}")
         if row["finished_at"] is not None:
             label = JobState(row["state"]).label
             yield Event(instant(row["finished_at"]), f"{row['kind']} ended", detail=f"{label}, job {row['id']}")
@@ -125,7 +129,7 @@ def _heard(row: Mapping[str, Any]) -> Iterator[Event]:
         case EventState.DONE:
             yield Event(instant(row["ended_at"]), "hook done", part, tries)
         case EventState.IGNORED:
-            yield Event(instant(row["ended_at"]), "hook ignored", part, f"{row['kind']} {row['id']}, none listens")
+            yield Event(instant(row["ended_at"]), "hook ignored", part, f"{row['kind']} {row['id']}, no hook for it")
         case EventState.PARKED:
             yield Event(instant(row["ended_at"]), "hook parked", part, f"{tries}: {row['error']}")
         case EventState.WAITING if row["error"] is not None:

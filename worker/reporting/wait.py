@@ -119,7 +119,7 @@ def waits(parts: Sequence[Row], around: Surroundings) -> Iterator[PartWait]:
         if state in FINAL_STATES:
             continue
         if _ends_cancelled(part, around):
-            text, command = "its job was cancelled: nothing of it is sent", f"worker cancel {around.job['id']}"
+            text, command = "its job was cancelled: nothing more of it is sent", f"worker cancel {around.job['id']}"
             yield PartWait(part["id"], WaitFor.CANCELLED, text, instant(around.job["cancelled_at"]), None, (command,))
         match state:
             case PartState.QUEUED:
@@ -140,7 +140,9 @@ def _ends_cancelled(part: Row, around: Surroundings) -> bool:
 def _answer(part: Row, around: Surroundings) -> PartWait:
     text = f"its call {part['claim']} is in flight, by process {part['incarnation']}"
     if part["incarnation"] not in around.processes:
-        text = f"its call {part['claim']} was made by process {part['incarnation']}, which ended: it will be in doubt"
+        text = (
+            f"its call {part['claim']} was made by process {part['incarnation']}, which has ended: it will be in doubt"
+        )
     return PartWait(part["id"], WaitFor.ANSWER, text, instant(part["marked_at"]), instant(part["deadline_at"]))
 
 
@@ -178,10 +180,10 @@ def _queued(part: Row, around: Surroundings) -> Iterator[PartWait]:
             yield PartWait(part["id"], WaitFor.ACCOUNT, text, None, None, ("worker doctor",))
             return
         if still := around.standstills.get(part["lane"]):
-            text = f"nothing of its lane moves: {still.text}; {still.remedy}"
+            text = f"nothing of its lane is sent: {still.text}; {still.remedy}"
             yield PartWait(part["id"], WaitFor.STANDSTILL, text, still.since, None, ("worker doctor",))
             return
-        text = "nothing that the tables know stands in its way: a worker takes it next"
+        text = "nothing blocks it: a worker sends it next"
         since = None if part["not_before"] >= FOREVER else instant(part["not_before"])
         yield PartWait(part["id"], WaitFor.TURN, text, since)
 
@@ -211,14 +213,14 @@ def _own(part: Row, around: Surroundings) -> PartWait | None:
     if id in around.in_line and head is not None and head != id:
         other = job_of(head)
         commands = () if other == around.job["id"] else (f"worker why {other}", f"worker skip {other}")
-        return PartWait(id, WaitFor.ORDER, f"part {head} is before it in its order", since, None, commands)
+        return PartWait(id, WaitFor.ORDER, f"part {head} has to go before it (same order_key)", since, None, commands)
     if part["reason"] == NEWER_RELEASE:
-        text = "a newer release enqueued it, and the worker it came to runs an older one"
+        text = "a newer release enqueued it, and the worker that received it runs an older one"
         return PartWait(id, WaitFor.RELEASE, text, since, until, ("worker db check",))
     if at <= around.now:
         return None
     if part["limit_name"] == QUIET_HOURS:
-        return PartWait(id, WaitFor.QUIET_HOURS, "nothing is put before people in its quiet hours", since, until)
+        return PartWait(id, WaitFor.QUIET_HOURS, "nothing is sent during its quiet hours", since, until)
     if part["limit_name"] is not None:
         text, command = f"the limit {part['limit_name']} has no room for it", "worker limits --account "
         return PartWait(id, WaitFor.LIMIT, text, since, until, (command + around.job["account"],))
@@ -227,7 +229,7 @@ def _own(part: Row, around: Surroundings) -> PartWait | None:
             id, WaitFor.DUE_AT, part["reason"] or "it is due later", instant(around.job["created_at"]), until
         )
     if part["reason"] == BEHIND_A_PART:
-        return PartWait(id, WaitFor.ORDER, "another part of the job goes before it", since, until)
+        return PartWait(id, WaitFor.ORDER, "another part of the job has to go before it", since, until)
     tried = f"tried {part['tries']} times: " if part["tries"] else ""
     return PartWait(id, WaitFor.RETRY, f"{tried}{part['reason'] or 'waits'}", since, until)
 

@@ -170,7 +170,7 @@ def _history(events: list[Event], account: str, steps: LaneHistory) -> list[Even
         for row in steps.rows
     ]
     if steps.has_more and told:
-        more = "there are more steps before, see worker lanes --events"
+        more = "earlier changes: see worker lanes --events"
         told.insert(0, Event(told[0].at, "lanes", detail=more))
     return sorted([*events, *told], key=lambda event: event.at)
 
@@ -189,7 +189,7 @@ def find_named(connection: Connection, given: JobId, accounts: Iterable[str]) ->
     if len(found) == 1:
         return found[0]
     if found:
-        raise JobNotFound(f"{name!r} means several jobs, such as {found[0]} and {found[1]}: give an id", job=name)
+        raise JobNotFound(f"{name!r} matches several jobs, such as {found[0]} and {found[1]}: give an id", job=name)
     raise JobNotFound(f"no job {name!r}; was its transaction committed?", job=name)
 
 

@@ -15,8 +15,8 @@ from celery import Celery, _state
 from worker.domain.errors import ConfigurationError
 
 NO_APP = (
-    "no Celery app of the application is imported in this process, so its tasks have no broker; import it in the module"
-    " of hooks"
+    "the application's Celery app is not imported in this process, so its tasks have no broker;"
+    " import it in the module of hooks"
 )
 
 

@@ -33,7 +33,7 @@ class WorkerProcessStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celer
         self._process: WorkerProcess = worker.app.worker_process
         pool = worker.pool_cls.__module__.rpartition(".")[2]
         if pool != "thread":
-            refuse(f"the worker needs threads, not {pool}: start it with -P threads, and add processes for more speed")
+            refuse(f"the worker cannot use the pool {pool}: start it with -P threads, and add processes for more speed")
 
     def start(self, worker: Any) -> None:
         """Opens the worker process, which waits for the database. Celery starts the consumer afterwards."""

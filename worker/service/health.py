@@ -89,11 +89,11 @@ class WorkerHealth:
     def _stuck(self, now: float, limit_s: float) -> Iterator[str]:
         busy_s = min(self._signals.writer_busy_s(now), limit_s)
         if busy_s > STUCK_S:
-            yield f"the writer has been in one commit for {busy_s:.0f} s"
+            yield f"the writer thread has been in one commit for {busy_s:.0f} s"
         for name, loop in self._loops.items():
             busy_s = min(loop.busy_s(now), limit_s)
             if name != "heartbeat" and busy_s > (STUCK_S if name in SHORT_LOOPS else LONG_STUCK_S):
-                yield f"the loop {name} has been in one turn for {busy_s:.0f} s"
+                yield f"the background loop {name} has been in one turn for {busy_s:.0f} s"
 
     def _failing(self, now: float) -> Iterator[str]:
         for name in WATCHED_LOOPS:
@@ -102,7 +102,7 @@ class WorkerHealth:
                 continue
             if (failing_s := loop.failing_s(now)) > STUCK_S:
                 error = type(loop.error).__name__
-                yield f"each turn of the loop {name} has failed for {failing_s:.0f} s ({error})"
+                yield f"each turn of the background loop {name} has failed for {failing_s:.0f} s ({error})"
 
     def _stalled(self, now: float, back_at: float) -> Iterator[str]:
         if not self._signals.has_untaken_parts():

@@ -248,7 +248,7 @@ class WorkerProcess:
         try:
             return self._health.check()
         except Exception as error:  # noqa: BLE001  a heartbeat that stops would stop all delivery
-            return Health((f"it cannot judge itself ({type(error).__name__})",))
+            return Health((f"its own health cannot be read ({type(error).__name__})",))
 
     # -- draining -----------------------------------------------------------------------------------------------------
 

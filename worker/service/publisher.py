@@ -61,7 +61,7 @@ class Publisher(ABC, Generic[T]):
             log.warning("queue_missing")
             self._connection.close()
             self._declared = False
-            raise NotPublished("its broker has lost a queue, and messages with it", items)
+            raise NotPublished("its broker has lost a queue with the messages in it", items)
         if self._connection.away:
             raise NotPublished(self.problem, items)
 

@@ -63,7 +63,9 @@ def refusal(error: BaseException) -> str | None:
     code, text = getattr(error, "reply_code", None), getattr(error, "reply_text", "")
     match code:
         case 406:  # PRECONDITION_FAILED names queue and difference
-            remedy = "set queue_type to what it is, or delete it there: what lies in it is offered again"
+            remedy = (
+                "set queue_type to its present type, or delete the queue in RabbitMQ: what it holds is offered again"
+            )
             return f"queue_type: RabbitMQ has the queue already, declared otherwise ({text}); {remedy}"
         case 403:  # ACCESS_REFUSED names the user
             return f"broker: RabbitMQ refuses the queue ({text}); give the user configure, write and read rights to it"

@@ -105,23 +105,27 @@ _ROUTE = "see whether the network lets this host reach the vendor, or give the a
 
 REMEDIES = {
     "no_thread": "this host lets the worker start no more threads: raise its limit (TasksMax, ulimit -u, pids.max)",
-    "dns": "look the host of the account's base_url up from here; correct it, or the resolver of this host",
+    "dns": "check the host name in the account's base_url and the name resolution (DNS) of this machine",
     "refused": "nothing listens there: see whether the vendor's server is up, and the account's base_url right",
     "connect_timeout": _ROUTE,
     "unreachable": _ROUTE,
     "reset": "the vendor's server, or something before it, closes the connection; see whether it is up",
-    "tls": "TLS with the vendor fails; is its certificate by an authority of your own, name that in the account's `ca`",
+    "tls": (
+        "TLS with the vendor fails; if its certificate is by an authority of your own, name that in the account's `ca`"
+    ),
     "ca_file": "the account's `ca` cannot be used; `worker doctor` says why",
     "client_certificate": "the account's `client_certificate` cannot be used; `worker doctor` says why",
-    "client_certificate_refused": "the vendor's server takes no such client certificate, or misses one: replace it",
+    "client_certificate_refused": (
+        "the vendor's server does not accept the client certificate, or requires one: replace it"
+    ),
     "proxy_setting": "the account's `proxy` cannot be used; `worker doctor` says why",
     "proxy_dns": f"the proxy's name has no address; {_PROXY}",
     "proxy_refused": f"nothing listens at the proxy's address; {_PROXY}",
-    "proxy_connect_timeout": f"the proxy says nothing within the account's connect_timeout_s; {_PROXY}",
+    "proxy_connect_timeout": f"the proxy does not answer within the account's connect_timeout_s; {_PROXY}",
     "proxy_unreachable": "see whether the network lets this host reach the proxy",
-    "proxy_tls": "TLS with the proxy fails; is its certificate by an authority of your own, name that in `ca`",
+    "proxy_tls": "TLS with the proxy fails; if its certificate is by an authority of your own, name that in `ca`",
     "proxy_reset": f"the proxy closes the connection; {_PROXY}",
-    "proxy_garbled": f"what listens there is no such proxy; {_PROXY}",
+    "proxy_garbled": f"what listens there is not a proxy of this kind; {_PROXY}",
     "proxy_407": "the proxy refuses user and password; correct them in the account's `proxy`",
     "proxy_login": "the proxy refuses user and password; correct them in the account's `proxy`",
     "proxy_403": "the proxy does not let this account out to the vendor; have the vendor's host allowed there",
@@ -142,10 +146,14 @@ At most 300 characters each, as lanes store them. Holds nothing of a proxy's tex
 """
 
 _OTHER_NAME = (
-    "the server's certificate is for another name than the host of the account's base_url; correct one of both"
+    "the server's certificate is for another name than the host of the account's base_url; correct one of the two"
 )
-_PROXY_NAME = "the proxy's certificate is for another name than the host in the account's `proxy`; correct one of both"
-_EXPIRED = "the server's certificate is over, or this host's clock is wrong; have it renewed, or the clock set"
+_PROXY_NAME = (
+    "the proxy's certificate is for another name than the host in the account's `proxy`; correct one of the two"
+)
+_EXPIRED = (
+    "the server's certificate has expired, or this host's clock is wrong; renew the certificate, or set the clock"
+)
 CERTIFICATE_REMEDIES: dict[tuple[str, int | None], str] = {
     **{("tls", code): _OTHER_NAME for code in (62, 64)},
     **{("proxy_tls", code): _PROXY_NAME for code in (62, 64)},

@@ -164,7 +164,7 @@ class CodeExchanges:
 
     def _exchange(self, row: GrantRow) -> None:
         if row.is_over:
-            self._give_up(row, "its time was over before it could be exchanged")
+            self._give_up(row, "it expired before it could be exchanged")
             return
         account, steps = self._suite_account(row.key.account)
         if steps.exchange is None:
@@ -266,7 +266,7 @@ class CodeExchanges:
                 continue
             changes.append((key, sealed, _seal(key, plaintext, secret, self._entropy)))
         if unopened:
-            reason = "neither its secret nor its previous one opens some of what it keeps; leave previous as it is"
+            reason = "neither its secret nor its previous one decrypts some of what it stores; leave previous as it is"
             log.error("grants_not_opened", account=account.name, count=unopened, reason=reason)
         if changes:
             grants.reseal(self._database, changes)

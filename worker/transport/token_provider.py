@@ -124,9 +124,9 @@ class TokenProviders:
             return ProviderFailure(f"token_provider took longer than {self._deadline_s:g} s", _FUNCTION_REMEDY)
 
 
-_URL_REMEDY = "check the token service and this account's token_provider; it is asked again by itself"
+_URL_REMEDY = "check the token service and this account's token_provider; the worker asks again by itself"
 _HANGING_REMEDY = "give the function that this account's token_provider names a timeout, and restart the worker"
-_FUNCTION_REMEDY = "check the function that this account's token_provider names; it is asked again by itself"
+_FUNCTION_REMEDY = "check the function that this account's token_provider names; the worker asks again by itself"
 
 
 def url_request(url: str, bearer: str, deadline_s: float, *, fresh: bool) -> Request:
@@ -155,7 +155,7 @@ def read_reply(reply: Reply) -> TokenGranted | ProviderFailure:
         return ProviderFailure("the token service answered no JSON", _URL_REMEDY)
     fields = (answer.get("access_token"), answer.get("expires_in")) if isinstance(answer, dict) else (None, None)
     return _validated(*fields) or ProviderFailure(
-        "the token service answered no usable access_token and expires_in", _URL_REMEDY
+        "the token service returned no usable access_token and expires_in", _URL_REMEDY
     )
 
 

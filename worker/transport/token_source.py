@@ -136,8 +136,8 @@ def open_grant(key: GrantKey, sealed: str, suite: Account) -> str:
     if opened is None:
         # Only this process fails: while a secret is being changed, another may have the right one.
         raise ConfigurationError(
-            f"the {key.kind} that account {suite.name!r} keeps does not open with its secret; set its previous to the"
-            " one before, or let the corps authorise the app again"
+            f"the {key.kind} that account {suite.name!r} stores cannot be decrypted with its secret;"
+            " set its previous to the former secret, or let the corps authorise the app again"
         )
     return opened
 

@@ -39,15 +39,15 @@ _MAX_STORED = 300  # length of the column `refused`
 
 REFUSED_TWICE = (
     "the vendor refuses the token it has just given out",
-    "check that agent and secret belong together and that the application is enabled; we ask again by ourselves",
+    "check that agentid and secret belong together and that the app is enabled; the worker asks again by itself",
 )
 PROVIDED_TWICE = (
     "the vendor refuses the token that token_provider has just given",
-    "check that it gives the token of this corp and app; it is asked again by itself",
+    "check that it gives the token of this corp and app; the worker asks again by itself",
 )
 SAME_TOKEN = (
     "token_provider gives the token again that the vendor refused",
-    "let it fetch another one when it is asked for a fresh one; it is asked again by itself",
+    "let it fetch a new token when it is asked for a fresh one; the worker asks again by itself",
 )
 
 
@@ -200,7 +200,7 @@ class Tokens:
         if isinstance(fallback, TokenParked) and fallback.probe_in_s > self._times.probe_s - JUST_REFUSED_S:
             # The previous secret was refused a moment ago, so the vendor may accept the new one now.
             tokens.retry_refused_row(self._database, present)
-            return TokenWait(self._times.poll_s, "the vendor takes the previous secret no longer"), account
+            return TokenWait(self._times.poll_s, "the vendor no longer accepts the previous secret"), account
         return state, account
 
     def may_fetch(self, account: Account, channel: Channel) -> bool:
@@ -331,7 +331,7 @@ class Tokens:
             reason, remedy, hint = [*row.refused.split("\n"), "", ""][:3]
             return TokenParked(reason, remedy, max(row.parked_us, row.leased_us) * _MICRO, hint or None)
         if row.lease_holder is None:
-            return TokenWait(row.leased_us * _MICRO, "the vendor gave no token; nobody asks before that")
+            return TokenWait(row.leased_us * _MICRO, "the vendor gave no token; the worker asks again then")
         return None
 
     def _keep_using(self, cached: _CachedToken) -> Token:

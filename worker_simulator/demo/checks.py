@@ -103,7 +103,7 @@ def _press(outcome: Outcome) -> Iterator[Check]:
     updates = [call for call in outcome.calls if call["path"].endswith("/update_template_card")]
     spent = len(updates) == 1 and all(one["response_code"] in updates[0]["body"] for one in outcome.callbacks)
     yield "the hook's update spent the code of that press", spent
-    steps = {"pressed", "hook started", "update_card asked for", "hook done", "update_card ended"}
+    steps = {"pressed", "hook started", "update_card enqueued", "hook done", "update_card ended"}
     yield "the card's timeline tells all of it", steps <= {event.what for event in outcome.timelines["card"]}
 
 

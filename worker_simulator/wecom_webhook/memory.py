@@ -1,4 +1,4 @@
-"""What the fake webhooks remember: keys, what every chat was shown, equal bodies in the air, allowances, files.
+"""What the fake webhooks remember: keys, what every chat was shown, equal bodies in flight, allowances, files.
 
 Does not know HTTP and what a call does with it.
 """

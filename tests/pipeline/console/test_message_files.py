@@ -135,7 +135,7 @@ def test_a_file_that_is_gone_is_said_to_be(site: Site) -> None:
 
     page = person.get(f"/jobs/{job}/message").text
 
-    assert "not stored any more" in page
+    assert "no longer stored" in page
     assert "a.png" in page
     assert "<img" not in page
     assert 404 == person.get(f"/jobs/{job}/files/0/a.png").status

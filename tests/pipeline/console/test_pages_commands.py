@@ -175,7 +175,7 @@ def test_a_wrong_text_is_corrected(site: Site) -> None:
     since = instant(site.clock.micros - 24 * HOUR).isoformat(timespec="seconds")
     assert since == page.forms["/commands/correct"].fields["created_from"]
     assert "Correct 2 jobs" in page.text
-    assert "say what is sent in its place" in none.text
+    assert "give what is sent in its place" in none.text
     assert ("x" * 3_000 in long.text, "wrong date" in long.text) == (True, True)
     assert moved.location.startswith("/audit/")
     assert ["wrong", "right"] == [body["text"]["content"] for body in site.bodies()][:2]
@@ -257,7 +257,7 @@ def test_a_word_needs_a_reason(site: Site) -> None:
 
     answered = Person(site).give(f"/commands/resolve?ids={job}&sent=yes", "  ")
 
-    assert "say in a few words how you know" in answered.text
+    assert "explain in a few words how you know" in answered.text
     assert "unknown" == site.state(job)
 
 
@@ -391,7 +391,7 @@ def test_nothing_is_done_to_what_was_not_shown(site: Site) -> None:
 
     shown_anew = person.submit(form, "/commands/cancel", why="x")
 
-    assert "Something came to it that you did not see" in shown_anew.text
+    assert "More matches now than you were shown" in shown_anew.text
     assert ["accepted", "queued", "queued"] == [site.state(job) for job in (goes, seen, late)]
 
 
@@ -417,7 +417,7 @@ def test_a_repeat_of_what_was_in_doubt_is_shown_first(site: Site) -> None:
 
     answered = person.submit(form, "/commands/resolve", why="the vendor's log")
 
-    assert "Something came to it that you did not see" in answered.text
+    assert "More matches now than you were shown" in answered.text
     assert "unknown" == site.state(job)
 
 
@@ -432,7 +432,7 @@ def test_nothing_is_done_to_more_than_was_shown(site: Site) -> None:
     untouched = [site.state(seen), site.state(late)]
     person.submit(shown_anew, "/commands/cancel", why="x")
 
-    assert "Something came to it that you did not see" in shown_anew.text
+    assert "More matches now than you were shown" in shown_anew.text
     assert ["queued", "queued"] == untouched
     assert ["cancelled", "cancelled"] == [site.state(seen), site.state(late)]
 

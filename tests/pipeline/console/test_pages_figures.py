@@ -157,7 +157,7 @@ def test_a_refusal_that_is_over_is_not_shown_as_one_of_today(site: Site) -> None
 
     since = instant(now - 5 * hour).isoformat(timespec="milliseconds")
     assert ("tone-bad" in alone, f'not tried since <time datetime="{since}"' in alone) == (True, True)
-    assert "were refused, and others are used now" in replaced
+    assert "were refused; other credentials are used now" in replaced
     assert "tone-bad" not in replaced
 
 
@@ -197,7 +197,7 @@ def test_a_name_leads_to_its_job(site: Site, found: FullOutbox) -> None:
     places = [person.get(f"/find?name={name}").location for name in (job, job[:20], f"{job}-0", "d")]
 
     assert [f"/jobs/{job}"] * 4 == places
-    assert "No job is meant by" in person.get("/find?name=nothing").text
+    assert "No job matches" in person.get("/find?name=nothing").text
 
 
 def test_a_job_is_told_of_as_worker_why_does(site: Site, found: FullOutbox) -> None:
@@ -224,7 +224,7 @@ def test_parts_are_shown_page_by_page(site: Site) -> None:
     parts = [f"/jobs/{job}/parts/{n}" for n in range(53)]
     assert set(parts[:50]) == {link for link in first.links if "/parts/" in link}
     assert set(parts[50:]) == {link for link in second.links if "/parts/" in link}
-    assert all("asked 52500: accepted 0, refused 0, undetermined 0, not sent 0, not yet 52500" in page.text
+    assert all("total 52500: accepted 0, refused 0, undetermined 0, not sent 0, not yet 52500" in page.text
                for page in (first, second))  # fmt: skip
 
 
@@ -250,7 +250,7 @@ def test_what_is_in_doubt_is_listed_for_a_decision(site: Site, found: FullOutbox
     page = Person(site).get("/doubts")
 
     assert [found.doubtful] == shown_jobs(page.text)
-    assert "1 parts are in doubt" in page.text
+    assert "Parts in doubt: 1" in page.text
     for said in ("yes", "no"):
         assert f"/commands/resolve?ids={found.doubtful}&sent={said}" in page.links
 
@@ -323,7 +323,7 @@ def test_the_overview_counts_what_waits_for_a_person(site: Site, found: FullOutb
     counts = {f"{path} {word}": count for path, word, count in shown}
     assert "1" == counts["/doubts In doubt, to be decided"]
     assert "1" == counts["/events Parked hook events"]
-    assert "2" == counts["/lanes Lanes that stand still"]
+    assert "2" == counts["/lanes Blocked lanes"]
     assert "1" == counts["/processes Died in 24 hours"]
 
 
@@ -377,7 +377,7 @@ def test_a_rare_callback_is_found_by_going_on(site: Site, monkeypatch: pytest.Mo
 
 
 def test_the_audit_is_that_of_worker_audit(site: Site, found: FullOutbox) -> None:
-    """Without the looks at texts, unless they are asked for."""
+    """Without the views of texts, unless they are asked for."""
     person = Person(site)
     person.get(f"/jobs/{found.accepted}/message")
 

@@ -137,7 +137,9 @@ def test_the_first_source_wins_and_others_are_not_looked_at_for_it() -> None:
 def test_a_disabled_account_takes_nothing() -> None:
     """With the command that enables it."""
     accounts = live(Ticks(), Scripted({"hr": {**GOOD, "disabled": True}}))
-    with pytest.raises(ConfigurationError, match=r"accounts\.hr: is disabled; `worker accounts change hr --enable`"):
+    with pytest.raises(
+        ConfigurationError, match=r"accounts\.hr: is disabled; run `worker accounts change hr --enable`"
+    ):
         accounts.get("hr")
 
 
@@ -277,7 +279,7 @@ def test_whatever_a_source_or_a_table_raises_stays_with_it() -> None:
     ticks.advance(POLL_S)
     assert "hr" == accounts.get("hr").name
     [told] = accounts.read_errors()
-    assert ("accounts: a source of them failed: KeyError" in told, "hunter2" in told) == (True, False)
+    assert ("accounts: a source of accounts failed: KeyError" in told, "hunter2" in told) == (True, False)
 
 
 def test_a_source_that_asks_for_an_account_itself_is_answered() -> None:

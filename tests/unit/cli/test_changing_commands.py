@@ -49,10 +49,8 @@ def test_a_wrong_text_is_corrected(run: Run, queued: list[str], capsys: pytest.C
     assert (1, True) == (no, "       3  send on account hr\n" in asked)
     assert "cancel and recall these 3 jobs, and send the new message in their place?" in asked
     assert done.startswith("3 corrections enqueued, 0 refused (audit ")
-    assert (
-        "of the old jobs 3 are cancelled, and 0 recalls are enqueued\nthe new messages are due at 20 a second" in done
-    )
-    assert "no job of this has a message that somebody got" in again
+    assert "old jobs cancelled: 3, recalls enqueued: 0\nthe new messages become due at 20 a second" in done
+    assert "none of these jobs has a message to correct" in again
     assert ["cancelled"] * 3 + ["open"] * 3 == sorted(str(job["state"]) for job in jobs)
     assert sorted(queued) == sorted(str(job["target_job_id"]) for job in jobs if job["state"] == "open")
     run("show", str(jobs[0]["id"]))
@@ -65,8 +63,8 @@ def test_a_wrong_text_is_corrected(run: Run, queued: list[str], capsys: pytest.C
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        ([*SINCE], 2, "say the new message: --text or --message, and only one of these"),
-        ([*SINCE, "--message", "{"], 1, "the body is no JSON"),
+        ([*SINCE], 2, "give the new message with either --text or --message"),
+        ([*SINCE, "--message", "{"], 1, "the message is not valid JSON"),
         ([*SINCE, "--text", ""], 1, "content"),
         (["--tag", "lunch", "--text", "x"], 1, "filter: would look through all jobs; give created_from"),
         ([*SINCE, "--message", '{"msgtype": "image", "image": {}}'], 1, "media_id"),
@@ -94,7 +92,7 @@ def test_what_waits_is_moved(run: Run, queued: list[str], capsys: pytest.Capture
 
     assert "change these 3 jobs?" in asked
     assert done.startswith("changed 3 jobs (audit ")
-    assert "3 of their parts wait" in done
+    assert "parts that wait: 3" in done
     assert "due_at: is missing; give due_at, expires_at or priority" in nothing
-    assert "no job of this waits to be sent" in capsys.readouterr().err
+    assert "none of these jobs waits to be sent" in capsys.readouterr().err
     assert {"2999-01-01T01:00:00+00:00"} == {job["due_at"] for job in listed(run, capsys)}

@@ -125,8 +125,8 @@ def test_a_card_is_shown_with_what_is_left_to_update_it() -> None:
     lines = list(code_lines([CardCodes("j", "j-0", 2, until), CardCodes("j", "j-1", 0, None)]))
 
     assert [
-        "  card of part j-0: 2 response_codes left to update it with, the last until 2026-07-04T09:00:00.000+00:00",
-        "  card of part j-1: 0 response_codes left to update it with",
+        "  card of part j-0: updates still possible: 2, the last until 2026-07-04T09:00:00.000+00:00",
+        "  card of part j-1: updates still possible: 0",
     ] == lines
 
 
@@ -224,9 +224,9 @@ def test_in_a_folder_without_settings_a_newcomer_hears_so(
     run("db", "upgrade")
     again = capsys.readouterr().err
 
-    assert f"caution  settings: nothing is set: {missing}; `worker init` writes one" in doctor
-    made = f"made {folder}/worker.db, because no setting names a database; is this the folder?"
-    assert f"{made} settings: {missing}\n" == first
+    assert f"caution  settings: no settings were found: {missing}; `worker init` writes a settings file" in doctor
+    made = f"created {folder}/worker.db, because no setting names a database; check that this is the right folder."
+    assert f"{made} Settings: {missing}\n" == first
     assert "" == again
 
 
@@ -259,7 +259,7 @@ def test_a_database_error_nobody_foresaw_shows_no_value(
     assert 1 == run("skip", "0" * 32)
 
     error = capsys.readouterr().err
-    assert "database: said IntegrityError" in error
+    assert "database: failed with IntegrityError" in error
     assert "canary" not in error
     assert 1 == len(error.splitlines())
 
@@ -304,10 +304,10 @@ def test_an_ended_job_is_replayed(run: Run, job: str, sqlite_url: str, capsys: p
 @pytest.mark.parametrize(
     ("arguments", "action", "did"),
     [
-        (("replay", "JOB"), "replay", "did: replays 1"),
-        (("skip", "JOB"), "skip", "did: nothing"),
-        (("resume", "hr"), "resume", "did: nothing"),
-        (("events", "--retry", "0" * 32), "retry", "did: nothing"),
+        (("replay", "JOB"), "replay", "result: replays 1"),
+        (("skip", "JOB"), "skip", "result: nothing"),
+        (("resume", "hr"), "resume", "result: nothing"),
+        (("events", "--retry", "0" * 32), "retry", "result: nothing"),
     ],
 )
 def test_what_changes_something_leaves_an_audit(
@@ -340,7 +340,7 @@ def test_why_a_job_waits_is_told(run: Run, job: str, capsys: pytest.CaptureFixtu
 
     assert text.startswith(f"job {job}: send on account hr is open\n")
     assert "  part 0 waits for worker: no worker process is alive\n" in text
-    assert "  job     enqueued: send hr, 1 asked\n" in text
+    assert "  job     enqueued: send on account hr, 1 recipient\n" in text
     assert text.endswith("\nnext: see what is wrong with the installation\n  worker doctor")
     assert [{"what": "worker", "part": f"{job}-0"}] == [
         {name: wait[name] for name in ("what", "part")} for wait in json.loads(data)["waits"]
@@ -713,7 +713,7 @@ def test_up_says_whose_secret_cannot_be_read(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, ["no account is configured; add [accounts.NAME] to /etc/worker.toml, or say `worker accounts add NAME`"]),
+        ({}, ["no account is configured; add [accounts.NAME] to /etc/worker.toml, or run `worker accounts add NAME`"]),
         ({"accounts": {"hr": {"channel": "wecom_app", "corpid": "ww1", "agentid": 7}}}, []),
         (
             {"accounts": {"hr": {"channel": "wecom_app"}}, "broker": "redis://h/0"},
@@ -800,7 +800,7 @@ def test_chats_are_listed(run: Run, sqlite_url: str, capsys: pytest.CaptureFixtu
 
     assert "no chats" in capsys.readouterr().out
     assert ["CHAT", "wo1", "wr1"] == [line.split()[0] for line in here]
-    assert "of li, 2 messages allowed" in here[1]
+    assert "of li, messages still allowed: 2" in here[1]
     assert ["wr2", "wo1", "wr1"] == [chat["chat_id"] for chat in everywhere]
     assert "1970-01-01T00:00:05.000+00:00" == everywhere[0]["gone_at"]
 
@@ -816,4 +816,4 @@ def test_a_mailing_is_counted_as_one_thing(run: Run, job: str, capsys: pytest.Ca
     assert f"total     {1:>9} jobs {1:>9} parts {1:>9} recipients" == lines[-1]
     assert 9 == len(lines)
     assert {"jobs": 1, "parts": 1, "recipients": 1} == json.loads(document)["stages"]["waiting"]
-    assert "filter: says nothing" in printed.err
+    assert "filter: has no content" in printed.err

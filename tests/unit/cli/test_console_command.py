@@ -118,7 +118,7 @@ def test_a_port_in_use_is_one_sentence(configured: Path, command: tuple[str, ...
 
     assert 2 == done.returncode
     assert done.stdout.endswith("MainThread\n")
-    assert f"{listen}: cannot listen there; is the port in use?\n" in done.stderr
+    assert f"{listen}: cannot listen there; check whether the port is in use\n" in done.stderr
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "console.local"])
@@ -139,7 +139,7 @@ def test_behind_a_proxy_people_have_to_be_able_to_sign_in(host: str) -> None:
     """By a password, a header or a provider; a user without any of them cannot."""
     proxied: dict[str, Any] = {"proxies": ("10.0.0.1",), "hosts": ("console.example.com",)}
 
-    with pytest.raises(ConfigurationError, match="no person could sign in"):
+    with pytest.raises(ConfigurationError, match="nobody could sign in"):
         require_safe(ConsoleSettings(**proxied, users={"ada": {"role": "admin"}}), host, f"{host}:8091")
     require_safe(ConsoleSettings(**proxied, user_header="X-User"), host, f"{host}:8091")
 

@@ -58,10 +58,10 @@ def test_one_part_is_ended_at_once(run: Run, jobs: list[str], capsys: pytest.Cap
     listed = capsys.readouterr().out
 
     audit = said.out.split("audit ")[1].split(")")[0]
-    assert f"1 ended as sent (audit {audit})\n" == said.out
+    assert f"1 part recorded as sent (audit {audit})\n" == said.out
     assert "" == said.err
     assert f"resolve by zhang\n  why: the vendor's log\n  asked: ids {jobs[0]}" in listed
-    assert "sent true, msgid m1\n  did: decided 1\n" in listed
+    assert "sent true, msgid m1\n  result: decided 1\n" in listed
     assert listed.startswith(audit)
     assert ["accepted", "unknown", "unknown"] == states(run, capsys)
 
@@ -78,7 +78,7 @@ def test_several_are_shown_and_asked_about(run: Run, jobs: list[str], capsys: py
 
     assert (1, "") == (refused, no.out.strip())
     assert "       3  send on account hr\n" in no.err
-    assert "say of these 3 parts that they were not sent?" in no.err
+    assert "record these 3 parts as not sent?" in no.err
     assert no.err.endswith("nothing was changed\n")
     assert (["unknown"] * 3, 0, "[]\n") == (unchanged, nothing, none)
     assert {"decided": 3} == json.loads(yes.out)["counts"]
@@ -99,7 +99,7 @@ def test_a_script_says_yes(run: Run, jobs: list[str], capsys: pytest.CaptureFixt
     for (name, value), other in zip(which.items(), others, strict=True):
         given = [word for pair in {**which, name: other}.items() for word in pair]
         assert (1, value) == (run("resolve", *given, "--sent", "--yes", *WHY), which[name])
-        assert "nothing of this is in doubt" in capsys.readouterr().err
+        assert "none of these is in doubt" in capsys.readouterr().err
     assert 0 == run("resolve", *(word for pair in which.items() for word in pair), "--sent", "--yes", *WHY)
 
     assert "3 ended as sent" in capsys.readouterr().out
@@ -116,7 +116,7 @@ def test_an_order_is_warned_of(run: Run, jobs: list[str], capsys: pytest.Capture
 
     run("resolve", jobs[0], "--not-sent", *WHY)
 
-    assert "       1  of them have an order_key: those behind them go on" in capsys.readouterr().err
+    assert "       1  of them have an order_key: the jobs behind them go on" in capsys.readouterr().err
 
 
 def test_what_is_left_is_told(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,7 +131,7 @@ def test_what_is_left_is_told(run: Run, jobs: list[str], capsys: pytest.CaptureF
     run("resolve", jobs[0], "--sent", "--json", *WHY)
 
     assert (1, {"no_media_id": 1}) == (status, json.loads(capsys.readouterr().out)["counts"])
-    assert "1 left: an upload or a track: what it was to bring came with the lost answer" in told
+    assert "1 not changed: an upload or a track: its result was lost with the answer" in told
 
 
 def test_without_a_name_one_is_asked_for(
@@ -145,16 +145,16 @@ def test_without_a_name_one_is_asked_for(
     monkeypatch.setattr(options.getpass, "getuser", nameless)
 
     assert 2 == run("resolve", jobs[0], "--sent", *WHY)
-    assert "say who you are: --as NAME" in capsys.readouterr().err
+    assert "give your name with --as NAME" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["--tag", "lunch", *WHY], 2, "say --sent or --not-sent"),
-        (["--sent", *WHY], 1, "filter: says nothing"),
-        (["--tag", "supper", "--sent", *WHY], 1, "nothing of this is in doubt; `worker jobs --state unknown` lists"),
-        (["--tag", "lunch", "--sent", "--yes"], 1, "why: says nothing"),
+        (["--tag", "lunch", *WHY], 2, "give --sent or --not-sent"),
+        (["--sent", *WHY], 1, "filter: has no content"),
+        (["--tag", "supper", "--sent", *WHY], 1, "none of these is in doubt; `worker jobs --state unknown` lists"),
+        (["--tag", "lunch", "--sent", "--yes"], 1, "why: has no content"),
         (["--tag", "lunch", "--sent", "--yes", "--msgid", "m", *WHY], 1, "give that part's id"),
         (["--tag", "lunch", "--sent", "--called-from", "some day", *WHY], 2, "is not a time; use one such as -30m"),
     ],
@@ -205,8 +205,8 @@ def test_a_filter_is_counted_asked_about_and_gone_on_with(
     } == counted
     assert "       3  cancelled on account hr\nreplay these 3 jobs? [y/N]" in no
     assert done.startswith("3 replays enqueued, 0 refused (audit ")
-    assert "nothing is left of this run\n" == nothing
-    assert "no job of this has ended without reaching everybody" in again
+    assert "nothing of this run is left to do\n" == nothing
+    assert "none of these jobs has ended without reaching all recipients" in again
     assert {"refused": 3} == refused["counts"]
     assert all("1 being sent to by another replay" in reason for reason in refused["notes"].values())
 
@@ -220,8 +220,8 @@ def test_what_a_person_took_back_is_named(run: Run, queued: list[str], capsys: p
     said = capsys.readouterr().err
     assert 1 == run("replay", queued[0], "--dry-run", "--json")
 
-    assert said.startswith("3 left out: cancelled 20")
-    assert f" by li (audit {audit}); --cancelled takes these too\n  why: wrong date\n" in said
+    assert said.startswith("3 jobs left out: cancelled 20")
+    assert f" by li (audit {audit}); --cancelled includes them\n  why: wrong date\n" in said
 
 
 def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,16 +234,20 @@ def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str], capsy
 
     assert 0 == run("replay", "--go-on", audit, "--yes")
 
-    assert "nothing is left of this run" in capsys.readouterr().out
+    assert "nothing of this run is left to do" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["--go-on", "x", "--tag", "lunch"], 2, "--go-on has the filter of its run"),
-        (["--go-on", "x"], 1, "no replay of a filter has the audit x; `worker audit` lists them"),
+        (["--go-on", "x", "--tag", "lunch"], 2, "--go-on uses the filter of its run"),
+        (["--go-on", "x"], 1, "there is no replay with audit x that could go on; `worker audit` lists replays"),
         (["--tag", "lunch"], 1, "filter: would look through all jobs; give created_from"),
-        (["--state", "lost", "--created-from", "2026-01-01T00:00:00Z"], 1, "state: is none; use one of open"),
+        (
+            ["--state", "lost", "--created-from", "2026-01-01T00:00:00Z"],
+            1,
+            "state: is not a valid value; use one of open",
+        ),
         (["0" * 32], 1, "there is no job 0000"),
     ],
 )
@@ -280,11 +284,11 @@ def test_one_job_is_cancelled_at_once(run: Run, queued: list[str], capsys: pytes
     listed = capsys.readouterr().out
 
     audit = said.out.split("audit ")[1].split(")")[0]
-    lines = ["cancelled 1 jobs (audit " + audit + "); of their parts are", "       1  cancelled: certainly never sent"]
+    lines = ["cancelled 1 job (audit " + audit + "); their parts:", "       1  cancelled: certainly not sent"]
     assert ("\n".join(lines) + "\n", "") == (said.out, said.err)
-    assert "worker: found no job of which anything may still be sent\n" == again
+    assert "worker: none of these jobs has anything left to send\n" == again
     assert "cancel by zhang\n  why: wrong text\n" in listed
-    assert "did: jobs 1, cancelled 1\n" in listed
+    assert "result: jobs 1, cancelled 1\n" in listed
     assert run("show", queued[0]) == 0
     assert "  job     cancelled\n" in capsys.readouterr().out
 
@@ -339,7 +343,7 @@ def test_a_long_command_tells_how_far_it_is(capsys: pytest.CaptureFixture[str]) 
     for done in (100, 1_000, 1_500, 5_000):
         line(done)
 
-    assert ["1000 of 5000, 1000/s", "5000 of 5000, 2000/s"] == capsys.readouterr().err.splitlines()
+    assert ["1000 of 5000 done, 1000/s", "5000 of 5000 done, 2000/s"] == capsys.readouterr().err.splitlines()
 
 
 def test_what_was_sent_is_named_for_a_recall(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -347,8 +351,8 @@ def test_what_was_sent_is_named_for_a_recall(run: Run, queued: list[str], capsys
     told = control._became(Done("a1", Counter(jobs=30, accepted=30, sending=2), tuple(f"j{n}" for n in range(30))))
 
     assert "      30  accepted by the vendor" in told
-    assert "       2  in flight: their answers count, and they are not sent again" in told
-    assert told[-1].startswith("what was accepted can be taken back: worker recall j0 j1 j2 ")
+    assert "       2  in flight: the vendor's answer counts, and they are not sent again" in told
+    assert told[-1].startswith("what the vendor has accepted can be recalled: worker recall j0 j1 j2 ")
     assert told[-1].endswith(" j19 and 10 more, see --json")
 
 
@@ -372,5 +376,5 @@ def test_several_recalls_are_asked_about(run: Run, queued: list[str], capsys: py
     assert said.err.endswith("send on account hr\n")
     assert again.startswith("worker: nothing to take back: ")
     assert "recall by zhang\n  why: wrong\n" in listed
-    assert "did: recalls 3\n" in listed
+    assert "result: recalls 3\n" in listed
     assert 1 == len(made)

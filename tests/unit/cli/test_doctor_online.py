@@ -78,8 +78,8 @@ def test_an_account_that_works_is_proved(asked: Asked) -> None:
     assert {"online hr"} == {one.what for one in found}
     assert [
         "ok has a token",
-        "ok trusted IP: the vendor takes calls from this machine",
-        "ok agent 1000002 (simulated app) can be read; its visible range names 2 members, 0 departments, 0 tags",
+        "ok trusted IP: the vendor accepts calls from this machine",
+        "ok agent 1000002 (simulated app) can be read; its visible range has members: 2, departments: 0, tags: 0",
     ] == told(found)
 
 
@@ -125,7 +125,7 @@ def test_a_callback_is_asked_through_its_public_address(asked: Asked, tmp_path: 
     with receiver(tmp_path / "worker.toml") as url:
         found = asked({}, CALLBACK, f'public_url = "{url}/"')
 
-    proved = "that the vendor has them is proved by its first callback"
+    proved = "the vendor's first callback will prove that it has the same"
     assert f"ok callback: {url}/callback/hr answers with these settings; {proved}" == told(found)[-1]
 
 
@@ -146,16 +146,17 @@ def test_the_vendors_own_callbacks_prove_what_a_verification_of_ours_cannot(
         CallbackStore(database, load_settings(), accounts_of(load_settings())).store("hr", inbound)
         taken = told(asked({}, CALLBACK, top))[-1]
 
-    assert refused.startswith(
-        "caution callback: 3 of the vendor's were refused so far, and none was taken in the last hour"
+    assert refused.startswith("caution callback: none of the vendor's was accepted in the last hour, refused so far: 3")
+    assert (
+        f"ok callback: {url}/callback/hr answers with these settings, and callbacks of the vendor were accepted"
+        == taken
     )
-    assert f"ok callback: {url}/callback/hr answers with these settings, and the vendor's own were taken" == taken
 
 
 @pytest.mark.parametrize(
     ("account", "token", "key", "why"),
     [
-        ("it", "t0ken", "a" * 43, "answers 404: no receiver is there that knows the account"),
+        ("it", "t0ken", "a" * 43, "answers 404: the receiver there does not have the account"),
         ("hr", "t0ken", "b" * 43, "answers 400: the receiver there has another aes_key (EncodingAESKey)"),
         ("hr", "other", "a" * 43, "answers 403: the receiver there has another token, or another clock"),
     ],
@@ -208,7 +209,7 @@ def test_each_kind_of_account_is_asked_its_own_way(asked: Asked) -> None:
         )
         found = asked({}, more)
 
-    assert "ok customer contact answers: the app may call it" in told(found)
+    assert "ok customer contact can be called by this app" in told(found)
     [alerts] = [one for one in found if one.what == "online alerts"]
     assert (Level.CAUTION, True) == (alerts.level, alerts.text.startswith("not known: "))
 

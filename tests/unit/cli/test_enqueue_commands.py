@@ -62,7 +62,7 @@ def test_a_send_waits_for_its_end_and_shows_it(
 
     shown, as_json = capsys.readouterr().out.rstrip().rsplit("\n", 1)
     assert [0, 1] == statuses
-    assert "  asked 2: accepted 0" in shown
+    assert "  2 recipients: accepted 0" in shown
     assert 2 == json.loads(as_json)["asked"]
 
 
@@ -90,22 +90,26 @@ def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.Ca
 
     first, last = capsys.readouterr().err.splitlines()
     assert "no worker is alive, so the job waits; start `worker up` or the Procfile's lines" == first
-    assert "it is open after 0 s" in last
+    assert "the job is still open after 0 s" in last
 
 
 @pytest.mark.parametrize(
     ("words", "status", "told"),
     [
-        (("send", "hr"), 1, "say what: the vendor's JSON as an argument, - for stdin, or --text"),
-        (("send", "hr", "-"), 1, "say what: the vendor's JSON"),
-        (("send", "hr", "{"), 1, "the body is no JSON"),
-        (("send", "hr", "[]"), 1, "the body is no JSON object"),
-        (("send", "hr", "--text", "x"), 1, "nobody is asked for"),
-        (("send", "hr", BODY, "--text", "x"), 2, "--text goes without JSON"),
-        (("update-card", "{}", "{}", "--account", "hr"), 2, "--account goes without a job"),
+        (("send", "hr"), 1, "there is no message; give the vendor's JSON as an argument, - for stdin, or --text"),
+        (("send", "hr", "-"), 1, "there is no message; give the vendor's JSON"),
+        (("send", "hr", "{"), 1, "the message is not valid JSON"),
+        (("send", "hr", "[]"), 1, "the message is not a JSON object"),
+        (("send", "hr", "--text", "x"), 1, "there is no recipient"),
+        (("send", "hr", BODY, "--text", "x"), 2, "give either --text or JSON, not both"),
+        (("update-card", "{}", "{}", "--account", "hr"), 2, "give either --account or a job, not both"),
         (("update-card",), 2, "name the job that sent the card"),
-        (("recall", "--foreign", "m1"), 2, "--foreign goes with --account alone"),
-        (("recall", "--foreign", "m1", "--account", "hr", "--tag", "x"), 2, "--foreign goes with --account alone"),
+        (("recall", "--foreign", "m1"), 2, "--foreign needs --account and no other filter"),
+        (
+            ("recall", "--foreign", "m1", "--account", "hr", "--tag", "x"),
+            2,
+            "--foreign needs --account and no other filter",
+        ),
         (("send", "no", "--text", "x", "--to", "a"), 2, "account 'no' does not exist"),
         (("send", "hr", "--text", "x" * 3_000, "--to", "a"), 1, "content"),
         (("send", "hr", "--text", "x", "--to", "a", "--quiet-hours", "at night"), 1, "quiet_hours"),

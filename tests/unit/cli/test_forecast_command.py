@@ -56,5 +56,5 @@ def test_a_backlog_is_told_as_text_and_as_data(typed: Typed, config: Path) -> No
 
     assert status == 0
     assert "account hr: 70 due, 0 later" in printed
-    assert "rough: " in printed
+    assert "a rough estimate " in printed
     assert (one["account"], one["due"], one["later"], one["stops"]) == ("hr", 70, 0, [])

@@ -19,7 +19,7 @@ from worker.outbox.lanes.processes import HEALTHY, Health, Process, end_processe
 
 HOST, PID, MISSING = own_host(), os.getpid(), 2**22 + 1
 """`MISSING` is beyond the numbers that a system gives."""
-STUCK = Health(("the loop relay has been in one turn for 40 s",))
+STUCK = Health(("the background loop relay has been in one turn for 40 s",))
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_heartbeat_that_does_not_come_is_waited_for(run: Run, database: Databa
     ticks = Ticks()
     began = ticks.now
 
-    assert (1, [f"unhealthy: worker {HOST} {PID}: its heartbeat does not turn"]) == show(ticks=ticks)
+    assert (1, [f"unhealthy: worker {HOST} {PID}: its heartbeat is late"]) == show(ticks=ticks)
     assert began + PATIENCE_S <= ticks.now < began + PATIENCE_S + 1
 
 
@@ -95,8 +95,8 @@ def test_a_host_without_a_worker(run: Run, database: Database) -> None:
     beat(database, pid=MISSING)
     database.run(lambda connection: end_processes(connection, database.now, ["p1"]))
 
-    assert (1, [f"unhealthy: no worker process of {HOST} has a heartbeat"]) == show()
-    assert (1, [f"unhealthy: no worker process of {HOST} with the number 7 has a heartbeat"]) == show(7)
+    assert (1, [f"unhealthy: no worker process on {HOST} has a heartbeat"]) == show()
+    assert (1, [f"unhealthy: no worker process on {HOST} with the process id 7 has a heartbeat"]) == show(7)
 
 
 def test_a_database_that_cannot_be_asked_is_no_fault_of_a_process(
@@ -108,7 +108,7 @@ def test_a_database_that_cannot_be_asked_is_no_fault_of_a_process(
 
     assert 0 == run("health")
     assert (
-        "not known: the database cannot be asked (OperationalError), and no restart would bring it back\n"
+        "not known: the database cannot be read (OperationalError), and a restart of the worker would not help\n"
         == capsys.readouterr().out
     )
 
@@ -122,7 +122,7 @@ def test_a_database_that_takes_no_writes_is_no_fault_of_a_process(run: Run, data
 
     status, [said] = show()
 
-    assert (0, True) == (status, said.startswith("not known: the database cannot be asked"))
+    assert (0, True) == (status, said.startswith("not known: the database cannot be read"))
 
 
 def a_process(id_: str, pid: int = 1, *, fresh: bool = True, told: Health = HEALTHY, host: str = "h") -> Process:
@@ -157,7 +157,7 @@ def test_all_processes_of_the_host_are_judged() -> None:
     told = judge(rows, "h", None, lambda pid: 100.0)
 
     assert (
-        f"unhealthy: worker h 1: {STUCK.problems[0]}; worker h 2: its heartbeat does not turn",
+        f"unhealthy: worker h 1: {STUCK.problems[0]}; worker h 2: its heartbeat is late",
         "healthy: worker h 3",
     ) == (told.text, judge(rows, "h", 3, lambda pid: 100.0).text)
 
@@ -168,7 +168,7 @@ def test_a_process_that_hangs_is_told_also_when_the_others_took_it_for_dead(run:
     beat(database, name="p2", pid=os.getppid())
     database.run(lambda connection: end_processes(connection, database.now, ["p1"]))
 
-    assert (1, [f"unhealthy: worker {HOST} {PID}: its heartbeat does not turn"]) == show()
+    assert (1, [f"unhealthy: worker {HOST} {PID}: its heartbeat is late"]) == show()
 
 
 def test_the_row_of_a_process_before_says_nothing_of_its_successor() -> None:
@@ -177,7 +177,7 @@ def test_the_row_of_a_process_before_says_nothing_of_its_successor() -> None:
 
     told = judge([before], "h", None, lambda pid: 2.0)
 
-    assert "unhealthy: no worker process of h has a heartbeat" == told.text
+    assert "unhealthy: no worker process on h has a heartbeat" == told.text
 
 
 def test_a_process_of_another_host_is_judged_by_its_row(run: Run, database: Database) -> None:
@@ -187,4 +187,4 @@ def test_a_process_of_another_host_is_judged_by_its_row(run: Run, database: Data
 
     verdict = host_health("other", None, pause=ticks.advance, monotonic=ticks)
 
-    assert (False, "unhealthy: no worker process of other has a heartbeat") == (verdict.healthy, verdict.text)
+    assert (False, "unhealthy: no worker process on other has a heartbeat") == (verdict.healthy, verdict.text)

@@ -82,7 +82,7 @@ def test_the_terminals_language_is_spoken(init: Init, monkeypatch: pytest.Monkey
 
     assert chinese.startswith("已写入 worker.toml\n已写入 .env（权限 600）\n")
     assert "已全部填好：\n  worker db upgrade\n" in chinese
-    assert "wrote worker.toml\nkept .env, which was there, and added nothing\n" in english
+    assert "wrote worker.toml\nkept the existing .env and added nothing\n" in english
 
 
 def test_secrets_are_read_by_their_owner_alone(init: Init) -> None:
@@ -112,8 +112,8 @@ def test_an_env_file_that_is_there_keeps_its_values(init: Init) -> None:
     lines = Path(".env").read_text(encoding="utf-8").splitlines()
     [app] = json.loads(Path("simulator.json").read_text(encoding="utf-8"))["apps"]
     assert (0, ["MINE=1", "HR_SECRET=kept"]) == (status, lines[:2])
-    kept = "kept .env, which was there, and added HR_CALLBACK_TOKEN, HR_CALLBACK_AES_KEY"
-    assert f"{kept}; others could read it, so its mode is 600 now\n" in printed
+    kept = "kept the existing .env and added HR_CALLBACK_TOKEN, HR_CALLBACK_AES_KEY"
+    assert f"{kept}; other users could read it, so its mode is now 600\n" in printed
     assert 0o600 == Path(".env").stat().st_mode & 0o777
     assert [f"HR_CALLBACK_TOKEN={app['callback_token']}"] == lines[2:3]
     assert "kept" == app["secret"]
@@ -127,7 +127,7 @@ def test_an_env_file_that_cannot_be_read_is_left_as_it_is(init: Init, tmp_path: 
 
     status, printed = init()
 
-    wrong = "is there, but cannot be read as UTF-8 text; save it as UTF-8, or put it aside"
+    wrong = "exists, but cannot be read as UTF-8 text; save it as UTF-8, or move it away"
     assert (2, f"worker: {file}: {wrong}\n") == (status, printed)
     assert [file] == list(tmp_path.iterdir())
 
@@ -152,13 +152,13 @@ def test_a_second_start_with_real_values_is_asked_for(init: Init) -> None:
 
     assert (0, secrets) == (status, Path(".env").read_text(encoding="utf-8"))
     assert "8081" not in Path("worker.toml").read_text(encoding="utf-8")
-    assert "kept .env, which was there, and added nothing\n" in printed
+    assert "kept the existing .env and added nothing\n" in printed
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--channel", "wecom_suite"), "--channel wecom_suite: is none that sends; use one of wecom_app"),
+        (("--channel", "wecom_suite"), "--channel wecom_suite: is not a channel that sends; use one of wecom_app"),
         (("--account", "h r"), "accounts: 'h r' is not an account name"),
     ],
 )

@@ -152,6 +152,6 @@ def test_resuming_an_account_tries_a_refused_secret_at_once(outbox: Database) ->
 
     done = lift("hr", person="ops", database=outbox)
 
-    assert ["the secret of hr is tried now"] == [*done.notes.values()]
+    assert ["the secret of hr is tried again now"] == [*done.notes.values()]
     with outbox.reading() as connection:
         assert 0 == connection.execute(tokens.select()).mappings().one()["probe_at"]

@@ -154,13 +154,13 @@ def test_a_healthy_installation_has_no_problem(typed: Typed) -> None:
 
     assert 0 == status
     assert "problems 0, cautions 4, ok 5" == printed.splitlines()[-1]
-    assert "account_cap, estimates.party, estimates.tag, estimates.chat not set: of the corp's limits" in printed
+    assert "account_cap, estimates.party, estimates.tag, estimates.chat not set: the corp's daily limit" in printed
     assert "200 times account_cap" in printed
     assert 4 == printed.count("caution ")  # with callback, members and workers
-    assert "callback is not set: no hook hears of a pressed card" in printed
-    assert "caution  members: no members_of names those of departments, tags and @all" in printed
+    assert "callback is not set: no hook runs when a card is pressed" in printed
+    assert "caution  members: members_of is not set, so the members of departments, tags" in printed
     assert "ok       database: reachable, tables at revision" in printed
-    assert "ok       clock: the database's is" in printed
+    assert "ok       clock: the database's clock is" in printed
     assert "ok       broker: embedded" in printed
 
 
@@ -185,7 +185,7 @@ def test_what_is_mended_elsewhere_is_looked_at_again(typed: Typed, monkeypatch: 
     """A secret is no command's to set."""
     monkeypatch.delenv("HR_SECRET")
 
-    assert typed("doctor")[1].endswith("\nnext, when that is mended:\n  worker doctor --quiet\n")
+    assert typed("doctor")[1].endswith("\nnext, when that is fixed:\n  worker doctor --quiet\n")
 
 
 @pytest.mark.parametrize("kind", {kind.command: name for name, kind in KINDS.items()}.values())
@@ -218,7 +218,7 @@ def test_targets_of_alerts_are_tried_as_far_as_that_goes_without_a_call(
     assert "problem  notify: notify.to.0.account: account 'nope' does not exist" in wrong[1]
     assert "problem  notify: notify.to.1: touser: " in wrong[1]
     assert "problem  notify: notify.to.2.url names PAGER_URL, whose value is no web address" in wrong[1]
-    assert "ok       notify: 2 targets can be told of alerts" in right[1]
+    assert "ok       notify: alerts can be sent to 2 targets" in right[1]
     assert "canary" not in wrong[1] + right[1]
 
 
@@ -252,10 +252,16 @@ def test_what_an_error_of_ours_set_aside_is_a_caution(typed: Typed, sqlite_url: 
     database.close()
 
     assert (0, 0) == (fresh[0], status)
-    assert "caution  account hr: in the last day errors of ours kept 1 things from being judged or done" in fresh[1]
-    assert "caution  installation: in the last day errors of ours kept 1 things" in fresh[1]
+    assert (
+        "caution  account hr: things that could not be handled in the last day because of errors of this program: 1"
+        in fresh[1]
+    )
+    assert (
+        "caution  installation: things that could not be handled in the last day because of errors of this program: 1"
+        in fresh[1]
+    )
     assert "; `worker lanes --events` names part and error" in fresh[1]
-    assert "errors of ours" not in printed
+    assert "errors of this program" not in printed
 
 
 def test_what_people_are_told_of_is_said_here_too(typed: Typed, sqlite_url: str) -> None:
@@ -289,8 +295,11 @@ def test_what_the_vendor_refused_lately_is_a_caution(typed: Typed, sqlite_url: s
     _, printed = typed("doctor")
     database.close()
 
-    assert "caution  vendor: in the last day it said 1 times that a limit is exceeded (45009)" in lately[1]
-    assert "caution  vendor: in the last day 1 breakers opened, because it answered -1 or not at all" in lately[1]
+    assert "caution  vendor: calls refused in the last day because a limit was exceeded (45009): 1" in lately[1]
+    assert (
+        "caution  vendor: circuit breakers opened in the last day because the vendor answered -1 or not at all: 1"
+        in lately[1]
+    )
     assert "caution  vendor" not in printed
 
 
@@ -433,7 +442,7 @@ def broken(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         ("Youdu's key", "account oa", "accounts.oa.secret is not one, the EncodingAESKey must be 44 characters"),
         ("hooks", "hooks", "module nowhere.hooks cannot be imported: there is no module nowhere"),
         ("no hook", "hooks", "module os.path holds no hook; mark functions with @on_card_action"),
-        ("provider", "account hr", "token_provider: module os.path holds no function token_of"),
+        ("provider", "account hr", "token_provider: module os.path has no function token_of"),
         ("bearer", "account hr", "accounts.hr.token_provider.bearer names environment variable NO_BEARER, which is"),
         ("provider and suite", "account hr", "accounts.hr.token_provider: its token comes through a suite; leave one"),
         ("suite", "account hr", "'ours'"),
@@ -450,9 +459,9 @@ def broken(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         ("certificate's password", "account hr", "accounts.hr.client_certificate.password names environment variable"),
         ("another's key", "account hr", "hr.key does not belong; put the two of one pair there"),
         ("openssl's own form", "account hr", "hr.pem -out NEW.pem"),
-        ("certificate is over", "account hr", "hr.pem is over; replace the file"),
+        ("certificate is over", "account hr", "hr.pem has expired; replace the file"),
         ("broker", "broker", "does not answer"),
-        ("resolver", "members", "module os.path holds no function members_of"),
+        ("resolver", "members", "module os.path has no function members_of"),
         ("resolver's module", "members", "module nowhere.people cannot be imported: there is no module nowhere"),
         ("resolver's name", "settings", "members_of"),
         ("settings", "settings", "not valid TOML"),
@@ -479,8 +488,8 @@ def test_the_files_of_an_account_are_read(typed: Typed, config: Path) -> None:
     status, printed = typed("doctor")
 
     assert 0 == status
-    assert "ok       account hr: usable, 1 secrets can be read\n" in printed
-    assert "/hr.pem ends within two weeks; replace the file\n" in printed
+    assert "ok       account hr: usable, all secrets can be read (1)\n" in printed
+    assert "/hr.pem expires within two weeks; replace the file\n" in printed
 
 
 def test_what_stands_still_without_being_broken_is_a_caution(typed: Typed, config: Path) -> None:
@@ -491,7 +500,7 @@ def test_what_stands_still_without_being_broken_is_a_caution(typed: Typed, confi
 
     assert 0 == status
     assert "caution  account hr: 2 of its lanes are parked; `worker lanes` says why and what to do\n" in printed
-    assert "caution  workers: none is alive: jobs wait; start `worker up` or" in printed
+    assert "caution  workers: no worker process is alive, so all jobs wait; start `worker up` or" in printed
 
 
 def test_an_account_that_waits_for_a_person_is_a_caution(typed: Typed, config: Path) -> None:
@@ -537,7 +546,7 @@ def test_without_an_account_there_is_a_hint(config: Path) -> None:
     """Nothing is wrong; nothing can be sent either."""
     found = list(findings(lambda: Settings(database=load_settings().database_url())))
 
-    text = f"none is configured; add [accounts.NAME] to {config}, or say `worker accounts add NAME`"
+    text = f"none is configured; add [accounts.NAME] to {config}, or run `worker accounts add NAME`"
     assert Finding("accounts", Level.CAUTION, text) in found
 
 
@@ -555,12 +564,12 @@ def test_a_switch_of_staging_is_told(config: Path, typed: Typed) -> None:
     add(config, 'staging = { only = ["canary-person"] }\n')
     assert 0 == typed("db", "upgrade")[0]
     status, doctor = typed("doctor")
-    assert (0, True) == (status, "caution  account hr: staging is on here (only 1 recipients)" in doctor)
+    assert (0, True) == (status, "caution  account hr: staging is on here (only 1 recipient)" in doctor)
     _, job = typed("send", "hr", "--text", "x", "--to", "lisi")
     status, why = typed("why", job.strip())
-    assert (0, True) == (status, "  staging is on here (only 1 recipients)" in why)
+    assert (0, True) == (status, "  staging is on here (only 1 recipient)" in why)
     _, told = typed("why", job.strip(), "--json")
-    assert "only 1 recipients" == json.loads(told)["staging"]
+    assert "only 1 recipient" == json.loads(told)["staging"]
     assert "canary-person" not in doctor + why + told
 
 

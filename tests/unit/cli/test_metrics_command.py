@@ -65,7 +65,7 @@ def test_a_port_in_use_is_one_sentence(configured: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert (2, "MainThread\n") == (done.returncode, done.stdout)
-    assert f"worker: --listen {listen}: cannot listen there; is the port in use?\n" in done.stderr
+    assert f"worker: --listen {listen}: cannot listen there; check whether the port is in use\n" in done.stderr
 
 
 def test_tables_that_are_not_there_stop_it(

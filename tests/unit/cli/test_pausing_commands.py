@@ -56,19 +56,19 @@ def test_a_pause_is_told_everywhere_until_it_ends(run: Run, jobs: list[str], cap
     first, command = said.splitlines()
     assert first.startswith("paused: account hr, tag a b, since 20")
     assert first.endswith(", by zhang: wrong text")
-    assert "it ends with: worker resume --account hr --tag 'a b'" == command
+    assert "end it with: worker resume --account hr --tag 'a b'" == command
     assert f"{first} already\n{command}\n" == again
     assert f"{first}\n  remedy: `worker resume --account hr --tag 'a b'`\n" == lanes
     assert ("paused", "hr", "account hr, tag a b") == (row["state"], row["account"], row["label"])
     assert f"caution  pause: {first}; `worker resume --account hr --tag 'a b'`\n" in doctor
-    assert ended.startswith("account hr, tag a b goes on (audit ")
+    assert ended.startswith("account hr, tag a b is resumed (audit ")
     assert "worker: account hr, tag a b is not paused; `worker lanes` lists what is\n" == nothing
 
 
 def test_everything_is_asked_about(run: Run, jobs: list[str], capsys: Said) -> None:
     """No is no."""
     assert 1 == run("pause", "--all", types="n\n")
-    assert "pause everything, but recalls?" in capsys.readouterr().err
+    assert "pause everything except recalls?" in capsys.readouterr().err
     assert 0 == run("pause", "--all", "--yes", "--json")
     done = json.loads(capsys.readouterr().out)
     assert 0 == run("why", jobs[0])
@@ -115,13 +115,13 @@ def test_jobs_are_held_and_released(run: Run, jobs: list[str], capsys: Said) -> 
     assert 1 == run("resume", jobs[0])
     nothing = capsys.readouterr().out
 
-    assert held.startswith("2 jobs held (audit ")
-    assert "1 left of which nothing is to be sent any more, or that were held" in again
-    assert "caution  hold: 2 jobs are held; `worker lanes` lists them\n" in doctor
+    assert held.startswith("held 2 jobs (audit ")
+    assert "1 not changed: they have nothing left to send, or were held already" in again
+    assert "caution  hold: 2 jobs held by a person; `worker lanes` lists them\n" in doctor
     assert f"held: job {jobs[0]}, since 20" in lanes
     assert f"  remedy: `worker resume {jobs[1]}`\n" in lanes
     assert ([jobs[0]], {"jobs": 1}) == (released["jobs"], released["counts"])
-    assert "1 left that were not held" in nothing
+    assert "1 not changed: they were not held" in nothing
 
 
 def test_a_pause_that_waits_tells_what_is_in_flight(run: Run, jobs: list[str], capsys: Said) -> None:
@@ -132,7 +132,7 @@ def test_a_pause_that_waits_tells_what_is_in_flight(run: Run, jobs: list[str], c
 
     assert 1 == run("pause", "--tag", "lunch", "--wait", "--timeout", "0")
     said = capsys.readouterr()
-    assert said.out.endswith("\n1 are still in flight\n")
+    assert said.out.endswith("\n1 call still in flight\n")
     assert "1 in flight\n" == said.err
     assert 1 == run("pause", jobs[0], "--wait", "--timeout", "0", "--json")
     assert 1 == json.loads(capsys.readouterr().out)["in_flight"]
@@ -141,10 +141,10 @@ def test_a_pause_that_waits_tells_what_is_in_flight(run: Run, jobs: list[str], c
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["pause"], 2, "give names, --all, or an account"),
+        (["pause"], 2, "give names, or --all, or some of"),
         (["pause", "--all", "--tag", "lunch"], 2, "and only one of these"),
         (["pause", "0" * 32, "--tag", "lunch"], 2, "and only one of these"),
-        (["resume"], 2, "give names, --all, or an account"),
+        (["resume"], 2, "give names, or --all, or some of"),
         (["resume", "hr", "--tag", "lunch"], 2, "and only one of these"),
         (["pause", "--kind", "recall"], 1, "kind: is recall, which passes every pause"),
         (["pause", "0" * 32], 1, "ids: name no job with 0000"),

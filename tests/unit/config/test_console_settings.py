@@ -28,15 +28,15 @@ def written(tmp_path: Path, text: str) -> Path:
         ('[console.users.ada]\nrole = "admin"\naccounts = ["hr"]', "names accounts, which make no difference"),
         (
             '[console.users.ada]\nrole = "admin"\npassword = "hunter2"',
-            "password: is no argon2id hash",
+            "password: is not an argon2id hash",
         ),
-        ('[console]\nproxies = ["proxy.local"]', "console.proxies: entry 1 is no address"),
+        ('[console]\nproxies = ["proxy.local"]', "console.proxies: entry 1 is neither an address"),
         ('[console]\nproxies = ["10.0.0.1"]', "console: proxies needs hosts"),
         ('[console]\nuser_header = "X-User"', "console: user_header needs proxies"),
         ('[console]\nothers = "reader"', "console: others needs user_header or oidc"),
         ('[console]\nothers = "admin"', "console.others: input should be 'reader'"),
         ('[console]\nhosts = ["a b"]', "console.hosts.0: string should match"),
-        ('[console.oidc]\nissuer = "http://x"\nclient_id = "c"', "console.oidc.issuer: is no https address"),
+        ('[console.oidc]\nissuer = "http://x"\nclient_id = "c"', "console.oidc.issuer: is not an https address"),
         ('[console.oidc]\nissuer = "https://x"\nclient_id = "c"\nclient_secret = "s"', "only name the place"),
     ],
 )
@@ -78,7 +78,7 @@ def test_a_hash_in_a_variable_is_taken(tmp_path: Path, monkeypatch: pytest.Monke
     ("text", "sentence"),
     [
         (None, "console.users.ada.password names file {file}, which"),
-        ("hunter2", "console.users.ada.password: file {file} holds no argon2id hash; write what"),
+        ("hunter2", "console.users.ada.password: file {file} does not hold an argon2id hash; write what"),
     ],
 )
 def test_a_place_without_a_hash_is_named(tmp_path: Path, text: str | None, sentence: str) -> None:

@@ -75,7 +75,7 @@ def test_the_commands_say_which_extra_they_need(
         said.append(capsys.readouterr().err)
 
     assert [
-        "worker: typer is not installed, which this needs; run `pip install 'im-delivery-worker[worker]'`\n",
+        "worker: typer is needed and not installed; run `pip install 'im-delivery-worker[worker]'`\n",
         "worker: 缺少所需的 typer；请运行 `pip install 'im-delivery-worker[worker]'`\n",
     ] == said
 

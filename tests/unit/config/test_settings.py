@@ -247,11 +247,11 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             '[accounts.hr]\nchannel = "youdu"\nbase_url = "http://h:7080/cgi"',
-            "adds by itself (/cgi); write what stands before",
+            "adds by itself (/cgi); write only the part before",
         ),
         (
             '[accounts.hr]\nchannel = "wecom_webhook"\nbase_url = "https://h/cgi-bin/webhook/send?key=hunter2"',
-            "accounts.hr.base_url: is a webhook's whole address; write https://host",
+            "accounts.hr.base_url: is the whole address of a webhook; write only https://host",
         ),
         ('[accounts.hr]\nchannel = "wecom_app"\non_unknown = "x"', "accounts.hr.on_unknown: input should be"),
         ('[accounts.hr]\nchannel = "wecom_app"\nlimits = { a = -1 }', "accounts.hr.limits.a: input should be"),
@@ -331,13 +331,13 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
             )
         ),
         ('database = { fiel = "hunter2" }', "database.fiel: is not a setting; did you mean file?"),
-        ('database = { url = "x://h", file = "hunter2" }', "database: say exactly one of the URL, { env"),
+        ('database = { url = "x://h", file = "hunter2" }', "database: give exactly one of the URL, { env"),
         ('database = { url = "pg://a:hunter2@h", password = { env = "A" } }', "database: password goes with a url"),
         ('database = { url = "sqlite:///a", password = { env = "A" } }', "database: password goes with a url"),
         ('broker = { url = "amqp://a;amqp://b:x@c", password = { env = "A" } }', "broker: password goes with a url"),
         ('broker = { url = "amqp://h", password = "hunter2" }', "broker.password: settings only name the place"),
-        ("[notify]\nto = [{}]", "notify.to.0: say exactly one of account"),
-        ('[notify]\nto = [{ account = "ops", url = { env = "A" } }]', "notify.to.0: say exactly one of account"),
+        ("[notify]\nto = [{}]", "notify.to.0: give exactly one of account"),
+        ('[notify]\nto = [{ account = "ops", url = { env = "A" } }]', "notify.to.0: give exactly one of account"),
         ('[notify]\nto = [{ url = "https://hunter2" }]', "notify.to.0.url: settings only name the place"),
         ('[notify]\nto = [{ url = { env = "A" }, recipients = ["hunter2"] }]', "notify.to.0: recipients go with an"),
         ('[notify]\nto = [{ acount = "ops" }]', "notify.to.0.acount: is not a setting; did you mean account?"),
@@ -467,7 +467,9 @@ def test_a_robots_whole_address_as_its_secret_is_refused_and_not_shown(monkeypat
     with pytest.raises(ConfigurationError) as refused_it:
         secret.read()
 
-    assert "accounts.ops.secret names a place that holds a web address; of a robot's give what" in str(refused_it.value)
+    assert "accounts.ops.secret names a place that holds a web address; of a robot's address give only" in str(
+        refused_it.value
+    )
     assert "hunter2" not in str(refused_it.value)
 
 

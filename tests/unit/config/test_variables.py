@@ -87,7 +87,7 @@ def test_files_that_an_editor_on_windows_wrote_are_read() -> None:
     assert ("of-file", "of-its-own") == (of_env, secret())
 
 
-UNREAD = " (it is there, but cannot be read as UTF-8 text)"
+UNREAD = " (it exists, but cannot be read as UTF-8 text)"
 
 
 @pytest.mark.parametrize(

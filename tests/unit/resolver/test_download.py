@@ -56,10 +56,10 @@ def test_a_file_is_fetched_whole() -> None:
         (Page(status=206), "is not there: answered 206"),
         (Page(status=304), "is not there: answered 304"),
         (Page(status=302), "is not there: answered 302"),
-        (Page(b"x" * 1_001), "is too large: the vendor takes 1000 bytes"),
-        (Page(b"", headers={"content-length": "1001"}), "is too large: the vendor takes 1000 bytes"),
-        (Page(b"", headers={"content-length": "9" * 5_000}), "is too large: the vendor takes 1000 bytes"),
-        (Page(b"x", headers={"content-encoding": "gzip"}), "cannot be read: it came compressed although"),
+        (Page(b"x" * 1_001), "is too large: the vendor accepts at most 1000 bytes"),
+        (Page(b"", headers={"content-length": "1001"}), "is too large: the vendor accepts at most 1000 bytes"),
+        (Page(b"", headers={"content-length": "9" * 5_000}), "is too large: the vendor accepts at most 1000 bytes"),
+        (Page(b"x", headers={"content-encoding": "gzip"}), "cannot be read: the server sent it compressed"),
     ],
 )
 def test_what_another_time_will_not_change_is_refused(page: Page, reason: str) -> None:
@@ -93,7 +93,7 @@ def test_no_more_is_read_than_may_be_kept() -> None:
 
     found = fetching(web).fetch(URL, MOST)
 
-    assert (NotFetched("is too large: the vendor takes 1000 bytes"), 1_100) == (found, web.given)
+    assert (NotFetched("is too large: the vendor accepts at most 1000 bytes"), 1_100) == (found, web.given)
 
 
 # -- addresses --------------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def test_an_address_that_is_not_public_is_never_asked(address: str) -> None:
 
     found = fetching(web).fetch(URL, MOST)
 
-    assert NotFetched("is not fetched: its address is not public; name the host in delivery.fetch_allow") == found
+    assert NotFetched("is not fetched: its address is not public; add the host to delivery.fetch_allow") == found
     assert [] == web.asked
 
 

@@ -105,7 +105,7 @@ def test_without_an_app_of_the_application_it_fails_with_a_sentence(own: Any, wa
     found = ApplicationCelery()
     found.remember_current()
 
-    with pytest.raises(ConfigurationError, match="no Celery app of the application is imported in this process"):
+    with pytest.raises(ConfigurationError, match="the application's Celery app is not imported in this process"):
         in_a_hook(found, WAYS[way])
 
 

@@ -102,7 +102,7 @@ def test_a_loop_that_does_not_turn_is_named(worker: Worker, name: str) -> None:
     worker.loops[name].seconds = STUCK_S + 1
     after = worker.beats(0)
 
-    assert ((), (f"the loop {name} has been in one turn for 21 s",)) == (before, after)
+    assert ((), (f"the background loop {name} has been in one turn for 21 s",)) == (before, after)
 
 
 def test_a_loop_with_long_turns_has_ten_minutes(worker: Worker) -> None:
@@ -118,7 +118,7 @@ def test_a_writer_that_does_not_commit_is_named(worker: Worker) -> None:
     """Nothing is sent without it."""
     worker.writer_busy_s = STUCK_S + 2
 
-    assert ("the writer has been in one commit for 22 s",) == worker.beats(0)
+    assert ("the writer thread has been in one commit for 22 s",) == worker.beats(0)
 
 
 def test_a_loop_has_its_time_after_an_outage_of_the_database(worker: Worker) -> None:
@@ -256,7 +256,7 @@ def test_a_loop_whose_turns_all_fail_is_told(worker: Worker, name: str) -> None:
     worker.loops[name].failing = STUCK_S + 1
 
     assert () == before
-    assert (f"each turn of the loop {name} has failed for 21 s (KeyError)",) == worker.beats(0)
+    assert (f"each turn of the background loop {name} has failed for 21 s (KeyError)",) == worker.beats(0)
 
 
 @pytest.mark.parametrize("error", [ConnectionError(), RetryTransaction(""), SQLAlchemyError(), OperationalError()])

@@ -1,4 +1,4 @@
-"""The fake webhooks: two profiles, chats, files by key, limits, equal bodies in the air, and what is not confirmed."""
+"""The fake webhooks: two profiles, chats, files by key, limits, equal bodies in flight, and what is not confirmed."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def misplaced(
     holder, kind = holder_of(message.get("body"), path), wanted.get(path)
     if holder is None:
         example = next(iter(wanted), "image.media_id")
-        yield Problem(path, "is no place in the body", f"use a path such as {example}")
+        yield Problem(path, "is not a place in the body", f"use a path such as {example}")
     elif holder.get(path.rpartition(".")[2]):
         yield Problem(path, "has a value and a file", "give one of the two")
     elif kind is not None and file.get("upload_type") in types and file["upload_type"] != kind:

@@ -194,7 +194,7 @@ def _beyond(row: FieldRule) -> str:
     """Returns what the vendor does beyond a limit: the row's note, or else its effect or code."""
     if row.note:
         return f" ({row.note})"
-    return " (the vendor cuts the rest in silence)" if row.effect is Effect.CUT else vendor_code(row.code)
+    return " (the vendor silently cuts off the rest)" if row.effect is Effect.CUT else vendor_code(row.code)
 
 
 def _group_problems(

@@ -53,14 +53,14 @@ def malformed(
     wrong = [place for place, entry in enumerate(entries) if not isinstance(entry, str) or not fits(entry)]
     if wrong:
         yield Problem(
-            field, f"{len(wrong)} entries are malformed{vendor_code(code)}, the first at place {wrong[0]}", remedy
+            field, f"has malformed entries{vendor_code(code)}: {len(wrong)}, the first at place {wrong[0]}", remedy
         )
 
 
 def no_targets(draft: Draft) -> Iterator[Problem]:
     """Refuses recipients of a job that has none of its own: an upload, or a job about a whole call."""
     if draft.recipients:
-        yield Problem("recipients", f"a {draft.kind} takes none", "leave them out")
+        yield Problem("recipients", f"a {draft.kind} has no recipients", "leave them out")
 
 
 def calls_for(recipients: Recipients, targets: Iterable[Target]) -> int:

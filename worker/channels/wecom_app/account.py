@@ -22,8 +22,8 @@ ESTIMATES = ("everyone", "party", "tag", "chat")
 MOST = 10**9
 """More members than any corp has."""
 _UNSET = (
-    "of the corp's limits, that of a day (200 times account_cap) is kept before the call only where it is known, and a"
-    " department, tag or chat of unknown size is taken for one person"
+    "the corp's daily limit (200 times account_cap) is checked before the call only where it is"
+    " known, and a department, tag or chat of unknown size counts as one person"
 )
 SWITCHES = ("wechat_plugin_home", "chats_share_members")
 UNITS = ("bytes", "characters")
@@ -47,11 +47,14 @@ def cautions(account: Account) -> Iterator[str]:
         yield f"{', '.join(missing)} not set: {_UNSET}"
     callback = account.settings.get("callback")
     if callback is None:
-        yield "callback is not set: no hook hears of a pressed card; an app without a callback URL has the card refused"
+        yield (
+            "callback is not set: no hook runs when a card is pressed, and an app without a callback"
+            " URL has the card refused"
+        )
     elif callback is False:
         yield "callback is false: cards that call back (buttons, votes, choices) are refused at enqueue"
     elif callback is True:
-        yield "callback is true, not a table: its callbacks go elsewhere, so no hook hears of a pressed card"
+        yield ("callback is true, not a table: its callbacks go elsewhere, so no hook runs when a card is pressed")
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
@@ -115,7 +118,7 @@ def plugin_problems(draft: Draft) -> Iterator[Problem]:
     for content in contents(draft.message) if msgtype == "text" else ():
         if isinstance(text := content.get("content"), str) and (size := byte_size(text)) > PLUGIN_BYTES:
             remedy = "shorten it, send a text card (shown there as a pointer), or leave wechat_plugin_home out"
-            cut = "is cut in silence for members in the WeChat plugin"
+            cut = "is silently cut off for members in the WeChat plugin"
             yield Problem("text.content", cut, remedy, PLUGIN_BYTES, "bytes", size)
 
 

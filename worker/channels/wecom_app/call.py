@@ -241,7 +241,7 @@ def refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...], 
     named = {(FIELDS[field], entry.lower()): field for field, ids in lists.items() for entry in ids or ()}
     asked = _asked(part)
     if strangers := len(named.keys() - asked.keys()):
-        notes.append(f"{strangers} refused ids were not asked for")
+        notes.append(f"refused ids that are not among the recipients: {strangers}")
     return tuple(replace(asked[key], field=field) for key, field in named.items() if key in asked), notes
 
 

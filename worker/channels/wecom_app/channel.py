@@ -71,7 +71,7 @@ class WecomApp(CorpChannel):
         if target_kind != Kind.SEND:
             return Problem("job_id", f"is not a send but {target_kind}", "name the job that sent the message")
         if kind not in self.kinds:
-            return Problem("kind", f"this channel knows no {kind}", f"use one of {', '.join(sorted(self.kinds))}")
+            return Problem("kind", f"this channel has no {kind}", f"use one of {', '.join(sorted(self.kinds))}")
         return None
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:

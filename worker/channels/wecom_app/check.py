@@ -95,7 +95,11 @@ def _option_problems(draft: Draft) -> Iterator[Problem]:
     least, most = fields.INTERVAL
     interval = options.get("duplicate_check_interval", most)
     if type(interval) is not int or not least <= interval <= most:
-        yield Problem("duplicate_check_interval", "is no time the vendor looks back", f"use {least} to {most} seconds")
+        yield Problem(
+            "duplicate_check_interval",
+            "is not a valid interval of the duplicate check",
+            f"use {least} to {most} seconds",
+        )
 
 
 def _agentid_problems(draft: Draft) -> Iterator[Problem]:

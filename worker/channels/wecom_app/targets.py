@@ -50,7 +50,7 @@ def send_problems(draft: Draft) -> Iterator[Problem]:
     if asked.chats:
         yield _MIXED
     if not asked:
-        yield Problem("touser", "nobody is asked for (vendor code 82001)", "name users, parties or tags")
+        yield Problem("touser", "there is no recipient (vendor code 82001)", "name users, parties or tags")
     if asked.everyone:
         yield from _broadcast_problems(draft)
     for target in TARGETS:

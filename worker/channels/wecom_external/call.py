@@ -182,7 +182,7 @@ def _refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...],
     asked = {one.recipient.lower(): one for one in _asked(part)}
     named = dict.fromkeys(one.lower() for one in ids)
     strangers = sum(one not in asked for one in named)
-    notes = [f"{strangers} refused ids were not asked for by name"] if strangers else []
+    notes = [f"refused ids that are not among the named recipients: {strangers}"] if strangers else []
     return tuple(asked[one] for one in named if one in asked), notes
 
 

@@ -61,7 +61,7 @@ class WecomExternal(CorpChannel):
         if kind == Kind.UPDATE_CARD:
             return Problem("update_card", "customers are sent no cards", "cancel the group send and make a new one")
         if kind not in FOLLOW_UPS:
-            return Problem("kind", f"this channel knows no {kind}", f"use one of {', '.join(sorted(FOLLOW_UPS))}")
+            return Problem("kind", f"this channel has no {kind}", f"use one of {', '.join(sorted(FOLLOW_UPS))}")
         if target_kind != Kind.SEND:
             return Problem("job_id", f"is not a send but {target_kind}", "name the job that made the group send")
         return None

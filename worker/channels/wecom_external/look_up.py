@@ -225,7 +225,7 @@ def _list_read(part: Part, search: Search) -> Outcome:
             return _go_on(part, replace(search, empty=search.empty + 1, window=()), EMPTY_PAUSES_S[search.empty])
         return Held("no answer came, and no task of those minutes has its text and attachments")
     if not part.spec.get("sender") and not _ids(part):
-        return Held("no answer came, and without sender and customers nothing tells its task from another's")
+        return Held("no answer came, and without sender and customers its task cannot be told from others")
     return _go_on(part, replace(search, step=MEMBERS))
 
 
@@ -291,7 +291,7 @@ def _decided(part: Part, search: Search) -> Outcome:
     whole = [fit for fit in search.fits if not unmarked(fit.seen, told)]
     chosen = whole if told and whole else list(search.fits)
     if len(chosen) > 1:
-        return Held(f"no answer came, and {len(chosen)} tasks fit it alike")
+        return Held(f"no answer came, and {len(chosen)} tasks match it equally")
     taken = CallReceipt(msgid=chosen[0].msgid, from_repeat=True)
     # Customers that the task does not name were in the lost answer's fail_list.
     refusals = tuple(Refusal(one, CUSTOMERS.kind, "fail_list") for one in unmarked(chosen[0].seen, told))

@@ -57,7 +57,7 @@ def send_problems(draft: Draft) -> Iterator[Problem]:
         text = "a group send reaches customers or customer groups, one of the two"
         yield Problem("external_userid", text, "use Customers(...) or CustomerGroups(...)")
     if not to:
-        yield Problem(audience.field, "nobody is asked for", "name customers, or customer groups with their owner")
+        yield Problem(audience.field, "there is no recipient", "name customers, or customer groups with their owner")
         return
     yield from _broadcast_problems(draft)
     yield from _sender_problems(to, audience)
@@ -98,7 +98,9 @@ def _sender_problems(to: Recipients, audience: Audience) -> Iterator[Problem]:
     yield from malformed("sender", senders, USERID.fullmatch, f"use {USERID_WANTED}", 40003)
     empty = [place for place, (_, ids) in enumerate(to.by_sender) if not ids]
     if empty and not to.everyone:
-        yield Problem(audience.field, f"nobody is named for the sender at place {empty[0]}", "leave the sender out")
+        yield Problem(
+            audience.field, f"there is no recipient for the sender at place {empty[0]}", "leave the sender out"
+        )
 
 
 def _id_problems(field: str, ids: Sequence[str]) -> Iterator[Problem]:

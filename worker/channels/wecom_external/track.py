@@ -109,7 +109,7 @@ def _refused(part: Part, answer: Answer) -> Outcome:
     if code == BAD_CURSOR:
         return Retry(f"{code} without a cursor")
     if code in NO_MEMBER and part.spec.get("step") == RESULT:
-        reason = f"{code}: nothing more is told of a member who is gone"
+        reason = f"{code}: the vendor reports nothing more of a member who has left"
         return Progress({**part.spec, **NEXT_MEMBER}, reason, PAGE_PAUSE_S)
     if code == CANCELLED:
         return Accepted(

@@ -20,7 +20,7 @@ KEYS = frozenset({"edition", "subscribed", "chatid_for", "callback"})
 def cautions(account: Account) -> Iterator[str]:
     """Yields a sentence for each missing setting: what that means."""
     if edition(account) == PUSH and not isinstance(account.settings.get("callback"), Mapping):
-        yield "callback is not set: chats are not learnt, and no hook hears of a pressed button"
+        yield "callback is not set: chats stay unknown, and no hook runs when a button is pressed"
 
 
 def edition(account: Account) -> str:

@@ -64,7 +64,9 @@ def _card_problems(draft: Draft) -> Iterator[Problem]:
         return
     if (content_of(draft.message) or {}).get("card_type") not in fields.CARD_TYPES:
         names = ", ".join(fields.CARD_TYPES)
-        yield Problem("template_card.card_type", "is no card of a webhook (vendor code 42031)", f"use one of {names}")
+        yield Problem(
+            "template_card.card_type", "is not a card of a webhook (vendor code 42031)", f"use one of {names}"
+        )
 
 
 def _markdown_problems(draft: Draft) -> Iterator[Problem]:

@@ -66,5 +66,5 @@ def all_counted(account: Account, recipient: str | None) -> Iterator[LimitCounte
     yield from counted((_CHAT,), account, *chat)
     yield from counted((_BROADCAST,), account, "broadcasts", account.name)
     yield from counted((_KEY,), account, "the webhook", account.name)
-    yield from counted((_EQUAL,), account, "equal bodies in the air", None)
+    yield from counted((_EQUAL,), account, "equal bodies in flight", None)
     yield from counted((_ALLOWANCE,), account, "a member's single chat", None)

@@ -167,9 +167,9 @@ class Markdown(WebhookMessage):
     """1 to 4096 bytes of UTF-8 (44004, 40058)."""
     at_short_name: bool | None = None
     """Message push: mentions show the short name."""
-    attachments: Annotated[list[Attachment] | None, R(entries=(1, 100), note="how many are taken is not published")] = (
-        None
-    )
+    attachments: Annotated[
+        list[Attachment] | None, R(entries=(1, 100), note=("the largest number is not published"))
+    ] = None
     """Message push: buttons."""
     post_id: str | None = None
     """Message push: answers under this post (`bp...`); only with exactly one blackboard."""

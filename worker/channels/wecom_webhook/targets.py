@@ -27,7 +27,7 @@ CHATID = re.compile(r"[0-9A-Za-z._@-]{1,128}")
 """The form of chat ids is not published. Userids are 1 to 64 of these characters (page 90313)."""
 _MADE_BY_VENDOR = 32
 """Characters of the ids in the page's samples: wrkSFfCgAAtMQKg4xqDatM5C9IDHFpTw is a group's, wo... a single chat's."""
-WHERE = 'Chats("wr..."), a userid in its place, or Everyone("groups") where everybody is meant'
+WHERE = 'Chats("wr..."), a userid in its place, or Everyone("groups") for a broadcast to all groups'
 _NOT_CHATS = tuple(name for kind, name in LISTS.items() if kind != "chat")
 
 
@@ -67,7 +67,7 @@ def _robot_problems(draft: Draft) -> Iterator[Problem]:
 def _push_problems(draft: Draft) -> Iterator[Problem]:
     asked, msgtype = draft.recipients, str(draft.message.get("type"))
     if asked.everyone and asked.chats:
-        yield Problem("chatid", "everybody and single chats at once", "make two jobs")
+        yield Problem("chatid", "a broadcast and single chats at once", "make two jobs")
     elif asked.everyone:
         yield from _broadcast_problems(draft, msgtype)
     elif not asked.chats:
@@ -85,7 +85,7 @@ def _broadcast_problems(draft: Draft, msgtype: str) -> Iterator[Problem]:
     allowed = fields.AUDIENCES_OF.get(msgtype, ("groups",))
     shown = ", ".join(f'Everyone("{one}")' for one in allowed)
     if audience not in fields.AUDIENCES:
-        yield Problem("chatid", "does not say which everybody", f"use {shown}")
+        yield Problem("chatid", "does not say which broadcast is meant", f"use {shown}")
     elif audience not in allowed:
         reached = "both groups and blackboards" if audience == "all" else audience
         yield Problem("chatid", f"{msgtype} does not reach {reached}", f"use {shown}")

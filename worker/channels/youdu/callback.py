@@ -80,7 +80,7 @@ def inbound_of(message: bytes, sent_at: int) -> Inbound:
     if not isinstance(msgtype, str) or not msgtype:
         raise CallbackRefused(400, "no msgType in the message")
     if msgtype == LOGIN:
-        raise CallbackRefused(403, "logins are not judged here")
+        raise CallbackRefused(403, "logins are not checked here")
     created, payload = said.get("createTime"), _cleaned(said)
     return Inbound(
         event=f"message:{payload['msgType']}"[:80],

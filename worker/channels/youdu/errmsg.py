@@ -94,7 +94,7 @@ def taken(part: Part, account: Account, errmsg: str) -> Outcome:
         return _taken(part, before)
     found, doubtful = named(part, errmsg)
     if not found and not doubtful:
-        return _taken(part, before, f"{ODD}: somebody should look")
+        return _taken(part, before, f"{ODD}: a person should check it")
     refusals = (*before, *found)
     if _is_everybody(part, refusals):
         return Rejected(f"{ODD}: it names every recipient", refusals)

@@ -62,7 +62,7 @@ def problems(draft: Draft) -> Iterator[Problem]:
     """Checks the recipients of a send, a pop-up or a badge: some, well-formed, and in lists its type allows."""
     asked = draft.recipients
     if not asked:
-        yield Problem("toUser", "nobody is asked for", "name users or departments")
+        yield Problem("toUser", "there is no recipient", "name users or departments")
     for name in FOREIGN:
         if getattr(asked, name):
             yield Problem("to", f"Youdu has no {name}", "name users or departments")

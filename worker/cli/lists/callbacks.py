@@ -30,13 +30,13 @@ def _show_chats(*, account: str | None, gone: bool, limit: int, as_json: bool) -
     with outbox() as connection:
         rows = list_chats(connection, account, gone=gone, limit=limit)
     found = [{**row, **{name: iso(row[name]) for name in _INSTANTS}} for row in rows]
-    nothing = "no chats; a webhook's callbacks tell of them, see `worker receiver`"
+    nothing = "no chats; a webhook's callbacks report them, see `worker receiver`"
     tell_table(found, ("chat", "kind", "account", "seen", ""), _chat_row, nothing, as_json=as_json)
 
 
 def _chat_row(chat: Mapping[str, Any]) -> tuple[str, ...]:
-    whose = f"of {chat['person']}, {chat['allowance']} messages allowed" if chat["person"] else ""
-    left = f"taken out at {local(chat['gone_at'])}" if chat["gone_at"] else ""
+    whose = f"of {chat['person']}, messages still allowed: {chat['allowance']}" if chat["person"] else ""
+    left = f"removed at {local(chat['gone_at'])}" if chat["gone_at"] else ""
     more = "  ".join(filter(None, (said(whose), said(left))))
     return chat["chat_id"], chat["chat_type"], chat["account"], local(chat["last_seen_at"]), more
 
@@ -70,7 +70,7 @@ def inbound(
         for row in rows
     ]
     columns = ("at", "account", "event", "person", "card")
-    tell_table(found, columns, _inbound_row, "no callbacks; `worker receiver` takes them", as_json=as_json)
+    tell_table(found, columns, _inbound_row, "no callbacks; `worker receiver` receives them", as_json=as_json)
 
 
 def _inbound_row(row: Mapping[str, Any]) -> tuple[str, ...]:

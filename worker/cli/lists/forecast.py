@@ -10,11 +10,12 @@ from worker.channels.registry import usable
 from worker.cli.options import Account, Commands, Json, plain, say
 from worker.config.settings import load_settings
 from worker.control.opening import open_database
+from worker.language import plural
 from worker.reporting.forecast import AccountForecast, LimitWait, forecast as forecast_of
 
 app = Commands()
 
-ROUGH = "rough: by the limits' amounts and the speed at the last heartbeats; new jobs and failures are not in it"
+ROUGH = "a rough estimate from the limits and the speed at the last heartbeats; new jobs and failures are not counted"
 
 
 @app.command()
@@ -41,24 +42,27 @@ def lines(one: AccountForecast) -> Iterator[str]:
     at_least = "at least " if one.at_least else ""
     yield f"account {one.account}: {at_least}{one.due} due, {one.later} later"
     for stop in one.stops:
-        yield f"  do not go by themselves: {stop.why}; {stop.command}"
+        yield f"  will not be sent until this is fixed: {stop.why}; {stop.command}"
     if one.in_s is not None and one.due:
-        yield f"  what is due is through in about {_span(one.in_s)}"
+        yield f"  what is due will be sent in about {_span(one.in_s)}"
     elif one.due and not one.stops:
-        yield "  nothing went lately, so there is nothing to tell it by"
+        yield "  nothing was sent lately, so no estimate is possible"
     if one.per_s:
-        yield f"  about {one.per_s:.3g} parts go in a second"
+        yield f"  about {one.per_s:.3g} parts a second"
     for wait in one.waits:
         yield f"  {_wait(wait)}"
 
 
 def _wait(one: LimitWait) -> str:
     if one.amount is None:
-        return f"{one.parts} wait for {one.limit}"
+        return f"{plural(one.parts, 'part')} waiting for {one.limit}"
     if one.in_s is None:
-        return f"{one.parts} wait for {one.limit}, which lets {one.amount} in {one.window_s} s go to each recipient"
-    window = f"which lets {one.amount} in {one.window_s} s go"
-    return f"{one.parts} wait for {one.limit}, {window}: about {_span(one.in_s)}"
+        return (
+            f"{plural(one.parts, 'part')} waiting for {one.limit}, which allows {one.amount} in"
+            f" {one.window_s} s to each recipient"
+        )
+    window = f"which allows {one.amount} in {one.window_s} s"
+    return f"{plural(one.parts, 'part')} waiting for {one.limit}, {window}: about {_span(one.in_s)}"
 
 
 def _span(seconds: float) -> str:

@@ -17,7 +17,7 @@ from worker.control.opening import open_database
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
-from worker.language import said, word
+from worker.language import plural, said, word
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.error_text import is_forbidden
 from worker.reporting.job_list import JobCount, JobPage, ListedJob, content_told, count_jobs, find_jobs, listed
@@ -60,10 +60,10 @@ def jobs(
     else:
         tell_table(found, COLUMNS, _row, "no jobs", as_json=False)
     if page.leaves_fresh_out:
-        note("not all jobs were looked at that are open, or wait to be indexed: there are too many")
+        note("too many jobs are open or wait to be indexed, so not all of them were looked at")
     if page.is_cut_short:
         place, cursor = ("--after", page.after) if oldest_first else ("--before", page.before)
-        note(f"as many as one look may read; go on with {place} {cursor}, or name a field that fewer share")
+        note(f"no more jobs are read at once; go on with {place} {cursor}, or narrow the filter")
 
 
 PAGE = 1_000
@@ -77,7 +77,7 @@ def _all_jobs(wanted: JobFilter | None, state: JobState | None, *, oldest_first:
         while True:
             page, found = _page(database, wanted, state=state, **options, **{place: cursor})
             if page.leaves_fresh_out:
-                problem = "not all jobs that are open, or wait to be indexed, can be looked at: there are too many"
+                problem = "too many jobs are open or wait to be indexed, so not all of them can be listed"
                 raise WorkerError(problem)
             if as_json:
                 for job in found:
@@ -86,7 +86,7 @@ def _all_jobs(wanted: JobFilter | None, state: JobState | None, *, oldest_first:
                 table.print([_row(job) for job in found])
             count, cursor = count + len(found), page.after if oldest_first else page.before
             if cursor is None:
-                note(f"{count} jobs")
+                note(plural(count, "job"))
                 return
 
 
@@ -125,7 +125,7 @@ def _row(job: ListedJob) -> tuple[str, ...]:
     """The cells of a job; whom it goes to stands last, for it is the longest."""
     state, errcode = word("state", job.label), "-" if job.errcode is None else str(job.errcode)
     others = f" +{job.others}" if job.others else ""
-    to = f"{job.recipient}{others}" if job.recipient else said(f"{job.asked} asked") if job.asked else "-"
+    to = f"{job.recipient}{others}" if job.recipient else said(plural(job.asked, "recipient")) if job.asked else "-"
     return job.id, clock(job.created_at), job.account, job.told(), state, errcode, to
 
 

@@ -73,7 +73,7 @@ def _lane_lines(lane: Mapping[str, Any]) -> str:
     state = "".join([word("state", lane["state"]), *map(said, (since, until, probe, most))])
     lines = [f"{lane['lane']}  {lane['label']}  {state}"]
     lines += [f"  why: {lane['reason']}"] if lane["reason"] else []
-    lines += [f"  struck {lane['struck']} times in a row"] if lane["struck"] else []
+    lines += [f"  times in a row that a limit was exceeded: {lane['struck']}"] if lane["struck"] else []
     lines += [f"  remedy: {lane['remedy']}"] if lane["remedy"] else []
     lines += [f"  hint for the vendor's support: {lane['hint']}"] if lane["hint"] else []
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from worker.config.settings import load_settings, settings_location
 from worker.control.opening import open_database
 from worker.domain.account import Account
 from worker.domain.pacing.limit import Unit
-from worker.language import said, word
+from worker.language import plural, said, word
 from worker.reporting.limit_usage import Usage, usages
 
 app = Commands()
@@ -51,7 +51,7 @@ def limits(
         say(f"account {name} cannot be used: {why}")
     if not names:
         say(
-            f"no account is configured; add [accounts.NAME] to {settings_location()}, or say `worker accounts add NAME`"
+            f"no account is configured; add [accounts.NAME] to {settings_location()}, or run `worker accounts add NAME`"
         )
 
 
@@ -65,7 +65,7 @@ def lines(account: Account, rows: list[Usage]) -> Iterator[str]:
 
 def _line(row: Usage) -> str:
     limit = row.counted.limit
-    waits = f", {row.waiting} parts wait" if row.waiting else ""
+    waits = f", {plural(row.waiting, 'part')} waiting" if row.waiting else ""
     amount, use = padded(_amount(row), 36), padded(said(_use(row)), 28)
     return f"{limit.name:<20} {amount} {use}{said(waits)}  [{said(f'{limit.source}; beyond it: {limit.penalty}')}]"
 
@@ -73,7 +73,7 @@ def _line(row: Usage) -> str:
 def _amount(row: Usage) -> str:
     limit = row.counted.limit
     if limit.unit is Unit.ALLOWANCE:
-        return said(f"{limit.amount} until they speak again")
+        return said(f"{limit.amount} until the recipient writes again")
     if not limit.amount:
         return said("off")
     within = f" in {limit.window_s} s" if limit.window_s else " at a time"
@@ -84,8 +84,8 @@ def _use(row: Usage) -> str:
     if row.used is not None:
         return f"used {row.used}, room {row.room}" + (f", more in {row.room_in_s:.0f} s" if row.room_in_s else "")
     if not row.counted.limit.amount:
-        return "not kept"
-    return "use: name one by --recipient" if row.counted.limit.window_s else "kept by the mark"
+        return "not checked"
+    return "give --recipient to see the use" if row.counted.limit.window_s else "checked when the call begins"
 
 
 def plain(row: Usage) -> dict[str, Any]:

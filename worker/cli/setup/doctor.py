@@ -33,7 +33,7 @@ from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.domain.pause import Pause
 from worker.hooks.doors import door_of
 from worker.hooks.registry import load_hooks
-from worker.language import language, said, word
+from worker.language import language, plural, said, word
 from worker.outbox.engine import error_text, migrate
 from worker.outbox.engine.postgresql import left_to_the_role
 from worker.reporting.problems import OutboxReading, find_problems, read_outbox
@@ -66,7 +66,7 @@ def doctor(
     Problems come first, and what to do about them first is the last line.
     """
     if account is not None and not online:
-        raise typer.BadParameter("--account goes with --online")
+        raise typer.BadParameter("--account needs --online")
     load = cache(load_settings)
     found = list(findings(load))
     if online and found[0].level is not Level.PROBLEM:  # the settings can be read
@@ -84,7 +84,7 @@ def doctor(
             say(f"{padded(level, 8)} {said(what)}{': ' if language() == 'en' else '：'}{said(one.text)}")
         say(f"problems {counts[Level.PROBLEM]}, cautions {counts[Level.CAUTION]}, ok {counts[Level.OK]}")
         if counts[Level.PROBLEM]:
-            say("next:" if shown[0].command else "next, when that is mended:")
+            say("next:" if shown[0].command else "next, when that is fixed:")
             say(f"  {shown[0].command or again}")
     raise typer.Exit(int(bool(counts[Level.PROBLEM])))
 
@@ -103,7 +103,10 @@ def findings(
         yield Finding("settings", Level.OK, settings_location())
     else:
         yield Finding(
-            "settings", Level.CAUTION, f"nothing is set: {settings_location()}; `worker init` writes one", "worker init"
+            "settings",
+            Level.CAUTION,
+            f"no settings were found: {settings_location()}; `worker init` writes a settings file",
+            "worker init",
         )
     yield from (Finding("settings", Level.CAUTION, unknown_line(name)) for name in settings.unknown_variables)
     names = accounts.names()
@@ -114,7 +117,7 @@ def findings(
         yield Finding(
             "accounts",
             Level.CAUTION,
-            f"none is configured; add [accounts.NAME] to {settings_location()}, or say `worker accounts add NAME`",
+            (f"none is configured; add [accounts.NAME] to {settings_location()}, or run `worker accounts add NAME`"),
         )
     good, wrong = sorted_out(accounts, names)
     for name in names:
@@ -157,7 +160,7 @@ def _account(accounts: AccountSource, account: Account, wall_clock: Callable[[],
     if switch := account.staging.told():
         yield Finding(what, Level.CAUTION, staging_line(switch))
     if not lacks_secret and not wrong and Level.PROBLEM not in [one.level for one in over]:
-        yield Finding(what, Level.OK, f"usable, {len(secrets)} secrets can be read")
+        yield Finding(what, Level.OK, f"usable, all secrets can be read ({len(secrets)})")
 
 
 def _uses(accounts: AccountSource, account: Account) -> Iterator[Callable[[], object]]:
@@ -187,18 +190,23 @@ def _life(what: str, certificate: ClientCertificate, now: float) -> Iterator[Fin
 
     left_s = expires_at(certificate) - now
     if left_s < SOON_S:
-        level, text = (Level.CAUTION, "ends within two weeks") if left_s > 0 else (Level.PROBLEM, "is over")
+        level, text = (Level.CAUTION, "expires within two weeks") if left_s > 0 else (Level.PROBLEM, "has expired")
         yield Finding(what, level, f"its client certificate in {certificate.certificate} {text}; replace the file")
 
 
 def _members(settings: Settings, accounts: Iterable[Account]) -> Iterator[Finding]:
     """Whether `members_of` can be imported; if it is not set, a caution where a channel counts members."""
     if settings.members_of:
-        good = f"{settings.members_of} names those of departments and tags"
+        good = f"{settings.members_of} names the members of departments and tags"
         yield _imported("members", _refusal(lambda: load_resolver(settings.members_of)), good)
     elif any(channel(account.channel).counts_members for account in accounts):
-        text = "no members_of names those of departments, tags and @all, so what each of them may get is not kept"
-        yield Finding("members", Level.CAUTION, f"{text} before the call, and the vendor drops the rest in silence")
+        text = (
+            "members_of is not set, so the members of departments, tags and @all are unknown, and their"
+            " limits are not checked"
+        )
+        yield Finding(
+            "members", Level.CAUTION, f"{text} before the call; the vendor drops what exceeds them without an error"
+        )
 
 
 def _hooks(settings: Settings) -> Iterator[Finding]:
@@ -217,7 +225,7 @@ def _notify(settings: Settings, accounts: AccountSource) -> Iterator[Finding]:
     wrong = [problem for key, target in targets if (problem := target_problem(target, key, accounts))]
     yield from (Finding("notify", Level.PROBLEM, sentence) for sentence in wrong)
     if not wrong:
-        yield Finding("notify", Level.OK, f"{len(targets)} targets can be told of alerts")
+        yield Finding("notify", Level.OK, f"alerts can be sent to {plural(len(targets), 'target')}")
 
 
 def _imported(what: str, refusal: str | None, good: str) -> Finding:
@@ -250,7 +258,7 @@ def _paused(pauses: Sequence[Pause]) -> Iterator[Finding]:
     for one in general:
         yield Finding("pause", Level.CAUTION, f"{pause_line(one)}; `{one.ending()}`", one.ending())
     if held := len(pauses) - len(general):
-        yield Finding("hold", Level.CAUTION, f"{held} jobs are held; `worker lanes` lists them")
+        yield Finding("hold", Level.CAUTION, f"{plural(held, 'job')} held by a person; `worker lanes` lists them")
 
 
 def _plans(connection: Connection) -> Iterator[Finding]:
@@ -258,7 +266,11 @@ def _plans(connection: Connection) -> Iterator[Finding]:
     left = left_to_the_role(connection)
     if left:
         remedy = " and ".join(f"`alter role ROLE set {name} = off`" for name in left)
-        yield Finding("database", Level.CAUTION, f"behind a pooler, where the worker sets nothing: say {remedy}")
+        yield Finding(
+            "database",
+            Level.CAUTION,
+            (f"the connection goes through a pooler, where the worker cannot change settings; run {remedy}"),
+        )
 
 
 def _problems(reading: OutboxReading, names: Collection[str]) -> Iterator[Finding]:
@@ -278,17 +290,17 @@ def _problems(reading: OutboxReading, names: Collection[str]) -> Iterator[Findin
     for (_, step), count in reading.steps.items():
         steps[step] += count
     if struck := steps[LaneEventKind.THROTTLED]:
-        text = f"in the last day it said {struck} times that a limit is exceeded (45009)"
+        text = f"calls refused in the last day because a limit was exceeded (45009): {struck}"
         yield Finding("vendor", Level.CAUTION, f"{text}; `worker lanes --events` says which and why")
     if breakers := steps[LaneEventKind.OPENED]:
-        text = f"in the last day {breakers} breakers opened, because it answered -1 or not at all"
+        text = f"circuit breakers opened in the last day because the vendor answered -1 or not at all: {breakers}"
         yield Finding("vendor", Level.CAUTION, f"{text}; `worker lanes --events` says which and why")
 
 
 def _clock(ahead_s: float) -> Finding:
     """The difference of the clocks: stored times are the database's, a callback's age is by this machine's."""
     where = "ahead of" if ahead_s > 0 else "behind"
-    text = f"the database's is {abs(ahead_s):.1f} s {where} this machine's"
+    text = f"the database's clock is {abs(ahead_s):.1f} s {where} this machine's"
     return Finding("clock", Level.CAUTION if abs(ahead_s) > CLOCK_S else Level.OK, text)
 
 
@@ -315,4 +327,6 @@ def _said(error: Exception) -> str:
     """The error in our own words: a driver's text may hold values of the statement, or a URL."""
     if isinstance(error, ConfigurationError):
         return str(error).removeprefix("database: ")  # the finding begins with that word
-    return error_text.remedy_of(error) or f"said {type(error).__name__}; is it there, and `worker db upgrade` done?"
+    return error_text.remedy_of(error) or (
+        f"failed with {type(error).__name__}; check that it is running and that `worker db upgrade` was run"
+    )

@@ -62,7 +62,9 @@ def init(
     channel, lang = channel or next(iter(FIRST_ACCOUNTS)), lang or language()
     first = FIRST_ACCOUNTS.get(channel)
     if first is None:
-        raise ConfigurationError(f"--channel {channel}: is none that sends; use one of {', '.join(FIRST_ACCOUNTS)}")
+        raise ConfigurationError(
+            f"--channel {channel}: is not a channel that sends; use one of {', '.join(FIRST_ACCOUNTS)}"
+        )
     account = account or first.name
     account_settings(account, {"channel": channel})  # whether that can be a name
     env = re.sub(r"\W", "_", account).upper()
@@ -136,7 +138,7 @@ def _env_kept(wanted: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
         text = Path(ENV_FILE).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
         file = Path(ENV_FILE).absolute()
-        wrong = f"{file}: is there, but cannot be read as UTF-8 text; save it as UTF-8, or put it aside"
+        wrong = f"{file}: exists, but cannot be read as UTF-8 text; save it as UTF-8, or move it away"
         raise ConfigurationError(wrong) from None
     values = dotenv_values(stream=StringIO(text), interpolate=False)
     there = {name: value for name, value in values.items() if name in wanted}
@@ -144,15 +146,17 @@ def _env_kept(wanted: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
     lines = re.sub(rf"^({'|'.join(wanted)})=\s*\n", "", text, flags=re.MULTILINE)
     empty = {name: "" for name, value in there.items() if not value and name not in added}
     gap = "" if lines.endswith("\n") or not lines else "\n"
-    kept = f"kept {ENV_FILE}, which was there, and added {', '.join(added)}"
-    kept = kept if added else f"kept {ENV_FILE}, which was there, and added nothing"
+    kept = f"kept the existing {ENV_FILE} and added {', '.join(added)}"
+    kept = kept if added else f"kept the existing {ENV_FILE} and added nothing"
     if os.stat(ENV_FILE).st_mode & 0o077:
         try:
             os.chmod(ENV_FILE, 0o600)  # before the secrets are in it
         except OSError:
-            wrong = f"{Path(ENV_FILE).absolute()}: others can read it, and its mode cannot be changed; put it aside"
+            wrong = (
+                f"{Path(ENV_FILE).absolute()}: other users can read it, and its mode cannot be changed; move it away"
+            )
             raise ConfigurationError(wrong) from None
-        kept = f"{kept}; others could read it, so its mode is 600 now"
+        kept = f"{kept}; other users could read it, so its mode is now 600"
     Path(ENV_FILE).write_text(lines + gap + _lines({**empty, **added}), encoding="utf-8")
     return kept, {**wanted, **{name: value for name, value in there.items() if value}}
 

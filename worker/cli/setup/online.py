@@ -34,7 +34,7 @@ from worker.transport.tokens import Tokens
 CALL_S = 10.0
 PATIENCE_S = 10.0
 """How long another process's fetch of a token is waited for."""
-TRUSTED = "trusted IP: the vendor takes calls from this machine"
+TRUSTED = "trusted IP: the vendor accepts calls from this machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def online_findings(settings: Settings, only: str | None = None, tools: OnlineTo
                 yield from _asked(settings, one, tokens, tools)
                 yield from _callback(database, settings, one, tools)
     except ConfigurationError as error:
-        yield Finding("online", Level.PROBLEM, f"nothing was asked: {error}")
+        yield Finding("online", Level.PROBLEM, f"the vendor was not asked: {error}")
 
 
 def _asked(settings: Settings, account: Account, tokens: Tokens, tools: OnlineTools) -> Iterator[Finding]:
@@ -70,7 +70,7 @@ def _asked(settings: Settings, account: Account, tokens: Tokens, tools: OnlineTo
     elif channel(account.channel).uses_token:
         yield from _by_token(what, account, tokens, tools)
     else:
-        text = "not known: this vendor has no call that tries a secret and shows nothing to people; `worker send` does"
+        text = "not known: this vendor has no call that checks a secret without sending a message; try `worker send`"
         yield Finding(what, Level.CAUTION, text)
 
 
@@ -83,7 +83,7 @@ def _by_token(what: str, account: Account, tokens: Tokens, tools: OnlineTools) -
             yield Finding(what, Level.PROBLEM, token)
             return
         if call is None:
-            yield Finding(what, Level.OK, "has a token: id and secret belong together")
+            yield Finding(what, Level.OK, "has a token: id and secret match")
             return
         found, is_stale = _carried_out(what, account, call, token, tools)
         if is_stale and not is_last:
@@ -104,7 +104,7 @@ def _token(account: Account, tokens: Tokens, tools: OnlineTools) -> Token | str:
             case TokenParked() as parked:
                 return f"no token: {parked.reason}; {parked.remedy}"
             case TokenWait() as wait if waited >= PATIENCE_S or wait.remedy:
-                return f"no token: {wait.reason}; {wait.remedy or 'say it again later'}"
+                return f"no token: {wait.reason}; {wait.remedy or 'try again later'}"
             case TokenWait() as wait:
                 tools.pause(min(wait.delay, 1.0))
                 waited += max(wait.delay, 0.1)
@@ -129,7 +129,7 @@ def _carried_out(
 def _unanswered(result: CallResult) -> str:
     remedy = result.remedy if isinstance(result, NotSent) else None
     reason = "" if isinstance(result, Reply) else result.reason
-    return f"no answer: {reason}; {remedy or 'say it again later'}"
+    return f"no answer: {reason}; {remedy or 'try again later'}"
 
 
 def _callback(database: Database, settings: Settings, account: Account, tools: OnlineTools) -> Iterator[Finding]:
@@ -163,15 +163,16 @@ def _vendors_own(database: Database, what: str, address: str, account: str) -> I
         counts = totals(connection)
     refused = sum(counts[BETWEEN.join(("callbacks_refused", account, status))] for status in ("400", "403"))
     if refused and not (taken and taken[0]["received_at"] > hour_ago):
-        text = f"callback: {refused} of the vendor's were refused so far, and none was taken in the last hour"
+        text = f"callback: none of the vendor's was accepted in the last hour, refused so far: {refused}"
         remedy = "give the vendor's page and these settings the same token and aes_key (EncodingAESKey)"
         yield Finding(what, Level.CAUTION, f"{text}; {remedy}")
     elif taken:
-        text = f"callback: {address} answers with these settings, and the vendor's own were taken"
+        text = f"callback: {address} answers with these settings, and callbacks of the vendor were accepted"
         yield Finding(what, Level.OK, text)
     else:
         text = (
-            f"callback: {address} answers with these settings; that the vendor has them is proved by its first callback"
+            f"callback: {address} answers with these settings; the vendor's first callback will prove"
+            " that it has the same"
         )
         yield Finding(what, Level.OK, text)
 
@@ -183,7 +184,7 @@ def _why_not(result: CallResult) -> str:
     remedies = {
         400: "the receiver there has another aes_key (EncodingAESKey); give it these settings",
         403: "the receiver there has another token, or another clock; give it these settings",
-        404: "no receiver is there that knows the account; let the proxy pass the path on as it is",
+        404: "the receiver there does not have the account; let the proxy pass the path on unchanged",
     }
     remedy = remedies.get(result.status, "something else than `worker receiver` answers; correct public_url")
     return f"answers {result.status}: {remedy}"

@@ -43,8 +43,10 @@ class Background:
         """
         with self._guard:
             if self._going >= AT_ONCE + WAITING:
-                remedy = "wait for one of them, see the audit"
-                raise CheckFailed([Problem("command", "comes while too many are under way", remedy, AT_ONCE + WAITING)])
+                remedy = "wait until one of them has ended; see the audit"
+                raise CheckFailed(
+                    [Problem("command", "was given while too many commands are running", remedy, AT_ONCE + WAITING)]
+                )
             self._going += 1
         row, done = Future[str](), Future[str]()
         # With the context of the page, in which the audit is told where its commands come from.

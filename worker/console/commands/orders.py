@@ -145,7 +145,7 @@ _SAID = {"sent": "no", "cancelled": "yes"}
 
 def _wanted(order: Order) -> JobFilter:
     if order.wanted is None:
-        raise CheckFailed([Problem("filter", "says nothing", "give ids, an account, or another field")])
+        raise CheckFailed([Problem("filter", "has no content", "give ids, an account, or another field")])
     return order.wanted
 
 
@@ -239,7 +239,7 @@ def _replay(site: Site, order: Order) -> ReadyOrder:
 def _resolve(site: Site, order: Order) -> ReadyOrder:
     wanted, said = _wanted(order), order.options.get("sent", "")
     if said not in ("yes", "no"):
-        raise CheckFailed([Problem("sent", "is not said", "say whether the vendor carried it out: yes or no")])
+        raise CheckFailed([Problem("sent", "is not given", "choose whether the vendor carried it out: yes or no")])
     is_sent, msgid = said == "yes", order.options.get("msgid") or None
     found = resolve.find_unknown(wanted, database=site.database)
     parts = tuple(f"{part} {claim}" for part, claim in found.claims.items())
@@ -256,7 +256,7 @@ def _pause(site: Site, order: Order) -> ReadyOrder:
     def give(person: str, why: str, began: Began) -> str:
         done = pause.pause(wanted, person=person, why=why, database=site.database)
         if done.audit is None:
-            raise CheckFailed([Problem("filter", "is paused already", "see the lanes; a pause ends by a resume")])
+            raise CheckFailed([Problem("filter", "is paused already", "see the page of lanes; resume ends a pause")])
         return done.audit
 
     return ReadyOrder(Preview(1), give)
@@ -265,14 +265,16 @@ def _pause(site: Site, order: Order) -> ReadyOrder:
 def _ids(order: Order) -> list[str]:
     ids = (wanted := _wanted(order)).part_or_job_ids()
     if not ids or wanted.asked().keys() != {"ids"}:
-        raise CheckFailed([Problem("ids", "are what this command takes, and nothing else", "give ids of jobs")])
+        raise CheckFailed([Problem("ids", "are the only filter that this command accepts", "give ids of jobs")])
     return ids
 
 
 def _scope(order: Order) -> JobFilter | None:
     """The filter of a pause; None: everything, which has to be said."""
     if order.has("all") == (order.wanted is not None):
-        problem = Problem("filter", "has to be said", "say all, or name an account, channel, kind or tag, not both")
+        problem = Problem(
+            "filter", "has no scope", "choose everything, or give an account, channel, kind or tag, but not both"
+        )
         raise CheckFailed([problem])
     return order.wanted
 
@@ -287,7 +289,7 @@ def _number(name: str, given: str | None) -> float | None:
     try:
         return float(given) if given else None
     except ValueError:
-        raise CheckFailed([Problem(name, "is no number", "give one such as 10")]) from None
+        raise CheckFailed([Problem(name, "is not a number", "give one such as 10")]) from None
 
 
 _READY: Mapping[CommandName, Callable[[Site, Order], ReadyOrder]] = {

@@ -88,7 +88,7 @@ def search_of(ask: Ask, fields: Mapping[str, str]) -> JobSearch:
     except CheckFailed as error:
         return JobSearch(typed, None, None, tuple(error.problems))
     except UnicodeEncodeError:
-        return JobSearch(typed, None, None, (Problem("filter", "is no text that can be stored", "type it again"),))
+        return JobSearch(typed, None, None, (Problem("filter", "is not a text that can be stored", "type it again"),))
     return JobSearch(typed, wanted, state)
 
 
@@ -176,7 +176,9 @@ def _require_readable(ask: Ask, given: Mapping[str, str]) -> None:
     """CheckFailed where a viewer searches by what they may not read."""
     if not may_read_texts(ask.viewer, given.get("account")):
         problems = [
-            Problem(name, "is searched by those alone who may read texts", "leave it out, or name one of your accounts")
+            Problem(
+                name, "may be searched only by people who may read texts", "leave it out, or name one of your accounts"
+            )
             for name in OF_TEXTS
             if name in given
         ]

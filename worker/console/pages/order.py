@@ -61,7 +61,7 @@ def _carried_out(ask: Ask) -> View | Moved:
     order = _order(ask, ask.form)
     why, memory = ask.form.get("why", "").strip(), memory_of(ask.site.database)
     try:
-        needed = "say in a few words how you know" if order.name in NEEDS_REASON else None
+        needed = "explain in a few words how you know" if order.name in NEEDS_REASON else None
         require_person(ask.viewer.name, why, empty_remedy=needed)
         found = ready(ask.site, order)
         is_more = not memory.shown.covers(ask.form.get("shown", ""), found.preview.ids)
@@ -116,7 +116,7 @@ def _order(ask: Ask, given: Mapping[str, str]) -> Order:
     if search.problems:
         raise CheckFailed(search.problems)
     if search.wanted is None and search.state is not None:
-        raise CheckFailed([Problem("filter", "is a state alone", "give an account, ids, or another field too")])
+        raise CheckFailed([Problem("filter", "is only a state", "give an account, ids, or another field too")])
     options = {option: text for option in FIELDS.get(name, ()) if (text := given.get(option, "").strip())}
     order = Order(name, _since(ask, name, search.wanted), options)
     for account in _accounts(ask, order):

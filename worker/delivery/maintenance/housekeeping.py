@@ -61,7 +61,7 @@ class _Task:
     @property
     def label(self) -> str:
         """The name under which its failures are reported."""
-        return f"housekeeping of {self.name}"
+        return f"cleaning up {self.name}"
 
 
 class Housekeeping:

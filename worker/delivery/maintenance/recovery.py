@@ -45,7 +45,7 @@ MAX_WAKE_BATCHES = 10
 """The largest number of batches, of a thousand paused parts each, that one turn wakes."""
 EVERY_S = 1.0
 """Seconds between two turns."""
-DEAD = "the process died before it wrote an answer down"
+DEAD = "the process ended before it could store an answer"
 NEVER = float("-inf")
 
 
@@ -221,20 +221,20 @@ class Recovery:
         if row.cancelled_at is not None and not self._is_searched(row):
             return "its job was cancelled"
         if not is_read(row.payload):
-            return "only a newer release reads its documents"
+            return "only a newer release can read its content"
         if row.repeats >= self._policy.repeats:
             return "repeated as often as the settings allow"
         channel = self._channel_of(row)
         if channel is None:
-            return "its account is not configured here"
+            return "its account is not configured on this worker"
         on_unknown = row.on_unknown if row.on_unknown != "default" else self._accounts.get(row.account).on_unknown
         if on_unknown != "default":
-            return None if on_unknown == "resend" else "the caller wants unknown outcomes held"
+            return None if on_unknown == "resend" else "the job asks to hold unknown outcomes (on_unknown)"
         rule = _rule(row, channel)
         if rule is RepeatRule.HOLD:
             return "nothing makes a repeat safe"
         if rule is RepeatRule.DUPLICATE_CHECK and not row.flagged:
-            return "it went without the duplicate check"
+            return "it was sent without the vendor's duplicate check"
         return None
 
     def _expire(self) -> None:

@@ -20,7 +20,7 @@ from worker.outbox.jobs.rows import omitted_recipients
 
 _SILENT_KINDS = frozenset({Kind.RECALL, Kind.UPDATE_CARD, Kind.TRACK, Kind.UPLOAD})
 """Kinds of calls that concern an earlier message, or show nothing to people."""
-IN_DOUBT = "staging: its call in doubt was made to others"
+IN_DOUBT = "staging: the call in doubt went to other recipients"
 
 
 def quiet_of(due: JobPart, account: Account, channel: Channel) -> QuietHours | None:

@@ -134,7 +134,7 @@ class Downloads:
             address for address in self._web.addresses(to.host, to.port) if self._allowed.permits(to.host, address)
         ]
         if not result:
-            raise _Refused("is not fetched: its address is not public; name the host in delivery.fetch_allow")
+            raise _Refused("is not fetched: its address is not public; add the host to delivery.fetch_allow")
         return result
 
     def _read(self, answer: WebAnswer, max_bytes: int) -> Fetched | str:
@@ -145,7 +145,7 @@ class Downloads:
         if answer.status != 200:
             raise _Refused(f"is not there: answered {answer.status}")
         if answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-            raise _Refused("cannot be read: it came compressed although that was not asked for")
+            raise _Refused("cannot be read: the server sent it compressed without being asked to")
         # Checked before the body is read. The length may be missing or wrong, so the bytes are counted as well.
         announced = answer.headers.get("content-length", "")
         # No int(), which raises for more than 4,300 digits.
@@ -185,4 +185,4 @@ def _written(content: BinaryIO, chunks: Iterator[bytes]) -> Fetched:
 
 
 def _too_large(max_bytes: int) -> _Refused:
-    return _Refused(f"is too large: the vendor takes {max_bytes} bytes")
+    return _Refused(f"is too large: the vendor accepts at most {max_bytes} bytes")

@@ -58,7 +58,10 @@ PLANNED = {"target", "refuse"}
 """A follow-up's part with one of these keys in its spec is planned already."""
 NOT_SENT = Accepted(CallReceipt(not_sent=True))
 """The earlier message was never sent, so a follow-up is accepted without a call."""
-DUPLICATED = "an earlier call of the send is in doubt and brought no msgid: if it was shown, too, it stays"
+DUPLICATED = (
+    "an earlier call of the send is in doubt and brought no msgid: if its message was"
+    " delivered, too, it cannot be recalled"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ class FollowUps:
         if code_state.ends_at <= now + self._deadline_us:
             hours = f"{self._code_ttl_s / 3600:g}"
             ended = f"that time ended at {_as_text(code_state.ends_at)}"
-            return Rejected(f"a response_code is good within {hours} h only; {ended}; {INSTEAD}")
+            return Rejected(f"a response_code is valid for {hours} h only; {ended}; {INSTEAD}")
         self._make_urgent_if_soon(due, code_state.ends_at - now)
         due.facts, due.code_id = {"response_code": response_code}, code_state.id
         return due
@@ -205,9 +208,12 @@ class FollowUps:
             self._change([Change(due.id, _wait_for_code)])
             return None
         if codes:
-            return Rejected("only the send's own response_code is left, and reserve_last keeps it; wait for a press")
+            return Rejected(
+                "only the response_code of the send itself is left, and reserve_last keeps it; wait until"
+                " somebody presses the card"
+            )
         if states:
-            return Rejected("no response_code is left: each is good for one update within 72 h; send a new card")
+            return Rejected("no response_code is left: each is valid for one update within 72 h; send a new card")
         return Rejected("the card brought no response_code: only callback-capable cards can be updated")
 
     def _stop_target(self, job_id: str, channel: Channel) -> None:
@@ -247,7 +253,7 @@ class FollowUps:
             # that changes afterwards wakes this follow-up, so no wake-up is lost.
             jobs = [job for job in sorted(chain) if lock_job_row(connection, job)]
             if target not in jobs:
-                return Rejected("the job it is about does not exist any more")
+                return Rejected("the job that it follows does not exist any more")
             own = lock_part(connection, due.id)
             if own is None:
                 return None
@@ -268,7 +274,7 @@ class FollowUps:
     ) -> dict[str, Any] | Rejected | Accepted | None:
         if isinstance(specs, WaitsFor):
             until = self._recheck_at(snapshot.parts, snapshot.now, window)
-            wait_for_target(connection, facts, specs.job, snapshot.now, until, "waits for the job it is about")
+            wait_for_target(connection, facts, specs.job, snapshot.now, until, "waits for the job that it follows")
             return None
         if not isinstance(specs, list):
             return specs
@@ -321,7 +327,7 @@ class FollowUps:
             return None
         ended = _as_text(sent_at + window)
         hours = f"{window / settle.SECOND / 3600:g}"
-        return f"the vendor takes a message back within {hours} h only; that time ended at {ended}"
+        return f"the vendor recalls a message only within {hours} h of sending; that time ended at {ended}"
 
 
 def _as_text(micros: int) -> str:
@@ -335,7 +341,10 @@ def _refer_to_replays(connection: Connection, job_id: str) -> Rejected | None:
     if replays.first is None:
         return None
     newest = replays.ids[-1]
-    return Rejected(f"nothing of this replay was sent, but later ones: name job {newest}, or {replays.first} for all")
+    return Rejected(
+        f"nothing of this replay was sent, but later replays were: name job {newest}, or"
+        f" {replays.first} for all of them"
+    )
 
 
 def _read_snapshot(connection: Connection, now: str, due: JobPart, jobs: Sequence[str]) -> Snapshot:
@@ -360,7 +369,7 @@ def _update_plan(due: JobPart, snapshot: Snapshot) -> Plan:
     parts = _distinct(snapshot.parts)
     specs = [(part, own_spec) for part in parts if (own_spec := _own_spec(due.spec, part, snapshot, parts)) is not None]
     if not specs:
-        return Rejected("none of the people named was a recipient of that card")
+        return Rejected("none of the named recipients has received that card")
     if (awaited := first_awaited(part for part, _ in specs)) is not None:
         return WaitsFor(job_of(awaited.id))
     sent = [{**own_spec, "target": part.id} for part, own_spec in specs if part.state not in NOT_SENT_STATES]

@@ -88,11 +88,11 @@ class GroupSends:
                 settle.finish(part)
             elif cancelled:
                 # One last round: a member may have sent the message before it was cancelled.
-                settle.wait_until(part, now, "was cancelled: reads once more what became of it")
+                settle.wait_until(part, now, "was cancelled: its result is read once more")
             else:
                 # The older the task, the less often it changes: the pause grows to a tenth of its age.
                 pause_us = max(int(pace_s * SECOND), min((now - since) // 10, SLOWEST_S * SECOND))
-                settle.wait_until(part, min(now + pause_us, since + age_us), "reads again what became of it")
+                settle.wait_until(part, min(now + pause_us, since + age_us), "its result is read again")
 
         next_spec = {**due.spec, "step": "task", "member": None, "after": "", "cursor": "", "last": cancelled}
         self._change([Change(due.id, end, spec=json.dumps(next_spec, ensure_ascii=False))])
@@ -107,8 +107,8 @@ class GroupSends:
             instants = reminders(connection, due.spec["target"], now - REMIND_WINDOW_S * SECOND)
         if len(instants) >= REMINDERS:
             opens = datetime.fromtimestamp((instants[-REMINDERS] + REMIND_WINDOW_S * SECOND) / SECOND, UTC)
-            when = f"the next is taken at {opens:%Y-%m-%d %H:%M:%S}Z"
-            return Rejected(f"the vendor takes {REMINDERS} reminders of a task in 24 h; {when}")
+            when = f"the next reminder is possible at {opens:%Y-%m-%d %H:%M:%S}Z"
+            return Rejected(f"the vendor allows {REMINDERS} reminders of a task in 24 h; {when}")
         return due
 
     def look_up(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
@@ -126,7 +126,9 @@ class GroupSends:
             # other order it could be missing from both.
             task_ids = [task_id for name in names for task_id in stored_task_ids(connection, name)]
         if any(twin.in_doubt for twin in twins):
-            return Held("in doubt, and so is another send of the same content: nobody can tell which one was taken")
+            return Held(
+                "in doubt, and so is another send of the same content: it cannot be known which of them was accepted"
+            )
         if twins:
             # The search could find the task of the call in flight.
             self._change([Change(due.id, _wait_for_twin)])
@@ -154,9 +156,7 @@ class GroupSends:
 
 def _wait_for_twin(part: PartFacts, now: int) -> None:
     if part.state is PartState.QUEUED:
-        settle.wait_until(
-            part, now + TWIN_S * SECOND, "an equal message is in the air: its search waits for the answer"
-        )
+        settle.wait_until(part, now + TWIN_S * SECOND, "an equal message is in flight: the search waits for its answer")
 
 
 def _track_plan(due: JobPart, snapshot: Snapshot) -> Plan:

@@ -31,7 +31,7 @@ MAX_KEYS = 4_000
 _WIDTH = {Scope.PART: 0, Scope.LANE: 1, Scope.ACCOUNT: 2}
 _MICRO = 1e-6
 _MAX_LAPSES = 5
-_TOO_SLOW = Denied(Scope.PART, 1.0, "permits lapse", 1.0)
+_TOO_SLOW = Denied(Scope.PART, 1.0, "its permit expired", 1.0)
 
 
 @dataclass(slots=True)
@@ -87,7 +87,7 @@ class Governor:
         old before they could start. From the second time on, the permit's age and the margin double, up to two seconds.
         """
         if self._closed:
-            raise WorkerError("the governor is closed; nothing may be called any more")
+            raise WorkerError("the process is ending, so no call may begin any more")
         calls = [self._costs(charges) for charges in requests]
         if not any(calls):
             return [self._permit(math.inf, ()) for _ in calls]

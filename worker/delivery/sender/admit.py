@@ -78,7 +78,7 @@ def return_permit_and_wake(runtime: Runtime, flight: InFlight) -> None:
         database.run(lambda c: wake_part_with_same_spec(c, database.now, due.lane, due.priority, due.id, WAKE_WINDOW))
 
     # Other parts of the same doorbell are marked already: a failure here is no reason to queue them again.
-    runtime.fault_reports.run_step("waking a part without room", wake)
+    runtime.fault_reports.run_step("waking a part that had no room in its limits", wake)
 
 
 def _admitted(

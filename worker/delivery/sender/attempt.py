@@ -360,7 +360,7 @@ def _obstacle(runtime: Runtime, flight: InFlight) -> str | None:
     if not runtime.lease.may_act(flight.incarnation):
         return "the process lost its lease"
     if flight.permit is not None and not _renew_permit(runtime, flight):
-        return "the limit's room was gone"
+        return "the room in its limit was used up meanwhile"
     return None
 
 

@@ -29,7 +29,7 @@ IN_A_ROW = 3
 LOG_EVERY_S = 3_600.0
 MAX_FACTS = 100
 """The largest number of facts of a channel that a process logs; a vendor may answer nonsense without end."""
-REMEDY = "tell the maintainers the error and its place; what it stopped goes on, or is repaired, by hand"
+REMEDY = "report the error and its place to the maintainers; what it stopped must be resumed or repaired by hand"
 
 
 class FaultReports:

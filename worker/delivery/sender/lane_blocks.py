@@ -31,7 +31,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import JobPart
 from worker.outbox.lanes.lanes import change_lanes, log_lane_events, return_probe
 
-ALARM_REMEDY = "find out what called so much; the vendor restricts this app's access until its traffic is normal"
+ALARM_REMEDY = "find out what made so many calls; the vendor restricts this app's access until its traffic is normal"
 BRIEF_S = 1.0
 """Waits shorter than so many seconds are kept in this process and not written to SQL."""
 PEER_RETRY_S = 1.0
@@ -128,7 +128,7 @@ class LaneBlocks:
 
     def unpark(self, lanes: Sequence[str]) -> None:
         """Opens lanes and accounts after a successful probe. They start again with one call in flight."""
-        resumed = [Resume(lane, "a probe got through") for lane in sorted(set(lanes))]
+        resumed = [Resume(lane, "a probe was accepted") for lane in sorted(set(lanes))]
         for resume in resumed:
             self._lane_states.apply(resume)
         self._write(resumed)

@@ -300,7 +300,7 @@ class Leadership:
             why = (
                 str(error)
                 if isinstance(error, NotPublished)
-                else f"its turns fail ({traceback_summary(error, max_lines=1)})"
+                else f"each of its turns fails ({traceback_summary(error, max_lines=1)})"
             )
             self.failed(why, what)
             raise
@@ -344,7 +344,7 @@ class Leadership:
         if failure := self._lasting_failure():
             return f"{failure.reason}, for {now - failure.since:.0f} s"
         if now < self._doubtful_until:
-            return f"it gave the work up: {self._doubt_reason}"
+            return f"it has given up this work: {self._doubt_reason}"
         # Also if other turns succeed: the lane that makes some of them fail may never get its turn.
         is_often = self._failure_count >= OFTEN and now - self._failed_at < DOUBT_S
         return f"it fails again and again: {self._failure_reason}" if is_often else ""

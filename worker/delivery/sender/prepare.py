@@ -74,7 +74,7 @@ def resolve(runtime: Runtime, flight: InFlight) -> bool:
         with runtime.database.reading() as connection:
             read_documents(connection, due)
     if due.fault is not None:
-        fail(runtime, due, f"our own error: its documents cannot be read: {type(due.fault).__name__}")
+        fail(runtime, due, f"our own error: the stored content cannot be read: {type(due.fault).__name__}")
         return False
     account = usable(runtime.accounts, due.account)
     channel = runtime.channel(account.channel)
@@ -107,9 +107,9 @@ def _defer_to_newer_release(runtime: Runtime, due: JobPart) -> None:
     """
     runtime.fault_reports.report(
         "release",
-        f"has documents of version {due.payload}, and this release reads up to {PAYLOAD}",
+        f"is stored in format version {due.payload}, and this release reads up to {PAYLOAD}",
         account=due.account,
-        remedy="start processes of the newer release; `worker db check` tells which runs where",
+        remedy="start processes of the newer release; `worker db check` shows which release runs where",
     )
 
     def put_off(part: settle.PartFacts, now: int) -> None:

@@ -70,7 +70,7 @@ def _entries(value: object, field: str, kinds: tuple[type, ...]) -> Iterable[str
         return entries
     wrong = [n for n, entry in enumerate(entries) if not isinstance(entry, kinds) or isinstance(entry, bool)]
     if wrong:
-        text = f"{len(wrong)} entries are no ids, the first at place {wrong[0]}"
+        text = f"has entries that are not ids: {len(wrong)}, the first at place {wrong[0]}"
         raise CheckFailed([Problem(field, text, 'write each id as a text, such as "2"')])
     return map(str, entries)
 

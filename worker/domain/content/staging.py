@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from worker.domain.content.recipient import GROUPS, INSTEAD_OF, LISTS, same_person
+from worker.language import plural
 
 if TYPE_CHECKING:
     from worker.domain.outcome import Refusal
@@ -39,7 +40,7 @@ class Staging:
         if self.dry_run:
             return "dry_run"
         if self.only is not None:
-            return f"only {len(self.only)} recipients"
+            return f"only {plural(len(self.only), 'recipient')}"
         return "redirect_to" if self.redirect_to else ""
 
     @property
@@ -110,7 +111,7 @@ def staging_problem(switches: Staging) -> str | None:
         return "has several switches on; leave one of dry_run, only and redirect_to"
     names = [*(switches.only or ()), *switches.redirect_to]
     if any(not _is_single(name) for name in names):
-        return f"names what is no single recipient; each is {FORM}"
+        return f"has an entry that is not a single recipient; each is {FORM}"
     kinds = [_parsed(name)[0] for name in switches.redirect_to]
     if len(set(kinds)) < len(kinds) or not set(kinds) <= set(REDIRECTED):
         return "redirect_to has at most one member, one chat and one address: a userid, chat:..., email:..."

@@ -357,7 +357,7 @@ def _with_feedback(state: LaneState, feedback: Feedback, now: int, rules: LaneRu
         state = replace(state, failures=0)
     if state.step and feedback.accepted and feedback.marked_at >= state.struck_until:
         state = replace(state, step=0, struck_until=0)
-        events.append(_ended_event(state, LaneEventKind.OVER, "a call went through"))
+        events.append(_ended_event(state, LaneEventKind.OVER, "a call succeeded"))
     if feedback.final and state.calls is not None and may_grow:
         calls, rest_s = state.calls * 2, state.rest_s
         if calls <= MAX_CALLS:

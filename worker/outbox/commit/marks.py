@@ -160,7 +160,7 @@ def _mark(
 
 
 def _wait_for_equal_message(batch: CommitBatch, part: PartFacts) -> None:
-    settle.wait_until(part, batch.now + settle.SECOND // 2, "an equal message is in the air")
+    settle.wait_until(part, batch.now + settle.SECOND // 2, "an equal message is in flight")
     batch.touch(part)
 
 

@@ -38,7 +38,7 @@ LEASE = "notify"
 LEASE_S = 60.0
 """Longer than one turn with a POST to each of a few URLs."""
 EVERY_S = 30.0
-UNDELIVERED = "no target takes a notice from it"
+UNDELIVERED = "none of the targets accepted its notice"
 MAX_BLOCKED_S = 60
 """Seconds for which an account that carries notices may be blocked. If it is longer, the next target is used."""
 RETRY_S = 60.0

@@ -36,7 +36,8 @@ def text_of(notice: AlertNotice, zone: tzinfo = UTC) -> str:
     lines.append(f"Runbook: docs/runbooks.md#{kind.page}")
     if notice.is_last_this_hour:
         lines.append(
-            f"This is notice {MAX_PER_HOUR} within an hour: what comes now is told later, and `worker lanes` has it."
+            f"This is notice number {MAX_PER_HOUR} within an hour: further notices come later; `worker"
+            " lanes` shows the present state."
         )
     return said("\n".join(lines), chosen())
 

@@ -74,13 +74,14 @@ def require_safe(console: ConsoleSettings, host: str, setting: str) -> None:
     """Raises ConfigurationError if passwords would cross a network without TLS, or if no person could sign in."""
     if not console.proxies and not _is_loopback(host):
         raise ConfigurationError(
-            f"--listen {setting}: other machines would reach the console without TLS; listen on 127.0.0.1, or put a"
-            " proxy before it that ends TLS and name its address in console.proxies"
+            f"--listen {setting}: other machines would reach the console without TLS; listen on"
+            " 127.0.0.1, or put a proxy with TLS before it and name the proxy's address in"
+            " console.proxies"
         )
     if console.proxies and not console.has_sign_in:
         raise ConfigurationError(
-            "console: behind a proxy no person could sign in; add a password to [console.users.NAME], or user_header,"
-            " or [console.oidc]"
+            "console: behind a proxy nobody could sign in; add a password to [console.users.NAME], or"
+            " set user_header or [console.oidc]"
         )
 
 

@@ -265,7 +265,7 @@ def _listen_errors(setting: str) -> Iterator[None]:
     try:
         yield
     except SystemExit:
-        raise ConfigurationError(f"{setting}: cannot listen there; is the port in use?") from None
+        raise ConfigurationError(f"{setting}: cannot listen there; check whether the port is in use") from None
 
 
 class _Server(uvicorn.Server):
