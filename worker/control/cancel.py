@@ -240,12 +240,8 @@ class Revocations:
     def __init__(
         self, database: Database, fault_reports: FaultReports, apply_changes: ApplyChanges, revoked: Collection[str]
     ):
-        self._database, self._fault_reports, self._apply_changes, self._revoked = (
-            database,
-            fault_reports,
-            apply_changes,
-            revoked,
-        )
+        self._database, self._fault_reports = database, fault_reports
+        self._apply_changes, self._revoked = apply_changes, revoked
         self._done: set[str] = set()
 
     def turn(self) -> float:

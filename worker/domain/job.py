@@ -138,8 +138,8 @@ def id_of(job_id: object) -> str:
     if isinstance(job_id, uuid.UUID | uuid_utils.UUID):
         return job_id.hex
     if not isinstance(job_id, str):
-        found = type(job_id).__name__
-        raise CheckFailed([Problem("job_id", f"is a {found}", "give a job's id, a text such as job.id, or a UUID")])
+        type_name = type(job_id).__name__
+        raise CheckFailed([Problem("job_id", f"is a {type_name}", "give a job's id, a text such as job.id, or a UUID")])
     try:
         return uuid.UUID(job_id).hex
     except ValueError:

@@ -99,12 +99,12 @@ class JobFilter:
         problems += [
             Problem(name, "has no content", "leave it out, or name one")
             for name in _TEXT_FIELDS
-            if (word := getattr(self, name)) is not None and not word.strip()
+            if (text := getattr(self, name)) is not None and not text.strip()
         ]
         problems += [
             Problem(name, "holds a NUL character", "take it out")
             for name in _TEXT_FIELDS
-            if (word := getattr(self, name)) is not None and "\x00" in word
+            if (text := getattr(self, name)) is not None and "\x00" in text
         ]
         if self.dedupe_key is not None and self.account is None:
             problems.append(Problem("dedupe_key", "is unique for one account only", "give the account too"))

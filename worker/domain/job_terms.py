@@ -66,15 +66,15 @@ def persons(recipients: str, message: str) -> set[str]:
     """
     asked = _document(recipients)
     named = {
-        same_person(f"{kind}:{one}" if kind in _GROUPS else one)
+        same_person(f"{kind}:{entry}" if kind in _GROUPS else entry)
         for kind, name in LISTS.items()
-        for one in _texts(asked.get(name))
+        for entry in _texts(asked.get(name))
     }
-    named |= {same_person(one) for sender in _list(asked.get("by_sender")) for one in _texts(_list(sender)[:1])}
+    named |= {same_person(entry) for sender in _list(asked.get("by_sender")) for entry in _texts(_list(sender)[:1])}
     # A message may have megabytes, and few mention a person.
     if any(name in message for name in _MENTIONS):
-        named |= {same_person(one) for one in _mentioned(_document(message))}
-    return named | {same_person(one) for one in _MENTION.findall(message)}
+        named |= {same_person(entry) for entry in _mentioned(_document(message))}
+    return named | {same_person(entry) for entry in _MENTION.findall(message)}
 
 
 def tags_of(tags: str | None) -> list[str]:
@@ -87,14 +87,14 @@ def tags_of(tags: str | None) -> list[str]:
 
 def tag_fields(tags: str | None) -> dict[str, Any]:
     """Returns the log fields for a job's tags, from its column: `request_id`, and the other tags as `tags`."""
-    words = tags_of(tags)
-    others = [word for word in words if not word.startswith(REQUEST_ID)]
-    short = [word for word, end in zip(others, accumulate(map(len, others)), strict=True) if end <= MAX_LOGGED]
-    ids = [word.removeprefix(REQUEST_ID)[:MAX_LOGGED] for word in words if word.startswith(REQUEST_ID)]
-    found: dict[str, Any] = {"request_id": ids[0]} if ids else {}
-    if others:
-        found["tags"] = short if len(short) == len(others) else [*short, "..."]
-    return found
+    all_tags = tags_of(tags)
+    other_tags = [tag for tag in all_tags if not tag.startswith(REQUEST_ID)]
+    short = [tag for tag, end in zip(other_tags, accumulate(map(len, other_tags)), strict=True) if end <= MAX_LOGGED]
+    ids = [tag.removeprefix(REQUEST_ID)[:MAX_LOGGED] for tag in all_tags if tag.startswith(REQUEST_ID)]
+    fields: dict[str, Any] = {"request_id": ids[0]} if ids else {}
+    if other_tags:
+        fields["tags"] = short if len(short) == len(other_tags) else [*short, "..."]
+    return fields
 
 
 # Values that no release of ours wrote count as empty, so that one faulty row hides no other.
@@ -102,10 +102,10 @@ def tag_fields(tags: str | None) -> dict[str, Any]:
 
 def _document(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, dict) else {}
+        value = None
+    return value if isinstance(value, dict) else {}
 
 
 def _list(value: Any) -> list[Any]:
@@ -113,7 +113,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    return (one for one in _list(value) if isinstance(one, str))
+    return (entry for entry in _list(value) if isinstance(entry, str))
 
 
 def _mentioned(value: Any) -> Iterator[str]:
@@ -155,6 +155,6 @@ class IndexedJob:
         if self.order_key is not None:
             yield "order_key", self.order_key
         yield from (("tag", tag) for tag in tags_of(self.tags))
-        yield from (("recipient", one) for one in persons(self.recipients, self.message))
+        yield from (("recipient", entry) for entry in persons(self.recipients, self.message))
         yield from (("msgid", msgid) for msgid in self.msgids)
         yield from (("errcode", str(code)) for code in self.errcodes if code)

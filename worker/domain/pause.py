@@ -72,7 +72,7 @@ class Pause:
         """Returns the command that ends the pause."""
         if self.job_id is not None:
             return f"worker resume {self.job_id}"
-        options = [word for name, value in self.scope().items() for word in (f"--{name}", value)]
+        options = [option for name, value in self.scope().items() for option in (f"--{name}", value)]
         return shlex.join(["worker", "resume", *(options or ["--all"])])
 
     def _equal(self) -> dict[str, str | None]:

@@ -13,7 +13,7 @@ _UNITS = {
     "hours": ("h", "hr", "hrs", "hour", "hours", "小时"),
     "days": ("d", "day", "days", "天"),
 }
-_UNIT_OF = {word: unit for unit, words in _UNITS.items() for word in words}
+_UNIT_OF = {name: unit for unit, names in _UNITS.items() for name in names}
 _DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1, "前天": -2, "昨天": -1, "今天": 0, "明天": 1, "后天": 2}
 _NOW = ("now", "现在")
 _NUMBER = re.compile(r"[+-]?[\d.]+")
@@ -93,8 +93,8 @@ def _by_clock(clock: re.Match[str], now: datetime, zone: tzinfo, *, is_ahead: bo
     micros = int((clock["fraction"] or "")[:6].ljust(6, "0"))
     at = time(int(clock["hour"]), int(clock["minute"]), int(clock["second"] or 0), micros)
     if day is None:
-        passed = at <= today.time()
-        day = today.date() + timedelta(days=int(passed) if is_ahead else int(passed) - 1)
+        is_over = at <= today.time()
+        day = today.date() + timedelta(days=int(is_over) if is_ahead else int(is_over) - 1)
     return _unambiguous(day, at, zone)
 
 

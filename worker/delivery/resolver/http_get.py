@@ -107,10 +107,10 @@ class SocketWeb:
     def addresses(self, host: str, port: int) -> Sequence[str]:
         """See `Web.addresses`."""
         try:
-            found = resolve(host, port)
+            resolved = resolve(host, port)
         except NotConnected as error:
             raise FetchError(error.reason) from None
-        return list(dict.fromkeys(str(address[0]) for _, address in found))
+        return list(dict.fromkeys(str(address[0]) for _, address in resolved))
 
     @contextmanager
     def get(self, to: WebAddress, address: str, within_s: float, stopping: Callable[[], bool]) -> Iterator[WebAnswer]:

@@ -305,8 +305,8 @@ class Reservation:
         if key not in self._queues:
             self._queues[key] = self._earlier_retries(key, self.now)
         wait = window.wait_us(cost.units, limit.amount, self.now) or 0
-        guard = margin_us(limit.window_s, permit_age_s({limit.window_s}))
-        return max(wait, window.retry_us(cost.units, limit.amount, self._queues[key], self.now, guard))
+        margin = margin_us(limit.window_s, permit_age_s({limit.window_s}))
+        return max(wait, window.retry_us(cost.units, limit.amount, self._queues[key], self.now, margin))
 
     def _take(self, key: str, cost: Cost, age: float) -> Use:
         slot = self._windows[key].take(cost.units, self.now, margin_us(cost.limit.window_s, age))

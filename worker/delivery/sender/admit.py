@@ -105,17 +105,17 @@ def _admitted(
     return admitted
 
 
-def _prefetch(runtime: Runtime, due: JobPart, room: int) -> None:
-    """Remembers up to `room` further parts for a member whose limits are about to be used up."""
+def _prefetch(runtime: Runtime, due: JobPart, remaining: int) -> None:
+    """Remembers up to `remaining` further parts for a member whose limits are about to be used up."""
     hints = runtime.retry_hints
     # Units come back one window after they were used, so the earlier the window is full the sooner all parts are sent.
-    if not room or due.priority == Priority.URGENT or not hints.try_begin_search():
+    if not remaining or due.priority == Priority.URGENT or not hints.try_begin_search():
         return
     began = runtime.monotonic()
     try:
         with runtime.database.reading() as connection:
             parts = parts_with_same_spec(
-                connection, runtime.database.now, due.lane, due.priority, due.id, SEARCH_WINDOW, room
+                connection, runtime.database.now, due.lane, due.priority, due.id, SEARCH_WINDOW, remaining
             )
     finally:
         hints.end_search(began)

@@ -46,7 +46,7 @@ By then the doorbell before it has begun its last calls.
 class Attempts:
     """The attempts of one doorbell, in one thread. Up to `calls` of them are in flight at once, a slot each.
 
-    Calls `release_parts` with each part that other threads of this process may work on again. At the end of the `with`
+    Calls `unclaim` with each part that other threads of this process may work on again. At the end of the `with`
     block no call is in flight.
     """
 
@@ -56,17 +56,12 @@ class Attempts:
         slots: CallSlots,
         lane: str,
         calls: int,
-        release_parts: Callable[[list[str]], None],
+        unclaim: Callable[[list[str]], None],
         *,
         urgent: bool = False,
     ):
-        self._runtime, self._slots, self._lane, self._calls, self._release_parts = (
-            runtime,
-            slots,
-            lane,
-            calls,
-            release_parts,
-        )
+        self._runtime, self._slots, self._lane, self._calls = runtime, slots, lane, calls
+        self._unclaim = unclaim
         self._urgent = urgent
         self._at_work = False
         self._in_flight: dict[PendingCall, InFlight] = {}
@@ -198,7 +193,7 @@ class Attempts:
         runtime.lane_states.record_cycle(flight.due.lane, runtime.monotonic() - flight.began_at)
         # Not at the end of the doorbell: a part that is queued again at once (a stale token, a short backoff) may come
         # in another doorbell.
-        self._release_parts([part])
+        self._unclaim([part])
 
     def await_slots(self) -> int:
         """Waits for calls to end until half of the slots are free, or until one is and no more call ends for a moment.

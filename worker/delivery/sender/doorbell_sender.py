@@ -47,7 +47,7 @@ class DoorbellSender:
     def __init__(self, runtime: Runtime):
         self._runtime = runtime
         self._lock = threading.Lock()
-        self._in_work: set[str] = set()
+        self._claimed: set[str] = set()
         self._bulk_credit = BulkCredit()
         self._slots = CallSlots(runtime.settings.threads)
         self._missed: deque[str] = deque(maxlen=MAX_MISSED)
@@ -58,17 +58,17 @@ class DoorbellSender:
 
         `probe` tries a parked lane. `calls` is how many calls may be in flight at once, if this process has slots.
         """
-        mine = self._claim(ids)
+        claimed = self._claim(ids)
         try:
             if probe:
-                return self._try_parked(lane, mine)
+                return self._try_parked(lane, claimed)
             with self._runtime.lane_states.trying(lane) as tries:
-                return self._answer(lane, mine, 1 if tries else calls)
+                return self._answer(lane, claimed, 1 if tries else calls)
         except SQLAlchemyError:
-            self._missed.extend(mine)
+            self._missed.extend(claimed)
             raise
         finally:
-            self._release_parts(mine)
+            self._unclaim(claimed)
 
     def release_missed(self) -> None:
         """Releases the ids that came in an outage of the database, so that they may be offered again at once."""
@@ -78,7 +78,7 @@ class DoorbellSender:
                 ids.append(self._missed.popleft())
         if ids:
             try:
-                self._release(ids)
+                self._end_offer(ids)
             except SQLAlchemyError:
                 self._missed.extend(ids)
                 raise
@@ -87,13 +87,13 @@ class DoorbellSender:
         """Claims the ids that no other thread of this process works on, and returns them."""
         # An id may come twice: it is offered again when its first doorbell waits too long in the broker.
         with self._lock:
-            mine = [part for part in ids if part not in self._in_work]
-            self._in_work.update(mine)
-        return mine
+            claimed = [part for part in ids if part not in self._claimed]
+            self._claimed.update(claimed)
+        return claimed
 
-    def _release_parts(self, ids: Sequence[str]) -> None:
+    def _unclaim(self, ids: Sequence[str]) -> None:
         with self._lock:
-            self._in_work.difference_update(ids)
+            self._claimed.difference_update(ids)
 
     def _answer(self, lane: str, ids: Sequence[str], calls: int) -> int:
         runtime = self._runtime
@@ -105,7 +105,7 @@ class DoorbellSender:
         exclusive = any(map(_is_exclusive, due_parts))
         calls = 1 if exclusive else min(calls, max(1, len(due_parts)))
         urgent = any(due.priority == Priority.URGENT for due in due_parts)
-        attempts = Attempts(runtime, self._slots, lane, calls, self._release_parts, urgent=urgent)
+        attempts = Attempts(runtime, self._slots, lane, calls, self._unclaim, urgent=urgent)
         # The writer closes when the process ends. Parts that are still queued are left to other processes.
         with suppress(WriterClosed), attempts:
             self._deliver_all(lane, deque(due_parts), attempts, exclusive=exclusive)
@@ -114,16 +114,16 @@ class DoorbellSender:
             in_flight = attempts.in_flight()
             untried = [part for part in attempts.unfinished if part not in in_flight]
             if untried:
-                self._release(untried, lane)
-                self._release_parts(untried)
+                self._end_offer(untried, lane)
+                self._unclaim(untried)
                 attempts.unfinished = dict.fromkeys(in_flight)
         # The doorbell is acknowledged when its ends are durable. They are committed in order: the last is enough.
         if attempts.last_write is not None:
             runtime.writer.wait(attempts.last_write, runtime.settings.call_deadline_s)
         runtime.checkpoint("before_ack")
-        left = list(attempts.unfinished if due_parts else ids)
-        if left:
-            self._release(left, lane)
+        remaining = list(attempts.unfinished if due_parts else ids)
+        if remaining:
+            self._end_offer(remaining, lane)
         return len(attempts.called)
 
     def _read_states(self, connection: Connection, lane: str) -> None:
@@ -135,7 +135,7 @@ class DoorbellSender:
     def _try_parked(self, lane: str, ids: Sequence[str]) -> int:
         """Sends one part as the probe of a parked lane or account. Opens the lane or account if it succeeds."""
         runtime = self._runtime
-        attempts = Attempts(runtime, self._slots, lane, 1, self._release_parts, urgent=True)
+        attempts = Attempts(runtime, self._slots, lane, 1, self._unclaim, urgent=True)
         if runtime.lease.may_act():
             with runtime.database.reading() as connection:
                 due_parts = load_parts(connection, runtime.database.now, ids)[:1]
@@ -149,7 +149,7 @@ class DoorbellSender:
             runtime.lane_blocks.unpark(attempts.proved_open)
         elif not attempts.called:
             self._return_probe(lane, ids)
-        self._release(ids, lane)
+        self._end_offer(ids, lane)
         return len(attempts.called)
 
     def _return_probe(self, lane: str, ids: Sequence[str]) -> None:
@@ -198,7 +198,7 @@ class DoorbellSender:
                 if exclusive:
                     attempts.wait()
             finally:
-                self._release_parts([due.id for due in due_parts if due.id not in called])
+                self._unclaim([due.id for due in due_parts if due.id not in called])
 
     def _claim_retries(self, lane: str, lowest: int, limit: int) -> list[JobPart]:
         """Claims parts that are due again, as if they had come in a doorbell. The relay then does not offer them."""
@@ -216,10 +216,10 @@ class DoorbellSender:
             return []
         # Claimed only after the offer: an id that the relay has just offered may come to another thread of this
         # process, which would otherwise leave it alone.
-        mine = self._claim(
+        claimed = self._claim(
             runtime.database.run(lambda connection: offer(connection, runtime.database.now, ids, offer_us))
         )
-        return [due for due in due_parts if due.id in mine]
+        return [due for due in due_parts if due.id in claimed]
 
     def _calls_ahead(self, lane: str, slots: int) -> int:
         """Returns how many calls can start while their permits are fresh; at least one."""
@@ -227,8 +227,8 @@ class DoorbellSender:
             1, min(max(AHEAD, slots), int(slots * PERMIT_S / max(self._runtime.lane_states.cycle_s(lane), 0.001)))
         )
 
-    def _release(self, ids: Sequence[str], lane: str = "") -> None:
-        """Releases the ids, which may be offered again at once, or soon if this process avoids their account."""
+    def _end_offer(self, ids: Sequence[str], lane: str = "") -> None:
+        """Ends the offer of the ids: they may be offered again at once, or soon if this process avoids the account."""
         database = self._runtime.database
         # Offered at once, they could come back to this process, which cannot use their account.
         if self._runtime.lane_states.is_left_to_peers(lane):

@@ -86,11 +86,13 @@ def _of_verdict(due: JobPart, verdict: Verdict, settings: DeliverySettings, *, a
             return None
 
 
-def _block(due: JobPart, scope: Scope, delay: float, reason: str, remedy: str | None = None, **more: Any) -> LaneBlock:
+def _block(
+    due: JobPart, scope: Scope, delay: float, reason: str, remedy: str | None = None, **fields: Any
+) -> LaneBlock:
     account, is_account = account_of(due.lane), scope is Scope.ACCOUNT
-    remedy = ALARM_REMEDY if more.get("penalty") is Penalty.ALARM else remedy
+    remedy = ALARM_REMEDY if fields.get("penalty") is Penalty.ALARM else remedy
     lane, label = (account, due.account) if is_account else (due.lane, _label(due))
-    return LaneBlock(lane, label, delay, reason, remedy, **more)
+    return LaneBlock(lane, label, delay, reason, remedy, **fields)
 
 
 def _label(due: JobPart) -> str:

@@ -106,7 +106,7 @@ class LaneStates:
                 state, usage = self._states.get(name), self._use(name)
                 if isinstance(change, LaneBlock) and state != before[name]:
                     usage.restricted_at = usage.used_at
-                self._keep(name, state, now)
+                self._store(name, state, now)
 
     def update(self, names: Iterable[str], states: Mapping[str, LaneState]) -> None:
         """Replaces the copies of `names` by the states that SQL holds, given by this process's clock.
@@ -120,9 +120,9 @@ class LaneStates:
                 usage, local, shared = self._use(name), self._states.get(name), states.get(name)
                 if local and usage.used_at - usage.restricted_at < YOUNG_S:
                     shared = strictest(local, shared) if shared else local
-                self._keep(name, shared, now)
+                self._store(name, shared, now)
 
-    def _keep(self, name: str, state: LaneState | None, now: int) -> None:
+    def _store(self, name: str, state: LaneState | None, now: int) -> None:
         if state is None or state.is_clear(now):
             self._states.pop(name, None)
         else:
@@ -132,7 +132,7 @@ class LaneStates:
         """Lifts the block of a lane or an account at once, in this process only."""
         with self._lock:
             if state := self._states.get(name):
-                self._keep(name, replace(state, blocked_until=0), self.clock())
+                self._store(name, replace(state, blocked_until=0), self.clock())
 
     def capacity(self, lane: str, *, has_permit: bool = False) -> Capacity:
         """Returns how many more calls of the lane may begin in this process; see `capacity_of`."""

@@ -186,8 +186,8 @@ class Renewals:
             now, holder = self._monotonic(), self._holder()
             if lease.name not in self._holders or now - self._read_at >= lease.retry_s / 2:
                 with self._database.reading() as connection:
-                    left = list_leases(connection, self._database.now)
-                self._holders = {name: (by, now + left_us / SECOND) for name, (by, left_us) in left.items()}
+                    holders = list_leases(connection, self._database.now)
+                self._holders = {name: (by, now + left_us / SECOND) for name, (by, left_us) in holders.items()}
                 self._read_at = now
             by, until = self._holders.pop(lease.name, (holder, NEVER))
             return by == holder or until + fitness * lease.lease_s < now
@@ -297,12 +297,12 @@ class Leadership:
         try:
             yield
         except Exception as error:
-            why = (
+            reason = (
                 str(error)
                 if isinstance(error, NotPublished)
                 else f"each of its turns fails ({traceback_summary(error, max_lines=1)})"
             )
-            self.failed(why, what)
+            self.failed(reason, what)
             raise
 
     def failed(self, reason: str, what: str = "") -> None:

@@ -163,7 +163,7 @@ def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
 def record(runtime: Runtime, flight: InFlight) -> None:
     """Queues the end of the call, with the consequences for its lane, limits and token."""
     due, result = flight.due, flight.result
-    verdict, invalidated = _heal(runtime, flight)
+    verdict, invalidated = _retry_with_fresh_ids(runtime, flight)
     delay = backoff_s(runtime, due.tries) if isinstance(verdict.outcome, Retry) else 0.0
     is_accepted = isinstance(verdict.outcome, Accepted | Partial | Progress)
     runtime.checkpoint("before_record")
@@ -216,7 +216,7 @@ def _lane_changes(runtime: Runtime, flight: InFlight, verdict: Verdict) -> tuple
     return tuple(changes)
 
 
-def _heal(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
+def _retry_with_fresh_ids(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
     """Turns a refusal into a retry if a fresh media_id or response_code can help.
 
     40007: the media_id has expired, and its file is uploaded again. 60140: the response_code has expired, and the card

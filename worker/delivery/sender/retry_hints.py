@@ -73,13 +73,13 @@ class RetryHints:
         return ids
 
     def _pop(self, key: tuple[str, int], now: float, limit: int) -> list[str]:
-        waiting, taken = self.waiting.get(key, []), list[str]()
-        while waiting and len(taken) < limit and waiting[0][0] <= now:
-            taken.append(heappop(waiting)[1])
-        self._parts.difference_update(taken)
+        waiting, popped = self.waiting.get(key, []), list[str]()
+        while waiting and len(popped) < limit and waiting[0][0] <= now:
+            popped.append(heappop(waiting)[1])
+        self._parts.difference_update(popped)
         if not waiting:
             self.waiting.pop(key, None)
-        return taken
+        return popped
 
 
 class RetryTimes:

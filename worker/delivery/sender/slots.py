@@ -25,8 +25,8 @@ class CallSlots:
     anew for every two calls.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = self._free = most
+    def __init__(self, total: int) -> None:
+        self._total = self._free = total
         self._waiting: list[_Waiting] = []
         """In the order of arrival."""
         self._at_work: Counter[str] = Counter()
@@ -52,20 +52,20 @@ class CallSlots:
                 self._changed.wait_for(lambda: self._free > 0 and self._is_turn(me), patience_s)
             finally:
                 self._waiting.remove(me)
-            taken = min(1, self._free)
-            self._free -= taken
-            if taken:
+            granted = min(1, self._free)
+            self._free -= granted
+            if granted:
                 self._at_work[lane] += count
-            return taken
+            return granted
 
     def take_more(self, count: int) -> int:
         """Takes up to `count` free slots that no other doorbell waits for."""
         with self._changed:
             if not self._free:
                 return 0
-            taken = max(0, min(count, self._free - sum(map(self._is_turn, self._waiting))))
-            self._free -= taken
-            return taken
+            granted = max(0, min(count, self._free - sum(map(self._is_turn, self._waiting))))
+            self._free -= granted
+            return granted
 
     def give_back(self, slots: int) -> None:
         """Gives slots back."""
@@ -90,4 +90,4 @@ class CallSlots:
             other.count for other in ahead if other.lane == doorbell.lane and not other.urgent
         )
         # A doorbell that needs a few slots, such as for files behind URLs, keeps no other waiting.
-        return not before or before + doorbell.count <= self._most + self._most // 8
+        return not before or before + doorbell.count <= self._total + self._total // 8

@@ -80,12 +80,8 @@ class Writer:
         monotonic: Callable[[], float] = time.monotonic,
     ):
         self._database, self._policy, self._hooked_ends = database, policy, hooked_ends
-        self._report_updates, self._on_death, self._pause, self._checkpoint = (
-            report_updates,
-            on_death,
-            pause,
-            checkpoint,
-        )
+        self._report_updates, self._on_death = report_updates, on_death
+        self._pause, self._checkpoint = pause, checkpoint
         self._monotonic = monotonic
         self._queue: SimpleQueue[PendingWrite | None] = SimpleQueue()
         self._is_urgent = threading.Event()

@@ -120,27 +120,27 @@ class Recipients:
 
     def to_json(self) -> dict[str, object]:
         """Returns a dict without empty entries, which `from_json` reads."""
-        out: dict[str, object] = {}
+        result: dict[str, object] = {}
         # Written out: a loop over the names takes four times as long, for each job of a producer.
         if self.users:
-            out["users"] = list(self.users)
+            result["users"] = list(self.users)
         if self.parties:
-            out["parties"] = list(self.parties)
+            result["parties"] = list(self.parties)
         if self.tags:
-            out["tags"] = list(self.tags)
+            result["tags"] = list(self.tags)
         if self.chats:
-            out["chats"] = list(self.chats)
+            result["chats"] = list(self.chats)
         if self.customers:
-            out["customers"] = list(self.customers)
+            result["customers"] = list(self.customers)
         if self.emails:
-            out["emails"] = list(self.emails)
+            result["emails"] = list(self.emails)
         if self.everyone:
-            out["everyone"] = True
+            result["everyone"] = True
         if self.audience:
-            out["audience"] = self.audience
+            result["audience"] = self.audience
         if self.by_sender:
-            out["by_sender"] = [[sender, list(ids)] for sender, ids in self.by_sender]
-        return out
+            result["by_sender"] = [[sender, list(ids)] for sender, ids in self.by_sender]
+        return result
 
     @classmethod
     def from_json(cls, data: dict[str, object]) -> Recipients:

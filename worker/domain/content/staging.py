@@ -54,10 +54,10 @@ class Staging:
         from worker.domain.outcome import Refusal
 
         allowed = self._allowed()
-        found = [(kind, str(recipient)) for kind, name in LISTS.items() for recipient in spec.get(name) or ()]
+        recipients = [(kind, str(recipient)) for kind, name in LISTS.items() for recipient in spec.get(name) or ()]
         return [
             Refusal(recipient, kind, STAGING)
-            for kind, recipient in found
+            for kind, recipient in recipients
             if (kind, same_person(recipient)) not in allowed
         ]
 

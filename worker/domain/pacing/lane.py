@@ -180,7 +180,7 @@ class Resume:
     """A person, a probe or a callback lifts the lane's block. Does nothing if the lane is not blocked."""
 
     lane: str
-    why: str
+    reason: str
     cause: Cause | None = None
     """Lifts only a block of this cause, or any block if None."""
     ends_penalty: bool = False
@@ -386,7 +386,7 @@ def _resumed(state: LaneState, resume: Resume, now: int) -> Transition:
         cause=None,
         limit_name=None,
     )
-    return _with_one_call(lifted, now), [_ended_event(lifted, LaneEventKind.RESUMED, resume.why)]
+    return _with_one_call(lifted, now), [_ended_event(lifted, LaneEventKind.RESUMED, resume.reason)]
 
 
 def _with_event(state: LaneState, kind: LaneEventKind, block: LaneBlock) -> Transition:
