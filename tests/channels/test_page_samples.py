@@ -22,7 +22,7 @@ import youdu_samples
 from worker import Everyone, external, message_from_json, recipients_from_json, webhook, youdu
 from worker.channels.wecom_app.messages import PLAIN
 from worker.domain.job import Draft
-from worker.language import said
+from worker.language import translate
 
 FOLDER = Path(__file__).parent / "page_samples"
 PNG = wecom_webhook_samples.PNG
@@ -73,7 +73,7 @@ def problems(channel: Any, account: Any, message: Any, to: Any, document: Callab
     draft = Draft(channel.kind_of(content, to), account, content, to)
     found = channel.check(draft)
     for warning in [] if found else channel.warnings(draft):
-        assert warning != said(warning, "zh")
+        assert warning != translate(warning, "zh")
     return [f"{problem.field}: {problem.text}" for problem in found]
 
 

@@ -12,7 +12,7 @@ from tests.support.each import each
 from worker.channels.errcodes import Class
 from worker.channels.wecom.answer import ERRCODES
 from worker.domain.outcome import Parked, Rejected, Retry, Scope, StaleToken, Wait
-from worker.language import said
+from worker.language import translate
 
 CODED = [
     row
@@ -60,8 +60,8 @@ def test_every_row_is_in_the_catalogue(row: dict[str, str]):
         assert ours is not None, code
         assert ours.kind.value in classes_of(row, code), code
         assert ours.what
-        assert re.search("[\u4e00-\u9fff]", said(ours.meaning, "zh")), code
-        assert re.search("[\u4e00-\u9fff]", said(ours.what, "zh")), code
+        assert re.search("[\u4e00-\u9fff]", translate(ours.meaning, "zh")), code
+        assert re.search("[\u4e00-\u9fff]", translate(ours.what, "zh")), code
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FACTS.glob("*.md")))

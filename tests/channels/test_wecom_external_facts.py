@@ -13,7 +13,7 @@ from worker.channels.wecom.answer import ERRCODES
 from worker.channels.wecom_external.messages import ATTACHMENTS as MODELS, BODY
 from worker.channels.wecom_external.targets import CUSTOMERS, GROUPS
 from worker.domain.outcome import Parked, Rejected, Retry, StaleToken, Wait
-from worker.language import said
+from worker.language import translate
 
 FIELDS = [row for row in rows("external_fields") if "type.field" in row]
 LISTS = {row["list"]: row for row in rows("external_fields") if "list" in row}
@@ -85,8 +85,8 @@ def test_every_code_does_what_its_class_says(code: int, kind: str):
     assert isinstance(found, Wait if code == 45035 else OUTCOMES[kind])
     row = ERRCODES.find(code)
     assert row is not None
-    assert re.search("[\u4e00-\u9fff]", said(row.meaning, "zh"))
-    assert re.search("[\u4e00-\u9fff]", said(row.what, "zh"))
+    assert re.search("[\u4e00-\u9fff]", translate(row.meaning, "zh"))
+    assert re.search("[\u4e00-\u9fff]", translate(row.what, "zh"))
 
 
 def test_the_channel_knows_its_kinds():

@@ -28,7 +28,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import Chats, Everyone, Recipients, To
 from worker.domain.errors import CheckFailed
-from worker.language import said
+from worker.language import translate
 
 ROBOT = account("robot")
 ACTION = Action(name="ok", text="OK", value="1", replace_text="done")
@@ -330,7 +330,7 @@ def test_a_mention_of_all_in_markdown_reaches_nobody() -> None:
     found = warned(Markdown(content="hello <@all>"))
 
     assert "mentions nobody" in only(found)
-    assert found != [said(one, "zh") for one in found]
+    assert found != [translate(one, "zh") for one in found]
     assert [] == warned(Markdown(content="hello `<@all>`"))
 
 

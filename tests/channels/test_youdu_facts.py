@@ -109,10 +109,10 @@ def test_every_code_is_in_the_catalogue(row: dict[str, str]):
         assert ours is not None, code
         assert CLASSES[re.match(r"\w+", row["class"])[0]] is ours.kind, code
         assert ours.what
-        assert re.search("[\u4e00-\u9fff]", language.said(ours.meaning, "zh"))
-        assert re.search("[\u4e00-\u9fff]", language.said(ours.what, "zh"))
+        assert re.search("[\u4e00-\u9fff]", language.translate(ours.meaning, "zh"))
+        assert re.search("[\u4e00-\u9fff]", language.translate(ours.what, "zh"))
         assert str(code) in ERRCODES.explain(code)[0]
-        assert language.said(ours.meaning, "zh") in ERRCODES.explain(code, "zh")[0]
+        assert language.translate(ours.meaning, "zh") in ERRCODES.explain(code, "zh")[0]
 
 
 def test_no_code_of_ours_is_made_up():

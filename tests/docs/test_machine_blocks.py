@@ -33,7 +33,7 @@ from worker.cli.health import own_host
 from worker.config.tracing import ENDPOINTS
 from worker.control.audit import Done
 from worker.control.selection import MAX_LISTED
-from worker.language import said
+from worker.language import translate
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.processes import HEALTHY, Health, renew_heartbeat
 
@@ -291,7 +291,7 @@ def test_a_cancelled_mailing_is_told_as_shown(
     told = control._became(Done(audit, Counter(counts), ("01a20533",) * accepted))
 
     assert accepted == int(more) + MAX_LISTED
-    assert shown == re.sub(r"(01a20533)( \1)+", r"\1...", said("\n".join(told))) + "\n"
+    assert shown == re.sub(r"(01a20533)( \1)+", r"\1...", translate("\n".join(told))) + "\n"
 
 
 @contextmanager

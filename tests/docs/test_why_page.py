@@ -15,7 +15,7 @@ from tests.docs.page import ROOT
 from tests.support.runtime import an_account, planted, refused
 from worker import WaitFor, why
 from worker.cli.showing import why_lines
-from worker.language import said
+from worker.language import translate
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
@@ -37,7 +37,7 @@ def test_the_page_shows_what_is_printed(
         site.ring(job)
         with site.database.reading() as connection:
             told = why(connection, job, accounts=["hr"])
-    printed = said("\n".join(why_lines(told))).replace(job, "01a20530e6f07c4f9d3c1a7be2f5a610")
+    printed = translate("\n".join(why_lines(told))).replace(job, "01a20530e6f07c4f9d3c1a7be2f5a610")
 
     path = ROOT / page
     text = path.read_text(encoding="utf-8")

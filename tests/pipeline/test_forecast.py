@@ -17,7 +17,7 @@ from worker.cli.lists.forecast import ROUGH, lines
 from worker.control.pause import pause
 from worker.domain.account import Account, Secret
 from worker.domain.pacing.lane import LaneBlock
-from worker.language import said
+from worker.language import translate
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes
@@ -217,7 +217,7 @@ def test_the_page_shows_what_is_printed(page: str, lang: Literal["en", "zh"]) ->
         AccountForecast("hr", 6000, 200, False, 80.0, 75.0, (of_member,), ()),
         AccountForecast("robot", 1000, 0, False, 1 / 3, 2982.0, (of_robot,), ()),
     ]
-    printed = said("\n".join([*(line for one in found for line in lines(one)), ROUGH]), lang)
+    printed = translate("\n".join([*(line for one in found for line in lines(one)), ROUGH]), lang)
 
     text = (ROOT / page).read_text(encoding="utf-8")
     [shown] = re.findall(r"<!-- forecast -->\n```text\n(.*?)\n```", text, re.DOTALL)

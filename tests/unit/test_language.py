@@ -21,7 +21,7 @@ from worker.channels.wecom_webhook.call import ERRCODES as WEBHOOK
 from worker.channels.youdu.envelope import ERRCODES as YOUDU
 from worker.console.words import WORDS
 from worker.domain.errors import CheckFailed, Problem, WorkerError
-from worker.language import PLACE, errcodes, language, said, tables, word
+from worker.language import PLACE, errcodes, language, tables, term, translate
 from worker.reporting.problems import KINDS as PROBLEMS
 
 ROOT = Path(__file__).parents[2]
@@ -143,7 +143,9 @@ def test_every_errcode_is_told_in_chinese() -> None:
 
     assert [] == [row for row in CATALOGUES if not {row.meaning, row.what} <= known]
     assert [] == [
-        row for row in CATALOGUES if said(f"{row.code} {row.meaning}", "zh") != f"{row.code} {said(row.meaning, 'zh')}"
+        row
+        for row in CATALOGUES
+        if translate(f"{row.code} {row.meaning}", "zh") != f"{row.code} {translate(row.meaning, 'zh')}"
     ]
 
 
@@ -285,17 +287,17 @@ a name that no table has
 @pytest.mark.parametrize(("english", "chinese"), list(pairwise(EXAMPLES.strip("\n").split("\n")))[::2])
 def test_a_sentence_is_found_by_its_shape(english: str, chinese: str) -> None:
     """With the values that were put into it, alone and where several were put together; any other stays as it is."""
-    assert chinese == said(english, "zh")
-    assert f"{chinese}\n{chinese}" == said(f"{english}\n{english}", "zh")
-    assert english == said(english, "en")
+    assert chinese == translate(english, "zh")
+    assert f"{chinese}\n{chinese}" == translate(f"{english}\n{english}", "zh")
+    assert english == translate(english, "en")
 
 
 def test_a_long_list_stays_as_it_is() -> None:
     """A thousand names with commas or semicolons are no sentences, and cost nothing."""
     names, more = ", ".join(map(str, range(5_000))), "; ".join(map(str, range(5_000)))
 
-    assert f"--state x：没有这个状态；可用 {names}" == said(f"--state x: is not a state; use one of {names}", "zh")
-    assert more == said(more, "zh")
+    assert f"--state x：没有这个状态；可用 {names}" == translate(f"--state x: is not a state; use one of {names}", "zh")
+    assert more == translate(more, "zh")
 
 
 def test_an_error_is_english_and_can_be_told_in_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -345,4 +347,4 @@ def test_words_are_those_of_the_pages() -> None:
     alike = [("wait", "what"), ("event", "event"), ("step", "step"), ("standing", "state"), ("unit", "unit")]
     for page, sort in [*alike, ("action", "action")]:
         names = [key.partition(".")[2] for key in pages if key.startswith(f"{page}.")]
-        assert {name: pages[f"{page}.{name}"] for name in names} == {name: word(sort, name, "zh") for name in names}
+        assert {name: pages[f"{page}.{name}"] for name in names} == {name: term(sort, name, "zh") for name in names}

@@ -8,7 +8,7 @@ from worker.channels.checking.row import Prose
 from worker.channels.checking.truncate import CODE, pieces, truncated
 from worker.drawing import Shown, draw, links
 from worker.drawing.node import MOST_DRAWN
-from worker.language import said
+from worker.language import translate
 from worker_simulator.inbox import entries
 
 pytestmark = pytest.mark.timeout(60)
@@ -96,4 +96,4 @@ def test_a_piece_is_no_more_than_the_markup_that_it_repeats() -> None:
 @pytest.mark.parametrize("count", [100, 20_000])
 def test_a_sentence_that_holds_a_text_of_others(unit: str, count: int) -> None:
     """It is told in Chinese as far as it is known, however often a vendor repeats what our sentences are made of."""
-    assert said(f"  part x-0 waits for {unit * count}", "zh")
+    assert translate(f"  part x-0 waits for {unit * count}", "zh")

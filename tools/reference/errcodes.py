@@ -9,7 +9,7 @@ from worker.channels.errcodes import Class, Errcode
 from worker.channels.wecom.answer import ERRCODES as WECOM
 from worker.channels.wecom_webhook.call import ERRCODES as WEBHOOK
 from worker.channels.youdu.envelope import ERRCODES as YOUDU
-from worker.language import said
+from worker.language import translate
 
 CATALOGUES: Mapping[str, tuple[Errcode, ...]] = {
     "WeCom": WECOM.rows,
@@ -60,7 +60,7 @@ def _row(say: Voice, one: Errcode) -> list[str]:
 
 def _told(say: Voice, text: str) -> str:
     """A text of the catalogue, whose Chinese is in `worker.language`."""
-    found = said(text, say.language)
+    found = translate(text, say.language)
     if say.language == "zh" and found == text:
         say.missing.append(text)
     return " ".join(found.split())

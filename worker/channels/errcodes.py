@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Any
 
 from worker.domain.outcome import Outcome, Parked, Penalty, Rejected, Retry, Scope, StaleToken, Wait, unknown_code
-from worker.language import Lang, said
+from worker.language import Lang, translate
 
 
 class Class(StrEnum):
@@ -132,7 +132,7 @@ class Catalogue:
         lines = [f"class: {_CLASSES[row.kind]}", f"scope: {_SCOPES[row.scope]}", f"do: {row.what}"]
         if self.at_gettoken is not None and code == self.at_gettoken.code:
             lines.append(f"from gettoken: {self.at_gettoken.meaning}; {self.at_gettoken.what}")
-        return [f"{code}  {said(row.meaning, lang)}", *(said(line, lang) for line in lines)]
+        return [f"{code}  {translate(row.meaning, lang)}", *(translate(line, lang) for line in lines)]
 
 
 def _rows(table: Mapping[str, Any]) -> Iterator[Errcode]:

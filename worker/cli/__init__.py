@@ -13,7 +13,7 @@ def main() -> None:
     """The `worker` command."""
     from worker.config.extras import naming_the_extra
     from worker.domain.errors import ConfigurationError, WorkerError
-    from worker.language import said
+    from worker.language import translate
 
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a GBK terminal has not every character of a message
@@ -27,13 +27,13 @@ def main() -> None:
     except WorkerError as error:
         _end(error.told(), EXIT_FAILED)
     except UnicodeEncodeError:
-        _end(said("an argument is not UTF-8 text; type ids and names in UTF-8"), EXIT_FAILED)
+        _end(translate("an argument is not UTF-8 text; type ids and names in UTF-8"), EXIT_FAILED)
     except Exception as error:
         from sqlalchemy.exc import SQLAlchemyError  # not before: `worker simulator` loads no SQL
 
         if not isinstance(error, SQLAlchemyError):
             raise
-        _end(said(_sentence(error)), EXIT_FAILED)
+        _end(translate(_sentence(error)), EXIT_FAILED)
 
 
 def _sentence(error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.options import Commands, Json, Person, by_person
-from worker.cli.reading import tell
+from worker.cli.reading import print_rows
 from worker.cli.times import clock
 from worker.control.accounts import (
     StoredAccount,
@@ -25,7 +25,7 @@ from worker.control.accounts import (
     stored_accounts,
 )
 from worker.domain.errors import ConfigurationError
-from worker.language import plural, said
+from worker.language import plural, translate
 
 app = Commands(
     name="accounts", help="Accounts that are kept in the outbox; their secrets are sealed.", no_args_is_help=True
@@ -52,13 +52,13 @@ def add(
     """Adds an account; every process knows it within seconds."""
     if name is not None and settings is None:
         add_account(name, _table(file), person=person.name, why=person.why)
-        person.tell({"account": name}, f"account {name} was added; check it with `worker doctor`")
+        person.answer({"account": name}, f"account {name} was added; check it with `worker doctor`")
     elif name is None and settings is not None:
         count = import_accounts(_tables(settings), person=person.name, why=person.why)
         text = f"{plural(count, 'account')} added; remove their tables from {settings}, which take precedence"
-        person.tell({"accounts": count}, text)
+        person.answer({"accounts": count}, text)
     else:
-        raise typer.BadParameter(said("name the account, or give --settings"))
+        raise typer.BadParameter(translate("name the account, or give --settings"))
 
 
 @app.command()
@@ -74,7 +74,7 @@ def show(
         return told if name is None else f"{told}\n{json.dumps(one.table, ensure_ascii=False, indent=2)}"
 
     nothing = "no account is stored in the outbox; `worker accounts add` adds one"
-    tell(stored_accounts(name), line, nothing, as_json=as_json)
+    print_rows(stored_accounts(name), line, nothing, as_json=as_json)
 
 
 @app.command()
@@ -91,11 +91,11 @@ def change(
     """Gives an account other values for the keys in the file; all others stay."""
     if disable is None:
         change_account(name, _table(file), person=person.name, why=person.why)
-        person.tell({"account": name}, f"account {name} was changed")
+        person.answer({"account": name}, f"account {name} was changed")
     else:
         set_disabled(name, disable, person=person.name, why=person.why)
         state = "disabled: it takes no new job, and its jobs wait" if disable else "enabled"
-        person.tell({"account": name, "disabled": disable}, f"account {name} is {state}")
+        person.answer({"account": name, "disabled": disable}, f"account {name} is {state}")
 
 
 @app.command()
@@ -103,7 +103,7 @@ def change(
 def rotate(person: Person, name: Name, file: Table = "-") -> None:
     """Gives an account a new secret or callback; the old ones are used beside them until the next rotation."""
     rotate_account(name, _table(file), person=person.name, why=person.why)
-    person.tell({"account": name}, f"account {name} has new credentials; the old ones are kept as previous")
+    person.answer({"account": name}, f"account {name} has new credentials; the old ones are kept as previous")
 
 
 @app.command()
@@ -112,7 +112,7 @@ def remove(person: Person, name: Name) -> None:
     """Removes an account and its secrets; its jobs that have not ended wait."""
     person.confirm(f"remove account {name} and its secrets?")
     remove_account(name, person=person.name, why=person.why)
-    person.tell({"account": name}, f"account {name} was removed")
+    person.answer({"account": name}, f"account {name} was removed")
 
 
 @app.command()
@@ -120,7 +120,7 @@ def remove(person: Person, name: Name) -> None:
 def reseal(person: Person) -> None:
     """Seals all secrets anew with the first key in WORKER_SEAL_KEY, so that the second can be taken out of it."""
     count = reseal_accounts(person=person.name, why=person.why)
-    person.tell({"accounts": count}, f"the secrets of {plural(count, 'account')} are now sealed with the first key")
+    person.answer({"accounts": count}, f"the secrets of {plural(count, 'account')} are now sealed with the first key")
 
 
 def _tables(file: str) -> dict[str, dict[str, Any]]:

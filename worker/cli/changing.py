@@ -18,7 +18,7 @@ from worker.control.audit import Done
 from worker.control.correct import RATE, correct_found, find_correctable
 from worker.control.reschedule import find_waiting, require_change, reschedule as change
 from worker.domain.job_filter import JobFilter
-from worker.language import plural, said
+from worker.language import plural, translate
 
 app = Commands()
 
@@ -38,7 +38,7 @@ def correct(
 ) -> bool:
     """Cancels and recalls a wrong message, and sends another to those who got it or would have got it."""
     if (text is None) == (message is None):
-        raise typer.BadParameter(said("give the new message with either --text or --message"))
+        raise typer.BadParameter(translate("give the new message with either --text or --message"))
     audits.require_person(person.name, person.why)
     found = find_correctable(JobFilter(**given), json_object(message) if text is None else text)
     question = f"cancel and recall these {len(found.ids)} jobs, and send the new message in their place?"
@@ -47,7 +47,7 @@ def correct(
         " or is corrected already"
     )
     done = carry_out(person, found, partial(correct_found, rate=rate), question, nothing)
-    person.tell(done, "\n".join(_corrected(done, rate)))
+    person.answer(done, "\n".join(_corrected(done, rate)))
     return bool(done.jobs)
 
 
@@ -82,5 +82,5 @@ def reschedule(
     ]
     if expiring := done.counts["expiring"]:
         lines.append(f"{expiring} not changed: they would expire before they are due; give --expires-at too")
-    person.tell(done, "\n".join(lines))
+    person.answer(done, "\n".join(lines))
     return done.counts["jobs"] > 0

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.options import Command, CommandGroup, Commands, Json, note, tell_value
+from worker.cli.options import Command, CommandGroup, Commands, Json, echo_error, print_value
 from worker.language import Lang, language
 
 FILES = (
@@ -144,9 +144,9 @@ def explain(
     """What a vendor's errcode means, what the worker does about it, and what to do."""
     told = _explained(code, lang or language(), channel)
     if not told:
-        note(f"errcode {code} is not in the catalogue; a call that gets it is rejected and not repeated")
+        echo_error(f"errcode {code} is not in the catalogue; a call that gets it is rejected and not repeated")
         raise typer.Exit(1)
-    tell_value({"code": code, "told": told}, "\n".join(told), as_json=as_json)
+    print_value({"code": code, "told": told}, "\n".join(told), as_json=as_json)
 
 
 def _explained(code: int, lang: Lang, only: str | None) -> list[str]:

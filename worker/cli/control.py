@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from worker.accounts.sources import accounts_of
-from worker.cli.options import OF_CALLS, Commands, Json, Person, by_person, note, with_filter
-from worker.cli.reading import ProgressLine, outbox, tell
+from worker.cli.options import OF_CALLS, Commands, Json, Person, by_person, echo_error, with_filter
+from worker.cli.reading import ProgressLine, outbox, print_rows
 from worker.cli.times import clock
 from worker.config.settings import load_settings
 from worker.control import audit as audits, lift
@@ -26,7 +26,7 @@ from worker.control.resolve import Left, find_unknown, require_reason, resolve a
 from worker.control.selection import MAX_LISTED, FoundJobs, filter_warnings
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
-from worker.language import language, plural, said, word
+from worker.language import language, plural, term, translate
 from worker.producer.chain import Also
 
 app = Commands()
@@ -69,12 +69,12 @@ def carry_out(
         raise WorkerError("; ".join([*doubts, nothing]))
     asks = len(found.ids) > 1 if asks is None else asks
     for line in [*doubts, *(preview(found) if asks or "ordered" in found.among else [])]:
-        note(line)
+        echo_error(line)
     if asks:
         person.confirm(question)
     done = act(found, person=person.name, why=person.why, progress=ProgressLine(len(found.ids)))
     for job, reason in list(done.notes.items())[:MAX_LISTED]:
-        note(f"job {job}: {reason}")
+        echo_error(f"job {job}: {reason}")
     return done
 
 
@@ -94,7 +94,7 @@ def resolve(
 ) -> bool:
     """Ends calls in doubt: you know whether they were sent or not. Ids may be those of single parts."""
     if sent is None:
-        raise typer.BadParameter(said("give --sent or --not-sent"))
+        raise typer.BadParameter(translate("give --sent or --not-sent"))
     require_reason(person.name, person.why)
     found = find_unknown(JobFilter(**given))
     meaning = "sent" if sent else "not sent"
@@ -106,7 +106,7 @@ def resolve(
         f"record these {len(found.ids)} parts as {meaning}?",
         "none of these is in doubt; `worker jobs --state unknown` lists what is",
     )
-    person.tell(done, _told(done, meaning))
+    person.answer(done, _told(done, meaning))
     return done.counts["decided"] > 0
 
 
@@ -138,10 +138,10 @@ def cancel(person: Person, given: dict[str, Any]) -> bool:
     found = find_open(wanted)
     others = len(wanted.part_or_job_ids()) - len(found.ids) - len(found.missing)
     if found.ids and others > 0:
-        note(f"ids of jobs that have nothing left to send: {others}")
+        echo_error(f"ids of jobs that have nothing left to send: {others}")
     question = f"cancel these {len(found.ids)} jobs?"
     done = carry_out(person, found, cancel_jobs, question, "none of these jobs has anything left to send")
-    person.tell(done, "\n".join(_became(done)))
+    person.answer(done, "\n".join(_became(done)))
     return done.counts["jobs"] > 0
 
 
@@ -172,7 +172,7 @@ def recall(
     """Recalls what jobs have sent, and cancels the rest; prints the ids of the recalls."""
     if foreign is not None:
         if given.keys() != {"account"}:
-            raise typer.BadParameter(said("--foreign needs --account and no other filter"))
+            raise typer.BadParameter(translate("--foreign needs --account and no other filter"))
         from worker.cli.sending import recall_foreign
 
         recall_foreign(person, given["account"], foreign)
@@ -182,7 +182,7 @@ def recall(
     nothing = "nothing to take back: not sent, recalled already, or sent on a channel without recalls"
     question = f"take back what these {len(found.ids)} jobs have sent?"
     done = carry_out(person, found, recall_found, question, nothing)
-    person.tell(done, "\n".join(_recalls(done)))
+    person.answer(done, "\n".join(_recalls(done)))
     return bool(done.jobs)
 
 
@@ -208,23 +208,25 @@ def replay(
 ) -> bool:
     """Sends ended jobs once more, as new jobs, to the recipients whom they did not reach; prints the id of one."""
     if go_on is not None and (given or accepted or unknown or cancelled):
-        raise typer.BadParameter(said("--go-on uses the filter of its run: give no other"))
+        raise typer.BadParameter(translate("--go-on uses the filter of its run: give no other"))
     if go_on is None:
         found = find_replayable(JobFilter(**given), accepted=accepted, unknown=unknown, cancelled=cancelled)
     else:
         found, rate = _rest_of(go_on, rate)
     audits.require_person(person.name, person.why)
     for one in found.left_out:
-        note(f"{plural(one.jobs, 'job')} left out: {one.how} {clock(one.at)} by {one.by()}; --cancelled includes them")
+        echo_error(
+            f"{plural(one.jobs, 'job')} left out: {one.how} {clock(one.at)} by {one.by()}; --cancelled includes them"
+        )
         if one.why:
-            note(f"  why: {one.why}")
+            echo_error(f"  why: {one.why}")
     if not found.ids and found.since is not None:
-        person.tell(_dry(found), "nothing of this run is left to do")
+        person.answer(_dry(found), "nothing of this run is left to do")
         return True
     if found.ids and dry_run:
         for line in _doubts(found):
-            note(line)
-        person.tell(_dry(found), "\n".join(preview(found)))
+            echo_error(line)
+        person.answer(_dry(found), "\n".join(preview(found)))
         return True
     several = len(found.ids) > 1
     nothing = (
@@ -234,11 +236,11 @@ def replay(
 
     def began(audit: str) -> None:
         if several:
-            note(f"if it is interrupted, go on with: worker replay --go-on {audit}")
+            echo_error(f"if it is interrupted, go on with: worker replay --go-on {audit}")
 
     act = partial(replay_found, rate=rate, began=began)
     done = carry_out(person, found, act, f"replay these {len(found.ids)} jobs?", nothing)
-    person.tell(done, _replays(done, several=several))
+    person.answer(done, _replays(done, several=several))
     return bool(done.jobs)
 
 
@@ -283,7 +285,7 @@ def _cut_short(audit: str) -> audits.AuditEntry:
 def skip(person: Person, job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
     """Lets the jobs behind this one go on (same order_key); the job itself does not change."""
     passed = lift.skip(job, person=person.name, why=person.why).jobs
-    person.tell({"parts": passed}, "\n".join(f"no job waits for part {part} any more" for part in passed))
+    person.answer({"parts": passed}, "\n".join(f"no job waits for part {part} any more" for part in passed))
 
 
 @app.command()
@@ -295,7 +297,7 @@ def erase(
     """Takes a person out of all tables for good: texts to it alone, its id elsewhere, its callbacks; counts stay."""
     found = find_person(recipient)
     followers = found.among["followers"]
-    note(f"jobs that name this person: {len(found.ids)}, follow-ups of these: {followers}")
+    echo_error(f"jobs that name this person: {len(found.ids)}, follow-ups of these: {followers}")
     person.confirm("erase this person permanently?")
     progress = ProgressLine(len(found.ids) + followers)
     done = erase_person(found, person=person.name, why=person.why, progress=progress)
@@ -314,7 +316,7 @@ def erase(
         lines.append(
             f"{plural(left, 'job')} still open or in doubt: cancel or resolve, or wait, then run the command again"
         )
-    person.tell(done, "\n".join(lines))
+    person.answer(done, "\n".join(lines))
     return not left and not unheard
 
 
@@ -326,12 +328,12 @@ def audit(
     """Lists what people did: who, what, why, and how much of it."""
     with outbox() as connection:
         found = audits.list_audit(connection, limit=limit)
-    tell(found, _entry, "no command has changed anything", as_json=as_json)
+    print_rows(found, _entry, "no command has changed anything", as_json=as_json)
 
 
 def _entry(entry: audits.AuditEntry) -> str:
     end = "" if entry.ended_at else "  (still running, or was interrupted)"
-    what = f"{word('action', entry.action)}{said(f' by {entry.person}')}{said(end)}"
+    what = f"{term('action', entry.action)}{translate(f' by {entry.person}')}{translate(end)}"
     lines = [f"{entry.id}  {clock(entry.began_at)}  {what}"]
     lines += [f"  why: {entry.why}", f"  arguments: {_pairs('field', entry.asked)}"]
     lines += [f"  result: {_pairs('counted', entry.counts) or 'nothing'}"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.options import Commands, Json, note, tell_value
+from worker.cli.options import Commands, Json, echo_error, print_value
 from worker.config.settings import load_settings, settings_location
 from worker.control.opening import make_database, open_database
 from worker.domain.errors import ConfigurationError
@@ -22,8 +22,8 @@ app = Commands(name="db", help="The outbox's tables.", no_args_is_help=True)
 @app.command()
 def upgrade(as_json: Json = False) -> None:
     """Brings the tables to this release; safe at any time."""
-    revision = upgrade_tables(note)
-    tell_value({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
+    revision = upgrade_tables(echo_error)
+    print_value({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
 
 
 @app.command()
@@ -42,14 +42,14 @@ def downgrade(
                     " the workers of newer releases first (one that was killed counts as alive for ten seconds)"
                 )
         migrate.downgrade(database.engine, revision)
-    tell_value({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
+    print_value({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
 
 
 @app.command()
 def check(as_json: Json = False) -> bool:
     """Which release each living worker runs, and which may use the tables; exit status 1 unless all run this one."""
     found = check_releases()
-    tell_value(found.as_json(), "\n".join(found.lines()), as_json=as_json)
+    print_value(found.as_json(), "\n".join(found.lines()), as_json=as_json)
     return found.is_done
 
 

@@ -20,7 +20,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.cli.options import Commands, Json, say
+from worker.cli.options import Commands, Json, echo
 from worker.cli.times import zone
 from worker.config.settings import load_settings
 from worker.control.opening import open_database
@@ -60,7 +60,7 @@ def health(
 ) -> None:
     """Whether this host's workers run and what is due moves; exit status 1 if not, and why."""
     verdict = host_health(host, pid, live=live)
-    say(json.dumps({"healthy": verdict.healthy, "text": verdict.text}) if as_json else verdict.text)
+    echo(json.dumps({"healthy": verdict.healthy, "text": verdict.text}) if as_json else verdict.text)
     raise typer.Exit(0 if verdict.healthy else 1)
 
 

@@ -20,7 +20,7 @@ from typer.exceptions import TyperException
 
 from worker.cli.times import PAST
 from worker.domain.errors import ConfigurationError, WorkerError
-from worker.language import language, said, word
+from worker.language import language, term, translate
 
 C = TypeVar("C", bound=Callable[..., Any])
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -93,13 +93,13 @@ class Person:
         """The name that the audit has; ConfigurationError where none is given and the system has none."""
         return self.acting_as or system_user()
 
-    def tell(self, value: Any, told: str) -> None:
-        """Prints a value as JSON, or what is said of it."""
-        tell_value(value, told, as_json=self.as_json)
+    def answer(self, value: Any, text: str) -> None:
+        """Prints the value as JSON if --json was given, else the text."""
+        print_value(value, text, as_json=self.as_json)
 
     def confirm(self, question: str) -> None:
         """Asks on stderr, unless nothing is to be asked; WorkerError for a no."""
-        if not self.yes and not typer.confirm(said(question), err=True):
+        if not self.yes and not typer.confirm(translate(question), err=True):
             raise WorkerError("nothing was changed")
 
 
@@ -154,9 +154,9 @@ def _bundled(
     return run
 
 
-def tell_value(value: Any, told: str, *, as_json: bool) -> None:
-    """Prints a value as JSON, or what is said of it."""
-    say(json.dumps(plain(value), ensure_ascii=False) if as_json else told)
+def print_value(value: Any, text: str, *, as_json: bool) -> None:
+    """Prints the value as JSON, or the text in the language of the person."""
+    echo(json.dumps(plain(value), ensure_ascii=False) if as_json else text)
 
 
 def plain(value: Any) -> Any:
@@ -175,9 +175,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def say(line: str) -> None:
+def echo(line: str) -> None:
     """Prints a line of the result in the language of the person; a line of JSON, which is for programs, as it is."""
-    typer.echo(_writable(line) if line.startswith(("{", "[")) else said(line))
+    typer.echo(_writable(line) if line.startswith(("{", "[")) else translate(line))
 
 
 def _writable(text: str) -> str:
@@ -189,9 +189,9 @@ def _writable(text: str) -> str:
     return text
 
 
-def note(line: str) -> None:
-    """Says something beside the result, on stderr."""
-    typer.echo(said(line), err=True)
+def echo_error(line: str) -> None:
+    """Prints a line to stderr, beside the result, in the language of the person."""
+    typer.echo(translate(line), err=True)
 
 
 # -- help and errors, in the language of the person ------------------------------------------------------------------
@@ -220,7 +220,7 @@ class Commands(typer.Typer):
         return super().command(name, cls=Command, **given)
 
     def run(self) -> int:
-        """Carries out the command that was typed, and says what is wrong with it; returns the exit status.
+        """Runs the command that was typed, and prints what is wrong with it; returns the exit status.
 
         A command that returns False did nothing of what it was asked for: status 1.
         """
@@ -231,7 +231,7 @@ class Commands(typer.Typer):
             _typers_own().rich_abort_error()
             return 1
         except TyperException as error:
-            vars(error)["format_message"] = partial(said, error.format_message())
+            vars(error)["format_message"] = partial(translate, error.format_message())
             _typers_own().rich_format_error(cast(Any, error))
             return error.exit_code
 
@@ -264,7 +264,7 @@ class CommandGroup(TyperGroup):
 
 def _usage(text: str) -> str:
     title = "Usage: "
-    return text.replace(title, word("typer", title), 1)
+    return text.replace(title, term("typer", title), 1)
 
 
 def _translate(*explained: Any) -> None:
@@ -273,7 +273,7 @@ def _translate(*explained: Any) -> None:
     if language() != "en":
         for one in explained:
             paragraphs = inspect.cleandoc(one.help or "").replace("\\[", "[").split("\n\n")
-            told = "\n\n".join(word("help", " ".join(text.split())) for text in paragraphs)
+            told = "\n\n".join(term("help", " ".join(text.split())) for text in paragraphs)
             one.help = told.replace("[", "\\[")  # Rich would take it for its markup
 
 
@@ -282,5 +282,5 @@ def _typers_own() -> Any:
     from typer import rich_utils
 
     for name, english in _TITLES.items():
-        setattr(rich_utils, name, word("typer", english))
+        setattr(rich_utils, name, term("typer", english))
     return rich_utils

@@ -19,9 +19,9 @@ from worker.cli.options import (
     Person,
     Tag,
     by_person,
-    note,
+    echo,
+    echo_error,
     plain,
-    say,
 )
 from worker.cli.reading import outbox, pause_line
 from worker.cli.times import PAST
@@ -34,7 +34,7 @@ from worker.control.selection import require_configured
 from worker.domain.errors import WorkerError
 from worker.domain.job import id_of
 from worker.domain.job_filter import JobFilter
-from worker.language import plural, said
+from worker.language import plural, translate
 
 app = Commands()
 
@@ -73,12 +73,12 @@ def pause(
         already = "" if done.audit else " already"
         told = f"{pause_line(done.pause)}{already}\nend it with: {done.pause.ending()}"
     if not person.as_json:
-        say(told)
+        echo(told)
     left = 0 if timeout_s is None else _drain(wanted, timeout_s)
     if person.as_json:
-        say(json.dumps(plain(done) | ({} if timeout_s is None else {"in_flight": left}), ensure_ascii=False))
+        echo(json.dumps(plain(done) | ({} if timeout_s is None else {"in_flight": left}), ensure_ascii=False))
     elif timeout_s is not None:
-        say(f"{plural(left, 'call')} still in flight" if left else "no call is in flight")
+        echo(f"{plural(left, 'call')} still in flight" if left else "no call is in flight")
     return is_paused and not left
 
 
@@ -89,7 +89,7 @@ def _drain(wanted: JobFilter | None, timeout_s: float) -> int:
     def progress(in_flight: int) -> None:
         if told[-1:] != [in_flight]:
             told.append(in_flight)
-            note(f"{in_flight} in flight")
+            echo_error(f"{in_flight} in flight")
 
     return pausing.drain(wanted, timeout_s=timeout_s, progress=progress)
 
@@ -115,7 +115,7 @@ def resume(
     wanted = _scope(names, everything, account=account, channel=channel, kind=kind, tag=tag)
     if names and all(JOB_ID.fullmatch(id_of(name)) for name in names):
         released = pausing.release(names, person=person.name, why=person.why)
-        person.tell(
+        person.answer(
             released,
             _held(
                 released, f"released {plural(len(released.jobs), 'job')} (audit {released.audit})", "they were not held"
@@ -124,11 +124,11 @@ def resume(
         return bool(released.jobs)
     if names:
         lines = [line for name in names for line in _lifted(person, name)]
-        person.tell({"told": lines}, "\n".join(lines))
+        person.answer({"told": lines}, "\n".join(lines))
         return True
     done = pausing.resume_paused(wanted, person=person.name, why=person.why)
     scope = "everything" if wanted is None else ", ".join(f"{name} {value}" for name, value in wanted.asked().items())
-    person.tell(done, f"{scope} is resumed (audit {done.audit})")
+    person.answer(done, f"{scope} is resumed (audit {done.audit})")
     return True
 
 
@@ -168,7 +168,7 @@ def fence(
     told = f"{plural(parts, 'part')} marked as in doubt and held (audit {done.audit})"
     if parts:
         told += "; list them with `worker jobs --state unknown`, decide with `worker resolve`"
-    person.tell(done, told)
+    person.answer(done, told)
     return parts > 0
 
 
@@ -177,6 +177,8 @@ def _scope(names: list[str] | None, everything: bool, **given: str | None) -> Jo
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if [bool(names), everything, bool(options)].count(True) != 1:
         raise typer.BadParameter(
-            said("give names, or --all, or some of --account, --channel, --kind and --tag, and only one of these three")
+            translate(
+                "give names, or --all, or some of --account, --channel, --kind and --tag, and only one of these three"
+            )
         )
     return JobFilter(**options) if options else None

@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 import typer
 from rich.cells import cell_len
 
-from worker.cli.options import note, plain, say
+from worker.cli.options import echo, echo_error, plain
 from worker.cli.times import clock
 from worker.control.opening import open_database
 from worker.domain.callbacks.hook import EventState
 from worker.domain.errors import ConfigurationError
 from worker.domain.pause import Pause
 from worker.domain.state import JobState
-from worker.language import word
+from worker.language import term
 from worker.outbox.engine.clock import instant
 
 T = TypeVar("T")
@@ -30,22 +30,22 @@ def staging_line(switch: str) -> str:
     return f"staging is on here ({switch}), so not every recipient gets the message; see docs/operations.md"
 
 
-def tell(found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json: bool) -> None:
+def print_rows(found: Sequence[T], line: Callable[[T], str], nothing: str, *, as_json: bool) -> None:
     """Prints rows as one JSON list, or each as `line` makes it; `nothing` is the sentence for an empty list."""
     if as_json:
-        say(json.dumps(plain(found), ensure_ascii=False))
+        echo(json.dumps(plain(found), ensure_ascii=False))
         return
     for one in found:
-        say(line(one))
+        echo(line(one))
     if not found:
-        say(nothing)
+        echo(nothing)
 
 
 class TextTable:
     """Prints rows below a header, each column as wide as its widest cell so far; the last one ends the line."""
 
     def __init__(self, *columns: str):
-        self._header = [word("column", name).upper() for name in columns]
+        self._header = [term("column", name).upper() for name in columns]
         self._widths = [0] * len(columns)
         self._is_begun = False
 
@@ -62,12 +62,12 @@ class TextTable:
             typer.echo("  ".join(padded_cells).rstrip())
 
 
-def tell_table(
+def print_table(
     found: Sequence[T], columns: Sequence[str], row: Callable[[T], Sequence[str]], nothing: str, *, as_json: bool
 ) -> None:
     """Prints rows as one JSON list, or as a table whose cells `row` makes in the language of the person."""
     if as_json or not found:
-        tell(found, str, nothing, as_json=as_json)
+        print_rows(found, str, nothing, as_json=as_json)
         return
     TextTable(*columns).print([row(one) for one in found])
 
@@ -112,7 +112,7 @@ class ProgressLine:
         now = self._monotonic()
         if now - self._told >= 1:
             self._told = now
-            note(f"{done} of {self._total} done, {done / (now - self._began):.0f}/s")
+            echo_error(f"{done} of {self._total} done, {done / (now - self._began):.0f}/s")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from worker.config.settings import Settings, load_settings, settings_location
 from worker.control.opening import require_database_file
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
-from worker.language import said
+from worker.language import translate
 
 app = Commands()
 
@@ -37,7 +37,7 @@ def up(
 
     found = load_settings()
     for hint in hints(found):
-        sys.stderr.write(f"worker: {said(hint)}\n")
+        sys.stderr.write(f"worker: {translate(hint)}\n")
     settings = found.model_copy(update={"broker": UrlFrom(url=EMBEDDED)})
     upgrade_tables()
     celery = make_app(settings)
@@ -137,5 +137,5 @@ def console(
 
 def _typed_password() -> str:
     if sys.stdin.isatty():
-        return str(typer.prompt(said("New password"), hide_input=True, confirmation_prompt=True, err=True))
+        return str(typer.prompt(translate("New password"), hide_input=True, confirmation_prompt=True, err=True))
     return sys.stdin.readline().rstrip("\r\n")

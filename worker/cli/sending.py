@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel
-from worker.cli.options import Commands, Person, by_person, note
+from worker.cli.options import Commands, Person, by_person, echo_error
 from worker.cli.reading import outbox
 from worker.cli.times import AHEAD
 from worker.config.settings import load_settings
@@ -23,7 +23,7 @@ from worker.control.opening import open_database
 from worker.domain.content.message import File
 from worker.domain.errors import StillOpen, WorkerError
 from worker.domain.state import JobState
-from worker.language import said
+from worker.language import translate
 from worker.outbox.lanes.processes import alive_processes
 from worker.producer.enqueue import enqueue, upload as enqueue_upload
 from worker.producer.follow_ups import recall_message, update_card as update_card_of, update_card_by_code
@@ -76,7 +76,7 @@ def send(
 ) -> bool | None:
     """Enqueues one message, from options, JSON or stdin; prints the job's id, or with --wait what became of it."""
     if text is not None and body is not None:
-        raise typer.BadParameter(said("give either --text or JSON, not both"))
+        raise typer.BadParameter(translate("give either --text or JSON, not both"))
     options: dict[str, Any] = {"priority": priority, "due_at": due_at, "expires_at": expires_at, "tags": tags}
     options |= {"dedupe_key": dedupe_key, "order_key": order_key, "tenant": tenant}
     options |= {"on_unknown": on_unknown, "quiet_hours": quiet_hours}
@@ -91,7 +91,7 @@ def send(
     )
     if wait:
         return _show_end(job, timeout, as_json=person.as_json)
-    person.tell({"job": job}, job)
+    person.answer({"job": job}, job)
     return None
 
 
@@ -106,7 +106,7 @@ def upload(
     """Enqueues the upload of a file, whose media_id is the job's receipt; prints the job's id."""
     insert = partial(enqueue_upload, account=account, file=File.at(path), upload_type=upload_type)
     job = _enqueued(person, "upload", {"account": account}, insert)
-    person.tell({"job": job}, job)
+    person.answer({"job": job}, job)
 
 
 @app.command("update-card")
@@ -123,7 +123,7 @@ def update_card(
     """Enqueues the update of a job's card, such as '{"button": {"replace_name": "done"}}'; prints the new job's id."""
     about: dict[str, Any]
     if account is not None and body is not None:
-        raise typer.BadParameter(said("give either --account or a job, not both"))
+        raise typer.BadParameter(translate("give either --account or a job, not both"))
     if account is not None:
         update, named = _channel_of(account).parsed(json_object(job))
         about = {"account": account}
@@ -135,15 +135,15 @@ def update_card(
         about = {"ids": [job]}
         insert = partial(update_card_of, job_id=job)
     else:
-        raise typer.BadParameter(said("name the job that sent the card, or --account"))
+        raise typer.BadParameter(translate("name the job that sent the card, or --account"))
     made = _enqueued(person, "update_card", about, partial(insert, update=update, to=to or named or None))
-    person.tell({"job": made}, made)
+    person.answer({"job": made}, made)
 
 
 def recall_foreign(person: Person, account: str, msgid: str) -> None:
     """Enqueues the recall of a message that another program sent, and prints the job's id."""
     job = _enqueued(person, "recall", {"account": account}, partial(recall_message, account=account, msgid=msgid))
-    person.tell({"job": job}, job)
+    person.answer({"job": job}, job)
 
 
 def _enqueued(person: Person, action: str, about: Mapping[str, Any], insert: Callable[..., JobRef]) -> str:
@@ -169,7 +169,7 @@ def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
     with open_database() as database:
         with database.reading() as connection:
             if not alive_processes(connection, database.now):
-                note("no worker is alive, so the job waits; start `worker up` or the Procfile's lines")
+                echo_error("no worker is alive, so the job waits; start `worker up` or the Procfile's lines")
         try:
             state = wait_for(database, job, timeout_s).state
         except StillOpen:
@@ -178,7 +178,7 @@ def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
 
     show(job, as_json=as_json)
     if state is JobState.OPEN:
-        note(
+        echo_error(
             f"the job is still open after {timeout_s:g} s and goes on by itself; `worker why {job}`"
             " says what it waits for"
         )

@@ -12,12 +12,12 @@ import typer
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import sorted_out
-from worker.cli.options import Commands, Json, plain, say
+from worker.cli.options import Commands, Json, echo, plain
 from worker.cli.reading import outbox, padded, staging_line
 from worker.cli.times import clock
 from worker.config.settings import load_settings
 from worker.control.opening import open_database
-from worker.language import language, plural, said, word
+from worker.language import language, plural, term, translate
 from worker.reporting.code_stock import CardCodes, codes_left
 from worker.reporting.job_list import text_hash
 from worker.reporting.recipient_status import RecipientStatus, recipients
@@ -45,10 +45,10 @@ def show(name: JobName, as_json: Json = False) -> None:
         if as_json:
             who = {status: recipients(connection, job_id, status, limit=None) for status in RecipientStatus}
             more = {"text_hash": says, "failures": refused, "recipients": who, "codes_left": codes, "timeline": events}
-            say(json.dumps({**plain(report), **plain(more)}, ensure_ascii=False))
+            echo(json.dumps({**plain(report), **plain(more)}, ensure_ascii=False))
             return
     for line in [*report_lines(report, refused), f"  text_hash {says}", *code_lines(codes), *timeline_lines(events)]:
-        say(line)
+        echo(line)
 
 
 @app.command()
@@ -64,14 +64,14 @@ def why(name: JobName, as_json: Json = False) -> None:
     if unusable is None:
         switch = good[told.job.account].staging.told()
     if as_json:
-        say(json.dumps({**plain(told), "staging": switch or None, "unusable_here": unusable}, ensure_ascii=False))
+        echo(json.dumps({**plain(told), "staging": switch or None, "unusable_here": unusable}, ensure_ascii=False))
         return
     for line in why_lines(told):
-        say(line)
+        echo(line)
     if unusable:
-        say(f"  its account cannot be used as it is configured here: {unusable}")
+        echo(f"  its account cannot be used as it is configured here: {unusable}")
     if switch:
-        say(f"  {staging_line(switch)}")
+        echo(f"  {staging_line(switch)}")
 
 
 SHOWN = 10
@@ -120,7 +120,7 @@ def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
         "is a replay of": report.replay_of,
     }
     yield from (f"  {link} job {job}" for link, job in links.items() if job)
-    yield from (f"  {word('job', name)}: {value}" for name in FURTHER if (value := _written(getattr(report, name))))
+    yield from (f"  {term('job', name)}: {value}" for name in FURTHER if (value := _written(getattr(report, name))))
     yield from (f"  was replayed as job {job}" for job in report.replays)
     yield from (f"  warning: {warning}" for warning in report.warnings)
     for receipt in report.receipts:
@@ -156,9 +156,9 @@ def code_lines(codes: list[CardCodes]) -> Iterator[str]:
 def timeline_lines(events: list[Event]) -> Iterator[str]:
     """The events, one a line."""
     for event in events:
-        part = said(f"part {event.part.rpartition('-')[2]}" if event.part else "job")
+        part = translate(f"part {event.part.rpartition('-')[2]}" if event.part else "job")
         person = f" by {event.person}" if event.person else ""
         what, detail = event.told(language())
         colon = ": " if language() == "en" else "："
         about = f"{colon}{detail}" if detail else ""
-        yield f"  {clock(event.at)}  {padded(part, 7)} {what}{about}{said(person)}"
+        yield f"  {clock(event.at)}  {padded(part, 7)} {what}{about}{translate(person)}"

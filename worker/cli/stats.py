@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from worker.cli.options import OF_CALLS, Commands, Json, note, plain, say, with_filter
+from worker.cli.options import OF_CALLS, Commands, Json, echo, echo_error, plain, with_filter
 from worker.cli.reading import outbox, padded, pause_line
 from worker.domain.job_filter import JobFilter
 from worker.domain.mailing import StageCount
-from worker.language import said, word
+from worker.language import term, translate
 from worker.reporting.mailing import MailingReport, mailing
 
 app = Commands()
@@ -23,20 +23,20 @@ def stats(given: dict[str, Any], as_json: Json = False) -> None:
     with outbox() as connection:
         found = mailing(connection, JobFilter(**given))
     if as_json:
-        say(json.dumps(plain(found), ensure_ascii=False))
+        echo(json.dumps(plain(found), ensure_ascii=False))
     else:
         for line in _lines(found):
-            say(line)
+            echo(line)
     if found.leaves_fresh_out:
-        note("too many jobs are open or wait to be indexed, so not all of them were looked at")
+        echo_error("too many jobs are open or wait to be indexed, so not all of them were looked at")
     if found.is_cut_short:
-        note("there are too many jobs, so the oldest are not counted")
+        echo_error("there are too many jobs, so the oldest are not counted")
 
 
 def _lines(found: MailingReport) -> Iterator[str]:
     for stage, count in found.stages.items():
-        yield _line(word("mailing", stage.replace("_", " ")), count)
-    yield _line(word("mailing", "total"), found.total)
+        yield _line(term("mailing", stage.replace("_", " ")), count)
+    yield _line(term("mailing", "total"), found.total)
     recalls = found.recalls
     if recalls.under_way or recalls.accepted or recalls.refused:
         yield f"recalls: {recalls.under_way} under way, {recalls.accepted} accepted, {recalls.refused} refused"
@@ -44,4 +44,6 @@ def _lines(found: MailingReport) -> Iterator[str]:
 
 
 def _line(name: str, count: StageCount) -> str:
-    return f"{padded(name, 10)}" + said(f"{count.jobs:>9} jobs {count.parts:>9} parts {count.recipients:>9} recipients")
+    return f"{padded(name, 10)}" + translate(
+        f"{count.jobs:>9} jobs {count.parts:>9} parts {count.recipients:>9} recipients"
+    )

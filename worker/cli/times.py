@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from worker.language import language, said
+from worker.language import language, translate
 
 
 def zone() -> tzinfo:
@@ -64,7 +64,7 @@ def _read(text: str, *, is_ahead: bool) -> datetime:
         return read_time(text, datetime.now(UTC), zone(), is_ahead=is_ahead)
     except UnreadableTime as error:
         between = "；" if language() == "zh" else "; "
-        raise typer.BadParameter(between.join(map(said, (error.text, error.remedy)))) from None
+        raise typer.BadParameter(between.join(map(translate, (error.text, error.remedy)))) from None
 
 
 PAST: Mapping[str, Any] = {"parser": _past, "metavar": "-2h, 22:00, ..."}

@@ -20,7 +20,7 @@ from worker.console.visit import Visit
 from worker.console.words import WORDS, say
 from worker.domain.times import write_time
 from worker.drawing import STYLESHEET, Lang, environment
-from worker.language import said
+from worker.language import translate
 from worker.outbox.engine.clock import instant
 from worker.outbox.upkeep.gauges import MOST
 from worker.reporting.job_list import content_told
@@ -92,10 +92,10 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "csrf_field": field,
                 "reads_all": visit.viewer is not None and may_read_texts(visit.viewer, None),
                 "t": partial(say, visit.lang),
-                "said": lambda text: said(text or "", visit.lang),
+                "translate": lambda text: translate(text or "", visit.lang),
                 "badge": partial(badge, lang=visit.lang),
                 "state_word": partial(_word, visit.lang, "state"),
-                "word": partial(_word, visit.lang),
+                "term": partial(_word, visit.lang),
                 "many": partial(_many, visit.lang),
                 "action": partial(action_word, visit.lang),
                 "at": partial(at, zone=zone),
@@ -113,7 +113,7 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
 def badge(state: str, lang: Lang) -> Markup:
     """A state as a badge in its colour, with its word; one that is not known is its own word."""
     form = '<span class="badge state tone-{}" data-state="{}">{}</span>'
-    return Markup(form).format(TONES.get(state, "calm"), state, language.word("state", state, lang))
+    return Markup(form).format(TONES.get(state, "calm"), state, language.term("state", state, lang))
 
 
 def at(when: datetime | int | None, zone: tzinfo = UTC) -> Markup:
@@ -135,7 +135,7 @@ def short(id: str) -> str:
 def action_word(lang: Lang, action: str) -> str:
     """The word of an action of the audit; one that came through the console says so."""
     own = action.removeprefix(THROUGH)
-    told = language.word("action", own, lang)
+    told = language.term("action", own, lang)
     return told if own == action else say(lang, "audit.console", action=told)
 
 
@@ -143,7 +143,7 @@ def _word(lang: Lang, group: str, value: object) -> str:
     """The word of a value of a group: the console's, or one that commands show too; else the value is its own word."""
     if (key := f"{group}.{value}") in WORDS:
         return say(lang, key)
-    return language.word(group if group in ("step", "unit", "mailing") else "state", str(value), lang)
+    return language.term(group if group in ("step", "unit", "mailing") else "state", str(value), lang)
 
 
 def _many(lang: Lang, count: int, most: int = MOST) -> str:

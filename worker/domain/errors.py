@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.language import Lang, chinese_note, language, noted, said
+from worker.language import Lang, chinese_note, language, translate, with_chinese_note
 
 
 class WorkerError(Exception):
@@ -25,11 +25,11 @@ class WorkerError(Exception):
         self.channel = channel
         self.job = job
         self.code = code
-        noted(self, self.told)
+        with_chinese_note(self, self.told)
 
     def told(self, lang: Lang | None = None) -> str:
         """Returns the text in a language, by default that of the person at the terminal."""
-        return said(str(self), lang)
+        return translate(str(self), lang)
 
 
 class ConfigurationError(WorkerError):
@@ -125,7 +125,7 @@ class Problem:
         """Returns the problem as text in a language, by default that of the person at the terminal."""
         lang = lang or language()
         amounts = f" (limit {self.limit} {self.unit}, found {self.size})" if self.limit is not None else ""
-        text, remedy = said(self.text, lang) + said(amounts, lang), said(self.remedy, lang)
+        text, remedy = translate(self.text, lang) + translate(amounts, lang), translate(self.remedy, lang)
         return f"{self.field}：{text}；{remedy}" if lang == "zh" else f"{self.field}: {text}; {remedy}"
 
 

@@ -59,8 +59,8 @@ def _named_by(*variables: str) -> Lang:
     return "zh" if given.lower().startswith("zh") else "en"
 
 
-def said(text: str, lang: Lang | None = None) -> str:
-    """The text in a language, by default that of the person at the terminal; line by line, and English is itself."""
+def translate(text: str, lang: Lang | None = None) -> str:
+    """Returns the text in a language, by default that of the person at the terminal; English stays as it is."""
     if (lang or language()) == "en":
         return text
     alone = _book().words["alone"]
@@ -75,8 +75,8 @@ def _line_of_others(text: str) -> str:
         return text
 
 
-def word(of: str, name: str, lang: Lang | None = None) -> str:
-    """A single word, such as a state's, of one sort; one that is not in the tables is itself."""
+def term(of: str, name: str, lang: Lang | None = None) -> str:
+    """Returns a single word, such as the name of a state; a word that is not in the tables stays as it is."""
     return _book().words.get(of, {}).get(name, name) if (lang or language()) == "zh" else name
 
 
@@ -90,10 +90,10 @@ def chinese_note(told: Callable[[Lang], str]) -> list[str]:
     return [told("zh")] if chosen() == "zh" else []
 
 
-def noted(error: E, told: Callable[[Lang], str] | None = None) -> E:
+def with_chinese_note(error: E, told: Callable[[Lang], str] | None = None) -> E:
     """The error itself; where `WORKER_LANG=zh`, a traceback has the Chinese below its text, which stays English."""
     if chosen() == "zh":
-        error.add_note(told("zh") if told else said(str(error), "zh"))
+        error.add_note(told("zh") if told else translate(str(error), "zh"))
     return error
 
 

@@ -16,7 +16,7 @@ from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import JobId, Kind, id_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, State, states_of
-from worker.language import Lang, word
+from worker.language import Lang, term
 from worker.outbox.control.listing import JobHead, job_counts, job_heads, job_page, standing_errcodes
 from worker.outbox.control.withdrawals import recalled_jobs
 from worker.outbox.engine.caller import on_callers_connection
@@ -152,9 +152,9 @@ def _first_of(recipients: str) -> str | None:
 
 def content_told(kind: str, type: str | None, lang: Lang | None = None) -> str:
     """A job's kind and the type of its message in a reader's words."""
-    named = [word("kind", kind, lang).replace("_", " ")] if kind != Kind.SEND or type is None else []
+    named = [term("kind", kind, lang).replace("_", " ")] if kind != Kind.SEND or type is None else []
     if kind in (Kind.SEND, Kind.SEND_CHAT) and type is not None:
-        named.append(word("msgtype", type, lang).replace("_", " "))
+        named.append(term("msgtype", type, lang).replace("_", " "))
     return " · ".join(named)
 
 

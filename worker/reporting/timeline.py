@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from worker.domain.callbacks.hook import EventState
 from worker.domain.job import JobId
 from worker.domain.state import JobState
-from worker.language import Lang, plural, said, word
+from worker.language import Lang, plural, term, translate
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.jobs.reading import JobRows, Rows
@@ -44,14 +44,14 @@ class Event:
         """What happened and its details in a language."""
         sort, _, step = self.what.partition(" ")
         if sort in ("lane", "account") and step:
-            what = f"{word('head', sort, lang)} {word('step', step, lang)}"
+            what = f"{term('head', sort, lang)} {term('step', step, lang)}"
         else:
-            what = word("event", word("state", self.what, lang), lang)
+            what = term("event", term("state", self.what, lang), lang)
         state, colon, reasons = self.detail.partition(": ")
         if colon and self.what == "ended":
-            told = [word("state", state, lang), said(reasons, lang)]
-            return said(what, lang), (": " if lang == "en" else "：").join(told)
-        return said(what, lang), word("state", said(self.detail, lang), lang)
+            told = [term("state", state, lang), translate(reasons, lang)]
+            return translate(what, lang), (": " if lang == "en" else "：").join(told)
+        return translate(what, lang), term("state", translate(self.detail, lang), lang)
 
 
 @on_callers_connection

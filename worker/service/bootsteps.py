@@ -16,7 +16,7 @@ import celery.worker.state
 from celery import bootsteps
 
 from worker.domain.errors import ConfigurationError
-from worker.language import said
+from worker.language import translate
 from worker.service.lifecycle import WorkerProcess
 
 EXIT_CONFIGURATION = 2
@@ -64,7 +64,7 @@ class WorkerProcessStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celer
 
 def refuse(sentence: str) -> NoReturn:
     """Prints one sentence and ends the process with status 2."""
-    sys.stderr.write(f"worker: {said(sentence)}\n")
+    sys.stderr.write(f"worker: {translate(sentence)}\n")
     raise SystemExit(EXIT_CONFIGURATION)
 
 

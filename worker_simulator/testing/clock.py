@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from worker.language import noted
+from worker.language import with_chinese_note
 from worker.outbox.engine.clock import SECOND, DatabaseClock, DrivenClock, SqlClock, instant, micros_of
 from worker_simulator.clock import Clock as VendorClock
 
@@ -35,11 +35,11 @@ class KitClock:
         """Moves on to an aware datetime; ValueError for one that is over, or has no time zone."""
         if at.tzinfo is None:
             text = "the datetime has no time zone; use an aware one, such as clock.now() + timedelta(...)"
-            raise noted(ValueError(text))
+            raise with_chinese_note(ValueError(text))
         ahead = micros_of(at) - self.sql.micros
         if ahead < 0:
             text = f"the clock stands at {self.now().isoformat()} and does not go back to {at.isoformat()}"
-            raise noted(ValueError(text))
+            raise with_chinese_note(ValueError(text))
         self.sql.micros += ahead
         self._ticks += ahead / SECOND
         self._tell()

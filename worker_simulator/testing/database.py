@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from worker.domain.errors import ConfigurationError
-from worker.language import noted
+from worker.language import with_chinese_note
 from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.dialect import dialect_of
@@ -73,7 +73,7 @@ def own_engine(folder: Path) -> Engine:
 
 def still_open(seconds: float) -> None:
     """Raises, where the worker would wait for a lock that only the test itself can free."""
-    raise noted(AssertionError(STILL_OPEN))
+    raise with_chinese_note(AssertionError(STILL_OPEN))
 
 
 @contextmanager

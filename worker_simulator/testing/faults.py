@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.language import noted
+from worker.language import with_chinese_note
 from worker_simulator.wire.faults import FaultAction, FaultRule, Match
 
 UNREACHABLE = "unreachable"
@@ -46,7 +46,7 @@ def _action(fault: str | int) -> dict[str, Any]:
     if number is None:
         known = ", ".join(map(repr, (*NAMED, UNREACHABLE)))
         text = f"{fault!r} is no fault; use {known}, an HTTP status such as '502', or an errcode"
-        raise noted(ValueError(text))
+        raise with_chinese_note(ValueError(text))
     if 300 <= number < 600:
         return {"status": number, "headers": {"Retry-After": "3"} if number in (429, 503) else {}}
     return {"answer": {"errcode": number}}

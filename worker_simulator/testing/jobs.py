@@ -12,7 +12,7 @@ from worker.domain.content.message import Message
 from worker.domain.content.recipient import LISTS, Recipients
 from worker.domain.job import Priority
 from worker.domain.state import JobState
-from worker.language import Lang, word
+from worker.language import Lang, term
 from worker.outbox.engine.clock import instant
 from worker.producer.plan import Recipient, recipients_of
 
@@ -187,7 +187,7 @@ def _line_of(job: EnqueuedJob, lang: Lang) -> str:
 
 def _said(english: str, lang: Lang) -> str:
     """A text of the kit with its places: the values stand in it as they are, and are no text of ours."""
-    return word("kit", english, lang)
+    return term("kit", english, lang)
 
 
 def _plain(message: Message) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from worker.hooks.doors import Doors
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import load_hooks
 from worker.hooks.runs import HookRuns, hook_threads
-from worker.language import noted
+from worker.language import with_chinese_note
 from worker.outbox.commit.commands import Item
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.database import Database
@@ -147,14 +147,14 @@ class Machine:
                 return
             self._clock.move_to(instant(wake))
         paths = ", ".join(call.request.path for call in self._vendor.calls()[-3:]) or "none"
-        raise noted(AssertionError(BUSY.format(turns=MOST_TURNS, paths=paths)))
+        raise with_chinese_note(AssertionError(BUSY.format(turns=MOST_TURNS, paths=paths)))
 
     def receive(self, url: str, query: Mapping[str, str], body: bytes) -> None:
         """Takes a callback as `worker receiver` does."""
         name = urlsplit(url).path.rpartition("/")[2]
         door = self._doors.of(name)
         if door is None:
-            raise noted(ValueError(f"account {name} has no callback address"))
+            raise with_chinese_note(ValueError(f"account {name} has no callback address"))
         self._store.store(name, door.read(query, body, self._clock.sql.micros / SECOND))
 
     def _turn(self) -> bool:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from worker.accounts.current import configured
 from worker.domain.content.message import Message
 from worker.domain.errors import JobNotFound
-from worker.language import noted
+from worker.language import with_chinese_note
 from worker.outbox.engine.database import Database, is_retryable
 from worker.producer.plan import Recipient
 from worker_simulator.testing.accounts import Given, KitAccounts, settings_of, source_of
@@ -69,7 +69,7 @@ class KitOutbox:
     def engine(self) -> Engine:
         """The engine of the kit's own outbox, for tests that give it no `outbox_bind`."""
         if self._bind is not None:
-            raise noted(TypeError("the outbox is in the database of your own outbox_bind; use that engine"))
+            raise with_chinese_note(TypeError("the outbox is in the database of your own outbox_bind; use that engine"))
         if self._own is None:
             self._own = own_engine(self._make_folder("outbox"))
             self._closing.callback(self._own.dispose)
@@ -123,7 +123,7 @@ class KitOutbox:
         options: Further fields of a job: kind, state, priority, due_at, dedupe_key, order_key, tags, tenant, about.
         """
         if unknown := options.keys() - set(EnqueuedJob.__dataclass_fields__):
-            raise noted(TypeError(f"assert_enqueued() got an unexpected keyword argument {min(unknown)!r}"))
+            raise with_chinese_note(TypeError(f"assert_enqueued() got an unexpected keyword argument {min(unknown)!r}"))
         wanted = WantedJob(account, message, to, containing, options)
 
         def look() -> EnqueuedJob | None:
@@ -132,7 +132,7 @@ class KitOutbox:
             found = [job for job in jobs if not wanted.differences(job)]
             if (not found and times != 0) or (times is not None and len(found) != times):
                 found_so = partial(told, wanted, times, len(found), jobs)
-                raise noted(AssertionError(found_so("en")), found_so)
+                raise with_chinese_note(AssertionError(found_so("en")), found_so)
             return found[-1] if found else None
 
         __tracebackhide__ = True
@@ -179,7 +179,7 @@ class KitOutbox:
             else:
                 posts = [post for post in self._vendor.world.webhook.posts if post.chat == chat]
                 if not posts:
-                    raise noted(ValueError(f"no message came to {chat}"))
+                    raise with_chinese_note(ValueError(f"no message came to {chat}"))
                 act = {"act": "click", "key": posts[-1].key, "chat": chat, "person": person, "name": key}
                 self._control("webhook", act)
 
@@ -198,7 +198,7 @@ class KitOutbox:
             case "wecom_webhook":
                 name, more = "webhook", {"key": secret, "chat": f"wo{person}"}
             case other:
-                raise noted(ValueError(f"people cannot write to an account of {other}"))
+                raise with_chinese_note(ValueError(f"people cannot write to an account of {other}"))
         return self._acted(lambda: self._control(name, {**said, **more}))
 
     def fault(
@@ -253,7 +253,7 @@ class KitOutbox:
             except DBAPIError as error:
                 if not is_retryable(error):
                     raise
-            raise noted(AssertionError(STILL_OPEN))
+            raise with_chinese_note(AssertionError(STILL_OPEN))
 
         return self._bind.run_sync(lambda _: told()) if hasattr(self._bind, "run_sync") else told()
 

@@ -12,7 +12,7 @@ from typing import Any
 from worker.delivery.resolver.http_get import WebAnswer
 from worker.domain.call import CallResult, FileBody, NoAnswer, NotSent, Reply, Request
 from worker.domain.content.web import WebAddress
-from worker.language import noted
+from worker.language import with_chinese_note
 from worker.transport.http import Connection
 from worker.transport.multipart import multipart
 from worker.transport.pending_call import EndedCall, PendingCall
@@ -55,7 +55,7 @@ class Vendor:
         found = controlled(self, HttpRequest(method, f"/_control/{name}", dict(query or {}), body=body))
         said = HttpRequest("", "", {}, body=found.body).json()
         if found.status != 200:
-            raise noted(ValueError(said["error"]))
+            raise with_chinese_note(ValueError(said["error"]))
         return said
 
     # -- as a transport -----------------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ class _CallbacksAtOnce(Callbacks):
     def send(self, app: Callee, event: bytes, about: dict[str, Any]) -> Callback:
         """Sends an event, which is stored when this returns."""
         if app.callback_url is None:
-            raise noted(ValueError(f"{app.name} has no callback address in the application's settings"))
+            raise with_chinese_note(ValueError(f"{app.name} has no callback address in the application's settings"))
         query, encrypted = self._sealed(app, event)
         self._receive(app.callback_url, query, app.wrapped(encrypted).encode())
         callback = Callback("event", app, about, state="taken")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.console.rendering import TONES, badge
 from worker.domain.state import JobState, PartState
-from worker.language import word
+from worker.language import term
 
 
 def test_every_state_of_a_job_and_a_part_has_its_colour_and_word() -> None:
@@ -12,7 +12,7 @@ def test_every_state_of_a_job_and_a_part_has_its_colour_and_word() -> None:
     states = {*(one.label for one in (*JobState, *PartState)), "recalled"}
 
     assert states == set(TONES)
-    assert len(states) == len({word("state", one, "zh") for one in states} - states)
+    assert len(states) == len({term("state", one, "zh") for one in states} - states)
 
 
 def test_a_badge_has_the_word_and_the_colour_of_its_state() -> None:

@@ -14,7 +14,7 @@ from worker.console.pages.accounts import limit_phrase
 from worker.console.words import WORDS
 from worker.domain.account import Account
 from worker.domain.pacing.lane import LaneEventKind, LaneStatus
-from worker.language import word
+from worker.language import term
 from worker.reporting.wait import WaitFor
 
 CONSOLE = Path(__file__).parents[3] / "worker" / "console"
@@ -75,12 +75,12 @@ def test_what_people_did_has_a_word() -> None:
 
     assert {"cancel", "replay", "resume", "erase", "rotate account"} <= actions
     for sort, names in {"action": actions, "step": LaneEventKind, "state": LaneStatus}.items():
-        assert [name for name in names if word(sort, name, "zh") == name] == []
+        assert [name for name in names if term(sort, name, "zh") == name] == []
 
 
 def test_what_a_part_waits_for_has_a_word() -> None:
     """On a page in both languages, and on the command line, which shows the English name, in Chinese."""
-    chinese = {str(what): word("what", what, "zh") for what in WaitFor}
+    chinese = {str(what): term("what", what, "zh") for what in WaitFor}
 
     assert chinese == {str(what): WORDS[f"wait.{what}"][0] for what in WaitFor}
     assert [] == [what for what, told in chinese.items() if told == what]

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.options import Account, Commands, Json, Person, by_person
-from worker.cli.reading import iso, outbox, state_named, tell_table
+from worker.cli.reading import iso, outbox, print_table, state_named
 from worker.cli.times import local
 from worker.control.lift import retry_event
 from worker.domain.callbacks.hook import EventState
-from worker.language import said, word
+from worker.language import term, translate
 from worker.outbox.jobs.chats import list_chats
 from worker.outbox.jobs.events import list_events
 from worker.outbox.jobs.inbound import list_inbound
@@ -31,13 +31,13 @@ def _show_chats(*, account: str | None, gone: bool, limit: int, as_json: bool) -
         rows = list_chats(connection, account, gone=gone, limit=limit)
     found = [{**row, **{name: iso(row[name]) for name in _INSTANTS}} for row in rows]
     nothing = "no chats; a webhook's callbacks report them, see `worker receiver`"
-    tell_table(found, ("chat", "kind", "account", "seen", ""), _chat_row, nothing, as_json=as_json)
+    print_table(found, ("chat", "kind", "account", "seen", ""), _chat_row, nothing, as_json=as_json)
 
 
 def _chat_row(chat: Mapping[str, Any]) -> tuple[str, ...]:
     whose = f"of {chat['person']}, messages still allowed: {chat['allowance']}" if chat["person"] else ""
     left = f"removed at {local(chat['gone_at'])}" if chat["gone_at"] else ""
-    more = "  ".join(filter(None, (said(whose), said(left))))
+    more = "  ".join(filter(None, (translate(whose), translate(left))))
     return chat["chat_id"], chat["chat_type"], chat["account"], local(chat["last_seen_at"]), more
 
 
@@ -70,7 +70,7 @@ def inbound(
         for row in rows
     ]
     columns = ("at", "account", "event", "person", "card")
-    tell_table(found, columns, _inbound_row, "no callbacks; `worker receiver` receives them", as_json=as_json)
+    print_table(found, columns, _inbound_row, "no callbacks; `worker receiver` receives them", as_json=as_json)
 
 
 def _inbound_row(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -90,18 +90,18 @@ def events(
     """Lists the events of the application's hooks, newest first."""
     if retry is not None:
         retry_event(retry, person=person.name, why=person.why)
-        person.tell({"event": retry}, f"event {retry} waits for a worker")
+        person.answer({"event": retry}, f"event {retry} waits for a worker")
         return
     wanted = state_named(EventState, state)
     with outbox() as connection:
         rows = list_events(connection, state=wanted, limit=limit)
     columns = ("event", "at", "kind", "state", "about", "error")
-    tell_table([_plain_event(row) for row in rows], columns, _event_row, "no events", as_json=person.as_json)
+    print_table([_plain_event(row) for row in rows], columns, _event_row, "no events", as_json=person.as_json)
 
 
 def _event_row(event: Mapping[str, Any]) -> tuple[str, ...]:
-    kind, state = content_told(event["kind"], None), word("state", event["state"])
-    about = said(f"tag {event['tag']}") if event["tag"] else event["job_id"] or "-"
+    kind, state = content_told(event["kind"], None), term("state", event["state"])
+    about = translate(f"tag {event['tag']}") if event["tag"] else event["job_id"] or "-"
     return event["id"], local(event["created_at"]), kind, state, about, event["error"] or ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import usable
-from worker.cli.options import Account, Commands, Json, plain, say
+from worker.cli.options import Account, Commands, Json, echo, plain
 from worker.config.settings import load_settings
 from worker.control.opening import open_database
 from worker.language import plural
@@ -29,12 +29,12 @@ def forecast(account: Account = None, as_json: Json = False) -> None:
         found = forecast_of(connection, database.now, known)
     found = [one for one in found if account in (None, one.account)]
     if as_json:
-        say(json.dumps([plain(one) for one in found], ensure_ascii=False))
+        echo(json.dumps([plain(one) for one in found], ensure_ascii=False))
         return
     for one in found:
         for line in lines(one):
-            say(line)
-    say(ROUGH if found else "nothing is queued")
+            echo(line)
+    echo(ROUGH if found else "nothing is queued")
 
 
 def lines(one: AccountForecast) -> Iterator[str]:

@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from worker.cli.options import OF_CALLS, Commands, Json, note, plain, say, with_filter
-from worker.cli.reading import TextTable, outbox, state_named, tell_table
+from worker.cli.options import OF_CALLS, Commands, Json, echo, echo_error, plain, with_filter
+from worker.cli.reading import TextTable, outbox, print_table, state_named
 from worker.cli.times import clock
 from worker.control.opening import open_database
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
-from worker.language import plural, said, word
+from worker.language import plural, term, translate
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.error_text import is_forbidden
 from worker.reporting.job_list import JobCount, JobPage, ListedJob, content_told, count_jobs, find_jobs, listed
@@ -56,14 +56,14 @@ def jobs(
             database, wanted, state=named, before=before, after=after, oldest_first=oldest_first, limit=limit
         )
     if as_json:
-        say(json.dumps({**plain(page), "jobs": [*map(_plain, found)]}, ensure_ascii=False))
+        echo(json.dumps({**plain(page), "jobs": [*map(_plain, found)]}, ensure_ascii=False))
     else:
-        tell_table(found, COLUMNS, _row, "no jobs", as_json=False)
+        print_table(found, COLUMNS, _row, "no jobs", as_json=False)
     if page.leaves_fresh_out:
-        note("too many jobs are open or wait to be indexed, so not all of them were looked at")
+        echo_error("too many jobs are open or wait to be indexed, so not all of them were looked at")
     if page.is_cut_short:
         place, cursor = ("--after", page.after) if oldest_first else ("--before", page.before)
-        note(f"no more jobs are read at once; go on with {place} {cursor}, or narrow the filter")
+        echo_error(f"no more jobs are read at once; go on with {place} {cursor}, or narrow the filter")
 
 
 PAGE = 1_000
@@ -81,12 +81,12 @@ def _all_jobs(wanted: JobFilter | None, state: JobState | None, *, oldest_first:
                 raise WorkerError(problem)
             if as_json:
                 for job in found:
-                    say(json.dumps(_plain(job), ensure_ascii=False))
+                    echo(json.dumps(_plain(job), ensure_ascii=False))
             else:
                 table.print([_row(job) for job in found])
             count, cursor = count + len(found), page.after if oldest_first else page.before
             if cursor is None:
-                note(plural(count, "job"))
+                echo_error(plural(count, "job"))
                 return
 
 
@@ -110,11 +110,11 @@ def _count(given: Mapping[str, Any], *, as_json: bool) -> None:
     with outbox() as connection:
         found = count_jobs(connection, JobFilter(**{**given, "created_from": since}))
     columns = ("account", "kind", "state", "jobs", "recipients")
-    tell_table(found, columns, _count_row, f"no jobs since {clock(since)}", as_json=as_json)
+    print_table(found, columns, _count_row, f"no jobs since {clock(since)}", as_json=as_json)
 
 
 def _count_row(one: JobCount) -> tuple[str, ...]:
-    kind, state = content_told(one.kind, None), word("state", one.state.label)
+    kind, state = content_told(one.kind, None), term("state", one.state.label)
     return one.account, kind, state, str(one.jobs), str(one.asked)
 
 
@@ -123,9 +123,11 @@ COLUMNS = ("job", "enqueued", "account", "what", "state", "errcode", "to")
 
 def _row(job: ListedJob) -> tuple[str, ...]:
     """The cells of a job; whom it goes to stands last, for it is the longest."""
-    state, errcode = word("state", job.label), "-" if job.errcode is None else str(job.errcode)
+    state, errcode = term("state", job.label), "-" if job.errcode is None else str(job.errcode)
     others = f" +{job.others}" if job.others else ""
-    to = f"{job.recipient}{others}" if job.recipient else said(plural(job.asked, "recipient")) if job.asked else "-"
+    to = (
+        f"{job.recipient}{others}" if job.recipient else translate(plural(job.asked, "recipient")) if job.asked else "-"
+    )
     return job.id, clock(job.created_at), job.account, job.told(), state, errcode, to
 
 

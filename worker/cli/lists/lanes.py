@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.options import Account, Commands, Json, plain, say
-from worker.cli.reading import iso, pause_line, tell, tell_table
+from worker.cli.options import Account, Commands, Json, echo, plain
+from worker.cli.reading import iso, pause_line, print_rows, print_table
 from worker.cli.times import local
 from worker.config.settings import load_settings
 from worker.control.opening import open_database
 from worker.domain.pause import Pause
-from worker.language import said, word
+from worker.language import term, translate
 from worker.outbox.lanes.lanes import list_lane_events
 from worker.reporting.lane_list import LaneStanding, lane_list
 
@@ -36,12 +36,12 @@ def lanes(
         pauses, standing = lane_list(connection, database.now, account=account)
     found = [_plain(one) for one in standing]
     if as_json:
-        say(json.dumps(plain([*map(_paused, pauses), *found]), ensure_ascii=False))
+        echo(json.dumps(plain([*map(_paused, pauses), *found]), ensure_ascii=False))
         return
     for one in pauses:
-        say(f"{pause_line(one)}\n  remedy: `{one.ending()}`")
+        echo(f"{pause_line(one)}\n  remedy: `{one.ending()}`")
     if found or not pauses:
-        tell(found, _lane_lines, "nothing is paused, blocked, parked or slowed down", as_json=False)
+        print_rows(found, _lane_lines, "nothing is paused, blocked, parked or slowed down", as_json=False)
 
 
 def _paused(pause: Pause) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _show_events(*, account: str | None, limit: int, as_json: bool) -> None:
     """Prints the newest events of lanes."""
     with open_database() as database, database.reading() as connection:
         found = [_event(row) for row in list_lane_events(connection, account, limit)]
-    tell_table(found, ("at", "lane", "step", "why"), _event_row, "no events", as_json=as_json)
+    print_table(found, ("at", "lane", "step", "why"), _event_row, "no events", as_json=as_json)
 
 
 def _plain(one: LaneStanding) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _lane_lines(lane: Mapping[str, Any]) -> str:
     until = f", until {local(lane['until'])}" if lane["until"] else ""
     probe = ", next probe" if lane["state"] == "parked" and not lane["until"] else ""
     most = "" if lane["calls"] is None else f", {lane['calls']} in flight at most"
-    state = "".join([word("state", lane["state"]), *map(said, (since, until, probe, most))])
+    state = "".join([term("state", lane["state"]), *map(translate, (since, until, probe, most))])
     lines = [f"{lane['lane']}  {lane['label']}  {state}"]
     lines += [f"  why: {lane['reason']}"] if lane["reason"] else []
     lines += [f"  times in a row that a limit was exceeded: {lane['struck']}"] if lane["struck"] else []
@@ -87,5 +87,5 @@ def _event(row: Mapping[str, Any]) -> dict[str, Any]:
 def _event_row(event: Mapping[str, Any]) -> tuple[str, ...]:
     until = f", until {local(event['until'])}" if event["until"] else ""
     lane = " ".join(filter(None, (event["lane"], event["label"])))
-    step, why = word("step", event["what"]), said(event["reason"]) + said(until)
+    step, why = term("step", event["what"]), translate(event["reason"]) + translate(until)
     return local(event["at"]), lane, step, why

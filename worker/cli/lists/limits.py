@@ -12,13 +12,13 @@ import typer
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, sorted_out, usable
 from worker.cli import options
-from worker.cli.options import Commands, Json, say
+from worker.cli.options import Commands, Json, echo
 from worker.cli.reading import padded
 from worker.config.settings import load_settings, settings_location
 from worker.control.opening import open_database
 from worker.domain.account import Account
 from worker.domain.pacing.limit import Unit
-from worker.language import plural, said, word
+from worker.language import plural, term, translate
 from worker.reporting.limit_usage import Usage, usages
 
 app = Commands()
@@ -42,15 +42,15 @@ def limits(
         found = usages(connection, database.now, usable_accounts, recipient, count_waiting=True)
     if as_json:
         unusable = {name: {"unusable": why} for name, why in wrong.items()}
-        say(json.dumps({name: [*map(plain, rows)] for name, rows in found.items()} | unusable, ensure_ascii=False))
+        echo(json.dumps({name: [*map(plain, rows)] for name, rows in found.items()} | unusable, ensure_ascii=False))
         return
     for name, rows in found.items():
         for line in lines(good[name], rows):
-            say(line)
+            echo(line)
     for name, why in wrong.items():
-        say(f"account {name} cannot be used: {why}")
+        echo(f"account {name} cannot be used: {why}")
     if not names:
-        say(
+        echo(
             f"no account is configured; add [accounts.NAME] to {settings_location()}, or run `worker accounts add NAME`"
         )
 
@@ -66,18 +66,19 @@ def lines(account: Account, rows: list[Usage]) -> Iterator[str]:
 def _line(row: Usage) -> str:
     limit = row.counted.limit
     waits = f", {plural(row.waiting, 'part')} waiting" if row.waiting else ""
-    amount, use = padded(_amount(row), 36), padded(said(_use(row)), 28)
-    return f"{limit.name:<20} {amount} {use}{said(waits)}  [{said(f'{limit.source}; beyond it: {limit.penalty}')}]"
+    amount, use = padded(_amount(row), 36), padded(translate(_use(row)), 28)
+    source = translate(f"{limit.source}; beyond it: {limit.penalty}")
+    return f"{limit.name:<20} {amount} {use}{translate(waits)}  [{source}]"
 
 
 def _amount(row: Usage) -> str:
     limit = row.counted.limit
     if limit.unit is Unit.ALLOWANCE:
-        return said(f"{limit.amount} until the recipient writes again")
+        return translate(f"{limit.amount} until the recipient writes again")
     if not limit.amount:
-        return said("off")
+        return translate("off")
     within = f" in {limit.window_s} s" if limit.window_s else " at a time"
-    return f"{limit.amount} {word('unit', limit.unit)}{said(within)}"
+    return f"{limit.amount} {term('unit', limit.unit)}{translate(within)}"
 
 
 def _use(row: Usage) -> str:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, sorted_out, takes_secret
-from worker.cli.options import Commands, Json, say
+from worker.cli.options import Commands, Json, echo
 from worker.cli.reading import padded, pause_line, staging_line
 from worker.cli.setup.finding import Finding, Level
 from worker.cli.times import zone
@@ -33,7 +33,7 @@ from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.domain.pause import Pause
 from worker.hooks.doors import door_of
 from worker.hooks.registry import load_hooks
-from worker.language import language, plural, said, word
+from worker.language import language, plural, term, translate
 from worker.outbox.engine import error_text, migrate
 from worker.outbox.engine.postgresql import left_to_the_role
 from worker.reporting.problems import OutboxReading, find_problems, read_outbox
@@ -77,15 +77,15 @@ def doctor(
     levels = list(Level)[:1] if quiet else list(Level)
     shown = [one for level in levels for one in found if one.level is level]
     if as_json:
-        say(json.dumps([asdict(one) for one in shown], ensure_ascii=False))
+        echo(json.dumps([asdict(one) for one in shown], ensure_ascii=False))
     else:
         for one in shown:
-            level, what = word("level", one.level), word("check", one.what)
-            say(f"{padded(level, 8)} {said(what)}{': ' if language() == 'en' else '：'}{said(one.text)}")
-        say(f"problems {counts[Level.PROBLEM]}, cautions {counts[Level.CAUTION]}, ok {counts[Level.OK]}")
+            level, what = term("level", one.level), term("check", one.what)
+            echo(f"{padded(level, 8)} {translate(what)}{': ' if language() == 'en' else '：'}{translate(one.text)}")
+        echo(f"problems {counts[Level.PROBLEM]}, cautions {counts[Level.CAUTION]}, ok {counts[Level.OK]}")
         if counts[Level.PROBLEM]:
-            say("next:" if shown[0].command else "next, when that is fixed:")
-            say(f"  {shown[0].command or again}")
+            echo("next:" if shown[0].command else "next, when that is fixed:")
+            echo(f"  {shown[0].command or again}")
     raise typer.Exit(int(bool(counts[Level.PROBLEM])))
 
 

@@ -21,7 +21,7 @@ from worker.cli.options import Commands
 from worker.config.settings import DEFAULT_FILE, account_settings
 from worker.config.variables import ENV_FILE
 from worker.domain.errors import ConfigurationError
-from worker.language import Lang, language, said
+from worker.language import Lang, language, translate
 
 app = Commands()
 
@@ -72,10 +72,12 @@ def init(
     if not overwrite and (there := [file for file in files if Path(file).exists()]):
         raise ConfigurationError(f"already in this folder: {', '.join(there)}; --overwrite writes anew")
     kept, values = _env_kept(_values(first, env, simulator=simulator))
-    typer.echo(said(_written(DEFAULT_FILE, _settings(channel, first, account, env, simulator=simulator), 0o644), lang))
-    typer.echo(said(kept, lang))
+    typer.echo(
+        translate(_written(DEFAULT_FILE, _settings(channel, first, account, env, simulator=simulator), 0o644), lang)
+    )
+    typer.echo(translate(kept, lang))
     if simulator:
-        typer.echo(said(_written(SIMULATOR_FILE, _vendor(first, account, values, env), 0o600), lang))
+        typer.echo(translate(_written(SIMULATOR_FILE, _vendor(first, account, values, env), 0o600), lang))
     for line in _simulated_next(first, account, lang) if simulator else _next(first, account, lang):
         typer.echo(line)
 
@@ -168,14 +170,14 @@ def _lines(values: Mapping[str, str]) -> str:
 def _next(first: FirstAccount, account: str, lang: Lang) -> Iterator[str]:
     """The page that says where each value is found, then the commands."""
     page = f"docs/{'' if lang == 'en' else f'{lang}/'}{first.page}#where-the-values-are"
-    yield said(f"\nFill in {DEFAULT_FILE} and {ENV_FILE}; where each value is found: {page}", lang)
+    yield translate(f"\nFill in {DEFAULT_FILE} and {ENV_FILE}; where each value is found: {page}", lang)
     yield {"en": "\nThen:", "zh": "\n然后："}[lang]
     yield from _commands(first, account, ("worker doctor --online", "worker up &"))
 
 
 def _simulated_next(first: FirstAccount, account: str, lang: Lang) -> Iterator[str]:
     """The commands, which work at once."""
-    yield said("\nEverything is filled in:", lang)
+    yield translate("\nEverything is filled in:", lang)
     receiver = ("worker receiver &",) if first.calls_back else ()
     simulator = f"worker simulator --port 8081 --settings {SIMULATOR_FILE} &"
     yield from _commands(first, account, (simulator, "worker up &", *receiver))

@@ -13,7 +13,7 @@ from worker.console.pages import seen
 from worker.console.pages.lanes import TONES
 from worker.console.viewer import may_read_texts
 from worker.drawing import Lang
-from worker.language import said, word
+from worker.language import term, translate
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.tokens import TokenStatus, token_statuses
@@ -173,4 +173,4 @@ def bars(usage: Usage, now: int) -> list[Bar]:
 
 def limit_phrase(lang: Lang, text: str) -> str:
     """What a limit says of itself: what it counts for, what the vendor does beyond it, and its source."""
-    return word("source", said(text, lang), lang)
+    return term("source", translate(text, lang), lang)

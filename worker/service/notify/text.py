@@ -10,7 +10,7 @@ import json
 from datetime import UTC, tzinfo
 
 from worker.domain.times import write_time
-from worker.language import chosen, said
+from worker.language import chosen, translate
 from worker.outbox.engine.clock import instant
 from worker.service.notify.notices import MAX_PER_HOUR, AlertNotice
 
@@ -39,7 +39,7 @@ def text_of(notice: AlertNotice, zone: tzinfo = UTC) -> str:
             f"This is notice number {MAX_PER_HOUR} within an hour: further notices come later; `worker"
             " lanes` shows the present state."
         )
-    return said("\n".join(lines), chosen())
+    return translate("\n".join(lines), chosen())
 
 
 def json_of(notice: AlertNotice, zone: tzinfo) -> bytes:

@@ -22,7 +22,7 @@ from worker.console.app import THREADS, new_token
 from worker.console.guard import address_of
 from worker.control.opening import make_database
 from worker.domain.errors import ConfigurationError
-from worker.language import said
+from worker.language import translate
 from worker.outbox.engine.migrate import require_current
 from worker.service.web.health_endpoints import HealthEndpoints
 from worker.service.web.metrics import address
@@ -93,6 +93,6 @@ def _is_loopback(host: str) -> bool:
 def _link_printer(link: SignInLink | None) -> Callable[[str], object]:
     def print_link(listening: str) -> None:
         if link is not None:
-            sys.stdout.write(said(f"no user is configured; sign in once with {listening}{link.path}") + "\n")
+            sys.stdout.write(translate(f"no user is configured; sign in once with {listening}{link.path}") + "\n")
 
     return print_link
