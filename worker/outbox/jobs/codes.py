@@ -241,6 +241,7 @@ def may_belong_to_other_part(connection: Connection, accounts: Sequence[str], ta
     )
 
 
+# States: 1 sending, 2 accepted, 3 partial, 6 unknown.
 _OTHER_PART_SQL = (
     "select 1 from worker_task_ids t join worker_parts p on p.id = t.part_id where t.account = :account"
     " and t.task_id = :task and t.part_id <> :part and (p.state in (1, 2, 3, 6) or p.doubts > 0) limit 1"

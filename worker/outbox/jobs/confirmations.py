@@ -39,6 +39,7 @@ def store_confirmations(connection: Connection, part_id: str, found: Iterable[Co
 
 def next_to_read(connection: Connection, part_id: str, after: str) -> str | None:
     """Returns the first member after `after` who has sent and whose customers' status can still change, or None."""
+    # The status of a member's own row, which has no recipient, is 2 when the member has sent.
     query = (
         "select m.member from worker_confirmations m where m.part_id = :part and m.recipient = '' and m.status = 2"
         " and m.member > :after and (exists (select 1 from worker_confirmations r where r.part_id = m.part_id"
@@ -52,6 +53,7 @@ def next_to_read(connection: Connection, part_id: str, after: str) -> str | None
 
 def is_settled(connection: Connection, part_id: str) -> bool:
     """Returns whether every member has sent and no customer waits any more. False if nothing was read yet."""
+    # A member's row has no recipient. Its status is 2 when the member has sent; 0 of a customer means waiting.
     query = (
         "select count(*), sum(case when (recipient = '' and status <> 2) or (recipient <> '' and status = 0)"
         " then 1 else 0 end) from worker_confirmations where part_id = :part"

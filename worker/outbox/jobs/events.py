@@ -186,6 +186,7 @@ def fail_event(connection: Connection, now: str, event: ClaimedEvent, error: str
     """Records a failed run. The event is due again after the delay, or parked for a person if that is None."""
     is_parked = delay_us is None
     due = "null" if is_parked else f"{now} + :delay"
+    # State 1 is `running`. A claim that is not this run's any more changes nothing.
     fail = (
         f"update worker_events set state = :state, due_at = {due}, holder = null, error = :error,"
         f" ended_at = {now if is_parked else 'null'} where id = :id and claim = :claim and state = 1"

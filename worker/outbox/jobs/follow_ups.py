@@ -147,6 +147,7 @@ def follow_ups_of(connection: Connection, job_id: str) -> list[dict[str, Any]]:
 
 def may_repeat(connection: Connection, job_id: str) -> bool:
     """Returns whether a part of the job is in doubt and not held, so that a repeat or a search is still to come."""
+    # State 6 is `unknown`; 0 and 1 are `queued` and `sending`.
     query = (
         "select 1 from worker_parts where id > :low and id < :high and ((state = 6 and not_before is not null)"
         " or (state in (0, 1) and doubts > 0)) limit 1"

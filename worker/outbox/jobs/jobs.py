@@ -1,6 +1,6 @@
-"""Inserts jobs and their parts, and reads the job's row, the first part's spec and the holder of a dedupe key.
+"""Inserts jobs and their parts. Reads a job's row, its first part's spec, and the owner of a dedupe key.
 
-Producers share no row, so none waits for another, except two with the same dedupe key.
+Producers share no row. So no producer waits for another, except for one with the same dedupe key.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ BYTES_A_STATEMENT = 4 * 1024 * 1024
 
 
 class PartRow(TypedDict):
-    """One part to insert; what it shares with its job is taken from the job's row."""
+    """A part to insert. What it shares with its job is copied from the job's row."""
 
     id: str
     job_id: str
     n: int
     lane: str
     spec: NotRequired[str]
-    """The part's share as JSON; left out when it is all the job's recipients."""
+    """What the part sends, as JSON. Left out if that is all of the job's recipients."""
     order_id: NotRequired[str]
-    """The order of an ordered part."""
+    """The part's order, if it has one."""
 
 
 JobRow = dict[str, Any]
-"""One job to insert, by the columns of its table; a value that is None is left out.
+"""A job to insert, by the columns of its table. A value that is None is left out.
 
 Beside them: `due_in` and `expires_in`, instants that count from the database's now; and `lane` and `order_id` of the
 only part, for a job that is one part with all its recipients, as most are. It has no PartRow.
@@ -45,7 +45,7 @@ only part, for a job that is one part with all its recipients, as most are. It h
 
 
 def only_part(job: JobRow) -> PartRow:
-    """The only part of a job, made from a JobRow that has a lane."""
+    """Returns the only part of a job whose JobRow has a lane."""
     part: PartRow = {"id": part_id(job["id"], 0), "job_id": job["id"], "n": 0, "lane": job["lane"]}
     if "order_id" in job:
         part["order_id"] = job["order_id"]
@@ -55,17 +55,17 @@ def only_part(job: JobRow) -> PartRow:
 _NOT_STORED = ("due_in", "expires_in", "lane", "order_id")
 _PART = tuple(PartRow.__annotations__)
 Shape = tuple[tuple[str, bool], ...]
-"""The columns that some rows have, with True for those of numbers."""
+"""The columns of some rows, with True for columns of numbers."""
 _ON_CONFLICT = " on conflict (account, dedupe_key) where dedupe_key is not null do nothing"
 _ON_DUPLICATE_KEY = " where true on duplicate key update id = worker_jobs.id"
 
 
 Owners = Mapping[tuple[str, str], Mapping[str, Any]]
-"""(account, dedupe key) -> the job that holds it."""
+"""(account, dedupe key) -> the job that has the key."""
 
 
 def owners_before_insert(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
-    """On MariaDB the jobs that hold these keys already, as far as this transaction sees; elsewhere empty."""
+    """Returns, only on MariaDB, the jobs that have these keys already, as far as this transaction sees."""
     # There an insert that meets a taken key locks its row until the caller's commit, and with it the gap before it, in
     # which other producers insert. So a key that is known to be taken is not tried.
     return visible_owners(connection, keys) if keys and dialect_of(connection).locks_gaps else {}
@@ -74,9 +74,9 @@ def owners_before_insert(connection: Connection, keys: Sequence[tuple[str, str]]
 def insert_jobs(
     connection: Connection, jobs: Sequence[JobRow], parts: Sequence[PartRow], existing_owners: Owners
 ) -> dict[str, int]:
-    """Inserts the jobs and their parts; a job whose dedupe key is taken is left out, and its parts with it.
+    """Inserts jobs and their parts. Leaves out jobs whose dedupe key another job has, and their parts.
 
-    Returns the due_at of jobs that are known to be inserted; that may be none of them.
+    Returns job -> due_at of inserted jobs. On some databases that is empty.
     """
     dialect, now = dialect_of(connection), now_in(connection)
     # One statement for jobs and parts, for one job as for a thousand.
@@ -106,7 +106,7 @@ def _shape(jobs: Sequence[JobRow]) -> Shape:
 
 
 def insert_batches(rows: Iterable[tuple[JobRow, Sequence[PartRow]]]) -> Iterator[tuple[list[JobRow], list[PartRow]]]:
-    """Jobs with their parts in portions of limited rows and bytes, one a statement, so that memory stays flat."""
+    """Yields jobs with their parts in batches of limited rows and bytes, one for each statement, to save memory."""
     jobs: list[JobRow] = []
     parts: list[PartRow] = []
     size = 0
@@ -122,8 +122,8 @@ def insert_batches(rows: Iterable[tuple[JobRow, Sequence[PartRow]]]) -> Iterator
 
 
 def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
-    """The jobs that hold these (account, dedupe key), with id, state and content hash; read after the insert."""
-    # Without a lock: workers that record results would wait for the caller's commit.
+    """Returns the jobs with these (account, dedupe key), with id, state and content hash. Read it after the insert."""
+    # Without a lock, because workers that record results would wait for the caller's commit.
     found = visible_owners(connection, keys)
     unseen = [key for key in keys if key not in found]
     # On MariaDB under REPEATABLE READ only a locking read sees a holder that was committed after the caller's snapshot.
@@ -134,14 +134,14 @@ def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
 
 
 def visible_owners(connection: Connection, keys: Sequence[tuple[str, str]], lock: str = "") -> Owners:
-    """The jobs that hold these keys, as far as this transaction sees; with a lock also those committed meanwhile."""
+    """Returns the jobs with these keys that this transaction sees; with a lock, also jobs committed meanwhile."""
     query = _owners(dialect_of(connection), lock)
     rows = mappings(connection, query, {"keys": rows_json({"a": a, "k": k} for a, k in keys)})
     return {(row["account"], row["dedupe_key"]): row for row in rows}
 
 
 def delete_jobs(connection: Connection, ids: Sequence[str], parts: Sequence[str]) -> None:
-    """Deletes jobs that this call inserted in the caller's transaction, where no other transaction has seen them."""
+    """Deletes jobs that this call has inserted. The caller's transaction is open, so no other one has seen them."""
     dialect = dialect_of(connection)
     for table, row_ids in (("worker_parts", parts), ("worker_jobs", ids)):
         # Under REPEATABLE READ a delete of a row that does not exist locks the gap that all inserts need. And a
@@ -151,32 +151,32 @@ def delete_jobs(connection: Connection, ids: Sequence[str], parts: Sequence[str]
 
 
 def _present(connection: Connection, table: str, ids: Iterable[str]) -> list[str]:
-    """The ids of rows that the transaction can see; takes no lock."""
+    """Returns those of the ids whose rows the transaction can see. Takes no lock."""
     query = f"select id from {dialect_of(connection).chosen(table)}"
     return [row[0] for row in execute(connection, query, {"ids": ids_json(ids)})]
 
 
 def newest_replays(connection: Connection, originals: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """The newest replay of each of these jobs that has one, with id and state."""
+    """Returns original -> its newest replay, with id and state, for jobs that have one."""
     source = dialect_of(connection).chosen("worker_jobs", "replay_of", index="worker_jobs_replay")
     rows = mappings(connection, f"select replay_of, id, state, created_at from {source}", {"ids": ids_json(originals)})
     return {row["replay_of"]: row for row in sorted(rows, key=lambda row: (row["created_at"], row["id"]))}
 
 
 def is_in_future(connection: Connection, at: int) -> bool:
-    """Whether an instant is still to come by the database's clock."""
+    """Returns whether an instant is in the future by the database's clock."""
     query = f"select case when :at > {now_in(connection)} then 1 else 0 end"
     return bool(execute(connection, query, {"at": at}).scalar())
 
 
 def first_spec(connection: Connection, job_id: str) -> Mapping[str, Any]:
-    """The spec of a job's first part: its share, and what resolve found for it."""
+    """Returns the spec of a job's first part: what it sends, and what was resolved for it."""
     found = execute(connection, "select spec from worker_parts where id = :id", {"id": part_id(job_id, 0)}).scalar()
     spec: Mapping[str, Any] = json.loads(found or "{}")
     return spec
 
 
-# The source is the job's row, so that a job left out for its dedupe key gets no parts.
+# The source is the job's row, so that a job that was left out for its dedupe key gets no parts.
 _PARTS_OF = (
     "insert into worker_parts (id, job_id, n, lane, priority, not_before, expires_at, spec, order_id)"
     " select {v}id, j.id, {v}n, {v}lane, j.priority, {greatest}(j.due_at, j.created_at), j.expires_at,"
@@ -186,7 +186,7 @@ _ONE_PART = text(_PARTS_OF.format(v=":", greatest="max") + " from worker_jobs j 
 
 
 def _insert_into_jobs(shape: Shape, source: str) -> str:
-    """The insert of jobs from a source that has the clock as c.now and the rows as v."""
+    """Returns the insert of jobs from a source that has the clock as `c.now` and the rows as `v`."""
     values = {name: f"v.{name}" for name, _ in shape}
     due = [*_instants(values, "due"), "c.now"]
     values["due_at"] = f"coalesce({', '.join(due)})" if due[1:] else due[0]
@@ -200,7 +200,7 @@ def _insert_into_jobs(shape: Shape, source: str) -> str:
 
 
 def _instants(names: Collection[str], what: str) -> list[str]:
-    """The values of an instant of jobs: absolute, or counted from now."""
+    """Returns the SQL values for an instant of jobs: absolute, or counted from now."""
     forms = {f"{what}_at": f"v.{what}_at", f"{what}_in": f"c.now + v.{what}_in"}
     return [value for name, value in forms.items() if name in names]
 
@@ -216,7 +216,7 @@ def _parts(dialect: Dialect, alias: str = "v", **types: str) -> str:
 def _insert_together(
     connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]
 ) -> dict[str, int]:
-    """Inserts jobs and parts in one statement; returns the jobs' due_at if one of them has a dedupe or order key."""
+    """Inserts jobs and parts in one statement. Returns the jobs' due_at if one of them has a dedupe or order key."""
     shape = _shape(jobs)
     # RETURNING instead of a read: at SERIALIZABLE a read conflicts with every transaction that inserts beside it.
     returns_due_at = not {"dedupe_key", "order_key"}.isdisjoint(dict(shape))
@@ -228,7 +228,7 @@ def _insert_together(
 
 @lru_cache(maxsize=128)
 def _jobs_and_parts(dialect: Dialect, now: str, shape: Shape, has_parts: bool, returns_due_at: bool) -> str:
-    """The insert of jobs and parts; `c` is materialized, so that all rows get the same instant of the clock."""
+    """Returns the insert of jobs and parts. `c` is materialized, so that all rows get the same instant."""
     names, sources = dict(shape), list[str]()
     opened = f"select {', '.join(names)} from {_jobs(dialect, shape)}"
     if "lane" in names:
@@ -256,7 +256,7 @@ def _one_job(now: str, shape: Shape) -> TextClause:
 def _insert_one_after_the_other(
     connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]
 ) -> None:
-    """Inserts jobs and parts in two statements, with a read between them when there are dedupe keys."""
+    """Inserts jobs and parts in two statements, with a read in between if there are dedupe keys."""
     dialect = dialect_of(connection)
     # Of jobs with one key only the first is tried: the others would meet its row, see `known_owners`.
     first = {_key_of(job): job["id"] for job in reversed(jobs)}

@@ -26,31 +26,31 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class ReportRows:
-    """The rows of a report, without the recipients and the message, which may be large."""
+    """The rows of a report, without recipients and message, which may be large."""
 
     job: dict[str, Any]
     parts: Rows
     attempts: Rows
     receipts: Rows
     replays: tuple[str, ...]
-    """The replays of this job, oldest first; an original's include the replays of its replays."""
+    """The replays of this job, oldest first. Those of an original include the replays of its replays."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRows(ReportRows):
-    """All rows of one job, with all of their columns."""
+    """All rows of a job with all columns."""
 
     failures: Rows
     waits: Rows
-    """What its parts wait for and have waited for."""
+    """The reasons for which its parts wait or have waited."""
     events: Rows
     followers: Rows
-    """The jobs that are about this one: id, kind, state, created_at, finished_at."""
+    """The jobs about this job: id, kind, state, created_at, finished_at."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecipientRows:
-    """The rows that say what became of a job's recipients."""
+    """The rows from which the status of each recipient of a job is computed."""
 
     job: dict[str, Any]
     parts: Rows
@@ -65,38 +65,38 @@ _PART_COLUMNS = "id, state, reason, not_before, waits_on"
 
 _FOLLOW_UPS = ", ".join(f"'{kind}'" for kind in sorted(FOLLOW_UPS))
 IS_CORRECTION = f"kind not in ({_FOLLOW_UPS})"
-"""The condition on a job about another that it is a message in its place."""
+"""The condition on a job about another job that it is a corrected message, not a follow-up."""
 
 
 def corrections_of(connection: Connection, jobs: Sequence[str]) -> list[str]:
-    """The corrections of these jobs, and the replays of those."""
+    """Returns the corrections of these jobs and the replays of the corrections."""
     index, only = "worker_jobs_target", f"and {IS_CORRECTION}"
     rows = rows_by_id(connection, "id", "worker_jobs", jobs, "target_job_id", only=only, index=index)
     return sorted(row[0] for row in rows)
 
 
 def read_job(connection: Connection, job_id: str) -> dict[str, Any] | None:
-    """A job's row, also of this same uncommitted transaction; None when there is none."""
+    """Returns a job's row, also if this transaction has just inserted it, or None if there is none."""
     query = f"select {columns_of(tables.jobs)} from worker_jobs where id = :id"
     return next(iter(mappings(connection, query, {"id": job_id})), None)
 
 
 def originals_of(connection: Connection, originals: Iterable[str]) -> dict[str, str]:
-    """The jobs of these chains -> the original of each, which is its own."""
+    """Returns job -> original, for these originals and all of their replays."""
     originals = list(originals)
     rows = rows_by_id(connection, "id, replay_of", "worker_jobs", originals, "replay_of", index="worker_jobs_replay")
     return {one: one for one in originals} | {row[0]: row[1] for row in rows}
 
 
 def recall_targets(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """What a recall has to know of the jobs that it is about, by id."""
+    """Returns job -> the columns that a recall of it needs."""
     columns = "id, kind, channel, account, payload, tenant, replay_of"
     query = f"select {columns} from {dialect_of(connection).chosen('worker_jobs')}"
     return {row["id"]: row for row in mappings(connection, query, {"ids": ids_json(ids)})}
 
 
 def job_and_replays(connection: Connection, original: str) -> list[Mapping[str, Any]]:
-    """An original and its replays, oldest first: ids and counters."""
+    """Returns ids and counters of an original and its replays, oldest first."""
     columns = f"id, created_at, {', '.join(COUNTER_NAMES)}"
     query = f"select {columns} from worker_jobs where"
     rows = mappings(connection, f"{query} id = :id union all {query} replay_of = :id", {"id": original})
@@ -104,7 +104,7 @@ def job_and_replays(connection: Connection, original: str) -> list[Mapping[str, 
 
 
 def job_rows(connection: Connection, job_id: str, numbers: range | None = None) -> JobRows | None:
-    """A job with its parts, attempts, receipts and failures; None when there is no such job.
+    """Returns a job with its parts, attempts, receipts and failures, or None if there is no such job.
 
     `numbers`: only these parts, for a job may have thousands; and nothing of who is to get what: no message,
     recipients and specs, which may have megabytes.
@@ -127,7 +127,7 @@ def job_rows(connection: Connection, job_id: str, numbers: range | None = None) 
 
 
 def recipient_rows(connection: Connection, ids: Iterable[str]) -> dict[str, RecipientRows]:
-    """Jobs with their parts and failures, by id; without those that do not exist."""
+    """Returns job -> its row, parts and failures, for jobs that exist."""
     jobs = _chosen(connection, tables.jobs, "id", ids)
     of_jobs = [part_id(job["id"], n) for job in jobs for n in range(sum(job[name] for name in COUNTER_NAMES))]
     parts = sorted(_chosen(connection, tables.parts, "id", of_jobs), key=lambda part: (part["job_id"], part["n"]))
@@ -166,7 +166,7 @@ def _parts(connection: Connection, job_id: str, columns: str, numbers: range | N
 def report_rows(
     connection: Connection, job_id: str, columns: Sequence[str], numbers: range | None = None
 ) -> ReportRows | None:
-    """Columns of a job, with its parts, attempts and receipts, or these parts; None when there is no such job."""
+    """Returns columns of a job with its parts (or some of them), attempts and receipts; None: no such job."""
     jobs = mappings(connection, f"select {', '.join(columns)} from worker_jobs where id = :id", {"id": job_id})
     if not jobs:
         return None
@@ -190,12 +190,12 @@ def _replays(connection: Connection, job_id: str) -> tuple[str, ...]:
 
 
 def part_ids(connection: Connection, job_id: str) -> list[str]:
-    """The ids of a job's parts, in order."""
+    """Returns the ids of a job's parts, in order."""
     return [row["id"] for row in _parts(connection, job_id, "id", None)]
 
 
 def parts_and_refused(connection: Connection, ids: Sequence[str]) -> tuple[Rows, set[tuple[str, str, str]]]:
-    """The parts of these ids in the order given, and (part, kind, recipient in lower case) of refused recipients."""
+    """Returns these parts in the given order, and (part, kind, recipient in lower case) of refused recipients."""
     parts = f"select id, state, doubts, first_marked_at, spec from {dialect_of(connection).chosen('worker_parts')}"
     found = {row["id"]: row for row in mappings(connection, parts, {"ids": ids_json(ids)})}
     refused = rows_by_id(connection, "part_id, kind, recipient_key", "worker_failures", ids, "part_id")
@@ -203,7 +203,7 @@ def parts_and_refused(connection: Connection, ids: Sequence[str]) -> tuple[Rows,
 
 
 def failures_page(connection: Connection, job_id: str, after: tuple[str, str, str], limit: int | None) -> Rows:
-    """A job's failures after one of them (part, kind, recipient in lower case), in that order."""
+    """Returns a job's failures after the position (part, kind, recipient in lower case), in that order."""
     query = (
         f"select {columns_of(tables.failures)} from worker_failures where part_id > :low and part_id < :high"
         " and (part_id > :part or (part_id = :part and (kind > :kind or (kind = :kind and recipient_key > :key))))"
@@ -216,13 +216,13 @@ def failures_page(connection: Connection, job_id: str, after: tuple[str, str, st
 
 
 def job_state_row(connection: Connection, job_id: str) -> int | None:
-    """A job's state alone, the cheapest query for a caller that waits; None: no such job."""
+    """Returns a job's state, by the cheapest query for a caller that waits, or None if there is no such job."""
     state = execute(connection, "select state from worker_jobs where id = :id", {"id": job_id}).scalar()
     return None if state is None else int(state)
 
 
 def batches_by_bytes(connection: Connection, ids: Iterable[str], most: int) -> Iterator[list[str]]:
-    """Jobs in lots whose messages and recipients are at most so long together, or are one job's; for some thousand."""
+    """Yields jobs in batches whose messages and recipients have at most `most` bytes, or one larger job alone."""
     count, ids = dialect_of(connection).octet_length, sorted(ids)
     found = rows_by_id(connection, f"id, {count}(message) + {count}(recipients)", "worker_jobs", ids)
     lengths: dict[str, int] = {row[0]: int(row[1]) for row in found}
@@ -238,13 +238,13 @@ def batches_by_bytes(connection: Connection, ids: Iterable[str], most: int) -> I
 
 
 MIN_ID_CHARACTERS = 8
-"""The fewest characters of a job's id that name it."""
+"""The least characters of a job's id by which the job can be named."""
 
 
 def find_jobs_by_name(connection: Connection, name: str, accounts: Iterable[str]) -> list[str]:
-    """The jobs, two at most, with this id or beginning of one; or with this dedupe key or task_id of an account.
+    """Returns at most two jobs whose id begins with the name, or that have it as dedupe key or task_id in an account.
 
-    A dedupe key stands for the newest replay of its job.
+    For a dedupe key it returns the newest replay of the job.
     """
     if re.fullmatch(f"[0-9a-f]{{{MIN_ID_CHARACTERS},32}}", name):
         query = "select id from worker_jobs where id >= :low and id <= :high order by id limit 2"
@@ -266,13 +266,13 @@ def find_jobs_by_name(connection: Connection, name: str, accounts: Iterable[str]
 
 
 def jobs_waiting_for(connection: Connection, job_id: str) -> dict[str, int]:
-    """The jobs that wait for this one, and the instant until which each waits at the latest."""
+    """Returns job -> when it stops waiting at the latest, for the jobs that wait for this job."""
     query = "select job_id, min(not_before) from worker_parts where waits_on = :job and state = 0 group by job_id"
     return {row[0]: int(row[1]) for row in execute(connection, query, {"job": job_id})}
 
 
 def first_in_orders(connection: Connection, orders: Iterable[str]) -> dict[str, str]:
-    """Order -> the part of it that has the turn; an order without waiting parts is missing."""
+    """Returns order -> the part that has the turn, for orders with waiting parts."""
     query = "select part_id from worker_order_queue where order_id = :id order by place_at, job_id, n limit 1"
     found = {id: execute(connection, query, {"id": id}).scalar() for id in orders}
     return {id: part for id, part in found.items() if part is not None}
@@ -287,6 +287,6 @@ _WAITING = (
 
 
 def waiting_by_limit(connection: Connection, account: str, most: int) -> dict[str, int]:
-    """How many parts of an account wait for each limit, by its name; `most` parts are read."""
+    """Returns limit -> how many parts of an account wait for it. Reads at most `most` parts."""
     query = f"select limit_name, count(*) from (select limit_name {_WAITING}) waiting group by limit_name"
     return {row[0]: int(row[1]) for row in execute(connection, query, {**lane_range(account), "most": most})}

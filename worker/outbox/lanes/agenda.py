@@ -107,6 +107,7 @@ def _statement(dialect: Dialect, now: str, with_newly_due: bool) -> str:
 
 
 def _conditions(dialect: Dialect, now: str) -> Mapping[Work, str]:
+    # States of parts: 0 queued, 1 sending, 6 unknown. With bound values no partial index is used.
     due = f"select 1 from worker_parts{dialect.by_partial_index('worker_parts_due')} where state = 0"
     doubt = "select 1 from worker_parts where state = 6"
     waiting = f"select 1 from worker_parts{dialect.by_index('worker_parts_waiting')} where waits_on is not null"

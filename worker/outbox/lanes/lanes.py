@@ -275,6 +275,7 @@ def _write_events(connection: Connection, events: Sequence[LaneEvent], now: int)
 
 def calls_in_flight(connection: Connection) -> dict[str, int]:
     """Returns lane -> how many of its calls are in flight."""
+    # State 1 is `sending`.
     query = "select lane, count(*) from worker_parts where state = 1 group by lane"
     return {lane: int(calls) for lane, calls in fetch(connection, query)}
 

@@ -40,6 +40,7 @@ def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) ->
     Reads at most `limit` parts, the oldest first.
     """
     dialect = dialect_of(connection)
+    # State 0 is `queued`. The numbers stand in the SQL, because with bound values no partial index is used.
     query = (
         "select lane, max(not_before), min(priority), count(*) from"
         f" (select lane, not_before, priority from worker_parts{dialect.by_partial_index('worker_parts_due')}"

@@ -355,11 +355,13 @@ def running_processes(connection: Connection, now: str) -> list[RunningProcess]:
 
 
 def _queues(queue_names: str | None) -> frozenset[str]:
+    # Null means all queues.
     return ALL_QUEUES if queue_names is None else frozenset(filter(None, queue_names.split(",")))
 
 
 def sending_of_ended_processes(connection: Connection, limit: int) -> list[tuple[str, int, str]]:
     """Returns (part, claim, incarnation) of the parts that are still marked by incarnations which have ended."""
+    # State 1 is `sending`.
     query = (
         "select p.id, p.claim, p.incarnation from worker_parts p"
         " join worker_processes w on w.id = p.incarnation and w.ended_at is not null"

@@ -49,6 +49,7 @@ _BOTH = ", ".join(
 def queued_page(connection: Connection, after: Cursor, limit: int) -> list[dict[str, Any]]:
     """Returns the next queued parts with columns of their jobs, in the order in which they are due."""
     parts = f"worker_parts{dialect_of(connection).by_partial_index('worker_parts_due')}"
+    # State 0 is `queued`.
     page = (
         f"select {_COLUMNS} from {parts} where state = 0 and not_before >= :at and (not_before > :at or id > :id)"
         " order by not_before, id limit :limit"
@@ -58,6 +59,7 @@ def queued_page(connection: Connection, after: Cursor, limit: int) -> list[dict[
 
 def doubtful_page(connection: Connection, limit: int) -> list[dict[str, Any]]:
     """Returns some of the parts in state `unknown`, also those that are held for a person."""
+    # State 6 is `unknown`.
     return _with_jobs(connection, f"select {_COLUMNS} from worker_parts where state = 6 limit :limit", {"limit": limit})
 
 

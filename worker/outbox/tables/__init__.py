@@ -1,4 +1,4 @@
-"""The tables, column by column: where each value comes from and when it is NULL.
+"""The tables, column by column: what each value is, where it comes from and when it is NULL.
 
 They are in the producer's database, so every name starts with `worker_`. Instants are integer microseconds UTC by the
 database's clock. Ids are UUIDv7 as 32 hex digits, made by the producer; a part's id is `<job id>-<n>`, so all parts of
@@ -38,26 +38,32 @@ jobs = table(
     Column("kind", Key(40), nullable=False, doc="send, recall, upload, update_card; open text"),
     Column("channel", Key(40), nullable=False, doc="the account's channel at enqueue"),
     Column("account", Key(60), nullable=False, doc="the account's name in the settings"),
-    Column("message", LongText(), nullable=False, doc="JSON message document; `{}` when nothing is said (recall)"),
-    Column("recipients", LongText(), nullable=False, doc="JSON of all recipients asked for"),
-    Column("asked", Integer, nullable=False, doc="how many recipient ids were asked for"),
+    Column("message", LongText(), nullable=False, doc="JSON message document; `{}` for a job without one (recall)"),
+    Column("recipients", LongText(), nullable=False, doc="JSON of all recipients"),
+    Column("asked", Integer, nullable=False, doc="how many recipient ids there are"),
     Column("priority", SmallInteger, nullable=False, doc="0 urgent, 1 normal, 2 bulk"),
-    Column("due_at", BigInteger, nullable=False, doc="not before this instant; only a person changes it"),
+    Column("due_at", BigInteger, nullable=False, doc="nothing is sent before this instant; only a person changes it"),
     Column("expires_at", BigInteger, doc="null: never expires"),
-    Column("dedupe_key", Key(200), doc="the producer's; unique per account while the row exists; null: none"),
+    Column("dedupe_key", Key(200), doc="set by the producer; unique per account while the row exists; null: none"),
     Column("content_hash", Key(64), doc="SHA-256 of kind, message, recipients; null without dedupe_key"),
-    Column("order_key", Key(200), doc="parts of an account's jobs with the same one go one by one; null: unordered"),
-    Column("tags", LongText(), doc="JSON list of the producer's own words; null: none"),
-    Column("on_unknown", Key(12), nullable=False, doc="default, hold, resend"),
-    Column("target_job_id", Key(ID), doc="the job a recall or card update is about; null for the others"),
     Column(
-        "replay_of", Key(ID), doc="the original this one repeats, also when a replay was replayed; null: an original"
+        "order_key", Key(200), doc="parts of an account's jobs with the same key are sent one by one; null: unordered"
     ),
-    Column("warnings", LongText(), doc="JSON list of sentences said at enqueue; null: none"),
+    Column("tags", LongText(), doc="JSON list of tags, chosen by the producer; null: none"),
+    Column("on_unknown", Key(12), nullable=False, doc="default, hold, resend"),
+    Column(
+        "target_job_id",
+        Key(ID),
+        doc="the job that a recall, card update or other follow-up is about; null for other jobs",
+    ),
+    Column(
+        "replay_of", Key(ID), doc="the original that this job replays, also if a replay was replayed; null: an original"
+    ),
+    Column("warnings", LongText(), doc="JSON list of the warnings at enqueue; null: none"),
     Column("created_at", BigInteger, nullable=False, doc="the database's clock at the insert"),
-    from_zero("state", "JobState, out of the counters", SmallInteger),
-    Column("finished_at", BigInteger, doc="when the job took the state in which none is open; null while open"),
-    Column("awaited", Boolean, nullable=False, server_default=text("false"), doc="a follow-up is parked on this job"),
+    from_zero("state", "JobState, computed from the counters", SmallInteger),
+    Column("finished_at", BigInteger, doc="when the last part was no longer open; null while one is open"),
+    Column("awaited", Boolean, nullable=False, server_default=text("false"), doc="a follow-up waits for this job"),
     from_zero("n_open", "parts queued or sending"),
     from_zero("n_accepted", "parts accepted"),
     from_zero("n_partial", "parts partial"),
@@ -66,15 +72,19 @@ jobs = table(
     from_zero("n_unknown", "parts unknown"),
     from_zero("n_expired", "parts expired"),
     from_zero("n_cancelled", "parts cancelled"),
-    Column("on_gap", Key(4), doc="hold, skip: for the parts behind its held or exhausted one; null without order_key"),
-    Column("cancelled_at", BigInteger, doc="when it was cancelled, while something of it was to be sent; null: never"),
-    Column("quiet_hours", Key(80), doc="its own quiet hours, or `none`; null: its account's"),
-    from_zero("payload", "version of its documents and those of its parts, see `PAYLOAD`", SmallInteger),
+    Column(
+        "on_gap",
+        Key(4),
+        doc="hold or skip: whether its order stops when one part is held or exhausted; null: unordered",
+    ),
+    Column("cancelled_at", BigInteger, doc="when it was cancelled before all of it was sent; null: never"),
+    Column("quiet_hours", Key(80), doc="the job's own quiet hours, or `none`; null: those of its account"),
+    from_zero("payload", "version of its message, recipients and specs, see `PAYLOAD`", SmallInteger),
     Column("tenant", Key(60), doc="the team that shares the account's limits with others; null: none"),
     Column(
         "trace",
         Key(CONTEXT_CHARACTERS),
-        doc="its producer's traceparent, and behind a space the tracestate; null: no span was current",
+        doc="its producer's traceparent, and after a space the tracestate; null: no span was current",
     ),
     partial("jobs_dedupe", "account", "dedupe_key", where="dedupe_key is not null", unique=True),
     partial("jobs_target", "target_job_id", where="target_job_id is not null"),
@@ -90,18 +100,18 @@ parts = table(
         "lane",
         Key(LANE),
         nullable=False,
-        doc="account name, colon, keyed hash of the lane inside the account; for a tenant a dot and its hash",
+        doc="account name, colon, keyed hash of the lane within the account; for a tenant a dot and its hash",
     ),
     Column("priority", SmallInteger, nullable=False, doc="the job's"),
     from_zero("state", "PartState", SmallInteger),
     Column(
         "not_before",
         BigInteger,
-        doc="queued: earliest next mark; unknown: when its policy may act; null: held for a person, or ended",
+        doc="queued: earliest next mark; unknown: time of the repeat or search; null: held for a person, or ended",
     ),
     Column("expires_at", BigInteger, doc="the job's"),
     Column("offered_until", BigInteger, doc="in the broker until then, as far as we know; null: not offered"),
-    from_zero("claim", "number of the last mark, or of the last narrowing; results match on it"),
+    from_zero("claim", "number of the last mark, or of the last deferral of recipients; results match on it"),
     Column("incarnation", Key(ID), doc="the process incarnation that marked it last; null before the first mark"),
     Column("marked_at", BigInteger, doc="instant of the last mark; null before the first"),
     Column("first_marked_at", BigInteger, doc="instant of the first mark; null before it"),
@@ -110,18 +120,22 @@ parts = table(
     from_zero("busy", "answers -1 so far", SmallInteger),
     from_zero("repeats", "calls made while in doubt", SmallInteger),
     from_zero("doubts", "attempts without a readable answer", SmallInteger),
-    from_zero("unheard", "of those, under which nothing left"),
+    from_zero("unheard", "marks whose call certainly sent nothing"),
     Column("flagged", Boolean, doc="the duplicate check was on in the last call; null before the first mark"),
-    Column("waits_on", Key(ID), doc="the job this part is parked on; null: none"),
+    Column("waits_on", Key(ID), doc="the job that this part waits for; null: none"),
     Column(
         "spec",
         LongText(),
         nullable=False,
-        doc="JSON: this part's share (recipients, task_id, msgid, targets, fetched file)",
+        doc="JSON of what this part sends (recipients, task_id, msgid, targets, fetched file)",
     ),
-    Column("reason", Key(300), doc="why it is where it is, in our words and codes, for people; null: nothing to say"),
+    Column(
+        "reason",
+        Key(300),
+        doc="why it waits or how it ended, in our words and the vendor's codes, for people; null: no reason",
+    ),
     Column("order_id", Key(ID), doc="its order: hash of account and order_key; null: unordered"),
-    Column("limit_name", Key(40), doc="the limit that had no room for it; null: waits for none"),
+    Column("limit_name", Key(40), doc="the limit that it waits for; null: waits for none"),
     only_partial("parts_queue", "lane", "priority", "not_before", "id", where="state = 0"),
     only_partial("parts_due", "not_before", "id", where="state = 0"),
     only_partial("parts_sending", "incarnation", where="state = 1"),
@@ -135,34 +149,40 @@ parts = table(
 
 order_queue = table(
     "order_queue",
-    Column("part_id", Key(PART_ID), primary_key=True, doc="an ordered part that is not out of the others' way yet"),
+    Column("part_id", Key(PART_ID), primary_key=True, doc="an ordered part that still blocks later parts of its order"),
     Column("order_id", Key(ID), nullable=False, doc="the part's order"),
-    Column("place_at", BigInteger, nullable=False, doc="the job's due_at; 0 from its first mark on: it goes first"),
-    Column("job_id", Key(ID), nullable=False, doc="the job; tells apart what is due at once"),
+    Column(
+        "place_at", BigInteger, nullable=False, doc="the job's due_at; 0 after its first mark, so that it comes first"
+    ),
+    Column("job_id", Key(ID), nullable=False, doc="the job; decides between parts that are due at the same instant"),
     Column("n", Integer, nullable=False, doc="the part's"),
-    Column("skips", Boolean, nullable=False, doc="the others go on when it is held, exhausted or parked"),
+    Column("skips", Boolean, nullable=False, doc="the order goes on if this part is held, exhausted or parked"),
     Index(PREFIX + "order_queue_next", "order_id", "place_at", "job_id", "n"),
 )
 
 orders = table(
     "orders",
-    Column("id", Key(ID), primary_key=True, doc="an order with parts in its queue; a decision about them locks it"),
+    Column(
+        "id", Key(ID), primary_key=True, doc="an order with parts in its queue; who decides about them locks this row"
+    ),
 )
 
 unindexed = table(
     "unindexed",
-    Column("job_id", Key(ID), primary_key=True, doc="a job that ended, and whose terms are to be written"),
-    Column("note", Key(ID), nullable=False, doc="names the commit that noted it last"),
+    Column("job_id", Key(ID), primary_key=True, doc="a job that ended and whose terms have to be written"),
+    Column("note", Key(ID), nullable=False, doc="id of the last commit that wrote this row"),
 )
 
 ended_tags = table(
     "ended_tags",
     Column("tag", Key(100), primary_key=True, doc="a tag of jobs that ended, for which a worker has a hook"),
-    Column("note", Key(ID), nullable=False, doc="names the indexing that noted it last"),
+    Column("note", Key(ID), nullable=False, doc="id of the last indexing that wrote this row"),
     Column("ended_at", BigInteger, nullable=False, doc="when the last of its jobs ended that was indexed"),
-    Column("look_at", BigInteger, doc="when to look whether all have ended; null: an event told that they have"),
-    Column("witness", Key(ID), doc="a job with it that was open at the last look; null: there was none yet"),
-    Column("told_at", BigInteger, doc="none of its jobs was open then, and an event told that; null: none did"),
+    Column(
+        "look_at", BigInteger, doc="when to check whether all have ended; null: an event has reported that they have"
+    ),
+    Column("witness", Key(ID), doc="a job with the tag that was open at the last check; null: none yet"),
+    Column("told_at", BigInteger, doc="when an event reported that none of its jobs was open; null: never"),
     Index(PREFIX + "ended_tags_look", "look_at", "told_at"),
 )
 
@@ -177,41 +197,43 @@ terms = table(
 
 lanes = table(
     "lanes",
-    Column("lane", Key(LANE), primary_key=True, doc="a lane key, or an account's name for all of its lanes"),
+    Column("lane", Key(LANE), primary_key=True, doc="a lane's key, or an account's name for all of its lanes"),
     Column("account", Key(60), nullable=False, doc="the account's name"),
     Column("label", Key(100), nullable=False, doc="readable, for the command line: `send/text`"),
     Column("blocked_until", BigInteger, nullable=False, doc="nothing is offered or marked before this instant"),
     Column("reason", Key(300), nullable=False, doc="why, in our words and codes, for people"),
     Column("remedy", Key(300), doc="what a person must do; null when time alone heals it"),
     Column("parked", Boolean, nullable=False, doc="true: a person must act; blocked_until is the next probe"),
-    Column("cause", Key(20), doc="what lifts the block when it comes: token, chat, allowance; null: time or a person"),
-    Column("limit_name", Key(40), doc="the limit of ours that is used up; null: blocked for another reason"),
-    Column("blocked_at", BigInteger, nullable=False, doc="when the block was written; 0: nothing ever was"),
+    Column("cause", Key(20), doc="what ends the block: token, chat, allowance; null: time or a person"),
+    Column("limit_name", Key(40), doc="the limit in our settings that is used up; null: blocked for another reason"),
+    Column("blocked_at", BigInteger, nullable=False, doc="when the block was written; 0: never blocked"),
     Column("hint", Key(80), doc="the vendor's trace number of the answer that blocked it; null without one"),
-    from_zero("step", "45009s without a success in between", SmallInteger),
-    from_zero("struck_until", "end of the last 45009's block; a call marked later is evidence", BigInteger),
-    Column("calls", Integer, doc="calls that may be in the air, over all processes; null: no bound"),
+    from_zero("step", "answers 45009 since the last success", SmallInteger),
+    from_zero("struck_until", "end of the block after the last 45009; only calls marked later count", BigInteger),
+    Column("calls", Integer, doc="calls that may be in flight in all processes together; null: no limit"),
     from_zero(
         "changed_at",
-        "since when `calls` is so: a success of a call marked later doubles it; if null, since when they fail",
+        "when `calls` changed last: a success of a call marked later doubles it; without `calls`, since when they fail",
         BigInteger,
     ),
-    from_zero("rest_s", "seconds between two growths of `calls`"),
-    from_zero("failures", "calls in a row that say the vendor is ill; five open the breaker"),
+    from_zero("rest_s", "seconds between two increases of `calls`"),
+    from_zero("failures", "calls in a row that show the vendor is unhealthy; five open the breaker"),
 )
 
 lane_events = table(
     "lane_events",
     Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
-    Column("lane", Key(LANE), nullable=False, doc="a lane key, or an account's name; empty: of no lane"),
-    Column("account", Key(60), nullable=False, doc="the account's name; empty: of none"),
+    Column("lane", Key(LANE), nullable=False, doc="a lane's key, or an account's name; empty: about no lane"),
+    Column("account", Key(60), nullable=False, doc="the account's name; empty: about no account"),
     Column("label", Key(100), nullable=False, doc="readable, as in `lanes`"),
-    Column("what", Key(20), nullable=False, doc="the step, such as struck, parked, breaker opened"),
+    Column("what", Key(20), nullable=False, doc="the kind of event, such as struck, parked, breaker opened"),
     Column("reason", Key(300), nullable=False, doc="why, in our words and codes"),
     Column("remedy", Key(300), doc="what a person must do; null when time alone heals it"),
     Column("hint", Key(80), doc="the vendor's trace number; null without one"),
-    Column("until", BigInteger, doc="when the block ends, or the next probe is due; null: nothing is blocked"),
-    Column("happened_at", BigInteger, nullable=False, doc="when it was written, with the answer that brought it"),
+    Column("until", BigInteger, doc="when the block ends or the next probe is due; null: nothing is blocked"),
+    Column(
+        "happened_at", BigInteger, nullable=False, doc="when it was written, together with the answer that caused it"
+    ),
 )
 
 budgets = table(
@@ -226,9 +248,9 @@ tokens = table(
     Column("account", Key(60), primary_key=True, doc="the account's name"),
     Column("fingerprint", Key(64), primary_key=True, doc="keyed hash of the credentials"),
     Column(
-        "sealed", LongText(), doc="the token, sealed with a key derived from the secret; null before the first fetch"
+        "sealed", LongText(), doc="the token, encrypted with a key derived from the secret; null before the first fetch"
     ),
-    Column("generation", Integer, nullable=False, doc="counts tokens; a refused token is named by it"),
+    Column("generation", Integer, nullable=False, doc="number of the token; a refusal names its token by it"),
     Column("fetched_at", BigInteger, doc="null before the first fetch"),
     Column("expires_at", BigInteger, doc="null before the first fetch; in the past when the vendor refused it"),
     Column("lease_holder", Key(ID), doc="the process that is fetching; null: none"),
@@ -240,18 +262,27 @@ tokens = table(
 grants = table(
     "grants",
     Column("kind", Key(20), primary_key=True, doc="ticket, auth_code or code"),
-    Column("account", Key(60), primary_key=True, doc="the account whose callbacks brought it"),
+    Column("account", Key(60), primary_key=True, doc="the account whose callbacks brought the credential"),
     Column(
         "subject",
         Key(128),
         primary_key=True,
-        doc="whose it is: a corp's id of a code, a keyed hash of an auth_code; empty: the account's own",
+        doc="whose it is: the corp's id for a code, a keyed hash for an auth_code; empty: the account's own",
     ),
-    Column("sealed", LongText(), doc="sealed with a key derived from the account's secret; null: it was withdrawn"),
-    Column("issued_at", BigInteger, nullable=False, doc="by the vendor, no later than it was stored; the newest wins"),
-    Column("ends_at", BigInteger, doc="until when it is good; null: no end"),
+    Column("sealed", LongText(), doc="encrypted with a key derived from the account's secret; null: it was withdrawn"),
+    Column(
+        "issued_at",
+        BigInteger,
+        nullable=False,
+        doc="the vendor's instant, but not later than stored_at; the newest wins",
+    ),
+    Column("ends_at", BigInteger, doc="until when it is valid; null: no end"),
     Column("stored_at", BigInteger, nullable=False, doc="when it was stored or withdrawn"),
-    Column("lease_until", BigInteger, doc="of an auth_code: no process exchanges it before; null: none has tried"),
+    Column(
+        "lease_until",
+        BigInteger,
+        doc="for an auth_code: no process exchanges it before this instant; null: none has tried",
+    ),
 )
 
 pauses = table(
@@ -261,13 +292,20 @@ pauses = table(
     Column("channel", Key(40), doc="only jobs of this channel; null: of any"),
     Column("kind", Key(40), doc="only jobs of this kind; null: of any but recalls"),
     Column("tag", Key(100), doc="only jobs with this tag; null: with any or none"),
-    Column("job_id", Key(ID), doc="only this job; null: all that have the rest"),
-    Column("parked_until", BigInteger, nullable=False, doc="the `not_before` of its parts: far away, and its own"),
+    Column("job_id", Key(ID), doc="only this job; null: all jobs that match the other columns"),
+    Column(
+        "parked_until",
+        BigInteger,
+        nullable=False,
+        doc="the `not_before` of parts that wait for it: far away, and unique to this pause",
+    ),
     Column("person", Key(128), nullable=False, doc="who paused: the system's user, or another name that was given"),
     Column("why", Key(300), nullable=False, doc="the person's own words"),
     Column("began_at", BigInteger, nullable=False, doc="the database's clock at the insert"),
     Column(
-        "ended_at", BigInteger, doc="when a person ended it; null: it stands. Kept an hour for what is parked on it"
+        "ended_at",
+        BigInteger,
+        doc="when a person ended it; null: it is active. The row stays for an hour, for the parts that wait for it",
     ),
     Index(PREFIX + "pauses_job", "job_id"),
 )
@@ -282,16 +320,16 @@ processes = table(
         nullable=False,
         doc="the first heartbeat of its process, also under an earlier incarnation",
     ),
-    Column("ended_at", BigInteger, doc="clean end, or when it was found dead; null while alive"),
+    Column("ended_at", BigInteger, doc="when it ended cleanly, or was counted as dead; null while alive"),
     Column("threads", Integer, nullable=False, doc="sender threads"),
     Column("host", Key(100), nullable=False, doc="for people"),
     Column("pid", Integer, nullable=False, doc="for people"),
-    Column("lanes", LongText(), nullable=False, doc="JSON: lane -> calls in the air and latency"),
-    Column("queues", Key(100), doc="queues it takes from, with commas; null: all"),
+    Column("lanes", LongText(), nullable=False, doc="JSON: lane -> calls in flight and latency"),
+    Column("queues", Key(100), doc="the queues it consumes, separated by commas; null: all"),
     Column("unusable", LongText(), doc="JSON: account -> why it cannot use it; null: none"),
-    Column("version", Key(40), doc="the package's; null: an earlier release, which does not write it"),
-    Column("revision", Key(32), doc="the newest revision of the tables that it knows; null with `version`"),
-    Column("health", LongText(), doc="JSON list: what is wrong with it, as it judges itself; null: nothing"),
+    Column("version", Key(40), doc="version of the package; null: an earlier release, which does not write it"),
+    Column("revision", Key(32), doc="the newest revision of the tables in its release; null with `version`"),
+    Column("health", LongText(), doc="JSON list of its problems, as it reports them itself; null: none"),
     Column(
         "hooked_ends",
         LongText(),
@@ -301,20 +339,25 @@ processes = table(
     Column(
         "hooked_tags",
         LongText(),
-        doc="JSON list: tags, or beginnings and `*`, whose end has a hook there; null: none has",
+        doc="JSON list of tags, or their beginnings with `*`, for whose end it has a hook; null: none",
     ),
     Column(
         "hindered",
         LongText(),
-        doc="JSON object, lease to why it cannot do that work, though no restart would help; null: nothing",
+        doc="JSON: lease -> why it cannot do that work, although a restart would not help; null: none",
     ),
 )
 
 leases = table(
     "leases",
-    Column("name", Key(40), primary_key=True, doc="what is held, such as `relay` or `recovery`"),
+    Column("name", Key(40), primary_key=True, doc="the work that the lease is for, such as `relay` or `recovery`"),
     Column("holder", Key(ID), nullable=False, doc="the process incarnation"),
-    Column("held_until", BigInteger, nullable=False, doc="renewed while held; past where the holder fails at the work"),
+    Column(
+        "held_until",
+        BigInteger,
+        nullable=False,
+        doc="end of the lease, renewed by its holder; in the past if the holder fails at the work",
+    ),
 )
 
 site = table(
@@ -332,14 +375,14 @@ site = table(
 counts = table(
     "counts",
     Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
-    Column("counts", LongText(), nullable=False, doc="JSON of name -> how much is to be added, see `totals`"),
-    Column("exemplars", LongText(), doc="JSON of name of a bucket -> a traced call in it; null: none was traced"),
+    Column("counts", LongText(), nullable=False, doc="JSON: name -> what has to be added to `totals`"),
+    Column("exemplars", LongText(), doc="JSON: bucket's name -> a traced call in it; null: none was traced"),
 )
 
 totals = table(
     "totals",
     Column("name", Key(300), primary_key=True, doc="a counter and the values of its labels, with tabs between them"),
-    Column("value", BigInteger, nullable=False, doc="the sum of what was written; times are in microseconds"),
+    Column("value", BigInteger, nullable=False, doc="the sum of all counts; times are in microseconds"),
     Column("exemplar", Key(200), doc="JSON of the newest traced call in this bucket; null: none"),
 )
 
@@ -348,8 +391,10 @@ rates = table(
     Column("length_us", BigInteger, primary_key=True, autoincrement=False, doc="a minute or a quarter of an hour"),
     Column("began_at", BigInteger, primary_key=True, autoincrement=False, doc="when it began, by the ids of `counts`"),
     Column("account", Key(60), primary_key=True, doc="the account's name"),
-    Column("accepted", BigInteger, nullable=False, doc="calls that the vendor took, for all recipients or for some"),
-    Column("refused", BigInteger, nullable=False, doc="calls that it answered and did not take"),
+    Column(
+        "accepted", BigInteger, nullable=False, doc="calls that the vendor accepted, for all recipients or for some"
+    ),
+    Column("refused", BigInteger, nullable=False, doc="calls that the vendor answered but did not accept"),
     Column("unanswered", BigInteger, nullable=False, doc="calls without a readable answer, or that could not be made"),
 )
 
@@ -358,58 +403,62 @@ rates = table(
 attempts = table(
     "attempts",
     Column("part_id", Key(PART_ID), primary_key=True, doc="the part"),
-    Column("claim", Integer, primary_key=True, autoincrement=False, doc="the mark this call was made under"),
+    Column(
+        "claim", Integer, primary_key=True, autoincrement=False, doc="number of the mark that the call was made under"
+    ),
     Column("incarnation", Key(ID), nullable=False, doc="the process that made it"),
     Column(
         "outcome",
         Key(20),
         nullable=False,
-        doc="name of the outcome, such as accepted or unknown; a late answer leaves it unknown",
+        doc="name of the outcome, such as accepted or unknown; after a late answer it is still unknown",
     ),
-    Column("doubtful", Boolean, nullable=False, doc="no readable answer so far"),
+    Column("doubtful", Boolean, nullable=False, doc="there is no readable answer yet"),
     Column(
         "reason",
         Key(300),
-        doc="class or reason in our words; null when accepted; a late answer leaves that of the doubt",
+        doc="the reason in our words; null when accepted; after a late answer it is still that of the doubt",
     ),
     Column("http_status", SmallInteger, doc="null without an answer"),
-    Column("errcode", BigInteger, doc="the vendor's; null without a readable answer"),
+    Column("errcode", BigInteger, doc="the vendor's errcode; null without a readable answer"),
     Column("errmsg", LongText(), doc="the vendor's text, cleaned and redacted; null without one"),
     Column("hint", Key(80), doc="the vendor's trace number; null without one"),
-    Column("caller_ip", Key(60), doc="our address as the vendor saw it; null when not told"),
+    Column("caller_ip", Key(60), doc="our address as the vendor saw it; null if the answer does not say"),
     Column("flagged", Boolean, nullable=False, doc="the duplicate check was on"),
-    Column("duration_ms", Integer, doc="the call's length; null when it had no end, as in a process that died"),
-    Column("started_at", BigInteger, nullable=False, doc="the mark"),
+    Column("duration_ms", Integer, doc="duration of the call; null if it did not end, because its process died"),
+    Column("started_at", BigInteger, nullable=False, doc="instant of the mark"),
     Column(
         "ended_at",
         BigInteger,
         nullable=False,
-        doc="when the result, the doubt or the process's death was recorded; no late answer moves it",
+        doc="when the answer, the doubt or the process's death was recorded; a late answer does not change it",
     ),
 )
 
 waits = table(
     "waits",
     Column("part_id", Key(PART_ID), primary_key=True, doc="the part"),
-    Column("reason", Key(100), primary_key=True, doc="what it waits for, in our words and codes; once for each"),
-    Column("began_at", BigInteger, nullable=False, doc="when it last began to wait for that"),
+    Column("reason", Key(100), primary_key=True, doc="what it waits for, in our words and the vendor's codes"),
+    Column("began_at", BigInteger, nullable=False, doc="when it last began to wait for this reason"),
 )
 
 receipts = table(
     "receipts",
     Column("part_id", Key(PART_ID), primary_key=True, doc="the part"),
     Column("claim", Integer, primary_key=True, autoincrement=False, doc="the call that brought it"),
-    Column("msgid", LongText(), doc="the vendor's; null where it gives none"),
-    Column("media_id", LongText(), doc="of an upload; null for the others"),
+    Column("msgid", LongText(), doc="the vendor's msgid; null if it gives none"),
+    Column("media_id", LongText(), doc="the media_id of an upload; null for other calls"),
     Column("accepted_at", BigInteger, nullable=False, doc="when it was recorded"),
     Column("recalled_at", BigInteger, doc="when a recall of it was accepted; null: not recalled"),
-    Column("from_repeat", Boolean, nullable=False, doc="only a repeat's answer proves acceptance"),
-    Column("not_sent", Boolean, nullable=False, doc="nothing had to be called"),
-    Column("warning", LongText(), doc="a promised id missing, or the vendor's warning; null: none"),
+    Column(
+        "from_repeat", Boolean, nullable=False, doc="only the answer to a repeat proves that the vendor accepted it"
+    ),
+    Column("not_sent", Boolean, nullable=False, doc="accepted without a call"),
+    Column("warning", LongText(), doc="that a promised id is missing, or the vendor's warning; null: none"),
     Column(
         "extra",
         LongText(),
-        doc="JSON of what else it gave: `url`, `chatid`, `type` and `created_at` of an upload; null: nothing",
+        doc="JSON of what else the vendor gave: `url`, `chatid`, `type` and `created_at` of an upload; null: nothing",
     ),
 )
 
@@ -419,22 +468,27 @@ failures = table(
     Column("kind", Key(12), primary_key=True, doc="user, party, tag"),
     Column("recipient_key", Key(128), primary_key=True, doc="the recipient in lower case"),
     Column("recipient", Key(128), nullable=False, doc="as the producer wrote it"),
-    Column("field", Key(40), nullable=False, doc="the vendor's list, such as invaliduser"),
-    Column("errcode", BigInteger, nullable=False, doc="0 when the rest was taken"),
+    Column("field", Key(40), nullable=False, doc="the vendor's list that names the recipient, such as invaliduser"),
+    Column("errcode", BigInteger, nullable=False, doc="the vendor's errcode; 0 if the other recipients were accepted"),
     Column("failed_at", BigInteger, nullable=False, doc="when it was recorded"),
 )
 
 response_codes = table(
     "response_codes",
     Column("id", Key(64), primary_key=True, doc="SHA-256 of the vendor's app and code"),
-    Column("part_id", Key(PART_ID), nullable=False, doc="the send part whose card it is; a given one's update part"),
+    Column(
+        "part_id",
+        Key(PART_ID),
+        nullable=False,
+        doc="the part that sent the card; the update's part if the application gave the code",
+    ),
     Column("source", Key(12), nullable=False, doc="send, callback, or given by the application"),
     Column("code", LongText(), nullable=False, doc="the vendor's response_code"),
     Column("state", Key(8), nullable=False, doc="fresh, leased, spent, burned"),
-    Column("leased_by", Key(PART_ID), doc="the update part that holds or used it; null while fresh"),
+    Column("leased_by", Key(PART_ID), doc="the update's part that has leased or used it; null while fresh"),
     Column("issued_at", BigInteger, nullable=False, doc="when it was recorded"),
     Column("ends_at", BigInteger, nullable=False, doc="issued_at + 72 h (a setting)"),
-    Column("person", Key(128), doc="the person whose press brought it, in lower case; null: no press that we heard of"),
+    Column("person", Key(128), doc="the person whose press brought it, in lower case; null: not from a press"),
     Index(PREFIX + "response_codes_part", "part_id"),
     partial("response_codes_leased", "leased_by", where="state = 'leased'"),
 )
@@ -442,8 +496,18 @@ response_codes = table(
 task_ids = table(
     "task_ids",
     Column("account", Key(60), primary_key=True, doc="the account's name"),
-    Column("task_id", Key(128), primary_key=True, doc="a card's, where the caller chose it; ours name their part"),
-    Column("part_id", Key(PART_ID), primary_key=True, doc="the part that sends it; a refused one may share it"),
+    Column(
+        "task_id",
+        Key(128),
+        primary_key=True,
+        doc="the task_id of a card if the caller chose it (the worker's own contain the part's id), or a msgid",
+    ),
+    Column(
+        "part_id",
+        Key(PART_ID),
+        primary_key=True,
+        doc="the part that sends it; a part that was refused may have the same task_id",
+    ),
     Index(PREFIX + "task_ids_part", "part_id"),
 )
 
@@ -451,7 +515,7 @@ confirmations = table(
     "confirmations",
     Column("part_id", Key(PART_ID), primary_key=True, doc="the part that created the task"),
     Column("member", Key(128), primary_key=True, doc="the member who was asked to send"),
-    Column("recipient", Key(128), primary_key=True, doc="customer or customer group; empty: the member's own task"),
+    Column("recipient", Key(128), primary_key=True, doc="the customer or customer group; empty: the member's own task"),
     Column(
         "status",
         SmallInteger,
@@ -467,28 +531,28 @@ confirmations = table(
 chats = table(
     "chats",
     Column("account", Key(60), primary_key=True),
-    Column("chat_id", Key(128), primary_key=True, doc="what a send names it by"),
+    Column("chat_id", Key(128), primary_key=True, doc="the id by which a send names the chat"),
     Column("chat_type", Key(20), nullable=False, doc="single, group, blackboard, as the vendor says"),
-    Column("person", Key(128), doc="of a single chat: its member, in lower case"),
+    Column("person", Key(128), doc="for a single chat its member, in lower case; null for others"),
     Column("first_seen_at", BigInteger, nullable=False),
     Column("last_seen_at", BigInteger, nullable=False),
-    Column("gone_at", BigInteger, doc="when the webhook was taken out of it; null: it is there"),
-    from_zero("allowance", "messages a single chat takes until its person speaks again"),
-    Column("told_at", BigInteger, doc="newest news of it, by the vendor's clock; null: none yet"),
+    Column("gone_at", BigInteger, doc="when the account was removed from the chat; null: it is in the chat"),
+    from_zero("allowance", "messages that a single chat still allows until its member writes again"),
+    Column("told_at", BigInteger, doc="instant of the newest callback about it, by the vendor's clock; null: none yet"),
     partial("chats_person", "account", "person", where="person is not null"),
 )
 
 inbound = table(
     "inbound",
-    Column("id", Key(64), primary_key=True, doc="SHA-256 of the account and what makes it this very event"),
-    Column("account", Key(60), nullable=False, doc="whose callback address it came to"),
+    Column("id", Key(64), primary_key=True, doc="SHA-256 of the account and of what identifies the event"),
+    Column("account", Key(60), nullable=False, doc="the account whose callback address received it"),
     Column("event", Key(80), nullable=False, doc="the vendor's name of the event, or `message:<MsgType>`"),
     Column("person", Key(128), nullable=False, doc="as the vendor writes it; empty when no person caused it"),
-    Column("payload", LongText(), nullable=False, doc="JSON of everything that came; holds personal data"),
+    Column("payload", LongText(), nullable=False, doc="JSON of the whole callback; contains personal data"),
     Column("happened_at", BigInteger, nullable=False, doc="by the vendor's clock, in whole seconds"),
-    Column("received_at", BigInteger, nullable=False, doc="when it was stored; the age that retention counts"),
-    Column("stored_by", Key(ID), nullable=False, doc="id of the one delivery of it that was stored, and of its event"),
-    Column("part_id", Key(PART_ID), doc="the part whose card was pressed; null: no card, or none of ours"),
+    Column("received_at", BigInteger, nullable=False, doc="when it was stored; retention counts from here"),
+    Column("stored_by", Key(ID), nullable=False, doc="id of the delivery that was stored, and of its event"),
+    Column("part_id", Key(PART_ID), doc="the part whose card was pressed; null: no card, or not sent by the worker"),
     Index(PREFIX + "inbound_received", "received_at"),
 )
 
@@ -496,7 +560,7 @@ events = table(
     "events",
     Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
     Column("kind", Key(20), nullable=False, doc="card_action, job_done, tag_done, message, callback"),
-    Column("job_id", Key(ID), doc="the job it is about; null: none of ours"),
+    Column("job_id", Key(ID), doc="the job that it is about; null: none"),
     Column("part_id", Key(PART_ID), doc="the part whose card was pressed; null for job_done"),
     Column("inbound_id", Key(64), doc="the callback that brought it; null for job_done"),
     Column("job_state", SmallInteger, doc="JobState in which the job ended; 0 for tag_done; null for the others"),
@@ -506,12 +570,14 @@ events = table(
     from_zero("claim", "number of the last run; its result matches on it"),
     from_zero("tries", "runs that began"),
     Column("holder", Key(ID), doc="the process incarnation that runs it; null unless running"),
-    Column("error", LongText(), doc="of the last failed run: class and places, no text of it; null: none failed"),
-    Column("created_at", BigInteger, nullable=False, doc="when it was written, with what it is about"),
+    Column(
+        "error", LongText(), doc="class and code lines of the last run's error, without its text; null: none failed"
+    ),
+    Column("created_at", BigInteger, nullable=False, doc="when it was written, together with its cause"),
     Column("started_at", BigInteger, doc="when the last run began; null before the first"),
     Column("ended_at", BigInteger, doc="when it was done, parked or ignored; null before"),
-    Column("tag", Key(100), doc="of tag_done: the tag whose jobs have all ended"),
-    Column("counts", LongText(), doc="JSON of tag_done: what its jobs came to; null for the others"),
+    Column("tag", Key(100), doc="for tag_done the tag whose jobs have all ended; null for the others"),
+    Column("counts", LongText(), doc="for tag_done JSON with the results of its jobs; null for the others"),
     Index(PREFIX + "events_job", "job_id"),
     partial("events_due", "due_at", "id", where="state = 0"),
     partial("events_first", "job_state", "due_at", "id", where="state = 0"),
@@ -521,7 +587,7 @@ events = table(
     by_state("events_parked", "id"),
 )
 
-# -- content: files and their media_ids, frozen bodies, and windows of the duplicate check -----------------------------
+# -- content: files and their media_ids, stored bodies, and windows of the duplicate check -----------------------------
 
 media = table(
     "media",
@@ -529,8 +595,10 @@ media = table(
     Column("scope", Key(100), nullable=False, doc="who can use the media_id, e.g. the corp"),
     Column("upload_type", Key(20), nullable=False, doc="image, voice, video, file"),
     Column("job_id", Key(ID), nullable=False, doc="the newest upload job for it"),
-    Column("media_id", LongText(), doc="the vendor's, or a picture's URL; null while the upload is open"),
-    Column("valid_until", BigInteger, doc="when we stop using it; null while the upload is open, and when it failed"),
+    Column("media_id", LongText(), doc="the vendor's media_id, or a picture's URL; null while the upload is open"),
+    Column(
+        "valid_until", BigInteger, doc="when the worker stops using it; null while the upload is open, and if it failed"
+    ),
     Column("created_at", BigInteger, nullable=False, doc="when the first send needed it"),
     Index(PREFIX + "media_job", "job_id"),
 )
@@ -539,7 +607,11 @@ blobs = table(
     "blobs",
     Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
     Column(
-        "sha256", Key(64), nullable=False, index=True, doc="of the content; not unique, so no insert waits for another"
+        "sha256",
+        Key(64),
+        nullable=False,
+        index=True,
+        doc="of the content; not unique, so that no insert waits for another",
     ),
     Column("size", BigInteger, nullable=False, doc="bytes"),
     Column("created_at", BigInteger, nullable=False, doc="the database's clock at the insert"),
@@ -554,15 +626,15 @@ blob_chunks = table(
 
 blob_uses = table(
     "blob_uses",
-    Column("job_id", Key(ID), primary_key=True, doc="a job whose message names the file"),
-    Column("blob_id", Key(ID), primary_key=True, doc="the blob; it goes when no job names it any more"),
+    Column("job_id", Key(ID), primary_key=True, doc="a job whose message uses the file"),
+    Column("blob_id", Key(ID), primary_key=True, doc="the blob; it is deleted when no job uses it any more"),
     Index(PREFIX + "blob_uses_blob", "blob_id"),
 )
 
 bodies = table(
     "bodies",
     Column("part_id", Key(PART_ID), primary_key=True, doc="the part"),
-    Column("body", LongText(), nullable=False, doc="the frozen JSON bytes of the call in doubt, used by every repeat"),
+    Column("body", LongText(), nullable=False, doc="the JSON bytes of the first call, sent again by every repeat"),
     Column("window_id", Key(64), doc="the duplicate window of the first call; null for a card"),
     Column("frozen_at", BigInteger, nullable=False, doc="the first mark"),
 )
@@ -572,18 +644,18 @@ duplicates = table(
     Column("id", Key(64), primary_key=True, doc="SHA-256 of the vendor's app and the body without the flag fields"),
     Column("owner", Key(PART_ID), nullable=False, doc="the part whose call opened the window"),
     Column("until", BigInteger, nullable=False, doc="end of the vendor's window after the last send of this body"),
-    Column("others_since", BigInteger, doc="first send of this body by another part; null: the owner alone"),
+    Column("others_since", BigInteger, doc="first send of this body by another part; null: only the owner has sent it"),
 )
 
-# -- what people keep, did and are told of -----------------------------------------------------------------------------
+# -- people: accounts they store, what they did, their sessions, and alerts to them ------------------------------------
 
 accounts = table(
     "accounts",
     Column("name", Key(60), primary_key=True, doc="the account's name"),
-    Column("version", Key(ID), nullable=False, doc="another one with each change, UUIDv7"),
-    Column("settings", LongText(), nullable=False, doc='JSON, as [accounts.NAME]; {"sealed": PATH} for a secret'),
-    Column("sealed", LongText(), doc="JSON of path -> secret, sealed with the site's seal key; null: no secret"),
-    Column("changed_at", BigInteger, nullable=False, doc="the database's clock at that change"),
+    Column("version", Key(ID), nullable=False, doc="UUIDv7, new with each change"),
+    Column("settings", LongText(), nullable=False, doc='JSON, as in [accounts.NAME]; {"sealed": PATH} for a secret'),
+    Column("sealed", LongText(), doc="JSON: path -> secret, encrypted with the site's seal key; null: no secret"),
+    Column("changed_at", BigInteger, nullable=False, doc="the database's clock at the last change"),
 )
 
 audit = table(
@@ -592,20 +664,20 @@ audit = table(
     Column("action", Key(20), nullable=False, doc="the command, such as resolve"),
     Column("person", Key(128), nullable=False, doc="who gave it: the system's user, or another name that was given"),
     Column("why", Key(300), nullable=False, doc="the person's own words"),
-    Column("asked", LongText(), nullable=False, doc="JSON of the filter and of what was to be done"),
-    Column("counts", LongText(), nullable=False, doc="JSON: what became of how many parts so far"),
+    Column("asked", LongText(), nullable=False, doc="JSON of the command's filter and arguments"),
+    Column("counts", LongText(), nullable=False, doc="JSON: result -> how many parts so far"),
     Column("began_at", BigInteger, nullable=False, doc="before the first change"),
-    Column("ended_at", BigInteger, doc="after the last change; null: it goes on, or was cut short"),
+    Column("ended_at", BigInteger, doc="after the last change; null: it is running, or was interrupted"),
 )
 
 sessions = table(
     "sessions",
     Column("id", Key(64), primary_key=True, doc="SHA-256, in hex, of the token in the browser's cookie"),
-    Column("person", Key(128), nullable=False, doc="who has signed in, as the audit names them"),
+    Column("person", Key(128), nullable=False, doc="who has signed in, as named in the audit"),
     Column("way", Key(20), nullable=False, doc="how: `password`, `oidc` or `link`"),
     Column("proof", Key(64), doc="SHA-256, in hex, of the stored hash of the password; null: they came another way"),
     Column("created_at", BigInteger, nullable=False, doc="when they signed in"),
-    Column("seen_at", BigInteger, nullable=False, doc="when the browser asked last, to the minute"),
+    Column("seen_at", BigInteger, nullable=False, doc="when it was last used, to the minute"),
     Column("ends_at", BigInteger, nullable=False, doc="when it ends, however often it is used"),
 )
 
@@ -613,7 +685,9 @@ sign_ins = table(
     "sign_ins",
     Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
     Column("subject", Key(64), nullable=False, doc="SHA-256 of the name that was given, or of the address, in hex"),
-    Column("tried_at", BigInteger, nullable=False, doc="before the password is looked at; the row goes if it is right"),
+    Column(
+        "tried_at", BigInteger, nullable=False, doc="before the password is checked; the row is deleted if it is right"
+    ),
     Index(PREFIX + "sign_ins_subject", "subject", "tried_at"),
 )
 
@@ -622,11 +696,11 @@ alerts = table(
     Column("id", Key(ID), primary_key=True, doc="UUIDv7"),
     Column("alert", Key(40), nullable=False, doc="the alert's name, such as `AccountParked`"),
     Column("subject", Key(200), nullable=False, doc="the account, channel, queue or process; empty: the installation"),
-    Column("seen_at", BigInteger, nullable=False, doc="when its cause was seen first, without a gap since then"),
-    Column("gone_at", BigInteger, doc="when its cause was found to be over; null: it stands"),
-    Column("raised_at", BigInteger, doc="when people were told of it; null: not yet"),
-    Column("ended_at", BigInteger, doc="when people were told of its end; null: not yet"),
-    Column("job_id", Key(ID), doc="the job of the last notice about it; null: none, or a URL took it"),
+    Column("seen_at", BigInteger, nullable=False, doc="when its cause was first seen; it has been there since"),
+    Column("gone_at", BigInteger, doc="when its cause was over; null: it is still there"),
+    Column("raised_at", BigInteger, doc="when people were notified of it; null: not yet"),
+    Column("ended_at", BigInteger, doc="when people were notified of its end; null: not yet"),
+    Column("job_id", Key(ID), doc="the job that sent the last notice about it; null: none, or it went to a URL"),
 )
 
 

@@ -15,7 +15,7 @@ PREFIX = "worker_"
 ID = 32
 PART_ID = 40
 LANE = 100
-"""Most characters of the keys of jobs, parts and lanes."""
+"""The most characters that the keys of jobs, parts and lanes have."""
 
 metadata = MetaData()
 
@@ -73,7 +73,7 @@ class Chunk(TypeDecorator[bytes]):
 
 
 def byte_collation(dialect: Any) -> str:
-    """The binary collation that does not ignore trailing spaces: for `utf8mb4_bin` "k " equals "k"."""
+    """Returns a binary collation that does not ignore trailing spaces. For `utf8mb4_bin` "k " equals "k"."""
     return "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin"
 
 
@@ -87,33 +87,33 @@ def _say_options(made: MetaData, *_: Any, **__: Any) -> None:
 
 
 def table(name: str, *items: Column[Any] | Index) -> Table:
-    """A table with our prefix."""
+    """Returns a table whose name has the worker's prefix."""
     return Table(PREFIX + name, metadata, *items)
 
 
 def columns_of(made: Table, alias: str = "") -> str:
-    """The columns of a table as a select names them, in the place of `*`; `alias`: what the select calls the table."""
-    # After an upgrade that adds a column PostgreSQL refuses prepared statements of running processes with a star.
+    """Returns the columns of a table for a select, in place of `*`. `alias` is the table's name in the select."""
+    # With a star, PostgreSQL would refuse the prepared statements of running processes after an upgrade adds a column.
     return ", ".join(f"{alias}.{column.name}" if alias else column.name for column in made.columns)
 
 
 def from_zero(name: str, doc: str, kind: type[Integer] = Integer) -> Column[int]:
-    """A column of numbers that begin at 0."""
+    """Returns a column of numbers with the default 0."""
     return Column(name, kind, nullable=False, server_default=text("0"), doc=doc)
 
 
 def partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
-    """A partial index, of the rows that are still to do; on MariaDB it holds all rows, those with NULL first."""
+    """Returns a partial index of the rows that are still to do. On MariaDB it has all rows, those with NULL first."""
     return Index(PREFIX + name, *columns, unique=unique, info={"where": where})
 
 
 def only_partial(name: str, *columns: str, where: str) -> Index:
-    """A partial index in place of which MariaDB has another one, see `by_state`."""
+    """Returns a partial index. MariaDB has another index in its place; see `by_state`."""
     return _only_on(_WITH_PARTIAL_INDEXES, partial(name, *columns, where=where))
 
 
 def by_state(name: str, *columns: str) -> Index:
-    """An index only for MariaDB, with the state first, so that a query of queued rows never reads finished ones."""
+    """Returns an index only for MariaDB, with the state first, so that a query of queued rows reads no ended ones."""
     return _only_on(_MARIADB, Index(f"{PREFIX}{name}_by_state", "state", *columns))
 
 
@@ -126,5 +126,5 @@ def _only_on(dialects: tuple[str, ...], index: Index) -> Index:
 
 
 def is_made(index: Index, dialect: str) -> bool:
-    """True when this database has the index."""
+    """Returns whether this database has the index."""
     return dialect in index.info.get("dialects", (dialect,))
