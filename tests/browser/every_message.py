@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.browser.sender import BOARD, CHAT, PERSON, SINGLE, Sender, as_webhook_image
 from tests.support.drawn_samples import PICTURE, SAMPLES
-from worker.drawing import Shown
+from worker.drawing import MessageView
 
 MEMBERS = [PERSON, "lihua", "wangwei"]
 UNSENT = ("recalled text", "cut text", "frozen card", "updated card", "card with a foreign field", "unknown type")
@@ -56,7 +56,7 @@ FILES = {
 }
 
 
-def _send(sender: Sender, name: str, sample: Shown) -> None:
+def _send(sender: Sender, name: str, sample: MessageView) -> None:
     content = _with_files(sender, sample, sample.content, sample.msgtype)
     if sample.channel == "wecom_webhook" and sample.msgtype == "image":
         content = as_webhook_image(FILES["image"][1])
@@ -80,7 +80,7 @@ def _happenings(sender: Sender) -> None:
     assert 0 == sender.call("message/recall", msgid=wrong["msgid"])["errcode"]
 
 
-def _with_files(sender: Sender, sample: Shown, content: Any, kind: str) -> Any:
+def _with_files(sender: Sender, sample: MessageView, content: Any, kind: str) -> Any:
     """The content with ids of uploaded files in the place of made-up ones."""
     match content:
         case dict():
@@ -94,7 +94,7 @@ def _with_files(sender: Sender, sample: Shown, content: Any, kind: str) -> Any:
     return content
 
 
-def _uploaded(sender: Sender, sample: Shown, kind: str) -> str:
+def _uploaded(sender: Sender, sample: MessageView, kind: str) -> str:
     kind = {"template_card": "file", "mpnews": "image", "miniprogram": "image", "exlink": "image"}.get(kind, kind)
     name, content = FILES[kind]
     if sample.channel == "youdu":

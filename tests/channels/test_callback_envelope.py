@@ -10,7 +10,7 @@ from tests.channels.callback_samples import AES_KEY, NOW, TOKEN
 from tests.pipeline.suite_site import a_suite
 from tests.support.runtime import an_account
 from tests.support.youdu_vectors import KEY
-from worker.channels.base import CallbackDoor
+from worker.channels.base import CallbackVerifier
 from worker.channels.registry import channel
 from worker.channels.wecom.callback import ENVELOPE_BYTES
 from worker.domain.account import Secret
@@ -18,11 +18,11 @@ from worker.domain.callbacks.inbound import CallbackRefused
 
 SECRETS = {"token": TOKEN, "aes_key": AES_KEY}
 OA = youdu({"callback": {"token": Secret(lambda: TOKEN)}}, secret=Secret(lambda: KEY))
-READERS: dict[str, CallbackDoor] = {
-    "app": channel("wecom_app").callback_door(an_account(), SECRETS, 300),
-    "suite": channel("wecom_suite").callback_door(a_suite("http://vendor"), SECRETS, 300),
-    "webhook": WEBHOOK.callback_door(webhook(), SECRETS, 300),
-    "youdu": YOUDU.callback_door(OA, {"token": TOKEN, "aes_key": KEY}, 300),
+READERS: dict[str, CallbackVerifier] = {
+    "app": channel("wecom_app").callback_verifier(an_account(), SECRETS, 300),
+    "suite": channel("wecom_suite").callback_verifier(a_suite("http://vendor"), SECRETS, 300),
+    "webhook": WEBHOOK.callback_verifier(webhook(), SECRETS, 300),
+    "youdu": YOUDU.callback_verifier(OA, {"token": TOKEN, "aes_key": KEY}, 300),
 }
 UNSIGNED = {"msg_signature": "0" * 40, "timestamp": str(int(NOW)), "nonce": "n"}
 NAMES = [b'"a%d":1' % n for n in range(5_000)]

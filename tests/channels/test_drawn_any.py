@@ -11,7 +11,7 @@ from drawn_messages import CARDS, CUT, TYPES
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests.support.drawn_html import DrawnHtml, bare, leaves
-from worker.drawing import Actions, Channel, Lang, Shown, draw
+from worker.drawing import Actions, Channel, Lang, MessageView, draw
 from worker.drawing.draw import CARD_FIELDS, TEMPLATES
 from worker.drawing.words import WORDS
 from worker_simulator.settings import CodeSettings
@@ -32,7 +32,7 @@ LARGE = settings(
 @pytest.mark.parametrize("kind", TYPES, ids="-".join)
 def test_every_text_of_a_message_is_drawn(kind: tuple[Channel, str], data: st.DataObject) -> None:
     """As it was sent: white space aside, which a parser of HTML does not keep apart from the page's own."""
-    _assert_whole(Shown(channel=kind[0], msgtype=kind[1], content=data.draw(TYPES[kind]), actions=ACTIONS))
+    _assert_whole(MessageView(channel=kind[0], msgtype=kind[1], content=data.draw(TYPES[kind]), actions=ACTIONS))
 
 
 @LARGE
@@ -40,10 +40,12 @@ def test_every_text_of_a_message_is_drawn(kind: tuple[Channel, str], data: st.Da
 @pytest.mark.parametrize("kind", CARDS, ids="-".join)
 def test_every_text_of_a_card_is_drawn(kind: tuple[Channel, str], data: st.DataObject) -> None:
     """Of each card that applications and webhooks have."""
-    _assert_whole(Shown(channel=kind[0], msgtype="template_card", content=data.draw(CARDS[kind]), actions=ACTIONS))
+    _assert_whole(
+        MessageView(channel=kind[0], msgtype="template_card", content=data.draw(CARDS[kind]), actions=ACTIONS)
+    )
 
 
-def _assert_whole(shown: Shown) -> None:
+def _assert_whole(shown: MessageView) -> None:
     drawn = DrawnHtml(draw(shown))
     text = bare(drawn.text)
 
@@ -67,7 +69,9 @@ def test_a_cut_is_drawn_where_the_vendor_cuts(lang: Lang, msgtype: str, data: st
     content, found = copy.deepcopy(sent), Findings(CodeSettings())
     TO_MEMBERS[msgtype].check(content, msgtype, found)
 
-    drawn = DrawnHtml(draw(Shown(channel="wecom_app", msgtype=msgtype, content=content, altered=found.altered), lang))
+    drawn = DrawnHtml(
+        draw(MessageView(channel="wecom_app", msgtype=msgtype, content=content, altered=found.altered), lang)
+    )
     text = bare(drawn.text)
 
     assert [] == drawn.faults
@@ -122,7 +126,7 @@ def test_markup_of_a_message_stays_its_text(text: str, msgtype: str, channel: Ch
     """No tag, attribute or address of a message reaches the page, in whatever order its markup stands."""
     content = {MARKED_UP[msgtype]: text, "title": text, "url": text, "btntxt": text}
 
-    drawn = draw(Shown(channel=channel, msgtype=msgtype, content=content))
+    drawn = draw(MessageView(channel=channel, msgtype=msgtype, content=content))
 
     assert [] == DrawnHtml(drawn).faults
     assert drawn.encode()
@@ -134,7 +138,7 @@ def test_an_article_stays_inside_its_box(text: str) -> None:
     """Its HTML is written anew: what it opens is closed, and what it closes was opened by it."""
     content = {"articles": [{"title": text, "content": text, "thumb_media_id": text, "content_source_url": text}]}
 
-    assert [] == DrawnHtml(draw(Shown(channel="wecom_app", msgtype="mpnews", content=content))).faults
+    assert [] == DrawnHtml(draw(MessageView(channel="wecom_app", msgtype="mpnews", content=content))).faults
 
 
 NAMES = sorted(
@@ -205,7 +209,7 @@ def test_anything_draws(content: Any, msgtype: str, channel: Any, state: Any, al
     """Rows of any age, of any shape: something safe is drawn, and nothing is raised."""
     for actions in (ACTIONS, None):
         drawn = draw(
-            Shown(
+            MessageView(
                 channel=channel,
                 msgtype=msgtype,
                 content=content,
@@ -229,4 +233,4 @@ def test_what_is_deep_or_long_draws() -> None:
 
     for content in (deep, many, {"content": "> **a** " * 100_000}, {"content": "<a " * 300_000}, [deep, 10**5000]):
         for msgtype in ("text", "markdown", "markdown_v2", "mpnews", "template_card", "other"):
-            assert [] == DrawnHtml(draw(Shown(channel="wecom_app", msgtype=msgtype, content=content))).faults
+            assert [] == DrawnHtml(draw(MessageView(channel="wecom_app", msgtype=msgtype, content=content))).faults

@@ -6,7 +6,7 @@ import pytest
 
 from tests.channels.callback_samples import AES_KEY, NOW, RANDOM, TOKEN, Sent, press, sent
 from tests.support.runtime import an_account
-from worker.channels.base import CallbackDoor
+from worker.channels.base import CallbackVerifier
 from worker.channels.registry import channel
 from worker.channels.wecom_app import account as keys
 from worker.crypto.envelope import Envelope
@@ -24,25 +24,25 @@ SELECTED = """<SelectedItems>
 
 
 @pytest.fixture
-def door() -> CallbackDoor:
-    return WECOM.callback_door(an_account(), {"token": TOKEN, "aes_key": AES_KEY}, 300)
+def verifier() -> CallbackVerifier:
+    return WECOM.callback_verifier(an_account(), {"token": TOKEN, "aes_key": AES_KEY}, 300)
 
 
-def read(door: CallbackDoor, one: Sent, now: float = NOW) -> Inbound:
-    return door.read(one.query, one.body, now)
+def read(verifier: CallbackVerifier, one: Sent, now: float = NOW) -> Inbound:
+    return verifier.read(one.query, one.body, now)
 
 
-def test_the_address_is_verified_with_what_is_inside_echostr(door: CallbackDoor) -> None:
+def test_the_address_is_verified_with_what_is_inside_echostr(verifier: CallbackVerifier) -> None:
     """The plain bytes and nothing around them."""
     encrypted, signature = Envelope(TOKEN, AES_KEY, "ww1").seal(b"16161", str(int(NOW)), "n", RANDOM)
     query = {"msg_signature": signature, "timestamp": str(int(NOW)), "nonce": "n", "echostr": encrypted}
 
-    assert b"16161" == door.verify(query, NOW)
+    assert b"16161" == verifier.verify(query, NOW)
 
 
-def test_a_pressed_button_is_understood(door: CallbackDoor) -> None:
+def test_a_pressed_button_is_understood(verifier: CallbackVerifier) -> None:
     """Who, when, which button, which card, what was selected, and the code for its update."""
-    inbound = read(door, sent(press(selected=SELECTED)))
+    inbound = read(verifier, sent(press(selected=SELECTED)))
 
     assert ("template_card_event", "lisi", int(NOW)) == (inbound.event, inbound.person, inbound.happened_at)
     assert inbound.card is not None
@@ -56,9 +56,9 @@ def test_a_pressed_button_is_understood(door: CallbackDoor) -> None:
     assert "7" == inbound.payload["AgentID"]
 
 
-def test_the_menu_is_a_press_too(door: CallbackDoor) -> None:
+def test_the_menu_is_a_press_too(verifier: CallbackVerifier) -> None:
     """`template_card_menu_event` has the same members without a selection."""
-    inbound = read(door, sent(press(event="template_card_menu_event")))
+    inbound = read(verifier, sent(press(event="template_card_menu_event")))
 
     assert inbound.card is not None
     assert ("template_card_menu_event", {}) == (inbound.event, inbound.card.selected)
@@ -74,17 +74,17 @@ def test_the_menu_is_a_press_too(door: CallbackDoor) -> None:
         ),
     ],
 )
-def test_other_events_and_messages_are_named(door: CallbackDoor, message: str, event: str) -> None:
+def test_other_events_and_messages_are_named(verifier: CallbackVerifier, message: str, event: str) -> None:
     """They are kept, and press nothing."""
-    inbound = read(door, sent(message))
+    inbound = read(verifier, sent(message))
 
     assert (event, None) == (inbound.event, inbound.card)
 
 
-def test_every_delivery_of_one_event_has_one_key(door: CallbackDoor) -> None:
+def test_every_delivery_of_one_event_has_one_key(verifier: CallbackVerifier) -> None:
     """Another timestamp, nonce and encryption: the same event; the same at another account: another."""
-    first = read(door, sent(press()))
-    again = read(door, sent(press(), at=NOW + 9, nonce="n2", random=b"f" * 16))
+    first = read(verifier, sent(press()))
+    again = read(verifier, sent(press(), at=NOW + 9, nonce="n2", random=b"f" * 16))
 
     assert first.key("hr") == again.key("hr")
     assert first.key("hr") != first.key("it")
@@ -101,18 +101,18 @@ def test_every_delivery_of_one_event_has_one_key(door: CallbackDoor) -> None:
         press(event="template_card_menu_event"),
     ],
 )
-def test_quick_presses_are_told_apart(door: CallbackDoor, other: str) -> None:
+def test_quick_presses_are_told_apart(verifier: CallbackVerifier, other: str) -> None:
     """CreateTime counts seconds: the person, the button, the card and the code tell two presses apart."""
-    assert read(door, sent(press())).key("hr") != read(door, sent(other)).key("hr")
+    assert read(verifier, sent(press())).key("hr") != read(verifier, sent(other)).key("hr")
 
 
-def test_messages_are_told_apart_by_everything_inside(door: CallbackDoor) -> None:
+def test_messages_are_told_apart_by_everything_inside(verifier: CallbackVerifier) -> None:
     """A repeat has the same MsgId, and the same text."""
 
     def message(msgid: int, text: str) -> str:
         return f"<xml>{HEAD}<MsgType>text</MsgType><Content>{text}</Content><MsgId>{msgid}</MsgId></xml>"
 
-    keys = [read(door, sent(message(*one))).key("hr") for one in ((1, "a"), (1, "a"), (1, "b"), (2, "a"))]
+    keys = [read(verifier, sent(message(*one))).key("hr") for one in ((1, "a"), (1, "a"), (1, "b"), (2, "a"))]
 
     assert keys[0] == keys[1]
     assert 3 == len(set(keys))
@@ -149,47 +149,49 @@ DEEP = "<xml><CreateTime>1</CreateTime>" + "<a>" * 2000 + "</a>" * 2000 + "</xml
         (sent(press("t" * 129)), 400, "TaskId is too long"),
     ],
 )
-def test_what_is_not_the_vendors_is_refused(door: CallbackDoor, one: Sent, status: int, reason: str) -> None:
+def test_what_is_not_the_vendors_is_refused(verifier: CallbackVerifier, one: Sent, status: int, reason: str) -> None:
     """A fitting status and a phrase that quotes nothing."""
     with pytest.raises(CallbackRefused) as told:
-        read(door, one)
+        read(verifier, one)
 
     assert (status, reason) == (told.value.status, str(told.value))
 
 
-def test_a_captured_press_does_not_become_young_when_timestamp_and_nonce_change_places(door: CallbackDoor) -> None:
+def test_a_captured_press_does_not_become_young_when_timestamp_and_nonce_change_places(
+    verifier: CallbackVerifier,
+) -> None:
     """The signature sorts them; the instant inside is sealed. The vendor's own repeats are a minute old at most."""
     captured, later = sent(press(), nonce=str(int(NOW) + 3_600)), NOW + 3_600
     swapped = {**captured.query, "timestamp": captured.query["nonce"], "nonce": captured.query["timestamp"]}
 
     with pytest.raises(CallbackRefused, match="old event") as refused:
-        door.read(swapped, captured.body, later)
+        verifier.read(swapped, captured.body, later)
 
     assert 403 == refused.value.status
-    assert read(door, sent(press(), at=NOW + 60), NOW + 60).card is not None
+    assert read(verifier, sent(press(), at=NOW + 60), NOW + 60).card is not None
 
 
-def test_a_timestamp_of_somebody_with_the_token_that_is_no_number_is_stale(door: CallbackDoor) -> None:
+def test_a_timestamp_of_somebody_with_the_token_that_is_no_number_is_stale(verifier: CallbackVerifier) -> None:
     """Signed rightly, and still no time."""
     encrypted, signature = Envelope(TOKEN, AES_KEY, "ww1").seal(b"x", "soon", "n", RANDOM)
 
     with pytest.raises(CallbackRefused, match="stale"):
-        door.verify({"msg_signature": signature, "timestamp": "soon", "nonce": "n", "echostr": encrypted}, NOW)
+        verifier.verify({"msg_signature": signature, "timestamp": "soon", "nonce": "n", "echostr": encrypted}, NOW)
 
 
-def test_what_decrypts_to_nothing_is_refused(door: CallbackDoor) -> None:
+def test_what_decrypts_to_nothing_is_refused(verifier: CallbackVerifier) -> None:
     """Signed rightly over something that is no cipher text."""
     from worker.crypto.envelope import signature
 
     query = {"timestamp": str(int(NOW)), "nonce": "n", "msg_signature": signature(TOKEN, str(int(NOW)), "n", "AAAA")}
 
     with pytest.raises(CallbackRefused, match="does not decrypt"):
-        door.read(query, b"<xml><Encrypt>AAAA</Encrypt></xml>", NOW)
+        verifier.read(query, b"<xml><Encrypt>AAAA</Encrypt></xml>", NOW)
 
 
-def test_a_value_shows_nobody(door: CallbackDoor) -> None:
+def test_a_value_shows_nobody(verifier: CallbackVerifier) -> None:
     """No person, no code, no text in the `repr` of what came."""
-    shown = repr(read(door, sent(press(selected=SELECTED))))
+    shown = repr(read(verifier, sent(press(selected=SELECTED))))
 
     assert not [word for word in ("lisi", "code-1", "q1") if word in shown]
 
@@ -197,7 +199,7 @@ def test_a_value_shows_nobody(door: CallbackDoor) -> None:
 def test_a_key_that_is_none_is_one_sentence() -> None:
     """Said at the start of the process, naming the setting and not the key."""
     with pytest.raises(ConfigurationError, match=r"^accounts\.hr\.callback\.aes_key: .* exactly 43") as told:
-        WECOM.callback_door(an_account(), {"token": TOKEN, "aes_key": "short"}, 300)
+        WECOM.callback_verifier(an_account(), {"token": TOKEN, "aes_key": "short"}, 300)
 
     assert "short" not in str(told.value)
 

@@ -8,7 +8,7 @@ import pytest
 from wecom_app_facts import Fact, card_facts, plain_facts, rows, size
 
 from tests.support.each import each
-from worker.channels.checking.row import Effect, Either, FieldRule, Together
+from worker.channels.checking.row import AllOrNone, AnyOf, Effect, FieldRule
 from worker.channels.wecom.upload import UPLOADS
 from worker.channels.wecom_app import cards, fields
 
@@ -23,7 +23,7 @@ def rules_at(table, path: str) -> list[FieldRule]:
 def hold(fact: Fact, rule: FieldRule, table) -> None:
     """Type, need, limit, unit, effect and codes of a fact stand in the rule."""
     where = f"{fact.place}.{fact.path}"
-    related = [row for row in table if isinstance(row, Either | Together) and row.at == fact.path.rpartition(".")[0]]
+    related = [row for row in table if isinstance(row, AnyOf | AllOrNone) and row.at == fact.path.rpartition(".")[0]]
     known = set(rule.codes) | {row.code for row in related if fact.path.rpartition(".")[2] in row.names}
     assert fact.type is rule.type, where
     assert fact.codes <= known, (where, fact.codes, known)
@@ -137,11 +137,11 @@ def test_fields_of_each_card(path: str, card: str, cell: str):
     assert found, (card, path)
     pictures = ("image_text_area", "card_image")
     if path in pictures:
-        assert any(isinstance(row, Either) and row.names == pictures for row in table)
+        assert any(isinstance(row, AnyOf) and row.names == pictures for row in table)
     elif path == "task_id":
         assert not found[0].required  # the worker gives one
     elif cell.startswith("O, but"):
-        assert any(isinstance(row, Either) and path in row.names and "sub_title_text" in row.names for row in table)
+        assert any(isinstance(row, AnyOf) and path in row.names and "sub_title_text" in row.names for row in table)
     else:
         assert cell.startswith("R") == found[0].required
     if most := re.search(r"max (\d+)|1 to (\d+)", cell):

@@ -8,7 +8,7 @@ from wecom_app_facts import codes, rows, size
 from wecom_external_samples import CHANNEL, coded, outcome, part
 
 from tests.support.each import each
-from worker.channels.checking.row import Either, FieldRule
+from worker.channels.checking.row import AnyOf, FieldRule
 from worker.channels.wecom.answer import ERRCODES
 from worker.channels.wecom_external.messages import ATTACHMENTS as MODELS, BODY
 from worker.channels.wecom_external.targets import CUSTOMERS, GROUPS
@@ -25,7 +25,7 @@ def test_every_field_is_ours(row: dict[str, str]):
     place, _, name = row["type.field"].partition(".")
     path = row["type.field"] if place == "text" else f"attachments[].{place}.{name}"
     (rule,) = [one for one in BODY if isinstance(one, FieldRule) and one.path == path]
-    either = [one for one in BODY if isinstance(one, Either) and one.at == path.rpartition(".")[0]]
+    either = [one for one in BODY if isinstance(one, AnyOf) and one.at == path.rpartition(".")[0]]
 
     assert rule.type is str
     assert size("bytes", row["limit"]) == rule.max_bytes

@@ -11,7 +11,7 @@ import pytest
 from tests.channels.callback_samples import AES_KEY, NOW, RANDOM, TOKEN, Sent, sent
 from tests.pipeline.suite_site import a_customer, a_suite
 from tests.support.runtime import an_account
-from worker.channels.base import CallbackDoor, CodeGranted, TokenGranted, TokenLater, TokenRefused, TokenStale
+from worker.channels.base import CallbackVerifier, CodeGranted, TokenGranted, TokenLater, TokenRefused, TokenStale
 from worker.channels.registry import channel, require_usable
 from worker.crypto.envelope import Envelope
 from worker.domain.account import Secret
@@ -28,17 +28,17 @@ HEAD = f"<SuiteId><![CDATA[wwsuite]]></SuiteId><TimeStamp>{int(NOW)}</TimeStamp>
 
 
 @pytest.fixture
-def door() -> CallbackDoor:
-    return SUITE.callback_door(a_suite(URL), {"token": TOKEN, "aes_key": AES_KEY}, 300)
+def verifier() -> CallbackVerifier:
+    return SUITE.callback_verifier(a_suite(URL), {"token": TOKEN, "aes_key": AES_KEY}, 300)
 
 
 def message(info: str, more: str = "", head: str = HEAD) -> str:
     return f"<xml>{head}<InfoType> <![CDATA[{info}]]></InfoType>{more}</xml>"
 
 
-def read(door: CallbackDoor, text: str, corp: str = "wwsuite") -> Inbound:
+def read(verifier: CallbackVerifier, text: str, corp: str = "wwsuite") -> Inbound:
     one = sent(text, corp=corp)
-    return door.read(one.query, one.body, NOW)
+    return verifier.read(one.query, one.body, NOW)
 
 
 def echo(receiver: str, inside: bytes = b"16161") -> Sent:
@@ -63,9 +63,9 @@ def echo(receiver: str, inside: bytes = b"16161") -> Sent:
         (message("license_pay_success", "<OrderId>o1</OrderId>"), None),
     ],
 )
-def test_what_it_brings_is_taken_out(door: CallbackDoor, text: str, grant: Grant | None) -> None:
+def test_what_it_brings_is_taken_out(verifier: CallbackVerifier, text: str, grant: Grant | None) -> None:
     """Out of the payload too; the answer is the vendor's word."""
-    inbound = read(door, text)
+    inbound = read(verifier, text)
 
     assert grant == inbound.grant
     assert (b"success", "text/plain", "", int(NOW)) == (
@@ -78,18 +78,18 @@ def test_what_it_brings_is_taken_out(door: CallbackDoor, text: str, grant: Grant
     assert "t1" not in repr(inbound)
 
 
-def test_other_credentials_are_masked_at_any_depth(door: CallbackDoor) -> None:
+def test_other_credentials_are_masked_at_any_depth(verifier: CallbackVerifier) -> None:
     """A registration of a corp brings a token for its contacts."""
     more = "<ContactSync><AccessToken>canary</AccessToken></ContactSync><RegisterCode>canary</RegisterCode>"
 
-    inbound = read(door, message("register_corp", more))
+    inbound = read(verifier, message("register_corp", more))
 
     assert {"ContactSync": {"AccessToken": "***"}, "RegisterCode": "***"}.items() <= inbound.payload.items()
 
 
-def test_two_authorisations_of_one_second_are_two_events(door: CallbackDoor) -> None:
+def test_two_authorisations_of_one_second_are_two_events(verifier: CallbackVerifier) -> None:
     """And one that is delivered again is one."""
-    keys = [read(door, message("create_auth", f"<AuthCode>{code}</AuthCode>")).key("s") for code in ("a", "a", "b")]
+    keys = [read(verifier, message("create_auth", f"<AuthCode>{code}</AuthCode>")).key("s") for code in ("a", "a", "b")]
 
     assert keys[0] == keys[1] != keys[2]
 
@@ -110,25 +110,27 @@ def test_two_authorisations_of_one_second_are_two_events(door: CallbackDoor) -> 
         ("<xml", "wwsuite", 400),
     ],
 )
-def test_what_is_no_event_of_this_suite_is_refused(door: CallbackDoor, text: str, corp: str, status: int) -> None:
+def test_what_is_no_event_of_this_suite_is_refused(
+    verifier: CallbackVerifier, text: str, corp: str, status: int
+) -> None:
     """With a fixed phrase."""
     with pytest.raises(CallbackRefused) as refused:
-        read(door, text, corp)
+        read(verifier, text, corp)
 
     assert status == refused.value.status
 
 
 @pytest.mark.parametrize("receiver", ["wwprovider", "wwsuite"])
-def test_the_verification_is_for_the_providers_corp(door: CallbackDoor, receiver: str) -> None:
+def test_the_verification_is_for_the_providers_corp(verifier: CallbackVerifier, receiver: str) -> None:
     """Or for the suite: sources differ, and the answer tells the sender nothing it did not seal itself."""
-    assert b"16161" == door.verify(echo(receiver).query, NOW)
+    assert b"16161" == verifier.verify(echo(receiver).query, NOW)
 
 
 @pytest.mark.parametrize("name", ["wecom_suite", "wecom_app"])
 def test_a_captured_message_is_not_told_to_who_sends_it_as_an_echostr(name: str) -> None:
     """It carries a right signature, and would be answered with what it says."""
     account = a_suite(URL) if name == "wecom_suite" else an_account()
-    own = channel(name).callback_door(account, {"token": TOKEN, "aes_key": AES_KEY}, 300)
+    own = channel(name).callback_verifier(account, {"token": TOKEN, "aes_key": AES_KEY}, 300)
     receiver = "wwsuite" if name == "wecom_suite" else "ww1"
 
     with pytest.raises(CallbackRefused, match="not an echostr"):

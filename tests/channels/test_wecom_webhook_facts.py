@@ -9,7 +9,7 @@ from wecom_app_facts import codes, rows, size
 from wecom_webhook_samples import ACCESS, CHANNEL, account, part, reply
 
 from tests.support.each import each
-from worker.channels.checking.row import Effect, Either, FieldRule
+from worker.channels.checking.row import AnyOf, Effect, FieldRule
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.call import ERRCODES
 from worker.channels.wecom_webhook.limits import PROFILE
@@ -63,7 +63,7 @@ def test_every_member_of_a_card_is_ours(row: dict[str, str], card: str):
     else:
         assert (cell == "R") == rule.required
     if ", or " in cell:
-        either = {name for one in fields.CARDS[card] if isinstance(one, Either) for name in one.names}
+        either = {name for one in fields.CARDS[card] if isinstance(one, AnyOf) for name in one.names}
         assert {row["member"], cell.partition(", or ")[2]} == either
     advised = re.match(r"~(\d+)", rule_text)
     assert (int(advised[1]) if advised else None) == rule.advised

@@ -17,7 +17,7 @@ from worker.domain.errors import ConfigurationError
 
 TOKEN, NOW = "u7cbtoken0000001", 1_700_000_100
 CALLED = account({"callback": {"token": Secret(lambda: TOKEN)}}, secret=Secret(lambda: KEY))
-DOOR = CHANNEL.callback_door(CALLED, {"token": TOKEN, "aes_key": KEY}, 300)
+DOOR = CHANNEL.callback_verifier(CALLED, {"token": TOKEN, "aes_key": KEY}, 300)
 HELLO = {"fromUser": "alice", "createTime": NOW, "packageId": "p1", "msgType": "text", "text": {"content": "hi"}}
 
 
@@ -143,7 +143,7 @@ def test_the_secrets_of_an_address() -> None:
     for wrong in (True, {}, {"token": "inline"}, {"token": Secret(str), "aes_key": Secret(str)}):
         assert CHANNEL.account_problems(account({"callback": wrong}))
     with pytest.raises(ConfigurationError, match="44 characters"):
-        CHANNEL.callback_door(CALLED, {"token": TOKEN, "aes_key": "short"}, 300)
+        CHANNEL.callback_verifier(CALLED, {"token": TOKEN, "aes_key": "short"}, 300)
 
 
 @given(st.binary(max_size=60), st.dictionaries(st.sampled_from(["timestamp", "nonce", "msg_signature"]), st.text()))

@@ -11,7 +11,7 @@ from youdu_samples import APPS, CHANNEL, account, draft, part, reply, said, text
 
 from tests.support.each import each
 from worker import language
-from worker.channels.checking.row import Effect, Either, FieldRule
+from worker.channels.checking.row import AnyOf, Effect, FieldRule
 from worker.channels.errcodes import Class
 from worker.channels.youdu import Badge, fields
 from worker.channels.youdu.envelope import ERRCODES
@@ -68,7 +68,7 @@ def test_every_field_is_ours(row: dict[str, str]):
 
 def test_url_or_tip():
     """A pop-up needs one of the two."""
-    assert ("url", "tip") in [row.names for row in fields.WINDOW_ROWS if isinstance(row, Either)]
+    assert ("url", "tip") in [row.names for row in fields.WINDOW_ROWS if isinstance(row, AnyOf)]
 
 
 @pytest.mark.parametrize("row", rows("youdu/recipients"), ids=lambda row: row["field"])

@@ -159,6 +159,6 @@ def suite_site(database: Database, clock: DrivenClock, rules: dict[str, Any] | N
 
 def _receiver(site: Site, url: str, clock: DrivenClock) -> Receiver:
     account = a_suite(url)
-    door = channel(account.channel).callback_door(account, {"token": TOKEN, "aes_key": AES_KEY}, 300)
+    door = channel(account.channel).callback_verifier(account, {"token": TOKEN, "aes_key": AES_KEY}, 300)
     store = CallbackStore(site.database, Settings(hooks="shop.hooks"), site.accounts).store
     return Receiver({"oursuite": door}.get, store, now=lambda: clock.micros / 1e6)

@@ -49,7 +49,7 @@ def receiver(site: Site) -> Receiver:
 
 def made(site: Site, *, hooks: str = "shop.hooks", **options: Any) -> Receiver:
     account = site.accounts.get("hr")
-    door = channel("wecom_app").callback_door(account, {"token": TOKEN, "aes_key": AES_KEY}, 300)
+    door = channel("wecom_app").callback_verifier(account, {"token": TOKEN, "aes_key": AES_KEY}, 300)
     store = options.pop("store", None) or CallbackStore(site.database, Settings(hooks=hooks), site.accounts).store
     return Receiver({"hr": door}.get, store, now=lambda: NOW, **options)
 

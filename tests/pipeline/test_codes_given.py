@@ -129,7 +129,7 @@ def test_two_that_race_make_one_call(site: Site) -> None:
         site.carry_out([flight])
     site.settle()
 
-    assert ([True, False], 1) == ([flight.permit is not None for flight in flights], len(site.calls(UPDATE)))
+    assert ([True, False], 1) == ([flight.pending_write is not None for flight in flights], len(site.calls(UPDATE)))
     assert ["accepted", "queued"] == [site.state(job) for job in jobs]
 
 

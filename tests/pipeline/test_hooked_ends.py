@@ -95,7 +95,7 @@ def pressed(site: Site) -> None:
     """By the receiver: a press proves that the card arrived."""
     job = site.card()
     _in_doubt(site, job)
-    door = channel("wecom_app").callback_door(site.accounts.get("hr"), {"token": TOKEN, "aes_key": AES_KEY}, 300)
+    door = channel("wecom_app").callback_verifier(site.accounts.get("hr"), {"token": TOKEN, "aes_key": AES_KEY}, 300)
     callback = sent(press(f"w{part_id(job, 0)}"))
     CallbackStore(site.database, HOOKS, site.accounts).store("hr", door.read(callback.query, callback.body, NOW))
 

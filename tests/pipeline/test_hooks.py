@@ -57,7 +57,9 @@ class Hall:
 
     def __post_init__(self) -> None:
         site = self.site
-        door = channel("wecom_app").callback_door(site.accounts.get("hr"), {"token": TOKEN, "aes_key": AES_KEY}, 300)
+        door = channel("wecom_app").callback_verifier(
+            site.accounts.get("hr"), {"token": TOKEN, "aes_key": AES_KEY}, 300
+        )
         store = CallbackStore(site.database, Settings(hooks="shop.hooks"), site.accounts).store
         self.receiver = Receiver({"hr": door}.get, store, now=lambda: NOW)
         self.runs = self.process()

@@ -85,7 +85,7 @@ def room(driven_clock: DrivenClock, request: pytest.FixtureRequest) -> Iterator[
     where, form = request.param
     database: Database = request.getfixturevalue(f"{where}_database")
     driven_clock.micros = time.time_ns() // 1000
-    door = channel("wecom_webhook").callback_door(a_webhook(""), {"token": TOKEN, "aes_key": AES_KEY}, 300)
+    door = channel("wecom_webhook").callback_verifier(a_webhook(""), {"token": TOKEN, "aes_key": AES_KEY}, 300)
     receiver = Receiver(
         {"alerts": door}.get,
         CallbackStore(database, Settings(hooks="shop.hooks"), FixedAccounts([a_webhook("")])).store,

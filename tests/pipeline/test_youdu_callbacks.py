@@ -37,7 +37,7 @@ def test_a_message_is_stored_once_and_answered_in_json(database: Database) -> No
     settings = {"buin": BUIN, "appid": APP, "callback": {"token": Secret(lambda: TOKEN)}}
     account = Account("oa", "youdu", "http://youdu", settings, Secret(lambda: KEYS[APP]))
     secrets = {name: one.read() for name, one in channel("youdu").callback_secrets(account).items()}
-    door = channel("youdu").callback_door(account, secrets, 300)
+    door = channel("youdu").callback_verifier(account, secrets, 300)
     receiver = Receiver({"oa": door}.get, CallbackStore(database, Settings(), FixedAccounts([account])).store)
     said = {"fromUser": "alice", "createTime": 1, "packageId": "p1", "msgType": "text", "text": {"content": "hi"}}
     with listening(receiver.app) as url:

@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from worker.console.rendering import TONES, badge
-from worker.drawing import STYLESHEET, Actions, Channel, Lang, Shown, draw
+from worker.drawing import STYLESHEET, Actions, Channel, Lang, MessageView, draw
 
 LANGS: tuple[Lang, ...] = ("zh", "en")
 ACTIONS = Actions(url="/press", hidden={"person": "chenmo"})
@@ -30,9 +30,11 @@ def media(media_id: str) -> str | None:
     return {"photo": "photo.svg", "m-file": "/media/%E6%8A%A5%E5%91%8A.pdf"}.get(media_id)
 
 
-def shown(channel: Channel, msgtype: str, content: Any, **more: Any) -> Shown:
+def shown(channel: Channel, msgtype: str, content: Any, **more: Any) -> MessageView:
     """A message with names, files and actions."""
-    return Shown(channel=channel, msgtype=msgtype, content=content, names=NAMES, media=media, actions=ACTIONS, **more)
+    return MessageView(
+        channel=channel, msgtype=msgtype, content=content, names=NAMES, media=media, actions=ACTIONS, **more
+    )
 
 
 SOURCE = {"icon_url": "https://wework.qpic.cn/icon/0", "desc": "费用报销", "desc_color": 1}
@@ -222,7 +224,7 @@ YOUDU_ARTICLES = [
     {"title": "第二篇", "media_id": "absent", "content": "见内网"},
 ]
 CUT = {"field": "text.content", "why": "cut", "limit": 2048, "unit": "bytes", "size": 5000}
-SAMPLES: dict[str, Shown] = {
+SAMPLES: dict[str, MessageView] = {
     "app text": shown("wecom_app", "text", {"content": TEXT}, safe=1),
     "chat text": shown(
         "wecom_app", "text", {"content": "<@lihua> 请看", "mentioned_list": ["wangwei", "@all"]}, mentioned=True

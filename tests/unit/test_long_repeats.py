@@ -6,8 +6,8 @@ import pytest
 
 from worker.channels.checking.row import Prose
 from worker.channels.checking.truncate import CODE, pieces, truncated
-from worker.drawing import Shown, draw, links
-from worker.drawing.node import MOST_DRAWN
+from worker.drawing import MessageView, draw, links
+from worker.drawing.node import MAX_DRAWN
 from worker.language import translate
 from worker_simulator.inbox import entries
 
@@ -19,7 +19,7 @@ MANY = 100_000
 @pytest.mark.parametrize("unit", ["<a", "<a ", "<a href=", '<a href="x">', '<div class="gray">', "<br ", "</p", " "])
 def test_tags_in_a_text(unit: str) -> None:
     """However many begin that never end; a text beyond what vendors take is not looked through."""
-    text = unit * (links.LONGEST // len(unit))
+    text = unit * (links.MAX_PARSED // len(unit))
 
     assert text == links.chat_text(f"<a {text}", has_tags=True, mention=None).unescape()[3:]
     assert text == links.coloured_text(text).unescape()
@@ -33,21 +33,21 @@ def test_a_drawing_is_bounded(unit: str, msgtype: str) -> None:
     text = unit * MANY
     content = {"content": text, "description": text, "articles": [{"title": text, "content": text}] * 20}
 
-    page = draw(Shown(channel="wecom_app", msgtype=msgtype, content=content))
+    page = draw(MessageView(channel="wecom_app", msgtype=msgtype, content=content))
 
-    assert len(page) < 20 * MOST_DRAWN
+    assert len(page) < 20 * MAX_DRAWN
 
 
 def test_a_long_message_ends_with_an_ellipsis() -> None:
     """What is left out is noticed; a text that fits is drawn whole."""
     whole, cut = (
-        draw(Shown(channel="wecom_app", msgtype="text", content={"content": "x" * count}))
-        for count in (MOST_DRAWN, MOST_DRAWN + 1)
+        draw(MessageView(channel="wecom_app", msgtype="text", content={"content": "x" * count}))
+        for count in (MAX_DRAWN, MAX_DRAWN + 1)
     )
 
-    assert "x" * MOST_DRAWN in whole
+    assert "x" * MAX_DRAWN in whole
     assert "…" not in whole
-    assert "x" * MOST_DRAWN + "…" in cut
+    assert "x" * MAX_DRAWN + "…" in cut
 
 
 @pytest.mark.parametrize("unit", ["<a", "[", "[x](", "\n", " ", "<@", "`"])

@@ -64,7 +64,7 @@ class TokenStale:
     reason: str
 
 
-class CallbackDoor(Protocol):
+class CallbackVerifier(Protocol):
     """Verifies and decrypts the requests to one account's callback address. Raises CallbackRefused for invalid ones."""
 
     def verify(self, query: Mapping[str, str], now: float) -> bytes:
@@ -116,7 +116,7 @@ class FetchedWith(Enum):
     """The suite's own token."""
 
 
-Told = tuple[str, str]
+Advice = tuple[str, str]
 """A reason and a remedy."""
 
 
@@ -135,9 +135,9 @@ class TokenSteps:
     request: Callable[[Account, str, str, int], Request]
     """Builds the call from account, secret or code, extra credential (may be empty) and Unix time in seconds."""
     outcome: Callable[[Reply, Account], TokenOutcome]
-    missing: Told
+    missing: Advice
     """The reason and remedy while a ticket or code has not come."""
-    ended: Told = ("", "")
+    ended: Advice = ("", "")
     """The reason and remedy after a code was withdrawn."""
     exchange: CodeExchange | None = None
     """None if its callbacks bring no authorisation codes."""
@@ -332,7 +332,7 @@ class Channel:
         """Returns the secrets of the callback address, by setting. Empty if `worker receiver` does not serve it."""
         return {}
 
-    def callback_door(self, account: Account, secrets: Mapping[str, str], max_age_s: float) -> CallbackDoor:
+    def callback_verifier(self, account: Account, secrets: Mapping[str, str], max_age_s: float) -> CallbackVerifier:
         """Returns the verifier of its requests. Raises ConfigurationError if a secret is malformed."""
         raise ConfigurationError(f"accounts.{account.name}: channel {self.name} has no callbacks")
 

@@ -9,10 +9,10 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from worker.channels.base import CallbackDoor
+from worker.channels.base import CallbackVerifier
 from worker.channels.errcodes import Class
 from worker.channels.wecom.answer import ERRCODES, REMEDIES, integer, read, text_of
-from worker.channels.wecom.callback import WecomDoor
+from worker.channels.wecom.callback import WecomVerifier
 from worker.channels.wecom.redact import UNTRUSTED, remedy
 from worker.domain.account import Account
 from worker.domain.call import Access, Reply, Request
@@ -75,11 +75,13 @@ def seen(call: OnlineCall, account: Account, reply: Reply) -> OnlineAnswer:
     return OnlineAnswer(False, text, is_about_address, row.kind is Class.TOKEN)
 
 
-def verification(door: CallbackDoor, number: str, now: int, nonce: str, random: bytes) -> Mapping[str, str] | None:
+def verification(
+    verifier: CallbackVerifier, number: str, now: int, nonce: str, random: bytes
+) -> Mapping[str, str] | None:
     """Returns the query with which the vendor verifies an address, to be answered with `number`, or None."""
-    if not isinstance(door, WecomDoor):
+    if not isinstance(verifier, WecomVerifier):
         return None
-    encrypted, signature = door.envelope.seal(number.encode(), str(now), nonce, random)
+    encrypted, signature = verifier.envelope.seal(number.encode(), str(now), nonce, random)
     return {"msg_signature": signature, "timestamp": str(now), "nonce": nonce, "echostr": encrypted}
 
 

@@ -44,7 +44,7 @@ def names() -> tuple[str, ...]:
 # -- accounts ---------------------------------------------------------------------------------------------------------
 
 
-def sorted_out(accounts: AccountSource, names: Iterable[str]) -> tuple[dict[str, Account], dict[str, str]]:
+def split_usable(accounts: AccountSource, names: Iterable[str]) -> tuple[dict[str, Account], dict[str, str]]:
     """Returns the accounts that can be used as configured here, and for each of the others what to change."""
     good, wrong = dict[str, Account](), dict[str, str]()
     for name in names:
@@ -57,7 +57,7 @@ def sorted_out(accounts: AccountSource, names: Iterable[str]) -> tuple[dict[str,
 
 def unusable_accounts(accounts: AccountSource) -> dict[str, str]:
     """Returns the accounts that cannot be used as configured here, with what to change."""
-    return sorted_out(accounts, accounts.names())[1]
+    return split_usable(accounts, accounts.names())[1]
 
 
 def usable(accounts: AccountSource, name: str) -> Account:

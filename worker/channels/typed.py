@@ -174,21 +174,21 @@ def plain_value(value: Any) -> Any:
 
 
 @cache
-def rows_of(made: type[VendorObject], at: str = "") -> tuple[Row, ...]:
+def rows_of(message_class: type[VendorObject], at: str = "") -> tuple[Row, ...]:
     """Returns the vendor's field table of a message or an object: a row for each field, also of nested objects.
 
     `at` is the path of the object, or empty if the table describes the object itself.
     """
     rows: list[Row] = []
-    for name, field in made.model_fields.items():
-        if name not in ("file", *made.ENVELOPE, *made.OPTIONS):
-            path = made.NAMES.get(name, name)
+    for name, field in message_class.model_fields.items():
+        if name not in ("file", *message_class.ENVELOPE, *message_class.OPTIONS):
+            path = message_class.NAMES.get(name, name)
             kind, inner, strings = _shape(field.annotation)
-            row = rule_of(made, name)
+            row = rule_of(message_class, name)
             required = row.required or field.is_required()
             rows.append(replace(row, path=path, type=kind, required=required, strings=strings))
             rows += () if inner is None else rows_of(inner, f"{path}[]" if kind is list else path)
-    bases = [vars(base) for base in reversed(made.__mro__)]
+    bases = [vars(base) for base in reversed(message_class.__mro__)]
     rows += [row for base in bases for row in base.get("ROWS", ())]
     changes: dict[str, dict[str, Any]] = {}
     for path, values in (pair for base in bases for pair in base.get("CHANGES", {}).items()):
@@ -196,9 +196,9 @@ def rows_of(made: type[VendorObject], at: str = "") -> tuple[Row, ...]:
     return tuple(_placed(row, at) for row in changed(rows, changes))
 
 
-def rule_of(made: type[VendorObject], name: str) -> FieldRule:
+def rule_of(message_class: type[VendorObject], name: str) -> FieldRule:
     """Returns the row of a field, without its type and whether it is required."""
-    return next((one for one in made.model_fields[name].metadata if isinstance(one, FieldRule)), FieldRule())
+    return next((one for one in message_class.model_fields[name].metadata if isinstance(one, FieldRule)), FieldRule())
 
 
 def _placed(row: Row, at: str) -> Row:
@@ -271,38 +271,40 @@ def text_in(body: Mapping[str, Any], name: str) -> str:
     return value
 
 
-NOTHING: tuple[Any, ...] = (None, "", 0, "0", False, [], {})
+WITHOUT_EFFECT: tuple[Any, ...] = (None, "", 0, "0", False, [], {})
 """What SDKs write into fields without an effect."""
 
 
-def says_nothing(value: Any) -> bool:
+def is_without_effect(value: Any) -> bool:
     """Returns True for a value that has no effect in any field."""
-    return any(type(value) is type(one) and value == one for one in NOTHING)
+    return any(type(value) is type(one) and value == one for one in WITHOUT_EFFECT)
 
 
-def validated(made: type[T], fields: Mapping[str, Any], root: str, beside: Container[object] = ()) -> T:
+def validated(message_class: type[T], fields: Mapping[str, Any], root: str, siblings: Container[object] = ()) -> T:
     """Returns a typed message or object. CheckFailed names every wrong field, below `root`, and shows no value.
 
     Unknown fields without an effect, as other SDKs write them, are dropped with a `UserWarning`. Those in `siblings`
     stand next to the type's own object.
     """
     try:
-        return made.model_validate(dict(fields))
+        return message_class.model_validate(dict(fields))
     except ValidationError as error:
         problems = problems_of(error, root)
         entries = error.errors(include_url=False, include_context=False)
-        foreign = [one["loc"] for one in entries if one["type"] == "extra_forbidden" and says_nothing(one["input"])]
+        foreign = [
+            one["loc"] for one in entries if one["type"] == "extra_forbidden" and is_without_effect(one["input"])
+        ]
     if not foreign:
         raise CheckFailed(problems)
     for loc in foreign:
-        left_out("".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc), root, beside)
+        left_out("".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc), root, siblings)
         fields = _without(fields, loc)
-    return validated(made, fields, root, beside)
+    return validated(message_class, fields, root, siblings)
 
 
-def left_out(path: str, root: str = "", beside: Container[object] = ()) -> None:
+def left_out(path: str, root: str = "", siblings: Container[object] = ()) -> None:
     """Warns the caller of `message_from_json` that a field has no effect."""
-    if (name := path.removeprefix(".")) not in beside:
+    if (name := path.removeprefix(".")) not in siblings:
         name = f"{root}{path}".removeprefix(".")
     frame: FrameType | None = sys._getframe()
     depth = 1
@@ -321,10 +323,14 @@ def _without(tree: Any, loc: Sequence[int | str]) -> Any:
     return {**tree, step: _without(tree[step], rest)}
 
 
-def refuse_strangers(made: type[PlainMessage], content: Mapping[str, Any], beside: Mapping[str, Any]) -> None:
+def refuse_misplaced_fields(
+    message_class: type[PlainMessage], content: Mapping[str, Any], siblings: Mapping[str, Any]
+) -> None:
     """Raises CheckFailed for fields in the envelope that belong into the type's own object, and the reverse."""
-    strangers = [name for name, value in beside.items() if name not in made.ENVELOPE and not says_nothing(value)]
-    strangers += [name for name in content if name in made.ENVELOPE]
-    if strangers:
-        text = f"{made.msgtype} has no such field here"
-        raise CheckFailed([Problem(name, text, "leave it out") for name in strangers])
+    misplaced = [
+        name for name, value in siblings.items() if name not in message_class.ENVELOPE and not is_without_effect(value)
+    ]
+    misplaced += [name for name in content if name in message_class.ENVELOPE]
+    if misplaced:
+        text = f"{message_class.msgtype} has no such field here"
+        raise CheckFailed([Problem(name, text, "leave it out") for name in misplaced])

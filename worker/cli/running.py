@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import sorted_out
+from worker.channels.registry import split_usable
 from worker.cli.db import upgrade_tables
 from worker.cli.options import Commands, LogLevel, system_user
 from worker.config.places import UrlFrom
@@ -60,7 +60,7 @@ def hints(settings: Settings) -> list[str]:
     if settings.broker.url != "embedded":
         found.append("`worker up` uses a broker in memory; the broker of the settings is for `celery ... worker`")
     accounts = accounts_of(settings)
-    good, wrong = sorted_out(accounts, accounts.names())
+    good, wrong = split_usable(accounts, accounts.names())
     unusable = [*wrong.items(), *_unread_secrets(good.values())]
     found.extend(f"account {name} cannot be used: {why}" for name, why in unusable)
     if not accounts.names():

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import sorted_out
+from worker.channels.registry import split_usable
 from worker.cli.options import Commands, Json, echo, plain
 from worker.cli.reading import outbox, padded, staging_line
 from worker.cli.times import clock
@@ -59,7 +59,7 @@ def why(name: JobName, as_json: Json = False) -> None:
     with open_database(settings) as database, database.reading() as connection:
         told = why_of(connection, name, accounts=accounts.names())
     switch = settings.staging.switches().told()
-    good, wrong = sorted_out(accounts, [told.job.account])
+    good, wrong = split_usable(accounts, [told.job.account])
     unusable = wrong.get(told.job.account)
     if unusable is None:
         switch = good[told.job.account].staging.told()

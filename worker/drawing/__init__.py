@@ -5,7 +5,7 @@ templates and style sheets. The simulator's inbox and the console share it.
 """
 
 from worker.drawing.draw import STYLESHEET, draw, environment
-from worker.drawing.shown import Actions, Channel, Lang, Shown
+from worker.drawing.message_view import Actions, Channel, Lang, MessageView
 from worker.drawing.words import Say, read_words, says
 
 __all__ = [
@@ -13,8 +13,8 @@ __all__ = [
     "Actions",
     "Channel",
     "Lang",
+    "MessageView",
     "Say",
-    "Shown",
     "draw",
     "environment",
     "read_words",

@@ -14,10 +14,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from worker.drawing.marks import alterations, by_place
-from worker.drawing.node import MOST_LISTED, Node, Trace, altered_of, narrowed, plain, raw, rest
-from worker.drawing.sheet import Sheet
-from worker.drawing.shown import Channel, Lang, Shown
+from worker.drawing.marks import alterations, by_path
+from worker.drawing.message_view import Channel, Lang, MessageView
+from worker.drawing.node import MAX_LISTED, Coverage, Node, altered_of, narrowed, plain, raw, rest
+from worker.drawing.renderer import Renderer
 from worker.drawing.words import Say, says
 
 _LIKE: Mapping[str, str] = {
@@ -89,7 +89,7 @@ The theme is the system's, unless `<html data-theme="light">` or `"dark"` says o
 """
 
 
-def draw(shown: Shown, lang: Lang = "zh") -> Markup:
+def draw(shown: MessageView, lang: Lang = "zh") -> Markup:
     """Draws one `<article class="message ...">` of safe HTML, without scripts, styles and foreign pictures.
 
     Never raises, whatever the content is. An unknown type shows its fields.
@@ -97,7 +97,7 @@ def draw(shown: Shown, lang: Lang = "zh") -> Markup:
     return Markup(ENVIRONMENT.get_template("message.html").render(_page(shown, says(lang))))
 
 
-def _page(shown: Shown, say: Say) -> dict[str, Any]:
+def _page(shown: MessageView, say: Say) -> dict[str, Any]:
     """Returns the variables of the templates."""
     template = _template(shown)
     sent, now = _sent(shown), _updated(shown)
@@ -109,8 +109,8 @@ def _page(shown: Shown, say: Say) -> dict[str, Any]:
         "type": plain(shown.msgtype),
         "class_of": lambda text: NO_CLASS.sub("-", text),
         "say": say,
-        "sheet": Sheet(shown, say, is_live),
-        "inert": Sheet(shown, say, is_live=False),
+        "sheet": Renderer(shown, say, is_live),
+        "inert": Renderer(shown, say, is_live=False),
         "root": _defined(root, shown.channel) if template == "template_card" else root,
         "before": _defined(sent, shown.channel) if now else None,
         "replacement": plain(_update(shown).get("replace_name")),
@@ -119,18 +119,18 @@ def _page(shown: Shown, say: Say) -> dict[str, Any]:
         "tags": list(_tags(shown)),
         "alterations": list(alterations(altered_of(root), say)),
         "rest": lambda: list(rest(root)),  # called last: it lists what was not drawn before
-        "most_listed": MOST_LISTED,
+        "most_listed": MAX_LISTED,
     }
 
 
-def _template(shown: Shown) -> str:
+def _template(shown: MessageView) -> str:
     return "campaign" if shown.channel == "wecom_external" else TEMPLATES.get(plain(shown.msgtype), "unknown")
 
 
-def _sent(shown: Shown) -> Node:
+def _sent(shown: MessageView) -> Node:
     """Returns the content. Paths in a campaign start at its body, all others at the name of the type."""
-    place = "" if shown.channel == "wecom_external" else plain(shown.msgtype)
-    return Node(shown.content, place, Trace(by_place(shown.altered)))
+    path = "" if shown.channel == "wecom_external" else plain(shown.msgtype)
+    return Node(shown.content, path, Coverage(by_path(shown.altered)))
 
 
 def _defined(card: Node, channel: Channel) -> Node:
@@ -141,17 +141,17 @@ def _defined(card: Node, channel: Channel) -> Node:
     return narrowed(card, names - NOT_FROM_WEBHOOKS if channel == "wecom_webhook" else names)
 
 
-def _update(shown: Shown) -> Mapping[str, Any]:
+def _update(shown: MessageView) -> Mapping[str, Any]:
     return shown.update if isinstance(shown.update, Mapping) else {}
 
 
-def _updated(shown: Shown) -> Node | None:
+def _updated(shown: MessageView) -> Node | None:
     """Returns the card that replaced the first one."""
     card = _update(shown).get("template_card")
-    return Node(card, "template_card", Trace(by_place(_update(shown).get("altered")))) if card else None
+    return Node(card, "template_card", Coverage(by_path(_update(shown).get("altered")))) if card else None
 
 
-def _tags(shown: Shown) -> Iterator[str]:
+def _tags(shown: MessageView) -> Iterator[str]:
     """Yields what stands above the message, as keys of terms."""
     if shown.state == "recalled":
         yield "recalled"

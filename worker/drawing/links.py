@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 BARE = re.compile(r"https?://[^\s<>\"'\u3000-\u303f\uff00-\uffef]+")
 """An address in running text. Chinese punctuation ends it."""
-UNFIT = re.compile(r"[\s\\\x00-\x20]")
+UNSAFE = re.compile(r"[\s\\\x00-\x20]")
 MENTION = re.compile(r"<@([^<>\s]{1,64})>")
 LINK = re.compile(
     r"""<a\s[^<>]{0,1024}?\bhref\s*=\s*(?:"([^"<>]*)"|'([^'<>]*)')[^<>]{0,1024}>(.*?)</a>""", re.DOTALL | re.IGNORECASE
@@ -26,7 +26,7 @@ COLOURED = re.compile(
     r"""<div\s+class\s*=\s*["']?(gray|highlight|normal)["']?\s*>(.*?)</div>|<br\s*/?>""", re.DOTALL | re.IGNORECASE
 )
 """A colour or a line end in the description of a textcard."""
-LONGEST = 8_192
+MAX_PARSED = 8_192
 """Characters of a text whose tags are drawn. A longer one, which no vendor accepts, is shown as it was typed."""
 ENDS_LINE = re.compile(r"</(?:p|div|h\d|li|tr)>|<br\s*/?>", re.IGNORECASE)
 TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
@@ -44,7 +44,7 @@ def followed(address: str) -> str:
 
 def loaded(address: str | None) -> str:
     """Returns the address if it is of the page's own origin, else an empty text."""
-    if not address or address.startswith("//") or UNFIT.search(address):
+    if not address or address.startswith("//") or UNSAFE.search(address):
         return ""
     try:
         parts = urlsplit(address)
@@ -73,14 +73,14 @@ def chat_text(text: str, *, has_tags: bool, mention: Callable[[str], Markup] | N
     def mentioned(part: str) -> Markup:
         return _pieces(MENTION, part, lambda found: mention(found[1]), _with_links) if mention else _with_links(part)
 
-    if not has_tags or len(text) > LONGEST:
+    if not has_tags or len(text) > MAX_PARSED:
         return mentioned(text)
     return _pieces(LINK, text, lambda found: anchor(unescape(found[1] or found[2] or ""), found[3]), mentioned)
 
 
 def coloured_text(text: str) -> Markup:
     """Draws the description of a textcard."""
-    return _pieces(COLOURED, text, _coloured, escape) if len(text) <= LONGEST else escape(text)
+    return _pieces(COLOURED, text, _coloured, escape) if len(text) <= MAX_PARSED else escape(text)
 
 
 def article_text(text: str) -> str:

@@ -23,7 +23,7 @@ from worker.drawing.links import MENTION, followed
 Dialect = Literal["markdown", "markdown_v2"]
 Mentioned = Callable[[str], Markup]
 Picture = Callable[[str], Markup]
-LONGEST = 16_384
+MAX_PARSED = 16_384
 """Characters. A longer text, which no vendor accepts, is shown as it was typed."""
 SHARED = ("heading", "blockquote", "newline", "backticks", "emphasis", "balance_pairs", "link")
 ADDED = ("list", "fence", "hr", "table", "image")
@@ -33,7 +33,7 @@ ALIGNED = re.compile(r"text-align:(left|center|right)")
 
 def drawn(text: str, dialect: Dialect, mentioned: Mentioned, picture: Picture) -> Markup:
     """Draws a markdown text as HTML. `picture` draws the image at an address, `mentioned` the member with an id."""
-    if len(text) > LONGEST:
+    if len(text) > MAX_PARSED:
         return Markup('<p class="typed">{}</p>').format(text)
     # The parser escapes every character of the text, because HTML is off.
     return Markup(_parser(dialect).render(text, {"mentioned": mentioned, "picture": picture}))

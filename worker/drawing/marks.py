@@ -21,13 +21,13 @@ MEASURES = ("limit", "unit", "size")
 class Alteration:
     """One field that people do not see as it was sent."""
 
-    place: str
+    path: str
     why: str
     sentence: str
     """What happened to the field, in words."""
 
 
-def by_place(altered: Any) -> dict[str, Mapping[str, Any]]:
+def by_path(altered: Any) -> dict[str, Mapping[str, Any]]:
     """Returns the entries that name a field, by its path."""
     entries = altered if is_list(altered) else ()
     return {plain(one["field"]): one for one in entries if isinstance(one, Mapping) and plain(one.get("field"))}
@@ -35,9 +35,9 @@ def by_place(altered: Any) -> dict[str, Mapping[str, Any]]:
 
 def alterations(altered: Mapping[str, Mapping[str, Any]], say: Say) -> Iterator[Alteration]:
     """Yields each of them in words."""
-    for place, one in altered.items():
+    for path, one in altered.items():
         why = plain(one.get("why"))
-        yield Alteration(place, why, _sentence(why, one, say))
+        yield Alteration(path, why, _sentence(why, one, say))
 
 
 def mark(one: Mapping[str, Any] | None, say: Say) -> Markup:

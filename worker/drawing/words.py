@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from importlib.resources import files
 
-from worker.drawing.shown import Lang
+from worker.drawing.message_view import Lang
 
 Words = Mapping[str, tuple[str, str]]
 """Chinese and English by key, with `{...}` as placeholders."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from worker.channels.base import CallbackDoor
+from worker.channels.base import CallbackVerifier
 from worker.channels.registry import channel, require_usable, usable
 from worker.config.accounts import AccountSource
 from worker.domain.account import Account
@@ -24,9 +24,9 @@ class Doors:
 
     def __init__(self, accounts: AccountSource, max_age_s: float, monotonic: Callable[[], float] = time.monotonic):
         self._accounts, self._max_age_s, self._monotonic = accounts, max_age_s, monotonic
-        self._made: dict[str, tuple[Account, float, CallbackDoor | None]] = {}
+        self._made: dict[str, tuple[Account, float, CallbackVerifier | None]] = {}
 
-    def of(self, name: str) -> CallbackDoor | None:
+    def of(self, name: str) -> CallbackVerifier | None:
         """The account's door; None: it has none, or there is no such account. ConfigurationError: what is wrong."""
         try:
             account = self._accounts.get(name)
@@ -41,7 +41,7 @@ class Doors:
             self._made[name] = made
         return made[2]
 
-    def _door(self, account: Account) -> CallbackDoor | None:
+    def _door(self, account: Account) -> CallbackVerifier | None:
         door = door_of(account, self._max_age_s)
         if door is None or account.previous is None:
             return door
@@ -70,7 +70,7 @@ class Doors:
 class TwoDoors:
     """The doors of two generations of credentials: what the first refuses, the second may take."""
 
-    def __init__(self, present: CallbackDoor, previous: CallbackDoor):
+    def __init__(self, present: CallbackVerifier, previous: CallbackVerifier):
         self._present, self._previous = present, previous
 
     def verify(self, query: Mapping[str, str], now: float) -> bytes:
@@ -81,7 +81,7 @@ class TwoDoors:
         """What the vendor says."""
         return self._either(lambda door: door.read(query, body, now))
 
-    def _either(self, use: Callable[[CallbackDoor], T]) -> T:
+    def _either(self, use: Callable[[CallbackVerifier], T]) -> T:
         try:
             return use(self._present)
         except CallbackRefused as refused:
@@ -91,8 +91,8 @@ class TwoDoors:
                 raise refused from None
 
 
-def door_of(account: Account, max_age_s: float) -> CallbackDoor | None:
+def door_of(account: Account, max_age_s: float) -> CallbackVerifier | None:
     """The account's callback door; None: it has none. Raises ConfigurationError for a secret that is not usable."""
     found = channel(account.channel)
     secrets = {key: secret.read() for key, secret in found.callback_secrets(account).items()}
-    return found.callback_door(account, secrets, max_age_s) if secrets else None
+    return found.callback_verifier(account, secrets, max_age_s) if secrets else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.channels.registry import channel, sorted_out
+from worker.channels.registry import channel, split_usable
 from worker.config.accounts import AccountSource
 from worker.domain.account import Account
 from worker.domain.pacing.lane import account_of
@@ -104,7 +104,7 @@ class _Reader:
     def account(self, name: str, lanes: Lanes, most: int) -> AccountForecast:
         due, parts = (sum(counts) for counts in zip(*lanes.values(), strict=True))
         rows = list_lanes(self.connection, self.now_sql, name)
-        good, wrong = sorted_out(self.accounts, [name])
+        good, wrong = split_usable(self.accounts, [name])
         account = good.get(name)
         own = [] if account is None else [(channel(account.channel), account)]
         limits = usages(self.connection, self.now_sql, own).get(name, [])

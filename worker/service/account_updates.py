@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import structlog
 
 from worker.accounts.live import LiveAccounts
-from worker.channels.registry import sorted_out
+from worker.channels.registry import split_usable
 from worker.config.accounts import AccountSource, staging_summary
 from worker.config.logging import log_staging
 from worker.delivery.sender.lane_states import LaneStates
@@ -58,7 +58,7 @@ class AccountUpdates:
 
     def _sort_accounts(self, names: Sequence[str], *, is_first: bool) -> None:
         before = self._unusable
-        usable, self._unusable = sorted_out(self._accounts, names)
+        usable, self._unusable = split_usable(self._accounts, names)
         changed = [name for name, account in usable.items() if self.usable.get(name) is not account]
         self.usable = usable
         if not is_first:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
-from worker.drawing import Actions, Say, Shown
+from worker.drawing import Actions, MessageView, Say
 from worker_simulator.inbox.conversations import What
 from worker_simulator.inbox.look import PageQuery
 from worker_simulator.request import Json
@@ -76,7 +76,7 @@ class PageReader:
         return f"/_inbox/media/{quote(key, safe='')}/{quote(name, safe='', errors='replace')}"
 
 
-def shown(reader: PageReader, what: What) -> Shown:
+def shown(reader: PageReader, what: What) -> MessageView:
     """A message as the person of the conversation sees it, with what can be pressed."""
     match what:
         case InboxMessage():
@@ -92,12 +92,12 @@ def shown(reader: PageReader, what: What) -> Shown:
     raise TypeError(f"{type(what).__name__} is no message")
 
 
-def _of_app(reader: PageReader, message: InboxMessage) -> Shown:
+def _of_app(reader: PageReader, message: InboxMessage) -> MessageView:
     person = reader.look.person.lower() if message.chatid else reader.who
     seen = message.seen_by(person)
     hidden = {"person": person, "msgid": message.msgid}
     pressable = message.msgtype == "template_card" and message.recalled_at is None and not message.chatid
-    return Shown(
+    return MessageView(
         channel="wecom_app",
         msgtype=message.msgtype,
         content=message.content,
@@ -112,12 +112,12 @@ def _of_app(reader: PageReader, message: InboxMessage) -> Shown:
     )
 
 
-def _post(reader: PageReader, post: Post) -> Shown:
+def _post(reader: PageReader, post: Post) -> MessageView:
     person = speaker(reader.look)
     hidden = {"key": post.key, "chat": post.chat, "person": person}
     mentioned = post.content.get("mentioned_list")
     named = {str(one).lower() for one in mentioned} if isinstance(mentioned, list) else set()
-    return Shown(
+    return MessageView(
         channel="wecom_webhook",
         msgtype=post.msgtype,
         content=_after_clicks(post, person),
@@ -142,11 +142,11 @@ def _after_clicks(post: Post, person: str) -> Json:
     return {**post.content, "attachments": after}
 
 
-def _campaign(reader: PageReader, task: GroupSendTask) -> Shown:
+def _campaign(reader: PageReader, task: GroupSendTask) -> MessageView:
     member = task.members.get(reader.who)
     waits = member is not None and member.status == MEMBER_WAITS and not member.ignored and task.cancelled_at is None
     hidden = {"msgid": task.msgid, "member": reader.who}
-    return Shown(
+    return MessageView(
         channel="wecom_external",
         msgtype="campaign",
         content=task.content,
@@ -156,8 +156,10 @@ def _campaign(reader: PageReader, task: GroupSendTask) -> Shown:
     )
 
 
-def _plain(reader: PageReader, channel: Literal["youdu"], msgtype: str, content: Any, altered: list[Json]) -> Shown:
-    return Shown(channel=channel, msgtype=msgtype, content=content, altered=altered, media=reader.media)
+def _plain(
+    reader: PageReader, channel: Literal["youdu"], msgtype: str, content: Any, altered: list[Json]
+) -> MessageView:
+    return MessageView(channel=channel, msgtype=msgtype, content=content, altered=altered, media=reader.media)
 
 
 def _actions(reader: PageReader, act: str, hidden: Json) -> Actions:

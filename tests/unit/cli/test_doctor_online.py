@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.listening import listening
 from worker.accounts.sources import accounts_of
-from worker.channels.base import CallbackDoor
+from worker.channels.base import CallbackVerifier
 from worker.cli import main
 from worker.cli.db import upgrade_tables
 from worker.cli.setup.finding import Finding, Level
@@ -60,7 +60,7 @@ Asked = Callable[..., list[Finding]]
 def receiver(settings_file: Path, account: str = "hr") -> AbstractContextManager[str]:
     """`worker receiver` over real HTTP, which knows one account; its address. The file is read when it is asked."""
 
-    def doors(name: str) -> CallbackDoor | None:
+    def doors(name: str) -> CallbackVerifier | None:
         return door_of(accounts_of(load_settings(settings_file)).get(name), 300.0) if name == account else None
 
     return listening(Receiver(doors, lambda name, inbound: False).app)

@@ -11,15 +11,15 @@ import pytest
 from tests.support.drawn_html import DrawnHtml
 from tests.support.drawn_samples import ACTIONS, CARDS, SAMPLES
 from tests.support.each import each
-from worker.drawing import Channel, Lang, Shown, draw
+from worker.drawing import Channel, Lang, MessageView, draw
 
 
-def app(msgtype: str, content: Any, **more: Any) -> Shown:
+def app(msgtype: str, content: Any, **more: Any) -> MessageView:
     """A message of an application."""
-    return Shown(channel="wecom_app", msgtype=msgtype, content=content, **more)
+    return MessageView(channel="wecom_app", msgtype=msgtype, content=content, **more)
 
 
-def card(card_type: str, **more: Any) -> Shown:
+def card(card_type: str, **more: Any) -> MessageView:
     """A card of an application, with what can be pressed."""
     return app("template_card", {"card_type": card_type, **CARDS[card_type]}, **{"actions": ACTIONS, **more})
 
@@ -266,7 +266,9 @@ def test_a_picture_of_another_server_is_named() -> None:
 )
 def test_a_window_says_how_long_it_stays(duration: int | None, told: str) -> None:
     """Five seconds where the sender does not say."""
-    window = Shown(channel="youdu", msgtype="pop_window", content={"tip": "t", "duration": duration, "position": 3})
+    window = MessageView(
+        channel="youdu", msgtype="pop_window", content={"tip": "t", "duration": duration, "position": 3}
+    )
 
     assert told in draw(window, "en")
     assert "Bottom right" in draw(window, "en")
@@ -277,7 +279,7 @@ def test_a_system_message_says_how_long_it_stays(duration: int, told: str) -> No
     """Until it is closed where the sender says 0 or less."""
     message = {"title": "t", "popDuration": duration, "msg": [{"text": {"content": "x"}}]}
 
-    assert told in draw(Shown(channel="youdu", msgtype="sysMsg", content=message))
+    assert told in draw(MessageView(channel="youdu", msgtype="sysMsg", content=message))
 
 
 @pytest.mark.parametrize(
@@ -285,7 +287,7 @@ def test_a_system_message_says_how_long_it_stays(duration: int, told: str) -> No
 )
 def test_a_mail_has_its_date(time: object, told: str) -> None:
     """Where the time is one."""
-    drawn = draw(Shown(channel="youdu", msgtype="mail", content={"action": "new", "subject": "s", "time": time}))
+    drawn = draw(MessageView(channel="youdu", msgtype="mail", content={"action": "new", "subject": "s", "time": time}))
 
     assert told in drawn
     assert bool(told) == ("UTC" in drawn)
@@ -299,7 +301,7 @@ def test_a_mail_has_its_date(time: object, told: str) -> None:
 )
 def test_a_mention_is_a_name_where_the_vendor_has_them(channel: Channel, drawn: str) -> None:
     """Ids without a name stand for themselves."""
-    shown = Shown(channel=channel, msgtype="text", content={"content": "<@lihua>"}, names={"lihua": "李华"})
+    shown = MessageView(channel=channel, msgtype="text", content={"content": "<@lihua>"}, names={"lihua": "李华"})
 
     assert drawn in draw(shown)
     assert channel == "youdu" or '<span class="mention">@lihua</span>' in draw(replace(shown, names={}))
@@ -310,7 +312,7 @@ def test_a_text_has_links_where_the_vendor_has_them(channel: Channel) -> None:
     """Of all by an address in the text, of applications by the tag too, which is shown as typed elsewhere."""
     content = {"content": '<a href="https://e.com/1">one https://e.com/3</a>，见 https://e.com/2。'}
 
-    drawn = draw(Shown(channel=channel, msgtype="text", content=content))
+    drawn = draw(MessageView(channel=channel, msgtype="text", content=content))
 
     assert "https://e.com/2" == elements(drawn, "a")[-1]["href"]
     assert (channel == "wecom_app") == (
@@ -357,7 +359,7 @@ def test_markdown_v2_has_italics_lists_and_tables_but_no_colours() -> None:
     """Alignment is a class, since no page allows styles in attributes."""
     drawn = draw(SAMPLES["webhook markdown_v2"])
     typed = draw(
-        Shown(channel="wecom_webhook", msgtype="markdown_v2", content={"content": '<font color="info">x</font>'})
+        MessageView(channel="wecom_webhook", msgtype="markdown_v2", content={"content": '<font color="info">x</font>'})
     )
 
     assert "<em>斜体</em>" in drawn
@@ -368,7 +370,7 @@ def test_markdown_v2_has_italics_lists_and_tables_but_no_colours() -> None:
 
 def test_a_picture_in_a_link_leads_where_the_link_does() -> None:
     """A link holds no other link."""
-    shown = Shown(
+    shown = MessageView(
         channel="wecom_webhook",
         msgtype="markdown_v2",
         content={"content": "[![p](https://e.com/p)](https://e.com)"},
@@ -397,7 +399,7 @@ def test_what_no_page_may_hold_is_replaced() -> None:
 
 def test_pictures_are_told_by_their_size_not_by_their_bytes() -> None:
     """A webhook's picture is two megabytes of base64."""
-    shown = Shown(channel="wecom_webhook", msgtype="image", content={"base64": "iVBO" * 1000, "md5": "m"})
+    shown = MessageView(channel="wecom_webhook", msgtype="image", content={"base64": "iVBO" * 1000, "md5": "m"})
 
     assert "about 3000 bytes" in draw(shown, "en")
     assert "iVBO" not in draw(shown)

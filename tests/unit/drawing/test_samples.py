@@ -11,7 +11,7 @@ import pytest
 from tests.support.drawn_html import DrawnHtml, bare, leaves
 from tests.support.drawn_samples import LANGS, NAMES, SAMPLES, page
 from tests.support.each import each
-from worker.drawing import Lang, Shown, draw
+from worker.drawing import Lang, MessageView, draw
 
 UNSEEN = re.compile(r"</?[a-z]+\d?[^>]*>|<@\w+>|\]\(https[^)]*\)")
 """Tags, and where links lead."""
@@ -54,9 +54,9 @@ def test_only_what_has_no_effect_is_listed_as_not_shown(name: str) -> None:
 
 def test_an_address_that_leads_nowhere_is_listed() -> None:
     """A browser may not follow it, and a card's `type` that is missing makes its link do nothing."""
-    link = Shown(channel="youdu", msgtype="link", content={"title": "t", "url": "javascript:alert(1)"})
+    link = MessageView(channel="youdu", msgtype="link", content={"title": "t", "url": "javascript:alert(1)"})
     card = {"card_type": "text_notice", "main_title": {"title": "t"}, "card_action": {"url": "https://e.com/1"}}
-    bare_card = Shown(channel="wecom_app", msgtype="template_card", content=card)
+    bare_card = MessageView(channel="wecom_app", msgtype="template_card", content=card)
 
     assert "<dt>link.url</dt>" in draw(link)
     assert "<dt>template_card.card_action.url</dt>" in draw(bare_card)

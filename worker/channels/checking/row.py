@@ -95,7 +95,7 @@ class FieldRule:
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: caches are keyed by rows
-class Either:
+class AnyOf:
     """At least one of these fields must be there, in the object at `at`."""
 
     names: tuple[str, ...]
@@ -104,7 +104,7 @@ class Either:
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: caches are keyed by rows
-class Together:
+class AllOrNone:
     """All of these fields must be there or none, in the object at `at`."""
 
     names: tuple[str, ...]
@@ -112,7 +112,7 @@ class Together:
     at: str = ""
 
 
-Row = FieldRule | Either | Together
+Row = FieldRule | AnyOf | AllOrNone
 R = FieldRule
 """Short for tables, whose rows repeat it."""
 

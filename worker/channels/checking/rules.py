@@ -9,7 +9,7 @@ from math import ceil
 from typing import Any
 
 from worker.channels.checking.plain import byte_size, chinese_size, shown, utf16_size
-from worker.channels.checking.row import Effect, Either, FieldRule, Row, Together
+from worker.channels.checking.row import AllOrNone, AnyOf, Effect, FieldRule, Row
 from worker.domain.errors import Problem
 
 Place = tuple[str, Mapping[str, Any], str]
@@ -59,7 +59,7 @@ def _advising(rows: tuple[Row, ...]) -> tuple[FieldRule, ...]:
 
 
 @cache
-def _known_names(rows: tuple[Row, ...]) -> Mapping[str, frozenset[str]]:
+def _declared_names(rows: tuple[Row, ...]) -> Mapping[str, frozenset[str]]:
     """Returns the names in the rows, by the path of the object that holds them."""
     known: dict[str, set[str]] = {}
     for row in rows:
@@ -198,13 +198,13 @@ def _beyond(row: FieldRule) -> str:
 
 
 def _group_problems(
-    row: Either | Together, at: str, parent: Mapping[str, Any], attached: Collection[str]
+    row: AnyOf | AllOrNone, at: str, parent: Mapping[str, Any], attached: Collection[str]
 ) -> Iterator[Problem]:
     given = [name for name in row.names if _reach(parent, name) or dotted(below(at, name)) in attached]
-    if isinstance(row, Either) and not given:
+    if isinstance(row, AnyOf) and not given:
         text = f"is missing, and so is {', '.join(row.names[1:])}{vendor_code(row.code)}"
         yield Problem(below(at, row.names[0]), text, f"give one of {', '.join(row.names)}")
-    if isinstance(row, Together) and 0 < len(given) < len(row.names):
+    if isinstance(row, AllOrNone) and 0 < len(given) < len(row.names):
         lacking = next(name for name in row.names if name not in given)
         yield Problem(
             below(at, lacking), f"is missing beside {given[0]}{vendor_code(row.code)}", "give both or neither"
@@ -241,7 +241,7 @@ def _over_advised(row: FieldRule, path: str, value: str) -> Iterator[str]:
 
 def _unknown_names(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...]) -> Iterator[str]:
     """Warns of names that no row has. The vendor presumably ignores them."""
-    for above, names in _known_names(rows).items():
+    for above, names in _declared_names(rows).items():
         for at, parent in _parents(root, tree, above):
             for name in sorted(str(name) for name in parent.keys() - names):
                 path = below(at, shown(name))

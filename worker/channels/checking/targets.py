@@ -29,7 +29,7 @@ class Target:
     """The maximum number of entries in one call."""
     fits: Callable[[str], object]
     """Returns something true for a well-formed entry, such as the match of a pattern."""
-    wanted: str
+    form: str
     """The form of an entry, for people."""
     update_field: str = ""
     """The vendor's name of the list in a card update, if there is such a call."""
@@ -43,7 +43,7 @@ def ids(recipients: Recipients, target: Target) -> tuple[str, ...]:
 
 def unfit(target: Target, field: str, asked: Recipients) -> Iterator[Problem]:
     """Finds the malformed entries of one list."""
-    yield from malformed(field, ids(asked, target), target.fits, f"use {target.wanted}; a broadcast is Everyone()")
+    yield from malformed(field, ids(asked, target), target.fits, f"use {target.form}; a broadcast is Everyone()")
 
 
 def malformed(

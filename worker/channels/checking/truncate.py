@@ -17,7 +17,7 @@ Size = Callable[[str], float]
 """Measures a text. The size of two joined texts is the sum of their sizes."""
 
 ELLIPSIS = "…"
-MOST_PIECES = 999
+MAX_PIECES = 999
 """The number before each piece of a robot's text has three digits."""
 
 _ID = r"\$[A-Za-z]+=[^$\r\n]{1,128}\$"
@@ -81,7 +81,7 @@ def pieces(text: str, most: float, size: Size, prose: Prose) -> list[str] | None
     start, opening, opened = 0, "", list[str]()
     while start < len(units):
         end = _longest(units, start, opening, opened, most, size)
-        if end == start or len(found) == MOST_PIECES:
+        if end == start or len(found) == MAX_PIECES:
             return None
         if end < len(units):
             end = _break(units, start, end)

@@ -183,7 +183,7 @@ class Page:
 
 _ALWAYS: Mapping[str, tuple[type, ...]] = {"errcode": NUMBER, "errmsg": TEXT}
 _WORDS = re.compile(r"[a-z]{1,20}([_A-Z][a-z]{0,20}){0,4}", re.ASCII)
-_MOST_SHOWN = 20
+_MAX_SHOWN = 20
 
 
 def contradictions(page: Page, answer: Answer, outcome: Outcome, part: Part) -> tuple[Contradiction, ...]:
@@ -201,9 +201,9 @@ def contradictions(page: Page, answer: Answer, outcome: Outcome, part: Part) -> 
         found.append(("promise", f"a success without {page.promised}"))
     if not found:
         return ()
-    shape = {named.shown(name): _shape(name, value) for name, value in list(data.items())[:_MOST_SHOWN]}
+    shape = {named.shown(name): _shape(name, value) for name, value in list(data.items())[:_MAX_SHOWN]}
     sample = json.dumps(shape)
-    return tuple(Contradiction(sort, f"page {page.name}: {fact}", sample) for sort, fact in found[:_MOST_SHOWN])
+    return tuple(Contradiction(sort, f"page {page.name}: {fact}", sample) for sort, fact in found[:_MAX_SHOWN])
 
 
 class _Named:

@@ -40,7 +40,7 @@ CALLBACK_KEYS = ("token", "aes_key")
 
 
 @dataclass(frozen=True)
-class WecomDoor:
+class WecomVerifier:
     """Base of the verifiers of requests to one callback address."""
 
     envelope: Envelope
@@ -76,7 +76,7 @@ def secret_problems(callback: Mapping[str, Any]) -> Iterator[Problem]:
 
 def echoed(envelope: Envelope, query: Query, now: float, max_age_s: float) -> bytes:
     """Returns the content of a verification's `echostr`."""
-    message = opened(envelope, query, given(query, "echostr"), now, max_age_s)
+    message = opened(envelope, query, query_value(query, "echostr"), now, max_age_s)
     # Otherwise a captured message could be sent again as an echostr, and would be answered in plain text.
     if message.lstrip()[:1] in (b"<", b"{"):
         raise CallbackRefused(403, "a message, not an echostr")
@@ -93,7 +93,7 @@ def envelope_of(account: str, token: str, aes_key: str, receiver: str | None) ->
 
 def opened(envelope: Envelope, query: Query, encrypted: str, now: float, max_age_s: float) -> bytes:
     """Decrypts a request if it is from the vendor, for this receiver, and recent. `now` is in Unix seconds."""
-    signature, timestamp, nonce = (given(query, name) for name in ("msg_signature", "timestamp", "nonce"))
+    signature, timestamp, nonce = (query_value(query, name) for name in ("msg_signature", "timestamp", "nonce"))
     try:
         message = envelope.open(signature, timestamp, nonce, encrypted)
     except WrongSignature:
@@ -109,7 +109,7 @@ def opened(envelope: Envelope, query: Query, encrypted: str, now: float, max_age
     return message
 
 
-def given(query: Query, name: str) -> str:
+def query_value(query: Query, name: str) -> str:
     """Returns a required query parameter."""
     value = query.get(name)
     if not value:

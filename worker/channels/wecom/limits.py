@@ -35,17 +35,17 @@ def adjusted(profile: tuple[Limit, ...], account: Account) -> tuple[Limit, ...]:
     """Returns the active limits, with the account's amounts. An amount of 0 switches a limit off."""
     if not account.has_own_amounts:
         return profile
-    return tuple(limit for limit in as_kept(profile, account) if limit.amount)
+    return tuple(limit for limit in with_overrides(profile, account) if limit.amount)
 
 
-def as_kept(profile: Iterable[Limit], account: Account) -> tuple[Limit, ...]:
+def with_overrides(profile: Iterable[Limit], account: Account) -> tuple[Limit, ...]:
     """Returns the limits with the account's amounts, also those that are off."""
     return tuple(with_amount(one, account.amount_of(one)) for one in profile)
 
 
 def counted(profile: Iterable[Limit], account: Account, of: str, subject: str | None) -> Iterator[LimitCounter]:
     """Yields the limits of a profile with what they count: `of` in words, `subject` as its key."""
-    return (LimitCounter(limit, of, subject) for limit in as_kept(profile, account))
+    return (LimitCounter(limit, of, subject) for limit in with_overrides(profile, account))
 
 
 def counted_by_api(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from worker.channels.base import (
+    Advice,
     FetchedWith,
     TokenGranted,
     TokenLater,
@@ -18,7 +19,6 @@ from worker.channels.base import (
     TokenRefused,
     TokenStale,
     TokenSteps,
-    Told,
 )
 from worker.channels.calls import json_bytes
 from worker.channels.errcodes import Class
@@ -86,11 +86,11 @@ def refused(answer: Answer) -> TokenRefused | TokenLater:
 STALE = frozenset({40014, 40082, 42001, 42009})
 """Codes about the suite_access_token of a call (page 90313). For 40014 and 42001 that is not confirmed."""
 
-MISSING: Told = (
+MISSING: Advice = (
     "no permanent code of this corp is kept",
     "let an administrator of the corp authorise the app, or set secret to the permanent code",
 )
-ENDED: Told = (
+ENDED: Advice = (
     "the corp has withdrawn its authorisation (cancel_auth)",
     "let an administrator of the corp authorise the app again; the account then goes on by itself",
 )

@@ -19,7 +19,7 @@ from worker.domain.errors import Problem
 from worker.domain.job import Draft
 
 ESTIMATES = ("everyone", "party", "tag", "chat")
-MOST = 10**9
+MAX_ESTIMATE = 10**9
 """More members than any corp has."""
 _UNSET = (
     "the corp's daily limit (200 times account_cap) is checked before the call only where it is"
@@ -62,8 +62,8 @@ def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     yield from corp_problems(settings)
     if not _is_number(settings.get("agentid")):
         yield Problem("agentid", "is missing or not an integer", "add the app's AgentId, such as 1000002")
-    yield from _number_problems({"account_cap": settings.get("account_cap", 0)}, MOST)
-    yield from _table_problems(settings, "estimates", ESTIMATES, MOST)
+    yield from _number_problems({"account_cap": settings.get("account_cap", 0)}, MAX_ESTIMATE)
+    yield from _table_problems(settings, "estimates", ESTIMATES, MAX_ESTIMATE)
     yield from _table_problems(settings, "windows_s", WINDOWS)
     yield from _number_problems({"recalled_code": settings.get("recalled_code", 0)})
     for name in SWITCHES:

@@ -12,7 +12,7 @@ from typing import Any
 from worker.channels.wecom.callback import (
     Query,
     Tree,
-    WecomDoor,
+    WecomVerifier,
     encrypted_in,
     envelope_of,
     id_at,
@@ -30,7 +30,7 @@ CARD_EVENTS = ("template_card_event", "template_card_menu_event")
 
 
 @dataclass(frozen=True)
-class AppDoor(WecomDoor):
+class AppVerifier(WecomVerifier):
     """Verifies and decrypts the requests to one account's callback address."""
 
     agentid: str
@@ -59,11 +59,11 @@ class AppDoor(WecomDoor):
         )
 
 
-def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> AppDoor:
+def verifier(account: Account, secrets: Mapping[str, str], max_age_s: float) -> AppVerifier:
     """Returns the verifier of one account. ConfigurationError names a malformed key."""
     # The receiver of a self-built application's callbacks is its corp (page 90968).
     envelope = envelope_of(account.name, secrets["token"], secrets["aes_key"], str(account.settings["corpid"]))
-    return AppDoor(envelope, max_age_s, str(int(account.settings["agentid"])))
+    return AppVerifier(envelope, max_age_s, str(int(account.settings["agentid"])))
 
 
 def _card(tree: Tree) -> CardPress:

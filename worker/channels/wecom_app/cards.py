@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-from worker.channels.checking.row import Either, FieldRule, R, Row, banned, changed
+from worker.channels.checking.row import AnyOf, FieldRule, R, Row, banned, changed
 from worker.channels.typed import VendorObject, rows_of
 from worker.channels.wecom.cards import (
     Card,
@@ -192,7 +192,7 @@ class TextNoticeCard(NoticeCard):
     """A text notice (文本通知型)."""
 
     card_type: ClassVar[str] = "text_notice"
-    ROWS: ClassVar[tuple[Row, ...]] = (Either(("main_title.title", "sub_title_text"), 41016),)
+    ROWS: ClassVar[tuple[Row, ...]] = (AnyOf(("main_title.title", "sub_title_text"), 41016),)
     CHANGES: ClassVar[Mapping[str, Mapping[str, Any]]] = {"main_title.title": {"required": False}}
 
     emphasis_content: EmphasisContent | None = None
@@ -205,7 +205,7 @@ class NewsNoticeCard(NoticeCard):
     """A picture notice (图文展示型); one of `image_text_area` and `card_image` is required (42044)."""
 
     card_type: ClassVar[str] = "news_notice"
-    ROWS: ClassVar[tuple[Row, ...]] = (Either(("image_text_area", "card_image"), 42044),)
+    ROWS: ClassVar[tuple[Row, ...]] = (AnyOf(("image_text_area", "card_image"), 42044),)
 
     main_title: Annotated[MainTitle, R(missing=41016)]
     """Required, with its title (41016)."""

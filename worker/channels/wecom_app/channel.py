@@ -56,7 +56,7 @@ class WecomApp(CorpChannel):
     outcome = staticmethod(call.outcome)
     app_scope = staticmethod(call.app_scope)
     callback_secrets = staticmethod(secrets_of)
-    callback_door = staticmethod(callback.door)
+    callback_verifier = staticmethod(callback.verifier)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""

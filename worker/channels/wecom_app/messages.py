@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from worker.channels import typed
-from worker.channels.checking.row import Effect, Either, FieldRule, Prose, R, Row, Together
+from worker.channels.checking.row import AllOrNone, AnyOf, Effect, FieldRule, Prose, R, Row
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject
 
 __all__ = [
@@ -284,7 +284,7 @@ class MiniProgramNotice(AppMessage):
 class NewsArticle(VendorObject):
     """One article of a news message; it leads to a url, or to a mini program."""
 
-    ROWS: ClassVar[tuple[Row, ...]] = (Either(("url", "appid"), 41010), Together(("appid", "pagepath"), 90207))
+    ROWS: ClassVar[tuple[Row, ...]] = (AnyOf(("url", "appid"), 41010), AllOrNone(("appid", "pagepath"), 90207))
 
     title: Annotated[str, _cut(128, missing=41016, translated=True)]
     """Required (41016). At most 128 bytes. Longer: cut."""

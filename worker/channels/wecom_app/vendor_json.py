@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.typed import object_of, refuse_strangers, text_in, validated
+from worker.channels.typed import object_of, refuse_misplaced_fields, text_in, validated
 from worker.channels.wecom_app.cards import CARD_CLASSES, AppCard
 from worker.channels.wecom_app.changes import CardUpdate, ChangeChat, CreateChat
 from worker.channels.wecom_app.fields import OURS, interval_s
@@ -37,13 +37,13 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     if not isinstance(msgtype, str):
         raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
     rest = {name: value for name, value in body.items() if name not in OURS}
-    beside = {name: value for name, value in rest.items() if name != msgtype}
+    siblings = {name: value for name, value in rest.items() if name != msgtype}
     options, content = _options(body), rest.get(msgtype)
     if msgtype == "template_card" and isinstance(content, Mapping):
-        return _of_app(_card(content, beside), body)
+        return _of_app(_card(content, siblings), body)
     if msgtype in PLAIN and isinstance(content, Mapping):
-        refuse_strangers(PLAIN[msgtype], content, beside)
-        return _of_app(validated(PLAIN[msgtype], {**beside, **content, **options}, msgtype, beside), body)
+        refuse_misplaced_fields(PLAIN[msgtype], content, siblings)
+        return _of_app(validated(PLAIN[msgtype], {**siblings, **content, **options}, msgtype, siblings), body)
     return _of_app(Raw(msgtype=msgtype, body=rest, **options), body)
 
 
@@ -90,14 +90,14 @@ def _options(body: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _card(content: Mapping[str, Any], beside: Mapping[str, Any]) -> AppCard:
+def _card(content: Mapping[str, Any], siblings: Mapping[str, Any]) -> AppCard:
     made = CARD_CLASSES.get(str(content.get("card_type")))
     if made is None:
         names = ", ".join(CARD_CLASSES)
         text = "is no card type (vendor code 42031)"
         raise CheckFailed([Problem("template_card.card_type", text, f"use one of {names}")])
     fields = {name: value for name, value in content.items() if name != "card_type"}
-    return validated(made, {**fields, **beside}, "template_card", beside)
+    return validated(made, {**fields, **siblings}, "template_card", siblings)
 
 
 def _update(body: Mapping[str, Any]) -> CardUpdate:

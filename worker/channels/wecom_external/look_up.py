@@ -27,7 +27,7 @@ LIST, MEMBERS, RESULTS = "list", "members", "results"
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class Candidate:
     """A task that fits the part: it names no other recipients and, if the part has a sender, no other member."""
 
     msgid: str
@@ -53,7 +53,7 @@ class Search:
     """Members of the first task. In step `members` those read so far, in step `results` those still to be read."""
     seen: str = "0"
     """Which of the part's recipients the first task names: a bit each, in hex."""
-    fits: tuple[Fit, ...] = ()
+    fits: tuple[Candidate, ...] = ()
     unsure: int = 0
     """How many tasks could not be read far enough to decide."""
 
@@ -63,11 +63,11 @@ def search_of(spec: Mapping[str, Any]) -> Search:
     held = dict(spec.get("look_up") or {})
     for name in ("found", "members", "window"):
         held[name] = tuple(held.get(name, ()))
-    held["fits"] = tuple(Fit(**one) for one in held.get("fits", ()))
+    held["fits"] = tuple(Candidate(**one) for one in held.get("fits", ()))
     return Search(**held)
 
 
-def marked(seen: str, places: Sequence[int]) -> str:
+def with_marks(seen: str, places: Sequence[int]) -> str:
     """Adds the recipients at these indexes to the bits in `seen`."""
     bits = int(seen, 16)
     for place in places:
@@ -75,7 +75,7 @@ def marked(seen: str, places: Sequence[int]) -> str:
     return f"{bits:x}"
 
 
-def unmarked(seen: str, ids: Sequence[str]) -> list[str]:
+def ids_without_mark(seen: str, ids: Sequence[str]) -> list[str]:
     """Returns the recipients whose bit is not set in `seen`."""
     bits = int(seen, 16)
     return [one for place, one in enumerate(ids) if not bits >> place & 1]
@@ -252,7 +252,7 @@ def _read_results(part: Part, search: Search, answer: Answer) -> Outcome:
     named = [track.recipient_of(entry) for entry in track.entries(answer.data, "send_list")]
     if any(one and one.lower() not in places for one in named):
         return _next(part, search)
-    seen = marked(search.seen, [places[one.lower()] for one in named if one])
+    seen = with_marks(search.seen, [places[one.lower()] for one in named if one])
     search = replace(search, seen=seen, cursor=track.next_cursor(answer, search.cursor))
     if search.cursor:
         return _go_on(part, search)
@@ -260,14 +260,14 @@ def _read_results(part: Part, search: Search, answer: Answer) -> Outcome:
         return _go_on(part, replace(search, members=search.members[1:]))
     if audience_in(part.spec) is not CUSTOMERS:
         return _next(part, search, fits=True)
-    count = len(places) - len(unmarked(seen, _ids(part)))
+    count = len(places) - len(ids_without_mark(seen, _ids(part)))
     return _next(part, search, fits=2 * count >= len(places), unsure=not count)
 
 
 def _next(part: Part, search: Search, *, fits: bool = False, unsure: bool = False) -> Outcome:
     """Goes on to the next task, or decides after the last. Drops tasks that belong to another part by now."""
     known = _known(part)
-    kept = (*search.fits, Fit(search.found[0], search.seen)) if fits else search.fits
+    kept = (*search.fits, Candidate(search.found[0], search.seen)) if fits else search.fits
     rest = replace(
         search,
         step=MEMBERS,
@@ -288,13 +288,13 @@ def _decided(part: Part, search: Search) -> Outcome:
     if not search.fits:
         return Held("no answer came, and no task that looks like it is of its sender and recipients")
     told = _ids(part) if audience_in(part.spec) is CUSTOMERS else []
-    whole = [fit for fit in search.fits if not unmarked(fit.seen, told)]
+    whole = [fit for fit in search.fits if not ids_without_mark(fit.seen, told)]
     chosen = whole if told and whole else list(search.fits)
     if len(chosen) > 1:
         return Held(f"no answer came, and {len(chosen)} tasks match it equally")
     taken = CallReceipt(msgid=chosen[0].msgid, from_repeat=True)
     # Customers that the task does not name were in the lost answer's fail_list.
-    refusals = tuple(Refusal(one, CUSTOMERS.kind, "fail_list") for one in unmarked(chosen[0].seen, told))
+    refusals = tuple(Refusal(one, CUSTOMERS.kind, "fail_list") for one in ids_without_mark(chosen[0].seen, told))
     return Partial(taken, refusals) if refusals else Accepted(taken)
 
 

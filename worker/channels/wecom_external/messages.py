@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError
 
-from worker.channels.checking.row import Either, FieldRule, Prose, R, Row
+from worker.channels.checking.row import AnyOf, FieldRule, Prose, R, Row
 from worker.channels.typed import NO_FILE, Attached, VendorMessage, VendorObject, problems_of, rows_of
 from worker.domain.content import message
 
@@ -66,7 +66,7 @@ class Image(Attachment):
 
     msgtype: ClassVar[str] = "image"
     OPTIONS: ClassVar[tuple[str, ...]] = ("as_url",)
-    ROWS: ClassVar[tuple[Row, ...]] = (Either(("media_id", "pic_url"), 41006),)
+    ROWS: ClassVar[tuple[Row, ...]] = (AnyOf(("media_id", "pic_url"), 41006),)
 
     media_id: Annotated[str | None, R(media="image")] = None
     """Of an `image` upload, at most 3 days old (90253). Unknown, old or of another kind: 40007."""
@@ -235,7 +235,7 @@ BODY: tuple[Row, ...] = (
     R("text", dict, code=40058),
     R("text.content", max_bytes=4000, code=40058, prose=Prose.PLAIN),
     R("attachments", list, entries=(0, 9), code=41064),
-    Either(("text.content", "attachments"), 40058),
+    AnyOf(("text.content", "attachments"), 40058),
     R("allow_select", bool, code=40058),
     R("tag_filter", dict, code=40058),
     *rows_of(TagFilter, "tag_filter"),

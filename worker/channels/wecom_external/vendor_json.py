@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.typed import left_out, object_of, says_nothing, text_in, validated
+from worker.channels.typed import is_without_effect, left_out, object_of, text_in, validated
 from worker.channels.wecom_external.messages import ATTACHMENTS, OURS, Campaign, Raw
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
@@ -27,7 +27,7 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     """
     body = {name: value for name, value in object_of(data).items() if name not in OURS}
     for name in body.keys() - KNOWN:
-        if says_nothing(body[name]) or (name, body[name]) == ("msgtype", "text"):
+        if is_without_effect(body[name]) or (name, body[name]) == ("msgtype", "text"):
             left_out(name)
             del body[name]
         elif name in ATTACHMENTS:  # as the page showed it before 2021

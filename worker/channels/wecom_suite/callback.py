@@ -13,7 +13,7 @@ from worker.channels.wecom.answer import storable
 from worker.channels.wecom.callback import (
     Query,
     Tree,
-    WecomDoor,
+    WecomVerifier,
     echoed,
     encrypted_in,
     envelope_of,
@@ -42,7 +42,7 @@ _SECRET_FIELDS = frozenset(
 
 
 @dataclass(frozen=True)
-class SuiteDoor(WecomDoor):
+class SuiteVerifier(WecomVerifier):
     """Verifies and decrypts the requests to one suite's callback address."""
 
     verifier: Envelope
@@ -75,14 +75,14 @@ class SuiteDoor(WecomDoor):
         )
 
 
-def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> SuiteDoor:
+def verifier(account: Account, secrets: Mapping[str, str], max_age_s: float) -> SuiteVerifier:
     """Returns the verifier of one account. ConfigurationError names a malformed key."""
     suite_id = str(account.settings["suite_id"])
     # The verification is sealed for the provider's corp, the events for the suite (w7corp/easywechat, issue 1300).
     own, anyone = (
         envelope_of(account.name, secrets["token"], secrets["aes_key"], receiver) for receiver in (suite_id, None)
     )
-    return SuiteDoor(own, max_age_s, anyone, suite_id)
+    return SuiteVerifier(own, max_age_s, anyone, suite_id)
 
 
 def _grant(tree: Tree, name: str) -> Grant | None:

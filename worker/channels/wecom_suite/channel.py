@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.channels.base import (
+    Advice,
     Channel,
     CodeExchange,
     CodeGranted,
@@ -19,7 +20,6 @@ from worker.channels.base import (
     TokenRefused,
     TokenStale,
     TokenSteps,
-    Told,
 )
 from worker.channels.calls import json_bytes
 from worker.channels.wecom import token
@@ -60,7 +60,7 @@ REFRESH = (
     "in the provider's console press 刷新Ticket (应用详情, 回调配置), and see that its 指令回调URL leads to this"
     " account's address at `worker receiver`"
 )
-MISSING: Told = ("no suite_ticket: none has come, or the last is older than 30 minutes", REFRESH)
+MISSING: Advice = ("no suite_ticket: none has come, or the last is older than 30 minutes", REFRESH)
 
 
 def _suite_token(account: Account, secret: str, ticket: str, now: int) -> Request:
@@ -117,7 +117,7 @@ class WecomSuite(Channel):
 
     key_problems = staticmethod(_problems)
     callback_secrets = staticmethod(secrets_of)
-    callback_door = staticmethod(callback.door)
+    callback_verifier = staticmethod(callback.verifier)
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
         """See `Channel.follow_up_problem`."""

@@ -17,7 +17,7 @@ from worker.channels.wecom.callback import (
     DEEPEST,
     Query,
     Tree,
-    WecomDoor,
+    WecomVerifier,
     envelope_of,
     id_at,
     listed,
@@ -53,7 +53,7 @@ _KEY = re.compile(r"(?i)\bkey=[0-9a-z-]+")
 
 
 @dataclass(frozen=True)
-class PushDoor(WecomDoor):
+class PushVerifier(WecomVerifier):
     """Verifies and decrypts the requests to one webhook's callback address."""
 
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
@@ -69,9 +69,9 @@ class PushDoor(WecomDoor):
         return inbound
 
 
-def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> PushDoor:
+def verifier(account: Account, secrets: Mapping[str, str], max_age_s: float) -> PushVerifier:
     """Returns the verifier of one account. Its ReceiveId is empty."""
-    return PushDoor(envelope_of(account.name, secrets["token"], secrets["aes_key"], ""), max_age_s)
+    return PushVerifier(envelope_of(account.name, secrets["token"], secrets["aes_key"], ""), max_age_s)
 
 
 def _inbound_of(message: bytes, delivered_at: int) -> Inbound:

@@ -50,7 +50,7 @@ class WecomWebhook(Channel):
     body_hash = staticmethod(call.body_hash)
     outcome = staticmethod(call.outcome)
     callback_secrets = staticmethod(secrets_of)
-    callback_door = staticmethod(callback.door)
+    callback_verifier = staticmethod(callback.verifier)
     split = staticmethod(targets.split)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from worker.channels.checking.row import Effect, Either, FieldRule, Prose, R, Row
+from worker.channels.checking.row import AnyOf, Effect, FieldRule, Prose, R, Row
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorObject
 from worker.channels.wecom.cards import (
     Card,
@@ -327,7 +327,7 @@ class TextNoticeCard(WebhookCard):
     """A text notice (文本通知模版卡片)."""
 
     card_type: ClassVar[str] = "text_notice"
-    ROWS: ClassVar[tuple[Row, ...]] = (Either(("main_title.title", "sub_title_text"), 42033),)
+    ROWS: ClassVar[tuple[Row, ...]] = (AnyOf(("main_title.title", "sub_title_text"), 42033),)
     CHANGES: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "main_title.title": {"required": False},
         "emphasis_content.title": {"advised": 10},

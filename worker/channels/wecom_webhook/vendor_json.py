@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.typed import Raw, object_of, refuse_strangers, text_in, validated
+from worker.channels.typed import Raw, object_of, refuse_misplaced_fields, text_in, validated
 from worker.channels.wecom_webhook.fields import AUDIENCES, OURS
 from worker.channels.wecom_webhook.messages import CARD_CLASSES, SIMPLE, Image, WebhookMessage
 from worker.domain.content.message import File, Message
@@ -42,7 +42,7 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
         return validated(CARD_CLASSES[content["card_type"]], {**fields, **rest}, msgtype, rest)
     if msgtype not in PLAIN:
         return Raw(msgtype=msgtype, body={**rest, msgtype: dict(content)})
-    refuse_strangers(PLAIN[msgtype], content, rest)
+    refuse_misplaced_fields(PLAIN[msgtype], content, rest)
     if msgtype == Image.msgtype:
         return validated(Image, {**rest, **_picture(content)}, msgtype, rest)
     return validated(PLAIN[msgtype], {**rest, **content}, msgtype, rest)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from worker.channels.checking.targets import malformed
-from worker.channels.wecom.limits import as_kept, counted
+from worker.channels.wecom.limits import counted, with_overrides
 from worker.channels.youdu.fields import UPLOAD
 from worker.domain.account import Account, Secret
 from worker.domain.errors import Problem
@@ -116,7 +116,7 @@ PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*_CALLS, *_UPLOA
 def limits(part: Part, account: Account) -> list[Charge]:
     """Returns what this call costs: one call of its app."""
     profile = (*_CALLS, *_UPLOADS) if part.kind == UPLOAD else _CALLS
-    return [Charge(limit, _app(account)) for limit in as_kept(profile, account) if limit.amount]
+    return [Charge(limit, _app(account)) for limit in with_overrides(profile, account) if limit.amount]
 
 
 def all_counted(account: Account, recipient: str | None) -> Iterator[LimitCounter]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.channels.wecom.answer import storable
-from worker.channels.wecom.callback import Query, given, id_at, require_envelope
+from worker.channels.wecom.callback import Query, id_at, query_value, require_envelope
 from worker.channels.youdu.envelope import envelope_of
 from worker.crypto.envelope import EnvelopeError, ForeignReceiver
 from worker.crypto.youdu import YouduEnvelope, signature
@@ -26,7 +26,7 @@ LOGIN = "auth"
 
 
 @dataclass(frozen=True)
-class YouduDoor:
+class YouduVerifier:
     """Verifies and decrypts the requests to one account's callback address."""
 
     envelope: YouduEnvelope
@@ -43,7 +43,7 @@ class YouduDoor:
         """Reads what a POST reports. `now` is Unix time in seconds."""
         require_envelope(body)
         outer = _object(body)
-        signed, timestamp, nonce = (given(query, name) for name in ("msg_signature", "timestamp", "nonce"))
+        signed, timestamp, nonce = (query_value(query, name) for name in ("msg_signature", "timestamp", "nonce"))
         encrypted = outer.get("encrypt")
         if not isinstance(encrypted, str) or not encrypted:
             raise CallbackRefused(400, "no encrypt in the body")
@@ -67,10 +67,10 @@ class YouduDoor:
             raise CallbackRefused(400, "does not decrypt to a message") from None
 
 
-def door(account: Account, secrets: Mapping[str, str], max_age_s: float) -> YouduDoor:
+def verifier(account: Account, secrets: Mapping[str, str], max_age_s: float) -> YouduVerifier:
     """Returns the verifier of one account. ConfigurationError names a malformed key."""
     settings, envelope = account.settings, envelope_of(account, secrets["aes_key"])
-    return YouduDoor(envelope, secrets["token"], int(settings["buin"]), str(settings["appid"]), max_age_s)
+    return YouduVerifier(envelope, secrets["token"], int(settings["buin"]), str(settings["appid"]), max_age_s)
 
 
 def inbound_of(message: bytes, sent_at: int) -> Inbound:

@@ -48,7 +48,7 @@ class Youdu(Channel):
     outcome = staticmethod(call.outcome)
     token_request = staticmethod(envelope.token_request)
     token_outcome = staticmethod(envelope.token_outcome)
-    callback_door = staticmethod(callback.door)
+    callback_verifier = staticmethod(callback.verifier)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
         """See `Channel.kind_of`."""

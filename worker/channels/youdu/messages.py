@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AliasChoices, Field
 
-from worker.channels.checking.row import Effect, Either, FieldRule, Prose, R, Row
+from worker.channels.checking.row import AnyOf, Effect, FieldRule, Prose, R, Row
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject, attached, plain_value
 from worker.domain.content.message import File
 
@@ -295,7 +295,7 @@ ITEMS: Mapping[str, type[ItemsMessage]] = {made.msgtype: made for made in (MpNew
 class PopWindow(VendorMessage):
     """A window that pops up at members, on Windows clients only."""
 
-    ROWS: ClassVar[tuple[Row, ...]] = (Either(("url", "tip")),)
+    ROWS: ClassVar[tuple[Row, ...]] = (AnyOf(("url", "tip")),)
 
     url: str | None = None
     """The page to open. url or tip is required; beside a url the tip is not shown."""

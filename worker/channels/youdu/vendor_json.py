@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.typed import Raw, left_out, object_of, says_nothing, validated
+from worker.channels.typed import Raw, is_without_effect, left_out, object_of, validated
 from worker.channels.youdu.fields import MAIL_OF, OURS
 from worker.channels.youdu.messages import ITEMS, PLAIN, Badge, PopWindow
 from worker.domain.content.message import Message
@@ -50,7 +50,7 @@ def _mail(content: Mapping[str, Any]) -> dict[str, Any]:
     """A mail without what the vendor's own SDK writes: a time of 0, and fields of the other action."""
     action = content.get("action")
     others = {name for of, names in MAIL_OF.items() if action in MAIL_OF and of != action for name in names}
-    foreign = {name for name in content.keys() & {*others, "time"} if says_nothing(content[name])}
+    foreign = {name for name in content.keys() & {*others, "time"} if is_without_effect(content[name])}
     for name in sorted(foreign):
         left_out(f"mail.{name}")
     return {name: value for name, value in content.items() if name not in foreign}

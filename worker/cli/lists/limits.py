@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import channel, sorted_out, usable
+from worker.channels.registry import channel, split_usable, usable
 from worker.cli import options
 from worker.cli.options import Commands, Json, echo
 from worker.cli.reading import padded
@@ -36,7 +36,7 @@ def limits(
     if account is not None:
         usable(known, account)
     names = (account,) if account is not None else known.names()
-    good, wrong = sorted_out(known, names)
+    good, wrong = split_usable(known, names)
     with open_database(settings) as database, database.reading() as connection:
         usable_accounts = [(channel(one.channel), one) for one in good.values()]
         found = usages(connection, database.now, usable_accounts, recipient, count_waiting=True)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.accounts.sources import accounts_of
-from worker.channels.registry import channel, sorted_out, takes_secret
+from worker.channels.registry import channel, split_usable, takes_secret
 from worker.cli.options import Commands, Json, echo
 from worker.cli.reading import padded, pause_line, staging_line
 from worker.cli.setup.finding import Finding, Level
@@ -119,7 +119,7 @@ def findings(
             Level.CAUTION,
             (f"none is configured; add [accounts.NAME] to {settings_location()}, or run `worker accounts add NAME`"),
         )
-    good, wrong = sorted_out(accounts, names)
+    good, wrong = split_usable(accounts, names)
     for name in names:
         if name in wrong:
             yield Finding(f"account {name}", Level.PROBLEM, wrong[name])

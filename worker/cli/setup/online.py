@@ -15,7 +15,7 @@ from uuid_utils import uuid7
 
 from worker.accounts.sources import accounts_of
 from worker.channels.online import OnlineCall, call_of, seen, verification
-from worker.channels.registry import channel, sorted_out
+from worker.channels.registry import channel, split_usable
 from worker.cli.setup.finding import Finding, Level
 from worker.config.settings import Settings
 from worker.control.opening import open_current_database
@@ -56,7 +56,7 @@ def online_findings(settings: Settings, only: str | None = None, tools: OnlineTo
         with closing(tools.transport), open_current_database(settings) as database:
             process = uuid7().hex
             tokens = Tokens(database, tools.transport, incarnation=lambda: process, accounts=accounts)
-            for one in sorted_out(accounts, names)[0].values():
+            for one in split_usable(accounts, names)[0].values():
                 yield from _asked(settings, one, tokens, tools)
                 yield from _callback(database, settings, one, tools)
     except ConfigurationError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from worker.channels.registry import channel, sorted_out
+from worker.channels.registry import channel, split_usable
 from worker.console.page import Ask, NotFound, View
 from worker.console.pages import seen
 from worker.console.pages.lanes import TONES
@@ -91,7 +91,7 @@ def account(ask: Ask) -> View:
     if name not in site.accounts.names():
         raise NotFound
     database = site.database
-    good, wrong = sorted_out(site.accounts, [name])
+    good, wrong = split_usable(site.accounts, [name])
     known, unusable = good.get(name), wrong.get(name)
     reads = may_read_texts(ask.viewer, name)
     recipient = ask.query.get("recipient", "").strip() if reads else ""
@@ -143,7 +143,7 @@ def _rank(standing: Iterable[LaneStanding]) -> int:
 
 
 def _line(ask: Ask, name: str, standing: list[LaneStanding]) -> AccountHealth:
-    known = sorted_out(ask.site.accounts, [name])[0].get(name)
+    known = split_usable(ask.site.accounts, [name])[0].get(name)
     worst = min(standing, key=lambda one: list(TONES).index(one.state), default=None)
     return AccountHealth(name, None if known is None else known.channel, worst, len(standing), known is None)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.channels.registry import channel, sorted_out
+from worker.channels.registry import channel, split_usable
 from worker.console.commands.orders import possible
 from worker.console.page import Ask, NotFound, View
 from worker.console.pages import seen
@@ -36,7 +36,7 @@ def job(ask: Ask) -> View:
     site, account = ask.site, told.job.account
     may = ask.may_act(account)
     shown = list(dict.fromkeys(wait.part for wait in told.waits))[:WAITS]
-    good, wrong = sorted_out(site.accounts, [account])
+    good, wrong = split_usable(site.accounts, [account])
     unusable = wrong.get(account)
     reads = may_read_texts(ask.viewer, account)
     return View.of(

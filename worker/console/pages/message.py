@@ -20,7 +20,7 @@ from worker.console.pages.job import RECIPIENTS, number_of
 from worker.domain.content.message import INLINE
 from worker.domain.errors import FileGone, JobNotFound
 from worker.domain.job import Kind
-from worker.drawing import Channel, Shown, draw
+from worker.drawing import Channel, MessageView, draw
 from worker.drawing.files import kind_of, plain_name
 from worker.outbox.jobs.blobs import blob_chunks, stored_blobs
 from worker.reporting.find_job import row_of
@@ -111,7 +111,7 @@ def _drawn(
     match row["kind"]:
         case Kind.SEND:
             kind, content = _content({**document, "body": _with_files(ask, document.get("body"), files)})
-            shown = Shown(channel=row["channel"], msgtype=kind, content=content)
+            shown = MessageView(channel=row["channel"], msgtype=kind, content=content)
         case Kind.UPDATE_CARD:
             shown = _updated(row["channel"], _target(ask, row), _with_files(ask, document, files))
         case _:
@@ -140,16 +140,16 @@ def _content(document: Mapping[str, Any]) -> tuple[str, Any]:
     return kind, body.get(kind, body) if isinstance(body, Mapping) else body
 
 
-def _updated(channel: Channel, card: Any, document: Mapping[str, Any]) -> Shown:
+def _updated(channel: Channel, card: Any, document: Mapping[str, Any]) -> MessageView:
     """The card after an update; of a card that the outbox does not have, only what the update says."""
     if "template_card" in document:
         update = {"template_card": document["template_card"]}
         if card is None:
-            return Shown(channel=channel, msgtype="template_card", content=document["template_card"])
+            return MessageView(channel=channel, msgtype="template_card", content=document["template_card"])
     else:
         button = document.get("button")
         update = {"replace_name": button.get("replace_name") if isinstance(button, Mapping) else ""}
-    return Shown(channel=channel, msgtype="template_card", content=card or {}, update=update)
+    return MessageView(channel=channel, msgtype="template_card", content=card or {}, update=update)
 
 
 def _target(ask: Ask, row: Mapping[str, Any]) -> Any:

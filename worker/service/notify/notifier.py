@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from uuid_utils import uuid7
 
-from worker.channels.registry import sorted_out
+from worker.channels.registry import split_usable
 from worker.config.notify import NotifySettings
 from worker.delivery.sender.runtime import Runtime
 from worker.domain.job import Kind
@@ -127,7 +127,7 @@ class Notifier:
         """Returns the accounts that cannot carry notices because of a block, a pause or their settings."""
         soon = instant(reading.now + MAX_BLOCKED_S * SECOND)
         unusable = {lane.account for lane in reading.lanes if lane.until and lane.until > soon}
-        usable, unusable_settings = sorted_out(self._accounts, {account for account in self._targets if account})
+        usable, unusable_settings = split_usable(self._accounts, {account for account in self._targets if account})
         for name, account in usable.items():
             job = {"id": "", "account": name, "channel": account.channel, "kind": Kind.SEND, "tags": json.dumps([TAG])}
             if any(pause.covers(job) for pause in reading.pauses):

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.channels.registry import channel, names, sorted_out
+from worker.channels.registry import channel, names, split_usable
 from worker.config.accounts import AccountSource
 from worker.domain.job import Priority
 from worker.domain.outcome import ContradictionSort
@@ -159,7 +159,7 @@ class OutboxCollector(Collector):
 
     def _limits(self, connection: Connection, listed: Sequence[str]) -> Iterator[Metric]:
         # Unusable accounts have `worker_account_unusable`, or are not configured here.
-        usable, _ = sorted_out(self._accounts, sorted(self._limit_accounts))
+        usable, _ = split_usable(self._accounts, sorted(self._limit_accounts))
         accounts = [(channel(account.channel), account) for account in usable.values()]
         amounts, used, remaining = (
             dict[tuple[str, ...], float](),

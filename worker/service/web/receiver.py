@@ -21,7 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from worker.accounts.sources import accounts_of
-from worker.channels.base import CallbackDoor
+from worker.channels.base import CallbackVerifier
 from worker.channels.registry import unusable_accounts
 from worker.channels.wecom.callback import ENVELOPE_BYTES
 from worker.config import logging as our_logging
@@ -54,7 +54,7 @@ READER_THREADS = 4
 
 T = TypeVar("T")
 Query = Mapping[str, str]
-Act = Callable[[str, CallbackDoor, Request], Awaitable[Response]]
+Act = Callable[[str, CallbackVerifier, Request], Awaitable[Response]]
 
 
 class Receiver:
@@ -62,7 +62,7 @@ class Receiver:
 
     def __init__(
         self,
-        door_of: Callable[[str], CallbackDoor | None],
+        door_of: Callable[[str], CallbackVerifier | None],
         store: Callable[[str, Inbound], bool],
         *,
         count: Callable[..., None] = lambda *labels: None,
@@ -132,13 +132,13 @@ class Receiver:
             self._reported[name] = problem
             log.error("account_unusable", account=name, reason=problem)
 
-    async def _verify(self, name: str, door: CallbackDoor, request: Request) -> Response:
+    async def _verify(self, name: str, door: CallbackVerifier, request: Request) -> Response:
         """Answers the vendor's check of the URL within a second, without the database (page 90930, 验证URL有效性)."""
         answer = await self._in_thread(door.verify, _query(request), self._now())
         log.info("callback_verified", account=name)
         return PlainTextResponse(answer)
 
-    async def _store_callback(self, name: str, door: CallbackDoor, request: Request) -> Response:
+    async def _store_callback(self, name: str, door: CallbackVerifier, request: Request) -> Response:
         """Answers 200 once the callback is stored. With any other status the vendor sends it again (page 90238)."""
         query, body = _query(request), await self._body(request)
         inbound = await self._in_thread(door.read, query, body, self._now())

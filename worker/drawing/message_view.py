@@ -36,7 +36,7 @@ class Actions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class MessageView:
     """A message as one person sees it."""
 
     channel: Channel

@@ -16,8 +16,8 @@ from markupsafe import Markup
 from worker.drawing.links import anchor, article_text, chat_text, coloured_text, file_name, followed, loaded
 from worker.drawing.markdown import Dialect, drawn
 from worker.drawing.marks import mark
+from worker.drawing.message_view import MessageView
 from worker.drawing.node import Node, alteration_of, clean, plain, raw, take
-from worker.drawing.shown import Shown
 from worker.drawing.words import Say
 
 HEX_COLOUR = re.compile(r"#?([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
@@ -28,10 +28,10 @@ CHATS = frozenset({"wecom_app", "wecom_webhook"})
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class Renderer:
     """What templates call. A method that takes a node draws its field, which then does not count as left out."""
 
-    shown: Shown
+    shown: MessageView
     say: Say
     is_live: bool
     """True if buttons and choices can be pressed."""
