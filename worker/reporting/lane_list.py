@@ -31,7 +31,7 @@ class LaneStanding:
     account: str
     label: str
     state: str
-    """The word of a `Standing`, or `unusable`."""
+    """The word of a `LaneStatus`, or `unusable`."""
     reason: str | None
     remedy: str | None
     """What a person has to do; None: time alone heals it."""

@@ -149,7 +149,7 @@ class JobSummary:
     asked: int
     """How many recipients the job names; everyone, or everyone of a sender, counts as one."""
     tags: tuple[str, ...]
-    """The tags the job was enqueued with; a replay has its original's."""
+    """The tags of the job. A replay has its original's."""
     dedupe_key: str | None = field(repr=False)
     """The key the job was enqueued with; None: it was enqueued without one."""
     target_job_id: str | None

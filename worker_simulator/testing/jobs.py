@@ -55,7 +55,7 @@ class EnqueuedJob:
     order_key: str | None
     """The order key the job was enqueued with; None: it was enqueued without one."""
     tags: tuple[str, ...]
-    """The tags the job was enqueued with; a replay has its original's."""
+    """The tags of the job. A replay has its original's."""
     tenant: str | None
     """The team that shares the account's limits with others; None: none."""
     about: str | None

@@ -141,7 +141,7 @@ class Writer:
             self._await(pending_write)
 
     def defer(self, deferral: Deferral) -> bool:
-        """Splits a part's recipients and returns when that is durable; False: nothing has changed."""
+        """Splits a part's recipients, and returns when that is durable. Returns False if nothing has changed."""
         pending_write = self._put(deferral)
         self._is_urgent.set()
         self._await(pending_write)

@@ -68,11 +68,11 @@ class CardPressed:
     happened_at: datetime
     """By the vendor's clock, in whole seconds."""
     tags: tuple[str, ...] = ()
-    """The tags the job was enqueued with; a replay has its original's."""
+    """The tags of the job. A replay has its original's."""
     dedupe_key: str | None = field(default=None, repr=False)
-    """The key the job was enqueued with; a replay has its original's. None: it was enqueued without one."""
+    """The dedupe key of the job, or None. A replay has its original's."""
     replay_of: str | None = None
-    """The first job of its chain when this one is a replay, also a replay's replay; None: it is an original."""
+    """The original job if this one is a replay, also a replay of a replay, else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ class JobDone:
     happened_at: datetime
     """By the database's clock."""
     tags: tuple[str, ...] = ()
-    """The tags the job was enqueued with; a replay has its original's."""
+    """The tags of the job. A replay has its original's."""
     dedupe_key: str | None = field(default=None, repr=False)
-    """The key the job was enqueued with; a replay has its original's. None: it was enqueued without one."""
+    """The dedupe key of the job, or None. A replay has its original's."""
     replay_of: str | None = None
-    """The first job of its chain when this one is a replay, also a replay's replay; None: it is an original."""
+    """The original job if this one is a replay, also a replay of a replay, else None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +108,9 @@ class TagDone:
     tag: str
     """The tag."""
     stages: Mapping[MailingStage, StageCount]
-    """How many jobs, parts and recipients came to what, as `mailing` counts them, when the end was noticed."""
+    """How many jobs, parts and recipients are in each stage, as `mailing` counts them, when the end was noticed."""
     is_cut_short: bool
-    """There are more jobs than were counted."""
+    """Whether there are more jobs than were counted."""
     happened_at: datetime
     """When the end was noticed, by the database's clock."""
 
@@ -128,7 +128,7 @@ class MessageReceived:
     type: str
     """The vendor's type: `text`, `image`, `voice`, `video`, `location`, `link`, `file`, ..."""
     text: str | None = field(repr=False)
-    """What was written; None for other types, and where the vendor's fields are others than those we know."""
+    """The text of the message. None for other types, or if the vendor's fields are not as documented."""
     data: Mapping[str, Any] = field(repr=False)
     """The whole message as the vendor sent it, decrypted."""
     happened_at: datetime
@@ -146,9 +146,9 @@ class CallbackReceived:
     event: str
     """The vendor's name of it, such as `subscribe`, `enter_agent`, `click`."""
     person: str = field(repr=False)
-    """The userid as the vendor writes it; empty when no person caused it."""
+    """The userid as the vendor writes it, or empty if no person caused it."""
     key: str | None
-    """The vendor's `EventKey`, such as the menu's entry; None: it has none."""
+    """The vendor's `EventKey`, such as the menu's entry, or None."""
     data: Mapping[str, Any] = field(repr=False)
     """The whole event as the vendor sent it, decrypted."""
     happened_at: datetime
