@@ -33,7 +33,7 @@ from worker.channels.registry import alike, channel, weight_of
 from worker.config.settings import load_settings
 from worker.delivery.sender.lane_states import LaneStates
 from worker.delivery.sender.lease import Lease
-from worker.hooks.doors import Doors
+from worker.hooks.verifiers import Verifiers
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database
@@ -100,7 +100,7 @@ def _site(kind: str, count: int) -> Iterator[dict[str, Callable[[], float]]]:
         side, states, rng = Side(database), LaneStates(time.monotonic), random.Random(7)
         side.start()
         lease, told = Lease(database, threads=8), AccountUpdates(accounts, states, lambda changed: None)
-        outbox, doors = OutboxCollector(database, accounts), Doors(accounts, 300)
+        outbox, doors = OutboxCollector(database, accounts), Verifiers(accounts, 300)
 
         def beat() -> None:
             told.turn()

@@ -12,7 +12,7 @@ from worker.domain.call import Access
 from worker.domain.content.recipient import Everyone, To
 from worker.domain.job import RepeatRule
 from worker.domain.outcome import Scope
-from worker.producer.resend import REPLAY_MARK
+from worker.producer.resend import REPLAY_SUFFIX_CHARACTERS
 
 UPLOAD = {"upload_type": "image", "name": 'a"/\r\n:报表.png', "size": 512 * 1024, "sha256": "ab" * 32, "blob": "b1"}
 
@@ -64,7 +64,7 @@ def test_own_task_ids(replay, ids):
 
 def test_longest_task_id_keeps_room():
     """The longest task_id that is let through stays inside the vendor's 128 bytes with its suffix."""
-    job = draft(card(task_id="a" * 116), To([f"u{n}" for n in range(1001)]), replay="r" * REPLAY_MARK)
+    job = draft(card(task_id="a" * 116), To([f"u{n}" for n in range(1001)]), replay="r" * REPLAY_SUFFIX_CHARACTERS)
 
     assert [] == CHANNEL.check(job)
     assert all(len(spec["task_id"]) <= 128 for spec in CHANNEL.split(job))

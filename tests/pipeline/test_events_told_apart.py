@@ -19,7 +19,7 @@ from worker.crypto.envelope import Envelope
 from worker.crypto.youdu import YouduEnvelope, signature
 from worker.domain.account import Account, Secret
 from worker.hooks.callbacks import CallbackStore
-from worker.hooks.doors import Doors
+from worker.hooks.verifiers import Verifiers
 from worker.outbox.engine.database import Database
 from worker.service.web.receiver import Receiver
 
@@ -182,7 +182,9 @@ EVENTS: dict[str, tuple[Seal, list[str]]] = {
 @pytest.mark.parametrize("account", EVENTS)
 def test_events_of_one_second_are_stored_and_their_repeats_are_not(database: Database, account: str) -> None:
     """Two that differ in any one field are two; the same content again, encrypted anew, is a repeat."""
-    receiver = Receiver(Doors(ACCOUNTS, 300).of, CallbackStore(database, Settings(), ACCOUNTS).store, now=lambda: NOW)
+    receiver = Receiver(
+        Verifiers(ACCOUNTS, 300).of, CallbackStore(database, Settings(), ACCOUNTS).store, now=lambda: NOW
+    )
 
     seal, messages = EVENTS[account]
     deliveries = [seal(message, delivery) for delivery in range(3) for message in messages]

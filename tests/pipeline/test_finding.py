@@ -27,7 +27,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.upkeep import indexing
 from worker.outbox.upkeep.indexing import index_lot
 from worker.outbox.upkeep.purge import purge_jobs
-from worker.reporting.job_list import ListedJob, listed
+from worker.reporting.job_list import ListedJob, with_contents
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -121,12 +121,12 @@ def test_what_is_open_is_found_too(site: Site) -> None:
 
 def test_whom_a_webhook_mentions_is_found(site: Site) -> None:
     """As a recipient, in a list and in the text: who erases a person has to find that too."""
-    listed = site.ask(webhook.Text(content="look", mentioned_list=["ZhaoLiu"]), Chats(), account="alerts")
+    with_contents = site.ask(webhook.Text(content="look", mentioned_list=["ZhaoLiu"]), Chats(), account="alerts")
     inside = site.ask(webhook.Markdown(content="look <@zhaoliu> here"), Chats(), account="alerts")
     site.run()
-    assert [inside, listed] == found(site, recipient="zhaoliu")
+    assert [inside, with_contents] == found(site, recipient="zhaoliu")
     index(site)
-    assert [inside, listed] == found(site, recipient="zhaoliu")
+    assert [inside, with_contents] == found(site, recipient="zhaoliu")
 
 
 def test_a_job_that_ends_once_more_is_found_by_what_it_is_now(site: Site) -> None:
@@ -493,7 +493,7 @@ def _rows_read(site: Site, *, state: Any = None, limit: int = 50, oldest_first: 
     jobs = JobFilter(**fields) if fields else None
 
     def ask(connection: Connection) -> None:
-        listed(connection, find_jobs(connection, jobs, state=state, limit=limit, oldest_first=oldest_first).jobs)
+        with_contents(connection, find_jobs(connection, jobs, state=state, limit=limit, oldest_first=oldest_first).jobs)
 
     return rows_read(site.database, ask)
 
@@ -550,7 +550,7 @@ def test_a_list_tells_the_errcode_that_matters(site: Site) -> None:
 
 def shown(site: Site) -> list[ListedJob]:
     with site.database.reading() as connection:
-        return listed(connection, find_jobs(connection).jobs)
+        return with_contents(connection, find_jobs(connection).jobs)
 
 
 def test_a_page_takes_the_same_statements_however_many_jobs_it_has(site: Site) -> None:
@@ -562,7 +562,7 @@ def test_a_page_takes_the_same_statements_however_many_jobs_it_has(site: Site) -
         with site.database.engine.connect() as connection:
             sent = list[str]()
             event.listen(connection, "before_cursor_execute", lambda *given, sent=sent: sent.append(given[2]))
-            listed(connection, find_jobs(connection).jobs)
+            with_contents(connection, find_jobs(connection).jobs)
         asked.append(len(sent))
 
     assert 1 == len(set(asked))

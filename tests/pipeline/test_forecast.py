@@ -21,7 +21,7 @@ from worker.language import translate
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes
-from worker.reporting.forecast import AccountForecast, LimitWait, Stop, forecast
+from worker.reporting.forecast import AccountForecast, Blocker, LimitWait, forecast
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -128,7 +128,7 @@ def test_a_parked_account_is_through_when_a_person_acts(site: Site) -> None:
 
     found = told(site)
 
-    assert found["robot"].stops == (Stop("account robot is parked: asked to", "worker resume robot"),)
+    assert found["robot"].stops == (Blocker("account robot is parked: asked to", "worker resume robot"),)
     assert (found["robot"].in_s, found["hr"].in_s) == (None, 0.1)
 
 
@@ -143,7 +143,7 @@ def test_a_parked_lane_stops_its_own_parts_alone(site: Site) -> None:
 
     one = told(site)["hr"]
 
-    assert one.stops == (Stop("lane markdown is parked: asked to", f"worker resume {lane}"),)
+    assert one.stops == (Blocker("lane markdown is parked: asked to", f"worker resume {lane}"),)
     assert (one.due, one.in_s) == (2, 0.1)
 
 

@@ -32,7 +32,7 @@ from worker.domain.job import part_id
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks, load_hooks, on_card_action, on_event, on_job_done, on_message
-from worker.hooks.runs import NO_ROOM_S, RUNS, HookRuns, hook_threads
+from worker.hooks.runs import BUSY_RETRY_S, MAX_RUNS, HookRuns, hook_threads
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
@@ -397,7 +397,7 @@ def test_a_failing_hook_is_run_again_with_backoff_and_then_parked(hall: MakeHall
     here.press(card)
     delays = []
 
-    for _ in range(RUNS):
+    for _ in range(MAX_RUNS):
         assert 1 == here.turn()
         due = here.event().due_at
         delays.append(None if due is None else (due - site.clock.micros) / SECOND)
@@ -408,7 +408,7 @@ def test_a_failing_hook_is_run_again_with_backoff_and_then_parked(hall: MakeHall
     assert offered == 0
     assert 0 <= delays[0] <= 1
     assert 0 <= delays[1] <= 2
-    assert (3, RUNS) == (here.event().state, here.event().tries)
+    assert (3, MAX_RUNS) == (here.event().state, here.event().tries)
 
 
 def test_a_failing_hook_is_logged_with_its_places_and_no_text(hall: MakeHall, site: Site, card: str) -> None:
@@ -449,7 +449,7 @@ def test_a_parked_hook_stands_in_the_jobs_timeline_with_its_places_and_no_text(
     """The class of the error and the application's own places; what its text says may be a secret."""
     here = hall(failing)
     here.press(card)
-    for _ in range(RUNS):
+    for _ in range(MAX_RUNS):
         here.turn()
         site.advance(600)
 
@@ -459,7 +459,7 @@ def test_a_parked_hook_stands_in_the_jobs_timeline_with_its_places_and_no_text(
 
     parked = lines["hook parked"].detail
     assert parked.startswith("card_action ")
-    assert f"run {RUNS}: ValueError > test_hooks.py:" in parked
+    assert f"run {MAX_RUNS}: ValueError > test_hooks.py:" in parked
     assert parked.rpartition(" > ")[2].endswith(" inner")
     assert " failing > " in parked
     assert not [word for word in ("hunter2", "password", "lisi") if word in f"{lines} {report}"]
@@ -477,7 +477,7 @@ def test_a_person_gives_a_parked_event_another_try(hall: MakeHall, site: Site, c
 
     here = hall(hook)
     here.press(card)
-    for _ in range(RUNS):
+    for _ in range(MAX_RUNS):
         here.turn()
         site.advance(600)
     fail[0] = False
@@ -728,7 +728,9 @@ def test_a_slow_hook_leaves_room_for_sends_and_is_not_piled_up(hall: MakeHall, s
     for thread in threads:
         thread.join()
 
-    assert [(ids[-1], int(NO_ROOM_S * SECOND))] == [(row.id, row.offered_until - site.clock.micros) for row in waiting]
+    assert [(ids[-1], int(BUSY_RETRY_S * SECOND))] == [
+        (row.id, row.offered_until - site.clock.micros) for row in waiting
+    ]
     assert room == len(site.rows("select id from worker_events where state = 2"))
 
 
@@ -842,7 +844,9 @@ def test_a_modules_marked_functions_are_found_once_each(tmp_path: Any, monkeypat
     hooks = load_hooks("shop_hooks_module")
 
     assert {ANY_ACCOUNT: {JobState.REJECTED}} == hooks.ends
-    assert [["first"], ["second"]] == [[hook.__name__ for hook in hooks.that_hear(event)] for event in (pressed, done)]
+    assert [["first"], ["second"]] == [
+        [hook.__name__ for hook in hooks.functions_for(event)] for event in (pressed, done)
+    ]
 
 
 @pytest.mark.parametrize("states", [[], [JobState.OPEN], [JobState.OPEN, JobState.ACCEPTED]])
@@ -905,20 +909,20 @@ def test_a_message_whose_hook_fails_is_parked_and_given_again(hall: MakeHall) ->
 
     @on_message
     def flaky(message: MessageReceived, session: Session) -> None:
-        if len(heard) < RUNS:
+        if len(heard) < MAX_RUNS:
             heard.append(None)
             raise ValueError("no")
         heard.append(message.text)
 
     here = hall(flaky)
     here.says("MsgType=text", "Content=hello", "MsgId=1")
-    for _ in range(RUNS):
+    for _ in range(MAX_RUNS):
         here.turn()
         here.site.advance(600)
     assert 3 == here.event().state, "parked"
     retry_event(here.event().id, person="ops", database=here.site.database)
     here.turn()
-    assert (["hello"], 2) == (heard[RUNS:], here.event().state)
+    assert (["hello"], 2) == (heard[MAX_RUNS:], here.event().state)
 
 
 def test_what_was_erased_is_not_told(hall: MakeHall) -> None:

@@ -153,9 +153,9 @@ def test_only_so_many_are_counted(site: Site, monkeypatch: pytest.MonkeyPatch) -
     for n in range(5):
         site.send("a", f"u{n}", tags=["lunch"])
     monkeypatch.setattr(mailings, "TOGETHER", 2)
-    monkeypatch.setattr(reporting, "MOST", 3)
+    monkeypatch.setattr(reporting, "MAX_JOBS", 3)
     some = counted(site)
-    monkeypatch.setattr(reporting, "MOST", 5)
+    monkeypatch.setattr(reporting, "MAX_JOBS", 5)
     every = counted(site)
     monkeypatch.setattr(candidates, "MOST_OPEN", 2)
     fresh_left_out = counted(site)
@@ -197,4 +197,4 @@ def test_it_costs_what_the_mailing_costs(site: Site) -> None:
 
 def test_every_stage_has_its_place() -> None:
     """A job with parts in several stages counts in the first of them, and none is forgotten."""
-    assert {*MailingStage} == {*reporting.OF_A_JOB}
+    assert {*MailingStage} == {*reporting.JOB_STAGE_ORDER}

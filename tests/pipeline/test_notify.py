@@ -21,7 +21,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import change_lanes, write_lane_events
 from worker.outbox.lanes.processes import Health
-from worker.reporting.problems import UNKNOWNS
+from worker.reporting.problems import MAX_UNKNOWN_PARTS
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -249,7 +249,7 @@ def test_a_clock_that_is_off(site: Site) -> None:
 def test_parts_in_doubt(site: Site) -> None:
     """More than ten calls go unanswered; then each is settled."""
     watch = Watch(site, OPS)
-    _lose(site, UNKNOWNS + 1)
+    _lose(site, MAX_UNKNOWN_PARTS + 1)
     watch.later()
     watch.later(600)
     during = watch.told()
@@ -263,7 +263,7 @@ def test_parts_in_doubt(site: Site) -> None:
 def test_as_many_in_doubt_as_may_be_are_not_told(site: Site) -> None:
     """Ten."""
     watch = Watch(site, OPS)
-    _lose(site, UNKNOWNS)
+    _lose(site, MAX_UNKNOWN_PARTS)
     watch.later()
 
     assert [] == site.rows("select id from worker_alerts")

@@ -26,7 +26,7 @@ from worker.domain.account import Account, Secret
 from worker.domain.errors import ConfigurationError
 from worker.domain.pacing.lane import Cause, LaneBlock
 from worker.domain.state import PartState
-from worker.hooks.doors import Doors
+from worker.hooks.verifiers import Verifiers
 from worker.outbox.engine.clock import SECOND, DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes
@@ -145,7 +145,7 @@ def test_nothing_that_takes_an_account_raises_anything_else(accounts: LiveAccoun
 
 def test_a_receiver_starts_and_answers_for_the_others(accounts: LiveAccounts, wrong: dict[str, str]) -> None:
     """A wrong account's callbacks are put off, with its sentence."""
-    doors = Doors(accounts, 60)
+    doors = Verifiers(accounts, 60)
 
     doors.require_one()
 
@@ -162,7 +162,7 @@ def test_a_receiver_starts_where_every_account_is_wrong() -> None:
     for value in ODD:
         table = {"youdu": {**GOOD["youdu"], "channel": "youdu", "secret": SECRET, "callback": value}}
         if value not in (None, False):
-            Doors(LiveAccounts([Scripted(table)], partial(account_of, settings=Settings())), 60).require_one()
+            Verifiers(LiveAccounts([Scripted(table)], partial(account_of, settings=Settings())), 60).require_one()
 
 
 @pytest.mark.fewer_databases("what Python makes of an account; no statement is another one for it")

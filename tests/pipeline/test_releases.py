@@ -21,7 +21,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.migrate import Release, head, this_release
 from worker.outbox.lanes.processes import end_processes
 from worker.outbox.tables import metadata
-from worker.reporting.releases import Compatibility, ReleaseCheck, check_in
+from worker.reporting.releases import Compatibility, ReleaseCheck, read_releases
 
 SECOND = 1_000_000
 DAY = 86_400
@@ -43,7 +43,7 @@ def a_process(database: Database, name: str, release: Release | None) -> None:
 
 def check(database: Database) -> ReleaseCheck:
     with database.reading() as connection:
-        return check_in(connection, database.now)
+        return read_releases(connection, database.now)
 
 
 def test_a_process_tells_its_release_and_its_newest_revision(database: Database) -> None:

@@ -28,7 +28,7 @@ from worker.domain.errors import CheckFailed
 from worker.domain.job_filter import JobFilter
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database, make_engine
-from worker.producer.chain import Also
+from worker.producer.chain import ReplayScope
 from worker.producer.insert import insert_one
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -45,7 +45,9 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 
 
 def again(site: Site, wanted: JobFilter, **options: Any) -> Done:
-    also = {"cancelled": True} | {name: options.pop(name) for name in (*Also._fields, "since") if name in options}
+    also = {"cancelled": True} | {
+        name: options.pop(name) for name in (*ReplayScope._fields, "since") if name in options
+    }
     found = find_replayable(wanted, **also, database=site.database)
     return replay_found(found, person="zhang", why="mended", accounts=site.accounts, **options, database=site.database)
 

@@ -25,7 +25,7 @@ from worker.outbox.lanes.processes import Health, renew_heartbeat
 from worker.producer.options import PriorityName
 from worker.reporting import standstill
 from worker.reporting.problems import find_problems, read_outbox
-from worker.reporting.standstill import Standstill, StandstillCause, standing_now, standing_still
+from worker.reporting.standstill import Standstill, StandstillCause, find_standstills, standstills_by_lane
 from worker.reporting.wait import WaitFor
 from worker.reporting.why import why
 
@@ -57,7 +57,7 @@ def turn(site: Site) -> None:
 
 def seen(site: Site) -> list[Standstill]:
     with site.database.reading() as connection:
-        return standing_still(connection, site.database.now)
+        return find_standstills(connection, site.database.now)
 
 
 def causes(site: Site) -> list[tuple[str, StandstillCause]]:
@@ -275,7 +275,7 @@ def test_why_looks_once_for_both_ages(site: Site, seconds: float, urgent: bool) 
     lanes = [site.part(job).lane]
 
     with site.database.reading() as connection, statements(site.database) as asked:
-        found = standing_now(connection, site.database.now, lanes)
+        found = standstills_by_lane(connection, site.database.now, lanes)
 
     assert [StandstillCause.NO_CONSUMER if urgent else StandstillCause.UNKNOWN] == [one.cause for one in found.values()]
     assert asked
@@ -343,7 +343,7 @@ def test_without_late_parts_it_costs_one_look(site: Site, monkeypatch: pytest.Mo
         site.send(f"{n}")
     later(site, 59)
 
-    monkeypatch.setattr(standstill, "_Judge", lambda *_: pytest.fail("it looked further"))
+    monkeypatch.setattr(standstill, "_Diagnosis", lambda *_: pytest.fail("it looked further"))
     monkeypatch.setattr(standstill, "list_lanes", lambda *_: pytest.fail("it read the lanes"))
     with site.database.reading() as connection:
-        assert standing_still(connection, site.database.now) == []
+        assert find_standstills(connection, site.database.now) == []

@@ -282,5 +282,5 @@ def test_a_hook_hears_its_tags_alone(site: Site) -> None:
     done = partial(TagDone, "e", stages={}, is_cut_short=False, happened_at=None)  # type: ignore[arg-type]
 
     assert {"lunch", "menu-*"} == hooks.tags
-    assert [1, 1, 0] == [len(hooks.that_hear(done(tag))) for tag in ("lunch", "menu-7", "dinner")]
+    assert [1, 1, 0] == [len(hooks.functions_for(done(tag))) for tag in ("lunch", "menu-7", "dinner")]
     assert not load_hooks("").tags

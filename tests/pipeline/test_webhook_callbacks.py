@@ -29,7 +29,7 @@ from worker.domain.job import part_id
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
 from worker.hooks.callbacks import CallbackStore
-from worker.hooks.runs import heard_of
+from worker.hooks.runs import hook_event_of
 from worker.outbox.commit.commands import Effects, Mark
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
@@ -152,7 +152,7 @@ def heard(room: Room, event: str) -> CardPressed:
     with room.site.database.writing() as connection:
         claimed = claim_event(connection, room.site.database.now, event, "holder")
     assert claimed is not None
-    found = heard_of(claimed)
+    found = hook_event_of(claimed)
     assert isinstance(found, CardPressed)
     return found
 

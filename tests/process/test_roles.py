@@ -44,7 +44,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.error_text import is_forbidden
 from worker.outbox.tables import VERSION_TABLE, metadata
-from worker.reporting.job_list import listed
+from worker.reporting.job_list import with_contents
 
 WHY = "rights and roles are a server's, and each test has its own tables"
 PERMISSION = {"postgresql": {"42501"}, "mariadb": {1044, 1142, 1143, 1227}}
@@ -295,9 +295,9 @@ def test_a_reader_finds_jobs_without_their_content(users: RoleUsers) -> None:
         with pytest.raises(DBAPIError), reader.reading() as connection:
             find_jobs(connection, JobFilter(recipient="ann"))
         with pytest.raises(DBAPIError) as refused, reader.reading() as connection:
-            listed(connection, found.jobs)
+            with_contents(connection, found.jobs)
         with reader.reading() as connection:
-            [row] = listed(connection, found.jobs, texts=False)
+            [row] = with_contents(connection, found.jobs, texts=False)
 
     assert is_forbidden(refused.value), "so that `worker jobs` asks for the rest alone"
     assert (job, None, None, None) == (row.id, row.type, row.recipient, row.errcode)

@@ -11,7 +11,7 @@ from tests.pipeline.console.person import Person
 from tests.process.stuck_worker import RELAY_RAISES, SENDERS, SENDERS_RAISE
 from tests.process.test_leaders import enqueue_urgent, without_broker
 from worker.outbox.lanes.processes import alive_processes
-from worker.reporting.standstill import Standstill, standing_still
+from worker.reporting.standstill import Standstill, find_standstills
 from worker.service.web.collector import OutboxCollector
 
 Way = Callable[[Stack, Make], object]
@@ -71,7 +71,7 @@ SOON = {"relay hangs": {"worker.service.health.STUCK_S": 8.0}}
 def seen(stack: Stack) -> list[Standstill]:
     """What stands still, by the outbox."""
     with stack.database.reading() as connection:
-        return standing_still(connection, stack.database.now)
+        return find_standstills(connection, stack.database.now)
 
 
 def said(stack: Stack, *command: str) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from tests.support.english_left import english_left
 from worker.cli.commands import every_command
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.upkeep.alerts import MANY, AlertRow
-from worker.reporting.problems import CLOCK_S, KINDS, OPEN_S, UNKNOWNS
+from worker.reporting.problems import KINDS, MAX_CLOCK_DIFFERENCE_S, MAX_OPEN_S, MAX_UNKNOWN_PARTS
 from worker.service.notify.notices import AlertNotice
 from worker.service.notify.text import text_of
 
@@ -126,7 +126,11 @@ def test_the_thresholds_are_those_of_prometheus() -> None:
         name: ALERTS[name]["expr"].rpartition(" ")[2] for name in ("ClocksApart", "JobsStayOpen", "PartsUnknown")
     }
 
-    assert {"ClocksApart": f"{CLOCK_S}", "JobsStayOpen": f"{OPEN_S}", "PartsUnknown": f"{UNKNOWNS}"} == figures
+    assert {
+        "ClocksApart": f"{MAX_CLOCK_DIFFERENCE_S}",
+        "JobsStayOpen": f"{MAX_OPEN_S}",
+        "PartsUnknown": f"{MAX_UNKNOWN_PARTS}",
+    } == figures
     assert ALERTS["CallbacksStopped"]["expr"].strip().endswith(f"> {MANY}")
 
 

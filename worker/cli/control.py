@@ -27,7 +27,7 @@ from worker.control.selection import MAX_LISTED, FoundJobs, filter_warnings
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.language import language, plural, term, translate
-from worker.producer.chain import Also
+from worker.producer.chain import ReplayScope
 
 app = Commands()
 
@@ -259,7 +259,7 @@ def _rest_of(go_on: str, rate: float | None) -> tuple[ReplayableJobs, float | No
     # Itself gone on with, it has the beginning of the first run.
     since = since if asked["since"] is None else datetime.fromisoformat(asked["since"])
     wanted = JobFilter.from_asked(asked["filter"])
-    accepted, unknown, cancelled = (bool(asked.get(name)) for name in Also._fields)
+    accepted, unknown, cancelled = (bool(asked.get(name)) for name in ReplayScope._fields)
     found = find_replayable(wanted, accepted=accepted, unknown=unknown, cancelled=cancelled, since=since)
     return found, asked["rate"] if rate is None else rate
 

@@ -14,7 +14,7 @@ from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import missing_file
 from worker.outbox.lanes.processes import running_processes
-from worker.reporting.releases import ReleaseCheck, check_in, told_process
+from worker.reporting.releases import ReleaseCheck, process_text, read_releases
 
 app = Commands(name="db", help="The outbox's tables.", no_args_is_help=True)
 
@@ -38,7 +38,7 @@ def downgrade(
         for process in alive:
             if revision == "base" or (process.release is not None and process.release.revision > revision):
                 raise ConfigurationError(
-                    f"database: the worker {told_process(process)} could not use its tables at revision {revision}; end"
+                    f"database: the worker {process_text(process)} could not use its tables at revision {revision}; end"
                     " the workers of newer releases first (one that was killed counts as alive for ten seconds)"
                 )
         migrate.downgrade(database.engine, revision)
@@ -79,4 +79,4 @@ def check_releases() -> ReleaseCheck:
     if missing_file(settings.database_url()):
         return ReleaseCheck(None, None, ())
     with open_database(settings) as database, database.reading() as connection:
-        return check_in(connection, database.now)
+        return read_releases(connection, database.now)

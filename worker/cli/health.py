@@ -28,7 +28,7 @@ from worker.domain.errors import RetryTransaction
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import Process, check_writable, processes_of_host
 from worker.reporting.problems import standstills
-from worker.reporting.standstill import standing_still
+from worker.reporting.standstill import find_standstills
 
 app = Commands()
 
@@ -162,7 +162,7 @@ def _takes_writes(database: Database) -> bool:
 def _of_standstills(database: Database) -> HostHealth | None:
     """What parts stand still, whatever the cause: no message of theirs goes out. None if none does."""
     with database.reading() as connection:
-        problems = standstills(standing_still(connection, database.now))
+        problems = standstills(find_standstills(connection, database.now))
     told = ". ".join(f"{problem.subject}: {problem.sentence(zone())}" for problem in problems)
     return HostHealth(False, f"standing still: {told}") if problems else None
 

@@ -23,7 +23,7 @@ from worker.reporting.job_list import text_hash
 from worker.reporting.recipient_status import RecipientStatus, recipients
 from worker.reporting.report import Failure, JobReport, JobSummary, failures, get_job
 from worker.reporting.timeline import Event, timeline
-from worker.reporting.why import Why, find_named, why as why_of
+from worker.reporting.why import Why, find_by_name, why as why_of
 
 app = Commands()
 
@@ -38,7 +38,7 @@ JobName = Annotated[
 def show(name: JobName, as_json: Json = False) -> None:
     """One job: state, receipts, failures, timeline."""
     with outbox() as connection:
-        job_id = find_named(connection, name, accounts_of(load_settings()).names())
+        job_id = find_by_name(connection, name, accounts_of(load_settings()).names())
         report, events = get_job(connection, job_id), timeline(connection, job_id)
         codes, refused = codes_left(connection, job_id), failures(connection, job_id)
         says = text_hash(connection, job_id)

@@ -23,7 +23,7 @@ from worker.drawing import STYLESHEET, Lang, environment
 from worker.language import translate
 from worker.outbox.engine.clock import instant
 from worker.outbox.upkeep.gauges import MOST
-from worker.reporting.job_list import content_told
+from worker.reporting.job_list import content_text
 
 TONES: Mapping[str, str] = {
     "open": "busy",
@@ -101,7 +101,7 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "at": partial(at, zone=zone),
                 "zone": zone,
                 "short": short,
-                "content": lambda kind, type=None: content_told(kind, type, visit.lang),
+                "content": lambda kind, type=None: content_text(kind, type, visit.lang),
                 "link": lambda path, **query: address(root, path, query),
                 "asset": lambda name: address(root, f"/static/{name}", {"v": assets()[name].version}),
                 **page.data,

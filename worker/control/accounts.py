@@ -25,7 +25,7 @@ from worker.control.audit import AuditedCommand, audited
 from worker.control.opening import open_current_database
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError, WorkerError
-from worker.hooks.doors import door_of
+from worker.hooks.verifiers import make_verifier
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import accounts as rows
@@ -192,7 +192,7 @@ def _row(settings: Settings, name: str, table: Mapping[str, Any]) -> AccountRow:
     # Read the secrets as a sender and the receiver would.
     if isinstance(account.egress.proxy, Secret):
         account.egress.proxy.read()
-    door_of(account, max_age_s=0.0)
+    make_verifier(account, max_age_s=0.0)
     return AccountRow(name, uuid7().hex, _json(public), SealKeys(settings).seal(name, secrets, public))
 
 

@@ -24,9 +24,9 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.reading import recall_targets
-from worker.producer.insert import about, insert
+from worker.producer.insert import follow_up_request, insert
 from worker.producer.plan import PlannedJob, plan
-from worker.reporting.find_job import there
+from worker.reporting.find_job import require_found
 
 BATCH_SIZE = 200
 """Recalls in one transaction."""
@@ -92,6 +92,8 @@ def recall_all(connection: Connection, ids: Sequence[str], accounts: AccountSour
     )
     for id in ids:
         with collect_refusal(refused, id):
-            request = about(there(rows.get(id), id), Kind.RECALL, {}, {"priority": "urgent"}, accounts)
+            request = follow_up_request(
+                require_found(rows.get(id), id), Kind.RECALL, {}, {"priority": "urgent"}, accounts
+            )
             planned.append(plan(request, key))
     return [job.id for job in insert(connection, planned)], refused

@@ -30,9 +30,9 @@ from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
-from worker.producer.chain import Also
+from worker.producer.chain import ReplayScope
 from worker.producer.options import PriorityName
-from worker.producer.resend import replayed
+from worker.producer.resend import replay_row
 from worker.reporting.find_job import row_of
 
 BATCH_SIZE = 100
@@ -90,7 +90,7 @@ def find_replayable(
         window_start = now - int(settings_in_use.delivery.duplicate_window_s * 1_000_000)
         lately = sum(called_since(connection, page, window_start) for page in in_lots(ids, PAGE))
         withdrawn = withdrawals(connection, left_out.values())
-    breakdown, also = {"lately": lately} if lately else {}, Also(accepted, unknown, cancelled)._asdict()
+    breakdown, also = {"lately": lately} if lately else {}, ReplayScope(accepted, unknown, cancelled)._asdict()
     return ReplayableJobs(
         wanted, tuple(ids), counts, breakdown, tuple(missing), **also, left_out=withdrawn, since=since
     )
@@ -119,7 +119,7 @@ def replay_found(
     """
     if rate is not None:
         require_rate(rate)
-    also = Also(found.accepted, found.unknown, found.cancelled)
+    also = ReplayScope(found.accepted, found.unknown, found.cancelled)
     asked = {"filter": found.wanted.asked(), **also._asdict(), "rate": rate}
     asked |= {"since": None if found.since is None else found.since.isoformat(), "jobs": len(found.ids)}
     size = BATCH_SIZE if rate is None else max(1, min(BATCH_SIZE, int(rate)))
@@ -142,7 +142,7 @@ def replay_found(
 def _replay(
     connection: Connection,
     ids: Sequence[str],
-    also: Also,
+    also: ReplayScope,
     accounts: AccountSource,
     priority: PriorityName | None,
 ) -> tuple[list[str], dict[str, str]]:
@@ -150,6 +150,6 @@ def _replay(
     for id in lock_chains(connection, ids):
         # Whole rows, one at a time: a message may have megabytes.
         with collect_refusal(refused, id):
-            replay = replayed(connection, row_of(connection, id), also, priority, None, accounts)
+            replay = replay_row(connection, row_of(connection, id), also, priority, None, accounts)
             enqueued.append(replay.id)
     return enqueued, refused

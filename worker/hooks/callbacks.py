@@ -39,11 +39,11 @@ class CallbackStore:
     def store(self, account: str, inbound: Inbound) -> bool:
         """Stores a callback; False: it was stored by an earlier delivery. It is durable when this returns."""
         own = usable(self._accounts, account)
-        found = channel(own.channel)
-        accounts = alike(self._accounts, own, found.app_scope)
+        own_channel = channel(own.channel)
+        accounts = alike(self._accounts, own, own_channel.app_scope)
         delivery = Delivery(
             account,
-            found.app_scope(own),
+            own_channel.app_scope(own),
             accounts,
             inbound,
             _document(inbound, self._named(accounts, inbound.card)),
@@ -53,12 +53,12 @@ class CallbackStore:
             lanes=self._lanes(account, inbound.chat),
             grant=None if inbound.grant is None else seal_grant(own, inbound.grant, inbound.happened_at),
         )
-        is_first = self._keep(delivery)
+        is_first = self._store_delivery(delivery)
         if inbound.card is not None:
             self._settle(accounts, inbound.card.task_id)
         return is_first
 
-    def _keep(self, delivery: Delivery) -> bool:
+    def _store_delivery(self, delivery: Delivery) -> bool:
         """Stores a delivery, and what it means for lanes; False: an earlier one was stored."""
         database = self._database
 

@@ -34,19 +34,19 @@ class HookOffers:
         self._database, self._publish = database, publish
         self._threads, self._offer_us, self._monotonic = threads, micros(offer_s), monotonic
         self._agenda = agenda or Agenda(database, monotonic)
-        self._looked_at = float("-inf")
-        self._room = threads
+        self._read_at = float("-inf")
+        self._free_threads = threads
 
     def turn(self) -> int:
         """Offers the due events and returns their number."""
         if self._agenda.lacks(Work.EVENTS):
             return 0
         now = self._monotonic()
-        if now - self._looked_at >= PROCESSES_S:
-            self._look()
-            self._looked_at = now
+        if now - self._read_at >= PROCESSES_S:
+            self._read_processes()
+            self._read_at = now
         with self._database.reading() as connection:
-            ids = events.due_events(connection, self._database.now, self._room)
+            ids = events.due_events(connection, self._database.now, self._free_threads)
         if ids:
             # Committed before published, so that an id which the broker loses is offered again.
             note, wait = self._database.now, self._offer_us
@@ -59,7 +59,7 @@ class HookOffers:
                 raise
         return len(ids)
 
-    def _look(self) -> None:
+    def _read_processes(self) -> None:
         """Makes events due again whose process has ended, and counts how many hooks all processes can run at a time."""
         now = self._database.now
         with self._database.reading() as connection:
@@ -67,4 +67,4 @@ class HookOffers:
             stranded = events.has_events_of_ended_processes(connection)
         if stranded:
             self._database.run(lambda connection: events.free_events_of_ended_processes(connection, now))
-        self._room = self._threads * max(1, sum(process.fresh for process in processes))
+        self._free_threads = self._threads * max(1, sum(process.fresh for process in processes))

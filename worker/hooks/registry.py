@@ -66,7 +66,7 @@ class _Listens:
     tags: frozenset[str] = frozenset()
     """Tags, or beginnings and `*`."""
 
-    def hears(self, heard: HookEvent) -> bool:
+    def listens_to(self, heard: HookEvent) -> bool:
         """Whether the function runs for this event."""
         if not isinstance(heard, self.event):
             return False
@@ -213,9 +213,9 @@ class ApplicationHooks:
         """The tags for whose end a hook runs, or beginnings and `*`."""
         return frozenset(tag for _, listens in self._hooks for tag in listens.tags)
 
-    def that_hear(self, heard: HookEvent) -> list[Callable[..., Any]]:
+    def functions_for(self, heard: HookEvent) -> list[Callable[..., Any]]:
         """The functions for one event, in the order in which the module holds them."""
-        return [function for function, listens in self._hooks if listens.hears(heard)]
+        return [function for function, listens in self._hooks if listens.listens_to(heard)]
 
 
 def load_hooks(module: str) -> ApplicationHooks:

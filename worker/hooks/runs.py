@@ -47,18 +47,18 @@ from worker.outbox.jobs.events import ClaimedEvent
 
 log = structlog.get_logger()
 
-NO_ROOM_S = 0.25
+BUSY_RETRY_S = 0.25
 """Seconds until an event may be offered again that found all hook threads busy."""
-UNHEARD_FIRST_S = 15.0
+MIN_UNHANDLED_S = 15.0
 """Seconds that an event without a hook in this process is left to others, at least.
 
 While a release is rolled out another process may have a hook that this one lacks. Each time the event is left until it
 is four times as old.
 """
-RUNS = 10
+MAX_RUNS = 10
 """Runs of a hook before its event is parked for a person."""
 _KINDS = frozenset(EventKind)
-UNHEARD_S = 240.0
+MAX_UNHANDLED_S = 240.0
 """The age in seconds from which such an event is ended without a hook."""
 
 
@@ -89,17 +89,17 @@ class HookRuns:
         self._tracing = tracing
         self._database, self._hooks, self._settings = database, hooks, settings
         self._holder, self._may_act, self._rng = holder, may_act, rng
-        self._room = threading.BoundedSemaphore(hook_threads(settings))
-        self._guard = threading.Lock()
-        self._owed: list[Callable[[], None]] = []
+        self._slots = threading.BoundedSemaphore(hook_threads(settings))
+        self._lock = threading.Lock()
+        self._pending_writes: list[Callable[[], None]] = []
         """Outcomes of runs that could not be written yet."""
-        self._taken: set[str] = set()
+        self._claimed: set[str] = set()
         """Events that a thread of this process runs, or whose claim it has to take back; other threads leave them."""
 
     def hear(self, event_id: str) -> None:
         """Runs the hooks of one event in the calling thread; returns at once when they cannot run here now."""
-        if not self._room.acquire(blocking=False):
-            self.leave([event_id], NO_ROOM_S)
+        if not self._slots.acquire(blocking=False):
+            self.leave([event_id], BUSY_RETRY_S)
             return
         try:
             if self._may_act():
@@ -107,7 +107,7 @@ class HookRuns:
             else:
                 self.leave([event_id])
         finally:
-            self._room.release()
+            self._slots.release()
 
     def leave(self, ids: list[str], wait_s: float = 0.0) -> None:
         """Leaves events to be offered again, after `wait_s` seconds, also to other processes."""
@@ -117,22 +117,22 @@ class HookRuns:
     def settle(self) -> None:
         """Writes what an outage of the database kept back: outcomes, and claims to take back; raises while it lasts."""
         while True:
-            with self._guard:
-                if not self._owed:
+            with self._lock:
+                if not self._pending_writes:
                     return
-                owed = self._owed.pop()
+                owed = self._pending_writes.pop()
             try:
                 owed()
             except SQLAlchemyError:
-                with self._guard:
-                    self._owed.append(owed)
+                with self._lock:
+                    self._pending_writes.append(owed)
                 raise
 
     def _hear(self, event_id: str) -> None:
-        with self._guard:
-            if event_id in self._taken:
+        with self._lock:
+            if event_id in self._claimed:
                 return
-            self._taken.add(event_id)
+            self._claimed.add(event_id)
         event = self._claim(event_id)
         try:
             if event is not None:
@@ -150,23 +150,25 @@ class HookRuns:
                 self._database.run(lambda connection: events.return_event(connection, now, event_id, holder))
                 self._let_go(event_id)
 
-            with self._guard:
-                self._owed.append(take_back)
+            with self._lock:
+                self._pending_writes.append(take_back)
             raise
 
     def _let_go(self, event_id: str) -> None:
-        with self._guard:
-            self._taken.discard(event_id)
+        with self._lock:
+            self._claimed.discard(event_id)
 
     def _run_hooks(self, event: ClaimedEvent) -> None:
         try:
             if event.kind not in _KINDS:
                 # Of a newer release. Ended here without a hook it would be lost to the processes that know it.
-                self._leave_unheard(event, min(max(micros(UNHEARD_FIRST_S), 3 * _age_us(event)), micros(UNHEARD_S)))
+                self._leave_unheard(
+                    event, min(max(micros(MIN_UNHANDLED_S), 3 * _age_us(event)), micros(MAX_UNHANDLED_S))
+                )
                 return
-            heard = heard_of(event)
-            hooks = [partial(hook, heard) for hook in self._hooks.that_hear(heard)] if heard else []
-            if heard is not None and not hooks and (wait_us := _left_us(event)):
+            hook_event = hook_event_of(event)
+            hooks = [partial(hook, hook_event) for hook in self._hooks.functions_for(hook_event)] if hook_event else []
+            if hook_event is not None and not hooks and (wait_us := _unhandled_wait_us(event)):
                 self._leave_unheard(event, wait_us)
             else:
                 with self._traced(event):
@@ -198,7 +200,7 @@ class HookRuns:
 
     def _failed(self, event: ClaimedEvent, error: BaseException) -> None:
         settings = self._settings
-        parks = event.tries >= RUNS
+        parks = event.tries >= MAX_RUNS
         most = min(settings.hook_backoff_max_s, settings.hook_backoff_base_s * 2.0 ** min(event.tries - 1, 60))
         delay_us = None if parks else micros(self._rng.uniform(0, most))
         text = traceback_summary(error, below=__file__)
@@ -218,8 +220,8 @@ class HookRuns:
 
     def _write(self, work: Callable[[Connection], None]) -> None:
         """Writes the outcome of a run in a transaction of its own, now or when the database is back."""
-        with self._guard:
-            self._owed.append(lambda: self._database.run(work))
+        with self._lock:
+            self._pending_writes.append(lambda: self._database.run(work))
         # What cannot be written now is kept, and written by the heartbeat's thread.
         with suppress(SQLAlchemyError):
             self.settle()
@@ -233,10 +235,10 @@ def _require_run(result: object) -> None:
         raise ConfigurationError("the hook is async or a generator, so nothing of it ran; write def, without yield")
 
 
-def _left_us(event: ClaimedEvent) -> int:
+def _unhandled_wait_us(event: ClaimedEvent) -> int:
     """Microseconds for which an event without a hook here is left to other processes; 0: it is old enough to end."""
     age_us = _age_us(event)
-    return 0 if age_us >= micros(UNHEARD_S) else max(micros(UNHEARD_FIRST_S), 3 * age_us)
+    return 0 if age_us >= micros(MAX_UNHANDLED_S) else max(micros(MIN_UNHANDLED_S), 3 * age_us)
 
 
 def _age_us(event: ClaimedEvent) -> int:
@@ -275,7 +277,7 @@ def _ended(event: ClaimedEvent) -> TagDone:
     return TagDone(event.id, event.tag or "", stages, found["is_cut_short"], instant(event.created_at))
 
 
-def heard_of(event: ClaimedEvent) -> HookEvent | None:
+def hook_event_of(event: ClaimedEvent) -> HookEvent | None:
     """The event as the hooks get it; None: its job or its callback was deleted."""
     if event.kind in (EventKind.MESSAGE, EventKind.CALLBACK):
         return _received(event)

@@ -19,10 +19,16 @@ from worker.domain.errors import NotReplayable
 from worker.outbox.jobs.follow_ups import may_repeat
 from worker.outbox.jobs.reading import job_and_replays
 from worker.reporting.find_job import rows_of
-from worker.reporting.recipient_status import Recipient, RecipientStatus, all_of, recipients_under, statuses
+from worker.reporting.recipient_status import (
+    Recipient,
+    RecipientStatus,
+    each_recipient,
+    select_by_status,
+    statuses_by_recipient,
+)
 
 
-class Also(NamedTuple):
+class ReplayScope(NamedTuple):
     """What a replay takes beside whom a job did not reach."""
 
     accepted: bool = False
@@ -37,7 +43,7 @@ _FAILED = ("n_rejected", "n_exhausted", "n_expired", "n_cancelled")
 
 
 def not_reached(
-    connection: Connection, old: Mapping[str, Any], job_and_replays: Sequence[Mapping[str, Any]], also: Also
+    connection: Connection, old: Mapping[str, Any], job_and_replays: Sequence[Mapping[str, Any]], also: ReplayScope
 ) -> Recipients:
     """The recipients of an ended job whom no job of its chain reached, or is under way to; all where it has none.
 
@@ -54,31 +60,31 @@ def not_reached(
     if not asked or old["kind"] not in channel(old["channel"]).sends:
         _require_not_done(job_id, job_and_replays, accepted=accepted, unknown=unknown)
         return asked
-    reached = reached_by(connection, [str(row["id"]) for row in job_and_replays])
-    named = {RecipientStatus.ACCEPTED: accepted, RecipientStatus.UNDETERMINED: unknown}
-    again = {None, *(status for status, is_named in named.items() if is_named)}
-    stands = {one: reached.get((one[0], one[1].lower())) for one in all_of(asked)}
-    left = [one for one, status in stands.items() if status in again]
+    reached = nearest_statuses(connection, [str(row["id"]) for row in job_and_replays])
+    included = {RecipientStatus.ACCEPTED: accepted, RecipientStatus.UNDETERMINED: unknown}
+    resend_statuses = {None, *(status for status, is_named in included.items() if is_named)}
+    statuses = {recipient: reached.get((recipient[0], recipient[1].lower())) for recipient in each_recipient(asked)}
+    left = [recipient for recipient, status in statuses.items() if status in resend_statuses]
     if not left:
-        raise _nobody(job_id, stands.values())
-    return recipients_under(asked, {RecipientStatus.REFUSED: left}, RecipientStatus.REFUSED)
+        raise _nobody_left(job_id, statuses.values())
+    return select_by_status(asked, {RecipientStatus.REFUSED: left}, RecipientStatus.REFUSED)
 
 
-def reached_by(connection: Connection, jobs: Iterable[str]) -> dict[Recipient, RecipientStatus]:
+def nearest_statuses(connection: Connection, jobs: Iterable[str]) -> dict[Recipient, RecipientStatus]:
     """Recipients (ids in lower case) -> the nearest that a call of these jobs came to them; without the others."""
-    found: dict[Recipient, set[RecipientStatus]] = {}
+    statuses: dict[Recipient, set[RecipientStatus]] = {}
     for job in jobs:
         rows = rows_of(connection, job)
         asked, is_open = Recipients.from_json(json.loads(rows.job["recipients"])), bool(rows.job["n_open"])
-        for recipient, its in statuses(asked, is_open, rows.parts, rows.failures).items():
+        for recipient, own_statuses in statuses_by_recipient(asked, is_open, rows.parts, rows.failures).items():
             # What is in doubt in an open job may be repeated by itself.
-            under_way = {RecipientStatus.NOT_YET} if is_open and RecipientStatus.UNDETERMINED in its else set()
-            found.setdefault(recipient, set()).update(its | under_way)
+            under_way = {RecipientStatus.NOT_YET} if is_open and RecipientStatus.UNDETERMINED in own_statuses else set()
+            statuses.setdefault(recipient, set()).update(own_statuses | under_way)
     nearest = (RecipientStatus.NOT_YET, RecipientStatus.ACCEPTED, RecipientStatus.UNDETERMINED)
     return {
-        recipient: next(status for status in nearest if status in its)
-        for recipient, its in found.items()
-        if its.intersection(nearest)
+        recipient: next(status for status in nearest if status in own_statuses)
+        for recipient, own_statuses in statuses.items()
+        if own_statuses.intersection(nearest)
     }
 
 
@@ -98,9 +104,9 @@ def _require_not_done(
         if row["n_open"]:
             raise NotReplayable(f"job {job_id} is being repeated by job {row['id']}; wait for its end", job=job_id)
         if row["n_unknown"] and not unknown:
-            raise _nobody(job_id, [RecipientStatus.UNDETERMINED])
+            raise _nobody_left(job_id, [RecipientStatus.UNDETERMINED])
         if not row["n_unknown"] and not any(row[name] for name in _FAILED) and not accepted:
-            raise _nobody(job_id, [RecipientStatus.ACCEPTED])
+            raise _nobody_left(job_id, [RecipientStatus.ACCEPTED])
 
 
 _TOLD = {
@@ -110,12 +116,12 @@ _TOLD = {
 }
 
 
-def _nobody(job_id: str, stands: Iterable[RecipientStatus | None]) -> NotReplayable:
-    counts = Counter(stands)
+def _nobody_left(job_id: str, statuses: Iterable[RecipientStatus | None]) -> NotReplayable:
+    counts = Counter(statuses)
     said = ", ".join(f"{counts[status]} {words}" for status, words in _TOLD.items() if counts[status])
     return NotReplayable(f"job {job_id} has no recipient left to send to: {said}", job=job_id)
 
 
-def chain_of(connection: Connection, old: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def original_and_replays(connection: Connection, old: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The original of a job and all of its replays, oldest first: ids, kinds and counters."""
     return job_and_replays(connection, str(old["replay_of"] or old["id"]))

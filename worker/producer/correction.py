@@ -21,14 +21,21 @@ from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.reading import RecipientRows, corrections_of, originals_of, recipient_rows
 from worker.outbox.jobs.rows import ADDRESSED_COUNTERS
 from worker.producer.options import MessageOptions
-from worker.producer.plan import AS_GIVEN, JobRequest, PlannedJob, document_of, plan
+from worker.producer.plan import COLUMN_OPTIONS, JobRequest, PlannedJob, document_of, plan
 from worker.producer.resend import require_read, without_erased
-from worker.reporting.find_job import row_of, there
-from worker.reporting.recipient_status import Recipient, RecipientStatus, all_of, of_part, recipients_under, statuses
+from worker.reporting.find_job import require_found, row_of
+from worker.reporting.recipient_status import (
+    Recipient,
+    RecipientStatus,
+    each_recipient,
+    select_by_status,
+    statuses_by_recipient,
+    statuses_of_part,
+)
 
 _CHAT: Recipient = ("", "")
 """The one that a message without recipients goes to."""
-_GOT = {RecipientStatus.ACCEPTED, RecipientStatus.UNDETERMINED, RecipientStatus.NOT_YET}
+_MAY_HAVE_GOT = {RecipientStatus.ACCEPTED, RecipientStatus.UNDETERMINED, RecipientStatus.NOT_YET}
 
 
 class Corrections:
@@ -50,7 +57,7 @@ class Corrections:
         self._reached: dict[str, set[Recipient]] = {}
         """The original of a chain -> for whom a correction of one of its jobs is enqueued."""
         for rows in recipient_rows(connection, corrections_of(connection, list(originals))).values():
-            meant = _meant(rows) | ({_CHAT} if _meant_anybody(rows) else set())
+            meant = _intended_recipients(rows) | ({_CHAT} if _meant_anybody(rows) else set())
             self._reached.setdefault(originals[rows.job["target_job_id"]], set()).update(meant)
 
     def plan(self, job_id: str, due_at: int) -> PlannedJob:
@@ -61,20 +68,20 @@ class Corrections:
         goes to those of calls that were refused as a whole. It is due at `due_at`, or with the first job where that is
         later. NotReplayable where none is left.
         """
-        rows = there(self._jobs.get(job_id), job_id)
+        rows = require_found(self._jobs.get(job_id), job_id)
         require_read(rows.job)
         reached = self._reached.setdefault(_original(rows), set())
         to = self._whom(rows, reached)
         request = _request(rows.job, self._message, to, self._accounts)
         request.options = self._options(rows.job, due_at)
         planned = plan(request, self._key)
-        reached |= {(kind, one.lower()) for kind, one in all_of(to)} or {_CHAT}
+        reached |= {(kind, one.lower()) for kind, one in each_recipient(to)} or {_CHAT}
         return planned
 
     def _options(self, old: Mapping[str, Any], due_at: int) -> MessageOptions:
         """The options of the first job; its expiry only while it is still to be due."""
         options = {
-            **{name: old[name] for name in AS_GIVEN - {"dedupe_key"}},
+            **{name: old[name] for name in COLUMN_OPTIONS - {"dedupe_key"}},
             "priority": Priority(old["priority"]),
             "on_gap": old["on_gap"],
             "tags": json.loads(old["tags"] or "[]"),
@@ -89,13 +96,13 @@ class Corrections:
         if not asked:
             # A robot's own chat: the message has no recipients, and its only one is reached or not.
             if not _meant_anybody(rows, refused_too=self._refused_too) or _CHAT in reached:
-                raise _nobody(job_id)
+                raise _nobody_left(job_id)
             return asked
-        meant = _meant(rows, refused_too=self._refused_too).difference(reached)
-        left = [one for one in all_of(asked) if (one[0], one[1].lower()) in meant]
+        meant = _intended_recipients(rows, refused_too=self._refused_too).difference(reached)
+        left = [one for one in each_recipient(asked) if (one[0], one[1].lower()) in meant]
         if not left:
-            raise _nobody(job_id)
-        under = recipients_under(asked, {RecipientStatus.REFUSED: left}, RecipientStatus.REFUSED)
+            raise _nobody_left(job_id)
+        under = select_by_status(asked, {RecipientStatus.REFUSED: left}, RecipientStatus.REFUSED)
         return without_erased(rows.job, under)
 
 
@@ -119,26 +126,32 @@ def _original(rows: RecipientRows) -> str:
     return str(rows.job["replay_of"] or rows.job["id"])
 
 
-def _nobody(job_id: str) -> NotReplayable:
+def _nobody_left(job_id: str) -> NotReplayable:
     text = f"job {job_id} has no recipient left to correct: none got it, or all have a correction"
     return NotReplayable(text, job=job_id)
 
 
-def _meant(rows: RecipientRows, *, refused_too: bool = False) -> set[Recipient]:
+def _intended_recipients(rows: RecipientRows, *, refused_too: bool = False) -> set[Recipient]:
     """The recipients who got a job's message, may have, or would have without its cancel; ids in lower case.
 
     `refused_too`: also those of a call that was refused, unless they were refused by name.
     """
     asked, is_open = Recipients.from_json(json.loads(rows.job["recipients"])), bool(rows.job["n_open"])
-    found = {one for one, its in statuses(asked, is_open, rows.parts, rows.failures).items() if its & _GOT}
+    recipients = {
+        one
+        for one, its in statuses_by_recipient(asked, is_open, rows.parts, rows.failures).items()
+        if its & _MAY_HAVE_GOT
+    }
     for part in rows.parts:
         if part["state"] == PartState.CANCELLED:
-            found.update((kind, one.lower()) for _, (kind, one) in of_part(part, json.loads(part["spec"]), ()))
+            recipients.update(
+                (kind, one.lower()) for _, (kind, one) in statuses_of_part(part, json.loads(part["spec"]), ())
+            )
         elif refused_too and part["state"] == PartState.REJECTED:
             named = {(row["kind"], row["recipient_key"]) for row in rows.failures if row["part_id"] == part["id"]}
-            its = {(kind, one.lower()) for _, (kind, one) in of_part(part, json.loads(part["spec"]), ())}
-            found |= its - named
-    return found
+            its = {(kind, one.lower()) for _, (kind, one) in statuses_of_part(part, json.loads(part["spec"]), ())}
+            recipients |= its - named
+    return recipients
 
 
 def _meant_anybody(rows: RecipientRows, *, refused_too: bool = False) -> bool:

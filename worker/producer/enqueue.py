@@ -22,8 +22,8 @@ from worker.domain.job import Kind
 from worker.outbox.engine.caller import in_callers_transaction
 from worker.outbox.engine.site_keys import lane_key
 from worker.producer.insert import JobRef, insert, insert_one
-from worker.producer.options import JobOptions, MessageOptions, enqueues, require_known
-from worker.producer.plan import JobRequest, PlannedJob, Recipient, document_of, plan, recipients_of
+from worker.producer.options import JobOptions, MessageOptions, enqueues, require_known_keywords
+from worker.producer.plan import JobRequest, PlannedJob, Recipient, document_of, parse_recipients, plan
 
 if TYPE_CHECKING:
     from worker.config.accounts import AccountSource
@@ -35,7 +35,7 @@ class NewJob:
     def __init__(
         self, account: str, message: Message, to: Recipient | None = None, **options: Unpack[MessageOptions]
     ) -> None:
-        require_known("NewJob", options, MessageOptions.__annotations__.keys())
+        require_known_keywords("NewJob", options, MessageOptions.__annotations__.keys())
         self.account, self.message, self.to, self.options = account, message, to, options
 
 
@@ -65,12 +65,12 @@ def enqueue_many(
     key = lane_key(connection)
     planned: list[PlannedJob] = []
     problems: list[Problem] = []
-    for place, job in enumerate(jobs):
+    for index, job in enumerate(jobs):
         try:
             request = _request(job.account, job.message, job.to, job.options, accounts)
             planned.append(plan(request, key))
         except CheckFailed as error:
-            problems += [replace(one, field=f"jobs[{place}].{one.field}") for one in error.problems]
+            problems += [replace(one, field=f"jobs[{index}].{one.field}") for one in error.problems]
     if problems:
         raise CheckFailed(problems)
     return insert(connection, planned)
@@ -96,7 +96,7 @@ def _request(
     name: str, message: Message, to: Recipient | None, options: MessageOptions, accounts: AccountSource | None
 ) -> JobRequest:
     document = document_of(message)
-    recipients = recipients_of(to)
+    recipients = parse_recipients(to)
     account = (accounts or current_accounts()).get(name)
     kind = channel(account.channel).kind_of(document, recipients)
     if kind == Kind.UPDATE_CARD:

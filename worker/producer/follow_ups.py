@@ -23,15 +23,15 @@ from worker.outbox.jobs.codes import INSTEAD, SOON_US, CodeState, code_id, end_s
 from worker.outbox.jobs.follow_ups import jobs_reached
 from worker.producer.insert import JobRef, follow_up, insert_one
 from worker.producer.options import JobOptions, enqueues
-from worker.producer.plan import JobRequest, Recipient, document_of, recipients_of
+from worker.producer.plan import JobRequest, Recipient, document_of, parse_recipients
 
 if TYPE_CHECKING:
     from worker.config.accounts import AccountSource
 
-MSGID_BYTES = 512
+MAX_MSGID_BYTES = 512
 """Most bytes of a msgid; all that were seen have about 100, so a longer text is no msgid."""
-SLOWEST_PACE_S = 86_400.0
-LONGEST_S = 180 * 86_400.0
+MAX_PACE_S = 86_400.0
+MAX_TRACK_AGE_S = 180 * 86_400.0
 
 
 # -- recalls -----------------------------------------------------------------------------------------------------------
@@ -66,13 +66,13 @@ def recall_message(
     (an aware datetime) that needs no call; without it the call is made and the vendor refuses it (42052).
     """
     problems = [*msgid_problems(msgid), *aware_problems("sent_at", sent_at)]
-    found = (accounts or current_accounts()).get(account)
+    account_settings = (accounts or current_accounts()).get(account)
     if problems:
-        raise CheckFailed(problems, channel=found.channel)
+        raise CheckFailed(problems, channel=account_settings.channel)
     document = {"type": "recall", "msgid": msgid}
     if sent_at is not None:
         document["sent_at"] = sent_at.astimezone(UTC).isoformat()
-    return insert_one(connection, JobRequest(Kind.RECALL, found, document, options=_urgent(options)))
+    return insert_one(connection, JobRequest(Kind.RECALL, account_settings, document, options=_urgent(options)))
 
 
 def _urgent(options: JobOptions) -> JobOptions:
@@ -84,8 +84,8 @@ def msgid_problems(msgid: object) -> Iterator[Problem]:
     """What is wrong with a msgid that a caller gives."""
     if not isinstance(msgid, str) or not msgid.strip():
         yield Problem("msgid", "is not a text with something in it", "give the vendor's msgid")
-    elif (size := len(msgid.encode("utf-8", "surrogatepass"))) > MSGID_BYTES:
-        yield Problem("msgid", "is too long", "give the vendor's msgid", MSGID_BYTES, "bytes", size)
+    elif (size := len(msgid.encode("utf-8", "surrogatepass"))) > MAX_MSGID_BYTES:
+        yield Problem("msgid", "is too long", "give the vendor's msgid", MAX_MSGID_BYTES, "bytes", size)
     elif "\x00" in msgid:
         yield Problem("msgid", "holds a NUL character", "give the vendor's msgid")
 
@@ -113,17 +113,17 @@ def update_card_by_code(
     before, or may have been, is refused: CheckFailed when that is known already, otherwise the job ends `rejected`.
     With None the code is that of the update, as `message_from_json` reads it out of a whole body.
     """
-    found = (accounts or current_accounts()).get(account)
+    account_settings = (accounts or current_accounts()).get(account)
     document = document_of(update)
     problems = [*_update_problems(document), *aware_problems("issued_at", issued_at)]
     if problems:
-        raise CheckFailed(problems, channel=found.channel)
+        raise CheckFailed(problems, channel=account_settings.channel)
     response_code = document.get("response_code") if response_code is None else response_code
     document["response_code"] = response_code
     if issued_at is not None:
         document["issued_at"] = issued_at.astimezone(UTC).isoformat()
-    _require_unused(connection, found, response_code, options.get("dedupe_key"))
-    request = JobRequest(Kind.UPDATE_CARD, found, document, recipients_of(to), options=options)
+    _require_unused(connection, account_settings, response_code, options.get("dedupe_key"))
+    request = JobRequest(Kind.UPDATE_CARD, account_settings, document, parse_recipients(to), options=options)
     return insert_one(connection, request)
 
 
@@ -143,7 +143,7 @@ def require_replayable(
 ) -> None:
     """NotReplayable when the job's own response_code is known to be used: a replay would spend it again."""
     response_code = document.get("response_code")
-    held = _held(connection, account, response_code) if response_code else None
+    held = _read_code_state(connection, account, response_code) if response_code else None
     if held is not None and held.used:
         job_id = str(old["id"])
         raise NotReplayable(f"the response_code of job {job_id} {held.fate}; {INSTEAD}", job=job_id)
@@ -152,7 +152,7 @@ def require_replayable(
 def _require_unused(connection: Connection, account: Account, response_code: object, dedupe_key: str | None) -> None:
     if not isinstance(response_code, str):
         return  # the channel's check names the problem
-    held = _held(connection, account, response_code)
+    held = _read_code_state(connection, account, response_code)
     if held is None or not held.used:
         return
     if dedupe_key is not None and outbox.owners(connection, [(account.name, dedupe_key)]):
@@ -160,7 +160,7 @@ def _require_unused(connection: Connection, account: Account, response_code: obj
     raise CheckFailed([Problem("response_code", held.fate, INSTEAD)], channel=account.channel)
 
 
-def _held(connection: Connection, account: Account, response_code: str) -> CodeState | None:
+def _read_code_state(connection: Connection, account: Account, response_code: str) -> CodeState | None:
     return read_code(connection, code_id(channel(account.channel).app_scope(account), response_code))
 
 
@@ -190,7 +190,7 @@ def update_card(
     if any(end_soon(connection, job, now, SOON_US) for job in jobs_reached(connection, id_of(job_id))):
         options["priority"] = "urgent"
     spec = {"reserve_last": True} if reserve_last else {}
-    return follow_up(connection, Kind.UPDATE_CARD, job_id, document, options, accounts, recipients_of(to), spec)
+    return follow_up(connection, Kind.UPDATE_CARD, job_id, document, options, accounts, parse_recipients(to), spec)
 
 
 # -- group sends -------------------------------------------------------------------------------------------------------
@@ -214,7 +214,7 @@ def track(
     """
     document: dict[str, object] = {"type": "track"}
     problems: list[Problem] = []
-    for name, given, most in (("pace", pace, SLOWEST_PACE_S), ("max_age", max_age, LONGEST_S)):
+    for name, given, most in (("pace", pace, MAX_PACE_S), ("max_age", max_age, MAX_TRACK_AGE_S)):
         seconds = given.total_seconds() if isinstance(given, timedelta) else given
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= most:
             problems.append(Problem(name, "is not a valid time", f"use a timedelta or seconds, up to {most:.0f}"))

@@ -63,10 +63,12 @@ def follow_up(
     """Enqueues a job about another one, on its account, as one part; resolve finds out what there is to do."""
     from worker.reporting.find_job import row_of
 
-    return insert_one(connection, about(row_of(connection, job_id), kind, document, options, accounts, to, spec))
+    return insert_one(
+        connection, follow_up_request(row_of(connection, job_id), kind, document, options, accounts, to, spec)
+    )
 
 
-def about(
+def follow_up_request(
     target: Mapping[str, Any],
     kind: Kind,
     document: Mapping[str, Any],
@@ -95,31 +97,31 @@ def about(
 def insert(connection: Connection, planned: Sequence[PlannedJob]) -> list[JobRef]:
     """Inserts the jobs, then the files of the new ones; the references are in the order given."""
     if (trace := _current_trace()) is not None:
-        for one in planned:
-            one.job["trace"] = trace
-    known = outbox.owners_before_insert(connection, [one.key for one in planned if one.key is not None])
-    _refuse_conflicts(planned, known)
-    has_files = any(one.document is not None for one in planned)
+        for job_plan in planned:
+            job_plan.job["trace"] = trace
+    owners = outbox.owners_before_insert(connection, [job_plan.key for job_plan in planned if job_plan.key is not None])
+    _refuse_conflicts(planned, owners)
+    has_files = any(job_plan.document is not None for job_plan in planned)
     new_files = _name_blobs(connection, planned) if has_files else []
     inserted: dict[str, int] = {}
     # Sorted: two producers with the same dedupe keys then wait for each other in one order and cannot deadlock.
-    in_order = sorted(planned, key=lambda one: one.key or ("", ""))
-    for jobs, parts in outbox.insert_batches((one.job, one.parts) for one in in_order):
-        inserted |= outbox.insert_jobs(connection, jobs, parts, known)
+    in_order = sorted(planned, key=lambda job_plan: job_plan.key or ("", ""))
+    for jobs, parts in outbox.insert_batches((job_plan.job, job_plan.parts) for job_plan in in_order):
+        inserted |= outbox.insert_jobs(connection, jobs, parts, owners)
     refs = _references(connection, planned, inserted)
-    created = [one for one, ref in zip(planned, refs, strict=True) if ref.created]
+    created = [job_plan for job_plan, ref in zip(planned, refs, strict=True) if ref.created]
     if has_files:
         _store_files(connection, planned, created, new_files)
     # Most producers have neither cards with a task_id nor an order, and start without what these need.
-    if task_ids := [row for one in created for row in one.task_ids]:
+    if task_ids := [row for job_plan in created for row in job_plan.task_ids]:
         from worker.outbox.jobs.codes import store_task_ids
 
         # Noted because a callback names a card by its task_id alone.
         store_task_ids(connection, task_ids)
-    if ordered := [one for one in created if "order_key" in one.job]:
+    if ordered := [job_plan for job_plan in created if "order_key" in job_plan.job]:
         from worker.outbox.jobs.order_queue import OrderPosition, append
 
-        parts_of = ((one.job, one.parts or [outbox.only_part(one.job)]) for one in ordered)
+        parts_of = ((job_plan.job, job_plan.parts or [outbox.only_part(job_plan.job)]) for job_plan in ordered)
         places = [
             OrderPosition(part["id"], part["order_id"], job["id"], part["n"], job.get("on_gap") == "skip")
             for job, parts in parts_of
@@ -144,7 +146,7 @@ def _current_trace() -> str | None:
     return f"{parent} {state}" if state else parent
 
 
-def _take_back(connection: Connection, planned: Sequence[PlannedJob]) -> None:
+def _delete_inserted(connection: Connection, planned: Sequence[PlannedJob]) -> None:
     parts = [part["id"] for one in planned for part in one.parts or [outbox.only_part(one.job)]]
     outbox.delete_jobs(connection, [one.job["id"] for one in planned], parts)
 
@@ -153,18 +155,18 @@ def _name_blobs(connection: Connection, planned: Sequence[PlannedJob]) -> list[t
     """Writes into every file's entry the id of its blob: a copy stored lately, or a new one; returns the new files."""
     from worker.outbox.jobs.blobs import find_blob
 
-    known: dict[tuple[str, int], str] = {}
+    blob_ids: dict[tuple[str, int], str] = {}
     new: list[tuple[File, dict[str, Any]]] = []
-    for one in (holder for holder in planned if holder.files):
-        for file, entry in one.files:
+    for job_plan in (holder for holder in planned if holder.files):
+        for file, entry in job_plan.files:
             content = (entry["sha256"], entry["size"])
-            if content not in known:
+            if content not in blob_ids:
                 stored = find_blob(connection, *content)
                 if stored is None:
                     new.append((file, entry))
-                known[content] = stored or uuid_utils.uuid7().hex
-            entry["blob"] = known[content]
-        one.job["message"] = dump(one.document)
+                blob_ids[content] = stored or uuid_utils.uuid7().hex
+            entry["blob"] = blob_ids[content]
+        job_plan.job["message"] = dump(job_plan.document)
     return new
 
 
@@ -177,20 +179,24 @@ def _store_files(
     """Stores the new files of the created jobs, and which job names which file."""
     from worker.outbox.jobs.blobs import delete_blobs, insert_blob, store_uses
 
-    wanted = {entry["blob"] for one in created for _, entry in one.files}
+    blob_ids = {entry["blob"] for job_plan in created for _, entry in job_plan.files}
     try:
         for file, entry in new_files:
-            if entry["blob"] in wanted:
+            if entry["blob"] in blob_ids:
                 sha256, size = entry["sha256"], entry["size"]
                 insert_blob(connection, entry["blob"], sha256=sha256, size=size, chunks=_unchanged(file, sha256))
     except OSError:
-        _take_back(connection, planned)
+        _delete_inserted(connection, planned)
         # A later job would find wrong content under the hash.
         delete_blobs(connection, [entry["blob"] for _, entry in new_files])
         raise CheckFailed(
             [Problem("file", "changed while it was read", "give a file that no program writes to")]
         ) from None
-    named = [(one.job["id"], one.document["files"].values()) for one in created if one.document is not None]
+    named = [
+        (job_plan.job["id"], job_plan.document["files"].values())
+        for job_plan in created
+        if job_plan.document is not None
+    ]
     store_uses(connection, ((job, entry["blob"]) for job, entries in named for entry in entries))
 
 
@@ -206,24 +212,28 @@ def _unchanged(file: File, sha256: str) -> Iterator[bytes]:
 
 def _references(connection: Connection, planned: Sequence[PlannedJob], inserted: Collection[str]) -> list[JobRef]:
     """A reference for each job; on a conflict nothing of this call is left in the caller's transaction."""
-    owners = {one.key: _owner(one) for one in planned if one.key is not None and one.job["id"] in inserted}
-    unknown = [one.key for one in planned if one.key is not None and one.key not in owners]
+    owners = {
+        job_plan.key: _owner_row(job_plan)
+        for job_plan in planned
+        if job_plan.key is not None and job_plan.job["id"] in inserted
+    }
+    unknown = [job_plan.key for job_plan in planned if job_plan.key is not None and job_plan.key not in owners]
     if unknown:
         owners |= outbox.owners(connection, unknown)
     try:
         _refuse_conflicts(planned, owners)
     except DedupeConflict:
-        _take_back(connection, planned)
+        _delete_inserted(connection, planned)
         raise
     # The key of a job that was replayed stands for the newest of the replays.
-    own = {one.job["id"] for one in planned}
-    earlier = [owner["id"] for owner in owners.values() if owner["id"] not in own]
+    new_ids = {job_plan.job["id"] for job_plan in planned}
+    earlier = [owner["id"] for owner in owners.values() if owner["id"] not in new_ids]
     newest = outbox.newest_replays(connection, earlier) if earlier else {}
     owners = {key: newest.get(owner["id"], owner) for key, owner in owners.items()}
-    return [_reference(one, owners) for one in planned]
+    return [_reference(job_plan, owners) for job_plan in planned]
 
 
-def _owner(one: PlannedJob) -> Mapping[str, Any]:
+def _owner_row(one: PlannedJob) -> Mapping[str, Any]:
     """A new job in the form that `outbox.owners` returns."""
     return {"id": one.job["id"], "state": JobState.OPEN, "content_hash": one.job.get("content_hash")}
 

@@ -22,10 +22,10 @@ R = TypeVar("R", covariant=True)
 Instant = datetime | timedelta | float | int
 """An aware datetime, or a delay from the database's now: a timedelta or seconds."""
 
-MOST_CHARACTERS = {"dedupe_key": 200, "order_key": 200, "tenant": 60}
+MAX_CHARACTERS = {"dedupe_key": 200, "order_key": 200, "tenant": 60}
 """The keywords that are a text, and the most characters of each."""
-TAGS = 50
-TAG_CHARACTERS = 100
+MAX_TAGS = 50
+MAX_TAG_CHARACTERS = 100
 
 PriorityName = Literal["urgent", "normal", "bulk"]
 OnGap = Literal["hold", "skip"]
@@ -97,7 +97,7 @@ def enqueues(
 
         @wraps(work)
         def checked(connection: Connection, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            require_known(work.__name__, kwargs, taken)
+            require_known_keywords(work.__name__, kwargs, taken)
             return work(connection, *args, **kwargs)
 
         bases = (MessageOptions, JobOptions) if options is MessageOptions else (JobOptions,)
@@ -112,7 +112,7 @@ def _explained(options: type[JobOptions]) -> str:
     return inspect.cleandoc(options.__doc__ or "").partition("\n\n")[2]
 
 
-def require_known(name: str, keywords: Mapping[str, Any], known: Collection[str]) -> None:
+def require_known_keywords(name: str, keywords: Mapping[str, Any], known: Collection[str]) -> None:
     """TypeError for a keyword that there is not: Python takes any, because it does not look into a TypedDict."""
     if wrong := keywords.keys() - known:
         raise TypeError(f"{name}() got an unexpected keyword argument {min(wrong)!r}")
@@ -131,7 +131,7 @@ def option_problems(options: MessageOptions) -> Iterator[Problem]:
     if (quiet := options.get("quiet_hours")) is not None:
         yield from _quiet_problems(quiet)
     yield from _time_problems(options.get("due_at"), options.get("expires_at"))
-    for name, most in MOST_CHARACTERS.items():
+    for name, most in MAX_CHARACTERS.items():
         if (value := options.get(name)) is not None:
             yield from _text_problems(name, value, most)
     if (tags := options.get("tags")) is not None:
@@ -190,10 +190,10 @@ def _tag_problems(tags: Any) -> Iterator[Problem]:
         yield Problem("tags", "is not a list of texts", 'use tags=["payroll", "2026-07"]')
         return
     longest = max(map(len, tags), default=0)
-    if longest > TAG_CHARACTERS:
-        yield Problem("tags", "holds a tag that is too long", "shorten it", TAG_CHARACTERS, "characters", longest)
-    if len(list(tags)) > TAGS:
-        yield Problem("tags", "holds too many", "leave some out", TAGS, "entries", len(list(tags)))
+    if longest > MAX_TAG_CHARACTERS:
+        yield Problem("tags", "holds a tag that is too long", "shorten it", MAX_TAG_CHARACTERS, "characters", longest)
+    if len(list(tags)) > MAX_TAGS:
+        yield Problem("tags", "holds too many", "leave some out", MAX_TAGS, "entries", len(list(tags)))
 
 
 def priority_of(value: PriorityName | Priority | None) -> int:

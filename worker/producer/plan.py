@@ -23,7 +23,7 @@ from worker.domain.job import Draft, part_id
 from worker.outbox.engine.site_keys import lane_name, order_id
 from worker.outbox.jobs.jobs import JobRow, PartRow
 from worker.producer.options import (
-    MOST_CHARACTERS,
+    MAX_CHARACTERS,
     JobOptions,
     MessageOptions,
     instant_of,
@@ -34,13 +34,20 @@ from worker.producer.options import (
 Recipient = Recipients | str | Sequence[str]
 """`To(...)`, `Everyone()`, or users as a list or the vendor's `"a | b"`."""
 
-MESSAGE_BYTES = 8 * 1024 * 1024
+MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 """Most bytes of a message document: above the vendors' largest (eight mpnews articles of 666 KB), and still small for
 a database."""
-RECIPIENTS_BYTES = 4 * 1024 * 1024
+MAX_RECIPIENTS_BYTES = 4 * 1024 * 1024
 
 
-AS_GIVEN = MessageOptions.__annotations__.keys() - {"priority", "due_at", "expires_at", "on_gap", "tags", "overflow"}
+COLUMN_OPTIONS = MessageOptions.__annotations__.keys() - {
+    "priority",
+    "due_at",
+    "expires_at",
+    "on_gap",
+    "tags",
+    "overflow",
+}
 """The keywords that are stored as they are said, in the job's column of that name."""
 
 
@@ -87,21 +94,21 @@ def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
     notes: Sequence[str] = ()
     if not problems and (overflow := options.get("overflow") or "refuse") != "refuse":
         request.message, notes = channel.fit(request.kind, request.message, request.account, overflow)
-    is_plain = not problems and channel.is_plain(request)
-    if not problems and not is_plain:
+    is_simple = not problems and channel.is_plain(request)
+    if not problems and not is_simple:
         problems = channel.check(request)
     if not problems and options:
-        problems = _unfit_words(options)
+        problems = _option_text_problems(options)
     message, recipients, to = "", "", request.recipients.to_json()
     if not problems:
-        message = _text("message", request.message, MESSAGE_BYTES, problems)
-        recipients = _text("recipients", to, RECIPIENTS_BYTES, problems)
+        message = _text("message", request.message, MAX_MESSAGE_BYTES, problems)
+        recipients = _text("recipients", to, MAX_RECIPIENTS_BYTES, problems)
     if problems:
         raise CheckFailed(problems, channel=request.account.channel)
-    split = [to] if is_plain else channel.split(request)
+    split = [to] if is_simple else channel.split(request)
     if request.spec:
         split = [{**spec, **request.spec} for spec in split]
-    warnings = (*notes, *(() if is_plain else channel.warnings(request)))
+    warnings = (*notes, *(() if is_simple else channel.warnings(request)))
     job = _job_row(request, message, recipients, warnings, len(split))
     planned = PlannedJob(job, (), warnings, (job["account"], job["dedupe_key"]) if "dedupe_key" in job else None)
     if "files" in request.message:
@@ -158,7 +165,7 @@ def _job_row(request: JobRequest, message: str, recipients: str, warnings: tuple
 
 
 def _add_options(row: JobRow, request: JobRequest, options: MessageOptions) -> None:
-    row |= {name: value for name, value in options.items() if name in AS_GIVEN and value is not None}
+    row |= {name: value for name, value in options.items() if name in COLUMN_OPTIONS and value is not None}
     if (due_at := options.get("due_at")) is not None:
         instant, absolute = instant_of(due_at)
         row["due_at" if absolute else "due_in"] = instant
@@ -217,11 +224,11 @@ def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]
     return entry | {"size": size, "sha256": sha256}
 
 
-def _unfit_words(options: MessageOptions) -> list[Problem]:
+def _option_text_problems(options: MessageOptions) -> list[Problem]:
     problems: list[Problem] = []
-    for name in MOST_CHARACTERS:
-        _text(name, options.get(name), MESSAGE_BYTES, problems)
-    _text("tags", list(options.get("tags") or ()), MESSAGE_BYTES, problems)
+    for name in MAX_CHARACTERS:
+        _text(name, options.get(name), MAX_MESSAGE_BYTES, problems)
+    _text("tags", list(options.get("tags") or ()), MAX_MESSAGE_BYTES, problems)
     return problems
 
 
@@ -253,7 +260,7 @@ def _has_nul(value: object) -> bool:
     return False
 
 
-def recipients_of(to: Recipient | None) -> Recipients:
+def parse_recipients(to: Recipient | None) -> Recipients:
     """The Recipients for each form that a producer may write; CheckFailed for any other."""
     match to:
         case None:

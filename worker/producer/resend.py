@@ -26,18 +26,18 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs import jobs as outbox, order_queue
 from worker.outbox.jobs.blobs import lock_blobs
 from worker.outbox.jobs.order_queue import take_position
-from worker.producer.chain import Also, chain_of, not_reached, reached_by, require_no_repeat
+from worker.producer.chain import ReplayScope, nearest_statuses, not_reached, original_and_replays, require_no_repeat
 from worker.producer.follow_ups import require_replayable
 from worker.producer.insert import JobRef, insert_one
 from worker.producer.options import Instant, MessageOptions, PriorityName
-from worker.producer.plan import AS_GIVEN, JobRequest
+from worker.producer.plan import COLUMN_OPTIONS, JobRequest
 from worker.reporting.find_job import row_of, rows_of
-from worker.reporting.recipient_status import RecipientStatus, all_of, recipients_under, standing
+from worker.reporting.recipient_status import RecipientStatus, each_recipient, group_by_status, select_by_status
 
 if TYPE_CHECKING:
     from worker.config.accounts import AccountSource
 
-REPLAY_MARK = 6
+REPLAY_SUFFIX_CHARACTERS = 6
 """Random characters that make a card's task_id differ from those of other replays. A counter would need a lock on rows
 that workers use."""
 
@@ -64,14 +64,14 @@ def replay(
     to come; when it was cancelled or recalled, unless `cancelled=True` says that it is sent all the same; when there is
     no recipient left; and when its message, or one of its files, is no longer kept.
     """
-    also = Also(accepted, unknown, cancelled)
-    return replayed(connection, row_of(connection, id_of(job_id)), also, priority, due_at, accounts)
+    also = ReplayScope(accepted, unknown, cancelled)
+    return replay_row(connection, row_of(connection, id_of(job_id)), also, priority, due_at, accounts)
 
 
-def replayed(
+def replay_row(
     connection: Connection,
     old: Mapping[str, Any],
-    also: Also,
+    also: ReplayScope,
     priority: PriorityName | Priority | None,
     due_at: Instant | None,
     accounts: AccountSource | None,
@@ -82,22 +82,22 @@ def replayed(
     if old["n_open"]:
         raise NotReplayable(f"job {job_id} is still open; wait for its end, or cancel it", job=job_id)
     if not also.cancelled:
-        _require_wanted(connection, job_id)
-    chain = chain_of(connection, old)
-    to = not_reached(connection, old, chain, also)
-    request = _once_more(connection, old, to, priority, accounts)
+        _require_not_withdrawn(connection, job_id)
+    all_jobs = original_and_replays(connection, old)
+    to = not_reached(connection, old, all_jobs, also)
+    request = _repeat_request(connection, old, to, priority, accounts)
     if due_at is not None:
         request.options["due_at"] = due_at
     elif outbox.is_in_future(connection, old["due_at"]):
         request.options["due_at"] = instant(old["due_at"])
         request.options["expires_at"] = None if old["expires_at"] is None else instant(old["expires_at"])
-    again = insert_one(connection, request)
+    new_job = insert_one(connection, request)
     if old["order_key"] is not None:
         # An earlier replay has the place, where there is one.
-        for row in chain:
+        for row in all_jobs:
             if not row["n_open"]:
-                take_position(connection, str(row["id"]), again.id)
-    return again
+                take_position(connection, str(row["id"]), new_job.id)
+    return new_job
 
 
 @in_callers_transaction
@@ -122,43 +122,46 @@ def resend_failed(
     require_read(rows.job)
     if rows.job["kind"] not in channel(rows.job["channel"]).sends:
         raise NotReplayable(f"job {job_id} is not a send but {rows.job['kind']}", job=job_id)
-    asked = _asked_for(rows.job)
-    stands = standing(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
-    wanted = (RecipientStatus.REFUSED, RecipientStatus.UNDETERMINED) if undetermined else (RecipientStatus.REFUSED,)
-    chain = chain_of(connection, rows.job)
-    if undetermined and stands[RecipientStatus.UNDETERMINED]:
+    asked = _recipients_of(rows.job)
+    by_status = group_by_status(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
+    statuses = (RecipientStatus.REFUSED, RecipientStatus.UNDETERMINED) if undetermined else (RecipientStatus.REFUSED,)
+    chain = original_and_replays(connection, rows.job)
+    if undetermined and by_status[RecipientStatus.UNDETERMINED]:
         require_no_repeat(connection, job_id, chain)
     ids = [str(row["id"]) for row in chain]
     since = ids[ids.index(job_id) + 1 :]
-    reached = reached_by(connection, since) if since else {}
+    reached = nearest_statuses(connection, since) if since else {}
     if undetermined:
-        reached = {one: status for one, status in reached.items() if status is not RecipientStatus.UNDETERMINED}
-    stands = {
-        status: [one for one in ones if (one[0], one[1].lower()) not in reached] for status, ones in stands.items()
+        reached = {
+            recipient: status for recipient, status in reached.items() if status is not RecipientStatus.UNDETERMINED
+        }
+    by_status = {
+        status: [recipient for recipient in ones if (recipient[0], recipient[1].lower()) not in reached]
+        for status, ones in by_status.items()
     }
-    to = recipients_under(asked, stands, *wanted)
+    to = select_by_status(asked, by_status, *statuses)
     if not to:
-        left = len(stands[RecipientStatus.UNDETERMINED])
+        left = len(by_status[RecipientStatus.UNDETERMINED])
         more = f"; undetermined: {left}, include them with undetermined=True" if left and not undetermined else ""
         other = " and not sent to since" if reached else ""
         raise NotReplayable(f"job {job_id} has no recipient that was refused{other}{more}", job=job_id)
     if not cancelled:
-        _require_wanted(connection, job_id)
-    return insert_one(connection, _once_more(connection, rows.job, to, priority, accounts))
+        _require_not_withdrawn(connection, job_id)
+    return insert_one(connection, _repeat_request(connection, rows.job, to, priority, accounts))
 
 
-def _require_wanted(connection: Connection, job_id: str) -> None:
+def _require_not_withdrawn(connection: Connection, job_id: str) -> None:
     """NotReplayable where the job was cancelled or recalled: it was not to be sent any more."""
     for one in withdrawals(connection, withdrawn_jobs(connection, [job_id]).values()):
         text = f"job {job_id} was {one.how} by {one.by()}; cancelled=True, or --cancelled, sends it all the same"
         raise NotReplayable(text, job=job_id)
 
 
-def _asked_for(job: Mapping[str, Any]) -> Recipients:
+def _recipients_of(job: Mapping[str, Any]) -> Recipients:
     return Recipients.from_json(json.loads(job["recipients"]))
 
 
-def _once_more(
+def _repeat_request(
     connection: Connection,
     old: Mapping[str, Any],
     to: Recipients,
@@ -169,7 +172,7 @@ def _once_more(
     document = json.loads(old["message"])
     to = without_erased(old, to)
     account = (accounts or current_accounts()).get(old["account"])
-    _require_kept(connection, old, document)
+    _require_content_kept(connection, old, document)
     require_replayable(connection, old, document, account)
     # A choice of the caller's that is kept in the parts' specs and not in the message.
     is_update = old["kind"] == Kind.UPDATE_CARD
@@ -179,11 +182,11 @@ def _once_more(
         account,
         document,
         to,
-        replay=secrets.token_urlsafe(REPLAY_MARK)[:REPLAY_MARK],
+        replay=secrets.token_urlsafe(REPLAY_SUFFIX_CHARACTERS)[:REPLAY_SUFFIX_CHARACTERS],
         options=cast(
             MessageOptions,
             {
-                **{name: old[name] for name in AS_GIVEN - {"dedupe_key"}},
+                **{name: old[name] for name in COLUMN_OPTIONS - {"dedupe_key"}},
                 "priority": Priority(old["priority"]) if priority is None else priority,
                 "on_gap": old["on_gap"],
                 "tags": json.loads(old["tags"] or "[]"),
@@ -206,17 +209,17 @@ def without_erased(old: Mapping[str, Any], to: Recipients) -> Recipients:
     """The recipients that were not erased since; NotReplayable where there were others, and none is left."""
     if any(is_erased(sender) for sender, _ in to.by_sender):
         raise NotReplayable(f"a sender of job {old['id']} is no longer kept; enqueue it anew", job=str(old["id"]))
-    if not any(is_erased(one) for _, one in all_of(to)):
+    if not any(is_erased(one) for _, one in each_recipient(to)):
         return to
-    kept = {RecipientStatus.REFUSED: [one for one in all_of(to) if not is_erased(one[1])]}
-    left = recipients_under(to, kept, RecipientStatus.REFUSED)
+    kept = {RecipientStatus.REFUSED: [one for one in each_recipient(to) if not is_erased(one[1])]}
+    left = select_by_status(to, kept, RecipientStatus.REFUSED)
     # Without its message it is refused for that.
     if not left and json.loads(old["message"]):
         raise NotReplayable(f"the recipients of job {old['id']} are no longer kept; enqueue it anew", job=old["id"])
     return left
 
 
-def _require_kept(connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any]) -> None:
+def _require_content_kept(connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any]) -> None:
     job_id = str(old["id"])
     if not document and old["kind"] != Kind.RECALL:
         raise NotReplayable(f"the message of job {job_id} is no longer kept; enqueue it anew", job=job_id)
@@ -232,7 +235,7 @@ def skip(database: Database, job_id: str) -> list[str]:
     it can be. NotReplayable when no part of the job is first in an order, or it is in the air.
     """
     # Which part goes next: `order_queue.py`.
-    passed = database.run(lambda connection: order_queue.skip_first_parts(connection, database.now, job_id))
-    if not passed:
+    released = database.run(lambda connection: order_queue.skip_first_parts(connection, database.now, job_id))
+    if not released:
         raise NotReplayable(f"no job waits for job {job_id}: nothing of it is first in an order", job=job_id)
-    return passed
+    return released

@@ -119,68 +119,68 @@ def campaign(connection: Connection, job_id: JobId) -> CampaignReport:
 def _campaign(
     rows: JobRows, read: Iterable[Mapping[str, Any]], follow_ups: Iterable[Mapping[str, Any]]
 ) -> CampaignReport:
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    rows_by_part: dict[str, list[Mapping[str, Any]]] = {}
     for row in read:
-        found.setdefault(row["part_id"], []).append(row)
-    ended = _ended(follow_ups)
+        rows_by_part.setdefault(row["part_id"], []).append(row)
+    ended = _parts_with_ended_tracks(follow_ups)
     recalled = {row["part_id"] for row in rows.receipts if row["recalled_at"] is not None}
     failed = {(row["part_id"], row["recipient_key"]) for row in rows.failures}
-    tasks, stands = [], dict[str, set[str]]()
+    tasks, lists_by_recipient = [], dict[str, set[str]]()
     for part in rows.parts:
-        own = found.get(part["id"], [])
-        rest = _rest(part, cancelled=part["id"] in recalled, closed=part["id"] in ended)
-        tasks.append(_task(part, rest, own))
-        for recipient, stand in _stands(part, rest, own):
+        part_rows = rows_by_part.get(part["id"], [])
+        unread_list = _list_of_unread(part, cancelled=part["id"] in recalled, closed=part["id"] in ended)
+        tasks.append(_task(part, unread_list, part_rows))
+        for recipient, list_name in _lists_of_recipients(part, unread_list, part_rows):
             refused = (part["id"], recipient.lower()) in failed
-            stands.setdefault(recipient, set()).add("refused" if refused else stand)
+            lists_by_recipient.setdefault(recipient, set()).add("refused" if refused else list_name)
     asked = Recipients.from_json(json.loads(rows.job["recipients"]))
-    for one in (*asked.customers, *asked.chats):
-        stands.setdefault(one, {"not_sent" if rows.job["state"] != JobState.OPEN else "waiting"})
+    for recipient in (*asked.customers, *asked.chats):
+        lists_by_recipient.setdefault(recipient, {"not_sent" if rows.job["state"] != JobState.OPEN else "waiting"})
     lists: dict[str, list[str]] = {name: [] for name in LISTS}
-    for recipient, known in stands.items():
-        lists[next(name for name in LISTS if name in known)].append(recipient)
-    newest = max((row["seen_at"] for own in found.values() for row in own), default=None)
+    for recipient, names in lists_by_recipient.items():
+        lists[next(name for name in LISTS if name in names)].append(recipient)
+    newest = max((row["seen_at"] for part_rows in rows_by_part.values() for row in part_rows), default=None)
     return CampaignReport(
         rows.job["id"],
         tuple(tasks),
-        len(stands),
+        len(lists_by_recipient),
         **{name: tuple(named) for name, named in lists.items()},
         read_at=None if newest is None else instant(newest),
     )
 
 
-def _ended(follow_ups: Iterable[Mapping[str, Any]]) -> set[str]:
+def _parts_with_ended_tracks(follow_ups: Iterable[Mapping[str, Any]]) -> set[str]:
     """The parts whose tracks have all ended."""
     tracks = [row for row in follow_ups if row["kind"] == Kind.TRACK]
-    open_ones = {_target(row) for row in tracks if PartState(row["state"]) in (PartState.QUEUED, PartState.SENDING)}
-    return {_target(row) for row in tracks if row["state"] == PartState.ACCEPTED} - open_ones
+    open_targets = {_target(row) for row in tracks if PartState(row["state"]) in (PartState.QUEUED, PartState.SENDING)}
+    return {_target(row) for row in tracks if row["state"] == PartState.ACCEPTED} - open_targets
 
 
 def _target(row: Mapping[str, Any]) -> str:
     return str(json.loads(row["spec"]).get("target", ""))
 
 
-_READ = {SENT: "sent", NO_CONTACT: "no_contact", QUOTA_SPENT: "quota_spent"}
+_LIST_BY_STATUS = {SENT: "sent", NO_CONTACT: "no_contact", QUOTA_SPENT: "quota_spent"}
 
 
-def _task(part: Mapping[str, Any], rest: str, own: list[Mapping[str, Any]]) -> Task:
+def _task(part: Mapping[str, Any], unread_list: str, part_rows: list[Mapping[str, Any]]) -> Task:
     """One part of the job as a task; `rest` is the list of its recipients of whom nothing was read."""
-    members = [row for row in own if not row["recipient"]]
+    members = [row for row in part_rows if not row["recipient"]]
     done = sum(row["status"] == DONE for row in members)
-    if rest == "undetermined":
+    if unread_list == "undetermined":
         stage = Stage.UNKNOWN
     elif PartState(part["state"]) not in ACCEPTED_STATES:
         stage = Stage.NOT_CREATED
-    elif members and done == len(members) and all(row["status"] for row in own):
+    elif members and done == len(members) and all(row["status"] for row in part_rows):
         stage = Stage.FINISHED
-    elif rest in (Stage.CANCELLED, Stage.CLOSED):
-        stage = Stage(rest)
+    elif unread_list in (Stage.CANCELLED, Stage.CLOSED):
+        stage = Stage(unread_list)
     else:
         stage = Stage.PARTLY_SENT if done else Stage.WAITING
     return Task(part["id"], stage, len(members), done)
 
 
-def _rest(part: Mapping[str, Any], *, cancelled: bool, closed: bool) -> str:
+def _list_of_unread(part: Mapping[str, Any], *, cancelled: bool, closed: bool) -> str:
     """The list of a task's recipients of whom nothing was read."""
     state = PartState(part["state"])
     if state is PartState.UNKNOWN or (part["doubts"] and state in OPEN_STATES):
@@ -190,11 +190,16 @@ def _rest(part: Mapping[str, Any], *, cancelled: bool, closed: bool) -> str:
     return "cancelled" if cancelled else "closed" if closed else "waiting"
 
 
-def _stands(part: Mapping[str, Any], rest: str, own: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def _lists_of_recipients(
+    part: Mapping[str, Any], unread_list: str, part_rows: Iterable[Mapping[str, Any]]
+) -> Iterator[tuple[str, str]]:
     """Each recipient of a task with its list: as a track read it, otherwise `rest`."""
-    share = Recipients.from_json(json.loads(part["spec"]))
-    named = {one.lower(): one for one in (*share.customers, *share.chats)}
-    told = ((row["recipient"], row["status"]) for row in own if row["recipient"])
-    read = {named.get(one.lower(), one): _READ.get(status, rest) for one, status in told}
-    for one in dict.fromkeys((*named.values(), *read)):
-        yield one, read.get(one, rest)
+    recipients = Recipients.from_json(json.loads(part["spec"]))
+    named = {recipient.lower(): recipient for recipient in (*recipients.customers, *recipients.chats)}
+    statuses = ((row["recipient"], row["status"]) for row in part_rows if row["recipient"])
+    read = {
+        named.get(recipient.lower(), recipient): _LIST_BY_STATUS.get(status, unread_list)
+        for recipient, status in statuses
+    }
+    for recipient in dict.fromkeys((*named.values(), *read)):
+        yield recipient, read.get(recipient, unread_list)

@@ -42,7 +42,7 @@ def codes_left(connection: Connection, job_id: JobId) -> list[CardCodes]:
 def codes_of(connection: Connection, job: str, now: str) -> list[CardCodes]:
     """The same of a job that is there, whose row may have megabytes; `now` is the SQL expression of the clock."""
     return [
-        CardCodes(one, part, left, None if until is None else instant(until))
-        for one in jobs_reached(connection, job)
-        for part, left, until in unused_codes(connection, one, now)
+        CardCodes(job_id, part, left, None if until is None else instant(until))
+        for job_id in jobs_reached(connection, job)
+        for part, left, until in unused_codes(connection, job_id, now)
     ]

@@ -16,21 +16,21 @@ T = TypeVar("T")
 
 def rows_of(connection: Connection, job_id: JobId, numbers: range | None = None) -> JobRows:
     """All rows of a job, or those of some of its parts; JobNotFound when there is none."""
-    return there(job_rows(connection, id_of(job_id), numbers), job_id)
+    return require_found(job_rows(connection, id_of(job_id), numbers), job_id)
 
 
 def recipients_of(connection: Connection, job_id: JobId) -> RecipientRows:
     """What became of a job's recipients; JobNotFound when there is no such job."""
-    return there(recipient_rows(connection, [id_of(job_id)]).get(id_of(job_id)), job_id)
+    return require_found(recipient_rows(connection, [id_of(job_id)]).get(id_of(job_id)), job_id)
 
 
 def row_of(connection: Connection, job_id: JobId) -> Mapping[str, Any]:
     """A job's own row; JobNotFound when there is none."""
-    return there(read_job(connection, id_of(job_id)), job_id)
+    return require_found(read_job(connection, id_of(job_id)), job_id)
 
 
-def there(found: T | None, job_id: JobId) -> T:
+def require_found(value: T | None, job_id: JobId) -> T:
     """What was read of a job; JobNotFound when that is None."""
-    if found is None:
+    if value is None:
         raise JobNotFound(f"no job {str(job_id)!r}; was its transaction committed?", job=id_of(job_id))
-    return found
+    return value

@@ -27,11 +27,11 @@ from worker.outbox.lanes.pauses import active_pauses
 from worker.outbox.lanes.processes import Process, alive_processes, unusable_account_counts
 from worker.reporting.limit_usage import Usage, usages
 
-MOST = 2_000_000
+MAX_PARTS = 2_000_000
 """Queued parts of one account that are counted; of more the forecast says that there are at least so many."""
-MOST_WAITING = 10_000
+MAX_WAITING_PARTS = 10_000
 """Parts that wait for limits of their recipients, of which the limits are told."""
-OF_ALL = 0.5
+NEAR_LIMIT = 0.5
 """The share of a limit that has to be used before it is taken to slow down all of its account's calls."""
 
 
@@ -53,7 +53,7 @@ class LimitWait:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class Blocker:
     """Why parts do not go by themselves."""
 
     why: str
@@ -77,12 +77,12 @@ class AccountForecast:
     in_s: float | None
     """Seconds until what is due now and goes by itself is through; None: nothing goes, or nothing is known."""
     waits: tuple[LimitWait, ...]
-    stops: tuple[Stop, ...]
+    stops: tuple[Blocker, ...]
     """Why some or all of it does not go by itself."""
 
 
 def forecast(
-    connection: Connection, now_sql: str, accounts: AccountSource, *, most: int = MOST
+    connection: Connection, now_sql: str, accounts: AccountSource, *, most: int = MAX_PARTS
 ) -> list[AccountForecast]:
     """When the backlog of each account with queued parts will be through, about."""
     processes, pauses = alive_processes(connection, now_sql), active_pauses(connection, [])
@@ -104,75 +104,83 @@ class _Reader:
     def account(self, name: str, lanes: Lanes, most: int) -> AccountForecast:
         due, parts = (sum(counts) for counts in zip(*lanes.values(), strict=True))
         rows = list_lanes(self.connection, self.now_sql, name)
-        good, wrong = split_usable(self.accounts, [name])
-        account = good.get(name)
-        own = [] if account is None else [(channel(account.channel), account)]
-        limits = usages(self.connection, self.now_sql, own).get(name, [])
-        waits, stops = tuple(self._waits(name, rows, limits, lanes)), tuple(self._stops(name, account, wrong.get(name)))
-        per_s, goes, parked = self._per_s(name, limits), due, list[Stop]()
+        usable, unusable = split_usable(self.accounts, [name])
+        account = usable.get(name)
+        channels = [] if account is None else [(channel(account.channel), account)]
+        limits = usages(self.connection, self.now_sql, channels).get(name, [])
+        waits, stops = (
+            tuple(self._waits(name, rows, limits, lanes)),
+            tuple(self._stops(name, account, unusable.get(name))),
+        )
+        per_s, moving, parked = self._per_s(name, limits), due, list[Blocker]()
         for row in rows:
-            if row["parked"] and (its := lanes if row["lane"] == name else lanes.keys() & {row["lane"]}):
-                parked.append(Stop(f"{_where(row)} is parked: {row['reason']}", f"worker resume {row['lane']}"))
-                goes -= sum(lanes[lane][0] for lane in its)
-        in_s = None if stops or (parked and goes <= 0) else _through_s(goes, per_s, waits)
+            if row["parked"] and (affected := lanes if row["lane"] == name else lanes.keys() & {row["lane"]}):
+                parked.append(Blocker(f"{_subject(row)} is parked: {row['reason']}", f"worker resume {row['lane']}"))
+                moving -= sum(lanes[lane][0] for lane in affected)
+        in_s = None if stops or (parked and moving <= 0) else _done_in_s(moving, per_s, waits)
         return AccountForecast(name, due, parts - due, parts >= most, per_s, in_s, waits, (*stops, *parked))
 
     def _per_s(self, name: str, usages: Sequence[Usage]) -> float:
         """Calls in the air, divided by how long one takes; no more than a limit that is much used lets through."""
-        figures = [its for one in self.processes for lane, its in one.lanes.items() if account_of(lane) == name]
-        speed = sum(1000 * air / ms for air, ms, *_ in figures if ms)
-        limits = [(one.counted.limit, one.used or 0) for one in usages if one.counted.limit.unit is Unit.CALLS]
-        near = [limit for limit, used in limits if limit.window_s and used >= OF_ALL * limit.amount > 0]
-        return min([speed, *(limit.amount / limit.window_s for limit in near)])
+        figures = [
+            lane_figures
+            for item in self.processes
+            for lane, lane_figures in item.lanes.items()
+            if account_of(lane) == name
+        ]
+        speed = sum(1000 * in_flight / ms for in_flight, ms, *_ in figures if ms)
+        limits = [(item.counted.limit, item.used or 0) for item in usages if item.counted.limit.unit is Unit.CALLS]
+        nearly_used_up = [limit for limit, used in limits if limit.window_s and used >= NEAR_LIMIT * limit.amount > 0]
+        return min([speed, *(limit.amount / limit.window_s for limit in nearly_used_up)])
 
     def _waits(
         self, name: str, rows: Sequence[Mapping[str, Any]], usages: Sequence[Usage], lanes: Lanes
     ) -> Iterator[LimitWait]:
         """Due parts behind a limit that blocks their lane, and parts that wait for a limit of their recipient."""
-        limits = {one.counted.limit.name: one for one in usages}
-        behind, opens_s = Counter[str](), dict[str, float]()
+        limits = {usage.counted.limit.name: usage for usage in usages}
+        parts_by_limit, opens_s = Counter[str](), dict[str, float]()
         for row in rows:
-            limit, left_us = row["limit_name"], row["blocked_until"] - row["now"]
-            if limit and left_us > 0:
-                its = lanes.values() if row["lane"] == name else [lanes.get(row["lane"], (0, 0))]
-                behind[limit] += sum(due for due, _ in its)
-                opens_s[limit] = max(opens_s.get(limit, 0.0), left_us / SECOND)
-        for limit, parts in sorted(behind.items()):
+            limit, remaining_us = row["limit_name"], row["blocked_until"] - row["now"]
+            if limit and remaining_us > 0:
+                affected = lanes.values() if row["lane"] == name else [lanes.get(row["lane"], (0, 0))]
+                parts_by_limit[limit] += sum(due for due, _ in affected)
+                opens_s[limit] = max(opens_s.get(limit, 0.0), remaining_us / SECOND)
+        for limit, parts in sorted(parts_by_limit.items()):
             yield _wait(limit, parts, limits.get(limit), opens_s[limit])
-        for limit, parts in sorted(waiting_by_limit(self.connection, name, MOST_WAITING).items()):
+        for limit, parts in sorted(waiting_by_limit(self.connection, name, MAX_WAITING_PARTS).items()):
             yield _wait(limit, parts, limits.get(limit), None)
 
-    def _stops(self, name: str, account: Account | None, wrong: str | None) -> Iterator[Stop]:
+    def _stops(self, name: str, account: Account | None, problem: str | None) -> Iterator[Blocker]:
         """Why nothing of an account goes before a person acts; `wrong`: what keeps it from being used here."""
-        cannot = unusable_account_counts(self.processes).get(name, (0, ""))
+        unusable = unusable_account_counts(self.processes).get(name, (0, ""))
         if not self.processes:
-            yield Stop("no worker process is alive", "worker doctor")
-        elif account is None or cannot[0] == len(self.processes):
-            why = wrong or cannot[1]
-            yield Stop(f"account {name} cannot be used: {why}", "worker doctor")
+            yield Blocker("no worker process is alive", "worker doctor")
+        elif account is None or unusable[0] == len(self.processes):
+            why = problem or unusable[1]
+            yield Blocker(f"account {name} cannot be used: {why}", "worker doctor")
         for pause in self.pauses:
             same = pause.account in (None, name) and pause.channel in (None, account and account.channel)
             if same and pause.kind is None and pause.holds_lanes():
-                yield Stop(f"paused by {pause.person} ({pause.told()})", pause.ending())
+                yield Blocker(f"paused by {pause.person} ({pause.told()})", pause.ending())
 
 
-def _where(row: Mapping[str, Any]) -> str:
+def _subject(row: Mapping[str, Any]) -> str:
     return f"account {row['account']}" if row["lane"] == row["account"] else f"lane {row['label'] or row['lane']}"
 
 
-def _wait(name: str, parts: int, found: Usage | None, opens_s: float | None) -> LimitWait:
+def _wait(name: str, parts: int, usage: Usage | None, opens_s: float | None) -> LimitWait:
     """A wait for a limit; `opens_s`: seconds until its lane opens, None where each recipient has the limit."""
-    if found is None or not found.counted.limit.amount:
+    if usage is None or not usage.counted.limit.amount:
         return LimitWait(name, parts, None, None, None)
-    limit = found.counted.limit
+    limit = usage.counted.limit
     windows = max(0, parts - 1) // limit.amount
     in_s = None if opens_s is None else opens_s + windows * limit.window_s
     return LimitWait(name, parts, limit.amount, limit.window_s, in_s)
 
 
-def _through_s(due: int, per_s: float, waits: Sequence[LimitWait]) -> float | None:
-    ends = [one.in_s for one in waits if one.in_s is not None]
-    rest = max(0, due - sum(one.parts for one in waits if one.in_s is not None))
-    if rest and not per_s:
+def _done_in_s(due: int, per_s: float, waits: Sequence[LimitWait]) -> float | None:
+    ends = [wait.in_s for wait in waits if wait.in_s is not None]
+    remaining = max(0, due - sum(wait.parts for wait in waits if wait.in_s is not None))
+    if remaining and not per_s:
         return None
-    return max([rest / per_s if rest else 0.0, *ends])
+    return max([remaining / per_s if remaining else 0.0, *ends])

@@ -23,7 +23,7 @@ from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import now_in
 from worker.outbox.engine.sql import read_now
 from worker.reporting.find_job import row_of
-from worker.reporting.report import SUMMARY, JobSummary, summary_of
+from worker.reporting.report import SUMMARY_COLUMNS, JobSummary, summary_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,11 @@ def find_jobs(
         remedy = "give after with oldest_first, and before without it"
         raise CheckFailed([Problem("filter", "names a place in a list with the other order", remedy)])
     states = None if state is None else states_of("state", state)
-    place = after if oldest_first else before
-    order: dict[str, Any] = {"cursor": None if place is None else id_of(place), "newest_first": not oldest_first}
-    is_timed = wanted is not None and wanted.ended_from is not None
-    now = read_now(connection, now_in(connection)) if is_timed else 0
-    page = job_page(connection, wanted, states, SUMMARY, limit=limit, now=now, **order)
+    cursor = after if oldest_first else before
+    order: dict[str, Any] = {"cursor": None if cursor is None else id_of(cursor), "newest_first": not oldest_first}
+    needs_now = wanted is not None and wanted.ended_from is not None
+    now = read_now(connection, now_in(connection)) if needs_now else 0
+    page = job_page(connection, wanted, states, SUMMARY_COLUMNS, limit=limit, now=now, **order)
     recalled = recalled_jobs(connection, [row["id"] for row in page.rows])
     jobs = tuple(JobSummary(**summary_of(row, recalled)) for row in page.rows)
     before, after = (None, page.cursor) if oldest_first else (page.cursor, None)
@@ -100,10 +100,10 @@ class ListedJob(JobSummary):
 
     def told(self, lang: Lang | None = None) -> str:
         """What the job is, in a reader's words: the type of its message, or its kind."""
-        return content_told(self.kind, self.type, lang)
+        return content_text(self.kind, self.type, lang)
 
 
-def listed(connection: Connection, jobs: Sequence[JobSummary], *, texts: bool = True) -> list[ListedJob]:
+def with_contents(connection: Connection, jobs: Sequence[JobSummary], *, texts: bool = True) -> list[ListedJob]:
     """The jobs of a page with what a list tells of them beside their summaries: three statements, however many.
 
     `texts`: False where recipients and messages may not be read.
@@ -146,16 +146,16 @@ def _first_of(recipients: str) -> str | None:
         return EVERYONE if match[1] == "everyone" else None
     if (kind := _KINDS.get(match[1])) is None:
         return None
-    one = str(json.loads(match[3]))
-    return f"{kind}:{one}" if kind in ("party", "tag") else one
+    recipient = str(json.loads(match[3]))
+    return f"{kind}:{recipient}" if kind in ("party", "tag") else recipient
 
 
-def content_told(kind: str, type: str | None, lang: Lang | None = None) -> str:
+def content_text(kind: str, type: str | None, lang: Lang | None = None) -> str:
     """A job's kind and the type of its message in a reader's words."""
-    named = [term("kind", kind, lang).replace("_", " ")] if kind != Kind.SEND or type is None else []
+    words = [term("kind", kind, lang).replace("_", " ")] if kind != Kind.SEND or type is None else []
     if kind in (Kind.SEND, Kind.SEND_CHAT) and type is not None:
-        named.append(term("msgtype", type, lang).replace("_", " "))
-    return " · ".join(named)
+        words.append(term("msgtype", type, lang).replace("_", " "))
+    return " · ".join(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class JobCount:
     """Recipients that they were asked to reach."""
 
 
-COUNTED_BY = frozenset({"account", "channel", "kind", "state", "created_from", "created_before"})
+COUNT_FILTERS = frozenset({"account", "channel", "kind", "state", "created_from", "created_before"})
 
 
 @on_callers_connection
@@ -184,8 +184,8 @@ def count_jobs(connection: Connection, wanted: JobFilter) -> list[JobCount]:
     CheckFailed without `created_from`, and for other fields than account, channel, kind, state and `created_*`.
     """
     problems = [
-        Problem(name, "is not counted by", f"use {', '.join(sorted(COUNTED_BY))}")
-        for name in wanted.asked().keys() - COUNTED_BY
+        Problem(name, "is not counted by", f"use {', '.join(sorted(COUNT_FILTERS))}")
+        for name in wanted.asked().keys() - COUNT_FILTERS
     ]
     if wanted.created_from is None:
         problems.append(Problem("created_from", "is missing", "give the time from which on the jobs were enqueued"))

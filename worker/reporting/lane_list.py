@@ -18,12 +18,12 @@ from worker.outbox.lanes.processes import Process, alive_processes, unusable_acc
 
 UNUSABLE = "unusable"
 """The state of an account that worker processes cannot use."""
-_EASING = (LaneStatus.NARROWED, LaneStatus.STARTING)
+_RECOVERING = (LaneStatus.NARROWED, LaneStatus.STARTING)
 """States that begin after the block which led to them, so `since` is when the bound on calls changed."""
 
 
 @dataclass(frozen=True, slots=True)
-class LaneStanding:
+class LaneReport:
     """A lane or an account that is blocked, parked or slowed down."""
 
     lane: str
@@ -48,19 +48,21 @@ class LaneStanding:
 
 def lane_list(
     connection: Connection, now_sql: str, *, account: str | None = None, fresh: Sequence[Process] | None = None
-) -> tuple[list[Pause], list[LaneStanding]]:
+) -> tuple[list[Pause], list[LaneReport]]:
     """What is paused; and the lanes and accounts that are blocked, parked, slowed down or not usable.
 
     `fresh`: the processes that are alive; None: they are read.
     """
     pauses = [
-        one for one in active_pauses(connection) if account in (None, one.account) or not (one.account or one.job_id)
+        item
+        for item in active_pauses(connection)
+        if account in (None, item.account) or not (item.account or item.job_id)
     ]
     fresh = alive_processes(connection, now_sql) if fresh is None else fresh
-    found = [_unusable(name, *told, len(fresh)) for name, told in unusable_account_counts(fresh).items()]
-    found = [one for one in found if account in (None, one.account)]
-    found += [_standing(row) for row in list_lanes(connection, now_sql, account)]
-    return pauses, found
+    reports = [_unusable(name, *told, len(fresh)) for name, told in unusable_account_counts(fresh).items()]
+    reports = [item for item in reports if account in (None, item.account)]
+    reports += [_lane_report(row) for row in list_lanes(connection, now_sql, account)]
+    return pauses, reports
 
 
 def _remedy(row: Mapping[str, Any]) -> str:
@@ -69,16 +71,16 @@ def _remedy(row: Mapping[str, Any]) -> str:
     return f"{row['remedy']}; then {last}" if row["remedy"] else last
 
 
-def _standing(row: Mapping[str, Any]) -> LaneStanding:
+def _lane_report(row: Mapping[str, Any]) -> LaneReport:
     state = lane_status(row)
-    return LaneStanding(
+    return LaneReport(
         row["lane"],
         row["account"],
         row["label"],
         str(state),
         row["reason"] or None,
         _remedy(row) if state is LaneStatus.PARKED else row["remedy"],
-        _at(row["changed_at" if state in _EASING else "blocked_at"]),
+        _at(row["changed_at" if state in _RECOVERING else "blocked_at"]),
         instant(row["blocked_until"]) if row["blocked_until"] > row["now"] else None,
         row["hint"],
         row["step"],
@@ -87,10 +89,10 @@ def _standing(row: Mapping[str, Any]) -> LaneStanding:
     )
 
 
-def _unusable(account: str, count: int, why: str, processes: int) -> LaneStanding:
+def _unusable(account: str, count: int, why: str, processes: int) -> LaneReport:
     reason = f"{count} of {processes} worker processes cannot use it as it is configured there"
     nothing = dict.fromkeys(("since", "until", "hint", "struck", "calls", "failures"))
-    return LaneStanding(account, account, "account", UNUSABLE, reason, why, **nothing)
+    return LaneReport(account, account, "account", UNUSABLE, reason, why, **nothing)
 
 
 def _at(micros: int) -> datetime | None:

@@ -16,7 +16,7 @@ from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.reading import waiting_by_limit
 from worker.outbox.lanes.budgets import budget_key, read_buckets
 
-MOST_WAITING = 10_000
+MAX_WAITING_PARTS = 10_000
 """Most waiting parts that are counted for an account's limits."""
 
 
@@ -56,29 +56,33 @@ def usages(
     every few seconds; without it, `waiting` is 0.
     """
     key, now = lane_key(connection), read_now(connection, now_sql)
-    keyed = {
-        account.name: [(one, _key_of(key, one)) for one in channel.counted(account, recipient)]
+    limits_by_account = {
+        account.name: [(limit, _key_of(key, limit)) for limit in channel.counted(account, recipient)]
         for channel, account in accounts
     }
-    rows = read_buckets(connection, [row for limits in keyed.values() for _, row in limits if row])
-    found = dict[str, list[Usage]]()
-    for name, limits in keyed.items():
-        waiting = waiting_by_limit(connection, name, MOST_WAITING) if count_waiting else {}
-        found[name] = [
-            _usage(one, rows.get(row, "[]") if row else None, now, waiting.get(one.limit.name, 0))
-            for one, row in limits
+    rows = read_buckets(connection, [row for limits in limits_by_account.values() for _, row in limits if row])
+    usage_by_account = dict[str, list[Usage]]()
+    for name, limits in limits_by_account.items():
+        waiting = waiting_by_limit(connection, name, MAX_WAITING_PARTS) if count_waiting else {}
+        usage_by_account[name] = [
+            _usage(limit, rows.get(row, "[]") if row else None, now, waiting.get(limit.limit.name, 0))
+            for limit, row in limits
         ]
-    return found
+    return usage_by_account
 
 
-def _key_of(site_key: bytes, one: LimitCounter) -> str:
-    return budget_key(site_key, one.limit, one.subject) if one.subject is not None and one.limit.window_s else ""
+def _key_of(site_key: bytes, limit_counter: LimitCounter) -> str:
+    return (
+        budget_key(site_key, limit_counter.limit, limit_counter.subject)
+        if limit_counter.subject is not None and limit_counter.limit.window_s
+        else ""
+    )
 
 
-def _usage(one: LimitCounter, buckets: str | None, now: int, waiting: int) -> Usage:
-    if buckets is None or not one.limit.amount:
-        return Usage(one, None, None, waiting)
-    window = Window.load(one.limit.window_s, buckets, now)
-    wait = window.wait_us(1, one.limit.amount, now)
+def _usage(limit_counter: LimitCounter, buckets: str | None, now: int, waiting: int) -> Usage:
+    if buckets is None or not limit_counter.limit.amount:
+        return Usage(limit_counter, None, None, waiting)
+    window = Window.load(limit_counter.limit.window_s, buckets, now)
+    wait = window.wait_us(1, limit_counter.limit.amount, now)
     wait_s = None if wait is None else wait / 1_000_000
-    return Usage(one, window.used, wait_s, waiting, tuple(window.spans()))
+    return Usage(limit_counter, window.used, wait_s, waiting, tuple(window.spans()))

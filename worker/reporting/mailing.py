@@ -34,11 +34,11 @@ from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.rows import COUNTER_NAMES
 from worker.outbox.lanes.pauses import active_pauses
-from worker.reporting.recipient_status import OVERLAPPING, share_of
+from worker.reporting.recipient_status import OVERLAPPING, recipient_count
 
-MOST = 200_000
+MAX_JOBS = 200_000
 """Jobs that are counted, the newest."""
-_BESIDE = frozenset({Kind.RECALL, Kind.UPLOAD, Kind.TRACK})
+_NOT_COUNTED = frozenset({Kind.RECALL, Kind.UPLOAD, Kind.TRACK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +89,16 @@ def mailing(connection: Connection, wanted: JobFilter) -> MailingReport:
         raise CheckFailed([Problem("filter", "is about calls, and a list is about jobs", remedy)])
     now = read_now(connection, now_in(connection))
     pauses = active_pauses(connection) if wanted.tag is not None else []
-    takes_all = wanted.ids is not None or wanted.kind is not None
+    counts_every_kind = wanted.ids is not None or wanted.kind is not None
     tally, in_flight = _Tally(), in_flight_by_job(connection)
     is_cut_short = leaves_fresh_out = False
-    for page in mailing_pages(connection, wanted, now, MOST):
-        _count(connection, tally, [row for row in page.rows if takes_all or row["kind"] not in _BESIDE], in_flight)
+    for page in mailing_pages(connection, wanted, now, MAX_JOBS):
+        _count(
+            connection,
+            tally,
+            [row for row in page.rows if counts_every_kind or row["kind"] not in _NOT_COUNTED],
+            in_flight,
+        )
         is_cut_short, leaves_fresh_out = page.is_cut_short, leaves_fresh_out or page.leaves_fresh_out
     return MailingReport(
         instant(now),
@@ -128,7 +133,7 @@ class _Tally:
         return StageCount(jobs, parts, recipients)
 
 
-class _Shape(NamedTuple):
+class _StageInputs(NamedTuple):
     """All that decides about the stages of a job's parts; the jobs of a mailing have few different ones."""
 
     counters: tuple[int, ...]
@@ -163,19 +168,19 @@ class _Shape(NamedTuple):
 
 
 @lru_cache(maxsize=1_000)
-def _stages(shape: _Shape) -> tuple[MailingStage, tuple[tuple[MailingStage, int], ...]]:
+def _stages(inputs: _StageInputs) -> tuple[MailingStage, tuple[tuple[MailingStage, int], ...]]:
     """The stage in which a job counts, and how many of its parts are in each."""
-    states = dict(zip(COUNTER_NAMES, shape.counters, strict=True))
-    waiting = states["n_open"] - shape.in_flight
-    counts = Counter({MailingStage.IN_FLIGHT: shape.in_flight, MailingStage.WAITING: waiting})
+    states = dict(zip(COUNTER_NAMES, inputs.counters, strict=True))
+    waiting = states["n_open"] - inputs.in_flight
+    counts = Counter({MailingStage.IN_FLIGHT: inputs.in_flight, MailingStage.WAITING: waiting})
     for state in PartState:
         if state not in OPEN_STATES:
-            counts[shape.stage_of(state)] += states[f"n_{state.label}"]
+            counts[inputs.stage_of(state)] += states[f"n_{state.label}"]
     stages = +counts or Counter({MailingStage.WAITING: 0})
-    return next(stage for stage in OF_A_JOB if stage in stages), tuple(stages.items())
+    return next(stage for stage in JOB_STAGE_ORDER if stage in stages), tuple(stages.items())
 
 
-OF_A_JOB = (
+JOB_STAGE_ORDER = (
     MailingStage.IN_FLIGHT,
     MailingStage.WAITING,
     MailingStage.IN_DOUBT,
@@ -195,41 +200,47 @@ def _count(
     followers = _followers(connection, tally, rows)
     if span := (*tally.span, *(row["created_at"] for row in rows)):
         tally.span = min(span), max(span)
-    divided: dict[str, tuple[_Shape, MailingStage, int]] = {}
-    partly: dict[str, MailingStage] = {}
+    divided: dict[str, tuple[_StageInputs, MailingStage, int]] = {}
+    stage_by_part: dict[str, MailingStage] = {}
     for row in rows:
         id, counters = row["id"], tuple(row[name] for name in COUNTER_NAMES)
         withdrawn = _withdrawn(row, followers) if id in followers or row["replay_of"] in followers else (False, False)
-        shape = _Shape(counters, min(in_flight.get(id, 0), row["n_open"]), *withdrawn)
-        own, stages = _stages(shape)
-        tally.jobs[own] += 1
+        inputs = _StageInputs(counters, min(in_flight.get(id, 0), row["n_open"]), *withdrawn)
+        job_stage, stages = _stages(inputs)
+        tally.jobs[job_stage] += 1
         for stage, parts in stages:
             tally.parts[stage] += parts
         if len(stages) > 1:
-            divided[id] = shape, own, row["asked"]
+            divided[id] = inputs, job_stage, row["asked"]
             continue
-        tally.recipients[own] += row["asked"]
+        tally.recipients[job_stage] += row["asked"]
         if row["n_partial"]:
-            partly |= {part_id(id, n): own for n in range(shape.parts)}
-    for part, count in (refused_by_part(connection, partly) if partly else {}).items():
-        tally.recipients.update({partly[part]: -count, MailingStage.REFUSED: count})
-    _divide(connection, tally, divided)
+            stage_by_part |= {part_id(id, n): job_stage for n in range(inputs.parts)}
+    for part, count in (refused_by_part(connection, stage_by_part) if stage_by_part else {}).items():
+        tally.recipients.update({stage_by_part[part]: -count, MailingStage.REFUSED: count})
+    _count_divided(connection, tally, divided)
 
 
 def _followers(
     connection: Connection, tally: _Tally, rows: Iterable[Mapping[str, Any]]
 ) -> Mapping[str, list[Follower]]:
     """The recalls and corrections of these jobs and of their originals, by the job that they are about."""
-    own = {row["id"] for row in rows}
-    found: dict[str, list[Follower]] = {}
-    for one in recalls_and_corrections(connection, own | {row["replay_of"] for row in rows if row["replay_of"]}):
-        found.setdefault(one.target, []).append(one)
-        if one.kind == Kind.RECALL and one.target in own and (stands := _of_a_recall(one.state)):
-            tally.recalls[stands] += 1
-    return found
+    job_ids = {row["id"] for row in rows}
+    followers: dict[str, list[Follower]] = {}
+    for follower in recalls_and_corrections(
+        connection, job_ids | {row["replay_of"] for row in rows if row["replay_of"]}
+    ):
+        followers.setdefault(follower.target, []).append(follower)
+        if (
+            follower.kind == Kind.RECALL
+            and follower.target in job_ids
+            and (recall_field := _recall_field(follower.state))
+        ):
+            tally.recalls[recall_field] += 1
+    return followers
 
 
-def _of_a_recall(state: JobState) -> str | None:
+def _recall_field(state: JobState) -> str | None:
     """The field of `RecallCount` for a recall in this state; None: it was given up."""
     if state in (JobState.OPEN, JobState.UNKNOWN):
         return "under_way"
@@ -240,30 +251,34 @@ def _of_a_recall(state: JobState) -> str | None:
 
 def _withdrawn(row: Mapping[str, Any], followers: Mapping[str, list[Follower]]) -> tuple[bool, bool]:
     """Whether a job is recalled, and whether it is corrected."""
-    of_it, of_original = followers.get(row["id"], []), followers.get(row["replay_of"], [])
+    own_followers, original_followers = followers.get(row["id"], []), followers.get(row["replay_of"], [])
     # The recall of an original takes back the replays that there are by then.
     recalled = any(
-        one.kind == Kind.RECALL and one.state is JobState.ACCEPTED and one.created_at >= row["created_at"]
-        for one in (*of_it, *of_original)
+        follower.kind == Kind.RECALL
+        and follower.state is JobState.ACCEPTED
+        and follower.created_at >= row["created_at"]
+        for follower in (*own_followers, *original_followers)
     )
-    return recalled, any(one.kind != Kind.RECALL and one.meant_anybody for one in of_it)
+    return recalled, any(follower.kind != Kind.RECALL and follower.meant_anybody for follower in own_followers)
 
 
-def _divide(connection: Connection, tally: _Tally, jobs: Mapping[str, tuple[_Shape, MailingStage, int]]) -> None:
+def _count_divided(
+    connection: Connection, tally: _Tally, jobs: Mapping[str, tuple[_StageInputs, MailingStage, int]]
+) -> None:
     """Counts the recipients of jobs whose parts are in several stages, by the share of each part."""
-    tallies = dict[str, Counter[MailingStage]]()
+    counts_by_job = dict[str, Counter[MailingStage]]()
     overlap = set[str]()
-    for lot in shares_of(connection, {id: shape.parts for id, (shape, _, _) in jobs.items()}):
-        refused = refused_by_part(connection, [part.id for part in lot])
-        for part in lot:
+    for parts in shares_of(connection, {id: inputs.parts for id, (inputs, _, _) in jobs.items()}):
+        refused = refused_by_part(connection, [part.id for part in parts])
+        for part in parts:
             spec = json.loads(part.spec)
             if OVERLAPPING & spec.keys():
                 overlap.add(part.job_id)
-            share, its = share_of(spec), tallies.setdefault(part.job_id, Counter())
-            named = min(share, refused.get(part.id, 0))
-            its[jobs[part.job_id][0].stage_of(part.state)] += share - named
-            its[MailingStage.REFUSED] += named
-    for id, (_, own, asked) in jobs.items():
-        its = tallies.get(id, Counter[MailingStage]())
+            total, counts = recipient_count(spec), counts_by_job.setdefault(part.job_id, Counter())
+            refused_count = min(total, refused.get(part.id, 0))
+            counts[jobs[part.job_id][0].stage_of(part.state)] += total - refused_count
+            counts[MailingStage.REFUSED] += refused_count
+    for id, (_, job_stage, asked) in jobs.items():
+        counts = counts_by_job.get(id, Counter[MailingStage]())
         # Pieces of one text go to the same recipients: these count where their job does.
-        tally.recipients.update(its if id not in overlap and its.total() == asked else {own: asked})
+        tally.recipients.update(counts if id not in overlap and counts.total() == asked else {job_stage: asked})

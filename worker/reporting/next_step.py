@@ -21,7 +21,7 @@ class NextStep:
     """The command to type, as it stands; None: there is nothing to type."""
 
 
-_FOR: dict[WaitFor, str] = {
+_PURPOSES: dict[WaitFor, str] = {
     WaitFor.PARKED: "fix what it waits for, then let it try at once",
     WaitFor.TOKEN: "fix what it waits for, then let it try at once",
     WaitFor.LIMIT: "nothing to do; it goes on by itself; how much of the limit is used",
@@ -44,7 +44,7 @@ def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str, *, of_mess
     `of_message`: that errcode is about the message itself.
     """
     if first := next((wait for wait in waits if wait.commands), None):
-        return NextStep(_FOR[first.what], first.commands[0])
+        return NextStep(_PURPOSES[first.what], first.commands[0])
     if waits or job.state is JobState.OPEN:
         return NextStep("nothing to do; it goes on by itself")
     if job.replays and job.replays[-1] != job.id:
@@ -53,11 +53,13 @@ def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str, *, of_mess
         return NextStep("nothing to do; it has ended")
     if job.state is JobState.CANCELLED:
         return NextStep("nothing to do; a person cancelled it; the audit shows who and why", "worker audit")
-    again = f"worker replay {job.id}"
+    replay_command = f"worker replay {job.id}"
     if job.state in (JobState.EXHAUSTED, JobState.EXPIRED):
-        return NextStep("send it once more if it is still wanted", again)
+        return NextStep("send it once more if it is still wanted", replay_command)
     if of_message and job.kind == Kind.RECALL:
         return NextStep(remedy, f"worker correct {job.target_job_id} --text")
     if of_message and job.state is JobState.REJECTED and job.kind not in FOLLOW_UPS:
         return NextStep(f"{remedy}; then send the right message in its place", f"worker correct {job.id} --text")
-    return NextStep(f"{remedy or 'fix what it was refused for'}; then send it to those whom it did not reach", again)
+    return NextStep(
+        f"{remedy or 'fix what it was refused for'}; then send it to those whom it did not reach", replay_command
+    )

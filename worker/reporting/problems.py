@@ -30,16 +30,16 @@ from worker.outbox.lanes.lanes import count_lane_events
 from worker.outbox.lanes.processes import RELAY, Process, QueueName, lease_holder, living_processes
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.alerts import without_callbacks
-from worker.reporting.lane_list import UNUSABLE, LaneStanding, lane_list
-from worker.reporting.standstill import Standstill, standing_still
+from worker.reporting.lane_list import UNUSABLE, LaneReport, lane_list
+from worker.reporting.standstill import Standstill, find_standstills
 
-OPEN_S = 900
+MAX_OPEN_S = 900
 """Seconds after its `due_at` from which on an open job that is no bulk is a problem."""
-UNKNOWNS = 10
+MAX_UNKNOWN_PARTS = 10
 """Parts in doubt that one account may have; more are a problem."""
-CLOCK_S = 90
+MAX_CLOCK_DIFFERENCE_S = 90
 """Seconds between the clocks that are a problem; callbacks are refused at 300."""
-STEPS_S = 86_400
+LANE_EVENTS_S = 86_400
 """Seconds back that the steps of lanes are counted; an error that goes on writes `set aside` once a day."""
 
 
@@ -129,7 +129,7 @@ class OutboxReading:
     has_leader: bool
     """A process has the lease of the relay."""
     pauses: Sequence[Pause]
-    lanes: Sequence[LaneStanding]
+    lanes: Sequence[LaneReport]
     """Lanes and accounts that are blocked, parked, slowed down or not usable."""
     standstills: Sequence[Standstill]
     oldest_open: Mapping[tuple[str, int], int]
@@ -158,11 +158,11 @@ def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) 
         lease_holder(connection, now_sql, RELAY) is not None,
         pauses,
         lanes,
-        standing_still(connection, now_sql) if has_open else [],
+        find_standstills(connection, now_sql) if has_open else [],
         gauges.oldest_open(connection, now_sql) if has_open else {},
         gauges.called_parts(connection) if has_open else {},
         gauges.hook_events(connection),
-        count_lane_events(connection, now - STEPS_S * SECOND),
+        count_lane_events(connection, now - LANE_EVENTS_S * SECOND),
         without_callbacks(connection, now),
     )
 
@@ -180,16 +180,22 @@ def find_problems(reading: OutboxReading, *, wall_s: float | None = None) -> lis
     problems += [OpenProblem("CallbacksStopped", account) for account in reading.without_callbacks]
     if reading.hook_events[EventState.PARKED]:
         problems.append(OpenProblem("HooksFailed"))
-    if wall_s is not None and abs(reading.now / SECOND - wall_s) > CLOCK_S:
+    if wall_s is not None and abs(reading.now / SECOND - wall_s) > MAX_CLOCK_DIFFERENCE_S:
         problems.append(OpenProblem("ClocksApart"))
     return problems
 
 
-def standstills(found: Sequence[Standstill]) -> list[OpenProblem]:
+def standstills(standstill_list: Sequence[Standstill]) -> list[OpenProblem]:
     """The problems of accounts whose parts stand still."""
     return [
-        OpenProblem("StandingStill", one.account, f"parts are due and are not sent: {one.text}", one.remedy, one.since)
-        for one in found
+        OpenProblem(
+            "StandingStill",
+            standstill.account,
+            f"parts are due and are not sent: {standstill.text}",
+            standstill.remedy,
+            standstill.since,
+        )
+        for standstill in standstill_list
     ]
 
 
@@ -219,7 +225,7 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
 
 
 def _of_lanes(reading: OutboxReading) -> Iterator[OpenProblem]:
-    parked, ill = Counter[str](), dict[str, None]()
+    parked, broken = Counter[str](), dict[str, None]()
     for lane in reading.lanes:
         if lane.state == UNUSABLE:
             yield OpenProblem("AccountUnusable", lane.account, lane.reason or "", lane.remedy or "")
@@ -228,16 +234,16 @@ def _of_lanes(reading: OutboxReading) -> Iterator[OpenProblem]:
         elif lane.state == LaneStatus.PARKED:
             parked[lane.account] += 1
         elif lane.state in (LaneStatus.BREAKER_OPEN, LaneStatus.BREAKER_HALF_OPEN):
-            ill[lane.account] = None
+            broken[lane.account] = None
     for account, count in parked.items():
         yield OpenProblem("LaneParked", account, f"{count} of its lanes are parked")
-    yield from (OpenProblem("BreakerStaysOpen", account) for account in ill)
+    yield from (OpenProblem("BreakerStaysOpen", account) for account in broken)
 
 
 def _of_jobs(reading: OutboxReading) -> Iterator[OpenProblem]:
     for (account, priority), due_at in reading.oldest_open.items():
-        if priority != Priority.BULK and reading.now - due_at > OPEN_S * SECOND:
+        if priority != Priority.BULK and reading.now - due_at > MAX_OPEN_S * SECOND:
             yield OpenProblem("JobsStayOpen", account, since=instant(due_at))
     for (account, state), count in reading.called.items():
-        if state is PartState.UNKNOWN and count > UNKNOWNS:
+        if state is PartState.UNKNOWN and count > MAX_UNKNOWN_PARTS:
             yield OpenProblem("PartsUnknown", account, f"{count} of its parts are in doubt")

@@ -28,18 +28,18 @@ from worker.outbox.jobs import reading
 from worker.outbox.jobs.reading import Rows
 from worker.reporting.find_job import recipients_of, row_of
 
-PAGE = 1_000
+PAGE_SIZE = 1_000
 """Recipients of one answer, unless more are asked for."""
-TOGETHER = 20_000
+RECIPIENTS_PER_READ = 20_000
 """Recipients that are read at a time: of a job to 100,000 a statement for each thousand would take longest."""
-PARTS = 500
+PARTS_PER_READ = 500
 
 
 def counts_of(connection: Connection, job: Mapping[str, Any], parts: Sequence[str]) -> Counts:
     """How many recipients of a job have each status; exact at every moment."""
     tally = _tally(connection, job, parts)
     if tally is None:
-        tally = Counter({status: len(ids) for status, ids in _whole(connection, job["id"]).items()})
+        tally = Counter({status: len(ids) for status, ids in _read_whole_job(connection, job["id"]).items()})
     return Counts(asked=job["asked"], **{status.value: tally[status] for status in RecipientStatus})
 
 
@@ -50,7 +50,7 @@ def recipients(
     status: RecipientStatus | str,
     *,
     after: int = 0,
-    limit: int | None = PAGE,
+    limit: int | None = PAGE_SIZE,
 ) -> list[str]:
     """The recipients behind one of a job's counts, as the producer wrote them; the status may be a text, `"refused"`.
 
@@ -69,11 +69,14 @@ def recipients(
     job = row_of(connection, id_of(job_id))
     parts = reading.part_ids(connection, job["id"])
     if _tally(connection, job, parts) is None:
-        found = iter(_whole(connection, job["id"])[RecipientStatus(status)])
+        matching = iter(_read_whole_job(connection, job["id"])[RecipientStatus(status)])
     else:
-        each = (of_part(part, json.loads(part["spec"]), refused) for part, refused in _each(connection, job, parts))
-        found = (one for stands in each for its, (_, one) in stands if its == status)
-    return list(islice(found, after, None if limit is None else after + limit))
+        each = (
+            statuses_of_part(part, json.loads(part["spec"]), refused)
+            for part, refused in _parts_with_refusals(connection, job, parts)
+        )
+        matching = (one for pairs in each for part_status, (_, one) in pairs if part_status == status)
+    return list(islice(matching, after, None if limit is None else after + limit))
 
 
 def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str]) -> Counter[RecipientStatus] | None:
@@ -81,32 +84,32 @@ def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str])
     if job["kind"] not in channel(job["channel"]).sends:
         return None
     tally: Counter[RecipientStatus] = Counter()
-    for part, refused in _each(connection, job, parts):
+    for part, refused in _parts_with_refusals(connection, job, parts):
         spec = json.loads(part["spec"])
         if OVERLAPPING & spec.keys():
             return None
         if refused:
-            tally.update(status for status, _ in of_part(part, spec, refused))
+            tally.update(status for status, _ in statuses_of_part(part, spec, refused))
         else:
             # Of a hundred thousand recipients none is looked at.
-            tally[_status_of(part)] += share_of(spec)
+            tally[_status_of(part)] += recipient_count(spec)
     return tally if tally.total() == job["asked"] else None
 
 
-def _each(
+def _parts_with_refusals(
     connection: Connection, job: Mapping[str, Any], parts: Sequence[str]
-) -> Iterator[tuple[Mapping[str, Any], set[Named]]]:
+) -> Iterator[tuple[Mapping[str, Any], set[RefusedKey]]]:
     """Each part with its recipients that were refused by name; some ten thousand recipients are read at a time."""
-    size = max(1, min(PARTS, TOGETHER * len(parts) // max(1, job["asked"])))
+    size = max(1, min(PARTS_PER_READ, RECIPIENTS_PER_READ * len(parts) // max(1, job["asked"])))
     for start in range(0, len(parts), size):
         page, refused = reading.parts_and_refused(connection, parts[start : start + size])
-        by_part: dict[str, set[Named]] = {}
-        for named in refused:
-            by_part.setdefault(named[0], set()).add(named)
+        by_part: dict[str, set[RefusedKey]] = {}
+        for key in refused:
+            by_part.setdefault(key[0], set()).add(key)
         yield from ((part, by_part.get(part["id"], set())) for part in page)
 
 
-def _whole(connection: Connection, job_id: str) -> dict[RecipientStatus, tuple[str, ...]]:
+def _read_whole_job(connection: Connection, job_id: str) -> dict[RecipientStatus, tuple[str, ...]]:
     rows = recipients_of(connection, job_id)
     asked = Recipients.from_json(json.loads(rows.job["recipients"]))
     return recipients_by_status(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
@@ -116,7 +119,7 @@ Recipient = tuple[str, str]
 """Kind (a key of `LISTS`) and id."""
 
 
-Named = tuple[str, str, str]
+RefusedKey = tuple[str, str, str]
 """Part, kind and id (in lower case) of a recipient whom the vendor refused."""
 
 
@@ -190,72 +193,80 @@ def recipients_by_status(
     asked: Recipients, is_open: bool, parts: Rows, refused: Rows
 ) -> dict[RecipientStatus, tuple[str, ...]]:
     """The recipients of a job, as the producer wrote them, by their status."""
-    stands = standing(asked, is_open, parts, refused)
-    return {status: tuple(one for _, one in ids) for status, ids in stands.items()}
+    by_status = group_by_status(asked, is_open, parts, refused)
+    return {status: tuple(one for _, one in ids) for status, ids in by_status.items()}
 
 
-def recipients_under(
-    asked: Recipients, stands: Mapping[RecipientStatus, Iterable[Recipient]], *wanted: RecipientStatus
+def select_by_status(
+    asked: Recipients, by_status: Mapping[RecipientStatus, Iterable[Recipient]], *statuses: RecipientStatus
 ) -> Recipients:
     """The recipients with one of the wanted statuses, for a new job."""
-    chosen = [one for status in wanted for one in stands[status]]
+    chosen = [one for status in statuses for one in by_status[status]]
     broadcasts = {(BROADCAST, one) for one in asked.broadcasts()}.intersection(chosen)
     named = [one for one in chosen if one not in broadcasts]
-    lists = {name: tuple(one for kind, one in named if kind == its) for its, name in LISTS.items()}
-    return Recipients(everyone=bool(broadcasts), audience=asked.audience, by_sender=_senders_of(asked, chosen), **lists)
-
-
-def _senders_of(asked: Recipients, wanted: Iterable[Recipient]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Each sender with its chosen recipients; a sender with a broadcast keeps it when that was chosen."""
-    chosen = set(wanted)
-    ids_of = {one for kind, one in chosen if kind != BROADCAST}
-    kept = ((sender, ids, tuple(one for one in ids if one in ids_of)) for sender, ids in asked.by_sender)
-    return tuple(
-        (sender, left) for sender, ids, left in kept if left or (not ids and (BROADCAST, everyone_of(sender)) in chosen)
+    lists = {name: tuple(one for kind, one in named if kind == list_kind) for list_kind, name in LISTS.items()}
+    return Recipients(
+        everyone=bool(broadcasts), audience=asked.audience, by_sender=_chosen_by_sender(asked, chosen), **lists
     )
 
 
-def standing(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[RecipientStatus, list[Recipient]]:
+def _chosen_by_sender(asked: Recipients, selected: Iterable[Recipient]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Each sender with its chosen recipients; a sender with a broadcast keeps it when that was chosen."""
+    chosen = set(selected)
+    ids_of = {one for kind, one in chosen if kind != BROADCAST}
+    chosen_ids = ((sender, ids, tuple(one for one in ids if one in ids_of)) for sender, ids in asked.by_sender)
+    return tuple(
+        (sender, remaining)
+        for sender, ids, remaining in chosen_ids
+        if remaining or (not ids and (BROADCAST, everyone_of(sender)) in chosen)
+    )
+
+
+def group_by_status(
+    asked: Recipients, is_open: bool, parts: Rows, refused: Rows
+) -> dict[RecipientStatus, list[Recipient]]:
     """The recipients of a job by their status; a pure function of the rows."""
-    found = statuses(asked, is_open, parts, refused)
+    statuses = statuses_by_recipient(asked, is_open, parts, refused)
     specs = [json.loads(part["spec"]) for part in parts]
     order = _WEAKEST if any("piece" in spec for spec in specs) else _STRONGEST
-    apart = {(kind, one.lower()) for spec in specs for kind, one in _instead_of(spec)}
-    out: dict[RecipientStatus, list[Recipient]] = {status: [] for status in RecipientStatus}
-    for kind, one in all_of(asked):
-        ranks = _MEMBER_BY_MEMBER if (kind, one.lower()) in apart else order
-        out[next(status for status in ranks if status in found[kind, one.lower()])].append((kind, one))
-    return out
+    departments = {(kind, one.lower()) for spec in specs for kind, one in _instead_of(spec)}
+    by_status: dict[RecipientStatus, list[Recipient]] = {status: [] for status in RecipientStatus}
+    for kind, one in each_recipient(asked):
+        ranks = _MEMBER_BY_MEMBER if (kind, one.lower()) in departments else order
+        by_status[next(status for status in ranks if status in statuses[kind, one.lower()])].append((kind, one))
+    return by_status
 
 
-def statuses(asked: Recipients, is_open: bool, parts: Rows, refused: Rows) -> dict[Recipient, set[RecipientStatus]]:
+def statuses_by_recipient(
+    asked: Recipients, is_open: bool, parts: Rows, refused: Rows
+) -> dict[Recipient, set[RecipientStatus]]:
     """Each recipient of a job (ids in lower case), and the statuses of its parts."""
     named = {(row["part_id"], row["kind"], row["recipient_key"]) for row in refused}
-    found: dict[Recipient, set[RecipientStatus]] = {}
+    statuses: dict[Recipient, set[RecipientStatus]] = {}
     for part in parts:
         status, spec = _status_of(part), json.loads(part["spec"])
-        for its, (kind, one) in of_part(part, spec, named):
-            found.setdefault((kind, one.lower()), set()).add(its)
+        for recipient_status, (kind, one) in statuses_of_part(part, spec, named):
+            statuses.setdefault((kind, one.lower()), set()).add(recipient_status)
         for kind, one in _instead_of(spec):
-            found.setdefault((kind, one.lower()), set()).add(status)
-    rest = RecipientStatus.NOT_YET if is_open else RecipientStatus.NOT_SENT
-    return {(kind, one.lower()): {rest} for kind, one in all_of(asked)} | found
+            statuses.setdefault((kind, one.lower()), set()).add(status)
+    default = RecipientStatus.NOT_YET if is_open else RecipientStatus.NOT_SENT
+    return {(kind, one.lower()): {default} for kind, one in each_recipient(asked)} | statuses
 
 
 def _instead_of(spec: Mapping[str, Any]) -> Iterator[Recipient]:
     """The departments whose members a part is sent to one by one."""
-    return all_of(Recipients.from_json(spec.get(INSTEAD_OF, {})))
+    return each_recipient(Recipients.from_json(spec.get(INSTEAD_OF, {})))
 
 
-def of_part(
-    part: Mapping[str, Any], spec: dict[str, Any], named: Container[Named]
+def statuses_of_part(
+    part: Mapping[str, Any], spec: dict[str, Any], named: Container[RefusedKey]
 ) -> Iterator[tuple[RecipientStatus, Recipient]]:
     """The status and recipient pairs of one part, as the producer wrote them; `named` are refused by name."""
     status = _status_of(part)
     # Recipients refused by name are certainly refused when no call is in doubt, or only the one that named them.
-    named_by_it = PartState(part["state"]) is PartState.UNKNOWN and part["doubts"] == 1
-    settled = status is not RecipientStatus.UNDETERMINED or named_by_it
-    for kind, one in all_of(Recipients.from_json(spec), spec.get("sender")):
+    only_doubt = PartState(part["state"]) is PartState.UNKNOWN and part["doubts"] == 1
+    settled = status is not RecipientStatus.UNDETERMINED or only_doubt
+    for kind, one in each_recipient(Recipients.from_json(spec), spec.get("sender")):
         yield RecipientStatus.REFUSED if settled and (part["id"], kind, one.lower()) in named else status, (kind, one)
 
 
@@ -274,14 +285,14 @@ def _status_of(part: Mapping[str, Any]) -> RecipientStatus:
             return RecipientStatus.NOT_SENT
 
 
-def share_of(spec: dict[str, Any]) -> int:
-    """How many `all_of` are of a part without a sender."""
+def recipient_count(spec: dict[str, Any]) -> int:
+    """How many `each_recipient` are of a part without a sender."""
     if spec.get("everyone"):
-        return sum(1 for _ in all_of(Recipients.from_json(spec)))
+        return sum(1 for _ in each_recipient(Recipients.from_json(spec)))
     return sum(len(ids) for name in LISTS.values() if isinstance(ids := spec.get(name), list))
 
 
-def all_of(recipients: Recipients, sender: str | None = None) -> Iterator[Recipient]:
+def each_recipient(recipients: Recipients, sender: str | None = None) -> Iterator[Recipient]:
     """All recipients and broadcasts, as the producer wrote them; `sender`: the one of a part, which has one at most."""
     for kind, name in LISTS.items():
         yield from ((kind, one) for one in getattr(recipients, name))

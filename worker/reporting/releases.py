@@ -51,8 +51,8 @@ class ReleaseCheck:
         if self._is_same(process):
             return Compatibility.SAME
         # One that does not say its revision may be as old as the tables allow.
-        known = self.usable_from if process.release is None else process.release.revision
-        return Compatibility.REFUSED if (known or "") < self.lets_in_from else Compatibility.OTHER
+        revision = self.usable_from if process.release is None else process.release.revision
+        return Compatibility.REFUSED if (revision or "") < self.lets_in_from else Compatibility.OTHER
 
     def _is_same(self, process: RunningProcess) -> bool:
         return process.release == self.release
@@ -66,13 +66,13 @@ class ReleaseCheck:
             yield f"tables at revision {self.tables}, for releases from revision {self.usable_from} on"
         yield f"this release: {own.version}, revision {own.revision}, with tables for those from {self.lets_in_from} on"
         for process in self.processes:
-            queues, runs = _told(process)
-            said = _SAID[self.compatibility(process)]
-            yield f"worker {process.host} {process.pid}: {said}; {queues}; {runs}"
-        others = sum(not self._is_same(process) for process in self.processes)
+            queues, runs = _queues_and_release(process)
+            text = _TEXTS[self.compatibility(process)]
+            yield f"worker {process.host} {process.pid}: {text}; {queues}; {runs}"
+        other_count = sum(not self._is_same(process) for process in self.processes)
         yield (
-            f"{others} of {len(self.processes)} workers run another release"
-            if others
+            f"{other_count} of {len(self.processes)} workers run another release"
+            if other_count
             else "no worker runs another release"
         )
 
@@ -100,14 +100,14 @@ class ReleaseCheck:
         }
 
 
-_SAID = {
+_TEXTS = {
     Compatibility.SAME: "this release",
     Compatibility.OTHER: "another release, which may run beside this one",
     Compatibility.REFUSED: "another release, which could not start again on the tables of this one",
 }
 
 
-def check_in(connection: Connection, now: str) -> ReleaseCheck:
+def read_releases(connection: Connection, now: str) -> ReleaseCheck:
     """What a database says; `now` is the SQL expression of its clock."""
     tables = migrate.current(connection)
     if tables is None:
@@ -115,12 +115,12 @@ def check_in(connection: Connection, now: str) -> ReleaseCheck:
     return ReleaseCheck(tables, migrate.usable_from(connection), tuple(running_processes(connection, now)))
 
 
-def told_process(process: RunningProcess) -> str:
+def process_text(process: RunningProcess) -> str:
     """Host, number, queues and release of a process, for people."""
-    return f"{process.host} {process.pid} ({'; '.join(_told(process))})"
+    return f"{process.host} {process.pid} ({'; '.join(_queues_and_release(process))})"
 
 
-def _told(process: RunningProcess) -> tuple[str, str]:
+def _queues_and_release(process: RunningProcess) -> tuple[str, str]:
     queues = "all queues" if process.queues >= ALL_QUEUES else ", ".join(sorted(process.queues))
     of = process.release
     return queues, f"{of.version}, revision {of.revision}" if of else "an earlier release, which does not say which"

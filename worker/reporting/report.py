@@ -27,7 +27,7 @@ from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import reading
 from worker.outbox.jobs.reading import ReportRows
-from worker.reporting.find_job import row_of, there
+from worker.reporting.find_job import require_found, row_of
 from worker.reporting.recipient_status import Counts, counts_of
 from worker.reporting.timeline import was_called
 
@@ -182,7 +182,7 @@ class JobSummary:
 
 
 R = TypeVar("R", Receipt, Failure, AttemptReport, PartReport)
-SUMMARY = tuple(one.name for one in fields(JobSummary) if one.name != "is_recalled")
+SUMMARY_COLUMNS = tuple(one.name for one in fields(JobSummary) if one.name != "is_recalled")
 """The columns of a job that a list reads."""
 
 
@@ -255,17 +255,17 @@ def wait_for(
     `source` is an engine or a session factory: every read is a short transaction of its own.
     """
     job_id = id_of(job_id)
-    wanted = {*JobState} - {JobState.OPEN} if states is None else set(states_of("states", states))
-    deadline, rest = monotonic() + timeout_s, 0.005
+    target_states = {*JobState} - {JobState.OPEN} if states is None else set(states_of("states", states))
+    deadline, delay_s = monotonic() + timeout_s, 0.005
     while True:
-        with _look(source) as connection:
+        with _open_connection(source) as connection:
             state = reading.job_state_row(connection, job_id)
-            if state in wanted:
+            if state in target_states:
                 return get_job(connection, job_id)
         if monotonic() >= deadline:
             break
-        pause(rest)
-        rest = min(rest * 1.5, 0.1)
+        pause(delay_s)
+        delay_s = min(delay_s * 1.5, 0.1)
     if state is None:
         raise JobNotFound(f"no job {job_id!r} came up within {timeout_s} s; was its transaction committed?", job=job_id)
     label = JobState(state).label
@@ -275,8 +275,8 @@ def wait_for(
 
 
 def _rows_of(connection: Connection, job_id: JobId, numbers: range | None = None) -> ReportRows:
-    columns = (*SUMMARY, "warnings")
-    return there(reading.report_rows(connection, id_of(job_id), columns, numbers), job_id)
+    columns = (*SUMMARY_COLUMNS, "warnings")
+    return require_found(reading.report_rows(connection, id_of(job_id), columns, numbers), job_id)
 
 
 def _report(rows: ReportRows, counts: Counts, recalled: Collection[str]) -> JobReport:
@@ -296,47 +296,47 @@ def _report(rows: ReportRows, counts: Counts, recalled: Collection[str]) -> JobR
 def summary_of(row: Mapping[str, Any], recalled: Collection[str]) -> dict[str, Any]:
     """The fields of a JobSummary; `recalled` are the jobs that were."""
     values = {"state": JobState(row["state"]), "tags": tuple(tags_of(row["tags"]))}
-    return {**_same(SUMMARY, row), **values, "is_recalled": row["id"] in recalled}
+    return {**_columns(SUMMARY_COLUMNS, row), **values, "is_recalled": row["id"] in recalled}
 
 
 def _part(row: Mapping[str, Any], attempts: Iterable[AttemptReport]) -> PartReport:
-    return _of_row(
-        PartReport, row, state=PartState(row["state"]), not_before=_at(row["not_before"]), attempts=tuple(attempts)
+    return _record(
+        PartReport, row, state=PartState(row["state"]), not_before=_instant(row["not_before"]), attempts=tuple(attempts)
     )
 
 
 def _attempt(row: Mapping[str, Any]) -> AttemptReport:
-    return _of_row(AttemptReport, row, doubtful=bool(row["doubtful"]))
+    return _record(AttemptReport, row, doubtful=bool(row["doubtful"]))
 
 
 def _receipt(row: Mapping[str, Any]) -> Receipt:
     extra = json.loads(row["extra"] or "{}")
-    return _of_row(
+    return _record(
         Receipt,
         row,
         part=row["part_id"],
         **{name: extra.get(name) for name in ("url", "chatid", "type")},
-        created_at=_at(int(extra["created_at"]) * settle.SECOND if "created_at" in extra else None),
+        created_at=_instant(int(extra["created_at"]) * settle.SECOND if "created_at" in extra else None),
         from_repeat=bool(row["from_repeat"]),
         not_sent=bool(row["not_sent"]),
     )
 
 
 def _failure(row: Mapping[str, Any]) -> Failure:
-    return _of_row(Failure, row, part=row["part_id"], field_name=row["field"])
+    return _record(Failure, row, part=row["part_id"], field_name=row["field"])
 
 
-def _of_row(kind: type[R], row: Mapping[str, Any], **more: Any) -> R:
+def _record(kind: type[R], row: Mapping[str, Any], **values: Any) -> R:
     """A record: the columns of its fields' names, and what is given beside them."""
-    return kind(**_same([one.name for one in fields(kind) if one.name not in more], row), **more)
+    return kind(**_columns([column.name for column in fields(kind) if column.name not in values], row), **values)
 
 
-def _same(names: Iterable[str], row: Mapping[str, Any]) -> dict[str, Any]:
+def _columns(names: Iterable[str], row: Mapping[str, Any]) -> dict[str, Any]:
     """Columns of a row by name, those of instants as such."""
-    return {name: _at(row[name]) if name.endswith("_at") else row[name] for name in names}
+    return {name: _instant(row[name]) if name.endswith("_at") else row[name] for name in names}
 
 
-def _at(micros: int | None) -> datetime | None:
+def _instant(micros: int | None) -> datetime | None:
     return None if micros is None or micros > _FOREVER else instant(micros)
 
 
@@ -345,7 +345,7 @@ _FOREVER = 200_000_000_000_000_000
 
 
 @contextmanager
-def _look(source: Source) -> Iterator[Connection]:
+def _open_connection(source: Source) -> Iterator[Connection]:
     """A connection for one read."""
     match source:
         case Database():

@@ -39,9 +39,9 @@ AFTER_S = 60.0
 """Seconds after which a part that is due, and whose lane does not move, stands still."""
 SOON_S = 5.0
 """The same for a single job, where the cause is known."""
-MOST = 10_000
+MAX_QUEUES = 10_000
 """Places (a lane and a priority) that are looked through at most."""
-LOOKS = 100
+MAX_READS = 100
 """Places whose first parts are read at most, and so many parts of each."""
 
 
@@ -87,7 +87,7 @@ class Standstill:
     """Their lanes, a hundred of them at most."""
 
 
-def standing_still(
+def find_standstills(
     connection: Connection,
     now_sql: str,
     *,
@@ -100,35 +100,37 @@ def standing_still(
     """
     if not is_any_due_for(connection, now_sql, int(known_after_s * SECOND)):
         return []
-    judge = _Judge(connection, now_sql, known_after_s)
+    diagnosis = _Diagnosis(connection, now_sql, known_after_s)
     lanes = list_lanes(connection, now_sql, None)
     closed = {row["lane"] for row in lanes if row["parked"] or row["blocked_until"] > row["now"]}
-    found: dict[tuple[str, StandstillCause, str], Standstill] = {}
-    looks = 0
-    for lane, priority, since in first_queues_with_due(connection, now_sql, MOST):
-        if since > judge.late:
+    standstills: dict[tuple[str, StandstillCause, str], Standstill] = {}
+    reads = 0
+    for lane, priority, since in first_queues_with_due(connection, now_sql, MAX_QUEUES):
+        if since > diagnosis.late:
             continue
-        moves = judge.may_wait(lane, priority)
+        moves = diagnosis.may_wait(lane, priority)
         is_left_out = only is not None and lane not in only
         if is_left_out or closed & {lane, account_of(lane)} or (moves and known_after_s == AFTER_S):
             continue
-        if looks == LOOKS:
+        if reads == MAX_READS:
             break
-        looks += 1
-        if new := judge.head_of(lane, priority, since, moves=moves):
-            key = new.account, new.cause, new.text
-            same = found.get(key, new)
-            found[key] = replace(same, since=min(same.since, new.since), lanes=same.lanes | new.lanes)
-    return sorted(found.values(), key=lambda standstill: standstill.since)
+        reads += 1
+        if standstill_here := diagnosis.head_of(lane, priority, since, moves=moves):
+            key = standstill_here.account, standstill_here.cause, standstill_here.text
+            merged = standstills.get(key, standstill_here)
+            standstills[key] = replace(
+                merged, since=min(merged.since, standstill_here.since), lanes=merged.lanes | standstill_here.lanes
+            )
+    return sorted(standstills.values(), key=lambda standstill: standstill.since)
 
 
-def standing_now(connection: Connection, now_sql: str, only: Collection[str]) -> dict[str, Standstill]:
+def standstills_by_lane(connection: Connection, now_sql: str, only: Collection[str]) -> dict[str, Standstill]:
     """What keeps parts of these lanes from moving, by lane: soon, where the cause is known, else after a minute."""
-    found = standing_still(connection, now_sql, only=only, known_after_s=SOON_S)
-    return {lane: standstill for standstill in reversed(found) for lane in standstill.lanes}
+    standstills = find_standstills(connection, now_sql, only=only, known_after_s=SOON_S)
+    return {lane: standstill for standstill in reversed(standstills) for lane in standstill.lanes}
 
 
-class _Judge:
+class _Diagnosis:
     """Finds the causes, by one reading of the processes."""
 
     def __init__(self, connection: Connection, now_sql: str, known_after_s: float):
@@ -145,81 +147,89 @@ class _Judge:
 
     def may_wait(self, lane: str, priority: int) -> bool:
         """True for a lane that moves, or that waits for its turn while others of its account move."""
-        if priority == Priority.URGENT and not self._takers(priority, is_file=False):
+        if priority == Priority.URGENT and not self._consumers(priority, is_file=False):
             return False
-        return lane in self._moved or (account_of(lane) in self._moving and self._of_all() is None)
+        return lane in self._moved or (account_of(lane) in self._moving and self._general_cause() is None)
 
     def head_of(self, lane: str, priority: int, since: int, *, moves: bool) -> Standstill | None:
         """What stands still at the head of a lane, if anything does; of one that `moves`, for a known cause alone."""
         connection = self._connection
-        head = read_due_batch(connection, self._now_sql, lane, priority, LOOKS)
+        head = read_due_batch(connection, self._now_sql, lane, priority, MAX_READS)
         jobs = jobs_of_parts(connection, [*head.ids, *head.in_broker])
         # A `due_at` in the past makes no new job late.
         ids = [part for part in (*head.ids, *head.in_broker) if part in jobs and jobs[part][1] <= self.late]
         waiting = {*parts_not_first(connection, ids)} if ids else set[str]()
         paused = paused_parts(connection, ids) if ids and self._pauses else {}
         for part in (part for part in ids if part not in waiting and part not in paused):
-            kind, made_at = jobs[part]
+            kind, created_at = jobs[part]
             cause, text, remedy = self._cause(account_of(lane), priority, head, is_file=kind == Kind.UPLOAD)
-            due_at = max(since, made_at)
+            due_at = max(since, created_at)
             if cause not in UNEXPLAINED or (due_at <= self._very_late and not moves):
                 return Standstill(account_of(lane), cause, text, remedy, instant(due_at), frozenset({lane}))
         return None
 
     def _cause(self, account: str, priority: int, head: DueBatch, *, is_file: bool) -> _Cause:
-        if general := self._of_all():
-            return general
-        takers = self._takers(priority, is_file=is_file)
-        if not takers:
-            wanted, *_ = queues_serving(priority, is_file=is_file)
-            text = f"no worker process takes from the queue {wanted}"
-            return StandstillCause.NO_CONSUMER, text, f"start one with the queue {wanted} in its `-Q`"
+        if general_cause := self._general_cause():
+            return general_cause
+        consumers = self._consumers(priority, is_file=is_file)
+        if not consumers:
+            queue, *_ = queues_serving(priority, is_file=is_file)
+            text = f"no worker process takes from the queue {queue}"
+            return StandstillCause.NO_CONSUMER, text, f"start one with the queue {queue} in its `-Q`"
         count, why = self._unusable.get(account, (0, ""))
-        if count >= len(takers):
+        if count >= len(consumers):
             text = f"no worker process can use the account: {why}"
             return StandstillCause.ACCOUNT, text, "`worker doctor` says what to change"
-        if ill := _wrongs(takers):
-            return StandstillCause.PROCESS, ill[0], "`worker health` there says more; restart it"
+        if problems := _health_problems(consumers):
+            return StandstillCause.PROCESS, problems[0], "`worker health` there says more; restart it"
         if head.in_broker or head.was_offered:
             text = "they are offered to the workers, and it is not known why none sends them"
-            return StandstillCause.NOT_TAKEN, text, f"look into the logs of {_names(takers)}"
+            return StandstillCause.NOT_TAKEN, text, f"look into the logs of {_names(consumers)}"
         text = "it is not known why they are not offered to the workers"
-        leading = self._leader() or self._processes
-        return StandstillCause.UNKNOWN, text, f"look into the log of {_names(leading)}, and restart it"
+        suspects = self._leader() or self._processes
+        return StandstillCause.UNKNOWN, text, f"look into the log of {_names(suspects)}, and restart it"
 
-    def _of_all(self) -> _Cause | None:
+    def _general_cause(self) -> _Cause | None:
         """A cause that holds for all parts; None: there is none."""
         if not self._processes:
             return StandstillCause.NO_WORKER, "no worker process is alive", "start `worker up` or the Procfile's lines"
         if self._leader_id is None:
-            why = "; ".join([*_hindrances(self._processes), *_wrongs(self._processes)]) or (
+            why = "; ".join([*_relay_hindrances(self._processes), *_health_problems(self._processes)]) or (
                 "no worker process runs the relay"
             )
             return StandstillCause.NO_LEADER, f"no worker process can offer them: {why}", "`worker doctor` says more"
         leader = self._leader()
-        if ill := [*_wrongs(leader), *_hindrances(leader)]:
-            return StandstillCause.LEADER, ill[0], "its log says more; restart it, and another process takes over"
+        if problems := [*_health_problems(leader), *_relay_hindrances(leader)]:
+            return StandstillCause.LEADER, problems[0], "its log says more; restart it, and another process takes over"
         return None
 
     def _leader(self) -> list[Process]:
         """The process that offers parts; empty: it is not alive any more."""
         return [process for process in self._processes if process.id == self._leader_id]
 
-    def _takers(self, priority: int, *, is_file: bool) -> list[Process]:
+    def _consumers(self, priority: int, *, is_file: bool) -> list[Process]:
         """The processes that take such parts, sooner or later."""
         queues = queues_serving(priority, is_file=is_file)
         return [process for process in self._processes if process.queues.intersection(queues)]
 
 
-def _wrongs(processes: Sequence[Process]) -> list[str]:
-    return [f"worker {one.host} {one.pid}: {wrong}" for one in processes for wrong in one.health.problems]
+def _health_problems(processes: Sequence[Process]) -> list[str]:
+    return [
+        f"worker {process.host} {process.pid}: {problem}"
+        for process in processes
+        for problem in process.health.problems
+    ]
 
 
-def _hindrances(processes: Sequence[Process]) -> list[str]:
+def _relay_hindrances(processes: Sequence[Process]) -> list[str]:
     """What keeps each of them from the work of the relay."""
-    ill = [(one, hindrance(RELAY, one.health.hindered[RELAY])) for one in processes if RELAY in one.health.hindered]
-    return [f"worker {one.host} {one.pid}: {wrong}" for one, wrong in ill]
+    hindered = [
+        (process, hindrance(RELAY, process.health.hindered[RELAY]))
+        for process in processes
+        if RELAY in process.health.hindered
+    ]
+    return [f"worker {process.host} {process.pid}: {problem}" for process, problem in hindered]
 
 
 def _names(processes: Sequence[Process]) -> str:
-    return ", ".join(sorted({f"worker {one.host} {one.pid}" for one in processes})[:3])
+    return ", ".join(sorted({f"worker {process.host} {process.pid}" for process in processes})[:3])

@@ -21,7 +21,7 @@ from worker.outbox.jobs.reading import JobRows, Rows
 from worker.reporting.find_job import rows_of
 
 UNKNOWN = JobState.UNKNOWN.label
-REASONS = 3
+MAX_REASONS = 3
 """Most reasons of one job's parts that its timeline shows; the report has all of them."""
 
 
@@ -83,24 +83,24 @@ def _events(rows: JobRows) -> Iterator[Event]:
     for row in rows.attempts:
         if was_called(row):
             yield Event(instant(row["started_at"]), "marked", row["part_id"], f"claim {row['claim']}")
-        yield Event(instant(row["ended_at"]), row["outcome"], row["part_id"], _called(row))
+        yield Event(instant(row["ended_at"]), row["outcome"], row["part_id"], _call_text(row))
     for part in rows.parts:
         if part["marked_at"] is not None and (part["id"], part["claim"]) not in called:
             yield Event(instant(part["marked_at"]), "marked", part["id"], f"claim {part['claim']}")
     for row in rows.receipts:
-        yield Event(instant(row["accepted_at"]), "recorded", row["part_id"], _given(row))
+        yield Event(instant(row["accepted_at"]), "recorded", row["part_id"], _receipt_text(row))
         if row["recalled_at"] is not None:
             yield Event(instant(row["recalled_at"]), "recalled", row["part_id"])
     yield from _refusals(rows.failures)
     for row in rows.events:
-        yield from _heard(row)
+        yield from _hook_events(row)
     for row in rows.followers:
         yield Event(instant(row["created_at"]), f"{row['kind']} enqueued", detail=f"job {row['id']}")
         if row["finished_at"] is not None:
             label = JobState(row["state"]).label
             yield Event(instant(row["finished_at"]), f"{row['kind']} ended", detail=f"{label}, job {row['id']}")
     if job["finished_at"] is not None:
-        yield Event(instant(job["finished_at"]), "ended", detail=_ended(rows))
+        yield Event(instant(job["finished_at"]), "ended", detail=_end_text(rows))
 
 
 def was_called(attempt: Mapping[str, Any]) -> bool:
@@ -108,16 +108,16 @@ def was_called(attempt: Mapping[str, Any]) -> bool:
     return bool(attempt["incarnation"])
 
 
-def _ended(rows: JobRows) -> str:
+def _end_text(rows: JobRows) -> str:
     """The job's state with its parts' reasons; no attempt has the reason for which a part was held."""
     reasons = list(dict.fromkeys(part["reason"] for part in rows.parts if part["reason"]))
-    more = [f"and {len(reasons) - REASONS} more"] if len(reasons) > REASONS else []
-    told = "; ".join([*reasons[:REASONS], *more])
+    omitted = [f"and {len(reasons) - MAX_REASONS} more"] if len(reasons) > MAX_REASONS else []
+    text = "; ".join([*reasons[:MAX_REASONS], *omitted])
     label = JobState(rows.job["state"]).label
-    return f"{label}: {told}" if told else label
+    return f"{label}: {text}" if text else label
 
 
-def _heard(row: Mapping[str, Any]) -> Iterator[Event]:
+def _hook_events(row: Mapping[str, Any]) -> Iterator[Event]:
     """A press of the card, and the runs of the application's hook for it or for the job's end."""
     part, press = row["part_id"], json.loads(row["payload"] or "{}").get("press")
     if press:
@@ -145,17 +145,17 @@ def _refusals(failures: Rows) -> Iterator[Event]:
         yield Event(instant(at), "refused", part, f"{count} named in {name}")
 
 
-def _called(row: Mapping[str, Any]) -> str:
+def _call_text(row: Mapping[str, Any]) -> str:
     """A call in words: its codes, the vendor's trace number, its duration, and whether it was answered later."""
     late = "answered later" if row["outcome"] == UNKNOWN and not row["doubtful"] else None
     facts = {"HTTP ": row["http_status"], "errcode ": row["errcode"], "hint ": row["hint"]}
     said = [f"{name}{value}" for name, value in facts.items() if value is not None]
-    took = None if row["duration_ms"] is None else f"{row['duration_ms']} ms"
-    told = (row["reason"], took, late, *said) if late else (row["reason"], *said, took)
-    return ", ".join(one for one in told if one)
+    duration = None if row["duration_ms"] is None else f"{row['duration_ms']} ms"
+    facts_in_order = (row["reason"], duration, late, *said) if late else (row["reason"], *said, duration)
+    return ", ".join(fact for fact in facts_in_order if fact)
 
 
-def _given(row: Mapping[str, Any]) -> str:
+def _receipt_text(row: Mapping[str, Any]) -> str:
     extra = json.loads(row["extra"] or "{}")
     facts = (
         ("msgid", row["msgid"]),

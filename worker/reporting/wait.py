@@ -88,7 +88,7 @@ class PartWait:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class WaitContext:
     """What stands around the parts of a job."""
 
     now: int
@@ -112,96 +112,98 @@ class Surroundings:
     """What keeps the parts of a lane from moving, by the lane as its parts have it."""
 
 
-def waits(parts: Sequence[Row], around: Surroundings) -> Iterator[PartWait]:
+def waits(parts: Sequence[Row], context: WaitContext) -> Iterator[PartWait]:
     """What each part that has not ended waits for, the nearest thing first."""
     for part in parts:
         state = PartState(part["state"])
         if state in FINAL_STATES:
             continue
-        if _ends_cancelled(part, around):
-            text, command = "its job was cancelled: nothing more of it is sent", f"worker cancel {around.job['id']}"
-            yield PartWait(part["id"], WaitFor.CANCELLED, text, instant(around.job["cancelled_at"]), None, (command,))
+        if _ends_cancelled(part, context):
+            text, command = "its job was cancelled: nothing more of it is sent", f"worker cancel {context.job['id']}"
+            yield PartWait(part["id"], WaitFor.CANCELLED, text, instant(context.job["cancelled_at"]), None, (command,))
         match state:
             case PartState.QUEUED:
-                yield from _queued(part, around)
+                yield from _queued_waits(part, context)
             case PartState.SENDING:
-                yield _answer(part, around)
+                yield _answer_wait(part, context)
             case PartState.UNKNOWN:
-                yield _doubt(part, around)
+                yield _doubt_wait(part, context)
         if state is not PartState.UNKNOWN or part["not_before"] is not None:
-            yield from _worker(part, around)
+            yield from _worker_wait(part, context)
 
 
-def _ends_cancelled(part: Row, around: Surroundings) -> bool:
+def _ends_cancelled(part: Row, context: WaitContext) -> bool:
     """True for a queued part of a cancelled job; but one in doubt may be searched for, which goes on."""
-    return part["state"] == PartState.QUEUED and around.job["cancelled_at"] is not None and not part["doubts"]
+    return part["state"] == PartState.QUEUED and context.job["cancelled_at"] is not None and not part["doubts"]
 
 
-def _answer(part: Row, around: Surroundings) -> PartWait:
+def _answer_wait(part: Row, context: WaitContext) -> PartWait:
     text = f"its call {part['claim']} is in flight, by process {part['incarnation']}"
-    if part["incarnation"] not in around.processes:
+    if part["incarnation"] not in context.processes:
         text = (
             f"its call {part['claim']} was made by process {part['incarnation']}, which has ended: it will be in doubt"
         )
     return PartWait(part["id"], WaitFor.ANSWER, text, instant(part["marked_at"]), instant(part["deadline_at"]))
 
 
-def _doubt(part: Row, around: Surroundings) -> PartWait:
+def _doubt_wait(part: Row, context: WaitContext) -> PartWait:
     since = None if part["marked_at"] is None else instant(part["marked_at"])
     if part["not_before"] is not None:
-        then = "repeated, looked up or held" if around.job["cancelled_at"] is None else "looked up or held"
+        then = "repeated, looked up or held" if context.job["cancelled_at"] is None else "looked up or held"
         text = f"{part['reason']}: it may have been sent, and is {then} then"
         return PartWait(part["id"], WaitFor.DOUBT, text, since, instant(part["not_before"]))
-    say, job = f'worker resolve {part["id"]} --why "..."', around.job
-    commands = [] if job["kind"] in (Kind.UPLOAD, Kind.TRACK) else [f"{say} --sent"]
-    commands.append(f"{say} --not-sent")
+    command, job = f'worker resolve {part["id"]} --why "..."', context.job
+    commands = [] if job["kind"] in (Kind.UPLOAD, Kind.TRACK) else [f"{command} --sent"]
+    commands.append(f"{command} --not-sent")
     if job["cancelled_at"] is None and not job["n_open"]:
         commands.append(f"worker replay {job['id']} --unknown")
     return PartWait(part["id"], WaitFor.PERSON, f"held for a person: {part['reason']}", since, None, tuple(commands))
 
 
-def _queued(part: Row, around: Surroundings) -> Iterator[PartWait]:
-    for pause in around.pauses:
+def _queued_waits(part: Row, context: WaitContext) -> Iterator[PartWait]:
+    for pause in context.pauses:
         why = f": {pause.why}" if pause.why else ""
         text = f"paused by {pause.person} ({pause.told()}){why}"
         if pause.job_id:
             text = f"held by {pause.person} ({pause.told()}){why}"
         yield PartWait(part["id"], WaitFor.PAUSE, text, pause.began_at, None, (pause.ending(),))
-    own = _own(part, around)
-    if own is not None:
-        yield own
-    blocks = list(_blocks(part, around))
-    yield from blocks
-    is_stopped = bool(around.pauses) or _ends_cancelled(part, around) or any(_worker(part, around))
-    if own is None and not is_stopped and all(wait.what is WaitFor.SLOW_START for wait in blocks):
-        if around.unusable is not None:
-            count, why = around.unusable
-            text = f"{count} of {len(around.processes)} worker processes cannot use its account: {why}"
+    own_wait = _own_wait(part, context)
+    if own_wait is not None:
+        yield own_wait
+    lane_waits = list(_lane_waits(part, context))
+    yield from lane_waits
+    is_stopped = bool(context.pauses) or _ends_cancelled(part, context) or any(_worker_wait(part, context))
+    if own_wait is None and not is_stopped and all(wait.what is WaitFor.SLOW_START for wait in lane_waits):
+        if context.unusable is not None:
+            count, why = context.unusable
+            text = f"{count} of {len(context.processes)} worker processes cannot use its account: {why}"
             yield PartWait(part["id"], WaitFor.ACCOUNT, text, None, None, ("worker doctor",))
             return
-        if still := around.standstills.get(part["lane"]):
-            text = f"nothing of its lane is sent: {still.text}; {still.remedy}"
-            yield PartWait(part["id"], WaitFor.STANDSTILL, text, still.since, None, ("worker doctor",))
+        if standstill := context.standstills.get(part["lane"]):
+            text = f"nothing of its lane is sent: {standstill.text}; {standstill.remedy}"
+            yield PartWait(part["id"], WaitFor.STANDSTILL, text, standstill.since, None, ("worker doctor",))
             return
         text = "nothing blocks it: a worker sends it next"
         since = None if part["not_before"] >= FOREVER else instant(part["not_before"])
         yield PartWait(part["id"], WaitFor.TURN, text, since)
 
 
-def _worker(part: Row, around: Surroundings) -> Iterator[PartWait]:
+def _worker_wait(part: Row, context: WaitContext) -> Iterator[PartWait]:
     """No process that could do anything for the part."""
-    wanted, *others = queues_serving(part["priority"], is_file=around.job["kind"] == Kind.UPLOAD)
-    if not around.processes:
+    queue, *other_queues = queues_serving(part["priority"], is_file=context.job["kind"] == Kind.UPLOAD)
+    if not context.processes:
         yield PartWait(part["id"], WaitFor.WORKER, "no worker process is alive", None, None, ("worker doctor",))
-    elif part["state"] == PartState.QUEUED and not any(map({wanted, *others}.intersection, around.processes.values())):
-        text = f"no worker process takes from the queue {wanted}"
+    elif part["state"] == PartState.QUEUED and not any(
+        map({queue, *other_queues}.intersection, context.processes.values())
+    ):
+        text = f"no worker process takes from the queue {queue}"
         yield PartWait(part["id"], WaitFor.WORKER, text, None, None, ("worker doctor",))
 
 
-def _own(part: Row, around: Surroundings) -> PartWait | None:
+def _own_wait(part: Row, context: WaitContext) -> PartWait | None:
     """What its own row waits for; None: it is due."""
     at, id = part["not_before"], part["id"]
-    since = instant(around.since[id]) if id in around.since else None
+    since = instant(context.since[id]) if id in context.since else None
     until = None if at >= FOREVER else instant(at)
     if at > FOREVER:
         # Parked on a pause; where none holds any more, recovery wakes it within a second or two.
@@ -209,24 +211,24 @@ def _own(part: Row, around: Surroundings) -> PartWait | None:
     if part["waits_on"] is not None:
         text = f"{part['reason']} ({part['waits_on']})"
         return PartWait(id, WaitFor.JOB, text, since, until, (f"worker why {part['waits_on']}",))
-    head = around.heads.get(part["order_id"] or "")
-    if id in around.in_line and head is not None and head != id:
-        other = job_of(head)
-        commands = () if other == around.job["id"] else (f"worker why {other}", f"worker skip {other}")
-        return PartWait(id, WaitFor.ORDER, f"part {head} has to go before it (same order_key)", since, None, commands)
+    first = context.heads.get(part["order_id"] or "")
+    if id in context.in_line and first is not None and first != id:
+        first_job = job_of(first)
+        commands = () if first_job == context.job["id"] else (f"worker why {first_job}", f"worker skip {first_job}")
+        return PartWait(id, WaitFor.ORDER, f"part {first} has to go before it (same order_key)", since, None, commands)
     if part["reason"] == NEWER_RELEASE:
         text = "a newer release enqueued it, and the worker that received it runs an older one"
         return PartWait(id, WaitFor.RELEASE, text, since, until, ("worker db check",))
-    if at <= around.now:
+    if at <= context.now:
         return None
     if part["limit_name"] == QUIET_HOURS:
         return PartWait(id, WaitFor.QUIET_HOURS, "nothing is sent during its quiet hours", since, until)
     if part["limit_name"] is not None:
         text, command = f"the limit {part['limit_name']} has no room for it", "worker limits --account "
-        return PartWait(id, WaitFor.LIMIT, text, since, until, (command + around.job["account"],))
-    if around.job["due_at"] > around.now and not part["tries"]:
+        return PartWait(id, WaitFor.LIMIT, text, since, until, (command + context.job["account"],))
+    if context.job["due_at"] > context.now and not part["tries"]:
         return PartWait(
-            id, WaitFor.DUE_AT, part["reason"] or "it is due later", instant(around.job["created_at"]), until
+            id, WaitFor.DUE_AT, part["reason"] or "it is due later", instant(context.job["created_at"]), until
         )
     if part["reason"] == BEHIND_A_PART:
         return PartWait(id, WaitFor.ORDER, "another part of the job has to go before it", since, until)
@@ -243,32 +245,32 @@ _WHAT = {
 }
 
 
-def _blocks(part: Row, around: Surroundings) -> Iterator[PartWait]:
+def _lane_waits(part: Row, context: WaitContext) -> Iterator[PartWait]:
     """What its account and its lane wait for."""
     for name in sorted(with_accounts([part["lane"]]), key=len):
-        row = around.lanes.get(name)
-        stands = None if row is None else lane_status(row)
-        if row is None or stands is LaneStatus.WATCHED:
+        row = context.lanes.get(name)
+        status = None if row is None else lane_status(row)
+        if row is None or status is LaneStatus.WATCHED:
             continue
-        what = _WHAT.get(stands, WaitFor.PARKED) if stands else WaitFor.PARKED
+        what = _WHAT.get(status, WaitFor.PARKED) if status else WaitFor.PARKED
         if row["cause"] == Cause.TOKEN or row["reason"].startswith(GETTOKEN):
             what = WaitFor.TOKEN
         elif what is WaitFor.BLOCK and row["limit_name"] is not None:
             what = WaitFor.LIMIT
-        yield _block(part["id"], name, row, what)
+        yield _lane_wait(part["id"], name, row, what)
 
 
-def _block(part: str, name: str, row: Row, what: WaitFor) -> PartWait:
+def _lane_wait(part: str, name: str, row: Row, what: WaitFor) -> PartWait:
     where = f"account {name}" if name == row["account"] else f"lane {row['label'] or name}"
-    said = f"{row['reason']}" + (f"; {row['remedy']}" if row["remedy"] else "")
+    text = f"{row['reason']}" + (f"; {row['remedy']}" if row["remedy"] else "")
     if what is WaitFor.SLOW_START:
-        said = f"{row['calls']} of its calls in flight at most"
+        text = f"{row['calls']} of its calls in flight at most"
     since = row["changed_at"] if what is WaitFor.SLOW_START else row["blocked_at"]
     until = row["blocked_until"] if row["blocked_until"] > row["now"] else None
     return PartWait(
         part,
         what,
-        f"{where}: {said}",
+        f"{where}: {text}",
         instant(since) if since else None,
         instant(until) if until else None,
         (f"worker resume {name}",) if row["parked"] else (),

@@ -32,13 +32,13 @@ from worker.reporting.job_list import find_jobs
 from worker.reporting.next_step import NextStep, next_step
 from worker.reporting.recipient_status import RecipientStatus, recipients
 from worker.reporting.report import JobReport, get_job
-from worker.reporting.standstill import Standstill, standing_now
+from worker.reporting.standstill import Standstill, standstills_by_lane
 from worker.reporting.timeline import Event, timeline_of
-from worker.reporting.wait import PartWait, Surroundings, waits
+from worker.reporting.wait import PartWait, WaitContext, waits
 
 DAY_US = 86_400_000_000
 REFUSED = 20
-_PART = re.compile(r"([0-9a-f]{32})-\d+", re.IGNORECASE)
+_PART_ID = re.compile(r"([0-9a-f]{32})-\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +89,17 @@ def why(
     of the `accounts`, or a msgid. `numbers`: only these parts are told of, counted from 0, for a job may have
     thousands. JobNotFound when there is none, or several.
     """
-    job_id = find_named(connection, name, accounts)
+    job_id = find_by_name(connection, name, accounts)
     rows = rows_of(connection, job_id, numbers)
     now = now_in(connection)
-    at = read_now(connection, now)
+    now_us = read_now(connection, now)
     account, lanes = rows.job["account"], with_accounts(part["lane"] for part in rows.parts)
-    stands, steps = _lanes(connection, now, rows, lanes)
+    lane_rows, lane_events = _lanes(connection, now, rows, lanes)
     processes = alive_processes(connection, now)
-    around = Surroundings(
-        at,
+    context = WaitContext(
+        now_us,
         rows.job,
-        stands,
+        lane_rows,
         first_in_orders(connection, {part["order_id"] for part in rows.parts if part["order_id"]}),
         {process.id: process.queues for process in processes},
         [pause for pause in active_pauses(connection, [job_id]) if pause.covers(rows.job)],
@@ -108,25 +108,25 @@ def why(
         unusable_account_counts(processes).get(account),
         _standstills(connection, now, rows),
     )
-    report, found = get_job(connection, job_id, numbers=numbers), tuple(waits(rows.parts, around))
+    report, part_waits = get_job(connection, job_id, numbers=numbers), tuple(waits(rows.parts, context))
     codes = _codes(rows)
     return Why(
         report,
-        found,
+        part_waits,
         _meanings(rows.job["channel"], codes),
         tuple(recipients(connection, job_id, RecipientStatus.REFUSED, limit=REFUSED) if report.counts.refused else ()),
-        _next_step(report, found, codes),
+        _next_step(report, part_waits, codes),
         tuple(codes_of(connection, job_id, now)),
         tuple(_open_follow_ups(connection, rows)),
         # Who pressed a card is no reason why a job waits, and this is what is pasted into a ticket.
-        tuple(replace(event, person=None) for event in _history(timeline_of(rows), account, steps)),
+        tuple(replace(event, person=None) for event in _history(timeline_of(rows), account, lane_events)),
     )
 
 
 def _standstills(connection: Connection, now: str, rows: JobRows) -> dict[str, Standstill]:
     """What keeps the queued parts' lanes from moving, by lane."""
     lanes = {part["lane"] for part in rows.parts if part["state"] == PartState.QUEUED}
-    return standing_now(connection, now, lanes) if lanes else {}
+    return standstills_by_lane(connection, now, lanes) if lanes else {}
 
 
 def _lanes(
@@ -134,8 +134,8 @@ def _lanes(
 ) -> tuple[dict[str, dict[str, Any]], LaneHistory]:
     """What stands on the lanes of the job's account, and their steps while the job was on its way."""
     account = rows.job["account"]
-    steps = lane_history(connection, account, lanes, _since(rows), rows.job["finished_at"])
-    return {row["lane"]: row for row in list_lanes(connection, now, account)}, steps
+    lane_events = lane_history(connection, account, lanes, _since(rows), rows.job["finished_at"])
+    return {row["lane"]: row for row in list_lanes(connection, now, account)}, lane_events
 
 
 def _open_follow_ups(connection: Connection, rows: JobRows) -> Iterator[FollowUp]:
@@ -159,60 +159,60 @@ def _waits_since(rows: JobRows) -> dict[str, int]:
     return {part: began[key] for part, key in keys.items() if key in began}
 
 
-def _history(events: list[Event], account: str, steps: LaneHistory) -> list[Event]:
+def _history(events: list[Event], account: str, lane_events: LaneHistory) -> list[Event]:
     """The job's events, and the steps of its lanes and its account."""
-    told = [
+    lane_lines = [
         Event(
             instant(row["happened_at"]),
             f"{'account' if row['lane'] in ('', account) else 'lane'} {row['what']}",
             detail=f"{row['label']}: {row['reason']}",
         )
-        for row in steps.rows
+        for row in lane_events.rows
     ]
-    if steps.has_more and told:
-        more = "earlier changes: see worker lanes --events"
-        told.insert(0, Event(told[0].at, "lanes", detail=more))
-    return sorted([*events, *told], key=lambda event: event.at)
+    if lane_events.has_more and lane_lines:
+        text = "earlier changes: see worker lanes --events"
+        lane_lines.insert(0, Event(lane_lines[0].at, "lanes", detail=text))
+    return sorted([*events, *lane_lines], key=lambda event: event.at)
 
 
-def find_named(connection: Connection, given: JobId, accounts: Iterable[str]) -> str:
+def find_by_name(connection: Connection, reference: JobId, accounts: Iterable[str]) -> str:
     """The id of the one job that is meant by a name as `why` takes it; JobNotFound when there is none, or several."""
-    name = id_of(given).replace("\x00", "")
-    of_part = _PART.fullmatch(name)
+    name = id_of(reference).replace("\x00", "")
+    part_match = _PART_ID.fullmatch(name)
     # A dedupe key may be a UUID, whose hyphens `id_of` takes out.
-    found = (
-        find_jobs_by_name(connection, (of_part[1] if of_part else name).lower(), ())
+    ids = (
+        find_jobs_by_name(connection, (part_match[1] if part_match else name).lower(), ())
         or find_jobs_by_name(connection, name, accounts)
-        or find_jobs_by_name(connection, str(given).replace("\x00", ""), accounts)
-        or _by_msgid(connection, str(given).replace("\x00", ""))
+        or find_jobs_by_name(connection, str(reference).replace("\x00", ""), accounts)
+        or _by_msgid(connection, str(reference).replace("\x00", ""))
     )
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise JobNotFound(f"{name!r} matches several jobs, such as {found[0]} and {found[1]}: give an id", job=name)
+    if len(ids) == 1:
+        return ids[0]
+    if ids:
+        raise JobNotFound(f"{name!r} matches several jobs, such as {ids[0]} and {ids[1]}: give an id", job=name)
     raise JobNotFound(f"no job {name!r}; was its transaction committed?", job=name)
 
 
 def _by_msgid(connection: Connection, msgid: str) -> list[str]:
-    found = find_jobs(connection, JobFilter(msgid=msgid), limit=2).jobs if msgid.strip() else ()
-    return [job.id for job in found]
+    jobs = find_jobs(connection, JobFilter(msgid=msgid), limit=2).jobs if msgid.strip() else ()
+    return [job.id for job in jobs]
 
 
 def _codes(rows: JobRows) -> list[int]:
     """The errcodes that matter: of the newest answered call of each part that is not accepted, without 0."""
     newest = {row["part_id"]: row["errcode"] for row in rows.attempts if row["errcode"] is not None}
-    stand = (newest.get(part["id"]) for part in rows.parts if part["state"] != PartState.ACCEPTED)
-    return list(dict.fromkeys(code for code in stand if code))
+    codes = (newest.get(part["id"]) for part in rows.parts if part["state"] != PartState.ACCEPTED)
+    return list(dict.fromkeys(code for code in codes if code))
 
 
-def _next_step(report: JobReport, found: Sequence[PartWait], codes: Sequence[int]) -> NextStep:
+def _next_step(report: JobReport, part_waits: Sequence[PartWait], codes: Sequence[int]) -> NextStep:
     row = registry.channel(report.channel).errcodes.find(codes[0]) if codes else None
     if row is None:
-        return next_step(report, found, "")
-    return next_step(report, found, row.what, of_message=row.of_message)
+        return next_step(report, part_waits, "")
+    return next_step(report, part_waits, row.what, of_message=row.of_message)
 
 
 def _meanings(channel: str, codes: Sequence[int]) -> dict[int, tuple[str, ...]]:
     """What errcodes mean."""
-    told = {code: registry.channel(channel).explain(code, "en") for code in codes}
-    return {code: tuple(lines) for code, lines in told.items() if lines}
+    lines_by_code = {code: registry.channel(channel).explain(code, "en") for code in codes}
+    return {code: tuple(lines) for code, lines in lines_by_code.items() if lines}

@@ -14,7 +14,7 @@ from worker.domain.job import Priority
 from worker.domain.state import JobState
 from worker.language import Lang, term
 from worker.outbox.engine.clock import instant
-from worker.producer.plan import Recipient, recipients_of
+from worker.producer.plan import Recipient, parse_recipients
 
 MOST_SHOWN = 10
 """Jobs that a failed assertion shows, the nearest first."""
@@ -136,7 +136,7 @@ class WantedJob:
         elif self.message is not None:
             yield "type", (_type_of(self.message), job.type)
         if self.to is not None:
-            yield "to", (_people(recipients_of(self.to), lang), _people(job.to, lang))
+            yield "to", (_people(parse_recipients(self.to), lang), _people(job.to, lang))
         for name, value in self.options.items():
             found = getattr(job, name)
             yield name, (tuple(value) if isinstance(found, tuple) else value, found)
@@ -145,7 +145,7 @@ class WantedJob:
         """What is expected, in one line."""
         words = [_said("on {account}", lang).format(account=self.account or _said("any account", lang))]
         if self.to is not None:
-            words.append(_said("to {to}", lang).format(to=_people(recipients_of(self.to), lang)))
+            words.append(_said("to {to}", lang).format(to=_people(parse_recipients(self.to), lang)))
         if isinstance(self.message, Message):
             text = _short(" ".join(_texts(_plain(self.message))))
             words.append(_said("with {text}", lang).format(text=text))

@@ -21,10 +21,10 @@ from worker.delivery.sender.doorbell_sender import DoorbellSender
 from worker.delivery.sender.runtime import Dependencies, build_runtime
 from worker.delivery.sender.writer import PendingWrite, Writer
 from worker.hooks.callbacks import CallbackStore
-from worker.hooks.doors import Doors
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import load_hooks
 from worker.hooks.runs import HookRuns, hook_threads
+from worker.hooks.verifiers import Verifiers
 from worker.language import with_chinese_note
 from worker.outbox.commit.commands import Item
 from worker.outbox.engine.clock import SECOND, instant
@@ -128,7 +128,7 @@ class Machine:
         )
         self._has_hooks, self._beat_at = bool(hooks), float("-inf")
         self._tag_ends = TagEnds(database, clock.monotonic) if hooks.tags else None
-        self._doors = Doors(accounts, delivery.callback_max_age_s, clock.monotonic)
+        self._doors = Verifiers(accounts, delivery.callback_max_age_s, clock.monotonic)
         self._store = CallbackStore(database, settings, accounts)
 
     def drain(self, within_s: float) -> None:

@@ -136,6 +136,6 @@ def counts_now(site: Site) -> dict[str, list[str]]:
 
 def test_what_was_not_counted_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that shows a part of a mailing says so."""
-    monkeypatch.setattr(reporting, "MOST", 1)
+    monkeypatch.setattr(reporting, "MAX_JOBS", 1)
 
     assert "Only the newest" in Person(site).get(LUNCH).text

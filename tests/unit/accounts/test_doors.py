@@ -13,7 +13,7 @@ from tests.support.runtime import ChangingAccounts, Ticks, an_account
 from worker.domain.account import Account, Secret
 from worker.domain.callbacks.inbound import Inbound
 from worker.domain.errors import ConfigurationError
-from worker.hooks.doors import DOOR_S, Doors
+from worker.hooks.verifiers import VERIFIER_S, Verifiers
 from worker.service.web.receiver import Receiver
 
 
@@ -28,7 +28,7 @@ class Desk:
 
     def __init__(self, *accounts: Account):
         self.accounts, self.ticks, self.stored = ChangingAccounts(accounts), Ticks(), list[str]()
-        doors = Doors(self.accounts, 300, self.ticks)
+        doors = Verifiers(self.accounts, 300, self.ticks)
         self.receiver = Receiver(doors.of, self.store, now=lambda: NOW)
 
     def store(self, name: str, inbound: Inbound) -> bool:
@@ -86,7 +86,7 @@ def test_a_secret_is_read_again_after_a_while() -> None:
     callback = {**own.settings["callback"], "token": Secret(lambda: tokens.pop(0))}
     desk = Desk(replace(own, settings={**own.settings, "callback": callback}))
     assert [403, 403] == [desk.post().status, desk.post().status]
-    desk.ticks.advance(DOOR_S + 1)
+    desk.ticks.advance(VERIFIER_S + 1)
     assert 200 == desk.post().status
 
 
@@ -102,5 +102,5 @@ def test_in_a_rotation_both_generations_are_read(is_new: bool) -> None:
 def test_a_receiver_without_any_callback_address_does_not_start() -> None:
     """But one whose only account is wrong does: it may be mended."""
     with pytest.raises(ConfigurationError, match="no account has a callback address"):
-        Doors(ChangingAccounts([an_account()]), 300).require_one()
-    Doors(ChangingAccounts([account(aes_key="wrong")]), 300).require_one()
+        Verifiers(ChangingAccounts([an_account()]), 300).require_one()
+    Verifiers(ChangingAccounts([account(aes_key="wrong")]), 300).require_one()

@@ -21,7 +21,7 @@ from worker.config.accounts import account_of
 from worker.config.settings import Settings, load_settings
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError, UnknownAccount
-from worker.hooks.doors import Doors
+from worker.hooks.verifiers import Verifiers
 
 GOOD = {"channel": "wecom_app", "corpid": "ww1", "agentid": 7}
 ACCOUNTS = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 7\n'
@@ -78,7 +78,7 @@ def test_names_like_one_that_does_not_exist_are_looked_for_when_the_sentence_is_
     monkeypatch.setenv("WORKER_LANG", "zh")
     accounts = live(Ticks(), Scripted({f"customer-{n}": GOOD for n in range(9)}))
 
-    assert None is Doors(accounts, 300).of("customer-x")
+    assert None is Verifiers(accounts, 300).of("customer-x")
     assert [] == searches
     with pytest.raises(UnknownAccount, match="use one of: customer-7 and 8 more") as caught:
         accounts.get("customer-x")

@@ -21,7 +21,7 @@ from worker.cli.setup.online import OnlineTools, online_findings
 from worker.config.settings import load_settings
 from worker.domain.callbacks.inbound import Inbound
 from worker.hooks.callbacks import CallbackStore
-from worker.hooks.doors import door_of
+from worker.hooks.verifiers import make_verifier
 from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.database import Database, make_engine
 from worker.service.web.receiver import Receiver
@@ -61,7 +61,7 @@ def receiver(settings_file: Path, account: str = "hr") -> AbstractContextManager
     """`worker receiver` over real HTTP, which knows one account; its address. The file is read when it is asked."""
 
     def doors(name: str) -> CallbackVerifier | None:
-        return door_of(accounts_of(load_settings(settings_file)).get(name), 300.0) if name == account else None
+        return make_verifier(accounts_of(load_settings(settings_file)).get(name), 300.0) if name == account else None
 
     return listening(Receiver(doors, lambda name, inbound: False).app)
 

@@ -15,7 +15,7 @@ from worker.channels.first_steps import FIRST_ACCOUNTS
 from worker.channels.registry import channel, unusable_accounts
 from worker.cli import main
 from worker.config.settings import load_settings
-from worker.hooks.doors import door_of
+from worker.hooks.verifiers import make_verifier
 from worker_simulator.settings import SimulatorSettings
 
 ROOT = Path(__file__).parents[3]
@@ -71,7 +71,7 @@ def test_the_made_up_key_is_one_that_can_be_used(time: int, init: Init) -> None:
     init("--simulator")
 
     account = accounts_of(load_settings()).get("hr")
-    assert door_of(account, max_age_s=0.0)
+    assert make_verifier(account, max_age_s=0.0)
 
 
 def test_the_terminals_language_is_spoken(init: Init, monkeypatch: pytest.MonkeyPatch) -> None:

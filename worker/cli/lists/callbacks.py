@@ -17,7 +17,7 @@ from worker.language import term, translate
 from worker.outbox.jobs.chats import list_chats
 from worker.outbox.jobs.events import list_events
 from worker.outbox.jobs.inbound import list_inbound
-from worker.reporting.job_list import content_told
+from worker.reporting.job_list import content_text
 
 app = Commands()
 
@@ -100,7 +100,7 @@ def events(
 
 
 def _event_row(event: Mapping[str, Any]) -> tuple[str, ...]:
-    kind, state = content_told(event["kind"], None), term("state", event["state"])
+    kind, state = content_text(event["kind"], None), term("state", event["state"])
     about = translate(f"tag {event['tag']}") if event["tag"] else event["job_id"] or "-"
     return event["id"], local(event["created_at"]), kind, state, about, event["error"] or ""
 

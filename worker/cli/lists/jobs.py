@@ -20,7 +20,7 @@ from worker.domain.state import JobState
 from worker.language import plural, term, translate
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.error_text import is_forbidden
-from worker.reporting.job_list import JobCount, JobPage, ListedJob, content_told, count_jobs, find_jobs, listed
+from worker.reporting.job_list import JobCount, JobPage, ListedJob, content_text, count_jobs, find_jobs, with_contents
 
 app = Commands()
 
@@ -96,12 +96,12 @@ def _page(database: Database, wanted: JobFilter | None, **options: Any) -> tuple
         page = find_jobs(connection, wanted, **options)
     try:
         with database.reading() as connection:
-            return page, listed(connection, page.jobs)
+            return page, with_contents(connection, page.jobs)
     except DBAPIError as error:
         if not is_forbidden(error):
             raise
         with database.reading() as connection:
-            return page, listed(connection, page.jobs, texts=False)
+            return page, with_contents(connection, page.jobs, texts=False)
 
 
 def _count(given: Mapping[str, Any], *, as_json: bool) -> None:
@@ -114,7 +114,7 @@ def _count(given: Mapping[str, Any], *, as_json: bool) -> None:
 
 
 def _count_row(one: JobCount) -> tuple[str, ...]:
-    kind, state = content_told(one.kind, None), term("state", one.state.label)
+    kind, state = content_text(one.kind, None), term("state", one.state.label)
     return one.account, kind, state, str(one.jobs), str(one.asked)
 
 

@@ -16,7 +16,7 @@ from worker.control.opening import open_database
 from worker.domain.pause import Pause
 from worker.language import term, translate
 from worker.outbox.lanes.lanes import list_lane_events
-from worker.reporting.lane_list import LaneStanding, lane_list
+from worker.reporting.lane_list import LaneReport, lane_list
 
 app = Commands()
 
@@ -58,7 +58,7 @@ def _show_events(*, account: str | None, limit: int, as_json: bool) -> None:
     print_table(found, ("at", "lane", "step", "why"), _event_row, "no events", as_json=as_json)
 
 
-def _plain(one: LaneStanding) -> dict[str, Any]:
+def _plain(one: LaneReport) -> dict[str, Any]:
     instants = {name: getattr(one, name) for name in ("since", "until")}
     told = {name: None if at is None else at.isoformat(timespec="milliseconds") for name, at in instants.items()}
     shown: dict[str, Any] = plain(one)

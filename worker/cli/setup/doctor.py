@@ -31,8 +31,8 @@ from worker.domain.account import Account, ClientCertificate, Secret
 from worker.domain.errors import ConfigurationError
 from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.domain.pause import Pause
-from worker.hooks.doors import door_of
 from worker.hooks.registry import load_hooks
+from worker.hooks.verifiers import make_verifier
 from worker.language import language, plural, term, translate
 from worker.outbox.engine import error_text, migrate
 from worker.outbox.engine.postgresql import left_to_the_role
@@ -167,7 +167,7 @@ def _uses(accounts: AccountSource, account: Account) -> Iterator[Callable[[], ob
     """What receivers and senders make of an account's suite, secrets and files, by their own code."""
     if (chain := channel(account.channel).token_steps(account)) is not None:
         yield lambda: suite_account_of(accounts, chain)
-    yield lambda: door_of(account, max_age_s=0.0)
+    yield lambda: make_verifier(account, max_age_s=0.0)
     if account.egress.ca or account.egress.client_certificate:
         from worker.transport.egress.tls import require_files
 

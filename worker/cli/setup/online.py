@@ -22,7 +22,7 @@ from worker.control.opening import open_current_database
 from worker.domain.account import Account, Token, TokenParked, TokenWait
 from worker.domain.call import Access, CallResult, NotSent, Reply, Request
 from worker.domain.errors import ConfigurationError
-from worker.hooks.doors import door_of
+from worker.hooks.verifiers import make_verifier
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.counting import BETWEEN, totals
 from worker.outbox.engine.database import Database
@@ -134,7 +134,7 @@ def _unanswered(result: CallResult) -> str:
 
 def _callback(database: Database, settings: Settings, account: Account, tools: OnlineTools) -> Iterator[Finding]:
     """Whether the account's receiver answers a verification with these settings, and what it makes of the vendor's."""
-    what, door = f"online {account.name}", door_of(account, max_age_s=0.0)
+    what, door = f"online {account.name}", make_verifier(account, max_age_s=0.0)
     if door is None:
         return
     if not settings.public_url:

@@ -17,7 +17,7 @@ from worker.language import term, translate
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.tokens import TokenStatus, token_statuses
-from worker.reporting.lane_list import LaneStanding, lane_list
+from worker.reporting.lane_list import LaneReport, lane_list
 from worker.reporting.limit_usage import Usage, usages
 
 ON_A_PAGE = 100
@@ -36,7 +36,7 @@ class AccountHealth:
     name: str
     channel: str | None
     """None: it cannot be used, so that is not known here."""
-    standing: LaneStanding | None
+    standing: LaneReport | None
     """The worst of what stands on it and its lanes."""
     lanes: int
     """How many of its lanes something stands on."""
@@ -64,7 +64,7 @@ def accounts(ask: Ask) -> View:
     database = site.database
     with ask.reading() as connection:
         standing = lane_list(connection, database.now)[1]
-    by_account: dict[str, list[LaneStanding]] = {}
+    by_account: dict[str, list[LaneReport]] = {}
     for one in standing:
         by_account.setdefault(one.account, []).append(seen.shown(ask.viewer, one.account, one))
 
@@ -137,12 +137,12 @@ def _is_valid(token: TokenStatus, now: int) -> bool:
     return token.refused is None and (token.expires_at or 0) > now
 
 
-def _rank(standing: Iterable[LaneStanding]) -> int:
+def _rank(standing: Iterable[LaneReport]) -> int:
     """The place of an account in a list with the worst first, by the worst of what stands on it."""
     return min((list(TONES).index(one.state) for one in standing), default=len(TONES))
 
 
-def _line(ask: Ask, name: str, standing: list[LaneStanding]) -> AccountHealth:
+def _line(ask: Ask, name: str, standing: list[LaneReport]) -> AccountHealth:
     known = split_usable(ask.site.accounts, [name])[0].get(name)
     worst = min(standing, key=lambda one: list(TONES).index(one.state), default=None)
     return AccountHealth(name, None if known is None else known.channel, worst, len(standing), known is None)

@@ -21,8 +21,8 @@ from worker.domain.state import JobState, states_of
 from worker.outbox.control.unknowns import count_unknown
 from worker.outbox.engine.clock import instant
 from worker.outbox.upkeep.gauges import MOST
-from worker.reporting.job_list import JobPage, ListedJob, find_jobs, listed
-from worker.reporting.why import find_named
+from worker.reporting.job_list import JobPage, ListedJob, find_jobs, with_contents
+from worker.reporting.why import find_by_name
 
 ON_A_PAGE = 50
 OLDEST = "oldest"
@@ -127,7 +127,7 @@ def _rows(ask: Ask, connection: Connection, page: JobPage) -> list[JobRow]:
     """The jobs of a page, as the viewer may see them."""
     return [
         JobRow(seen.shown(ask.viewer, job.account, job), ask.may_act(job.account), _meaning(ask, job))
-        for job in listed(connection, page.jobs)
+        for job in with_contents(connection, page.jobs)
     ]
 
 
@@ -167,7 +167,7 @@ def find(ask: Ask) -> View | Moved:
     readable = [account for account in ask.site.accounts.names() if may_read_texts(ask.viewer, account)]
     try:
         with ask.reading() as connection:
-            return Moved(f"/jobs/{find_named(connection, name, readable)}")
+            return Moved(f"/jobs/{find_by_name(connection, name, readable)}")
     except (JobNotFound, UnicodeEncodeError):
         return View.of("nothing_found.html", ask.say("jobs.find"), name=name)
 

@@ -14,7 +14,7 @@ from worker.console.viewer import may_read_texts
 from worker.domain.job_terms import REQUEST_ID
 from worker.domain.mailing import MailingStage
 from worker.outbox.control.mailings import TaggedJobs, recently_tagged
-from worker.reporting.mailing import MOST, MailingReport, mailing
+from worker.reporting.mailing import MAX_JOBS, MailingReport, mailing
 
 NEWEST = 100_000
 """Jobs whose tags are listed, the newest."""
@@ -107,7 +107,7 @@ def one_mailing(ask: Ask) -> View | Moved:
         fields=fields,
         since=fields if first is None else {**fields, "created_from": first.isoformat(timespec="seconds")},
         pauses=[] if report is None else [seen.pause(ask.viewer, one) for one in report.pauses],
-        most=MOST,
+        most=MAX_JOBS,
         width=WIDTH,
         height=HEIGHT,
         may_act=ask.may_act,

@@ -14,9 +14,9 @@ from worker.console.viewer import Viewer, may_read_texts
 from worker.control.audit import AuditEntry
 from worker.domain.pause import Pause
 from worker.outbox.lanes.processes import Health, Process
-from worker.reporting.forecast import Stop
+from worker.reporting.forecast import Blocker
 from worker.reporting.job_list import ListedJob
-from worker.reporting.lane_list import LaneStanding
+from worker.reporting.lane_list import LaneReport
 from worker.reporting.next_step import NextStep
 from worker.reporting.problems import OpenProblem
 from worker.reporting.report import AttemptReport, JobReport, JobSummary, PartReport, Receipt
@@ -38,10 +38,10 @@ WITHHELD: Mapping[type, Mapping[str, Any]] = {
     Why: {"refused": ()},
     NextStep: {"text": "", "command": None},
     Event: {"detail": "", "person": None},
-    LaneStanding: dict.fromkeys(("reason", "remedy", "hint")),
+    LaneReport: dict.fromkeys(("reason", "remedy", "hint")),
     OpenProblem: {"text": "", "remedy": ""},
     AuditEntry: {"why": "", "asked": {}},
-    Stop: {"why": "", "command": ""},
+    Blocker: {"why": "", "command": ""},
 }
 """The fields that hold what the vendor, the producer or a person wrote, and what stands in their place."""
 

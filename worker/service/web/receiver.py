@@ -30,7 +30,7 @@ from worker.control.opening import make_database
 from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 from worker.domain.errors import AccountsUnread, ConfigurationError
 from worker.hooks.callbacks import CallbackStore
-from worker.hooks.doors import Doors
+from worker.hooks.verifiers import Verifiers
 from worker.outbox.engine.counting import LooseCounts
 from worker.outbox.engine.migrate import require_current
 from worker.outbox.upkeep.totals import SELDOM_S, Totals
@@ -189,7 +189,7 @@ def _flush(counts: LooseCounts) -> float:
 def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int:
     """Serves until SIGTERM or SIGINT, and returns the exit status. Raises before it listens if a setting is wrong."""
     accounts = accounts_of(settings)
-    doors = Doors(accounts, settings.delivery.callback_max_age_s)
+    doors = Verifiers(accounts, settings.delivery.callback_max_age_s)
     doors.require_one()
     database = make_database(settings, pool_size=THREADS)
     try:

@@ -15,41 +15,41 @@ from worker.domain.errors import ConfigurationError, UnknownAccount
 
 T = TypeVar("T")
 
-DOOR_S = 5.0
+VERIFIER_S = 5.0
 """Seconds after which the secrets of an account's callback address are read again."""
 
 
-class Doors:
+class Verifiers:
     """The callback doors of the accounts, each made when it is first called. Thread-safe."""
 
     def __init__(self, accounts: AccountSource, max_age_s: float, monotonic: Callable[[], float] = time.monotonic):
         self._accounts, self._max_age_s, self._monotonic = accounts, max_age_s, monotonic
-        self._made: dict[str, tuple[Account, float, CallbackVerifier | None]] = {}
+        self._cached: dict[str, tuple[Account, float, CallbackVerifier | None]] = {}
 
     def of(self, name: str) -> CallbackVerifier | None:
         """The account's door; None: it has none, or there is no such account. ConfigurationError: what is wrong."""
         try:
             account = self._accounts.get(name)
         except UnknownAccount:
-            self._made.pop(name, None)
+            self._cached.pop(name, None)
             return None
-        made = self._made.get(name)
+        cached = self._cached.get(name)
         # Again after a while, because a file that holds a secret may be another one.
-        if made is None or made[0] is not account or made[1] < self._monotonic():
+        if cached is None or cached[0] is not account or cached[1] < self._monotonic():
             require_usable(account)
-            made = (account, self._monotonic() + DOOR_S, self._door(account))
-            self._made[name] = made
-        return made[2]
+            cached = (account, self._monotonic() + VERIFIER_S, self._make(account))
+            self._cached[name] = cached
+        return cached[2]
 
-    def _door(self, account: Account) -> CallbackVerifier | None:
-        door = door_of(account, self._max_age_s)
-        if door is None or account.previous is None:
-            return door
+    def _make(self, account: Account) -> CallbackVerifier | None:
+        verifier = make_verifier(account, self._max_age_s)
+        if verifier is None or account.previous is None:
+            return verifier
         try:
-            before = door_of(account.previous, self._max_age_s)
+            before = make_verifier(account.previous, self._max_age_s)
         except ConfigurationError:
-            return door  # what was valid before may be gone already
-        return door if before is None else TwoDoors(door, before)
+            return verifier  # what was valid before may be gone already
+        return verifier if before is None else RotatingVerifier(verifier, before)
 
     def require_one(self) -> None:
         """ConfigurationError when no account has a callback address, so that there is nothing to receive."""
@@ -67,7 +67,7 @@ class Doors:
             return True  # it may have one when it is mended
 
 
-class TwoDoors:
+class RotatingVerifier:
     """The doors of two generations of credentials: what the first refuses, the second may take."""
 
     def __init__(self, present: CallbackVerifier, previous: CallbackVerifier):
@@ -75,11 +75,11 @@ class TwoDoors:
 
     def verify(self, query: Mapping[str, str], now: float) -> bytes:
         """The body that answers the vendor's verification of the address."""
-        return self._either(lambda door: door.verify(query, now))
+        return self._either(lambda verifier: verifier.verify(query, now))
 
     def read(self, query: Mapping[str, str], body: bytes, now: float) -> Inbound:
         """What the vendor says."""
-        return self._either(lambda door: door.read(query, body, now))
+        return self._either(lambda verifier: verifier.read(query, body, now))
 
     def _either(self, use: Callable[[CallbackVerifier], T]) -> T:
         try:
@@ -91,8 +91,8 @@ class TwoDoors:
                 raise refused from None
 
 
-def door_of(account: Account, max_age_s: float) -> CallbackVerifier | None:
+def make_verifier(account: Account, max_age_s: float) -> CallbackVerifier | None:
     """The account's callback door; None: it has none. Raises ConfigurationError for a secret that is not usable."""
-    found = channel(account.channel)
-    secrets = {key: secret.read() for key, secret in found.callback_secrets(account).items()}
-    return found.callback_verifier(account, secrets, max_age_s) if secrets else None
+    vendor = channel(account.channel)
+    secrets = {key: secret.read() for key, secret in vendor.callback_secrets(account).items()}
+    return vendor.callback_verifier(account, secrets, max_age_s) if secrets else None
