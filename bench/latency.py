@@ -33,7 +33,7 @@ from worker import Text, To, enqueue
 GOAL_MS, REST_GOAL_MS = 50, 300
 SEND = "/cgi-bin/message/send"
 SAMPLES, WARM_UP, LONE = 200, 20, 12
-LONGEST_PAUSE_S = 0.12
+MAX_PAUSE_S = 0.12
 THREADS = 32
 
 
@@ -79,7 +79,7 @@ def sample(stack: Stack, samples: int, rng: random.Random, rest_s: float = 0.0) 
     """Seconds from before the enqueue, and from after the commit, to the call; the warm-up left out."""
     asked = []
     for n in range(WARM_UP + samples):
-        time.sleep(rng.uniform(0.0, LONGEST_PAUSE_S) + (rest_s if n >= WARM_UP else 0.0))
+        time.sleep(rng.uniform(0.0, MAX_PAUSE_S) + (rest_s if n >= WARM_UP else 0.0))
         asked.append(_ask(stack, n))
         until(lambda n=n: stack.vendor.sends() > n, f"call {n}")  # type: ignore[misc]
     stack.until_settled()

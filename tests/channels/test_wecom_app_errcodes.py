@@ -59,9 +59,9 @@ def test_every_row_is_in_the_catalogue(row: dict[str, str]):
         ours = ERRCODES.find(code)
         assert ours is not None, code
         assert ours.kind.value in classes_of(row, code), code
-        assert ours.what
+        assert ours.remedy
         assert re.search("[\u4e00-\u9fff]", translate(ours.meaning, "zh")), code
-        assert re.search("[\u4e00-\u9fff]", translate(ours.what, "zh")), code
+        assert re.search("[\u4e00-\u9fff]", translate(ours.remedy, "zh")), code
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FACTS.glob("*.md")))
@@ -95,7 +95,7 @@ def test_each_class_is_what_happens():
         outcome = CHANNEL.outcome(part(), account(), reply({"errcode": code, "errmsg": "x"}), ACCESS).outcome
         assert isinstance(outcome, OUTCOMES[row.kind]), code
         if isinstance(outcome, Parked):
-            assert (row.scope, row.what) == (outcome.scope, outcome.remedy)
+            assert (row.scope, row.remedy) == (outcome.scope, outcome.remedy)
     foreign = CHANNEL.outcome(part(), account(), reply({"errcode": 86008, "errmsg": "x"}), ACCESS).outcome
     assert isinstance(foreign, Rejected)
 

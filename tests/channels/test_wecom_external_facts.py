@@ -86,7 +86,7 @@ def test_every_code_does_what_its_class_says(code: int, kind: str):
     row = ERRCODES.find(code)
     assert row is not None
     assert re.search("[\u4e00-\u9fff]", translate(row.meaning, "zh"))
-    assert re.search("[\u4e00-\u9fff]", translate(row.what, "zh"))
+    assert re.search("[\u4e00-\u9fff]", translate(row.remedy, "zh"))
 
 
 def test_the_channel_knows_its_kinds():

@@ -18,9 +18,9 @@ from wecom_external_vendor import Vendor
 from worker.channels.wecom_external import File, Image, Link, MiniProgram
 from worker.channels.wecom_external.look_up import (
     EMPTY_PAUSES_S,
-    MOST_LIKE,
-    MOST_MEMBERS,
-    MOST_PAGES,
+    MAX_MEMBERS,
+    MAX_PAGES,
+    MAX_SIMILAR,
 )
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Held, Partial, Progress, Retry, Scope, StaleToken, Wait
@@ -162,7 +162,7 @@ def test_the_same_task_made_twice_is_held():
         found = searched(vendor, made)
 
         assert isinstance(found, Held)
-        assert f"{count + 1} tasks fit" in found.reason
+        assert f"{count + 1} tasks match" in found.reason
 
 
 def test_groups_of_one_sender_are_told_apart_once_they_were_sent_to():
@@ -297,19 +297,19 @@ def test_the_window_of_the_search():
 def test_too_many_look_alikes():
     """Beyond a number nobody is asked any more."""
     vendor, made = Vendor(), part(spec=SINGLE)
-    for n in range(MOST_LIKE + 1):
+    for n in range(MAX_SIMILAR + 1):
         foreign(vendor, members={f"member{n}": ["wm1"]})
 
     found = searched(vendor, made)
 
     assert isinstance(found, Held)
-    assert str(MOST_LIKE) in found.reason
+    assert str(MAX_SIMILAR) in found.reason
 
 
 def test_too_many_members_of_a_task_without_a_sender():
     """What could not be read is no match."""
-    vendor, made = Vendor(), part(spec={"customers": [f"wm{n}" for n in range(MOST_MEMBERS + 1)]})
-    foreign(vendor, members={f"member{n}": [f"wm{n}"] for n in range(MOST_MEMBERS + 1)})
+    vendor, made = Vendor(), part(spec={"customers": [f"wm{n}" for n in range(MAX_MEMBERS + 1)]})
+    foreign(vendor, members={f"member{n}": [f"wm{n}"] for n in range(MAX_MEMBERS + 1)})
 
     assert isinstance(searched(vendor, made), Held)
 
@@ -437,4 +437,4 @@ def test_a_search_whose_cursors_lead_in_a_circle_is_held(step: str):
         found = outcome({"errcode": 0, "next_cursor": f"c{pages % 2}", "task_list": [{"userid": "lihua"}]}, asked)
         asked = replace(asked, spec=getattr(found, "spec", asked.spec))
         pages += 1
-        assert pages <= MOST_PAGES + 1
+        assert pages <= MAX_PAGES + 1

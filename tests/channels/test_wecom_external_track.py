@@ -9,7 +9,7 @@ from typing import Any
 from wecom_external_samples import campaign, outcome, part, task
 from wecom_external_vendor import Vendor
 
-from worker.channels.wecom_external.track import MOST_PAGES
+from worker.channels.wecom_external.track import MAX_PAGES
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Confirmation, Progress, Wait
 
@@ -139,9 +139,9 @@ def test_cursors_that_lead_in_a_circle_end():
         while not (asked.spec["step"] == "result" and asked.spec["member"] is None):
             found = outcome({"errcode": 0, "next_cursor": f"c{pages % 2}"}, asked)
             asked, pages = replace(asked, spec=found.spec), pages + 1
-            assert pages <= MOST_PAGES
+            assert pages <= MAX_PAGES
 
-        assert (MOST_PAGES, 0) == (pages, asked.spec["pages"])
+        assert (MAX_PAGES, 0) == (pages, asked.spec["pages"])
 
 
 def test_the_rest_of_a_paging_that_is_lost_is_left_for_the_next_round():

@@ -90,7 +90,7 @@ def test_types_whose_chatid_may_be_ignored_go_to_no_single_chat(message: Message
         (Chats("@all_group"), "names a broadcast"),
         (Chats("wr 1"), "malformed"),
         (Chats("wr1|wr2"), "malformed"),
-        (Everyone(), "which everybody"),
+        (Everyone(), "which broadcast"),
         (Everyone("blackboards"), "does not reach blackboards"),
         (Recipients(chats=("wr1",), everyone=True, audience="groups"), "at once"),
     ],

@@ -108,9 +108,9 @@ def test_every_code_is_in_the_catalogue(row: dict[str, str]):
         ours = ERRCODES.find(code)
         assert ours is not None, code
         assert CLASSES[re.match(r"\w+", row["class"])[0]] is ours.kind, code
-        assert ours.what
+        assert ours.remedy
         assert re.search("[\u4e00-\u9fff]", language.translate(ours.meaning, "zh"))
-        assert re.search("[\u4e00-\u9fff]", language.translate(ours.what, "zh"))
+        assert re.search("[\u4e00-\u9fff]", language.translate(ours.remedy, "zh"))
         assert str(code) in ERRCODES.explain(code)[0]
         assert language.translate(ours.meaning, "zh") in ERRCODES.explain(code, "zh")[0]
 

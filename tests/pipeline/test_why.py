@@ -298,7 +298,7 @@ def test_its_process_ended(site: Site) -> None:
     answer, worker = waits(site, job)
 
     assert (WaitFor.ANSWER, WaitFor.WORKER) == (answer.what, worker.what)
-    assert "was made by process gone, which ended" in answer.text
+    assert "was made by process gone, which has ended" in answer.text
 
 
 def test_its_job_was_cancelled(site: Site) -> None:

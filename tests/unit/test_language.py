@@ -51,7 +51,7 @@ UNSAID = {
     "User-Agent: im-delivery-worker": "a header",
     "token {account} {fingerprint} {generation}": "what a sealed token is bound to",
     "openid email profile": "what is asked of a provider",
-    "do: {what}": "a word and a sentence",
+    "do: {remedy}": "a word and a sentence",
     "wrong json format": "the vendor's",
     "{name} listening on {address}": "programs wait for it",
     "--listen {setting}": "a command",
@@ -141,7 +141,7 @@ def test_every_errcode_is_told_in_chinese() -> None:
     """What it means, alone and as the reason of a part, and its remedy."""
     known = {english for _, named, _ in tables() for english in named}
 
-    assert [] == [row for row in CATALOGUES if not {row.meaning, row.what} <= known]
+    assert [] == [row for row in CATALOGUES if not {row.meaning, row.remedy} <= known]
     assert [] == [
         row
         for row in CATALOGUES
@@ -153,7 +153,7 @@ def test_every_entry_is_said_somewhere() -> None:
     """An entry of a sentence that is gone goes, too."""
     files = (file for package in (WORKER, SIMULATOR) for file in package.rglob("*.py"))
     told = {text for file in files for _, text in sentences(file)}
-    told |= {text for row in CATALOGUES for text in (row.meaning, row.what)}
+    told |= {text for row in CATALOGUES for text in (row.meaning, row.remedy)}
     told |= {*_of_typer(), *OF_PROBLEMS}
 
     assert [] == [f"{table}: {english}" for table, named, _ in tables() for english in named if english not in told]

@@ -55,7 +55,7 @@ def in_force(rows: Iterable[Errcode]) -> list[Errcode]:
 
 def _row(say: Voice, one: Errcode) -> list[str]:
     codes = f"`{one.code}`" if one.last is None else f"`{one.code}` - `{one.last}`"
-    return [f"{codes}<br>`{one.kind}`", say.explained(_told(say, one.meaning), _told(say, one.what))]
+    return [f"{codes}<br>`{one.kind}`", say.explained(_told(say, one.meaning), _told(say, one.remedy))]
 
 
 def _told(say: Voice, text: str) -> str:

@@ -41,7 +41,7 @@ class Errcode:
     code: int
     meaning: str
     kind: Class
-    what: str
+    remedy: str
     """The remedy for an operator or a caller."""
     scope: Scope = Scope.PART
     delay: float = 0.0
@@ -74,7 +74,7 @@ class Errcode:
             case Class.TOKEN:
                 return StaleToken(self.reason)
             case Class.CONFIG:
-                return Parked(self.scope, self.reason, self.what)
+                return Parked(self.scope, self.reason, self.remedy)
             case Class.PERMANENT:
                 return Rejected(self.reason)
 
@@ -129,9 +129,9 @@ class Catalogue:
         row = self.find(code)
         if row is None:
             return None
-        lines = [f"class: {_CLASSES[row.kind]}", f"scope: {_SCOPES[row.scope]}", f"do: {row.what}"]
+        lines = [f"class: {_CLASSES[row.kind]}", f"scope: {_SCOPES[row.scope]}", f"do: {row.remedy}"]
         if self.at_gettoken is not None and code == self.at_gettoken.code:
-            lines.append(f"from gettoken: {self.at_gettoken.meaning}; {self.at_gettoken.what}")
+            lines.append(f"from gettoken: {self.at_gettoken.meaning}; {self.at_gettoken.remedy}")
         return [f"{code}  {translate(row.meaning, lang)}", *(translate(line, lang) for line in lines)]
 
 

@@ -46,12 +46,12 @@ class OnlineCall:
     """Returns what an accepted answer shows, in a few words."""
 
 
-def call_of(channel: str) -> OnlineCall | None:
+def online_call(channel: str) -> OnlineCall | None:
     """Returns the channel's harmless call, or None if its vendor has none and only the token is checked."""
     return _CALLS.get(channel)
 
 
-def seen(call: OnlineCall, account: Account, reply: Reply) -> OnlineAnswer:
+def read_answer(call: OnlineCall, account: Account, reply: Reply) -> OnlineAnswer:
     """Returns what the answer shows. Of its texts, only the app's name and our address are reported."""
     answer = read(reply)
     if answer is None and reply.status in REMEDIES:
@@ -69,7 +69,7 @@ def seen(call: OnlineCall, account: Account, reply: Reply) -> OnlineAnswer:
         return OnlineAnswer(
             False, f"errcode {answer.errcode}, which is not in the catalogue; see the vendor's page 90313"
         )
-    text = f"{row.reason}; {remedy(row.what, answer.errcode, answer.errmsg)}"
+    text = f"{row.reason}; {remedy(row.remedy, answer.errcode, answer.errmsg)}"
     if is_about_address := answer.errcode in UNTRUSTED:
         text += "; " + _CONSOLE
     return OnlineAnswer(False, text, is_about_address, row.kind is Class.TOKEN)

@@ -209,7 +209,7 @@ def _next_step(report: JobReport, part_waits: Sequence[PartWait], codes: Sequenc
     row = registry.channel(report.channel).errcodes.find(codes[0]) if codes else None
     if row is None:
         return next_step(report, part_waits, "")
-    return next_step(report, part_waits, row.what, of_message=row.of_message)
+    return next_step(report, part_waits, row.remedy, of_message=row.of_message)
 
 
 def _meanings(channel: str, codes: Sequence[int]) -> dict[int, tuple[str, ...]]:

@@ -14,7 +14,7 @@ from worker.config.application import close_old_connections
 
 log = structlog.get_logger()
 
-LONGEST_PAUSE_S = 1.0
+MAX_PAUSE_S = 1.0
 
 
 class Loop:
@@ -94,7 +94,7 @@ class Loop:
             self._fails_with(error)
             if self.failures == 1:
                 log.warning("thread_failed", thread=self._name, error=type(error).__name__)
-            return self._rng.uniform(0.5, 1.0) * min(LONGEST_PAUSE_S, 0.05 * 2.0 ** min(self.failures, 6))
+            return self._rng.uniform(0.5, 1.0) * min(MAX_PAUSE_S, 0.05 * 2.0 ** min(self.failures, 6))
         self._began_at = None
         if self.failures:
             log.info("thread_recovered", thread=self._name, failures=self.failures)

@@ -86,7 +86,7 @@ def fill(site: Site) -> FullOutbox:
     now, lane, no = site.database.read_now(), site.part(card).lane, ERRCODES.find(60020)
     assert no is not None
     blocks = [
-        LaneBlock("hr", "hr", 600.0, f"60020 {no.meaning}", no.what, parked=True, hint="h1"),
+        LaneBlock("hr", "hr", 600.0, f"60020 {no.meaning}", no.remedy, parked=True, hint="h1"),
         LaneBlock(lane, "send/template_card", 60.0, "45009 frequency limit"),
     ]
     site.database.run(lambda connection: change_lanes(connection, site.database.now, blocks))

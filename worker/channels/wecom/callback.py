@@ -23,7 +23,7 @@ ENVELOPE_BYTES = 64 * 1024
 """Bytes of a request's body, at most. It is far above any callback of the vendors."""
 QUEUED_S = 600
 """Seconds for which the vendor may have delayed an event. Thousands of members may change at once."""
-LONGEST_ID = 128
+MAX_ID_LENGTH = 128
 """Characters of an id in a callback, at most: a task_id has 128, a userid 64. No column holds a longer one."""
 
 _BASE64 = string.ascii_letters.encode() + string.digits.encode() + b"+/"
@@ -190,6 +190,6 @@ def text_at(holder: Any, name: str) -> str:
 def id_at(holder: Any, name: str) -> str:
     """Returns an id under a name. Refuses one that no column could hold."""
     value = text_at(holder, name)
-    if len(value) > LONGEST_ID:
+    if len(value) > MAX_ID_LENGTH:
         raise CallbackRefused(400, f"{name} is too long")
     return value

@@ -80,7 +80,7 @@ def refused(answer: Answer) -> TokenRefused | TokenLater:
         # There is only one fetch at a time, so a penalty that lowers the number of calls in flight changes nothing.
         penalty = row.penalty if row.penalty in (Penalty.FREQUENCY, Penalty.ALARM) else None
         return TokenLater(row.reason, row.delay or UNREADABLE_DELAY_S, penalty)
-    return TokenRefused(row.reason, remedy(row.what, code, errmsg), code, redact.hint(errmsg))
+    return TokenRefused(row.reason, remedy(row.remedy, code, errmsg), code, redact.hint(errmsg))
 
 
 STALE = frozenset({40014, 40082, 42001, 42009})

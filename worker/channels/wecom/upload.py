@@ -98,7 +98,7 @@ def page_of(part: Part) -> Page:
     return IMAGE_PAGE if is_permanent_image(part) else PAGE
 
 
-def taken(part: Part, answer: Answer) -> CallReceipt:
+def receipt(part: Part, answer: Answer) -> CallReceipt:
     """Returns what the vendor gave for an upload."""
     name = promised(part)
     given = text_of(answer.data.get(name))

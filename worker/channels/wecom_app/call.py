@@ -154,14 +154,14 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     answer = read(reply, upload.promised(part) if part.kind == "upload" else PROMISED.get(part.kind))
     if answer is None:
         return Verdict(no_vendor(reply))
-    found = _taken(part, answer) if answer.errcode == 0 else _refused(part, account, answer)
+    found = _accepted(part, answer) if answer.errcode == 0 else _refused(part, account, answer)
     return verdict(part, answer, found, upload.page_of(part) if part.kind == "upload" else PAGES[part.kind])
 
 
-def _taken(part: Part, answer: Answer) -> Outcome:
+def _accepted(part: Part, answer: Answer) -> Outcome:
     """Reads a success. Errcode 0 is not "all delivered": refused recipients may be listed too (page 90236)."""
     if part.kind == "upload":
-        return Accepted(upload.taken(part, answer))
+        return Accepted(upload.receipt(part, answer))
     data = answer.data
     refused, notes = refusals(part, data) if any(data.get(name) for name in FIELDS) else ((), [])
     chatid = text_of(data.get("chatid")) if part.kind == "create_chat" else None
@@ -194,14 +194,14 @@ def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
     row = ERRCODES.find(answer.errcode)
     if row is None:
         return unknown_code(answer.errcode)
-    found = _special(part, answer, row.reason) or row.outcome
+    found = _outcome_for_part(part, answer, row.reason) or row.outcome
     # A part's message and recipients do not change, and neither do the bytes of a call in doubt.
     if isinstance(found, Rejected) and row.lasting and part.kind in SENDS:
         return replace(found, ends_doubt=True)
     return found
 
 
-def _special(part: Part, answer: Answer, reason: str) -> Outcome | None:
+def _outcome_for_part(part: Part, answer: Answer, reason: str) -> Outcome | None:
     """Returns what a code means if that depends on the part, or None for any other code."""
     match answer.errcode:
         # The vendor says "exists, empty or too long". A task_id of ours is well-formed, so after a call in doubt the
@@ -219,7 +219,7 @@ def _special(part: Part, answer: Answer, reason: str) -> Outcome | None:
         # All recipients are meant, although the lists may name only some.
         case 81013:
             named = {(each.kind, each.recipient.lower()): each for each in refusals(part, answer.data)[0]}
-            return Rejected(reason, refusals=tuple({**_asked(part), **named}.values()))
+            return Rejected(reason, refusals=tuple({**_all_refused(part), **named}.values()))
         case 40007 | 40145:
             return media_gone(part, reason)
     return None
@@ -239,13 +239,13 @@ def refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...], 
     lists = {field: listed(data[field]) for field in FIELDS if data.get(field)}
     notes = [f"{field} has another type" for field, ids in lists.items() if ids is None]
     named = {(FIELDS[field], entry.lower()): field for field, ids in lists.items() for entry in ids or ()}
-    asked = _asked(part)
+    asked = _all_refused(part)
     if strangers := len(named.keys() - asked.keys()):
         notes.append(f"refused ids that are not among the recipients: {strangers}")
     return tuple(replace(asked[key], field=field) for key, field in named.items() if key in asked), notes
 
 
-def _asked(part: Part) -> dict[tuple[str, str], Refusal]:
+def _all_refused(part: Part) -> dict[tuple[str, str], Refusal]:
     """Returns the part's recipients as refusals in the vendor's list of their kind, by kind and id."""
     return {
         (target.kind, str(entry).lower()): Refusal(str(entry), target.kind, f"invalid{target.kind}")

@@ -90,11 +90,11 @@ def body_hash(part: Part, account: Account) -> str:
     """
     if part.kind == "upload":
         return upload.body_hash(part, account)
-    told = _told(part) if part.kind == "send" else body_of(part)
+    told = _search_fields(part) if part.kind == "send" else body_of(part)
     return digest(account.name, json_bytes(told))
 
 
-def _told(part: Part) -> dict[str, Any]:
+def _search_fields(part: Part) -> dict[str, Any]:
     files = part.message.get("files") or {}
     content = {name: part.message["body"].get(name) for name in ("text", "attachments")}
     who = {name: part.spec.get(name) for name in ("sender", "customers")}
@@ -152,13 +152,13 @@ def _meant(part: Part, answer: Answer) -> Outcome:
         return look_up.outcome(part, answer)
     if part.kind == "track":
         return track.outcome(part, answer)
-    return _taken(part, answer) if answer.errcode == 0 else _refused(part, answer)
+    return _accepted(part, answer) if answer.errcode == 0 else _refused(part, answer)
 
 
-def _taken(part: Part, answer: Answer) -> Outcome:
+def _accepted(part: Part, answer: Answer) -> Outcome:
     """Reads a success: a task exists, which members confirm later. A cancel or reminder was accepted."""
     if part.kind == "upload":
-        return Accepted(upload.taken(part, answer))
+        return Accepted(upload.receipt(part, answer))
     if part.kind != "send":
         notes = warns(answer)
         # A cancel answers 0 even if every member had sent. What they sent stays (page 97611).
@@ -179,14 +179,14 @@ def _refusals(part: Part, data: Mapping[str, Any]) -> tuple[tuple[Refusal, ...],
     ids = listed(data[FAIL_LIST])
     if ids is None:
         return (), [f"{FAIL_LIST} has another type"]
-    asked = {one.recipient.lower(): one for one in _asked(part)}
+    asked = {one.recipient.lower(): one for one in _all_refused(part)}
     named = dict.fromkeys(one.lower() for one in ids)
     strangers = sum(one not in asked for one in named)
     notes = [f"refused ids that are not among the named recipients: {strangers}"] if strangers else []
     return tuple(asked[one] for one in named if one in asked), notes
 
 
-def _asked(part: Part) -> list[Refusal]:
+def _all_refused(part: Part) -> list[Refusal]:
     audience = audience_in(part.spec)
     return [Refusal(str(one), audience.kind, FAIL_LIST) for one in part.spec.get(audience.name) or ()]
 
@@ -207,7 +207,7 @@ def _special(part: Part, code: int, reason: str) -> Outcome | None:
         case "send", 40007 | 40145:
             return media_gone(part, reason)
         case "send", 41048:  # every recipient is out of reach
-            return Rejected(reason, refusals=tuple(_asked(part)))
+            return Rejected(reason, refusals=tuple(_all_refused(part)))
         case "recall", 41093:
             return Accepted(CallReceipt(warning=f"{reason}: nothing was left to cancel", from_repeat=part.in_doubt))
     return None

@@ -141,10 +141,10 @@ LIST_PAGE = 50
 PAUSE_S = 1.0
 EMPTY_PAUSES_S = (30.0, 120.0)
 """Seconds before the list is read again if it had no such task: a delayed call may arrive late."""
-MOST_LIKE = 50
-MOST_MEMBERS = 50
+MAX_SIMILAR = 50
+MAX_MEMBERS = 50
 """Similar tasks, and members of one task, that are read at most. Beyond them the part is held."""
-MOST_PAGES = 5000
+MAX_PAGES = 5000
 """Pages of one search, at most: fifty tasks of ten thousand customers are some 600. It ends cursors in a circle."""
 NO_TASK = (41046, 41047)
 
@@ -175,8 +175,8 @@ def body_of(part: Part) -> dict[str, Any]:
 def outcome(part: Part, answer: Answer) -> Outcome:
     """Returns what a page means: the next step of the search, or its end."""
     search = search_of(part.spec)
-    if search.pages >= MOST_PAGES:
-        return Held(f"no answer came, and its task was not found on {MOST_PAGES} pages")
+    if search.pages >= MAX_PAGES:
+        return Held(f"no answer came, and its task was not found on {MAX_PAGES} pages")
     if search.step != LIST and search.found[0] in _known(part):
         return _next(part, search)  # it belongs to another part, whose answer came after the list was read
     if answer.errcode != 0:
@@ -214,8 +214,8 @@ def _read_list(part: Part, search: Search, answer: Answer) -> Outcome:
             found[msgid] = None
     cursor = track.next_cursor(answer, search.cursor)
     search = replace(search, cursor=cursor, found=tuple(found), window=window)
-    if len(search.found) > MOST_LIKE:
-        return Held(f"no answer came, and more than {MOST_LIKE} tasks look like it")
+    if len(search.found) > MAX_SIMILAR:
+        return Held(f"no answer came, and more than {MAX_SIMILAR} tasks look like it")
     return _go_on(part, search) if cursor else _list_read(part, search)
 
 
@@ -237,7 +237,7 @@ def _read_members(part: Part, search: Search, answer: Answer) -> Outcome:
     if sender and any(one.lower() != str(sender).lower() for one in search.members):
         return _next(part, search)
     cursor = track.next_cursor(answer, search.cursor)
-    if len(search.members) > MOST_MEMBERS or not (search.members or cursor):
+    if len(search.members) > MAX_MEMBERS or not (search.members or cursor):
         return _next(part, search, unsure=True)
     if cursor:
         return _go_on(part, replace(search, cursor=cursor))
@@ -307,7 +307,7 @@ def _refused(part: Part, search: Search, code: int) -> Outcome:
     """Handles a page that cannot be read. It never refuses the part, because a search changes nothing."""
     if code == track.BAD_CURSOR:
         # The vendor lost the paging. The search begins again, a few times in all.
-        return _go_on(part, Search(pages=search.pages + MOST_PAGES // 5))
+        return _go_on(part, Search(pages=search.pages + MAX_PAGES // 5))
     if code in NO_TASK and search.step != LIST:
         return _next(part, search)
     if code in track.NO_MEMBER and search.step == RESULTS:

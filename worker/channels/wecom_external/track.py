@@ -19,7 +19,7 @@ PAGE = 1000
 """Entries of one page, at most. More would be answered with 500."""
 PAGE_PAUSE_S = 1.0
 """Seconds between two pages. Members confirm slowly, so a campaign need not be read fast."""
-MOST_PAGES = 1000
+MAX_PAGES = 1000
 """Pages of one paging, at most: a million entries. It ends cursors in a circle, and the next round reads again."""
 
 TASK, RESULT = "task", "result"
@@ -65,7 +65,7 @@ def outcome(part: Part, answer: Answer) -> Outcome:
     is_result = part.spec.get("step") == RESULT
     found = tuple(_results(str(part.spec["member"]), answer.data) if is_result else _tasks(answer.data))
     goes_on = {"step": RESULT if is_result else TASK, "cursor": cursor, "pages": pages}
-    following = goes_on if cursor and pages < MOST_PAGES else NEXT_MEMBER
+    following = goes_on if cursor and pages < MAX_PAGES else NEXT_MEMBER
     reason = f"read {len(found)} {'recipients' if is_result else 'members'} of its task"
     return Progress({**part.spec, **following}, reason, PAGE_PAUSE_S, found)
 

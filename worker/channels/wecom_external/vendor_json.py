@@ -14,7 +14,7 @@ from worker.domain.content.message import Message
 from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
 from worker.domain.errors import CheckFailed, Problem
 
-KNOWN = frozenset({"text", "attachments", "allow_select", "tag_filter"})
+FIELDS = frozenset({"text", "attachments", "allow_select", "tag_filter"})
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
@@ -26,7 +26,7 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     not fit.
     """
     body = {name: value for name, value in object_of(data).items() if name not in OURS}
-    for name in body.keys() - KNOWN:
+    for name in body.keys() - FIELDS:
         if is_without_effect(body[name]) or (name, body[name]) == ("msgtype", "text"):
             left_out(name)
             del body[name]
@@ -67,7 +67,7 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
 def _is_modelled(body: Mapping[str, Any]) -> bool:
     entries = body.get("attachments") or []
     types = [entry.get("msgtype") if isinstance(entry, Mapping) else None for entry in entries]
-    return body.keys() <= KNOWN and all(one is None or one in ATTACHMENTS for one in types)
+    return body.keys() <= FIELDS and all(one is None or one in ATTACHMENTS for one in types)
 
 
 def _text_in(holder: Any) -> Any:

@@ -34,7 +34,7 @@ AUTH_CODE_S = 600
 """Seconds for which an AuthCode is valid, once (授权通知事件)."""
 SUCCESS = b"success"
 """The answer that the vendor expects within a second."""
-_LONGEST = 1024
+_MAX_LENGTH = 1024
 """Characters of a credential, at most. The vendor's have at most 512."""
 _SECRET_FIELDS = frozenset(
     {"suiteticket", "authcode", "permanentcode", "accesstoken", "registercode", "preauthcode", "suiteaccesstoken"}
@@ -101,7 +101,7 @@ def _grant(tree: Tree, name: str) -> Grant | None:
 
 def _credential(tree: Tree, name: str) -> str:
     value = text_at(tree, name)
-    if not 0 < len(value) <= _LONGEST or not value.isascii() or not value.isprintable():
+    if not 0 < len(value) <= _MAX_LENGTH or not value.isascii() or not value.isprintable():
         raise CallbackRefused(400, f"no usable {name} in the message")
     return value
 

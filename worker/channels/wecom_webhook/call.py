@@ -128,13 +128,13 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
         return Verdict(Unknown("http_503") if reply.status == 503 else no_vendor(reply))
     if access.secret:
         answer = replace(answer, errmsg=answer.errmsg.replace(access.secret, redact.MASK))
-    found = _taken(part, answer) if answer.errcode == 0 else _refused(part, answer.errcode)
+    found = _accepted(part, answer) if answer.errcode == 0 else _refused(part, answer.errcode)
     return verdict(part, answer, found, UPLOADED if part.kind == Kind.UPLOAD else POSTED)
 
 
-def _taken(part: Part, answer: Answer) -> Outcome:
+def _accepted(part: Part, answer: Answer) -> Outcome:
     if part.kind == Kind.UPLOAD:
-        return Accepted(upload.taken(part, answer))
+        return Accepted(upload.receipt(part, answer))
     return Accepted(CallReceipt(warning="; ".join(warns(answer)) or None, from_repeat=part.in_doubt))
 
 

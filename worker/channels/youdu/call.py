@@ -164,7 +164,7 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     elif part.kind == UPLOAD:
         found = _uploaded(part, account, answer, access)
     else:  # a success has no id and no list: only errmsg tells of recipients (c01_00003)
-        found = errmsg.taken(part, account, errmsg_of(answer))
+        found = errmsg.accepted(part, account, errmsg_of(answer))
     page = UPLOADED if part.kind == UPLOAD else SENT
     odd = contradictions(page, answer, found, part)
     return Verdict(found, answer.errcode, errmsg.reason(answer.errmsg), contradictions=odd)

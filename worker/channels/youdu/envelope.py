@@ -130,4 +130,4 @@ def _token_refused(code: int) -> TokenOutcome:
         return TokenRefused(f"errcode {code} (not in the catalogue)", "look the code up in the server's manual", code)
     if row.kind in (Class.RETRY, Class.DEFER, Class.TOKEN):
         return TokenLater(row.reason, row.delay or UNREADABLE_DELAY_S)
-    return TokenRefused(row.reason, row.what, code)
+    return TokenRefused(row.reason, row.remedy, code)

@@ -87,19 +87,19 @@ REFUSED = "200007 invalid toUser"
 SETTING = "set invalid_users to what this server does"
 
 
-def taken(part: Part, account: Account, errmsg: str) -> Outcome:
+def accepted(part: Part, account: Account, errmsg: str) -> Outcome:
     """Reads errcode 0: every recipient has it, unless errmsg says otherwise."""
     before = _left_out(part)
     if errmsg.strip().lower() in ("", "ok"):
-        return _taken(part, before)
+        return _accepted(part, before)
     found, doubtful = named(part, errmsg)
     if not found and not doubtful:
-        return _taken(part, before, f"{ODD}: a person should check it")
+        return _accepted(part, before, f"{ODD}: a person should check it")
     refusals = (*before, *found)
     if _is_everybody(part, refusals):
         return Rejected(f"{ODD}: it names every recipient", refusals)
     if invalid_users(account) in (InvalidUsers.PARTIAL, InvalidUsers.PARTIAL_ERROR) and not doubtful:
-        return _taken(part, refusals)
+        return _accepted(part, refusals)
     return _open(ODD, refusals)
 
 
@@ -119,11 +119,11 @@ def refused(part: Part, account: Account, errmsg: str) -> Outcome:
         spec = {**part.spec, LEFT_OUT: [one.recipient for one in refusals]}
         return Progress(spec, f"{REFUSED}: again without the {len(refusals)} named")
     if mode is InvalidUsers.PARTIAL_ERROR and found and not doubtful:
-        return _taken(part, refusals)
+        return _accepted(part, refusals)
     return _open(REFUSED, refusals)
 
 
-def _taken(part: Part, refusals: tuple[Refusal, ...], warning: str | None = None) -> Outcome:
+def _accepted(part: Part, refusals: tuple[Refusal, ...], warning: str | None = None) -> Outcome:
     given = CallReceipt(warning=warning, from_repeat=part.in_doubt)
     return Partial(given, refusals) if refusals else Accepted(given)
 

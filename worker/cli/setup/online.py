@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from uuid_utils import uuid7
 
 from worker.accounts.sources import accounts_of
-from worker.channels.online import OnlineCall, call_of, seen, verification
+from worker.channels.online import OnlineCall, online_call, read_answer, verification
 from worker.channels.registry import channel, split_usable
 from worker.cli.setup.finding import Finding, Level
 from worker.config.settings import Settings
@@ -76,7 +76,7 @@ def _asked(settings: Settings, account: Account, tokens: Tokens, tools: OnlineTo
 
 def _by_token(what: str, account: Account, tokens: Tokens, tools: OnlineTools) -> Iterator[Finding]:
     """The token, and with it the harmless call of the channel; once more where the vendor knows the token no longer."""
-    call = call_of(account.channel)
+    call = online_call(account.channel)
     for is_last in (False, True):
         token = _token(account, tokens, tools)
         if not isinstance(token, Token):
@@ -118,7 +118,7 @@ def _carried_out(
     result = call_once(tools.transport, replace(request, deadline_s=CALL_S, egress=account.egress))
     if not isinstance(result, Reply):
         return [Finding(what, Level.PROBLEM, _unanswered(result))], False
-    answer = seen(call, account, result)
+    answer = read_answer(call, account, result)
     if answer.is_about_address:
         return [Finding(what, Level.PROBLEM, f"trusted IP: {answer.text}")], False
     if not answer.is_ok:  # which of its checks the vendor does first is not known
