@@ -52,7 +52,15 @@ class Fiber:
 
     __slots__ = ("alarm", "ended", "greenlet", "home", "name", "number", "parked", "waiters", "woken")
 
-    def __init__(self, home: Home, name: str, number: int, work: Callable[[], object], hub: greenlet):
+    def __init__(
+        self,
+        home: Home,
+        name: str,
+        number: int,
+        work: Callable[[], object],
+        hub: greenlet,
+        failed: Callable[[str], None],
+    ):
         self.home, self.name, self.number = home, name, number
         self.ended = False
         self.woken = False
@@ -66,6 +74,8 @@ class Fiber:
                 work()
             except Died:
                 pass
+            except Exception as error:  # noqa: BLE001  the end of a thread that should not end; the judge tells of it
+                failed(f"{home.name}/{name} ended with {type(error).__name__}: {error}")
             finally:
                 self.ended = True
 
@@ -81,6 +91,8 @@ class Scheduler:
         self.now = 0.0
         self.current: Fiber | None = None
         self.switches = self.points = 0
+        self.failures: list[str] = []
+        """A sentence for each fiber that an error ended."""
         self._eagerness, self._statement_s = eagerness, statement_s
         self._ready: list[Fiber] = []
         self._alarms: list[tuple[float, int, int, Fiber]] = []
@@ -96,7 +108,7 @@ class Scheduler:
         if home.dead:
             raise Died
         self._numbers += 1
-        fiber = Fiber(home, name, self._numbers, work, self._hub)
+        fiber = Fiber(home, name, self._numbers, work, self._hub, self.failures.append)
         home.fibers.append(fiber)
         self._fibers.append(fiber)
         self._ready.append(fiber)

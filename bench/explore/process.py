@@ -21,7 +21,7 @@ from worker.channels.registry import channel, names
 from worker.config.accounts import AccountSource
 from worker.config.settings import DeliverySettings, Settings
 from worker.control.opening import make_database
-from worker.delivery.sender.runtime import Dependencies
+from worker.delivery.sender.runtime import EXIT_WRITER_DIED, Dependencies
 from worker.outbox.engine.database import Database
 from worker.service import lifecycle
 from worker.service.broker import PublisherConnection
@@ -91,7 +91,7 @@ class Host:
             transport=lambda: Network(self._vendor, home, self._step),
             probe=self._step,
             revoked=(),
-            exit=lambda status: self._scheduler.kill(home),
+            exit=lambda status: self._exit(home, status),
         )
         process = ExplorerProcess(SETTINGS, App(self._broker, home), replaced)
         database_of[home.name] = self._databases.of(home)
@@ -99,6 +99,11 @@ class Host:
             self.process = process
             for number in range(self._threads):
                 self._scheduler.spawn(home, f"sender{number}", lambda: self._take_doorbells(process, home))
+
+    def _exit(self, home: Home, status: int) -> None:
+        if status == EXIT_WRITER_DIED and not home.dead:
+            self._scheduler.failures.append(f"the writer of {home.name} died")
+        self._scheduler.kill(home)
 
     def _take_doorbells(self, process: ExplorerProcess, home: Home) -> None:
         while not process.draining:

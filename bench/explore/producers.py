@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bench.explore.database import now_us
@@ -71,10 +71,13 @@ class Producer:
         options["priority"] = chance.choice(["urgent", "normal", "normal", "bulk"])
         if chance.random() < 0.25:
             options["due_at"] = _instant(now + int(chance.uniform(1, 10) * 1_000_000))
-        if chance.random() < 0.1:
-            options["expires_at"] = _instant(now + int(chance.uniform(11, 30) * 1_000_000))
         if chance.random() < 0.4:
             options |= {"order_key": chance.choice("kl"), "on_gap": chance.choice(["hold", "hold", "skip"])}
+            if chance.random() < 0.3:  # goes before others of its order that were committed earlier
+                options["due_at"] = _instant(now - int(chance.uniform(1, 5) * 1_000_000))
+        if chance.random() < 0.15:
+            later = options.get("due_at") or _instant(now)
+            options["expires_at"] = later + timedelta(seconds=chance.randint(2, 12))
         if chance.random() < 0.3:
             options["on_unknown"] = chance.choice(["hold", "resend"])
         options["tags"] = [chance.choice(TAGS)] if chance.random() < 0.4 else []
@@ -82,6 +85,8 @@ class Producer:
         with self.database.writing() as connection:
             given = {key: value for key, value in options.items() if value != []}
             job = enqueue(connection, account, message, To(users=list(people)), accounts=self.accounts, **given)
+            if chance.random() < 0.1:
+                self.scheduler.sleep(chance.uniform(0.1, 1.5))  # the application does more in its transaction
             if chance.random() < 0.05:
                 self.rolled_back.add(content)
                 connection.rollback()

@@ -30,6 +30,7 @@ def main(argv: list[str]) -> Figure:
     parser.add_argument("--seeds", type=int, default=100, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="ends after so many, with what it has then")
     parser.add_argument("--stop", action="store_true", help="at the first universe that breaks a promise")
     parser.add_argument("--without-guards", action="store_true", help="takes away one guard after the other instead")
     parser.add_argument("--only", default="", help="of the guards, those whose promise has this text")
@@ -42,7 +43,9 @@ def main(argv: list[str]) -> Figure:
         sums.add(told)
         if told.problems and len(sums.broken) <= STORIES:
             print("\n".join(story_of(told)), flush=True)
-        if told.problems and options.stop:
+        if sums.universes % 500 == 0:
+            print(f"{sums.universes} universes, {len(sums.broken)} with a broken promise", flush=True)
+        if (told.problems and options.stop) or time.monotonic() - began > options.minutes * 60:
             break
     took_s, used = time.monotonic() - began, os.times()
     cpu_s = sum(used[:4]) - sum(cpu[:4])
@@ -68,9 +71,12 @@ def _told(seeds: range, processes: int) -> Iterator[Told]:
         with explorer.ready():
             yield from map(explorer.explore, seeds)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("fork")) as pool:
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("fork"))
+    try:
         for several in pool.map(_explore, lots):
             yield from several
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 _EXPLORERS: list[Explorer] = []

@@ -138,7 +138,7 @@ class Universe:
 
     def _end(self) -> Told:
         told = self.told
-        told.problems += [*self.judge.problems(), *self.judge.left_over()]
+        told.problems += [*self.scheduler.failures, *self.judge.problems(), *self.judge.left_over()]
         told.reached, told.virtual_s = self.faults.reached, self.scheduler.now
         told.fates.update({str(fate): count for fate, count in self.vendor.fates.items()})
         told.statements = self.store.statements
