@@ -1,7 +1,7 @@
 """The results of a group-send: totals and lists from what a track has read so far. Reads only.
 
-`accepted` means that the vendor's task exists. Members then send it by hand; the last round of a track shows how far
-they are.
+`accepted` means that the vendor's task exists. Members then send it by hand; the latest round of a track shows how many
+have.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from worker.reporting.find_job import rows_of
 
 SENT, NO_CONTACT, QUOTA_SPENT = 1, 2, 3
 DONE = 2
-"""The status of a member's own task that is done; the three before it are of a customer."""
+"""The status of a member's own task that is done. The three statuses above belong to customers."""
 
 
 class Stage(StrEnum):
     """The progress of one task."""
 
     NOT_CREATED = "not_created"
-    """The vendor has no task: its part was refused, was not sent, or is not yet."""
+    """The vendor has no task: its part was refused, was not sent, or is not yet sent."""
     UNKNOWN = "unknown"
     """The call that creates the task is in doubt."""
     WAITING = "waiting"
-    """No member has sent yet, as far as was read."""
+    """No member has sent yet, as far as the track has read."""
     PARTLY_SENT = "partly_sent"
-    """Some members have sent, as far as was read."""
+    """Some members have sent, as far as the track has read."""
     FINISHED = "finished"
-    """Every member has sent, and none of their customers waits any more."""
+    """Every member has sent, and no customer waits any more."""
     CANCELLED = "cancelled"
-    """The task was recalled: members who had not sent cannot any more; messages sent before stay."""
+    """The task was recalled. Members who had not sent cannot send any more; messages sent before stay."""
     CLOSED = "closed"
-    """Some members have not sent, but the task is not followed any more."""
+    """Some members have not sent, but the task is not tracked any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +58,19 @@ class Task:
     part: str
     """Id of its part: `<job id>-<n>`."""
     stage: Stage
-    """How far it has come."""
+    """The progress of the task."""
     members: int
-    """Members who were asked to send, as far as was read."""
+    """Members who were asked to send, as far as the track has read."""
     members_done: int
-    """How many of them have sent, as far as was read."""
+    """How many of these members have sent, as far as the track has read."""
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignReport:
-    """Every recipient of a group-send in exactly one list; `asked` is the sum of them all.
+    """Every recipient of a group-send in exactly one list; `asked` is the sum of all lists.
 
-    A customer whom two members were asked to write to counts once, under the better of the two. Customers of a task for
-    all customers of a member are in the lists once a track has read them.
+    A customer whom two members were asked to write to counts once, in the better of the two lists. Customers of a task
+    for all customers of a member appear once a track has read them.
     """
 
     job: str
@@ -78,9 +78,9 @@ class CampaignReport:
     tasks: tuple[Task, ...]
     """Its tasks, one for each part, in order."""
     asked: int
-    """How many recipients the lists have together."""
+    """How many recipients are in all lists together."""
     sent: tuple[str, ...] = field(repr=False)
-    """Recipients to whom a member has sent it."""
+    """Recipients to whom a member has sent the message."""
     waiting: tuple[str, ...] = field(repr=False)
     """Recipients whose member has not sent, or of whom nothing was read yet."""
     quota_spent: tuple[str, ...] = field(repr=False)
@@ -88,7 +88,7 @@ class CampaignReport:
     no_contact: tuple[str, ...] = field(repr=False)
     """Recipients who are no longer contacts of the member."""
     refused: tuple[str, ...] = field(repr=False)
-    """The vendor's fail_list when the task was created."""
+    """Recipients in the vendor's fail_list when the task was created."""
     cancelled: tuple[str, ...] = field(repr=False)
     """Recipients without the message when the task was cancelled."""
     closed: tuple[str, ...] = field(repr=False)
@@ -98,7 +98,7 @@ class CampaignReport:
     not_sent: tuple[str, ...] = field(repr=False)
     """Recipients whose task was never created."""
     read_at: datetime | None
-    """When the newest of these results was read; None: nothing was read yet."""
+    """When the newest of these results was read, or None if nothing was read yet."""
 
 
 LISTS = ("sent", "quota_spent", "no_contact", "waiting", "undetermined", "closed", "cancelled", "refused", "not_sent")
@@ -107,7 +107,7 @@ LISTS = ("sent", "quota_spent", "no_contact", "waiting", "undetermined", "closed
 
 @on_callers_connection
 def campaign(connection: Connection, job_id: JobId) -> CampaignReport:
-    """The results of a group-send: who got it, who waits, who was not reached and why. JobNotFound for no job."""
+    """Returns who got a group-send, who waits, who was not reached and why. Raises JobNotFound for no job."""
     job_id = id_of(job_id)
     rows = rows_of(connection, job_id)
     if problem := channel(rows.job["channel"]).follow_up_problem(Kind.TRACK, rows.job["kind"]):
@@ -150,7 +150,7 @@ def _campaign(
 
 
 def _parts_with_ended_tracks(follow_ups: Iterable[Mapping[str, Any]]) -> set[str]:
-    """The parts whose tracks have all ended."""
+    """Returns the parts whose tracks have all ended."""
     tracks = [row for row in follow_ups if row["kind"] == Kind.TRACK]
     open_targets = {_target(row) for row in tracks if PartState(row["state"]) in (PartState.QUEUED, PartState.SENDING)}
     return {_target(row) for row in tracks if row["state"] == PartState.ACCEPTED} - open_targets
@@ -164,7 +164,7 @@ _LIST_BY_STATUS = {SENT: "sent", NO_CONTACT: "no_contact", QUOTA_SPENT: "quota_s
 
 
 def _task(part: Mapping[str, Any], unread_list: str, part_rows: list[Mapping[str, Any]]) -> Task:
-    """One part of the job as a task; `rest` is the list of its recipients of whom nothing was read."""
+    """Makes the task of one part. `unread_list` is the list of the recipients of whom nothing was read."""
     members = [row for row in part_rows if not row["recipient"]]
     done = sum(row["status"] == DONE for row in members)
     if unread_list == "undetermined":
@@ -181,7 +181,7 @@ def _task(part: Mapping[str, Any], unread_list: str, part_rows: list[Mapping[str
 
 
 def _list_of_unread(part: Mapping[str, Any], *, cancelled: bool, closed: bool) -> str:
-    """The list of a task's recipients of whom nothing was read."""
+    """Returns the list for those recipients of a task of whom nothing was read."""
     state = PartState(part["state"])
     if state is PartState.UNKNOWN or (part["doubts"] and state in OPEN_STATES):
         return "undetermined"
@@ -193,7 +193,7 @@ def _list_of_unread(part: Mapping[str, Any], *, cancelled: bool, closed: bool) -
 def _lists_of_recipients(
     part: Mapping[str, Any], unread_list: str, part_rows: Iterable[Mapping[str, Any]]
 ) -> Iterator[tuple[str, str]]:
-    """Each recipient of a task with its list: as a track read it, otherwise `rest`."""
+    """Yields each recipient of a task with its list: the one that a track read, or else `unread_list`."""
     recipients = Recipients.from_json(json.loads(part["spec"]))
     named = {recipient.lower(): recipient for recipient in (*recipients.customers, *recipients.chats)}
     statuses = ((row["recipient"], row["status"]) for row in part_rows if row["recipient"])

@@ -1,4 +1,4 @@
-"""How often the cards of a job can still be updated, and until when. Reads only."""
+"""How many updates the cards of a job still allow, and until when. Reads only."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ from worker.reporting.find_job import row_of
 
 @dataclass(frozen=True, slots=True)
 class CardCodes:
-    """The response_codes that one card can still be updated with."""
+    """The unused response_codes of one card. Each allows one update."""
 
     job: str
-    """The job that sent the card: the one that was named, or a replay of it."""
+    """The job that sent the card: the named job, or a replay of it."""
     part: str
     """Id of the part that sent the card: `<job id>-<n>`."""
     left: int
-    """Its response_codes that no update has used or is using now; each is good for one update."""
+    """How many of its response_codes no update has used or is using now."""
     until: datetime | None
-    """When the last of those left ends; None: none is left."""
+    """When the last unused code ends, or None if none is left."""
 
 
 @on_callers_connection
 def codes_left(connection: Connection, job_id: JobId) -> list[CardCodes]:
-    """The codes that `update_card` of this job can still use: an entry for each card of it and of its replays.
+    """Lists how many codes `update_card` of this job can still use, for each card of the job and of its replays.
 
     A card gets one code when it is sent and one with each press, and each ends 72 h later (page 94888;
-    `delivery.response_code_ttl_s`). Empty: no card of the job has got one yet. JobNotFound for no job.
+    `delivery.response_code_ttl_s`). The list is empty while no card of the job has got one. Raises JobNotFound for no
+    job.
     """
     return codes_of(connection, row_of(connection, job_id)["id"], now_in(connection))
 
 
 def codes_of(connection: Connection, job: str, now: str) -> list[CardCodes]:
-    """The same of a job that is there, whose row may have megabytes; `now` is the SQL expression of the clock."""
+    """Does the same for a job that exists, without reading its row, which may be large. `now` is the clock in SQL."""
     return [
         CardCodes(job_id, part, left, None if until is None else instant(until))
         for job_id in jobs_reached(connection, job)

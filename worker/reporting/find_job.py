@@ -1,4 +1,4 @@
-"""Finds the rows of a job by the id that a caller gives; an id or a job that does not exist is an error."""
+"""Reads the rows of a job by an id that a caller gives, and raises an error if there is no such job."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ T = TypeVar("T")
 
 
 def rows_of(connection: Connection, job_id: JobId, numbers: range | None = None) -> JobRows:
-    """All rows of a job, or those of some of its parts; JobNotFound when there is none."""
+    """Returns all rows of a job, or those of some of its parts. Raises JobNotFound if there is none."""
     return require_found(job_rows(connection, id_of(job_id), numbers), job_id)
 
 
 def recipients_of(connection: Connection, job_id: JobId) -> RecipientRows:
-    """What became of a job's recipients; JobNotFound when there is no such job."""
+    """Returns the rows with the results of a job's recipients. Raises JobNotFound if there is no such job."""
     return require_found(recipient_rows(connection, [id_of(job_id)]).get(id_of(job_id)), job_id)
 
 
 def row_of(connection: Connection, job_id: JobId) -> Mapping[str, Any]:
-    """A job's own row; JobNotFound when there is none."""
+    """Returns a job's own row. Raises JobNotFound if there is none."""
     return require_found(read_job(connection, id_of(job_id)), job_id)
 
 
 def require_found(value: T | None, job_id: JobId) -> T:
-    """What was read of a job; JobNotFound when that is None."""
+    """Returns what was read of a job. Raises JobNotFound if that is None."""
     if value is None:
         raise JobNotFound(f"no job {str(job_id)!r}; was its transaction committed?", job=id_of(job_id))
     return value

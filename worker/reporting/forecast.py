@@ -1,7 +1,7 @@
-"""Roughly when the backlog of each account will be through: what is due, divided by what lets it through. Reads only.
+"""Estimates when the backlog of each account will be sent: what is due, divided by the rate. Reads only.
 
 It simulates nothing. A limit lets its amount through in each window; everything else goes as fast as calls went at the
-last heartbeats. New jobs, calls that fail and blocks to come are not in it.
+last heartbeats. New jobs, failing calls and future blocks are not considered.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from worker.outbox.lanes.processes import Process, alive_processes, unusable_acc
 from worker.reporting.limit_usage import Usage, usages
 
 MAX_PARTS = 2_000_000
-"""Queued parts of one account that are counted; of more the forecast says that there are at least so many."""
+"""Most queued parts of one account that are counted. If there are more, the forecast says that it is a minimum."""
 MAX_WAITING_PARTS = 10_000
-"""Parts that wait for limits of their recipients, of which the limits are told."""
+"""Most parts waiting for limits of their recipients that are read for the limits' names."""
 NEAR_LIMIT = 0.5
-"""The share of a limit that has to be used before it is taken to slow down all of its account's calls."""
+"""The used share of a limit from which it is assumed to slow down all calls of its account."""
 
 
 Lanes = Mapping[str, tuple[int, int]]
-"""By lane how many parts are due, and how many are queued."""
+"""Lane -> how many parts are due, and how many are queued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +46,24 @@ class LimitWait:
     limit: str
     parts: int
     amount: int | None
-    """Units in a window; None: the account has no such limit now."""
+    """Units in a window, or None if the account has no such limit now."""
     window_s: int | None
     in_s: float | None
-    """Seconds until the last of them has room; None: each recipient has the limit, or it is not known."""
+    """Seconds until the last of the parts has room, or None if each recipient has its own limit, or if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """Why parts do not go by themselves."""
+    """Why parts do not go without a person."""
 
     why: str
     command: str
-    """What a person can do."""
+    """The command that a person can run."""
 
 
 @dataclass(frozen=True, slots=True)
 class AccountForecast:
-    """What is foretold of one account."""
+    """The estimate for one account."""
 
     account: str
     due: int
@@ -71,24 +71,25 @@ class AccountForecast:
     later: int
     """Queued parts that are due later, or wait for room in a limit of their recipient or for another part."""
     at_least: bool
-    """True where more parts may be queued than were counted, so that it takes longer."""
+    """True if more parts may be queued than were counted, so that it takes longer."""
     per_s: float
-    """Parts that go in a second; 0: none went lately."""
+    """Parts that are sent in a second; 0 if none was sent lately."""
     in_s: float | None
-    """Seconds until what is due now and goes by itself is through; None: nothing goes, or nothing is known."""
+    """Seconds until all parts are sent that are due now and blocked by nothing. None if nothing moves or the rate is
+    unknown."""
     waits: tuple[LimitWait, ...]
     stops: tuple[Blocker, ...]
-    """Why some or all of it does not go by itself."""
+    """Why some or all parts do not go without a person."""
 
 
 def forecast(
     connection: Connection, now_sql: str, accounts: AccountSource, *, most: int = MAX_PARTS
 ) -> list[AccountForecast]:
-    """When the backlog of each account with queued parts will be through, about."""
+    """Estimates when the backlog of each account with queued parts will be sent."""
     processes, pauses = alive_processes(connection, now_sql), active_pauses(connection, [])
     reader = _Reader(connection, now_sql, accounts, processes, pauses)
-    # Each statement reads for itself (one transaction of so many would hold up SQLite's writers, and PostgreSQL's
-    # vacuum), so the last queued part of an account may have gone since the account was found.
+    # Each statement is a transaction of its own, because a single one for all would hold up SQLite's writers and
+    # PostgreSQL's vacuum. So the last queued part of an account may be gone since the account was read.
     queued = ((name, queued_by_lane(connection, now_sql, name, most)) for name in accounts_with_queued(connection))
     return [reader.account(name, lanes, most) for name, lanes in queued if lanes]
 
@@ -121,7 +122,7 @@ class _Reader:
         return AccountForecast(name, due, parts - due, parts >= most, per_s, in_s, waits, (*stops, *parked))
 
     def _per_s(self, name: str, usages: Sequence[Usage]) -> float:
-        """Calls in the air, divided by how long one takes; no more than a limit that is much used lets through."""
+        """Returns calls in flight divided by the duration of a call, but no more than a nearly used up limit allows."""
         figures = [
             lane_figures
             for item in self.processes
@@ -136,7 +137,7 @@ class _Reader:
     def _waits(
         self, name: str, rows: Sequence[Mapping[str, Any]], usages: Sequence[Usage], lanes: Lanes
     ) -> Iterator[LimitWait]:
-        """Due parts behind a limit that blocks their lane, and parts that wait for a limit of their recipient."""
+        """Yields the due parts behind a limit that blocks their lane, and parts that wait for a recipient's limit."""
         limits = {usage.counted.limit.name: usage for usage in usages}
         parts_by_limit, opens_s = Counter[str](), dict[str, float]()
         for row in rows:
@@ -151,7 +152,7 @@ class _Reader:
             yield _wait(limit, parts, limits.get(limit), None)
 
     def _stops(self, name: str, account: Account | None, problem: str | None) -> Iterator[Blocker]:
-        """Why nothing of an account goes before a person acts; `wrong`: what keeps it from being used here."""
+        """Yields why nothing of an account goes before a person acts. `problem` says why this process cannot use it."""
         unusable = unusable_account_counts(self.processes).get(name, (0, ""))
         if not self.processes:
             yield Blocker("no worker process is alive", "worker doctor")
@@ -169,7 +170,7 @@ def _subject(row: Mapping[str, Any]) -> str:
 
 
 def _wait(name: str, parts: int, usage: Usage | None, opens_s: float | None) -> LimitWait:
-    """A wait for a limit; `opens_s`: seconds until its lane opens, None where each recipient has the limit."""
+    """Makes the wait for a limit. `opens_s` is the time until its lane opens, None if each recipient has the limit."""
     if usage is None or not usage.counted.limit.amount:
         return LimitWait(name, parts, None, None, None)
     limit = usage.counted.limit

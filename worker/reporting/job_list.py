@@ -1,4 +1,4 @@
-"""Lists of jobs: all of them or those of a filter, newest or oldest first, page by page. Reads only."""
+"""Lists jobs, all of them or those of a filter, newest or oldest first, page by page. Reads only."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from worker.reporting.report import SUMMARY_COLUMNS, JobSummary, summary_of
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """Jobs in the order in which they were enqueued."""
+    """A page of jobs in the order in which they were enqueued."""
 
     jobs: tuple[JobSummary, ...]
     """The jobs of this page, newest first unless another order was asked for."""
     before: str | None
-    """What to give as `before` for the next page; None: there is none, or the list is oldest first."""
+    """What to give as `before` for the next page, or None if there is none or the list is oldest first."""
     is_cut_short: bool
-    """The page ends because it looked at as many jobs as it may: no field of the filter finds its jobs quickly."""
+    """True if the page ended because it read as many jobs as it may: no field of the filter finds its jobs quickly."""
     leaves_fresh_out: bool
-    """More than 100,000 parts are open, or more than 50,000 jobs wait to be indexed, and not all were looked at."""
+    """True if more than 100,000 parts are open, or more than 50,000 jobs wait to be indexed, and not all were read."""
     after: str | None = None
-    """What to give as `after` for the next page of a list that is oldest first; None: there is none."""
+    """What to give as `after` for the next page of a list that is oldest first, or None if there is none."""
 
 
 @on_callers_connection
@@ -53,11 +53,11 @@ def find_jobs(
     oldest_first: bool = False,
     limit: int = 50,
 ) -> JobPage:
-    """Jobs of a filter, newest first, or oldest first. None: of all jobs.
+    """Lists the jobs of a filter, or all jobs without one, newest first or oldest first.
 
-    Each field is answered from an index, however many jobs there are, save what most jobs share and which only sieves:
-    `channel`, `kind="send"`, the state `accepted`. A page looks at 50,000 candidates of the index at most. CheckFailed
-    where the filter speaks of parts or calls.
+    Each field is answered from an index, however many jobs there are, except for values that most jobs share and that
+    only exclude rows: `channel`, `kind="send"`, the state `accepted`. A page reads at most 50,000 candidates of the
+    index. Raises CheckFailed where the filter is about parts or calls.
     """
     if wanted is not None:
         wanted.require_whole_jobs()
@@ -87,26 +87,27 @@ class ListedJob(JobSummary):
     """A job in a list for people."""
 
     type: str | None
-    """The type of its message, such as `text`; None: it has none, or that may not be read."""
+    """The type of its message, such as `text`, or None if it has none or it may not be read."""
     recipient: str | None = field(repr=False)
-    """Its first recipient, as the filter takes it; None: it names none, or that may not be read."""
+    """Its first recipient as the filter takes it, or None if it names none or it may not be read."""
     errcode: int | None
-    """The errcode that matters: of the newest answered call of a part that is not accepted; None: none was refused."""
+    """The errcode that matters: that of the newest answered call of a part that is not accepted, or None if none was
+    refused."""
 
     @property
     def others(self) -> int:
-        """How many recipients it has beside the first."""
+        """How many recipients it has besides the first."""
         return max(0, self.asked - 1)
 
     def told(self, lang: Lang | None = None) -> str:
-        """What the job is, in a reader's words: the type of its message, or its kind."""
+        """Returns what the job is in a reader's language: the type of its message, or its kind."""
         return content_text(self.kind, self.type, lang)
 
 
 def with_contents(connection: Connection, jobs: Sequence[JobSummary], *, texts: bool = True) -> list[ListedJob]:
-    """The jobs of a page with what a list tells of them beside their summaries: three statements, however many.
+    """Returns the jobs of a page with message type, recipient and errcode, in three statements however many jobs.
 
-    `texts`: False where recipients and messages may not be read.
+    `texts` is False where recipients and messages may not be read.
     """
     if not jobs:
         return []
@@ -132,13 +133,13 @@ _KINDS = {name: kind for kind, name in LISTS.items()}
 
 
 def _type_of(message: str) -> str | None:
-    """The type in the beginning of a message's document, which it stands first in."""
+    """Returns the type from the beginning of a message's document, where it stands first."""
     match = _TYPE.match(message)
     return None if match is None else match[1]
 
 
 def _first_of(recipients: str) -> str | None:
-    """The first recipient in the beginning of the document, as the filter's `recipient` takes it."""
+    """Returns the first recipient from the beginning of the document, as the filter's `recipient` takes it."""
     match = _FIRST.match(recipients)
     if match is None:
         return None
@@ -151,7 +152,7 @@ def _first_of(recipients: str) -> str | None:
 
 
 def content_text(kind: str, type: str | None, lang: Lang | None = None) -> str:
-    """A job's kind and the type of its message in a reader's words."""
+    """Returns a job's kind and the type of its message in a reader's language."""
     words = [term("kind", kind, lang).replace("_", " ")] if kind != Kind.SEND or type is None else []
     if kind in (Kind.SEND, Kind.SEND_CHAT) and type is not None:
         words.append(term("msgtype", type, lang).replace("_", " "))
@@ -160,18 +161,18 @@ def content_text(kind: str, type: str | None, lang: Lang | None = None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JobCount:
-    """How many jobs of an account are of a kind and in a state."""
+    """The number of jobs of one account, kind and state."""
 
     account: str
     """The account's name in the settings."""
     kind: str
     """`send`, `recall`, `update_card`, ..., see `Kind`."""
     state: JobState
-    """The state that they are in."""
+    """The state of these jobs."""
     jobs: int
     """How many jobs."""
     asked: int
-    """Recipients that they were asked to reach."""
+    """How many recipients these jobs name."""
 
 
 COUNT_FILTERS = frozenset({"account", "channel", "kind", "state", "created_from", "created_before"})
@@ -179,9 +180,9 @@ COUNT_FILTERS = frozenset({"account", "channel", "kind", "state", "created_from"
 
 @on_callers_connection
 def count_jobs(connection: Connection, wanted: JobFilter) -> list[JobCount]:
-    """Jobs by account, kind and state. It reads all jobs of the span of time once, so it has to be named.
+    """Counts jobs by account, kind and state. It reads all jobs of a span of time, so the span has to be given.
 
-    CheckFailed without `created_from`, and for other fields than account, channel, kind, state and `created_*`.
+    Raises CheckFailed without `created_from`, and for other fields than account, channel, kind, state and `created_*`.
     """
     problems = [
         Problem(name, "is not counted by", f"use {', '.join(sorted(COUNT_FILTERS))}")
@@ -199,5 +200,5 @@ def count_jobs(connection: Connection, wanted: JobFilter) -> list[JobCount]:
 
 @on_callers_connection
 def text_hash(connection: Connection, job_id: JobId) -> str:
-    """The hash of a job's message, by which `JobFilter(text_hash=...)` finds all jobs that say the same."""
+    """Returns the hash of a job's message, by which `JobFilter(text_hash=...)` finds all jobs with the same message."""
     return job_terms.text_hash(row_of(connection, job_id)["message"])

@@ -1,4 +1,4 @@
-"""What stands in the way of calls: pauses, accounts that processes cannot use, lanes that are blocked. Reads only."""
+"""Lists what holds up calls: pauses, accounts that processes cannot use, and blocked lanes. Reads only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.outbox.lanes.processes import Process, alive_processes, unusable_acc
 UNUSABLE = "unusable"
 """The state of an account that worker processes cannot use."""
 _RECOVERING = (LaneStatus.NARROWED, LaneStatus.STARTING)
-"""States that begin after the block which led to them, so `since` is when the bound on calls changed."""
+"""Statuses that follow a block. For these `since` is when the allowed number of calls changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +31,27 @@ class LaneReport:
     account: str
     label: str
     state: str
-    """The word of a `LaneStatus`, or `unusable`."""
+    """A `LaneStatus`, or `unusable`."""
     reason: str | None
     remedy: str | None
-    """What a person has to do; None: time alone heals it."""
+    """What a person has to do, or None if time alone heals it."""
     since: datetime | None
     until: datetime | None
     hint: str | None
-    """The vendor's trace number; its support asks for it."""
+    """The vendor's trace number, which its support asks for."""
     struck: int | None
-    """Times in a row that the vendor said 45009."""
+    """How many times in a row the vendor answered 45009."""
     calls: int | None
-    """Calls that may be in the air at most; None: no bound."""
+    """Most calls that may be in flight, or None without such a limit."""
     failures: int | None
 
 
 def lane_list(
     connection: Connection, now_sql: str, *, account: str | None = None, fresh: Sequence[Process] | None = None
 ) -> tuple[list[Pause], list[LaneReport]]:
-    """What is paused; and the lanes and accounts that are blocked, parked, slowed down or not usable.
+    """Lists the pauses, and the lanes and accounts that are blocked, parked, slowed down or not usable.
 
-    `fresh`: the processes that are alive; None: they are read.
+    `fresh` are the processes that are alive; they are read if it is None.
     """
     pauses = [
         item
@@ -66,7 +66,7 @@ def lane_list(
 
 
 def _remedy(row: Mapping[str, Any]) -> str:
-    """What a person has to do about a parked lane or account; the last step is always the same."""
+    """Returns what a person has to do about a parked lane or account. The last step is always the same."""
     last = f"`worker resume {row['lane']}`, or wait for the next probe"
     return f"{row['remedy']}; then {last}" if row["remedy"] else last
 

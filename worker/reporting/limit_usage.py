@@ -1,4 +1,4 @@
-"""How much of every limit of an account is used now, read from admission's own rows, without a lock."""
+"""How much of each limit of an account is used now. Reads the rows of admission, without a lock."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ MAX_WAITING_PARTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """One limit of an account, now."""
+    """The use of one limit of an account now."""
 
     counted: LimitCounter
     used: int | None
-    """Units that may still count at the vendor; None for a limit without a window, or of recipients when none is named.
-    """
+    """Units that may still count at the vendor, or None for a limit without a window, or of recipients if none is
+    named."""
     room_in_s: float | None
-    """Seconds until there is room for one more unit: 0 now; None where `used` is None."""
+    """Seconds until one more unit may be used: 0 now, None if `used` is None."""
     waiting: int
-    """Parts of the account that wait because the limit is used up, of the first 10,000."""
+    """Parts of the account that wait because the limit is used up, among the first 10,000."""
 
     spans: tuple[Span, ...] = ()
-    """When the units were taken that still count, the oldest first; empty where `used` is None."""
+    """When the units that still count were used, oldest first; empty if `used` is None."""
 
     @property
     def room(self) -> int | None:
@@ -50,10 +50,10 @@ def usages(
     *,
     count_waiting: bool = False,
 ) -> dict[str, list[Usage]]:
-    """Every limit of these accounts, by the account's name; the limits of recipients for the one named.
+    """Returns every limit of these accounts by the account's name. Limits of recipients are those of `recipient`.
 
-    One statement reads them all. `count_waiting` reads through queued parts of each account, so it is not for a call
-    every few seconds; without it, `waiting` is 0.
+    One statement reads them all. `count_waiting` reads through queued parts of each account, so it is too slow for a
+    call every few seconds; without it, `waiting` is 0.
     """
     key, now = lane_key(connection), read_now(connection, now_sql)
     limits_by_account = {

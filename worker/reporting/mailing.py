@@ -1,6 +1,6 @@
-"""A mailing as one thing: how many jobs, parts and recipients of a filter wait, are in flight, sent, refused and so on.
+"""Counts a mailing: how many jobs, parts and recipients of a filter wait, are in flight, sent, refused and so on.
 
-Reads only, and looks at 200,000 jobs at most. Every job, part and recipient is in exactly one stage.
+Reads only, and at most 200,000 jobs. Every job, part and recipient is in exactly one stage.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from worker.outbox.lanes.pauses import active_pauses
 from worker.reporting.recipient_status import OVERLAPPING, recipient_count
 
 MAX_JOBS = 200_000
-"""Jobs that are counted, the newest."""
+"""Most jobs that are counted, the newest first."""
 _NOT_COUNTED = frozenset({Kind.RECALL, Kind.UPLOAD, Kind.TRACK})
 
 
 @dataclass(frozen=True, slots=True)
 class RecallCount:
-    """The recalls of a mailing's jobs."""
+    """The numbers of recalls of a mailing's jobs."""
 
     under_way: int = 0
     """Recalls that are open or in doubt."""
     accepted: int = 0
-    """Recalls that the vendor took."""
+    """Recalls that the vendor accepted."""
     refused: int = 0
-    """Recalls that it refused, as those that came too late."""
+    """Recalls that the vendor refused, for example because they came too late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +66,22 @@ class MailingReport:
     recalls: RecallCount
     """The recalls of its jobs."""
     pauses: tuple[Pause, ...]
-    """The pauses of its tag that stand."""
+    """The pauses of its tag that are in force."""
     first_at: datetime | None
-    """When the oldest of its jobs was enqueued; None: it has none."""
+    """When the oldest of its jobs was enqueued, or None if it has no jobs."""
     last_at: datetime | None
-    """When the newest of its jobs was enqueued."""
+    """When the newest of its jobs was enqueued, or None if it has no jobs."""
     is_cut_short: bool
-    """There are older jobs that were not counted."""
+    """True if there are older jobs that were not counted."""
     leaves_fresh_out: bool
-    """More than 100,000 parts are open, or more than 50,000 jobs wait to be indexed, and not all were looked at."""
+    """True if more than 100,000 parts are open, or more than 50,000 jobs wait to be indexed, and not all were read."""
 
 
 @on_callers_connection
 def mailing(connection: Connection, wanted: JobFilter) -> MailingReport:
-    """How much of the jobs of a filter, mostly of a tag, is in which stage, without recalls, uploads and tracks.
+    """Counts the jobs of a filter, usually of a tag, by stage, without recalls, uploads and tracks.
 
-    The newest 200,000 jobs at most. CheckFailed where the filter speaks of parts or calls.
+    It counts the newest 200,000 jobs at most. Raises CheckFailed where the filter is about parts or calls.
     """
     wanted.require_whole_jobs()
     if wanted.is_about_calls:
@@ -115,7 +115,7 @@ def mailing(connection: Connection, wanted: JobFilter) -> MailingReport:
 
 @dataclass(slots=True)
 class _Tally:
-    """What was counted so far."""
+    """The counts so far."""
 
     jobs: Counter[MailingStage] = field(default_factory=Counter)
     parts: Counter[MailingStage] = field(default_factory=Counter)
@@ -123,10 +123,10 @@ class _Tally:
     recalls: Counter[str] = field(default_factory=Counter)
     """Recalls by the fields of `RecallCount`."""
     span: tuple[int, ...] = ()
-    """When its oldest and its newest job were enqueued; empty: none was counted."""
+    """When the oldest and the newest counted job were enqueued; empty if none was counted."""
 
     def of(self, *stages: MailingStage) -> StageCount:
-        """What there is in these stages together."""
+        """Returns the counts of these stages together."""
         jobs, parts, recipients = (
             sum(count[stage] for stage in stages) for count in (self.jobs, self.parts, self.recipients)
         )
@@ -134,10 +134,10 @@ class _Tally:
 
 
 class _StageInputs(NamedTuple):
-    """All that decides about the stages of a job's parts; the jobs of a mailing have few different ones."""
+    """All that decides about the stages of a job's parts. The jobs of a mailing have only a few different values."""
 
     counters: tuple[int, ...]
-    """The parts in each state, as `COUNTER_NAMES` has them."""
+    """The number of parts in each state, in the order of `COUNTER_NAMES`."""
     in_flight: int
     is_recalled: bool
     is_corrected: bool
@@ -147,7 +147,7 @@ class _StageInputs(NamedTuple):
         return sum(self.counters)
 
     def stage_of(self, state: PartState) -> MailingStage:
-        """The stage of one of its parts."""
+        """Returns the stage of one part of the job."""
         match state:
             case PartState.QUEUED:
                 return MailingStage.WAITING
@@ -169,7 +169,7 @@ class _StageInputs(NamedTuple):
 
 @lru_cache(maxsize=1_000)
 def _stages(inputs: _StageInputs) -> tuple[MailingStage, tuple[tuple[MailingStage, int], ...]]:
-    """The stage in which a job counts, and how many of its parts are in each."""
+    """Returns the stage in which a job counts, and how many of its parts are in each stage."""
     states = dict(zip(COUNTER_NAMES, inputs.counters, strict=True))
     waiting = states["n_open"] - inputs.in_flight
     counts = Counter({MailingStage.IN_FLIGHT: inputs.in_flight, MailingStage.WAITING: waiting})
@@ -190,13 +190,13 @@ JOB_STAGE_ORDER = (
     MailingStage.REFUSED,
     MailingStage.NOT_SENT,
 )
-"""The stages in which a job counts, the first of those that its parts have."""
+"""The stages in order of precedence: a job counts in the first one that any of its parts has."""
 
 
 def _count(
     connection: Connection, tally: _Tally, rows: Sequence[Mapping[str, Any]], in_flight: Mapping[str, int]
 ) -> None:
-    """Counts some jobs."""
+    """Adds some jobs to the tally."""
     followers = _followers(connection, tally, rows)
     if span := (*tally.span, *(row["created_at"] for row in rows)):
         tally.span = min(span), max(span)
@@ -224,7 +224,7 @@ def _count(
 def _followers(
     connection: Connection, tally: _Tally, rows: Iterable[Mapping[str, Any]]
 ) -> Mapping[str, list[Follower]]:
-    """The recalls and corrections of these jobs and of their originals, by the job that they are about."""
+    """Returns the recalls and corrections of these jobs and of their originals, by target job. Counts the recalls."""
     job_ids = {row["id"] for row in rows}
     followers: dict[str, list[Follower]] = {}
     for follower in recalls_and_corrections(
@@ -241,7 +241,7 @@ def _followers(
 
 
 def _recall_field(state: JobState) -> str | None:
-    """The field of `RecallCount` for a recall in this state; None: it was given up."""
+    """Returns the field of `RecallCount` for a recall in this state, or None if the recall was given up."""
     if state in (JobState.OPEN, JobState.UNKNOWN):
         return "under_way"
     if state in (JobState.CANCELLED, JobState.EXPIRED):
@@ -250,9 +250,9 @@ def _recall_field(state: JobState) -> str | None:
 
 
 def _withdrawn(row: Mapping[str, Any], followers: Mapping[str, list[Follower]]) -> tuple[bool, bool]:
-    """Whether a job is recalled, and whether it is corrected."""
+    """Returns whether a job is recalled, and whether it is corrected."""
     own_followers, original_followers = followers.get(row["id"], []), followers.get(row["replay_of"], [])
-    # The recall of an original takes back the replays that there are by then.
+    # The recall of an original also takes back the replays that exist by then.
     recalled = any(
         follower.kind == Kind.RECALL
         and follower.state is JobState.ACCEPTED
@@ -265,7 +265,7 @@ def _withdrawn(row: Mapping[str, Any], followers: Mapping[str, list[Follower]]) 
 def _count_divided(
     connection: Connection, tally: _Tally, jobs: Mapping[str, tuple[_StageInputs, MailingStage, int]]
 ) -> None:
-    """Counts the recipients of jobs whose parts are in several stages, by the share of each part."""
+    """Counts the recipients of jobs whose parts are in several stages, by the recipients of each part."""
     counts_by_job = dict[str, Counter[MailingStage]]()
     overlap = set[str]()
     for parts in shares_of(connection, {id: inputs.parts for id, (inputs, _, _) in jobs.items()}):
@@ -280,5 +280,5 @@ def _count_divided(
             counts[MailingStage.REFUSED] += refused_count
     for id, (_, job_stage, asked) in jobs.items():
         counts = counts_by_job.get(id, Counter[MailingStage]())
-        # Pieces of one text go to the same recipients: these count where their job does.
+        # Pieces of one text go to the same recipients, so these recipients count in the stage of their job.
         tally.recipients.update(counts if id not in overlap and counts.total() == asked else {job_stage: asked})

@@ -1,4 +1,4 @@
-"""The one thing to do about a job: a pure decision over what `why` has read."""
+"""Decides the one thing to do about a job, from what `why` has read."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class NextStep:
     """What to do about a job."""
 
     text: str
-    """For people, in a sentence."""
+    """A sentence for people."""
     command: str | None = None
-    """The command to type, as it stands; None: there is nothing to type."""
+    """The complete command to type, or None if there is none."""
 
 
 _PURPOSES: dict[WaitFor, str] = {
@@ -39,9 +39,9 @@ _PURPOSES: dict[WaitFor, str] = {
 
 
 def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str, *, of_message: bool = False) -> NextStep:
-    """The one thing to do; `remedy` is what the errcode that matters asks for, or empty.
+    """Returns the one thing to do. `remedy` is what the errcode that matters asks for, or empty.
 
-    `of_message`: that errcode is about the message itself.
+    `of_message` is True if that errcode is about the message itself.
     """
     if first := next((wait for wait in waits if wait.commands), None):
         return NextStep(_PURPOSES[first.what], first.commands[0])

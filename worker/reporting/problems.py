@@ -1,7 +1,8 @@
-"""The one list of what is wrong with an installation now: `find_problems`.
+"""`find_problems` lists everything that is wrong with an installation now.
 
-`worker doctor` and the console's first page show it, `worker health` looks for standstills in it, the metrics count it,
-and the notices tell people what came and what went. Every query has an index and a bound, however large the outbox is.
+`worker doctor` and the console's first page show the list, `worker health` looks for standstills in it, the metrics
+count it, and the notices report what began and what ended. Every query has an index and a bound, however large the
+outbox is.
 """
 
 from __future__ import annotations
@@ -34,38 +35,38 @@ from worker.reporting.lane_list import UNUSABLE, LaneReport, lane_list
 from worker.reporting.standstill import Standstill, find_standstills
 
 MAX_OPEN_S = 900
-"""Seconds after its `due_at` from which on an open job that is no bulk is a problem."""
+"""Seconds after its `due_at` from which an open job is a problem, unless its priority is bulk."""
 MAX_UNKNOWN_PARTS = 10
-"""Parts in doubt that one account may have; more are a problem."""
+"""Most parts in doubt that one account may have; more are a problem."""
 MAX_CLOCK_DIFFERENCE_S = 90
-"""Seconds between the clocks that are a problem; callbacks are refused at 300."""
+"""Largest difference between the clocks in seconds; more is a problem. Callbacks are refused from 300 on."""
 LANE_EVENTS_S = 86_400
-"""Seconds back that the steps of lanes are counted; an error that goes on writes `set aside` once a day."""
+"""Seconds back for which events of lanes are counted. A lasting error writes `set aside` once a day."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProblemKind:
-    """One kind of problem, a table of `problems.toml`."""
+    """One kind of problem: a table of `problems.toml`."""
 
     name: str
     severity: Literal["page", "ticket"]
-    """`page`: for a person at night; `ticket`: for the next day."""
+    """`page` for a person at night, `ticket` for the next day."""
     delay: float
-    """Seconds for which it must last before a notice tells people of it."""
+    """Seconds that the problem must last before a notice reports it."""
     page: str
     """The section of the runbooks."""
     state: str
-    """What is wrong, as a sentence without its full stop."""
+    """What is wrong: a sentence without its full stop."""
     remedy: str
     """What to do first."""
     command: str
-    """The command that mends it or says more, with `{}` for what it is a problem of."""
+    """The command that mends it or says more. `{}` stands for the subject."""
     about: Literal["account", "queue", "process", "workers", "hooks", "clock"] = "account"
-    """What it is a problem of; the first three have a name each."""
+    """What the problem is about. Accounts, queues and processes have a name each."""
 
     @property
     def runbook(self) -> str:
-        """The runbook's place in the documents."""
+        """The runbook's link in the documents."""
         return f"docs/runbooks.md#{self.page}"
 
 
@@ -86,17 +87,17 @@ class OpenProblem:
     name: str
     """The name of its kind."""
     subject: str = ""
-    """The account, queue or process (host and number) that it is about; empty: the installation."""
+    """The account, queue or process (host and number) that it is about; empty for the installation."""
     text: str = ""
-    """What is wrong here, for people who may read what vendors said; empty: as the kind says."""
+    """What is wrong here, for people who may read what vendors said. If empty, the kind's `state` says it."""
     remedy: str = ""
-    """What to do here; empty: as the kind says."""
+    """What to do here. If empty, the kind's `remedy` says it."""
     since: datetime | None = None
-    """Since when; None: the outbox does not tell."""
+    """Since when it is wrong, or None if the outbox does not say."""
 
     @property
     def kind(self) -> ProblemKind:
-        """How bad it is, and what to do."""
+        """The kind of the problem, with its severity and remedy."""
         return KINDS[self.name]
 
     @property
@@ -105,29 +106,29 @@ class OpenProblem:
         about = "worker" if self.kind.about == "process" else self.kind.about
         if self.subject:
             return f"{about} {self.subject}"
-        # What housekeeping sets aside is of no account.
+        # What housekeeping sets aside belongs to no account.
         return "installation" if about == "account" else about
 
     @property
     def command(self) -> str:
-        """The command that mends it or says more, to be typed as it stands."""
+        """The complete command that mends it or says more."""
         return self.kind.command.format(shlex.quote(self.subject))
 
     def sentence(self, zone: tzinfo) -> str:
-        """What is wrong, since when in this zone, and what to do."""
+        """Returns a sentence: what is wrong, since when in this time zone, and what to do."""
         since = f" (since {write_time(self.since, zone)})" if self.since else ""
         return f"{self.text or self.kind.state}{since}; {self.remedy or self.kind.remedy}"
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxReading:
-    """One reading of the outbox, from which the problems are told."""
+    """One reading of the outbox, from which the problems are found."""
 
     now: int
     processes: Sequence[Process]
     """Processes that have not ended, with a heartbeat that is fresh or not."""
     has_leader: bool
-    """A process has the lease of the relay."""
+    """True if a process has the lease of the relay."""
     pauses: Sequence[Pause]
     lanes: Sequence[LaneReport]
     """Lanes and accounts that are blocked, parked, slowed down or not usable."""
@@ -138,7 +139,7 @@ class OutboxReading:
     """See `gauges.called_parts`."""
     hook_events: Mapping[EventState, int]
     steps: Counter[tuple[str, str]]
-    """Steps of lanes within the last day, by account and kind of step."""
+    """How many events lanes had within the last day, by account and kind of event."""
     without_callbacks: Sequence[str]
     """Accounts whose callbacks stopped."""
 
@@ -149,7 +150,7 @@ class OutboxReading:
 
 
 def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) -> OutboxReading:
-    """Reads everything that problems are told from. Without `has_open` no part is queued or in doubt: none is read."""
+    """Reads everything that problems are found in. Reads no parts without `has_open`: none is queued or in doubt."""
     now, processes = read_now(connection, now_sql), living_processes(connection, now_sql)
     pauses, lanes = lane_list(connection, now_sql, fresh=[process for process in processes if process.fresh])
     return OutboxReading(
@@ -168,7 +169,7 @@ def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) 
 
 
 def find_problems(reading: OutboxReading, *, wall_s: float | None = None) -> list[OpenProblem]:
-    """Lists everything that is wrong. How long it must last before people are told is in its kind.
+    """Lists everything that is wrong. Its kind says how long a problem must last before a notice reports it.
 
     `wall_s` is the clock of this machine, which is compared with the database's.
     """
@@ -186,7 +187,7 @@ def find_problems(reading: OutboxReading, *, wall_s: float | None = None) -> lis
 
 
 def standstills(standstill_list: Sequence[Standstill]) -> list[OpenProblem]:
-    """The problems of accounts whose parts stand still."""
+    """Returns the problems of accounts with a standstill."""
     return [
         OpenProblem(
             "StandingStill",

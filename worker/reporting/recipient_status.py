@@ -1,8 +1,8 @@
-"""The status of a job's recipients: each has exactly one at every moment, so the counts always add up.
+"""The status of a job's recipients. Each recipient has exactly one at every moment, so the counts always add up.
 
 Recipients are counted, and listed page by page, without loading all of a job.
 
-The parts of a send divide its recipients, so a recipient's status is that of its part. Where a recipient can be in
+The parts of a send divide its recipients, so a recipient has the status of its part. Where a recipient can be in
 several parts (pieces of a long text, card updates, customers of two members) the whole job is read.
 """
 
@@ -29,14 +29,14 @@ from worker.outbox.jobs.reading import Rows
 from worker.reporting.find_job import recipients_of, row_of
 
 PAGE_SIZE = 1_000
-"""Recipients of one answer, unless more are asked for."""
+"""Most recipients of one answer, by default."""
 RECIPIENTS_PER_READ = 20_000
-"""Recipients that are read at a time: of a job to 100,000 a statement for each thousand would take longest."""
+"""Recipients that are read at a time. With a statement for each thousand a job to 100,000 would take too long."""
 PARTS_PER_READ = 500
 
 
 def counts_of(connection: Connection, job: Mapping[str, Any], parts: Sequence[str]) -> Counts:
-    """How many recipients of a job have each status; exact at every moment."""
+    """Returns how many recipients of a job have each status. The counts are exact at every moment."""
     tally = _tally(connection, job, parts)
     if tally is None:
         tally = Counter({status: len(ids) for status, ids in _read_whole_job(connection, job["id"]).items()})
@@ -52,11 +52,11 @@ def recipients(
     after: int = 0,
     limit: int | None = PAGE_SIZE,
 ) -> list[str]:
-    """The recipients behind one of a job's counts, as the producer wrote them; the status may be a text, `"refused"`.
+    """Lists the recipients behind one of a job's counts, as the producer wrote them; the status may be `"refused"`.
 
-    At most `limit` of them (1000 by default), or all with None; for the next page give how many were read as `after`.
-    While the job is open, recipients can move from one status to another between two pages. JobNotFound for no job,
-    CheckFailed for a status that there is not, and for a number below 0.
+    Returns at most `limit` of them (1000 by default), or all with None; for the next page give how many were read as
+    `after`. While the job is open, recipients can move from one status to another between two pages. Raises JobNotFound
+    for no job, and CheckFailed for a status that does not exist or a number below 0.
     """
     if status not in {*RecipientStatus}:
         remedy = (
@@ -80,7 +80,7 @@ def recipients(
 
 
 def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str]) -> Counter[RecipientStatus] | None:
-    """The counts, if every recipient is in exactly one part; otherwise None."""
+    """Returns the counts if every recipient is in exactly one part, else None."""
     if job["kind"] not in channel(job["channel"]).sends:
         return None
     tally: Counter[RecipientStatus] = Counter()
@@ -91,7 +91,7 @@ def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str])
         if refused:
             tally.update(status for status, _ in statuses_of_part(part, spec, refused))
         else:
-            # Of a hundred thousand recipients none is looked at.
+            # None of the part's many recipients is looked at.
             tally[_status_of(part)] += recipient_count(spec)
     return tally if tally.total() == job["asked"] else None
 
@@ -99,7 +99,7 @@ def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str])
 def _parts_with_refusals(
     connection: Connection, job: Mapping[str, Any], parts: Sequence[str]
 ) -> Iterator[tuple[Mapping[str, Any], set[RefusedKey]]]:
-    """Each part with its recipients that were refused by name; some ten thousand recipients are read at a time."""
+    """Yields each part with its recipients that were refused by name, reading some ten thousand at a time."""
     size = max(1, min(PARTS_PER_READ, RECIPIENTS_PER_READ * len(parts) // max(1, job["asked"])))
     for start in range(0, len(parts), size):
         page, refused = reading.parts_and_refused(connection, parts[start : start + size])
@@ -120,19 +120,19 @@ Recipient = tuple[str, str]
 
 
 RefusedKey = tuple[str, str, str]
-"""Part, kind and id (in lower case) of a recipient whom the vendor refused."""
+"""Part id, kind, and recipient id in lower case, of a recipient that the vendor refused."""
 
 
 OVERLAPPING = frozenset({"piece", INSTEAD_OF, "sender"})
-"""Keys of the specs of parts whose recipients may be in other parts too."""
+"""Keys in the specs of parts whose recipients may be in other parts too."""
 
 
 BROADCAST = "everyone"
-"""The kind of a broadcast; its id is one of `Recipients.broadcasts`."""
+"""The kind of a broadcast. Its id is one of `Recipients.broadcasts`."""
 
 
 class RecipientStatus(StrEnum):
-    """The status of one recipient; every recipient of a job has exactly one at every moment."""
+    """The status of one recipient. Every recipient of a job has exactly one at every moment."""
 
     ACCEPTED = "accepted"
     """The vendor took the call for them; of a text that was split, every call."""
@@ -146,11 +146,12 @@ class RecipientStatus(StrEnum):
     """Nothing was sent to them, and nothing will be."""
 
 
-# For a recipient in several parts (a card update of several calls): the first of these that one of the parts has.
+# A recipient in several parts (a card update of several calls) has the first of these statuses that one of its parts
+# has.
 _STRONGEST = tuple(RecipientStatus)
 
 
-# For a text sent in pieces: `accepted` is last, because a recipient counts as accepted only with all pieces.
+# For a text in pieces: `accepted` is last, because a recipient counts as accepted only with all pieces.
 _WEAKEST = (
     RecipientStatus.UNDETERMINED,
     RecipientStatus.NOT_YET,
@@ -160,8 +161,8 @@ _WEAKEST = (
 )
 
 
-# For a department that is sent to by its members' userids: `refused` is last, because a refused member is a failure of
-# its own and does not make the department refused, as in a call to the department.
+# For a department that is replaced by its members' userids: `refused` is last, because a refused member is a failure of
+# its own and does not make the department refused.
 _MEMBER_BY_MEMBER = (
     RecipientStatus.UNDETERMINED,
     RecipientStatus.NOT_YET,
@@ -173,7 +174,7 @@ _MEMBER_BY_MEMBER = (
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many recipients; asked = accepted + refused + undetermined + not_sent + not_yet."""
+    """Numbers of recipients; asked = accepted + refused + undetermined + not_sent + not_yet."""
 
     asked: int
     """How many recipients the job names; everyone, or everyone of a sender, counts as one."""
@@ -192,7 +193,7 @@ class Counts:
 def recipients_by_status(
     asked: Recipients, is_open: bool, parts: Rows, refused: Rows
 ) -> dict[RecipientStatus, tuple[str, ...]]:
-    """The recipients of a job, as the producer wrote them, by their status."""
+    """Returns the recipients of a job, as the producer wrote them, by their status."""
     by_status = group_by_status(asked, is_open, parts, refused)
     return {status: tuple(one for _, one in ids) for status, ids in by_status.items()}
 
@@ -200,7 +201,7 @@ def recipients_by_status(
 def select_by_status(
     asked: Recipients, by_status: Mapping[RecipientStatus, Iterable[Recipient]], *statuses: RecipientStatus
 ) -> Recipients:
-    """The recipients with one of the wanted statuses, for a new job."""
+    """Returns the recipients with one of these statuses, for a new job."""
     chosen = [one for status in statuses for one in by_status[status]]
     broadcasts = {(BROADCAST, one) for one in asked.broadcasts()}.intersection(chosen)
     named = [one for one in chosen if one not in broadcasts]
@@ -211,7 +212,7 @@ def select_by_status(
 
 
 def _chosen_by_sender(asked: Recipients, selected: Iterable[Recipient]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Each sender with its chosen recipients; a sender with a broadcast keeps it when that was chosen."""
+    """Returns each sender with its chosen recipients. A sender with a broadcast stays if the broadcast was chosen."""
     chosen = set(selected)
     ids_of = {one for kind, one in chosen if kind != BROADCAST}
     chosen_ids = ((sender, ids, tuple(one for one in ids if one in ids_of)) for sender, ids in asked.by_sender)
@@ -225,7 +226,7 @@ def _chosen_by_sender(asked: Recipients, selected: Iterable[Recipient]) -> tuple
 def group_by_status(
     asked: Recipients, is_open: bool, parts: Rows, refused: Rows
 ) -> dict[RecipientStatus, list[Recipient]]:
-    """The recipients of a job by their status; a pure function of the rows."""
+    """Returns the recipients of a job by their status, as a pure function of the rows."""
     statuses = statuses_by_recipient(asked, is_open, parts, refused)
     specs = [json.loads(part["spec"]) for part in parts]
     order = _WEAKEST if any("piece" in spec for spec in specs) else _STRONGEST
@@ -240,7 +241,7 @@ def group_by_status(
 def statuses_by_recipient(
     asked: Recipients, is_open: bool, parts: Rows, refused: Rows
 ) -> dict[Recipient, set[RecipientStatus]]:
-    """Each recipient of a job (ids in lower case), and the statuses of its parts."""
+    """Returns each recipient of a job (ids in lower case) with the statuses of its parts."""
     named = {(row["part_id"], row["kind"], row["recipient_key"]) for row in refused}
     statuses: dict[Recipient, set[RecipientStatus]] = {}
     for part in parts:
@@ -254,16 +255,19 @@ def statuses_by_recipient(
 
 
 def _instead_of(spec: Mapping[str, Any]) -> Iterator[Recipient]:
-    """The departments whose members a part is sent to one by one."""
+    """Yields the departments that a part replaces by their members."""
     return each_recipient(Recipients.from_json(spec.get(INSTEAD_OF, {})))
 
 
 def statuses_of_part(
     part: Mapping[str, Any], spec: dict[str, Any], named: Container[RefusedKey]
 ) -> Iterator[tuple[RecipientStatus, Recipient]]:
-    """The status and recipient pairs of one part, as the producer wrote them; `named` are refused by name."""
+    """Yields the status and recipient pairs of one part, as the producer wrote them.
+
+    `named` are the recipients that were refused by name.
+    """
     status = _status_of(part)
-    # Recipients refused by name are certainly refused when no call is in doubt, or only the one that named them.
+    # A recipient refused by name is certainly refused if no call is in doubt, or only the call that named it.
     only_doubt = PartState(part["state"]) is PartState.UNKNOWN and part["doubts"] == 1
     settled = status is not RecipientStatus.UNDETERMINED or only_doubt
     for kind, one in each_recipient(Recipients.from_json(spec), spec.get("sender")):
@@ -271,7 +275,7 @@ def statuses_of_part(
 
 
 def _status_of(part: Mapping[str, Any]) -> RecipientStatus:
-    """The status of a part's recipients by its state; recipients refused by name are handled apart."""
+    """Returns the status of a part's recipients by its state. Recipients refused by name are handled elsewhere."""
     match PartState(part["state"]):
         case PartState.QUEUED | PartState.SENDING:
             return RecipientStatus.UNDETERMINED if part["doubts"] else RecipientStatus.NOT_YET
@@ -286,14 +290,14 @@ def _status_of(part: Mapping[str, Any]) -> RecipientStatus:
 
 
 def recipient_count(spec: dict[str, Any]) -> int:
-    """How many `each_recipient` are of a part without a sender."""
+    """Returns how many recipients a part without a sender has, without listing them if possible."""
     if spec.get("everyone"):
         return sum(1 for _ in each_recipient(Recipients.from_json(spec)))
     return sum(len(ids) for name in LISTS.values() if isinstance(ids := spec.get(name), list))
 
 
 def each_recipient(recipients: Recipients, sender: str | None = None) -> Iterator[Recipient]:
-    """All recipients and broadcasts, as the producer wrote them; `sender`: the one of a part, which has one at most."""
+    """Yields all recipients and broadcasts, as the producer wrote them. `sender` is a part's sender, if it has one."""
     for kind, name in LISTS.items():
         yield from ((kind, one) for one in getattr(recipients, name))
     of_sender = (everyone_of(sender),) if recipients.everyone and sender is not None else ()

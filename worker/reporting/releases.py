@@ -1,4 +1,4 @@
-"""Which release each living worker process runs, and which releases may use the tables, now and after an upgrade."""
+"""Reports the release of each living worker process, and which releases may use the tables now and after an upgrade."""
 
 from __future__ import annotations
 
@@ -15,42 +15,45 @@ from worker.outbox.lanes.processes import ALL_QUEUES, RunningProcess, running_pr
 
 
 class Compatibility(StrEnum):
-    """How a process stands to the release that looks."""
+    """How another process' release relates to this release."""
 
     SAME = "same"
     OTHER = "other"
-    """It runs another release, which may use the tables, also once this one has upgraded them."""
+    """It runs another release that may use the tables, also after this release has upgraded them."""
     REFUSED = "refused"
-    """It runs another release, which could not be started again then."""
+    """It runs another release that could not start again after this release has upgraded the tables."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseCheck:
-    """The tables, the release that looks, and the worker processes that are alive."""
+    """The tables, this release, and the worker processes that are alive."""
 
     tables: str | None
-    """The tables' revision; None: there are none."""
+    """The tables' revision, or None if there are no tables."""
     usable_from: str | None
-    """The oldest revision whose release may use them as they are; None: there are none."""
+    """The oldest revision whose release may use the tables as they are, or None if there are no tables."""
     processes: tuple[RunningProcess, ...]
     release: Release = field(default_factory=migrate.this_release)
 
     @property
     def is_done(self) -> bool:
-        """True when the tables and all processes are at this release: nothing is left to upgrade."""
+        """True if the tables and all processes are at this release: nothing is left to upgrade."""
         return self.tables == self.release.revision and all(map(self._is_same, self.processes))
 
     @property
     def lets_in_from(self) -> str:
-        """The oldest revision whose release may use the tables once they are at this release, or newer as they are."""
+        """The oldest revision whose release may use the tables once they are at this release, or as they are.
+
+        The latter if the tables are newer than this release.
+        """
         is_newer = self.usable_from is not None and (self.tables or "") > self.release.revision
         return str(self.usable_from) if is_newer else migrate.lets_in_from()
 
     def compatibility(self, process: RunningProcess) -> Compatibility:
-        """How a process stands to this release."""
+        """Returns how a process' release relates to this release."""
         if self._is_same(process):
             return Compatibility.SAME
-        # One that does not say its revision may be as old as the tables allow.
+        # A process that does not say its revision may be as old as the tables allow.
         revision = self.usable_from if process.release is None else process.release.revision
         return Compatibility.REFUSED if (revision or "") < self.lets_in_from else Compatibility.OTHER
 
@@ -58,7 +61,7 @@ class ReleaseCheck:
         return process.release == self.release
 
     def lines(self) -> Iterator[str]:
-        """For people: the tables, this release, each process, and what is left to be done."""
+        """Yields lines for people: the tables, this release, each process, and what is left to do."""
         own = self.release
         if self.tables is None:
             yield "there are no tables yet; run `worker db upgrade`"
@@ -77,7 +80,7 @@ class ReleaseCheck:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """The same for programs."""
+        """Returns the same for programs."""
         return {
             "tables": self.tables,
             "usable_from": self.usable_from,
@@ -108,7 +111,7 @@ _TEXTS = {
 
 
 def read_releases(connection: Connection, now: str) -> ReleaseCheck:
-    """What a database says; `now` is the SQL expression of its clock."""
+    """Reads a database's tables and processes. `now` is the SQL expression of its clock."""
     tables = migrate.current(connection)
     if tables is None:
         return ReleaseCheck(None, None, ())
@@ -116,7 +119,7 @@ def read_releases(connection: Connection, now: str) -> ReleaseCheck:
 
 
 def process_text(process: RunningProcess) -> str:
-    """Host, number, queues and release of a process, for people."""
+    """Returns host, number, queues and release of a process, for people."""
     return f"{process.host} {process.pid} ({'; '.join(_queues_and_release(process))})"
 
 

@@ -1,7 +1,7 @@
-"""Reports of a job: its state, counts that always add up, receipts, failures; for producers and people.
+"""Reports of a job for producers and people: its state, counts that always add up, receipts and failures.
 
 Reads only. The counts are a function of the rows (`recipient_status.py`), so they are right at every moment. A report
-holds no names, so that one of 100,000 recipients is as small as one of a few.
+contains no recipients' names, so it is as small for 100,000 recipients as for a few.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class Receipt:
     accepted_at: datetime
     """When it was recorded, by the database's clock."""
     msgid: str | None
-    """The vendor's id of the message, by which it is recalled; None: the vendor gave none, as of uploads, group chats,
-    webhooks and Youdu."""
+    """The vendor's id of the message, by which it is recalled. None if the vendor gave none: uploads, group chats,
+    webhooks and Youdu have none."""
     media_id: str | None
-    """The vendor's id of an uploaded file; None: the call was another, or gave a URL."""
+    """The vendor's id of an uploaded file, or None if the call was no upload or gave a URL."""
     url: str | None
     """The URL of a permanent picture (`uploadimg`)."""
     chatid: str | None
@@ -55,20 +55,20 @@ class Receipt:
     type: str | None
     """The type of an upload as the vendor returned it: `image`, `voice`, `video` or `file`; Youdu returns none."""
     created_at: datetime | None
-    """When the vendor made the media_id of an upload, by its clock in whole seconds; None: it did not say."""
+    """When the vendor made the media_id of an upload, by its clock in whole seconds, or None if it did not say."""
     recalled_at: datetime | None
-    """When a recall of the message was accepted; None: it was not recalled."""
+    """When a recall of the message was accepted, or None if it was not recalled."""
     from_repeat: bool
-    """True when only a repeat's answer proves that the call was accepted."""
+    """True if only the answer to a repeat proves that the call was accepted."""
     not_sent: bool
-    """True when no call was needed: the target of a recall never left."""
+    """True if no call was needed, because the target of a recall was never sent."""
     warning: str | None
-    """The vendor's warning, or the promised id that its answer lacks; None: neither."""
+    """The vendor's warning, or the name of a promised id that its answer lacks, or None."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One recipient the vendor refused."""
+    """One recipient that the vendor refused."""
 
     part: str
     """Id of its part: `<job id>-<n>`."""
@@ -77,9 +77,10 @@ class Failure:
     kind: str
     """`user`, `party` or `tag`."""
     field_name: str
-    """The list of the vendor's answer that named it, such as `invaliduser`."""
+    """The list of the vendor's answer that names the recipient, such as `invaliduser`."""
     errcode: int
-    """The errcode of the answer that named it; 0: the answer took the others, or no call was made for it."""
+    """The errcode of the answer that names the recipient; 0 if the answer accepted other recipients, or no call was
+    made for it."""
     failed_at: datetime
     """When it was recorded, by the database's clock."""
 
@@ -89,28 +90,28 @@ class AttemptReport:
     """One call and its outcome."""
 
     claim: int
-    """The number of the mark that the call began with; a later call of the part has a higher one."""
+    """The number of the mark that the call began with. A later call of the part has a higher one."""
     outcome: str
-    """`accepted`, `partial`, `rejected`, `retry`, `wait`, `parked`, `stale_token`, `progress`, `held` or `unknown`; a
-    late answer leaves `unknown`."""
+    """`accepted`, `partial`, `rejected`, `retry`, `wait`, `parked`, `stale_token`, `progress`, `held` or `unknown`.
+    After a late answer it stays `unknown`."""
     reason: str | None
-    """Why the call was not accepted, for people; None: it was, for all recipients or for some."""
+    """Why the call was not accepted, for people, or None if it was, for all or some recipients."""
     http_status: int | None
-    """The status of the HTTP response; None: none came."""
+    """The status of the HTTP response, or None if none came."""
     errcode: int | None
-    """The vendor's errcode; None: no readable answer came."""
+    """The vendor's errcode, or None if no readable answer came."""
     errmsg: str | None
-    """The vendor's text beside the errcode, without tokens and secrets; None: it gave none."""
+    """The vendor's text beside the errcode, without tokens and secrets, or None if it gave none."""
     hint: str | None
-    """The vendor's trace number; its support asks for it."""
+    """The vendor's trace number, which its support asks for."""
     duration_ms: int | None
-    """Milliseconds that the call took; None: its process ended before the call did."""
+    """Milliseconds that the call took, or None if its process ended before the call did."""
     doubtful: bool
-    """True while no readable answer has come: the vendor may have carried the call out."""
+    """True while no readable answer has come: the vendor may have carried out the call."""
     started_at: datetime
-    """When the call was marked, before its first byte could leave."""
+    """When the call was marked, before its first byte could be sent."""
     ended_at: datetime
-    """When its result or its doubt was recorded; a late answer does not move it."""
+    """When its result or its doubt was recorded. A late answer does not change it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +123,14 @@ class PartReport:
     state: PartState
     """Its state now."""
     reason: str | None
-    """Why it is in this state, for people; None: there is nothing to say."""
+    """Why it is in this state, for people, or None if there is nothing to say."""
     not_before: datetime | None
-    """When its next call may begin; of a part in doubt, when that is repeated or looked up. None: it has ended, is held
-    for a person, or waits without a known time."""
+    """When its next call may begin; for a part in doubt, when it is repeated or searched for. None if it has ended, is
+    held for a person, or waits without a known time."""
     waits_on: str | None
-    """Id of the job whose end or receipt it waits for; None: it waits for none."""
+    """Id of the job whose end or receipt it waits for, or None if it waits for none."""
     attempts: tuple[AttemptReport, ...]
-    """Its calls in order, those that are still kept (`retention.attempts_days`)."""
+    """Its calls in order, as far as they are still stored (`retention.attempts_days`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ class JobSummary:
     account: str
     """The account's name in the settings."""
     state: JobState
-    """Its state now, out of the states of its parts."""
+    """Its state now, derived from the states of its parts."""
     asked: int
     """How many recipients the job names; everyone, or everyone of a sender, counts as one."""
     tags: tuple[str, ...]
@@ -155,7 +156,7 @@ class JobSummary:
     target_job_id: str | None
     """The job that a recall or a card update is about."""
     replay_of: str | None
-    """The original that this job repeats, also when a replay was replayed; None: it is an original."""
+    """The original that this job repeats, also if a replay was replayed, or None for an original."""
     created_at: datetime
     """When it was enqueued, by the database's clock."""
     due_at: datetime
@@ -163,21 +164,21 @@ class JobSummary:
     expires_at: datetime | None
     """From when on it is not sent any more; None: it never expires."""
     finished_at: datetime | None
-    """When its last open part ended; None: it is open."""
+    """When its last open part ended, or None while it is open."""
     tenant: str | None
     """The team that shares the account's limits with others; None: none."""
     is_recalled: bool
-    """True when a recall took its messages back."""
+    """True if a recall took its messages back."""
 
     @property
     def label(self) -> str:
-        """The word of its state: `recalled` where what the vendor accepted was taken back."""
+        """The name of its state; `recalled` if its accepted messages were taken back."""
         taken = self.state in (JobState.ACCEPTED, JobState.PARTIAL, JobState.UNKNOWN)
         return "recalled" if self.is_recalled and taken else self.state.label
 
     @property
     def is_correction(self) -> bool:
-        """True when it is a message in the place of that of `target_job_id`."""
+        """True if its message replaces that of `target_job_id`."""
         return self.target_job_id is not None and self.kind not in FOLLOW_UPS
 
 
@@ -188,7 +189,7 @@ SUMMARY_COLUMNS = tuple(one.name for one in fields(JobSummary) if one.name != "i
 
 @dataclass(frozen=True, slots=True)
 class JobReport(JobSummary):
-    """The state of one job at one moment, without recipients' names: `recipients` and `failures` have those."""
+    """The state of one job at one moment. It has no recipients' names: `recipients` and `failures` list these."""
 
     counts: Counts
     """How many of its recipients have each status."""
@@ -204,9 +205,10 @@ class JobReport(JobSummary):
 
 @on_callers_connection
 def get_job(connection: Connection, job_id: JobId, *, numbers: range | None = None) -> JobReport:
-    """The job as it stands, also one of the caller's own uncommitted transaction; JobNotFound when there is none.
+    """Returns the report of a job, also of one that the caller's own transaction has not committed yet.
 
-    `numbers`: only these parts with their receipts are told of, counted from 0; the counts are those of all.
+    Raises JobNotFound if there is none. `numbers`, counted from 0, limits the report to these parts and their receipts;
+    the counts are always those of all.
     """
     rows = _rows_of(connection, job_id, numbers)
     job = rows.job["id"]
@@ -217,7 +219,7 @@ def get_job(connection: Connection, job_id: JobId, *, numbers: range | None = No
 
 @on_callers_connection
 def receipts(connection: Connection, job_id: JobId) -> list[Receipt]:
-    """What the vendor returned for the job: msgids, media_ids, URLs, chatids."""
+    """Lists what the vendor returned for the job: msgids, media_ids, URLs, chatids."""
     return [_receipt(row) for row in _rows_of(connection, job_id).receipts]
 
 
@@ -229,9 +231,9 @@ def failures(
     after: Failure | None = None,
     limit: int | None = None,
 ) -> list[Failure]:
-    """Every recipient of the job that the vendor refused, or the next `limit` of them after `after`.
+    """Lists the recipients of the job that the vendor refused, or the next `limit` of them after `after`.
 
-    For the next page give the last failure of this one as `after`.
+    For the next page give the last failure of this page as `after`.
     """
     job = str(row_of(connection, job_id)["id"])
     last = ("", "", "") if after is None else (after.part, after.kind, after.recipient.lower())
@@ -250,7 +252,7 @@ def wait_for(
     monotonic: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> JobReport:
-    """Waits until the job has ended (or is in one of `states`), for tests of applications; StillOpen after the time.
+    """Waits until the job has ended, or is in one of `states`, for tests of applications. Raises StillOpen in the end.
 
     `source` is an engine or a session factory: every read is a short transaction of its own.
     """
@@ -294,7 +296,7 @@ def _report(rows: ReportRows, counts: Counts, recalled: Collection[str]) -> JobR
 
 
 def summary_of(row: Mapping[str, Any], recalled: Collection[str]) -> dict[str, Any]:
-    """The fields of a JobSummary; `recalled` are the jobs that were."""
+    """Returns the fields of a JobSummary. `recalled` are the ids of the recalled jobs."""
     values = {"state": JobState(row["state"]), "tags": tuple(tags_of(row["tags"]))}
     return {**_columns(SUMMARY_COLUMNS, row), **values, "is_recalled": row["id"] in recalled}
 
@@ -327,12 +329,12 @@ def _failure(row: Mapping[str, Any]) -> Failure:
 
 
 def _record(kind: type[R], row: Mapping[str, Any], **values: Any) -> R:
-    """A record: the columns of its fields' names, and what is given beside them."""
+    """Makes a record from the columns that its fields are named after, and from `values`."""
     return kind(**_columns([column.name for column in fields(kind) if column.name not in values], row), **values)
 
 
 def _columns(names: Iterable[str], row: Mapping[str, Any]) -> dict[str, Any]:
-    """Columns of a row by name, those of instants as such."""
+    """Returns columns of a row by name, with instants as datetimes."""
     return {name: _instant(row[name]) if name.endswith("_at") else row[name] for name in names}
 
 
@@ -341,18 +343,19 @@ def _instant(micros: int | None) -> datetime | None:
 
 
 _FOREVER = 200_000_000_000_000_000
-"""Microseconds, past the year 8000: a later `not_before` means that a part waits for another one without a due time."""
+"""Microseconds, past the year 8000. A later `not_before` means that a part waits for another part without a due time.
+"""
 
 
 @contextmanager
 def _open_connection(source: Source) -> Iterator[Connection]:
-    """A connection for one read."""
+    """Opens a connection for one read."""
     match source:
         case Database():
             with source.reading() as connection:
                 yield connection
         case Engine():
-            # Each statement is a transaction of its own: on SQLite a read must not wait for the write lock.
+            # Each statement is a transaction of its own, because on SQLite a read must not wait for the write lock.
             with source.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
                 yield connection
         case _:

@@ -1,9 +1,9 @@
-"""What stands still, and why: parts that are due on open lanes, while no part of their lane has moved for a minute.
+"""Finds standstills: due parts on open lanes while no part of their lane has moved for a minute; and their causes.
 
-The one judgement of it, which `worker health`, `worker doctor`, `worker why`, the metrics, the notices and the console
-read. Lanes that are blocked, parked or paused do not stand still, nor do parts that wait for others or for a time, nor
-lanes that wait for their turn while other lanes of their account move. Without a part that is late it costs one look at
-an index, else one step for each lane with due parts.
+This is the only place that decides about it: `worker health`, `worker doctor`, `worker why`, the metrics, the notices
+and the console read it. Lanes that are blocked, parked or paused do not stand still, nor do parts that wait for others
+or for a time, nor lanes that wait for their turn while other lanes of their account move. If no part is late it costs
+one index lookup, else one step for each lane with due parts.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from worker.outbox.lanes.processes import (
 AFTER_S = 60.0
 """Seconds after which a part that is due, and whose lane does not move, stands still."""
 SOON_S = 5.0
-"""The same for a single job, where the cause is known."""
+"""The same for a single job whose cause is known."""
 MAX_QUEUES = 10_000
-"""Places (a lane and a priority) that are looked through at most."""
+"""Most pairs of lane and priority that are examined."""
 MAX_READS = 100
-"""Places whose first parts are read at most, and so many parts of each."""
+"""Most pairs whose first parts are read, and most parts that are read of each."""
 
 
 class StandstillCause(StrEnum):
@@ -51,7 +51,7 @@ class StandstillCause(StrEnum):
     NO_WORKER = "no_worker"
     """No worker process is alive."""
     NO_LEADER = "no_leader"
-    """No process can offer parts to the others."""
+    """No process can offer parts to the workers."""
     NO_CONSUMER = "no_consumer"
     """No process takes from their queue."""
     ACCOUNT = "account"
@@ -61,9 +61,9 @@ class StandstillCause(StrEnum):
     PROCESS = "process"
     """Something is wrong with a process that takes from their queue."""
     NOT_TAKEN = "not_taken"
-    """They are offered, and nothing is known of what keeps the processes from sending them."""
+    """The parts are offered, and nothing is known that keeps the processes from sending them."""
     UNKNOWN = "unknown"
-    """They are not offered, and nothing is known of what keeps the leader from it."""
+    """The parts are not offered, and nothing is known that keeps the leader from offering them."""
 
 
 UNEXPLAINED = frozenset({StandstillCause.NOT_TAKEN, StandstillCause.UNKNOWN})
@@ -78,13 +78,13 @@ class Standstill:
     account: str
     cause: StandstillCause
     text: str
-    """The cause, in a sentence."""
+    """The cause as a sentence."""
     remedy: str
     """What to do, or where to look."""
     since: datetime
-    """Since when the first of them has been due."""
+    """Since when the first of the parts has been due."""
     lanes: frozenset[str]
-    """Their lanes, a hundred of them at most."""
+    """The lanes of the parts, at most a hundred."""
 
 
 def find_standstills(
@@ -94,9 +94,10 @@ def find_standstills(
     only: Collection[str] | None = None,
     known_after_s: float = AFTER_S,
 ) -> list[Standstill]:
-    """Returns what stands still now, the longest first. `only`: of these lanes, as their parts have them; None: of all.
+    """Returns the standstills, the longest first. `only` limits them to these lanes, named as in their parts.
 
-    `known_after_s`: seconds after which parts stand still whose cause is known; the others do after a minute.
+    `known_after_s` is the time in seconds after which parts with a known cause stand still; parts without one do after
+    a minute.
     """
     if not is_any_due_for(connection, now_sql, int(known_after_s * SECOND)):
         return []
@@ -125,13 +126,13 @@ def find_standstills(
 
 
 def standstills_by_lane(connection: Connection, now_sql: str, only: Collection[str]) -> dict[str, Standstill]:
-    """What keeps parts of these lanes from moving, by lane: soon, where the cause is known, else after a minute."""
+    """Returns what stops parts of these lanes, by lane: soon if the cause is known, else after a minute."""
     standstills = find_standstills(connection, now_sql, only=only, known_after_s=SOON_S)
     return {lane: standstill for standstill in reversed(standstills) for lane in standstill.lanes}
 
 
 class _Diagnosis:
-    """Finds the causes, by one reading of the processes."""
+    """Finds causes from one reading of the processes."""
 
     def __init__(self, connection: Connection, now_sql: str, known_after_s: float):
         self._connection, self._now_sql = connection, now_sql
@@ -146,17 +147,17 @@ class _Diagnosis:
         self._pauses = is_anything_paused(connection)
 
     def may_wait(self, lane: str, priority: int) -> bool:
-        """True for a lane that moves, or that waits for its turn while others of its account move."""
+        """Returns True for a lane that moves, or that waits for its turn while other lanes of its account move."""
         if priority == Priority.URGENT and not self._consumers(priority, is_file=False):
             return False
         return lane in self._moved or (account_of(lane) in self._moving and self._general_cause() is None)
 
     def head_of(self, lane: str, priority: int, since: int, *, moves: bool) -> Standstill | None:
-        """What stands still at the head of a lane, if anything does; of one that `moves`, for a known cause alone."""
+        """Returns the standstill of the first due parts of a lane, or None. A lane that `moves` needs a known cause."""
         connection = self._connection
         head = read_due_batch(connection, self._now_sql, lane, priority, MAX_READS)
         jobs = jobs_of_parts(connection, [*head.ids, *head.in_broker])
-        # A `due_at` in the past makes no new job late.
+        # A new job is not late, even if its `due_at` lies in the past.
         ids = [part for part in (*head.ids, *head.in_broker) if part in jobs and jobs[part][1] <= self.late]
         waiting = {*parts_not_first(connection, ids)} if ids else set[str]()
         paused = paused_parts(connection, ids) if ids and self._pauses else {}
@@ -190,7 +191,7 @@ class _Diagnosis:
         return StandstillCause.UNKNOWN, text, f"look into the log of {_names(suspects)}, and restart it"
 
     def _general_cause(self) -> _Cause | None:
-        """A cause that holds for all parts; None: there is none."""
+        """Returns a cause that holds for all parts, or None if there is none."""
         if not self._processes:
             return StandstillCause.NO_WORKER, "no worker process is alive", "start `worker up` or the Procfile's lines"
         if self._leader_id is None:
@@ -204,11 +205,11 @@ class _Diagnosis:
         return None
 
     def _leader(self) -> list[Process]:
-        """The process that offers parts; empty: it is not alive any more."""
+        """Returns the process that offers parts, or an empty list if it is not alive any more."""
         return [process for process in self._processes if process.id == self._leader_id]
 
     def _consumers(self, priority: int, *, is_file: bool) -> list[Process]:
-        """The processes that take such parts, sooner or later."""
+        """Returns the processes that take such parts from a queue, sooner or later."""
         queues = queues_serving(priority, is_file=is_file)
         return [process for process in self._processes if process.queues.intersection(queues)]
 
@@ -222,7 +223,7 @@ def _health_problems(processes: Sequence[Process]) -> list[str]:
 
 
 def _relay_hindrances(processes: Sequence[Process]) -> list[str]:
-    """What keeps each of them from the work of the relay."""
+    """Returns what keeps each process from the work of the relay."""
     hindered = [
         (process, hindrance(RELAY, process.health.hindered[RELAY]))
         for process in processes

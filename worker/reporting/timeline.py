@@ -1,4 +1,4 @@
-"""The events of a job in order: every mark, call, receipt, refusal, press, hook and follow-up. Reads only."""
+"""Lists the events of a job in order: every mark, call, receipt, refusal, press, hook and follow-up. Reads only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from worker.reporting.find_job import rows_of
 
 UNKNOWN = JobState.UNKNOWN.label
 MAX_REASONS = 3
-"""Most reasons of one job's parts that its timeline shows; the report has all of them."""
+"""Most reasons of a job's parts that its timeline shows. The report has all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +32,16 @@ class Event:
     at: datetime
     """When it happened, by the database's clock."""
     what: str
-    """What happened, such as `enqueued`, `marked` or `hook failed`; of a call its outcome."""
+    """What happened, such as `enqueued`, `marked` or `hook failed`; for a call, its outcome."""
     part: str | None = None
-    """Id of the part that it happened to; None: it is about the whole job."""
+    """Id of the part that it happened to, or None if it is about the whole job."""
     detail: str = ""
-    """Details for people, in English; empty: none."""
+    """Details for people, in English; may be empty."""
     person: str | None = field(default=None, repr=False)
-    """The userid of the person who pressed; None for events that no person caused."""
+    """The userid of the person who pressed a button, or None for events that no person caused."""
 
     def told(self, lang: Lang) -> tuple[str, str]:
-        """What happened and its details in a language."""
+        """Returns what happened and its details in a language."""
         sort, _, step = self.what.partition(" ")
         if sort in ("lane", "account") and step:
             what = f"{term('head', sort, lang)} {term('step', step, lang)}"
@@ -56,17 +56,17 @@ class Event:
 
 @on_callers_connection
 def timeline(connection: Connection, job_id: JobId) -> list[Event]:
-    """The job's events, in order."""
+    """Lists the job's events in order."""
     return timeline_of(rows_of(connection, job_id))
 
 
 def timeline_of(rows: JobRows) -> list[Event]:
-    """The events that rows of a job tell of, in order."""
+    """Returns the events that rows of a job contain, in order."""
     return sorted(_events(rows), key=lambda event: event.at)
 
 
 def _events(rows: JobRows) -> Iterator[Event]:
-    """The events, unsorted; of events at the same instant the order here stays."""
+    """Yields the events unsorted. Events at the same instant keep this order."""
     job = rows.job
     yield Event(
         instant(job["created_at"]),
@@ -104,12 +104,12 @@ def _events(rows: JobRows) -> Iterator[Event]:
 
 
 def was_called(attempt: Mapping[str, Any]) -> bool:
-    """False for the attempt that a fence assumes: the backup that was restored knows of no call."""
+    """Returns False for the attempt that a fence adds: the restored backup has no record of a call."""
     return bool(attempt["incarnation"])
 
 
 def _end_text(rows: JobRows) -> str:
-    """The job's state with its parts' reasons; no attempt has the reason for which a part was held."""
+    """Returns the job's state with its parts' reasons, because no attempt has the reason for which a part was held."""
     reasons = list(dict.fromkeys(part["reason"] for part in rows.parts if part["reason"]))
     omitted = [f"and {len(reasons) - MAX_REASONS} more"] if len(reasons) > MAX_REASONS else []
     text = "; ".join([*reasons[:MAX_REASONS], *omitted])
@@ -118,7 +118,7 @@ def _end_text(rows: JobRows) -> str:
 
 
 def _hook_events(row: Mapping[str, Any]) -> Iterator[Event]:
-    """A press of the card, and the runs of the application's hook for it or for the job's end."""
+    """Yields a press of the card, and the runs of the application's hook for it or for the job's end."""
     part, press = row["part_id"], json.loads(row["payload"] or "{}").get("press")
     if press:
         yield Event(instant(row["received_at"]), "pressed", part, f"key {press['button']}", row["person"])
@@ -139,14 +139,14 @@ def _hook_events(row: Mapping[str, Any]) -> Iterator[Event]:
 
 
 def _refusals(failures: Rows) -> Iterator[Event]:
-    """One line for all recipients that one answer refused; `failures` has their names."""
+    """Yields one event for all recipients that one answer refused. `failures` has their names."""
     groups = Counter((row["failed_at"], row["part_id"], row["field"]) for row in failures)
     for (at, part, name), count in groups.items():
         yield Event(instant(at), "refused", part, f"{count} named in {name}")
 
 
 def _call_text(row: Mapping[str, Any]) -> str:
-    """A call in words: its codes, the vendor's trace number, its duration, and whether it was answered later."""
+    """Describes a call: its codes, the vendor's trace number, its duration, and whether it was answered later."""
     late = "answered later" if row["outcome"] == UNKNOWN and not row["doubtful"] else None
     facts = {"HTTP ": row["http_status"], "errcode ": row["errcode"], "hint ": row["hint"]}
     said = [f"{name}{value}" for name, value in facts.items() if value is not None]

@@ -1,4 +1,4 @@
-"""What the parts of a job wait for: pure decisions over their rows, those of their lanes, and the processes alive."""
+"""Decides what the parts of a job wait for, from their rows, the rows of their lanes, and the processes alive."""
 
 from __future__ import annotations
 
@@ -38,35 +38,36 @@ class WaitFor(StrEnum):
     QUIET_HOURS = "quiet_hours"
     """The quiet hours of its job or account."""
     PAUSE = "pause"
-    """A person paused what its job belongs to, or holds the job."""
+    """The end of a pause of its account, channel, kind or tag, or of a hold of the job."""
     BREAKER = "breaker"
-    """The circuit breaker of its lane or its account, which let no call through, or only a probe."""
+    """The circuit breaker of its lane or its account, which lets no call through, or only a probe."""
     TOKEN = "token"
     """The access token of its account."""
     SLOW_START = "slow_start"
-    """Few calls of its lane may be in flight."""
+    """A free call: only a few calls of its lane may be in flight."""
     ORDER = "order"
     """The end of a part before it, in its order or in its job."""
     JOB = "job"
     """Another job, whose end or receipt it needs."""
     DOUBT = "doubt"
-    """Its call has no readable answer; it moves by itself at `until`."""
+    """Its call has no readable answer. It moves by itself at `until`."""
     PERSON = "person"
-    """It is held in doubt."""
+    """A person: it is held in doubt."""
     ANSWER = "answer"
-    """Its call is in flight."""
+    """The answer to its call, which is in flight."""
     WORKER = "worker"
-    """No worker process is alive, or none takes from its queue."""
+    """A worker process: none is alive, or none takes from its queue."""
     ACCOUNT = "account"
-    """Worker processes cannot use its account, as its settings are there."""
+    """A change of settings: worker processes cannot use its account as they are."""
     RELEASE = "release"
-    """A newer release wrote its documents, and a process of an older one has put it off."""
+    """A newer worker process: a newer release wrote its documents, and an older process has put it off."""
     CANCELLED = "cancelled"
-    """Its job is: it ends when a sender or recovery sees it, or when it is cancelled once more."""
+    """Its end, because its job is cancelled. It ends when a sender or recovery reads it, or when the job is cancelled
+    again."""
     STANDSTILL = "standstill"
-    """It is due and should move, but nothing of its lane does; the text says why, as far as that is known."""
+    """It is due and should move, but nothing of its lane does. The text says why, as far as that is known."""
     TURN = "turn"
-    """Nothing that the tables know stands in its way: it is offered, or will be."""
+    """Nothing in the tables blocks it: it is offered, or will be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,44 +77,44 @@ class PartWait:
     part: str
     """Id of its part: `<job id>-<n>`."""
     what: WaitFor
-    """The sort of thing that it waits for."""
+    """The kind of thing that it waits for."""
     text: str
-    """For people, in a sentence."""
+    """A sentence for people."""
     since: datetime | None = None
-    """None: not known."""
+    """Since when it waits, or None if that is not known."""
     until: datetime | None = None
-    """When it is over, or is tried again; None: not known, or never by itself."""
+    """When the wait ends or the part is tried again, or None if not known, or never by itself."""
     commands: tuple[str, ...] = ()
-    """What one could do, to paste into a shell."""
+    """Commands that could help, to paste into a shell."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitContext:
-    """What stands around the parts of a job."""
+    """Everything besides the parts' own rows that decides what they wait for."""
 
     now: int
     """The database's clock, in microseconds."""
     job: Row
     lanes: Mapping[str, Row]
-    """Lanes and accounts that are blocked, parked or slowed down; each row holds `now`."""
+    """Lanes and accounts that are blocked, parked or slowed down. Each row contains `now`."""
     heads: Mapping[str, str]
-    """Order -> the part that has the turn."""
+    """Order -> the part that is first in it."""
     processes: Mapping[str, frozenset[str]]
     """Worker processes that are alive -> the queues they take from."""
     pauses: Sequence[Pause]
-    """The pauses that hold for the job."""
+    """The pauses that apply to the job."""
     in_line: frozenset[str] | set[str]
-    """Parts of the job that still stand in their order."""
+    """Parts of the job that are still in their order."""
     since: Mapping[str, int]
-    """Part -> when it began to wait for what its own row tells, as far as that is known."""
+    """Part -> when it began to wait for what its own row says, as far as that is known."""
     unusable: tuple[int, str] | None
-    """How many worker processes cannot use the account, and what is to be changed; None: all can."""
+    """How many worker processes cannot use the account, and what to change, or None if all can."""
     standstills: Mapping[str, Standstill] = field(default_factory=dict)
-    """What keeps the parts of a lane from moving, by the lane as its parts have it."""
+    """Lane, named as in its parts -> what keeps its parts from moving."""
 
 
 def waits(parts: Sequence[Row], context: WaitContext) -> Iterator[PartWait]:
-    """What each part that has not ended waits for, the nearest thing first."""
+    """Yields what each part that has not ended waits for, the nearest thing first."""
     for part in parts:
         state = PartState(part["state"])
         if state in FINAL_STATES:
@@ -133,7 +134,7 @@ def waits(parts: Sequence[Row], context: WaitContext) -> Iterator[PartWait]:
 
 
 def _ends_cancelled(part: Row, context: WaitContext) -> bool:
-    """True for a queued part of a cancelled job; but one in doubt may be searched for, which goes on."""
+    """Returns True for a queued part of a cancelled job. A part in doubt may still be searched for."""
     return part["state"] == PartState.QUEUED and context.job["cancelled_at"] is not None and not part["doubts"]
 
 
@@ -189,7 +190,7 @@ def _queued_waits(part: Row, context: WaitContext) -> Iterator[PartWait]:
 
 
 def _worker_wait(part: Row, context: WaitContext) -> Iterator[PartWait]:
-    """No process that could do anything for the part."""
+    """Yields a wait if no process could do anything for the part."""
     queue, *other_queues = queues_serving(part["priority"], is_file=context.job["kind"] == Kind.UPLOAD)
     if not context.processes:
         yield PartWait(part["id"], WaitFor.WORKER, "no worker process is alive", None, None, ("worker doctor",))
@@ -201,12 +202,12 @@ def _worker_wait(part: Row, context: WaitContext) -> Iterator[PartWait]:
 
 
 def _own_wait(part: Row, context: WaitContext) -> PartWait | None:
-    """What its own row waits for; None: it is due."""
+    """Returns what the part's own row waits for, or None if the part is due."""
     at, id = part["not_before"], part["id"]
     since = instant(context.since[id]) if id in context.since else None
     until = None if at >= FOREVER else instant(at)
     if at > FOREVER:
-        # Parked on a pause; where none holds any more, recovery wakes it within a second or two.
+        # Put off for a pause. If no pause applies any more, recovery wakes it within a second or two.
         return None
     if part["waits_on"] is not None:
         text = f"{part['reason']} ({part['waits_on']})"
@@ -246,7 +247,7 @@ _WHAT = {
 
 
 def _lane_waits(part: Row, context: WaitContext) -> Iterator[PartWait]:
-    """What its account and its lane wait for."""
+    """Yields what the part's account and lane wait for."""
     for name in sorted(with_accounts([part["lane"]]), key=len):
         row = context.lanes.get(name)
         status = None if row is None else lane_status(row)

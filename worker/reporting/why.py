@@ -1,4 +1,4 @@
-"""Why a job is where it is: what its parts wait for now, its history, and what one could do about it. Reads only."""
+"""Explains a job: what its parts wait for now, its history, and what to do about it. Reads only."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ class FollowUp:
     kind: str
     """`send`, `recall`, `update_card`, ..., see `Kind`."""
     until: datetime | None
-    """How long it waits for that one at the latest; None: it does not wait for it, or as long as that may be sent."""
+    """How long it waits for the other job at the latest. None if it does not wait, or waits as long as that job may be
+    sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +59,21 @@ class Why:
     """What a job waits for, and what happened to it."""
 
     job: JobReport
-    """The job as it stands."""
+    """The state of the job."""
     waits: tuple[PartWait, ...]
-    """Of each part that has not ended, the nearest thing first; empty where the job has ended."""
+    """What each part that has not ended waits for, the nearest thing first; empty if the job has ended."""
     meanings: Mapping[int, tuple[str, ...]]
-    """The errcodes that matter, and what they mean, in English: those of the newest calls of parts not accepted."""
+    """Errcodes of the newest calls of parts that are not accepted -> what they mean, in English."""
     refused: tuple[str, ...] = field(repr=False)
-    """The first recipients that were refused, at most 20; `recipients` has all."""
+    """The first recipients that were refused, at most 20. `recipients` lists all."""
     next: NextStep
     """The one thing to do."""
     codes_left: tuple[CardCodes, ...]
-    """What is left of the response_codes of each card."""
+    """How many unused response_codes each card has."""
     follow_ups: tuple[FollowUp, ...]
-    """The recalls, updates and others about it that have not ended."""
+    """The recalls, updates and other jobs about it that have not ended."""
     timeline: tuple[Event, ...]
-    """What happened to it, its lanes and its account, oldest first."""
+    """What happened to the job, its lanes and its account, oldest first."""
 
 
 @on_callers_connection
@@ -83,11 +84,11 @@ def why(
     accounts: Iterable[str] = (),
     numbers: range | None = None,
 ) -> Why:
-    """Why a job is where it is.
+    """Explains why a job is in its state.
 
     `name` is its id, the beginning of one (8 characters or more), one of its parts, or a dedupe key or task_id of one
-    of the `accounts`, or a msgid. `numbers`: only these parts are told of, counted from 0, for a job may have
-    thousands. JobNotFound when there is none, or several.
+    of the `accounts`, or a msgid. `numbers`, counted from 0, limits the report to these parts, for a job may have
+    thousands. Raises JobNotFound if there is no such job, or several.
     """
     job_id = find_by_name(connection, name, accounts)
     rows = rows_of(connection, job_id, numbers)
@@ -118,13 +119,13 @@ def why(
         _next_step(report, part_waits, codes),
         tuple(codes_of(connection, job_id, now)),
         tuple(_open_follow_ups(connection, rows)),
-        # Who pressed a card is no reason why a job waits, and this is what is pasted into a ticket.
+        # The person who pressed a card is no reason why a job waits, and this text is pasted into tickets.
         tuple(replace(event, person=None) for event in _history(timeline_of(rows), account, lane_events)),
     )
 
 
 def _standstills(connection: Connection, now: str, rows: JobRows) -> dict[str, Standstill]:
-    """What keeps the queued parts' lanes from moving, by lane."""
+    """Returns what keeps the queued parts' lanes from moving, by lane."""
     lanes = {part["lane"] for part in rows.parts if part["state"] == PartState.QUEUED}
     return standstills_by_lane(connection, now, lanes) if lanes else {}
 
@@ -132,7 +133,7 @@ def _standstills(connection: Connection, now: str, rows: JobRows) -> dict[str, S
 def _lanes(
     connection: Connection, now: str, rows: JobRows, lanes: Collection[str]
 ) -> tuple[dict[str, dict[str, Any]], LaneHistory]:
-    """What stands on the lanes of the job's account, and their steps while the job was on its way."""
+    """Returns the rows of the lanes of the job's account, and the lanes' events while the job was on its way."""
     account = rows.job["account"]
     lane_events = lane_history(connection, account, lanes, _since(rows), rows.job["finished_at"])
     return {row["lane"]: row for row in list_lanes(connection, now, account)}, lane_events
@@ -147,12 +148,12 @@ def _open_follow_ups(connection: Connection, rows: JobRows) -> Iterator[FollowUp
 
 
 def _since(rows: JobRows) -> int:
-    """When the job was first to be looked at."""
+    """Returns the time from which the job's lanes matter."""
     return int(max(rows.job["created_at"], rows.job["due_at"] - DAY_US))
 
 
 def _waits_since(rows: JobRows) -> dict[str, int]:
-    """When each part began to wait for what its row tells: by itself, or by the answer to its last call."""
+    """Returns when each part began to wait for what its row says: by itself, or after the answer to its last call."""
     began = {(row["part_id"], row["reason"][:MAX_REASON]): row["ended_at"] for row in rows.attempts if row["reason"]}
     began |= {(row["part_id"], row["reason"]): row["began_at"] for row in rows.waits}
     keys = {part["id"]: (part["id"], (part["reason"] or "")[:MAX_REASON]) for part in rows.parts}
@@ -160,7 +161,7 @@ def _waits_since(rows: JobRows) -> dict[str, int]:
 
 
 def _history(events: list[Event], account: str, lane_events: LaneHistory) -> list[Event]:
-    """The job's events, and the steps of its lanes and its account."""
+    """Returns the job's events together with those of its lanes and its account, in order."""
     lane_lines = [
         Event(
             instant(row["happened_at"]),
@@ -176,10 +177,10 @@ def _history(events: list[Event], account: str, lane_events: LaneHistory) -> lis
 
 
 def find_by_name(connection: Connection, reference: JobId, accounts: Iterable[str]) -> str:
-    """The id of the one job that is meant by a name as `why` takes it; JobNotFound when there is none, or several."""
+    """Returns the id of the one job that a name stands for. Raises JobNotFound if there is none, or several."""
     name = id_of(reference).replace("\x00", "")
     part_match = _PART_ID.fullmatch(name)
-    # A dedupe key may be a UUID, whose hyphens `id_of` takes out.
+    # A dedupe key may be a UUID, whose hyphens `id_of` removes.
     ids = (
         find_jobs_by_name(connection, (part_match[1] if part_match else name).lower(), ())
         or find_jobs_by_name(connection, name, accounts)
@@ -199,7 +200,7 @@ def _by_msgid(connection: Connection, msgid: str) -> list[str]:
 
 
 def _codes(rows: JobRows) -> list[int]:
-    """The errcodes that matter: of the newest answered call of each part that is not accepted, without 0."""
+    """Returns the errcodes that matter: of the newest answered call of each part that is not accepted, without 0."""
     newest = {row["part_id"]: row["errcode"] for row in rows.attempts if row["errcode"] is not None}
     codes = (newest.get(part["id"]) for part in rows.parts if part["state"] != PartState.ACCEPTED)
     return list(dict.fromkeys(code for code in codes if code))
@@ -213,6 +214,6 @@ def _next_step(report: JobReport, part_waits: Sequence[PartWait], codes: Sequenc
 
 
 def _meanings(channel: str, codes: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    """What errcodes mean."""
+    """Returns the meanings of errcodes."""
     lines_by_code = {code: registry.channel(channel).explain(code, "en") for code in codes}
     return {code: tuple(lines) for code, lines in lines_by_code.items() if lines}
