@@ -90,5 +90,5 @@ def test_a_module_of_ours_is_a_configuration_error(monkeypatch: pytest.MonkeyPat
     """As the kit's fixture raises it."""
     monkeypatch.setitem(sys.modules, "celery", None)
 
-    with pytest.raises(ConfigurationError, match=r"celery is not installed.*\[worker\]"), naming_the_extra():
+    with pytest.raises(ConfigurationError, match=r"celery is needed and not installed.*\[worker\]"), naming_the_extra():
         import_module("celery")

@@ -128,7 +128,7 @@ def test_a_loop_has_its_time_after_an_outage_of_the_database(worker: Worker) -> 
     soon = worker.beats(STUCK_S - EVERY_S)
     late = worker.beats(EVERY_S)
 
-    assert ((), True) == (soon, late[0].startswith("the loop recovery"))
+    assert ((), True) == (soon, late[0].startswith("the background loop recovery"))
 
 
 def test_failing_heartbeats_begin_the_time_anew(worker: Worker) -> None:
