@@ -1,6 +1,6 @@
-"""The application: its routes, the threads that pages are made in, and what becomes of an error.
+"""The console as an application: its routes, the threads that make its pages, and the page of an error.
 
-Each request passes the guard; then the door says who it is of; then the function of its path runs in a thread.
+Each request passes the guard; then the sign-in finds its viewer; then the function of its path runs in a thread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,17 @@ from worker.accounts.sources import accounts_of
 from worker.config.application import traceback_summary
 from worker.config.settings import Settings, load_settings
 from worker.console.guard import Guard
-from worker.console.page import THROUGH, Ask, Forbidden, Moved, NotFound, PageRoute, Site, StoredFile, View
+from worker.console.page import (
+    AUDIT_PREFIX,
+    ConsoleRequest,
+    Forbidden,
+    NotFound,
+    PageRoute,
+    Redirect,
+    Site,
+    StoredFile,
+    View,
+)
 from worker.console.pages import PAGES
 from worker.console.pool import Busy, Pool
 from worker.console.rendering import address, assets, render
@@ -37,7 +47,7 @@ from worker.console.sign_in.passwords import Passwords
 from worker.console.sign_in.provider import Provider
 from worker.console.viewer import has_right
 from worker.console.visit import Endpoint, Visit, choices, root_of, values_of
-from worker.console.words import WORDS, say
+from worker.console.words import WORDS, term
 from worker.control.audit import with_action_prefix
 from worker.control.opening import make_database
 from worker.domain.errors import CheckFailed
@@ -47,16 +57,16 @@ log = structlog.get_logger()
 THREADS = 8
 """Pages that are made at once; each holds a connection to the database for as long."""
 WAITING = 64
-"""Requests that may wait for one of them; more are turned away."""
+"""Requests that may wait for one of these threads; further ones are refused with 503."""
 SIGN_INS = 2
 """Sign-ins at once: the hash of a password takes 64 MiB of memory, and a provider may be slow."""
 PAGE_S = 20.0
 FORM_S = 10.0
 """Seconds in which a form has to arrive."""
 FORM_BYTES = 64 * 1024
-"""Bytes of a form at most; a longer one is not read to its end."""
+"""Largest size of a form in bytes; a longer one is not read to its end."""
 FIELDS = 500
-"""Fields of a form at most; none of ours has a tenth of them."""
+"""Largest number of fields in a form; none of ours has a tenth of that."""
 FORM = "application/x-www-form-urlencoded"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -83,26 +93,26 @@ def console_app(
 
 
 def new_token() -> str:
-    """A token of 256 random bits."""
+    """Returns a token of 256 random bits."""
     return token_urlsafe(32)
 
 
 def guarded(site: Site, door: Door, pages: Iterable[PageRoute] = PAGES, *, form_s: float = FORM_S) -> ASGIApp:
-    """The console with this door, behind its guard."""
+    """Returns the console with this sign-in, behind its guard."""
     console = site.settings.console
     return Guard(Console(site, door, pages, form_s).app, hosts=(*LOOPBACK, *console.hosts), proxies=console.networks)
 
 
 class Door(Protocol):
-    """Tells the viewer of a request, and has the pages of signing in."""
+    """Finds the viewer of a request, and has the pages for signing in."""
 
     @property
     def endpoints(self) -> Iterable[Endpoint]:
-        """What answers those who have not signed in, too."""
+        """The routes that are open to browsers without a sign-in, too."""
         ...
 
     def visit(self, request: Request) -> Visit:
-        """The viewer and the browser; runs in a thread."""
+        """Returns the browser of a request and its viewer; runs in a thread."""
         ...
 
 
@@ -148,17 +158,17 @@ class Console:
         match endpoint.function(request, visit, form):
             case Response() as response:
                 return response
-            case Moved(path, query):
+            case Redirect(path, query):
                 return RedirectResponse(address(root_of(request.scope), path, query), 303)
             case View() as view:
                 return self._shown(view, visit, request)
             case StoredFile() as stored:
                 return self._sent(stored)
 
-    def _page(self, page: PageRoute, request: Request, visit: Visit, form: QueryParams) -> View | Moved | StoredFile:
-        """What a page's function returns, for a viewer who has its right; others are sent to sign in."""
+    def _page(self, page: PageRoute, request: Request, visit: Visit, form: QueryParams) -> View | Redirect | StoredFile:
+        """Returns what the page's function returns, or the way to the sign-in for a browser without a viewer."""
         if visit.viewer is None:
-            return Moved("/sign-in", {"next": _here(request)} if page.method == "GET" else {})
+            return Redirect("/sign-in", {"next": _here(request)} if page.method == "GET" else {})
         if not has_right(visit.viewer, page.right):
             raise Forbidden
         said = (*request.path_params.values(), *request.query_params.values(), *form.values())
@@ -167,9 +177,11 @@ class Console:
             raise HTTPException(400)
         is_form = page.method == "POST"
         fields, root = form if is_form else None, root_of(request.scope)
-        ask = Ask(visit.viewer, self._site, request.path_params, request.query_params, fields, root)
-        with with_action_prefix(THROUGH):
-            return page.function(ask)
+        console_request = ConsoleRequest(
+            visit.viewer, self._site, request.path_params, request.query_params, fields, root
+        )
+        with with_action_prefix(AUDIT_PREFIX):
+            return page.function(console_request)
 
     def _shown(self, view: View, visit: Visit, request: Request) -> Response:
         viewer = visit.viewer
@@ -179,7 +191,7 @@ class Console:
         return HTMLResponse(text, view.status)
 
     def _sent(self, stored: StoredFile) -> Response:
-        """A file of a message: whatever it holds, it is no page of ours, and runs nothing."""
+        """Sends a file of a message with headers that keep the browser from running anything in it."""
         shown = "attachment" if stored.kind is None else "inline"
         headers = {
             "content-security-policy": "default-src 'none'; sandbox",
@@ -190,7 +202,7 @@ class Console:
         return StreamingResponse(self._pieces(stored.pieces), headers=headers, media_type=kind)
 
     async def _pieces(self, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-        """Each piece when the one before was taken, read where pages are made."""
+        """Yields each piece when the one before has been sent; they are read in the threads of pages."""
         try:
             while piece := await self._pool.run(partial(next, pieces, b"")):
                 yield piece
@@ -217,19 +229,19 @@ class Console:
         return self._error_page(request, status, visit)
 
     async def _of_starlette(self, request: Request, error: Exception) -> Response:
-        """The page of a path or a method that there is not."""
+        """Returns the page for an unknown path or method."""
         return self._failed(request, error, None)
 
     def _error_page(self, request: Request, status: int, visit: Visit | None) -> Response:
-        """An error as a page; it asks no database, which may be what is away."""
+        """Returns the page of an error. It reads no database, which may be the cause of the error."""
         visit = visit or Visit(None, *choices(request))
         told = f"error.{status}" if f"error.{status}.title" in WORDS else "error.400"
-        title, text = say(visit.lang, f"{told}.title"), say(visit.lang, f"{told}.text")
+        title, text = term(visit.lang, f"{told}.title"), term(visit.lang, f"{told}.text")
         return self._shown(View("error.html", title, {"text": text}, status), visit, request)
 
 
 async def _static(request: Request) -> Response:
-    """A file that pages load; its address has its version, so a browser may keep it."""
+    """Returns a file that pages load. Its address has its version, so a browser may cache it."""
     found = assets().get(request.path_params["name"])
     if found is None:
         raise HTTPException(404)
@@ -238,13 +250,13 @@ async def _static(request: Request) -> Response:
 
 
 def _here(request: Request) -> str:
-    """The path and query of a request, without the path under which the console is mounted."""
+    """Returns path and query of a request, without the path under which the console is mounted."""
     path = request.scope["path"].removeprefix(root_of(request.scope)) or "/"
     return address("", path, values_of(request.query_params))
 
 
 async def _read_form(request: Request, read_s: float) -> QueryParams:
-    """The fields; raises HTTPException for a form that is too long, too slow, cut short or none."""
+    """Returns the fields of a form; HTTPException if it is too long, too slow, cut short or not a form."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise HTTPException(415)
     body = b""

@@ -1,6 +1,6 @@
-"""What holds for every request and every answer, before any page: the host, the proxy, the size, the headers.
+"""Checks every request before any page does, and sets the headers of every answer: host, proxy, security headers.
 
-It stands around the whole application, so that an error's page has the headers too. Knows no page and no viewer.
+It wraps the whole application, so that the page of an error has the headers too. Knows no page and no viewer.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ HEADERS = {
 otherwise."""
 POLICY = "content-security-policy"
 FROM_PROXY = "console_from_proxy"
-"""The key in a scope that says whether a proxy of ours handed the request over."""
+"""The key in a scope for whether the request came through one of our proxies."""
 Networks = Sequence[IPv4Network | IPv6Network]
 
 
 def networks(addresses: Collection[str]) -> Networks:
-    """Addresses and networks, such as `10.2.0.0/16`; ValueError for what is neither."""
+    """Parses addresses and networks, such as `10.2.0.0/16`; ValueError for anything else."""
     return tuple(ip_network(address) for address in addresses)
 
 
@@ -41,7 +41,7 @@ class Guard:
     """The console behind its checks."""
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str], proxies: Networks = ()):
-        """`hosts`: names, without ports, under which it may be asked for; `proxies`: whose headers are believed."""
+        """`hosts`: the names, without ports, that requests may use; `proxies`: addresses whose headers are trusted."""
         self._app, self._hosts, self._proxies = app, frozenset(map(str.lower, hosts)), proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,11 +63,11 @@ class Guard:
         await self._app(seen, receive, guarded)
 
     def _is_ours(self, given: Sequence[str]) -> bool:
-        """Exactly one Host, which is one of ours."""
+        """Returns whether there is exactly one Host header, with one of our names."""
         return len(given) == 1 and host_of(given[0]) in self._hosts
 
     def _seen(self, scope: Scope) -> Scope:
-        """The scope as the browser made it: behind a proxy of ours its scheme and address are in headers."""
+        """Returns the scope with the browser's own scheme and address, which one of our proxies puts into headers."""
         peer = scope["client"][0] if scope.get("client") else ""
         if not _is_one_of(peer, self._proxies):
             return {**scope, FROM_PROXY: False}
@@ -78,7 +78,7 @@ class Guard:
 
 
 def host_of(text: str) -> str:
-    """The name in a Host header, without its port, in lower case; brackets stay around an IPv6 address."""
+    """Returns the name in a Host header, without its port, in lower case; an IPv6 address keeps its brackets."""
     name, colon, port = text.rpartition(":")
     return (name if colon and port.isdigit() else text).lower()
 
@@ -106,7 +106,7 @@ def _without_port(entry: str) -> str:
 
 
 def address_of(text: str) -> IPv4Address | IPv6Address | None:
-    """The address that a text is; None where it is none.
+    """Parses an IP address; returns None if the text is not one.
 
     One of IPv4 that a socket of both families writes as `::ffff:10.0.0.1` is that of IPv4. A zone, such as `%eth0`, is
     left out.

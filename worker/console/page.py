@@ -1,7 +1,7 @@
-"""What a page is made of: a request as its function sees it, what it returns, and the row that announces it.
+"""What the function of a page gets and returns, and the route that names it.
 
-A function gets an `Ask` and returns a `View`, `Moved` or a `StoredFile`; it raises `NotFound` or `Forbidden`. It runs
-in a thread, never in the loop. Knows no HTTP beyond paths and fields.
+The function gets a `ConsoleRequest` and returns a `View`, `Redirect` or `StoredFile`, or raises `NotFound` or
+`Forbidden`. It runs in a thread, never in the event loop. Knows no HTTP beyond paths and fields.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from starlette.datastructures import QueryParams
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.console.viewer import Right, Viewer, may_act, may_read_texts
-from worker.console.words import say
+from worker.console.words import term
 from worker.control.audit import audited
 from worker.outbox.engine.database import Database
 
 T = TypeVar("T")
 
 
-THROUGH = "console."
-"""What the audit writes before the actions of those who act through the console."""
+AUDIT_PREFIX = "console."
+"""The prefix in the audit of actions that were given through the console."""
 
 
 STATEMENT_S = 10.0
-"""Seconds after which the database ends a statement of a page, which is then an error's page."""
+"""Seconds after which the database ends a statement of a page; the page then shows an error."""
 
 
 class NotFound(Exception):
-    """There is no such page, or no such thing on it."""
+    """There is no such page, or what it should show does not exist."""
 
 
 class Forbidden(Exception):
@@ -51,14 +51,14 @@ class Site:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for the reads of one page."""
+        """Gives a connection on which one page reads."""
         with self.database.reading_for(STATEMENT_S) as connection:
             yield connection
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A request of a signed-in viewer."""
+class ConsoleRequest:
+    """A request of a signed-in viewer, with what the function of its page needs."""
 
     viewer: Viewer
     site: Site
@@ -70,29 +70,29 @@ class Ask:
     root: str = ""
     """The path under which the console is mounted; empty: none."""
 
-    def say(self, key: str, **values: object) -> str:
-        """A word of `words.toml` in the viewer's language."""
-        return say(self.viewer.lang, key, **values)
+    def term(self, key: str, **values: object) -> str:
+        """Returns a text of `words.toml` in the viewer's language."""
+        return term(self.viewer.lang, key, **values)
 
     def address(self, path: str) -> str:
-        """A path of the console as a browser asks for it, where it is no link of a template."""
+        """Returns a path of the console as a browser has to request it, for links outside a template."""
         return f"{self.root}{quote(path)}"
 
     def reading(self) -> AbstractContextManager[Connection]:
-        """A connection for the reads of this page."""
+        """Gives a connection on which this page reads."""
         return self.site.reading()
 
     def may_act(self, account: str | None) -> bool:
-        """Whether the viewer may act on an account; None: on more than single accounts."""
+        """Returns whether the viewer may act on an account; None stands for more than one account."""
         return may_act(self.viewer, account)
 
     def require_act(self, account: str | None) -> None:
-        """Raises Forbidden unless the viewer may act on the account; None: on more than single accounts."""
+        """Raises Forbidden unless the viewer may act on the account; None stands for more than one account."""
         if not self.may_act(account):
             raise Forbidden
 
     def text(self, account: str, what: str, read: Callable[[], T]) -> T | None:
-        """What `read` returns, a text or what holds one, after a row in the audit says who looks at `what`.
+        """Returns what `read` returns, a text or a value with one, after the audit has recorded who looks at `what`.
 
         None where the viewer may not read texts of this account; then nothing is read. `what`: the id of the job or
         the callback, never its content. Every text of a page comes through here.
@@ -106,34 +106,34 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A template of `templates/`, and what it shows."""
+    """A template of `templates/` and the values that it shows."""
 
     template: str
     """The file's name, such as `home.html`."""
     title: str
-    """In the viewer's language; stands in the browser's tab and as the page's heading."""
+    """The title of the browser's tab and the page's heading, in the viewer's language."""
     data: Mapping[str, Any] = field(default_factory=dict)
     """The template's variables. A text that the viewer may not read is not in it."""
     status: int = 200
 
     @classmethod
     def of(cls, template: str, title: str, **data: Any) -> View:
-        """A page of a template with these variables."""
+        """Makes a page from a template with these variables."""
         return cls(template, title, data)
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """Another page of the console, which is asked for with a GET."""
+class Redirect:
+    """Sends the browser to another page of the console, which it requests with a GET."""
 
     path: str
-    """Of the console's own, such as `/jobs/0198...`."""
+    """A path of the console, such as `/jobs/0198...`."""
     query: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of a message, whatever it holds; its first piece is read already."""
+    """A file of a message; its first piece has been read already."""
 
     name: str
     size: int
@@ -141,17 +141,17 @@ class StoredFile:
     kind: str | None
     """The type under which a browser may show it in its place; None: it is saved."""
     pieces: Iterator[bytes]
-    """Each read when the one before was taken."""
+    """Each piece is read from the database when the one before has been sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageRoute:
-    """A page by its path."""
+    """The route of a page: its path, its function and the right that it needs."""
 
     path: str
     """As Starlette writes it, such as `/jobs/{job}`."""
-    function: Callable[[Ask], View | Moved | StoredFile]
+    function: Callable[[ConsoleRequest], View | Redirect | StoredFile]
     method: Literal["GET", "POST"] = "GET"
     right: Right = "see"
     nav: str | None = None
-    """The word of the navigation's link to it; None: it is not in the navigation."""
+    """The key of the link's text in the navigation; None if the page is not in it."""

@@ -1,4 +1,4 @@
-"""Makes a page of its template: escaped, and with an error for a variable that was not given. Knows no HTTP."""
+"""Renders a page from its template, escaped; a missing variable is an error. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from worker import language
-from worker.console.page import THROUGH, View
+from worker.console.page import AUDIT_PREFIX, View
 from worker.console.viewer import may_read_texts
 from worker.console.visit import Visit
-from worker.console.words import WORDS, say
+from worker.console.words import WORDS, term
 from worker.domain.times import write_time
 from worker.drawing import STYLESHEET, Lang, environment
 from worker.language import translate
@@ -55,7 +55,7 @@ class Asset:
 
 @cache
 def assets() -> Mapping[str, Asset]:
-    """All of them by their names: there is no other file that a path could lead to."""
+    """Returns all files that pages load, by name; no path leads to any other file."""
     own = {name: (_HERE / "static" / name).read_bytes() for name in ("console.css", "console.js", "icon.svg")}
     return {
         name: Asset(body, _TYPES[name.rpartition(".")[2]], sha256(body).hexdigest()[:12])
@@ -64,13 +64,13 @@ def assets() -> Mapping[str, Asset]:
 
 
 def address(root: str, path: str, query: Mapping[str, object]) -> str:
-    """A path of the console as a browser asks for it; a list is several values, and None is left out."""
+    """Returns a path of the console as a browser requests it; a list gives several values, and None is left out."""
     given = {name: value for name, value in query.items() if value is not None}
     return f"{root}{quote(path)}{'?' + urlencode(given, doseq=True) if given else ''}"
 
 
 def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tuple[str, str]], zone: tzinfo) -> str:
-    """The page as HTML.
+    """Returns the page as HTML.
 
     `root` is the path under which the console is mounted, empty for none; `here` the page's own path and query below
     it; `nav` has path and word of each link that the viewer may follow; times are shown in `zone`.
@@ -91,7 +91,7 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "nav": [(other, word, _is_within(path, other)) for other, word in nav],
                 "csrf_field": field,
                 "reads_all": visit.viewer is not None and may_read_texts(visit.viewer, None),
-                "t": partial(say, visit.lang),
+                "t": partial(term, visit.lang),
                 "translate": lambda text: translate(text or "", visit.lang),
                 "badge": partial(badge, lang=visit.lang),
                 "state_word": partial(_word, visit.lang, "state"),
@@ -111,13 +111,13 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
 
 
 def badge(state: str, lang: Lang) -> Markup:
-    """A state as a badge in its colour, with its word; one that is not known is its own word."""
+    """Returns a state as a coloured badge with its name in the language; an unknown state keeps its own name."""
     form = '<span class="badge state tone-{}" data-state="{}">{}</span>'
     return Markup(form).format(TONES.get(state, "calm"), state, language.term("state", state, lang))
 
 
 def at(when: datetime | int | None, zone: tzinfo = UTC) -> Markup:
-    """An instant in the zone; microseconds too, and a dash where there is none."""
+    """Returns an instant in the time zone as HTML, also from microseconds; a dash for None."""
     if when is None or when == 0:
         return Markup('<span class="quiet">–</span>')
     moment = instant(when) if isinstance(when, int) else when
@@ -127,29 +127,29 @@ def at(when: datetime | int | None, zone: tzinfo = UTC) -> Markup:
 
 
 def short(id: str) -> str:
-    """The beginning of a job's id, and what tells a part from others; whole ids stand in titles and links."""
+    """Returns a short form of the id of a job or part; whole ids stand in titles and links."""
     job, dash, n = id.partition("-")
     return f"{job[:8]}…{job[-4:]}{dash}{n}" if len(job) > 16 else id
 
 
 def action_word(lang: Lang, action: str) -> str:
-    """The word of an action of the audit; one that came through the console says so."""
-    own = action.removeprefix(THROUGH)
+    """Returns the name of an action of the audit, and that it came through the console where it did."""
+    own = action.removeprefix(AUDIT_PREFIX)
     told = language.term("action", own, lang)
-    return told if own == action else say(lang, "audit.console", action=told)
+    return told if own == action else term(lang, "audit.console", action=told)
 
 
 def _word(lang: Lang, group: str, value: object) -> str:
-    """The word of a value of a group: the console's, or one that commands show too; else the value is its own word."""
+    """Returns the name of a value: the console's own, else that of the commands, else the value itself."""
     if (key := f"{group}.{value}") in WORDS:
-        return say(lang, key)
+        return term(lang, key)
     return language.term(group if group in ("step", "unit", "mailing") else "state", str(value), lang)
 
 
 def _many(lang: Lang, count: int, most: int = MOST) -> str:
-    """A count; from a bound on only "at least"."""
+    """Returns a count as text; from a bound on, only "at least" that many."""
     told = f"{count:,}"
-    return say(lang, "all.at_least", count=told) if count >= most else told
+    return term(lang, "all.at_least", count=told) if count >= most else told
 
 
 def _is_within(here: str, path: str) -> bool:

@@ -1,4 +1,4 @@
-"""A browser's visit: its viewer, the token of its forms, its language and theme; and where it may be sent to."""
+"""The state of one request by a browser: viewer, form token, language and theme; and the paths it may be sent to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.console.page import Moved, StoredFile, View
+from worker.console.page import Redirect, StoredFile, View
 from worker.console.viewer import Theme, Viewer
 from worker.drawing import Lang
 
@@ -22,40 +22,40 @@ LANGS, THEMES = ("zh", "en"), ("auto", "light", "dark")
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A browser that asks, and the viewer in front of it."""
+    """The browser that sends a request, and its viewer."""
 
     viewer: Viewer | None
-    """None: this browser has not signed in."""
+    """None if this browser has not signed in."""
     lang: Lang
     theme: Theme
     csrf: str = ""
-    """The token that every form of this browser carries; empty: its page has no forms."""
+    """The token that every form of this browser carries; empty if its pages have no forms."""
     token: str = ""
-    """What its cookie holds, or will hold after this answer."""
+    """The value of its session cookie, or the one that this answer sets."""
     can_sign_out: bool = False
     """False where a proxy names the user with each request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What answers one path; it runs in a thread, for a form only after its origin and token were checked."""
+    """The function for one path. It runs in a thread; for a form only after its origin and token were checked."""
 
     path: str
     method: Literal["GET", "POST"]
-    function: Callable[[Request, Visit, QueryParams], View | Moved | StoredFile | Response]
-    """Gets the form's fields; those of a GET are empty."""
+    function: Callable[[Request, Visit, QueryParams], View | Redirect | StoredFile | Response]
+    """Gets the fields of the form, which are empty for a GET."""
     is_costly: bool = False
-    """It hashes a password, or asks a provider: it runs in threads of its own."""
+    """Whether it hashes a password or asks an identity provider, and therefore runs in threads of its own."""
 
 
 def root_of(scope: Mapping[str, Any]) -> str:
-    """The path under which the console is mounted; empty: none."""
+    """Returns the path under which the console is mounted, or an empty text."""
     root: str = scope.get("root_path", "")
     return root.rstrip("/")
 
 
 def choices(request: Request) -> tuple[Lang, Theme]:
-    """The language and theme that this browser has chosen, or that its settings ask for."""
+    """Returns the language and theme that this browser has chosen, or those of its own settings."""
     lang, _, theme = request.cookies.get(CHOICES, "").partition(".")
     if lang not in LANGS:
         lang = _wanted(request.headers.get("accept-language", ""))
@@ -63,26 +63,26 @@ def choices(request: Request) -> tuple[Lang, Theme]:
 
 
 def _wanted(accepted: str) -> str:
-    """The first of our languages in an Accept-Language header; Chinese where it names none."""
+    """Returns the first of our languages in an Accept-Language header, or Chinese if it names none of them."""
     named = (one.strip()[:2].lower() for one in accepted[:200].split(","))
     return next((one for one in named if one in LANGS), "zh")
 
 
-def own_path(text: str) -> Moved:
+def own_path(text: str) -> Redirect:
     """Returns the page of the console that `text` names, else the first page: no redirect leads to another site."""
     try:
         parts = urlsplit(text)
     except ValueError:
-        return Moved("/")
+        return Redirect("/")
     path = unquote(parts.path)
     # What a browser takes for the beginning of a host, or drops before it looks: `//host`, `/\host`, `/<tab>/host`. The
     # path is quoted anew, but for its slashes: `/%2Fhost` would become `//host`.
     is_own = text.startswith("/") and not text.startswith("//") and not path.startswith("//")
     if not is_own or "\\" in text or any(ord(sign) < 0x20 for sign in text):
-        return Moved("/")
-    return Moved(path, values_of(QueryParams(parts.query)))
+        return Redirect("/")
+    return Redirect(path, values_of(QueryParams(parts.query)))
 
 
 def values_of(query: QueryParams) -> dict[str, list[str]]:
-    """All values of each name."""
+    """Returns all values of each name of a query."""
     return {name: query.getlist(name) for name in query}

@@ -13,7 +13,7 @@ from worker.config.console import ConsoleSettings
 from worker.console import console_app
 from worker.console.app import FORM_BYTES, guarded
 from worker.console.guard import HEADERS
-from worker.console.page import Ask, Moved, NotFound, PageRoute, View
+from worker.console.page import ConsoleRequest, NotFound, PageRoute, Redirect, View
 from worker.console.viewer import Viewer
 from worker.outbox.engine.database import Database
 
@@ -380,20 +380,20 @@ def test_no_page_needs_what_the_policy_forbids(browser: Browser) -> None:
         assert text.count("<script") == text.count('<script src="/static/')
 
 
-def _fails(ask: Ask) -> View:
+def _fails(request: ConsoleRequest) -> View:
     raise RuntimeError("the password is hunter2")
 
 
-def _missing(ask: Ask) -> View:
+def _missing(request: ConsoleRequest) -> View:
     raise NotFound
 
 
-def _undefined(ask: Ask) -> View:
+def _undefined(request: ConsoleRequest) -> View:
     return View("error.html", "title", {})
 
 
-def _moves(ask: Ask) -> Moved:
-    return Moved("/jobs/ü", {"state": "unknown"})
+def _moves(request: ConsoleRequest) -> Redirect:
+    return Redirect("/jobs/ü", {"state": "unknown"})
 
 
 PAGES = (

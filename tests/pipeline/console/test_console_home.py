@@ -45,7 +45,7 @@ def test_calls_are_drawn_and_what_is_wrong_leads_on(database: Database, driven_c
     assert "Last hour: 1 accepted, 1 refused, 0 not answered" in " ".join(page.split())
     assert 3 * 2 == page.count('<svg class="chart curve"')  # all accounts, hr, it: an hour and a day each
     assert '<a href="/accounts/hr">Look</a>' in page
-    assert "1 held up" in page
+    assert "1 blocked" in page
 
 
 def test_a_curve_fills_its_place_and_the_rest_is_counted() -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.pipeline.console.console_site import FixedDoor, site_of
 from tests.support.browser import Browser
 from worker.console.app import guarded
-from worker.console.page import Ask, Moved, PageRoute, View
+from worker.console.page import ConsoleRequest, PageRoute, Redirect, View
 from worker.console.viewer import Role, Viewer
 from worker.control.audit import audited, list_audit
 from worker.outbox.engine.database import Database
@@ -29,8 +29,8 @@ def test_a_text_is_read_only_for_who_may(database: Database, role: Role, account
     """For others it is not even asked for; for them the audit says who looked at what."""
     read: list[str] = []
 
-    def page(ask: Ask) -> View:
-        text = ask.text(account, "job1", lambda: read.append("once") or "the text")
+    def page(request: ConsoleRequest) -> View:
+        text = request.text(account, "job1", lambda: read.append("once") or "the text")
         return View("error.html", "title", {"text": text or "withheld"})
 
     door = FixedDoor(Viewer("ada", role, frozenset({"hr"})))
@@ -47,10 +47,10 @@ def test_a_text_is_read_only_for_who_may(database: Database, role: Role, account
 def test_what_a_page_does_is_told_from_what_a_command_does(database: Database) -> None:
     """The same function of the control room; the audit's action says that it came through the console."""
 
-    def act(ask: Ask) -> Moved:
-        ask.require_act("hr")
-        with audited("replay", person=ask.viewer.name, why="", asked={}, database=ask.site.database):
-            return Moved("/")
+    def act(request: ConsoleRequest) -> Redirect:
+        request.require_act("hr")
+        with audited("replay", person=request.viewer.name, why="", asked={}, database=request.site.database):
+            return Redirect("/")
 
     door = FixedDoor(Viewer("otto", "operator", frozenset({"hr"})))
     browser = Browser(guarded(site_of(database), door, [PageRoute("/act", act, "POST", right="act")]))

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from worker.channels.registry import channel, split_usable
-from worker.console.page import Ask, NotFound, View
+from worker.console.page import ConsoleRequest, NotFound, View
 from worker.console.pages import seen
 from worker.console.pages.lanes import TONES
 from worker.console.viewer import may_read_texts
@@ -56,26 +56,26 @@ class Bar:
     """True for units that become free then; False for units that were taken then."""
 
 
-def accounts(ask: Ask) -> View:
+def accounts(request: ConsoleRequest) -> View:
     """The list, by name or with the worst first, a page at a time."""
-    site, wanted = ask.site, ask.query.get("name", "").strip()
-    after, is_worst_first = ask.query.get("after", ""), ask.query.get("order") == WORST
+    site, wanted = request.site, request.query.get("name", "").strip()
+    after, is_worst_first = request.query.get("after", ""), request.query.get("order") == WORST
     names = [name for name in site.accounts.names() if wanted in name]
     database = site.database
-    with ask.reading() as connection:
+    with request.reading() as connection:
         standing = lane_list(connection, database.now)[1]
     by_account: dict[str, list[LaneReport]] = {}
     for one in standing:
-        by_account.setdefault(one.account, []).append(seen.shown(ask.viewer, one.account, one))
+        by_account.setdefault(one.account, []).append(seen.shown(request.viewer, one.account, one))
 
     def place(name: str) -> tuple[int, str]:
         return _rank(by_account.get(name, [])) if is_worst_first else 0, name
 
     shown = [name for name in sorted(names, key=place) if not after or place(name) > place(after)][: ON_A_PAGE + 1]
-    lines = [_line(ask, name, by_account.get(name, [])) for name in shown[:ON_A_PAGE]]
+    lines = [_line(request, name, by_account.get(name, [])) for name in shown[:ON_A_PAGE]]
     return View.of(
         "accounts.html",
-        ask.say("accounts.title"),
+        request.term("accounts.title"),
         lines=lines,
         wanted=wanted,
         all=len(names),
@@ -85,17 +85,17 @@ def accounts(ask: Ask) -> View:
     )
 
 
-def account(ask: Ask) -> View:
+def account(request: ConsoleRequest) -> View:
     """One account: what stands on it, its tokens, its limits and their use."""
-    site, name = ask.site, ask.path["name"]
+    site, name = request.site, request.path["name"]
     if name not in site.accounts.names():
         raise NotFound
     database = site.database
     good, wrong = split_usable(site.accounts, [name])
     known, unusable = good.get(name), wrong.get(name)
-    reads = may_read_texts(ask.viewer, name)
-    recipient = ask.query.get("recipient", "").strip() if reads else ""
-    with ask.reading() as connection:
+    reads = may_read_texts(request.viewer, name)
+    recipient = request.query.get("recipient", "").strip() if reads else ""
+    with request.reading() as connection:
         now = read_now(connection, database.now)
         pauses, lanes = lane_list(connection, database.now, account=name)
         tokens = token_statuses(connection, [name])
@@ -110,8 +110,8 @@ def account(ask: Ask) -> View:
         account=known,
         is_unusable=known is None,
         unusable=unusable if reads else None,
-        pauses=[seen.pause(ask.viewer, one) for one in pauses],
-        lanes=[seen.shown(ask.viewer, one.account, one) for one in lanes],
+        pauses=[seen.pause(request.viewer, one) for one in pauses],
+        lanes=[seen.shown(request.viewer, one.account, one) for one in lanes],
         tones=TONES,
         tokens=[(one, token_state(one, tokens, now)) for one in tokens],
         now=now,
@@ -121,8 +121,8 @@ def account(ask: Ask) -> View:
         reads=reads,
         columns=COLUMNS,
         height=HEIGHT,
-        phrase=partial(limit_phrase, ask.viewer.lang),
-        may_act=ask.may_act(name),
+        phrase=partial(limit_phrase, request.viewer.lang),
+        may_act=request.may_act(name),
     )
 
 
@@ -142,8 +142,8 @@ def _rank(standing: Iterable[LaneReport]) -> int:
     return min((list(TONES).index(one.state) for one in standing), default=len(TONES))
 
 
-def _line(ask: Ask, name: str, standing: list[LaneReport]) -> AccountHealth:
-    known = split_usable(ask.site.accounts, [name])[0].get(name)
+def _line(request: ConsoleRequest, name: str, standing: list[LaneReport]) -> AccountHealth:
+    known = split_usable(request.site.accounts, [name])[0].get(name)
     worst = min(standing, key=lambda one: list(TONES).index(one.state), default=None)
     return AccountHealth(name, None if known is None else known.channel, worst, len(standing), known is None)
 

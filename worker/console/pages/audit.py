@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.console.page import Ask, Forbidden, NotFound, View
+from worker.console.page import ConsoleRequest, Forbidden, NotFound, View
 from worker.console.pages import seen
 from worker.console.rendering import action_word
 from worker.console.viewer import has_right
@@ -12,34 +12,34 @@ ON_A_PAGE = 50
 LOOK = "console.look"
 
 
-def audit(ask: Ask) -> View:
+def audit(request: ConsoleRequest) -> View:
     """The list; without the looks at texts, unless the query asks for them."""
-    looks = ask.query.get("looks") == "yes"
-    with ask.reading() as connection:
+    looks = request.query.get("looks") == "yes"
+    with request.reading() as connection:
         without = None if looks else LOOK
-        found = list_audit(connection, limit=ON_A_PAGE, before=ask.query.get("before"), without=without)
-    entries = [seen.shown(ask.viewer, None, one) for one in found]
+        found = list_audit(connection, limit=ON_A_PAGE, before=request.query.get("before"), without=without)
+    entries = [seen.shown(request.viewer, None, one) for one in found]
     before = found[-1].id if len(found) == ON_A_PAGE else None
-    return View.of("audit.html", ask.say("audit.title"), entries=entries, before=before, looks=looks)
+    return View.of("audit.html", request.term("audit.title"), entries=entries, before=before, looks=looks)
 
 
-def entry(ask: Ask) -> View:
+def entry(request: ConsoleRequest) -> View:
     """One command, an operator's own; while it goes on the page asks again by itself."""
-    with ask.reading() as connection:
-        found = find_audit(connection, ask.path["id"])
+    with request.reading() as connection:
+        found = find_audit(connection, request.path["id"])
     if found is None:
         raise NotFound
-    if not has_right(ask.viewer, "administer") and found.person != ask.viewer.name:
+    if not has_right(request.viewer, "administer") and found.person != request.viewer.name:
         raise Forbidden
-    own = found.person == ask.viewer.name
-    shown = found if own else seen.shown(ask.viewer, None, found)
+    own = found.person == request.viewer.name
+    shown = found if own else seen.shown(request.viewer, None, found)
     return View.of(
         "audit_entry.html",
-        f"{ask.say('audit.action')}: {action_word(ask.viewer.lang, found.action)}",
+        f"{request.term('audit.action')}: {action_word(request.viewer.lang, found.action)}",
         entry=shown,
         total=_total(found),
         done=_done(found),
-        may_list=has_right(ask.viewer, "administer"),
+        may_list=has_right(request.viewer, "administer"),
     )
 
 

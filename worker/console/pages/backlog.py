@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
-from worker.console.page import Ask, View
+from worker.console.page import ConsoleRequest, View
 from worker.console.pages import seen
 from worker.console.pages.memory import memory_of, read
 from worker.domain.job import Priority
@@ -26,18 +26,18 @@ class QueuedAccount:
     oldest_at: int | None
 
 
-def backlog(ask: Ask) -> View:
+def backlog(request: ConsoleRequest) -> View:
     """The page."""
-    site, memory = ask.site, memory_of(ask.site.database)
+    site, memory = request.site, memory_of(request.site.database)
     queue = memory.queue.latest(lambda: read(site, gauges.queue))
     foretold = memory.forecast.latest(lambda: read(site, partial(forecast, accounts=site.accounts)))
     return View.of(
         "backlog.html",
-        ask.say("backlog.title"),
+        request.term("backlog.title"),
         queue=queue,
         lines=[] if queue is None else lines_of(queue.value),
         foretold=foretold,
-        forecasts=[] if foretold is None else [seen.shown(ask.viewer, one.account, one) for one in foretold.value],
+        forecasts=[] if foretold is None else [seen.shown(request.viewer, one.account, one) for one in foretold.value],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from worker.console.page import Ask, NotFound, View
+from worker.console.page import ConsoleRequest, NotFound, View
 from worker.console.pages import seen
 from worker.domain.callbacks.hook import EventState
 from worker.outbox.jobs.events import list_events
@@ -19,54 +19,54 @@ _EVENT = (
 )
 
 
-def inbound(ask: Ask) -> View:
+def inbound(request: ConsoleRequest) -> View:
     """Callbacks, those that came last first; what they hold is looked at one by one."""
-    account, event = ask.query.get("account") or None, ask.query.get("event", "").strip() or None
-    with ask.reading() as connection:
-        before = ask.query.get("before")
+    account, event = request.query.get("account") or None, request.query.get("event", "").strip() or None
+    with request.reading() as connection:
+        before = request.query.get("before")
         found = inbound_page(connection, account=account, event=event, before=before, limit=ON_A_PAGE)
     return View.of(
         "inbound.html",
-        ask.say("inbound.title"),
-        rows=[seen.row(ask.viewer, row["account"], row, *_CALLBACK) for row in found.rows],
+        request.term("inbound.title"),
+        rows=[seen.row(request.viewer, row["account"], row, *_CALLBACK) for row in found.rows],
         found=found,
         account=account,
         event=event or "",
-        accounts=ask.site.accounts.names(),
+        accounts=request.site.accounts.names(),
     )
 
 
-def callback(ask: Ask) -> View:
+def callback(request: ConsoleRequest) -> View:
     """One callback with everything that came; a row in the audit says who looks."""
-    with ask.reading() as connection:
-        row = read_inbound(connection, ask.path["id"])
+    with request.reading() as connection:
+        row = read_inbound(connection, request.path["id"])
     if row is None:
         raise NotFound
-    text = ask.text(row["account"], row["id"], lambda: _pretty(row["payload"]))
-    shown = seen.row(ask.viewer, row["account"], {**row, "payload": None}, *_CALLBACK)
-    return View.of("callback.html", ask.say("inbound.one"), row=shown, text=text)
+    text = request.text(row["account"], row["id"], lambda: _pretty(row["payload"]))
+    shown = seen.row(request.viewer, row["account"], {**row, "payload": None}, *_CALLBACK)
+    return View.of("callback.html", request.term("inbound.one"), row=shown, text=text)
 
 
-def events(ask: Ask) -> View:
+def events(request: ConsoleRequest) -> View:
     """Events of hooks by their state; at first those that are parked."""
     labels = {state.label: state for state in EventState}
-    state = labels.get(ask.query.get("state", "parked"))
-    with ask.reading() as connection:
-        rows = list_events(connection, state=state, limit=ON_A_PAGE, before=ask.query.get("before"))
+    state = labels.get(request.query.get("state", "parked"))
+    with request.reading() as connection:
+        rows = list_events(connection, state=state, limit=ON_A_PAGE, before=request.query.get("before"))
     return View.of(
         "events.html",
-        ask.say("events.title"),
-        rows=[_event(ask, row) for row in rows],
+        request.term("events.title"),
+        rows=[_event(request, row) for row in rows],
         before=rows[-1]["id"] if len(rows) == ON_A_PAGE else None,
         state="all" if state is None else state.label,
         states=[*labels, "all"],
     )
 
 
-def _event(ask: Ask, row: dict[str, Any]) -> dict[str, Any]:
+def _event(request: ConsoleRequest, row: dict[str, Any]) -> dict[str, Any]:
     account = row["account"]
-    more = {"state": EventState(row["state"]).label, "may_act": ask.may_act(account)}
-    return {**seen.row(ask.viewer, account, row, *_EVENT), **more}
+    more = {"state": EventState(row["state"]).label, "may_act": request.may_act(account)}
+    return {**seen.row(request.viewer, account, row, *_EVENT), **more}
 
 
 def _pretty(payload: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from worker.console.page import Ask, View
+from worker.console.page import ConsoleRequest, View
 from worker.console.pages import seen
 from worker.console.pages.curves import HEIGHT, WIDTH, curves_of
 from worker.console.pages.memory import memory_of, read
@@ -48,13 +48,13 @@ class AccountStanding:
     """Lanes that stand still; the account itself counts as one."""
 
 
-def home(ask: Ask) -> View:
+def home(request: ConsoleRequest) -> View:
     """The overview."""
-    site, database = ask.site, ask.site.database
+    site, database = request.site, request.site.database
     memory = memory_of(database)
     queue = memory.queue.latest(lambda: read(site, gauges.queue))
     kept = memory.outbox.latest(lambda: read(site, read_outbox))
-    with ask.reading() as connection:
+    with request.reading() as connection:
         dead = recently_died(connection, database.now)
     reading = (kept or read(site, read_outbox)).value
     problems = find_problems(reading)
@@ -80,9 +80,9 @@ def home(ask: Ask) -> View:
     cards, more_accounts = ([], 0) if rates is None else curves_of(rates.value, standing)
     return View.of(
         "home.html",
-        ask.say("home.title"),
+        request.term("home.title"),
         figures=figures,
-        problems=[(_shown(ask, problem), _place(problem)) for problem in problems[:SHOWN]],
+        problems=[(_shown(request, problem), _place(problem)) for problem in problems[:SHOWN]],
         more_problems=max(0, len(problems) - SHOWN),
         readings=[one for one in (queue, kept, rates) if one is not None],
         is_read=queue is not None,
@@ -126,5 +126,5 @@ def _place(problem: OpenProblem) -> tuple[str, dict[str, str]]:
     return (f"/accounts/{account}", {}) if account else ("/processes", {})
 
 
-def _shown(ask: Ask, problem: OpenProblem) -> OpenProblem:
-    return seen.shown(ask.viewer, problem.subject if problem.kind.about == "account" else None, problem)
+def _shown(request: ConsoleRequest, problem: OpenProblem) -> OpenProblem:
+    return seen.shown(request.viewer, problem.subject if problem.kind.about == "account" else None, problem)

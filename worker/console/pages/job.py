@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from worker.channels.registry import channel, split_usable
 from worker.console.commands.orders import possible
-from worker.console.page import Ask, NotFound, View
+from worker.console.page import ConsoleRequest, NotFound, View
 from worker.console.pages import seen
 from worker.console.viewer import may_read_texts
 from worker.domain.account import Account
@@ -29,26 +29,26 @@ EVENTS = 300
 """Events of a job that are told of, the newest."""
 
 
-def job(ask: Ask) -> View:
+def job(request: ConsoleRequest) -> View:
     """The job's page."""
-    first = number_of(ask.query.get("first"))
-    told, parts = _why(ask, range(first, first + PARTS))
-    site, account = ask.site, told.job.account
-    may = ask.may_act(account)
+    first = number_of(request.query.get("first"))
+    told, parts = _why(request, range(first, first + PARTS))
+    site, account = request.site, told.job.account
+    may = request.may_act(account)
     shown = list(dict.fromkeys(wait.part for wait in told.waits))[:WAITS]
     good, wrong = split_usable(site.accounts, [account])
     unusable = wrong.get(account)
-    reads = may_read_texts(ask.viewer, account)
+    reads = may_read_texts(request.viewer, account)
     return View.of(
         "job.html",
-        f"{ask.say('jobs.job')} {told.job.id}",
+        f"{request.term('jobs.job')} {told.job.id}",
         told=told,
         job=told.job,
         waits=[wait for wait in told.waits if wait.part in shown],
         more_waits=len({wait.part for wait in told.waits}) - len(shown),
         commands=list(dict.fromkeys(command for wait in told.waits for command in wait.commands)),
         possible=possible(site, told.job.id, told.job.state) if may else (),
-        meanings=_meanings(ask, told),
+        meanings=_meanings(request, told),
         first=first,
         parts=parts,
         on_a_page=PARTS,
@@ -56,25 +56,25 @@ def job(ask: Ask) -> View:
         more_events=max(0, len(told.timeline) - EVENTS),
         reads=reads,
         unusable=unusable if reads else (unusable and ""),
-        staging="".join(_staging(ask, one) for one in good.values()),
-        campaign=_campaign(ask, told.job),
+        staging="".join(_staging(request, one) for one in good.values()),
+        campaign=_campaign(request, told.job),
     )
 
 
-def part(ask: Ask) -> View:
+def part(request: ConsoleRequest) -> View:
     """One vendor call of a job with every attempt at it, its receipts, and the recipients that it was refused for."""
-    n = number_of(ask.path["n"])
-    told, _ = _why(ask, range(n, n + 1))
+    n = number_of(request.path["n"])
+    told, _ = _why(request, range(n, n + 1))
     if not told.job.parts:
         raise NotFound
     id, account = told.job.parts[0].id, told.job.account
     refused = list[Failure]()
-    if may_read_texts(ask.viewer, account):
-        with ask.reading() as connection:
+    if may_read_texts(request.viewer, account):
+        with request.reading() as connection:
             refused = _failures(connection, told.job.id, id)
     return View.of(
         "part.html",
-        f"{ask.say('job.part')} {id}",
+        f"{request.term('job.part')} {id}",
         job=told.job,
         part=told.job.parts[0],
         waits=told.waits,
@@ -82,20 +82,20 @@ def part(ask: Ask) -> View:
         receipts=told.job.receipts,
         refused=refused,
         most=RECIPIENTS,
-        meanings=_meanings(ask, told),
-        reads=may_read_texts(ask.viewer, account),
+        meanings=_meanings(request, told),
+        reads=may_read_texts(request.viewer, account),
     )
 
 
-def _why(ask: Ask, numbers: range) -> tuple[Why, int]:
+def _why(request: ConsoleRequest, numbers: range) -> tuple[Why, int]:
     """What is told of some parts of the job in the path, and how many parts it has."""
     try:
-        with ask.reading() as connection:
-            told = why(connection, ask.path["job"], numbers=numbers)
+        with request.reading() as connection:
+            told = why(connection, request.path["job"], numbers=numbers)
             parts = counted_jobs(connection, [told.job.id])
     except (JobNotFound, UnicodeEncodeError):
         raise NotFound from None
-    return seen.shown(ask.viewer, told.job.account, told), sum(one.parts for one in parts.values())
+    return seen.shown(request.viewer, told.job.account, told), sum(one.parts for one in parts.values())
 
 
 def _failures(connection: Connection, job_id: str, part: str) -> list[Failure]:
@@ -104,11 +104,11 @@ def _failures(connection: Connection, job_id: str, part: str) -> list[Failure]:
     return [one for one in failures(connection, job_id, after=before, limit=RECIPIENTS + 1) if one.part == part]
 
 
-def _campaign(ask: Ask, found: JobReport) -> dict[str, Any] | None:
+def _campaign(request: ConsoleRequest, found: JobReport) -> dict[str, Any] | None:
     """What became of a group-send, in numbers: no id of a customer; None for a job that is none."""
     if channel(found.channel).follow_up_problem(Kind.TRACK, found.kind) is not None:
         return None
-    with ask.reading() as connection:
+    with request.reading() as connection:
         told = campaign(connection, found.id)
     return {
         "stands": {name: len(getattr(told, name)) for name in LISTS if getattr(told, name)},
@@ -118,17 +118,17 @@ def _campaign(ask: Ask, found: JobReport) -> dict[str, Any] | None:
     }
 
 
-def _staging(ask: Ask, account: Account) -> str:
+def _staging(request: ConsoleRequest, account: Account) -> str:
     """The switch that keeps calls from people, by its name in the settings; empty: none is on."""
-    switches = ask.site.settings.staging.switches()
+    switches = request.site.settings.staging.switches()
     on = switches if switches.told() else account.staging
-    return on.told() if on.only is None else ask.say("staging.only", count=len(on.only))
+    return on.told() if on.only is None else request.term("staging.only", count=len(on.only))
 
 
-def _meanings(ask: Ask, told: Why) -> list[str]:
+def _meanings(request: ConsoleRequest, told: Why) -> list[str]:
     """What the errcodes of its calls mean, in the viewer's language."""
     own = channel(told.job.channel)
-    return [line for code in told.meanings for line in own.explain(code, ask.viewer.lang) or ()]
+    return [line for code in told.meanings for line in own.explain(code, request.viewer.lang) or ()]
 
 
 def number_of(text: str | None) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from worker.channels.registry import channel
 from worker.console.commands.orders import SCOPE, CommandName
-from worker.console.page import Ask, Moved, View
+from worker.console.page import ConsoleRequest, Redirect, View
 from worker.console.pages import seen
 from worker.console.viewer import may_read_texts
 from worker.domain.errors import CheckFailed, JobNotFound, Problem
@@ -71,17 +71,17 @@ class JobSearch:
         return shlex.join(["worker", "jobs", *options, *self.typed.get("ids", "").replace(",", " ").split()])
 
 
-def search_of(ask: Ask, fields: Mapping[str, str]) -> JobSearch:
+def search_of(request: ConsoleRequest, fields: Mapping[str, str]) -> JobSearch:
     """The filter that the fields of a form name."""
     typed = {name: text.strip() for name in (*USUAL, *RARE) if (text := fields.get(name, "")).strip()}
     given = dict(typed)
     state = given.pop("state", None)
     try:
-        _require_readable(ask, given)
+        _require_readable(request, given)
         if state is not None:
             states_of("state", state)
-        now = ask.site.database.read_now() if any(name in INSTANTS for name in given) else 0
-        read = partial(JobFilter.from_texts, now=instant(now), zone=ask.site.settings.zone)
+        now = request.site.database.read_now() if any(name in INSTANTS for name in given) else 0
+        read = partial(JobFilter.from_texts, now=instant(now), zone=request.site.settings.zone)
         wanted = read(given)
         if wanted is not None and state is not None:
             wanted = read(typed)
@@ -92,89 +92,89 @@ def search_of(ask: Ask, fields: Mapping[str, str]) -> JobSearch:
     return JobSearch(typed, wanted, state)
 
 
-def jobs(ask: Ask) -> View:
+def jobs(request: ConsoleRequest) -> View:
     """The list, with its search."""
-    search, oldest_first = search_of(ask, ask.query), ask.query.get("order") == OLDEST
+    search, oldest_first = search_of(request, request.query), request.query.get("order") == OLDEST
     found, rows = JobPage((), None, False, False), list[JobRow]()
     place = "after" if oldest_first else "before"
-    given: dict[str, Any] = {"oldest_first": oldest_first, place: ask.query.get(place) or None}
+    given: dict[str, Any] = {"oldest_first": oldest_first, place: request.query.get(place) or None}
     if not search.problems:
         try:
-            with ask.reading() as connection:
+            with request.reading() as connection:
                 found = find_jobs(connection, search.wanted, state=search.state, limit=ON_A_PAGE, **given)
-                rows = _rows(ask, connection, found)
+                rows = _rows(request, connection, found)
         except CheckFailed as error:
             search = JobSearch(search.typed, None, None, tuple(error.problems))
     return View.of(
         "jobs.html",
-        ask.say("jobs.title"),
+        request.term("jobs.title"),
         search=search,
         usual=USUAL,
         rare=RARE,
         times=INSTANTS,
         lasts=LASTS,
         states=[state.label for state in JobState],
-        accounts=ask.site.accounts.names(),
+        accounts=request.site.accounts.names(),
         found=found,
         rows=rows,
         sorting={"order": OLDEST} if oldest_first else {},
         selected=SELECTED if any(row.may_act for row in rows) else (),
-        may_act=ask.may_act(search.typed.get("account")),
+        may_act=request.may_act(search.typed.get("account")),
     )
 
 
-def _rows(ask: Ask, connection: Connection, page: JobPage) -> list[JobRow]:
+def _rows(request: ConsoleRequest, connection: Connection, page: JobPage) -> list[JobRow]:
     """The jobs of a page, as the viewer may see them."""
     return [
-        JobRow(seen.shown(ask.viewer, job.account, job), ask.may_act(job.account), _meaning(ask, job))
+        JobRow(seen.shown(request.viewer, job.account, job), request.may_act(job.account), _meaning(request, job))
         for job in with_contents(connection, page.jobs)
     ]
 
 
-def _meaning(ask: Ask, job: ListedJob) -> str:
-    told = None if job.errcode is None else channel(job.channel).explain(job.errcode, ask.viewer.lang)
+def _meaning(request: ConsoleRequest, job: ListedJob) -> str:
+    told = None if job.errcode is None else channel(job.channel).explain(job.errcode, request.viewer.lang)
     return next(iter(told or ()), "")
 
 
-def doubts(ask: Ask) -> View:
+def doubts(request: ConsoleRequest) -> View:
     """The page; of one account, where the query names it."""
-    account, before = ask.query.get("account", "").strip(), ask.query.get("before") or None
+    account, before = request.query.get("account", "").strip(), request.query.get("before") or None
     wanted = JobFilter(account=account) if account else None
-    with ask.reading() as connection:
+    with request.reading() as connection:
         found = find_jobs(connection, wanted, state="unknown", before=before, limit=ON_A_PAGE)
-        rows = _rows(ask, connection, found)
+        rows = _rows(request, connection, found)
         parts = count_unknown(connection, MOST)
     return View.of(
         "doubts.html",
-        ask.say("doubts.title"),
+        request.term("doubts.title"),
         rows=rows,
         found=found,
         parts=parts,
         account=account,
-        accounts=ask.site.accounts.names(),
-        may_act=ask.may_act(account or None),
+        accounts=request.site.accounts.names(),
+        may_act=request.may_act(account or None),
     )
 
 
-def find(ask: Ask) -> View | Moved:
+def find(request: ConsoleRequest) -> View | Redirect:
     """Goes to the job that is meant by an id, the beginning of one, a part, a dedupe key, a task_id or a msgid.
 
     A dedupe key or a task_id is a word of the producer's: where the viewer may not read it, a guess finds nothing.
     """
-    name = ask.query.get("name", "").strip()
+    name = request.query.get("name", "").strip()
     if not name:
-        return Moved("/jobs")
-    readable = [account for account in ask.site.accounts.names() if may_read_texts(ask.viewer, account)]
+        return Redirect("/jobs")
+    readable = [account for account in request.site.accounts.names() if may_read_texts(request.viewer, account)]
     try:
-        with ask.reading() as connection:
-            return Moved(f"/jobs/{find_by_name(connection, name, readable)}")
+        with request.reading() as connection:
+            return Redirect(f"/jobs/{find_by_name(connection, name, readable)}")
     except (JobNotFound, UnicodeEncodeError):
-        return View.of("nothing_found.html", ask.say("jobs.find"), name=name)
+        return View.of("nothing_found.html", request.term("jobs.find"), name=name)
 
 
-def _require_readable(ask: Ask, given: Mapping[str, str]) -> None:
+def _require_readable(request: ConsoleRequest, given: Mapping[str, str]) -> None:
     """CheckFailed where a viewer searches by what they may not read."""
-    if not may_read_texts(ask.viewer, given.get("account")):
+    if not may_read_texts(request.viewer, given.get("account")):
         problems = [
             Problem(
                 name, "may be searched only by people who may read texts", "leave it out, or name one of your accounts"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.console.page import Ask, View
+from worker.console.page import ConsoleRequest, View
 from worker.console.pages import seen
 from worker.domain.pacing.lane import LaneStatus
 from worker.outbox.lanes.lanes import list_lane_events
@@ -27,27 +27,27 @@ TONES: Mapping[str, str] = {
 _SHOWN = ("id", "lane", "account", "label", "what", "until", "happened_at")
 
 
-def lanes(ask: Ask) -> View:
+def lanes(request: ConsoleRequest) -> View:
     """The page; of one account, where the query names it."""
-    site, account = ask.site, ask.query.get("account") or None
+    site, account = request.site, request.query.get("account") or None
     database = site.database
-    with ask.reading() as connection:
+    with request.reading() as connection:
         pauses, standing = lane_list(connection, database.now, account=account)
-        steps = list_lane_events(connection, account, STEPS, ask.query.get("before"))
+        steps = list_lane_events(connection, account, STEPS, request.query.get("before"))
     return View.of(
         "lanes.html",
-        ask.say("lanes.title"),
+        request.term("lanes.title"),
         account=account,
         accounts=site.accounts.names(),
-        pauses=[seen.pause(ask.viewer, one) for one in pauses[:MOST]],
-        lanes=[seen.shown(ask.viewer, one.account, one) for one in standing[:MOST]],
+        pauses=[seen.pause(request.viewer, one) for one in pauses[:MOST]],
+        lanes=[seen.shown(request.viewer, one.account, one) for one in standing[:MOST]],
         more=max(0, len(pauses) - MOST) + max(0, len(standing) - MOST),
         tones=TONES,
-        steps=[_step(ask, row) for row in steps],
+        steps=[_step(request, row) for row in steps],
         before=steps[-1]["id"] if len(steps) == STEPS else None,
-        may_act=ask.may_act,
+        may_act=request.may_act,
     )
 
 
-def _step(ask: Ask, row: Mapping[str, Any]) -> dict[str, Any]:
-    return seen.row(ask.viewer, row["account"] or None, row, *_SHOWN)
+def _step(request: ConsoleRequest, row: Mapping[str, Any]) -> dict[str, Any]:
+    return seen.row(request.viewer, row["account"] or None, row, *_SHOWN)

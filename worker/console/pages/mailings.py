@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from worker.console.page import Ask, Moved, View
+from worker.console.page import ConsoleRequest, Redirect, View
 from worker.console.pages import seen
 from worker.console.pages.jobs import search_of
 from worker.console.pages.memory import memory_of, read
@@ -54,26 +54,26 @@ class TagRow:
     """When the newest of them was enqueued."""
 
 
-def mailings(ask: Ask) -> View:
+def mailings(request: ConsoleRequest) -> View:
     """The list of tags; of jobs whose texts the viewer may read."""
-    site, memory = ask.site, memory_of(ask.site.database)
+    site, memory = request.site, memory_of(request.site.database)
     gather = partial(recently_tagged, jobs=NEWEST, most=DIFFERENT)
     kept = memory.tags.latest(lambda: read(site, lambda connection, now: gather(connection)))
     return View.of(
         "mailings.html",
-        ask.say("mailings.title"),
+        request.term("mailings.title"),
         reading=kept,
         newest=NEWEST,
-        rows=[] if kept is None else _rows(ask, kept.value)[:ON_A_PAGE],
-        may_read=ask.viewer.role != "reader",
+        rows=[] if kept is None else _rows(request, kept.value)[:ON_A_PAGE],
+        may_read=request.viewer.role != "reader",
     )
 
 
-def _rows(ask: Ask, tagged: list[TaggedJobs]) -> list[TagRow]:
+def _rows(request: ConsoleRequest, tagged: list[TaggedJobs]) -> list[TagRow]:
     """The tags, those of the newest jobs first; each once, or for each account where the viewer may not read all."""
-    reads_all, found = may_read_texts(ask.viewer, None), dict[tuple[str, str | None], TagRow]()
+    reads_all, found = may_read_texts(request.viewer, None), dict[tuple[str, str | None], TagRow]()
     for one in tagged:
-        if not may_read_texts(ask.viewer, one.account):
+        if not may_read_texts(request.viewer, one.account):
             continue
         account = None if reads_all else one.account
         for tag in one.tags:
@@ -83,14 +83,14 @@ def _rows(ask: Ask, tagged: list[TaggedJobs]) -> list[TagRow]:
     return list(found.values())
 
 
-def one_mailing(ask: Ask) -> View | Moved:
+def one_mailing(request: ConsoleRequest) -> View | Redirect:
     """The page of a tag, of one account where the query names it."""
-    fields = {name: text for name in ("tag", "account") if (text := ask.query.get(name, "").strip())}
+    fields = {name: text for name in ("tag", "account") if (text := request.query.get(name, "").strip())}
     if "tag" not in fields:
-        return Moved("/mailings")
-    search, site = search_of(ask, fields), ask.site
+        return Redirect("/mailings")
+    search, site = search_of(request, fields), request.site
     if search.wanted is None:
-        return View.of("problems.html", ask.say("order.refused"), problems=search.problems)
+        return View.of("problems.html", request.term("order.refused"), problems=search.problems)
     wanted, account = search.wanted, fields.get("account")
     readings = memory_of(site.database).mailings.of((wanted.tag, account))
     kept = readings.latest(lambda: read(site, lambda connection, now: mailing(connection, wanted)))
@@ -98,7 +98,7 @@ def one_mailing(ask: Ask) -> View | Moved:
     first = None if report is None or report.first_at is None else report.first_at.astimezone(site.settings.zone)
     return View.of(
         "mailing.html",
-        ask.say("mailings.one", tag=wanted.tag),
+        request.term("mailings.one", tag=wanted.tag),
         reading=kept,
         report=report,
         bar=[] if report is None else bar_of(report),
@@ -106,11 +106,11 @@ def one_mailing(ask: Ask) -> View | Moved:
         listed=LISTED,
         fields=fields,
         since=fields if first is None else {**fields, "created_from": first.isoformat(timespec="seconds")},
-        pauses=[] if report is None else [seen.pause(ask.viewer, one) for one in report.pauses],
+        pauses=[] if report is None else [seen.pause(request.viewer, one) for one in report.pauses],
         most=MAX_JOBS,
         width=WIDTH,
         height=HEIGHT,
-        may_act=ask.may_act,
+        may_act=request.may_act,
         account=account,
     )
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from sqlalchemy import Connection
 
 from worker.channels.checking.job import put
-from worker.console.page import Ask, Forbidden, NotFound, StoredFile, View
+from worker.console.page import ConsoleRequest, Forbidden, NotFound, StoredFile, View
 from worker.console.pages.job import RECIPIENTS, number_of
 from worker.domain.content.message import INLINE
 from worker.domain.errors import FileGone, JobNotFound
@@ -46,38 +46,38 @@ class MessageFile:
     """True for a webhook's picture, which is part of the message itself."""
 
 
-def message(ask: Ask) -> View:
+def message(request: ConsoleRequest) -> View:
     """The message as people see it, as it is stored, and who it is for; a row in the audit says who looks."""
-    row = _row(ask)
-    text = ask.text(row["account"], row["id"], lambda: _text(ask, row))
-    title = f"{ask.say('job.message')} {row['id']}"
+    row = _row(request)
+    text = request.text(row["account"], row["id"], lambda: _text(request, row))
+    title = f"{request.term('job.message')} {row['id']}"
     return View.of("message.html", title, id=row["id"], text=text, most=RECIPIENTS)
 
 
-def file(ask: Ask) -> StoredFile:
+def file(request: ConsoleRequest) -> StoredFile:
     """One file of the message, piece by piece; a row in the audit says who looks, before anything of it is read."""
-    row, n = _row(ask), number_of(ask.path["n"])
-    found = ask.text(row["account"], f"{row['id']}/files/{n}", lambda: _opened(ask, row, n))
+    row, n = _row(request), number_of(request.path["n"])
+    found = request.text(row["account"], f"{row['id']}/files/{n}", lambda: _opened(request, row, n))
     if found is None:
         raise Forbidden
     return found
 
 
-def _row(ask: Ask) -> Mapping[str, Any]:
+def _row(request: ConsoleRequest) -> Mapping[str, Any]:
     try:
-        with ask.reading() as connection:
-            return row_of(connection, ask.path["job"])
+        with request.reading() as connection:
+            return row_of(connection, request.path["job"])
     except (JobNotFound, UnicodeEncodeError):
         raise NotFound from None
 
 
-def _opened(ask: Ask, row: Mapping[str, Any], n: int) -> StoredFile:
+def _opened(request: ConsoleRequest, row: Mapping[str, Any], n: int) -> StoredFile:
     """The file with its first piece read; NotFound where it is not stored, or not any more."""
-    with ask.reading() as connection:
+    with request.reading() as connection:
         found = _files(connection, row["id"], _document(row["message"]))[n : n + 1]
     if not found or found[0].address is None or found[0].blob is None:
         raise NotFound
-    pieces = blob_chunks(ask.site.database, found[0].blob)
+    pieces = blob_chunks(request.site.database, found[0].blob)
     try:
         first = next(pieces, b"")
     except FileGone:
@@ -86,16 +86,16 @@ def _opened(ask: Ask, row: Mapping[str, Any], n: int) -> StoredFile:
     return StoredFile(plain_name(found[0].name), found[0].size or 0, kind_of(first), whole)
 
 
-def _text(ask: Ask, row: Mapping[str, Any]) -> dict[str, Any]:
+def _text(request: ConsoleRequest, row: Mapping[str, Any]) -> dict[str, Any]:
     """The message, its files, and at most 500 recipients of each status."""
     document = _document(row["message"])
-    with ask.reading() as connection:
+    with request.reading() as connection:
         people = {
             status.value: recipients(connection, row["id"], status, limit=RECIPIENTS + 1) for status in RecipientStatus
         }
         files = _files(connection, row["id"], document)
     return {
-        "drawn": _drawn(ask, row, document, files),
+        "drawn": _drawn(request, row, document, files),
         "raw": json.dumps(document, ensure_ascii=False, indent=2),
         "files": files,
         "people": {status: named for status, named in people.items() if named},
@@ -103,31 +103,31 @@ def _text(ask: Ask, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _drawn(
-    ask: Ask, row: Mapping[str, Any], document: Mapping[str, Any], files: Sequence[MessageFile]
+    request: ConsoleRequest, row: Mapping[str, Any], document: Mapping[str, Any], files: Sequence[MessageFile]
 ) -> Markup | None:
     """A stored message as people see it; None for a job that shows them none, and on a channel kept elsewhere."""
     if row["channel"] not in get_args(Channel):
         return None
     match row["kind"]:
         case Kind.SEND:
-            kind, content = _content({**document, "body": _with_files(ask, document.get("body"), files)})
+            kind, content = _content({**document, "body": _with_files(request, document.get("body"), files)})
             shown = MessageView(channel=row["channel"], msgtype=kind, content=content)
         case Kind.UPDATE_CARD:
-            shown = _updated(row["channel"], _target(ask, row), _with_files(ask, document, files))
+            shown = _updated(row["channel"], _target(request, row), _with_files(request, document, files))
         case _:
             return None
-    own = {ask.address(one.address) for one in files if one.address is not None}
-    return draw(replace(shown, media=lambda media_id: media_id if media_id in own else None), ask.viewer.lang)
+    own = {request.address(one.address) for one in files if one.address is not None}
+    return draw(replace(shown, media=lambda media_id: media_id if media_id in own else None), request.viewer.lang)
 
 
-def _with_files(ask: Ask, tree: Any, files: Sequence[MessageFile]) -> Any:
+def _with_files(request: ConsoleRequest, tree: Any, files: Sequence[MessageFile]) -> Any:
     """The message with the address of each file in its place; of one that is not stored, with its name."""
     for one in files:
         steps = one.place.split(".")
         # Of a webhook's picture the message has the bytes and their md5, and pages know it by the latter.
         steps = [*steps[:-1], "md5"] if one.is_inline else steps
         try:
-            tree = put(tree, steps, one.name if one.address is None else ask.address(one.address))
+            tree = put(tree, steps, one.name if one.address is None else request.address(one.address))
         except (AttributeError, IndexError, TypeError, ValueError):
             # A broken producer's message has no such place: its files are listed beside it.
             continue
@@ -152,10 +152,10 @@ def _updated(channel: Channel, card: Any, document: Mapping[str, Any]) -> Messag
     return MessageView(channel=channel, msgtype="template_card", content=card or {}, update=update)
 
 
-def _target(ask: Ask, row: Mapping[str, Any]) -> Any:
+def _target(request: ConsoleRequest, row: Mapping[str, Any]) -> Any:
     """The card that a job updates; None where the outbox has it no more, or it is of another account."""
     try:
-        with ask.reading() as connection:
+        with request.reading() as connection:
             found = row_of(connection, row["target_job_id"]) if row["target_job_id"] else None
     except JobNotFound:
         return None

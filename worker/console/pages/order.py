@@ -14,7 +14,7 @@ from functools import partial
 from typing import cast, get_args
 
 from worker.console.commands.orders import FIELDS, CommandName, Order, ReadyOrder, ready
-from worker.console.page import Ask, Moved, NotFound, View
+from worker.console.page import ConsoleRequest, NotFound, Redirect, View
 from worker.console.pages.jobs import search_of
 from worker.console.pages.memory import memory_of
 from worker.control.audit import MAX_WHY, require_person
@@ -36,58 +36,60 @@ COUNTED = frozenset({"cancel", "recall", "correct", "replay", "reschedule", "res
 """Commands whose button says how many jobs or parts they are about."""
 
 
-def preview(ask: Ask) -> View | Moved:
+def preview(request: ConsoleRequest) -> View | Redirect:
     """What the command is about, and a form for its reason."""
     # The boxes that were ticked in a list come one by one.
-    given = {**ask.query, "ids": " ".join(ask.query.getlist("ids"))}
-    return _or_problems(ask, lambda: _preview(ask, given))
+    given = {**request.query, "ids": " ".join(request.query.getlist("ids"))}
+    return _or_problems(request, lambda: _preview(request, given))
 
 
-def carry_out(ask: Ask) -> View | Moved:
+def carry_out(request: ConsoleRequest) -> View | Redirect:
     """Carries it out, if it is about nothing that was not shown."""
-    return _or_problems(ask, lambda: _carried_out(ask))
+    return _or_problems(request, lambda: _carried_out(request))
 
 
-def _or_problems(ask: Ask, answer: Callable[[], View | Moved]) -> View | Moved:
+def _or_problems(request: ConsoleRequest, answer: Callable[[], View | Redirect]) -> View | Redirect:
     """The answer, or what is wrong with the fields."""
     try:
         return answer()
     except CheckFailed as error:
-        return View.of("problems.html", ask.say("order.refused"), problems=error.problems)
+        return View.of("problems.html", request.term("order.refused"), problems=error.problems)
 
 
-def _carried_out(ask: Ask) -> View | Moved:
-    assert ask.form is not None
-    order = _order(ask, ask.form)
-    why, memory = ask.form.get("why", "").strip(), memory_of(ask.site.database)
+def _carried_out(request: ConsoleRequest) -> View | Redirect:
+    assert request.form is not None
+    order = _order(request, request.form)
+    why, memory = request.form.get("why", "").strip(), memory_of(request.site.database)
     try:
         needed = "explain in a few words how you know" if order.name in NEEDS_REASON else None
-        require_person(ask.viewer.name, why, empty_remedy=needed)
-        found = ready(ask.site, order)
-        is_more = not memory.shown.covers(ask.form.get("shown", ""), found.preview.ids)
+        require_person(request.viewer.name, why, empty_remedy=needed)
+        found = ready(request.site, order)
+        is_more = not memory.shown.covers(request.form.get("shown", ""), found.preview.ids)
         if is_more or not found.preview.total:
-            return _preview(ask, ask.form, is_more=is_more)
-        audit = memory.background.begin(partial(found.give, ask.viewer.name, why))
+            return _preview(request, request.form, is_more=is_more)
+        audit = memory.background.begin(partial(found.give, request.viewer.name, why))
     except WorkerError as error:
-        return _preview(ask, ask.form, error)
+        return _preview(request, request.form, error)
     if audit is None:
-        return View.of("order_waits.html", ask.say(f"command.{order.name}"))
-    return Moved(f"/audit/{audit}")
+        return View.of("order_waits.html", request.term(f"command.{order.name}"))
+    return Redirect(f"/audit/{audit}")
 
 
-def _preview(ask: Ask, given: Mapping[str, str], error: WorkerError | None = None, *, is_more: bool = False) -> View:
-    order = _order(ask, given)
+def _preview(
+    request: ConsoleRequest, given: Mapping[str, str], error: WorkerError | None = None, *, is_more: bool = False
+) -> View:
+    order = _order(request, given)
     found: ReadyOrder | None = None
     try:
-        found = ready(ask.site, order)
+        found = ready(request.site, order)
     except WorkerError as refused:
         error = error or refused
         with suppress(WorkerError):
             # The form stays, with what was typed, where only that is wrong.
-            found = ready(ask.site, replace(order, options={})) if order.name in TYPED else None
+            found = ready(request.site, replace(order, options={})) if order.name in TYPED else None
     return View.of(
         "order.html",
-        ask.say(f"command.{order.name}"),
+        request.term(f"command.{order.name}"),
         order=order,
         fields={**_fields(order), **order.options},
         narrows=order.name in NEEDS_TIME and order.wanted is not None and order.wanted.created_from is not None,
@@ -95,9 +97,9 @@ def _preview(ask: Ask, given: Mapping[str, str], error: WorkerError | None = Non
         back=_back(order),
         priorities=PRIORITIES,
         preview=None if found is None else found.preview,
-        shown="" if found is None else memory_of(ask.site.database).shown.note(found.preview.ids),
+        shown="" if found is None else memory_of(request.site.database).shown.note(found.preview.ids),
         problems=error.problems if isinstance(error, CheckFailed) else (),
-        error=None if error is None or isinstance(error, CheckFailed) else error.told(ask.viewer.lang),
+        error=None if error is None or isinstance(error, CheckFailed) else error.told(request.viewer.lang),
         is_more=is_more,
         why=given.get("why", ""),
         longest=MAX_WHY,
@@ -106,53 +108,53 @@ def _preview(ask: Ask, given: Mapping[str, str], error: WorkerError | None = Non
     )
 
 
-def _order(ask: Ask, given: Mapping[str, str]) -> Order:
+def _order(request: ConsoleRequest, given: Mapping[str, str]) -> Order:
     """The command that fields name; Forbidden where the viewer may not give it."""
-    if ask.path["name"] not in get_args(CommandName):
+    if request.path["name"] not in get_args(CommandName):
         raise NotFound
-    name = cast(CommandName, ask.path["name"])
+    name = cast(CommandName, request.path["name"])
     # A msgid names the message that was sent, and no jobs, when one says what became of it.
-    search = search_of(ask, {field: text for field, text in given.items() if (name, field) != ("resolve", "msgid")})
+    search = search_of(request, {field: text for field, text in given.items() if (name, field) != ("resolve", "msgid")})
     if search.problems:
         raise CheckFailed(search.problems)
     if search.wanted is None and search.state is not None:
         raise CheckFailed([Problem("filter", "is only a state", "give an account, ids, or another field too")])
     options = {option: text for option in FIELDS.get(name, ()) if (text := given.get(option, "").strip())}
-    order = Order(name, _since(ask, name, search.wanted), options)
-    for account in _accounts(ask, order):
-        ask.require_act(account)
+    order = Order(name, _since(request, name, search.wanted), options)
+    for account in _accounts(request, order):
+        request.require_act(account)
     return order
 
 
-def _accounts(ask: Ask, order: Order) -> set[str | None]:
+def _accounts(request: ConsoleRequest, order: Order) -> set[str | None]:
     """The accounts that a command is about; None: it may be about any."""
     wanted = order.wanted
-    if ask.may_act(None):
+    if request.may_act(None):
         return {None}
     # First what names one thing: such a command asks no filter, so the account of one that was given says nothing.
     if name := order.options.get("name"):
         return {account_of(name)}
     if event := order.options.get("event"):
-        with ask.reading() as connection:
+        with request.reading() as connection:
             row = read_event(connection, event)
         return {None if row is None else row["account"]}
     if wanted is not None and wanted.account is not None:
         return {wanted.account}
     if wanted is not None and wanted.ids is not None:
         ids = {job_of(id) if "-" in id else id for id in wanted.part_or_job_ids()}
-        with ask.reading() as connection:
+        with request.reading() as connection:
             found = {job.id: job.account for job in jobs_of(connection, wanted, ids)}
         return {found.get(id) for id in ids}
     return {None}
 
 
-def _since(ask: Ask, name: CommandName, wanted: JobFilter | None) -> JobFilter | None:
+def _since(request: ConsoleRequest, name: CommandName, wanted: JobFilter | None) -> JobFilter | None:
     """The filter with a time where the command needs one: a day before now, or before the end that it has."""
     if name not in NEEDS_TIME or wanted is None or wanted.names_ended or wanted.created_from is not None:
         return wanted
-    until = wanted.created_before or instant(ask.site.database.read_now())
+    until = wanted.created_before or instant(request.site.database.read_now())
     since = (until - timedelta(days=1)).replace(microsecond=0)
-    return replace(wanted, created_from=since.astimezone(ask.site.settings.zone))
+    return replace(wanted, created_from=since.astimezone(request.site.settings.zone))
 
 
 def _back(order: Order) -> tuple[str, dict[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.console.page import Ask, View
+from worker.console.page import ConsoleRequest, View
 from worker.console.pages import seen
 from worker.outbox.lanes.processes import (
     RELAY,
@@ -14,17 +14,17 @@ from worker.outbox.lanes.processes import (
 )
 
 
-def processes(ask: Ask) -> View:
+def processes(request: ConsoleRequest) -> View:
     """The page."""
-    now = ask.site.database.now
-    with ask.reading() as connection:
-        alive = [seen.process(ask.viewer, one) for one in living_processes(connection, now)]
-        dead = [seen.process(ask.viewer, one) for one in recently_died(connection, now)]
+    now = request.site.database.now
+    with request.reading() as connection:
+        alive = [seen.process(request.viewer, one) for one in living_processes(connection, now)]
+        dead = [seen.process(request.viewer, one) for one in recently_died(connection, now)]
         releases = {(one.host, one.pid): one.release for one in running_processes(connection, now)}
         leads = lease_holder(connection, now, RELAY) is not None
     return View.of(
         "processes.html",
-        ask.say("processes.title"),
+        request.term("processes.title"),
         alive=alive,
         dead=dead[::-1],
         releases=releases,

@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from worker.config.console import EVERY_ACCOUNT, ConsoleSettings
 from worker.console.guard import FROM_PROXY
-from worker.console.page import Forbidden, Moved, NotFound, Site, View
+from worker.console.page import Forbidden, NotFound, Redirect, Site, View
 from worker.console.rendering import address
 from worker.console.sign_in import tries
 from worker.console.sign_in.cookie import derived, give_token, known_browser, remember_browser, token_of
@@ -25,7 +25,7 @@ from worker.console.sign_in.sessions import Sessions, SignedIn, SignInLink, Way,
 from worker.console.sign_in.tries import Tries
 from worker.console.viewer import Role, Viewer
 from worker.console.visit import CHOICES, LANGS, THEMES, Endpoint, Visit, choices, own_path, root_of
-from worker.console.words import say
+from worker.console.words import term
 from worker.control.audit import audited
 
 log = structlog.get_logger()
@@ -127,7 +127,7 @@ class SignIn:
 
     # -- pages ---------------------------------------------------------------------------------------------------------
 
-    def _ask_who(self, request: Request, visit: Visit, form: QueryParams) -> View | Moved:
+    def _ask_who(self, request: Request, visit: Visit, form: QueryParams) -> View | Redirect:
         onward = request.query_params.get("next", "/")
         return own_path(onward) if visit.viewer else self._form(visit, onward)
 
@@ -135,7 +135,7 @@ class SignIn:
         ways = {"has_passwords": self._passwords is not None, "has_provider": self._provider is not None}
         is_by_link = self._link is not None
         data = {**ways, "is_by_link": is_by_link, "next": onward, "problem": problem}
-        return View("sign_in.html", say(visit.lang, "sign_in.title"), data, status)
+        return View("sign_in.html", term(visit.lang, "sign_in.title"), data, status)
 
     def _by_password(self, request: Request, visit: Visit, form: QueryParams) -> View | Response:
         if self._passwords is None:
@@ -167,7 +167,7 @@ class SignIn:
             return self._form(visit, "/", "sign_in.link_used", 403)
         return self._opened(request, visit, SignedIn(self._link.person, "link"), "/")
 
-    def _to_provider(self, request: Request, visit: Visit, form: QueryParams) -> View | Moved | Response:
+    def _to_provider(self, request: Request, visit: Visit, form: QueryParams) -> View | Redirect | Response:
         if self._provider is None:
             raise NotFound
         onward, token = request.query_params.get("next", "/"), self._new_token()
@@ -221,7 +221,7 @@ class SignIn:
         self._sessions.end(visit.token)
         if visit.viewer:
             self._note("console.sign_out", visit.viewer.name, None, "")
-        response = _sent_to(request, Moved("/sign-in"))
+        response = _sent_to(request, Redirect("/sign-in"))
         give_token(request, response, self._new_token())
         return response
 
@@ -249,7 +249,7 @@ def _client(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def _sent_to(request: Request, moved: Moved) -> Response:
+def _sent_to(request: Request, moved: Redirect) -> Response:
     return RedirectResponse(address(root_of(request.scope), moved.path, moved.query), 303)
 
 
