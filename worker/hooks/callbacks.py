@@ -37,7 +37,7 @@ class CallbackStore:
         self._policy = policy_of(settings.delivery)
 
     def store(self, account: str, inbound: Inbound) -> bool:
-        """Stores a callback; False: it was stored by an earlier delivery. It is durable when this returns."""
+        """Stores a callback durably. Returns False if an earlier delivery stored it already."""
         own = usable(self._accounts, account)
         own_channel = channel(own.channel)
         accounts = alike(self._accounts, own, own_channel.app_scope)
@@ -59,7 +59,7 @@ class CallbackStore:
         return is_first
 
     def _store_delivery(self, delivery: Delivery) -> bool:
-        """Stores a delivery, and what it means for lanes; False: an earlier one was stored."""
+        """Stores a delivery and its effect on lanes. Returns False if an earlier one was stored."""
         database = self._database
 
         def work(connection: Connection) -> list[LaneEvent] | None:
@@ -91,7 +91,7 @@ class CallbackStore:
             return own_card_id(connection, accounts, card) or card.task_id
 
     def _lanes(self, account: str, chat: ChatNews | None) -> Sequence[str]:
-        """The lanes of the chat that a callback is about; none where it is about no chat."""
+        """Returns the lanes of the chat that a callback is about, or none if it is about no chat."""
         if chat is None:
             return ()
         with self._database.reading() as connection:

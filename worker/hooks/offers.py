@@ -1,6 +1,6 @@
-"""Offers due events: publishes their ids, no more than the hook threads of all processes can take.
+"""Offers due events to processes with hooks, at most as many as their hook threads can take.
 
-Run by the one process that has their lease.
+The one process that has the lease runs it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class HookOffers:
         self._free_threads = threads
 
     def turn(self) -> int:
-        """Offers the due events and returns their number."""
+        """Offers the due events once and returns their number."""
         if self._agenda.lacks(Work.EVENTS):
             return 0
         now = self._monotonic()
@@ -60,7 +60,7 @@ class HookOffers:
         return len(ids)
 
     def _read_processes(self) -> None:
-        """Makes events due again whose process has ended, and counts how many hooks all processes can run at a time."""
+        """Makes events of ended processes due again, and counts how many hooks all processes can run at a time."""
         now = self._database.now
         with self._database.reading() as connection:
             processes = living_processes(connection, now)

@@ -50,13 +50,9 @@ log = structlog.get_logger()
 BUSY_RETRY_S = 0.25
 """Seconds until an event may be offered again that found all hook threads busy."""
 MIN_UNHANDLED_S = 15.0
-"""Seconds that an event without a hook in this process is left to others, at least.
-
-While a release is rolled out another process may have a hook that this one lacks. Each time the event is left until it
-is four times as old.
-"""
+"""Seconds, at least, for which an event without a hook in this process is left to other processes."""
 MAX_RUNS = 10
-"""Runs of a hook before its event is parked for a person."""
+"""Most runs of a hook before its event is parked for a person."""
 _KINDS = frozenset(EventKind)
 MAX_UNHANDLED_S = 240.0
 """The age in seconds from which such an event is ended without a hook."""
@@ -110,12 +106,12 @@ class HookRuns:
             self._slots.release()
 
     def leave(self, ids: list[str], wait_s: float = 0.0) -> None:
-        """Leaves events to be offered again, after `wait_s` seconds, also to other processes."""
+        """Lets events be offered again after `wait_s` seconds, also to other processes."""
         with self._database.writing() as connection:
             events.offer_events(connection, self._database.now, ids, micros(wait_s))
 
     def settle(self) -> None:
-        """Writes what an outage of the database kept back: outcomes, and claims to take back; raises while it lasts."""
+        """Writes what could not be written during an outage of the database. Raises while the outage lasts."""
         while True:
             with self._lock:
                 if not self._pending_writes:
@@ -236,7 +232,7 @@ def _require_run(result: object) -> None:
 
 
 def _unhandled_wait_us(event: ClaimedEvent) -> int:
-    """Microseconds for which an event without a hook here is left to other processes; 0: it is old enough to end."""
+    """Returns for how many microseconds an event without a hook is left to other processes; 0 if it may end."""
     age_us = _age_us(event)
     return 0 if age_us >= micros(MAX_UNHANDLED_S) else max(micros(MIN_UNHANDLED_S), 3 * age_us)
 
@@ -246,7 +242,7 @@ def _age_us(event: ClaimedEvent) -> int:
 
 
 def _received(event: ClaimedEvent) -> MessageReceived | CallbackReceived | None:
-    """A message or another callback; None: what came was deleted or erased."""
+    """Makes the event of a message or another callback. None if its content was deleted or erased."""
     data = json.loads(event.payload or "{}").get("message")
     if event.account is None or event.event is None or not isinstance(data, dict):
         return None
@@ -264,21 +260,21 @@ def _received(event: ClaimedEvent) -> MessageReceived | CallbackReceived | None:
 
 
 def _text_of(data: Mapping[str, Any]) -> str | None:
-    """What was written, as each vendor names it."""
+    """Returns the text that a person wrote, under each vendor's key."""
     inner = next((data[name] for name in ("text", "Text") if isinstance(data.get(name), dict)), data)
     found = next((inner[name] for name in ("Content", "content") if isinstance(inner.get(name), str)), None)
     return None if found is None else str(found)
 
 
 def _ended(event: ClaimedEvent) -> TagDone:
-    """A tag whose jobs have all ended."""
+    """Makes the event of a tag whose jobs have all ended."""
     found = json.loads(event.counts or "{}")
     stages = {MailingStage(name): StageCount(*counts) for name, counts in found["stages"].items()}
     return TagDone(event.id, event.tag or "", stages, found["is_cut_short"], instant(event.created_at))
 
 
 def hook_event_of(event: ClaimedEvent) -> HookEvent | None:
-    """The event as the hooks get it; None: its job or its callback was deleted."""
+    """Returns the event as the hooks get it, or None if its job or its callback was deleted."""
     if event.kind in (EventKind.MESSAGE, EventKind.CALLBACK):
         return _received(event)
     if event.kind == EventKind.TAG_DONE:

@@ -1,4 +1,4 @@
-"""The door of each account for the callbacks of its vendor: checks and reads them."""
+"""Makes the verifier of each account's callbacks, which checks, decrypts and reads them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from worker.domain.errors import ConfigurationError, UnknownAccount
 T = TypeVar("T")
 
 VERIFIER_S = 5.0
-"""Seconds after which the secrets of an account's callback address are read again."""
+"""Seconds after which an account's callback secrets are read again."""
 
 
 class Verifiers:
-    """The callback doors of the accounts, each made when it is first called. Thread-safe."""
+    """The callback verifiers of the accounts, each made on first use. Thread-safe."""
 
     def __init__(self, accounts: AccountSource, max_age_s: float, monotonic: Callable[[], float] = time.monotonic):
         self._accounts, self._max_age_s, self._monotonic = accounts, max_age_s, monotonic
         self._cached: dict[str, tuple[Account, float, CallbackVerifier | None]] = {}
 
     def of(self, name: str) -> CallbackVerifier | None:
-        """The account's door; None: it has none, or there is no such account. ConfigurationError: what is wrong."""
+        """Returns the account's verifier, or None if it has none or the account does not exist.
+
+        Raises ConfigurationError if the account's settings or secrets are wrong.
+        """
         try:
             account = self._accounts.get(name)
         except UnknownAccount:
@@ -52,7 +55,7 @@ class Verifiers:
         return verifier if before is None else RotatingVerifier(verifier, before)
 
     def require_one(self) -> None:
-        """ConfigurationError when no account has a callback address, so that there is nothing to receive."""
+        """Raises ConfigurationError if no account has a callback address, so that there is nothing to receive."""
         if not any(self._may_have(name) for name in self._accounts.names()):
             raise ConfigurationError(
                 "no account has a callback address; add"
@@ -68,17 +71,17 @@ class Verifiers:
 
 
 class RotatingVerifier:
-    """The doors of two generations of credentials: what the first refuses, the second may take."""
+    """Tries the present credentials first, and the previous ones for what these refuse."""
 
     def __init__(self, present: CallbackVerifier, previous: CallbackVerifier):
         self._present, self._previous = present, previous
 
     def verify(self, query: Mapping[str, str], now: float) -> bytes:
-        """The body that answers the vendor's verification of the address."""
+        """Returns the body that answers the vendor's verification of the address."""
         return self._either(lambda verifier: verifier.verify(query, now))
 
     def read(self, query: Mapping[str, str], body: bytes, now: float) -> Inbound:
-        """What the vendor says."""
+        """Returns the callback that the vendor sent."""
         return self._either(lambda verifier: verifier.read(query, body, now))
 
     def _either(self, use: Callable[[CallbackVerifier], T]) -> T:
@@ -92,7 +95,7 @@ class RotatingVerifier:
 
 
 def make_verifier(account: Account, max_age_s: float) -> CallbackVerifier | None:
-    """The account's callback door; None: it has none. Raises ConfigurationError for a secret that is not usable."""
+    """Returns the account's callback verifier, or None. Raises ConfigurationError for an unusable secret."""
     vendor = channel(account.channel)
     secrets = {key: secret.read() for key, secret in vendor.callback_secrets(account).items()}
     return vendor.callback_verifier(account, secrets, max_age_s) if secrets else None

@@ -1,4 +1,4 @@
-"""Whom a job and its replays have reached, so that the next replay reaches no person twice by accident.
+"""Finds the recipients that a job and its replays have reached, so that a replay reaches no person twice by accident.
 
 A recipient counts as reached as soon as one call for it was accepted: for a piece of a long text, or for a member of a
 department.
@@ -29,14 +29,14 @@ from worker.reporting.recipient_status import (
 
 
 class ReplayScope(NamedTuple):
-    """What a replay takes beside whom a job did not reach."""
+    """Which recipients a replay includes besides those that the job did not reach."""
 
     accepted: bool = False
-    """With the recipients who got it."""
+    """Whether recipients are included who got the message."""
     unknown: bool = False
-    """With the recipients of whom that is not known."""
+    """Whether recipients are included of whom it is not known."""
     cancelled: bool = False
-    """Although the job was cancelled or recalled."""
+    """Whether the job is sent although it was cancelled or recalled."""
 
 
 _FAILED = ("n_rejected", "n_exhausted", "n_expired", "n_cancelled")
@@ -89,7 +89,7 @@ def nearest_statuses(connection: Connection, jobs: Iterable[str]) -> dict[Recipi
 
 
 def require_no_repeat(connection: Connection, job_id: str, job_and_replays: Iterable[Mapping[str, Any]]) -> None:
-    """NotReplayable while a part in doubt has a repeat to come: with the new job the message would go twice."""
+    """Raises NotReplayable while a part in doubt may be repeated: the message would go twice."""
     for row in job_and_replays:
         if may_repeat(connection, str(row["id"])):
             text = "is in doubt and will be repeated or looked up by itself; wait until it has ended or is held"
@@ -99,7 +99,7 @@ def require_no_repeat(connection: Connection, job_id: str, job_and_replays: Iter
 def _require_not_done(
     job_id: str, job_and_replays: Iterable[Mapping[str, Any]], *, accepted: bool, unknown: bool
 ) -> None:
-    """NotReplayable where a job without recipients, or one of its replays, was carried out or is under way."""
+    """Raises NotReplayable if a job without recipients, or a replay of it, was carried out or is under way."""
     for row in job_and_replays:
         if row["n_open"]:
             raise NotReplayable(f"job {job_id} is being repeated by job {row['id']}; wait for its end", job=job_id)
@@ -123,5 +123,5 @@ def _nobody_left(job_id: str, statuses: Iterable[RecipientStatus | None]) -> Not
 
 
 def original_and_replays(connection: Connection, old: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The original of a job and all of its replays, oldest first: ids, kinds and counters."""
+    """Returns the original of a job and all of its replays, oldest first: ids, kinds and counters."""
     return job_and_replays(connection, str(old["replay_of"] or old["id"]))

@@ -1,4 +1,4 @@
-"""A new message in the place of one that was wrong, for those who got that or would have got it."""
+"""Sends a new message in place of a wrong one, to the persons who got that or would have got it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MAY_HAVE_GOT = {RecipientStatus.ACCEPTED, RecipientStatus.UNDETERMINED, Recipie
 
 
 class Corrections:
-    """Plans a message in the place of those of some jobs, which it reads all at once; inserts nothing."""
+    """Plans a message in place of those of some jobs, which it reads all at once. Inserts nothing."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Corrections:
         return planned
 
     def _options(self, old: Mapping[str, Any], due_at: int) -> MessageOptions:
-        """The options of the first job; its expiry only while it is still to be due."""
+        """Returns the options of the first job; its expiry only if the job is still to be due."""
         options = {
             **{name: old[name] for name in COLUMN_OPTIONS - {"dedupe_key"}},
             "priority": Priority(old["priority"]),
@@ -107,7 +107,7 @@ class Corrections:
 
 
 def check_correction(connection: Connection, job_id: str, message: Message, accounts: AccountSource) -> None:
-    """CheckFailed with every wrong field of a message that is to go in the place of a job's; inserts nothing."""
+    """Raises CheckFailed with every wrong field of a new message for a job. Inserts nothing."""
     old = row_of(connection, job_id)
     plan(_request(old, message, Recipients.from_json(json.loads(old["recipients"])), accounts), lane_key(connection))
 

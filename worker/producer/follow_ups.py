@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from worker.config.accounts import AccountSource
 
 MAX_MSGID_BYTES = 512
-"""Most bytes of a msgid; all that were seen have about 100, so a longer text is no msgid."""
+"""Most bytes of a msgid. All known msgids have about 100, so a longer text is none."""
 MAX_PACE_S = 86_400.0
 MAX_TRACK_AGE_S = 180 * 86_400.0
 
@@ -76,12 +76,12 @@ def recall_message(
 
 
 def _urgent(options: JobOptions) -> JobOptions:
-    """The options of a recall, which goes first unless it is said otherwise."""
+    """Returns the options of a recall, which is urgent unless the caller says otherwise."""
     return {**options, "priority": options.get("priority") or "urgent"}
 
 
 def msgid_problems(msgid: object) -> Iterator[Problem]:
-    """What is wrong with a msgid that a caller gives."""
+    """Yields what is wrong with a msgid that a caller gives."""
     if not isinstance(msgid, str) or not msgid.strip():
         yield Problem("msgid", "is not a text with something in it", "give the vendor's msgid")
     elif (size := len(msgid.encode("utf-8", "surrogatepass"))) > MAX_MSGID_BYTES:
@@ -141,7 +141,7 @@ def _code_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
 def require_replayable(
     connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any], account: Account
 ) -> None:
-    """NotReplayable when the job's own response_code is known to be used: a replay would spend it again."""
+    """Raises NotReplayable if the job's own response_code is known to be used: a replay would spend it again."""
     response_code = document.get("response_code")
     held = _read_code_state(connection, account, response_code) if response_code else None
     if held is not None and held.used:

@@ -46,7 +46,7 @@ class JobRef(NamedTuple):
 
 
 def insert_one(connection: Connection, request: JobRequest) -> JobRef:
-    """Checks one job and inserts it."""
+    """Checks one job, inserts it and returns its reference."""
     return insert(connection, [plan(request, lane_key(connection))])[0]
 
 
@@ -152,7 +152,7 @@ def _delete_inserted(connection: Connection, planned: Sequence[PlannedJob]) -> N
 
 
 def _name_blobs(connection: Connection, planned: Sequence[PlannedJob]) -> list[tuple[File, dict[str, Any]]]:
-    """Writes into every file's entry the id of its blob: a copy stored lately, or a new one; returns the new files."""
+    """Writes the id of its blob into every file's entry: of a recent copy or a new one. Returns the new files."""
     from worker.outbox.jobs.blobs import find_blob
 
     blob_ids: dict[tuple[str, int], str] = {}
@@ -176,7 +176,7 @@ def _store_files(
     created: Sequence[PlannedJob],
     new_files: Sequence[tuple[File, dict[str, Any]]],
 ) -> None:
-    """Stores the new files of the created jobs, and which job names which file."""
+    """Stores the new files of the created jobs, and which job uses which file."""
     from worker.outbox.jobs.blobs import delete_blobs, insert_blob, store_uses
 
     blob_ids = {entry["blob"] for job_plan in created for _, entry in job_plan.files}
@@ -234,7 +234,7 @@ def _references(connection: Connection, planned: Sequence[PlannedJob], inserted:
 
 
 def _owner_row(one: PlannedJob) -> Mapping[str, Any]:
-    """A new job in the form that `outbox.owners` returns."""
+    """Returns a new job in the form of a row of `outbox.owners`."""
     return {"id": one.job["id"], "state": JobState.OPEN, "content_hash": one.job.get("content_hash")}
 
 

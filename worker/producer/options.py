@@ -113,13 +113,13 @@ def _explained(options: type[JobOptions]) -> str:
 
 
 def require_known_keywords(name: str, keywords: Mapping[str, Any], known: Collection[str]) -> None:
-    """TypeError for a keyword that there is not: Python takes any, because it does not look into a TypedDict."""
+    """Raises TypeError for an unknown keyword: Python accepts any, because it does not check a TypedDict."""
     if wrong := keywords.keys() - known:
         raise TypeError(f"{name}() got an unexpected keyword argument {min(wrong)!r}")
 
 
 def option_problems(options: MessageOptions) -> Iterator[Problem]:
-    """Every option that is wrong by itself or beside another."""
+    """Yields every option that is wrong by itself or together with another."""
     priority = options.get("priority")
     if priority is not None and not (isinstance(priority, Priority) or priority in (*PRIORITIES,)):
         yield Problem("priority", "is not one of the choices", f"use one of {', '.join(PRIORITIES)}")
@@ -162,7 +162,7 @@ def _instant_problems(name: str, value: Any) -> Iterator[Problem]:
 
 
 def _is_over(expires_at: Instant, due_at: Instant | None) -> bool:
-    """True when expires_at is not after due_at; compared only when both are absolute or both relative (None: 0)."""
+    """Returns True if expires_at is not after due_at. Compares only two absolute or two relative times."""
     due, due_is_absolute = instant_of(0 if due_at is None else due_at)
     end, end_is_absolute = instant_of(expires_at)
     return due_is_absolute == end_is_absolute and end <= due
@@ -197,12 +197,12 @@ def _tag_problems(tags: Any) -> Iterator[Problem]:
 
 
 def priority_of(value: PriorityName | Priority | None) -> int:
-    """The number a priority is stored as."""
+    """Returns the number that a priority is stored as."""
     return int(value if isinstance(value, Priority) else PRIORITIES[value or "normal"])
 
 
 def instant_of(value: Instant) -> tuple[int, bool]:
-    """Microseconds, and True when they count from 1970; False: from the database's now."""
+    """Returns microseconds, and True if they count from 1970, False if from the database's now."""
     if isinstance(value, datetime):
         return micros_of(value), True
     seconds = value.total_seconds() if isinstance(value, timedelta) else value

@@ -48,7 +48,7 @@ COLUMN_OPTIONS = MessageOptions.__annotations__.keys() - {
     "tags",
     "overflow",
 }
-"""The keywords that are stored as they are said, in the job's column of that name."""
+"""The keywords that are stored unchanged in the job's column of the same name."""
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ class PlannedJob:
 
 
 def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
-    """Checks one job, splits it and makes its rows; CheckFailed names everything that is wrong with it."""
+    """Checks one job, splits it and makes its rows. Raises CheckFailed with every problem."""
     require_usable(request.account)
     options, channel = cast(MessageOptions, request.options), registry.channel(request.account.channel)
     problems = list(option_problems(options)) if options else []
@@ -233,7 +233,7 @@ def _option_text_problems(options: MessageOptions) -> list[Problem]:
 
 
 def _text(name: str, value: object, limit: int, problems: list[Problem]) -> str:
-    """The value as JSON; adds a problem when it is too large, or has a NUL, half a surrogate pair, or is no JSON."""
+    """Returns the value as JSON. Adds a problem if it is too large or cannot be stored as text."""
     try:
         written = to_json(value)
     except UnicodeEncodeError:
@@ -261,7 +261,7 @@ def _has_nul(value: object) -> bool:
 
 
 def parse_recipients(to: Recipient | None) -> Recipients:
-    """The Recipients for each form that a producer may write; CheckFailed for any other."""
+    """Returns the Recipients for each form that a producer may write. Raises CheckFailed for any other."""
     match to:
         case None:
             return Recipients()
@@ -273,7 +273,7 @@ def parse_recipients(to: Recipient | None) -> Recipients:
 
 
 def document_of(message: Message) -> dict[str, Any]:
-    """The message as it is stored."""
+    """Returns the message as it is stored."""
     if not isinstance(message, Message):
         raise CheckFailed([Problem("message", f"is a {type(message).__name__}", "use Text(...), Image(...), Raw(...)")])
     return message.document()

@@ -76,7 +76,7 @@ def replay_row(
     due_at: Instant | None,
     accounts: AccountSource | None,
 ) -> JobRef:
-    """The same for a job's row."""
+    """Replays the job of a row."""
     job_id = str(old["id"])
     require_read(old)
     if old["n_open"]:
@@ -151,7 +151,7 @@ def resend_failed(
 
 
 def _require_not_withdrawn(connection: Connection, job_id: str) -> None:
-    """NotReplayable where the job was cancelled or recalled: it was not to be sent any more."""
+    """Raises NotReplayable if the job was cancelled or recalled."""
     for one in withdrawals(connection, withdrawn_jobs(connection, [job_id]).values()):
         text = f"job {job_id} was {one.how} by {one.by()}; cancelled=True, or --cancelled, sends it all the same"
         raise NotReplayable(text, job=job_id)
@@ -168,7 +168,7 @@ def _repeat_request(
     priority: PriorityName | Priority | None,
     accounts: AccountSource | None,
 ) -> JobRequest:
-    """The same job again, linked to the original."""
+    """Returns a request for the same job once more, linked to the original."""
     document = json.loads(old["message"])
     to = without_erased(old, to)
     account = (accounts or current_accounts()).get(old["account"])
@@ -199,14 +199,14 @@ def _repeat_request(
 
 
 def require_read(old: Mapping[str, Any]) -> None:
-    """NotReplayable where a newer release enqueued the job."""
+    """Raises NotReplayable if a newer release enqueued the job."""
     if not is_read(old["payload"]):
         text = f"job {old['id']} was enqueued by a newer release than this one; replay it with that release"
         raise NotReplayable(text, job=str(old["id"]))
 
 
 def without_erased(old: Mapping[str, Any], to: Recipients) -> Recipients:
-    """The recipients that were not erased since; NotReplayable where there were others, and none is left."""
+    """Returns the recipients that were not erased. Raises NotReplayable if all were erased."""
     if any(is_erased(sender) for sender, _ in to.by_sender):
         raise NotReplayable(f"a sender of job {old['id']} is no longer kept; enqueue it anew", job=str(old["id"]))
     if not any(is_erased(one) for _, one in each_recipient(to)):
@@ -229,10 +229,10 @@ def _require_content_kept(connection: Connection, old: Mapping[str, Any], docume
 
 
 def skip(database: Database, job_id: str) -> list[str]:
-    """Takes a job's parts that are first in an order out of it, so that the parts behind go on; returns their ids.
+    """Removes a job's parts that are first in an order, so that the parts behind them go on. Returns their ids.
 
-    Their states do not change: one held in doubt or exhausted stays so, a queued one (its lane is parked) is sent when
-    it can be. NotReplayable when no part of the job is first in an order, or it is in the air.
+    Their states do not change: a part held in doubt or exhausted stays so, a queued part (its lane is parked) is sent
+    when it can be. Raises NotReplayable if no part of the job is first in an order, or its call is in flight.
     """
     # Which part goes next: `order_queue.py`.
     released = database.run(lambda connection: order_queue.skip_first_parts(connection, database.now, job_id))
