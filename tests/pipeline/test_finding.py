@@ -197,8 +197,8 @@ def test_a_page_that_would_read_too_much_says_so(site: Site, monkeypatch: pytest
         site.send(str(n))
     site.run()
     index(site)
-    monkeypatch.setattr(listing, "WALKED", 3)
-    monkeypatch.setattr(listing, "LOOKED_AT", 2)
+    monkeypatch.setattr(listing, "MAX_WALKED", 3)
+    monkeypatch.setattr(listing, "MAX_CANDIDATES", 2)
     monkeypatch.setattr(listing, "_LOT", 2)
 
     with site.database.reading() as connection:
@@ -216,8 +216,8 @@ def test_a_page_that_would_read_too_much_says_so(site: Site, monkeypatch: pytest
 
 def test_what_is_not_looked_at_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list says that it may lack some; a recall or a replay, which would miss them, is refused."""
-    monkeypatch.setattr(candidates, "MOST_NOTED", 2)
-    monkeypatch.setattr(candidates, "MOST_OPEN", 4)
+    monkeypatch.setattr(candidates, "MAX_UNINDEXED", 2)
+    monkeypatch.setattr(candidates, "MAX_OPEN", 4)
     for n in range(2):
         site.send(str(n), "lisi")
     site.run()

@@ -157,7 +157,7 @@ def test_only_so_many_are_counted(site: Site, monkeypatch: pytest.MonkeyPatch) -
     some = counted(site)
     monkeypatch.setattr(reporting, "MAX_JOBS", 5)
     every = counted(site)
-    monkeypatch.setattr(candidates, "MOST_OPEN", 2)
+    monkeypatch.setattr(candidates, "MAX_OPEN", 2)
     fresh_left_out = counted(site)
 
     assert (3, True) == (some.total.jobs, some.is_cut_short)

@@ -133,7 +133,7 @@ class AuditedCommand:
     def write_counts(self, *, ended: bool = False) -> None:
         """Writes the counts so far to the audit's row."""
         database, counts = self.database, json.dumps(self.counts)
-        database.run(lambda connection: rows.note_audit(connection, database.now, self.id, counts, ended=ended))
+        database.run(lambda connection: rows.record_progress(connection, database.now, self.id, counts, ended=ended))
 
 
 @contextmanager

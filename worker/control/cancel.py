@@ -31,12 +31,12 @@ from worker.outbox.commit.group_commit import commit
 from worker.outbox.control.cancels import (
     HAS_ENDED,
     CountedJob,
-    PartStanding,
+    PartStatus,
     counted_jobs,
-    left_out,
     mark_cancelled,
     open_parts,
-    part_standings,
+    part_statuses,
+    without_default_kinds,
 )
 from worker.outbox.control.matching import created_jobs, missing_jobs
 from worker.outbox.engine.database import Database
@@ -83,7 +83,7 @@ def find_open(wanted: JobFilter, *, settings: Settings | None = None, database: 
             jobs.setdefault(job.id, (job.account, job.kind))
             breakdown[state.label] += 1
         if wanted.ids is None and wanted.created_from is not None and jobs and not wanted.is_about_calls:
-            ended = created_jobs(connection, wanted, left_out(wanted) + HAS_ENDED)
+            ended = created_jobs(connection, wanted, without_default_kinds(wanted) + HAS_ENDED)
             ended_jobs = {job.id: (job.account, job.kind) for job in ended if job.id not in jobs}
             jobs |= ended_jobs
             breakdown += Counter(ended=len(ended_jobs))
@@ -188,7 +188,7 @@ def _stop_batch(database: Database, ids: Sequence[str], apply_changes: ApplyChan
     for pass_number in range(MAX_PASSES):
         with database.reading() as connection:
             jobs = counted_jobs(connection, ids)
-            parts = part_standings(connection, [part for job in jobs.values() for part in job.part_ids()])
+            parts = part_statuses(connection, [part for job in jobs.values() for part in job.part_ids()])
             searched, changes = _changes(connection, jobs, parts)
         if not changes or pass_number == MAX_PASSES - 1:
             break
@@ -201,7 +201,7 @@ def _stop_batch(database: Database, ids: Sequence[str], apply_changes: ApplyChan
 
 
 def _changes(
-    connection: Connection, jobs: Mapping[str, CountedJob], parts: Sequence[PartStanding]
+    connection: Connection, jobs: Mapping[str, CountedJob], parts: Sequence[PartStatus]
 ) -> tuple[set[str], list[Change]]:
     """Returns the ids of parts in doubt that the vendor is searched for, and the changes that end the waiting parts."""
     # A part may have come into doubt since it was read, and then be searched for. The next pass decides about it.

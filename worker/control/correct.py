@@ -31,8 +31,8 @@ from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import text_hash
 from worker.domain.state import PartState
-from worker.outbox.control.matching import BYTES, FoundJob, missing_jobs
-from worker.outbox.control.sent import PAGE, equal_texts, lock_chains, meant_jobs
+from worker.outbox.control.matching import BYTES, MatchingJob, missing_jobs
+from worker.outbox.control.sent import PAGE, addressed_jobs, equal_texts, lock_with_originals
 from worker.outbox.control.withdrawals import RECALLED, withdrawn_jobs
 from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.clock import SECOND
@@ -79,9 +79,11 @@ def find_correctable(
     message that an account cannot send, and for a message with a file, which has to be sent by its media_id.
     """
     wanted.require_ended_jobs("a correction")
-    jobs, breakdown, new = list[FoundJob](), Counter[str](), _NewMessage(message)
+    jobs, breakdown, new = list[MatchingJob](), Counter[str](), _NewMessage(message)
     with open_outbox(database, settings) as (outbox, settings_in_use), outbox.reading() as connection:
-        sends = (job for job in meant_jobs(connection, wanted, read_now(connection, outbox.now)) if _is_send(job[0]))
+        sends = (
+            job for job in addressed_jobs(connection, wanted, read_now(connection, outbox.now)) if _is_send(job[0])
+        )
         for batch in in_lots(sends, PAGE):
             new.is_for(job.channel for job, _ in batch)
             open_to_correct = [job for job, is_corrected in batch if not is_corrected]
@@ -101,7 +103,7 @@ def find_correctable(
     return CorrectableJobs(wanted, ids, counts, breakdown, tuple(missing), message=new.message)
 
 
-def _is_send(job: FoundJob) -> bool:
+def _is_send(job: MatchingJob) -> bool:
     return job.channel in names() and job.kind in channel(job.channel).sends
 
 
@@ -214,7 +216,7 @@ class _Batch:
         enqueued, refused = list[str](), dict[str, str]()
         # In batches by size, because each job may have a large message and many recipients.
         for ids in batches_by_bytes(
-            connection, lock_chains(connection, [stopped_job.id for stopped_job in self.stopped]), BYTES
+            connection, lock_with_originals(connection, [stopped_job.id for stopped_job in self.stopped]), BYTES
         ):
             composer = Corrections(connection, ids, self.message, self.accounts, refused_too=self.refused_too)
             planned = list[PlannedJob]()

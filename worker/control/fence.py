@@ -24,7 +24,7 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
-from worker.outbox.control.cancels import JOBS_TOGETHER, counted_jobs, due_jobs, open_parts, part_standings
+from worker.outbox.control.cancels import JOBS_BATCH_SIZE, counted_jobs, due_jobs, open_parts, part_statuses
 from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import alive_processes
@@ -48,7 +48,7 @@ def find_restored(since: datetime, *, settings: Settings | None = None, database
         for job, state in open_parts(connection, wanted):
             jobs.setdefault(job.id, (job.account, job.kind))
             parts[state.label] += 1
-        due = [job for batch in in_lots(jobs, JOBS_TOGETHER) for job in due_jobs(connection, outbox.now, batch)]
+        due = [job for batch in in_lots(jobs, JOBS_BATCH_SIZE) for job in due_jobs(connection, outbox.now, batch)]
     return FoundJobs(wanted, tuple(sorted(due)), Counter(jobs[job] for job in due), parts)
 
 
@@ -80,7 +80,7 @@ def fence(
                     jobs = counted_jobs(connection, ids)
                 for part_ids in in_lots((part for job in jobs.values() for part in job.part_ids()), BATCH_SIZE):
                     with outbox.reading() as connection:
-                        parts = part_standings(connection, part_ids)
+                        parts = part_statuses(connection, part_ids)
                     # A part that is held already stays as it is.
                     if changes := [_change(part.id, part.state) for part in parts if part.goes_on]:
                         apply_changes(changes)

@@ -22,7 +22,7 @@ from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import JobId, Kind
 from worker.domain.job_filter import JobFilter
 from worker.domain.pause import Pause
-from worker.outbox.control.cancels import count_in_the_air, open_jobs
+from worker.outbox.control.cancels import count_in_flight, open_jobs
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.database import Database
@@ -182,7 +182,7 @@ def drain(
         # A quiet second that has begun is waited for, even when the time has run out.
         while True:
             with outbox.reading() as connection:
-                in_flight = count_in_the_air(connection, wanted)
+                in_flight = count_in_flight(connection, wanted)
             now = monotonic()
             progress(in_flight)
             quiet_since = None if in_flight else (now if quiet_since is None else quiet_since)

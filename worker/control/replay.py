@@ -24,7 +24,7 @@ from worker.control.refusals import add_reasons, collect_refusal, require_rate
 from worker.control.selection import FoundJobs
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
-from worker.outbox.control.sent import PAGE, called_since, ended_jobs, lock_chains
+from worker.outbox.control.sent import PAGE, called_since, ended_jobs, lock_with_originals
 from worker.outbox.control.withdrawals import Withdrawal, WithdrawnJob, withdrawals, withdrawn_jobs
 from worker.outbox.engine.bulk import in_lots
 from worker.outbox.engine.clock import micros_of
@@ -147,7 +147,7 @@ def _replay(
     priority: PriorityName | None,
 ) -> tuple[list[str], dict[str, str]]:
     enqueued, refused = list[str](), dict[str, str]()
-    for id in lock_chains(connection, ids):
+    for id in lock_with_originals(connection, ids):
         # Whole rows, one at a time: a message may have megabytes.
         with collect_refusal(refused, id):
             replay = replay_row(connection, row_of(connection, id), also, priority, None, accounts)

@@ -17,7 +17,7 @@ from worker.domain.job import JobId, Kind, id_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, State, states_of
 from worker.language import Lang, term
-from worker.outbox.control.listing import JobHead, job_counts, job_heads, job_page, standing_errcodes
+from worker.outbox.control.listing import JobExcerpt, job_counts, job_excerpts, job_page, newest_errcodes
 from worker.outbox.control.withdrawals import recalled_jobs
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import now_in
@@ -111,10 +111,10 @@ def with_contents(connection: Connection, jobs: Sequence[JobSummary], *, texts: 
     """
     if not jobs:
         return []
-    heads = job_heads(connection, [job.id for job in jobs], texts=texts)
+    heads = job_excerpts(connection, [job.id for job in jobs], texts=texts)
     refused = [job.id for job in jobs if job.state is not JobState.ACCEPTED and job.id in heads]
-    errcodes = standing_errcodes(connection, {job: heads[job].parts for job in refused})
-    nothing = JobHead(0, "", "")
+    errcodes = newest_errcodes(connection, {job: heads[job].parts for job in refused})
+    nothing = JobExcerpt(0, "", "")
     return [
         ListedJob(
             **{one.name: getattr(job, one.name) for one in fields(JobSummary)},

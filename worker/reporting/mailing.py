@@ -25,9 +25,9 @@ from worker.outbox.control.mailings import (
     Follower,
     in_flight_by_job,
     mailing_pages,
+    part_shares,
     recalls_and_corrections,
     refused_by_part,
-    shares_of,
 )
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant, now_in
@@ -268,7 +268,7 @@ def _count_divided(
     """Counts the recipients of jobs whose parts are in several stages, by the recipients of each part."""
     counts_by_job = dict[str, Counter[MailingStage]]()
     overlap = set[str]()
-    for parts in shares_of(connection, {id: inputs.parts for id, (inputs, _, _) in jobs.items()}):
+    for parts in part_shares(connection, {id: inputs.parts for id, (inputs, _, _) in jobs.items()}):
         refused = refused_by_part(connection, [part.id for part in parts])
         for part in parts:
             spec = json.loads(part.spec)

@@ -55,7 +55,7 @@ class Sessions:
         if row is None:
             return None
         if is_used and now - row.seen_at > SEEN_EVERY_US:
-            self._database.run(lambda found: rows.see_session(found, row.id, now))
+            self._database.run(lambda found: rows.touch_session(found, row.id, now))
         return SignedIn(row.person, cast(Way, row.way), row.proof)
 
     def end(self, token: str) -> None:

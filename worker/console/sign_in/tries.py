@@ -48,7 +48,7 @@ class Tries:
             return None
         now_sql = self._database.now
         # Written before it is counted, in a transaction of its own: of tries at once each sees the others.
-        noted = self._database.run(lambda connection: rows.note_tries(connection, now_sql, list(counts)))
+        noted = self._database.run(lambda connection: rows.record_tries(connection, now_sql, list(counts)))
         return noted if self._has_room(counts, for_one_more=False) else None
 
     def _has_room(self, counts: Counts, *, for_one_more: bool) -> bool:
@@ -62,7 +62,7 @@ class Tries:
         Others from its address stay, lest a person with a password guess those of others between two sign-ins.
         """
         subject = next(iter(counts))
-        self._database.run(lambda connection: rows.forget_tries(connection, noted, subject))
+        self._database.run(lambda connection: rows.delete_tries(connection, noted, subject))
 
 
 def _address(address: str) -> str:

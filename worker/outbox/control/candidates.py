@@ -1,7 +1,7 @@
-"""The ids of jobs that a filter may mean, each from an index; what they really are is looked at afterwards.
+"""Finds ids of jobs that may match a filter, each by an index. Whether they match is checked afterwards.
 
-Jobs that have ended are found by their terms, except those that ended a moment ago and are noted to be indexed. Jobs
-that are open have no terms: they are found by their parts, which cost what is open, however much has ended.
+Ended jobs are found by their terms, except those that have just ended and are not indexed yet. Open jobs have no terms.
+They are found by their parts, at a cost that depends only on how many are open.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import fetch
 
 PAGE = 500
-"""Ids that are read together."""
-MOST_NOTED = 50_000
-"""Jobs that wait to be indexed and are looked at meanwhile, the newest."""
-MOST_OPEN = 100_000
-"""Open parts whose jobs are looked at."""
-PROBED = 1_000
-"""Rows of a term that are counted, to choose the one that fewest jobs have."""
+"""How many ids are read at once."""
+MAX_UNINDEXED = 50_000
+"""How many jobs that wait to be indexed are read, the newest first."""
+MAX_OPEN = 100_000
+"""How many open parts are read for their jobs."""
+MAX_COUNTED = 1_000
+"""How many rows of a term are counted at most, to choose the term with the fewest jobs."""
 _ONE = ("msgid", "text_hash", "order_key", "errcode", "tag")
 _HAVE_TERMS = frozenset({*JobState} - {JobState.OPEN, JobState.ACCEPTED})
 
 
-def named_ids(connection: Connection, wanted: JobFilter) -> list[str] | None:
-    """The jobs that a filter names outright, open or ended, sorted; None: it names none."""
+def ids_named_in_filter(connection: Connection, wanted: JobFilter) -> list[str] | None:
+    """Returns the jobs that a filter names by id, sorted, or None if it names none."""
     if wanted.ids is not None:
         return sorted({job_of(id) for id in wanted.part_or_job_ids()})
     if wanted.dedupe_key is not None:
@@ -58,9 +58,9 @@ def named_ids(connection: Connection, wanted: JobFilter) -> list[str] | None:
 def narrow_terms(
     connection: Connection, wanted: JobFilter | None, states: Sequence[JobState] | None, now: int
 ) -> list[str] | None:
-    """The terms one of which each ended job of the filter has; None: it has no field that few jobs share.
+    """Returns terms of which each ended job of the filter has one, or None if no field of the filter is selective.
 
-    Of several fields the one that fewest jobs have. CheckFailed where the only one is a span that is too long.
+    Of several fields it uses the one with the fewest jobs. Raises CheckFailed if the only one is a too long period.
     """
     key = lane_key(connection)
     choices = [[term(key, name, str(value))] for name in _ONE if (value := getattr(wanted, name, None)) is not None]
@@ -78,12 +78,12 @@ def narrow_terms(
 
 
 def _count(connection: Connection, term: str) -> int:
-    query = f"select count(*) from (select term from worker_terms where term = :term limit {PROBED}) probed"
+    query = f"select count(*) from (select term from worker_terms where term = :term limit {MAX_COUNTED}) probed"
     return int(fetch(connection, query, {"term": term})[0][0])
 
 
 def broad_terms(connection: Connection, wanted: JobFilter) -> list[str] | None:
-    """The same by a field that very many may share; None: it has no such field."""
+    """Returns terms of a field that very many jobs may share, or None if the filter has no such field."""
     key = lane_key(connection)
     if wanted.kind is not None and wanted.kind != Kind.SEND:
         return [term(key, "kind", wanted.kind)]
@@ -99,17 +99,17 @@ def _hours(begin: datetime, end: datetime | None, now: datetime) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
-    """Jobs that the index does not hold, or not as they are."""
+class FreshJobs:
+    """Jobs that the index does not have, or not as they are now."""
 
     ids: frozenset[str]
     are_all: bool
-    """False: there are more of them than are looked at."""
+    """Whether these are all of them. False if there are more than are read."""
 
 
-def fresh_ids(connection: Connection, bounds: Mapping[str, str], *, is_open: bool, has_ended: bool) -> Fresh:
-    """The jobs between two ids that are open, and those that ended and are noted to be indexed."""
-    # What is open first, then what is noted: a job goes that way, and from there into the index.
+def fresh_ids(connection: Connection, bounds: Mapping[str, str], *, is_open: bool, has_ended: bool) -> FreshJobs:
+    """Returns the jobs between two ids that are open, and those that have ended and are not indexed yet."""
+    # Open jobs are read first, then unindexed ones, because a job goes from the first to the second.
     found, are_all = set[str](), True
     # One select for each index, see `cancels`; the bounds would make a database choose the index of the ids.
     source = f"worker_parts p{dialect_of(connection).force_index('worker_parts_due_by_state')}"
@@ -117,24 +117,24 @@ def fresh_ids(connection: Connection, bounds: Mapping[str, str], *, is_open: boo
         # One statement: between two a part could go from the state of the later one to that of the earlier.
         selects = " union all ".join(
             f"select state, job_id from (select state, job_id from {source} where state = {int(state)}"
-            f" limit {MOST_OPEN}) s{int(state)}"
+            f" limit {MAX_OPEN}) s{int(state)}"
             for state in sorted(OPEN_STATES)
         )
         rows = fetch(connection, selects)
-        are_all = max(Counter(row[0] for row in rows).values(), default=0) < MOST_OPEN
+        are_all = max(Counter(row[0] for row in rows).values(), default=0) < MAX_OPEN
         found.update(row[1] for row in rows if bounds["after"] < row[1] < bounds["high"])
     if has_ended:
         query = "select job_id from worker_unindexed where job_id > :after and job_id < :high order by job_id desc"
-        rows = fetch(connection, f"{query} limit {MOST_NOTED}", bounds)
-        are_all = are_all and len(rows) < MOST_NOTED
+        rows = fetch(connection, f"{query} limit {MAX_UNINDEXED}", bounds)
+        are_all = are_all and len(rows) < MAX_UNINDEXED
         found.update(row[0] for row in rows)
-    return Fresh(frozenset(found), are_all)
+    return FreshJobs(frozenset(found), are_all)
 
 
 def indexed_ids(
     connection: Connection, terms: Iterable[str], bounds: Mapping[str, str], *, newest_first: bool = False
 ) -> Iterator[str]:
-    """The jobs between two ids that have one of the terms, each once, in order."""
+    """Yields the jobs between two ids that have one of the terms, each once, in order."""
     terms = list(terms)
     size = max(PAGE // 25, PAGE // max(1, len(terms)))
     found = (_of_term(connection, one, dict(bounds), newest_first, size) for one in terms)
@@ -155,11 +155,11 @@ def _of_term(connection: Connection, term: str, bounds: dict[str, str], newest_f
 
 
 def candidates(connection: Connection, wanted: JobFilter, now: int, *, is_open_too: bool) -> Iterator[list[str]]:
-    """The jobs that a filter which names ended ones may mean, oldest first, in lots; CheckFailed where too many wait.
+    """Yields batches of jobs that may match a filter for ended jobs, oldest first. CheckFailed if too many wait.
 
-    `is_open_too`: also those of which something is open.
+    With `is_open_too`, also jobs of which something is open.
     """
-    ids: Iterable[str] | None = named_ids(connection, wanted)
+    ids: Iterable[str] | None = ids_named_in_filter(connection, wanted)
     if ids is None:
         bounds = id_bounds(wanted)
         fresh = fresh_ids(connection, bounds, is_open=is_open_too, has_ended=True)

@@ -1,4 +1,4 @@
-"""Pages of jobs by a filter, newest or oldest first: each field from an index, few rows read for a page."""
+"""Pages of jobs by a filter, newest or oldest first. Each field uses an index, and a page reads few rows."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from sqlalchemy import Connection
 from worker.domain.job import job_of, part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, PartState
-from worker.outbox.control.candidates import broad_terms, fresh_ids, indexed_ids, named_ids, narrow_terms
-from worker.outbox.control.matching import created_since, fitting, id_bounds, job_conditions
+from worker.outbox.control.candidates import broad_terms, fresh_ids, ids_named_in_filter, indexed_ids, narrow_terms
+from worker.outbox.control.matching import created_since, id_bounds, job_conditions, matching_jobs
 from worker.outbox.engine.bulk import ids_json, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.rows import COUNTER_NAMES
 
-WALKED = 5_000
-"""Jobs that are read one after another, before the index of the account is asked, or the page ends."""
-LOOKED_AT = 50_000
-"""Candidates of the index that are looked at for a page."""
+MAX_WALKED = 5_000
+"""How many jobs are read one after another before the index of the account is used or the page ends."""
+MAX_CANDIDATES = 50_000
+"""How many candidates from the index are checked for a page."""
 _LOT = 2_000
-PARTS = 50
-"""Parts of a job, its first, whose calls are looked at for a list."""
-BEGINNING = 600
-"""Characters of a job's recipients and of its message that are read for a list: there may be megabytes of both."""
+MAX_PARTS = 50
+"""How many of a job's first parts are read for their calls."""
+MAX_TEXT = 600
+"""How many characters of a job's recipients and message are read for a list. Either may have megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRowsPage:
-    """Jobs in the order that was asked for."""
+    """A page of jobs."""
 
     rows: list[dict[str, Any]]
     cursor: str | None
-    """Where the next page begins: behind this id; None: there is none."""
+    """The id after which the next page begins, or None if this is the last page."""
     is_cut_short: bool = False
-    """Further jobs may fit: the page ends because it looked at as many as it may."""
+    """Whether the page ended because it has checked as many jobs as it may. More jobs may match."""
     leaves_fresh_out: bool = False
-    """There are more jobs that the index lacks, because they are open or ended a moment ago, than are looked at."""
+    """Whether more jobs are missing in the index than are checked, because they are open or have just ended."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Query:
     filter: JobFilter | None
     states: Sequence[JobState] | None
     columns: Sequence[str]
@@ -52,14 +52,14 @@ class _Wanted:
     newest_first: bool
 
     def bounds(self, cursor: str | None) -> dict[str, str]:
-        """The ids between which the jobs behind the cursor are, both excluded."""
+        """Returns the ids, both excluded, between which the jobs after the cursor are."""
         found = id_bounds(self.filter)
         if self.newest_first:
             return {**found, "high": min(found["high"], cursor or "g")}
         return {**found, "after": max(found["after"], cursor or "")}
 
     def is_behind(self, id: str, cursor: str | None) -> bool:
-        """Whether a job comes after the cursor in the order of the list."""
+        """Returns whether a job comes after the cursor in the order of the list."""
         return cursor is None or (id < cursor if self.newest_first else id > cursor)
 
     @property
@@ -82,14 +82,14 @@ def job_page(
     limit: int,
     now: int,
 ) -> JobRowsPage:
-    """The first jobs of a filter in one of these states behind the id `cursor`; None: any. Of each these columns.
+    """Returns columns of the first matching jobs in these states (None: any) after the id `cursor`.
 
-    Their order is that of their ids, in which every index that is read here has them, too.
+    They are sorted by id, as in every index that is used here.
     """
-    given = _Wanted(wanted, states, columns, newest_first)
+    given = _Query(wanted, states, columns, newest_first)
     if states is not None and not states:
         return JobRowsPage([], None)
-    named = None if wanted is None else named_ids(connection, wanted)
+    named = None if wanted is None else ids_named_in_filter(connection, wanted)
     if named is not None:
         ids = (id for id in sorted(named, reverse=newest_first) if given.is_behind(id, cursor))
         return _page(*_rows(connection, given, ids, limit), limit)
@@ -106,20 +106,20 @@ def job_page(
         return JobRowsPage(rows, last, is_cut_short=True)
     more = _by_index(connection, given, terms, last, limit - len(rows))
     if more.leaves_fresh_out:
-        # The walk goes on with the next page, and leaves nothing out.
+        # The next page goes on from here, so nothing is left out.
         return JobRowsPage(rows, last, is_cut_short=True)
     return JobRowsPage([*rows, *more.rows], more.cursor, more.is_cut_short)
 
 
 def _page(rows: list[dict[str, Any]], last: str | None, limit: int) -> JobRowsPage:
-    """A page that is full, ends at `last` because it looked at as many as it may, or is the last one."""
+    """Returns a page that is full, or ends at `last` because of the limit of checked jobs, or is the last one."""
     if len(rows) >= limit:
         return JobRowsPage(rows[:limit], rows[limit - 1]["id"])
     return JobRowsPage(rows, last, is_cut_short=last is not None)
 
 
 def _by_index(
-    connection: Connection, wanted: _Wanted, terms: Sequence[str], cursor: str | None, limit: int
+    connection: Connection, wanted: _Query, terms: Sequence[str], cursor: str | None, limit: int
 ) -> JobRowsPage:
     bounds, newest_first = wanted.bounds(cursor), wanted.newest_first
     fresh = fresh_ids(connection, bounds, is_open=wanted.may_be_open, has_ended=wanted.may_have_ended)
@@ -135,9 +135,9 @@ def _by_index(
 
 
 def _walk(
-    connection: Connection, wanted: _Wanted, cursor: str | None, limit: int
+    connection: Connection, wanted: _Query, cursor: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """The first jobs that fit among the first there are; the last id that was read, None: there are no more."""
+    """Reads jobs in order until enough match. Returns them and the last id read, or None if there are no more."""
     bounds = wanted.bounds(cursor)
     order, moving = ("desc", "high") if wanted.newest_first else ("asc", "after")
     query = (
@@ -145,23 +145,23 @@ def _walk(
         f" where id > :after and id < :high order by id {order} limit :most"
     )
     rows: list[dict[str, Any]] = []
-    # Few at first: mostly the newest are asked for.
+    # Few at first, because mostly the newest jobs are needed.
     most, read = limit, 0
     while ids := [row[0] for row in fetch(connection, query, {**bounds, "most": most})]:
         rows += _rows(connection, wanted, ids, limit - len(rows))[0]
         bounds[moving], read = ids[-1], read + len(ids)
         if len(ids) < most:
             return rows, None
-        if len(rows) >= limit or read >= WALKED:
+        if len(rows) >= limit or read >= MAX_WALKED:
             return rows, ids[-1]
         most = _LOT
     return rows, None
 
 
 def _rows(
-    connection: Connection, wanted: _Wanted, ids: Iterable[str], limit: int, most: int | None = LOOKED_AT
+    connection: Connection, wanted: _Query, ids: Iterable[str], limit: int, most: int | None = MAX_CANDIDATES
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """The first jobs that fit among these, in their order; the last that was looked at where these were too many."""
+    """Returns the first of these jobs that match, in order, and the last checked id if there were too many to check."""
     found: list[dict[str, Any]] = []
     candidates, seen = iter(ids), 0
     size = max(limit, 50)
@@ -174,7 +174,7 @@ def _rows(
     return found[:limit], None
 
 
-def _fitting(connection: Connection, wanted: _Wanted, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _fitting(connection: Connection, wanted: _Query, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     conditions, given = job_conditions(wanted.filter) if wanted.filter else ([], {})
     if wanted.states is not None:
         conditions.append(f"j.state in ({', '.join(str(int(state)) for state in wanted.states)})")
@@ -184,12 +184,12 @@ def _fitting(connection: Connection, wanted: _Wanted, ids: Sequence[str]) -> dic
     rows = fetch(connection, query, {**given, "ids": ids_json(ids)})
     own = wanted.columns.index("tags") if "tags" in wanted.columns else None
     tags = None if own is None else {row[0]: row[own] for row in rows}
-    fit = fitting(connection, wanted.filter, [row[0] for row in rows], tags) if wanted.filter else set(ids)
+    fit = matching_jobs(connection, wanted.filter, [row[0] for row in rows], tags) if wanted.filter else set(ids)
     return {row[0]: dict(zip(wanted.columns, row, strict=True)) for row in rows if row[0] in fit}
 
 
 def job_counts(connection: Connection, wanted: JobFilter) -> list[tuple[str, str, int, int, int]]:
-    """Account, kind and state with the number of jobs and of recipients asked for, of jobs between two ids."""
+    """Returns (account, kind, state, number of jobs, number of recipients) of the jobs between two ids."""
     conditions, given = job_conditions(wanted)
     source, bounds = created_since(dialect_of(connection), wanted)
     query = " and ".join([f"select j.account, j.kind, j.state, count(*), sum(j.asked) from {source}", *conditions])
@@ -198,29 +198,29 @@ def job_counts(connection: Connection, wanted: JobFilter) -> list[tuple[str, str
 
 
 @dataclass(frozen=True, slots=True)
-class JobHead:
-    """What a list tells of a job out of its documents."""
+class JobExcerpt:
+    """What a list shows of a job's recipients and message."""
 
     parts: int
     recipients: str
-    """The beginning of its recipients in JSON; empty where they were not to be read."""
+    """The beginning of its recipients in JSON; empty if they are not read."""
     message: str
-    """The beginning of its message in JSON; empty where it was not to be read."""
+    """The beginning of its message in JSON; empty if it is not read."""
 
 
-def job_heads(connection: Connection, ids: Collection[str], *, texts: bool) -> dict[str, JobHead]:
-    """The heads of these jobs in one statement; without `texts` their recipients and messages are not read."""
-    beginnings = [f"substr({name}, 1, {BEGINNING})" if texts else "''" for name in ("recipients", "message")]
+def job_excerpts(connection: Connection, ids: Collection[str], *, texts: bool) -> dict[str, JobExcerpt]:
+    """Returns job -> its excerpt, in one statement. Without `texts`, recipients and messages are not read."""
+    beginnings = [f"substr({name}, 1, {MAX_TEXT})" if texts else "''" for name in ("recipients", "message")]
     columns = ", ".join(["id", " + ".join(COUNTER_NAMES), *beginnings])
-    return {row[0]: JobHead(*row[1:]) for row in rows_by_id(connection, columns, "worker_jobs", ids)}
+    return {row[0]: JobExcerpt(*row[1:]) for row in rows_by_id(connection, columns, "worker_jobs", ids)}
 
 
-def standing_errcodes(connection: Connection, parts: Mapping[str, int]) -> dict[str, int]:
-    """The errcode of the newest answered call of each job's first part that has one and was not accepted, by job.
+def newest_errcodes(connection: Connection, parts: Mapping[str, int]) -> dict[str, int]:
+    """Returns job -> errcode of the newest answered call of its first part that was answered but not accepted.
 
-    `parts`: how many parts each job has, of which the first `PARTS` are looked at.
+    `parts` has the number of parts of each job. Only the first `MAX_PARTS` are read.
     """
-    ids = [part_id(job, n) for job, count in parts.items() for n in range(min(count, PARTS))]
+    ids = [part_id(job, n) for job, count in parts.items() for n in range(min(count, MAX_PARTS))]
     if not ids:
         return {}
     left = rows_by_id(connection, "id", "worker_parts", ids, only=f"and state <> {int(PartState.ACCEPTED)}")

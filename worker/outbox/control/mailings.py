@@ -1,6 +1,6 @@
-"""What the counts of a mailing are made of: its jobs page by page, their recalls and corrections, and their parts.
+"""Reads what a mailing's counts are made of: its jobs page by page, their recalls and corrections, and their parts.
 
-Every statement looks rows up by an index, so a mailing costs what its own jobs cost and the parts that are open.
+Every statement uses an index. So the cost depends only on the mailing's own jobs and on the parts that are open.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from worker.outbox.jobs.reading import IS_CORRECTION
 from worker.outbox.jobs.rows import ADDRESSED_COUNTERS, COUNTER_NAMES
 
 COLUMNS = ("id", "kind", "asked", "replay_of", "created_at", "tags", *COUNTER_NAMES)
-"""The columns of a job that its counts are made of."""
+"""The columns of a job from which counts are computed."""
 TOGETHER = 20_000
-"""Jobs that are read together."""
+"""How many jobs are read at once."""
 PARTS = 500
-"""Parts whose specs are read together."""
+"""How many parts' specs are read at once."""
 
 
 def mailing_pages(connection: Connection, wanted: JobFilter, now: int, most: int) -> Iterator[JobRowsPage]:
-    """The jobs of a filter, newest first, page by page; the last page says whether there are more than `most`."""
+    """Yields pages of the jobs of a filter, newest first. The last page says whether there are more than `most`."""
     states = None if wanted.state is None else states_of("state", wanted.state)
     read, cursor = partial(job_page, connection, wanted, states, COLUMNS, newest_first=True, now=now), None
     for left in range(most, 0, -TOGETHER):
@@ -56,7 +56,7 @@ class TaggedJobs(NamedTuple):
 
 
 def recently_tagged(connection: Connection, jobs: int, most: int) -> list[TaggedJobs]:
-    """The tags of the newest `jobs` jobs, those of the newest first; `most` different ones."""
+    """Returns at most `most` different tags of the newest `jobs` jobs, the newest first."""
     source = f"worker_jobs{dialect_of(connection).force_index('primary')}"
     newest = f"select account, tags, created_at from {source} order by id desc limit {jobs}"
     query = (
@@ -75,11 +75,11 @@ class Follower(NamedTuple):
     state: JobState
     created_at: int
     meant_anybody: bool
-    """Its message reached a person, may have, or is to."""
+    """Whether its message has reached a person, may have, or is still to."""
 
 
 def recalls_and_corrections(connection: Connection, ids: Collection[str]) -> list[Follower]:
-    """The recalls and the corrections of these jobs."""
+    """Returns the recalls and corrections of these jobs."""
     only = f"and (kind = '{Kind.RECALL}' or {IS_CORRECTION})"
     columns = f"target_job_id, kind, state, created_at, {' + '.join(ADDRESSED_COUNTERS)}"
     rows = rows_by_id(connection, columns, "worker_jobs", ids, "target_job_id", only=only, index="worker_jobs_target")
@@ -87,19 +87,19 @@ def recalls_and_corrections(connection: Connection, ids: Collection[str]) -> lis
 
 
 def in_flight_by_job(connection: Connection) -> Counter[str]:
-    """Jobs with a call in flight, and how many of each; of all jobs, for there are as many as threads."""
+    """Returns job -> its calls in flight, for all jobs. There are not more calls than threads."""
     source = f"worker_parts{dialect_of(connection).force_index('worker_parts_due_by_state')}"
     return Counter(row[0] for row in fetch(connection, f"select job_id from {source} where state = 1"))
 
 
 def refused_by_part(connection: Connection, parts: Iterable[str]) -> dict[str, int]:
-    """Parts, and how many recipients were refused by name in each; those without any are missing."""
+    """Returns part -> how many of its recipients were refused by name, for parts with any."""
     rows = rows_by_id(connection, "part_id, count(*)", "worker_failures", parts, "part_id", only="group by part_id")
     return {part: int(count) for part, count in rows}
 
 
 class PartShare(NamedTuple):
-    """A part with its share of the recipients."""
+    """A part with its recipients."""
 
     id: str
     job_id: str
@@ -107,8 +107,8 @@ class PartShare(NamedTuple):
     spec: str
 
 
-def shares_of(connection: Connection, jobs: dict[str, int]) -> Iterator[list[PartShare]]:
-    """The parts of these jobs (id to the number of parts), some hundred at a time."""
+def part_shares(connection: Connection, jobs: dict[str, int]) -> Iterator[list[PartShare]]:
+    """Yields the parts of these jobs (job id -> number of parts), some hundred at a time."""
     ids = (part_id(job, n) for job, count in jobs.items() for n in range(count))
     for lot in in_lots(ids, PARTS):
         rows = rows_by_id(connection, "id, job_id, state, spec", "worker_parts", lot)

@@ -24,7 +24,7 @@ Conditions = tuple[list[str], dict[str, Any]]
 
 
 def part_ids(connection: Connection, wanted: JobFilter) -> list[str]:
-    """The given parts, and all parts of the given jobs."""
+    """Returns the parts that the filter names, and all parts of the jobs that it names."""
     query = "select id from worker_parts where id > :low and id < :high"
     given = wanted.part_or_job_ids()
     of_jobs = [row[0] for id in given if "-" not in id for row in fetch(connection, query, part_range(id))]
@@ -32,7 +32,7 @@ def part_ids(connection: Connection, wanted: JobFilter) -> list[str]:
 
 
 def job_conditions(wanted: JobFilter) -> Conditions:
-    """What has to hold for a job beside the ids, and the values in it. It is only a first sieve: see `fitting`."""
+    """Returns the filter's conditions on jobs, without ids, and their values. `matching_jobs` checks the rest."""
     equal = {name: getattr(wanted, name) for name in _EQUAL}
     given: dict[str, Any] = {name: value for name, value in equal.items() if value is not None}
     conditions = [f"j.{name} = :{name}" for name in given]
@@ -62,23 +62,23 @@ _BOUNDS = {
 
 
 TOGETHER = 500
-"""Jobs that are looked at together."""
+"""How many jobs are checked at once."""
 BYTES = 8 * 1024 * 1024
-"""Messages and recipients that are read together, but for a job that has more."""
+"""How many bytes of messages and recipients are read at once. A job with more is read alone."""
 
 
-def fitting(
+def matching_jobs(
     connection: Connection, wanted: JobFilter, ids: Collection[str], tags: Mapping[str, str | None] | None = None
 ) -> set[str]:
-    """The jobs among these that fit, all of which pass `job_conditions`; for some thousand.
+    """Returns those of the jobs that match the filter. All pass `job_conditions`. For some thousand jobs.
 
-    `tags`: those of each, as its column has them, where they were read already.
+    `tags` has each job's tags, as in its column, if they have been read already.
     """
     fit = set(ids)
     if wanted.tag is not None and fit:
-        # `like` also finds a tag inside another, or on SQLite in capitals.
+        # `like` also finds a tag inside another tag, or on SQLite in other case.
         columns = tags or dict(rows_by_id(connection, "id, tags", "worker_jobs", fit))
-        # Of a mailing all have the same.
+        # All jobs of a mailing have the same tags.
         having = {text for text in {*columns.values()} if wanted.tag in tags_of(text)}
         fit = {id for id, text in columns.items() if text in having}
     for table, name in (("worker_receipts", "msgid"), ("worker_attempts", "errcode")):
@@ -99,7 +99,7 @@ def _says(wanted: JobFilter, recipients: str, message: str) -> bool:
 
 
 def _having(connection: Connection, table: str, column: str, value: object, ids: Collection[str]) -> set[str]:
-    """The jobs with such a receipt or attempt."""
+    """Returns those of the jobs with such a receipt or attempt."""
     counts = rows_by_id(connection, f"id, {' + '.join(COUNTER_NAMES)}", "worker_jobs", ids)
     # By the parts' ids: for a range of them MariaDB would read the whole table.
     parts = [part_id(job, n) for job, count in counts for n in range(count)]
@@ -108,14 +108,14 @@ def _having(connection: Connection, table: str, column: str, value: object, ids:
 
 
 def part_conditions(wanted: JobFilter) -> Conditions:
-    """What has to hold for a part beside the ids, and the values in it."""
+    """Returns the filter's conditions on parts, without ids, and their values."""
     instants = {"called_from": wanted.called_from, "called_before": wanted.called_before}
     given: dict[str, Any] = {name: micros_of(at) for name, at in instants.items() if at is not None}
     signs = {"called_from": ">=", "called_before": "<"}
     return [f"p.marked_at {signs[name]} :{name}" for name in given], given
 
 
-class FoundJob(NamedTuple):
+class MatchingJob(NamedTuple):
     """A job of a filter."""
 
     id: str
@@ -125,7 +125,7 @@ class FoundJob(NamedTuple):
 
 
 def id_bounds(wanted: JobFilter | None) -> dict[str, str]:
-    """The bounds, both excluded, of the ids of jobs that a filter may mean, which begin with the producer's time."""
+    """Returns bounds, both excluded, for the ids of jobs that may match. Ids begin with the producer's time."""
     if wanted is None:
         return {"after": "", "high": "g"}
     low = "" if wanted.created_from is None else first_id(micros_of(wanted.created_from) - SKEW_US)
@@ -134,28 +134,28 @@ def id_bounds(wanted: JobFilter | None) -> dict[str, str]:
 
 
 def created_since(dialect: Dialect, wanted: JobFilter) -> tuple[str, dict[str, Any]]:
-    """Where the jobs are that a filter with `created_from` may mean, and the bounds of their ids.
+    """Returns the FROM and bounds of ids for jobs that may match a filter with `created_from`.
 
-    A page begins behind `after`, the last id of the one before.
+    A page begins after `after`, the last id of the page before.
     """
-    # By their ids, which begin with the time: however many jobs are older or younger.
+    # By ids, which begin with the time. So older and younger jobs cost nothing.
     return f"worker_jobs j{dialect.force_index('primary')} where j.id > :after and j.id < :high", {**id_bounds(wanted)}
 
 
-def created_jobs(connection: Connection, wanted: JobFilter, more: str = "") -> Iterator[FoundJob]:
-    """The jobs of a filter that says since when they were created, ended or not; `more` is a condition on `j`."""
+def created_jobs(connection: Connection, wanted: JobFilter, more: str = "") -> Iterator[MatchingJob]:
+    """Yields the jobs of a filter with `created_from`, open or ended. `more` is a condition on `j`."""
     source, bounds = created_since(dialect_of(connection), wanted)
     return _matching(connection, wanted, source, bounds, more)
 
 
-def jobs_of(connection: Connection, wanted: JobFilter, ids: Iterable[str], more: str = "") -> Iterator[FoundJob]:
-    """The jobs of a filter among these; `more` is a condition on `j`."""
+def jobs_of(connection: Connection, wanted: JobFilter, ids: Iterable[str], more: str = "") -> Iterator[MatchingJob]:
+    """Yields those of the jobs that match the filter. `more` is a condition on `j`."""
     source = dialect_of(connection).chosen("worker_jobs", alias="j")
     return _matching(connection, wanted, source, {"ids": ids_json(ids)}, more)
 
 
 def missing_jobs(connection: Connection, ids: Iterable[str]) -> list[str]:
-    """The ids among these, of jobs or parts, that are no job's; in their order."""
+    """Returns those of the ids, of jobs or parts, whose job does not exist, in their order."""
     jobs = {id: job_of(id) if "-" in id else id for id in ids}
     known = {row[0] for row in rows_by_id(connection, "id", "worker_jobs", jobs.values())}
     return [id for id, job in jobs.items() if job not in known]
@@ -163,11 +163,11 @@ def missing_jobs(connection: Connection, ids: Iterable[str]) -> list[str]:
 
 def _matching(
     connection: Connection, wanted: JobFilter, source: str, bounds: Mapping[str, Any], more: str
-) -> Iterator[FoundJob]:
+) -> Iterator[MatchingJob]:
     conditions, given = job_conditions(wanted)
     columns = "j.id, j.channel, j.account, j.kind"
     query = " and ".join([f"select {columns} from {source}", *conditions]) + more
     rows = each(connection, query, {**given, **bounds})
     for lot in in_lots(rows, TOGETHER):
-        fit = fitting(connection, wanted, [row[0] for row in lot])
-        yield from (FoundJob(*row) for row in lot if row[0] in fit)
+        fit = matching_jobs(connection, wanted, [row[0] for row in lot])
+        yield from (MatchingJob(*row) for row in lot if row[0] in fit)

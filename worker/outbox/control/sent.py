@@ -1,4 +1,4 @@
-"""Jobs that were sent, by a filter: those whose messages may be taken back, and those that may be replayed."""
+"""Finds sent jobs by a filter: jobs whose messages may be recalled, corrected or replayed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from worker.domain.job import Kind, part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import text_hash
 from worker.domain.state import JobState
-from worker.outbox.control.cancels import left_out
+from worker.outbox.control.cancels import without_default_kinds
 from worker.outbox.control.candidates import candidates
 from worker.outbox.control.matching import (
     BYTES,
-    FoundJob,
+    MatchingJob,
     created_jobs,
     created_since,
-    fitting,
     job_conditions,
     jobs_of,
+    matching_jobs,
 )
 from worker.outbox.engine.bulk import ids_json, in_lots, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
@@ -37,10 +37,10 @@ _RECALLED = (
 _TO_RECALL = f"{_SENT} and not exists ({_RECALLED})"
 
 
-def sent_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[FoundJob]:
-    """The jobs of which something was or may be sent, and of which no recall is under way or was accepted.
+def sent_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[MatchingJob]:
+    """Yields jobs of which something was or may be sent, without those that are being recalled or were recalled.
 
-    Of a filter that names no ended jobs those that were created since `created_from`.
+    If the filter names no ended jobs, only jobs that were created since `created_from`.
     """
     if not wanted.names_ended:
         yield from created_jobs(connection, wanted, _TO_RECALL)
@@ -50,23 +50,23 @@ def sent_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[F
 
 
 _CORRECTIONS = f"from worker_jobs r where r.target_job_id = j.id and r.{IS_CORRECTION}"
-_MEANT_ANYBODY = f" and {' + '.join(f'j.{name}' for name in ADDRESSED_COUNTERS)} > 0"
-_MEANT_OR_REFUSED = f" and {' + '.join(f'j.{name}' for name in (*ADDRESSED_COUNTERS, 'n_rejected'))} > 0"
+_WAS_ADDRESSED = f" and {' + '.join(f'j.{name}' for name in ADDRESSED_COUNTERS)} > 0"
+_WAS_ADDRESSED_OR_REFUSED = f" and {' + '.join(f'j.{name}' for name in (*ADDRESSED_COUNTERS, 'n_rejected'))} > 0"
 _IS_CORRECTED = (
     f" and exists (select 1 {_CORRECTIONS} and {' + '.join(f'r.{name}' for name in ADDRESSED_COUNTERS)} > 0)"
 )
 
 
-def meant_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[tuple[FoundJob, bool]]:
-    """The jobs whose message a person got, may have got or would have got, and whether they are corrected.
+def addressed_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[tuple[MatchingJob, bool]]:
+    """Yields jobs whose message has reached a person, may have or was to, and whether they are corrected already.
 
-    Of a filter that names no ended jobs those that were created since `created_from`; of ids also those whose message
-    was refused.
+    If the filter names no ended jobs, only jobs that were created since `created_from`. If it names ids, also jobs
+    whose message was refused.
     """
-    more = (_MEANT_ANYBODY if wanted.ids is None else _MEANT_OR_REFUSED) + left_out(wanted)
+    more = (_WAS_ADDRESSED if wanted.ids is None else _WAS_ADDRESSED_OR_REFUSED) + without_default_kinds(wanted)
     if wanted.names_ended:
         lots = candidates(connection, wanted, now, is_open_too=True)
-        found: Iterator[FoundJob] = (job for ids in lots for job in jobs_of(connection, wanted, ids, more))
+        found: Iterator[MatchingJob] = (job for ids in lots for job in jobs_of(connection, wanted, ids, more))
     else:
         found = created_jobs(connection, wanted, more)
     for jobs in in_lots(found, PAGE):
@@ -77,7 +77,7 @@ def meant_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[
 
 
 def equal_texts(connection: Connection, ids: Sequence[str], hash: str) -> set[str]:
-    """The jobs among these whose message has this hash."""
+    """Returns those of the jobs whose message has this hash."""
     found = set[str]()
     for lot in batches_by_bytes(connection, ids, BYTES):
         rows = rows_by_id(connection, "id, message", "worker_jobs", lot)
@@ -88,7 +88,7 @@ def equal_texts(connection: Connection, ids: Sequence[str], hash: str) -> set[st
 PAGE = 2_000
 """Jobs that are read together."""
 FAILED = ("n_rejected", "n_exhausted", "n_expired", "n_cancelled", "n_partial")
-"""Counters of parts of which a recipient may not have been reached."""
+"""The counters of parts that may not have reached all recipients."""
 
 
 _STANDS = f"{int(JobState.OPEN)}, {int(JobState.ACCEPTED)}"
@@ -106,10 +106,10 @@ class EndedJob:
 def ended_jobs(
     connection: Connection, wanted: JobFilter, now: int, *, accepted: bool, unknown: bool, since: int | None
 ) -> Iterator[EndedJob]:
-    """The jobs of a filter that have ended and, as their counters say, did not reach all recipients; of ids, all.
+    """Yields ended jobs of a filter that did not reach all recipients, by their counters. If it names ids, all ended.
 
-    `accepted`, `unknown`: also those that did, or of which that is not known. `since`: without those of whose chain a
-    job was enqueued at that instant or later, as by a replay that was cut short.
+    With `accepted` and `unknown`, also jobs that did reach all, or that are in doubt. With `since`, leaves out jobs
+    that were replayed since that instant, for example by a command that was interrupted.
     """
     counters = [*FAILED, *(["n_accepted"] if accepted else []), *(["n_unknown"] if unknown else [])]
     conditions, given = job_conditions(wanted)
@@ -117,7 +117,7 @@ def ended_jobs(
     if wanted.ids is None:
         conditions += ["j.n_open = 0", f"{' + '.join(f'j.{name}' for name in counters)} > 0"]
     if wanted.ids is None and not (accepted or unknown):
-        # A later replay to as many has taken its place; where some were reached, their counts do not tell.
+        # A later replay to as many recipients replaces it. If some were reached, the counts cannot tell that.
         later = f"r.created_at >= j.created_at and r.id <> j.id and r.asked >= j.asked and r.state in ({_STANDS})"
         conditions.append(
             f"(j.replay_of is not null or j.n_accepted + j.n_partial > 0 or not exists ({again} and {later}))"
@@ -126,15 +126,17 @@ def ended_jobs(
         conditions.append(f"j.created_at < :since and not exists ({again} and r.created_at >= :since)")
         given["since"] = since
     for source, bounds in _sources(connection, wanted, now):
-        query = " and ".join([f"select j.id, j.account, j.state from {source}", *conditions]) + left_out(wanted)
+        query = " and ".join([f"select j.id, j.account, j.state from {source}", *conditions]) + without_default_kinds(
+            wanted
+        )
         while rows := fetch(connection, f"{query} order by j.id limit {PAGE}", {**given, **bounds}):
-            fit = fitting(connection, wanted, [row[0] for row in rows])
+            fit = matching_jobs(connection, wanted, [row[0] for row in rows])
             yield from (EndedJob(id, account, JobState(state)) for id, account, state in rows if id in fit)
             bounds["after"] = rows[-1][0]
 
 
 def _sources(connection: Connection, wanted: JobFilter, now: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Where the jobs of the filter are, and the bounds there."""
+    """Yields the FROM clauses in which the jobs of the filter are, with their bounds."""
     dialect = dialect_of(connection)
     if not wanted.names_ended:
         yield created_since(dialect, wanted)
@@ -144,14 +146,14 @@ def _sources(connection: Connection, wanted: JobFilter, now: int) -> Iterator[tu
 
 
 def called_since(connection: Connection, ids: Sequence[str], since: int) -> int:
-    """How many of these jobs had a call of their first part after an instant."""
+    """Counts the jobs whose first part had a call after an instant."""
     first = [part_id(job, 0) for job in ids]
     called = "and marked_at > :since"
     return int(rows_by_id(connection, "count(*)", "worker_parts", first, only=called, since=since)[0][0])
 
 
-def lock_chains(connection: Connection, ids: Sequence[str]) -> list[str]:
-    """Locks these jobs and their originals, so that no other run replays them meanwhile; those that exist, in order."""
+def lock_with_originals(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """Locks these jobs and their originals, so that no other command replays them. Returns those that exist."""
     found = rows_by_id(connection, "id, replay_of", "worker_jobs", ids)
     # All at once, in the order of the workers' commits.
     both = {id for row in found for id in row if id is not None}

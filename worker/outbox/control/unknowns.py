@@ -1,7 +1,6 @@
-"""Parts in doubt, by a filter, and the calls that left them so.
+"""Finds parts in doubt by a filter, and their unanswered calls.
 
-Costs what the parts in doubt cost, however many others there are: these have an index of their own, and each of their
-jobs is looked up by its id.
+The cost depends only on the parts in doubt. They have an index of their own, and each of their jobs is read by id.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from sqlalchemy import Connection
 from worker.domain.job import job_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import PartState
-from worker.outbox.control.matching import TOGETHER, fitting, job_conditions, part_conditions, part_ids
+from worker.outbox.control.matching import TOGETHER, job_conditions, matching_jobs, part_conditions, part_ids
 from worker.outbox.engine.bulk import ids_json, in_lots
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
@@ -25,25 +24,25 @@ _UNKNOWN = f"state = {int(PartState.UNKNOWN)}"
 
 @dataclass(frozen=True, slots=True)
 class UnknownPart:
-    """A part in doubt, and what is shown of it before a person decides."""
+    """A part in doubt, as a person sees it before deciding about it."""
 
     id: str
     account: str
     kind: str
     ordered: bool
-    """It has an order_key."""
+    """Whether it has an order_key."""
     claim: int
-    """The number of its last mark: with another one it has been repeated."""
+    """The number of its last mark. If the row has another number, the part was repeated meanwhile."""
 
 
 def count_unknown(connection: Connection, most: int) -> int:
-    """How many parts are in doubt in all, counted up to `most`."""
+    """Counts the parts in doubt, up to `most`."""
     query = f"select count(*) from (select id from worker_parts where {_UNKNOWN} limit :most) unknown"
     return int(fetch(connection, query, {"most": most})[0][0])
 
 
 def unknown_parts(connection: Connection, wanted: JobFilter, most: int) -> list[UnknownPart]:
-    """The parts in doubt of a filter, sorted by id; without ids it looks at `most` parts in doubt, and no further."""
+    """Returns the parts in doubt of a filter, sorted by id. Without ids, reads at most `most` parts in doubt."""
     dialect = dialect_of(connection)
     (of_jobs, given), (of_parts, instants) = job_conditions(wanted), part_conditions(wanted)
     given |= instants
@@ -66,7 +65,7 @@ def unknown_parts(connection: Connection, wanted: JobFilter, most: int) -> list[
     found = fetch(connection, query, given)
     fit = set[str]()
     for lot in in_lots(sorted({job_of(row[0]) for row in found}), TOGETHER):
-        fit |= fitting(connection, wanted, lot)
+        fit |= matching_jobs(connection, wanted, lot)
     return sorted(
         (
             UnknownPart(id, account, kind, order is not None, claim)
@@ -79,18 +78,18 @@ def unknown_parts(connection: Connection, wanted: JobFilter, most: int) -> list[
 
 @dataclass(frozen=True, slots=True)
 class DoubtfulCall:
-    """The first call of a part that has no readable answer so far."""
+    """The first call of a part that has no readable answer yet."""
 
     part: JobPart
     claim: int
     """The number of its mark."""
     channel: str
     refused_some: bool
-    """The vendor named recipients that it refused; of the others nothing is known."""
+    """Whether the vendor has named recipients that it refused. Nothing is known of the other recipients."""
 
 
 def doubtful_calls(connection: Connection, ids: Sequence[str]) -> dict[str, DoubtfulCall]:
-    """The calls in doubt of those of these parts that are in doubt; a part without such a call is missing."""
+    """Returns part -> its call in doubt, for those of the parts that have one."""
     dialect = dialect_of(connection)
     joined = (
         f"{dialect.join('worker_jobs j')} on j.id = p.job_id"
@@ -99,6 +98,6 @@ def doubtful_calls(connection: Connection, ids: Sequence[str]) -> dict[str, Doub
     source = dialect.chosen("worker_parts", alias="p", joins=joined)
     refused = "case when exists (select 1 from worker_failures f where f.part_id = p.id) then 1 else 0 end"
     query = f"select p.id, a.claim, j.channel, {refused}, {COLUMNS} from {source} and p.{_UNKNOWN}"
-    # The first call of each part comes last, and so stays.
+    # The first call of each part comes last, so it stays in the dict.
     rows = sorted(fetch(connection, query, {"ids": ids_json(ids)}), key=lambda row: row[:2], reverse=True)
     return {id: DoubtfulCall(part_of(row), claim, channel, bool(some)) for id, claim, channel, some, *row in rows}

@@ -1,4 +1,4 @@
-"""Jobs that wait, by a filter, and another due time, expiry or priority for them and for their parts."""
+"""Changes the due time, expiry or priority of jobs that wait, and of their parts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NEVER_CALLED = f" and state = {int(PartState.QUEUED)} and first_marked_at is nu
 
 
 class NewTimes(NamedTuple):
-    """What jobs get; None leaves it as it is."""
+    """The new values of jobs. None leaves a value as it is."""
 
     due_at: int | None
     expires_at: int | None
@@ -28,24 +28,24 @@ class NewTimes(NamedTuple):
 
 
 class Rescheduled(NamedTuple):
-    """What became of some jobs."""
+    """The result of a change to some jobs."""
 
     jobs: list[str]
     """The jobs that were changed."""
     parts: int
-    """Parts of them that wait."""
+    """How many parts of these jobs wait."""
     expiring: int
-    """Jobs that would expire before they are due, and stay as they are."""
+    """Jobs that were not changed, because they would expire before they are due."""
 
 
 def reschedule(connection: Connection, ids: Sequence[str], now: int, new: NewTimes) -> Rescheduled:
-    """Changes what waits of these jobs; jobs of which nothing waits, or that are cancelled, stay as they are.
+    """Changes those of the jobs of which a part waits and that are not cancelled.
 
-    The due time counts for parts that were never called and wait for no other job: a retry and a repeat keep theirs.
+    The due time changes only parts that were never called and wait for no other job. A retry or repeat keeps its time.
     """
     dialect = dialect_of(connection)
     parts = [part for job in counted_jobs(connection, ids).values() for part in job.part_ids()]
-    # Parts and then jobs, each in the order of the workers' commits.
+    # Parts and then jobs are locked, each in the order of the workers' commits, so that they cannot deadlock.
     columns, only = "id, job_id, state, order_id", _NOT_ENDED + dialect.in_order()
     rows = rows_by_id(connection, columns, "worker_parts", parts, only=only)
     waiting = {job for _, job, state, _ in rows if state == PartState.QUEUED}
@@ -76,8 +76,8 @@ def _set(connection: Connection, table: str, ids: Collection[str], given: Mappin
 
 
 def _make_due(connection: Connection, parts: Collection[str], at: int) -> None:
-    """Makes parts due; what is paused, or waits its turn, goes on by the new time when that ends."""
-    # As after a mark under which nothing left: a sender that has read the part already cannot mark it.
+    """Makes parts due. A part that is paused or waits for its turn gets the new time when that ends."""
+    # The claim changes, as after a mark whose call sent nothing. So a sender that has read the part cannot mark it.
     sets = "not_before = :at, offered_until = null, reason = null, limit_name = null"
     sets += ", claim = claim + 1, unheard = unheard + 1"
     update = f"{dialect_of(connection).update_chosen('worker_parts', sets)}{_NEVER_CALLED} and not_before < {FOREVER}"
