@@ -145,7 +145,7 @@ class Stage:
         while call not in transport.await_any([beside, call]):
             pass
         result = call.result()
-        beside.line.close()  # type: ignore[attr-defined]
+        beside.connection.close()  # type: ignore[attr-defined]
         return result
 
 
