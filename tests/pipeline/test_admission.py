@@ -324,7 +324,7 @@ def test_a_database_too_slow_for_any_permit_stops_calls(database: Database, driv
 
     answer = governor.renew(stale, charges)
 
-    assert Denied(Scope.PART, 1.0, "permits lapse", 1.0) == answer
+    assert Denied(Scope.PART, 1.0, "its permit expired", 1.0) == answer
     assert 1 == len(granted(governor.reserve([charges])))
 
 
@@ -388,5 +388,5 @@ def test_a_closed_governor_grants_nothing(database: Database) -> None:
     governor = a_governor(database)
     governor.close()
 
-    with pytest.raises(WorkerError, match="closed"):
+    with pytest.raises(WorkerError, match="the process is ending"):
         governor.reserve([[a_charge()]])

@@ -159,7 +159,7 @@ def test_a_recall_after_24_hours_is_refused_without_a_call(site: Site) -> None:
     site.ring(late)
 
     assert ("accepted", "rejected", 1) == (site.state(in_time), site.state(late), len(site.calls(RECALL)))
-    assert "within 24 h only" in site.part(late).reason
+    assert "only within 24 h" in site.part(late).reason
 
 
 def recall_of(site: Site, sent_at: datetime, **options: Any) -> str:
@@ -287,7 +287,7 @@ def test_a_recall_of_what_was_resent_names_the_copy_in_doubt(
     assert ("accepted", state) == (site.state(job), site.job(recall).state)
     assert [{"msgid": "m1"}] == site.bodies(RECALL)
     assert (state == "partial") == any(
-        "it stays" in (row.reason or "") for row in site.rows("select * from worker_parts")
+        "cannot be recalled" in (row.reason or "") for row in site.rows("select * from worker_parts")
     )
 
 

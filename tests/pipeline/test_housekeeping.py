@@ -392,7 +392,7 @@ def test_a_task_that_always_fails_stops_no_other(site: Site, monkeypatch: pytest
     assert {"jobs": 0, "attempts": 0, "duplicates": 0} == left(site, "jobs", "attempts", "duplicates")
     assert 3 == len(looks)
     events = site.rows("select label, reason from worker_lane_events where what = 'set aside'")
-    assert [("housekeeping of media", "our own error: RuntimeError")] == [(one.label, one.reason) for one in events]
+    assert [("cleaning up media", "our own error: RuntimeError")] == [(one.label, one.reason) for one in events]
 
 
 def test_a_task_that_fails_is_not_tried_at_once_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -444,7 +444,7 @@ def test_no_more_than_a_few_are_told_within_an_hour(site: Site) -> None:
     watch.later(3_600)
 
     assert [PARKED] == full
-    assert "This is notice 30 within an hour" in watch.text(watch.jobs()[0])
+    assert "This is notice number 30 within an hour" in watch.text(watch.jobs()[0])
     assert [PARKED, ("ops", "AccountParked: it")] == watch.told()
 
 

@@ -286,7 +286,7 @@ def test_a_person_lets_the_others_go_on(site: Site) -> None:
 
     assert ([part_id(first, 0)], "unknown") == (passed, site.state(first))
     assert mark(site, second)
-    with pytest.raises(NotReplayable, match="keeps nobody waiting"):
+    with pytest.raises(NotReplayable, match="no job waits for job"):
         skip(site.database, first)
 
 
@@ -296,7 +296,7 @@ def test_what_is_in_the_air_or_unordered_is_not_skipped(site: Site) -> None:
     mark(site, first)
 
     for job in (first, free):
-        with pytest.raises(NotReplayable, match="keeps nobody waiting"):
+        with pytest.raises(NotReplayable, match="no job waits for job"):
             skip(site.database, job)
 
 
