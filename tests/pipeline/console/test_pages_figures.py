@@ -209,7 +209,7 @@ def test_a_job_is_told_of_as_worker_why_does(site: Site, found: FullOutbox) -> N
         with site.database.reading() as connection:
             told = why(connection, job)
         counts = told.job.counts
-        assert f"asked {counts.asked}: accepted {counts.accepted}, refused {counts.refused}" in page
+        assert f"total {counts.asked}: accepted {counts.accepted}, refused {counts.refused}" in page
         assert all(command in page for wait in told.waits for command in wait.commands if '"' not in command)
         assert len(told.timeline) == page.split('class="timeline')[1].count("<li>")
 
@@ -369,7 +369,7 @@ def test_a_rare_callback_is_found_by_going_on(site: Site, monkeypatch: pytest.Mo
     while path:
         page = person.get(path)
         seen += [link for link in page.links if link.startswith("/inbound/")]
-        notes += "looked through" in page.text
+        notes += "looked at as many" in page.text
         path = next((link for link in page.links if "before=" in link), "")
 
     assert [f"/inbound/{99:064x}", f"/inbound/{0:064x}"] == seen
