@@ -20,5 +20,5 @@ def test_of_what_nobody_carries_out_there_is_nothing_to_read(database: Database,
         jobs = [site.send(), site.ask(Text(content="hi"), Chats("wr-1"), account="alerts"), site.upload()]
 
         for job in jobs:
-            with pytest.raises(NotReplayable, match="nothing can be read"), site.database.reading() as connection:
+            with pytest.raises(NotReplayable, match="cannot be read"), site.database.reading() as connection:
                 campaign(connection, job)

@@ -218,12 +218,12 @@ def test_a_group_send_is_put_before_its_sender_too() -> None:
     ("switches", "said"),
     [
         (Staging(dry_run=True, only=("lisi",)), "several switches"),
-        (Staging(only=("@all",)), "no single recipient"),
-        (Staging(redirect_to=("user:@all",)), "no single recipient"),
-        (Staging(redirect_to=("a|b",)), "no single recipient"),
-        (Staging(redirect_to=("chats:room",)), "no single recipient"),
-        (Staging(redirect_to=(" a",)), "no single recipient"),
-        (Staging(redirect_to=("chat:",)), "no single recipient"),
+        (Staging(only=("@all",)), "not a single recipient"),
+        (Staging(redirect_to=("user:@all",)), "not a single recipient"),
+        (Staging(redirect_to=("a|b",)), "not a single recipient"),
+        (Staging(redirect_to=("chats:room",)), "not a single recipient"),
+        (Staging(redirect_to=(" a",)), "not a single recipient"),
+        (Staging(redirect_to=("chat:",)), "not a single recipient"),
         (Staging(redirect_to=("a", "b")), "at most one"),
         (Staging(redirect_to=("party:7",)), "at most one"),
         (Staging(only=()), None),
@@ -240,8 +240,8 @@ def test_switches_that_contradict_each_other_are_refused(switches: Staging, said
 def test_what_is_on_is_told_in_a_few_words() -> None:
     """Without a name of anybody."""
     on = Staging(only=("lisi",))
-    assert "only 1 recipients" == staging_summary(FixedAccounts([an_account(staging=on)]))
-    assert "hr only 1 recipients" == staging_summary(FixedAccounts([an_account(staging=on), an_account("it")]))
+    assert "only 1 recipient" == staging_summary(FixedAccounts([an_account(staging=on)]))
+    assert "hr only 1 recipient" == staging_summary(FixedAccounts([an_account(staging=on), an_account("it")]))
     assert "" == staging_summary(FixedAccounts([an_account()]))
     many = [an_account(f"a{n}", staging=Staging(dry_run=True)) for n in range(7)]
     assert staging_summary(FixedAccounts([*many, an_account()])).endswith("a4 dry_run, and 2 more")

@@ -154,7 +154,7 @@ def test_a_queue_declared_otherwise_is_told_in_one_sentence(make: Make, there: s
     [sentence] = [line for line in stack.logs().splitlines() if line.startswith("worker: ")]
     assert "queue_type: RabbitMQ has the queue already, declared otherwise (PRECONDITION_FAILED" in sentence
     assert stack.prefix + NAMES[0] in sentence
-    assert "delete it there" in sentence
+    assert "delete the queue in RabbitMQ" in sentence
 
 
 @on_stacks(RABBITMQ, why="only RabbitMQ has rights to queues")

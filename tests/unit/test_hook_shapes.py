@@ -119,7 +119,7 @@ REFUSED = {
     "a narrow object": (NarrowShop(), "NarrowShop cannot be called"),
     "a method without its object": (Shop.decided, "decided cannot be called"),
     "a class": (Shop, "Shop is not a function; write def"),
-    "an account's name": ("hr", "str is no function"),
+    "an account's name": ("hr", "str is not a function"),
     "a bound method": (Shop().decided, "on_.*: method cannot be marked; write def"),
     "an object with slots": (SlottedShop(), "on_.*: SlottedShop cannot be marked"),
     "a function of C": (max, "builtin_function_or_method cannot be marked"),

@@ -52,7 +52,7 @@ def test_the_life_of_an_account(run: Run) -> None:
     assert "the secrets of 1 account are now sealed" in run("accounts", "reseal")[1]
     [shown] = json.loads(run("accounts", "show", "--json")[1])
     assert {"secret": {"sealed": "previous.secret"}} == shown["table"]["previous"]
-    assert (0, "account acme is gone\n") == run("accounts", "remove", "acme", "--yes")
+    assert (0, "account acme was removed\n") == run("accounts", "remove", "acme", "--yes")
     done = ["remove", "reseal", "enable", "disable", "change", "rotate", "add"]
     assert done == [one["action"].split()[0] for one in json.loads(run("audit", "--json")[1])]
 

@@ -60,7 +60,7 @@ def test_one_part_is_ended_at_once(run: Run, jobs: list[str], capsys: pytest.Cap
     audit = said.out.split("audit ")[1].split(")")[0]
     assert f"1 part recorded as sent (audit {audit})\n" == said.out
     assert "" == said.err
-    assert f"resolve by zhang\n  why: the vendor's log\n  asked: ids {jobs[0]}" in listed
+    assert f"resolve by zhang\n  why: the vendor's log\n  arguments: ids {jobs[0]}" in listed
     assert "sent true, msgid m1\n  result: decided 1\n" in listed
     assert listed.startswith(audit)
     assert ["accepted", "unknown", "unknown"] == states(run, capsys)
@@ -102,7 +102,7 @@ def test_a_script_says_yes(run: Run, jobs: list[str], capsys: pytest.CaptureFixt
         assert "none of these is in doubt" in capsys.readouterr().err
     assert 0 == run("resolve", *(word for pair in which.items() for word in pair), "--sent", "--yes", *WHY)
 
-    assert "3 ended as sent" in capsys.readouterr().out
+    assert "3 parts recorded as sent" in capsys.readouterr().out
     assert ["accepted"] * 3 == states(run, capsys)
 
 

@@ -41,7 +41,7 @@ def listed(**options: Any) -> list[str]:
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         for room in ("worker.cli.lists.lanes", "worker.cli.reading"):
-            patch.setattr(f"{room}.say", said.append)
+            patch.setattr(f"{room}.echo", said.append)
         lanes(**{"account": None, "as_json": False, **options})
     return said
 
