@@ -96,7 +96,7 @@ def test_long_text_names_its_size(content, size):
     (problem,) = CHANNEL.check(draft(text(content)))
 
     assert ("text.content", 2048, "bytes", size) == (problem.field, problem.limit, problem.unit, problem.size)
-    assert "in silence" in problem.text
+    assert "silently cuts off" in problem.text
     assert content not in str(problem)
 
 

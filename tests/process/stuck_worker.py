@@ -84,15 +84,15 @@ def main(folder: str, what: str, threads: int) -> int:
     DoorbellSender.answer = refusing  # type: ignore[method-assign]
     DueLanes.gather = raising  # type: ignore[method-assign]
     app = make_app(load_settings(), Replacements(probe=probe))
-    rings = app.worker_process.ring
+    answer_doorbell = app.worker_process.answer_doorbell
 
     def ring(*arguments: Any, **options: Any) -> None:
         if what == SENDERS and stop:
             stop.tell()
         else:
-            rings(*arguments, **options)
+            answer_doorbell(*arguments, **options)
 
-    app.worker_process.ring = ring
+    app.worker_process.answer_doorbell = ring
     return start_worker(app, threads=threads, hostname=own_name(), without_mingle=True, without_gossip=True)
 
 

@@ -31,6 +31,8 @@ def listening(app: Any) -> Iterator[str]:
             listener.close()
         for connection in list(server.server_state.connections):
             connection.shutdown()
+        while server.server_state.connections:
+            await asyncio.sleep(0)
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),), name="listening", daemon=True)
     thread.start()
