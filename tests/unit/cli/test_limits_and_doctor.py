@@ -234,8 +234,8 @@ def test_settings_a_pooler_keeps_away_are_named(
     status, printed = typed("doctor")
 
     assert (0, 0) == (direct[0], status)
-    assert "behind a pooler" not in direct[1]
-    assert "say `alter role ROLE set enable_seqscan = off` and `alter role ROLE set jit = off`" in printed
+    assert "through a pooler" not in direct[1]
+    assert "run `alter role ROLE set enable_seqscan = off` and `alter role ROLE set jit = off`" in printed
 
 
 def test_what_an_error_of_ours_set_aside_is_a_caution(typed: Typed, sqlite_url: str) -> None:
