@@ -34,7 +34,6 @@ class Broker:
     unreached: set[str] = field(default_factory=set)
     """The hosts that do not reach it."""
     messages: list[Message] = field(default_factory=list)
-    lost = doubled = late = 0
     _waiting: list[Fiber] = field(default_factory=list)
 
     def publish(self, queue: str, task: str, arguments: list[Any]) -> None:
@@ -42,15 +41,12 @@ class Broker:
         now, chance = self.scheduler.now, self.chance
         kind = chance.random()
         if kind < self.faulty / 3:
-            self.lost += 1
             return
         message = Message(queue, task, arguments, now)
         self.messages.append(message)
         if kind < self.faulty * 2 / 3:
-            self.doubled += 1
             self.messages.append(Message(queue, task, arguments, now + chance.uniform(0.0, 1.0)))
         elif kind < self.faulty:
-            self.late += 1
             message.from_s = now + chance.uniform(0.1, 4.0)
         self._tell()
 
@@ -81,7 +77,6 @@ class Broker:
 
     def flush(self) -> None:
         """Loses everything."""
-        self.lost += len(self.messages)
         self.messages.clear()
 
     def heal(self) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Engine, QueuePool
 
 from bench.explore.fibers import Died, Fiber, Home
-from bench.explore.stand_ins import EPOCH_S
+from bench.explore.stand_ins import EPOCH_S, sleep
 from bench.explore.threads import WORLD
 from worker.outbox.engine.database import Database, FifoLock, sqlite_engine
 from worker.outbox.engine.dialect import Dialect
@@ -63,7 +63,7 @@ class Store:
         self.step = step
         self.away_until = 0.0
         """When it can be reached again by the hosts."""
-        self.statements = self.commits = 0
+        self.statements = 0
         self._writer: Link | None = None
         self._waiting: deque[Fiber] = deque()
         if self._raw.in_transaction:
@@ -111,7 +111,6 @@ class Store:
             self.rollback(link)
             raise
         self._raw.execute("commit")
-        self.commits += 1
         self._free()
         self.step("committed")
 
@@ -260,7 +259,7 @@ class Databases:
     def of(self, home: Home) -> Database:
         """The way of a new process of a home, whose threads wait in a line of their own."""
         if home.name not in self._made:
-            self._made[home.name] = made = Database(self._engine(), clock=ExplorerClock(), rng=_Chance(), pause=_pause)
+            self._made[home.name] = made = Database(self._engine(), clock=ExplorerClock(), rng=_Chance(), pause=sleep)
             # The first connection of an engine asks for more than the later ones, and this key is read once.
             for way in (made.reading, made.writing):
                 with way() as connection:
@@ -280,10 +279,6 @@ class _Chance(random.Random):
 
     def random(self) -> float:
         return WORLD.chance.random()
-
-
-def _pause(seconds: float) -> None:
-    WORLD.scheduler.sleep(seconds)
 
 
 def _template() -> sqlite3.Connection:

@@ -66,10 +66,8 @@ class Faults:
     told: Callable[[str], None]
     reached: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(Step, fault) -> how often it happened there."""
-    steps: Counter[str] = field(default_factory=Counter)
     over: bool = False
     _dooms: dict[str, Doom] = field(default_factory=dict)
-    _starts: Counter[str] = field(default_factory=Counter)
 
     # -- at each step -------------------------------------------------------------------------------------------------
 
@@ -147,7 +145,6 @@ class Faults:
             self.scheduler.sleep(0.5)
             for host in self.hosts:
                 if host.home.dead and (self.over or self.chance.random() < 0.2):
-                    self._starts[host.name] += 1
                     self.told(f"{host.name} starts again")
                     host.again()
 

@@ -90,7 +90,6 @@ class Scheduler:
         self.rng = rng
         self.now = 0.0
         self.current: Fiber | None = None
-        self.switches = self.points = 0
         self.failures: list[str] = []
         """A sentence for each fiber that an error ended."""
         self._eagerness, self._statement_s = eagerness, statement_s
@@ -152,7 +151,6 @@ class Scheduler:
     def point(self) -> None:
         """A moment in which another fiber may go on, and time passes."""
         fiber = self.current
-        self.points += 1
         if fiber is None:
             return
         if fiber.home.dead:
@@ -215,7 +213,6 @@ class Scheduler:
             self._numbers += 1
             heappush(self._alarms, (fiber.home.frozen_until, self._numbers, fiber.alarm, fiber))
             return
-        self.switches += 1
         with self._as_current(fiber):
             fiber.greenlet.switch()
         if fiber.ended:

@@ -15,7 +15,7 @@ from worker.domain.call import CallResult, NoAnswer, NotSent, Reply, Request, Un
 from worker.transport.http import Connection
 from worker.transport.pending_call import PendingCall
 
-SEND, RECALL, GETTOKEN = "/cgi-bin/message/send", "/cgi-bin/message/recall", "/cgi-bin/gettoken"
+SEND, GETTOKEN = "/cgi-bin/message/send", "/cgi-bin/gettoken"
 DUPLICATES_S = 14_400.0
 TOKEN_S = 7_200
 
@@ -102,7 +102,6 @@ class Vendor:
     """How many calls may be answered 45009 in a row: a third would block a lane until midnight."""
     deliveries: list[Delivery] = field(default_factory=list)
     calls: list[VendorCall] = field(default_factory=list)
-    recalled: set[str] = field(default_factory=set)
     fates: Counter[Fate] = field(default_factory=Counter)
     _tokens: int = 0
     _seen: dict[str, float] = field(default_factory=dict)
@@ -138,8 +137,6 @@ class Vendor:
             return _json(40014, "invalid access_token")
         if request.path == SEND:
             return self._send(_body(request))
-        if request.path == RECALL:
-            self.recalled.add(str(_body(request).get("msgid")))
         return _json(0, "ok")
 
     def _refuse(self, request: Request, fate: Fate) -> None:

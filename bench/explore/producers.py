@@ -12,6 +12,7 @@ from bench.explore.fibers import Scheduler
 from worker import Text, To, enqueue
 from worker.config.accounts import FixedAccounts
 from worker.domain.account import Account, Secret
+from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.database import Database
 
 PEOPLE = ("lisi", "wangwu", "zhaoliu")
@@ -97,8 +98,8 @@ class Producer:
                 content,
                 account,
                 people,
-                _micros(options.get("due_at")) or now,
-                _micros(options.get("expires_at")),
+                micros_of(options["due_at"]) if "due_at" in options else now,
+                micros_of(options["expires_at"]) if "expires_at" in options else None,
                 options.get("order_key"),
                 options.get("on_gap", "hold"),
                 options.get("on_unknown", "default"),
@@ -110,7 +111,3 @@ class Producer:
 
 def _instant(micros: int) -> datetime:
     return datetime.fromtimestamp(micros // 1_000_000, UTC)
-
-
-def _micros(at: datetime | None) -> int | None:
-    return None if at is None else int(at.timestamp()) * 1_000_000

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from rich.console import Console
 
 from tests.docs.page import Page
+from tests.support.control import control
 from tests.support.runtime import an_account
 from worker import Text, To, enqueue
 from worker.config.accounts import FixedAccounts
@@ -140,22 +140,19 @@ def test_a_demo_that_stays_has_a_card_to_press_until_it_is_ended() -> None:
 
 def _clicked_through(vendor: str) -> str:
     """Presses the open card, waits for the hook's update, writes the withdrawal and waits for the recall."""
-    with requests.Session() as session:
-        session.trust_env = False
 
-        def card() -> dict[str, Any]:
-            seen = session.get(f"{vendor}/_control/inbox?user=person0001", timeout=60).json()["messages"]
-            return next(one for one in reversed(seen) if one["msgtype"] == "template_card")
+    def card() -> dict[str, Any]:
+        seen = control(vendor, "inbox?user=person0001")["messages"]
+        return next(one for one in reversed(seen) if one["msgtype"] == "template_card")
 
-        def act(name: str, **what: Any) -> None:
-            reply = session.post(f"{vendor}/_control/{name}", json={"person": "person0001", **what}, timeout=60)
-            assert 200 == reply.status_code, reply.text
+    def act(name: str, **what: Any) -> None:
+        control(vendor, name, {"person": "person0001", **what})
 
-        _once(lambda: card()["update"] is None)
-        act("press", key="approve", msgid=card()["msgid"])
-        says = str(_once(lambda: card()["update"])["replace_name"])
-        act("app", act="message", corpid="ww-demo", agentid=1000002, text="Withdraw")
-        _once(lambda: card()["state"] == "recalled")
+    _once(lambda: card()["update"] is None)
+    act("press", key="approve", msgid=card()["msgid"])
+    says = str(_once(lambda: card()["update"])["replace_name"])
+    act("app", act="message", corpid="ww-demo", agentid=1000002, text="Withdraw")
+    _once(lambda: card()["state"] == "recalled")
     return says
 
 

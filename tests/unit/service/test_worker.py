@@ -6,10 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import requests
 from celery.events.event import get_exchange
 from kombu import Queue
 
+from tests.support.control import control
 from tests.support.runtime import an_account
 from tests.unit.service.rooms import LIMIT_S, Site, celery_restored, started, working
 from worker.config.accounts import FixedAccounts
@@ -35,14 +35,13 @@ def levels(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 def test_jobs_go_end_to_end(sqlite_url: str, levels: list[object]) -> None:
     """Relay, doorbell, call and receipt in one process against the fake WeCom; a clean end gives everything back."""
-    with running() as vendor, requests.Session() as session:
-        session.trust_env = False
+    with running() as vendor:
         site = Site(sqlite_url, accounts=FixedAccounts([an_account(base_url=vendor)]))
         app = make_app(site.settings, Replacements(accounts=site.accounts))
         with working(app, loglevel="WARNING") as status:
             jobs = [site.send(f"text {number}") for number in range(5)]
             reports = [wait_for(site.database, job, LIMIT_S) for job in jobs]
-        inbox = session.get(f"{vendor}/_control/inbox", timeout=60).json()["people"]
+        inbox = control(vendor, "inbox")["people"]
 
     assert [0] == status
     assert {JobState.ACCEPTED} == {report.state for report in reports}
