@@ -24,7 +24,7 @@ from worker.domain.job_terms import term
 from worker.domain.state import JobState
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key
-from worker.outbox.upkeep.indexing import index_lot
+from worker.outbox.upkeep.indexing import index_batch
 
 GOAL, GOAL_MS = 20.0, 50.0
 RARE = 3
@@ -130,6 +130,6 @@ def _add_rare(database: Database) -> list[str]:
         ):
             connection.exec_driver_sql(sql)
         says = text_hash(connection, made[0])
-    while index_lot(database):
+    while index_batch(database):
         pass
     return [*made, says]

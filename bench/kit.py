@@ -48,7 +48,7 @@ STORIES = """
 import pytest
 from sqlalchemy.orm import Session
 from worker import Button, ButtonCard, MainTitle, Text, enqueue, sqlite_engine
-from worker_simulator.testing.outbox import opened_outbox
+from worker_simulator.testing.outbox import open_outbox
 
 @pytest.fixture(scope="session")
 def worker_settings():
@@ -77,7 +77,7 @@ def test_press(n, outbox, drain, inbox, press):
 @pytest.mark.parametrize("n", range({tests}))
 def test_rollback(n, engine, tmp_path, worker_settings):
     with engine.connect() as connection, connection.begin() as whole:
-        with opened_outbox(lambda _: tmp_path, connection, worker_settings) as outbox:
+        with open_outbox(lambda _: tmp_path, connection, worker_settings) as outbox:
             enqueue(connection, "hr", Text(content="hello"), ["lisi"])
             outbox.drain()
             assert len(outbox.inbox("lisi")) == 1

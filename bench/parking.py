@@ -19,7 +19,7 @@ from bench.stand.lanes import (
     ask,
     command,
     floor,
-    in_the_air,
+    in_flight,
     lanes,
     must,
     no_attempt_burnt,
@@ -46,7 +46,7 @@ STORM = {
     "action": {"answer": {"errcode": FREQUENCY, "errmsg": f"api freq out of limit, hint: [{HINT}], more info at x"}},
 }
 OTHERS = 300
-GOAL = "1 failing call from cold, then 1 a probe or step, in mid-flow those in the air; only its scope; all accepted"
+GOAL = "1 failing call from cold, then 1 a probe or step, in mid-flow those in flight; only its scope; all accepted"
 
 
 def main(argv: list[str]) -> Figure:
@@ -105,15 +105,15 @@ def _resume(stack: Stack, name: str, code: int = UNTRUSTED) -> int:
 
 
 def _mid_flow(stack: Stack, done: int, jobs: int, threads: int) -> int:
-    """The app is taken off the list while it sends: whatever is in the air is refused, and nothing else."""
+    """The app is taken off the list while it sends: whatever is in flight is refused, and nothing else."""
     before = refused(stack, UNTRUSTED)
     ask(stack, ACCOUNT, _text, range(done, done + jobs))
     wait(lambda: accepted(stack, ACCOUNT) > done + jobs // 4, "a quarter is sent", stack)
     app(stack, trusted_ips=NOBODY)
-    wait(lambda: refused(stack, UNTRUSTED) > before and not in_the_air(stack), "struck, nothing in the air", stack)
+    wait(lambda: refused(stack, UNTRUSTED) > before and not in_flight(stack), "struck, nothing in flight", stack)
     struck = refused(stack, UNTRUSTED) - before
     print(f"in mid-flow: {struck} calls refused, {threads} threads")
-    must(struck <= threads, f"{struck} calls were refused, and {threads} can be in the air")
+    must(struck <= threads, f"{struck} calls were refused, and {threads} can be in flight")
     must(accepted(stack, ACCOUNT) < done + jobs, "it was over before it was struck; ask for more --jobs")
     _resume(stack, ACCOUNT)
     wait(lambda: accepted(stack, ACCOUNT) == done + jobs, "everything accepted", stack)
@@ -163,12 +163,12 @@ def _storm(stack: Stack, jobs: int) -> str:
 
 
 def _first_step(stack: Stack, threads: int) -> int:
-    """Everything in the air is refused, and nothing else."""
+    """Everything in flight is refused, and nothing else."""
     stack.vendor.faults(STORM)
-    wait(lambda: refused(stack, FREQUENCY) and not in_the_air(stack), "struck, nothing in the air", stack)
+    wait(lambda: refused(stack, FREQUENCY) and not in_flight(stack), "struck, nothing in flight", stack)
     struck = refused(stack, FREQUENCY)
     print(f"first step: {struck} calls refused, {threads} threads")
-    must(struck <= threads, f"{struck} calls were refused, and {threads} can be in the air")
+    must(struck <= threads, f"{struck} calls were refused, and {threads} can be in flight")
     return struck
 
 
@@ -182,7 +182,7 @@ def _other_goes_on(stack: Stack) -> float:
 
 def _second_step(stack: Stack, struck: int) -> None:
     """One call tries when the block is over, is refused, and the lane waits longer."""
-    wait(lambda: refused(stack, FREQUENCY) > struck and not in_the_air(stack), "struck again", stack)
+    wait(lambda: refused(stack, FREQUENCY) > struck and not in_flight(stack), "struck again", stack)
     must(refused(stack, FREQUENCY) == struck + 1, f"{refused(stack, FREQUENCY) - struck} calls tried")
     blocked_us = "select max(blocked_until - blocked_at) from worker_lanes where step = 2"
     must(stack.number(blocked_us) == AGAIN_S * 1_000_000, "the second block is not the longer one")

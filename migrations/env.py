@@ -13,7 +13,7 @@ from alembic import context
 from alembic.ddl.mysql import MySQLImpl
 from sqlalchemy.exc import DBAPIError
 
-from worker.outbox.engine.mariadb import number
+from worker.outbox.engine.mariadb import error_number
 from worker.outbox.tables import VERSION_TABLE, metadata
 
 DONE_BEFORE = frozenset({1060, 1061, 1091})
@@ -49,7 +49,7 @@ def _unless_done() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if number(error.orig) not in DONE_BEFORE:
+        if error_number(error.orig) not in DONE_BEFORE:
             raise
 
 

@@ -26,23 +26,29 @@ class Door:
     """How many were."""
     _pairs: list[socket.socket] = field(default_factory=list)
     _listener: socket.socket | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    """Around both: a caller who comes while the door is being shut is cut as well."""
 
     def __post_init__(self) -> None:
-        self._listener = self._listen(0)
-        self.at = self._listener.getsockname()[1]
+        self.at = 0
+        self.open()
 
     def open(self) -> None:
         """Lets callers in again, on the same port."""
-        self._listener = self._listen(self.at)
+        listener = socket.create_server(("127.0.0.1", self.at), backlog=128)
+        self.at = listener.getsockname()[1]
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def shut(self) -> None:
         """Cuts every connection and refuses new ones."""
-        listener, self._listener = self._listener, None
-        for one in [*([listener] if listener else []), *self._pairs]:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
-        self._pairs.clear()
+        with self._lock:
+            listener, self._listener = self._listener, None
+            for one in [*([listener] if listener else []), *self._pairs]:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+                one.close()
+            self._pairs.clear()
 
     close = shut
 
@@ -52,28 +58,33 @@ class Door:
         self.shut()
         self.open()
 
-    def _listen(self, port: int) -> socket.socket:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen(128)
-        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
-        return listener
-
     def _accept(self, listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
+        while True:
+            try:
                 caller, _ = listener.accept()
-                if self.slams:
-                    self.slammed += 1
-                    caller.close()
-                    continue
-                inside = socket.create_connection((self.host, self.port))
-                for one in (caller, inside):  # else small packets wait 40 ms for an acknowledgement
-                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except OSError:  # the door was shut
+                return
+            if self.slams:
+                self.slammed += 1
+                caller.close()
+                continue
+            with contextlib.suppress(OSError):
+                self._connect(listener, caller)
+
+    def _connect(self, listener: socket.socket, caller: socket.socket) -> None:
+        """Lets a caller through, unless the service or the door is gone meanwhile."""
+        with contextlib.ExitStack() as unless_through:
+            unless_through.enter_context(caller)
+            inside = unless_through.enter_context(socket.create_connection((self.host, self.port)))
+            for one in (caller, inside):  # else small packets wait 40 ms for an acknowledgement
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:
+                if self._listener is not listener:
+                    return
                 self._pairs += [caller, inside]
-                for pump in ((caller, inside, bytes), (inside, caller, self.back)):
-                    threading.Thread(target=_pump, args=pump, daemon=True).start()
+                unless_through.pop_all()
+            for pump in ((caller, inside, bytes), (inside, caller, self.back)):
+                threading.Thread(target=_pump, args=pump, daemon=True).start()
 
 
 def _pump(source: socket.socket, sink: socket.socket, change: Callable[[bytes], bytes]) -> None:

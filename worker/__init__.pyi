@@ -63,7 +63,7 @@ from worker.config.settings import (
 )
 from worker.control.audit import (
     AuditEntry as AuditEntry,
-    Done as Done,
+    CommandResult as CommandResult,
     list_audit as list_audit,
 )
 from worker.control.cancel import (
@@ -72,7 +72,7 @@ from worker.control.cancel import (
 )
 from worker.control.correct import (
     CorrectableJobs as CorrectableJobs,
-    correct_found as correct_found,
+    correct_jobs as correct_jobs,
     find_correctable as find_correctable,
 )
 from worker.control.erase import (
@@ -84,35 +84,35 @@ from worker.control.fence import (
     find_restored as find_restored,
 )
 from worker.control.pause import (
-    Paused as Paused,
+    PauseResult as PauseResult,
     drain as drain,
     hold as hold,
     list_pauses as list_pauses,
     pause as pause,
     release as release,
-    resume_paused as resume_paused,
+    resume as resume,
 )
 from worker.control.recall import (
     find_sent as find_sent,
-    recall_found as recall_found,
+    recall_jobs as recall_jobs,
 )
 from worker.control.replay import (
     ReplayableJobs as ReplayableJobs,
     find_replayable as find_replayable,
-    replay_found as replay_found,
+    replay_jobs as replay_jobs,
 )
 from worker.control.reschedule import (
     find_waiting as find_waiting,
     reschedule as reschedule,
 )
 from worker.control.resolve import (
-    Left as Left,
-    Unknowns as Unknowns,
+    UnchangedReason as UnchangedReason,
+    UnknownParts as UnknownParts,
     find_unknown as find_unknown,
     resolve as resolve,
 )
 from worker.control.selection import (
-    FoundJobs as FoundJobs,
+    JobSelection as JobSelection,
 )
 from worker.domain.account import (
     Account as Account,

@@ -1,5 +1,5 @@
-"""The vendors, faked over real HTTP, with faults at any byte and a clock that can be moved.
+"""A fake WeCom and a fake Youdu server over real HTTP, with fault injection and a clock that can be moved.
 
-`testing` is the test kit that applications use, `demo` what `worker demo` runs; both stand on the worker. All the rest
-is the fake vendor, which does not know it: only `worker.crypto` and `worker.drawing` are shared.
+`testing` is the test kit for applications, and `demo` is what `worker demo` runs. Both use the worker. The other
+modules are the fake vendor: of the worker they import only `worker.crypto` and `worker.drawing`.
 """

@@ -1,7 +1,4 @@
-"""`python -m worker_simulator`: the fake vendor in a process of its own.
-
-Knows only its command line.
-"""
+"""`python -m worker_simulator`: runs the fake vendor in a process of its own."""
 
 import argparse
 import sys
@@ -13,15 +10,15 @@ from worker_simulator.server import serve
 from worker_simulator.settings import SimulatorSettings
 
 
-def _port(given: str) -> int:
-    port = int(given)
+def _port(text: str) -> int:
+    port = int(text)
     if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError(f"{port} is no port; 0 to 65535 are")
+        raise argparse.ArgumentTypeError(f"{port} is no port; use 0 to 65535")
     return port
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Returns the parser of the command line."""
     options = argparse.ArgumentParser(prog="worker simulator", description="The fake vendor over HTTP.")
     options.add_argument("--host", default="127.0.0.1", help="the address that it listens on")
     options.add_argument("--port", type=_port, default=0, help="the port; 0 takes a free one")
@@ -33,46 +30,46 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def read_settings(given: str) -> SimulatorSettings:
-    """Settings from JSON, or from the file of that name; ValueError with one sentence for what is wrong with them."""
+def read_settings(source: str) -> SimulatorSettings:
+    """Reads settings from JSON text or from a JSON file. Raises ValueError with one sentence if they are invalid."""
     try:
-        text = given if given.lstrip().startswith("{") else Path(given).read_text(encoding="utf-8")
-        return SimulatorSettings.model_validate_json(text)
+        content = source if source.lstrip().startswith("{") else Path(source).read_text(encoding="utf-8")
+        return SimulatorSettings.model_validate_json(content)
     except OSError as error:
-        raise ValueError(f"--settings: {given} cannot be read: {error.strerror}") from None
+        raise ValueError(f"--settings: {source} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(step) for step in first["loc"]) or "JSON"
         raise ValueError(f"--settings: {place}: {first['msg']}") from None
 
 
-def say(line: str) -> None:
-    """Print a line at once."""
-    sys.stdout.write(f"{line}\n")
+def print_line(text: str) -> None:
+    """Prints a line and flushes it."""
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    options = parser()
-    given = options.parse_args(arguments)
+    """Runs the simulator until SIGTERM or SIGINT."""
+    argument_parser = parser()
+    options = argument_parser.parse_args(arguments)
     try:
-        settings = read_settings(given.settings)
+        settings = read_settings(options.settings)
     except ValueError as error:
-        options.error(str(error))
+        argument_parser.error(str(error))
     try:
         serve(
-            given.host,
-            given.port,
+            options.host,
+            options.port,
             settings=settings,
-            bare=given.bare,
-            latency_s=given.latency_ms / 1000,
-            announce=say,
-            certfile=given.certfile,
-            keyfile=given.keyfile,
+            bare=options.bare,
+            latency_s=options.latency_ms / 1000,
+            announce=print_line,
+            certfile=options.certfile,
+            keyfile=options.keyfile,
         )
     except OSError as error:  # an address in use or not ours, a certificate that is not there
-        options.error(f"cannot listen on {given.host}:{given.port}: {error.strerror or error}")
+        argument_parser.error(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}")
 
 
 if __name__ == "__main__":

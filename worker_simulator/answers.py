@@ -1,7 +1,4 @@
-"""The vendor's answers: successes, refusals, the texts of its codes, and their form on the wire.
-
-Does not know why a call is refused.
-"""
+"""The vendor's answers: success, refusal, the text of each errcode, and their bytes in HTTP."""
 
 import json
 from collections.abc import AsyncGenerator
@@ -116,11 +113,11 @@ REASONS = {
     301017: "invalid amr",
     301019: "media md5 not match",
 }
-"""Observed reason texts where there are any in public traces; neutral ones of ours for the rest."""
+"""errcode -> text. Taken from public traces where there is one; the others are our own."""
 
 
 class Refused(Exception):
-    """The vendor refuses a call: raised anywhere in a handler, turned into an answer in one place."""
+    """The vendor refuses a call with an errcode. Handlers raise it; `wire.routes` turns it into an answer."""
 
     def __init__(self, code: int, reason: str = "", **fields: Any) -> None:
         super().__init__(code, reason)
@@ -131,34 +128,34 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class HttpAnswer:
-    """An HTTP answer, with the vendor's code where it has one."""
+    """An HTTP answer, with the vendor's errcode if it has one."""
 
     body: bytes
     errcode: int | None = None
     status: int = 200
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json; charset=UTF-8"})
     stream: AsyncGenerator[bytes] | None = None
-    """What follows the head for as long as the client stays; None for an answer that ends with its body."""
+    """What follows the head until the client disconnects, or None for an answer with a body."""
 
 
-def as_json(value: Any, status: int = 200) -> HttpAnswer:
-    """An answer of our own, for control."""
+def json_answer(value: Any, status: int = 200) -> HttpAnswer:
+    """Returns an answer of the control API."""
     return HttpAnswer(json.dumps(value, ensure_ascii=False).encode(), status=status)
 
 
 def accepted(*, errmsg: str = "ok", **fields: Any) -> HttpAnswer:
-    """The vendor's success."""
+    """Returns the vendor's answer to a successful call."""
     return HttpAnswer(json.dumps({"errcode": 0, "errmsg": errmsg, **fields}, ensure_ascii=False).encode(), errcode=0)
 
 
 def refusal(refused: Refused, *, hint: str, ip: str) -> HttpAnswer:
-    """The vendor's refusal: HTTP 200, the code in the body and in two headers."""
+    """Returns the vendor's refusal: HTTP 200, with the errcode in the body and in two headers."""
     errmsg = f"{refused.reason}, hint: [{hint}], from ip: {ip}, {MORE_INFO}{refused.code}"
-    return coded(refused.code, errmsg, refused.fields)
+    return answer_with_code(refused.code, errmsg, refused.fields)
 
 
-def coded(code: int, errmsg: str, fields: dict[str, Any]) -> HttpAnswer:
-    """An answer with this code and text, whatever they are."""
+def answer_with_code(code: int, errmsg: str, fields: dict[str, Any]) -> HttpAnswer:
+    """Returns an answer with any errcode, errmsg and further fields."""
     body = json.dumps({"errcode": code, "errmsg": errmsg, **fields}, ensure_ascii=False).encode()
     answer = HttpAnswer(body, errcode=code)
     if code:
@@ -170,8 +167,8 @@ def _header_safe(text: str) -> str:
     return text.encode("ascii", "replace").decode().replace("\r", " ").replace("\n", " ")
 
 
-def to_wire(answer: HttpAnswer, *, keep_alive: bool) -> bytes:
-    """The bytes of an answer, head and body; of a stream the head alone."""
+def to_bytes(answer: HttpAnswer, *, keep_alive: bool) -> bytes:
+    """Returns the bytes of an answer, head and body. Of a stream it returns only the head."""
     lines = [f"HTTP/1.1 {answer.status} {'OK' if answer.status < 400 else 'Error'}", "Server: nginx"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
     if answer.stream is None:

@@ -1,140 +1,130 @@
-"""The control API under `/_control/`: look at what happened, break calls, move the clock.
+"""The control API under `/_control/`: reads calls and messages, adds faults, moves the clock, changes settings.
 
-Does not know sockets. Control is never broken, delayed or logged.
+Control calls are never delayed, broken by a fault, or logged.
 """
 
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from worker_simulator.answers import HttpAnswer, Refused, as_json
-from worker_simulator.request import HttpRequest
+from worker_simulator.answers import HttpAnswer, Refused, json_answer
+from worker_simulator.request import ControlBody, HttpRequest
 from worker_simulator.settings import SimulatorSettings
-from worker_simulator.wecom_app.calls.events import ACTS as APP_ACTS, Press, press
-from worker_simulator.wecom_external.acts import ACTS as EXTERNAL_ACTS
-from worker_simulator.wecom_suite.handlers import ACTS as SUITE_ACTS
-from worker_simulator.wecom_webhook.events import ACTS as WEBHOOK_ACTS
+from worker_simulator.vendor_state import StateHolder, VendorState
+from worker_simulator.wecom_app.calls.events import CONTROL_ROUTES as APP_ROUTES, Press, press
+from worker_simulator.wecom_external.control import CONTROL_ROUTES as EXTERNAL_ROUTES
+from worker_simulator.wecom_suite.handlers import CONTROL_ROUTES as SUITE_ROUTES
+from worker_simulator.wecom_webhook.events import CONTROL_ROUTES as WEBHOOK_ROUTES
 from worker_simulator.wire.faults import FaultRule
-from worker_simulator.world import Controlled, World
-from worker_simulator.youdu.events import ACTS as YOUDU_ACTS
+from worker_simulator.youdu.events import CONTROL_ROUTES as YOUDU_ROUTES
 
 PREFIX = "/_control/"
 RULES = TypeAdapter(list[FaultRule])
 
 
-class ClockChange(BaseModel):
-    """A move of the clock."""
-
-    model_config = ConfigDict(extra="forbid")
+class ClockChange(ControlBody):
+    """How to move the clock."""
 
     advance_s: float = 0.0
     set: float | None = None
     frozen: bool | None = None
 
 
-class TokenChange(BaseModel):
-    """Tokens to expire or revoke: one, or `all`."""
-
-    model_config = ConfigDict(extra="forbid")
+class TokenChange(ControlBody):
+    """The access token to expire, and the one to revoke: a token, or `all`."""
 
     expire: str | None = None
     revoke: str | None = None
 
 
-class Expiry(BaseModel):
-    """Ids that end at once: one, or `all`."""
-
-    model_config = ConfigDict(extra="forbid")
+class ExpiredIds(ControlBody):
+    """The ids to expire now: one id each, or `all`."""
 
     media_id: str | None = None
     response_code: str | None = None
     msgid: str | None = None
 
 
-class ChatDissolved(BaseModel):
-    """A group chat that its owner dissolves."""
-
-    model_config = ConfigDict(extra="forbid")
+class DissolvedChat(ControlBody):
+    """The group chat that its owner dissolves."""
 
     dissolve: str
 
 
-class AppNamed(BaseModel):
+class AppId(ControlBody):
     """An app of the settings."""
-
-    model_config = ConfigDict(extra="forbid")
 
     corpid: str
     agentid: int
 
 
-def answer(simulator: Controlled, request: HttpRequest) -> HttpAnswer:
-    """Carry out a control call; 400 says what is wrong with it, 404 that there is no such call."""
-    act = ACTS.get((request.method, request.path.removeprefix(PREFIX)))
-    if act is None:
-        return as_json({"error": f"no {request.method} {request.path}; there are {_known()}"}, status=404)
-    simulator.world.controlled += request.method != "GET"
+def answer(simulator: StateHolder, request: HttpRequest) -> HttpAnswer:
+    """Answers a control call. Returns 400 with the problem of a wrong call, and 404 for an unknown one."""
+    handler = CONTROL_ROUTES.get((request.method, request.path.removeprefix(PREFIX)))
+    if handler is None:
+        return json_answer({"error": f"no {request.method} {request.path}; there are {_paths()}"}, status=404)
+    simulator.state.control_calls += request.method != "GET"
     try:
-        return as_json(act(simulator, request))
-    except (ValidationError, ValueError, Refused) as error:
-        return as_json({"error": str(error)}, status=400)
+        return json_answer(handler(simulator, request))
+    except (ValidationError, ValueError, RecursionError, Refused) as error:
+        return json_answer({"error": str(error)}, status=400)
 
 
-def _known() -> str:
-    return ", ".join(f"{method} {PREFIX}{name}" for method, name in ACTS)
+def _paths() -> str:
+    return ", ".join(f"{method} {PREFIX}{name}" for method, name in CONTROL_ROUTES)
 
 
 def _body(request: HttpRequest) -> Any:
     return request.json() if request.body else {}
 
 
-def _calls(simulator: Controlled, request: HttpRequest) -> Any:
+def _calls(simulator: StateHolder, request: HttpRequest) -> Any:
     query = request.query
-    return {"calls": simulator.world.calls.shown(query.get("path"), int(query.get("since", "0")))}
+    return {"calls": simulator.state.calls.to_json(query.get("path"), int(query.get("since", "0")))}
 
 
-def _counts(simulator: Controlled, request: HttpRequest) -> Any:
-    return {"counts": simulator.world.calls.counts()}
+def _counts(simulator: StateHolder, request: HttpRequest) -> Any:
+    return {"counts": simulator.state.calls.counts()}
 
 
-def _inbox(simulator: Controlled, request: HttpRequest) -> Any:
-    user, inbox = request.query.get("user"), simulator.world.inbox
-    return {"people": inbox.everybody()} if user is None else {"user": user, "messages": inbox.of(user)}
+def _inbox(simulator: StateHolder, request: HttpRequest) -> Any:
+    user, inbox = request.query.get("user"), simulator.state.inbox
+    return {"people": inbox.everyone()} if user is None else {"user": user, "messages": inbox.messages_of(user)}
 
 
-def _clear_inbox(simulator: Controlled, request: HttpRequest) -> Any:
-    simulator.world.inbox.clear()
+def _clear_inbox(simulator: StateHolder, request: HttpRequest) -> Any:
+    simulator.state.inbox.clear()
     return {}
 
 
-def _violations(simulator: Controlled, request: HttpRequest) -> Any:
-    duplicates = simulator.world.inbox.duplicates(request.query.get("marker"))
-    return {**simulator.world.limits.shown(), "duplicates": duplicates}
+def _violations(simulator: StateHolder, request: HttpRequest) -> Any:
+    duplicates = simulator.state.inbox.duplicates(request.query.get("marker"))
+    return {**simulator.state.limits.to_json(), "duplicates": duplicates}
 
 
-def _faults(simulator: Controlled, request: HttpRequest) -> Any:
-    return {"rules": simulator.world.faults.shown()}
+def _faults(simulator: StateHolder, request: HttpRequest) -> Any:
+    return {"rules": simulator.state.faults.to_json()}
 
 
-def _add_faults(simulator: Controlled, request: HttpRequest) -> Any:
+def _add_faults(simulator: StateHolder, request: HttpRequest) -> Any:
     body = _body(request)
-    simulator.world.faults.add(RULES.validate_python(body if isinstance(body, list) else [body]))
+    simulator.state.faults.add(RULES.validate_python(body if isinstance(body, list) else [body]))
     return _faults(simulator, request)
 
 
-def _clear_faults(simulator: Controlled, request: HttpRequest) -> Any:
-    simulator.world.faults.clear()
+def _clear_faults(simulator: StateHolder, request: HttpRequest) -> Any:
+    simulator.state.faults.clear()
     return _faults(simulator, request)
 
 
-def _clock(simulator: Controlled, request: HttpRequest) -> Any:
-    clock = simulator.world.clock
+def _clock(simulator: StateHolder, request: HttpRequest) -> Any:
+    clock = simulator.state.clock
     return {"now": clock.now(), "frozen": clock.frozen}
 
 
-def _move_clock(simulator: Controlled, request: HttpRequest) -> Any:
-    change, clock = ClockChange.model_validate(_body(request)), simulator.world.clock
+def _move_clock(simulator: StateHolder, request: HttpRequest) -> Any:
+    change, clock = ClockChange.read(request), simulator.state.clock
     clock.advance(change.advance_s)
     if change.set is not None or change.frozen is not None:
         now = change.set if change.set is not None else clock.now()
@@ -142,76 +132,76 @@ def _move_clock(simulator: Controlled, request: HttpRequest) -> Any:
     return _clock(simulator, request)
 
 
-def _tokens(simulator: Controlled, request: HttpRequest) -> Any:
-    change, apps = TokenChange.model_validate(_body(request)), simulator.world.apps
+def _change_tokens(simulator: StateHolder, request: HttpRequest) -> Any:
+    change, apps = TokenChange.read(request), simulator.state.apps
     return {
         "expired": apps.expire(change.expire) if change.expire else 0,
         "revoked": apps.revoke(change.revoke) if change.revoke else 0,
     }
 
 
-def _expire(simulator: Controlled, request: HttpRequest) -> Any:
-    """End ids as if their time were over; the clock and the tokens stay as they are."""
-    ended, world = Expiry.model_validate(_body(request)), simulator.world
+def _expire(simulator: StateHolder, request: HttpRequest) -> Any:
+    """Expires ids as if their time had passed. The clock and the access tokens stay as they are."""
+    ids, state = ExpiredIds.read(request), simulator.state
     return {
-        "media_ids": world.expire_media(ended.media_id) if ended.media_id else 0,
-        "response_codes": world.sent.expire_codes(ended.response_code) if ended.response_code else 0,
-        "msgids": world.sent.expire_msgids(ended.msgid) if ended.msgid else 0,
+        "media_ids": state.expire_media(ids.media_id) if ids.media_id else 0,
+        "response_codes": state.sent.expire_codes(ids.response_code) if ids.response_code else 0,
+        "msgids": state.sent.expire_msgids(ids.msgid) if ids.msgid else 0,
     }
 
 
-def _chats(simulator: Controlled, request: HttpRequest) -> Any:
-    return {"chats": simulator.world.chats.shown()}
+def _chats(simulator: StateHolder, request: HttpRequest) -> Any:
+    return {"chats": simulator.state.chats.to_json()}
 
 
-def _dissolve(simulator: Controlled, request: HttpRequest) -> Any:
-    chatid = ChatDissolved.model_validate(_body(request)).dissolve
-    return {"dissolved": simulator.world.chats.dissolve(chatid)}
+def _dissolve(simulator: StateHolder, request: HttpRequest) -> Any:
+    chatid = DissolvedChat.read(request).dissolve
+    return {"dissolved": simulator.state.chats.dissolve(chatid)}
 
 
-def _settings(simulator: Controlled, request: HttpRequest) -> Any:
-    return simulator.world.settings.model_dump()
+def _settings(simulator: StateHolder, request: HttpRequest) -> Any:
+    return simulator.state.settings.model_dump()
 
 
-def _merge_settings(simulator: Controlled, request: HttpRequest) -> Any:
+def _merge_settings(simulator: StateHolder, request: HttpRequest) -> Any:
     changes = _body(request)
     if not isinstance(changes, dict):
         raise ValueError("settings are an object, nested as GET shows them")  # noqa: TRY004  # a 400, not a bug
-    simulator.world.settings.merge(changes)
+    simulator.state.settings.merge(changes)
     return _settings(simulator, request)
 
 
-def _press(simulator: Controlled, request: HttpRequest) -> Any:
-    """Press a button of a card; the event is sent in the background, and `callbacks` shows what became of it."""
-    given, world = Press.model_validate(_body(request)), simulator.world
-    pressed = press(world, given)
+def _press(simulator: StateHolder, request: HttpRequest) -> Any:
+    """Presses a button of a card. The event is sent in the background; `callbacks` shows its result."""
+    action, state = Press.read(request), simulator.state
+    event = press(state, action)
     about = {
-        "person": given.person,
-        "key": given.key,
-        "response_code": pressed.response_code,
-        "agentid": pressed.message.agentid,
-        "seq": pressed.message.seq,
+        "person": action.person,
+        "key": action.key,
+        "response_code": event.response_code,
+        "agentid": event.message.agentid,
+        "seq": event.message.seq,
     }
-    return world.callbacks.send(world.apps.settings_of(pressed.message.app), pressed.xml, about).shown()
+    return state.callbacks.send(state.apps.settings_of(event.message.app), event.xml, about).to_json()
 
 
-def _verify(simulator: Controlled, request: HttpRequest) -> Any:
-    change, world = AppNamed.model_validate(_body(request)), simulator.world
-    return world.callbacks.verify(world.apps.configured(change.corpid, change.agentid)).shown()
+def _verify(simulator: StateHolder, request: HttpRequest) -> Any:
+    app, state = AppId.read(request), simulator.state
+    return state.callbacks.verify(state.apps.configured(app.corpid, app.agentid)).to_json()
 
 
-def _callbacks(simulator: Controlled, request: HttpRequest) -> Any:
-    return {"callbacks": simulator.world.callbacks.shown()}
+def _callbacks(simulator: StateHolder, request: HttpRequest) -> Any:
+    return {"callbacks": simulator.state.callbacks.to_json()}
 
 
-def _reset(simulator: Controlled, request: HttpRequest) -> Any:
-    given = _body(request).get("settings")
-    settings = simulator.world.settings if given is None else SimulatorSettings.model_validate(given)
-    simulator.world = World(settings)
+def _reset(simulator: StateHolder, request: HttpRequest) -> Any:
+    changes = _body(request).get("settings")
+    settings = simulator.state.settings if changes is None else SimulatorSettings.model_validate(changes)
+    simulator.state = VendorState(settings)
     return _settings(simulator, request)
 
 
-ACTS: dict[tuple[str, str], Callable[[Controlled, HttpRequest], Any]] = {
+CONTROL_ROUTES: dict[tuple[str, str], Callable[[StateHolder, HttpRequest], Any]] = {
     ("GET", "calls"): _calls,
     ("GET", "counts"): _counts,
     ("GET", "inbox"): _inbox,
@@ -222,7 +212,7 @@ ACTS: dict[tuple[str, str], Callable[[Controlled, HttpRequest], Any]] = {
     ("DELETE", "faults"): _clear_faults,
     ("GET", "clock"): _clock,
     ("POST", "clock"): _move_clock,
-    ("POST", "tokens"): _tokens,
+    ("POST", "tokens"): _change_tokens,
     ("POST", "expire"): _expire,
     ("GET", "chats"): _chats,
     ("POST", "chats"): _dissolve,
@@ -232,9 +222,9 @@ ACTS: dict[tuple[str, str], Callable[[Controlled, HttpRequest], Any]] = {
     ("POST", "verify"): _verify,
     ("GET", "callbacks"): _callbacks,
     ("POST", "reset"): _reset,
-    **APP_ACTS,
-    **WEBHOOK_ACTS,
-    **EXTERNAL_ACTS,
-    **SUITE_ACTS,
-    **YOUDU_ACTS,
+    **APP_ROUTES,
+    **WEBHOOK_ROUTES,
+    **EXTERNAL_ROUTES,
+    **SUITE_ROUTES,
+    **YOUDU_ROUTES,
 }

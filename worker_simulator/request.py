@@ -1,19 +1,18 @@
-"""One HTTP request as it arrived.
-
-Does not know what any path means, and how bytes become a request (`wire/`).
-"""
+"""One HTTP request as it arrived, and the body of a control call."""
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import BaseModel, ConfigDict
 
 Json = dict[str, Any]
 
 
 @dataclass(slots=True)
 class HttpRequest:
-    """Method, path, query, headers (lower-case names) and body, with the caller's address and the call's number."""
+    """A request: method, path, query, headers (lower-case names), body, client address, and call number."""
 
     method: str
     path: str
@@ -26,20 +25,31 @@ class HttpRequest:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it talks to the simulator itself, by control or a page, and not to the vendor."""
+        """True for the control API and for pages, false for calls of the vendor's API."""
         return self.path.startswith(("/_control", "/_inbox/")) or self.path == "/"
 
     @property
     def is_page(self) -> bool:
-        """Whether it asks for a page, where it is ours."""
+        """True for a page, false for the control API. Only valid if `is_ours`."""
         return not self.path.startswith("/_control")
 
     def json(self) -> Any:
-        """The body as JSON; ValueError when it is not."""
+        """Returns the body parsed as JSON. Raises ValueError if it is not JSON."""
         return json.loads(self.body)
 
 
 def from_target(method: str, target: str, ip: str, port: int) -> HttpRequest:
-    """A request of which only the first line is known."""
+    """Returns a request from its request line. Headers and body are added as they arrive."""
     parts = urlsplit(target)
     return HttpRequest(method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)), ip, port)
+
+
+class ControlBody(BaseModel):
+    """The JSON body of a control call. A body with an unknown key is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    def read(cls, request: HttpRequest) -> Self:
+        """Returns the body of a request, or raises ValueError with what is wrong. No body counts as `{}`."""
+        return cls.model_validate(request.json() if request.body else {})

@@ -18,7 +18,7 @@ from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key
-from worker.outbox.upkeep.indexing import index_lot
+from worker.outbox.upkeep.indexing import index_batch
 
 PEOPLE = 10_000
 IN_DOUBT, CALLBACKS, EVENTS, COMMANDS = 500, 20_000, 1_000, 2_000
@@ -80,7 +80,7 @@ def fill(database: Database, accounts: AccountSource, jobs: int) -> Contents:
     add_ended_jobs(database, jobs, [f"'{account}'", one_of(database, PEOPLE), one_of(database, 2**47)])
     add_future(database, 20, 50)
     callback, command = _rare(database, doubtful)
-    while index_lot(database):
+    while index_batch(database):
         pass
     return Contents(doubtful[-1], large, many, callback, command)
 

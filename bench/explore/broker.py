@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any
 
 from bench.explore.fibers import FOREVER, Fiber, Home, Scheduler
 from worker.service.queues import NAMES
+
+
+class MessageFate(StrEnum):
+    """What becomes of a message that is published while the broker is ill."""
+
+    LOST = "lost"
+    DOUBLED = "doubled"
+    LATE = "late"
+
+
+MESSAGE_PAIRS = tuple(("publish", fate) for fate in MessageFate)
 
 
 @dataclass(eq=False)
@@ -34,20 +47,26 @@ class Broker:
     unreached: set[str] = field(default_factory=set)
     """The hosts that do not reach it."""
     messages: list[Message] = field(default_factory=list)
+    fates: Counter[tuple[str, MessageFate]] = field(default_factory=Counter)
+    """(Step, what became of a message) -> how often."""
     _waiting: list[Fiber] = field(default_factory=list)
+
+    def fall_ill(self) -> None:
+        """Chooses how many messages go wrong from now on."""
+        self.faulty = self.chance.choice([0.0, 0.2, 0.6])
 
     def publish(self, queue: str, task: str, arguments: list[Any]) -> None:
         """Takes a message, and may lose it."""
         now, chance = self.scheduler.now, self.chance
-        kind = chance.random()
-        if kind < self.faulty / 3:
+        fate = chance.choice(list(MessageFate)) if chance.random() < self.faulty else None
+        if fate is not None:
+            self.fates["publish", fate] += 1
+        if fate is MessageFate.LOST:
             return
-        message = Message(queue, task, arguments, now)
+        message = Message(queue, task, arguments, now + (chance.uniform(0.1, 4.0) if fate is MessageFate.LATE else 0.0))
         self.messages.append(message)
-        if kind < self.faulty * 2 / 3:
-            self.messages.append(Message(queue, task, arguments, now + chance.uniform(0.0, 1.0)))
-        elif kind < self.faulty:
-            message.from_s = now + chance.uniform(0.1, 4.0)
+        if fate is MessageFate.DOUBLED:
+            self.messages.append(replace(message, from_s=now + chance.uniform(0.0, 1.0)))
         self._tell()
 
     def take(self, home: Home) -> Message:

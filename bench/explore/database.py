@@ -1,7 +1,7 @@
 """One SQLite database in memory for all simulated hosts, with a switch point at every statement, begin and commit.
 
-Each process has an engine and connections of its own, as on a server. Transactions that write go one after another;
-a single read sees what was committed before it.
+Each process has its own engine and connections, as with a database server. Transactions that write run one after
+another. A read outside of a transaction sees everything that was committed before it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import random
 import sqlite3
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import Engine, QueuePool
 
 from bench.explore.fibers import Died, Fiber, Home
+from bench.explore.hooks import NOTES
 from bench.explore.stand_ins import EPOCH_S, sleep
 from bench.explore.threads import WORLD
 from worker.outbox.engine.database import Database, FifoLock, sqlite_engine
@@ -28,13 +29,13 @@ from worker_simulator.testing.database import make_template
 
 AWAY = "unable to open database file"
 LOST = "disk I/O error"
-BUSY = "database is locked"
+READ_ONLY = "attempt to write a readonly database"
 Step = Callable[[str], None]
-"""Told of each step that a fiber is about to take; may let its process die or stand still."""
+"""Called with the name of each step before a fiber takes it. May kill the process or let it sleep."""
 
 
 class ExplorerClock:
-    """The database's clock, which is a function of the database."""
+    """Reads the database's clock by an SQL function of the explorer."""
 
     def now(self, dialect: Dialect) -> str:
         """See `SqlClock`."""
@@ -42,16 +43,17 @@ class ExplorerClock:
 
 
 def now_us() -> int:
-    """The database's clock in microseconds."""
+    """Returns the time of the database's clock in microseconds."""
     return int((EPOCH_S + 1_000.0 + WORLD.scheduler.now) * 1_000_000)
 
 
 class Store:
-    """The database behind all connections."""
+    """The database which all connections use."""
 
     def __init__(self) -> None:
         self._raw = _template()
         self._raw.create_function("explorer_now", 0, now_us, deterministic=True)
+        self._raw.execute(f"create table {NOTES} (event text not null)")
         tables = self._raw.execute("select name from sqlite_master where type = 'table'").fetchall()
         self._emptied = [name for (name,) in tables if name not in ("worker_site", VERSION_TABLE)]
         self._site = self._raw.execute("select name, value from worker_site order by name").fetchall()
@@ -59,10 +61,12 @@ class Store:
         self.begin(lambda label: None)
 
     def begin(self, step: Step) -> None:
-        """A universe begins, with an empty outbox."""
+        """Begins another universe with an empty outbox."""
         self.step = step
-        self.away_until = 0.0
-        """When it can be reached again by the hosts."""
+        self.away_until: dict[str, float] = {}
+        """Host -> when this host can connect to the database again."""
+        self.read_only_until: dict[str, float] = {}
+        """Host -> when the database accepts writes from this host again."""
         self.statements = 0
         self._writer: Link | None = None
         self._waiting: deque[Fiber] = deque()
@@ -76,7 +80,7 @@ class Store:
         self._raw.execute("commit")
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        """What is committed, for whoever looks from outside of the universe."""
+        """Returns committed rows as dicts. For the explorer, which is no part of the universe."""
         cursor = self._raw.execute(query, values)
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -84,15 +88,16 @@ class Store:
     # -- called by connections ----------------------------------------------------------------------------------------
 
     def lock(self, link: Link) -> None:
-        """Waits until no other connection writes, and begins a transaction."""
+        """Waits until no other connection writes, then begins a transaction."""
         self.step("begin")
         self._until_free()
         self._require_here()
+        self._require(self.read_only_until, READ_ONLY)
         self._writer = link
         self._raw.execute("begin immediate")
 
     def execute(self, link: Link, sql: str, params: Any, *, many: bool = False) -> sqlite3.Cursor:
-        """Carries out a statement, in this connection's transaction or by itself."""
+        """Executes a statement in this connection's transaction, or in one of its own if there is none."""
         self.step("statement")
         if self._writer is not link:
             self._until_free()
@@ -101,7 +106,7 @@ class Store:
         return self._raw.executemany(sql, params) if many else self._raw.execute(sql, params)
 
     def commit(self, link: Link) -> None:
-        """Commits; the process may die before or after it, and the answer may be lost."""
+        """Commits. The process may die before or after that, and the answer may be lost."""
         if self._writer is not link:
             return
         try:
@@ -115,7 +120,7 @@ class Store:
         self.step("committed")
 
     def rollback(self, link: Link) -> None:
-        """Takes back what this connection's transaction has done."""
+        """Rolls this connection's transaction back."""
         if self._writer is link:
             if self._raw.in_transaction:
                 self._raw.execute("rollback")
@@ -125,7 +130,7 @@ class Store:
         scheduler = WORLD.scheduler
         while self._writer is not None:
             fiber = scheduler.current
-            assert fiber is not None, "the explorer itself looks with `rows`"
+            assert fiber is not None, "the explorer itself reads with `rows`"
             self._waiting.append(fiber)
             try:
                 scheduler.wait()
@@ -143,12 +148,16 @@ class Store:
         home = WORLD.home
         if home is not None and home.dead:
             raise Died
-        if home is not None and home.is_host and self.away_until > WORLD.scheduler.now:
-            raise sqlite3.OperationalError(AWAY)
+        self._require(self.away_until, AWAY)
+
+    def _require(self, until: Mapping[str, float], error: str) -> None:
+        home = WORLD.home
+        if home is not None and until.get(home.name, 0.0) > WORLD.scheduler.now:
+            raise sqlite3.OperationalError(error)
 
 
 class Link:
-    """A connection of one process, in the manner of a driver's."""
+    """A connection of one process, with the methods of a connection of `sqlite3`."""
 
     isolation_level: str | None = None
 
@@ -157,20 +166,20 @@ class Link:
         self.in_transaction = False
 
     def cursor(self, *_: Any) -> Cursor:
-        """A new cursor."""
+        """Returns a new cursor."""
         return Cursor(self)
 
     def execute(self, sql: str, params: Any = ()) -> Cursor:
-        """A statement on a cursor of its own."""
+        """Executes a statement with a new cursor."""
         return self.cursor().execute(sql, params)
 
     def commit(self) -> None:
-        """Commits a transaction that was begun."""
+        """Commits the transaction, if one was begun."""
         self.in_transaction = False
         self._store.commit(self)
 
     def rollback(self) -> None:
-        """Rolls a transaction back that was begun."""
+        """Rolls the transaction back, if one was begun."""
         self.in_transaction = False
         self._store.rollback(self)
 
@@ -179,10 +188,10 @@ class Link:
         self.rollback()
 
     def create_function(self, *_: Any, **__: Any) -> None:
-        """The functions that SQLAlchemy adds are not used."""
+        """Does nothing: the worker does not use the functions that SQLAlchemy adds."""
 
     def run(self, sql: str, params: Any, many: bool) -> sqlite3.Cursor | None:
-        """Carries out a statement; None: it has no cursor."""
+        """Executes a statement. Returns its cursor, or None for BEGIN and for a PRAGMA that sets something."""
         word = sql[:6].lower()
         if word == "pragma" and "=" in sql:
             return None
@@ -194,7 +203,7 @@ class Link:
 
 
 class Cursor:
-    """A cursor whose rows are read at once."""
+    """A cursor that reads all rows when it executes."""
 
     arraysize = 1
 
@@ -250,17 +259,17 @@ class Cursor:
 
 
 class Databases:
-    """The ways to the store, one a process; they are used again by the processes of later universes."""
+    """A `Database` for each home. Later universes use the same ones again, because an engine is slow to make."""
 
     def __init__(self, store: Store):
         self._store = store
         self._made: dict[str, Database] = {}
 
     def of(self, home: Home) -> Database:
-        """The way of a new process of a home, whose threads wait in a line of their own."""
+        """Returns the database for a new process of a home. Its writing threads wait only for each other."""
         if home.name not in self._made:
             self._made[home.name] = made = Database(self._engine(), clock=ExplorerClock(), rng=_Chance(), pause=sleep)
-            # The first connection of an engine asks for more than the later ones, and this key is read once.
+            # An engine's first connection sends more statements than later ones, and this key is read only once.
             for way in (made.reading, made.writing):
                 with way() as connection:
                     lane_key(connection)
@@ -275,7 +284,7 @@ class Databases:
 
 
 class _Chance(random.Random):
-    """The chance of the universe that runs."""
+    """Random numbers of the universe that runs."""
 
     def random(self) -> float:
         return WORLD.chance.random()

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from bench.explore.broker import MESSAGE_PAIRS
 from bench.explore.database import Databases, Store
+from bench.explore.faults import PROCESS_PAIRS
+from bench.explore.network import CALL_PAIRS, CALLS, Fate
 from bench.explore.process import explorable
 from bench.explore.universe import Told, Universe
+from worker.domain.state import PartState
 
+PAIRS = (*PROCESS_PAIRS, *CALL_PAIRS, *MESSAGE_PAIRS)
+"""Every fault at every step at which it can be met."""
+OFTEN = 50 / 100_000
+"""So often each of them is to be met in a universe."""
 STEPS_TOLD = 200
 """Lines of a story that are shown, the last ones."""
 
@@ -28,9 +36,14 @@ class Explorer:
         with explorable():
             yield
 
-    def explore(self, seed: int) -> Told:
-        """Runs the universe of a seed."""
-        return Universe(seed, self._store, self._databases).run()
+    def explore(
+        self, seed: int, without: Collection[str] = (), turn: int = 0, watch: Callable[[Universe], None] | None = None
+    ) -> Told:
+        """Runs the universe of a seed. See `Universe` for `without` and `turn`; `watch` gets it before it begins."""
+        universe = Universe(seed, self._store, self._databases, without, turn)
+        if watch:
+            watch(universe)
+        return universe.run()
 
 
 def explore(seeds: Iterable[int]) -> list[Told]:
@@ -48,8 +61,7 @@ class Sums:
     statements: int = 0
     virtual_s: float = 0.0
     reached: Counter[tuple[str, str]] = field(default_factory=Counter)
-    fates: Counter[str] = field(default_factory=Counter)
-    states: Counter[str] = field(default_factory=Counter)
+    states: Counter[int] = field(default_factory=Counter)
     broken: list[Told] = field(default_factory=list)
     """Those in which a promise was broken."""
 
@@ -59,20 +71,29 @@ class Sums:
         self.statements += told.statements
         self.virtual_s += told.virtual_s
         self.reached += told.reached
-        self.fates += told.fates
         self.states += told.states
         if told.problems:
             self.broken.append(told)
 
     def lines(self) -> Iterator[str]:
-        """What was reached, as a table of steps and faults, and the fates of calls."""
-        faults = sorted({fault for _, fault in self.reached})
+        """How often each fault was met at each step, which were met too seldom, and how parts ended."""
         yield f"{self.universes} universes, {self.statements} statements, {self.virtual_s / 3600:.1f} virtual hours"
-        yield " ".join([f"{'step':14}", *(f"{fault[:24]:>24}" for fault in faults)])
-        for step in sorted({step for step, _ in self.reached}):
-            yield " ".join([f"{step:14}", *(f"{self.reached[step, fault]:>24}" for fault in faults)])
-        yield "calls: " + ", ".join(f"{count} {fate}" for fate, count in sorted(self.fates.items()))
-        yield "ends: " + ", ".join(f"{count} {state}" for state, count in sorted(self.states.items()))
+        for pairs in (PROCESS_PAIRS, (*CALL_PAIRS, *MESSAGE_PAIRS)):
+            yield from self._table(pairs)
+        seldom = [f"{step} {fault}" for step, fault in PAIRS if self.reached[step, fault] < OFTEN * self.universes]
+        yield f"met less often than in {OFTEN:.2%} of the universes: {', '.join(seldom) or 'none'}"
+        answered = ", ".join(f"{self.reached[call, Fate.ANSWERED]} {call}" for call in CALLS)
+        yield f"answered at once: {answered}"
+        ends = ((PartState(state).label, count) for state, count in sorted(self.states.items()))
+        yield "ends: " + ", ".join(f"{count} {label}" for label, count in ends)
+
+    def _table(self, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
+        """A line for each fault, a column for each step; a dot where a fault cannot be met."""
+        steps = list(dict.fromkeys(step for step, _ in pairs))
+        yield " ".join([f"{'':31}", *(f"{step:>13}" for step in steps)])
+        for fault in dict.fromkeys(fault for _, fault in pairs):
+            counts = (self.reached[step, fault] if (step, fault) in pairs else "." for step in steps)
+            yield " ".join([f"{fault:31}", *(f"{count:>13}" for count in counts)])
 
 
 def story_of(told: Told) -> Iterator[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -14,6 +14,7 @@ from bench.explore.database import LOST, Store
 from bench.explore.fibers import Died, Home, Scheduler
 from bench.explore.network import Vendor
 from bench.explore.process import Host
+from worker.domain.state import PartState
 
 STEPS = (
     "begin",
@@ -31,6 +32,13 @@ STEPS = (
 """Where a fault may strike; those after `taken` are the steps that the worker itself names."""
 FEW = frozenset(STEPS[4:])
 """Steps that each happen a few times in a universe."""
+_MARKED = (
+    "select p.id, p.claim from worker_parts p join worker_processes w on w.id = p.incarnation"
+    f" where p.state = {PartState.SENDING:d} and w.ended_at is null and w.host = ?"
+)
+_CALLED_AGAIN = f"select 1 from worker_parts where id = ? and claim > ? and state = {PartState.SENDING:d}"
+AT_A_CALL = ("before_mark", "after_mark", "before_record", "before_record")
+"""Where it matters most how long a process sleeps."""
 
 
 class Fault(StrEnum):
@@ -40,7 +48,15 @@ class Fault(StrEnum):
     SLEEPS = "sleeps past its lease"
     ANSWER_LOST = "loses the answer to a commit"
     DATABASE_AWAY = "finds the database away"
+    READ_ONLY = "finds the database read-only"
+    CLOCK_STEPS = "has its clock set"
     BROKER_AWAY = "reaches the broker no more"
+
+
+PROCESS_PAIRS = tuple(
+    (step, fault) for fault in Fault for step in STEPS if fault is not Fault.ANSWER_LOST or step == "committed"
+)
+"""Which fault may strike at which step."""
 
 
 @dataclass(slots=True)
@@ -67,7 +83,14 @@ class Faults:
     reached: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(Step, fault) -> how often it happened there."""
     over: bool = False
-    _dooms: dict[str, Doom] = field(default_factory=dict)
+    without: Collection[str] = ()
+    """What is left out."""
+    crowded: bool = False
+    """True where a limit is short for what is sent: then a process often sleeps between its permit and its call."""
+    _dooms: dict[str, list[Doom]] = field(default_factory=lambda: defaultdict(list))
+    """Host -> what waits for it."""
+    _asleep: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
+    """Host that sleeps -> the parts that it has marked, each with the number of the call."""
 
     # -- at each step -------------------------------------------------------------------------------------------------
 
@@ -78,13 +101,24 @@ class Faults:
             return
         if fiber.home.dead:
             raise Died
-        doom = self._dooms.get(fiber.home.name)
-        if doom is not None and doom.step == label:
+        if label in ("after_mark", "before_record") and not self.crowded:
+            self._wake_others(fiber.home)
+        dooms = self._dooms[fiber.home.name]
+        for doom in [doom for doom in dooms if doom.step == label]:
             doom.count -= 1
             if doom.count <= 0:
-                del self._dooms[fiber.home.name]
+                dooms.remove(doom)
                 self.strike(doom.fault, label, fiber.home)
         self.scheduler.point()
+
+    def _wake_others(self, home: Home) -> None:
+        """Hosts that sleep wake up when another one has a call of the same part: the worst moment."""
+        for host in self.hosts:
+            if host.home is not home and host.home.frozen_until > self.scheduler.now:
+                parts = self._asleep.get(host.name)
+                is_moment = not parts or any(self.store.rows(_CALLED_AGAIN, *part) for part in parts)
+                if is_moment and self.chance.random() < (0.8 if parts else 0.4):
+                    self.scheduler.thaw(host.home)
 
     def strike(self, fault: Fault, label: str, home: Home) -> None:
         """Lets a fault happen to the process that runs."""
@@ -95,39 +129,54 @@ class Faults:
             case Fault.DIES:
                 self.scheduler.kill(home)
             case Fault.SLEEPS:
-                home.frozen_until = now + chance.uniform(3.0, 9.0)
+                longer = [] if self.crowded else [(3.0, 8.0), (8.0, 25.0)]
+                home.frozen_until = now + chance.uniform(*chance.choice([(0.5, 3.0), (0.5, 3.0), *longer]))
+                self._asleep[home.name] = [(row["id"], row["claim"]) for row in self.store.rows(_MARKED, home.name)]
             case Fault.ANSWER_LOST:
+                self.store.away_until[home.name] = now + chance.choice([0.0, 0.0, chance.uniform(0.1, 4.0)])
                 raise sqlite3.OperationalError(LOST)
             case Fault.DATABASE_AWAY:
-                self.store.away_until = now + chance.uniform(0.1, 6.0)
+                away = [host.name for host in self.hosts] if chance.random() < 0.5 else [home.name]
+                self.store.away_until |= dict.fromkeys(away, now + chance.uniform(0.1, 8.0))
+            case Fault.READ_ONLY:
+                until = now + chance.uniform(0.1, 6.0)
+                self.store.read_only_until |= {host.name: until for host in self.hosts}
+            case Fault.CLOCK_STEPS:
+                home.wall_s += chance.choice([-3600.0, -5.0, 5.0, 3600.0])
             case Fault.BROKER_AWAY:
                 self.broker.unreached.add(home.name)
 
     # -- over time ----------------------------------------------------------------------------------------------------
 
     def happen(self, count: int, within_s: float) -> None:
-        """Prepares so many faults in about so many seconds."""
-        for _ in range(count):
-            self.scheduler.sleep(self.chance.expovariate(count / within_s))
+        """Prepares so many faults in about so many seconds. In most of the universes vendor and broker begin ill."""
+        if self.chance.random() < 0.7 and "illness" not in self.without:
+            self.vendor.fall_ill()
+            self.broker.fall_ill()
+        seed = self.chance.getrandbits(64)
+        for number in range(count):
+            chance = random.Random(seed + number)  # where one is left out, the others stay as they are
+            self.scheduler.sleep(chance.expovariate(count / within_s))
             if self.over:
                 return
-            self._one()
+            if f"fault {number}" not in self.without:
+                self._one(chance)
 
-    def _one(self) -> None:
-        chance = self.chance
+    def _one(self, chance: random.Random) -> None:
         host = chance.choice(self.hosts)
         kind = chance.random()
         if kind < 0.7:
             step = chance.choice(STEPS)
-            fault = chance.choice([*Fault, Fault.DIES, Fault.DIES])
+            fault = chance.choice([*Fault, Fault.DIES, Fault.DIES, Fault.SLEEPS, Fault.SLEEPS])
             if fault is Fault.ANSWER_LOST:
                 step = "committed"
-            self._dooms[host.name] = Doom(fault, step, chance.randint(1, 3 if step in FEW else 40))
+            elif fault is Fault.SLEEPS and chance.random() < 0.8:
+                step = "before_mark" if self.crowded else chance.choice(AT_A_CALL)
+            self._dooms[host.name].append(Doom(fault, step, chance.randint(1, 2 if step in FEW else 40)))
         elif kind < 0.8:
-            self.vendor.ill = chance.choice([0.0, 0.3, 0.9])
-            self.told(f"the vendor is ill: {self.vendor.ill}")
+            self.vendor.fall_ill()
         elif kind < 0.87:
-            self.broker.faulty = chance.choice([0.0, 0.2, 0.6])
+            self.broker.fall_ill()
             self.told(f"the broker is faulty: {self.broker.faulty}")
         elif kind < 0.92:
             self.told("the broker loses everything")
@@ -149,12 +198,11 @@ class Faults:
                     host.again()
 
     def heal(self) -> None:
-        """There are no more faults; what was broken is whole again."""
+        """There are no more faults; what was broken is whole again. Who sleeps wakes up in his own time."""
         self.told("no more faults")
         self.over = True
         self._dooms.clear()
-        self.store.away_until = 0.0
+        self.store.away_until.clear()
+        self.store.read_only_until.clear()
         self.vendor.ill = 0.0
         self.broker.heal()
-        for host in self.hosts:
-            host.home.frozen_until = 0.0

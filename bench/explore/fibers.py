@@ -1,14 +1,13 @@
-"""The scheduler: every thread of every simulated process is a greenlet of one thread, and exactly one of them runs.
+"""Runs each thread of each simulated process as a greenlet, called fiber here. Only one fiber runs at a time.
 
-The seed chooses who goes on at each switch. Time is virtual: it moves a little with each statement, and jumps to the
-next alarm when nobody can run.
+The seed chooses which fiber continues at each switch. Time is virtual: each statement moves it a little, and if no
+fiber can run it jumps to the next alarm.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from heapq import heappop, heappush
 
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # greenlet has no types
@@ -17,30 +16,31 @@ FOREVER = float("inf")
 
 
 class Died(BaseException):
-    """The process of this fiber is no more."""
+    """Raised in a fiber whose process was killed."""
 
 
 class Home:
-    """What dies, sleeps and has a clock as a whole: a process on a simulated host."""
+    """A process on a simulated host. Its fibers die and sleep together and share a clock."""
 
-    def __init__(self, name: str, *, is_host: bool = False, drift: float = 0.0, offset_s: float = 0.0):
-        """`is_host`: the process of a worker, which meets faults."""
-        self.name, self.is_host = name, is_host
+    def __init__(self, name: str, *, drift: float = 0.0, offset_s: float = 0.0):
+        self.name = name
         self.drift, self.offset_s = drift, offset_s
+        self.wall_s = 0.0
+        """How many seconds its wall clock was set forward."""
         self.number = 1
-        """Of its host's processes, in the order in which they began."""
+        """Counts the processes of the host, from 1 in the order in which they started."""
         self.dead = False
         self.frozen_until = 0.0
         self.fibers: list[Fiber] = []
 
     def clock(self, now: float) -> float:
-        """The home's own monotonic clock at an instant."""
+        """Converts an instant of the scheduler to the monotonic clock of this host."""
         return self.offset_s + now * (1.0 + self.drift)
 
     def again(self) -> Home:
-        """The home of the process that comes after."""
-        after = Home(self.name, is_host=self.is_host, drift=self.drift, offset_s=self.offset_s)
-        after.number = self.number + 1
+        """Returns the home of the process that follows this one on the same host."""
+        after = Home(self.name, drift=self.drift, offset_s=self.offset_s)
+        after.number, after.wall_s = self.number + 1, self.wall_s
         return after
 
     def __repr__(self) -> str:
@@ -50,7 +50,7 @@ class Home:
 class Fiber:
     """One thread of a simulated process."""
 
-    __slots__ = ("alarm", "ended", "greenlet", "home", "name", "number", "parked", "waiters", "woken")
+    __slots__ = ("alarm", "ended", "frozen", "greenlet", "home", "name", "number", "parked", "waiters", "woken")
 
     def __init__(
         self,
@@ -65,8 +65,10 @@ class Fiber:
         self.ended = False
         self.woken = False
         self.parked = False
+        self.frozen = False
+        """Whether it could run but has to wait because its home sleeps."""
         self.alarm = 0
-        """Counts its waits, so that an alarm of an earlier wait is not heard in a later one."""
+        """The number of its latest wait. An alarm that was set for an earlier wait is ignored."""
         self.waiters: list[Fiber] = []
 
         def run() -> None:
@@ -74,7 +76,7 @@ class Fiber:
                 work()
             except Died:
                 pass
-            except Exception as error:  # noqa: BLE001  the end of a thread that should not end; the judge tells of it
+            except Exception as error:  # noqa: BLE001  no thread should end by an error; the judge reports it
                 failed(f"{home.name}/{name} ended with {type(error).__name__}: {error}")
             finally:
                 self.ended = True
@@ -83,15 +85,15 @@ class Fiber:
 
 
 class Scheduler:
-    """Runs fibers one at a time, as a seed chooses."""
+    """Runs fibers one at a time. The seed chooses which."""
 
     def __init__(self, rng: random.Random, *, eagerness: float = 0.2, statement_s: float = 0.0004):
-        """`eagerness`: the part of the switch points at which another fiber goes on; `statement_s`: what each takes."""
+        """`eagerness`: the share of switch points at which another fiber continues; `statement_s`: the time of each."""
         self.rng = rng
         self.now = 0.0
         self.current: Fiber | None = None
         self.failures: list[str] = []
-        """A sentence for each fiber that an error ended."""
+        """One sentence for each fiber that ended with an error."""
         self._eagerness, self._statement_s = eagerness, statement_s
         self._ready: list[Fiber] = []
         self._alarms: list[tuple[float, int, int, Fiber]] = []
@@ -100,10 +102,10 @@ class Scheduler:
         self._fibers: list[Fiber] = []
         self._dying: list[Home] = []
 
-    # -- called by whoever starts and ends things ---------------------------------------------------------------------
+    # -- called by the explorer: start and end fibers -----------------------------------------------------------------
 
     def spawn(self, home: Home, name: str, work: Callable[[], object]) -> Fiber:
-        """A new fiber of a home, which begins when its turn comes."""
+        """Adds a fiber to a home. It starts when the seed chooses it."""
         if home.dead:
             raise Died
         self._numbers += 1
@@ -114,7 +116,7 @@ class Scheduler:
         return fiber
 
     def kill(self, home: Home) -> None:
-        """Ends a home: none of its fibers does anything more. Raises `Died` in one of them."""
+        """Ends a home and all its fibers. Raises `Died` if a fiber of this home calls it."""
         home.dead = True
         self._dying.append(home)
         if self.current is not None and self.current.home is home:
@@ -123,7 +125,7 @@ class Scheduler:
             self._bury()
 
     def run(self, until: float, *, stop: Callable[[], bool] = lambda: False) -> None:
-        """Lets everything run until an instant, or until `stop`, which is asked whenever time jumps."""
+        """Runs all fibers until an instant, or until `stop` returns true. It is called each time before time jumps."""
         while True:
             while self._alarms and self._alarms[0][0] <= self.now:
                 self._ring(heappop(self._alarms))
@@ -139,8 +141,17 @@ class Scheduler:
             if self._dying:
                 self._bury()
 
+    def thaw(self, home: Home) -> None:
+        """Ends the sleep of a home. Its fibers can run again."""
+        home.frozen_until = self.now
+        for fiber in home.fibers:
+            if fiber.frozen:
+                fiber.parked = fiber.frozen = False
+                fiber.alarm += 1
+                self._ready.append(fiber)
+
     def close(self) -> None:
-        """Ends every home that has fibers left."""
+        """Ends all homes with their fibers."""
         for fiber in self._fibers:
             fiber.home.dead = True
             self._dying.append(fiber.home)
@@ -149,7 +160,7 @@ class Scheduler:
     # -- called inside fibers -----------------------------------------------------------------------------------------
 
     def point(self) -> None:
-        """A moment in which another fiber may go on, and time passes."""
+        """A switch point: moves time a little and may let another fiber continue."""
         fiber = self.current
         if fiber is None:
             return
@@ -161,7 +172,7 @@ class Scheduler:
             self._leave(fiber)
 
     def wait(self, until: float = FOREVER) -> bool:
-        """Stands still until another fiber wakes this one, or an instant; True where it was woken."""
+        """Waits until another fiber wakes this one or until an instant. Returns whether it was woken."""
         fiber = self.current
         assert fiber is not None, "only a fiber waits"
         if fiber.home.dead:
@@ -175,17 +186,17 @@ class Scheduler:
         return fiber.woken
 
     def sleep(self, seconds: float) -> None:
-        """Stands still for so long."""
+        """Waits for so many seconds of virtual time."""
         self.wait(self.now + max(seconds, 1e-6))
 
     def wake(self, fiber: Fiber) -> None:
-        """Lets a fiber go on that waits."""
+        """Ends the wait of a fiber, if it waits."""
         if fiber.parked:
             fiber.parked, fiber.woken = False, True
             self._ready.append(fiber)
 
     def join(self, fiber: Fiber, until: float = FOREVER) -> None:
-        """Waits for the end of another fiber."""
+        """Waits until another fiber has ended."""
         while not fiber.ended and self.now < until:
             assert self.current is not None
             fiber.waiters.append(self.current)
@@ -209,22 +220,29 @@ class Scheduler:
         if fiber.ended or fiber.home.dead:
             return
         if fiber.home.frozen_until > self.now:
-            fiber.parked = True
+            fiber.parked = fiber.frozen = True
             self._numbers += 1
             heappush(self._alarms, (fiber.home.frozen_until, self._numbers, fiber.alarm, fiber))
             return
-        with self._as_current(fiber):
+        fiber.frozen = False
+        before, self.current = self.current, fiber
+        try:
             fiber.greenlet.switch()
+        finally:
+            self.current = before
         if fiber.ended:
             for waiter in fiber.waiters:
                 self.wake(waiter)
 
     def _throw(self, fiber: Fiber) -> None:
-        if not fiber.greenlet:  # it has not begun
+        if not fiber.greenlet:  # it has not started
             fiber.ended = True
             return
-        with self._as_current(fiber):
+        before, self.current = self.current, fiber
+        try:
             fiber.greenlet.throw(Died)
+        finally:
+            self.current = before
 
     def _leave(self, fiber: Fiber) -> None:
         self._hub.switch()
@@ -240,11 +258,3 @@ class Scheduler:
                     self._throw(fiber)
                 for waiter in fiber.waiters:
                     self.wake(waiter)
-
-    @contextmanager
-    def _as_current(self, fiber: Fiber) -> Iterator[None]:
-        before, self.current = self.current, fiber
-        try:
-            yield
-        finally:
-            self.current = before

@@ -1,6 +1,6 @@
 """The guards of promises, as edits that remove each: the explorer has to find every one of them.
 
-Each edit is made in a copy of the package. Its old text occurs once in its file.
+The old text of an edit occurs once in its file.
 """
 
 from __future__ import annotations
@@ -9,22 +9,46 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
-    """One edit that takes a promise's guard away."""
+class Edit:
+    """A line that is changed."""
 
-    promise: str
-    """What does not hold without it."""
     file: str
     """Below `worker/`."""
     old: str
     new: str
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The edit that takes a promise's guard away."""
+
+    promise: str
+    """What does not hold without it."""
+    file: str
+    old: str
+    new: str
+    also: tuple[Edit, ...] = ()
+    """Takes away further guards, which keep the promise by themselves, and without which this one keeps it."""
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """All of them, this guard's own first."""
+        return Edit(self.file, self.old, self.new), *self.also
+
+    @property
+    def files(self) -> set[str]:
+        """The files that they are in."""
+        return {edit.file for edit in self.edits}
+
+
 MARKS, COMMIT = "outbox/commit/marks.py", "outbox/commit/group_commit.py"
+CODES = "outbox/jobs/codes.py"
 RECOVERY, SETTLE = "delivery/maintenance/recovery.py", "domain/settle.py"
 ATTEMPT, RECORD = "delivery/sender/attempt.py", "delivery/sender/record.py"
 ADMISSION, LEASE = "delivery/sender/admission.py", "delivery/sender/lease.py"
 NO = "if False:"
+UNPREPARED = Edit("delivery/sender/prepare.py", "if due.cancelled_at is not None and not (", "if False and not (")
+"""A sender looks itself whether the job was cancelled."""
 GUARDS = (
     Guard("nothing paused or held is marked", MARKS, "if pause is not None and not is_search:", NO),
     Guard("an order is kept at the mark", MARKS, "if batch.orders and not batch.orders.has_turn(part):", NO),
@@ -40,12 +64,19 @@ GUARDS = (
         "({of}.offered_until is null or {of}.offered_until <= {now})",
         "({of}.offered_until is null)",
     ),
-    Guard("a repeat after a refusal is not made", MARKS, "if unsafe is not None and not mark.may_resend:", NO),
+    Guard(
+        "a repeat after a refusal is not made",
+        MARKS,
+        "if unsafe is not None and not mark.may_resend:",
+        NO,
+        also=(Edit(MARKS, "if has_check and part.doubts and not is_covered and not mark.may_resend:", NO),),
+    ),
     Guard(
         "what was cancelled in flight is not sent again",
         COMMIT,
         "if part is not None and job is not None and job.cancelled:",
         NO,
+        also=(UNPREPARED,),
     ),
     Guard(
         "the answer of a call is written",
@@ -80,14 +111,19 @@ GUARDS = (
     Guard("what is in doubt keeps its order waiting", SETTLE, "return skips and held", "return True"),
     Guard("no answer is no refusal", RECORD, "return Verdict(Unknown(reason))", "return Verdict(Retry(reason))"),
     Guard("nothing is repeated that is not safe", RECOVERY, "if rule is RepeatRule.HOLD:", NO),
+    # Not recovery's own look at the flag: the mark holds whatever recovery lets through.
     Guard(
-        "nothing is repeated without the check",
-        RECOVERY,
-        "if rule is RepeatRule.DUPLICATE_CHECK and not row.flagged:",
-        NO,
+        "a retry after a refusal is not dropped",
+        MARKS,
+        "part.flagged = is_covered and (is_first_call or bool(part.doubts))",
+        "part.flagged = is_covered",
     ),
     Guard(
-        "nothing cancelled is repeated", RECOVERY, "if row.cancelled_at is not None and not self._is_searched(row):", NO
+        "nothing cancelled is repeated",
+        RECOVERY,
+        "if row.cancelled_at is not None and not self._is_searched(row):",
+        NO,
+        also=(UNPREPARED,),
     ),
     Guard(
         "who wants it held has it held",
@@ -118,6 +154,11 @@ GUARDS = (
         RECOVERY,
         'self._step(Work.PROCESSES, "recovery of processes", self._end_dead_processes)',
         "True",
+        also=(
+            Edit(
+                RECOVERY, "orphans += sending_overdue(connection, self._database.now, OVERDUE_US, BATCH_SIZE)", "pass"
+            ),
+        ),
     ),
     Guard(
         "a lease passes on",
@@ -146,5 +187,37 @@ GUARDS = (
         "(lease_until is null or lease_until <= :now)",
         "lease_until is null",
     ),
+    Guard(
+        "a code is leased by one update",
+        CODES,
+        'if state == "fresh" or (state == "leased" and holder == part_id):',
+        "if True:",
+    ),
+    Guard(
+        "a code in doubt is not used again",
+        CODES,
+        'case Unknown():\n            state = "burned"',
+        'case Unknown():\n            state = "fresh"',
+    ),
+    Guard(
+        "an update uses its code up",
+        CODES,
+        'case Accepted() | Partial():\n            state = "spent"',
+        'case Accepted() | Partial():\n            state = "fresh"',
+    ),
+    Guard(
+        "a code that was not used can be used",
+        CODES,
+        'case _:\n            state = "fresh"',
+        'case _:\n            state = "spent"',
+    ),
+    Guard(
+        "a dead process's code is burned",
+        COMMIT,
+        "        # The unanswered call may have used the response_code that the part leased.\n"
+        "        batch.burned.append(part.id)",
+        "        pass",
+    ),
+    Guard("hooks of dead processes run again", "hooks/offers.py", "        if stranded:\n", "        if False:\n"),
     Guard("a job counts its ends", COMMIT, 'writes.update(tables.jobs, ("id",), job_rows(changes.rows))', "pass"),
 )

@@ -9,20 +9,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.explore.database import Store, now_us
-from bench.explore.network import Delivery, Vendor
+from bench.explore.fibers import FOREVER
+from bench.explore.hooks import NOTES, Hooks
+from bench.explore.network import Delivery, Fate, Vendor
 from bench.explore.people import People
-from bench.explore.producers import MEMBER_WINDOW_S, Job, Producer
+from bench.explore.producers import AGENTS, CHANGING, MEMBER_WINDOW_S, SEEN_S, Job, Producer
 from rig.open_parts import OpenPart, OpenParts
+from worker.config.settings import DeliverySettings
+from worker.domain.callbacks.hook import EventState
 from worker.domain.state import JobState, PartState
 from worker.outbox.engine.database import Database
 from worker.reporting.report import get_job
 from worker.reporting.wait import WaitFor
 from worker.reporting.why import why
 
-CALL_DEADLINE_S = 4
-AGENTS = {7: "hr", 8: "it"}
 _TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)
 _NEVER_SENT = (PartState.EXPIRED, PartState.CANCELLED, PartState.EXHAUSTED, PartState.REJECTED)
+_KEEPS_ORDER = (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN, PartState.EXHAUSTED)
+"""In these states a part keeps those behind it waiting, where its job does not leave gaps."""
+_PARTS = (
+    "select p.*, (select count(*) from worker_attempts a where a.part_id = p.id and a.doubtful) as unanswered"
+    " from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = 'send' order by p.id"
+)
 _CAUSES = {
     "paused": {WaitFor.PAUSE},
     "held": {WaitFor.PAUSE},
@@ -30,6 +38,7 @@ _CAUSES = {
     "in doubt for now": {WaitFor.DOUBT},
     "in flight": {WaitFor.ANSWER},
     "behind another": {WaitFor.ORDER},
+    "about another": {WaitFor.JOB},
 }
 """Why a part stays -> what `why` may name for it."""
 
@@ -42,6 +51,9 @@ class Part:
     state: PartState
     people: tuple[str, ...]
     repeats: int
+    doubts: int
+    unanswered: int
+    """Its attempts that have no readable answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +68,17 @@ class Mark:
 class Judge:
     """Looks for broken promises."""
 
-    def __init__(self, store: Store, vendor: Vendor, producer: Producer, people: People):
+    def __init__(
+        self,
+        store: Store,
+        vendor: Vendor,
+        producer: Producer,
+        people: People,
+        hooks: Hooks,
+        delivery: DeliverySettings,
+    ):
         self._store, self._vendor, self._producer, self._people = store, vendor, producer, people
+        self._hooks, self._delivery = hooks, delivery
 
     # -- while it runs on ---------------------------------------------------------------------------------------------
 
@@ -65,29 +86,38 @@ class Judge:
         """What has not ended."""
         return OpenParts.read(self._store.rows)
 
-    def moving(self) -> list[OpenPart]:
-        """The parts that have to end."""
-        return self.open_parts().moving(self._people.standing, self._people.held)
+    def moving(self) -> list[str]:
+        """The parts that have to end, and the ends of which the hook has to hear."""
+        moving = self.open_parts().moving(self._people.standing, self._people.held)
+        waiting = f"select job_id from worker_events where state in ({EventState.WAITING:d}, {EventState.RUNNING:d})"
+        unheard = [f"the hook of {self._name(row['job_id'])}" for row in self._store.rows(waiting)]
+        return [*map(self.described, moving), *unheard]
 
     # -- safety -------------------------------------------------------------------------------------------------------
 
     def problems(self) -> list[str]:
         """A sentence for each promise of safety that is broken."""
         parts: dict[str, list[Part]] = defaultdict(list)
-        for row in self._store.rows("select job_id, state, spec, repeats from worker_parts order by id"):
-            people = tuple(json.loads(row["spec"])["users"])
-            parts[row["job_id"]].append(Part(row["job_id"], PartState(row["state"]), people, row["repeats"]))
-        jobs = {row["id"]: row for row in self._store.rows("select * from worker_jobs")}
+        for row in self._store.rows(_PARTS):
+            people, state = tuple(json.loads(row["spec"])["users"]), PartState(row["state"])
+            part = Part(row["job_id"], state, people, row["repeats"], row["doubts"], row["unanswered"])
+            parts[part.job].append(part)
+        jobs = {row["id"]: row for row in self._store.rows("select * from worker_jobs where kind = 'send'")}
         marks = self._marks()
         return [
             *self._rows(jobs, parts),
             *self._truth(parts),
             *self._twice(parts),
+            *self._doubts(parts),
             *self._forbidden(marks),
             *self._unmarked(marks),
             *self._overdue(marks),
-            *self._order(marks),
+            *self._order(marks, parts),
             *self._limits(),
+            *self._recalled(),
+            *self._updated(),
+            *self._disabled(marks),
+            *self._heard(),
         ]
 
     def _marks(self) -> dict[str, list[Mark]]:
@@ -139,6 +169,15 @@ class Judge:
             if job.on_unknown != "resend" or not any(part.repeats for part in parts[job.id]):
                 yield f"{person} received {content} {len(deliveries)} times"
 
+    def _doubts(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
+        """A part is in doubt about its unanswered calls, and is not called again where its producer wants it held."""
+        for job in self._producer.jobs:
+            for part in parts.get(job.id, ()) if job.id not in self._people.decided else ():
+                if part.doubts != part.unanswered and part.state is not PartState.REJECTED:
+                    yield f"{job.content} has {part.unanswered} calls without an answer, and {part.doubts} in doubt"
+                if part.repeats and job.on_unknown == "hold":
+                    yield f"{job.content} was to be held in doubt, and was called again"
+
     def _forbidden(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
         """Nothing is marked that is paused, held, cancelled, expired or not due yet."""
         for job in self._producer.jobs:
@@ -174,28 +213,42 @@ class Judge:
         for call in self._vendor.calls:
             at = zero + int(call.at * 1e6)
             marked = [mark.started_at for mark in marks.get(jobs[call.content].id, ()) if mark.started_at <= at]
-            if marked and at - marked[-1] > CALL_DEADLINE_S * 1.01e6:
+            if marked and at - marked[-1] > self._delivery.call_deadline_s * 1.01e6:
                 yield f"{call.content} was called {(at - marked[-1]) / 1e6:.1f} s after its mark"
 
-    def _order(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
-        """Of two jobs of an order none is called after the first call of the one behind it."""
+    def _order(self, marks: Mapping[str, Sequence[Mark]], parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
+        """Of two jobs of an order the one behind is called when the one before has ended, and not before."""
         orders: dict[tuple[str, str], list[Job]] = defaultdict(list)
+        # The outbox says when a job without a due_at is due: a moment after its producer began.
+        due_at = {row["id"]: row["due_at"] for row in self._store.rows("select id, due_at from worker_jobs")}
         for job in self._producer.jobs:
             if job.order_key:
                 orders[job.account, job.order_key].append(job)
         for jobs in orders.values():
-            jobs.sort(key=lambda job: (job.due_at, job.id))
+            jobs.sort(key=lambda job: (due_at.get(job.id, job.due_at), job.id))
             for n, before in enumerate(jobs):
                 for behind in jobs[n + 1 :]:
-                    yield from self._overtaken(before, behind, marks)
+                    yield from self._overtaken(before, behind, marks, parts)
 
-    def _overtaken(self, before: Job, behind: Job, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
+    def _overtaken(
+        self, before: Job, behind: Job, marks: Mapping[str, Sequence[Mark]], parts: Mapping[str, Sequence[Part]]
+    ) -> Iterator[str]:
         mine, others = marks.get(before.id), marks.get(behind.id)
-        leaves_gaps = before.on_gap == "skip" or before.id in self._people.skipped | self._people.decided
-        if not mine or not others or leaves_gaps or before.committed_at >= others[0].started_at:
+        people = self._people
+        if not others or before.on_gap == "skip" or before.committed_at >= others[0].started_at:
             return
-        if mine[-1].started_at > others[0].started_at:
+        # Such a job leaves its order while its lane is parked. It does not wait for what is committed after that.
+        if behind.on_gap == "skip" and any(self._vendor.fates["send", fate] for fate in (Fate.PARKED, Fate.FORBIDDEN)):
+            return
+        if any(let_go.get(before.id, FOREVER) < others[0].started_at for let_go in (people.skipped, people.decided)):
+            return
+        if mine and mine[-1].started_at > others[0].started_at:
             yield f"{before.content} was called after {behind.content}, which is behind it in its order"
+        # Only a part in doubt is decided about, and what is in doubt had not ended before.
+        elif before.id in people.decided:
+            yield f"{behind.content} was called, and {before.content} before it in its order was in doubt"
+        if any(part.state in _KEEPS_ORDER for part in parts.get(before.id, ())):
+            yield f"{behind.content} was called, and {before.content} before it in its order keeps it waiting"
 
     def _limits(self) -> Iterator[str]:
         """No member receives more from an account in any minute than its limit allows."""
@@ -209,25 +262,81 @@ class Judge:
                 if last - first < MEMBER_WINDOW_S:
                     yield f"{person} was sent {most + 1} messages of {AGENTS[agent]} within {last - first:.1f} s"
 
+    def _recalled(self) -> Iterator[str]:
+        """What an accepted recall is about was taken back. Nobody knows the msgid of a call that was left in doubt."""
+        states = {row["id"]: row["state"] for row in self._store.rows("select id, state from worker_jobs")}
+        for id, job in self._producer.recalls.items():
+            if id not in states:
+                yield f"the recall of {job.content} was committed, and is not there"
+            elif states[id] == JobState.ACCEPTED and job.on_unknown != "resend" and job.id not in self._people.decided:
+                for one in self._vendor.deliveries:
+                    if one.content == job.content and one.msgid not in self._vendor.recalled:
+                        yield f"{job.content} was recalled, and {one.person} still has it"
+
+    def _updated(self) -> Iterator[str]:
+        """An update that was accepted changed its card, one that was not sent did not, and no code was used twice."""
+        vendor, updates = self._vendor, self._producer.updates
+        decided = {updates[id] for id in self._people.decided if id in updates}
+        changed = {(update.content, update.task_id) for update in vendor.updates}
+        for row in self._store.rows(
+            "select p.* from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = 'update_card'"
+        ):
+            content, state, target = (
+                updates[row["job_id"]],
+                PartState(row["state"]),
+                json.loads(row["spec"]).get("target"),
+            )
+            if target is not None and content not in decided:
+                is_changed = (content, f"w{target}") in changed
+                if state in (_TAKEN if not is_changed else _NEVER_SENT):
+                    yield f"{content} is {state.label}, and its card was {'' if is_changed else 'not '}changed"
+        for content, before in vendor.used_again:
+            if before not in decided:
+                yield f"{content} was called with a response_code that {before} had used"
+        used = {update.code: update.content for update in vendor.updates}
+        for row in self._store.rows("select code, state, leased_by from worker_response_codes"):
+            by = used.get(row["code"])
+            if row["state"] == "fresh" and by is not None and by not in decided:
+                yield f"the response_code that {by} used counts as fresh"
+            if (
+                row["state"] == "spent"
+                and by is None
+                and (row["leased_by"] or "").partition("-")[0] not in self._people.decided
+            ):
+                yield "a response_code that nothing used counts as spent"
+
+    def _disabled(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
+        """Nothing is marked with a disabled account, once what was prepared before is marked or its lease is over."""
+        grace_us = int((SEEN_S + self._delivery.lease_s + self._delivery.call_deadline_s) * 1e6)
+        for job in self._producer.jobs:
+            for span in self._people.disabled if job.account == CHANGING else ():
+                for mark in marks.get(job.id, ()):
+                    if span.began_at + grace_us < mark.started_at < (span.ended_at or 0):
+                        yield f"{job.content} was marked while its account was disabled"
+
+    def _heard(self) -> Iterator[str]:
+        """The hook heard of each end, and what it wrote in its transaction is there once."""
+        if not self._hooks.there:
+            return
+        notes = Counter(row["event"] for row in self._store.rows(f"select event from {NOTES}"))
+        for row in self._store.rows("select id, job_id, state from worker_events"):
+            if row["state"] == EventState.DONE and notes[row["id"]] != 1:
+                yield f"the hook of {self._name(row['job_id'])} ended, and its note is there {notes[row['id']]} times"
+        for row in self._store.rows(f"select id, state from worker_jobs where state <> {JobState.OPEN:d}"):
+            if (row["id"], JobState(row["state"])) not in self._hooks.began:
+                yield f"{self._name(row['id'])} is {JobState(row['state']).label}, and no hook heard of it"
+
     # -- liveness -----------------------------------------------------------------------------------------------------
 
     def untrue(self, database: Database) -> Iterator[str]:
         """Open parts of which `why` names another cause than the true one; and jobs whose recipients do not add up."""
-        parts = self.open_parts()
-        people = self._people
-        for part in parts.parts:
-            causes = {
-                "held": part.job_id in people.held,
-                "paused": any(one.account == part.account or one.tag in part.tags for one in people.standing),
-                "in doubt": part.is_in_doubt,
-                "in doubt for now": part.state == PartState.UNKNOWN and not part.is_in_doubt,
-                "in flight": part.state == PartState.SENDING,
-                "behind another": parts.is_behind(part),
-            }
-            expected = {what for cause, holds in causes.items() if holds for what in _CAUSES[cause]}
+        for part in self.open_parts().parts:
+            before = self._expected(part.id)
             with database.reading() as connection:
                 said = {wait.what for wait in why(connection, part.job_id).waits}
-            if not said & expected:
+            # It may have been called meanwhile: a pause does not keep recalls.
+            after = self._expected(part.id)
+            if after and not said & (expected := before | after):
                 names = ", ".join(sorted(expected)), ", ".join(sorted(said))
                 yield f"{self._name(part.job_id)} waits for {names[0]}, and `why` says {names[1]}"
         for job in self._producer.jobs:
@@ -237,6 +346,23 @@ class Judge:
             if total != counts.asked:
                 yield f"{job.content}: {total} recipients of {counts.asked} add up"
 
+    def _expected(self, id: str) -> set[WaitFor]:
+        """What `why` may name for a part. Empty: it is not open."""
+        parts, people = self.open_parts(), self._people
+        for part in parts.parts:
+            causes = {
+                "held": part.job_id in people.held,
+                "paused": any(one.account == part.account or one.tag in part.tags for one in people.standing),
+                "in doubt": part.is_in_doubt,
+                "in doubt for now": part.state == PartState.UNKNOWN and not part.is_in_doubt,
+                "in flight": part.state == PartState.SENDING,
+                "behind another": parts.is_behind(part),
+                "about another": parts.waits_for_another(part),
+            }
+            if part.id == id:
+                return {what for cause, holds in causes.items() if holds for what in _CAUSES[cause]}
+        return set()
+
     def left_over(self) -> Iterator[str]:
         """Rows that no later step would touch, once nothing is open."""
         query = (
@@ -245,6 +371,12 @@ class Judge:
         )
         for row in self._store.rows(query):
             yield f"{self._name(row['job_id'])} has ended and stands in its order"
+        query = (
+            "select p.job_id from worker_response_codes c join worker_parts p on p.id = c.leased_by"
+            f" where c.state = 'leased' and p.state <> {PartState.SENDING:d}"
+        )
+        for row in self._store.rows(query):
+            yield f"{self._name(row['job_id'])} is in no call, and holds a response_code"
 
     # -- both ---------------------------------------------------------------------------------------------------------
 
@@ -254,8 +386,13 @@ class Judge:
             received[delivery.content, delivery.person].append(delivery)
         return received
 
+    def described(self, part: OpenPart) -> str:
+        """A part that has not ended, by its message."""
+        return f"{self._name(part.job_id)} ({PartState(part.state).label}, {part.reason or 'no reason'})"
+
     def _name(self, id: str) -> str:
-        return next((job.content for job in self._producer.jobs if job.id == id), id)
+        names = {job.id: job.content for job in self._producer.jobs} | self._producer.updates
+        return names.get(id, id)
 
 
 def _counted(state: PartState) -> str:

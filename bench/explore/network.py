@@ -15,9 +15,10 @@ from worker.domain.call import CallResult, NoAnswer, NotSent, Reply, Request, Un
 from worker.transport.http import Connection
 from worker.transport.pending_call import PendingCall
 
-SEND, GETTOKEN = "/cgi-bin/message/send", "/cgi-bin/gettoken"
+SEND, RECALL, GETTOKEN = "/cgi-bin/message/send", "/cgi-bin/message/recall", "/cgi-bin/gettoken"
+UPDATE = "/cgi-bin/message/update_template_card"
+WRONG_SECRET = "wrong"
 DUPLICATES_S = 14_400.0
-TOKEN_S = 7_200
 
 
 class Fate(StrEnum):
@@ -37,6 +38,7 @@ class Fate(StrEnum):
     HTML = "answered 502 without JSON"
     REFUSED = "answered 40058"
     PARKED = "answered 60020"
+    FORBIDDEN = "answered 43012"
 
 
 WEIGHTS = {
@@ -54,8 +56,28 @@ WEIGHTS = {
     Fate.HTML: 1,
     Fate.REFUSED: 1,
     Fate.PARKED: 1,
+    Fate.FORBIDDEN: 1,
 }
-"""While the vendor is ill."""
+"""While the vendor is ill, as long as a seed does not choose others."""
+BLOCKING = (Fate.FREQUENT, Fate.PARKED, Fate.FORBIDDEN)
+CALLS = ("connect", "gettoken", "send", "recall", "update")
+NAMES = {GETTOKEN: "gettoken", SEND: "send", RECALL: "recall", UPDATE: "update"}
+GETTOKEN_FATES = (
+    Fate.SLOW,
+    Fate.UNREACHABLE,
+    Fate.UNSENT,
+    Fate.LOST,
+    Fate.UNANSWERED,
+    Fate.CUT,
+    Fate.BUSY,
+    Fate.HTML,
+)
+CALL_PAIRS = (
+    ("connect", Fate.UNREACHABLE),
+    *(("gettoken", fate) for fate in GETTOKEN_FATES),
+    *((call, fate) for call in CALLS[2:] for fate in WEIGHTS if fate is not Fate.ANSWERED),
+)
+"""What may become of which call."""
 ERRCODES = {
     Fate.BUSY: -1,
     Fate.FREQUENT: 45009,
@@ -63,6 +85,7 @@ ERRCODES = {
     Fate.STALE: 42001,
     Fate.REFUSED: 40058,
     Fate.PARKED: 60020,
+    Fate.FORBIDDEN: 43012,
 }
 
 
@@ -75,6 +98,16 @@ class Delivery:
     """The agentid that it came from."""
     person: str
     content: str
+    msgid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardUpdated:
+    """One update of a card."""
+
+    task_id: str
+    content: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,27 +131,66 @@ class Vendor:
     told: Callable[[str], None]
     ill: float = 0.0
     """The part of the calls that have a fate other than an answer."""
-    frequent_left: int = 1
-    """How many calls may be answered 45009 in a row: a third would block a lane until midnight."""
+    frequent_left: int = 2
+    """How many calls may yet be answered 45009: a third would block a lane until midnight."""
     deliveries: list[Delivery] = field(default_factory=list)
+    recalled: set[str] = field(default_factory=set)
+    """The msgids of what was taken back."""
+    cards: dict[str, Delivery] = field(default_factory=dict)
+    """Task_id of each card that was sent -> its last delivery."""
+    codes: dict[str, str] = field(default_factory=dict)
+    """Response_code -> the task_id of its card."""
+    updates: list[CardUpdated] = field(default_factory=list)
+    used_again: list[tuple[str, str]] = field(default_factory=list)
+    """Updates, by their contents, with a code that an earlier one has used, by its content."""
     calls: list[VendorCall] = field(default_factory=list)
-    fates: Counter[Fate] = field(default_factory=Counter)
+    weights: dict[Fate, int] = field(default_factory=lambda: dict(WEIGHTS))
+    fates: Counter[tuple[str, Fate]] = field(default_factory=Counter)
+    """(Call, what became of it) -> how often."""
+    unanswered: dict[str, float] = field(default_factory=dict)
+    """Content of each message whose call gets no answer -> when its caller gives up."""
+    counts_refused: bool = False
+    """True: its duplicate check knows the calls that it has refused, too."""
+    counts_unflagged: bool = True
+    """True: its duplicate check knows the calls that did not ask for it."""
+    token_s: int = 7_200
+    """The time for which it says that a token is good. It takes the token for longer."""
     _tokens: int = 0
-    _seen: dict[str, float] = field(default_factory=dict)
+    _seen: dict[str, tuple[float, str]] = field(default_factory=dict)
     _valid: dict[str, set[str]] = field(default_factory=dict)
+
+    def fall_ill(self) -> None:
+        """Chooses how many calls go wrong from now on, and how they do: each fate rarely, often or never.
+
+        Those that block a lane or an account are rare: they keep the other calls from being made.
+        """
+        chance = self.chance
+        self.ill = chance.choice([0.1, 0.3, 0.6])
+        self.weights = {fate: chance.choice([0, 1, 1, 5]) for fate in Fate if fate is not Fate.ANSWERED}
+        self.weights |= {fate: chance.choice([0, 0, 1]) for fate in BLOCKING}
+        self.told(f"the vendor is ill: {self.ill}")
+
+    def is_reached(self) -> bool:
+        """False where a connection that is to be made now fails."""
+        is_reached = not self.ill or self.chance.random() >= self.ill / 10
+        self.fates["connect", Fate.ANSWERED if is_reached else Fate.UNREACHABLE] += 1
+        return is_reached
 
     def fate(self, request: Request) -> Fate:
         """What is to become of a call that begins now."""
-        fate = Fate.ANSWERED
-        if self.chance.random() < self.ill:
-            [fate] = self.chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
-        if fate is Fate.FREQUENT:
-            if not self.frequent_left:
-                fate = Fate.ANSWERED
-            self.frequent_left = max(0, self.frequent_left - 1)
-        if request.path == GETTOKEN and fate in (Fate.FREQUENT, Fate.CONCURRENT, Fate.STALE, Fate.REFUSED, Fate.PARKED):
+        call, fate = NAMES[request.path], Fate.ANSWERED
+        # Without a token nothing is sent for seconds, and nothing else could go wrong.
+        ill = self.ill / 5 if call == "gettoken" else self.ill
+        if self.chance.random() < ill and any(self.weights.values()):
+            [fate] = self.chance.choices(list(self.weights), list(self.weights.values()))
+        if fate is Fate.FREQUENT and not self.frequent_left:
+            fate = Fate.ANSWERED
+        if fate is Fate.REFUSED and call == "send" and self._has_taken(_text(_body(request))):
+            fate = Fate.ANSWERED  # what is wrong with a message is wrong each time
+        if call == "gettoken" and fate not in (Fate.ANSWERED, *GETTOKEN_FATES):
             fate = Fate.BUSY
-        self.fates[fate] += 1
+        self.frequent_left -= fate is Fate.FREQUENT
+        self.fates[call, fate] += 1
         return fate
 
     def take(self, request: Request, fate: Fate) -> Reply:
@@ -129,38 +201,72 @@ class Vendor:
             self._refuse(request, fate)
             return _json(ERRCODES[fate], "no")
         if request.path == GETTOKEN:
+            if request.query.get("corpsecret") == WRONG_SECRET:
+                return _json(40001, "invalid credential")
             self._tokens += 1
             token = f"token{self._tokens}"
             self._valid.setdefault(str(request.query.get("corpid")), set()).add(token)
-            return _json(0, "ok", access_token=token, expires_in=TOKEN_S)
+            return _json(0, "ok", access_token=token, expires_in=self.token_s)
         if not any(request.query.get("access_token") in tokens for tokens in self._valid.values()):
             return _json(40014, "invalid access_token")
         if request.path == SEND:
             return self._send(_body(request))
+        if request.path == UPDATE:
+            return self._update(_body(request))
+        self.recalled.add(_body(request)["msgid"])
         return _json(0, "ok")
+
+    def _has_taken(self, content: str) -> bool:
+        return any(call.taken for call in self.calls if call.content == content)
 
     def _refuse(self, request: Request, fate: Fate) -> None:
         if fate is Fate.STALE:
             for tokens in self._valid.values():
                 tokens.discard(str(request.query.get("access_token")))
         if request.path == SEND:
-            self._note(_body(request), taken=False)
+            body = _body(request)
+            self._note(body, taken=False)
+            if self.counts_refused:
+                self._seen.setdefault(_content(body), (self.scheduler.now, f"m{len(self.calls)}"))
+
+    def press(self, task_id: str) -> str:
+        """Somebody presses a card: a new response_code of it."""
+        code = f"code{len(self.codes)}"
+        self.codes[code] = task_id
+        return code
+
+    def _update(self, body: dict[str, Any]) -> Reply:
+        code, content = body["response_code"], body["button"]["replace_name"]
+        used = [update.content for update in self.updates if update.code == code]
+        self.told(f"vendor updates with {code}: {content}{' again' if used else ''}")
+        if used or code not in self.codes:
+            self.used_again += [(content, before) for before in used]
+            return _json(60140, "invalid response_code")
+        self.updates.append(CardUpdated(self.codes[code], content, code))
+        return _json(0, "ok")
 
     def _send(self, body: dict[str, Any]) -> Reply:
-        flags = ("enable_duplicate_check", "duplicate_check_interval")
-        same = json.dumps({key: value for key, value in body.items() if key not in flags}, sort_keys=True)
+        task_id = _task_id(body)
         self._note(body, taken=True)
-        now = self.scheduler.now
-        if body.get("enable_duplicate_check") and self._seen.get(same, -DUPLICATES_S) > now - DUPLICATES_S:
-            return _json(0, "ok", msgid=f"m{len(self.calls)}")
-        self._seen[same] = now
+        if task_id in self.cards:
+            return _json(42014, "the task_id exists")
+        now, is_flagged, same = self.scheduler.now, body.get("enable_duplicate_check"), _content(body)
+        seen_at, msgid = self._seen.get(same, (-DUPLICATES_S, f"m{len(self.calls)}"))
+        if is_flagged and seen_at > now - DUPLICATES_S:
+            return _json(0, "ok", msgid=msgid)
+        msgid = f"m{len(self.calls)}"
+        if is_flagged or self.counts_unflagged:
+            self._seen[same] = now, msgid
         for person in body["touser"].split("|"):
-            self.deliveries.append(Delivery(now, body["agentid"], person, body["text"]["content"]))
-        return _json(0, "ok", msgid=f"m{len(self.calls)}")
+            self.deliveries.append(Delivery(now, body["agentid"], person, _text(body), msgid))
+        if not task_id:
+            return _json(0, "ok", msgid=msgid)
+        self.cards[task_id] = self.deliveries[-1]
+        return _json(0, "ok", msgid=msgid, response_code=self.press(task_id))
 
     def _note(self, body: dict[str, Any], *, taken: bool) -> None:
         people = tuple(body["touser"].split("|"))
-        content = body["text"]["content"]
+        content = _text(body)
         self.calls.append(VendorCall(self.scheduler.now, body["agentid"], content, people, taken))
         self.told(f"vendor {'takes' if taken else 'refuses'} {content} for {','.join(people)}")
 
@@ -173,15 +279,12 @@ class Network:
 
     def connect(self, request: Request) -> Connection | NotSent:
         """See `Transport`."""
-        self._step("connect")
-        return _Connection(self._vendor, self._home)
+        return self.connect_all([request])[0]
 
     def connect_all(self, requests: Sequence[Request]) -> list[Connection | NotSent]:
         """See `Transport`."""
         self._step("connect")
-        ill = self._vendor.ill and self._vendor.chance.random() < self._vendor.ill / 20
-        if ill:
-            self._vendor.fates[Fate.UNREACHABLE] += len(requests)
+        if not self._vendor.is_reached():
             return [NotSent("refused", 0.0) for _ in requests]
         return [_Connection(self._vendor, self._home) for _ in requests]
 
@@ -218,6 +321,9 @@ class _Pending:
         scheduler, chance = vendor.scheduler, vendor.chance
         self._vendor, self._request, self._scheduler = vendor, request, scheduler
         self._fate = vendor.fate(request)
+        if self._fate is not Fate.ANSWERED:
+            what = _text(_body(request)) if request.path == SEND else NAMES[request.path]
+            vendor.told(f"the call for {what} is {self._fate}")
         self._answer: Reply | None = None
         deadline_s = request.deadline_s
         delay_s = chance.uniform(0.001, 0.02)
@@ -227,10 +333,12 @@ class _Pending:
             return
         if self._fate in (Fate.LOST, Fate.UNANSWERED):
             self.ends_at = scheduler.now + deadline_s
+            if request.path == SEND:
+                vendor.unanswered[_text(_body(request))] = self.ends_at
         elif self._fate is Fate.SLOW:
             self.ends_at = scheduler.now + chance.uniform(0.3, 0.95) * deadline_s
         else:
-            self.ends_at = scheduler.now + delay_s + chance.uniform(0.001, 0.1)
+            self.ends_at = scheduler.now + delay_s + chance.uniform(0.001, chance.choice([0.1, 0.1, 1.0]))
         if self._fate is not Fate.LOST:
             self._answer = vendor.take(request, self._fate)
 
@@ -251,6 +359,24 @@ class _Pending:
 def _body(request: Request) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(request.body) if isinstance(request.body, bytes) else {}
     return body
+
+
+def _text(body: dict[str, Any]) -> str:
+    message = body[body["msgtype"]]
+    text: str = message["main_title"]["title"] if "main_title" in message else message["content"]
+    return text
+
+
+def _task_id(body: dict[str, Any]) -> str:
+    """The id of a card; empty where the message is none."""
+    task_id: str = body[body["msgtype"]].get("task_id", "")
+    return task_id
+
+
+def _content(body: dict[str, Any]) -> str:
+    """What the duplicate check compares."""
+    flags = ("enable_duplicate_check", "duplicate_check_interval")
+    return json.dumps({key: value for key, value in body.items() if key not in flags}, sort_keys=True)
 
 
 def _json(errcode: int, errmsg: str, **more: Any) -> Reply:

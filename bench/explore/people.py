@@ -1,25 +1,31 @@
-"""What people command meanwhile: pause, resume, hold, release, cancel, decide, lift, skip, at any time."""
+"""What people command meanwhile: pause, hold, cancel, decide, lift, skip, recall, press cards, at any time."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from bench.explore.database import now_us
 from bench.explore.fibers import Scheduler
-from bench.explore.producers import TAGS, Job
+from bench.explore.network import Vendor
+from bench.explore.producers import AGENTS, CHANGING, TAGS, Job, Producer
+from worker.config.settings import Settings
 from worker.control.cancel import cancel, find_open
 from worker.control.lift import lift, skip
-from worker.control.pause import hold, pause, release, resume_paused
+from worker.control.pause import hold, pause, release, resume
+from worker.control.recall import find_sent, recall_jobs
 from worker.control.resolve import find_unknown, resolve
+from worker.domain.callbacks.inbound import CardPress, Inbound
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
+from worker.hooks.callbacks import CallbackStore
 from worker.outbox.engine.database import Database
 
 ACCOUNTS = ("hr", "it")
 PERSON = "zhang"
+SETTINGS = Settings()
 
 
 @dataclass(slots=True)
@@ -47,23 +53,35 @@ class People:
     database: Database
     scheduler: Scheduler
     chance: random.Random
-    jobs: Sequence[Job]
+    producer: Producer
+    vendor: Vendor
     told: Callable[[str], None]
     pauses: list[Span] = field(default_factory=list)
     holds: list[Span] = field(default_factory=list)
     cancelled: dict[str, int] = field(default_factory=dict)
     """Job -> when it was cancelled, at the latest."""
-    decided: set[str] = field(default_factory=set)
-    """Jobs whose part in doubt a person decided about."""
-    skipped: set[str] = field(default_factory=set)
+    decided: dict[str, int] = field(default_factory=dict)
+    """Job -> when a person first decided about its part in doubt, at the earliest."""
+    skipped: dict[str, int] = field(default_factory=dict)
+    """Job -> when its order was first let go on without it, at the earliest."""
+    disabled: list[Span] = field(default_factory=list)
+    breaks: bool = False
+    """Whether an account is disabled and broken, too."""
+    without: Collection[str] = ()
+    """What is left out."""
 
     def command(self, count: int, within_s: float) -> None:
         """Gives so many commands in about so many seconds."""
         commands = [self._pause, self._resume, self._hold, self._release, self._cancel, self._decide, self._lift]
-        for _ in range(count):
+        commands += [self._break] * 2 if self.breaks else []
+        commands += [self._recall, *([self._press] * 2 if self.producer.cards else [])]
+        seed = self.chance.getrandbits(64)
+        for number in range(count):
+            self.chance = random.Random(seed + number)  # where one is left out, the others stay as they are
             self.scheduler.sleep(self.chance.expovariate(count / within_s))
-            with suppress(WorkerError):
-                self.chance.choice([*commands, self._skip, self._hold, self._cancel])()
+            if f"command {number}" not in self.without:
+                with suppress(WorkerError):
+                    self.chance.choice([*commands, self._skip, self._hold, self._cancel])()
 
     @property
     def standing(self) -> list[JobFilter]:
@@ -84,13 +102,37 @@ class People:
             self._release()
         for account in ACCOUNTS:
             self._decide(account, sent=False)
-        for job in self.jobs:
+        for job in self.producer.jobs:
             with suppress(WorkerError):
-                skip(job.id, person=PERSON, database=self.database)
-                self.skipped.add(job.id)
+                self._skip(job)
 
     def _job(self) -> Job | None:
-        return self.chance.choice(self.jobs) if self.jobs else None
+        """Any job, or one of the newest, or one in flight: one that gets no answer, or the one that was called last."""
+        jobs, vendor = self.producer.jobs, self.vendor
+        if vendor.calls and self.chance.random() < 0.4:
+            unanswered = [content for content, until in vendor.unanswered.items() if until > self.scheduler.now]
+            content = (unanswered or [vendor.calls[-1].content])[-1]
+            return next((job for job in jobs if job.content == content), None)
+        return self.chance.choice(jobs[self.chance.choice([0, -2]) :]) if jobs else None
+
+    def _break(self) -> None:
+        """Disables an account or gives it a wrong secret, or mends it."""
+        if self.producer.accounts.broken:
+            self.mend()
+        elif self.chance.random() < 0.6:
+            self.producer.accounts.disable()
+            self.disabled.append(Span(JobFilter(account=CHANGING), now_us()))
+            self.told(f"disabled {CHANGING}")
+        else:
+            self.producer.accounts.spoil()
+            self.told(f"gave {CHANGING} a wrong secret")
+
+    def mend(self) -> None:
+        """Mends the account."""
+        for span in self.disabled:
+            span.ended_at = span.ended_at or now_us()
+        self.producer.accounts.mend()
+        self.told(f"mended {CHANGING}")
 
     def _pause(self) -> None:
         paused = self.chance.choice([JobFilter(tag=self.chance.choice(TAGS)), JobFilter(account="it")])
@@ -104,7 +146,7 @@ class People:
             span = self.chance.choice(standing)
             assert isinstance(span.of, JobFilter)
             span.ended_at = now_us()
-            resume_paused(span.of, person=PERSON, database=self.database)
+            resume(span.of, person=PERSON, database=self.database)
             self.told(f"resumed {span.of.account or span.of.tag}")
 
     def _hold(self) -> None:
@@ -133,18 +175,35 @@ class People:
     def _decide(self, account: str = "", *, sent: bool | None = None) -> None:
         found = find_unknown(JobFilter(account=account or self.chance.choice(ACCOUNTS)), database=self.database)
         if found.ids:
-            self.decided |= {part.partition("-")[0] for part in found.ids}
+            self.decided = {part.partition("-")[0]: now_us() for part in found.ids} | self.decided
             says = self.chance.random() < 0.5 if sent is None else sent
             resolve(found, sent=says, person=PERSON, why="he asked", database=self.database)
             self.told(f"decided about {len(found.ids)} in doubt: {'sent' if says else 'not sent'}")
+
+    def _recall(self) -> None:
+        if (job := self._job()) and (found := find_sent(JobFilter(ids=[job.id]), database=self.database)).ids:
+            done = recall_jobs(found, person=PERSON, database=self.database, accounts=self.producer.accounts)
+            self.producer.recalls.update(dict.fromkeys(done.jobs, job))
+            self.told(f"recalled {job.content}")
+
+    def _press(self) -> None:
+        """Presses a card; the vendor calls the application back, where the worker stores it."""
+        if self.vendor.cards:
+            task_id, card = self.chance.choice(list(self.vendor.cards.items()))
+            code = self.vendor.press(task_id)
+            press = CardPress(task_id, "yes", "button_interaction", code, {})
+            inbound = Inbound("template_card_event", "lisi", now_us() // 1_000_000, (code,), {}, card=press)
+            CallbackStore(self.database, SETTINGS, self.producer.accounts).store(AGENTS[card.account], inbound)
+            self.told(f"pressed {card.content}, which brings {code}")
 
     def _lift(self) -> None:
         account = self.chance.choice(ACCOUNTS)
         lift(account, person=PERSON, database=self.database)
         self.told(f"lifted {account}")
 
-    def _skip(self) -> None:
-        if job := self._job():
+    def _skip(self, job: Job | None = None) -> None:
+        if job := job or self._job():
+            began_at = now_us()
             skip(job.id, person=PERSON, database=self.database)
-            self.skipped.add(job.id)
+            self.skipped.setdefault(job.id, began_at)
             self.told(f"skipped {job.content}")

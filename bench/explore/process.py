@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gc
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import structlog
 
 from bench.explore.broker import App, Broker, Connection
 from bench.explore.database import Databases
 from bench.explore.fibers import Died, Home, Scheduler
+from bench.explore.hooks import CURRENT, load
 from bench.explore.network import Network, Vendor
 from bench.explore.stand_ins import Uuid, installed, monotonic, sleep
 from bench.explore.threads import WORLD
@@ -21,13 +25,17 @@ from worker.channels.registry import channel, names
 from worker.config.accounts import AccountSource
 from worker.config.settings import DeliverySettings, Settings
 from worker.control.opening import make_database
+from worker.delivery.scheduler import relay
 from worker.delivery.sender.runtime import EXIT_WRITER_DIED, Dependencies
+from worker.hooks.registry import load_hooks
 from worker.outbox.engine.database import Database
-from worker.service import lifecycle
+from worker.service import hook_service, lifecycle
 from worker.service.broker import PublisherConnection
 from worker.service.queues import DOORBELL_TASK
 
 Step = Callable[[str], None]
+HOOKS = "explored"
+"""The name of the module of hooks, which `bench.explore.hooks` takes the place of."""
 
 
 class ExplorerProcess(lifecycle.WorkerProcess):
@@ -44,6 +52,25 @@ class ExplorerProcess(lifecycle.WorkerProcess):
         )
 
 
+def settings_of(chance: random.Random) -> Settings:
+    """The settings of a universe: all comes soon, and a lease ends before the calls that begin in it or after."""
+    lease_s, call_deadline_s = chance.choice([(4, 4), (4, 2), (8, 2)])
+    return Settings(
+        delivery=DeliverySettings(
+            lease_s=lease_s,
+            heartbeat_s=1,
+            call_deadline_s=call_deadline_s,
+            backoff_base_s=0.5,
+            backoff_max_s=4,
+            offer_s=2,
+            doorbell_s=1,
+            park_probe_s=5,
+            strike_s=2,
+            strike_again_s=5,
+        )
+    )
+
+
 class Host:
     """A simulated host: one worker process at a time, which begins again after it died."""
 
@@ -56,13 +83,14 @@ class Host:
         vendor: Vendor,
         databases: Databases,
         accounts: AccountSource,
+        settings: Settings,
         step: Step,
         threads: int,
     ):
         self.name = home.name
         self.home, self._scheduler = home, scheduler
         self._broker, self._vendor, self._databases, self._accounts = broker, vendor, databases, accounts
-        self._step, self._threads = step, threads
+        self._settings, self._step, self._threads = settings, step, threads
         self.process: ExplorerProcess | None = None
 
     def start(self) -> None:
@@ -93,7 +121,7 @@ class Host:
             revoked=(),
             exit=lambda status: self._exit(home, status),
         )
-        process = ExplorerProcess(SETTINGS, App(self._broker, home), replaced)
+        process = ExplorerProcess(self._settings, App(self._broker, home), replaced)
         database_of[home.name] = self._databases.of(home)
         if process.open(threads=self._threads, node=home.name, events=False):
             self.process = process
@@ -122,20 +150,6 @@ class Host:
 
 database_of: dict[str, Database] = {}
 """Home -> its way to the store, from which a process that opens takes its own."""
-SETTINGS = Settings(
-    delivery=DeliverySettings(
-        lease_s=4,
-        heartbeat_s=1,
-        call_deadline_s=4,
-        backoff_base_s=0.5,
-        backoff_max_s=4,
-        offer_s=2,
-        doorbell_s=1,
-        park_probe_s=5,
-        strike_s=2,
-        strike_again_s=5,
-    )
-)
 
 
 def _own_database(*_: Any, **__: Any) -> Database:
@@ -156,7 +170,21 @@ def explorable() -> Iterator[None]:
         channel(name)  # loaded now, so that its modules have the stand-ins too
     structlog.configure(processors=[_drop], cache_logger_on_first_use=False)
     try:
-        with installed((gc, quiet), (make_database, _own_database), (PublisherConnection, Connection)):
+        # More than half of the time went into the turns of relays that had nothing to offer.
+        patient = partial(relay.RelayTimes, shortest_poll_s=0.2, poll_s=0.2, reread_s=0.5)
+        # Each command of a person would read the environment.
+        settings = {True: Settings(hooks=HOOKS), False: Settings()}
+        replaced: list[tuple[Any, Any]] = [
+            (make_database, _own_database),
+            (PublisherConnection, Connection),
+            (Settings, lambda: settings[CURRENT.hooks.there]),
+            (load_hooks, load),
+            # Idle turns of hooks took as much as all other statements.
+            (hook_service.MIN_IDLE_S, 0.2),
+            (hook_service.MAX_IDLE_S, 0.5),
+        ]
+        # The module that makes a value keeps its own: only there is `RelayTimes` used.
+        with patch.object(relay, "RelayTimes", patient), installed((gc, quiet), *replaced):
             yield
     finally:
         structlog.reset_defaults()

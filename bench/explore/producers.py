@@ -1,22 +1,34 @@
-"""What the applications of a universe commit: jobs over accounts, people, orders and priorities, some rolled back."""
+"""What the applications of a universe commit: jobs over accounts, people and orders, some rolled back, and recalls."""
 
 from __future__ import annotations
 
 import random
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bench.explore.database import now_us
-from bench.explore.fibers import Scheduler
-from worker import Text, To, enqueue
+from bench.explore.fibers import FOREVER, Scheduler
+from bench.explore.network import WRONG_SECRET
+from bench.explore.threads import WORLD
+from worker import Button, ButtonCard, CardUpdate, MainTitle, Markdown, Message, Text, To, enqueue, recall, update_card
 from worker.config.accounts import FixedAccounts
-from worker.domain.account import Account, Secret
+from worker.domain.account import DEADLINE, Account, Secret
+from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.database import Database
 
 PEOPLE = ("lisi", "wangwu", "zhaoliu")
 TAGS = ("a", "b")
+AGENTS = {7: "hr", 8: "it"}
+"""Agentid -> account."""
+CHANGING = "it"
+"""The account that people disable, break and mend."""
+SEEN_S = 1.0
+"""Seconds within which every process has read a change."""
 MEMBER_WINDOW_S = 60.0
 
 
@@ -38,12 +50,66 @@ class Job:
     """No earlier than its commit."""
 
 
-def accounts(chance: random.Random) -> FixedAccounts:
-    """The accounts of a universe, some of them with little room for each member in a minute."""
-    hr = Account("hr", "wecom_app", "http://vendor", {"corpid": "ww1", "agentid": 7}, Secret(lambda: "s1"))
-    it = replace(hr, name="it", settings={"corpid": "ww2", "agentid": 8})
-    limited = {"member_minute": chance.choice([2, 3, 5])}
-    return FixedAccounts([replace(hr, limits=limited if chance.random() < 0.3 else {}), it])
+class ChangingAccounts(FixedAccounts):
+    """Accounts of which people change one. Each process reads that a moment later."""
+
+    def __init__(self, accounts: Iterable[Account], scheduler: Scheduler, chance: random.Random):
+        super().__init__(accounts)
+        self._scheduler, self._delays = scheduler, defaultdict[str, float](lambda: chance.uniform(0.0, SEEN_S))
+        first = -FOREVER, super().names(), super().get(CHANGING)
+        self._changes: list[tuple[float, tuple[str, ...], Account | None]] = [first]
+
+    @property
+    def broken(self) -> bool:
+        """Whether the account is disabled or has a wrong secret now."""
+        return self._changes[-1][2] is not self._changes[0][2]
+
+    def change(self, account: Account | None) -> None:
+        """Disables the account (None), or gives it other settings."""
+        self._changes.append((self._scheduler.now, (*super().names(),), account))
+
+    def disable(self) -> None:
+        """The account takes no jobs, and sends nothing."""
+        self.change(None)
+
+    def spoil(self) -> None:
+        """The account has a wrong secret."""
+        self.change(replace(super().get(CHANGING), secret=Secret(lambda: WRONG_SECRET)))
+
+    def mend(self) -> None:
+        """The account is as it was."""
+        self.change(self._changes[0][2])
+
+    def names(self) -> tuple[str, ...]:
+        """Another object after each change."""
+        return self._seen()[1]
+
+    def get(self, name: str) -> Account:
+        """The account as this process has read it."""
+        if name != CHANGING:
+            return super().get(name)
+        account = self._seen()[2]
+        if account is None:
+            raise ConfigurationError(f"accounts.{name}: is disabled")
+        return account
+
+    def _seen(self) -> tuple[float, tuple[str, ...], Account | None]:
+        home = WORLD.home
+        until = self._scheduler.now - (self._delays[home.name] if home else 0.0)
+        return next(change for change in reversed(self._changes) if change[0] <= until)
+
+
+def accounts(
+    chance: random.Random, scheduler: Scheduler, call_deadline_s: float, people: Sequence[str], limited: float
+) -> ChangingAccounts:
+    """The accounts of a universe; `limited` is how likely there is little room for each member in a minute."""
+    settings = {"corpid": "ww1", "agentid": 7, DEADLINE: call_deadline_s}
+    hr = Account("hr", "wecom_app", "http://vendor", settings, Secret(lambda: "s1"))
+    it = replace(hr, name="it", settings={**settings, "corpid": "ww2", "agentid": 8})
+    # So that a dozen messages for one person are sent within some minutes.
+    limits = {"member_minute": chance.choice([2, 3, 5]) + (len(people) == 1)}
+    hr = replace(hr, limits=limits if chance.random() < limited else {})
+    return ChangingAccounts([hr, it], scheduler, random.Random(chance.getrandbits(64)))
 
 
 @dataclass
@@ -53,36 +119,77 @@ class Producer:
     database: Database
     scheduler: Scheduler
     chance: random.Random
-    accounts: FixedAccounts
+    accounts: ChangingAccounts
+    people: Sequence[str]
+    ordered: float
+    """The part of its jobs that have an order."""
+    cards: float
+    """The part of its jobs that send a card."""
     jobs: list[Job] = field(default_factory=list)
     rolled_back: set[str] = field(default_factory=set)
     """The contents of jobs that were not committed."""
+    recalls: dict[str, Job] = field(default_factory=dict)
+    """Recall -> the job that it takes back."""
+    updates: dict[str, str] = field(default_factory=dict)
+    """Update of a card -> its content."""
+    without: Collection[str] = ()
+    """What is left out."""
+    _sent_cards: list[str] = field(default_factory=list)
 
     def produce(self, count: int, within_s: float) -> None:
         """Commits so many jobs in about so many seconds."""
+        seed = self.chance.getrandbits(64)
         for number in range(count):
+            self.chance = random.Random(seed + number)  # where one is left out, the others stay as they are
             self.scheduler.sleep(self.chance.expovariate(count / within_s) if self.chance.random() < 0.7 else 0.0)
-            self._one(f"job {number}")
+            if f"job {number}" in self.without:
+                continue
+            with suppress(ConfigurationError):  # its account is disabled
+                self._one(f"job {number}")
+            if self.jobs and self.chance.random() < 0.1:
+                with suppress(ConfigurationError):
+                    self._recall(self.chance.choice(self.jobs))
+            if self._sent_cards and self.chance.random() < 0.7:
+                with suppress(ConfigurationError):
+                    self._update(self.chance.choice(self._sent_cards))
+
+    def _update(self, job_id: str) -> None:
+        content = f"update {len(self.updates)}"
+        with self.database.writing() as connection:
+            update = update_card(connection, job_id, CardUpdate(replace_name=content), accounts=self.accounts)
+        self.updates[update.id] = content
+
+    def _message(self, content: str, *, duplicate_check: bool) -> Message:
+        # Each type of message has a lane of its own.
+        if self.chance.random() < self.cards:
+            return ButtonCard(main_title=MainTitle(title=content), button_list=[Button(text="yes", key="yes")])
+        if self.chance.random() < 0.3:
+            return Markdown(content=content, duplicate_check=duplicate_check)
+        return Text(content=content, duplicate_check=duplicate_check)
+
+    def _recall(self, job: Job) -> None:
+        with self.database.writing() as connection:
+            self.recalls[recall(connection, job.id, accounts=self.accounts).id] = job
 
     def _one(self, content: str) -> None:
         chance, options = self.chance, dict[str, Any]()
         account = chance.choice(["hr", "hr", "it"])
-        people = tuple(sorted(chance.sample(PEOPLE, chance.choice([1, 1, 2]))))
+        people = tuple(sorted(chance.sample(self.people, min(len(self.people), chance.choice([1, 1, 2])))))
         now = now_us()
         options["priority"] = chance.choice(["urgent", "normal", "normal", "bulk"])
         if chance.random() < 0.25:
             options["due_at"] = _instant(now + int(chance.uniform(1, 10) * 1_000_000))
-        if chance.random() < 0.4:
+        if chance.random() < self.ordered:
             options |= {"order_key": chance.choice("kl"), "on_gap": chance.choice(["hold", "hold", "skip"])}
             if chance.random() < 0.3:  # goes before others of its order that were committed earlier
                 options["due_at"] = _instant(now - int(chance.uniform(1, 5) * 1_000_000))
-        if chance.random() < 0.15:
+        if chance.random() < 0.2:
             later = options.get("due_at") or _instant(now)
-            options["expires_at"] = later + timedelta(seconds=chance.randint(2, 12))
+            options["expires_at"] = later + timedelta(seconds=chance.choice([1, 2, 3, 12]))
         if chance.random() < 0.3:
             options["on_unknown"] = chance.choice(["hold", "resend"])
         options["tags"] = [chance.choice(TAGS)] if chance.random() < 0.4 else []
-        message = Text(content=content, duplicate_check=chance.random() < 0.5)
+        message = self._message(content, duplicate_check=chance.random() < 0.5)
         with self.database.writing() as connection:
             given = {key: value for key, value in options.items() if value != []}
             job = enqueue(connection, account, message, To(users=list(people)), accounts=self.accounts, **given)
@@ -92,6 +199,8 @@ class Producer:
                 self.rolled_back.add(content)
                 connection.rollback()
                 return
+        if isinstance(message, ButtonCard):
+            self._sent_cards.append(job.id)
         self.jobs.append(
             Job(
                 job.id,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +17,9 @@ from multiprocessing import get_context
 
 from bench import Figure
 from bench.explore.explorer import Explorer, Sums, story_of
-from bench.explore.unguarded import lines
+from bench.explore.guards import GUARDS
+from bench.explore.story import tell
+from bench.explore.unguarded import HEAD, lines, take_away
 from bench.explore.universe import Told
 
 TOGETHER = 10
@@ -31,11 +34,18 @@ def main(argv: list[str]) -> Figure:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="ends after so many, with what it has then")
+    parser.add_argument("--story", type=int, metavar="SEED", help="shrinks one universe, and tells it in words")
     parser.add_argument("--stop", action="store_true", help="at the first universe that breaks a promise")
     parser.add_argument("--without-guards", action="store_true", help="takes away one guard after the other instead")
-    parser.add_argument("--only", default="", help="of the guards, those whose promise has this text")
-    parser.add_argument("--timeout", type=float, default=600.0, help="seconds for each guard")
+    parser.add_argument(
+        "--only",
+        default="",
+        help="guards whose promise matches this; --story goes without the first",
+    )
+    parser.add_argument("--timeout", type=float, default=240.0, help="seconds of processor time for each guard")
     options = parser.parse_args(argv)
+    if options.story is not None:
+        return _story(options.story, options.only)
     if options.without_guards:
         return _without_guards(options)
     sums, began, cpu = Sums(), time.monotonic(), os.times()
@@ -56,8 +66,19 @@ def main(argv: list[str]) -> Figure:
     return Figure("explore", figure, "0", not sums.broken)
 
 
+def _story(seed: int, only: str) -> Figure:
+    if only:
+        take_away(next(guard for guard in GUARDS if re.search(only, guard.promise)))
+    explorer = Explorer()
+    with explorer.ready():
+        story = list(tell(explorer, seed))
+    print("\n".join(story))
+    return Figure("explore --story", story[0], "none", len(story) == 1)
+
+
 def _without_guards(options: argparse.Namespace) -> Figure:
     missed = total = 0
+    print(HEAD, flush=True)
     for line, found in lines(options.first, options.seeds, options.timeout, options.only):
         print(line, flush=True)
         total, missed = total + 1, missed + (not found)

@@ -1,6 +1,6 @@
-"""Stand-ins for what the worker's modules import to have threads, time and chance, made of the scheduler's fibers.
+"""Replaces the threads, clocks and random numbers that the worker's modules import by those of the explorer.
 
-`installed` puts them into the globals and defaults of the worker's modules; outside of it nothing has changed.
+`installed` puts the stand-ins into the globals and defaults of the worker's modules, and takes them out at the end.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ EPOCH_S = 1_700_000_000.0
 
 
 def monotonic(*_: object) -> float:
-    """The clock of the host on which this fiber runs."""
+    """Returns the monotonic clock of the host on which this fiber runs."""
     home, now = WORLD.home, WORLD.scheduler.now
     return 1_000.0 + (home.clock(now) if home else now)
 
 
 def wall_clock() -> float:
-    """Seconds since 1970 by that host's clock."""
-    return EPOCH_S + monotonic()
+    """Returns the seconds since 1970 by the clock of that host."""
+    return EPOCH_S + monotonic() + (WORLD.home.wall_s if WORLD.home else 0.0)
 
 
 def sleep(seconds: float) -> None:
-    """Stands still for so long."""
+    """Waits for so many seconds of virtual time."""
     WORLD.scheduler.sleep(seconds)
 
 
 class Uuid:
-    """A UUIDv7 of the host's clock, with bits that the seed chooses."""
+    """A UUIDv7 with the time of the host's clock and random bits of the seed."""
 
     def __init__(self) -> None:
         WORLD.ids += 1
@@ -59,14 +59,14 @@ def _get_ident() -> int:
 
 
 class _Seeded(random.Random):
-    """Chance that the seed of the universe decides, also where no seed is given."""
+    """`random.Random` whose numbers depend on the universe's seed even if it is made without one."""
 
     def __init__(self, seed: Any = None):
         super().__init__(WORLD.chance.getrandbits(64) if seed is None else seed)
 
 
 class _Beside(ModuleType):
-    """A module with some names replaced."""
+    """A copy of a module in which some names are replaced."""
 
     def __init__(self, module: ModuleType, **replaced: Any):
         super().__init__(module.__name__)
@@ -131,7 +131,7 @@ _VALUES: dict[int, Any] = {
     )
 }
 Change = tuple[Any, str, Any, Any]
-"""An object or dictionary, a name in it, what it was, and what it becomes."""
+"""An object, the name of one of its attributes, the old value, and the new one."""
 
 
 def _changes(values: Mapping[int, Any]) -> Iterator[Change]:
@@ -154,7 +154,7 @@ def _in_functions(value: Any, values: Mapping[int, Any]) -> Iterator[Change]:
             named = function.__kwdefaults__
             if named and any(id(one) in values for one in named.values()):
                 yield function, "__kwdefaults__", named, {k: values.get(id(v), v) for k, v in named.items()}
-            for cell in function.__closure__ or ():  # a dataclass has the factories of its defaults there
+            for cell in function.__closure__ or ():  # a dataclass keeps its default factories there
                 if (found := _content(cell)) is not None and id(found) in values:
                     yield cell, "cell_contents", found, values[id(found)]
 
@@ -168,7 +168,7 @@ def _content(cell: CellType) -> Any:
 
 @contextmanager
 def installed(*more: tuple[Any, Any]) -> Iterator[None]:
-    """The stand-ins are in all modules of the worker that are loaded; `more`: further things, and what they become."""
+    """Replaces them in all loaded modules of the worker. `more` has further pairs of a real object and its stand-in."""
     made: list[Change] = []
     try:
         for change in _changes({**_VALUES, **{id(real): stand_in for real, stand_in in more}}):

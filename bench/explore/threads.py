@@ -1,4 +1,4 @@
-"""Threads, locks and queues made of the scheduler's fibers, in place of those of `threading` and `queue`."""
+"""Replaces the threads, locks and queues of `threading` and `queue` by ones that use the scheduler's fibers."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from bench.explore.fibers import FOREVER, Fiber, Home, Scheduler
 
 
 class World:
-    """What the stand-ins belong to at the moment: one universe after the other."""
+    """The universe that runs now. All stand-ins use its scheduler and its random numbers."""
 
     scheduler: Scheduler
     chance: random.Random
     ids = 0
 
     def begin(self, scheduler: Scheduler, chance: random.Random) -> None:
-        """A universe begins."""
+        """Begins another universe."""
         self.scheduler, self.chance, self.ids = scheduler, chance, 0
 
     @property
     def home(self) -> Home | None:
-        """The home of the fiber that runs; None: the explorer itself runs."""
+        """The home of the fiber that runs, or None if the explorer itself runs."""
         fiber = self.scheduler.current
         return fiber.home if fiber else None
 
@@ -82,7 +82,7 @@ class Lock:
 
 
 class RLock(Lock):
-    """The same, again and again for the fiber that has it."""
+    """A lock that the fiber which holds it can acquire again."""
 
     __slots__ = ("_depth", "_owner")
 
@@ -110,7 +110,7 @@ class RLock(Lock):
 
 
 class Condition:
-    """Fibers that wait until another one tells them."""
+    """See `threading`."""
 
     def __init__(self, lock: Lock | None = None) -> None:
         self._lock = lock or RLock()
@@ -201,7 +201,7 @@ class Event:
 
 
 class Thread:
-    """A fiber of the home of whoever starts it."""
+    """A thread that runs as a fiber, in the home of the fiber that starts it."""
 
     def __init__(
         self,

@@ -6,7 +6,12 @@ A guard is taken away in a forked process: the functions of its file get the cod
 from __future__ import annotations
 
 import importlib
+import re
+import signal
+import sys
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -16,72 +21,101 @@ from typing import Any
 from bench.explore.explorer import Explorer
 from bench.explore.guards import GUARDS, Guard
 
+HEAD = f"{'seeds':>6} {'cpu s':>6}  {'without the guard of':42} what was broken"
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def lines(first: int, most: int, timeout_s: float, only: str = "") -> Iterator[tuple[str, bool]]:
-    """A line for each guard, and whether the explorer found that it was gone."""
+    """A line of the table for each guard, and whether the explorer found that it was gone."""
     explorer = Explorer()
     with explorer.ready():  # what is loaded now is loaded in each fork
         explorer.explore(first)
     for guard in GUARDS:
-        if only in guard.promise:
-            needed, problem = seeds_needed(guard, first, most, timeout_s)
-            found = "not found" if needed is None else f"found after {needed} seeds: {problem}"
-            yield f"{guard.promise} ({guard.file}): {found}", needed is not None
+        if re.search(only, guard.promise):
+            found = search(guard, first, most, timeout_s)
+            seeds = f"{found.seeds}" if found.problem else f">{found.seeds}"
+            yield f"{seeds:>6} {found.cpu_s:6.1f}  {guard.promise:42} {found.problem or '-'}", bool(found.problem)
 
 
-def seeds_needed(guard: Guard, first: int, most: int, timeout_s: float) -> tuple[int | None, str]:
-    """How many seeds the explorer needs to find that a guard is gone, and by what; None: it has not found it."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How many seeds were tried without a guard, and what the last of them broke."""
+
+    seeds: int
+    cpu_s: float
+    problem: str
+    """Empty where no promise was broken."""
+
+
+def search(guard: Guard, first: int, most: int, timeout_s: float) -> Found:
+    """Tries seeds without a guard until a promise is broken, or for so many seconds of processor time."""
     context = get_context("fork")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_search, args=(guard, first, most, there))
+    process = context.Process(target=_search, args=(guard, first, most, timeout_s, there))
     process.start()
     there.close()
-    found: tuple[int | None, str] = (None, "")
     try:
-        if here.poll(timeout_s):
-            found = here.recv()
+        found: Found = here.recv()
     except EOFError:
-        pass
-    process.kill()
+        process.join()
+        if process.exitcode != -signal.SIGPROF:
+            raise  # an error, which the process has printed
+        found = Found(0, timeout_s, "")
     process.join()
     return found
 
 
-def _search(guard: Guard, first: int, most: int, there: Connection) -> None:
+def _search(guard: Guard, first: int, most: int, timeout_s: float, there: Connection) -> None:
+    signal.setitimer(signal.ITIMER_PROF, 2 * timeout_s)  # ends the process if a universe has no end
     take_away(guard)
-    explorer = Explorer()
+    explorer, began = Explorer(), time.process_time()
+    seeds, problems = 0, list[str]()
     with explorer.ready():
-        for seed in range(first, first + most):
-            if problems := explorer.explore(seed).problems:
-                there.send((seed - first + 1, problems[0][:120]))
-                return
-    there.send((None, ""))
+        while not problems and seeds < most and time.process_time() - began < timeout_s:
+            problems = explorer.explore(first + seeds).problems
+            seeds += 1
+    there.send(Found(seeds, time.process_time() - began, problems[0][:120] if problems else ""))
 
 
 def take_away(guard: Guard) -> None:
-    """Gives the functions of a guard's file the code that they would have without it, in this process."""
-    name = "worker." + guard.file.removesuffix(".py").replace("/", ".")
-    module, file = importlib.import_module(name), ROOT / "worker" / guard.file
-    changed = ModuleType(name)
-    changed.__dict__.update({"__file__": str(file), "__package__": module.__package__})
-    code = compile(without(guard, file.read_text(encoding="utf-8")), str(file), "exec")
-    exec(code, changed.__dict__)
-    _replace_code(vars(module), vars(changed), name)
+    """Gives the functions of a guard's files the code that they would have without it, in this process."""
+    for file in guard.files:
+        name = "worker." + file.removesuffix(".py").replace("/", ".")
+        module, path = importlib.import_module(name), ROOT / "worker" / file
+        changed = ModuleType(name)
+        changed.__dict__.update({"__file__": str(path), "__package__": module.__package__})
+        code = compile(without(guard, file, path.read_text(encoding="utf-8")), str(path), "exec")
+        exec(code, changed.__dict__)
+        if not sum(_replace_code(vars(module), vars(changed), name)):
+            raise ValueError(f"no function of {file} is another without its guard")
+    _forget_statements()
 
 
-def _replace_code(old: Any, new: Any, module: str) -> None:
+def _replace_code(old: Any, new: Any, module: str) -> Iterator[bool]:
+    """For each function, whether its code is another now."""
     for key, value in list(new.items()):
         before = old.get(key)
+        before, value = getattr(before, "__wrapped__", before), getattr(value, "__wrapped__", value)
         if isinstance(value, FunctionType) and isinstance(before, FunctionType):
+            yield before.__code__ != value.__code__
             before.__code__ = value.__code__
         elif isinstance(value, type) and isinstance(before, type) and value.__module__ == module:
-            _replace_code(vars(before), vars(value), module)
+            yield from _replace_code(vars(before), vars(value), module)
 
 
-def without(guard: Guard, text: str) -> str:
-    """A file's text without the guard; ValueError where its old text does not occur once."""
-    if text.count(guard.old) != 1:
-        raise ValueError(f"{guard.file} has {text.count(guard.old)} times {guard.old!r}")
-    return text.replace(guard.old, guard.new)
+def _forget_statements() -> None:
+    """Has the worker's modules build their SQL anew, of which they keep what they have built."""
+    for name, module in list(sys.modules.items()):
+        for value in list(vars(module).values()) if name.startswith("worker.") else ():
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+
+
+def without(guard: Guard, file: str, text: str) -> str:
+    """A file's text without the guard; ValueError where an old text does not occur once."""
+    for edit in guard.edits:
+        if edit.file == file:
+            if text.count(edit.old) != 1:
+                raise ValueError(f"{file} has {text.count(edit.old)} times {edit.old!r}")
+            text = text.replace(edit.old, edit.new)
+    return text

@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from bench.explore.broker import Broker
 from bench.explore.database import Databases, Store
 from bench.explore.faults import Faults
 from bench.explore.fibers import Home, Scheduler
+from bench.explore.hooks import CURRENT, Hooks
 from bench.explore.judge import Judge
 from bench.explore.network import Vendor
 from bench.explore.people import People
-from bench.explore.process import Host
-from bench.explore.producers import Producer, accounts
+from bench.explore.process import Host, settings_of
+from bench.explore.producers import PEOPLE, Producer, accounts
 from bench.explore.threads import WORLD
+from worker.config.accounts import AccountSource
+from worker.config.settings import Settings
+from worker.service.account_updates import EVERY_S
 
 FAULTS_S = 10.0
 """Virtual seconds in which faults happen."""
@@ -24,6 +29,8 @@ LOOK_S = 0.5
 """Virtual seconds between two looks at what has not ended."""
 BOUND_S = 300.0
 """Virtual seconds after the last fault within which everything that may go has gone."""
+MOST_STATEMENTS = 60_000
+"""A universe that takes more does something again and again; most take about a thousand."""
 
 
 @dataclass
@@ -35,10 +42,11 @@ class Told:
     """A sentence for each broken promise."""
     story: list[str] = field(default_factory=list)
     reached: Counter[tuple[str, str]] = field(default_factory=Counter)
-    fates: Counter[str] = field(default_factory=Counter)
-    states: Counter[str] = field(default_factory=Counter)
+    states: Counter[int] = field(default_factory=Counter)
     statements: int = 0
     virtual_s: float = 0.0
+    things: tuple[str, ...] = ()
+    """What could have been left out."""
 
     @property
     def digest(self) -> str:
@@ -49,39 +57,66 @@ class Told:
 class Universe:
     """The parts of one universe, and its course."""
 
-    def __init__(self, seed: int, store: Store, databases: Databases):
+    def __init__(
+        self, seed: int, store: Store, databases: Databases, without: Collection[str] = (), threads_turn: int = 0
+    ):
+        """`without`: things that are left out; `threads_turn`: another number gives the threads another order."""
         rng = random.Random(seed)
         self.chance = chance = random.Random(rng.getrandbits(64))
         self.told = Told(seed)
-        self.scheduler = Scheduler(random.Random(rng.getrandbits(64)), eagerness=chance.choice([0.02, 0.1, 0.4]))
+        self.scheduler = Scheduler(
+            random.Random(rng.getrandbits(64) + threads_turn),
+            eagerness=chance.choice([0.02, 0.1, 0.4]),
+            statement_s=chance.choice([0.0004, 0.0004, 0.002, 0.008]),
+        )
         WORLD.begin(self.scheduler, random.Random(rng.getrandbits(64)))
         self.store, self._databases = store, databases
-        self.vendor = Vendor(self.scheduler, random.Random(rng.getrandbits(64)), self._say)
+        self.vendor = Vendor(self.scheduler, random.Random(rng.getrandbits(64)), self.say)
+        self.vendor.counts_refused, self.vendor.counts_unflagged = chance.random() < 0.5, chance.random() < 0.5
+        self.vendor.token_s = chance.choice([4, 7_200])
         self.broker = Broker(self.scheduler, random.Random(rng.getrandbits(64)))
         self._outside = Home("outside")
         self.hosts: list[Host] = []
-        self.faults = Faults(self.scheduler, chance, store, self.broker, self.vendor, self.hosts, self._say)
+        self.faults = Faults(self.scheduler, chance, store, self.broker, self.vendor, self.hosts, self.say)
         store.begin(self.faults.step)
-        of_all = accounts(chance)
-        for number in range(chance.choice([2, 2, 3])):
-            home = Home(f"host{number}", is_host=True, drift=chance.uniform(-1e-4, 1e-4), offset_s=chance.uniform(0, 5))
-            databases.of(home)  # its engine is made before the universe begins
+        there = chance.random() < 0.12
+        CURRENT.hooks = self.hooks = Hooks(self.scheduler, random.Random(rng.getrandbits(64)), there=there)
+        settings = settings_of(chance)
+        self.faults.crowded = chance.random() < 0.04
+        people = PEOPLE[:1] if self.faults.crowded else chance.choice([PEOPLE, PEOPLE, PEOPLE[:1]])
+        limited = 1.0 if self.faults.crowded else 0.4
+        of_all = accounts(chance, self.scheduler, settings.delivery.call_deadline_s, people, limited)
+        self._add_hosts(of_all, settings, without)
+        outside = databases.of(self._outside)
+        ordered, cards = chance.choice([0.0, 0.4, 0.8]), chance.choice([0.0, 0.2, 0.6])
+        own_chance = random.Random(rng.getrandbits(64))
+        self.producer = Producer(outside, self.scheduler, own_chance, of_all, people, ordered, cards)
+        own_chance = random.Random(rng.getrandbits(64))
+        self.people = People(outside, self.scheduler, own_chance, self.producer, self.vendor, self.say)
+        self.people.breaks = own_chance.random() < 0.15
+        self.faults.without = self.producer.without = self.people.without = without
+        self.judge = Judge(store, self.vendor, self.producer, self.people, self.hooks, settings.delivery)
+
+    def _add_hosts(self, of_all: AccountSource, settings: Settings, without: Collection[str]) -> None:
+        for number in range(self.chance.choice([2, 2, 3])):
+            home = Home(f"host{number}", drift=self.chance.uniform(-1e-4, 1e-4), offset_s=self.chance.uniform(0, 5))
+            threads = self.chance.choice([1, 2, 3])
+            if f"host {number}" in without:
+                continue
+            self._databases.of(home)  # its engine is made before the universe begins
             self.hosts.append(
                 Host(
                     home,
                     self.scheduler,
                     broker=self.broker,
                     vendor=self.vendor,
-                    databases=databases,
+                    databases=self._databases,
                     accounts=of_all,
+                    settings=settings,
                     step=self.faults.step,
-                    threads=chance.choice([1, 2, 3]),
+                    threads=threads,
                 )
             )
-        outside = databases.of(self._outside)
-        self.producer = Producer(outside, self.scheduler, random.Random(rng.getrandbits(64)), of_all)
-        self.people = People(outside, self.scheduler, random.Random(rng.getrandbits(64)), self.producer.jobs, self._say)
-        self.judge = Judge(store, self.vendor, self.producer, self.people)
 
     def run(self) -> Told:
         """Runs it to its end, and judges it."""
@@ -102,7 +137,11 @@ class Universe:
         for host in self.hosts:
             host.start()
         spawn = scheduler.spawn
-        jobs, commands, faults = chance.randint(4, 12), chance.choice([0, 2, 8]), chance.choice([0, 3, 8])
+        jobs, commands, faults = chance.randint(4, 12), chance.choice([0, 2, 8]), chance.choice([0, 4, 12])
+        if self.faults.crowded:
+            jobs, faults = 11, 12
+        counted = [("host", len(self.hosts)), ("job", jobs), ("command", commands), ("fault", faults)]
+        self.told.things = (*(f"{what} {n}" for what, count in counted for n in range(count)), "illness")
         outside = [
             spawn(self._outside, "producer", lambda: self.producer.produce(jobs, FAULTS_S * 0.7)),
             spawn(self._outside, "people", lambda: self.people.command(commands, FAULTS_S * 0.8)),
@@ -111,17 +150,21 @@ class Universe:
         spawn(self._outside, "restarts", self.faults.keep_alive)
         scheduler.run(FAULTS_S)
         self.faults.heal()
+        self.hooks.failing = 0.0
         while not all(fiber.ended for fiber in outside):
             scheduler.run(scheduler.now + LOOK_S)
+        if self.producer.accounts.broken:
+            scheduler.run(scheduler.now + chance.uniform(0.0, 8.0))
+            self._from_outside("people", self.people.mend)
+            scheduler.run(scheduler.now + EVERY_S + 1.0)  # a recall waits for nothing else, not even for a pause
 
     def _without_faults(self, when: str) -> None:
         """Runs on until all has ended that may; notes what has not within the bound."""
         begun = self.scheduler.now
         self.scheduler.run(begun + LOOK_S)
         while moving := self.judge.moving():
-            if self.scheduler.now > begun + BOUND_S:
-                for part in moving:
-                    self.told.problems.append(f"{part} stands still {when}")
+            if self.scheduler.now > begun + BOUND_S or self._is_endless():
+                self.told.problems += [f"{what} stands still {when}" for what in moving]
                 return
             self.scheduler.run(self.scheduler.now + LOOK_S)
         self._from_outside("judge", self._look)
@@ -134,20 +177,28 @@ class Universe:
         assert callable(work)
         fiber = self.scheduler.spawn(self._outside, name, work)
         while not fiber.ended:
+            if self._is_endless():
+                self.told.problems.append(f"{name} did not end within {MOST_STATEMENTS} statements")
+                return
             self.scheduler.run(self.scheduler.now + 0.2)
+
+    def _is_endless(self) -> bool:
+        return self.store.statements > MOST_STATEMENTS
 
     def _end(self) -> Told:
         told = self.told
         told.problems += [*self.scheduler.failures, *self.judge.problems(), *self.judge.left_over()]
-        told.reached, told.virtual_s = self.faults.reached, self.scheduler.now
-        told.fates.update({str(fate): count for fate, count in self.vendor.fates.items()})
+        told.virtual_s = self.scheduler.now
+        for reached in (self.faults.reached, self.vendor.fates, self.broker.fates):
+            told.reached.update({(step, str(fault)): count for (step, fault), count in reached.items()})
         told.statements = self.store.statements
         for row in self.store.rows("select state, count(*) as n from worker_parts group by state"):
-            told.states[str(row["state"])] += row["n"]
-        self._say(f"ends: {sorted(told.states.items())}, {self.store.statements} statements")
+            told.states[row["state"]] += row["n"]
+        self.say(f"ends: {sorted(told.states.items())}, {self.store.statements} statements")
         return told
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Adds a line to the story."""
         fiber = self.scheduler.current
         where = f" {fiber.home.name}/{fiber.name}" if fiber else ""
         self.told.story.append(f"{self.scheduler.now:9.3f}{where}: {line}")

@@ -23,7 +23,7 @@ from bench.priorities.judge import Story, lateness, least_share, quantile, waits
 from bench.stand.installation import installation, start_with_windows
 from bench.stand.stacks import EMBEDDED, REDIS, STACKS, missing_service
 from bench.throughput.rig import BenchFailed
-from rig.stack import ACCOUNT, SHORT, Stack, Vendor
+from rig.stack import ACCOUNT, Stack, Vendor
 from worker import Chats, NewJob, Text, To, enqueue_many
 from worker.channels import wecom_webhook as webhook
 from worker.domain.job import Priority
@@ -53,6 +53,8 @@ the next comes with the next window.
 CALLS_A_PROCESS = 50
 """A tenth of all calls less one a process is the goal from so many on."""
 POLL_S = 0.1
+DELIVERY = {"silence_s": 0}
+"""A lane has all of its calls at once after the pause for its limit, which is as long as a slow start's silence."""
 KEY = "key-push"
 SEND = "/cgi-bin/message/send"
 PUSH = f"""
@@ -132,7 +134,7 @@ def _installation(kind: str, ride: Ride) -> Iterator[Stack]:
         folder = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="bench-priorities-")))
         vendor = scope.enter_context(closing(Vendor(folder, settings)))
         table = PUSH.format(amount=ride.amount("push"))
-        made = installation("priorities", kind, folder, vendor, delivery=SHORT, account=table)
+        made = installation("priorities", kind, folder, vendor, delivery=DELIVERY, account=table)
         stack = scope.enter_context(made)
         (stack.folder / KEY).write_text(KEY, encoding="utf-8")
         yield stack

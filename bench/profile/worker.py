@@ -32,8 +32,8 @@ def mark_steps(meter: Meter | StatementMeter) -> None:
     for place, name, step in (
         (Governor, "reserve", "reserve"),
         (record, "log_attempt", "log"),
-        (doorbell_sender, "load", "load"),
-        (doorbell_sender, "leave", "leave"),
+        (doorbell_sender, "load_parts", "load"),
+        (doorbell_sender, "release_parts", "release"),
         (DoorbellSender, "_read_states", "learn"),
         (DoorbellSender, "answer", "doorbell"),
         (Writer, "_next_batch", "gather"),

@@ -16,9 +16,10 @@ import uuid_utils
 from sqlalchemy import text
 
 from bench.scale.contents import ACTIVE_LANES, SPEC, active_lane
+from worker.config.settings import DeliverySettings
 from worker.delivery.scheduler.fair_share import ThreadShares
 from worker.delivery.scheduler.lane_offer import Doorbell
-from worker.delivery.scheduler.relay import Relay, RelayTimes
+from worker.delivery.scheduler.relay import Relay
 from worker.domain.pacing.lane import with_accounts
 from worker.domain.settle import Policy
 from worker.domain.state import PartState
@@ -64,7 +65,7 @@ class Side:
             holder=lambda: "bench",
             publish=self.rings.extend,
             thread_shares=ThreadShares(DOORBELL),
-            times=RelayTimes(),
+            settings=DeliverySettings(silence_s=0),
             monotonic=lambda: self.clock_s,
             scan_clock=time.monotonic,
         )

@@ -59,7 +59,7 @@ def floor(name: str, stack: str, delivery: Mapping[str, Any]) -> Iterator[Stack]
 
 
 def start(stack: Stack) -> int:
-    """Starts the workers; how many calls they can have in the air."""
+    """Starts the workers; how many calls they can have in flight."""
     count = 1 if stack.broker == EMBEDDED else PROCESSES
     for _ in range(count):
         stack.worker(threads=THREADS)
@@ -108,7 +108,7 @@ def refused(stack: Stack, code: int) -> int:
     return stack.number("select count(*) from worker_attempts where errcode = :code", code=code)
 
 
-def in_the_air(stack: Stack) -> int:
+def in_flight(stack: Stack) -> int:
     """Calls that are marked and not recorded."""
     return stack.number("select count(*) from worker_parts where state = 1")
 

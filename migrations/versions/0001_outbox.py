@@ -401,7 +401,7 @@ def create_callbacks() -> None:
         sa.Column("last_seen_at", sa.BigInteger(), nullable=False),
         sa.Column("gone_at", sa.BigInteger()),
         sa.Column("allowance", sa.Integer(), nullable=False, server_default=sa.text("0")),
-        sa.Column("told_at", sa.BigInteger()),
+        sa.Column("callback_at", sa.BigInteger()),
     )
     index("worker_chats_person", "worker_chats", "account", "person", where="person is not null")
     table(
@@ -582,11 +582,11 @@ def create_search() -> None:
         sa.Column("tag", key(100), primary_key=True),
         sa.Column("note", key(32), nullable=False),
         sa.Column("ended_at", sa.BigInteger(), nullable=False),
-        sa.Column("look_at", sa.BigInteger()),
+        sa.Column("check_at", sa.BigInteger()),
         sa.Column("witness", key(32)),
-        sa.Column("told_at", sa.BigInteger()),
+        sa.Column("reported_at", sa.BigInteger()),
     )
-    index("worker_ended_tags_look", "worker_ended_tags", "look_at", "told_at")
+    index("worker_ended_tags_check", "worker_ended_tags", "check_at", "reported_at")
     table(
         "worker_terms",
         sa.Column("term", key(12), primary_key=True),

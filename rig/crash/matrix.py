@@ -46,7 +46,7 @@ LONG_LEASES = {**SHORT, "lease_s": 10}
 processor, and one that loses its lease again and again sends nothing.
 """
 LANES_START_SLOWLY = {"silence_s": 60}
-"""As in production; every second cell. The others have their lanes' whole share in the air from the start."""
+"""As in production; every second cell. The others have their lanes' whole share in flight from the start."""
 PARALLEL = 6
 """Cells at once: they mostly wait for leases and deadlines."""
 
@@ -125,22 +125,33 @@ def _crash(stack: Stack, step: str, rng: random.Random) -> None:
 
 
 def _look(stack: Stack, step: str) -> Wreck:
-    """Outbox and vendor after the death, once the vendor has read what was still on the wire."""
+    """Outbox and vendor after the death, once both have taken what was still on the wire."""
     before: list[Any] = []
+    stack.database.close()  # whoever is connected besides one of us is the dead worker
+    connected = _CONNECTED.get(stack.database.dialect.name, "select 0")
 
     def calm() -> bool:
         nonlocal before
         calls = stack.vendor.calls()
         came = [(call["seq"], call["received"], call["answered"]) for call in calls]
-        previous, before = before, [came, _marked(stack)]  # a commit that was sent is carried out after the death, too
+        if stack.number(connected):  # a commit that was sent is carried out after the death, too
+            return False
+        previous, before = before, [came, _marked(stack)]
         return previous == before and (step not in ON_THE_WIRE or bool(_without_record(stack, calls, {"whole"})))
 
     with contextlib.suppress(AssertionError):  # what did not arrive is a broken rule, told with the table
-        until(calm, "the vendor has read everything", 5)
+        until(calm, "everything has been taken", 60)
     marked, recorded = _marked(stack), stack.number("select count(*) from worker_attempts")
     calls, some = stack.vendor.calls(), {"head", "partial", "whole"}
     received = _without_record(stack, calls, {"whole"})
     return Wreck(marked, received, _without_record(stack, calls, some, records=False), recorded)
+
+
+_CONNECTED = {
+    "postgresql": "select count(*) from pg_stat_activity where datname = current_database()"
+    " and backend_type = 'client backend' and pid <> pg_backend_pid()",
+    "mysql": "select count(*) from information_schema.processlist where db = database() and id <> connection_id()",
+}
 
 
 def _marked(stack: Stack) -> set[tuple[str, int]]:

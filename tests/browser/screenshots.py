@@ -18,7 +18,7 @@ from tests.browser.watched_page import Look, WatchedPage, watched
 from tests.support import youdu_client
 from worker_simulator.demo.application import APPROVERS, Application
 from worker_simulator.demo.stage import SETTINGS, DemoStage
-from worker_simulator.inbox.look import ConversationKey, PageQuery
+from worker_simulator.inbox.query import ConversationKey, PageQuery
 from worker_simulator.server import running
 from worker_simulator.settings import SimulatorSettings
 
@@ -64,12 +64,12 @@ def _approval(browser: Browser, shot: Take) -> None:
     key = ConversationKey("app", "ww-demo/1000002", APPROVERS[0])
     with DemoStage.built(SETTINGS, receiver=True) as stage:
         application = Application(stage.engine, stage.accounts)
-        application.asks_again()
+        application.send_second_card()
         with watched(browser, stage.vendor, Look("en", "light", 1280)) as page:
             _card(page.page, stage.vendor, key)
             page.page.get_by_role("button", name="Approve").click()
             expect(page.page.locator("article.entry")).to_contain_text(["approved", "taken"], timeout=IN_TIME)
-            application.asks_again()
+            application.send_second_card()
             expect(page.page.get_by_role("button", name="Approve")).to_be_visible(timeout=IN_TIME)
             page.open(PageQuery(at=key, panel="call", call=2).url())
             shot(page, "inbox")

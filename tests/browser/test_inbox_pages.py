@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.sender import APP, BOARD, CHAT, CORP, GROUP, PERSON, SINGLE
 from tests.browser.watched_page import LOOKS, Look, watched
 from tests.support import youdu_client
-from worker_simulator.inbox.look import PANELS, ConversationKey
+from worker_simulator.inbox.query import PANELS, ConversationKey
 
 pytestmark = pytest.mark.browser
 

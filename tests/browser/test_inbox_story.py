@@ -32,7 +32,7 @@ from worker import (
 )
 from worker_simulator.demo import stage
 from worker_simulator.demo.stage import DemoStage
-from worker_simulator.inbox.look import ConversationKey
+from worker_simulator.inbox.query import ConversationKey
 
 pytestmark = pytest.mark.browser
 

@@ -17,8 +17,8 @@ from tests.browser.watched_page import RAN, Look, watched
 from tests.support import youdu_client
 from tests.support.drawn_html import bare, leaves
 from worker.drawing import Channel
-from worker_simulator.inbox.look import ConversationKey
 from worker_simulator.inbox.parts import ENTRIES
+from worker_simulator.inbox.query import ConversationKey
 from worker_simulator.server import running
 from worker_simulator.settings import SimulatorSettings
 

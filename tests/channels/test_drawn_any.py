@@ -16,7 +16,7 @@ from worker.drawing.draw import CARD_FIELDS, TEMPLATES
 from worker.drawing.words import WORDS
 from worker_simulator.settings import CodeSettings
 from worker_simulator.wecom_app.rules.findings import Findings
-from worker_simulator.wecom_app.rules.plain import TO_MEMBERS
+from worker_simulator.wecom_app.rules.message_types import TO_MEMBERS
 
 pytestmark = pytest.mark.no_cover  # twice as slow with figures, which other tests give
 

@@ -111,7 +111,7 @@ def test_a_share_is_what_is_left_of_a_window(share: Any, limits: dict[str, int],
 
 
 def test_a_share_leaves_alone_what_no_window_counts() -> None:
-    """One call in the air is one."""
+    """One call in flight is one."""
     assert 1 == an_account("wecom_app", share=0.1).amount_of(IN_THE_AIR)
 
 

@@ -16,8 +16,8 @@ from wecom_app_facts import Fact, card_facts, codes, plain_facts, rows, size
 from tests.support.each import each
 from worker_simulator.request import HttpRequest
 from worker_simulator.settings import SimulatorSettings
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wire.routes import answer
-from worker_simulator.world import World
 
 URL = "https://e.com/1"
 LINK = {"type": 1, "url": URL}
@@ -106,14 +106,14 @@ BODIES = {
 def sent(body: dict[str, Any], **codes: int) -> tuple[int, str, list[dict[str, Any]]]:
     """Code and text of the answer to a body, and what people do not see of it; `codes` are settings."""
     known = {kind: [".*"] for kind in ("image", "voice", "video", "file")}
-    world = World(SimulatorSettings.model_validate({"media": {"known": known}, "codes": codes}))
+    state = VendorState(SimulatorSettings.model_validate({"media": {"known": known}, "codes": codes}))
     login = json.loads(
-        answer(world, HttpRequest("GET", "/cgi-bin/gettoken", {"corpid": "ww1", "corpsecret": "s"}, seq=1)).body
+        answer(state, HttpRequest("GET", "/cgi-bin/gettoken", {"corpid": "ww1", "corpsecret": "s"}, seq=1)).body
     )
     raw = json.dumps({"touser": "u", "agentid": 1, **body}).encode()
     query = {"access_token": login["access_token"]}
-    reply = json.loads(answer(world, HttpRequest("POST", "/cgi-bin/message/send", query, seq=2, body=raw)).body)
-    seen = world.inbox.of("u")
+    reply = json.loads(answer(state, HttpRequest("POST", "/cgi-bin/message/send", query, seq=2, body=raw)).body)
+    seen = state.inbox.messages_of("u")
     assert bool(seen) is (reply["errcode"] == 0)
     return reply["errcode"], reply["errmsg"], seen[0]["altered"] if seen else []
 

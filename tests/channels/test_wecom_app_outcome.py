@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given, strategies as st
 from wecom_app_samples import ACCESS, CHANNEL, account, card, part, reply, text
 
 from worker.channels.base import TokenGranted, TokenLater, TokenRefused
@@ -315,47 +314,6 @@ def test_strange_characters_can_be_stored():
     assert "a\ufffd?" == found.outcome.receipt.msgid
     (found.errmsg + found.outcome.receipt.msgid).encode()
     assert "\x00" not in found.errmsg
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
-    max_leaves=8,
-)
-LISTS = ["invaliduser", "invalidparty", "invalidtag", "unlicenseduser"]
-KEYS = st.sampled_from(
-    ["errcode", "errmsg", "msgid", "response_code", "media_id", "access_token", "expires_in", *LISTS]
-)
-VALUES = JSON | st.sampled_from([0, "0", -1, 81013, 42014, 40007, "ok", "a|B|zz", ["a", 12], "12"])
-
-
-@given(
-    st.binary(max_size=60)
-    | st.dictionaries(KEYS, VALUES, max_size=6)
-    | JSON.filter(lambda value: not isinstance(value, str)),
-    st.sampled_from([200, 204, 302, 429, 500, 503]),
-    st.text(max_size=5),
-    st.booleans(),
-)
-@example(b"\xff\xfe\x00", 200, "\xb2", True)
-def test_nothing_makes_it_raise(body, status, header, in_doubt):
-    """Whatever the vendor or anybody in between answers is read into an outcome, and the recipients add up."""
-    spec = {"users": ["A", "b"], "parties": ["12"], "tags": ["4"]}
-    answer = reply(body, status, retry_after=header)
-
-    for message, kind in ((text(), "send"), (card(), "send"), ({}, "recall"), (UPDATE.message, "update_card")):
-        found = CHANNEL.outcome(part(message, spec, kind=kind, in_doubt=in_doubt), account(), answer, ACCESS)
-        refusals = getattr(found.outcome, "refusals", ())
-        assert {(each.kind, each.recipient) for each in refusals} <= {
-            ("user", "A"),
-            ("user", "b"),
-            ("party", "12"),
-            ("tag", "4"),
-        }
-        assert len(refusals) == len({(each.kind, each.recipient) for each in refusals})
-        assert "\x00" not in (found.errmsg or "")
-        repr(found).encode()
-    assert CHANNEL.token_outcome(answer, account(), "s3cret") is not None
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_valid_chats_take_valid_messages(body: dict[str, Any], users: list[str],
 
     assert (Accepted, Accepted) == (type(made), type(outcome))
     assert {"errcode": 0, "errmsg": "ok"} == reply
-    (chat,) = vendor.world.chats.shown()
+    (chat,) = vendor.state.chats.to_json()
     assert (chatid, name or "", users, users[-1], []) == tuple(
         chat[one] for one in ("chatid", "name", "userlist", "owner", "altered")
     )
@@ -113,7 +113,7 @@ def test_valid_changes_of_chats_are_taken(users: list[str], others: list[str], d
     _, outcome, _ = vendor.takes(part(changing.document(), {}, kind="change_chat"))
 
     assert isinstance(outcome, Accepted)
-    (chat,) = vendor.world.chats.shown()
+    (chat,) = vendor.state.chats.to_json()
     assert ("new", [one for one in [*users, *joining] if one not in leaving]) == (chat["name"], chat["userlist"])
 
 

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, event, given, settings, strategies as st
 from wecom_external_messages import bodies
-from wecom_external_samples import ACCESS, CHANNEL, account, draft, outcome, part, task
+from wecom_external_samples import CHANNEL, draft, outcome, part
 from wecom_external_vendor import Vendor
 
 from worker.channels.wecom_external import message_from_json, message_to_json
 from worker.channels.wecom_external.messages import Raw
-from worker.domain.call import Reply
 from worker.domain.content.recipient import CustomerGroups, Customers
 from worker.domain.outcome import Accepted, Partial, Rejected
 from worker.domain.state import PartState
@@ -136,67 +134,3 @@ def state_of(found: Any) -> PartState:
         case Rejected():
             return PartState.REJECTED
     return PartState.UNKNOWN
-
-
-ANYTHING = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8)),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=6), inner, max_size=4)),
-    max_leaves=12,
-)
-NAMED = st.dictionaries(
-    st.sampled_from(
-        ["errcode", "errmsg", "msgid", "fail_list", "next_cursor", "group_msg_list", "task_list", "send_list"]
-    ),
-    st.one_of(
-        ANYTHING,
-        st.lists(
-            st.dictionaries(
-                st.sampled_from(
-                    [
-                        "msgid",
-                        "userid",
-                        "status",
-                        "send_time",
-                        "external_userid",
-                        "chat_id",
-                        "create_time",
-                        "text",
-                        "attachments",
-                    ]
-                ),
-                ANYTHING,
-                max_size=5,
-            ),
-            max_size=4,
-        ),
-    ),
-)
-SEARCHING = part(in_doubt=True, facts={"doubt": [1000, 2000], "known": []})
-PARTS = [
-    part(),
-    SEARCHING,
-    replace(SEARCHING, spec={**SEARCHING.spec, "look_up": {"step": "members", "found": ["m1"]}}),
-    replace(SEARCHING, spec={**SEARCHING.spec, "look_up": {"step": "results", "found": ["m1"], "members": ["lihua"]}}),
-    task("recall"),
-    task("remind"),
-    task("track", step="task", member=None, cursor="c"),
-    task("track", step="result", member="lihua", cursor=""),
-    part({"type": "upload", "files": {"media": {"upload_type": "image"}}}, {}, kind="upload"),
-]
-
-
-@QUICK
-@given(
-    st.sampled_from(PARTS),
-    st.one_of(NAMED.map(json.dumps).map(str.encode), st.binary(max_size=60)),
-    st.integers(100, 599),
-)
-def test_any_reply_is_an_outcome(made: Any, body: bytes, status: int):
-    """Whatever comes back is read without an exception, and where it leads can be stored and asked again."""
-    verdict = CHANNEL.outcome(made, account(), Reply(status, {}, body), ACCESS)
-
-    spec = getattr(verdict.outcome, "spec", None)
-    if spec is not None:
-        stored = replace(made, spec=json.loads(json.dumps(spec)))
-        if stored.spec.get("step") != "result" or stored.spec["member"] is not None:
-            assert CHANNEL.request(stored, account(), ACCESS, flagged=False).body

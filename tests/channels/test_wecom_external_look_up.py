@@ -131,7 +131,7 @@ def test_what_is_not_ours_is_never_taken_for_it(what: str, given: dict[str, Any]
 
 def test_twenty_look_alikes_and_ours():
     """Each differs in sender or customers alone; ours is found among them, over small pages."""
-    vendor, made = Vendor(page_most=3), part(campaign("hello", LINK), SINGLE)
+    vendor, made = Vendor(max_page_size=3), part(campaign("hello", LINK), SINGLE)
     for n in range(10):
         foreign(vendor, attachments=[LINK], members={f"member{n}": ["wm1", "wm2", "wm3"]})
     msgid = lost(vendor, made)
@@ -143,7 +143,7 @@ def test_twenty_look_alikes_and_ours():
 
 def test_twenty_look_alikes_without_ours():
     """Held: none of them is taken for it."""
-    vendor, made = Vendor(page_most=3), part(spec=SINGLE)
+    vendor, made = Vendor(max_page_size=3), part(spec=SINGLE)
     for n in range(10):
         foreign(vendor, members={f"member{n}": ["wm1", "wm2", "wm3"]})
         foreign(vendor, members={"lihua": ["wm1", "wm2", f"wm{n + 10}"]})
@@ -321,7 +321,7 @@ def test_a_task_that_is_still_handed_out_is_waited_for():
     looked = replace(in_doubt(made), spec=vendor.takes(in_doubt(made))[1].spec)
 
     early = vendor.takes(looked)[1]
-    vendor.world.clock.advance(11)
+    vendor.state.clock.advance(11)
 
     assert (Wait, Scope.PART) == (type(early), early.scope)
     assert msgid == searched(vendor, replace(made, spec=looked.spec)).receipt.msgid
@@ -390,7 +390,7 @@ def test_matched_or_held_and_never_wrong(ids: list[str], others: list[dict[str, 
     """Whatever others made: if ours arrived it is found or held; if it did not, a task is only taken for it that no
     one could tell from ours: of this sender alone, and for nobody else.
     """
-    vendor, made = Vendor(page_most=page), part(spec={"sender": "lihua", "customers": ids})
+    vendor, made = Vendor(max_page_size=page), part(spec={"sender": "lihua", "customers": ids})
     half = len(others) // 2
     for one in others[:half]:
         foreign(vendor, **one)
@@ -414,7 +414,7 @@ def test_matched_or_held_and_never_wrong(ids: list[str], others: list[dict[str, 
 
 
 def test_whose_answer_is_written_down_meanwhile_is_no_find():
-    """An equal message was in the air when the list was read: by the next page its task is known to be its own."""
+    """An equal message was in flight when the list was read: by the next page its task is known to be its own."""
     vendor = Vendor()
     made = part(spec=SINGLE)
     twin = lost(vendor, made)

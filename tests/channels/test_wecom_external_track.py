@@ -48,7 +48,7 @@ def test_three_hundred_customers_of_four_members():
     """250 are sent to, one of them left, one's cap is used up; who waits is told as waiting, over small pages."""
     customers = {f"member{n}": [f"wm{n}-{i}" for i in range(75)] for n in range(4)}
     customers["member1"][3], customers["member2"][4] = "former1", "full1"
-    vendor = Vendor(former=["former.*"], page_most=20)
+    vendor = Vendor(former=["former.*"], max_page_size=20)
     msgid = created(vendor, {}, **customers)
     vendor.act("groupmsg_spend", corpid="ww01", recipient="full1", count=31)
     for member in ("member0", "member1", "member2"):
@@ -110,7 +110,7 @@ def test_right_after_creation_it_waits():
     asked = task("track", msgid=msgid, step="task", member=None, cursor="")
 
     early = vendor.takes(asked)[1]
-    vendor.world.clock.advance(6)
+    vendor.state.clock.advance(6)
 
     assert isinstance(early, Wait)
     assert {("lihua", "")} == set(followed(vendor, msgid)[0])
@@ -124,7 +124,7 @@ def test_cancelled_while_it_was_followed():
 
     _, cancelled, _ = vendor.takes(task("recall", msgid=msgid))
     known, _ = followed(vendor, msgid)
-    vendor.world.settings.external.cancelled_query_code = 41093
+    vendor.state.settings.external.cancelled_query_code = 41093
     _, ended, _ = vendor.takes(task("track", msgid=msgid, step="task", member=None, cursor=""))
 
     assert isinstance(cancelled, Accepted)

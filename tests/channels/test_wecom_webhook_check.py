@@ -227,7 +227,7 @@ def test_uploads(file: File, kind: str, said: str) -> None:
     [
         ("file", {}, "voice", "is of another upload type"),
         ("voice", {"media_id": "m"}, "voice", "has a value and a file"),
-        ("text", {"content": "x"}, "inline", "takes no bytes"),
+        ("text", {"content": "x"}, "inline", "takes no file as Base64"),
     ],
 )
 def test_files_stand_where_they_belong(msgtype: str, content: Any, kind: str, said: str) -> None:

@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
+from warnings import catch_warnings
 
 import pytest
+import wecom_app_samples as wecom_app
+import wecom_external_samples as wecom_external
+import wecom_webhook_samples as wecom_webhook
+import youdu_samples
+from pydantic_core import to_json
 
+from tests.support.odd import ODD
 from worker import (
+    AppChat,
     Button,
     ButtonCard,
     CardUpdate,
+    Chats,
     CheckFailed,
+    CustomerGroups,
+    Customers,
+    Emails,
+    Everyone,
     Image,
     Markdown,
     Message,
     Raw,
     Text,
     TextCard,
+    To,
     external,
     webhook,
     youdu,
 )
+from worker.domain.content.recipient import Recipients
+from worker.producer.options import MessageOptions
+from worker.producer.plan import JobRequest, document_of, parse_recipients, plan
 
 WRONG: list[tuple[Callable[..., Any], dict[str, Any], set[str]]] = [
     (Text, {"contents": "secret"}, {"text.content", "text.contents"}),
@@ -100,3 +120,51 @@ def test_values_without_names_are_refused_with_how_it_is_written(make: Callable[
         make()
 
     assert str(refused.value).endswith(f" takes its fields by name: {told}")
+
+
+VALID: dict[str, tuple[Any, Message, Recipients]] = {
+    "app": (wecom_app, Text("hi"), To("a")),
+    "external": (wecom_external, external.Campaign(text="hi"), Customers({"lihua": ["wm1"]})),
+    "webhook": (wecom_webhook, webhook.Text("hi"), Chats("wr1")),
+    "youdu": (youdu_samples, youdu.Text("hi"), To("a")),
+}
+ODD_ARGUMENTS = [
+    *ODD,
+    "a\x00",
+    ["a\ud800"],
+    "22:00-07:00 \ud800",
+    datetime.max,
+    timedelta.max,
+    float("inf"),
+    {"a"},
+    object(),
+]
+MAKERS: list[Callable[[Any], Recipients]] = [
+    *(To, Chats, AppChat, Emails, Customers, CustomerGroups, Everyone, partial(To, None), partial(To, None, None)),
+    lambda value: Customers({"lihua": value}),
+    lambda value: CustomerGroups({"lihua": [value]}),
+]
+
+
+@pytest.mark.parametrize("valid", VALID.values(), ids=VALID)
+def test_a_job_with_one_odd_argument_is_planned_or_refused(valid: tuple[Any, Message, Recipients]) -> None:
+    """Any option, recipients of any kind, something else than a message; what is planned can be stored."""
+    samples, message, to = valid
+    account = samples.account(allow_everyone=True)
+
+    def is_planned(message: Any, to: Any, options: Any) -> bool:
+        request = JobRequest("send", account, document_of(message), parse_recipients(to), options=options)
+        planned = plan(request, bytes(32))
+        return "\\u0000" not in to_json([planned.job, planned.parts, planned.warnings]).decode()
+
+    assert is_planned(message, to, {})
+    for value in ODD_ARGUMENTS:
+        jobs: list[Callable[[], bool]] = [
+            *(partial(is_planned, message, to, {name: value}) for name in MessageOptions.__annotations__),
+            *(partial(lambda make, value: is_planned(message, make(value), {}), make, value) for make in MAKERS),
+            partial(is_planned, message, value, {}),
+            partial(is_planned, value, to, {}),
+        ]
+        for job in jobs:
+            with suppress(CheckFailed), catch_warnings(action="ignore"):
+                assert job()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -133,17 +132,3 @@ def counted(
     # What an older doubt leaves open is no failure; see `outbox/commit/record_answer.py`.
     written = [] if isinstance(outcome, Rejected) and in_doubt else refused
     return recipients_by_status(asked, False, [{**row, "first_marked_at": 1}], written)
-
-
-@QUICK
-@given(st.one_of(st.binary(max_size=60), st.text().map(str.encode)), st.integers(200, 599), MODES, st.data())
-def test_any_bytes_at_all_are_read_into_an_outcome(body: bytes, status: int, mode: str, data: st.DataObject):
-    """No answer raises, for a call of any kind or for a token, and nothing of it but the server's words is kept."""
-    kind = data.draw(st.sampled_from(["send", "upload", "badge", "pop_window"]))
-    message = {"upload": {"type": "upload", "files": {"media": {}}}}.get(kind, {"type": "text", "body": {}})
-    agent = account({"invalid_users": mode})
-
-    verdict = CHANNEL.outcome(part(message, {"users": ["a"]}, kind=kind), agent, reply(body, status), ACCESS)
-    CHANNEL.token_outcome(reply(body, status), agent, ACCESS.secret)
-
-    assert verdict.errmsg is None or re.fullmatch(r"[A-Za-z\s,;:()\[\]'\"|.*]*", verdict.errmsg)

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
 from youdu_samples import CHANNEL, ENVELOPE, account
 
 from tests.support.youdu_vectors import APP_ID, BUIN, KEY, SIGNATURES, vector
@@ -144,28 +143,3 @@ def test_the_secrets_of_an_address() -> None:
         assert CHANNEL.account_problems(account({"callback": wrong}))
     with pytest.raises(ConfigurationError, match="44 characters"):
         CHANNEL.callback_verifier(CALLED, {"token": TOKEN, "aes_key": "short"}, 300)
-
-
-@given(st.binary(max_size=60), st.dictionaries(st.sampled_from(["timestamp", "nonce", "msg_signature"]), st.text()))
-def test_any_request_at_all_is_read_or_refused(sent: bytes, asked: dict[str, str]) -> None:
-    """Never another error."""
-    with pytest.raises(CallbackRefused):
-        DOOR.read(asked, sent, NOW)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(st.dictionaries(st.sampled_from(["fromUser", "createTime", "packageId", "msgType", "text", "x"]), JSON))
-def test_any_message_at_all_is_read_or_refused(said: dict[str, Any]) -> None:
-    """What is read can be stored."""
-    try:
-        inbound = heard(said)
-    except CallbackRefused:
-        return
-    json.dumps(inbound.payload, ensure_ascii=False).encode()
-    assert inbound.key("oa")

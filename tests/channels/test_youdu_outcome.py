@@ -81,6 +81,13 @@ def test_200007_that_names_somebody(mode: str, kind: type):
         assert found.held
 
 
+def test_an_errmsg_in_another_type_names_somebody_too():
+    """A list of names is no success for everybody."""
+    found = outcome(reply({"errcode": 0, "errmsg": ["bob"]}), mode="partial")
+
+    assert ["Bob"] == refused(found)
+
+
 @pytest.mark.parametrize(("mode", "kind"), list(zip(MODES, (Rejected, Unknown, Unknown, Unknown), strict=True)))
 def test_200007_that_names_nobody(mode: str, kind: type):
     """Some or all are unknown to the server: without names only a strict one leaves no doubt."""

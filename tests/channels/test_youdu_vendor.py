@@ -22,8 +22,8 @@ from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Parked, Partial, Progress, Rejected, Unknown
 from worker_simulator.request import HttpRequest
 from worker_simulator.settings import SimulatorSettings
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wire.routes import answer
-from worker_simulator.world import World
 
 QUICK = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 PEOPLE = st.lists(ACCOUNT, min_size=1, max_size=20, unique=True)
@@ -34,7 +34,7 @@ class Server:
 
     def __init__(self, msgtype: str = "text", **changes: Any):
         self.account = account_for(msgtype, changes.pop("account", None))
-        self.world = World(SimulatorSettings.model_validate({"youdu": changes}))
+        self.state = VendorState(SimulatorSettings.model_validate({"youdu": changes}))
         self.secret = KEYS[str(self.account.settings["appid"])]
         self.seq = 0
         granted = YOUDU.token_outcome(
@@ -53,7 +53,7 @@ class Server:
         asked = HttpRequest(
             built.method, built.path, dict(built.query), seq=self.seq, headers=headers, body=body or b""
         )
-        said = answer(self.world, asked)
+        said = answer(self.state, asked)
         return Reply(said.status, {}, said.body)
 
     def takes(self, one: Part) -> Any:
@@ -77,7 +77,7 @@ def with_media(body: Any, server: Server) -> Any:
         return body
     made = {name: with_media(value, server) for name, value in body.items()}
     if made.get("media_id"):
-        kept = server.world.youdu.media.keep(server.world.settings.youdu.apps[0], "image", "a", b"x")
+        kept = server.state.youdu.media.add(server.state.settings.youdu.apps[0], "image", "a", b"x")
         made["media_id"] = kept.media_id
     return made
 
@@ -97,7 +97,7 @@ def test_valid_messages_are_neither_refused_nor_cut(
 
     assert isinstance(outcome, Accepted)
     assert outcome.receipt.warning is None
-    (delivered,) = server.world.youdu.delivered
+    (delivered,) = server.state.youdu.delivered
     assert ([], users) == (delivered.altered, delivered.shown_to)
     assert body[body["msgType"]] == delivered.content
 
@@ -128,7 +128,7 @@ def test_what_the_door_lets_through_is_never_refused(body: dict[str, Any]):
     outcome = server.takes(part(raw))
 
     assert isinstance(outcome, Accepted)
-    assert [[]] == [one.altered for one in server.world.youdu.delivered]
+    assert [[]] == [one.altered for one in server.state.youdu.delivered]
 
 
 def test_every_type_is_tried():
@@ -150,7 +150,7 @@ def test_valid_windows_open_and_a_repeat_opens_no_second(window: dict[str, Any],
 
     assert [Accepted, Accepted] == [type(one) for one in outcomes]
     expected = 2 if window.get("notice_id") == "" else 1
-    assert dict.fromkeys(users, expected) == {user: len(open_) for user, open_ in server.world.youdu.windows.items()}
+    assert dict.fromkeys(users, expected) == {user: len(open_) for user, open_ in server.state.youdu.windows.items()}
 
 
 @QUICK
@@ -164,7 +164,7 @@ def test_valid_badges_are_set(count: int, users: list[str]):
         assert isinstance(server.takes(part(document, spec)), Accepted)
 
     assert dict.fromkeys(users if count else [], count) == {
-        user: badge["count"] for user, badge in server.world.youdu.badges.items()
+        user: badge["count"] for user, badge in server.state.youdu.badges.items()
     }
 
 
@@ -181,8 +181,8 @@ def test_files_arrive_as_they_were(content: bytes, name: str, step: int):
     outcome = server.takes(made)
 
     assert isinstance(outcome, Accepted)
-    found = server.world.youdu.media.find(
-        server.world.settings.youdu.apps[0], outcome.receipt.media_id, server.world.settings.youdu
+    found = server.state.youdu.media.find(
+        server.state.settings.youdu.apps[0], outcome.receipt.media_id, server.state.settings.youdu
     )
     assert (content, name or "a", "file") == (found.content, found.name, found.kind)
 
@@ -200,7 +200,7 @@ def test_everyone_is_reached_only_by_the_word():
         (spec,) = YOUDU.split(draft(document, Everyone()))
 
         assert isinstance(server.takes(part(document, spec)), Accepted)
-        assert ["all1", "all2", "all3"] == server.world.youdu.delivered[0].shown_to
+        assert ["all1", "all2", "all3"] == server.state.youdu.delivered[0].shown_to
 
 
 TEXTS = ["invalid toUser: {users}", "用户{users}不存在", "[{users}] unknown", "{users}"]
@@ -226,7 +226,7 @@ def test_the_truth_about_unknown_accounts(users: list[str], ghosts: list[str], m
         while isinstance(outcome, Progress):
             made = part(spec=dict(outcome.spec))
             outcome = server.takes(made)
-        got = {one for message in server.world.youdu.delivered for one in message.shown_to}
+        got = {one for message in server.state.youdu.delivered for one in message.shown_to}
         refused = {one.recipient for one in outcome.refusals}
         assert refused <= set(ghosts)
         assert not refused & got
@@ -236,7 +236,7 @@ def test_the_truth_about_unknown_accounts(users: list[str], ghosts: list[str], m
             assert outcome.held
         else:
             assert isinstance(outcome, Accepted | Rejected)
-        assert len(server.world.youdu.delivered) <= 1
+        assert len(server.state.youdu.delivered) <= 1
 
 
 @pytest.mark.parametrize("mode", ["strict", "partial", "partial-error"])
@@ -249,7 +249,7 @@ def test_a_server_that_is_known_is_understood(mode: str):
 
     assert isinstance(outcome, Partial)
     assert ["ghost1"] == [one.recipient for one in outcome.refusals]
-    assert [["alice", "bob"]] == [message.shown_to for message in server.world.youdu.delivered]
+    assert [["alice", "bob"]] == [message.shown_to for message in server.state.youdu.delivered]
 
 
 def test_what_is_on_the_wire_is_what_the_documentation_shows():

@@ -13,8 +13,8 @@ from worker.domain.job import Part
 from worker.domain.outcome import Outcome
 from worker_simulator.request import HttpRequest
 from worker_simulator.settings import SimulatorSettings
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wire.routes import answer
-from worker_simulator.world import World
 
 ACCOUNT = account(allow_everyone=True)
 SETTINGS = {
@@ -29,7 +29,7 @@ class Vendor:
     """A vendor nobody has talked to yet."""
 
     def __init__(self) -> None:
-        self.world = World(SimulatorSettings.model_validate(SETTINGS))
+        self.state = VendorState(SimulatorSettings.model_validate(SETTINGS))
         self._numbers = count(1)
         login = self.ask(HttpRequest("GET", "/cgi-bin/gettoken", {"corpid": "ww01", "corpsecret": "s"}))
         self.token = json.loads(login)["access_token"]
@@ -37,7 +37,7 @@ class Vendor:
     def ask(self, request: HttpRequest) -> bytes:
         """The body of the answer."""
         request.seq = next(self._numbers)
-        return answer(self.world, request).body
+        return answer(self.state, request).body
 
     def takes(self, part: Part, *, flagged: bool = False) -> tuple[dict[str, Any], Outcome, dict[str, Any]]:
         """Carry a part's call out: what was sent, what the channel makes of the answer, and the answer."""
@@ -49,9 +49,9 @@ class Vendor:
 
     def seen(self, person: str) -> list[dict[str, Any]]:
         """What one person sees."""
-        return self.world.inbox.of(person)
+        return self.state.inbox.messages_of(person)
 
     def violations(self) -> list[Any]:
         """Limits overstepped, messages dropped, people who saw the same twice."""
-        shown = self.world.limits.shown()
-        return [*shown["limits"], *shown["drops"], *self.world.inbox.duplicates()]
+        shown = self.state.limits.to_json()
+        return [*shown["limits"], *shown["drops"], *self.state.inbox.duplicates()]

@@ -14,8 +14,8 @@ from worker.domain.outcome import Outcome
 from worker_simulator.control import answer as control
 from worker_simulator.request import HttpRequest
 from worker_simulator.settings import SimulatorSettings
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wire.routes import answer
-from worker_simulator.world import World
 
 SETTINGS = {
     "apps": [{"corpid": "ww01", "secret": "s"}],
@@ -31,8 +31,8 @@ class Vendor:
 
     def __init__(self, **external: Any) -> None:
         merged = {**SETTINGS, "external": {**SETTINGS["external"], **external}}  # type: ignore[dict-item]
-        self.world = World(SimulatorSettings.model_validate(merged))
-        self.world.clock.set(float(NOW), frozen=True)
+        self.state = VendorState(SimulatorSettings.model_validate(merged))
+        self.state.clock.set(float(NOW), frozen=True)
         self._numbers = count(1)
         login = self.ask(HttpRequest("GET", "/cgi-bin/gettoken", {"corpid": "ww01", "corpsecret": "s"}))
         self.access = Access(json.loads(login)["access_token"])
@@ -40,7 +40,7 @@ class Vendor:
     def ask(self, request: HttpRequest) -> bytes:
         """The body of the answer."""
         request.seq = next(self._numbers)
-        return answer(self.world, request).body
+        return answer(self.state, request).body
 
     def call(self, name: str, **body: Any) -> dict[str, Any]:
         """The answer of a call below externalcontact/."""
@@ -65,4 +65,4 @@ class Vendor:
 
     def tasks(self) -> list[dict[str, Any]]:
         """Every task there is, oldest first."""
-        return self.world.external.shown()
+        return self.state.external.to_json()

@@ -14,8 +14,8 @@ from worker.domain.job import Part
 from worker.domain.outcome import Outcome
 from worker_simulator.request import HttpRequest
 from worker_simulator.settings import SimulatorSettings
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wire.routes import answer
-from worker_simulator.world import World
 
 PUSH = account(settings=ALL_ADDRESSED)
 ROBOT = account("robot")
@@ -29,7 +29,7 @@ class Vendor:
     def __init__(self, of: Account = PUSH) -> None:
         profile = "public" if of.settings["edition"] == "robot" else "internal"
         given = {"media": {"known": KNOWN}, "webhook": {"profile": profile, "silent_people": []}}
-        self.world = World(SimulatorSettings.model_validate(given))
+        self.state = VendorState(SimulatorSettings.model_validate(given))
         self._account, self._numbers = of, count(1)
 
     def takes(self, part: Part) -> tuple[dict[str, Any], Outcome, dict[str, Any]]:
@@ -37,11 +37,11 @@ class Vendor:
         built = CHANNEL.request(part, self._account, ACCESS, flagged=False)
         assert isinstance(built.body, bytes)
         asked = HttpRequest(built.method, built.path, dict(built.query), seq=next(self._numbers), body=built.body)
-        body = answer(self.world, asked).body
+        body = answer(self.state, asked).body
         outcome = CHANNEL.outcome(part, self._account, Reply(200, {}, body), ACCESS).outcome
         return json.loads(built.body), outcome, json.loads(body)
 
     def shown(self) -> dict[str, list[dict[str, Any]]]:
         """What every chat shows."""
-        chats: dict[str, list[dict[str, Any]]] = self.world.webhook.shown()["chats"]
+        chats: dict[str, list[dict[str, Any]]] = self.state.webhook.to_json()["chats"]
         return chats

@@ -51,10 +51,15 @@ FOLLOWED = "docs/zh/quickstart.md"
 """What its commands print is Chinese: test_quickstart.py follows it, and `make clean-install` the English page."""
 PRINTED = (
     *(
+        "$ make demo",
         "$ export HR_SECRET",
         "$ worker console",
         "$ export WORKER_SEAL_KEY",
         "$ worker db check",
+        "$ worker health",
+        "$ worker show",
+        "$ worker recall",
+        "$ worker jobs --state",
         "account hr: ",
         "job 01a20530",
         "cancelled 11997",

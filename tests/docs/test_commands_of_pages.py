@@ -20,7 +20,7 @@ from worker.cli import main
 from worker.cli.commands import every_command
 from worker.config.settings import load_settings
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, CallReceipt, Rejected, Unknown, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Partial, Refusal, Rejected, Unknown, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Mark
 from worker.outbox.commit.group_commit import commit
@@ -77,6 +77,8 @@ def in_line() -> Iterator[tuple[str, str]]:
         text = re.sub(r"^```.*?^```$", "", page.text, flags=re.DOTALL | re.MULTILINE)
         for found in re.findall(r"`(worker [a-z][^`]*)`", text):
             yield page.name, " ".join(found.split())
+        for group, others in re.findall(r"`(worker (?:accounts|db)) [a-z]+`((?:(?:, |、)`[a-z]+`)+)", text):
+            yield from ((page.name, f"{group} {other}") for other in re.findall(r"[a-z]+", others))
 
 
 def wrong(said: str) -> str | None:
@@ -123,10 +125,10 @@ class Operator:
         self._accounts = accounts_of(settings)
         self._ids: dict[str, str] = {}
 
-    def has(self, *ends: Verdict | None) -> list[str]:
+    def has(self, *ends: Verdict | None, users: Sequence[str] = ("zhangsan",)) -> list[str]:
         """A send for each: what its call ended with, None: it waits. The first is the page's job."""
         new = [
-            NewJob("hr", Text(content=f"{n}"), To(users=["zhangsan"]), tags=["autumn-mailing"])
+            NewJob("hr", Text(content=f"{n}"), To(users=list(users)), tags=["autumn-mailing"])
             for n, _ in enumerate(ends)
         ]
         with self.database.writing() as connection:
@@ -194,6 +196,33 @@ def test_jobs_are_found(operator: Operator) -> None:
     assert job in by_state
     assert job in by_recipient
     assert job not in by_msgid + by_hash
+
+
+REFUSING = Verdict(Partial(CallReceipt("m2"), (Refusal("ghost-lisi", "user", "invaliduser"),)))
+
+
+@ON_ONE
+@pytest.mark.parametrize(("folder", "lang"), [("docs", "en"), ("docs/zh", "zh")])
+def test_the_five_questions_are_answered_as_shown(
+    folder: str, lang: str, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Word for word, but for ids and times, and for the lines that dots stand for."""
+    monkeypatch.setenv("WORKER_LANG", lang)
+    blocks = [*Page(f"{folder}/states.md").blocks_in("console"), *Page(f"{folder}/operations.md").blocks_in("console")]
+    blocks = [block for block in blocks if re.match(r"\$ worker (show|recall|jobs)", block.text)]
+    ends = [(TAKEN, ["zhangsan"]), (REFUSING, ["zhangsan", "ghost-lisi"]), (TAKEN, ["zhangsan"]), (DOUBT, ["zhangsan"])]
+
+    for block, (end, users) in zip(blocks, ends, strict=True):
+        operator.has(end, users=users)
+        (typed,) = lines(block)
+        printed = without_ids(operator.types(typed))
+        for piece in without_ids(block.text.partition("\n")[2]).split("  ...\n"):
+            assert piece in printed
+
+
+def without_ids(text: str) -> str:
+    """The text with the same id and the same time everywhere."""
+    return re.sub(r"\b\d{4}-\d\d-\d\dT[\d:.+]+", "TIME", re.sub(r"\b[0-9a-f]{32}\b", "ID", text))
 
 
 @ON_ONE

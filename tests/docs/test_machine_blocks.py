@@ -31,7 +31,7 @@ from tests.support import deployment
 from worker.cli import control, main
 from worker.cli.health import own_host
 from worker.config.tracing import ENDPOINTS
-from worker.control.audit import Done
+from worker.control.audit import CommandResult
 from worker.control.selection import MAX_LISTED
 from worker.language import translate
 from worker.outbox.engine.database import Database, make_engine
@@ -197,7 +197,7 @@ def beat(database: Database, health: Health = HEALTHY) -> None:
     host, pid = own_host(), os.getpid()
     database.run(
         lambda connection: renew_heartbeat(
-            connection, database.now, "p", health=health, lease_us=10**9, threads=4, host=host, pid=pid, lanes="{}"
+            connection, database.now, "p", health=health, lease_us=10**8, threads=4, host=host, pid=pid, lanes="{}"
         )
     )
 
@@ -215,17 +215,21 @@ def types(database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     return types
 
 
-def test_health_is_told_as_shown(database: Database, types: Types) -> None:
+@pytest.mark.parametrize(("page", "lang"), [("docs/monitoring.md", "en"), ("docs/zh/monitoring.md", "zh")])
+def test_health_is_told_as_shown(
+    database: Database, types: Types, monkeypatch: pytest.MonkeyPatch, page: str, lang: str
+) -> None:
     """Of a healthy process, and of one whose loop is stuck; with this host's name and this process's number."""
-    typed = re.findall(r"^\$ (.*)\n(.*)\n", block("docs/monitoring.md", "$ worker health"), re.MULTILINE)
-    (stuck,) = re.findall(r"the background loop .*", typed[1][1])
+    monkeypatch.setenv("WORKER_LANG", lang)
+    typed = re.findall(r"^\$ (.*)\n(.*)\n", block(page, "$ worker health"), re.MULTILINE)
     told = []
+    stuck = "the background loop relay has been in one turn for 41 s"
     for (line, _), health in zip(typed, (HEALTHY, Health((stuck,))), strict=True):
         beat(database, health)
         told.append(types(line))
 
-    here = f"worker {own_host()} {os.getpid()}"
-    assert [(n, f"{shown.replace('worker delivery-1 4711', here)}\n") for n, (_, shown) in enumerate(typed)] == told
+    here = f"{own_host()} {os.getpid()}"
+    assert [(n, f"{shown.replace('delivery-1 4711', here)}\n") for n, (_, shown) in enumerate(typed)] == told
 
 
 @pytest.mark.slow("starts a process of its own")
@@ -288,7 +292,7 @@ def test_a_cancelled_mailing_is_told_as_shown(
     accepted, cancelled, sending = (int(one) for one in re.findall(r"^ +(\d+)", shown, re.MULTILINE))
     counts = {"jobs": int(jobs), "accepted": accepted, "cancelled": cancelled, "sending": sending}
 
-    told = control._became(Done(audit, Counter(counts), ("01a20533",) * accepted))
+    told = control._cancellation_lines(CommandResult(audit, Counter(counts), ("01a20533",) * accepted))
 
     assert accepted == int(more) + MAX_LISTED
     assert shown == re.sub(r"(01a20533)( \1)+", r"\1...", translate("\n".join(told))) + "\n"

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from worker_simulator import settings
-from worker_simulator.control import ACTS
+from worker_simulator.control import CONTROL_ROUTES
 from worker_simulator.settings import AppSettings, SettingsGroup, SimulatorSettings, SuiteSettings, WebhookKey
 from worker_simulator.wire.routes import ROUTES
 
@@ -16,7 +16,7 @@ def test_every_path_and_control_call_is_documented() -> None:
     assert [] == [path for path in ROUTES if f"`{path.removeprefix('/cgi-bin/')}`" not in DOCS]
     said = re.findall(r"^\| ([A-Z, ]+) `(\w+)", DOCS, re.MULTILINE)
     known = {(method, name) for methods, name in said for method in methods.split(", ")}
-    assert {pair for pair in ACTS if pair != ("DELETE", "inbox")} == known
+    assert {pair for pair in CONTROL_ROUTES if pair != ("DELETE", "inbox")} == known
     assert "DELETE clears" in DOCS
 
 

@@ -42,7 +42,7 @@ from worker_simulator.settings.youdu import key_of
 from worker_simulator.testing.clock import KitClock
 from worker_simulator.testing.database import STILL_OPEN
 from worker_simulator.testing.faults import NAMED
-from worker_simulator.testing.outbox import KitOutbox, opened_outbox
+from worker_simulator.testing.outbox import KitOutbox, open_outbox
 
 UPLOAD = "/cgi-bin/media/upload"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
@@ -336,7 +336,7 @@ def test_a_test_that_is_rolled_back_leaves_nothing(engine: Engine, tmp_path: Pat
     """Delivered in the session's own transaction, hook and all; on every database."""
     with engine.connect() as connection, connection.begin() as whole:
         session = Session(connection, join_transaction_mode="create_savepoint")
-        with opened_outbox(lambda _: tmp_path, session, worker_settings) as outbox:
+        with open_outbox(lambda _: tmp_path, session, worker_settings) as outbox:
             enqueue(session, "hr", Text(content="hello"), ["lisi", "ghost"])
             session.commit()
             outbox.drain()
@@ -359,7 +359,7 @@ def test_the_error_of_a_hook_leaves_the_tests_transaction_alone(
     with (
         sqlite_database.engine.connect() as connection,
         connection.begin(),
-        opened_outbox(lambda _: tmp_path, connection, worker_settings) as outbox,
+        open_outbox(lambda _: tmp_path, connection, worker_settings) as outbox,
     ):
         enqueue(connection, "hr", Text(content="hello"), "lisi")
         with pytest.raises(Unwell):
@@ -371,7 +371,7 @@ def test_the_error_of_a_hook_leaves_the_tests_transaction_alone(
 @pytest.mark.fewer_databases("an engine that commits is the same as the worker's own")
 def test_an_engine_is_used_as_it_is(database: Database, tmp_path: Path) -> None:
     """With sessions of the application's own that commit."""
-    with opened_outbox(lambda _: tmp_path, database.engine, {}) as outbox:
+    with open_outbox(lambda _: tmp_path, database.engine, {}) as outbox:
         with Session(database.engine) as session:
             enqueue(session, "anything", Text(content="hello"), "lisi")
             session.commit()
@@ -384,7 +384,7 @@ def test_an_engine_is_used_as_it_is(database: Database, tmp_path: Path) -> None:
 def test_the_tables_are_made_where_they_are_missing(in_memory: bool, tmp_path: Path) -> None:
     """In a database in memory, of one connection, and in a file."""
     own = sqlite_engine("sqlite://", poolclass=StaticPool) if in_memory else create_engine(f"sqlite:///{tmp_path}/a.db")
-    with opened_outbox(lambda _: tmp_path, own, {}) as outbox:
+    with open_outbox(lambda _: tmp_path, own, {}) as outbox:
         with Session(own) as session:
             enqueue(session, "hr", Text(content="hello"), "lisi")
             session.commit()
@@ -401,7 +401,7 @@ def test_an_asynchronous_session_is_awaited(sqlite_database: Database, tmp_path:
         own = create_async_engine(str(sqlite_database.engine.url).replace("sqlite:", "sqlite+aiosqlite:"))
         async with own.connect() as connection, AsyncSession(connection) as session:
             await connection.begin()
-            with opened_outbox(lambda _: tmp_path, session, worker_settings) as outbox:
+            with open_outbox(lambda _: tmp_path, session, worker_settings) as outbox:
                 await enqueue(session, "hr", Text(content="hello"), "lisi")
                 await outbox.assert_enqueued("hr", containing="hello")
                 await outbox.drain()
@@ -420,7 +420,7 @@ def test_an_asynchronous_session_finds_the_tables_made(tmp_path: Path, worker_se
         own = create_async_engine(url)
         async with own.connect() as connection, connection.begin() as transaction:
             session = AsyncSession(connection, join_transaction_mode="create_savepoint")
-            with opened_outbox(lambda _: tmp_path, session, worker_settings) as outbox:
+            with open_outbox(lambda _: tmp_path, session, worker_settings) as outbox:
                 await enqueue(session, "hr", Text(content="hello"), "lisi")
                 await session.commit()
                 await outbox.drain()
@@ -549,7 +549,7 @@ def test_the_apps_of_a_provider_send_without_their_suite(database: Database, tmp
         "sales": {"channel": "wecom_external", **own},
         "ours": {"channel": "wecom_suite", "suite_id": "wwsuite", "callback": {"token": {"env": "T"}}},
     }
-    with opened_outbox(lambda _: tmp_path, database.engine, {"accounts": accounts}) as outbox:
+    with open_outbox(lambda _: tmp_path, database.engine, {"accounts": accounts}) as outbox:
         with Session(database.engine) as session:
             enqueue(session, "app", Text(content="hello"), "lisi")
             enqueue(session, "sales", external.Campaign(text="hello"), Customers({"ann": ["wm1"]}))

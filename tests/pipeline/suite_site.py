@@ -65,6 +65,7 @@ class SuiteSite:
         tokens = Tokens(
             runtime.database,
             runtime.transport,
+            settings=runtime.settings,
             incarnation=lambda: name,
             monotonic=self.site.ticks,
             rng=random.Random(3),

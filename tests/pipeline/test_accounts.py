@@ -82,7 +82,7 @@ def test_an_account_is_added_and_every_process_knows_it(
         stored += repr(connection.execute(text("select * from worker_audit")).all())
         audit = list_audit(connection)
     assert not [one for one in ("app-secret", "proxy-password", *CALLBACK.values()) if one in stored]
-    assert ("add account", "me", {"account": "acme"}) == (audit[0].action, audit[0].person, audit[0].asked)
+    assert ("add account", "me", {"account": "acme"}) == (audit[0].action, audit[0].person, audit[0].arguments)
     [shown] = acts.stored_accounts("acme", settings)
     assert {"sealed": "secret"} == shown.table["secret"]
 

@@ -9,10 +9,10 @@ from functools import partial
 import pytest
 
 from tests.support.runtime import Site, lost, planted
-from worker.delivery.maintenance.indexing import IDLE_S, Indexing
 from worker.outbox.engine.clock import SECOND, DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.agenda import MAX_AGE_S, Agenda, Work
+from worker.outbox.upkeep.indexing import IDLE_S, Indexing
 
 
 @pytest.fixture

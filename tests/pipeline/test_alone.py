@@ -42,7 +42,7 @@ def end(site: Site, job: str, outcome: object, claim: int = 1) -> None:
     commit(site.database, [CallEnd(part_id(job, 0), claim, "p1", Verdict(outcome), 5)], POLICY)  # type: ignore[arg-type]
 
 
-def test_the_second_waits_while_the_first_is_in_the_air(site: Site) -> None:
+def test_the_second_waits_while_the_first_is_in_flight(site: Site) -> None:
     """Queued as before, due half a second later, whoever marked the first; another body goes meanwhile."""
     first, second, third = site.send("a"), site.send("b"), site.send("c")
 
@@ -67,7 +67,7 @@ def test_two_in_one_batch_go_one_after_the_other(site: Site) -> None:
 
 @pytest.mark.parametrize("outcome", [Accepted(CallReceipt()), Retry("busy"), Unknown("cut")])
 def test_every_end_frees_the_seat(site: Site, outcome: object) -> None:
-    """Answered, refused or in doubt: it is no longer in the air, and the third waits for the second then."""
+    """Answered, refused or in doubt: it is no longer in flight, and the third waits for the second then."""
     first, second, third = site.send("a"), site.send("b"), site.send("c")
     marked(site, wish(first))
     end(site, first, outcome)
@@ -129,7 +129,7 @@ def at_once(site: Site, *wishes: Mark) -> list[bool]:
 
 @pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
 def test_of_two_transactions_that_wait_for_the_seat_one_gets_it(server_database: Database) -> None:
-    """The second reads under the lock that the first one's part is in the air."""
+    """The second reads under the lock that the first one's part is in flight."""
     with planted(server_database, DrivenClock()) as site:
         zero, first, second = (site.send(one) for one in "abc")
         marked(site, wish(zero))

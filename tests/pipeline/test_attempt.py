@@ -314,6 +314,27 @@ def test_a_lease_lost_between_mark_and_call_lets_nothing_leave(database: Databas
         assert 0 == site.transport.open
 
 
+def test_a_lease_lost_while_a_permit_is_renewed_lets_nothing_leave(
+    database: Database, driven_clock: DrivenClock
+) -> None:
+    """The renewal waits for the database: others may call us dead meanwhile, and a person may decide "not sent"."""
+    ticks, lease = Ticks(), Ticks()
+    with planted(database, driven_clock, ticks=ticks, life_clock=lease) as site:
+        job, renew = site.send(), site.runtime.governor.renew
+        site.runtime.checkpoint = lambda label: ticks.advance(0.3) if label == "after_mark" else None
+
+        def slow(*args: Any) -> Any:
+            lease.advance(9)
+            return renew(*args)
+
+        site.runtime.governor.renew = slow  # type: ignore[method-assign]
+
+        site.ring(job)
+
+        assert ("queued", [], 0) == (site.state(job), site.calls(), site.part(job).doubts)
+        assert "the process lost its lease" == site.part(job).reason
+
+
 def test_a_lease_lost_before_the_mark_marks_nothing(database: Database, driven_clock: DrivenClock) -> None:
     """Without a lease neither a doorbell is answered nor a part marked."""
     lease = Ticks()
@@ -355,7 +376,7 @@ def test_a_permit_that_lapsed_and_finds_no_room_sends_nothing(site: Site) -> Non
     site.ring(job)
 
     assert ("queued", [], 0) == (site.state(job), site.calls(), site.part(job).tries)
-    assert "the room in its limit was used up meanwhile" == site.part(job).reason
+    assert "another call used up its limit meanwhile" == site.part(job).reason
 
 
 @pytest.fixture
@@ -373,7 +394,7 @@ def away(site: Site) -> Iterator[list[str]]:
     return tried
 
 
-def test_room_that_cannot_be_given_back_keeps_no_part_in_the_air(site: Site, away: list[str]) -> None:
+def test_room_that_cannot_be_given_back_keeps_no_part_in_flight(site: Site, away: list[str]) -> None:
     """The lease was lost after the mark and the database fails: the end was on its way first, so the part is queued
     again, uncounted, whatever becomes of its room."""
     job = site.send()
@@ -717,7 +738,7 @@ def test_changes_of_a_stranger_are_not_undone(site: Site) -> None:
 
 
 def test_an_error_of_ours_after_the_mark_leaves_an_unknown(site: Site) -> None:
-    """A defect in reading an answer must not leave a living process's part in the air: in doubt, and recorded."""
+    """A defect in reading an answer must not leave a living process's part in flight: in doubt, and recorded."""
 
     def broken(request: Request) -> Any:
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""One doorbell with several calls in the air."""
+"""One doorbell with several calls in flight."""
 
 from __future__ import annotations
 
@@ -41,23 +41,23 @@ Picks = Callable[[list[PendingCall]], list[PendingCall]]
 
 
 class Airspace(ScriptedTransport):
-    """Calls stay in the air until somebody waits: then one ends, the oldest unless told otherwise."""
+    """Calls stay in flight until somebody waits: then one ends, the oldest unless told otherwise."""
 
     def __init__(self, vendor: ScriptedVendor) -> None:
         super().__init__(vendor)
         self.picks: Picks = lambda calls: calls[:1]
-        self.in_the_air: list[int] = []
-        """How many calls were in the air at each wait."""
+        self.in_flight: list[int] = []
+        """How many calls were in flight at each wait."""
 
     def await_any(self, calls: Collection[PendingCall], timeout_s: float | None = None) -> list[PendingCall]:
         """One call; none ends while another slot is free."""
-        self.in_the_air.append(len(calls))
+        self.in_flight.append(len(calls))
         return [] if timeout_s is not None else self.picks(list(calls))
 
 
 @contextmanager
 def together(database: Database, clock: DrivenClock, **settings: Any) -> Iterator[tuple[Site, Airspace]]:
-    """A site whose calls stay in the air."""
+    """A site whose calls stay in flight."""
     vendor = ScriptedVendor()
     air = Airspace(vendor)
     with planted(database, clock, transport=air, **settings) as site:
@@ -82,7 +82,7 @@ def batches_of_marks(site: Site) -> list[int]:
     return sizes
 
 
-def test_as_many_are_in_the_air_as_the_doorbell_says(database: Database, driven_clock: DrivenClock) -> None:
+def test_as_many_are_in_flight_as_the_doorbell_says(database: Database, driven_clock: DrivenClock) -> None:
     """Four at once; the next go together when half of the slots are free, and each is called once."""
     with together(database, driven_clock) as (site, air):
         jobs, marks = texts(site, 10), batches_of_marks(site)
@@ -91,7 +91,7 @@ def test_as_many_are_in_the_air_as_the_doorbell_says(database: Database, driven_
         assert 10 == site.ring(*jobs, calls=4)
 
         assert {"accepted"} == {site.state(job) for job in jobs}
-        assert (4, 10) == (max(air.in_the_air), len(site.calls()))
+        assert (4, 10) == (max(air.in_flight), len(site.calls()))
         assert 4 == marks[0]
         assert 10 == sum(marks) > len(marks)
         assert 0 == site.runtime.lane_states.in_flight()
@@ -117,7 +117,7 @@ def test_one_that_hangs_holds_its_own_slot_alone(database: Database, driven_cloc
 
 
 def test_a_bound_of_the_lane_holds_for_one_thread_too(database: Database, driven_clock: DrivenClock) -> None:
-    """Two calls in the air at most, whatever the doorbell says; what has no room is left."""
+    """Two calls in flight at most, whatever the doorbell says; what has no room is left."""
     with together(database, driven_clock) as (site, air):
         jobs = texts(site, 6)
         site.sql(
@@ -128,13 +128,13 @@ def test_a_bound_of_the_lane_holds_for_one_thread_too(database: Database, driven
 
         made = site.ring(*jobs, calls=6)
 
-        assert 2 == max(air.in_the_air)
+        assert 2 == max(air.in_flight)
         assert made == [site.state(job) for job in jobs].count("accepted")
         assert {"accepted", "queued"} >= {site.state(job) for job in jobs}
 
 
 def test_an_error_of_ours_ends_its_own_part_alone(database: Database, driven_clock: DrivenClock) -> None:
-    """One answer cannot be read: its part is in doubt, and those that were in the air beside it are recorded."""
+    """One answer cannot be read: its part is in doubt, and those that were in flight beside it are recorded."""
     with together(database, driven_clock) as (site, air):
         jobs, channel = texts(site, 3), site.runtime.channel("wecom_app")
         bad = f"{jobs[0]}-0"
@@ -158,7 +158,7 @@ def test_an_error_of_ours_ends_its_own_part_alone(database: Database, driven_clo
         assert (0, 0) == (site.runtime.lane_states.in_flight(), air.open)
 
 
-def test_none_stays_in_the_air_when_waiting_fails(database: Database, driven_clock: DrivenClock) -> None:
+def test_none_stays_in_flight_when_waiting_fails(database: Database, driven_clock: DrivenClock) -> None:
     """Then every call waits for itself, and is recorded."""
     with together(database, driven_clock) as (site, air):
         jobs = texts(site, 3)
@@ -175,7 +175,7 @@ def test_none_stays_in_the_air_when_waiting_fails(database: Database, driven_clo
         assert 0 == site.runtime.lane_states.in_flight()
 
 
-def test_a_call_that_cannot_begin_is_in_doubt_and_not_in_the_air(
+def test_a_call_that_cannot_begin_is_in_doubt_and_not_in_flight(
     database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second of three raises as it begins: the two beside it, which were marked, are called and land."""
@@ -197,12 +197,12 @@ def test_a_call_that_cannot_begin_is_in_doubt_and_not_in_the_air(
         assert (0, 0) == (site.runtime.lane_states.in_flight(), air.open)
 
 
-def test_a_process_has_as_many_calls_in_the_air_as_threads(database: Database, driven_clock: DrivenClock) -> None:
+def test_a_process_has_as_many_calls_in_flight_as_threads(database: Database, driven_clock: DrivenClock) -> None:
     """A doorbell that may make eight calls at once gets the two slots that there are."""
     with together(database, driven_clock, threads=2) as (site, air):
         site.ring(*texts(site, 6), calls=8)
 
-        assert 2 == max(air.in_the_air)
+        assert 2 == max(air.in_flight)
 
 
 def test_a_doorbell_without_a_slot_goes_before_those_that_want_more() -> None:
@@ -329,7 +329,7 @@ def test_a_slot_is_given_up_only_for_a_call_that_has_landed(
         site.ring(*jobs, calls=4)
 
         assert 0 == min(freed)
-        assert (4, 4) == (max(air.in_the_air), slots.take_first("hr:1", 1, 0) + slots.take_more(9))
+        assert (4, 4) == (max(air.in_flight), slots.take_first("hr:1", 1, 0) + slots.take_more(9))
         assert {"accepted"} == {site.state(job) for job in jobs}
 
 
@@ -360,7 +360,7 @@ def test_a_doorbell_that_prepares_holds_one_slot_beside_its_calls(
         first, later = held[:4], held[4:]
         assert [(1, 0)] * 4 == first
         assert {(1, 0), (2, 1)} < set(later)
-        assert all(slots_held <= 1 + max(1, in_the_air) for slots_held, in_the_air in later)
+        assert all(slots_held <= 1 + max(1, in_flight) for slots_held, in_flight in later)
 
 
 def test_a_part_holds_its_slot_from_its_preparation_on(
@@ -380,7 +380,7 @@ def test_a_part_holds_its_slot_from_its_preparation_on(
         assert 1 <= site.runtime.lane_states.cycle_s(site.part(job).lane) < 2
 
 
-def test_a_file_behind_a_url_is_fetched_with_no_call_in_the_air(database: Database, driven_clock: DrivenClock) -> None:
+def test_a_file_behind_a_url_is_fetched_with_no_call_in_flight(database: Database, driven_clock: DrivenClock) -> None:
     """It may take a minute, in which the answers of other calls would not be read."""
     with together(database, driven_clock) as (site, _air):
         job = site.send()
@@ -408,7 +408,7 @@ def test_large_documents_are_sent_one_at_a_time(
         site.ring(*jobs, calls=4)
 
         assert {"accepted"} == {site.state(job) for job in jobs}
-        assert 1 == max(air.in_the_air)
+        assert 1 == max(air.in_flight)
 
 
 def test_a_mark_has_its_end_although_another_was_refused(database: Database, driven_clock: DrivenClock) -> None:
@@ -437,7 +437,7 @@ def test_a_mark_has_its_end_although_another_was_refused(database: Database, dri
 def test_what_was_not_tried_does_not_wait_for_a_call_that_hangs(
     database: Database, driven_clock: DrivenClock, ticks: Ticks
 ) -> None:
-    """The time of the doorbell is over while two calls are in the air: the others may be offered at once."""
+    """The time of the doorbell is over while two calls are in flight: the others may be offered at once."""
     with together(database, driven_clock, ticks=ticks) as (site, air):
         jobs, left = texts(site, 8), []
         site.runtime.lane_states.record_cycle(site.part(jobs[0]).lane, 0.4)

@@ -449,7 +449,7 @@ def test_an_account_that_was_not_known_is_looked_at_again(site: Site, newcomer: 
 
 
 def test_draining_stops_before_the_next_mark(site: Site) -> None:
-    """SIGTERM: the call in the air ends, nothing further is marked, the ids are left."""
+    """SIGTERM: the call in flight ends, nothing further is marked, the ids are left."""
 
     def drain(request: Request) -> CallResult:
         site.runtime.draining.set()

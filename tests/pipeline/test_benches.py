@@ -6,6 +6,7 @@ import math
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -25,12 +26,15 @@ from bench.producers.watch import Watch, is_refused_a_wait, sees_a_wait
 from bench.profile import program as profile
 from bench.profile.counters import Steps
 from bench.profile.statements import StatementMeter
+from bench.profile.worker import mark_steps
 from bench.scale import program as scale
+from bench.soak.judge import Ledger, Series, drawn
 from bench.stand.arrivals import Arrivals, most, most_aligned, used
 from bench.throughput.rig import BenchFailed
 from rig.stack import ACCOUNT
 from rig.tcp_door import Door
 from tests.support.runtime import an_account
+from worker import JobState
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import Settings
 from worker.console.page import Site
@@ -59,6 +63,18 @@ def test_scale_measures_every_step_of_every_claim(
     assert all(ratio > 0 for ratio in (*ratios, late))
     steps = ("asks", "offer", "wake", "mark", "turn")
     assert (4, 4, 4, 4, 5) == tuple(printed.count(f" {step} ") for step in steps)
+
+
+def test_the_steps_that_a_profile_counts_exist() -> None:
+    """They are found by their names, which are texts there."""
+    mark_steps(Uncounted())  # type: ignore[arg-type]
+
+
+class Uncounted:
+    """Leaves each function as it is."""
+
+    def timed(self, step: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        return function
 
 
 @pytest.mark.slow("runs pytest in a process of its own")
@@ -123,6 +139,65 @@ def test_a_producer_commits_one_job_after_the_other(server: str, request: pytest
     assert done.jobs == stored > 0
     assert done.longest_s > 0
     assert 0 == watch.for_workers.total()
+
+
+def soaked(unit: str, value: Callable[[int], float]) -> Series:
+    """A reading at every hundredth of 20,000 jobs."""
+    return Series("rows of a table", unit, points=[(n, value(n)) for n in range(0, 20_000, 200)])
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "words"),
+    [
+        ("rows", lambda n: 5_000 + n / 10, "rows of a table grows from 5,660.0 to 6,980.0 rows"),
+        ("MiB", lambda n: 150 + n / 1_000, "rows of a table grows from 156.6 to 169.8 MiB"),
+        ("", lambda n: 20 + n / 2_000, "rows of a table grows from 23.3 to 29.9"),
+    ],
+)
+def test_the_soak_names_what_grows(unit: str, value: Callable[[int], float], words: str) -> None:
+    """By its line after the warm-up, and draws it red."""
+    series = soaked(unit, value)
+
+    assert words == series.grows(6_600)
+    assert 'stroke="#c00"' in drawn([series], 6_600, "a soak")
+    assert "" == replace(series, judged=False).grows(6_600)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda n: 5_000,
+        lambda n: 4_000 + n % 2_600,
+        lambda n: min(5_000, n),
+        lambda n: 50_000 if 12_000 < n < 15_000 else 5_000,
+        lambda n: 5_000 - n / 10,
+    ],
+    ids=["flat", "saw", "grows until it is warm", "a fault", "shrinks"],
+)
+def test_the_soak_takes_what_does_not_grow(value: Callable[[int], float]) -> None:
+    """Up and down is no growth."""
+    assert "" == soaked("rows", value).grows(6_600)
+
+
+def test_the_soak_sees_what_is_lost_and_what_is_doubled() -> None:
+    """A job in doubt may end once more, and a suppressed repeat has the first one's msgid."""
+    ledger = Ledger(7)
+    ledger.asked = 7
+    for number, state in enumerate([*[JobState.ACCEPTED] * 4, JobState.UNKNOWN, JobState.REJECTED]):
+        ledger.end(number, state)
+    for number, msgid in [(0, "a"), (0, "a"), (1, "b"), (1, "c"), (3, "d"), (5, "e")]:
+        ledger.arrive(number, msgid)
+    ledger.end(3, JobState.ACCEPTED)
+    ledger.end(4, JobState.ACCEPTED)
+    ledger.arrive(4, "f")
+
+    assert ["job 2: accepted, and never seen", "job 6: no end"] == ledger.lost()
+    assert [
+        "job 3 ended as ACCEPTED and as ACCEPTED",
+        "job 1: seen 2 times, state 2",
+        "job 5: seen 1 times, state 4",
+    ] == ledger.doubled()
+    assert 6 == ledger.ended
 
 
 def test_the_ordering_bench_sees_a_step_back_and_a_job_that_never_came() -> None:

@@ -125,5 +125,5 @@ def test_ids_are_a_document_not_a_statement(database: Database) -> None:
     hostile = ["hr:1", "') or 1=1 --", '"]', "%s", ":ids"]
 
     with database.reading() as connection:
-        query = text(f"select lane from {database.dialect.chosen('worker_lanes', 'lane')}")
+        query = text(f"select lane from {database.dialect.by_ids('worker_lanes', 'lane')}")
         assert ["hr:1"] == [row[0] for row in connection.execute(query, {"ids": ids_json(hostile)})]

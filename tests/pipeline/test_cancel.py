@@ -33,9 +33,9 @@ from worker.channels.registry import channel
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import recall as recalling
-from worker.control.audit import Done, list_audit
+from worker.control.audit import CommandResult, list_audit
 from worker.control.cancel import ApplyChanges, Revocations, cancel, find_open, mark_jobs
-from worker.control.recall import recall_found
+from worker.control.recall import recall_jobs
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
 from worker.domain.callbacks.hook import ALL_ENDS
@@ -67,7 +67,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def stop(site: Site, *ids: str, **options: Any) -> Done:
+def stop(site: Site, *ids: str, **options: Any) -> CommandResult:
     """Jobs by their ids, or what a filter has, as from another process."""
     wanted = options.pop("wanted", None) or JobFilter(ids=ids)
     return cancel(
@@ -89,7 +89,7 @@ def test_a_job_of_tomorrow_is_cancelled_today(site: Site) -> None:
 
 
 @pytest.mark.parametrize("answer", ["for now", "never left", "accepted"])
-def test_the_answer_of_a_call_in_the_air_counts(site: Site, answer: str) -> None:
+def test_the_answer_of_a_call_in_flight_counts(site: Site, answer: str) -> None:
     """Refused for now, or never left: cancelled with the answer, in the same transaction. Accepted is accepted."""
     job = site.send()
 
@@ -98,7 +98,7 @@ def test_the_answer_of_a_call_in_the_air_counts(site: Site, answer: str) -> None
         done = stop(site, job)
         return busy() if answer == "for now" else site.vendor.takes(request)
 
-    done: Done | None = None
+    done: CommandResult | None = None
     if answer == "never left":
         stop_when_marked(site, job)
     else:
@@ -209,7 +209,7 @@ def test_a_repeat_is_not_left_behind_a_parked_account(site: Site) -> None:
 
 
 def mark_when_called(site: Site, job: str) -> None:
-    """The job is cancelled while its call is in the air, by a command that dies behind its first transaction."""
+    """The job is cancelled while its call is in flight, by a command that dies behind its first transaction."""
     site.runtime.checkpoint = lambda label: label == "after_mark" and mark_jobs(site.database, [job])
 
 
@@ -262,7 +262,7 @@ def test_an_upload_in_doubt_that_is_cancelled_is_made_again(site: Site) -> None:
 
 
 def test_a_repeat_that_comes_back_is_held(site: Site) -> None:
-    """Cancelled while its repeat is in the air, which a stale token sends back: no sender may come by again."""
+    """Cancelled while its repeat is in flight, which a stale token sends back: no sender may come by again."""
     job = site.send()
     site.vendor.says(lost())
     site.ring(job)
@@ -405,7 +405,7 @@ def test_only_what_the_filter_has_is_found(site: Site) -> None:
     assert {lunch, odd, other} == of(kind="send") == of(channel="wecom_app")
     assert {other} == of(account="it") == of(ids=[lunch, other], account="it")
     found = find_open(JobFilter(kind="send"), database=site.database)
-    assert ({("hr", "send"): 2, ("it", "send"): 1}, {"queued": 3}) == (found.counts, found.among)
+    assert ({("hr", "send"): 2, ("it", "send"): 1}, {"queued": 3}) == (found.counts, found.breakdown)
 
 
 def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -435,7 +435,7 @@ def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
     assert first.ended_at is None
     assert {"cancelled": 3} == again.counts
     assert ("cancel", "zhang", "wrong text") == (again.action, again.person, again.why)
-    assert {"filter": {"tag": "lunch"}, "jobs": 3} == again.asked
+    assert {"filter": {"tag": "lunch"}, "jobs": 3} == again.arguments
     assert again.ended_at is not None
 
 
@@ -454,7 +454,7 @@ def test_with_a_time_what_has_ended_is_told_too(site: Site) -> None:
     done = stop(site, wanted=JobFilter(tag="lunch", created_from=since))
     later = find_open(JobFilter(tag="lunch", created_from=since), database=site.database)
 
-    assert (sorted([*gone, waiting]), {"ended": 2, "queued": 1}) == (sorted(found.ids), found.among)
+    assert (sorted([*gone, waiting]), {"ended": 2, "queued": 1}) == (sorted(found.ids), found.breakdown)
     assert {"jobs": 1, "accepted": 2, "cancelled": 1} == done.counts
     assert (set(gone), ()) == (set(done.jobs), later.ids)
     assert old not in found.ids
@@ -472,9 +472,9 @@ def test_a_time_brings_nothing_that_is_outside_of_the_filter(site: Site) -> None
 
     found = find_open(JobFilter(account="hr", created_from=since, called_from=since), database=site.database)
 
-    assert ((called,), 0) == (found.ids, found.among.get("ended", 0))
+    assert ((called,), 0) == (found.ids, found.breakdown.get("ended", 0))
     found = find_open(JobFilter(account="hr", created_from=since), database=site.database)
-    assert (sorted([called, waiting, gone]), 1) == (sorted(found.ids), found.among["ended"])
+    assert (sorted([called, waiting, gone]), 1) == (sorted(found.ids), found.breakdown["ended"])
 
 
 def test_ids_of_no_job_are_named(site: Site) -> None:
@@ -490,8 +490,8 @@ def test_ids_of_no_job_are_named(site: Site) -> None:
 # -- recalls of many ---------------------------------------------------------------------------------------------------
 
 
-def take_back(site: Site, wanted: JobFilter) -> Done:
-    return recall_found(
+def take_back(site: Site, wanted: JobFilter) -> CommandResult:
+    return recall_jobs(
         recalling.find_sent(wanted, database=site.database),
         person="zhang",
         why="wrong text",

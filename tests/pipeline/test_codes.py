@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.runtime import UPDATE, Site, busy, lost, planted, refused
-from worker import CardUpdate, Priority, To, codes_left, replay, update_card_by_code
+from worker import CardUpdate, JobFilter, Priority, To, codes_left, find_unknown, replay, resolve, update_card_by_code
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import (
@@ -178,6 +178,69 @@ def test_a_burned_code_comes_back_when_its_call_was_refused_after_all(site: Site
     commit(site.database, [late], POLICY)
 
     assert ("fresh", "queued", 0) == (code_of(site, card).state, site.state(job), site.part(job).doubts)
+
+
+def say_not_sent(site: Site, job: str) -> None:
+    """A person's decision."""
+    found = find_unknown(JobFilter(ids=[job]), database=site.database)
+    assert {"decided": 1} == resolve(found, sent=False, why="asked", person="li", database=site.database).counts
+
+
+def test_a_late_end_leaves_a_code_alone_that_another_update_has_used(site: Site, card: str) -> None:
+    """A person said "not sent", and the next update used the code. Then the first process says the same."""
+    site.vendor.says(lost())
+    first, second, code = site.update(card), site.update(card), code_of(site, card).id
+    site.ring(first)
+    say_not_sent(site, first)
+    site.ring(second)
+
+    unsent, by = Verdict(Wait(Scope.PART, 0.0, "the process lost its lease")), site.part(first).incarnation
+    late = CallEnd(part_id(first, 0), 1, by, unsent, None, nothing_sent=True, effects=Effects(code))
+    commit(site.database, [late], POLICY)
+
+    assert ("spent", part_id(second, 0)) == (code_of(site, card).state, code_of(site, card).leased_by)
+
+
+def test_a_late_success_spends_a_code_that_a_person_had_freed(site: Site, card: str) -> None:
+    """The person was wrong; no other update has the code yet."""
+    site.vendor.says(lost())
+    job, code = site.update(card), code_of(site, card).id
+    site.ring(job)
+    say_not_sent(site, job)
+    before = code_of(site, card).state
+
+    taken, by = Verdict(Accepted(CallReceipt()), 0), site.part(job).incarnation
+    commit(site.database, [CallEnd(part_id(job, 0), 1, by, taken, 5, effects=Effects(code))], POLICY)
+
+    assert ("fresh", "spent") == (before, code_of(site, card).state)
+
+
+@pytest.mark.parametrize(
+    ("late", "ends"),
+    [
+        (Verdict(Accepted(CallReceipt()), 0), ("accepted", {"code1": "spent", "older": "burned"})),
+        (Verdict(Wait(Scope.PART, 0.0, "busy"), -1), ("sending", {"code1": "fresh", "older": "leased"})),
+    ],
+    ids=["ended", "goes on"],
+)
+def test_a_late_answer_leaves_a_code_leased_only_by_a_repeat_that_goes_on(
+    site: Site, card: str, driven_clock: DrivenClock, late: Verdict, ends: tuple[str, dict[str, str]]
+) -> None:
+    """If the process of the repeat dies after the end, nobody would look for its code: other updates would wait."""
+    with site.database.writing() as connection:
+        codes.store_code(connection, "ww1/7", part_id(card, 0), "older", driven_clock.micros, DAY)
+    job, [newer, older] = site.update(card), sorted(site.of("response_codes", card), key=lambda row: row.code)
+    mark(site, job, newer.id)
+    died = Change(part_id(job, 0), lambda part, now: settle.doubt(part, "died", POLICY), attempt_reason="died")
+    repeat = Change(part_id(job, 0), settle.repeat)
+    for change in (died, repeat):
+        commit(site.database, [change], POLICY)
+    commit(site.database, [Mark(part_id(job, 0), 1, "p2", 20 * SECOND, effects=Effects(older.id))], POLICY)
+
+    commit(site.database, [CallEnd(part_id(job, 0), 1, "p1", late, 5, effects=Effects(newer.id))], POLICY)
+
+    states = {row.code: row.state for row in site.of("response_codes", card)}
+    assert ends == (site.part(job).state if ends[0] == "sending" else site.state(job), states)
 
 
 def test_the_code_that_ends_last_is_taken_first_and_ended_ones_never(

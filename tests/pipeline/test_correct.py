@@ -13,10 +13,11 @@ import pytest
 from tests.support.runtime import PNG, RECALL, Site, an_account, lost, planted, refused
 from worker import Image, JobState, Text, To, replay, webhook
 from worker.control import correct as correcting
-from worker.control.audit import Done, list_audit
+from worker.control.audit import CommandResult, list_audit
 from worker.control.cancel import cancel, find_open
-from worker.control.correct import correct_found, find_correctable
-from worker.control.recall import find_sent, recall_found
+from worker.control.correct import correct_jobs, find_correctable
+from worker.control.erase import erase, find_person
+from worker.control.recall import find_sent, recall_jobs
 from worker.domain.account import Account, Secret
 from worker.domain.content.message import File, Message
 from worker.domain.errors import CheckFailed
@@ -38,10 +39,10 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def corrected(site: Site, message: Any = "right", wanted: JobFilter = MAILING, **options: Any) -> Done:
+def corrected(site: Site, message: Any = "right", wanted: JobFilter = MAILING, **options: Any) -> CommandResult:
     found = find_correctable(wanted, message, accounts=site.accounts, database=site.database)
     options = {"person": "zhang", "why": "wrong date", "accounts": site.accounts, "rate": 1_000, **options}
-    return correct_found(found, **options, database=site.database)
+    return correct_jobs(found, **options, database=site.database)
 
 
 def reached(site: Site, content: str = "right") -> list[str]:
@@ -85,7 +86,7 @@ def test_who_got_it_or_would_have_gets_the_right_one(site: Site) -> None:
     with site.database.reading() as connection:
         entry = list_audit(connection)[0]
     assert ("correct", "zhang", "wrong date") == (entry.action, entry.person, entry.why)
-    assert "right" not in json.dumps(entry.asked)
+    assert "right" not in json.dumps(entry.arguments)
 
 
 def test_given_again_nobody_gets_two(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +111,10 @@ def test_given_again_nobody_gets_two(site: Site, monkeypatch: pytest.MonkeyPatch
     site.finish()
     nothing = find_correctable(MAILING, "right", accounts=site.accounts, database=site.database)
 
-    assert ({"corrected": 2, "equal": 2}, {"corrected": 6, "equal": 6}) == (dict(+found.among), dict(+nothing.among))
+    assert ({"corrected": 2, "equal": 2}, {"corrected": 6, "equal": 6}) == (
+        dict(+found.breakdown),
+        dict(+nothing.breakdown),
+    )
     assert (4, ()) == (rest.counts["corrections"], nothing.ids)
     assert [f"u{n}" for n in range(6)] == reached(site)
 
@@ -119,9 +123,9 @@ def test_after_a_cancel_and_a_recall_it_goes_to_the_same(site: Site) -> None:
     """As a person does it who stops first and thinks then; what is recalled already is not recalled again."""
     sent, waiting = site.send("wrong", "ann", tags=["lunch"]), site.send("wrong", "bob", tags=["lunch"], due_at=DAY)
     site.ring(sent)
-    said = {"person": "li", "database": site.database}
+    said: dict[str, Any] = {"person": "li", "database": site.database}
     cancel(find_open(MAILING, database=site.database), **said)
-    recall_found(find_sent(MAILING, database=site.database), **said, accounts=site.accounts)
+    recall_jobs(find_sent(MAILING, database=site.database), **said, accounts=site.accounts)
     site.run()
 
     done = corrected(site)
@@ -210,7 +214,7 @@ def test_what_cannot_be_taken_back_is_counted(database: Database, driven_clock: 
         done = corrected(site)
         site.finish()
 
-        assert {"corrections": 1, "kept": 1} == dict(+done.counts)
+        assert {"corrections": 1, "not_recallable": 1} == dict(+done.counts)
         assert (
             JobState.ACCEPTED == site.rows("select state from worker_jobs where target_job_id = :job", job=job)[0].state
         )
@@ -240,3 +244,30 @@ def test_jobs_of_several_channels_are_refused(database: Database, driven_clock: 
         site.ask(webhook.Text(content="wrong"), None, account="bot", tags=["lunch"])
         with pytest.raises(CheckFailed, match="several channels"):
             corrected(site)
+
+
+def test_a_blank_tag_that_was_accepted_once_stops_no_new_job(site: Site) -> None:
+    """Neither a correction nor a replay: nobody can take it out of the stored job."""
+    job = site.send("wrong", "ann", tags=["lunch"])
+    site.ring(job)
+    site.sql("update worker_jobs set tags = :tags", tags='["lunch", " "]')
+
+    done = corrected(site)
+    again = site.replay(job, accepted=True, cancelled=True)
+
+    assert ['["lunch"]', '["lunch"]'] == [site.job(new).tags for new in (*done.jobs, again)]
+
+
+def test_an_erased_person_stops_no_correction(site: Site) -> None:
+    """Of a job with others, and of a mailing of which one job has nobody left."""
+    both = site.send("wrong", To(["ann", "bob"]), tags=["lunch"])
+    alone = site.send("wrong", "bob", tags=["lunch"])
+    for job in (both, alone):
+        site.ring(job)
+    erase(find_person("bob", database=site.database), person="ops", why="asked for it", database=site.database)
+
+    done = corrected(site)
+    site.finish()
+
+    assert 1 == done.counts["corrections"]
+    assert ["ann"] == reached(site)

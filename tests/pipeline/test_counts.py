@@ -17,7 +17,7 @@ from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Mark
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
-from worker.outbox.engine.counting import LooseCounts, count, totals
+from worker.outbox.engine.counting import BufferedCounts, count, totals
 from worker.outbox.engine.database import Database
 from worker.outbox.upkeep import totals as upkeep
 from worker.outbox.upkeep.totals import Totals, add_up
@@ -162,7 +162,7 @@ def test_processes_that_add_up_at_once_add_each_row_once(site: Site, monkeypatch
 
 def test_what_no_transaction_counts_is_kept_while_the_database_is_away(site: Site) -> None:
     """And is written once when it is back, also when the answer of the first commit was lost."""
-    loose = LooseCounts(site.database)
+    loose = BufferedCounts(site.database)
     loose.add("callbacks_refused", "hr", "403")
     with site.database_away(), pytest.raises(OperationalError):
         loose.flush()

@@ -14,7 +14,7 @@ from tests.support.scripted_transport import answered
 from worker.delivery.sender.fault_reports import MAX_FACTS
 from worker.domain.call import CallResult
 from worker.outbox.engine.clock import DrivenClock
-from worker.outbox.engine.counting import BETWEEN, totals
+from worker.outbox.engine.counting import SEPARATOR, totals
 from worker.outbox.engine.database import Database
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -36,7 +36,7 @@ def said(**fields: Any) -> CallResult:
 def counted(site: Site) -> dict[str, int]:
     """How many answers were odd in each way."""
     with site.database.reading() as connection:
-        names = {tuple(name.split(BETWEEN)): value for name, value in totals(connection).items()}
+        names = {tuple(name.split(SEPARATOR)): value for name, value in totals(connection).items()}
     return {name[2]: value for name, value in names.items() if name[:2] == ("drift", "wecom_app")}
 
 

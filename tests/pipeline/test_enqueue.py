@@ -208,6 +208,7 @@ def test_instants(database: Database, driven_clock: DrivenClock) -> None:
         ({"order_key": "k" * 201}, "order_key"),
         ({"tags": "payroll"}, "tags"),
         ({"tags": [1]}, "tags"),
+        ({"tags": [" "]}, "tags"),
         ({"tags": ["t" * 101]}, "tags"),
         ({"tags": ["t"] * 51}, "tags"),
         ({"tags": ["a\x00b"]}, "tags"),

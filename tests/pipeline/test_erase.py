@@ -15,7 +15,7 @@ from tests.support.housekeeping import keep_house
 from tests.support.runtime import PNG, Site, busy, lost, planted, refused
 from worker import ButtonCard, File, Image, NotReplayable, RecipientStatus, Text, To, get_job, recipients
 from worker.config.settings import RetentionSettings
-from worker.control.audit import Done, list_audit
+from worker.control.audit import CommandResult, list_audit
 from worker.control.cancel import cancel, find_open
 from worker.control.erase import erase, find_person
 from worker.control.pause import pause
@@ -33,7 +33,7 @@ from worker.outbox.jobs.chats import ChatNews
 from worker.outbox.jobs.confirmations import store_confirmations
 from worker.outbox.jobs.inbound import Delivery, store_delivery
 from worker.outbox.upkeep.emptying import PAGE
-from worker.outbox.upkeep.indexing import index_lot
+from worker.outbox.upkeep.indexing import index_batch
 from worker.producer.resend import skip
 
 WHO = "Zhang.San"
@@ -47,7 +47,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def erased(site: Site, who: str = WHO, why: str = "asked for it") -> Done:
+def erased(site: Site, who: str = WHO, why: str = "asked for it") -> CommandResult:
     return erase(find_person(who, database=site.database), person="ops", why=why, database=site.database)
 
 
@@ -98,7 +98,7 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
     stopped = find_open(JobFilter(recipient=WHO), database=site.database)
     cancel(stopped, person="ops", why="Zhang.San left", database=site.database)
     pause(JobFilter(tag="x"), person="ops", why="because of zhang.san", database=site.database)
-    while index_lot(site.database):
+    while index_batch(site.database):
         pass
     site.sql("update worker_events set state = 2, ended_at = 1, due_at = null")
     before = {job: counts(site, job) for job in (both, alone, card, update, picture, cancelled)}
@@ -109,14 +109,14 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
     done = erased(site)
 
     assert [] == where(site, "zhang.san", "ｚhang.san", "your salary", "portrait")
-    assert (6, 4, 0) == (done.counts["jobs"], done.counts["emptied"], done.counts["left"])
+    assert (6, 4, 0) == (done.counts["jobs"], done.counts["emptied"], done.counts["unchanged"])
     assert before == {job: counts(site, job) for job in before}
     with site.database.reading() as connection:
         assert ("lisi", "li") == tuple(recipients(connection, both, RecipientStatus.ACCEPTED))
         [mark] = recipients(connection, both, RecipientStatus.REFUSED)
         assert mark.startswith("#erased-")
-        assert ("erase", {"jobs": 6}) == (list_audit(connection)[0].action, list_audit(connection)[0].asked)
-    while index_lot(site.database):
+        assert ("erase", {"jobs": 6}) == (list_audit(connection)[0].action, list_audit(connection)[0].arguments)
+    while index_batch(site.database):
         pass
     assert (0, 0) == (erased(site).counts["jobs"], erased(site).counts["callbacks"]), "nothing of it is found any more"
 
@@ -144,7 +144,7 @@ def test_open_jobs_are_left_and_told(site: Site) -> None:
     doubt = site.send("c", WHO, duplicate_check=False)
     site.ring(doubt)
     result = erased(site)
-    assert (1, 2) == (result.counts["jobs"], result.counts["left"])
+    assert (1, 2) == (result.counts["jobs"], result.counts["unchanged"])
     assert WHO in site.job(waits).recipients
     assert WHO not in site.job(done).recipients
 
@@ -282,11 +282,11 @@ def test_what_is_followed_is_left_until_its_follower_has_ended(site: Site) -> No
     job = site.send("a", WHO)
     site.run()
     recall = site.recall(job, due_at=3_600)
-    assert (0, 1) == (erased(site).counts["jobs"], erased(site).counts["left"])
+    assert (0, 1) == (erased(site).counts["jobs"], erased(site).counts["unchanged"])
     site.advance(3_601)
     site.run()
     assert "accepted" == site.state(recall)
-    assert (1, 0) == ((done := erased(site).counts)["jobs"], done["left"])
+    assert (1, 0) == ((done := erased(site).counts)["jobs"], done["unchanged"])
 
 
 def test_a_file_that_others_name_stays(site: Site) -> None:
@@ -305,7 +305,7 @@ def test_a_callback_whose_hook_has_yet_to_run_is_left(site: Site) -> None:
     """At least once is at least once."""
     with site.database.writing() as connection:
         store_delivery(connection, site.database.now, replace(spoken(), hooked=True))
-    assert (0, 1) == ((done := erased(site).counts)["callbacks"], done["unheard"])
+    assert (0, 1) == ((done := erased(site).counts)["callbacks"], done["unhandled"])
     site.sql("update worker_events set state = 2, ended_at = 1, due_at = null")
     assert 1 == erased(site).counts["callbacks"]
 
@@ -318,7 +318,7 @@ def empty(site: Site) -> int:
 
 
 def indexed(site: Site) -> None:
-    while index_lot(site.database):
+    while index_batch(site.database):
         pass
 
 

@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from bench.explore.explorer import Explorer
+from bench.explore.story import shrink
+from bench.explore.universe import Told
 
 pytestmark = pytest.mark.fewer_databases("the explorer has a database of its own, in memory")
 
@@ -32,6 +34,19 @@ def test_a_seed_gives_the_same_universe_again() -> None:
         first, _, again = (explorer.explore(seed) for seed in (2, 3, 2))
 
     assert first.story == again.story
+
+
+def test_a_story_has_what_breaks_its_promise_and_nothing_else() -> None:
+    """Also where this takes another order of threads."""
+    before = Told(0, ["job 3 stands still"], things=("host 0", "host 1", "job 0", "job 3", "fault 0", "fault 1"))
+
+    def explore(seed: int, without: frozenset[str], turn: int) -> Told:
+        breaks = not without & {"host 0", "job 3", "fault 1"} and (turn == 2 or "job 0" not in without)
+        return Told(seed, ["job 2 stands still"] if breaks else [])
+
+    without, turn, _ = shrink(explore, before)
+
+    assert ({"host 1", "job 0", "fault 0"}, 2) == (without, turn)
 
 
 @pytest.mark.slow("starts two interpreters")

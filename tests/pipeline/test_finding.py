@@ -16,7 +16,6 @@ from worker import Everyone, JobFilter, To, find_jobs, text_hash, webhook
 from worker.control.recall import find_sent
 from worker.control.replay import find_replayable
 from worker.control.resolve import find_unknown, resolve
-from worker.delivery.maintenance.indexing import IDLE_S, Indexing
 from worker.domain.account import Account, Secret
 from worker.domain.content.recipient import Chats
 from worker.domain.errors import CheckFailed
@@ -25,7 +24,7 @@ from worker.outbox.control import candidates, listing
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.upkeep import indexing
-from worker.outbox.upkeep.indexing import index_lot
+from worker.outbox.upkeep.indexing import IDLE_S, Indexing, index_batch
 from worker.outbox.upkeep.purge import purge_jobs
 from worker.reporting.job_list import ListedJob, with_contents
 
@@ -46,7 +45,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
 
 def index(site: Site) -> None:
     """Everything that ended has its terms."""
-    while index_lot(site.database):
+    while index_batch(site.database):
         pass
 
 
@@ -227,14 +226,14 @@ def test_what_is_not_looked_at_is_said(site: Site, monkeypatch: pytest.MonkeyPat
             return not find_jobs(connection, JobFilter(recipient="lisi")).leaves_fresh_out
 
     assert not is_whole()
-    with pytest.raises(CheckFailed, match="too many jobs that the index lacks; give ids"):
+    with pytest.raises(CheckFailed, match="too many jobs that are not indexed yet; give only ids"):
         find_sent(JobFilter(recipient="lisi"), database=site.database)
     index(site)
     assert is_whole()
     for n in range(2):
         site.send(str(n), To([f"u{m}" for m in range(1_001)]))
     assert not is_whole(), "two jobs, and four open parts"
-    with pytest.raises(CheckFailed, match="too many jobs that the index lacks"):
+    with pytest.raises(CheckFailed, match="too many jobs that are not indexed yet"):
         find_sent(JobFilter(recipient="lisi"), database=site.database)
 
 
@@ -291,9 +290,9 @@ def test_a_job_that_is_noted_again_meanwhile_is_indexed_again(site: Site, monkey
     site.advance(60)
     site.recover()
     monkeypatch.setattr(indexing, "_differences", answered_meanwhile)
-    assert 1 == index_lot(site.database)
+    assert 1 == index_batch(site.database)
     assert [job] == found(site, msgid="late"), "by its note"
-    assert 1 == index_lot(site.database)
+    assert 1 == index_batch(site.database)
     assert [job] == found(site, msgid="late")
     assert [] == found(site, state="unknown")
 
@@ -367,7 +366,7 @@ def test_what_is_purged_leaves_no_terms(site: Site) -> None:
     noted = site.send("b")
     site.run()
     with site.database.writing() as connection:
-        indexing.forget_terms(connection, [noted])
+        indexing.delete_terms(connection, [noted])
     assert [] == site.rows("select job_id from worker_unindexed")
     site.advance(11 * 86_400)
     new = site.send("c")
@@ -395,7 +394,7 @@ def test_what_is_purged_while_it_is_indexed_gets_no_terms(site: Site, monkeypatc
         return read
 
     monkeypatch.setattr(indexing, "_differences", purged_meanwhile)
-    index_lot(site.database)
+    index_batch(site.database)
     assert [] == site.rows("select job_id from worker_terms")
     assert [] == found(site, ids=[job])
 
@@ -405,7 +404,7 @@ def test_many_terms_are_written_in_pieces(site: Site, monkeypatch: pytest.Monkey
     monkeypatch.setattr(indexing, "TERMS", 10)
     jobs = [site.send(str(n), To([f"u{m}" for m in range(25)])) for n in range(2)]
     site.run()
-    assert [1, 1, 0] == [index_lot(site.database) for _ in range(3)]
+    assert [1, 1, 0] == [index_batch(site.database) for _ in range(3)]
     assert list(reversed(jobs)) == found(site, recipient="u24")
 
 
@@ -415,7 +414,7 @@ def test_a_lot_ends_with_the_bytes_that_it_may_read(site: Site, monkeypatch: pyt
         site.send(str(n) * 1_000)
     site.run()
     monkeypatch.setattr(indexing, "BYTES", 1_500)
-    assert [1, 1, 1, 0] == [index_lot(site.database) for _ in range(4)]
+    assert [1, 1, 1, 0] == [index_batch(site.database) for _ in range(4)]
     assert 3 == len(found(site, recipient="lisi"))
 
 
@@ -525,8 +524,8 @@ def test_a_list_tells_what_a_job_is_and_whom_it_goes_to(site: Site) -> None:
         (rows[recall].type, rows[recall].recipient),
     )
     assert (None, 'a"b\\') == (rows[erased].type, rows[erased].recipient)
-    assert ("text", "文本") == (rows[jobs[0]].told("en"), rows[jobs[0]].told("zh"))
-    assert ("recall", "撤回") == (rows[recall].told("en"), rows[recall].told("zh"))
+    assert ("text", "文本") == (rows[jobs[0]].localized("en"), rows[jobs[0]].localized("zh"))
+    assert ("recall", "撤回") == (rows[recall].localized("en"), rows[recall].localized("zh"))
 
 
 @pytest.mark.every_database

@@ -36,7 +36,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def in_the_air(site: Site, job: str, *, code: str | None = None) -> None:
+def in_flight(site: Site, job: str, *, code: str | None = None) -> None:
     commit(site.database, [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, effects=Effects(code))], Policy())
 
 
@@ -93,11 +93,11 @@ def test_a_recall_of_half_sent_stops_the_rest_and_takes_back_the_other_half(site
     assert [{"msgid": "m1"}] == site.bodies(RECALL)
 
 
-def test_a_recall_of_what_is_in_the_air_waits_and_is_woken(site: Site) -> None:
+def test_a_recall_of_what_is_in_flight_waits_and_is_woken(site: Site) -> None:
     """It parks without a call; the end of the send wakes it, in the same transaction."""
     job = site.send()
     recall = site.recall(job)
-    in_the_air(site, job)
+    in_flight(site, job)
 
     site.ring(recall)
     parked = site.part(recall)
@@ -127,7 +127,7 @@ def test_a_recall_of_what_is_in_doubt_stops_its_repeats_and_says_why_it_cannot(s
 
     assert ("unknown", None, 1) == (site.state(job), site.part(job).not_before, len(site.calls()))
     assert "rejected" == site.state(recall)
-    assert "in doubt and brought no msgid" in site.part(recall).reason
+    assert "in doubt and has no msgid" in site.part(recall).reason
 
 
 def test_a_recall_stops_a_repeat_that_is_already_queued(site: Site) -> None:
@@ -371,10 +371,10 @@ def test_a_recall_somebody_else_moved_is_left_alone(site: Site) -> None:
 
 
 def test_an_expired_recall_ends_while_it_waits(site: Site) -> None:
-    """Its own expires_at ends the wait for a send that is in the air."""
+    """Its own expires_at ends the wait for a send that is in flight."""
     job = site.send()
     recall = site.recall(job, expires_at=timedelta(seconds=30))
-    in_the_air(site, job)
+    in_flight(site, job)
     site.ring(recall)
 
     site.advance(31)
@@ -439,7 +439,7 @@ def test_an_update_waits_for_its_card_and_is_woken(site: Site) -> None:
     """Enqueued before the card went out: parked, then called with the code the card brought."""
     card = site.card()
     update = site.update(card)
-    in_the_air(site, card)
+    in_flight(site, card)
     site.ring(update)
     parked = site.part(update).waits_on
 
@@ -530,7 +530,7 @@ def test_who_waits_for_what_was_never_marked_waits_without_a_deadline(site: Site
 def test_who_waits_looks_again_before_the_vendors_time_is_over(site: Site) -> None:
     """A wake-up that never came costs a day at most, not for ever."""
     job = site.send()
-    in_the_air(site, job)
+    in_flight(site, job)
     recall = site.recall(job)
     site.ring(recall)
     first = site.clock.micros
@@ -546,10 +546,10 @@ def test_who_waits_looks_again_before_the_vendors_time_is_over(site: Site) -> No
     assert "accepted" == site.state(recall)
 
 
-def test_looking_again_with_the_send_still_in_the_air_does_not_spin(site: Site) -> None:
+def test_looking_again_with_the_send_still_in_flight_does_not_spin(site: Site) -> None:
     """The next look is a call's deadline away."""
     job = site.send()
-    in_the_air(site, job)
+    in_flight(site, job)
     recall = site.recall(job)
     site.advance(2 * DAY)
 
@@ -564,7 +564,7 @@ def test_a_wake_up_is_never_lost(site: Site) -> None:
     for n in range(50):
         job = site.send(str(n), f"u{n}")
         recall = site.recall(job)
-        in_the_air(site, job)
+        in_flight(site, job)
         with site.database.reading() as connection:
             [work] = load_parts(connection, site.database.now, [part_id(recall, 0)])
         start = threading.Barrier(2)
@@ -589,7 +589,7 @@ def test_a_wake_up_is_not_lost_to_a_sender_between_look_and_lock(site: Site) -> 
     """The send ends after resolve has looked, before it parks: under the lock it looks again and does not park."""
     job = site.send()
     recall = site.recall(job)
-    in_the_air(site, job)
+    in_flight(site, job)
     planned = site.runtime.follow_ups.planned_part
 
     def late(*given: Any, **options: Any) -> Resolved:

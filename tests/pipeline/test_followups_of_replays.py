@@ -86,7 +86,7 @@ def test_a_recall_of_the_original_cancels_a_replay_that_was_not_sent_yet(site: S
     assert ("accepted", [True]) == (site.state(recall), [bool(row.not_sent) for row in site.of("receipts", recall)])
 
 
-def test_a_recall_of_the_original_waits_for_a_replay_in_the_air(site: Site) -> None:
+def test_a_recall_of_the_original_waits_for_a_replay_in_flight(site: Site) -> None:
     """It is parked on the replay, which wakes it."""
     first = rejected(site)
     again = site.replay(first)

@@ -47,7 +47,7 @@ def robot(site: Site, count: int, **options: Any) -> list[str]:
 
 
 def beat(site: Site, lane: str, air: int, ms: int) -> None:
-    """The heartbeat of a process with so many calls in the air, each of which takes so many milliseconds."""
+    """The heartbeat of a process with so many calls in flight, each of which takes so many milliseconds."""
     site.sql("update worker_processes set lanes = :lanes", lanes=f'{{"{lane}": [{air}, {ms}, {ms}]}}')
 
 
@@ -57,7 +57,7 @@ def block(site: Site, lane: str, delay: float, **more: Any) -> None:
 
 
 def test_what_is_due_is_divided_by_the_speed(site: Site) -> None:
-    """Four calls in the air of 200 ms each are twenty parts a second."""
+    """Four calls in flight of 200 ms each are twenty parts a second."""
     jobs = [site.send(str(n)) for n in range(100)]
     beat(site, site.part(jobs[0]).lane, air=4, ms=200)
 

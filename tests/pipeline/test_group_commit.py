@@ -131,7 +131,7 @@ def test_a_mark_of_a_part_that_does_not_exist_is_lost(site: Site) -> None:
 
 
 def test_an_end_of_a_part_that_does_not_exist_is_nobodys(site: Site) -> None:
-    """Purged while its call was in the air: nothing is written, the others of the batch are."""
+    """Purged while its call was in flight: nothing is written, the others of the batch are."""
     job = site.send()
     do(site, a_mark(job))
 
@@ -369,8 +369,8 @@ def test_a_late_answer_that_came_twice_counts_once(site: Site) -> None:
     assert 1 == site.part(job).doubts
 
 
-def test_the_answer_of_a_call_in_the_air_is_kept_when_a_late_answer_ended_its_part(site: Site) -> None:
-    """The repeat was in the air when the first call's late answer came: both msgids are needed to take both back."""
+def test_the_answer_of_a_call_in_flight_is_kept_when_a_late_answer_ended_its_part(site: Site) -> None:
+    """The repeat was in flight when the first call's late answer came: both msgids are needed to take both back."""
     job = site.send()
     do(site, a_mark(job))
     do(site, Change(part_id(job, 0), died, attempt_reason="died"))
@@ -453,7 +453,7 @@ def test_whoever_waits_on_a_job_is_due_when_it_moves(site: Site) -> None:
 
 
 def test_a_recall_that_waits_hears_that_its_send_was_queued_again(site: Site) -> None:
-    """A send in the air that comes back to the queue can be stopped now: whoever waits for it must look."""
+    """A send in flight that comes back to the queue can be stopped now: whoever waits for it must look."""
     job, other = site.send(), site.send("other")
     do(site, a_mark(job))
     do(site, Change(part_id(other, 0), lambda part, now: settle.wait_for_job(part, job, 2**62, "waits")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -523,19 +524,20 @@ def test_what_a_decorator_hides_fails_with_a_sentence(hall: MakeHall, site: Site
     assert ("the hook is async or a generator" in here.event().error, 0) == (True, here.event().state)
 
 
-def test_a_hook_that_wants_to_exit_ends_nothing(hall: MakeHall, card: str) -> None:
-    """`sys.exit` in a hook is a failed run."""
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, CancelledError])
+def test_a_hook_that_wants_to_exit_ends_nothing(hall: MakeHall, card: str, error: type[BaseException]) -> None:
+    """`sys.exit` in a hook is a failed run, and so is what no `except Exception` catches, such as a cancelled task."""
 
     @on_card_action
     def hook(action: CardPressed, session: Session) -> None:
-        raise SystemExit(3)
+        raise error(3)
 
     here = hall(hook)
     here.press(card)
 
     here.turn()
 
-    assert here.event().error.startswith("SystemExit > ")
+    assert here.event().error.startswith(f"{error.__name__} > ")
 
 
 # -- processes and outages --------------------------------------------------------------------------------------------

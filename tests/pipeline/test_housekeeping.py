@@ -300,16 +300,16 @@ def test_processes_and_windows_that_are_over_go(site: Site) -> None:
     assert there >= {"holds", site.runtime.lease.incarnation}
 
 
-def test_visits_go_and_what_people_did_stays(site: Site) -> None:
-    """The audit keeps the rows of commands, however old; those of looks, sign-ins and refusals go after their time."""
-    visits = [("console.", action) for action in ("look", "sign_in", "sign_out", "refused")]
-    for through, action in (*visits, ("console.", "replay"), ("", "replay")):
-        with with_action_prefix(through), audited(action, person="ada", why="", asked={}, database=site.database):
+def test_access_rows_go_and_what_people_did_stays(site: Site) -> None:
+    """The audit keeps the rows of commands, however old; those of views, sign-ins and refusals go after their time."""
+    access = [("console.", action) for action in ("view", "sign_in", "sign_out", "refused")]
+    for through, action in (*access, ("console.", "replay"), ("", "replay")):
+        with with_action_prefix(through), audited(action, person="ada", why="", arguments={}, database=site.database):
             pass
     seen = []
     for days in (6, 2):
         site.advance(days * DAY)
-        seen.append(keep_house(site.database, RetentionSettings(looks_days=7)).get("looks", 0))
+        seen.append(keep_house(site.database, RetentionSettings(access_days=7)).get("access", 0))
 
     assert [0, 4] == seen
     assert ["console.replay", "replay"] == sorted(row.action for row in site.rows("select action from worker_audit"))
@@ -392,7 +392,7 @@ def test_a_task_that_always_fails_stops_no_other(site: Site, monkeypatch: pytest
     assert {"jobs": 0, "attempts": 0, "duplicates": 0} == left(site, "jobs", "attempts", "duplicates")
     assert 3 == len(looks)
     events = site.rows("select label, reason from worker_lane_events where what = 'set aside'")
-    assert [("cleaning up media", "our own error: RuntimeError")] == [(one.label, one.reason) for one in events]
+    assert [("cleaning up media", "error in this program: RuntimeError")] == [(one.label, one.reason) for one in events]
 
 
 def test_a_task_that_fails_is_not_tried_at_once_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,16 +148,16 @@ def test_two_threads_may_report_at_once(site: Site) -> None:
 
     def beside() -> None:
         if not told:
-            told.append(threading.Thread(target=fault_reports.report, args=("b", "our own error: KeyError")))
+            told.append(threading.Thread(target=fault_reports.report, args=("b", "error in this program: KeyError")))
             told[0].start()
             told[0].join(0.2)  # until it is done, or waits for this one
 
     instant.beside = beside
-    fault_reports.report("a", "our own error: KeyError")
-    fault_reports.report("c", "our own error: KeyError")
+    fault_reports.report("a", "error in this program: KeyError")
+    fault_reports.report("c", "error in this program: KeyError")
     told[0].join()
     for label in ("b", "c"):
-        fault_reports.report(label, "our own error: KeyError")
+        fault_reports.report(label, "error in this program: KeyError")
 
     assert ["a", "b", "c"] == sorted(row.label for row in site.rows("select label from worker_lane_events"))
 
@@ -173,7 +173,7 @@ def test_a_part_whose_documents_cannot_be_read_waits_alone(site: Site, document:
 
     assert ["accepted"] * 4 == [site.state(job) for job in jobs if job != jobs[place]]
     assert "queued" == site.state(jobs[place])
-    assert "our own error: the stored content cannot be read" in site.part(jobs[place]).reason
+    assert "error in this program: the stored content cannot be read" in site.part(jobs[place]).reason
 
 
 def test_a_part_that_cannot_be_rendered_waits_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,11 @@ def test_a_part_whose_row_the_database_refuses_keeps_no_other(site: Site, monkey
     site.ring(odd, *fine)
 
     assert ["accepted"] * 4 == [site.state(job) for job in fine]
-    assert ("queued", 1, "our own error: DataError") == (site.state(odd), site.part(odd).tries, site.part(odd).reason)
+    assert ("queued", 1, "error in this program: DataError") == (
+        site.state(odd),
+        site.part(odd).tries,
+        site.part(odd).reason,
+    )
 
 
 @pytest.mark.parametrize("step", ["request", "limits"])
@@ -238,9 +242,9 @@ def test_a_part_whose_every_try_fails_by_an_error_of_ours_ends(
             site.advance(waits[-1])
             site.ring(jobs[0])
 
-        assert ("exhausted", "our own error: KeyError") == (site.state(jobs[0]), site.part(jobs[0]).reason)
+        assert ("exhausted", "error in this program: KeyError") == (site.state(jobs[0]), site.part(jobs[0]).reason)
         assert ([60, 120, 240, 480, 600], "accepted") == (waits, site.state(jobs[1]))
-        assert [("hr", "our own error: KeyError")] == [
+        assert [("hr", "error in this program: KeyError")] == [
             (row.account, row.reason) for row in site.rows("select * from worker_lane_events where what = 'set aside'")
         ]
 
@@ -259,11 +263,11 @@ def test_an_error_between_mark_and_call_counts_like_a_call_that_failed(site: Sit
         site.settle()
         site.advance(400)
 
-    assert ("exhausted", "our own error: RuntimeError") == (site.state(job), site.part(job).reason)
+    assert ("exhausted", "error in this program: RuntimeError") == (site.state(job), site.part(job).reason)
     assert [] == site.calls()
 
 
-def test_an_error_between_mark_and_call_sends_nothing_and_leaves_nothing_in_the_air(site: Site) -> None:
+def test_an_error_between_mark_and_call_sends_nothing_and_leaves_nothing_in_flight(site: Site) -> None:
     """Whatever our own code raises after the mark: no byte left, so the part is queued again, without a doubt."""
     job = site.send()
 

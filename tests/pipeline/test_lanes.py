@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from tests.support.noise import plain
-from worker.domain.pacing.lane import Feedback, LaneBlock, LaneRules, LaneState, Resume, account_of, with_accounts
+from tests.support.waiting import until_waiting
+from worker.domain.outcome import Penalty
+from worker.domain.pacing.lane import (
+    Feedback,
+    LaneBlock,
+    LaneChange,
+    LaneRules,
+    LaneState,
+    Resume,
+    SlowStart,
+    account_of,
+    with_accounts,
+)
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes, change_lanes_at, claim_probe, read_lane_states
@@ -25,14 +38,18 @@ def a_parking(delay: float = 600.0, reason: str = "43012") -> LaneBlock:
     return a_block(delay, reason, remedy="configure it", parked=True)
 
 
-def write(database: Database, *blocks: LaneBlock) -> None:
-    database.run(lambda connection: change_lanes(connection, database.now, blocks))
+def write(database: Database, *changes: LaneChange) -> None:
+    database.run(lambda connection: change_lanes(connection, database.now, changes))
 
 
 def row(database: Database, lane: str = "hr:1") -> SimpleNamespace:
     with database.reading() as connection:
-        found = connection.execute(text("select * from worker_lanes where lane = :lane"), {"lane": lane}).mappings()
-        return SimpleNamespace(**{name: plain(value) for name, value in found.one().items()})
+        return row_in(connection, lane)
+
+
+def row_in(connection: Connection, lane: str = "hr:1") -> SimpleNamespace:
+    found = connection.execute(text("select * from worker_lanes where lane = :lane"), {"lane": lane}).mappings()
+    return SimpleNamespace(**{name: plain(value) for name, value in found.one().items()})
 
 
 def known(database: Database, *names: str) -> dict[str, LaneState]:
@@ -76,7 +93,7 @@ def test_the_later_end_wins(
 
 @pytest.mark.parametrize("delay", [5, 3_600])
 def test_a_passing_limit_does_not_lift_a_parking(database: Database, driven_clock: DrivenClock, delay: float) -> None:
-    """The answer of a call that was in the air says "wait a little": the person is still needed."""
+    """The answer of a call that was in flight says "wait a little": the person is still needed."""
     write(database, a_parking())
 
     write(database, a_block(delay))
@@ -214,3 +231,37 @@ def test_one_ill_lane_rests_alone_and_more_rest_their_account(
     steps = sqlite_database.run(lambda c: change_lanes_at(c, 1_000_000, blocks, LaneRules(failures=3)))
 
     assert rest == [step.lane for step in steps]
+
+
+@pytest.mark.every_database
+@pytest.mark.fewer_databases("two transactions that write at a time, which SQLite has not")
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (a_block(4, penalty=Penalty.FREQUENCY), a_block(4, penalty=Penalty.FREQUENCY)),
+        (a_parking(), SlowStart("hr:1")),
+        (a_parking(), a_block(1, failed=True)),
+    ],
+    ids=["two 45009", "parked, then begun slowly", "parked, then failed"],
+)
+def test_two_processes_change_a_lane_that_has_no_row(
+    server_database: Database, first: LaneBlock, second: LaneChange
+) -> None:
+    """The second one waits for the first one's row: it is blocked once, and what blocked it stays."""
+    with ThreadPoolExecutor(1) as pool:
+        with server_database.writing() as connection:
+            change_lanes(connection, server_database.now, [first])
+            blocked = row_in(connection)
+            other = pool.submit(write, server_database, second)
+            until_waiting(server_database)
+        other.result(60)
+
+    after = row(server_database)
+    with server_database.reading() as connection:
+        events = connection.execute(text("select count(*) from worker_lane_events")).scalar()
+    assert (blocked.blocked_until, blocked.parked, blocked.step, 1) == (
+        after.blocked_until,
+        after.parked,
+        after.step,
+        events,
+    )

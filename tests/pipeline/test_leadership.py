@@ -191,6 +191,29 @@ def test_the_leases_of_a_process_are_renewed_together(site: Site) -> None:
     assert {"first": 10, "second": 10, "still": 6} == until(site)
 
 
+def test_a_lease_whose_renewal_took_too_long_is_renewed_again(site: Site) -> None:
+    """Another thread renewed it while this one asked, and then the machine stood still."""
+    renewals, pauses = Renewals(site.database, lambda: "me", site.ticks), list[float]()
+
+    def holder() -> str:
+        if pauses:
+            seconds = pauses.pop()
+            second.lead()
+            site.advance(seconds)
+        return "me"
+
+    first, second = (
+        Leadership(site.database, name, holder=who, lease_s=10.0, monotonic=site.ticks, renewals=renewals)
+        for name, who in (("first", holder), ("second", lambda: "me"))
+    )
+    first.lead(), second.lead()
+    site.advance(4)
+    pauses.append(4)
+
+    assert first.lead()
+    assert {"first": 10, "second": 6} == until(site)
+
+
 def test_a_lease_that_was_lost_costs_no_other(site: Site) -> None:
     """Who finds that one is gone asks for its own."""
     first, lost = of_one(site, "first", "lost")

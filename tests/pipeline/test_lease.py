@@ -174,7 +174,7 @@ def test_a_process_that_died_is_told_of_beside_its_successor_under_the_same_numb
 
 
 def test_who_was_called_dead_while_it_renewed_comes_back_as_somebody_else(database: Database, ticks: Ticks) -> None:
-    """The renewal's commit came too late: under the ended incarnation every mark would be doubted in the air."""
+    """The renewal's commit came too late: under the ended incarnation every mark would be doubted in flight."""
     lease = a_life(database, ticks)
     lease.beat()
     with database.writing() as connection:

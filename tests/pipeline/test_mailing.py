@@ -11,15 +11,15 @@ import pytest
 
 from tests.support.reads import rows_read, sweep
 from tests.support.runtime import Site, busy, lost, planted, refused
-from worker import JobFilter, MailingReport, MailingStage, RecallCount, To, mailing, pause, resume_paused
+from worker import JobFilter, MailingReport, MailingStage, RecallCount, To, mailing, pause, resume
 from worker.control.cancel import cancel, find_open
-from worker.control.correct import correct_found, find_correctable
-from worker.control.recall import find_sent, recall_found
+from worker.control.correct import correct_jobs, find_correctable
+from worker.control.recall import find_sent, recall_jobs
 from worker.domain.errors import CheckFailed
 from worker.outbox.control import candidates, mailings
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
-from worker.outbox.upkeep.indexing import index_lot
+from worker.outbox.upkeep.indexing import index_batch
 from worker.reporting import mailing as reporting
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -66,7 +66,7 @@ def test_each_job_part_and_recipient_is_in_one_stage(site: Site) -> None:
     site.recover()
 
     before = stages(counted(site))
-    while index_lot(site.database):
+    while index_batch(site.database):
         pass
     after = stages(counted(site))
 
@@ -98,7 +98,7 @@ def test_what_was_recalled_is_recalled(site: Site) -> None:
     site.finish()
     site.vendor.says(site.vendor.takes, refused(50009))
     sent = find_sent(JobFilter(ids=[first, second]), database=site.database)
-    recall_found(sent, person="li", accounts=site.accounts, database=site.database)
+    recall_jobs(sent, person="li", accounts=site.accounts, database=site.database)
     under_way = counted(site)
     site.finish()
     report = counted(site)
@@ -116,7 +116,7 @@ def test_what_was_corrected_is_corrected(site: Site) -> None:
         site.ring(site.send("wrong", to, tags=["lunch"]))
     site.send("wrong", "carl", tags=["lunch"], due_at=DAY)
     found = find_correctable(SINCE, "right", accounts=site.accounts, database=site.database)
-    correct_found(found, person="zhang", accounts=site.accounts, database=site.database, rate=1_000)
+    correct_jobs(found, person="zhang", accounts=site.accounts, database=site.database, rate=1_000)
 
     at_once = stages(counted(site))
     site.advance(DAY.total_seconds())
@@ -142,7 +142,7 @@ def test_its_pause_is_told(site: Site) -> None:
     site.send("a", tags=["lunch"])
     pause(LUNCH, person="li", why="wrong date", database=site.database)
     paused = counted(site).pauses
-    resume_paused(LUNCH, person="li", database=site.database)
+    resume(LUNCH, person="li", database=site.database)
 
     assert [("lunch", "wrong date")] == [(one.tag, one.why) for one in paused]
     assert () == counted(site).pauses
@@ -178,7 +178,7 @@ def test_a_filter_of_parts_is_refused(site: Site, wanted: JobFilter) -> None:
 def test_it_costs_what_the_mailing_costs(site: Site) -> None:
     """However many ended jobs of other tags there are."""
     site.ring(site.send("a", tags=["lunch"]))
-    while index_lot(site.database):
+    while index_batch(site.database):
         pass
 
     def reads() -> int:
@@ -188,7 +188,7 @@ def test_it_costs_what_the_mailing_costs(site: Site) -> None:
     few = reads()
     jobs = [site.send("b", f"u{n}", tags=["dinner"]) for n in range(40)]
     site.ring(*jobs)
-    while index_lot(site.database):
+    while index_batch(site.database):
         pass
 
     assert {"sent": (1, 1, 1)} == stages(counted(site))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -12,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 import worker
+from rig.stack import LIMIT_S, until
 from tests.pipeline.test_windows_simulator import Vendor
 from tests.support.runtime import Site, Ticks, an_account, planted
 from worker import Everyone, Recipients, To
@@ -160,11 +162,16 @@ def _raises(*_: Any) -> list[str]:
     raise RuntimeError("canary-person cannot be looked up")
 
 
+def _cancelled(*_: Any) -> list[str]:
+    raise CancelledError
+
+
 UNKNOWN: dict[str, Any] = {
     "none given": None,
     "unknown": lambda *_: None,
     "nobody": lambda *_: [],
     "raises": _raises,
+    "is cancelled": _cancelled,
     "a text": lambda *_: "canary-person",
     "everybody": lambda *_: ["canary-person", "@all"],
     "no names": lambda *_: [1, 2],
@@ -220,6 +227,13 @@ def ticks() -> Ticks:
 
 @pytest.fixture
 def members(asked: Asked, ticks: Ticks) -> Members:
+    return Members(asked, valid_s=300, deadline_s=LIMIT_S, monotonic=ticks)
+
+
+@pytest.fixture
+def impatient(asked: Asked, ticks: Ticks) -> Members:
+    """Waits for an answer that it does not get, which a test holds back."""
+    asked.go.clear()
     return Members(asked, valid_s=300, deadline_s=0.05, monotonic=ticks)
 
 
@@ -254,28 +268,26 @@ def test_one_that_fails_is_left_alone_for_a_while(members: Members, asked: Asked
     assert ("ANNA", "bert") == members.of("hr", GROUPS)
 
 
-def test_one_that_is_slow_is_waited_for_a_little(members: Members, asked: Asked) -> None:
+def test_one_that_is_slow_is_waited_for_a_little(impatient: Members, asked: Asked) -> None:
     """Its answer is kept when it comes, and then it may be asked again at once."""
-    asked.go.clear()
     with capture_logs() as logs:
-        assert members.of("hr", GROUPS) is None
+        assert impatient.of("hr", GROUPS) is None
     assert ["too slow"] == [line["error"] for line in logs]
 
     asked.go.set()
-    while (found := members.of("hr", GROUPS)) is None:  # its thread is about to write it down
-        pass
+    until(lambda: "members" not in [thread.name for thread in threading.enumerate()], "its thread has written it down")
 
-    assert (("ANNA", "bert"), 1) == (found, len(asked.questions))
-    assert ("ANNA", "bert") == members.of("it", GROUPS)
+    assert (("ANNA", "bert"), 1) == (impatient.of("hr", GROUPS), len(asked.questions))
+    impatient.of("it", GROUPS)
+    until(lambda: 2 == len(asked.questions), "it is asked again")
 
 
-def test_one_that_hangs_holds_a_few_threads_and_no_more(members: Members, asked: Asked, ticks: Ticks) -> None:
+def test_one_that_hangs_holds_a_few_threads_and_no_more(impatient: Members, asked: Asked, ticks: Ticks) -> None:
     """Parts go by the estimates meanwhile."""
-    asked.go.clear()
-
     for n in range(MAX_CALLS + 3):
-        assert members.of("hr", {"parties": [str(n)]}) is None
+        assert impatient.of("hr", {"parties": [str(n)]}) is None
         ticks.advance(COOLDOWN_S)
+    until(lambda: len(asked.questions) >= MAX_CALLS, "each thread has begun")
 
     assert MAX_CALLS == len(asked.questions)
 

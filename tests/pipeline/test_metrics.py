@@ -135,8 +135,8 @@ def test_counts_are_exact_or_say_that_they_are_not(site: Site, monkeypatch: pyte
         exact.of("parts", account="hr", state="queued"),
         exact.of("count_capped"),
     )
-    monkeypatch.setattr(gauges, "FIRST", 11)
-    monkeypatch.setattr(gauges, "MOST", 3)
+    monkeypatch.setattr(gauges, "MAX_EXACT", 11)
+    monkeypatch.setattr(gauges, "MAX_COUNT", 3)
 
     told = scraper.scrape()
 
@@ -147,7 +147,7 @@ def test_counts_are_exact_or_say_that_they_are_not(site: Site, monkeypatch: pyte
     assert 3 == told.of("parts", account="hr", state="queued")
 
 
-def test_what_is_in_the_air_and_in_doubt_is_told(site: Site) -> None:
+def test_what_is_in_flight_and_in_doubt_is_told(site: Site) -> None:
     """A part under a call, and one whose call brought no answer."""
     site.vendor.says(lost())
     site.ring(site.send("lost", duplicate_check=False))

@@ -24,7 +24,7 @@ import worker
 from rig.databases import scratch_mariadb, scratch_postgres
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from worker import ConfigurationError, include_object
-from worker.outbox.control.people import audit_rows
+from worker.outbox.control.audit_and_sign_in import audit_rows
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.migrate import current, downgrade, head, is_current, require_current, upgrade
@@ -491,7 +491,7 @@ def test_an_upgrade_that_waits_too_long_for_another_says_so(
     mariadb_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MariaDB: the lock is somebody else's for longer than we wait."""
-    monkeypatch.setattr(migrate, "WAIT_FOR_OTHERS_S", 0)
+    monkeypatch.setattr(migrate, "UPGRADE_LOCK_TIMEOUT_S", 0)
 
     def another(connection: Connection) -> None:
         with pytest.raises(ConfigurationError, match="try again"):

@@ -166,7 +166,7 @@ def test_a_commit_whose_answer_was_lost_adds_one_part(site: Site) -> None:
 
 
 def test_a_crash_right_after_leaves_two_parts_that_are_both_sent(site: Site) -> None:
-    """Nothing is in the air, nobody is lost, nobody gets it twice."""
+    """Nothing is in flight, nobody is lost, nobody gets it twice."""
     fill(site, "full")
     job = site.send("news", To("anna|full"))
 

@@ -180,7 +180,7 @@ def test_a_full_disk(site: Site) -> None:
         "DatabaseTakesNoWrites" == begin["alerts"][0]["labels"]["alertname"] == end["alerts"][0]["labels"]["alertname"]
     )
     assert "Runbook: docs/runbooks.md#the-disk-is-full" in begin["text"]
-    assert "read and takes no writes" in begin["text"]
+    assert "can be read but not written" in begin["text"]
 
 
 def test_a_database_that_is_away(site: Site) -> None:

@@ -498,7 +498,7 @@ def test_a_url_without_a_value_is_told_to_nobody(site: Site, monkeypatch: pytest
         watch.later()
 
     [refusal] = [line for line in lines if line["event"] == "alert_refused"]
-    assert refusal["text"].startswith("notify.to.0.url names PAGER_URL, whose value is no web address")
+    assert refusal["text"].startswith("notify.to.0.url names PAGER_URL, whose value is not a web address")
     assert "canary" not in str(lines)
     assert [PARKED] == watch.told()
 

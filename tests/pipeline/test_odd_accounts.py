@@ -212,7 +212,7 @@ def test_the_jobs_of_a_wrong_account_wait_and_all_others_go(site: Site, wrong: d
 
     found = states(site)
     assert {PartState.QUEUED} == {state for name, (state, _) in found.items() if name in wrong}
-    assert [] == [name for name, (_, reason) in found.items() if "our own error" in reason]
+    assert [] == [name for name, (_, reason) in found.items() if "error in this program" in reason]
     assert {PartState.ACCEPTED} == {found[kind][0] for kind in SENDS if kind != "youdu"}  # its token takes its vendor
 
 

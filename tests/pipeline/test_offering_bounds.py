@@ -97,10 +97,10 @@ def test_the_walk_reads_a_few_rows_a_lane(backlog: Database, after: ScanPosition
 
 def test_metrics_read_no_more_than_they_count(backlog: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many due parts in ten lanes of one account: what a count is bounded by is what it reads."""
-    monkeypatch.setattr(gauges, "MOST", 100)
+    monkeypatch.setattr(gauges, "MAX_COUNT", 100)
 
     due = rows_read(backlog, lambda c: gauges.backlogs(c, backlog.now))
-    monkeypatch.setattr(gauges, "FIRST", 100)
+    monkeypatch.setattr(gauges, "MAX_EXACT", 100)
     queue = rows_read(backlog, lambda c: gauges.queue(c, backlog.now))
     called = rows_read(backlog, lambda c: gauges.called_parts(c))
 

@@ -9,15 +9,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from tests.support.housekeeping import keep_house
 from tests.support.runtime import Site, busy, lost, planted, refused
 from tests.support.scripted_transport import ScriptedTransport, answered
+from tests.support.waiting import until_waiting
 from worker import CheckFailed, NewJob, NotReplayable, Text, enqueue_many, replay
 from worker.config.settings import RetentionSettings
 from worker.domain import settle
@@ -26,8 +29,10 @@ from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, CallReceipt, Outcome, Partial, Rejected, Retry, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import FOREVER, WAITS_ITS_TURN, Policy
+from worker.outbox import tables
 from worker.outbox.commit.commands import CallEnd, Change, Mark
 from worker.outbox.commit.group_commit import commit
+from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import order_queue
@@ -198,7 +203,7 @@ def test_who_has_begun_is_not_overtaken_by_what_is_due_earlier(site: Site) -> No
     site.advance(5)
     mark(site, begun)
     earlier = site.send("earlier", order_key="k", due_at=site_instant(site, -10))
-    while_in_the_air = mark(site, earlier)
+    while_in_flight = mark(site, earlier)
     end(site, begun, Retry("again"))
     in_backoff = mark(site, earlier)
     offers = offered(site)
@@ -206,7 +211,7 @@ def test_who_has_begun_is_not_overtaken_by_what_is_due_earlier(site: Site) -> No
     end_of_backoff = mark(site, begun, claim=1)
     end(site, begun, claim=2)
 
-    assert [False, False, True] == [while_in_the_air, in_backoff, end_of_backoff]
+    assert [False, False, True] == [while_in_flight, in_backoff, end_of_backoff]
     assert [] == offers
     assert mark(site, earlier)
 
@@ -290,7 +295,7 @@ def test_a_person_lets_the_others_go_on(site: Site) -> None:
         skip(site.database, first)
 
 
-def test_what_is_in_the_air_or_unordered_is_not_skipped(site: Site) -> None:
+def test_what_is_in_flight_or_unordered_is_not_skipped(site: Site) -> None:
     """Its end is near; and a job without a key keeps nobody waiting."""
     first, free = ordered(site, 1)[0], site.send("free")
     mark(site, first)
@@ -558,3 +563,32 @@ def test_never_out_of_order_whatever_fails(database: Database, driven_clock: Dri
         assert sorted(numbers) == numbers
         assert set(range(each)) == set(numbers)
     assert 0 == vendor.overlaps
+
+
+@pytest.mark.every_database
+@pytest.mark.fewer_databases("transactions that write at a time, which SQLite has not")
+def test_two_processes_lock_orders_of_which_some_have_no_row(server_database: Database) -> None:
+    """A process that has locked one order does not wait for a process that inserts another and then locks the first."""
+    with ThreadPoolExecutor(2) as pool, ExitStack() as third_commit:
+        with server_database.writing() as first:
+            insert_orders(first, "x")
+            third = third_commit.enter_context(server_database.writing())
+            insert_orders(third, "z")
+            # Finds none of the three, and waits for the first two to be committed, one after the other.
+            inserter = pool.submit(lock_orders, server_database, "x", "y", "z")
+            until_waiting(server_database)
+        until_waiting(server_database)
+        other = pool.submit(lock_orders, server_database, "x", "y")
+        until_waiting(server_database, 2)
+        third_commit.close()
+        inserter.result(60)
+        other.result(60)
+
+
+def insert_orders(connection: Connection, *names: str) -> None:
+    insert_rows(connection, tables.orders, [{"id": name} for name in names])
+
+
+def lock_orders(database: Database, *names: str) -> None:
+    with database.writing() as connection:
+        order_queue.put_to_sleep(connection, database.now, {f"part of {name}": name for name in names})

@@ -94,9 +94,9 @@ def step(site: Site, parts: list[Known], act: Any) -> None:
             if waiting:
                 mark(site, parts, waiting[n % min(len(waiting), 4)])
         case ("end", n, answer):
-            in_the_air = [part for part in parts if part.state.endswith("sending")]
-            if in_the_air:
-                end(site, in_the_air[n % len(in_the_air)], answer)
+            in_flight = [part for part in parts if part.state.endswith("sending")]
+            if in_flight:
+                end(site, in_flight[n % len(in_flight)], answer)
         case ("skip", n):
             pass_by(site, parts, parts[n % len(parts)])
 
@@ -137,7 +137,7 @@ def has_turn(parts: list[Known], part: Known) -> bool:
 
 
 def check(site: Site, parts: list[Known]) -> None:
-    """At most one is in the air, and it is never the first that sleeps."""
+    """At most one is in flight, and it is never the first that sleeps."""
     assert sum(part.state == "sending" for part in parts) <= 1
     line = sorted((part for part in parts if part.stands_in_the_way), key=lambda part: part.place)
     if line and line[0].state == "queued":

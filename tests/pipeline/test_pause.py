@@ -15,9 +15,8 @@ from worker.config.settings import RetentionSettings, Settings
 from worker.control import pause as pausing
 from worker.control.audit import list_audit
 from worker.control.cancel import cancel, find_open
-from worker.control.pause import drain, hold, list_pauses, pause, release, resume_paused
+from worker.control.pause import drain, hold, list_pauses, pause, release, resume
 from worker.delivery.maintenance.housekeeping import Housekeeping
-from worker.delivery.scheduler.relay import RelayTimes
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import CheckFailed, WorkerError
 from worker.domain.job import part_id
@@ -48,8 +47,8 @@ def paused_by_zhang(site: Site, wanted: JobFilter | None) -> str:
     return pause(wanted, person="zhang", why="wrong text", database=site.database).pause.id
 
 
-def resume(site: Site, wanted: JobFilter | None) -> None:
-    resume_paused(wanted, person="li", why="mended", database=site.database)
+def resume_by_li(site: Site, wanted: JobFilter | None) -> None:
+    resume(wanted, person="li", why="mended", database=site.database)
 
 
 def parked(site: Site, job: str) -> bool:
@@ -81,7 +80,7 @@ def test_what_it_covers_waits_until_it_ends(site: Site, wanted: JobFilter | None
     jobs += [site.send("during", tags=["lunch"])]
     site.run()
     paused = sent(site)
-    resume(site, wanted)
+    resume_by_li(site, wanted)
     site.recover()
     site.advance(2)
     site.run()
@@ -119,7 +118,7 @@ def test_uploads_and_card_updates_wait_too(site: Site) -> None:
     site.run()
 
     assert (before, {"open"}) == (len(site.transport.calls), {site.job(job).state for job in jobs})
-    resume(site, JobFilter(account="hr"))
+    resume_by_li(site, JobFilter(account="hr"))
     site.recover()
     site.advance(2)
     site.run()
@@ -150,7 +149,7 @@ def test_a_cancel_passes(site: Site) -> None:
 
     found = find_open(JobFilter(tag="lunch"), database=site.database)
     done = cancel(found, person="zhang", why="wrong text", database=site.database)
-    resume(site, JobFilter(tag="lunch"))
+    resume_by_li(site, JobFilter(tag="lunch"))
     site.recover()
     site.run()
 
@@ -180,7 +179,7 @@ def test_a_lane_that_is_paused_whole_is_not_offered(site: Site, wanted: JobFilte
     paused_by_zhang(site, wanted)
     site.run()
     waits = [parked(site, job) for job in jobs]
-    resume(site, wanted)
+    resume_by_li(site, wanted)
     site.run()
 
     assert ([False] * 3, ["0", "1", "2"]) == (waits, sent(site))
@@ -190,7 +189,7 @@ def test_a_tag_keeps_nothing_else_of_its_lane(site: Site) -> None:
     """However many of its parts stand before it, also where the lane begins with one call: none of them is offered."""
     waiting = [site.send(f"{n}", tags=["lunch"]) for n in range(40)]
     other = site.send("other")
-    site.relay = site.new_relay(times=RelayTimes(silence_s=60))
+    site.relay = site.new_relay(silence_s=60)
     paused_by_zhang(site, JobFilter(tag="lunch"))
     site.run(6)
 
@@ -273,7 +272,7 @@ def test_a_probe_is_found_behind_many_that_may_not_go(site: Site, kept: str, acc
     elif kept == "held":
         hold(waiting, person="zhang", why="", database=site.database)
     else:
-        # All behind one that is in the air for long.
+        # All behind one that is in flight for long.
         site.sql("update worker_parts set state = 1 where job_id = :job", job=first)
         site.sql("update worker_order_queue set place_at = 0 where job_id = :job", job=first)
     for _ in range(6):
@@ -328,7 +327,7 @@ def test_a_part_in_doubt_is_not_repeated(site: Site) -> None:
     site.run()
 
     assert (1, "queued") == (len(sent(site)), site.state(job))
-    resume(site, JobFilter(account="hr"))
+    resume_by_li(site, JobFilter(account="hr"))
     site.recover()
     site.advance(2)
     site.run()
@@ -355,7 +354,7 @@ def test_an_order_stays_an_order(site: Site) -> None:
     paused_by_zhang(site, JobFilter(tag="lunch"))
     site.run()
     before = sent(site)
-    resume(site, JobFilter(tag="lunch"))
+    resume_by_li(site, JobFilter(tag="lunch"))
     site.recover()
     site.advance(2)
     site.run()
@@ -370,12 +369,12 @@ def test_two_pauses_have_to_end(site: Site) -> None:
     paused_by_zhang(site, JobFilter(tag="lunch"))
     paused_by_zhang(site, JobFilter(account="hr", tag="lunch"))
     site.run()
-    resume(site, JobFilter(tag="lunch"))
+    resume_by_li(site, JobFilter(tag="lunch"))
     site.recover()
     woken = parked(site, job)
     site.run()
     between = parked(site, job), site.state(job)
-    resume(site, JobFilter(account="hr", tag="lunch"))
+    resume_by_li(site, JobFilter(account="hr", tag="lunch"))
     site.recover()
     site.run()
 
@@ -386,7 +385,7 @@ def test_a_part_that_is_parked_after_the_end_is_woken(site: Site) -> None:
     """By a commit that still saw the pause; the pause's row goes an hour later, and never before its parts."""
     job = site.send()
     made = pause(JobFilter(account="hr"), person="zhang", why="", database=site.database).pause
-    resume(site, JobFilter(account="hr"))
+    resume_by_li(site, JobFilter(account="hr"))
     site.recover()
     site.sql("update worker_parts set not_before = :never", never=made.parked_until)
     site.advance(3_700)
@@ -413,7 +412,7 @@ def test_thousands_are_woken_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch
     jobs = [site.send(f"{n}", tags=["lunch"]) for n in range(7)]
     paused_by_zhang(site, JobFilter(tag="lunch"))
     site.run()
-    resume(site, JobFilter(tag="lunch"))
+    resume_by_li(site, JobFilter(tag="lunch"))
 
     left = []
     for _ in range(3):
@@ -432,7 +431,7 @@ def test_the_oldest_go_first_afterwards(site: Site) -> None:
     site.ring(first)
     waits = parked(site, first), parked(site, second)
     site.advance(60)
-    resume(site, JobFilter(account="hr"))
+    resume_by_li(site, JobFilter(account="hr"))
     site.recover()
     site.run()
 
@@ -467,10 +466,10 @@ def test_a_held_job_waits_until_it_is_released(site: Site) -> None:
     site.advance(2)
     site.run()
 
-    assert ((job,), 0) == (held.jobs, held.counts["left"])
-    assert ((other,), 1) == (again.jobs, again.counts["left"])
+    assert ((job,), 0) == (held.jobs, held.counts["unchanged"])
+    assert ((other,), 1) == (again.jobs, again.counts["unchanged"])
     assert ([], ["held", "other"]) == (waiting, sorted(sent(site)))
-    assert ((job, other), {"jobs": 2}, {"left": 1}) == (released.jobs, released.counts, nothing.counts)
+    assert ((job, other), {"jobs": 2}, {"unchanged": 1}) == (released.jobs, released.counts, nothing.counts)
 
 
 def test_a_held_recall_waits_too(site: Site) -> None:
@@ -491,9 +490,9 @@ def test_what_has_ended_is_not_held(site: Site) -> None:
 
     held = hold([job], person="zhang", why="", database=site.database)
 
-    assert ((), {"left": 1}, []) == (held.jobs, held.counts, site.rows("select id from worker_pauses"))
+    assert ((), {"unchanged": 1}, []) == (held.jobs, held.counts, site.rows("select id from worker_pauses"))
     waiting = site.send("waiting")
-    with pytest.raises(CheckFailed, match="ids: name no job with 0000"):
+    with pytest.raises(CheckFailed, match="ids: name jobs that do not exist: 0000"):
         hold([waiting, "0" * 32], person="zhang", why="", database=site.database)
     with pytest.raises(CheckFailed, match="ids: name single parts"):
         release([part_id(waiting, 0)], person="zhang", why="", database=site.database)
@@ -531,11 +530,11 @@ def test_it_is_told_and_kept_in_the_audit(site: Site) -> None:
     assert ({"account": "hr", "tag": "lunch"}, {}) == (first.pause.scope(), everything.pause.scope())
     assert ("zhang", "wrong text") == (first.pause.person, first.pause.why)
     with pytest.raises(WorkerError, match="account hr is not paused; `worker lanes` lists what is"):
-        resume(site, JobFilter(account="hr"))
-    resume(site, wanted)
+        resume_by_li(site, JobFilter(account="hr"))
+    resume_by_li(site, wanted)
     with site.database.reading() as connection:
         assert [everything.pause] == list_pauses(connection)
-        actions = [(entry.action, entry.person, entry.asked, entry.counts) for entry in list_audit(connection)]
+        actions = [(entry.action, entry.person, entry.arguments, entry.counts) for entry in list_audit(connection)]
     scope = {"filter": {"account": "hr", "tag": "lunch"}}
     assert [("resume", "li", scope, {"pauses": 1}), ("pause", "li", {"filter": {}}, {"pauses": 1})] == actions[:2]
     assert ("pause", "zhang", scope, {"pauses": 1}) == actions[2]
@@ -579,7 +578,7 @@ def test_a_database_of_its_own_is_opened(database_url: str) -> None:
         with own.reading() as connection:
             found = list_pauses(connection)
         released = pausing.release([job], person="zhang", settings=settings)
-        pausing.resume_paused(JobFilter(account="hr"), person="zhang", settings=settings)
+        pausing.resume(JobFilter(account="hr"), person="zhang", settings=settings)
 
         assert ((job,), (job,), 0) == (held.jobs, released.jobs, busy)
         assert [made.pause.scope(), {"job": job}] == [pause.scope() for pause in found]
@@ -590,15 +589,15 @@ def test_a_database_of_its_own_is_opened(database_url: str) -> None:
 # -- drain -------------------------------------------------------------------------------------------------------------
 
 
-def in_the_air(site: Site, *jobs: str) -> None:
+def in_flight(site: Site, *jobs: str) -> None:
     commit(site.database, [Mark(part_id(job, 0), 0, "p", 1_000_000) for job in jobs], Policy())
 
 
 @pytest.mark.every_database
-def test_it_waits_until_nothing_is_in_the_air(site: Site) -> None:
+def test_it_waits_until_nothing_is_in_flight(site: Site) -> None:
     """A second long, because a commit may just be under way; recalls are calls, too."""
     job, other = site.send(tags=["lunch"]), site.send(account="it")
-    in_the_air(site, job, other)
+    in_flight(site, job, other)
     slept, told = list[float](), list[int]()
 
     def sleep(seconds: float) -> None:
@@ -618,7 +617,7 @@ def test_it_waits_until_nothing_is_in_the_air(site: Site) -> None:
 
     assert (0, [1, 1, 1, 0, 0, 0, 0, 0]) == (done, told)
     later = drain(None, timeout_s=2, monotonic=site.ticks, sleep=sleep, database=site.database)
-    assert 1 == later, "the other one is in the air still"
+    assert 1 == later, "the other one is in flight still"
     site.sql("update worker_parts set state = 2")
     slept.clear()
     assert (0, 1.0) == (drain(None, timeout_s=0, monotonic=site.ticks, sleep=sleep, database=site.database), sum(slept))

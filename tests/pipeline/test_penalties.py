@@ -107,7 +107,7 @@ def test_a_person_ends_a_penalty(site: Site, times: int, calls: int) -> None:
     assert ["accepted"] * calls == [site.state(job) for job in jobs[1 : 1 + calls]]
 
 
-def test_a_call_that_was_in_the_air_when_a_person_resumed_is_no_evidence(site: Site) -> None:
+def test_a_call_that_was_in_flight_when_a_person_resumed_is_no_evidence(site: Site) -> None:
     """It met the penalty that has just been ended."""
     first, second = site.send("one"), site.send("two", "u2")
     lane = site.part(first).lane
@@ -168,10 +168,10 @@ def test_another_accounts_lane_does_not_notice(site: Site) -> None:
 
 
 def test_too_many_in_parallel_narrows_the_lane(site: Site) -> None:
-    """45033: half of what is in the air, with an event; a success much later widens it, and the part lost nothing."""
+    """45033: half of what is in flight, with an event; a success much later widens it, and the part lost nothing."""
     job, more = site.send("one"), site.send("two", "u2")
     lane = site.part(job).lane
-    # Five others of the lane are in the air elsewhere.
+    # Five others of the lane are in flight elsewhere.
     others = [site.send(str(n), f"u{n}") for n in range(5)]
     for other in others:
         site.sql("update worker_parts set state = 1 where job_id = :job", job=other)
@@ -251,7 +251,7 @@ def test_a_parked_account_names_the_ip_and_starts_again_with_one_call(site: Site
     assert ["parked", "resumed"] == steps(site)
 
 
-def test_many_calls_in_the_air_park_once(site: Site) -> None:
+def test_many_calls_in_flight_park_once(site: Site) -> None:
     """One event, however many hear the same refusal."""
     jobs = [site.send(str(n), f"u{n}") for n in range(3)]
     site.vendor.says(*[refused(60020)] * 3)
@@ -336,7 +336,7 @@ def test_calls_in_a_row_without_an_answer_open_the_accounts_breaker(site: Site) 
 
 
 def test_one_call_tries_and_closes_it(site: Site) -> None:
-    """Half-open: one call in the air at most for the whole account; a readable refusal closes it too."""
+    """Half-open: one call in flight at most for the whole account; a readable refusal closes it too."""
     jobs = [site.send(str(n), f"u{n}", duplicate_check=False) for n in range(6)]
     site.vendor.says(*[lost()] * 5, refused(40003))
     for job in jobs[:5]:

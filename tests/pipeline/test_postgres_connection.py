@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from rig.tcp_door import Door
 from worker.domain.errors import ConfigurationError
-from worker.outbox.engine.database import Database, is_lost, make_engine
-from worker.outbox.engine.postgresql import left_to_the_role
+from worker.outbox.engine.database import Database, is_unavailable, make_engine
+from worker.outbox.engine.postgresql import missing_plan_settings
 from worker.outbox.engine.sql import fetch, run
 
 pytestmark = [pytest.mark.own_engine, pytest.mark.postgres, pytest.mark.fewer_databases("PostgreSQL's own manners")]
@@ -74,14 +74,14 @@ def test_connections_are_made_the_same_whatever_the_role_says(postgres_database:
     assert SETTINGS == writing == reading
     assert prepared(postgres_database) > 0
     with postgres_database.reading() as connection:
-        assert [] == left_to_the_role(connection)
+        assert [] == missing_plan_settings(connection)
 
 
 def test_behind_a_pooler_nothing_is_set_and_nothing_is_prepared(pooled_url: str) -> None:
     """The next transaction may be another client's: it would run our statement for its own of the same name."""
     with closing(opened(pooled_url)) as database:
         with database.reading() as connection:
-            settings, left = found(connection), left_to_the_role(connection)
+            settings, left = found(connection), missing_plan_settings(connection)
 
         assert SETTINGS.keys() == {name for name, value in SETTINGS.items() if settings[name] != value}
         assert ["enable_seqscan", "jit"] == left
@@ -98,7 +98,7 @@ def test_the_url_says_when_statements_are_prepared(postgres_url: str, pooled_url
 
 
 def test_another_word_than_a_number_is_one_sentence() -> None:
-    with pytest.raises(ConfigurationError, match="prepare_threshold in its URL is a number or none"):
+    with pytest.raises(ConfigurationError, match="prepare_threshold in its URL must be a number or none"):
         opened("postgresql://worker@127.0.0.1/worker", prepare_threshold="often")
 
 
@@ -115,7 +115,7 @@ def test_a_transaction_that_stands_still_is_ended_and_told_as_lost(postgres_data
     with pytest.raises(DBAPIError) as caught:
         postgres_database.run(stand_still)
 
-    assert is_lost(caught.value)
+    assert is_unavailable(caught.value)
     with postgres_database.writing() as connection:
         assert fetch(connection, "select name from worker_site for update nowait")
 

@@ -13,7 +13,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.counting import count_row
 from worker.outbox.engine.database import Database
 from worker.outbox.tables import counts
-from worker.outbox.upkeep.rates import MINUTE, QUARTER, CallRates, Calls, TimedCalls, call_rates
+from worker.outbox.upkeep.rates import MINUTE, QUARTER, CallRates, Calls, CallsBySlot, call_rates
 from worker.outbox.upkeep.totals import add_up
 
 
@@ -76,7 +76,7 @@ def test_what_no_curve_reaches_back_to_is_deleted(site: Site) -> None:
 
 def test_counts_of_other_things_are_no_calls() -> None:
     """Their ids need not hold a time."""
-    slots = TimedCalls()
-    slots.note("no id of ours", {"parts_ended\twecom_app\thr\tsend\taccepted": 3})
+    slots = CallsBySlot()
+    slots.add_counts("no id of ours", {"parts_ended\twecom_app\thr\tsend\taccepted": 3})
 
     assert {} == slots

@@ -199,7 +199,7 @@ def test_an_instant_that_utc_has_not(database: Database, driven_clock: DrivenClo
         assert [job_id] == [job.id for job in worker.find_jobs(connection).jobs]
 
 
-def test_a_call_in_the_air_and_a_recalled_receipt(database: Database, driven_clock: DrivenClock) -> None:
+def test_a_call_in_flight_and_a_recalled_receipt(database: Database, driven_clock: DrivenClock) -> None:
     """A mark without an attempt yet is shown; so are a recall, a warning and a receipt without a call."""
     job_id, now = enqueue(database), driven_clock.micros
     receipt = {"part_id": f"{job_id}-0", "claim": 1, "accepted_at": now, "recalled_at": now + SECOND}

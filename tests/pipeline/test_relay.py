@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.runtime import PNG, Site, planted, refused
+from worker.config.settings import DeliverySettings
 from worker.delivery.scheduler import due_lanes, lane_offer
 from worker.delivery.scheduler.lane_offer import Doorbell, DoorbellBuilder, LaneOffer
 from worker.delivery.scheduler.relay import RelayTimes
@@ -600,7 +601,7 @@ def test_a_hanging_lane_cannot_hold_the_threads_of_its_queue(site: Site, call_ms
 def test_a_heartbeat_that_cannot_be_read_stops_nobody(site: Site, odd: str) -> None:
     """A process of which nothing is known but that it lives."""
     with site.database.writing() as connection:
-        about: dict[str, Any] = {"lease_us": 10**12, "threads": 4, "host": "h", "pid": 1, "unusable": odd}
+        about: dict[str, Any] = {"lease_us": 10**8, "threads": 4, "host": "h", "pid": 1, "unusable": odd}
         renew_heartbeat(connection, site.database.now, "odd", lanes=odd, **about)
     site.sql("update worker_processes set health = :odd where id = 'odd'", odd=odd)
     job = site.send()
@@ -682,7 +683,7 @@ def slow_turn(site: Site) -> list[Doorbell]:
 def test_a_slow_lane_has_no_more_threads_than_its_share(
     database: Database, driven_clock: DrivenClock, call_s: float, bells: int, priority: str
 ) -> None:
-    """Each thread that takes a part makes room in the broker; its call in the air still counts, until it ends. Two for
+    """Each thread that takes a part makes room in the broker; its call in flight still counts, until it ends. Two for
     each of its seven, or thirty, threads.
     """
     with planted(database, driven_clock, threads=32) as site:
@@ -923,15 +924,10 @@ def test_a_parked_lane_without_a_job_keeps_its_probe(site: Site, looks: list[tup
 
 def test_the_times_are_settings() -> None:
     """Every wait of the relay has a name."""
-    assert (0.01, 0.02, 0.28, 10.0, 5.0, 60.0, 1.0) == (
-        RelayTimes().shortest_poll_s,
-        RelayTimes().poll_s,
-        RelayTimes().longest_poll_s,
-        RelayTimes().lease_s,
-        RelayTimes().offer_s,
-        RelayTimes().offer_max_s,
-        RelayTimes().round_s,
-    )
+    times, settings = RelayTimes(), DeliverySettings()
+
+    assert (0.01, 0.02, 0.28, 1.0) == (times.shortest_poll_s, times.poll_s, times.longest_poll_s, times.round_s)
+    assert (10.0, 5.0, 60.0) == (settings.lease_s, settings.offer_s, settings.offer_max_s)
 
 
 def test_accounts_that_have_their_share_out_keep_no_other_from_being_looked_at(

@@ -10,10 +10,10 @@ from sqlalchemy import text
 
 from tests.support.runtime import Site, Ticks, lost, planted
 from worker import CheckFailed, NotReplayable, PartWait, To, WaitFor, why
-from worker.control.resolve import Left, find_unknown, resolve
+from worker.control.resolve import UnchangedReason, find_unknown, resolve
 from worker.delivery.sender.lease import Lease
 from worker.domain import settle
-from worker.domain.job import PAYLOAD
+from worker.domain.job import NEWEST_PAYLOAD
 from worker.domain.job_filter import JobFilter
 from worker.outbox.engine import migrate
 from worker.outbox.engine.clock import DrivenClock
@@ -26,7 +26,7 @@ from worker.reporting.releases import Compatibility, ReleaseCheck, read_releases
 SECOND = 1_000_000
 DAY = 86_400
 ODD, SHARE = '["whatever a newer release writes"]', '{"later": ["lisi"]}'
-NEWER = PAYLOAD + 1
+NEWER = NEWEST_PAYLOAD + 1
 
 
 # -- which process runs which -----------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def test_a_process_that_the_next_tables_would_refuse_is_told(
     a_process(database, "p3", this_release())
     with database.reading() as connection:
         assert "0001" == migrate.usable_from(connection)
-    monkeypatch.setattr("worker.outbox.engine.migrate.lets_in_from", lambda: "0002")
+    monkeypatch.setattr("worker.outbox.engine.migrate.head_compatible_from", lambda: "0002")
 
     found = check(database)
 
@@ -146,7 +146,7 @@ def test_a_part_of_a_newer_release_is_left_to_it(site: Site, monkeypatch: pytest
     site.sql("update worker_jobs set message = :message where id = :id", message=message, id=job)
     site.sql("update worker_parts set spec = :spec where job_id = :id", spec=spec, id=job)
     site.advance(1)
-    monkeypatch.setattr("worker.domain.job.PAYLOAD", NEWER)
+    monkeypatch.setattr("worker.domain.job.NEWEST_PAYLOAD", NEWER)
     site.ring(job)
     assert "accepted" == site.state(job)
 
@@ -172,7 +172,7 @@ def test_a_part_of_a_newer_release_tells_what_it_waits_for(site: Site) -> None:
 
     assert (WaitFor.RELEASE, ("worker db check",)) == (wait.what, wait.commands)
     events = site.rows("select label, account, reason from worker_lane_events where what = 'set aside'")
-    told = f"is stored in format version {NEWER}, and this release reads up to {PAYLOAD}"
+    told = f"is stored in format version {NEWER}, and this release reads up to {NEWEST_PAYLOAD}"
     assert [("release", "hr", told)] == [(row.label, row.account, row.reason) for row in events]
 
 
@@ -224,7 +224,7 @@ def test_doubt_of_a_newer_release_is_decided_with_its_command(site: Site) -> Non
     found = find_unknown(JobFilter(ids=[job]), database=site.database)
     decided = resolve(found, sent=True, why="seen", person="zhang", database=site.database)
 
-    assert {Left.NEWER_RELEASE: 1} == decided.counts
+    assert {UnchangedReason.NEWER_RELEASE: 1} == decided.counts
 
 
 def test_a_job_of_a_newer_release_is_replayed_and_updated_by_that_one(site: Site) -> None:

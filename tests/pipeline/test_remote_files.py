@@ -264,7 +264,7 @@ def test_a_copy_that_was_fetched_goes_with_its_job(site: Site) -> None:
 # -- what is refused, and what is tried again -------------------------------------------------------------------------
 
 REFUSED: dict[str, tuple[Told, str]] = {
-    "gone": (Page(status=404), "the file behind its URL is not there: answered 404"),
+    "gone": (Page(status=404), "the file behind its URL cannot be fetched: the server answered 404"),
     "too large": (
         Page(b"x" * (10 * 1024 * 1024 + 1)),
         "the file behind its URL is too large: the vendor accepts at most 10485760",

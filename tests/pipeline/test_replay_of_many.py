@@ -19,10 +19,10 @@ from worker import JobState, NotReplayable, Text, To, enqueue, replay, resend_fa
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import replay as replaying
-from worker.control.audit import Done, list_audit
+from worker.control.audit import CommandResult, list_audit
 from worker.control.cancel import cancel, find_open
-from worker.control.recall import find_sent, recall_found
-from worker.control.replay import ReplayableJobs, find_replayable, replay_found
+from worker.control.recall import find_sent, recall_jobs
+from worker.control.replay import ReplayableJobs, find_replayable, replay_jobs
 from worker.domain.account import Account, Secret
 from worker.domain.errors import CheckFailed
 from worker.domain.job_filter import JobFilter
@@ -44,12 +44,12 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def again(site: Site, wanted: JobFilter, **options: Any) -> Done:
+def again(site: Site, wanted: JobFilter, **options: Any) -> CommandResult:
     also = {"cancelled": True} | {
         name: options.pop(name) for name in (*ReplayScope._fields, "since") if name in options
     }
     found = find_replayable(wanted, **also, database=site.database)
-    return replay_found(found, person="zhang", why="mended", accounts=site.accounts, **options, database=site.database)
+    return replay_jobs(found, person="zhang", why="mended", accounts=site.accounts, **options, database=site.database)
 
 
 def one(site: Site, job: str, **options: Any) -> str:
@@ -201,7 +201,11 @@ def test_a_filter_takes_what_did_not_reach_everybody(site: Site) -> None:
     site.run()
     nothing = again(site, wanted)
 
-    assert (sorted([stopped, expired, no, part]), (), 2) == (sorted(found.ids), found.missing, found.among["lately"])
+    assert (sorted([stopped, expired, no, part]), (), 2) == (
+        sorted(found.ids),
+        found.missing,
+        found.breakdown["lately"],
+    )
     assert {("hr", state): 1 for state in ("cancelled", "expired", "rejected", "partial")} == found.counts
     assert sorted([stopped, expired, no, part, sent, doubt]) == sorted(everything.ids)
     assert (expired,) == by_state.ids
@@ -233,18 +237,18 @@ def test_what_a_person_took_back_is_left_out_unless_it_is_named(site: Site) -> N
     wanted = JobFilter(tag="lunch", created_from=LONG_AGO)
     cancel(find_open(wanted, database=site.database), person="li", why="wrong date", database=site.database)
     taken = find_sent(JobFilter(ids=[recalled]), database=site.database)
-    recall_found(taken, person="wang", accounts=site.accounts, database=site.database)
+    recall_jobs(taken, person="wang", accounts=site.accounts, database=site.database)
     site.advance(5)
     site.recall(by_program)
     site.run()
 
     found = find_replayable(wanted, database=site.database)
     named = find_replayable(wanted, cancelled=True, database=site.database)
-    told = {(one.how, one.person, one.why, one.jobs) for one in found.left_out}
+    told = {(one.how, one.person, one.why, one.jobs) for one in found.omitted}
 
     assert {("cancelled", "li", "wrong date", 2), ("recalled", "wang", "", 1), ("recalled", None, "", 1)} == told
-    assert all(before <= one.at for one in found.left_out)
-    assert ((refused,), ()) == (found.ids, named.left_out)
+    assert all(before <= one.at for one in found.omitted)
+    assert ((refused,), ()) == (found.ids, named.omitted)
     assert {refused, recalled, by_program, *waiting} == {*named.ids}
     for job, by in ((waiting[0], "cancelled by li"), (recalled, "recalled by wang"), (by_program, "an application")):
         with pytest.raises(NotReplayable, match=f"{by}.*--cancelled"):
@@ -260,7 +264,7 @@ REPLAYS = "select id from worker_jobs where replay_of is not null"
 def replayed_since(site: Site, found: ReplayableJobs, cancelled: str) -> Counter[str]:
     """A job that was cancelled after the preview is refused too."""
     found = replace(found, ids=(cancelled,))
-    return replay_found(found, person="zhang", accounts=site.accounts, database=site.database).counts
+    return replay_jobs(found, person="zhang", accounts=site.accounts, database=site.database).counts
 
 
 def many(site: Site, count: int) -> list[str]:
@@ -321,7 +325,7 @@ def test_two_runs_at_once_replay_each_once(site: Site) -> None:
     found = find_replayable(JobFilter(ids=jobs), cancelled=True, database=site.database)
     with ThreadPoolExecutor(2) as pool:
         said = {"person": "zhang", "database": site.database, "accounts": site.accounts}
-        runs = [pool.submit(replay_found, found, **said) for _ in range(2)]
+        runs = [pool.submit(replay_jobs, found, **said) for _ in range(2)]
         done = [run.result(30) for run in runs]
 
     assert [0, 20] == sorted(run.counts["replays"] for run in done)
@@ -478,7 +482,7 @@ def test_a_database_of_its_own_is_opened(database_url: str) -> None:
     with closing(Database(make_engine(database_url))) as own, planted(own, DrivenClock()) as site:
         job = site.send()
         found = find_replayable(JobFilter(ids=[job]), settings=settings)
-        done = replay_found(found, person="zhang", settings=settings)
+        done = replay_jobs(found, person="zhang", settings=settings)
 
         assert ((job,), ()) == (found.ids, done.jobs)
         assert "is still open" in done.notes[job]
@@ -490,7 +494,7 @@ def test_a_state_may_be_given_as_it_is_read() -> None:
     wanted = JobFilter(state=JobState.REJECTED, account="hr")
 
     assert wanted == JobFilter(state="rejected", account="hr")
-    assert wanted.asked() == {"state": "rejected", "account": "hr"}
+    assert wanted.conditions() == {"state": "rejected", "account": "hr"}
 
 
 @pytest.mark.fewer_databases("refused before a statement")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.support.runtime import Site, busy, planted
-from worker.control.audit import Done, list_audit
-from worker.control.pause import pause, resume_paused
+from worker.control.audit import CommandResult, list_audit
+from worker.control.pause import pause, resume
 from worker.control.reschedule import find_waiting, reschedule
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import CheckFailed
@@ -30,7 +30,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def change(site: Site, *ids: str, wanted: JobFilter | None = None, **new: Any) -> Done:
+def change(site: Site, *ids: str, wanted: JobFilter | None = None, **new: Any) -> CommandResult:
     found = find_waiting(wanted or JobFilter(ids=ids), database=site.database)
     return reschedule(found, **new, person="zhang", why="not before lunch", database=site.database)
 
@@ -56,7 +56,7 @@ def test_what_waits_is_moved(site: Site) -> None:
     site.advance(HOUR.total_seconds())
     site.run()
 
-    assert ({("hr", "send"): 2}, {"queued": 2}, sorted([early, late])) == (found.counts, found.among, [*found.ids])
+    assert ({("hr", "send"): 2}, {"queued": 2}, sorted([early, late])) == (found.counts, found.breakdown, [*found.ids])
     assert ({"jobs": 2, "parts": 2}, [early, late]) == (dict(done.counts), sorted(done.jobs, key=[early, late].index))
     assert (1, ["early", "late"]) == (before, sorted(body["text"]["content"] for body in site.bodies()[1:]))
     for job in (early, late):
@@ -67,7 +67,7 @@ def test_what_waits_is_moved(site: Site) -> None:
     with site.database.reading() as connection:
         entry = list_audit(connection)[0]
     assert ("reschedule", "zhang", "not before lunch") == (entry.action, entry.person, entry.why)
-    assert (at.isoformat(), "bulk") == (entry.asked["due_at"], entry.asked["priority"])
+    assert (at.isoformat(), "bulk") == (entry.arguments["due_at"], entry.arguments["priority"])
 
 
 def test_what_waits_in_a_hand_is_not_sent(site: Site) -> None:
@@ -107,7 +107,7 @@ def test_what_is_paused_is_due_by_its_new_time_afterwards(site: Site) -> None:
     job = site.send(tags=["lunch"])
     site.run()
     change(site, job, due_at=HOUR)
-    resume_paused(with_tag, person="zhang", database=site.database)
+    resume(with_tag, person="zhang", database=site.database)
     site.recover()
     site.run()
     assert ("queued", []) == (site.state(job), site.calls())
@@ -136,7 +136,7 @@ def test_what_would_expire_unsent_is_left(site: Site) -> None:
     found = find_waiting(JobFilter(ids=[job, ended]), database=site.database)
     site.ring(ended)
     done = reschedule(found, due_at=DAY, person="zhang", database=site.database)
-    assert ({"left": 2, "expiring": 1}, ()) == (dict(done.counts), done.jobs)
+    assert ({"unchanged": 2, "expiring": 1}, ()) == (dict(done.counts), done.jobs)
 
     assert {"jobs": 1, "parts": 1} == dict(change(site, job, due_at=DAY, expires_at=2 * DAY).counts)
 

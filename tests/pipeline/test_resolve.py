@@ -17,8 +17,8 @@ from worker import CardUpdate, NewJob, Text, To, enqueue_many, update_card_by_co
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import resolve as resolving
-from worker.control.audit import Done, list_audit
-from worker.control.resolve import Left, Unknowns, find_unknown, resolve
+from worker.control.audit import CommandResult, list_audit
+from worker.control.resolve import UnchangedReason, UnknownParts, find_unknown, resolve
 from worker.domain.call import CallResult
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.job import part_id
@@ -44,7 +44,7 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def say(site: Site, *ids: str, sent: bool, msgid: str | None = None, **options: Any) -> Done:
+def say(site: Site, *ids: str, sent: bool, msgid: str | None = None, **options: Any) -> CommandResult:
     """The word about ids, or about what a filter has."""
     wanted = options.pop("wanted", None) or JobFilter(ids=ids)
     why, person = options.pop("why", "the vendor's log says so"), options.pop("person", "zhang")
@@ -78,7 +78,7 @@ def in_doubt(site: Site, count: int = 1, **options: Any) -> list[str]:
     return jobs
 
 
-def repeated_since_found(site: Site, *answers: CallResult) -> tuple[str, Unknowns]:
+def repeated_since_found(site: Site, *answers: CallResult) -> tuple[str, UnknownParts]:
     """A send, and what was found while its first call was in doubt; it was repeated after that."""
     site.vendor.says(*answers)
     job = site.send()
@@ -239,13 +239,13 @@ def test_what_ended_since_it_was_found_is_left(site: Site) -> None:
 
     done = resolve(found, sent=False, why="why", person="zhang", database=site.database)
 
-    assert {Left.MOVED_ON: 1} == done.counts
+    assert {UnchangedReason.NOT_IN_DOUBT: 1} == done.counts
     assert kept == (site.part(job), receipts(site, job))
     assert ("accepted", "unknown") == (site.state(job), site.state(later))
 
 
 @pytest.mark.parametrize("sent", [True, False])
-def test_a_repeat_in_the_air_decides_for_itself(site: Site, sent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeat_in_flight_decides_for_itself(site: Site, sent: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was marked between the reading and the lock: what it brings counts, and of the word nothing is left."""
     site.vendor.says(lost())
     job = site.send()
@@ -261,7 +261,7 @@ def test_a_repeat_in_the_air_decides_for_itself(site: Site, sent: bool, monkeypa
     monkeypatch.setattr(resolving, "doubtful_calls", marked_meanwhile)
     decided = say(site, job, sent=sent)
 
-    assert {Left.MOVED_ON: 1} == decided.counts
+    assert {UnchangedReason.NOT_IN_DOUBT: 1} == decided.counts
     assert ("sending", 1, []) == (site.state(job), site.part(job).doubts, receipts(site, job))
 
 
@@ -272,7 +272,7 @@ def test_a_repeat_that_was_lost_since_is_left(site: Site) -> None:
 
     done = resolve(found, sent=False, why="why", person="zhang", database=site.database)
 
-    assert {Left.MOVED_ON: 1} == done.counts
+    assert {UnchangedReason.NOT_IN_DOUBT: 1} == done.counts
     assert ("unknown", 2, before) == (before.state, before.doubts, site.part(job))
     assert 1 == say(site, job, sent=False).counts["decided"]
 
@@ -285,7 +285,7 @@ def test_two_people_say_it(site: Site) -> None:
     first = resolve(found, sent=True, why="why", person="zhang", database=site.database)
     second = resolve(found, sent=False, why="why", person="li", database=site.database)
 
-    assert ({"decided": 3}, {Left.MOVED_ON: 3}) == (first.counts, second.counts)
+    assert ({"decided": 3}, {UnchangedReason.NOT_IN_DOUBT: 3}) == (first.counts, second.counts)
     assert {"accepted"} == {site.state(job) for job in jobs}
 
 
@@ -313,7 +313,7 @@ def test_only_what_the_filter_has_is_found(site: Site) -> None:
     assert {early} == of(ids=[early]) == of(ids=[part_id(early, 0)]) == of(ids=[early, "0" * 32], account="hr")
     assert {tagged} == of(ids=[early, tagged], tag="lunch") == of(ids=[tagged, other], called_before=at)
     found = find_unknown(JobFilter(kind="send"), database=site.database)
-    assert ({("hr", "send"): 2, ("it", "send"): 1}, {"ordered": 1}) == (found.counts, found.among)
+    assert ({("hr", "send"): 2, ("it", "send"): 1}, {"ordered": 1}) == (found.counts, found.breakdown)
 
 
 def test_what_cannot_be_decided_is_told(site: Site) -> None:
@@ -329,7 +329,7 @@ def test_what_cannot_be_decided_is_told(site: Site) -> None:
     decided = say(site, upload, odd, part_id(fine, 0), accepted, "0" * 32, sent=True)
     not_sent = say(site, upload, sent=False)
 
-    assert {"decided": 1, Left.NO_MEDIA_ID: 1, Left.MOVED_ON: 1} == decided.counts
+    assert {"decided": 1, UnchangedReason.NO_MEDIA_ID: 1, UnchangedReason.NOT_IN_DOUBT: 1} == decided.counts
     assert {"decided": 1} == not_sent.counts
     assert ["rejected", "unknown", "accepted"] == [site.state(job) for job in (upload, odd, fine)]
 
@@ -341,7 +341,7 @@ def test_a_group_send_needs_its_msgid(site: Site) -> None:
 
     without, given = say(site, job, sent=True), say(site, job, sent=True, msgid="m-5")
 
-    assert ({Left.NO_MSGID: 1}, {"decided": 1}) == (without.counts, given.counts)
+    assert ({UnchangedReason.NO_MSGID: 1}, {"decided": 1}) == (without.counts, given.counts)
     assert [("hr", "m-5", part_id(job, 0))] == [
         (row.account, row.task_id, row.part_id) for row in site.rows("select * from worker_task_ids")
     ]
@@ -354,7 +354,7 @@ def test_documents_that_cannot_be_read_stop_no_other(site: Site) -> None:
 
     sent, not_sent = say(site, odd, fine, sent=True), say(site, odd, sent=False)
 
-    assert ({"decided": 1, Left.NO_MSGID: 1}, {"decided": 1}) == (sent.counts, not_sent.counts)
+    assert ({"decided": 1, UnchangedReason.NO_MSGID: 1}, {"decided": 1}) == (sent.counts, not_sent.counts)
 
 
 def test_some_were_refused_and_the_others_got_it(site: Site) -> None:
@@ -450,9 +450,9 @@ def test_the_audit_says_who_and_why(site: Site) -> None:
         newest, oldest = list_audit(connection)
 
     assert ("resolve", "zhang", "the vendor's log says so") == (oldest.action, oldest.person, oldest.why)
-    assert {"filter": {"ids": [job]}, "sent": True, "msgid": "m"} == oldest.asked
+    assert {"filter": {"ids": [job]}, "sent": True, "msgid": "m"} == oldest.arguments
     assert {"decided": 1} == oldest.counts
-    assert {"filter": {"tag": "lunch", "called_from": "2026-01-01T00:00:00+00:00"}, "sent": False} == newest.asked
+    assert {"filter": {"tag": "lunch", "called_from": "2026-01-01T00:00:00+00:00"}, "sent": False} == newest.arguments
     assert {} == newest.counts
     assert newest.ended_at is not None
     assert timedelta(0) <= newest.ended_at - newest.began_at < timedelta(seconds=1)

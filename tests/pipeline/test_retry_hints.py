@@ -176,7 +176,7 @@ def test_in_the_hand_of_one_it_is_offered_to_nobody_else(site: Site) -> None:
 
 
 def test_a_lane_that_starts_or_was_narrowed_makes_no_more_calls_than_are_offered(site: Site) -> None:
-    """The relay keeps the number of calls in the air by what it offers."""
+    """The relay keeps the number of calls in flight by what it offers."""
     [waiting] = without_room(site)
     lane = site.part(waiting).lane
     with site.database.writing() as connection:

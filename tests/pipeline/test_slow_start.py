@@ -1,4 +1,4 @@
-"""After a silence, a parking, a strike: one call in the air, and twice as many with each success."""
+"""After a silence, a parking, a strike: one call in flight, and twice as many with each success."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.runtime import Site, planted, refused
 from worker.delivery.scheduler import lane_offer
 from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.scheduler.offer_capacity import OfferCapacity
-from worker.delivery.scheduler.relay import Relay, RelayTimes
+from worker.delivery.scheduler.relay import Relay
 from worker.domain.job import Priority, part_id
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock, LaneState, Resume, account_of
@@ -28,9 +28,7 @@ THREADS = 32
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
     with planted(database, driven_clock) as planted_site:
-        planted_site.relay = planted_site.new_relay(
-            lambda: planted_site.runtime.lease.incarnation, RelayTimes(silence_s=60.0)
-        )
+        planted_site.relay = planted_site.new_relay(silence_s=60)
         yield planted_site
 
 
@@ -80,18 +78,18 @@ def test_a_silent_lane_starts_with_one_and_doubles(site: Site) -> None:
 
 
 def test_nothing_more_is_offered_while_that_one_is_out(site: Site) -> None:
-    """Offered, or in the air: the bound counts both, in the next turns too."""
+    """Offered, or in flight: the bound counts both, in the next turns too."""
     sends(site, 10)
     first = turn(site)
     waiting = turn(site)
     site.sql("update worker_parts set state = 1, offered_until = null where id = :id", id=first[0].ids[0])
-    in_the_air = turn(site)
+    in_flight = turn(site)
 
-    assert (1, 0, 0) == (out(first), out(waiting), out(in_the_air))
+    assert (1, 0, 0) == (out(first), out(waiting), out(in_flight))
 
 
 def test_a_head_is_not_read_in_vain(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While all calls of a bound are in the air; when one has landed, the next turn offers the next part."""
+    """While all calls of a bound are in flight; when one has landed, the next turn offers the next part."""
     sends(site, 10)
     first = turn(site)[0].ids[0]
     site.sql("update worker_parts set state = 1, offered_until = null where id = :id", id=first)
@@ -120,7 +118,7 @@ def test_a_head_is_not_read_in_vain(site: Site, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_one_part_after_a_silence_writes_nothing(site: Site) -> None:
-    """One call in the air is all it can have: seldom used lanes pay for no start."""
+    """One call in flight is all it can have: seldom used lanes pay for no start."""
     job = site.send()
 
     answer(site, turn(site))
@@ -145,7 +143,7 @@ def test_a_lane_that_succeeded_just_now_has_its_whole_share(site: Site) -> None:
 
 
 @pytest.mark.fewer_databases("a lane's share is decided in Python")
-def test_bulk_has_its_part_of_a_lane_with_one_call_in_the_air(site: Site) -> None:
+def test_bulk_has_its_part_of_a_lane_with_one_call_in_flight(site: Site) -> None:
     """A lane that the vendor serialised takes its time: normal parts in front must not keep bulk waiting meanwhile."""
     bulk = sends(site, 10, priority="bulk")
     lane = site.part(sends(site, 40)[0]).lane
@@ -168,7 +166,7 @@ def test_a_new_leader_keeps_to_the_bound(site: Site) -> None:
     answer(site, turn(site))
     first = turn(site)
     site.relay.stop()
-    second = site.new_relay(lambda: site.runtime.lease.incarnation, RelayTimes(silence_s=60.0))
+    second = site.new_relay(silence_s=60)
 
     taken_over = turn(site, second)
 
@@ -186,7 +184,7 @@ def test_urgent_parts_count_in_the_bound(site: Site) -> None:
 
 
 def test_struck_it_stops_and_one_call_tries_after_the_block(site: Site) -> None:
-    """The storm reaches the calls in the air and no others."""
+    """The storm reaches the calls in flight and no others."""
     sends(site, 50)
     for _ in range(4):
         answer(site, turn(site))
@@ -198,7 +196,7 @@ def test_struck_it_stops_and_one_call_tries_after_the_block(site: Site) -> None:
     site.clock.advance(61)
     tries = turn(site)
 
-    assert (1, 0, 1) == (len(site.calls()) - before, out(blocked), out(tries)), "one thread: one call in the air"
+    assert (1, 0, 1) == (len(site.calls()) - before, out(blocked), out(tries)), "one thread: one call in flight"
 
 
 def test_a_resumed_account_starts_with_one_call_over_all_of_its_lanes(site: Site) -> None:

@@ -26,8 +26,8 @@ from worker.hooks.runs import HookRuns
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.upkeep import ended_tags
-from worker.outbox.upkeep.ended_tags import open_jobs_of, tags_to_look_at
-from worker.outbox.upkeep.indexing import index_lot
+from worker.outbox.upkeep.ended_tags import due_tags, find_open_jobs
+from worker.outbox.upkeep.indexing import index_batch
 from worker.service.tag_ends import RECHECK_S, TagEnds
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in the first tests")
@@ -70,7 +70,7 @@ class Hall:
 
     def index(self) -> None:
         """All that ended has its terms."""
-        while index_lot(self.site.database):
+        while index_batch(self.site.database):
             pass
 
     def hear(self) -> list[str]:
@@ -127,7 +127,7 @@ def test_however_many_look_one_tells(site: Site, hall: Hall) -> None:
     hall.index()
     site.advance(QUIET_S)
     with site.database.reading() as connection:
-        [ended] = tags_to_look_at(connection, site.database.read_now())
+        [ended] = due_tags(connection, site.database.read_now())
     other = TagEnds(site.database, site.ticks)
     hall.looks.turn()
     other.turn()
@@ -189,16 +189,16 @@ def test_one_that_is_being_sent_is_not_looked_at(site: Site, hall: Hall) -> None
     later = site.send("a", tags=["lunch"], due_at=DAY)
     site.ring(site.send("b", tags=["lunch"]))
     hall.index()
-    first = hall.noted()[0].look_at
+    first = hall.noted()[0].check_at
     site.advance(5)
     site.ring(site.send("c", tags=["lunch"]))
     hall.index()
-    second = hall.noted()[0].look_at
+    second = hall.noted()[0].check_at
     hall.look()
 
     assert 5_000_000 <= second - first
     assert later == hall.noted()[0].witness
-    assert second < hall.noted()[0].look_at
+    assert second < hall.noted()[0].check_at
 
 
 @pytest.mark.parametrize("tags", [[], ["dinner-*"]])
@@ -218,8 +218,8 @@ def test_a_look_costs_what_is_open(site: Site, hall: Hall) -> None:
 
     def reads() -> int:
         def look(connection: object) -> None:
-            tags = tags_to_look_at(connection, site.clock.micros)  # type: ignore[arg-type]
-            open_jobs_of(connection, tags)  # type: ignore[arg-type]
+            tags = due_tags(connection, site.clock.micros)  # type: ignore[arg-type]
+            find_open_jobs(connection, tags)  # type: ignore[arg-type]
 
         sweep(site.database, "worker_parts", "worker_unindexed")
         return rows_read(site.database, look)

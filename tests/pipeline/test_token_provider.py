@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from rig.stack import until
 from tests.pipeline.test_tokens import CHANNEL, HR, LIFE, SPARE, Vendor, grant, row, value
 from tests.support import provided
 from tests.support.runtime import GETTOKEN, Site, an_account, planted, refused
 from tests.support.scripted_transport import ScriptedTransport, answered
+from worker.config.settings import DeliverySettings
 from worker.domain.account import Account, Egress, Secret, Token, TokenParked, TokenProvider, TokenWait
 from worker.domain.call import CallResult, NoAnswer, NotSent, Request
 from worker.outbox.engine.clock import DrivenClock
@@ -26,7 +28,7 @@ from worker.transport.token_provider import (
     ProviderFailure,
     TokenProviders,
 )
-from worker.transport.tokens import PROVIDED_TWICE, SAME_TOKEN, TokenTimes
+from worker.transport.tokens import PROVIDED_TWICE, SAME_TOKEN
 
 pytestmark = pytest.mark.fewer_databases(
     "the place of tokens answers in HTTP; other tests carry out the same SQL on each"
@@ -308,13 +310,14 @@ def test_a_function_that_is_not_there_is_a_wait_too(
 
 def test_a_function_that_hangs_holds_few_threads(database: Database, driven_clock: DrivenClock) -> None:
     """Each waits for its deadline; beyond four at once no further thread is made, and other places are not affected."""
-    vendor = Vendor(database, driven_clock, [grant("vendors")], TokenTimes(patience_s=0.2, call_s=0.01))
-    process = vendor.process()
+    answers, settings = [given("given"), grant("vendors")], DeliverySettings(call_deadline_s=0.02)
+    process = Vendor(database, driven_clock, answers, settings=settings).process()
 
     waits = [process.get_or_fetch(by_function("hangs", f"a{n}"), CHANNEL) for n in range(MAX_CALLS + 3)]
-    others = [value(process.get_or_fetch(one, CHANNEL)) for one in (by_function(), replace(HR, name="it"))]
+    others = [value(process.get_or_fetch(one, CHANNEL)) for one in (by_url(), replace(HR, name="it"))]
+    until(lambda: len(provided.ASKED) >= MAX_CALLS, "each thread has begun")
 
-    assert MAX_CALLS + 1 == len(provided.ASKED)
+    assert MAX_CALLS == len(provided.ASKED)
     reasons = [wait.reason for wait in waits if isinstance(wait, TokenWait)]
     assert ["gettoken: token_provider took longer than 0.01 s"] * MAX_CALLS == reasons[:MAX_CALLS]
     assert ["gettoken: the token service is being asked for other accounts"] * 3 == reasons[MAX_CALLS:]
@@ -323,12 +326,13 @@ def test_a_function_that_hangs_holds_few_threads(database: Database, driven_cloc
 
 def test_a_function_that_hangs_for_good_is_given_up(database: Database, driven_clock: DrivenClock) -> None:
     """After five minutes it is asked again, until it hangs in sixteen threads."""
-    vendor = Vendor(database, driven_clock, [], TokenTimes(patience_s=0.2, call_s=0.01))
+    vendor = Vendor(database, driven_clock, [], settings=DeliverySettings(call_deadline_s=0.02))
     process, told = vendor.process(), []
     for n in range(MAX_HANGING + MAX_CALLS):
         told.append(process.get_or_fetch(by_function("hangs", f"a{n}"), CHANNEL))
         if n % MAX_CALLS == MAX_CALLS - 1:
             driven_clock.advance(ABANDONED_S + 1)
+    until(lambda: len(provided.ASKED) >= MAX_HANGING, "each thread has begun")
 
     assert MAX_HANGING == len(provided.ASKED)
     reasons = [wait.reason for wait in told if isinstance(wait, TokenWait)]

@@ -18,6 +18,7 @@ from tests.support.noise import plain
 from tests.support.reads import statements
 from tests.support.scripted_transport import ScriptedTransport, answered
 from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
+from worker.config.settings import DeliverySettings
 from worker.domain.account import Account, Secret, Token, TokenParked, TokenState, TokenWait
 from worker.domain.call import CallResult, NoAnswer, NotSent, Reply, Request
 from worker.domain.errors import ConfigurationError
@@ -80,6 +81,7 @@ class Vendor:
     clock: DrivenClock
     answers: Callable[[Request], CallResult] | Iterable[CallResult]
     times: TokenTimes = field(default_factory=lambda: TokenTimes(patience_s=0.2))
+    settings: DeliverySettings = field(default_factory=DeliverySettings)
     pauses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -94,6 +96,7 @@ class Vendor:
         return Tokens(
             self.database,
             transport or self.transport,
+            settings=self.settings,
             incarnation=incarnation or (lambda: name),
             monotonic=lambda: self.clock.micros / 1e6,
             rng=random.Random(1),
@@ -461,7 +464,7 @@ def test_refused_credentials_park_and_are_probed_by_one(database: Database, driv
     expected = TokenParked("40001: invalid credential", "check accounts.hr.secret", 600.0)
     assert [told(expected)] * 4 == [told(access) for access in parked]
     assert [told(expected)] * 2 == [told(access) for access in probed]
-    assert [told(replace(expected, probe_in_s=15.0))] == [told(access) for access in during]
+    assert [told(replace(expected, probe_in_s=15.0, age_s=600.0))] == [told(access) for access in during]
     assert 2 == vendor.fetches
 
 

@@ -280,7 +280,7 @@ def test_what_callbacks_do_to_a_lane_is_an_event_and_a_log_line(room: Room) -> N
     events = room.site.rows("select what, reason from worker_lane_events order by id")
     waits, *told = [(row.what, row.reason) for row in events]
     assert ("parked", USED_UP) == waits
-    assert [("resumed", "its member spoke"), ("parked", REMOVED), ("resumed", "it is in the chat again")] == told
+    assert [("resumed", "the member wrote"), ("parked", REMOVED), ("resumed", "it was added to the chat again")] == told
     assert told == [(line["what"], plain(line["reason"])) for line in lines if line["event"] == "lane"]
     assert opened is not None
     assert (0, False, 1) == (opened.blocked_until, bool(opened.parked), opened.calls)
@@ -317,7 +317,7 @@ def test_a_member_outside_the_scope_is_sent_three_messages_each_time_he_speaks(r
 
     assert ["accepted"] * 3 + ["queued"] * 2 == first
     assert block is not None
-    assert "has to speak first" in block.reason
+    assert "has to write first" in block.reason
     assert "subscription scope" in block.remedy
     assert ["accepted"] * 5 == [room.site.state(job) for job in jobs]
     assert {0} == {call["answer"]["errcode"] for call in made(room.url)}
@@ -344,7 +344,7 @@ def test_a_member_who_never_spoke_is_waited_for_without_a_call(room: Room, to: s
 
     assert (["queued", "expired", "accepted"], 1) == (before, calls)
     assert block is not None
-    assert "has to speak first" in block.reason
+    assert "has to write first" in block.reason
     assert ("accepted", 2) == (room.site.state(job), len(made(room.url)))
 
 

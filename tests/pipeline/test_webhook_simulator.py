@@ -120,7 +120,7 @@ def test_a_key_that_is_gone_parks_itself_alone(site: Site, url: str, code: int) 
     assert ["accepted"] * 5 == [site.state(job) for job in kept]
 
 
-def test_two_equal_bodies_of_a_key_are_never_in_the_air_together(site: Site, url: str) -> None:
+def test_two_equal_bodies_of_a_key_are_never_in_flight_together(site: Site, url: str) -> None:
     """The second waits while the first is out, another body goes meanwhile, and then the second goes too."""
     first, second = (ask(site, Text(content="same"), "wr-1") for _ in range(2))
     third = ask(site, Text(content="else"), "wr-1")
@@ -138,7 +138,7 @@ def test_two_equal_bodies_of_a_key_are_never_in_the_air_together(site: Site, url
 
     assert [(0, "an equal message is in flight"), (1, "accepted")] == meanwhile
     assert ["accepted"] * 3 == [site.state(job) for job in (first, second, third)]
-    assert 1 == control(url, "webhook")["most_equal_in_the_air"]
+    assert 1 == control(url, "webhook")["most_equal_in_flight"]
     assert ["else", "same", "same"] == [one["content"]["content"] for one in posted(url)["wr-1"]]
 
 

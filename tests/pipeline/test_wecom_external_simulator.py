@@ -31,7 +31,7 @@ from worker.control.cancel import cancel, find_open
 from worker.domain.account import Account, Secret
 from worker.domain.content.message import File
 from worker.domain.content.recipient import CustomerGroups, Recipients
-from worker.domain.job import PAYLOAD
+from worker.domain.job import NEWEST_PAYLOAD
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import PartState
 from worker.outbox.commit import record_answer
@@ -181,7 +181,7 @@ def test_two_that_nobody_can_tell_apart_are_held(sales: Sales) -> None:
     assert 2 == len(sales.tasks())
 
 
-@pytest.mark.parametrize(("version", "state"), [(PAYLOAD, "accepted"), (PAYLOAD + 1, "unknown")])
+@pytest.mark.parametrize(("version", "state"), [(NEWEST_PAYLOAD, "accepted"), (NEWEST_PAYLOAD + 1, "unknown")])
 def test_what_a_newer_release_sends_may_be_equal(sales: Sales, version: int, state: str) -> None:
     """Its content is not compared: a search beside it is held, and takes no task that may be the other's."""
     faults(sales.url, CREATE, LOST, LOST)
@@ -193,7 +193,7 @@ def test_what_a_newer_release_sends_may_be_equal(sales: Sales, version: int, sta
     assert state == sales.site.state(job)
 
 
-def test_a_search_does_not_find_what_an_equal_message_in_the_air_has_made(sales: Sales) -> None:
+def test_a_search_does_not_find_what_an_equal_message_in_flight_has_made(sales: Sales) -> None:
     """One never arrived, its twin did and its answer is not written down yet: the twin keeps its task."""
     faults(sales.url, CREATE, {"cut_request_after": 150})
     first = sales.ask()

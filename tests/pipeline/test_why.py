@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,9 +12,10 @@ from tests.support.runtime import Site, busy, lost, planted, refused
 from worker import JobNotFound, PartWait, To, WaitFor, Why, webhook, why
 from worker.config.accounts import FixedAccounts
 from worker.control.cancel import mark_jobs
-from worker.control.pause import hold, pause, release, resume_paused
+from worker.control.pause import hold, pause, release, resume
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
+from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock, SlowStart
@@ -24,7 +26,7 @@ from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes
 from worker.producer.resend import skip
-from worker.reporting.next_step import NextStep
+from worker.reporting.next_step import NextStep, next_step
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -94,6 +96,29 @@ def test_the_errcode_that_matters_is_told_and_who_was_refused(site: Site) -> Non
     assert "lisi" not in repr(told)
 
 
+@pytest.mark.parametrize(
+    ("kind", "of_message", "again"),
+    [
+        (Kind.UPLOAD, False, "upload it once more"),
+        (Kind.UPLOAD, True, "upload it once more"),
+        (Kind.UPDATE_CARD, True, "do it once more"),
+        (Kind.RECALL, False, "do it once more"),
+    ],
+)
+def test_a_refused_job_without_recipients_is_not_said_to_have_some(
+    site: Site, kind: Kind, of_message: bool, again: str
+) -> None:
+    """It goes to nobody, and no other message can take its place."""
+    job = site.send("hello", To(["zhangsan"]))
+    site.vendor.says(refused(40004, "invalid media type"))
+    site.ring(job)
+    refused_job = replace(asked(site, job).job, kind=kind)
+
+    told = next_step(refused_job, (), "give another file", of_message=of_message)
+
+    assert NextStep(f"give another file; then {again}", f"worker replay {job}") == told
+
+
 def test_a_message_that_was_refused_leads_to_its_correction(site: Site) -> None:
     """And so does the recall that came too late for one that was sent."""
     wrong, sent = site.send(), site.send()
@@ -153,7 +178,7 @@ def test_a_limit_has_no_room(site: Site) -> None:
 
     wait = waits(site, job)[0]
 
-    assert (WaitFor.LIMIT, "the limit member_minute has no room for it") == (wait.what, wait.text)
+    assert (WaitFor.LIMIT, "the limit member_minute is used up for now") == (wait.what, wait.text)
     assert ("worker limits --account hr",) == wait.commands
     assert wait.until is not None
 
@@ -260,7 +285,7 @@ def test_it_is_in_doubt_and_then_held(site: Site) -> None:
     assert f'worker resolve {job}-0 --why "..." --sent' == held.commands[0]
 
 
-def test_its_call_is_in_the_air(site: Site) -> None:
+def test_its_call_is_in_flight(site: Site) -> None:
     """By which process, and by when its answer must have come."""
     job = site.send()
     found: list[PartWait] = []
@@ -290,7 +315,7 @@ def test_no_worker_is_alive(site: Site) -> None:
 
 
 def test_its_process_ended(site: Site) -> None:
-    """Nothing is in the air any more; and nothing is done about it before a worker is there."""
+    """Nothing is in flight any more; and nothing is done about it before a worker is there."""
     job = site.send()
     commit(site.database, [Mark(job + "-0", 0, "gone", 1_000_000)], Policy())
     site.clock.advance(3_600)
@@ -324,7 +349,7 @@ def test_a_person_paused_it(site: Site) -> None:
     assert ["paused by zhang (tag lunch): wrong text", f"held by li (job {job})"] == [wait.text for wait in before]
     assert [("worker resume --tag lunch",), (f"worker resume {job}",)] == [wait.commands for wait in before]
     assert (before, [WaitFor.TURN]) == (parked, causes(site, other))
-    resume_paused(JobFilter(tag="lunch"), person="zhang", why="", database=site.database)
+    resume(JobFilter(tag="lunch"), person="zhang", why="", database=site.database)
     release([job], person="li", why="", database=site.database)
     assert [WaitFor.TURN] == causes(site, job), "recovery wakes it"
 
@@ -339,7 +364,7 @@ def test_a_search_goes_on_although_its_job_was_cancelled(site: Site) -> None:
     [wait] = waits(site, job)
 
     assert (WaitFor.DOUBT, ()) == (wait.what, wait.commands)
-    assert wait.text.endswith("it may have been sent, and is looked up or held then")
+    assert wait.text.endswith("it may have been sent; next it is looked up or held")
 
 
 def test_it_was_taken_out_of_its_order(site: Site) -> None:
@@ -418,7 +443,7 @@ def test_each_wait_is_kept_when_it_is_over(site: Site) -> None:
     pause(JobFilter(tag="x"), person="zhang", why="", database=site.database)
     site.run()
     site.advance(10)
-    resume_paused(JobFilter(tag="x"), person="zhang", why="", database=site.database)
+    resume(JobFilter(tag="x"), person="zhang", why="", database=site.database)
     site.recover()
     site.ring(job)
 

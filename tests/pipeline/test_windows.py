@@ -72,7 +72,7 @@ def test_the_first_send_of_a_body_opens_its_window_and_goes_flagged(site: Site) 
     assert ["{}"] == [row.body for row in site.of("bodies", job)]
 
 
-def test_a_second_equal_message_waits_while_the_first_is_in_the_air(site: Site) -> None:
+def test_a_second_equal_message_waits_while_the_first_is_in_flight(site: Site) -> None:
     """Overtaking the owner's flagged call could let the vendor swallow the owner's in silence."""
     first, second = site.send(), site.send()
     mark(site, first)
@@ -157,7 +157,7 @@ def test_a_repeat_too_late_for_the_window_is_held(site: Site, driven_clock: Driv
 
     assert not reply.call
     assert ("unknown", None) == (site.state(job), site.part(job).not_before)
-    assert "no longer covers" in str(site.part(job).reason)
+    assert "would no longer catch it" in str(site.part(job).reason)
 
 
 def test_a_second_repeat_counts_from_the_first_call(site: Site, driven_clock: DrivenClock) -> None:
@@ -210,7 +210,7 @@ def test_a_repeat_with_a_readable_refusal_in_between_is_held(site: Site) -> None
     reply = mark(site, job, claim=2)
 
     assert not reply.call
-    assert "readable refusal in between" in str(site.part(job).reason)
+    assert "the vendor has refused a call since" in str(site.part(job).reason)
 
 
 def test_who_wants_twice_rather_than_never_gets_the_repeat_without_the_flag(

@@ -307,7 +307,7 @@ def test_a_row_the_database_refuses_is_found_and_stored_bare(site: Site, text: s
     ],
     ids=["msgid", "refusal", "reason", "unknown", "long reason", "long refusal"],
 )
-def test_an_outcome_that_cannot_be_stored_does_not_leave_its_part_in_the_air(site: Site, outcome: Outcome) -> None:
+def test_an_outcome_that_cannot_be_stored_does_not_leave_its_part_in_flight(site: Site, outcome: Outcome) -> None:
     """No living process's part stays `sending` for ever, whatever the answer was made of."""
     job = site.send()
     site.runtime.writer.mark([a_mark(job)])

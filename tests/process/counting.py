@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from rig.stack import Stack
-from worker.outbox.engine.counting import BETWEEN, totals
+from worker.outbox.engine.counting import SEPARATOR, totals
 
 
 def counted(stack: Stack) -> defaultdict[str, Counter[tuple[str, ...]]]:
@@ -13,6 +13,6 @@ def counted(stack: Stack) -> defaultdict[str, Counter[tuple[str, ...]]]:
     found: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
     with stack.database.reading() as connection:
         for name, value in totals(connection).items():
-            metric, *labels = name.split(BETWEEN)
+            metric, *labels = name.split(SEPARATOR)
             found[metric][tuple(labels)] = value
     return found

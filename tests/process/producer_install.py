@@ -49,7 +49,7 @@ with Session(engine) as session:
     try:
         enqueue(session, "hr", Text("x" * 3000), ["anna"])
     except CheckFailed as error:
-        print(error.told("zh").isascii())
+        print(error.localized("zh").isascii())
     print(get_job(session, asked.id).state.name, why(session, asked.id).waits[-1].what, len(find_jobs(session).jobs))
 print(cancel(find_open(JobFilter(account="hr")), person="anna", why="a test").counts["jobs"])
 print(sorted(name for name in worker.__all__ if not hasattr(worker, name)))

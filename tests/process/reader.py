@@ -12,8 +12,6 @@ from pathlib import Path
 
 from rig.stack import until
 
-LIMIT_S = 60.0
-"""Seconds in which a command prints what is shown."""
 CHANGES = (
     (r"\b[0-9a-f]{32}\b", "JOB"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", "INSTANT"),
@@ -87,7 +85,7 @@ class Reader:
             return status == bool(_PROBLEM.search(shown)) and _same(self._moved(shown), self._moved(printed))
 
         told = f"`{command}` prints\n{shown}"
-        until(is_as_shown, told, LIMIT_S, told=lambda: f"but, with status {status},\n{printed}")
+        until(is_as_shown, told, told=lambda: f"but, with status {status},\n{printed}")
         if command.startswith("kill "):
             self.run("wait")  # it returns before what it ends has ended
         self._ids.update(zip(_ID.findall(shown), _ID.findall(printed), strict=False))

@@ -140,7 +140,7 @@ def test_no_canary_leaves(make: Make, own_rabbitmq: RabbitMQ) -> None:
     tried = {line["channel"] for line in stack.lines() if line.get("event") == "attempt"}
     assert {"wecom_app", "wecom_webhook", "wecom_external", "youdu"} == tried
     fetched = {line["reason"].partition(":")[0] for line in stack.lines() if line.get("event") == "fetch"}
-    assert {"is not fetched", "is not there"} == fetched
+    assert {"is not fetched", "cannot be fetched"} == fetched
     assert len(canaries) > len(CANARIES), "tokens are known"
 
 

@@ -14,7 +14,7 @@ from worker.outbox.upkeep.rates import Calls, call_rates
 JOBS, THREADS = 260, 8
 SENT = ("wecom_app", "hr", "send")
 CALLS_A_THREAD = 8
-"""A thread may have several calls in the air."""
+"""A thread may have several calls in flight."""
 
 
 @on_stacks(*WITH_A_BROKER, why="another worker process takes over")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import requests
 from sqlalchemy import text
 
+from rig.servers.own_server import free_port
 from rig.stack import ACCOUNT, SECRET, SHORT, Process, Stack, Vendor, until
 from rig.stacks import REDIS, WITH_A_BROKER, Make, on_stacks
 from worker import JobFilter, JobState, Text, To, cancel, enqueue, find_open, pause
@@ -227,9 +227,7 @@ def _ask(stack: Stack, name: str, **options: Any) -> str:
 
 
 def start_flower(stack: Stack) -> tuple[Process, str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     flower = stack.process(
         "celery",
         *("-A", "worker.service.celery_app", "flower", "--address=127.0.0.1", f"--port={port}"),

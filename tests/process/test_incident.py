@@ -42,7 +42,7 @@ def by_commands(stack: Stack, more: Callable[[], None]) -> None:
 
 
 def at_the_console(stack: Stack, more: Callable[[], None]) -> None:
-    """The buttons of its pages; what is in the air has landed before the correction."""
+    """The buttons of its pages; what is in flight has landed before the correction."""
     person = Person(cast(Any, stack))
     person.give(f"/commands/pause?tag={TAG}", "wrong date")
     more()

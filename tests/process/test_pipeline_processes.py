@@ -99,7 +99,7 @@ def test_a_drip_past_the_deadline_is_no_duplicate(make: Make, duplicate_check: b
 @on_stacks(*WITH_A_BROKER, why="another worker process calls the stopped one dead")
 def test_a_stopped_process_reads_the_answer_that_is_there(make: Make) -> None:
     """A process stopped past its lease and deadline goes on: its late answer is in the receipt, nothing is doubled."""
-    stack = make({"latency_s": 1.0})
+    stack = make({"latency_s": 2.0})
     [job] = enqueue_texts(stack, 1, duplicate_check=False)
     first = stack.worker(threads=2)
     until(lambda: stack.vendor.sends() == 1, "the call is out")

@@ -28,7 +28,7 @@ def test_a_replay_of_many_is_killed_twice_and_goes_on(make: Make) -> None:
     kill_at(stack, run, COUNT // 3)
     audit = stack.rows("select id from worker_audit where action = 'replay'")[0][0]
     run = started(stack, "replay", "--go-on", audit, "--yes")
-    kill_at(stack, run, COUNT * 2 // 3)
+    kill_at(stack, run, COUNT // 2)
     audit = stack.rows("select max(id) from worker_audit where action = 'replay'")[0][0]
     status, peak = ended(stack, "replay", "--go-on", audit, "--yes")
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
+import kombu
 import pytest
 
 from rig import brokers, databases
@@ -19,6 +20,7 @@ from rig.servers.own_server import Server
 from rig.stack import SHORT, Process, Stack, until
 from rig.stacks import MARIADB, RABBITMQ, Make, Stacks, is_there, make_tables, on_its_own
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
+from worker.service.rabbitmq import BrokerConnection
 
 SENT, MORE, LYING = 16, 160, 50
 ACCOUNTS = [f"hr{n}" for n in range(16)]
@@ -186,6 +188,29 @@ def test_nothing_is_lost_or_doubled(title: str, scenes: dict[str, Future[None]])
         pytest.skip("a service of its stack is missing")
 
     scenes[title].result()
+
+
+@on_its_own(why="kombu and a Redis, without a worker")
+def test_a_lost_redis_is_left_with_a_doorbell_in_work() -> None:
+    """Closed twice, as Celery does. It was waiting for the next doorbell, and for commands, when Redis ended."""
+    with own_redis.running() as redis:
+        connection = BrokerConnection(redis.url)
+        channel, other, messages = connection.default_channel, connection.channel(), list[kombu.Message]()
+        kombu.Consumer(channel, [kombu.Queue("doorbells")], on_message=messages.append).consume()
+        control = kombu.Queue("control", kombu.Exchange("control", "fanout"), auto_delete=True)
+        kombu.Consumer(other, [control], on_message=messages.append).consume()
+        kombu.Producer(channel).publish("ids", routing_key="doorbells")
+        while not messages:
+            connection.drain_events(timeout=60)
+        with suppress(TimeoutError):  # until nothing more comes, such as the answer to a subscription
+            while True:
+                connection.drain_events(timeout=0.01)
+        redis.process.end()
+
+        connection.collect()
+        connection.close()
+
+        assert not connection.connected
 
 
 def make_quick(make: Make, **options: Any) -> Stack:

@@ -278,8 +278,8 @@ def test_processes_run_each_under_its_role(make: Make) -> None:
     upgraded = stack.process("worker.cli", "db", "upgrade", env={"WORKER_DATABASE": users.url("migrator")})
 
     assert "worker_database_up 1.0" in scraped
-    assert [0] * len(LISTS) == [one.wait(60) for one in lists], stack.logs()[-2000:]
-    assert 0 == upgraded.wait(60), stack.logs()[-2000:]
+    assert [0] * len(LISTS) == [one.wait() for one in lists], stack.logs()[-2000:]
+    assert 0 == upgraded.wait(), stack.logs()[-2000:]
     assert 0 == stack.end(delivering)
 
 

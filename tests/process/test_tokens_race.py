@@ -18,8 +18,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from sqlalchemy import text
 
+from rig.stack import LIMIT_S
 from rig.stacks import MARIADB, REDIS, Make, on_stacks
 from worker.channels.base import Channel, TokenGranted, TokenOutcome
+from worker.config.settings import DeliverySettings
 from worker.domain.account import Account, Secret, Token
 from worker.domain.call import Reply, Request
 from worker.outbox.engine.database import Database, make_engine
@@ -29,7 +31,6 @@ from worker.transport.tokens import Tokens, TokenTimes
 PROCESSES = 8
 LATE = 0
 """The process whose answer to the old token is held back until everybody else has the new one."""
-LIMIT_S = 60.0
 
 
 class Vendor(ThreadingHTTPServer):
@@ -116,7 +117,8 @@ def an_account(base_url: str) -> Account:
 
 
 def some_tokens(database: Database, transport: SocketTransport, name: str) -> Tokens:
-    return Tokens(database, transport, incarnation=lambda: name, times=TokenTimes(patience_s=LIMIT_S))
+    times = TokenTimes(patience_s=LIMIT_S)
+    return Tokens(database, transport, settings=DeliverySettings(), incarnation=lambda: name, times=times)
 
 
 def send(transport: SocketTransport, base_url: str, token: Token, who: int) -> int:

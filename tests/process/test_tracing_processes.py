@@ -22,7 +22,7 @@ from tests.support.otlp import Collector, attributes, collecting
 from worker import Text, To, enqueue
 
 TEXT, PERSON = "canary-text", "canary-person"
-SOON = {"worker.service.loops.SELDOM_S": 1.0}
+SOON = {"worker.service.loops.SPARE_EVERY_S": 1.0}
 """Counts are added up, with their exemplars, also by a process that led nothing when it began."""
 
 

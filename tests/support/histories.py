@@ -36,7 +36,7 @@ from worker.config.accounts import FixedAccounts
 from worker.config.settings import DeliverySettings
 from worker.control.cancel import cancel, find_open
 from worker.control.lift import lift, skip
-from worker.control.pause import hold, pause, release, resume_paused
+from worker.control.pause import hold, pause, release, resume
 from worker.control.resolve import find_unknown, resolve
 from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.sender.runtime import Dependencies
@@ -346,7 +346,7 @@ class Installation:
         if self.pauses:
             wanted = self.pauses.pop(self.rng.randrange(len(self.pauses)))
             self.pauses = [other for other in self.pauses if other != wanted]
-            resume_paused(wanted, person="zhang", database=self.database)
+            resume(wanted, person="zhang", database=self.database)
 
     def _hold(self) -> None:
         if self.jobs:

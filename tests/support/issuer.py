@@ -37,6 +37,8 @@ class FakeIssuer(BaseAdapter):
     header: dict[str, Any] = field(default_factory=lambda: {"alg": "RS256", "kid": "one"})
     metadata: dict[str, Any] = field(default_factory=dict)
     """What its document says otherwise."""
+    keys: Any = None
+    """What it publishes in place of its keys."""
     is_away: bool = False
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -77,7 +79,7 @@ class FakeIssuer(BaseAdapter):
                 }
                 return 200, ends | self.metadata
             case "/keys":
-                return 200, {"keys": [self.key.as_dict(private=False)]}
+                return 200, self.keys or {"keys": [self.key.as_dict(private=False)]}
             case _:
                 return self._token(request)
 

@@ -27,12 +27,15 @@ def listening(app: Any) -> Iterator[str]:
         await server.on_tick(0)
         listens.set_result((asyncio.get_running_loop(), ended))
         await ended.wait()
-        for listener in server.servers:
-            listener.close()
-        for connection in list(server.server_state.connections):
-            connection.shutdown()
-        while server.server_state.connections:
+        for listener in (sock for each in server.servers for sock in each.sockets):
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+        # One that is being accepted is a task, and a connection only when that has ended.
+        while server.server_state.connections or len(asyncio.all_tasks()) > 1:
+            for connection in list(server.server_state.connections):
+                connection.shutdown()
             await asyncio.sleep(0)
+        for each in server.servers:
+            each.close()
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),), name="listening", daemon=True)
     thread.start()

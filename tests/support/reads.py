@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
+from tests.support.waiting import until_alone
 from worker.outbox.engine import sql
 from worker.outbox.engine.database import Database
 
@@ -63,8 +64,12 @@ def rows_read(database: Database, question: Callable[[Connection], object]) -> i
 
 
 def sweep(database: Database, *tables: str) -> None:
-    """Takes entries of rows that moved on out of the indexes: PostgreSQL counts them as read until it is done."""
+    """Takes entries of rows that moved on out of the indexes: PostgreSQL counts them as read until it is done.
+
+    It leaves them as long as an older transaction could see them, which the server's own "analyze" is too.
+    """
     if database.dialect.name == "postgresql":
+        until_alone(database)
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql(f"vacuum {', '.join(tables)}")
 

@@ -36,7 +36,7 @@ from worker.delivery.resolver.http_get import Web
 from worker.delivery.resolver.members import Resolver
 from worker.delivery.scheduler.fair_share import ThreadShares
 from worker.delivery.scheduler.lane_offer import Doorbell
-from worker.delivery.scheduler.relay import Relay, RelayTimes
+from worker.delivery.scheduler.relay import Relay
 from worker.delivery.sender import attempt
 from worker.delivery.sender.doorbell_sender import DoorbellSender
 from worker.delivery.sender.in_flight import InFlight
@@ -196,14 +196,14 @@ class Site:
             monotonic=self.ticks,
         )
 
-    def new_relay(self, holder: Callable[[], str] | None = None, times: RelayTimes | None = None, **more: Any) -> Relay:
+    def new_relay(self, holder: Callable[[], str] | None = None, silence_s: float = 0, **more: Any) -> Relay:
         """A relay that publishes into `rings`; without a holder, this process's."""
         return Relay(
             self.database,
             holder=holder or (lambda: self.runtime.lease.incarnation),
             publish=lambda rings: self.publish(rings),
             thread_shares=self.thread_shares,
-            times=times or RelayTimes(),
+            settings=self.runtime.settings.model_copy(update={"silence_s": silence_s}),
             monotonic=self.ticks,
             amount=lambda account, limit: amount_of(self.accounts, account, limit),
             **more,

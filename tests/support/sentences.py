@@ -51,17 +51,17 @@ def _sentences(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def shape(node: ast.JoinedStr) -> str:
-    """An f-string with `{name}` for each of its values."""
-    names: list[str] = []
+    """An f-string with `{name}` for each of its values; another value of the same name gets a number."""
+    names: dict[str, str] = {}
     pieces = []
     for value in node.values:
         if isinstance(value, ast.Constant):
             pieces.append(str(value.value))
         elif isinstance(value, ast.FormattedValue):
-            name = _name(value.value)
-            times = names.count(name)
-            names.append(name)
-            pieces.append(f"{{{name}{times + 1 if times else ''}}}")
+            name, source = _name(value.value), ast.unparse(value.value)
+            times = [given for given in names.values() if given.rstrip("0123456789") == name]
+            place = names.setdefault(source, f"{name}{len(times) + 1 if times else ''}")
+            pieces.append(f"{{{place}}}")
     return "".join(pieces)
 
 
@@ -70,6 +70,8 @@ def _name(node: ast.expr) -> str:
     match node:
         case ast.Name():
             found = node.id
+        case ast.Attribute(attr="__name__", value=ast.Call(func=ast.Name(id="type"), args=[inner])):
+            found = _name(inner)
         case ast.Attribute(attr="label" | "name" | "value", value=ast.Name() | ast.Attribute() as inner):
             found = _name(inner)
         case ast.Attribute():

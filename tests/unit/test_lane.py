@@ -87,7 +87,7 @@ def test_the_vendors_day_ends_at_midnight_in_shanghai(hour: int) -> None:
     assert int(ends.timestamp()) * SECOND == next_midnight(int(now.timestamp()) * SECOND)
 
 
-def test_calls_that_were_in_the_air_are_no_evidence() -> None:
+def test_calls_that_were_in_flight_are_no_evidence() -> None:
     """Thirty answers of one storm are one step; those that were marked before the block ended, too."""
     lane = Lane()
 
@@ -99,7 +99,7 @@ def test_calls_that_were_in_the_air_are_no_evidence() -> None:
 
 
 def test_a_success_after_the_block_resets_the_steps() -> None:
-    """The next strike waits a minute again. A success that had been in the air says nothing."""
+    """The next strike waits a minute again. A success that had been in flight says nothing."""
     lane = Lane()
     struck(lane, NOW)
 
@@ -145,7 +145,7 @@ def test_after_a_strike_one_call_tries() -> None:
     for _ in range(7):
         now = max(now, lane.state.changed_at) + SECOND
         taken(lane, now)
-        taken(lane, now + 1, now - 1)  # it was in the air before the number grew
+        taken(lane, now + 1, now - 1)  # it was in flight before the number grew
         calls.append(lane.state.calls)
 
     assert 1 == first
@@ -153,13 +153,13 @@ def test_after_a_strike_one_call_tries() -> None:
     assert lane.state.is_clear(now)
 
 
-@pytest.mark.parametrize(("calls", "in_the_air", "half"), [(None, 30, 15), (None, 0, 1), (8, 30, 4), (1, 1, 1)])
-def test_too_many_in_parallel_halves_them(calls: int | None, in_the_air: int, half: int) -> None:
-    """Half of what may be in the air, else of what is; once for all that were in the air then."""
+@pytest.mark.parametrize(("calls", "in_flight", "half"), [(None, 30, 15), (None, 0, 1), (8, 30, 4), (1, 1, 1)])
+def test_too_many_in_parallel_halves_them(calls: int | None, in_flight: int, half: int) -> None:
+    """Half of what may be in flight, else of what is; once for all that were in flight then."""
     lane = Lane(calls=calls)
 
-    steps = lane.after(a_block(Penalty.PARALLEL, 2.0), NOW, in_the_air)
-    again = lane.after(a_block(Penalty.PARALLEL, 2.0, marked_at=NOW - 1), NOW + 1, in_the_air)
+    steps = lane.after(a_block(Penalty.PARALLEL, 2.0), NOW, in_flight)
+    again = lane.after(a_block(Penalty.PARALLEL, 2.0, marked_at=NOW - 1), NOW + 1, in_flight)
 
     assert half == lane.state.calls
     assert {LaneEventKind.NARROWED} >= {step.what for step in steps}
@@ -193,7 +193,7 @@ def test_a_conflict_serialises() -> None:
     assert (1, 2) == (one, lane.state.calls)
 
 
-def test_an_alarm_waits_and_is_told_once_for_all_in_the_air() -> None:
+def test_an_alarm_waits_and_is_told_once_for_all_in_flight() -> None:
     """45036: a minute, with a remedy for an operator; not parked, so it goes on by itself."""
     lane = Lane()
 
@@ -220,7 +220,7 @@ def test_calls_in_a_row_without_an_answer_open_the_breaker() -> None:
     assert (NOW + 9 + 2 * SECOND, 1) == (lane.state.blocked_until, lane.state.calls)
 
 
-def test_calls_that_were_in_the_air_when_a_row_began_do_not_open_the_breaker() -> None:
+def test_calls_that_were_in_flight_when_a_row_began_do_not_open_the_breaker() -> None:
     """Many are out at once: ten that fail one after the other are one moment; the next one that begins says more."""
     lane = Lane()
 
@@ -232,7 +232,7 @@ def test_calls_that_were_in_the_air_when_a_row_began_do_not_open_the_breaker() -
 
 
 def test_a_wait_that_is_asked_for_is_kept_whatever_it_counts() -> None:
-    """A proxy's Retry-After, to a call that was in the air when the row began."""
+    """A proxy's Retry-After, to a call that was in flight when the row began."""
     lane = Lane(failures=4, changed_at=NOW)
 
     lane.after(a_block(delay=30.0, failed=True, marked_at=NOW - 1), NOW)
@@ -250,7 +250,7 @@ def test_a_lane_that_starts_needs_no_more_than_its_row() -> None:
 
 
 def test_a_vendor_busy_to_every_third_call_is_not_left_alone() -> None:
-    """Sixty-four calls in the air, ten thousand in all, each third by chance refused: the breaker never opens."""
+    """Sixty-four calls in flight, ten thousand in all, each third by chance refused: the breaker never opens."""
     lane, rng, air = Lane(), random.Random(1), deque(range(64))
 
     for now in range(64, 10_064):
@@ -277,7 +277,7 @@ def test_tries_that_one_fault_ended_count_once() -> None:
 
 
 def test_a_probe_that_fails_keeps_the_breaker_open_for_longer() -> None:
-    """2, 4, ... 60 s, without an event each; what was in the air when it opened changes nothing."""
+    """2, 4, ... 60 s, without an event each; what was in flight when it opened changes nothing."""
     lane, now, waits = Lane(failures=4), NOW, []
     failed(lane, NOW)
     late = failed(lane, NOW + SECOND, NOW - SECOND)

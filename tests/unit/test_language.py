@@ -9,18 +9,22 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import typer
 from pydantic import ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
+from tests.support.english_left import english_left
 from tests.support.sentences import sentences
+from worker.channels.checking.job import url_problems
 from worker.channels.wecom.answer import ERRCODES as WECOM, WRONG_SECRET
 from worker.channels.wecom_webhook.call import ERRCODES as WEBHOOK
 from worker.channels.youdu.envelope import ERRCODES as YOUDU
 from worker.console.words import WORDS
 from worker.domain.errors import CheckFailed, Problem, WorkerError
+from worker.domain.outcome import Outcome
 from worker.language import PLACE, errcodes, language, tables, term, translate
 from worker.reporting.problems import KINDS as PROBLEMS
 
@@ -33,8 +37,11 @@ SPOKEN = [
     *("outbox/commit/marks.py", "outbox/engine/caller.py", "outbox/engine/django.py"),
 ]
 """The rooms and files all of whose sentences have their Chinese."""
-SPOKEN_BY_THE_SIMULATOR = ["testing", "wecom_app/calls/events.py", "wecom_webhook/events.py"]
-"""What an application's tests hear; the demo speaks to developers, in English alone."""
+SPOKEN_BY_THE_SIMULATOR = [
+    *("testing", "wecom_app/calls/events.py", "wecom_webhook/events.py"),
+    *("demo/__init__.py", "demo/board.py", "demo/checks.py", "demo/stage.py", "demo/channels/__init__.py"),
+]
+"""What an application's tests hear, and what the demo prints."""
 APART = [
     *("cli/options.py", "cli/setup/init.py", "config/logging.py", "channels/first_steps.py"),
     *("console/words.py", "console/app.py", "console/rendering.py"),
@@ -84,6 +91,11 @@ UNSAID = {
     "address {address}": "whose failed sign-ins are counted",
     "browser {id}": "whose failed sign-ins are counted",
     "exchange {token}": "whose failed sign-ins are counted",
+    "hook started": "a step of a timeline",
+    "hook done": "the same",
+    "update_card enqueued": "the same",
+    "update_card ended": "the same",
+    " on http": "a mark in a line of a process",
     "known browser": "what a browser's cookie is a hash of",
     "oidc state": "what a sealed state is bound to",
     "`alter role ROLE set {name} = off`": "SQL",
@@ -166,12 +178,31 @@ def _of_typer() -> Iterator[str]:
             plain = text.replace("!r}", "}")
             yield from (plain, plain.removesuffix("."), f" {plain}")
             yield from (plain.replace("{param_type}{param_hint}", kind + " {param_hint}") for kind in KINDS)
-    schema = core_schema.int_schema(ge=1, le=2)
-    for one, given in ((schema, "x"), (schema, 0), (schema, 3), (core_schema.float_schema(), "x")):
+    between, within = core_schema.int_schema(ge=1, le=2), core_schema.int_schema(gt=1, lt=2)
+    of_numbers = [
+        (between, "x"),
+        (between, 0),
+        (between, 3),
+        (core_schema.float_schema(), "x"),
+        (within, 0),
+        (within, 3),
+    ]
+    kinds = [core_schema.int_schema(), core_schema.float_schema(), core_schema.str_schema(), core_schema.bool_schema()]
+    tables_too = [*kinds, core_schema.dict_schema(), core_schema.list_schema()]
+    of_kinds: list[tuple[Any, object]] = [
+        *((kind, []) for kind in kinds),
+        *((kind, {}) for kind in tables_too[5:]),
+        (tables_too[4], []),
+    ]
+    parsed = [(kinds[0], 1.5), (kinds[3], "x"), (core_schema.float_schema(allow_inf_nan=False), float("inf"))]
+    for one, given in [*of_numbers, *of_kinds, *parsed]:
         with pytest.raises(ValidationError) as refused:
             SchemaValidator(one).validate_python(given)
         [error] = refused.value.errors()
-        yield re.sub(r"\b[12]$", "{ge}" if given == 0 else "{le}", error["msg"])
+        place = next((name for name in ("gt", "ge", "lt", "le") if name in error.get("ctx", {})), "")
+        told = re.sub(r"\b[12]$", f"{{{place}}}", error["msg"])
+        yield from (told, told[0].lower() + told[1:])
+    yield "string should match pattern {pattern}"
     yield "Value error, {error}"
 
 
@@ -188,6 +219,11 @@ def test_both_languages_have_the_same_places() -> None:
     pairs = [pair for _, named, words in tables() for pair in (*named.items(), *words.get("kit", {}).items())]
 
     assert [] == [en for en, zh in pairs if set(PLACE.findall(en)) != set(PLACE.findall(zh)) or en == zh]
+
+
+def test_every_place_says_what_it_is() -> None:
+    """Two values of one name would be told apart by a number, which says nothing to a translator."""
+    assert [] == [english for _, named, _ in tables() for english in named if re.search(r"[a-z][0-9]+\}", english)]
 
 
 @pytest.mark.parametrize(
@@ -221,8 +257,30 @@ database: failed with Oops; check that it is running and that `worker db upgrade
 数据库：出错（Oops）；请确认数据库可以访问，并已执行 `worker db upgrade`
 account x does not exist; use one of: hr, it; or add [accounts.x], or run `worker accounts add x`
 账号 x 不存在；可用的账号：hr, it；或者请添加 [accounts.x]，或执行 `worker accounts add x`
-    12  send on account hr
-    12  账号 hr 的 send
+accounts.hr.base_url: not a web address; write it as https://host or http://host:port
+accounts.hr.base_url：不是网址；请写成 https://host 或 http://host:port
+accounts.hr.base_url: ends in a path that the worker adds by itself (/cgi-bin/); write only the part before it
+accounts.hr.base_url：末尾的路径（/cgi-bin/）由工作进程自己补上；请只写它前面的部分
+worker.toml or WORKER_TIME_ZONE: time_zone: there is no time zone x; use one such as Asia/Shanghai
+worker.toml 或 WORKER_TIME_ZONE：time_zone：没有时区 x；请使用 Asia/Shanghai 这样的名称
+worker.toml: not valid TOML (at line 1, column 12); correct the line, see the sample in docs/settings.md
+worker.toml：不是有效的 TOML（第 1 行第 12 列）；请更正该行，示例见 docs/zh/settings.md
+worker.toml: delivery.lease_s: input should be greater than 0; correct the value
+worker.toml：delivery.lease_s：应大于 0；请更正该值
+hooks: module shop cannot be imported: there is no module shop
+钩子：模块 shop 无法导入：没有模块 shop
+accounts.hr.subscribed: only message push has it (edition = "push")
+accounts.hr.subscribed：只有消息推送（edition = "push"）支持
+accounts.hr.edition: is missing; use "robot" (group robot) or "push" (message push, chats named by chatid)
+accounts.hr.edition：缺失；请使用 "robot"（群机器人）或 "push"（消息推送，按 chatid 指定会话）
+accounts.hr.estimates.party: is not an integer of 0 or more; give a whole number or leave it out
+accounts.hr.estimates.party：不是 0 或更大的整数；请给出一个整数，或去掉
+worker.toml: console.users.ada.role: has no such value; use one of 'reader', 'support'
+worker.toml：console.users.ada.role：没有这个取值；可用 'reader', 'support'
+read 2 members of its task
+已读取群发任务的 2 名成员
+3 in flight
+进行中的调用：3
 job 1: send on account hr is partial
 任务 1：账号 hr，发送，部分受理
   part 0 waits for retry since 1, again at 2: tried 3 times: limit app_day is used up
@@ -245,6 +303,8 @@ accounts.hr.corpid: is missing or not a text; add the corp's id (企业ID), such
 accounts.hr.corpid：缺失或不是文本；请添加企业ID，例如 ww0123456789abcdef
 use one of text, markdown
 可用 text, markdown
+ids: name jobs that do not exist: 0a, 0b; give whole ids; `worker why 0a` may find one
+ids：指定了不存在的任务：0a, 0b；请给出完整的编号；可用 `worker why 0a` 查找
 there is no file /srv/outbox.db; run `worker db upgrade`, or correct database in /srv/worker.toml
 没有文件 /srv/outbox.db；请执行 `worker db upgrade`，或更正 /srv/worker.toml 中的 database
 no connection: refused; the proxy refuses user and password; correct them in the account's `proxy`
@@ -257,6 +317,10 @@ no answer; held: nothing makes a repeat safe
 没有响应；待人工确认：没有办法保证重复调用安全
 the response_code of job 3 has been used by job 12: each is good for one update; send a new card
 任务 3 的 response_code 已使用（任务 12）：每个只能更新一次；发送新的卡片
+items: has too few or too many entries (limit 6 entries, found 7); give 1 to 6
+items：项数过少或过多（上限 6 项，实际 7）；请给出 1 到 6 项
+in doubt; later rejected: no answer
+存疑；之后被拒绝：没有响应
 cancelled while in doubt: not repeated any more
 存疑期间已取消：不再重复调用
 job 12 has no recipient that was refused and not sent to since; undetermined: 2, include them with undetermined=True
@@ -274,7 +338,7 @@ worker resume hr:9f12a88fe4ec64b4
 worker delivery 1, worker delivery 2: relay: no answer
 工作进程 delivery 1，工作进程 delivery 2：relay：没有响应
 look into the logs of worker a 1, worker b 2, worker c 3
-请查看 工作进程 a 1，工作进程 b 2，工作进程 c 3 的日志
+请查看工作进程 a 1，工作进程 b 2，工作进程 c 3 的日志
 worker delivery 1: this release; all queues; 0.2.0, revision 0002
 工作进程 delivery 1：本版本；全部队列；0.2.0，表结构版本 0002
 parked: 60020 the caller's IP is not trusted (since 9:00); resume it; then `worker resume x`, or wait for the next probe
@@ -310,10 +374,10 @@ def test_an_error_is_english_and_can_be_told_in_chinese(monkeypatch: pytest.Monk
     noted = CheckFailed([problem])
 
     assert "ids: are empty (limit 1 bytes, found 2); leave them out, or give some" == str(plain) == str(noted)
-    assert told == plain.told("zh") == problem.told("zh") == noted.told()
+    assert told == plain.localized("zh") == problem.localized("zh") == noted.localized()
     assert not hasattr(plain, "__notes__")
     assert [told] == noted.__notes__
-    assert "nothing was changed" == WorkerError("nothing was changed").told("en")
+    assert "nothing was changed" == WorkerError("nothing was changed").localized("en")
 
 
 def test_what_is_wrong_and_the_remedy_are_each_told_whole() -> None:
@@ -323,7 +387,7 @@ def test_what_is_wrong_and_the_remedy_are_each_told_whole() -> None:
 
     told = CheckFailed([Problem("touser", text, remedy), Problem("safe", "has no such value", "use one of 0, 1")])
 
-    assert told.told("zh") == (
+    assert told.localized("zh") == (
         "touser：有 2 项格式不对，第一处在位置 0（从 0 数起）；"
         "请使用 userid：1 到 64 个字母、数字或 - _ . @；群发给全员用 Everyone()；safe：没有这个取值；可用 0、1"
     )
@@ -345,6 +409,31 @@ def test_words_are_those_of_the_pages() -> None:
     pages = {key: chinese for key, (chinese, _) in WORDS.items()}
 
     alike = [("wait", "what"), ("event", "event"), ("step", "step"), ("standing", "state"), ("unit", "unit")]
-    for page, sort in [*alike, ("action", "action")]:
-        names = [key.partition(".")[2] for key in pages if key.startswith(f"{page}.")]
+    for page, sort in [*alike, ("action", "action"), ("hook", "hook")]:
+        names = [key.partition(".")[2] for key in pages if key.startswith(f"{page}.") and key != "hook.all"]
         assert {name: pages[f"{page}.{name}"] for name in names} == {name: term(sort, name, "zh") for name in names}
+
+
+def test_each_command_of_the_audit_has_its_word() -> None:
+    """Also those of the commands that enqueue."""
+    sources = "".join(file.read_text(encoding="utf-8") for file in WORKER.rglob("*.py"))
+    names = set(re.findall(r"audited\(\s*(?:person, )?\"([a-z_ ]+)\"", sources))
+
+    assert {"send", "update_card", "cancel", "add account"} < names
+    assert [] == sorted(name for name in names if term("action", name, "zh") == name)
+
+
+def test_each_outcome_of_a_call_has_its_word() -> None:
+    """As a timeline shows it: by the name that the attempt's row has."""
+    names = [re.sub(r"\B(?=[A-Z])", "_", kind.__name__).lower() for kind in get_args(Outcome)]
+
+    assert [] == [name for name in names if term("event", term("state", name, "zh"), "zh") == name]
+
+
+@pytest.mark.parametrize("url", ["", "ftp://host/a.png", "https://host/a b", f"https://host/{'a' * 2048}"])
+def test_both_halves_of_a_wrong_address_are_told_in_chinese(url: str) -> None:
+    """What is wrong and what to write, which a problem has apart."""
+    [problem] = url_problems("file", url)
+
+    assert not {problem.text, problem.remedy} & {translate(problem.text, "zh"), translate(problem.remedy, "zh")}
+    assert [] == english_left(problem.localized("zh"))

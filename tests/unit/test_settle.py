@@ -296,7 +296,7 @@ def test_a_refusal_every_call_must_have_met_ends_all_doubt(doubts: int) -> None:
 def test_a_late_answer_clears_its_own_doubt_and_moves_what_still_can_move(
     state: PartState, doubts: int, outcome: Outcome, expected: PartState
 ) -> None:
-    """Taken wins; a refusal ends the part only when no other attempt is in doubt; a newer call in the air decides."""
+    """Taken wins; a refusal ends the part only when no other attempt is in doubt; a newer call in flight decides."""
     part = a_part(state=state, doubts=doubts)
 
     settle.late_answer(part, outcome, NOW)
@@ -373,7 +373,7 @@ OUTCOMES = [TAKEN, SOME, AGAIN, BUSY, WAIT, LANE, STALE, PARKED, REFUSED, NEVER_
 class Histories(RuleBasedStateMachine):
     """Random marks, ends, deaths, late answers, cancels, expiries, holds and repeats against a list of what was said.
 
-    The list is the reference: per attempt `None` while it is in the air or in doubt, else the readable outcome.
+    The list is the reference: per attempt `None` while it is in flight or in doubt, else the readable outcome.
     """
 
     @initialize()
@@ -381,7 +381,7 @@ class Histories(RuleBasedStateMachine):
         self.part = a_part()
         self.now = NOW
         self.said: list[Outcome | None] = []
-        self.in_the_air = False
+        self.in_flight = False
 
     def _pass(self) -> None:
         self.now += SECOND
@@ -392,24 +392,24 @@ class Histories(RuleBasedStateMachine):
         self._pass()
         settle.begin_sending(self.part, "p", self.now, DEADLINE)
         self.said.append(None)
-        self.in_the_air = True
+        self.in_flight = True
 
     @precondition(lambda self: self.part.state is PartState.SENDING)
     @rule(outcome=st.sampled_from(OUTCOMES))
     def end(self, outcome: Outcome) -> None:
         settle.end_attempt(self.part, outcome, self.now, 1.0, POLICY)
         self._say(-1, outcome)
-        self.in_the_air = False
+        self.in_flight = False
 
     @precondition(lambda self: self.part.state is PartState.SENDING)
     @rule()
     def die(self) -> None:
         settle.doubt(self.part, "died", POLICY)
-        self.in_the_air = False
+        self.in_flight = False
 
     @rule(outcome=st.sampled_from(OUTCOMES), pick=st.integers(0, 20))
     def answer_late(self, outcome: Outcome, pick: int) -> None:
-        open_doubts = [n for n in range(len(self.said) - int(self.in_the_air)) if self.said[n] is None]
+        open_doubts = [n for n in range(len(self.said) - int(self.in_flight)) if self.said[n] is None]
         if not open_doubts:
             return
         settle.late_answer(self.part, outcome, self.now)
@@ -418,7 +418,7 @@ class Histories(RuleBasedStateMachine):
     def _say(self, n: int, outcome: Outcome) -> None:
         self.said[n] = None if isinstance(outcome, Unknown) else outcome
         if outcome is NEVER_TO_THEM:
-            ended = len(self.said) - int(self.in_the_air)
+            ended = len(self.said) - int(self.in_flight)
             self.said[:ended] = [outcome if said is None else said for said in self.said[:ended]]
 
     @precondition(lambda self: self.part.state is PartState.QUEUED)
@@ -438,7 +438,7 @@ class Histories(RuleBasedStateMachine):
             settle.hold(self.part, "held")
 
     def _in_doubt(self) -> int:
-        return sum(outcome is None for outcome in self.said) - int(self.in_the_air)
+        return sum(outcome is None for outcome in self.said) - int(self.in_flight)
 
     @invariant()
     def doubts_are_the_attempts_without_an_answer(self) -> None:
@@ -460,10 +460,10 @@ class Histories(RuleBasedStateMachine):
             assert self.part.doubts
 
     @invariant()
-    def sending_is_the_newest_call_in_the_air(self) -> None:
+    def sending_is_the_newest_call_in_flight(self) -> None:
         assert len(self.said) == self.part.claim
         if self.part.state is PartState.SENDING:
-            assert self.in_the_air
+            assert self.in_flight
 
 
 TestHistories = Histories.TestCase

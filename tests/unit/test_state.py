@@ -76,7 +76,7 @@ def test_nothing_leaves_a_final_state() -> None:
     assert not OPEN_STATES & FINAL_STATES
 
 
-def test_a_part_in_the_air_can_neither_be_cancelled_nor_expire() -> None:
+def test_a_part_in_flight_can_neither_be_cancelled_nor_expire() -> None:
     """Who is sending may have been heard: neither cancelled nor expired can be said of it."""
     assert not MOVES[PartState.SENDING] & {PartState.CANCELLED, PartState.EXPIRED}
     assert not MOVES[PartState.UNKNOWN] & {PartState.CANCELLED, PartState.EXPIRED, PartState.EXHAUSTED}

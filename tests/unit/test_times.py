@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
-from worker.cli.options import plain
+from worker.cli.options import to_json
 from worker.cli.times import clock
 from worker.config.time_zone import host_zone
 from worker.console.rendering import at
@@ -150,7 +150,7 @@ def test_what_the_program_prints_it_reads(when: datetime, name: str) -> None:
     assert milli == read_time(printed, NOW, SHANGHAI)
     assert second == read_time(write_time(when, zone), NOW, SHANGHAI)
     assert second == read_time(at(when, zone).striptags(), NOW, SHANGHAI)
-    assert when == read_time(plain(when), NOW, SHANGHAI)
+    assert when == read_time(to_json(when), NOW, SHANGHAI)
 
 
 def test_a_filter_of_texts_names_each_time_that_is_none() -> None:

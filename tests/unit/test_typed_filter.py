@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
+from itertools import product
 from typing import get_args, get_type_hints
 
 import pytest
+from pydantic_core import to_json
 
+from tests.support.odd import ODD
 from worker.cli.options import FILTER
 from worker.cli.times import PAST
 from worker.domain.errors import CheckFailed
@@ -41,3 +44,22 @@ def test_what_is_no_value_is_said_with_an_example() -> None:
 
     assert ["errcode", "created_from"] == [problem.field for problem in told.value.problems]
     assert "yesterday 22:00" in str(told.value)
+
+
+VALID = {"ids": ["a" * 32], "account": "hr", "errcode": 81013, "created_from": NOW, "state": "open", "tag": "lunch"}
+
+
+def test_a_field_with_an_odd_value_is_valid_or_refused() -> None:
+    """As a program may read it out of JSON; what is valid can be stored."""
+    odd = [*ODD, "a", "a\x00", "a\ud800", NOW.replace(tzinfo=None), [5], ["a\x00", "a\ud800"]]
+    refused = set()
+    for name, value in product(JobFilter.__dataclass_fields__, odd):
+        try:
+            conditions = JobFilter(**{**VALID, name: value}).conditions()
+        except CheckFailed as error:
+            refused.add((name, error.problems[0].field))
+        else:
+            assert "\\u0000" not in to_json(conditions).decode()
+
+    assert set(JobFilter.__dataclass_fields__) == {name for name, _ in refused}
+    assert {("ids", "job_id"), ("replay_of", "job_id")} == {(name, field) for name, field in refused if name != field}

@@ -19,9 +19,9 @@ import worker
 from tools.reference.attribute import OURS, attributes
 from worker_simulator.testing import plugin
 from worker_simulator.testing.clock import KitClock
+from worker_simulator.testing.inbox import ShownMessage
 from worker_simulator.testing.jobs import EnqueuedJob
 from worker_simulator.testing.outbox import KitOutbox
-from worker_simulator.testing.seen import ShownMessage
 
 SIMPLE = (str, int, float, bool, type(None), tuple)
 _KEYWORD = re.compile(r"^(\w+): ", re.MULTILINE)

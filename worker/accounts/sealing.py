@@ -54,11 +54,12 @@ class SealKeys:
         for key in self._keys():
             if (plaintext := unseal(sealed, secret=key, context=_context(name, stored))) is not None:
                 return dict(json.loads(plaintext))
+        *keys, last_key = DESTINATION_KEYS
         raise ConfigurationError(
             f"accounts.{name}: its secrets were sealed with another key; add that key to"
-            f" {self._settings.seal_key.place}, behind a blank, until `worker accounts reseal` was run."
-            f" Or its row was changed by hand in {', '.join(DESTINATION_KEYS[:-1])} or"
-            f" {DESTINATION_KEYS[-1]}, which decide where secrets are sent; change these with `worker"
+            f" {self._settings.seal_key.place} after a space, and run `worker accounts reseal`."
+            f" Or its row was changed by hand in {', '.join(keys)} or"
+            f" {last_key}, which decide where secrets are sent; change these with `worker"
             " accounts change`"
         )
 

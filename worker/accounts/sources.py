@@ -102,7 +102,8 @@ class ApplicationAccounts:
     def _read(self, path: tuple[str, ...]) -> str:
         secret = self._secrets.get(path)
         if secret is None:
-            raise ConfigurationError(f"accounts.{'.'.join(path)}: is no longer in {self._path}")
+            key = ".".join(path)
+            raise ConfigurationError(f"accounts.{key}: is no longer in {self._path}")
         return secret.read()
 
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstAccount:
-    """What `worker init` knows of a channel. In texts `{env}` stands for the prefix of the account's variables."""
+    """What `worker init` knows of a channel.
+
+    In texts `{env}` stands for the prefix of the account's variables, `{suite}` and `{edition}` for a remark.
+    """
 
     name: str
     """The account's name, unless another is given."""
@@ -29,10 +32,10 @@ class FirstAccount:
 _ID = 'corpid = "ww0000000000000000"\n'
 _AGENT = "agentid = 1000002\n"
 _SECRET = 'secret = {{ env = "{env}_SECRET" }}\n'
-_SUITE = '# suite = "oursuite"      # of a provider\'s app, in place of secret: docs/wecom-suite.md\n'
+_SUITE = '# suite = "oursuite"      # {suite}\n'
 _CALLS = 'callback = {{ token = {{ env = "{env}_CALLBACK_TOKEN" }}, aes_key = {{ env = "{env}_CALLBACK_AES_KEY" }} }}\n'
 _TO = "--to zhangsan --text hello"
-_ROBOT = f'edition = "robot"     # or "push": message push, whose chats are named by their ids\n{_SECRET}'
+_ROBOT = f'edition = "robot"     # {{edition}}\n{_SECRET}'
 _YOUDU = "buin = 12345678\nappid = "
 
 FIRST_ACCOUNTS: Mapping[str, FirstAccount] = {

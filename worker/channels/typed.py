@@ -254,7 +254,7 @@ def object_of(data: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
     if isinstance(data, str | bytes):
         try:
             body = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise CheckFailed([Problem("body", "is not JSON", "give an object in JSON")]) from None
     if not isinstance(body, Mapping):
         raise CheckFailed([Problem("body", "is not an object", "give the vendor's fields as an object")])

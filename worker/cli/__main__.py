@@ -1,4 +1,4 @@
-"""The process of a command: `worker`, and `python -m worker.cli` in its place."""
+"""The entry point of `worker` and of `python -m worker.cli`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from worker.cli import main
 
 
 def process() -> None:
-    """Carries out the command that was typed.
+    """Runs the command, without garbage collections while modules are imported and at the exit.
 
-    What is imported stays until the end. To look through it for garbage, again and again while it is loaded and once
-    more at the end, takes a quarter of a short command's time.
+    Imported modules stay until the end. Searching them for garbage would take a quarter of a short command's time.
     """
     gc.disable()  # until the command is loaded, see `_Worker`
     try:

@@ -25,7 +25,7 @@ from worker.control.accounts import (
     stored_accounts,
 )
 from worker.domain.errors import ConfigurationError
-from worker.language import plural, translate
+from worker.language import plural, term, translate
 
 app = Commands(
     name="accounts", help="Accounts that are kept in the outbox; their secrets are sealed.", no_args_is_help=True
@@ -68,10 +68,10 @@ def show(
 ) -> None:
     """Shows accounts without their secrets."""
 
-    def line(one: StoredAccount) -> str:
-        state = "  disabled" if one.table.get("disabled") else ""
-        told = f"{one.name}  {one.table.get('channel', '-')}  changed {clock(one.changed_at)}{state}"
-        return told if name is None else f"{told}\n{json.dumps(one.table, ensure_ascii=False, indent=2)}"
+    def line(account: StoredAccount) -> str:
+        state = f"  {term('state', 'disabled')}" if account.table.get("disabled") else ""
+        summary = f"{account.name}  {account.table.get('channel', '-')}  changed {clock(account.changed_at)}{state}"
+        return summary if name is None else f"{summary}\n{json.dumps(account.table, ensure_ascii=False, indent=2)}"
 
     nothing = "no account is stored in the outbox; `worker accounts add` adds one"
     print_rows(stored_accounts(name), line, nothing, as_json=as_json)
@@ -107,7 +107,7 @@ def rotate(person: Person, name: Name, file: Table = "-") -> None:
 
 
 @app.command()
-@by_person(asks=True)
+@by_person(confirms=True)
 def remove(person: Person, name: Name) -> None:
     """Removes an account and its secrets; its jobs that have not ended wait."""
     person.confirm(f"remove account {name} and its secrets?")
@@ -124,7 +124,7 @@ def reseal(person: Person) -> None:
 
 
 def _tables(file: str) -> dict[str, dict[str, Any]]:
-    """The account tables of a settings file."""
+    """Reads the account tables of a settings file."""
     tables = _table(file).get("accounts")
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise ConfigurationError(f"{file}: has no [accounts.NAME] tables")
@@ -132,13 +132,13 @@ def _tables(file: str) -> dict[str, dict[str, Any]]:
 
 
 def _table(file: str) -> dict[str, Any]:
-    """The TOML of a file or of stdin; ConfigurationError without a word of it, which may be a secret."""
+    """Parses the TOML of a file or of stdin. Its error quotes nothing of it, because that may be a secret."""
     try:
         if file == "-":
             return tomllib.loads(sys.stdin.read())
         return tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"{file}: cannot be read ({error.strerror}); correct the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):  # also of numbers with thousands of digits
         where = "stdin" if file == "-" else file
     raise ConfigurationError(f'{where}: not valid TOML; write it as secret = "..." and so on, a key on each line')

@@ -1,4 +1,4 @@
-"""The `worker` command, and the commands that load no worker; the others are in the files of this folder."""
+"""The `worker` command, and the commands that do not load the worker. The other files here have the other commands."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _COMMAND = re.compile(r'^@app\.command\((?:"([\w-]+)")?.*?^def (\w+)\(.*?^    ""
 
 
 @cache
-def homes() -> Mapping[str, tuple[str, str]]:
-    """Command -> its file, and its help, read without loading the file, which takes SQL and all that stands on it."""
+def command_files() -> Mapping[str, tuple[str, str]]:
+    """Returns each command's file and help, read without importing the file, because that would load SQLAlchemy."""
     return {name: (file, help) for file in FILES for name, help in _commands_of(file)}
 
 
 def _commands_of(file: str) -> Iterator[tuple[str, str]]:
-    """The commands of a file with their help; of a file that is a group, the group alone."""
+    """Yields the commands of a file with their help, or only the group if the file is a group."""
     text = Path(__file__).parent.joinpath(*file.split(".")).with_suffix(".py").read_text(encoding="utf-8")
     if group := _GROUP.search(text):
         yield group[1], group[2]
@@ -57,32 +57,32 @@ def _commands_of(file: str) -> Iterator[tuple[str, str]]:
         yield name or function, inspect.cleandoc(help)
 
 
-def loaded(file: str) -> Mapping[str, Any]:
-    """The commands of a file, by their names."""
+def load_commands(file: str) -> Mapping[str, Any]:
+    """Imports a file and returns its commands by name."""
     group: Any = typer.main.get_group(import_module(f"worker.cli.{file}").app)
     return {file: group} if group.name == file else group.commands
 
 
 def every_command() -> Any:
-    """The `worker` command with all others in it."""
+    """Returns the `worker` command with all its commands loaded."""
     group: Any = typer.main.get_command(app)
     for file in FILES:
-        group.commands.update(loaded(file))
+        group.commands.update(load_commands(file))
     return group
 
 
 class _Worker(CommandGroup):
-    """All commands. The file of one is loaded when it is named; the help and completions need none."""
+    """All commands. A command's file is imported when the command is run; help and completion import none."""
 
-    def __init__(self, **given: Any):
-        super().__init__(**given)
-        self.commands.update({name: Command(name, help=help) for name, (_, help) in homes().items()})
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        self.commands.update({name: Command(name, help=help) for name, (_, help) in command_files().items()})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         command: Any
         name, command, rest = super().resolve_command(ctx, args)
-        if name is not None and name in homes():
-            command = loaded(homes()[name][0])[name]
+        if name is not None and name in command_files():
+            command = load_commands(command_files()[name][0])[name]
         if not gc.isenabled():
             gc.freeze()
             gc.enable()
@@ -92,12 +92,12 @@ class _Worker(CommandGroup):
 app = Commands(_Worker, name="worker", help="Queue-backed delivery of enterprise-IM messages.", no_args_is_help=True)
 
 
-def _version(is_asked: bool) -> None:
-    if is_asked:
+def _version(is_set: bool) -> None:
+    if is_set:
         from worker.outbox.engine.migrate import this_release
 
-        own = this_release()
-        typer.echo(f"im-delivery-worker {own.version}, tables at revision {own.revision}")
+        release = this_release()
+        typer.echo(f"im-delivery-worker {release.version}, tables at revision {release.revision}")
         raise typer.Exit
 
 
@@ -142,22 +142,26 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """What a vendor's errcode means, what the worker does about it, and what to do."""
-    told = _explained(code, lang or language(), channel)
-    if not told:
+    lines = _explain(code, lang or language(), channel)
+    if not lines:
         echo_error(f"errcode {code} is not in the catalogue; a call that gets it is rejected and not repeated")
         raise typer.Exit(1)
-    print_value({"code": code, "told": told}, "\n".join(told), as_json=as_json)
+    print_value({"code": code, "lines": lines}, "\n".join(lines), as_json=as_json)
 
 
-def _explained(code: int, lang: Lang, only: str | None) -> list[str]:
-    """The lines about a code, with channels' names above if the channels differ; empty: no channel knows the code."""
+def _explain(code: int, lang: Lang, channel: str | None) -> list[str]:
+    """Returns the lines about a code, below the channels' names if they differ; empty if no channel knows the code."""
     from worker.channels import registry
 
-    told: dict[tuple[str, ...], list[str]] = {}
-    for name in (only,) if only else registry.names():
+    names_by_lines: dict[tuple[str, ...], list[str]] = {}
+    for name in (channel,) if channel else registry.names():
         lines = registry.channel(name).explain(code, lang)
         if lines:
-            told.setdefault(tuple(lines), []).append(name)
-    if len(told) == 1:
-        return list(next(iter(told)))
-    return [line for lines, names in told.items() for line in (f"{', '.join(names)}:", *(f"  {one}" for one in lines))]
+            names_by_lines.setdefault(tuple(lines), []).append(name)
+    if len(names_by_lines) == 1:
+        return list(next(iter(names_by_lines)))
+    return [
+        line
+        for lines, names in names_by_lines.items()
+        for line in (f"{', '.join(names)}:", *(f"  {line}" for line in lines))
+    ]

@@ -1,4 +1,4 @@
-"""`worker cancel`, `recall`, `resolve` and others: what people decide about jobs, and `worker audit`."""
+"""`worker cancel`, `recall`, `replay`, `resolve`, `skip` and `erase`: commands on jobs; and `worker audit`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Annotated, Any, Literal
 import typer
 
 from worker.accounts.sources import accounts_of
-from worker.cli.options import OF_CALLS, Commands, Json, Person, by_person, echo_error, with_filter
+from worker.cli.options import CALL_TIMES, Commands, Json, Person, by_person, echo_error, with_filter
 from worker.cli.reading import ProgressLine, outbox, print_rows
 from worker.cli.times import clock
 from worker.config.settings import load_settings
 from worker.control import audit as audits, lift
-from worker.control.audit import Done
+from worker.control.audit import CommandResult
 from worker.control.cancel import cancel as cancel_jobs, find_open
 from worker.control.erase import erase as erase_person, find_person
-from worker.control.recall import find_sent, recall_found
-from worker.control.replay import ReplayableJobs, find_replayable, replay_found
-from worker.control.resolve import Left, find_unknown, require_reason, resolve as decide
-from worker.control.selection import MAX_LISTED, FoundJobs, filter_warnings
+from worker.control.recall import find_sent, recall_jobs
+from worker.control.replay import ReplayableJobs, find_replayable, replay_jobs
+from worker.control.resolve import UnchangedReason, find_unknown, require_reason, resolve as decide
+from worker.control.selection import MAX_LISTED, JobSelection, filter_warnings
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.language import language, plural, term, translate
@@ -31,7 +31,7 @@ from worker.producer.chain import ReplayScope
 
 app = Commands()
 
-_AMONG = {
+_BREAKDOWN_TEXTS = {
     "ended": "of them have ended, and stay as they are",
     "lately": "of them were called within the duplicate window: the same message may still arrive",
     "corrected": "are left out: corrected already",
@@ -43,82 +43,90 @@ _AMONG = {
 }
 
 
-def preview(found: FoundJobs) -> Iterator[str]:
-    """What a command would be about, by account and kind or state, and then what is to be known of some of it."""
-    for (account, state), count in sorted(found.counts.items()):
-        yield f"{count:>8}  {state} on account {account}"
-    for state, count in sorted(found.among.items()):
-        yield f"{count:>8}  {_AMONG[state]}" if state in _AMONG else f"{count:>8}  of their parts are {state}"
+def preview(selection: JobSelection) -> Iterator[str]:
+    """Yields how many jobs a command would change, by account and kind or state, and notes about some of them."""
+    for (account, counted), count in sorted(selection.counts.items()):
+        content = term("kind", term("state", counted))
+        yield f"{count:>8}  {content} on account {account}"
+    for state, count in sorted(selection.breakdown.items()):
+        yield (
+            f"{count:>8}  {_BREAKDOWN_TEXTS[state]}"
+            if state in _BREAKDOWN_TEXTS
+            else f"{count:>8}  of their parts are {state}"
+        )
 
 
 def carry_out(
     person: Person,
-    found: FoundJobs,
-    act: Callable[..., Done],
+    selection: JobSelection,
+    run: Callable[..., CommandResult],
     question: str,
     nothing: str = "",
     *,
-    asks: bool | None = None,
-) -> Done:
-    """Shows what a command is about and asks, where that is several or `asks`; carries it out, and notes what it left.
+    confirms: bool | None = None,
+) -> CommandResult:
+    """Runs a command on the selected jobs, and prints which of them stay unchanged and why.
 
-    WorkerError where there is nothing, which `nothing` says, or the person does not confirm.
+    Prints a preview and asks for confirmation before, if there are several jobs (or as `confirms` says). Raises
+    WorkerError with the text `nothing` if no job is selected, and if the person does not confirm.
     """
-    doubts = _doubts(found)
-    if nothing and not found.ids:
-        raise WorkerError("; ".join([*doubts, nothing]))
-    asks = len(found.ids) > 1 if asks is None else asks
-    for line in [*doubts, *(preview(found) if asks or "ordered" in found.among else [])]:
+    warnings = _warnings(selection)
+    if nothing and not selection.ids:
+        raise WorkerError("; ".join([*warnings, nothing]))
+    confirms = len(selection.ids) > 1 if confirms is None else confirms
+    for line in [*warnings, *(preview(selection) if confirms or "ordered" in selection.breakdown else [])]:
         echo_error(line)
-    if asks:
+    if confirms:
         person.confirm(question)
-    done = act(found, person=person.name, why=person.why, progress=ProgressLine(len(found.ids)))
-    for job, reason in list(done.notes.items())[:MAX_LISTED]:
+    result = run(selection, person=person.name, why=person.why, progress=ProgressLine(len(selection.ids)))
+    for job, reason in list(result.notes.items())[:MAX_LISTED]:
         echo_error(f"job {job}: {reason}")
-    return done
+    return result
 
 
-def _doubts(found: FoundJobs) -> list[str]:
-    """What in the filter is probably mistyped, for people."""
-    return filter_warnings(found.wanted, found.missing, accounts_of(load_settings()).names())
+def _warnings(selection: JobSelection) -> list[str]:
+    """Returns sentences about values of the filter that are probably mistyped."""
+    return filter_warnings(selection.filter, selection.missing, accounts_of(load_settings()).names())
 
 
 @app.command()
 @with_filter("msgid")
-@by_person(asks=True, help="How you know, in a few words; kept in the audit.")
+@by_person(confirms=True, help="How you know, in a few words; kept in the audit.")
 def resolve(
     person: Person,
-    given: dict[str, Any],
-    sent: Annotated[bool | None, typer.Option("--sent/--not-sent", help="Whether the vendor carried it out.")] = None,
+    options: dict[str, Any],
+    sent: Annotated[bool, typer.Option("--sent", help="The vendor carried it out.")] = False,
+    not_sent: Annotated[bool, typer.Option("--not-sent", help="The vendor did not carry it out.")] = False,
     msgid: Annotated[str | None, typer.Option(help="The vendor's id of the one message, to recall it by.")] = None,
 ) -> bool:
     """Ends calls in doubt: you know whether they were sent or not. Ids may be those of single parts."""
-    if sent is None:
-        raise typer.BadParameter(translate("give --sent or --not-sent"))
+    if sent == not_sent:
+        raise typer.BadParameter(translate("give either --sent or --not-sent"))
     require_reason(person.name, person.why)
-    found = find_unknown(JobFilter(**given))
+    selection = find_unknown(JobFilter(**options))
     meaning = "sent" if sent else "not sent"
-    done = carry_out(
+    result = carry_out(
         person,
-        # Only those that end as not sent let go what is behind them.
-        replace(found, among={}) if sent else found,
+        # The breakdown warns about jobs behind these in their order, which go on only after "not sent".
+        replace(selection, breakdown={}) if sent else selection,
         partial(decide, sent=sent, msgid=msgid),
-        f"record these {len(found.ids)} parts as {meaning}?",
+        f"record these {len(selection.ids)} parts as {meaning}?",
         "none of these is in doubt; `worker jobs --state unknown` lists what is",
     )
-    person.answer(done, _told(done, meaning))
-    return done.counts["decided"] > 0
+    person.answer(result, _resolution_text(result, meaning))
+    return result.counts["decided"] > 0
 
 
-def _told(done: Done, meaning: str) -> str:
-    decided = done.counts["decided"]
-    lines = [f"{plural(decided, 'part')} recorded as {meaning} (audit {done.audit})"]
+def _resolution_text(result: CommandResult, meaning: str) -> str:
+    decided = result.counts["decided"]
+    lines = [f"{plural(decided, 'part')} recorded as {meaning} (audit {result.audit})"]
     return "\n".join(
-        lines + [f"{count} not changed: {reason.text}" for reason in Left if (count := done.counts[reason])]
+        lines
+        + [f"{count} not changed: {reason.text}" for reason in UnchangedReason if (count := result.counts[reason])]
     )
 
 
-_STANDS = {
+_PART_TEXTS = {
     "cancelled": "cancelled: certainly not sent",
     "sending": "in flight: the vendor's answer counts, and they are not sent again",
     "searched": "in doubt: the worker looks for them at the vendor, which sends nothing",
@@ -130,75 +138,76 @@ _STANDS = {
 
 @app.command()
 @with_filter()
-@by_person(asks=True)
-def cancel(person: Person, given: dict[str, Any]) -> bool:
+@by_person(confirms=True)
+def cancel(person: Person, options: dict[str, Any]) -> bool:
     """Cancels jobs: nothing more of them is sent. Says what was sent already, and how to take it back."""
-    wanted = JobFilter(**given)
+    job_filter = JobFilter(**options)
     audits.require_person(person.name, person.why)
-    found = find_open(wanted)
-    others = len(wanted.part_or_job_ids()) - len(found.ids) - len(found.missing)
-    if found.ids and others > 0:
-        echo_error(f"ids of jobs that have nothing left to send: {others}")
-    question = f"cancel these {len(found.ids)} jobs?"
-    done = carry_out(person, found, cancel_jobs, question, "none of these jobs has anything left to send")
-    person.answer(done, "\n".join(_became(done)))
-    return done.counts["jobs"] > 0
+    selection = find_open(job_filter)
+    ended = len(job_filter.part_or_job_ids()) - len(selection.ids) - len(selection.missing)
+    if selection.ids and ended > 0:
+        echo_error(f"ids of jobs that have nothing left to send: {ended}")
+    question = f"cancel these {len(selection.ids)} jobs?"
+    result = carry_out(person, selection, cancel_jobs, question, "none of these jobs has anything left to send")
+    person.answer(result, "\n".join(_cancellation_lines(result)))
+    return result.counts["jobs"] > 0
 
 
-def _became(done: Done) -> list[str]:
-    parts = dict(done.counts)
+def _cancellation_lines(result: CommandResult) -> list[str]:
+    parts = dict(result.counts)
     jobs = parts.pop("jobs", 0)
-    lines = [f"cancelled {plural(jobs, 'job')} (audit {done.audit}); their parts:"]
-    lines += [f"{count:>8}  {_STANDS.get(state, state)}" for state, count in sorted(parts.items())]
-    if recallable := done.jobs:
-        more = len(recallable) - MAX_LISTED
-        also = f" and {more} more, see --json" if more > 0 else ""
+    lines = [f"cancelled {plural(jobs, 'job')} (audit {result.audit}); their parts:"]
+    lines += [f"{count:>8}  {_PART_TEXTS.get(state, state)}" for state, count in sorted(parts.items())]
+    if recallable := result.jobs:
+        remaining = len(recallable) - MAX_LISTED
+        remainder = f" and {remaining} more, see --json" if remaining > 0 else ""
         lines.append(
-            f"what the vendor has accepted can be recalled: worker recall {' '.join(recallable[:MAX_LISTED])}{also}"
+            f"what the vendor has accepted can be recalled: worker recall {' '.join(recallable[:MAX_LISTED])}"
+            f"{remainder}"
         )
     return lines
 
 
 @app.command()
-@with_filter(*OF_CALLS)
-@by_person(asks=True)
+@with_filter(*CALL_TIMES)
+@by_person(confirms=True)
 def recall(
     person: Person,
-    given: dict[str, Any],
+    options: dict[str, Any],
     foreign: Annotated[
         str | None, typer.Option(metavar="MSGID", help="A message that another program sent; with --account alone.")
     ] = None,
 ) -> bool | None:
     """Recalls what jobs have sent, and cancels the rest; prints the ids of the recalls."""
     if foreign is not None:
-        if given.keys() != {"account"}:
+        if options.keys() != {"account"}:
             raise typer.BadParameter(translate("--foreign needs --account and no other filter"))
         from worker.cli.sending import recall_foreign
 
-        recall_foreign(person, given["account"], foreign)
+        recall_foreign(person, options["account"], foreign)
         return None
     audits.require_person(person.name, person.why)
-    found = find_sent(JobFilter(**given))
+    selection = find_sent(JobFilter(**options))
     nothing = "nothing to take back: not sent, recalled already, or sent on a channel without recalls"
-    question = f"take back what these {len(found.ids)} jobs have sent?"
-    done = carry_out(person, found, recall_found, question, nothing)
-    person.answer(done, "\n".join(_recalls(done)))
-    return bool(done.jobs)
+    question = f"take back what these {len(selection.ids)} jobs have sent?"
+    result = carry_out(person, selection, recall_jobs, question, nothing)
+    person.answer(result, "\n".join(_recall_lines(result)))
+    return bool(result.jobs)
 
 
-def _recalls(done: Done) -> list[str]:
-    recalls = len(done.jobs)
-    lines = [f"{plural(recalls, 'recall')} enqueued (audit {done.audit}); follow each with `worker show`:"]
-    lines += [f"  {id}" for id in done.jobs[:MAX_LISTED]]
-    return lines + ([f"  and {more} more, see --json"] if (more := recalls - MAX_LISTED) > 0 else [])
+def _recall_lines(result: CommandResult) -> list[str]:
+    recalls = len(result.jobs)
+    lines = [f"{plural(recalls, 'recall')} enqueued (audit {result.audit}); follow each with `worker show`:"]
+    lines += [f"  {id}" for id in result.jobs[:MAX_LISTED]]
+    return lines + ([f"  and {remaining} more, see --json"] if (remaining := recalls - MAX_LISTED) > 0 else [])
 
 
 @app.command()
-@with_filter(*OF_CALLS)
-@by_person(asks=True)
+@with_filter(*CALL_TIMES)
+@by_person(confirms=True)
 def replay(
     person: Person,
-    given: dict[str, Any],
+    options: dict[str, Any],
     accepted: Annotated[bool, typer.Option("--accepted", help="Also to those who got it.")] = False,
     unknown: Annotated[bool, typer.Option("--unknown", help="Also to those for whom the result is unknown.")] = False,
     cancelled: Annotated[bool, typer.Option("--cancelled", help="Also what was cancelled or recalled.")] = False,
@@ -207,75 +216,78 @@ def replay(
     go_on: Annotated[str | None, typer.Option(metavar="AUDIT", help="Goes on with a run that was cut short.")] = None,
 ) -> bool:
     """Sends ended jobs once more, as new jobs, to the recipients whom they did not reach; prints the id of one."""
-    if go_on is not None and (given or accepted or unknown or cancelled):
+    if go_on is not None and (options or accepted or unknown or cancelled):
         raise typer.BadParameter(translate("--go-on uses the filter of its run: give no other"))
     if go_on is None:
-        found = find_replayable(JobFilter(**given), accepted=accepted, unknown=unknown, cancelled=cancelled)
+        selection = find_replayable(JobFilter(**options), accepted=accepted, unknown=unknown, cancelled=cancelled)
     else:
-        found, rate = _rest_of(go_on, rate)
+        selection, rate = _interrupted_run(go_on, rate)
     audits.require_person(person.name, person.why)
-    for one in found.left_out:
+    for withdrawal in selection.omitted:
         echo_error(
-            f"{plural(one.jobs, 'job')} left out: {one.how} {clock(one.at)} by {one.by()}; --cancelled includes them"
+            f"{plural(withdrawal.jobs, 'job')} left out: {withdrawal.how} {clock(withdrawal.at)} by {withdrawal.by()};"
+            " --cancelled includes them"
         )
-        if one.why:
-            echo_error(f"  why: {one.why}")
-    if not found.ids and found.since is not None:
-        person.answer(_dry(found), "nothing of this run is left to do")
+        if withdrawal.why:
+            echo_error(f"  why: {withdrawal.why}")
+    if not selection.ids and selection.since is not None:
+        person.answer(_dry_run_report(selection), "nothing of this run is left to do")
         return True
-    if found.ids and dry_run:
-        for line in _doubts(found):
+    if selection.ids and dry_run:
+        for line in _warnings(selection):
             echo_error(line)
-        person.answer(_dry(found), "\n".join(preview(found)))
+        person.answer(_dry_run_report(selection), "\n".join(preview(selection)))
         return True
-    several = len(found.ids) > 1
+    several = len(selection.ids) > 1
     nothing = (
         "none of these jobs has ended without reaching all recipients;"
         " --accepted, --unknown and --cancelled include the others"
     )
 
-    def began(audit: str) -> None:
+    def print_go_on(audit: str) -> None:
         if several:
             echo_error(f"if it is interrupted, go on with: worker replay --go-on {audit}")
 
-    act = partial(replay_found, rate=rate, began=began)
-    done = carry_out(person, found, act, f"replay these {len(found.ids)} jobs?", nothing)
-    person.answer(done, _replays(done, several=several))
-    return bool(done.jobs)
+    run = partial(replay_jobs, rate=rate, on_begin=print_go_on)
+    result = carry_out(person, selection, run, f"replay these {len(selection.ids)} jobs?", nothing)
+    person.answer(result, _replay_text(result, several=several))
+    return bool(result.jobs)
 
 
-def _replays(done: Done, *, several: bool) -> str:
-    """The new job's id where one job was named, else the counts."""
-    replays, refused = len(done.jobs), done.counts["refused"]
+def _replay_text(result: CommandResult, *, several: bool) -> str:
+    """Returns the new job's id for a single job, else the counts."""
+    replays, refused = len(result.jobs), result.counts["refused"]
     if replays and not several:
-        return done.jobs[0]
-    return f"{plural(replays, 'replay')} enqueued, {refused} refused (audit {done.audit})"
+        return result.jobs[0]
+    return f"{plural(replays, 'replay')} enqueued, {refused} refused (audit {result.audit})"
 
 
-def _rest_of(go_on: str, rate: float | None) -> tuple[ReplayableJobs, float | None]:
-    """The jobs that are left of the run with this audit, and its rate."""
-    entry = _cut_short(go_on)
-    asked, since = entry.asked, entry.began_at
-    # Itself gone on with, it has the beginning of the first run.
-    since = since if asked["since"] is None else datetime.fromisoformat(asked["since"])
-    wanted = JobFilter.from_asked(asked["filter"])
-    accepted, unknown, cancelled = (bool(asked.get(name)) for name in ReplayScope._fields)
-    found = find_replayable(wanted, accepted=accepted, unknown=unknown, cancelled=cancelled, since=since)
-    return found, asked["rate"] if rate is None else rate
+def _interrupted_run(go_on: str, rate: float | None) -> tuple[ReplayableJobs, float | None]:
+    """Returns the remaining jobs of the interrupted run with this audit id, and its rate."""
+    entry = _replay_entry(go_on)
+    arguments, since = entry.arguments, entry.began_at
+    # A run that continues another has the begin of the first one.
+    since = since if arguments["since"] is None else datetime.fromisoformat(arguments["since"])
+    job_filter = JobFilter.from_conditions(arguments["filter"])
+    accepted, unknown, cancelled = (bool(arguments.get(name)) for name in ReplayScope._fields)
+    selection = find_replayable(job_filter, accepted=accepted, unknown=unknown, cancelled=cancelled, since=since)
+    return selection, arguments["rate"] if rate is None else rate
 
 
-def _dry(found: ReplayableJobs) -> dict[str, Any]:
-    counts = [{"account": account, "state": state, "jobs": n} for (account, state), n in sorted(found.counts.items())]
-    lately = found.among.get("lately", 0)
-    told = {"jobs": len(found.ids), "counts": counts, "lately": lately, "missing": list(found.missing)}
-    return {**told, "left_out": found.left_out}
+def _dry_run_report(selection: ReplayableJobs) -> dict[str, Any]:
+    counts = [
+        {"account": account, "state": state, "jobs": n} for (account, state), n in sorted(selection.counts.items())
+    ]
+    lately = selection.breakdown.get("lately", 0)
+    report = {"jobs": len(selection.ids), "counts": counts, "lately": lately, "missing": list(selection.missing)}
+    return {**report, "left_out": selection.omitted}
 
 
-def _cut_short(audit: str) -> audits.AuditEntry:
-    """The audit row of a run of replays."""
+def _replay_entry(audit: str) -> audits.AuditEntry:
+    """Returns the audit row of a replay that can go on; raises WorkerError if there is none."""
     with outbox() as connection:
         entry = audits.find_audit(connection, audit)
-    if entry is None or entry.action.removeprefix("console.") != "replay" or "since" not in entry.asked:
+    if entry is None or entry.action.removeprefix("console.") != "replay" or "since" not in entry.arguments:
         raise WorkerError(f"there is no replay with audit {audit} that could go on; `worker audit` lists replays")
     return entry
 
@@ -284,40 +296,40 @@ def _cut_short(audit: str) -> audits.AuditEntry:
 @by_person()
 def skip(person: Person, job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
     """Lets the jobs behind this one go on (same order_key); the job itself does not change."""
-    passed = lift.skip(job, person=person.name, why=person.why).jobs
-    person.answer({"parts": passed}, "\n".join(f"no job waits for part {part} any more" for part in passed))
+    parts = lift.skip(job, person=person.name, why=person.why).jobs
+    person.answer({"parts": parts}, "\n".join(f"no job waits for part {part} any more" for part in parts))
 
 
 @app.command()
-@by_person(asks=True, help="The reason, without the id; kept in the audit.")
+@by_person(confirms=True, help="The reason, without the id; kept in the audit.")
 def erase(
     person: Person,
     recipient: Annotated[str, typer.Option(help="The person: a userid, a customer, a mail address.")],
 ) -> bool:
     """Takes a person out of all tables for good: texts to it alone, its id elsewhere, its callbacks; counts stay."""
-    found = find_person(recipient)
-    followers = found.among["followers"]
-    echo_error(f"jobs that name this person: {len(found.ids)}, follow-ups of these: {followers}")
+    selection = find_person(recipient)
+    followers = selection.breakdown["followers"]
+    echo_error(f"jobs that name this person: {len(selection.ids)}, follow-ups of these: {followers}")
     person.confirm("erase this person permanently?")
-    progress = ProgressLine(len(found.ids) + followers)
-    done = erase_person(found, person=person.name, why=person.why, progress=progress)
-    words = ("jobs", "emptied", "callbacks", "chats", "unheard", "left")
-    jobs, emptied, callbacks, chats, unheard, left = (done.counts[word] for word in words)
+    progress = ProgressLine(len(selection.ids) + followers)
+    result = erase_person(selection, person=person.name, why=person.why, progress=progress)
+    words = ("jobs", "emptied", "callbacks", "chats", "unhandled", "unchanged")
+    jobs, emptied, callbacks, chats, unhandled, unchanged = (result.counts[word] for word in words)
     lines = [
         (
-            f"erased from {plural(jobs, 'job')} (audit {done.audit}); {emptied} of these had no other"
+            f"erased from {plural(jobs, 'job')} (audit {result.audit}); {emptied} of these had no other"
             " recipient, so the text was deleted too"
         ),
         f"{plural(callbacks, 'callback')} emptied, {plural(chats, 'chat')} removed",
     ]
-    if unheard:
-        lines.append(f"{plural(unheard, 'callback')} kept until hooks have handled them: run the command again later")
-    if left:
+    if unhandled:
+        lines.append(f"{plural(unhandled, 'callback')} kept until hooks have handled them: run the command again later")
+    if unchanged:
         lines.append(
-            f"{plural(left, 'job')} still open or in doubt: cancel or resolve, or wait, then run the command again"
+            f"{plural(unchanged, 'job')} still open or in doubt: cancel or resolve, or wait, then run the command again"
         )
-    person.answer(done, "\n".join(lines))
-    return not left and not unheard
+    person.answer(result, "\n".join(lines))
+    return not unchanged and not unhandled
 
 
 @app.command()
@@ -327,31 +339,31 @@ def audit(
 ) -> None:
     """Lists what people did: who, what, why, and how much of it."""
     with outbox() as connection:
-        found = audits.list_audit(connection, limit=limit)
-    print_rows(found, _entry, "no command has changed anything", as_json=as_json)
+        entries = audits.list_audit(connection, limit=limit)
+    print_rows(entries, _entry, "no command has changed anything", as_json=as_json)
 
 
 def _entry(entry: audits.AuditEntry) -> str:
     end = "" if entry.ended_at else "  (still running, or was interrupted)"
-    what = f"{term('action', entry.action)}{translate(f' by {entry.person}')}{translate(end)}"
-    lines = [f"{entry.id}  {clock(entry.began_at)}  {what}"]
-    lines += [f"  why: {entry.why}", f"  arguments: {_pairs('field', entry.asked)}"]
+    headline = f"{term('action', entry.action)}{translate(f' by {entry.person}')}{translate(end)}"
+    lines = [f"{entry.id}  {clock(entry.began_at)}  {headline}"]
+    lines += [f"  why: {entry.why}", f"  arguments: {_pairs('field', entry.arguments)}"]
     lines += [f"  result: {_pairs('counted', entry.counts) or 'nothing'}"]
     return "\n".join(lines)
 
 
-def _pairs(sort: Literal["field", "counted"], values: Mapping[str, Any]) -> str:
-    """What was asked for or counted, with the console's words for it where that is Chinese; a filter by its fields."""
-    given = dict(values.get("filter") or {}) | {name: value for name, value in values.items() if name != "filter"}
-    return ", ".join(f"{_named(sort, name)} {_value(value)}" for name, value in given.items())
+def _pairs(group: Literal["field", "counted"], values: Mapping[str, Any]) -> str:
+    """Returns arguments or counts as text, a filter by its fields. Chinese names are those of the console."""
+    pairs = dict(values.get("filter") or {}) | {name: value for name, value in values.items() if name != "filter"}
+    return ", ".join(f"{_named(group, name)} {_value(value)}" for name, value in pairs.items())
 
 
-def _named(sort: str, name: str) -> str:
+def _named(group: str, name: str) -> str:
     if language() == "en":
         return name
     from worker.console.words import WORDS
 
-    return WORDS.get(f"{sort}.{name}", (name,))[0]
+    return WORDS.get(f"{group}.{name}", (name,))[0]
 
 
 def _value(value: Any) -> str:

@@ -48,15 +48,15 @@ def downgrade(
 @app.command()
 def check(as_json: Json = False) -> bool:
     """Which release each living worker runs, and which may use the tables; exit status 1 unless all run this one."""
-    found = check_releases()
-    print_value(found.as_json(), "\n".join(found.lines()), as_json=as_json)
-    return found.is_done
+    releases = check_releases()
+    print_value(releases.as_json(), "\n".join(releases.lines()), as_json=as_json)
+    return releases.is_done
 
 
-def upgrade_tables(told: Callable[[str], object] = lambda line: None) -> str | None:
-    """Upgrades the tables to this release; returns their revision.
+def upgrade_tables(on_create: Callable[[str], object] = lambda line: None) -> str | None:
+    """Upgrades the tables to this release; returns their revision, which may be a newer one that this release can use.
 
-    That may be a newer one that this release can use. `told`: hears of a file that no setting names, and that is made.
+    `on_create` gets a sentence if a SQLite file is created although no setting names a database.
     """
     settings = load_settings()
     file = missing_file(settings.database_url())
@@ -66,7 +66,7 @@ def upgrade_tables(told: Callable[[str], object] = lambda line: None) -> str | N
     finally:
         database.close()
     if file is not None and "database" not in settings.model_fields_set:
-        told(
+        on_create(
             f"created {file}, because no setting names a database; check that this is the right folder."
             f" Settings: {settings_location()}"
         )
@@ -74,7 +74,7 @@ def upgrade_tables(told: Callable[[str], object] = lambda line: None) -> str | N
 
 
 def check_releases() -> ReleaseCheck:
-    """The revision of the tables, the releases that may use it, and those that worker processes which are alive run."""
+    """Reads the revision of the tables, the releases that may use it, and those of the workers that are alive."""
     settings = load_settings()
     if missing_file(settings.database_url()):
         return ReleaseCheck(None, None, ())

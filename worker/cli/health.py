@@ -1,7 +1,7 @@
-"""`worker health`: whether the worker processes of a host are healthy, by their own rows; probes read its exit status.
+"""`worker health`: checks the worker processes of a host by their rows in the database. Probes use its exit status.
 
-A database that cannot be asked says nothing against a process: that is status 0, because a restart would not help. What
-stands still is unhealthy, too; with `--live` it is left out, for a probe that restarts.
+If the database cannot be read, the status is 0, because a restart of the worker would not help. Due parts that stand
+still are unhealthy, too, but not with `--live`, which is for probes that restart the process.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from worker.config.settings import load_settings
 from worker.control.opening import open_database
 from worker.domain.errors import RetryTransaction
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.error_text import description_of
 from worker.outbox.lanes.processes import Process, check_writable, processes_of_host
 from worker.reporting.problems import standstills
 from worker.reporting.standstill import find_standstills
@@ -33,12 +34,12 @@ from worker.reporting.standstill import find_standstills
 app = Commands()
 
 WRITES_S = 10.0
-"""Seconds within which a database takes a row; a probe is given 30."""
+"""Seconds within which the database has to accept a row; a probe usually has 30."""
 SLACK_S = 5.0
-"""Seconds by which a clock that was set may be off."""
+"""Seconds by which a process's age may differ from that in its row, for example because a clock was set."""
 PATIENCE_S = 4.0
-"""Seconds for which a late heartbeat is read again; a heartbeat comes every 3 s, and at once after an outage."""
-LOOK_S = 0.25
+"""Seconds for which a late heartbeat is awaited. A process writes one every 3 s, and at once after an outage."""
+POLL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class HostHealth:
     healthy: bool
     text: str
     late: bool = False
-    """A heartbeat is missing, which may come in a moment."""
+    """Whether only a heartbeat is missing, which may come in a moment."""
 
 
 @app.command()
@@ -72,61 +73,87 @@ def host_health(
     pause: Callable[[float], None] = time.sleep,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> HostHealth:
-    """Judges the processes of a host (None: this one), and without `live` what stands still."""
+    """Checks the processes of a host (None for this one), and without `live` also for parts that stand still."""
     settings = load_settings()
     try:
         with open_database(settings) as database:
-            verdict = _of_processes(database, own_host() if host is None else host, pid, pause, monotonic)
+            verdict = _check_processes(database, own_host() if host is None else host, pid, pause, monotonic)
             if verdict.healthy and not live:
-                verdict = _of_standstills(database) or verdict
+                verdict = _check_standstills(database) or verdict
             return verdict
     except (SQLAlchemyError, RetryTransaction) as error:
-        away = f"the database cannot be read ({type(error).__name__})"
+        away = f"the database cannot be read ({reason_of(error)})"
         return HostHealth(True, f"not known: {away}, and a restart of the worker would not help")
 
 
+def write_error(database: Database) -> Exception | None:
+    """Writes an empty row. Returns the database's error, or None if it accepted the row within `WRITES_S`."""
+    errors: list[Exception | None] = []
+
+    def write() -> None:
+        try:
+            database.run(check_writable, tries=1)
+            errors.append(None)
+        except Exception as error:  # noqa: BLE001  handed to the thread that waits
+            errors.append(error)
+
+    # In a thread that this process need not wait for, because a commit to a hanging disk never ends.
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    thread.join(WRITES_S)
+    return errors[0] if errors else TimeoutError()
+
+
+def reason_of(error: Exception) -> str:
+    """Returns what is wrong with the database. `write_error` may also have found that it takes too long."""
+    return f"no row was stored within {WRITES_S:.0f} s" if isinstance(error, TimeoutError) else description_of(error)
+
+
 def own_host() -> str:
-    """The name under which the processes of this host write their rows."""
+    """Returns the name under which the processes of this host write their rows."""
     return socket.gethostname()[:100]
 
 
-def judge(rows: Sequence[Process], host: str, pid: int | None, age_of: Callable[[int], float | None]) -> HostHealth:
-    """Judges the processes of a host, or the one of them with this number, by their rows in the order of their starts.
+def evaluate(rows: Sequence[Process], host: str, pid: int | None, age_of: Callable[[int], float | None]) -> HostHealth:
+    """Checks the processes of a host, or only the one with this process id, by their rows, the oldest first.
 
-    `age_of`: for how many seconds the host's process with a number has run; None where there is none.
+    `age_of` returns how many seconds the process with an id has run, or None if there is no such process.
     """
-    # The newest row of each number: a process that was cut off goes on under a new one, and the old one lapses.
+    # Only the newest row of each process id: a process that could not renew its lease continues with a new row.
     newest = {row.pid: row for row in rows if pid in (None, row.pid)}
-    mine = [row for row in newest.values() if _counts(row, age_of(row.pid))]
-    if not mine:
+    current = [row for row in newest.values() if _is_current(row, age_of(row.pid))]
+    if not current:
         number = "" if pid is None else f" with the process id {pid}"
         return HostHealth(False, f"unhealthy: no worker process on {host}{number} has a heartbeat", late=True)
-    wrong = [f"worker {host} {row.pid}: {sentence}" for row in mine if row.fresh for sentence in row.health.problems]
-    late = [f"worker {host} {row.pid}: its heartbeat is late" for row in mine if not row.fresh]
-    if wrong or late:
-        return HostHealth(False, f"unhealthy: {'; '.join([*wrong, *late])}", late=not wrong)
-    return HostHealth(True, f"healthy: {', '.join(f'worker {host} {row.pid}' for row in mine)}")
+    problems = [
+        f"worker {host} {row.pid}: {sentence}" for row in current if row.fresh for sentence in row.health.problems
+    ]
+    late = [f"worker {host} {row.pid}: its heartbeat is late" for row in current if not row.fresh]
+    if problems or late:
+        return HostHealth(False, f"unhealthy: {'; '.join([*problems, *late])}", late=not problems)
+    return HostHealth(True, f"healthy: {', '.join(f'worker {host} {row.pid}' for row in current)}")
 
 
-def _counts(row: Process, age_s: float | None) -> bool:
+def _is_current(row: Process, age_s: float | None) -> bool:
     """Returns False for the row of a process that does not exist any more."""
     if age_s is None:
-        # Without a heartbeat as well: it was killed, and its row ends in a moment.
+        # There is no such process. Without a fresh heartbeat it was killed, and its row ends in a moment.
         return row.fresh
-    # A younger process has the number of the one that wrote the row, as in a container that was started again.
+    # A younger process has the id of the process that wrote the row, as in a container that was started again.
     return age_s > row.age_s - SLACK_S
 
 
-def _of_processes(
+def _check_processes(
     database: Database, host: str, pid: int | None, pause: Callable[[float], None], monotonic: Callable[[], float]
 ) -> HostHealth:
-    """Judges by the rows, and again for a while when a heartbeat is late; raises what the database raises."""
+    """Checks the rows, and checks again for a while if a heartbeat is late; raises what the database raises."""
     until = monotonic() + PATIENCE_S
     while (verdict := _read(database, host, pid)).late and monotonic() < until:
-        pause(LOOK_S)
-    # Else a database that can be read but takes no writes would have every process restarted.
-    if verdict.late and not _takes_writes(database):
-        return HostHealth(True, "not known: the database takes no writes, and a restart of the worker would not help")
+        pause(POLL_S)
+    # A database that can be read but not written must not cause a restart of every process.
+    if verdict.late and (error := write_error(database)):
+        away = f"the database takes no writes ({reason_of(error)})"
+        return HostHealth(True, f"not known: {away}, and a restart of the worker would not help")
     return verdict
 
 
@@ -134,48 +161,29 @@ def _read(database: Database, host: str, pid: int | None) -> HostHealth:
     with database.reading() as connection:
         rows = processes_of_host(connection, database.now, host)
     if host == own_host():
-        return judge(rows, host, pid, _age_of)
-    # The processes of another host cannot be looked for.
+        return evaluate(rows, host, pid, _age_of)
+    # The processes of another host cannot be looked up by their ids.
     alive = [row for row in rows if not row.ended]
-    return judge(alive, host, pid, lambda number: float("inf"))
+    return evaluate(alive, host, pid, lambda number: float("inf"))
 
 
-def _takes_writes(database: Database) -> bool:
-    """Whether the database takes a row soon; raises what it raises when it refuses one."""
-    errors: list[Exception] = []
-
-    def write() -> None:
-        try:
-            database.run(check_writable, tries=1)
-        except Exception as error:  # noqa: BLE001  handed to the thread that waits
-            errors.append(error)
-
-    # In a thread that may be left behind: a disk that hangs lets no commit end.
-    thread = threading.Thread(target=write, daemon=True)
-    thread.start()
-    thread.join(WRITES_S)
-    if errors:
-        raise errors[0]
-    return not thread.is_alive()
-
-
-def _of_standstills(database: Database) -> HostHealth | None:
-    """What parts stand still, whatever the cause: no message of theirs goes out. None if none does."""
+def _check_standstills(database: Database) -> HostHealth | None:
+    """Returns which parts stand still, whatever the cause, or None if none do."""
     with database.reading() as connection:
         problems = standstills(find_standstills(connection, database.now))
-    told = ". ".join(f"{problem.subject}: {problem.sentence(zone())}" for problem in problems)
-    return HostHealth(False, f"standing still: {told}") if problems else None
+    text = ". ".join(f"{problem.subject}: {problem.sentence(zone())}" for problem in problems)
+    return HostHealth(False, f"standing still: {text}") if problems else None
 
 
 def _age_of(pid: int) -> float | None:
-    """For how many seconds the process with this number has run: for ever where the system does not say it."""
+    """Returns how many seconds the process with this id has run, infinity if unknown, or None if there is none."""
     try:
         with suppress(PermissionError):  # another user's process is there, too
             os.kill(pid, 0)
     except OSError:
         return None
     try:
-        # Behind the name, which may hold blanks: field 22 of proc(5), in ticks since the machine's start.
+        # Field 22 of proc(5), in ticks since boot. Counted after the name, which may contain blanks.
         started = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
     except (OSError, ValueError, IndexError):
         return float("inf")

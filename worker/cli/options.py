@@ -1,10 +1,11 @@
-"""Options and words that several commands have, and how commands show themselves."""
+"""Options that several commands share, the output of results, and the help in the language of the person."""
 
 from __future__ import annotations
 
 import getpass
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -64,65 +65,68 @@ FILTER: Mapping[str, Any] = {
     "called_before": _instant("last called before"),
 }
 """The options of a command that takes a filter, by the names of its fields."""
-OF_CALLS = ("called_from", "called_before")
+CALL_TIMES = ("called_from", "called_before")
 
 
-def with_filter(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Gives a command the options of a filter: it gets those that were given as a dict, its first argument."""
-    offered = {name: option for name, option in FILTER.items() if name not in without}
+def with_filter(*excluded: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the options of a filter to a command; its first argument is a dict of those that the person has set."""
+    filter_options = {name: option for name, option in FILTER.items() if name not in excluded}
 
-    def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    def set_options(options: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in options.items() if value not in (None, [])}
 
-    return lambda command: _bundled(command, given, dict.fromkeys(offered), offered)
+    return lambda command: _with_options(command, set_options, dict.fromkeys(filter_options), filter_options)
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """The person who gives a command, the reason, and how the command answers."""
+    """The person who runs a command, their reason, and the form of the output."""
 
     acting_as: str
-    """The name that was given; empty: the person is the system's user."""
+    """The name from `--as`; empty for the system's user."""
     why: str
     yes: bool
-    """Nothing is to be asked."""
+    """Whether to run without confirmation."""
     as_json: bool
 
     @property
     def name(self) -> str:
-        """The name that the audit has; ConfigurationError where none is given and the system has none."""
+        """The name for the audit. Raises ConfigurationError if `--as` is missing and the system's user has no name."""
         return self.acting_as or system_user()
 
     def answer(self, value: Any, text: str) -> None:
         """Prints the value as JSON if --json was given, else the text."""
-        print_value(value, text, as_json=self.as_json)
+        print_value(value, text, as_json=self.as_json, is_done=True)
 
     def confirm(self, question: str) -> None:
-        """Asks on stderr, unless nothing is to be asked; WorkerError for a no."""
+        """Asks for confirmation on stderr, unless `--yes` is set; raises WorkerError if the answer is no."""
         if not self.yes and not typer.confirm(translate(question), err=True):
             raise WorkerError("nothing was changed")
 
 
 def by_person(
-    *, asks: bool = False, help: str = "The reason, in a few words; kept in the audit."
+    *, confirms: bool = False, help: str = "The reason, in a few words; kept in the audit."
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Gives a command the options of the person who gives it, who is its first argument; `help`: that of --why."""
+    """Adds the options of the person to a command, whose first argument is the `Person`.
+
+    With `confirms` there is also `--yes`. `help` is the help text of `--why`.
+    """
     options: dict[str, Any] = {
         "why": Annotated[str, typer.Option(help=help)],
         "acting_as": Annotated[str, typer.Option("--as", help=("Who gives the command; default: the system's user."))],
-        **({"yes": Annotated[bool, typer.Option("--yes", help="Does not ask for confirmation.")]} if asks else {}),
+        **({"yes": Annotated[bool, typer.Option("--yes", help="Does not ask for confirmation.")]} if confirms else {}),
         "as_json": Json,
     }
     defaults = {"why": "", "acting_as": "", "yes": False, "as_json": False}
 
-    def person(given: Mapping[str, Any]) -> Person:
-        return Person(**{**defaults, **given})
+    def make_person(values: Mapping[str, Any]) -> Person:
+        return Person(**{**defaults, **values})
 
-    return lambda command: _bundled(command, person, defaults, options, at_the_end=True)
+    return lambda command: _with_options(command, make_person, defaults, options, append=True)
 
 
 def system_user() -> str:
-    """The name of the user who runs this process."""
+    """Returns the name of the user who runs this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -130,58 +134,79 @@ def system_user() -> str:
         raise ConfigurationError(sentence) from None
 
 
-def _bundled(
+def _with_options(
     command: Callable[..., Any],
     bundle: Callable[[Mapping[str, Any]], Any],
     defaults: Mapping[str, Any],
     options: Mapping[str, Any],
     *,
-    at_the_end: bool = False,
+    append: bool = False,
 ) -> Callable[..., Any]:
-    """The command with options in place of its first argument, which is made of them."""
-    first, *own = signature(command, eval_str=True).parameters.values()
-    own = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in own]
-    more = [Parameter(n, Parameter.KEYWORD_ONLY, default=defaults[n], annotation=options[n]) for n in options]
+    """Returns the command with these options in place of its first argument, which `bundle` makes from their values."""
+    first, *parameters = signature(command, eval_str=True).parameters.values()
+    parameters = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in parameters]
+    added = [Parameter(n, Parameter.KEYWORD_ONLY, default=defaults[n], annotation=options[n]) for n in options]
 
     @wraps(command)
-    def run(**given: Any) -> Any:
-        return command(**{first.name: bundle({name: given.pop(name) for name in options})}, **given)
+    def run(**values: Any) -> Any:
+        return command(**{first.name: bundle({name: values.pop(name) for name in options})}, **values)
 
     # Typer reads the options from here.
-    run.__signature__ = Signature([*own, *more] if at_the_end else [*more, *own])  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in (*own, *more)}
+    run.__signature__ = Signature([*parameters, *added] if append else [*added, *parameters])  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*parameters, *added)}
     del run.__wrapped__
     return run
 
 
-def print_value(value: Any, text: str, *, as_json: bool) -> None:
-    """Prints the value as JSON, or the text in the language of the person."""
-    echo(json.dumps(plain(value), ensure_ascii=False) if as_json else text)
+def print_value(value: Any, text: str, *, as_json: bool, is_done: bool = False) -> None:
+    """Prints the value as JSON, or the text in the language of the person. For `is_done`, see `write`."""
+    echo(json.dumps(to_json(value), ensure_ascii=False) if as_json else text, is_done=is_done)
 
 
-def plain(value: Any) -> Any:
-    """A report as JSON values: states by name, times in ISO 8601."""
+def to_json(value: Any) -> Any:
+    """Converts a report to JSON values: states by name, times in ISO 8601."""
     match value:
         case IntEnum():
             return value.name.lower()
         case datetime():
             return value.isoformat()
         case Mapping():
-            return {str(key): plain(inner) for key, inner in value.items()}
+            return {str(key): to_json(inner) for key, inner in value.items()}
         case list() | tuple():
-            return [plain(inner) for inner in value]
+            return [to_json(inner) for inner in value]
         case _ if is_dataclass(value):
-            return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+            return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
     return value
 
 
-def echo(line: str) -> None:
-    """Prints a line of the result in the language of the person; a line of JSON, which is for programs, as it is."""
-    typer.echo(_writable(line) if line.startswith(("{", "[")) else translate(line))
+def echo(line: str, *, is_done: bool = False) -> None:
+    """Prints a line of the result in the language of the person. A line of JSON is printed unchanged."""
+    write(_writable(line) if line.startswith(("{", "[")) else translate(line), is_done=is_done)
+
+
+def write(text: str, *, is_done: bool = False) -> None:
+    """Writes to stdout. Raises WorkerError if that fails, and says if the command has changed something (`is_done`).
+
+    A closed pipe ends other commands without a word, because `head` has read enough.
+    """
+    try:
+        typer.echo(text)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and not is_done:
+            raise
+        # Python writes what is left once more when it ends, and would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        reason = error.strerror
+        if is_done:
+            sentence = (
+                f"the command was carried out, but its result could not be written ({reason}); see `worker audit`"
+            )
+            raise WorkerError(sentence) from None
+        raise WorkerError(f"the output could not be written ({reason})") from None
 
 
 def _writable(text: str) -> str:
-    """JSON in characters that the output has: GBK and cp1252 have not all of a message's."""
+    """Escapes characters of JSON that the encoding of the output lacks, as GBK and cp1252 do."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
@@ -190,7 +215,7 @@ def _writable(text: str) -> str:
 
 
 def echo_error(line: str) -> None:
-    """Prints a line to stderr, beside the result, in the language of the person."""
+    """Prints a line to stderr in the language of the person, so that it is no part of the result."""
     typer.echo(translate(line), err=True)
 
 
@@ -206,33 +231,33 @@ _TITLES = {
     "REQUIRED_LONG_STRING": "[required]",
     "RICH_HELP": "Try [blue]'{command_path} {help_option}'[/] for help.",
 }
-"""Typer's own texts by the names under which it keeps them."""
+"""Typer's texts, by the names of their constants in `typer.rich_utils`."""
 
 
 class Commands(typer.Typer):
-    """Commands whose help is in the language of the person."""
+    """A Typer app whose help is in the language of the person."""
 
-    def __init__(self, cls: type[TyperGroup] | None = None, **given: Any):
-        super().__init__(cls=cls or CommandGroup, pretty_exceptions_enable=False, **given)
+    def __init__(self, cls: type[TyperGroup] | None = None, **options: Any):
+        super().__init__(cls=cls or CommandGroup, pretty_exceptions_enable=False, **options)
 
-    def command(self, name: str | None = None, **given: Any) -> Callable[[C], C]:
-        """See Typer."""
-        return super().command(name, cls=Command, **given)
+    def command(self, name: str | None = None, **options: Any) -> Callable[[C], C]:
+        """Adds a command whose help is in the language of the person."""
+        return super().command(name, cls=Command, **options)
 
     def run(self) -> int:
-        """Runs the command that was typed, and prints what is wrong with it; returns the exit status.
+        """Runs the command and prints its usage errors; returns the exit status.
 
-        A command that returns False did nothing of what it was asked for: status 1.
+        The status is 1 for a command that returns False, because it did nothing.
         """
         try:
-            ended = self(prog_name="worker", standalone_mode=False)
-            return int(ended is False) if ended is None or isinstance(ended, bool) else ended
+            result = self(prog_name="worker", standalone_mode=False)
+            return int(result is False) if result is None or isinstance(result, bool) else result
         except typer.Abort:
-            _typers_own().rich_abort_error()
+            _rich_utils().rich_abort_error()
             return 1
         except TyperException as error:
             vars(error)["format_message"] = partial(translate, error.format_message())
-            _typers_own().rich_format_error(cast(Any, error))
+            _rich_utils().rich_format_error(cast(Any, error))
             return error.exit_code
 
 
@@ -240,24 +265,24 @@ class Command(TyperCommand):
     """A command whose help is in the language of the person."""
 
     def get_usage(self, ctx: Any) -> str:
-        """See Typer."""
+        """Returns the usage line in the language of the person."""
         return _usage(super().get_usage(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """See Typer."""
+        """Writes the help in the language of the person."""
         _translate(self, *self.get_params(ctx))
         super().format_help(ctx, formatter)
 
 
 class CommandGroup(TyperGroup):
-    """Commands whose help is in the language of the person."""
+    """A group of commands whose help is in the language of the person."""
 
     def get_usage(self, ctx: Any) -> str:
-        """See Typer."""
+        """Returns the usage line in the language of the person."""
         return _usage(super().get_usage(ctx))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """See Typer."""
+        """Writes the help in the language of the person."""
         _translate(self, *self.get_params(ctx), *self.commands.values())
         super().format_help(ctx, formatter)
 
@@ -267,18 +292,18 @@ def _usage(text: str) -> str:
     return text.replace(title, term("typer", title), 1)
 
 
-def _translate(*explained: Any) -> None:
-    """Puts the help of commands and options in the language; each run makes them anew."""
-    _typers_own()
+def _translate(*documented: Any) -> None:
+    """Translates the help of commands and options in place; every run makes new ones."""
+    _rich_utils()
     if language() != "en":
-        for one in explained:
-            paragraphs = inspect.cleandoc(one.help or "").replace("\\[", "[").split("\n\n")
-            told = "\n\n".join(term("help", " ".join(text.split())) for text in paragraphs)
-            one.help = told.replace("[", "\\[")  # Rich would take it for its markup
+        for item in documented:
+            paragraphs = inspect.cleandoc(item.help or "").replace("\\[", "[").split("\n\n")
+            text = "\n\n".join(term("help", " ".join(paragraph.split())) for paragraph in paragraphs)
+            item.help = text.replace("[", "\\[")  # Rich would take it for its markup
 
 
-def _typers_own() -> Any:
-    """Typer's module that shows help and errors, with its texts in the language; Rich takes a while to load."""
+def _rich_utils() -> Any:
+    """Imports Typer's module for help and errors, with its texts translated. Late, because Rich takes long to load."""
     from typer import rich_utils
 
     for name, english in _TITLES.items():

@@ -1,4 +1,4 @@
-"""`worker pause`, `resume`, `fence`: what stops calls, and waits for those in flight."""
+"""`worker pause`, `resume` and `fence`: stop calls, start them again, and guard a restored backup."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from worker.cli.options import (
     by_person,
     echo,
     echo_error,
-    plain,
+    to_json,
 )
 from worker.cli.reading import outbox, pause_line
 from worker.cli.times import PAST
 from worker.config.settings import load_settings
 from worker.control import fence as fencing, lift, pause as pausing
-from worker.control.audit import Done
+from worker.control.audit import CommandResult
 from worker.control.cancel import JOB_ID
-from worker.control.pause import Paused
+from worker.control.pause import PauseResult
 from worker.control.selection import require_configured
 from worker.domain.errors import WorkerError
 from worker.domain.job import id_of
@@ -40,7 +40,7 @@ app = Commands()
 
 
 @app.command()
-@by_person(asks=True)
+@by_person(confirms=True)
 def pause(
     person: Person,
     ids: Annotated[list[str] | None, typer.Argument(help="Ids of jobs; or else an option.", show_default=False)] = None,
@@ -54,44 +54,44 @@ def pause(
 ) -> bool:
     """Pauses jobs, also those enqueued later, until `worker resume`; recalls and cancels go on."""
     scope = _scope(ids, everything, account=account, channel=channel, kind=kind, tag=tag)
-    wanted, timeout_s = JobFilter(ids=ids) if ids else scope, timeout if wait else None
-    if wanted is None:
+    job_filter, timeout_s = JobFilter(ids=ids) if ids else scope, timeout if wait else None
+    if job_filter is None:
         person.confirm("pause everything except recalls?")
-    if wanted is not None and wanted.account is not None:
-        require_configured(wanted, accounts_of(load_settings()).names())
-    done: Paused | Done
-    if wanted is not None and wanted.ids is not None:
-        done = pausing.hold(wanted.part_or_job_ids(), person=person.name, why=person.why)
-        told = _held(
-            done,
-            f"held {plural(len(done.jobs), 'job')} (audit {done.audit})",
+    if job_filter is not None and job_filter.account is not None:
+        require_configured(job_filter, accounts_of(load_settings()).names())
+    result: PauseResult | CommandResult
+    if job_filter is not None and job_filter.ids is not None:
+        result = pausing.hold(job_filter.part_or_job_ids(), person=person.name, why=person.why)
+        text = _with_unchanged(
+            result,
+            f"held {plural(len(result.jobs), 'job')} (audit {result.audit})",
             "they have nothing left to send, or were held already",
         )
-        is_paused = bool(done.jobs)
+        is_paused = bool(result.jobs)
     else:
-        done, is_paused = pausing.pause(wanted, person=person.name, why=person.why), True
-        already = "" if done.audit else " already"
-        told = f"{pause_line(done.pause)}{already}\nend it with: {done.pause.ending()}"
+        result, is_paused = pausing.pause(job_filter, person=person.name, why=person.why), True
+        already, ending = "" if result.audit else " already", result.pause.ending()
+        text = f"{pause_line(result.pause)}{already}\nend it with: {ending}"
     if not person.as_json:
-        echo(told)
-    left = 0 if timeout_s is None else _drain(wanted, timeout_s)
+        echo(text)
+    remaining = 0 if timeout_s is None else _drain(job_filter, timeout_s)
     if person.as_json:
-        echo(json.dumps(plain(done) | ({} if timeout_s is None else {"in_flight": left}), ensure_ascii=False))
+        echo(json.dumps(to_json(result) | ({} if timeout_s is None else {"in_flight": remaining}), ensure_ascii=False))
     elif timeout_s is not None:
-        echo(f"{plural(left, 'call')} still in flight" if left else "no call is in flight")
-    return is_paused and not left
+        echo(f"{plural(remaining, 'call')} still in flight" if remaining else "no call is in flight")
+    return is_paused and not remaining
 
 
-def _drain(wanted: JobFilter | None, timeout_s: float) -> int:
-    """Waits until nothing is in flight, telling how many calls are; returns how many were left at the end."""
-    told: list[int] = []
+def _drain(job_filter: JobFilter | None, timeout_s: float) -> int:
+    """Waits until no call is in flight, printing how many are; returns how many remain when the time is over."""
+    printed: list[int] = []
 
     def progress(in_flight: int) -> None:
-        if told[-1:] != [in_flight]:
-            told.append(in_flight)
+        if printed[-1:] != [in_flight]:
+            printed.append(in_flight)
             echo_error(f"{in_flight} in flight")
 
-    return pausing.drain(wanted, timeout_s=timeout_s, progress=progress)
+    return pausing.drain(job_filter, timeout_s=timeout_s, progress=progress)
 
 
 @app.command()
@@ -112,48 +112,54 @@ def resume(
 
     A lane that was blocked starts with one call in flight.
     """
-    wanted = _scope(names, everything, account=account, channel=channel, kind=kind, tag=tag)
+    job_filter = _scope(names, everything, account=account, channel=channel, kind=kind, tag=tag)
     if names and all(JOB_ID.fullmatch(id_of(name)) for name in names):
         released = pausing.release(names, person=person.name, why=person.why)
         person.answer(
             released,
-            _held(
+            _with_unchanged(
                 released, f"released {plural(len(released.jobs), 'job')} (audit {released.audit})", "they were not held"
             ),
         )
         return bool(released.jobs)
     if names:
-        lines = [line for name in names for line in _lifted(person, name)]
-        person.answer({"told": lines}, "\n".join(lines))
+        lines = [line for name in names for line in _lift(person, name)]
+        person.answer({"lines": lines}, "\n".join(lines))
         return True
-    done = pausing.resume_paused(wanted, person=person.name, why=person.why)
-    scope = "everything" if wanted is None else ", ".join(f"{name} {value}" for name, value in wanted.asked().items())
-    person.answer(done, f"{scope} is resumed (audit {done.audit})")
+    result = pausing.resume(job_filter, person=person.name, why=person.why)
+    scope = (
+        "everything"
+        if job_filter is None
+        else ", ".join(f"{name} {value}" for name, value in job_filter.conditions().items())
+    )
+    person.answer(result, f"{scope} is resumed (audit {result.audit})")
     return True
 
 
-def _lifted(person: Person, name: str) -> list[str]:
-    """Lifts what blocks a lane or an account; a line for each, and one for each pause that still stands."""
+def _lift(person: Person, name: str) -> list[str]:
+    """Lifts the block of a lane or an account; returns a line for each lane, and for each pause that remains."""
     with outbox() as connection:
         pauses = [
-            f"{pause_line(one)}; `{one.ending()}`" for one in pausing.list_pauses(connection) if one.account == name
+            f"{pause_line(pause)}; `{pause.ending()}`"
+            for pause in pausing.list_pauses(connection)
+            if pause.account == name
         ]
     try:
-        told = lift.lift(name, person=person.name, why=person.why).notes.values()
+        lines = lift.lift(name, person=person.name, why=person.why).notes.values()
     except WorkerError as error:
-        # A block and a pause are two things, and a person may have meant the other one.
+        # The person may have meant the pause instead of the block.
         raise WorkerError("; ".join([str(error), *pauses])) from None
-    return [*told, *(f"still {one}" for one in pauses)]
+    return [*lines, *(f"still {pause}" for pause in pauses)]
 
 
-def _held(done: Done, text: str, why_left: str) -> str:
-    """The text, and a line with the number of jobs that stay as they are, if there are any, and why."""
-    count = done.counts["left"]
-    return f"{text}\n{count} not changed: {why_left}" if count else text
+def _with_unchanged(result: CommandResult, text: str, why_unchanged: str) -> str:
+    """Returns the text, with a line about unchanged jobs if there are any: how many, and why."""
+    count = result.counts["unchanged"]
+    return f"{text}\n{count} not changed: {why_unchanged}" if count else text
 
 
 @app.command()
-@by_person(asks=True)
+@by_person(confirms=True)
 def fence(
     person: Person,
     since: Annotated[
@@ -161,24 +167,24 @@ def fence(
     ],
 ) -> bool:
     """On a restored backup, before the first worker: marks as in doubt what may have been sent since it was made."""
-    found = fencing.find_restored(since)
-    question = f"mark the calls of {plural(len(found.ids), 'job')} as in doubt?"
-    done = carry_out(person, found, fencing.fence, question, asks=bool(found.ids))
-    parts = done.counts["parts"]
-    told = f"{plural(parts, 'part')} marked as in doubt and held (audit {done.audit})"
+    selection = fencing.find_restored(since)
+    question = f"mark the calls of {plural(len(selection.ids), 'job')} as in doubt?"
+    result = carry_out(person, selection, fencing.fence, question, confirms=bool(selection.ids))
+    parts = result.counts["parts"]
+    text = f"{plural(parts, 'part')} marked as in doubt and held (audit {result.audit})"
     if parts:
-        told += "; list them with `worker jobs --state unknown`, decide with `worker resolve`"
-    person.answer(done, told)
+        text += "; list them with `worker jobs --state unknown`, decide with `worker resolve`"
+    person.answer(result, text)
     return parts > 0
 
 
-def _scope(names: list[str] | None, everything: bool, **given: str | None) -> JobFilter | None:
-    """The filter that the options name; None for everything, and where names are given instead."""
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if [bool(names), everything, bool(options)].count(True) != 1:
+def _scope(names: list[str] | None, everything: bool, **options: str | None) -> JobFilter | None:
+    """Returns the filter of the options; None for `--all`, and if there are names instead."""
+    conditions: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if [bool(names), everything, bool(conditions)].count(True) != 1:
         raise typer.BadParameter(
             translate(
                 "give names, or --all, or some of --account, --channel, --kind and --tag, and only one of these three"
             )
         )
-    return JobFilter(**options) if options else None
+    return JobFilter(**conditions) if conditions else None

@@ -1,4 +1,4 @@
-"""`worker up`, `receiver`, `metrics` and `console`: what serves or delivers until it is told to end."""
+"""`worker up`, `receiver`, `metrics` and `console`: run until they are stopped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated
 
 import typer
+from sqlalchemy.exc import DBAPIError
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import split_usable
@@ -19,6 +20,7 @@ from worker.control.opening import require_database_file
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
 from worker.language import translate
+from worker.outbox.engine.database import is_retryable
 
 app = Commands()
 
@@ -35,17 +37,31 @@ def up(
     from worker.service.broker import EMBEDDED
     from worker.service.celery_app import make_app, start_worker
 
-    found = load_settings()
-    for hint in hints(found):
+    loaded = load_settings()
+    for hint in hints(loaded):
         sys.stderr.write(f"worker: {translate(hint)}\n")
-    settings = found.model_copy(update={"broker": UrlFrom(url=EMBEDDED)})
-    upgrade_tables()
+    settings = loaded.model_copy(update={"broker": UrlFrom(url=EMBEDDED)})
+    _upgrade_tables()
     celery = make_app(settings)
     # A broker in memory has no other workers: gossip, mingle and heartbeats between them would be useless.
-    alone = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
+    without_peers = {"without_gossip": True, "without_mingle": True, "without_heartbeat": True}
     with _console(settings) if with_console else nullcontext():
         threads = threads or settings.delivery.threads
-        raise typer.Exit(start_worker(celery, threads=threads, loglevel=loglevel, **alone))
+        raise typer.Exit(start_worker(celery, threads=threads, loglevel=loglevel, **without_peers))
+
+
+def _upgrade_tables() -> None:
+    """Upgrades the tables, and waits as long as another process keeps the database locked."""
+    while True:
+        try:
+            upgrade_tables()
+        except DBAPIError as error:
+            if not is_retryable(error):
+                raise
+            hint = "another process keeps the database locked; waiting for it"
+            sys.stderr.write(f"worker: {translate(hint)}\n")
+        else:
+            return
 
 
 def _console(settings: Settings) -> AbstractContextManager[None]:
@@ -55,23 +71,23 @@ def _console(settings: Settings) -> AbstractContextManager[None]:
 
 
 def hints(settings: Settings) -> list[str]:
-    """Settings that `worker up` does not use or misses, as sentences for the person who starts it."""
-    found = []
+    """Returns sentences about settings that `worker up` does not use, or that are missing or wrong."""
+    lines = []
     if settings.broker.url != "embedded":
-        found.append("`worker up` uses a broker in memory; the broker of the settings is for `celery ... worker`")
+        lines.append("`worker up` uses a broker in memory; the broker of the settings is for `celery ... worker`")
     accounts = accounts_of(settings)
-    good, wrong = split_usable(accounts, accounts.names())
-    unusable = [*wrong.items(), *_unread_secrets(good.values())]
-    found.extend(f"account {name} cannot be used: {why}" for name, why in unusable)
+    usable, unusable_accounts = split_usable(accounts, accounts.names())
+    unusable = [*unusable_accounts.items(), *_unread_secrets(usable.values())]
+    lines.extend(f"account {name} cannot be used: {why}" for name, why in unusable)
     if not accounts.names():
-        found.append(
+        lines.append(
             f"no account is configured; add [accounts.NAME] to {settings_location()}, or run `worker accounts add NAME`"
         )
-    return found
+    return lines
 
 
 def _unread_secrets(accounts: Iterable[Account]) -> Iterator[tuple[str, str]]:
-    """Accounts whose settings are right, but whose secret is not where they say."""
+    """Yields accounts whose secret cannot be read although their settings are right, and why."""
     for account in accounts:
         if account.secret:
             try:
@@ -81,7 +97,7 @@ def _unread_secrets(accounts: Iterable[Account]) -> Iterator[tuple[str, str]]:
 
 
 def _settings() -> Settings:
-    """The settings, whose tables are there."""
+    """Loads the settings; raises ConfigurationError if their SQLite file does not exist."""
     settings = load_settings()
     require_database_file(settings)
     return settings

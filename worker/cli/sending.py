@@ -1,4 +1,4 @@
-"""`worker send`, `upload` and `update-card`: jobs out of a shell. Each leaves a row that `worker audit` shows."""
+"""`worker send`, `upload` and `update-card`: enqueue jobs from a shell. `worker audit` lists each of them."""
 
 from __future__ import annotations
 
@@ -80,17 +80,16 @@ def send(
     options: dict[str, Any] = {"priority": priority, "due_at": due_at, "expires_at": expires_at, "tags": tags}
     options |= {"dedupe_key": dedupe_key, "order_key": order_key, "tenant": tenant}
     options |= {"on_unknown": on_unknown, "quiet_hours": quiet_hours}
-    own = _channel_of(account)
+    vendor = _channel_of(account)
     message, recipients = (
-        own.parsed(json_object(body)) if text is None else (own.plain_text(text), own.named(*to or ()))
+        vendor.parsed(json_object(body)) if text is None else (vendor.plain_text(text), vendor.named(*to or ()))
     )
-    recipients = own.named(*to) if to else recipients
-    given = {name: value for name, value in options.items() if value not in (None, [])}
-    job = _enqueued(
-        person, "send", {"account": account}, partial(enqueue, account=account, message=message, to=recipients, **given)
-    )
+    recipients = vendor.named(*to) if to else recipients
+    set_options = {name: value for name, value in options.items() if value not in (None, [])}
+    insert = partial(enqueue, account=account, message=message, to=recipients, **set_options)
+    job = _enqueue_audited(person, "send", {"account": account}, insert)
     if wait:
-        return _show_end(job, timeout, as_json=person.as_json)
+        return _wait_and_show(job, timeout, as_json=person.as_json)
     person.answer({"job": job}, job)
     return None
 
@@ -105,7 +104,7 @@ def upload(
 ) -> None:
     """Enqueues the upload of a file, whose media_id is the job's receipt; prints the job's id."""
     insert = partial(enqueue_upload, account=account, file=File.at(path), upload_type=upload_type)
-    job = _enqueued(person, "upload", {"account": account}, insert)
+    job = _enqueue_audited(person, "upload", {"account": account}, insert)
     person.answer({"job": job}, job)
 
 
@@ -121,51 +120,55 @@ def update_card(
     ] = None,
 ) -> None:
     """Enqueues the update of a job's card, such as '{"button": {"replace_name": "done"}}'; prints the new job's id."""
-    about: dict[str, Any]
+    arguments: dict[str, Any]
     if account is not None and body is not None:
         raise typer.BadParameter(translate("give either --account or a job, not both"))
     if account is not None:
-        update, named = _channel_of(account).parsed(json_object(job))
-        about = {"account": account}
+        update, json_recipients = _channel_of(account).parsed(json_object(job))
+        arguments = {"account": account}
         insert = partial(update_card_by_code, account=account, response_code=None)
     elif job is not None:
         document = json_object(body)
         with outbox() as connection:
-            update, named = channel(get_job(connection, job).channel).parsed(document)
-        about = {"ids": [job]}
+            update, json_recipients = channel(get_job(connection, job).channel).parsed(document)
+        arguments = {"ids": [job]}
         insert = partial(update_card_of, job_id=job)
     else:
         raise typer.BadParameter(translate("name the job that sent the card, or --account"))
-    made = _enqueued(person, "update_card", about, partial(insert, update=update, to=to or named or None))
-    person.answer({"job": made}, made)
+    job_id = _enqueue_audited(
+        person, "update_card", arguments, partial(insert, update=update, to=to or json_recipients or None)
+    )
+    person.answer({"job": job_id}, job_id)
 
 
 def recall_foreign(person: Person, account: str, msgid: str) -> None:
     """Enqueues the recall of a message that another program sent, and prints the job's id."""
-    job = _enqueued(person, "recall", {"account": account}, partial(recall_message, account=account, msgid=msgid))
+    job = _enqueue_audited(
+        person, "recall", {"account": account}, partial(recall_message, account=account, msgid=msgid)
+    )
     person.answer({"job": job}, job)
 
 
-def _enqueued(person: Person, action: str, about: Mapping[str, Any], insert: Callable[..., JobRef]) -> str:
-    """Enqueues a job and the audit row that says who did it; returns the job's id."""
+def _enqueue_audited(person: Person, action: str, arguments: Mapping[str, Any], insert: Callable[..., JobRef]) -> str:
+    """Enqueues a job and writes to the audit who did it. Returns the job's id."""
     settings = load_settings()
     accounts = accounts_of(settings)
 
     def work(connection: Connection) -> JobRef:
         return insert(connection, accounts=accounts)
 
-    with audited(action, person=person.name, why=person.why, asked=about, settings=settings) as running:
-        made = running.database.run(work)
-        running.counts["jobs"] = 1
-    return made.id
+    with audited(action, person=person.name, why=person.why, arguments=arguments, settings=settings) as command:
+        job = command.database.run(work)
+        command.counts["jobs"] = 1
+    return job.id
 
 
 def _channel_of(account: str) -> Any:
     return channel(accounts_of(load_settings()).get(account).channel)
 
 
-def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
-    """Waits for the job's end, at most so many seconds, and shows it; True if it is accepted then."""
+def _wait_and_show(job: str, timeout_s: float, *, as_json: bool) -> bool:
+    """Waits for the job's end, at most `timeout_s`, and prints its report; returns whether it is accepted then."""
     with open_database() as database:
         with database.reading() as connection:
             if not alive_processes(connection, database.now):
@@ -174,6 +177,9 @@ def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
             state = wait_for(database, job, timeout_s).state
         except StillOpen:
             state = JobState.OPEN
+        except KeyboardInterrupt:
+            echo_error(f"the job goes on by itself; `worker cancel {job}` stops it")
+            raise
     from worker.cli.showing import show
 
     show(job, as_json=as_json)
@@ -186,16 +192,16 @@ def _show_end(job: str, timeout_s: float, *, as_json: bool) -> bool:
 
 
 def json_object(body: str | None) -> dict[str, Any]:
-    """The JSON object that was typed, or that stands on stdin."""
+    """Parses the JSON object in an argument; from stdin if that is `-`, or missing and stdin is not a terminal."""
     text = body or ""
     if body == "-" or (body is None and not sys.stdin.isatty()):
         text = sys.stdin.read()
     if not text.strip():
         raise WorkerError("there is no message; give the vendor's JSON as an argument, - for stdin, or --text")
     try:
-        found = json.loads(text)
-    except ValueError as error:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise WorkerError(f"the message is not valid JSON: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise WorkerError("the message is not a JSON object; write it as the vendor's page shows it")
-    return found
+    return document

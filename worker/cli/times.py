@@ -1,6 +1,6 @@
-"""Times on the command line: typed as people say them, and shown in the installation's time zone.
+"""Parses times on the command line, such as `-2h`, and prints times in the installation's time zone.
 
-What reads settings is loaded when a time is typed or shown: the help needs none of it.
+Settings are imported only when a time is parsed or printed, because the help does not need them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from worker.language import language, translate
 
 
 def zone() -> tzinfo:
-    """The time zone of the settings; the host's where they are wrong, which the command itself says."""
+    """Returns the time zone of the settings, or the host's if they are invalid, which the command itself reports."""
     from worker.config.settings import SettingsFile, settings_file
     from worker.config.variables import variable
 
@@ -26,8 +26,8 @@ def zone() -> tzinfo:
 
 
 @lru_cache(maxsize=4)
-def _zone(*_what_decides: object) -> tzinfo:
-    """Read anew when one of these changes; a list shows a thousand times."""
+def _zone(*_cache_key: object) -> tzinfo:
+    """Cached until one of the arguments changes, because a list prints a thousand times."""
     from worker.config.settings import load_settings
     from worker.config.time_zone import host_zone
     from worker.domain.errors import ConfigurationError
@@ -40,13 +40,13 @@ def _zone(*_what_decides: object) -> tzinfo:
 
 
 def clock(at: datetime | None) -> str:
-    """An instant in the installation's time zone, with milliseconds; `-` where there is none."""
+    """Returns an instant in the installation's time zone, with milliseconds; `-` for None."""
     return at.astimezone(zone()).isoformat(timespec="milliseconds") if at else "-"
 
 
-def local(told: str | None) -> str:
-    """The same of an instant that is ISO 8601 already, in a report."""
-    return clock(datetime.fromisoformat(told) if told else None)
+def local(iso_text: str | None) -> str:
+    """Returns an ISO 8601 text in the installation's time zone, with milliseconds; `-` for None."""
+    return clock(datetime.fromisoformat(iso_text) if iso_text else None)
 
 
 def _past(text: str) -> datetime:
@@ -68,6 +68,6 @@ def _read(text: str, *, is_ahead: bool) -> datetime:
 
 
 PAST: Mapping[str, Any] = {"parser": _past, "metavar": "-2h, 22:00, ..."}
-"""Of an option that names a time which has been."""
+"""Arguments of an option for a time in the past."""
 AHEAD: Mapping[str, Any] = {"parser": _ahead, "metavar": "2h, 22:00, ..."}
-"""Of an option that names a time to come."""
+"""Arguments of an option for a time in the future."""

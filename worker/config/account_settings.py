@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from worker.config.egress import EgressSettings
-from worker.config.places import SecretFrom
+from worker.config.places import SecretFrom, SettingsTable
 from worker.config.token_provider import TokenProviderFrom
 from worker.domain.content.staging import Staging, staging_problem
 from worker.domain.pacing.quiet import NONE, quiet_hours
@@ -26,10 +26,8 @@ Amount = Annotated[int, Field(ge=0, le=10**12)]
 Weight = Annotated[float, Field(gt=0, le=1000)]
 
 
-class StagingSettings(BaseModel):
+class StagingSettings(SettingsTable):
     """`[staging]`, for all accounts or for one: keeps calls away from people outside of production."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     dry_run: bool = False
     """Makes no call: what would be called is cancelled."""
@@ -40,7 +38,7 @@ class StagingSettings(BaseModel):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         # The recipients are not shown.
-        return [("on", self.switches().told())]
+        return [("on", self.switches().active())]
 
     def switches(self) -> Staging:
         """Returns the switches in the pipeline's form."""

@@ -77,7 +77,7 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
             f"accounts.{name}: is disabled; run `worker accounts change {name} --enable`, or set disabled = false"
         )
     entry = REGISTRY.get(values.channel)
-    base_url = values.base_url or (entry.host if entry else None)
+    base_url = values.base_url or (entry.host if entry else "")  # the registry refuses an unknown channel
     if base_url is None:
         raise ConfigurationError(
             f"accounts.{name}.base_url: is missing; channel {values.channel!r} has no host of its own"
@@ -128,7 +128,7 @@ def staging_summary(accounts: AccountSource) -> str:
     switches = {}
     for name in accounts.names():
         with suppress(ConfigurationError):  # a wrong account calls no vendor
-            switches[name] = accounts.get(name).staging.told()
+            switches[name] = accounts.get(name).staging.active()
     if len(set(switches.values())) == 1:
         return next(iter(switches.values()))
     named = [f"{name} {switch}" for name, switch in switches.items() if switch]

@@ -35,7 +35,8 @@ def imported(setting: str, module: str) -> ModuleType:
             problem = f"there is no module {error.name}"
         else:
             problem = traceback_summary(error)
-        raise ConfigurationError(f"{setting}: module {module} cannot be imported: {problem}") from None
+        sentence = f"module {module} cannot be imported: {problem}"
+        raise ConfigurationError(f"{setting}: {sentence}") from None
 
 
 def function_named(setting: str, path: str, *takes: str) -> Callable[..., Any]:

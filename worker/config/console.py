@@ -12,9 +12,9 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, Field, StringConstraints, field_validator, model_validator
 
-from worker.config.places import SecretFrom
+from worker.config.places import SecretFrom, SettingsTable
 from worker.config.token_provider import is_web_address
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
@@ -28,10 +28,8 @@ HASH = re.compile(r"\$argon2id\$v=\d+\$[\w=,]+\$[\w+/]+\$[\w+/]+")
 PersonName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
-class UserSettings(BaseModel):
+class UserSettings(SettingsTable):
     """`[console.users.NAME]`: a person who may sign in. NAME is also the name at the proxy or the issuer."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     role: Literal["reader", "support", "operator", "admin"]
     """`reader` sees states and counts, `support` also texts, `operator` acts on accounts, `admin` on everything."""
@@ -58,10 +56,8 @@ class UserSettings(BaseModel):
         return self
 
 
-class OidcSettings(BaseModel):
+class OidcSettings(SettingsTable):
     """`[console.oidc]`: an OpenID Connect provider that identifies people."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     issuer: str
     """The provider's name for itself. A slash at its end makes no difference."""
@@ -83,10 +79,8 @@ class OidcSettings(BaseModel):
         return value
 
 
-class ConsoleSettings(BaseModel):
+class ConsoleSettings(SettingsTable, BaseModel):
     """`[console]`: the web pages for operators."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     listen: str = "127.0.0.1:8091"
     """Address and port it listens on."""

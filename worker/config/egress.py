@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from worker.config.places import SecretFrom, UrlFrom, proxy_problem, read_url, url_validator
+from worker.config.places import SecretFrom, SettingsTable, UrlFrom, proxy_problem, read_url, url_validator
 from worker.domain.account import ClientCertificate, Egress, Secret
 
 MAX_CONNECT_S = 10
@@ -31,10 +31,8 @@ def _path(value: str) -> str:
 PemPath = Annotated[str, AfterValidator(_path)]
 
 
-class ClientCertificateSettings(BaseModel):
+class ClientCertificateSettings(SettingsTable):
     """`client_certificate`: the PEM files with which an account identifies itself to the vendor's server."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     certificate: PemPath
     """The path of the certificate, with those between it and its authority."""

@@ -22,7 +22,7 @@ _ALERT = "alert subjects over target targets"
 FIELDS = frozenset(f"{_LINE} {_ATTEMPT} {_PROCESS} {_REST} {_ALERT}".split())
 """Every field a line may have. Others are dropped, and their names listed under `dropped`, so that it is noticed."""
 _JOBS = "jobs bodies attempts waits content callbacks contents windows media"
-_OTHERS = "pauses sessions sign_ins looks lanes lane_events budgets tokens ended_tags tag_events"
+_OTHERS = "pauses sessions sign_ins access lanes lane_events budgets tokens ended_tags tag_events"
 COUNTS = frozenset(f"{_JOBS} {_OTHERS}".split())
 """Additional fields of `purged`, but only as numbers: elsewhere such names mean what no line may hold."""
 

@@ -15,6 +15,10 @@ from worker.domain.errors import ConfigurationError
 M = TypeVar("M", bound=BaseModel)
 
 
+_ALTERNATIVE = re.compile(r"constrained-\w+|\w+\[.*\]")
+"""What pydantic puts into the path of a value that has several types; no key is written so."""
+
+
 def validated(kind: type[M], value: Any, *within: str) -> M:
     """Validates a value as a model. Raises ConfigurationError with a sentence that begins with its path."""
     try:
@@ -27,8 +31,11 @@ def validated(kind: type[M], value: Any, *within: str) -> M:
 def sentence_of(error: ValidationError, kind: type[BaseModel], *within: str) -> str:
     """Returns the first problem of a table as one sentence: key, problem, remedy."""
     errors: list[ErrorDetails] = error.errors(include_url=False, include_input=False)
-    first = errors[0]
-    key = ".".join(map(str, (*within, *first["loc"]))) or "settings"
+    # Of a value that may also be a table, what is wrong inside the table that was given.
+    beside = [error for error in errors if error["loc"][:1] == errors[0]["loc"][:1]]
+    first = max(beside, key=lambda error: len(error["loc"]))
+    path = (str(name) for name in first["loc"] if not _ALTERNATIVE.fullmatch(str(name)))
+    key = ".".join((*within, *path)) or "settings"
     match first["type"]:
         case "missing":
             text = "is missing; add it"
@@ -39,8 +46,14 @@ def sentence_of(error: ValidationError, kind: type[BaseModel], *within: str) -> 
             text = f"is not a setting; {did_you_mean(str(first['loc'][-1]), kind.model_fields)}"
         case "value_error":
             text = str(first["ctx"]["error"])
+        case "literal_error":
+            choices = str(first["ctx"]["expected"]).replace(" or ", ", ")
+            text = f"has no such value; use one of {choices}"
+        case "model_type":
+            text = "is not a table; write keys and values below it"
         case _:
-            text = f"{first['msg'][0].lower()}{first['msg'][1:]}; correct the value"
+            mistake = first["msg"][0].lower() + first["msg"][1:]
+            text = f"{mistake}; correct the value"
     more = f" ({len(errors) - 1} more wrong after that)" if len(errors) > 1 else ""
     return f"{key}: {text}{more}"
 
@@ -98,11 +111,11 @@ def _nearest(name: str, allowed: Collection[str]) -> str:
 
 def _named_variables(value: Any) -> Iterator[str]:
     """Yields the variables that tables name as places, `{ env = "NAME" }`."""
-    if isinstance(value, Mapping):
-        if isinstance(named := value.get("env"), str):
-            yield named
-        for below in value.values():
-            yield from _named_variables(below)
-    elif isinstance(value, list):
-        for below in value:
-            yield from _named_variables(below)
+    values = [value]
+    for value in values:  # the list grows meanwhile: a file may have thousands of levels
+        if isinstance(value, Mapping):
+            if isinstance(named := value.get("env"), str):
+                yield named
+            values += value.values()
+        elif isinstance(value, list):
+            values += value

@@ -8,17 +8,15 @@ from __future__ import annotations
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
-from worker.config.places import SecretFrom
+from worker.config.places import SecretFrom, SettingsTable
 from worker.config.token_provider import is_web_address
 from worker.domain.errors import ConfigurationError
 
 
-class NotifyTarget(BaseModel):
+class NotifyTarget(SettingsTable):
     """A target for notices: an account of ours with its recipients, or a URL that accepts a POST."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     account: str | None = None
     """The account that sends notices, or None with `url`."""
@@ -40,15 +38,13 @@ class NotifyTarget(BaseModel):
         assert self.url is not None
         url = self.url.read(f"{key}.url")
         if not is_web_address(url):
-            place = f"{key}.url names {self.url.place}, whose value is no web address without a user and a fragment"
+            place = f"{key}.url names {self.url.place}, whose value is not a web address, or has a user or a fragment"
             raise ConfigurationError(f"{place}; write it as https://host/path")
         return urlsplit(url)
 
 
-class NotifySettings(BaseModel):
+class NotifySettings(SettingsTable):
     """`[notify]`: alerts to people. Without targets no alert is sent."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     to: tuple[NotifyTarget, ...] = ()
     """In order: the first working target gets the notice."""

@@ -22,10 +22,15 @@ from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
 
 
-class SecretFrom(BaseModel):
-    """Where a secret is: the name of an environment variable or the path of a file, never the secret itself."""
+class SettingsTable(BaseModel):
+    """A table of the settings. An unknown key is an error."""
 
+    # A wrong value may be a credential. Built on first use, because a process reads few of the tables.
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
+
+
+class SecretFrom(SettingsTable):
+    """Where a secret is: the name of an environment variable or the path of a file, never the secret itself."""
 
     env: str | None = None
     """The variable that holds it."""
@@ -74,7 +79,11 @@ class UrlFrom(SecretFrom):
     def _never_inline(cls, value: Any) -> Any:
         if isinstance(value, str | Secret):
             return {"url" if isinstance(value, str) else "given": value}
-        return value
+        if isinstance(value, dict | cls):
+            return value
+        raise ValueError(
+            'is neither a URL nor the place of one; write { env = "NAME" } or { file = "/run/secrets/name" }'
+        )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -210,7 +219,7 @@ def broker_problem(url: str) -> str | None:
     if unknown := sorted(name for name in options if not re.fullmatch(_BROKER_OPTIONS, name)):
         # What is no valid name may be a piece of a password.
         option = unknown[0] if re.fullmatch("[a-z_]+", unknown[0]) else "..."
-        return f"a URL with {option} behind its ?, which the broker's client does not take; leave it out"
+        return f"a URL with the option {option}, which the broker's client does not take; leave it out"
     return None
 
 
@@ -292,6 +301,9 @@ def _read_secret(secret: Secret, key: str) -> str:
 def _read_place(key: str, env: str | None, file: Path | None) -> str:
     try:
         value = (file.read_text(encoding="utf-8-sig") if file else variable(env or "")).strip()
+        value.encode()
+    except UnicodeEncodeError:  # Python reads bytes of the environment that are no text as half characters
+        unread = f"{key} names environment variable {env}, which is not UTF-8 text; set it in UTF-8"
     except UnicodeDecodeError:
         unread = f"{key} names file {file}, which is not UTF-8 text; save it as UTF-8"
     except (OSError, ValueError):
@@ -299,7 +311,7 @@ def _read_place(key: str, env: str | None, file: Path | None) -> str:
     else:
         unread = ""
     if unread:
-        raise ConfigurationError(unread)  # outside the handler: a decoder's error holds the bytes
+        raise ConfigurationError(unread)  # outside the handler: the error holds the bytes
     if not value:
         place = f"file {file}" if file else f"environment variable {env}"
         remedy = "fill it" if file else f"set it, or write it into {env_file()}"

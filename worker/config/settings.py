@@ -15,7 +15,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
@@ -31,6 +30,7 @@ from worker.config.notify import NotifySettings
 from worker.config.places import (
     Environment,
     SecretFrom,
+    SettingsTable,
     UrlFrom,
     broker_problem,
     database_problem,
@@ -43,6 +43,7 @@ from worker.domain.content.address import entry_problem
 from worker.domain.errors import ConfigurationError
 from worker.domain.pacing.lane import RULES
 
+_POSITION = re.compile(r"line (\d+), column (\d+)")
 DEFAULT_FILE = "worker.toml"
 M = TypeVar("M", bound=BaseModel)
 
@@ -50,12 +51,11 @@ Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class DeliverySettings(BaseModel):
+class DeliverySettings(SettingsTable):
     """`[delivery]`: every time and count of the pipeline, in seconds. Tests make them shorter."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
-
-    lease_s: Seconds = 10
+    # A lease that is longer by SKEW_US proves that the database's clock was set back.
+    lease_s: Annotated[float, Field(gt=0, le=300)] = 10
     """Seconds for which a process counts as alive after its last heartbeat."""
     heartbeat_s: Seconds = 3
     """Seconds between two heartbeats of a process, at most half of `lease_s`."""
@@ -165,26 +165,22 @@ class DeliverySettings(BaseModel):
 Days = Annotated[float, Field(ge=0, le=36_500)]
 
 
-class LogSettings(BaseModel):
+class LogSettings(SettingsTable):
     """`[logs]`: how lines look."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     format: Literal["auto", "json", "text"] = "auto"
     """`json` writes one object a line, `text` is for people, `auto` is text on a terminal and otherwise JSON."""
 
 
-class RetentionSettings(BaseModel):
+class RetentionSettings(SettingsTable):
     """`[retention]`: days after which ended rows are deleted. With 0 they stay for ever, or as long as their job."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     attempts_days: Days = 30
     """The attempts of parts that have ended and are not in doubt. Without them the timeline shows only the job's end.
     """
     callbacks_days: Days = 30
     """Callbacks, with the events whose hooks have run, and the events of lanes."""
-    looks_days: Days = 365
+    access_days: Days = 365
     """The audit's rows of people who read a text in the console, signed in or out, or were refused; those of commands
     are never deleted.
     """
@@ -336,7 +332,7 @@ def load_settings(path: str | Path | None = None) -> Settings:
         settings = Settings(**data)
     except ValidationError as error:
         sentence = f"{_origin(error, named)}: {sentence_of(error, Settings)}"
-    except SettingsError:
+    except (SettingsError, RecursionError):  # RecursionError: of JSON with thousands of levels
         sentence = (
             "environment: a WORKER_... variable for a table is not JSON; correct it, or set one variable for each key"
         )
@@ -362,7 +358,16 @@ def account_settings(name: str, table: Mapping[str, Any]) -> AccountSettings:
     """Validates one account's table. Raises ConfigurationError with a sentence that begins with `accounts.NAME`."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", name):
         raise ConfigurationError(f"accounts: {name!r} is not an account name; use at most 60 of A-Z a-z 0-9 _ . -")
+    values = table.items() if isinstance(table, Mapping) else ()  # else refused below
+    if deep := next((key for key, value in values if _is_deep(value)), None):
+        raise ConfigurationError(f"accounts.{name}.{deep}: is nested too deep; flatten it")
     return validated(AccountSettings, table, "accounts", name)
+
+
+def _is_deep(value: Any, levels: int = 32) -> bool:
+    """Returns whether tables and lists stand in each other on more levels."""
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return bool(inner) and (levels == 0 or any(_is_deep(entry, levels - 1) for entry in inner))
 
 
 def _origin(error: ValidationError, named: Path | None) -> str:
@@ -404,9 +409,10 @@ def _read(file: Path) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError:
         sentence = f"{file}: is not UTF-8 text; save it as UTF-8"
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
         # The parser's text may quote a line of the file, which may hold a secret although it must not.
-        position = re.search(r"\(at .*\)", str(error))
-        place = f" {position.group()}" if position else ""
+        position = _POSITION.search(str(error))
+        line, column = position.groups() if position else ("", "")
+        place = f" (at line {line}, column {column})" if position else ""
         sentence = f"{file}: not valid TOML{place}; correct the line, see the sample in docs/settings.md"
     raise ConfigurationError(sentence)

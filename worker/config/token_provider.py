@@ -10,19 +10,17 @@ from functools import partial
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
-from worker.config.places import SecretFrom
+from worker.config.places import SecretFrom, SettingsTable
 from worker.domain.account import Secret, TokenProvider
 
 _FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 _FORMS = 'write it as { url = "https://host/path", bearer = { env = "NAME" } }, or as "package.module:function"'
 
 
-class TokenProviderFrom(BaseModel):
+class TokenProviderFrom(SettingsTable):
     """Where an account's tokens come from: `url` and `bearer`, or a function."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     url: str | None = None
     """The address of the token service."""
@@ -48,7 +46,7 @@ class TokenProviderFrom(BaseModel):
         elif self.url is None or self.bearer is None:
             raise ValueError(f"needs url and bearer; {_FORMS}")
         elif not is_web_address(self.url):
-            raise ValueError("its url is no web address without a user and a fragment; write it as https://host/path")
+            raise ValueError("its url is not a web address, or has a user or a fragment; write it as https://host/path")
         return self
 
     def to_provider(self, key: str) -> TokenProvider:

@@ -6,15 +6,42 @@ changed.
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 from collections import ChainMap
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 ENV_FILE = ".env"
+_log = logging.getLogger(__name__)
+
+
+class EnvFile(NamedTuple):
+    """What stands in a `.env` file."""
+
+    values: Mapping[str, str]
+    """By name. Empty variables are included."""
+    wrong_lines: str
+    """The numbers of the lines that cannot be parsed, such as `2, 5`. Empty if all can."""
+
+
+def parse_env_file(path: Path) -> EnvFile:
+    """Parses a `.env` file, and logs the lines that cannot be parsed. Raises OSError or UnicodeDecodeError."""
+    # Without interpolation: a secret may hold a dollar. Editors on Windows put a byte order mark before the text.
+    bindings = list(parse_stream(io.StringIO(path.read_text(encoding="utf-8-sig"))))
+    texts = [binding.original.string for binding in bindings]
+    # A binding begins at the blank lines before it.
+    blanks = [text[: len(text) - len(text.lstrip())].count("\n") for text in texts]
+    wrong = [binding.original.line + blank for binding, blank in zip(bindings, blanks, strict=True) if binding.error]
+    lines = ", ".join(map(str, wrong))
+    if lines:
+        _log.warning("%s: line %s cannot be parsed as NAME=value, so it is ignored; correct it", path, lines)
+    return EnvFile({binding.key: binding.value or "" for binding in bindings if binding.key is not None}, lines)
 
 
 def variables() -> Mapping[str, str]:
@@ -28,29 +55,31 @@ def variable(name: str) -> str:
 
 
 def env_file() -> str:
-    """Returns where `.env` is looked for, as text for people, and says if it exists but cannot be read."""
+    """Returns where `.env` is looked for, as text for people, and says what of it cannot be read."""
     path = Path(ENV_FILE).absolute()
-    return str(path) if _file() is not None else f"{path} (it exists, but cannot be read as UTF-8 text)"
+    file = _file()
+    if file is None:
+        return f"{path} (it exists, but cannot be read as UTF-8 text)"
+    return f"{path} (line {file.wrong_lines} cannot be parsed as NAME=value)" if file.wrong_lines else str(path)
 
 
 def _file_variables() -> Mapping[str, str]:
-    return _file() or {}
+    file = _file()
+    return {name: value for name, value in file.values.items() if value} if file else {}
 
 
-def _file() -> Mapping[str, str] | None:
-    """Returns the file's variables, or None if it cannot be read. Missing variables are then reported by name."""
+def _file() -> EnvFile | None:
+    """Returns the file, or None if it cannot be read. Missing variables are then reported by name."""
     try:
         stat = os.stat(ENV_FILE)
     except OSError:
-        return {}
+        return EnvFile({}, "")
     return _parsed(os.path.abspath(ENV_FILE), (stat.st_ino, stat.st_size, stat.st_mtime_ns))
 
 
 @lru_cache(maxsize=8)
-def _parsed(path: str, stamp: tuple[int, ...]) -> Mapping[str, str] | None:
+def _parsed(path: str, stamp: tuple[int, ...]) -> EnvFile | None:
     try:
-        # Without interpolation: a secret may hold a dollar. Editors on Windows put a byte order mark before the text.
-        values = dotenv_values(path, interpolate=False, encoding="utf-8-sig")
+        return parse_env_file(Path(path))
     except (OSError, UnicodeDecodeError):
         return None
-    return {name: value for name, value in values.items() if value}

@@ -1,6 +1,6 @@
-"""The console as an application: its routes, the threads that make its pages, and the page of an error.
+"""The console as an ASGI application: its routes, its thread pools, and the error pages.
 
-Each request passes the guard; then the sign-in finds its viewer; then the function of its path runs in a thread.
+Each request passes the guard, then the authenticator finds its viewer, then the function of its path runs in a thread.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from worker.console.pages import PAGES
 from worker.console.pool import Busy, Pool
 from worker.console.rendering import address, assets, render
 from worker.console.sign_in import SignIn, SignInLink
-from worker.console.sign_in.cookie import give_token, token_of
+from worker.console.sign_in.cookie import set_token, token_of
 from worker.console.sign_in.passwords import Passwords
 from worker.console.sign_in.provider import Provider
 from worker.console.viewer import has_right
@@ -55,7 +55,7 @@ from worker.domain.errors import CheckFailed
 log = structlog.get_logger()
 
 THREADS = 8
-"""Pages that are made at once; each holds a connection to the database for as long."""
+"""Pages that are rendered at once; each uses a database connection for as long."""
 WAITING = 64
 """Requests that may wait for one of these threads; further ones are refused with 503."""
 SIGN_INS = 2
@@ -74,22 +74,22 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 def console_app(
     settings: Settings | None = None, *, link: SignInLink | None = None, site: Site | None = None
 ) -> ASGIApp:
-    """The console as an ASGI application, by itself or mounted under any path of another one.
+    """Returns the console as an ASGI application, which can be mounted under any path of another one.
 
-    `settings`: by default those of `worker.toml`. ConfigurationError where a sign-in of theirs cannot work.
+    `settings` are by default those of `worker.toml`. Raises ConfigurationError if one of their sign-ins cannot work.
     """
     if site is None:
         settings = settings or load_settings()
         site = Site(settings, make_database(settings, pool_size=THREADS), accounts_of(settings))
     console = site.settings.console
-    door = SignIn(
+    authenticator = SignIn(
         site,
         new_token=new_token,
         passwords=Passwords(console.passwords) if console.passwords else None,
         provider=Provider(console.oidc) if console.oidc else None,
         link=link,
     )
-    return guarded(site, door)
+    return guarded(site, authenticator)
 
 
 def new_token() -> str:
@@ -97,13 +97,17 @@ def new_token() -> str:
     return token_urlsafe(32)
 
 
-def guarded(site: Site, door: Door, pages: Iterable[PageRoute] = PAGES, *, form_s: float = FORM_S) -> ASGIApp:
-    """Returns the console with this sign-in, behind its guard."""
+def guarded(
+    site: Site, authenticator: Authenticator, pages: Iterable[PageRoute] = PAGES, *, form_s: float = FORM_S
+) -> ASGIApp:
+    """Returns the console with this authenticator, behind its guard."""
     console = site.settings.console
-    return Guard(Console(site, door, pages, form_s).app, hosts=(*LOOPBACK, *console.hosts), proxies=console.networks)
+    return Guard(
+        Console(site, authenticator, pages, form_s).app, hosts=(*LOOPBACK, *console.hosts), proxies=console.networks
+    )
 
 
-class Door(Protocol):
+class Authenticator(Protocol):
     """Finds the viewer of a request, and has the pages for signing in."""
 
     @property
@@ -117,25 +121,25 @@ class Door(Protocol):
 
 
 class Console:
-    """Answers requests."""
+    """Routes requests to endpoints and pages, and runs these in threads."""
 
-    def __init__(self, site: Site, door: Door, pages: Iterable[PageRoute], form_s: float):
-        self._site, self._door, self._pages, self._form_s = site, door, tuple(pages), form_s
+    def __init__(self, site: Site, authenticator: Authenticator, pages: Iterable[PageRoute], form_s: float):
+        self._site, self._authenticator, self._pages, self._form_s = site, authenticator, tuple(pages), form_s
         self._zone = site.settings.zone
-        self._pool = Pool("console", threads=THREADS, waiting=WAITING, longest_s=PAGE_S)
-        # Of their own, lest a flood of passwords keep every page from being made.
-        self._sign_ins = Pool("sign-ins", threads=SIGN_INS, waiting=WAITING, longest_s=PAGE_S)
+        self._pool = Pool("console", threads=THREADS, waiting=WAITING, timeout_s=PAGE_S)
+        # Sign-ins have a pool of their own, so that a flood of passwords does not block all pages.
+        self._sign_ins = Pool("sign-ins", threads=SIGN_INS, waiting=WAITING, timeout_s=PAGE_S)
 
     @property
     def app(self) -> Starlette:
         """The ASGI application, without its guard."""
         pages = (Endpoint(page.path, page.method, partial(self._page, page)) for page in self._pages)
-        answered = [
-            ByPath(one.path, partial(self._answer, one), methods=[one.method])
-            for one in (*self._door.endpoints, *pages)
+        routes = [
+            ByPath(endpoint.path, partial(self._answer, endpoint), methods=[endpoint.method])
+            for endpoint in (*self._authenticator.endpoints, *pages)
         ]
         return Starlette(
-            routes=[ByPath("/static/{name}", _static, methods=["GET"]), *answered],
+            routes=[ByPath("/static/{name}", _static, methods=["GET"]), *routes],
             exception_handlers={HTTPException: self._of_starlette},
         )
 
@@ -143,37 +147,37 @@ class Console:
         visit = None
         try:
             form = await _read_form(request, self._form_s) if endpoint.method == "POST" else QueryParams()
-            visit = await self._pool.run(partial(self._door.visit, request))
+            visit = await self._pool.run(partial(self._authenticator.visit, request))
             if endpoint.method == "POST":
-                _require_own(request, form, visit.csrf)
+                _require_own_form(request, form, visit.csrf)
             pool = self._sign_ins if endpoint.is_costly else self._pool
-            response = await pool.run(partial(self._made, endpoint, request, visit, form))
+            response = await pool.run(partial(self._respond, endpoint, request, visit, form))
         except Exception as error:  # noqa: BLE001  whatever a page raises, its reader gets a page without internals
-            response = self._failed(request, error, visit)
+            response = self._error_response(request, error, visit)
         if visit and visit.token and token_of(request) is None and "set-cookie" not in response.headers:
-            give_token(request, response, visit.token)
+            set_token(request, response, visit.token)
         return response
 
-    def _made(self, endpoint: Endpoint, request: Request, visit: Visit, form: QueryParams) -> Response:
+    def _respond(self, endpoint: Endpoint, request: Request, visit: Visit, form: QueryParams) -> Response:
         match endpoint.function(request, visit, form):
             case Response() as response:
                 return response
             case Redirect(path, query):
                 return RedirectResponse(address(root_of(request.scope), path, query), 303)
             case View() as view:
-                return self._shown(view, visit, request)
+                return self._html(view, visit, request)
             case StoredFile() as stored:
-                return self._sent(stored)
+                return self._stream_file(stored)
 
     def _page(self, page: PageRoute, request: Request, visit: Visit, form: QueryParams) -> View | Redirect | StoredFile:
-        """Returns what the page's function returns, or the way to the sign-in for a browser without a viewer."""
+        """Runs the page's function; redirects a browser without a viewer to the sign-in."""
         if visit.viewer is None:
             return Redirect("/sign-in", {"next": _here(request)} if page.method == "GET" else {})
         if not has_right(visit.viewer, page.right):
             raise Forbidden
-        said = (*request.path_params.values(), *request.query_params.values(), *form.values())
-        if any("\x00" in text for text in said):
-            # No person types one, and PostgreSQL takes it in no statement.
+        texts = (*request.path_params.values(), *request.query_params.values(), *form.values())
+        if any("\x00" in text for text in texts):
+            # No person types a NUL, and PostgreSQL accepts none in a statement.
             raise HTTPException(400)
         is_form = page.method == "POST"
         fields, root = form if is_form else None, root_of(request.scope)
@@ -183,19 +187,19 @@ class Console:
         with with_action_prefix(AUDIT_PREFIX):
             return page.function(console_request)
 
-    def _shown(self, view: View, visit: Visit, request: Request) -> Response:
+    def _html(self, view: View, visit: Visit, request: Request) -> Response:
         viewer = visit.viewer
-        links = ((one.path, one.nav) for one in self._pages if viewer is not None and has_right(viewer, one.right))
+        links = ((page.path, page.nav) for page in self._pages if viewer is not None and has_right(viewer, page.right))
         nav = [(path, word) for path, word in links if word is not None]
         text = render(view, visit, root=root_of(request.scope), here=_here(request), nav=nav, zone=self._zone)
         return HTMLResponse(text, view.status)
 
-    def _sent(self, stored: StoredFile) -> Response:
+    def _stream_file(self, stored: StoredFile) -> Response:
         """Sends a file of a message with headers that keep the browser from running anything in it."""
-        shown = "attachment" if stored.kind is None else "inline"
+        disposition = "attachment" if stored.kind is None else "inline"
         headers = {
             "content-security-policy": "default-src 'none'; sandbox",
-            "content-disposition": f"{shown}; filename*=UTF-8''{quote(stored.name, safe='')}",
+            "content-disposition": f"{disposition}; filename*=UTF-8''{quote(stored.name, safe='')}",
             "content-length": str(stored.size),
         }
         kind = stored.kind or "application/octet-stream"
@@ -207,10 +211,10 @@ class Console:
             while piece := await self._pool.run(partial(next, pieces, b"")):
                 yield piece
         except (Busy, TimeoutError, SQLAlchemyError) as error:
-            # Its head is sent: the connection ends before the length that it promised.
+            # The headers are sent already. The connection ends before `content-length` is reached.
             log.warning("console_file", error=type(error).__name__)
 
-    def _failed(self, request: Request, error: Exception, visit: Visit | None) -> Response:
+    def _error_response(self, request: Request, error: Exception, visit: Visit | None) -> Response:
         match error:
             case HTTPException():
                 status = error.status_code
@@ -230,23 +234,23 @@ class Console:
 
     async def _of_starlette(self, request: Request, error: Exception) -> Response:
         """Returns the page for an unknown path or method."""
-        return self._failed(request, error, None)
+        return self._error_response(request, error, None)
 
     def _error_page(self, request: Request, status: int, visit: Visit | None) -> Response:
         """Returns the page of an error. It reads no database, which may be the cause of the error."""
         visit = visit or Visit(None, *choices(request))
-        told = f"error.{status}" if f"error.{status}.title" in WORDS else "error.400"
-        title, text = term(visit.lang, f"{told}.title"), term(visit.lang, f"{told}.text")
-        return self._shown(View("error.html", title, {"text": text}, status), visit, request)
+        key = f"error.{status}" if f"error.{status}.title" in WORDS else "error.400"
+        title, text = term(visit.lang, f"{key}.title"), term(visit.lang, f"{key}.text")
+        return self._html(View("error.html", title, {"text": text}, status), visit, request)
 
 
 async def _static(request: Request) -> Response:
-    """Returns a file that pages load. Its address has its version, so a browser may cache it."""
-    found = assets().get(request.path_params["name"])
-    if found is None:
+    """Returns a static file. Its URL has its version, so a browser may cache it."""
+    asset = assets().get(request.path_params["name"])
+    if asset is None:
         raise HTTPException(404)
-    kept = "public, max-age=31536000, immutable"
-    return Response(found.body, media_type=found.content_type, headers={"cache-control": kept})
+    cache_control = "public, max-age=31536000, immutable"
+    return Response(asset.body, media_type=asset.content_type, headers={"cache-control": cache_control})
 
 
 def _here(request: Request) -> str:
@@ -275,11 +279,11 @@ async def _read_form(request: Request, read_s: float) -> QueryParams:
     return QueryParams(body)
 
 
-def _require_own(request: Request, form: QueryParams, csrf: str) -> None:
-    """Raises Forbidden for a form that is not of a page of ours, or of one made for another session."""
+def _require_own_form(request: Request, form: QueryParams, csrf: str) -> None:
+    """Raises Forbidden unless the form was sent by one of our pages, in this session."""
     site = request.headers.get("sec-fetch-site")
-    # Browsers that do not say it send an Origin with every POST. Of ours it may be `null`, because of our referrer
-    # policy, but only where they say the other.
+    # Browsers without that header send an Origin with every POST. From our pages it can be `null`, because of our
+    # referrer policy, but only in browsers that send the other header.
     own = f"{request.url.scheme}://{request.headers.get('host', '')}"
     is_own = site == "same-origin" if site is not None else request.headers.get("origin") == own
     if not is_own or not csrf or not compare_digest(form.get("csrf", "").encode(), csrf.encode()):

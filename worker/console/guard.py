@@ -24,8 +24,8 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
-"""On every answer; a file of a message has a stricter policy. `cache-control: no-store` on each that does not say
-otherwise."""
+"""Set on every answer; a file of a message has a stricter policy. `cache-control: no-store` is set on each answer
+without a `cache-control` of its own."""
 POLICY = "content-security-policy"
 FROM_PROXY = "console_from_proxy"
 """The key in a scope for whether the request came through one of our proxies."""
@@ -38,7 +38,7 @@ def networks(addresses: Collection[str]) -> Networks:
 
 
 class Guard:
-    """The console behind its checks."""
+    """The ASGI middleware around the console."""
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str], proxies: Networks = ()):
         """`hosts`: the names, without ports, that requests may use; `proxies`: addresses whose headers are trusted."""
@@ -51,28 +51,32 @@ class Guard:
             return
         if scope["type"] != "http":
             return
-        guarded = _with_headers(send)
+        send_with_headers = _with_headers(send)
         if not self._is_ours(Headers(scope=scope).getlist("host")):
-            await PlainTextResponse("no such host\n", 421)(scope, receive, guarded)
+            await PlainTextResponse("the console does not answer to this host name; name it in console.hosts\n", 421)(
+                scope, receive, send_with_headers
+            )
             return
-        seen = self._seen(scope)
-        if self._proxies and not seen[FROM_PROXY]:
-            # It came in the clear, past the proxy that ends TLS and may know who asks.
-            await PlainTextResponse("only through the proxy\n", 403)(scope, receive, guarded)
+        checked_scope = self._behind_proxy(scope)
+        if self._proxies and not checked_scope[FROM_PROXY]:
+            # The request bypassed the proxy, which ends TLS and may name the user.
+            await PlainTextResponse("the console answers only through its proxy (console.proxies)\n", 403)(
+                scope, receive, send_with_headers
+            )
             return
-        await self._app(seen, receive, guarded)
+        await self._app(checked_scope, receive, send_with_headers)
 
-    def _is_ours(self, given: Sequence[str]) -> bool:
-        """Returns whether there is exactly one Host header, with one of our names."""
-        return len(given) == 1 and host_of(given[0]) in self._hosts
+    def _is_ours(self, hosts: Sequence[str]) -> bool:
+        """Returns whether there is exactly one Host header, and it has one of our names."""
+        return len(hosts) == 1 and host_of(hosts[0]) in self._hosts
 
-    def _seen(self, scope: Scope) -> Scope:
-        """Returns the scope with the browser's own scheme and address, which one of our proxies puts into headers."""
+    def _behind_proxy(self, scope: Scope) -> Scope:
+        """Returns the scope with the browser's scheme and address, from the headers if one of our proxies set them."""
         peer = scope["client"][0] if scope.get("client") else ""
-        if not _is_one_of(peer, self._proxies):
+        if not _is_in(peer, self._proxies):
             return {**scope, FROM_PROXY: False}
         headers = Headers(scope=scope)
-        client = _first_stranger(headers.getlist("x-forwarded-for"), self._proxies) or peer
+        client = _client_address(headers.getlist("x-forwarded-for"), self._proxies) or peer
         scheme = "https" if headers.get("x-forwarded-proto", "").lower() == "https" else scope["scheme"]
         return {**scope, FROM_PROXY: True, "client": (client, 0), "scheme": scheme}
 
@@ -83,22 +87,22 @@ def host_of(text: str) -> str:
     return (name if colon and port.isdigit() else text).lower()
 
 
-def _first_stranger(forwarded: Sequence[str], proxies: Networks) -> str | None:
-    """Returns the last address of X-Forwarded-For that is no proxy of ours; anyone can have written those before it.
+def _client_address(forwarded: Sequence[str], proxies: Networks) -> str | None:
+    """Returns the last address in X-Forwarded-For that is not one of our proxies. The client can forge earlier ones.
 
-    Returns None where that entry is no address: what has no end of spellings must not be counted by them.
+    Returns None if that entry is not an address, so that endless spellings of it do not get tries of their own.
     """
-    for entry in reversed([one.strip() for line in forwarded for one in line.split(",")]):
+    for entry in reversed([part.strip() for line in forwarded for part in line.split(",")]):
         address = address_of(_without_port(entry))
         if address is None:
             return None
-        if not _is_one_of(str(address), proxies):
+        if not _is_in(str(address), proxies):
             return str(address)
     return None
 
 
 def _without_port(entry: str) -> str:
-    """Returns the address of `192.0.2.1:4711` or `"[2001:db8::1]:4711"`, as several proxies write it."""
+    """Removes the port of `192.0.2.1:4711` or `"[2001:db8::1]:4711"`, as several proxies write it."""
     entry = entry.strip('"')
     if entry.startswith("["):
         return entry[1:].partition("]")[0]
@@ -108,30 +112,30 @@ def _without_port(entry: str) -> str:
 def address_of(text: str) -> IPv4Address | IPv6Address | None:
     """Parses an IP address; returns None if the text is not one.
 
-    One of IPv4 that a socket of both families writes as `::ffff:10.0.0.1` is that of IPv4. A zone, such as `%eth0`, is
-    left out.
+    An IPv4 address that a dual-stack socket writes as `::ffff:10.0.0.1` is returned as IPv4. A zone, such as `%eth0`,
+    is removed.
     """
     try:
-        found = ip_address(text.partition("%")[0])
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    return getattr(found, "ipv4_mapped", None) or found
+    return getattr(address, "ipv4_mapped", None) or address
 
 
-def _is_one_of(address: str, wanted: Networks) -> bool:
-    found = address_of(address)
-    return found is not None and any(found in network for network in wanted)
+def _is_in(address: str, networks: Networks) -> bool:
+    parsed = address_of(address)
+    return parsed is not None and any(parsed in network for network in networks)
 
 
 def _with_headers(send: Send) -> Send:
-    async def guarded(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            own = headers.get(POLICY)
+            page_policy = headers.get(POLICY)
             for name, value in HEADERS.items():
                 headers[name] = value
-            headers[POLICY] = own or HEADERS[POLICY]
+            headers[POLICY] = page_policy or HEADERS[POLICY]
             headers.setdefault("cache-control", "no-store")
         await send(message)
 
-    return guarded
+    return send_with_headers

@@ -1,4 +1,4 @@
-"""What the function of a page gets and returns, and the route that names it.
+"""The types that the function of a page gets and returns, and its route.
 
 The function gets a `ConsoleRequest` and returns a `View`, `Redirect` or `StoredFile`, or raises `NotFound` or
 `Forbidden`. It runs in a thread, never in the event loop. Knows no HTTP beyond paths and fields.
@@ -34,7 +34,7 @@ STATEMENT_S = 10.0
 
 
 class NotFound(Exception):
-    """There is no such page, or what it should show does not exist."""
+    """There is no such page, or the thing that it should show does not exist."""
 
 
 class Forbidden(Exception):
@@ -58,7 +58,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class ConsoleRequest:
-    """A request of a signed-in viewer, with what the function of its page needs."""
+    """A request of a signed-in viewer, with everything that the function of its page needs."""
 
     viewer: Viewer
     site: Site
@@ -68,7 +68,7 @@ class ConsoleRequest:
     form: QueryParams | None = None
     """The fields of a POST; None for a GET."""
     root: str = ""
-    """The path under which the console is mounted; empty: none."""
+    """The path under which the console is mounted; empty if it is mounted at the root."""
 
     def term(self, key: str, **values: object) -> str:
         """Returns a text of `words.toml` in the viewer's language."""
@@ -92,28 +92,30 @@ class ConsoleRequest:
             raise Forbidden
 
     def text(self, account: str, what: str, read: Callable[[], T]) -> T | None:
-        """Returns what `read` returns, a text or a value with one, after the audit has recorded who looks at `what`.
+        """Reads a text for the viewer, after the audit has recorded that they view `what`; returns what `read` returns.
 
-        None where the viewer may not read texts of this account; then nothing is read. `what`: the id of the job or
-        the callback, never its content. Every text of a page comes through here.
+        Returns None, without reading, if the viewer may not read texts of this account. `what` is the id of the job or
+        the callback, never its content. Every text on a page is read through this method.
         """
         if not may_read_texts(self.viewer, account):
             return None
-        asked, site, person = {"account": account, "of": what}, self.site, self.viewer.name
-        with audited("look", person=person, why="", asked=asked, database=site.database, settings=site.settings):
+        arguments, site, person = {"account": account, "of": what}, self.site, self.viewer.name
+        with audited(
+            "view", person=person, why="", arguments=arguments, database=site.database, settings=site.settings
+        ):
             return read()
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A template of `templates/` and the values that it shows."""
+    """A template of `templates/` and its variables."""
 
     template: str
     """The file's name, such as `home.html`."""
     title: str
     """The title of the browser's tab and the page's heading, in the viewer's language."""
     data: Mapping[str, Any] = field(default_factory=dict)
-    """The template's variables. A text that the viewer may not read is not in it."""
+    """The template's variables. They hold no text that the viewer may not read."""
     status: int = 200
 
     @classmethod
@@ -133,15 +135,15 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of a message; its first piece has been read already."""
+    """A file of a message. Its first piece has been read already."""
 
     name: str
     size: int
     """In bytes."""
     kind: str | None
-    """The type under which a browser may show it in its place; None: it is saved."""
+    """The media type under which a browser may show it; None if the browser should save it instead."""
     pieces: Iterator[bytes]
-    """Each piece is read from the database when the one before has been sent."""
+    """The file's pieces. Each is read from the database after the one before has been sent."""
 
 
 @dataclass(frozen=True, slots=True)

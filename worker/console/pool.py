@@ -1,4 +1,4 @@
-"""Threads for what must not run in the loop: so many at once, so many that wait, and not for ever."""
+"""Runs blocking functions in threads, with a limit on running and waiting ones and a timeout."""
 
 from __future__ import annotations
 
@@ -12,41 +12,44 @@ T = TypeVar("T")
 
 
 class Busy(Exception):
-    """Too many wait for a thread."""
+    """Too many requests are waiting for a thread."""
 
 
 class Pool:
-    """Threads of one kind of work; asked from the loop alone.
+    """A thread pool for one kind of work. Call it from the event loop only.
 
-    The end of the process does not wait for them, unlike for those of ThreadPoolExecutor.
+    Unlike with ThreadPoolExecutor, the process does not wait for these threads when it ends.
     """
 
-    def __init__(self, name: str, *, threads: int, waiting: int, longest_s: float):
-        """`waiting`: how many may wait for a thread; `longest_s`: for how long an answer is waited for."""
-        self._name, self._room = name, threading.Semaphore(threads)
-        self._most, self._longest_s, self._asked = threads + waiting, longest_s, 0
+    def __init__(self, name: str, *, threads: int, waiting: int, timeout_s: float):
+        """`waiting`: how many calls may wait for a thread; `timeout_s`: how long a caller waits for the result."""
+        self._name, self._slots = name, threading.Semaphore(threads)
+        self._limit, self._timeout_s, self._pending = threads + waiting, timeout_s, 0
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What the work returns; Busy when too many wait, TimeoutError when it takes too long, though it goes on."""
-        if self._asked >= self._most:
+        """Runs a function in a thread and returns its result.
+
+        Raises Busy if too many calls are waiting, and TimeoutError if it takes too long; it then goes on by itself.
+        """
+        if self._pending >= self._limit:
             raise Busy
-        self._asked += 1
+        self._pending += 1
         future: Future[T] = Future()
         threading.Thread(target=self._work, args=(future, work), name=self._name, daemon=True).start()
         running = asyncio.wrap_future(future)
-        running.add_done_callback(self._one_less)
-        return await asyncio.wait_for(asyncio.shield(running), self._longest_s)
+        running.add_done_callback(self._finished)
+        return await asyncio.wait_for(asyncio.shield(running), self._timeout_s)
 
     def _work(self, future: Future[T], work: Callable[[], T]) -> None:
-        with self._room:
+        with self._slots:
             if not future.set_running_or_notify_cancel():
                 return
             try:
                 future.set_result(work())
-            except BaseException as error:  # noqa: BLE001  whatever it raises is raised again where it is awaited
+            except BaseException as error:  # noqa: BLE001  raised again where the result is awaited
                 future.set_exception(error)
 
-    def _one_less(self, done: asyncio.Future[T]) -> None:
-        self._asked -= 1
-        # Looked at, lest the loop complain of an error that came too late to be answered.
+    def _finished(self, done: asyncio.Future[T]) -> None:
+        self._pending -= 1
+        # Retrieves the error. Else the event loop would log one that came after the timeout as never retrieved.
         done.exception()

@@ -22,7 +22,7 @@ from worker.domain.times import write_time
 from worker.drawing import STYLESHEET, Lang, environment
 from worker.language import translate
 from worker.outbox.engine.clock import instant
-from worker.outbox.upkeep.gauges import MOST
+from worker.outbox.upkeep.gauges import MAX_COUNT
 from worker.reporting.job_list import content_text
 
 TONES: Mapping[str, str] = {
@@ -50,30 +50,30 @@ class Asset:
     body: bytes
     content_type: str
     version: str
-    """The beginning of its hash, which stands in its address: a newer file has another address."""
+    """The beginning of its hash. It is part of the URL, so a changed file has another URL."""
 
 
 @cache
 def assets() -> Mapping[str, Asset]:
-    """Returns all files that pages load, by name; no path leads to any other file."""
-    own = {name: (_HERE / "static" / name).read_bytes() for name in ("console.css", "console.js", "icon.svg")}
+    """Returns all files that pages load, by name. No other file is served."""
+    static = {name: (_HERE / "static" / name).read_bytes() for name in ("console.css", "console.js", "icon.svg")}
     return {
         name: Asset(body, _TYPES[name.rpartition(".")[2]], sha256(body).hexdigest()[:12])
-        for name, body in {**own, "design.css": STYLESHEET.encode()}.items()
+        for name, body in {**static, "design.css": STYLESHEET.encode()}.items()
     }
 
 
 def address(root: str, path: str, query: Mapping[str, object]) -> str:
     """Returns a path of the console as a browser requests it; a list gives several values, and None is left out."""
-    given = {name: value for name, value in query.items() if value is not None}
-    return f"{root}{quote(path)}{'?' + urlencode(given, doseq=True) if given else ''}"
+    values = {name: value for name, value in query.items() if value is not None}
+    return f"{root}{quote(path)}{'?' + urlencode(values, doseq=True) if values else ''}"
 
 
 def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tuple[str, str]], zone: tzinfo) -> str:
     """Returns the page as HTML.
 
     `root` is the path under which the console is mounted, empty for none; `here` the page's own path and query below
-    it; `nav` has path and word of each link that the viewer may follow; times are shown in `zone`.
+    it; `nav` has the path and the text key of each link that the viewer may follow; times are shown in `zone`.
     """
     field = Markup('<input type="hidden" name="csrf" value="{}">').format(visit.csrf) if visit.csrf else None
     path = here.partition("?")[0]
@@ -88,7 +88,7 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "viewer": visit.viewer,
                 "can_sign_out": visit.can_sign_out,
                 "here": here,
-                "nav": [(other, word, _is_within(path, other)) for other, word in nav],
+                "nav": [(link_path, word, _is_within(path, link_path)) for link_path, word in nav],
                 "csrf_field": field,
                 "reads_all": visit.viewer is not None and may_read_texts(visit.viewer, None),
                 "t": partial(term, visit.lang),
@@ -117,13 +117,13 @@ def badge(state: str, lang: Lang) -> Markup:
 
 
 def at(when: datetime | int | None, zone: tzinfo = UTC) -> Markup:
-    """Returns an instant in the time zone as HTML, also from microseconds; a dash for None."""
+    """Returns an instant (a datetime, or microseconds) in the time zone as HTML; a dash for None."""
     if when is None or when == 0:
         return Markup('<span class="quiet">–</span>')
     moment = instant(when) if isinstance(when, int) else when
-    told, _, offset = write_time(moment, zone).rpartition(" ")
+    text, _, offset = write_time(moment, zone).rpartition(" ")
     form = '<time datetime="{}">{} <span class="muted">{}</span></time>'
-    return Markup(form).format(moment.astimezone(UTC).isoformat(timespec="milliseconds"), told, offset)
+    return Markup(form).format(moment.astimezone(UTC).isoformat(timespec="milliseconds"), text, offset)
 
 
 def short(id: str) -> str:
@@ -133,23 +133,23 @@ def short(id: str) -> str:
 
 
 def action_word(lang: Lang, action: str) -> str:
-    """Returns the name of an action of the audit, and that it came through the console where it did."""
-    own = action.removeprefix(AUDIT_PREFIX)
-    told = language.term("action", own, lang)
-    return told if own == action else term(lang, "audit.console", action=told)
+    """Returns the name of an action of the audit, with a note if it was given through the console."""
+    name = action.removeprefix(AUDIT_PREFIX)
+    word = language.term("action", name, lang)
+    return word if name == action else term(lang, "audit.console", action=word)
 
 
 def _word(lang: Lang, group: str, value: object) -> str:
-    """Returns the name of a value: the console's own, else that of the commands, else the value itself."""
+    """Returns the name of a value from the console's texts, else from those of the command line, else the value."""
     if (key := f"{group}.{value}") in WORDS:
         return term(lang, key)
     return language.term(group if group in ("step", "unit", "mailing") else "state", str(value), lang)
 
 
-def _many(lang: Lang, count: int, most: int = MOST) -> str:
+def _many(lang: Lang, count: int, limit: int = MAX_COUNT) -> str:
     """Returns a count as text; from a bound on, only "at least" that many."""
-    told = f"{count:,}"
-    return term(lang, "all.at_least", count=told) if count >= most else told
+    text = f"{count:,}"
+    return term(lang, "all.at_least", count=text) if count >= limit else text
 
 
 def _is_within(here: str, path: str) -> bool:

@@ -1,6 +1,6 @@
-"""The viewer: a person who looks, and the one place where it is decided what they may see and do.
+"""The viewer: a signed-in person. This module alone decides what they may see and do.
 
-Knows no page and no table: an account is a name, and None stands for what belongs to no single account.
+Knows no page and no table: an account is a name, and None stands for everything that belongs to no single account.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from worker.drawing import Lang
 Role = Literal["reader", "support", "operator", "admin"]
 """reader: everything but texts; support: also the texts of its accounts; operator: also actions on them; admin: all."""
 Right = Literal["see", "act", "administer"]
-"""What a page needs of its viewer, whatever the account."""
+"""The right that a page requires, whatever the account."""
 Theme = Literal["auto", "light", "dark"]
 
 _RIGHTS: dict[Role, frozenset[Right]] = {
@@ -32,23 +32,23 @@ class Viewer:
     name: str
     role: Role
     accounts: frozenset[str] = frozenset()
-    """Accounts whose texts support and operators may read, and on which operators may act; `*`: all of them."""
+    """Accounts whose texts support and operators may read, and on which operators may act; `*` stands for all."""
     lang: Lang = "zh"
     theme: Theme = "auto"
 
 
 def has_right(viewer: Viewer, right: Right) -> bool:
-    """Whether the viewer's role has a right at all."""
+    """Returns whether the viewer's role has a right."""
     return right in _RIGHTS[viewer.role]
 
 
 def may_read_texts(viewer: Viewer, account: str | None) -> bool:
-    """Whether the viewer may receive texts, recipients' replies and files of an account; None: of any account."""
+    """Returns whether the viewer may read texts, recipients' replies and files of an account; None for all accounts."""
     return viewer.role != "reader" and _reaches(viewer, account)
 
 
 def may_act(viewer: Viewer, account: str | None) -> bool:
-    """Whether the viewer may act on jobs and lanes of an account; None: on more than single accounts."""
+    """Returns whether the viewer may act on jobs and lanes of an account; None for more than one account."""
     return has_right(viewer, "act") and _reaches(viewer, account)
 
 

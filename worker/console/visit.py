@@ -55,17 +55,17 @@ def root_of(scope: Mapping[str, Any]) -> str:
 
 
 def choices(request: Request) -> tuple[Lang, Theme]:
-    """Returns the language and theme that this browser has chosen, or those of its own settings."""
+    """Returns the language and theme that were chosen in this browser, else those of the browser's settings."""
     lang, _, theme = request.cookies.get(CHOICES, "").partition(".")
     if lang not in LANGS:
-        lang = _wanted(request.headers.get("accept-language", ""))
+        lang = _accepted_language(request.headers.get("accept-language", ""))
     return cast(Lang, lang), cast(Theme, theme if theme in THEMES else "auto")
 
 
-def _wanted(accepted: str) -> str:
+def _accepted_language(header: str) -> str:
     """Returns the first of our languages in an Accept-Language header, or Chinese if it names none of them."""
-    named = (one.strip()[:2].lower() for one in accepted[:200].split(","))
-    return next((one for one in named if one in LANGS), "zh")
+    names = (name.strip()[:2].lower() for name in header[:200].split(","))
+    return next((name for name in names if name in LANGS), "zh")
 
 
 def own_path(text: str) -> Redirect:
@@ -75,8 +75,8 @@ def own_path(text: str) -> Redirect:
     except ValueError:
         return Redirect("/")
     path = unquote(parts.path)
-    # What a browser takes for the beginning of a host, or drops before it looks: `//host`, `/\host`, `/<tab>/host`. The
-    # path is quoted anew, but for its slashes: `/%2Fhost` would become `//host`.
+    # Browsers read `//host`, `/\host` and `/<tab>/host` as another host. The path is unquoted here and quoted again
+    # later, except its slashes, so `/%2Fhost` would become `//host`.
     is_own = text.startswith("/") and not text.startswith("//") and not path.startswith("//")
     if not is_own or "\\" in text or any(ord(sign) < 0x20 for sign in text):
         return Redirect("/")

@@ -1,6 +1,6 @@
-"""Accounts in the outbox: a person adds, rotates, disables and removes them. Each change is audited.
+"""Adds, rotates, disables and removes accounts in the outbox. Each change is audited.
 
-Every process acts on a change within seconds. Nothing here shows a secret.
+Every process applies a change within seconds. Nothing here returns a secret.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ class StoredAccount:
 
     name: str
     table: Mapping[str, Any]
-    """The table as under `[accounts.NAME]`; `{"sealed": PATH}` stands for a secret."""
+    """The account's settings as under `[accounts.NAME]`, with `{"sealed": PATH}` in place of each secret."""
     changed_at: datetime
 
 
 def add_account(
     name: str, table: Mapping[str, Any], *, person: str, why: str = "", settings: Settings | None = None
 ) -> None:
-    """Adds an account. Secrets in the table are sealed before they are stored.
+    """Adds an account. Its secrets are sealed before they are stored.
 
-    Raises ConfigurationError if the account could not be used as it is, or if there is one of this name.
+    Raises ConfigurationError if the account could not be used, and WorkerError if there is one of this name.
     """
-    with audited("add account", asked={"account": name}, person=person, why=why, settings=settings) as command:
+    with audited("add account", arguments={"account": name}, person=person, why=why, settings=settings) as command:
         _store(command, {name: table})
 
 
 def import_accounts(
     tables: Mapping[str, Mapping[str, Any]], *, person: str, why: str = "", settings: Settings | None = None
 ) -> int:
-    """Adds the accounts of a settings file, all or none, and returns how many. Their secrets are read and sealed."""
-    asked = {"accounts": sorted(tables)}
-    with audited("import accounts", asked=asked, person=person, why=why, settings=settings) as command:
+    """Reads and seals the secrets of accounts in a settings file, adds all of them or none, and returns how many."""
+    arguments = {"accounts": sorted(tables)}
+    with audited("import accounts", arguments=arguments, person=person, why=why, settings=settings) as command:
         _store(command, {name: _read_secrets(f"accounts.{name}", table) for name, table in tables.items()})
     return len(tables)
 
@@ -71,10 +71,10 @@ def rotate_account(
 ) -> None:
     """Gives an account new credentials, such as `{"secret": "..."}`.
 
-    The old credentials stay valid beside the new ones until the next rotation: a token is fetched with the new secret
-    first, and a callback that does not fit the new token is read with the old one.
+    The old credentials stay in use beside the new ones until the next rotation: a token is fetched with the new secret
+    first, and a callback that does not match the new token is checked with the old one.
     """
-    with audited("rotate account", asked={"account": name}, person=person, why=why, settings=settings) as command:
+    with audited("rotate account", arguments={"account": name}, person=person, why=why, settings=settings) as command:
         [row] = _rows(command.database, name)
         table = _with_secrets(command, row)
         unknown = sorted(credentials.keys() - set(ROTATABLE))
@@ -90,9 +90,9 @@ def rotate_account(
 def change_account(
     name: str, changes: Mapping[str, Any], *, person: str, why: str = "", settings: Settings | None = None
 ) -> None:
-    """Changes values of an account, such as `{"proxy": "..."}`. Keys that are not named stay as they are."""
-    asked = {"account": name, "keys": sorted(changes)}
-    with audited("change account", asked=asked, person=person, why=why, settings=settings) as command:
+    """Changes settings of an account, such as `{"proxy": "..."}`. Keys that are not given keep their values."""
+    arguments = {"account": name, "keys": sorted(changes)}
+    with audited("change account", arguments=arguments, person=person, why=why, settings=settings) as command:
         [row] = _rows(command.database, name)
         if not changes:
             raise ConfigurationError(f"accounts.{name}: nothing is to be changed; give a key and its value")
@@ -100,9 +100,9 @@ def change_account(
 
 
 def set_disabled(name: str, disabled: bool, *, person: str, why: str = "", settings: Settings | None = None) -> None:
-    """Disables an account: it takes no new job, and its jobs wait until it is enabled again."""
+    """Disables or enables an account. While disabled, it accepts no new jobs, and its open jobs wait."""
     action = "disable account" if disabled else "enable account"
-    with audited(action, asked={"account": name}, person=person, why=why, settings=settings) as command:
+    with audited(action, arguments={"account": name}, person=person, why=why, settings=settings) as command:
         [row] = _rows(command.database, name)
         # Without the secrets, so that disabling an account needs no key.
         table = {**json.loads(row.settings), "disabled": disabled}
@@ -110,8 +110,8 @@ def set_disabled(name: str, disabled: bool, *, person: str, why: str = "", setti
 
 
 def remove_account(name: str, *, person: str, why: str = "", settings: Settings | None = None) -> None:
-    """Removes an account and its secrets. Its open jobs wait until there is an account of this name again."""
-    with audited("remove account", asked={"account": name}, person=person, why=why, settings=settings) as command:
+    """Removes an account and its secrets. Its open jobs wait until an account of this name is added."""
+    with audited("remove account", arguments={"account": name}, person=person, why=why, settings=settings) as command:
         [row] = _rows(command.database, name)
         if not command.database.run(partial(rows.remove_account, row=row, version=uuid7().hex)):
             raise WorkerError(f"nothing was changed: account {name} was changed by another person just now; try again")
@@ -119,12 +119,13 @@ def remove_account(name: str, *, person: str, why: str = "", settings: Settings 
 
 
 def reseal_accounts(*, person: str, why: str = "", settings: Settings | None = None) -> int:
-    """Seals the secrets of every account anew, with the first of the keys. Returns how many accounts.
+    """Seals the secrets of every account again, with the first of the keys. Returns the number of accounts.
 
-    An account whose secrets no key opens does not stop the others; WorkerError names these accounts at the end.
+    An account whose secrets cannot be opened with any key does not stop the others. WorkerError names these accounts at
+    the end.
     """
     failed = []
-    with audited("reseal accounts", asked={}, person=person, why=why, settings=settings) as command:
+    with audited("reseal accounts", arguments={}, person=person, why=why, settings=settings) as command:
         keys = SealKeys(command.settings)
         for row in _rows(command.database):
             try:
@@ -143,8 +144,8 @@ def reseal_accounts(*, person: str, why: str = "", settings: Settings | None = N
 def stored_accounts(name: str | None = None, settings: Settings | None = None) -> list[StoredAccount]:
     """Lists the accounts in the outbox, or the one of this name. Raises WorkerError if there is none of this name."""
     with open_current_database(settings or load_settings()) as database:
-        stored = _rows(database, name)
-    return [StoredAccount(row.name, json.loads(row.settings), instant(row.changed_at)) for row in stored]
+        account_rows = _rows(database, name)
+    return [StoredAccount(row.name, json.loads(row.settings), instant(row.changed_at)) for row in account_rows]
 
 
 def _rows(database: Database, name: str | None = None) -> list[AccountRow]:
@@ -165,16 +166,16 @@ def _with_secrets(command: AuditedCommand, row: AccountRow) -> dict[str, Any]:
 def _store(
     command: AuditedCommand, tables: Mapping[str, Mapping[str, Any]], replaces: AccountRow | None = None
 ) -> None:
-    """Validates and seals the tables, and writes all of them or none. `replaces` is the row that they replace."""
+    """Validates and seals the tables, and writes all of them or none. `replaces` is the row to replace, if any."""
     _write(command, [_row(command.settings, name, table) for name, table in tables.items()], replaces)
 
 
 def _write(command: AuditedCommand, new_rows: Sequence[AccountRow], replaces: AccountRow | None) -> None:
-    instead_of = replaces.version if replaces else None
+    replaced_version = replaces.version if replaces else None
 
     def work(connection: Connection) -> None:
         for row in new_rows:
-            if not rows.put_account(connection, command.database.now, row, replaces=instead_of):
+            if not rows.put_account(connection, command.database.now, row, replaces=replaced_version):
                 raise WorkerError(
                     f"nothing was changed: account {row.name} "
                     + ("was changed by another person just now; try again" if replaces else "is there already")
@@ -185,7 +186,7 @@ def _write(command: AuditedCommand, new_rows: Sequence[AccountRow], replaces: Ac
 
 
 def _row(settings: Settings, name: str, table: Mapping[str, Any]) -> AccountRow:
-    """Returns the row for a table with secrets in clear text. Raises ConfigurationError if it is not usable."""
+    """Returns the row for a table with secrets in clear text. Raises ConfigurationError if the table cannot be used."""
     public, secrets = extract_secrets(table)
     account = account_of(name, {**with_lazy_secrets(public, lambda: secrets), "disabled": False}, settings)
     require_usable(account)
@@ -201,12 +202,12 @@ def _json(table: Mapping[str, Any]) -> str:
 
 
 def _read_secrets(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the table with the values that `{ env }` and `{ file }` refer to in clear text."""
-    read: dict[str, Any] = {}
+    """Returns the table with the values that `{ env }` and `{ file }` refer to, in clear text."""
+    clear: dict[str, Any] = {}
     for key, value in table.items():
         if isinstance(value, Mapping) and value and value.keys() <= {"env", "file"}:
             # Sealed whatever its key is called: a value that was stored elsewhere may be a credential.
-            read[key] = Credential(validated(SecretFrom, value, f"{path}.{key}").read(f"{path}.{key}"))
+            clear[key] = Credential(validated(SecretFrom, value, f"{path}.{key}").read(f"{path}.{key}"))
         else:
-            read[key] = _read_secrets(f"{path}.{key}", value) if isinstance(value, Mapping) else value
-    return read
+            clear[key] = _read_secrets(f"{path}.{key}", value) if isinstance(value, Mapping) else value
+    return clear

@@ -1,6 +1,6 @@
-"""The audit: a row for every command that changes something, written before its first change.
+"""Records every command that changes something in the audit, before its first change.
 
-The counts are updated after each transaction of the command, so a command that was cut short shows how far it came.
+The counts are written after each transaction, so the entry of a command that was cut short shows how far it came.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from uuid_utils import uuid7
 from worker.config.settings import Settings
 from worker.control.opening import open_outbox
 from worker.domain.errors import CheckFailed, Problem, WorkerError
-from worker.outbox.control import people as rows
+from worker.outbox.control import audit_and_sign_in as rows
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 
 MAX_WHY, MAX_NAME = 300, 128
-_PREFIX: ContextVar[str] = ContextVar("through", default="")
+_PREFIX: ContextVar[str] = ContextVar("action_prefix", default="")
 T = TypeVar("T")
 
 
 @contextmanager
 def with_action_prefix(prefix: str) -> Iterator[None]:
-    """Puts a prefix, such as `console.`, before the actions that this thread audits: it says where they came from."""
+    """Prefixes the actions that this thread audits, for example with `console.`, to show where they came from."""
     outer = _PREFIX.set(prefix)
     try:
         yield
@@ -42,20 +42,20 @@ def with_action_prefix(prefix: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One audited command of a person."""
+    """A command of a person, as the audit has it."""
 
     id: str
     """32 hexadecimal digits, a UUIDv7."""
     action: str
     """The command, such as `resolve`; from the console, `console.resolve`."""
     person: str
-    """The name of the person who gave the command: the system's user, or another name that was given."""
+    """The name of the person who gave the command: the system's user, unless another name was given."""
     why: str
     """The reason in the person's own words."""
-    asked: Mapping[str, Any]
+    arguments: Mapping[str, Any]
     """The filter and the other arguments of the command."""
     counts: Mapping[str, int]
-    """How many parts had which result so far."""
+    """How many jobs, parts or other things had which result so far."""
     began_at: datetime
     """When it began, by the database's clock."""
     ended_at: datetime | None
@@ -70,9 +70,9 @@ def list_audit(
     before: str | None = None,
     without: str | None = None,
 ) -> list[AuditEntry]:
-    """Lists the commands that changed something, newest first. For the next page give the last one's id as `before`.
+    """Lists the entries of the audit, newest first. For the next page, pass the id of the last entry as `before`.
 
-    `without` leaves out one action.
+    `without` is an action to leave out.
     """
     return [_entry(row) for row in rows.list_audit(connection, limit, before, without)]
 
@@ -91,27 +91,27 @@ def _entry(row: Mapping[str, Any]) -> AuditEntry:
 
 
 def find_audit(connection: Connection, entry: str) -> AuditEntry | None:
-    """Returns one command by the id of its row, or None if there is none."""
+    """Returns the entry with this id, or None if there is none."""
     return next((_entry(row) for row in rows.audit_rows(connection, [entry])), None)
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """The result of a command. Each command says which words it counts by."""
+class CommandResult:
+    """What a command did. The function of each command lists the keys of `counts`."""
 
     audit: str
-    """Id of the audit's row, which has who gave the command, and why."""
+    """Id of the command's audit entry."""
     counts: Counter[str]
-    """Word -> how many; 0 for a word that is not in it."""
+    """How many jobs, parts or other things had which result. A key that is missing counts as 0."""
     jobs: tuple[str, ...] = ()
-    """Ids of the jobs or parts that the command made or changed, where it reports them."""
+    """Ids of the jobs or parts that the command enqueued or changed, if it reports them."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """Job or lane -> a sentence about it, such as why it was refused."""
+    """By job or lane, a sentence about it, such as why the job was refused."""
 
 
 @dataclass(slots=True)
 class AuditedCommand:
-    """A command that is running, with its row in the audit."""
+    """A running command and its audit entry."""
 
     id: str
     database: Database
@@ -121,7 +121,7 @@ class AuditedCommand:
     def batches(
         self, items: Sequence[T], size: int, progress: Callable[[int], object] = lambda done: None
     ) -> Iterator[Sequence[T]]:
-        """Yields the items in batches. After each batch it writes the counts and reports progress.
+        """Yields the items in batches. After each batch, writes the counts and reports progress.
 
         `progress` is called with the number of items done so far.
         """
@@ -131,7 +131,7 @@ class AuditedCommand:
             progress(min(start + size, len(items)))
 
     def write_counts(self, *, ended: bool = False) -> None:
-        """Writes the counts so far to the audit's row."""
+        """Writes the counts so far to the audit entry."""
         database, counts = self.database, json.dumps(self.counts)
         database.run(lambda connection: rows.record_progress(connection, database.now, self.id, counts, ended=ended))
 
@@ -142,17 +142,18 @@ def audited(
     *,
     person: str,
     why: str,
-    asked: Mapping[str, Any],
+    arguments: Mapping[str, Any],
     database: Database | None = None,
     settings: Settings | None = None,
 ) -> Iterator[AuditedCommand]:
-    """Writes the audit's row of a command before its first change, and ends it after the last change.
+    """Writes the audit entry of a command before the block runs, and its end after the block.
 
-    An error in between leaves a row without an end. Without a `database` the one of the settings is opened meanwhile.
+    An error after the first change leaves the entry without an end. Without `database`, the database of the settings is
+    opened for the block.
     """
     with open_outbox(database, settings) as (outbox, settings_in_use):
         require_person(person, why)
-        row = _row(action, person, why, asked)
+        row = _row(action, person, why, arguments)
         command = AuditedCommand(row["id"], outbox, settings_in_use)
         outbox.run(lambda connection: rows.begin_audit(connection, outbox.now, row))
         try:
@@ -172,16 +173,16 @@ def write_entry(
     *,
     person: str,
     why: str,
-    asked: Mapping[str, Any],
+    arguments: Mapping[str, Any],
     counts: Mapping[str, int],
 ) -> None:
-    """Writes a complete row for something that happens in this very transaction."""
-    row = _row(action, person, why, asked) | {"counts": json.dumps(counts)}
+    """Writes a complete audit entry for a change that is made in the same transaction."""
+    row = _row(action, person, why, arguments) | {"counts": json.dumps(counts)}
     rows.write_audit(connection, now_sql, row)
 
 
-def _row(action: str, person: str, why: str, asked: Mapping[str, Any]) -> dict[str, str]:
-    document = json.dumps(asked, ensure_ascii=False)
+def _row(action: str, person: str, why: str, arguments: Mapping[str, Any]) -> dict[str, str]:
+    document = json.dumps(arguments, ensure_ascii=False)
     for text in (document, person, why):
         # A text that no database can store raises UnicodeEncodeError here, before anything is changed.
         text.encode()
@@ -189,9 +190,9 @@ def _row(action: str, person: str, why: str, asked: Mapping[str, Any]) -> dict[s
 
 
 def require_person(person: str, why: str, *, empty_remedy: str | None = None) -> None:
-    """Raises CheckFailed for a name or a reason that is empty or cannot be stored.
+    """Raises CheckFailed for a name or a reason that is empty, too long or cannot be stored.
 
-    `empty_remedy` is the remedy for an empty reason, or None if the reason may be empty.
+    `empty_remedy` says what to do about an empty reason, or is None if the reason may be empty.
     """
     problems: list[Problem] = []
     for name, text, limit, remedy in (

@@ -1,14 +1,14 @@
-"""Cancels jobs: no call of theirs begins any more, whenever they are due and whatever their calls in flight answer.
+"""Cancels jobs: from then on, no call of theirs begins.
 
-A cancel has two steps. First it marks the jobs as cancelled, which senders and the group commit obey from then on. Then
-it ends the parts that wait, so that counters, orders, follow-ups and hooks move on at once.
+A cancel has two steps. First it marks the jobs as cancelled; senders and the group commit obey the mark from then on.
+Then it ends the waiting parts, so that counters, orders, follow-ups and hooks go on at once.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,9 +17,9 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel, names
 from worker.config.log import Logger
 from worker.config.settings import Settings
-from worker.control.audit import Done, audited, write_entry
+from worker.control.audit import CommandResult, audited, write_entry
 from worker.control.opening import open_outbox
-from worker.control.selection import FoundJobs
+from worker.control.selection import JobSelection
 from worker.delivery.resolver.stopping import STOPPABLE, stop
 from worker.delivery.sender.fault_reports import FaultReports
 from worker.domain.job import Kind, job_of
@@ -30,15 +30,16 @@ from worker.outbox.commit.commands import Change
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.control.cancels import (
     HAS_ENDED,
-    CountedJob,
+    JobSize,
     PartStatus,
-    counted_jobs,
+    job_sizes,
     mark_cancelled,
     open_parts,
     part_statuses,
     without_default_kinds,
 )
 from worker.outbox.control.matching import created_jobs, missing_jobs
+from worker.outbox.engine.bulk import batched_by_size
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import kind_and_message
 from worker.outbox.lanes.processes import hooked_ends
@@ -50,7 +51,7 @@ JOB_BATCH = 50
 CHANGE_BATCH = 400
 """Parts that are ended in one transaction. Workers cannot change these parts meanwhile."""
 MAX_PARTS_READ = 2_000
-"""Parts that are read together. A single job may have more."""
+"""Most parts that are read together. A single job may have more."""
 MAX_PASSES = 4
 """How often the parts of a batch are read; the last time only to count them.
 
@@ -65,68 +66,70 @@ log = Logger()
 ApplyChanges = Callable[[Sequence[Change]], object]
 
 
-def find_open(wanted: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> FoundJobs:
-    """Finds the jobs of a filter of which something may still be sent.
+def find_open(filter: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> JobSelection:
+    """Finds the jobs of a filter that may still send something, in the database of the settings (default: in force).
 
-    Reads the database of the settings, by default those in force. With `created_from` (and no `called_from` or
-    `called_before`) jobs that have ended are included, so that `cancel` accounts for all; but there are none if nothing
-    may be sent any more. Recalls, uploads and tracks are included only where the filter has ids or a kind: a recall
-    takes back, other sends may wait for an upload, and a track sends nothing. `among` counts the jobs that have
-    `ended`, and the parts that are `queued`, `sending` or `unknown`. Raises CheckFailed where the filter names single
-    parts: a job is cancelled whole.
+    Recalls, uploads and tracks are included only if the filter has ids or a kind: a cancelled recall leaves its message
+    in place, other sends may wait for an upload, and a track sends nothing. With `created_from` (and without
+    `called_from` and `called_before`), jobs that have ended are included as well, so that the result of `cancel` covers
+    all jobs; but if nothing can be sent any more, no job is found. `breakdown` counts the jobs that have `ended`, and
+    the parts that are `queued`, `sending` or `unknown`. Raises CheckFailed if the filter names single parts, because
+    only whole jobs are cancelled.
     """
-    wanted.require_whole_jobs()
+    filter.require_whole_jobs()
     jobs: dict[str, tuple[str, str]] = {}
     breakdown = Counter[str]()
     with open_outbox(database, settings) as (outbox, _), outbox.reading() as connection:
-        for job, state in open_parts(connection, wanted):
+        for job, state in open_parts(connection, filter):
             jobs.setdefault(job.id, (job.account, job.kind))
             breakdown[state.label] += 1
-        if wanted.ids is None and wanted.created_from is not None and jobs and not wanted.is_about_calls:
-            ended = created_jobs(connection, wanted, without_default_kinds(wanted) + HAS_ENDED)
+        if filter.ids is None and filter.created_from is not None and jobs and not filter.is_about_calls:
+            ended = created_jobs(connection, filter, without_default_kinds(filter) + HAS_ENDED)
             ended_jobs = {job.id: (job.account, job.kind) for job in ended if job.id not in jobs}
             jobs |= ended_jobs
             breakdown += Counter(ended=len(ended_jobs))
-        missing = missing_jobs(connection, wanted.part_or_job_ids())
-    return FoundJobs(wanted, tuple(sorted(jobs)), Counter(jobs.values()), breakdown, tuple(missing))
+        missing = missing_jobs(connection, filter.part_or_job_ids())
+    return JobSelection(filter, tuple(sorted(jobs)), Counter(jobs.values()), breakdown, tuple(missing))
 
 
 def cancel(
-    found: FoundJobs,
+    selection: JobSelection,
     *,
     person: str,
     why: str = "",
     settings: Settings | None = None,
     database: Database | None = None,
     progress: Callable[[int], object] = lambda done: None,
-    began: Callable[[str], object] = lambda audit: None,
-) -> Done:
-    """Cancels jobs of any kind: from then on nothing of them is sent.
+    on_begin: Callable[[str], object] = lambda audit: None,
+) -> CommandResult:
+    """Cancels jobs of any kind: from then on, nothing of them is sent.
 
     Queued parts end `cancelled`. A call in flight goes on and its answer counts, but a part that would be sent again is
-    cancelled. A part in doubt is not repeated, and is held for a person. What the vendor took stays (`recall` takes
-    messages back, where the vendor can). `person` is who cancels and `why` the reason, at most 300 characters; the
-    audit keeps both.
+    cancelled. A part in doubt is not repeated, and a person decides about it (`resolve`). What the vendor accepted
+    stays: `recall_jobs` recalls it, if the vendor can. `person` is who cancels and `why` the reason, at most 300
+    characters; the audit keeps both.
 
-    The result counts the `jobs` that this command cancelled (the others had ended meanwhile), and the parts of all jobs
-    by state; `searched` are parts in doubt for which the vendor is searched, which sends nothing. Its `jobs` are those
-    of which the vendor took something that it can take back, if it is not too late. It commits by itself, 1,000 jobs at
-    a time and then 400 parts, and may be called again after an error; `progress` is called with the number of jobs done
-    so far.
+    The result counts the `jobs` that this command cancelled (the others had already ended), and the parts of all jobs
+    by state; `searched` are parts in doubt that the worker looks for at the vendor, which sends nothing. Its `jobs` are
+    those of which the vendor accepted something that it can recall, unless it is too late. The command commits by
+    itself, 1,000 jobs at a time and then 400 parts, and may be called again after an error. `progress` is called with
+    the number of jobs done so far.
     """
     counts, recallable = Counter[str](), list[str]()
-    asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
-    with audited("cancel", person=person, why=why, asked=asked, database=database, settings=settings) as command:
+    arguments = {"filter": selection.filter.conditions(), "jobs": len(selection.ids)}
+    with audited(
+        "cancel", person=person, why=why, arguments=arguments, database=database, settings=settings
+    ) as command:
         outbox = command.database
-        began(command.id)
-        for batch in command.batches(found.ids, MARK_BATCH):
+        on_begin(command.id)
+        for batch in command.batches(selection.ids, MARK_BATCH):
             command.counts["jobs"] += mark_jobs(outbox, batch)
-        for batch in command.batches(found.ids, JOB_BATCH, progress):
+        for batch in command.batches(selection.ids, JOB_BATCH, progress):
             for stopped in stop_jobs(outbox, batch, make_committer(outbox, command.settings)):
                 command.counts += stopped.parts
                 counts += stopped.parts + Counter(jobs=int(stopped.is_cancelled))
                 recallable += [stopped.id] if stopped.can_be_recalled else []
-    return Done(command.id, counts, tuple(recallable))
+    return CommandResult(command.id, counts, tuple(recallable))
 
 
 def make_committer(database: Database, settings: Settings) -> ApplyChanges:
@@ -141,53 +144,41 @@ def make_committer(database: Database, settings: Settings) -> ApplyChanges:
 
 
 def mark_jobs(database: Database, ids: Sequence[str]) -> int:
-    """Marks the jobs that are open or in doubt as cancelled. Returns how many were not marked before."""
+    """Marks open jobs and jobs in doubt as cancelled. Returns how many were not marked before."""
     return database.run(lambda connection: mark_cancelled(connection, database.now, ids))
 
 
 @dataclass(frozen=True, slots=True)
 class StoppedJob:
-    """A job whose waiting parts were ended."""
+    """A job after its waiting parts were ended."""
 
     id: str
     is_cancelled: bool
-    """False: it had ended before it was marked."""
+    """False if the job had ended before it was marked."""
     parts: Counter[str]
-    """State -> how many of its parts are in it; `searched`: in doubt, and looked for at the vendor."""
-    takes_back: bool
-    """Its channel takes back what was sent."""
+    """Number of its parts by state. `searched` are parts in doubt that the worker looks for at the vendor."""
+    has_recall: bool
+    """Whether the channel can recall messages of this kind."""
 
     @property
     def can_be_recalled(self) -> bool:
-        """The vendor took something of it that it can take back."""
-        return self.takes_back and bool(self.parts[PartState.ACCEPTED.label] or self.parts[PartState.PARTIAL.label])
+        """True if the vendor accepted something of the job that it can recall."""
+        return self.has_recall and bool(self.parts[PartState.ACCEPTED.label] or self.parts[PartState.PARTIAL.label])
 
 
 def stop_jobs(database: Database, ids: Sequence[str], apply_changes: ApplyChanges) -> list[StoppedJob]:
-    """Ends the waiting parts of jobs that are marked, and says how their parts stand."""
+    """Ends the waiting parts of marked jobs, and returns the jobs with the states of all their parts."""
     with database.reading() as connection:
-        jobs = counted_jobs(connection, ids)
+        jobs = job_sizes(connection, ids)
     # A job may have thousands of parts, so batches are made by the number of parts.
-    return [stopped for batch in _job_batches(jobs.values()) for stopped in _stop_batch(database, batch, apply_changes)]
-
-
-def _job_batches(jobs: Iterable[CountedJob]) -> Iterator[list[str]]:
-    """Splits jobs into batches whose parts can be read together. A job with too many parts is a batch alone."""
-    batch, parts = list[str](), 0
-    for job in jobs:
-        if batch and parts + job.parts > MAX_PARTS_READ:
-            yield batch
-            batch, parts = [], 0
-        batch.append(job.id)
-        parts += job.parts
-    if batch:
-        yield batch
+    batches = batched_by_size(jobs, lambda job: jobs[job].parts, MAX_PARTS_READ)
+    return [stopped for batch in batches for stopped in _stop_batch(database, batch, apply_changes)]
 
 
 def _stop_batch(database: Database, ids: Sequence[str], apply_changes: ApplyChanges) -> list[StoppedJob]:
     for pass_number in range(MAX_PASSES):
         with database.reading() as connection:
-            jobs = counted_jobs(connection, ids)
+            jobs = job_sizes(connection, ids)
             parts = part_statuses(connection, [part for job in jobs.values() for part in job.part_ids()])
             searched, changes = _changes(connection, jobs, parts)
         if not changes or pass_number == MAX_PASSES - 1:
@@ -201,9 +192,9 @@ def _stop_batch(database: Database, ids: Sequence[str], apply_changes: ApplyChan
 
 
 def _changes(
-    connection: Connection, jobs: Mapping[str, CountedJob], parts: Sequence[PartStatus]
+    connection: Connection, jobs: Mapping[str, JobSize], parts: Sequence[PartStatus]
 ) -> tuple[set[str], list[Change]]:
-    """Returns the ids of parts in doubt that the vendor is searched for, and the changes that end the waiting parts."""
+    """Returns the ids of parts in doubt to look for at the vendor, and the changes that end the waiting parts."""
     # A part may have come into doubt since it was read, and then be searched for. The next pass decides about it.
     clean = [part.id for part in parts if part.state is PartState.QUEUED and not part.in_doubt]
     changes = [stop("cancelled", id, is_searched=True) for id in clean]
@@ -214,27 +205,28 @@ def _changes(
     return searched, changes
 
 
-def _is_looked_up(connection: Connection, job: CountedJob) -> bool:
-    """Returns whether the vendor is searched for the job's parts in doubt. False if the job cannot be read."""
+def _is_looked_up(connection: Connection, job: JobSize) -> bool:
+    """Returns whether the job's parts in doubt are looked for at the vendor. False if the job cannot be read."""
     try:
         return channel(job.channel).is_looked_up(*kind_and_message(connection, job.id))
-    except Exception as error:  # noqa: BLE001  one odd job must not keep those beside it
+    except Exception as error:  # noqa: BLE001  a job that cannot be read must not stop the others
         log.warning("not_judged", job=job.id, error=type(error).__name__)
         return False
 
 
-def _stopped(job: CountedJob, parts: Counter[str]) -> StoppedJob:
-    takes_back = job.channel in names() and channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
-    return StoppedJob(job.id, job.cancelled_at is not None, parts, takes_back)
+def _stopped(job: JobSize, parts: Counter[str]) -> StoppedJob:
+    has_recall = job.channel in names() and channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
+    return StoppedJob(job.id, job.cancelled_at is not None, parts, has_recall)
 
 
 # -- revoked jobs ------------------------------------------------------------------------------------------------------
 
 
 class Revocations:
-    """Cancels the jobs that were revoked in Flower, or by `celery control revoke`, since the last turn.
+    """Cancels jobs that were revoked in Flower, or by `celery control revoke`, since the last turn.
 
-    Celery tells only the processes that run now, and these forget it when they end. The cancel in the database stays.
+    Celery informs only the processes that are running, and they forget it when they end. The cancel is in the database,
+    and stays.
     """
 
     def __init__(
@@ -263,7 +255,7 @@ class Revocations:
 
     def _mark(self, connection: Connection, job_id: str) -> None:
         now = self._database.now
-        if marked := mark_cancelled(connection, now, [job_id]):
-            asked = {"filter": JobFilter(ids=[job_id]).asked()}
-            counts = {"jobs": marked}
-            write_entry(connection, now, "cancel", person=REVOKED_BY, why=REVOKED, asked=asked, counts=counts)
+        if count := mark_cancelled(connection, now, [job_id]):
+            arguments = {"filter": JobFilter(ids=[job_id]).conditions()}
+            counts = {"jobs": count}
+            write_entry(connection, now, "cancel", person=REVOKED_BY, why=REVOKED, arguments=arguments, counts=counts)

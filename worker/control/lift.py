@@ -1,11 +1,11 @@
-"""Releases what is stuck: blocked lanes, parked hook events, and parts that wait behind a job of their order."""
+"""Unblocks lanes and accounts, retries parked hook events, and releases parts that wait behind a job of their order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from worker.control.audit import Done, audited
+from worker.control.audit import CommandResult, audited
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.errors import WorkerError
 from worker.domain.pacing.lane import Resume
@@ -17,12 +17,12 @@ from worker.producer import resend
 BY_A_PERSON = "a person resumed it"
 
 
-def lift(name: str, *, person: str, why: str = "", database: Database | None = None) -> Done:
-    """Lifts the blocks of one lane, or of an account and all its lanes. Raises WorkerError if nothing is blocked.
+def lift(name: str, *, person: str, why: str = "", database: Database | None = None) -> CommandResult:
+    """Ends the blocks of a lane, or of an account and all its lanes. Raises WorkerError if nothing is blocked.
 
-    The result has a note for each block. A penalty of the vendor's ends with the block.
+    The result has a note for each block that ended. A penalty by the vendor ends with its block.
     """
-    with audited("resume", person=person, why=why, asked={"name": name}, database=database) as command:
+    with audited("resume", person=person, why=why, arguments={"name": name}, database=database) as command:
         outbox = command.database
         with outbox.reading() as connection:
             lane_names = lanes.lanes_of(connection, name)
@@ -35,18 +35,18 @@ def lift(name: str, *, person: str, why: str = "", database: Database | None = N
         if not notes:
             raise WorkerError(f"nothing of {name!r} is blocked or parked; `worker lanes` lists what is")
         command.counts["lifted"] = len(notes)
-    return Done(command.id, command.counts, notes=notes)
+    return CommandResult(command.id, command.counts, notes=notes)
 
 
-def retry_event(event_id: str, *, person: str, why: str = "", database: Database | None = None) -> Done:
-    """Offers a parked or ignored event to the hooks again. Raises WorkerError for any other event."""
-    with audited("retry", person=person, why=why, asked={"event": event_id}, database=database) as command:
+def retry_event(event_id: str, *, person: str, why: str = "", database: Database | None = None) -> CommandResult:
+    """Gives a parked or ignored event to the hooks again. Raises WorkerError for any other event."""
+    with audited("retry", person=person, why=why, arguments={"event": event_id}, database=database) as command:
         outbox = command.database
         if not outbox.run(lambda connection: events.retry_event(connection, outbox.now, event_id)):
             with outbox.reading() as connection:
                 raise _not_retried(event_id, events.read_event(connection, event_id))
         command.counts["events"] = 1
-    return Done(command.id, command.counts)
+    return CommandResult(command.id, command.counts)
 
 
 def _not_retried(event_id: str, row: Mapping[str, Any] | None) -> WorkerError:
@@ -58,12 +58,12 @@ def _not_retried(event_id: str, row: Mapping[str, Any] | None) -> WorkerError:
     return WorkerError(f"event {event_id} is {label}; only parked and ignored ones are retried")
 
 
-def skip(job_id: str, *, person: str, why: str = "", database: Database | None = None) -> Done:
+def skip(job_id: str, *, person: str, why: str = "", database: Database | None = None) -> CommandResult:
     """Releases the parts that wait behind a job in its order. They are the `jobs` of the result.
 
     Raises NotReplayable if no part waits behind the job.
     """
-    with audited("skip", person=person, why=why, asked={"ids": [job_id]}, database=database) as command:
+    with audited("skip", person=person, why=why, arguments={"ids": [job_id]}, database=database) as command:
         released = resend.skip(command.database, job_id)
         command.counts["parts"] = len(released)
-    return Done(command.id, command.counts, tuple(released))
+    return CommandResult(command.id, command.counts, tuple(released))

@@ -1,4 +1,4 @@
-"""Opens the database that the settings name, for commands that commit their own transactions."""
+"""Opens the database of the settings, for commands that commit their own transactions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.outbox.engine.database import Database, make_engine, missing_file
 def require_database_file(settings: Settings) -> None:
     """Raises ConfigurationError if the outbox is an SQLite file that does not exist.
 
-    Opening it would create an empty one.
+    Opening the file would create an empty database.
     """
     if (file := missing_file(settings.database_url())) is not None:
         missing = f"there is no file {file}; run `worker db upgrade`, or correct database in {settings_location()}"
@@ -22,7 +22,7 @@ def require_database_file(settings: Settings) -> None:
 
 
 def make_database(settings: Settings, *, pool_size: int = 8) -> Database:
-    """Makes the Database of the settings. Does not connect yet."""
+    """Returns the database of the settings. Does not connect yet."""
     return Database(make_engine(settings.database_url(), pool_size=pool_size))
 
 
@@ -44,9 +44,9 @@ def open_database(settings: Settings | None = None) -> Iterator[Database]:
 
 @contextmanager
 def open_outbox(database: Database | None, settings: Settings | None) -> Iterator[tuple[Database, Settings]]:
-    """Yields a database with its settings: the one that is open already, or else the one that the settings name.
+    """Yields an open database and its settings: `database`, or else the database that the settings name.
 
-    Without `settings` those in force are loaded.
+    Without `settings`, `database` gets the default values, and the other one the settings in force.
     """
     if database is not None:
         yield database, settings or Settings()
@@ -58,7 +58,7 @@ def open_outbox(database: Database | None, settings: Settings | None) -> Iterato
 
 @contextmanager
 def open_current_database(settings: Settings) -> Iterator[Database]:
-    """Opens the database of the settings, and checks first that this release may use its tables."""
+    """Opens the database of the settings, after checking that this release may use its tables."""
     with open_database(settings) as database:
         migrate.require_current(database)
         yield database

@@ -1,7 +1,7 @@
 """Pauses jobs, holds single jobs, and waits until no call is in flight.
 
-A pause is a row that the group commit of every worker obeys. Setting it needs no worker and no broker, and it outlives
-both.
+A pause is a row that the group commit of every worker obeys. It can be set without a worker or a broker, and survives
+restarts of both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from uuid_utils import uuid7
 
 from worker.channels.registry import channel, names
 from worker.config.settings import Settings
-from worker.control.audit import Done, audited
+from worker.control.audit import CommandResult, audited
 from worker.control.opening import open_outbox
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import JobId, Kind
@@ -31,79 +31,79 @@ from worker.outbox.lanes import pauses as rows
 SCOPE = ("account", "channel", "kind", "tag")
 MAX_LENGTHS = {"account": 60, "tag": 100}
 QUIET_S = 1.0
-"""Seconds for which no call may be in flight before `drain` returns. A commit that did not see the pause may be under
+"""Seconds without a call in flight before `drain` returns, because a commit that did not see the pause may be under
 way."""
 POLL_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Paused:
-    """A pause that is in force."""
+class PauseResult:
+    """What `pause` did."""
 
     audit: str | None
-    """Id of the audit's row, or None if the pause was in force already."""
+    """Id of the command's audit entry, or None if the pause was already in force."""
     pause: Pause
     """The pause that is in force."""
 
 
 @on_callers_connection
 def list_pauses(connection: Connection) -> list[Pause]:
-    """Lists the pauses in force, held jobs included, oldest first."""
+    """Lists the pauses in force, including held jobs, oldest first."""
     return rows.active_pauses(connection)
 
 
 def pause(
-    wanted: JobFilter | None,
+    filter: JobFilter | None,
     *,
     person: str,
     why: str = "",
     settings: Settings | None = None,
     database: Database | None = None,
-) -> Paused:
-    """Pauses the jobs of a filter, whenever they are enqueued: no call of theirs begins until `resume_paused`.
+) -> PauseResult:
+    """Pauses jobs, including those that are enqueued later: no call of theirs begins until `resume`.
 
-    `wanted` names an account, channel, kind or tag, or several of these, all of which have to match; None pauses
-    everything. Recalls, cancels and searches for parts in doubt go on. Jobs may expire meanwhile. `person` is who
-    pauses and `why` the reason, at most 300 characters. A call that has begun is not stopped: `drain` waits for it.
-    Raises CheckFailed for other fields, and for a channel or a kind that does not exist.
+    `filter` has an account, channel, kind or tag, or several of these, which all have to match; None pauses everything.
+    Recalls, cancels and searches for parts in doubt go on, and jobs may expire. A call that has begun is not stopped:
+    `drain` waits for its end. `person` is who pauses and `why` the reason, at most 300 characters. Raises CheckFailed
+    for other fields, and for a channel or a kind that does not exist.
     """
     with open_outbox(database, settings) as (outbox, settings_in_use):
-        scope = _checked_filter(wanted)
-        asked = {"filter": scope}
+        scope = _checked_filter(filter)
+        arguments = {"filter": scope}
         if existing := _pauses_of_filter(outbox, scope):
-            return Paused(None, existing[0])
+            return PauseResult(None, existing[0])
         with audited(
-            "pause", person=person, why=why, asked=asked, database=outbox, settings=settings_in_use
+            "pause", person=person, why=why, arguments=arguments, database=outbox, settings=settings_in_use
         ) as command:
             [created] = _begin(outbox, [{**scope, "person": person, "why": why}])
             command.counts["pauses"] = 1
-        return Paused(command.id, created)
+        return PauseResult(command.id, created)
 
 
-def resume_paused(
-    wanted: JobFilter | None,
+def resume(
+    filter: JobFilter | None,
     *,
     person: str,
     why: str = "",
     settings: Settings | None = None,
     database: Database | None = None,
-) -> Done:
-    """Ends the pause of exactly this filter, and counts these `pauses`. Raises WorkerError if there is none.
+) -> CommandResult:
+    """Ends the pause with exactly this filter, and counts the `pauses` that ended. Raises WorkerError if there is none.
 
-    Waiting parts go on as fast as their limits allow, in the order in which they were due.
+    Waiting parts are then sent as fast as their limits allow, in the order in which they were due.
     """
     with open_outbox(database, settings) as (outbox, settings_in_use):
-        scope = _checked_filter(wanted)
+        scope = _checked_filter(filter)
         pauses = _pauses_of_filter(outbox, scope)
         if not pauses:
-            what = ", ".join(f"{name} {value}" for name, value in scope.items()) or "everything"
-            raise WorkerError(f"{what} is not paused; `worker lanes` lists what is")
-        ids, asked = [pause.id for pause in pauses], {"filter": scope}
+            scope_text = ", ".join(f"{name} {value}" for name, value in scope.items()) or "everything"
+            raise WorkerError(f"{scope_text} is not paused; `worker lanes` lists what is")
+        ids, arguments = [pause.id for pause in pauses], {"filter": scope}
         with audited(
-            "resume", person=person, why=why, asked=asked, database=outbox, settings=settings_in_use
+            "resume", person=person, why=why, arguments=arguments, database=outbox, settings=settings_in_use
         ) as command:
             command.counts["pauses"] = outbox.run(lambda connection: rows.end_pauses(connection, outbox.now, ids))
-        return Done(command.id, command.counts)
+        return CommandResult(command.id, command.counts)
 
 
 def hold(
@@ -113,23 +113,27 @@ def hold(
     why: str = "",
     settings: Settings | None = None,
     database: Database | None = None,
-) -> Done:
+) -> CommandResult:
     """Holds single jobs, at most 1,000: no call of theirs begins until `release`. A recall can be held, too.
 
-    The `jobs` of the result are those that it held. `left` counts the jobs that have nothing left to send, or were held
-    already.
+    The `jobs` of the result were not held before. `unchanged` counts the jobs that have nothing left to send, or were
+    already held.
     """
-    wanted = JobFilter(ids=ids)
+    filter = JobFilter(ids=ids)
     with open_outbox(database, settings) as (outbox, settings_in_use):
-        ids_in_order, asked = _existing_jobs(outbox, wanted), {"filter": wanted.asked()}
-        with audited("hold", person=person, why=why, asked=asked, database=outbox, settings=settings_in_use) as command:
+        ids_in_order, arguments = _existing_jobs(outbox, filter), {"filter": filter.conditions()}
+        with audited(
+            "hold", person=person, why=why, arguments=arguments, database=outbox, settings=settings_in_use
+        ) as command:
             with outbox.reading() as connection:
                 held = {pause.job_id for pause in rows.active_pauses(connection, ids_in_order)}
-                new = [job for job in open_jobs(connection, ids_in_order) if job not in held]
-            if new:
-                _begin(outbox, [{"job_id": job, "person": person, "why": why} for job in new])
-            command.counts["jobs"] = len(new)
-        return Done(command.id, command.counts + Counter(left=len(ids_in_order) - len(new)), tuple(new))
+                to_hold = [job for job in open_jobs(connection, ids_in_order) if job not in held]
+            if to_hold:
+                _begin(outbox, [{"job_id": job, "person": person, "why": why} for job in to_hold])
+            command.counts["jobs"] = len(to_hold)
+        return CommandResult(
+            command.id, command.counts + Counter(unchanged=len(ids_in_order) - len(to_hold)), tuple(to_hold)
+        )
 
 
 def release(
@@ -139,28 +143,31 @@ def release(
     why: str = "",
     settings: Settings | None = None,
     database: Database | None = None,
-) -> Done:
-    """Releases held jobs, which are the `jobs` of the result. `left` counts the jobs that were not held."""
-    wanted = JobFilter(ids=ids)
+) -> CommandResult:
+    """Releases held jobs, which are the `jobs` of the result. `unchanged` counts the jobs that were not held."""
+    filter = JobFilter(ids=ids)
     with open_outbox(database, settings) as (outbox, settings_in_use):
-        wanted.require_whole_jobs()
+        filter.require_whole_jobs()
         with outbox.reading() as connection:
-            pauses = rows.active_pauses(connection, wanted.part_or_job_ids())
+            pauses = rows.active_pauses(connection, filter.part_or_job_ids())
         held = {pause.id: pause.job_id for pause in pauses if pause.job_id is not None}
         # A job that retention has deleted may still be held.
-        ids_in_order, asked = _existing_jobs(outbox, wanted, except_for=held.values()), {"filter": wanted.asked()}
+        ids_in_order, arguments = (
+            _existing_jobs(outbox, filter, except_for=held.values()),
+            {"filter": filter.conditions()},
+        )
         with audited(
-            "release", person=person, why=why, asked=asked, database=outbox, settings=settings_in_use
+            "release", person=person, why=why, arguments=arguments, database=outbox, settings=settings_in_use
         ) as command:
             if held:
                 outbox.run(lambda connection: rows.end_pauses(connection, outbox.now, held))
             command.counts["jobs"] = len(set(held.values()))
         jobs = tuple(job for job in ids_in_order if job in held.values())
-        return Done(command.id, command.counts + Counter(left=len(ids_in_order) - len(jobs)), jobs)
+        return CommandResult(command.id, command.counts + Counter(unchanged=len(ids_in_order) - len(jobs)), jobs)
 
 
 def drain(
-    wanted: JobFilter | None,
+    filter: JobFilter | None,
     *,
     timeout_s: float,
     settings: Settings | None = None,
@@ -169,20 +176,20 @@ def drain(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> int:
-    """Waits until no call of a filter's parts (None: of any part) is in flight, at most `timeout_s` seconds.
+    """Waits until no part of a filter has a call in flight, at most `timeout_s` seconds. None waits for all parts.
 
-    Returns how many calls are still in flight: 0, unless the time ran out. Pause first, or calls may never end.
-    `progress` is called with the number of calls in flight.
+    Returns the number of calls that are still in flight: 0, unless the time ran out. Pause first, because otherwise new
+    calls may begin all the time. `progress` is called with the number of calls in flight.
     """
-    if wanted is not None:
-        wanted.require_whole_jobs()
+    if filter is not None:
+        filter.require_whole_jobs()
     ends_at = monotonic() + timeout_s
     quiet_since: float | None = None
     with open_outbox(database, settings) as (outbox, _):
         # A quiet second that has begun is waited for, even when the time has run out.
         while True:
             with outbox.reading() as connection:
-                in_flight = count_in_flight(connection, wanted)
+                in_flight = count_in_flight(connection, filter)
             now = monotonic()
             progress(in_flight)
             quiet_since = None if in_flight else (now if quiet_since is None else quiet_since)
@@ -193,29 +200,29 @@ def drain(
             sleep(POLL_S)
 
 
-def _checked_filter(wanted: JobFilter | None) -> dict[str, str]:
-    if wanted is None:
+def _checked_filter(filter: JobFilter | None) -> dict[str, str]:
+    if filter is None:
         return {}
-    asked = wanted.asked()
-    if unsupported := asked.keys() - set(SCOPE):
+    conditions = filter.conditions()
+    if unsupported := conditions.keys() - set(SCOPE):
         remedy = "pause an account, channel, kind or tag; `hold` is for single jobs"
         raise CheckFailed([Problem("filter", f"names {', '.join(sorted(unsupported))}", remedy)])
-    if asked.get("kind") == Kind.RECALL:
+    if conditions.get("kind") == Kind.RECALL:
         raise CheckFailed([Problem("kind", "is recall, which passes every pause", "hold or cancel single recalls")])
     problems = [
-        Problem(name, "is too long", "there is none with such a name", limit, "characters", len(asked[name]))
+        Problem(name, "is too long", "there is none with such a name", limit, "characters", len(conditions[name]))
         for name, limit in MAX_LENGTHS.items()
-        if len(asked.get(name, "")) > limit
+        if len(conditions.get(name, "")) > limit
     ]
     kinds = {kind for name in names() for kind in channel(name).kinds}
     problems += [
-        Problem(name, f"is {asked[name]!r}, which does not exist", f"use one of {', '.join(sorted(values))}")
+        Problem(name, f"is {conditions[name]!r}, which does not exist", f"use one of {', '.join(sorted(values))}")
         for name, values in (("channel", set(names())), ("kind", kinds))
-        if name in asked and asked[name] not in values
+        if name in conditions and conditions[name] not in values
     ]
     if problems:
         raise CheckFailed(problems)
-    return asked
+    return conditions
 
 
 def _pauses_of_filter(database: Database, scope: dict[str, str]) -> list[Pause]:
@@ -223,15 +230,15 @@ def _pauses_of_filter(database: Database, scope: dict[str, str]) -> list[Pause]:
         return [pause for pause in rows.active_pauses(connection, ()) if pause.scope() == scope]
 
 
-def _existing_jobs(database: Database, wanted: JobFilter, *, except_for: Collection[str] = ()) -> list[str]:
-    """Returns the ids of a filter's jobs. Raises CheckFailed for an id of no job: a typo must not look like a hold."""
-    wanted.require_whole_jobs()
-    job_ids = wanted.part_or_job_ids()
+def _existing_jobs(database: Database, filter: JobFilter, *, except_for: Collection[str] = ()) -> list[str]:
+    """Returns the ids of a filter. Raises CheckFailed for an id of no job, so that a typo does not look like a hold."""
+    filter.require_whole_jobs()
+    job_ids = filter.part_or_job_ids()
     with database.reading() as connection:
         missing = [id for id in missing_jobs(connection, job_ids) if id not in except_for]
     if missing:
         remedy = f"give whole ids; `worker why {missing[0]}` may find one"
-        raise CheckFailed([Problem("ids", f"name no job with {', '.join(missing[:3])}", remedy)])
+        raise CheckFailed([Problem("ids", f"name jobs that do not exist: {', '.join(missing[:3])}", remedy)])
     return job_ids
 
 

@@ -1,4 +1,4 @@
-"""Recalls many jobs. Each recall is a job of its own, enqueued in the same way as by an application."""
+"""Recalls many jobs. Each recall is a job that is enqueued in the same way as by an application."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from worker.accounts.sources import accounts_of
 from worker.channels.registry import channel, names
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
-from worker.control.audit import Done, audited
+from worker.control.audit import CommandResult, audited
 from worker.control.opening import open_outbox
 from worker.control.refusals import collect_refusal
-from worker.control.selection import FoundJobs
+from worker.control.selection import JobSelection
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
@@ -32,27 +32,27 @@ BATCH_SIZE = 200
 """Recalls in one transaction."""
 
 
-def find_sent(wanted: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> FoundJobs:
-    """Finds the jobs of a filter whose messages the vendor may take back, in the database of the settings.
+def find_sent(filter: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> JobSelection:
+    """Finds the jobs of a filter whose messages the vendor may be able to recall.
 
-    `settings` defaults to those in force. Jobs with a recall that is open or was accepted are left out, so a run that
-    was cut short can be repeated. Raises CheckFailed for a filter with neither `created_from` nor a selective field,
-    which would read all jobs there are, and for a filter of single parts or of calls.
+    Reads the database of the settings, by default those in force. Jobs with a recall that is open or was accepted are
+    left out, so that a run that was cut short can be repeated. Raises CheckFailed for a filter with neither
+    `created_from` nor a selective field, which would read all jobs, and for a filter of single parts or of calls.
     """
-    wanted.require_ended_jobs("a recall")
+    filter.require_ended_jobs("a recall")
     with open_outbox(database, settings) as (outbox, _), outbox.reading() as connection:
         jobs = [
             job
-            for job in sent_jobs(connection, wanted, read_now(connection, outbox.now))
+            for job in sent_jobs(connection, filter, read_now(connection, outbox.now))
             if job.channel in names() and channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
         ]
-        missing = missing_jobs(connection, wanted.part_or_job_ids())
+        missing = missing_jobs(connection, filter.part_or_job_ids())
     counts = Counter((job.account, job.kind) for job in jobs)
-    return FoundJobs(wanted, tuple(sorted(job.id for job in jobs)), counts, missing=tuple(missing))
+    return JobSelection(filter, tuple(sorted(job.id for job in jobs)), counts, missing=tuple(missing))
 
 
-def recall_found(
-    found: FoundJobs,
+def recall_jobs(
+    selection: JobSelection,
     *,
     person: str,
     why: str = "",
@@ -60,30 +60,32 @@ def recall_found(
     database: Database | None = None,
     accounts: AccountSource | None = None,
     progress: Callable[[int], object] = lambda done: None,
-    began: Callable[[str], object] = lambda audit: None,
-) -> Done:
-    """Enqueues a recall of each job: what was not sent is cancelled, and what was sent is taken back where it can be.
+    on_begin: Callable[[str], object] = lambda audit: None,
+) -> CommandResult:
+    """Enqueues a recall of each job. It cancels what was not sent, and recalls what was sent, if that is possible.
 
-    The vendor takes a message back within 24 h (page 94867, 撤回应用消息); `get_job` of each recall says what became of
-    it. `person` is who recalls and `why` the reason; the audit keeps both. The result counts `recalls`, whose ids are
-    its `jobs`, and `refused`, each with a note. It commits by itself, 200 at a time; `progress` is called with the
-    number of jobs done so far.
+    The vendor recalls messages for 24 h (page 94867, 撤回应用消息). `get_job` with the id of a recall shows its result.
+    `person` is who recalls and `why` the reason; the audit keeps both. The result counts `recalls`, whose ids are its
+    `jobs`, and `refused` jobs, each with a note. The command commits by itself, 200 jobs at a time. `progress` is
+    called with the number of jobs done so far.
     """
     recalls, refused = list[str](), dict[str, str]()
-    asked = {"filter": found.wanted.asked(), "jobs": len(found.ids)}
-    with audited("recall", person=person, why=why, asked=asked, database=database, settings=settings) as command:
+    arguments = {"filter": selection.filter.conditions(), "jobs": len(selection.ids)}
+    with audited(
+        "recall", person=person, why=why, arguments=arguments, database=database, settings=settings
+    ) as command:
         account_source = accounts or accounts_of(command.settings)
-        began(command.id)
-        for batch in command.batches(found.ids, BATCH_SIZE, progress):
+        on_begin(command.id)
+        for batch in command.batches(selection.ids, BATCH_SIZE, progress):
             enqueued, reasons = command.database.run(partial(recall_all, ids=batch, accounts=account_source))
             recalls += enqueued
             refused |= reasons
             command.counts += Counter(recalls=len(enqueued), refused=len(reasons))
-    return Done(command.id, command.counts, tuple(recalls), refused)
+    return CommandResult(command.id, command.counts, tuple(recalls), refused)
 
 
 def recall_all(connection: Connection, ids: Sequence[str], accounts: AccountSource) -> tuple[list[str], dict[str, str]]:
-    """Enqueues a recall of each job. Returns the ids of the recalls, and the reason for each refused job."""
+    """Enqueues a recall of each job. Returns the ids of the recalls, and by job the reason why it was refused."""
     rows, key, planned, refused = (
         recall_targets(connection, ids),
         lane_key(connection),

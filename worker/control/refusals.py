@@ -1,4 +1,4 @@
-"""What replays and corrections of many jobs share: the rate, and the reasons why jobs were refused."""
+"""What replays and corrections of many jobs share: the rate, and the reasons for refused jobs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.delivery.sender.fault_reports import our_error
+from worker.delivery.sender.fault_reports import program_error
 from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerError
 
 MAX_REASONS = 1_000
-"""Most refused jobs for which the result has a reason."""
+"""Most refused jobs of which a result has the reason."""
 
 
 def require_rate(rate: float) -> None:
-    """Raises CheckFailed for a number of jobs a second that is not above 0."""
+    """Raises CheckFailed if a rate, in jobs per second, is not above 0."""
     if not (rate > 0 and math.isfinite(rate)):
         raise CheckFailed([Problem("rate", "is not above 0", "give how many jobs a second, or leave it out")])
 
@@ -23,14 +23,14 @@ def require_rate(rate: float) -> None:
 def collect_refusal(refused: dict[str, str], job_id: str) -> Iterator[None]:
     """Catches the error of a job that is refused before anything was inserted, and puts its reason into `refused`.
 
-    The other jobs of the transaction go on. An error of the database ends the transaction, and is not caught.
+    The transaction goes on with its other jobs. An error of the database ends the transaction and is not caught.
     """
     try:
         yield
     except RetryTransaction:
         raise
     except (WorkerError, LookupError, ValueError, TypeError, AttributeError) as error:
-        refused[job_id] = str(error) if isinstance(error, WorkerError) else our_error(error)
+        refused[job_id] = str(error) if isinstance(error, WorkerError) else program_error(error)
 
 
 def add_reasons(reasons: dict[str, str], batch_reasons: dict[str, str]) -> None:

@@ -1,7 +1,8 @@
 """Changes the due time, the expiry or the priority of waiting jobs.
 
-The jobs are then as if they had been enqueued so. A paused job stays paused, and a job that waits in an order keeps its
-place. A call that has begun is not stopped; a sender that has loaded the part but not begun its call cannot begin it.
+The jobs are then as if they had been enqueued with these values. A paused job stays paused, and a job that waits in an
+order keeps its place. A call that has begun is not stopped. A sender that has
+loaded a part but not begun its call cannot begin it any more.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from collections.abc import Callable
 from functools import partial
 
 from worker.config.settings import Settings
-from worker.control.audit import Done, audited
+from worker.control.audit import CommandResult, audited
 from worker.control.opening import open_outbox
-from worker.control.selection import FoundJobs
+from worker.control.selection import JobSelection
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.cancels import waiting_parts
 from worker.outbox.control.matching import missing_jobs
-from worker.outbox.control.waiting import NewTimes, reschedule as move
+from worker.outbox.control.waiting import NewTimes, reschedule as change_times
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 from worker.producer.options import Instant, MessageOptions, PriorityName, instant_of, option_problems, priority_of
@@ -27,26 +28,28 @@ BATCH_SIZE = 200
 """Jobs that are changed in one transaction."""
 
 
-def find_waiting(wanted: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> FoundJobs:
+def find_waiting(
+    filter: JobFilter, *, settings: Settings | None = None, database: Database | None = None
+) -> JobSelection:
     """Finds the jobs of a filter that have parts waiting to be sent, without cancelled jobs.
 
-    Recalls, uploads and tracks are included only where the filter has ids or a kind. `among` counts the `queued` parts.
-    Raises CheckFailed where the filter names single parts: a job is changed whole.
+    Recalls, uploads and tracks are included only if the filter has ids or a kind. `breakdown` counts the `queued`
+    parts. Raises CheckFailed if the filter names single parts, because only whole jobs are changed.
     """
-    wanted.require_whole_jobs()
+    filter.require_whole_jobs()
     jobs: dict[str, tuple[str, str]] = {}
     queued = 0
     with open_outbox(database, settings) as (outbox, _), outbox.reading() as connection:
-        for job in waiting_parts(connection, wanted):
+        for job in waiting_parts(connection, filter):
             jobs[job.id] = (job.account, job.kind)
             queued += 1
-        missing = missing_jobs(connection, wanted.part_or_job_ids())
+        missing = missing_jobs(connection, filter.part_or_job_ids())
     breakdown = {"queued": queued} if queued else {}
-    return FoundJobs(wanted, tuple(sorted(jobs)), Counter(jobs.values()), breakdown, tuple(missing))
+    return JobSelection(filter, tuple(sorted(jobs)), Counter(jobs.values()), breakdown, tuple(missing))
 
 
 def reschedule(
-    found: FoundJobs,
+    selection: JobSelection,
     *,
     due_at: Instant | None = None,
     expires_at: Instant | None = None,
@@ -56,37 +59,37 @@ def reschedule(
     settings: Settings | None = None,
     database: Database | None = None,
     progress: Callable[[int], object] = lambda done: None,
-    began: Callable[[str], object] = lambda audit: None,
-) -> Done:
-    """Changes when these jobs are due, when they expire, how urgent they are, or several of these.
+    on_begin: Callable[[str], object] = lambda audit: None,
+) -> CommandResult:
+    """Changes when these jobs are due, when they expire, their priority, or several of these.
 
-    The keywords mean the same as for `enqueue`; one that is left out changes nothing. A part that was called already
+    The keywords mean the same as for `enqueue`; those that are not given change nothing. A part that was called already
     keeps the time of its next call. The result counts the `jobs` that were changed, which are its `jobs`, how many
-    `parts` of them wait, and those that are `left`: none of their parts waits any more, or they would expire before
-    they are due (`expiring`). It commits by itself, 200 jobs at a time, and may be called again.
+    `parts` of them wait, and the `unchanged` jobs: none of their parts waits any more, or they would expire before they
+    are due (`expiring`). The command commits by itself, 200 jobs at a time, and may be called again.
     """
     require_change(due_at, expires_at, priority)
     changed = list[str]()
     with open_outbox(database, settings) as (outbox, settings_in_use):
         now = outbox.read_now()
-        due, ends = (None if value is None else _absolute(value, now) for value in (due_at, expires_at))
-        new = NewTimes(due, ends, None if priority is None else priority_of(priority))
-        options = {"due_at": _iso(due), "expires_at": _iso(ends), "priority": priority}
-        asked = {"filter": found.wanted.asked(), "jobs": len(found.ids), **options}
+        due, expiry = (None if value is None else _absolute(value, now) for value in (due_at, expires_at))
+        new_times = NewTimes(due, expiry, None if priority is None else priority_of(priority))
+        options = {"due_at": _iso(due), "expires_at": _iso(expiry), "priority": priority}
+        arguments = {"filter": selection.filter.conditions(), "jobs": len(selection.ids), **options}
         with audited(
-            "reschedule", person=person, why=why, asked=asked, database=outbox, settings=settings_in_use
+            "reschedule", person=person, why=why, arguments=arguments, database=outbox, settings=settings_in_use
         ) as command:
-            began(command.id)
-            for batch in command.batches(found.ids, BATCH_SIZE, progress):
-                done = outbox.run(partial(move, ids=batch, now=now, new=new))
-                changed += done.jobs
-                command.counts += Counter(jobs=len(done.jobs), parts=done.parts, expiring=done.expiring)
-                command.counts["left"] += len(batch) - len(done.jobs)
-        return Done(command.id, +command.counts, tuple(changed))
+            on_begin(command.id)
+            for batch in command.batches(selection.ids, BATCH_SIZE, progress):
+                result = outbox.run(partial(change_times, ids=batch, now=now, new=new_times))
+                changed += result.jobs
+                command.counts += Counter(jobs=len(result.jobs), parts=result.parts, expiring=result.expiring)
+                command.counts["unchanged"] += len(batch) - len(result.jobs)
+        return CommandResult(command.id, +command.counts, tuple(changed))
 
 
 def require_change(due_at: Instant | None, expires_at: Instant | None, priority: PriorityName | None) -> None:
-    """Raises CheckFailed if no change is given, or a value is wrong."""
+    """Raises CheckFailed if none of the values is given, or one is wrong."""
     options: MessageOptions = {"due_at": due_at, "expires_at": expires_at, "priority": priority}
     problems = list(option_problems(options))
     if not any(value is not None for value in options.values()):

@@ -1,4 +1,4 @@
-"""The jobs that a command is about, and warnings about a filter that looks mistyped."""
+"""The jobs that a command applies to, and warnings about a filter that looks mistyped."""
 
 from __future__ import annotations
 
@@ -15,41 +15,42 @@ MAX_LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class FoundJobs:
-    """The jobs that a command will change, as they were when they were searched for. The command takes this value."""
+class JobSelection:
+    """The jobs that a command will change, as they were when they were searched for. Pass it to the command."""
 
-    wanted: JobFilter = field(repr=False)
+    filter: JobFilter = field(repr=False)
     """The filter that selected the jobs."""
     ids: tuple[str, ...]
     """Ids of the jobs. From `find_unknown` these are ids of parts in doubt."""
     counts: Mapping[tuple[str, str], int]
     """(account, kind) -> number of jobs. From `find_replayable` the key is (account, state); from `find_person` it is
     empty."""
-    among: Mapping[str, int] = field(default_factory=dict)
-    """How many of the jobs, or of their parts by state, have a property that the search reports, such as `ended`."""
+    breakdown: Mapping[str, int] = field(default_factory=dict)
+    """How many of the jobs have a property that the search reports, such as `ended`, and how many of their parts are in
+    which state."""
     missing: tuple[str, ...] = ()
-    """Ids of the filter that belong to no job."""
+    """Ids in the filter that belong to no job."""
 
 
-def require_configured(wanted: JobFilter | None, accounts: Sequence[str]) -> None:
+def require_configured(filter: JobFilter | None, accounts: Sequence[str]) -> None:
     """Raises WorkerError if a pause names an account that is not configured. Such a pause would stop nothing."""
-    if wanted is not None and wanted.account is not None and wanted.account not in accounts:
-        raise WorkerError(f"nothing was paused: {unknown_account(wanted.account, accounts)}")
+    if filter is not None and filter.account is not None and filter.account not in accounts:
+        raise WorkerError(f"nothing was paused: {unknown_account(filter.account, accounts)}")
 
 
-def filter_warnings(wanted: JobFilter, missing: Sequence[str], accounts: Collection[str]) -> list[str]:
-    """Returns a sentence for each part of a filter that matches nothing that exists.
+def filter_warnings(filter: JobFilter, missing: Sequence[str], accounts: Collection[str]) -> list[str]:
+    """Returns a sentence for each condition of a filter that matches nothing that exists.
 
-    `missing` holds the ids that belong to no job, `accounts` the names of the configured accounts.
+    `missing` are the ids that belong to no job, and `accounts` the names of the configured accounts.
     """
     warnings = [
         f"there is no job {id}; give the whole id, `worker why {id}` may find it" for id in missing[:MAX_LISTED]
     ]
     kinds = {kind for name in names() for kind in channel(name).kinds}
     for noun, value, allowed in (
-        ("account", wanted.account, accounts),
-        ("channel", wanted.channel, names()),
-        ("kind", wanted.kind, kinds),
+        ("account", filter.account, accounts),
+        ("channel", filter.channel, names()),
+        ("kind", filter.kind, kinds),
     ):
         if value is not None and value not in allowed:
             warnings.append(f"there is no {noun} {value}; use one of {', '.join(sorted(allowed))}")

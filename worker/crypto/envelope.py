@@ -75,7 +75,7 @@ class Envelope:
         """Decrypts a message if the signature that came with it is right, which is checked first."""
         right = signature(self._token, timestamp, nonce, encrypted)
         if not hmac.compare_digest(right.encode(), given.encode("utf-8", "surrogatepass")):
-            raise WrongSignature("the signature is not ours")
+            raise WrongSignature("the signature is wrong: the token differs, or the content was changed")
         message, receiver = self._sealer.unseal(encrypted)
         if self._receive_id is not None and not hmac.compare_digest(receiver, self._receive_id):
             raise ForeignReceiver("it was meant for another receiver")

@@ -178,6 +178,8 @@ class TokenParked:
     probe_in_s: float
     hint: str | None = None
     """The vendor's trace number of its refusal."""
+    age_s: float = 0.0
+    """Seconds since the refusal. They stop at `park_probe_s`, after which the vendor is asked again."""
 
 
 TokenState = Token | TokenWait | TokenParked

@@ -16,8 +16,9 @@ from worker.language import Lang, chinese_note, language, translate, with_chines
 class WorkerError(Exception):
     """The base of all errors of this package. The text says what to change.
 
-    The text is English. With `WORKER_LANG=zh` a traceback has the Chinese below it, and `told` returns it anywhere.
-    `channel`, `job` (an id) and `code` (the vendor's errcode) say what the error is about, or are None if unknown.
+    The text is English. With `WORKER_LANG=zh` a traceback has the Chinese below it, and `localized` returns it
+    anywhere. `channel`, `job` (an id) and `code` (the vendor's errcode) say what the error is about, or are None if
+    unknown.
     """
 
     def __init__(self, text: str, *, channel: str | None = None, job: str | None = None, code: int | None = None):
@@ -25,9 +26,9 @@ class WorkerError(Exception):
         self.channel = channel
         self.job = job
         self.code = code
-        with_chinese_note(self, self.told)
+        with_chinese_note(self, self.localized)
 
-    def told(self, lang: Lang | None = None) -> str:
+    def localized(self, lang: Lang | None = None) -> str:
         """Returns the text in a language, by default that of the person at the terminal."""
         return translate(str(self), lang)
 
@@ -57,7 +58,7 @@ class UnknownAccount(ConfigurationError):
 
     @property
     def __notes__(self) -> list[str]:  # type: ignore[override]  # only read: a traceback's lines below the sentence
-        return chinese_note(self.told)
+        return chinese_note(self.localized)
 
 
 class AccountsUnread(ConfigurationError):
@@ -119,9 +120,9 @@ class Problem:
     """The actual amount, in `unit`, or None."""
 
     def __str__(self) -> str:
-        return self.told("en")
+        return self.localized("en")
 
-    def told(self, lang: Lang | None = None) -> str:
+    def localized(self, lang: Lang | None = None) -> str:
         """Returns the problem as text in a language, by default that of the person at the terminal."""
         lang = lang or language()
         amounts = f" (limit {self.limit} {self.unit}, found {self.size})" if self.limit is not None else ""
@@ -151,7 +152,7 @@ class CheckFailed(WorkerError):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.problems,), vars(self)  # an exception is copied by its text otherwise
 
-    def told(self, lang: Lang | None = None) -> str:
+    def localized(self, lang: Lang | None = None) -> str:
         """Returns all problems as text in a language, by default that of the person at the terminal."""
         lang = lang or language()
-        return ("；" if lang == "zh" else "; ").join(problem.told(lang) for problem in self.problems)
+        return ("；" if lang == "zh" else "; ").join(problem.localized(lang) for problem in self.problems)

@@ -14,7 +14,7 @@ from worker.domain.account import Account
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, Problem
 
-PAYLOAD = 0
+NEWEST_PAYLOAD = 0
 """The newest version of documents that this release reads; it reads all older ones.
 
 Message, recipients and parts' specs of one job share a version, which stands in the job's row. It grows by one with a
@@ -25,7 +25,7 @@ jobs that use the change have the new number: all others are 0 still, which ever
 
 def is_read(payload: int) -> bool:
     """Returns True if this release reads documents of this version. Others are left to processes of a newer release."""
-    return payload <= PAYLOAD
+    return payload <= NEWEST_PAYLOAD
 
 
 class Kind(StrEnum):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, tzinfo
 from typing import Any
@@ -84,42 +83,32 @@ class JobFilter:
 
     def __post_init__(self) -> None:
         if self.ids is not None:
-            object.__setattr__(self, "ids", tuple(dict.fromkeys(map(id_of, self.ids))))
+            object.__setattr__(self, "ids", _ids_of(self.ids))
         if self.replay_of is not None:
             object.__setattr__(self, "replay_of", id_of(self.replay_of))
         if isinstance(self.state, JobState):
             object.__setattr__(self, "state", self.state.label)
-        # A text that no database can store raises UnicodeEncodeError here.
-        json.dumps(self.asked(), ensure_ascii=False).encode()
         if problems := self._problems():
             raise CheckFailed(problems)
 
     def _problems(self) -> list[Problem]:
         problems = [problem for name in INSTANTS for problem in aware_problems(name, getattr(self, name))]
-        problems += [
-            Problem(name, "has no content", "leave it out, or name one")
-            for name in _TEXT_FIELDS
-            if (text := getattr(self, name)) is not None and not text.strip()
-        ]
-        problems += [
-            Problem(name, "holds a NUL character", "take it out")
-            for name in _TEXT_FIELDS
-            if (text := getattr(self, name)) is not None and "\x00" in text
-        ]
+        problems += [problem for name in _TEXT_FIELDS for problem in _text_problems(name, getattr(self, name))]
+        problems += dict.fromkeys(problem for id in self.part_or_job_ids() for problem in _unfit(id, "ids"))
         if self.dedupe_key is not None and self.account is None:
             problems.append(Problem("dedupe_key", "is unique for one account only", "give the account too"))
         if self.errcode == 0:
             problems.append(Problem("errcode", "0 is what every success has", "use state"))
-        elif self.errcode is not None and abs(self.errcode) > MAX_ERRCODE:
+        elif self.errcode is not None and not (type(self.errcode) is int and abs(self.errcode) <= MAX_ERRCODE):
             problems.append(Problem("errcode", "is not a vendor's errcode", "give one such as 81013"))
         if self.state is not None and self.state not in (labels := [state.label for state in JobState]):
             problems.append(Problem("state", "is not a valid value", f"use one of {', '.join(labels)}"))
-        if self.asked().keys() <= {"state"} or self.asked() == {"ids": []}:
+        if self.conditions().keys() <= {"state"} or self.conditions() == {"ids": []}:
             problems.append(Problem("filter", "has no content", "give ids, an account, or another field"))
         elif self.ids == ():
             problems.append(Problem("ids", "are empty", "leave them out, or give some"))
         elif (count := len(self.part_or_job_ids())) > MAX_IDS:
-            problems.append(Problem("ids", "are too many", "go through them in pieces", MAX_IDS, "ids", count))
+            problems.append(Problem("ids", "are too many", "process them in batches", MAX_IDS, "ids", count))
         return problems
 
     def part_or_job_ids(self) -> list[str]:
@@ -141,6 +130,13 @@ class JobFilter:
         if parts := [id for id in self.part_or_job_ids() if "-" in id]:
             remedy = "give the id of their job: it is meant whole"
             raise CheckFailed([Problem("ids", "name single parts", remedy, 0, "parts", len(parts))])
+
+    def require_jobs_of_a_list(self) -> None:
+        """Raises CheckFailed if the filter is about single parts or calls."""
+        self.require_whole_jobs()
+        if self.is_about_calls:
+            remedy = "leave called_from and called_before out"
+            raise CheckFailed([Problem("filter", "is about calls, and a list is about jobs", remedy)])
 
     def require_ended_jobs(self, what: str) -> None:
         """Raises CheckFailed unless the filter selects whole jobs: by ids, a time, or a field that few jobs share.
@@ -187,12 +183,12 @@ class JobFilter:
         return cls(**values) if values else None
 
     @classmethod
-    def from_asked(cls, asked: Mapping[str, Any]) -> JobFilter:
-        """Returns the filter of values that `asked` returned."""
-        instants = {name: datetime.fromisoformat(value) for name, value in asked.items() if name in INSTANTS}
-        return cls(**{**asked, **instants})
+    def from_conditions(cls, conditions: Mapping[str, Any]) -> JobFilter:
+        """Returns the filter with these conditions, as `conditions` returned them."""
+        instants = {name: datetime.fromisoformat(value) for name, value in conditions.items() if name in INSTANTS}
+        return cls(**{**conditions, **instants})
 
-    def asked(self) -> dict[str, Any]:
+    def conditions(self) -> dict[str, Any]:
         """Returns the given conditions as JSON values."""
         conditions = {field.name: getattr(self, field.name) for field in fields(self)}
         conditions["ids"] = None if self.ids is None else self.part_or_job_ids()
@@ -201,3 +197,29 @@ class JobFilter:
             for name, value in conditions.items()
             if value is not None
         }
+
+
+def _ids_of(ids: object) -> tuple[str, ...]:
+    """Returns ids as they are stored, without repeats. Raises CheckFailed for anything but several of them."""
+    if isinstance(ids, str) or not isinstance(ids, Iterable):  # the letters of a text would be ids
+        raise CheckFailed([Problem("ids", "are no list of ids", "give a list, also of a single id")])
+    return tuple(dict.fromkeys(map(id_of, ids)))
+
+
+def _text_problems(name: str, value: object) -> Iterator[Problem]:
+    """Yields a problem if a condition is given and is no text that could be stored."""
+    if value is None:
+        return
+    if not isinstance(value, str):
+        yield Problem(name, "is not a text with something in it", "give a text or leave it out")
+        return
+    if not value.strip():
+        yield Problem(name, "has no content", "leave it out, or name one")
+    yield from _unfit(value, name)
+
+
+def _unfit(text: str, name: str) -> Iterator[Problem]:
+    if "\x00" in text:
+        yield Problem(name, "holds a NUL character", "take it out")
+    if text != text.encode("utf-8", "replace").decode():
+        yield Problem(name, "is not UTF-8 text", "type or decode it as UTF-8")

@@ -64,7 +64,7 @@ class Pause:
         conditions = {**self._equal(), "tag": self.tag, "job": self.job_id}
         return {name: value for name, value in conditions.items() if value is not None}
 
-    def told(self) -> str:
+    def scope_text(self) -> str:
         """Returns the conditions as text for people."""
         return ", ".join(f"{name} {value}" for name, value in self.scope().items()) or "everything"
 

@@ -123,8 +123,9 @@ def wait_until(part: PartFacts, until: int, reason: str | None) -> None:
 
 def _close(part: PartFacts, to: PartState, reason: str | None) -> None:
     """Ends a part that was refused or ran out of tries or time. If it is in doubt, it becomes unknown instead."""
+    state = to.label
     if part.doubts:
-        hold(part, f"in doubt; later {to.label}: {reason}")
+        hold(part, f"in doubt; later {state}: {reason}")
     else:
         _move(part, to, reason)
         part.not_before = None
@@ -305,6 +306,7 @@ def expire(part: PartFacts) -> None:
     _close(part, PartState.EXPIRED, "expires_at passed")
 
 
+SET_BACK = "the database's clock was set back, so nobody knows how long ago it was called"
 CANCELLED = "cancelled before it was sent"
 
 

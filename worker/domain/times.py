@@ -145,6 +145,7 @@ def zone_named(name: str) -> ZoneInfo:
     except (KeyError, ValueError, OSError):
         if not available_timezones():
             raise ValueError("this machine has no time zones; `pip install tzdata`") from None
+        name = name.encode("utf-8", "replace").decode()  # a variable of another encoding holds half characters
         raise ValueError(f"there is no time zone {name}; use one such as Asia/Shanghai") from None
 
 

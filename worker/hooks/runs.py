@@ -171,7 +171,7 @@ class HookRuns:
                     self._run(event, hooks)
         except LostRun:
             log.warning("hook_run_lost", kind=event.kind, job=event.job_id)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the application raises; it may not end us
+        except BaseException as error:  # noqa: BLE001  whatever the application raises; it may not end us
             self._failed(event, error)
 
     def _traced(self, event: ClaimedEvent) -> AbstractContextManager[None]:

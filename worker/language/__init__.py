@@ -38,8 +38,12 @@ _CODED = re.compile(r"(-?[0-9]+ +)(\S.*)", re.DOTALL)
 """A vendor's code and what it means."""
 _COUNT = re.compile(r"([0-9][0-9,]*) ([a-z][a-z _]*)")
 """A number with its noun, as `plural` writes them."""
+_REMEDY, _BRACKET = "；", "）"
+_FIELD = re.compile(r"([\w./\[\]-]+(?: or [A-Z0-9_]+)*): ")
+"""The name of a setting, a file or a field, behind which a sentence about it stands."""
 _COMMAND = re.compile(r"worker [a-z-]+(?! [0-9]+(?![\w-]))( ([^:]|:(?! ))*)?")
 """A command of ours, which is typed as it stands; with a number behind the name it is a host's worker process."""
+_CHINESE = re.compile("[\u4e00-\u9fff]")
 _ASIDE = re.compile(r"(.*\S)( \((?:[^()]|\([^()]*\))*\))", re.DOTALL)
 
 
@@ -192,8 +196,8 @@ def _line(text: str) -> str:
     return _whole(text) or _in_pieces(text)
 
 
-def _whole(text: str) -> str | None:
-    """One sentence; None: the text is none, as a whole."""
+def _whole(text: str, holds: str = "") -> str | None:
+    """One sentence; None: the text is none, as a whole. `holds` is what the Chinese of its entry must have."""
     book = _book()
     if text in book.exact:
         return book.exact[text]
@@ -204,7 +208,7 @@ def _whole(text: str) -> str | None:
     for entry in book.entries:
         if len(text) > _LONGEST and len(entry.places) > _FEW:
             continue
-        if entry.own in text and (found := _compiled(entry.shape).fullmatch(text)):
+        if holds in entry.chinese and entry.own in text and (found := _compiled(entry.shape).fullmatch(text)):
             values = dict(zip(entry.places, found.groups(), strict=True))
             return _filled(entry.chinese, values)
     return None
@@ -213,6 +217,8 @@ def _whole(text: str) -> str | None:
 def _filled(chinese: str, values: Mapping[str, str]) -> str:
     words = _book().words
     told = {name: words.get(name, {}).get(value) or _line(value) for name, value in values.items()}
+    for name in (name for name, value in told.items() if value != values[name] and _CHINESE.match(value)):
+        chinese = re.sub(rf"(?<={_CHINESE.pattern}) (?=\{{{name}\}})", "", chinese)
     return PLACE.sub(lambda place: told[place[1]], chinese)
 
 
@@ -223,9 +229,11 @@ def _in_pieces(text: str) -> str:
         return text[:blank] + _line(text[blank:]) if blank < len(text) else text
     if any(text.count(mark) > _MOST for mark in ("; ", ", ", ": ", " (")):
         return text
+    pieces = text.split("; ")
+    if (known := _behind_field(text) or _before_brackets(pieces)) is not None:
+        return known
     if (aside := _ASIDE.fullmatch(text)) and (told := _line(aside[1]) + _line(aside[2])) != text:
         return told
-    pieces = text.split("; ")
     if (sides := _by_semicolons(pieces)) is not None:
         return sides
     head, colon, rest = text.partition(": ")
@@ -234,6 +242,29 @@ def _in_pieces(text: str) -> str:
         named = words["state"].get(head) or words["head"].get(head) or (_WORDS.search(head) and _whole(head))
         return f"{named or whole.removesuffix(': ').removesuffix('：')}：{told}"
     return _by_commas(text.split(", ")) or text
+
+
+def _behind_field(text: str) -> str | None:
+    """A sentence with its remedy, behind the names of what it is about; None: there is none.
+
+    It goes before its halves: the remedy alone may look like another sentence.
+    """
+    if (field := _FIELD.match(text)) is None:
+        return None
+    rest, words = text[field.end() :], _book().words
+    told = _book().exact.get(rest) or _whole(rest, _REMEDY) or _whole(rest, _BRACKET) or _behind_field(rest)
+    return (
+        told
+        and f"{words['state'].get(field[1]) or words['head'].get(field[1]) or field[1].replace(' or ', ' 或 ')}：{told}"
+    )
+
+
+def _before_brackets(pieces: Sequence[str]) -> str | None:
+    """A remedy that ends with brackets of its own, which are no aside, and what is before it; None: there is none."""
+    for end in range(1, len(pieces)):
+        if pieces[-1].endswith(")") and (told := _whole("; ".join(pieces[end:]), _BRACKET)):
+            return f"{_line('; '.join(pieces[:end]))}；{told}"
+    return None
 
 
 def _by_semicolons(pieces: Sequence[str]) -> str | None:

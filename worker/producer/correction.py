@@ -13,7 +13,6 @@ from worker.config.accounts import AccountSource
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
-from worker.domain.job import Priority
 from worker.domain.state import PartState
 from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.engine.site_keys import lane_key
@@ -21,8 +20,8 @@ from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.reading import RecipientRows, corrections_of, originals_of, recipient_rows
 from worker.outbox.jobs.rows import ADDRESSED_COUNTERS
 from worker.producer.options import MessageOptions
-from worker.producer.plan import COLUMN_OPTIONS, JobRequest, PlannedJob, document_of, plan
-from worker.producer.resend import require_read, without_erased
+from worker.producer.plan import JobRequest, PlannedJob, document_of, plan
+from worker.producer.resend import options_of, require_read, without_erased
 from worker.reporting.find_job import require_found, row_of
 from worker.reporting.recipient_status import (
     Recipient,
@@ -48,9 +47,9 @@ class Corrections:
         message: Message,
         accounts: AccountSource,
         *,
-        refused_too: bool = False,
+        includes_refused: bool = False,
     ):
-        self._message, self._accounts, self._refused_too = message, accounts, refused_too
+        self._message, self._accounts, self._includes_refused = message, accounts, includes_refused
         self._key, self._now = lane_key(connection), read_now(connection, now_in(connection))
         self._jobs = recipient_rows(connection, ids)
         originals = originals_of(connection, {_original(rows) for rows in self._jobs.values()})
@@ -64,9 +63,9 @@ class Corrections:
         """The message, linked to the job whose place it takes, for who got that job's message or would have.
 
         Those whom the vendor refused, or to whom it expired, did not get it and are left out, and so are those for whom
-        a correction of this job, or of another of its chain, was enqueued or planned already. With `refused_too` it
-        goes to those of calls that were refused as a whole. It is due at `due_at`, or with the first job where that is
-        later. NotReplayable where none is left.
+        a correction of this job, or of another of its chain, was enqueued or planned already. With `includes_refused`
+        it goes to those of calls that were refused as a whole. It is due at `due_at`, or with the first job where that
+        is later. NotReplayable where none is left.
         """
         rows = require_found(self._jobs.get(job_id), job_id)
         require_read(rows.job)
@@ -80,13 +79,7 @@ class Corrections:
 
     def _options(self, old: Mapping[str, Any], due_at: int) -> MessageOptions:
         """Returns the options of the first job; its expiry only if the job is still to be due."""
-        options = {
-            **{name: old[name] for name in COLUMN_OPTIONS - {"dedupe_key"}},
-            "priority": Priority(old["priority"]),
-            "on_gap": old["on_gap"],
-            "tags": json.loads(old["tags"] or "[]"),
-            "due_at": instant(max(due_at, old["due_at"])),
-        }
+        options = options_of(old) | {"due_at": instant(max(due_at, old["due_at"]))}
         if old["expires_at"] is not None and old["due_at"] > self._now:
             options["expires_at"] = instant(old["expires_at"])
         return cast(MessageOptions, options)
@@ -95,10 +88,10 @@ class Corrections:
         job_id, asked = str(rows.job["id"]), Recipients.from_json(json.loads(rows.job["recipients"]))
         if not asked:
             # A robot's own chat: the message has no recipients, and its only one is reached or not.
-            if not _meant_anybody(rows, refused_too=self._refused_too) or _CHAT in reached:
+            if not _meant_anybody(rows, includes_refused=self._includes_refused) or _CHAT in reached:
                 raise _nobody_left(job_id)
             return asked
-        meant = _intended_recipients(rows, refused_too=self._refused_too).difference(reached)
+        meant = _intended_recipients(rows, includes_refused=self._includes_refused).difference(reached)
         left = [one for one in each_recipient(asked) if (one[0], one[1].lower()) in meant]
         if not left:
             raise _nobody_left(job_id)
@@ -106,10 +99,21 @@ class Corrections:
         return without_erased(rows.job, under)
 
 
-def check_correction(connection: Connection, job_id: str, message: Message, accounts: AccountSource) -> None:
-    """Raises CheckFailed with every wrong field of a new message for a job. Inserts nothing."""
+def check_correction(connection: Connection, job_id: str, message: Message, accounts: AccountSource) -> bool:
+    """Raises CheckFailed with every wrong field of a new message for a job. Inserts nothing.
+
+    Returns False without a check if all recipients of the job, or a sender, were erased.
+    """
     old = row_of(connection, job_id)
-    plan(_request(old, message, Recipients.from_json(json.loads(old["recipients"])), accounts), lane_key(connection))
+    asked = Recipients.from_json(json.loads(old["recipients"]))
+    try:
+        to = without_erased(old, asked)
+    except NotReplayable:
+        return False
+    if asked and not to:
+        return False
+    plan(_request(old, message, to, accounts), lane_key(connection))
+    return True
 
 
 def _request(old: Mapping[str, Any], message: Message, to: Recipients, accounts: AccountSource) -> JobRequest:
@@ -131,10 +135,10 @@ def _nobody_left(job_id: str) -> NotReplayable:
     return NotReplayable(text, job=job_id)
 
 
-def _intended_recipients(rows: RecipientRows, *, refused_too: bool = False) -> set[Recipient]:
+def _intended_recipients(rows: RecipientRows, *, includes_refused: bool = False) -> set[Recipient]:
     """The recipients who got a job's message, may have, or would have without its cancel; ids in lower case.
 
-    `refused_too`: also those of a call that was refused, unless they were refused by name.
+    `includes_refused`: also those of a call that was refused, unless they were refused by name.
     """
     asked, is_open = Recipients.from_json(json.loads(rows.job["recipients"])), bool(rows.job["n_open"])
     recipients = {
@@ -147,12 +151,12 @@ def _intended_recipients(rows: RecipientRows, *, refused_too: bool = False) -> s
             recipients.update(
                 (kind, one.lower()) for _, (kind, one) in statuses_of_part(part, json.loads(part["spec"]), ())
             )
-        elif refused_too and part["state"] == PartState.REJECTED:
+        elif includes_refused and part["state"] == PartState.REJECTED:
             named = {(row["kind"], row["recipient_key"]) for row in rows.failures if row["part_id"] == part["id"]}
             its = {(kind, one.lower()) for _, (kind, one) in statuses_of_part(part, json.loads(part["spec"]), ())}
             recipients |= its - named
     return recipients
 
 
-def _meant_anybody(rows: RecipientRows, *, refused_too: bool = False) -> bool:
-    return any(rows.job[name] for name in (*ADDRESSED_COUNTERS, *(["n_rejected"] if refused_too else [])))
+def _meant_anybody(rows: RecipientRows, *, includes_refused: bool = False) -> bool:
+    return any(rows.job[name] for name in (*ADDRESSED_COUNTERS, *(["n_rejected"] if includes_refused else [])))

@@ -189,6 +189,8 @@ def _tag_problems(tags: Any) -> Iterator[Problem]:
     if isinstance(tags, str) or not isinstance(tags, Collection) or not all(isinstance(tag, str) for tag in tags):
         yield Problem("tags", "is not a list of texts", 'use tags=["payroll", "2026-07"]')
         return
+    if not all(tag.strip() for tag in tags):
+        yield Problem("tags", "holds a blank tag", "leave it out")
     longest = max(map(len, tags), default=0)
     if longest > MAX_TAG_CHARACTERS:
         yield Problem("tags", "holds a tag that is too long", "shorten it", MAX_TAG_CHARACTERS, "characters", longest)

@@ -64,7 +64,7 @@ class JobRequest(Draft):
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Keys that every part's spec gets beside its share."""
     payload: int = 0
-    """The version of its documents, see `PAYLOAD`; of a follow-up its target's, because both are read together."""
+    """The version of its documents, see `NEWEST_PAYLOAD`; of a follow-up its target's, as both are read together."""
 
 
 @dataclass(slots=True)
@@ -269,11 +269,13 @@ def parse_recipients(to: Recipient | None) -> Recipients:
             return to
         case str() | list() | tuple():
             return To(to)
-    raise CheckFailed([Problem("to", f"is a {type(to).__name__}", "use To(users=..., parties=..., tags=...)")])
+    type_name = type(to).__name__
+    raise CheckFailed([Problem("to", f"is a {type_name}", "use To(users=..., parties=..., tags=...)")])
 
 
 def document_of(message: Message) -> dict[str, Any]:
     """Returns the message as it is stored."""
     if not isinstance(message, Message):
-        raise CheckFailed([Problem("message", f"is a {type(message).__name__}", "use Text(...), Image(...), Raw(...)")])
+        type_name = type(message).__name__
+        raise CheckFailed([Problem("message", f"is a {type_name}", "use Text(...), Image(...), Raw(...)")])
     return message.document()

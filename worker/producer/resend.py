@@ -183,19 +183,22 @@ def _repeat_request(
         document,
         to,
         replay=secrets.token_urlsafe(REPLAY_SUFFIX_CHARACTERS)[:REPLAY_SUFFIX_CHARACTERS],
-        options=cast(
-            MessageOptions,
-            {
-                **{name: old[name] for name in COLUMN_OPTIONS - {"dedupe_key"}},
-                "priority": Priority(old["priority"]) if priority is None else priority,
-                "on_gap": old["on_gap"],
-                "tags": json.loads(old["tags"] or "[]"),
-            },
-        ),
+        options=cast(MessageOptions, options_of(old) | ({} if priority is None else {"priority": priority})),
         target=old["target_job_id"],
         replay_of=old["replay_of"] or old["id"],
         spec={"reserve_last": True} if reserves else {},
     )
+
+
+def options_of(old: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options that a job has in common with another that takes its place."""
+    return {
+        **{name: old[name] for name in COLUMN_OPTIONS - {"dedupe_key"}},
+        "priority": Priority(old["priority"]),
+        "on_gap": old["on_gap"],
+        # Without a blank tag, which was accepted once: a person could not take it out of the stored job.
+        "tags": [tag for tag in json.loads(old["tags"] or "[]") if tag.strip()],
+    }
 
 
 def require_read(old: Mapping[str, Any]) -> None:

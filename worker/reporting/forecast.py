@@ -162,7 +162,7 @@ class _Reader:
         for pause in self.pauses:
             same = pause.account in (None, name) and pause.channel in (None, account and account.channel)
             if same and pause.kind is None and pause.holds_lanes():
-                yield Blocker(f"paused by {pause.person} ({pause.told()})", pause.ending())
+                yield Blocker(f"paused by {pause.person} ({pause.scope_text()})", pause.ending())
 
 
 def _subject(row: Mapping[str, Any]) -> str:

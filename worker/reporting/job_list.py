@@ -45,7 +45,7 @@ class JobPage:
 @on_callers_connection
 def find_jobs(
     connection: Connection,
-    wanted: JobFilter | None = None,
+    filter: JobFilter | None = None,
     *,
     state: State | Iterable[State] | None = None,
     before: JobId | None = None,
@@ -59,12 +59,9 @@ def find_jobs(
     only exclude rows: `channel`, `kind="send"`, the state `accepted`. A page reads at most 50,000 candidates of the
     index. Raises CheckFailed where the filter is about parts or calls.
     """
-    if wanted is not None:
-        wanted.require_whole_jobs()
-        if wanted.is_about_calls:
-            remedy = "leave called_from and called_before out"
-            raise CheckFailed([Problem("filter", "is about calls, and a list is about jobs", remedy)])
-        state = wanted.state if state is None else state
+    if filter is not None:
+        filter.require_jobs_of_a_list()
+        state = filter.state if state is None else state
     if limit < 1:
         raise CheckFailed([Problem("limit", "is not a valid value", "give 1 or more", 1, "jobs", limit)])
     if (before if oldest_first else after) is not None:
@@ -73,9 +70,9 @@ def find_jobs(
     states = None if state is None else states_of("state", state)
     cursor = after if oldest_first else before
     order: dict[str, Any] = {"cursor": None if cursor is None else id_of(cursor), "newest_first": not oldest_first}
-    needs_now = wanted is not None and wanted.ended_from is not None
+    needs_now = filter is not None and filter.ended_from is not None
     now = read_now(connection, now_in(connection)) if needs_now else 0
-    page = job_page(connection, wanted, states, SUMMARY_COLUMNS, limit=limit, now=now, **order)
+    page = job_page(connection, filter, states, SUMMARY_COLUMNS, limit=limit, now=now, **order)
     recalled = recalled_jobs(connection, [row["id"] for row in page.rows])
     jobs = tuple(JobSummary(**summary_of(row, recalled)) for row in page.rows)
     before, after = (None, page.cursor) if oldest_first else (page.cursor, None)
@@ -99,7 +96,7 @@ class ListedJob(JobSummary):
         """How many recipients it has besides the first."""
         return max(0, self.asked - 1)
 
-    def told(self, lang: Lang | None = None) -> str:
+    def localized(self, lang: Lang | None = None) -> str:
         """Returns what the job is in a reader's language: the type of its message, or its kind."""
         return content_text(self.kind, self.type, lang)
 
@@ -179,22 +176,22 @@ COUNT_FILTERS = frozenset({"account", "channel", "kind", "state", "created_from"
 
 
 @on_callers_connection
-def count_jobs(connection: Connection, wanted: JobFilter) -> list[JobCount]:
+def count_jobs(connection: Connection, filter: JobFilter) -> list[JobCount]:
     """Counts jobs by account, kind and state. It reads all jobs of a span of time, so the span has to be given.
 
     Raises CheckFailed without `created_from`, and for other fields than account, channel, kind, state and `created_*`.
     """
     problems = [
         Problem(name, "is not counted by", f"use {', '.join(sorted(COUNT_FILTERS))}")
-        for name in wanted.asked().keys() - COUNT_FILTERS
+        for name in filter.conditions().keys() - COUNT_FILTERS
     ]
-    if wanted.created_from is None:
+    if filter.created_from is None:
         problems.append(Problem("created_from", "is missing", "give the time from which on the jobs were enqueued"))
     if problems:
         raise CheckFailed(problems)
     return [
         JobCount(account, kind, JobState(state), jobs, asked)
-        for account, kind, state, jobs, asked in job_counts(connection, wanted)
+        for account, kind, state, jobs, asked in job_counts(connection, filter)
     ]
 
 

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind, part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.mailing import MailingStage, StageCount
@@ -78,21 +77,18 @@ class MailingReport:
 
 
 @on_callers_connection
-def mailing(connection: Connection, wanted: JobFilter) -> MailingReport:
+def mailing(connection: Connection, filter: JobFilter) -> MailingReport:
     """Counts the jobs of a filter, usually of a tag, by stage, without recalls, uploads and tracks.
 
     It counts the newest 200,000 jobs at most. Raises CheckFailed where the filter is about parts or calls.
     """
-    wanted.require_whole_jobs()
-    if wanted.is_about_calls:
-        remedy = "leave called_from and called_before out"
-        raise CheckFailed([Problem("filter", "is about calls, and a list is about jobs", remedy)])
+    filter.require_jobs_of_a_list()
     now = read_now(connection, now_in(connection))
-    pauses = active_pauses(connection) if wanted.tag is not None else []
-    counts_every_kind = wanted.ids is not None or wanted.kind is not None
+    pauses = active_pauses(connection) if filter.tag is not None else []
+    counts_every_kind = filter.ids is not None or filter.kind is not None
     tally, in_flight = _Tally(), in_flight_by_job(connection)
     is_cut_short = leaves_fresh_out = False
-    for page in mailing_pages(connection, wanted, now, MAX_JOBS):
+    for page in mailing_pages(connection, filter, now, MAX_JOBS):
         _count(
             connection,
             tally,
@@ -105,7 +101,7 @@ def mailing(connection: Connection, wanted: JobFilter) -> MailingReport:
         {stage: tally.of(stage) for stage in MailingStage},
         tally.of(*MailingStage),
         RecallCount(**tally.recalls),
-        tuple(pause for pause in pauses if pause.tag == wanted.tag),
+        tuple(pause for pause in pauses if pause.tag == filter.tag),
         instant(min(tally.span)) if tally.span else None,
         instant(max(tally.span)) if tally.span else None,
         is_cut_short,

@@ -28,7 +28,7 @@ _PURPOSES: dict[WaitFor, str] = {
     WaitFor.PAUSE: "end the pause when it may go on",
     WaitFor.ORDER: "see what the job before it waits for",
     WaitFor.JOB: "see what that job waits for",
-    WaitFor.PERSON: "ask a recipient whether the message came; if it did",
+    WaitFor.PERSON: "find out whether it was carried out, for example from a recipient; if it was",
     WaitFor.WORKER: "see what is wrong with the installation",
     WaitFor.ACCOUNT: "see what is wrong with the installation",
     WaitFor.STANDSTILL: "see what is wrong with the installation",
@@ -53,13 +53,15 @@ def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str, *, of_mess
         return NextStep("nothing to do; it has ended")
     if job.state is JobState.CANCELLED:
         return NextStep("nothing to do; a person cancelled it; the audit shows who and why", "worker audit")
-    replay_command = f"worker replay {job.id}"
+    replay_command, fixed = f"worker replay {job.id}", remedy or "fix what it was refused for"
     if job.state in (JobState.EXHAUSTED, JobState.EXPIRED):
         return NextStep("send it once more if it is still wanted", replay_command)
+    if job.kind == Kind.UPLOAD:
+        return NextStep(f"{fixed}; then upload it once more", replay_command)
     if of_message and job.kind == Kind.RECALL:
         return NextStep(remedy, f"worker correct {job.target_job_id} --text")
     if of_message and job.state is JobState.REJECTED and job.kind not in FOLLOW_UPS:
         return NextStep(f"{remedy}; then send the right message in its place", f"worker correct {job.id} --text")
-    return NextStep(
-        f"{remedy or 'fix what it was refused for'}; then send it to those whom it did not reach", replay_command
-    )
+    if job.kind in FOLLOW_UPS:
+        return NextStep(f"{fixed}; then do it once more", replay_command)
+    return NextStep(f"{fixed}; then send it to those whom it did not reach", replay_command)

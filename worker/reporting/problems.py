@@ -30,7 +30,7 @@ from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.lanes import count_lane_events
 from worker.outbox.lanes.processes import RELAY, Process, QueueName, lease_holder, living_processes
 from worker.outbox.upkeep import gauges
-from worker.outbox.upkeep.alerts import without_callbacks
+from worker.outbox.upkeep.alerts import accounts_without_callbacks
 from worker.reporting.lane_list import UNUSABLE, LaneReport, lane_list
 from worker.reporting.standstill import Standstill, find_standstills
 
@@ -164,7 +164,7 @@ def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) 
         gauges.called_parts(connection) if has_open else {},
         gauges.hook_events(connection),
         count_lane_events(connection, now - LANE_EVENTS_S * SECOND),
-        without_callbacks(connection, now),
+        accounts_without_callbacks(connection, now),
     )
 
 

@@ -47,7 +47,7 @@ class ReleaseCheck:
         The latter if the tables are newer than this release.
         """
         is_newer = self.usable_from is not None and (self.tables or "") > self.release.revision
-        return str(self.usable_from) if is_newer else migrate.lets_in_from()
+        return str(self.usable_from) if is_newer else migrate.head_compatible_from()
 
     def compatibility(self, process: RunningProcess) -> Compatibility:
         """Returns how a process' release relates to this release."""

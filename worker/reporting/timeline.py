@@ -40,7 +40,7 @@ class Event:
     person: str | None = field(default=None, repr=False)
     """The userid of the person who pressed a button, or None for events that no person caused."""
 
-    def told(self, lang: Lang) -> tuple[str, str]:
+    def localized(self, lang: Lang) -> tuple[str, str]:
         """Returns what happened and its details in a language."""
         sort, _, step = self.what.partition(" ")
         if sort in ("lane", "account") and step:

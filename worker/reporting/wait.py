@@ -151,7 +151,7 @@ def _doubt_wait(part: Row, context: WaitContext) -> PartWait:
     since = None if part["marked_at"] is None else instant(part["marked_at"])
     if part["not_before"] is not None:
         then = "repeated, looked up or held" if context.job["cancelled_at"] is None else "looked up or held"
-        text = f"{part['reason']}: it may have been sent, and is {then} then"
+        text = f"{part['reason']}: it may have been sent; next it is {then}"
         return PartWait(part["id"], WaitFor.DOUBT, text, since, instant(part["not_before"]))
     command, job = f'worker resolve {part["id"]} --why "..."', context.job
     commands = [] if job["kind"] in (Kind.UPLOAD, Kind.TRACK) else [f"{command} --sent"]
@@ -164,9 +164,9 @@ def _doubt_wait(part: Row, context: WaitContext) -> PartWait:
 def _queued_waits(part: Row, context: WaitContext) -> Iterator[PartWait]:
     for pause in context.pauses:
         why = f": {pause.why}" if pause.why else ""
-        text = f"paused by {pause.person} ({pause.told()}){why}"
+        text = f"paused by {pause.person} ({pause.scope_text()}){why}"
         if pause.job_id:
-            text = f"held by {pause.person} ({pause.told()}){why}"
+            text = f"held by {pause.person} ({pause.scope_text()}){why}"
         yield PartWait(part["id"], WaitFor.PAUSE, text, pause.began_at, None, (pause.ending(),))
     own_wait = _own_wait(part, context)
     if own_wait is not None:
@@ -225,7 +225,7 @@ def _own_wait(part: Row, context: WaitContext) -> PartWait | None:
     if part["limit_name"] == QUIET_HOURS:
         return PartWait(id, WaitFor.QUIET_HOURS, "nothing is sent during its quiet hours", since, until)
     if part["limit_name"] is not None:
-        text, command = f"the limit {part['limit_name']} has no room for it", "worker limits --account "
+        text, command = f"the limit {part['limit_name']} is used up for now", "worker limits --account "
         return PartWait(id, WaitFor.LIMIT, text, since, until, (command + context.job["account"],))
     if context.job["due_at"] > context.now and not part["tries"]:
         return PartWait(

@@ -190,7 +190,8 @@ def find_by_name(connection: Connection, reference: JobId, accounts: Iterable[st
     if len(ids) == 1:
         return ids[0]
     if ids:
-        raise JobNotFound(f"{name!r} matches several jobs, such as {ids[0]} and {ids[1]}: give an id", job=name)
+        first, second, *_ = ids
+        raise JobNotFound(f"{name!r} matches several jobs, such as {first} and {second}: give an id", job=name)
     raise JobNotFound(f"no job {name!r}; was its transaction committed?", job=name)
 
 

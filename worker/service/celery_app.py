@@ -105,7 +105,7 @@ def __getattr__(name: str) -> Any:
     try:
         globals()["app"] = built = make_app(load_settings())
     except ConfigurationError as error:
-        sys.stderr.write(f"worker: {error.told()}\n")
+        sys.stderr.write(f"worker: {error.localized()}\n")
         raise SystemExit(EXIT_CONFIGURATION) from None
     return built
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.accounts.current import configure
 from worker.delivery.sender.runtime import Runtime
-from worker.domain.pacing.backoff import Backoff
+from worker.domain.pacing.poll_interval import PollInterval
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks
 from worker.hooks.runs import HookRuns, hook_threads
@@ -26,7 +26,7 @@ class HookService:
         self._doorbells = EventDoorbells(app, prefix)
         # A lease of its own, because the process with the active relay may have no hooks.
         self.leadership = runtime.leadership(LEASE, runtime.settings.lease_s)
-        self._backoff = Backoff(MIN_IDLE_S, MAX_IDLE_S, time.monotonic)
+        self._poll_interval = PollInterval(MIN_IDLE_S, MAX_IDLE_S, time.monotonic)
         # A hook may enqueue jobs, which are checked against this worker's accounts.
         configure(runtime.accounts)
         self._offers = HookOffers(
@@ -59,9 +59,9 @@ class HookService:
         with self.leadership.trying():
             offered = self._offers.turn()
         if offered:
-            self._backoff.reset()
+            self._poll_interval.reset()
         (self.leadership.succeeded if offered else self.leadership.record_idle)()
-        return self._backoff.delay()
+        return self._poll_interval.delay()
 
     def close(self) -> None:
         """Closes the connection to the broker."""

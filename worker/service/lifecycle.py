@@ -31,7 +31,7 @@ from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime,
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.hooks.registry import load_hooks
 from worker.outbox.engine import migrate
-from worker.outbox.engine.counting import LooseCounts
+from worker.outbox.engine.counting import BufferedCounts
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import release_parts
 from worker.outbox.lanes.processes import Health, QueueName, deferred_account
@@ -149,7 +149,7 @@ class WorkerProcess:
         gc.set_threshold(*GARBAGE_THRESHOLDS)
         runtime = self.runtime
         self._sender = DoorbellSender(runtime)
-        self._counts = LooseCounts(runtime.database)
+        self._counts = BufferedCounts(runtime.database)
         self._loops = loops = Loops(
             runtime,
             self._settings,

@@ -16,16 +16,16 @@ from worker.config.policy import policy_of
 from worker.config.settings import RetentionSettings, Settings
 from worker.control.cancel import Revocations
 from worker.delivery.maintenance.housekeeping import Housekeeping
-from worker.delivery.maintenance.indexing import IDLE_S, Indexing
 from worker.delivery.maintenance.recovery import Recovery
 from worker.delivery.scheduler.fair_share import ThreadShares
-from worker.delivery.scheduler.relay import Relay, RelayTimes
+from worker.delivery.scheduler.relay import Relay
 from worker.delivery.sender.runtime import Runtime
 from worker.domain.pacing.bulk import Pacing
 from worker.hooks.registry import ApplicationHooks
 from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.lanes.lanes import retry_changed_accounts
-from worker.outbox.upkeep.totals import EVERY_S, SELDOM_S, Totals
+from worker.outbox.upkeep.indexing import IDLE_S, Indexing
+from worker.outbox.upkeep.totals import EVERY_S, SPARE_EVERY_S, Totals
 from worker.service.account_updates import AccountUpdates
 from worker.service.flower.events import FlowerEvents
 from worker.service.flower.waiting_jobs import WaitingJobs
@@ -153,13 +153,7 @@ class Loops:
             holder=lambda: runtime.lease.incarnation,
             publish=self._doorbells.publish,
             thread_shares=ThreadShares(delivery.doorbell_size, delivery.threads),
-            times=RelayTimes(
-                lease_s=delivery.lease_s,
-                offer_s=delivery.offer_s,
-                offer_max_s=delivery.offer_max_s,
-                park_probe_s=delivery.park_probe_s,
-                silence_s=delivery.silence_s,
-            ),
+            settings=delivery,
             monotonic=runtime.monotonic,
             weight=lambda account: weight_of(runtime.accounts, account),
             amount=lambda account, limit: amount_of(runtime.accounts, account, limit),
@@ -194,7 +188,7 @@ class Loops:
 
     def _sum_counters(self, totals: Totals) -> float:
         delay = self._agenda.run_unless_idle(Work.COUNTS, totals.turn, EVERY_S)
-        return delay if self.relay.active else max(delay, SELDOM_S)
+        return delay if self.relay.active else max(delay, SPARE_EVERY_S)
 
 
 def _purge(housekeeping: Housekeeping) -> float:

@@ -50,6 +50,16 @@ class BrokerConnection(kombu.Connection):  # type: ignore[misc]  # as above
         """Connects, and tries again every few seconds. kombu's pauses would grow to half a minute."""
         return super().ensure_connection(*arguments, **{**RETRY_PAUSES, **options})
 
+    def maybe_close_channel(self, channel: Any) -> None:
+        """Closes a channel, also one of a Redis that is lost.
+
+        kombu leaves such a channel open if an answer was still expected. Celery would fail to close it later, because
+        by then it has no connection to restore its unacknowledged messages to, and the worker would end.
+        """
+        super().maybe_close_channel(channel)
+        if not getattr(channel, "closed", True):  # RabbitMQ's channels have no such attribute
+            super().maybe_close_channel(channel)
+
     def get_transport_cls(self) -> Any:
         """Returns the transport class for the URL."""
         transport_class = super().get_transport_cls()

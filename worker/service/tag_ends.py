@@ -19,7 +19,7 @@ from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.events import event_row
-from worker.outbox.upkeep.ended_tags import EndedTag, look_later, open_jobs_of, tags_to_look_at, tell_end
+from worker.outbox.upkeep.ended_tags import EndedTag, due_tags, find_open_jobs, postpone_check, write_end
 from worker.reporting.mailing import mailing
 
 IDLE_S = 1.0
@@ -41,12 +41,12 @@ class TagEnds:
         with database.reading() as connection:
             # Read before the search, so that a job that ends after this instant causes a later event.
             at = read_now(connection, database.now)
-            tags = tags_to_look_at(connection, at)
-            open_jobs = open_jobs_of(connection, tags) if tags else {}
+            tags = due_tags(connection, at)
+            open_jobs = find_open_jobs(connection, tags) if tags else {}
         duration_s = self._monotonic() - began
         if waiting := {ended: open_jobs[ended.tag] for ended in tags if ended.tag in open_jobs}:
             later = at + micros(max(RECHECK_S, IDLE_FACTOR * duration_s))
-            database.run(lambda connection: look_later(connection, later, waiting))
+            database.run(lambda connection: postpone_check(connection, later, waiting))
         for ended in tags:
             if ended.tag not in open_jobs:
                 self._write_event(ended, at)
@@ -60,4 +60,4 @@ class TagEnds:
         counts = to_json({"stages": stages, "is_cut_short": report.is_cut_short}).decode()
         # Such an event comes after presses of buttons, like the ends of jobs.
         row = event_row(uuid7().hex, EventKind.TAG_DONE, at, job_state=0, tag=ended.tag, counts=counts)
-        self._database.run(partial(tell_end, ended=ended, at=at, event=row))
+        self._database.run(partial(write_end, ended=ended, at=at, event=row))

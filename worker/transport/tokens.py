@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused, TokenStale
 from worker.config.accounts import AccountSource, FixedAccounts
+from worker.config.settings import DeliverySettings
 from worker.crypto.seal import NONCE_BYTES, seal, unseal
 from worker.domain.account import GETTOKEN, Account, Token, TokenParked, TokenState, TokenWait
 from worker.domain.call import NotSent, Reply
@@ -53,15 +54,10 @@ SAME_TOKEN = (
 
 @dataclass(frozen=True, slots=True)
 class TokenTimes:
-    """Times in seconds."""
+    """Times in seconds that no setting changes."""
 
-    refresh_ahead_s: float = 300.0
-    """How long before its end a token is fetched again. For a short life it is the last quarter."""
     spare_s: float = 30.0
     """How long before its end a token is no longer used (at most a twentieth of its life). No call may outlive it."""
-    lease_s: float = 15.0
-    call_s: float = 10.0
-    probe_s: float = 600.0
     probation_s: float = 600.0
     """If a token that replaced a refused one is refused within this time, before any success, the account is parked."""
     patience_s: float = 1.0
@@ -96,6 +92,7 @@ class Tokens:
         database: Database,
         transport: Transport,
         *,
+        settings: DeliverySettings,
         incarnation: Callable[[], str],
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -113,9 +110,9 @@ class Tokens:
         self._rng = rng or random.Random()
         self._entropy = entropy
         self._pause = pause
-        self._times = times or TokenTimes()
-        self._sources = TokenSources(database, accounts or FixedAccounts([]), probe_s=self._times.probe_s)
-        self._providers = TokenProviders(transport, deadline_s=self._times.call_s, monotonic=monotonic)
+        self._settings, self._times = settings, times or TokenTimes()
+        self._sources = TokenSources(database, accounts or FixedAccounts([]), probe_s=settings.park_probe_s)
+        self._providers = TokenProviders(transport, deadline_s=settings.token_call_s, monotonic=monotonic)
         self._lock = threading.Lock()
         self._cache: dict[str, _CachedToken] = {}
         self._fetch_locks: dict[TokenKey, threading.Lock] = {}
@@ -152,7 +149,7 @@ class Tokens:
                 del self._cache[account.name]
         key = TokenKey(account.name, token.fingerprint)
         reason = "\n".join(REFUSED_TWICE if account.token_provider is None else PROVIDED_TWICE)
-        probe_s = self._times.probe_s
+        probe_s = self._settings.park_probe_s
         tokens.refuse_token(self._database, key, token.generation, reason=reason, probe_s=probe_s)
 
     def record_success(self, account: Account, token: Token) -> None:
@@ -197,7 +194,7 @@ class Tokens:
         fallback = self.get_or_fetch(previous, channel)
         if isinstance(fallback, Token):
             return fallback, previous
-        if isinstance(fallback, TokenParked) and fallback.probe_in_s > self._times.probe_s - JUST_REFUSED_S:
+        if isinstance(fallback, TokenParked) and fallback.age_s < JUST_REFUSED_S:
             # The previous secret was refused a moment ago, so the vendor may accept the new one now.
             tokens.retry_refused_row(self._database, present)
             return TokenWait(self._times.poll_s, "the vendor no longer accepts the previous secret"), account
@@ -269,7 +266,7 @@ class Tokens:
         extra = self._extra(credentials)
         if not isinstance(extra, tuple):
             return self._keep_using(cached) if cached else extra
-        holder, lease_s = self._incarnation(), self._times.lease_s
+        holder, lease_s = self._incarnation(), self._settings.token_lease_s
         lease = tokens.lease_fetch(self._database, credentials.key, row.generation, holder=holder, seconds=lease_s)
         return None if lease is None else self._fetch(credentials, lease, cached, *extra, row)
 
@@ -308,7 +305,7 @@ class Tokens:
         token = Token(value, row.generation, credentials.key.fingerprint)
         began = before - (row.now - row.fetched_at) * _MICRO
         life_s = (row.expires_at - row.fetched_at) * _MICRO
-        ahead = min(self._times.refresh_ahead_s, life_s / 4)
+        ahead = min(self._settings.token_refresh_s, life_s / 4)  # for a short life the last quarter
         cached = _CachedToken(
             credentials.account, token, began + life_s - ahead, began + life_s, row.on_probation, credentials.code
         )
@@ -329,9 +326,10 @@ class Tokens:
             return self._keep_using(cached)
         if row.refused is not None:
             reason, remedy, hint = [*row.refused.split("\n"), "", ""][:3]
-            return TokenParked(reason, remedy, max(row.parked_us, row.leased_us) * _MICRO, hint or None)
+            age_s = self._settings.park_probe_s - row.parked_us * _MICRO
+            return TokenParked(reason, remedy, max(row.parked_us, row.leased_us) * _MICRO, hint or None, age_s)
         if row.lease_holder is None:
-            return TokenWait(row.leased_us * _MICRO, "the vendor gave no token; the worker asks again then")
+            return TokenWait(row.leased_us * _MICRO, "the vendor gave no token; the worker asks again by itself")
         return None
 
     def _keep_using(self, cached: _CachedToken) -> Token:
@@ -399,7 +397,7 @@ class Tokens:
 
     def _call(self, credentials: Credentials, extra: str) -> TokenOutcome:
         account, request = credentials.account, credentials.request(extra, int(self._wall()))
-        request = replace(request, deadline_s=self._times.call_s, egress=account.egress)
+        request = replace(request, deadline_s=self._settings.token_call_s, egress=account.egress)
         result = call_once(self._transport, request)
         if not isinstance(result, Reply):
             remedy = result.remedy if isinstance(result, NotSent) else None
@@ -430,7 +428,7 @@ class Tokens:
         return cached.token if cached else None
 
     def _park(self, lease: FetchLease, cached: _CachedToken | None, refused: TokenRefused) -> TokenState | None:
-        probe_s = self._times.probe_s
+        probe_s = self._settings.park_probe_s
         lines = (refused.reason, refused.remedy, *([refused.hint] if refused.hint else []))
         if not tokens.park_token(self._database, lease, reason="\n".join(lines)[:_MAX_STORED], probe_s=probe_s):
             return None

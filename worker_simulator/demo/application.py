@@ -1,4 +1,4 @@
-"""The demo's application: enqueues messages in its own transactions; its hooks hear what people press and write."""
+"""The demo's application: enqueues messages in its own transactions; hooks answer pressed buttons and written texts."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from worker_simulator.demo.stage import reading
 ACCOUNT = "demo"
 PEOPLE = [f"person{number:04d}" for number in range(1, 1_498)]
 MISSING = ["ghost-anna", "ghost-bela", "ghost-chen"]
-"""Userids that the fake WeCom refuses: it knows no member whose userid begins with ghost."""
+"""Userids that the fake WeCom refuses: it has no member whose userid begins with ghost."""
 APPROVERS = ["person0001", "person0002"]
 TEXT = "The canteen closes at 14:00 today."
-NEVER = "This must never be sent: its transaction was rolled back."
+ROLLED_BACK = "This must never be sent: its transaction was rolled back."
 LATER = "Two seconds later, as asked."
 DELAY_S = 2.0
 
@@ -36,7 +36,7 @@ notices = Table("notices", MetaData(), Column("id", Integer, primary_key=True), 
 
 
 class Application:
-    """Writes its own rows and enqueues beside them; `jobs` maps a short name to the job's id."""
+    """Writes its own rows and enqueues in the same transaction. `jobs` maps a short name to the job's id."""
 
     def __init__(self, engine: Engine, accounts: AccountSource):
         self._engine, self._accounts = engine, accounts
@@ -44,49 +44,51 @@ class Application:
         self.due_at: datetime | None = None
         notices.create(engine, checkfirst=True)
 
-    def sends(self) -> None:
+    def send_messages(self) -> None:
         """Enqueues three messages, one in a transaction that is rolled back, and one for later."""
         everyone, approvers = To(users=[*PEOPLE, *MISSING]), To(users=APPROVERS)
         with self._engine.begin() as connection:
-            self.jobs["text"] = self._ask(connection, "canteen", Text(content=TEXT), everyone)
+            self.jobs["text"] = self._enqueue(connection, "canteen", Text(content=TEXT), everyone)
         with self._engine.begin() as connection:
-            self.jobs["image"] = self._ask(connection, "poster", Image(file=picture()), approvers)
+            self.jobs["image"] = self._enqueue(connection, "poster", Image(file=picture()), approvers)
         with self._engine.begin() as connection:
-            self.jobs["card"] = self._ask(connection, "leave", _card(), approvers)
+            self.jobs["card"] = self._enqueue(connection, "leave", _card(), approvers)
         with self._engine.connect() as connection, connection.begin() as transaction:
-            self._ask(connection, "never", Text(content=NEVER), approvers)
+            self._enqueue(connection, "never", Text(content=ROLLED_BACK), approvers)
             transaction.rollback()
         with self._engine.begin() as connection:
             self.due_at = datetime.now(UTC) + timedelta(seconds=DELAY_S)
-            self.jobs["later"] = self._ask(connection, "reminder", Text(content=LATER), approvers, due_at=self.due_at)
+            self.jobs["later"] = self._enqueue(
+                connection, "reminder", Text(content=LATER), approvers, due_at=self.due_at
+            )
 
-    def follows_up(self) -> None:
+    def recall_text(self) -> None:
         """Recalls the text."""
         with self._engine.begin() as connection:
             connection.execute(insert(notices).values(subject="follow-up"))
             self.jobs["recall"] = recall(connection, self.jobs["text"], accounts=self._accounts).id
 
-    def asks_again(self) -> None:
-        """Sends the approvers another card, which is taken back once one of them writes so."""
+    def send_second_card(self) -> None:
+        """Sends the approvers another card. It is recalled once one of them writes that it should be."""
         with self._engine.begin() as connection:
             job_id = enqueue(connection, ACCOUNT, _card(), To(users=APPROVERS), accounts=self._accounts).id
             connection.execute(insert(notices).values(subject=f"{OPEN}{job_id}"))
 
-    def has_answered(self) -> bool:
-        """Whether the hook, which runs in the worker's process, has enqueued the card's update."""
+    def hook_has_answered(self) -> bool:
+        """True once the hook in the worker's process has enqueued the card's update."""
         with reading(self._engine) as connection:
-            found = find_jobs(connection, JobFilter(kind="update_card")).jobs
-        if found:
-            self.jobs["update"] = found[0].id
-        return bool(found)
+            jobs = find_jobs(connection, JobFilter(kind="update_card")).jobs
+        if jobs:
+            self.jobs["update"] = jobs[0].id
+        return bool(jobs)
 
     def rows(self) -> int:
-        """How many rows of its own the application has committed."""
+        """Returns how many rows of its own the application has committed."""
         with self._engine.connect() as connection:
             return int(connection.execute(select(func.count()).select_from(notices)).scalar_one())
 
-    def _ask(self, connection: Connection, subject: str, message: Any, to: Any, **options: Any) -> str:
-        """Writes a row of the application, and enqueues beside it."""
+    def _enqueue(self, connection: Connection, subject: str, message: Any, to: Any, **options: Any) -> str:
+        """Writes a row of the application, and enqueues in the same transaction."""
         connection.execute(insert(notices).values(subject=subject))
         return enqueue(connection, ACCOUNT, message, to, accounts=self._accounts, **options).id
 
@@ -101,20 +103,20 @@ def _card() -> ButtonCard:
 
 OPEN = "open request "
 WITHDRAW = "withdraw"
-"""What an approver writes to have the card taken back."""
-SAYS = {"approve": "approved", "refuse": "refused"}
+"""What an approver writes to have the card recalled."""
+DECISIONS = {"approve": "approved", "refuse": "refused"}
 
 
 @on_card_action
-def decided(action: CardPressed, session: Session) -> None:
-    """The hook for a press: stores the decision and updates both approvers' cards, in one transaction."""
+def store_decision(action: CardPressed, session: Session) -> None:
+    """The hook for a pressed button: stores the decision and updates both approvers' cards, in one transaction."""
     session.execute(insert(notices).values(subject="decision"))
-    update_card(session, action.job_id, CardUpdate(replace_name=SAYS[action.button]), APPROVERS)
+    update_card(session, action.job_id, CardUpdate(replace_name=DECISIONS[action.button]), APPROVERS)
 
 
 @on_message
-def wrote(message: MessageReceived, session: Session) -> None:
-    """The hook for a text: takes the open request back where it says so, and answers anything else."""
+def answer_text(message: MessageReceived, session: Session) -> None:
+    """The hook for a text: recalls the open request if the text says so, and answers anything else."""
     request = session.execute(select(notices).where(notices.c.subject.startswith(OPEN))).first()
     if request is None or (message.text or "").strip().lower() != WITHDRAW:
         answer = (

@@ -1,4 +1,4 @@
-"""The table of the demo's jobs: live on a terminal, elsewhere one line for each change."""
+"""The table of the demo's jobs: live on a terminal, else one line for each change."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from rich.table import Table
 from sqlalchemy import Engine
 
 from worker.domain.state import JobState
+from worker.language import term, translate
 from worker.reporting.report import JobReport
 from worker_simulator.demo.stage import StageFailed, reports
 
-LOOK_S = 0.05
+POLL_S = 0.05
 
 
 Columns = tuple[str, str, str]
@@ -23,15 +24,18 @@ Columns = tuple[str, str, str]
 
 
 def _columns(report: JobReport) -> Columns:
-    states = {part.state.label for part in report.parts}
-    state = report.state.label if report.state is not JobState.OPEN else "open: " + ", ".join(sorted(states))
+    states = sorted({part.state.label for part in report.parts})
+    state = term("state", report.state.label)
+    if report.state is JobState.OPEN:
+        state += ": " + ", ".join(term("state", name) for name in states)
     counts = report.counts
     reasons = sorted({part.reason for part in report.parts if part.reason})
-    return state, f"{counts.accepted} of {counts.asked}, {counts.refused} refused", "; ".join(reasons)
+    counted = translate(f"{counts.accepted} of {counts.asked}, {counts.refused} refused")
+    return state, counted, translate("; ".join(reasons))
 
 
 class Board:
-    """Reads the jobs until they have ended and shows every change."""
+    """Reads the jobs until they have ended, and displays every change."""
 
     def __init__(self, engine: Engine, console: Console, jobs: Mapping[str, str]):
         self._engine, self._console, self._jobs = engine, console, jobs
@@ -50,40 +54,41 @@ class Board:
             self._live.stop()
 
     def until_ended(self, names: Sequence[str], require_alive: Callable[[], None], limit_s: float) -> None:
-        """Shows every change until the named jobs have ended."""
+        """Displays every change until the named jobs have ended."""
         what = f"every one of {', '.join(names)} ends"
         self.until(lambda: self._ended.issuperset(names), what, require_alive, limit_s)
 
     def until(self, done: Callable[[], bool], what: str, require_alive: Callable[[], None], limit_s: float) -> None:
-        """Shows every change until `done` is true; StageFailed after `limit_s` seconds, which names `what`."""
+        """Displays every change until `done` returns True. Raises StageFailed with `what` after `limit_s` seconds."""
         deadline = time.monotonic() + limit_s
         while True:
-            self._look()
+            self._refresh()
             if done():
                 return
             require_alive()
             if time.monotonic() > deadline:
                 raise StageFailed(f"did not happen within {limit_s:.0f} s: {what}")
-            time.sleep(LOOK_S)
+            time.sleep(POLL_S)
 
-    def _look(self) -> None:
-        found = reports(self._engine, self._jobs)
-        self._ended = {name for name, report in found.items() if report.state is not JobState.OPEN}
-        for name, report in found.items():
+    def _refresh(self) -> None:
+        reports_by_name = reports(self._engine, self._jobs)
+        self._ended = {name for name, report in reports_by_name.items() if report.state is not JobState.OPEN}
+        for name, report in reports_by_name.items():
             row = _columns(report)
             if self._rows.get(name) != row:
                 self._rows[name] = row
-                self._moved(name, row)
+                self._show_change(name, row)
 
-    def _moved(self, name: str, row: Columns) -> None:
+    def _show_change(self, name: str, row: Columns) -> None:
         if self._live:
             self._live.update(self._table())
             return
-        passed, (state, counts, why) = time.monotonic() - self._started, row
-        self._console.print(f"{passed:6.2f} s  {name:<7} {state:<16} {counts:<26} {why}", markup=False)
+        elapsed_s, (state, counts, reason) = time.monotonic() - self._started, row
+        self._console.print(f"{elapsed_s:6.2f} s  {name:<7} {state:<16} {counts:<26} {reason}", markup=False)
 
     def _table(self) -> Table:
-        table = Table("job", "state", "recipients", "why", title="worker demo", expand=False)
+        columns = [term("column", name) for name in ("job", "state", "recipients", "why")]
+        table = Table(*columns, title="worker demo", expand=False)
         for name, row in self._rows.items():
             table.add_row(name, *row)
         return table

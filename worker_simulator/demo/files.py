@@ -9,7 +9,7 @@ from worker.domain.content.message import File
 
 
 def picture(name: str = "poster.png", side: int = 16) -> File:
-    """A grey PNG."""
+    """Returns a grey PNG."""
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     rows = zlib.compress(b"".join(b"\0" + b"\x80" * side for _ in range(side)))
     chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
@@ -20,15 +20,15 @@ def picture(name: str = "poster.png", side: int = 16) -> File:
 
 
 def voice() -> File:
-    """A second of silence in AMR."""
+    """Returns a second of silence in AMR."""
     return File(b"#!AMR\n" + b"\x7c" * 50, "voice.amr")
 
 
 def video() -> File:
-    """The head of an MP4."""
+    """Returns the head of an MP4."""
     return File(b"\x00\x00\x00\x18ftypmp42" + bytes(64), "clip.mp4")
 
 
 def report() -> File:
-    """A text file."""
+    """Returns a text file."""
     return File("第三季度报告\n".encode(), "报告.txt")

@@ -1,4 +1,7 @@
-"""The demo's stage: a temporary folder, and fake WeCom, worker and receiver as processes; all removed at the end."""
+"""The processes of the demo: a fake WeCom, a worker and a receiver, in a temporary folder.
+
+All are removed at the end.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ END_S = 15.0
 
 
 class StageFailed(Exception):
-    """A process of the demo did not come up, or ended too early."""
+    """A process of the demo did not start, or ended too early."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +58,17 @@ class DemoStage:
     engine: Engine
     accounts: AccountSource
     processes: dict[str, subprocess.Popen[str]]
-    """Command -> process; each must run until the end."""
+    """Command -> process. Each must run until the end."""
 
     @classmethod
     @contextmanager
     def built(cls, settings_text: str, *, receiver: bool) -> Iterator[DemoStage]:
-        """Builds the stage in a temporary folder and removes it again, also after an error."""
+        """Starts the processes in a temporary folder, and removes everything at the end, even after an error."""
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="worker-demo-")))
-            vendor = _address(stack.enter_context(_process(folder, "simulator", "--settings", VENDOR)), "fake WeCom")
+            vendor = _address(
+                folder, "simulator", stack.enter_context(_process(folder, "simulator", "--settings", VENDOR))
+            )
             credentials = _credentials(folder)
             settings_file = folder / "worker.toml"
             settings_file.write_text(settings_text.format(folder=folder, vendor=vendor), encoding="utf-8")
@@ -75,31 +80,31 @@ class DemoStage:
             processes = {command[0]: stack.enter_context(_process(folder, *command)) for command in commands}
             stage = cls(folder, vendor, engine, accounts_of(settings), processes)
             if receiver:
-                stage._register(_address(processes["receiver"], "receiver"), credentials)
+                stage._register(_address(folder, "receiver", processes["receiver"]), credentials)
             yield stage
 
     def require_alive(self) -> None:
-        """Raises StageFailed, with the end of its log, when the worker or the receiver has ended."""
+        """Raises StageFailed with the end of the log if the worker or the receiver has ended."""
         for name, process in self.processes.items():
             if process.poll() is not None:
-                log = (self.folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")
-                raise StageFailed(f"worker {name} ended with status {process.returncode}; its log ends:\n{log[-2000:]}")
+                log = _end_of_log(self.folder, name)
+                raise StageFailed(f"`worker {name}` ended with status {process.returncode}; its log ends:\n{log}")
 
     def control(self, name: str, body: Any = None) -> Any:
-        """Reads from the fake WeCom (`inbox`, `calls`, `callbacks`, `violations`), or posts a body to it."""
+        """Reads from the control API of the fake WeCom (such as `inbox`), or posts a body to it."""
         with requests.Session() as session:
             session.trust_env = False
             reply = session.request("POST" if body else "GET", f"{self.vendor}/_control/{name}", json=body, timeout=10)
         if reply.status_code != 200:
-            raise StageFailed(f"the fake WeCom refuses {name}: {reply.text}")
+            raise StageFailed(f"the fake WeCom refused /_control/{name}: {reply.text}")
         return reply.json()
 
     def press(self, person: str, key: str, job_id: str) -> None:
-        """Lets a person press a button of the card that a job of one part sent."""
+        """Presses a button of the card that a job of one part sent."""
         self.control("press", {"person": person, "key": key, "task_id": f"w{job_id}-0"})
 
     def _register(self, receiver: str, credentials: dict[str, str]) -> None:
-        """Sets the app's callback address and credentials, as an administrator does on WeCom's pages."""
+        """Sets the app's callback URL and credentials, as an administrator does on WeCom's pages."""
         app = {"corpid": "ww-demo", "agentid": 1000002, "secret": credentials["secret"]}
         address = {
             "callback_url": f"{receiver}/callback/demo",
@@ -110,19 +115,19 @@ class DemoStage:
 
 
 def reading(engine: Engine) -> Connection:
-    """A connection on which each statement is a transaction of its own, so that no read waits for a writer."""
+    """Returns a connection in autocommit mode, so that no read waits for a writer."""
     return engine.execution_options(isolation_level="AUTOCOMMIT").connect()
 
 
 def reports(engine: Engine, jobs: Mapping[str, str]) -> dict[str, JobReport]:
-    """The reports of jobs, by the names that the demo has for them."""
+    """Returns the reports of jobs by their names in the demo."""
     with reading(engine) as connection:
         return {name: get_job(connection, job_id) for name, job_id in jobs.items()}
 
 
 @contextmanager
 def _process(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
-    """`worker COMMAND` as a process of its own, its log in the folder; ended in any case."""
+    """Runs `worker COMMAND` as a process with its log in the folder. It is ended in any case."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
     env["WORKER_CONFIG"] = str(folder / "worker.toml")
     with (folder / f"{command[0]}.log").open("w", encoding="utf-8") as log:
@@ -142,22 +147,26 @@ def _process(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def _credentials(folder: Path) -> dict[str, str]:
-    """Random secrets for this run, each in a file that the settings name."""
+    """Writes random secrets for this run, each to a file that the settings name."""
     letters = string.ascii_letters + string.digits
-    made = {name: "".join(secrets.choice(letters) for _ in range(43)) for name in ("secret", "aes_key")}
-    made["token"] = secrets.token_hex(16)
-    made["youdu_key"] = base64.b64encode(secrets.token_bytes(32)).decode()
-    for name, value in made.items():
+    values = {name: "".join(secrets.choice(letters) for _ in range(43)) for name in ("secret", "aes_key")}
+    values["token"] = secrets.token_hex(16)
+    values["youdu_key"] = base64.b64encode(secrets.token_bytes(32)).decode()
+    for name, value in values.items():
         (folder / name).write_text(value, encoding="utf-8")
-    return made
+    return values
 
 
-def _address(process: subprocess.Popen[str], what: str) -> str:
-    """The address at the end of the first line that the simulator or the receiver prints."""
+def _address(folder: Path, name: str, process: subprocess.Popen[str]) -> str:
+    """Returns the URL at the end of the first line that the simulator or the receiver prints."""
     line = process.stdout.readline() if process.stdout else ""
     if " on http" not in line:
-        raise StageFailed(f"the {what} did not start")
+        raise StageFailed(f"`worker {name}` did not start; its log ends:\n{_end_of_log(folder, name)}")
     return line.split()[-1]
+
+
+def _end_of_log(folder: Path, name: str) -> str:
+    return (folder / f"{name}.log").read_text(encoding="utf-8", errors="replace")[-2000:]
 
 
 def _end(process: subprocess.Popen[str]) -> None:

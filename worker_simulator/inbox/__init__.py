@@ -1,5 +1,5 @@
-"""The inbox: a page that draws what every person, chat and member was sent, and in which they can press and answer.
+"""The inbox: a web page with the messages of every person and chat, in which buttons can be pressed and texts written.
 
-Reads the world and carries acts out through control, so that a page can do nothing that a test could not. How a message
-looks is drawn by `worker.drawing`. Loaded when a page is asked for first; until then it costs nothing.
+Actions of the page run as control calls, so a page can do nothing that a test cannot. Messages are drawn by
+`worker.drawing`. The package is imported when a page is first requested.
 """

@@ -1,7 +1,7 @@
-"""Keeps other pages from looking and acting: headers of every answer, hosts that are asked for, origins of acts.
+"""Protects the page: security headers of every answer, checks of host and origin.
 
-Does not know what is looked at. A page that is open in the same browser must neither read this one nor press anything
-in it, also when its name was made to point to this machine.
+A page of another site in the same browser must neither read this page nor press anything in it, even if its host name
+was made to point to this machine.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""On every answer of a page, whatever it holds."""
+"""Sent with every answer of a page."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that listens at `host`."""
+    """True if a server that listens on `host` can be reached only from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -44,20 +44,21 @@ def is_loopback(host: str) -> bool:
 
 
 def is_known_host(request: HttpRequest, *, loopback: bool) -> bool:
-    """Whether the page was asked for by a name of this machine; any name will do where others reach it too."""
+    """True if the Host header names this machine. Any name is accepted if other machines can reach the server."""
     name = urlsplit(f"//{request.headers.get('host', '')}").hostname
     return not loopback or (name is not None and is_loopback(name))
 
 
 def is_foreign(request: HttpRequest) -> bool:
-    """Whether a browser says that a page of another site asks; programs say nothing of the kind."""
-    return bool({"sec-fetch-site", "origin"} & request.headers.keys()) and not is_own(request)
+    """True if the browser says that a page of another site sent the request. Programs send no such header."""
+    return bool({"sec-fetch-site", "origin"} & request.headers.keys()) and not is_same_origin(request)
 
 
-def is_own(request: HttpRequest) -> bool:
-    """Whether an act comes from this page: by what the browser says of its site, or else by its origin.
+def is_same_origin(request: HttpRequest) -> bool:
+    """True if an action comes from this page, judged by Sec-Fetch-Site, or else by Origin.
 
-    A form of a page without referrers has the origin `null`, and browsers say the site to loopback and TLS alone.
+    A form of a page without referrers has the origin `null`, and browsers send Sec-Fetch-Site only to loopback and over
+    TLS.
     """
     site = request.headers.get("sec-fetch-site")
     if site is not None:

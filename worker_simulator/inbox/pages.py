@@ -1,6 +1,6 @@
-"""The page's addresses: the whole page, its parts, files, events, and what its forms post to.
+"""The URLs of the inbox: the page, its parts, files, events, and its actions.
 
-Does not know sockets. Whatever goes wrong inside is an answer that says so: a page must not end the simulator.
+Every error becomes an answer: a page must not stop the simulator.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from urllib.parse import quote, unquote
 
 from worker.drawing import STYLESHEET, environment
 from worker.drawing.files import kind_of, plain_name
-from worker_simulator.answers import HttpAnswer, as_json
+from worker_simulator.answers import HttpAnswer, json_answer
 from worker_simulator.inbox import guard
-from worker_simulator.inbox.acts import ActOutcome, Form, carry_out
+from worker_simulator.inbox.actions import ActionResult, Form, carry_out
 from worker_simulator.inbox.conversations import Conversations, logs
-from worker_simulator.inbox.look import PANELS, PageQuery, Part, cookies, look_of
+from worker_simulator.inbox.message_views import PageContext
 from worker_simulator.inbox.panels import panel_part
 from worker_simulator.inbox.parts import list_part, talk_part, talk_version
-from worker_simulator.inbox.shown import PageReader
-from worker_simulator.inbox.stream import Pulse
+from worker_simulator.inbox.query import PANELS, PageQuery, Part, cookies, parse_query
+from worker_simulator.inbox.stream import ChangeFeed
 from worker_simulator.inbox.words import says
 from worker_simulator.request import HttpRequest
-from worker_simulator.world import Controlled, World
+from worker_simulator.vendor_state import StateHolder, VendorState
 
 ROOT = "/_inbox/"
 ENVIRONMENT = environment("worker_simulator.inbox", "assets/templates")
 HTML = {"Content-Type": "text/html; charset=utf-8"}
-LONGEST_TOLD = 300
-"""Characters of a refusal that are told; a cookie holds them."""
+MAX_NOTICE_CHARS = 300
+"""The longest error text. It has to fit into a cookie."""
 
 
 def _static(name: str) -> bytes:
@@ -46,8 +46,8 @@ STATIC: Mapping[str, tuple[str, bytes]] = {
 }
 
 
-class Missing(Exception):
-    """There is no such page, or it does not take this: a status, with what its sentence needs."""
+class PageError(Exception):
+    """An error answer: a status, the key of its sentence, and the values in it."""
 
     def __init__(self, status: int, sentence: str, **values: object) -> None:
         super().__init__(status)
@@ -57,34 +57,34 @@ class Missing(Exception):
 class Pages:
     """All pages of one simulator."""
 
-    def __init__(self, simulator: Controlled, *, scheme: str, loopback: bool) -> None:
+    def __init__(self, simulator: StateHolder, *, scheme: str, loopback: bool) -> None:
         self._simulator, self._scheme, self._loopback = simulator, scheme, loopback
-        self._conversations = Conversations(simulator.world)
-        self._pulse = Pulse(self._stamp)
+        self._conversations = Conversations(simulator.state)
+        self._change_feed = ChangeFeed(self._change_stamp)
 
     async def answer(self, request: HttpRequest) -> HttpAnswer:
-        """Answer one request, with the headers that every answer has."""
+        """Answers a request, and adds the security headers."""
         try:
             answer = await self._answer(request)
-        except Missing as missing:
-            answer = _failed(request, missing)
+        except PageError as error:
+            answer = _error_page(request, error)
         except Exception:  # noqa: BLE001  # the outer loop: a page that fails must not take the simulator with it
             traceback.print_exc()
-            answer = _failed(request, Missing(500, "error_500"))
+            answer = _error_page(request, PageError(500, "error_500"))
         answer.headers = {**answer.headers, **guard.HEADERS}
         return answer
 
     async def _answer(self, request: HttpRequest) -> HttpAnswer:
         if not guard.is_known_host(request, loopback=self._loopback):
-            raise Missing(403, "error_403_host", host=request.headers.get("host", ""))
+            raise PageError(403, "error_403_host", host=request.headers.get("host", ""))
         name = request.path.removeprefix(ROOT)
         if request.path != "/" and name.startswith("act/"):
-            return self._act(request, name.removeprefix("act/"))
+            return self._run_action(request, name.removeprefix("act/"))
         if request.method != "GET":
-            raise Missing(405, "error_405", allow="GET")
-        return await self._look(request, "page" if request.path == "/" else name)
+            raise PageError(405, "error_405", allow="GET")
+        return await self._get(request, "page" if request.path == "/" else name)
 
-    async def _look(self, request: HttpRequest, name: str) -> HttpAnswer:
+    async def _get(self, request: HttpRequest, name: str) -> HttpAnswer:
         match name:
             case "page":
                 return await self._page(request)
@@ -95,134 +95,134 @@ class Pages:
         if name in STATIC:
             kind, content = STATIC[name]
             return HttpAnswer(content, headers={"Content-Type": kind})
-        folder, _, rest = name.partition("/")
-        key, _, filename = rest.partition("/")
-        found = file_answer(self._simulator.world, key, filename) if folder == "media" and "/" not in filename else None
-        if found is None:
-            raise Missing(404, "error_404")
-        return found
+        folder, _, tail = name.partition("/")
+        key, _, filename = tail.partition("/")
+        file = file_answer(self._simulator.state, key, filename) if folder == "media" and "/" not in filename else None
+        if file is None:
+            raise PageError(404, "error_404")
+        return file
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
     async def _page(self, request: HttpRequest) -> HttpAnswer:
-        look, moved = look_of(request), self._pulse.now()
-        reader = await self._reader(look)
-        parts = {part: await self._values(reader, part) for part in ("list", "talk", "panel")}
-        told = unquote(cookies(request).get("told", ""))
-        values = {"parts": parts, "told": told, "panels": PANELS, "moved": moved}
-        text = _render("page.html", reader, base=self._base(request), **values)
+        query, latest_change = parse_query(request), self._change_feed.latest()
+        context = await self._context(query)
+        parts = {part: await self._values(context, part) for part in ("list", "talk", "panel")}
+        notice = unquote(cookies(request).get("notice", ""))
+        values = {"parts": parts, "notice": notice, "panels": PANELS, "change": latest_change}
+        text = _render("page.html", context, base=self._base(request), **values)
         answer = HttpAnswer(text.encode("utf-8", "replace"), headers=dict(HTML))
-        if request.query.get("lang") == look.lang:
-            answer.headers["Set-Cookie"] = f"lang={look.lang}; Path=/; Max-Age=31536000; SameSite=Strict; HttpOnly"
-        elif told:
-            answer.headers["Set-Cookie"] = "told=; Path=/; Max-Age=0; SameSite=Strict; HttpOnly"
+        if request.query.get("lang") == query.lang:
+            answer.headers["Set-Cookie"] = f"lang={query.lang}; Path=/; Max-Age=31536000; SameSite=Strict; HttpOnly"
+        elif notice:
+            answer.headers["Set-Cookie"] = "notice=; Path=/; Max-Age=0; SameSite=Strict; HttpOnly"
         return answer
 
     async def _part(self, request: HttpRequest, name: Part) -> HttpAnswer:
-        """One part of the page; 304 where the page has it already."""
-        look = look_of(request)
-        reader = await self._reader(look)
-        tag = f'"{hashlib.sha256(self._version(reader, name).encode()).hexdigest()[:24]}"'
+        """Returns one part of the page, or 304 if the browser has it already."""
+        query = parse_query(request)
+        context = await self._context(query)
+        tag = f'"{hashlib.sha256(self._version(context, name).encode()).hexdigest()[:24]}"'
         if request.headers.get("if-none-match") == tag:
             return HttpAnswer(b"", status=304, headers={"ETag": tag})
-        if name == "panel" and not look.panel:
-            raise Missing(404, "error_404")
-        text = _render(f"{name}.html", reader, base=self._base(request), values=await self._values(reader, name))
+        if name == "panel" and not query.panel:
+            raise PageError(404, "error_404")
+        text = _render(f"{name}.html", context, base=self._base(request), values=await self._values(context, name))
         return HttpAnswer(text.encode("utf-8", "replace"), headers={**HTML, "ETag": tag})
 
     def _base(self, request: HttpRequest) -> str:
-        """The address that the browser asked for, which clients can be pointed at."""
+        """Returns the URL that the browser requested. Clients can use it as base_url."""
         return f"{self._scheme}://{request.headers['host']}"
 
-    async def _reader(self, look: PageQuery) -> PageReader:
-        world = self._simulator.world
-        await self._conversations.catch_up(world)
-        return PageReader(world, look, says(look.lang))
+    async def _context(self, query: PageQuery) -> PageContext:
+        state = self._simulator.state
+        await self._conversations.catch_up(state)
+        return PageContext(state, query, says(query.lang))
 
-    async def _values(self, reader: PageReader, part: str) -> dict[str, Any]:
+    async def _values(self, context: PageContext, part: str) -> dict[str, Any]:
         match part:
             case "list":
-                return await list_part(reader, self._conversations)
+                return await list_part(context, self._conversations)
             case "talk":
-                return await talk_part(reader, self._conversations)
-        return panel_part(reader, self._conversations)
+                return await talk_part(context, self._conversations)
+        return panel_part(context, self._conversations)
 
-    def _version(self, reader: PageReader, part: Part) -> str:
-        """What differs when a part has to be made anew."""
-        look = reader.look
-        asked = f"{look.url()} {look.lang}"
-        conversation = self._conversations.find(look.at) if look.at else None
+    def _version(self, context: PageContext, part: Part) -> str:
+        """Returns a text that changes when a part has to be rendered again."""
+        query = context.query
+        address = f"{query.url()} {query.lang}"
+        conversation = self._conversations.find(query.at) if query.at else None
         if part == "talk" and conversation is not None:
-            return f"{asked} {talk_version(reader, conversation)}"
-        if part == "talk" and not look.q:
-            return f"{asked} {conversation is None}"
-        return f"{asked} {self._stamp()} {reader.world.clock.now() if look.panel == 'clock' else ''}"
+            return f"{address} {talk_version(context, conversation)}"
+        if part == "talk" and not query.q:
+            return f"{address} {conversation is None}"
+        return f"{address} {self._change_stamp()} {context.state.clock.now() if query.panel == 'clock' else ''}"
 
-    def _stamp(self) -> tuple[object, ...]:
-        """What differs when anything moved; costs the same however much there is."""
-        world = self._simulator.world
-        lengths = tuple(len(log) for log in logs(world))
-        calls = world.calls.last_seq, world.calls.carried_out
-        return id(world), calls, lengths, world.rulings.noted, world.callbacks.moves, world.controlled
+    def _change_stamp(self) -> tuple[object, ...]:
+        """Returns values that differ after any change. The cost does not grow with the amount of data."""
+        state = self._simulator.state
+        lengths = tuple(len(log) for log in logs(state))
+        calls = state.calls.last_seq, state.calls.carried_out
+        return id(state), calls, lengths, state.rulings.recorded, state.callbacks.changes, state.control_calls
 
     def _events(self, request: HttpRequest) -> HttpAnswer:
-        if self._pulse.is_full:
-            raise Missing(503, "error_503")
+        if self._change_feed.is_full:
+            raise PageError(503, "error_503")
         last = request.headers.get("last-event-id") or request.query.get("after", "")
         number = int(last) if last.isascii() and last.isdecimal() and len(last) < 16 else None
         headers = {"Content-Type": "text/event-stream; charset=utf-8"}
-        return HttpAnswer(b"", headers=headers, stream=self._pulse.events(number))
+        return HttpAnswer(b"", headers=headers, stream=self._change_feed.events(number))
 
     # -- acting --------------------------------------------------------------------------------------------------------
 
-    def _act(self, request: HttpRequest, name: str) -> HttpAnswer:
-        """Carry an act out; scripts get JSON, forms the page they came from with what became of it."""
+    def _run_action(self, request: HttpRequest, name: str) -> HttpAnswer:
+        """Runs an action. Scripts get JSON; a form is redirected to its page, with the result in a cookie."""
         if request.method != "POST":
-            raise Missing(405, "error_405", allow="POST")
-        if not guard.is_own(request):
-            raise Missing(403, "error_403_origin")
+            raise PageError(405, "error_405", allow="POST")
+        if not guard.is_same_origin(request):
+            raise PageError(403, "error_403_origin")
         try:
             form = Form.of(request)
         except ValueError as error:
-            raise Missing(400, "refused_by", why=str(error)) from None
-        outcome = carry_out(self._simulator, self._conversations, name, form)
-        if outcome is None:
-            raise Missing(404, "error_404")
-        told = _told(look_of(request), name, outcome)
+            raise PageError(400, "refused_by", why=str(error)) from None
+        result = carry_out(self._simulator, self._conversations, name, form)
+        if result is None:
+            raise PageError(404, "error_404")
+        notice = _notice(parse_query(request), name, result)
         if "application/json" in request.headers.get("accept", ""):
-            return as_json({"ok": outcome.ok, "told": told})
-        cookie = f"told={quote(told, safe='')}; Path=/; Max-Age=60; SameSite=Strict; HttpOnly"
+            return json_answer({"ok": result.ok, "notice": notice})
+        cookie = f"notice={quote(notice, safe='')}; Path=/; Max-Age=60; SameSite=Strict; HttpOnly"
         return HttpAnswer(b"", status=303, headers={"Location": _back(form), "Set-Cookie": cookie})
 
 
-def _told(look: PageQuery, name: str, outcome: ActOutcome) -> str:
-    say = says(look.lang)
-    return say(f"done_{name}") if outcome.ok else say("refused_by", why=outcome.why)[:LONGEST_TOLD]
+def _notice(query: PageQuery, name: str, result: ActionResult) -> str:
+    say = says(query.lang)
+    return say(f"done_{name}") if result.ok else say("refused_by", why=result.error)[:MAX_NOTICE_CHARS]
 
 
 def _back(form: Form) -> str:
-    """The page a form stands on: an address of the page itself, never another."""
+    """Returns the page to go back to. Only an URL of this page is allowed."""
     back = form.get("back")
     return back if back == "/" or (back.startswith("/?") and back.isascii() and back.isprintable()) else "/"
 
 
-def _render(template: str, reader: PageReader, **values: Any) -> str:
-    look = reader.look
-    return ENVIRONMENT.get_template(template).render(look=look, say=reader.say, lang=look.lang, **values)
+def _render(template: str, context: PageContext, **values: Any) -> str:
+    query = context.query
+    return ENVIRONMENT.get_template(template).render(query=query, say=context.say, lang=query.lang, **values)
 
 
-def _failed(request: HttpRequest, missing: Missing) -> HttpAnswer:
-    look = replace(look_of(request), q="", at=None)
-    say = says(look.lang)
-    told = say(missing.sentence, **missing.values)
-    text = ENVIRONMENT.get_template("failed.html").render(status=missing.status, told=told, say=say, lang=look.lang)
-    headers = dict(HTML) | ({"Allow": str(missing.values["allow"])} if missing.status == 405 else {})
-    return HttpAnswer(text.encode("utf-8", "replace"), status=missing.status, headers=headers)
+def _error_page(request: HttpRequest, error: PageError) -> HttpAnswer:
+    query = replace(parse_query(request), q="", at=None)
+    say = says(query.lang)
+    notice = say(error.sentence, **error.values)
+    text = ENVIRONMENT.get_template("failed.html").render(status=error.status, notice=notice, say=say, lang=query.lang)
+    headers = dict(HTML) | ({"Allow": str(error.values["allow"])} if error.status == 405 else {})
+    return HttpAnswer(text.encode("utf-8", "replace"), status=error.status, headers=headers)
 
 
-def file_answer(world: World, key: str, name: str) -> HttpAnswer | None:
-    """A file by the key and the name of its address; None where its bytes are not there."""
-    content = _bytes(world, unquote(key))
+def file_answer(state: VendorState, key: str, name: str) -> HttpAnswer | None:
+    """Returns an uploaded file, or None if it is not stored any more."""
+    content = _bytes(state, unquote(key))
     if content is None:
         return None
     kind = kind_of(content)
@@ -236,9 +236,9 @@ def file_answer(world: World, key: str, name: str) -> HttpAnswer | None:
     return HttpAnswer(content, headers=headers)
 
 
-def _bytes(world: World, key: str) -> bytes | None:
-    kept = world.files.find(key)
-    if kept is not None:
-        return kept.content
-    youdu = world.youdu.media.known(key)
-    return youdu.content if youdu else None
+def _bytes(state: VendorState, key: str) -> bytes | None:
+    file = state.files.find(key)
+    if file is not None:
+        return file.content
+    youdu_file = state.youdu.media.find_any(key)
+    return youdu_file.content if youdu_file else None

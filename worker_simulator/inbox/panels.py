@@ -1,7 +1,4 @@
-"""The panels beside a conversation, as values for their templates: calls, violations, faults, limits, clock, callbacks.
-
-Does not know HTTP, and how any of it is changed.
-"""
+"""The panels next to a conversation, as values for the templates: calls, rules, faults, limits, clock, callbacks."""
 
 from __future__ import annotations
 
@@ -11,123 +8,127 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from worker_simulator.inbox.acts import PRESETS
+from worker_simulator.inbox.actions import PRESETS
+from worker_simulator.inbox.call_details import call_details, row
 from worker_simulator.inbox.conversations import ConversationEntry, Conversations
 from worker_simulator.inbox.entries import view
-from worker_simulator.inbox.look import Panel
-from worker_simulator.inbox.parts import callee, subtitle, title, webhook_key
-from worker_simulator.inbox.shown import PageReader
-from worker_simulator.inbox.why import explained, row
+from worker_simulator.inbox.message_views import PageContext
+from worker_simulator.inbox.parts import callback_target, subtitle, title, webhook_key
+from worker_simulator.inbox.query import Panel
 from worker_simulator.wire.routes import ROUTES
 
 ROWS = 50
-MOST = 100
-"""Violations of each sort that are listed."""
+MAX_VIOLATIONS = 100
+"""How many violations of each kind are listed."""
 ADVANCES = (60, 3600, 86_400, 259_200)
 
 
 @dataclass(frozen=True, slots=True)
-class ViolationLine:
-    """One violation: its text, the call to look at, and a short note."""
+class ViolationRow:
+    """A violation: its text, a short note, and the number of its call."""
 
     text: str
     note: str = ""
     call: int = 0
 
 
-def panel_part(reader: PageReader, conversations: Conversations) -> dict[str, Any]:
-    """The values of the panel that is open."""
-    fill = PANELS.get(reader.look.panel)
-    return fill(reader, conversations) if fill else {}
+def panel_part(context: PageContext, conversations: Conversations) -> dict[str, Any]:
+    """Returns the values of the open panel."""
+    fill = PANELS.get(context.query.panel)
+    return fill(context, conversations) if fill else {}
 
 
-def _call(reader: PageReader, conversations: Conversations) -> dict[str, Any]:
-    call = reader.world.calls.find(reader.look.call)
+def _call(context: PageContext, conversations: Conversations) -> dict[str, Any]:
+    call = context.state.calls.find(context.query.call)
     if call is None:
         return {"call": None}
-    found = explained(reader, conversations, call)
-    return {"call": found, "places": [(key, title(reader, key), subtitle(reader, key)) for key in found.shown_in]}
+    details = call_details(context, conversations, call)
+    return {"call": details, "places": [(key, title(context, key), subtitle(context, key)) for key in details.shown_in]}
 
 
-def _calls(reader: PageReader, conversations: Conversations) -> dict[str, Any]:
-    found = list(islice(reader.world.calls.newest(reader.look.call or None), ROWS + 1))
-    older = reader.look.url(call=found[ROWS - 1].seq) if len(found) > ROWS else None
-    newer = reader.look.url(call=0) if reader.look.call else None
-    return {"calls": [row(reader, call) for call in found[:ROWS]], "older": older, "newer": newer}
+def _calls(context: PageContext, conversations: Conversations) -> dict[str, Any]:
+    calls = list(islice(context.state.calls.newest(context.query.call or None), ROWS + 1))
+    older = context.query.url(call=calls[ROWS - 1].seq) if len(calls) > ROWS else None
+    newer = context.query.url(call=0) if context.query.call else None
+    return {"calls": [row(context, call) for call in calls[:ROWS]], "older": older, "newer": newer}
 
 
-def _rules(reader: PageReader, conversations: Conversations) -> dict[str, Any]:
-    shown = reader.world.limits.shown()
+def _rules(context: PageContext, conversations: Conversations) -> dict[str, Any]:
+    violations = context.state.limits.to_json()
     sections = (
-        ("limits_over", "no_limits_over", _overstepped(reader, shown["limits"])),
-        ("drops", "no_drops", _drops(reader, shown["drops"])),
-        ("blocks", "", _blocks(reader, shown["blocked_until"])),
-        ("duplicates", "no_duplicates", _duplicates(reader)),
+        ("limits_over", "no_limits_over", _overstepped(context, violations["limits"])),
+        ("drops", "no_drops", _drops(context, violations["drops"])),
+        ("blocks", "", _blocks(context, violations["blocked_until"])),
+        ("duplicates", "no_duplicates", _duplicates(context)),
     )
-    cut = ((head, empty, list(islice(lines, MOST + 1))) for head, empty, lines in sections)
-    return {"sections": [(head, empty, lines) for head, empty, lines in cut if lines or empty], "most": MOST}
+    cut = ((head, empty, list(islice(rows, MAX_VIOLATIONS + 1))) for head, empty, rows in sections)
+    return {"sections": [(head, empty, rows) for head, empty, rows in cut if rows or empty], "limit": MAX_VIOLATIONS}
 
 
-def _overstepped(reader: PageReader, found: Sequence[Mapping[str, Any]]) -> Iterator[ViolationLine]:
-    for one in reversed(found):
-        note = reader.say("over_row", limit=one["limit"], count=one["count"], times=one["times"])
-        length = f"{reader.window(one['window_s'])} · {reader.say(one['kind'])}"
-        yield ViolationLine(f"{one['key']} ({length})", note, one["last_seq"])
+def _overstepped(context: PageContext, violations: Sequence[Mapping[str, Any]]) -> Iterator[ViolationRow]:
+    for violation in reversed(violations):
+        note = context.say("over_row", limit=violation["limit"], count=violation["count"], times=violation["times"])
+        length = f"{context.window(violation['window_s'])} · {context.say(violation['kind'])}"
+        yield ViolationRow(f"{violation['key']} ({length})", note, violation["last_seq"])
 
 
-def _drops(reader: PageReader, found: Sequence[Mapping[str, Any]]) -> Iterator[ViolationLine]:
-    for one in reversed(found):
-        text = reader.say("drop_row", user=one["user"], window=reader.window(one["window_s"]), limit=one["limit"])
-        yield ViolationLine(text, reader.time(one["time"]), one["seq"])
+def _drops(context: PageContext, drops: Sequence[Mapping[str, Any]]) -> Iterator[ViolationRow]:
+    for drop in reversed(drops):
+        text = context.say("drop_row", user=drop["user"], window=context.window(drop["window_s"]), limit=drop["limit"])
+        yield ViolationRow(text, context.time(drop["time"]), drop["seq"])
 
 
-def _blocks(reader: PageReader, found: Mapping[str, float]) -> Iterator[ViolationLine]:
-    now = reader.world.clock.now()
-    for key, until in found.items():
+def _blocks(context: PageContext, blocked_until: Mapping[str, float]) -> Iterator[ViolationRow]:
+    now = context.state.clock.now()
+    for key, until in blocked_until.items():
         if until > now:
-            yield ViolationLine(reader.say("block_row", key=key, until=reader.time(until)))
+            yield ViolationRow(context.say("block_row", key=key, until=context.time(until)))
 
 
-def _duplicates(reader: PageReader) -> Iterator[ViolationLine]:
-    for one in reversed(reader.world.inbox.duplicates()):
-        yield ViolationLine(reader.say("duplicate_row", user=one["user"], count=len(one["seqs"])), "", one["seqs"][-1])
+def _duplicates(context: PageContext) -> Iterator[ViolationRow]:
+    for duplicate in reversed(context.state.inbox.duplicates()):
+        yield ViolationRow(
+            context.say("duplicate_row", user=duplicate["user"], count=len(duplicate["seqs"])),
+            "",
+            duplicate["seqs"][-1],
+        )
 
 
-def _faults(reader: PageReader, conversations: Conversations) -> dict[str, Any]:
+def _faults(context: PageContext, conversations: Conversations) -> dict[str, Any]:
     rules = [
         (json.dumps({k: v for k, v in rule.items() if k not in ("matched", "hits")}, ensure_ascii=False), rule)
-        for rule in reader.world.faults.shown()
+        for rule in context.state.faults.to_json()
     ]
     return {"rules": rules, "presets": PRESETS, "paths": sorted(ROUTES)}
 
 
-def _limits(reader: PageReader, conversations: Conversations) -> dict[str, Any]:
-    whole = reader.world.settings.model_dump(mode="json")
-    limits = whole.pop("limits")
-    groups = [(name, json.dumps(value, ensure_ascii=False, indent=2)) for name, value in whole.items()]
+def _limits(context: PageContext, conversations: Conversations) -> dict[str, Any]:
+    settings = context.state.settings.model_dump(mode="json")
+    limits = settings.pop("limits")
+    groups = [(name, json.dumps(value, ensure_ascii=False, indent=2)) for name, value in settings.items()]
     return {"limits": limits, "groups": groups}
 
 
-def _clock(reader: PageReader, conversations: Conversations) -> dict[str, Any]:
-    clock = reader.world.clock
-    return {"now": reader.time(clock.now()), "frozen": clock.frozen, "advances": ADVANCES}
+def _clock(context: PageContext, conversations: Conversations) -> dict[str, Any]:
+    clock = context.state.clock
+    return {"now": context.time(clock.now()), "frozen": clock.frozen, "advances": ADVANCES}
 
 
-def _callback(reader: PageReader, conversations: Conversations) -> dict[str, Any]:
-    look = reader.look
-    conversation = conversations.find(look.at) if look.at else None
+def _callback(context: PageContext, conversations: Conversations) -> dict[str, Any]:
+    query = context.query
+    conversation = conversations.find(query.at) if query.at else None
     newest = [
-        view(reader, ConversationEntry((0, n), one), f"c{n}")
-        for n, one in enumerate(islice(reversed(reader.world.callbacks.all), ROWS))
+        view(context, ConversationEntry((0, n), callback), f"c{n}")
+        for n, callback in enumerate(islice(reversed(context.state.callbacks.all), ROWS))
     ]
     values: dict[str, Any] = {"conversation": conversation, "newest": newest}
     if conversation is not None:
-        about = {"title": title(reader, conversation.key), "sub": subtitle(reader, conversation.key)}
-        values |= about | {"callee": callee(reader, conversation), "key": webhook_key(conversation)}
+        about = {"title": title(context, conversation.key), "sub": subtitle(context, conversation.key)}
+        values |= about | {"target": callback_target(context, conversation), "key": webhook_key(conversation)}
     return values
 
 
-PANELS: Mapping[Panel, Callable[[PageReader, Conversations], dict[str, Any]]] = {
+PANELS: Mapping[Panel, Callable[[PageContext, Conversations], dict[str, Any]]] = {
     "call": _call,
     "calls": _calls,
     "rules": _rules,

@@ -1,7 +1,4 @@
-"""The list of conversations and the conversation that is open, as values for the templates.
-
-Does not know HTTP. Both are read page by page, however much there is.
-"""
+"""The list of conversations and the open conversation, as values for the templates. Both are split into pages."""
 
 from __future__ import annotations
 
@@ -11,21 +8,21 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from worker_simulator.inbox.conversations import Conversation, ConversationEntry, Conversations, PlainKey
+from worker_simulator.inbox.conversations import Conversation, ConversationEntry, Conversations, KeyParts
 from worker_simulator.inbox.entries import EntryView, app_name, preview, time_of, version_of, view
-from worker_simulator.inbox.look import KINDS, ConversationKey
-from worker_simulator.inbox.search import MOST, hits
-from worker_simulator.inbox.shown import PageReader, speaker
+from worker_simulator.inbox.message_views import PageContext, speaker
+from worker_simulator.inbox.query import KINDS, ConversationKey
+from worker_simulator.inbox.search import MAX_HITS, hits
 from worker_simulator.settings import AppSettings, WebhookKey
 from worker_simulator.settings.youdu import YouduApp
 from worker_simulator.wecom_webhook.memory import Post
 
 ROWS = 50
-"""Conversations on a page of the list."""
+"""Conversations on one page of the list."""
 ENTRIES = 40
-"""Entries on a page of a conversation."""
+"""Entries on one page of a conversation."""
 PIECE = 1000
-"""Conversations whose names are looked at before others get their turn."""
+"""How many names are searched before other tasks may run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,75 +38,75 @@ class ConversationRow:
     badge: int
 
 
-async def list_part(reader: PageReader, conversations: Conversations) -> dict[str, Any]:
-    """The list, filtered by kind and by what is searched for."""
-    look = reader.look
-    if look.kind or look.q:
-        keys = await _wanted(reader, conversations)
-        page, count = keys[look.skip : look.skip + ROWS], len(keys)
+async def list_part(context: PageContext, conversations: Conversations) -> dict[str, Any]:
+    """Returns the list, filtered by kind and by the search text."""
+    query = context.query
+    if query.kind or query.q:
+        keys = await _filtered_keys(context, conversations)
+        page, count = keys[query.skip : query.skip + ROWS], len(keys)
     else:
-        page, count = list(islice(conversations.newest(), look.skip, look.skip + ROWS)), conversations.count
+        page, count = list(islice(conversations.newest(), query.skip, query.skip + ROWS)), conversations.count
     return {
-        "rows": [_row(reader, one) for key in page if (one := conversations.find(key))],
+        "rows": [_row(context, conversation) for key in page if (conversation := conversations.find(key))],
         "kinds": KINDS,
-        "first": look.skip + 1,
-        "last": look.skip + len(page),
+        "first": query.skip + 1,
+        "last": query.skip + len(page),
         "count": count,
-        "newer": look.url(skip=max(0, look.skip - ROWS), at=None) if look.skip else None,
-        "older": look.url(skip=look.skip + ROWS, at=None) if look.skip + ROWS < count else None,
+        "newer": query.url(skip=max(0, query.skip - ROWS), at=None) if query.skip else None,
+        "older": query.url(skip=query.skip + ROWS, at=None) if query.skip + ROWS < count else None,
     }
 
 
-async def _wanted(reader: PageReader, conversations: Conversations) -> list[PlainKey]:
-    """The conversations that the list has, the newest first; lets calls of the vendor pass while it looks for names."""
-    everything, found = list(conversations.newest()), list[PlainKey]()
-    for start in range(0, len(everything), PIECE):
-        found += [key for key in everything[start : start + PIECE] if _is_wanted(reader, ConversationKey._make(key))]
+async def _filtered_keys(context: PageContext, conversations: Conversations) -> list[KeyParts]:
+    """Returns the conversations that match, newest first. Lets other tasks run while it searches."""
+    all_keys, matching = list(conversations.newest()), list[KeyParts]()
+    for start in range(0, len(all_keys), PIECE):
+        matching += [key for key in all_keys[start : start + PIECE] if _matches(context, ConversationKey._make(key))]
         await asyncio.sleep(0)
-    return found
+    return matching
 
 
-def _is_wanted(reader: PageReader, key: ConversationKey) -> bool:
-    """Whether the list shows a conversation: by its kind, and by its name while names are searched for."""
-    look = reader.look
-    if look.kind and key.kind != look.kind:
+def _matches(context: PageContext, key: ConversationKey) -> bool:
+    """True if a conversation has the kind and a name with the search text."""
+    query = context.query
+    if query.kind and key.kind != query.kind:
         return False
-    q = look.q.casefold()
-    return not q or any(q in part.casefold() for part in (key.who, key.place, reader.name(key.who)))
+    q = query.q.casefold()
+    return not q or any(q in part.casefold() for part in (key.who, key.place, context.name(key.who)))
 
 
-def _row(reader: PageReader, conversation: Conversation) -> ConversationRow:
+def _row(context: PageContext, conversation: Conversation) -> ConversationRow:
     last, key = conversation.entries[-1], conversation.key
-    what = last.what
-    badge = reader.world.youdu.badges.get(key.who, {}) if key.kind == "youdu" else {}
+    item = last.item
+    badge = context.state.youdu.badges.get(key.who, {}) if key.kind == "youdu" else {}
     return ConversationRow(
         key=key,
-        title=title(reader, key),
-        sub=subtitle(reader, key),
-        preview=preview(reader, what) or view(reader, last, "").sender,
-        time=reader.time(time_of(what))[5:16],
+        title=title(context, key),
+        sub=subtitle(context, key),
+        preview=preview(context, item) or view(context, last, "").sender,
+        time=context.time(time_of(item))[5:16],
         count=len(conversation.entries),
         badge=badge["count"] if badge.get("app") == key.place else 0,
     )
 
 
-def title(reader: PageReader, key: ConversationKey) -> str:
-    """Whom a conversation is with."""
+def title(context: PageContext, key: ConversationKey) -> str:
+    """Returns the name of the person or chat."""
     if key.kind == "chat":
-        chat = reader.world.chats.find(key.place, key.who)
+        chat = context.state.chats.find(key.place, key.who)
         return (chat.name if chat else "") or key.who
-    return reader.name(key.who)
+    return context.name(key.who)
 
 
-def subtitle(reader: PageReader, key: ConversationKey) -> str:
-    """What a conversation belongs to."""
-    say = reader.say
+def subtitle(context: PageContext, key: ConversationKey) -> str:
+    """Returns the name of the app, corp or server."""
+    say = context.say
     match key.kind:
         case "app":
             corpid, _, agentid = key.place.rpartition("/")
             return app_name(say, corpid, agentid)
         case "chat":
-            chat = reader.world.chats.find(key.place, key.who)
+            chat = context.state.chats.find(key.place, key.who)
             return say("of_chat", count=len(chat.members) if chat else 0, corpid=key.place)
         case "webhook":
             return f"{say('of_webhook')} · {say(key.place)}"
@@ -124,7 +121,7 @@ def subtitle(reader: PageReader, key: ConversationKey) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ConversationPage:
-    """The entries of one page of a conversation."""
+    """The entries on one page of a conversation."""
 
     views: Sequence[EntryView]
     first: int
@@ -134,99 +131,101 @@ class ConversationPage:
     latest: str | None
 
 
-async def talk_part(reader: PageReader, conversations: Conversations) -> dict[str, Any]:
-    """The conversation that is open, or the messages that hold what is searched for."""
-    look = reader.look
-    conversation = conversations.find(look.at) if look.at else None
+async def talk_part(context: PageContext, conversations: Conversations) -> dict[str, Any]:
+    """Returns the open conversation, or the messages that contain the search text."""
+    query = context.query
+    conversation = conversations.find(query.at) if query.at else None
     values: dict[str, Any] = {"conversation": conversation, "page": None, "hits": None}
-    if look.at is None and look.q:
-        values["hits"] = await _hits(reader)
-        values["most"] = MOST
+    if query.at is None and query.q:
+        values["hits"] = await _hits(context)
+        values["limit"] = MAX_HITS
     if conversation is not None:
-        values["page"] = _page(reader, conversation)
-        values |= header(reader, conversation)
+        values["page"] = _page(context, conversation)
+        values |= header(context, conversation)
     return values
 
 
-async def _hits(reader: PageReader) -> list[tuple[ConversationKey, str, str, EntryView]]:
-    """Each hit with its conversation and the name of that."""
-    found = []
-    for n, hit in enumerate(await hits(reader.world, reader.look.q)):
-        there = replace(reader, look=replace(reader.look, at=hit.key))
-        found.append((hit.key, title(reader, hit.key), subtitle(reader, hit.key), view(there, hit.entry, f"h{n}")))
-    return found
+async def _hits(context: PageContext) -> list[tuple[ConversationKey, str, str, EntryView]]:
+    """Returns each match with its conversation and that conversation's name."""
+    hit_views = []
+    for n, hit in enumerate(await hits(context.state, context.query.q)):
+        hit_context = replace(context, query=replace(context.query, at=hit.key))
+        hit_views.append(
+            (hit.key, title(context, hit.key), subtitle(context, hit.key), view(hit_context, hit.entry, f"h{n}"))
+        )
+    return hit_views
 
 
-def _page(reader: PageReader, conversation: Conversation) -> ConversationPage:
-    first, last, entries = _span(reader, conversation)
-    look, count = reader.look, len(conversation.entries)
+def _page(context: PageContext, conversation: Conversation) -> ConversationPage:
+    first, last, entries = _span(context, conversation)
+    query, count = context.query, len(conversation.entries)
     return ConversationPage(
-        views=[view(reader, entry, f"e{n}") for n, entry in enumerate(entries, first)],
+        views=[view(context, entry, f"e{n}") for n, entry in enumerate(entries, first)],
         first=first + 1,
         last=last,
         count=count,
-        earlier=look.url(before=first) if first else None,
-        latest=look.url(before=None) if last < count else None,
+        earlier=query.url(before=first) if first else None,
+        latest=query.url(before=None) if last < count else None,
     )
 
 
-def _span(reader: PageReader, conversation: Conversation) -> tuple[int, int, Sequence[ConversationEntry]]:
-    """The first and the last entry of a page, and those between."""
-    look, entries = reader.look, conversation.entries
-    last = len(entries) if look.before is None else min(look.before, len(entries))
+def _span(context: PageContext, conversation: Conversation) -> tuple[int, int, Sequence[ConversationEntry]]:
+    """Returns the first and the last position on a page, and the entries between."""
+    query, entries = context.query, conversation.entries
+    last = len(entries) if query.before is None else min(query.before, len(entries))
     first = max(0, last - ENTRIES)
     return first, last, entries[first:last]
 
 
-def talk_version(reader: PageReader, conversation: Conversation) -> str:
-    """What differs when the page of a conversation has to be drawn anew."""
-    first, last, entries = _span(reader, conversation)
-    versions = "|".join(version_of(reader, entry) for entry in entries)
-    return f"{first}-{last}-{len(conversation.entries)}-{callee(reader, conversation)}-{versions}"
+def talk_version(context: PageContext, conversation: Conversation) -> str:
+    """Returns a text that changes when the conversation has to be rendered again."""
+    first, last, entries = _span(context, conversation)
+    versions = "|".join(version_of(context, entry) for entry in entries)
+    return f"{first}-{last}-{len(conversation.entries)}-{callback_target(context, conversation)}-{versions}"
 
 
-def header(reader: PageReader, conversation: Conversation) -> dict[str, Any]:
-    """What stands above and below a conversation: whom it is with, who may write, and where that goes."""
+def header(context: PageContext, conversation: Conversation) -> dict[str, Any]:
+    """Returns the values above and below a conversation: its title, who can write, and where callbacks go."""
     key = conversation.key
     return {
-        "title": title(reader, key),
-        "sub": subtitle(reader, key),
+        "title": title(context, key),
+        "sub": subtitle(context, key),
         "key": webhook_key(conversation),
-        "speaker": _speaker(reader, key),
+        "speaker": _speaker(context, key),
         "has_speakers": key.kind == "chat" or (key.kind == "webhook" and key.place != "single"),
-        "callee": callee(reader, conversation),
-        "badge": _badge(reader, key),
+        "target": callback_target(context, conversation),
+        "badge": _badge(context, key),
     }
 
 
-def _speaker(reader: PageReader, key: ConversationKey) -> str:
-    """The person who looks and acts: of a chat of several the one that was named."""
+def _speaker(context: PageContext, key: ConversationKey) -> str:
+    """Returns the person who reads and acts; in a chat with several members, the one of the query."""
     if key.kind == "webhook":
-        return speaker(reader.look)
-    return reader.look.person if key.kind == "chat" else key.who
+        return speaker(context.query)
+    return context.query.person if key.kind == "chat" else key.who
 
 
-def _badge(reader: PageReader, key: ConversationKey) -> Mapping[str, Any]:
-    badge = reader.world.youdu.badges.get(key.who, {}) if key.kind == "youdu" else {}
+def _badge(context: PageContext, key: ConversationKey) -> Mapping[str, Any]:
+    badge = context.state.youdu.badges.get(key.who, {}) if key.kind == "youdu" else {}
     return badge if badge.get("app") == key.place else {}
 
 
 def webhook_key(conversation: Conversation) -> str:
-    """The key of the newest message in a webhook's chat; empty elsewhere."""
-    posts: Iterator[Post] = (one.what for one in reversed(conversation.entries) if isinstance(one.what, Post))
+    """Returns the key of the newest message in a webhook's chat, else an empty text."""
+    posts: Iterator[Post] = (entry.item for entry in reversed(conversation.entries) if isinstance(entry.item, Post))
     return next((post.key for post in islice(posts, 1)), "")
 
 
-def callee(reader: PageReader, conversation: Conversation) -> AppSettings | WebhookKey | YouduApp | None:
-    """The app or webhook of the settings that gets what is pressed and written here; None where none is set."""
-    key, settings = conversation.key, reader.world.settings
+def callback_target(context: PageContext, conversation: Conversation) -> AppSettings | WebhookKey | YouduApp | None:
+    """Returns the configured app or webhook that gets the callbacks of a conversation, or None."""
+    key, settings = conversation.key, context.state.settings
     match key.kind:
         case "app":
             corpid, _, agentid = key.place.rpartition("/")
-            return reader.world.apps.named(corpid, int(agentid)) if agentid.isdecimal() else None
+            return context.state.apps.find(corpid, int(agentid)) if agentid.isdecimal() else None
         case "webhook":
-            own = webhook_key(conversation)
-            return next((one for one in settings.webhook.keys if one.key == own), None)
+            webhook = webhook_key(conversation)
+            return next((candidate for candidate in settings.webhook.keys if candidate.key == webhook), None)
         case "youdu":
-            return next((one for one in settings.youdu.apps if one.appid == key.place), None)
+            return next((candidate for candidate in settings.youdu.apps if candidate.appid == key.place), None)
     return None

@@ -1,7 +1,4 @@
-"""Looks for texts in everything that was sent, newest first.
-
-Does not know pages. Lets calls of the vendor pass while it reads a long log.
-"""
+"""Searches all messages for a text, newest first. Lets other tasks run while it reads a long log."""
 
 from __future__ import annotations
 
@@ -10,50 +7,50 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from worker_simulator.inbox.conversations import ConversationEntry, What, keys_of, logs
-from worker_simulator.inbox.look import ConversationKey
+from worker_simulator.inbox.conversations import ConversationEntry, LogItem, keys_of, logs
+from worker_simulator.inbox.query import ConversationKey
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wecom_app.state.inbox import InboxMessage
 from worker_simulator.wecom_external.tasks import GroupSendTask
 from worker_simulator.wire.callbacks import Callback
-from worker_simulator.world import World
 
-MOST = 50
+MAX_HITS = 50
 PIECE = 100
-"""Messages that are read before others get their turn."""
+"""How many messages are searched before other tasks may run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A message that holds what is searched for, and the first conversation it stands in."""
+    """A message that contains the text, and the first conversation it belongs to."""
 
     key: ConversationKey
     entry: ConversationEntry
 
 
-async def hits(world: World, q: str) -> list[Hit]:
-    """The newest messages that hold a text, whatever its case, or that have it as msgid or task_id."""
-    found: list[Hit] = []
-    for log in logs(world):
-        here = 0
-        for n, what in enumerate(reversed(log)):
+async def hits(state: VendorState, q: str) -> list[Hit]:
+    """Returns the newest messages that contain a text in any case, or have it as msgid or task_id."""
+    matches: list[Hit] = []
+    for log in logs(state):
+        count = 0
+        for n, item in enumerate(reversed(log)):
             if n % PIECE == 0:
                 await asyncio.sleep(0)
-            keys = keys_of(what) if holds(what, q) else []
-            found += [Hit(key, ConversationEntry((_seq(what), 0), what)) for key in keys[:1]]
-            here += bool(keys)
-            if here >= MOST:
+            keys = keys_of(item) if contains(item, q) else []
+            matches += [Hit(key, ConversationEntry((_seq(item), 0), item)) for key in keys[:1]]
+            count += bool(keys)
+            if count >= MAX_HITS:
                 break
-    return sorted(found, key=lambda hit: -hit.entry.order[0])[:MOST]
+    return sorted(matches, key=lambda hit: -hit.entry.order[0])[:MAX_HITS]
 
 
-def holds(what: What, q: str) -> bool:
-    """Whether one of its texts or ids has what is searched for."""
-    wanted = q.casefold()
-    return q in _ids(what) or any(wanted in text.casefold() for text in texts(content_of(what)))
+def contains(item: LogItem, q: str) -> bool:
+    """True if one of the texts or ids of an item contains `q`."""
+    folded = q.casefold()
+    return q in _ids(item) or any(folded in text.casefold() for text in texts(content_of(item)))
 
 
 def texts(content: Any) -> Iterator[str]:
-    """Every text of a message, in its order."""
+    """Yields every text of a message, in order."""
     match content:
         case str():
             yield content
@@ -65,19 +62,19 @@ def texts(content: Any) -> Iterator[str]:
                 yield from texts(value)
 
 
-def content_of(what: What) -> Any:
-    """The vendor's object, or what was written."""
-    return what.about.get("text", "") if isinstance(what, Callback) else what.content
+def content_of(item: LogItem) -> Any:
+    """Returns the vendor's object, or the text that was written."""
+    return item.about.get("text", "") if isinstance(item, Callback) else item.content
 
 
-def _ids(what: What) -> tuple[str | None, ...]:
-    match what:
+def _ids(item: LogItem) -> tuple[str | None, ...]:
+    match item:
         case InboxMessage():
-            return what.msgid, what.task_id
+            return item.msgid, item.task_id
         case GroupSendTask():
-            return (what.msgid,)
+            return (item.msgid,)
     return ()
 
 
-def _seq(what: What) -> int:
-    return what.after if isinstance(what, Callback) else what.seq
+def _seq(item: LogItem) -> int:
+    return item.after if isinstance(item, Callback) else item.seq

@@ -1,7 +1,7 @@
-"""Server-sent events: tell each open page that something moved, so that it fetches what changed.
+"""Server-sent events that tell each open page that something changed, so that it loads the changed parts.
 
-Looks at the world's counters while a page is open, and at nothing otherwise: no call of the vendor knows of it. An
-event says only that something moved, by a number that goes on where a page was disconnected.
+Compares counters of the state while a page is open, and does nothing otherwise. An event carries only a number, which
+lets a reconnected page continue.
 """
 
 from __future__ import annotations
@@ -9,56 +9,56 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
-LOOK_S = 0.2
+POLL_S = 0.2
 HEARTBEAT_S = 15.0
-MOST_PAGES = 32
+MAX_PAGES = 32
 
 
-class Pulse:
-    """The number of moves seen so far, and the pages that wait for the next one."""
+class ChangeFeed:
+    """Counts changes, and wakes the pages that wait for the next one."""
 
     def __init__(
-        self, stamp: Callable[[], object], *, look_s: float = LOOK_S, heartbeat_s: float = HEARTBEAT_S
+        self, stamp: Callable[[], object], *, poll_s: float = POLL_S, heartbeat_s: float = HEARTBEAT_S
     ) -> None:
-        self._stamp, self._look_s, self._heartbeat_s = stamp, look_s, heartbeat_s
-        self._seen = stamp()
-        self._moved = asyncio.Event()
+        self._stamp, self._poll_s, self._heartbeat_s = stamp, poll_s, heartbeat_s
+        self._last_stamp = stamp()
+        self._changed = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self.pages = 0
         self.seq = 1
 
     @property
     def is_full(self) -> bool:
-        """Whether no further page may wait."""
-        return self.pages >= MOST_PAGES
+        """True if no further page may connect."""
+        return self.pages >= MAX_PAGES
 
-    def now(self) -> int:
-        """The number of the newest move, for a page that is made from now on."""
+    def latest(self) -> int:
+        """Returns the number of the newest change."""
         self._compare()
         return self.seq
 
     async def events(self, last: int | None) -> AsyncGenerator[bytes]:
-        """Events after number `last` until the page is gone; one at once where that is not the newest."""
+        """Yields the events after number `last` until the page disconnects."""
         self.pages += 1
         self._watch()
         try:
             yield b"retry: 1000\n\n"
-            told = last
+            sent = last
             while True:
-                if told != self.seq:
-                    told = self.seq
-                    yield b"id: %d\nevent: moved\ndata: %d\n\n" % (told, told)
-                if not await self._move():
+                if sent != self.seq:
+                    sent = self.seq
+                    yield b"id: %d\nevent: change\ndata: %d\n\n" % (sent, sent)
+                if not await self._next_change():
                     yield b": still here\n\n"
         finally:
             self.pages -= 1
-            self._rest()
+            self._stop_watching()
 
-    async def _move(self) -> bool:
-        """Wait for the next move; False when it is time for a sign of life."""
+    async def _next_change(self) -> bool:
+        """Waits for the next change. Returns False when a heartbeat is due first."""
         try:
             async with asyncio.timeout(self._heartbeat_s):
-                await self._moved.wait()
+                await self._changed.wait()
         except TimeoutError:
             return False
         return True
@@ -66,22 +66,22 @@ class Pulse:
     def _watch(self) -> None:
         self._compare()
         if self._watching is None:
-            self._watching = asyncio.get_running_loop().create_task(self._look_again())
+            self._watching = asyncio.get_running_loop().create_task(self._poll())
 
-    def _rest(self) -> None:
+    def _stop_watching(self) -> None:
         if not self.pages and self._watching is not None:
             self._watching.cancel()
             self._watching = None
 
-    async def _look_again(self) -> None:
+    async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(self._look_s)
+            await asyncio.sleep(self._poll_s)
             self._compare()
 
     def _compare(self) -> None:
         stamp = self._stamp()
-        if stamp != self._seen:
-            self._seen = stamp
+        if stamp != self._last_stamp:
+            self._last_stamp = stamp
             self.seq += 1
-            moved, self._moved = self._moved, asyncio.Event()
-            moved.set()
+            event, self._changed = self._changed, asyncio.Event()
+            event.set()

@@ -8,5 +8,5 @@ WORDS = read_words("worker_simulator.inbox")
 
 
 def says(lang: Lang) -> Say:
-    """The words of one language; a key without a word is itself the word."""
+    """Returns the function that translates keys. A key without a word is returned as it is."""
     return says_of(lang, WORDS)

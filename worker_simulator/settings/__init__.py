@@ -1,7 +1,7 @@
-"""Everything about the fake vendor that can be set, with a default for each point the vendor left unconfirmed.
+"""All settings of the fake vendor, with a default for each point that the vendor has not confirmed.
 
-Points marked (unconfirmed) are guesses about what the vendor's pages do not say; the worker has to be right under
-every value. Does not know how any setting is carried out.
+Points marked (unconfirmed) are guesses about what the vendor's pages do not say. The worker has to be right under every
+value.
 """
 
 from worker_simulator.settings.calls import (
@@ -15,8 +15,8 @@ from worker_simulator.settings.calls import (
 from worker_simulator.settings.content import CodeSettings, MediaSettings
 from worker_simulator.settings.external import ExternalSettings, SuiteRules, SuiteSettings
 from worker_simulator.settings.people import AppSettings, DirectorySettings, SettingsGroup, TokenSettings
+from worker_simulator.settings.simulator import SimulatorSettings
 from worker_simulator.settings.webhook import WebhookKey, WebhookSettings
-from worker_simulator.settings.whole import SimulatorSettings
 from worker_simulator.settings.youdu import YouduSettings
 
 __all__ = [

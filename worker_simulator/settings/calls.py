@@ -1,4 +1,4 @@
-"""How calls travel: the duplicate check, the limits, callbacks; recalls, updates of cards, group chats."""
+"""Settings of the duplicate check, limits, callbacks, recalls, card updates and group chats."""
 
 from typing import Literal
 
@@ -12,13 +12,13 @@ class DuplicateSettings(SettingsGroup):
     """(unconfirmed) `bytes`: the exact body; `flagless`: the JSON without enable_duplicate_check and
     duplicate_check_interval; `sorted`: that, whatever the order of its keys."""
     refused_counts: bool = False
-    """(unconfirmed) A call that was refused is remembered too, so its honest repeat is swallowed."""
+    """(unconfirmed) Refused requests are remembered too, so an honest repeat is suppressed."""
     unflagged_counts: bool = False
-    """(unconfirmed) A call without the flag is remembered too, as an original for flagged ones."""
+    """(unconfirmed) Requests without the flag are remembered too, as originals of flagged ones."""
     answers: Literal["first_msgid", "new_msgid", "no_msgid"] = "first_msgid"
     """(unconfirmed) What a suppressed repeat is answered; a new msgid belongs to no message that a member sees."""
     longest_s: float = 14_400
-    """How long a body is known at most, whatever interval a call asks for; 0: the check does nothing."""
+    """For how many seconds a request is remembered at most, whatever interval it asks for. 0 switches the check off."""
     repeat_extends: bool = False
     """(unconfirmed) A suppressed repeat starts the window again."""
     before_task_id: bool = False
@@ -68,38 +68,38 @@ class LimitSettings(SettingsGroup):
     penalty: bool = True
     """A 45009 blocks its key as long as the window it overstepped."""
     concurrent_calls: int = 0
-    """(unconfirmed) Calls of an API in the air, above which 45033 is answered; 0: no limit."""
+    """(unconfirmed) More calls of an API in flight than this get 45033. 0: no limit."""
 
 
 class CallbackSettings(SettingsGroup):
     """How callbacks are delivered."""
 
     deadline_s: float = 5.0
-    """How long the answer to an event may take."""
+    """Seconds to wait for the answer to an event."""
     verify_s: float = 1.0
-    """How long the answer to the verification of an address may take."""
+    """Seconds to wait for the answer to the verification of a callback URL."""
     tries: int = 4
-    """(unconfirmed) How often an event is delivered at most."""
+    """(unconfirmed) How often an event is sent at most."""
     retry_on: Literal["non_200", "failure", "none"] = "non_200"
     """(unconfirmed) `non_200`: any answer but 200 is repeated (page 90238); `failure`: only no answer at all (page
     90930)."""
     pause_s: float = 0.2
     """(unconfirmed) Seconds between two tries."""
     copies: int = 1
-    """How often an event that was taken is delivered in all."""
+    """How often an accepted event is sent in all."""
     shuffle_s: float = 0.0
     """Each event waits a random part of this (in seconds) first, so that events overtake each other."""
     wrong_signature: bool = False
     """Events have a wrong signature, so that the receiver must refuse them."""
     wrong_receiver: bool = False
-    """Events are sealed for another corp, so that the receiver must refuse them."""
+    """Events are encrypted for another corp, so that the receiver must refuse them."""
 
 
 class RecallSettings(SettingsGroup):
     """Recalls."""
 
     window_s: float = 86_400
-    """How long after the send a message can be recalled."""
+    """For how many seconds after the send a message can be recalled."""
     unknown_code: int = 40058
     """(unconfirmed) An unknown msgid."""
     twice_code: int = 0
@@ -110,7 +110,7 @@ class CardSettings(SettingsGroup):
     """Updates of cards."""
 
     code_lifetime_s: float = 259_200
-    """How long a response_code is good: 72 h; older texts say 24 h."""
+    """How many seconds a response_code is valid: 72 h. Older texts say 24 h."""
     consumed_on_error: bool = False
     """(unconfirmed) An update that fails spends its response_code."""
     foreign_code: int = 42015
@@ -118,7 +118,7 @@ class CardSettings(SettingsGroup):
     no_target_code: int = 82101
     """An update that names no target at all."""
     outside_code: int = 82102
-    """(unconfirmed) No target is among the recipients; 0 lists them in invaliduser only."""
+    """(unconfirmed) No target is a recipient of the message. 0 only lists them in invaliduser."""
     recalled_code: int = 0
     """(unconfirmed) The message was recalled before."""
     atall_with_lists_code: int = 0
@@ -135,6 +135,6 @@ class ChatSettings(SettingsGroup):
     msgtype_code: int = 40008
     """(unconfirmed) A message type that chats do not take."""
     unknown_member_code: int = 86216
-    """(unconfirmed) A member who does not exist, or a leaver who is not in the chat; 0 leaves the member out."""
+    """(unconfirmed) A member who does not exist, or a leaver who is not in the chat. 0 ignores that member."""
     too_few_code: int = 86006
     """(unconfirmed) A change that leaves fewer than two members."""

@@ -1,6 +1,6 @@
-"""What messages may hold: uploads, and the codes and measures of bodies.
+"""Settings of uploads, and the errcodes and measures of message bodies.
 
-Does not know how a body is checked. A code of 0 accepts what it would refuse.
+An errcode of 0 accepts what it would refuse.
 """
 
 from typing import Literal
@@ -14,7 +14,7 @@ class MediaSettings(SettingsGroup):
     """Uploads."""
 
     lifetime_s: float = 259_200
-    """How long a media_id is good."""
+    """How many seconds a media_id is valid."""
     expired_code: Literal[40007, 40145] = 40007
     """(unconfirmed) The code of a send with an expired media_id; 40145 is in the list of codes since 2026."""
     known: dict[str, list[str]] = Field(default_factory=dict)
@@ -30,7 +30,7 @@ class MediaSettings(SettingsGroup):
     )
     """Upload type -> the most bytes of a file."""
     voice_seconds: float = 60.0
-    """Longer voices are refused (45007), measured by their AMR frames; 0 does not measure."""
+    """Longer voices are refused (45007), measured by their AMR frames. 0 switches this off."""
     check_format: bool = True
     """Images must be JPG or PNG (40123), voices AMR (301017), videos MP4 (41090), by their first bytes."""
 
@@ -71,7 +71,7 @@ class CodeSettings(SettingsGroup):
     submit_text: int = 42049
     """(unconfirmed) A submit button without text: required, yet the page names a default."""
     undefined_field: int = 0
-    """(unconfirmed) A field the card's type does not define; 0 shows the card without it."""
+    """(unconfirmed) A field that the card's type does not define. 0 displays the card without it."""
     textcard_unit: Literal["chars", "bytes"] = "chars"
     """(unconfirmed) The unit in which the texts of a textcard are measured."""
     suggested_length: int = 0

@@ -1,7 +1,4 @@
-"""Group sends (who is whose customer, what comes back when, what customers take), and the suites of providers.
-
-Does not know how a call is checked.
-"""
+"""Settings of group sends (customers, results, caps), and of the suites of providers."""
 
 from typing import Literal
 
@@ -24,7 +21,7 @@ class ExternalSettings(SettingsGroup):
     groups: dict[str, list[str]] = Field(default_factory=dict)
     """All groups of single owners; for any other owner each id that a call names is one, unless missing."""
     made_up: int = 3
-    """How many customers, or groups, a member has whose own are not listed: `wm-MEMBER-1`, `wr-MEMBER-1`."""
+    """How many customers and groups a member has if none are configured: `wm-MEMBER-1`, `wr-MEMBER-1`."""
     talked_last: dict[str, str] = Field(default_factory=dict)
     """Customer -> the member who talked with them last; others talked with `service1`."""
     tags: dict[str, list[str]] = Field(default_factory=dict)
@@ -51,9 +48,9 @@ class ExternalSettings(SettingsGroup):
     capped_in_fail_list: bool = False
     """(unconfirmed) Recipients whose cap is used up stand in fail_list, instead of status 3 later."""
     unsent_listed: bool = True
-    """(unconfirmed) Results name customers who were not sent to yet; groups they never do."""
-    page_most: int = 0
-    """No page has more entries, whatever the call asks for; 0: the vendor's own limits."""
+    """(unconfirmed) Results list customers who were not sent to yet. Groups are never listed before."""
+    max_page_size: int = 0
+    """No page has more entries than this, whatever the call asks for. 0: only the vendor's own limits."""
     reminders_per_day: int = 3
     """Reminders of a task in 24 h."""
     cancelled_query_code: int = 0
@@ -66,9 +63,9 @@ class SuiteSettings(CalledBack):
     suite_id: str
     """The id of the suite, or of the template."""
     secret: str
-    """What get_suite_token takes for it."""
+    """The suite_secret of get_suite_token."""
     provider_corpid: str = "wwprovider"
-    """The corp of its provider, which the verification of its address is sealed for."""
+    """The corp of its provider. The verification of its callback URL is encrypted for it."""
 
     @property
     def receiver(self) -> str:
@@ -80,7 +77,7 @@ class SuiteSettings(CalledBack):
         """The suite's name in messages to people."""
         return f"suite {self.suite_id}"
 
-    def wrapped(self, encrypted: str) -> str:
+    def wrap(self, encrypted: str) -> str:
         """The body of a callback."""
         return (
             f"<xml><ToUserName><![CDATA[{self.suite_id}]]></ToUserName>"
@@ -94,19 +91,19 @@ class SuiteRules(SettingsGroup):
     known: list[SuiteSettings] = Field(default_factory=list)
     """The suites that the vendor knows: third-party apps, and templates of apps that are developed for one corp."""
     ticket_s: float = 1800
-    """How long a suite_ticket is good."""
+    """How many seconds a suite_ticket is valid."""
     only_newest_ticket: bool = False
     """(unconfirmed) A new suite_ticket ends the one before."""
     token_s: float = 7200
-    """How long a suite_access_token is good."""
+    """How many seconds a suite_access_token is valid."""
     same_while_left_s: float = 600
     """(unconfirmed) get_suite_token repeats the current token while more than this is left."""
     auth_code_s: float = 600
-    """How long an authorisation code is good, which can be used once."""
+    """How many seconds an authorisation code is valid. It can be used once."""
     bad_token_code: int = 40082
-    """The code of a suite_access_token that is none."""
+    """The errcode of an invalid suite_access_token."""
     expired_token_code: int = 42009
-    """(unconfirmed) The code of a suite_access_token whose time is over."""
+    """(unconfirmed) The errcode of an expired suite_access_token."""
     cancel_revokes: bool = True
     """(unconfirmed) A withdrawn authorisation ends the corp's tokens at once."""
     errcode_on_success: bool = False

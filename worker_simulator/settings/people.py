@@ -1,4 +1,4 @@
-"""The apps and members that the vendor knows; and the address for callbacks, as apps, suites and webhooks have one."""
+"""Settings of apps, access tokens and members, and the base of all that has a callback URL."""
 
 from typing import Literal
 
@@ -17,13 +17,13 @@ class CalledBack(SettingsGroup):
     """Registered an address for callbacks, or not yet."""
 
     callback_url: str | None = None
-    """Where its callbacks go; None: what people press and write goes nowhere."""
+    """The callback URL, or None. Without one, what people press and write is not reported."""
     callback_token: str = ""
-    """The Token with which its callbacks are signed."""
+    """The Token that signs its callbacks."""
     callback_aes_key: str = ""
-    """The EncodingAESKey with which its callbacks are sealed."""
+    """The EncodingAESKey that encrypts its callbacks."""
 
-    def sealed(self, message: bytes, receiver: str, timestamp: str, nonce: str, random: bytes) -> tuple[str, str]:
+    def encrypt(self, message: bytes, receiver: str, timestamp: str, nonce: str, random: bytes) -> tuple[str, str]:
         """The encrypted message and its signature."""
         return Envelope(self.callback_token, self.callback_aes_key, receiver).seal(message, timestamp, nonce, random)
 
@@ -32,11 +32,11 @@ class AppSettings(CalledBack):
     """One app the vendor knows; its corp then accepts no secrets but the configured ones."""
 
     corpid: str
-    """The corp that it is of."""
+    """The app's corp."""
     secret: str
-    """What gettoken takes for it."""
+    """The corpsecret of gettoken."""
     agentid: int | None = None
-    """The agentid of its messages; None: any one passes."""
+    """The agentid of its messages, or None if any is accepted."""
     callback: bool = True
     """It has a callback URL; without one cards with buttons are refused (43012)."""
     enabled: bool = True
@@ -46,7 +46,8 @@ class AppSettings(CalledBack):
     miniprogram: bool = True
     """It is a mini-program app; others may not send miniprogram_notice (48002)."""
     mini_programs: list[str] | None = None
-    """The appids linked to it; None: any. Others are refused where a message leads to one (90206)."""
+    """The appids of linked mini programs, or None if all are linked. A message that links to another is refused
+    (90206)."""
     root_scope: bool = True
     """Its visible range is the root department; without that there are no group chats (`chat.no_scope_code`)."""
     wechat_plugin_home: bool = False
@@ -55,9 +56,9 @@ class AppSettings(CalledBack):
     """It may call customer contact: it is among 可调用接口的应用, or its suite was granted 群发消息给客户和客户群.
     Others get 48002."""
     visible: list[str] | None = None
-    """Userids the app may reach; None: all."""
+    """The userids that the app can reach, or None for all."""
     trusted_ips: list[str] | None = None
-    """Callers allowed; None: all. Others get 60020 everywhere but at gettoken."""
+    """The IP addresses that may call, or None for all. Others get 60020, except at gettoken."""
 
     @property
     def receiver(self) -> str:
@@ -69,7 +70,7 @@ class AppSettings(CalledBack):
         """The app's name in messages to people."""
         return f"the app of {self.corpid}" if self.agentid is None else f"app {self.agentid} of {self.corpid}"
 
-    def wrapped(self, encrypted: str) -> str:
+    def wrap(self, encrypted: str) -> str:
         """The body of a callback."""
         return (
             f"<xml><ToUserName><![CDATA[{self.corpid}]]></ToUserName><AgentID><![CDATA[{self.agentid}]]></AgentID>"
@@ -81,19 +82,19 @@ class TokenSettings(SettingsGroup):
     """How tokens live."""
 
     lifetime_s: float = 7200
-    """How long a token is good."""
+    """How many seconds an access token is valid."""
     same_while_left_s: float = 600
-    """(unconfirmed) gettoken repeats the current token while more than this is left."""
+    """(unconfirmed) gettoken returns the current token again while it is valid for more seconds than this."""
     expired_code: Literal[42001, 40014] = 42001
-    """The code of an expired token; both were observed."""
+    """The errcode of an expired access token. Both were observed."""
     revoked_code: int = 40014
-    """The code of a token that was revoked, or never issued."""
+    """The errcode of an access token that was revoked or never issued."""
     bad_secrets_per_hour: int = 2000
-    """Refused secrets of one IP within an hour before it is banned for an hour (45009)."""
+    """After so many wrong secrets from one IP within an hour, the IP is banned for an hour (45009)."""
     wrong_secret: str = "wrong"
-    """This secret answers 40001 for every corp."""
+    """The secret that gets 40001 for every corp."""
     wrong_corpid: str = "wrong"
-    """This corpid answers 40013."""
+    """The corpid that gets 40013."""
 
 
 class DirectorySettings(SettingsGroup):
@@ -114,7 +115,7 @@ class DirectorySettings(SettingsGroup):
     tags: dict[str, list[str]] = Field(default_factory=dict)
     """Members of single tags, instead of the made-up ones."""
     everyone: list[str] = Field(default_factory=lambda: ["all1", "all2", "all3"])
-    """Userids that `@all` reaches."""
+    """The userids that `@all` reaches."""
     names: dict[str, str] = Field(default_factory=dict)
     """Userid or department -> the name that id translation shows; others are called `name of ID`."""
     lower_case: bool = True

@@ -1,7 +1,4 @@
-"""Webhooks: which keys there are, which chats, and what is answered where the vendor's pages are silent.
-
-Does not know how any of it is carried out.
-"""
+"""Settings of webhooks: keys, chats, and the answers that the vendor's pages do not define."""
 
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
@@ -43,7 +40,7 @@ class WebhookKey(CalledBack):
         query = parse_qs(urlsplit(self.callback_url or "").query)
         return query.get("robot_callback_format") == ["json"]
 
-    def wrapped(self, encrypted: str) -> str:
+    def wrap(self, encrypted: str) -> str:
         """The body of a callback."""
         if self.speaks_json:
             return f'{{"encrypt":"{encrypted}"}}'
@@ -74,16 +71,16 @@ class WebhookSettings(SettingsGroup):
     foreign_chats: list[str] = Field(default_factory=lambda: ["wrforeign.*"])
     """Regular expressions of chats the webhook is not in: 93008."""
     silent_people: list[str] = Field(default_factory=lambda: ["optout.*"])
-    """Regular expressions of members who do not want its single-chat messages: 93005."""
+    """Regular expressions of members who refuse its single-chat messages: 93005."""
     chatid_on_public: Literal["ignored", "refused"] = "ignored"
     """(unconfirmed) What a public webhook does with fields that name chats; `refused`: 40058."""
     chatid_ignored_by: list[str] = Field(default_factory=list)
     """(unconfirmed) Message types that go to every group, whatever chatid says, of miniprogram, file, voice and
     cards."""
     undeliverable_code: int = 40058
-    """(unconfirmed) A type that the chat does not take; 0: accepted, but not shown."""
+    """(unconfirmed) A message type that the chat does not accept. 0 accepts it, but does not display it."""
     equal_body_code: Literal[0, 45033, 45035] = 45033
-    """(unconfirmed) An equal body of the same key is in the air; 0 takes both."""
+    """(unconfirmed) Another send of the same key with an equal body is in flight. 0 accepts both."""
     long_text_code: int = 40058
     """(unconfirmed) A text beyond 2048 bytes: 40058 or 45002."""
     robot_per_minute: int = 20
@@ -97,4 +94,4 @@ class WebhookSettings(SettingsGroup):
     allowance: int = 3
     """Messages that a single chat outside the scope takes after a callback of its member."""
     allowance_adds_up: bool = False
-    """(unconfirmed) Each callback adds to what is left; else it starts anew."""
+    """(unconfirmed) Each callback adds to the remaining allowance, else it resets it."""

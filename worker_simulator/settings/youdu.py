@@ -1,4 +1,4 @@
-"""The fake Youdu server: its apps, and a default for each point its documentation leaves open."""
+"""Settings of the Youdu server: its apps, and a default for each point that its documentation leaves open."""
 
 import base64
 from typing import Literal
@@ -13,7 +13,7 @@ Role = Literal["message", "sysmsg", "sms", "mail", "org"]
 
 
 def key_of(first: int) -> str:
-    """A made-up EncodingAESKey."""
+    """Returns an EncodingAESKey for tests: Base64 of 32 bytes that count up from `first`."""
     return base64.b64encode(bytes((first + n) % 256 for n in range(32))).decode()
 
 
@@ -27,9 +27,9 @@ class YouduApp(SettingsGroup):
     role: Role = "message"
     """What it is for: messages, or one of the fixed apps."""
     callback_url: str | None = None
-    """Where what people write to it goes; None: nowhere."""
+    """The callback URL for what people write to it, or None."""
     callback_token: str = ""
-    """The token with which its callbacks are signed."""
+    """The token that signs its callbacks."""
 
     @field_validator("aes_key")
     @classmethod
@@ -59,11 +59,12 @@ class YouduSettings(SettingsGroup):
     apps: list[YouduApp] = Field(default_factory=_apps)
     """The apps of the server."""
     token_lifetime_s: float = 7200
-    """How long an accessToken is good."""
+    """How many seconds an accessToken is valid."""
     old_tokens_live: bool = True
-    """(unconfirmed) An older token stays good when a new one is issued."""
+    """(unconfirmed) Older tokens stay valid when a new one is issued."""
     timestamp_window_s: float = 0
-    """(unconfirmed) How far gettoken's timestamp may be from the clock, else 100003; 0 does not look."""
+    """(unconfirmed) How many seconds gettoken's timestamp may differ from the clock, else 100003. 0 switches the check
+    off."""
     invalid_users: Literal["strict", "partial", "partial-error", "silent"] = "partial"
     """(unconfirmed) Unknown accounts. `strict`: 200007, and no recipient gets it; `partial`: errcode 0, and names them;
     `partial-error`: 200007, names them, and the others get it; `silent`: errcode 0 and `ok`."""
@@ -76,7 +77,7 @@ class YouduSettings(SettingsGroup):
     first_missing_dept: int = 900_000
     """The departments from this id on do not exist."""
     unknown_dept_code: int = 0
-    """(unconfirmed) A department that does not exist; 0 leaves it out in silence."""
+    """(unconfirmed) A department that does not exist. 0 ignores it."""
     members_per_dept: int = 3
     """How many members a made-up department has: department 12 has d12u1, d12u2, ..."""
     depts: dict[str, list[str]] = Field(default_factory=dict)
@@ -102,8 +103,8 @@ class YouduSettings(SettingsGroup):
     answers_as: Literal["app", "sysOrgAssistant"] = "app"
     """(unconfirmed) The appId behind what answers hold."""
     media_shared: bool = False
-    """(unconfirmed) A media_id is good for every app."""
+    """(unconfirmed) A media_id is valid for every app."""
     media_lifetime_s: float = 0
-    """(unconfirmed) How long a media_id lives; 0: for ever."""
+    """(unconfirmed) How many seconds a media_id is valid. 0: for ever."""
     media_max_bytes: int = 0
-    """(unconfirmed) The most bytes of a file, above which 200008 is answered; 0: no limit."""
+    """(unconfirmed) Larger files get 200008. 0: no limit."""

@@ -1,4 +1,4 @@
-"""The time of a test: the outbox, the worker and the fake vendor share it, and it moves only when told."""
+"""The time of a test. The outbox, the worker and the fake vendor share it, and it moves only when the test moves it."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ class KitClock:
         self.sql = DrivenClock(micros_of(datetime.now(UTC)))
         self._ticks = 1_000.0
         self._vendor = vendor
-        self._tell()
+        self._set_vendor_clock()
 
     def now(self) -> datetime:
-        """The instant at which it stands, in UTC."""
+        """Returns the current time in UTC."""
         return instant(self.sql.micros)
 
     def advance(
         self, delay: timedelta | float = 0.0, *, minutes: float = 0.0, hours: float = 0.0, days: float = 0.0
     ) -> None:
-        """Moves on by a timedelta or seconds, and by minutes, hours and days."""
-        given = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
-        self.move_to(self.now() + given + timedelta(minutes=minutes, hours=hours, days=days))
+        """Moves forward by a timedelta or seconds, and by minutes, hours and days."""
+        delta = delay if isinstance(delay, timedelta) else timedelta(seconds=delay)
+        self.move_to(self.now() + delta + timedelta(minutes=minutes, hours=hours, days=days))
 
     def move_to(self, at: datetime) -> None:
-        """Moves on to an aware datetime; ValueError for one that is over, or has no time zone."""
+        """Moves forward to an aware datetime. Raises ValueError if it is in the past or has no time zone."""
         if at.tzinfo is None:
             text = "the datetime has no time zone; use an aware one, such as clock.now() + timedelta(...)"
             raise with_chinese_note(ValueError(text))
@@ -42,25 +42,25 @@ class KitClock:
             raise with_chinese_note(ValueError(text))
         self.sql.micros += ahead
         self._ticks += ahead / SECOND
-        self._tell()
+        self._set_vendor_clock()
 
     def monotonic(self) -> float:
-        """Seconds for the durations inside the worker."""
+        """Returns the seconds that the worker measures durations with."""
         return self._ticks
 
     def tick(self, seconds: float) -> None:
-        """Lets the worker's own pauses pass, while the time of day stands still."""
+        """Moves on the worker's own pauses, but not the time of day."""
         self._ticks += seconds
 
-    def _tell(self) -> None:
+    def _set_vendor_clock(self) -> None:
         self._vendor.set(self.sql.micros / SECOND, frozen=True)
 
 
 @contextmanager
-def standing_in(clock: SqlClock) -> Iterator[None]:
-    """Meanwhile this clock stands in for the database's in all of this process."""
-    before, DatabaseClock.stand_in = DatabaseClock.stand_in, clock
+def replace_database_clock(clock: SqlClock) -> Iterator[None]:
+    """Replaces the database's clock by this one in the whole process."""
+    previous, DatabaseClock.override = DatabaseClock.override, clock
     try:
         yield
     finally:
-        DatabaseClock.stand_in = before
+        DatabaseClock.override = previous

@@ -37,7 +37,7 @@ MISSING_TABLES = (
 
 @cache
 def _template() -> Path:
-    """A migrated file that tests copy, made once a run; its folder lives as long as the process."""
+    """Returns a migrated file that tests copy. It is made once a run."""
     folder = Path(mkdtemp(prefix="outbox-"))
     # Not a TemporaryDirectory, which warns when it is not closed: a run whose warnings are errors ended with one.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
@@ -47,7 +47,7 @@ def _template() -> Path:
 
 
 def make_template(path: Path) -> None:
-    """Makes a migrated outbox that is wholly in this one file, so that it can be copied."""
+    """Makes a migrated outbox in a single file, so that it can be copied."""
     engine = make_engine(f"sqlite:///{path}")
     upgrade(engine)
     with engine.connect() as connection:
@@ -57,7 +57,7 @@ def make_template(path: Path) -> None:
 
 
 def own_engine(folder: Path) -> Engine:
-    """The engine of a fresh outbox in a file of its own, which needs not survive a crash."""
+    """Returns the engine of a new outbox in a file of its own. It need not survive a crash."""
     path = folder / "outbox.db"
     shutil.copyfile(_template(), path)
     engine = make_engine(f"sqlite:///{path}")
@@ -72,65 +72,65 @@ def own_engine(folder: Path) -> Engine:
 
 
 def still_open(seconds: float) -> None:
-    """Raises, where the worker would wait for a lock that only the test itself can free."""
+    """Raises where the worker would wait for a lock that only the test itself can release."""
     raise with_chinese_note(AssertionError(STILL_OPEN))
 
 
 @contextmanager
-def opened(bind: Any, clock: SqlClock) -> Iterator[Database]:
-    """The outbox of a bind: an engine, a connection, or a session that is bound to one of these."""
-    plain = _plain(bind)
-    if isinstance(plain, Engine) and not isinstance(plain.pool, StaticPool | SingletonThreadPool):
+def open_database(bind: Any, clock: SqlClock) -> Iterator[Database]:
+    """Opens the outbox of a bind: an engine, a connection, or a session that is bound to one of them."""
+    target = _unwrapped(bind)
+    if isinstance(target, Engine) and not isinstance(target.pool, StaticPool | SingletonThreadPool):
         # By itself, for the application may have a transaction open.
-        with plain.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-            there = has_tables(connection)
-        if not there:
-            upgrade(plain)
-        yield _lent(plain, clock)
-    elif isinstance(plain, Engine):
+        with target.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            exists = has_tables(connection)
+        if not exists:
+            upgrade(target)
+        yield _shared(target, clock)
+    elif isinstance(target, Engine):
         # Of a database in memory there is one connection.
-        with plain.connect() as connection:
+        with target.connect() as connection:
             yield _bound(connection, clock)
     else:
-        yield _bound(plain, clock)
+        yield _bound(target, clock)
 
 
-_KNOWN = WeakValueDictionary[int, Database]()
-"""Engine's id -> the outbox on it, which lives as long as the engine's pool, because it listens to that."""
+_DATABASES = WeakValueDictionary[int, Database]()
+"""Engine's id -> its outbox. It lives as long as the engine's pool, because it listens to that."""
 
 
-def _lent(engine: Engine, clock: SqlClock) -> Database:
-    """The outbox on an engine: the same for every test but for its clock, so that no test leaves a listener."""
-    known = _KNOWN.get(id(engine))
-    if known is None:
-        known = _KNOWN[id(engine)] = Database(engine, pause=still_open)
-    lent = copy(known)
-    lent.clock = clock
-    return lent
+def _shared(engine: Engine, clock: SqlClock) -> Database:
+    """Returns the outbox on an engine. All tests share it except for its clock, so that no test leaves a listener."""
+    database = _DATABASES.get(id(engine))
+    if database is None:
+        database = _DATABASES[id(engine)] = Database(engine, pause=still_open)
+    copied = copy(database)
+    copied.clock = clock
+    return copied
 
 
 def makes_tables(bind: Any) -> bool:
-    """Whether the kit makes the tables where they are missing from the database of a connection or session."""
-    return dialect_of(_plain(bind)).has_one_writer
+    """True if the kit creates missing tables in the database of a connection or session."""
+    return dialect_of(_unwrapped(bind)).has_one_writer
 
 
-def _plain(bind: Any) -> Engine | Connection:
-    """The engine or connection of a bind; asynchronous ones wrap one that is not."""
+def _unwrapped(bind: Any) -> Engine | Connection:
+    """Returns the engine or connection of a bind. Asynchronous ones wrap one that is not."""
     if isinstance(bind, scoped_session):
         bind = bind()
     session = getattr(bind, "sync_session", bind)
-    found = session.get_bind() if isinstance(session, Session) else session
-    found = getattr(found, "sync_connection", None) or getattr(found, "sync_engine", found)
-    if not isinstance(found, Engine | Connection):
+    target = session.get_bind() if isinstance(session, Session) else session
+    target = getattr(target, "sync_connection", None) or getattr(target, "sync_engine", target)
+    if not isinstance(target, Engine | Connection):
         raise ConfigurationError(f"outbox_bind: takes an engine, a connection or a session, not {type(bind).__name__}")
-    return found
+    return target
 
 
 def _bound(connection: Connection, clock: SqlClock) -> Database:
     database = BoundDatabase(connection, clock)
     with database.reading():
-        there = has_tables(connection)
-    if not there:
+        exists = has_tables(connection)
+    if not exists:
         _make_tables(database, connection)
     return database
 

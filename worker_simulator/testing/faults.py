@@ -1,4 +1,4 @@
-"""Faults by name: what the fake vendor, or the way to it, does wrong with the next calls."""
+"""Faults by name: what goes wrong with the next calls."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from worker.language import with_chinese_note
 from worker_simulator.wire.faults import FaultAction, FaultRule, Match
 
 UNREACHABLE = "unreachable"
-"""No connection can be made; the one fault of the way, and not of the vendor."""
+"""No connection can be made. The only fault that the simulator does not cause itself."""
 TOKEN_PATHS = frozenset({"/cgi-bin/gettoken", "/cgi/gettoken"})
 NAMED: dict[str, dict[str, Any]] = {
     "timeout": {"hang": None},
@@ -22,19 +22,22 @@ NAMED: dict[str, dict[str, Any]] = {
     "untrusted ip": {"answer": {"errcode": 60020}},
     "refused": {"answer": {"errcode": 40058}},
 }
-"""Name -> the simulator's action, see docs/simulator.md."""
+"""Name -> action of a fault rule, see docs/simulator.md."""
 
 
 class AnyCall(Match):
-    """Matches calls of every path but the fetching of a token."""
+    """Matches calls of every path, except those that fetch a token."""
 
-    def takes(self, method: str, path: str, body: bytes | None) -> bool:
-        """Whether a call matches, counts aside."""
-        return path not in TOKEN_PATHS and super().takes(method, path, body)
+    def matches(self, method: str, path: str, body: bytes | None) -> bool:
+        """True if the call matches, apart from `nth` and `every`."""
+        return path not in TOKEN_PATHS and super().matches(method, path, body)
 
 
 def rule_of(fault: str | int, path: str | None, times: int | None) -> FaultRule:
-    """The simulator's rule for a name, a three-digit HTTP status, or an errcode; ValueError for anything else."""
+    """Returns the fault rule for a name, an HTTP status of three digits, or an errcode.
+
+    Raises ValueError for others.
+    """
     match = AnyCall() if path is None else Match(path=path)
     return FaultRule(match=match, times=times, action=FaultAction(**_action(fault)))
 
@@ -44,8 +47,8 @@ def _action(fault: str | int) -> dict[str, Any]:
         return NAMED[str(fault)]
     number = _number(fault)
     if number is None:
-        known = ", ".join(map(repr, (*NAMED, UNREACHABLE)))
-        text = f"{fault!r} is no fault; use {known}, an HTTP status such as '502', or an errcode"
+        names = ", ".join(map(repr, (*NAMED, UNREACHABLE)))
+        text = f"{fault!r} is no fault; use {names}, an HTTP status such as '502', or an errcode"
         raise with_chinese_note(ValueError(text))
     if 300 <= number < 600:
         return {"status": number, "headers": {"Retry-After": "3"} if number in (429, 503) else {}}

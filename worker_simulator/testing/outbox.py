@@ -22,14 +22,14 @@ from worker.domain.errors import JobNotFound
 from worker.language import with_chinese_note
 from worker.outbox.engine.database import Database, is_retryable
 from worker.producer.plan import Recipient
-from worker_simulator.testing.accounts import Given, KitAccounts, settings_of, source_of
-from worker_simulator.testing.clock import KitClock, standing_in
-from worker_simulator.testing.database import STILL_OPEN, makes_tables, opened, own_engine
-from worker_simulator.testing.jobs import EnqueuedJob, WantedJob, job_of_row, told
-from worker_simulator.testing.machine import Machine
-from worker_simulator.testing.seen import ShownMessage, seen_by
+from worker_simulator.testing.accounts import KitAccounts, SettingsSource, settings_of, source_of
+from worker_simulator.testing.clock import KitClock, replace_database_clock
+from worker_simulator.testing.database import STILL_OPEN, makes_tables, open_database, own_engine
+from worker_simulator.testing.inbox import ShownMessage, messages_of
+from worker_simulator.testing.jobs import EnqueuedJob, ExpectedJob, failure_text, job_of_row
 from worker_simulator.testing.tables import enqueued_rows
 from worker_simulator.testing.vendor import UrlPages, Vendor
+from worker_simulator.testing.worker import KitWorker
 from worker_simulator.wire.call_log import LoggedCall
 
 T = TypeVar("T")
@@ -45,39 +45,39 @@ class KitOutbox:
     `write` return awaitables.
     """
 
-    def __init__(self, make_folder: Callable[[str], Path], bind: Any = None, given: Given = None):
+    def __init__(self, make_folder: Callable[[str], Path], bind: Any = None, source: SettingsSource = None):
         self._make_folder, self._bind = make_folder, bind
-        self._settings = settings_of(given)
-        self._own: Engine | None = None
+        self._settings = settings_of(source)
+        self._own_engine: Engine | None = None
         self._database: Database | None = None
-        self._machine: Machine | None = None
+        self._worker: KitWorker | None = None
         self._closing = ExitStack()
         self._vendor = Vendor(self._receive)
-        self.clock = KitClock(self._vendor.world.clock)
+        self.clock = KitClock(self._vendor.state.clock)
         self.pages = UrlPages()
         """URL -> content of files that messages name by their URL; any other URL is not found."""
-        self.accounts = KitAccounts(source_of(given, self._settings), self._vendor.settings)
+        self.accounts = KitAccounts(source_of(source, self._settings), self._vendor.settings)
         """The accounts, with made-up secrets, at the fake vendor."""
         # Now, so that the tables are there before the application enqueues.
         if bind is not None and not hasattr(bind, "run_sync"):
-            self._opened()
+            self._open_database()
         elif bind is not None and makes_tables(bind):
-            with ThreadPoolExecutor(1) as beside:  # the test's own event loop may be running, and waits for this
-                beside.submit(asyncio.run, self._inside(self._opened)).result()
+            with ThreadPoolExecutor(1) as executor:  # the test's own event loop may be running, and waits for this
+                executor.submit(asyncio.run, self._inside(self._open_database)).result()
 
     @property
     def engine(self) -> Engine:
-        """The engine of the kit's own outbox, for tests that give it no `outbox_bind`."""
+        """The engine of the kit's own outbox, for tests without an `outbox_bind`."""
         if self._bind is not None:
             raise with_chinese_note(TypeError("the outbox is in the database of your own outbox_bind; use that engine"))
-        if self._own is None:
-            self._own = own_engine(self._make_folder("outbox"))
-            self._closing.callback(self._own.dispose)
-        return self._own
+        if self._own_engine is None:
+            self._own_engine = own_engine(self._make_folder("outbox"))
+            self._closing.callback(self._own_engine.dispose)
+        return self._own_engine
 
     @property
     def url(self) -> str:
-        """The URL of the kit's own outbox, for an application that makes its own engine."""
+        """The URL of the kit's own outbox, for an application that creates its own engine."""
         return self.engine.url.render_as_string(hide_password=False)
 
     @contextmanager
@@ -86,24 +86,24 @@ class KitOutbox:
         with Session(self.engine) as session, session.begin():
             yield session
 
-    # -- what the application asked for -------------------------------------------------------------------------------
+    # -- what the application enqueued -------------------------------------------------------------------------------
 
     @property
     def jobs(self) -> Any:
-        """Every job of the outbox, in the order in which they were enqueued."""
+        """All jobs of the outbox, in the order they were enqueued."""
         return self._inside(self._jobs)
 
     def job(self, job: Any) -> Any:
-        """The job of an id or a reference, as it is now; JobNotFound where there is none."""
-        wanted = getattr(job, "id", job)
+        """Returns the current job of an id or a reference. Raises JobNotFound if there is none."""
+        job_id = getattr(job, "id", job)
 
-        def look() -> EnqueuedJob:
-            for one in self._jobs():
-                if one.id == wanted:
-                    return one
-            raise JobNotFound(f"no job {str(wanted)!r}; was its transaction committed?", job=str(wanted))
+        def find() -> EnqueuedJob:
+            for candidate in self._jobs():
+                if candidate.id == job_id:
+                    return candidate
+            raise JobNotFound(f"no job {str(job_id)!r}; was its transaction committed?", job=str(job_id))
 
-        return self._inside(look)
+        return self._inside(find)
 
     def assert_enqueued(
         self,
@@ -115,7 +115,7 @@ class KitOutbox:
         times: int | None = None,
         **options: Any,
     ) -> Any:
-        """Asserts that such a job was enqueued, and returns the newest; what is left out may be anything.
+        """Asserts that such a job was enqueued, and returns the newest. Omitted arguments match anything.
 
         message: The whole message, or only its class.
         containing: A text that stands somewhere in the message.
@@ -124,35 +124,35 @@ class KitOutbox:
         """
         if unknown := options.keys() - set(EnqueuedJob.__dataclass_fields__):
             raise with_chinese_note(TypeError(f"assert_enqueued() got an unexpected keyword argument {min(unknown)!r}"))
-        wanted = WantedJob(account, message, to, containing, options)
+        expected = ExpectedJob(account, message, to, containing, options)
 
-        def look() -> EnqueuedJob | None:
+        def find() -> EnqueuedJob | None:
             __tracebackhide__ = True
             jobs = self._jobs()
-            found = [job for job in jobs if not wanted.differences(job)]
-            if (not found and times != 0) or (times is not None and len(found) != times):
-                found_so = partial(told, wanted, times, len(found), jobs)
-                raise with_chinese_note(AssertionError(found_so("en")), found_so)
-            return found[-1] if found else None
+            matching = [job for job in jobs if not expected.differences(job)]
+            if (not matching and times != 0) or (times is not None and len(matching) != times):
+                describe = partial(failure_text, expected, times, len(matching), jobs)
+                raise with_chinese_note(AssertionError(describe("en")), describe)
+            return matching[-1] if matching else None
 
         __tracebackhide__ = True
-        return self._inside(look)
+        return self._inside(find)
 
     # -- what the worker does -----------------------------------------------------------------------------------------
 
     def drain(self, within: float = WITHIN_S) -> Any:
-        """Delivers all that is due and runs the hooks, until nothing is left to do; an error of a hook is raised.
+        """Delivers all that is due and runs the hooks, until nothing is due. Raises the error of a hook.
 
         The clock moves over waits of the worker's own (a retry, a limit, a fault's doubt), `within` so many seconds. A
         job that was enqueued for later stays, until the test moves the clock.
         """
-        return self._inside(lambda: self._running().drain(within))
+        return self._inside(lambda: self._get_worker().drain(within))
 
     # -- what people do, and the vendor -------------------------------------------------------------------------------
 
     def inbox(self, whose: str) -> list[ShownMessage]:
-        """What a person or a chat has got, oldest first."""
-        return seen_by(self._vendor.world, whose)
+        """Returns what a person or a chat has received, oldest first."""
+        return messages_of(self._vendor.state, whose)
 
     def press(
         self,
@@ -163,43 +163,43 @@ class KitOutbox:
         selected: Mapping[str, list[str]] | None = None,
         chat: str | None = None,
     ) -> Any:
-        """Lets a person press a button of the newest card they see, and delivers what follows, hooks included.
+        """Presses a button of the newest card that a person sees, and delivers what follows, hooks included.
 
-        card: The task_id of the card that is meant.
+        card: The task_id of the card.
         selected: Question key -> ids of the chosen options.
         chat: The chat of a webhook's message, whose button is named by `key`.
 
-        Raises ValueError where no such press is possible: no such card or button, or greyed, frozen, recalled.
+        Raises ValueError if that is not possible: no such card or button, or disabled, or recalled.
         """
 
-        def act() -> None:
+        def body() -> None:
             if chat is None:
-                given = {"person": person, "key": key, "task_id": card, "selected": dict(selected or {})}
-                self._control("press", given)
+                body = {"person": person, "key": key, "task_id": card, "selected": dict(selected or {})}
+                self._control("press", body)
             else:
-                posts = [post for post in self._vendor.world.webhook.posts if post.chat == chat]
+                posts = [post for post in self._vendor.state.webhook.posts if post.chat == chat]
                 if not posts:
                     raise with_chinese_note(ValueError(f"no message came to {chat}"))
-                act = {"act": "click", "key": posts[-1].key, "chat": chat, "person": person, "name": key}
-                self._control("webhook", act)
+                body = {"act": "click", "key": posts[-1].key, "chat": chat, "person": person, "name": key}
+                self._control("webhook", body)
 
-        return self._acted(act)
+        return self._act_and_drain(body)
 
     def write(self, person: str, text: str, *, account: str) -> Any:
-        """Lets a person write to the application of an account, and delivers what follows, hooks included."""
-        found = self.accounts.get(account)
-        settings, secret = found.settings, found.secret.read() if found.secret else ""
-        said: dict[str, Any] = {"act": "message", "person": person, "text": text}
-        match found.channel:
+        """Writes to the app of an account as a person, and delivers what follows, hooks included."""
+        target = self.accounts.get(account)
+        settings, secret = target.settings, target.secret.read() if target.secret else ""
+        body: dict[str, Any] = {"act": "message", "person": person, "text": text}
+        match target.channel:
             case "wecom_app":
-                name, more = "app", {"corpid": settings["corpid"], "agentid": settings["agentid"]}
+                name, fields = "app", {"corpid": settings["corpid"], "agentid": settings["agentid"]}
             case "youdu":
-                name, more = "youdu_app", {"appid": settings["appid"]}
+                name, fields = "youdu_app", {"appid": settings["appid"]}
             case "wecom_webhook":
-                name, more = "webhook", {"key": secret, "chat": f"wo{person}"}
+                name, fields = "webhook", {"key": secret, "chat": f"wo{person}"}
             case other:
                 raise with_chinese_note(ValueError(f"people cannot write to an account of {other}"))
-        return self._acted(lambda: self._control(name, {**said, **more}))
+        return self._act_and_drain(lambda: self._control(name, {**body, **fields}))
 
     def fault(
         self,
@@ -208,13 +208,13 @@ class KitOutbox:
         path: str | None = None,
         times: int | None = 1,
     ) -> None:
-        """Lets the next calls go wrong.
+        """Makes the next calls fail.
 
         fault: A name (`timeout`, `answer lost`, `cut`, `unreachable`, `no json`, `busy`, `rate limit`, `token expired`,
             `wrong secret`, `untrusted ip`, `refused`), an HTTP status such as `"502"`, an errcode; or `refused
             recipients` with the ids of those who do not exist, from now on.
         path: Only calls of this path, such as `/cgi-bin/media/upload`; by default any but the fetching of a token.
-        times: How many calls; None: all of them.
+        times: How many calls, or None for all.
         """
         if fault == "refused recipients":
             directory, youdu = self._vendor.settings.directory, self._vendor.settings.youdu
@@ -224,16 +224,16 @@ class KitOutbox:
             self._vendor.fault(fault, path, times)
 
     def calls(self, path: str | None = None) -> list[LoggedCall]:
-        """The calls that came to the fake vendor, tokens aside, oldest first; only those of a path."""
+        """Returns the calls to the fake vendor, oldest first, without those that fetch a token."""
         return self._vendor.calls(path)
 
     @property
     def vendor(self) -> Any:
-        """The fake vendor's settings, to be changed before the calls; see docs/simulator.md."""
+        """The fake vendor's settings. Change them before the calls; see docs/simulator.md."""
         return self._vendor.settings
 
     def control(self, method: str, name: str, body: Any = None) -> Any:
-        """A call of the fake vendor's control, for acts that have no function here; see docs/simulator.md."""
+        """Makes a control call, for actions without a function here; see docs/simulator.md."""
         return self._vendor.control(method, name, b"" if body is None else json.dumps(body).encode())
 
     # -- inside -------------------------------------------------------------------------------------------------------
@@ -243,10 +243,10 @@ class KitOutbox:
         self._closing.close()
 
     def _inside(self, work: Callable[[], T]) -> Any:
-        """Runs work on the outbox; an awaitable where the bind is asynchronous."""
+        """Runs work on the outbox. Returns an awaitable if the bind is asynchronous."""
         __tracebackhide__ = True
 
-        def told() -> T:
+        def run() -> T:
             __tracebackhide__ = True
             try:
                 return work()
@@ -255,49 +255,51 @@ class KitOutbox:
                     raise
             raise with_chinese_note(AssertionError(STILL_OPEN))
 
-        return self._bind.run_sync(lambda _: told()) if hasattr(self._bind, "run_sync") else told()
+        return self._bind.run_sync(lambda _: run()) if hasattr(self._bind, "run_sync") else run()
 
     def _jobs(self) -> list[EnqueuedJob]:
-        with self._opened().reading() as connection:
+        with self._open_database().reading() as connection:
             return [job_of_row(row) for row in enqueued_rows(connection)]
 
-    def _opened(self) -> Database:
+    def _open_database(self) -> Database:
         if self._database is None:
             bind = self.engine if self._bind is None else self._bind
-            self._database = self._closing.enter_context(opened(bind, self.clock.sql))
+            self._database = self._closing.enter_context(open_database(bind, self.clock.sql))
         return self._database
 
-    def _running(self) -> Machine:
-        if self._machine is None:
-            self._machine = Machine(self._opened(), self.accounts, self._vendor, self.pages, self.clock, self._settings)
-        return self._machine
+    def _get_worker(self) -> KitWorker:
+        if self._worker is None:
+            self._worker = KitWorker(
+                self._open_database(), self.accounts, self._vendor, self.pages, self.clock, self._settings
+            )
+        return self._worker
 
-    def _acted(self, act: Callable[[], Any]) -> Any:
-        """Carries an act out, and what follows from it."""
+    def _act_and_drain(self, run: Callable[[], Any]) -> Any:
+        """Runs an action, and delivers what follows."""
 
-        def whole() -> None:
-            act()
-            self._running().drain(0.0)
+        def act_and_drain() -> None:
+            run()
+            self._get_worker().drain(0.0)
 
-        return self._inside(whole)
+        return self._inside(act_and_drain)
 
     def _control(self, name: str, body: Mapping[str, Any]) -> None:
         self.control("POST", name, body)
 
     def _receive(self, url: str, query: Mapping[str, str], body: bytes) -> None:
-        self._running().receive(url, query, body)
+        self._get_worker().receive(url, query, body)
 
 
 @contextmanager
-def opened_outbox(make_folder: Callable[[str], Path], bind: Any, given: Given) -> Iterator[KitOutbox]:
-    """The outbox of one test; afterwards the process is as it was before."""
-    outbox = KitOutbox(make_folder, bind, given)
+def open_outbox(make_folder: Callable[[str], Path], bind: Any, source: SettingsSource) -> Iterator[KitOutbox]:
+    """Yields the outbox of a test. Afterwards the process is as it was before."""
+    outbox = KitOutbox(make_folder, bind, source)
     is_ours = not structlog.is_configured()
     if is_ours:
         # So that pytest shows the worker's log with a failed test, and not among what the application prints.
         structlog.configure(logger_factory=structlog.stdlib.LoggerFactory(), processors=[_line])
     try:
-        with configured(outbox.accounts), standing_in(outbox.clock.sql):
+        with configured(outbox.accounts), replace_database_clock(outbox.clock.sql):
             yield outbox
     finally:
         outbox.close()

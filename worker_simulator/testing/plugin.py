@@ -1,6 +1,6 @@
 """The pytest plugin: fixtures for the tests of an application that enqueues jobs.
 
-Imports nothing of the worker before a test asks for a fixture, so that it costs other tests nothing.
+Imports nothing of the worker before a test uses a fixture, so other tests pay nothing for it.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def outbox_bind() -> Any:
-    """The engine, connection or session whose database holds the outbox; None: the kit makes one. To be overridden."""
+    """The engine, connection or session of the outbox's database, or None for one of the kit. To be overridden."""
     return None
 
 
 @pytest.fixture(scope="session")
 def worker_settings() -> Any:
-    """The worker's settings, see `Given`; None: WORKER_CONFIG or ./worker.toml, if there is one. To be overridden."""
+    """The worker's settings (`SettingsSource`), by default of WORKER_CONFIG or ./worker.toml. To be overridden."""
     return None
 
 
 @pytest.fixture
 def outbox(tmp_path_factory: pytest.TempPathFactory, outbox_bind: Any, worker_settings: Any) -> Iterator[KitOutbox]:
-    """The outbox of this test, a worker and a fake vendor; time stands still from now on."""
+    """The outbox of this test, a worker and a fake vendor. From now on time stands still."""
     from worker.config.extras import naming_the_extra
 
     with naming_the_extra():
-        from worker_simulator.testing.outbox import opened_outbox
+        from worker_simulator.testing.outbox import open_outbox
 
-    with opened_outbox(tmp_path_factory.mktemp, outbox_bind, worker_settings) as found:
-        yield found
+    with open_outbox(tmp_path_factory.mktemp, outbox_bind, worker_settings) as kit_outbox:
+        yield kit_outbox
 
 
 @pytest.fixture
@@ -53,23 +53,23 @@ def assert_enqueued(outbox: KitOutbox) -> Callable[..., Any]:
 
 @pytest.fixture
 def inbox(outbox: KitOutbox) -> Callable[..., Any]:
-    """What a person or a chat has got; see `KitOutbox.inbox`."""
+    """What a person or a chat has received; see `KitOutbox.inbox`."""
     return outbox.inbox
 
 
 @pytest.fixture
 def press(outbox: KitOutbox) -> Callable[..., Any]:
-    """Lets a person press a button; see `KitOutbox.press`."""
+    """Presses a button as a person; see `KitOutbox.press`."""
     return outbox.press
 
 
 @pytest.fixture
 def faults(outbox: KitOutbox) -> Callable[..., None]:
-    """Lets the next calls go wrong; see `KitOutbox.fault`."""
+    """Makes the next calls fail; see `KitOutbox.fault`."""
     return outbox.fault
 
 
 @pytest.fixture
 def clock(outbox: KitOutbox) -> KitClock:
-    """The time of this test, which moves only when told."""
+    """The time of this test. It moves only when the test moves it."""
     return outbox.clock

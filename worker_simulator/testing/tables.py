@@ -1,4 +1,4 @@
-"""The outbox's tables as tests of an application use them: on their own connection, copied, and read.
+"""The outbox's tables in tests of an application: on its own connection, copied, and read.
 
 The only SQL outside `worker/outbox`, because only the kit runs it.
 """
@@ -14,14 +14,14 @@ from sqlalchemy import Connection, Engine, inspect
 from worker.outbox.engine.clock import SqlClock
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import execute, mappings, run, translated
+from worker.outbox.engine.sql import execute, mappings, run, sqlalchemy_errors
 from worker.outbox.tables import columns_of, jobs
 
 T = TypeVar("T")
 
 
 class BoundDatabase(Database):
-    """The outbox on one connection of the application's: what is written is a savepoint of its transaction, if any."""
+    """The outbox on a connection of the application. Writes are savepoints of its transaction, if it has one."""
 
     def __init__(self, connection: Connection, clock: SqlClock):
         # Without the base's: it would leave a listener on the application's engine for every test.
@@ -32,43 +32,43 @@ class BoundDatabase(Database):
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """The connection; it is in a transaction afterwards only if it was before."""
-        was = self._connection.in_transaction()
-        with translated(self._connection):
+        """Yields the connection. It is in a transaction afterwards only if it was before."""
+        was_in_transaction = self._connection.in_transaction()
+        with sqlalchemy_errors(self._connection):
             yield self._connection
-        if not was and self._connection.in_transaction():
+        if not was_in_transaction and self._connection.in_transaction():
             self._connection.rollback()
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A savepoint of the application's transaction; a transaction where there is none."""
+        """Yields the connection in a savepoint of its transaction, or in a new transaction."""
         connection = self._connection
         begin = connection.begin_nested if connection.in_transaction() else connection.begin
-        with begin(), translated(connection):
+        with begin(), sqlalchemy_errors(connection):
             yield connection
 
     def run(self, work: Callable[[Connection], T], *, tries: int = 8, pipelined: bool = False) -> T:
-        """Runs a transaction once: nothing else is at work on the connection."""
+        """Runs a transaction once. Nothing else works on the connection, so there is nothing to retry."""
         with self.writing() as connection:
             return work(connection)
 
     def close(self) -> None:
-        """Leaves the connection to its owner."""
+        """Does nothing: the connection belongs to the application."""
 
 
 FIRST_ROWS = {"worker_site": ("name", "value"), "worker_alembic_version": ("version_num",)}
-"""Tables whose rows are copied too, without which the others cannot be used, with their columns."""
+"""Tables whose rows are copied too, because the outbox does not work without them, and their columns."""
 
 
 def has_tables(connection: Connection) -> bool:
-    """Whether the database has the outbox's tables."""
+    """True if the database has the outbox's tables."""
     return inspect(connection).has_table("worker_site")
 
 
 def copy_tables(source: Connection, target: Connection) -> None:
-    """Makes the source's tables and indexes in the target, inside its transaction."""
-    made = "select sql from sqlite_master where sql is not null and tbl_name like 'worker%' order by type desc"
-    for (sql,) in execute(source, made):
+    """Creates the source's tables and indexes in the target, in its transaction."""
+    schema = "select sql from sqlite_master where sql is not null and tbl_name like 'worker%' order by type desc"
+    for (sql,) in execute(source, schema):
         target.exec_driver_sql(sql)
     for table, columns in FIRST_ROWS.items():
         values = ", ".join(f":{name}" for name in columns)
@@ -77,7 +77,7 @@ def copy_tables(source: Connection, target: Connection) -> None:
 
 
 def enqueued_rows(connection: Connection) -> list[dict[str, Any]]:
-    """All jobs with their messages and recipients, in the order of their ids, which is that of their making."""
+    """Returns all jobs with messages and recipients, in the order they were enqueued."""
     return mappings(connection, f"select {columns_of(jobs)} from worker_jobs order by id")
 
 
@@ -92,17 +92,17 @@ select min(wakes_at) from (
       where p.state = 0 and j.account = l.account and p.waits_on is null and p.not_before <= l.blocked_until)
   union all select due_at from worker_events where state = 0 and due_at > :now
   union all select offered_until from worker_events where state = 0 and offered_until > :now
-  union all select t.look_at from worker_ended_tags t where t.look_at > :now
+  union all select t.check_at from worker_ended_tags t where t.check_at > :now
     and not exists (select 1 from worker_jobs j where j.id = t.witness and j.n_open > 0)
 ) wakes
 """
 
 
 def next_wake(connection: Connection, now: int) -> int | None:
-    """The next instant after now, in microseconds, at which the worker has something to do; None: there is none.
+    """Returns the next time in microseconds at which the worker has something to do, or None.
 
-    Not counted is what waits for a person, and a part that has not been due yet since its job was enqueued: for that
-    the application asked. It reads all that is open, so it is for small outboxes.
+    It ignores what waits for a person, and parts that have not been due yet since their job was enqueued: the
+    application scheduled them. It reads all open parts, so it is for small outboxes.
     """
-    found: int | None = execute(connection, _NEXT_WAKE, {"now": now}).scalar()
-    return found
+    wakes_at: int | None = execute(connection, _NEXT_WAKE, {"now": now}).scalar()
+    return wakes_at

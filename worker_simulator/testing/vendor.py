@@ -1,6 +1,6 @@
-"""The fake vendors in this process: a transport whose calls are carried out at once, and callbacks that arrive at once.
+"""The fake vendors in this process: a transport without sockets or threads.
 
-No socket and no thread: the simulator's world is asked directly, with the requests that would have left.
+Calls and callbacks are carried out at once.
 """
 
 from __future__ import annotations
@@ -16,79 +16,79 @@ from worker.language import with_chinese_note
 from worker.transport.http import Connection
 from worker.transport.multipart import multipart
 from worker.transport.pending_call import EndedCall, PendingCall
-from worker_simulator.control import answer as controlled
+from worker_simulator.control import answer as answer_control
 from worker_simulator.request import HttpRequest
 from worker_simulator.settings import SimulatorSettings
 from worker_simulator.testing.faults import UNREACHABLE, rule_of
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wire import routes
 from worker_simulator.wire.call_log import LoggedCall
-from worker_simulator.wire.callbacks import Callback, Callbacks, Callee
-from worker_simulator.world import World
+from worker_simulator.wire.callbacks import Callback, Callbacks, CallbackTarget
 
 Receive = Callable[[str, Mapping[str, str], bytes], None]
-"""What takes a callback: by its address, its query and its body."""
+"""Receives a callback: its URL, query and body."""
 _BOUNDARY = "b0undary"
 _LOOPBACK = "127.0.0.1"
 _PUBLIC = "93.184.215.14"
-"""What every name resolves to: an address that may be fetched from."""
+"""What every host name resolves to: an address that may be fetched from."""
 
 
 class Vendor:
-    """The transport of a test, and the world behind it."""
+    """The transport of a test, and the state of the fake vendor."""
 
     def __init__(self, receive: Receive) -> None:
         self.settings = SimulatorSettings()
-        self.world = World(self.settings)
-        self.world.callbacks = _CallbacksAtOnce(self.world, receive)
+        self.state = VendorState(self.settings)
+        self.state.callbacks = _ImmediateCallbacks(self.state, receive)
         self.unreachable: int | None = 0
-        """How many of the next connections cannot be made; None: none can."""
+        """How many of the next connections fail, or None for all."""
 
     def fault(self, fault: str | int, path: str | None, times: int | None) -> None:
         """Breaks the next calls; see `rule_of`."""
         if fault == UNREACHABLE:
             self.unreachable = times
         else:
-            self.world.faults.add([rule_of(fault, path, times)])
+            self.state.faults.add([rule_of(fault, path, times)])
 
     def control(self, method: str, name: str, body: bytes = b"", query: Mapping[str, str] | None = None) -> Any:
-        """Carries out a call of the simulator's control; ValueError says what is wrong with it."""
-        found = controlled(self, HttpRequest(method, f"/_control/{name}", dict(query or {}), body=body))
-        said = HttpRequest("", "", {}, body=found.body).json()
-        if found.status != 200:
-            raise with_chinese_note(ValueError(said["error"]))
-        return said
+        """Makes a control call. Raises ValueError with its error."""
+        answer = answer_control(self, HttpRequest(method, f"/_control/{name}", dict(query or {}), body=body))
+        content = HttpRequest("", "", {}, body=answer.body).json()
+        if answer.status != 200:
+            raise with_chinese_note(ValueError(content["error"]))
+        return content
 
     # -- as a transport -----------------------------------------------------------------------------------------------
 
     def connect(self, request: Request) -> Connection | NotSent:
-        """A connection that needs nothing."""
+        """Returns a connection, or NotSent while the vendor is unreachable."""
         if self.unreachable == 0:
-            return _AtOnce(self)
+            return _ImmediateConnection(self)
         if self.unreachable is not None:
             self.unreachable -= 1
         return NotSent("refused", 0.0)
 
     def connect_all(self, requests: Sequence[Request]) -> list[Connection | NotSent]:
-        """The same for each."""
+        """Returns a connection for each request."""
         return [self.connect(request) for request in requests]
 
     def await_any(self, calls: Collection[PendingCall], timeout_s: float | None = None) -> list[PendingCall]:
-        """Every call has ended as it began."""
+        """Returns all calls: each has ended already."""
         return list(calls)
 
     def carry_out(self, request: Request) -> CallResult:
-        """What becomes of one call: the vendor's answer, or what a fault makes of it."""
-        world, came = self.world, _as_it_comes(request)
-        call = world.calls.begin(came, now=world.clock.now(), real=0.0)
-        early = world.faults.early(came.method, came.path)
-        if early is not None:
-            call.fault, call.action, call.received = early.kind, early, "partial"
+        """Carries out a call. Returns the vendor's answer, or the result of a fault."""
+        state, received = self.state, _http_request(request)
+        call = state.calls.begin(received, now=state.clock.now(), real=0.0)
+        early_fault = state.faults.while_receiving(received.method, received.path)
+        if early_fault is not None:
+            call.fault, call.action, call.received = early_fault.kind, early_fault, "partial"
             return NoAnswer("reset", 0.0)
-        call.received, action = "whole", world.faults.late(came.method, came.path, came.body)
+        call.received, action = "whole", state.faults.on_request(received.method, received.path, received.body)
         if action is not None:
             call.fault, call.action = action.kind, action
-        answer = call.answer = routes.answered(world, call, action)
-        world.calls.carried_out += 1
+        answer = call.answer = routes.carry_out(state, call, action)
+        state.calls.carried_out += 1
         if answer is None or call.fault in _UNREAD:
             return NoAnswer("read_timeout" if call.fault == "hang" else "cut", 0.0)
         call.answered = "whole"
@@ -96,20 +96,20 @@ class Vendor:
         return Reply(answer.status, headers, answer.body)
 
     def calls(self, path: str | None = None) -> list[LoggedCall]:
-        """The calls that came, tokens aside, oldest first; only those of a path."""
-        every = reversed(list(self.world.calls.newest()))
-        return [call for call in every if not call.request.path.endswith("gettoken") and path in (None, _path(call))]
+        """Returns the calls of a path or of all, oldest first, without those that fetch a token."""
+        calls = reversed(list(self.state.calls.newest()))
+        return [call for call in calls if not call.request.path.endswith("gettoken") and path in (None, _path(call))]
 
 
 _UNREAD = frozenset({"hang", "cut_response_after", "reset_response_after", "drip", "kill"})
-"""Faults under which no whole answer is read."""
+"""Faults after which no complete answer can be read."""
 
 
 def _path(call: LoggedCall) -> str:
     return call.request.path
 
 
-def _as_it_comes(request: Request) -> HttpRequest:
+def _http_request(request: Request) -> HttpRequest:
     body, content_type = request.body or b"", request.content_type
     if isinstance(body, FileBody):
         content_type = f"multipart/form-data; boundary={_BOUNDARY}"
@@ -118,8 +118,8 @@ def _as_it_comes(request: Request) -> HttpRequest:
     return HttpRequest(request.method, request.path, dict(request.query), _LOOPBACK, headers=headers, body=body)
 
 
-class _AtOnce:
-    """A connection whose call has ended when it has begun."""
+class _ImmediateConnection:
+    """A connection whose calls end when they begin."""
 
     def __init__(self, vendor: Vendor) -> None:
         self._vendor = vendor
@@ -131,35 +131,35 @@ class _AtOnce:
         return self._vendor.carry_out(request)
 
     def release(self) -> None:
-        """There is nothing to give back."""
+        """Does nothing: there is no connection."""
 
 
-class _CallbacksAtOnce(Callbacks):
-    """Callbacks that are taken where they are sent."""
+class _ImmediateCallbacks(Callbacks):
+    """Callbacks that are received as soon as they are sent."""
 
-    def __init__(self, world: World, receive: Receive) -> None:
-        super().__init__(world.settings, world.clock, world.calls)
+    def __init__(self, state: VendorState, receive: Receive) -> None:
+        super().__init__(state.settings, state.clock, state.calls)
         self._receive = receive
 
-    def send(self, app: Callee, event: bytes, about: dict[str, Any]) -> Callback:
-        """Sends an event, which is stored when this returns."""
+    def send(self, app: CallbackTarget, event: bytes, about: dict[str, Any]) -> Callback:
+        """Sends an event. It is stored when this returns."""
         if app.callback_url is None:
             raise with_chinese_note(ValueError(f"{app.name} has no callback address in the application's settings"))
-        query, encrypted = self._sealed(app, event)
-        self._receive(app.callback_url, query, app.wrapped(encrypted).encode())
+        query, encrypted = self._encrypt(app, event)
+        self._receive(app.callback_url, query, app.wrap(encrypted).encode())
         callback = Callback("event", app, about, state="taken")
         self.all.append(callback)
         return callback
 
 
 class UrlPages:
-    """What files by URL are fetched from: each URL with its content; any other is not found."""
+    """The content of URLs that files are fetched from. Other URLs are not found."""
 
     def __init__(self) -> None:
         self._contents: dict[str, bytes] = {}
 
     def __setitem__(self, url: str, content: bytes) -> None:
-        """Puts content behind a URL."""
+        """Sets the content of a URL."""
         self._contents[url] = content
 
     def addresses(self, host: str, port: int) -> Sequence[str]:
@@ -169,5 +169,5 @@ class UrlPages:
     @contextmanager
     def get(self, to: WebAddress, address: str, within_s: float, stopping: Callable[[], bool]) -> Iterator[WebAnswer]:
         """See `Web`."""
-        found = self._contents.get(to.url)
-        yield WebAnswer(404 if found is None else 200, {}, iter([found or b""]))
+        content = self._contents.get(to.url)
+        yield WebAnswer(404 if content is None else 200, {}, iter([content or b""]))

@@ -1,1 +1,1 @@
-"""Group sends to customers and customer groups (企业群发). Tokens and uploads are those of the app rooms."""
+"""Group sends to customers and customer groups (企业群发). Access tokens and uploads are in `wecom_app`."""

@@ -1,7 +1,4 @@
-"""What a campaign's text and attachments must hold (page 92135), by the rules of the app room.
-
-Does not know recipients and tasks.
-"""
+"""The rules for the text and the attachments of a group send (92135)."""
 
 import re
 from dataclasses import dataclass
@@ -14,29 +11,29 @@ from worker_simulator.wecom_app.rules.nested import Table
 from worker_simulator.wecom_app.rules.texts import TextRule
 from worker_simulator.wecom_app.rules.values import Appid, MediaRule
 
-MOST = 9
+MAX_ATTACHMENTS = 9
 TEXT_BYTES = 4000
 PICTURES = re.compile(r"https?://([0-9a-z-]+\.)*qpic\.cn/.+")
-"""The URLs that uploadimg gives."""
+"""The URLs that uploadimg returns."""
 
 
 @dataclass(frozen=True, slots=True)
 class PictureReference:
-    """An image by media_id or by pic_url; media_id goes before."""
+    """An image by media_id or by pic_url. If both are given, media_id is used."""
 
     rules: ExternalSettings
     names: tuple[str, ...] = ("media_id", "pic_url")
 
-    def check(self, body: Json, path: str, found: Findings) -> None:
-        """Check that one of the two is there, and that it is good."""
-        url = typed(body, "pic_url", str, found, path)
-        if typed(body, "media_id", str, found, path):
-            MediaRule("media_id", "image").check(body, path, found)
+    def check(self, body: Json, path: str, findings: Findings) -> None:
+        """Checks that one of the two is given and valid."""
+        url = typed(body, "pic_url", str, findings, path)
+        if typed(body, "media_id", str, findings, path):
+            MediaRule("media_id", "image").check(body, path, findings)
             body.pop("pic_url", None)
         elif not url:
-            found.refuse(self.rules.empty_image_code, f"invalid param '{path}'")
+            findings.refuse(self.rules.empty_image_code, f"invalid param '{path}'")
         elif not PICTURES.fullmatch(url):
-            found.refuse(self.rules.picture_code, f"invalid param '{path}.pic_url'")
+            findings.refuse(self.rules.picture_code, f"invalid param '{path}.pic_url'")
 
 
 LINK = Table(
@@ -55,14 +52,14 @@ VIDEO = Table(MediaRule("media_id", "video"))
 FILE = Table(MediaRule("media_id", "file"))
 
 
-def check(body: Json, rules: ExternalSettings, found: Findings) -> Json:
-    """Text and attachments as they will be shown; both empty is refused."""
-    text = typed(body, "text", dict, found) or {}
-    TextRule("content", limit=TEXT_BYTES, over=40058).check(text, "text", found)
-    attachments = typed(body, "attachments", list, found) or []
+def check(body: Json, rules: ExternalSettings, findings: Findings) -> Json:
+    """Returns text and attachments as they will be displayed. Refuses a message without either."""
+    text = typed(body, "text", dict, findings) or {}
+    TextRule("content", limit=TEXT_BYTES, over=40058).check(text, "text", findings)
+    attachments = typed(body, "attachments", list, findings) or []
     if not text.get("content") and not attachments:
         raise Refused(40058, "invalid param 'text'")
-    if len(attachments) > MOST:
+    if len(attachments) > MAX_ATTACHMENTS:
         raise Refused(41064)
     tables = {
         "image": Table(PictureReference(rules)),
@@ -71,19 +68,24 @@ def check(body: Json, rules: ExternalSettings, found: Findings) -> Json:
         "video": VIDEO,
         "file": FILE,
     }
-    shown = [_attachment(entry, f"attachments[{n}]", tables, found) for n, entry in enumerate(attachments)]
-    return {**({"text": {"content": text["content"]}} if text.get("content") else {}), "attachments": shown}
+    checked_attachments = [
+        _attachment(entry, f"attachments[{n}]", tables, findings) for n, entry in enumerate(attachments)
+    ]
+    return {
+        **({"text": {"content": text["content"]}} if text.get("content") else {}),
+        "attachments": checked_attachments,
+    }
 
 
-def _attachment(entry: object, place: str, tables: dict[str, Table], found: Findings) -> Json:
-    """Check an attachment, which has to have an object named like its type."""
+def _attachment(entry: object, place: str, tables: dict[str, Table], findings: Findings) -> Json:
+    """Checks an attachment. It needs an object with the name of its msgtype."""
     if not isinstance(entry, dict):
         raise Refused(40058, f"invalid param '{place}'")
     msgtype = entry.get("msgtype")
     if not isinstance(msgtype, str) or msgtype not in tables:
         raise Refused(41065)
-    own = typed(entry, msgtype, dict, found, place)
-    if own is None:
+    content = typed(entry, msgtype, dict, findings, place)
+    if content is None:
         raise Refused(40058, f"invalid param '{place}.{msgtype}'")
-    tables[msgtype].check(own, f"{place}.{msgtype}", found)
-    return {"msgtype": msgtype, msgtype: own}
+    tables[msgtype].check(content, f"{place}.{msgtype}", findings)
+    return {"msgtype": msgtype, msgtype: content}

@@ -1,7 +1,4 @@
-"""Group-send tasks: their creator, the members who have to confirm, what became of each recipient.
-
-Does not know HTTP, tokens and how a task is checked.
-"""
+"""Group-send tasks: the members who have to confirm, and the result of each recipient."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -19,7 +16,7 @@ MEMBER_WAITS, MEMBER_SENT = 0, 2
 
 @dataclass(slots=True)
 class Result:
-    """What became of one recipient."""
+    """The result of one recipient."""
 
     status: int = WAITING
     sent_at: float | None = None
@@ -27,7 +24,7 @@ class Result:
 
 @dataclass(slots=True)
 class MemberTask:
-    """One member's part of a task."""
+    """One member's share of a task."""
 
     userid: str
     results: dict[str, Result]
@@ -38,13 +35,13 @@ class MemberTask:
 
 @dataclass(slots=True)
 class GroupSendTask:
-    """One task; `creator` is empty for those made by an API call."""
+    """A task. `creator` is empty if an API call created it."""
 
     msgid: str
     corpid: str
     chat_type: str
     content: Json
-    """text and attachments, as the list shows them."""
+    """text and attachments, as the list of tasks returns them."""
     created_at: float
     members: dict[str, MemberTask]
     create_type: int = 0
@@ -53,8 +50,8 @@ class GroupSendTask:
     reminders: list[float] = field(default_factory=list)
     seq: int = 0
 
-    def shown(self) -> Json:
-        """What control shows."""
+    def to_json(self) -> Json:
+        """Returns the task for the control API."""
         return {
             "msgid": self.msgid,
             "corpid": self.corpid,
@@ -67,17 +64,17 @@ class GroupSendTask:
             "reminders": len(self.reminders),
             "seq": self.seq,
             "members": {
-                one.userid: {
-                    "status": one.status,
-                    "ignored": one.ignored,
-                    "results": {recipient: result.status for recipient, result in one.results.items()},
+                member.userid: {
+                    "status": member.status,
+                    "ignored": member.ignored,
+                    "results": {recipient: result.status for recipient, result in member.results.items()},
                 }
-                for one in self.members.values()
+                for member in self.members.values()
             },
         }
 
 
-class TaskBook:
+class TaskStore:
     """All tasks of all corps, oldest first."""
 
     def __init__(self, settings: SimulatorSettings, clock: Clock) -> None:
@@ -87,19 +84,21 @@ class TaskBook:
         self.caps = Caps(settings, clock)
         self._tasks: dict[str, GroupSendTask] = {}
 
-    def keep(
-        self, corpid: str, chat_type: str, content: Json, by_member: dict[str, list[str]], **more: object
+    def create(
+        self, corpid: str, chat_type: str, content: Json, by_member: dict[str, list[str]], **fields: object
     ) -> GroupSendTask:
-        """Make a task."""
-        members = {one: MemberTask(one, {each: Result() for each in ids}) for one, ids in by_member.items()}
+        """Creates a task."""
+        members = {
+            userid: MemberTask(userid, {recipient: Result() for recipient in ids}) for userid, ids in by_member.items()
+        }
         msgid = f"msgGCAAAX{secrets.token_urlsafe(18)}"
-        created_at = float(str(more.pop("created_at", self._clock.now())))
-        task = GroupSendTask(msgid, corpid, chat_type, content, created_at, members, **more)  # type: ignore[arg-type]
+        created_at = float(str(fields.pop("created_at", self._clock.now())))
+        task = GroupSendTask(msgid, corpid, chat_type, content, created_at, members, **fields)  # type: ignore[arg-type]
         self._tasks[msgid] = task
         return task
 
     def of(self, corpid: str, msgid: object) -> GroupSendTask:
-        """A task of the corp, or the refusal: msgid missing, unknown, or task still being handed out."""
+        """Returns a task of the corp. Refuses a missing or unknown msgid, and a task that is still being dispatched."""
         if not msgid:
             raise Refused(41046)
         task = self._tasks.get(str(msgid))
@@ -110,18 +109,18 @@ class TaskBook:
         return task
 
     def all_of(self, corpid: str, chat_type: str) -> list[GroupSendTask]:
-        """The tasks of a corp for customers, or for groups; the newest first."""
-        found = [one for one in self._tasks.values() if (one.corpid, one.chat_type) == (corpid, chat_type)]
-        return sorted(found, key=lambda one: -one.created_at)
+        """Returns the tasks of a corp for customers, or for groups, newest first."""
+        tasks = [task for task in self._tasks.values() if (task.corpid, task.chat_type) == (corpid, chat_type)]
+        return sorted(tasks, key=lambda task: -task.created_at)
 
-    def named(self, msgid: str) -> GroupSendTask:
-        """A task of any corp, for control; ValueError when there is none."""
+    def find(self, msgid: str) -> GroupSendTask:
+        """Returns a task of any corp, for control calls. Raises ValueError if there is none."""
         if msgid not in self._tasks:
             raise ValueError("no such task")
         return self._tasks[msgid]
 
     def remind(self, task: GroupSendTask) -> None:
-        """Remind the members, or refuse: cancelled, or too often in 24 h."""
+        """Reminds the members. Refuses a cancelled task, and too many reminders in 24 h."""
         _refuse_cancelled(task)
         now = self._clock.now()
         if sum(at > now - DAY for at in task.reminders) >= self._settings.external.reminders_per_day:
@@ -129,20 +128,23 @@ class TaskBook:
         task.reminders.append(now)
 
     def cancel(self, task: GroupSendTask) -> None:
-        """Stop what members have not sent; taken also when all was sent. A second cancel is refused."""
+        """Cancels what members have not sent. Accepted even if everything was sent; a second cancel is refused."""
         _refuse_cancelled(task)
         task.cancelled_at = self._clock.now()
 
     def confirm(self, task: GroupSendTask, userid: str, recipients: list[str] | None) -> Json:
-        """A member sends to these, or to all; returns how many have each status. ValueError without an open task."""
+        """Sends a member's share to these recipients, or to all. Returns the number of recipients by status.
+
+        Raises ValueError if the member has no such task or it was cancelled.
+        """
         member = task.members.get(userid)
         if member is None or task.cancelled_at is not None:
             raise ValueError("this member has no such task, or it was cancelled")
         chosen = list(member.results) if recipients is None else recipients
         if task.chat_type == "group" and recipients is None and not chosen:
             chosen = self.contacts.groups_of(userid)
-        for one in chosen:
-            self._send(task, member, one)
+        for recipient in chosen:
+            self._send(task, member, recipient)
         member.status, member.sent_at = MEMBER_SENT, member.sent_at or self._clock.now()
         statuses = [result.status for result in member.results.values()]
         return {str(status): statuses.count(status) for status in sorted(set(statuses))}
@@ -159,13 +161,13 @@ class TaskBook:
             self.caps.receive(task.corpid, recipient)
             result.status, result.sent_at = SENT, self._clock.now()
 
-    def every(self) -> list[GroupSendTask]:
-        """Every task of every corp, oldest first."""
+    def all_tasks(self) -> list[GroupSendTask]:
+        """Returns every task of every corp, oldest first."""
         return list(self._tasks.values())
 
-    def shown(self) -> list[Json]:
-        """As control shows it."""
-        return [task.shown() for task in self._tasks.values()]
+    def to_json(self) -> list[Json]:
+        """Returns every task for the control API."""
+        return [task.to_json() for task in self._tasks.values()]
 
 
 def _refuse_cancelled(task: GroupSendTask) -> None:

@@ -1,1 +1,1 @@
-"""Third-party apps of WeCom, faked: a provider's suites, the corps that authorise them, and the tokens of both."""
+"""Third-party apps of WeCom: suites of a provider, the corps that authorise them, and the tokens of both."""

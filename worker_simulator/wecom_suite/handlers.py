@@ -1,53 +1,51 @@
-"""The service calls of third-party apps: get_suite_token (90600), get_permanent_code (90603), get_corp_token (90605).
+"""The API calls of third-party apps: get_suite_token (90600), get_permanent_code (90603), get_corp_token (90605).
 
-Does not know HTTP.
+Also the control calls that issue tickets and authorise or cancel apps.
 """
 
 import json
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from worker_simulator.answers import HttpAnswer, Refused
-from worker_simulator.request import HttpRequest
+from worker_simulator.request import ControlBody, HttpRequest
 from worker_simulator.settings import SuiteSettings
 from worker_simulator.wecom_suite.suites import Authorisation
 
 if TYPE_CHECKING:
-    from worker_simulator.world import Controlled, World
+    from worker_simulator.vendor_state import StateHolder, VendorState
 
 
-def get_suite_token(world: "World", request: HttpRequest) -> HttpAnswer:
-    """Answer get_suite_token."""
+def get_suite_token(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers get_suite_token."""
     body = _body(request)
-    value, left_s = world.suites.suite_token(
+    value, remaining_s = state.suites.suite_token(
         _text(body, "suite_id"), _text(body, "suite_secret"), _text(body, "suite_ticket")
     )
-    return _answer(world, suite_access_token=value, expires_in=round(left_s))
+    return _answer(state, suite_access_token=value, expires_in=round(remaining_s))
 
 
-def get_permanent_code(world: "World", request: HttpRequest) -> HttpAnswer:
-    """Answer get_permanent_code: which corp it was, its app, and its code."""
-    suite_id = world.suites.suite_of(request.query.get("suite_access_token", ""))
-    granted = world.suites.exchange(suite_id, _text(_body(request), "auth_code"))
+def get_permanent_code(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers get_permanent_code: the corp, its app and the permanent code."""
+    suite_id = state.suites.suite_of(request.query.get("suite_access_token", ""))
+    granted = state.suites.exchange(suite_id, _text(_body(request), "auth_code"))
     agent = {"agentid": granted.agentid, "name": "app", "is_customized_app": granted.customized}
     return _answer(
-        world,
+        state,
         permanent_code=granted.permanent_code,
         auth_corp_info={"corpid": granted.corpid, "corp_name": "corp"},
         auth_info={"agent": [agent]},
     )
 
 
-def get_corp_token(world: "World", request: HttpRequest) -> HttpAnswer:
-    """Answer get_corp_token."""
-    suite_id, body = world.suites.suite_of(request.query.get("suite_access_token", "")), _body(request)
-    token = world.suites.corp_token(suite_id, _text(body, "auth_corpid"), _text(body, "permanent_code"))
-    return _answer(world, access_token=token.value, expires_in=round(token.expires_at - world.clock.now()))
+def get_corp_token(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers get_corp_token."""
+    suite_id, body = state.suites.suite_of(request.query.get("suite_access_token", "")), _body(request)
+    token = state.suites.corp_token(suite_id, _text(body, "auth_corpid"), _text(body, "permanent_code"))
+    return _answer(state, access_token=token.value, expires_in=round(token.expires_at - state.clock.now()))
 
 
-def _answer(world: "World", **fields: Any) -> HttpAnswer:
-    code = {"errcode": 0, "errmsg": "ok"} if world.settings.suite.errcode_on_success else {}
+def _answer(state: "VendorState", **fields: Any) -> HttpAnswer:
+    code = {"errcode": 0, "errmsg": "ok"} if state.settings.suite.errcode_on_success else {}
     return HttpAnswer(json.dumps({**code, **fields}).encode(), errcode=0)
 
 
@@ -73,29 +71,27 @@ ROUTES = {
 }
 
 
-class SuiteAct(BaseModel):
-    """What happens to which suite."""
-
-    model_config = ConfigDict(extra="forbid")
+class SuiteAction(ControlBody):
+    """What happens to a suite."""
 
     act: Literal["ticket", "authorise", "change", "cancel", "reset", "again", "verify", "expire_tokens"]
     suite_id: str
     corpid: str = ""
     agentid: int | None = None
     customized: bool = False
-    """The corp authorises an app that is developed for it alone."""
+    """The corp authorises an app that is developed only for it."""
     group_sends: bool | None = None
-    """What the corp grants with `authorise` (left out: true), or from this `change` on: 群发消息给客户和客户群."""
+    """What the corp grants with `authorise` (default: true), or from this `change` on: 群发消息给客户和客户群."""
     push: bool = True
-    """False: the callback is lost on its way."""
+    """If false, the callback is lost on its way."""
     age_s: float = 0.0
-    """How long ago it happened by its TimeStamp, as of a callback that comes late."""
+    """How many seconds ago it happened by its TimeStamp, to simulate a late callback."""
     nth: int = -1
-    """Which of the suite's events is delivered `again`."""
+    """Which event of the suite is sent `again`."""
 
 
-class Verifier(SuiteSettings):
-    """A suite whose address is being verified: that envelope is sealed for the provider's corp."""
+class VerifiedSuite(SuiteSettings):
+    """A suite whose callback URL is being verified. The envelope is encrypted for the provider's corp."""
 
     @property
     def receiver(self) -> str:
@@ -103,51 +99,51 @@ class Verifier(SuiteSettings):
         return self.provider_corpid
 
 
-def _shown(simulator: "Controlled", request: HttpRequest) -> Any:
-    return {"suites": simulator.world.suites.shown()}
+def _get_state(simulator: "StateHolder", request: HttpRequest) -> Any:
+    return {"suites": simulator.state.suites.to_json()}
 
 
-def _act(simulator: "Controlled", request: HttpRequest) -> Any:
-    """Carry an act out; its event is sent in the background, and `callbacks` shows what became of it."""
-    world, given = simulator.world, SuiteAct.model_validate(request.json() if request.body else {})
-    suite = world.suites.settings_of(given.suite_id)
-    if given.act == "verify":
-        return world.callbacks.verify(Verifier.model_validate(suite.model_dump())).shown()
-    if given.act == "expire_tokens":
-        return {"expired": world.suites.expire_tokens(given.suite_id)}
-    events = world.suites.of(given.suite_id).events
-    if given.act == "again":
-        event = events[given.nth]
+def _run_action(simulator: "StateHolder", request: HttpRequest) -> Any:
+    """Carries out an action. The event is sent in the background; `callbacks` shows its result."""
+    state, action = simulator.state, SuiteAction.read(request)
+    suite = state.suites.settings_of(action.suite_id)
+    if action.act == "verify":
+        return state.callbacks.verify(VerifiedSuite.model_validate(suite.model_dump())).to_json()
+    if action.act == "expire_tokens":
+        return {"expired": state.suites.expire_tokens(action.suite_id)}
+    events = state.suites.of(action.suite_id).events
+    if action.act == "again":
+        event = events[action.nth]
     else:
-        event = _event(world, given)
+        event = _event(state, action)
         events.append(event)
-    if not given.push:
+    if not action.push:
         return {"state": "lost", "event": event.decode()}
-    return world.callbacks.send(suite, event, {"act": given.act}).shown()
+    return state.callbacks.send(suite, event, {"act": action.act}).to_json()
 
 
-def _event(world: "World", given: SuiteAct) -> bytes:
-    """Carry the act out; returns what the vendor says of it."""
-    suites, told = world.suites, {"change": "change_auth", "cancel": "cancel_auth"}
-    match given.act:
+def _event(state: "VendorState", action: SuiteAction) -> bytes:
+    """Carries out an action. Returns the vendor's event."""
+    suites, info_types = state.suites, {"change": "change_auth", "cancel": "cancel_auth"}
+    match action.act:
         case "ticket":
-            members = {"InfoType": "suite_ticket", "SuiteTicket": suites.new_ticket(given.suite_id, given.age_s)}
+            fields = {"InfoType": "suite_ticket", "SuiteTicket": suites.new_ticket(action.suite_id, action.age_s)}
         case "authorise":
-            group_sends = given.group_sends is not False
-            granted = Authorisation(given.corpid, given.agentid, given.customized, group_sends)
-            members = {"InfoType": "create_auth", "AuthCode": suites.authorise(given.suite_id, granted)}
+            group_sends = action.group_sends is not False
+            granted = Authorisation(action.corpid, action.agentid, action.customized, group_sends)
+            fields = {"InfoType": "create_auth", "AuthCode": suites.authorise(action.suite_id, granted)}
         case "reset":
-            granted = suites.known_authorisation(given.suite_id, given.corpid)
-            members = {"InfoType": "reset_permanent_code", "AuthCode": suites.authorise(given.suite_id, granted)}
+            granted = suites.active_authorisation(action.suite_id, action.corpid)
+            fields = {"InfoType": "reset_permanent_code", "AuthCode": suites.authorise(action.suite_id, granted)}
         case _:
-            if given.act == "cancel":
-                suites.cancel(given.suite_id, given.corpid)
-            elif given.group_sends is not None:
-                suites.change(given.suite_id, given.corpid, group_sends=given.group_sends)
-            members = {"InfoType": told[given.act], "AuthCorpId": given.corpid}
-    stamp = int(world.clock.now() - given.age_s)
-    inner = "".join(f"<{name}><![CDATA[{value}]]></{name}>" for name, value in members.items())
-    return f"<xml><SuiteId><![CDATA[{given.suite_id}]]></SuiteId><TimeStamp>{stamp}</TimeStamp>{inner}</xml>".encode()
+            if action.act == "cancel":
+                suites.cancel(action.suite_id, action.corpid)
+            elif action.group_sends is not None:
+                suites.change(action.suite_id, action.corpid, group_sends=action.group_sends)
+            fields = {"InfoType": info_types[action.act], "AuthCorpId": action.corpid}
+    stamp = int(state.clock.now() - action.age_s)
+    inner = "".join(f"<{name}><![CDATA[{value}]]></{name}>" for name, value in fields.items())
+    return f"<xml><SuiteId><![CDATA[{action.suite_id}]]></SuiteId><TimeStamp>{stamp}</TimeStamp>{inner}</xml>".encode()
 
 
-ACTS = {("GET", "suite"): _shown, ("POST", "suite"): _act}
+CONTROL_ROUTES = {("GET", "suite"): _get_state, ("POST", "suite"): _run_action}

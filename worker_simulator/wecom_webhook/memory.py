@@ -1,7 +1,4 @@
-"""What the fake webhooks remember: keys, what every chat was shown, equal bodies in flight, allowances, files.
-
-Does not know HTTP and what a call does with it.
-"""
+"""The state of the webhooks: keys, posts of every chat, sends in flight, allowances, files."""
 
 import hashlib
 import re
@@ -15,15 +12,15 @@ from worker_simulator.clock import Clock
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings import SimulatorSettings, WebhookKey, WebhookSettings
 from worker_simulator.wecom_app.state.media import MediaStore
-from worker_simulator.wire.call_log import KeptFiles
+from worker_simulator.wire.call_log import RecentFiles
 
 SEND = "/cgi-bin/webhook/send"
-InTheAir = tuple[str, bytes]
+SendKey = tuple[str, bytes]
 
 
 @dataclass(slots=True)
 class Post:
-    """A message as one chat shows it."""
+    """A message in one chat."""
 
     key: str
     chat: str
@@ -33,83 +30,83 @@ class Post:
     content: Json
     altered: list[Json]
     visible_to: list[str]
-    """Userids that see it; empty: every member of the chat."""
+    """Userids that see it. Empty: every member of the chat."""
     post_id: str | None
     time: float
     seq: int
     clicked: dict[str, list[str]] = field(default_factory=dict)
-    """Userid -> names of the buttons below it that this member has clicked."""
+    """Userid -> names of the buttons that this member has clicked."""
 
 
 @dataclass(slots=True)
-class Air:
-    """Sends in the air, by key and body, and the most equal ones there were at once."""
+class SendsInFlight:
+    """Sends in flight by key and body, and the most equal ones there were at once."""
 
-    now: Counter[InTheAir] = field(default_factory=Counter)
+    counts: Counter[SendKey] = field(default_factory=Counter)
     most_equal: int = 0
 
-    def enter(self, request: HttpRequest) -> InTheAir | None:
-        """Count a call that has come; None for a call other than a send, which is not counted."""
+    def begin(self, request: HttpRequest) -> SendKey | None:
+        """Counts a call that has arrived. Returns None for a call other than a send, which is not counted."""
         if request.path != SEND:
             return None
-        what = _what(request)
-        self.now[what] += 1
-        self.most_equal = max(self.most_equal, self.now[what])
-        return what
+        send_key = _send_key(request)
+        self.counts[send_key] += 1
+        self.most_equal = max(self.most_equal, self.counts[send_key])
+        return send_key
 
-    def leave(self, what: InTheAir | None) -> None:
-        """The call's answer leaves now, or never will."""
-        if what is not None:
-            self.now[what] -= 1
-            self.now += Counter()
+    def end(self, send_key: SendKey | None) -> None:
+        """Ends a call: its answer is sent, or never will be."""
+        if send_key is not None:
+            self.counts[send_key] -= 1
+            self.counts += Counter()
 
     def is_equal(self, request: HttpRequest) -> bool:
-        """Whether a call equal to this one, which is counted too, is in the air."""
-        return self.now[_what(request)] > 1
+        """True if another call with the same key and body is in flight."""
+        return self.counts[_send_key(request)] > 1
 
 
-def _what(request: HttpRequest) -> InTheAir:
+def _send_key(request: HttpRequest) -> SendKey:
     return request.query.get("key", ""), hashlib.sha256(request.body).digest()
 
 
 class Webhooks:
-    """Everything about webhooks in one world."""
+    """The state of all webhooks."""
 
-    def __init__(self, settings: SimulatorSettings, clock: Clock, files: KeptFiles) -> None:
-        self._whole = settings
+    def __init__(self, settings: SimulatorSettings, clock: Clock, files: RecentFiles) -> None:
+        self._all_settings = settings
         self.media = MediaStore(settings, clock, files)
-        self.air = Air()
+        self.in_flight = SendsInFlight()
         self.posts: list[Post] = []
         self._allowed: defaultdict[tuple[str, str], int] = defaultdict(int)
 
     @property
     def settings(self) -> WebhookSettings:
-        """The settings as they are now: control may have changed them."""
-        return self._whole.webhook
+        """The current settings, which control calls may have changed."""
+        return self._all_settings.webhook
 
     def key_of(self, key: str) -> WebhookKey:
-        """The webhook of a key, or its refusal; an empty key is refused like an unknown one."""
-        known = next((one for one in self.settings.keys if one.key == key), None)
-        if known is None and (not self.settings.open or key in ("", self.settings.wrong_key)):
+        """Returns the webhook of a key. Refuses an unknown, removed or disabled one. An empty key is unknown."""
+        configured = next((webhook for webhook in self.settings.keys if webhook.key == key), None)
+        if configured is None and (not self.settings.open or key in ("", self.settings.wrong_key)):
             raise Refused(93000)
-        found = known or WebhookKey(key=key, profile=self.settings.profile)
-        if found.removed:
+        webhook = configured or WebhookKey(key=key, profile=self.settings.profile)
+        if webhook.removed:
             raise Refused(93000)
-        if found.disabled:
+        if webhook.disabled:
             raise Refused(93004)
-        return found
+        return webhook
 
     def show(self, posts: Iterable[Post]) -> None:
-        """Put messages into their chats."""
+        """Posts messages to their chats."""
         self.posts += posts
 
-    def hear(self, webhook: WebhookKey, person: str) -> None:
-        """A member caused a callback in the single chat, which allows some messages there."""
+    def allow_messages(self, webhook: WebhookKey, person: str) -> None:
+        """Allows some messages to a member's single chat, because the member caused a callback there."""
         place, amount = (webhook.key, person.lower()), self.settings.allowance
         self._allowed[place] = self._allowed[place] + amount if self.settings.allowance_adds_up else amount
 
-    def may_start(self, webhook: WebhookKey, person: str) -> bool:
-        """Whether a message to that single chat is allowed; one more is taken from what its member allowed."""
+    def use_allowance(self, webhook: WebhookKey, person: str) -> bool:
+        """Returns whether a message to a member's single chat is allowed. Uses up one allowed message."""
         if matches(webhook.scope, person):
             return True
         place = (webhook.key, person.lower())
@@ -118,14 +115,14 @@ class Webhooks:
         self._allowed[place] -= 1
         return True
 
-    def shown(self) -> dict[str, Any]:
-        """As control shows it: every chat's messages, oldest first."""
+    def to_json(self) -> dict[str, Any]:
+        """Returns every chat's messages for the control API, oldest first."""
         chats: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
         for post in self.posts:
             chats[post.chat].append(asdict(post))
-        return {"chats": dict(chats), "most_equal_in_the_air": self.air.most_equal}
+        return {"chats": dict(chats), "most_equal_in_flight": self.in_flight.most_equal}
 
 
 def matches(patterns: Iterable[str], text: str) -> bool:
-    """Whether one of the expressions is the whole text; case does not matter."""
+    """True if one of the expressions matches the whole text, in any case."""
     return any(re.fullmatch(pattern, text, re.IGNORECASE) for pattern in patterns)

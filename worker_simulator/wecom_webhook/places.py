@@ -1,7 +1,7 @@
-"""Where a message goes: the home of a public webhook, or what chatid says, chat by chat or as a broadcast.
+"""Which chats a message goes to: the one of a public webhook, or those of chatid, one by one or as a broadcast.
 
-Does not know messages, but for which type goes where. Ids that begin with `wr` are groups, with `wo` the single chat
-of the member whose userid follows, with `bb` blackboards; others are userids.
+Ids that begin with `wr` are groups, with `bb` blackboards, with `wo` the single chat of the member whose userid
+follows. Other ids are userids.
 """
 
 import re
@@ -15,13 +15,13 @@ from worker_simulator.wecom_app.rules.findings import Findings
 from worker_simulator.wecom_webhook.memory import Webhooks, matches
 
 ID = re.compile(r"[0-9A-Za-z_.@-]{1,128}")
-MOST_IDS = 100
+MAX_IDS = 100
 FIELDS = ("chatid", "post_id", "visible_to_user")
 
 ON_BLACKBOARDS = frozenset({"text", "markdown", "image"})
 ANSWERING = frozenset({"text", "markdown"})
 ONLY_GROUPS = frozenset({"markdown_v2", "image", "news"})
-"""Types whose `@all` is said to reach groups alone."""
+"""Message types whose `@all` reaches only groups, as the page says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where one call goes."""
+    """The chats of one call."""
 
     places: list[Place]
     broadcast: bool = False
@@ -47,36 +47,39 @@ class Address:
     post_id: str | None = None
 
 
-def address(hooks: Webhooks, webhook: WebhookKey, body: Json, msgtype: str, found: Findings) -> Address:
-    """Read the addressing fields; Refused when a chat cannot be reached."""
+def address(webhooks: Webhooks, webhook: WebhookKey, body: Json, msgtype: str, findings: Findings) -> Address:
+    """Reads the address fields of a body. Refuses a chat that cannot be reached."""
     if webhook.profile == "public":
-        return _home(hooks, body, found)
-    ignored = msgtype in hooks.settings.chatid_ignored_by
-    chatid = _text(body, "chatid", found)
+        return _home(webhooks, body, findings)
+    ignored = msgtype in webhooks.settings.chatid_ignored_by
+    chatid = _text(body, "chatid", findings)
     if ignored and chatid:
-        found.alter("chatid", "ignored")
+        findings.alter("chatid", "ignored")
     word = "@all_group" if ignored or not chatid else chatid
     if word.startswith("@all"):
-        return Address(_everybody(hooks, word, msgtype), broadcast=True)
-    places = [_place(hooks, one.strip()) for one in word.split("|") if one.strip()]
-    if not places or len(places) > MOST_IDS:
+        return Address(_broadcast(webhooks, word, msgtype), broadcast=True)
+    places = [_place(webhooks, part.strip()) for part in word.split("|") if part.strip()]
+    if not places or len(places) > MAX_IDS:
         raise Refused(40058, "invalid param 'chatid'")
-    return Address(places, False, *_beside(body, places, msgtype, found))
+    return Address(places, False, *_options(body, places, msgtype, findings))
 
 
-def _home(hooks: Webhooks, body: Json, found: Findings) -> Address:
-    given = [name for name in FIELDS if name in body]
-    if given and hooks.settings.chatid_on_public == "refused":
-        raise Refused(40058, f"invalid param '{given[0]}'")
-    for name in given:
-        found.alter(name, "ignored")
-    return Address([Place(hooks.settings.home, "group")])
+def _home(webhooks: Webhooks, body: Json, findings: Findings) -> Address:
+    fields = [name for name in FIELDS if name in body]
+    if fields and webhooks.settings.chatid_on_public == "refused":
+        raise Refused(40058, f"invalid param '{fields[0]}'")
+    for name in fields:
+        findings.alter(name, "ignored")
+    return Address([Place(webhooks.settings.home, "group")])
 
 
-def _everybody(hooks: Webhooks, word: str, msgtype: str) -> list[Place]:
-    """(unconfirmed) whether a text's @all_group reaches blackboards too: the table of another type separates them."""
-    groups = [Place(chat, "group") for chat in hooks.settings.groups]
-    boards = [Place(chat, "blackboard") for chat in hooks.settings.blackboards]
+def _broadcast(webhooks: Webhooks, word: str, msgtype: str) -> list[Place]:
+    """Returns the chats of a broadcast.
+
+    (unconfirmed) Whether a text's @all_group reaches blackboards too: the table of another type separates them.
+    """
+    groups = [Place(chat, "group") for chat in webhooks.settings.groups]
+    boards = [Place(chat, "blackboard") for chat in webhooks.settings.blackboards]
     if word == "@all_group" or (word == "@all" and msgtype in ONLY_GROUPS):
         return groups
     if word == "@all_blackboard":
@@ -86,8 +89,8 @@ def _everybody(hooks: Webhooks, word: str, msgtype: str) -> list[Place]:
     raise Refused(93006)
 
 
-def _place(hooks: Webhooks, chat: str) -> Place:
-    settings = hooks.settings
+def _place(webhooks: Webhooks, chat: str) -> Place:
+    settings = webhooks.settings
     if matches(settings.missing_chats, chat) or not ID.fullmatch(chat):
         raise Refused(93006)
     if matches(settings.closed_chats, chat):
@@ -98,34 +101,37 @@ def _place(hooks: Webhooks, chat: str) -> Place:
 
 
 def kind_of(chat: str) -> str:
-    """group, blackboard or single."""
+    """Returns group, blackboard or single."""
     return {"wr": "group", "bb": "blackboard"}.get(chat[:2], "single")
 
 
-def _beside(body: Json, places: list[Place], msgtype: str, found: Findings) -> tuple[tuple[str, ...], str | None]:
-    """The members who alone see it, and the post it answers; ignored unless there is one chat of the right kind."""
-    only = places[0].kind if len(places) == 1 else ""
-    visible, post_id = _text(body, "visible_to_user", found), _text(body, "post_id", found)
-    if visible and not (only == "group" or (only == "blackboard" and msgtype in ANSWERING)):
-        found.alter("visible_to_user", "ignored")
+def _options(body: Json, places: list[Place], msgtype: str, findings: Findings) -> tuple[tuple[str, ...], str | None]:
+    """Returns the only members who see it, and the post it answers.
+
+    Both are ignored unless there is one chat of the right kind.
+    """
+    kind = places[0].kind if len(places) == 1 else ""
+    visible, post_id = _text(body, "visible_to_user", findings), _text(body, "post_id", findings)
+    if visible and not (kind == "group" or (kind == "blackboard" and msgtype in ANSWERING)):
+        findings.alter("visible_to_user", "ignored")
         visible = ""
-    if post_id and not (only == "blackboard" and msgtype in ANSWERING):
-        found.alter("post_id", "ignored")
+    if post_id and not (kind == "blackboard" and msgtype in ANSWERING):
+        findings.alter("post_id", "ignored")
         post_id = ""
-    return tuple(one.strip() for one in visible.split("|") if one.strip()), post_id or None
+    return tuple(part.strip() for part in visible.split("|") if part.strip()), post_id or None
 
 
-def _text(body: Json, name: str, found: Findings) -> str:
+def _text(body: Json, name: str, findings: Findings) -> str:
     value: Any = body.get(name)
     if value is not None and not isinstance(value, str):
-        found.wrong_format = True
+        findings.wrong_format = True
         return ""
     return value or ""
 
 
-def admit(hooks: Webhooks, webhook: WebhookKey, place: Place) -> None:
-    """Refuse a member who may not be written to; the code is the same for all causes."""
+def admit(webhooks: Webhooks, webhook: WebhookKey, place: Place) -> None:
+    """Refuses a member who may not be written to. The errcode is the same for all causes."""
     if place.kind != "single":
         return
-    if matches(hooks.settings.silent_people, place.person) or not hooks.may_start(webhook, place.person):
+    if matches(webhooks.settings.silent_people, place.person) or not webhooks.use_allowance(webhook, place.person):
         raise Refused(93005)

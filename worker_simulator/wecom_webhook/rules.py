@@ -1,6 +1,6 @@
-"""The body of each message type of webhook/send (99110 消息推送配置说明; 消息推送接口说明（内测）), by profile.
+"""The content of every message type of webhook/send (99110 消息推送配置说明; 消息推送接口说明（内测）), by profile.
 
-Does not know addresses and keys. Suggested lengths are advice: longer texts are accepted.
+Suggested lengths are only advice: longer texts are accepted.
 """
 
 import base64
@@ -15,60 +15,69 @@ from worker_simulator.request import Json
 from worker_simulator.settings import WebhookSettings
 from worker_simulator.wecom_app.rules.cards import link, table
 from worker_simulator.wecom_app.rules.findings import Findings, typed
-from worker_simulator.wecom_app.rules.nested import ByType, EitherOf, Group, Items, Nothing, OfField, Rule, Table
+from worker_simulator.wecom_app.rules.nested import (
+    AtLeastOne,
+    ByType,
+    Group,
+    Items,
+    NoField,
+    Rule,
+    SingleFieldRule,
+    Table,
+)
 from worker_simulator.wecom_app.rules.texts import CUT, TextRule
 from worker_simulator.wecom_app.rules.values import Appid, Flag, MediaRule, NumberRule, Ratio, Userids
 
 LARGEST_PICTURE = 2 << 20
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 COLOUR = re.compile(r"#?[0-9A-Fa-f]{6}")
-SHOWN_RAW = re.compile(r"<@|<font\b", re.IGNORECASE)
+LITERAL = re.compile(r"<@|<font\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class PictureBytes:
-    """base64 and the MD5 of the bytes it holds; only a summary of them is kept."""
+    """A picture in base64, and the MD5 of its bytes. Only a summary is stored in the message."""
 
     names: tuple[str, ...] = ("base64", "md5", "size")
 
-    def check(self, body: Json, path: str, found: Findings) -> None:
-        """Check the bytes, and put their size in their place."""
-        given, digest = typed(body, "base64", str, found, path), typed(body, "md5", str, found, path)
+    def check(self, body: Json, path: str, findings: Findings) -> None:
+        """Checks the bytes, and replaces them by their size."""
+        encoded, digest = typed(body, "base64", str, findings, path), typed(body, "md5", str, findings, path)
         try:
-            held = base64.b64decode(given or "", validate=True)
+            picture = base64.b64decode(encoded or "", validate=True)
         except binascii.Error as error:
             raise Refused(40009) from error
-        if not held or len(held) > LARGEST_PICTURE or not held.startswith(PICTURES):
+        if not picture or len(picture) > LARGEST_PICTURE or not picture.startswith(PICTURES):
             raise Refused(40009)
-        if (digest or "").lower() != hashlib.md5(held, usedforsecurity=False).hexdigest():
+        if (digest or "").lower() != hashlib.md5(picture, usedforsecurity=False).hexdigest():
             raise Refused(301019)
-        found.pictures.append((str(digest), held))
+        findings.pictures.append((str(digest), picture))
         del body["base64"]
-        body["size"] = len(held)
+        body["size"] = len(picture)
 
 
 @dataclass(frozen=True, slots=True)
-class Colour(OfField):
-    """`#RRGGBB`; the page of callbacks writes it without the #."""
+class Colour(SingleFieldRule):
+    """`#RRGGBB`. The page about callbacks writes it without #."""
 
-    def check(self, body: Json, path: str, found: Findings) -> None:
-        """Check the shape; another one is not shown."""
-        value = typed(body, self.name, str, found, path)
+    def check(self, body: Json, path: str, findings: Findings) -> None:
+        """Checks the format. A wrong one is not displayed."""
+        value = typed(body, self.name, str, findings, path)
         if value is not None and not COLOUR.fullmatch(value):
-            found.alter(f"{path}.{self.name}", "unknown value")
+            findings.alter(f"{path}.{self.name}", "unknown value")
 
 
 @dataclass(frozen=True, slots=True)
-class NoMarks:
-    """markdown_v2 has no mentions and no colours: people see the marks."""
+class LiteralMarks:
+    """markdown_v2 has no mentions and no colours: people see their syntax as text."""
 
     names: tuple[str, ...] = ()
 
-    def check(self, body: Json, path: str, found: Findings) -> None:
-        """Look for them outside of code."""
+    def check(self, body: Json, path: str, findings: Findings) -> None:
+        """Looks for such syntax outside of code."""
         text = re.sub(r"(?s)```.*?(?:```|\Z)|`[^`\n]*`", "", str(body.get("content", "")))
-        if SHOWN_RAW.search(text):
-            found.alter(f"{path}.content", "shown as typed")
+        if LITERAL.search(text):
+            findings.alter(f"{path}.content", "shown as typed")
 
 
 ACTION = Table(
@@ -81,7 +90,7 @@ ACTION = Table(
     Colour("text_color"),
 )
 ATTACHMENT = Table(TextRule("callback_id", missing=40058), Items("actions", 20, 40058, ACTION, missing=40058))
-MOST_ATTACHMENTS = 100
+MAX_ATTACHMENTS = 100
 MARKDOWN = TextRule("content", missing=44004, limit=4096, over=40058)
 ARTICLE = Table(
     TextRule("title", missing=41016, limit=128, over=CUT),
@@ -111,7 +120,7 @@ HORIZONTAL = Items(
         TextRule("value", suggested=26),
         ByType(
             {
-                0: Nothing(),
+                0: NoField(),
                 1: TextRule("url", missing=42028),
                 2: MediaRule("media_id", "file", missing=42029),
                 3: TextRule("userid", missing=42050),
@@ -125,13 +134,13 @@ SHARED: tuple[Rule, ...] = (
     Group("quote_area", table(*link(), TextRule("title"), TextRule("quote_text"))),
     HORIZONTAL,
     Items("jump_list", 3, 42042, table(TextRule("title", missing=42033, suggested=13), *link())),
-    Group("card_action", table(*link((1, 2), bad=42045)), missing=42045),
+    Group("card_action", table(*link((1, 2), unknown_type=42045)), missing=42045),
 )
 CARDS: Mapping[str, Table] = {
     "text_notice": table(
         *SHARED,
         _title(missing=0),
-        EitherOf(("main_title.title", "sub_title_text"), 42033),
+        AtLeastOne(("main_title.title", "sub_title_text"), 42033),
         Group("emphasis_content", table(TextRule("title", suggested=10), TextRule("desc", suggested=15))),
         TextRule("sub_title_text", suggested=112),
     ),
@@ -152,11 +161,11 @@ CARDS: Mapping[str, Table] = {
         ),
     ),
 }
-"""A webhook's cards, by card_type."""
+"""The cards of a webhook, by card_type."""
 
 
-def check(settings: WebhookSettings, profile: str, msgtype: str, content: Json, found: Findings) -> None:
-    """Check the object of a type; Refused when the vendor would."""
+def check(settings: WebhookSettings, profile: str, msgtype: str, content: Json, findings: Findings) -> None:
+    """Checks the content of a message type. Raises Refused if the vendor would."""
     if msgtype == "template_card":
         rules = CARDS.get(str(content.get("card_type")))
         if rules is None:
@@ -165,22 +174,22 @@ def check(settings: WebhookSettings, profile: str, msgtype: str, content: Json, 
         rules = tables(settings, profile).get(msgtype)
         if rules is None:
             raise Refused(40008)
-    rules.check(content, msgtype, found)
+    rules.check(content, msgtype, findings)
 
 
 def tables(settings: WebhookSettings, profile: str) -> dict[str, Table]:
-    """The types of a profile that are no cards."""
+    """Returns the message types of a profile, except cards."""
     text = TextRule("content", missing=44004, limit=2048, over=settings.long_text_code)
-    found = {
+    by_type = {
         "text": Table(text, Userids("mentioned_list"), Userids("mentioned_mobile_list")),
         "markdown": Table(MARKDOWN),
-        "markdown_v2": Table(MARKDOWN, NoMarks()),
+        "markdown_v2": Table(MARKDOWN, LiteralMarks()),
         "image": Table(PictureBytes()),
         "news": Table(Items("articles", 8, 45008, ARTICLE, missing=40058)),
         "file": Table(MediaRule("media_id", "file")),
         "voice": Table(MediaRule("media_id", "voice")),
     }
     if profile == "public":
-        return found
-    attachments = Items("attachments", MOST_ATTACHMENTS, 40058, ATTACHMENT)
-    return {**found, "markdown": Table(MARKDOWN, Flag("at_short_name"), attachments), "miniprogram": COVER}
+        return by_type
+    attachments = Items("attachments", MAX_ATTACHMENTS, 40058, ATTACHMENT)
+    return {**by_type, "markdown": Table(MARKDOWN, Flag("at_short_name"), attachments), "miniprogram": COVER}

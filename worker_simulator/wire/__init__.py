@@ -1,1 +1,1 @@
-"""HTTP over raw sockets: reading requests, writing answers, and breaking either at any byte."""
+"""HTTP over raw sockets: reads requests, writes answers, and breaks both at any byte."""

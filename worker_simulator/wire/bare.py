@@ -1,6 +1,6 @@
-"""The bare simulator: answers at once, only counts, costs as little as possible; for measuring the worker.
+"""The bare simulator, for measuring the worker: counts calls and answers at once, at the lowest possible cost.
 
-Does not know bodies, tokens and faults. Every answer is made of ready bytes; only the msgid differs.
+It reads no bodies, checks no tokens and has no faults. Answers are prepared bytes; only the msgid differs.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ MSGID_DIGITS = 32
 
 
 def ready(body: bytes) -> bytes:
-    """An answer as bytes."""
+    """Returns the bytes of an answer."""
     return HEAD % len(body) + body
 
 
@@ -36,7 +36,7 @@ NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
 
 class Bare:
-    """The counters all connections share."""
+    """The counters that all connections share."""
 
     def __init__(self, latency_s: float) -> None:
         self.latency_s = latency_s
@@ -44,18 +44,18 @@ class Bare:
         self._numbers = count(1)
 
     def connection(self) -> "BareConnection":
-        """A protocol for a new client."""
+        """Returns the protocol of a new connection."""
         return BareConnection(self)
 
     def answer(self, path: bytes) -> bytes:
-        """Count a call and answer it."""
+        """Counts a call and returns its answer."""
         self.counts[path] += 1
         if path == SEND_PATH:
             return SEND_START + b'%032x"}' % next(self._numbers)
         return ANSWERS.get(path, NOT_FOUND)
 
     def control(self, path: bytes) -> bytes:
-        """Answer a control call."""
+        """Answers a control call: `reset` or `counts`."""
         if path == b"/_control/reset":
             self.counts.clear()
         elif path != b"/_control/counts":
@@ -65,7 +65,7 @@ class Bare:
 
 
 class BareConnection(asyncio.Protocol):
-    """One client; requests may be pipelined."""
+    """One client connection. Requests may be pipelined."""
 
     def __init__(self, bare: Bare) -> None:
         self._bare = bare
@@ -75,27 +75,27 @@ class BareConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """asyncio: a client is there."""
+        """asyncio: a client has connected."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def abort(self) -> None:
-        """Close at once."""
+        """Closes the connection at once."""
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """asyncio: bytes came in."""
+        """asyncio: bytes have arrived."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self._transport.close()
 
     def on_url(self, url: bytes) -> None:
-        """httptools: the target, or a piece of it."""
+        """httptools: the URL, or a part of it."""
         self._url += url
 
     def on_message_complete(self) -> None:
-        """httptools: a request is whole."""
+        """httptools: the request is complete."""
         path, self._url = self._url.partition(b"?")[0], b""
         if path.startswith(b"/_control"):
             self._transport.write(self._bare.control(path))

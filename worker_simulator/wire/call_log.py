@@ -1,7 +1,4 @@
-"""What is remembered of vendor calls: their log, what acted on each, and the bytes of the newest uploads.
-
-Does not know what a call did, who may use a file, and how long the vendor says it lives.
-"""
+"""What is stored of vendor calls: the log, the rules that applied to each call, and the newest uploaded files."""
 
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
@@ -14,14 +11,15 @@ from worker_simulator.request import HttpRequest
 from worker_simulator.settings import SimulatorSettings
 from worker_simulator.wire.faults import FaultAction
 
-HEADERS_KEPT = ("host", "content-type", "content-length", "transfer-encoding", "user-agent", "connection")
+LOGGED_HEADERS = ("host", "content-type", "content-length", "transfer-encoding", "user-agent", "connection")
 
 
 @dataclass(slots=True)
 class LoggedCall:
-    """One vendor call; `received` is none, head, partial or whole, `answered` is none, partial or whole.
+    """One vendor call.
 
-    `answer` is what the vendor decided, also where a fault kept it from leaving; None when the call took no effect.
+    `received` is none, head, partial or whole; `answered` is none, partial or whole. `answer` is the vendor's answer,
+    even if a fault kept it from being sent, or None if the call took no effect.
     """
 
     seq: int
@@ -34,10 +32,10 @@ class LoggedCall:
     upload: dict[str, Any] | None = None
     fault: str | None = None
     action: FaultAction | None = None
-    """What the fault rule that struck it says."""
+    """The action of the fault rule that matched."""
 
-    def shown(self) -> dict[str, Any]:
-        """The call as control shows it, nothing redacted."""
+    def to_json(self) -> dict[str, Any]:
+        """Returns the call for the control API, with nothing redacted."""
         request = self.request
         return {
             "seq": self.seq,
@@ -46,35 +44,35 @@ class LoggedCall:
             "method": request.method,
             "path": request.path,
             "query": request.query,
-            "headers": {name: request.headers[name] for name in HEADERS_KEPT if name in request.headers},
+            "headers": {name: request.headers[name] for name in LOGGED_HEADERS if name in request.headers},
             "body": self.upload or request.body.decode("utf-8", "replace"),
             "received": self.received,
             "answered": self.answered,
-            "answer": _shown_answer(self.answer),
+            "answer": _answer_json(self.answer),
             "fault": self.fault,
             "ip": request.ip,
             "port": request.port,
         }
 
 
-def _shown_answer(answer: HttpAnswer | None) -> dict[str, Any] | None:
+def _answer_json(answer: HttpAnswer | None) -> dict[str, Any] | None:
     if answer is None:
         return None
     return {"status": answer.status, "errcode": answer.errcode, "body": answer.body.decode("utf-8", "replace")}
 
 
 class CallLog:
-    """The last calls, oldest first, and counts of all."""
+    """The newest calls, oldest first, and a counter by path."""
 
-    def __init__(self, keep: int) -> None:
-        self._calls: deque[LoggedCall] = deque(maxlen=keep)
+    def __init__(self, max_calls: int) -> None:
+        self._calls: deque[LoggedCall] = deque(maxlen=max_calls)
         self._counts: Counter[str] = Counter()
         self._seq = 0
         self.carried_out = 0
-        """How many calls were decided, so that a look can tell whether there are new ones."""
+        """The number of calls that were carried out. Open pages compare it to notice new calls."""
 
     def begin(self, request: HttpRequest, *, now: float, real: float) -> LoggedCall:
-        """Note that a call has begun to arrive and give it its number."""
+        """Adds a call that starts to arrive, and gives it the next number."""
         self._seq += 1
         request.seq = self._seq
         call = LoggedCall(self._seq, now, real, request)
@@ -82,95 +80,95 @@ class CallLog:
         self._counts[request.path] += 1
         return call
 
-    def shown(self, path: str | None, since: int) -> list[dict[str, Any]]:
-        """The calls of a path (or all) with a number above `since`."""
-        return [call.shown() for call in self._calls if call.seq > since and path in (None, call.request.path)]
+    def to_json(self, path: str | None, since: int) -> list[dict[str, Any]]:
+        """Returns the calls with a number above `since`, of one path or of all."""
+        return [call.to_json() for call in self._calls if call.seq > since and path in (None, call.request.path)]
 
     @property
     def last_seq(self) -> int:
-        """The number of the newest call; 0 before the first."""
+        """The number of the newest call, or 0 if there is none."""
         return self._seq
 
     def find(self, seq: int) -> LoggedCall | None:
-        """The call of a number, or None where it is none or was forgotten."""
-        at = seq - self._calls[0].seq if self._calls else -1
-        return self._calls[at] if 0 <= at < len(self._calls) else None
+        """Returns the call with this number, or None if there is none or it was dropped from the log."""
+        index = seq - self._calls[0].seq if self._calls else -1
+        return self._calls[index] if 0 <= index < len(self._calls) else None
 
     def newest(self, before: int | None = None) -> Iterator[LoggedCall]:
-        """The calls, newest first; of numbers below `before` where that is given."""
+        """Yields the calls, newest first. With `before`, only those with a smaller number."""
         return (call for call in reversed(self._calls) if before is None or call.seq < before)
 
     def counts(self) -> dict[str, int]:
-        """Calls by path, arrived whole or not."""
+        """Returns the number of calls by path, including incomplete ones."""
         return dict(self._counts)
 
 
 @dataclass(frozen=True, slots=True)
-class KeptFile:
-    """A file as it came."""
+class RecentFile:
+    """An uploaded file."""
 
     name: str
-    """Its file name; empty for a picture that came without one."""
+    """The file name. Empty for a picture that came without one."""
     content: bytes
 
 
-class KeptFiles:
-    """Files by media_id, by the address of a permanent picture, or by the MD5 of a webhook's picture."""
+class RecentFiles:
+    """The newest uploads by media_id, by the URL of a permanent picture, or by the MD5 of a webhook's picture."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self._settings = settings
-        self._files: OrderedDict[str, KeptFile] = OrderedDict()
+        self._files: OrderedDict[str, RecentFile] = OrderedDict()
         self._bytes = 0
 
-    def keep(self, key: str, name: str, content: bytes) -> None:
-        """Keep a file, and let go of the oldest ones beyond `keep_file_bytes`."""
-        before = self._files.pop(key, None)
-        self._bytes += len(content) - (len(before.content) if before else 0)
-        self._files[key] = KeptFile(name, content)
+    def add(self, key: str, name: str, content: bytes) -> None:
+        """Stores a file, and drops the oldest ones above `keep_file_bytes` in all."""
+        replaced = self._files.pop(key, None)
+        self._bytes += len(content) - (len(replaced.content) if replaced else 0)
+        self._files[key] = RecentFile(name, content)
         while self._bytes > self._settings.keep_file_bytes:
             _, oldest = self._files.popitem(last=False)
             self._bytes -= len(oldest.content)
 
-    def find(self, key: str) -> KeptFile | None:
-        """A file, or None where it never came or was let go."""
+    def find(self, key: str) -> RecentFile | None:
+        """Returns a file, or None if it is unknown or was dropped."""
         return self._files.get(key)
 
 
 Rule = Literal["limit", "drop", "blocked", "duplicate", "unknown", "recall", "recalled", "update", "updated"]
-MOST = 100_000
-"""Rulings that are kept in all, at some 300 bytes each."""
+MAX_RULINGS = 100_000
+"""The number of rulings that are stored in all, some 300 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """One rule that acted on one call."""
+    """One rule that applied to one call."""
 
     rule: Rule
     time: float
     """Virtual Unix time."""
     about: dict[str, Any]
-    """What the rule looked at: a limit's key, amount and window, ids, the number of another call."""
+    """What the rule compared: a limit's key, amount and window, ids, the number of another call."""
 
 
 class Rulings:
-    """Rulings by the number of their call; beyond `MOST` those of the oldest calls are forgotten."""
+    """Rulings by call number. Above `MAX_RULINGS` those of the oldest calls are dropped."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._by_call: OrderedDict[int, list[Ruling]] = OrderedDict()
-        self._kept = 0
-        self.noted = 0
-        """How many there ever were, so that a look can tell whether there are new ones."""
+        self._count = 0
+        self.recorded = 0
+        """The number of rulings ever recorded. Open pages compare it to notice new ones."""
 
-    def note(self, seq: int, rule: Rule, /, **about: Any) -> None:
-        """Note that a rule acted on a call."""
+    def record(self, seq: int, rule: Rule, /, **about: Any) -> None:
+        """Records that a rule applied to a call."""
         self._by_call.setdefault(seq, []).append(Ruling(rule, self._clock.now(), about))
-        self.noted += 1
-        self._kept += 1
-        while self._kept > MOST:
+        self.recorded += 1
+        self._count += 1
+        while self._count > MAX_RULINGS:
             _, oldest = self._by_call.popitem(last=False)
-            self._kept -= len(oldest)
+            self._count -= len(oldest)
 
     def of(self, seq: int) -> list[Ruling]:
-        """What acted on one call, in its order."""
+        """Returns the rulings of a call, in the order they applied."""
         return self._by_call.get(seq, [])

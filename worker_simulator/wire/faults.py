@@ -1,7 +1,7 @@
-"""Rules that break calls: which calls, how often, and how.
+"""Fault rules: which calls they break, how often, and how.
 
-Does not know sockets; it only says what shall happen. A rule that must decide before the body is whole
-(cut_request_after, reset_request_after, kill at request_bytes) is matched by path, method and count alone.
+A rule that applies before the body is complete (cut_request_after, reset_request_after, kill at request_bytes) can
+match only by path, method and count.
 """
 
 import signal
@@ -24,47 +24,47 @@ KINDS = (
 EARLY = ("cut_request_after", "reset_request_after")
 
 
-class Strict(BaseModel):
-    """Unknown names are refused."""
+class StrictModel(BaseModel):
+    """A model that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Match(Strict):
+class Match(StrictModel):
     """Which calls a rule breaks: all named conditions hold; `nth` (from 1) and `every` count the matching calls."""
 
     path: str | None = None
-    """The path of a call; None: any."""
+    """The path of the call, or None for any."""
     method: str | None = None
-    """The method of a call; None: any."""
+    """The method of the call, or None for any."""
     body_contains: str | None = None
-    """A text that stands in the body; None: any body. Not with what happens before the request is whole."""
+    """A text in the body, or None. Not allowed if the fault happens before the request is complete."""
     nth: int | None = Field(default=None, ge=1)
     """The call of this number, from 1, among those that match."""
     every: int | None = Field(default=None, ge=1)
     """Each call whose number among those that match is a multiple of it."""
 
-    def takes(self, method: str, path: str, body: bytes | None) -> bool:
-        """Whether a call matches, counts aside."""
+    def matches(self, method: str, path: str, body: bytes | None) -> bool:
+        """True if the call matches, apart from `nth` and `every`."""
         if self.body_contains is not None and self.body_contains.encode() not in (body or b""):
             return False
         return self.path in (None, path) and self.method in (None, method)
 
-    def turn(self, number: int) -> bool:
-        """Whether it is the turn of the `number`th matching call."""
+    def includes(self, number: int) -> bool:
+        """True if `nth` and `every` include the matching call of this number."""
         return self.nth in (None, number) and (self.every is None or number % self.every == 0)
 
 
-class Drip(Strict):
+class Drip(StrictModel):
     """How slowly an answer leaves."""
 
     bytes: int = Field(default=1, ge=1)
     """Bytes of a piece."""
     every_s: float = Field(default=0.5, ge=0)
-    """The pause behind each piece."""
+    """Seconds between two pieces."""
 
 
-class KillAt(Strict):
+class KillAt(StrictModel):
     """When a process is signalled: one of four moments; the default is once the request is whole."""
 
     request_bytes: int | None = None
@@ -78,23 +78,23 @@ class KillAt(Strict):
 
 
 class FakedAnswer(BaseModel):
-    """A vendor answer; further names are further fields of its body."""
+    """An answer in the vendor's form. Unknown keys are further fields of its body."""
 
     model_config = ConfigDict(extra="allow")
 
     errcode: int
     """The errcode that is answered."""
     errmsg: str | None = None
-    """The text beside it; None: the simulator's for this code."""
+    """The errmsg, or None for the simulator's text for this errcode."""
     extra: dict[str, Any] = Field(default_factory=dict)
     """Further fields of the body."""
 
     def fields(self) -> dict[str, Any]:
-        """The body besides errcode and errmsg."""
+        """Returns the fields of the body apart from errcode and errmsg."""
         return {**(self.model_extra or {}), **self.extra}
 
 
-class FaultAction(Strict):
+class FaultAction(StrictModel):
     """What happens: exactly one of KINDS, with the names that belong to it.
 
     `apply`: the call takes effect although its answer is broken. It is true by default for kill, and always for
@@ -130,8 +130,8 @@ class FaultAction(Strict):
     delay: float | None = None
     """Seconds by which the answer is late."""
     apply: bool | None = None
-    """Whether the call takes effect although its answer is broken; None: for `kill` it does, for `answer`, `status` and
-    `hang` it does not."""
+    """Whether the call takes effect although its answer is broken, or None for the default: `kill` true; `answer`,
+    `status` and `hang` false."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "FaultAction":
@@ -143,22 +143,22 @@ class FaultAction(Strict):
 
     @property
     def kind(self) -> str:
-        """Which of KINDS it is."""
+        """The one of KINDS that is set."""
         return next(kind for kind in KINDS if kind in self.model_fields_set)
 
     @property
     def applies(self) -> bool:
-        """Whether the call takes effect."""
+        """True if the call takes effect."""
         return self.apply if self.apply is not None else self.kind not in ("answer", "status", "hang", *EARLY)
 
     @property
     def kills_late(self) -> bool:
-        """Whether a kill waits for the answer."""
+        """True if a kill happens after bytes of the answer were sent."""
         return self.at.response is not None or self.at.response_bytes is not None
 
     @property
-    def early_at(self) -> int | None:
-        """At how many bytes of the request it strikes; None when only after the whole request."""
+    def fault_at(self) -> int | None:
+        """After how many bytes of the request the fault happens, or None if only after the whole request."""
         if self.kind == "kill":
             return self.at.request_bytes
         return {"cut_request_after": self.cut_request_after, "reset_request_after": self.reset_request_after}.get(
@@ -166,72 +166,72 @@ class FaultAction(Strict):
         )
 
 
-class FaultRule(Strict):
+class FaultRule(StrictModel):
     """A match, an action, and how many calls it may break at most."""
 
     match: Match = Field(default_factory=Match)
     times: int | None = Field(default=None, ge=1)
-    """How often the rule applies; None: always."""
+    """How many calls the rule breaks, or None for all."""
     action: FaultAction
 
     @model_validator(mode="after")
     def _body_must_be_there(self) -> "FaultRule":
-        if self.action.early_at is not None and self.match.body_contains is not None:
+        if self.action.fault_at is not None and self.match.body_contains is not None:
             raise ValueError("body_contains cannot match before the body has arrived; match by path, method or nth")
         return self
 
 
-class CountedRule:
-    """A rule with its matches and hits so far."""
+class RuleCounter:
+    """A rule, how many calls matched it, and how many it broke."""
 
     def __init__(self, rule: FaultRule) -> None:
         self.rule = rule
         self.matched = 0
         self.hits = 0
 
-    def strikes(self, method: str, path: str, body: bytes | None) -> bool:
-        """Count a call if it matches; whether it shall be broken."""
-        if not self.rule.match.takes(method, path, body):
+    def applies_to(self, method: str, path: str, body: bytes | None) -> bool:
+        """Counts a call if it matches. Returns True if the rule breaks it."""
+        if not self.rule.match.matches(method, path, body):
             return False
         self.matched += 1
-        return self.rule.match.turn(self.matched) and (self.rule.times is None or self.hits < self.rule.times)
+        return self.rule.match.includes(self.matched) and (self.rule.times is None or self.hits < self.rule.times)
 
 
-class FaultBook:
-    """All rules, in the order they were given; the first that strikes wins."""
+class FaultRules:
+    """All rules in the order they were added. The first that applies wins."""
 
     def __init__(self) -> None:
-        self._rules: list[CountedRule] = []
+        self._rules: list[RuleCounter] = []
 
     def add(self, rules: list[FaultRule]) -> None:
-        """Append rules."""
-        self._rules += [CountedRule(rule) for rule in rules]
+        """Appends rules."""
+        self._rules += [RuleCounter(rule) for rule in rules]
 
     def clear(self) -> None:
-        """Remove all rules."""
+        """Removes all rules."""
         self._rules.clear()
 
-    def shown(self) -> list[dict[str, Any]]:
-        """The rules with their counts."""
+    def to_json(self) -> list[dict[str, Any]]:
+        """Returns the rules with their counts for the control API."""
         return [
-            {**counted.rule.model_dump(exclude_unset=True), "matched": counted.matched, "hits": counted.hits}
-            for counted in self._rules
+            {**counter.rule.model_dump(exclude_unset=True), "matched": counter.matched, "hits": counter.hits}
+            for counter in self._rules
         ]
 
-    def early(self, method: str, path: str) -> FaultAction | None:
-        """What shall happen while the request arrives."""
-        return self._strike(method, path, None, early=True)
+    def while_receiving(self, method: str, path: str) -> FaultAction | None:
+        """Returns what happens to this call while its request arrives, or None."""
+        return self._action_for(method, path, None, while_receiving=True)
 
-    def late(self, method: str, path: str, body: bytes) -> FaultAction | None:
-        """What shall happen once the request is whole."""
-        return self._strike(method, path, body, early=False)
+    def on_request(self, method: str, path: str, body: bytes) -> FaultAction | None:
+        """Returns what happens to this call once its request is complete, or None."""
+        return self._action_for(method, path, body, while_receiving=False)
 
-    def _strike(self, method: str, path: str, body: bytes | None, *, early: bool) -> FaultAction | None:
-        striking = None
-        for counted in self._rules:
-            if (counted.rule.action.early_at is not None) is not early:
+    def _action_for(self, method: str, path: str, body: bytes | None, *, while_receiving: bool) -> FaultAction | None:
+        action = None
+        for counter in self._rules:
+            if (counter.rule.action.fault_at is not None) is not while_receiving:
                 continue
-            if counted.strikes(method, path, body) and striking is None:
-                counted.hits += 1
-                striking = counted.rule.action
-        return striking
+            if counter.applies_to(method, path, body) and action is None:
+                counter.hits += 1
+                action = counter.rule.action
+        return action

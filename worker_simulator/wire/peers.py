@@ -1,7 +1,4 @@
-"""Which local process holds the other end of a connection, and a signal for it (Linux).
-
-Does not know why it is signalled.
-"""
+"""Finds the local process at the other end of a connection, and sends it a signal (Linux)."""
 
 import ipaddress
 import os
@@ -10,14 +7,14 @@ import signal
 from pathlib import Path
 
 PROC = Path("/proc")
-LOOKS = 10
-"""How often a connection or its process is looked for that is not there at first sight."""
-OVER = "0"
-"""The inode of a connection that no process holds any more."""
+ATTEMPTS = 10
+"""How often to look for a connection or its process before giving up."""
+NO_OWNER = "0"
+"""The inode of a connection that no process has open any more."""
 
 
 def send_signal(pid: int | None, name: str) -> bool:
-    """Send SIG`name`; whether there was a process to send it to."""
+    """Sends SIG`name`. Returns False if there is no such process."""
     if pid is None:
         return False
     try:
@@ -28,51 +25,53 @@ def send_signal(pid: int | None, name: str) -> bool:
 
 
 def pid_of_peer(ip: str, port: int, our_port: int) -> int | None:
-    """The process that owns the local socket `ip`:`port` connected to a port of ours, if one can be seen."""
+    """Returns the process that owns the local socket `ip`:`port` connected to our port, or None if none is visible."""
     # The kernel hands a long table out in pieces and may pass over a line while others come and go.
-    owners = (_owner(_inode(ip, port, our_port)) for _ in range(LOOKS))
+    owners = (_owner(_inode(ip, port, our_port)) for _ in range(ATTEMPTS))
     return next((pid for pid in owners if pid is not None), None)
 
 
 def _owner(inode: str | None) -> int | None:
-    """The first process that holds a socket."""
-    if inode in (None, OVER):
+    """Returns the first process that has a socket open."""
+    if inode in (None, NO_OWNER):
         return None
-    wanted = f"socket:[{inode}]"
+    link = f"socket:[{inode}]"
     return next(
-        (int(process.name) for process in PROC.iterdir() if process.name.isdigit() and _holds(process, wanted)), None
+        (int(process.name) for process in PROC.iterdir() if process.name.isdigit() and _has_open(process, link)), None
     )
 
 
 def _inode(ip: str, port: int, our_port: int) -> str | None:
-    """The inode of a connection, by /proc/net/tcp: columns 1 and 2 are the two ends in hex, column 9 is the inode.
+    """Returns the inode of a connection from /proc/net/tcp.
 
-    A port belongs to several connections at once, one for each other end, and those that are over stay for a minute.
+    Columns 1 and 2 are the two ends in hex, column 9 is the inode.
+
+    A port can have several connections, one to each other end. Closed ones stay in the table for a minute.
     """
     address = ipaddress.ip_address(ip)
     table = PROC / "net" / ("tcp" if address.version == 4 else "tcp6")
-    # Tens of thousands of lines are searched as one text: to split them takes half a second.
+    # The table can have tens of thousands of lines. Searching it as one text avoids half a second for splitting it.
     row = re.search(rf" {_hex(address)}:{port:04X} [0-9A-F]+:{our_port:04X} .*", table.read_text(encoding="ascii"))
     return row[0].split()[8] if row else None
 
 
 def _hex(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    """An address as the kernel prints it: words of 32 bits in host order."""
+    """Returns an address as the kernel prints it: 32-bit words in host order."""
     packed = address.packed
     words = (packed[start : start + 4][::-1] for start in range(0, len(packed), 4))
     return b"".join(words).hex().upper()
 
 
-def _holds(process: Path, wanted: str) -> bool:
+def _has_open(process: Path, link: str) -> bool:
     try:
-        return any(_points_to(link) == wanted for link in (process / "fd").iterdir())
-    except OSError:  # gone meanwhile, or not ours to look into
+        return any(_points_to(path) == link for path in (process / "fd").iterdir())
+    except OSError:  # it has ended, or belongs to another user
         return False
 
 
-def _points_to(link: Path) -> str:
-    """Where a link leads; empty for a file that was closed since its folder was read, as a busy process does often."""
+def _points_to(path: Path) -> str:
+    """Returns the target of a link, or an empty text if the file was closed since the folder was read."""
     try:
-        return str(link.readlink())
+        return str(path.readlink())
     except OSError:
         return ""

@@ -1,7 +1,4 @@
-"""Bytes of one HTTP request into an HttpRequest, with how far it has come; uploads in it, as the vendor reads them.
-
-Does not know sockets, faults and answers, and what may be uploaded.
-"""
+"""Parses the bytes of one HTTP request, and its multipart form as the vendor reads it."""
 
 import hashlib
 import re
@@ -12,17 +9,17 @@ import httptools
 
 from worker_simulator.request import HttpRequest, from_target
 
-LONGEST_LINE = 64 * 1024
+MAX_LINE_BYTES = 64 * 1024
 
 
 class BadRequest(Exception):
-    """The bytes are no HTTP/1.1 request."""
+    """The bytes are not an HTTP/1.1 request."""
 
 
 def first_line(data: bytes, ip: str, port: int) -> HttpRequest | None:
-    """The request as far as its first line says; None while that line is not whole."""
-    line, found, _ = data.partition(b"\r\n")
-    if not found and len(data) < LONGEST_LINE:
+    """Returns the request of a request line, or None while the line is incomplete."""
+    line, ended, _ = data.partition(b"\r\n")
+    if not ended and len(data) < MAX_LINE_BYTES:
         return None
     words = line.decode("latin-1").split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
@@ -31,7 +28,7 @@ def first_line(data: bytes, ip: str, port: int) -> HttpRequest | None:
 
 
 class Reader:
-    """Reads one request. A second one in the same stretch of bytes (pipelining) is refused."""
+    """Parses one request. Pipelined requests are refused."""
 
     def __init__(self, request: HttpRequest) -> None:
         self.request = request
@@ -43,7 +40,7 @@ class Reader:
         self._parser: Any = httptools.HttpRequestParser(self)
 
     def feed(self, data: bytes) -> None:
-        """Take bytes; `received` tells how far the request has come."""
+        """Parses more bytes. `received` then says how much of the request has arrived."""
         self.bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -56,26 +53,26 @@ class Reader:
             raise BadRequest("pipelined request")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools: a header line."""
+        """httptools: a header."""
         self.request.headers[name.decode("latin-1").lower()] = value.decode("utf-8", "replace")
 
     def on_headers_complete(self) -> None:
-        """httptools: the head is whole."""
+        """httptools: the head is complete."""
         self.received = "head"
         self.wants_continue = self.request.headers.get("expect", "").lower() == "100-continue"
 
     def on_body(self, data: bytes) -> None:
-        """httptools: some of the body, chunked or not."""
+        """httptools: a part of the body."""
         self.received = "partial"
         self._body.append(data)
 
     def on_message_complete(self) -> None:
-        """httptools: the request is whole."""
+        """httptools: the request is complete."""
         self.received = "whole"
         self.keep_alive = self._parser.should_keep_alive()
 
     def join(self) -> None:
-        """Put what has come of the body into the request."""
+        """Puts the bytes of the body that have arrived into the request."""
         self.request.body = b"".join(self._body)
 
 
@@ -85,14 +82,14 @@ PARAMETER = re.compile(r';\s*([\w*-]+)=(?:"([^"]*)"|([^;]*))')
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """A file that came in."""
+    """A file of a multipart form."""
 
     filename: str
     content_type: str
     content: bytes
 
     def summary(self) -> dict[str, Any]:
-        """What the log of calls keeps of it."""
+        """Returns what the call log stores of it."""
         return {
             "filename": self.filename,
             "size": len(self.content),
@@ -102,9 +99,10 @@ class UploadedFile:
 
 
 def media_part(content_type: str, body: bytes, name: str | None = "media") -> UploadedFile | None:
-    """The part of that name (None: of any) with a plain `filename`; None when there is none.
+    """Returns the file of the form field `name`, or of any field if that is None. Returns None if there is no file.
 
-    The vendor takes raw UTF-8 in `filename` and does not know `filename*` (RFC 5987): such a part is empty to it.
+    The vendor accepts raw UTF-8 in `filename` and ignores `filename*` (RFC 5987), so a part with only the latter is no
+    file.
     """
     boundary = BOUNDARY.search(content_type)
     if boundary is None:
@@ -117,22 +115,22 @@ def media_part(content_type: str, body: bytes, name: str | None = "media") -> Up
 
 
 def form_fields(content_type: str, body: bytes) -> dict[str, bytes]:
-    """The plain fields of the form: the parts that have a name and no filename."""
-    boundary, found = BOUNDARY.search(content_type), dict[str, bytes]()
+    """Returns the text fields of a multipart form: the parts with a name and without a filename."""
+    boundary, fields = BOUNDARY.search(content_type), dict[str, bytes]()
     for part in body.split(b"--" + boundary[1].strip().encode())[1:] if boundary else ():
         head, ended, content = part.partition(b"\r\n\r\n")
-        names = {key.lower(): quoted or plain for key, quoted, plain in _parameters(_headers(head.decode("latin-1")))}
+        names = {key.lower(): quoted or bare for key, quoted, bare in _parameters(_headers(head.decode("latin-1")))}
         if ended and names.get("name") and "filename" not in names:
-            found[names["name"]] = content.removesuffix(b"\r\n")
-    return found
+            fields[names["name"]] = content.removesuffix(b"\r\n")
+    return fields
 
 
 def _upload(part: bytes, name: str | None) -> UploadedFile | None:
-    head, found, content = part.partition(b"\r\n\r\n")
-    if not found:
+    head, ended, content = part.partition(b"\r\n\r\n")
+    if not ended:
         return None
     headers = _headers(head.decode("utf-8", "replace"))
-    names = {key.lower(): quoted or plain for key, quoted, plain in _parameters(headers)}
+    names = {key.lower(): quoted or bare for key, quoted, bare in _parameters(headers)}
     if name not in (None, names.get("name")) or not names.get("filename"):
         return None
     return UploadedFile(names["filename"], headers.get("content-type", ""), content.removesuffix(b"\r\n"))
@@ -140,7 +138,7 @@ def _upload(part: bytes, name: str | None) -> UploadedFile | None:
 
 def _headers(head: str) -> dict[str, str]:
     lines = (line.partition(":") for line in head.split("\r\n"))
-    return {name.strip().lower(): value.strip() for name, found, value in lines if found}
+    return {name.strip().lower(): value.strip() for name, colon, value in lines if colon}
 
 
 def _parameters(headers: dict[str, str]) -> list[tuple[str, str, str]]:

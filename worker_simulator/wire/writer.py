@@ -1,7 +1,4 @@
-"""How an answer leaves: at once, broken off, reset, drop by drop, late, or with a signal to a process.
-
-Does not know what the answer says.
-"""
+"""Sends an answer: at once, cut off, reset, in small pieces, late, or with a signal to a process."""
 
 import asyncio
 import socket
@@ -17,7 +14,7 @@ RESET = struct.pack("ii", 1, 0)
 
 
 class AnswerWriter:
-    """Writes one answer to a transport and notes in the call how much of it went out."""
+    """Sends one answer, and records in the call how much of it was sent."""
 
     def __init__(self, transport: asyncio.Transport, call: LoggedCall, data: bytes, done: Callable[[], None]) -> None:
         self._transport = transport
@@ -28,9 +25,9 @@ class AnswerWriter:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, action: FaultAction | None) -> None:
-        """Let the answer leave in the way the action says."""
+        """Sends the answer in the way of the fault action."""
         if action is None:
-            self._send_rest()
+            self._send_remaining()
             return
         match action.kind:
             case "cut_response_after":
@@ -44,14 +41,14 @@ class AnswerWriter:
             case "kill":
                 self._kill(action)
             case _:
-                self._send_rest()
+                self._send_remaining()
 
     def stop(self) -> None:
-        """The connection is gone: nothing more leaves."""
+        """Stops sending, because the connection is closed."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _send_rest(self) -> None:
+    def _send_remaining(self) -> None:
         self._send_until(len(self._data))
         self._done()
 
@@ -65,7 +62,7 @@ class AnswerWriter:
     def _drip(self, action: FaultAction) -> None:
         drip = action.drip
         if drip is None or self._sent + drip.bytes >= len(self._data):
-            self._send_rest()
+            self._send_remaining()
             return
         self._send_until(self._sent + drip.bytes)
         self._timer = asyncio.get_running_loop().call_later(drip.every_s, self._drip, action)
@@ -74,20 +71,20 @@ class AnswerWriter:
         if action.kills_late:
             self._send_until(action.at.response_bytes)
             kill(action, self._call, self._transport)
-        self._send_rest()
+        self._send_remaining()
 
 
 def kill(action: FaultAction, call: LoggedCall, transport: asyncio.Transport) -> None:
-    """Send the action's signal to its process, or to the one at the other end of the call's connection."""
+    """Sends the action's signal to its process, or to the process at the other end of the connection."""
     request = call.request
     our_port = transport.get_extra_info("sockname")[1]
     pid = pid_of_peer(request.ip, request.port, our_port) if action.kill == "peer" else action.kill
-    found = send_signal(pid if isinstance(pid, int) else None, action.signal)
-    call.fault = f"kill {action.signal} {pid if found else 'nobody'}"
+    was_sent = send_signal(pid if isinstance(pid, int) else None, action.signal)
+    call.fault = f"kill {action.signal} {pid if was_sent else 'nobody'}"
 
 
 def reset(transport: asyncio.Transport) -> None:
-    """Close with RST."""
+    """Closes the connection with RST."""
     raw: socket.socket = transport.get_extra_info("socket")
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     transport.abort()

@@ -1,7 +1,7 @@
-"""The envelope of every call, checked in a fixed order; the first thing that is wrong is answered.
+"""The envelope of every Youdu call. It is checked in a fixed order, and the first error is answered.
 
-JSON, buin, appId, token, encrypt, the JSON inside, and last whether this kind of app may make the call. Does not know
-what calls do. Any initialisation vector, any leading bytes and any further keys are taken.
+JSON, buin, appId, token, encrypt, the JSON inside, and last whether this kind of app may make the call. Any
+initialisation vector, leading bytes and further keys are accepted.
 """
 
 import json
@@ -19,7 +19,7 @@ from worker_simulator.settings.youdu import YouduApp, YouduSettings
 from worker_simulator.wire.reader import form_fields
 
 if TYPE_CHECKING:
-    from worker_simulator.world import World
+    from worker_simulator.vendor_state import VendorState
 
 REASONS = {
     -1: "undefined error",
@@ -44,7 +44,7 @@ REASONS = {
     200009: "invalid file type",
     200010: "resource file not exist",
 }
-"""`invalid buin` and `invalid appId` stand in the documentation; the others are ours."""
+"""errcode -> text. `invalid buin` and `invalid appId` are in the documentation; the others are our own."""
 
 
 class YouduRefused(Exception):
@@ -56,14 +56,14 @@ class YouduRefused(Exception):
         self.errmsg = errmsg or REASONS.get(code, "error")
 
 
-def said(code: int, errmsg: str = "ok", encrypt: str | None = None) -> HttpAnswer:
-    """An answer, with something encrypted where there is business data."""
+def reply(code: int, errmsg: str = "ok", encrypt: str | None = None) -> HttpAnswer:
+    """Returns an answer, with the encrypted data if there is any."""
     body = {"errcode": code, "errmsg": errmsg} | ({} if encrypt is None else {"encrypt": encrypt})
     return HttpAnswer(json.dumps(body, ensure_ascii=False).encode(), errcode=code)
 
 
 def reason(code: int) -> str:
-    """The text of a code."""
+    """Returns the text of an errcode."""
     return "ok" if code == 0 else REASONS.get(code, "error")
 
 
@@ -74,16 +74,16 @@ LEGACY: Names = ("app_id", "msg_encrypt")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that got through its envelope."""
+    """A call whose envelope was opened."""
 
     app: YouduApp
     envelope: YouduEnvelope
-    plain: bytes
+    content: bytes
 
     def json(self) -> Json:
-        """The content as an object; 100004 when it is none."""
+        """Returns the content as an object. Refuses anything else with 100004."""
         try:
-            value = json.loads(self.plain)
+            value = json.loads(self.content)
             json.dumps(value, ensure_ascii=False).encode()  # half a character cannot be encoded
         except (ValueError, RecursionError):
             raise YouduRefused(100004) from None
@@ -91,45 +91,45 @@ class Call:
             raise YouduRefused(100004)
         return value
 
-    def may(self, allowed: bool) -> None:
-        """Refuse a kind of app that may not make this call."""
+    def require(self, allowed: bool) -> None:
+        """Refuses the call with 100005 unless this kind of app is allowed to make it."""
         if not allowed:
             raise YouduRefused(100005)
 
 
-def opened(world: "World", request: HttpRequest, *, with_token: bool = True, names: Names = STANDARD) -> Call:
-    """A call in one of the two JSON envelopes; the legacy one has no buin and needs no token."""
+def open_call(state: "VendorState", request: HttpRequest, *, with_token: bool = True, names: Names = STANDARD) -> Call:
+    """Opens one of the two JSON envelopes. The legacy one has no buin and needs no token."""
     body = _object(request)
-    settings = world.settings.youdu
+    settings = state.settings.youdu
     if names == STANDARD:
         _check_buin(body, settings, lambda value: isinstance(value, int) and not isinstance(value, bool))
     app = _app(body.get(names[0]), settings)
     if with_token and (names == STANDARD or settings.legacy_token == "required"):
-        world.youdu.tokens.check(request.query.get("accessToken"), app)
+        state.youdu.tokens.check(request.query.get("accessToken"), app)
     return _call(app, body.get(names[1]))
 
 
-def opened_form(world: "World", request: HttpRequest) -> Call:
-    """An upload's call in its envelope: form fields, and buin as decimal text."""
+def open_upload(state: "VendorState", request: HttpRequest) -> Call:
+    """Opens the envelope of an upload: form fields, and buin as decimal text."""
     form = form_fields(request.headers.get("content-type", ""), request.body)
     fields = {name: value.decode("utf-8", "replace") for name, value in form.items()}
-    settings = world.settings.youdu
+    settings = state.settings.youdu
     _check_buin(fields, settings, lambda value: bool(re.fullmatch(r"[0-9]{1,18}", str(value))))
     app = _app(fields.get("appId"), settings)
-    world.youdu.tokens.check(request.query.get("accessToken"), app)
+    state.youdu.tokens.check(request.query.get("accessToken"), app)
     return _call(app, fields.get("encrypt"))
 
 
-def sealed(call: Call, settings: YouduSettings, value: Any) -> str:
-    """A value encrypted with the app's key."""
+def encrypt(call: Call, settings: YouduSettings, value: Any) -> str:
+    """Returns a value encrypted with the app's key."""
     appid = call.app.appid if settings.answers_as == "app" else settings.answers_as
     envelope = YouduEnvelope(call.app.aes_key, appid)
     return envelope.seal(json.dumps(value, ensure_ascii=False).encode(), secrets.token_bytes(RANDOM_BYTES))
 
 
-def answered(call: Call, settings: YouduSettings, value: Any) -> HttpAnswer:
-    """A success that holds something."""
-    return said(0, encrypt=sealed(call, settings, value))
+def encrypted_reply(call: Call, settings: YouduSettings, value: Any) -> HttpAnswer:
+    """Returns a success with encrypted data."""
+    return reply(0, encrypt=encrypt(call, settings, value))
 
 
 def _object(request: HttpRequest) -> Json:
@@ -156,10 +156,10 @@ def _app(appid: Any, settings: YouduSettings) -> YouduApp:
         raise YouduRefused(100010)
     if not isinstance(appid, str):
         raise YouduRefused(100013)
-    found = next((app for app in settings.apps if app.appid == appid), None)
-    if found is None:
+    app = next((candidate for candidate in settings.apps if candidate.appid == appid), None)
+    if app is None:
         raise YouduRefused(100005)
-    return found
+    return app
 
 
 def _call(app: YouduApp, encrypt: Any) -> Call:

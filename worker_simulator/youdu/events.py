@@ -1,108 +1,97 @@
-"""What a person does in an app: writes to it or opens it (c01_00004, c01_00010), and the callback that follows.
-
-Does not know how the callback travels.
-"""
+"""What people do in a Youdu app: write to it or open it (c01_00004, c01_00010), and the callback that follows."""
 
 import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any, Literal
 
 from worker.crypto.youdu import YouduEnvelope, signature
-from worker_simulator.request import HttpRequest, Json
+from worker_simulator.request import ControlBody, HttpRequest, Json
 from worker_simulator.settings.youdu import YouduApp
-from worker_simulator.world import Controlled
-
-if TYPE_CHECKING:
-    from worker_simulator.world import World
+from worker_simulator.vendor_state import StateHolder
 
 
-class PersonAct(BaseModel):
-    """What a person does in which app."""
-
-    model_config = ConfigDict(extra="forbid")
+class PersonAction(ControlBody):
+    """What a person does in an app."""
 
     act: Literal["message", "open"]
     appid: str
     person: str
     text: str = "hello"
-    """The text of a message; only for `message`."""
+    """For `message`: the text."""
 
 
 @dataclass(frozen=True, slots=True)
-class CalledApp:
-    """An app of this server as callbacks see it."""
+class YouduCallbackTarget:
+    """A Youdu app as the target of callbacks."""
 
     app: YouduApp
     buin: int
 
     @property
     def callback_url(self) -> str | None:
-        """Its address."""
+        """Its callback URL."""
         return self.app.callback_url
 
     @property
     def receiver(self) -> str:
-        """The appId behind its callbacks."""
+        """The appId at the end of its callbacks."""
         return self.app.appid
 
     @property
     def name(self) -> str:
-        """The app's name in messages to people."""
+        """Its name in error messages."""
         return f"the Youdu app {self.app.appid}"
 
-    def sealed(self, message: bytes, receiver: str, timestamp: str, nonce: str, random: bytes) -> tuple[str, str]:
-        """The encrypted message and its signature."""
+    def encrypt(self, message: bytes, receiver: str, timestamp: str, nonce: str, random: bytes) -> tuple[str, str]:
+        """Returns the encrypted message and its signature."""
         encrypted = YouduEnvelope(self.app.aes_key, receiver).seal(message, random)
         return encrypted, signature(self.app.callback_token, timestamp, nonce, encrypted)
 
-    def wrapped(self, encrypted: str) -> str:
-        """The body of a callback."""
+    def wrap(self, encrypted: str) -> str:
+        """Returns the body of a callback."""
         return json.dumps({"toBuin": self.buin, "toApp": self.app.appid, "encrypt": encrypted})
 
 
-def carry_out(world: "World", given: PersonAct) -> Json:
-    """Send the callback that follows; ValueError says why this is not possible."""
-    settings = world.settings.youdu
-    app = next((one for one in settings.apps if one.appid == given.appid), None)
+def _run_action(simulator: StateHolder, request: HttpRequest) -> Any:
+    """Carries out an action. The callback is sent in the background; `callbacks` shows its result."""
+    action, state = PersonAction.read(request), simulator.state
+    settings = state.settings.youdu
+    app = next((candidate for candidate in settings.apps if candidate.appid == action.appid), None)
     if app is None:
-        raise ValueError(f"there is no Youdu app {given.appid} in the settings")
-    about: Json = {"act": given.act, "person": given.person}
-    if given.act == "message":
-        about["text"] = given.text
-    said = json.dumps(_said(given, world.clock.now()), ensure_ascii=False).encode()
-    return world.callbacks.send(CalledApp(app, settings.buin), said, about).shown()
+        raise ValueError(f"there is no Youdu app {action.appid} in the settings")
+    about: Json = {"act": action.act, "person": action.person}
+    if action.act == "message":
+        about["text"] = action.text
+    content = json.dumps(_callback_fields(action, state.clock.now()), ensure_ascii=False).encode()
+    return state.callbacks.send(YouduCallbackTarget(app, settings.buin), content, about).to_json()
 
 
-def _said(given: PersonAct, now: float) -> Json:
-    envelope: Json = {"fromUser": given.person, "createTime": int(now), "packageId": secrets.token_hex(16)}
-    if given.act == "message":
-        return {**envelope, "msgType": "text", "text": {"content": given.text}}
+def _callback_fields(action: PersonAction, now: float) -> Json:
+    envelope: Json = {"fromUser": action.person, "createTime": int(now), "packageId": secrets.token_hex(16)}
+    if action.act == "message":
+        return {**envelope, "msgType": "text", "text": {"content": action.text}}
     # Which operations there are, the documentation does not say; the Java SDK only reads the field.
-    return {**envelope, "msgType": "event", "event": {"appId": given.appid, "operation": "open"}}
+    return {**envelope, "msgType": "event", "event": {"appId": action.appid, "operation": "open"}}
 
 
-class Loss(BaseModel):
+class Loss(ControlBody):
     """What the server loses: all tokens as by a restart, one token or `all` by time, one file or `all`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     forget_tokens: bool = False
     expire_token: str | None = None
     forget_media: str | None = None
 
 
-def look(simulator: Controlled, request: HttpRequest) -> Any:
-    """Every message with the accounts it was shown to, the open windows, the badges, the files."""
-    return simulator.world.youdu.shown()
+def _get_state(simulator: StateHolder, request: HttpRequest) -> Any:
+    """Returns every message with its recipients, the open windows, the badges and the files."""
+    return simulator.state.youdu.to_json()
 
 
-def lose(simulator: Controlled, request: HttpRequest) -> Any:
-    """Lose what is named; returns how many there were."""
-    loss, youdu = Loss.model_validate(request.json() if request.body else {}), simulator.world.youdu
+def _lose(simulator: StateHolder, request: HttpRequest) -> Any:
+    """Deletes or expires what the body names. Returns how many there were."""
+    loss, youdu = Loss.read(request), simulator.state.youdu
     return {
         "forgotten": youdu.tokens.forget() if loss.forget_tokens else 0,
         "expired": youdu.tokens.expire(loss.expire_token) if loss.expire_token else 0,
@@ -110,13 +99,8 @@ def lose(simulator: Controlled, request: HttpRequest) -> Any:
     }
 
 
-def act(simulator: Controlled, request: HttpRequest) -> Any:
-    """Carry out what a person does; its callback is sent in the background, and `callbacks` shows what became of it."""
-    return carry_out(simulator.world, PersonAct.model_validate(request.json() if request.body else {}))
-
-
-ACTS: dict[tuple[str, str], Callable[[Controlled, HttpRequest], Any]] = {
-    ("GET", "youdu"): look,
-    ("POST", "youdu"): lose,
-    ("POST", "youdu_app"): act,
+CONTROL_ROUTES: dict[tuple[str, str], Callable[[StateHolder, HttpRequest], Any]] = {
+    ("GET", "youdu"): _get_state,
+    ("POST", "youdu"): _lose,
+    ("POST", "youdu_app"): _run_action,
 }

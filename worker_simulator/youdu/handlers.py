@@ -1,7 +1,4 @@
-"""The calls of the server: each is opened from its envelope and carried out.
-
-Does not know HTTP.
-"""
+"""The API calls of the Youdu server."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,76 +7,79 @@ from worker_simulator.answers import HttpAnswer
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings.youdu import YouduSettings
 from worker_simulator.youdu import media
-from worker_simulator.youdu.envelope import LEGACY, Call, YouduRefused, answered, opened, said
-from worker_simulator.youdu.people import ReachedAccounts, is_known, reach
-from worker_simulator.youdu.rules import MSGTYPES, POP_WINDOW, YouduFindings, fields, shown
+from worker_simulator.youdu.envelope import LEGACY, Call, YouduRefused, encrypted_reply, open_call, reply
+from worker_simulator.youdu.people import ReachedAccounts, exists, reach
+from worker_simulator.youdu.rules import MSGTYPES, POP_WINDOW, YouduFindings, check_content, fields
 
 if TYPE_CHECKING:
-    from worker_simulator.world import World
+    from worker_simulator.vendor_state import VendorState
 
-Handler = Callable[["World", HttpRequest], HttpAnswer]
+Handler = Callable[["VendorState", HttpRequest], HttpAnswer]
 ROLE_OF = {"sysMsg": "sysmsg", "sms": "sms", "mail": "mail"}
 
 
-def gettoken(world: "World", request: HttpRequest) -> HttpAnswer:
-    """Answer gettoken (c01_00002): the time in seconds, encrypted; a new token each time."""
-    call, settings = opened(world, request, with_token=False), world.settings.youdu
+def gettoken(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers gettoken (c01_00002): the content is the encrypted time in seconds. Each call gets a new token."""
+    call, settings = open_call(state, request, with_token=False), state.settings.youdu
     if settings.timestamp_window_s:
-        _check_time(call.plain, world.clock.now(), settings)
-    value = world.youdu.tokens.issue(call.app, settings)
-    return answered(call, settings, {"accessToken": value, "expireIn": int(settings.token_lifetime_s)})
+        _check_time(call.content, state.clock.now(), settings)
+    value = state.youdu.tokens.issue(call.app, settings)
+    return encrypted_reply(call, settings, {"accessToken": value, "expireIn": int(settings.token_lifetime_s)})
 
 
-def send(world: "World", request: HttpRequest) -> HttpAnswer:
-    """msg/send (c01_00003): the answer has no id and no list; only errmsg names unknown accounts, by the settings."""
-    call, settings = opened(world, request), world.settings.youdu
+def send(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers msg/send (c01_00003).
+
+    The answer has no id and no list. Depending on the settings, errmsg names unknown accounts.
+    """
+    call, settings = open_call(state, request), state.settings.youdu
     body = call.json()
     msgtype = body.get("msgType")
     if msgtype not in MSGTYPES:
         raise YouduRefused(settings.body_code)
-    call.may(_may_send(call, str(msgtype), settings))
-    found = YouduFindings(settings)
-    content = shown(str(msgtype), body, found)
+    call.require(_may_send(call, str(msgtype), settings))
+    findings = YouduFindings(settings)
+    content = check_content(str(msgtype), body, findings)
     reached = reach(body, settings, to_all=msgtype == "sysMsg", emails=msgtype == "mail")
-    _note_unknown(world, request, reached)
-    for _, media_id in found.media:
-        world.youdu.media.find(call.app, media_id, settings)
-    _refuse_all(reached, settings)
-    world.youdu.deliver(call.app.appid, str(msgtype), content, found.altered, list(reached.people), request.seq)
+    _record_unknown(state, request, reached)
+    for _, media_id in findings.media:
+        state.youdu.media.find(call.app, media_id, settings)
+    _refuse_unknown(reached, settings)
+    state.youdu.deliver(call.app.appid, str(msgtype), content, findings.altered, list(reached.people), request.seq)
     return _answer(reached, settings)
 
 
-def pop_window(world: "World", request: HttpRequest) -> HttpAnswer:
-    """Answer popwindow (c01_00006), in the old envelope."""
-    call, settings = opened(world, request, names=LEGACY), world.settings.youdu
+def pop_window(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers popwindow (c01_00006), in the legacy envelope."""
+    call, settings = open_call(state, request, names=LEGACY), state.settings.youdu
     body = call.json()
-    call.may(call.app.role == "message")
+    call.require(call.app.role == "message")
     window = fields("popWindow", body.get("popWindow"), POP_WINDOW, YouduFindings(settings))
     if not (window.get("url") or window.get("tip")):
         raise YouduRefused(settings.body_code)
     if window.get("url"):
         window.pop("tip", None)
     reached = reach(body, settings)
-    _note_unknown(world, request, reached)
-    _refuse_all(reached, settings)
-    world.youdu.pop_up(call.app.appid, window, list(reached.people), request.seq)
+    _record_unknown(state, request, reached)
+    _refuse_unknown(reached, settings)
+    state.youdu.pop_up(call.app.appid, window, list(reached.people), request.seq)
     return _answer(reached, settings)
 
 
-def set_badge(world: "World", request: HttpRequest) -> HttpAnswer:
-    """set.ent.notice (c01_00005), in the old envelope: the count at one account."""
-    call, settings = opened(world, request, names=LEGACY), world.settings.youdu
+def set_badge(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers set.ent.notice (c01_00005), in the legacy envelope: sets the badge count of one account."""
+    call, settings = open_call(state, request, names=LEGACY), state.settings.youdu
     body = call.json()
-    call.may(call.app.role == "message")
+    call.require(call.app.role == "message")
     account, count = _badge(body, settings)
-    if not is_known(account, settings):
-        raise YouduRefused(200007, _named([account], settings))
-    world.youdu.set_badge(call.app.appid, account.lower(), count, body.get("tip"), request.seq)
-    return said(0)
+    if not exists(account, settings):
+        raise YouduRefused(200007, _unknown_text([account], settings))
+    state.youdu.set_badge(call.app.appid, account.lower(), count, body.get("tip"), request.seq)
+    return reply(0)
 
 
-def _check_time(plain: bytes, now: float, settings: YouduSettings) -> None:
-    if not plain.isdigit() or abs(int(plain) - now) > settings.timestamp_window_s:
+def _check_time(text: bytes, now: float, settings: YouduSettings) -> None:
+    if not text.isdigit() or abs(int(text) - now) > settings.timestamp_window_s:
         raise YouduRefused(100003)
 
 
@@ -88,27 +88,27 @@ def _may_send(call: Call, msgtype: str, settings: YouduSettings) -> bool:
     return call.app.role == role or (role == "sms" and call.app.role == "message" and settings.sms_by_message_app)
 
 
-def _note_unknown(world: "World", request: HttpRequest, reached: ReachedAccounts) -> None:
+def _record_unknown(state: "VendorState", request: HttpRequest, reached: ReachedAccounts) -> None:
     if reached.unknown:
-        world.rulings.note(request.seq, "unknown", toUser="|".join(reached.unknown))
+        state.rulings.record(request.seq, "unknown", toUser="|".join(reached.unknown))
 
 
-def _refuse_all(reached: ReachedAccounts, settings: YouduSettings) -> None:
+def _refuse_unknown(reached: ReachedAccounts, settings: YouduSettings) -> None:
     if reached.unknown and settings.invalid_users == "strict":
-        raise YouduRefused(200007, _named(reached.unknown, settings))
+        raise YouduRefused(200007, _unknown_text(reached.unknown, settings))
 
 
 def _answer(reached: ReachedAccounts, settings: YouduSettings) -> HttpAnswer:
-    """The answer of a server that delivers to known accounts and may name the unknown ones."""
+    """Returns the answer of a server that delivers to known accounts and may name the unknown ones."""
     match settings.invalid_users if reached.unknown else "silent":
         case "partial":
-            return said(0, _named(reached.unknown, settings))
+            return reply(0, _unknown_text(reached.unknown, settings))
         case "partial-error":
-            return said(200007, _named(reached.unknown, settings))
-    return said(0)
+            return reply(200007, _unknown_text(reached.unknown, settings))
+    return reply(0)
 
 
-def _named(accounts: list[str], settings: YouduSettings) -> str:
+def _unknown_text(accounts: list[str], settings: YouduSettings) -> str:
     return settings.invalid_text.replace("{users}", settings.invalid_separator.join(accounts))
 
 
@@ -120,13 +120,13 @@ def _badge(body: Json, settings: YouduSettings) -> tuple[str, int]:
 
 
 def _guarded(handler: Handler) -> Handler:
-    """A handler whose YouduRefused becomes this server's answer."""
+    """Returns the handler with YouduRefused turned into an answer."""
 
-    def answer(world: "World", request: HttpRequest) -> HttpAnswer:
+    def answer(state: "VendorState", request: HttpRequest) -> HttpAnswer:
         try:
-            return handler(world, request)
+            return handler(state, request)
         except YouduRefused as refusal:
-            return said(refusal.code, refusal.errmsg)
+            return reply(refusal.code, refusal.errmsg)
 
     return answer
 

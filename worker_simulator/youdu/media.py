@@ -1,6 +1,6 @@
-"""Files (c01_00017): uploads that arrive encrypted, what is known of them, and their way back.
+"""Files (c01_00017): encrypted uploads, media/search, and media/get.
 
-Does not know messages. The bytes are kept, unlike in `wecom_app`, because media/get gives them back.
+Their bytes are stored, because media/get returns them.
 """
 
 import secrets
@@ -13,10 +13,10 @@ from worker_simulator.clock import Clock
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings.youdu import YouduApp, YouduSettings
 from worker_simulator.wire.reader import media_part
-from worker_simulator.youdu.envelope import Call, YouduRefused, answered, opened, opened_form, sealed
+from worker_simulator.youdu.envelope import Call, YouduRefused, encrypt, encrypted_reply, open_call, open_upload
 
 if TYPE_CHECKING:
-    from worker_simulator.world import World
+    from worker_simulator.vendor_state import VendorState
 
 KINDS = ("image", "file", "voice", "video")
 
@@ -32,8 +32,8 @@ class YouduFile:
     content: bytes
     created_at: float
 
-    def shown(self) -> Json:
-        """As control shows it."""
+    def to_json(self) -> Json:
+        """Returns the file for the control API."""
         about = {"media_id": self.media_id, "app": self.appid, "type": self.kind, "name": self.name}
         return {**about, "size": len(self.content)}
 
@@ -45,19 +45,19 @@ class YouduFiles:
         self._clock = clock
         self._files: dict[str, YouduFile] = {}
 
-    def shown(self) -> list[Json]:
-        """Every file, oldest first."""
-        return [media.shown() for media in self._files.values()]
+    def to_json(self) -> list[Json]:
+        """Returns every file for the control API, oldest first."""
+        return [media.to_json() for media in self._files.values()]
 
-    def keep(self, app: YouduApp, kind: str, name: str, content: bytes) -> YouduFile:
-        """Keep a new file; the number in its id is its size."""
+    def add(self, app: YouduApp, kind: str, name: str, content: bytes) -> YouduFile:
+        """Stores a file. The number in its id is its size."""
         media_id = f"{secrets.token_hex(16)}-{len(content)}"
         media = YouduFile(media_id, app.appid, kind, name, content, self._clock.now())
         self._files[media_id] = media
         return media
 
     def find(self, app: YouduApp, media_id: object, settings: YouduSettings) -> YouduFile:
-        """A file this app may use; 200010 for any other."""
+        """Returns a file that this app may use. Refuses any other with 200010."""
         media = self._files.get(media_id) if isinstance(media_id, str) else None
         if media is None or not (settings.media_shared or media.appid == app.appid):
             raise YouduRefused(200010)
@@ -65,55 +65,55 @@ class YouduFiles:
             raise YouduRefused(200010)
         return media
 
-    def known(self, media_id: str) -> YouduFile | None:
-        """A file of any app, for pages; None where there is none."""
+    def find_any(self, media_id: str) -> YouduFile | None:
+        """Returns a file of any app, or None."""
         return self._files.get(media_id)
 
     def forget(self, which: str) -> int:
-        """Lose one file, or `all`; how many there were."""
-        gone = [media_id for media_id in self._files if which in ("all", media_id)]
-        for media_id in gone:
+        """Deletes one file, or all with `all`. Returns how many there were."""
+        chosen = [media_id for media_id in self._files if which in ("all", media_id)]
+        for media_id in chosen:
             del self._files[media_id]
-        return len(gone)
+        return len(chosen)
 
 
-def upload(world: "World", request: HttpRequest) -> HttpAnswer:
-    """media/upload: a field has type and name encrypted, the file part has the encrypted content as text."""
-    call = opened_form(world, request)
+def upload(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers media/upload: one field has type and name encrypted, the file is the encrypted content as text."""
+    call = open_upload(state, request)
     about = call.json()
     kind, name = about.get("type"), about.get("name")
-    call.may(call.app.role == "message")
+    call.require(call.app.role == "message")
     if kind not in KINDS:
         raise YouduRefused(200009)
     if not isinstance(name, str) or not name:
         raise YouduRefused(200008)
     content = _content(request, call)
-    most = world.settings.youdu.media_max_bytes
-    if most and len(content) > most:
+    limit = state.settings.youdu.media_max_bytes
+    if limit and len(content) > limit:
         raise YouduRefused(200008)
-    media = world.youdu.media.keep(call.app, str(kind), name, content)
-    return answered(call, world.settings.youdu, {"mediaId": media.media_id})
+    media = state.youdu.media.add(call.app, str(kind), name, content)
+    return encrypted_reply(call, state.settings.youdu, {"mediaId": media.media_id})
 
 
-def search(world: "World", request: HttpRequest) -> HttpAnswer:
-    """media/search: name and size."""
-    call = opened(world, request)
-    media = world.youdu.media.find(call.app, call.json().get("mediaId"), world.settings.youdu)
-    return answered(call, world.settings.youdu, {"name": media.name, "size": len(media.content)})
+def search(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers media/search: name and size."""
+    call = open_call(state, request)
+    media = state.youdu.media.find(call.app, call.json().get("mediaId"), state.settings.youdu)
+    return encrypted_reply(call, state.settings.youdu, {"name": media.name, "size": len(media.content)})
 
 
-def get(world: "World", request: HttpRequest) -> HttpAnswer:
-    """media/get: no JSON, but the cipher text, and name and size in a header."""
-    call = opened(world, request)
-    settings = world.settings.youdu
-    media = world.youdu.media.find(call.app, call.json().get("mediaId"), settings)
+def get(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers media/get: not JSON, but the encrypted content; name and size are in a header."""
+    call = open_call(state, request)
+    settings = state.settings.youdu
+    media = state.youdu.media.find(call.app, call.json().get("mediaId"), settings)
     body = call.envelope.seal(media.content, secrets.token_bytes(RANDOM_BYTES))
-    about = sealed(call, settings, {"name": media.name, "size": len(media.content)})
+    about = encrypt(call, settings, {"name": media.name, "size": len(media.content)})
     return HttpAnswer(body.encode(), 0, headers={"Content-Type": "text/plain", "Encrypt": about})
 
 
 def _content(request: HttpRequest, call: Call) -> bytes:
-    """The file part, decrypted; anything else is a malformed form."""
+    """Returns the decrypted file. Anything else is a malformed form."""
     part = media_part(request.headers.get("content-type", ""), request.body, "file")
     if part is None:
         raise YouduRefused(200008)

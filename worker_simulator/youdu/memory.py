@@ -1,6 +1,6 @@
-"""What the server remembers: tokens, files, which account saw which message, pop-up windows and badge counts.
+"""The state of the Youdu server: tokens, files, messages, pop-up windows and badge counts.
 
-The API gives no id for a message, so this log is the only place that knows what arrived. Does not know envelopes.
+The API has no id for a message, so only this log shows what arrived.
 """
 
 import json
@@ -24,7 +24,7 @@ class YouduToken:
     expires_at: float
 
 
-class TokenBook:
+class TokenStore:
     """All tokens by their value."""
 
     def __init__(self, clock: Clock) -> None:
@@ -32,7 +32,7 @@ class TokenBook:
         self._tokens: dict[str, YouduToken] = {}
 
     def issue(self, app: YouduApp, settings: YouduSettings) -> str:
-        """A new token; whether older ones live on is a setting."""
+        """Returns a new token. A setting decides whether older ones stay valid."""
         if not settings.old_tokens_live:
             self._tokens = {value: token for value, token in self._tokens.items() if token.appid != app.appid}
         value = f"yt_{secrets.token_hex(24)}"
@@ -40,7 +40,7 @@ class TokenBook:
         return value
 
     def check(self, value: str | None, app: YouduApp) -> None:
-        """Refuse a token that is not this app's, or not good any more."""
+        """Refuses a token that is not this app's or has expired."""
         if not value:
             raise YouduRefused(100000)
         token = self._tokens.get(value)
@@ -50,14 +50,14 @@ class TokenBook:
             raise YouduRefused(100002)
 
     def expire(self, which: str) -> int:
-        """Expire one token, or `all`; returns how many there were."""
+        """Expires one token, or all with `all`. Returns how many there were."""
         chosen = [token for value, token in self._tokens.items() if which in ("all", value)]
         for token in chosen:
             token.expires_at = self._clock.now()
         return len(chosen)
 
     def forget(self) -> int:
-        """Forget all tokens, as a restart does; returns how many there were."""
+        """Deletes all tokens, as a restart does. Returns how many there were."""
         count = len(self._tokens)
         self._tokens.clear()
         return count
@@ -65,7 +65,7 @@ class TokenBook:
 
 @dataclass(slots=True, eq=False)
 class DeliveredMessage:
-    """A message as it is shown; it stands in the inbox of each recipient beside those of other vendors."""
+    """A message as it is displayed. It is in the inbox of each recipient, next to those of other vendors."""
 
     number: int
     appid: str
@@ -78,16 +78,16 @@ class DeliveredMessage:
 
     @property
     def msgid(self) -> str:
-        """A number of ours, so that control can distinguish two messages; the vendor has no msgid."""
+        """A number of our own, so that control calls can tell messages apart. The vendor has no msgid."""
         return f"youdu-{self.number}"
 
     @property
-    def semantic(self) -> str:
-        """What makes two messages look alike to a person."""
+    def appearance(self) -> str:
+        """A text that is equal for messages that look alike."""
         return json.dumps([self.appid, self.msgtype, self.content], ensure_ascii=False, sort_keys=True)
 
-    def seen_by(self, person: str) -> Json:
-        """What one person sees of it."""
+    def view_for(self, person: str) -> Json:
+        """Returns what one person sees of it."""
         return {
             "number": self.number,
             "app": self.appid,
@@ -101,9 +101,9 @@ class DeliveredMessage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class YouduNotice:
-    """A pop-up window that opened, or a badge count that was set; none of them stands in the inbox."""
+    """A pop-up window that was opened, or a badge count that was set. They are not in the inbox."""
 
-    what: Literal["pop_window", "badge"]
+    kind: Literal["pop_window", "badge"]
     appid: str
     content: Json
     people: list[str]
@@ -112,36 +112,40 @@ class YouduNotice:
 
 
 class YouduState:
-    """The whole server."""
+    """The state of the whole server."""
 
     def __init__(self, clock: Clock, inbox: Inbox) -> None:
         self._clock, self._inbox = clock, inbox
-        self.tokens = TokenBook(clock)
+        self.tokens = TokenStore(clock)
         self.media = YouduFiles(clock)
         self.delivered: list[DeliveredMessage] = []
         self.windows: dict[str, list[Json]] = {}
         self.badges: dict[str, Json] = {}
         self.notices: list[YouduNotice] = []
-        """Every window and count there was, oldest first."""
+        """Every window and badge count, oldest first."""
 
     def deliver(self, appid: str, msgtype: str, content: Any, altered: list[Json], people: list[str], seq: int) -> None:
-        """Show a message to people (lower-case accounts)."""
+        """Delivers a message to people (lower-case accounts)."""
         number = len(self.delivered) + 1
         message = DeliveredMessage(number, appid, msgtype, content, self._clock.now(), seq, altered)
         self.delivered.append(message)
         self._inbox.show(message, people)
 
     def pop_up(self, appid: str, window: Json, people: list[str], seq: int) -> None:
-        """Open a window at people; a later one of the same id takes the earlier one's place."""
+        """Opens a window at people. It replaces an earlier one with the same id."""
         self.notices.append(YouduNotice("pop_window", appid, window, people, self._clock.now(), seq))
         for person in people:
-            before = self.windows.setdefault(person, [])
+            windows = self.windows.setdefault(person, [])
             notice = window.get("notice_id")
-            kept = [one for one in before if not notice or (one["app"], one.get("notice_id")) != (appid, notice)]
-            self.windows[person] = [*kept, {"app": appid, **window, "time": self._clock.now(), "seq": seq}]
+            remaining = [
+                earlier
+                for earlier in windows
+                if not notice or (earlier["app"], earlier.get("notice_id")) != (appid, notice)
+            ]
+            self.windows[person] = [*remaining, {"app": appid, **window, "time": self._clock.now(), "seq": seq}]
 
     def set_badge(self, appid: str, account: str, count: int, tip: str | None, seq: int) -> None:
-        """The count at one account; 0 clears it."""
+        """Sets the badge count of one account. 0 clears it."""
         content: Json = {"count": count} | ({} if tip is None else {"tip": tip})
         self.notices.append(YouduNotice("badge", appid, content, [account], self._clock.now(), seq))
         if count:
@@ -149,12 +153,12 @@ class YouduState:
         else:
             self.badges.pop(account, None)
 
-    def shown(self) -> Json:
-        """As control shows it; each message with its recipients."""
-        delivered = [{**message.seen_by(""), "people": message.shown_to} for message in self.delivered]
+    def to_json(self) -> Json:
+        """Returns the state for the control API. Each message has its recipients."""
+        delivered = [{**message.view_for(""), "people": message.shown_to} for message in self.delivered]
         return {
             "delivered": delivered,
             "windows": self.windows,
             "badges": self.badges,
-            "media": self.media.shown(),
+            "media": self.media.to_json(),
         }

@@ -1,6 +1,6 @@
-"""Accounts and departments of the server: made up from the ids asked for, by the settings.
+"""Accounts and departments of the server. They are made up from the ids in a call, by the settings.
 
-Does not know messages. Accounts are compared without regard to case.
+Accounts are compared without case.
 """
 
 import re
@@ -12,32 +12,32 @@ from worker_simulator.request import Json
 from worker_simulator.settings.youdu import YouduSettings
 from worker_simulator.youdu.envelope import YouduRefused
 
-MOST_USERS = 1000
-MOST_DEPTS = 100
+MAX_USERS = 1000
+MAX_DEPTS = 100
 
 
 @dataclass(slots=True)
 class ReachedAccounts:
-    """The accounts a call reaches (lower case, each once), and those it does not know."""
+    """The accounts that a call reaches (lower case, without repeats), and the unknown ones."""
 
     people: dict[str, None] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
 
 
 def reach(body: Json, settings: YouduSettings, *, to_all: bool = False, emails: bool = False) -> ReachedAccounts:
-    """The recipients of a call: toUser and toDept, for a system message toAll, for a mail toEmail."""
+    """Returns the recipients of a call: toUser and toDept, of a system message toAll, of a mail toEmail."""
     users, depts = _ids(body, "toUser"), [] if emails else _ids(body, "toDept")
     addresses = _ids(body, "toEmail") if emails and not users else []
     everyone = to_all and isinstance(body.get("toAll"), dict)
     if not (users or depts or addresses or everyone):
         raise YouduRefused(settings.body_code)
-    if len(users) > MOST_USERS or len(addresses) > MOST_USERS:
+    if len(users) > MAX_USERS or len(addresses) > MAX_USERS:
         raise YouduRefused(200001)
-    if len(depts) > MOST_DEPTS:
+    if len(depts) > MAX_DEPTS:
         raise YouduRefused(settings.body_code)
     reached = ReachedAccounts()
     for account in [*users, *addresses]:
-        if _exists(account, settings):
+        if exists(account, settings):
             reached.people[account.lower()] = None
         else:
             reached.unknown.append(account)
@@ -48,13 +48,8 @@ def reach(body: Json, settings: YouduSettings, *, to_all: bool = False, emails: 
     return reached
 
 
-def is_known(account: str, settings: YouduSettings) -> bool:
-    """Whether there is such an account."""
-    return _exists(account, settings)
-
-
 def _ids(body: Json, name: str) -> list[str]:
-    """Ids between bars; an empty text is as good as none."""
+    """Returns ids separated by bars. An empty text counts as none."""
     value: Any = body.get(name)
     if value is None:
         return []
@@ -63,17 +58,18 @@ def _ids(body: Json, name: str) -> list[str]:
     return [part.strip() for part in value.split("|") if part.strip()]
 
 
-def _exists(account: str, settings: YouduSettings) -> bool:
-    missing = re.compile("|".join(f"(?:{one})" for one in settings.missing_users) or r"(?!)", re.IGNORECASE)
+def exists(account: str, settings: YouduSettings) -> bool:
+    """True if the account exists."""
+    missing = re.compile("|".join(f"(?:{account})" for account in settings.missing_users) or r"(?!)", re.IGNORECASE)
     return len(account) <= 64 + 64 * ("@" in account) and not missing.fullmatch(account)
 
 
 def _members(dept: str, settings: YouduSettings) -> Iterator[str]:
-    """The members of a department; 0 is the whole organisation, also in a list with others."""
+    """Yields the members of a department. 0 is the whole organisation, even in a list with others."""
     if dept == "0":
-        yield from (one.lower() for one in settings.everyone)
+        yield from (account.lower() for account in settings.everyone)
     elif dept in settings.depts:
-        yield from (one.lower() for one in settings.depts[dept])
+        yield from (account.lower() for account in settings.depts[dept])
     elif not dept.isdecimal() or int(dept) >= settings.first_missing_dept:
         if settings.unknown_dept_code:
             raise YouduRefused(settings.unknown_dept_code)
@@ -82,12 +78,12 @@ def _members(dept: str, settings: YouduSettings) -> Iterator[str]:
 
 
 def _online(to_all: Json, settings: YouduSettings) -> Iterator[str]:
-    """All accounts, or those online now, by the spelling of the flag that is read."""
+    """Yields all accounts, or those online now. A setting says which spelling of the flag is read."""
     names = ("onlyOnline", "onliyOnline") if settings.only_online == "either" else (settings.only_online,)
-    given = [to_all[name] for name in names if name in to_all]
-    if not given:
+    flags = [to_all[name] for name in names if name in to_all]
+    if not flags:
         raise YouduRefused(settings.body_code)
-    offline = {one.lower() for one in settings.offline}
-    for one in settings.everyone:
-        if not (given[0] is True and one.lower() in offline):
-            yield one.lower()
+    offline = {account.lower() for account in settings.offline}
+    for account in settings.everyone:
+        if not (flags[0] is True and account.lower() in offline):
+            yield account.lower()

@@ -150,7 +150,7 @@ def test_only_our_own_hosts_are_answered(browser: Browser, host: str) -> None:
     shown = browser.get("/", host=host)
 
     assert 421 == shown.status
-    assert "no such host\n" == shown.text
+    assert "the console does not answer to this host name; name it in console.hosts\n" == shown.text
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8091", "127.0.0.1:8091", "[::1]:8091"])

@@ -52,9 +52,9 @@ def test_a_curve_fills_its_place_and_the_rest_is_counted() -> None:
     """Its highest slot touches the top; accounts beyond the first are told by number."""
     rates = CallRates({}, {name: (Calls(n), Calls(), Calls(4 * n)) for n, name in enumerate("abc", 1)})
 
-    (everything, busiest), more = curves_of(rates, (), shown=1)
+    (everything, busiest), more = curves_of(rates, (), limit=1)
     _, day = busiest.curves
 
     assert (None, "c", 2) == (everything.account, busiest.account, more)
     assert f"0.0,{HEIGHT * 3 / 4:.1f} {WIDTH / 2:.1f},{HEIGHT:.1f} {WIDTH:.1f},0.0" == day.accepted
-    assert ("", 12, Calls(30)) == (day.failed, day.most, everything.curves[1].total)
+    assert ("", 12, Calls(30)) == (day.failed, day.peak, everything.curves[1].total)

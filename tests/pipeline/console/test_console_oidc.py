@@ -16,8 +16,8 @@ from tests.support.issuer import CLIENT, ISSUER, SECRET, FakeIssuer
 from worker.config.console import ConsoleSettings, OidcSettings
 from worker.console.app import guarded, new_token
 from worker.console.sign_in import SignIn
-from worker.console.sign_in.provider import AWAY_S, KEPT_S, Provider
-from worker.console.sign_in.tries import OF_AN_ADDRESS
+from worker.console.sign_in.provider import CACHE_S, RETRY_S, Provider
+from worker.console.sign_in.tries import MAX_PER_ADDRESS
 from worker.control.audit import list_audit
 from worker.outbox.engine.database import Database
 
@@ -259,11 +259,11 @@ def test_a_stranger_has_few_codes_exchanged(app: Any, issuer: FakeIssuer, clock:
     browser = Browser(app, client="10.0.0.1")
 
     shown = []
-    for _ in range(OF_AN_ADDRESS + 2):
+    for _ in range(MAX_PER_ADDRESS + 2):
         back = issuer.sign_in(browser.get("/sign-in/oidc").location).replace("=code", "=forged")
         shown += [browser.get(back).status for _ in range(3)]
 
-    assert OF_AN_ADDRESS == issuer.asked.count("/token")
+    assert MAX_PER_ADDRESS == issuer.asked.count("/token")
     assert {403, 429} == set(shown)
     assert 429 == enter(app, issuer, Browser(app, client="10.0.0.1")).status
     assert 303 == enter(app, issuer, Browser(app, client="10.0.0.2")).status
@@ -271,9 +271,19 @@ def test_a_stranger_has_few_codes_exchanged(app: Any, issuer: FakeIssuer, clock:
 
 def test_many_persons_of_one_address_sign_in(app: Any, issuer: FakeIssuer) -> None:
     """What ends well is not counted."""
-    shown = [enter(app, issuer, Browser(app, client="10.0.0.1")).status for _ in range(OF_AN_ADDRESS + 2)]
+    shown = [enter(app, issuer, Browser(app, client="10.0.0.1")).status for _ in range(MAX_PER_ADDRESS + 2)]
 
     assert {303} == set(shown)
+
+
+@pytest.mark.parametrize(
+    "keys", [{"keys": []}, {"keys": [{}]}, {"keys": [{"kty": "RSA", "n": 5, "e": "AQAB"}]}, [5], "x"]
+)
+def test_a_provider_whose_keys_cannot_be_read_is_away(app: Any, issuer: FakeIssuer, keys: Any) -> None:
+    """A page with the other ways to sign in, not an error of ours."""
+    issuer.keys = keys
+
+    assert 503 == Browser(app).get("/sign-in/oidc").status
 
 
 def test_a_provider_that_is_away_is_not_asked_by_every_browser(app: Any, issuer: FakeIssuer, clock: Clock) -> None:
@@ -283,7 +293,7 @@ def test_a_provider_that_is_away_is_not_asked_by_every_browser(app: Any, issuer:
     asked = len(issuer.asked)
     issuer.is_away = False
     soon = Browser(app).get("/sign-in/oidc").status
-    clock.now += AWAY_S
+    clock.now += RETRY_S
 
     assert ({503}, 1, 503) == (set(shown), asked, soon)
     assert 303 == enter(app, issuer).status
@@ -342,7 +352,7 @@ def test_a_provider_that_is_away_is_said_so(app: Any, issuer: FakeIssuer, clock:
     browser = Browser(app)
     enter(app, issuer, browser)
     issuer.is_away = True
-    clock.now += KEPT_S + 1
+    clock.now += CACHE_S + 1
 
     shown = Browser(app).get("/sign-in/oidc", accept_language="en")
 

@@ -16,7 +16,7 @@ from tests.support.housekeeping import keep_house
 from worker.config.settings import Settings
 from worker.console import SignInLink, Site, console_app
 from worker.console.sign_in.passwords import Passwords
-from worker.console.sign_in.tries import OF_A_NAME, OF_AN_ADDRESS, WITHIN_S, Tries, of_password
+from worker.console.sign_in.tries import MAX_PER_ADDRESS, MAX_PER_NAME, WINDOW_S, Tries, by_password
 from worker.control.audit import list_audit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -243,12 +243,12 @@ def test_passwords_are_not_guessed_for_long(database: Database, driven_clock: Dr
     """From ever new addresses: after ten tries even the right password is refused, until they are over."""
     app = console_app(site=site_of(database, users=users()))
 
-    for n in range(OF_A_NAME):
+    for n in range(MAX_PER_NAME):
         assert 403 == tried(Browser(app, client=f"10.0.0.{n}"), "ada", "wrong").status
 
     assert 429 == tried(Browser(app, client="10.0.1.1"), "ada", PASSWORD).status
     assert 303 == tried(Browser(app, client="10.0.1.1"), "rita", PASSWORD).status, "another name is not held up"
-    driven_clock.advance(WITHIN_S + 1)
+    driven_clock.advance(WINDOW_S + 1)
     assert 303 == tried(Browser(app, client="10.0.1.1"), "ada", PASSWORD).status
 
 
@@ -258,9 +258,9 @@ def test_strangers_keep_nobody_out_of_their_own_browser(database: Database) -> N
     hers = signed_in(Browser(app, client="10.0.0.1"))
     hers.submit(hers.get("/"), "/sign-out")
 
-    for n in range(OF_A_NAME):
+    for n in range(MAX_PER_NAME):
         tried(Browser(app, client=f"10.0.1.{n}"), "ada", "wrong")
-    for n in range(OF_AN_ADDRESS):
+    for n in range(MAX_PER_ADDRESS):
         tried(Browser(app, client="10.0.0.1"), f"name{n}", "wrong")
 
     assert 429 == tried(Browser(app, client="10.0.2.1"), "ada", PASSWORD).status
@@ -274,12 +274,12 @@ def test_a_stolen_browser_guesses_no_more_than_others(database: Database) -> Non
     thief.cookies = {name: value for name, value in hers.cookies.items() if name.endswith("known")}
     kept = dict(thief.cookies)
 
-    states = [tried(thief, "ada", "wrong").status for _ in range(OF_A_NAME + 1)]
+    states = [tried(thief, "ada", "wrong").status for _ in range(MAX_PER_NAME + 1)]
     for name in ("rita", "ada"):
-        for n in range(OF_A_NAME):
+        for n in range(MAX_PER_NAME):
             tried(Browser(app, client=f"10.0.1.{n}"), name, "wrong")
 
-    assert [403] * OF_A_NAME + [429] == states
+    assert [403] * MAX_PER_NAME + [429] == states
     assert 429 == tried(thief, "rita", PASSWORD).status, "a name that did not sign in there"
     changed = {**users(), "ada": {**users()["ada"], "password": hashed("another password")}}
     other = Browser(console_app(site=site_of(database, users=changed)), client="10.0.2.1")
@@ -291,7 +291,7 @@ def test_a_stolen_browser_guesses_no_more_than_others(database: Database) -> Non
 def test_a_browser_cannot_say_by_itself_that_it_is_known(database: Database, forged: str) -> None:
     """Its cookie is a hash that only this installation can make."""
     app = console_app(site=site_of(database, users=users()))
-    for n in range(OF_A_NAME):
+    for n in range(MAX_PER_NAME):
         tried(Browser(app, client=f"10.0.1.{n}"), "ada", "wrong")
 
     browser = Browser(app, client="10.0.2.1")
@@ -307,19 +307,19 @@ def test_tries_at_once_are_all_counted(database: Database) -> None:
 
     def try_once(n: int) -> bool:
         together.wait(60)
-        return tries.begin(of_password("ada", f"10.0.0.{n}")) is not None
+        return tries.begin(by_password("ada", f"10.0.0.{n}")) is not None
 
     with ThreadPoolExecutor(8) as threads:
         let_through = sum(threads.map(try_once, range(4 * 8)))
 
-    assert let_through <= OF_A_NAME
+    assert let_through <= MAX_PER_NAME
 
 
 def test_names_are_not_guessed_from_one_address_for_long(database: Database) -> None:
     """Two processes count together, and an IPv6 address counts with its neighbours."""
     first, second = (console_app(site=site_of(database, users=users())) for _ in range(2))
 
-    for n in range(OF_AN_ADDRESS):
+    for n in range(MAX_PER_ADDRESS):
         tried(Browser(first if n % 2 else second, client=f"2001:db8::{n:x}"), f"name{n}", "wrong")
 
     assert 429 == tried(Browser(first, client="2001:db8::ffff"), "ada", PASSWORD).status
@@ -341,7 +341,7 @@ def test_one_address_counts_as_one_however_a_proxy_writes_it(database: Database,
     app = console_app(site=site_of(database, users=users(), hosts=["localhost"], proxies=["10.0.0.1"]))
     browser = Browser(app, client="10.0.0.1")
 
-    for n in range(OF_AN_ADDRESS):
+    for n in range(MAX_PER_ADDRESS):
         forwarded = f"203.0.113.9, {spellings[n % len(spellings)].format(n=n + 1024)}, 10.0.0.1:{n}"
         assert 403 == tried(browser, f"name{n}", "wrong", x_forwarded_for=forwarded).status
 
@@ -352,23 +352,23 @@ def test_one_address_counts_as_one_however_a_proxy_writes_it(database: Database,
 def test_a_flood_of_tries_leaves_few_rows(database: Database, driven_clock: DrivenClock) -> None:
     """One that is refused is not written, and does not put off the end of the refusal."""
     browser = console(database)
-    for _ in range(2 * OF_A_NAME):
+    for _ in range(2 * MAX_PER_NAME):
         tried(browser, "ada", "wrong")
     with database.reading() as connection:
         [(found,)] = fetch(connection, "select count(*) from worker_sign_ins")
-    driven_clock.advance(WITHIN_S - 1)
+    driven_clock.advance(WINDOW_S - 1)
     assert 429 == tried(browser, "ada", "wrong").status
 
     driven_clock.advance(2)
 
-    assert 2 * OF_A_NAME == found, "a row for the name and one for the address"
+    assert 2 * MAX_PER_NAME == found, "a row for the name and one for the address"
     assert 303 == tried(browser, "ada", PASSWORD).status
 
 
 def test_a_sign_in_of_ones_own_does_not_wipe_out_the_guesses_at_others(database: Database) -> None:
     """Else a person with a password could guess those of others between two sign-ins."""
     browser = console(database)
-    for n in range(OF_AN_ADDRESS - 1):
+    for n in range(MAX_PER_ADDRESS - 1):
         tried(browser, f"name{n}", "wrong")
     assert 303 == tried(browser, "rita", PASSWORD).status
     browser.cookies.clear()
@@ -381,12 +381,12 @@ def test_a_sign_in_of_ones_own_does_not_wipe_out_the_guesses_at_others(database:
 def test_the_hash_is_not_computed_for_a_try_too_many(database: Database) -> None:
     """A flood of tries costs no memory for hashes."""
     browser = console(database)
-    for _ in range(OF_A_NAME):
+    for _ in range(MAX_PER_NAME):
         tried(browser, "ada", "wrong")
 
     tried(browser, "ada", "wrong")
 
-    assert OF_A_NAME == len([one for one in audited(database) if one == ("console.refused", "ada")])
+    assert MAX_PER_NAME == len([one for one in audited(database) if one == ("console.refused", "ada")])
 
 
 def test_what_was_typed_as_a_name_is_not_kept(database: Database) -> None:
@@ -452,7 +452,7 @@ def test_audit_says_how_a_person_signed_in_and_from_where(database: Database) ->
     signed_in(browser)
 
     with database.reading() as connection:
-        asked = [json.dumps(dict(entry.asked), sort_keys=True) for entry in list_audit(connection)]
+        asked = [json.dumps(dict(entry.arguments), sort_keys=True) for entry in list_audit(connection)]
 
     assert ['{"address": "10.1.2.3", "way": "password"}'] * 2 == asked
 

@@ -1,4 +1,4 @@
-"""Files of a stored message: shown to those who may read its texts, each look in the audit; nothing of them runs."""
+"""Files of a stored message: shown to those who may read its texts, each view in the audit; nothing of them runs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def document(site: Site, content: bytes, name: str, **options: str) -> str:
 
 
 def looks(site: Site) -> list[tuple[str, str]]:
-    rows = site.rows("select person, asked from worker_audit where action = 'console.look' order by id")
+    rows = site.rows("select person, asked from worker_audit where action = 'console.view' order by id")
     return [(row.person, json.loads(row.asked)["of"]) for row in rows]
 
 
@@ -50,7 +50,7 @@ def address_of(page: Shown) -> str:
 
 
 def test_a_picture_is_drawn_in_its_message(site: Site) -> None:
-    """From its bytes in the outbox; the look at the page and the one at the picture are both in the audit."""
+    """From its bytes in the outbox; the view of the page and that of the picture are both in the audit."""
     job, person = site.image(), Person(site, "support", frozenset({"hr"}), name="sue")
 
     page = person.get(f"/jobs/{job}/message")

@@ -13,8 +13,8 @@ from tests.pipeline.console.full_outbox import fill
 from tests.pipeline.console.person import Person
 from tests.support.runtime import Site, lost, planted, refused
 from worker.config.settings import Settings
-from worker.console.commands.background import AT_ONCE, WAITING, Background
-from worker.console.commands.orders import Order, ready
+from worker.console.commands.background import MAX_RUNNING, MAX_WAITING, Background
+from worker.console.commands.preparing import CommandRequest, prepare
 from worker.console.page import Site as ConsoleSite
 from worker.console.pages.jobs import SELECTED
 from worker.control import cancel, recall, replay, resolve
@@ -44,7 +44,7 @@ def newest(site: Site) -> tuple[str, str, str, dict[str, Any], dict[str, int], b
     """The last row of the audit: action, person, why, what was asked, what was done, whether it ended."""
     with site.database.reading() as connection:
         [entry] = list_audit(connection, limit=1)
-    return entry.action, entry.person, entry.why, dict(entry.asked), dict(entry.counts), entry.ended_at is not None
+    return entry.action, entry.person, entry.why, dict(entry.arguments), dict(entry.counts), entry.ended_at is not None
 
 
 def in_doubt(site: Site, content: str = "doubt") -> str:
@@ -175,7 +175,7 @@ def test_a_wrong_text_is_corrected(site: Site) -> None:
     since = instant(site.clock.micros - 24 * HOUR).isoformat(timespec="seconds")
     assert since == page.forms["/commands/correct"].fields["created_from"]
     assert "Correct 2 jobs" in page.text
-    assert "give what is sent in its place" in none.text
+    assert "give the new message" in none.text
     assert ("x" * 3_000 in long.text, "wrong date" in long.text) == (True, True)
     assert moved.location.startswith("/audit/")
     assert ["wrong", "right"] == [body["text"]["content"] for body in site.bodies()][:2]
@@ -371,9 +371,9 @@ def test_a_preview_counts_what_the_command_counts(site: Site, name: Any) -> None
     wrong(site)
     fill(site)
     wanted = JobFilter(account="hr", created_from=instant(site.clock.micros - HOUR))
-    order = Order(name, wanted, {"sent": "no"} if name == "resolve" else {})
+    order = CommandRequest(name, wanted, {"sent": "no"} if name == "resolve" else {})
 
-    shown = ready(ConsoleSite(Settings(), site.database, site.accounts), order).preview
+    shown = prepare(ConsoleSite(Settings(), site.database, site.accounts), order).preview
 
     found = FINDERS[name](wanted, database=site.database)
     assert len(found.ids) == shown.total > 0
@@ -499,7 +499,7 @@ def test_a_long_command_answers_before_its_end() -> None:
         return "the-row"
 
     first = background.begin(slow, turn_s=60, quick_s=0.0)
-    rest = [background.begin(slow, turn_s=0.0) for _ in range(AT_ONCE + WAITING - 1)]
+    rest = [background.begin(slow, turn_s=0.0) for _ in range(MAX_RUNNING + MAX_WAITING - 1)]
     with pytest.raises(CheckFailed, match="too many"):
         background.begin(slow)
     goes_on.set()

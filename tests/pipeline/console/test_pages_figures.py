@@ -21,11 +21,12 @@ from tests.support.runtime import Site, an_account, planted, refused
 from worker import Customers, JobFilter, To, external, find_jobs
 from worker.config.settings import Settings
 from worker.console import Site as ConsoleSite
-from worker.console.pages.memory import memory_of, read
+from worker.console.pages.cache import cache_of, read
 from worker.control.audit import list_audit
 from worker.domain.account import Account, Secret
 from worker.domain.outcome import Confirmation
 from worker.domain.state import PartState
+from worker.drawing import Lang
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock, instant
@@ -190,6 +191,21 @@ def test_what_stands_on_an_account_is_listed_with_its_age(site: Site, found: Ful
     assert f'datetime="{since.isoformat(timespec="milliseconds")}"' in row
 
 
+@pytest.mark.parametrize(("lang", "words"), [("en", "next probe at"), ("zh", "下次试探")])
+def test_a_parked_account_has_a_next_probe_and_no_end(site: Site, found: FullOutbox, lang: Lang, words: str) -> None:
+    """On the pages of lanes, their events, the account and its job; a block that ends by itself has its end alone."""
+    person, job = Person(site, lang=lang), site.send("late")
+
+    lanes = person.get("/lanes").text
+    [parked, parking] = re.findall(r'<tr>(?:(?!</tr>).)*title="hr"(?:(?!</tr>).)*</tr>', lanes)
+    account, waiting = person.get("/accounts/hr").text, person.get(f"/jobs/{job}").text
+
+    assert [1, 1] == [row.count(f"{words} <time") for row in (parked, parking)]
+    assert 2 == lanes.count(f"{words} <time")
+    assert 1 == account.count(f"{words} <time")
+    assert f"{words} <time" in waiting
+
+
 def test_a_name_leads_to_its_job(site: Site, found: FullOutbox) -> None:
     """The beginning of an id, a part, a dedupe key; and what means no job says so."""
     person, job = Person(site), found.accepted
@@ -301,7 +317,7 @@ def test_the_backlog_is_counted_and_foretold_as_elsewhere(site: Site, found: Ful
     """The figures of the metrics and of `worker forecast`, with the instant of each."""
     site.send("later", due_at=timedelta(hours=8))
     where = ConsoleSite(Settings(), site.database, site.accounts)
-    memory_of(site.database).forecast.latest(lambda: read(where, partial(forecast, accounts=where.accounts)), wait_s=60)
+    cache_of(site.database).forecast.latest(lambda: read(where, partial(forecast, accounts=where.accounts)), wait_s=60)
 
     page = Person(site).get("/backlog").text
 
@@ -381,7 +397,7 @@ def test_the_audit_is_that_of_worker_audit(site: Site, found: FullOutbox) -> Non
     person = Person(site)
     person.get(f"/jobs/{found.accepted}/message")
 
-    plain, whole = person.get("/audit"), person.get("/audit?looks=yes")
+    plain, whole = person.get("/audit"), person.get("/audit?views=yes")
 
     with site.database.reading() as connection:
         expected = [entry.id for entry in list_audit(connection, limit=50)]
@@ -405,13 +421,13 @@ def test_a_cancel_tells_of_its_jobs_once_before_and_once_after(site: Site) -> No
 
 
 def test_no_link_acts(site: Site, found: FullOutbox) -> None:
-    """Whoever follows every link of every page has changed nothing, but for the rows of the looks.
+    """Whoever follows every link of every page has changed nothing, but for the rows of the views.
 
     And each page with an instant names its time zone; no other does.
     """
 
     def stored() -> dict[str, list[tuple[object, ...]]]:
-        without = "action <> 'console.look'"
+        without = "action <> 'console.view'"
         with site.database.reading() as connection:
             return {
                 table.name: sorted(

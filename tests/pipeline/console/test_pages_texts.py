@@ -46,7 +46,7 @@ def starts(found: FullOutbox) -> list[str]:
         *(f"/jobs/{job}/message" for job in (found.accepted, found.refused)),
         f"/inbound/{found.callback}",
         f"/audit/{found.audit}",
-        "/audit?looks=yes",
+        "/audit?views=yes",
         "/events?state=all",
         "/accounts/hr?recipient=lisi",
         "/jobs?recipient=lisi&account=hr",
@@ -138,15 +138,15 @@ def test_an_update_shows_the_card_as_it_becomes(site: Site, update: CardUpdate, 
     assert ">leave</bdi>" not in alone
 
 
-def test_a_look_at_a_text_is_noted(site: Site) -> None:
-    """Who looked at which job; never what it says."""
+def test_a_view_of_a_text_is_audited(site: Site) -> None:
+    """Who viewed which job; never what it says."""
     found = fill(site)
-    before = site.rows("select id from worker_audit where action = 'console.look'")
+    before = site.rows("select id from worker_audit where action = 'console.view'")
 
     Person(site, "admin", name="wang").get(f"/jobs/{found.accepted}/message")
     Person(site, "reader").get(f"/jobs/{found.accepted}/message")
 
-    [row] = site.rows("select person, asked from worker_audit where action = 'console.look'")
+    [row] = site.rows("select person, asked from worker_audit where action = 'console.view'")
     assert [] == before
     assert "wang" == row.person
     assert found.accepted in row.asked

@@ -99,7 +99,7 @@ def test_a_wrong_account_stops_itself_alone() -> None:
         "a b": "accounts: 'a b' is not an account name; use at most 60 of A-Z a-z 0-9 _ . -",
         "bad": "accounts.bad.channel: is missing; add it",
         "worst": "accounts.worst.agentid: is missing or not an integer; add the app's AgentId, such as 1000002",
-        "worse": "accounts.worse: input should be a valid dictionary or instance of AccountSettings; correct the value",
+        "worse": "accounts.worse: is not a table; write keys and values below it",
     } == unusable_accounts(accounts)
     source.tables = {"bad": GOOD}
     ticks.advance(POLL_S)

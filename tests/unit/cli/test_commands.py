@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,21 +22,23 @@ from typing import Any
 import celery.worker.state
 import pytest
 from sqlalchemy import make_url
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from tests.unit.service.rooms import Site, celery_restored
 from worker import Text, To, enqueue, recall, replay
 from worker.accounts.sources import accounts_of
-from worker.cli.commands import FILES, every_command, homes, loaded
-from worker.cli.options import plain
+from worker.cli.commands import FILES, command_files, every_command, load_commands
+from worker.cli.options import to_json
 from worker.cli.reading import padded
 from worker.cli.running import hints
-from worker.cli.showing import FURTHER, code_lines, report_lines
+from worker.cli.showing import OTHER_FIELDS, code_lines, report_lines
 from worker.config.settings import Settings, load_settings
+from worker.domain.pacing.lane import LaneBlock
 from worker.domain.state import JobState, PartState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.lanes.lanes import change_lanes
 from worker.reporting.code_stock import CardCodes
 from worker.reporting.report import wait_for
 from worker_simulator.server import running
@@ -264,6 +267,57 @@ def test_a_database_error_nobody_foresaw_shows_no_value(
     assert 1 == len(error.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["jobs"], "the output could not be written (No space left on device)"),
+        (
+            ["send", "hr", "--text", "second", "--to", "bob"],
+            "carried out, but its result could not be written",
+        ),
+    ],
+    ids=["jobs", "send"],
+)
+def test_a_full_disk_under_the_output_is_one_sentence(run: Run, job: str, arguments: list[str], sentence: str) -> None:
+    """Which says whether the command has done its work."""
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        command = [sys.executable, "-m", "worker.cli", *arguments]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+
+    assert 1 == ended.returncode
+    assert sentence in ended.stderr
+    assert 1 == len(ended.stderr.splitlines()), ended.stderr
+
+
+def test_a_closed_pipe_hides_no_job(run: Run, job: str) -> None:
+    """A list ends without a word, because its reader has read enough."""
+    endings = []
+    for arguments in (["jobs"], ["send", "hr", "--text", "second", "--to", "bob"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [sys.executable, "-m", "worker.cli", *arguments]
+        ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+        os.close(writer)
+        endings.append(ended.stderr.strip())
+
+    assert "" == endings[0]
+    assert "the command was carried out, but its result could not be written (Broken pipe)" in endings[1]
+
+
+def test_who_stops_waiting_is_told_the_job(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C ends the command; the job goes on."""
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("worker.cli.sending.wait_for", interrupted)
+
+    assert 130 == run("send", "hr", "--text", "second", "--to", "bob", "--wait")
+    assert "goes on by itself; `worker cancel" in capsys.readouterr().err
+
+
 def test_an_open_job_is_not_replayed(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Its end must be waited for."""
     assert 1 == run("replay", job)
@@ -329,6 +383,20 @@ def test_what_changes_something_leaves_an_audit(
     assert f"  {action} by zhang\n  why: as she asked\n" in listed
     assert did in listed
     assert "cut short" not in listed
+
+
+def test_a_job_of_a_parked_account_waits_for_the_next_probe(
+    run: Run, job: str, sqlite_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not until then: the probe may be refused, too."""
+    block = LaneBlock("hr", "hr", 600.0, "60020 no", "do it", parked=True)
+    with closing(Database(make_engine(sqlite_url))) as database:
+        database.run(lambda connection: change_lanes(connection, database.now, [block]))
+
+    run("why", job)
+
+    [wait] = [line for line in capsys.readouterr().out.splitlines() if "waits for parked" in line]
+    assert ", next probe at 20" in wait
 
 
 def test_why_a_job_waits_is_told(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -491,9 +559,9 @@ def test_a_short_command_loads_what_it_needs(job: str, words: str, monkeypatch: 
 
 def test_the_help_has_every_command_in_its_own_words() -> None:
     """Both are read without loading a file of commands."""
-    loaded_ones = {name: command.help for file in FILES for name, command in loaded(file).items()}
+    loaded_ones = {name: command.help for file in FILES for name, command in load_commands(file).items()}
 
-    assert loaded_ones == {name: help for name, (_, help) in homes().items()}
+    assert loaded_ones == {name: help for name, (_, help) in command_files().items()}
 
 
 @pytest.mark.filterwarnings("ignore::celery.exceptions.SecurityWarning")  # tests may run as root
@@ -551,7 +619,7 @@ def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
         id="j1", kind="send", account="hr", label="partial", counts=counts, warnings=["cut at 512 bytes"],
         receipts=receipts, parts=[part, SimpleNamespace(reason=None)], replays=(),
         target_job_id=None, is_correction=False, replay_of=None,
-        **{**dict.fromkeys(FURTHER), "tags": ("payroll", "july"), "expires_at": NOON},
+        **{**dict.fromkeys(OTHER_FIELDS), "tags": ("payroll", "july"), "expires_at": NOON},
     )  # fmt: skip
 
     text = "\n".join(report_lines(report, [failure]))  # type: ignore[arg-type,list-item]
@@ -583,7 +651,7 @@ NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 )
 def test_json_says_states_and_times_in_words(value: object, said: object) -> None:
     """A script reads no number it would have to look up."""
-    assert said == plain(value)
+    assert said == to_json(value)
 
 
 def test_the_tables_are_upgraded_and_told(
@@ -699,6 +767,25 @@ def test_a_missing_database_is_named(
     assert "the database does not exist" in capsys.readouterr().err
 
 
+def test_up_waits_for_a_locked_database(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a worker waits later, when a long transaction of a producer holds the file."""
+    locked = [OperationalError("begin", None, sqlite3.OperationalError("database is locked")) for _ in range(2)]
+
+    def upgrade() -> None:
+        if locked:
+            raise locked.pop()
+
+    monkeypatch.setattr("worker.cli.running.upgrade_tables", upgrade)
+    monkeypatch.setattr("worker.service.celery_app.make_app", lambda settings: None)
+    monkeypatch.setattr("worker.service.celery_app.start_worker", lambda *_, **__: 0)
+
+    assert 0 == run("up")
+    said = capsys.readouterr().err.splitlines()
+    assert 2 == said.count("worker: another process keeps the database locked; waiting for it")
+
+
 def test_up_says_whose_secret_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first message waits for it."""
     monkeypatch.delenv("HR_SECRET", raising=False)
@@ -805,6 +892,21 @@ def test_chats_are_listed(run: Run, sqlite_url: str, capsys: pytest.CaptureFixtu
     assert "1970-01-01T00:00:05.000+00:00" == everywhere[0]["gone_at"]
 
 
+def test_the_counts_of_a_mailing_stand_below_each_other_in_both_languages(
+    run: Run, job: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One job is no jobs; a Chinese noun has one form."""
+    run("stats", job)
+    english = capsys.readouterr().out.splitlines()
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    run("stats", job)
+    chinese = capsys.readouterr().out.splitlines()
+
+    assert f"in flight {0:>9} jobs {0:>9} parts {0:>9} recipients" == english[1]
+    assert [line.index("job") for line in english] == [english[0].index("job")] * len(english)
+    assert f"待发送    {1:>9} 个任务 {1:>9} 个分片 {1:>9} 个接收方" == chinese[0]
+
+
 def test_a_mailing_is_counted_as_one_thing(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """As a table with every stage, and as JSON; a filter that says nothing is refused."""
     table, as_json, nothing = run("stats", "--account", "hr"), run("stats", job, "--json"), run("stats")
@@ -812,8 +914,8 @@ def test_a_mailing_is_counted_as_one_thing(run: Run, job: str, capsys: pytest.Ca
     printed = capsys.readouterr()
     *lines, document = printed.out.splitlines()
     assert (0, 0, 1) == (table, as_json, nothing)
-    assert f"waiting   {1:>9} jobs {1:>9} parts {1:>9} recipients" == lines[0]
-    assert f"total     {1:>9} jobs {1:>9} parts {1:>9} recipients" == lines[-1]
+    assert f"waiting   {1:>9} job  {1:>9} part  {1:>9} recipient" == lines[0]
+    assert f"total     {1:>9} job  {1:>9} part  {1:>9} recipient" == lines[-1]
     assert 9 == len(lines)
     assert {"jobs": 1, "parts": 1, "recipients": 1} == json.loads(document)["stages"]["waiting"]
     assert "filter: has no content" in printed.err

@@ -14,7 +14,7 @@ from worker.accounts.sources import accounts_of
 from worker.cli import control, options
 from worker.cli.reading import ProgressLine
 from worker.config.settings import load_settings
-from worker.control.audit import Done, with_action_prefix
+from worker.control.audit import CommandResult, with_action_prefix
 from worker.domain.job import part_id
 from worker.domain.outcome import Unknown, Verdict
 from worker.domain.settle import Policy
@@ -86,6 +86,25 @@ def test_several_are_shown_and_asked_about(run: Run, jobs: list[str], capsys: py
     assert ["rejected"] * 3 == states(run, capsys)
 
 
+@pytest.mark.parametrize(
+    ("command", "told"), [(("resolve", "--not-sent"), "发送"), (("replay", "--unknown"), "结果未知")]
+)
+def test_kinds_and_states_are_counted_in_chinese(
+    run: Run,
+    jobs: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, str],
+    told: str,
+) -> None:
+    """By their words, as everywhere else."""
+    monkeypatch.setenv("WORKER_LANG", "zh")
+
+    run(*command, *jobs, *WHY, types="n\n")
+
+    assert f"       3  账号 hr：{told}\n" in capsys.readouterr().err
+
+
 def test_a_script_says_yes(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """By account, kind, channel and time of the call."""
     which = {
@@ -151,7 +170,8 @@ def test_without_a_name_one_is_asked_for(
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["--tag", "lunch", *WHY], 2, "give --sent or --not-sent"),
+        (["--tag", "lunch", *WHY], 2, "give either --sent or --not-sent"),
+        (["--tag", "lunch", "--sent", "--not-sent", *WHY], 2, "give either --sent or --not-sent"),
         (["--sent", *WHY], 1, "filter: has no content"),
         (["--tag", "supper", "--sent", *WHY], 1, "none of these is in doubt; `worker jobs --state unknown` lists"),
         (["--tag", "lunch", "--sent", "--yes"], 1, "why: has no content"),
@@ -348,7 +368,9 @@ def test_a_long_command_tells_how_far_it_is(capsys: pytest.CaptureFixture[str]) 
 
 def test_what_was_sent_is_named_for_a_recall(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """The words to paste, of so many jobs as can be read."""
-    told = control._became(Done("a1", Counter(jobs=30, accepted=30, sending=2), tuple(f"j{n}" for n in range(30))))
+    told = control._cancellation_lines(
+        CommandResult("a1", Counter(jobs=30, accepted=30, sending=2), tuple(f"j{n}" for n in range(30)))
+    )
 
     assert "      30  accepted by the vendor" in told
     assert "       2  in flight: the vendor's answer counts, and they are not sent again" in told

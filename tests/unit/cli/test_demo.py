@@ -25,12 +25,13 @@ from tests.support.control import control
 from tests.support.runtime import an_account
 from worker import Text, To, enqueue
 from worker.config.accounts import FixedAccounts
+from worker.language import term
 from worker.outbox.engine.database import make_engine
 from worker_simulator import demo
-from worker_simulator.demo import stage
-from worker_simulator.demo.application import NEVER
+from worker_simulator.demo import channels, stage
+from worker_simulator.demo.application import ROLLED_BACK
 from worker_simulator.demo.board import Board
-from worker_simulator.demo.checks import Outcome, checks, tell_verdict
+from worker_simulator.demo.checks import Outcome, checks, print_jobs, print_verdict
 from worker_simulator.demo.stage import DemoStage, StageFailed
 
 
@@ -51,10 +52,10 @@ def noted(patch: pytest.MonkeyPatch, instead: Sequence[str] = ()) -> list[subpro
 def played() -> tuple[int, str, Outcome, list[subprocess.Popen[str]]]:
     """The whole demo, played once: status, output, what came out, and its processes."""
     before = signal.getsignal(signal.SIGTERM)
-    screen, outcomes, told = io.StringIO(), [], demo.tell_everything
+    screen, outcomes, printed = io.StringIO(), [], print_jobs
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "Console", lambda **options: Console(file=screen, width=200, **options))
-        patch.setattr(demo, "tell_everything", lambda console, it: (outcomes.append(it), told(console, it)))
+        patch.setattr(demo, "print_jobs", lambda console, it: (outcomes.append(it), printed(console, it)))
         processes = noted(patch)
         status = demo.run()
     assert before is signal.getsignal(signal.SIGTERM)
@@ -85,6 +86,19 @@ def test_the_readme_shows_what_the_demo_prints(played: tuple[int, str, Outcome, 
     shown = Page("README.md").blocks_in("console")[0].text
 
     assert doctest.OutputChecker().check_output(shown, f"$ make demo\n{output}", doctest.ELLIPSIS)
+
+
+@pytest.mark.slow("plays the whole demo")
+def test_the_chinese_readme_shows_the_verdict(
+    played: tuple[int, str, Outcome, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same checks in Chinese."""
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    screen, shown = io.StringIO(), Page("README.zh-CN.md").blocks_in("console")[0].text
+
+    print_verdict(Console(file=screen, width=200), checks(played[2]))
+
+    assert doctest.OutputChecker().check_output(shown, f"$ make demo\n{screen.getvalue()}", doctest.ELLIPSIS)
 
 
 @pytest.mark.slow("plays the whole demo")
@@ -176,14 +190,14 @@ def _once(seen: Callable[[], Any]) -> Any:
         (lambda it: replace(it, timelines={**it.timelines, "card": []}), "the card's timeline tells all of it"),
         (lambda it: replace(it, due_at=None), "the scheduled text went out once, not before its time"),
         (
-            lambda it: replace(it, calls=[*it.calls, {"path": "", "body": NEVER}]),
+            lambda it: replace(it, calls=[*it.calls, {"path": "", "body": ROLLED_BACK}]),
             "the rolled-back transaction sent nothing",
         ),
         (
             lambda it: replace(it, violations={**it.violations, "duplicates": ["twice"]}),
             "no limit was overstepped, nobody saw anything twice",
         ),
-        (lambda it: replace(it, everything=[]), "the image was uploaded once and sent"),
+        (lambda it: replace(it, all_jobs=[]), "the image was uploaded once and sent"),
     ],
 )
 @pytest.mark.slow("plays the whole demo")
@@ -193,11 +207,36 @@ def test_what_is_not_as_stated_is_said(
     """The sentence that does not hold is marked, and the verdict is no."""
     screen = io.StringIO()
 
-    passed = tell_verdict(Console(file=screen, width=200), checks(change(played[2])))
+    passed = print_verdict(Console(file=screen, width=200), checks(change(played[2])))
 
     assert not passed
     assert f"  NOT  {sentence}\n" in screen.getvalue()
     assert screen.getvalue().endswith("demo: NOT as stated\n")
+
+
+def test_the_verdict_is_in_the_language_of_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check and the verdict, in Chinese."""
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    screen = io.StringIO()
+
+    print_verdict(Console(file=screen, width=200), [("nothing is left to do", True)])
+
+    lines = ["", "与说明是否一致？", "  ok   没有未结束的任务", "演示：每个任务的结果都与说明一致", ""]
+    assert lines == screen.getvalue().split("\n")
+
+
+def test_the_table_of_all_channels_is_in_the_language_of_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headings, states, reasons and the name of every row; vendor names stay."""
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    rows = [row for channel in channels.CHANNELS for row in channel.rows()]
+    screen = io.StringIO()
+    results = [channels.RowResult(rows[0], "accepted", frozenset(), "no answer")]
+
+    Console(file=screen, width=200).print(channels.results_table(results))
+
+    cells = [cell.strip() for cell in screen.getvalue().split("│")]
+    assert ["wecom_app", "text", "已受理", "是", "没有响应"] == cells[1:6]
+    assert [] == [row.what for row in rows if " " in row.what and row.what == term("demo", row.what)]
 
 
 def test_a_stage_that_fails_is_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,7 +245,9 @@ def test_a_stage_that_fails_is_status_1(monkeypatch: pytest.MonkeyPatch, capsys:
     started = noted(monkeypatch)
 
     assert 1 == demo.run()
-    assert "the fake WeCom did not start" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "`worker simulator` did not start; its log ends:" in output
+    assert "no JSON and no file" in output
     assert [True] == [process.poll() is not None for process in started]
 
 

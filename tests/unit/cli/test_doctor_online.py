@@ -19,10 +19,11 @@ from worker.cli.db import upgrade_tables
 from worker.cli.setup.finding import Finding, Level
 from worker.cli.setup.online import OnlineTools, online_findings
 from worker.config.settings import load_settings
+from worker.control.lift import lift
 from worker.domain.callbacks.inbound import Inbound
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.verifiers import make_verifier
-from worker.outbox.engine.counting import LooseCounts
+from worker.outbox.engine.counting import BufferedCounts
 from worker.outbox.engine.database import Database, make_engine
 from worker.service.web.receiver import Receiver
 from worker_simulator.server import running
@@ -34,12 +35,14 @@ CALLBACK = 'callback = { token = { env = "HR_TOKEN" }, aes_key = { env = "HR_KEY
 
 @pytest.fixture
 def asked(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Finding]]:
-    """What is found for one account, `more` in its table, at a vendor with this app."""
+    """What is found for one account, `more` in its table, at a vendor with this app; or once more, after `between`."""
     monkeypatch.setenv("WORKER_CONFIG", str(tmp_path / "worker.toml"))
     for name, value in {"HR_SECRET": "s3cret", "HR_TOKEN": "t0ken", "HR_KEY": "a" * 43}.items():
         monkeypatch.setenv(name, value)
 
-    def run(app: dict[str, Any], more: str = "", top: str = "") -> list[Finding]:
+    def run(
+        app: dict[str, Any], more: str = "", top: str = "", between: Callable[[], None] | None = None
+    ) -> list[Finding]:
         settings = SimulatorSettings.model_validate({"apps": [{**APP, **app}]})
         with running(settings) as url:
             (tmp_path / "worker.toml").write_text(
@@ -49,7 +52,11 @@ def asked(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> C
             )
             upgrade_tables()
             tools = OnlineTools(pause=lambda seconds: None)
-            return list(online_findings(load_settings(), tools=tools))
+            found = list(online_findings(load_settings(), tools=tools))
+            if between is not None:
+                between()
+                found = list(online_findings(load_settings(), tools=tools))
+            return found
 
     return run
 
@@ -112,6 +119,25 @@ def test_what_the_vendor_refuses_comes_with_its_remedy(asked: Asked, app: dict[s
     assert not [line for line in found if "trusted IP" in line]
 
 
+def test_an_earlier_refusal_is_said_to_be_one(asked: Asked, sqlite_url: str) -> None:
+    """The vendor is not asked again before a person has resumed the account."""
+
+    def a_minute_passes() -> None:
+        with closing(Database(make_engine(sqlite_url))) as database, database.writing() as connection:
+            connection.exec_driver_sql("update worker_tokens set probe_at = probe_at - 60000000")
+
+    def resumed() -> None:
+        with closing(Database(make_engine(sqlite_url))) as database:
+            lift("hr", person="ann", database=database)
+
+    [earlier] = told(asked({"secret": "another"}, between=a_minute_passes))
+    [again] = told(asked({"secret": "another"}, between=resumed))
+
+    assert earlier.startswith("problem no token: 40001 the secret is wrong")
+    assert "; then `worker resume hr`, and check again (the vendor refused it 6" in earlier
+    assert "worker resume" not in again
+
+
 def test_a_vendor_that_is_not_there_is_a_problem(asked: Asked) -> None:
     """With the transport's own remedy or the reason."""
     found = asked({}, 'proxy = "http://127.0.0.1:1"')
@@ -136,7 +162,7 @@ def test_the_vendors_own_callbacks_prove_what_a_verification_of_ours_cannot(
     with receiver(tmp_path / "worker.toml") as url, closing(Database(make_engine(sqlite_url))) as database:
         top = f'public_url = "{url}"'
         asked({}, CALLBACK, top)
-        counts = LooseCounts(database)
+        counts = BufferedCounts(database)
         counts.add("callbacks_refused", "hr", "403", times=3)
         counts.add("callbacks_refused", "hr", "404", times=5)
         counts.add("callbacks_refused", "it", "403", times=7)
@@ -146,7 +172,7 @@ def test_the_vendors_own_callbacks_prove_what_a_verification_of_ours_cannot(
         CallbackStore(database, load_settings(), accounts_of(load_settings())).store("hr", inbound)
         taken = told(asked({}, CALLBACK, top))[-1]
 
-    assert refused.startswith("caution callback: none of the vendor's was accepted in the last hour, refused so far: 3")
+    assert refused.startswith("caution callback: none from the vendor was accepted in the last hour, refused so far: 3")
     assert (
         f"ok callback: {url}/callback/hr answers with these settings, and callbacks of the vendor were accepted"
         == taken

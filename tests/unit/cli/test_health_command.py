@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.runtime import Ticks
 from tests.unit.cli.conftest import Run
-from worker.cli.health import PATIENCE_S, host_health, judge, own_host
+from worker.cli.health import PATIENCE_S, evaluate, host_health, own_host
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes.processes import HEALTHY, Health, Process, end_processes, renew_heartbeat
 
@@ -29,7 +29,7 @@ def database(sqlite_url: str) -> Iterator[Database]:
         yield database
 
 
-def beat(database: Database, told: Health = HEALTHY, *, name: str = "p1", pid: int = PID, lease_s: int = 1_000) -> None:
+def beat(database: Database, told: Health = HEALTHY, *, name: str = "p1", pid: int = PID, lease_s: int = 500) -> None:
     """A heartbeat of a process of this host."""
     values = {"lease_us": lease_s * 1_000_000, "threads": 4, "host": HOST, "pid": pid, "lanes": "{}"}
     database.run(lambda connection: renew_heartbeat(connection, database.now, name, health=told, **values))  # type: ignore[arg-type]
@@ -108,8 +108,8 @@ def test_a_database_that_cannot_be_asked_is_no_fault_of_a_process(
 
     assert 0 == run("health")
     assert (
-        "not known: the database cannot be read (OperationalError), and a restart of the worker would not help\n"
-        == capsys.readouterr().out
+        "not known: the database cannot be read (the server cannot be reached; start it or correct host and port in the"
+        " database URL), and a restart of the worker would not help\n" == capsys.readouterr().out
     )
 
 
@@ -120,9 +120,11 @@ def test_a_database_that_takes_no_writes_is_no_fault_of_a_process(run: Run, data
         full = "select raise(fail, 'database or disk is full')"
         connection.exec_driver_sql(f"create trigger full before insert on worker_counts begin {full}; end")
 
-    status, [said] = show()
-
-    assert (0, True) == (status, said.startswith("not known: the database cannot be read"))
+    full_disk = "the database's disk is full; make room there"
+    assert (
+        0,
+        [f"not known: the database takes no writes ({full_disk}), and a restart of the worker would not help"],
+    ) == show()
 
 
 def a_process(id_: str, pid: int = 1, *, fresh: bool = True, told: Health = HEALTHY, host: str = "h") -> Process:
@@ -132,14 +134,14 @@ def a_process(id_: str, pid: int = 1, *, fresh: bool = True, told: Health = HEAL
 
 def test_of_two_incarnations_the_newer_one_counts() -> None:
     """A process that was cut off goes on under a new one, and so does a container whose worker has the same number."""
-    told = judge([a_process("old", fresh=False), a_process("new")], "h", None, lambda pid: 100.0)
+    told = evaluate([a_process("old", fresh=False), a_process("new")], "h", None, lambda pid: 100.0)
 
     assert "healthy: worker h 1" == told.text
 
 
 def test_a_process_that_was_killed_is_none() -> None:
     """Its row ends when another one has noticed."""
-    told = judge(
+    told = evaluate(
         [a_process("killed", 7, fresh=False), a_process("other", 8)], "h", None, lambda pid: 100.0 if pid == 8 else None
     )
 
@@ -154,12 +156,12 @@ def test_all_processes_of_the_host_are_judged() -> None:
         a_process("three", 3),
     ]
 
-    told = judge(rows, "h", None, lambda pid: 100.0)
+    told = evaluate(rows, "h", None, lambda pid: 100.0)
 
     assert (
         f"unhealthy: worker h 1: {STUCK.problems[0]}; worker h 2: its heartbeat is late",
         "healthy: worker h 3",
-    ) == (told.text, judge(rows, "h", 3, lambda pid: 100.0).text)
+    ) == (told.text, evaluate(rows, "h", 3, lambda pid: 100.0).text)
 
 
 def test_a_process_that_hangs_is_told_also_when_the_others_took_it_for_dead(run: Run, database: Database) -> None:
@@ -175,7 +177,7 @@ def test_the_row_of_a_process_before_says_nothing_of_its_successor() -> None:
     """A container that was started again has the same host and the same number."""
     before = replace(a_process("before", told=STUCK), age_s=60.0)
 
-    told = judge([before], "h", None, lambda pid: 2.0)
+    told = evaluate([before], "h", None, lambda pid: 2.0)
 
     assert "unhealthy: no worker process on h has a heartbeat" == told.text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.english_left import english_left
 from worker.accounts.sources import accounts_of
 from worker.channels.first_steps import FIRST_ACCOUNTS
 from worker.channels.registry import channel, unusable_accounts
@@ -49,6 +51,18 @@ def test_what_is_written_only_waits_for_its_values(name: str, init: Init) -> Non
     assert name == account.channel
     assert f"{FIRST_ACCOUNTS[name].name.upper()}_SECRET=\n" in Path(".env").read_text(encoding="utf-8")
     assert "worker doctor --online" in printed
+
+
+@pytest.mark.parametrize("more", [(), ("--simulator",)])
+@pytest.mark.parametrize("name", FIRST_ACCOUNTS)
+def test_a_chinese_reader_gets_files_in_chinese(name: str, more: tuple[str, ...], init: Init) -> None:
+    """Of what their comments say nothing is left in English."""
+    status, _ = init("--channel", name, "--lang", "zh", *more)
+
+    written = [Path(file).read_text(encoding="utf-8") for file in ("worker.toml", ".env")]
+    comments = re.findall(r"# (.*)", "\n".join(written))
+    assert 0 == status
+    assert [] == [comment for comment in comments if english_left(comment)]
 
 
 @pytest.mark.parametrize("name", FIRST_ACCOUNTS)

@@ -10,7 +10,7 @@ import pytest
 
 from worker.cli.lists.lanes import lanes
 from worker.control.lift import lift
-from worker.domain.errors import WorkerError
+from worker.domain.errors import UnknownAccount, WorkerError
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock, SlowStart
 from worker.outbox.engine.database import Database, make_engine
@@ -59,8 +59,28 @@ def test_what_stands_is_told_with_reason_and_remedy(outbox: Database) -> None:
 
     assert said.startswith("hr  hr  parked since 20")
     after = "then `worker resume hr`, or wait for the next probe"
-    for words in ("until 20", "why: 60020", f"remedy: {IP}; {after}", "hint for the vendor's support: h1"):
+    for words in ("next probe at 20", "why: 60020", f"remedy: {IP}; {after}", "hint for the vendor's support: h1"):
         assert words in said
+
+
+def test_a_parked_lane_has_a_next_probe_and_no_end(
+    outbox: Database, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not free when the probe is due; only a block says until. In the list, in the events, in both languages."""
+    write(outbox, parking(), LaneBlock("it:1", "send text", 60.0, "45009", penalty=Penalty.FREQUENCY))
+
+    parked, blocked = listed()
+    listed(events=True, limit=10)
+    blocking, parking_event = capsys.readouterr().out.splitlines()[1:]
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    chinese = listed()[0]
+
+    assert ", next probe at 20" in parked
+    assert ", until 20" not in parked
+    assert ", until 20" in blocked
+    assert ", next probe at 20" in parking_event
+    assert ", until 20" in blocking
+    assert "，下次试探 20" in chinese
 
 
 def test_every_state_has_its_word(outbox: Database) -> None:
@@ -95,7 +115,16 @@ def test_a_breaker_whose_block_is_over_tries(outbox: Database) -> None:
 def test_nothing_is_said_in_a_sentence(outbox: Database) -> None:
     """No lanes, no events."""
     assert ["nothing is paused, blocked, parked or slowed down"] == listed()
-    assert ["no events"] == listed(steps=True, limit=5)
+    assert ["no events"] == listed(events=True, limit=5)
+
+
+def test_an_account_that_does_not_exist_is_said_to_be_none(outbox: Database) -> None:
+    """But what is left of one that is gone is listed."""
+    write(outbox, parking())
+
+    with pytest.raises(UnknownAccount, match="account 'nope' does not exist"):
+        listed(account="nope")
+    assert 1 == len(listed(account="hr"))
 
 
 def test_a_person_resumes_an_account_with_all_of_its_lanes(
@@ -105,9 +134,9 @@ def test_a_person_resumes_an_account_with_all_of_its_lanes(
     write(outbox, parking(), parking("hr:1"), LaneBlock("it", "it", 60.0, "45009"))
 
     done = lift("hr", person="ops", database=outbox)
-    listed(steps=True, account="hr", limit=10)
+    listed(events=True, account="hr", limit=10)
     events = capsys.readouterr().out.splitlines()
-    raw = listed(steps=True, limit=1, as_json=True)
+    raw = listed(events=True, limit=1, as_json=True)
 
     assert ["hr starts with one call in flight", "hr:1 starts with one call in flight"] == [*done.notes.values()]
     assert [("hr", "starting"), ("hr:1", "starting"), ("it", "blocked")] == [

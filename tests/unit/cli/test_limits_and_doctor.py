@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from worker.delivery.sender.fault_reports import FaultReports
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import LaneBlock
+from worker.language import translate
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database, make_engine
@@ -217,7 +219,7 @@ def test_targets_of_alerts_are_tried_as_far_as_that_goes_without_a_call(
     assert (1, 0) == (wrong[0], right[0])
     assert "problem  notify: notify.to.0.account: account 'nope' does not exist" in wrong[1]
     assert "problem  notify: notify.to.1: touser: " in wrong[1]
-    assert "problem  notify: notify.to.2.url names PAGER_URL, whose value is no web address" in wrong[1]
+    assert "problem  notify: notify.to.2.url names PAGER_URL, whose value is not a web address" in wrong[1]
     assert "ok       notify: alerts can be sent to 2 targets" in right[1]
     assert "canary" not in wrong[1] + right[1]
 
@@ -242,8 +244,8 @@ def test_what_an_error_of_ours_set_aside_is_a_caution(typed: Typed, sqlite_url: 
     """With the command that says what it was; a day later it is not told any more unless it goes on."""
     typed("db", "upgrade")
     database = Database(make_engine(sqlite_url))
-    FaultReports(database).report("send in doubt", "our own error: KeyError", account="hr")
-    FaultReports(database).report("housekeeping", "our own error: KeyError")
+    FaultReports(database).report("send in doubt", "error in this program: KeyError", account="hr")
+    FaultReports(database).report("housekeeping", "error in this program: KeyError")
     fresh = typed("doctor")
     with database.writing() as connection:
         connection.exec_driver_sql("update worker_lane_events set id = '000' || substr(id, 4)")
@@ -277,7 +279,10 @@ def test_what_people_are_told_of_is_said_here_too(typed: Typed, sqlite_url: str)
     status, printed = typed("doctor")
 
     assert 0 == status
-    assert "caution  account hr: Calls fail in a row, so only one at a time tries; `worker lanes` says" in printed
+    assert (
+        "caution  account hr: Several calls failed in a row, so only one at a time is tried; `worker lanes` says"
+        in printed
+    )
     assert "caution  hooks: Hooks failed, and their events stay parked; `worker events --state parked`" in printed
 
 
@@ -398,6 +403,11 @@ def broken(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
                 parked(config, "hr")
             case "database":
                 monkeypatch.setenv("WORKER_DATABASE", "sqlite:////nowhere/outbox.db")
+            case "full disk":
+                url = load_settings(config).database_url()
+                with closing(Database(make_engine(url))) as database, database.writing() as connection:
+                    full = "select raise(fail, 'database or disk is full')"
+                    connection.exec_driver_sql(f"create trigger full before insert on worker_counts begin {full}; end")
             case "no file":
                 monkeypatch.setenv("WORKER_DATABASE", f"sqlite:///{config.parent}/empty.db")
             case "tables":
@@ -449,6 +459,7 @@ def broken(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         ("suite that is none", "account hr", "account 'ours' keeps no codes of corps; name the account of a suite"),
         ("parked", "account hr", "); add the IP; then `worker resume hr`, or wait for the next probe"),
         ("database", "database", "cannot be opened"),
+        ("full disk", "database", "takes no writes: the database's disk is full; make room there"),
         ("no file", "database", "there is no file"),
         ("tables", "database", "its tables are at revision none, this release needs"),
         ("database's place", "database", "names file nowhere/url, which cannot be read"),
@@ -585,3 +596,13 @@ def test_a_broker_that_refuses_the_login_is_not_said_to_be_away(
 
     said = f"refuses the user, its password or its vhost ({refused}); correct them in `broker`"
     assert (Level.PROBLEM, said) == (broker.level, broker.text)
+
+
+def test_a_broker_that_answers_is_told_in_chinese(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like every other finding; a single English word stood there."""
+    monkeypatch.setenv("WORKER_BROKER", "amqp://guest:guest@h")
+    monkeypatch.setattr("worker.service.broker.connection_error", lambda url: None)
+
+    [broker] = [one for one in findings() if one.what == "broker"]
+
+    assert (Level.OK, "可以访问") == (broker.level, translate(broker.text, "zh"))

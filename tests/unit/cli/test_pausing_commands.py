@@ -147,8 +147,8 @@ def test_a_pause_that_waits_tells_what_is_in_flight(run: Run, jobs: list[str], c
         (["resume"], 2, "give names, or --all, or some of"),
         (["resume", "hr", "--tag", "lunch"], 2, "and only one of these"),
         (["pause", "--kind", "recall"], 1, "kind: is recall, which passes every pause"),
-        (["pause", "0" * 32], 1, "ids: name no job with 0000"),
-        (["resume", "0" * 32], 1, "ids: name no job with 0000"),
+        (["pause", "0" * 32], 1, "ids: name jobs that do not exist: 0000"),
+        (["resume", "0" * 32], 1, "ids: name jobs that do not exist: 0000"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

@@ -9,6 +9,7 @@ import pytest
 
 from worker.accounts import current
 from worker.accounts.sources import accounts_of
+from worker.channels.registry import usable
 from worker.config.accounts import FixedAccounts
 from worker.config.logging import mask
 from worker.config.places import without_password
@@ -59,7 +60,7 @@ def write(text: str, name: str = "given.toml") -> Path:
 def _read_all(file: Path) -> None:
     accounts = accounts_of(load_settings(file))
     for name in accounts.names():
-        accounts.get(name)
+        usable(accounts, name)
 
 
 def refused(text: str) -> str:
@@ -240,6 +241,9 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ('[accounts.hr]\ncorpid = "x"', "accounts.hr.channel: is missing; add it"),
         ('[accounts.hr]\nchannel = "youdu"', "accounts.hr.base_url: is missing"),
+        ('[accounts.hr]\nchannel = "nope"', "accounts.hr.channel: channel 'nope' does not exist; use one of "),
+        ("database = 5", "database: is neither a URL nor the place of one; write { env"),
+        ("[accounts]\nhr = 5", "accounts.hr: is not a table; write keys and values below it"),
         ('[accounts.hr]\nchannel = "wecom_app"\nbase_url = "ftp://hunter2"', "not a web address"),
         (
             '[accounts.hr]\nchannel = "wecom_app"\nbase_url = "https://h/cgi-bin/"',
@@ -253,13 +257,14 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
             '[accounts.hr]\nchannel = "wecom_webhook"\nbase_url = "https://h/cgi-bin/webhook/send?key=hunter2"',
             "accounts.hr.base_url: is the whole address of a webhook; write only https://host",
         ),
-        ('[accounts.hr]\nchannel = "wecom_app"\non_unknown = "x"', "accounts.hr.on_unknown: input should be"),
+        ('[accounts.hr]\nchannel = "wecom_app"\non_unknown = "x"', "accounts.hr.on_unknown: has no such value"),
         ('[accounts.hr]\nchannel = "wecom_app"\nlimits = { a = -1 }', "accounts.hr.limits.a: input should be"),
         ('[accounts."h:r"]\nchannel = "wecom_app"', "is not an account name"),
         ('databse = "x"', "databse: is not a setting; did you mean database?"),
         ("zzz = 1", "zzz: is not a setting; use one of database, broker, queue_prefix"),
         ("[delivery]\nleas_s = 1", "delivery.leas_s: is not a setting; did you mean lease_s?"),
         ("[delivery]\nlease_s = 0", "delivery.lease_s: input should be greater than 0"),
+        ("[delivery]\nlease_s = 301", "delivery.lease_s: input should be less than or equal to 300"),
         ("[delivery]\nlease_s = 5.9", "delivery: heartbeat_s is longer than half of lease_s"),
         ("[delivery]\nheartbeat_s = 5.1", "one late heartbeat would end the lease; make it shorter"),
         ('[delivery]\nfetch_allow = ["a", "http://hunter2"]', "delivery.fetch_allow: entry 2 is neither a host nor a"),
@@ -282,8 +287,8 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
             "database: not a URL whose password can be read; write",
         ),
         ('database = "mysql+pymysql://me:hunter2?x@h/app"', "database: not a URL whose password can be read; write"),
-        ('broker = "redis://h:6379/0?socket_timeout=5"', "broker: a URL with socket_timeout behind its ?, which the"),
-        ('broker = "redis://h:12?hunter2@h/0"', "broker: a URL with ... behind its ?, which the broker"),
+        ('broker = "redis://h:6379/0?socket_timeout=5"', "broker: a URL with the option socket_timeout, which the"),
+        ('broker = "redis://h:12?hunter2@h/0"', "broker: a URL with the option ..., which the broker"),
         ('broker = "redis://:hunter2/x@h:6379/0"', "broker: not a URL whose port can be read; write @, :, /"),
         ('broker = "amqp://a;amqp://me:hunter2/x@b"', "of user and password as %40, %3A, %2F"),
         ('broker = "amqp://[hunter2"', "broker: not a URL whose port can be read"),
@@ -327,6 +332,8 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
                     "client_certificate.password: settings only name the place of a credential",
                 ),
                 ("connect_timeout_s = 0", "connect_timeout_s: input should be greater than 0"),
+                ("share = 0", "share: input should be greater than 0"),
+                ("share = { member_minute = 2 }", "share.member_minute: input should be less than or equal to 1"),
                 ("connect_timeout_s = 11", "connect_timeout_s: input should be less than or equal to 10"),
             )
         ),
@@ -446,7 +453,7 @@ def test_staging_is_of_all_accounts_but_those_that_say_otherwise(monkeypatch: py
     assert ("lisi", "party:7") == found.get("hr").staging.only
     assert "lisi" not in repr(found.get("hr")) + repr(load_settings(write(STAGED)))
     assert "tester" not in repr(load_settings(write(STAGED))) + repr(found.get("mine"))
-    assert ("", "redirect_to") == (found.get("test").staging.told(), found.get("mine").staging.told())
+    assert ("", "redirect_to") == (found.get("test").staging.active(), found.get("mine").staging.active())
     monkeypatch.setenv("WORKER_STAGING__DRY_RUN", "true")
     plain = '[accounts.hr]\nchannel = "wecom_app"\n'
     assert accounts_of(load_settings(write(plain))).get("hr").staging.dry_run

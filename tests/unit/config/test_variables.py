@@ -62,6 +62,18 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "of-file" == variable("EMPTY")
 
 
+def test_a_variable_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python reads such a byte as a half character, which no call can carry."""
+    Path("worker.toml").write_text(ACCOUNT, encoding="utf-8")
+    monkeypatch.setenv("HR_SECRET", os.fsdecode(b"\xff"))
+
+    with pytest.raises(ConfigurationError) as caught:
+        secret()
+
+    refusal = "accounts.hr.secret names environment variable HR_SECRET, which is not UTF-8 text; set it in UTF-8"
+    assert refusal == str(caught.value)
+
+
 def test_a_file_that_changes_is_read_again() -> None:
     """By the process that read it before, as a secret's own file is."""
     Path("worker.toml").write_text(ACCOUNT, encoding="utf-8")
@@ -96,6 +108,7 @@ UNREAD = " (it exists, but cannot be read as UTF-8 text)"
         (None, ""),
         (b"", ""),
         (b"HR_SECRET=\n", ""),
+        (b"A=1\n\nHR_SECRET secret\nB='x\n", " (line 3, 4 cannot be parsed as NAME=value)"),
         (b"HR_SECRET=\xff\n", UNREAD),
         ("HR_SECRET=of-file\n".encode("utf-16"), UNREAD),
     ],
@@ -113,6 +126,16 @@ def test_what_is_missing_names_the_variable_and_the_file(written: bytes | None, 
         "accounts.hr.secret names environment variable HR_SECRET, which is empty or not there;"
         f" set it, or write it into {folder}/.env{told}" == str(caught.value)
     )
+
+
+def test_a_line_that_cannot_be_parsed_is_named_with_its_file(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """And left out, without what stands in it; the lines around it are read."""
+    Path(".env").write_text("A=1\n\nHR_SECRET secret\nB=2\n", encoding="utf-8")
+
+    found = [variable(name) for name in ("A", "HR_SECRET", "B")]
+
+    told = f"{folder}/.env: line 3 cannot be parsed as NAME=value, so it is ignored; correct it"
+    assert (["1", "", "2"], [told]) == (found, caplog.messages)
 
 
 def test_a_wrong_value_names_the_variable_that_may_hold_it() -> None:

@@ -18,7 +18,7 @@ def use(*taken: tuple[int, int]) -> Usage:
     window = Window(60, [], NOW - 60 * SECOND)
     for seconds, units in sorted(taken, reverse=True):
         window.take(units, NOW - seconds * SECOND, 0)
-    window.lapse(NOW)
+    window = Window.load(60, window.dump(), NOW)
     return Usage(LimitCounter(MINUTE, "each member"), window.used, 0.0, 0, tuple(window.spans()))
 
 

@@ -14,7 +14,7 @@ from worker.console.pool import Busy, Pool
 
 def test_more_than_may_wait_are_turned_away() -> None:
     """The loop goes on meanwhile; with the first that is done there is room again."""
-    pool, go = Pool("test", threads=1, waiting=1, longest_s=60), threading.Event()
+    pool, go = Pool("test", threads=1, waiting=1, timeout_s=60), threading.Event()
 
     async def flood() -> tuple[bool, bool]:
         first, second = (asyncio.create_task(pool.run(go.wait)) for _ in range(2))
@@ -30,7 +30,7 @@ def test_more_than_may_wait_are_turned_away() -> None:
 
 def test_what_hangs_is_not_waited_for() -> None:
     """Its thread is free again when it is done."""
-    pool, go = Pool("test", threads=1, waiting=0, longest_s=0.01), threading.Event()
+    pool, go = Pool("test", threads=1, waiting=0, timeout_s=0.01), threading.Event()
 
     async def hang() -> None:
         with pytest.raises(TimeoutError):
@@ -54,7 +54,7 @@ from starlette.testclient import TestClient
 hang = threading.Event().wait
 async def page():
     try:
-        await Pool("test", threads=1, waiting=1, longest_s=0.01).run(hang)
+        await Pool("test", threads=1, waiting=1, timeout_s=0.01).run(hang)
     except TimeoutError:
         print("too late")
 asyncio.run(page())

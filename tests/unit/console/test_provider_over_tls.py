@@ -15,7 +15,7 @@ from joserfc import jwk
 
 from rig.serving import serving
 from worker.config.console import OidcSettings
-from worker.console.sign_in.provider import NotVouchedFor, Provider
+from worker.console.sign_in.provider import IdentityNotConfirmed, Provider
 
 KEYS = {"keys": [jwk.ECKey.generate_key("P-256", {"kid": "one"}).as_dict(private=False)]}
 
@@ -69,7 +69,7 @@ def test_a_provider_that_the_system_trusts_is_asked(served: tuple[str, Path], mo
 
 def test_a_provider_of_another_authority_is_not_believed(served: tuple[str, Path]) -> None:
     """Whatever it says."""
-    with pytest.raises(NotVouchedFor, match="SSLError"):
+    with pytest.raises(IdentityNotConfirmed, match="SSLError"):
         provider(served[0]).address("t" * 43, "https://console/back", "/")
 
 
@@ -78,5 +78,5 @@ def test_a_provider_is_not_followed_elsewhere(served: tuple[str, Path], monkeypa
     issuer, authority = served
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
 
-    with pytest.raises(NotVouchedFor, match="status"):
+    with pytest.raises(IdentityNotConfirmed, match="status"):
         provider(f"{issuer}/moved").address("t" * 43, "https://console/back", "/")

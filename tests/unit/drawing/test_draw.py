@@ -40,7 +40,7 @@ SENTENCES = {
     "wrong type": ("值的类型不对，不显示", "has a value of the wrong type and is not shown"),
     "ids translated": ("中的 ID 显示为名称", "shows names in place of ids"),
     "shown as typed": ("中的标记不生效，原样显示", "has marks that do nothing here and are shown as typed"),
-    "not shown on blackboards": ("黑板不接收此类消息", "is of a type that blackboards do not take"),
+    "not shown on blackboards": ("小黑板不接收此类消息", "is of a type that blackboards do not take"),
     "of a newer vendor": ("of a newer vendor", "of a newer vendor"),
 }
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -49,13 +51,13 @@ def test_a_file_is_fetched_whole() -> None:
 @pytest.mark.parametrize(
     ("page", "reason"),
     [
-        (Page(status=404), "is not there: answered 404"),
-        (Page(status=403), "is not there: answered 403"),
-        (Page(status=410), "is not there: answered 410"),
-        (Page(status=204), "is not there: answered 204"),
-        (Page(status=206), "is not there: answered 206"),
-        (Page(status=304), "is not there: answered 304"),
-        (Page(status=302), "is not there: answered 302"),
+        (Page(status=404), "cannot be fetched: the server answered 404"),
+        (Page(status=403), "cannot be fetched: the server answered 403"),
+        (Page(status=410), "cannot be fetched: the server answered 410"),
+        (Page(status=204), "cannot be fetched: the server answered 204"),
+        (Page(status=206), "cannot be fetched: the server answered 206"),
+        (Page(status=304), "cannot be fetched: the server answered 304"),
+        (Page(status=302), "cannot be fetched: the server answered 302"),
         (Page(b"x" * 1_001), "is too large: the vendor accepts at most 1000 bytes"),
         (Page(b"", headers={"content-length": "1001"}), "is too large: the vendor accepts at most 1000 bytes"),
         (Page(b"", headers={"content-length": "9" * 5_000}), "is too large: the vendor accepts at most 1000 bytes"),
@@ -78,6 +80,15 @@ def test_trouble_on_the_way_is_tried_again(fault: str) -> None:
     """Nothing is known of the file."""
     assert TryLater(fault) == fetching(ScriptedWeb({URL: FetchError(fault)})).fetch(URL, MOST)
     assert TryLater("dns") == fetching(ScriptedWeb({}, {"files.example.com": [[]]})).fetch(URL, MOST)
+
+
+def test_a_temporary_folder_without_space_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no error of the program's own, and says what to free."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+
+    found = fetching(ScriptedWeb({URL: Page(b"x" * 100)})).fetch(URL, MOST)
+
+    assert TryLater("the temporary folder (TMPDIR) cannot be written; free space there") == found
 
 
 def test_a_body_that_breaks_off_is_no_file() -> None:
@@ -187,7 +198,7 @@ def test_a_redirect_within_a_host_resolves_its_name_again() -> None:
 @pytest.mark.parametrize("location", ["ftp://files.example.com/a", "file:///etc/passwd", "gopher://h/", "http://h/a b"])
 def test_a_redirect_to_something_else_than_http_is_refused(location: str) -> None:
     """There is no file on the web."""
-    assert "is not there: a redirect leads to no http or https address" == said(moved(location))
+    assert "cannot be reached: a redirect leads to no http or https address" == said(moved(location))
 
 
 @pytest.mark.parametrize(("redirects", "fetched"), [(5, True), (6, False)])
@@ -204,7 +215,7 @@ def test_five_redirects_are_followed_and_no_more(redirects: int, fetched: bool) 
     if isinstance(found, Fetched):
         found.close()
     else:
-        assert NotFetched("is not there: more than 5 redirects") == found
+        assert NotFetched("cannot be reached: more than 5 redirects") == found
 
 
 def test_a_login_is_sent_to_its_own_origin_only() -> None:

@@ -310,7 +310,7 @@ def test_a_call_that_hangs_does_not_hold_the_end_up(site: Site) -> None:
     assert [1] == [entry["calls"] for entry in logs if entry["event"] == "drain_overdue"]
 
 
-def test_a_call_in_the_air_is_waited_for_and_recorded(site: Site) -> None:
+def test_a_call_in_flight_is_waited_for_and_recorded(site: Site) -> None:
     """A clean end loses nothing: the answer comes after the drain began and is in the receipt."""
     site.delivery |= {"call_deadline_s": LIMIT_S}
     calling, released = threading.Event(), threading.Event()

@@ -41,12 +41,13 @@ async def answered(*pieces: bytes) -> bytes:
         lambda: Impatient(config, ServerState(), {}), "127.0.0.1", 0
     )
     async with server:
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        client = socket.create_connection(server.sockets[0].getsockname())
+        client.sendall(pieces[0])  # before its time begins, which is short
+        reader, writer = await asyncio.open_connection(sock=client)
         read = b""
-        for piece in pieces:
+        for piece in pieces[1:]:
+            read += await reader.readuntil(b"ok")
             writer.write(piece)
-            if piece is not pieces[-1]:
-                read += await reader.readuntil(b"ok")
         async with asyncio.timeout(60):
             read += await reader.read()
         writer.close()

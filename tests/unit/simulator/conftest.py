@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from rig.stack import until
 from worker_simulator.server import running
 from worker_simulator.settings import SimulatorSettings
 
@@ -90,10 +90,8 @@ class Vendor:
 
     @staticmethod
     def until(happened: Callable[[], bool]) -> None:
-        """Wait until something has happened, a few seconds at most."""
-        deadline = time.monotonic() + 5
-        while not happened():
-            assert time.monotonic() < deadline, "did not happen"
+        """Wait until something has happened."""
+        until(happened, "it happens")
 
     def connect(self) -> socket.socket:
         """A raw connection."""

@@ -12,8 +12,8 @@ from tests.unit.simulator.samples import buttons, image_notice, message, mini, m
 from worker.crypto.youdu import YouduEnvelope
 from worker_simulator.request import HttpRequest
 from worker_simulator.settings import SimulatorSettings
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wire.routes import ROUTES, answer
-from worker_simulator.world import World
 
 JSON = st.recursive(
     st.one_of(
@@ -179,33 +179,33 @@ def test_there_is_always_an_answer(call: tuple[str, Any]) -> None:
     """errcode and errmsg, and nobody sees a message that was refused."""
     path, body = call
     known = {kind: [".*"] for kind in ("image", "voice", "video", "file")}
-    world = World(SimulatorSettings.model_validate({"media": {"known": known}}))
+    state = VendorState(SimulatorSettings.model_validate({"media": {"known": known}}))
 
     def ask(path: str, body: Any, **query: str) -> Any:
         return json.loads(
-            answer(world, HttpRequest("POST", f"/cgi-bin/{path}", query, seq=1, body=json.dumps(body).encode())).body
+            answer(state, HttpRequest("POST", f"/cgi-bin/{path}", query, seq=1, body=json.dumps(body).encode())).body
         )
 
     token = ask("gettoken", {}, corpid="ww1", corpsecret="s")["access_token"]
     ask("appchat/create", {"chatid": "c", "userlist": ["a", "b"]}, access_token=token)
     code = ask("message/send", buttons(), access_token=token)["response_code"]
     body = {**body, "response_code": code} if path.endswith("card") and isinstance(body, dict) else body
-    world.inbox.clear()
+    state.inbox.clear()
 
     reply = ask(path, body, access_token=token, chatid="c", type="file", key="k")
 
     assert isinstance(reply["errcode"], int)
     assert reply["errmsg"]
-    shown = json.dumps(world.inbox.everybody())
+    shown = json.dumps(state.inbox.everyone())
     assert shown == "{}" or (path.endswith("/send") and reply["errcode"] == 0)
-    assert world.webhook.posts == [] or (path == "webhook/send" and reply == {"errcode": 0, "errmsg": reply["errmsg"]})
+    assert state.webhook.posts == [] or (path == "webhook/send" and reply == {"errcode": 0, "errmsg": reply["errmsg"]})
 
 
 @given(calls(YOUDU), st.booleans())
 def test_there_is_always_an_answer_of_youdu(call: tuple[str, Any], inside: bool) -> None:
     """Odd JSON inside of a good envelope, or in its place; nobody sees what was refused."""
     path, body = call
-    world = World(SimulatorSettings())
+    state = VendorState(SimulatorSettings())
     envelope = YouduEnvelope(KEYS[APP], APP)
 
     def ask(path: str, inner: Any, outer: Any = None) -> Any:
@@ -213,7 +213,7 @@ def test_there_is_always_an_answer_of_youdu(call: tuple[str, Any], inside: bool)
         whole = {"buin": BUIN, "appId": APP, "encrypt": sealed, "app_id": APP, "msg_encrypt": sealed}
         sent = json.dumps(whole if outer is None else outer).encode()
         return json.loads(
-            answer(world, HttpRequest("POST", f"/cgi/{path}", {"accessToken": token}, seq=1, body=sent)).body
+            answer(state, HttpRequest("POST", f"/cgi/{path}", {"accessToken": token}, seq=1, body=sent)).body
         )
 
     token = ""
@@ -222,5 +222,5 @@ def test_there_is_always_an_answer_of_youdu(call: tuple[str, Any], inside: bool)
 
     assert isinstance(reply["errcode"], int)
     assert reply["errmsg"]
-    shown = json.dumps(world.inbox.everybody())
+    shown = json.dumps(state.inbox.everyone())
     assert shown == "{}" or reply["errcode"] == 0

@@ -37,7 +37,7 @@ def test_settings_merge(vendor: Any) -> None:
 
 
 def test_reset_forgets_everything_but_settings(vendor: Any, text: Any) -> None:
-    """Reset makes a new world; settings stay unless new ones are given."""
+    """Reset makes a new state; settings stay unless new ones are given."""
     vendor.settings(open=False, apps=[{"corpid": "ww1", "secret": "s1"}])
     vendor.send(text())
 

@@ -351,7 +351,7 @@ def test_pages(groupmsg: Groupmsg) -> None:
         given = {} if limit is None else {"limit": limit}
         page = groupmsg.call("get_groupmsg_send_result", msgid=large, userid="lihua", **given)
         sizes.append((len(page["send_list"]), bool(page["next_cursor"])))
-    groupmsg.vendor.settings(external={"page_most": 3})
+    groupmsg.vendor.settings(external={"max_page_size": 3})
 
     assert [(500, True), (500, True), (1000, True), (500, True)] == sizes
     assert {*msgids, large} == {one["msgid"] for one in groupmsg.listed()}

@@ -160,7 +160,7 @@ def test_zero_is_no_limit(vendor: Any) -> None:
 
 
 def test_too_many_calls_at_once(vendor: Any) -> None:
-    """Calls in the air beyond the set number answer 45033."""
+    """Calls in flight beyond the set number answer 45033."""
     vendor.settings(limits={"concurrent_calls": 1})
     vendor.faults({"match": {"nth": 1}, "action": {"hang": None, "apply": True}})
     line = f"GET /cgi-bin/message/recall?access_token={vendor.token()} HTTP/1.1\r\nHost: x\r\n\r\n"

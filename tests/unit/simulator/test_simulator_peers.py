@@ -58,7 +58,7 @@ def test_a_line_that_a_reading_passed_over_is_looked_for_again(monkeypatch: pyte
 
 def test_a_process_that_was_passed_over_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The owner of a socket was not found once on a busy machine; the connection stood."""
-    holds, missed = peers._holds, list[str]()
+    holds, missed = peers._has_open, list[str]()
 
     def passing_over(process: Path, wanted: str) -> bool:
         found = holds(process, wanted)
@@ -67,7 +67,7 @@ def test_a_process_that_was_passed_over_is_looked_for_again(monkeypatch: pytest.
             return False
         return found
 
-    monkeypatch.setattr(peers, "_holds", passing_over)
+    monkeypatch.setattr(peers, "_has_open", passing_over)
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.create_connection(server.getsockname()) as client,

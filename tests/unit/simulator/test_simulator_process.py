@@ -1,11 +1,12 @@
 """The simulator as a process, and the bare one."""
 
+import gc
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -120,3 +121,14 @@ def test_latency_of_the_full_simulator() -> None:
     """A latency given at the start is the setting."""
     with running(latency_s=0.25) as url, requests.Session() as session:
         assert session.get(f"{url}/_control/settings", timeout=60).json()["latency_s"] == 0.25
+
+
+def test_it_ends_while_clients_connect() -> None:
+    """None of their sockets is left to the garbage collector."""
+    with ExitStack() as clients:
+        for _ in range(20):
+            with running() as url:
+                address = ("127.0.0.1", int(url.rpartition(":")[2]))
+                for _ in range(20):
+                    clients.enter_context(socket.create_connection(address))
+    gc.collect()

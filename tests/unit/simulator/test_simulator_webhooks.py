@@ -258,7 +258,7 @@ def test_limits_of_message_push(
 
 
 @pytest.mark.parametrize("setting", [45033, 45035, 0])
-def test_equal_bodies_in_the_air(vendor: Any, setting: int) -> None:
+def test_equal_bodies_in_flight(vendor: Any, setting: int) -> None:
     """Counted, and refused with the code that is set; other bodies, and the same one of another key, are not."""
     vendor.settings(webhook={"equal_body_code": setting})
     vendor.faults({"match": {"path": SEND, "nth": 1}, "times": 1, "action": {"hang": None}})
@@ -269,7 +269,7 @@ def test_equal_bodies_in_the_air(vendor: Any, setting: int) -> None:
         assert setting == code(vendor, text())
         assert (0, 0) == (code(vendor, text(content="other")), code(vendor, text(), "another"))
 
-    assert 2 == vendor.control("GET", "webhook")["most_equal_in_the_air"]
+    assert 2 == vendor.control("GET", "webhook")["most_equal_in_flight"]
     vendor.until(lambda: code(vendor, text()) == 0)
 
 

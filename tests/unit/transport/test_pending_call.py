@@ -1,4 +1,4 @@
-"""Several calls in the air at once: when an answer seems whole, and which calls have ended."""
+"""Several calls in flight at once: when an answer seems whole, and which calls have ended."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_any_bytes_are_judged(data: bytes, begin: bytes) -> None:
 
 
 def begun(stage: Stage, transport: SocketTransport, script: Script, body: bytes = b"{}") -> PendingCall:
-    """A call in the air, which ends with the test at the latest."""
+    """A call in flight, which ends with the test at the latest."""
     asked = request(stage.server(script).url, body)
     connection = transport.connect(asked)
     assert not isinstance(connection, NotSent)
@@ -166,7 +166,7 @@ def test_a_body_in_tiny_chunks_is_not_read_to_its_end(stage: Stage) -> None:
 
 
 def test_calls_end_in_the_order_of_their_answers(stage: Stage) -> None:
-    """Three are in the air at once, and the first waits for nobody behind it."""
+    """Three are in flight at once, and the first waits for nobody behind it."""
     transport, go_on = stage.transport(), [threading.Event() for _ in range(3)]
     calls = [begun(stage, transport, answering(event)) for event in go_on]
     assert [] == transport.await_any(calls, 0.0)

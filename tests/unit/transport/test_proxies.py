@@ -98,7 +98,7 @@ def test_much_goes_through_both_ways(stage: Stage, scheme: str, vendor: str) -> 
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_calls_are_in_the_air_together(stage: Stage, scheme: str) -> None:
+def test_calls_are_in_flight_together(stage: Stage, scheme: str) -> None:
     """One thread begins eight calls and gathers their answers as they come, large as they are."""
     ways = [Ways(stage, scheme, "https", body=MUCH) for _ in range(8)]
     transport, calls = ways[0].transport, [way.call(body=MUCH) for way in ways]

@@ -136,5 +136,4 @@ def url_problems(path: str, url: Any) -> Iterator[Problem]:
     try:
         web_address(url)
     except UnusableAddress as error:
-        text, _, remedy = str(error).partition("; ")
-        yield Problem(f"{path}.url", text, remedy)
+        yield Problem(f"{path}.url", error.what, error.remedy)

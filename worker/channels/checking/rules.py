@@ -144,7 +144,8 @@ def _value_problems(row: FieldRule, path: str, parent: Mapping[str, Any], value:
     if row.entries is not None and not row.entries[0] <= len(value) <= row.entries[1]:
         least, most = row.entries
         text = f"has too few or too many entries{vendor_code(row.code)}"
-        yield Problem(path, text, f"{least} to {most}", least if len(value) < least else most, "entries", len(value))
+        limit = least if len(value) < least else most
+        yield Problem(path, text, f"give {least} to {most}", limit, "entries", len(value))
     if isinstance(value, str):
         yield from _text_problems(row, path, value)
     if row.allowed is not None and value not in row.allowed:

@@ -5,6 +5,7 @@ Knows no list by name: each channel has its own table.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from worker.channels.checking.rules import vendor_code
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
+
+NUMBER = re.compile(r"[1-9][0-9]{0,18}")
+"""The id of a department or tag. 0 would be everyone: one in a list by mistake would be a broadcast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,10 @@ def malformed(
     field: str, entries: Iterable[Any], fits: Callable[[str], object], remedy: str, code: int | None = None
 ) -> Iterator[Problem]:
     """Reports all malformed entries of a list as one problem, with the position of the first and no value."""
-    wrong = [place for place, entry in enumerate(entries) if not isinstance(entry, str) or not fits(entry)]
-    if wrong:
-        yield Problem(
-            field, f"has malformed entries{vendor_code(code)}: {len(wrong)}, the first at place {wrong[0]}", remedy
-        )
+    wrong_places = [place for place, entry in enumerate(entries) if not isinstance(entry, str) or not fits(entry)]
+    if wrong_places:
+        count, first = len(wrong_places), wrong_places[0]
+        yield Problem(field, f"has malformed entries{vendor_code(code)}: {count}, the first at place {first}", remedy)
 
 
 def no_targets(draft: Draft) -> Iterator[Problem]:

@@ -51,4 +51,4 @@ def corp_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(customized, bool):
         yield Problem("is_customized_app", "is not a boolean", "use true for an app developed for one corp (代开发)")
     elif customized and "suite" not in settings:
-        yield Problem("is_customized_app", "says nothing without suite", "add suite, or leave it out")
+        yield Problem("is_customized_app", "has no effect without suite", "add suite, or leave it out")

@@ -248,7 +248,8 @@ def _type_of(value: Any) -> str:
 def _shape(name: str, value: Any) -> Any:
     if name == "errcode" and isinstance(value, int):
         return value
-    return f"{_type_of(value)} of {len(value)}" if isinstance(value, str | list | dict) else _type_of(value)
+    json_type = _type_of(value)
+    return f"{json_type} of {len(value)}" if isinstance(value, str | list | dict) else json_type
 
 
 def warns(answer: Answer) -> list[str]:

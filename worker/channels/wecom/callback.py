@@ -124,9 +124,9 @@ def require_envelope(body: bytes) -> None:
     """
     beside = body[: ENVELOPE_BYTES + 1].translate(None, _BASE64)
     if len(body) > ENVELOPE_BYTES or len(beside) > _BESIDE_BASE64:
-        raise CallbackRefused(413, "more than an envelope")
+        raise CallbackRefused(413, "larger than an encrypted callback")
     if any(beside.count(sign) > _MEMBERS for sign in (b"<", b":", b",")):
-        raise CallbackRefused(400, "more members than an envelope has")
+        raise CallbackRefused(400, "more elements than an encrypted callback has")
 
 
 def encrypted_in(body: bytes) -> str:

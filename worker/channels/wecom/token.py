@@ -113,7 +113,7 @@ def stale(answer: Answer) -> TokenStale | None:
     """Returns TokenStale if the answer says that the suite_access_token of the call is not valid."""
     if answer.errcode not in STALE:
         return None
-    return TokenStale(f"{answer.errcode}: the suite_access_token is not good")
+    return TokenStale(f"{answer.errcode}: the suite_access_token is refused")
 
 
 def _corp_token(account: Account, code: str, extra: str, now: int) -> Request:

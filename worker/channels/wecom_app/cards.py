@@ -288,7 +288,7 @@ CARD_CLASSES: Mapping[str, type[AppCard]] = {
 }
 """By card_type."""
 CARD_TYPES = tuple(CARD_CLASSES)
-INTERACTIVE = frozenset(CARD_TYPES[2:])
+INTERACTIVE = CARD_TYPES[2:]
 """Cards that always call back; a notice does only with an `action_menu`."""
 
 _FROZEN = dict.fromkeys(

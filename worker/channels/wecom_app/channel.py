@@ -11,7 +11,6 @@ from worker.channels.wecom.callback import secrets_of
 from worker.channels.wecom_app import account as keys, call, callback, check, fast_check, limits, targets, vendor_json
 from worker.channels.wecom_app.fields import DUPLICATE_WINDOW_S, ENVELOPE, SENDS, interval_s
 from worker.channels.wecom_app.messages import Text
-from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import Problem
 from worker.domain.job import Kind, RepeatRule
@@ -57,14 +56,13 @@ class WecomApp(CorpChannel):
     app_scope = staticmethod(call.app_scope)
     callback_secrets = staticmethod(secrets_of)
     callback_verifier = staticmethod(callback.verifier)
+    plain_text = staticmethod(Text)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
-        """See `Channel.kind_of`."""
         found = KINDS.get(str(document.get("type")), Kind.SEND)
         return Kind.SEND_CHAT if found is Kind.SEND and to.chats else found
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
-        """See `Channel.follow_up_problem`."""
         if target_kind == Kind.SEND_CHAT:
             text = "the vendor gives no msgid and no response_code for a message to a group chat"
             return Problem("job_id", text, "send a correction; it can be neither recalled nor updated")
@@ -96,10 +94,5 @@ class WecomApp(CorpChannel):
             return RepeatRule.DUPLICATE_CHECK, interval_s(message)
         return RepeatRule.HOLD, DUPLICATE_WINDOW_S
 
-    def plain_text(self, content: str) -> Message:
-        """See `Channel.plain_text`."""
-        return Text(content)
-
     def named(self, *ids: str) -> Recipients:
-        """See `Channel.named`."""
         return To(ids)

@@ -13,7 +13,7 @@ from typing import Any
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.job import SPLIT_FIELD
 from worker.channels.checking.overflow import Fitted
-from worker.channels.checking.targets import Target, calls_for, ids, malformed, pieces, slices, unfit
+from worker.channels.checking.targets import NUMBER, Target, calls_for, ids, malformed, pieces, slices, unfit
 from worker.channels.wecom.names import USERID, USERID_WANTED
 from worker.channels.wecom_app.cards import TASK_ID_MAX
 from worker.channels.wecom_app.changes import CHAT_ROWS, CHATID
@@ -23,23 +23,17 @@ from worker.domain.content.recipient import GROUPS, INSTEAD_OF, Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
 
-# Departments and tags are numbers (`partyids`, `tagids` are int[] in page 94888). 0 would be everyone.
-NUMBER = re.compile(r"[1-9][0-9]{0,18}")
-
 
 def _is_userid(entry: str) -> bool:
     return entry.lower() != "@all" and USERID.fullmatch(entry) is not None
 
 
-def _is_number(entry: str) -> bool:
-    return NUMBER.fullmatch(entry) is not None
-
-
-# The maxima of message/send (page 90236) and update_template_card (page 94888) are the same.
+# The maxima of message/send (page 90236) and update_template_card (page 94888) are the same. Departments and tags are
+# numbers (`partyids`, `tagids` are int[] in page 94888).
 TARGETS = (
     Target("users", "user", "touser", 1000, _is_userid, USERID_WANTED, "userids"),
-    Target("parties", "party", "toparty", 100, _is_number, "department ids: whole numbers from 1", "partyids"),
-    Target("tags", "tag", "totag", 100, _is_number, "tag ids: whole numbers from 1", "tagids"),
+    Target("parties", "party", "toparty", 100, NUMBER.fullmatch, "department ids: whole numbers from 1", "partyids"),
+    Target("tags", "tag", "totag", 100, NUMBER.fullmatch, "tag ids: whole numbers from 1", "tagids"),
 )
 _MIXED = Problem("chatid", "chats and other recipients cannot share a call", "make a job of its own for AppChat(...)")
 

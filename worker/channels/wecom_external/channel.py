@@ -52,12 +52,10 @@ class WecomExternal(CorpChannel):
     outcome = staticmethod(call.outcome)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
-        """See `Channel.kind_of`."""
         found = str(document.get("type"))
         return found if found in NO_SENDS else Kind.SEND.value
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
-        """See `Channel.follow_up_problem`."""
         if kind == Kind.UPDATE_CARD:
             return Problem("update_card", "customers are sent no cards", "cancel the group send and make a new one")
         if kind not in FOLLOW_UPS:
@@ -73,13 +71,10 @@ class WecomExternal(CorpChannel):
         return upload_lane(message) if kind == Kind.UPLOAD else kind
 
     def repeat_rule(self, kind: str, message: Mapping[str, Any]) -> tuple[RepeatRule, int]:
-        """See `Channel.repeat_rule`."""
         return RULES[kind], 0
 
     def plain_text(self, content: str) -> Message:
-        """See `Channel.plain_text`."""
         return Campaign(text=content)
 
     def named(self, *ids: str) -> Recipients:
-        """See `Channel.named`."""
         return Customers(ids)

@@ -200,7 +200,7 @@ def _window(part: Part, search: Search) -> tuple[int, ...]:
 
 def _go_on(part: Part, search: Search, delay: float = PAUSE_S) -> Progress:
     count = len(search.found) + len(search.fits) + search.unsure
-    reason = f"no answer came: looks for its task, {count} like it so far"
+    reason = f"no answer came: the worker looks for its task, {count} like it so far"
     return Progress({**part.spec, "look_up": asdict(replace(search, pages=search.pages + 1))}, reason, delay)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from worker.channels.wecom.answer import ERRCODES, Answer, integer, moment, text_of
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, CallReceipt, Confirmation, Outcome, Progress, Retry
+from worker.language import plural
 
 TASK_PATH = "/cgi-bin/externalcontact/get_groupmsg_task"
 RESULT_PATH = "/cgi-bin/externalcontact/get_groupmsg_send_result"
@@ -66,7 +67,8 @@ def outcome(part: Part, answer: Answer) -> Outcome:
     found = tuple(_results(str(part.spec["member"]), answer.data) if is_result else _tasks(answer.data))
     goes_on = {"step": RESULT if is_result else TASK, "cursor": cursor, "pages": pages}
     following = goes_on if cursor and pages < MAX_PAGES else NEXT_MEMBER
-    reason = f"read {len(found)} {'recipients' if is_result else 'members'} of its task"
+    read = plural(len(found), "recipient" if is_result else "member")
+    reason = f"read {read} of its task"
     return Progress({**part.spec, **following}, reason, PAGE_PAUSE_S, found)
 
 

@@ -31,14 +31,14 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
             left_out(name)
             del body[name]
         elif name in ATTACHMENTS:  # as the page showed it before 2021
-            remedy = f'hang it on: attachments=[{{"msgtype": "{name}", "{name}": {{...}}}}]'
+            remedy = f'attach it: attachments=[{{"msgtype": "{name}", "{name}": {{...}}}}]'
             raise CheckFailed([Problem(name, "is not among the vendor's fields (any more)", remedy)])
     if not _is_modelled(body):
         return Raw(body=body)
     fields = {name: value for name, value in body.items() if name not in ("text", "attachments")}
     if body.get("text") is not None:
         fields["text"] = _text_in(body["text"])
-    fields["attachments"] = [_attachment(entry, i) for i, entry in enumerate(body.get("attachments") or ())]
+    fields["attachments"] = [_attachment(entry, i) for i, entry in enumerate(_attachments_in(body))]
     return validated(Campaign, fields, "campaign")
 
 
@@ -65,9 +65,15 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
 
 
 def _is_modelled(body: Mapping[str, Any]) -> bool:
+    types = [entry.get("msgtype") if isinstance(entry, Mapping) else None for entry in _attachments_in(body)]
+    return body.keys() <= FIELDS and all(one is None or str(one) in ATTACHMENTS for one in types)
+
+
+def _attachments_in(body: Mapping[str, Any]) -> list[Any]:
     entries = body.get("attachments") or []
-    types = [entry.get("msgtype") if isinstance(entry, Mapping) else None for entry in entries]
-    return body.keys() <= FIELDS and all(one is None or one in ATTACHMENTS for one in types)
+    if isinstance(entries, list):
+        return entries
+    raise CheckFailed([Problem("attachments", "is not a list", 'use [{"msgtype": "image", "image": {...}}]')])
 
 
 def _text_in(holder: Any) -> Any:

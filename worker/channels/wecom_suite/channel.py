@@ -120,15 +120,12 @@ class WecomSuite(Channel):
     callback_verifier = staticmethod(callback.verifier)
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
-        """See `Channel.follow_up_problem`."""
         return NOTHING
 
     def check(self, draft: Draft) -> list[Problem]:
-        """See `Channel.check`."""
         return [NOTHING]
 
     def app_scope(self, account: Account) -> str:
-        """See `Channel.app_scope`."""
         return f"suite:{account.settings.get('suite_id')}@{account.base_url}"
 
     def token_steps(self, account: Account) -> TokenSteps:

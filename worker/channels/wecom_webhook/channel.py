@@ -20,7 +20,6 @@ from worker.channels.wecom_webhook import (
 )
 from worker.channels.wecom_webhook.messages import Text
 from worker.domain.account import Account
-from worker.domain.content.message import Message
 from worker.domain.content.recipient import Chats, Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Kind, RepeatRule
@@ -51,10 +50,11 @@ class WecomWebhook(Channel):
     outcome = staticmethod(call.outcome)
     callback_secrets = staticmethod(secrets_of)
     callback_verifier = staticmethod(callback.verifier)
+    plain_text = staticmethod(Text)
+    named = staticmethod(Chats)
     split = staticmethod(targets.split)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
-        """See `Channel.kind_of`."""
         return Kind.UPLOAD if document.get("type") == "upload" else Kind.SEND
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
@@ -86,13 +86,4 @@ class WecomWebhook(Channel):
         return f"webhook:{account.name}"
 
     def upload_limit(self, upload_type: str) -> int:
-        """See `Channel.upload_limit`."""
         return fields.UPLOADS[upload_type]
-
-    def plain_text(self, content: str) -> Message:
-        """See `Channel.plain_text`."""
-        return Text(content)
-
-    def named(self, *ids: str) -> Recipients:
-        """See `Channel.named`."""
-        return Chats(*ids)

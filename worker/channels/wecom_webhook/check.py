@@ -101,7 +101,7 @@ def _attached_problems(draft: Draft) -> Iterator[Problem]:
         found = list(misplaced(draft.message, path, file, wanted, fields.UPLOADS, 40007))
         yield from found
         if not found and file.get("upload_type") == INLINE and path != PICTURE:
-            yield Problem(path, "takes no bytes", "use upload type file or voice")
+            yield Problem(path, "takes no file as Base64", "use upload type file or voice")
 
 
 def _upload_problems(draft: Draft) -> Iterator[Problem]:

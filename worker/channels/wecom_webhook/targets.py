@@ -84,7 +84,7 @@ def _broadcast_problems(draft: Draft, msgtype: str) -> Iterator[Problem]:
     audience = draft.recipients.audience
     allowed = fields.AUDIENCES_OF.get(msgtype, ("groups",))
     shown = ", ".join(f'Everyone("{one}")' for one in allowed)
-    if audience not in fields.AUDIENCES:
+    if audience not in tuple(fields.AUDIENCES):
         yield Problem("chatid", "does not say which broadcast is meant", f"use {shown}")
     elif audience not in allowed:
         reached = "both groups and blackboards" if audience == "all" else audience

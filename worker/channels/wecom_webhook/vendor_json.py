@@ -77,7 +77,7 @@ def _is_modelled(msgtype: str, body: Mapping[str, Any]) -> bool:
     if msgtype != "template_card":
         return msgtype in PLAIN
     content = body.get(msgtype)
-    return isinstance(content, Mapping) and content.get("card_type") in CARD_CLASSES
+    return isinstance(content, Mapping) and str(content.get("card_type")) in CARD_CLASSES
 
 
 def _picture(content: Mapping[str, Any]) -> dict[str, Any]:

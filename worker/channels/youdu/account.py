@@ -60,7 +60,7 @@ def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     if not isinstance(appid, str) or not APP_ID.fullmatch(appid):
         yield Problem("appid", "is missing or no appId", "add it: yd and 32 digits, or the name of a built-in app")
     if settings.get("invalid_users", InvalidUsers.UNKNOWN) not in tuple(InvalidUsers):
-        yield Problem("invalid_users", "is none of the ways", f"use one of {', '.join(InvalidUsers)}")
+        yield Problem("invalid_users", "has no such value", f"use one of {', '.join(InvalidUsers)}")
     most = settings.get("upload_max_bytes", MAX_UPLOAD)
     if type(most) is not int or not 0 < most < 2**32:
         yield Problem("upload_max_bytes", "is not a number of bytes", "give 1 to 4294967295, or leave it out")

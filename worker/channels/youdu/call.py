@@ -13,7 +13,7 @@ from typing import Any
 from worker.channels.calls import BYTES_PER_SECOND, digest, file_of, filled, media_gone
 from worker.channels.checking.job import put
 from worker.channels.errcodes import Class
-from worker.channels.wecom.answer import TEXT, Answer, Page, contradictions, read, text_of
+from worker.channels.wecom.answer import TEXT, Answer, Page, contradictions, listed, read, text_of
 from worker.channels.youdu import errmsg
 from worker.channels.youdu.account import DEFAULT_PATH
 from worker.channels.youdu.envelope import ERRCODES, WRONG_KEY, encode, envelope_of, legacy, no_vendor, opened, standard
@@ -195,4 +195,7 @@ def _refused(part: Part, account: Account, answer: Answer) -> Outcome:
 def errmsg_of(answer: Answer) -> str:
     """Returns the whole errmsg, because a thousand names are longer than `Answer.errmsg`."""
     errmsg = answer.data.get("errmsg")
-    return errmsg if isinstance(errmsg, str) else ""
+    if errmsg is None or isinstance(errmsg, str):
+        return errmsg or ""
+    # Its form is not documented (c01_00003), so a list may hold names, too.
+    return "|".join(listed(errmsg) or "?")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.channels.wecom.answer import storable
-from worker.channels.wecom.callback import Query, id_at, query_value, require_envelope
+from worker.channels.wecom.callback import DEEPEST, Query, id_at, query_value, require_envelope
 from worker.channels.youdu.envelope import envelope_of
 from worker.crypto.envelope import EnvelopeError, ForeignReceiver
 from worker.crypto.youdu import YouduEnvelope, signature
@@ -92,13 +92,15 @@ def inbound_of(message: bytes, sent_at: int) -> Inbound:
     )
 
 
-def _cleaned(value: Any) -> Any:
+def _cleaned(value: Any, depth: int = 0) -> Any:
     """Returns a copy of the message whose texts every database accepts."""
     if isinstance(value, str):
         return storable(value)
+    if isinstance(value, Mapping | list) and depth > DEEPEST:
+        raise CallbackRefused(400, "JSON nested too deeply")
     if isinstance(value, Mapping):
-        return {storable(str(name)): _cleaned(inner) for name, inner in value.items()}
-    return [_cleaned(inner) for inner in value] if isinstance(value, list) else value
+        return {storable(name): _cleaned(inner, depth + 1) for name, inner in value.items()}
+    return [_cleaned(inner, depth + 1) for inner in value] if isinstance(value, list) else value
 
 
 def _object(body: bytes) -> dict[str, Any]:

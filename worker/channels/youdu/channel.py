@@ -10,7 +10,6 @@ from worker.channels.calls import upload_lane
 from worker.channels.youdu import account as keys, call, callback, check, envelope, fields, targets, vendor_json
 from worker.channels.youdu.messages import Text
 from worker.domain.account import Account, Secret
-from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import Problem
 from worker.domain.job import RepeatRule
@@ -49,14 +48,13 @@ class Youdu(Channel):
     token_request = staticmethod(envelope.token_request)
     token_outcome = staticmethod(envelope.token_outcome)
     callback_verifier = staticmethod(callback.verifier)
+    plain_text = staticmethod(Text)
 
     def kind_of(self, document: Mapping[str, Any], to: Recipients) -> str:
-        """See `Channel.kind_of`."""
         found = str(document.get("type"))
         return found if found in fields.KINDS else fields.SEND
 
     def follow_up_problem(self, kind: str, target_kind: str) -> Problem | None:
-        """See `Channel.follow_up_problem`."""
         return Problem("job_id", f"{NO_ID}: there can be no {kind}", INSTEAD.get(target_kind, "send a correction"))
 
     def lane(self, kind: str, message: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
@@ -94,10 +92,5 @@ class Youdu(Channel):
             return {}
         return {"token": given["token"], "aes_key": account.secret}
 
-    def plain_text(self, content: str) -> Message:
-        """See `Channel.plain_text`."""
-        return Text(content)
-
     def named(self, *ids: str) -> Recipients:
-        """See `Channel.named`."""
         return To(ids)

@@ -180,10 +180,7 @@ def _mail(draft: Draft) -> Iterator[str]:
     if mail.get("fromUser") and mail.get("fromEmail"):
         yield "mail.fromEmail: ignored beside fromUser"
     action = mail.get("action")
-    others = (
-        name for of, names in fields.MAIL_OF.items() if action in fields.MAIL_OF and of != action for name in names
-    )
-    for name in others:
+    for name in fields.fields_of_other_actions(action):
         if mail.get(name) is not None:
             yield f"mail.{name}: ignored with action {action}"
 

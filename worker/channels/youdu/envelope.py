@@ -90,13 +90,13 @@ def wrong_place(status: int) -> str | None:
     if status in (404, 405):
         return "correct base_url (port 7080 by default) and api_path: nothing there takes this call"
     if 300 <= status < 400:
-        return "correct base_url: what answers there sends elsewhere (another scheme or host?)"
+        return "correct base_url: the server answers with a redirect (another scheme or host?)"
     if 400 <= status < 500 and status not in (TIMED_OUT, TOO_LARGE, TOO_MANY):
         return "check base_url, and what stands between the worker and the server"
     return None
 
 
-WRONG_KEY = "the answer does not open with the account's key"
+WRONG_KEY = "the answer cannot be decrypted with the account's key"
 
 
 def token_request(account: Account, secret: str, now: int) -> Request:

@@ -37,6 +37,13 @@ MAIL_OF: Mapping[str, tuple[str, ...]] = {
 }
 """Which fields of a mail belong to which action."""
 
+
+def fields_of_other_actions(action: object) -> Iterator[str]:
+    """Yields the fields of a mail that belong to another action than its own. None for an unknown action."""
+    if action in tuple(MAIL_OF):
+        yield from (name for other, names in MAIL_OF.items() if other != action for name in names)
+
+
 UPLOAD_TYPES = ("image", "file", "voice", "video")
 """Other types: 200009."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.overflow import Fitted
 from worker.channels.checking.plain import utf16_size
-from worker.channels.checking.targets import Target, calls_for, pieces, slices, unfit
+from worker.channels.checking.targets import NUMBER, Target, calls_for, pieces, slices, unfit
 from worker.channels.youdu.fields import BADGE, SEND, SPLIT_FIELD, UPLOAD, body_rows
 from worker.domain.account import Account
 from worker.domain.errors import Problem
@@ -22,8 +22,6 @@ from worker.domain.job import Draft, Part
 
 _ACCOUNT = re.compile(r"[^|\x00-\x1f\x7f\ud800-\udfff]+")
 ACCOUNT_CHARACTERS = 64
-# 0 is the whole organisation: one in a list by mistake would be a broadcast.
-_DEPARTMENT = re.compile(r"[1-9][0-9]{0,18}")
 _ADDRESS = re.compile(r"[^|@\s\x00-\x1f\x7f\ud800-\udfff]+@[^|@\s\x00-\x1f\x7f\ud800-\udfff]+")
 ADDRESS_CHARACTERS = 128
 """Our own maximum: the vendor names none."""
@@ -40,7 +38,7 @@ def _is_address(entry: str) -> bool:
 # More users than the maximum: 200001. More departments: no code is documented.
 TARGETS = (
     Target("users", "user", "toUser", 1000, _is_account, "accounts: 1 to 64 characters, without |"),
-    Target("parties", "party", "toDept", 100, _DEPARTMENT.fullmatch, "department ids: whole numbers from 1"),
+    Target("parties", "party", "toDept", 100, NUMBER.fullmatch, "department ids: whole numbers from 1"),
     Target("emails", "email", "toEmail", 1000, _is_address, "addresses: name@host, at most 128 characters"),
 )
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.typed import Raw, is_without_effect, left_out, object_of, validated
-from worker.channels.youdu.fields import MAIL_OF, OURS
+from worker.channels.youdu.fields import OURS, fields_of_other_actions
 from worker.channels.youdu.messages import ITEMS, PLAIN, Badge, PopWindow
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Everyone, Recipients, parse_ids
@@ -48,8 +48,7 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
 
 def _mail(content: Mapping[str, Any]) -> dict[str, Any]:
     """A mail without what the vendor's own SDK writes: a time of 0, and fields of the other action."""
-    action = content.get("action")
-    others = {name for of, names in MAIL_OF.items() if action in MAIL_OF and of != action for name in names}
+    others = fields_of_other_actions(content.get("action"))
     foreign = {name for name in content.keys() & {*others, "time"} if is_without_effect(content[name])}
     for name in sorted(foreign):
         left_out(f"mail.{name}")

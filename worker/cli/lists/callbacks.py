@@ -1,4 +1,4 @@
-"""`worker inbound` and `worker events`: what callbacks reported, and what the application's hooks hear of it."""
+"""`worker inbound` and `worker events`: list the vendors' callbacks, and the events for the application's hooks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.options import Account, Commands, Json, Person, by_person
-from worker.cli.reading import iso, outbox, print_table, state_named
+from worker.cli.reading import iso, outbox, print_table, state_by_name
 from worker.cli.times import local
 from worker.control.lift import retry_event
 from worker.domain.callbacks.hook import EventState
@@ -22,23 +22,23 @@ from worker.reporting.job_list import content_text
 app = Commands()
 
 _INSTANTS = ("first_seen_at", "last_seen_at", "gone_at")
-_SHOWN = ("id", "kind", "job_id", "part_id", "tag", "tries", "error")
+_EVENT_COLUMNS = ("id", "kind", "job_id", "part_id", "tag", "tries", "error")
 
 
 def _show_chats(*, account: str | None, gone: bool, limit: int, as_json: bool) -> None:
-    """Prints the chats whose callbacks came last."""
+    """Prints the chats, those with the newest callbacks first."""
     with outbox() as connection:
         rows = list_chats(connection, account, gone=gone, limit=limit)
-    found = [{**row, **{name: iso(row[name]) for name in _INSTANTS}} for row in rows]
+    chats = [{**row, **{name: iso(row[name]) for name in _INSTANTS}} for row in rows]
     nothing = "no chats; a webhook's callbacks report them, see `worker receiver`"
-    print_table(found, ("chat", "kind", "account", "seen", ""), _chat_row, nothing, as_json=as_json)
+    print_table(chats, ("chat", "kind", "account", "seen", ""), _chat_row, nothing, as_json=as_json)
 
 
 def _chat_row(chat: Mapping[str, Any]) -> tuple[str, ...]:
-    whose = f"of {chat['person']}, messages still allowed: {chat['allowance']}" if chat["person"] else ""
-    left = f"removed at {local(chat['gone_at'])}" if chat["gone_at"] else ""
-    more = "  ".join(filter(None, (translate(whose), translate(left))))
-    return chat["chat_id"], chat["chat_type"], chat["account"], local(chat["last_seen_at"]), more
+    allowance = f"of {chat['person']}, messages still allowed: {chat['allowance']}" if chat["person"] else ""
+    removal = f"removed at {local(chat['gone_at'])}" if chat["gone_at"] else ""
+    details = "  ".join(filter(None, (translate(allowance), translate(removal))))
+    return chat["chat_id"], chat["chat_type"], chat["account"], local(chat["last_seen_at"]), details
 
 
 @app.command()
@@ -60,17 +60,17 @@ def inbound(
         return
     with outbox() as connection:
         rows = list_inbound(connection, account=account, event=event, limit=limit)
-    shown = ("id", "account", "event", "person", "part_id")
-    found = [
+    stored_columns = ("id", "account", "event", "person", "part_id")
+    callbacks = [
         {
-            **{name: row[name] for name in shown},
+            **{name: row[name] for name in stored_columns},
             **{name: iso(row[name]) for name in ("happened_at", "received_at")},
             "message": json.loads(row["payload"]).get("message"),
         }
         for row in rows
     ]
     columns = ("at", "account", "event", "person", "card")
-    print_table(found, columns, _inbound_row, "no callbacks; `worker receiver` receives them", as_json=as_json)
+    print_table(callbacks, columns, _inbound_row, "no callbacks; `worker receiver` receives them", as_json=as_json)
 
 
 def _inbound_row(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -92,19 +92,23 @@ def events(
         retry_event(retry, person=person.name, why=person.why)
         person.answer({"event": retry}, f"event {retry} waits for a worker")
         return
-    wanted = state_named(EventState, state)
+    event_state = state_by_name(EventState, state)
     with outbox() as connection:
-        rows = list_events(connection, state=wanted, limit=limit)
+        rows = list_events(connection, state=event_state, limit=limit)
     columns = ("event", "at", "kind", "state", "about", "error")
-    print_table([_plain_event(row) for row in rows], columns, _event_row, "no events", as_json=person.as_json)
+    print_table([_event_json(row) for row in rows], columns, _event_row, "no events", as_json=person.as_json)
 
 
 def _event_row(event: Mapping[str, Any]) -> tuple[str, ...]:
-    kind, state = content_text(event["kind"], None), term("state", event["state"])
+    kind, state = content_text(event["kind"], None), term("hook", event["state"])
     about = translate(f"tag {event['tag']}") if event["tag"] else event["job_id"] or "-"
     return event["id"], local(event["created_at"]), kind, state, about, event["error"] or ""
 
 
-def _plain_event(row: dict[str, Any]) -> dict[str, Any]:
+def _event_json(row: dict[str, Any]) -> dict[str, Any]:
     created = iso(row["created_at"])
-    return {**{name: row[name] for name in _SHOWN}, "state": EventState(row["state"]).label, "created_at": created}
+    return {
+        **{name: row[name] for name in _EVENT_COLUMNS},
+        "state": EventState(row["state"]).label,
+        "created_at": created,
+    }

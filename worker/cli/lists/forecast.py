@@ -1,4 +1,4 @@
-"""`worker forecast`: roughly when the backlog of each account will be through."""
+"""`worker forecast`: estimates when the backlog of each account will be sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from worker.accounts.sources import accounts_of
 from worker.channels.registry import usable
-from worker.cli.options import Account, Commands, Json, echo, plain
+from worker.cli.options import Account, Commands, Json, echo, to_json
 from worker.config.settings import load_settings
 from worker.control.opening import open_database
 from worker.language import plural
@@ -22,47 +22,47 @@ ROUGH = "a rough estimate from the limits and the speed at the last heartbeats; 
 def forecast(account: Account = None, as_json: Json = False) -> None:
     """Roughly when the backlog of each account will be through: what is due, divided by what lets it through."""
     settings = load_settings()
-    known = accounts_of(settings)
+    accounts = accounts_of(settings)
     if account is not None:
-        usable(known, account)
+        usable(accounts, account)
     with open_database(settings) as database, database.reading() as connection:
-        found = forecast_of(connection, database.now, known)
-    found = [one for one in found if account in (None, one.account)]
+        forecasts = forecast_of(connection, database.now, accounts)
+    forecasts = [account_forecast for account_forecast in forecasts if account in (None, account_forecast.account)]
     if as_json:
-        echo(json.dumps([plain(one) for one in found], ensure_ascii=False))
+        echo(json.dumps([to_json(account_forecast) for account_forecast in forecasts], ensure_ascii=False))
         return
-    for one in found:
-        for line in lines(one):
+    for account_forecast in forecasts:
+        for line in lines(account_forecast):
             echo(line)
-    echo(ROUGH if found else "nothing is queued")
+    echo(ROUGH if forecasts else "nothing is queued")
 
 
-def lines(one: AccountForecast) -> Iterator[str]:
-    """An account's forecast."""
-    at_least = "at least " if one.at_least else ""
-    yield f"account {one.account}: {at_least}{one.due} due, {one.later} later"
-    for stop in one.stops:
+def lines(account_forecast: AccountForecast) -> Iterator[str]:
+    """Yields the lines of an account's forecast."""
+    at_least = "at least " if account_forecast.at_least else ""
+    yield f"account {account_forecast.account}: {at_least}{account_forecast.due} due, {account_forecast.later} later"
+    for stop in account_forecast.stops:
         yield f"  will not be sent until this is fixed: {stop.why}; {stop.command}"
-    if one.in_s is not None and one.due:
-        yield f"  what is due will be sent in about {_span(one.in_s)}"
-    elif one.due and not one.stops:
+    if account_forecast.in_s is not None and account_forecast.due:
+        yield f"  what is due will be sent in about {_span(account_forecast.in_s)}"
+    elif account_forecast.due and not account_forecast.stops:
         yield "  nothing was sent lately, so no estimate is possible"
-    if one.per_s:
-        yield f"  about {one.per_s:.3g} parts a second"
-    for wait in one.waits:
+    if account_forecast.per_s:
+        yield f"  about {account_forecast.per_s:.3g} parts a second"
+    for wait in account_forecast.waits:
         yield f"  {_wait(wait)}"
 
 
-def _wait(one: LimitWait) -> str:
-    if one.amount is None:
-        return f"{plural(one.parts, 'part')} waiting for {one.limit}"
-    if one.in_s is None:
+def _wait(wait: LimitWait) -> str:
+    if wait.amount is None:
+        return f"{plural(wait.parts, 'part')} waiting for {wait.limit}"
+    if wait.in_s is None:
         return (
-            f"{plural(one.parts, 'part')} waiting for {one.limit}, which allows {one.amount} in"
-            f" {one.window_s} s to each recipient"
+            f"{plural(wait.parts, 'part')} waiting for {wait.limit}, which allows {wait.amount} in"
+            f" {wait.window_s} s to each recipient"
         )
-    window = f"which allows {one.amount} in {one.window_s} s"
-    return f"{plural(one.parts, 'part')} waiting for {one.limit}, {window}: about {_span(one.in_s)}"
+    window = f"which allows {wait.amount} in {wait.window_s} s"
+    return f"{plural(wait.parts, 'part')} waiting for {wait.limit}, {window}: about {_span(wait.in_s)}"
 
 
 def _span(seconds: float) -> str:

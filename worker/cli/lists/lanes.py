@@ -1,4 +1,4 @@
-"""`worker lanes`: what is paused, and what blocks lanes and accounts."""
+"""`worker lanes`: lists pauses, blocked lanes and accounts, and what happened to them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.options import Account, Commands, Json, echo, plain
+from worker.accounts.sources import accounts_of
+from worker.cli.options import Account, Commands, Json, echo, to_json
 from worker.cli.reading import iso, pause_line, print_rows, print_table
 from worker.cli.times import local
 from worker.config.settings import load_settings
 from worker.control.opening import open_database
+from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.domain.pause import Pause
 from worker.language import term, translate
 from worker.outbox.lanes.lanes import list_lane_events
@@ -24,53 +26,58 @@ app = Commands()
 @app.command()
 def lanes(
     account: Account = None,
-    steps: Annotated[bool, typer.Option("--events", help="What happened to them, newest first.")] = False,
+    events: Annotated[bool, typer.Option("--events", help="What happened to them, newest first.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many events.")] = 50,
     as_json: Json = False,
 ) -> None:
     """Lists what is blocked, parked or slowed down: since when, until when, why, and what to do."""
-    if steps:
+    if events:
         _show_events(account=account, limit=limit, as_json=as_json)
         return
-    with open_database(load_settings()) as database, database.reading() as connection:
+    settings = load_settings()
+    with open_database(settings) as database, database.reading() as connection:
         pauses, standing = lane_list(connection, database.now, account=account)
-    found = [_plain(one) for one in standing]
+    lane_rows = [_lane_json(lane) for lane in standing]
+    if account is not None and not pauses and not lane_rows:
+        # An account that is gone may still have lanes and pauses, and those are listed.
+        accounts_of(settings).get(account)
     if as_json:
-        echo(json.dumps(plain([*map(_paused, pauses), *found]), ensure_ascii=False))
+        echo(json.dumps(to_json([*map(_pause_json, pauses), *lane_rows]), ensure_ascii=False))
         return
-    for one in pauses:
-        echo(f"{pause_line(one)}\n  remedy: `{one.ending()}`")
-    if found or not pauses:
-        print_rows(found, _lane_lines, "nothing is paused, blocked, parked or slowed down", as_json=False)
+    for pause in pauses:
+        command = pause.ending()
+        echo(f"{pause_line(pause)}\n  remedy: `{command}`")
+    if lane_rows or not pauses:
+        print_rows(lane_rows, _lane_lines, "nothing is paused, blocked, parked or slowed down", as_json=False)
 
 
-def _paused(pause: Pause) -> dict[str, Any]:
-    """A pause among the lanes."""
-    why, remedy = f"paused by {pause.person}: {pause.why}", f"`{pause.ending()}`"
-    scope = {"account": pause.account, "label": pause.told(), "pause": pause.id}
-    return {"lane": None, **scope, "state": "paused", "since": pause.began_at, "reason": why, "remedy": remedy}
+def _pause_json(pause: Pause) -> dict[str, Any]:
+    """Returns a pause as JSON values, with the keys of a lane."""
+    reason, remedy = f"paused by {pause.person}: {pause.why}", f"`{pause.ending()}`"
+    scope = {"account": pause.account, "label": pause.scope_text(), "pause": pause.id}
+    return {"lane": None, **scope, "state": "paused", "since": pause.began_at, "reason": reason, "remedy": remedy}
 
 
 def _show_events(*, account: str | None, limit: int, as_json: bool) -> None:
     """Prints the newest events of lanes."""
     with open_database() as database, database.reading() as connection:
-        found = [_event(row) for row in list_lane_events(connection, account, limit)]
-    print_table(found, ("at", "lane", "step", "why"), _event_row, "no events", as_json=as_json)
+        events = [_event(row) for row in list_lane_events(connection, account, limit)]
+    print_table(events, ("at", "lane", "step", "why"), _event_row, "no events", as_json=as_json)
 
 
-def _plain(one: LaneReport) -> dict[str, Any]:
-    instants = {name: getattr(one, name) for name in ("since", "until")}
-    told = {name: None if at is None else at.isoformat(timespec="milliseconds") for name, at in instants.items()}
-    shown: dict[str, Any] = plain(one)
-    return {**shown, **told}
+def _lane_json(lane: LaneReport) -> dict[str, Any]:
+    instants = {name: getattr(lane, name) for name in ("since", "until")}
+    iso_times = {name: None if at is None else at.isoformat(timespec="milliseconds") for name, at in instants.items()}
+    values: dict[str, Any] = to_json(lane)
+    return {**values, **iso_times}
 
 
 def _lane_lines(lane: Mapping[str, Any]) -> str:
     since = f" since {local(lane['since'])}" if lane["since"] else ""
-    until = f", until {local(lane['until'])}" if lane["until"] else ""
-    probe = ", next probe" if lane["state"] == "parked" and not lane["until"] else ""
-    most = "" if lane["calls"] is None else f", {lane['calls']} in flight at most"
-    state = "".join([term("state", lane["state"]), *map(translate, (since, until, probe, most))])
+    until = _until(lane["until"], is_parked=lane["state"] == LaneStatus.PARKED)
+    probe = ", next probe" if lane["state"] == LaneStatus.PARKED and not lane["until"] else ""
+    bound = "" if lane["calls"] is None else f", {lane['calls']} in flight at most"
+    state = "".join([term("state", lane["state"]), *map(translate, (since, until, probe, bound))])
     lines = [f"{lane['lane']}  {lane['label']}  {state}"]
     lines += [f"  why: {lane['reason']}"] if lane["reason"] else []
     lines += [f"  times in a row that a limit was exceeded: {lane['struck']}"] if lane["struck"] else []
@@ -79,13 +86,20 @@ def _lane_lines(lane: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _until(until: str | None, *, is_parked: bool) -> str:
+    """Says when a block ends. A parked lane has no end by itself: the instant is that of its next probe."""
+    if not until:
+        return ""
+    return f", next probe at {local(until)}" if is_parked else f", until {local(until)}"
+
+
 def _event(row: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {name: row[name] for name in ("lane", "account", "label", "what", "reason", "remedy", "hint")}
-    return {"at": iso(row["happened_at"]), **shown, "until": iso(row["until"])}
+    values = {name: row[name] for name in ("lane", "account", "label", "what", "reason", "remedy", "hint")}
+    return {"at": iso(row["happened_at"]), **values, "until": iso(row["until"])}
 
 
 def _event_row(event: Mapping[str, Any]) -> tuple[str, ...]:
-    until = f", until {local(event['until'])}" if event["until"] else ""
+    until = _until(event["until"], is_parked=event["what"] == LaneEventKind.PARKED)
     lane = " ".join(filter(None, (event["lane"], event["label"])))
     step, why = term("step", event["what"]), translate(event["reason"]) + translate(until)
     return local(event["at"]), lane, step, why

@@ -1,4 +1,4 @@
-"""`worker limits`: every limit of the accounts, how much of it is used now, and the vendor's page."""
+"""`worker limits`: lists the limits of the accounts, how much of each is used now, and the vendor's page."""
 
 from __future__ import annotations
 
@@ -32,22 +32,26 @@ def limits(
 ) -> None:
     """Every limit of an account: amount, window, use and room now, and the vendor's page."""
     settings = load_settings()
-    known = accounts_of(settings)
+    accounts = accounts_of(settings)
     if account is not None:
-        usable(known, account)
-    names = (account,) if account is not None else known.names()
-    good, wrong = split_usable(known, names)
+        usable(accounts, account)
+    names = (account,) if account is not None else accounts.names()
+    usable_accounts, problems = split_usable(accounts, names)
     with open_database(settings) as database, database.reading() as connection:
-        usable_accounts = [(channel(one.channel), one) for one in good.values()]
-        found = usages(connection, database.now, usable_accounts, recipient, count_waiting=True)
+        account_channels = [(channel(item.channel), item) for item in usable_accounts.values()]
+        usages_by_account = usages(connection, database.now, account_channels, recipient, count_waiting=True)
     if as_json:
-        unusable = {name: {"unusable": why} for name, why in wrong.items()}
-        echo(json.dumps({name: [*map(plain, rows)] for name, rows in found.items()} | unusable, ensure_ascii=False))
+        unusable = {name: {"unusable": why} for name, why in problems.items()}
+        echo(
+            json.dumps(
+                {name: [*map(to_json, rows)] for name, rows in usages_by_account.items()} | unusable, ensure_ascii=False
+            )
+        )
         return
-    for name, rows in found.items():
-        for line in lines(good[name], rows):
+    for name, rows in usages_by_account.items():
+        for line in lines(usable_accounts[name], rows):
             echo(line)
-    for name, why in wrong.items():
+    for name, why in problems.items():
         echo(f"account {name} cannot be used: {why}")
     if not names:
         echo(
@@ -56,11 +60,11 @@ def limits(
 
 
 def lines(account: Account, rows: list[Usage]) -> Iterator[str]:
-    """An account's limits, one a line, grouped by what they are counted for."""
+    """Yields an account's limits, one on each line, grouped by what they count for."""
     yield f"account {account.name} ({account.channel})"
-    for of, its_rows in groupby(rows, key=lambda row: row.counted.subject_kind):
-        yield f"  {of}"
-        yield from (f"    {_line(row)}" for row in its_rows)
+    for subject_kind, group in groupby(rows, key=lambda row: row.counted.subject_kind):
+        yield f"  {subject_kind}"
+        yield from (f"    {_line(row)}" for row in group)
 
 
 def _line(row: Usage) -> str:
@@ -77,8 +81,8 @@ def _amount(row: Usage) -> str:
         return translate(f"{limit.amount} until the recipient writes again")
     if not limit.amount:
         return translate("off")
-    within = f" in {limit.window_s} s" if limit.window_s else " at a time"
-    return f"{limit.amount} {term('unit', limit.unit)}{translate(within)}"
+    window = f" in {limit.window_s} s" if limit.window_s else " at a time"
+    return f"{limit.amount} {term('unit', limit.unit)}{translate(window)}"
 
 
 def _use(row: Usage) -> str:
@@ -89,8 +93,8 @@ def _use(row: Usage) -> str:
     return "give --recipient to see the use" if row.counted.limit.window_s else "checked when the call begins"
 
 
-def plain(row: Usage) -> dict[str, Any]:
-    """One limit as JSON values."""
+def to_json(row: Usage) -> dict[str, Any]:
+    """Returns a limit and its use as JSON values."""
     limit = row.counted.limit
     return {
         "name": limit.name,

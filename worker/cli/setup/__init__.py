@@ -1,1 +1,1 @@
-"""`worker init` and `worker doctor`: the settings of a new installation, and whether they work."""
+"""`worker init` and `worker doctor`: write the settings of a new installation, and check that they work."""

@@ -1,4 +1,4 @@
-"""What a check of `worker doctor` found."""
+"""The findings of `worker doctor`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check of `worker doctor` found, which is a line."""
+    """The result of one check of `worker doctor`, printed as a line."""
 
     what: str
     level: Level
     text: str
     command: str = ""
-    """The command that mends it or says more; empty: what is wrong is mended elsewhere."""
+    """The command that repairs it or says more; empty if there is none."""

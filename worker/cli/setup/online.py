@@ -1,6 +1,6 @@
-"""`worker doctor --online`: asks the vendor about each account, and the account's callback through its public address.
+"""`worker doctor --online`: checks each account with the vendor, and its callback through the public address.
 
-Token, app, trusted address, callback: a line each. No message is sent, and nothing changes at the vendor.
+There is a finding each for token, app, trusted IP and callback. No message is sent and nothing changes at the vendor.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from worker.domain.call import Access, CallResult, NotSent, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.hooks.verifiers import make_verifier
 from worker.outbox.engine.clock import SECOND
-from worker.outbox.engine.counting import BETWEEN, totals
+from worker.outbox.engine.counting import SEPARATOR, totals
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.inbound import inbound_page
 from worker.transport.http import SocketTransport, call_once
-from worker.transport.tokens import Tokens
+from worker.transport.tokens import JUST_REFUSED_S, Tokens
 
 CALL_S = 10.0
 PATIENCE_S = 10.0
-"""How long another process's fetch of a token is waited for."""
+"""Seconds to wait while another process fetches a token."""
 TRUSTED = "trusted IP: the vendor accepts calls from this machine"
 
 
 @dataclass(frozen=True, slots=True)
 class OnlineTools:
-    """Everything that tests replace."""
+    """The transport and clocks, which tests replace."""
 
     transport: SocketTransport = field(default_factory=SocketTransport)
     """Its connections are closed at the end."""
@@ -48,22 +48,24 @@ class OnlineTools:
 
 
 def online_findings(settings: Settings, only: str | None = None, tools: OnlineTools | None = None) -> Iterator[Finding]:
-    """The findings about each account, or one of them; accounts that cannot be used are told of without this."""
+    """Yields the findings about each account, or only one. `worker doctor` itself reports unusable accounts."""
     tools = tools or OnlineTools()
     accounts = accounts_of(settings)
     names = accounts.names() if only is None else (accounts.get(only).name,)
     try:
         with closing(tools.transport), open_current_database(settings) as database:
-            process = uuid7().hex
-            tokens = Tokens(database, tools.transport, incarnation=lambda: process, accounts=accounts)
-            for one in split_usable(accounts, names)[0].values():
-                yield from _asked(settings, one, tokens, tools)
-                yield from _callback(database, settings, one, tools)
+            delivery, process = settings.delivery, uuid7().hex
+            tokens = Tokens(
+                database, tools.transport, settings=delivery, incarnation=lambda: process, accounts=accounts
+            )
+            for account in split_usable(accounts, names)[0].values():
+                yield from _account_findings(account, tokens, tools)
+                yield from _callback(database, settings, account, tools)
     except ConfigurationError as error:
         yield Finding("online", Level.PROBLEM, f"the vendor was not asked: {error}")
 
 
-def _asked(settings: Settings, account: Account, tokens: Tokens, tools: OnlineTools) -> Iterator[Finding]:
+def _account_findings(account: Account, tokens: Tokens, tools: OnlineTools) -> Iterator[Finding]:
     what = f"online {account.name}"
     if account.staging.dry_run:
         yield Finding(what, Level.CAUTION, "not known: staging.dry_run keeps every call from the vendor")
@@ -75,7 +77,7 @@ def _asked(settings: Settings, account: Account, tokens: Tokens, tools: OnlineTo
 
 
 def _by_token(what: str, account: Account, tokens: Tokens, tools: OnlineTools) -> Iterator[Finding]:
-    """The token, and with it the harmless call of the channel; once more where the vendor knows the token no longer."""
+    """Gets a token and makes a harmless call with it; once more with a new token if the vendor refuses the first."""
     call = online_call(account.channel)
     for is_last in (False, True):
         token = _token(account, tokens, tools)
@@ -85,24 +87,31 @@ def _by_token(what: str, account: Account, tokens: Tokens, tools: OnlineTools) -
         if call is None:
             yield Finding(what, Level.OK, "has a token: id and secret match")
             return
-        found, is_stale = _carried_out(what, account, call, token, tools)
+        findings, is_stale = _call_vendor(what, account, call, token, tools)
         if is_stale and not is_last:
             tokens.invalidate(account, token)
             continue
         yield Finding(what, Level.OK, "has a token")
-        yield from found
+        yield from findings
         return
 
 
 def _token(account: Account, tokens: Tokens, tools: OnlineTools) -> Token | str:
-    """The token, or why there is none, with the remedy."""
+    """Returns the token, or a sentence with the reason and the remedy."""
     waited = 0.0
     while True:
         match tokens.get_current_or_previous(account, channel(account.channel))[0]:
             case Token() as token:
                 return token
             case TokenParked() as parked:
-                return f"no token: {parked.reason}; {parked.remedy}"
+                refusal = f"no token: {parked.reason}; {parked.remedy}"
+                if parked.age_s < JUST_REFUSED_S:
+                    return refusal
+                # A second wrong try could lock the account out, so the vendor was not asked.
+                return (
+                    f"{refusal}; then `worker resume {account.name}`, and check again"
+                    f" (the vendor refused it {parked.age_s:.0f} s ago and was not asked now)"
+                )
             case TokenWait() as wait if waited >= PATIENCE_S or wait.remedy:
                 return f"no token: {wait.reason}; {wait.remedy or 'try again later'}"
             case TokenWait() as wait:
@@ -110,10 +119,10 @@ def _token(account: Account, tokens: Tokens, tools: OnlineTools) -> Token | str:
                 waited += max(wait.delay, 0.1)
 
 
-def _carried_out(
+def _call_vendor(
     what: str, account: Account, call: OnlineCall, token: Token, tools: OnlineTools
 ) -> tuple[list[Finding], bool]:
-    """What the call shows of app and address; and whether the vendor knows the token no longer."""
+    """Makes the call; returns the findings about app and trusted IP, and whether the vendor refused the token."""
     request = call.request(account, Access(token.value), int(tools.wall()))
     result = call_once(tools.transport, replace(request, deadline_s=CALL_S, egress=account.egress))
     if not isinstance(result, Reply):
@@ -121,7 +130,7 @@ def _carried_out(
     answer = read_answer(call, account, result)
     if answer.is_about_address:
         return [Finding(what, Level.PROBLEM, f"trusted IP: {answer.text}")], False
-    if not answer.is_ok:  # which of its checks the vendor does first is not known
+    if not answer.is_ok:  # in which order the vendor checks is not known
         return [Finding(what, Level.PROBLEM, answer.text)], answer.is_stale_token
     return [Finding(what, Level.OK, TRUSTED), Finding(what, Level.OK, answer.text)], False
 
@@ -133,16 +142,16 @@ def _unanswered(result: CallResult) -> str:
 
 
 def _callback(database: Database, settings: Settings, account: Account, tools: OnlineTools) -> Iterator[Finding]:
-    """Whether the account's receiver answers a verification with these settings, and what it makes of the vendor's."""
-    what, door = f"online {account.name}", make_verifier(account, max_age_s=0.0)
-    if door is None:
+    """Checks that the account's receiver answers a verification, and accepts the vendor's own callbacks."""
+    what, verifier = f"online {account.name}", make_verifier(account, max_age_s=0.0)
+    if verifier is None:
         return
     if not settings.public_url:
         text = "callback not known: set public_url to the address under which the vendor reaches `worker receiver`"
         yield Finding(what, Level.CAUTION, text)
         return
     number = str(secrets.randbelow(10**16))
-    query = verification(door, number, int(tools.wall()), secrets.token_hex(8), secrets.token_bytes(16))
+    query = verification(verifier, number, int(tools.wall()), secrets.token_hex(8), secrets.token_bytes(16))
     if query is None:
         yield Finding(what, Level.CAUTION, "callback not known: this vendor verifies no address")
         return
@@ -150,23 +159,23 @@ def _callback(database: Database, settings: Settings, account: Account, tools: O
     address = f"{settings.public_url.rstrip('/')}{path}"
     result = call_once(tools.transport, Request("GET", settings.public_url.rstrip("/"), path, query, deadline_s=CALL_S))
     if isinstance(result, Reply) and (result.status, result.body) == (200, number.encode()):
-        yield from _vendors_own(database, what, address, account.name)
+        yield from _vendor_callbacks(database, what, address, account.name)
     else:
-        yield Finding(what, Level.PROBLEM, f"callback: {address} {_why_not(result)}")
+        yield Finding(what, Level.PROBLEM, f"callback: {address} {_verification_problem(result)}")
 
 
-def _vendors_own(database: Database, what: str, address: str, account: str) -> Iterator[Finding]:
-    """What the receiver made of the vendor's own callbacks; the verification was sealed with our token, not theirs."""
+def _vendor_callbacks(database: Database, what: str, address: str, account: str) -> Iterator[Finding]:
+    """Reports whether the receiver accepted the vendor's callbacks. The verification only proves our own token."""
     with database.reading() as connection:
-        taken = inbound_page(connection, account=account, event=None, before=None, limit=1).rows
+        accepted = inbound_page(connection, account=account, event=None, before=None, limit=1).rows
         hour_ago = read_now(connection, database.now) - 3_600 * SECOND
         counts = totals(connection)
-    refused = sum(counts[BETWEEN.join(("callbacks_refused", account, status))] for status in ("400", "403"))
-    if refused and not (taken and taken[0]["received_at"] > hour_ago):
-        text = f"callback: none of the vendor's was accepted in the last hour, refused so far: {refused}"
+    refused = sum(counts[SEPARATOR.join(("callbacks_refused", account, status))] for status in ("400", "403"))
+    if refused and not (accepted and accepted[0]["received_at"] > hour_ago):
+        text = f"callback: none from the vendor was accepted in the last hour, refused so far: {refused}"
         remedy = "give the vendor's page and these settings the same token and aes_key (EncodingAESKey)"
         yield Finding(what, Level.CAUTION, f"{text}; {remedy}")
-    elif taken:
+    elif accepted:
         text = f"callback: {address} answers with these settings, and callbacks of the vendor were accepted"
         yield Finding(what, Level.OK, text)
     else:
@@ -177,8 +186,8 @@ def _vendors_own(database: Database, what: str, address: str, account: str) -> I
         yield Finding(what, Level.OK, text)
 
 
-def _why_not(result: CallResult) -> str:
-    """What is wrong with the answer to a verification, and the remedy."""
+def _verification_problem(result: CallResult) -> str:
+    """Returns what is wrong with the answer to a verification, and the remedy."""
     if not isinstance(result, Reply):
         return f"does not answer ({result.reason}); start `worker receiver`, and let its proxy pass the path on"
     remedies = {

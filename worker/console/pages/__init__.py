@@ -6,14 +6,14 @@ from worker.console.page import PageRoute
 from worker.console.pages.accounts import account, accounts
 from worker.console.pages.audit import audit, entry
 from worker.console.pages.backlog import backlog
-from worker.console.pages.heard import callback, events, inbound
+from worker.console.pages.callbacks import callback, events, inbound
+from worker.console.pages.command import carry_out, preview
 from worker.console.pages.home import home
 from worker.console.pages.job import job, part
 from worker.console.pages.jobs import doubts, find, jobs
 from worker.console.pages.lanes import lanes
-from worker.console.pages.mailings import mailings, one_mailing
+from worker.console.pages.mailings import mailings, tag_mailing
 from worker.console.pages.message import file, message
-from worker.console.pages.order import carry_out, preview
 from worker.console.pages.processes import processes
 
 PAGES: tuple[PageRoute, ...] = (
@@ -25,7 +25,7 @@ PAGES: tuple[PageRoute, ...] = (
     PageRoute("/jobs/{job}/message", message),
     PageRoute("/jobs/{job}/files/{n}/{name}", file),
     PageRoute("/mailings", mailings, nav="mailings.title"),
-    PageRoute("/mailings/tag", one_mailing),
+    PageRoute("/mailings/tag", tag_mailing),
     PageRoute("/doubts", doubts, nav="doubts.title"),
     PageRoute("/backlog", backlog, nav="backlog.title"),
     PageRoute("/lanes", lanes, nav="lanes.title"),

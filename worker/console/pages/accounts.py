@@ -9,7 +9,7 @@ from functools import partial
 
 from worker.channels.registry import channel, split_usable
 from worker.console.page import ConsoleRequest, NotFound, View
-from worker.console.pages import seen
+from worker.console.pages import redaction
 from worker.console.pages.lanes import TONES
 from worker.console.viewer import may_read_texts
 from worker.drawing import Lang
@@ -22,9 +22,9 @@ from worker.reporting.limit_usage import Usage, usages
 
 ON_A_PAGE = 100
 WORST = "worst"
-"""The `order` of a list that begins with the accounts that stand worst."""
+"""The value of `order` for a list that begins with the unhealthiest accounts."""
 COLUMNS = 60
-"""Bars on each side of now."""
+"""Number of bars on each side of now."""
 HEIGHT = 100
 """The height of the tallest bar."""
 
@@ -35,11 +35,11 @@ class AccountHealth:
 
     name: str
     channel: str | None
-    """None: it cannot be used, so that is not known here."""
+    """None if the account cannot be used, because then its channel is unknown here."""
     standing: LaneReport | None
-    """The worst of what stands on it and its lanes."""
+    """The worst state of the account and its lanes; None if nothing is wrong."""
     lanes: int
-    """How many of its lanes something stands on."""
+    """How many of its lanes have such a state."""
     is_unusable: bool
 
 
@@ -51,48 +51,50 @@ class Bar:
     height: int
     units: int
     at: datetime
-    """The beginning of its time."""
+    """When its interval begins."""
     is_ahead: bool
-    """True for units that become free then; False for units that were taken then."""
+    """True for units that become free in this interval, False for units that were used in it."""
 
 
 def accounts(request: ConsoleRequest) -> View:
-    """The list, by name or with the worst first, a page at a time."""
-    site, wanted = request.site, request.query.get("name", "").strip()
+    """Shows the list of accounts, page by page, by name or with the unhealthiest first."""
+    site, search = request.site, request.query.get("name", "").strip()
     after, is_worst_first = request.query.get("after", ""), request.query.get("order") == WORST
-    names = [name for name in site.accounts.names() if wanted in name]
+    names = [name for name in site.accounts.names() if search in name]
     database = site.database
     with request.reading() as connection:
         standing = lane_list(connection, database.now)[1]
     by_account: dict[str, list[LaneReport]] = {}
-    for one in standing:
-        by_account.setdefault(one.account, []).append(seen.shown(request.viewer, one.account, one))
+    for report in standing:
+        by_account.setdefault(report.account, []).append(redaction.redact(request.viewer, report.account, report))
 
-    def place(name: str) -> tuple[int, str]:
+    def sort_key(name: str) -> tuple[int, str]:
         return _rank(by_account.get(name, [])) if is_worst_first else 0, name
 
-    shown = [name for name in sorted(names, key=place) if not after or place(name) > place(after)][: ON_A_PAGE + 1]
-    lines = [_line(request, name, by_account.get(name, [])) for name in shown[:ON_A_PAGE]]
+    matching = [name for name in sorted(names, key=sort_key) if not after or sort_key(name) > sort_key(after)][
+        : ON_A_PAGE + 1
+    ]
+    lines = [_line(request, name, by_account.get(name, [])) for name in matching[:ON_A_PAGE]]
     return View.of(
         "accounts.html",
         request.term("accounts.title"),
         lines=lines,
-        wanted=wanted,
+        search=search,
         all=len(names),
-        after=lines[-1].name if len(shown) > ON_A_PAGE else None,
+        after=lines[-1].name if len(matching) > ON_A_PAGE else None,
         order=WORST if is_worst_first else None,
         tones=TONES,
     )
 
 
 def account(request: ConsoleRequest) -> View:
-    """One account: what stands on it, its tokens, its limits and their use."""
+    """Shows one account: what is paused or blocked, its tokens, its limits and their use."""
     site, name = request.site, request.path["name"]
     if name not in site.accounts.names():
         raise NotFound
     database = site.database
-    good, wrong = split_usable(site.accounts, [name])
-    known, unusable = good.get(name), wrong.get(name)
+    usable, unusable_accounts = split_usable(site.accounts, [name])
+    account_settings, unusable = usable.get(name), unusable_accounts.get(name)
     reads = may_read_texts(request.viewer, name)
     recipient = request.query.get("recipient", "").strip() if reads else ""
     with request.reading() as connection:
@@ -100,22 +102,22 @@ def account(request: ConsoleRequest) -> View:
         pauses, lanes = lane_list(connection, database.now, account=name)
         tokens = token_statuses(connection, [name])
         limits = list[Usage]()
-        if known is not None:
-            own = [(channel(known.channel), known)]
-            limits = usages(connection, database.now, own, recipient or None, count_waiting=True)[name]
+        if account_settings is not None:
+            usable_accounts = [(channel(account_settings.channel), account_settings)]
+            limits = usages(connection, database.now, usable_accounts, recipient or None, count_waiting=True)[name]
     return View.of(
         "account.html",
         name,
         name=name,
-        account=known,
-        is_unusable=known is None,
+        account=account_settings,
+        is_unusable=account_settings is None,
         unusable=unusable if reads else None,
-        pauses=[seen.pause(request.viewer, one) for one in pauses],
-        lanes=[seen.shown(request.viewer, one.account, one) for one in lanes],
+        pauses=[redaction.redact_pause(request.viewer, pause) for pause in pauses],
+        lanes=[redaction.redact(request.viewer, lane.account, lane) for lane in lanes],
         tones=TONES,
-        tokens=[(one, token_state(one, tokens, now)) for one in tokens],
+        tokens=[(token, token_state(token, tokens, now)) for token in tokens],
         now=now,
-        in_use=[(one, bars(one, now)) for one in limits if one.used or one.waiting],
+        in_use=[(usage, bars(usage, now)) for usage in limits if usage.used or usage.waiting],
         limits=limits,
         recipient=recipient,
         reads=reads,
@@ -127,10 +129,10 @@ def account(request: ConsoleRequest) -> View:
 
 
 def token_state(token: TokenStatus, tokens: Iterable[TokenStatus], now: int) -> str:
-    """Returns `valid`, `no_token`, `refused`, or `replaced`: refused once, while other credentials work by now."""
+    """Returns `valid`, `no_token`, `refused`, or `replaced`: it was refused, but newer credentials work."""
     if token.refused is None:
         return "valid" if _is_valid(token, now) else "no_token"
-    return "replaced" if any(_is_valid(one, now) for one in tokens) else "refused"
+    return "replaced" if any(_is_valid(other, now) for other in tokens) else "refused"
 
 
 def _is_valid(token: TokenStatus, now: int) -> bool:
@@ -138,27 +140,33 @@ def _is_valid(token: TokenStatus, now: int) -> bool:
 
 
 def _rank(standing: Iterable[LaneReport]) -> int:
-    """The place of an account in a list with the worst first, by the worst of what stands on it."""
-    return min((list(TONES).index(one.state) for one in standing), default=len(TONES))
+    """Returns the rank of an account in the list with the unhealthiest first: that of its worst lane."""
+    return min((list(TONES).index(report.state) for report in standing), default=len(TONES))
 
 
 def _line(request: ConsoleRequest, name: str, standing: list[LaneReport]) -> AccountHealth:
-    known = split_usable(request.site.accounts, [name])[0].get(name)
-    worst = min(standing, key=lambda one: list(TONES).index(one.state), default=None)
-    return AccountHealth(name, None if known is None else known.channel, worst, len(standing), known is None)
+    account_settings = split_usable(request.site.accounts, [name])[0].get(name)
+    worst = min(standing, key=lambda report: list(TONES).index(report.state), default=None)
+    return AccountHealth(
+        name,
+        None if account_settings is None else account_settings.channel,
+        worst,
+        len(standing),
+        account_settings is None,
+    )
 
 
 def bars(usage: Usage, now: int) -> list[Bar]:
-    """What of a limit was taken over its last window, and what of that becomes free over the next one."""
+    """Returns the units of a limit that were used during its last window, and when these become free again."""
     window = usage.counted.limit.window_s * SECOND
     if not window or not usage.spans:
         return []
-    found: dict[tuple[bool, int], int] = {}
+    columns: dict[tuple[bool, int], int] = {}
     for since, units, until in usage.spans:
         for is_ahead, place in ((False, since - now + window), (True, until - now)):
             column = min(COLUMNS - 1, max(0, place * COLUMNS // window))
-            found[is_ahead, column] = found.get((is_ahead, column), 0) + units
-    tallest = max(found.values())
+            columns[is_ahead, column] = columns.get((is_ahead, column), 0) + units
+    tallest = max(columns.values())
     return [
         Bar(
             column + (COLUMNS if is_ahead else 0),
@@ -167,10 +175,10 @@ def bars(usage: Usage, now: int) -> list[Bar]:
             instant(now + (0 if is_ahead else -window) + column * window // COLUMNS),
             is_ahead,
         )
-        for (is_ahead, column), units in sorted(found.items())
+        for (is_ahead, column), units in sorted(columns.items())
     ]
 
 
 def limit_phrase(lang: Lang, text: str) -> str:
-    """What a limit says of itself: what it counts for, what the vendor does beyond it, and its source."""
+    """Returns a limit's subject, penalty or source in the language of the viewer."""
     return term("source", translate(text, lang), lang)

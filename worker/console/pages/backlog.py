@@ -1,4 +1,4 @@
-"""What is queued, by account, and roughly when it will be through: costly readings, told with their age."""
+"""What is queued, by account, and roughly when it will be sent. Both are costly to read, so they are cached."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from worker.console.page import ConsoleRequest, View
-from worker.console.pages import seen
-from worker.console.pages.memory import memory_of, read
+from worker.console.pages import redaction
+from worker.console.pages.cache import cache_of, read
 from worker.domain.job import Priority
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.gauges import Queue
@@ -27,27 +27,32 @@ class QueuedAccount:
 
 
 def backlog(request: ConsoleRequest) -> View:
-    """The page."""
-    site, memory = request.site, memory_of(request.site.database)
-    queue = memory.queue.latest(lambda: read(site, gauges.queue))
-    foretold = memory.forecast.latest(lambda: read(site, partial(forecast, accounts=site.accounts)))
+    """Shows the queue of each account, and the forecast."""
+    site, cache = request.site, cache_of(request.site.database)
+    queue = cache.queue.latest(lambda: read(site, gauges.queue))
+    forecast_reading = cache.forecast.latest(lambda: read(site, partial(forecast, accounts=site.accounts)))
     return View.of(
         "backlog.html",
         request.term("backlog.title"),
         queue=queue,
         lines=[] if queue is None else lines_of(queue.value),
-        foretold=foretold,
-        forecasts=[] if foretold is None else [seen.shown(request.viewer, one.account, one) for one in foretold.value],
+        forecast_reading=forecast_reading,
+        forecasts=[]
+        if forecast_reading is None
+        else [
+            redaction.redact(request.viewer, account_forecast.account, account_forecast)
+            for account_forecast in forecast_reading.value
+        ],
     )
 
 
 def lines_of(queue: Queue) -> list[QueuedAccount]:
-    """The queue by account, the longest first."""
+    """Returns the queue by account, the longest first."""
     due: dict[str, Counter[str]] = {}
     oldest: dict[str, int] = {}
-    for (account, priority), one in queue.due.items():
-        due.setdefault(account, Counter())[Priority(priority).name.lower()] += one.due
-        oldest[account] = min(oldest.get(account, one.oldest_at), one.oldest_at)
+    for (account, priority), group in queue.due.items():
+        due.setdefault(account, Counter())[Priority(priority).name.lower()] += group.due
+        oldest[account] = min(oldest.get(account, group.oldest_at), group.oldest_at)
     names = sorted(queue.parts.keys() | due.keys(), key=lambda name: (-queue.parts[name], name))
     return [
         QueuedAccount(

@@ -9,9 +9,9 @@ from typing import Literal
 from worker.outbox.upkeep.rates import CallRates, Calls
 
 WIDTH, HEIGHT = 240, 48
-"""Of the drawing, which fills its place."""
-SHOWN = 12
-"""Accounts with curves, those with the most calls of the day; the rest are added up."""
+"""The size of the drawing's coordinates; the browser stretches it."""
+MAX_ACCOUNTS = 12
+"""Largest number of accounts with curves: those with the most calls of the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,12 @@ class Curve:
 
     of: Literal["hour", "day"]
     accepted: str
-    """The points of the calls that the vendor took."""
+    """The points of the calls that the vendor accepted."""
     failed: str
-    """The points of those that it refused or left without an answer; empty: there were none."""
+    """The points of the calls that it refused or did not answer; empty if there were none."""
     total: Calls
-    most: int
-    """Most calls of either in one slot, which is the height of the drawing."""
+    peak: int
+    """The most calls of either curve in one slot, which is the height of the drawing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +33,21 @@ class AccountCurves:
     """The curves of one account, or of several."""
 
     account: str | None
-    """None: of all accounts together."""
+    """None for all accounts together."""
     curves: tuple[Curve, ...]
 
 
-def curves_of(rates: CallRates, others: Iterable[str], shown: int = SHOWN) -> tuple[list[AccountCurves], int]:
-    """The curves of all accounts together where there are several, then of the busiest; and how many are left out.
+def curves_of(
+    rates: CallRates, other_accounts: Iterable[str], limit: int = MAX_ACCOUNTS
+) -> tuple[list[AccountCurves], int]:
+    """Returns the curves of all accounts together if there are several, then of the busiest; and how many are omitted.
 
-    `others` are accounts that have something to tell although they may have made no call.
+    `other_accounts` get curves even if they made no call.
     """
-    names = sorted({*rates.day, *others}, key=lambda name: (-_sum(rates.day.get(name, ())), name))
-    some = [AccountCurves(name, _both(rates, [name])) for name in names[:shown]]
-    everything = [AccountCurves(None, _both(rates, names))] if len(names) > 1 else []
-    return [*everything, *some], max(0, len(names) - shown)
+    names = sorted({*rates.day, *other_accounts}, key=lambda name: (-_sum(rates.day.get(name, ())), name))
+    busiest = [AccountCurves(name, _both(rates, [name])) for name in names[:limit]]
+    together = [AccountCurves(None, _both(rates, names))] if len(names) > 1 else []
+    return [*together, *busiest], max(0, len(names) - limit)
 
 
 def _both(rates: CallRates, names: Sequence[str]) -> tuple[Curve, ...]:
@@ -55,21 +57,21 @@ def _both(rates: CallRates, names: Sequence[str]) -> tuple[Curve, ...]:
 
 def _curve(of: Literal["hour", "day"], series: Iterable[Sequence[Calls]]) -> Curve:
     slots = list[Calls]()
-    for one in series:
-        slots = slots or [Calls() for _ in one]
-        for slot, calls in zip(slots, one, strict=True):
+    for account_slots in series:
+        slots = slots or [Calls() for _ in account_slots]
+        for slot, calls in zip(slots, account_slots, strict=True):
             slot.add(calls)
     total = Calls()
     for slot in slots:
         total.add(slot)
-    most = max((max(slot.accepted, _failed(slot)) for slot in slots), default=0)
-    failed = _points(slots, _failed, most) if _failed(total) else ""
-    return Curve(of, _points(slots, lambda slot: slot.accepted, most), failed, total, most)
+    peak = max((max(slot.accepted, _failed(slot)) for slot in slots), default=0)
+    failed = _points(slots, _failed, peak) if _failed(total) else ""
+    return Curve(of, _points(slots, lambda slot: slot.accepted, peak), failed, total, peak)
 
 
-def _points(slots: Sequence[Calls], value: Callable[[Calls], int], most: int) -> str:
+def _points(slots: Sequence[Calls], value: Callable[[Calls], int], peak: int) -> str:
     step = WIDTH / max(1, len(slots) - 1)
-    heights = (HEIGHT - HEIGHT * value(slot) / max(1, most) for slot in slots)
+    heights = (HEIGHT - HEIGHT * value(slot) / max(1, peak) for slot in slots)
     return " ".join(f"{n * step:.1f},{height:.1f}" for n, height in enumerate(heights))
 
 

@@ -1,4 +1,4 @@
-"""The first page: everything that is wrong, what is due, what is in flight, what waits for a person, who works."""
+"""The first page: all problems, what is due, in flight or waiting for a person, and the worker processes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from worker.console.page import ConsoleRequest, View
-from worker.console.pages import seen
+from worker.console.pages import redaction
+from worker.console.pages.cache import cache_of, read
 from worker.console.pages.curves import HEIGHT, WIDTH, curves_of
-from worker.console.pages.memory import memory_of, read
 from worker.domain.callbacks.hook import EventState
 from worker.domain.pacing.lane import LaneStatus
 from worker.domain.state import PartState
@@ -19,72 +19,72 @@ from worker.outbox.upkeep.rates import call_rates
 from worker.reporting.lane_list import UNUSABLE
 from worker.reporting.problems import OpenProblem, OutboxReading, find_problems, read_outbox
 
-SHOWN = 50
-"""Problems that are shown at most."""
+MAX_PROBLEMS = 50
+"""Largest number of problems on the page."""
 STOPPED = (UNUSABLE, LaneStatus.PARKED, LaneStatus.BREAKER_OPEN, LaneStatus.BREAKER_HALF_OPEN, LaneStatus.BLOCKED)
 
 
 @dataclass(frozen=True, slots=True)
 class HomeFigure:
-    """One figure, and the page that has more of it."""
+    """One figure, and the page with its details."""
 
     word: str
     count: int
     path: str
     is_bad: bool = False
-    """It waits for a person."""
-    most: int = 2**62
-    """So many are counted at most."""
+    """True if a person has to act."""
+    limit: int = 2**62
+    """Counting stops here, so the figure is shown as "at least"."""
 
 
 @dataclass(slots=True)
 class AccountStanding:
-    """What waits and what is held up of an account."""
+    """What is due and what is stopped on an account."""
 
     due: int = 0
     oldest_at: int | None = None
-    """Since when the oldest waiting job is due; None: none is."""
+    """When the oldest waiting job became due, in microseconds; None if none is due."""
     stopped: int = 0
-    """Lanes that stand still; the account itself counts as one."""
+    """How many of its lanes are stopped; the account itself counts as one."""
 
 
 def home(request: ConsoleRequest) -> View:
-    """The overview."""
+    """Shows the overview."""
     site, database = request.site, request.site.database
-    memory = memory_of(database)
-    queue = memory.queue.latest(lambda: read(site, gauges.queue))
-    kept = memory.outbox.latest(lambda: read(site, read_outbox))
+    cache = cache_of(database)
+    queue = cache.queue.latest(lambda: read(site, gauges.queue))
+    outbox_reading = cache.outbox.latest(lambda: read(site, read_outbox))
     with request.reading() as connection:
         dead = recently_died(connection, database.now)
-    reading = (kept or read(site, read_outbox)).value
+    reading = (outbox_reading or read(site, read_outbox)).value
     problems = find_problems(reading)
     states = Counter[PartState]()
     for (_, state), count in reading.called.items():
         states[state] += count
     unknown, parked = states[PartState.UNKNOWN], reading.hook_events[EventState.PARKED]
-    due = 0 if queue is None else sum(one.due for one in queue.value.due.values())
-    capped = gauges.MOST if queue is not None and queue.value.is_capped else 2**62
+    due = 0 if queue is None else sum(group.due for group in queue.value.due.values())
+    capped = gauges.MAX_COUNT if queue is not None and queue.value.is_capped else 2**62
     stopped = sum(lane.state in STOPPED for lane in reading.lanes)
     figures = (
-        HomeFigure("home.due", due, "/backlog", most=capped),
+        HomeFigure("home.due", due, "/backlog", limit=capped),
         HomeFigure("home.sending", states[PartState.SENDING], "/processes"),
-        HomeFigure("home.unknown", unknown, "/doubts", unknown > 0, gauges.MOST),
+        HomeFigure("home.unknown", unknown, "/doubts", unknown > 0, gauges.MAX_COUNT),
         HomeFigure("home.stopped", stopped, "/lanes", stopped > 0),
         HomeFigure("home.paused", len(reading.pauses), "/lanes"),
-        HomeFigure("home.parked_events", parked, "/events", parked > 0, gauges.MOST),
+        HomeFigure("home.parked_events", parked, "/events", parked > 0, gauges.MAX_COUNT),
         HomeFigure("home.processes", len(reading.fresh), "/processes", not reading.fresh),
         HomeFigure("home.dead", len(dead), "/processes", bool(dead)),
     )
     standing = _standing(reading, None if queue is None else queue.value)
-    rates = memory.rates.latest(lambda: read(site, call_rates))
+    rates = cache.rates.latest(lambda: read(site, call_rates))
     cards, more_accounts = ([], 0) if rates is None else curves_of(rates.value, standing)
     return View.of(
         "home.html",
         request.term("home.title"),
         figures=figures,
-        problems=[(_shown(request, problem), _place(problem)) for problem in problems[:SHOWN]],
-        more_problems=max(0, len(problems) - SHOWN),
-        readings=[one for one in (queue, kept, rates) if one is not None],
+        problems=[(_redacted(request, problem), _place(problem)) for problem in problems[:MAX_PROBLEMS]],
+        more_problems=max(0, len(problems) - MAX_PROBLEMS),
+        readings=[reading for reading in (queue, outbox_reading, rates) if reading is not None],
         is_read=queue is not None,
         is_due=due > 0,
         rates=rates,
@@ -96,23 +96,23 @@ def home(request: ConsoleRequest) -> View:
 
 
 def _standing(reading: OutboxReading, queue: Queue | None) -> dict[str, AccountStanding]:
-    """What waits and what is held up, by account; only accounts of which anything does or is."""
-    found: dict[str, AccountStanding] = {}
-    for (account, _), one in ({} if queue is None else queue.due).items():
-        stands = found.setdefault(account, AccountStanding())
-        stands.due += one.due
-        stands.oldest_at = min(stands.oldest_at or one.oldest_at, one.oldest_at)
+    """Returns what is due and what is stopped, by account; without accounts that have neither."""
+    standing: dict[str, AccountStanding] = {}
+    for (account, _), group in ({} if queue is None else queue.due).items():
+        account_standing = standing.setdefault(account, AccountStanding())
+        account_standing.due += group.due
+        account_standing.oldest_at = min(account_standing.oldest_at or group.oldest_at, group.oldest_at)
     for (account, _), due_at in reading.oldest_open.items():
-        stands = found.setdefault(account, AccountStanding())
-        stands.oldest_at = min(stands.oldest_at or due_at, due_at)
+        account_standing = standing.setdefault(account, AccountStanding())
+        account_standing.oldest_at = min(account_standing.oldest_at or due_at, due_at)
     for lane in reading.lanes:
         if lane.state in STOPPED:
-            found.setdefault(lane.account, AccountStanding()).stopped += 1
-    return found
+            standing.setdefault(lane.account, AccountStanding()).stopped += 1
+    return standing
 
 
 def _place(problem: OpenProblem) -> tuple[str, dict[str, str]]:
-    """The page where something can be done about a problem, and its query."""
+    """Returns the path and query of the page where a person can act on a problem."""
     account = problem.subject if problem.kind.about == "account" else ""
     match problem.name:
         case "JobsStayOpen":
@@ -126,5 +126,5 @@ def _place(problem: OpenProblem) -> tuple[str, dict[str, str]]:
     return (f"/accounts/{account}", {}) if account else ("/processes", {})
 
 
-def _shown(request: ConsoleRequest, problem: OpenProblem) -> OpenProblem:
-    return seen.shown(request.viewer, problem.subject if problem.kind.about == "account" else None, problem)
+def _redacted(request: ConsoleRequest, problem: OpenProblem) -> OpenProblem:
+    return redaction.redact(request.viewer, problem.subject if problem.kind.about == "account" else None, problem)

@@ -1,4 +1,4 @@
-"""One job: what it waits for, what happened, and what one can do; its parts page by page. Its message is apart."""
+"""One job: what it waits for, its history, the commands for it, and its parts page by page. Not its message."""
 
 from __future__ import annotations
 
@@ -8,129 +8,131 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel, split_usable
-from worker.console.commands.orders import possible
+from worker.console.commands.preparing import available_commands
 from worker.console.page import ConsoleRequest, NotFound, View
-from worker.console.pages import seen
+from worker.console.pages import redaction
 from worker.console.viewer import may_read_texts
 from worker.domain.account import Account
 from worker.domain.errors import JobNotFound
 from worker.domain.job import Kind
-from worker.outbox.control.cancels import counted_jobs
+from worker.outbox.control.cancels import job_sizes
 from worker.reporting.campaign import LISTS, campaign
 from worker.reporting.report import Failure, JobReport, failures
 from worker.reporting.why import Why, why
 
 PARTS = 50
-"""Parts on a page."""
+"""Number of parts on a page."""
 WAITS = 10
-"""Parts whose waits are told, as on the command line."""
+"""Largest number of parts whose waits are shown, as on the command line."""
 RECIPIENTS = 500
 EVENTS = 300
-"""Events of a job that are told of, the newest."""
+"""Largest number of events on the page, the newest."""
 
 
 def job(request: ConsoleRequest) -> View:
-    """The job's page."""
+    """Shows the job's page."""
     first = number_of(request.query.get("first"))
-    told, parts = _why(request, range(first, first + PARTS))
-    site, account = request.site, told.job.account
-    may = request.may_act(account)
-    shown = list(dict.fromkeys(wait.part for wait in told.waits))[:WAITS]
-    good, wrong = split_usable(site.accounts, [account])
-    unusable = wrong.get(account)
+    report, parts = _why(request, range(first, first + PARTS))
+    site, account = request.site, report.job.account
+    may_act = request.may_act(account)
+    shown_parts = list(dict.fromkeys(wait.part for wait in report.waits))[:WAITS]
+    usable, unusable_accounts = split_usable(site.accounts, [account])
+    unusable = unusable_accounts.get(account)
     reads = may_read_texts(request.viewer, account)
     return View.of(
         "job.html",
-        f"{request.term('jobs.job')} {told.job.id}",
-        told=told,
-        job=told.job,
-        waits=[wait for wait in told.waits if wait.part in shown],
-        more_waits=len({wait.part for wait in told.waits}) - len(shown),
-        commands=list(dict.fromkeys(command for wait in told.waits for command in wait.commands)),
-        possible=possible(site, told.job.id, told.job.state) if may else (),
-        meanings=_meanings(request, told),
+        f"{request.term('jobs.job')} {report.job.id}",
+        report=report,
+        job=report.job,
+        waits=[wait for wait in report.waits if wait.part in shown_parts],
+        more_waits=len({wait.part for wait in report.waits}) - len(shown_parts),
+        commands=list(dict.fromkeys(command for wait in report.waits for command in wait.commands)),
+        available=available_commands(site, report.job.id, report.job.state) if may_act else (),
+        meanings=_meanings(request, report),
         first=first,
         parts=parts,
         on_a_page=PARTS,
-        events=told.timeline[-EVENTS:],
-        more_events=max(0, len(told.timeline) - EVENTS),
+        events=report.timeline[-EVENTS:],
+        more_events=max(0, len(report.timeline) - EVENTS),
         reads=reads,
         unusable=unusable if reads else (unusable and ""),
-        staging="".join(_staging(request, one) for one in good.values()),
-        campaign=_campaign(request, told.job),
+        staging="".join(_staging(request, account_settings) for account_settings in usable.values()),
+        campaign=_campaign(request, report.job),
     )
 
 
 def part(request: ConsoleRequest) -> View:
-    """One vendor call of a job with every attempt at it, its receipts, and the recipients that it was refused for."""
+    """Shows one part of a job: its attempts, its receipts, and the recipients that the vendor refused."""
     n = number_of(request.path["n"])
-    told, _ = _why(request, range(n, n + 1))
-    if not told.job.parts:
+    report, _ = _why(request, range(n, n + 1))
+    if not report.job.parts:
         raise NotFound
-    id, account = told.job.parts[0].id, told.job.account
+    id, account = report.job.parts[0].id, report.job.account
     refused = list[Failure]()
     if may_read_texts(request.viewer, account):
         with request.reading() as connection:
-            refused = _failures(connection, told.job.id, id)
+            refused = _failures(connection, report.job.id, id)
     return View.of(
         "part.html",
         f"{request.term('job.part')} {id}",
-        job=told.job,
-        part=told.job.parts[0],
-        waits=told.waits,
-        timeline=[event for event in told.timeline if event.part == id],
-        receipts=told.job.receipts,
+        job=report.job,
+        part=report.job.parts[0],
+        waits=report.waits,
+        timeline=[event for event in report.timeline if event.part == id],
+        receipts=report.job.receipts,
         refused=refused,
-        most=RECIPIENTS,
-        meanings=_meanings(request, told),
+        max_failures=RECIPIENTS,
+        meanings=_meanings(request, report),
         reads=may_read_texts(request.viewer, account),
     )
 
 
 def _why(request: ConsoleRequest, numbers: range) -> tuple[Why, int]:
-    """What is told of some parts of the job in the path, and how many parts it has."""
+    """Returns the report of some parts of the job in the path, and how many parts the job has."""
     try:
         with request.reading() as connection:
-            told = why(connection, request.path["job"], numbers=numbers)
-            parts = counted_jobs(connection, [told.job.id])
+            report = why(connection, request.path["job"], numbers=numbers)
+            parts = job_sizes(connection, [report.job.id])
     except (JobNotFound, UnicodeEncodeError):
         raise NotFound from None
-    return seen.shown(request.viewer, told.job.account, told), sum(one.parts for one in parts.values())
+    return redaction.redact(request.viewer, report.job.account, report), sum(counts.parts for counts in parts.values())
 
 
 def _failures(connection: Connection, job_id: str, part: str) -> list[Failure]:
-    # Behind what sorts before every failure of the part.
+    # Sorts before every failure of the part.
     before = Failure(part, "", "", "", 0, datetime.fromtimestamp(0, UTC))
-    return [one for one in failures(connection, job_id, after=before, limit=RECIPIENTS + 1) if one.part == part]
+    return [
+        failure for failure in failures(connection, job_id, after=before, limit=RECIPIENTS + 1) if failure.part == part
+    ]
 
 
-def _campaign(request: ConsoleRequest, found: JobReport) -> dict[str, Any] | None:
-    """What became of a group-send, in numbers: no id of a customer; None for a job that is none."""
-    if channel(found.channel).follow_up_problem(Kind.TRACK, found.kind) is not None:
+def _campaign(request: ConsoleRequest, job: JobReport) -> dict[str, Any] | None:
+    """Returns the results of a group-send as counts, without customers' ids; None if the job is no group-send."""
+    if channel(job.channel).follow_up_problem(Kind.TRACK, job.kind) is not None:
         return None
     with request.reading() as connection:
-        told = campaign(connection, found.id)
+        report = campaign(connection, job.id)
     return {
-        "stands": {name: len(getattr(told, name)) for name in LISTS if getattr(told, name)},
-        "members": sum(task.members for task in told.tasks),
-        "members_done": sum(task.members_done for task in told.tasks),
-        "read_at": told.read_at,
+        "counts": {name: len(getattr(report, name)) for name in LISTS if getattr(report, name)},
+        "members": sum(task.members for task in report.tasks),
+        "members_done": sum(task.members_done for task in report.tasks),
+        "read_at": report.read_at,
     }
 
 
 def _staging(request: ConsoleRequest, account: Account) -> str:
-    """The switch that keeps calls from people, by its name in the settings; empty: none is on."""
+    """Returns the name of the staging switch that is on, or an empty text if none is."""
     switches = request.site.settings.staging.switches()
-    on = switches if switches.told() else account.staging
-    return on.told() if on.only is None else request.term("staging.only", count=len(on.only))
+    staging = switches if switches.active() else account.staging
+    return staging.active() if staging.only is None else request.term("staging.only", count=len(staging.only))
 
 
-def _meanings(request: ConsoleRequest, told: Why) -> list[str]:
-    """What the errcodes of its calls mean, in the viewer's language."""
-    own = channel(told.job.channel)
-    return [line for code in told.meanings for line in own.explain(code, request.viewer.lang) or ()]
+def _meanings(request: ConsoleRequest, report: Why) -> list[str]:
+    """Returns what the errcodes of the job's calls mean, in the viewer's language."""
+    vendor = channel(report.job.channel)
+    return [line for code in report.meanings for line in vendor.explain(code, request.viewer.lang) or ()]
 
 
 def number_of(text: str | None) -> int:
-    """The number that a path or a query names; 0 for what is none."""
+    """Parses a number in a path or a query; returns 0 for anything else."""
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 8 else 0

@@ -1,4 +1,4 @@
-"""Jobs by the filter of the command line, newest or oldest first; those in doubt; the way from any name to a job."""
+"""The list of jobs with a search, the list of jobs in doubt, and the page that finds a job by any of its names."""
 
 from __future__ import annotations
 
@@ -11,111 +11,109 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel
-from worker.console.commands.orders import SCOPE, CommandName
+from worker.console.commands.preparing import SCOPE, CommandName
 from worker.console.page import ConsoleRequest, Redirect, View
-from worker.console.pages import seen
+from worker.console.pages import redaction
 from worker.console.viewer import may_read_texts
 from worker.domain.errors import CheckFailed, JobNotFound, Problem
 from worker.domain.job_filter import INSTANTS, JobFilter
 from worker.domain.state import JobState, states_of
 from worker.outbox.control.unknowns import count_unknown
 from worker.outbox.engine.clock import instant
-from worker.outbox.upkeep.gauges import MOST
+from worker.outbox.upkeep.gauges import MAX_COUNT
 from worker.reporting.job_list import JobPage, ListedJob, find_jobs, with_contents
 from worker.reporting.why import find_by_name
 
 ON_A_PAGE = 50
 OLDEST = "oldest"
-"""The `order` of a list that begins with the oldest job; no other column has an index in its order."""
+"""The value of `order` for a list that begins with the oldest job. No other column has an index to sort by."""
 SELECTED: tuple[CommandName, ...] = ("hold", "release", "cancel", "recall", "replay", "reschedule", "correct")
 """The commands for the jobs that are ticked in a list."""
-USUAL = ("account", "channel", "kind", "state", "tag", "recipient", "ids", *INSTANTS[:2])
+COMMON_FIELDS = ("account", "channel", "kind", "state", "tag", "recipient", "ids", *INSTANTS[:2])
 """Fields of the form that are always shown."""
-RARE = ("msgid", "errcode", "dedupe_key", "order_key", "text_hash", "replay_of", *INSTANTS[2:4])
-LASTS = (("15m", "quarter"), ("1h", "hour"), ("24h", "day"))
-"""Quick choices of `created_from`: so long ago, and its word."""
-OF_TEXTS = ("tag", "recipient", "dedupe_key", "order_key", "text_hash")
-"""Fields by which a guess of a text or a name could be tried out."""
+MORE_FIELDS = ("msgid", "errcode", "dedupe_key", "order_key", "text_hash", "replay_of", *INSTANTS[2:4])
+RECENT = (("15m", "quarter"), ("1h", "hour"), ("24h", "day"))
+"""Quick choices for `created_from`: how long ago, and the key of its text."""
+TEXT_FIELDS = ("tag", "recipient", "dedupe_key", "order_key", "text_hash")
+"""Fields that a viewer without the right to read texts may not search by: guesses would reveal texts and names."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job of a list as the viewer may see it."""
+    """A job in a list, without what the viewer may not read."""
 
     job: ListedJob
     may_act: bool
-    """Whether the viewer may act on it, so that it can be ticked."""
+    """Whether the viewer may act on the job. If not, it has no checkbox."""
     meaning: str
-    """What its errcode means, in the viewer's language; empty where there is none."""
+    """What its errcode means, in the viewer's language; empty if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobSearch:
-    """What was typed, and what it means."""
+    """The fields of a search form, and the filter that they make."""
 
     typed: Mapping[str, str]
-    wanted: JobFilter | None
+    job_filter: JobFilter | None
     state: str | None
-    """A state alone is no filter, but a list may be of it."""
+    """A list may be narrowed by a state alone, which makes no filter."""
     problems: tuple[Problem, ...] = ()
 
     @property
     def may_pause(self) -> bool:
-        """Whether a pause takes what was searched by."""
+        """Whether a pause accepts all of these fields."""
         return bool(self.typed) and self.typed.keys() <= set(SCOPE)
 
     @property
     def command(self) -> str:
-        """What lists the same on the command line."""
+        """The command line that lists the same jobs."""
         options = [word for name, value in self.typed.items() if name != "ids" for word in (_option(name), value)]
         return shlex.join(["worker", "jobs", *options, *self.typed.get("ids", "").replace(",", " ").split()])
 
 
 def search_of(request: ConsoleRequest, fields: Mapping[str, str]) -> JobSearch:
-    """The filter that the fields of a form name."""
-    typed = {name: text.strip() for name in (*USUAL, *RARE) if (text := fields.get(name, "")).strip()}
-    given = dict(typed)
-    state = given.pop("state", None)
+    """Parses the fields of a search form; the result has the problems if there are any."""
+    typed = {name: text.strip() for name in (*COMMON_FIELDS, *MORE_FIELDS) if (text := fields.get(name, "")).strip()}
+    filter_fields = dict(typed)
+    state = filter_fields.pop("state", None)
     try:
-        _require_readable(request, given)
+        _require_readable(request, filter_fields)
         if state is not None:
             states_of("state", state)
-        now = request.site.database.read_now() if any(name in INSTANTS for name in given) else 0
-        read = partial(JobFilter.from_texts, now=instant(now), zone=request.site.settings.zone)
-        wanted = read(given)
-        if wanted is not None and state is not None:
-            wanted = read(typed)
+        now = request.site.database.read_now() if any(name in INSTANTS for name in filter_fields) else 0
+        parse_filter = partial(JobFilter.from_texts, now=instant(now), zone=request.site.settings.zone)
+        job_filter = parse_filter(filter_fields)
+        if job_filter is not None and state is not None:
+            job_filter = parse_filter(typed)
     except CheckFailed as error:
         return JobSearch(typed, None, None, tuple(error.problems))
-    except UnicodeEncodeError:
-        return JobSearch(typed, None, None, (Problem("filter", "is not a text that can be stored", "type it again"),))
-    return JobSearch(typed, wanted, state)
+    return JobSearch(typed, job_filter, state)
 
 
 def jobs(request: ConsoleRequest) -> View:
-    """The list, with its search."""
+    """Shows the list of jobs, with the search form."""
     search, oldest_first = search_of(request, request.query), request.query.get("order") == OLDEST
-    found, rows = JobPage((), None, False, False), list[JobRow]()
-    place = "after" if oldest_first else "before"
-    given: dict[str, Any] = {"oldest_first": oldest_first, place: request.query.get(place) or None}
+    page, rows = JobPage((), None, False, False), list[JobRow]()
+    cursor_name = "after" if oldest_first else "before"
+    paging: dict[str, Any] = {"oldest_first": oldest_first, cursor_name: request.query.get(cursor_name) or None}
     if not search.problems:
         try:
             with request.reading() as connection:
-                found = find_jobs(connection, search.wanted, state=search.state, limit=ON_A_PAGE, **given)
-                rows = _rows(request, connection, found)
+                page = find_jobs(connection, search.job_filter, state=search.state, limit=ON_A_PAGE, **paging)
+                rows = _rows(request, connection, page)
         except CheckFailed as error:
             search = JobSearch(search.typed, None, None, tuple(error.problems))
     return View.of(
         "jobs.html",
         request.term("jobs.title"),
         search=search,
-        usual=USUAL,
-        rare=RARE,
+        common_fields=COMMON_FIELDS,
+        more_fields=MORE_FIELDS,
         times=INSTANTS,
-        lasts=LASTS,
+        recent=RECENT,
         states=[state.label for state in JobState],
         accounts=request.site.accounts.names(),
-        found=found,
+        results=page,
         rows=rows,
         sorting={"order": OLDEST} if oldest_first else {},
         selected=SELECTED if any(row.may_act for row in rows) else (),
@@ -124,31 +122,31 @@ def jobs(request: ConsoleRequest) -> View:
 
 
 def _rows(request: ConsoleRequest, connection: Connection, page: JobPage) -> list[JobRow]:
-    """The jobs of a page, as the viewer may see them."""
+    """Returns the jobs of a page, without what the viewer may not read."""
     return [
-        JobRow(seen.shown(request.viewer, job.account, job), request.may_act(job.account), _meaning(request, job))
+        JobRow(redaction.redact(request.viewer, job.account, job), request.may_act(job.account), _meaning(request, job))
         for job in with_contents(connection, page.jobs)
     ]
 
 
 def _meaning(request: ConsoleRequest, job: ListedJob) -> str:
-    told = None if job.errcode is None else channel(job.channel).explain(job.errcode, request.viewer.lang)
-    return next(iter(told or ()), "")
+    lines = None if job.errcode is None else channel(job.channel).explain(job.errcode, request.viewer.lang)
+    return next(iter(lines or ()), "")
 
 
 def doubts(request: ConsoleRequest) -> View:
-    """The page; of one account, where the query names it."""
+    """Shows the jobs in doubt, of all accounts or of the one in the query."""
     account, before = request.query.get("account", "").strip(), request.query.get("before") or None
-    wanted = JobFilter(account=account) if account else None
+    job_filter = JobFilter(account=account) if account else None
     with request.reading() as connection:
-        found = find_jobs(connection, wanted, state="unknown", before=before, limit=ON_A_PAGE)
-        rows = _rows(request, connection, found)
-        parts = count_unknown(connection, MOST)
+        page = find_jobs(connection, job_filter, state="unknown", before=before, limit=ON_A_PAGE)
+        rows = _rows(request, connection, page)
+        parts = count_unknown(connection, MAX_COUNT)
     return View.of(
         "doubts.html",
         request.term("doubts.title"),
         rows=rows,
-        found=found,
+        results=page,
         parts=parts,
         account=account,
         accounts=request.site.accounts.names(),
@@ -157,9 +155,9 @@ def doubts(request: ConsoleRequest) -> View:
 
 
 def find(request: ConsoleRequest) -> View | Redirect:
-    """Goes to the job that is meant by an id, the beginning of one, a part, a dedupe key, a task_id or a msgid.
+    """Redirects to a job by its id, the beginning of its id, a part's id, a dedupe key, a task_id or a msgid.
 
-    A dedupe key or a task_id is a word of the producer's: where the viewer may not read it, a guess finds nothing.
+    The producer chose the dedupe key and the task_id. A viewer who may not read texts finds no job by these.
     """
     name = request.query.get("name", "").strip()
     if not name:
@@ -172,15 +170,15 @@ def find(request: ConsoleRequest) -> View | Redirect:
         return View.of("nothing_found.html", request.term("jobs.find"), name=name)
 
 
-def _require_readable(request: ConsoleRequest, given: Mapping[str, str]) -> None:
-    """CheckFailed where a viewer searches by what they may not read."""
-    if not may_read_texts(request.viewer, given.get("account")):
+def _require_readable(request: ConsoleRequest, fields: Mapping[str, str]) -> None:
+    """Raises CheckFailed if viewers search by a field that they may not read."""
+    if not may_read_texts(request.viewer, fields.get("account")):
         problems = [
             Problem(
                 name, "may be searched only by people who may read texts", "leave it out, or name one of your accounts"
             )
-            for name in OF_TEXTS
-            if name in given
+            for name in TEXT_FIELDS
+            if name in fields
         ]
         if problems:
             raise CheckFailed(problems)

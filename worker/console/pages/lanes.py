@@ -1,4 +1,4 @@
-"""What stands in the way of calls, and the steps of lanes page by page."""
+"""Pauses, blocked lanes, and the events of lanes page by page."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.console.page import ConsoleRequest, View
-from worker.console.pages import seen
+from worker.console.pages import redaction
 from worker.domain.pacing.lane import LaneStatus
 from worker.outbox.lanes.lanes import list_lane_events
 from worker.reporting.lane_list import UNUSABLE, lane_list
 
-STEPS = 50
-MOST = 500
-"""Lanes and pauses that are shown of all."""
+EVENTS = 50
+MAX_ROWS = 500
+"""Largest number of lanes, and of pauses, on the page."""
 TONES: Mapping[str, str] = {
     LaneStatus.PARKED: "bad",
     UNUSABLE: "bad",
@@ -24,30 +24,30 @@ TONES: Mapping[str, str] = {
     LaneStatus.WATCHED: "calm",
     LaneStatus.STARTING: "busy",
 }
-_SHOWN = ("id", "lane", "account", "label", "what", "until", "happened_at")
+_EVENT_COLUMNS = ("id", "lane", "account", "label", "what", "until", "happened_at")
 
 
 def lanes(request: ConsoleRequest) -> View:
-    """The page; of one account, where the query names it."""
+    """Shows the lanes and pauses of all accounts, or of the one in the query."""
     site, account = request.site, request.query.get("account") or None
     database = site.database
     with request.reading() as connection:
         pauses, standing = lane_list(connection, database.now, account=account)
-        steps = list_lane_events(connection, account, STEPS, request.query.get("before"))
+        steps = list_lane_events(connection, account, EVENTS, request.query.get("before"))
     return View.of(
         "lanes.html",
         request.term("lanes.title"),
         account=account,
         accounts=site.accounts.names(),
-        pauses=[seen.pause(request.viewer, one) for one in pauses[:MOST]],
-        lanes=[seen.shown(request.viewer, one.account, one) for one in standing[:MOST]],
-        more=max(0, len(pauses) - MOST) + max(0, len(standing) - MOST),
+        pauses=[redaction.redact_pause(request.viewer, pause) for pause in pauses[:MAX_ROWS]],
+        lanes=[redaction.redact(request.viewer, lane.account, lane) for lane in standing[:MAX_ROWS]],
+        more=max(0, len(pauses) - MAX_ROWS) + max(0, len(standing) - MAX_ROWS),
         tones=TONES,
         steps=[_step(request, row) for row in steps],
-        before=steps[-1]["id"] if len(steps) == STEPS else None,
+        before=steps[-1]["id"] if len(steps) == EVENTS else None,
         may_act=request.may_act,
     )
 
 
 def _step(request: ConsoleRequest, row: Mapping[str, Any]) -> dict[str, Any]:
-    return seen.row(request.viewer, row["account"] or None, row, *_SHOWN)
+    return redaction.redact_row(request.viewer, row["account"] or None, row, *_EVENT_COLUMNS)

@@ -1,4 +1,4 @@
-"""Mailings: the tags of the newest jobs; and of one tag how much of it is where, and what can be done about it all."""
+"""Mailings: the tags of the newest jobs; and for one tag the progress of its jobs and the commands for all of them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from functools import partial
 
 from worker.console.page import ConsoleRequest, Redirect, View
-from worker.console.pages import seen
+from worker.console.pages import redaction
+from worker.console.pages.cache import cache_of, read
 from worker.console.pages.jobs import search_of
-from worker.console.pages.memory import memory_of, read
 from worker.console.viewer import may_read_texts
 from worker.domain.job_terms import REQUEST_ID
 from worker.domain.mailing import MailingStage
 from worker.outbox.control.mailings import TaggedJobs, recently_tagged
 from worker.reporting.mailing import MAX_JOBS, MailingReport, mailing
 
-NEWEST = 100_000
-"""Jobs whose tags are listed, the newest."""
-DIFFERENT = 2_000
-"""Different lists of tags that are read of them."""
+MAX_TAGGED_JOBS = 100_000
+"""The newest jobs, whose tags are listed."""
+MAX_TAG_LISTS = 2_000
+"""Largest number of different tag lists that are read from these jobs."""
 ON_A_PAGE = 100
 WIDTH, HEIGHT = 1000, 24
-"""Of the bar, which fills its place."""
+"""The size of the bar's coordinates; the browser stretches it."""
 TONES: Mapping[MailingStage, str] = {
     MailingStage.WAITING: "calm",
     MailingStage.IN_FLIGHT: "busy",
@@ -38,7 +38,7 @@ LISTED: Mapping[MailingStage, str] = {
     MailingStage.REFUSED: "rejected",
     MailingStage.IN_DOUBT: "unknown",
 }
-"""The state of jobs that a stage leads to in their list."""
+"""The `state` in the link from a stage to the list of its jobs."""
 
 
 @dataclass(slots=True)
@@ -47,67 +47,67 @@ class TagRow:
 
     tag: str
     account: str | None
-    """The account whose jobs are meant; None: of all."""
+    """The account of these jobs; None for jobs of all accounts."""
     jobs: int
-    """Of the newest jobs, how many have it."""
+    """How many of the newest jobs have the tag."""
     last_at: int
     """When the newest of them was enqueued."""
 
 
 def mailings(request: ConsoleRequest) -> View:
-    """The list of tags; of jobs whose texts the viewer may read."""
-    site, memory = request.site, memory_of(request.site.database)
-    gather = partial(recently_tagged, jobs=NEWEST, most=DIFFERENT)
-    kept = memory.tags.latest(lambda: read(site, lambda connection, now: gather(connection)))
+    """Shows the list of tags, without those of jobs whose texts the viewer may not read."""
+    site, cache = request.site, cache_of(request.site.database)
+    gather = partial(recently_tagged, jobs=MAX_TAGGED_JOBS, most=MAX_TAG_LISTS)
+    reading = cache.tags.latest(lambda: read(site, lambda connection, now: gather(connection)))
     return View.of(
         "mailings.html",
         request.term("mailings.title"),
-        reading=kept,
-        newest=NEWEST,
-        rows=[] if kept is None else _rows(request, kept.value)[:ON_A_PAGE],
+        reading=reading,
+        newest=MAX_TAGGED_JOBS,
+        rows=[] if reading is None else _rows(request, reading.value)[:ON_A_PAGE],
         may_read=request.viewer.role != "reader",
     )
 
 
 def _rows(request: ConsoleRequest, tagged: list[TaggedJobs]) -> list[TagRow]:
-    """The tags, those of the newest jobs first; each once, or for each account where the viewer may not read all."""
-    reads_all, found = may_read_texts(request.viewer, None), dict[tuple[str, str | None], TagRow]()
-    for one in tagged:
-        if not may_read_texts(request.viewer, one.account):
+    """Returns the tags, those of the newest jobs first. A viewer of single accounts gets a row for each account."""
+    reads_all, rows = may_read_texts(request.viewer, None), dict[tuple[str, str | None], TagRow]()
+    for tagged_jobs in tagged:
+        if not may_read_texts(request.viewer, tagged_jobs.account):
             continue
-        account = None if reads_all else one.account
-        for tag in one.tags:
+        account = None if reads_all else tagged_jobs.account
+        for tag in tagged_jobs.tags:
             if not tag.startswith(REQUEST_ID):
-                row = found.setdefault((tag, account), TagRow(tag, account, 0, one.last_at))
-                row.jobs += one.jobs
-    return list(found.values())
+                row = rows.setdefault((tag, account), TagRow(tag, account, 0, tagged_jobs.last_at))
+                row.jobs += tagged_jobs.jobs
+    return list(rows.values())
 
 
-def one_mailing(request: ConsoleRequest) -> View | Redirect:
-    """The page of a tag, of one account where the query names it."""
+def tag_mailing(request: ConsoleRequest) -> View | Redirect:
+    """Shows the progress of one tag's jobs, of all accounts or of the one in the query."""
     fields = {name: text for name in ("tag", "account") if (text := request.query.get(name, "").strip())}
     if "tag" not in fields:
         return Redirect("/mailings")
     search, site = search_of(request, fields), request.site
-    if search.wanted is None:
-        return View.of("problems.html", request.term("order.refused"), problems=search.problems)
-    wanted, account = search.wanted, fields.get("account")
-    readings = memory_of(site.database).mailings.of((wanted.tag, account))
-    kept = readings.latest(lambda: read(site, lambda connection, now: mailing(connection, wanted)))
-    report = None if kept is None else kept.value
+    if search.job_filter is None:
+        return View.of("problems.html", request.term("preview.refused"), problems=search.problems)
+    job_filter, account = search.job_filter, fields.get("account")
+    readings = cache_of(site.database).mailings.get((job_filter.tag, account))
+    reading = readings.latest(lambda: read(site, lambda connection, now: mailing(connection, job_filter)))
+    report = None if reading is None else reading.value
     first = None if report is None or report.first_at is None else report.first_at.astimezone(site.settings.zone)
     return View.of(
         "mailing.html",
-        request.term("mailings.one", tag=wanted.tag),
-        reading=kept,
+        request.term("mailings.one", tag=job_filter.tag),
+        reading=reading,
         report=report,
         bar=[] if report is None else bar_of(report),
         tones=TONES,
         listed=LISTED,
         fields=fields,
         since=fields if first is None else {**fields, "created_from": first.isoformat(timespec="seconds")},
-        pauses=[] if report is None else [seen.pause(request.viewer, one) for one in report.pauses],
-        most=MAX_JOBS,
+        pauses=[] if report is None else [redaction.redact_pause(request.viewer, pause) for pause in report.pauses],
+        max_jobs=MAX_JOBS,
         width=WIDTH,
         height=HEIGHT,
         may_act=request.may_act,
@@ -116,14 +116,14 @@ def one_mailing(request: ConsoleRequest) -> View | Redirect:
 
 
 def bar_of(report: MailingReport) -> list[tuple[MailingStage, float, float]]:
-    """The stages that have anything, each with its place and its length in the bar.
+    """Returns the stages that are not empty, each with its position and its length in the bar.
 
-    By recipients, or by parts where messages name none, as those of a robot.
+    The length is the share of recipients, or of parts if the messages name no recipients, as those of a robot.
     """
     name = "recipients" if report.total.recipients else "parts"
-    total, at, found = getattr(report.total, name), 0.0, list[tuple[MailingStage, float, float]]()
+    total, at, segments = getattr(report.total, name), 0.0, list[tuple[MailingStage, float, float]]()
     for stage, count in report.stages.items():
         if length := WIDTH * getattr(count, name) / max(1, total):
-            found.append((stage, at, length))
+            segments.append((stage, at, length))
             at += length
-    return found
+    return segments

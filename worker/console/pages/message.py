@@ -1,6 +1,6 @@
-"""The message of a job as people see it, as it is stored, and who it is for; its files, as far as they are stored.
+"""The message of a job as its recipients see it and as it is stored, its recipients, and its files.
 
-All of it is shown only when it is asked for, because each look is in the audit: at the message, and at each file.
+The message and each file have pages of their own, because the audit records every view.
 """
 
 from __future__ import annotations
@@ -29,38 +29,38 @@ from worker.reporting.recipient_status import RecipientStatus, recipients
 
 @dataclass(frozen=True, slots=True)
 class MessageFile:
-    """A file that a stored message names."""
+    """A file of a stored message."""
 
     place: str
-    """Where in the message it stands, such as `image.media_id`."""
+    """Its place in the message, such as `image.media_id`."""
     name: str
     size: int | None
     """In bytes; None for a file behind a URL."""
     url: str | None
-    """Where a worker fetches it; None: its bytes were given."""
+    """The URL from which a worker fetches it; None if the producer enqueued its bytes."""
     blob: str | None
-    """Its bytes in the outbox; None: there are none."""
+    """The id of its bytes in the outbox; None if it has none there."""
     address: str | None = None
-    """The console's own, below the path under which it is mounted; None: its bytes are not stored, or not any more."""
+    """Its path in the console, below the mount path; None if its bytes are not stored, or not any more."""
     is_inline: bool = False
     """True for a webhook's picture, which is part of the message itself."""
 
 
 def message(request: ConsoleRequest) -> View:
-    """The message as people see it, as it is stored, and who it is for; a row in the audit says who looks."""
+    """Shows the message as recipients see it and as it is stored, and its recipients. The audit records each view."""
     row = _row(request)
     text = request.text(row["account"], row["id"], lambda: _text(request, row))
     title = f"{request.term('job.message')} {row['id']}"
-    return View.of("message.html", title, id=row["id"], text=text, most=RECIPIENTS)
+    return View.of("message.html", title, id=row["id"], text=text, max_recipients=RECIPIENTS)
 
 
 def file(request: ConsoleRequest) -> StoredFile:
-    """One file of the message, piece by piece; a row in the audit says who looks, before anything of it is read."""
+    """Sends one file of the message. The audit records who opens it, before anything is read."""
     row, n = _row(request), number_of(request.path["n"])
-    found = request.text(row["account"], f"{row['id']}/files/{n}", lambda: _opened(request, row, n))
-    if found is None:
+    stored = request.text(row["account"], f"{row['id']}/files/{n}", lambda: _opened(request, row, n))
+    if stored is None:
         raise Forbidden
-    return found
+    return stored
 
 
 def _row(request: ConsoleRequest) -> Mapping[str, Any]:
@@ -72,22 +72,22 @@ def _row(request: ConsoleRequest) -> Mapping[str, Any]:
 
 
 def _opened(request: ConsoleRequest, row: Mapping[str, Any], n: int) -> StoredFile:
-    """The file with its first piece read; NotFound where it is not stored, or not any more."""
+    """Returns the file with its first piece already read; NotFound if it is not stored, or not any more."""
     with request.reading() as connection:
-        found = _files(connection, row["id"], _document(row["message"]))[n : n + 1]
-    if not found or found[0].address is None or found[0].blob is None:
+        files = _files(connection, row["id"], _document(row["message"]))[n : n + 1]
+    if not files or files[0].address is None or files[0].blob is None:
         raise NotFound
-    pieces = blob_chunks(request.site.database, found[0].blob)
+    pieces = blob_chunks(request.site.database, files[0].blob)
     try:
-        first = next(pieces, b"")
+        first_piece = next(pieces, b"")
     except FileGone:
         raise NotFound from None
-    whole = chain([first] if first else [], pieces)
-    return StoredFile(plain_name(found[0].name), found[0].size or 0, kind_of(first), whole)
+    whole = chain([first_piece] if first_piece else [], pieces)
+    return StoredFile(plain_name(files[0].name), files[0].size or 0, kind_of(first_piece), whole)
 
 
 def _text(request: ConsoleRequest, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The message, its files, and at most 500 recipients of each status."""
+    """Returns the message, its files, and at most 500 recipients of each status (and one more if there are more)."""
     document = _document(row["message"])
     with request.reading() as connection:
         people = {
@@ -105,43 +105,43 @@ def _text(request: ConsoleRequest, row: Mapping[str, Any]) -> dict[str, Any]:
 def _drawn(
     request: ConsoleRequest, row: Mapping[str, Any], document: Mapping[str, Any], files: Sequence[MessageFile]
 ) -> Markup | None:
-    """A stored message as people see it; None for a job that shows them none, and on a channel kept elsewhere."""
+    """Returns a stored message as recipients see it; None if the job shows them none, or the channel has no drawing."""
     if row["channel"] not in get_args(Channel):
         return None
     match row["kind"]:
         case Kind.SEND:
             kind, content = _content({**document, "body": _with_files(request, document.get("body"), files)})
-            shown = MessageView(channel=row["channel"], msgtype=kind, content=content)
+            view = MessageView(channel=row["channel"], msgtype=kind, content=content)
         case Kind.UPDATE_CARD:
-            shown = _updated(row["channel"], _target(request, row), _with_files(request, document, files))
+            view = _updated(row["channel"], _target(request, row), _with_files(request, document, files))
         case _:
             return None
-    own = {request.address(one.address) for one in files if one.address is not None}
-    return draw(replace(shown, media=lambda media_id: media_id if media_id in own else None), request.viewer.lang)
+    addresses = {request.address(file.address) for file in files if file.address is not None}
+    return draw(replace(view, media=lambda media_id: media_id if media_id in addresses else None), request.viewer.lang)
 
 
 def _with_files(request: ConsoleRequest, tree: Any, files: Sequence[MessageFile]) -> Any:
-    """The message with the address of each file in its place; of one that is not stored, with its name."""
-    for one in files:
-        steps = one.place.split(".")
-        # Of a webhook's picture the message has the bytes and their md5, and pages know it by the latter.
-        steps = [*steps[:-1], "md5"] if one.is_inline else steps
+    """Returns the message with each file replaced by its address, or by its name if it is not stored."""
+    for file in files:
+        path = file.place.split(".")
+        # A webhook's picture is in the message as bytes and md5; the drawing finds it by the md5.
+        path = [*path[:-1], "md5"] if file.is_inline else path
         try:
-            tree = put(tree, steps, one.name if one.address is None else request.address(one.address))
+            tree = put(tree, path, file.name if file.address is None else request.address(file.address))
         except (AttributeError, IndexError, TypeError, ValueError):
-            # A broken producer's message has no such place: its files are listed beside it.
+            # The message of a faulty producer has no such place. The page lists its files all the same.
             continue
     return tree
 
 
 def _content(document: Mapping[str, Any]) -> tuple[str, Any]:
-    """The type of a stored message, and the vendor's object of that type."""
+    """Returns the type of a stored message, and the vendor's object of that type."""
     kind, body = str(document.get("type", "")), document.get("body")
     return kind, body.get(kind, body) if isinstance(body, Mapping) else body
 
 
 def _updated(channel: Channel, card: Any, document: Mapping[str, Any]) -> MessageView:
-    """The card after an update; of a card that the outbox does not have, only what the update says."""
+    """Returns the card after an update; only the update itself if the outbox does not have the card."""
     if "template_card" in document:
         update = {"template_card": document["template_card"]}
         if card is None:
@@ -153,43 +153,43 @@ def _updated(channel: Channel, card: Any, document: Mapping[str, Any]) -> Messag
 
 
 def _target(request: ConsoleRequest, row: Mapping[str, Any]) -> Any:
-    """The card that a job updates; None where the outbox has it no more, or it is of another account."""
+    """Returns the card that a job updates, or None if it was deleted or belongs to another account."""
     try:
         with request.reading() as connection:
-            found = row_of(connection, row["target_job_id"]) if row["target_job_id"] else None
+            target = row_of(connection, row["target_job_id"]) if row["target_job_id"] else None
     except JobNotFound:
         return None
-    return _content(_document(found["message"]))[1] if found and found["account"] == row["account"] else None
+    return _content(_document(target["message"]))[1] if target and target["account"] == row["account"] else None
 
 
 def _document(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {"type": "", "body": text}
+        document = None
+    return document if isinstance(document, dict) else {"type": "", "body": text}
 
 
 def _files(connection: Connection, job: str, document: Mapping[str, Any]) -> list[MessageFile]:
-    """The files that a message names, in its order, and which of them are stored."""
-    files = document.get("files")
-    found = [_file(place, one) for place, one in files.items()] if isinstance(files, Mapping) else []
-    stored = stored_blobs(connection, [one.blob for one in found if one.blob is not None])
+    """Returns the files of a message in its order; those that are stored have an address."""
+    entries = document.get("files")
+    files = [_file(place, file) for place, file in entries.items()] if isinstance(entries, Mapping) else []
+    stored_ids = stored_blobs(connection, [file.blob for file in files if file.blob is not None])
     return [
-        replace(one, address=f"/jobs/{job}/files/{n}/{plain_name(one.name)}") if one.blob in stored else one
-        for n, one in enumerate(found)
+        replace(file, address=f"/jobs/{job}/files/{n}/{plain_name(file.name)}") if file.blob in stored_ids else file
+        for n, file in enumerate(files)
     ]
 
 
 def _file(place: str, entry: Any) -> MessageFile:
-    given = entry if isinstance(entry, Mapping) else {}
-    texts = {key: value if isinstance(value := given.get(key), str) else None for key in ("name", "url", "blob")}
-    size = given.get("size")
+    fields = entry if isinstance(entry, Mapping) else {}
+    texts = {key: value if isinstance(value := fields.get(key), str) else None for key in ("name", "url", "blob")}
+    size = fields.get("size")
     return MessageFile(
         place,
         texts["name"] or texts["url"] or place,
         size if isinstance(size, int) else None,
         texts["url"],
         texts["blob"],
-        is_inline=given.get("upload_type") == INLINE,
+        is_inline=fields.get("upload_type") == INLINE,
     )

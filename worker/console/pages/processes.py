@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worker.console.page import ConsoleRequest, View
-from worker.console.pages import seen
+from worker.console.pages import redaction
 from worker.outbox.lanes.processes import (
     RELAY,
     Process,
@@ -15,12 +15,12 @@ from worker.outbox.lanes.processes import (
 
 
 def processes(request: ConsoleRequest) -> View:
-    """The page."""
+    """Shows the processes that are alive, and those that died in the last day."""
     now = request.site.database.now
     with request.reading() as connection:
-        alive = [seen.process(request.viewer, one) for one in living_processes(connection, now)]
-        dead = [seen.process(request.viewer, one) for one in recently_died(connection, now)]
-        releases = {(one.host, one.pid): one.release for one in running_processes(connection, now)}
+        alive = [redaction.redact_process(request.viewer, process) for process in living_processes(connection, now)]
+        dead = [redaction.redact_process(request.viewer, process) for process in recently_died(connection, now)]
+        releases = {(process.host, process.pid): process.release for process in running_processes(connection, now)}
         leads = lease_holder(connection, now, RELAY) is not None
     return View.of(
         "processes.html",
@@ -28,11 +28,11 @@ def processes(request: ConsoleRequest) -> View:
         alive=alive,
         dead=dead[::-1],
         releases=releases,
-        in_flight={one.id: in_flight(one) for one in alive},
+        in_flight={process.id: in_flight(process) for process in alive},
         leads=leads,
     )
 
 
 def in_flight(process: Process) -> int:
-    """The calls that a process had in flight at its last heartbeat."""
-    return sum(told[0] for told in process.lanes.values())
+    """Returns how many calls a process had in flight at its last heartbeat."""
+    return sum(calls[0] for calls in process.lanes.values())

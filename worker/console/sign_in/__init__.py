@@ -1,9 +1,9 @@
-"""How a browser becomes a viewer's: by a password, by a trusted proxy, by an OpenID provider, or by a link used once.
+"""Signs people in: by a password, a trusted proxy, an OpenID Connect provider, or a link that works once.
 
-All of them end in the same session; what its person may do is read from the settings with each request.
+All but the proxy open the same kind of session. What a person may do is read from the settings with each request.
 """
 
-from worker.console.sign_in.door import SignIn
+from worker.console.sign_in.flow import SignIn
 from worker.console.sign_in.sessions import SignInLink
 
 __all__ = ["SignIn", "SignInLink"]

@@ -1,8 +1,8 @@
-"""The cookies of a browser: a random token, of a session or, before it, of its forms alone; and who signed in there.
+"""The two cookies of a browser: the token of its session and forms, and the proof that a person has signed in there.
 
-The second opens nothing: strangers who guess at a person's name do not keep a browser out in which that person has
-signed in. Only this installation can have made it, and only for the password of now: it is a hash under that password's
-own, so nothing of it is stored.
+The proof opens no session. It gives the browser tries of its own, so that strangers who guess a person's password
+cannot lock that person out. It is a hash with the key of the current password's hash: only this installation can make
+it, a new password ends it, and nothing has to be stored.
 """
 
 from __future__ import annotations
@@ -20,59 +20,59 @@ from worker.crypto.seal import keyed_hash
 
 NAME = "worker-console"
 TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
-KNOWN, KNOWN_LIVES_S = "worker-console-known", 31_536_000.0
-KNOWN_VALUE = re.compile(r"([A-Za-z0-9_-]{43})\.([0-9a-f]{64})")
+BROWSER_NAME, BROWSER_LIFETIME_S = "worker-console-known", 31_536_000.0
+BROWSER_VALUE = re.compile(r"([A-Za-z0-9_-]{43})\.([0-9a-f]{64})")
 
 
 def token_of(request: Request) -> str | None:
-    """The token that this browser has; None: it has none that could be ours."""
-    found = cookie_of(request, NAME)
-    return found if TOKEN.fullmatch(found) else None
+    """Returns the token in this browser's cookie, or None if there is none of the right form."""
+    token = cookie_of(request, NAME)
+    return token if TOKEN.fullmatch(token) else None
 
 
-def give_token(request: Request, response: Response, token: str, lives_s: float | None = None) -> None:
-    """Lets the browser keep a token; None: until it is closed."""
-    give_cookie(request, response, NAME, token, lives_s)
+def set_token(request: Request, response: Response, token: str, lifetime_s: float | None = None) -> None:
+    """Sets the cookie with the token; it lasts until the browser is closed if `lifetime_s` is None."""
+    set_cookie(request, response, NAME, token, lifetime_s)
 
 
 def cookie_of(request: Request, name: str) -> str:
-    """Returns the value of a cookie that `give_cookie` set; empty where there is none."""
-    return request.cookies.get(_named(request, name), "")
+    """Returns the value of a cookie that `set_cookie` set, or an empty text if there is none."""
+    return request.cookies.get(_full_name(request, name), "")
 
 
-def give_cookie(request: Request, response: Response, name: str, value: str, lives_s: float | None) -> None:
-    """Sets a cookie for this host alone, which no script reads; it ends with the browser where `lives_s` is None."""
+def set_cookie(request: Request, response: Response, name: str, value: str, lifetime_s: float | None) -> None:
+    """Sets a cookie for this host alone, unreadable by scripts; until the browser is closed if `lifetime_s` is None."""
     is_secure = request.url.scheme == "https"
-    most = None if lives_s is None else int(lives_s)
-    # The prefix of https demands the whole host, and guards better than a path does.
+    max_age = None if lifetime_s is None else int(lifetime_s)
+    # With the `__Host-` prefix the path has to be `/`. The prefix guards better than a path does.
     path = "/" if is_secure else root_of(request.scope) or "/"
     response.set_cookie(
-        _named(request, name), value, max_age=most, path=path, secure=is_secure, httponly=True, samesite="lax"
+        _full_name(request, name), value, max_age=max_age, path=path, secure=is_secure, httponly=True, samesite="lax"
     )
 
 
-def derived(token: str, what: str) -> str:
-    """A text that only one who has the token can know, another one for each purpose."""
-    return urlsafe_b64encode(digest(token.encode(), what.encode(), sha256)).rstrip(b"=").decode()
+def derive_token(token: str, purpose: str) -> str:
+    """Derives a secret for one purpose from a token; it cannot be guessed without the token."""
+    return urlsafe_b64encode(digest(token.encode(), purpose.encode(), sha256)).rstrip(b"=").decode()
 
 
-def _named(request: Request, name: str) -> str:
-    """With the prefix over https: then no other host of the domain, and nothing over http, can set it."""
+def _full_name(request: Request, name: str) -> str:
+    """Returns the cookie's name, over https with the prefix that keeps other hosts and plain http from setting it."""
     return f"__Host-{name}" if request.url.scheme == "https" else name
 
 
-def known_browser(request: Request, person: str, password_hash: str | None) -> str | None:
-    """Returns the random id of a browser in which this person has signed in; None where it is not certain."""
-    found = KNOWN_VALUE.fullmatch(cookie_of(request, KNOWN))
-    if found is None or password_hash is None:
+def remembered_browser(request: Request, person: str, password_hash: str | None) -> str | None:
+    """Returns the random id of this browser if it proves that this person has signed in here, else None."""
+    match = BROWSER_VALUE.fullmatch(cookie_of(request, BROWSER_NAME))
+    if match is None or password_hash is None:
         return None
-    id_, proof = found.groups()
+    id_, proof = match.groups()
     return id_ if compare_digest(proof, _proof(person, password_hash, id_)) else None
 
 
 def remember_browser(request: Request, response: Response, person: str, password_hash: str, id_: str) -> None:
-    """Lets the browser keep, for a year, that this person has signed in there."""
-    give_cookie(request, response, KNOWN, f"{id_}.{_proof(person, password_hash, id_)}", KNOWN_LIVES_S)
+    """Sets the cookie that proves, for a year, that this person has signed in here."""
+    set_cookie(request, response, BROWSER_NAME, f"{id_}.{_proof(person, password_hash, id_)}", BROWSER_LIFETIME_S)
 
 
 def _proof(person: str, password_hash: str, id_: str) -> str:

@@ -1,6 +1,7 @@
-"""Passwords against their argon2id hashes. A name that there is not costs the same work as one that there is.
+"""Checks passwords against argon2id hashes. An unknown name takes as long as a known one.
 
-Hashes of several costs (another release's, another tool's) would tell names by time, so a try pays for each cost once.
+If the hashes have several cost parameters (of another release or tool), the time would reveal which names exist. So
+each check computes one hash for every cost.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from worker.domain.errors import ConfigurationError
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
-LEAST, MOST = 12, 512
-"""Characters of a new password."""
+MIN_LENGTH, MAX_LENGTH = 12, 512
+"""In characters, of a new password."""
 Verify = Callable[[str, str], bool]
-"""Whether a password, the second text, is that of a hash."""
+"""Takes a hash and a password, and returns whether they match."""
 
 
 class Passwords:
@@ -24,25 +25,29 @@ class Passwords:
 
     def __init__(self, hashes: Mapping[str, str], verify: Verify | None = None):
         self._hashes, self._verify = hashes, verify or _argon2()
-        self._by_cost = {_cost(hashed): hashed for hashed in hashes.values()}
+        self._by_cost = {_cost(password_hash): password_hash for password_hash in hashes.values()}
 
     def is_right(self, name: str, password: str) -> bool:
-        """Whether this is the password of this name."""
-        own = self._hashes.get(name)
-        compared = self._by_cost if own is None else {**self._by_cost, _cost(own): own}
-        matching = [hashed for hashed in compared.values() if self._verify(hashed, password[:MOST])]
-        return own in matching and len(password) <= MOST
+        """Returns whether this is the password of the user with this name."""
+        user_hash = self._hashes.get(name)
+        candidates = self._by_cost if user_hash is None else {**self._by_cost, _cost(user_hash): user_hash}
+        matching = [
+            password_hash for password_hash in candidates.values() if self._verify(password_hash, password[:MAX_LENGTH])
+        ]
+        return user_hash in matching and len(password) <= MAX_LENGTH
 
 
-def _cost(hashed: str) -> str:
+def _cost(password_hash: str) -> str:
     """Returns the part of a hash that decides how long it takes: `$argon2id$v=19$m=65536,t=3,p=4`."""
-    return hashed.rsplit("$", 2)[0]
+    return password_hash.rsplit("$", 2)[0]
 
 
 def hash_password(password: str) -> str:
-    """The hash of a new password, for the settings; ConfigurationError for one that is too short or too long."""
-    if not LEAST <= len(password) <= MOST:
-        raise ConfigurationError(f"a password has {LEAST} to {MOST} characters; this one has {len(password)}")
+    """Hashes a new password for the settings; raises ConfigurationError if it is too short or too long."""
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+        raise ConfigurationError(
+            f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters; this one has {len(password)}"
+        )
     return _hasher().hash(password)
 
 
@@ -51,9 +56,9 @@ def _argon2() -> Verify:
 
     hasher = _hasher()
 
-    def verify(hashed: str, password: str) -> bool:
+    def verify(password_hash: str, password: str) -> bool:
         try:
-            return hasher.verify(hashed, password)
+            return hasher.verify(password_hash, password)
         except VerificationError:
             return False
 
@@ -69,5 +74,5 @@ def _hasher() -> PasswordHasher:
 
 
 def needs_extra(what: str) -> ConfigurationError:
-    """The error for a sign-in whose library is not installed."""
+    """Returns the error for a way to sign in whose library is not installed."""
     return ConfigurationError(f"console: {what} need a library; run `pip install 'im-delivery-worker[console]'`")

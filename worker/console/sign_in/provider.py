@@ -1,8 +1,8 @@
-"""An OpenID Connect provider: the address to send a browser to, and who it says came back.
+"""The client of an OpenID Connect provider: the URL to which a browser is sent, and the person who comes back.
 
-Authorization code with PKCE, state and nonce. All three take the token in the browser's cookie, made anew for each
-sign-in, so that nothing is stored, and a code, a state or an ID token of another browser is worth nothing. The state
-is sealed: the provider and its logs do not learn which page is looked at.
+Uses the authorization code flow with PKCE, state and nonce. All three are derived from the token in the browser's
+cookie, which is new for each sign-in. So nothing is stored, and a code, state or ID token of another browser is
+useless. The state is sealed: the provider and its logs do not learn which page a person opens.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from requests import RequestException
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from worker.config.console import OidcSettings
-from worker.console.sign_in.cookie import derived
+from worker.console.sign_in.cookie import derive_token
 from worker.console.sign_in.passwords import needs_extra
 from worker.crypto.seal import NONCE_BYTES, seal, unseal
 
 TIMEOUT = (5.0, 10.0)
 """Seconds to connect, and between two pieces of an answer."""
-KEPT_S, AGAIN_S, AWAY_S = 3_600.0, 60.0, 5.0
-"""How long the provider's addresses and keys are kept; how soon they may be asked for again for a new key; and how soon
-after it gave none."""
-STATE, SHORTEST_STATE = "oidc state", 64
-"""What a state is sealed for, and the characters to which it is filled up, so that its length tells no page."""
+CACHE_S, KEY_REFRESH_S, RETRY_S = 3_600.0, 60.0, 5.0
+"""Seconds for which the provider's endpoints and keys are cached; after which they may be fetched again because of an
+unknown key; and after which they may be fetched again when that has failed."""
+STATE, MIN_STATE = "oidc state", 64
+"""The purpose for which a state is sealed, and the length to which it is padded, so that its length reveals no page."""
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
-"""Of signatures with a public key: a token that is signed with anything else says nothing."""
+"""The accepted signature algorithms, all with public keys. A token that is signed in another way is refused."""
 LEEWAY_S = 60
-LONGEST_NAME = 128
+MAX_NAME = 128
 
 
-class NotVouchedFor(Exception):
-    """The provider, or what came back in its name, does not say who this is; the text is for the log."""
+class IdentityNotConfirmed(Exception):
+    """The provider, or the answer in its name, does not confirm who the person is. The text is for the log."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """What the provider publishes of itself."""
+class _Discovery:
+    """The provider's discovery document and keys."""
 
     issuer: str
-    """As it writes itself, to the sign: every ID token of it says the same."""
+    """Exactly as the provider writes it, because every one of its ID tokens has the same text."""
     authorization_endpoint: str
     token_endpoint: str
     keys: Any
@@ -64,7 +64,7 @@ class Provider:
         now: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = os.urandom,
     ):
-        """`transport`: what carries the requests to the provider; by default the network."""
+        """`transport` carries the requests to the provider; by default over the network."""
         try:
             from authlib.integrations.requests_client import OAuth2Session
         except ImportError:
@@ -74,123 +74,127 @@ class Provider:
         self._session_class = OAuth2Session
         self._secret = settings.client_secret and settings.client_secret.read("console.oidc.client_secret")
         self._guard = threading.Lock()
-        self._kept: _Known | None = None
-        self._away_until = 0.0
+        self._cached: _Discovery | None = None
+        self._retry_at = 0.0
 
-    def address(self, token: str, back: str, onward: str) -> str:
-        """Where to send a browser with this token; `back`: our own address to which the provider sends it back."""
-        known = self._known()
-        with self._session(back) as session:
+    def address(self, token: str, callback_url: str, next_path: str) -> str:
+        """Returns the URL to which to send the browser with this token; `callback_url` is ours, for its way back."""
+        discovery = self._discovery()
+        with self._session(callback_url) as session:
             url, _ = session.create_authorization_url(
-                known.authorization_endpoint,
-                state=seal(onward.ljust(SHORTEST_STATE), secret=token, context=STATE, nonce=self._entropy(NONCE_BYTES)),
-                nonce=derived(token, "nonce"),
-                code_verifier=derived(token, "verifier"),
+                discovery.authorization_endpoint,
+                state=seal(next_path.ljust(MIN_STATE), secret=token, context=STATE, nonce=self._entropy(NONCE_BYTES)),
+                nonce=derive_token(token, "nonce"),
+                code_verifier=derive_token(token, "verifier"),
             )
         return str(url)
 
-    def onward(self, token: str, state: str) -> str:
-        """Returns where the browser that came back wanted to go; NotVouchedFor where it was not sent by us."""
-        found = unseal(state, secret=token, context=STATE)
-        if found is None:
-            raise NotVouchedFor("state")
-        return found.rstrip()
+    def next_path(self, token: str, state: str) -> str:
+        """Returns the page that the browser wanted; raises IdentityNotConfirmed if the state is not ours."""
+        next_path = unseal(state, secret=token, context=STATE)
+        if next_path is None:
+            raise IdentityNotConfirmed("state")
+        return next_path.rstrip()
 
-    def person(self, token: str, back: str, code: str) -> str:
-        """Asks the provider who came back with this code; NotVouchedFor if it is not certain."""
+    def person(self, token: str, callback_url: str, code: str) -> str:
+        """Exchanges a code for the person's name; raises IdentityNotConfirmed if the provider does not confirm it."""
         from authlib.common.errors import AuthlibBaseError
         from joserfc.errors import JoseError
 
         try:
-            return self._named(self._claims(token, back, code))
+            return self._person_of(self._claims(token, callback_url, code))
         except (AuthlibBaseError, JoseError, RequestException, ValueError, KeyError, TypeError) as error:
-            # By its class: its text may quote a token.
-            raise NotVouchedFor(type(error).__name__) from None
+            # Only the error's class, because its text may quote a token.
+            raise IdentityNotConfirmed(type(error).__name__) from None
 
-    def _claims(self, token: str, back: str, code: str) -> dict[str, Any]:
-        known = self._known()
-        with self._session(back) as session:
+    def _claims(self, token: str, callback_url: str, code: str) -> dict[str, Any]:
+        discovery = self._discovery()
+        with self._session(callback_url) as session:
             answer = session.fetch_token(
-                known.token_endpoint,
+                discovery.token_endpoint,
                 code=code,
-                code_verifier=derived(token, "verifier"),
+                code_verifier=derive_token(token, "verifier"),
                 timeout=TIMEOUT,
                 allow_redirects=False,
             )
-        return self._verified(str(answer["id_token"]), derived(token, "nonce"))
+        return self._verified(str(answer["id_token"]), derive_token(token, "nonce"))
 
     def _verified(self, id_token: str, nonce: str) -> dict[str, Any]:
-        """The claims of an ID token that is the provider's, for us, for this sign-in, and not over."""
+        """Returns the claims of an ID token after checking its signature, issuer, audience, nonce and expiry."""
         from joserfc import jwt
         from joserfc.errors import InvalidKeyIdError
 
         client = self._settings.client_id
         try:
-            claims = jwt.decode(id_token, self._known().keys, algorithms=ALGORITHMS).claims
+            claims = jwt.decode(id_token, self._discovery().keys, algorithms=ALGORITHMS).claims
         except InvalidKeyIdError:
-            claims = jwt.decode(id_token, self._known(AGAIN_S).keys, algorithms=ALGORITHMS).claims
+            claims = jwt.decode(id_token, self._discovery(KEY_REFRESH_S).keys, algorithms=ALGORITHMS).claims
         jwt.JWTClaimsRegistry(
             now=lambda: int(self._now()),
             leeway=LEEWAY_S,
-            iss={"essential": True, "value": self._known().issuer},
+            iss={"essential": True, "value": self._discovery().issuer},
             aud={"essential": True, "value": client},
             exp={"essential": True},
             iat={"essential": True},
             nonce={"essential": True, "value": nonce},
         ).validate(claims)
-        # A token for several has to say whom it was given to: any of the others could pass theirs on.
+        # A token for several audiences has to name the client that got it. Else another client could use its own here.
         is_shared = isinstance(claims["aud"], list) and len(claims["aud"]) > 1
         if claims.get("azp", None if is_shared else client) != client:
-            raise NotVouchedFor("azp")
+            raise IdentityNotConfirmed("azp")
         return dict(claims)
 
-    def _named(self, claims: dict[str, Any]) -> str:
+    def _person_of(self, claims: dict[str, Any]) -> str:
         name = claims[self._settings.claim]
-        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
-            raise NotVouchedFor("claim")
-        # Without it anyone may have typed it: a provider that does not say takes another claim.
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable():
+            raise IdentityNotConfirmed("claim")
+        # An unverified address may have been typed by anyone. If the provider does not send this, use another claim.
         if self._settings.claim == "email" and claims.get("email_verified") is not True:
-            raise NotVouchedFor("email_verified")
+            raise IdentityNotConfirmed("email_verified")
         return name
 
-    def _known(self, at_most_s: float = KEPT_S) -> _Known:
-        """The provider's addresses and keys, asked for again when they are older; NotVouchedFor where it is away."""
-        with self._guard:
-            if self._kept is None or self._now() - self._kept.read_at > at_most_s:
-                if self._now() < self._away_until:
-                    raise NotVouchedFor("away")
-                self._away_until = self._now() + AWAY_S
-                self._kept = self._asked()
-                self._away_until = 0.0
-            return self._kept
+    def _discovery(self, max_age_s: float = CACHE_S) -> _Discovery:
+        """Returns the provider's endpoints and keys, from the cache if they are young enough.
 
-    def _asked(self) -> _Known:
+        Raises IdentityNotConfirmed if the provider cannot be reached.
+        """
+        with self._guard:
+            if self._cached is None or self._now() - self._cached.read_at > max_age_s:
+                if self._now() < self._retry_at:
+                    raise IdentityNotConfirmed("away")
+                self._retry_at = self._now() + RETRY_S
+                self._cached = self._fetch_discovery()
+                self._retry_at = 0.0
+            return self._cached
+
+    def _fetch_discovery(self) -> _Discovery:
+        from joserfc.errors import JoseError
         from joserfc.jwk import KeySet
 
-        wanted = self._settings.issuer.rstrip("/")
+        issuer = self._settings.issuer.rstrip("/")
         try:
             with self._session("") as session:
-                own = self._get(session, f"{wanted}/.well-known/openid-configuration")
-                if own["issuer"] not in (wanted, f"{wanted}/"):
-                    raise NotVouchedFor("issuer")
-                keys = KeySet.import_key_set(self._get(session, _https(own["jwks_uri"])))
-            ends = _https(own["authorization_endpoint"]), _https(own["token_endpoint"])
-            return _Known(own["issuer"], *ends, keys, self._now())
-        except (RequestException, ValueError, KeyError, TypeError) as error:
-            raise NotVouchedFor(type(error).__name__) from None
+                document = self._get(session, f"{issuer}/.well-known/openid-configuration")
+                if document["issuer"] not in (issuer, f"{issuer}/"):
+                    raise IdentityNotConfirmed("issuer")
+                keys = KeySet.import_key_set(self._get(session, _require_https(document["jwks_uri"])))
+            endpoints = _require_https(document["authorization_endpoint"]), _require_https(document["token_endpoint"])
+            return _Discovery(document["issuer"], *endpoints, keys, self._now())
+        except (RequestException, JoseError, ValueError, RecursionError, KeyError, TypeError) as error:
+            raise IdentityNotConfirmed(type(error).__name__) from None
 
     def _get(self, session: Any, url: str) -> Any:
         answer = session.get(url, timeout=TIMEOUT, allow_redirects=False, withhold_token=True)
         if answer.status_code != 200:
-            raise NotVouchedFor("status")
+            raise IdentityNotConfirmed("status")
         return answer.json()
 
-    def _session(self, back: str) -> Any:
+    def _session(self, callback_url: str) -> Any:
         session = self._session_class(
             self._settings.client_id,
             self._secret,
             scope=self._settings.scope,
-            redirect_uri=back,
+            redirect_uri=callback_url,
             code_challenge_method="S256",
         )
         session.mount("https://", self._transport)
@@ -198,15 +202,15 @@ class Provider:
 
 
 class _SystemTrust(HTTPAdapter):
-    """Trusts the authorities that the system does, as calls to vendors do."""
+    """Trusts the system's certificate authorities, as calls to vendors do."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Makes the pool with the system's trust."""
+        """Makes the connection pool with the system's certificate authorities."""
         super().init_poolmanager(*args, ssl_context=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT), **options)
 
 
-def _https(url: Any) -> str:
-    """The address; NotVouchedFor for one that is not secret on its way."""
+def _require_https(url: Any) -> str:
+    """Returns the URL; raises IdentityNotConfirmed unless it is an https one."""
     if not isinstance(url, str) or not url.startswith("https://"):
-        raise NotVouchedFor("address")
+        raise IdentityNotConfirmed("address")
     return url

@@ -1,6 +1,6 @@
-"""Sessions: a random token in a browser's cookie, and the row of its hash; and the link that signs a first user in.
+"""Sessions: a random token in a browser's cookie, and a row with its hash. Also the link that signs in a first user.
 
-A token is made when a person signs in, never before, and what a browser brought along is never taken for one.
+A session's token is made when a person signs in. A token that a browser had before never becomes one.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from hmac import compare_digest
 from typing import Literal, cast
 
 from worker.config.console import ConsoleSettings
-from worker.outbox.control import people as rows
+from worker.outbox.control import audit_and_sign_in as rows
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 
-SEEN_EVERY_US = 60 * SECOND
+TOUCH_EVERY_US = 60 * SECOND
 Way = Literal["password", "oidc", "link", "proxy"]
 """How a person signed in; `proxy` has no session, since each request names its user."""
 
@@ -29,7 +29,7 @@ class SignedIn:
     person: str
     way: Way
     proof: str | None = None
-    """The hash of what is stored of their password; None: they came another way."""
+    """A hash of the stored password hash; None if they signed in another way."""
 
 
 class Sessions:
@@ -40,36 +40,36 @@ class Sessions:
 
     def open(self, signed: SignedIn) -> str:
         """Opens a session; returns its new token."""
-        token, database, lives_s = self._new_token(), self._database, self._settings.session_s
-        row = {"id": hashed(token), **asdict(signed)}
-        database.run(lambda connection: rows.open_session(connection, database.now, row, lives_s))
+        token, database, lifetime_s = self._new_token(), self._database, self._settings.session_s
+        row = {"id": hash_token(token), **asdict(signed)}
+        database.run(lambda connection: rows.open_session(connection, database.now, row, lifetime_s))
         return token
 
-    def of(self, token: str, *, is_used: bool = True) -> SignedIn | None:
-        """The person who signed in with this token; None where no session has it, or its time is over.
+    def find(self, token: str, *, is_used: bool = True) -> SignedIn | None:
+        """Returns who signed in with this token, or None if no session has it or the session has expired.
 
-        `is_used`: whether that keeps the session; False for what a page asks by itself, without a person.
+        `is_used`: whether this request prolongs the session; False if a page refreshes itself without a person.
         """
         with self._database.reading() as connection:
-            row, now = rows.session_of(connection, self._database.now, hashed(token), self._settings.idle_s)
+            row, now = rows.session_of(connection, self._database.now, hash_token(token), self._settings.idle_s)
         if row is None:
             return None
-        if is_used and now - row.seen_at > SEEN_EVERY_US:
-            self._database.run(lambda found: rows.touch_session(found, row.id, now))
+        if is_used and now - row.seen_at > TOUCH_EVERY_US:
+            self._database.run(lambda connection: rows.touch_session(connection, row.id, now))
         return SignedIn(row.person, cast(Way, row.way), row.proof)
 
     def end(self, token: str) -> None:
         """Ends the session of this token, in every browser that has it."""
-        self._database.run(lambda connection: rows.end_session(connection, hashed(token)))
+        self._database.run(lambda connection: rows.end_session(connection, hash_token(token)))
 
 
-def hashed(token: str) -> str:
-    """What is stored of a token, or of a password's hash."""
+def hash_token(token: str) -> str:
+    """Returns the hash by which a token, or a password's hash, is stored."""
     return sha256(token.encode()).hexdigest()
 
 
 class SignInLink:
-    """A link that signs its user in once: for a console on one's own machine, where no user is configured yet."""
+    """A link that signs in its user once: for a console on one's own machine, without any configured user."""
 
     def __init__(self, person: str, new_token: Callable[[], str]):
         self.person, self.token = person, new_token()
@@ -77,11 +77,11 @@ class SignInLink:
 
     @property
     def path(self) -> str:
-        """Where it leads, below the console's own path."""
+        """The link's path, below the console's own."""
         return f"/sign-in/link?token={self.token}"
 
     def take(self, token: str) -> bool:
-        """Whether this is the link's token, for the first time."""
+        """Returns True if this is the link's token and it is used for the first time."""
         with self._guard:
             if self._is_used or not compare_digest(token.encode(), self.token.encode()):
                 return False

@@ -1,6 +1,6 @@
-"""How often a sign-in may be tried: for one name, and from one address, in all processes together.
+"""Limits how often a sign-in may be tried, for a name and from an address, in all processes together.
 
-A browser in which the person has signed in before has tries of its own. What a provider is asked is counted, too.
+A browser in which the person has signed in before has tries of its own. Exchanges with a provider are limited, too.
 """
 
 from __future__ import annotations
@@ -10,70 +10,70 @@ from hashlib import sha256
 from ipaddress import IPv6Address, ip_network
 
 from worker.console.guard import address_of
-from worker.outbox.control import people as rows
+from worker.outbox.control import audit_and_sign_in as rows
 from worker.outbox.engine.database import Database
 
-WITHIN_S = 900
-OF_A_NAME, OF_AN_ADDRESS = 10, 30
-"""Tries without success in `WITHIN_S`; a further one is refused before its password is looked at."""
-Counts = Mapping[str, int]
-"""What a try is counted for, as hashes: what is typed as a name may be a password; and how many each may have."""
+WINDOW_S = 900
+MAX_PER_NAME, MAX_PER_ADDRESS = 10, 30
+"""Failed tries within `WINDOW_S` seconds; further ones are refused before their password is checked."""
+TryLimits = Mapping[str, int]
+"""What a try counts against, and its limit. The keys are hashes, because a password may be typed as a name."""
 
 
-def of_password(name: str, address: str) -> Counts:
-    """Returns the counts of a try by name and password."""
-    return {_hashed(f"name {name}"): OF_A_NAME, _address(address): OF_AN_ADDRESS}
+def by_password(name: str, address: str) -> TryLimits:
+    """Returns the limits for a try by name and password."""
+    return {_hash_of(f"name {name}"): MAX_PER_NAME, _address(address): MAX_PER_ADDRESS}
 
 
-def of_known_browser(id_: str) -> Counts:
-    """Returns the counts of a try in a browser in which this person has signed in before."""
-    return {_hashed(f"browser {id_}"): OF_A_NAME}
+def by_browser(id_: str) -> TryLimits:
+    """Returns the limits for a try in a browser in which this person has signed in before."""
+    return {_hash_of(f"browser {id_}"): MAX_PER_NAME}
 
 
-def of_exchange(token: str, address: str) -> Counts:
-    """Returns the counts of a code that a provider is asked about: once for each way through the provider's page."""
-    return {_hashed(f"exchange {token}"): 1, _address(address): OF_AN_ADDRESS}
+def by_exchange(token: str, address: str) -> TryLimits:
+    """Returns the limits for the exchange of a provider's code: one for each visit to the provider's page."""
+    return {_hash_of(f"exchange {token}"): 1, _address(address): MAX_PER_ADDRESS}
 
 
 class Tries:
-    """The sign-ins that were tried."""
+    """The tries of all processes, stored as rows."""
 
     def __init__(self, database: Database):
         self._database = database
 
-    def begin(self, counts: Counts) -> list[str] | None:
-        """Notes a try; returns the ids of its rows, None where there were too many."""
-        # Looked at before anything is written, so that a flood of tries leaves no more rows than are let through.
-        if not self._has_room(counts, for_one_more=True):
+    def begin(self, limits: TryLimits) -> list[str] | None:
+        """Records a try; returns the ids of its rows, or None if there were too many."""
+        # Checked before anything is written, so that a flood of tries leaves no more rows than are allowed.
+        if not self._has_room(limits, for_another=True):
             return None
         now_sql = self._database.now
-        # Written before it is counted, in a transaction of its own: of tries at once each sees the others.
-        noted = self._database.run(lambda connection: rows.record_tries(connection, now_sql, list(counts)))
-        return noted if self._has_room(counts, for_one_more=False) else None
+        # Written in a transaction of its own before it is counted, so that concurrent tries see each other.
+        try_ids = self._database.run(lambda connection: rows.record_tries(connection, now_sql, list(limits)))
+        return try_ids if self._has_room(limits, for_another=False) else None
 
-    def _has_room(self, counts: Counts, *, for_one_more: bool) -> bool:
+    def _has_room(self, limits: TryLimits, *, for_another: bool) -> bool:
         with self._database.reading() as connection:
-            found = rows.count_tries(connection, self._database.now, list(counts), WITHIN_S)
-        return all(found[subject] + for_one_more <= most for subject, most in counts.items())
+            counts = rows.count_tries(connection, self._database.now, list(limits), WINDOW_S)
+        return all(counts[subject] + for_another <= limit for subject, limit in limits.items())
 
-    def succeed(self, counts: Counts, noted: Sequence[str]) -> None:
-        """Forgets this try, and all of the name or browser that it was for, which stands first.
+    def succeed(self, limits: TryLimits, try_ids: Sequence[str]) -> None:
+        """Deletes this try and all of the same name or browser, the first key of the limits.
 
-        Others from its address stay, lest a person with a password guess those of others between two sign-ins.
+        Other tries from its address stay. Else a person with a password could guess others' between two sign-ins.
         """
-        subject = next(iter(counts))
-        self._database.run(lambda connection: rows.delete_tries(connection, noted, subject))
+        subject = next(iter(limits))
+        self._database.run(lambda connection: rows.delete_tries(connection, try_ids, subject))
 
 
 def _address(address: str) -> str:
-    return _hashed(f"address {_network(address)}")
+    return _hash_of(f"address {_network(address)}")
 
 
-def _hashed(text: str) -> str:
+def _hash_of(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
 def _network(address: str) -> str:
-    """An address; of IPv6 the network of 64 bits that one customer of a provider has."""
-    found = address_of(address)
-    return str(ip_network((found, 64), strict=False)) if isinstance(found, IPv6Address) else str(found or address)
+    """Returns the address; for IPv6 its /64 network, which belongs to one customer."""
+    parsed = address_of(address)
+    return str(ip_network((parsed, 64), strict=False)) if isinstance(parsed, IPv6Address) else str(parsed or address)

@@ -20,7 +20,7 @@ from worker.domain.settle import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import budgets, tokens
 from worker.outbox.upkeep import purge
-from worker.outbox.upkeep.emptying import empty_callbacks, empty_old
+from worker.outbox.upkeep.emptying import empty_callbacks, empty_old_jobs
 from worker.outbox.upkeep.ended_tags import purge_ended_tags
 
 log = structlog.get_logger()
@@ -76,7 +76,7 @@ class Housekeeping:
             _Task("bodies", BODIES_DAYS, purge.purge_bodies),
             _Task("attempts", settings.attempts_days, purge.purge_attempts),
             _Task("waits", settings.attempts_days, purge.purge_waits),
-            _Task("content", settings.content_days, empty_old),
+            _Task("content", settings.content_days, empty_old_jobs),
             _Task(
                 "callbacks",
                 settings.callbacks_days and max(settings.callbacks_days, REPEATS_DAYS),
@@ -92,7 +92,7 @@ class Housekeeping:
             _Task("processes", ENDED_PROCESS_DAYS, purge.purge_processes),
             _Task("sessions", ENDED_SESSION_DAYS, purge.purge_sessions),
             _Task("sign_ins", SIGN_IN_TRY_DAYS, purge.purge_sign_ins),
-            _Task("looks", settings.looks_days, purge.purge_looks),
+            _Task("access", settings.access_days, purge.purge_access_rows),
             _Task("lanes", QUIET_LANE_DAYS, purge.purge_lanes),
             _Task("lane_events", settings.callbacks_days, purge.purge_lane_events),
             _Task("budgets", IDLE_BUDGET_DAYS, _purge_budgets),

@@ -14,17 +14,25 @@ import structlog
 
 from worker.channels.base import Channel
 from worker.config.accounts import AccountSource
-from worker.delivery.sender.fault_reports import FaultReports, our_error
+from worker.delivery.sender.fault_reports import FaultReports, program_error
 from worker.domain import settle
 from worker.domain.errors import WorkerError
 from worker.domain.job import RepeatRule, is_read
-from worker.domain.settle import PartFacts, Policy
+from worker.domain.settle import FOREVER, PartFacts, Policy
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
+from worker.outbox.engine.bulk import batched
+from worker.outbox.engine.clock import SKEW_US
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.follow_ups import wake_overdue
-from worker.outbox.jobs.loading import JobPart, parts_in_doubt, parts_still_in_doubt
+from worker.outbox.jobs.loading import (
+    JobPart,
+    parts_in_doubt,
+    parts_marked_in_future,
+    parts_still_in_doubt,
+    repeats_marked_later,
+)
 from worker.outbox.jobs.order_queue import orders_after, repair_orders, stalled_orders
 from worker.outbox.lanes.agenda import OVERDUE_US, Agenda, Work
 from worker.outbox.lanes.offering import expired_parts
@@ -36,11 +44,13 @@ from worker.outbox.lanes.processes import (
     sending_overdue,
     unended_processes,
 )
-from worker.outbox.lanes.waits import FIRST_PAGE
+from worker.outbox.lanes.waits import FIRST_PAGE, Cursor
 
 log = structlog.get_logger()
 
 BATCH_SIZE = 500
+QUEUE_PAGE = 5_000
+"""How many queued parts a turn searches for repeats that the clock was set back behind."""
 MAX_WAKE_BATCHES = 10
 """The largest number of batches, of a thousand paused parts each, that one turn wakes."""
 EVERY_S = 1.0
@@ -76,7 +86,11 @@ class Recovery:
         self._watch: dict[str, tuple[int, float]] = {}
         """Process -> (its alive_until, and since when that is unchanged, in seconds of the monotonic clock)."""
         self._last_turn = NEVER
+        self._latest_now = FOREVER
+        """The database's clock in the last turn. Before the first turn it may have been any time."""
         self._order_after = ""
+        self._repeats_after: Cursor | None = None
+        """The last queued part that was searched for repeats from the future. None: there is nothing to search."""
         self._doubtful_after = FIRST_PAGE
         self._skipped = 0
         """Number of expired parts that the last turn left unchanged."""
@@ -96,6 +110,10 @@ class Recovery:
         watched = self._step(Work.PROCESSES, "recovery of processes", self._end_dead_processes)
         self._step(Work.ORPHANS, "recovery of orphans", self._doubt_orphans)
         self._step(Work.DOUBTFUL, "recovery of unknowns", self._act_on_unknowns)
+        if self._agenda.now + SKEW_US < self._latest_now:
+            self._repeats_after = (self._agenda.now + SKEW_US, "")
+        self._latest_now = self._agenda.now
+        self._fault_reports.run_step("recovery of repeats", self._act_on_repeats)
         self._step(Work.EXPIRED, "recovery of late parts", self._expire)
         self._step(Work.WAITING, "recovery of waiting parts", self._wake_overdue)
         self._step(Work.RESUMED, "recovery of paused parts", self._wake_resumed)
@@ -175,9 +193,24 @@ class Recovery:
         # Page by page, not always from the start: parts that stay unchanged must not hide the parts behind them.
         with self._database.reading() as connection:
             rows = parts_in_doubt(connection, self._database.now, BATCH_SIZE, self._doubtful_after)
+            set_back = parts_marked_in_future(connection, self._database.now, BATCH_SIZE)
             now = read_now(connection, self._database.now)
         self._doubtful_after = (rows[-1].not_before or 0, rows[-1].id) if len(rows) == BATCH_SIZE else FIRST_PAGE
-        self._change([self._act(part) for part in rows if not self._is_for_peers(part, now)])
+        due = [self._act(part) for part in rows if not self._is_for_peers(part, now)]
+        self._change(due + [self._act(part, is_set_back=True) for part in set_back])
+
+    def _act_on_repeats(self) -> None:
+        """Does the same with queued repeats that the clock was set back behind, one page of the queue a turn."""
+        if self._repeats_after is None:
+            return
+        future = self._agenda.now + SKEW_US
+        with self._database.reading() as connection:
+            repeats, after = repeats_marked_later(connection, future, self._repeats_after, QUEUE_PAGE)
+        for batch in batched(repeats, BATCH_SIZE):
+            with self._database.reading() as connection:
+                rows = parts_still_in_doubt(connection, batch)
+            self._change([self._act(row, PartState.QUEUED, is_set_back=True) for row in rows])
+        self._repeats_after = after
 
     def _is_for_peers(self, row: JobPart, now: int) -> bool:
         """Returns True if another process decides: one that has the part's account, or reads its newer documents."""
@@ -193,22 +226,23 @@ class Recovery:
         except WorkerError:
             return None
 
-    def _act(self, row: JobPart) -> Change:
+    def _act(self, row: JobPart, state: PartState = PartState.UNKNOWN, *, is_set_back: bool = False) -> Change:
         try:
-            reason = self._hold_reason(row)
+            reason = self._hold_reason(row, is_set_back=is_set_back)
         except Exception as error:  # noqa: BLE001  one faulty part must not stop the others of its batch
             # Held, for a person to decide: otherwise it would fail again in every turn.
-            reason = our_error(error)
+            reason = program_error(error)
             self._report(row, reason)
 
         def act(part: PartFacts, now: int) -> None:
             # It may have changed between the reading and this lock.
-            if part.state is not PartState.UNKNOWN or part.claim != row.claim or part.not_before is None:
+            if part.state is not state or part.claim != row.claim or part.not_before is None:
                 return
             if reason is None:
                 settle.repeat(part, now)
             else:
-                settle.hold(part, f"{part.reason or 'no answer'}; held: {reason}")
+                doubt = part.reason or "no answer"
+                settle.hold(part, f"{doubt}; held: {reason}")
 
         return Change(row.id, act)
 
@@ -216,7 +250,7 @@ class Recovery:
         log.warning("not_judged", part=row.id, reason=reason)
         self._fault_reports.report(f"{row.kind} in doubt", reason, lane=row.lane, account=row.account)
 
-    def _hold_reason(self, row: JobPart) -> str | None:
+    def _hold_reason(self, row: JobPart, *, is_set_back: bool) -> str | None:
         """Returns why a person must decide about the part, or None if a repeat is safe, or demanded in any case."""
         if row.cancelled_at is not None and not self._is_searched(row):
             return "its job was cancelled"
@@ -235,6 +269,8 @@ class Recovery:
             return "nothing makes a repeat safe"
         if rule is RepeatRule.DUPLICATE_CHECK and not row.flagged:
             return "it was sent without the vendor's duplicate check"
+        if is_set_back and rule in (RepeatRule.DUPLICATE_CHECK, RepeatRule.TASK_ID):
+            return settle.SET_BACK
         return None
 
     def _expire(self) -> None:
@@ -255,7 +291,7 @@ class Recovery:
         try:
             return channel is not None and _rule(row, channel) is RepeatRule.LOOK_UP
         except Exception as error:  # noqa: BLE001  one faulty part must not stop the others of its batch
-            self._report(row, our_error(error))
+            self._report(row, program_error(error))
             return False
 
 

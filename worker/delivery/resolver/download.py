@@ -51,7 +51,7 @@ class NotFetched:
 
 @dataclass(frozen=True, slots=True)
 class TryLater:
-    """A failure after which a later try may succeed; `reason` is a class of fault, or the answered status."""
+    """A failure after which a later try may succeed; `reason` is a fault, the answered status or a sentence."""
 
     reason: str
 
@@ -99,6 +99,9 @@ class Downloads:
             return TryLater(str(error))
         except _Stopping:
             return Stopped()
+        except OSError:
+            # The connection's own errors are FetchErrors, so it is the temporary file: a full disk, or no such folder.
+            return TryLater("the temporary folder (TMPDIR) cannot be written; free space there")
 
     def _follow(self, to: WebAddress, max_bytes: int, until: float) -> Fetched:
         for _ in range(REDIRECTS + 1):
@@ -108,8 +111,8 @@ class Downloads:
             try:
                 to = to.follow(result)
             except UnusableAddress:
-                raise _Refused("is not there: a redirect leads to no http or https address") from None
-        raise _Refused(f"is not there: more than {REDIRECTS} redirects")
+                raise _Refused("cannot be reached: a redirect leads to no http or https address") from None
+        raise _Refused(f"cannot be reached: more than {REDIRECTS} redirects")
 
     def _request(self, to: WebAddress, max_bytes: int, until: float) -> Fetched | str:
         """Returns the file, or the location of a redirect, from the first address that can be reached."""
@@ -143,7 +146,7 @@ class Downloads:
         if answer.status >= 500 or answer.status in _LATER:
             raise FetchError(f"answered {answer.status}")
         if answer.status != 200:
-            raise _Refused(f"is not there: answered {answer.status}")
+            raise _Refused(f"cannot be fetched: the server answered {answer.status}")
         if answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
             raise _Refused("cannot be read: the server sent it compressed without being asked to")
         # Checked before the body is read. The length may be missing or wrong, so the bytes are counted as well.
@@ -181,6 +184,7 @@ def _written(content: BinaryIO, chunks: Iterator[bytes]) -> Fetched:
         digest.update(chunk)
         size += len(chunk)
         content.write(chunk)
+    content.flush()
     return Fetched(content, size, digest.hexdigest())
 
 

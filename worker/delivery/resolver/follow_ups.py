@@ -214,7 +214,7 @@ class FollowUps:
             )
         if states:
             return Rejected("no response_code is left: each is valid for one update within 72 h; send a new card")
-        return Rejected("the card brought no response_code: only callback-capable cards can be updated")
+        return Rejected("the card brought no response_code, or its answer was lost; a press brings the next one")
 
     def _stop_target(self, job_id: str, channel: Channel) -> None:
         """Stops the unsent parts of a recalled job, and further repeats of its parts in doubt.
@@ -314,9 +314,9 @@ class FollowUps:
             return None
         spec_base = {"target": part.id, "claim": part.claim}
         if part.state is PartState.UNKNOWN:
-            return {**spec_base, "refuse": "the send is in doubt and brought no msgid: it cannot be taken back"}
+            return {**spec_base, "refuse": "the send is in doubt and has no msgid, so it cannot be recalled"}
         if part.msgid is None:
-            return {**spec_base, "refuse": "the vendor gave no msgid for this send: it cannot be taken back"}
+            return {**spec_base, "refuse": "the vendor gave no msgid for this send, so it cannot be recalled"}
         too_late = self._too_late(part.accepted_at or 0, now, window)
         return {**spec_base, "refuse": too_late} if too_late else {**spec_base, "msgid": part.msgid}
 

@@ -182,5 +182,5 @@ def _per_task(snapshot: Snapshot, extra: Mapping[str, Any]) -> Plan:
 def _task_spec(part: TargetPart, extra: Mapping[str, Any]) -> dict[str, Any]:
     spec = {"target": part.id, "claim": part.claim}
     if part.msgid is None:
-        return {**spec, "refuse": "the send is in doubt or brought no msgid: nothing can be asked about it"}
+        return {**spec, "refuse": "the send is in doubt or has no msgid, so the vendor cannot be asked about it"}
     return {**spec, "msgid": part.msgid, **extra}

@@ -1,8 +1,8 @@
 """Sends one GET to one address, for files behind a URL. No other module speaks HTTP to servers that are not vendors'.
 
-It connects to exactly the given address, whatever the name resolves to by then, and follows no redirect. The whole
-request has one deadline. It raises `FetchError` with a class such as `refused` or `cut`, whose text and causes hold no
-URL.
+It connects to exactly the given address, whatever the name resolves to by then. `download.py` follows redirects. The
+whole request has one deadline. It raises `FetchError` with a class such as `refused` or `cut`, whose text and causes
+hold no URL.
 """
 
 from __future__ import annotations

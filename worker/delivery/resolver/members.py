@@ -114,7 +114,7 @@ class Members:
         try:
             members = _checked(resolver(*key))
             self._store(key, members)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  whatever the application raises; it may not end us
+        except BaseException as error:  # noqa: BLE001  whatever the application raises; it may not end us
             self._pause(key[0], traceback_summary(error, below=__file__))
         finally:
             self._finish(key, pending, members)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import structlog
 from sqlalchemy import Connection
 
+from worker.config.settings import DeliverySettings
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
 from worker.delivery.scheduler.due_lanes import DueLanes, FullScan
 from worker.delivery.scheduler.fair_share import FairShare, RecentLimits, ThreadShares
@@ -20,10 +21,10 @@ from worker.delivery.scheduler.lane_offer import Doorbell, DoorbellBuilder, Lane
 from worker.delivery.scheduler.offer_capacity import OfferCapacity
 from worker.delivery.sender.lease import Leadership, Renewals
 from worker.domain.errors import NotPublished
-from worker.domain.pacing.backoff import Backoff
 from worker.domain.pacing.bulk import Pacing
 from worker.domain.pacing.lane import SECOND, account_of
 from worker.domain.pacing.limit import Amount
+from worker.domain.pacing.poll_interval import PollInterval
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
@@ -57,7 +58,7 @@ class Relay:
         holder: Callable[[], str],
         publish: Callable[[Sequence[Doorbell]], None],
         thread_shares: ThreadShares,
-        times: RelayTimes,
+        settings: DeliverySettings,
         monotonic: Callable[[], float],
         scan_clock: Callable[[], float] | None = None,
         weight: Callable[[str], float] = lambda account: 1.0,
@@ -67,21 +68,22 @@ class Relay:
         renewals: Renewals | None = None,
     ):
         self._database, self._publish = database, publish
-        self._times, self._monotonic = times, monotonic
+        self._settings, self._monotonic = settings, monotonic
+        self._times = times = RelayTimes()
         self.leadership = Leadership(
-            database, RELAY, holder=holder, lease_s=times.lease_s, monotonic=monotonic, renewals=renewals
+            database, RELAY, holder=holder, lease_s=settings.lease_s, monotonic=monotonic, renewals=renewals
         )
-        self._backoff = Backoff(times.shortest_poll_s, times.longest_poll_s, monotonic, WAIT_SHARE)
+        self._poll_interval = PollInterval(times.shortest_poll_s, times.longest_poll_s, monotonic, WAIT_SHARE)
         self._agenda, self._shares_agenda = agenda or Agenda(database, monotonic), agenda is not None
         self._full_scan = FullScan(database, round_s=times.round_s, monotonic=scan_clock or monotonic)
-        self._backlogs, self._offer_capacity = Backlogs(), OfferCapacity(times.silence_s)
+        self._backlogs, self._offer_capacity = Backlogs(), OfferCapacity(settings.silence_s)
         self._due_lanes = DueLanes(
             database, self._backlogs, self._full_scan, reread_s=times.reread_s, monotonic=monotonic
         )
         self._fair_share = FairShare(self._backlogs, thread_shares, self._offer_capacity, RecentLimits(amount), weight)
         shared = self._backlogs, self._fair_share, self._offer_capacity
         self._lane_reader = LaneReader(database, *shared, pacing)
-        self._builder = DoorbellBuilder(*shared, offer_s=times.offer_s, offer_max_s=times.offer_max_s)
+        self._builder = DoorbellBuilder(*shared, offer_s=settings.offer_s, offer_max_s=settings.offer_max_s)
 
     def turn(self) -> float:
         """Makes one turn: lease, due lanes, offers. Raises errors of the database; the caller waits and calls again."""
@@ -90,7 +92,7 @@ class Relay:
             return self.leadership.retry_s
         with self.leadership.trying():
             began = self._monotonic()
-            is_idle = self._backoff.delay() >= IDLE_S and self._agenda.is_refresh_cheap()
+            is_idle = self._poll_interval.delay() >= IDLE_S and self._agenda.is_refresh_cheap()
             has_new = self._due_lanes.gather(self._agenda if is_idle else None)
             self._fair_share.divide()
             next_lanes = self._backlogs.next(MAX_LANES, self._fair_share.is_full)
@@ -99,7 +101,7 @@ class Relay:
         # A turn without offers proves little: the lane that made the last turn fail may not have been among its lanes.
         (self.leadership.succeeded if offered else self.leadership.record_idle)()
         if offered or has_new:
-            self._backoff.reset()
+            self._poll_interval.reset()
         return self._delay(self._monotonic() - began)
 
     def _delay(self, turn_s: float) -> float:
@@ -107,7 +109,7 @@ class Relay:
         if self._backlogs.has_any():
             # A turn takes longer beside busy threads, which need the processor more than the relay does.
             return min(self._times.poll_s, max(self._times.shortest_poll_s, turn_s))
-        return min(self._backoff.delay(), max(self._times.shortest_poll_s, self._due_lanes.opens_in_s()))
+        return min(self._poll_interval.delay(), max(self._times.shortest_poll_s, self._due_lanes.opens_in_s()))
 
     def full_scan(self) -> float:
         """Makes a step of the full scan, in a thread of its own. Returns the seconds until the next step."""
@@ -141,7 +143,7 @@ class Relay:
         was = self.active
         if self.leadership.lead() and not was:
             self._due_lanes.begin(self._database.read_now())
-            self._backoff.reset()
+            self._poll_interval.reset()
             log.info("relay_active")
         return self.active
 
@@ -215,7 +217,7 @@ class Relay:
         """Builds the doorbell of a parked lane's probe, or none before the interval since the last probe is over."""
         # First a part that may go: a probe taken for a lane without one would be lost for the whole interval.
         first = next(lane_offer.unoffered(), None)
-        delay_us = micros(self._times.park_probe_s)
+        delay_us = micros(self._settings.park_probe_s)
         database = self._database
         if first is None or not all(
             database.run(lambda c, name=name: claim_probe(c, database.now, name, delay_us))  # type: ignore[misc]
@@ -223,7 +225,7 @@ class Relay:
         ):
             return []
         return [
-            Doorbell(lane_offer.backlog.lane, (first,), urgent=False, offered_for_s=self._times.offer_s, probe=True)
+            Doorbell(lane_offer.backlog.lane, (first,), urgent=False, offered_for_s=self._settings.offer_s, probe=True)
         ]
 
     def _send(self, doorbells: Sequence[Doorbell]) -> int:
@@ -261,7 +263,7 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class RelayTimes:
-    """The times of a relay in seconds; all of them are settings."""
+    """The times of a relay in seconds that no setting changes."""
 
     shortest_poll_s: float = 0.01
     """The pause between two turns while parts come in."""
@@ -269,13 +271,7 @@ class RelayTimes:
     """The longest pause between two turns while there is a backlog."""
     longest_poll_s: float = 0.28
     """The longest pause between two turns: the first part after a quiet time may wait so long."""
-    lease_s: float = 10.0
-    offer_s: float = 5.0
-    offer_max_s: float = 60.0
     round_s: float = 1.0
     """How long a round of the full scan may take, with the pause after it."""
-    park_probe_s: float = 600.0
     reread_s: float = 0.2
     """Seconds after which a lane with a backlog is read again."""
-    silence_s: float = 0.0
-    """A lane without a success for so many seconds starts with one call in flight. 0 switches this off."""

@@ -31,7 +31,7 @@ MAX_KEYS = 4_000
 _WIDTH = {Scope.PART: 0, Scope.LANE: 1, Scope.ACCOUNT: 2}
 _MICRO = 1e-6
 _MAX_LAPSES = 5
-_TOO_SLOW = Denied(Scope.PART, 1.0, "its permit expired", 1.0)
+_TOO_SLOW = Denied(Scope.PART, 1.0, "its permit expired before the call began", 1.0)
 
 
 @dataclass(slots=True)
@@ -77,8 +77,6 @@ class Governor:
         self._closed = False
         self._retry_times = RetryTimes()
         """Used only by the caller that runs a transaction, so it needs no lock."""
-        self.extended_permits = 0
-        """Number of calls whose permits had lapsed at least twice in a row before they were reserved again."""
 
     def reserve(self, requests: Sequence[Sequence[Charge]], *, lapses: int = 0) -> list[Permit | Denied]:
         """Decides about the calls in order. Each gets all of its charges or none.
@@ -208,7 +206,6 @@ class Governor:
         reservation = Reservation(rows, now=now, before=before, grant=self._permit, retries=self._retry_times.after)
         answers = [[reservation.decide(call, request.lapses) for call in request.calls] for request in batch]
         self._budgets.save(connection, reservation.changed(), reservation.now)
-        self.extended_permits += sum(len(request.calls) for request in batch if request.lapses > 1)
         return answers, reservation.retries
 
     def _returns(self, permit: Permit) -> bool:

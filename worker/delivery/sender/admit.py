@@ -14,7 +14,7 @@ from typing import Any
 from pydantic_core import to_json
 from sqlalchemy.exc import SQLAlchemyError
 
-from worker.delivery.sender.fault_reports import our_error
+from worker.delivery.sender.fault_reports import program_error
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.lane_blocks import block_of
 from worker.delivery.sender.prepare import fail, render_again, unless_changed
@@ -78,7 +78,7 @@ def return_permit_and_wake(runtime: Runtime, flight: InFlight) -> None:
         database.run(lambda c: wake_part_with_same_spec(c, database.now, due.lane, due.priority, due.id, WAKE_WINDOW))
 
     # Other parts of the same doorbell are marked already: a failure here is no reason to queue them again.
-    runtime.fault_reports.run_step("waking a part that had no room in its limits", wake)
+    runtime.fault_reports.run_step("waking a part that waited for its limits", wake)
 
 
 def _admitted(
@@ -164,7 +164,7 @@ def _split_off(runtime: Runtime, flight: InFlight, denied: Denied) -> Permit | D
         raise
     except Exception as error:  # noqa: BLE001  one faulty part must not hold up the parts that are admitted with it
         return_permit(runtime, flight)
-        fail(runtime, flight.due, our_error(error))
+        fail(runtime, flight.due, program_error(error))
         return denied
 
 

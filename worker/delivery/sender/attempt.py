@@ -18,7 +18,7 @@ from dataclasses import replace
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.delivery.sender.admit import admit, return_permit, return_permit_and_wake
-from worker.delivery.sender.fault_reports import our_error
+from worker.delivery.sender.fault_reports import program_error
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.prepare import authorise, end_unprepared, make_request, render, resolve
 from worker.delivery.sender.record import end_in_error, log_attempt, mark_for, read, record, requeue_unsent
@@ -142,7 +142,7 @@ class Attempts:
             with ExitStack() as ends:  # every one of them, whatever happens at another
                 for flight in starting:
                     if flight.pending is None:
-                        ends.callback(end_in_error, runtime, flight, our_error(error))
+                        ends.callback(end_in_error, runtime, flight, program_error(error))
             raise
         finally:
             self._in_flight |= {flight.pending: flight for flight in flights if flight.pending is not None}
@@ -165,7 +165,7 @@ class Attempts:
                 read(runtime, flight)
                 record(runtime, flight)
             except Exception as error:  # noqa: BLE001  the other ended calls are recorded first
-                end_in_error(runtime, flight, our_error(error))
+                end_in_error(runtime, flight, program_error(error))
                 errors.append(error)
             self._close(flight)
         self._polled_at = runtime.monotonic()
@@ -352,10 +352,11 @@ def call(runtime: Runtime, flights: Flights) -> None:
 
 def _obstacle(runtime: Runtime, flight: InFlight) -> str | None:
     """Returns why the call of a marked part may not begin, or None if it may."""
+    if flight.permit is not None and not _renew_permit(runtime, flight):
+        return "another call used up its limit meanwhile"
+    # Last, because the renewal of a permit may wait for the database longer than the lease lasts.
     if not runtime.lease.may_act(flight.incarnation):
         return "the process lost its lease"
-    if flight.permit is not None and not _renew_permit(runtime, flight):
-        return "the room in its limit was used up meanwhile"
     return None
 
 

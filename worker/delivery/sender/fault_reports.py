@@ -1,4 +1,4 @@
-"""Reports our own errors, and answers that contradict the vendor's documentation.
+"""Reports errors of this program, and answers that contradict the vendor's documentation.
 
 Our errors go to the log and to the events of lanes, where the metrics, `worker lanes --events` and `worker doctor`
 find them. Contradicting answers go to the log. Nothing is blocked or decided here.
@@ -17,7 +17,7 @@ from worker.config.log import Logger
 from worker.delivery.sender.writer import WriterClosed
 from worker.domain.outcome import Contradiction
 from worker.domain.pacing.lane import LaneEvent, LaneEventKind
-from worker.outbox.engine.database import Database, is_lost
+from worker.outbox.engine.database import Database, is_unavailable
 from worker.outbox.lanes.lanes import log_lane_events, write_lane_events
 
 log = Logger()
@@ -49,7 +49,7 @@ class FaultReports:
         try:
             step()
         except Exception as error:
-            if is_lost(error) or isinstance(error, WriterClosed):
+            if is_unavailable(error) or isinstance(error, WriterClosed):
                 raise
             self._failed(label, error)
             return False
@@ -64,7 +64,7 @@ class FaultReports:
         if failures == 1:
             log.warning("step_failed", label=label, error=type(error).__name__)
         if failures >= IN_A_ROW:
-            self.report(label, our_error(error))
+            self.report(label, program_error(error))
 
     def report(self, label: str, reason: str, *, lane: str = "", account: str = "", remedy: str = REMEDY) -> None:
         """Writes one event, unless one with the same account, label and reason was written within the last day.
@@ -127,6 +127,6 @@ class UnexpectedAnswers:
             return True
 
 
-def our_error(error: BaseException) -> str:
-    """Returns an error of ours as a text that may be stored: only its class, as its text may hold a secret."""
-    return f"our own error: {type(error).__name__}"
+def program_error(error: BaseException) -> str:
+    """Returns an error of this program as a text that may be stored: only its class, as its text may hold a secret."""
+    return f"error in this program: {type(error).__name__}"

@@ -317,11 +317,6 @@ class LaneStates:
         usage = self._usage.get(lane)
         return 0.1 if usage is None or usage.cycle is None else usage.cycle
 
-    def latency_s(self, lane: str, default: float = 0.05) -> float:
-        """Returns the running mean of a lane's call duration in seconds."""
-        usage = self._usage.get(lane)
-        return default if usage is None or usage.latency is None else usage.latency
-
     def until_last_deadline_s(self) -> float:
         """Returns the seconds until the latest deadline of all calls so far; an upload's grows with its file."""
         return max(0.0, self._last_end - self._monotonic())

@@ -26,7 +26,7 @@ from sqlalchemy import Connection
 from worker.config.application import traceback_summary
 from worker.domain.callbacks.hook import Ends
 from worker.domain.errors import NotPublished
-from worker.outbox.engine.clock import SECOND, boot_clock, micros
+from worker.outbox.engine.clock import SECOND, SKEW_US, boot_clock, micros
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import (
     HEALTHY,
@@ -172,7 +172,8 @@ class Renewals:
             if now < first.renew_at:
                 return True  # another thread was faster
             # The lease of a thread that hangs is not in use, so it lapses and another process takes it.
-            together = [leadership for leadership in self._members if leadership.is_in_use()]
+            # `first` is, even if another thread renewed it meanwhile and then stood still until it was due again.
+            together = [leadership for leadership in self._members if leadership is first or leadership.is_in_use()]
             lengths = {leadership.name: micros(leadership.lease_s) for leadership in together}
             database, holder = self._database, self._holder()
             renewed = database.run(lambda connection: renew_leases(connection, database.now, holder, lengths))
@@ -190,7 +191,8 @@ class Renewals:
                 self._holders = {name: (by, now + left_us / SECOND) for name, (by, left_us) in holders.items()}
                 self._read_at = now
             by, until = self._holders.pop(lease.name, (holder, NEVER))
-            return by == holder or until + fitness * lease.lease_s < now
+            is_set_back = until > now + lease.lease_s + SKEW_US / SECOND
+            return by == holder or until + fitness * lease.lease_s < now or is_set_back
 
 
 class Leadership:
@@ -344,7 +346,7 @@ class Leadership:
         if failure := self._lasting_failure():
             return f"{failure.reason}, for {now - failure.since:.0f} s"
         if now < self._doubtful_until:
-            return f"it has given up this work: {self._doubt_reason}"
+            return f"it has left this task to another process: {self._doubt_reason}"
         # Also if other turns succeed: the lane that makes some of them fail may never get its turn.
         is_often = self._failure_count >= OFTEN and now - self._failed_at < DOUBT_S
         return f"it fails again and again: {self._failure_reason}" if is_often else ""

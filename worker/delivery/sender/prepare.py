@@ -18,7 +18,7 @@ from worker.channels.registry import usable
 from worker.config.policy import policy_of
 from worker.delivery.resolver import Resolved
 from worker.delivery.resolver.call_recipients import call_recipients, quiet_of
-from worker.delivery.sender.fault_reports import our_error
+from worker.delivery.sender.fault_reports import program_error
 from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.lane_blocks import block_of
 from worker.delivery.sender.runtime import Runtime
@@ -29,13 +29,13 @@ from worker.domain.call import Access, Request
 from worker.domain.content.recipient import GROUPS
 from worker.domain.content.staging import DRY_RUN, LIVE
 from worker.domain.errors import ConfigurationError, FileGone
-from worker.domain.job import PAYLOAD, Kind, RepeatRule, is_read, part_id
+from worker.domain.job import NEWEST_PAYLOAD, Kind, RepeatRule, is_read, part_id
 from worker.domain.outcome import Accepted, CallReceipt, Held, Rejected, Retry
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.quiet import NONE, QuietHours
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
-from worker.outbox.engine.database import is_about_the_row
+from worker.outbox.engine.database import is_data_error
 from worker.outbox.jobs.loading import JobPart, next_move_at, read_documents
 from worker.outbox.jobs.rows import store_omitted
 from worker.outbox.lanes.pauses import paused_parts
@@ -74,7 +74,7 @@ def resolve(runtime: Runtime, flight: InFlight) -> bool:
         with runtime.database.reading() as connection:
             read_documents(connection, due)
     if due.fault is not None:
-        fail(runtime, due, f"our own error: the stored content cannot be read: {type(due.fault).__name__}")
+        fail(runtime, due, f"error in this program: the stored content cannot be read: {type(due.fault).__name__}")
         return False
     account = usable(runtime.accounts, due.account)
     channel = runtime.channel(account.channel)
@@ -107,7 +107,7 @@ def _defer_to_newer_release(runtime: Runtime, due: JobPart) -> None:
     """
     runtime.fault_reports.report(
         "release",
-        f"is stored in format version {due.payload}, and this release reads up to {PAYLOAD}",
+        f"is stored in format version {due.payload}, and this release reads up to {NEWEST_PAYLOAD}",
         account=due.account,
         remedy="start processes of the newer release; `worker db check` shows which release runs where",
     )
@@ -306,10 +306,10 @@ def end_unprepared(runtime: Runtime, due: JobPart, error: Exception) -> None:
     elif isinstance(error, FileGone):
         reason = str(error)
         change(runtime, due, lambda part, now: settle.refuse(part, reason))
-    elif isinstance(error, SQLAlchemyError) and not is_about_the_row(error):
+    elif isinstance(error, SQLAlchemyError) and not is_data_error(error):
         raise error
     else:
-        fail(runtime, due, our_error(error))
+        fail(runtime, due, program_error(error))
 
 
 def _avoid_account(runtime: Runtime, due: JobPart, problem: str) -> None:

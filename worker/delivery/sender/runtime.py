@@ -41,7 +41,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.lanes.processes import QueueName, alive_processes, deferred_account
 from worker.transport.http import Transport
-from worker.transport.tokens import Tokens, TokenTimes
+from worker.transport.tokens import Tokens
 
 log = structlog.get_logger()
 
@@ -261,19 +261,13 @@ def _lease(dependencies: Dependencies) -> Lease:
 
 
 def _tokens(dependencies: Dependencies, lease: Lease) -> Tokens:
-    settings = dependencies.settings
     return Tokens(
         dependencies.database,
         dependencies.transport,
+        settings=dependencies.settings,
         incarnation=lambda: lease.incarnation,
         monotonic=dependencies.monotonic,
         rng=dependencies.rng,
         pause=dependencies.pause,
-        times=TokenTimes(
-            refresh_ahead_s=settings.token_refresh_s,
-            lease_s=settings.token_lease_s,
-            call_s=settings.token_call_s,
-            probe_s=settings.park_probe_s,
-        ),
         accounts=dependencies.accounts,
     )

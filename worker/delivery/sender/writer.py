@@ -25,7 +25,7 @@ from worker.domain.outcome import Accepted, Unknown, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Deferral, Item, JobUpdate, Mark
 from worker.outbox.commit.group_commit import commit
-from worker.outbox.engine.database import Database, is_about_the_row
+from worker.outbox.engine.database import Database, is_data_error
 from worker.outbox.lanes.lanes import log_lane_events
 
 log = Logger()
@@ -239,7 +239,7 @@ class Writer:
         try:
             result = self._commit([pending_write.item for pending_write in pending_writes], updates)
         except Exception as error:
-            if not is_about_the_row(error):
+            if not is_data_error(error):
                 raise
             self._write_halves(pending_writes, error)
             return
@@ -261,7 +261,7 @@ class Writer:
             try:
                 return commit(self._database, items, self._policy, updates, self._hooked_ends)
             except SQLAlchemyError as error:
-                if is_about_the_row(error):
+                if is_data_error(error):
                     raise
                 away += 1
                 if away == 1 or away % 60 == 0:

@@ -68,9 +68,10 @@ def _entries(value: object, field: str, kinds: tuple[type, ...]) -> Iterable[str
     # Most lists hold plain texts alone, and the full check of a list takes ten times as long.
     if all(type(entry) is str for entry in entries):
         return entries
-    wrong = [n for n, entry in enumerate(entries) if not isinstance(entry, kinds) or isinstance(entry, bool)]
-    if wrong:
-        text = f"has entries that are not ids: {len(wrong)}, the first at place {wrong[0]}"
+    wrong_places = [n for n, entry in enumerate(entries) if not isinstance(entry, kinds) or isinstance(entry, bool)]
+    if wrong_places:
+        count, first = len(wrong_places), wrong_places[0]
+        text = f"has entries that are not ids: {count}, the first at place {first}"
         raise CheckFailed([Problem(field, text, 'write each id as a text, such as "2"')])
     return map(str, entries)
 

@@ -35,7 +35,7 @@ class Staging:
     redirect_to: tuple[str, ...] = field(default=(), repr=False)
     """Recipients that are called in place of all others, at most one of each kind in `REDIRECTED`. Empty: off."""
 
-    def told(self) -> str:
+    def active(self) -> str:
         """Returns the switch that is on, without names of recipients, or an empty string if none is on."""
         if self.dry_run:
             return "dry_run"

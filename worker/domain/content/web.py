@@ -20,6 +20,10 @@ _FORBIDDEN = re.compile(r"[\x00-\x20\x7f]")
 class UnusableAddress(ValueError):
     """The text is no address of a file. The error says why and what to write, without the address."""
 
+    def __init__(self, what: str, remedy: str):
+        super().__init__(f"{what}; {remedy}")
+        self.what, self.remedy = what, remedy
+
 
 @dataclass(frozen=True, slots=True)
 class WebAddress:
@@ -69,11 +73,11 @@ class WebAddress:
 def web_address(url: object) -> WebAddress:
     """Parses an address. Raises UnusableAddress, which says what is wrong with it."""
     if not isinstance(url, str) or not url:
-        raise UnusableAddress("is not a text with something in it; write it as https://host/path")
+        raise UnusableAddress("is not a text with something in it", "write it as https://host/path")
     if len(url.encode("utf-8", "surrogatepass")) > URL_BYTES:
-        raise UnusableAddress(f"is longer than {URL_BYTES} bytes; shorten it")
+        raise UnusableAddress(f"is longer than {URL_BYTES} bytes", "shorten it")
     if _FORBIDDEN.search(url):
-        raise UnusableAddress("holds a space or a control character; percent-encode it")
+        raise UnusableAddress("holds a space or a control character", "percent-encode it")
     try:
         parts = urlsplit(url)
         host, port = (parts.hostname or "").rstrip("."), parts.port
@@ -83,6 +87,6 @@ def web_address(url: object) -> WebAddress:
     except ValueError:  # a port that is none, half a bracket, a lone surrogate, a name that has no Punycode
         host = ""
     if not host or port == 0 or parts.scheme not in PORTS:
-        raise UnusableAddress("is not an http or https address; write it as https://host/path")
+        raise UnusableAddress("is not an http or https address", "write it as https://host/path")
     login, at, _ = parts.netloc.rpartition("@")
     return WebAddress(url, parts.scheme, host, port or PORTS[parts.scheme], target, unquote(login) if at else None)

@@ -19,7 +19,7 @@ class Unit(StrEnum):
 
     CALLS = "calls"
     PERSON_TIMES = "person-times"
-    IN_FLIGHT = "calls in the air"
+    IN_FLIGHT = "calls in flight"
     """Calls at the same time, so without a window. Checked when a call is marked."""
     ALLOWANCE = "allowance"
     """Granted when the recipient does something, not by time. Used when a call is marked."""

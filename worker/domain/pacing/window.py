@@ -65,12 +65,6 @@ class Window:
         self._buckets = [bucket for bucket in buckets if bucket[2] > now]
         self.used = sum([bucket[1] for bucket in self._buckets])
 
-    def lapse(self, now: int) -> None:
-        """Drops the buckets that have lapsed by now, for a window that stays loaded while time goes on."""
-        if any(bucket[2] <= now for bucket in self._buckets):
-            self._buckets = [bucket for bucket in self._buckets if bucket[2] > now]
-            self.used = sum([bucket[1] for bucket in self._buckets])
-
     @classmethod
     def load(cls, window_s: int, text: str, now: int) -> Window:
         """Returns the window of a stored form."""

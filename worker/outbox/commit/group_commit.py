@@ -135,7 +135,12 @@ def _end_call(
     else:
         existing = _existing_attempt(connection, batch, end)
         if existing is not None and _settles_doubt(end, existing):
+            has_newer_call = part.state is PartState.SENDING
             settle.late_answer(part, end.verdict.outcome, batch.now)
+            if has_newer_call and part.state is not PartState.SENDING:
+                # Recovery does not look at a part that has ended: should the process of the newer call die, its
+                # response_code would stay leased.
+                batch.burned.append(part.id)
             started_at, late_attempt = existing["started_at"], existing
         elif existing is not None or not is_own_claim:
             # This commit is a repeat, or the same answer came twice.
@@ -258,10 +263,10 @@ def _write(
     # is woken here, or it reads what was written above.
     if changes.awaited:
         wake_dependants(connection, changes.awaited, now_sql)
-    # In the order of the answers. Sorted by outcome, a batch with a few failures would count as failures in a row.
-    lane_events = change_lanes_at(connection, batch.now, batch.lane_changes, batch.policy.lanes)
     if batch.burned:
         codes.burn_leases(connection, batch.burned)
+    # In the order of the answers. Sorted by outcome, a batch with a few failures would count as failures in a row.
+    lane_events = change_lanes_at(connection, batch.now, batch.lane_changes, batch.policy.lanes)
     return _job_updates(connection, batch, changes.jobs, changes.changed), lane_events
 
 

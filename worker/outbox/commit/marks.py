@@ -18,6 +18,7 @@ from worker.domain.state import PartState
 from worker.outbox import tables
 from worker.outbox.commit.commands import Item, Mark
 from worker.outbox.engine.bulk import ids_json, insert_new, update_rows
+from worker.outbox.engine.clock import SKEW_US
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs import chats, codes
@@ -102,7 +103,7 @@ def _may_begin(batch: CommitBatch, mark: Mark, part: PartFacts, pause: Pause | N
         return False
     unsafe = _unsafe_reason(batch, mark, part) if part.doubts and mark.needs_clean_doubt else None
     if unsafe is not None and not mark.may_resend:
-        _hold(batch, part, f"in doubt, and {unsafe}: no safe repeat")
+        _hold(batch, part, f"in doubt, and not repeated because {unsafe}")
         return False
     return True
 
@@ -111,7 +112,9 @@ def _unsafe_reason(batch: CommitBatch, mark: Mark, part: PartFacts) -> str | Non
     """Returns why a repeat is unsafe whatever the duplicate window says, or None if nothing forbids it."""
     # The vendor may count a call that it refused. Then it would drop the repeat, and no recipient has the message.
     if part.doubts != settle.calls_maybe_sent(part):
-        return "a readable refusal in between"
+        return "the vendor has refused a call since"
+    if (part.first_marked_at or 0) > batch.now + SKEW_US:
+        return settle.SET_BACK
     if mark.window_id is None and batch.now >= _last_safe_start(mark, part):
         return "its task_id may be free again by now"
     return None
@@ -136,7 +139,7 @@ def _mark(
         window.record_send(part.id, batch.now, mark.window_us + mark.deadline_us)
         is_covered = has_check and window.covers_only(part.id) and _repeat_is_covered(batch, mark, part)
         if has_check and part.doubts and not is_covered and not mark.may_resend:
-            _hold(batch, part, "in doubt, and the duplicate check no longer covers a repeat")
+            _hold(batch, part, "in doubt, and not repeated because the duplicate check would no longer catch it")
             return
     # After a readable refusal the flag stays off. The vendor may count calls that it refused and would then silently
     # drop a flagged retry.
@@ -258,7 +261,9 @@ def lock_windows(
     by_id = {window.id: window for window in new_windows if window.id in inserted}
     if other_ids := requests.keys() - by_id.keys():
         dialect = dialect_of(connection)
-        query = f"select id, owner, until, others_since from {dialect.chosen('worker_duplicates')}{dialect.in_order()}"
+        query = (
+            f"select id, owner, until, others_since from {dialect.by_ids('worker_duplicates')}{dialect.lock_in_order()}"
+        )
         by_id |= {row[0]: DuplicateWindow(*row) for row in fetch(connection, query, {"ids": ids_json(other_ids)})}
     # These windows had ended, and housekeeping deleted them between the two statements.
     missing = requests.keys() - by_id.keys()

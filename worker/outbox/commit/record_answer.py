@@ -35,7 +35,7 @@ from worker.domain.settle import PartFacts
 from worker.domain.state import FINAL_STATES, PartState
 from worker.domain.trace import SpanRef
 from worker.outbox.commit.commands import CallEnd
-from worker.outbox.engine.counting import BETWEEN, Exemplar
+from worker.outbox.engine.counting import SEPARATOR, Exemplar
 from worker.outbox.engine.sql import run
 from worker.outbox.jobs import chats, codes, confirmations
 from worker.outbox.jobs.media_cache import invalidate_media, store_media
@@ -231,7 +231,7 @@ def count_rows(batch: CommitBatch, jobs: Mapping[str, JobFacts], items: int) -> 
 
 
 def _count(batch: CommitBatch, name: str, *labels: str, times: int = 1) -> None:
-    batch.counts[BETWEEN.join((name, *labels))] += times
+    batch.counts[SEPARATOR.join((name, *labels))] += times
 
 
 def _observe(batch: CommitBatch, name: str, value: int, *labels: str, span: SpanRef | None = None) -> None:
@@ -241,5 +241,5 @@ def _observe(batch: CommitBatch, name: str, value: int, *labels: str, span: Span
     bound = str(bounds[index]) if index < len(bounds) else "+Inf"
     _count(batch, name, *labels, bound)
     if span is not None:
-        batch.exemplars[BETWEEN.join((name, *labels, bound))] = Exemplar(*span, value, batch.now)
+        batch.exemplars[SEPARATOR.join((name, *labels, bound))] = Exemplar(*span, value, batch.now)
     _count(batch, name, *labels, "sum", times=value)

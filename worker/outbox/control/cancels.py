@@ -15,9 +15,9 @@ from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, PartState
 from worker.outbox.control.matching import MatchingJob, jobs_of, part_conditions, part_ids
-from worker.outbox.engine.bulk import ids_json, in_lots, rows_by_id
+from worker.outbox.engine.bulk import batched, ids_json, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import each, execute, fetch
+from worker.outbox.engine.sql import execute, fetch, iterate
 from worker.outbox.jobs.rows import COUNTER_NAMES
 
 _Q, _S, _U = int(PartState.QUEUED), int(PartState.SENDING), int(PartState.UNKNOWN)
@@ -31,64 +31,64 @@ HAS_ENDED = f" and not j.{_GOES_ON}"
 """The condition on jobs of which nothing is sent any more."""
 
 
-def open_parts(connection: Connection, wanted: JobFilter) -> Iterator[tuple[MatchingJob, PartState]]:
+def open_parts(connection: Connection, filter: JobFilter) -> Iterator[tuple[MatchingJob, PartState]]:
     """Yields job and state of each part of the filter that may still be sent."""
-    return _parts_in(connection, wanted, _TO_BE_SENT, without_default_kinds(wanted))
+    return _parts_in(connection, filter, _TO_BE_SENT, without_default_kinds(filter))
 
 
-def waiting_parts(connection: Connection, wanted: JobFilter) -> Iterator[MatchingJob]:
+def waiting_parts(connection: Connection, filter: JobFilter) -> Iterator[MatchingJob]:
     """Yields the job of each queued part of the filter, without cancelled jobs."""
-    more = f"{without_default_kinds(wanted)} and j.cancelled_at is null"
-    return (job for job, _ in _parts_in(connection, wanted, _TO_BE_SENT[:1], more))
+    more = f"{without_default_kinds(filter)} and j.cancelled_at is null"
+    return (job for job, _ in _parts_in(connection, filter, _TO_BE_SENT[:1], more))
 
 
-def count_in_flight(connection: Connection, wanted: JobFilter | None) -> int:
+def count_in_flight(connection: Connection, filter: JobFilter | None) -> int:
     """Counts the parts of the filter, or of all jobs for None, that have a call in flight."""
-    if wanted is None:
+    if filter is None:
         return int(fetch(connection, f"select count(*) from worker_parts where {_IN_FLIGHT[0]}")[0][0])
-    return sum(1 for _ in _parts_in(connection, wanted, _IN_FLIGHT, ""))
+    return sum(1 for _ in _parts_in(connection, filter, _IN_FLIGHT, ""))
 
 
 def _parts_in(
-    connection: Connection, wanted: JobFilter, states: Sequence[str], more: str
+    connection: Connection, filter: JobFilter, states: Sequence[str], more: str
 ) -> Iterator[tuple[MatchingJob, PartState]]:
     dialect = dialect_of(connection)
-    conditions, given = part_conditions(wanted)
-    if wanted.ids is None:
+    conditions, values = part_conditions(filter)
+    if filter.ids is None:
         # One select for each index: for a single condition MariaDB would read every part of the table.
         source = f"worker_parts p{dialect.force_index('worker_parts_due_by_state')} where "
-        queries = [" and ".join([f"select job_id, state from {source}{one}", *conditions]) for one in states]
+        queries = [" and ".join([f"select job_id, state from {source}{state}", *conditions]) for state in states]
     else:
-        given["ids"] = ids_json(part_ids(connection, wanted))
-        query = f"select job_id, state from {dialect.chosen('worker_parts', alias='p')}"
+        values["ids"] = ids_json(part_ids(connection, filter))
+        query = f"select job_id, state from {dialect.by_ids('worker_parts', alias='p')}"
         queries = [" and ".join([query, f"({' or '.join(states)})", *conditions])]
-    parts = each(connection, " union all ".join(queries), given)
+    parts = iterate(connection, " union all ".join(queries), values)
     # The jobs are read afterwards by id. While statistics are young, a join would read all jobs.
-    for few in in_lots(parts, JOBS_BATCH_SIZE):
-        found = jobs_of(connection, wanted, {job for job, _ in few}, more)
+    for few in batched(parts, JOBS_BATCH_SIZE):
+        found = jobs_of(connection, filter, {job for job, _ in few}, more)
         jobs = {job.id: job for job in found}
         yield from ((jobs[job], PartState(state)) for job, state in few if job in jobs)
 
 
-def without_default_kinds(wanted: JobFilter) -> str:
+def without_default_kinds(filter: JobFilter) -> str:
     """Returns the condition that excludes recalls, uploads and tracks if the filter has neither ids nor a kind."""
-    return " and j.kind not in ('recall', 'upload', 'track')" if wanted.ids is None and wanted.kind is None else ""
+    return " and j.kind not in ('recall', 'upload', 'track')" if filter.ids is None and filter.kind is None else ""
 
 
 def mark_cancelled(connection: Connection, now_sql: str, ids: Sequence[str]) -> int:
     """Marks jobs as cancelled, so that nothing more of them is sent. Returns how many were not cancelled before."""
     dialect = dialect_of(connection)
     # Locked in the order of the workers' commits, so that they cannot deadlock.
-    rows_by_id(connection, "id", "worker_jobs", ids, only=dialect.in_order())
-    update = dialect.update_chosen("worker_jobs", f"cancelled_at = {now_sql}")
+    rows_by_id(connection, "id", "worker_jobs", ids, only=dialect.lock_in_order())
+    update = dialect.update_by_ids("worker_jobs", f"cancelled_at = {now_sql}")
     update += f" and cancelled_at is null and {_GOES_ON}"
     return execute(connection, update, {"ids": ids_json(ids)}).rowcount
 
 
 def open_jobs(connection: Connection, ids: Sequence[str]) -> list[str]:
     """Returns those of the jobs of which something may still be sent, in their order."""
-    found = {row[0] for row in rows_by_id(connection, "id", "worker_jobs", ids, only=f"and {_GOES_ON}")}
-    return [id for id in ids if id in found]
+    open_ids = {row[0] for row in rows_by_id(connection, "id", "worker_jobs", ids, only=f"and {_GOES_ON}")}
+    return [id for id in ids if id in open_ids]
 
 
 def due_jobs(connection: Connection, now_sql: str, ids: Collection[str]) -> list[str]:
@@ -97,8 +97,8 @@ def due_jobs(connection: Connection, now_sql: str, ids: Collection[str]) -> list
 
 
 @dataclass(frozen=True, slots=True)
-class CountedJob:
-    """A job, and how many parts it has."""
+class JobSize:
+    """A job and its number of parts."""
 
     id: str
     channel: str
@@ -111,10 +111,10 @@ class CountedJob:
         return [part_id(self.id, n) for n in range(self.parts)]
 
 
-def counted_jobs(connection: Connection, ids: Sequence[str]) -> dict[str, CountedJob]:
+def job_sizes(connection: Connection, ids: Sequence[str]) -> dict[str, JobSize]:
     """Returns job id -> job, for jobs that exist."""
     columns = f"id, channel, kind, cancelled_at, {' + '.join(COUNTER_NAMES)}"
-    return {row[0]: CountedJob(*row) for row in rows_by_id(connection, columns, "worker_jobs", ids)}
+    return {row[0]: JobSize(*row) for row in rows_by_id(connection, columns, "worker_jobs", ids)}
 
 
 @dataclass(frozen=True, slots=True)

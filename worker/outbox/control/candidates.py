@@ -23,7 +23,7 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import MAX_HOURS, hours_between, term
 from worker.domain.state import OPEN_STATES, JobState, states_of
 from worker.outbox.control.matching import id_bounds
-from worker.outbox.engine.bulk import in_lots
+from worker.outbox.engine.bulk import batched
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.site_keys import lane_key
@@ -41,39 +41,39 @@ _ONE = ("msgid", "text_hash", "order_key", "errcode", "tag")
 _HAVE_TERMS = frozenset({*JobState} - {JobState.OPEN, JobState.ACCEPTED})
 
 
-def ids_named_in_filter(connection: Connection, wanted: JobFilter) -> list[str] | None:
+def ids_named_in_filter(connection: Connection, filter: JobFilter) -> list[str] | None:
     """Returns the jobs that a filter names by id, sorted, or None if it names none."""
-    if wanted.ids is not None:
-        return sorted({job_of(id) for id in wanted.part_or_job_ids()})
-    if wanted.dedupe_key is not None:
+    if filter.ids is not None:
+        return sorted({job_of(id) for id in filter.part_or_job_ids()})
+    if filter.dedupe_key is not None:
         query = "select id from worker_jobs where account = :account and dedupe_key = :value"
-        given: dict[str, Any] = {"account": wanted.account, "value": wanted.dedupe_key}
-    elif wanted.replay_of is not None:
-        query, given = "select id from worker_jobs where replay_of = :value", {"value": wanted.replay_of}
+        values: dict[str, Any] = {"account": filter.account, "value": filter.dedupe_key}
+    elif filter.replay_of is not None:
+        query, values = "select id from worker_jobs where replay_of = :value", {"value": filter.replay_of}
     else:
         return None
-    return sorted(row[0] for row in fetch(connection, query, given))
+    return sorted(row[0] for row in fetch(connection, query, values))
 
 
 def narrow_terms(
-    connection: Connection, wanted: JobFilter | None, states: Sequence[JobState] | None, now: int
+    connection: Connection, filter: JobFilter | None, states: Sequence[JobState] | None, now: int
 ) -> list[str] | None:
     """Returns terms of which each ended job of the filter has one, or None if no field of the filter is selective.
 
     Of several fields it uses the one with the fewest jobs. Raises CheckFailed if the only one is a too long period.
     """
     key = lane_key(connection)
-    choices = [[term(key, name, str(value))] for name in _ONE if (value := getattr(wanted, name, None)) is not None]
-    if wanted is not None and wanted.recipient is not None:
-        choices.append([term(key, "recipient", same_person(wanted.recipient))])
+    choices = [[term(key, name, str(value))] for name in _ONE if (value := getattr(filter, name, None)) is not None]
+    if filter is not None and filter.recipient is not None:
+        choices.append([term(key, "recipient", same_person(filter.recipient))])
     if states is not None and _HAVE_TERMS.issuperset(states):
         choices.append([term(key, "state", state.label) for state in states])
     if len(choices) > 1:
-        return min(choices, key=lambda terms: sum(_count(connection, one) for one in terms))
+        return min(choices, key=lambda terms: sum(_count(connection, term) for term in terms))
     if choices:
         return choices[0]
-    if wanted is not None and wanted.ended_from is not None:
-        return [term(key, "ended", hour) for hour in _hours(wanted.ended_from, wanted.ended_before, instant(now))]
+    if filter is not None and filter.ended_from is not None:
+        return [term(key, "ended", hour) for hour in _hours(filter.ended_from, filter.ended_before, instant(now))]
     return None
 
 
@@ -82,12 +82,12 @@ def _count(connection: Connection, term: str) -> int:
     return int(fetch(connection, query, {"term": term})[0][0])
 
 
-def broad_terms(connection: Connection, wanted: JobFilter) -> list[str] | None:
+def broad_terms(connection: Connection, filter: JobFilter) -> list[str] | None:
     """Returns terms of a field that very many jobs may share, or None if the filter has no such field."""
     key = lane_key(connection)
-    if wanted.kind is not None and wanted.kind != Kind.SEND:
-        return [term(key, "kind", wanted.kind)]
-    return None if wanted.account is None else [term(key, "account", wanted.account)]
+    if filter.kind is not None and filter.kind != Kind.SEND:
+        return [term(key, "kind", filter.kind)]
+    return None if filter.account is None else [term(key, "account", filter.account)]
 
 
 def _hours(begin: datetime, end: datetime | None, now: datetime) -> list[str]:
@@ -110,7 +110,7 @@ class FreshJobs:
 def fresh_ids(connection: Connection, bounds: Mapping[str, str], *, is_open: bool, has_ended: bool) -> FreshJobs:
     """Returns the jobs between two ids that are open, and those that have ended and are not indexed yet."""
     # Open jobs are read first, then unindexed ones, because a job goes from the first to the second.
-    found, are_all = set[str](), True
+    ids, are_all = set[str](), True
     # One select for each index, see `cancels`; the bounds would make a database choose the index of the ids.
     source = f"worker_parts p{dialect_of(connection).force_index('worker_parts_due_by_state')}"
     if is_open:
@@ -122,13 +122,13 @@ def fresh_ids(connection: Connection, bounds: Mapping[str, str], *, is_open: boo
         )
         rows = fetch(connection, selects)
         are_all = max(Counter(row[0] for row in rows).values(), default=0) < MAX_OPEN
-        found.update(row[1] for row in rows if bounds["after"] < row[1] < bounds["high"])
+        ids.update(row[1] for row in rows if bounds["after"] < row[1] < bounds["high"])
     if has_ended:
         query = "select job_id from worker_unindexed where job_id > :after and job_id < :high order by job_id desc"
         rows = fetch(connection, f"{query} limit {MAX_UNINDEXED}", bounds)
         are_all = are_all and len(rows) < MAX_UNINDEXED
-        found.update(row[0] for row in rows)
-    return FreshJobs(frozenset(found), are_all)
+        ids.update(row[0] for row in rows)
+    return FreshJobs(frozenset(ids), are_all)
 
 
 def indexed_ids(
@@ -137,8 +137,8 @@ def indexed_ids(
     """Yields the jobs between two ids that have one of the terms, each once, in order."""
     terms = list(terms)
     size = max(PAGE // 25, PAGE // max(1, len(terms)))
-    found = (_of_term(connection, one, dict(bounds), newest_first, size) for one in terms)
-    return (id for id, _ in groupby(merge(*found, reverse=newest_first)))
+    jobs = (_of_term(connection, term, dict(bounds), newest_first, size) for term in terms)
+    return (id for id, _ in groupby(merge(*jobs, reverse=newest_first)))
 
 
 def _of_term(connection: Connection, term: str, bounds: dict[str, str], newest_first: bool, size: int) -> Iterator[str]:
@@ -154,19 +154,19 @@ def _of_term(connection: Connection, term: str, bounds: dict[str, str], newest_f
         bounds[moving] = rows[-1][0]
 
 
-def candidates(connection: Connection, wanted: JobFilter, now: int, *, is_open_too: bool) -> Iterator[list[str]]:
+def candidates(connection: Connection, filter: JobFilter, now: int, *, is_open_too: bool) -> Iterator[list[str]]:
     """Yields batches of jobs that may match a filter for ended jobs, oldest first. CheckFailed if too many wait.
 
     With `is_open_too`, also jobs of which something is open.
     """
-    ids: Iterable[str] | None = ids_named_in_filter(connection, wanted)
+    ids: Iterable[str] | None = ids_named_in_filter(connection, filter)
     if ids is None:
-        bounds = id_bounds(wanted)
+        bounds = id_bounds(filter)
         fresh = fresh_ids(connection, bounds, is_open=is_open_too, has_ended=True)
         if not fresh.are_all:
-            remedy = "give ids or created_from instead of the rest, or wait until less is open, or noted to be indexed"
-            raise CheckFailed([Problem("filter", "would look through too many jobs that the index lacks", remedy)])
-        states = None if wanted.state is None else states_of("state", wanted.state)
-        terms = narrow_terms(connection, wanted, states, now) or []
+            remedy = "give only ids or created_from, or wait until fewer jobs are open or wait to be indexed"
+            raise CheckFailed([Problem("filter", "would read too many jobs that are not indexed yet", remedy)])
+        states = None if filter.state is None else states_of("state", filter.state)
+        terms = narrow_terms(connection, filter, states, now) or []
         ids = (id for id, _ in groupby(merge(sorted(fresh.ids), indexed_ids(connection, terms, bounds))))
-    return in_lots(ids, PAGE)
+    return batched(ids, PAGE)

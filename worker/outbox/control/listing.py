@@ -53,10 +53,10 @@ class _Query:
 
     def bounds(self, cursor: str | None) -> dict[str, str]:
         """Returns the ids, both excluded, between which the jobs after the cursor are."""
-        found = id_bounds(self.filter)
+        bounds = id_bounds(self.filter)
         if self.newest_first:
-            return {**found, "high": min(found["high"], cursor or "g")}
-        return {**found, "after": max(found["after"], cursor or "")}
+            return {**bounds, "high": min(bounds["high"], cursor or "g")}
+        return {**bounds, "after": max(bounds["after"], cursor or "")}
 
     def is_behind(self, id: str, cursor: str | None) -> bool:
         """Returns whether a job comes after the cursor in the order of the list."""
@@ -73,7 +73,7 @@ class _Query:
 
 def job_page(
     connection: Connection,
-    wanted: JobFilter | None,
+    filter: JobFilter | None,
     states: Sequence[JobState] | None,
     columns: Sequence[str],
     *,
@@ -86,25 +86,25 @@ def job_page(
 
     They are sorted by id, as in every index that is used here.
     """
-    given = _Query(wanted, states, columns, newest_first)
+    query = _Query(filter, states, columns, newest_first)
     if states is not None and not states:
         return JobRowsPage([], None)
-    named = None if wanted is None else ids_named_in_filter(connection, wanted)
+    named = None if filter is None else ids_named_in_filter(connection, filter)
     if named is not None:
-        ids = (id for id in sorted(named, reverse=newest_first) if given.is_behind(id, cursor))
-        return _page(*_rows(connection, given, ids, limit), limit)
-    terms = narrow_terms(connection, wanted, states, now)
+        ids = (id for id in sorted(named, reverse=newest_first) if query.is_behind(id, cursor))
+        return _page(*_rows(connection, query, ids, limit), limit)
+    terms = narrow_terms(connection, filter, states, now)
     if terms is not None:
-        return _by_index(connection, given, terms, cursor, limit)
-    if not given.may_have_ended and not (page := _by_index(connection, given, (), cursor, limit)).leaves_fresh_out:
+        return _by_index(connection, query, terms, cursor, limit)
+    if not query.may_have_ended and not (page := _by_index(connection, query, (), cursor, limit)).leaves_fresh_out:
         return page
-    rows, last = _walk(connection, given, cursor, limit)
+    rows, last = _walk(connection, query, cursor, limit)
     if last is None or len(rows) == limit:
         return _page(rows, None, limit)
-    terms = None if wanted is None else broad_terms(connection, wanted)
+    terms = None if filter is None else broad_terms(connection, filter)
     if terms is None:
         return JobRowsPage(rows, last, is_cut_short=True)
-    more = _by_index(connection, given, terms, last, limit - len(rows))
+    more = _by_index(connection, query, terms, last, limit - len(rows))
     if more.leaves_fresh_out:
         # The next page goes on from here, so nothing is left out.
         return JobRowsPage(rows, last, is_cut_short=True)
@@ -119,36 +119,36 @@ def _page(rows: list[dict[str, Any]], last: str | None, limit: int) -> JobRowsPa
 
 
 def _by_index(
-    connection: Connection, wanted: _Query, terms: Sequence[str], cursor: str | None, limit: int
+    connection: Connection, query: _Query, terms: Sequence[str], cursor: str | None, limit: int
 ) -> JobRowsPage:
-    bounds, newest_first = wanted.bounds(cursor), wanted.newest_first
-    fresh = fresh_ids(connection, bounds, is_open=wanted.may_be_open, has_ended=wanted.may_have_ended)
-    new, _ = _rows(connection, wanted, sorted(fresh.ids, reverse=newest_first), limit, most=None)
+    bounds, newest_first = query.bounds(cursor), query.newest_first
+    fresh = fresh_ids(connection, bounds, is_open=query.may_be_open, has_ended=query.may_have_ended)
+    new, _ = _rows(connection, query, sorted(fresh.ids, reverse=newest_first), limit, most=None)
     old: list[dict[str, Any]] = []
     last = None
-    if wanted.may_have_ended:
-        old, last = _rows(connection, wanted, indexed_ids(connection, terms, bounds, newest_first=newest_first), limit)
+    if query.may_have_ended:
+        old, last = _rows(connection, query, indexed_ids(connection, terms, bounds, newest_first=newest_first), limit)
     by_id = {row["id"]: row for row in (*new, *old)}
-    rows = [by_id[id] for id in sorted(by_id, reverse=newest_first) if last is None or not wanted.is_behind(id, last)]
+    rows = [by_id[id] for id in sorted(by_id, reverse=newest_first) if last is None or not query.is_behind(id, last)]
     page = _page(rows, last, limit)
     return JobRowsPage(page.rows, page.cursor, page.is_cut_short, not fresh.are_all)
 
 
 def _walk(
-    connection: Connection, wanted: _Query, cursor: str | None, limit: int
+    connection: Connection, query: _Query, cursor: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Reads jobs in order until enough match. Returns them and the last id read, or None if there are no more."""
-    bounds = wanted.bounds(cursor)
-    order, moving = ("desc", "high") if wanted.newest_first else ("asc", "after")
-    query = (
+    bounds = query.bounds(cursor)
+    order, moving = ("desc", "high") if query.newest_first else ("asc", "after")
+    statement = (
         f"select id from worker_jobs{dialect_of(connection).force_index('primary')}"
         f" where id > :after and id < :high order by id {order} limit :most"
     )
     rows: list[dict[str, Any]] = []
     # Few at first, because mostly the newest jobs are needed.
     most, read = limit, 0
-    while ids := [row[0] for row in fetch(connection, query, {**bounds, "most": most})]:
-        rows += _rows(connection, wanted, ids, limit - len(rows))[0]
+    while ids := [row[0] for row in fetch(connection, statement, {**bounds, "most": most})]:
+        rows += _rows(connection, query, ids, limit - len(rows))[0]
         bounds[moving], read = ids[-1], read + len(ids)
         if len(ids) < most:
             return rows, None
@@ -159,41 +159,41 @@ def _walk(
 
 
 def _rows(
-    connection: Connection, wanted: _Query, ids: Iterable[str], limit: int, most: int | None = MAX_CANDIDATES
+    connection: Connection, query: _Query, ids: Iterable[str], limit: int, most: int | None = MAX_CANDIDATES
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Returns the first of these jobs that match, in order, and the last checked id if there were too many to check."""
-    found: list[dict[str, Any]] = []
+    matches: list[dict[str, Any]] = []
     candidates, seen = iter(ids), 0
     size = max(limit, 50)
-    while len(found) < limit and (lot := list(islice(candidates, size))):
-        rows = _fitting(connection, wanted, lot)
-        found += [rows[id] for id in lot if id in rows]
+    while len(matches) < limit and (lot := list(islice(candidates, size))):
+        rows = _fitting(connection, query, lot)
+        matches += [rows[id] for id in lot if id in rows]
         seen, size = seen + len(lot), _LOT
-        if most is not None and seen >= most and len(found) < limit:
-            return found, lot[-1]
-    return found[:limit], None
+        if most is not None and seen >= most and len(matches) < limit:
+            return matches, lot[-1]
+    return matches[:limit], None
 
 
-def _fitting(connection: Connection, wanted: _Query, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    conditions, given = job_conditions(wanted.filter) if wanted.filter else ([], {})
-    if wanted.states is not None:
-        conditions.append(f"j.state in ({', '.join(str(int(state)) for state in wanted.states)})")
-    columns = ", ".join(f"j.{name}" for name in wanted.columns)
-    source = dialect_of(connection).chosen("worker_jobs", alias="j")
-    query = " and ".join([f"select {columns} from {source}", *conditions])
-    rows = fetch(connection, query, {**given, "ids": ids_json(ids)})
-    own = wanted.columns.index("tags") if "tags" in wanted.columns else None
+def _fitting(connection: Connection, query: _Query, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    conditions, values = job_conditions(query.filter) if query.filter else ([], {})
+    if query.states is not None:
+        conditions.append(f"j.state in ({', '.join(str(int(state)) for state in query.states)})")
+    columns = ", ".join(f"j.{name}" for name in query.columns)
+    source = dialect_of(connection).by_ids("worker_jobs", alias="j")
+    statement = " and ".join([f"select {columns} from {source}", *conditions])
+    rows = fetch(connection, statement, {**values, "ids": ids_json(ids)})
+    own = query.columns.index("tags") if "tags" in query.columns else None
     tags = None if own is None else {row[0]: row[own] for row in rows}
-    fit = matching_jobs(connection, wanted.filter, [row[0] for row in rows], tags) if wanted.filter else set(ids)
-    return {row[0]: dict(zip(wanted.columns, row, strict=True)) for row in rows if row[0] in fit}
+    fit = matching_jobs(connection, query.filter, [row[0] for row in rows], tags) if query.filter else set(ids)
+    return {row[0]: dict(zip(query.columns, row, strict=True)) for row in rows if row[0] in fit}
 
 
-def job_counts(connection: Connection, wanted: JobFilter) -> list[tuple[str, str, int, int, int]]:
+def job_counts(connection: Connection, filter: JobFilter) -> list[tuple[str, str, int, int, int]]:
     """Returns (account, kind, state, number of jobs, number of recipients) of the jobs between two ids."""
-    conditions, given = job_conditions(wanted)
-    source, bounds = created_since(dialect_of(connection), wanted)
+    conditions, values = job_conditions(filter)
+    source, bounds = created_since(dialect_of(connection), filter)
     query = " and ".join([f"select j.account, j.kind, j.state, count(*), sum(j.asked) from {source}", *conditions])
-    rows = fetch(connection, f"{query} group by j.account, j.kind, j.state", {**given, **bounds})
+    rows = fetch(connection, f"{query} group by j.account, j.kind, j.state", {**values, **bounds})
     return sorted((account, kind, int(state), int(jobs), int(asked)) for account, kind, state, jobs, asked in rows)
 
 

@@ -17,7 +17,7 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import tags_of
 from worker.domain.state import JobState, PartState, states_of
 from worker.outbox.control.listing import JobRowsPage, job_page
-from worker.outbox.engine.bulk import in_lots, rows_by_id
+from worker.outbox.engine.bulk import batched, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.reading import IS_CORRECTION
@@ -31,10 +31,10 @@ PARTS = 500
 """How many parts' specs are read at once."""
 
 
-def mailing_pages(connection: Connection, wanted: JobFilter, now: int, most: int) -> Iterator[JobRowsPage]:
+def mailing_pages(connection: Connection, filter: JobFilter, now: int, most: int) -> Iterator[JobRowsPage]:
     """Yields pages of the jobs of a filter, newest first. The last page says whether there are more than `most`."""
-    states = None if wanted.state is None else states_of("state", wanted.state)
-    read, cursor = partial(job_page, connection, wanted, states, COLUMNS, newest_first=True, now=now), None
+    states = None if filter.state is None else states_of("state", filter.state)
+    read, cursor = partial(job_page, connection, filter, states, COLUMNS, newest_first=True, now=now), None
     for left in range(most, 0, -TOGETHER):
         page = read(cursor=cursor, limit=min(TOGETHER, left))
         yield page
@@ -110,6 +110,6 @@ class PartShare(NamedTuple):
 def part_shares(connection: Connection, jobs: dict[str, int]) -> Iterator[list[PartShare]]:
     """Yields the parts of these jobs (job id -> number of parts), some hundred at a time."""
     ids = (part_id(job, n) for job, count in jobs.items() for n in range(count))
-    for lot in in_lots(ids, PARTS):
+    for lot in batched(ids, PARTS):
         rows = rows_by_id(connection, "id, job_id, state, spec", "worker_parts", lot)
         yield [PartShare(id, job, PartState(state), spec) for id, job, state, spec in rows]

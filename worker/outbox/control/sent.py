@@ -23,7 +23,7 @@ from worker.outbox.control.matching import (
     jobs_of,
     matching_jobs,
 )
-from worker.outbox.engine.bulk import ids_json, in_lots, rows_by_id
+from worker.outbox.engine.bulk import batched, ids_json, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.reading import IS_CORRECTION, batches_by_bytes
@@ -37,16 +37,16 @@ _RECALLED = (
 _TO_RECALL = f"{_SENT} and not exists ({_RECALLED})"
 
 
-def sent_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[MatchingJob]:
+def sent_jobs(connection: Connection, filter: JobFilter, now: int) -> Iterator[MatchingJob]:
     """Yields jobs of which something was or may be sent, without those that are being recalled or were recalled.
 
     If the filter names no ended jobs, only jobs that were created since `created_from`.
     """
-    if not wanted.names_ended:
-        yield from created_jobs(connection, wanted, _TO_RECALL)
+    if not filter.names_ended:
+        yield from created_jobs(connection, filter, _TO_RECALL)
         return
-    for ids in candidates(connection, wanted, now, is_open_too=True):
-        yield from jobs_of(connection, wanted, ids, _TO_RECALL)
+    for ids in candidates(connection, filter, now, is_open_too=True):
+        yield from jobs_of(connection, filter, ids, _TO_RECALL)
 
 
 _CORRECTIONS = f"from worker_jobs r where r.target_job_id = j.id and r.{IS_CORRECTION}"
@@ -57,32 +57,32 @@ _IS_CORRECTED = (
 )
 
 
-def addressed_jobs(connection: Connection, wanted: JobFilter, now: int) -> Iterator[tuple[MatchingJob, bool]]:
+def addressed_jobs(connection: Connection, filter: JobFilter, now: int) -> Iterator[tuple[MatchingJob, bool]]:
     """Yields jobs whose message has reached a person, may have or was to, and whether they are corrected already.
 
     If the filter names no ended jobs, only jobs that were created since `created_from`. If it names ids, also jobs
     whose message was refused.
     """
-    more = (_WAS_ADDRESSED if wanted.ids is None else _WAS_ADDRESSED_OR_REFUSED) + without_default_kinds(wanted)
-    if wanted.names_ended:
-        lots = candidates(connection, wanted, now, is_open_too=True)
-        found: Iterator[MatchingJob] = (job for ids in lots for job in jobs_of(connection, wanted, ids, more))
+    more = (_WAS_ADDRESSED if filter.ids is None else _WAS_ADDRESSED_OR_REFUSED) + without_default_kinds(filter)
+    if filter.names_ended:
+        lots = candidates(connection, filter, now, is_open_too=True)
+        matches: Iterator[MatchingJob] = (job for ids in lots for job in jobs_of(connection, filter, ids, more))
     else:
-        found = created_jobs(connection, wanted, more)
-    for jobs in in_lots(found, PAGE):
+        matches = created_jobs(connection, filter, more)
+    for jobs in batched(matches, PAGE):
         ids = [job.id for job in jobs]
-        source = f"{dialect_of(connection).chosen('worker_jobs', alias='j')}{_IS_CORRECTED}"
+        source = f"{dialect_of(connection).by_ids('worker_jobs', alias='j')}{_IS_CORRECTED}"
         corrected = {row[0] for row in fetch(connection, f"select j.id from {source}", {"ids": ids_json(ids)})}
         yield from ((job, job.id in corrected) for job in jobs)
 
 
 def equal_texts(connection: Connection, ids: Sequence[str], hash: str) -> set[str]:
     """Returns those of the jobs whose message has this hash."""
-    found = set[str]()
+    equal = set[str]()
     for lot in batches_by_bytes(connection, ids, BYTES):
         rows = rows_by_id(connection, "id, message", "worker_jobs", lot)
-        found.update(id for id, message in rows if text_hash(message) == hash)
-    return found
+        equal.update(id for id, message in rows if text_hash(message) == hash)
+    return equal
 
 
 PAGE = 2_000
@@ -104,7 +104,7 @@ class EndedJob:
 
 
 def ended_jobs(
-    connection: Connection, wanted: JobFilter, now: int, *, accepted: bool, unknown: bool, since: int | None
+    connection: Connection, filter: JobFilter, now: int, *, accepted: bool, unknown: bool, since: int | None
 ) -> Iterator[EndedJob]:
     """Yields ended jobs of a filter that did not reach all recipients, by their counters. If it names ids, all ended.
 
@@ -112,11 +112,11 @@ def ended_jobs(
     that were replayed since that instant, for example by a command that was interrupted.
     """
     counters = [*FAILED, *(["n_accepted"] if accepted else []), *(["n_unknown"] if unknown else [])]
-    conditions, given = job_conditions(wanted)
+    conditions, values = job_conditions(filter)
     again = "select 1 from worker_jobs r where r.replay_of = coalesce(j.replay_of, j.id)"
-    if wanted.ids is None:
+    if filter.ids is None:
         conditions += ["j.n_open = 0", f"{' + '.join(f'j.{name}' for name in counters)} > 0"]
-    if wanted.ids is None and not (accepted or unknown):
+    if filter.ids is None and not (accepted or unknown):
         # A later replay to as many recipients replaces it. If some were reached, the counts cannot tell that.
         later = f"r.created_at >= j.created_at and r.id <> j.id and r.asked >= j.asked and r.state in ({_STANDS})"
         conditions.append(
@@ -124,25 +124,25 @@ def ended_jobs(
         )
     if since is not None:
         conditions.append(f"j.created_at < :since and not exists ({again} and r.created_at >= :since)")
-        given["since"] = since
-    for source, bounds in _sources(connection, wanted, now):
+        values["since"] = since
+    for source, bounds in _sources(connection, filter, now):
         query = " and ".join([f"select j.id, j.account, j.state from {source}", *conditions]) + without_default_kinds(
-            wanted
+            filter
         )
-        while rows := fetch(connection, f"{query} order by j.id limit {PAGE}", {**given, **bounds}):
-            fit = matching_jobs(connection, wanted, [row[0] for row in rows])
+        while rows := fetch(connection, f"{query} order by j.id limit {PAGE}", {**values, **bounds}):
+            fit = matching_jobs(connection, filter, [row[0] for row in rows])
             yield from (EndedJob(id, account, JobState(state)) for id, account, state in rows if id in fit)
             bounds["after"] = rows[-1][0]
 
 
-def _sources(connection: Connection, wanted: JobFilter, now: int) -> Iterator[tuple[str, dict[str, Any]]]:
+def _sources(connection: Connection, filter: JobFilter, now: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yields the FROM clauses in which the jobs of the filter are, with their bounds."""
     dialect = dialect_of(connection)
-    if not wanted.names_ended:
-        yield created_since(dialect, wanted)
+    if not filter.names_ended:
+        yield created_since(dialect, filter)
         return
-    for ids in candidates(connection, wanted, now, is_open_too=False):
-        yield f"{dialect.chosen('worker_jobs', alias='j')} and j.id > :after", {"ids": ids_json(ids), "after": ""}
+    for ids in candidates(connection, filter, now, is_open_too=False):
+        yield f"{dialect.by_ids('worker_jobs', alias='j')} and j.id > :after", {"ids": ids_json(ids), "after": ""}
 
 
 def called_since(connection: Connection, ids: Sequence[str], since: int) -> int:
@@ -154,8 +154,8 @@ def called_since(connection: Connection, ids: Sequence[str], since: int) -> int:
 
 def lock_with_originals(connection: Connection, ids: Sequence[str]) -> list[str]:
     """Locks these jobs and their originals, so that no other command replays them. Returns those that exist."""
-    found = rows_by_id(connection, "id, replay_of", "worker_jobs", ids)
+    jobs = rows_by_id(connection, "id, replay_of", "worker_jobs", ids)
     # All at once, in the order of the workers' commits.
-    both = {id for row in found for id in row if id is not None}
-    rows_by_id(connection, "id", "worker_jobs", both, only=dialect_of(connection).in_order())
-    return sorted(id for id, _ in found)
+    both = {id for row in jobs for id in row if id is not None}
+    rows_by_id(connection, "id", "worker_jobs", both, only=dialect_of(connection).lock_in_order())
+    return sorted(id for id, _ in jobs)

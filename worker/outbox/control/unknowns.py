@@ -14,7 +14,7 @@ from worker.domain.job import job_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import PartState
 from worker.outbox.control.matching import TOGETHER, job_conditions, matching_jobs, part_conditions, part_ids
-from worker.outbox.engine.bulk import ids_json, in_lots
+from worker.outbox.engine.bulk import batched, ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.loading import COLUMNS, JobPart, part_of
@@ -41,15 +41,15 @@ def count_unknown(connection: Connection, most: int) -> int:
     return int(fetch(connection, query, {"most": most})[0][0])
 
 
-def unknown_parts(connection: Connection, wanted: JobFilter, most: int) -> list[UnknownPart]:
+def unknown_parts(connection: Connection, filter: JobFilter, most: int) -> list[UnknownPart]:
     """Returns the parts in doubt of a filter, sorted by id. Without ids, reads at most `most` parts in doubt."""
     dialect = dialect_of(connection)
-    (of_jobs, given), (of_parts, instants) = job_conditions(wanted), part_conditions(wanted)
-    given |= instants
+    (of_jobs, values), (of_parts, instants) = job_conditions(filter), part_conditions(filter)
+    values |= instants
     joined = f"{dialect.join('worker_jobs j')} on j.id = p.job_id"
-    if wanted.ids is not None:
-        source = f"{dialect.chosen('worker_parts', alias='p', joins=joined)} and p.{_UNKNOWN}"
-        given["ids"] = ids_json(part_ids(connection, wanted))
+    if filter.ids is not None:
+        source = f"{dialect.by_ids('worker_parts', alias='p', joins=joined)} and p.{_UNKNOWN}"
+        values["ids"] = ids_json(part_ids(connection, filter))
     else:
         # The limit inside makes it a step of its own: no plan may begin with all jobs of an account.
         columns = "id, job_id, order_id, marked_at, claim"
@@ -62,14 +62,14 @@ def unknown_parts(connection: Connection, wanted: JobFilter, most: int) -> list[
             *of_parts,
         ]
     )
-    found = fetch(connection, query, given)
+    rows = fetch(connection, query, values)
     fit = set[str]()
-    for lot in in_lots(sorted({job_of(row[0]) for row in found}), TOGETHER):
-        fit |= matching_jobs(connection, wanted, lot)
+    for lot in batched(sorted({job_of(row[0]) for row in rows}), TOGETHER):
+        fit |= matching_jobs(connection, filter, lot)
     return sorted(
         (
             UnknownPart(id, account, kind, order is not None, claim)
-            for id, account, kind, order, claim in found
+            for id, account, kind, order, claim in rows
             if job_of(id) in fit
         ),
         key=lambda part: part.id,
@@ -95,7 +95,7 @@ def doubtful_calls(connection: Connection, ids: Sequence[str]) -> dict[str, Doub
         f"{dialect.join('worker_jobs j')} on j.id = p.job_id"
         f"{dialect.join('worker_attempts a')} on a.part_id = p.id and a.doubtful = true"
     )
-    source = dialect.chosen("worker_parts", alias="p", joins=joined)
+    source = dialect.by_ids("worker_parts", alias="p", joins=joined)
     refused = "case when exists (select 1 from worker_failures f where f.part_id = p.id) then 1 else 0 end"
     query = f"select p.id, a.claim, j.channel, {refused}, {COLUMNS} from {source} and p.{_UNKNOWN}"
     # The first call of each part comes last, so it stays in the dict.

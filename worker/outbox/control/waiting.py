@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from worker.domain.settle import FOREVER
 from worker.domain.state import PartState
-from worker.outbox.control.cancels import counted_jobs
+from worker.outbox.control.cancels import job_sizes
 from worker.outbox.engine.bulk import ids_json, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import run
@@ -44,18 +44,18 @@ def reschedule(connection: Connection, ids: Sequence[str], now: int, new: NewTim
     The due time changes only parts that were never called and wait for no other job. A retry or repeat keeps its time.
     """
     dialect = dialect_of(connection)
-    parts = [part for job in counted_jobs(connection, ids).values() for part in job.part_ids()]
+    parts = [part for job in job_sizes(connection, ids).values() for part in job.part_ids()]
     # Parts and then jobs are locked, each in the order of the workers' commits, so that they cannot deadlock.
-    columns, only = "id, job_id, state, order_id", _NOT_ENDED + dialect.in_order()
+    columns, only = "id, job_id, state, order_id", _NOT_ENDED + dialect.lock_in_order()
     rows = rows_by_id(connection, columns, "worker_parts", parts, only=only)
     waiting = {job for _, job, state, _ in rows if state == PartState.QUEUED}
-    only = f"and cancelled_at is null{dialect.in_order()}"
+    only = f"and cancelled_at is null{dialect.lock_in_order()}"
     jobs = rows_by_id(connection, "id, due_at, expires_at", "worker_jobs", waiting, only=only)
     fit = {id for id, due_at, expires_at in jobs if not _expires_first(new, due_at, expires_at)}
     left = {part: order for part, job, _, order in rows if job in fit}
-    given = {name: value for name, value in new._asdict().items() if value is not None}
-    _set(connection, "worker_jobs", fit, given)
-    of_parts = {name: value for name, value in given.items() if name != "due_at"}
+    values = {name: value for name, value in new._asdict().items() if value is not None}
+    _set(connection, "worker_jobs", fit, values)
+    of_parts = {name: value for name, value in values.items() if name != "due_at"}
     _set(connection, "worker_parts", left, of_parts, _NOT_ENDED)
     if new.due_at is not None:
         _make_due(connection, left, max(new.due_at, now))
@@ -69,10 +69,10 @@ def _expires_first(new: NewTimes, due_at: int, expires_at: int | None) -> bool:
     return ends is not None and ends <= (due_at if new.due_at is None else new.due_at)
 
 
-def _set(connection: Connection, table: str, ids: Collection[str], given: Mapping[str, Any], only: str = "") -> None:
-    if ids and given:
-        update = dialect_of(connection).update_chosen(table, ", ".join(f"{name} = :{name}" for name in given))
-        run(connection, update + only, {**given, "ids": ids_json(ids)})
+def _set(connection: Connection, table: str, ids: Collection[str], values: Mapping[str, Any], only: str = "") -> None:
+    if ids and values:
+        update = dialect_of(connection).update_by_ids(table, ", ".join(f"{name} = :{name}" for name in values))
+        run(connection, update + only, {**values, "ids": ids_json(ids)})
 
 
 def _make_due(connection: Connection, parts: Collection[str], at: int) -> None:
@@ -80,5 +80,5 @@ def _make_due(connection: Connection, parts: Collection[str], at: int) -> None:
     # The claim changes, as after a mark whose call sent nothing. So a sender that has read the part cannot mark it.
     sets = "not_before = :at, offered_until = null, reason = null, limit_name = null"
     sets += ", claim = claim + 1, unheard = unheard + 1"
-    update = f"{dialect_of(connection).update_chosen('worker_parts', sets)}{_NEVER_CALLED} and not_before < {FOREVER}"
+    update = f"{dialect_of(connection).update_by_ids('worker_parts', sets)}{_NEVER_CALLED} and not_before < {FOREVER}"
     run(connection, update, {"at": at, "ids": ids_json(parts)})

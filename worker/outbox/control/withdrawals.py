@@ -35,16 +35,16 @@ class Withdrawal:
     at: datetime
     """When the first of them was."""
     jobs: int = 1
-    """How many they are."""
+    """How many jobs these are."""
     person: str | None = None
-    """The name of the person who gave the command; None: an application did it, without a command."""
+    """The name of the person who gave the command, or None if an application did it without one."""
     why: str = ""
     """The person's reason."""
     audit: str | None = None
     """Id of the command's row in the audit."""
 
     def by(self) -> str:
-        """The person or the application, as it is told to people."""
+        """Returns who did it, as text for people."""
         return "an application" if self.person is None else f"{self.person} (audit {self.audit})"
 
 
@@ -59,64 +59,64 @@ class WithdrawnJob:
 
 
 def withdrawn_jobs(connection: Connection, ids: Collection[str]) -> dict[str, WithdrawnJob]:
-    """The jobs among these that were cancelled or recalled, by id; recalled where both is so.
+    """Returns those of the jobs that were cancelled or recalled, by id. A job that was both counts as recalled.
 
-    A recall counts whatever came of it, unless it was itself cancelled or expired: the message was wanted back.
+    A recall counts whatever its result, unless it was itself cancelled or has expired.
     """
     names = _COLUMNS.split(", ")
     jobs = [dict(zip(names, row, strict=True)) for row in rows_by_id(connection, _COLUMNS, "worker_jobs", ids)]
     recalls = _recalls(connection, jobs, f"state not in ({_GIVEN_UP})")
-    found: dict[str, WithdrawnJob] = {}
+    withdrawn: dict[str, WithdrawnJob] = {}
     for job in jobs:
         if job["id"] in recalls:
-            found[job["id"]] = WithdrawnJob(RECALLED, recalls[job["id"]], job)
+            withdrawn[job["id"]] = WithdrawnJob(RECALLED, recalls[job["id"]], job)
         elif job["cancelled_at"] is not None:
-            found[job["id"]] = WithdrawnJob(CANCELLED, job["cancelled_at"], job)
-    return found
+            withdrawn[job["id"]] = WithdrawnJob(CANCELLED, job["cancelled_at"], job)
+    return withdrawn
 
 
 def recalled_jobs(connection: Connection, ids: Collection[str]) -> frozenset[str]:
-    """The jobs among these whose messages were taken back: a recall of them was accepted."""
+    """Returns those of the jobs of which a recall was accepted."""
     rows = rows_by_id(connection, "id, replay_of, created_at", "worker_jobs", ids)
     jobs = [dict(zip(("id", "replay_of", "created_at"), row, strict=True)) for row in rows]
     return frozenset(_recalls(connection, jobs, f"state = {int(JobState.ACCEPTED)}"))
 
 
 def _recalls(connection: Connection, jobs: Sequence[Mapping[str, Any]], which: str) -> dict[str, int]:
-    """When the first recall of each of these jobs was enqueued, as far as there is one that fits."""
+    """Returns job -> when its first recall was enqueued. `which` is a condition on the recalls."""
     ids = {id for job in jobs for id in (job["id"], job["replay_of"]) if id is not None}
     only, index = f"and kind = '{Kind.RECALL}' and {which}", "worker_jobs_target"
     columns, at_of = "target_job_id, created_at", dict[str, list[int]]()
     for job, at in rows_by_id(connection, columns, "worker_jobs", ids, "target_job_id", only=only, index=index):
         at_of.setdefault(job, []).append(at)
-    # The recall of an original takes back the replays that there are by then.
-    found = {
+    # The recall of an original also recalls the replays that exist by then.
+    times = {
         job["id"]: [at for name in ("id", "replay_of") for at in at_of.get(job[name], ()) if at >= job["created_at"]]
         for job in jobs
     }
-    return {job: min(recalls) for job, recalls in found.items() if recalls}
+    return {job: min(instants) for job, instants in times.items() if instants}
 
 
 def withdrawals(connection: Connection, jobs: Collection[WithdrawnJob]) -> tuple[Withdrawal, ...]:
-    """What was cancelled or recalled by the commands that did it, the earliest first."""
+    """Groups these jobs by the command that cancelled or recalled them, the earliest first."""
     if not jobs:
         return ()
     commands = _commands(connection, min(job.at for job in jobs), max(job.at for job in jobs))
-    found: dict[tuple[str, str | None], Withdrawal] = {}
+    by_command: dict[tuple[str, str | None], Withdrawal] = {}
     for job in sorted(jobs, key=lambda job: job.at):
-        # The newest that fits: one that was cut short has no end.
-        command = next((one for one in commands if _did(one, job)), None)
+        # The newest that fits, because one that was cut short has no end.
+        command = next((command for command in commands if _did(command, job)), None)
         key = job.how, None if command is None else str(command["id"])
-        if key in found:
-            found[key] = replace(found[key], jobs=found[key].jobs + 1)
+        if key in by_command:
+            by_command[key] = replace(by_command[key], jobs=by_command[key].jobs + 1)
         else:
             by = {} if command is None else {name: command[name] for name in ("person", "why")}
-            found[key] = Withdrawal(job.how, instant(job.at), audit=key[1], **by)
-    return tuple(found.values())
+            by_command[key] = Withdrawal(job.how, instant(job.at), audit=key[1], **by)
+    return tuple(by_command.values())
 
 
 def _commands(connection: Connection, first: int, last: int) -> list[dict[str, Any]]:
-    """The commands that may have cancelled or recalled between two instants, newest first."""
+    """Returns the commands that may have cancelled or recalled between two instants, newest first."""
     query = (
         "select id, action, person, why, asked, began_at, ended_at from worker_audit"
         f" where action in ({_ACTIONS}) and began_at <= :last and (ended_at is null or ended_at >= :first)"
@@ -127,15 +127,15 @@ def _commands(connection: Connection, first: int, last: int) -> list[dict[str, A
 
 
 def _did(command: Mapping[str, Any], job: WithdrawnJob) -> bool:
-    """Whether a command did this: by its action, its time, and what its filter says of the job."""
-    action, wanted, row = command["action"].removeprefix("console."), command["filter"], job.row
-    if wanted is None or action == {CANCELLED: "recall", RECALLED: "cancel"}[job.how]:
+    """Returns whether a command did this, by its action, its time and its filter."""
+    action, filter, row = command["action"].removeprefix("console."), command["filter"], job.row
+    if filter is None or action == {CANCELLED: "recall", RECALLED: "cancel"}[job.how]:
         return False
     ended = command["ended_at"]
     if job.at < command["began_at"] - _SLACK_US or (ended is not None and job.at > ended + _SLACK_US):
         return False
-    if any(name in wanted and wanted[name] != row[name] for name in ("account", "channel", "kind")):
+    if any(name in filter and filter[name] != row[name] for name in ("account", "channel", "kind")):
         return False
-    if "ids" in wanted and not {row["id"], row["replay_of"]}.intersection(wanted["ids"]):
+    if "ids" in filter and not {row["id"], row["replay_of"]}.intersection(filter["ids"]):
         return False
-    return "tag" not in wanted or wanted["tag"] in tags_of(row["tags"])
+    return "tag" not in filter or filter["tag"] in tags_of(row["tags"])

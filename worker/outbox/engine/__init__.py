@@ -1,1 +1,1 @@
-"""Connections, dialects, clocks and migrations: the base of every statement."""
+"""Connections, SQL dialects, the clock and migrations: what every statement of the outbox is built on."""

@@ -1,11 +1,11 @@
-"""Many rows in one statement: rows go in as one JSON document and are joined on the database's side.
+"""Writes and reads many rows with one statement: the rows are bound as one JSON document, which the database reads.
 
-The same statement shape on every database; only the way to open the document differs.
+The statements are alike on every database; only the SQL that reads the document differs (`Dialect.json_rows`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
@@ -21,17 +21,17 @@ T = TypeVar("T")
 
 
 def rows_json(rows: Iterable[Row]) -> str:
-    """Rows as the JSON document that `opened` opens."""
+    """Returns rows as the JSON document that `Dialect.json_rows` reads."""
     return to_json(list(rows)).decode()
 
 
 def update_rows(
     connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Row], *, only: str = ""
 ) -> None:
-    """Sets the given columns of the rows with these keys; all rows carry the same columns.
+    """Updates the rows with these keys. All of `rows` must have the same columns: the keys and the columns to set.
 
-    `only` is a condition for rows that may have changed since they were read; it names a column that is set with its
-    table.
+    `only` is a further condition, for rows that may have changed since they were read. In it, a column that is also set
+    must have its table's name as prefix.
     """
     writes = Writes(dialect_of(connection))
     writes.update(table, keys, rows, only=only)
@@ -39,14 +39,17 @@ def update_rows(
 
 
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row], *, conflict: str = "error") -> None:
-    """Inserts the rows; where the primary key exists: `error`, `ignore`, `replace` the others, or `add` to them."""
+    """Inserts rows, all with the same columns. `conflict` says what to do if the primary key exists.
+
+    `error` raises, `ignore` keeps the existing row, `replace` sets its other columns, `add` adds to its other columns.
+    """
     writes = Writes(dialect_of(connection))
     writes.insert(table, rows, conflict=conflict)
     writes.flush(connection)
 
 
 class Writes:
-    """Bulk writes to different tables, collected and sent together: on PostgreSQL in one statement."""
+    """Bulk writes to different tables that are sent together, on PostgreSQL as one statement."""
 
     def __init__(self, dialect: Dialect):
         self._dialect = dialect
@@ -54,13 +57,13 @@ class Writes:
         self._rows: list[str] = []
 
     def update(self, table: Table, keys: Sequence[str], rows: Sequence[Row], *, only: str = "") -> None:
-        """See `update_rows`."""
+        """Adds an update; see `update_rows`."""
         if rows:
             columns = tuple(name for name in rows[0] if name not in keys)
             self._add(self._dialect.update(table, tuple(keys), columns, only), rows)
 
     def insert(self, table: Table, rows: Sequence[Row], *, conflict: str = "error") -> None:
-        """See `insert_rows`."""
+        """Adds an insert; see `insert_rows`."""
         if rows:
             self._add(self._dialect.insert(table, tuple(rows[0]), conflict), rows)
 
@@ -69,10 +72,10 @@ class Writes:
         self._rows.append(rows_json(rows))
 
     def flush(self, connection: Connection) -> None:
-        """Sends the collected writes; a table may be among them only once."""
+        """Sends the writes added since the last flush. Each table may occur in them only once."""
         statements, rows, self._statements, self._rows = self._statements, self._rows, [], []
         if self._dialect.combines_writes and len(statements) > 1:
-            run(connection, _together(tuple(statements)), {f"rows_{_LETTERS[n]}": text for n, text in enumerate(rows)})
+            run(connection, _combined(tuple(statements)), {f"rows_{_LETTERS[n]}": text for n, text in enumerate(rows)})
             return
         for statement, text in zip(statements, rows, strict=True):
             run(connection, statement, {"rows": text})
@@ -82,21 +85,21 @@ _LETTERS = "abcdefghij"
 
 
 @lru_cache(maxsize=256)
-def _together(statements: tuple[str, ...]) -> str:
-    """Several writes as one statement."""
-    # Even in a pipeline, where no statement waits for the network, each costs a turn at the interpreter's lock.
+def _combined(statements: tuple[str, ...]) -> str:
+    """Returns several writes as one statement, with the binds `:rows_a`, `:rows_b`, ... in place of `:rows`."""
+    # Even in a pipeline, where no statement waits for the network, each statement waits for Python's GIL.
     named = [statement.replace(":rows", f":rows_{_LETTERS[n]}") for n, statement in enumerate(statements)]
     parts = ", ".join(f"{_LETTERS[n]} as ({statement})" for n, statement in enumerate(named))
     return f"with {parts} select 1"
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
-    """Inserts the rows whose id does not exist; returns the ids that are known to be new, on MariaDB none of them.
+    """Inserts the rows whose id does not exist. Returns the ids that were certainly inserted, on MariaDB none.
 
-    The caller reads the rows of all other ids.
+    The caller has to read the rows of all other ids.
     """
     dialect = dialect_of(connection)
-    # Not after a read: another transaction could insert the same row between them.
+    # The insert comes before any read, because another transaction could insert the same row between the two.
     if not dialect.has_returning:
         insert_rows(connection, table, rows, conflict="ignore")
         return set()
@@ -105,7 +108,7 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set
 
 
 def ids_json(ids: Iterable[str]) -> str:
-    """Ids, each once and in order, as the JSON list that `chosen` opens."""
+    """Returns ids, sorted and without duplicates, as the JSON list that `Dialect.by_ids` reads."""
     return to_json(sorted(set(ids))).decode()
 
 
@@ -120,21 +123,67 @@ def rows_by_id(
     index: str = "primary",
     **values: Any,
 ) -> list[tuple[Any, ...]]:
-    """Columns of the rows whose key is among the ids; `only` is what may follow, such as `and state = 0`."""
-    source = dialect_of(connection).chosen(table, key, index=index)
+    """Returns columns of the rows whose key is among the ids.
+
+    `only` is SQL that follows the condition, such as `and state = 0`; `values` are its binds.
+    """
+    source = dialect_of(connection).by_ids(table, key, index=index)
     return fetch(connection, f"select {columns} from {source} {only}", {"ids": ids_json(ids), **values})
 
 
 def delete_by_id(
     connection: Connection, table: str, ids: Collection[str], key: str = "id", *, index: str = "primary"
 ) -> None:
-    """Deletes the rows whose key is among the ids; without ids it asks nothing."""
+    """Deletes the rows whose key is among the ids. Sends no statement if there are no ids."""
     if ids:
-        run(connection, dialect_of(connection).delete_chosen(table, key, index=index), {"ids": ids_json(ids)})
+        run(connection, dialect_of(connection).delete_by_ids(table, key, index=index), {"ids": ids_json(ids)})
 
 
-def in_lots(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Items in lists of a size."""
-    rest = iter(items)
-    while lot := list(islice(rest, size)):
-        yield lot
+def lock_rows(
+    connection: Connection,
+    table: Table,
+    columns: Sequence[str],
+    ids: Collection[str],
+    fresh: Mapping[str, Row],
+    existing: Collection[str] | None = None,
+) -> tuple[list[tuple[Any, ...]], set[str]]:
+    """Locks the rows with these keys, in key order. First it inserts those of `fresh` (key -> row) that are missing.
+
+    The first of `columns` is the key. `existing` are keys whose rows probably exist; without it they are looked up.
+    Returns the columns of the locked rows, and the keys whose rows it inserted.
+    """
+    key, dialect = columns[0], dialect_of(connection)
+    query = f"select {', '.join(columns)} from {dialect.by_ids(table.name, key)}{dialect.lock_in_order(key)}"
+    if existing is None:
+        existing = {row[0] for row in rows_by_id(connection, key, table.name, fresh, key)} if fresh else ()
+    # Missing rows are inserted before any row is locked. So inserts wait only for inserts and locks only for locks,
+    # both in key order, and no transactions wait for each other in a circle.
+    missing, inserted = fresh.keys() - existing, set[str]()
+    while True:
+        insert_rows(connection, table, [fresh[id] for id in sorted(missing)], conflict="ignore")
+        inserted |= missing
+        rows = fetch(connection, query, {"ids": ids_json(ids)})
+        # Another transaction may have deleted a row before it was locked.
+        missing = fresh.keys() - {row[0] for row in rows}
+        if not missing:
+            return rows, inserted
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yields the items in lists of `size`; the last list may be shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def batched_by_size(items: Iterable[T], size_of: Callable[[T], int], most: int) -> Iterator[list[T]]:
+    """Yields the items in lists whose sizes add up to `most` at most. A larger item is a list of its own."""
+    batch, total = list[T](), 0
+    for item in items:
+        if batch and total + size_of(item) > most:
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += size_of(item)
+    if batch:
+        yield batch

@@ -1,8 +1,8 @@
-"""The caller's session, connection or asynchronous session: the one module that knows their differences.
+"""Makes functions that applications can call with any SQLAlchemy session or connection, synchronous or asynchronous.
 
-A function written for a plain `Connection` becomes one that takes any of them and works in the caller's transaction:
-nothing is committed, nothing flushed, no savepoint made. With an asynchronous session the call returns an awaitable.
-A database error is raised without the statement's values, because it may be written to the application's log.
+A function of a plain `Connection` becomes a function that accepts all of them and works in the caller's transaction: it
+commits nothing, flushes nothing and makes no savepoint. With an asynchronous session or connection the call returns an
+awaitable. A database error is raised without the statement's values, because the application may log it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from sqlalchemy.exc import StatementError, UnboundExecutionError
 from worker.domain.errors import ConfigurationError, RetryTransaction
 from worker.outbox.engine.database import is_retryable
 from worker.outbox.engine.error_text import MISSING_TABLES, remedy_of, without_values
-from worker.outbox.engine.sql import translated
+from worker.outbox.engine.sql import sqlalchemy_errors
 
 if TYPE_CHECKING:
-    # Take a while to load, and the asynchronous ones need greenlet, which only asynchronous applications install.
+    # These are slow to import, and the asynchronous ones need greenlet, which only asynchronous applications install.
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
     from sqlalchemy.orm import Session, scoped_session
 
@@ -31,11 +31,11 @@ R = TypeVar("R", covariant=True)
 
 SyncCaller: TypeAlias = "Session | Connection | scoped_session[Session]"
 AsyncCaller: TypeAlias = "AsyncSession | AsyncConnection | async_scoped_session[AsyncSession]"
-_SHOWN = "Session | Connection | AsyncSession | AsyncConnection"
+_ANNOTATION = "Session | Connection | AsyncSession | AsyncConnection"
 
 
 class InCallersTransaction(Protocol[P, R]):
-    """A function of a connection that can be called with any of the caller's sessions or connections."""
+    """The type of a function that accepts any of the caller's sessions or connections."""
 
     __name__: str
 
@@ -47,79 +47,83 @@ class InCallersTransaction(Protocol[P, R]):
 
 
 def in_callers_transaction(work: Callable[Concatenate[Connection, P], R]) -> InCallersTransaction[P, R]:
-    """Makes a function of a connection take the caller's session."""
+    """Makes a function of a connection accept the caller's session.
+
+    The function raises ConfigurationError if the caller's connection commits every statement by itself.
+    """
 
     @wraps(work)
-    def whole(connection: Connection, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        # On a connection that commits each statement by itself, half a job could be stored.
+    def transactional(connection: Connection, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        # With autocommit, an error could leave half a job in the database.
         _require_transaction(connection)
         return work(connection, *args, **kwargs)
 
-    return on_callers_connection(whole)
+    return on_callers_connection(transactional)
 
 
 def on_callers_connection(work: Callable[Concatenate[Connection, P], R]) -> InCallersTransaction[P, R]:
-    """The same for a function that only reads, which needs no transaction."""
+    """Makes a function of a connection that only reads accept the caller's session. It needs no transaction."""
 
     @wraps(work)
-    def door(session: Any, /, *args: Any, **kwargs: Any) -> Any:
-        def inside(sync: Session | Connection) -> R:
+    def wrapper(session: Any, /, *args: Any, **kwargs: Any) -> Any:
+        def call(sync_session: Session | Connection) -> R:
             try:
-                connection = _connection(sync)
-                with translated(connection):
+                connection = _connection(sync_session)
+                with sqlalchemy_errors(connection):
                     return work(connection, *args, **kwargs)
             except StatementError as error:
-                told = _told(error)
-            # Raised outside the handler: a chained driver's error would still show the message and its recipients.
-            raise told
+                clean_error = _clean_error(error)
+            # Raised outside the handler: the driver's error, if chained, would show the message and its recipients.
+            raise clean_error
 
         if isinstance(session, Connection):
-            return inside(session)
-        if (own := _taken(session, "sqlalchemy.orm", "scoped_session", "Session")) is not None:
-            return inside(own)
-        if (own := _taken(session, "sqlalchemy.ext.asyncio", "async_scoped_session", *_ASYNCHRONOUS)) is not None:
-            return own.run_sync(inside)
+            return call(session)
+        if (sync := _session_of(session, "sqlalchemy.orm", "scoped_session", "Session")) is not None:
+            return call(sync)
+        if (asynchronous := _session_of(session, "sqlalchemy.ext.asyncio", *_ASYNC_CLASSES)) is not None:
+            return asynchronous.run_sync(call)
+        session_type = type(session).__name__
         raise ConfigurationError(
             f"{work.__name__} takes an SQLAlchemy Session, Connection, AsyncSession or AsyncConnection first, "
-            f"not {type(session).__name__}"
+            f"not {session_type}"
         )
 
-    # For `help()`: what callers give is their session, not the connection that the function gets.
-    inner = inspect.signature(work)
-    first, *others = inner.parameters.values()
-    session = first.replace(name="session", kind=first.POSITIONAL_ONLY, annotation=_SHOWN)
-    door.__signature__ = inner.replace(parameters=[session, *others])  # type: ignore[attr-defined]
-    return cast("InCallersTransaction[P, R]", door)
+    # For `help()`: the first parameter is the caller's session, not the connection that `work` gets.
+    signature = inspect.signature(work)
+    first, *parameters = signature.parameters.values()
+    session = first.replace(name="session", kind=first.POSITIONAL_ONLY, annotation=_ANNOTATION)
+    wrapper.__signature__ = signature.replace(parameters=[session, *parameters])  # type: ignore[attr-defined]
+    return cast("InCallersTransaction[P, R]", wrapper)
 
 
-def _told(error: StatementError) -> Exception:
-    """The error that the caller gets for a database error, without the message and its recipients."""
+def _clean_error(error: StatementError) -> Exception:
+    """Returns the error to raise for a database error, without the message and its recipients."""
     if remedy_of(error) == MISSING_TABLES:
         return ConfigurationError(f"database: {MISSING_TABLES}")
     clean = without_values(error)
     if not is_retryable(error):
         return clean.with_traceback(error.__traceback__)
-    again = RetryTransaction("the database asks to run the transaction again; roll back and repeat it from its start")
-    again.__cause__ = clean
-    return again
+    retry = RetryTransaction("the database asks to run the transaction again; roll back and repeat it from its start")
+    retry.__cause__ = clean
+    return retry
 
 
-_ASYNCHRONOUS = ("AsyncSession", "AsyncConnection")
+_ASYNC_CLASSES = ("async_scoped_session", "AsyncSession", "AsyncConnection")
 
 
-def _taken(session: Any, module: str, scoped: str, *classes: str) -> Any:
-    """The session, or the current one of a scoped session, if it is of these classes; None for anything else."""
-    # Not imported here: a caller with such a session has loaded the module.
-    found = sys.modules.get(module)
-    if found is None:
+def _session_of(session: Any, module_name: str, scoped: str, *classes: str) -> Any:
+    """Returns the session if it is of these classes, or a scoped session's current one. Returns None otherwise."""
+    # Not imported here: a caller with such a session has imported the module.
+    module = sys.modules.get(module_name)
+    if module is None:
         return None
-    if isinstance(session, getattr(found, scoped)):
+    if isinstance(session, getattr(module, scoped)):
         return session()
-    return session if isinstance(session, tuple(getattr(found, name) for name in classes)) else None
+    return session if isinstance(session, tuple(getattr(module, name) for name in classes)) else None
 
 
 def _connection(session: Session | Connection) -> Connection:
-    """The caller's connection, taken without the autoflush of `Session.execute`."""
+    """Returns the caller's connection. Unlike `Session.execute`, this does not flush the session."""
     if isinstance(session, Connection):
         return session
     try:
@@ -145,24 +149,26 @@ NO_BEGIN = (
 
 def _require_transaction(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
-        if _sqlite_has_none(connection):
+        if _sqlite_is_autocommit(connection):
             raise ConfigurationError(NO_BEGIN)
-    elif _commits_by_itself(connection):
+    elif _is_autocommit(connection):
         raise ConfigurationError(NO_TRANSACTION)
 
 
-def _sqlite_has_none(connection: Connection) -> bool:
-    """Whether no transaction is open although the driver does not begin one by itself before a write."""
+def _sqlite_is_autocommit(connection: Connection) -> bool:
+    """Returns whether no transaction is open and the driver does not begin one before a write."""
     if not connection.in_transaction():
-        # As the first statement would: this sends the engine's own BEGIN, if it has one.
+        # As before the first statement, this sends the BEGIN of the engine's own event listener, if it has one.
         connection.begin()
     driver: Any = connection.connection.driver_connection
-    told_not_to = driver.isolation_level is None or getattr(driver, "autocommit", None) is True
-    return told_not_to and not driver.in_transaction
+    never_begins = driver.isolation_level is None or getattr(driver, "autocommit", None) is True
+    return never_begins and not driver.in_transaction
 
 
-def _commits_by_itself(connection: Connection) -> bool:
-    """Whether the connection is in autocommit, as its driver knows without a round trip."""
-    # SQLAlchemy asks it by `detect_autocommit_setting`, but only since 2.0.43.
-    ask = getattr(connection.connection.driver_connection, "get_autocommit", None)
-    return bool(ask() if ask else getattr(connection.connection.dbapi_connection, "autocommit", False))
+def _is_autocommit(connection: Connection) -> bool:
+    """Returns whether the connection is in autocommit mode. The driver knows it without a round trip."""
+    # SQLAlchemy has `detect_autocommit_setting` for this, but only since 2.0.43.
+    get_autocommit = getattr(connection.connection.driver_connection, "get_autocommit", None)
+    if get_autocommit:
+        return bool(get_autocommit())
+    return bool(getattr(connection.connection.dbapi_connection, "autocommit", False))

@@ -1,7 +1,7 @@
-"""The one clock: the database's, evaluated in the statement, in integer microseconds UTC.
+"""The clock of the outbox: the database's own, read inside each statement, in integer microseconds since 1970 in UTC.
 
-Tests control time by a `Database` with another `SqlClock`, which all connections of its engine then have. Inside a
-process only durations count, on `boot_clock`.
+Tests set the time by a `Database` with another `SqlClock`, which all connections of its engine then use. A process
+measures only durations by itself, with `boot_clock`.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from worker.domain.pacing.window import SECOND as SECOND
 from worker.outbox.engine.dialect import Dialect, dialect_of
 
 SKEW_US = 600 * SECOND
-"""How far the clock of a process, which is in its ids, may be from the database's: a range of ids holds so much more.
-
-An alert tells of clocks that are a minute and a half apart.
+"""How far a process's clock may differ from the database's, in microseconds. Ids contain the time of the process's
+clock, so a search by a range of ids extends the range by this much. An alert reports a difference of 90 seconds.
+A call that is marked further ahead than this proves that the database's clock was set back.
 """
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SqlClock(Protocol):
-    """Yields the SQL expression that means "now"."""
+    """A source of the current time for statements."""
 
     def now(self, dialect: Dialect) -> str:
-        """A SQL expression of type bigint."""
+        """Returns an SQL expression of type bigint for the current time in microseconds."""
         ...
 
 
 class DatabaseClock:
-    """The clock of the database, unless another one stands in for it."""
+    """The clock of the database, or the clock that replaces it in tests."""
 
-    stand_in: ClassVar[SqlClock | None] = None
-    """What the test kit of applications puts in the place of every database's clock."""
+    override: ClassVar[SqlClock | None] = None
+    """Replaces the clocks of all databases of this process. Set by the test kit for applications."""
 
     def now(self, dialect: Dialect) -> str:
-        """The dialect's own clock."""
-        return dialect.now if self.stand_in is None else self.stand_in.now(dialect)
+        """Returns the dialect's own expression, or that of `override`."""
+        return dialect.now if self.override is None else self.override.now(dialect)
 
 
 @dataclass
 class DrivenClock:
-    """A clock that is moved by its caller; for tests and simulations."""
+    """A clock that its caller sets and moves; for tests and simulations."""
 
     micros: int = 1_700_000_000 * SECOND
 
     def now(self, dialect: Dialect) -> str:
-        """The instant it was set to, as a literal."""
+        """Returns the instant that was set, as a literal."""
         return f"cast({self.micros} as {dialect.integer})"
 
     def advance(self, seconds: float) -> None:
@@ -59,29 +59,32 @@ class DrivenClock:
 
 
 CLOCK_OPTION = "worker_clock"
-"""The execution option of an engine whose connections have another clock than their database's."""
+"""The execution option of an engine that holds the clock of its connections."""
 _DATABASE_CLOCK = DatabaseClock()
 
 
 def now_in(connection: Connection) -> str:
-    """The SQL expression of this connection's clock."""
+    """Returns the SQL expression of this connection's clock."""
     clock: SqlClock = connection.get_execution_options().get(CLOCK_OPTION, _DATABASE_CLOCK)
     return clock.now(dialect_of(connection))
 
 
 def micros(seconds: float) -> int:
-    """Seconds as integer microseconds."""
+    """Returns seconds as integer microseconds."""
     return int(seconds * SECOND)
 
 
 def instant(micros: int) -> datetime:
-    """Microseconds since 1970 as a datetime in UTC; the nearest that every time zone has, where there is no such."""
+    """Returns microseconds since 1970 as a datetime in UTC.
+
+    Instants before year 1 or after 9999 become the nearest one that exists in every time zone.
+    """
     return _EPOCH + timedelta(microseconds=min(max(micros, _FIRST), _LAST))
 
 
 def micros_of(at: datetime) -> int:
-    """An aware datetime as microseconds since 1970."""
-    # Not timestamp(): a float has no microseconds left after 2106.
+    """Returns an aware datetime as microseconds since 1970."""
+    # Not timestamp(): a float is too coarse for microseconds after 2106.
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
@@ -92,5 +95,8 @@ _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def boot_clock() -> float:
-    """Seconds that go on while the machine sleeps, where the system has such a clock; as fast as `monotonic`."""
+    """Returns monotonic seconds that include the time the machine was suspended, if the system has such a clock.
+
+    A call is as fast as `time.monotonic`.
+    """
     return time.clock_gettime(_BOOT_CLOCK)

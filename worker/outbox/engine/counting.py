@@ -1,7 +1,7 @@
-"""Counts of what is done: each transaction writes its own as a row, so they are stored exactly when its work is.
+"""The counters behind the metrics. A transaction stores its counts with its work, so both are committed or neither is.
 
-A counter is named by words with tabs between them: the metric, then the values of its labels. No row is ever updated by
-two processes; `upkeep/totals.py` adds them up.
+Each transaction inserts a row of its own, so no two processes update the same row; `upkeep/totals.py` adds the rows up.
+A counter's name is the metric's name and the values of its labels, separated by tabs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic_core import to_json
@@ -21,68 +22,74 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import fetch
 from worker.outbox.tables import counts as table
 
-BETWEEN = "\t"
+SEPARATOR = "\t"
 
 
 class Exemplar(NamedTuple):
-    """A traced call that was counted in a bucket."""
+    """A traced call, as the example for a bucket of a histogram."""
 
     trace_id: str
     span_id: str
     value: int
-    """What was counted: seconds in microseconds."""
+    """The measured duration in microseconds."""
     at: int
-    """When, in microseconds."""
+    """When it was counted, in microseconds since 1970."""
 
 
 def count_row(counts: Mapping[str, int]) -> dict[str, Any]:
-    """The row of what one transaction counts."""
+    """Returns a new row for the counts of one transaction."""
     return {"id": uuid7().hex, "counts": to_json(counts).decode()}
 
 
 def count(connection: Connection, name: str, *labels: str, times: int = 1, once: str | None = None) -> None:
-    """Counts something that this transaction does; what has an id (`once`) counts once, however often it is tried."""
-    row = count_row({BETWEEN.join((name, *labels)): times})
+    """Counts something that this transaction does.
+
+    `once` is an id under which it counts only once, even if several transactions count it.
+    """
+    row = count_row({SEPARATOR.join((name, *labels)): times})
     insert_rows(connection, table, [row if once is None else {**row, "id": once}], conflict="ignore")
 
 
 def exemplars(connection: Connection) -> dict[str, Exemplar]:
-    """The newest traced call of each bucket that has one, as far as it was added up, by the bucket's name."""
+    """Returns bucket name -> its newest traced call, of the rows that are added up."""
     rows = fetch(connection, "select name, exemplar from worker_totals where exemplar is not null")
     return {name: Exemplar(*json.loads(exemplar)) for name, exemplar in rows}
 
 
 def totals(connection: Connection) -> Counter[str]:
-    """Every counter's sum, by its name."""
-    # One statement: between two of them a row could be added up, and then be read twice or not at all.
+    """Returns counter name -> its value, including the rows that are not yet added up."""
+    # One statement: a row that is added up between two statements would count twice or not at all.
     query = "select name, value, null from worker_totals union all select null, null, counts from worker_counts"
-    found: Counter[str] = Counter()
+    sums: Counter[str] = Counter()
     for name, value, counts in fetch(connection, query):
-        found.update({name: int(value)} if counts is None else json.loads(counts))
-    return found
+        sums.update({name: int(value)} if counts is None else json.loads(counts))
+    return sums
 
 
-class LooseCounts:
-    """Counts of what no transaction does, such as a refused callback; kept in memory until `flush`. Thread-safe."""
+class BufferedCounts:
+    """Counts of what happens outside transactions, such as a refused callback. Thread-safe.
+
+    They are in memory until `flush`, and are lost if the process dies before.
+    """
 
     def __init__(self, database: Database):
         self._database = database
         self._guard = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self._owed: list[dict[str, Any]] = []
-        """Rows that were made and may not be written yet: the same ones are tried again, so that none counts twice."""
+        self._unwritten: list[dict[str, Any]] = []
+        """Rows that may not be in the database yet. They are inserted again with the same id, so none counts twice."""
 
     def add(self, name: str, *labels: str, times: int = 1) -> None:
-        """Counts something; lost when the process dies before the next `flush`."""
+        """Adds `times` to a counter."""
         with self._guard:
-            self._counts[BETWEEN.join((name, *labels))] += times
+            self._counts[SEPARATOR.join((name, *labels))] += times
 
     def flush(self) -> None:
-        """Writes what was counted, from one thread; raises while the database is away, and nothing is lost by that."""
+        """Writes all counts. Call it from one thread only. If the database is away it raises, and keeps the counts."""
         with self._guard:
             if self._counts:
-                self._owed.append(count_row(self._counts))
+                self._unwritten.append(count_row(self._counts))
                 self._counts = Counter()
-        while self._owed:
-            self._database.run(lambda connection: insert_rows(connection, table, self._owed[:1], conflict="ignore"))
-            del self._owed[0]
+        while rows := self._unwritten[:1]:
+            self._database.run(partial(insert_rows, table=table, rows=rows, conflict="ignore"))
+            del self._unwritten[0]

@@ -1,6 +1,6 @@
-"""Engines, transactions, and retries of transactions that the database asks to run again.
+"""Makes engines, opens transactions, and repeats a transaction if the database asks for it.
 
-Knows the differences of the databases; knows no table.
+Also groups database errors: retryable, database unavailable, or wrong data.
 """
 
 from __future__ import annotations
@@ -32,85 +32,85 @@ from worker.domain.errors import ConfigurationError, RetryTransaction
 from worker.outbox.engine import mariadb, postgresql
 from worker.outbox.engine.clock import CLOCK_OPTION, DatabaseClock, SqlClock
 from worker.outbox.engine.dialect import MARIADB, dialect_of, unsupported
-from worker.outbox.engine.error_text import code_of
-from worker.outbox.engine.sql import ours, pipeline, read_now, translated
+from worker.outbox.engine.error_text import sqlstate_of
+from worker.outbox.engine.sql import pipeline, read_now, sqlalchemy_errors, use_driver_cursor
 
 T = TypeVar("T")
 
 _IMMEDIATE = "worker_begin_immediate"
-"""Execution option: a connection of an SQLite engine begins transactions; without it each statement is one."""
-# PostgreSQL: serialization failure, deadlock. MariaDB has numbers (`mariadb.RETRYABLE`), SQLite only texts.
+"""Execution option of an SQLite engine: its connections begin transactions. Otherwise each statement is one."""
+# PostgreSQL: serialization failure, deadlock. MariaDB has numbers (`mariadb.RETRYABLE`), SQLite only messages.
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
-_RETRYABLE_WORDS = ("database is locked", "database table is locked")
+_RETRYABLE_MESSAGES = ("database is locked", "database table is locked")
 
 
 def is_retryable(error: BaseException) -> bool:
-    """True when the database asked to run the transaction again (deadlock, serialization, busy)."""
+    """Returns whether the transaction should be repeated (deadlock, serialization failure, database busy)."""
     if not isinstance(error, DBAPIError):
         return False
     cause = error.orig
-    if code_of(cause) in _RETRYABLE_SQLSTATES or mariadb.number(cause) in mariadb.RETRYABLE:
+    if sqlstate_of(cause) in _RETRYABLE_SQLSTATES or mariadb.error_number(cause) in mariadb.RETRYABLE:
         return True
-    return any(word in str(cause) for word in _RETRYABLE_WORDS)
+    return any(message in str(cause) for message in _RETRYABLE_MESSAGES)
 
 
-def is_lost(error: BaseException) -> bool:
-    """True when the database cannot be reached (down, restarting, cut), or its server takes no writes.
+def is_unavailable(error: BaseException) -> bool:
+    """Returns whether the database cannot be reached (down, restarting, connection broken) or is read-only.
 
-    Such an error says nothing about the statement.
+    Such an error is not the statement's fault.
     """
     if isinstance(error, InterfaceError):
         return True
     if isinstance(error, InvalidRequestError):
-        # SQLAlchemy's error for a connection that was invalidated inside its transaction.
+        # SQLAlchemy's error for a connection that was invalidated during its transaction.
         return "transaction" in str(error).lower()
     if not isinstance(error, DBAPIError):
         return False
     if error.connection_invalidated:
         return True
-    state = code_of(error.orig)
-    if state is not None and state.startswith(postgresql.LOST):
+    state = sqlstate_of(error.orig)
+    if state is not None and state.startswith(postgresql.UNAVAILABLE):
         return True
-    number = mariadb.number(error.orig)
+    number = mariadb.error_number(error.orig)
     if number is not None:
-        return number in mariadb.LOST
+        return number in mariadb.UNAVAILABLE
     return isinstance(error, OperationalError) and state is None and not is_retryable(error)
 
 
-def is_about_the_row(error: BaseException) -> bool:
-    """True when the data was refused (a NUL, a value out of range), so that the same statement can never succeed.
+def is_data_error(error: BaseException) -> bool:
+    """Returns whether the database refused the data (a NUL, a value out of range), so a repeat would fail too.
 
-    Other errors that are neither lost nor retryable (disk full, a timeout, a cancelled statement) say nothing about the
-    row: the caller waits as for a database that is away.
+    Other errors that are not retryable either, such as a full disk, a timeout or a cancelled statement, are not the
+    data's fault: the caller waits, as for a database that is unavailable.
     """
     if isinstance(error, DataError | IntegrityError):
         return True
     if not isinstance(error, DBAPIError):
-        # A text that cannot be encoded as UTF-8 does not reach the driver.
+        # A text that cannot be encoded as UTF-8 fails before it reaches the driver.
         return isinstance(error, ValueError)
-    if mariadb.number(error.orig) in mariadb.ABOUT_THE_ROW:
+    if mariadb.error_number(error.orig) in mariadb.DATA_ERRORS:
         return True
-    return (code_of(error.orig) or "").startswith(("22", "23"))
+    return (sqlstate_of(error.orig) or "").startswith(("22", "23"))
 
 
 class FifoLock:
-    """A lock that serves in order of arrival; SQLite itself has no fair queue."""
+    """A lock that waiting threads get in order of arrival. SQLite lets waiting writers in at random."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
-        self._held = False
+        self._is_locked = False
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Waits until all earlier callers have released the lock, then holds it."""
+    def acquire(self) -> Iterator[None]:
+        """Waits until all earlier callers have released the lock, then locks it for the block."""
         ticket = threading.Lock()
         with self._guard:
-            if self._held:
+            if self._is_locked:
                 ticket.acquire()
                 self._waiting.append(ticket)
-            self._held = True
-        # One that waits acquires its ticket a second time, when the caller before it releases the ticket.
+            self._is_locked = True
+        # A waiting thread acquires its ticket a second time, once the thread before it releases the ticket.
         ticket.acquire()
         try:
             yield
@@ -119,23 +119,23 @@ class FifoLock:
                 if self._waiting:
                     self._waiting.popleft().release()
                 else:
-                    self._held = False
+                    self._is_locked = False
 
 
 def sqlite_engine(url: str, **options: Any) -> Engine:
-    """An SQLite engine that can share its file with the worker: WAL, synchronous FULL, BEGIN IMMEDIATE."""
+    """Returns an SQLite engine that can share its file with the worker: WAL, synchronous FULL, BEGIN IMMEDIATE."""
     engine = create_engine(url, connect_args={"timeout": 15.0, "check_same_thread": False}, **options)
     engine.update_execution_options(**{_IMMEDIATE: True})
 
     @event.listens_for(engine, "do_connect")
-    def _private_file(*_: Any) -> None:
-        # SQLite would make it as the umask says, mostly readable for everyone; what it makes beside it has its rights.
+    def _create_private_file(*_: Any) -> None:
+        # SQLite would create it readable for everyone with most umasks. Its further files get the same permissions.
         if (file := missing_file(url)) is not None:
-            with suppress(OSError):  # SQLite says what is wrong with the place
+            with suppress(OSError):  # SQLite itself reports what is wrong with the path
                 os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
     @event.listens_for(engine, "connect")
-    def _pragmas(connection: Any, _record: Any) -> None:
+    def _set_pragmas(connection: Any, _record: Any) -> None:
         # The driver must not begin transactions, because `_begin` does.
         connection.isolation_level = None
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
@@ -143,27 +143,27 @@ def sqlite_engine(url: str, **options: Any) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # A transaction that reads first and then writes gets "database is locked" at once, whatever the timeout.
-        chosen = connection.get_execution_options()
-        if chosen.get(_IMMEDIATE) and chosen.get("isolation_level") != "AUTOCOMMIT":
-            with translated(connection):
+        # A deferred transaction that reads and then writes fails with "database is locked" at once, without a timeout.
+        options = connection.get_execution_options()
+        if options.get(_IMMEDIATE) and options.get("isolation_level") != "AUTOCOMMIT":
+            with sqlalchemy_errors(connection):
                 connection.connection.cursor().execute("BEGIN IMMEDIATE")
 
     return engine
 
 
 def _with_small_caches(engine: Engine) -> Engine:
-    """The engine with a cache of 1 MiB for each connection: a process has many, and the system caches the file once."""
+    """Limits the cache of each connection to 1 MiB: a process has many, and the system caches the file anyway."""
 
     @event.listens_for(engine, "connect")
-    def _pragma(connection: Any, _record: Any) -> None:
+    def _set_cache_size(connection: Any, _record: Any) -> None:
         connection.execute("PRAGMA cache_size=-1024")
 
     return engine
 
 
 def missing_file(url: str) -> Path | None:
-    """The SQLite file of a URL when it does not exist but its folder does: connecting would create it. Else None."""
+    """Returns a URL's SQLite file if connecting would create it: its folder exists, the file does not. Else None."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
@@ -171,7 +171,7 @@ def missing_file(url: str) -> Path | None:
         return None
     name = parsed.database or ":memory:"
     if "uri" in parsed.query:
-        # The name is a URI of SQLite's own form: file:worker.db, file:///srv/worker.db.
+        # The name is a URI as SQLite defines it: file:worker.db, file:///srv/worker.db.
         name = ":memory:" if parsed.query.get("mode") == "memory" else unquote(urlsplit(name).path)
     if parsed.get_backend_name() != "sqlite" or name == ":memory:":
         return None
@@ -180,7 +180,7 @@ def missing_file(url: str) -> Path | None:
 
 
 def make_engine(url: str, *, pool_size: int = 8) -> Engine:
-    """An engine for one of the supported databases; a wrong URL or a missing driver is a ConfigurationError."""
+    """Returns an engine for a database URL. Raises ConfigurationError for a wrong URL or a missing driver."""
     try:
         parsed = make_url(url)
     except Exception as error:
@@ -192,7 +192,7 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
         raise unsupported(backend)
     extra, driver = _DRIVERS[backend]
     if parsed.drivername.startswith("mariadb"):
-        # The same dialect, so that the rest of the code meets one name for it.
+        # The same dialect of SQLAlchemy, so that the rest of the code sees only one name.
         parsed = parsed.set(drivername=parsed.drivername.replace("mariadb", "mysql", 1))
     if "+" not in parsed.drivername:
         parsed = parsed.set(drivername=f"{parsed.drivername}+{driver}")
@@ -216,11 +216,11 @@ _DRIVERS = {
     "mysql": ("mysql", "pymysql"),
     "mariadb": ("mysql", "pymysql"),
 }
-"""Backend -> the extra to install, and its driver, which is used where the URL names none."""
+"""Backend -> the extra to install, and the driver to use if the URL names none."""
 
 
 class Database:
-    """One process's access to the outbox: short transactions, retried when the database asks for it."""
+    """The access of one process to the outbox: short reads, and transactions that are repeated if necessary."""
 
     def __init__(
         self,
@@ -232,11 +232,11 @@ class Database:
     ):
         self.engine = engine
         self.dialect = dialect_of(engine)
-        self._writer, self._reader = ours(engine), ours(_reader_of(engine))
+        self._writer, self._reader = use_driver_cursor(engine), use_driver_cursor(_reader_of(engine))
         self.use_clock(clock or DatabaseClock())
         self._pools = (engine, self._reader) if self._reader.pool is not engine.pool else (engine,)
         for pool in self._pools:
-            # The idle ones are lost too, or lead to the same server that takes no writes: each would cost an error.
+            # The idle connections are broken too, or lead to the same read-only server. Each would raise an error.
             event.listen(pool, "invalidate", lambda *_: self._drop_connections())
         self._fifo = FifoLock() if self.has_one_writer else None
         self._can_pipeline = engine.dialect.driver == "psycopg"
@@ -244,51 +244,53 @@ class Database:
         self._pause = pause
 
     def use_clock(self, clock: SqlClock) -> None:
-        """Gives a clock to all connections that are made from now on."""
+        """Sets the clock of all connections that are opened from now on."""
         self.clock = clock
         for engine in (self.engine, self._writer, self._reader):
             engine.update_execution_options(**{CLOCK_OPTION: clock})
 
     @property
     def has_one_writer(self) -> bool:
-        """True where transactions that write go one after another, in all processes together (SQLite)."""
+        """True if only one transaction can write at a time, over all processes (SQLite)."""
         return self.dialect.has_one_writer
 
     @property
     def now(self) -> str:
-        """The SQL expression of the clock, for this database."""
+        """The SQL expression of the clock for this database."""
         return self.clock.now(self.dialect)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for single reads; each statement is a transaction of its own."""
-        with self._reader.connect() as connection, translated(connection):
+        """Opens a connection for single reads, on which each statement is a transaction of its own."""
+        with self._reader.connect() as connection, sqlalchemy_errors(connection):
             yield connection
 
     @contextmanager
     def reading_for(self, seconds: float) -> Iterator[Connection]:
-        """A connection for the reads of a page, on which a statement that takes longer is ended."""
-        with self.reading() as connection, self.dialect.limited(connection, seconds):
+        """Opens a connection for reads, on which the database cancels a statement that takes longer than `seconds`."""
+        with self.reading() as connection, self.dialect.statement_timeout(connection, seconds):
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction, committed at the end; on SQLite in order of arrival."""
-        # SQLite lets waiting writers in by chance, so that one of this process's threads could wait for very long.
-        turn: AbstractContextManager[None] = self._fifo.held() if self._fifo else nullcontext()
-        with turn, self._writer.begin() as connection, translated(connection):
+        """Opens a transaction and commits it at the end. On SQLite, the threads of this process take turns."""
+        # SQLite lets waiting writers in at random, so a thread could wait for very long.
+        lock: AbstractContextManager[None] = self._fifo.acquire() if self._fifo else nullcontext()
+        with lock, self._writer.begin() as connection, sqlalchemy_errors(connection):
             yield connection
 
     @contextmanager
     def _pipelined(self) -> Iterator[Connection]:
-        """One transaction whose writes are sent without waiting for each answer."""
-        with self._reader.connect() as connection, translated(connection), pipeline(connection):
+        """Opens a transaction whose writes do not wait for their answers, and commits it at the end."""
+        with self._reader.connect() as connection, sqlalchemy_errors(connection), pipeline(connection):
             yield connection
 
     def run(self, work: Callable[[Connection], T], *, tries: int = 8, pipelined: bool = False) -> T:
-        """Runs a transaction, and again with jitter when the database asks for it (deadlock, serialization, busy).
+        """Runs `work` in a transaction, and returns its result.
 
-        `pipelined` work uses only `outbox.engine.sql`: its writes are sent without waiting for each answer.
+        Repeats it up to `tries` times, with growing random pauses, if the database asks for it (deadlock, serialization
+        failure, busy) or `work` raises RetryTransaction. With `pipelined`, writes on PostgreSQL do not wait for their
+        answers; `work` may then use only the functions of `outbox.engine.sql`.
         """
         for attempt in range(1, tries + 1):
             try:
@@ -301,12 +303,12 @@ class Database:
         raise AssertionError("unreachable")  # pragma: no cover
 
     def read_now(self) -> int:
-        """The database's clock, read once."""
+        """Returns the database's current time in microseconds."""
         with self.reading() as connection:
             return read_now(connection, self.now)
 
     def close(self) -> None:
-        """Closes every connection."""
+        """Closes all idle connections."""
         self._drop_connections()
 
     def _drop_connections(self) -> None:
@@ -315,7 +317,7 @@ class Database:
 
 
 def _reader_of(engine: Engine) -> Engine:
-    """The engine for single reads, on which each statement is a transaction of its own."""
+    """Returns the engine for single reads, on which each statement is a transaction of its own."""
     if dialect_of(engine) is MARIADB:
         return mariadb.reading_engine(engine)
     if engine.get_execution_options().get(_IMMEDIATE):

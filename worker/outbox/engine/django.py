@@ -1,6 +1,6 @@
-"""A session on Django's own connection: a job is enqueued in the transaction that Django has open, and ends with it.
+"""A SQLAlchemy session on Django's own connection, so that a job is enqueued in Django's open transaction.
 
-Django begins, commits and rolls back; SQLAlchemy only sends statements, and savepoints inside.
+Django begins the transaction, commits it and rolls it back. SQLAlchemy only sends statements and savepoints in it.
 """
 
 from __future__ import annotations
@@ -17,58 +17,58 @@ from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.dialect import unsupported
 
 _DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+{}", "mysql": "mysql+mysqldb"}
-"""Django's vendor -> SQLAlchemy's dialect and driver; of PostgreSQL Django takes the newest that is installed."""
+"""Django's vendor -> SQLAlchemy's dialect and driver. For PostgreSQL, Django uses psycopg 3 if installed, else 2."""
 NO_ATOMIC = (
     "no transaction of Django is open on {!r}: what is enqueued would be committed by itself; use the session inside"
     " `with transaction.atomic():`, or set ATOMIC_REQUESTS"
 )
 _engines: WeakKeyDictionary[Any, tuple[Any, Engine]] = WeakKeyDictionary()
-"""Django's object of a connection, one for each thread -> the driver's connection in it, and the engine on that."""
+"""Django's connection object, one per thread -> the driver's connection in it, and the engine on that connection."""
 
 
 @contextmanager
 def django_session(using: str = "default") -> Iterator[Session]:
-    """A session in Django's open transaction on the database `using`, whose tables hold the outbox.
+    """Opens a session in Django's open transaction on the database `using`, which has the outbox's tables.
 
-    An exception inside takes back what was done in the session, and is raised. ConfigurationError where Django has no
-    transaction open.
+    An exception inside rolls back what the session did, and is raised; Django's transaction stays open. Raises
+    ConfigurationError if Django has no transaction open.
     """
     from django.db import connections
 
-    held = connections[using]
-    if not held.in_atomic_block:
+    django_connection = connections[using]
+    if not django_connection.in_atomic_block:
         raise ConfigurationError(NO_ATOMIC.format(using))
-    held.ensure_connection()
+    django_connection.ensure_connection()
     with (
-        _engine_on(held).connect() as connection,
+        _engine_on(django_connection).connect() as connection,
         connection.begin(),
-        # A savepoint, so that a rollback of the session is one although Django's transaction goes on.
+        # A savepoint, so that the session can be rolled back while Django's transaction stays open.
         Session(connection, join_transaction_mode="create_savepoint") as session,
         session.begin(),
     ):
         yield session
 
 
-def _engine_on(held: Any) -> Engine:
-    """The engine on the driver's connection that Django holds now; it closes idle ones and makes others."""
-    raw, engine = _engines.get(held, (None, None))
-    if engine is None or raw is not held.connection:
-        raw = held.connection
-        engine = _made(held, raw)
-        _engines[held] = (raw, engine)
+def _engine_on(django_connection: Any) -> Engine:
+    """Returns the engine on Django's current driver connection. Django closes idle connections and opens new ones."""
+    driver_connection, engine = _engines.get(django_connection, (None, None))
+    if engine is None or driver_connection is not django_connection.connection:
+        driver_connection = django_connection.connection
+        engine = _make_engine(django_connection.vendor, driver_connection)
+        _engines[django_connection] = (driver_connection, engine)
     return engine
 
 
-def _made(held: Any, raw: Any) -> Engine:
-    driver = _DRIVERS.get(held.vendor)
+def _make_engine(vendor: str, driver_connection: Any) -> Engine:
+    driver = _DRIVERS.get(vendor)
     if driver is None:
-        raise unsupported(held.vendor)
-    url = f"{driver.format(type(raw).__module__.partition('.')[0])}://"
-    engine = create_engine(url, creator=lambda: raw, poolclass=StaticPool, pool_reset_on_return=None)
+        raise unsupported(vendor)
+    url = f"{driver.format(type(driver_connection).__module__.partition('.')[0])}://"
+    engine = create_engine(url, creator=lambda: driver_connection, poolclass=StaticPool, pool_reset_on_return=None)
     for name in ("do_begin", "do_commit", "do_rollback"):
-        setattr(engine.dialect, name, _left_to_django)
+        setattr(engine.dialect, name, _do_nothing)
     return engine
 
 
-def _left_to_django(raw: Any) -> None:
-    """Neither begins nor ends the transaction."""
+def _do_nothing(driver_connection: Any) -> None:
+    """Leaves the begin and the end of the transaction to Django."""

@@ -1,7 +1,7 @@
-"""The text that a database error may show outside this process: class and remedy, never a value of the statement.
+"""What a log or a person may see of a database error: its class and what to do, but no value of the statement.
 
-Drivers put values into their texts (PostgreSQL's DETAIL, MariaDB's "Duplicate entry"), and SQLAlchemy adds the bound
-parameters. Knows the three databases' codes; knows no table.
+Drivers put values into their messages (PostgreSQL's DETAIL, MariaDB's "Duplicate entry"), and SQLAlchemy adds the bound
+parameters: texts and recipients.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from worker.outbox.engine.mariadb import number
+from worker.outbox.engine.mariadb import error_number
 
 MISSING_TABLES = "the outbox's tables are missing or older than this release; run `worker db upgrade`"
 
@@ -23,7 +23,7 @@ _RIGHTS = "the database user may not do this; give it the rights"
 
 _OPTIONS = "a pooler refuses the options in the database URL; set its ignore_startup_parameters, or leave them out"
 
-_OPTION = "an option behind the ? of the database URL is none that its driver takes; correct it or leave it out"
+_OPTION = "the database URL has an option that its driver does not take; correct it or leave it out"
 _TLS = (
     "TLS with the server fails, or it has none; correct the ssl options in the database URL, or the server's settings"
 )
@@ -31,6 +31,7 @@ _TLS = (
 _LOCKED = "a lock was not free in time; try again"
 _CANCELLED = "the statement took too long or was cancelled; try again"
 _FULL = "the server has no connection left; give it more or use fewer processes"
+_DISK = "the database's disk is full; make room there"
 _READ_ONLY = "the server takes no writes; let the database URL lead to the primary"
 
 _SQLSTATES = {
@@ -43,10 +44,12 @@ _SQLSTATES = {
     "42501": _RIGHTS,
     "55P03": _LOCKED,
     "57014": _CANCELLED,
+    "53100": _DISK,
     "53300": _FULL,
 }
 _MYSQL_NUMBERS = {
     _READ_ONLY: (1047, 1290, 1792, 1836),
+    _DISK: (1021, 1114),
     _FULL: (1040, 1203),
     _LOCKED: (1205,),
     _CANCELLED: (1317, 1969),
@@ -58,12 +61,15 @@ _MYSQL_NUMBERS = {
     _TLS: (2026,),
 }
 _MYSQL = {code: remedy for remedy, codes in _MYSQL_NUMBERS.items() for code in codes}
-# Texts of errors without a code; libpq gives no SQLSTATE for a connection that was never made.
-_WORDS = (
+# Texts of errors without a code: libpq has no SQLSTATE for a connection that could not be opened.
+_PHRASES = (
     ("no such table", MISSING_TABLES),
     ("no such column", MISSING_TABLES),
     ("has no column named", MISSING_TABLES),
     ("unable to open database file", _FOLDER),
+    ("database or disk is full", _DISK),
+    # Also of a full disk, where the file's index of its WAL finds no room.
+    ("disk i/o error", "the database's disk is full or fails; make room there or mend it"),
     ("readonly database", "the file may not be written; check the rights of it and of its folder"),
     ("file is not a database", "the file is not an SQLite database; correct the path in the database URL"),
     ("database is locked", "another process keeps the file locked; end it or try again"),
@@ -87,74 +93,83 @@ _WORDS = (
     ("no route to host", _HOST),
     ("network is unreachable", _HOST),
 )
-_CLASSES = {"08": _HOST, "57P": _HOST}
+_SQLSTATE_CLASSES = {"08": _HOST, "57P": _HOST}
 
 
 def remedy_of(error: BaseException) -> str | None:
-    """What is wrong and what to change, in our own words; None for an unknown error."""
+    """Returns what is wrong and what to do about it, or None for an unknown error."""
     if not isinstance(error, DBAPIError):
         return None
-    state, code = code_of(error.orig), number(error.orig)
+    state, code = sqlstate_of(error.orig), error_number(error.orig)
     if code in _MYSQL:
-        # The number is more precise than the SQLSTATE beside it.
+        # The error also has an SQLSTATE, but the number is more precise.
         return _MYSQL[code]
     if state is not None:
-        return _SQLSTATES.get(state) or next((text for head, text in _CLASSES.items() if state.startswith(head)), None)
+        remedies = (remedy for prefix, remedy in _SQLSTATE_CLASSES.items() if state.startswith(prefix))
+        return _SQLSTATES.get(state) or next(remedies, None)
     if code is not None:
         return None
-    said = str(error.orig).lower()
-    return next((text for words, text in _WORDS if words in said), None)
+    message = str(error.orig).lower()
+    return next((remedy for phrase, remedy in _PHRASES if phrase in message), None)
+
+
+def description_of(error: BaseException) -> str:
+    """Describes a database error without the driver's text, which may contain values of the statement or a URL."""
+    code = sqlstate_of(error.orig) if isinstance(error, DBAPIError) else None
+    name = f"{type(error).__name__} {code}" if code else type(error).__name__
+    return remedy_of(error) or f"failed with {name}; check that it is running and that `worker db upgrade` was run"
 
 
 def is_forbidden(error: BaseException) -> bool:
-    """True where the database's user lacks the right to what a statement reads or writes."""
+    """Returns whether the database user lacks the rights for a statement."""
     return remedy_of(error) == _RIGHTS
 
 
-def code_of(cause: BaseException | None) -> str | None:
-    """The SQLSTATE; None where the driver gives none."""
+def sqlstate_of(cause: BaseException | None) -> str | None:
+    """Returns the SQLSTATE of a driver's error, or None if the driver has none."""
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     args = getattr(cause, "args", ())
     if state is None and args and isinstance(args[0], dict):
-        # pg8000 gives the server's fields by their letters.
+        # pg8000's argument has the server's fields by their letters.
         state = args[0].get("C")
     return state if isinstance(state, str) else None
 
 
 def without_values(error: StatementError) -> StatementError:
-    """The same class of error with the same code, without a value of the statement in its text, cause or fields."""
+    """Returns an error of the same class and code that contains no value of the statement anywhere."""
     if not isinstance(error, DBAPIError):
-        # A value could not be bound, and the text of such an error quotes it.
+        # The text of such an error quotes the value that could not be bound.
         return StatementError("a value could not be bound", error.statement, None, None, hide_parameters=True)
     return type(error)(
         error.statement,
         None,
-        _silent(error.orig),
+        _driver_error_without_text(error.orig),
         hide_parameters=True,
         connection_invalidated=error.connection_invalidated,
     )
 
 
-def _silent(cause: BaseException | None) -> BaseException:
-    """A driver's error of the same class that keeps only the code and names of tables and constraints."""
+def _driver_error_without_text(cause: BaseException | None) -> BaseException:
+    """Returns a driver's error of the same class with only the code and the names of tables and constraints."""
     if isinstance(cause, sqlite3.Error):
-        # SQLite's texts name tables and columns, never values.
+        # SQLite's messages contain names of tables and columns, but no values.
         return type(cause)(*cause.args)
-    words, code, state = _words(cause), number(cause), code_of(cause)
+    text, code, state = _summary(cause), error_number(cause), sqlstate_of(cause)
     try:
         kind: Any = type(cause)
-        made: BaseException = kind(*([words] if code is None else [code, words]))
-    except Exception:  # noqa: BLE001  the driver's class takes other arguments; the text matters more than the class
-        made = RuntimeError(words)
-    if state is not None and getattr(made, "sqlstate", None) != state:
-        made.sqlstate = state  # type: ignore[attr-defined]
-    return made
+        error: BaseException = kind(*([text] if code is None else [code, text]))
+    except Exception:  # noqa: BLE001  the driver's class has other arguments; the text matters more than the class
+        error = RuntimeError(text)
+    if state is not None and getattr(error, "sqlstate", None) != state:
+        error.sqlstate = state  # type: ignore[attr-defined]
+    return error
 
 
-def _words(cause: Any) -> str:
+def _summary(cause: Any) -> str:
+    """Returns the code of a driver's error and the names of the table, column and constraint, if it has them."""
     diag = getattr(cause, "diag", None)
     names = [(name, getattr(diag, f"{name}_name", None)) for name in ("table", "column", "constraint")]
-    code = code_of(cause)
+    code = sqlstate_of(cause)
     return ", ".join(
         [f"error {code}" if code else type(cause).__name__, *(f"{name} {value}" for name, value in names if value)]
     )

@@ -1,7 +1,7 @@
-"""MariaDB and MySQL: settings and checks of each connection, and the meaning of error numbers.
+"""MariaDB and MySQL: makes engines, applies and checks the settings of their connections, and groups error numbers.
 
 Every connection gets the same settings, whatever the server's defaults are: READ COMMITTED (with REPEATABLE READ, gap
-locks would block producers), strict SQL mode (otherwise a value too long is cut in silence), UTC, utf8mb4.
+locks would block producers), strict SQL mode (otherwise the server cuts long values without an error), UTC, utf8mb4.
 """
 
 from __future__ import annotations
@@ -18,51 +18,55 @@ from worker.domain.errors import ConfigurationError
 
 RETRYABLE = frozenset({1020, 1205, 1213})
 """Record changed since the snapshot, lock wait timeout, deadlock."""
-LOST = frozenset(
+UNAVAILABLE = frozenset(
     {1053, 1077, 1152, 1158, 1159, 1160, 1161, 1927, 2002, 2003, 2005, 2006, 2013, 2014, 2055, 3169, 4031}
     | {1047, 1290, 1792, 1836}
 )
-"""Server shutting down, connection killed or cut, server not reached; and a server that takes no writes (a Galera node
-without its quorum, a primary made read-only), because a new connection may reach one that does.
+"""Server shutting down, connection killed, broken or refused, and read-only server (a Galera node without quorum, a
+primary made read-only). In the last case a new connection may reach a server that accepts writes.
 """
-ABOUT_THE_ROW = frozenset(
+DATA_ERRORS = frozenset(
     {1048, 1062, 1153, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 1690, 3140, 3819, *range(4035, 4045)}
 )
-"""NULL, duplicate, packet or value too long, out of range, wrong characters, check constraint, unreadable JSON."""
+"""NULL, duplicate, packet or value too long, out of range, invalid characters, check constraint, invalid JSON."""
 
-CHARSET = "utf8mb4"
-LEAST_PACKET = 16 * 1024 * 1024
-"""Least `max_allowed_packet` in bytes: a statement has at most 4 MiB of rows, some characters of which the driver
-writes as two."""
+NEEDED_CHARSET = "utf8mb4"
+MIN_PACKET = 16 * 1024 * 1024
+"""The smallest sufficient `max_allowed_packet`, in bytes. A statement has at most 4 MiB of rows, and the driver
+escapes some characters with two bytes."""
 _SETTINGS = (
     "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
     "time_zone = '+00:00'",
-    # Some servers end idle connections after a minute, and pooled ones are idle for longer.
+    # Some servers close idle connections after a minute, but pooled connections may be idle for longer.
     "wait_timeout = 28800",
     "innodb_lock_wait_timeout = 10",
 )
-# The locks of a host that vanished during a transaction must not last until TCP notices.
+# If a host disappears during a transaction, its locks must not last until TCP times out.
 _MARIADB_ONLY = "idle_transaction_timeout = 60"
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 
 
-def _connected(connect: Callable[..., Any], *given: Any, **options: Any) -> Any:
+def _connect(connect: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Calls the driver's `connect`. Raises ConfigurationError for an unknown option or a missing file."""
     try:
-        return connect(*given, **options)
+        return connect(*args, **options)
     except (TypeError, AttributeError, OSError):
-        # PyMySQL's own errors are others: these are of an option it does not have, or of a file that is not there.
-        wrong = "has no such option of PyMySQL, or names a file that cannot be read"
-        raise ConfigurationError(f"database: what stands behind the ? of its URL {wrong}; correct it") from None
+        # Errors of the connection itself are of PyMySQL's own classes.
+        wrong = "is not one of PyMySQL's, or names a file that cannot be read"
+        raise ConfigurationError(f"database: an option in its URL {wrong}; correct it") from None
 
 
 def reading_engine(engine: Engine) -> Engine:
-    """A second pool for single reads: on the first, switching autocommit on and off would cost four round trips."""
+    """Returns an engine with a pool of its own for single reads, in autocommit mode.
+
+    On the other engine, switching autocommit on and off would cost four round trips for each read.
+    """
     size: int = getattr(engine.pool, "size", lambda: 8)()
     return mariadb_engine(engine.url, pool_size=size, isolation="AUTOCOMMIT")
 
 
 def mariadb_engine(url: URL, *, pool_size: int, isolation: Any = "READ COMMITTED") -> Engine:
-    """An engine whose connections are set up and checked before their first use."""
+    """Returns an engine whose new connections get these settings and are checked."""
     engine = create_engine(
         url,
         isolation_level=isolation,
@@ -71,14 +75,14 @@ def mariadb_engine(url: URL, *, pool_size: int, isolation: Any = "READ COMMITTED
         pool_pre_ping=False,
         pool_timeout=10,
         pool_recycle=3600,
-        pool_reset_on_return=None,  # see `_leave_no_transaction`
-        connect_args={"connect_timeout": 5, "charset": CHARSET, **_password(url)},
+        pool_reset_on_return=None,  # see `_end_transaction`
+        connect_args={"connect_timeout": 5, "charset": NEEDED_CHARSET, **_password(url)},
     )
-    engine.dialect.connect = partial(_connected, engine.dialect.connect)  # type: ignore[method-assign]
+    engine.dialect.connect = partial(_connect, engine.dialect.connect)  # type: ignore[method-assign]
     clock_was_checked = False
 
     @event.listens_for(engine, "connect")
-    def _make_ready(connection: Any, _record: Any) -> None:
+    def _apply_settings(connection: Any, _record: Any) -> None:
         nonlocal clock_was_checked
         cursor = connection.cursor()
         is_mariadb = "mariadb" in str(getattr(connection, "server_version", "mariadb")).lower()
@@ -86,40 +90,40 @@ def mariadb_engine(url: URL, *, pool_size: int, isolation: Any = "READ COMMITTED
         cursor.execute("set session transaction isolation level read committed")
         cursor.execute("set session " + ", session ".join(settings))
         _check(cursor, is_mariadb)
-        _notice_black_holes(getattr(connection, "_sock", None))
+        _set_tcp_timeouts(getattr(connection, "_sock", None))
         if not clock_was_checked:
             _check_clock(cursor)
             clock_was_checked = True
         cursor.close()
 
     @event.listens_for(engine, "reset")
-    def _leave_no_transaction(connection: Any, _record: Any, _state: Any) -> None:
-        # Every answer of the server says whether a transaction is open; a rollback without one costs a round trip.
+    def _end_transaction(connection: Any, _record: Any, _state: Any) -> None:
+        # Every answer of the server contains whether a transaction is open, so a needless rollback is avoided.
         if getattr(connection, "server_status", _IN_TRANSACTION) & _IN_TRANSACTION:
             connection.rollback()
 
     @event.listens_for(engine, "handle_error")
-    def _notice_the_end(context: Any) -> None:
-        if number(context.original_exception) in LOST:
+    def _mark_disconnect(context: Any) -> None:
+        if error_number(context.original_exception) in UNAVAILABLE:
             context.is_disconnect = True
 
     return engine
 
 
 def _password(url: str | URL) -> dict[str, bytes]:
-    """The password as servers compare it: PyMySQL would write one beyond ASCII in Latin-1, or not at all."""
+    """Returns a password with characters beyond ASCII as UTF-8, which PyMySQL would send as Latin-1 or not at all."""
     password = make_url(url).password
     return {} if password is None or password.isascii() else {"password": password.encode()}
 
 
-def number(error: BaseException | None) -> int | None:
-    """The server's or the driver's error number; None where there is none."""
+def error_number(error: BaseException | None) -> int | None:
+    """Returns the server's or the driver's error number, or None if there is none."""
     args = getattr(error, "args", ())
     return args[0] if args and type(args[0]) is int else None
 
 
-def _notice_black_holes(sock: Any) -> None:
-    """Makes TCP notice a peer that vanished within seconds, as PostgreSQL's `tcp_user_timeout` does."""
+def _set_tcp_timeouts(sock: Any) -> None:
+    """Makes TCP notice a vanished server within seconds, as PostgreSQL's `tcp_user_timeout` does."""
     if isinstance(sock, socket.socket) and sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
@@ -127,8 +131,11 @@ def _notice_black_holes(sock: Any) -> None:
 
 
 def _check(cursor: Any, is_mariadb: bool) -> None:
-    """Checks that the settings are in force (a proxy may drop them), and that the server's own are sufficient."""
-    # By name: SHOW VARIABLES makes a table of all thousand of them, which takes 20 ms.
+    """Checks that the settings are in effect (a proxy may drop them), and that the server's own are sufficient.
+
+    Raises ConfigurationError with the setting to change.
+    """
+    # Not SHOW VARIABLES, which makes a table of all variables and takes 20 ms.
     level = "tx_isolation" if is_mariadb else "transaction_isolation"
     cursor.execute(f"select @@{level}, @@sql_mode, @@max_allowed_packet, @@binlog_format, @@log_bin")
     [[isolation, mode, packet, binlog, is_logging]] = cursor.fetchall()
@@ -142,21 +149,21 @@ def _check(cursor: Any, is_mariadb: bool) -> None:
         )
     if is_logging and binlog == "STATEMENT":
         raise ConfigurationError("database: binlog_format=STATEMENT refuses READ COMMITTED; set it to ROW or MIXED")
-    if packet < LEAST_PACKET:
+    if packet < MIN_PACKET:
         raise ConfigurationError("database: max_allowed_packet is too small; set it to 16M or more")
 
 
 def check_caller(connection: Connection) -> None:
-    """Checks that a caller's connection keeps every character; called once for each engine, with its first job."""
+    """Checks that a producer's connection can store every character. Called once per engine, with its first job."""
     charset = connection.exec_driver_sql("select @@session.character_set_client").scalar()
-    if charset != CHARSET:
+    if charset != NEEDED_CHARSET:
         raise ConfigurationError(
-            f"database: the session's characters are {charset}; add charset={CHARSET} to the URL of its engine"
+            f"database: the session's characters are {charset}; add charset={NEEDED_CHARSET} to the URL of its engine"
         )
 
 
 def _check_clock(cursor: Any) -> None:
-    # The clock needs SYSDATE to be the instant of evaluation, see `clock.py`.
+    # The SQL of the clock (`dialect.py`) needs a SYSDATE that is read when it is evaluated.
     cursor.execute("select sysdate(6), sleep(0.001), sysdate(6)")
     [[first, _, second]] = cursor.fetchall()
     if first == second:

@@ -1,7 +1,7 @@
-"""Upgrades the outbox's tables, one process at a time, from a checkout or from an installed wheel.
+"""Upgrades and downgrades the outbox's tables with Alembic, one process at a time.
 
-Knows Alembic and locks; the changes themselves are in `migrations/versions`. Alembic is loaded where tables are
-changed: a producer's installation, which only asks what revision they are at, does not have it.
+The changes themselves are in `migrations/versions`, of a checkout or of an installed wheel. Alembic is imported only
+where tables are changed: the installation of a producer, which only reads the tables' revision, does not have it.
 """
 
 from __future__ import annotations
@@ -28,32 +28,32 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 ADVISORY_LOCK = 7_215_033_218_964_501_137
-"""A number that no other program in the database is likely to lock."""
-WAIT_FOR_OTHERS_S = 60
-"""Seconds that one upgrade waits for another process's upgrade."""
+"""An arbitrary number, so that no other program uses the same lock."""
+UPGRADE_LOCK_TIMEOUT_S = 60
+"""Seconds that an upgrade waits for the upgrade of another process."""
 COMPATIBLE_FROM = "compatible_from"
-"""A variable of a revision's script, stored as a row of `worker_site`: the oldest revision whose release may use the
-tables as this one leaves them. Without it only the revision's own release may.
+"""A variable in a revision's script: the oldest revision whose release may use the tables after this revision. If it is
+missing, only the release with this revision may. It is also stored in `worker_site`, for older releases.
 """
-WAIT_FOR_TABLES_S = 5
-"""Seconds that a change waits for a table's lock; producers queue up behind it meanwhile."""
-_OF_A_SCRIPT = re.compile(rf'^(revision|down_revision|{COMPATIBLE_FROM}) = "(\w+)"', re.MULTILINE)
-"""What a revision's script says of itself."""
+TABLE_LOCK_TIMEOUT_S = 5
+"""Seconds that a change waits for a table's lock. Producers have to wait meanwhile."""
+_SCRIPT_VARIABLE = re.compile(rf'^(revision|down_revision|{COMPATIBLE_FROM}) = "(\w+)"', re.MULTILINE)
+"""One of these variables in a revision's script."""
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One release: what a worker process writes of itself into its row."""
+    """A release, as each worker process stores it in its row."""
 
     version: str
-    """The package's; `unknown` where it is not installed as a package."""
+    """The package's version, or `unknown` if it is not installed as a package."""
     revision: str
-    """The newest revision of the tables that it knows."""
+    """The newest revision of the tables that the release contains."""
 
 
 @cache
 def this_release() -> Release:
-    """The release of this very process."""
+    """Returns the release that this process runs."""
     try:
         return Release(version("im-delivery-worker")[:40], head())
     except PackageNotFoundError:
@@ -61,7 +61,7 @@ def this_release() -> Release:
 
 
 def migrations_path() -> Path:
-    """The folder of the migrations: inside the installed package, else beside it in a checkout."""
+    """Returns the folder of the migrations: in the installed package, or next to it in a checkout."""
     package = Path(__file__).resolve().parents[2]
     for folder in (package / "migrations", package.parent / "migrations"):
         if (folder / "env.py").is_file():
@@ -70,42 +70,42 @@ def migrations_path() -> Path:
 
 
 def config(connection: Connection | None = None) -> Config:
-    """An Alembic configuration without an ini file."""
+    """Returns an Alembic configuration without an ini file."""
     from alembic.config import Config
 
-    made = Config()
-    made.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
-    made.attributes["connection"] = connection
-    return made
+    alembic_config = Config()
+    alembic_config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
+    alembic_config.attributes["connection"] = connection
+    return alembic_config
 
 
 def upgrade(engine: Engine, revision: str = "head") -> str | None:
-    """Upgrades the tables to a revision, and makes the site's lane key if there is none; safe at any time.
+    """Upgrades the tables to a revision, and creates the installation's lane key if there is none. Safe at any time.
 
-    Tables of a newer release stay as they are. Returns the tables' revision. Raises ConfigurationError when this
-    release may not use a newer one's tables.
+    Tables of a newer release are not changed. Returns the tables' revision. Raises ConfigurationError if they are of a
+    newer release and this one may not use them.
     """
     from alembic import command
 
-    with _alone(engine) as connection:
+    with _exclusive(engine) as connection:
         if not _is_newer(connection):
             command.upgrade(config(connection), revision)
-            _make_site_rows(connection)
-            _note_compatible_from(connection)
+            _insert_site_rows(connection)
+            _store_compatible_from(connection)
         elif not is_current(connection):
-            raise _not_this_release(connection)
+            raise _incompatible(connection)
         return current(connection)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
-    """Undoes changes with the data stored in them; `base` drops every table of ours.
+    """Downgrades the tables to a revision, and deletes the data in dropped columns; `base` drops all outbox tables.
 
-    Raises ConfigurationError when this release does not know the tables' revision or the wanted one: the newer release
-    has to do it.
+    Raises ConfigurationError if this release does not contain the tables' revision or the target. Use the release that
+    does.
     """
     from alembic import command
 
-    with _alone(engine) as connection:
+    with _exclusive(engine) as connection:
         if _is_newer(connection):
             raise ConfigurationError(
                 f"database: its tables are at revision {current(connection)}, and this release knows up to {head()};"
@@ -114,136 +114,139 @@ def downgrade(engine: Engine, revision: str) -> None:
         if revision not in {"base", *_scripts()}:
             raise ConfigurationError(f"database: there is no revision {revision}; this release knows up to {head()}")
         command.downgrade(config(connection), revision)
-        _note_compatible_from(connection)
+        _store_compatible_from(connection)
 
 
 def current(connection: Connection) -> str | None:
-    """The revision the database is at; None before the first upgrade."""
+    """Returns the tables' revision, or None before the first upgrade."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    found: str | None = connection.execute(text(f"select version_num from {VERSION_TABLE}")).scalar()
-    return found
+    revision: str | None = connection.execute(text(f"select version_num from {VERSION_TABLE}")).scalar()
+    return revision
 
 
 def head() -> str:
-    """The newest revision this release knows."""
+    """Returns the newest revision that this release contains."""
     scripts = _scripts()
-    newest = scripts.keys() - {said.get("down_revision") for said in scripts.values()}
+    newest = scripts.keys() - {variables.get("down_revision") for variables in scripts.values()}
     if not newest:
         raise ConfigurationError(f"no revision in {migrations_path()}; install the package again")
     return max(newest)
 
 
 def is_current(connection: Connection) -> bool:
-    """True when this release may use the tables: at its own newest revision, or at a newer one that says so."""
+    """Returns whether this release may use the tables: they are at its newest revision, or a newer one allows it."""
     return current(connection) == head() or (_is_newer(connection) and _compatible_from(connection) in _scripts())
 
 
 def usable_from(connection: Connection) -> str | None:
-    """The oldest revision whose release may use the tables as they are; None before the first upgrade."""
-    found = current(connection)
-    return None if found is None else _compatible_from(connection) or found
+    """Returns the oldest revision whose release may use the tables as they are, or None before the first upgrade."""
+    revision = current(connection)
+    return None if revision is None else _compatible_from(connection) or revision
 
 
-def lets_in_from() -> str:
-    """The oldest revision whose release may use the tables as this release makes them."""
-    return _oldest_for(head())
+def head_compatible_from() -> str:
+    """Returns the oldest revision whose release may use the tables after an upgrade to this release."""
+    return _compatible_from_in_script(head())
 
 
 def require_current(database: Database) -> str:
-    """The tables' revision, which this release may use; otherwise a ConfigurationError that says what to run."""
+    """Returns the tables' revision. Raises ConfigurationError with what to run if this release may not use them."""
     with database.reading() as connection:
         if not is_current(connection):
-            raise _not_this_release(connection)
+            raise _incompatible(connection)
         return str(current(connection))
 
 
 def _is_newer(connection: Connection) -> bool:
-    """True when the tables are at a revision this release does not know."""
-    found = current(connection)
-    return found is not None and found not in _scripts()
+    """Returns whether the tables are at a revision that this release does not contain."""
+    revision = current(connection)
+    return revision is not None and revision not in _scripts()
 
 
-def _not_this_release(connection: Connection) -> ConfigurationError:
-    """Why this release may not use the tables, and what to run."""
-    found = current(connection) or "none"
+def _incompatible(connection: Connection) -> ConfigurationError:
+    """Returns the error for tables that this release may not use."""
+    revision = current(connection) or "none"
     if _is_newer(connection):
         return ConfigurationError(
-            f"database: its tables are at revision {found}, which only a newer release than this one, at {head()}, may"
-            f" use; run that one, or take the tables back with it first: `worker db downgrade {head()}`"
+            f"database: its tables are at revision {revision}, which only a newer release than this one, at {head()},"
+            f" may use; run that one, or take the tables back with it first: `worker db downgrade {head()}`"
         )
     return ConfigurationError(
-        f"database: its tables are at revision {found}, this release needs {head()}; run `worker db upgrade`"
+        f"database: its tables are at revision {revision}, this release needs {head()}; run `worker db upgrade`"
     )
 
 
 def _scripts() -> dict[str, Mapping[str, str]]:
-    """The revisions this release knows, and what the script of each says of itself."""
+    """Returns the revisions that this release contains, each with the variables of its script."""
     texts = [path.read_text(encoding="utf-8") for path in migrations_path().glob("versions/*.py")]
-    return {said["revision"]: said for said in (dict(_OF_A_SCRIPT.findall(one)) for one in texts)}
+    scripts = (dict(_SCRIPT_VARIABLE.findall(text)) for text in texts)
+    return {variables["revision"]: variables for variables in scripts}
 
 
-def _oldest_for(revision: str) -> str:
+def _compatible_from_in_script(revision: str) -> str:
     return _scripts()[revision].get(COMPATIBLE_FROM, revision)
 
 
-def _note_compatible_from(connection: Connection) -> None:
-    """Stores the oldest revision whose release may use the tables, because that release's code cannot know it."""
-    found = current(connection)
-    if found is None:
+def _store_compatible_from(connection: Connection) -> None:
+    """Stores the oldest revision whose release may use the tables. That release does not have the newer script."""
+    revision = current(connection)
+    if revision is None:
         return
-    # With the tables' revision: after an upgrade that was cut short the row is of another revision and is ignored.
-    row = {"name": COMPATIBLE_FROM, "value": f"{found} {_oldest_for(found)}"}
+    # With the tables' revision, so that after an interrupted upgrade a row of another revision is ignored.
+    row = {"name": COMPATIBLE_FROM, "value": f"{revision} {_compatible_from_in_script(revision)}"}
     connection.execute(text("delete from worker_site where name = :name"), {"name": COMPATIBLE_FROM})
     connection.execute(text("insert into worker_site (name, value) values (:name, :value)"), row)
 
 
 def _compatible_from(connection: Connection) -> str | None:
-    """The oldest revision whose release may use the tables as they are; None: no row of this revision says so."""
+    """Returns the stored oldest revision, or None if none is stored for the tables' revision."""
     query = text("select value from worker_site where name = :name")
     revision, _, oldest = str(connection.execute(query, {"name": COMPATIBLE_FROM}).scalar()).partition(" ")
     return oldest if revision == current(connection) else None
 
 
 @contextmanager
-def _alone(engine: Engine) -> Iterator[Connection]:
-    """One transaction with the advisory lock held and a short lock timeout for the tables."""
+def _exclusive(engine: Engine) -> Iterator[Connection]:
+    """Opens a transaction that holds the lock of upgrades, with a short lock timeout for the tables."""
     if dialect_of(engine) is MARIADB:
         with engine.connect() as connection, _named_lock(connection), connection.begin():
             yield connection
         return
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            # Freed with the transaction, so it also works behind a transaction pooler. lock_timeout counts for
-            # advisory locks too: a long one for our turn, then a short one for the tables.
-            connection.exec_driver_sql(f"set local lock_timeout = '{WAIT_FOR_OTHERS_S}s'")
+            # The lock ends with the transaction, so it also works behind a pooler. lock_timeout applies to advisory
+            # locks too: it is long for the upgrade of another process, then short for the tables.
+            connection.exec_driver_sql(f"set local lock_timeout = '{UPGRADE_LOCK_TIMEOUT_S}s'")
             connection.exec_driver_sql(f"select pg_advisory_xact_lock({ADVISORY_LOCK})")
-            connection.exec_driver_sql(f"set local lock_timeout = '{WAIT_FOR_TABLES_S}s'")
+            connection.exec_driver_sql(f"set local lock_timeout = '{TABLE_LOCK_TIMEOUT_S}s'")
         # SQLite: BEGIN IMMEDIATE is the lock.
         yield connection
 
 
 @contextmanager
 def _named_lock(connection: Connection) -> Iterator[None]:
-    """A lock of MariaDB's connection; one of the transaction would end with the first change of a table."""
-    # Names of locks are global to the server, so this one includes a hash of the database's name.
+    """Holds a lock of the connection on MariaDB, where a transaction's lock would end with the first DDL statement."""
+    # Lock names are global to the server, so the name contains a hash of the database's name.
     lock = f"concat('{VERSION_TABLE}:', left(sha2(database(), 256), 32))"
-    got = connection.exec_driver_sql(f"select get_lock({lock}, {WAIT_FOR_OTHERS_S})").scalar()
-    if got != 1:
-        raise ConfigurationError(f"another `worker db upgrade` has been running for {WAIT_FOR_OTHERS_S} s; try again")
-    connection.exec_driver_sql(f"set session lock_wait_timeout = {WAIT_FOR_TABLES_S}")
+    is_locked = connection.exec_driver_sql(f"select get_lock({lock}, {UPGRADE_LOCK_TIMEOUT_S})").scalar()
+    if is_locked != 1:
+        raise ConfigurationError(
+            f"another `worker db upgrade` has been running for {UPGRADE_LOCK_TIMEOUT_S} s; try again"
+        )
+    connection.exec_driver_sql(f"set session lock_wait_timeout = {TABLE_LOCK_TIMEOUT_S}")
     connection.commit()
     try:
         yield
     finally:
-        # The next user of the connection gets it as it was; a connection that broke has lost lock and setting anyway.
+        # Resets the connection before it returns to the pool. A broken connection has lost lock and setting anyway.
         with suppress(DBAPIError):
             connection.exec_driver_sql("set session lock_wait_timeout = default")
             connection.exec_driver_sql(f"select release_lock({lock})")
 
 
-def _make_site_rows(connection: Connection) -> None:
-    """The random key of lanes and limit keys, which is never changed: that would orphan every lane; and `accounts`."""
+def _insert_site_rows(connection: Connection) -> None:
+    """Inserts the random `lane_key` and the version of `accounts`. Never changes the key: all lanes would be lost."""
     for name in ("lane_key", "accounts"):
         if connection.execute(text("select 1 from worker_site where name = :name"), {"name": name}).first() is None:
             insert = text("insert into worker_site (name, value) values (:name, :value)")

@@ -1,7 +1,7 @@
-"""PostgreSQL: the settings of our connections, which are left as they are behind a pooler.
+"""PostgreSQL: makes engines, and applies the settings of their connections, except behind a pooler.
 
-A pooler such as PgBouncer may give each transaction another connection of the server. A setting or a prepared statement
-of one client then belongs to another, so behind a pooler we make neither.
+A pooler such as PgBouncer may give each transaction another connection of the server, so a client's settings and
+prepared statements would leak to other clients. Behind a pooler the connections use neither.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 from worker.domain.errors import ConfigurationError
-from worker.outbox.engine.error_text import code_of
+from worker.outbox.engine.error_text import sqlstate_of
 
-LOST = ("08", "57P", "25006")
-"""SQLSTATEs, or their beginnings: cut or not reached, server shutting down; and a server that takes no writes (a
-standby, or a primary made read-only), because a new connection may reach one that does.
+UNAVAILABLE = ("08", "57P", "25006")
+"""SQLSTATEs, or their first characters: connection broken or refused, server shutting down, and read-only server (a
+standby, or a primary made read-only). In the last case a new connection may reach a server that accepts writes.
 """
 
 PREPARE = "prepare_threshold"
-"""psycopg's option, which the URL may have: after how many uses a statement is prepared; `none`: never."""
+"""psycopg's option, which the URL may contain: after how many uses a statement is prepared, or `none` for never."""
 _SETTINGS = (
-    # Each statement of ours has its index. But a plan made while a table was empty scans it, and a connection keeps its
-    # plans while the table grows (until the next ANALYZE). Without sequential scans an empty table is planned like a
-    # full one. Tables without an index (the few rows of lanes and processes) are still scanned, at an estimated cost so
-    # high that the JIT would compile the statement, hence the second setting.
+    # Every statement of the outbox has an index. But a plan that was made while a table was empty scans the table, and
+    # a connection keeps its plans until the next ANALYZE, while the table grows. Without sequential scans an empty
+    # table is planned like a full one. Small tables without a suitable index (lanes, processes) are still scanned, but
+    # at an estimated cost so high that the JIT would compile the statement, hence the second setting.
     "set enable_seqscan = off",
     "set jit = off",
-    # The locks of a process that stops during a transaction, or of a host that vanished, must not last for hours.
+    # If a process hangs during a transaction, or its host disappears, its locks must not last for hours.
     "set idle_in_transaction_session_timeout = '60s'",
     "set tcp_keepalives_idle = 30",
     "set tcp_keepalives_interval = 10",
     "set tcp_keepalives_count = 3",
-    # A mark must survive a power cut. A stronger setting, such as one that waits for standbys, stays.
+    # A mark must survive a power cut. A stricter setting, such as waiting for standbys, is not changed.
     "select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
 )
 
 
 def postgres_engine(url: URL, *, pool_size: int) -> Engine:
-    """An engine whose connections are set up before their first use."""
+    """Returns an engine whose new connections get these settings."""
     prepare = _prepare(url)
     engine = create_engine(
         url.difference_update_query([PREPARE]),
@@ -59,7 +59,7 @@ def postgres_engine(url: URL, *, pool_size: int) -> Engine:
     if engine.dialect.driver == "psycopg":
 
         @event.listens_for(engine, "connect")
-        def _make_ready(connection: Any, _record: Any) -> None:
+        def _apply_settings(connection: Any, _record: Any) -> None:
             connection.autocommit = True
             if not is_pooled(connection):
                 connection.execute("; ".join(_SETTINGS), prepare=False)
@@ -68,33 +68,36 @@ def postgres_engine(url: URL, *, pool_size: int) -> Engine:
             connection.autocommit = False
 
     @event.listens_for(engine, "handle_error")
-    def _notice_the_end(context: Any) -> None:
-        if (code_of(context.original_exception) or "").startswith(LOST):
+    def _mark_disconnect(context: Any) -> None:
+        if (sqlstate_of(context.original_exception) or "").startswith(UNAVAILABLE):
             context.is_disconnect = True
 
     return engine
 
 
 def is_pooled(connection: Any) -> bool:
-    """Whether a pooler is between us and the server."""
-    # A pooler answers the start-up with a process number of its own, not with that of the server's process.
+    """Returns whether the connection goes through a pooler."""
+    # A pooler starts the connection with a process id of its own, not with that of the server's process.
     [pid] = connection.execute("select pg_backend_pid()", prepare=False).fetchone()
     return bool(pid != connection.info.backend_pid)
 
 
-def left_to_the_role(connection: Connection) -> list[str]:
-    """Our plan settings that are not in force: behind a pooler the role has to have them; none on other databases."""
+def missing_plan_settings(connection: Connection) -> list[str]:
+    """Returns the planner settings that are not in effect. Behind a pooler, the database role has to set them.
+
+    Returns an empty list on other databases.
+    """
     if connection.dialect.name != "postgresql":
         return []
     return [name for name in ("enable_seqscan", "jit") if connection.exec_driver_sql(f"show {name}").scalar() != "off"]
 
 
 def _prepare(url: URL) -> dict[str, int | None]:
-    said = url.query.get(PREPARE)
-    if said is None:
+    value = url.query.get(PREPARE)
+    if value is None:
         return {}
-    if said == "none":
+    if value == "none":
         return {PREPARE: None}
-    if isinstance(said, str) and said.isdecimal():
-        return {PREPARE: int(said)}
-    raise ConfigurationError(f"database: {PREPARE} in its URL is a number or none")
+    if isinstance(value, str) and value.isdecimal():
+        return {PREPARE: int(value)}
+    raise ConfigurationError(f"database: {PREPARE} in its URL must be a number or none")

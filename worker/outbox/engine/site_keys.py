@@ -1,6 +1,6 @@
-"""The site's own random key, made by `db upgrade`: the key of the hashes in lanes, orders and limit keys.
+"""The random key of an installation, for the hashes in the names of lanes, orders and limits.
 
-Producers need this key but no app secret; it never leaves the database and the process's memory.
+`db upgrade` creates it. Producers need this key but no app secret. It stays in the database and in memory.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import mariadb
-from worker.outbox.engine.database import is_lost, is_retryable
+from worker.outbox.engine.database import is_retryable, is_unavailable
 from worker.outbox.engine.dialect import MARIADB, dialect_of
 
 _READ = text("select value from worker_site where name = 'lane_key'")
@@ -23,27 +23,27 @@ _keys: WeakKeyDictionary[Engine, bytes] = WeakKeyDictionary()
 
 
 def lane_key(connection: Connection) -> bytes:
-    """The key, read once per engine; a database that was never upgraded is a ConfigurationError."""
-    known = _keys.get(connection.engine)
-    if known is None:
-        known = _keys[connection.engine] = _read(connection)
-    return known
+    """Returns the key, which is read once per engine. Raises ConfigurationError if tables or key are missing."""
+    key = _keys.get(connection.engine)
+    if key is None:
+        key = _keys[connection.engine] = _read(connection)
+    return key
 
 
 @lru_cache(maxsize=4096)
 def lane_name(key: bytes, account: str, label: str, tenant: str | None = None) -> str:
-    """The lane as it is stored: the account's name and a keyed hash of the readable lane inside it.
+    """Returns the stored name of a lane: the account's name, and a keyed hash of the readable lane `label`.
 
-    A tenant's own lanes have a hash of its name behind them.
+    For a tenant's own lane a hash of the tenant's name follows.
     """
     digest = hmac.new(key, f"{account}\n{label}".encode(), hashlib.sha256).hexdigest()
-    own = "" if tenant is None else f".{hashlib.sha256(tenant.encode()).hexdigest()[:12]}"
-    return f"{account}:{digest[:16]}{own}"
+    suffix = "" if tenant is None else f".{hashlib.sha256(tenant.encode()).hexdigest()[:12]}"
+    return f"{account}:{digest[:16]}{suffix}"
 
 
 @lru_cache(maxsize=4096)
 def order_id(key: bytes, account: str, order_key: str) -> str:
-    """The order as it is stored beside its parts: a keyed hash of the account and the producer's order_key."""
+    """Returns the stored id of an order: a keyed hash of the account and the producer's order_key."""
     return hmac.new(key, f"{account}\n{order_key}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
@@ -53,10 +53,10 @@ def _read(connection: Connection) -> bytes:
     try:
         value = connection.execute(_READ).scalar()
     except (ProgrammingError, OperationalError) as error:
-        # SQLite raises OperationalError for a missing table too; that of a database that is away is raised as it is.
-        if is_retryable(error) or (is_lost(error) and "no such table" not in str(error.orig)):
+        # On SQLite a missing table is an OperationalError, like a database that cannot be reached.
+        if is_retryable(error) or (is_unavailable(error) and "no such table" not in str(error.orig)):
             raise
-        where = connection.engine.url.render_as_string()  # its password is not in it
+        where = connection.engine.url.render_as_string()  # without the password
         raise ConfigurationError(f"the outbox's tables are not in {where}; run `worker db upgrade` on it") from error
     if value is None:
         raise ConfigurationError("the outbox has no lane key; run `worker db upgrade`")

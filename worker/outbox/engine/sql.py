@@ -1,11 +1,11 @@
-"""Statements on the driver's own cursor, which saves the hot path SQLAlchemy's cost per statement (measured: a third).
+"""Runs statements on the driver's own cursor, which saves a third of SQLAlchemy's cost per statement (measured).
 
-One style of placeholder, `:name`, on every database. On PostgreSQL a transaction may be pipelined: writes are sent
-without waiting for their answers, and only a fetch or the commit waits. Errors of the driver are translated where the
-connection was taken (`Database`), so callers see SQLAlchemy's.
+Placeholders are written `:name` for every database. On PostgreSQL a transaction can be pipelined: writes are sent
+without waiting for their answers, and only a fetch or the commit waits. `Database` and the producer's functions convert
+the driver's errors, so that their callers see SQLAlchemy's errors.
 
-Only our own connections with a known driver are used so. A statement on any other connection goes through SQLAlchemy,
-whatever its driver, so that producers and workers can share statements.
+This applies only to the worker's own connections with a supported driver. On any other connection, such as a
+producer's, the same functions run the statement through SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import TextClause
 
 from worker.outbox.engine import mariadb, postgresql
-from worker.outbox.engine.error_text import code_of
+from worker.outbox.engine.error_text import sqlstate_of
 
 _PLACEHOLDER = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 _NOTHING: Mapping[str, Any] = {}
-_OURS = "worker_outbox"
-_KNOWN_DRIVERS = frozenset({"psycopg", "pymysql", "pysqlite"})
-"""Drivers whose placeholders `driver_sql` writes."""
+_DRIVER_CURSOR = "worker_outbox"
+"""Execution option: True on connections whose statements run on the driver's own cursor."""
+_SUPPORTED_DRIVERS = frozenset({"psycopg", "pymysql", "pysqlite"})
+"""Drivers whose placeholders `driver_sql` can write."""
 
 
-def ours(engine: Engine) -> Engine:
-    """The same engine and pool, whose connections are marked as our own."""
-    return engine.execution_options(**{_OURS: engine.dialect.driver in _KNOWN_DRIVERS})
+def use_driver_cursor(engine: Engine) -> Engine:
+    """Returns an engine with the same pool whose statements run on the driver's own cursor, if it is supported."""
+    return engine.execution_options(**{_DRIVER_CURSOR: engine.dialect.driver in _SUPPORTED_DRIVERS})
 
 
 @lru_cache(maxsize=1024)
 def driver_sql(dialect: str, sql: str) -> str:
-    """The statement with the driver's own placeholders."""
+    """Returns the statement with the placeholders of the dialect's driver."""
     if dialect == "sqlite":
         return sql
     return _PLACEHOLDER.sub(r"%(\1)s", sql.replace("%", "%%"))
@@ -49,44 +50,45 @@ def _for_any_driver(sql: str) -> TextClause:
 
 
 class Rows(list[tuple[Any, ...]]):
-    """The rows of a statement, asked for as SQLAlchemy's results are, and how many it changed."""
+    """All rows of a statement, with the methods of SQLAlchemy's results."""
 
     rowcount: int
+    """How many rows the statement changed."""
 
     def first(self) -> tuple[Any, ...] | None:
-        """The first row; None: there is none."""
+        """Returns the first row, or None if there is none."""
         return self[0] if self else None
 
     def one(self) -> tuple[Any, ...]:
-        """The only row."""
+        """Returns the only row. Raises ValueError if there are none or several."""
         [row] = self
         return row
 
     def one_or_none(self) -> tuple[Any, ...] | None:
-        """The only row; None: there is none."""
+        """Returns the only row, or None if there is none. Raises ValueError if there are several."""
         return self.one() if self else None
 
     def scalars(self) -> list[Any]:
-        """The first column."""
+        """Returns the first column of all rows."""
         return [row[0] for row in self]
 
     def scalar(self) -> Any:
-        """The first column of the first row; None: there is none."""
+        """Returns the first column of the first row, or None if there is no row."""
         return self[0][0] if self else None
 
 
 def execute(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> Rows:
-    """Runs a statement and returns all of its rows and how many it changed."""
+    """Runs a statement. Returns all of its rows, and how many rows it changed."""
     cursor = send(connection, sql, params)
     has_rows = cursor.returns_rows if isinstance(cursor, CursorResult) else cursor.description is not None
     rows = Rows(cursor.fetchall() if has_rows else ())
-    rows.rowcount = cursor.rowcount  # of a write that returns rows SQLite knows it only now
+    rows.rowcount = cursor.rowcount  # after the fetch, because SQLite counts a write that returns rows only then
     cursor.close()
     return rows
 
 
 def mappings(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> list[dict[str, Any]]:
-    """Runs a statement and returns its rows by the names of their columns."""
+    """Runs a statement and returns its rows as dictionaries by column name."""
     cursor = send(connection, sql, params)
     names = cursor.keys() if isinstance(cursor, CursorResult) else [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in collect(cursor)]
@@ -97,21 +99,21 @@ def fetch(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING
     return collect(send(connection, sql, params))
 
 
-def each(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> Iterator[tuple[Any, ...]]:
-    """Runs a statement and gives its rows one by one: but for PyMySQL each is made when it is asked for."""
+def iterate(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> Iterator[tuple[Any, ...]]:
+    """Runs a statement and yields its rows. PyMySQL reads all rows at once; the other drivers fetch them as needed."""
     cursor = send(connection, sql, params)
     yield from cursor
     cursor.close()
 
 
 def read_now(connection: Connection, now_sql: str) -> int:
-    """The instant that an SQL expression of the clock means now, in microseconds."""
+    """Returns the current value of a clock's SQL expression, in microseconds."""
     return int(fetch(connection, f"select {now_sql}")[0][0])
 
 
 def send(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> Any:
-    """Sends a statement whose rows are collected later; in a pipeline several of these wait only once."""
-    if not connection.get_execution_options().get(_OURS):
+    """Sends a statement and returns its cursor for `collect`. In a pipeline, several statements wait only once."""
+    if not connection.get_execution_options().get(_DRIVER_CURSOR):
         return connection.execute(_for_any_driver(sql), params)
     cursor = connection.connection.cursor()
     cursor.execute(driver_sql(connection.dialect.name, sql), params)
@@ -119,24 +121,27 @@ def send(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING)
 
 
 def collect(cursor: Any) -> list[tuple[Any, ...]]:
-    """The rows of a statement that was sent."""
+    """Returns all rows of a cursor from `send`, and closes it."""
     rows: list[tuple[Any, ...]] = list(cursor.fetchall())
     cursor.close()
     return rows
 
 
 def run(connection: Connection, sql: str, params: Mapping[str, Any] = _NOTHING) -> None:
-    """Runs a statement whose result is not needed; in a pipeline without waiting for its answer."""
+    """Runs a statement without reading its result. In a pipeline it does not wait for the answer."""
     send(connection, sql, params).close()
 
 
 @contextmanager
 def pipeline(connection: Connection) -> Iterator[None]:
-    """One transaction on an autocommit connection, sent without waiting for each answer; `fetch` and `run` only."""
+    """Opens one pipelined transaction on an autocommit connection of psycopg, and commits it at the end.
+
+    Inside, use only `fetch` and `run`. An error rolls the transaction back and is raised.
+    """
     driver: Any = connection.connection.driver_connection
     try:
         with driver.pipeline():
-            # Queued like the rest: psycopg's own BEGIN and COMMIT would each wait for their answer.
+            # Sent like the other statements: psycopg's own BEGIN and COMMIT would each wait for their answer.
             run(connection, "begin isolation level read committed")
             yield
             run(connection, "commit")
@@ -148,23 +153,25 @@ def pipeline(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def translated(connection: Connection) -> Iterator[None]:
-    """Raises the driver's errors as SQLAlchemy's; a lost connection does not go back to the pool."""
+def sqlalchemy_errors(connection: Connection) -> Iterator[None]:
+    """Raises the driver's errors as SQLAlchemy's errors. A broken connection does not return to the pool."""
     dialect = connection.dialect
     driver_error = dialect.loaded_dbapi.Error
     try:
         yield
     except driver_error as error:
-        lost = _is_disconnect(connection, error)
-        if lost:
+        is_disconnect = _is_disconnect(connection, error)
+        if is_disconnect:
             connection.invalidate(error)
         raise DBAPIError.instance(
-            None, None, error, driver_error, connection_invalidated=lost, dialect=dialect
+            None, None, error, driver_error, connection_invalidated=is_disconnect, dialect=dialect
         ) from error
 
 
 def _is_disconnect(connection: Connection, error: Any) -> bool:
-    raw = None if connection.invalidated or connection.closed else connection.connection.dbapi_connection
-    if bool(connection.dialect.is_disconnect(error, raw, None)) or bool(getattr(raw, "closed", False)):
+    driver = None if connection.invalidated or connection.closed else connection.connection.dbapi_connection
+    if bool(connection.dialect.is_disconnect(error, driver, None)) or bool(getattr(driver, "closed", False)):
         return True
-    return (code_of(error) or "").startswith(postgresql.LOST) or mariadb.number(error) in mariadb.LOST
+    if (sqlstate_of(error) or "").startswith(postgresql.UNAVAILABLE):
+        return True
+    return mariadb.error_number(error) in mariadb.UNAVAILABLE

@@ -32,8 +32,8 @@ def find_blob(connection: Connection, sha256: str, size: int) -> str | None:
         "select id from worker_blobs where sha256 = :sha256 and size = :size"
         f" and created_at > {now_in(connection)} - {micros(REUSED_WITHIN_S)} order by created_at desc limit 1"
     )
-    found = execute(connection, query, {"sha256": sha256, "size": size}).scalar()
-    return None if found is None else str(found)
+    blob_id = execute(connection, query, {"sha256": sha256, "size": size}).scalar()
+    return None if blob_id is None else str(blob_id)
 
 
 def insert_blob(connection: Connection, blob_id: str, *, sha256: str, size: int, chunks: Iterable[bytes]) -> None:
@@ -41,7 +41,7 @@ def insert_blob(connection: Connection, blob_id: str, *, sha256: str, size: int,
     values = f"(:id, :sha256, :size, {now_in(connection)})"
     insert = f"insert into worker_blobs (id, sha256, size, created_at) values {values}"
     execute(connection, insert, {"id": blob_id, "sha256": sha256, "size": size})
-    as_digits = dialect_of(connection).bytes_as_digits
+    as_digits = dialect_of(connection).sends_bytes_as_hex
     data = "unhex(:data)" if as_digits else ":data"
     for n, chunk in enumerate(chunks):
         row = {"id": blob_id, "n": n, "data": chunk.hex() if as_digits else chunk}
@@ -56,8 +56,8 @@ def delete_blobs(connection: Connection, ids: Sequence[str]) -> None:
 
 def store_uses(connection: Connection, uses: Iterable[tuple[str, str | None]]) -> None:
     """Stores which jobs use which files, as pairs of job id and blob id, or None for a file yet to be fetched."""
-    stored = {(job, blob) for job, blob in uses if blob is not None}
-    rows = [{"job_id": job, "blob_id": blob} for job, blob in sorted(stored)]
+    pairs = {(job, blob) for job, blob in uses if blob is not None}
+    rows = [{"job_id": job, "blob_id": blob} for job, blob in sorted(pairs)]
     insert_rows(connection, tables.blob_uses, rows)
 
 
@@ -82,7 +82,7 @@ def locked_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
     dialect = dialect_of(connection)
     if dialect.has_one_writer:
         return set()
-    free = stored_blobs(connection, ids, dialect.in_order() + dialect.skip_locked)
+    free = stored_blobs(connection, ids, dialect.lock_in_order() + dialect.skip_locked)
     return stored_blobs(connection, ids) - free
 
 
@@ -124,17 +124,17 @@ def uploads_of(connection: Connection, blobs: Sequence[str]) -> list[dict[str, A
     if not blobs:
         return []
     joined = f"{dialect_of(connection).join('worker_jobs j')} on j.id = u.job_id"
-    source = dialect_of(connection).chosen(
+    source = dialect_of(connection).by_ids(
         "worker_blob_uses", "blob_id", alias="u", joins=joined, index="worker_blob_uses_blob"
     )
-    made = "exists (select 1 from worker_media m where m.job_id = j.id)"
-    columns = f"u.blob_id, j.id, j.kind, j.n_open + j.n_unknown, case when {made} then 1 else 0 end, j.message"
+    cached = "exists (select 1 from worker_media m where m.job_id = j.id)"
+    columns = f"u.blob_id, j.id, j.kind, j.n_open + j.n_unknown, case when {cached} then 1 else 0 end, j.message"
     rows = execute(connection, f"select {columns} from {source}", {"ids": ids_json(blobs)})
     sends: dict[str, int] = {}
-    for blob, _, kind, open_parts, is_made, _ in rows:
-        sends[blob] = sends.get(blob, 0) + int(kind != "upload" or open_parts > 0 or not is_made)
+    for blob, _, kind, open_parts, is_cached, _ in rows:
+        sends[blob] = sends.get(blob, 0) + int(kind != "upload" or open_parts > 0 or not is_cached)
     return [
-        {"id": id, "message": message, "is_alone": bool(is_made) and sends[blob] <= 1}
-        for blob, id, kind, open_parts, is_made, message in rows
+        {"id": id, "message": message, "is_alone": bool(is_cached) and sends[blob] <= 1}
+        for blob, id, kind, open_parts, is_cached, message in rows
         if kind == "upload" and not open_parts
     ]

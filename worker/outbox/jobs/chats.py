@@ -22,8 +22,8 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch, mappings, run
 
-CAME_BACK = "it is in the chat again"
-ALLOWED = "its member spoke"
+CAME_BACK = "it was added to the chat again"
+ALLOWED = "the member wrote"
 
 
 def record_chat_change(
@@ -35,20 +35,20 @@ def record_chat_change(
     """
     person = None if news.person is None else news.person.lower()
     fresh = {"account": account, "chat_id": news.chat_id, "chat_type": news.chat_type, "person": person}
-    row = {**fresh, "first_seen_at": now, "last_seen_at": now, "gone_at": None, "allowance": 0, "told_at": None}
+    row = {**fresh, "first_seen_at": now, "last_seen_at": now, "gone_at": None, "allowance": 0, "callback_at": None}
     insert_rows(connection, tables.chats, [row], conflict="ignore")
-    gone_at, _, told_at = _locked(connection, account, news.chat_id)
+    gone_at, _, callback_at = _locked(connection, account, news.chat_id)
     # Callbacks can come late. One that is older than the newest stored one changes nothing.
-    if told_at is not None and happened_at < told_at:
+    if callback_at is not None and happened_at < callback_at:
         return []
     is_removed = news.change is ChatChange.GONE
     removed_since = (gone_at or now) if is_removed else None
     update = (
         "update worker_chats set chat_type = :chat_type, person = coalesce(:person, person), last_seen_at = :now,"
-        " told_at = :told_at, gone_at = :gone_at, allowance = coalesce(:allowance, allowance)"
+        " callback_at = :callback_at, gone_at = :gone_at, allowance = coalesce(:allowance, allowance)"
         " where account = :account and chat_id = :chat_id"
     )
-    values = {"now": now, "told_at": happened_at, "gone_at": removed_since, "allowance": news.allowance}
+    values = {"now": now, "callback_at": happened_at, "gone_at": removed_since, "allowance": news.allowance}
     run(connection, update, {**fresh, **values})
     if is_removed:
         return [removed_block(lane) for lane in lanes]
@@ -59,7 +59,7 @@ def record_chat_change(
 
 
 def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | None, int, int | None]:
-    query = "select gone_at, allowance, told_at from worker_chats where account = :account and chat_id = :chat_id"
+    query = "select gone_at, allowance, callback_at from worker_chats where account = :account and chat_id = :chat_id"
     values = {"account": account, "chat_id": chat_id}
     row = fetch(connection, query + dialect_of(connection).lock, values)[0]
     return row[0], row[1], row[2]
@@ -135,12 +135,12 @@ REMOVED_S = 3600.0
 RECHECK_S = 600.0
 """Seconds between two checks, without a call, whether a message is allowed. The account's settings may have changed."""
 REMOVED = "it was taken out of this chat"
-USED_UP = "its member has to speak first: no message is left of those he allowed"
+USED_UP = "the member has to write first, because all messages that were allowed are used up"
 
 
 def removed_block(lane: str) -> LaneBlock:
     """Returns the block of a chat that the account was removed from."""
-    remedy = "add it to the chat again; then what waits is sent, and else within the hour what the vendor refuses ends"
+    remedy = "add it to the chat again, then what waits is sent; otherwise the vendor refuses it within the hour"
     return LaneBlock(lane, "chat", REMOVED_S, REMOVED, remedy, parked=True, cause=Cause.CHAT)
 
 

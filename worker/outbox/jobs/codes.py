@@ -177,7 +177,7 @@ def end_soon(connection: Connection, job_id: str, now: str, within_us: int) -> b
 def lease_codes(connection: Connection, requests: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Leases codes, requested as (code id, part), in the transaction of the marks. Returns code id -> part."""
     dialect = dialect_of(connection)
-    query = f"select id, state, leased_by from {dialect.chosen('worker_response_codes')}{dialect.in_order()}"
+    query = f"select id, state, leased_by from {dialect.by_ids('worker_response_codes')}{dialect.lock_in_order()}"
     rows = fetch(connection, query, {"ids": ids_json(code for code, _ in requests)})
     states = {row[0]: (row[1], row[2]) for row in rows}
     leased: dict[str, str] = {}
@@ -197,23 +197,31 @@ def free_codes(connection: Connection, codes: Sequence[str]) -> None:
 
 
 def end_lease(connection: Connection, code: str, part_id: str, outcome: Outcome, errcode: int | None) -> None:
-    """Ends a call's lease. The code is spent after success, burned in doubt, and fresh again if certainly unused."""
+    """Ends a call's lease. The code is spent after success, burned in doubt, and fresh again if certainly unused.
+
+    If the part does not have the code any more, only a success counts, and only while no other part has the code.
+    """
     match outcome:
         case Accepted() | Partial():
-            _set_state(connection, code, "spent", part_id)
-        case Unknown():
-            _set_state(connection, code, "burned", part_id)
+            state = "spent"
         # Spent too: otherwise the next update would try the same code again.
         case Rejected() | Retry() if errcode == SPENT_BY_VENDOR:
-            _set_state(connection, code, "spent", part_id)
+            state = "spent"
+        case Unknown():
+            state = "burned"
         case _:
-            _set_state(connection, code, "fresh", None)
+            state = "fresh"
+    # A late answer may come after a person decided that the call was not sent. By then another update may have used it.
+    only = "leased_by = :part or leased_by is null" if state == "spent" else "leased_by = :part"
+    update = f"update worker_response_codes set state = :state, leased_by = :holder where id = :id and ({only})"
+    holder = None if state == "fresh" else part_id
+    run(connection, update, {"state": state, "holder": holder, "id": code, "part": part_id})
 
 
 def burn_leases(connection: Connection, part_ids: Sequence[str]) -> None:
     """Burns the codes that these parts have leased. The parts are in doubt, so the codes may have been used."""
     table, index = "worker_response_codes", "worker_response_codes_leased"
-    burn = dialect_of(connection).update_chosen(table, "state = 'burned'", "leased_by", index=index)
+    burn = dialect_of(connection).update_by_ids(table, "state = 'burned'", "leased_by", index=index)
     run(connection, f"{burn} and state = 'leased'", {"ids": ids_json(part_ids)})
 
 

@@ -17,19 +17,19 @@ from worker.outbox.engine.sql import fetch, mappings
 ID_CHARACTERS = 128
 
 
-def store_confirmations(connection: Connection, part_id: str, found: Iterable[Confirmation], now: int) -> None:
+def store_confirmations(connection: Connection, part_id: str, confirmations: Iterable[Confirmation], now: int) -> None:
     """Stores what a page of the vendor says about a part's task. A later page replaces an earlier one."""
     rows = {
         (member, recipient): {
             "part_id": part_id,
             "member": member,
             "recipient": recipient,
-            "status": one.status,
-            "happened_at": None if one.happened_at is None else one.happened_at * SECOND,
+            "status": confirmation.status,
+            "happened_at": None if confirmation.happened_at is None else confirmation.happened_at * SECOND,
             "seen_at": now,
         }
-        for one in found
-        for member, recipient in [(one.member[:ID_CHARACTERS], one.recipient[:ID_CHARACTERS])]
+        for confirmation in confirmations
+        for member, recipient in [(confirmation.member[:ID_CHARACTERS], confirmation.recipient[:ID_CHARACTERS])]
     }
     if rows and part_id:
         # Sorted, so that two transactions lock the same rows in one order.

@@ -66,16 +66,16 @@ def due_events(connection: Connection, now: str, batch_size: int) -> list[str]:
     jobs, nor for their slow hooks.
     """
     dialect = dialect_of(connection)
-    now = dialect.read_once(now)
+    now = dialect.stable_now(now)
     # Only waiting events have a `due_at`. So even on MariaDB, whose indexes hold all rows, no ended event is read.
     row = f"due_at, id, case when offered_until > {now} then 1 else 0 end as offered"
     due = f"state = 0 and due_at <= {now}"
     first = (
-        f"select {row} from worker_events{dialect.along_index('worker_events_first')}"
-        f" where {due} and job_state is null order by {dialect.all_null('job_state')}due_at, id limit :most"
+        f"select {row} from worker_events{dialect.in_index_order('worker_events_first')}"
+        f" where {due} and job_state is null order by {dialect.null_column_order('job_state')}due_at, id limit :most"
     )
     ends = (
-        f"select {row} from worker_events{dialect.along_index('worker_events_due')}"
+        f"select {row} from worker_events{dialect.in_index_order('worker_events_due')}"
         f" where {due} and job_state is not null order by due_at, id limit :most"
     )
     running = "select count(*) as running from worker_events where holder is not null"
@@ -92,7 +92,7 @@ def due_events(connection: Connection, now: str, batch_size: int) -> list[str]:
 
 def offer_events(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> None:
     """Lets these events be offered again after `wait_us`. Until then they are in the broker or left to others."""
-    update = dialect_of(connection).update_chosen("worker_events", f"offered_until = {now} + :wait")
+    update = dialect_of(connection).update_by_ids("worker_events", f"offered_until = {now} + :wait")
     execute(connection, f"{update} and state = 0", {"ids": ids_json(ids), "wait": wait_us})
 
 

@@ -119,8 +119,8 @@ def other_unanswered_parts(connection: Connection, account: str, kind: str, lane
         # One select for each index: with a single condition MariaDB would read every part of the table.
         " (select id from worker_parts where state = 6 and doubts > 0"
         f" union all select id from {by_lane(dialect_of(connection))} where state = 0 and {of_lane} and doubts > 0"
-        f" union all select id from worker_parts where state = 1 and {of_lane}) found"
-        " join worker_parts p on p.id = found.id join worker_jobs j on j.id = p.job_id"
+        f" union all select id from worker_parts where state = 1 and {of_lane}) unanswered"
+        " join worker_parts p on p.id = unanswered.id join worker_jobs j on j.id = p.job_id"
         " where p.id <> :own and j.account = :account and j.kind = :kind"
     )
     values = {"account": account, "kind": kind, "own": own_id, **tenants_range(lane)}
@@ -158,12 +158,12 @@ def may_repeat(connection: Connection, job_id: str) -> bool:
 def reminders(connection: Connection, target: str, since: int) -> list[int]:
     """Returns when reminders of a part's task were accepted since an instant, oldest first, in microseconds."""
     jobs = "select id from worker_jobs where target_job_id = :job and kind = 'remind'"
-    given = (
+    query = (
         "select p.spec, r.accepted_at from worker_parts p join worker_receipts r on r.part_id = p.id"
         " where p.id > :low and p.id < :high and r.not_sent = false and r.accepted_at > :since"
     )
     ids = execute(connection, jobs, {"job": job_of(target)}).scalars()
-    rows = [row for id in ids for row in execute(connection, given, {**part_range(id), "since": since})]
+    rows = [row for id in ids for row in execute(connection, query, {**part_range(id), "since": since})]
     return sorted(row[1] for row in rows if json.loads(row[0]).get("target") == target)
 
 

@@ -90,8 +90,8 @@ def store_delivery(connection: Connection, now: str, delivery: Delivery) -> Sequ
         insert_rows(connection, tables.events, [event_row(delivery.id, kind, instant, inbound_id=key)])
     if inbound.chat is None:
         return []
-    told_at = inbound.happened_at * 1_000_000
-    return chats.record_chat_change(connection, delivery.account, inbound.chat, delivery.lanes, instant, told_at)
+    happened_at = inbound.happened_at * 1_000_000
+    return chats.record_chat_change(connection, delivery.account, inbound.chat, delivery.lanes, instant, happened_at)
 
 
 def _store_press(connection: Connection, delivery: Delivery, card: CardPress, part_id: str | None, now: int) -> None:
@@ -121,11 +121,11 @@ def part_of_task(connection: Connection, accounts: Sequence[str], task_id: str) 
     # The part's row exists before its card. So it is found even if the press arrives before the answer to the send.
     ours = _OURS.fullmatch(task_id)
     if ours:
-        found = connection.execute(_OWN_PART, {"part": ours[1], "accounts": accounts}).scalar()
-        if found is not None:
-            return str(found)
-    found = connection.execute(_CALLERS_PART, {"accounts": accounts, "task": task_id}).scalar()
-    return None if found is None else str(found)
+        part_id = connection.execute(_OWN_PART, {"part": ours[1], "accounts": accounts}).scalar()
+        if part_id is not None:
+            return str(part_id)
+    part_id = connection.execute(_CALLERS_PART, {"accounts": accounts, "task": task_id}).scalar()
+    return None if part_id is None else str(part_id)
 
 
 _ACCOUNTS = bindparam("accounts", type_=String(), expanding=True)
@@ -178,14 +178,14 @@ def own_card_id(connection: Connection, accounts: Sequence[str], card: CardPress
     part_id = part_of_task(connection, accounts, card.task_id)
     query = "select message from worker_jobs where id = :job"
     message = None if part_id is None else execute(connection, query, {"job": job_of(part_id)}).scalar()
-    found: Any = None if message is None else json.loads(message)
+    value: Any = None if message is None else json.loads(message)
     for step in card.own_id_at:
         try:
-            found = found[step]
+            value = value[step]
         except (KeyError, IndexError, TypeError):
             # The path belongs to another kind of message than the job's.
             return None
-    return found if isinstance(found, str) else None
+    return value if isinstance(value, str) else None
 
 
 MAX_SCANNED = 3_000

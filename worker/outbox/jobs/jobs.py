@@ -124,13 +124,13 @@ def insert_batches(rows: Iterable[tuple[JobRow, Sequence[PartRow]]]) -> Iterator
 def owners(connection: Connection, keys: Sequence[tuple[str, str]]) -> Owners:
     """Returns the jobs with these (account, dedupe key), with id, state and content hash. Read it after the insert."""
     # Without a lock, because workers that record results would wait for the caller's commit.
-    found = visible_owners(connection, keys)
-    unseen = [key for key in keys if key not in found]
+    visible = visible_owners(connection, keys)
+    unseen = [key for key in keys if key not in visible]
     # On MariaDB under REPEATABLE READ only a locking read sees a holder that was committed after the caller's snapshot.
     dialect = dialect_of(connection)
-    if unseen and dialect.inserts_meet_unseen:
-        return {**found, **visible_owners(connection, unseen, dialect.shared_lock)}
-    return found
+    if unseen and dialect.has_unseen_conflicts:
+        return {**visible, **visible_owners(connection, unseen, dialect.shared_lock)}
+    return visible
 
 
 def visible_owners(connection: Connection, keys: Sequence[tuple[str, str]], lock: str = "") -> Owners:
@@ -147,18 +147,18 @@ def delete_jobs(connection: Connection, ids: Sequence[str], parts: Sequence[str]
         # Under REPEATABLE READ a delete of a row that does not exist locks the gap that all inserts need. And a
         # producer's role may not delete, which it need not where nothing was inserted.
         if row_ids := _present(connection, table, row_ids):
-            execute(connection, dialect.delete_chosen(table), {"ids": ids_json(row_ids)})
+            execute(connection, dialect.delete_by_ids(table), {"ids": ids_json(row_ids)})
 
 
 def _present(connection: Connection, table: str, ids: Iterable[str]) -> list[str]:
     """Returns those of the ids whose rows the transaction can see. Takes no lock."""
-    query = f"select id from {dialect_of(connection).chosen(table)}"
+    query = f"select id from {dialect_of(connection).by_ids(table)}"
     return [row[0] for row in execute(connection, query, {"ids": ids_json(ids)})]
 
 
 def newest_replays(connection: Connection, originals: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     """Returns original -> its newest replay, with id and state, for jobs that have one."""
-    source = dialect_of(connection).chosen("worker_jobs", "replay_of", index="worker_jobs_replay")
+    source = dialect_of(connection).by_ids("worker_jobs", "replay_of", index="worker_jobs_replay")
     rows = mappings(connection, f"select replay_of, id, state, created_at from {source}", {"ids": ids_json(originals)})
     return {row["replay_of"]: row for row in sorted(rows, key=lambda row: (row["created_at"], row["id"]))}
 
@@ -171,8 +171,8 @@ def is_in_future(connection: Connection, at: int) -> bool:
 
 def first_spec(connection: Connection, job_id: str) -> Mapping[str, Any]:
     """Returns the spec of a job's first part: what it sends, and what was resolved for it."""
-    found = execute(connection, "select spec from worker_parts where id = :id", {"id": part_id(job_id, 0)}).scalar()
-    spec: Mapping[str, Any] = json.loads(found or "{}")
+    document = execute(connection, "select spec from worker_parts where id = :id", {"id": part_id(job_id, 0)}).scalar()
+    spec: Mapping[str, Any] = json.loads(document or "{}")
     return spec
 
 
@@ -192,10 +192,10 @@ def _insert_into_jobs(shape: Shape, source: str) -> str:
     values["due_at"] = f"coalesce({', '.join(due)})" if due[1:] else due[0]
     if expires := _instants(values, "expires"):
         values["expires_at"] = f"coalesce({', '.join(expires)})" if expires[1:] else expires[0]
-    stored = {name: value for name, value in values.items() if name not in _NOT_STORED}
+    columns = {name: value for name, value in values.items() if name not in _NOT_STORED}
     return (
-        f"insert into worker_jobs ({', '.join(stored)}, created_at)"
-        f" select {', '.join(stored.values())}, c.now from {source}"
+        f"insert into worker_jobs ({', '.join(columns)}, created_at)"
+        f" select {', '.join(columns.values())}, c.now from {source}"
     )
 
 
@@ -206,11 +206,11 @@ def _instants(names: Collection[str], what: str) -> list[str]:
 
 
 def _jobs(dialect: Dialect, shape: Shape) -> str:
-    return dialect.opened("jobs", {name: dialect.number if is_number else dialect.text for name, is_number in shape})
+    return dialect.json_rows("jobs", {name: dialect.number if is_number else dialect.text for name, is_number in shape})
 
 
 def _parts(dialect: Dialect, alias: str = "v", **types: str) -> str:
-    return dialect.opened("parts", {**dict.fromkeys(_PART, dialect.text), "n": dialect.number, **types}, alias)
+    return dialect.json_rows("parts", {**dict.fromkeys(_PART, dialect.text), "n": dialect.number, **types}, alias)
 
 
 def _insert_together(
@@ -222,8 +222,8 @@ def _insert_together(
     returns_due_at = not {"dedupe_key", "order_key"}.isdisjoint(dict(shape))
     insert = _jobs_and_parts(dialect_of(connection), now, shape, bool(parts), returns_due_at)
     documents = {"jobs": rows_json(jobs), "parts": rows_json(parts)} if parts else {"jobs": rows_json(jobs)}
-    found = execute(connection, insert, documents)
-    return {row[0]: row[1] for row in found} if returns_due_at else {}
+    rows = execute(connection, insert, documents)
+    return {row[0]: row[1] for row in rows} if returns_due_at else {}
 
 
 @lru_cache(maxsize=128)
@@ -292,7 +292,7 @@ def _all_parts(dialect: Dialect) -> str:
 
 @lru_cache(maxsize=8)
 def _owners(dialect: Dialect, lock: str) -> str:
-    source = dialect.opened_keys("keys", ("a", "k")) + dialect.join("worker_jobs j", "worker_jobs_dedupe")
+    source = dialect.json_keys("keys", ("a", "k")) + dialect.join("worker_jobs j", "worker_jobs_dedupe")
     return (
         "select j.id, j.account, j.dedupe_key, j.content_hash, j.state"
         f" from {source} on j.account = v.a and j.dedupe_key = v.k{lock}"

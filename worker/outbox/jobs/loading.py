@@ -14,8 +14,10 @@ from worker.domain.content.message import INLINE
 from worker.domain.job import Part, is_read
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.clock import SKEW_US
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch, run
+from worker.outbox.lanes.agenda import marked_later_than
 from worker.outbox.lanes.waits import FIRST_PAGE, Cursor
 
 
@@ -90,7 +92,7 @@ def _from(dialect: Dialect) -> str:
         f"{dialect.join('worker_jobs j')} on j.id = p.job_id"
         f" left join worker_bodies b{dialect.force_index('primary')} on b.part_id = p.id and p.doubts > 0"
     )
-    return dialect.chosen("worker_parts", alias="p", joins=joins)
+    return dialect.by_ids("worker_parts", alias="p", joins=joins)
 
 
 @lru_cache(maxsize=16)
@@ -155,15 +157,44 @@ def parts_in_doubt(connection: Connection, now: str, limit: int, after: Cursor =
     # parts behind them.
     query = (
         f"select {COLUMNS} from worker_parts p join worker_jobs j on j.id = p.job_id"
-        f" where p.state = 6 and p.not_before <= {dialect_of(connection).read_once(now)} and p.not_before >= :at"
+        f" where p.state = 6 and p.not_before <= {dialect_of(connection).stable_now(now)} and p.not_before >= :at"
         " and (p.not_before > :at or p.id > :id) order by p.not_before, p.id limit :limit"
     )
     return [part_of(row) for row in fetch(connection, query, {"limit": limit, "at": after[0], "id": after[1]})]
 
 
+def parts_marked_in_future(connection: Connection, now: str, limit: int) -> list[JobPart]:
+    """Loads unknown parts, and not held, that the database's clock was set back behind."""
+    dialect = dialect_of(connection)
+    later = f"{dialect.planned_now(now)} + {SKEW_US}"
+    query = (
+        f"select {COLUMNS} from worker_parts p{dialect.force_index('worker_parts_due_by_state')}"
+        f"{dialect.join('worker_jobs j')} on j.id = p.job_id"
+        f" where p.state = 6 and {marked_later_than(later)} limit :limit"
+    )
+    return [part_of(row) for row in fetch(connection, query, {"limit": limit})]
+
+
+def repeats_marked_later(
+    connection: Connection, instant: int, after: Cursor, limit: int
+) -> tuple[list[str], Cursor | None]:
+    """Searches a page of the queue for repeats whose first call was marked later than an instant.
+
+    Returns their ids, and after which part the next page begins, or None if this was the last page.
+    """
+    query = (
+        "select not_before, id, case when doubts > 0 then first_marked_at end from"
+        f" worker_parts{dialect_of(connection).by_partial_index('worker_parts_due')} where state = 0"
+        " and not_before >= :at and (not_before > :at or id > :id) order by not_before, id limit :limit"
+    )
+    page = fetch(connection, query, {"at": after[0], "id": after[1], "limit": limit})
+    repeats = [id for _, id, marked_at in page if marked_at is not None and marked_at > instant]
+    return repeats, (page[-1][0], page[-1][1]) if len(page) == limit else None
+
+
 def parts_still_in_doubt(connection: Connection, ids: Sequence[str]) -> list[JobPart]:
     """Loads those of the parts that have not ended and are not held."""
-    source = dialect_of(connection).chosen("worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
+    source = dialect_of(connection).by_ids("worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
     query = f"select {COLUMNS} from {source} and p.not_before is not null"
     return [part_of(row) for row in fetch(connection, query, {"ids": ids_json(ids)})]
 
@@ -188,5 +219,5 @@ def release_for_others(connection: Connection, now: str, ids: Sequence[str], wai
 
 
 def _set_offered_until(connection: Connection, ids: Sequence[str], until: str, **values: int) -> None:
-    update = dialect_of(connection).update_chosen("worker_parts", f"offered_until = {until}")
+    update = dialect_of(connection).update_by_ids("worker_parts", f"offered_until = {until}")
     run(connection, f"{update} and state = 0", {"ids": ids_json(ids), **values})

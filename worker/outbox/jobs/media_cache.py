@@ -63,15 +63,15 @@ def lock_cached(connection: Connection, row: Mapping[str, Any], send_job_id: str
     Returns None if another upload was started meanwhile. Then the caller has to try again in a new transaction.
     """
     # Read without a lock, because the upload's job has to be locked before the row.
-    found = execute(connection, "select job_id from worker_media where id = :id", {"id": row["id"]}).scalar()
-    if found is None:
+    job_id = execute(connection, "select job_id from worker_media where id = :id", {"id": row["id"]}).scalar()
+    if job_id is None:
         fresh = {**row, "job_id": "", "media_id": None, "valid_until": None, "created_at": now}
         insert_rows(connection, tables.media, [fresh], conflict="ignore")
-    has_job = bool(found) and lock_job_row(connection, str(found))
+    has_job = bool(job_id) and lock_job_row(connection, str(job_id))
     locked = f"select job_id, media_id, valid_until from worker_media where id = :id{dialect_of(connection).lock}"
     current = execute(connection, locked, {"id": row["id"]}).first()
     # The row has another upload by now. Its job must not be locked after the row.
-    if current is None or current[0] != (found or ""):
+    if current is None or current[0] != (job_id or ""):
         return None
     # There is no upload yet, or retention has deleted its job.
     if not has_job:

@@ -21,15 +21,11 @@ from worker.domain.pacing.lane import with_accounts
 from worker.domain.settle import FOREVER, WAITS_ITS_TURN, PartFacts, lets_order_go_on
 from worker.domain.state import PartState
 from worker.outbox import tables
-from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, rows_by_id
+from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, lock_rows, rows_by_id
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch, read_now, run
 from worker.outbox.lanes.lanes import parked_lanes
 from worker.outbox.lanes.waits import record_waits
-
-MAX_TRIES = 10
-"""How often an order's row is inserted at most. Another transaction may delete the row before it is locked."""
-
 
 # -- the producer -----------------------------------------------------------------------------------------------------
 
@@ -62,7 +58,7 @@ def take_position(connection: Connection, old_job: str, new_job: str) -> None:
     # The order's row is not locked. At the caller's commit one first part replaces another, and it does not sleep.
     # Until then the old rows are locked here. Transactions that would delete them skip locked rows.
     if old_parts:
-        first = dialect_of(connection).update_chosen("worker_order_queue", "place_at = 0", "part_id")
+        first = dialect_of(connection).update_by_ids("worker_order_queue", "place_at = 0", "part_id")
         run(connection, first, {"ids": ids_json(_of_job(connection, new_job))})
         delete_by_id(connection, "worker_order_queue", old_parts, "part_id")
 
@@ -75,7 +71,7 @@ def move_positions(connection: Connection, orders: Mapping[str, str | None], at:
     ordered = {part: order for part, order in orders.items() if order is not None}
     if ordered:
         _lock(connection, set(ordered.values()))
-        update = dialect_of(connection).update_chosen("worker_order_queue", "place_at = :at", "part_id")
+        update = dialect_of(connection).update_by_ids("worker_order_queue", "place_at = :at", "part_id")
         run(connection, f"{update} and place_at > 0", {"at": at, "ids": ids_json(ordered)})
 
 
@@ -132,7 +128,7 @@ class OrderQueue:
     def close(self, now: str) -> None:
         """Writes which parts were marked, removes ended parts, and wakes the next. Call it after the rows of parts."""
         if self._begun:
-            begun = dialect_of(self._connection).update_chosen("worker_order_queue", "place_at = 0", "part_id")
+            begun = dialect_of(self._connection).update_by_ids("worker_order_queue", "place_at = 0", "part_id")
             run(self._connection, begun, {"ids": ids_json(self._begun)})
         self.remove_finished()
         if self._changed_orders:
@@ -154,7 +150,7 @@ def put_to_sleep(connection: Connection, now_sql: str, orders: Mapping[str, str]
     waiting = parts_not_first(connection, list(orders))
     sets = f"not_before = {FOREVER}, offered_until = null, reason = '{WAITS_ITS_TURN}', limit_name = null"
     dialect, sleepers = dialect_of(connection), " and state = 0 and waits_on is null"
-    run(connection, dialect.update_chosen("worker_parts", sets) + sleepers, {"ids": ids_json(waiting)})
+    run(connection, dialect.update_by_ids("worker_parts", sets) + sleepers, {"ids": ids_json(waiting)})
     asleep = rows_by_id(connection, "id", "worker_parts", waiting, only=sleepers)
     record_waits(connection, ((row[0], WAITS_ITS_TURN) for row in asleep), read_now(connection, now_sql))
 
@@ -257,7 +253,7 @@ class _PartStatus:
 
 def _part_statuses(connection: Connection, parts: Iterable[str | None]) -> dict[str, _PartStatus]:
     joins = " left join worker_parts p on p.id = t.part_id"
-    source = dialect_of(connection).chosen("worker_order_queue", "part_id", alias="t", joins=joins)
+    source = dialect_of(connection).by_ids("worker_order_queue", "part_id", alias="t", joins=joins)
     query = f"select t.part_id, t.skips, p.state, p.not_before, p.waits_on, p.lane from {source}"
     rows = fetch(connection, query, {"ids": ids_json(part for part in parts if part)})
     names = with_accounts(row[5] for row in rows if row[1] and row[2] == PartState.QUEUED)
@@ -279,14 +275,7 @@ def _part_statuses(connection: Connection, parts: Iterable[str | None]) -> dict[
 
 def _lock(connection: Connection, orders: set[str]) -> None:
     """Locks the rows of the orders, sorted by id, and inserts missing rows."""
-    dialect = dialect_of(connection)
-    query = f"select id from {dialect.chosen('worker_orders')}{dialect.in_order()}"
-    for _ in range(MAX_TRIES):
-        missing = orders - {row[0] for row in fetch(connection, query, {"ids": ids_json(orders)})}
-        if not missing:
-            return
-        insert_rows(connection, tables.orders, [{"id": order} for order in sorted(missing)], conflict="ignore")
-    raise AssertionError("the rows of orders go as fast as they are made")
+    lock_rows(connection, tables.orders, ("id",), orders, {order: {"id": order} for order in orders})
 
 
 def _first(dialect: Dialect, order_id: str) -> str:
@@ -297,7 +286,7 @@ def _first(dialect: Dialect, order_id: str) -> str:
 
 def _positions(connection: Connection, ids: Sequence[str]) -> dict[str, _Position]:
     dialect = dialect_of(connection)
-    source = dialect.chosen("worker_order_queue", "part_id", alias="t")
+    source = dialect.by_ids("worker_order_queue", "part_id", alias="t")
     query = f"select t.part_id, t.order_id, t.place_at, t.skips, {_first(dialect, 't.order_id')} from {source}"
     rows = fetch(connection, query, {"ids": ids_json(ids)})
     return {row[0]: _Position(row[1], row[2] == 0, bool(row[3]), row[4] == row[0]) for row in rows}
@@ -306,7 +295,7 @@ def _positions(connection: Connection, ids: Sequence[str]) -> dict[str, _Positio
 def _first_parts(connection: Connection, orders: Collection[str]) -> dict[str, str | None]:
     """Returns order -> its first part, or None if the order has no part."""
     dialect = dialect_of(connection)
-    query = f"select o.id, {_first(dialect, 'o.id')} from {dialect.chosen('worker_orders', alias='o')}"
+    query = f"select o.id, {_first(dialect, 'o.id')} from {dialect.by_ids('worker_orders', alias='o')}"
     return dict(fetch(connection, query, {"ids": ids_json(orders)}))
 
 
@@ -315,7 +304,7 @@ def _remove(connection: Connection, parts: Collection[str]) -> None:
     dialect = dialect_of(connection)
     # A locked row is of a part whose position a replay is taking. No worker may wait for a producer's commit. That
     # commit deletes the row; after a rollback the active relay finds it (`stalled_orders`).
-    free = f"select part_id from {dialect.chosen('worker_order_queue', 'part_id')}{dialect.lock}{dialect.skip_locked}"
+    free = f"select part_id from {dialect.by_ids('worker_order_queue', 'part_id')}{dialect.lock}{dialect.skip_locked}"
     if dialect.has_arrays:
         run(connection, f"delete from worker_order_queue where part_id = any(array({free}))", {"ids": ids_json(parts)})
         return
@@ -331,5 +320,5 @@ def _wake_first(connection: Connection, orders: Collection[str], now: str, remov
     if first:
         sets = f"not_before = {now}, offered_until = null, reason = null"
         asleep = f"state = 0 and not_before = {FOREVER} and waits_on is null"
-        run(connection, f"{dialect.update_chosen('worker_parts', sets)} and {asleep}", {"ids": ids_json(first)})
+        run(connection, f"{dialect.update_by_ids('worker_parts', sets)} and {asleep}", {"ids": ids_json(first)})
     delete_by_id(connection, "worker_orders", [order for order, head in first_parts.items() if head is None])

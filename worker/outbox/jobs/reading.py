@@ -13,7 +13,7 @@ from worker.domain.job import FOLLOW_UPS, job_of, part_id, part_range
 from worker.domain.pacing.lane import lane_range
 from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, rows_by_id
+from worker.outbox.engine.bulk import batched_by_size, ids_json, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, mappings
 from worker.outbox.jobs.events import events_of_job
@@ -75,9 +75,9 @@ def corrections_of(connection: Connection, jobs: Sequence[str]) -> list[str]:
     return sorted(row[0] for row in rows)
 
 
-def read_job(connection: Connection, job_id: str) -> dict[str, Any] | None:
-    """Returns a job's row, also if this transaction has just inserted it, or None if there is none."""
-    query = f"select {columns_of(tables.jobs)} from worker_jobs where id = :id"
+def read_job(connection: Connection, job_id: str, columns: str = columns_of(tables.jobs)) -> dict[str, Any] | None:
+    """Returns columns of a job, also if this transaction has just inserted it, or None if there is none."""
+    query = f"select {columns} from worker_jobs where id = :id"
     return next(iter(mappings(connection, query, {"id": job_id})), None)
 
 
@@ -91,7 +91,7 @@ def originals_of(connection: Connection, originals: Iterable[str]) -> dict[str, 
 def recall_targets(connection: Connection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Returns job -> the columns that a recall of it needs."""
     columns = "id, kind, channel, account, payload, tenant, replay_of"
-    query = f"select {columns} from {dialect_of(connection).chosen('worker_jobs')}"
+    query = f"select {columns} from {dialect_of(connection).by_ids('worker_jobs')}"
     return {row["id"]: row for row in mappings(connection, query, {"ids": ids_json(ids)})}
 
 
@@ -109,10 +109,14 @@ def job_rows(connection: Connection, job_id: str, numbers: range | None = None) 
     `numbers`: only these parts, for a job may have thousands; and nothing of who is to get what: no message,
     recipients and specs, which may have megabytes.
     """
-    job = read_job(connection, job_id) if numbers is None else _job_without_texts(connection, job_id)
+    if numbers is None:
+        job_columns, part_columns = columns_of(tables.jobs), columns_of(tables.parts)
+    else:
+        job_columns, part_columns = _WITHOUT_TEXTS, _WITHOUT_SPECS
+    job = read_job(connection, job_id, job_columns)
     if job is None:
         return None
-    parts = _parts(connection, job_id, columns_of(tables.parts) if numbers is None else _WITHOUT_SPECS, numbers)
+    parts = _parts(connection, job_id, part_columns, numbers)
     return JobRows(
         job=job,
         parts=parts,
@@ -128,9 +132,9 @@ def job_rows(connection: Connection, job_id: str, numbers: range | None = None) 
 
 def recipient_rows(connection: Connection, ids: Iterable[str]) -> dict[str, RecipientRows]:
     """Returns job -> its row, parts and failures, for jobs that exist."""
-    jobs = _chosen(connection, tables.jobs, "id", ids)
+    jobs = _rows_by_key(connection, tables.jobs, "id", ids)
     of_jobs = [part_id(job["id"], n) for job in jobs for n in range(sum(job[name] for name in COUNTER_NAMES))]
-    parts = sorted(_chosen(connection, tables.parts, "id", of_jobs), key=lambda part: (part["job_id"], part["n"]))
+    parts = sorted(_rows_by_key(connection, tables.parts, "id", of_jobs), key=lambda part: (part["job_id"], part["n"]))
     rows = {job["id"]: RecipientRows(job, [], []) for job in jobs}
     for part in parts:
         rows[part["job_id"]].parts.append(part)
@@ -139,40 +143,35 @@ def recipient_rows(connection: Connection, ids: Iterable[str]) -> dict[str, Reci
     return rows
 
 
-def _chosen(connection: Connection, table: Table, key: str, ids: Iterable[str], order: str = "") -> Rows:
+def _rows_by_key(connection: Connection, table: Table, key: str, ids: Iterable[str], order: str = "") -> Rows:
     dialect = dialect_of(connection)
-    query = f"select {columns_of(table)} from {dialect.chosen(table.name, key)}"
-    return mappings(connection, query + (dialect.sorted_by(order) if order else ""), {"ids": ids_json(ids)})
+    query = f"select {columns_of(table)} from {dialect.by_ids(table.name, key)}"
+    return mappings(connection, query + (dialect.order_by_ids(order) if order else ""), {"ids": ids_json(ids)})
 
 
 def _failures(connection: Connection, parts: Rows) -> Rows:
     return _rows_of_parts(connection, tables.failures, "part_id, kind, recipient_key", parts)
 
 
-def _job_without_texts(connection: Connection, job_id: str) -> dict[str, Any] | None:
-    query = f"select {_WITHOUT_TEXTS} from worker_jobs where id = :id"
-    return next(iter(mappings(connection, query, {"id": job_id})), None)
-
-
 def _parts(connection: Connection, job_id: str, columns: str, numbers: range | None) -> Rows:
-    given: dict[str, Any] = {**part_range(job_id)}
+    values: dict[str, Any] = {**part_range(job_id)}
     only = ""
     if numbers is not None:
-        only, given = " and n >= :first and n < :end", given | {"first": numbers.start, "end": numbers.stop}
+        only, values = " and n >= :first and n < :end", values | {"first": numbers.start, "end": numbers.stop}
     query = f"select {columns} from worker_parts where id > :low and id < :high{only} order by n"
-    return mappings(connection, query, given)
+    return mappings(connection, query, values)
 
 
 def report_rows(
     connection: Connection, job_id: str, columns: Sequence[str], numbers: range | None = None
 ) -> ReportRows | None:
     """Returns columns of a job with its parts (or some of them), attempts and receipts; None: no such job."""
-    jobs = mappings(connection, f"select {', '.join(columns)} from worker_jobs where id = :id", {"id": job_id})
-    if not jobs:
+    job = read_job(connection, job_id, ", ".join(columns))
+    if job is None:
         return None
     parts = _parts(connection, job_id, _PART_COLUMNS, numbers)
     return ReportRows(
-        jobs[0],
+        job,
         parts,
         _rows_of_parts(connection, tables.attempts, "part_id, claim", parts),
         _rows_of_parts(connection, tables.receipts, "part_id, claim", parts),
@@ -181,7 +180,7 @@ def report_rows(
 
 
 def _rows_of_parts(connection: Connection, table: Table, order: str, parts: Rows) -> Rows:
-    return _chosen(connection, table, "part_id", (part["id"] for part in parts), order)
+    return _rows_by_key(connection, table, "part_id", (part["id"] for part in parts), order)
 
 
 def _replays(connection: Connection, job_id: str) -> tuple[str, ...]:
@@ -196,10 +195,10 @@ def part_ids(connection: Connection, job_id: str) -> list[str]:
 
 def parts_and_refused(connection: Connection, ids: Sequence[str]) -> tuple[Rows, set[tuple[str, str, str]]]:
     """Returns these parts in the given order, and (part, kind, recipient in lower case) of refused recipients."""
-    parts = f"select id, state, doubts, first_marked_at, spec from {dialect_of(connection).chosen('worker_parts')}"
-    found = {row["id"]: row for row in mappings(connection, parts, {"ids": ids_json(ids)})}
+    parts = f"select id, state, doubts, first_marked_at, spec from {dialect_of(connection).by_ids('worker_parts')}"
+    by_id = {row["id"]: row for row in mappings(connection, parts, {"ids": ids_json(ids)})}
     refused = rows_by_id(connection, "part_id, kind, recipient_key", "worker_failures", ids, "part_id")
-    return [found[one] for one in ids if one in found], {(part, kind, key) for part, kind, key in refused}
+    return [by_id[id] for id in ids if id in by_id], {(part, kind, key) for part, kind, key in refused}
 
 
 def failures_page(connection: Connection, job_id: str, after: tuple[str, str, str], limit: int | None) -> Rows:
@@ -222,19 +221,11 @@ def job_state_row(connection: Connection, job_id: str) -> int | None:
 
 
 def batches_by_bytes(connection: Connection, ids: Iterable[str], most: int) -> Iterator[list[str]]:
-    """Yields jobs in batches whose messages and recipients have at most `most` bytes, or one larger job alone."""
+    """Returns jobs in batches whose messages and recipients have at most `most` bytes, or one larger job alone."""
     count, ids = dialect_of(connection).octet_length, sorted(ids)
-    found = rows_by_id(connection, f"id, {count}(message) + {count}(recipients)", "worker_jobs", ids)
-    lengths: dict[str, int] = {row[0]: int(row[1]) for row in found}
-    lot, size = list[str](), 0
-    for id in ids:
-        if lot and size + lengths.get(id, 0) > most:
-            yield lot
-            lot, size = [], 0
-        lot.append(id)
-        size += lengths.get(id, 0)
-    if lot:
-        yield lot
+    rows = rows_by_id(connection, f"id, {count}(message) + {count}(recipients)", "worker_jobs", ids)
+    lengths: dict[str, int] = {row[0]: int(row[1]) for row in rows}
+    return batched_by_size(ids, lambda id: lengths.get(id, 0), most)
 
 
 MIN_ID_CHARACTERS = 8
@@ -249,20 +240,20 @@ def find_jobs_by_name(connection: Connection, name: str, accounts: Iterable[str]
     if re.fullmatch(f"[0-9a-f]{{{MIN_ID_CHARACTERS},32}}", name):
         query = "select id from worker_jobs where id >= :low and id <= :high order by id limit 2"
         bounds = {"low": name.ljust(32, "0"), "high": name.ljust(32, "f")}
-        if found := execute(connection, query, bounds).scalars():
-            return list(found)
+        if ids := execute(connection, query, bounds).scalars():
+            return list(ids)
     by_key = "select id from worker_jobs where account = :account and dedupe_key = :name"
     by_task = "select part_id from worker_task_ids where account = :account and task_id = :name"
-    keyed, named = (
+    jobs_of_key, jobs_of_task = (
         [
-            job_of(one)
+            job_of(id)
             for account in accounts
-            for one in execute(connection, query, {"account": account, "name": name}).scalars()
+            for id in execute(connection, query, {"account": account, "name": name}).scalars()
         ]
         for query in (by_key, by_task)
     )
-    newest = newest_replays(connection, keyed) if keyed else {}
-    return sorted({*(str(newest[job]["id"]) if job in newest else job for job in keyed), *named})[:2]
+    newest = newest_replays(connection, jobs_of_key) if jobs_of_key else {}
+    return sorted({*(str(newest[job]["id"]) if job in newest else job for job in jobs_of_key), *jobs_of_task})[:2]
 
 
 def jobs_waiting_for(connection: Connection, job_id: str) -> dict[str, int]:
@@ -274,8 +265,8 @@ def jobs_waiting_for(connection: Connection, job_id: str) -> dict[str, int]:
 def first_in_orders(connection: Connection, orders: Iterable[str]) -> dict[str, str]:
     """Returns order -> the part that has the turn, for orders with waiting parts."""
     query = "select part_id from worker_order_queue where order_id = :id order by place_at, job_id, n limit 1"
-    found = {id: execute(connection, query, {"id": id}).scalar() for id in orders}
-    return {id: part for id, part in found.items() if part is not None}
+    first = {id: execute(connection, query, {"id": id}).scalar() for id in orders}
+    return {id: part for id, part in first.items() if part is not None}
 
 
 # -- parts that wait for a limit --------------------------------------------------------------------------------------

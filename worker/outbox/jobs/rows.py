@@ -37,7 +37,7 @@ ADDRESSED_COUNTERS = ("n_open", "n_accepted", "n_partial", "n_unknown", "n_cance
 @lru_cache(maxsize=64)
 def _select_parts(dialect: Dialect, now: str) -> str:
     fields = ", ".join(_PART_FIELDS)
-    rows = f"from {dialect.chosen('worker_parts')}{dialect.in_order()}"
+    rows = f"from {dialect.by_ids('worker_parts')}{dialect.lock_in_order()}"
     if dialect.clock_follows_lock:
         # MariaDB would not lock rows of an inner select.
         return f"select {fields}, {now}, {ANY_ACTIVE} {rows}"
@@ -66,12 +66,12 @@ def lock_parts_now(connection: Connection, ids: Iterable[str], now: str, jobs: I
     """Locks these parts and then these jobs, and reads the clock in between."""
     dialect = dialect_of(connection)
     # Both statements are sent before the first result is read, so that a pipeline waits only once.
-    asked = send(connection, _select_parts(dialect, now), {"ids": ids_json(ids)})
-    owners = send(connection, _select_jobs(dialect), {"ids": ids_json(jobs)}) if jobs else None
-    rows = collect(asked)
-    found = {row[0]: _job_facts(row) for row in collect(owners)} if owners else {}
+    part_result = send(connection, _select_parts(dialect, now), {"ids": ids_json(ids)})
+    job_result = send(connection, _select_jobs(dialect), {"ids": ids_json(jobs)}) if jobs else None
+    rows = collect(part_result)
+    facts = {row[0]: _job_facts(row) for row in collect(job_result)} if job_result else {}
     parts = {row[0]: part_facts(row[:-2]) for row in rows}
-    return Locked(parts, max((row[-2] for row in rows), default=0), found, any(row[-1] for row in rows))
+    return Locked(parts, max((row[-2] for row in rows), default=0), facts, any(row[-1] for row in rows))
 
 
 def part_facts(row: Sequence[Any]) -> PartFacts:
@@ -129,7 +129,7 @@ class JobFacts:
 def _select_jobs(dialect: Dialect) -> str:
     fields = "id, kind, channel, account, priority, due_at, asked, state, finished_at, awaited, cancelled_at, "
     fields += ", ".join(COUNTER_NAMES)
-    return f"select {fields} from {dialect.chosen('worker_jobs')}{dialect.in_order()}"
+    return f"select {fields} from {dialect.by_ids('worker_jobs')}{dialect.lock_in_order()}"
 
 
 def lock_jobs(connection: Connection, ids: Iterable[str]) -> dict[str, JobFacts]:
@@ -188,7 +188,7 @@ def store_omitted(connection: Connection, now: int, part_id: str, left_out: Sequ
 def wake_dependants(connection: Connection, job_ids: Iterable[str], now: str) -> None:
     """Makes parts that wait for these jobs due now. Call it after the jobs' own rows were written."""
     sets = f"waits_on = null, not_before = {now}, offered_until = null"
-    wake = dialect_of(connection).update_chosen("worker_parts", sets, "waits_on", index="worker_parts_waiting")
+    wake = dialect_of(connection).update_by_ids("worker_parts", sets, "waits_on", index="worker_parts_waiting")
     run(connection, f"{wake} and state = 0", {"ids": ids_json(job_ids)})
 
 

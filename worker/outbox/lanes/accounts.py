@@ -54,7 +54,7 @@ def put_account(connection: Connection, now: str, row: AccountRow, *, replaces: 
     }
     if replaces is None:
         insert_rows(connection, tables.accounts, [values], conflict="ignore")
-        written = [stored.version for stored in account_rows(connection, [row.name])] == [row.version]
+        written = [account.version for account in account_rows(connection, [row.name])] == [row.version]
     else:
         update = (
             "update worker_accounts set version = :version, settings = :settings, sealed = :sealed,"

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from worker.domain.pacing.lane import Cause
-from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.clock import SECOND, SKEW_US
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import Dialect
 from worker.outbox.engine.sql import fetch
@@ -39,7 +39,7 @@ class Work(StrEnum):
     ORPHANS = "orphans"
     """A part is marked by a process that has ended, or for longer than a call can last."""
     DOUBTFUL = "doubtful"
-    """A part is in doubt, and it is time to repeat its call, search for it or hold it."""
+    """A part is in doubt, and it is time to repeat its call, search for it or hold it, or the clock was set back."""
     EXPIRED = "expired"
     """A queued part is past its `expires_at`."""
     WAITING = "waiting"
@@ -65,6 +65,8 @@ class Agenda:
         self._database, self._monotonic = database, monotonic
         self._latest: tuple[float, frozenset[Work]] = NEVER, frozenset()
         self._refresh_s = 0.0
+        self.now = 0
+        """The database's clock at the last refresh, in microseconds."""
 
     def refresh(self, since: int | None = None) -> frozenset[Work]:
         """Reads what work there is. With `since`, in microseconds, it also asks what has become due since then."""
@@ -72,7 +74,7 @@ class Agenda:
         sql = _statement(database.dialect, database.now, since is not None)
         values = {"overdue": OVERDUE_US} | ({} if since is None else {"since": since})
         with database.reading() as connection:
-            [answers] = fetch(connection, sql, values)
+            [(self.now, *answers)] = fetch(connection, sql, values)
         work = frozenset(work for work, answer in zip(Work, answers, strict=True) if answer)
         # Counted from before the statement, because its answer may lack work that came meanwhile.
         self._latest, self._refresh_s = (started_at, work), self._monotonic() - started_at
@@ -98,12 +100,19 @@ class Agenda:
         return rest_s if self.lacks(work) else run_once()
 
 
+def marked_later_than(instant: str) -> str:
+    """Returns the condition for a part that is not held and whose first mark is later than the SQL `instant`."""
+    # No part is due before its mark. So the index by due time has nearly always nothing to show.
+    return f"not_before > {instant} and first_marked_at > {instant}"
+
+
 @lru_cache(maxsize=8)
 def _statement(dialect: Dialect, now: str, with_newly_due: bool) -> str:
-    conditions = {**_conditions(dialect, dialect.known_once(now))}
+    now = dialect.planned_now(now)
+    conditions = {**_conditions(dialect, now)}
     if not with_newly_due:
         conditions[Work.NEWLY_DUE] = "0 = 1"
-    return "select " + ", ".join(f"case when {conditions[work]} then 1 else 0 end" for work in Work)
+    return f"select {now}, " + ", ".join(f"case when {conditions[work]} then 1 else 0 end" for work in Work)
 
 
 def _conditions(dialect: Dialect, now: str) -> Mapping[Work, str]:
@@ -122,7 +131,11 @@ def _conditions(dialect: Dialect, now: str) -> Mapping[Work, str]:
             " or exists (select 1 from worker_parts p join worker_processes w on w.id = p.incarnation"
             " and w.ended_at is not null where p.state = 1)"
         ),
-        Work.DOUBTFUL: f"exists ({doubt} and not_before <= {now})",
+        Work.DOUBTFUL: (
+            f"exists ({doubt} and not_before <= {now})"
+            f" or exists (select 1 from worker_parts{dialect.force_index('worker_parts_due_by_state')} where state = 6"
+            f" and {marked_later_than(f'{now} + {SKEW_US}')})"
+        ),
         Work.EXPIRED: (
             f"exists (select 1 from worker_parts where state = 0 and expires_at is not null and expires_at <= {now})"
         ),

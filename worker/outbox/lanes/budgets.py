@@ -6,26 +6,20 @@ Locks, reads and writes the rows in an order that cannot deadlock. Knows nothing
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 
 from sqlalchemy import Connection
 
 from worker.crypto.seal import keyed_hash
 from worker.domain.pacing.limit import Limit
 from worker.domain.pacing.window import Window
-from worker.outbox.engine.bulk import ids_json, insert_rows, rows_by_id, update_rows
+from worker.outbox.engine.bulk import ids_json, lock_rows, rows_by_id, update_rows
 from worker.outbox.engine.database import Database
-from worker.outbox.engine.dialect import Dialect
-from worker.outbox.engine.sql import execute, fetch, read_now
+from worker.outbox.engine.sql import execute, read_now
 from worker.outbox.tables import budgets
 
 _MAX_REMEMBERED = 200_000
 _PAGE_SIZE = 500
-
-
-@lru_cache(maxsize=8)
-def _select(dialect: Dialect) -> str:
-    return f"select id, buckets from {dialect.chosen(budgets.name)}{dialect.in_order()}"
+_COLUMNS = ("id", "buckets")
 
 
 class Budgets:
@@ -37,23 +31,18 @@ class Budgets:
 
     def lock(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
         """Locks the rows, which it inserts if they are missing, and returns id -> buckets. `ids` must be sorted."""
-        # New rows are inserted before any row is locked. So inserts wait only for inserts and locks only for locks,
-        # both in key order, and no transactions wait for each other in a circle.
-        self._insert(connection, [key for key in ids if key not in self._remembered])
-        rows = self.lock_existing(connection, ids)
-        # Remembered rows may have been purged since.
-        if len(rows) < len(ids):
-            self._insert(connection, [key for key in ids if key not in rows])
-            rows = self.lock_existing(connection, ids)
+        # `updated_at` is 0 because a row from which nothing was ever granted may be purged at any time.
+        fresh = {key: {"id": key, "buckets": "[]", "updated_at": 0} for key in ids}
+        rows, _ = lock_rows(connection, budgets, _COLUMNS, ids, fresh, existing=self._remembered)
         # Limits the memory. A forgotten key costs one insert that changes nothing.
         if len(self._remembered) > _MAX_REMEMBERED:
             self._remembered.clear()
         self._remembered.update(ids)
-        return rows
+        return dict(rows)
 
     def lock_existing(self, connection: Connection, ids: Sequence[str]) -> dict[str, str]:
         """Locks those of the rows that exist, in key order, and returns id -> buckets."""
-        return dict(fetch(connection, _select(self._database.dialect), {"ids": ids_json(ids)}))
+        return dict(lock_rows(connection, budgets, _COLUMNS, ids, {})[0])
 
     def clock(self, connection: Connection) -> int:
         """Reads the database's clock in a statement of its own, because it has to be read after the rows are locked."""
@@ -63,11 +52,6 @@ class Budgets:
         """Writes the buckets of locked rows, all in one statement."""
         rows = [{"id": key, "buckets": buckets, "updated_at": now} for key, buckets in changed.items()]
         update_rows(connection, budgets, ["id"], rows)
-
-    def _insert(self, connection: Connection, ids: Sequence[str]) -> None:
-        # `updated_at` is 0 because a row from which nothing was ever granted may be purged at any time.
-        rows = [{"id": key, "buckets": "[]", "updated_at": 0} for key in ids]
-        insert_rows(connection, budgets, rows, conflict="ignore")
 
 
 def read_buckets(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
@@ -91,7 +75,7 @@ def purge_page(database: Database, before: int, after: str) -> tuple[int, str | 
 
 def _delete(database: Database, ids: Sequence[str], before: int) -> int:
     # The age is compared again, so that a row that was used meanwhile stays.
-    delete = f"{database.dialect.delete_chosen(budgets.name)} and updated_at < :before"
+    delete = f"{database.dialect.delete_by_ids(budgets.name)} and updated_at < :before"
     values = {"ids": ids_json(ids), "before": before}
     return database.run(lambda connection: execute(connection, delete, values).rowcount)
 

@@ -60,7 +60,7 @@ def is_any_due_for(connection: Connection, now: str, before_us: int) -> bool:
     dialect = dialect_of(connection)
     query = (
         f"select 1 from worker_parts{dialect.by_partial_index('worker_parts_due')} where state = 0"
-        f" and not_before <= {dialect.read_once(now)} - :before limit 1"
+        f" and not_before <= {dialect.stable_now(now)} - :before limit 1"
     )
     return bool(fetch(connection, query, {"before": before_us}))
 
@@ -81,7 +81,7 @@ def queued_by_lane(connection: Connection, now: str, account: str, limit: int) -
     dialect = dialect_of(connection)
     # With an order by lane, PostgreSQL does not read all other accounts' backlogs in the index by time.
     first = (
-        f"select lane, case when not_before <= {dialect.read_once(now)} then 1 else 0 end as is_due"
+        f"select lane, case when not_before <= {dialect.stable_now(now)} then 1 else 0 end as is_due"
         f" from {by_lane(dialect)} where state = 0 and lane > :low and lane < :high order by lane limit {limit}"
     )
     query = f"select lane, sum(is_due), count(*) from ({first}) part group by lane"
@@ -90,10 +90,10 @@ def queued_by_lane(connection: Connection, now: str, account: str, limit: int) -
 
 @lru_cache(maxsize=8)
 def _scan_sql(dialect: Dialect, now: str) -> str:
-    now = dialect.read_once(now)
+    now = dialect.stable_now(now)
     due = f"case when not_before <= {now} then 1 else 0 end"
     columns = f"lane, priority, nth, {due}, not_before"
-    return f"{_STEPS[dialect.steps_by]} select {columns} from walk where not_before <= {now} or nth = :count"
+    return f"{_STEPS[dialect.skip_scan_by]} select {columns} from walk where not_before <= {now} or nth = :count"
 
 
 _ORDER = "order by lane, priority, not_before, id limit 1"

@@ -27,13 +27,14 @@ from worker.domain.pacing.lane import (
     LaneEvent,
     LaneRules,
     LaneState,
+    SlowStart,
     account_of,
     apply_change,
     fresh_state,
 )
 from worker.domain.settle import FOREVER
 from worker.outbox import tables
-from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, rows_by_id
+from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, lock_rows, rows_by_id
 from worker.outbox.engine.clock import SKEW_US, instant
 from worker.outbox.engine.counting import count
 from worker.outbox.engine.dialect import Dialect, dialect_of
@@ -62,7 +63,7 @@ def read_lane_states(
 
 @lru_cache(maxsize=8)
 def _lane_states_sql(dialect: Dialect, now_sql: str) -> str:
-    source = dialect.chosen("worker_lanes", "lane")
+    source = dialect.by_ids("worker_lanes", "lane")
     return f"select {', '.join(_COLUMNS)}, {now_sql} from {source} and ({_is_notable(now_sql)})"
 
 
@@ -102,7 +103,9 @@ def change_lanes_at(
     blocks = [change for change in changes if isinstance(change, LaneBlock)]
     # A failure may count for its account too. All rows are locked at once, sorted by key, so that no commits deadlock.
     accounts = {account_of(block.lane) for block in blocks if block.failed}
-    old_states = _lock(connection, {change.lane for change in changes} | accounts)
+    # The other changes do nothing to a lane that has no row.
+    may_create = accounts | {change.lane for change in changes if isinstance(change, LaneBlock | SlowStart)}
+    old_states, inserted = _lock(connection, {change.lane for change in changes} | accounts, may_create)
     # Only errcode 45033 needs the number of calls in flight, because it halves that number.
     halves = any(block.penalty is Penalty.PARALLEL for block in blocks)
     in_flight = calls_in_flight(connection) if halves else {}
@@ -111,7 +114,11 @@ def change_lanes_at(
         events += apply_change(states, change, now, rules, in_flight.get(change.lane, 0))
     _save(
         connection,
-        [state for name, state in sorted(states.items()) if state != old_states.get(name, fresh_state(name))],
+        [
+            state
+            for name, state in sorted(states.items())
+            if name in inserted or state != old_states.get(name, fresh_state(name))
+        ],
         now,
     )
     _write_events(connection, events, now)
@@ -149,7 +156,7 @@ def retry_changed_accounts(connection: Connection, now_sql: str, accounts: Colle
     They stay blocked or parked until an answer comes. Accounts that wait for a limit or after a penalty go on waiting.
     """
     throttled = rows_by_id(connection, "lane", "worker_lanes", accounts, "lane", only="and step > 0")
-    update = dialect_of(connection).update_chosen("worker_lanes", f"blocked_until = {now_sql}", "lane")
+    update = dialect_of(connection).update_by_ids("worker_lanes", f"blocked_until = {now_sql}", "lane")
     # Only the reason tells whether an account waits for a token.
     waiting = f" and blocked_until > {now_sql} and limit_name is null and step = 0"
     waiting += " and (parked = true or failures > 0 or reason like :gettoken)"
@@ -247,11 +254,17 @@ def lanes_of(connection: Connection, name: str) -> list[str]:
 # -- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _lock(connection: Connection, lanes: Iterable[str]) -> dict[str, LaneState]:
-    dialect = dialect_of(connection)
-    query = f"select {', '.join(_COLUMNS)} from {dialect.chosen('worker_lanes', 'lane')}{dialect.in_order('lane')}"
-    states = (_lane_state_of(row) for row in fetch(connection, query, {"ids": ids_json(lanes)}))
-    return {state.lane: state for state in states}
+def _lock(
+    connection: Connection, names: Collection[str], to_insert: Collection[str]
+) -> tuple[dict[str, LaneState], set[str]]:
+    """Locks the rows of these lanes, sorted by key, after it has inserted those of `to_insert` that are missing.
+
+    Returns the states, and the names whose rows it inserted. A missing row cannot be locked: two processes would both
+    begin with a fresh state, and the second would overwrite the block of the first.
+    """
+    fresh = {name: asdict(fresh_state(name)) for name in to_insert}
+    rows, inserted = lock_rows(connection, tables.lanes, _COLUMNS, names, fresh)
+    return {state.lane: state for state in map(_lane_state_of, rows)}, inserted
 
 
 def _lane_state_of(row: Sequence[Any]) -> LaneState:

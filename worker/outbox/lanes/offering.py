@@ -45,7 +45,7 @@ def lanes_newly_due(connection: Connection, now: str, since: int, limit: int) ->
         "select lane, max(not_before), min(priority), count(*) from"
         f" (select lane, not_before, priority from worker_parts{dialect.by_partial_index('worker_parts_due')}"
         " where state = 0"
-        f" and not_before > :since and not_before <= {dialect.read_once(now)} and offered_until is null"
+        f" and not_before > :since and not_before <= {dialect.stable_now(now)} and offered_until is null"
         " order by not_before limit :limit) due group by lane"
     )
     rows = execute(connection, query, {"since": since, "limit": limit})
@@ -97,7 +97,7 @@ def _lane_and_order(dialect: Dialect) -> tuple[str, str]:
 
 @lru_cache(maxsize=8)
 def _due_batch_sql(dialect: Dialect, now: str) -> str:
-    now = dialect.read_once(now)
+    now = dialect.stable_now(now)
     lane, order = _lane_and_order(dialect)
     return (
         f"select id, offered_until, case when offered_until > {now} then 1 else 0 end, order_id from {by_lane(dialect)}"
@@ -130,7 +130,7 @@ def _same_spec_sql(dialect: Dialect, now: str, due: str, condition: str) -> str:
     spec = "" if dialect.spills_long_texts else ", spec"
     candidates = (
         f"(select id, offered_until, order_id, limit_name{spec} from {by_lane(dialect)} where state = 0"
-        f" and lane = {lane} and priority = :priority and not_before {due} {dialect.read_once(now)}"
+        f" and lane = {lane} and priority = :priority and not_before {due} {dialect.stable_now(now)}"
         f" order by {order}not_before, id limit :batch_size) candidates"
     )
     if dialect.spills_long_texts:
@@ -149,7 +149,7 @@ def parts_with_same_spec(
     Searches the first `batch_size` due parts of the lane and returns at most `limit` ids.
     """
     dialect = dialect_of(connection)
-    free = f"candidates.order_id is null and {_is_unoffered(dialect.read_once(now), 'candidates')}"
+    free = f"candidates.order_id is null and {_is_unoffered(dialect.stable_now(now), 'candidates')}"
     params = {"lane": lane, "priority": priority, "id": part, "batch_size": batch_size, "limit": limit}
     return [row[0] for row in fetch(connection, _same_spec_sql(dialect, now, "<=", free), params)]
 
@@ -187,13 +187,13 @@ def offer(connection: Connection, now: str, ids: Sequence[str], wait_us: int) ->
 
 @lru_cache(maxsize=8)
 def _offer_sql(dialect: Dialect, now: str) -> str:
-    update = dialect.update_chosen("worker_parts", f"offered_until = {now} + :wait")
+    update = dialect.update_by_ids("worker_parts", f"offered_until = {now} + :wait")
     return f"{update}{_is_free(now)} returning id" if dialect.has_returning else update
 
 
 @lru_cache(maxsize=8)
 def _lock_free_sql(dialect: Dialect, now: str) -> str:
-    return f"select id from {dialect.chosen('worker_parts')}{_is_free(now)}{dialect.in_order()}"
+    return f"select id from {dialect.by_ids('worker_parts')}{_is_free(now)}{dialect.lock_in_order()}"
 
 
 def _is_free(now: str) -> str:
@@ -259,6 +259,6 @@ def expired_parts(connection: Connection, now: str, limit: int) -> dict[str, boo
     """Returns queued parts past their `expires_at`: part -> whether an earlier call is in doubt."""
     query = (
         "select id, doubts from worker_parts where state = 0 and expires_at is not null"
-        f" and expires_at <= {dialect_of(connection).known_once(now)} limit :limit"
+        f" and expires_at <= {dialect_of(connection).planned_now(now)} limit :limit"
     )
     return {row[0]: bool(row[1]) for row in execute(connection, query, {"limit": limit})}

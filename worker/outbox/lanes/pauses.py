@@ -35,7 +35,7 @@ def active_pauses(connection: Connection, jobs: Collection[str] | None = None) -
     only = "" if jobs is None else " and job_id is null"
     rows = fetch(connection, f"select {_COLUMNS} from worker_pauses where ended_at is null{only}")
     if jobs:
-        source = dialect_of(connection).chosen("worker_pauses", "job_id", index="worker_pauses_job")
+        source = dialect_of(connection).by_ids("worker_pauses", "job_id", index="worker_pauses_job")
         rows += fetch(connection, f"select {_COLUMNS} from {source} and ended_at is null", {"ids": ids_json(jobs)})
     # Ids sort by time.
     return sorted((Pause(row[0], row[1], instant(row[2]), *row[3:]) for row in rows), key=lambda pause: pause.id)
@@ -46,14 +46,14 @@ def paused_parts(connection: Connection, parts: Iterable[str]) -> dict[str, Paus
     rows = with_jobs(connection, f"p.id, {_JOB}", parts)
     jobs = {part: dict(zip(("id", "account", "channel", "kind", "tags"), job, strict=True)) for part, *job in rows}
     pauses = active_pauses(connection, {job["id"] for job in jobs.values()})
-    found = ((part, next((pause for pause in pauses if pause.covers(job)), None)) for part, job in jobs.items())
-    return {part: pause for part, pause in found if pause is not None}
+    pairs = ((part, next((pause for pause in pauses if pause.covers(job)), None)) for part, job in jobs.items())
+    return {part: pause for part, pause in pairs if pause is not None}
 
 
 def with_jobs(connection: Connection, columns: str, parts: Iterable[str]) -> list[tuple[Any, ...]]:
     """Reads columns of parts (`p`) and of the jobs they belong to (`j`)."""
     dialect = dialect_of(connection)
-    source = dialect.chosen("worker_parts", alias="p", joins=f"{dialect.join('worker_jobs j')} on j.id = p.job_id")
+    source = dialect.by_ids("worker_parts", alias="p", joins=f"{dialect.join('worker_jobs j')} on j.id = p.job_id")
     return fetch(connection, f"select {columns} from {source}", {"ids": ids_json(parts)})
 
 
@@ -69,7 +69,7 @@ def begin_pauses(connection: Connection, now_sql: str, scopes: Sequence[Mapping[
 
 def end_pauses(connection: Connection, now_sql: str, ids: Collection[str]) -> int:
     """Ends these pauses. Returns how many had not ended. Recovery wakes the parts that wait for them."""
-    update = dialect_of(connection).update_chosen("worker_pauses", f"ended_at = {now_sql}")
+    update = dialect_of(connection).update_by_ids("worker_pauses", f"ended_at = {now_sql}")
     return execute(connection, f"{update} and ended_at is null", {"ids": ids_json(ids)}).rowcount
 
 
@@ -89,5 +89,5 @@ def wake_parked(connection: Connection, parts: Collection[str]) -> None:
     """Makes parts that wait for a pause due at their job's `due_at` again."""
     due_at = "(select j.due_at from worker_jobs j where j.id = worker_parts.job_id)"
     sets = f"not_before = {due_at}, offered_until = null, reason = null"
-    update = f"{dialect_of(connection).update_chosen('worker_parts', sets)} and state = 0 and not_before > {FOREVER}"
+    update = f"{dialect_of(connection).update_by_ids('worker_parts', sets)} and state = 0 and not_before > {FOREVER}"
     run(connection, update, {"ids": ids_json(sorted(parts))})

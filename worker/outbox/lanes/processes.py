@@ -17,7 +17,7 @@ from worker.domain.job import Priority
 from worker.domain.state import JobState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
-from worker.outbox.engine.clock import SECOND
+from worker.outbox.engine.clock import SECOND, SKEW_US
 from worker.outbox.engine.counting import count_row
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
@@ -191,11 +191,11 @@ def end_processes(connection: Connection, now: str, incarnations: Sequence[str])
 def end_lapsed_processes(connection: Connection, now: str, incarnations: Sequence[str]) -> None:
     """Records that these processes count as dead."""
     # Checked again here, because a process that has renewed its lease since it was read is alive.
-    _end_where(connection, now, incarnations, f" and alive_until <= {now}")
+    _end_where(connection, now, incarnations, f" and (alive_until <= {now} or {_SET_BACK.format(now=now)})")
 
 
 def _end_where(connection: Connection, now: str, incarnations: Sequence[str], only: str) -> None:
-    update = dialect_of(connection).update_chosen("worker_processes", f"ended_at = {now}")
+    update = dialect_of(connection).update_by_ids("worker_processes", f"ended_at = {now}")
     execute(connection, f"{update} and ended_at is null{only}", {"ids": ids_json(incarnations)})
 
 
@@ -203,7 +203,9 @@ _COLUMNS = (
     "id, alive_until, threads, lanes, {fresh}, queues, unusable, host, pid, health, {now} - started_at, ended_at,"
     " hindered"
 )
-_HAS_LEASE = "ended_at is null and alive_until > {now}"
+_SET_BACK = f"alive_until - {SKEW_US} > {{now}}"
+"""The condition of a lease from before the database's clock was set back. It says nothing about its process."""
+_HAS_LEASE = f"ended_at is null and alive_until > {{now}} and not {_SET_BACK}"
 _CAME_BACK = (
     "exists (select 1 from worker_processes later where later.host = worker_processes.host"
     " and later.pid = worker_processes.pid and later.started_at = worker_processes.started_at"
@@ -288,15 +290,13 @@ def hooked_ends(database: Database, *, has_hooks: bool) -> Ends:
 
     If a process does not report its hooks, all ends are returned if the application has hooks, else none.
     """
-    alive = "select hooked_ends from worker_processes where ended_at is null"
-    last = "select hooked_ends from worker_processes order by started_at desc, id desc limit 1"
     with database.reading() as connection:
-        rows = execute(connection, alive).scalars() or execute(connection, last).scalars() or [None]
+        rows = _reported(connection, "hooked_ends") or [None]
     ends = defaultdict[str, frozenset[JobState]](frozenset)
     for row in rows:
         # A newer release may have states that this release does not have.
-        stored: Ends = (ALL_ENDS if has_hooks else {}) if row is None else _parsed(row, dict)
-        for account, states in stored.items():
+        reported: Ends = (ALL_ENDS if has_hooks else {}) if row is None else _parsed(row, dict)
+        for account, states in reported.items():
             if isinstance(states, frozenset | list):
                 ends[account] |= frozenset(state for state in JobState if state in states)
     return ends
@@ -304,10 +304,15 @@ def hooked_ends(database: Database, *, has_hooks: bool) -> Ends:
 
 def hooked_tags(connection: Connection) -> frozenset[str]:
     """Returns the tags for whose end a worker process has a hook, or the last process if none is alive."""
-    alive = "select hooked_tags from worker_processes where ended_at is null"
-    last = "select hooked_tags from worker_processes order by started_at desc, id desc limit 1"
-    rows = fetch(connection, alive) or fetch(connection, last)
-    return frozenset(tag for row in rows for tag in _parsed(row[0], list) if isinstance(tag, str))
+    rows = _reported(connection, "hooked_tags")
+    return frozenset(tag for row in rows for tag in _parsed(row, list) if isinstance(tag, str))
+
+
+def _reported(connection: Connection, column: str) -> list[Any]:
+    """Returns a column of the processes that have not ended, or of the last process if there are none."""
+    alive = f"select {column} from worker_processes where ended_at is null"
+    last = f"select {column} from worker_processes order by started_at desc, id desc limit 1"
+    return [row[0] for row in fetch(connection, alive) or fetch(connection, last)]
 
 
 def _parsed(text: str | None, kind: type[T]) -> T:
@@ -403,10 +408,11 @@ def acquire_lease(
     """Acquires or renews a named lease by compare-and-set. Returns whether `holder` has it.
 
     A process that is able has the lease for `lease_us` from now. A less able one gets a lease that counts as lapsed
-    already. A more able process can acquire it at once, an equally able one only if it is not renewed.
+    already. A more able process can acquire it at once, an equally able one only if it is not renewed. A lease that is
+    longer than a lease can be is of the time before the clock was set back, and counts for nothing.
     """
     values = {"name": name, "holder": holder, "behind": int(fitness) * lease_us, "lease": (1 - fitness) * lease_us}
-    free = f"holder = :holder or held_until + :behind < {now}"
+    free = f"holder = :holder or held_until + :behind < {now} or held_until - {lease_us + SKEW_US} > {now}"
     take = f"update worker_leases set holder = :holder, held_until = {now} + :lease where name = :name and ({free})"
     if execute(connection, take, values).rowcount:
         return True

@@ -214,10 +214,10 @@ def retry_refused(connection: Connection, accounts: Collection[str]) -> None:
 
     Does not interrupt a fetch.
     """
-    chosen = dialect_of(connection).update_chosen
+    update = dialect_of(connection).update_by_ids
     ids = {"ids": ids_json(sorted(accounts))}
-    run(connection, chosen(tokens.name, "probe_at = 0", "account") + " and refused is not null", ids)
-    run(connection, chosen(tokens.name, "lease_until = null", "account") + " and lease_holder is null", ids)
+    run(connection, update(tokens.name, "probe_at = 0", "account") + " and refused is not null", ids)
+    run(connection, update(tokens.name, "lease_until = null", "account") + " and lease_holder is null", ids)
 
 
 def retry_refused_row(database: Database, key: TokenKey) -> None:

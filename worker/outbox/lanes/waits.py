@@ -65,7 +65,7 @@ def doubtful_page(connection: Connection, limit: int) -> list[dict[str, Any]]:
 
 def lane_rows(connection: Connection, now_sql: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Returns the rows of these lanes and accounts by name, each with `now`. Some have no row."""
-    source = dialect_of(connection).chosen("worker_lanes", "lane")
+    source = dialect_of(connection).by_ids("worker_lanes", "lane")
     query = f"select {tables.columns_of(tables.lanes)}, {now_sql} as now from {source}"
     return {row["lane"]: row for row in mappings(connection, query, {"ids": ids_json(names)})}
 

@@ -78,10 +78,10 @@ def byte_collation(dialect: Any) -> str:
 
 
 @event.listens_for(metadata, "before_create")
-def _say_options(made: MetaData, *_: Any, **__: Any) -> None:
-    for one in made.tables.values():
-        one.dialect_kwargs.update(mysql_charset="utf8mb4", mysql_engine="InnoDB", mysql_row_format="DYNAMIC")
-        for index in one.indexes:
+def _set_options(metadata: MetaData, *_: Any, **__: Any) -> None:
+    for table in metadata.tables.values():
+        table.dialect_kwargs.update(mysql_charset="utf8mb4", mysql_engine="InnoDB", mysql_row_format="DYNAMIC")
+        for index in table.indexes:
             if (where := index.info.get("where")) is not None:
                 index.dialect_kwargs.update(postgresql_where=text(where), sqlite_where=text(where))
 
@@ -91,10 +91,28 @@ def table(name: str, *items: Column[Any] | Index) -> Table:
     return Table(PREFIX + name, metadata, *items)
 
 
-def columns_of(made: Table, alias: str = "") -> str:
+def columns_of(table: Table, alias: str = "") -> str:
     """Returns the columns of a table for a select, in place of `*`. `alias` is the table's name in the select."""
     # With a star, PostgreSQL would refuse the prepared statements of running processes after an upgrade adds a column.
-    return ", ".join(f"{alias}.{column.name}" if alias else column.name for column in made.columns)
+    return ", ".join(f"{alias}.{column.name}" if alias else column.name for column in table.columns)
+
+
+Kind = TypeEngine[Any] | type[TypeEngine[Any]]
+
+
+def primary(name: str, kind: Kind, doc: str) -> Column[Any]:
+    """Returns a column of the primary key."""
+    return Column(name, kind, primary_key=True, doc=doc)
+
+
+def required(name: str, kind: Kind, doc: str) -> Column[Any]:
+    """Returns a column that is never NULL."""
+    return Column(name, kind, nullable=False, doc=doc)
+
+
+def optional(name: str, kind: Kind, doc: str) -> Column[Any]:
+    """Returns a column that may be NULL. `doc` says when it is."""
+    return Column(name, kind, doc=doc)
 
 
 def from_zero(name: str, doc: str, kind: type[Integer] = Integer) -> Column[int]:
@@ -118,11 +136,11 @@ def by_state(name: str, *columns: str) -> Index:
 
 
 def _only_on(dialects: tuple[str, ...], index: Index) -> Index:
-    def wanted(*_: Any, dialect: Dialect, **__: Any) -> bool:
+    def is_on_dialect(*_: Any, dialect: Dialect, **__: Any) -> bool:
         return dialect.name in dialects
 
     index.info["dialects"] = dialects
-    return index.ddl_if(callable_=wanted)
+    return index.ddl_if(callable_=is_on_dialect)
 
 
 def is_made(index: Index, dialect: str) -> bool:

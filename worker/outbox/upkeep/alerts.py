@@ -1,6 +1,6 @@
-"""The rows of the alerts that people are told of, and the accounts whose callbacks stopped.
+"""The rows of alerts, and what the alerts about notices and callbacks are found by.
 
-Decides nothing: `service/notify/` says which alert is raised, and which has ended.
+Nothing is decided here: `service/notify/` decides which alert is raised and which has ended.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from worker.outbox.engine.sql import fetch
 
 HOUR = 3_600 * SECOND
 DAY = 24 * HOUR
-MOST = 10_000
-"""Rows that are looked through; among more callbacks, accounts that are missing are looked for one by one."""
-MANY = 10
-"""Callbacks of an hour above which their absence a day later says something."""
+MAX_CALLBACKS = 10_000
+"""The largest number of callbacks of an hour that are read. If there were more, accounts that do not occur among them
+are looked up one at a time."""
+BUSY_HOUR = 10
+"""An account with more callbacks than this in an hour is expected to have some in the same hour of the next day."""
 _COLUMNS = tables.columns_of(tables.alerts)
-_NOT_TAKEN = (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.CANCELLED)
+_NOT_ACCEPTED = (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.CANCELLED)
 
 
 @dataclass(slots=True)
 class AlertRow:
-    """One alert from its first sign on; the columns of its row."""
+    """One alert, from when its cause was first seen; a row of `worker_alerts`."""
 
     id: str
     alert: str
@@ -41,35 +42,36 @@ class AlertRow:
 
 
 def alert_rows(connection: Connection) -> list[AlertRow]:
-    """All of them, the oldest first."""
+    """Returns all alerts, the oldest first."""
     return [AlertRow(*row) for row in fetch(connection, f"select {_COLUMNS} from worker_alerts order by id")]
 
 
-def save_alerts(connection: Connection, rows: Sequence[AlertRow], gone: Collection[str] = ()) -> None:
-    """Writes these rows, and deletes the ones with the ids that are `gone`."""
+def save_alerts(connection: Connection, rows: Sequence[AlertRow], deleted: Collection[str] = ()) -> None:
+    """Inserts or replaces these rows, and deletes the rows with the ids in `deleted`."""
     insert_rows(connection, tables.alerts, [asdict(row) for row in rows], conflict="replace")
-    delete_by_id(connection, "worker_alerts", gone)
+    delete_by_id(connection, "worker_alerts", deleted)
 
 
-def notices_not_taken(connection: Connection, now: str, jobs: Iterable[str]) -> dict[str, str]:
-    """The jobs among these that the vendor has not taken, or not for certain, and that are not sent again."""
-    states = ", ".join(str(int(state)) for state in _NOT_TAKEN)
+def failed_notices(connection: Connection, now_sql: str, jobs: Iterable[str]) -> dict[str, str]:
+    """Returns those of the jobs that ended without being certainly accepted, each with its account."""
+    states = ", ".join(str(int(state)) for state in _NOT_ACCEPTED)
     # A job in doubt is sent again until it expires; then it stays in doubt, and may have reached no person.
-    ended = f"(state in ({states}) or (state = {int(JobState.UNKNOWN)} and expires_at <= {now}))"
+    ended = f"(state in ({states}) or (state = {int(JobState.UNKNOWN)} and expires_at <= {now_sql}))"
     rows = rows_by_id(connection, "id, account", "worker_jobs", jobs, only=f"and {ended}")
     return {str(job): str(account) for job, account in rows}
 
 
-def without_callbacks(connection: Connection, now: int) -> list[str]:
-    """Accounts without a callback for an hour, of which the same hour a day before had more than ten."""
+def accounts_without_callbacks(connection: Connection, now: int) -> list[str]:
+    """Returns accounts without a callback in the last hour that had more than ten in the same hour a day before."""
     hour = "select account from worker_inbound where received_at > :low and received_at <= :high"
-    newest = f"{hour} order by received_at desc limit {MOST}"
-    many = f"select account from ({newest}) newest group by account having count(*) > {MANY} order by account"
-    lately = {"low": now - HOUR, "high": now}
-    expected = [str(row[0]) for row in fetch(connection, many, {name: at - DAY for name, at in lately.items()})]
+    newest = f"{hour} order by received_at desc limit {MAX_CALLBACKS}"
+    busy = f"select account from ({newest}) newest group by account having count(*) > {BUSY_HOUR} order by account"
+    last_hour = {"low": now - HOUR, "high": now}
+    expected = [str(row[0]) for row in fetch(connection, busy, {name: at - DAY for name, at in last_hour.items()})]
     if not expected:
         return []
-    heard = {row[0] for row in fetch(connection, f"select distinct account from ({newest}) newest", lately)}
-    one = f"{hour} and account = :account limit 1"
-    missing = [account for account in expected if account not in heard]
-    return [account for account in missing if not fetch(connection, one, {**lately, "account": account})]
+    active = {row[0] for row in fetch(connection, f"select distinct account from ({newest}) newest", last_hour)}
+    # `active` may be incomplete, because only the newest callbacks were read.
+    any_callback = f"{hour} and account = :account limit 1"
+    candidates = [account for account in expected if account not in active]
+    return [account for account in candidates if not fetch(connection, any_callback, {**last_hour, "account": account})]

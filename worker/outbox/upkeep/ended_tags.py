@@ -1,8 +1,8 @@
-"""The tags of jobs that ended lately: noted as the jobs are indexed, looked at later, told of once.
+"""Tags whose jobs have ended, for the application's hooks about the end of a tag.
 
-Nothing is noted unless a worker process has a hook for the tag, and no commit of results takes part in it. A tag is
-looked at when none of its jobs has ended for a while; that it has ended is written by compare-and-set in one
-transaction with the event, so however many processes look, each end is told once.
+When jobs are indexed, their tags are stored here if a worker process has a hook for them; the commits of results do not
+take part. A tag is checked once none of its jobs has ended for a while. If all of its jobs have ended, one transaction
+writes the event and marks the tag by compare-and-set, so several processes may check, and each end causes one event.
 """
 
 from __future__ import annotations
@@ -17,101 +17,107 @@ from worker.domain.job_terms import tags_of
 from worker.domain.mailing import matches_tag
 from worker.domain.state import OPEN_STATES
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, in_lots, insert_rows, rows_by_id
+from worker.outbox.engine.bulk import batched, ids_json, insert_rows, rows_by_id
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import each, execute, fetch
+from worker.outbox.engine.sql import execute, fetch, iterate
 
 QUIET_US = 10 * SECOND
-"""A tag is looked at when for so long none of its jobs was indexed: one that is being sent costs no look."""
+"""A tag is checked when none of its jobs has been indexed for this long (microseconds), so not while they are sent."""
 PAGE = 200
-"""Tags that are looked at together."""
-TOGETHER = 5_000
+"""The largest number of tags that are checked together."""
+JOBS_PER_READ = 5_000
 """Open parts whose jobs are read with one statement."""
-TAG = 100
-"""Characters of a tag."""
+MAX_TAG_LENGTH = 100
+"""In characters. Longer tags do not fit into the table and cause no event."""
 
 
-def note_ended(connection: Connection, now: int, ended: Mapping[str, int]) -> None:
-    """Notes tags of jobs that ended, each with when the last of them did, unless an event has told of that end."""
+def store_ended_tags(connection: Connection, now: int, ended: Mapping[str, int]) -> None:
+    """Stores tags whose jobs ended, so that they are checked later, unless an event has reported that end.
+
+    `ended` has each tag with the instant when its last job ended, in microseconds like `now`.
+    """
     tags = sorted(ended)
-    only = dialect_of(connection).in_order("tag")
-    rows = rows_by_id(connection, "tag, ended_at, told_at", "worker_ended_tags", tags, "tag", only=only)
-    known = {tag: (at, told_at) for tag, at, told_at in rows}
-    noted = list[dict[str, Any]]()
+    lock = dialect_of(connection).lock_in_order("tag")
+    rows_before = rows_by_id(connection, "tag, ended_at, reported_at", "worker_ended_tags", tags, "tag", only=lock)
+    instants = {tag: (ended_at, reported_at) for tag, ended_at, reported_at in rows_before}
+    rows = list[dict[str, Any]]()
     for tag in tags:
-        ended_at, told_at = known.get(tag, (0, None))
-        # A job that was indexed late, though it had ended when all of the tag were found to have ended.
-        if told_at is None or ended[tag] > told_at:
-            row = {"tag": tag, "note": uuid7().hex, "ended_at": max(ended_at, ended[tag]), "look_at": now + QUIET_US}
-            noted.append(row)
-    insert_rows(connection, tables.ended_tags, noted, conflict="replace")
+        ended_at, reported_at = instants.get(tag, (0, None))
+        # A job that ended before the event may be indexed after it: the event covers that job too.
+        if reported_at is None or ended[tag] > reported_at:
+            row = {"tag": tag, "note": uuid7().hex, "ended_at": max(ended_at, ended[tag]), "check_at": now + QUIET_US}
+            rows.append(row)
+    insert_rows(connection, tables.ended_tags, rows, conflict="replace")
 
 
-def tags_that_ended(jobs: Iterable[Any], patterns: Collection[str]) -> dict[str, int]:
-    """The tags that hooks ask for of jobs that have ended, each with when the last of them did."""
-    found: dict[str, int] = {}
+def hooked_tags_of(jobs: Iterable[Any], patterns: Collection[str]) -> dict[str, int]:
+    """Returns the tags of ended jobs that match a hook's pattern, each with the instant when its last job ended."""
+    ended: dict[str, int] = {}
     for job in jobs if patterns else ():
         if job.finished_at is not None:
             for tag in tags_of(job.tags):
-                if len(tag) <= TAG and matches_tag(patterns, tag):
-                    found[tag] = max(found.get(tag, 0), job.finished_at)
-    return found
+                if len(tag) <= MAX_TAG_LENGTH and matches_tag(patterns, tag):
+                    ended[tag] = max(ended.get(tag, 0), job.finished_at)
+    return ended
 
 
 class EndedTag(NamedTuple):
-    """A tag of which a job ended."""
+    """A tag of which at least one job has ended."""
 
     tag: str
     note: str
-    """Another one with each note of it."""
+    """Changes each time the row is stored again."""
     witness: str | None
-    """A job with this tag that was open when it was looked at last; None: it was not yet."""
+    """A job with this tag that was open at the last check, or None before the first check."""
 
 
-def tags_to_look_at(connection: Connection, now: int) -> list[EndedTag]:
-    """Some of the tags whose look is due, the longest due first."""
-    query = f"select tag, note, witness from worker_ended_tags where look_at <= :now order by look_at limit {PAGE}"
+def due_tags(connection: Connection, now: int) -> list[EndedTag]:
+    """Returns up to 200 tags whose check is due, the longest overdue first."""
+    query = f"select tag, note, witness from worker_ended_tags where check_at <= :now order by check_at limit {PAGE}"
     return [EndedTag(*row) for row in fetch(connection, query, {"now": now})]
 
 
-def open_jobs_of(connection: Connection, tags: Collection[EndedTag]) -> dict[str, str]:
-    """Of these tags those of which a job is open, or ended and is not indexed; and such a job of each.
+def find_open_jobs(connection: Connection, tags: Collection[EndedTag]) -> dict[str, str]:
+    """Returns those of the tags that have a job which is open, or has ended and is not indexed; and one such job each.
 
-    A tag costs one look-up while the job that was found for it is open; then one reading of the parts that are open.
+    While the job from the last check is open, a tag costs one look-up. For the other tags it reads all open parts once.
     """
-    witnesses = {one.witness: one.tag for one in tags if one.witness}
+    witnesses = {ended.witness: ended.tag for ended in tags if ended.witness}
     rows = rows_by_id(connection, "id", "worker_jobs", witnesses, only="and n_open > 0")
-    found = {witnesses[row[0]]: row[0] for row in rows}
-    left = {one.tag for one in tags} - found.keys()
+    open_jobs = {witnesses[row[0]]: row[0] for row in rows}
+    remaining = {ended.tag for ended in tags} - open_jobs.keys()
     source = f"worker_parts{dialect_of(connection).force_index('worker_parts_due_by_state')}"
     selects = [f"select job_id from {source} where state = {int(state)}" for state in sorted(OPEN_STATES)]
-    # One statement, which sees all of them at one moment: between two a job could move from one to the other. A job
-    # that is not indexed yet notes its tag once more, so until then its end cannot be told.
-    jobs = each(connection, " union all ".join([*selects, "select job_id from worker_unindexed"])) if left else iter(())
-    for few in in_lots(jobs, TOGETHER):
-        ids = {row[0] for row in few}
-        for id, written in rows_by_id(connection, "id, tags", "worker_jobs", ids, only="and tags is not null"):
-            for tag in left.intersection(tags_of(written)):
-                found[tag] = max(id, found.get(tag, ""))
-        left -= found.keys()
-        if not left:
+    # One statement, which sees all tables at one moment: between two statements a job could move from one to the other.
+    # A job that is not indexed yet will store its tag again, so the tag's end cannot be reported before.
+    query = " union all ".join([*selects, "select job_id from worker_unindexed"])
+    for batch in batched(iterate(connection, query), JOBS_PER_READ) if remaining else ():
+        ids = {row[0] for row in batch}
+        for id, job_tags in rows_by_id(connection, "id, tags", "worker_jobs", ids, only="and tags is not null"):
+            for tag in remaining.intersection(tags_of(job_tags)):
+                open_jobs[tag] = max(id, open_jobs.get(tag, ""))
+        remaining -= open_jobs.keys()
+        if not remaining:
             break
-    return found
+    return open_jobs
 
 
-def look_later(connection: Connection, at: int, witnesses: Mapping[EndedTag, str]) -> None:
-    """Looks at these tags again at an instant, unless they are noted anew until then."""
-    update = "update worker_ended_tags set look_at = :at, witness = :witness where tag = :tag and note = :note"
-    for one, witness in witnesses.items():
-        execute(connection, update, {"at": at, "witness": witness, "tag": one.tag, "note": one.note})
+def postpone_check(connection: Connection, at: int, witnesses: Mapping[EndedTag, str]) -> None:
+    """Postpones the check of these tags to `at`, and stores an open job of each. Skips tags that were stored anew."""
+    update = "update worker_ended_tags set check_at = :at, witness = :witness where tag = :tag and note = :note"
+    for ended, witness in witnesses.items():
+        execute(connection, update, {"at": at, "witness": witness, "tag": ended.tag, "note": ended.note})
 
 
-def tell_end(connection: Connection, ended: EndedTag, at: int, event: Mapping[str, Any]) -> bool:
-    """Writes the event of a tag of which nothing was open at an instant; False: another process did, or more ended."""
+def write_end(connection: Connection, ended: EndedTag, at: int, event: Mapping[str, Any]) -> bool:
+    """Writes the event that all jobs of a tag had ended at `at`.
+
+    Returns False without writing if another process wrote it, or if another job of the tag has ended since.
+    """
     update = (
-        "update worker_ended_tags set look_at = null, witness = null, told_at = :at"
-        " where tag = :tag and note = :note and look_at is not null"
+        "update worker_ended_tags set check_at = null, witness = null, reported_at = :at"
+        " where tag = :tag and note = :note and check_at is not null"
     )
     if not execute(connection, update, {"at": at, "tag": ended.tag, "note": ended.note}).rowcount:
         return False
@@ -119,12 +125,12 @@ def tell_end(connection: Connection, ended: EndedTag, at: int, event: Mapping[st
     return True
 
 
-def purge_ended_tags(connection: Connection, before: int, most: int) -> int:
-    """Deletes tags that events told of before an instant, or whose look is so long overdue; how many."""
-    over = ("look_at is null and told_at < :before", "look_at < :before")
-    query = f"select tag from worker_ended_tags where {{}} limit {most}"
-    tags = [row[0] for one in over for row in fetch(connection, query.format(one), {"before": before})]
-    delete = dialect_of(connection).delete_chosen("worker_ended_tags", "tag")
-    # Asked again: one may have been noted anew.
-    only = f"{delete} and (({over[0]}) or {over[1]})"
-    return execute(connection, only, {"ids": ids_json(tags), "before": before}).rowcount if tags else 0
+def purge_ended_tags(connection: Connection, before: int, limit: int) -> int:
+    """Deletes tags whose end was reported before an instant, or whose check is overdue since then. Returns how many."""
+    conditions = ("check_at is null and reported_at < :before", "check_at < :before")
+    query = f"select tag from worker_ended_tags where {{}} limit {limit}"
+    tags = [row[0] for where in conditions for row in fetch(connection, query.format(where), {"before": before})]
+    delete = dialect_of(connection).delete_by_ids("worker_ended_tags", "tag")
+    # The conditions are repeated, because a tag may have been stored anew since it was read.
+    statement = f"{delete} and (({conditions[0]}) or {conditions[1]})"
+    return execute(connection, statement, {"ids": ids_json(tags), "before": before}).rowcount if tags else 0

@@ -1,4 +1,7 @@
-"""The queries of the metrics: every count has an index and a bound, however large the tables are. No row is locked."""
+"""The queries behind the metrics. Each uses an index and stops at a limit, however large the tables are.
+
+Nothing here takes a lock.
+"""
 
 from __future__ import annotations
 
@@ -18,22 +21,25 @@ from worker.outbox.engine.sql import execute, fetch
 from worker.outbox.lanes.full_scan import accounts_with_queued, first_queues_with_due, queued_by_lane
 from worker.outbox.lanes.offering import by_lane
 
-FIRST = 20_000
-"""So many queued parts of all accounts are counted exactly, in one statement."""
-MOST = 10_000
-"""Behind a longer queue each count ends here, so that a backlog of a day costs no more to count than one of an hour."""
+MAX_EXACT = 20_000
+"""Up to this many queued parts of all accounts, one statement counts them exactly."""
+MAX_COUNT = 10_000
+"""With more queued parts each count stops here, so a backlog of a day costs no more to count than one of an hour."""
 BATCH = 20
-"""Most places (a lane and a priority) that one statement counts."""
+"""The largest number of queues that one statement counts. A queue here is a pair of lane and priority."""
+
+DueQueue = tuple[str, int, int]
+"""Its lane, its priority, and when its first part became due, in microseconds."""
 
 
 @dataclass(slots=True)
 class DueParts:
-    """The due parts of an account and priority."""
+    """The due parts of an account with one priority."""
 
     due: int
-    """At most `MOST`."""
+    """How many, at most `MAX_COUNT`."""
     oldest_at: int
-    """The instant since which the first of them is due, in microseconds."""
+    """When the first of them became due, in microseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,98 +47,99 @@ class Queue:
     """The queued parts of all accounts."""
 
     due: dict[tuple[str, int], DueParts]
-    """The ones that are due, by account and priority."""
+    """The due parts, by account and priority."""
     parts: Counter[str]
-    """All of them, by account."""
+    """How many parts are queued, by account."""
     is_capped: bool
-    """Each count may be `MOST` and mean that there are at least so many."""
+    """If True, a count of `MAX_COUNT` means that there are at least as many."""
 
 
-def queue(connection: Connection, now: str) -> Queue:
-    """Counts the queued parts: exactly, where there are at most `FIRST`."""
+def queue(connection: Connection, now_sql: str) -> Queue:
+    """Counts the queued parts, exactly if there are at most `MAX_EXACT`."""
     dialect = dialect_of(connection)
-    now_once = dialect.read_once(now)
-    first = f"select lane, priority, not_before from {by_lane(dialect)} where state = 0 order by lane limit {FIRST + 1}"
+    stable_now = dialect.stable_now(now_sql)
+    source = by_lane(dialect)
+    first = f"select lane, priority, not_before from {source} where state = 0 order by lane limit {MAX_EXACT + 1}"
     query = (
-        f"select lane, priority, count(*), sum(case when not_before <= {now_once} then 1 else 0 end), min(not_before)"
+        f"select lane, priority, count(*), sum(case when not_before <= {stable_now} then 1 else 0 end), min(not_before)"
         f" from ({first}) first_parts group by lane, priority"
     )
     rows = fetch(connection, query)
-    if sum(int(row[2]) for row in rows) > FIRST:
+    if sum(int(row[2]) for row in rows) > MAX_EXACT:
         queued = {
-            account: sum(parts for _, parts in queued_by_lane(connection, now, account, MOST).values())
+            account: sum(parts for _, parts in queued_by_lane(connection, now_sql, account, MAX_COUNT).values())
             for account in accounts_with_queued(connection)
         }
-        return Queue(backlogs(connection, now), Counter(queued), is_capped=True)
-    found = Queue({}, Counter(), is_capped=False)
-    for lane, priority, parts, due, since in rows:
+        return Queue(backlogs(connection, now_sql), Counter(queued), is_capped=True)
+    result = Queue({}, Counter(), is_capped=False)
+    for lane, priority, parts, due, due_since in rows:
         account = account_of(lane)
-        found.parts[account] += int(parts)
+        result.parts[account] += int(parts)
         if due:
-            known = found.due.setdefault((account, int(priority)), DueParts(0, int(since)))
-            known.due, known.oldest_at = known.due + int(due), min(known.oldest_at, int(since))
-    return found
+            total = result.due.setdefault((account, int(priority)), DueParts(0, int(due_since)))
+            total.due, total.oldest_at = total.due + int(due), min(total.oldest_at, int(due_since))
+    return result
 
 
-def backlogs(connection: Connection, now: str) -> dict[tuple[str, int], DueParts]:
-    """Due parts by account and priority, of the first 10,000 places (a lane and a priority)."""
-    found: dict[tuple[str, int], DueParts] = {}
-    places = list(first_queues_with_due(connection, now, MOST))
-    for some in _batches(places):
-        batch = [place for place in some if _wants_more(found, place)]
-        for (lane, priority, since), due in zip(batch, _due_at(connection, now, batch), strict=True):
-            known = found.setdefault((account_of(lane), priority), DueParts(0, since))
-            known.due = min(MOST, known.due + due)
-    for lane, priority, since in places:
-        known = found[account_of(lane), priority]
-        known.oldest_at = min(known.oldest_at, since)
-    return found
+def backlogs(connection: Connection, now_sql: str) -> dict[tuple[str, int], DueParts]:
+    """Returns the due parts by account and priority, of the first 10,000 queues. Each count stops at `MAX_COUNT`."""
+    totals: dict[tuple[str, int], DueParts] = {}
+    queues = list(first_queues_with_due(connection, now_sql, MAX_COUNT))
+    for batch in _batches(queues):
+        uncapped = [queue for queue in batch if not _is_capped(totals, queue)]
+        for (lane, priority, due_since), due in zip(uncapped, _count_due(connection, now_sql, uncapped), strict=True):
+            total = totals.setdefault((account_of(lane), priority), DueParts(0, due_since))
+            total.due = min(MAX_COUNT, total.due + due)
+    for lane, priority, due_since in queues:
+        total = totals[account_of(lane), priority]
+        total.oldest_at = min(total.oldest_at, due_since)
+    return totals
 
 
-def _batches(places: Sequence[tuple[str, int, int]]) -> Iterator[Sequence[tuple[str, int, int]]]:
-    # Small batches first: the first places of an account may reach `MOST`, and the others are not counted then.
-    at, size = 0, 1
-    while at < len(places):
-        yield places[at : at + size]
-        at, size = at + size, min(BATCH, size * 2)
+def _batches(queues: Sequence[DueQueue]) -> Iterator[Sequence[DueQueue]]:
+    # Small batches first: the first queues of an account may reach `MAX_COUNT`, and then its others are not counted.
+    start, size = 0, 1
+    while start < len(queues):
+        yield queues[start : start + size]
+        start, size = start + size, min(BATCH, size * 2)
 
 
-def _wants_more(found: dict[tuple[str, int], DueParts], place: tuple[str, int, int]) -> bool:
-    known = found.get((account_of(place[0]), place[1]))
-    return known is None or known.due < MOST
+def _is_capped(totals: dict[tuple[str, int], DueParts], queue: DueQueue) -> bool:
+    total = totals.get((account_of(queue[0]), queue[1]))
+    return total is not None and total.due >= MAX_COUNT
 
 
-def _due_at(connection: Connection, now: str, places: Sequence[tuple[str, int, int]]) -> list[int]:
-    """How many parts are due in each of these places, in one statement."""
-    if not places:
+def _count_due(connection: Connection, now_sql: str, queues: Sequence[DueQueue]) -> list[int]:
+    """Counts the due parts of each queue with one statement. Returns the counts in the order of the queues."""
+    if not queues:
         return []
     dialect = dialect_of(connection)
-    now, queue = dialect.read_once(now), by_lane(dialect)
+    now_sql, source = dialect.stable_now(now_sql), by_lane(dialect)
     counts = (
-        f"select {n} as n, count(*) as due from (select 1 from {queue} where state = 0 and lane = :lane{n}"
-        f" and priority = :priority{n} and not_before <= {now} order by not_before, id limit {MOST}) due{n}"
-        for n in range(len(places))
+        f"select {n} as n, count(*) as due from (select 1 from {source} where state = 0 and lane = :lane{n}"
+        f" and priority = :priority{n} and not_before <= {now_sql} order by not_before, id limit {MAX_COUNT}) due{n}"
+        for n in range(len(queues))
     )
-    values: dict[str, str | int] = {f"lane{n}": place[0] for n, place in enumerate(places)}
-    values |= {f"priority{n}": place[1] for n, place in enumerate(places)}
+    values: dict[str, str | int] = {f"lane{n}": queue[0] for n, queue in enumerate(queues)}
+    values |= {f"priority{n}": queue[1] for n, queue in enumerate(queues)}
     rows = {int(n): int(due) for n, due in execute(connection, " union all ".join(counts), values)}
-    return [rows[n] for n in range(len(places))]
+    return [rows[n] for n in range(len(queues))]
 
 
-def oldest_open(connection: Connection, now: str) -> dict[tuple[str, int], int]:
-    """The instant since which the oldest open job is due, by account and priority.
+def oldest_open(connection: Connection, now_sql: str) -> dict[tuple[str, int], int]:
+    """Returns when the oldest open job became due, in microseconds, by account and priority.
 
-    Of the 10,000 parts that are, or will be, due first.
+    Considers only the 10,000 parts that are, or will be, due first.
     """
-    # By the job's `due_at`, which a postponement does not change. Without parts that wait for another job or are parked
-    # on a pause, and without tracks, which stay open for weeks.
+    # By the job's `due_at`, which a retry does not change. Leaves out parts that wait for another job or for the end of
+    # a pause, and tracks, which stay open for weeks.
     first = (
         f"select job_id from worker_parts where state = {int(PartState.QUEUED)} and waits_on is null"
-        f" and not_before <= {FOREVER} order by not_before, id limit {MOST}"
+        f" and not_before <= {FOREVER} order by not_before, id limit {MAX_COUNT}"
     )
     query = (
         f"select j.account, j.priority, min(j.due_at) from (select distinct job_id from ({first}) queued) waiting"
-        f" join worker_jobs j on j.id = waiting.job_id where j.due_at <= {now} and j.kind <> :track"
+        f" join worker_jobs j on j.id = waiting.job_id where j.due_at <= {now_sql} and j.kind <> :track"
         " group by j.account, j.priority"
     )
     rows = fetch(connection, query, {"track": Kind.TRACK})
@@ -140,34 +147,34 @@ def oldest_open(connection: Connection, now: str) -> dict[tuple[str, int], int]:
 
 
 def called_parts(connection: Connection) -> Counter[tuple[str, PartState]]:
-    """Parts under a call, and at most `MOST` in doubt, by account and state."""
+    """Counts the parts whose call is in flight, and at most `MAX_COUNT` parts in doubt, by account and state."""
     sending, unknown = int(PartState.SENDING), int(PartState.UNKNOWN)
-    doubtful = f"select lane from worker_parts where state = {unknown} limit {MOST}"
+    doubtful = f"select lane from worker_parts where state = {unknown} limit {MAX_COUNT}"
     query = (
         f"select {sending}, lane, count(*) from worker_parts where state = {sending} group by lane"
         f" union all select {unknown}, lane, count(*) from ({doubtful}) doubtful group by lane"
     )
-    found: Counter[tuple[str, PartState]] = Counter()
+    counts: Counter[tuple[str, PartState]] = Counter()
     for state, lane, count in fetch(connection, query):
-        found[account_of(lane), PartState(state)] += int(count)
-    return found
+        counts[account_of(lane), PartState(state)] += int(count)
+    return counts
 
 
 def recent_jobs(connection: Connection, since: int) -> dict[tuple[str, str, int], int]:
-    """Jobs enqueued since an instant, by account, kind and state; of the newest 10,000."""
-    newest = f"select account, kind, state from worker_jobs where id > :since order by id desc limit {MOST}"
+    """Counts the jobs enqueued since an instant, by account, kind and state. Counts the newest 10,000 at most."""
+    newest = f"select account, kind, state from worker_jobs where id > :since order by id desc limit {MAX_COUNT}"
     query = f"select account, kind, state, count(*) from ({newest}) newest group by account, kind, state"
     rows = fetch(connection, query, {"since": first_id(since)})
     return {(row[0], row[1], int(row[2])): int(row[3]) for row in rows}
 
 
 def hook_events(connection: Connection) -> dict[EventState, int]:
-    """Events whose hook has not run to its end, by state; each at most `MOST`."""
+    """Counts the events whose hooks have not all run, by state. Each count stops at `MAX_COUNT`."""
     where = {
         EventState.WAITING: "state = 0",
         EventState.RUNNING: "holder is not null",
         EventState.PARKED: "state = 3",
     }
-    count = f"(select count(*) from (select 1 from worker_events where {{}} limit {MOST}) found)"
+    count = f"(select count(*) from (select 1 from worker_events where {{}} limit {MAX_COUNT}) counted)"
     [counts] = fetch(connection, f"select {', '.join(map(count.format, where.values()))}")
     return dict(zip(where, map(int, counts), strict=True))

@@ -29,7 +29,7 @@ from worker.outbox.engine.clock import SECOND, instant, micros
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.agenda import Agenda, Work
-from worker.outbox.upkeep.alerts import AlertRow, alert_rows, notices_not_taken, save_alerts
+from worker.outbox.upkeep.alerts import AlertRow, alert_rows, failed_notices, save_alerts
 from worker.reporting.problems import KINDS, OutboxReading, find_problems, read_outbox
 from worker.service.notify.notices import DISABLING, AlertNotice, notices, update_alerts
 from worker.service.notify.sending import TAG, NoticeSender
@@ -119,7 +119,7 @@ class Notifier:
     def _failed(self, connection: Connection, rows: list[AlertRow]) -> dict[str, int]:
         """Returns each alert's id with the index of the target whose job about it failed."""
         jobs = {row.id: row.job_id for row in rows if row.job_id}
-        accounts = notices_not_taken(connection, self._database.now, jobs.values()) if jobs else {}
+        accounts = failed_notices(connection, self._database.now, jobs.values()) if jobs else {}
         indexes = {account: n for n, account in enumerate(self._targets) if account}
         return {row: indexes[accounts[job]] for row, job in jobs.items() if accounts.get(job) in indexes}
 

@@ -87,7 +87,7 @@ class NoticeSender:
                 self._undelivered.discard((name, notice.is_end))
                 return True
         if (name, notice.is_end) not in self._undelivered:
-            logger.warning("alert_untold", targets=len(indexes))
+            logger.warning("alert_not_sent", targets=len(indexes))
             self._undelivered.add((name, notice.is_end))
         return False if indexes else None
 

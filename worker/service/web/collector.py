@@ -26,7 +26,7 @@ from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.domain.pause import Pause
 from worker.domain.state import JobState, PartState
 from worker.outbox.engine.clock import SECOND
-from worker.outbox.engine.counting import BETWEEN, exemplars, totals
+from worker.outbox.engine.counting import SEPARATOR, exemplars, totals
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import QueueName, unusable_account_counts
 from worker.outbox.upkeep import gauges
@@ -131,7 +131,7 @@ class OutboxCollector(Collector):
         yield from self._limits(connection, listed)
         yield from _processes(reading)
         yield _gauge("hook_events", {(state.label,): count for state, count in reading.hook_events.items()})
-        zeros = dict.fromkeys(map(BETWEEN.join, self._zero_counters(listed)), 0)
+        zeros = dict.fromkeys(map(SEPARATOR.join, self._zero_counters(listed)), 0)
         yield from counters({**zeros, **totals(connection)}, exemplars(connection))
 
     def _lasting_gauge(self, name: str, values: Values, expected: Iterable[tuple[str, ...]] = ()) -> Metric:

@@ -16,7 +16,7 @@ from prometheus_client.core import (
 
 from worker.outbox.commit.record_answer import BUCKET_BOUNDS
 from worker.outbox.engine.clock import SECOND
-from worker.outbox.engine.counting import BETWEEN, Exemplar
+from worker.outbox.engine.counting import SEPARATOR, Exemplar
 from worker.outbox.engine.migrate import this_release
 
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -45,9 +45,9 @@ SUM, INFINITY = "sum", "+Inf"
 def counters(totals: Mapping[str, int], exemplars: Mapping[str, Exemplar]) -> Iterator[Metric]:
     """Yields every counter and histogram. Sums with names of a newer release are skipped."""
     sums: defaultdict[str, dict[tuple[str, ...], int]] = defaultdict(dict)
-    calls = {tuple(name.split(BETWEEN)): _exemplar(exemplar) for name, exemplar in exemplars.items()}
+    calls = {tuple(name.split(SEPARATOR)): _exemplar(exemplar) for name, exemplar in exemplars.items()}
     for name, value in totals.items():
-        metric, *labels = name.split(BETWEEN)
+        metric, *labels = name.split(SEPARATOR)
         sums[metric][tuple(labels)] = value
     for metric, (text, names) in COUNTERS.items():
         family = CounterMetricFamily(f"worker_{metric}", text, labels=names)

@@ -1,7 +1,7 @@
 """`worker metrics`: /metrics for Prometheus, one process for the installation.
 
-A thread reads the outbox every few seconds, and a scrape returns its last reading. So neither many scrapes nor a large
-outbox make a scrape slower or load the database more.
+A thread reads the outbox every few seconds (`collector.py`), and a scrape returns its last reading. So neither many
+scrapes nor a large outbox make a scrape slower or load the database more.
 """
 
 from __future__ import annotations

@@ -31,9 +31,9 @@ from worker.domain.callbacks.inbound import CallbackRefused, Inbound
 from worker.domain.errors import AccountsUnread, ConfigurationError
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.verifiers import Verifiers
-from worker.outbox.engine.counting import LooseCounts
+from worker.outbox.engine.counting import BufferedCounts
 from worker.outbox.engine.migrate import require_current
-from worker.outbox.upkeep.totals import SELDOM_S, Totals
+from worker.outbox.upkeep.totals import SPARE_EVERY_S, Totals
 from worker.service.loop import Loop
 from worker.service.web.health_endpoints import HealthEndpoints
 from worker.service.web.serving import serve
@@ -181,7 +181,7 @@ def _query(request: Request) -> Query:
     return request.query_params
 
 
-def _flush(counts: LooseCounts) -> float:
+def _flush(counts: BufferedCounts) -> float:
     counts.flush()
     return COUNTED_EVERY_S
 
@@ -197,10 +197,10 @@ def run_receiver(settings: Settings, host: str, port: int, loglevel: str) -> int
         our_logging.set_up(loglevel, **dict(settings.logs))
         for name, problem in unusable_accounts(accounts).items():
             log.error("account_unusable", account=name, reason=problem)
-        store, counts = CallbackStore(database, settings, accounts), LooseCounts(database)
+        store, counts = CallbackStore(database, settings, accounts), BufferedCounts(database)
         receiver = Receiver(doors.of, store.store, count=counts.add, endpoints=HealthEndpoints(database.read_now))
         with (
-            Loop("totals", Totals(database, SELDOM_S).turn).running(STORE_S),
+            Loop("totals", Totals(database, SPARE_EVERY_S).turn).running(STORE_S),
             Loop("counts", partial(_flush, counts), once_more=True).running(STORE_S),
         ):
             return serve(receiver.app, host, port, "receiver", f"--host {host} --port {port}")

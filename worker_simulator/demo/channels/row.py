@@ -1,4 +1,4 @@
-"""One row of the demo of all channels: a job for a channel, and how it has to end."""
+"""One row of the demo of all channels: a job for a channel, and how it must end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.producer.insert import JobRef
 
 
 class Producer:
-    """Enqueues jobs, each in a transaction of its own; `jobs` maps the names of earlier rows to their jobs' ids."""
+    """Enqueues jobs, each in a transaction of its own. `jobs` maps the names of earlier rows to their jobs' ids."""
 
     def __init__(self, engine: Engine, accounts: AccountSource, control: Callable[[str, Any], Any]):
         self._engine, self._accounts = engine, accounts
@@ -24,8 +24,8 @@ class Producer:
         """Sends a body to a control address of the fake vendor, or reads it (with None)."""
         self.jobs: dict[str, str] = {}
 
-    def ask(self, enqueues: Callable[..., JobRef], *arguments: Any, **options: Any) -> str:
-        """Calls one of the functions that enqueue a job; returns the job's id."""
+    def enqueue(self, enqueues: Callable[..., JobRef], *arguments: Any, **options: Any) -> str:
+        """Calls one of the functions that enqueue a job. Returns the job's id."""
         with self._engine.begin() as connection:
             return enqueues(connection, *arguments, accounts=self._accounts, **options).id
 
@@ -36,15 +36,15 @@ class Row:
 
     channel: str
     what: str
-    ask: Callable[[Producer], str] = field(repr=False)
+    enqueue: Callable[[Producer], str] = field(repr=False)
     ends: str = "accepted"
-    """The job's state at the end; `refused` when enqueue raises CheckFailed, `parked` when it waits for a person."""
+    """The job's state at the end; `refused` if enqueue raises CheckFailed, `parked` if it waits for a person."""
     names: str = ""
-    """The field that a refusal by enqueue names, or the vendor's errcode; empty: neither is looked at."""
+    """The field that enqueue refuses, or the vendor's errcode. Empty: not checked."""
     after: Sequence[str] = ()
     """Names of the rows that must have ended before this one is enqueued."""
     before: Callable[[Producer], None] | None = field(default=None, repr=False)
-    """A step at the fake vendor before this row, such as a member who confirms; None: no step."""
+    """What to do at the fake vendor before this row, such as a member who confirms. None: nothing."""
 
     @property
     def name(self) -> str:
@@ -53,15 +53,15 @@ class Row:
 
 
 def sends(account: str, message: Message, to: Recipients | None = None) -> Callable[[Producer], str]:
-    """A row that sends one message."""
-    return lambda producer: producer.ask(enqueue, account, message, to)
+    """Returns a function that sends a message."""
+    return lambda producer: producer.enqueue(enqueue, account, message, to)
 
 
 def uploads(account: str, file: File, upload_type: str) -> Callable[[Producer], str]:
-    """A row that uploads one file."""
-    return lambda producer: producer.ask(upload, account, file, upload_type)
+    """Returns a function that uploads a file."""
+    return lambda producer: producer.enqueue(upload, account, file, upload_type)
 
 
 def follows(enqueues: Callable[..., JobRef], name: str, *arguments: Any, **options: Any) -> Callable[[Producer], str]:
-    """A row about the job of another row, such as its recall."""
-    return lambda producer: producer.ask(enqueues, producer.jobs[name], *arguments, **options)
+    """Returns a function that enqueues a job about the job of another row, such as its recall."""
+    return lambda producer: producer.enqueue(enqueues, producer.jobs[name], *arguments, **options)

@@ -66,7 +66,7 @@ CARD, TEXT = "wecom_app card button_interaction", "wecom_app text"
 
 
 def rows() -> list[Row]:
-    """All rows, in the order of the table."""
+    """Returns all rows, in the order of the table."""
     updated = follows(update_card, CARD, app.CardUpdate(replace_name="Done"))
     return [
         *(Row("wecom_app", what, sends(ACCOUNT, message, PEOPLE)) for what, message in MESSAGES.items()),

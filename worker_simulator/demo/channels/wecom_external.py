@@ -37,9 +37,12 @@ ATTACHMENTS: dict[str, Any] = {
 }
 MESSAGES: dict[str, tuple[Message, Recipients]] = {
     "text": (external.Campaign(text="We open on Saturday."), CUSTOMERS),
-    **{name: (external.Campaign(attachments=[one]), CUSTOMERS) for name, one in ATTACHMENTS.items()},
+    **{name: (external.Campaign(attachments=[attachment]), CUSTOMERS) for name, attachment in ATTACHMENTS.items()},
     "text to groups": (external.Campaign(text="In your group"), GROUPS),
-    **{f"{name} to groups": (external.Campaign(attachments=[one]), GROUPS) for name, one in ATTACHMENTS.items()},
+    **{
+        f"{name} to groups": (external.Campaign(attachments=[attachment]), GROUPS)
+        for name, attachment in ATTACHMENTS.items()
+    },
     "image by url": (external.Campaign(attachments=[external.Image(file=PICTURE, as_url=True)]), CUSTOMERS),
     "nine attachments": (external.Campaign(text="All of it", attachments=[LINK] * 9), CUSTOMERS),
     "all of a member": (external.Campaign(text="To all of mine"), Customers({"lisi": Everyone()})),
@@ -50,11 +53,11 @@ TEXT = f"{CHANNEL} text"
 
 
 def rows() -> list[Row]:
-    """All rows, in the order of the table."""
+    """Returns all rows, in the order of the table."""
     updated = follows(update_card, TEXT, CardUpdate(replace_name="Done"))
     return [
         *(
-            Row(CHANNEL, what, sends(ACCOUNT, message, to), before=_at_hand if what == "text" else None)
+            Row(CHANNEL, what, sends(ACCOUNT, message, to), before=_prepare if what == "text" else None)
             for what, (message, to) in MESSAGES.items()
         ),
         Row(
@@ -71,13 +74,13 @@ def rows() -> list[Row]:
     ]
 
 
-def _at_hand(producer: Producer) -> None:
-    """Gives a customer the tag, and makes the fake vendor answer about new tasks at once."""
+def _prepare(producer: Producer) -> None:
+    """Gives a customer the tag, and lets the fake vendor answer questions about new tasks at once."""
     producer.control("settings", {"external": {"tags": {"wm-zhangsan-1": ["etDemo"]}, "dispatch_s": 0}})
 
 
 def _confirm(producer: Producer) -> None:
-    """Every member confirms the tasks that wait for them."""
+    """Lets every member confirm the tasks that wait for them."""
     for task in producer.control("groupmsg_tasks", None)["tasks"]:
         for member in () if task["cancelled"] else task["members"]:
             producer.control("groupmsg_confirm", {"msgid": task["msgid"], "member": member})

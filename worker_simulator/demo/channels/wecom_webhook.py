@@ -52,7 +52,7 @@ MESSAGES: dict[str, Message] = {
 
 
 def rows() -> list[Row]:
-    """All rows, in the order of the table."""
+    """Returns all rows, in the order of the table."""
     updated = follows(update_card, TEXT, CardUpdate(replace_name="Done"))
     return [
         *(Row(CHANNEL, what, sends(PUSH, message, GROUP)) for what, message in MESSAGES.items()),

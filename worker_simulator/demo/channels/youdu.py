@@ -78,16 +78,16 @@ UPLOADS = {"image": picture("logo.png", 8), "file": report(), "voice": voice(), 
 
 
 def prepare(control: Any, key: str) -> None:
-    """Makes the apps at the fake vendor, as an administrator would, all with the key of this run."""
+    """Creates the apps at the fake vendor, as an administrator would, all with the key of this run."""
     apps = [{"appid": appid, "aes_key": key, "role": ROLES.get(appid, "message")} for appid in APPS.values()]
     control("settings", {"youdu": {"apps": apps}})
 
 
 def rows() -> list[Row]:
-    """All rows, in the order of the table."""
+    """Returns all rows, in the order of the table."""
     updated = follows(update_card, TEXT, CardUpdate(replace_name="Done"))
     return [
-        *(Row(CHANNEL, what, sends(*asked)) for what, asked in MESSAGES.items()),
+        *(Row(CHANNEL, what, sends(*arguments)) for what, arguments in MESSAGES.items()),
         *(Row(CHANNEL, f"upload {kind}", uploads("youdu", file, kind)) for kind, file in UPLOADS.items()),
         Row(
             CHANNEL,

@@ -1,68 +1,68 @@
-"""message/update_template_card (94888 更新模版卡片消息): one change per response_code.
+"""message/update_template_card (94888 更新模版卡片消息): one update per response_code.
 
-Does not know HTTP and how cards are sent. The `invaliduser` of this call is an array, unlike message/send's.
+Its `invaliduser` is an array, unlike that of message/send.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from worker_simulator.answers import HttpAnswer, Refused, accepted
 from worker_simulator.request import HttpRequest, Json
-from worker_simulator.wecom_app.calls.envelope import agentid_of, received
+from worker_simulator.wecom_app.calls.envelope import agentid_of, read_call
 from worker_simulator.wecom_app.rules.cards import INTERACTIVE, check_card
 from worker_simulator.wecom_app.rules.content import translator
-from worker_simulator.wecom_app.rules.findings import Findings, typed, warned
+from worker_simulator.wecom_app.rules.findings import Findings, format_warnings, typed
 from worker_simulator.wecom_app.state.apps import App
 from worker_simulator.wecom_app.state.directory import ReachedMembers
 from worker_simulator.wecom_app.state.inbox import InboxMessage
 from worker_simulator.wecom_app.state.sent import ResponseCode
 
 if TYPE_CHECKING:
-    from worker_simulator.world import World
+    from worker_simulator.vendor_state import VendorState
 
 TARGETS: dict[str, tuple[type, int, int]] = {
     "userids": (str, 1000, 40032),
     "partyids": (int, 100, 82002),
     "tagids": (int, 100, 82003),
 }
-"""By list: the type of its entries, the most entries, and the code for more."""
+"""List -> type of its ids, how many it may have, and the errcode for more."""
 
 
-def update(world: "World", request: HttpRequest) -> HttpAnswer:
-    """Update a card for some of its recipients, spending the code."""
-    app, body = received(world, request)
+def update(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers update_template_card: updates a card for some of its recipients, and spends the response_code."""
+    app, body = read_call(state, request)
     seq = request.seq
-    found = Findings(world.settings.codes)
-    with warned(found):
-        refused = _updated(world, app, body, found, seq)
+    findings = Findings(state.settings.codes)
+    with format_warnings(findings):
+        refused = _update(state, app, body, findings, seq)
     if refused:
-        world.rulings.note(seq, "unknown", invaliduser="|".join(refused))
-    return accepted(errmsg=found.errmsg, invaliduser=refused)
+        state.rulings.record(seq, "unknown", invaliduser="|".join(refused))
+    return accepted(errmsg=findings.errmsg, invaliduser=refused)
 
 
-def _updated(world: "World", app: App, body: Json, found: Findings, seq: int) -> list[str]:
-    """Carry the update out; returns the targets it did not reach."""
-    if typed(body, "enable_id_trans", int, found) == 1:
-        found.translate = translator(world.directory)
-    world.apps.check_agent(app, agentid_of(body, found))  # type: ignore[arg-type]  # required, so never None
+def _update(state: "VendorState", app: App, body: Json, findings: Findings, seq: int) -> list[str]:
+    """Applies the update. Returns the targets that it did not reach."""
+    if typed(body, "enable_id_trans", int, findings) == 1:
+        findings.translate = translator(state.directory)
+    state.apps.check_agent(app, agentid_of(body, findings))  # type: ignore[arg-type]  # required, so never None
     if not app.settings.callback:
         raise Refused(43012)
-    code = _usable_code(world, app, typed(body, "response_code", str, found))
+    code = _usable_code(state, app, typed(body, "response_code", str, findings))
     try:
-        change = _change(code.message, body, found)
-        refused = _apply(world, code.message, body, change, found)
+        change = _change(code.message, body, findings)
+        refused = _apply(state, code.message, body, change, findings)
     except Refused as error:
-        code.spent = world.settings.card.consumed_on_error
+        code.spent = state.settings.card.consumed_on_error
         error.fields.setdefault("invaliduser", [])
         raise
     code.spent = True
-    world.rulings.note(code.message.seq, "updated", seq=seq)
-    world.rulings.note(seq, "update", seq=code.message.seq)
+    state.rulings.record(code.message.seq, "updated", seq=seq)
+    state.rulings.record(seq, "update", seq=code.message.seq)
     return refused
 
 
-def _usable_code(world: "World", app: App, value: str | None) -> ResponseCode:
-    rules, code = world.settings.card, world.sent.codes.get(value or "")
-    if code is None or code.spent or code.expired or world.clock.now() - code.issued_at > rules.code_lifetime_s:
+def _usable_code(state: "VendorState", app: App, value: str | None) -> ResponseCode:
+    rules, code = state.settings.card, state.sent.codes.get(value or "")
+    if code is None or code.spent or code.expired or state.clock.now() - code.issued_at > rules.code_lifetime_s:
         raise Refused(60140, invaliduser=[])
     if code.message.app is not app:
         raise Refused(rules.foreign_code, invaliduser=[])
@@ -71,13 +71,13 @@ def _usable_code(world: "World", app: App, value: str | None) -> ResponseCode:
     return code
 
 
-def _change(message: InboxMessage, body: Json, found: Findings) -> Json:
-    """Form A freezes the button of an interactive card under a new name; form B replaces the card."""
-    card, button = typed(body, "template_card", dict, found), typed(body, "button", dict, found)
+def _change(message: InboxMessage, body: Json, findings: Findings) -> Json:
+    """Returns the change. A button name disables the buttons of an interactive card; a card replaces the card."""
+    card, button = typed(body, "template_card", dict, findings), typed(body, "button", dict, findings)
     if card:
-        check_card(card, found, updating=True)
-        return {"template_card": card, **({"altered": found.altered} if found.altered else {})}
-    name = typed(button or {}, "replace_name", str, found, "button")
+        check_card(card, findings, updating=True)
+        return {"template_card": card, **({"altered": findings.altered} if findings.altered else {})}
+    name = typed(button or {}, "replace_name", str, findings, "button")
     if not name:
         raise Refused(40058, "invalid param 'button.replace_name'")
     if message.content["card_type"] not in INTERACTIVE:
@@ -85,28 +85,28 @@ def _change(message: InboxMessage, body: Json, found: Findings) -> Json:
     return {"replace_name": name}
 
 
-def _apply(world: "World", message: InboxMessage, body: Json, change: Json, found: Findings) -> list[str]:
-    """Show the change to the targets that were recipients; the others are returned."""
-    targets = {name: _target_ids(body, name, found) for name in TARGETS}
-    rules = world.settings.card
-    if typed(body, "atall", int, found) == 1:
+def _apply(state: "VendorState", message: InboxMessage, body: Json, change: Json, findings: Findings) -> list[str]:
+    """Applies the change to the targets that were recipients. Returns the others."""
+    targets = {name: _target_ids(body, name, findings) for name in TARGETS}
+    rules = state.settings.card
+    if typed(body, "atall", int, findings) == 1:
         if any(targets.values()) and rules.atall_with_lists_code:
             raise Refused(rules.atall_with_lists_code)
         message.card_for_all, message.cards = change, {}
         return []
     if not any(targets.values()):
         raise Refused(rules.no_target_code)
-    reached = world.directory.reach(message.app.settings, targets["userids"], targets["partyids"], targets["tagids"])
+    reached = state.directory.reach(message.app.settings, targets["userids"], targets["partyids"], targets["tagids"])
     return _apply_to(message, change, reached, rules.outside_code)
 
 
-def _target_ids(body: Json, name: str, found: Findings) -> list[str]:
-    """The ids of a list, within the number it may have; one of another type is read with a warning."""
-    kind, most, code = TARGETS[name]
-    values: list[Any] = typed(body, name, list, found) or []
-    if len(values) > most:
+def _target_ids(body: Json, name: str, findings: Findings) -> list[str]:
+    """Returns the ids of a list. Ids of a wrong type are accepted with a warning."""
+    kind, limit, code = TARGETS[name]
+    values: list[Any] = typed(body, name, list, findings) or []
+    if len(values) > limit:
         raise Refused(code)
-    found.wrong_format |= not all(isinstance(value, kind) for value in values)
+    findings.wrong_format |= not all(isinstance(value, kind) for value in values)
     return [str(value) for value in values]
 
 

@@ -1,7 +1,4 @@
-"""appchat/create, update and get (90245 创建群聊会话, 98913 修改群聊会话, 98914 获取群聊会话).
-
-Does not know HTTP and messages.
-"""
+"""appchat/create, update and get (90245 创建群聊会话, 98913 修改群聊会话, 98914 获取群聊会话)."""
 
 import re
 from typing import TYPE_CHECKING
@@ -9,45 +6,45 @@ from typing import TYPE_CHECKING
 from worker_simulator.answers import HttpAnswer, Refused, accepted
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings import ChatSettings
-from worker_simulator.wecom_app.calls.envelope import authorised, received
-from worker_simulator.wecom_app.rules.findings import Findings, typed, warned
+from worker_simulator.wecom_app.calls.envelope import authorise, read_call
+from worker_simulator.wecom_app.rules.findings import Findings, format_warnings, typed
 from worker_simulator.wecom_app.rules.texts import CUT, TextRule
 from worker_simulator.wecom_app.state.apps import App
 from worker_simulator.wecom_app.state.chats import Chat
 from worker_simulator.wecom_app.state.directory import USERID, Directory
 
 if TYPE_CHECKING:
-    from worker_simulator.world import World
+    from worker_simulator.vendor_state import VendorState
 
-FEWEST, MOST = 2, 2000
+MIN_MEMBERS, MAX_MEMBERS = 2, 2000
 
 
-def _named(body: Json, name: str, found: Findings) -> list[str]:
-    """The userids of a list, each once, in lower case; a malformed one is 86007."""
-    entries = typed(body, name, list, found) or []
+def _userids(body: Json, name: str, findings: Findings) -> list[str]:
+    """Returns the userids of a list in lower case, without repeats. Refuses a malformed one with 86007."""
+    entries = typed(body, name, list, findings) or []
     if not all(isinstance(entry, str) and USERID.fullmatch(entry) for entry in entries):
         raise Refused(86007)
     return list(dict.fromkeys(entry.lower() for entry in entries))
 
 
-def _existing(userids: list[str], directory: Directory, rules: ChatSettings) -> list[str]:
-    """The userids that exist; any other refuses the call, or is left out, by the setting."""
-    known = [userid for userid in userids if directory.exists(userid)]
-    if len(known) < len(userids) and rules.unknown_member_code:
+def _existing_members(userids: list[str], directory: Directory, rules: ChatSettings) -> list[str]:
+    """Returns the userids that exist. An unknown one is refused or omitted, by setting."""
+    existing = [userid for userid in userids if directory.exists(userid)]
+    if len(existing) < len(userids) and rules.unknown_member_code:
         raise Refused(rules.unknown_member_code)
-    return known
+    return existing
 
 
 def _without(members: list[str], leavers: list[str], rules: ChatSettings) -> list[str]:
-    """The members left when some go; a leaver who is no member refuses the call, or is ignored, by the setting."""
+    """Returns the members without the leavers. A leaver who is no member is refused or ignored, by setting."""
     if not set(leavers) <= set(members) and rules.unknown_member_code:
         raise Refused(rules.unknown_member_code)
     return [member for member in members if member not in leavers]
 
 
-def _owner_among(body: Json, members: list[str], found: Findings) -> str | None:
-    """The owner a call names, in lower case; has to be a member (86207). None where it names none."""
-    owner = typed(body, "owner", str, found)
+def _named_owner(body: Json, members: list[str], findings: Findings) -> str | None:
+    """Returns the owner of the body in lower case, or None. Refuses an owner who is no member with 86207."""
+    owner = typed(body, "owner", str, findings)
     if not owner:
         return None
     if not USERID.fullmatch(owner):
@@ -62,87 +59,87 @@ LONGEST_CHATID = 32
 NAME = TextRule("name", limit=50, over=CUT, unit="chars")
 
 
-def create(world: "World", request: HttpRequest) -> HttpAnswer:
-    """Make a chat; without an owner its first member is the owner (the vendor picks one at random)."""
-    app, body = received(world, request)
-    refuse_without_scope(world, app)
-    found = Findings(world.settings.codes)
-    with warned(found):
-        chat = _made(world, app, body, found)
-    world.limits.count_chat_made(app.corpid, request.seq)
-    world.chats.keep(chat)
-    return accepted(errmsg=found.errmsg, chatid=chat.chatid)
+def create(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers appchat/create. Without an owner, the first member becomes the owner (the vendor chooses at random)."""
+    app, body = read_call(state, request)
+    refuse_without_scope(state, app)
+    findings = Findings(state.settings.codes)
+    with format_warnings(findings):
+        chat = _new_chat(state, app, body, findings)
+    state.limits.count_new_chat(app.corpid, request.seq)
+    state.chats.add(chat)
+    return accepted(errmsg=findings.errmsg, chatid=chat.chatid)
 
 
-def _made(world: "World", app: App, body: Json, found: Findings) -> Chat:
-    chatid = _own_chatid(body, found)
-    world.chats.refuse_taken(app.corpid, chatid or "")
-    NAME.check(body, "chat", found)
-    userlist = _named(body, "userlist", found)
+def _new_chat(state: "VendorState", app: App, body: Json, findings: Findings) -> Chat:
+    chatid = _requested_chatid(body, findings)
+    state.chats.refuse_existing(app.corpid, chatid or "")
+    NAME.check(body, "chat", findings)
+    userlist = _userids(body, "userlist", findings)
     if not userlist:
         raise Refused(86204)
-    members = _existing(userlist, world.directory, world.settings.chat)
+    members = _existing_members(userlist, state.directory, state.settings.chat)
     _refuse_number(members, 86006)
-    owner = _owner_among(body, members, found) or members[0]
-    return Chat(chatid or world.chats.new_chatid(), app, body.get("name") or "", owner, members, found.altered)
+    owner = _named_owner(body, members, findings) or members[0]
+    return Chat(chatid or state.chats.new_chatid(), app, body.get("name") or "", owner, members, findings.altered)
 
 
-def update(world: "World", request: HttpRequest) -> HttpAnswer:
-    """Change name, owner or members; an owner who goes has to name the next one (86203)."""
-    app, body = received(world, request)
-    refuse_without_scope(world, app)
-    found = Findings(world.settings.codes)
-    with warned(found):
-        chat = world.chats.of(app, chatid_of(body, found))
-        owner, members = _changed(world, chat, body, found)
-    world.limits.count_chat_change(app.corpid, request.seq)
+def update(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers appchat/update: changes name, owner or members. An owner who leaves must name the next one (86203)."""
+    app, body = read_call(state, request)
+    refuse_without_scope(state, app)
+    findings = Findings(state.settings.codes)
+    with format_warnings(findings):
+        chat = state.chats.of(app, chatid_of(body, findings))
+        owner, members = _change(state, chat, body, findings)
+    state.limits.count_chat_change(app.corpid, request.seq)
     chat.name = body.get("name") or chat.name
     chat.owner, chat.members = owner, members
-    chat.altered = found.altered
-    return accepted(errmsg=found.errmsg)
+    chat.altered = findings.altered
+    return accepted(errmsg=findings.errmsg)
 
 
-def _changed(world: "World", chat: Chat, body: Json, found: Findings) -> tuple[str, list[str]]:
-    """The owner and the members a change leaves."""
-    rules = world.settings.chat
-    NAME.check(body, "chat", found)
-    joining = _existing(_named(body, "add_user_list", found), world.directory, rules)
-    leaving = _named(body, "del_user_list", found)
+def _change(state: "VendorState", chat: Chat, body: Json, findings: Findings) -> tuple[str, list[str]]:
+    """Returns owner and members after the change."""
+    rules = state.settings.chat
+    NAME.check(body, "chat", findings)
+    joining = _existing_members(_userids(body, "add_user_list", findings), state.directory, rules)
+    leaving = _userids(body, "del_user_list", findings)
     members = _without(list(dict.fromkeys([*chat.members, *joining])), leaving, rules)
     _refuse_number(members, rules.too_few_code)
-    owner = _owner_among(body, members, found)
+    owner = _named_owner(body, members, findings)
     if owner is None and chat.owner not in members:
         raise Refused(86203)
     return owner or chat.owner, members
 
 
-def get(world: "World", request: HttpRequest) -> HttpAnswer:
-    """Answer with what is known of a chat."""
-    app, chatid = authorised(world, request), request.query.get("chatid", "")
-    refuse_without_scope(world, app)
+def get(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    """Answers appchat/get."""
+    app, chatid = authorise(state, request), request.query.get("chatid", "")
+    refuse_without_scope(state, app)
     if not chatid:
         raise Refused(86201)
-    return accepted(chat_info=world.chats.of(app, chatid).info())
+    return accepted(chat_info=state.chats.of(app, chatid).info())
 
 
-def refuse_without_scope(world: "World", app: App) -> None:
-    """Only apps whose visible range is the root department have chats."""
-    code = world.settings.chat.no_scope_code
+def refuse_without_scope(state: "VendorState", app: App) -> None:
+    """Refuses apps whose visible range is not the root department: they have no chats."""
+    code = state.settings.chat.no_scope_code
     if code and not app.settings.root_scope:
         raise Refused(code)
 
 
-def chatid_of(body: Json, found: Findings) -> str:
-    """The chat a call names (86201 when it names none)."""
-    chatid = typed(body, "chatid", str, found)
+def chatid_of(body: Json, findings: Findings) -> str:
+    """Returns the chatid of the body. Refuses a body without one with 86201."""
+    chatid = typed(body, "chatid", str, findings)
     if not chatid:
         raise Refused(86201)
     return str(chatid)
 
 
-def _own_chatid(body: Json, found: Findings) -> str | None:
-    """The chatid the caller wants: up to 32 of `0-9A-Za-z` (86001, 86205)."""
-    chatid = typed(body, "chatid", str, found)
+def _requested_chatid(body: Json, findings: Findings) -> str | None:
+    """Returns the chatid of the caller, or None: up to 32 characters of `0-9A-Za-z` (86001, 86205)."""
+    chatid = typed(body, "chatid", str, findings)
     if not chatid:
         return None
     if len(chatid) > LONGEST_CHATID:
@@ -153,7 +150,7 @@ def _own_chatid(body: Json, found: Findings) -> str | None:
 
 
 def _refuse_number(members: list[str], too_few: int) -> None:
-    if len(members) > MOST:
+    if len(members) > MAX_MEMBERS:
         raise Refused(86006)
-    if len(members) < FEWEST and too_few:
+    if len(members) < MIN_MEMBERS and too_few:
         raise Refused(too_few)

@@ -1,7 +1,4 @@
-"""The envelope of message/send (90236): type, app and recipients.
-
-Does not know message bodies, options and who exists.
-"""
+"""The fields of message/send (90236) outside the message: msgtype, agentid and recipients; and the access token."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -10,18 +7,18 @@ from worker_simulator.answers import Refused
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings import CodeSettings
 from worker_simulator.wecom_app.rules.findings import Findings
-from worker_simulator.wecom_app.rules.plain import TO_MEMBERS
+from worker_simulator.wecom_app.rules.message_types import TO_MEMBERS
 from worker_simulator.wecom_app.state.apps import App
 
 if TYPE_CHECKING:
-    from worker_simulator.world import World
+    from worker_simulator.vendor_state import VendorState
 
 MSGTYPES = frozenset(TO_MEMBERS) | {"template_card"}
 RECIPIENT_MAXIMA = {"touser": (1000, 40032), "toparty": (100, 82002), "totag": (100, 82003)}
 
 
 def parse(request: HttpRequest, codes: CodeSettings) -> Json:
-    """The JSON object of a call's body; anything else is 40058."""
+    """Returns the JSON object of a body. Anything else is refused with 40058."""
     if codes.escaped_json == "refused" and b"\\u" in request.body:
         raise Refused(40033)
     try:
@@ -35,22 +32,22 @@ def parse(request: HttpRequest, codes: CodeSettings) -> Json:
     return body
 
 
-def check_msgtype(body: Json, known: frozenset[str] = MSGTYPES, unknown: int = 40008) -> None:
-    """Refuse a type the call does not have."""
+def check_msgtype(body: Json, allowed: frozenset[str] = MSGTYPES, code: int = 40008) -> None:
+    """Refuses a message type that the call does not have."""
     msgtype = body.get("msgtype")
-    if not isinstance(msgtype, str) or msgtype not in known:
-        raise Refused(unknown)
+    if not isinstance(msgtype, str) or msgtype not in allowed:
+        raise Refused(code)
 
 
-def agentid_of(body: Json, found: Findings, *, required: bool = True) -> int | None:
-    """The agentid; digits in a string pass with the wrong-format warning, or are refused by a setting."""
+def agentid_of(body: Json, findings: Findings, *, required: bool = True) -> int | None:
+    """Returns the agentid. Digits in a string are accepted with a warning, or refused by a setting."""
     value = body.get("agentid")
     if isinstance(value, str) and value.isdecimal():
-        found.refuse("agentid_string")
-        found.wrong_format = True
+        findings.refuse("agentid_string")
+        findings.wrong_format = True
         return int(value)
     if value is None and not required:
-        found.refuse("notice_agentid")
+        findings.refuse("notice_agentid")
         return None
     if value is None or value == "":
         raise Refused(41011)
@@ -59,38 +56,38 @@ def agentid_of(body: Json, found: Findings, *, required: bool = True) -> int | N
     return value
 
 
-def recipients_of(body: Json, found: Findings) -> dict[str, list[str]]:
-    """The ids of each kind, within the numbers a call may have."""
-    recipients = {name: _ids(body, name, found) for name in RECIPIENT_MAXIMA}
+def recipients_of(body: Json, findings: Findings) -> dict[str, list[str]]:
+    """Returns the recipients by kind. Refuses none, or more than a call may have."""
+    recipients = {name: _ids(body, name, findings) for name in RECIPIENT_MAXIMA}
     if not any(recipients.values()):
-        raise Refused(found.codes.all_empty)
-    for name, (most, code) in RECIPIENT_MAXIMA.items():
-        if len(recipients[name]) > most:
+        raise Refused(findings.codes.all_empty)
+    for name, (limit, code) in RECIPIENT_MAXIMA.items():
+        if len(recipients[name]) > limit:
             raise Refused(code)
     if body.get("msgtype") == "miniprogram_notice" and "@all" in recipients["touser"]:
         raise Refused(40058, "invalid param 'touser'")
     return recipients
 
 
-def _ids(body: Json, name: str, found: Findings) -> list[str]:
-    """Ids between bars; official samples put spaces around them. A list instead of a string is not read."""
+def _ids(body: Json, name: str, findings: Findings) -> list[str]:
+    """Returns ids separated by bars. Official samples put spaces around them. An array is ignored."""
     value: Any = body.get(name)
     if isinstance(value, int) and not isinstance(value, bool):
-        found.wrong_format = True
+        findings.wrong_format = True
         value = str(value)
     if value is not None and not isinstance(value, str):
-        found.wrong_format = True
+        findings.wrong_format = True
         value = ""
     return [part.strip() for part in (value or "").split("|") if part.strip()]
 
 
-def authorised(world: "World", request: HttpRequest) -> App:
-    """The app whose token a call has; the call is counted."""
-    app = world.apps.by_token(request.query.get("access_token"), request.ip)
-    world.limits.count_call(app.corpid, request.path, request.ip, request.seq)
+def authorise(state: "VendorState", request: HttpRequest) -> App:
+    """Counts the call, and returns the app of its access token."""
+    app = state.apps.by_token(request.query.get("access_token"), request.ip)
+    state.limits.count_call(app.corpid, request.path, request.ip, request.seq)
     return app
 
 
-def received(world: "World", request: HttpRequest) -> tuple[App, Json]:
-    """The app whose token a call has, and the object in its body; the call is counted."""
-    return authorised(world, request), parse(request, world.settings.codes)
+def read_call(state: "VendorState", request: HttpRequest) -> tuple[App, Json]:
+    """Counts the call, and returns the app of its access token and the JSON object of its body."""
+    return authorise(state, request), parse(request, state.settings.codes)

@@ -1,5 +1,5 @@
-"""What the body of a message must hold: kinds of rules, and tables of them for every message type.
+"""Rules for the body of a message, and tables of rules for every message type.
 
-Does not know envelopes, recipients and who exists. A rule looks at one place of a body, raises the vendor's code,
-changes in place what the vendor changes in silence, and notes what others have to look at.
+A rule checks one field. It raises the vendor's errcode, changes what the vendor changes without an error, and collects
+what is checked later.
 """

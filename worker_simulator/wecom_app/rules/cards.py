@@ -1,47 +1,47 @@
-"""Which field a template card needs, by card type (90236, 模板卡片消息; 94888 for updates), as tables.
+"""The fields of template cards by card type, as tables (90236 模板卡片消息; 94888 for updates).
 
-Does not know task ids and response codes. Suggested lengths are advice: longer texts are accepted.
+Suggested lengths are only advice: longer texts are accepted.
 """
 
 from worker_simulator.answers import Refused
 from worker_simulator.request import Json
 from worker_simulator.wecom_app.rules.findings import Code, Findings
-from worker_simulator.wecom_app.rules.nested import ByType, EitherOf, Group, Items, Nothing, Rule, Table
+from worker_simulator.wecom_app.rules.nested import AtLeastOne, ByType, Group, Items, NoField, Rule, Table
 from worker_simulator.wecom_app.rules.texts import TextRule
-from worker_simulator.wecom_app.rules.values import Appid, FirstOf, Flag, MediaRule, NumberRule, Ratio
+from worker_simulator.wecom_app.rules.values import Appid, Flag, MediaRule, NumberRule, OptionId, Ratio
 
 INTERACTIVE = frozenset({"button_interaction", "vote_interaction", "multiple_interaction"})
 LARGEST_KEY = 1024
 
 
 def table(*rules: Rule) -> Table:
-    """An object of a card; what happens to fields it does not define is a setting."""
+    """Returns the rules of an object of a card. A setting decides about fields that are not defined."""
     return Table(*rules, undefined="undefined_field")
 
 
-def link(types: tuple[int, ...] = (0, 1, 2), bad: Code = 0) -> tuple[Rule, ...]:
-    """Where something leads, by its `type`: nowhere, to a url, or into a mini program."""
-    needs: dict[int, Rule] = {0: Nothing(), 1: TextRule("url", missing=42028), 2: Appid(missing=42030)}
-    return ByType({kind: needs[kind] for kind in types}, bad=bad), TextRule("pagepath")
+def link(types: tuple[int, ...] = (0, 1, 2), unknown_type: Code = 0) -> tuple[Rule, ...]:
+    """Returns the rules of a link by its `type`: none, a URL, or a mini program."""
+    rules: dict[int, Rule] = {0: NoField(), 1: TextRule("url", missing=42028), 2: Appid(missing=42030)}
+    return ByType({kind: rules[kind] for kind in types}, unknown_type=unknown_type), TextRule("pagepath")
 
 
 def key(missing: Code, over: Code) -> TextRule:
-    """What a callback brings back as EventKey."""
+    """Returns the rule of a button's key, which callbacks return as EventKey."""
     return TextRule("key", missing=missing, limit=LARGEST_KEY, over=over)
 
 
-def options(most: int, suggested: int, *more: Rule) -> Items:
-    """The choices of a selection."""
+def options(limit: int, suggested: int, *rules: Rule) -> Items:
+    """Returns the rule of a list of choices."""
     entry = table(
         TextRule("id", missing=42040, limit=128, over=42040),
         TextRule("text", missing=42041, suggested=suggested),
-        *more,
+        *rules,
     )
-    return Items("option_list", most, 42037, entry, missing=42037, unique=("id", 42040))
+    return Items("option_list", limit, 42037, entry, missing=42037, unique=("id", 42040))
 
 
 def title(*, missing: Code = 41016, suggested: int = 36, desc: int = 44) -> Group:
-    """A card's main title."""
+    """Returns the rule of a card's main title."""
     texts = (
         TextRule("title", missing, suggested=suggested, translated=True),
         TextRule("desc", suggested=desc, translated=True),
@@ -82,7 +82,7 @@ HORIZONTAL = Items(
         TextRule("value", suggested=30, translated=True),
         ByType(
             {
-                0: Nothing(),
+                0: NoField(),
                 1: TextRule("url", missing=42028),
                 2: MediaRule("media_id", "file", missing=42029),
                 3: TextRule("userid", missing=42050),
@@ -91,31 +91,31 @@ HORIZONTAL = Items(
     ),
 )
 JUMPS = Items("jump_list", 3, 42042, table(TextRule("title", missing=42033, suggested=18), *link()))
-NOTICE_ACTION = Group("card_action", table(*link((1, 2), bad=42045)), missing=42045)
-CARD_ACTION = Group("card_action", table(*link(bad=42045)))
-SELECTED = FirstOf("selected_id", "option_list")
+NOTICE_ACTION = Group("card_action", table(*link((1, 2), unknown_type=42045)), missing=42045)
+CARD_ACTION = Group("card_action", table(*link(unknown_type=42045)))
+SELECTED = OptionId("selected_id", "option_list")
 BUTTON_SELECTION = Group("button_selection", table(QUESTION_KEY, TextRule("title"), options(10, 16), SELECTED))
 BUTTON = table(
     TextRule("text", missing=42038, suggested=10),
     ByType({0: key(42039, 42039), 1: TextRule("url", missing=42028)}),
-    NumberRule("style", known=(1, 2, 3, 4), otherwise=1),
+    NumberRule("style", allowed=(1, 2, 3, 4), default=1),
 )
 BUTTONS = Items("button_list", 6, 40058, BUTTON, missing=42038, unique=("key", 42039))
 MENU_CARD: tuple[Rule, ...] = (COLOURED_SOURCE, ACTION_MENU, QUOTE_AREA, HORIZONTAL)
 NOTICE: tuple[Rule, ...] = (*MENU_CARD, JUMPS, NOTICE_ACTION)
-EITHER_TITLE = EitherOf(("main_title.title", "sub_title_text"), 41016)
-EITHER_IMAGE = EitherOf(("image_text_area", "card_image"), 42044)
+EITHER_TITLE = AtLeastOne(("main_title.title", "sub_title_text"), 41016)
+EITHER_IMAGE = AtLeastOne(("image_text_area", "card_image"), 42044)
 
 
 def submit_button(*, missing: Code) -> Group:
-    """The button that sends a selection; an update may leave it out."""
+    """Returns the rule of the submit button. An update may omit it."""
     return Group("submit_button", table(TextRule("text", "submit_text", suggested=10), key(42046, 42046)), missing)
 
 
 def _tables(*, updating: bool) -> dict[str, Table]:
-    """The five types; an update has no task_id of its own and can freeze what people chose."""
+    """Returns the tables of the five card types. An update has no task_id, and can disable choices."""
     submit = submit_button(missing=0 if updating else 42046)
-    own = (TextRule("card_type"),) if updating else (TextRule("card_type"), TextRule("task_id"))
+    base = (TextRule("card_type"),) if updating else (TextRule("card_type"), TextRule("task_id"))
     grey = (TextRule("replace_text"),) if updating else ()
     frozen = (Flag("disable"),) if updating else ()
     choices = options(20, 17, Flag("is_checked", missing="is_checked"))
@@ -130,21 +130,21 @@ def _tables(*, updating: bool) -> dict[str, Table]:
         "vote_interaction": (SOURCE, vote_title, checkbox, submit, *grey),
         "multiple_interaction": (SOURCE, wide_title, selects, submit, *grey),
     }
-    return {card_type: table(*own, *fields) for card_type, fields in rules.items()}
+    return {card_type: table(*base, *fields) for card_type, fields in rules.items()}
 
 
 SENT = _tables(updating=False)
 UPDATED = _tables(updating=True)
 
 
-def check_card(card: Json, found: Findings, *, updating: bool = False) -> None:
-    """Check a card by its type's table."""
+def check_card(card: Json, findings: Findings, *, updating: bool = False) -> None:
+    """Checks a card by the table of its type."""
     rules = (UPDATED if updating else SENT).get(str(card.get("card_type")))
     if rules is None:
         raise Refused(42031)
-    rules.check(card, "template_card", found)
+    rules.check(card, "template_card", findings)
 
 
 def is_callback_capable(card: Json) -> bool:
-    """Whether clicks come back, so that the card has a response_code and can be updated."""
+    """True if clicks are reported, so that the card gets a response_code and can be updated."""
     return card.get("card_type") in INTERACTIVE or bool(card.get("action_menu"))

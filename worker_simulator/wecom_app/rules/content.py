@@ -1,7 +1,4 @@
-"""A message on its way through the checks of its body, in the order the settings say (the vendor's is unconfirmed).
-
-Does not know who exists, limits and what a send does. Each check stands for itself.
-"""
+"""Runs the checks of a send in the order of the settings (the vendor's order is not confirmed)."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,25 +6,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from worker_simulator.request import HttpRequest, Json
-from worker_simulator.settings.whole import Check
-from worker_simulator.wecom_app.rules.findings import Findings, warned
+from worker_simulator.settings.simulator import Check
+from worker_simulator.wecom_app.rules.findings import Findings, format_warnings
 from worker_simulator.wecom_app.rules.nested import Table
 from worker_simulator.wecom_app.rules.options import SendOptions, refuse_unsafe_file
 from worker_simulator.wecom_app.state.apps import App
 from worker_simulator.wecom_app.state.directory import Directory
 
 if TYPE_CHECKING:
-    from worker_simulator.world import World
+    from worker_simulator.vendor_state import VendorState
 
 
 @dataclass(slots=True)
 class Sending:
-    """One send: what came, and what the checks made of it."""
+    """One send: the request, and the results of the checks."""
 
     app: App
     request: HttpRequest
     body: Json
-    found: Findings
+    findings: Findings
     content: Json = field(default_factory=dict)
     agentid: int | None = None
     options: SendOptions = field(default_factory=SendOptions)
@@ -35,48 +32,50 @@ class Sending:
 
     @property
     def msgtype(self) -> str:
-        """The type as it was sent, known or not."""
+        """The msgtype of the body, known or not."""
         return str(self.body.get("msgtype"))
 
     @property
     def card(self) -> Json | None:
-        """The card, if it is one."""
+        """The card, or None if the message is none."""
         return self.content if self.msgtype == "template_card" else None
 
 
-Step = Callable[["World", Sending], None]
+Step = Callable[["VendorState", Sending], None]
 
 
-def checked(world: "World", app: App, request: HttpRequest, body: Json, steps: Mapping[Check, Step]) -> Sending:
-    """Carry out the checks a call has; Refused by the first that refuses."""
-    sending = Sending(app, request, body, Findings(world.settings.codes))
-    sending.content = _own_part(body, sending.msgtype)
+def run_checks(
+    state: "VendorState", app: App, request: HttpRequest, body: Json, steps: Mapping[Check, Step]
+) -> Sending:
+    """Runs the checks that a call has. Raises Refused at the first that fails."""
+    sending = Sending(app, request, body, Findings(state.settings.codes))
+    sending.content = _content_of(body, sending.msgtype)
     if body.get("enable_id_trans") == 1:
-        sending.found.translate = translator(world.directory)
-    with warned(sending.found):
-        for name in world.settings.check_order:
+        sending.findings.translate = translator(state.directory)
+    with format_warnings(sending.findings):
+        for name in state.settings.check_order:
             if name in steps:
-                steps[name](world, sending)
+                steps[name](state, sending)
     return sending
 
 
-def check_plain(sending: Sending, tables: Mapping[str, Table]) -> None:
-    """Check a body by the table of its type; one of an unknown type is refused by the check of the type."""
+def check_content(sending: Sending, tables: Mapping[str, Table]) -> None:
+    """Checks the content by the table of its type. An unknown type is left to the check of the msgtype."""
     table = tables.get(sending.msgtype)
     if table is not None:
-        table.check(sending.content, sending.msgtype, sending.found)
+        table.check(sending.content, sending.msgtype, sending.findings)
 
 
-def check_media(world: "World", sending: Sending) -> None:
-    """Check that every media_id exists and is of the right kind, and that a file sent with `safe` may be safe."""
-    for media_id, kind in sending.found.media:
-        filename = world.media.check(sending.app.corpid, kind, media_id)
+def check_media(state: "VendorState", sending: Sending) -> None:
+    """Checks that every media_id exists with the right type, and that a file with `safe` may be safe."""
+    for media_id, kind in sending.findings.media:
+        filename = state.media.check(sending.app.corpid, kind, media_id)
         if sending.msgtype == "file" and sending.body.get("safe") and filename is not None:
-            refuse_unsafe_file(filename, sending.found)
+            refuse_unsafe_file(filename, sending.findings)
 
 
-def _own_part(body: Json, msgtype: str) -> Json:
-    """The object of the message's type; one that is missing is checked as an empty one."""
+def _content_of(body: Json, msgtype: str) -> Json:
+    """Returns the object of the message's type, or an empty one."""
     content = body.get(msgtype)
     return content if isinstance(content, dict) else {}
 
@@ -85,10 +84,10 @@ PATTERN = re.compile(r"\$(userName|userAlias|userAliasOrName|departmentName)=([^
 
 
 def translator(directory: Directory) -> Callable[[str], str]:
-    """Puts names into a text; what cannot be resolved stays as typed."""
+    """Returns a function that replaces ids in a text by names. An unknown id stays as it is."""
 
     def name(match: re.Match[str]) -> str:
-        named = directory.party_name if match[1] == "departmentName" else directory.user_name
-        return named(match[2]) or match[0]
+        name_of = directory.party_name if match[1] == "departmentName" else directory.user_name
+        return name_of(match[2]) or match[0]
 
     return lambda text: PATTERN.sub(name, text)

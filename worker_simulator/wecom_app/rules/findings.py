@@ -1,7 +1,4 @@
-"""What a check of a body finds besides errors: what was changed in silence, ids to look up, values of a wrong type.
-
-Does not know any rule.
-"""
+"""What the checks of a body find: changed fields, ids to look up later, values of a wrong type."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,26 +11,26 @@ from worker_simulator.settings import CodeSettings
 
 WRONG_FORMAT = "Warning: wrong json format. "
 Code = int | str
-"""A code of the vendor, or the name of a setting that holds one; 0 accepts."""
+"""An errcode, or the name of a setting with one. 0 accepts the body."""
 
 
 @dataclass(slots=True)
 class Findings:
-    """Collects what rules find in one body."""
+    """What the rules find in one body."""
 
     codes: CodeSettings
     translate: Callable[[str], str] | None = None
-    """Turns ids in texts into names, where the sender asked for it."""
+    """Replaces ids in a text by names, or None if the sender did not ask for it."""
     media: list[tuple[str, str]] = field(default_factory=list)
-    """media_ids and the type of upload each has to be."""
+    """media_ids and the upload type that each must have."""
     pictures: list[tuple[str, bytes]] = field(default_factory=list)
-    """Pictures that came inside the body: MD5 and bytes."""
+    """Pictures inside the body: MD5 and bytes."""
     appids: list[str] = field(default_factory=list)
-    """Mini programs the message leads to."""
+    """Mini programs that the message links to."""
     altered: list[Json] = field(default_factory=list)
-    """Fields that are not shown as they were sent: `field`, `why`, and of a cut its `limit`, `unit` and `size`."""
+    """Fields that are not displayed as they were sent: `field`, `why`, and of a cut `limit`, `unit` and `size`."""
     wrong_format: bool = False
-    """A value had another type than the page says."""
+    """True if a value had another type than the vendor's page says."""
 
     @property
     def errmsg(self) -> str:
@@ -41,45 +38,45 @@ class Findings:
         return f"ok. {WRONG_FORMAT}" if self.wrong_format else "ok"
 
     def code(self, code: Code) -> int:
-        """The number of a code, or the value of the setting it names."""
+        """Returns the errcode, or the value of the setting with this name."""
         return int(getattr(self.codes, code)) if isinstance(code, str) else code
 
     def refuse(self, code: Code, reason: str = "") -> None:
-        """Refuse the body, unless the code is 0."""
+        """Refuses the body, unless the errcode is 0."""
         number = self.code(code)
         if number:
             raise Refused(number, reason if number == 40058 else "")
 
     def alter(self, path: str, why: str, **measured: Any) -> None:
-        """Note that a field is not shown as it was sent."""
+        """Records that a field is not displayed as it was sent."""
         self.altered.append({"field": path, "why": why, **measured})
 
 
 @contextmanager
-def warned(found: Findings) -> Iterator[None]:
-    """Puts the wrong-format warning before the reason of a refusal inside, if a value had a wrong type."""
+def format_warnings(findings: Findings) -> Iterator[None]:
+    """Puts the wrong-format warning before the reason of a refusal, if a value had a wrong type."""
     try:
         yield
     except Refused as refused:
-        if found.wrong_format:
+        if findings.wrong_format:
             refused.reason = f"{WRONG_FORMAT}{refused.reason}"
         raise
 
 
-def typed(body: Json, name: str, kind: type | tuple[type, ...], found: Findings, path: str = "") -> Any:
-    """A value if it has the expected type; one of a wrong type is taken out and draws the wrong-format warning.
+def typed(body: Json, name: str, kind: type | tuple[type, ...], findings: Findings, path: str = "") -> Any:
+    """Returns a value if it has the expected type, else None. A value of a wrong type is removed, and the answer warns.
 
-    The vendor parses what it can of such a body (page 90313); true and false are no numbers.
+    The vendor parses what it can of such a body (page 90313). true and false are not numbers.
     """
     value = body.get(name)
     if value is None or (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
         return value
-    found.wrong_format = True
-    found.alter(f"{path}.{name}" if path else name, "wrong type")
+    findings.wrong_format = True
+    findings.alter(f"{path}.{name}" if path else name, "wrong type")
     del body[name]
     return None
 
 
-def above(path: str, most: int) -> str:
-    """The observed text of 40058 for what is too long."""
-    return f"{path} exceed max length {most}. invalid Request Parameter"
+def too_long(path: str, limit: int) -> str:
+    """Returns the observed text of 40058 for a value that is too long."""
+    return f"{path} exceed max length {limit}. invalid Request Parameter"

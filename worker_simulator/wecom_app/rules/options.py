@@ -1,7 +1,4 @@
-"""The options beside a message's body (90236): which type lists which, and what values they take.
-
-Does not know bodies and recipients.
-"""
+"""The options next to the content (90236): which message type has which, and their values."""
 
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -18,10 +15,10 @@ SAFE = {
     "file": (0, 1),
     "mpnews": (0, 1, 2),
 }
-"""The values of `safe` by the types that list it."""
+"""Message type -> allowed values of `safe`."""
 
 SAFE_IN_CHATS = (0, 1)
-"""appchat/send has it beside the body of every type."""
+"""appchat/send has it for every type."""
 
 TRANSLATED = frozenset({"text", "textcard", "news", "mpnews", "miniprogram_notice", "template_card"})
 SAFE_FILES = frozenset(
@@ -31,53 +28,53 @@ SAFE_FILES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SendOptions:
-    """The options of a send, as they take effect."""
+    """The options of a send that take effect."""
 
     safe: int = 0
     translate: bool = False
 
 
-def check(body: Json, msgtype: str, found: Findings) -> SendOptions:
-    """Check the options of message/send."""
-    safe = _safe(body, SAFE.get(msgtype, ()), msgtype, found)
-    translate = _flag(body, "enable_id_trans", found)
+def check(body: Json, msgtype: str, findings: Findings) -> SendOptions:
+    """Checks the options of message/send."""
+    safe = _safe(body, SAFE.get(msgtype, ()), msgtype, findings)
+    translate = _flag(body, "enable_id_trans", findings)
     if translate and msgtype not in TRANSLATED:
-        found.refuse("unlisted_option", "invalid param 'enable_id_trans'")
-        found.alter("enable_id_trans", "not defined")
-    _flag(body, "enable_duplicate_check", found)
-    interval = typed(body, "duplicate_check_interval", int, found) or 0
+        findings.refuse("unlisted_option", "invalid param 'enable_id_trans'")
+        findings.alter("enable_id_trans", "not defined")
+    _flag(body, "enable_duplicate_check", findings)
+    interval = typed(body, "duplicate_check_interval", int, findings) or 0
     if not 0 <= interval <= LONGEST_INTERVAL_S:
-        found.refuse("option_value", "invalid param 'duplicate_check_interval'")
+        findings.refuse("option_value", "invalid param 'duplicate_check_interval'")
     return SendOptions(safe, translate=bool(translate) and msgtype in TRANSLATED)
 
 
-def check_for_chat(body: Json, msgtype: str, found: Findings) -> SendOptions:
-    """Check the options of appchat/send: safe alone."""
-    return SendOptions(_safe(body, SAFE_IN_CHATS, msgtype, found))
+def check_for_chat(body: Json, msgtype: str, findings: Findings) -> SendOptions:
+    """Checks the only option of appchat/send: safe."""
+    return SendOptions(_safe(body, SAFE_IN_CHATS, msgtype, findings))
 
 
-def refuse_unsafe_file(filename: str, found: Findings) -> None:
-    """Refuse safe for a file whose extension may not be safe."""
+def refuse_unsafe_file(filename: str, findings: Findings) -> None:
+    """Refuses `safe` for a file with another extension."""
     if PurePath(filename).suffix.removeprefix(".").lower() not in SAFE_FILES:
-        found.refuse("safe_file", "invalid param 'safe'")
+        findings.refuse("safe_file", "invalid param 'safe'")
 
 
-def _safe(body: Json, listed: tuple[int, ...], msgtype: str, found: Findings) -> int:
-    value = int(typed(body, "safe", int, found) or 0)
+def _safe(body: Json, listed: tuple[int, ...], msgtype: str, findings: Findings) -> int:
+    value = int(typed(body, "safe", int, findings) or 0)
     if value and msgtype == "news":
         raise Refused(40074)
     if value and not listed:
-        found.refuse("unlisted_option", "invalid param 'safe'")
-        found.alter("safe", "not defined")
+        findings.refuse("unlisted_option", "invalid param 'safe'")
+        findings.alter("safe", "not defined")
         return 0
     if value not in (0, *listed):
-        found.refuse("option_value", "invalid param 'safe'")
+        findings.refuse("option_value", "invalid param 'safe'")
     return value
 
 
-def _flag(body: Json, name: str, found: Findings) -> int:
-    """0 or 1; true counts as a wrong type."""
-    value = int(typed(body, name, int, found) or 0)
+def _flag(body: Json, name: str, findings: Findings) -> int:
+    """Returns 0 or 1. true is a wrong type."""
+    value = int(typed(body, name, int, findings) or 0)
     if value not in (0, 1):
-        found.refuse("option_value", f"invalid param '{name}'")
+        findings.refuse("option_value", f"invalid param '{name}'")
     return value

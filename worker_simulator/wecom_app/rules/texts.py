@@ -1,24 +1,22 @@
-"""Rules of texts: presence, length, scheme, ids to be translated.
-
-Does not know which texts there are.
-"""
+"""Rules for texts: required, length, scheme, translation of ids."""
 
 from dataclasses import dataclass
 
 from worker_simulator.request import Json
-from worker_simulator.wecom_app.rules.findings import Code, Findings, above, typed
-from worker_simulator.wecom_app.rules.nested import OfField
+from worker_simulator.wecom_app.rules.findings import Code, Findings, too_long, typed
+from worker_simulator.wecom_app.rules.nested import SingleFieldRule
 
 CUT = "cut"
-"""Stands in place of a code: a text that is too long is cut in silence."""
+"""Used in place of an errcode: a text that is too long is cut without an error."""
 
 
 @dataclass(frozen=True, slots=True)
-class TextRule(OfField):
-    """A string: `missing` is the code when absent or empty, `over` the code (or CUT) beyond `limit`.
+class TextRule(SingleFieldRule):
+    """A string with its length and its errcodes.
 
-    `suggested` is a length in characters that is only advice. `scheme`: must start with http:// or https://.
-    `translated`: ids in it become names.
+    `missing` is the errcode if it is absent or empty, `over` the errcode (or CUT) if it is longer than `limit`.
+    `suggested` is a length in characters that is only advice. With `scheme` it must begin with http:// or https://.
+    With `translated`, ids in it are replaced by names.
     """
 
     missing: Code = 0
@@ -29,70 +27,70 @@ class TextRule(OfField):
     scheme: bool = False
     translated: bool = False
 
-    def check(self, body: Json, path: str, found: Findings) -> None:
-        """Check presence, scheme and length; cut and translate in place."""
+    def check(self, body: Json, path: str, findings: Findings) -> None:
+        """Checks presence, scheme and length. Cuts and translates the text in the body."""
         place = f"{path}.{self.name}"
-        value = typed(body, self.name, str, found, path) or ""
+        value = typed(body, self.name, str, findings, path) or ""
         if not value:
-            found.refuse(self.missing, f"invalid param '{place}'")
+            findings.refuse(self.missing, f"invalid param '{place}'")
             return
         if self.scheme and not value.startswith(("http://", "https://")):
-            found.refuse("url_without_scheme")
-        if found.codes.suggested_length and 0 < self.suggested < len(value):
-            found.refuse("suggested_length", above(place, self.suggested))
-        body[self.name] = self._translated(self._within(value, place, found), place, found)
+            findings.refuse("url_without_scheme")
+        if findings.codes.suggested_length and 0 < self.suggested < len(value):
+            findings.refuse("suggested_length", too_long(place, self.suggested))
+        body[self.name] = self._translated(self._limited(value, place, findings), place, findings)
 
-    def _within(self, value: str, place: str, found: Findings) -> str:
-        unit = found.codes.textcard_unit if self.unit == "textcard" else self.unit
+    def _limited(self, value: str, place: str, findings: Findings) -> str:
+        unit = findings.codes.textcard_unit if self.unit == "textcard" else self.unit
         size = measure(value, unit)
         if not self.limit or size <= self.limit:
             return value
         if self.over != CUT:
-            found.refuse(self.over, above(place, self.limit))
+            findings.refuse(self.over, too_long(place, self.limit))
             return value
-        found.alter(place, CUT, limit=self.limit, unit=unit, size=size)
-        return cut(value, self.limit, unit, found.codes.cut_character)
+        findings.alter(place, CUT, limit=self.limit, unit=unit, size=size)
+        return cut(value, self.limit, unit, findings.codes.cut_character)
 
-    def _translated(self, value: str, place: str, found: Findings) -> str:
-        if not self.translated or found.translate is None:
+    def _translated(self, value: str, place: str, findings: Findings) -> str:
+        if not self.translated or findings.translate is None:
             return value
-        shown = found.translate(value)
-        if shown != value:
-            found.alter(place, "ids translated")
-        return shown
+        result = findings.translate(value)
+        if result != value:
+            findings.alter(place, "ids translated")
+        return result
 
 
 @dataclass(frozen=True, slots=True)
-class Chinese(OfField):
-    """A text measured in Chinese characters; how many of them an ASCII one counts for is a setting."""
+class Chinese(SingleFieldRule):
+    """A text measured in Chinese characters. A setting says how much an ASCII character counts."""
 
-    most: int
+    limit: int
     over: Code
-    least: int = 0
+    minimum: int = 0
     missing: Code = 0
     translated: bool = False
 
-    def check(self, body: Json, path: str, found: Findings) -> None:
-        """Check presence and both bounds."""
+    def check(self, body: Json, path: str, findings: Findings) -> None:
+        """Checks presence and length."""
         place = f"{path}.{self.name}"
-        value = typed(body, self.name, str, found, path) or ""
+        value = typed(body, self.name, str, findings, path) or ""
         if not value:
-            found.refuse(self.missing, f"invalid param '{place}'")
-        length = sum(1.0 if ord(character) > 127 else found.codes.ascii_width for character in value)
-        if value and length < self.least:
-            found.refuse(40058, f"{place} exceed min chinese words {self.least}")
-        if length > self.most:
-            found.refuse(self.over, above(place, self.most))
-        TextRule(self.name, translated=self.translated).check(body, path, found)
+            findings.refuse(self.missing, f"invalid param '{place}'")
+        length = sum(1.0 if ord(character) > 127 else findings.codes.ascii_width for character in value)
+        if value and length < self.minimum:
+            findings.refuse(40058, f"{place} exceed min chinese words {self.minimum}")
+        if length > self.limit:
+            findings.refuse(self.over, too_long(place, self.limit))
+        TextRule(self.name, translated=self.translated).check(body, path, findings)
 
 
 def measure(text: str, unit: str) -> int:
-    """The length in bytes of UTF-8, or in characters."""
+    """Returns the length in bytes of UTF-8, or in characters."""
     return len(text.encode()) if unit == "bytes" else len(text)
 
 
 def cut(text: str, limit: int, unit: str, broken: str) -> str:
-    """What is left of a text the vendor cuts; a byte cut may fall inside a character, which is dropped or replaced."""
+    """Returns the text that the vendor keeps. A character that is cut in half is dropped or replaced."""
     if unit != "bytes":
         return text[:limit]
     return text.encode()[:limit].decode("utf-8", "ignore" if broken == "dropped" else "replace")

@@ -1,79 +1,76 @@
-"""Rules of values other than text: numbers, flags, ids, choices.
-
-Does not know which of them there are.
-"""
+"""Rules for values other than texts: numbers, flags, ids, choices."""
 
 from dataclasses import dataclass
 
 from worker_simulator.request import Json
 from worker_simulator.wecom_app.rules.findings import Code, Findings, typed
-from worker_simulator.wecom_app.rules.nested import OfField
+from worker_simulator.wecom_app.rules.nested import SingleFieldRule
 
 
 @dataclass(frozen=True, slots=True)
-class NumberRule(OfField):
-    """An integer; one outside `known` is shown as `otherwise`, where the page says so."""
+class NumberRule(SingleFieldRule):
+    """An integer. One outside `allowed` is displayed as `default`, if the vendor's page says so."""
 
-    known: tuple[int, ...] = ()
-    otherwise: int = 0
+    allowed: tuple[int, ...] = ()
+    default: int = 0
 
-    def check(self, body: Json, path: str, found: Findings) -> None:
-        """Check the type, and put the other value in the place of an unknown one."""
-        value = typed(body, self.name, int, found, path)
-        if self.known and value is not None and value not in self.known:
-            found.alter(f"{path}.{self.name}", "unknown value")
-            body[self.name] = self.otherwise
+    def check(self, body: Json, path: str, findings: Findings) -> None:
+        """Checks the type, and replaces a value that is not allowed."""
+        value = typed(body, self.name, int, findings, path)
+        if self.allowed and value is not None and value not in self.allowed:
+            findings.alter(f"{path}.{self.name}", "unknown value")
+            body[self.name] = self.default
 
 
 @dataclass(frozen=True, slots=True)
-class Flag(OfField):
+class Flag(SingleFieldRule):
     """true or false."""
 
     missing: Code = 0
 
-    def check(self, body: Json, path: str, found: Findings) -> None:
+    def check(self, body: Json, path: str, findings: Findings) -> None:
         """Check presence and type."""
-        if typed(body, self.name, bool, found, path) is None:
-            found.refuse(self.missing, f"invalid param '{path}.{self.name}'")
+        if typed(body, self.name, bool, findings, path) is None:
+            findings.refuse(self.missing, f"invalid param '{path}.{self.name}'")
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio(OfField):
-    """A number from `least` to `most`."""
+class Ratio(SingleFieldRule):
+    """A number from `minimum` to `maximum`."""
 
-    least: float
-    most: float
+    minimum: float
+    maximum: float
     outside: Code
     missing: Code = 0
 
-    def check(self, body: Json, path: str, found: Findings) -> None:
-        """Check presence, type and both bounds."""
-        value = typed(body, self.name, (int, float), found, path)
+    def check(self, body: Json, path: str, findings: Findings) -> None:
+        """Checks presence, type and range."""
+        value = typed(body, self.name, (int, float), findings, path)
         if value is None:
-            found.refuse(self.missing, f"invalid param '{path}.{self.name}'")
-        elif not self.least <= value <= self.most:
-            found.refuse(self.outside, f"invalid param '{path}.{self.name}'")
+            findings.refuse(self.missing, f"invalid param '{path}.{self.name}'")
+        elif not self.minimum <= value <= self.maximum:
+            findings.refuse(self.outside, f"invalid param '{path}.{self.name}'")
 
 
 @dataclass(frozen=True, slots=True)
-class MediaRule(OfField):
-    """A media_id of one type of upload."""
+class MediaRule(SingleFieldRule):
+    """A media_id of one upload type."""
 
     kind: str
     missing: Code = 41006
 
-    def check(self, body: Json, path: str, found: Findings) -> None:
-        """Note the id; whether it exists is for the media store to say."""
-        value = typed(body, self.name, str, found, path)
+    def check(self, body: Json, path: str, findings: Findings) -> None:
+        """Collects the media_id. The media store checks whether it exists."""
+        value = typed(body, self.name, str, findings, path)
         if value:
-            found.media.append((value, self.kind))
+            findings.media.append((value, self.kind))
         else:
-            found.refuse(self.missing, f"invalid param '{path}.{self.name}'")
+            findings.refuse(self.missing, f"invalid param '{path}.{self.name}'")
 
 
 @dataclass(frozen=True, slots=True)
 class Appid:
-    """A mini program, by `appid`."""
+    """A mini program's `appid`."""
 
     missing: Code = 0
 
@@ -82,38 +79,38 @@ class Appid:
         """See `Rule`."""
         return ("appid",)
 
-    def check(self, body: Json, path: str, found: Findings) -> None:
-        """Note the appid; whether it is linked is for the app's settings to say."""
-        value = typed(body, "appid", str, found, path)
+    def check(self, body: Json, path: str, findings: Findings) -> None:
+        """Collects the appid. The app's settings say whether it is linked."""
+        value = typed(body, "appid", str, findings, path)
         if value:
-            found.appids.append(value)
+            findings.appids.append(value)
         else:
-            found.refuse(self.missing, f"invalid param '{path}.appid'")
+            findings.refuse(self.missing, f"invalid param '{path}.appid'")
 
 
 @dataclass(frozen=True, slots=True)
-class Userids(OfField):
-    """A list of userids, or of `@all`; entries that are no strings are not read."""
+class Userids(SingleFieldRule):
+    """A list of userids or `@all`. Entries that are not strings are ignored."""
 
-    def check(self, body: Json, path: str, found: Findings) -> None:
-        """Check the types."""
-        entries = typed(body, self.name, list, found, path) or []
+    def check(self, body: Json, path: str, findings: Findings) -> None:
+        """Checks the types."""
+        entries = typed(body, self.name, list, findings, path) or []
         if not all(isinstance(entry, str) for entry in entries):
-            found.wrong_format = True
-            found.alter(f"{path}.{self.name}", "wrong type")
+            findings.wrong_format = True
+            findings.alter(f"{path}.{self.name}", "wrong type")
             body[self.name] = [entry for entry in entries if isinstance(entry, str)]
 
 
 @dataclass(frozen=True, slots=True)
-class FirstOf(OfField):
-    """The id of one entry of the list `of`; an unknown one is taken for the first entry's."""
+class OptionId(SingleFieldRule):
+    """The id of an option in the list `of`. An unknown id is replaced by that of the first option."""
 
     of: str
 
-    def check(self, body: Json, path: str, found: Findings) -> None:
-        """Put the first entry's id in the place of an unknown one; the list was checked before."""
-        value = typed(body, self.name, str, found, path)
+    def check(self, body: Json, path: str, findings: Findings) -> None:
+        """Replaces an unknown id. The list was checked before."""
+        value = typed(body, self.name, str, findings, path)
         ids = [entry["id"] for entry in body.get(self.of) or []]
         if value and value not in ids:
-            found.alter(f"{path}.{self.name}", "unknown value")
+            findings.alter(f"{path}.{self.name}", "unknown value")
             body[self.name] = ids[0]

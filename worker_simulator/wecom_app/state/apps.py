@@ -1,7 +1,4 @@
-"""Corps, apps and access tokens.
-
-Does not know messages. An app is found by (corpid, secret); a token belongs to one app.
-"""
+"""Corps, apps and access tokens. An app is identified by corpid and secret."""
 
 import secrets
 from collections import defaultdict, deque
@@ -16,7 +13,7 @@ HOUR = 3600.0
 
 @dataclass(slots=True)
 class AppToken:
-    """An access token and until when it is good."""
+    """An access token, and when it expires."""
 
     value: str
     app: "App"
@@ -26,7 +23,7 @@ class AppToken:
 
 @dataclass(slots=True, eq=False)
 class App:
-    """An app that has asked for a token at least once."""
+    """An app that has fetched a token at least once."""
 
     settings: AppSettings
     name: str
@@ -35,12 +32,12 @@ class App:
 
     @property
     def corpid(self) -> str:
-        """The corp it belongs to."""
+        """Its corp."""
         return self.settings.corpid
 
 
-class AppBook:
-    """All apps and tokens of the fake vendor."""
+class AppStore:
+    """All apps and tokens."""
 
     def __init__(self, settings: SimulatorSettings, clock: Clock) -> None:
         self._settings = settings
@@ -50,7 +47,7 @@ class AppBook:
         self._bad_secrets: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def login(self, corpid: str, secret: str, ip: str) -> AppToken:
-        """The token of gettoken, or its refusal."""
+        """Returns the token that gettoken answers, or refuses the call."""
         self._refuse_banned(ip)
         if not corpid:
             raise Refused(41002)
@@ -59,30 +56,30 @@ class AppBook:
         try:
             app = self._app(corpid, secret)
         except Refused as refused:
-            self._note_bad_secret(ip, refused.code)
+            self._record_bad_secret(ip, refused.code)
             raise
         return self._current(app)
 
-    def granted(self, settings: AppSettings) -> AppToken:
-        """The token of an app that a corp granted to a suite, whose permanent code stands for its secret."""
+    def grant_token(self, settings: AppSettings) -> AppToken:
+        """Returns the token of an app that a corp granted to a suite. The permanent code is its secret."""
         name = f"{settings.corpid}/{settings.agentid or len(self._apps) + 1}"
         return self._current(self._apps.setdefault((settings.corpid, settings.secret), App(settings, name)))
 
     def change_grant(self, settings: AppSettings) -> None:
-        """Takes what a corp now grants to an app of a suite, which keeps its token."""
-        own = (settings.corpid, settings.secret)
-        if own in self._apps:
-            self._apps[own].settings = settings
-        self._settings.apps[:] = [settings if (one.corpid, one.secret) == own else one for one in self._settings.apps]
+        """Changes what a corp grants to an app of a suite. The app keeps its token."""
+        key = (settings.corpid, settings.secret)
+        if key in self._apps:
+            self._apps[key].settings = settings
+        self._settings.apps[:] = [settings if (app.corpid, app.secret) == key else app for app in self._settings.apps]
 
-    def revoke_of(self, corpid: str, secret: str) -> None:
-        """Invalidate the tokens of one app."""
+    def revoke_tokens_of(self, corpid: str, secret: str) -> None:
+        """Revokes the tokens of one app."""
         for token in self._tokens.values():
             if (token.app.corpid, token.app.settings.secret) == (corpid, secret):
                 token.revoked = True
 
     def by_token(self, value: str | None, ip: str) -> App:
-        """The app a call's token stands for, if the token is good and the caller trusted."""
+        """Returns the app of a token. Refuses a token that is not valid, and a caller that is not trusted."""
         if not value:
             raise Refused(41001)
         token = self._tokens.get(value)
@@ -99,55 +96,59 @@ class AppBook:
         return token.app
 
     def settings_of(self, app: App) -> AppSettings:
-        """An app's settings as they are now, its agentid known or not."""
-        own = app.settings
-        known = (one for one in self._settings.apps if (one.corpid, one.secret) == (own.corpid, own.secret))
-        return next(known, own)
+        """Returns the current settings of an app, with or without an agentid."""
+        settings = app.settings
+        matching = (
+            candidate
+            for candidate in self._settings.apps
+            if (candidate.corpid, candidate.secret) == (settings.corpid, settings.secret)
+        )
+        return next(matching, settings)
 
-    def named(self, corpid: str, agentid: int) -> AppSettings | None:
-        """The app of the settings with this agentid, else the one of the corp that takes any; None: there is none."""
-        of_corp = [one for one in self._settings.apps if one.corpid == corpid]
-        return next((one for wanted in (agentid, None) for one in of_corp if one.agentid == wanted), None)
+    def find(self, corpid: str, agentid: int) -> AppSettings | None:
+        """Returns the app of the settings with this agentid, else the corp's app without one, else None."""
+        of_corp = [app for app in self._settings.apps if app.corpid == corpid]
+        return next((app for number in (agentid, None) for app in of_corp if app.agentid == number), None)
 
     def configured(self, corpid: str, agentid: int) -> AppSettings:
-        """An app of the settings, for control; ValueError when there is none."""
-        app = self.named(corpid, agentid)
+        """Returns an app of the settings, for control calls. Raises ValueError if there is none."""
+        app = self.find(corpid, agentid)
         if app is None:
             raise ValueError(f"app {agentid} of {corpid} has no callback_url: it is not among the apps of the settings")
         return app
 
     def check_agent(self, app: App, agentid: int) -> None:
-        """Refuse an agentid that is not the app's: 301002 when it is another app's, else 40056."""
-        own = app.settings.agentid
-        if own is None or own == agentid:
+        """Refuses an agentid that is not the app's: 301002 if it is another app's, else 40056."""
+        configured = app.settings.agentid
+        if configured is None or configured == agentid:
             return
-        others = (known.agentid for known in self._settings.apps if known.corpid == app.corpid)
-        raise Refused(301002 if agentid in others else 40056)
+        agentids = (other.agentid for other in self._settings.apps if other.corpid == app.corpid)
+        raise Refused(301002 if agentid in agentids else 40056)
 
     def expire(self, which: str) -> int:
-        """Let one token, or `all`, be expired; how many were."""
-        chosen = self._chosen(which)
+        """Expires one token, or all with `all`. Returns how many there were."""
+        chosen = self._select(which)
         for token in chosen:
             token.expires_at = self._clock.now()
         return len(chosen)
 
     def revoke(self, which: str) -> int:
-        """Invalidate one token, or `all`; how many were."""
-        chosen = self._chosen(which)
+        """Revokes one token, or all with `all`. Returns how many there were."""
+        chosen = self._select(which)
         for token in chosen:
             token.revoked = True
         return len(chosen)
 
-    def _chosen(self, which: str) -> list[AppToken]:
+    def _select(self, which: str) -> list[AppToken]:
         return [token for token in self._tokens.values() if which in ("all", token.value)]
 
     def _app(self, corpid: str, secret: str) -> App:
-        known = self._configured(corpid, secret)
+        settings = self._configured(corpid, secret)
         app = self._apps.get((corpid, secret))
         if app is None:
-            app = App(known, f"{corpid}/{known.agentid or len(self._apps) + 1}")
+            app = App(settings, f"{corpid}/{settings.agentid or len(self._apps) + 1}")
             self._apps[corpid, secret] = app
-        app.settings = known
+        app.settings = settings
         return app
 
     def _configured(self, corpid: str, secret: str) -> AppSettings:
@@ -156,15 +157,15 @@ class AppBook:
             raise Refused(40013)
         if secret == rules.wrong_secret:
             raise Refused(40001)
-        for known in self._settings.apps:
-            if (known.corpid, known.secret) == (corpid, secret):
-                return _usable(known)
+        for app in self._settings.apps:
+            if (app.corpid, app.secret) == (corpid, secret):
+                return _usable(app)
         return self._unconfigured(corpid, secret)
 
     def _unconfigured(self, corpid: str, secret: str) -> AppSettings:
-        if any(known.secret == secret for known in self._settings.apps):
+        if any(app.secret == secret for app in self._settings.apps):
             raise Refused(40091)
-        if any(known.corpid == corpid for known in self._settings.apps):
+        if any(app.corpid == corpid for app in self._settings.apps):
             raise Refused(40001)
         if not self._settings.open:
             raise Refused(40013)
@@ -179,12 +180,12 @@ class AppBook:
         self._tokens[app.token.value] = app.token
         return app.token
 
-    def _note_bad_secret(self, ip: str, code: int) -> None:
+    def _record_bad_secret(self, ip: str, code: int) -> None:
         if code in (40001, 40091):
             self._bad_secrets[ip].append(self._clock.now())
 
     def _refuse_banned(self, ip: str) -> None:
-        """2,000 wrong secrets an hour ban the IP for an hour (help of 45009, staff answer)."""
+        """Refuses an IP for an hour after 2,000 wrong secrets in an hour (help of 45009, answer of staff)."""
         tries = self._bad_secrets[ip]
         while tries and tries[0] <= self._clock.now() - HOUR:
             tries.popleft()

@@ -1,6 +1,6 @@
-"""Group chats that apps make (应用发送消息到群聊会话): their members, their owner and the app they belong to.
+"""Group chats that apps make (应用发送消息到群聊会话).
 
-Does not know messages and limits. Members are compared without regard to case and kept in lower case.
+Userids of members are compared without case and stored in lower case.
 """
 
 import secrets
@@ -14,7 +14,7 @@ from worker_simulator.wecom_app.state.apps import App
 
 @dataclass(slots=True, eq=False)
 class Chat:
-    """One group chat; `members` in the order in which they were added."""
+    """A group chat. `members` are in the order in which they were added."""
 
     chatid: str
     app: App
@@ -25,7 +25,7 @@ class Chat:
     dissolved: bool = False
 
     def info(self) -> Json:
-        """What appchat/get says (98914)."""
+        """Returns the chat as appchat/get does (98914)."""
         return {
             "chatid": self.chatid,
             "name": self.name,
@@ -34,14 +34,14 @@ class Chat:
             "chat_type": 0,
         }
 
-    def shown(self) -> Json:
-        """What control shows."""
+    def to_json(self) -> Json:
+        """Returns the chat for the control API."""
         agentid = self.app.settings.agentid
         about = {"corpid": self.app.corpid, "agentid": agentid, "dissolved": self.dissolved, "altered": self.altered}
         return {**self.info(), **about}
 
 
-class ChatBook:
+class ChatStore:
     """All group chats, by corp and chatid."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
@@ -49,20 +49,23 @@ class ChatBook:
         self._chats: dict[tuple[str, str], Chat] = {}
 
     def new_chatid(self) -> str:
-        """A chatid of the vendor's own."""
+        """Returns a new chatid."""
         return f"wrkSFf{secrets.token_hex(13)}"
 
-    def refuse_taken(self, corpid: str, chatid: str) -> None:
-        """Refuse a chatid the corp has (86215); compared exactly."""
+    def refuse_existing(self, corpid: str, chatid: str) -> None:
+        """Refuses a chatid that the corp has (86215). Case matters."""
         if (corpid, chatid) in self._chats:
             raise Refused(86215)
 
-    def keep(self, chat: Chat) -> None:
-        """Remember a new chat."""
+    def add(self, chat: Chat) -> None:
+        """Stores a new chat."""
         self._chats[chat.app.corpid, chat.chatid] = chat
 
     def of(self, app: App, chatid: str) -> Chat:
-        """A chat the app may use, or the refusal: unknown, another app's (86008), dissolved (49008)."""
+        """Returns a chat that the app may use.
+
+        Refuses one that is unknown, another app's (86008) or dissolved (49008).
+        """
         chat = self._chats.get((app.corpid, chatid))
         if chat is None:
             raise Refused(self._settings.chat.unknown_code)
@@ -73,16 +76,16 @@ class ChatBook:
         return chat
 
     def find(self, corpid: str, chatid: str) -> Chat | None:
-        """A chat, for pages; None where there is none."""
+        """Returns a chat, or None."""
         return self._chats.get((corpid, chatid))
 
     def dissolve(self, chatid: str) -> int:
-        """Let a chat be dissolved, as its owner can; how many were."""
+        """Dissolves a chat, as its owner can. Returns how many there were."""
         chosen = [chat for chat in self._chats.values() if chat.chatid == chatid]
         for chat in chosen:
             chat.dissolved = True
         return len(chosen)
 
-    def shown(self) -> list[Json]:
-        """Every chat, oldest first."""
-        return [chat.shown() for chat in self._chats.values()]
+    def to_json(self) -> list[Json]:
+        """Returns every chat for the control API, oldest first."""
+        return [chat.to_json() for chat in self._chats.values()]

@@ -1,6 +1,6 @@
-"""Members, departments and tags of a corp: made up from the ids asked for, by the settings.
+"""Members, departments and tags of a corp. They are made up from the ids in a call, by the settings.
 
-Does not know messages and limits. Userids are compared without regard to case.
+Userids are compared without case.
 """
 
 import re
@@ -15,7 +15,7 @@ USERID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
 
 @dataclass(slots=True)
 class ReachedMembers:
-    """The members a call reaches (lower case, each once), and the ids it does not reach."""
+    """The members that a call reaches (lower case, without repeats), and the ids that it does not reach."""
 
     people: dict[str, None] = field(default_factory=dict)
     invalid_users: list[str] = field(default_factory=list)
@@ -23,18 +23,21 @@ class ReachedMembers:
     invalid_parties: list[str] = field(default_factory=list)
     invalid_tags: list[str] = field(default_factory=list)
     targets: int = 0
-    """How many of the ids asked for are valid, groups without members included."""
+    """How many of the ids are valid, including groups without members."""
 
     def refused_fields(self, *, lower_case: bool, with_empty: bool = False) -> dict[str, str]:
-        """The lists of a reply, joined by bars; those without entries only `with_empty`, beside one that has some."""
+        """Returns the lists of an answer, joined by bars.
+
+        Empty lists are included only `with_empty`, and only if another list has entries.
+        """
         lists = {
             "invaliduser": _cased(self.invalid_users, lower_case),
             "invalidparty": self.invalid_parties,
             "invalidtag": self.invalid_tags,
             "unlicenseduser": _cased(self.unlicensed, lower_case),
         }
-        shown = with_empty and any(lists.values())
-        return {name: "|".join(ids) for name, ids in lists.items() if ids or shown}
+        show_empty = with_empty and any(lists.values())
+        return {name: "|".join(ids) for name, ids in lists.items() if ids or show_empty}
 
 
 def _cased(ids: list[str], lower_case: bool) -> list[str]:
@@ -42,13 +45,13 @@ def _cased(ids: list[str], lower_case: bool) -> list[str]:
 
 
 class Directory:
-    """Members, parties and tags."""
+    """Members, departments and tags."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self._settings = settings
 
     def reach(self, app: AppSettings, users: list[str], parties: list[str], tags: list[str]) -> ReachedMembers:
-        """Sort ids into those that are reached and those that are not."""
+        """Sorts ids into reached and refused ones."""
         reached = ReachedMembers()
         if "@all" in users:
             reached.targets = 1
@@ -65,19 +68,19 @@ class Directory:
         return reached
 
     def exists(self, userid: str) -> bool:
-        """Whether there is such a member, licensed or not."""
+        """True if the member exists, licensed or not."""
         return _exists(userid, _any_of(self._settings.directory.missing_users))
 
     def user_name(self, userid: str) -> str | None:
-        """What a member is called."""
+        """Returns a member's name, or None."""
         names = self._settings.directory.names
         return names.get(userid, f"name of {userid}") if self.exists(userid) else None
 
     def party_name(self, party: str) -> str | None:
-        """What a department is called."""
+        """Returns a department's name, or None."""
         groups = self._settings.directory
-        known = self._members(party, "p", groups.parties, groups.first_missing_party) is not None
-        return groups.names.get(party, f"name of {party}") if known else None
+        exists = self._members(party, "p", groups.parties, groups.first_missing_party) is not None
+        return groups.names.get(party, f"name of {party}") if exists else None
 
     def _reach_users(self, reached: ReachedMembers, app: AppSettings, users: list[str]) -> None:
         missing = _any_of(self._settings.directory.missing_users)
@@ -93,16 +96,18 @@ class Directory:
                 reached.targets += 1
                 reached.people[userid.lower()] = None
 
-    def _members(self, group: str, prefix: str, known: dict[str, list[str]], first_missing: int) -> list[str] | None:
-        if group in known:
-            return known[group]
+    def _members(
+        self, group: str, prefix: str, configured: dict[str, list[str]], first_missing: int
+    ) -> list[str] | None:
+        if group in configured:
+            return configured[group]
         if not group.isdecimal() or int(group) >= first_missing:
             return None
         return [f"{prefix}{group}u{number + 1}" for number in range(self._settings.directory.members_per_group)]
 
 
 def _any_of(patterns: list[str]) -> re.Pattern[str]:
-    """One expression for all; `re` keeps compiled ones. No pattern matches nothing."""
+    """Returns one expression that matches any of the patterns. Without patterns it matches nothing."""
     return re.compile("|".join(f"(?:{pattern})" for pattern in patterns) or r"(?!)", re.IGNORECASE)
 
 
@@ -111,7 +116,7 @@ def _exists(userid: str, missing: re.Pattern[str]) -> bool:
 
 
 def _visible(app: AppSettings, userid: str) -> bool:
-    return app.visible is None or userid in {known.lower() for known in app.visible}
+    return app.visible is None or userid in {member.lower() for member in app.visible}
 
 
 def _add(reached: ReachedMembers, app: AppSettings, members: Iterable[str]) -> None:

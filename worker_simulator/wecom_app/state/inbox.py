@@ -1,7 +1,6 @@
-"""What each person sees now, and which persons saw the same thing twice.
+"""What each person sees, and who saw the same message twice.
 
-Does not know how a message got here; of other vendors' messages it knows only `InboxEntry`. One message object is
-shared by all persons it is shown to.
+It also stores the messages of other vendors, as `InboxEntry`. All recipients of a message share one object.
 """
 
 import re
@@ -20,7 +19,11 @@ HOME_BYTES = 20
 
 
 def in_wechat(msgtype: str, content: Json, *, home: bool) -> Json:
-    """`same`, `nothing`, and for an app that always opens its home there the start of a text, else a `pointer`."""
+    """Returns what the WeChat plugin shows: `same`, `nothing`, `text` or `pointer`.
+
+    The last two are for an app that always opens its home page there: the beginning of a text, or only a pointer to the
+    message.
+    """
     if msgtype in HIDDEN:
         return {"shows": "nothing"}
     if not home:
@@ -31,31 +34,31 @@ def in_wechat(msgtype: str, content: Json, *, home: bool) -> Json:
 
 
 class InboxEntry(Protocol):
-    """What the inbox has to know of a message, whichever vendor showed it."""
+    """A message of any vendor, as the inbox needs it."""
 
     seq: int
     shown_to: list[str]
 
     @property
     def msgid(self) -> str:
-        """The vendor's msgid, or what stands for it."""
+        """The vendor's msgid, or an id in its place."""
         ...
 
     @property
-    def semantic(self) -> str:
+    def appearance(self) -> str:
         """A text that is equal for messages that look alike."""
         ...
 
-    def seen_by(self, person: str) -> dict[str, Any]:
-        """What one person sees of it."""
+    def view_for(self, person: str) -> dict[str, Any]:
+        """Returns what one person sees of it."""
         ...
 
 
 @dataclass(slots=True, eq=False)
 class InboxMessage:
-    """A message as shown: `content` is after cuts, `altered` says what of it was changed in silence.
+    """A message as it is displayed. `content` is the content after cuts, and `altered` says what was changed.
 
-    `semantic` equals for messages that look alike. A message to a group chat has a `chatid` and no msgid ("").
+    `appearance` is equal for messages that look alike. A message to a group chat has a `chatid` and an empty msgid.
     """
 
     msgid: str
@@ -66,21 +69,21 @@ class InboxMessage:
     task_id: str | None
     sent_at: float
     seq: int
-    semantic: str
+    appearance: str
     safe: int = 0
     altered: list[Json] = field(default_factory=list)
     chatid: str | None = None
     mentioned: frozenset[str] = frozenset()
     too_old: bool = False
-    """Whether a control call ended its time for a recall."""
+    """True if a control call ended its time for a recall."""
     shown_to: list[str] = field(default_factory=list)
     recipients: frozenset[str] = frozenset()
     recalled_at: float | None = None
     card_for_all: Json | None = None
     cards: dict[str, Json] = field(default_factory=dict)
 
-    def seen_by(self, person: str) -> dict[str, Any]:
-        """What one person sees of it."""
+    def view_for(self, person: str) -> dict[str, Any]:
+        """Returns what one person sees of it."""
         return {
             "msgid": self.msgid or None,
             "chatid": self.chatid,
@@ -101,59 +104,61 @@ class InboxMessage:
 
 
 class Inbox:
-    """All persons' messages, oldest first, recalled ones flagged."""
+    """The messages of all persons, oldest first. Recalled ones stay, with a flag."""
 
     def __init__(self) -> None:
         self._people: defaultdict[str, list[InboxEntry]] = defaultdict(list)
-        self._alike: defaultdict[str, list[InboxEntry]] = defaultdict(list)
+        self._by_appearance: defaultdict[str, list[InboxEntry]] = defaultdict(list)
         self.log: list[InboxEntry] = []
-        """Every message once, oldest first; `clear` begins a new list."""
+        """Every message once, oldest first. `clear` starts a new list."""
 
     def show(self, message: InboxEntry, people: list[str]) -> None:
-        """Show a message to people (lower-case ids)."""
+        """Delivers a message to people (lower-case ids)."""
         message.shown_to = people
         for person in people:
             self._people[person].append(message)
-        self._alike[message.semantic].append(message)
+        self._by_appearance[message.appearance].append(message)
         self.log.append(message)
 
     def clear(self) -> None:
-        """Forget what every person saw."""
+        """Deletes all messages."""
         self._people.clear()
-        self._alike.clear()
+        self._by_appearance.clear()
         self.log = []
 
-    def of(self, person: str) -> list[dict[str, Any]]:
-        """What one person sees."""
-        return [message.seen_by(person.lower()) for message in self._people.get(person.lower(), [])]
+    def messages_of(self, person: str) -> list[dict[str, Any]]:
+        """Returns what one person sees."""
+        return [message.view_for(person.lower()) for message in self._people.get(person.lower(), [])]
 
     def shown_to(self, person: str) -> list[InboxMessage]:
-        """The messages of applications one person has, oldest first."""
+        """Returns the messages of apps that one person got, oldest first."""
         return [message for message in self._people.get(person.lower(), ()) if isinstance(message, InboxMessage)]
 
-    def everybody(self) -> dict[str, list[dict[str, Any]]]:
-        """What every person sees."""
-        return {person: self.of(person) for person in self._people}
+    def everyone(self) -> dict[str, list[dict[str, Any]]]:
+        """Returns what every person sees."""
+        return {person: self.messages_of(person) for person in self._people}
 
     def duplicates(self, marker: str | None = None) -> list[dict[str, Any]]:
-        """Persons who were shown several messages that look alike, or have the same first match of `marker`."""
-        found = re.compile(marker) if marker else None
-        pairs = self._by_marker(found) if found else self._by_looks()
+        """Returns persons with several messages that look alike, or that have the same first match of `marker`."""
+        pattern = re.compile(marker) if marker else None
+        pairs = self._by_marker(pattern) if pattern else self._by_equal_appearance()
         return [
             {"user": person, "msgids": [m.msgid for m in messages], "seqs": [m.seq for m in messages]}
             for person, messages in pairs
             if len(messages) > 1
         ]
 
-    def _by_looks(self) -> Iterator[tuple[str, list[InboxEntry]]]:
-        for messages in self._alike.values():
+    def _by_equal_appearance(self) -> Iterator[tuple[str, list[InboxEntry]]]:
+        for messages in self._by_appearance.values():
             if len(messages) > 1:
                 yield from _by_person(messages).items()
 
     def _by_marker(self, marker: re.Pattern[str]) -> Iterator[tuple[str, list[InboxEntry]]]:
-        marked = [(match[0], m) for ms in self._alike.values() for m in ms if (match := marker.search(m.semantic))]
-        marked.sort(key=lambda pair: (pair[0], pair[1].seq))
-        for _, pairs in groupby(marked, key=lambda pair: pair[0]):
+        matches = [
+            (match[0], m) for ms in self._by_appearance.values() for m in ms if (match := marker.search(m.appearance))
+        ]
+        matches.sort(key=lambda pair: (pair[0], pair[1].seq))
+        for _, pairs in groupby(matches, key=lambda pair: pair[0]):
             yield from _by_person([message for _, message in pairs]).items()
 
 

@@ -53,7 +53,7 @@ class Browser:
     def told(self, name: str, **form: Any) -> tuple[bool, str]:
         """What a script is told of an act."""
         reply = self.act(name, {"Accept": "application/json"}, **form).json()
-        return reply["ok"], reply["told"]
+        return reply["ok"], reply["notice"]
 
 
 def plain(html: str) -> str:

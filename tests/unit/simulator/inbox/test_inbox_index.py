@@ -8,11 +8,11 @@ import gc
 import pytest
 
 from worker_simulator.inbox.conversations import PIECE, Conversations
-from worker_simulator.inbox.look import ConversationKey
+from worker_simulator.inbox.query import ConversationKey
 from worker_simulator.settings import AppSettings, SimulatorSettings
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wecom_app.state.apps import App
 from worker_simulator.wecom_app.state.inbox import InboxMessage
-from worker_simulator.world import World
 
 PEOPLE = 20 * PIECE
 
@@ -23,9 +23,9 @@ def key(n: int) -> ConversationKey:
 
 
 @pytest.fixture
-def world() -> World:
+def state() -> VendorState:
     """One message to each of many people, then one to all of them."""
-    made = World(SimulatorSettings())
+    made = VendorState(SimulatorSettings())
     app = App(name="a", settings=AppSettings(corpid="ww1", secret="s", agentid=1))
     people = [key(n).who for n in range(PEOPLE)]
     for seq, shown_to in enumerate([*([one] for one in people), people], 1):
@@ -35,12 +35,12 @@ def world() -> World:
     return made
 
 
-def test_others_have_their_turn_while_it_is_made(world: World) -> None:
+def test_others_have_their_turn_while_it_is_made(state: VendorState) -> None:
     """After each piece, also inside one message to many people."""
 
     async def turns() -> int:
-        index, count = Conversations(world), 0
-        task = asyncio.create_task(index.catch_up(world))
+        index, count = Conversations(state), 0
+        task = asyncio.create_task(index.catch_up(state))
         while not task.done():
             await asyncio.sleep(0)
             count += 1
@@ -49,17 +49,17 @@ def test_others_have_their_turn_while_it_is_made(world: World) -> None:
     assert 2 * PEOPLE // PIECE <= asyncio.run(turns())
 
 
-def test_what_a_broken_off_look_has_begun_is_gone_on_with(world: World) -> None:
+def test_what_a_broken_off_look_has_begun_is_gone_on_with(state: VendorState) -> None:
     """Nothing is left out, and nothing stands twice."""
 
     async def looked() -> Conversations:
-        index = Conversations(world)
-        task = asyncio.create_task(index.catch_up(world))
+        index = Conversations(state)
+        task = asyncio.create_task(index.catch_up(state))
         for _ in range(30):  # in the middle of the message to all of them
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        await index.catch_up(world)
+        await index.catch_up(state)
         return index
 
     index = asyncio.run(looked())
@@ -70,26 +70,26 @@ def test_what_a_broken_off_look_has_begun_is_gone_on_with(world: World) -> None:
     ]
 
 
-def test_it_gives_the_collector_of_garbage_little_to_follow(world: World) -> None:
+def test_it_gives_the_collector_of_garbage_little_to_follow(state: VendorState) -> None:
     """At most a list for each conversation, since a collection stops everything for as long as it lasts."""
-    index = Conversations(world)
+    index = Conversations(state)
     gc.collect()
     before = len(gc.get_objects())
 
-    asyncio.run(index.catch_up(world))
+    asyncio.run(index.catch_up(state))
 
     gc.collect()
     assert PEOPLE == index.count
     assert len(gc.get_objects()) - before < 1.1 * PEOPLE
 
 
-def test_a_cleared_inbox_can_be_read_until_the_next_look(world: World) -> None:
+def test_a_cleared_inbox_can_be_read_until_the_next_look(state: VendorState) -> None:
     """A page that is being made is not cut off by it."""
-    index = Conversations(world)
-    asyncio.run(index.catch_up(world))
-    world.inbox.clear()
+    index = Conversations(state)
+    asyncio.run(index.catch_up(state))
+    state.inbox.clear()
 
     found = index.find(key(7))
 
     assert found is not None
-    assert ["8", f"{PEOPLE + 1}"] == [entry.what.content["content"] for entry in found.entries]  # type: ignore[union-attr]
+    assert ["8", f"{PEOPLE + 1}"] == [entry.item.content["content"] for entry in found.entries]  # type: ignore[union-attr]

@@ -10,11 +10,11 @@ import pytest
 from tests.unit.simulator.conftest import Vendor
 from tests.unit.simulator.inbox.conftest import AT, Browser, plain
 from worker_simulator.inbox.entries import preview
-from worker_simulator.inbox.look import PageQuery
-from worker_simulator.inbox.shown import PageReader
+from worker_simulator.inbox.message_views import PageContext
+from worker_simulator.inbox.query import PageQuery
 from worker_simulator.inbox.words import says
 from worker_simulator.settings import SimulatorSettings
-from worker_simulator.world import World
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.youdu.memory import DeliveredMessage
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -67,11 +67,11 @@ WEBHOOK_PICTURE = {"base64": "iVBORw0KGgo=", "md5": "c2a0e3a1a5e7bd4ae8a3d1a7f2f
 )
 def test_a_message_stands_in_the_list_as_the_apps_show_it(msgtype: str, content: Any, zh: str, en: str) -> None:
     """By its type's word where it has no text, without marks, and never by an id or a hash."""
-    world = World(SimulatorSettings())
-    world.files.keep("m", "plan.pdf", b"x")
+    state = VendorState(SimulatorSettings())
+    state.files.add("m", "plan.pdf", b"x")
     message = DeliveredMessage(1, "a", msgtype, content, 1.0, 1)
 
-    assert (zh, en) == tuple(preview(PageReader(world, PageQuery(), says(lang)), message) for lang in ("zh", "en"))
+    assert (zh, en) == tuple(preview(PageContext(state, PageQuery(), says(lang)), message) for lang in ("zh", "en"))
 
 
 @pytest.mark.parametrize(
@@ -384,7 +384,7 @@ def test_pages_are_no_calls_of_the_vendor(vendor: Vendor, browser: Browser) -> N
 
 def test_times_are_those_of_the_consoles_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     """With its offset; without a name they are the host's, as for one that the worker refuses."""
-    reader = PageReader(World(SimulatorSettings()), PageQuery(), says("en"))
+    reader = PageContext(VendorState(SimulatorSettings()), PageQuery(), says("en"))
     shown = {}
     for name in ("Asia/Shanghai", "UTC", "Mars/Olympus"):
         monkeypatch.setenv("WORKER_TIME_ZONE", name)

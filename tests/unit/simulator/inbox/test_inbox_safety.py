@@ -11,7 +11,7 @@ import pytest
 from tests.unit.simulator.conftest import Vendor
 from tests.unit.simulator.inbox.conftest import AT, Browser
 from worker_simulator.inbox.guard import is_known_host, is_loopback
-from worker_simulator.inbox.look import ConversationKey
+from worker_simulator.inbox.query import ConversationKey
 from worker_simulator.request import HttpRequest
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'><svg onload=alert(1)>"
@@ -152,7 +152,7 @@ def test_what_others_wrote_is_text(vendor: Vendor, browser: Browser) -> None:
     "path",
     [
         "/_inbox/../control.py",
-        "/_inbox/%2e%2e/%2e%2e/world.py",
+        "/_inbox/%2e%2e/%2e%2e/vendor_state.py",
         "/_inbox/static/inbox.js",
         "/_inbox/templates/page.html",
         "/_inbox/media/..%2f..%2f..%2fetc%2fpasswd/x",

@@ -15,11 +15,11 @@ import pytest
 from tests.unit.simulator.conftest import Vendor
 from tests.unit.simulator.inbox.conftest import Browser
 from worker_simulator.answers import HttpAnswer
-from worker_simulator.inbox.stream import MOST_PAGES, Pulse
+from worker_simulator.inbox.stream import MAX_PAGES, ChangeFeed
 from worker_simulator.request import HttpRequest
 from worker_simulator.settings import SimulatorSettings
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wire.connection import ClientConnection
-from worker_simulator.world import World
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def test_a_page_that_was_just_made_has_seen_all_so_far(vendor: Vendor, browser: 
     """It names the move that it shows, and is told of the next one."""
     vendor.send(text())
     page = browser.text()
-    (shown,) = re.findall(r'data-moved="(\d+)"', page)
+    (shown,) = re.findall(r'data-change="(\d+)"', page)
 
     with listening(vendor, query=f"?after={shown}") as lines:
         vendor.send(text("more"))
@@ -98,7 +98,7 @@ def test_the_stream_has_the_head_of_one(vendor: Vendor, browser: Browser) -> Non
 def test_pages_that_went_free_their_place(vendor: Vendor, browser: Browser, text: Any) -> None:
     """Beyond the most that may wait it is 503; once they are gone there is room."""
     waiting: list[socket.socket] = []
-    for _ in range(MOST_PAGES):
+    for _ in range(MAX_PAGES):
         waiting.append(vendor.connect())
         waiting[-1].sendall(b"GET /_inbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         waiting[-1].recv(1)
@@ -128,7 +128,7 @@ def test_a_waiting_page_is_sent_signs_of_life() -> None:
     """As comments, so that what lies between does not cut it off."""
 
     async def pieces() -> list[bytes]:
-        pulse = Pulse(lambda: 0, heartbeat_s=0.0)
+        pulse = ChangeFeed(lambda: 0, heartbeat_s=0.0)
         events = pulse.events(pulse.seq)
         found = [await anext(events) for _ in range(3)]
         await events.aclose()
@@ -139,11 +139,11 @@ def test_a_waiting_page_is_sent_signs_of_life() -> None:
 
 
 def test_nothing_is_looked_at_while_no_page_is_open() -> None:
-    """The world's counters are compared only between the first page and the last."""
+    """The state's counters are compared only between the first page and the last."""
     looks: list[str] = []
 
     async def watch() -> None:
-        pulse = Pulse(lambda: len(looks.append("") or looks), look_s=0.0)
+        pulse = ChangeFeed(lambda: len(looks.append("") or looks), poll_s=0.0)
         looks.clear()
         events = pulse.events(None)
         await anext(events)
@@ -204,7 +204,7 @@ class Chatty:
     """A simulator whose page never ends."""
 
     def __init__(self) -> None:
-        self.world = World(SimulatorSettings())
+        self.state = VendorState(SimulatorSettings())
 
     def control(self, request: HttpRequest) -> HttpAnswer:
         raise AssertionError("not asked for")

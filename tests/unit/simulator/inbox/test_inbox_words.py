@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from importlib.resources import files
 
-from worker_simulator.inbox.acts import ACTS, PRESETS
-from worker_simulator.inbox.look import KINDS, PANELS
+from worker_simulator.inbox.actions import ACTIONS, PRESETS
+from worker_simulator.inbox.query import KINDS, PANELS
 from worker_simulator.inbox.words import WORDS, says
 
 
@@ -22,7 +22,7 @@ def _values(word: str) -> set[str]:
 
 def test_there_is_a_word_for_all_that_is_told() -> None:
     """Acts, faults, kinds and panels, and every word that a template asks for by name."""
-    named = {f"done_{name}" for name in ACTS} | {f"preset_{name}" for name in PRESETS} | set(KINDS)
+    named = {f"done_{name}" for name in ACTIONS} | {f"preset_{name}" for name in PRESETS} | set(KINDS)
     named |= {f"panel_{name}" for name in PANELS if name}
     templates = files("worker_simulator.inbox") / "assets" / "templates"
     for template in templates.iterdir():

@@ -2,30 +2,30 @@
 // Keeps the page up to date, sends its forms without leaving it, and moves by keyboard. The page can be read without it.
 
 const body = document.body;
-const told = document.querySelector("[data-told]");
+const notice = document.querySelector("[data-notice]");
 const state = document.querySelector("[data-live-state]");
 const tags = new Map();
 
-function tell(text, isError) {
+function showNotice(text, isError) {
   const note = document.createElement("p");
   note.className = isError ? "note is-error" : "note is-done";
   note.textContent = text;
-  told.replaceChildren(note);
-  clearTimeout(tell.timer);
-  tell.timer = setTimeout(() => told.replaceChildren(), isError ? 15000 : 4000);
+  notice.replaceChildren(note);
+  clearTimeout(showNotice.timer);
+  showNotice.timer = setTimeout(() => notice.replaceChildren(), isError ? 15000 : 4000);
 }
 
 // -- parts of the page ------------------------------------------------------------------------------------------------
 
 // Puts new children in place of old ones; those with the same id and version stay, and with them what was typed.
 function morph(old, fresh) {
-  const known = new Map([...old.children].filter((one) => one.id).map((one) => [one.id, one]));
-  const next = [...fresh.children].map((one) => {
-    const before = one.id && known.get(one.id);
-    if (!before || before.tagName !== one.tagName) return one;
-    if ("v" in one.dataset) return before.dataset.v === one.dataset.v ? before : one;
-    morph(before, one);
-    for (const { name, value } of one.attributes) before.setAttribute(name, value);
+  const byId = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+  const next = [...fresh.children].map((child) => {
+    const before = child.id && byId.get(child.id);
+    if (!before || before.tagName !== child.tagName) return child;
+    if ("v" in child.dataset) return before.dataset.v === child.dataset.v ? before : child;
+    morph(before, child);
+    for (const { name, value } of child.attributes) before.setAttribute(name, value);
     return before;
   });
   old.replaceChildren(...next);
@@ -81,7 +81,7 @@ async function refreshAll() {
   try {
     await Promise.all([...document.querySelectorAll("[data-part]")].map(refresh));
   } catch {
-    tell(body.dataset.away, true);
+    showNotice(body.dataset.away, true);
   }
   clearTimeout(slow);
   show(isOpen);
@@ -106,10 +106,10 @@ function show(isLive) {
 }
 
 // A page in the background gives its connection back: a browser has only a few to one host.
-// It is told of moves after the one that it shows. After an error there may be another simulator with the same number.
+// It receives the changes after the one that it shows. After an error there may be another simulator with the same number.
 let events = null;
 let isOpen = false;
-let moved = body.dataset.moved;
+let change = body.dataset.change;
 let isUnsure = false;
 
 function listen() {
@@ -117,7 +117,7 @@ function listen() {
     events?.close();
     events = null;
   } else if (!events) {
-    events = new EventSource(`/_inbox/events?after=${moved}`);
+    events = new EventSource(`/_inbox/events?after=${change}`);
     events.addEventListener("open", () => {
       show(true);
       if (isUnsure) refreshAll();
@@ -127,8 +127,8 @@ function listen() {
       show(false);
       isUnsure = true;
     });
-    events.addEventListener("moved", (event) => {
-      moved = event.data;
+    events.addEventListener("change", (event) => {
+      change = event.data;
       refreshAll();
     });
   }
@@ -151,10 +151,10 @@ document.addEventListener("submit", async (event) => {
     const address = button?.getAttribute("formaction") || form.getAttribute("action");
     const reply = await fetch(address, { method: "POST", body: data, headers: { Accept: "application/json" } });
     const outcome = await reply.json();
-    tell(outcome.told, !outcome.ok);
+    showNotice(outcome.notice, !outcome.ok);
     if (outcome.ok && "empties" in form.dataset && !button?.hasAttribute("formaction")) form.elements.text.value = "";
   } catch {
-    tell(body.dataset.failed, true);
+    showNotice(body.dataset.failed, true);
   }
   form.removeAttribute("aria-busy");
   refreshAll();

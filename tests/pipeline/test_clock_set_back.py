@@ -1,0 +1,165 @@
+"""The database's clock is set back: nobody knows how old a doubt is, so a repeat that needs a window is held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from tests.support.runtime import SEND, Site, lost, planted
+from worker.delivery.maintenance import recovery
+from worker.delivery.sender.lease import Leadership
+from worker.domain import settle
+from worker.domain.job import part_id
+from worker.domain.settle import Policy
+from worker.outbox.commit.commands import Change, Mark
+from worker.outbox.commit.group_commit import commit
+from worker.outbox.engine.clock import SECOND, SKEW_US, DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.lanes.processes import renew_heartbeat
+
+BACK_S = 8 * 3_600.0
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock) as planted_site:
+        yield planted_site
+
+
+def doubtful(site: Site, **options: str) -> str:
+    """A text whose call was not answered."""
+    site.vendor.says(lost())
+    job = site.send(**options)
+    site.ring(job)
+    return job
+
+
+def live_through(site: Site, seconds: float = BACK_S) -> None:
+    """Lets the worker go on from now until the clock is where it was before it was set back."""
+    site.recover()
+    site.advance(seconds + 26)
+    site.recover()
+    site.run()
+
+
+def test_a_doubt_from_the_future_is_held(site: Site) -> None:
+    """Its repeat would come eight hours later, when the vendor has forgotten the first call."""
+    job = doubtful(site)
+
+    site.clock.advance(-BACK_S)
+    live_through(site)
+
+    assert 1 == len(site.calls(SEND))
+    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert settle.SET_BACK in site.part(job).reason
+
+
+def test_a_queued_repeat_from_the_future_is_held(site: Site) -> None:
+    """It waited for its turn when the clock was set back, and would not have been due before eight hours later."""
+    job = doubtful(site)
+    site.advance(26)
+    site.recover()
+    queued = site.state(job)
+
+    site.clock.advance(-BACK_S)
+    live_through(site)
+
+    assert ("queued", "unknown") == (queued, site.state(job))
+    assert 1 == len(site.calls(SEND))
+    assert settle.SET_BACK in site.part(job).reason
+
+
+def test_the_search_for_repeats_from_the_future_goes_through_the_queue_page_by_page(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million jobs for later, read in one turn, would keep recovery from everything else for many seconds."""
+    monkeypatch.setattr(recovery, "QUEUE_PAGE", 2, raising=False)
+    job = doubtful(site)
+    site.advance(26)
+    site.recover()
+    site.clock.advance(-BACK_S)
+    for n in range(5):
+        site.send(f"{n}", due_at=timedelta(hours=1))
+
+    states = []
+    for _ in range(3):
+        site.recover()
+        states.append(site.state(job))
+
+    assert ["queued", "queued", "unknown"] == states
+
+
+def test_a_repeat_that_is_due_too_early_is_held_at_its_mark(site: Site) -> None:
+    """Something woke it before recovery looked at it."""
+    job = doubtful(site)
+
+    site.clock.advance(-BACK_S)
+    site.runtime.writer.change([Change(site.part(job).id, settle.repeat)])
+    site.settle()
+    site.run()
+
+    assert 1 == len(site.calls(SEND))
+    assert settle.SET_BACK in site.part(job).reason
+
+
+@pytest.mark.parametrize("state", ["unknown", "queued"])
+def test_a_job_that_wants_twice_rather_than_never_is_repeated_at_once(site: Site, state: str) -> None:
+    """Not eight hours later."""
+    job = doubtful(site, on_unknown="resend")
+    if state == "queued":
+        site.advance(26)
+        site.recover()
+
+    site.clock.advance(-BACK_S)
+    site.recover()
+    site.run()
+
+    assert 2 == len(site.calls(SEND))
+    assert "accepted" == site.state(job)
+
+
+def test_a_process_that_died_before_counts_as_dead(site: Site) -> None:
+    """Its lease ends eight hours later by the clock, and its part would be repeated after that."""
+    with site.database.writing() as connection:
+        renew_heartbeat(
+            connection, site.database.now, "other", lease_us=10 * SECOND, threads=4, host="h", pid=1, lanes="{}"
+        )
+    job = site.send()
+    mark = Mark(part_id(job, 0), 0, "other", 20 * SECOND, window_id="w", window_us=4 * 3_600 * SECOND)
+    commit(site.database, [mark], Policy())
+
+    site.clock.advance(-BACK_S)
+    for _ in range(13):
+        site.advance(1)
+        site.recover()
+
+    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert settle.SET_BACK in site.part(job).reason
+
+
+@pytest.mark.parametrize(("back_s", "is_free"), [(BACK_S, True), (60.0, False)])
+def test_a_lease_from_the_future_is_free(site: Site, back_s: float, is_free: bool) -> None:
+    """Nobody renews it, and nothing would be sent until the clock is there again."""
+    first, second = (
+        Leadership(site.database, "work", holder=partial(str, name), lease_s=10.0, monotonic=site.ticks)
+        for name in ("first", "second")
+    )
+    first.lead()
+
+    site.clock.advance(-back_s)
+
+    assert is_free is second.lead()
+
+
+def test_a_small_step_back_changes_nothing(site: Site) -> None:
+    """The vendor's window has room for what may be the error of a clock."""
+    job = doubtful(site)
+
+    site.clock.advance(-SKEW_US / SECOND)
+    live_through(site, SKEW_US / SECOND)
+
+    assert 2 == len(site.calls(SEND))
+    assert "accepted" == site.state(job)

@@ -1,0 +1,209 @@
+"""The pages of a command: a preview with a form for the reason, then the run, then its row in the audit.
+
+A command changes nothing that its preview did not show. If jobs were added meanwhile, the preview is shown again.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import cast, get_args
+
+from worker.console.commands.preparing import OPTIONS, CommandName, CommandRequest, PreparedCommand, prepare
+from worker.console.page import ConsoleRequest, NotFound, Redirect, View
+from worker.console.pages.cache import cache_of
+from worker.console.pages.jobs import search_of
+from worker.control.audit import MAX_WHY, require_person
+from worker.domain.errors import CheckFailed, Problem, WorkerError
+from worker.domain.job import job_of
+from worker.domain.job_filter import JobFilter
+from worker.domain.pacing.lane import account_of
+from worker.outbox.control.matching import jobs_of
+from worker.outbox.engine.clock import SECOND, instant, micros_of
+from worker.outbox.jobs.events import read_event
+from worker.producer.options import PRIORITIES
+
+NEEDS_REASON = frozenset({"resolve"})
+NEEDS_TIME = frozenset({"recall", "replay", "correct"})
+"""Commands on jobs that were enqueued since some time, by default a day ago."""
+RETYPED = frozenset({"correct", "reschedule"})
+"""Commands that select the same jobs whatever their other options are."""
+SHOWS_COUNT = frozenset({"cancel", "recall", "correct", "replay", "reschedule", "resolve", "hold", "release"})
+"""Commands whose button has the number of jobs or parts."""
+
+
+def preview(request: ConsoleRequest) -> View | Redirect:
+    """Shows the preview of a command, and a form for its reason."""
+    # Each ticked checkbox of a list is a value of its own.
+    fields = {**request.query, "ids": " ".join(request.query.getlist("ids"))}
+    return _or_problems(request, lambda: _preview(request, fields))
+
+
+def carry_out(request: ConsoleRequest) -> View | Redirect:
+    """Runs the command, or shows the preview again if it would change more than was shown."""
+    return _or_problems(request, lambda: _carry_out(request))
+
+
+def _or_problems(request: ConsoleRequest, respond: Callable[[], View | Redirect]) -> View | Redirect:
+    """Returns the answer, or a page with the problems of the fields."""
+    try:
+        return respond()
+    except CheckFailed as error:
+        return View.of("problems.html", request.term("preview.refused"), problems=error.problems)
+
+
+def _carry_out(request: ConsoleRequest) -> View | Redirect:
+    assert request.form is not None
+    command = _command(request, request.form)
+    why, cache = request.form.get("why", "").strip(), cache_of(request.site.database)
+    try:
+        needed = "explain in a few words how you know" if command.name in NEEDS_REASON else None
+        require_person(request.viewer.name, why, empty_remedy=needed)
+        prepared = prepare(request.site, command)
+        is_more = not cache.previewed.covers(request.form.get("shown", ""), prepared.preview.ids)
+        if is_more or not prepared.preview.total:
+            return _preview(request, request.form, is_more=is_more)
+        audit = cache.background.begin(partial(prepared.run, request.viewer.name, why))
+    except WorkerError as error:
+        return _preview(request, request.form, error)
+    if audit is None:
+        return View.of("command_waits.html", request.term(f"command.{command.name}"))
+    return Redirect(f"/audit/{audit}")
+
+
+def _preview(
+    request: ConsoleRequest, fields: Mapping[str, str], error: WorkerError | None = None, *, is_more: bool = False
+) -> View:
+    command = _command(request, fields)
+    prepared: PreparedCommand | None = None
+    try:
+        prepared = prepare(request.site, command)
+    except WorkerError as refused:
+        error = error or refused
+        with suppress(WorkerError):
+            # If only an option is wrong, the form keeps what was typed.
+            prepared = prepare(request.site, replace(command, options={})) if command.name in RETYPED else None
+    return View.of(
+        "command.html",
+        request.term(f"command.{command.name}"),
+        command=command,
+        fields={**_fields(command), **command.options},
+        narrows=command.name in NEEDS_TIME
+        and command.job_filter is not None
+        and command.job_filter.created_from is not None,
+        is_counted=command.name in SHOWS_COUNT,
+        back=_back(command),
+        priorities=PRIORITIES,
+        preview=None if prepared is None else prepared.preview,
+        shown="" if prepared is None else cache_of(request.site.database).previewed.add(prepared.preview.ids),
+        problems=error.problems if isinstance(error, CheckFailed) else (),
+        error=None if error is None or isinstance(error, CheckFailed) else error.localized(request.viewer.lang),
+        is_more=is_more,
+        why=fields.get("why", ""),
+        longest=MAX_WHY,
+        needs_reason=command.name in NEEDS_REASON,
+        line=_command_line(command),
+    )
+
+
+def _command(request: ConsoleRequest, fields: Mapping[str, str]) -> CommandRequest:
+    """Parses the fields of a command; raises Forbidden if the viewer may not run it."""
+    if request.path["name"] not in get_args(CommandName):
+        raise NotFound
+    name = cast(CommandName, request.path["name"])
+    # For `resolve` the msgid is that of the message that was sent, not a filter.
+    search = search_of(
+        request, {field: text for field, text in fields.items() if (name, field) != ("resolve", "msgid")}
+    )
+    if search.problems:
+        raise CheckFailed(search.problems)
+    if search.job_filter is None and search.state is not None:
+        raise CheckFailed([Problem("filter", "names only a state", "give an account, ids, or another field too")])
+    options = {option: text for option in OPTIONS.get(name, ()) if (text := fields.get(option, "").strip())}
+    command = CommandRequest(name, _since(request, name, search.job_filter), options)
+    for account in _accounts(request, command):
+        request.require_act(account)
+    return command
+
+
+def _accounts(request: ConsoleRequest, command: CommandRequest) -> set[str | None]:
+    """Returns the accounts whose jobs or lanes a command may change; None among them stands for any account."""
+    job_filter = command.job_filter
+    if request.may_act(None):
+        return {None}
+    # A command on a lane or an event has no filter. Its account is that of the lane or event, whatever the form says.
+    if name := command.options.get("name"):
+        return {account_of(name)}
+    if event := command.options.get("event"):
+        with request.reading() as connection:
+            row = read_event(connection, event)
+        return {None if row is None else row["account"]}
+    if job_filter is not None and job_filter.account is not None:
+        return {job_filter.account}
+    if job_filter is not None and job_filter.ids is not None:
+        ids = {job_of(id) if "-" in id else id for id in job_filter.part_or_job_ids()}
+        with request.reading() as connection:
+            accounts = {job.id: job.account for job in jobs_of(connection, job_filter, ids)}
+        return {accounts.get(id) for id in ids}
+    return {None}
+
+
+def _since(request: ConsoleRequest, name: CommandName, job_filter: JobFilter | None) -> JobFilter | None:
+    """Returns the filter, with `created_from` a day before its end (or now) if the command needs a time."""
+    if name not in NEEDS_TIME or job_filter is None or job_filter.names_ended or job_filter.created_from is not None:
+        return job_filter
+    end = (
+        request.site.database.read_now() if job_filter.created_before is None else micros_of(job_filter.created_before)
+    )
+    since = instant(end - 86_400 * SECOND).replace(microsecond=0)  # not before the year 1
+    return replace(job_filter, created_from=since.astimezone(request.site.settings.zone))
+
+
+def _back(command: CommandRequest) -> tuple[str, dict[str, str]]:
+    """Returns path and query of the page to go back to: the job, the mailing, the list of jobs, or the lanes."""
+    fields = _fields(command)
+    ids = fields.get("ids", "").split()
+    if len(ids) == 1:
+        return f"/jobs/{job_of(ids[0])}", {}
+    if "tag" in fields and fields.keys() <= {"tag", "account", "created_from"}:
+        return "/mailings/tag", {name: fields[name] for name in ("tag", "account") if name in fields}
+    return ("/jobs", fields) if fields else ("/lanes", {})
+
+
+def _fields(command: CommandRequest) -> dict[str, str]:
+    """Returns the filter as the fields of a form."""
+    job_filter = command.job_filter
+    arguments = {} if job_filter is None else job_filter.conditions()
+    return {name: _typed(value, getattr(job_filter, name)) for name, value in arguments.items()}
+
+
+def _typed(argument: object, value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    return " ".join(argument) if isinstance(argument, list) else str(argument)
+
+
+_CLI_NAMES: Mapping[str, str] = {"hold": "pause", "release": "resume", "lift": "resume", "retry": "events"}
+
+
+def _command_line(command: CommandRequest) -> str:
+    """Returns the same command for the command line."""
+    options = {**_fields(command), **command.options}
+    positional = [word for name in ("ids", "name") for word in options.pop(name, "").split()]
+    words = [word for name, value in options.items() for word in _option(name, value)]
+    return shlex.join(["worker", _CLI_NAMES.get(command.name, command.name), *positional, *words])
+
+
+def _option(name: str, value: str) -> tuple[str, ...]:
+    match name:
+        case "event":
+            return ("--retry", value)
+        case "sent":
+            return ("--sent" if value == "yes" else "--not-sent",)
+        case "accepted" | "unknown" | "cancelled" | "all":
+            return (f"--{name}",)
+    return (f"--{name.replace('_', '-')}", value)
