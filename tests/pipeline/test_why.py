@@ -119,10 +119,11 @@ def test_a_refused_job_without_recipients_is_not_said_to_have_some(
     assert NextStep(f"give another file; then {again}", f"worker replay {job}") == told
 
 
-def test_a_message_that_was_refused_leads_to_its_correction(site: Site) -> None:
+@pytest.mark.parametrize(("errcode", "remedy"), [(45002, "correct the message"), (40123, "upload a proper file")])
+def test_a_message_that_was_refused_leads_to_its_correction(site: Site, errcode: int, remedy: str) -> None:
     """And so does the recall that came too late for one that was sent."""
     wrong, sent = site.send(), site.send()
-    site.vendor.says(refused(45002), site.vendor.takes)
+    site.vendor.says(refused(errcode), site.vendor.takes)
     site.ring(wrong)
     site.ring(sent)
     recall = site.recall(sent)
@@ -130,7 +131,7 @@ def test_a_message_that_was_refused_leads_to_its_correction(site: Site) -> None:
     site.ring(recall)
 
     assert asked(site, wrong).next == NextStep(
-        "correct the message; then send the right message in its place", f"worker correct {wrong} --text"
+        f"{remedy}; then send the right message in its place", f"worker correct {wrong} --text"
     )
     assert asked(site, recall).next == NextStep(
         "send a correction: it cannot be recalled any more", f"worker correct {sent} --text"
