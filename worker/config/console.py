@@ -84,11 +84,11 @@ class ConsoleSettings(SettingsTable, BaseModel):
 
     listen: str = "127.0.0.1:8091"
     """Address and port it listens on."""
-    hosts: tuple[HostName, ...] = ()
+    hosts: tuple[HostName, ...] = Field((), examples=["console.example.com"])
     """Host names in browsers' requests, in addition to those of this machine. Others are refused."""
     proxies: tuple[str, ...] = ()
     """Addresses and networks of the reverse proxies that end TLS before it. Requests from others are refused."""
-    user_header: HeaderName | None = None
+    user_header: HeaderName | None = Field(None, examples=["X-Forwarded-User"])
     """The header in which these proxies name the user, or None if they name none."""
     users: dict[PersonName, UserSettings] = {}
     """The users who may sign in, by name."""

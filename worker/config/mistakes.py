@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -40,10 +40,10 @@ def sentence_of(error: ValidationError, kind: type[BaseModel], *within: str) -> 
         case "missing":
             text = "is missing; add it"
         case "extra_forbidden":
-            for name in first["loc"][:-1]:
-                field = kind.model_fields.get(str(name))
-                kind = (field and table_in(field.annotation)) or kind
-            text = f"is not a setting; {did_you_mean(str(first['loc'][-1]), kind.model_fields)}"
+            table, unknown = _table_and_key(kind, first["loc"])
+            text = f"is not a setting; {did_you_mean(unknown, table.model_fields)}"
+        case "string_pattern_mismatch" if example := _example(kind, first["loc"]):
+            text = f"does not look like {example}; write it in that form"
         case "value_error":
             text = str(first["ctx"]["error"])
         case "literal_error":
@@ -56,6 +56,22 @@ def sentence_of(error: ValidationError, kind: type[BaseModel], *within: str) -> 
             text = f"{mistake}; correct the value"
     more = f" ({len(errors) - 1} more wrong after that)" if len(errors) > 1 else ""
     return f"{key}: {text}{more}"
+
+
+def _table_and_key(kind: type[BaseModel], path: Sequence[str | int]) -> tuple[type[BaseModel], str]:
+    """Returns the innermost table on a path below `kind`, and the last key."""
+    *tables, key = map(str, path)
+    for name in tables:
+        field = kind.model_fields.get(name)
+        kind = (field and table_in(field.annotation)) or kind
+    return kind, key
+
+
+def _example(kind: type[BaseModel], path: Sequence[str | int]) -> str | None:
+    """Returns the example of a right value that the setting's field has, or None."""
+    table, key = _table_and_key(kind, [name for name in path if isinstance(name, str)])
+    field = table.model_fields.get(key)
+    return str(field.examples[0]) if field and field.examples else None
 
 
 def table_in(annotation: Any) -> type[BaseModel] | None:

@@ -38,8 +38,10 @@ class NotifyTarget(SettingsTable):
         assert self.url is not None
         url = self.url.read(f"{key}.url")
         if not is_web_address(url):
-            place = f"{key}.url names {self.url.place}, whose value is not a web address, or has a user or a fragment"
-            raise ConfigurationError(f"{place}; write it as https://host/path")
+            raise ConfigurationError(
+                f"{key}.url names {self.url.place}, whose value is not a web address, or has a user or a fragment;"
+                " write it as https://host/path"
+            )
         return urlsplit(url)
 
 

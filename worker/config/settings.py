@@ -227,6 +227,9 @@ class SettingsFile:
         return cls(path.absolute(), (stat.st_ino, stat.st_size, stat.st_mtime_ns))
 
 
+_MODULE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+
+
 class Settings(BaseSettings):
     """All settings of the worker. Its `repr` shows no password and no secret."""
 
@@ -243,21 +246,21 @@ class Settings(BaseSettings):
     """The URL; or `{ env }` or `{ file }`, the place of the URL; or `{ url, password = { env } or { file } }`."""
     broker: Annotated[UrlFrom, url_validator(broker_problem)] = UrlFrom(url="embedded")
     """A URL of `redis`, `rediss`, `amqp` or `amqps`, in the forms of `database`; `embedded`: inside one process."""
-    queue_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,40}$")] = ""
+    queue_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,40}$", examples=["shop-"])] = ""
     """A prefix of every queue's name, so that several installations can use one broker."""
     queue_type: Literal["classic", "quorum"] = "classic"
     """The type of RabbitMQ queues; `classic` declares none, so the virtual host's default type is used."""
-    public_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$")] = ""
+    public_url: Annotated[str, Field(pattern=r"^(https?://[^\s?#]+)?$", examples=["https://wecom.example.com"])] = ""
     """Where the vendor reaches `worker receiver`, such as `https://wecom.example.com`; empty: not known here."""
     time_zone: str = ""
     """The zone in which times are shown, and typed without an offset, such as `Asia/Shanghai`; empty: the host's."""
-    hooks: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?$")] = ""
+    hooks: Annotated[str, Field(pattern=rf"^({_MODULE})?$", examples=["shop.hooks"])] = ""
     """The module that holds the application's hooks, such as `shop.hooks`; empty: none."""
-    members_of: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)?$")] = ""
+    members_of: Annotated[str, Field(pattern=rf"^({_MODULE}:[A-Za-z_]\w*)?$", examples=["shop.people:members_of"])] = ""
     """The function that names the members of departments and tags, such as `shop.people:members_of`; empty: none."""
     accounts: dict[str, Any] = {}
     """As they were written; each is judged by itself, when it is asked for."""
-    accounts_from: Annotated[str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*)?$")] = ""
+    accounts_from: Annotated[str, Field(pattern=rf"^({_MODULE}:[A-Za-z_]\w*)?$", examples=["shop.wecom:accounts"])] = ""
     """The function that returns further accounts, such as `shop.wecom:accounts`; `accounts = "..."` in the file."""
     seal_key: SecretFrom = SecretFrom(env="WORKER_SEAL_KEY")
     """The key of the secrets in `worker accounts`; two with a blank between them while they are sealed anew."""

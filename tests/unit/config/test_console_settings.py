@@ -38,7 +38,10 @@ def written(tmp_path: Path, text: str) -> Path:
         ('[console]\nuser_header = "X-User"', "console: user_header needs proxies"),
         ('[console]\nothers = "reader"', "console: others needs user_header or oidc"),
         ('[console]\nothers = "admin"', "console.others: has no such value; use one of 'reader'"),
-        ('[console]\nhosts = ["a b"]', "console.hosts.0: string should match"),
+        (
+            '[console]\nhosts = ["a b"]',
+            "console.hosts.0: does not look like console.example.com; write it in that form",
+        ),
         ('[console.oidc]\nissuer = "http://x"\nclient_id = "c"', "console.oidc.issuer: is not an https address"),
         ('[console.oidc]\nissuer = "https://x"\nclient_id = "c"\nclient_secret = "s"', "only name the place"),
     ],
