@@ -91,6 +91,19 @@ def test_what_is_typed_into_the_search_is_found(
         assert [] == page.faults
 
 
+@pytest.mark.parametrize("look", [*chain(*LOOKS)], ids=str)
+def test_each_of_the_five_questions_is_answered_one_click_away(browser: Browser, site: str, look: Look) -> None:
+    """The sentence that answers it is bold, and seen without scrolling."""
+    with watched(browser, site, look) as page:
+        for question in range(5):
+            page.open(home(look.lang))
+            page.page.locator("h2 + ul").first.locator("li > a:first-child").nth(question).click()
+            heading = ":target" if "#" in page.page.url else "h1"
+            expect(page.page.locator(f"{heading} + p > strong").first).to_be_in_viewport(ratio=1, timeout=IN_TIME)
+
+        assert [] == page.faults
+
+
 def test_the_switch_leads_to_the_same_page_in_the_other_language(browser: Browser, site: str) -> None:
     """And back; the theme's script knows the Chinese pages alone, so that it would lead to the first of them."""
     with watched(browser, site, Look("en", "light", 390)) as page:
