@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
-from io import StringIO
+from io import StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ def run(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Run
     def run(*arguments: str, types: str = "") -> int:
         monkeypatch.setattr(sys, "argv", ["worker", *arguments])
         monkeypatch.setattr(sys, "stdin", StringIO(types))
+        if isinstance(sys.stderr, TextIOWrapper):
+            sys.stderr.reconfigure(errors="backslashreplace")  # as Python opens it; pytest's own would refuse a half
         with pytest.raises(SystemExit) as ended:
             main()
         return int(ended.value.code or 0)

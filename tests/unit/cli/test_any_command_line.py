@@ -69,6 +69,7 @@ def typed(draw: st.DrawFn) -> list[str]:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(arguments=typed(), types=WORDS)
 @example(arguments=["send", "hr", "--to", "anna"], types="[" * 100_000)
+@example(arguments=["forecast", "--account", "\ud800"], types="")
 @example(arguments=["accounts", "add", "x", "-"], types="a = " + "[" * 100_000)
 @example(arguments=["accounts", "add", "x", "-"], types="a = " + "9" * 5_000)
 def test_any_command_line_ends_with_a_status(
