@@ -1,4 +1,4 @@
-"""What only RabbitMQ needs: timeouts on sockets, and a confirm for each message.
+"""Celery's connection to any broker, and what only RabbitMQ needs: timeouts on sockets, a confirm for each message.
 
 py-amqp waits for ever for an answer: its read_timeout makes a read start again instead of fail. RabbitMQ does not even
 read from a connection that it has blocked for lack of memory or disk, so closing that connection regularly hangs, too.
