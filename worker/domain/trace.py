@@ -43,11 +43,11 @@ class Tracing(Protocol):
     """The interface of the code that writes spans. It raises nothing, and waits for no collector."""
 
     def call(
-        self, name: str, parent: str | None, began_ago_s: float, ended_ago_s: float, tell: Callable[[], Attributes]
+        self, name: str, parent: str | None, began_ago_s: float, ended_ago_s: float, describe: Callable[[], Attributes]
     ) -> SpanRef | None:
-        """Writes the span of a call, or returns None if it is not sampled, without calling `tell`.
+        """Writes the span of a call, or returns None if it is not sampled, without calling `describe`.
 
-        `parent` is the stored context of the job's producer, or None. `tell` returns the attributes; a span with an
+        `parent` is the stored context of the job's producer, or None. `describe` returns the attributes; a span with an
         `error.type` has failed.
         """
 

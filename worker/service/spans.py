@@ -42,24 +42,24 @@ class Spans:
         self._tracer = self._provider.get_tracer(NAME)
 
     def call(
-        self, name: str, parent: str | None, began_ago_s: float, ended_ago_s: float, tell: Callable[[], Attributes]
+        self, name: str, parent: str | None, began_ago_s: float, ended_ago_s: float, describe: Callable[[], Attributes]
     ) -> SpanRef | None:
         """Writes the span of a call. Returns None, without calling `describe`, if the span is not sampled."""
         try:
-            return self._call(name, parent, began_ago_s, ended_ago_s, tell)
+            return self._call(name, parent, began_ago_s, ended_ago_s, describe)
         except Exception as error:  # noqa: BLE001  the answer of the call is recorded after this, and must not be lost
             log.warning("span_failed", error=type(error).__name__, span=name)
             return None
 
     def _call(
-        self, name: str, parent: str | None, began_ago_s: float, ended_ago_s: float, tell: Callable[[], Attributes]
+        self, name: str, parent: str | None, began_ago_s: float, ended_ago_s: float, describe: Callable[[], Attributes]
     ) -> SpanRef | None:
         now = self._wall_ns()
         begin = now - round(began_ago_s * NANOSECONDS)
         span = self._tracer.start_span(name, _parent(parent), SpanKind.CLIENT, start_time=begin)
         if not span.is_recording():  # most are not, and need no attributes
             return None
-        attributes = tell()
+        attributes = describe()
         _set_attributes(span, attributes)
         if attributes["error.type"] is not None:
             span.set_status(StatusCode.ERROR)
