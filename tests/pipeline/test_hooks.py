@@ -182,7 +182,7 @@ def test_the_press_of_an_original_names_no_other_job(hall: MakeHall, site: Site)
 
     [action] = heard
     assert (None, ("leave",), "leave-5521") == (action.replay_of, action.tags, action.dedupe_key)
-    assert "5521" not in repr(action)
+    assert "leave-5521" not in repr(action)
 
 
 def test_a_hook_updates_the_card_with_the_code_of_the_press(hall: MakeHall, site: Site, card: str) -> None:
