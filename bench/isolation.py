@@ -43,7 +43,7 @@ BACKLOG, LANES, BEHIND = 1_000_000, 1_000, 1_000
 THREADS = 32
 SETTLE_S = 2.0
 LEASE_S = 300.0
-"""A worker that is stopped for a phase must not take itself for dead."""
+"""The longest that settings allow: a worker that is stopped for a phase must not take itself for dead."""
 SEND = "/cgi-bin/message/send"
 NEIGHBOURS = """
 [accounts.limited]

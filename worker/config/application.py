@@ -18,6 +18,9 @@ from worker.domain.errors import ConfigurationError, WorkerError
 
 MAX_LINES = 20
 PACKAGE = __name__.partition(".")[0]
+MODULE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+FUNCTION = rf"{MODULE}:[A-Za-z_]\w*"
+"""Patterns of how a setting names a module and a function of the application."""
 
 
 def imported(setting: str, module: str) -> ModuleType:

@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from worker.config.account_settings import AccountSettings, StagingSettings
+from worker.config.application import FUNCTION, MODULE
 from worker.config.console import ConsoleSettings
 from worker.config.mistakes import sentence_of, table_in, unknown_variables, validated
 from worker.config.notify import NotifySettings
@@ -227,9 +228,6 @@ class SettingsFile:
         return cls(path.absolute(), (stat.st_ino, stat.st_size, stat.st_mtime_ns))
 
 
-_MODULE = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
-
-
 class Settings(BaseSettings):
     """All settings of the worker. Its `repr` shows no password and no secret."""
 
@@ -254,13 +252,13 @@ class Settings(BaseSettings):
     """Where the vendor reaches `worker receiver`, such as `https://wecom.example.com`; empty: not known here."""
     time_zone: str = ""
     """The zone in which times are shown, and typed without an offset, such as `Asia/Shanghai`; empty: the host's."""
-    hooks: Annotated[str, Field(pattern=rf"^({_MODULE})?$", examples=["shop.hooks"])] = ""
+    hooks: Annotated[str, Field(pattern=rf"^({MODULE})?$", examples=["shop.hooks"])] = ""
     """The module that holds the application's hooks, such as `shop.hooks`; empty: none."""
-    members_of: Annotated[str, Field(pattern=rf"^({_MODULE}:[A-Za-z_]\w*)?$", examples=["shop.people:members_of"])] = ""
+    members_of: Annotated[str, Field(pattern=rf"^({FUNCTION})?$", examples=["shop.people:members_of"])] = ""
     """The function that names the members of departments and tags, such as `shop.people:members_of`; empty: none."""
     accounts: dict[str, Any] = {}
     """As they were written; each is judged by itself, when it is asked for."""
-    accounts_from: Annotated[str, Field(pattern=rf"^({_MODULE}:[A-Za-z_]\w*)?$", examples=["shop.wecom:accounts"])] = ""
+    accounts_from: Annotated[str, Field(pattern=rf"^({FUNCTION})?$", examples=["shop.wecom:accounts"])] = ""
     """The function that returns further accounts, such as `shop.wecom:accounts`; `accounts = "..."` in the file."""
     seal_key: SecretFrom = SecretFrom(env="WORKER_SEAL_KEY")
     """The key of the secrets in `worker accounts`; two with a blank between them while they are sealed anew."""

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
+from worker.config.application import FUNCTION
 from worker.config.places import SecretFrom, SettingsTable
 from worker.domain.account import Secret, TokenProvider
 
-_FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
 _FORMS = 'write it as { url = "https://host/path", bearer = { env = "NAME" } }, or as "package.module:function"'
 
 
@@ -34,14 +34,14 @@ class TokenProviderFrom(SettingsTable):
     def _written_out(cls, value: Any) -> Any:
         if isinstance(value, dict | cls):
             return value
-        if not isinstance(value, str) or not re.fullmatch(_FUNCTION, value):
+        if not isinstance(value, str) or not re.fullmatch(FUNCTION, value):
             raise ValueError(f"is not a source of tokens; {_FORMS}")
         return {"given": value}
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if self.given is not None:
-            if self.url is not None or self.bearer is not None or not re.fullmatch(_FUNCTION, self.given):
+            if self.url is not None or self.bearer is not None or not re.fullmatch(FUNCTION, self.given):
                 raise ValueError(f"is not a source of tokens; {_FORMS}")
         elif self.url is None or self.bearer is None:
             raise ValueError(f"needs url and bearer; {_FORMS}")
