@@ -98,7 +98,21 @@ def test_the_window_holds_one_doorbell_in_work_and_one_behind_it() -> None:
     """No thread runs dry between two turns, and the broker's queue stays short."""
     share = sharing(a_process(4, hr_1=(90, 100))).quota("hr:1", 1)
 
-    assert LaneQuota(10, 40, 10, 2, calls_per_doorbell=2) == share
+    assert LaneQuota(10, 40, 10, 2, calls_per_doorbell=1) == share
+
+
+CALLS = [((3,), 1), ((4,), 1), ((32,), 15), ((64,), 31), ((200,), 64), ((32, 32), 16), ((32, 32, 32, 32), 16)]
+
+
+@pytest.mark.parametrize(("threads", "calls"), CALLS)
+def test_each_process_gets_two_doorbells(threads: tuple[int, ...], calls: int) -> None:
+    """One prepares and marks while the other waits for its answers; 64 calls in one at most."""
+    assert calls == sharing(*map(a_process, threads)).quota("hr:1", 1).calls_per_doorbell
+
+
+def test_a_lane_that_a_limit_closed_has_one_doorbell_for_each_process() -> None:
+    """Threads keep no order between doorbells, so what is urgent would wait behind what the other one took."""
+    assert 62 == sharing(a_process(64)).quota("hr:1", 1).limited_to(100).calls_per_doorbell
 
 
 FEW_AND_MANY = [(0, []), (1, [1]), (3, [2, 1]), (4, [2, 2]), (19, [10, 9]), (25, [10, 10, 5]), (40, [10] * 4)]

@@ -144,7 +144,11 @@ class LaneQuota:
         urgent = max(1, max_parts - bulk_share(max_parts))
         threads = max(1, min(self.threads, max_parts // self.size))
         return replace(
-            self, window=min(self.window, max_parts), urgent_window=min(self.urgent_window, urgent), threads=threads
+            self,
+            window=min(self.window, max_parts),
+            urgent_window=min(self.urgent_window, urgent),
+            threads=threads,
+            calls_per_doorbell=min(MAX_CALLS_PER_DOORBELL, 2 * self.calls_per_doorbell),
         )
 
     def split(self, batch: DueBatch, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
@@ -218,10 +222,11 @@ class ThreadShares:
         """Returns the quota of one lane, if `lanes` of its account have work for the threads of the queue."""
         threads, urgent = (self._lane_threads(lane, lanes, fraction, name) for name in (queue, QueueName.URGENT))
         cycle_ms = self._cycle_ms.get(lane, 0)
-        # One thread with many calls in flight does more than many threads with one call each, which compete for the
-        # interpreter. But every process gets its part.
-        calls_per_doorbell = min(MAX_CALLS_PER_DOORBELL, -(-threads // self._processes))
-        size = min(self._size, MAX_IDS // calls_per_doorbell)
+        # Few threads with many calls each do more than many threads with one call each, which compete for the
+        # interpreter. But each process gets two doorbells: one prepares and marks while the other waits for answers.
+        threads_each = -(-threads // self._processes)
+        calls_per_doorbell = min(MAX_CALLS_PER_DOORBELL, -(-threads_each // 2))
+        size = min(self._size, MAX_IDS // min(MAX_CALLS_PER_DOORBELL, threads_each))
         size = max(1, min(size, int(DOORBELL_S * 1000 / cycle_ms)) if cycle_ms else size)
         # Twice: a thread works on one doorbell while another waits for it, so that it is never idle between the two.
         return LaneQuota(size, threads * size * 2, max(size, urgent * size // 2), threads, calls_per_doorbell)
