@@ -115,6 +115,14 @@ def test_a_lane_that_a_limit_closed_has_one_doorbell_for_each_process() -> None:
     assert 62 == sharing(a_process(64)).quota("hr:1", 1).limited_to(100).calls_per_doorbell
 
 
+def test_no_thread_gets_more_than_1600_ids_at_once() -> None:
+    """Also where one doorbell takes the place of two: 33 threads each are 17 calls, and then 34."""
+    quota = sharing(a_process(34), a_process(34)).quota("hr:1", 1).limited_to(100_000)
+
+    assert 34 == quota.calls_per_doorbell
+    assert 34 * quota.size <= 1_600
+
+
 FEW_AND_MANY = [(0, []), (1, [1]), (3, [2, 1]), (4, [2, 2]), (19, [10, 9]), (25, [10, 10, 5]), (40, [10] * 4)]
 
 

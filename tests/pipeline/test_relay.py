@@ -248,22 +248,22 @@ def test_a_window_at_the_head_of_the_lane_is_kept_offered(site: Site) -> None:
     """No more than the lane may send soon; as parts are marked, the next ones come in: in full doorbells while half of
     the window is out, and the rest when less is."""
     site.runtime.lane_states.record_call("x", 0.0)
-    jobs = [site.send(str(n), f"u{n}") for n in range(13)]
-    site.share(2)  # two threads of four are free, two ids for each of their calls: a window of eight
+    jobs = [site.send(str(n), f"u{n}") for n in range(22)]
+    site.share(2, threads=6)  # four are free, two ids for each of their calls: a window of sixteen
     first = turn(site)
     again = turn(site, 0.3)
-    site.ring(jobs[0])
+    site.ring(*jobs[:3])
     third = turn(site, 0.3)
-    site.ring(jobs[1])
+    site.ring(jobs[3])
     fourth = turn(site, 0.3)
-    site.ring(*jobs[2:10])
+    site.ring(*jobs[4:20])
     last = turn(site, 0.3)
 
-    assert parts(*jobs[:8]) == ids(first)
-    assert [(2, 1)] * 4 == [(len(ring.ids), ring.calls) for ring in first]
+    assert parts(*jobs[:16]) == ids(first)
+    assert [(4, 2)] * 4 == [(len(ring.ids), ring.calls) for ring in first]
     assert [[], []] == [ids(again), ids(third)]
-    assert [tuple(parts(*jobs[8:10]))] == [ring.ids for ring in fourth]
-    assert [tuple(parts(*jobs[10:12])), tuple(parts(*jobs[12:]))] == [ring.ids for ring in last]
+    assert [tuple(parts(*jobs[16:20]))] == [ring.ids for ring in fourth]
+    assert [(tuple(parts(*jobs[20:])), 2)] == [(ring.ids, ring.calls) for ring in last]
 
 
 def test_behind_a_full_window_only_what_is_more_urgent_is_looked_at_at_once(
@@ -288,6 +288,7 @@ def test_urgent_goes_first_and_in_doorbells_of_its_own(site: Site) -> None:
     """Urgent has its own share; then normal before bulk, the oldest first."""
     bulk, normal, urgent = (site.send(name, priority=name) for name in ("bulk", "normal", "urgent"))
     site.share(50, threads=6)  # four are free, and half of them are the calls of one doorbell
+
     rings = turn(site)
 
     assert [(parts(urgent), True, 1), (parts(normal, bulk), False, 2)] == [

@@ -148,7 +148,7 @@ class LaneQuota:
             window=min(self.window, max_parts),
             urgent_window=min(self.urgent_window, urgent),
             threads=threads,
-            calls_per_doorbell=min(MAX_CALLS_PER_DOORBELL, 2 * self.calls_per_doorbell),
+            calls_per_doorbell=_calls_of_two(self.calls_per_doorbell),
         )
 
     def split(self, batch: DueBatch, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
@@ -174,6 +174,11 @@ class LaneQuota:
             parts = list(islice(mixed, len(ids)))
             doorbells.append((tuple(part for part, _ in parts), parts[-1][1]))
         return doorbells
+
+
+def _calls_of_two(calls_per_doorbell: int) -> int:
+    """Returns the calls of a doorbell that takes the place of two."""
+    return min(MAX_CALLS_PER_DOORBELL, 2 * calls_per_doorbell)
 
 
 class ThreadShares:
@@ -224,9 +229,8 @@ class ThreadShares:
         cycle_ms = self._cycle_ms.get(lane, 0)
         # Few threads with many calls each do more than many threads with one call each, which compete for the
         # interpreter. But each process gets two doorbells: one prepares and marks while the other waits for answers.
-        threads_each = -(-threads // self._processes)
-        calls_per_doorbell = min(MAX_CALLS_PER_DOORBELL, -(-threads_each // 2))
-        size = min(self._size, MAX_IDS // min(MAX_CALLS_PER_DOORBELL, threads_each))
+        calls_per_doorbell = min(MAX_CALLS_PER_DOORBELL, -(-threads // (2 * self._processes)))
+        size = min(self._size, MAX_IDS // _calls_of_two(calls_per_doorbell))
         size = max(1, min(size, int(DOORBELL_S * 1000 / cycle_ms)) if cycle_ms else size)
         # Twice: a thread works on one doorbell while another waits for it, so that it is never idle between the two.
         return LaneQuota(size, threads * size * 2, max(size, urgent * size // 2), threads, calls_per_doorbell)
