@@ -13,6 +13,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import shutil
 import signal
@@ -215,7 +216,7 @@ def _become(question: dict[str, Any]) -> None:
     os.chdir(question["cwd"])
     for name, value in question["constants"].items():
         place, _, constant = name.rpartition(".")
-        setattr(importlib.import_module(place), constant, value)
+        setattr(pkgutil.resolve_name(place), constant, value)
     module, *arguments = question["command"]
     sys.argv = [module, *arguments]
     status = 1

@@ -42,6 +42,7 @@ LATE_S = 60.0
 """A call of the vendor's log is read once it has certainly ended."""
 SEND = "/cgi-bin/message/send"
 DELIVERY = {"call_deadline_s": 8, "strike_s": 3, "strike_again_s": 30}
+HOUSEKEEPING = "worker.delivery.maintenance.housekeeping"
 RETENTION = "[retention]\njobs_days = 4\nattempts_days = 2\ncallbacks_days = 2\n"
 FAULTS: Mapping[int, Mapping[str, Any]] = {
     3_001: {"answer": {"errcode": 45009, "errmsg": "api freq out of limit"}},
@@ -72,7 +73,12 @@ def main(argv: list[str]) -> Figure:
 def _site(minutes: float) -> Iterator[tuple[Stack, own_redis.Redis, Door]]:
     """An installation on servers of its own, without processes; a day of its retention is a minute or so."""
     day_s = minutes * 60 / 96
-    constants = {"DAY_S": day_s, "BETWEEN_ROUNDS_S": day_s / 5, "QUIET_LANE_DAYS": 1.0}
+    constants = {
+        f"{HOUSEKEEPING}.DAY_S": day_s,
+        f"{HOUSEKEEPING}.BETWEEN_ROUNDS_S": day_s / 5,
+        f"{HOUSEKEEPING}.QUIET_LANE_DAYS": 1.0,
+        "worker.config.settings.DeliverySettings.duplicate_window_s": _check_s(minutes),
+    }
     with ExitStack() as scope:
         folder = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="bench-soak-")))
         postgres = scope.enter_context(own_postgres.running(CONNECTIONS))
@@ -90,13 +96,18 @@ def _site(minutes: float) -> Iterator[tuple[Stack, own_redis.Redis, Door]]:
             account=RETENTION,
             top=f'hooks = "{hooks.__name__}"',
             fresh=False,
-            constants={f"worker.delivery.maintenance.housekeeping.{name}": s for name, s in constants.items()},
+            constants=constants,
         )
         scope.enter_context(closing(stack))
         with stack.database.writing() as connection:
             connection.exec_driver_sql(hooks.TABLE)
         vendor.faults(*({"match": {"path": SEND, "every": n}, "action": what} for n, what in FAULTS.items()))
         yield stack, redis, door
+
+
+def _check_s(minutes: float) -> int:
+    """How long the vendor looks back for an equal body. A repeat is safe until a minute before its end."""
+    return max(120, int(minutes * 60 / 24))
 
 
 class Soak:
@@ -150,8 +161,8 @@ class Soak:
             self._ledger.asked += count
 
     def _job(self, n: int) -> NewJob:
-        check_s = max(60, int(self._minutes * 60 / 24))
-        text = Text(content=f"{n} the meeting is at three", duplicate_check_interval=check_s)
+        content = f"{n} the meeting is at three"
+        text = Text(content=content, duplicate_check_interval=_check_s(self._minutes))
         return NewJob(ACCOUNT, text, To(users=[f"u{n % PEOPLE}"]), dedupe_key=str(n))
 
     def _collect(self, late_s: float = LATE_S) -> None:
