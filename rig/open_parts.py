@@ -7,13 +7,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import PartState
 
 Query = Callable[[str], Sequence[Mapping[str, Any]]]
 """Carries out a query and returns its rows by the names of their columns."""
 _OPEN = (
-    "select p.id, p.job_id, p.state, p.not_before, p.waits_on, p.reason, p.order_id, j.tags, j.account"
+    "select p.id, p.job_id, p.state, p.not_before, p.waits_on, p.reason, p.order_id, j.tags, j.account, j.kind"
     " from worker_parts p join worker_jobs j on j.id = p.job_id where p.state in (0, 1, 6) order by p.id"
 )
 _ORDERS = "select part_id, order_id from worker_order_queue order by order_id, place_at, job_id, n"
@@ -32,11 +33,17 @@ class OpenPart:
     order_id: str | None
     tags: tuple[str, ...]
     account: str
+    kind: str
 
     @property
     def is_in_doubt(self) -> bool:
         """True for a part that waits for a person's decision."""
         return self.state == PartState.UNKNOWN and self.not_before is None
+
+    def is_paused(self, pauses: Collection[JobFilter]) -> bool:
+        """True for a part that one of the pauses keeps. Recalls go on."""
+        is_meant = any(pause.account == self.account or pause.tag in self.tags for pause in pauses)
+        return is_meant and self.kind != Kind.RECALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +69,8 @@ class OpenParts:
 
     def may_stay(self, part: OpenPart, pauses: Collection[JobFilter], held: Collection[str]) -> bool:
         """True for a part that a pause, a hold, a doubt, or another part keeps."""
-        is_paused = any(pause.account == part.account or pause.tag in part.tags for pause in pauses)
         waits = self.is_behind(part) or self.waits_for_another(part)
-        return part.job_id in held or is_paused or part.is_in_doubt or waits
+        return part.job_id in held or part.is_paused(pauses) or part.is_in_doubt or waits
 
     def is_behind(self, part: OpenPart) -> bool:
         """True where another part stands before it in its order."""

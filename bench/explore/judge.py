@@ -352,7 +352,7 @@ class Judge:
         for part in parts.parts:
             causes = {
                 "held": part.job_id in people.held,
-                "paused": any(one.account == part.account or one.tag in part.tags for one in people.standing),
+                "paused": part.is_paused(people.standing),
                 "in doubt": part.is_in_doubt,
                 "in doubt for now": part.state == PartState.UNKNOWN and not part.is_in_doubt,
                 "in flight": part.state == PartState.SENDING,
