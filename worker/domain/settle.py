@@ -231,6 +231,11 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
             wait_until(part, now, outcome.reason)
 
 
+def doubt_ended(part: PartFacts) -> None:
+    """Counts a call without a readable answer of a part that a late answer ended while the call was in flight."""
+    part.doubts += 1
+
+
 def apply_decision(part: PartFacts, reason: str, *, sent: bool, refused_some: bool = False) -> None:
     """Applies a person's decision about an unknown part: its calls were carried out (`sent`), or not.
 

@@ -145,6 +145,8 @@ def _end_call(
         elif existing is not None or not is_own_claim:
             # This commit is a repeat, or the same answer came twice.
             return
+        elif isinstance(end.verdict.outcome, Unknown):
+            settle.doubt_ended(part)
         # Otherwise a late answer to an older attempt ended the part while this call was in flight. Record this one too.
     batch.touch_and_wake(part)
     record_answer(connection, batch, end, part, started_at)
