@@ -315,13 +315,24 @@ class Judge:
                         yield f"{job.content} was marked while its account was disabled"
 
     def _heard(self) -> Iterator[str]:
-        """The hook heard of each end, and what it wrote in its transaction is there once."""
+        """The hook heard of each end by one event, in their order; what it wrote in its transaction is there once."""
         if not self._hooks.there:
             return
-        notes = Counter(row["event"] for row in self._store.rows(f"select event from {NOTES}"))
-        for row in self._store.rows("select id, job_id, state from worker_events"):
-            if row["state"] == EventState.DONE and notes[row["id"]] != 1:
-                yield f"the hook of {self._name(row['job_id'])} ended, and its note is there {notes[row['id']]} times"
+        order = [row["event"] for row in self._store.rows(f"select event from {NOTES} order by rowid")]
+        notes, places = Counter(order), {event: place for place, event in enumerate(order)}
+        heard: dict[tuple[str, int | None], int] = {}
+        for row in self._store.rows("select id, job_id, job_state, state from worker_events order by created_at"):
+            name, end = self._name(row["job_id"]), (row["job_id"], row["job_state"])
+            if row["job_state"] is not None and end in heard:
+                yield f"{name} is {JobState(row['job_state']).label}, and two events say so"
+            heard.setdefault(end, -1)
+            if row["state"] != EventState.DONE:
+                continue
+            if notes[row["id"]] != 1:
+                yield f"the hook of {name} ended, and its note is there {notes[row['id']]} times"
+            elif any(place > places[row["id"]] for (job, _), place in heard.items() if job == row["job_id"]):
+                yield f"the hook heard of the ends of {name} in another order"
+            heard[end] = places.get(row["id"], -1)
         for row in self._store.rows(f"select id, state from worker_jobs where state <> {JobState.OPEN:d}"):
             if (row["id"], JobState(row["state"])) not in self._hooks.began:
                 yield f"{self._name(row['id'])} is {JobState(row['state']).label}, and no hook heard of it"

@@ -784,18 +784,47 @@ def test_a_job_that_ends_leaves_an_event_in_the_same_transaction(database: Datab
 
 @pytest.mark.every_database
 def test_an_unknown_that_is_decided_later_is_heard_twice(database: Database, driven_clock: DrivenClock) -> None:
-    """First unknown, then how it ended: each with its own state."""
+    """First unknown, then how it ended: each with its own state, also if the answer of its first repeat is lost too."""
     with reporting(database, driven_clock, JobState.UNKNOWN, JobState.ACCEPTED) as site:
-        site.vendor.says(lost())
+        site.vendor.says(lost(), lost())
         job = site.send()
         site.ring(job)
-        site.advance(26)
-        site.recover()
-        site.ring(job)
+        for _ in range(2):
+            site.advance(26)
+            site.recover()
+            site.ring(job)
 
         found = site.rows("select job_id, job_state from worker_events order by id")
 
     assert [(job, 6), (job, 2)] == [(row.job_id, row.job_state) for row in found]
+
+
+@pytest.mark.every_database
+def test_the_ends_of_a_job_are_heard_one_after_the_other(database: Database, driven_clock: DrivenClock) -> None:
+    """An application that stores the state it hears is not left with `unknown`, also if that hook failed at first."""
+    heard: list[JobState] = []
+    fails = [RuntimeError("the application's own")]
+
+    @on_job_done
+    def hook(done: JobDone, session: Session) -> None:
+        if fails:
+            raise fails.pop()
+        heard.append(done.state)
+
+    with reporting(database, driven_clock, JobState.UNKNOWN, JobState.ACCEPTED) as site:
+        here = Hall(site, ApplicationHooks([hook]), site.runtime.settings)
+        site.vendor.says(lost())
+        job = site.send()
+        site.ring(job)
+        here.turn()
+        site.advance(26)
+        site.recover()
+        site.ring(job)
+        first, second = (row.id for row in site.rows("select id from worker_events order by created_at"))
+        for event in (second, first, second):
+            here.runs.hear(event)
+
+    assert [JobState.UNKNOWN, JobState.ACCEPTED] == heard
 
 
 def test_without_such_a_hook_no_event_is_written(site: Site) -> None:

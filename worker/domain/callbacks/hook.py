@@ -77,7 +77,7 @@ class CardPressed:
 
 @dataclass(frozen=True, slots=True)
 class JobDone:
-    """The argument of `@on_job_done`: a job ended. An unknown job may end once more, when a late answer decides it."""
+    """The argument of `@on_job_done`: a job ended. An unknown job may end once more, when its doubt is decided."""
 
     id: str
     """The event's id; the same when the hook runs again for this event."""

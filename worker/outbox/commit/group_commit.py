@@ -41,7 +41,7 @@ from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs import codes, order_queue
 from worker.outbox.jobs.codes import may_belong_to_other_part, store_task_ids
-from worker.outbox.jobs.events import event_row
+from worker.outbox.jobs.events import event_row, jobs_told_unknown
 from worker.outbox.jobs.rows import (
     CommitBatch,
     JobFacts,
@@ -248,7 +248,7 @@ def _write(
     writes.insert(tables.receipts, batch.receipts, conflict="ignore")
     writes.insert(tables.failures, batch.failures, conflict="ignore")
     writes.insert(tables.waits, _new_waits(batch), conflict="replace")
-    writes.insert(tables.events, _end_events(batch, changes.changed))
+    writes.insert(tables.events, _end_events(connection, batch, changes.changed))
     # Replacing the row has a job that is being indexed right now indexed once more.
     writes.insert(tables.unindexed, _unindexed_rows(batch, changes.jobs.values()), conflict="replace")
     writes.insert(tables.counts, count_rows(batch, changes.jobs, items))
@@ -272,12 +272,17 @@ def _write(
     return _job_updates(connection, batch, changes.jobs, changes.changed), lane_events
 
 
-def _end_events(batch: CommitBatch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]:
+def _end_events(connection: Connection, batch: CommitBatch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]:
     """Returns an event for each job whose end an application's hook is registered for."""
     ends = batch.hooked_ends
     ended = [job for job in changed.values() if job.state in {*ends.get(ANY_ACCOUNT, ()), *ends.get(job.account, ())}]
+    # A safe repeat opens an unknown job again. If its answer is lost too, the application knows already.
+    unknown = [job.id for job in ended if job.state is JobState.UNKNOWN]
+    told = jobs_told_unknown(connection, unknown) if unknown else set()
     return [
-        event_row(uuid7().hex, EventKind.JOB_DONE, batch.now, job_id=job.id, job_state=int(job.state)) for job in ended
+        event_row(uuid7().hex, EventKind.JOB_DONE, batch.now, job_id=job.id, job_state=int(job.state))
+        for job in ended
+        if job.id not in told
     ]
 
 

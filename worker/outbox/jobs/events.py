@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import EventKind, EventState
+from worker.domain.state import JobState
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json
+from worker.outbox.engine.bulk import ids_json, rows_by_id
 from worker.outbox.engine.counting import count
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, mappings
@@ -54,6 +55,13 @@ def event_row(
         "tag": tag,
         "counts": counts,
     }
+
+
+def jobs_told_unknown(connection: Connection, jobs: Sequence[str]) -> set[str]:
+    """Returns those of the jobs that have an event which says that they are unknown."""
+    only = f"and job_state = {int(JobState.UNKNOWN)}"
+    rows = rows_by_id(connection, "job_id", "worker_events", jobs, "job_id", only=only, index="worker_events_job")
+    return {row[0] for row in rows}
 
 
 # -- offering ---------------------------------------------------------------------------------------------------------
@@ -137,8 +145,20 @@ _CLAIMED = (
 )
 
 
+_EARLIER_END = (
+    "select o.id from worker_events e join worker_events o on o.job_id = e.job_id and o.created_at < e.created_at"
+    " where e.id = :id and e.job_state is not null and o.job_state is not null and o.ended_at is null limit 1"
+)
+
+
 def claim_event(connection: Connection, now: str, id: str, holder: str) -> ClaimedEvent | None:
-    """Claims an event that is due. Returns None if another process has it or it has ended."""
+    """Claims an event that is due. Returns None if another process has it, it has ended, or it is not its turn.
+
+    A job that was unknown may end once more. That event's turn is after the first one's, or an application that stores
+    what it is told could be left with `unknown`.
+    """
+    if execute(connection, _EARLIER_END, {"id": id}).first() is not None:
+        return None
     take = (
         "update worker_events set state = 1, claim = claim + 1, tries = tries + 1, holder = :holder,"
         f" started_at = {now}, due_at = null, offered_until = null where id = :id and state = 0 and due_at <= {now}"
