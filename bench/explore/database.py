@@ -79,8 +79,13 @@ class Store:
         self._raw.executemany("insert into worker_site (name, value) values (?, ?)", self._site)
         self._raw.execute("commit")
 
+    @property
+    def is_writing(self) -> bool:
+        """True while a transaction is open, whose changes `rows` shows before their commit."""
+        return self._writer is not None
+
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        """Returns committed rows as dicts. For the explorer, which is no part of the universe."""
+        """Returns rows as dicts. For the explorer, which is no part of the universe."""
         cursor = self._raw.execute(query, values)
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -88,6 +88,8 @@ class Judge:
 
     def moving(self) -> list[str]:
         """The parts that have to end, and the ends of which the hook has to hear."""
+        if self._store.is_writing:
+            return ["a transaction"]
         moving = self.open_parts().moving(self._people.standing, self._people.held)
         waiting = f"select job_id from worker_events where state in ({EventState.WAITING:d}, {EventState.RUNNING:d})"
         unheard = [f"the hook of {self._name(row['job_id'])}" for row in self._store.rows(waiting)]
