@@ -393,6 +393,24 @@ def test_the_end_of_a_call_in_flight_is_kept_when_a_late_answer_ended_its_part(
     assert [(1, 0), (2, doubts)] == [(row.claim, row.doubtful) for row in site.of("attempts", job)]
 
 
+def test_a_repeat_is_no_proof_once_the_first_call_turns_out_to_be_refused(site: Site) -> None:
+    """The vendor may count what it refuses: then the repeat, which asked for the duplicate check, reached nobody."""
+    job = site.send()
+    checked = {"window_id": "w", "window_us": 4 * 3_600 * SECOND, "body": "{}"}
+    do(site, a_mark(job, **checked))
+    do(site, Change(part_id(job, 0), died, attempt_reason="died"))
+    do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
+    do(site, a_mark(job, claim=1, who="p2", **checked))
+    flagged = bool(site.part(job).flagged)
+
+    do(site, an_end(job, Retry("45033"), claim=1))
+    do(site, an_end(job, claim=2, who="p2"))
+
+    assert flagged
+    assert ("unknown", settle.SWALLOWED, 1) == (site.state(job), site.part(job).reason, site.part(job).doubts)
+    assert [False, True] == [bool(row.doubtful) for row in site.of("attempts", job)]
+
+
 def test_a_late_answer_keeps_when_its_attempt_was_marked(site: Site, driven_clock: DrivenClock) -> None:
     """started_at is the mark, also when the answer is written down minutes later."""
     job = site.send()

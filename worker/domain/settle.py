@@ -88,6 +88,18 @@ def calls_maybe_sent(part: PartFacts) -> int:
     return part.claim - part.unheard
 
 
+def may_be_swallowed(part: PartFacts) -> bool:
+    """Returns whether the vendor may have dropped this call as a repeat of one that it refused.
+
+    The call asked for the duplicate check because an earlier one was in doubt. A late answer has ended that doubt
+    meanwhile, and had it been taken, the part would have ended.
+    """
+    return bool(part.flagged) and not part.doubts and calls_maybe_sent(part) > 1
+
+
+SWALLOWED = "it may have been dropped as a repeat of a call that was refused"
+
+
 class IllegalMove(AssertionError):
     """A state was about to change outside the table of moves, which is a defect of this program."""
 

@@ -128,6 +128,8 @@ def _end_call(
     started_at, late_attempt, first = part.marked_at or batch.now, None, None
     if is_sending:
         first = part.marked_at if is_first_call(part) else None
+        if isinstance(end.verdict.outcome, Accepted | Partial) and settle.may_be_swallowed(part):
+            end = replace(end, verdict=replace(end.verdict, outcome=Unknown(settle.SWALLOWED)))
         settle.end_attempt(
             part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, failures_in_a_row=end.failures_in_a_row
         )
