@@ -320,21 +320,19 @@ class Judge:
         """The hook heard of each end by one event, in their order; what it wrote in its transaction is there once."""
         if not self._hooks.there:
             return
-        order = [row["event"] for row in self._store.rows(f"select event from {NOTES} order by rowid")]
-        notes, places = Counter(order), {event: place for place, event in enumerate(order)}
-        heard: dict[tuple[str, int | None], int] = {}
-        for row in self._store.rows("select id, job_id, job_state, state from worker_events order by created_at"):
-            name, end = self._name(row["job_id"]), (row["job_id"], row["job_state"])
-            if row["job_state"] is not None and end in heard:
-                yield f"{name} is {JobState(row['job_state']).label}, and two events say so"
-            heard.setdefault(end, -1)
-            if row["state"] != EventState.DONE:
-                continue
-            if notes[row["id"]] != 1:
-                yield f"the hook of {name} ended, and its note is there {notes[row['id']]} times"
-            elif any(place > places[row["id"]] for (job, _), place in heard.items() if job == row["job_id"]):
-                yield f"the hook heard of the ends of {name} in another order"
-            heard[end] = places.get(row["id"], -1)
+        notes = [row["event"] for row in self._store.rows(f"select event from {NOTES} order by rowid")]
+        events = self._store.rows("select id, job_id, job_state, state from worker_events order by created_at")
+        ends = Counter((row["job_id"], row["job_state"]) for row in events if row["job_state"] is not None)
+        for (job, state), times in ends.items():
+            if times > 1:
+                yield f"{self._name(job)} is {JobState(state).label}, and {times} events say so"
+        done: dict[str, list[str]] = defaultdict(list)
+        for row in events:
+            if row["state"] == EventState.DONE:
+                done[row["job_id"]].append(row["id"])
+        for job, ids in done.items():
+            if (noted := [event for event in notes if event in ids]) != ids:
+                yield f"the hook of {self._name(job)} ended for {ids} in this order, and noted {noted}"
         for row in self._store.rows(f"select id, state from worker_jobs where state <> {JobState.OPEN:d}"):
             if (row["id"], JobState(row["state"])) not in self._hooks.began:
                 yield f"{self._name(row['id'])} is {JobState(row['state']).label}, and no hook heard of it"

@@ -91,8 +91,8 @@ def calls_maybe_sent(part: PartFacts) -> int:
 def may_be_swallowed(part: PartFacts) -> bool:
     """Returns whether the vendor may have dropped this call as a repeat of one that it refused.
 
-    The call asked for the duplicate check because an earlier one was in doubt. A late answer has ended that doubt
-    meanwhile, and had it been taken, the part would have ended.
+    The call requests the duplicate check because an earlier one was in doubt. A late answer has ended that doubt
+    meanwhile, and an acceptance would have ended the part, too.
     """
     return bool(part.flagged) and not part.doubts and calls_maybe_sent(part) > 1
 
@@ -243,9 +243,9 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
             wait_until(part, now, outcome.reason)
 
 
-def doubt_ended(part: PartFacts) -> None:
-    """Counts a call without a readable answer of a part that a late answer ended while the call was in flight."""
-    part.doubts += 1
+def end_call_of_ended(part: PartFacts, outcome: Outcome) -> None:
+    """Ends a call of a part that a late answer ended while the call was in flight. Without an answer it is in doubt."""
+    part.doubts += int(isinstance(outcome, Unknown))
 
 
 def apply_decision(part: PartFacts, reason: str, *, sent: bool, refused_some: bool = False) -> None:

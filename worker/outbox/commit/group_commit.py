@@ -17,7 +17,7 @@ from uuid_utils import uuid7
 from worker.domain import settle
 from worker.domain.callbacks.hook import ANY_ACCOUNT, Ends, EventKind
 from worker.domain.job import job_of, part_id, part_range
-from worker.domain.outcome import Accepted, Held, Partial, Unknown, Verdict
+from worker.domain.outcome import Accepted, Held, Outcome, Partial, Unknown, Verdict
 from worker.domain.pacing.lane import LaneEvent, account_of
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import OPEN_STATES, JobState, PartState
@@ -41,7 +41,7 @@ from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs import codes, order_queue
 from worker.outbox.jobs.codes import may_belong_to_other_part, store_task_ids
-from worker.outbox.jobs.events import event_row, jobs_told_unknown
+from worker.outbox.jobs.events import event_row, jobs_with_unknown_event
 from worker.outbox.jobs.rows import (
     CommitBatch,
     JobFacts,
@@ -124,12 +124,10 @@ def _end_call(
         return
     is_own_claim = part.claim == end.claim and part.incarnation == end.incarnation
     is_sending = is_own_claim and part.state is PartState.SENDING
-    end = _verified(connection, end)
+    end = _verified(connection, end, part, is_sending=is_sending)
     started_at, late_attempt, first = part.marked_at or batch.now, None, None
     if is_sending:
         first = part.marked_at if is_first_call(part) else None
-        if isinstance(end.verdict.outcome, Accepted | Partial) and settle.may_be_swallowed(part):
-            end = replace(end, verdict=replace(end.verdict, outcome=Unknown(settle.SWALLOWED)))
         settle.end_attempt(
             part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, failures_in_a_row=end.failures_in_a_row
         )
@@ -147,9 +145,9 @@ def _end_call(
         elif existing is not None or not is_own_claim:
             # This commit is a repeat, or the same answer came twice.
             return
-        elif isinstance(end.verdict.outcome, Unknown):
-            settle.doubt_ended(part)
-        # Otherwise a late answer to an older attempt ended the part while this call was in flight. Record this one too.
+        else:
+            # A late answer to an older attempt ended the part while this call was in flight. Record this one too.
+            settle.end_call_of_ended(part, end.verdict.outcome)
     batch.touch_and_wake(part)
     record_answer(connection, batch, end, part, started_at)
     if job is not None:
@@ -174,15 +172,20 @@ def _cancel_queued(batch: CommitBatch, part: PartFacts, *, may_search: bool) -> 
         batch.touch_and_wake(part)
 
 
-def _verified(connection: Connection, end: CallEnd) -> CallEnd:
-    """Returns the end, held instead of accepted if its only proof is a task_id that another part may have used too."""
-    outcome = end.verdict.outcome
-    # Checked after the answer: every part that the vendor may have accepted under this task_id was marked before.
-    task_id = outcome.receipt.task_id if isinstance(outcome, Accepted | Partial) else None
-    if task_id is None or not may_belong_to_other_part(connection, end.effects.accounts, task_id, end.part_id):
+def _verified(connection: Connection, end: CallEnd, part: PartFacts, *, is_sending: bool) -> CallEnd:
+    """Returns the end, held or in doubt instead of accepted if the vendor's answer does not prove it."""
+    outcome: Outcome = end.verdict.outcome
+    if not isinstance(outcome, Accepted | Partial):
         return end
-    held = Held("in doubt: the vendor knows its task_id, but another part may have used it too")
-    return replace(end, verdict=replace(end.verdict, outcome=held))
+    task_id = outcome.receipt.task_id
+    # Checked after the answer: every part that the vendor may have accepted under this task_id was marked before.
+    if task_id is not None and may_belong_to_other_part(connection, end.effects.accounts, task_id, end.part_id):
+        outcome = Held("in doubt: the vendor knows its task_id, but another part may have used it too")
+    elif is_sending and settle.may_be_swallowed(part):
+        outcome = Unknown(settle.SWALLOWED)
+    else:
+        return end
+    return replace(end, verdict=replace(end.verdict, outcome=outcome))
 
 
 def _settles_doubt(end: CallEnd, existing: Mapping[str, Any]) -> bool:
@@ -280,11 +283,11 @@ def _end_events(connection: Connection, batch: CommitBatch, changed: Mapping[str
     ended = [job for job in changed.values() if job.state in {*ends.get(ANY_ACCOUNT, ()), *ends.get(job.account, ())}]
     # A safe repeat opens an unknown job again. If its answer is lost too, the application knows already.
     unknown = [job.id for job in ended if job.state is JobState.UNKNOWN]
-    told = jobs_told_unknown(connection, unknown) if unknown else set()
+    again = jobs_with_unknown_event(connection, unknown) if unknown else set()
     return [
         event_row(uuid7().hex, EventKind.JOB_DONE, batch.now, job_id=job.id, job_state=int(job.state))
         for job in ended
-        if job.id not in told
+        if job.id not in again
     ]
 
 

@@ -57,8 +57,8 @@ def event_row(
     }
 
 
-def jobs_told_unknown(connection: Connection, jobs: Sequence[str]) -> set[str]:
-    """Returns those of the jobs that have an event which says that they are unknown."""
+def jobs_with_unknown_event(connection: Connection, jobs: Sequence[str]) -> set[str]:
+    """Returns those of the jobs that have an event for their end as unknown, whether or not its hook has run."""
     only = f"and job_state = {int(JobState.UNKNOWN)}"
     rows = rows_by_id(connection, "job_id", "worker_events", jobs, "job_id", only=only, index="worker_events_job")
     return {row[0] for row in rows}
@@ -155,7 +155,7 @@ def claim_event(connection: Connection, now: str, id: str, holder: str) -> Claim
     """Claims an event that is due. Returns None if another process has it, it has ended, or it is not its turn.
 
     A job that was unknown may end once more. That event's turn is after the first one's, or an application that stores
-    what it is told could be left with `unknown`.
+    each state could be left with `unknown`.
     """
     if execute(connection, _EARLIER_END, {"id": id}).first() is not None:
         return None
