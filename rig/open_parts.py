@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from worker.domain.job import Kind
@@ -14,7 +15,7 @@ from worker.domain.state import PartState
 Query = Callable[[str], Sequence[Mapping[str, Any]]]
 """Carries out a query and returns its rows by the names of their columns."""
 _OPEN = (
-    "select p.id, p.job_id, p.state, p.not_before, p.waits_on, p.reason, p.order_id, j.tags, j.account, j.kind"
+    "select p.id, p.job_id, p.state, p.not_before, p.waits_on, p.reason, j.tags, j.account, j.kind"
     " from worker_parts p join worker_jobs j on j.id = p.job_id where p.state in (0, 1, 6) order by p.id"
 )
 _ORDERS = "select part_id, order_id from worker_order_queue order by order_id, place_at, job_id, n"
@@ -30,7 +31,6 @@ class OpenPart:
     not_before: int | None
     waits_on: str | None
     reason: str | None
-    order_id: str | None
     tags: tuple[str, ...]
     account: str
     kind: str
@@ -51,17 +51,16 @@ class OpenParts:
     """The parts of an outbox that have not ended."""
 
     parts: tuple[OpenPart, ...]
-    heads: Mapping[str, str]
-    """Order -> the part that goes next."""
+    behind: Collection[str]
+    """Parts with another one before them in their order. One that was skipped stands in no order any more."""
 
     @classmethod
     def read(cls, query: Query) -> OpenParts:
         """Reads them."""
         rows = [{**row, "tags": tuple(json.loads(row["tags"] or "[]"))} for row in query(_OPEN)]
-        heads: dict[str, str] = {}
-        for row in query(_ORDERS) if rows else ():
-            heads.setdefault(row["order_id"], row["part_id"])
-        return cls(tuple(OpenPart(**row) for row in rows), heads)
+        places = query(_ORDERS) if rows else ()
+        behind = {row["part_id"] for before, row in pairwise(places) if before["order_id"] == row["order_id"]}
+        return cls(tuple(OpenPart(**row) for row in rows), behind)
 
     def moving(self, pauses: Collection[JobFilter], held: Collection[str]) -> list[OpenPart]:
         """Those that neither a pause, a hold or a doubt keeps, nor another part, and which therefore have to end."""
@@ -74,7 +73,7 @@ class OpenParts:
 
     def is_behind(self, part: OpenPart) -> bool:
         """True where another part stands before it in its order."""
-        return self.heads.get(part.order_id or "", part.id) != part.id
+        return part.id in self.behind
 
     def waits_for_another(self, part: OpenPart) -> bool:
         """True where it is about a job of which something is open."""

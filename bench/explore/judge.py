@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.explore.database import Store, now_us
-from bench.explore.fibers import FOREVER
 from bench.explore.hooks import NOTES, Hooks
 from bench.explore.network import Delivery, Fate, Vendor
 from bench.explore.people import People
@@ -154,12 +153,17 @@ class Judge:
         for job in self._producer.jobs:
             for part in parts.get(job.id, ()) if job.id not in self._people.decided else ():
                 missing = [person for person in part.people if not received[job.content, person]]
-                if part.state in _TAKEN and missing:
+                if part.state in _TAKEN and missing and not self._may_be_swallowed(job, part):
                     yield f"{job.content} is {part.state.label}, and {missing} never received it"
                 if part.state in _NEVER_SENT and len(missing) < len(part.people):
                     yield f"{job.content} is {part.state.label}, and somebody received it"
         for content in {one.content for one in self._vendor.deliveries} & self._producer.rolled_back:
             yield f"{content} was rolled back, and received"
+
+    def _may_be_swallowed(self, job: Job, part: Part) -> bool:
+        """True where nobody read a refusal, and the vendor's duplicate check knows it and so swallows the repeat."""
+        refused = {call.content for call in self._vendor.calls if not call.taken}
+        return self._vendor.counts_refused and part.unanswered > 0 and job.content in refused
 
     def _twice(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """Nobody receives a message twice, unless its producer wanted it sent again in doubt, or a person decided."""
@@ -242,7 +246,8 @@ class Judge:
         # Such a job leaves its order while its lane is parked. It does not wait for what is committed after that.
         if behind.on_gap == "skip" and any(self._vendor.fates["send", fate] for fate in (Fate.PARKED, Fate.FORBIDDEN)):
             return
-        if any(let_go.get(before.id, FOREVER) < others[0].started_at for let_go in (people.skipped, people.decided)):
+        let_go = (people.skipped.get(before.id), people.decided.get(before.id), people.skipped.get(behind.id))
+        if any(at is not None and at < others[0].started_at for at in let_go):
             return
         if mine and mine[-1].started_at > others[0].started_at:
             yield f"{before.content} was called after {behind.content}, which is behind it in its order"
@@ -267,10 +272,11 @@ class Judge:
     def _recalled(self) -> Iterator[str]:
         """What an accepted recall is about was taken back. Nobody knows the msgid of a call that was left in doubt."""
         states = {row["id"]: row["state"] for row in self._store.rows("select id, state from worker_jobs")}
+        decided = self._people.decided.keys()
         for id, job in self._producer.recalls.items():
             if id not in states:
                 yield f"the recall of {job.content} was committed, and is not there"
-            elif states[id] == JobState.ACCEPTED and job.on_unknown != "resend" and job.id not in self._people.decided:
+            elif states[id] == JobState.ACCEPTED and job.on_unknown != "resend" and not {id, job.id} & decided:
                 for one in self._vendor.deliveries:
                     if one.content == job.content and one.msgid not in self._vendor.recalled:
                         yield f"{job.content} was recalled, and {one.person} still has it"
