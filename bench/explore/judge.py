@@ -30,6 +30,11 @@ _PARTS = (
     "select p.*, (select count(*) from worker_attempts a where a.part_id = p.id and a.doubtful) as unanswered"
     " from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = 'send' order by p.id"
 )
+_BEGUN = (
+    "select id, marked_at, incarnation from worker_parts p where marked_at is not null"
+    " and not exists (select 1 from worker_attempts a where a.part_id = p.id and a.claim = p.claim)"
+)
+"""Calls that have no attempt yet; a late answer to an earlier one may have ended their part."""
 _CAUSES = {
     "paused": {WaitFor.PAUSE},
     "held": {WaitFor.PAUSE},
@@ -125,8 +130,7 @@ class Judge:
         """Job -> the marks of its parts, the earliest first."""
         marks: dict[str, list[Mark]] = defaultdict(list)
         ended = "select part_id, started_at, incarnation from worker_attempts"
-        begun = f"select id, marked_at, incarnation from worker_parts where state = {PartState.SENDING:d}"
-        for row in self._store.rows(f"{ended} union all {begun} order by 2"):
+        for row in self._store.rows(f"{ended} union all {_BEGUN} order by 2"):
             job = row["part_id"].partition("-")[0]
             marks[job].append(Mark(job, row["started_at"], row["incarnation"]))
         return marks

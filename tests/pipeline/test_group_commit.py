@@ -411,6 +411,23 @@ def test_a_repeat_is_no_proof_once_the_first_call_turns_out_to_be_refused(site: 
     assert [False, True] == [bool(row.doubtful) for row in site.of("attempts", job)]
 
 
+def test_a_repeat_is_no_proof_once_one_of_the_calls_before_turns_out_to_be_refused(site: Site) -> None:
+    """The other one stays in doubt: it may have arrived, or been lost on its way."""
+    job = site.send()
+    checked = {"window_id": "w", "window_us": 4 * 3_600 * SECOND, "body": "{}"}
+    for claim in range(2):
+        do(site, a_mark(job, claim=claim, **checked))
+        do(site, Change(part_id(job, 0), died, attempt_reason="died"))
+        do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
+    do(site, a_mark(job, claim=2, who="p2", **checked))
+
+    do(site, an_end(job, Rejected("81013", ends_doubt=True), claim=2))
+    do(site, an_end(job, claim=3, who="p2"))
+
+    assert ("unknown", settle.SWALLOWED, 2) == (site.state(job), site.part(job).reason, site.part(job).doubts)
+    assert [True, False, True] == [bool(row.doubtful) for row in site.of("attempts", job)]
+
+
 def test_a_late_answer_keeps_when_its_attempt_was_marked(site: Site, driven_clock: DrivenClock) -> None:
     """started_at is the mark, also when the answer is written down minutes later."""
     job = site.send()

@@ -282,6 +282,8 @@ def test_a_refusal_every_call_must_have_met_ends_all_doubt(doubts: int) -> None:
         (PartState.SENDING, 1, TAKEN, PartState.ACCEPTED),
         (PartState.SENDING, 1, REFUSED, PartState.SENDING),
         (PartState.SENDING, 1, AGAIN, PartState.SENDING),
+        (PartState.SENDING, 2, NEVER_TO_THEM, PartState.SENDING),
+        (PartState.ACCEPTED, 2, NEVER_TO_THEM, PartState.ACCEPTED),
         (PartState.UNKNOWN, 1, REFUSED, PartState.REJECTED),
         (PartState.UNKNOWN, 2, REFUSED, PartState.UNKNOWN),
         (PartState.QUEUED, 1, REFUSED, PartState.REJECTED),
@@ -417,7 +419,7 @@ class Histories(RuleBasedStateMachine):
 
     def _say(self, n: int, outcome: Outcome) -> None:
         self.said[n] = None if isinstance(outcome, Unknown) else outcome
-        if outcome is NEVER_TO_THEM:
+        if outcome is NEVER_TO_THEM and self.part.state is PartState.REJECTED:
             ended = len(self.said) - int(self.in_flight)
             self.said[:ended] = [outcome if said is None else said for said in self.said[:ended]]
 

@@ -91,10 +91,10 @@ def calls_maybe_sent(part: PartFacts) -> int:
 def may_be_swallowed(part: PartFacts) -> bool:
     """Returns whether the vendor may have dropped this call as a repeat of one that it refused.
 
-    The call requests the duplicate check because an earlier one was in doubt. A late answer has ended that doubt
-    meanwhile, and an acceptance would have ended the part, too.
+    The call requests the duplicate check because all earlier ones were in doubt. A late answer has ended the doubt of
+    one meanwhile, and an acceptance would have ended the part, too.
     """
-    return bool(part.flagged) and not part.doubts and calls_maybe_sent(part) > 1
+    return bool(part.flagged) and part.doubts < calls_maybe_sent(part) - 1
 
 
 SWALLOWED = "it may have been dropped as a repeat of a call that was refused"
@@ -143,6 +143,11 @@ def _close(part: PartFacts, to: PartState, reason: str | None) -> None:
         part.not_before = None
 
 
+def _reject(part: PartFacts, outcome: Rejected) -> None:
+    part.doubts = 0 if outcome.ends_doubt else part.doubts
+    _close(part, PartState.REJECTED, outcome.reason)
+
+
 def _accept(part: PartFacts, to: PartState) -> None:
     _move(part, to, None)
     part.not_before = None
@@ -188,8 +193,7 @@ def end_attempt(
         case Partial():
             _accept(part, PartState.PARTIAL)
         case Rejected():
-            part.doubts = 0 if outcome.ends_doubt else part.doubts
-            _close(part, PartState.REJECTED, outcome.reason)
+            _reject(part, outcome)
         case Retry():
             _retry(part, outcome, now, delay_s, policy, failures_in_a_row)
         case Wait():
@@ -227,7 +231,7 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
     """Takes a late answer to an attempt in doubt: ends its doubt, and changes the part's state unless it has ended."""
     if isinstance(outcome, Unknown):
         return
-    part.doubts = 0 if isinstance(outcome, Rejected) and outcome.ends_doubt else max(0, part.doubts - 1)
+    part.doubts = max(0, part.doubts - 1)
     if part.state in FINAL_STATES:
         return
     match outcome:
@@ -238,7 +242,7 @@ def late_answer(part: PartFacts, outcome: Outcome, now: int) -> None:
         case _ if part.state is PartState.SENDING:
             return  # a newer call is in flight; its answer decides
         case Rejected():
-            _close(part, PartState.REJECTED, outcome.reason)
+            _reject(part, outcome)
         case _ if not part.doubts:
             wait_until(part, now, outcome.reason)
 
