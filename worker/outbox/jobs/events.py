@@ -145,8 +145,10 @@ _CLAIMED = (
 )
 
 
+TURN_US = 1_000_000
+"""How long after the earlier end of its job an event is due, at least."""
 _EARLIER_END = (
-    "select o.id from worker_events e join worker_events o on o.job_id = e.job_id and o.created_at < e.created_at"
+    "select o.due_at from worker_events e join worker_events o on o.job_id = e.job_id and o.created_at < e.created_at"
     " where e.id = :id and e.job_state is not null and o.job_state is not null and o.ended_at is null limit 1"
 )
 
@@ -157,7 +159,8 @@ def claim_event(connection: Connection, now: str, id: str, holder: str) -> Claim
     A job that was unknown may end once more. That event's turn is after the first one's, or an application that stores
     each state could be left with `unknown`.
     """
-    if execute(connection, _EARLIER_END, {"id": id}).first() is not None:
+    if (earlier := execute(connection, _EARLIER_END, {"id": id}).first()) is not None:
+        _put_behind(connection, now, id, earlier[0])
         return None
     take = (
         "update worker_events set state = 1, claim = claim + 1, tries = tries + 1, holder = :holder,"
@@ -166,6 +169,16 @@ def claim_event(connection: Connection, now: str, id: str, holder: str) -> Claim
     if not execute(connection, take, {"id": id, "holder": holder}).rowcount:
         return None
     return ClaimedEvent(*execute(connection, _CLAIMED, {"id": id}).one())
+
+
+def _put_behind(connection: Connection, now: str, id: str, due_at: int | None) -> None:
+    """Makes an event due after one that is due at an instant, or runs now.
+
+    If it stayed due before that one, such events could fill all offers, and their turn would never come.
+    """
+    later = f"case when :due > {now} then :due else {now} end + :wait"
+    wait = f"update worker_events set due_at = {later}, offered_until = null where id = :id and state = 0"
+    execute(connection, wait, {"id": id, "due": due_at or 0, "wait": TURN_US})
 
 
 def return_event(connection: Connection, now: str, id: str, holder: str) -> None:
