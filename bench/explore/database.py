@@ -1,35 +1,27 @@
-"""One SQLite database in memory for all simulated hosts, with a switch point at every statement, begin and commit.
+"""The database of a universe: one for all simulated hosts, at whose every statement the seed may switch or strike.
 
-Each process has its own engine and connections, as with a database server. Transactions that write run one after
-another. A read outside of a transaction sees everything that was committed before it.
+Each process has its own engine and connections, as with a database server.
 """
 
 from __future__ import annotations
 
 import random
-import sqlite3
-import tempfile
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from copy import copy
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, QueuePool
+from sqlalchemy import Engine
 
-from bench.explore.fibers import Died, Fiber, Home
-from bench.explore.hooks import NOTES
+from bench.explore.fibers import Died, Home
 from bench.explore.stand_ins import EPOCH_S, sleep
 from bench.explore.threads import WORLD
-from worker.outbox.engine.database import Database, FifoLock, sqlite_engine
+from worker.outbox.engine.database import Database, FifoLock
 from worker.outbox.engine.dialect import Dialect
 from worker.outbox.engine.site_keys import lane_key
-from worker.outbox.tables import VERSION_TABLE
-from worker_simulator.testing.database import make_template
 
-AWAY = "unable to open database file"
-LOST = "disk I/O error"
-READ_ONLY = "attempt to write a readonly database"
+LANE_KEY = "ab" * 32
+"""The same in every run."""
 Step = Callable[[str], None]
 """Called with the name of each step before a fiber takes it. May kill the process or let it sleep."""
 
@@ -47,17 +39,10 @@ def now_us() -> int:
     return int((EPOCH_S + 1_000.0 + WORLD.scheduler.now) * 1_000_000)
 
 
-class Store:
-    """The database which all connections use."""
+class Store(ABC):
+    """The database which all connections use. Its faults are those of the host that meets them."""
 
     def __init__(self) -> None:
-        self._raw = _template()
-        self._raw.create_function("explorer_now", 0, now_us, deterministic=True)
-        self._raw.execute(f"create table {NOTES} (event text not null)")
-        tables = self._raw.execute("select name from sqlite_master where type = 'table'").fetchall()
-        self._emptied = [name for (name,) in tables if name not in ("worker_site", VERSION_TABLE)]
-        self._site = self._raw.execute("select name, value from worker_site order by name").fetchall()
-        self._site = [(name, "ab" * 32 if name == "lane_key" else value) for name, value in self._site]
         self.begin(lambda label: None)
 
     def begin(self, step: Step) -> None:
@@ -68,199 +53,53 @@ class Store:
         self.read_only_until: dict[str, float] = {}
         """Host -> when the database accepts writes from this host again."""
         self.statements = 0
-        self._writer: Link | None = None
-        self._waiting: deque[Fiber] = deque()
-        if self._raw.in_transaction:
-            self._raw.execute("rollback")
-        self._raw.execute("begin")
-        for table in self._emptied:
-            self._raw.execute(f"delete from {table}")
-        self._raw.execute("delete from worker_site")
-        self._raw.executemany("insert into worker_site (name, value) values (?, ?)", self._site)
-        self._raw.execute("commit")
+        self.empty()
+
+    @abstractmethod
+    def empty(self) -> None:
+        """Removes all rows of the universe before, and undoes what it left open."""
 
     @property
+    @abstractmethod
     def is_writing(self) -> bool:
         """True while a transaction is open, whose changes `rows` shows before their commit."""
-        return self._writer is not None
 
+    @abstractmethod
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Returns rows as dicts. For the explorer, which is no part of the universe."""
-        cursor = self._raw.execute(query, values)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    # -- called by connections ----------------------------------------------------------------------------------------
+    @abstractmethod
+    def engine(self) -> Engine:
+        """Makes an engine for a process."""
 
-    def lock(self, link: Link) -> None:
-        """Waits until no other connection writes, then begins a transaction."""
-        self.step("begin")
-        self._until_free()
-        self._require_here()
-        self._require(self.read_only_until, READ_ONLY)
-        self._writer = link
-        self._raw.execute("begin immediate")
+    @abstractmethod
+    def lost(self) -> Exception:
+        """The driver's error for a connection that broke before an answer came."""
 
-    def execute(self, link: Link, sql: str, params: Any, *, many: bool = False) -> sqlite3.Cursor:
-        """Executes a statement in this connection's transaction, or in one of its own if there is none."""
-        self.step("statement")
-        if self._writer is not link:
-            self._until_free()
-        self._require_here()
-        self.statements += 1
-        return self._raw.executemany(sql, params) if many else self._raw.execute(sql, params)
+    @abstractmethod
+    def away(self) -> Exception:
+        """The driver's error for a database that cannot be reached."""
 
-    def commit(self, link: Link) -> None:
-        """Commits. The process may die before or after that, and the answer may be lost."""
-        if self._writer is not link:
-            return
-        try:
-            self.step("commit")
-            self._require_here()
-        except BaseException:
-            self.rollback(link)
-            raise
-        self._raw.execute("commit")
-        self._free()
-        self.step("committed")
+    @abstractmethod
+    def read_only(self) -> Exception:
+        """The driver's error for a write that the database does not accept."""
 
-    def rollback(self, link: Link) -> None:
-        """Rolls this connection's transaction back."""
-        if self._writer is link:
-            if self._raw.in_transaction:
-                self._raw.execute("rollback")
-            self._free()
-
-    def _until_free(self) -> None:
-        scheduler = WORLD.scheduler
-        while self._writer is not None:
-            fiber = scheduler.current
-            assert fiber is not None, "the explorer itself reads with `rows`"
-            self._waiting.append(fiber)
-            try:
-                scheduler.wait()
-            finally:
-                if fiber in self._waiting:
-                    self._waiting.remove(fiber)
-
-    def _free(self) -> None:
-        self._writer = None
-        waiting, self._waiting = self._waiting, deque()
-        for fiber in waiting:
-            WORLD.scheduler.wake(fiber)
-
-    def _require_here(self) -> None:
+    def require_here(self) -> None:
+        """Raises an error if the database is away for the host of this fiber, or if its process is dead."""
         home = WORLD.home
         if home is not None and home.dead:
             raise Died
-        self._require(self.away_until, AWAY)
+        if self._is_until(self.away_until):
+            raise self.away()
 
-    def _require(self, until: Mapping[str, float], error: str) -> None:
+    def require_writable(self) -> None:
+        """Raises an error if the database accepts no writes from the host of this fiber."""
+        if self._is_until(self.read_only_until):
+            raise self.read_only()
+
+    def _is_until(self, until: Mapping[str, float]) -> bool:
         home = WORLD.home
-        if home is not None and until.get(home.name, 0.0) > WORLD.scheduler.now:
-            raise sqlite3.OperationalError(error)
-
-
-class Link:
-    """A connection of one process, with the methods of a connection of `sqlite3`."""
-
-    isolation_level: str | None = None
-
-    def __init__(self, store: Store):
-        self._store = store
-        self.in_transaction = False
-
-    def cursor(self, *_: Any) -> Cursor:
-        """Returns a new cursor."""
-        return Cursor(self)
-
-    def execute(self, sql: str, params: Any = ()) -> Cursor:
-        """Executes a statement with a new cursor."""
-        return self.cursor().execute(sql, params)
-
-    def commit(self) -> None:
-        """Commits the transaction, if one was begun."""
-        self.in_transaction = False
-        self._store.commit(self)
-
-    def rollback(self) -> None:
-        """Rolls the transaction back, if one was begun."""
-        self.in_transaction = False
-        self._store.rollback(self)
-
-    def close(self) -> None:
-        """Rolls back."""
-        self.rollback()
-
-    def create_function(self, *_: Any, **__: Any) -> None:
-        """Does nothing: the worker does not use the functions that SQLAlchemy adds."""
-
-    def run(self, sql: str, params: Any, many: bool) -> sqlite3.Cursor | None:
-        """Executes a statement. Returns its cursor, or None for BEGIN and for a PRAGMA that sets something."""
-        word = sql[:6].lower()
-        if word == "pragma" and "=" in sql:
-            return None
-        if word == "begin " or word == "begin":
-            self._store.lock(self)
-            self.in_transaction = True
-            return None
-        return self._store.execute(self, sql, params, many=many)
-
-
-class Cursor:
-    """A cursor that reads all rows when it executes."""
-
-    arraysize = 1
-
-    def __init__(self, link: Link):
-        self.connection = link
-        self.description: Any = None
-        self.rowcount, self.lastrowid = -1, None
-        self._rows: list[Any] = []
-        self._at = 0
-
-    def execute(self, sql: str, params: Any = ()) -> Cursor:
-        """See DB-API."""
-        return self._take(self.connection.run(sql, params, False))
-
-    def executemany(self, sql: str, params: Iterable[Any]) -> Cursor:
-        """See DB-API."""
-        return self._take(self.connection.run(sql, list(params), True))
-
-    def _take(self, cursor: sqlite3.Cursor | None) -> Cursor:
-        self._rows, self._at = [], 0
-        self.description = cursor.description if cursor else None
-        if cursor is not None:
-            if cursor.description is not None:
-                self._rows = cursor.fetchall()
-            self.rowcount, self.lastrowid = cursor.rowcount, cursor.lastrowid  # type: ignore[assignment]
-        return self
-
-    def fetchone(self) -> Any:
-        """See DB-API."""
-        self._at += 1
-        return self._rows[self._at - 1] if self._at <= len(self._rows) else None
-
-    def fetchmany(self, size: int | None = None) -> Sequence[Any]:
-        """See DB-API."""
-        begin, self._at = self._at, self._at + (size or self.arraysize)
-        return self._rows[begin : self._at]
-
-    def fetchall(self) -> list[Any]:
-        """See DB-API."""
-        rows, self._at = self._rows[self._at :] if self._at else self._rows, len(self._rows)
-        return rows
-
-    def __iter__(self) -> Any:
-        return iter(self.fetchall())
-
-    def close(self) -> None:
-        """See DB-API."""
-
-    def setinputsizes(self, *_: Any) -> None:
-        """See DB-API."""
-
-    setoutputsize = setinputsizes
+        return home is not None and until.get(home.name, 0.0) > WORLD.scheduler.now
 
 
 class Databases:
@@ -273,19 +112,16 @@ class Databases:
     def of(self, home: Home) -> Database:
         """Returns the database for a new process of a home. Its writing threads wait only for each other."""
         if home.name not in self._made:
-            self._made[home.name] = made = Database(self._engine(), clock=ExplorerClock(), rng=_Chance(), pause=sleep)
+            self._made[home.name] = made = Database(
+                self._store.engine(), clock=ExplorerClock(), rng=_Chance(), pause=sleep
+            )
             # An engine's first connection sends more statements than later ones, and this key is read only once.
             for way in (made.reading, made.writing):
                 with way() as connection:
                     lane_key(connection)
         fresh = copy(self._made[home.name])
-        fresh._fifo = FifoLock()
+        fresh._fifo = FifoLock() if fresh.has_one_writer else None
         return fresh
-
-    def _engine(self) -> Engine:
-        return sqlite_engine(
-            "sqlite://", creator=lambda: Link(self._store), poolclass=QueuePool, pool_size=40, max_overflow=-1
-        )
 
 
 class _Chance(random.Random):
@@ -293,14 +129,3 @@ class _Chance(random.Random):
 
     def random(self) -> float:
         return WORLD.chance.random()
-
-
-def _template() -> sqlite3.Connection:
-    with tempfile.TemporaryDirectory(prefix="explore-") as folder:
-        path = Path(folder) / "template.db"
-        make_template(path)
-        source = sqlite3.connect(path)
-        raw = sqlite3.connect(":memory:", isolation_level=None, cached_statements=1024)
-        source.backup(raw)
-        source.close()
-    return raw

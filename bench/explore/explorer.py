@@ -12,6 +12,7 @@ from bench.explore.database import Databases, Store
 from bench.explore.faults import PROCESS_PAIRS
 from bench.explore.network import CALL_PAIRS, CALLS, Fate
 from bench.explore.process import explorable
+from bench.explore.sqlite import SqliteStore
 from bench.explore.universe import Told, Universe
 from worker.domain.state import PartState
 
@@ -26,8 +27,9 @@ STEPS_TOLD = 200
 class Explorer:
     """Runs one universe after the other on the same database and engines."""
 
-    def __init__(self) -> None:
-        self._store = Store()
+    def __init__(self, store: Store | None = None) -> None:
+        """`store`: SQLite in memory by default."""
+        self._store = store or SqliteStore()
         self._databases = Databases(self._store)
 
     @contextmanager

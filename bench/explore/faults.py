@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bench.explore.broker import Broker
-from bench.explore.database import LOST, Store
+from bench.explore.database import Store
 from bench.explore.fibers import Died, Home, Scheduler
 from bench.explore.network import Vendor
 from bench.explore.process import Host
@@ -134,7 +133,7 @@ class Faults:
                 self._asleep[home.name] = [(row["id"], row["claim"]) for row in self.store.rows(_MARKED, home.name)]
             case Fault.ANSWER_LOST:
                 self.store.away_until[home.name] = now + chance.choice([0.0, 0.0, chance.uniform(0.1, 4.0)])
-                raise sqlite3.OperationalError(LOST)
+                raise self.store.lost()
             case Fault.DATABASE_AWAY:
                 away = [host.name for host in self.hosts] if chance.random() < 0.5 else [home.name]
                 self.store.away_until |= dict.fromkeys(away, now + chance.uniform(0.1, 8.0))

@@ -330,7 +330,7 @@ class Judge:
         """The hook heard of each end by one event, in their order; what it wrote in its transaction is there once."""
         if not self._hooks.there:
             return
-        notes = [row["event"] for row in self._store.rows(f"select event from {NOTES} order by rowid")]
+        notes = [row["event"] for row in self._store.rows(f"select event from {NOTES} order by n")]
         events = self._store.rows("select id, job_id, job_state, state from worker_events order by created_at")
         ends = Counter((row["job_id"], row["job_state"]) for row in events if row["job_state"] is not None)
         for (job, state), times in ends.items():

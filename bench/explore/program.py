@@ -11,13 +11,17 @@ import argparse
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from multiprocessing import get_context
 
 from bench import Figure
+from bench.explore.database import Store
 from bench.explore.explorer import Explorer, Sums, story_of
 from bench.explore.guards import GUARDS
+from bench.explore.postgres import stores
+from bench.explore.sqlite import SqliteStore
 from bench.explore.story import tell
 from bench.explore.unguarded import HEAD, lines, take_away
 from bench.explore.universe import Told
@@ -35,6 +39,7 @@ def main(argv: list[str]) -> Figure:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="ends after so many, with what it has then")
     parser.add_argument("--story", type=int, metavar="SEED", help="shrinks one universe, and tells it in words")
+    parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL of its own in place of SQLite")
     parser.add_argument("--stop", action="store_true", help="at the first universe that breaks a promise")
     parser.add_argument("--without-guards", action="store_true", help="takes away one guard after the other instead")
     parser.add_argument(
@@ -44,12 +49,15 @@ def main(argv: list[str]) -> Figure:
     )
     parser.add_argument("--timeout", type=float, default=240.0, help="seconds of processor time for each guard")
     options = parser.parse_args(argv)
-    if options.story is not None:
-        return _story(options.story, options.only)
     if options.without_guards:
         return _without_guards(options)
+    with stores() if options.postgres else nullcontext(SqliteStore) as make:
+        return _story(make, options) if options.story is not None else _explored(make, options)
+
+
+def _explored(make: Callable[[], Store], options: argparse.Namespace) -> Figure:
     sums, began, cpu = Sums(), time.monotonic(), os.times()
-    for told in _told(range(options.first, options.first + options.seeds), options.processes):
+    for told in _told(make, range(options.first, options.first + options.seeds), options.processes):
         sums.add(told)
         if told.problems and len(sums.broken) <= STORIES:
             print("\n".join(story_of(told)), flush=True)
@@ -66,12 +74,12 @@ def main(argv: list[str]) -> Figure:
     return Figure("explore", figure, "0", not sums.broken)
 
 
-def _story(seed: int, only: str) -> Figure:
-    if only:
-        take_away(next(guard for guard in GUARDS if re.search(only, guard.promise)))
-    explorer = Explorer()
+def _story(make: Callable[[], Store], options: argparse.Namespace) -> Figure:
+    if options.only:
+        take_away(next(guard for guard in GUARDS if re.search(options.only, guard.promise)))
+    explorer = Explorer(make())
     with explorer.ready():
-        story = list(tell(explorer, seed))
+        story = list(tell(explorer, options.story))
     print("\n".join(story))
     return Figure("explore --story", story[0], "none", len(story) == 1)
 
@@ -85,14 +93,14 @@ def _without_guards(options: argparse.Namespace) -> Figure:
     return Figure("explore --without-guards", f"{total - missed} of {total} found", "all", not missed)
 
 
-def _told(seeds: range, processes: int) -> Iterator[Told]:
+def _told(make: Callable[[], Store], seeds: range, processes: int) -> Iterator[Told]:
     lots = [seeds[at : at + TOGETHER] for at in range(0, len(seeds), TOGETHER)]
     if processes == 1 or len(lots) == 1:
-        explorer = Explorer()
+        explorer = Explorer(make())
         with explorer.ready():
             yield from map(explorer.explore, seeds)
         return
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("fork"))
+    pool = ProcessPoolExecutor(processes, get_context("fork"), initializer=_begin, initargs=(make,))
     try:
         for several in pool.map(_explore, lots):
             yield from several
@@ -101,14 +109,17 @@ def _told(seeds: range, processes: int) -> Iterator[Told]:
 
 
 _EXPLORERS: list[Explorer] = []
-"""The one of this process, once it has explored."""
+"""The one of this process."""
+
+
+def _begin(make: Callable[[], Store]) -> None:
+    _EXPLORERS.append(Explorer(make()))
 
 
 def _explore(seeds: range) -> list[Told]:
-    if not _EXPLORERS:
-        _EXPLORERS.append(Explorer())
-    with _EXPLORERS[0].ready():
-        told = [_EXPLORERS[0].explore(seed) for seed in seeds]
+    [explorer] = _EXPLORERS
+    with explorer.ready():
+        told = [explorer.explore(seed) for seed in seeds]
     for one in told:
         if not one.problems:
             one.story.clear()
