@@ -17,6 +17,7 @@ from bench.explore.postgres import PostgresStore, stores
 from bench.explore.process import explorable
 from bench.explore.threads import WORLD
 from rig.servers import own_postgres, own_server
+from rig.stacks import on_its_own
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def store() -> Iterator[PostgresStore]:
         yield make()
 
 
+@on_its_own(why="its processes are simulated, and its server is its own")
 def test_no_universe_breaks_a_promise_and_a_seed_gives_the_same_again(store: PostgresStore) -> None:
     """`python -m bench explore --postgres --seeds 1000` tries a thousand."""
     explorer = Explorer(store)
@@ -37,6 +39,7 @@ def test_no_universe_breaks_a_promise_and_a_seed_gives_the_same_again(store: Pos
     assert told[0].story == told[-1].story
 
 
+@on_its_own(why="its processes are simulated, and its server is its own")
 @pytest.mark.parametrize(("second", "tries"), [((1, 2), 2), ((2, 1), 3)], ids=["waits", "deadlock"])
 def test_transactions_of_two_hosts_wait_for_each_other(
     store: PostgresStore, second: tuple[int, int], tries: int
