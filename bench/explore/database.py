@@ -42,6 +42,8 @@ def now_us() -> int:
 class Store(ABC):
     """The database which all connections use. Its faults are those of the host that meets them."""
 
+    can_restore = False
+
     def __init__(self) -> None:
         self.begin(lambda label: None)
 
@@ -67,6 +69,14 @@ class Store(ABC):
     @abstractmethod
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Returns rows as dicts. For the explorer, which is no part of the universe."""
+
+    def backup(self) -> Any:
+        """Returns what is committed, for `restore`. No transaction may be open."""
+        raise NotImplementedError
+
+    def restore(self, backup: Any) -> None:
+        """Puts the database back to what it was. No transaction may be open."""
+        raise NotImplementedError
 
     @abstractmethod
     def engine(self) -> Engine:

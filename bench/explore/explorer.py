@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from bench.explore.backup import RESTORE_PAIRS
 from bench.explore.broker import MESSAGE_PAIRS
 from bench.explore.database import Databases, Store
 from bench.explore.faults import PROCESS_PAIRS
@@ -16,7 +17,8 @@ from bench.explore.sqlite import SqliteStore
 from bench.explore.universe import Told, Universe
 from worker.domain.state import PartState
 
-PAIRS = (*PROCESS_PAIRS, *CALL_PAIRS, *MESSAGE_PAIRS)
+OTHER_PAIRS = (*CALL_PAIRS, *MESSAGE_PAIRS, *RESTORE_PAIRS)
+PAIRS = (*PROCESS_PAIRS, *OTHER_PAIRS)
 """Every fault at every step at which it can be met."""
 OFTEN = 50 / 100_000
 """So often each of them is to be met in a universe."""
@@ -80,7 +82,7 @@ class Sums:
     def lines(self) -> Iterator[str]:
         """How often each fault was met at each step, which were met too seldom, and how parts ended."""
         yield f"{self.universes} universes, {self.statements} statements, {self.virtual_s / 3600:.1f} virtual hours"
-        for pairs in (PROCESS_PAIRS, (*CALL_PAIRS, *MESSAGE_PAIRS)):
+        for pairs in (PROCESS_PAIRS, OTHER_PAIRS):
             yield from self._table(pairs)
         seldom = [f"{step} {fault}" for step, fault in PAIRS if self.reached[step, fault] < OFTEN * self.universes]
         yield f"met less often than in {OFTEN:.2%} of the universes: {', '.join(seldom) or 'none'}"

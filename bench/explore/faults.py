@@ -82,6 +82,8 @@ class Faults:
     reached: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(Step, fault) -> how often it happened there."""
     over: bool = False
+    is_down: bool = False
+    """True while no process may be started."""
     without: Collection[str] = ()
     """What is left out."""
     crowded: bool = False
@@ -192,7 +194,7 @@ class Faults:
         while True:
             self.scheduler.sleep(0.5)
             for host in self.hosts:
-                if host.home.dead and (self.over or self.chance.random() < 0.2):
+                if host.home.dead and not self.is_down and (self.over or self.chance.random() < 0.2):
                     self.told(f"{host.name} starts again")
                     host.again()
 

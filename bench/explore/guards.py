@@ -218,6 +218,24 @@ GUARDS = (
         "        batch.burned.append(part.id)",
         "        pass",
     ),
+    Guard(
+        "an application hears a job's ends in order",
+        "outbox/jobs/events.py",
+        'if (earlier := execute(connection, _EARLIER_END, {"id": id}).first()) is not None:',
+        NO,
+    ),
+    Guard(
+        "an end out of turn keeps none from being heard",
+        "outbox/jobs/events.py",
+        "        _put_behind(connection, now, id, earlier[0])\n",
+        "",
+    ),
+    Guard(
+        "what a restored backup may have sent is held",
+        "control/fence.py",
+        "if changes := [_change(part.id, part.state) for part in parts if part.goes_on]:",
+        NO,
+    ),
     Guard("hooks of dead processes run again", "hooks/offers.py", "        if stranded:\n", "        if False:\n"),
     Guard("a job counts its ends", COMMIT, 'writes.update(tables.jobs, ("id",), job_rows(changes.rows))', "pass"),
 )

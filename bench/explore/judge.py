@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.explore.backup import Backup
 from bench.explore.database import Store, now_us
 from bench.explore.hooks import NOTES, Hooks
-from bench.explore.network import Delivery, Fate, Vendor
+from bench.explore.network import Delivery, Fate, Vendor, VendorCall
 from bench.explore.people import People
 from bench.explore.producers import AGENTS, CHANGING, MEMBER_WINDOW_S, SEEN_S, Job, Producer
 from rig.open_parts import OpenPart, OpenParts
@@ -30,6 +31,8 @@ _PARTS = (
     "select p.*, (select count(*) from worker_attempts a where a.part_id = p.id and a.doubtful) as unanswered"
     " from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = 'send' order by p.id"
 )
+_ENDED = "select part_id, started_at, incarnation from worker_attempts where incarnation <> ''"
+"""Without the calls that a fence adds, which nobody has marked."""
 _BEGUN = (
     "select id, marked_at, incarnation from worker_parts p where marked_at is not null"
     " and not exists (select 1 from worker_attempts a where a.part_id = p.id and a.claim = p.claim)"
@@ -79,10 +82,11 @@ class Judge:
         producer: Producer,
         people: People,
         hooks: Hooks,
+        backup: Backup,
         delivery: DeliverySettings,
     ):
         self._store, self._vendor, self._producer, self._people = store, vendor, producer, people
-        self._hooks, self._delivery = hooks, delivery
+        self._hooks, self._backup, self._delivery = hooks, backup, delivery
 
     # -- while it runs on ---------------------------------------------------------------------------------------------
 
@@ -119,9 +123,9 @@ class Judge:
             *self._unmarked(marks),
             *self._overdue(marks),
             *self._order(marks, parts),
-            *self._limits(),
+            *(self._limits() if self._backup.restored_at is None else ()),  # it forgets what was used of them
             *self._recalled(),
-            *self._updated(),
+            *(self._updated() if self._backup.restored_at is None else ()),  # and which codes were
             *self._disabled(marks),
             *self._heard(),
         ]
@@ -129,8 +133,7 @@ class Judge:
     def _marks(self) -> dict[str, list[Mark]]:
         """Job -> the marks of its parts, the earliest first."""
         marks: dict[str, list[Mark]] = defaultdict(list)
-        ended = "select part_id, started_at, incarnation from worker_attempts"
-        for row in self._store.rows(f"{ended} union all {_BEGUN} order by 2"):
+        for row in self._store.rows(f"{_ENDED} union all {_BEGUN} order by 2"):
             job = row["part_id"].partition("-")[0]
             marks[job].append(Mark(job, row["started_at"], row["incarnation"]))
         return marks
@@ -204,11 +207,16 @@ class Judge:
                 if at < job.due_at - 1_000_000:
                     yield f"{job.content} was marked before it was due"
 
+    @property
+    def _calls(self) -> list[VendorCall]:
+        """Those of which a restored database can know."""
+        return [call for call in self._vendor.calls if not self._backup.covers(call.at)]
+
     def _unmarked(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
         """Each call has a mark of its own that was durable before it."""
         jobs = {job.content: job for job in self._producer.jobs}
-        calls = Counter(call.content for call in self._vendor.calls)
-        first = {call.content: call.at for call in reversed(self._vendor.calls)}
+        calls = Counter(call.content for call in self._calls)
+        first = {call.content: call.at for call in reversed(self._calls)}
         for content, count in calls.items():
             job = jobs.get(content)
             known = marks.get(job.id, ()) if job else ()
@@ -220,7 +228,7 @@ class Judge:
     def _overdue(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
         """No call begins once the deadline of its mark is over: from then on another process may repeat it."""
         jobs, zero = {job.content: job for job in self._producer.jobs}, now_us() - int(self._vendor.scheduler.now * 1e6)
-        for call in self._vendor.calls:
+        for call in self._calls:
             at = zero + int(call.at * 1e6)
             marked = [mark.started_at for mark in marks.get(jobs[call.content].id, ()) if mark.started_at <= at]
             if marked and at - marked[-1] > self._delivery.call_deadline_s * 1.01e6:

@@ -11,6 +11,7 @@ from bench.explore.database import now_us
 from bench.explore.fibers import Scheduler
 from bench.explore.network import Vendor
 from bench.explore.producers import AGENTS, CHANGING, TAGS, Job, Producer
+from bench.explore.threads import Lock
 from worker.config.settings import Settings
 from worker.control.cancel import cancel, find_open
 from worker.control.lift import lift, skip
@@ -69,6 +70,8 @@ class People:
     """Whether an account is disabled and broken, too."""
     without: Collection[str] = ()
     """What is left out."""
+    waits: Lock = field(default_factory=Lock)
+    """Held while a command is given, and by whoever has people wait."""
 
     def command(self, count: int, within_s: float) -> None:
         """Gives so many commands in about so many seconds."""
@@ -80,8 +83,16 @@ class People:
             self.chance = random.Random(seed + number)  # where one is left out, the others stay as they are
             self.scheduler.sleep(self.chance.expovariate(count / within_s))
             if f"command {number}" not in self.without:
-                with suppress(WorkerError):
+                with self.waits, suppress(WorkerError):
                     self.chance.choice([*commands, self._skip, self._hold, self._cancel])()
+
+    def forget(self, since: int) -> None:
+        """Forgets what was commanded since an instant, before which the database was put back."""
+        for spans in (self.pauses, self.holds):
+            spans[:] = [span for span in spans if span.began_at < since]
+            for span in spans:
+                span.ended_at = span.ended_at if span.ended_at is None or span.ended_at < since else None
+        self.cancelled = {job: at for job, at in self.cancelled.items() if at < since}
 
     @property
     def standing(self) -> list[JobFilter]:

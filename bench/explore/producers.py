@@ -13,7 +13,7 @@ from typing import Any
 from bench.explore.database import now_us
 from bench.explore.fibers import FOREVER, Scheduler
 from bench.explore.network import WRONG_SECRET
-from bench.explore.threads import WORLD
+from bench.explore.threads import WORLD, Lock
 from worker import Button, ButtonCard, CardUpdate, MainTitle, Markdown, Message, Text, To, enqueue, recall, update_card
 from worker.config.accounts import FixedAccounts
 from worker.domain.account import DEADLINE, Account, Secret
@@ -134,6 +134,8 @@ class Producer:
     """Update of a card -> its content."""
     without: Collection[str] = ()
     """What is left out."""
+    waits: Lock = field(default_factory=Lock)
+    """Held while a job is committed, and by whoever has it wait."""
     _sent_cards: list[str] = field(default_factory=list)
 
     def produce(self, count: int, within_s: float) -> None:
@@ -144,14 +146,21 @@ class Producer:
             self.scheduler.sleep(self.chance.expovariate(count / within_s) if self.chance.random() < 0.7 else 0.0)
             if f"job {number}" in self.without:
                 continue
-            with suppress(ConfigurationError):  # its account is disabled
+            with self.waits, suppress(ConfigurationError):  # its account is disabled
                 self._one(f"job {number}")
-            if self.jobs and self.chance.random() < 0.1:
-                with suppress(ConfigurationError):
+            with self.waits, suppress(ConfigurationError):
+                if self.jobs and self.chance.random() < 0.1:
                     self._recall(self.chance.choice(self.jobs))
-            if self._sent_cards and self.chance.random() < 0.7:
-                with suppress(ConfigurationError):
+            with self.waits, suppress(ConfigurationError):
+                if self._sent_cards and self.chance.random() < 0.7:
                     self._update(self.chance.choice(self._sent_cards))
+
+    def forget(self, there: Collection[str]) -> None:
+        """Forgets the jobs that a restored database does not hold."""
+        self.jobs = [job for job in self.jobs if job.id in there]
+        self.recalls = {id: job for id, job in self.recalls.items() if id in there}
+        self.updates = {id: content for id, content in self.updates.items() if id in there}
+        self._sent_cards = [id for id in self._sent_cards if id in there]
 
     def _update(self, job_id: str) -> None:
         content = f"update {len(self.updates)}"

@@ -27,6 +27,8 @@ class SqliteStore(Store):
     before it.
     """
 
+    can_restore = True
+
     def __init__(self) -> None:
         self._raw = _template()
         self._raw.create_function("explorer_now", 0, now_us, deterministic=True)
@@ -66,6 +68,17 @@ class SqliteStore(Store):
         return sqlite_engine(
             "sqlite://", creator=lambda: Link(self), poolclass=QueuePool, pool_size=40, max_overflow=-1
         )
+
+    def backup(self) -> sqlite3.Connection:
+        """See `Store`."""
+        backup = sqlite3.connect(":memory:")
+        self._raw.backup(backup)
+        return backup
+
+    def restore(self, backup: sqlite3.Connection) -> None:
+        """See `Store`."""
+        backup.backup(self._raw)
+        backup.close()
 
     def lost(self) -> Exception:
         """See `Store`."""

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from bench.explore.backup import Backup
 from bench.explore.broker import Broker
 from bench.explore.database import Databases, Store
 from bench.explore.faults import Faults
@@ -94,8 +95,13 @@ class Universe:
         own_chance = random.Random(rng.getrandbits(64))
         self.people = People(outside, self.scheduler, own_chance, self.producer, self.vendor, self.say)
         self.people.breaks = own_chance.random() < 0.15
+        own_chance = random.Random(rng.getrandbits(64))
+        self.restores = store.can_restore and own_chance.random() < 0.05
+        self.backup = Backup(
+            store, self.scheduler, own_chance, self.hosts, self.producer, self.people, self.faults, self.say
+        )
         self.faults.without = self.producer.without = self.people.without = without
-        self.judge = Judge(store, self.vendor, self.producer, self.people, self.hooks, settings.delivery)
+        self.judge = Judge(store, self.vendor, self.producer, self.people, self.hooks, self.backup, settings.delivery)
 
     def _add_hosts(self, of_all: AccountSource, settings: Settings, without: Collection[str]) -> None:
         for number in range(self.chance.choice([2, 2, 3])):
@@ -146,6 +152,8 @@ class Universe:
             spawn(self._outside, "producer", lambda: self.producer.produce(jobs, FAULTS_S * 0.7)),
             spawn(self._outside, "people", lambda: self.people.command(commands, FAULTS_S * 0.8)),
         ]
+        if self.restores:
+            outside.append(spawn(self._outside, "backup", lambda: self.backup.happen(FAULTS_S * 0.8)))
         spawn(self._outside, "faults", lambda: self.faults.happen(faults, FAULTS_S * 0.8))
         spawn(self._outside, "restarts", self.faults.keep_alive)
         scheduler.run(FAULTS_S)
@@ -189,7 +197,7 @@ class Universe:
         told = self.told
         told.problems += [*self.scheduler.failures, *self.judge.problems(), *self.judge.left_over()]
         told.virtual_s = self.scheduler.now
-        for reached in (self.faults.reached, self.vendor.fates, self.broker.fates):
+        for reached in (self.faults.reached, self.vendor.fates, self.broker.fates, self.backup.reached):
             told.reached.update({(step, str(fault)): count for (step, fault), count in reached.items()})
         told.statements = self.store.statements
         for row in self.store.rows("select state, count(*) as n from worker_parts group by state"):
