@@ -1,4 +1,4 @@
-"""Judges one universe by the vendor's record, the producers' commits and the people's commands."""
+"""Judges whether a universe was safe, by the vendor's record, the producers' commits and the people's commands."""
 
 from __future__ import annotations
 
@@ -14,14 +14,9 @@ from bench.explore.hooks import NOTES, Hooks
 from bench.explore.network import Delivery, Fate, Vendor, VendorCall
 from bench.explore.people import People
 from bench.explore.producers import AGENTS, CHANGING, MEMBER_WINDOW_S, SEEN_S, Job, Producer
-from rig.open_parts import OpenPart, OpenParts
 from worker.config.settings import DeliverySettings
 from worker.domain.callbacks.hook import EventState
 from worker.domain.state import JobState, PartState
-from worker.outbox.engine.database import Database
-from worker.reporting.report import get_job
-from worker.reporting.wait import WaitFor
-from worker.reporting.why import why
 
 _TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)
 _NEVER_SENT = (PartState.EXPIRED, PartState.CANCELLED, PartState.EXHAUSTED, PartState.REJECTED)
@@ -38,16 +33,6 @@ _BEGUN = (
     " and not exists (select 1 from worker_attempts a where a.part_id = p.id and a.claim = p.claim)"
 )
 """Calls that have no attempt yet; a late answer to an earlier one may have ended their part."""
-_CAUSES = {
-    "paused": {WaitFor.PAUSE},
-    "held": {WaitFor.PAUSE},
-    "in doubt": {WaitFor.PERSON},
-    "in doubt for now": {WaitFor.DOUBT},
-    "in flight": {WaitFor.ANSWER},
-    "behind another": {WaitFor.ORDER},
-    "about another": {WaitFor.JOB},
-}
-"""Why a part stays -> what `why` may name for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +58,7 @@ class Mark:
 
 
 class Judge:
-    """Looks for broken promises."""
+    """Looks for broken promises of safety."""
 
     def __init__(
         self,
@@ -87,23 +72,6 @@ class Judge:
     ):
         self._store, self._vendor, self._producer, self._people = store, vendor, producer, people
         self._hooks, self._backup, self._delivery = hooks, backup, delivery
-
-    # -- while it runs on ---------------------------------------------------------------------------------------------
-
-    def open_parts(self) -> OpenParts:
-        """What has not ended."""
-        return OpenParts.read(self._store.rows)
-
-    def moving(self) -> list[str]:
-        """The parts that have to end, and the ends of which the hook has to hear."""
-        if self._store.is_writing:
-            return ["a transaction"]
-        moving = self.open_parts().moving(self._people.standing, self._people.held)
-        waiting = f"select job_id from worker_events where state in ({EventState.WAITING:d}, {EventState.RUNNING:d})"
-        unheard = [f"the hook of {self._name(row['job_id'])}" for row in self._store.rows(waiting)]
-        return [*map(self.described, moving), *unheard]
-
-    # -- safety -------------------------------------------------------------------------------------------------------
 
     def problems(self) -> list[str]:
         """A sentence for each promise of safety that is broken."""
@@ -150,9 +118,9 @@ class Judge:
             counted = Counter(_counted(part.state) for part in parts[id])
             counts = {name: row[f"n_{name}"] for name in _COUNTERS}
             if counts != {name: counted[name] for name in _COUNTERS}:
-                yield f"{self._name(id)} has parts {dict(counted)}, and counts {counts}"
+                yield f"{self._producer.name_of(id)} has parts {dict(counted)}, and counts {counts}"
             if len(counted) == 1 and JobState(row["state"]).label not in counted:
-                yield f"{self._name(id)} has parts {dict(counted)}, and is {JobState(row['state']).label}"
+                yield f"{self._producer.name_of(id)} has parts {dict(counted)}, and is {JobState(row['state']).label}"
 
     def _truth(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """What is accepted was received; what was certainly not sent was not."""
@@ -343,85 +311,23 @@ class Judge:
         ends = Counter((row["job_id"], row["job_state"]) for row in events if row["job_state"] is not None)
         for (job, state), times in ends.items():
             if times > 1:
-                yield f"{self._name(job)} is {JobState(state).label}, and {times} events say so"
+                yield f"{self._producer.name_of(job)} is {JobState(state).label}, and {times} events say so"
         done: dict[str, list[str]] = defaultdict(list)
         for row in events:
             if row["state"] == EventState.DONE:
                 done[row["job_id"]].append(row["id"])
         for job, ids in done.items():
             if (noted := [event for event in notes if event in ids]) != ids:
-                yield f"the hook of {self._name(job)} ended for {ids} in this order, and noted {noted}"
+                yield f"the hook of {self._producer.name_of(job)} ended for {ids} in this order, and noted {noted}"
         for row in self._store.rows(f"select id, state from worker_jobs where state <> {JobState.OPEN:d}"):
             if (row["id"], JobState(row["state"])) not in self._hooks.began:
-                yield f"{self._name(row['id'])} is {JobState(row['state']).label}, and no hook heard of it"
-
-    # -- liveness -----------------------------------------------------------------------------------------------------
-
-    def untrue(self, database: Database) -> Iterator[str]:
-        """Open parts of which `why` names another cause than the true one; and jobs whose recipients do not add up."""
-        for part in self.open_parts().parts:
-            before = self._expected(part.id)
-            with database.reading() as connection:
-                said = {wait.what for wait in why(connection, part.job_id).waits}
-            # It may have been called meanwhile: a pause does not keep recalls.
-            after = self._expected(part.id)
-            if after and not said & (expected := before | after):
-                names = ", ".join(sorted(expected)), ", ".join(sorted(said))
-                yield f"{self._name(part.job_id)} waits for {names[0]}, and `why` says {names[1]}"
-        for job in self._producer.jobs:
-            with database.reading() as connection:
-                counts = get_job(connection, job.id).counts
-            total = counts.accepted + counts.refused + counts.undetermined + counts.not_sent + counts.not_yet
-            if total != counts.asked:
-                yield f"{job.content}: {total} recipients of {counts.asked} add up"
-
-    def _expected(self, id: str) -> set[WaitFor]:
-        """What `why` may name for a part. Empty: it is not open."""
-        parts, people = self.open_parts(), self._people
-        for part in parts.parts:
-            causes = {
-                "held": part.job_id in people.held,
-                "paused": part.is_paused(people.standing),
-                "in doubt": part.is_in_doubt,
-                "in doubt for now": part.state == PartState.UNKNOWN and not part.is_in_doubt,
-                "in flight": part.state == PartState.SENDING,
-                "behind another": parts.is_behind(part),
-                "about another": parts.waits_for_another(part),
-            }
-            if part.id == id:
-                return {what for cause, holds in causes.items() if holds for what in _CAUSES[cause]}
-        return set()
-
-    def left_over(self) -> Iterator[str]:
-        """Rows that no later step would touch, once nothing is open."""
-        query = (
-            "select p.job_id from worker_order_queue o join worker_parts p on p.id = o.part_id"
-            " where p.state in (2, 3, 4, 7, 8)"
-        )
-        for row in self._store.rows(query):
-            yield f"{self._name(row['job_id'])} has ended and stands in its order"
-        query = (
-            "select p.job_id from worker_response_codes c join worker_parts p on p.id = c.leased_by"
-            f" where c.state = 'leased' and p.state <> {PartState.SENDING:d}"
-        )
-        for row in self._store.rows(query):
-            yield f"{self._name(row['job_id'])} is in no call, and holds a response_code"
-
-    # -- both ---------------------------------------------------------------------------------------------------------
+                yield f"{self._producer.name_of(row['id'])} is {JobState(row['state']).label}, and no hook heard of it"
 
     def _received(self) -> dict[tuple[str, str], list[Delivery]]:
         received: dict[tuple[str, str], list[Delivery]] = defaultdict(list)
         for delivery in self._vendor.deliveries:
             received[delivery.content, delivery.person].append(delivery)
         return received
-
-    def described(self, part: OpenPart) -> str:
-        """A part that has not ended, by its message."""
-        return f"{self._name(part.job_id)} ({PartState(part.state).label}, {part.reason or 'no reason'})"
-
-    def _name(self, id: str) -> str:
-        names = {job.id: job.content for job in self._producer.jobs} | self._producer.updates
-        return names.get(id, id)
 
 
 def _counted(state: PartState) -> str:

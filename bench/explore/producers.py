@@ -155,6 +155,10 @@ class Producer:
                 if self._sent_cards and self.chance.random() < 0.7:
                     self._update(self.chance.choice(self._sent_cards))
 
+    def name_of(self, id: str) -> str:
+        """Returns what a job says."""
+        return {**{job.id: job.content for job in self.jobs}, **self.updates}.get(id, id)
+
     def forget(self, there: Collection[str]) -> None:
         """Forgets the jobs that a restored database does not hold."""
         self.jobs = [job for job in self.jobs if job.id in there]

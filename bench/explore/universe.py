@@ -15,6 +15,7 @@ from bench.explore.faults import Faults
 from bench.explore.fibers import Home, Scheduler
 from bench.explore.hooks import CURRENT, Hooks
 from bench.explore.judge import Judge
+from bench.explore.liveness import Liveness
 from bench.explore.network import Vendor
 from bench.explore.people import People
 from bench.explore.process import Host, settings_of
@@ -101,6 +102,7 @@ class Universe:
             store, self.scheduler, own_chance, self.hosts, self.producer, self.people, self.faults, self.say
         )
         self.faults.without = self.producer.without = self.people.without = without
+        self.liveness = Liveness(store, self.producer, self.people)
         self.judge = Judge(store, self.vendor, self.producer, self.people, self.hooks, self.backup, settings.delivery)
 
     def _add_hosts(self, of_all: AccountSource, settings: Settings, without: Collection[str]) -> None:
@@ -131,7 +133,7 @@ class Universe:
             self._with_faults()
             self._without_faults("after the last fault")
             for _ in range(2):  # a second time for what came into doubt meanwhile
-                if not self.told.problems and self.judge.open_parts().parts:
+                if not self.told.problems and self.liveness.open_parts().parts:
                     self._from_outside("people", self.people.let_go)
                     self._without_faults("after people let everything go")
         finally:
@@ -170,7 +172,7 @@ class Universe:
         """Runs on until all has ended that may; notes what has not within the bound."""
         begun = self.scheduler.now
         self.scheduler.run(begun + LOOK_S)
-        while moving := self.judge.moving():
+        while moving := self.liveness.moving():
             if self.scheduler.now > begun + BOUND_S or self._is_endless():
                 self.told.problems += [f"{what} stands still {when}" for what in moving]
                 return
@@ -178,7 +180,7 @@ class Universe:
         self._from_outside("judge", self._look)
 
     def _look(self) -> None:
-        self.told.problems += self.judge.untrue(self._databases.of(self._outside))
+        self.told.problems += self.liveness.untrue(self._databases.of(self._outside))
 
     def _from_outside(self, name: str, work: object) -> None:
         """Lets work run beside the universe until it has ended."""
@@ -195,7 +197,7 @@ class Universe:
 
     def _end(self) -> Told:
         told = self.told
-        told.problems += [*self.scheduler.failures, *self.judge.problems(), *self.judge.left_over()]
+        told.problems += [*self.scheduler.failures, *self.judge.problems(), *self.liveness.left_over()]
         told.virtual_s = self.scheduler.now
         for reached in (self.faults.reached, self.vendor.fates, self.broker.fates, self.backup.reached):
             told.reached.update({(step, str(fault)): count for (step, fault), count in reached.items()})
