@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,15 @@ from enum import StrEnum
 from typing import Any
 
 from bench.explore.fibers import FOREVER, Home, Scheduler
-from worker.domain.call import CallResult, NoAnswer, NotSent, Reply, Request, Unsent
+from bench.explore.stand_ins import EPOCH_S
+from worker.domain.call import CallResult, FileBody, NoAnswer, NotSent, Reply, Request, Unsent
+from worker.transport.connection import FileFault
 from worker.transport.http import Connection
+from worker.transport.multipart import multipart
 from worker.transport.pending_call import PendingCall
 
 SEND, RECALL, GETTOKEN = "/cgi-bin/message/send", "/cgi-bin/message/recall", "/cgi-bin/gettoken"
-UPDATE = "/cgi-bin/message/update_template_card"
+UPDATE, UPLOAD = "/cgi-bin/message/update_template_card", "/cgi-bin/media/upload"
 WRONG_SECRET = "wrong"
 DUPLICATES_S = 14_400.0
 
@@ -60,8 +64,8 @@ WEIGHTS = {
 }
 """While the vendor is ill, as long as a seed does not choose others."""
 BLOCKING = (Fate.FREQUENT, Fate.PARKED, Fate.FORBIDDEN)
-CALLS = ("connect", "gettoken", "send", "recall", "update")
-NAMES = {GETTOKEN: "gettoken", SEND: "send", RECALL: "recall", UPDATE: "update"}
+CALLS = ("connect", "gettoken", "send", "recall", "update", "upload")
+NAMES = {GETTOKEN: "gettoken", SEND: "send", RECALL: "recall", UPDATE: "update", UPLOAD: "upload"}
 GETTOKEN_FATES = (
     Fate.SLOW,
     Fate.UNREACHABLE,
@@ -136,6 +140,8 @@ class Vendor:
     deliveries: list[Delivery] = field(default_factory=list)
     recalled: set[str] = field(default_factory=set)
     """The msgids of what was taken back."""
+    media: dict[str, str] = field(default_factory=dict)
+    """Media_id -> what its file says."""
     cards: dict[str, Delivery] = field(default_factory=dict)
     """Task_id of each card that was sent -> its last delivery."""
     codes: dict[str, str] = field(default_factory=dict)
@@ -185,7 +191,7 @@ class Vendor:
             [fate] = self.chance.choices(list(self.weights), list(self.weights.values()))
         if fate is Fate.FREQUENT and not self.frequent_left:
             fate = Fate.ANSWERED
-        if fate is Fate.REFUSED and call == "send" and self._has_taken(_text(_body(request))):
+        if fate is Fate.REFUSED and call == "send" and self._has_taken(self.text(_body(request))):
             fate = Fate.ANSWERED  # what is wrong with a message is wrong each time
         if call == "gettoken" and fate not in (Fate.ANSWERED, *GETTOKEN_FATES):
             fate = Fate.BUSY
@@ -193,8 +199,8 @@ class Vendor:
         self.fates[call, fate] += 1
         return fate
 
-    def take(self, request: Request, fate: Fate) -> Reply:
-        """What the vendor does with a call that arrives, and what it answers."""
+    def take(self, request: Request, fate: Fate, file: str) -> Reply:
+        """What the vendor does with a call that arrives, perhaps with a file, and what it answers."""
         if fate is Fate.HTML:
             return _answer(b"<html>bad gateway</html>", 502)
         if fate in ERRCODES:
@@ -211,6 +217,8 @@ class Vendor:
             return _json(40014, "invalid access_token")
         if request.path == SEND:
             return self._send(_body(request))
+        if request.path == UPLOAD:
+            return self._upload(file)
         if request.path == UPDATE:
             return self._update(_body(request))
         self.recalled.add(_body(request)["msgid"])
@@ -235,6 +243,12 @@ class Vendor:
         self.codes[code] = task_id
         return code
 
+    def _upload(self, file: str) -> Reply:
+        media_id = f"media{len(self.media)}"
+        self.media[media_id] = file
+        created_at = int(EPOCH_S + self.scheduler.now)
+        return _json(0, "ok", type="file", media_id=media_id, created_at=created_at)
+
     def _update(self, body: dict[str, Any]) -> Reply:
         code, content = body["response_code"], body["button"]["replace_name"]
         used = [update.content for update in self.updates if update.code == code]
@@ -247,6 +261,8 @@ class Vendor:
 
     def _send(self, body: dict[str, Any]) -> Reply:
         task_id = _task_id(body)
+        if body["msgtype"] == "file" and body["file"]["media_id"] not in self.media:
+            return _json(40007, "invalid media_id")
         self._note(body, taken=True)
         if task_id in self.cards:
             return _json(42014, "the task_id exists")
@@ -258,15 +274,23 @@ class Vendor:
         if is_flagged or self.counts_unflagged:
             self._seen[same] = now, msgid
         for person in body["touser"].split("|"):
-            self.deliveries.append(Delivery(now, body["agentid"], person, _text(body), msgid))
+            self.deliveries.append(Delivery(now, body["agentid"], person, self.text(body), msgid))
         if not task_id:
             return _json(0, "ok", msgid=msgid)
         self.cards[task_id] = self.deliveries[-1]
         return _json(0, "ok", msgid=msgid, response_code=self.press(task_id))
 
+    def text(self, body: dict[str, Any]) -> str:
+        """Returns what a message says, or its file."""
+        message = body[body["msgtype"]]
+        if "media_id" in message:
+            return self.media.get(message["media_id"], "an unknown file")
+        text: str = message["main_title"]["title"] if "main_title" in message else message["content"]
+        return text
+
     def _note(self, body: dict[str, Any], *, taken: bool) -> None:
         people = tuple(body["touser"].split("|"))
-        content = _text(body)
+        content = self.text(body)
         self.calls.append(VendorCall(self.scheduler.now, body["agentid"], content, people, taken))
         self.told(f"vendor {'takes' if taken else 'refuses'} {content} for {','.join(people)}")
 
@@ -320,9 +344,13 @@ class _Pending:
     def __init__(self, vendor: Vendor, home: Home, request: Request):
         scheduler, chance = vendor.scheduler, vendor.chance
         self._vendor, self._request, self._scheduler = vendor, request, scheduler
+        self._fault, file = _read_file(request)
+        if self._fault is not None:
+            self.ends_at = scheduler.now
+            return
         self._fate = vendor.fate(request)
         if self._fate is not Fate.ANSWERED:
-            what = _text(_body(request)) if request.path == SEND else NAMES[request.path]
+            what = vendor.text(_body(request)) if request.path == SEND else NAMES[request.path]
             vendor.told(f"the call for {what} is {self._fate}")
         self._answer: Reply | None = None
         deadline_s = request.deadline_s
@@ -334,13 +362,13 @@ class _Pending:
         if self._fate in (Fate.LOST, Fate.UNANSWERED):
             self.ends_at = scheduler.now + deadline_s
             if request.path == SEND:
-                vendor.unanswered[_text(_body(request))] = self.ends_at
+                vendor.unanswered[vendor.text(_body(request))] = self.ends_at
         elif self._fate is Fate.SLOW:
             self.ends_at = scheduler.now + chance.uniform(0.3, 0.95) * deadline_s
         else:
             self.ends_at = scheduler.now + delay_s + chance.uniform(0.001, chance.choice([0.1, 0.1, 1.0]))
         if self._fate is not Fate.LOST:
-            self._answer = vendor.take(request, self._fate)
+            self._answer = vendor.take(request, self._fate, file)
 
     @property
     def has_ended(self) -> bool:
@@ -349,6 +377,8 @@ class _Pending:
     def result(self) -> CallResult:
         while not self.has_ended:
             self._scheduler.wait(self.ends_at)
+        if self._fault is not None:
+            return self._fault
         if self._fate in (Fate.UNREACHABLE, Fate.UNSENT):
             return NotSent("reset", 0.01, Unsent.DROPPED if self._fate is Fate.UNSENT else None)
         if self._answer is None or self._fate in (Fate.LOST, Fate.UNANSWERED, Fate.CUT):
@@ -356,15 +386,21 @@ class _Pending:
         return self._answer
 
 
+def _read_file(request: Request) -> tuple[NotSent | None, str]:
+    """Returns what the file of an upload says, or why it was not sent: then not all of it could be read."""
+    if not isinstance(request.body, FileBody):
+        return None, ""
+    try:
+        _, chunks = multipart(request.body, "boundary")
+        content = re.search(rb"job \d+", b"".join(chunks))
+    except FileFault:
+        return NotSent("file", 0.0), ""
+    return None, content[0].decode() if content else ""
+
+
 def _body(request: Request) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(request.body) if isinstance(request.body, bytes) else {}
     return body
-
-
-def _text(body: dict[str, Any]) -> str:
-    message = body[body["msgtype"]]
-    text: str = message["main_title"]["title"] if "main_title" in message else message["content"]
-    return text
 
 
 def _task_id(body: dict[str, Any]) -> str:

@@ -14,7 +14,21 @@ from bench.explore.database import now_us
 from bench.explore.fibers import FOREVER, Scheduler
 from bench.explore.network import WRONG_SECRET
 from bench.explore.threads import WORLD, Lock
-from worker import Button, ButtonCard, CardUpdate, MainTitle, Markdown, Message, Text, To, enqueue, recall, update_card
+from worker import (
+    Button,
+    ButtonCard,
+    CardUpdate,
+    File,
+    FileMessage,
+    MainTitle,
+    Markdown,
+    Message,
+    Text,
+    To,
+    enqueue,
+    recall,
+    update_card,
+)
 from worker.config.accounts import FixedAccounts
 from worker.domain.account import DEADLINE, Account, Secret
 from worker.domain.errors import ConfigurationError
@@ -125,6 +139,8 @@ class Producer:
     """The part of its jobs that have an order."""
     cards: float
     """The part of its jobs that send a card."""
+    files: float = 0.0
+    """The part of its jobs that send a file, which is uploaded first."""
     jobs: list[Job] = field(default_factory=list)
     rolled_back: set[str] = field(default_factory=set)
     """The contents of jobs that were not committed."""
@@ -174,6 +190,8 @@ class Producer:
 
     def _message(self, content: str, *, duplicate_check: bool) -> Message:
         # Each type of message has a lane of its own.
+        if self.files and self.chance.random() < self.files:
+            return FileMessage(file=File(f"the file of {content}".encode(), "a.txt"), duplicate_check=duplicate_check)
         if self.chance.random() < self.cards:
             return ButtonCard(main_title=MainTitle(title=content), button_list=[Button(text="yes", key="yes")])
         if self.chance.random() < 0.3:

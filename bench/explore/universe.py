@@ -97,6 +97,7 @@ class Universe:
         self.people = People(outside, self.scheduler, own_chance, self.producer, self.vendor, self.say)
         self.people.breaks = own_chance.random() < 0.15
         own_chance = random.Random(rng.getrandbits(64))
+        self.producer.files = own_chance.choice([0.0, 0.0, 0.4])
         self.restores = store.can_restore and own_chance.random() < 0.05
         self.backup = Backup(
             store, self.scheduler, own_chance, self.hosts, self.producer, self.people, self.faults, self.say
