@@ -162,6 +162,7 @@ class Vendor:
     token_s: int = 7_200
     """The time for which it says that a token is good. It takes the token for longer."""
     _tokens: int = 0
+    _recall_calls: set[str] = field(default_factory=set)
     _seen: dict[str, tuple[float, str]] = field(default_factory=dict)
     _valid: dict[str, set[str]] = field(default_factory=dict)
 
@@ -193,6 +194,11 @@ class Vendor:
             fate = Fate.ANSWERED
         if fate is Fate.REFUSED and call == "send" and self._has_taken(self.text(_body(request))):
             fate = Fate.ANSWERED  # what is wrong with a message is wrong each time
+        if call == "recall":
+            msgid = _body(request)["msgid"]
+            if fate is Fate.REFUSED and msgid in self._recall_calls:
+                fate = Fate.ANSWERED  # with this code only a recall that was carried out before is refused
+            self._recall_calls.add(msgid)
         if call == "gettoken" and fate not in (Fate.ANSWERED, *GETTOKEN_FATES):
             fate = Fate.BUSY
         self.frequent_left -= fate is Fate.FREQUENT
