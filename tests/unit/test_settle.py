@@ -26,6 +26,7 @@ from worker.domain.outcome import (
     Unknown,
     Wait,
 )
+from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.settle import SECOND, IllegalMove, PartFacts, Policy
 from worker.domain.state import ACCEPTED_STATES, FINAL_STATES, PartState
 
@@ -329,6 +330,52 @@ def test_a_hold_leaves_the_unknown_to_a_person() -> None:
         waiting.reason,
     )
     assert (PartState.UNKNOWN, None) == (queued.state, queued.not_before)
+
+
+@pytest.mark.parametrize(
+    ("state", "claim", "doubts", "expected"),
+    [
+        (PartState.QUEUED, 0, 0, (1, 1)),
+        (PartState.QUEUED, 2, 1, (3, 2)),
+        (PartState.SENDING, 2, 1, (2, 2)),
+        (PartState.UNKNOWN, 2, 2, (2, 2)),
+    ],
+)
+def test_a_fence_puts_what_is_open_into_doubt(
+    state: PartState, claim: int, doubts: int, expected: tuple[int, int]
+) -> None:
+    """A queued part counts as called once more, by nobody; what is in flight, as unanswered; what is in doubt stays."""
+    part = a_part(state=state, claim=claim, doubts=doubts, not_before=NOW, waits_on="u", incarnation="p", marked_at=5)
+
+    settle.fence(part, NOW)
+
+    assert (PartState.UNKNOWN, None, settle.FENCED) == (part.state, part.not_before, part.reason)
+    assert expected == (part.claim, part.doubts)
+    if state is PartState.QUEUED:
+        assert (NOW, NOW, None, None) == (part.marked_at, part.first_marked_at, part.incarnation, part.waits_on)
+    else:
+        assert (5, "p") == (part.marked_at, part.incarnation)
+
+
+def test_a_fence_keeps_when_a_part_was_first_marked() -> None:
+    """Its age counts from then."""
+    part = a_part(first_marked_at=7)
+
+    settle.fence(part, NOW)
+
+    assert (NOW, 7) == (part.marked_at, part.first_marked_at)
+
+
+def test_what_waits_for_a_limit_or_quiet_hours_says_so() -> None:
+    """`why` and the counts by limit read it from the row."""
+    limited, quiet = a_part(reason="before", offered_until=9), a_part(reason="before", offered_until=9)
+
+    settle.wait_for_limit(limited, NOW + 5, "member_minute")
+    settle.wait_for_quiet_end(quiet, NOW + 5)
+
+    assert ("limit member_minute is used up", "member_minute") == (limited.reason, limited.limit_name)
+    assert ("quiet hours", QUIET_HOURS) == (quiet.reason, quiet.limit_name)
+    assert [(NOW + 5, None)] * 2 == [(part.not_before, part.offered_until) for part in (limited, quiet)]
 
 
 def test_waiting_is_no_attempt() -> None:
