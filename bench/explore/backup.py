@@ -45,12 +45,13 @@ class Backup:
     def happen(self, within_s: float) -> None:
         """Makes a backup, and restores it."""
         self.scheduler.sleep(self.chance.uniform(0.0, within_s / 2))
-        self._until_idle()
-        backup, made_at_us = self.store.backup(), now_us()
-        self.made_at = self.scheduler.now
-        self.told("a backup is made")
-        self.scheduler.sleep(self.chance.uniform(0.1, within_s / 2))
         with self.producer.waits, self.people.waits:  # nobody is in the middle of a command or a transaction
+            self._until_idle()
+            backup, made_at_us = self.store.backup(), now_us()
+            self.made_at = self.scheduler.now
+            self.told("a backup is made")
+        self.scheduler.sleep(self.chance.uniform(0.1, within_s / 2))
+        with self.producer.waits, self.people.waits:
             self.faults.is_down = True
             for host in self.hosts:
                 if not host.home.dead:

@@ -23,7 +23,8 @@ _NEVER_SENT = (PartState.EXPIRED, PartState.CANCELLED, PartState.EXHAUSTED, Part
 _KEEPS_ORDER = (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN, PartState.EXHAUSTED)
 """In these states a part keeps those behind it waiting, where its job does not leave gaps."""
 _PARTS = (
-    "select p.*, (select count(*) from worker_attempts a where a.part_id = p.id and a.doubtful) as unanswered"
+    "select p.*, (select count(*) from worker_attempts a where a.part_id = p.id and a.doubtful) as unanswered,"
+    " (select count(*) from worker_attempts a where a.part_id = p.id and a.errcode <> 0) as refused"
     " from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = 'send' order by p.id"
 )
 _ENDED = "select part_id, started_at, incarnation from worker_attempts where incarnation <> ''"
@@ -46,6 +47,8 @@ class Part:
     doubts: int
     unanswered: int
     """Its attempts that have no readable answer."""
+    refused: int
+    """Its attempts that are known to be refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class Judge:
         parts: dict[str, list[Part]] = defaultdict(list)
         for row in self._store.rows(_PARTS):
             people, state = tuple(json.loads(row["spec"])["users"]), PartState(row["state"])
-            part = Part(row["job_id"], state, people, row["repeats"], row["doubts"], row["unanswered"])
+            part = Part(row["job_id"], state, people, row["repeats"], row["doubts"], row["unanswered"], row["refused"])
             parts[part.job].append(part)
         jobs = {row["id"]: row for row in self._store.rows("select * from worker_jobs where kind = 'send'")}
         marks = self._marks()
@@ -137,8 +140,9 @@ class Judge:
 
     def _may_be_swallowed(self, job: Job, part: Part) -> bool:
         """True where nobody read a refusal, and the vendor's duplicate check knows it and so swallows the repeat."""
-        refused = {call.content for call in self._vendor.calls if not call.taken}
-        return self._vendor.counts_refused and part.unanswered > 0 and job.content in refused
+        refused = [call for call in self._vendor.calls if not call.taken and call.content == job.content]
+        unread = sum(call.people == part.people for call in refused) > part.refused
+        return self._vendor.counts_refused and part.unanswered > 0 and unread
 
     def _twice(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """Nobody receives a message twice, unless its producer wanted it sent again in doubt, or a person decided."""
@@ -198,7 +202,10 @@ class Judge:
         jobs, zero = {job.content: job for job in self._producer.jobs}, now_us() - int(self._vendor.scheduler.now * 1e6)
         for call in self._calls:
             at = zero + int(call.at * 1e6)
-            marked = [mark.started_at for mark in marks.get(jobs[call.content].id, ()) if mark.started_at <= at]
+            if (job := jobs.get(call.content)) is None:
+                yield f"{call.content or 'nothing'} was called, which nobody committed"
+                continue
+            marked = [mark.started_at for mark in marks.get(job.id, ()) if mark.started_at <= at]
             if marked and at - marked[-1] > self._delivery.call_deadline_s * 1.01e6:
                 yield f"{call.content} was called {(at - marked[-1]) / 1e6:.1f} s after its mark"
 

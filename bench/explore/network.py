@@ -196,7 +196,7 @@ class Vendor:
             fate = Fate.ANSWERED  # what is wrong with a message is wrong each time
         if call == "recall":
             msgid = _body(request)["msgid"]
-            if fate is Fate.REFUSED and msgid in self._recall_calls:
+            if fate is Fate.REFUSED and msgid in self._recall_calls - self.recalled:
                 fate = Fate.ANSWERED  # with this code only a recall that was carried out before is refused
             self._recall_calls.add(msgid)
         if call == "gettoken" and fate not in (Fate.ANSWERED, *GETTOKEN_FATES):

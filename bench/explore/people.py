@@ -92,7 +92,9 @@ class People:
             spans[:] = [span for span in spans if span.began_at < since]
             for span in spans:
                 span.ended_at = span.ended_at if span.ended_at is None or span.ended_at < since else None
-        self.cancelled = {job: at for job, at in self.cancelled.items() if at < since}
+        for commands in (self.cancelled, self.decided, self.skipped):
+            for job in [job for job, at in commands.items() if at >= since]:
+                del commands[job]
 
     @property
     def standing(self) -> list[JobFilter]:

@@ -34,7 +34,8 @@ from worker.outbox.tables import VERSION_TABLE
 
 SOON_MS = 2
 """Milliseconds after which the server is asked whether a statement waits for a lock."""
-DEADLOCK_MS = 10
+DEADLOCK_MS = 1
+"""Less than `SOON_MS`: who waits has looked for a deadlock before others go on, and so the last one finds it."""
 CONNECTIONS = 300
 _SETUP = ("set ", "select set_config", "select pg_backend_pid")
 """Statements with which a connection begins: no step of the worker's."""
@@ -69,6 +70,8 @@ class PostgresStore(Store):
     def empty(self) -> None:
         """See `Store`."""
         self._waiting.clear()
+        for engine in self._engines:  # a connection that a fault broke is no fault of the next universe
+            engine.dispose()
         self._outside.execute(f"truncate {', '.join(self._tables)}")
         with self._outside.cursor() as cursor:
             cursor.executemany("insert into worker_site (name, value) values (%(name)s, %(value)s)", self._site)
@@ -143,7 +146,7 @@ class PostgresStore(Store):
         poll = select.poll()
         for number in links:
             poll.register(number, select.POLLIN)
-        for number, _ in poll.poll(100 * DEADLOCK_MS):
+        for number, _ in poll.poll(1_000 * DEADLOCK_MS):
             WORLD.scheduler.wake(links[number])
 
     def end_of_transaction(self) -> None:
