@@ -117,6 +117,7 @@ GUARDS = (
         MARKS,
         "part.flagged = is_covered and (is_first_call or bool(part.doubts))",
         "part.flagged = is_covered",
+        also=(Edit(COMMIT, "elif is_sending and settle.may_be_swallowed(part):", "elif False:"),),
     ),
     Guard(
         "nothing cancelled is repeated",
