@@ -25,6 +25,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
 SECOND = 1_000_000
+CHECKED = {"window_id": "w", "window_us": 4 * 3_600 * SECOND, "body": "{}"}
 POLICY = Policy()
 OK = Accepted(CallReceipt("m1"))
 
@@ -396,11 +397,10 @@ def test_the_end_of_a_call_in_flight_is_kept_when_a_late_answer_ended_its_part(
 def test_a_repeat_is_no_proof_once_the_first_call_turns_out_to_be_refused(site: Site) -> None:
     """The vendor may count what it refuses: then the repeat, which asked for the duplicate check, reached nobody."""
     job = site.send()
-    checked = {"window_id": "w", "window_us": 4 * 3_600 * SECOND, "body": "{}"}
-    do(site, a_mark(job, **checked))
+    do(site, a_mark(job, **CHECKED))
     do(site, Change(part_id(job, 0), died, attempt_reason="died"))
     do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
-    do(site, a_mark(job, claim=1, who="p2", **checked))
+    do(site, a_mark(job, claim=1, who="p2", **CHECKED))
     flagged = bool(site.part(job).flagged)
 
     do(site, an_end(job, Retry("45033"), claim=1))
@@ -414,12 +414,11 @@ def test_a_repeat_is_no_proof_once_the_first_call_turns_out_to_be_refused(site: 
 def test_a_repeat_is_no_proof_once_one_of_the_calls_before_turns_out_to_be_refused(site: Site) -> None:
     """The other one stays in doubt: it may have arrived, or been lost on its way."""
     job = site.send()
-    checked = {"window_id": "w", "window_us": 4 * 3_600 * SECOND, "body": "{}"}
     for claim in range(2):
-        do(site, a_mark(job, claim=claim, **checked))
+        do(site, a_mark(job, claim=claim, **CHECKED))
         do(site, Change(part_id(job, 0), died, attempt_reason="died"))
         do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
-    do(site, a_mark(job, claim=2, who="p2", **checked))
+    do(site, a_mark(job, claim=2, who="p2", **CHECKED))
 
     do(site, an_end(job, Rejected("81013", ends_doubt=True), claim=2))
     do(site, an_end(job, claim=3, who="p2"))

@@ -2,7 +2,7 @@
 
 Doubt belongs to attempts. `doubts` counts the attempts of a part that have no readable answer. While it is above zero,
 the part never ends as cancelled, expired, exhausted or rejected. A refusal that all its calls must have met ends all
-doubt. Every assignment goes through `_move`, which checks it against the one table of moves.
+doubt where the part ends by it. Every assignment goes through `_move`, which checks it against the one table of moves.
 """
 
 from __future__ import annotations
