@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bench.explore.database import Store, now_us
 from bench.explore.faults import Faults
@@ -18,7 +17,7 @@ from worker.domain.errors import WorkerError
 from worker.outbox.engine.clock import instant
 
 RESTORED = ("database", "restored")
-RESTORE_PAIRS = (RESTORED,)
+"""What such a universe has reached, as a step and a fault."""
 
 
 @dataclass
@@ -36,7 +35,6 @@ class Backup:
     made_at: float | None = None
     """Virtual seconds."""
     restored_at: float | None = None
-    reached: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def covers(self, at: float) -> bool:
         """True for an instant, in virtual seconds, of whose commits nothing is left."""
@@ -59,7 +57,6 @@ class Backup:
             self._until_idle()
             self.store.restore(backup)
             self.restored_at = self.scheduler.now
-            self.reached[RESTORED] += 1
             self.told("the backup is restored")
             self._forget(made_at_us)
             self._fence(made_at_us)

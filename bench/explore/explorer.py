@@ -7,17 +7,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from bench.explore.backup import RESTORE_PAIRS
+from bench.explore.backup import RESTORED
 from bench.explore.broker import MESSAGE_PAIRS
 from bench.explore.database import Databases, Store
 from bench.explore.faults import PROCESS_PAIRS
-from bench.explore.network import CALL_PAIRS, CALLS, Fate
 from bench.explore.process import explorable
 from bench.explore.sqlite import SqliteStore
 from bench.explore.universe import Told, Universe
+from bench.explore.vendor import CALL_PAIRS, CALLS, Fate
 from worker.domain.state import PartState
 
-OTHER_PAIRS = (*CALL_PAIRS, *MESSAGE_PAIRS, *RESTORE_PAIRS)
+OTHER_PAIRS = (*CALL_PAIRS, *MESSAGE_PAIRS, RESTORED)
 PAIRS = (*PROCESS_PAIRS, *OTHER_PAIRS)
 """Every fault at every step at which it can be met."""
 OFTEN = 50 / 100_000

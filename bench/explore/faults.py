@@ -11,8 +11,8 @@ from enum import StrEnum
 from bench.explore.broker import Broker
 from bench.explore.database import Store
 from bench.explore.fibers import Died, Home, Scheduler
-from bench.explore.network import Vendor
 from bench.explore.process import Host
+from bench.explore.vendor import Vendor
 from worker.domain.state import PartState
 
 STEPS = (

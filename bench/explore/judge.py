@@ -11,9 +11,9 @@ from typing import Any
 from bench.explore.backup import Backup
 from bench.explore.database import Store, now_us
 from bench.explore.hooks import NOTES, Hooks
-from bench.explore.network import Delivery, Fate, Vendor, VendorCall
 from bench.explore.people import People
 from bench.explore.producers import AGENTS, CHANGING, MEMBER_WINDOW_S, SEEN_S, Job, Producer
+from bench.explore.vendor import Delivery, Fate, Vendor, VendorCall
 from worker.config.settings import DeliverySettings
 from worker.domain.callbacks.hook import EventState
 from worker.domain.state import JobState, PartState

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from bench.explore.database import now_us
 from bench.explore.fibers import Scheduler
-from bench.explore.network import Vendor
 from bench.explore.producers import AGENTS, CHANGING, TAGS, Job, Producer
 from bench.explore.threads import Lock
+from bench.explore.vendor import Vendor
 from worker.config.settings import Settings
 from worker.control.cancel import cancel, find_open
 from worker.control.lift import lift, skip

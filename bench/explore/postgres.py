@@ -70,8 +70,7 @@ class PostgresStore(Store):
     def empty(self) -> None:
         """See `Store`."""
         self._waiting.clear()
-        for engine in self._engines:  # a connection that a fault broke is no fault of the next universe
-            engine.dispose()
+        self._disconnect()  # a connection that a fault broke is no fault of the next universe
         self._outside.execute(f"truncate {', '.join(self._tables)}")
         with self._outside.cursor() as cursor:
             cursor.executemany("insert into worker_site (name, value) values (%(name)s, %(value)s)", self._site)
@@ -101,9 +100,12 @@ class PostgresStore(Store):
 
     def close(self) -> None:
         """Closes all connections."""
+        self._disconnect()
+        self._outside.close()
+
+    def _disconnect(self) -> None:
         for engine in self._engines:
             engine.dispose()
-        self._outside.close()
 
     def lost(self) -> Exception:
         """See `Store`."""
@@ -119,16 +121,16 @@ class PostgresStore(Store):
 
     # -- called by connections ----------------------------------------------------------------------------------------
 
-    def before(self) -> None:
+    def set_clock(self) -> None:
         """Has the server see the time of the universe."""
         self._clock[:20] = b"%020d" % now_us()
 
-    def wait_for_lock(self, link: Link) -> bool:
-        """Lets other fibers go on if the connection's statement waits for a lock. Returns False if it does not."""
+    def wait_for_lock(self, link: Link) -> None:
+        """Lets other fibers go on if the connection's statement waits for a lock."""
         pid, fiber = link.info.backend_pid, WORLD.scheduler.current
         blockers = {row["pid"]: row["blockers"] for row in self._outside.execute(_BLOCKERS, [[pid, *self._waiting]])}
         if not blockers[pid]:
-            return False
+            return
         assert fiber is not None
         self._waiting[pid] = fiber, link
         try:
@@ -138,7 +140,6 @@ class PostgresStore(Store):
                 WORLD.scheduler.wait()
         finally:
             self._waiting.pop(pid, None)
-        return True
 
     def _until_deadlock_ends(self) -> None:
         """The server ends one of the transactions, whose fiber goes on."""
@@ -226,7 +227,7 @@ class Link(psycopg.Connection[Any]):
         self._step("commit" if is_commit else "statement")
         self._commits |= is_commit
         self.store.statements += 1
-        self.store.before()
+        self.store.set_clock()
 
     def _step(self, label: str) -> None:
         assert self.store is not None

@@ -18,9 +18,10 @@ from bench.explore.broker import App, Broker, Connection
 from bench.explore.database import Databases
 from bench.explore.fibers import Died, Home, Scheduler
 from bench.explore.hooks import CURRENT, load
-from bench.explore.network import Network, Vendor
+from bench.explore.network import Network
 from bench.explore.stand_ins import Uuid, installed, monotonic, sleep
 from bench.explore.threads import WORLD
+from bench.explore.vendor import Vendor
 from worker.channels.registry import channel, names
 from worker.config.accounts import AccountSource
 from worker.config.settings import DeliverySettings, Settings

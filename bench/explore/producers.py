@@ -12,8 +12,8 @@ from typing import Any
 
 from bench.explore.database import now_us
 from bench.explore.fibers import FOREVER, Scheduler
-from bench.explore.network import WRONG_SECRET
 from bench.explore.threads import WORLD, Lock
+from bench.explore.vendor import WRONG_SECRET
 from worker import (
     Button,
     ButtonCard,

@@ -34,7 +34,7 @@ class SqliteStore(Store):
         self._raw.create_function("explorer_now", 0, now_us, deterministic=True)
         self._raw.execute(f"create table {NOTES} (n integer primary key, event text not null)")
         tables = self._raw.execute("select name from sqlite_master where type = 'table'").fetchall()
-        self._emptied = [name for (name,) in tables if name not in ("worker_site", VERSION_TABLE)]
+        self._tables = [name for (name,) in tables if name != VERSION_TABLE]
         self._site = self._raw.execute("select name, value from worker_site order by name").fetchall()
         self._site = [(name, LANE_KEY if name == "lane_key" else value) for name, value in self._site]
         super().__init__()
@@ -46,9 +46,8 @@ class SqliteStore(Store):
         if self._raw.in_transaction:
             self._raw.execute("rollback")
         self._raw.execute("begin")
-        for table in self._emptied:
+        for table in self._tables:
             self._raw.execute(f"delete from {table}")
-        self._raw.execute("delete from worker_site")
         self._raw.executemany("insert into worker_site (name, value) values (?, ?)", self._site)
         self._raw.execute("commit")
 

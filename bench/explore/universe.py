@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from bench.explore.backup import Backup
+from bench.explore.backup import RESTORED, Backup
 from bench.explore.broker import Broker
 from bench.explore.database import Databases, Store
 from bench.explore.faults import Faults
@@ -16,11 +16,11 @@ from bench.explore.fibers import Home, Scheduler
 from bench.explore.hooks import CURRENT, Hooks
 from bench.explore.judge import Judge
 from bench.explore.liveness import Liveness
-from bench.explore.network import Vendor
 from bench.explore.people import People
 from bench.explore.process import Host, settings_of
 from bench.explore.producers import PEOPLE, Producer, accounts
 from bench.explore.threads import WORLD
+from bench.explore.vendor import Vendor
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.service.account_updates import EVERY_S
@@ -200,8 +200,9 @@ class Universe:
         told = self.told
         told.problems += [*self.scheduler.failures, *self.judge.problems(), *self.liveness.left_over()]
         told.virtual_s = self.scheduler.now
-        for reached in (self.faults.reached, self.vendor.fates, self.broker.fates, self.backup.reached):
+        for reached in (self.faults.reached, self.vendor.fates, self.broker.fates):
             told.reached.update({(step, str(fault)): count for (step, fault), count in reached.items()})
+        told.reached[RESTORED] += self.backup.restored_at is not None
         told.statements = self.store.statements
         for row in self.store.rows("select state, count(*) as n from worker_parts group by state"):
             told.states[row["state"]] += row["n"]

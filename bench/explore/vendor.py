@@ -1,0 +1,322 @@
+"""The vendor: what becomes of each call, and the record of what each person really received."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from bench.explore.fibers import Scheduler
+from bench.explore.stand_ins import EPOCH_S
+from worker.domain.call import Reply, Request
+
+SEND, RECALL, GETTOKEN = "/cgi-bin/message/send", "/cgi-bin/message/recall", "/cgi-bin/gettoken"
+UPDATE, UPLOAD = "/cgi-bin/message/update_template_card", "/cgi-bin/media/upload"
+WRONG_SECRET = "wrong"
+DUPLICATES_S = 14_400.0
+
+
+class Fate(StrEnum):
+    """What becomes of one call."""
+
+    ANSWERED = "answered"
+    SLOW = "answered after seconds"
+    UNREACHABLE = "no connection"
+    UNSENT = "not sent"
+    LOST = "sent, and lost on its way"
+    UNANSWERED = "arrived, and unanswered"
+    CUT = "arrived, and its answer cut"
+    BUSY = "answered -1"
+    FREQUENT = "answered 45009"
+    CONCURRENT = "answered 45033"
+    STALE = "answered 42001"
+    HTML = "answered 502 without JSON"
+    REFUSED = "answered 40058"
+    PARKED = "answered 60020"
+    FORBIDDEN = "answered 43012"
+
+
+WEIGHTS = {
+    Fate.ANSWERED: 8,
+    Fate.SLOW: 3,
+    Fate.UNREACHABLE: 1,
+    Fate.UNSENT: 2,
+    Fate.LOST: 2,
+    Fate.UNANSWERED: 4,
+    Fate.CUT: 2,
+    Fate.BUSY: 2,
+    Fate.FREQUENT: 1,
+    Fate.CONCURRENT: 1,
+    Fate.STALE: 2,
+    Fate.HTML: 1,
+    Fate.REFUSED: 1,
+    Fate.PARKED: 1,
+    Fate.FORBIDDEN: 1,
+}
+"""While the vendor is ill, as long as a seed does not choose others."""
+BLOCKING = (Fate.FREQUENT, Fate.PARKED, Fate.FORBIDDEN)
+CALLS = ("connect", "gettoken", "send", "recall", "update", "upload")
+NAMES = {GETTOKEN: "gettoken", SEND: "send", RECALL: "recall", UPDATE: "update", UPLOAD: "upload"}
+GETTOKEN_FATES = (
+    Fate.SLOW,
+    Fate.UNREACHABLE,
+    Fate.UNSENT,
+    Fate.LOST,
+    Fate.UNANSWERED,
+    Fate.CUT,
+    Fate.BUSY,
+    Fate.HTML,
+)
+CALL_PAIRS = (
+    ("connect", Fate.UNREACHABLE),
+    *(("gettoken", fate) for fate in GETTOKEN_FATES),
+    *((call, fate) for call in CALLS[2:] for fate in WEIGHTS if fate is not Fate.ANSWERED),
+)
+"""What may become of which call."""
+ERRCODES = {
+    Fate.BUSY: -1,
+    Fate.FREQUENT: 45009,
+    Fate.CONCURRENT: 45033,
+    Fate.STALE: 42001,
+    Fate.REFUSED: 40058,
+    Fate.PARKED: 60020,
+    Fate.FORBIDDEN: 43012,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message that one person received."""
+
+    at: float
+    account: int
+    """The agentid that it came from."""
+    person: str
+    content: str
+    msgid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardUpdated:
+    """One update of a card."""
+
+    task_id: str
+    content: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class VendorCall:
+    """One call of a message that arrived at the vendor."""
+
+    at: float
+    account: int
+    content: str
+    people: tuple[str, ...]
+    taken: bool
+    """True: it was accepted, or known already and answered like that."""
+
+
+@dataclass
+class Vendor:
+    """Accepts messages, knows its tokens and its duplicates, and forgets nothing."""
+
+    scheduler: Scheduler
+    chance: random.Random
+    told: Callable[[str], None]
+    ill: float = 0.0
+    """The part of the calls that have a fate other than an answer."""
+    frequent_left: int = 2
+    """How many calls may yet be answered 45009: a third would block a lane until midnight."""
+    deliveries: list[Delivery] = field(default_factory=list)
+    recalled: set[str] = field(default_factory=set)
+    """The msgids of what was taken back."""
+    media: dict[str, str] = field(default_factory=dict)
+    """Media_id -> what its file says."""
+    cards: dict[str, Delivery] = field(default_factory=dict)
+    """Task_id of each card that was sent -> its last delivery."""
+    codes: dict[str, str] = field(default_factory=dict)
+    """Response_code -> the task_id of its card."""
+    updates: list[CardUpdated] = field(default_factory=list)
+    used_again: list[tuple[str, str]] = field(default_factory=list)
+    """Updates, by their contents, with a code that an earlier one has used, by its content."""
+    calls: list[VendorCall] = field(default_factory=list)
+    weights: dict[Fate, int] = field(default_factory=lambda: dict(WEIGHTS))
+    fates: Counter[tuple[str, Fate]] = field(default_factory=Counter)
+    """(Call, what became of it) -> how often."""
+    unanswered: dict[str, float] = field(default_factory=dict)
+    """Content of each message whose call gets no answer -> when its caller gives up."""
+    counts_refused: bool = False
+    """True: its duplicate check knows the calls that it has refused, too."""
+    counts_unflagged: bool = True
+    """True: its duplicate check knows the calls that did not ask for it."""
+    token_s: int = 7_200
+    """The time for which it says that a token is good. It takes the token for longer."""
+    _tokens: int = 0
+    _recall_calls: set[str] = field(default_factory=set)
+    _seen: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _valid: dict[str, set[str]] = field(default_factory=dict)
+
+    def fall_ill(self) -> None:
+        """Chooses how many calls go wrong from now on, and how they do: each fate rarely, often or never.
+
+        Those that block a lane or an account are rare: they keep the other calls from being made.
+        """
+        chance = self.chance
+        self.ill = chance.choice([0.1, 0.3, 0.6])
+        self.weights = {fate: chance.choice([0, 1, 1, 5]) for fate in Fate if fate is not Fate.ANSWERED}
+        self.weights |= {fate: chance.choice([0, 0, 1]) for fate in BLOCKING}
+        self.told(f"the vendor is ill: {self.ill}")
+
+    def is_reached(self) -> bool:
+        """False where a connection that is to be made now fails."""
+        is_reached = not self.ill or self.chance.random() >= self.ill / 10
+        self.fates["connect", Fate.ANSWERED if is_reached else Fate.UNREACHABLE] += 1
+        return is_reached
+
+    def fate(self, request: Request) -> Fate:
+        """What is to become of a call that begins now."""
+        call, fate = NAMES[request.path], Fate.ANSWERED
+        # Without a token nothing is sent for seconds, and nothing else could go wrong.
+        ill = self.ill / 5 if call == "gettoken" else self.ill
+        if self.chance.random() < ill and any(self.weights.values()):
+            [fate] = self.chance.choices(list(self.weights), list(self.weights.values()))
+        if fate is Fate.FREQUENT and not self.frequent_left:
+            fate = Fate.ANSWERED
+        if fate is Fate.REFUSED and call == "send" and self._has_taken(self.text(body_of(request))):
+            fate = Fate.ANSWERED  # what is wrong with a message is wrong each time
+        if call == "recall":
+            msgid = body_of(request)["msgid"]
+            if fate is Fate.REFUSED and msgid in self._recall_calls - self.recalled:
+                fate = Fate.ANSWERED  # with this code only a recall that was carried out before is refused
+            self._recall_calls.add(msgid)
+        if call == "gettoken" and fate not in (Fate.ANSWERED, *GETTOKEN_FATES):
+            fate = Fate.BUSY
+        self.frequent_left -= fate is Fate.FREQUENT
+        self.fates[call, fate] += 1
+        return fate
+
+    def take(self, request: Request, fate: Fate, file: str) -> Reply:
+        """What the vendor does with a call that arrives, perhaps with a file, and what it answers."""
+        if fate is Fate.HTML:
+            return _answer(b"<html>bad gateway</html>", 502)
+        if fate in ERRCODES:
+            self._refuse(request, fate)
+            return _json(ERRCODES[fate], "no")
+        if request.path == GETTOKEN:
+            if request.query.get("corpsecret") == WRONG_SECRET:
+                return _json(40001, "invalid credential")
+            self._tokens += 1
+            token = f"token{self._tokens}"
+            self._valid.setdefault(str(request.query.get("corpid")), set()).add(token)
+            return _json(0, "ok", access_token=token, expires_in=self.token_s)
+        if not any(request.query.get("access_token") in tokens for tokens in self._valid.values()):
+            return _json(40014, "invalid access_token")
+        if request.path == SEND:
+            return self._send(body_of(request))
+        if request.path == UPLOAD:
+            return self._upload(file)
+        if request.path == UPDATE:
+            return self._update(body_of(request))
+        self.recalled.add(body_of(request)["msgid"])
+        return _json(0, "ok")
+
+    def _has_taken(self, content: str) -> bool:
+        return any(call.taken for call in self.calls if call.content == content)
+
+    def _refuse(self, request: Request, fate: Fate) -> None:
+        if fate is Fate.STALE:
+            for tokens in self._valid.values():
+                tokens.discard(str(request.query.get("access_token")))
+        if request.path == SEND:
+            body = body_of(request)
+            self._note(body, taken=False)
+            if self.counts_refused:
+                self._seen.setdefault(_content(body), (self.scheduler.now, f"m{len(self.calls)}"))
+
+    def press(self, task_id: str) -> str:
+        """Somebody presses a card: a new response_code of it."""
+        code = f"code{len(self.codes)}"
+        self.codes[code] = task_id
+        return code
+
+    def _upload(self, file: str) -> Reply:
+        media_id = f"media{len(self.media)}"
+        self.media[media_id] = file
+        created_at = int(EPOCH_S + self.scheduler.now)
+        return _json(0, "ok", type="file", media_id=media_id, created_at=created_at)
+
+    def _update(self, body: dict[str, Any]) -> Reply:
+        code, content = body["response_code"], body["button"]["replace_name"]
+        used = [update.content for update in self.updates if update.code == code]
+        self.told(f"vendor updates with {code}: {content}{' again' if used else ''}")
+        if used or code not in self.codes:
+            self.used_again += [(content, before) for before in used]
+            return _json(60140, "invalid response_code")
+        self.updates.append(CardUpdated(self.codes[code], content, code))
+        return _json(0, "ok")
+
+    def _send(self, body: dict[str, Any]) -> Reply:
+        task_id = _task_id(body)
+        if body["msgtype"] == "file" and body["file"]["media_id"] not in self.media:
+            return _json(40007, "invalid media_id")
+        self._note(body, taken=True)
+        if task_id in self.cards:
+            return _json(42014, "the task_id exists")
+        now, is_flagged, same = self.scheduler.now, body.get("enable_duplicate_check"), _content(body)
+        seen_at, msgid = self._seen.get(same, (-DUPLICATES_S, f"m{len(self.calls)}"))
+        if is_flagged and seen_at > now - DUPLICATES_S:
+            return _json(0, "ok", msgid=msgid)
+        msgid = f"m{len(self.calls)}"
+        if is_flagged or self.counts_unflagged:
+            self._seen[same] = now, msgid
+        for person in body["touser"].split("|"):
+            self.deliveries.append(Delivery(now, body["agentid"], person, self.text(body), msgid))
+        if not task_id:
+            return _json(0, "ok", msgid=msgid)
+        self.cards[task_id] = self.deliveries[-1]
+        return _json(0, "ok", msgid=msgid, response_code=self.press(task_id))
+
+    def text(self, body: dict[str, Any]) -> str:
+        """Returns what a message says, or its file."""
+        message = body[body["msgtype"]]
+        if "media_id" in message:
+            return self.media.get(message["media_id"], "an unknown file")
+        text: str = message["main_title"]["title"] if "main_title" in message else message["content"]
+        return text
+
+    def _note(self, body: dict[str, Any], *, taken: bool) -> None:
+        people = tuple(body["touser"].split("|"))
+        content = self.text(body)
+        self.calls.append(VendorCall(self.scheduler.now, body["agentid"], content, people, taken))
+        self.told(f"vendor {'takes' if taken else 'refuses'} {content} for {','.join(people)}")
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    """Returns the JSON of a call; empty where it has none."""
+    body: dict[str, Any] = json.loads(request.body) if isinstance(request.body, bytes) else {}
+    return body
+
+
+def _task_id(body: dict[str, Any]) -> str:
+    """The id of a card; empty where the message is none."""
+    task_id: str = body[body["msgtype"]].get("task_id", "")
+    return task_id
+
+
+def _content(body: dict[str, Any]) -> str:
+    """What the duplicate check compares."""
+    flags = ("enable_duplicate_check", "duplicate_check_interval")
+    return json.dumps({key: value for key, value in body.items() if key not in flags}, sort_keys=True)
+
+
+def _json(errcode: int, errmsg: str, **more: Any) -> Reply:
+    return _answer(json.dumps({"errcode": errcode, "errmsg": errmsg, **more}).encode())
+
+
+def _answer(body: bytes, status: int = 200) -> Reply:
+    return Reply(status, {"content-type": "application/json"}, body, 0.02)
