@@ -234,7 +234,6 @@ class Model:
         is_doubted = bool(call.row) and (call.row == "doubtful" or not self.has(Guard.END_ONCE))
         if is_own_claim and part.state is PartState.SENDING:
             part = settled(part, lambda row: settle.end_attempt(row, outcome, 0, 0.0, POLICY))
-            part = part._replace(unheard=part.unheard + is_unsent)
         elif is_doubted and not isinstance(outcome, Unknown):
             has_newer_call = part.state is PartState.SENDING
             part = settled(part, lambda row: settle.late_answer(row, outcome, 0))
@@ -242,6 +241,7 @@ class Model:
                 state = _burned(state, flight.part)
         elif call.row or not is_own_claim:
             return state.with_flight(sender, after)
+        part = part._replace(unheard=part.unheard + is_unsent)
         if isinstance(outcome, Unknown) and not call.has_left:
             raise Broken("a call is in doubt of which certainly nothing was sent")
         if call.row == "readable":

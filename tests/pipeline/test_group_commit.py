@@ -427,6 +427,50 @@ def test_a_repeat_is_no_proof_once_one_of_the_calls_before_turns_out_to_be_refus
     assert [True, False, True] == [bool(row.doubtful) for row in site.of("attempts", job)]
 
 
+def test_a_repeat_is_proof_if_the_call_before_turns_out_to_be_unsent(site: Site) -> None:
+    """A process that slept past its call's deadline says so when it wakes: the vendor knows of one call alone."""
+    job = site.send()
+    do(site, a_mark(job, **CHECKED))
+    do(site, Change(part_id(job, 0), died, attempt_reason="died"))
+    do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
+    do(site, a_mark(job, claim=1, who="p2", **CHECKED))
+
+    do(site, an_end(job, Retry("deadline"), claim=1, nothing_sent=True))
+    do(site, an_end(job, claim=2, who="p2"))
+
+    assert ("accepted", 0, 1) == (site.state(job), site.part(job).doubts, site.part(job).unheard)
+    assert [None] == [row.warning for row in site.of("receipts", job)]
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["two commits", "one commit"])
+@pytest.mark.parametrize(
+    ("late", "warning"),
+    [
+        ({"outcome": Retry("45033")}, f"no msgid; {settle.SWALLOWED}"),
+        ({"outcome": Rejected("81013", ends_doubt=True)}, f"no msgid; {settle.SWALLOWED}"),
+        ({"outcome": OK}, "no msgid"),
+        ({"outcome": Retry("deadline"), "nothing_sent": True}, "no msgid"),
+    ],
+    ids=["retry", "rejected", "accepted", "unsent"],
+)
+def test_the_receipt_of_a_repeat_warns_once_the_first_call_turns_out_to_be_refused(
+    site: Site, late: dict[str, Any], warning: str, together: bool
+) -> None:
+    """The repeat that was accepted stays so, and is no longer a proof that anybody has the message."""
+    job = site.send()
+    do(site, a_mark(job, **CHECKED))
+    do(site, Change(part_id(job, 0), died, attempt_reason="died"))
+    do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
+    do(site, a_mark(job, claim=1, who="p2", **CHECKED))
+
+    repeat = an_end(job, Accepted(CallReceipt(warning="no msgid")), claim=2, who="p2", flagged=True)
+    for items in ([repeat, an_end(job, **late)],) if together else ([repeat], [an_end(job, **late)]):
+        do(site, *items)
+
+    assert ("accepted", 0) == (site.state(job), site.part(job).doubts)
+    assert {2: warning} == {row.claim: row.warning for row in site.of("receipts", job) if row.claim == 2}
+
+
 def test_a_late_answer_keeps_when_its_attempt_was_marked(site: Site, driven_clock: DrivenClock) -> None:
     """started_at is the mark, also when the answer is written down minutes later."""
     job = site.send()

@@ -33,6 +33,7 @@ from worker.outbox.commit.record_answer import (
     is_first_call,
     receipt_row,
     record_answer,
+    warn_of_swallowed,
 )
 from worker.outbox.engine.bulk import Writes, insert_rows, update_rows
 from worker.outbox.engine.clock import SECOND
@@ -131,7 +132,6 @@ def _end_call(
         settle.end_attempt(
             part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, failures_in_a_row=end.failures_in_a_row
         )
-        part.unheard += int(end.nothing_sent)
     else:
         existing = _existing_attempt(connection, batch, end)
         if existing is not None and _settles_doubt(end, existing):
@@ -148,12 +148,15 @@ def _end_call(
         else:
             # A late answer to an older attempt ended the part while this call was in flight. Record this one too.
             settle.end_call_of_ended(part, end.verdict.outcome)
+    part.unheard += int(end.nothing_sent)
     batch.touch_and_wake(part)
     record_answer(connection, batch, end, part, started_at)
     if job is not None:
         count_call(batch, end, part.lane, job, first=first, late=late_attempt is not None)
     if late_attempt is not None:
         complete_receipt(connection, end)
+        if not isinstance(end.verdict.outcome, Accepted | Partial | Unknown) and not end.nothing_sent:
+            batch.refused_late.append((end.part_id, end.claim))
         # The timeline still shows that the attempt was in doubt, when and why.
         attempt = batch.attempts[end.part_id, end.claim]
         attempt |= {name: late_attempt[name] for name in _DOUBT_COLUMNS}
@@ -259,6 +262,9 @@ def _write(
     writes.insert(tables.counts, count_rows(batch, changes.jobs, items))
     writes.flush(connection)
     insert_rows(connection, tables.parts, batch.added_parts)
+    # After the receipts: the repeat may be accepted in this very batch.
+    for part, claim in batch.refused_late:
+        warn_of_swallowed(connection, part, claim)
     if batch.task_ids:
         store_task_ids(connection, batch.task_ids)
     update_rows(connection, tables.parts, ("id",), batch.specs)

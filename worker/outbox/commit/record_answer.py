@@ -36,7 +36,7 @@ from worker.domain.state import FINAL_STATES, PartState
 from worker.domain.trace import SpanRef
 from worker.outbox.commit.commands import CallEnd
 from worker.outbox.engine.counting import SEPARATOR, Exemplar
-from worker.outbox.engine.sql import run
+from worker.outbox.engine.sql import fetch, run
 from worker.outbox.jobs import chats, codes, confirmations
 from worker.outbox.jobs.media_cache import invalidate_media, store_media
 from worker.outbox.jobs.rows import CommitBatch, JobFacts, failure_rows
@@ -137,6 +137,19 @@ def complete_receipt(connection: Connection, end: CallEnd) -> None:
         values = {"msgid": outcome.receipt.msgid, "part": end.part_id, "claim": end.claim}
         update = "update worker_receipts set msgid = :msgid where part_id = :part and claim = :claim"
         run(connection, update, values)
+
+
+def warn_of_swallowed(connection: Connection, part_id: str, claim: int) -> None:
+    """Adds a warning to the receipts of repeats that the vendor may have dropped: this earlier call was refused."""
+    query = (
+        "select r.claim, r.warning from worker_receipts r"
+        " join worker_attempts a on a.part_id = r.part_id and a.claim = r.claim"
+        " where r.part_id = :part and r.claim > :claim and a.flagged = true"
+    )
+    update = "update worker_receipts set warning = :warning where part_id = :part and claim = :claim"
+    for repeat, warning in fetch(connection, query, {"part": part_id, "claim": claim}):
+        warning = "; ".join(filter(None, (warning, settle.SWALLOWED)))
+        run(connection, update, {"warning": warning, "part": part_id, "claim": repeat})
 
 
 def attempt_row(batch: CommitBatch, end: CallEnd, started_at: int) -> dict[str, Any]:

@@ -215,6 +215,8 @@ class CommitBatch:
     """New specs of parts, each with the part's id."""
     burned: list[str] = field(default_factory=list)
     """Parts in doubt, whose leased response_codes may have been used."""
+    refused_late: list[tuple[str, int]] = field(default_factory=list)
+    """Part and claim of calls in doubt that turn out to be refused."""
     added_parts: list[dict[str, Any]] = field(default_factory=list)
     """New parts of open jobs. They have recipients that wait for a limit."""
     reasons: Mapping[str, str | None] = field(default_factory=dict)

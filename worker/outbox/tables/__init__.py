@@ -411,7 +411,9 @@ receipts = table(
     optional("recalled_at", BigInteger, "when a recall of it was accepted; null: not recalled"),
     required("from_repeat", Boolean, "only the answer to a repeat proves that the vendor accepted it"),
     required("not_sent", Boolean, "accepted without a call"),
-    optional("warning", LongText(), "that a promised id is missing, or the vendor's warning; null: none"),
+    optional(
+        "warning", LongText(), "that an id is missing or a repeat may be dropped, or the vendor's own; null: none"
+    ),
     optional(
         "extra",
         LongText(),
