@@ -120,6 +120,18 @@ GUARDS = (
         also=(Edit(COMMIT, "elif is_sending and settle.may_be_swallowed(part):", "elif False:"),),
     ),
     Guard(
+        "a repeat is no proof after a late refusal of one of several calls",
+        SETTLE,
+        "part.doubts < calls_maybe_sent(part) - 1",
+        "not part.doubts and calls_maybe_sent(part) > 1",
+    ),
+    Guard(
+        "a receipt warns of a repeat that may have been dropped",
+        COMMIT,
+        "for part, claim in batch.refused_late:",
+        "for part, claim in ():",
+    ),
+    Guard(
         "nothing cancelled is repeated",
         RECOVERY,
         "if row.cancelled_at is not None and not self._is_searched(row):",

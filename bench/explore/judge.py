@@ -16,6 +16,7 @@ from bench.explore.producers import AGENTS, CHANGING, MEMBER_WINDOW_S, SEEN_S, J
 from bench.explore.vendor import Delivery, Fate, Vendor, VendorCall
 from worker.config.settings import DeliverySettings
 from worker.domain.callbacks.hook import EventState
+from worker.domain.settle import SWALLOWED
 from worker.domain.state import JobState, PartState
 
 _TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)
@@ -24,7 +25,8 @@ _KEEPS_ORDER = (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN, PartStat
 """In these states a part keeps those behind it waiting, where its job does not leave gaps."""
 _PARTS = (
     "select p.*, (select count(*) from worker_attempts a where a.part_id = p.id and a.doubtful) as unanswered,"
-    " (select count(*) from worker_attempts a where a.part_id = p.id and a.errcode <> 0) as refused"
+    " (select count(*) from worker_attempts a where a.part_id = p.id and a.errcode <> 0) as refused,"
+    f" (select count(*) from worker_receipts r where r.part_id = p.id and r.warning = '{SWALLOWED}') as warned"
     " from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = 'send' order by p.id"
 )
 _ENDED = "select part_id, started_at, incarnation from worker_attempts where incarnation <> ''"
@@ -49,6 +51,8 @@ class Part:
     """Its attempts that have no readable answer."""
     refused: int
     """Its attempts that are known to be refused."""
+    warned: int
+    """Its receipts that say that the repeat may have been dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ class Judge:
         parts: dict[str, list[Part]] = defaultdict(list)
         for row in self._store.rows(_PARTS):
             people, state = tuple(json.loads(row["spec"])["users"]), PartState(row["state"])
-            part = Part(row["job_id"], state, people, row["repeats"], row["doubts"], row["unanswered"], row["refused"])
+            counts = [row[name] for name in ("repeats", "doubts", "unanswered", "refused", "warned")]
+            part = Part(row["job_id"], state, people, *counts)
             parts[part.job].append(part)
         jobs = {row["id"]: row for row in self._store.rows("select * from worker_jobs where kind = 'send'")}
         marks = self._marks()
@@ -139,10 +144,13 @@ class Judge:
             yield f"{content} was rolled back, and received"
 
     def _may_be_swallowed(self, job: Job, part: Part) -> bool:
-        """True where nobody read a refusal, and the vendor's duplicate check knows it and so swallows the repeat."""
+        """True where the vendor's duplicate check knows a refusal, which was not read before the repeat was swallowed.
+
+        Once it is read, the receipt has to warn.
+        """
         refused = [call for call in self._vendor.calls if not call.taken and call.content == job.content]
         unread = sum(call.people == part.people for call in refused) > part.refused
-        return self._vendor.counts_refused and part.unanswered > 0 and unread
+        return self._vendor.counts_refused and (part.warned > 0 or (part.unanswered > 0 and unread))
 
     def _twice(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """Nobody receives a message twice, unless its producer wanted it sent again in doubt, or a person decided."""
