@@ -123,6 +123,7 @@ class Soak:
     def run(self) -> None:
         """Until every job has ended."""
         every: tuple[tuple[float, Callable[[], None]], ...] = (
+            (1.0, self._read_ends),  # what has ended makes room for more
             (COLLECT_S, self._collect),
             (self._minutes * 60 / SAMPLES, self._sample),
             (min(300.0, self._minutes * 60 / 8), self._disturb),
@@ -191,7 +192,6 @@ class Soak:
 
     def _sample(self) -> None:
         """Reads every series."""
-        self._read_ends()
         processes = {"worker": self._steady, "worker that is killed": self._killed}
         ended = {name: process.poll() for name, process in processes.items() if process.poll() is not None}
         assert not ended, f"{ended}\n{self._complaints()}"
