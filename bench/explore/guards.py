@@ -59,6 +59,25 @@ GUARDS = (
         "if False",
     ),
     Guard(
+        "nothing is marked in quiet hours",
+        MARKS,
+        "if mark.quiet is not None and not part.doubts and (ends_at := mark.quiet.ends_at(batch.now)) is not None:",
+        NO,
+        also=(Edit("delivery/sender/prepare.py", "if quiet is None or due.in_doubt:", "if True:"),),
+    ),
+    Guard(
+        "errcode 0 does not hide whom it did not reach",
+        "channels/wecom_app/call.py",
+        "return Partial(taken, refused) if refused else Accepted(taken)",
+        "return Accepted(taken)",
+    ),
+    Guard(
+        "only what every call must have met ends all doubt",
+        SETTLE,
+        "    part.doubts = 0 if outcome.ends_doubt else part.doubts\n",
+        "    part.doubts = 0\n",
+    ),
+    Guard(
         "a doorbell that was lost is published again",
         "outbox/lanes/offering.py",
         "({of}.offered_until is null or {of}.offered_until <= {now})",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from bench.explore.producers import AGENTS, CHANGING, MEMBER_WINDOW_S, SEEN_S, J
 from bench.explore.vendor import Delivery, Fate, Vendor, VendorCall
 from worker.config.settings import DeliverySettings
 from worker.domain.callbacks.hook import EventState
+from worker.domain.pacing.quiet import QuietHours, quiet_hours
 from worker.domain.settle import SWALLOWED
 from worker.domain.state import JobState, PartState
 
@@ -26,9 +27,10 @@ _KEEPS_ORDER = (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN, PartStat
 _PARTS = (
     "select p.*, (select count(*) from worker_attempts a where a.part_id = p.id and a.doubtful) as unanswered,"
     " (select count(*) from worker_attempts a where a.part_id = p.id and a.errcode <> 0) as refused,"
-    f" (select count(*) from worker_receipts r where r.part_id = p.id and r.warning = '{SWALLOWED}') as warned"
+    " (select max(r.warning) from worker_receipts r where r.part_id = p.id) as warning"
     " from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = 'send' order by p.id"
 )
+_REFUSED = "select part_id, recipient from worker_failures"
 _ENDED = "select part_id, started_at, incarnation from worker_attempts where incarnation <> ''"
 """Without the calls that a fence adds, which nobody has marked."""
 _BEGUN = (
@@ -51,8 +53,10 @@ class Part:
     """Its attempts that have no readable answer."""
     refused: int
     """Its attempts that are known to be refused."""
-    warned: int
-    """Its receipts that say that the repeat may have been dropped."""
+    warning: str
+    """Of its receipt; empty: none."""
+    refused_people: tuple[str, ...]
+    """Those whom the vendor named as refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,22 @@ class Judge:
 
     def problems(self) -> list[str]:
         """A sentence for each promise of safety that is broken."""
-        parts: dict[str, list[Part]] = defaultdict(list)
+        parts, refused = defaultdict[str, list[Part]](list), defaultdict[str, list[str]](list)
+        for row in self._store.rows(_REFUSED):
+            refused[row["part_id"]].append(row["recipient"])
         for row in self._store.rows(_PARTS):
             people, state = tuple(json.loads(row["spec"])["users"]), PartState(row["state"])
-            counts = [row[name] for name in ("repeats", "doubts", "unanswered", "refused", "warned")]
-            part = Part(row["job_id"], state, people, *counts)
+            part = Part(
+                row["job_id"],
+                state,
+                people,
+                row["repeats"],
+                row["doubts"],
+                row["unanswered"],
+                row["refused"],
+                row["warning"] or "",
+                tuple(refused[row["id"]]),
+            )
             parts[part.job].append(part)
         jobs = {row["id"]: row for row in self._store.rows("select * from worker_jobs where kind = 'send'")}
         marks = self._marks()
@@ -136,21 +151,29 @@ class Judge:
         for job in self._producer.jobs:
             for part in parts.get(job.id, ()) if job.id not in self._people.decided else ():
                 missing = [person for person in part.people if not received[job.content, person]]
-                if part.state in _TAKEN and missing and not self._may_be_swallowed(job, part):
-                    yield f"{job.content} is {part.state.label}, and {missing} never received it"
+                unsaid = sorted({*missing} - {*part.refused_people})
+                if part.state in _TAKEN and unsaid and not self._may_be_missing(job, part, unsaid):
+                    yield f"{job.content} is {part.state.label}, and {unsaid} never received it"
+                if not {*part.refused_people} <= {*missing}:
+                    yield f"{job.content} was refused for {part.refused_people}, and one of them received it"
+                if part.state in _TAKEN and (part.state is PartState.PARTIAL) != bool(part.refused_people):
+                    yield f"{job.content} is {part.state.label}, and was refused for {part.refused_people}"
                 if part.state in _NEVER_SENT and len(missing) < len(part.people):
                     yield f"{job.content} is {part.state.label}, and somebody received it"
         for content in {one.content for one in self._vendor.deliveries} & self._producer.rolled_back:
             yield f"{content} was rolled back, and received"
 
-    def _may_be_swallowed(self, job: Job, part: Part) -> bool:
-        """True where the vendor's duplicate check knows a refusal, which was not read before the repeat was swallowed.
+    def _may_be_missing(self, job: Job, part: Part, people: Collection[str]) -> bool:
+        """True where nobody could know it, or the receipt warns of it.
 
-        Once it is read, the receipt has to warn.
+        That a task_id exists does not say whom the first call did not reach. A vendor whose duplicate check knows a
+        refused call swallows the repeat that is made before that refusal is read.
         """
+        if part.warning.startswith("42014"):
+            return {*people} <= {*self._vendor.strangers}
         refused = [call for call in self._vendor.calls if not call.taken and call.content == job.content]
         unread = sum(call.people == part.people for call in refused) > part.refused
-        return self._vendor.counts_refused and (part.warned > 0 or (part.unanswered > 0 and unread))
+        return self._vendor.counts_refused and (part.warning == SWALLOWED or (part.unanswered > 0 and unread))
 
     def _twice(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """Nobody receives a message twice, unless its producer wanted it sent again in doubt, or a person decided."""
@@ -172,7 +195,7 @@ class Judge:
                     yield f"{job.content} was to be held in doubt, and was called again"
 
     def _forbidden(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
-        """Nothing is marked that is paused, held, cancelled, expired or not due yet."""
+        """Nothing is marked that is paused, held, cancelled, expired, quiet or not due yet."""
         for job in self._producer.jobs:
             for mark in marks.get(job.id, ()):
                 at = mark.started_at
@@ -182,10 +205,15 @@ class Judge:
                         yield f"{job.content} was marked while it was {how}"
                 if at > self._people.cancelled.get(job.id, at):
                     yield f"{job.content} was marked after it was cancelled"
+                if mark is marks[job.id][0] and (hours := self._quiet_hours(job)) and hours.ends_at(at):
+                    yield f"{job.content} was marked in its quiet hours"
                 if job.expires_at is not None and at > job.expires_at:
                     yield f"{job.content} was marked after it expired"
                 if at < job.due_at - 1_000_000:
                     yield f"{job.content} was marked before it was due"
+
+    def _quiet_hours(self, job: Job) -> QuietHours | None:
+        return None if job.account == CHANGING else quiet_hours(self._producer.accounts.get(job.account).quiet_hours)
 
     @property
     def _calls(self) -> list[VendorCall]:

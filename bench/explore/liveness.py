@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.explore.database import Store
+from bench.explore.open_parts import OpenPart, OpenParts
 from bench.explore.people import People
 from bench.explore.producers import Producer
-from rig.open_parts import OpenPart, OpenParts
 from worker.domain.callbacks.hook import EventState
 from worker.domain.state import PartState
 from worker.outbox.engine.database import Database

@@ -44,6 +44,8 @@ CHANGING = "it"
 SEEN_S = 1.0
 """Seconds within which every process has read a change."""
 MEMBER_WINDOW_S = 60.0
+QUIET_HOURS = ("22:00-22:31 UTC", "22:31-22:32 UTC", "06:00-06:32 Asia/Shanghai")
+"""They end five seconds after the beginning, begin then, or end a minute later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,12 @@ class ChangingAccounts(FixedAccounts):
 
 
 def accounts(
-    chance: random.Random, scheduler: Scheduler, call_deadline_s: float, people: Sequence[str], limited: float
+    chance: random.Random,
+    scheduler: Scheduler,
+    call_deadline_s: float,
+    people: Sequence[str],
+    limited: float,
+    quiet_hours: str,
 ) -> ChangingAccounts:
     """The accounts of a universe; `limited` is how likely there is little room for each member in a minute."""
     settings = {"corpid": "ww1", "agentid": 7, DEADLINE: call_deadline_s}
@@ -122,7 +129,7 @@ def accounts(
     it = replace(hr, name="it", settings={**settings, "corpid": "ww2", "agentid": 8})
     # So that a dozen messages for one person are sent within some minutes.
     limits = {"member_minute": chance.choice([2, 3, 5]) + (len(people) == 1)}
-    hr = replace(hr, limits=limits if chance.random() < limited else {})
+    hr = replace(hr, limits=limits if chance.random() < limited else {}, quiet_hours=quiet_hours)
     return ChangingAccounts([hr, it], scheduler, random.Random(chance.getrandbits(64)))
 
 
@@ -141,6 +148,8 @@ class Producer:
     """The part of its jobs that send a card."""
     files: float = 0.0
     """The part of its jobs that send a file, which is uploaded first."""
+    tenants: float = 0.0
+    """The part of its jobs that are for a tenant."""
     jobs: list[Job] = field(default_factory=list)
     rolled_back: set[str] = field(default_factory=set)
     """The contents of jobs that were not committed."""
@@ -220,6 +229,8 @@ class Producer:
         if chance.random() < 0.3:
             options["on_unknown"] = chance.choice(["hold", "resend"])
         options["tags"] = [chance.choice(TAGS)] if chance.random() < 0.4 else []
+        if self.tenants and chance.random() < self.tenants:
+            options["tenant"] = chance.choice(["red", "blue"])
         message = self._message(content, duplicate_check=chance.random() < 0.5)
         with self.database.writing() as connection:
             given = {key: value for key, value in options.items() if value != []}

@@ -22,7 +22,8 @@ import uuid_utils
 
 from bench.explore.threads import WORLD, Condition, Event, Lock, RLock, SimpleQueue, Thread
 
-EPOCH_S = 1_700_000_000.0
+EPOCH_S = 1_700_000_055.0
+"""Clocks begin 1,000 s later: at 22:30:55 UTC, so that quiet hours begin and end in the midst of the faults."""
 
 
 def monotonic(*_: object) -> float:

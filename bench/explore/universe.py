@@ -18,11 +18,12 @@ from bench.explore.judge import Judge
 from bench.explore.liveness import Liveness
 from bench.explore.people import People
 from bench.explore.process import Host, settings_of
-from bench.explore.producers import PEOPLE, Producer, accounts
+from bench.explore.producers import PEOPLE, QUIET_HOURS, Producer, accounts
 from bench.explore.threads import WORLD
 from bench.explore.vendor import Vendor
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
+from worker.domain.pacing.quiet import NONE
 from worker.service.account_updates import EVERY_S
 
 FAULTS_S = 10.0
@@ -87,7 +88,10 @@ class Universe:
         self.faults.crowded = chance.random() < 0.04
         people = PEOPLE[:1] if self.faults.crowded else chance.choice([PEOPLE, PEOPLE, PEOPLE[:1]])
         limited = 1.0 if self.faults.crowded else 0.4
-        of_all = accounts(chance, self.scheduler, settings.delivery.call_deadline_s, people, limited)
+        more = random.Random(f"{seed}, more")
+        quiet_hours = more.choice(QUIET_HOURS) if more.random() < 0.08 else NONE
+        self.vendor.strangers = {people[-1]} if more.random() < 0.15 else set()
+        of_all = accounts(chance, self.scheduler, settings.delivery.call_deadline_s, people, limited, quiet_hours)
         self._add_hosts(of_all, settings, without)
         outside = databases.of(self._outside)
         ordered, cards = chance.choice([0.0, 0.4, 0.8]), chance.choice([0.0, 0.2, 0.6])
@@ -98,6 +102,7 @@ class Universe:
         self.people.breaks = own_chance.random() < 0.15
         own_chance = random.Random(rng.getrandbits(64))
         self.producer.files = own_chance.choice([0.0, 0.0, 0.4])
+        self.producer.tenants = more.choice([0.0, 0.0, 0.0, 0.6])
         self.restores = store.can_restore and own_chance.random() < 0.05
         self.backup = Backup(
             store, self.scheduler, own_chance, self.hosts, self.producer, self.people, self.faults, self.say

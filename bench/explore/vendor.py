@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -36,6 +36,7 @@ class Fate(StrEnum):
     STALE = "answered 42001"
     HTML = "answered 502 without JSON"
     REFUSED = "answered 40058"
+    SPAM = "answered 40201"
     PARKED = "answered 60020"
     FORBIDDEN = "answered 43012"
 
@@ -54,6 +55,7 @@ WEIGHTS = {
     Fate.STALE: 2,
     Fate.HTML: 1,
     Fate.REFUSED: 1,
+    Fate.SPAM: 1,
     Fate.PARKED: 1,
     Fate.FORBIDDEN: 1,
 }
@@ -83,6 +85,7 @@ ERRCODES = {
     Fate.CONCURRENT: 45033,
     Fate.STALE: 42001,
     Fate.REFUSED: 40058,
+    Fate.SPAM: 40201,
     Fate.PARKED: 60020,
     Fate.FORBIDDEN: 43012,
 }
@@ -154,6 +157,8 @@ class Vendor:
     """True: its duplicate check knows the calls that it has refused, too."""
     counts_unflagged: bool = True
     """True: its duplicate check knows the calls that did not ask for it."""
+    strangers: Collection[str] = ()
+    """Persons whom it does not know: it names them where others have the message, else it refuses the message."""
     token_s: int = 7_200
     """The time for which it says that a token is good. It takes the token for longer."""
     _tokens: int = 0
@@ -233,10 +238,12 @@ class Vendor:
             for tokens in self._valid.values():
                 tokens.discard(str(request.query.get("access_token")))
         if request.path == SEND:
-            body = body_of(request)
-            self._note(body, taken=False)
-            if self.counts_refused:
-                self._seen.setdefault(_content(body), (self.scheduler.now, f"m{len(self.calls)}"))
+            self._refuse_message(body_of(request))
+
+    def _refuse_message(self, body: dict[str, Any]) -> None:
+        self._note(body, taken=False)
+        if self.counts_refused:
+            self._seen.setdefault(_content(body), (self.scheduler.now, f"m{len(self.calls)}"))
 
     def press(self, task_id: str) -> str:
         """Somebody presses a card: a new response_code of it."""
@@ -264,22 +271,28 @@ class Vendor:
         task_id = _task_id(body)
         if body["msgtype"] == "file" and body["file"]["media_id"] not in self.media:
             return _json(40007, "invalid media_id")
+        people = body["touser"].split("|")
+        known = [person for person in people if person not in self.strangers]
+        now, is_flagged, same = self.scheduler.now, body.get("enable_duplicate_check"), _content(body)
+        seen_at, msgid = self._seen.get(same, (-DUPLICATES_S, ""))
+        is_repeat = is_flagged and seen_at > now - DUPLICATES_S
+        if not known and task_id not in self.cards and not is_repeat:
+            self._refuse_message(body)
+            return _json(81013, "all invalid")
         self._note(body, taken=True)
         if task_id in self.cards:
             return _json(42014, "the task_id exists")
-        now, is_flagged, same = self.scheduler.now, body.get("enable_duplicate_check"), _content(body)
-        seen_at, msgid = self._seen.get(same, (-DUPLICATES_S, f"m{len(self.calls)}"))
-        if is_flagged and seen_at > now - DUPLICATES_S:
-            return _json(0, "ok", msgid=msgid)
+        invalid = "|".join(sorted({*people} - {*known})) if known else ""
+        if is_repeat:
+            return _json(0, "ok", msgid=msgid, invaliduser=invalid)
         msgid = f"m{len(self.calls)}"
         if is_flagged or self.counts_unflagged:
             self._seen[same] = now, msgid
-        for person in body["touser"].split("|"):
-            self.deliveries.append(Delivery(now, body["agentid"], person, self.text(body), msgid))
+        self.deliveries += [Delivery(now, body["agentid"], person, self.text(body), msgid) for person in known]
         if not task_id:
-            return _json(0, "ok", msgid=msgid)
+            return _json(0, "ok", msgid=msgid, invaliduser=invalid)
         self.cards[task_id] = self.deliveries[-1]
-        return _json(0, "ok", msgid=msgid, response_code=self.press(task_id))
+        return _json(0, "ok", msgid=msgid, invaliduser=invalid, response_code=self.press(task_id))
 
     def text(self, body: dict[str, Any]) -> str:
         """Returns what a message says, or its file."""

@@ -14,7 +14,7 @@ from bench.explore.universe import Told
 
 pytestmark = pytest.mark.fewer_databases("the explorer has a database of its own, in memory")
 
-SEEDS = range(4)
+SEEDS = range(12)
 DIGEST = "from bench.explore.explorer import explore;print(*(told.digest for told in explore(range(10, 13))))"
 
 

@@ -1,4 +1,4 @@
-"""Which parts of an outbox have not ended, and which of them may stay as they are: what tests of liveness look at."""
+"""Which parts of an outbox have not ended, and which of them may stay as they are."""
 
 from __future__ import annotations
 
