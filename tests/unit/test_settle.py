@@ -109,6 +109,15 @@ def test_only_a_call_in_doubt_counts_as_a_repeat() -> None:
     assert (1, 1) == (part.repeats, part.doubts)
 
 
+def test_a_repeat_is_due_now_and_says_why_it_is_in_doubt() -> None:
+    """The reason stays until the repeat has an answer of its own."""
+    part = ended(NOTHING)
+
+    settle.repeat(part, NOW + 5)
+
+    assert (PartState.QUEUED, NOW + 5, "read_timeout") == (part.state, part.not_before, part.reason)
+
+
 @pytest.mark.parametrize(
     ("outcome", "state", "tries", "not_before"),
     [
@@ -307,6 +316,38 @@ def test_a_late_answer_clears_its_own_doubt_and_moves_what_still_can_move(
     assert (expected, doubts - 1) == (part.state, part.doubts)
 
 
+def test_a_late_again_later_makes_the_part_due_now() -> None:
+    """Its backoff is over long since."""
+    part = a_part(state=PartState.UNKNOWN, doubts=1, reason="died", not_before=NOW + 5)
+
+    settle.late_answer(part, AGAIN, NOW)
+
+    assert (NOW, AGAIN.reason) == (part.not_before, part.reason)
+
+
+def test_each_call_without_an_answer_counts() -> None:
+    """As a try, as a doubt of a part that has ended meanwhile, and as one that a person's word settles."""
+    tried, accepted, decided = (
+        ended(NOTHING, tries=2),
+        a_part(state=PartState.ACCEPTED, doubts=1),
+        a_part(state=PartState.UNKNOWN, doubts=3),
+    )
+
+    settle.end_call_of_ended(accepted, NOTHING)
+    settle.apply_decision(decided, "he asked", sent=True)
+
+    assert (3, 2, 2) == (tried.tries, accepted.doubts, decided.doubts)
+
+
+def test_a_split_counts_as_a_mark_under_which_nothing_was_sent() -> None:
+    """Who read the part with its former recipients cannot mark it, and it is as fresh as before."""
+    part = a_part(claim=4, unheard=1, marked_at=NOW)
+
+    settle.split(part)
+
+    assert (5, 2, None, 3) == (part.claim, part.unheard, part.marked_at, settle.calls_maybe_sent(part))
+
+
 def test_a_late_no_answer_changes_nothing() -> None:
     """That the call ended without an answer is known already."""
     part = a_part(state=PartState.UNKNOWN, doubts=1, reason="died")
@@ -366,16 +407,20 @@ def test_a_fence_keeps_when_a_part_was_first_marked() -> None:
     assert (NOW, 7) == (part.marked_at, part.first_marked_at)
 
 
-def test_what_waits_for_a_limit_or_quiet_hours_says_so() -> None:
+def test_what_waits_says_for_what_and_until_when() -> None:
     """`why` and the counts by limit read it from the row."""
-    limited, quiet = a_part(reason="before", offered_until=9), a_part(reason="before", offered_until=9)
+    limited, quiet, paused, behind = parts = [a_part(reason="before", offered_until=9) for _ in range(4)]
 
     settle.wait_for_limit(limited, NOW + 5, "member_minute")
     settle.wait_for_quiet_end(quiet, NOW + 5)
+    settle.pause(paused, NOW + 5)
+    settle.wait_for_job(behind, "other", NOW + 5, "waits for its upload")
 
     assert ("limit member_minute is used up", "member_minute") == (limited.reason, limited.limit_name)
     assert ("quiet hours", QUIET_HOURS) == (quiet.reason, quiet.limit_name)
-    assert [(NOW + 5, None)] * 2 == [(part.not_before, part.offered_until) for part in (limited, quiet)]
+    assert ("paused by a person", None, None) == (paused.reason, paused.limit_name, paused.waits_on)
+    assert ("waits for its upload", None, "other") == (behind.reason, behind.limit_name, behind.waits_on)
+    assert [(NOW + 5, None)] * 4 == [(part.not_before, part.offered_until) for part in parts]
 
 
 def test_waiting_is_no_attempt() -> None:
