@@ -49,6 +49,8 @@ def main(argv: list[str]) -> Figure:
     )
     parser.add_argument("--timeout", type=float, default=240.0, help="seconds of processor time for each guard")
     options = parser.parse_args(argv)
+    if options.without_guards and options.postgres:
+        parser.error("--without-guards is tried on SQLite alone: leave --postgres out")
     if options.without_guards:
         return _without_guards(options)
     with stores() if options.postgres else nullcontext(SqliteStore) as make:

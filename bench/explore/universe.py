@@ -66,7 +66,7 @@ class Universe:
         """`without`: things that are left out; `threads_turn`: another number gives the threads another order."""
         rng = random.Random(seed)
         self.chance = chance = random.Random(rng.getrandbits(64))
-        self.told = Told(seed)
+        self.told, self._without = Told(seed), without
         self.scheduler = Scheduler(
             random.Random(rng.getrandbits(64) + threads_turn),
             eagerness=chance.choice([0.02, 0.1, 0.4]),
@@ -89,8 +89,9 @@ class Universe:
         people = PEOPLE[:1] if self.faults.crowded else chance.choice([PEOPLE, PEOPLE, PEOPLE[:1]])
         limited = 1.0 if self.faults.crowded else 0.4
         more = random.Random(f"{seed}, more")
-        quiet_hours = more.choice(QUIET_HOURS) if more.random() < 0.08 else NONE
-        self.vendor.strangers = {people[-1]} if more.random() < 0.15 else set()
+        quiet, strange = more.random() < 0.08, more.random() < 0.15
+        quiet_hours = more.choice(QUIET_HOURS) if self._has("quiet hours", quiet) else NONE
+        self.vendor.strangers = {people[-1]} if self._has("strangers", strange) else set()
         of_all = accounts(chance, self.scheduler, settings.delivery.call_deadline_s, people, limited, quiet_hours)
         self._add_hosts(of_all, settings, without)
         outside = databases.of(self._outside)
@@ -102,14 +103,19 @@ class Universe:
         self.people.breaks = own_chance.random() < 0.15
         own_chance = random.Random(rng.getrandbits(64))
         self.producer.files = own_chance.choice([0.0, 0.0, 0.4])
-        self.producer.tenants = more.choice([0.0, 0.0, 0.0, 0.6])
-        self.restores = store.can_restore and own_chance.random() < 0.05
+        self.producer.tenants = 0.6 if self._has("tenants", more.random() < 0.25) else 0.0
+        self.restores = self._has("restore", store.can_restore and own_chance.random() < 0.05)
         self.backup = Backup(
             store, self.scheduler, own_chance, self.hosts, self.producer, self.people, self.faults, self.say
         )
         self.faults.without = self.producer.without = self.people.without = without
         self.liveness = Liveness(store, self.producer, self.people)
         self.judge = Judge(store, self.vendor, self.producer, self.people, self.hooks, self.backup, settings.delivery)
+
+    def _has(self, thing: str, holds: bool) -> bool:
+        """True where this universe has something that most have not, and it is not left out."""
+        self.told.things += (thing,) if holds else ()
+        return holds and thing not in self._without
 
     def _add_hosts(self, of_all: AccountSource, settings: Settings, without: Collection[str]) -> None:
         for number in range(self.chance.choice([2, 2, 3])):
@@ -155,7 +161,7 @@ class Universe:
         if self.faults.crowded:
             jobs, faults = 11, 12
         counted = [("host", len(self.hosts)), ("job", jobs), ("command", commands), ("fault", faults)]
-        self.told.things = (*(f"{what} {n}" for what, count in counted for n in range(count)), "illness")
+        self.told.things += (*(f"{what} {n}" for what, count in counted for n in range(count)), "illness")
         outside = [
             spawn(self._outside, "producer", lambda: self.producer.produce(jobs, FAULTS_S * 0.7)),
             spawn(self._outside, "people", lambda: self.people.command(commands, FAULTS_S * 0.8)),
