@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from worker.domain.pacing.lane import (
     MAX_CALLS,
     SECOND,
     Capacity,
+    Cause,
     Feedback,
     LaneBlock,
     LaneChange,
@@ -23,9 +25,11 @@ from worker.domain.pacing.lane import (
     LaneEventKind,
     LaneRules,
     LaneState,
+    LaneStatus,
     Resume,
     SlowStart,
     capacity_of,
+    lane_status,
     next_midnight,
     next_state,
     strictest,
@@ -321,6 +325,28 @@ def test_a_person_lifts_a_parking_and_the_lane_starts_with_one_call() -> None:
     assert ("", None, None) == (lane.state.reason, lane.state.remedy, lane.state.hint)
 
 
+@pytest.mark.parametrize("ends_penalty", [False, True])
+def test_what_is_lifted_leaves_no_trace_of_its_block(ends_penalty: bool) -> None:
+    """A person forgets the refusals before as well; who lifts a block for another reason does not."""
+    lane = Lane()
+    struck(lane, NOW)
+    lane.after(a_block(delay=600.0, hint="h2", cause=Cause.CHAT, limit_name="app_day"), NOW)
+
+    lane.after(Resume("hr:1", "it is a member again", Cause.CHAT, ends_penalty=ends_penalty), NOW + 10)
+
+    state = LaneState("hr:1", "hr", "send text", calls=1, step=1, struck_until=NOW + 10, changed_at=NOW + 10)
+    assert replace(state, step=0 if ends_penalty else 1, blocked_at=NOW) == lane.state
+
+
+def test_a_block_that_is_over_is_not_lifted() -> None:
+    """Else each answer of a person's would begin the lane anew."""
+    lane = Lane()
+    lane.after(a_block(delay=5.0), NOW)
+
+    assert [] == lane.after(Resume("hr:1", "a person resumed it"), NOW + 5 * SECOND)
+    assert lane.state.calls is None
+
+
 def test_a_limit_that_passes_is_no_event() -> None:
     """Our own limits block lanes all the time."""
     lane = Lane()
@@ -338,6 +364,27 @@ def test_a_start_is_one_call_from_an_instant_on() -> None:
     taken(lane, NOW + 1, NOW)
 
     assert 1 == lane.state.calls
+
+
+@pytest.mark.parametrize(("rest_s", "told"), [(0, []), (10, [LaneEventKind.WIDE])])
+def test_a_bound_that_grew_to_its_end_goes_away(rest_s: int, told: list[LaneEventKind]) -> None:
+    """That of a narrowed lane is told of; a slow start ends in silence. A row without a penalty is as if fresh."""
+    lane = Lane(calls=MAX_CALLS, rest_s=rest_s, step=1, struck_until=NOW)
+
+    events = taken(lane, NOW + HOUR)
+
+    assert [LaneEventKind.OVER, *told] == events
+    assert LaneState("hr:1", "hr", "send text", changed_at=NOW + HOUR) == lane.state
+
+
+def test_a_narrowing_that_is_known_counts_from_the_last_refusal() -> None:
+    """The bound grows some time after it; a refusal of a call from before the narrowing changes nothing."""
+    lane = Lane()
+    lane.after(a_block(Penalty.SERIAL, delay=0.0), NOW)
+    lane.after(a_block(Penalty.SERIAL, delay=0.0, marked_at=NOW), NOW + 5 * SECOND)
+    lane.after(a_block(Penalty.SERIAL, delay=0.0, marked_at=NOW - 1), NOW + 9 * SECOND)
+
+    assert (1, 60, NOW + 5 * SECOND) == (lane.state.calls, lane.state.rest_s, lane.state.changed_at)
 
 
 def a_pace(lane: str, blocked_s: int = 0, **fields: Any) -> LaneState:
@@ -372,9 +419,29 @@ def test_a_used_up_limit_blocks_calls_without_a_permit_alone() -> None:
 
 def test_of_two_paces_the_stricter_in_each_respect_counts() -> None:
     """What blocks longer says why; the smaller bound and the higher counts stand."""
-    mine, theirs = a_pace("hr:1", 60, reason="45009", step=1, calls=4), a_pace("hr:1", 5, failures=2, calls=1)
+    mine = a_pace("hr:1", 60, reason="45009", step=1, struck_until=7, calls=4, rest_s=10)
+    theirs = a_pace("hr:1", 5, failures=2, calls=1, changed_at=9)
+    parked = a_pace("hr:1", 5, reason="60020", parked=True)
 
-    both = strictest(mine, theirs)
+    both, kept = strictest(mine, theirs), strictest(mine, parked)
 
     assert both == strictest(theirs, mine)
-    assert (NOW + MINUTE, "45009", 1, 1, 2) == (both.blocked_until, both.reason, both.step, both.calls, both.failures)
+    assert both == replace(mine, calls=1, changed_at=9, failures=2)
+    assert kept == replace(mine, reason="60020", parked=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"parked": True, "failures": 5, "blocked_until": NOW + 1}, LaneStatus.PARKED),
+        ({"failures": 5, "blocked_until": NOW + 1, "calls": 1}, LaneStatus.BREAKER_OPEN),
+        ({"failures": 5, "blocked_until": NOW, "calls": 1}, LaneStatus.BREAKER_HALF_OPEN),
+        ({"failures": 4, "blocked_until": NOW + 1, "calls": 1}, LaneStatus.BLOCKED),
+        ({"failures": 4}, LaneStatus.WATCHED),
+        ({"calls": 2, "rest_s": 10}, LaneStatus.NARROWED),
+        ({"calls": 2}, LaneStatus.STARTING),
+    ],
+)
+def test_one_word_says_how_a_lane_is(fields: dict[str, Any], status: LaneStatus) -> None:
+    """The worst of what is true of it."""
+    assert status == lane_status({**asdict(LaneState("hr:1", "hr")), **fields, "now": NOW})
