@@ -53,7 +53,8 @@ def a_mark(job: str, claim: int = 0, who: str = "p1", n: int = 0, **fields: Any)
 def an_end(job: str, outcome: Outcome = OK, claim: int = 1, who: str = "p1", n: int = 0, **fields: Any) -> CallEnd:
     errcode = fields.pop("errcode", 0)
     verdict = Verdict(outcome, errcode, "said", "h1", "1.2.3.4")
-    return CallEnd(part_id(job, n), claim, who, verdict, 15, http_status=200, **fields)
+    http_status = None if fields.get("nothing_sent") else 200
+    return CallEnd(part_id(job, n), claim, who, verdict, 15, http_status=http_status, **fields)
 
 
 def counters(site: Site, job: str) -> dict[str, int]:
@@ -394,49 +395,66 @@ def test_the_end_of_a_call_in_flight_is_kept_when_a_late_answer_ended_its_part(
     assert [(1, 0), (2, doubts)] == [(row.claim, row.doubtful) for row in site.of("attempts", job)]
 
 
-def test_a_repeat_is_no_proof_once_the_first_call_turns_out_to_be_refused(site: Site) -> None:
-    """The vendor may count what it refuses: then the repeat, which asked for the duplicate check, reached nobody."""
+def checked_calls(site: Site, count: int = 2) -> str:
+    """A job in its last call of so many, which all request the duplicate check; each before it lost its process."""
     job = site.send()
-    do(site, a_mark(job, **CHECKED))
+    for claim in range(count):
+        if claim:
+            do(site, Change(part_id(job, 0), died, attempt_reason="died"))
+            do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
+        do(site, a_mark(job, claim=claim, who=f"p{claim + 1}", **CHECKED | {"window_id": job}))
+        assert site.part(job).flagged
+    return job
+
+
+def a_checked_end(job: str, claim: int, outcome: Outcome, **fields: Any) -> CallEnd:
+    return an_end(job, outcome, claim=claim, who=f"p{claim}", flagged=True, **fields)
+
+
+NO_MSGID = Accepted(CallReceipt(warning="no msgid"))
+NOT_SENT: dict[str, Any] = {"outcome": Retry("deadline"), "nothing_sent": True}
+NOBODY = Rejected("81013", refusals=(Refusal("lisi", "user", "invaliduser"),), ends_doubt=True)
+
+
+@pytest.mark.parametrize("late", [Retry("45033"), NOBODY], ids=["again later", "rejected"])
+@pytest.mark.parametrize("together", [False, True], ids=["two commits", "one commit"])
+@pytest.mark.parametrize("calls", [2, 3])
+def test_a_repeat_is_no_proof_once_a_call_before_turns_out_to_be_refused(
+    site: Site, late: Outcome, together: bool, calls: int
+) -> None:
+    """The vendor may count what it refuses: then the repeat, which asked for the duplicate check, reached nobody.
+
+    So also where the commit's answer is lost and it comes again. Of a third call nobody knows more.
+    """
+    job = checked_calls(site, calls)
+
+    for _ in range(2):
+        items = [a_checked_end(job, calls - 1, late), a_checked_end(job, calls, OK)]
+        for batch in (items,) if together else ([item] for item in items):
+            do(site, *batch)
+
+    assert ("unknown", settle.SWALLOWED, calls - 1) == (site.state(job), site.part(job).reason, site.part(job).doubts)
+    assert [*[True] * (calls - 2), False, True] == [bool(row.doubtful) for row in site.of("attempts", job)]
+    assert [[], []] == [site.of("receipts", job), site.of("failures", job)]
+
+
+def test_a_late_acceptance_of_a_repeat_is_no_proof_either(site: Site) -> None:
+    """Both processes counted as dead when the answers came, that of the refused call first."""
+    job = checked_calls(site)
     do(site, Change(part_id(job, 0), died, attempt_reason="died"))
-    do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
-    do(site, a_mark(job, claim=1, who="p2", **CHECKED))
-    flagged = bool(site.part(job).flagged)
 
-    do(site, an_end(job, Retry("45033"), claim=1))
-    do(site, an_end(job, claim=2, who="p2"))
+    do(site, a_checked_end(job, 1, Retry("45033")))
+    do(site, a_checked_end(job, 2, OK))
 
-    assert flagged
-    assert ("unknown", settle.SWALLOWED, 1) == (site.state(job), site.part(job).reason, site.part(job).doubts)
-    assert [False, True] == [bool(row.doubtful) for row in site.of("attempts", job)]
-
-
-def test_a_repeat_is_no_proof_once_one_of_the_calls_before_turns_out_to_be_refused(site: Site) -> None:
-    """The other one stays in doubt: it may have arrived, or been lost on its way."""
-    job = site.send()
-    for claim in range(2):
-        do(site, a_mark(job, claim=claim, **CHECKED))
-        do(site, Change(part_id(job, 0), died, attempt_reason="died"))
-        do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
-    do(site, a_mark(job, claim=2, who="p2", **CHECKED))
-
-    do(site, an_end(job, Rejected("81013", ends_doubt=True), claim=2))
-    do(site, an_end(job, claim=3, who="p2"))
-
-    assert ("unknown", settle.SWALLOWED, 2) == (site.state(job), site.part(job).reason, site.part(job).doubts)
-    assert [True, False, True] == [bool(row.doubtful) for row in site.of("attempts", job)]
+    assert ("unknown", 1) == (site.state(job), site.part(job).doubts)
 
 
 def test_a_repeat_is_proof_if_the_call_before_turns_out_to_be_unsent(site: Site) -> None:
     """A process that slept past its call's deadline says so when it wakes: the vendor knows of one call alone."""
-    job = site.send()
-    do(site, a_mark(job, **CHECKED))
-    do(site, Change(part_id(job, 0), died, attempt_reason="died"))
-    do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
-    do(site, a_mark(job, claim=1, who="p2", **CHECKED))
+    job = checked_calls(site)
 
-    do(site, an_end(job, Retry("deadline"), claim=1, nothing_sent=True))
-    do(site, an_end(job, claim=2, who="p2"))
+    do(site, a_checked_end(job, 1, **NOT_SENT))
+    do(site, a_checked_end(job, 2, OK))
 
     assert ("accepted", 0, 1) == (site.state(job), site.part(job).doubts, site.part(job).unheard)
     assert [None] == [row.warning for row in site.of("receipts", job)]
@@ -447,9 +465,9 @@ def test_a_repeat_is_proof_if_the_call_before_turns_out_to_be_unsent(site: Site)
     ("late", "warning"),
     [
         ({"outcome": Retry("45033")}, f"no msgid; {settle.SWALLOWED}"),
-        ({"outcome": Rejected("81013", ends_doubt=True)}, f"no msgid; {settle.SWALLOWED}"),
+        ({"outcome": NOBODY}, f"no msgid; {settle.SWALLOWED}"),
         ({"outcome": OK}, "no msgid"),
-        ({"outcome": Retry("deadline"), "nothing_sent": True}, "no msgid"),
+        (NOT_SENT, "no msgid"),
     ],
     ids=["retry", "rejected", "accepted", "unsent"],
 )
@@ -457,18 +475,50 @@ def test_the_receipt_of_a_repeat_warns_once_the_first_call_turns_out_to_be_refus
     site: Site, late: dict[str, Any], warning: str, together: bool
 ) -> None:
     """The repeat that was accepted stays so, and is no longer a proof that anybody has the message."""
-    job = site.send()
-    do(site, a_mark(job, **CHECKED))
-    do(site, Change(part_id(job, 0), died, attempt_reason="died"))
-    do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
-    do(site, a_mark(job, claim=1, who="p2", **CHECKED))
+    job = checked_calls(site)
 
-    repeat = an_end(job, Accepted(CallReceipt(warning="no msgid")), claim=2, who="p2", flagged=True)
-    for items in ([repeat, an_end(job, **late)],) if together else ([repeat], [an_end(job, **late)]):
-        do(site, *items)
+    items = [a_checked_end(job, 2, NO_MSGID), a_checked_end(job, 1, **late)]
+    for batch in (items,) if together else ([item] for item in items):
+        do(site, *batch)
 
     assert ("accepted", 0) == (site.state(job), site.part(job).doubts)
     assert {2: warning} == {row.claim: row.warning for row in site.of("receipts", job) if row.claim == 2}
+    assert [] == site.of("failures", job)
+
+
+def test_a_receipt_warns_once_and_not_where_an_earlier_call_is_proof(site: Site) -> None:
+    """However many of the calls before it were refused; and what a person confirmed was no answer of the vendor."""
+    twice, proved, confirmed = checked_calls(site, 3), checked_calls(site, 3), checked_calls(site)
+    do(site, a_checked_end(twice, 3, OK), a_checked_end(proved, 3, OK), a_checked_end(proved, 1, OK))
+    person = CallReceipt(warning="sent, confirmed by a person")
+    do(site, Change(part_id(confirmed, 0), died, attempt_reason="died"))
+    word = Change(
+        part_id(confirmed, 0),
+        lambda part, now: settle.apply_decision(part, "he asked", sent=True),
+        receipt=person,
+        receipt_claim=2,
+    )
+    do(site, word)
+
+    do(site, *(a_checked_end(twice, claim, Retry("45033")) for claim in (1, 2)))
+    do(site, a_checked_end(proved, 2, Retry("45033")), a_checked_end(confirmed, 1, Retry("45033")))
+
+    assert [settle.SWALLOWED] == [row.warning for row in site.of("receipts", twice)]
+    assert [None, None] == [row.warning for row in site.of("receipts", proved)]
+    assert ["sent, confirmed by a person"] == [row.warning for row in site.of("receipts", confirmed)]
+
+
+def test_an_acceptance_after_the_end_warns_where_it_is_no_proof(site: Site) -> None:
+    """A person ended the part, so it stays accepted."""
+    job = checked_calls(site)
+    do(site, Change(part_id(job, 0), died, attempt_reason="died"))
+    do(site, a_checked_end(job, 1, Retry("45033")))
+    do(site, Change(part_id(job, 0), lambda part, now: settle.apply_decision(part, "he asked", sent=True)))
+
+    do(site, a_checked_end(job, 2, NO_MSGID))
+
+    assert "accepted" == site.state(job)
+    assert [f"no msgid; {settle.SWALLOWED}"] == [row.warning for row in site.of("receipts", job)]
 
 
 def test_a_late_answer_keeps_when_its_attempt_was_marked(site: Site, driven_clock: DrivenClock) -> None:

@@ -62,7 +62,8 @@ class CallReceipt:
     response_code: str | None = None
     media_id: str | None = None
     warning: str | None = None
-    """A promised id is missing, a repeat may be dropped, or the vendor warned of a format: a person should look."""
+    """Accepted, but a person should look at it: a promised id is missing, the vendor warned of a wrong format, or it
+    may have dropped the call as a repeat."""
     not_sent: bool = False
     """True when no call was needed: a recall of a message that was never sent."""
     from_repeat: bool = False

@@ -88,15 +88,6 @@ def calls_maybe_sent(part: PartFacts) -> int:
     return part.claim - part.unheard
 
 
-def may_be_swallowed(part: PartFacts) -> bool:
-    """Returns whether the vendor may have dropped this call as a repeat of one that it refused.
-
-    The call requests the duplicate check because all earlier ones were in doubt. A late answer has ended the doubt of
-    one meanwhile, and an acceptance would have ended the part, too.
-    """
-    return bool(part.flagged) and part.doubts < calls_maybe_sent(part) - 1
-
-
 SWALLOWED = "it may have been dropped as a repeat of a call that was refused"
 
 

@@ -63,7 +63,8 @@ class Receipt:
     not_sent: bool
     """True if no call was needed, because the target of a recall was never sent."""
     warning: str | None
-    """The vendor's warning, or the name of a promised id that its answer lacks, or None."""
+    """The vendor's warning, the name of a promised id that its answer lacks, or that the vendor may have dropped the
+    call as a repeat of a refused one; or None."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from worker.domain.job import job_of, part_id, part_range
 from worker.domain.outcome import Accepted, Held, Outcome, Partial, Unknown, Verdict
 from worker.domain.pacing.lane import LaneEvent, account_of
 from worker.domain.settle import PartFacts, Policy
-from worker.domain.state import OPEN_STATES, JobState, PartState
+from worker.domain.state import FINAL_STATES, OPEN_STATES, JobState, PartState
 from worker.outbox import tables
 from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Deferral, Item, JobUpdate, Mark
 from worker.outbox.commit.deferral import defer_recipients
@@ -31,9 +31,11 @@ from worker.outbox.commit.record_answer import (
     count_call,
     count_rows,
     is_first_call,
+    may_be_swallowed,
     receipt_row,
     record_answer,
     warn_of_swallowed,
+    with_warning,
 )
 from worker.outbox.engine.bulk import Writes, insert_rows, update_rows
 from worker.outbox.engine.clock import SECOND
@@ -125,7 +127,7 @@ def _end_call(
         return
     is_own_claim = part.claim == end.claim and part.incarnation == end.incarnation
     is_sending = is_own_claim and part.state is PartState.SENDING
-    end = _verified(connection, end, part, is_sending=is_sending)
+    end = _verified(connection, batch, end, part)
     started_at, late_attempt, first = part.marked_at or batch.now, None, None
     if is_sending:
         first = part.marked_at if is_first_call(part) else None
@@ -175,8 +177,11 @@ def _cancel_queued(batch: CommitBatch, part: PartFacts, *, may_search: bool) -> 
         batch.touch_and_wake(part)
 
 
-def _verified(connection: Connection, end: CallEnd, part: PartFacts, *, is_sending: bool) -> CallEnd:
-    """Returns the end, held or in doubt instead of accepted if the vendor's answer does not prove it."""
+def _verified(connection: Connection, batch: CommitBatch, end: CallEnd, part: PartFacts) -> CallEnd:
+    """Returns the end, held or in doubt instead of accepted if the vendor's answer does not prove it.
+
+    A part that has ended stays so: then the receipt warns.
+    """
     outcome: Outcome = end.verdict.outcome
     if not isinstance(outcome, Accepted | Partial):
         return end
@@ -184,10 +189,13 @@ def _verified(connection: Connection, end: CallEnd, part: PartFacts, *, is_sendi
     # Checked after the answer: every part that the vendor may have accepted under this task_id was marked before.
     if task_id is not None and may_belong_to_other_part(connection, end.effects.accounts, task_id, end.part_id):
         outcome = Held("in doubt: the vendor knows its task_id, but another part may have used it too")
-    elif is_sending and settle.may_be_swallowed(part):
-        outcome = Unknown(settle.SWALLOWED)
-    else:
+    elif not (end.flagged and may_be_swallowed(connection, batch, end.part_id, end.claim)):
         return end
+    elif part.state in FINAL_STATES:
+        warning = with_warning(outcome.receipt.warning, settle.SWALLOWED)
+        outcome = replace(outcome, receipt=replace(outcome.receipt, warning=warning))
+    else:
+        outcome = Unknown(settle.SWALLOWED)
     return replace(end, verdict=replace(end.verdict, outcome=outcome))
 
 
@@ -264,7 +272,7 @@ def _write(
     insert_rows(connection, tables.parts, batch.added_parts)
     # After the receipts: the repeat may be accepted in this very batch.
     for part, claim in batch.refused_late:
-        warn_of_swallowed(connection, part, claim)
+        warn_of_swallowed(connection, batch, part, claim)
     if batch.task_ids:
         store_task_ids(connection, batch.task_ids)
     update_rows(connection, tables.parts, ("id",), batch.specs)

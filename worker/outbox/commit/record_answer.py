@@ -74,9 +74,9 @@ def record_answer(connection: Connection, batch: CommitBatch, end: CallEnd, part
             _delete_old_attempts(connection, end)
         case _:
             pass
-    # If the part is still in doubt, an earlier call may have reached the recipients that are refused now.
-    stays_in_doubt = isinstance(outcome, Rejected) and part.state is PartState.UNKNOWN
-    if isinstance(outcome, (Partial, Unknown, Rejected)) and not stays_in_doubt:
+    # Another call may have reached, or may yet reach, the recipients that are refused now.
+    is_only_this_call = isinstance(outcome, Rejected) and part.state is not PartState.REJECTED
+    if isinstance(outcome, (Partial, Unknown, Rejected)) and not is_only_this_call:
         batch.failures += failure_rows(end.part_id, outcome.refusals, batch.now, end.verdict.errcode)
     if effects.code_id:
         codes.end_lease(connection, effects.code_id, end.part_id, outcome, end.verdict.errcode)
@@ -139,17 +139,46 @@ def complete_receipt(connection: Connection, end: CallEnd) -> None:
         run(connection, update, values)
 
 
-def warn_of_swallowed(connection: Connection, part_id: str, claim: int) -> None:
-    """Adds a warning to the receipts of repeats that the vendor may have dropped: this earlier call was refused."""
+def may_be_swallowed(connection: Connection, batch: CommitBatch, part_id: str, claim: int) -> bool:
+    """Returns whether the vendor may have dropped this call as a repeat of one that it refused.
+
+    The call requests the duplicate check because all calls before it were in doubt. Their late answers tell: after a
+    refusal an acceptance proves nothing, unless a call before that refusal was accepted.
+    """
+    if claim == 1:
+        return False
+    query = (
+        "select a.claim, a.doubtful, a.http_status, r.claim from worker_attempts a left join worker_receipts r"
+        " on r.part_id = a.part_id and r.claim = a.claim where a.part_id = :part and a.claim < :claim"
+    )
+    rows = fetch(connection, query, {"part": part_id, "claim": claim})
+    in_batch = {call: row for (part, call), row in batch.attempts.items() if part == part_id}
+    taken = {call for *_, call in rows if call is not None}
+    taken |= {row["claim"] for row in batch.receipts if row["part_id"] == part_id}
+    # A call of which nothing was sent has no HTTP status.
+    answered = {call for call, doubtful, http_status, _ in rows if not doubtful and http_status is not None}
+    answered |= {call for call, row in in_batch.items() if not row["doubtful"] and row["http_status"] is not None}
+    earlier = {call for call in answered | taken if call < claim}
+    return bool(earlier) and min(earlier) not in taken
+
+
+def warn_of_swallowed(connection: Connection, batch: CommitBatch, part_id: str, claim: int) -> None:
+    """Adds a warning to the receipts of the repeats that the vendor may have dropped, as this call was refused."""
     query = (
         "select r.claim, r.warning from worker_receipts r"
         " join worker_attempts a on a.part_id = r.part_id and a.claim = r.claim"
-        " where r.part_id = :part and r.claim > :claim and a.flagged = true"
+        " where r.part_id = :part and r.claim > :claim and a.flagged = true and a.doubtful = false"
     )
     update = "update worker_receipts set warning = :warning where part_id = :part and claim = :claim"
     for repeat, warning in fetch(connection, query, {"part": part_id, "claim": claim}):
-        warning = "; ".join(filter(None, (warning, settle.SWALLOWED)))
-        run(connection, update, {"warning": warning, "part": part_id, "claim": repeat})
+        if may_be_swallowed(connection, batch, part_id, repeat):
+            warning = with_warning(warning, settle.SWALLOWED)
+            run(connection, update, {"warning": warning, "part": part_id, "claim": repeat})
+
+
+def with_warning(warning: str | None, more: str) -> str:
+    """Returns a receipt's warning with one more in it, once."""
+    return warning if warning and more in warning else "; ".join(filter(None, (warning, more)))
 
 
 def attempt_row(batch: CommitBatch, end: CallEnd, started_at: int) -> dict[str, Any]:
