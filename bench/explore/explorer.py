@@ -13,11 +13,11 @@ from bench.explore.database import Databases, Store
 from bench.explore.faults import PROCESS_PAIRS
 from bench.explore.process import explorable
 from bench.explore.sqlite import SqliteStore
-from bench.explore.universe import Told, Universe
+from bench.explore.universe import QUIET, STRANGE, Told, Universe
 from bench.explore.vendor import CALL_PAIRS, CALLS, Fate
 from worker.domain.state import PartState
 
-OTHER_PAIRS = (*CALL_PAIRS, *MESSAGE_PAIRS, RESTORED)
+OTHER_PAIRS = (*CALL_PAIRS, *MESSAGE_PAIRS, RESTORED, QUIET, STRANGE)
 PAIRS = (*PROCESS_PAIRS, *OTHER_PAIRS)
 """Every fault at every step at which it can be met."""
 OFTEN = 50 / 100_000

@@ -49,6 +49,10 @@ ADMISSION, LEASE = "delivery/sender/admission.py", "delivery/sender/lease.py"
 NO = "if False:"
 UNPREPARED = Edit("delivery/sender/prepare.py", "if due.cancelled_at is not None and not (", "if False and not (")
 """A sender looks itself whether the job was cancelled."""
+SWALLOWED = Edit(
+    COMMIT, "elif not (end.flagged and may_be_swallowed(connection, batch, end.part_id, end.claim)):", "elif True:"
+)
+"""An acceptance is looked at once more."""
 GUARDS = (
     Guard("nothing paused or held is marked", MARKS, "if pause is not None and not is_search:", NO),
     Guard("an order is kept at the mark", MARKS, "if batch.orders and not batch.orders.has_turn(part):", NO),
@@ -136,13 +140,13 @@ GUARDS = (
         MARKS,
         "part.flagged = is_covered and (is_first_call or bool(part.doubts))",
         "part.flagged = is_covered",
-        also=(Edit(COMMIT, "elif is_sending and settle.may_be_swallowed(part):", "elif False:"),),
+        also=(SWALLOWED,),
     ),
     Guard(
-        "a repeat is no proof after a late refusal of one of several calls",
-        SETTLE,
-        "part.doubts < calls_maybe_sent(part) - 1",
-        "not part.doubts and calls_maybe_sent(part) > 1",
+        "a repeat is no proof after a late refusal",
+        SWALLOWED.file,
+        SWALLOWED.old,
+        SWALLOWED.new,
     ),
     Guard(
         "a receipt warns of a repeat that may have been dropped",

@@ -110,7 +110,7 @@ class Judge:
             *self._truth(parts),
             *self._twice(parts),
             *self._doubts(parts),
-            *self._forbidden(marks),
+            *self._forbidden(marks, parts),
             *self._unmarked(marks),
             *self._overdue(marks),
             *self._order(marks, parts),
@@ -156,6 +156,10 @@ class Judge:
                     yield f"{job.content} is {part.state.label}, and {unsaid} never received it"
                 if not {*part.refused_people} <= {*missing}:
                     yield f"{job.content} was refused for {part.refused_people}, and one of them received it"
+                if part.state in _TAKEN and not {*part.refused_people} <= {*self._vendor.strangers}:
+                    yield f"{job.content} counts as refused for {part.refused_people}, whom the vendor knows"
+                if SWALLOWED in part.warning and not self._was_refused(job, part):
+                    yield f"{job.content} warns of a refused call, and none was"
                 if part.state in _TAKEN and (part.state is PartState.PARTIAL) != bool(part.refused_people):
                     yield f"{job.content} is {part.state.label}, and was refused for {part.refused_people}"
                 if part.state in _NEVER_SENT and len(missing) < len(part.people):
@@ -171,9 +175,13 @@ class Judge:
         """
         if part.warning.startswith("42014"):
             return {*people} <= {*self._vendor.strangers}
-        refused = [call for call in self._vendor.calls if not call.taken and call.content == job.content]
-        unread = sum(call.people == part.people for call in refused) > part.refused
-        return self._vendor.counts_refused and (part.warning == SWALLOWED or (part.unanswered > 0 and unread))
+        is_unread = self._was_refused(job, part) > part.refused
+        return self._vendor.counts_refused and (SWALLOWED in part.warning or (part.unanswered > 0 and is_unread))
+
+    def _was_refused(self, job: Job, part: Part) -> int:
+        """How many calls of a part the vendor has refused."""
+        calls = [call for call in self._vendor.calls if not call.taken and call.content == job.content]
+        return sum(call.people == part.people for call in calls)
 
     def _twice(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """Nobody receives a message twice, unless its producer wanted it sent again in doubt, or a person decided."""
@@ -194,8 +202,8 @@ class Judge:
                 if part.repeats and job.on_unknown == "hold":
                     yield f"{job.content} was to be held in doubt, and was called again"
 
-    def _forbidden(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
-        """Nothing is marked that is paused, held, cancelled, expired, quiet or not due yet."""
+    def _forbidden(self, marks: Mapping[str, Sequence[Mark]], parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
+        """Nothing is marked that is paused, held, cancelled, expired or not due yet; in quiet hours repeats alone."""
         for job in self._producer.jobs:
             for mark in marks.get(job.id, ()):
                 at = mark.started_at
@@ -205,7 +213,11 @@ class Judge:
                         yield f"{job.content} was marked while it was {how}"
                 if at > self._people.cancelled.get(job.id, at):
                     yield f"{job.content} was marked after it was cancelled"
-                if mark is marks[job.id][0] and (hours := self._quiet_hours(job)) and hours.ends_at(at):
+                if (
+                    not any(part.repeats for part in parts[job.id])
+                    and (hours := self._quiet_hours(job))
+                    and hours.ends_at(at)
+                ):
                     yield f"{job.content} was marked in its quiet hours"
                 if job.expires_at is not None and at > job.expires_at:
                     yield f"{job.content} was marked after it expired"

@@ -46,6 +46,10 @@ class Liveness:
         unheard = [f"the hook of {self._producer.name_of(row['job_id'])}" for row in self._store.rows(waiting)]
         return [*map(self._described, moving), *unheard]
 
+    def undecided(self) -> list[str]:
+        """What has not ended although people have let everything go and decided what was in doubt."""
+        return [f"{self._described(part)} has not ended, whatever people say" for part in self.open_parts().parts]
+
     def untrue(self, database: Database) -> Iterator[str]:
         """Open parts of which `why` names another cause than the true one; and jobs whose recipients do not add up."""
         for part in self.open_parts().parts:

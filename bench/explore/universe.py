@@ -28,6 +28,8 @@ from worker.service.account_updates import EVERY_S
 
 FAULTS_S = 10.0
 """Virtual seconds in which faults happen."""
+QUIET, STRANGE = ("account", "has quiet hours"), ("vendor", "does not know everybody")
+"""What some universes have, as pairs of those that are counted."""
 LOOK_S = 0.5
 """Virtual seconds between two looks at what has not ended."""
 BOUND_S = 300.0
@@ -89,9 +91,9 @@ class Universe:
         people = PEOPLE[:1] if self.faults.crowded else chance.choice([PEOPLE, PEOPLE, PEOPLE[:1]])
         limited = 1.0 if self.faults.crowded else 0.4
         more = random.Random(f"{seed}, more")
-        quiet, strange = more.random() < 0.08, more.random() < 0.15
-        quiet_hours = more.choice(QUIET_HOURS) if self._has("quiet hours", quiet) else NONE
-        self.vendor.strangers = {people[-1]} if self._has("strangers", strange) else set()
+        quiet_hours, is_quiet, has_strangers = more.choice(QUIET_HOURS), more.random() < 0.08, more.random() < 0.15
+        quiet_hours = quiet_hours if self._has("quiet hours", is_quiet) else NONE
+        self.vendor.strangers = {people[-1]} if self._has("strangers", has_strangers) else set()
         of_all = accounts(chance, self.scheduler, settings.delivery.call_deadline_s, people, limited, quiet_hours)
         self._add_hosts(of_all, settings, without)
         outside = databases.of(self._outside)
@@ -103,7 +105,7 @@ class Universe:
         self.people.breaks = own_chance.random() < 0.15
         own_chance = random.Random(rng.getrandbits(64))
         self.producer.files = own_chance.choice([0.0, 0.0, 0.4])
-        self.producer.tenants = 0.6 if self._has("tenants", more.random() < 0.25) else 0.0
+        self.producer.tenants = more.choice([0.0, 0.0, 0.0, 0.6])
         self.restores = self._has("restore", store.can_restore and own_chance.random() < 0.05)
         self.backup = Backup(
             store, self.scheduler, own_chance, self.hosts, self.producer, self.people, self.faults, self.say
@@ -148,6 +150,8 @@ class Universe:
                 if not self.told.problems and self.liveness.open_parts().parts:
                     self._from_outside("people", self.people.let_go)
                     self._without_faults("after people let everything go")
+            if not self.told.problems:
+                self.told.problems += self.liveness.undecided()
         finally:
             self.scheduler.close()
         return self._end()
@@ -214,6 +218,8 @@ class Universe:
         for reached in (self.faults.reached, self.vendor.fates, self.broker.fates):
             told.reached.update({(step, str(fault)): count for (step, fault), count in reached.items()})
         told.reached[RESTORED] += self.backup.restored_at is not None
+        told.reached[QUIET] += "quiet hours" in told.things
+        told.reached[STRANGE] += bool(self.vendor.strangers)
         told.statements = self.store.statements
         for row in self.store.rows("select state, count(*) as n from worker_parts group by state"):
             told.states[row["state"]] += row["n"]

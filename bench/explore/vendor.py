@@ -33,6 +33,7 @@ class Fate(StrEnum):
     BUSY = "answered -1"
     FREQUENT = "answered 45009"
     CONCURRENT = "answered 45033"
+    CONFLICT = "answered 45035"
     STALE = "answered 42001"
     HTML = "answered 502 without JSON"
     REFUSED = "answered 40058"
@@ -52,6 +53,7 @@ WEIGHTS = {
     Fate.BUSY: 2,
     Fate.FREQUENT: 1,
     Fate.CONCURRENT: 1,
+    Fate.CONFLICT: 1,
     Fate.STALE: 2,
     Fate.HTML: 1,
     Fate.REFUSED: 1,
@@ -83,6 +85,7 @@ ERRCODES = {
     Fate.BUSY: -1,
     Fate.FREQUENT: 45009,
     Fate.CONCURRENT: 45033,
+    Fate.CONFLICT: 45035,
     Fate.STALE: 42001,
     Fate.REFUSED: 40058,
     Fate.SPAM: 40201,
