@@ -31,6 +31,8 @@ _PARTS = (
     " from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = 'send' order by p.id"
 )
 _REFUSED = "select part_id, recipient from worker_failures"
+TASK_ID_EXISTS = "42014"
+"""A receipt's warning begins with it, where this is all that is known of an earlier call."""
 _ENDED = "select part_id, started_at, incarnation from worker_attempts where incarnation <> ''"
 """Without the calls that a fence adds, which nobody has marked."""
 _BEGUN = (
@@ -108,6 +110,7 @@ class Judge:
         return [
             *self._rows(jobs, parts),
             *self._truth(parts),
+            *self._refusals(parts),
             *self._twice(parts),
             *self._doubts(parts),
             *self._forbidden(marks, parts),
@@ -154,18 +157,28 @@ class Judge:
                 unsaid = sorted({*missing} - {*part.refused_people})
                 if part.state in _TAKEN and unsaid and not self._may_be_missing(job, part, unsaid):
                     yield f"{job.content} is {part.state.label}, and {unsaid} never received it"
-                if not {*part.refused_people} <= {*missing}:
-                    yield f"{job.content} was refused for {part.refused_people}, and one of them received it"
-                if part.state in _TAKEN and not {*part.refused_people} <= {*self._vendor.strangers}:
-                    yield f"{job.content} counts as refused for {part.refused_people}, whom the vendor knows"
-                if SWALLOWED in part.warning and not self._was_refused(job, part):
-                    yield f"{job.content} warns of a refused call, and none was"
-                if part.state in _TAKEN and (part.state is PartState.PARTIAL) != bool(part.refused_people):
-                    yield f"{job.content} is {part.state.label}, and was refused for {part.refused_people}"
                 if part.state in _NEVER_SENT and len(missing) < len(part.people):
                     yield f"{job.content} is {part.state.label}, and somebody received it"
         for content in {one.content for one in self._vendor.deliveries} & self._producer.rolled_back:
             yield f"{content} was rolled back, and received"
+
+    def _refusals(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
+        """Who counts as refused is unknown to the vendor, and received nothing; a receipt warns where it has to."""
+        received = self._received()
+        for job in self._producer.jobs:
+            for part in parts.get(job.id, ()) if job.id not in self._people.decided else ():
+                refused = part.refused_people
+                if any(received[job.content, person] for person in refused):
+                    yield f"{job.content} was refused for {refused}, and one of them received it"
+                if part.state in _TAKEN and not {*refused} <= {*self._vendor.strangers}:
+                    yield f"{job.content} counts as refused for {refused}, whom the vendor knows"
+                if part.state is PartState.PARTIAL and not refused:
+                    yield f"{job.content} is partial, and was refused for nobody"
+                # Where a first call was proved by its task_id, its late answer may say whom it did not reach.
+                if part.state is PartState.ACCEPTED and refused and not part.warning.startswith(TASK_ID_EXISTS):
+                    yield f"{job.content} is accepted, and was refused for {refused}"
+                if SWALLOWED in part.warning and not self._was_refused(job, part):
+                    yield f"{job.content} warns of a refused call, and none was"
 
     def _may_be_missing(self, job: Job, part: Part, people: Collection[str]) -> bool:
         """True where nobody could know it, or the receipt warns of it.
@@ -173,7 +186,7 @@ class Judge:
         That a task_id exists does not say whom the first call did not reach. A vendor whose duplicate check knows a
         refused call swallows the repeat that is made before that refusal is read.
         """
-        if part.warning.startswith("42014"):
+        if part.warning.startswith(TASK_ID_EXISTS):
             return {*people} <= {*self._vendor.strangers}
         is_unread = self._was_refused(job, part) > part.refused
         return self._vendor.counts_refused and (SWALLOWED in part.warning or (part.unanswered > 0 and is_unread))
