@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from bench.explore.backup import RESTORED, Backup
@@ -91,9 +91,7 @@ class Universe:
         people = PEOPLE[:1] if self.faults.crowded else chance.choice([PEOPLE, PEOPLE, PEOPLE[:1]])
         limited = 1.0 if self.faults.crowded else 0.4
         more = random.Random(f"{seed}, more")
-        quiet_hours, is_quiet, has_strangers = more.choice(QUIET_HOURS), more.random() < 0.08, more.random() < 0.15
-        quiet_hours = quiet_hours if self._has("quiet hours", is_quiet) else NONE
-        self.vendor.strangers = {people[-1]} if self._has("strangers", has_strangers) else set()
+        quiet_hours = self._begin_odd(more, people)
         of_all = accounts(chance, self.scheduler, settings.delivery.call_deadline_s, people, limited, quiet_hours)
         self._add_hosts(of_all, settings, without)
         outside = databases.of(self._outside)
@@ -113,6 +111,12 @@ class Universe:
         self.faults.without = self.producer.without = self.people.without = without
         self.liveness = Liveness(store, self.producer, self.people)
         self.judge = Judge(store, self.vendor, self.producer, self.people, self.hooks, self.backup, settings.delivery)
+
+    def _begin_odd(self, more: random.Random, people: Sequence[str]) -> str:
+        """Chooses whom the vendor does not know, and returns the quiet hours of an account."""
+        quiet_hours, is_quiet, has_strangers = more.choice(QUIET_HOURS), more.random() < 0.08, more.random() < 0.15
+        self.vendor.strangers = {people[-1]} if self._has("strangers", has_strangers) else set()
+        return quiet_hours if self._has("quiet hours", is_quiet) else NONE
 
     def _has(self, thing: str, holds: bool) -> bool:
         """True where this universe has something that most have not, and it is not left out."""
