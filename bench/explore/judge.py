@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from bench.explore.backup import Backup
@@ -13,6 +12,7 @@ from bench.explore.database import Store, now_us
 from bench.explore.hooks import NOTES, Hooks
 from bench.explore.people import People
 from bench.explore.producers import AGENTS, CHANGING, MEMBER_WINDOW_S, SEEN_S, Job, Producer
+from bench.explore.stored import Mark, Part, marks_of, parts_of
 from bench.explore.vendor import Delivery, Fate, Vendor, VendorCall
 from worker.config.settings import DeliverySettings
 from worker.domain.callbacks.hook import EventState
@@ -24,50 +24,8 @@ _TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)
 _NEVER_SENT = (PartState.EXPIRED, PartState.CANCELLED, PartState.EXHAUSTED, PartState.REJECTED)
 _KEEPS_ORDER = (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN, PartState.EXHAUSTED)
 """In these states a part keeps those behind it waiting, where its job does not leave gaps."""
-_PARTS = (
-    "select p.*, (select count(*) from worker_attempts a where a.part_id = p.id and a.doubtful) as unanswered,"
-    " (select count(*) from worker_attempts a where a.part_id = p.id and a.errcode <> 0) as refused,"
-    " (select max(r.warning) from worker_receipts r where r.part_id = p.id) as warning"
-    " from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = 'send' order by p.id"
-)
-_REFUSED = "select part_id, recipient from worker_failures"
 TASK_ID_EXISTS = "42014"
 """A receipt's warning begins with it, where this is all that is known of an earlier call."""
-_ENDED = "select part_id, started_at, incarnation from worker_attempts where incarnation <> ''"
-"""Without the calls that a fence adds, which nobody has marked."""
-_BEGUN = (
-    "select id, marked_at, incarnation from worker_parts p where marked_at is not null"
-    " and not exists (select 1 from worker_attempts a where a.part_id = p.id and a.claim = p.claim)"
-)
-"""Calls that have no attempt yet; a late answer to an earlier one may have ended their part."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What is stored of a part."""
-
-    job: str
-    state: PartState
-    people: tuple[str, ...]
-    repeats: int
-    doubts: int
-    unanswered: int
-    """Its attempts that have no readable answer."""
-    refused: int
-    """Its attempts that are known to be refused."""
-    warning: str
-    """Of its receipt; empty: none."""
-    refused_people: tuple[str, ...]
-    """Those whom the vendor named as refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """One call that was marked, of a part of a job; instants in microseconds of the database's clock."""
-
-    job: str
-    started_at: int
-    incarnation: str
 
 
 class Judge:
@@ -88,25 +46,8 @@ class Judge:
 
     def problems(self) -> list[str]:
         """A sentence for each promise of safety that is broken."""
-        parts, refused = defaultdict[str, list[Part]](list), defaultdict[str, list[str]](list)
-        for row in self._store.rows(_REFUSED):
-            refused[row["part_id"]].append(row["recipient"])
-        for row in self._store.rows(_PARTS):
-            people, state = tuple(json.loads(row["spec"])["users"]), PartState(row["state"])
-            part = Part(
-                row["job_id"],
-                state,
-                people,
-                row["repeats"],
-                row["doubts"],
-                row["unanswered"],
-                row["refused"],
-                row["warning"] or "",
-                tuple(refused[row["id"]]),
-            )
-            parts[part.job].append(part)
+        parts, marks = parts_of(self._store), marks_of(self._store)
         jobs = {row["id"]: row for row in self._store.rows("select * from worker_jobs where kind = 'send'")}
-        marks = self._marks()
         return [
             *self._rows(jobs, parts),
             *self._truth(parts),
@@ -123,14 +64,6 @@ class Judge:
             *self._disabled(marks),
             *self._heard(),
         ]
-
-    def _marks(self) -> dict[str, list[Mark]]:
-        """Job -> the marks of its parts, the earliest first."""
-        marks: dict[str, list[Mark]] = defaultdict(list)
-        for row in self._store.rows(f"{_ENDED} union all {_BEGUN} order by 2"):
-            job = row["part_id"].partition("-")[0]
-            marks[job].append(Mark(job, row["started_at"], row["incarnation"]))
-        return marks
 
     def _rows(self, jobs: Mapping[str, Mapping[str, Any]], parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """Each commit has its rows, and the counters of each job are those of its parts."""
@@ -151,34 +84,38 @@ class Judge:
     def _truth(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """What is accepted was received; what was certainly not sent was not."""
         received = self._received()
-        for job in self._producer.jobs:
-            for part in parts.get(job.id, ()) if job.id not in self._people.decided else ():
-                missing = [person for person in part.people if not received[job.content, person]]
-                unsaid = sorted({*missing} - {*part.refused_people})
-                if part.state in _TAKEN and unsaid and not self._may_be_missing(job, part, unsaid):
-                    yield f"{job.content} is {part.state.label}, and {unsaid} never received it"
-                if part.state in _NEVER_SENT and len(missing) < len(part.people):
-                    yield f"{job.content} is {part.state.label}, and somebody received it"
+        for job, part in self._undecided(parts):
+            missing = [person for person in part.people if not received[job.content, person]]
+            unsaid = sorted({*missing} - {*part.refused_people})
+            if part.state in _TAKEN and unsaid and not self._may_be_missing(job, part, unsaid):
+                yield f"{job.content} is {part.state.label}, and {unsaid} never received it"
+            if part.state in _NEVER_SENT and len(missing) < len(part.people):
+                yield f"{job.content} is {part.state.label}, and somebody received it"
         for content in {one.content for one in self._vendor.deliveries} & self._producer.rolled_back:
             yield f"{content} was rolled back, and received"
+
+    def _undecided(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[tuple[Job, Part]]:
+        """The parts about which no person has decided, each with its job."""
+        for job in self._producer.jobs:
+            if job.id not in self._people.decided:
+                yield from ((job, part) for part in parts.get(job.id, ()))
 
     def _refusals(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """Who counts as refused is unknown to the vendor, and received nothing; a receipt warns where it has to."""
         received = self._received()
-        for job in self._producer.jobs:
-            for part in parts.get(job.id, ()) if job.id not in self._people.decided else ():
-                refused = part.refused_people
-                if any(received[job.content, person] for person in refused):
-                    yield f"{job.content} was refused for {refused}, and one of them received it"
-                if part.state in _TAKEN and not {*refused} <= {*self._vendor.strangers}:
-                    yield f"{job.content} counts as refused for {refused}, whom the vendor knows"
-                if part.state is PartState.PARTIAL and not refused:
-                    yield f"{job.content} is partial, and was refused for nobody"
-                # Where a first call was proved by its task_id, its late answer may say whom it did not reach.
-                if part.state is PartState.ACCEPTED and refused and not part.warning.startswith(TASK_ID_EXISTS):
-                    yield f"{job.content} is accepted, and was refused for {refused}"
-                if SWALLOWED in part.warning and not self._was_refused(job, part):
-                    yield f"{job.content} warns of a refused call, and none was"
+        for job, part in self._undecided(parts):
+            refused = part.refused_people
+            if any(received[job.content, person] for person in refused):
+                yield f"{job.content} was refused for {refused}, and one of them received it"
+            if part.state in _TAKEN and not {*refused} <= {*self._vendor.strangers}:
+                yield f"{job.content} counts as refused for {refused}, whom the vendor knows"
+            if part.state is PartState.PARTIAL and not refused:
+                yield f"{job.content} is partial, and was refused for nobody"
+            # Where a first call was proved by its task_id, its late answer may say whom it did not reach.
+            if part.state is PartState.ACCEPTED and refused and not part.warning.startswith(TASK_ID_EXISTS):
+                yield f"{job.content} is accepted, and was refused for {refused}"
+            if SWALLOWED in part.warning and not self._was_refused(job, part):
+                yield f"{job.content} warns of a refused call, and none was"
 
     def _may_be_missing(self, job: Job, part: Part, people: Collection[str]) -> bool:
         """True where nobody could know it, or the receipt warns of it.
@@ -208,12 +145,11 @@ class Judge:
 
     def _doubts(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """A part is in doubt about its unanswered calls, and is not called again where its producer wants it held."""
-        for job in self._producer.jobs:
-            for part in parts.get(job.id, ()) if job.id not in self._people.decided else ():
-                if part.doubts != part.unanswered and part.state is not PartState.REJECTED:
-                    yield f"{job.content} has {part.unanswered} calls without an answer, and {part.doubts} in doubt"
-                if part.repeats and job.on_unknown == "hold":
-                    yield f"{job.content} was to be held in doubt, and was called again"
+        for job, part in self._undecided(parts):
+            if part.doubts != part.unanswered and part.state is not PartState.REJECTED:
+                yield f"{job.content} has {part.unanswered} calls without an answer, and {part.doubts} in doubt"
+            if part.repeats and job.on_unknown == "hold":
+                yield f"{job.content} was to be held in doubt, and was called again"
 
     def _forbidden(self, marks: Mapping[str, Sequence[Mark]], parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """Nothing is marked that is paused, held, cancelled, expired or not due yet; in quiet hours repeats alone."""

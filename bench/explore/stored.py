@@ -1,0 +1,83 @@
+"""What is stored when a universe has ended: the parts of messages, and the calls that were marked."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+
+from bench.explore.database import Store
+from worker.domain.state import PartState
+
+_PARTS = (
+    "select p.*, (select count(*) from worker_attempts a where a.part_id = p.id and a.doubtful) as unanswered,"
+    " (select count(*) from worker_attempts a where a.part_id = p.id and a.errcode <> 0) as refused,"
+    " (select max(r.warning) from worker_receipts r where r.part_id = p.id) as warning"
+    " from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = 'send' order by p.id"
+)
+_REFUSED = "select part_id, recipient from worker_failures"
+_ENDED = "select part_id, started_at, incarnation from worker_attempts where incarnation <> ''"
+"""Without the calls that a fence adds, which nobody has marked."""
+_BEGUN = (
+    "select id, marked_at, incarnation from worker_parts p where marked_at is not null"
+    " and not exists (select 1 from worker_attempts a where a.part_id = p.id and a.claim = p.claim)"
+)
+"""Calls that have no attempt yet; a late answer to an earlier one may have ended their part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is stored of a part."""
+
+    job: str
+    state: PartState
+    people: tuple[str, ...]
+    repeats: int
+    doubts: int
+    unanswered: int
+    """Its attempts that have no readable answer."""
+    refused: int
+    """Its attempts that are known to be refused."""
+    warning: str
+    """Of its receipt; empty: none."""
+    refused_people: tuple[str, ...]
+    """Those whom the vendor named as refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One call that was marked, of a part of a job; instants in microseconds of the database's clock."""
+
+    job: str
+    started_at: int
+    incarnation: str
+
+
+def parts_of(store: Store) -> dict[str, list[Part]]:
+    """Job -> its parts, in their order."""
+    parts, refused = defaultdict[str, list[Part]](list), defaultdict[str, list[str]](list)
+    for row in store.rows(_REFUSED):
+        refused[row["part_id"]].append(row["recipient"])
+    for row in store.rows(_PARTS):
+        part = Part(
+            job=row["job_id"],
+            state=PartState(row["state"]),
+            people=tuple(json.loads(row["spec"])["users"]),
+            repeats=row["repeats"],
+            doubts=row["doubts"],
+            unanswered=row["unanswered"],
+            refused=row["refused"],
+            warning=row["warning"] or "",
+            refused_people=tuple(refused[row["id"]]),
+        )
+        parts[part.job].append(part)
+    return parts
+
+
+def marks_of(store: Store) -> dict[str, list[Mark]]:
+    """Job -> the marks of its parts, the earliest first."""
+    marks: dict[str, list[Mark]] = defaultdict(list)
+    for row in store.rows(f"{_ENDED} union all {_BEGUN} order by 2"):
+        job = row["part_id"].partition("-")[0]
+        marks[job].append(Mark(job, row["started_at"], row["incarnation"]))
+    return marks
