@@ -35,9 +35,15 @@ _MARKED = (
     "select p.id, p.claim from worker_parts p join worker_processes w on w.id = p.incarnation"
     f" where p.state = {PartState.SENDING:d} and w.ended_at is null and w.host = ?"
 )
-_CALLED_AGAIN = f"select 1 from worker_parts where id = ? and claim > ? and state = {PartState.SENDING:d}"
+_CALLED_AGAIN = "select 1 from worker_parts where id = ? and claim > ?"
 AT_A_CALL = ("before_mark", "after_mark", "before_record", "before_record")
 """Where it matters most how long a process sleeps."""
+REFUSAL_SLEPT_OVER = 0.2
+"""So often a process sleeps before it reads a refusal, where the vendor drops a repeat of what it has refused."""
+LONG_S = 8.0, 25.0
+"""Virtual seconds of a sleep that no lease outlasts."""
+WAKES = {"after_mark": 0.5, "before_record": 0.5, "after_record": 0.8}
+"""Step -> how often it wakes a host that sleeps in an earlier call of the same part."""
 
 
 class Fault(StrEnum):
@@ -102,23 +108,32 @@ class Faults:
             return
         if fiber.home.dead:
             raise Died
-        if label in ("after_mark", "before_record") and not self.crowded:
-            self._wake_others(fiber.home)
+        if label in WAKES and not self.crowded:
+            self._wake_others(fiber.home, WAKES[label])
         dooms = self._dooms[fiber.home.name]
         for doom in [doom for doom in dooms if doom.step == label]:
             doom.count -= 1
             if doom.count <= 0:
                 dooms.remove(doom)
                 self.strike(doom.fault, label, fiber.home)
+        if label == "before_record" and fiber.home.is_refused:
+            self._read_refusal(fiber.home)
         self.scheduler.point()
 
-    def _wake_others(self, home: Home) -> None:
-        """Hosts that sleep wake up when another one has a call of the same part: the worst moment."""
+    def _read_refusal(self, home: Home) -> None:
+        """A process often sleeps before it reads a refusal for which the vendor drops the repeat."""
+        home.is_refused = False
+        if self.vendor.counts_refused and not self.over and self.chance.random() < REFUSAL_SLEPT_OVER:
+            self.strike(Fault.SLEEPS, "before_record", home)
+            home.frozen_until = self.scheduler.now + self.chance.uniform(*LONG_S)
+
+    def _wake_others(self, home: Home, often: float) -> None:
+        """Hosts that sleep wake up when another one has called the same part again: the worst moments."""
         for host in self.hosts:
             if host.home is not home and host.home.frozen_until > self.scheduler.now:
                 parts = self._asleep.get(host.name)
                 is_moment = not parts or any(self.store.rows(_CALLED_AGAIN, *part) for part in parts)
-                if is_moment and self.chance.random() < (0.8 if parts else 0.4):
+                if is_moment and self.chance.random() < (often if parts else 0.4):
                     self.scheduler.thaw(host.home)
 
     def strike(self, fault: Fault, label: str, home: Home) -> None:
@@ -130,7 +145,7 @@ class Faults:
             case Fault.DIES:
                 self.scheduler.kill(home)
             case Fault.SLEEPS:
-                longer = [] if self.crowded else [(3.0, 8.0), (8.0, 25.0)]
+                longer = [] if self.crowded else [(3.0, 8.0), LONG_S]
                 home.frozen_until = now + chance.uniform(*chance.choice([(0.5, 3.0), (0.5, 3.0), *longer]))
                 self._asleep[home.name] = [(row["id"], row["claim"]) for row in self.store.rows(_MARKED, home.name)]
             case Fault.ANSWER_LOST:

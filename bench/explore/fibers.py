@@ -30,6 +30,8 @@ class Home:
         self.number = 1
         """Counts the processes of the host, from 1 in the order in which they started."""
         self.dead = False
+        self.is_refused = False
+        """True where the vendor has refused a message, and the answer is not read yet."""
         self.frozen_until = 0.0
         self.fibers: list[Fiber] = []
 

@@ -24,8 +24,8 @@ _TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)
 _NEVER_SENT = (PartState.EXPIRED, PartState.CANCELLED, PartState.EXHAUSTED, PartState.REJECTED)
 _KEEPS_ORDER = (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN, PartState.EXHAUSTED)
 """In these states a part keeps those behind it waiting, where its job does not leave gaps."""
-TASK_ID_EXISTS = "42014"
-"""A receipt's warning begins with it, where this is all that is known of an earlier call."""
+PROOFS = ("42014", "a press proves")
+"""A receipt's warning begins with one of them, where this is all that is known of a call: not whom it reached."""
 
 
 class Judge:
@@ -111,8 +111,8 @@ class Judge:
                 yield f"{job.content} counts as refused for {refused}, whom the vendor knows"
             if part.state is PartState.PARTIAL and not refused:
                 yield f"{job.content} is partial, and was refused for nobody"
-            # Where a first call was proved by its task_id, its late answer may say whom it did not reach.
-            if part.state is PartState.ACCEPTED and refused and not part.warning.startswith(TASK_ID_EXISTS):
+            # Where it is proved that a first call was accepted, its late answer may say whom it did not reach.
+            if part.state is PartState.ACCEPTED and refused and not part.warning.startswith(PROOFS):
                 yield f"{job.content} is accepted, and was refused for {refused}"
             if SWALLOWED in part.warning and not self._was_refused(job, part):
                 yield f"{job.content} warns of a refused call, and none was"
@@ -120,10 +120,10 @@ class Judge:
     def _may_be_missing(self, job: Job, part: Part, people: Collection[str]) -> bool:
         """True where nobody could know it, or the receipt warns of it.
 
-        That a task_id exists does not say whom the first call did not reach. A vendor whose duplicate check knows a
+        That a card exists does not say whom its call did not reach. A vendor whose duplicate check knows a
         refused call swallows the repeat that is made before that refusal is read.
         """
-        if part.warning.startswith(TASK_ID_EXISTS):
+        if part.warning.startswith(PROOFS):
             return {*people} <= {*self._vendor.strangers}
         is_unread = self._was_refused(job, part) > part.refused
         return self._vendor.counts_refused and (SWALLOWED in part.warning or (part.unanswered > 0 and is_unread))

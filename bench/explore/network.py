@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 
 from bench.explore.fibers import FOREVER, Home
-from bench.explore.vendor import NAMES, SEND, Fate, Vendor, body_of
+from bench.explore.vendor import ERRCODES, NAMES, SEND, Fate, Vendor, body_of
 from worker.domain.call import CallResult, FileBody, NoAnswer, NotSent, Reply, Request, Unsent
 from worker.transport.connection import FileFault
 from worker.transport.http import Connection
@@ -88,6 +88,7 @@ class _Pending:
             self.ends_at = scheduler.now + delay_s + chance.uniform(0.001, chance.choice([0.1, 0.1, 1.0]))
         if self._fate is not Fate.LOST:
             self._answer = vendor.take(request, self._fate, file)
+            home.is_refused |= request.path == SEND and self._fate in ERRCODES
 
     @property
     def has_ended(self) -> bool:

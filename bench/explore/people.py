@@ -87,13 +87,13 @@ class People:
                     self.chance.choice([*commands, self._skip, self._hold, self._cancel])()
 
     def forget(self, since: int) -> None:
-        """Forgets what was commanded since an instant, before which the database was put back."""
+        """Forgets what was commanded after an instant, to which the database was put back."""
         for spans in (self.pauses, self.holds):
-            spans[:] = [span for span in spans if span.began_at < since]
+            spans[:] = [span for span in spans if span.began_at <= since]
             for span in spans:
-                span.ended_at = span.ended_at if span.ended_at is None or span.ended_at < since else None
+                span.ended_at = span.ended_at if span.ended_at is None or span.ended_at <= since else None
         for commands in (self.cancelled, self.decided, self.skipped):
-            for job in [job for job, at in commands.items() if at >= since]:
+            for job in [job for job, at in commands.items() if at > since]:
                 del commands[job]
 
     @property

@@ -190,14 +190,17 @@ class Universe:
 
     def _without_faults(self, when: str) -> None:
         """Runs on until all has ended that may; notes what has not within the bound."""
-        begun = self.scheduler.now
+        begun, has_looked = self.scheduler.now, False
         self.scheduler.run(begun + LOOK_S)
-        while moving := self.liveness.moving():
-            if self.scheduler.now > begun + BOUND_S or self._is_endless():
+        while (moving := self.liveness.moving()) or not has_looked:
+            if not moving:  # time goes on while the judge looks
+                self._from_outside("judge", self._look)
+                has_looked = True
+            elif self.scheduler.now > begun + BOUND_S or self._is_endless():
                 self.told.problems += [f"{what} stands still {when}" for what in moving]
                 return
-            self.scheduler.run(self.scheduler.now + LOOK_S)
-        self._from_outside("judge", self._look)
+            else:
+                self.scheduler.run(self.scheduler.now + LOOK_S)
 
     def _look(self) -> None:
         self.told.problems += self.liveness.untrue(self._databases.of(self._outside))
