@@ -117,7 +117,7 @@ class Vendor:
         assert reply.status_code == 200, reply.text
         return reply.json()
 
-    def faults(self, *rules: dict[str, Any]) -> None:
+    def faults(self, *rules: Mapping[str, Any]) -> None:
         """Adds fault rules."""
         self.post("faults", list(rules))
 

@@ -54,6 +54,8 @@ FAULTS: Mapping[int, Mapping[str, Any]] = {
     307: {"answer": {"errcode": -1, "errmsg": "system busy"}},
 }
 """What happens to each so many-th send."""
+SLOW: Mapping[str, Any] = {"match": {"path": SEND}, "times": 2_000, "action": {"delay": 0.5}}
+"""While it warms up: every thread has a call at a time, so that each pool of connections is as full as it gets."""
 
 
 def main(argv: list[str]) -> Figure:
@@ -213,6 +215,7 @@ class Soak:
         self._killed, self._kills = self._worker(), self._kills + 1
         if self._kills == 1:
             self._redis.restart()
+            self._stack.vendor.faults(SLOW)
         elif self._kills % 2 == 0:
             self._door.shut()
             time.sleep(AWAY_S)

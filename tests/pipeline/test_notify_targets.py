@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -503,15 +503,20 @@ def test_a_url_without_a_value_is_told_to_nobody(site: Site, monkeypatch: pytest
     assert [PARKED] == watch.told()
 
 
-class _Pager(BaseHTTPRequestHandler):
+class _Pager(HTTPServer):
     """A receiver of alerts, somewhere else."""
 
-    heard: ClassVar[list[tuple[str, str | None, Any]]] = []
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Post)
+        self.heard: list[tuple[str, str | None, Any]] = []
 
+
+class _Post(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Takes everything."""
+        assert isinstance(self.server, _Pager)
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.heard.append((self.path, self.headers["Content-Type"], body))
+        self.server.heard.append((self.path, self.headers["Content-Type"], body))
         self.send_response(204)
         self.end_headers()
 
@@ -522,7 +527,7 @@ class _Pager(BaseHTTPRequestHandler):
 @pytest.mark.fewer_databases("it is about HTTP")
 def test_a_post_over_real_http(database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the program's one transport, with the path and the query of the URL."""
-    server = HTTPServer(("127.0.0.1", 0), _Pager)
+    server = _Pager()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     monkeypatch.setenv("PAGER_URL", f"http://127.0.0.1:{server.server_address[1]}/a%20b/hook?key=a%2Bb")
@@ -539,6 +544,6 @@ def test_a_post_over_real_http(database: Database, driven_clock: DrivenClock, mo
     server.server_close()
     thread.join()
 
-    [(path, kind, body)] = _Pager.heard
+    [(path, kind, body)] = server.heard
     assert ("/a%20b/hook?key=a%2Bb", "application/json") == (path, kind)
     assert "NothingIsDelivered" in body["text"]
