@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.runtime import Site, busy, planted
+from tests.support.runtime import UPLOAD, Site, busy, planted
 from worker.control.audit import CommandResult, list_audit
 from worker.control.pause import pause, resume
 from worker.control.reschedule import find_waiting, reschedule
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import CheckFailed
 from worker.domain.job_filter import JobFilter
+from worker.domain.settle import FOREVER
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 
@@ -128,6 +129,43 @@ def test_an_order_follows_the_new_times(site: Site) -> None:
 
     assert ["second", "first"] == [body["text"]["content"] for body in site.bodies()]
     assert ["accepted"] * 2 == [site.state(job) for job in (first, second)]
+
+
+def test_what_sleeps_behind_another_is_not_sent_before_its_new_time(site: Site) -> None:
+    """Its turn comes before that; it is not its time yet."""
+    first, second = site.send("first", order_key="o"), site.send("second", order_key="o")
+    site.vendor.says(busy())
+    site.ring(first, second)
+    asleep = site.part(second).not_before
+
+    change(site, second, due_at=HOUR)
+    for _ in range(2):
+        site.advance(HOUR.total_seconds() / 3)
+        site.run()
+
+    assert asleep == FOREVER
+    assert (["accepted", "queued"], 2) == ([site.state(job) for job in (first, second)], len(site.calls()))
+    site.advance(HOUR.total_seconds() / 3)
+    site.run()
+    assert "accepted" == site.state(second)
+
+
+def test_what_waits_for_its_file_is_not_sent_before_its_new_time(site: Site) -> None:
+    """The file is uploaded meanwhile, which wakes what waits for it."""
+    job = site.image()
+    site.ring(job)
+    waiting = site.part(job).waits_on
+
+    change(site, job, due_at=HOUR)
+    for _ in range(2):
+        site.advance(HOUR.total_seconds() / 3)
+        site.run()
+
+    assert waiting is not None
+    assert ("queued", [UPLOAD]) == (site.state(job), [call.path for call in site.calls()])
+    site.advance(HOUR.total_seconds() / 3)
+    site.run()
+    assert "accepted" == site.state(job)
 
 
 def test_what_would_expire_unsent_is_left(site: Site) -> None:

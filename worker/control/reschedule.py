@@ -1,8 +1,7 @@
 """Changes the due time, the expiry or the priority of waiting jobs.
 
-The jobs are then as if they had been enqueued with these values. A paused job stays paused, and a job that waits in an
-order keeps its place. A call that has begun is not stopped. A sender that has
-loaded a part but not begun its call cannot begin it any more.
+The jobs are then as if they had been enqueued with these values, also in their orders. A paused job stays paused. A
+call that has begun is not stopped. A sender that has loaded a part but not begun its call cannot begin it any more.
 """
 
 from __future__ import annotations

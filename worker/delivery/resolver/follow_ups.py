@@ -254,7 +254,7 @@ class FollowUps:
             jobs = [job for job in sorted(chain) if lock_job_row(connection, job)]
             if target not in jobs:
                 return Rejected("the job that it follows does not exist any more")
-            own = lock_part(connection, due.id)
+            own = lock_part(connection, due.id, due.claim)
             if own is None:
                 return None
             facts, spec = own

@@ -109,7 +109,7 @@ class MediaResolver:
         # could pass for an older one and be repeated for ever.
         if not row.open and row.media_id is None and row.after_send:
             return Rejected(f"its file could not be uploaded: {row.reason or 'the upload was refused'}")
-        own = lock_part(connection, due.id)
+        own = lock_part(connection, due.id, due.claim)
         if own is None:
             return None
         upload_id = row.job_id

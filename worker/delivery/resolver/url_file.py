@@ -119,7 +119,7 @@ class UrlFiles:
         self, connection: Connection, due: JobPart, fetched: Fetched, entry: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         """Stores the copy and returns the part's new spec, or None if another sender has changed the part."""
-        own = lock_part(connection, due.id)
+        own = lock_part(connection, due.id, due.claim)
         if own is None:
             return None
         facts, spec = own

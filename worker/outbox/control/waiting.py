@@ -16,7 +16,7 @@ from worker.outbox.engine.sql import run
 from worker.outbox.jobs.order_queue import move_positions
 
 _NOT_ENDED = f" and state in ({int(PartState.QUEUED)}, {int(PartState.SENDING)})"
-_NEVER_CALLED = f" and state = {int(PartState.QUEUED)} and first_marked_at is null and waits_on is null"
+_NEVER_CALLED = f" and state = {int(PartState.QUEUED)} and first_marked_at is null"
 
 
 class NewTimes(NamedTuple):
@@ -41,7 +41,7 @@ class Rescheduled(NamedTuple):
 def reschedule(connection: Connection, ids: Sequence[str], now: int, new: NewTimes) -> Rescheduled:
     """Changes those of the jobs of which a part waits and that are not cancelled.
 
-    The due time changes only parts that were never called and wait for no other job. A retry or repeat keeps its time.
+    The due time changes only parts that were never called. A retry or repeat keeps its time.
     """
     dialect = dialect_of(connection)
     parts = [part for job in job_sizes(connection, ids).values() for part in job.part_ids()]
@@ -76,9 +76,13 @@ def _set(connection: Connection, table: str, ids: Collection[str], values: Mappi
 
 
 def _make_due(connection: Connection, parts: Collection[str], at: int) -> None:
-    """Makes parts due. A part that is paused or waits for its turn gets the new time when that ends."""
+    """Makes parts due. A paused part gets the new time when the pause ends.
+
+    A part that sleeps until its turn in an order, or until another job has ended, wakes at the new time and looks
+    whether it still has to wait: what it waits for may end before that, and must not wake it.
+    """
     # The claim changes, as after a mark whose call sent nothing. So a sender that has read the part cannot mark it.
-    sets = "not_before = :at, offered_until = null, reason = null, limit_name = null"
+    sets = "not_before = :at, offered_until = null, waits_on = null, reason = null, limit_name = null"
     sets += ", claim = claim + 1, unheard = unheard + 1"
-    update = f"{dialect_of(connection).update_by_ids('worker_parts', sets)}{_NEVER_CALLED} and not_before < {FOREVER}"
+    update = f"{dialect_of(connection).update_by_ids('worker_parts', sets)}{_NEVER_CALLED} and not_before <= {FOREVER}"
     run(connection, update, {"at": at, "ids": ids_json(parts)})

@@ -186,10 +186,13 @@ def wake_overdue(connection: Connection, now: str) -> None:
     execute(connection, wake)
 
 
-def lock_part(connection: Connection, own_id: str) -> tuple[PartFacts, dict[str, Any]] | None:
-    """Locks the part and reads its spec. None if it is not queued any more, was resolved or is cancelled."""
+def lock_part(connection: Connection, own_id: str, claim: int) -> tuple[PartFacts, dict[str, Any]] | None:
+    """Locks the part and reads its spec. None if it is not queued any more, was resolved or is cancelled.
+
+    None also if its claim is another one: then it was called or rescheduled since it was loaded.
+    """
     part = lock_parts(connection, [own_id]).get(own_id)
-    if part is None or part.state is not PartState.QUEUED or part.waits_on is not None:
+    if part is None or part.state is not PartState.QUEUED or part.waits_on is not None or part.claim != claim:
         return None
     query = "select p.spec from worker_parts p join worker_jobs j on j.id = p.job_id where p.id = :id"
     # In a cancelled job only the search for a part in doubt goes on.
