@@ -309,6 +309,7 @@ def test_a_new_secret_of_the_function_is_no_other_account(tmp_path: Path, monkey
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "firms", raising=False)
     ticks = Ticks()
     accounts = live(ticks, ApplicationAccounts("firms:accounts"))
     first, names = accounts.get("acme"), accounts.names()

@@ -253,7 +253,7 @@ def test_what_is_repeated_is_a_setting_and_so_is_how_often(
     """The vendor's pages contradict each other; then the event is dropped."""
     vendor.settings(callbacks={"retry_on": retry_on})
     card(vendor)
-    address.statuses = statuses
+    address.statuses = [*statuses]
 
     press(vendor)
 
