@@ -272,6 +272,42 @@ GUARDS = (
         "if changes := [_change(part.id, part.state) for part in parts if part.goes_on]:",
         NO,
     ),
+    Guard(
+        "what was rescheduled is not called at its old time",
+        "outbox/control/waiting.py",
+        '    sets += ", claim = claim + 1, unheard = unheard + 1"\n',
+        "",
+    ),
+    Guard(
+        "an order that was rescheduled goes on",
+        RECOVERY,
+        "orders = stalled_orders(connection, page)",
+        "orders = list[str]()",
+    ),
+    Guard(
+        "nothing open is erased",
+        "outbox/upkeep/emptying.py",
+        ' and n_open = 0 and n_unknown = 0"',
+        '"',
+    ),
+    Guard(
+        "who was erased is named nowhere",
+        "outbox/upkeep/emptying.py",
+        "    _erase_from_codes(connection, parts, erasure)\n    # The",
+        "    # The",
+    ),
+    Guard(
+        "who may have received a message is sent its correction",
+        "producer/correction.py",
+        "if its & _MAY_HAVE_GOT",
+        "if its & {RecipientStatus.ACCEPTED}",
+    ),
+    Guard(
+        "what is corrected is taken back",
+        "control/correct.py",
+        "recalls, not_recalled = recall_all(connection, to_recall, self.accounts)",
+        "recalls, not_recalled = (), dict[str, str]()",
+    ),
     Guard("hooks of dead processes run again", "hooks/offers.py", "        if stranded:\n", "        if False:\n"),
     Guard("a job counts its ends", COMMIT, 'writes.update(tables.jobs, ("id",), job_rows(changes.rows))', "pass"),
 )

@@ -11,8 +11,8 @@ from bench.explore.backup import Backup
 from bench.explore.database import Store, now_us
 from bench.explore.hooks import NOTES, Hooks
 from bench.explore.people import People
-from bench.explore.producers import AGENTS, CHANGING, MEMBER_WINDOW_S, SEEN_S, Job, Producer
-from bench.explore.stored import Mark, Part, marks_of, parts_of
+from bench.explore.producers import AGENTS, CHANGING, MEMBER_WINDOW_S, PEOPLE, SEEN_S, Job, Producer
+from bench.explore.stored import Mark, Part, marks_of, parts_of, tables_naming
 from bench.explore.vendor import Delivery, Fate, Vendor, VendorCall
 from worker.config.settings import DeliverySettings
 from worker.domain.callbacks.hook import EventState
@@ -46,7 +46,7 @@ class Judge:
 
     def problems(self) -> list[str]:
         """A sentence for each promise of safety that is broken."""
-        parts, marks = parts_of(self._store), marks_of(self._store)
+        parts, marks = parts_of(self._store, self._people.leaver), marks_of(self._store)
         jobs = {row["id"]: row for row in self._store.rows("select * from worker_jobs where kind = 'send'")}
         return [
             *self._rows(jobs, parts),
@@ -60,9 +60,11 @@ class Judge:
             *self._order(marks, parts),
             *(self._limits() if self._backup.restored_at is None else ()),  # it forgets what was used of them
             *self._recalled(),
+            *self._corrected(),
             *(self._updated() if self._backup.restored_at is None else ()),  # and which codes were
             *self._disabled(marks),
             *self._heard(),
+            *self._erased(),
         ]
 
     def _rows(self, jobs: Mapping[str, Mapping[str, Any]], parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
@@ -154,7 +156,7 @@ class Judge:
     def _forbidden(self, marks: Mapping[str, Sequence[Mark]], parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """Nothing is marked that is paused, held, cancelled, expired or not due yet; in quiet hours repeats alone."""
         for job in self._producer.jobs:
-            for mark in marks.get(job.id, ()):
+            for n, mark in enumerate(marks.get(job.id, ())):
                 at = mark.started_at
                 for span in (*self._people.pauses, *self._people.holds):
                     if span.covers(job, at):
@@ -168,9 +170,12 @@ class Judge:
                     and hours.ends_at(at)
                 ):
                     yield f"{job.content} was marked in its quiet hours"
-                if job.expires_at is not None and at > job.expires_at:
+                if n and job.id in self._people.changes:
+                    continue  # a retry or a repeat keeps its time
+                due_at, expires_at = self._people.times(job, at)
+                if at > expires_at:
                     yield f"{job.content} was marked after it expired"
-                if at < job.due_at - 1_000_000:
+                if at < due_at - 1_000_000:
                     yield f"{job.content} was marked before it was due"
 
     def _quiet_hours(self, job: Job) -> QuietHours | None:
@@ -212,7 +217,7 @@ class Judge:
         # The outbox says when a job without a due_at is due: a moment after its producer began.
         due_at = {row["id"]: row["due_at"] for row in self._store.rows("select id, due_at from worker_jobs")}
         for job in self._producer.jobs:
-            if job.order_key:
+            if job.order_key and not any(change.due_at for change in self._people.changes.get(job.id, ())):
                 orders[job.account, job.order_key].append(job)
         for jobs in orders.values():
             jobs.sort(key=lambda job: (due_at.get(job.id, job.due_at), job.id))
@@ -264,6 +269,19 @@ class Judge:
                 for one in self._vendor.deliveries:
                     if one.content == job.content and one.msgid not in self._vendor.recalled:
                         yield f"{job.content} was recalled, and {one.person} still has it"
+
+    def _corrected(self) -> Iterator[str]:
+        """Who received a message that was corrected is sent the correction, and the message is taken back."""
+        received, taken_back = self._received(), {job.id for job in self._producer.recalls.values()}
+        corrected: dict[str, set[str]] = defaultdict(set)
+        for correction in self._people.corrections:
+            corrected[correction.of].update(correction.people)
+        for job in self._producer.jobs:
+            if job.id in corrected and (people := {person for person in job.people if received[job.content, person]}):
+                if people - corrected[job.id] - {self._people.leaver}:
+                    yield f"{job.content} was corrected for {corrected[job.id]}, and received by {people}"
+                if job.id not in taken_back | self._people.decided.keys():
+                    yield f"{job.content} was corrected, and nobody has taken it back"
 
     def _updated(self) -> Iterator[str]:
         """An update that was accepted changed its card, one that was not sent did not, and no code was used twice."""
@@ -326,6 +344,13 @@ class Judge:
         for row in self._store.rows(f"select id, state from worker_jobs where state <> {JobState.OPEN:d}"):
             if (row["id"], JobState(row["state"])) not in self._hooks.began:
                 yield f"{self._producer.name_of(row['id'])} is {JobState(row['state']).label}, and no hook heard of it"
+
+    def _erased(self) -> Iterator[str]:
+        """Nothing is called for a placeholder, and at the end no table names who was erased."""
+        if not {person for call in self._vendor.calls for person in call.people} <= {*PEOPLE}:
+            yield "somebody was called who is not there"
+        if (leaver := self._people.leaver) and (tables := tables_naming(self._store, leaver)):
+            yield f"{leaver} was erased, and is named in {', '.join(tables)}"
 
     def _received(self) -> dict[tuple[str, str], list[Delivery]]:
         received: dict[tuple[str, str], list[Delivery]] = defaultdict(list)

@@ -1,27 +1,34 @@
-"""What people command meanwhile: pause, hold, cancel, decide, lift, skip, recall, press cards, at any time."""
+"""What people command meanwhile: pause, hold, cancel, decide, lift, skip, recall, press, reschedule, correct, erase."""
 
 from __future__ import annotations
 
+import json
 import random
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bench.explore.database import now_us
-from bench.explore.fibers import Scheduler
+from bench.explore.fibers import FOREVER, Scheduler
 from bench.explore.producers import AGENTS, CHANGING, TAGS, Job, Producer
 from bench.explore.threads import Lock
 from bench.explore.vendor import Vendor
 from worker.config.settings import Settings
 from worker.control.cancel import cancel, find_open
+from worker.control.correct import correct_jobs, find_correctable
+from worker.control.erase import erase, find_person
 from worker.control.lift import lift, skip
 from worker.control.pause import hold, pause, release, resume
 from worker.control.recall import find_sent, recall_jobs
+from worker.control.reschedule import find_waiting, reschedule
 from worker.control.resolve import find_unknown, resolve
 from worker.domain.callbacks.inbound import CardPress, Inbound
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.hooks.callbacks import CallbackStore
+from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 
 ACCOUNTS = ("hr", "it")
@@ -47,6 +54,26 @@ class Span:
         return concerns and self.began_at < at and (self.ended_at is None or at < self.ended_at)
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Other times of a job that waits. None: as before. All in microseconds of the database's clock."""
+
+    began_at: int
+    ended_at: int
+    """When the command began and ended: it was committed in between."""
+    due_at: int | None
+    expires_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """That a job was corrected: when, in microseconds of the database's clock, and for whom."""
+
+    of: str
+    at: int
+    people: tuple[str, ...]
+
+
 @dataclass
 class People:
     """Gives commands, and remembers which of them were carried out and when."""
@@ -65,6 +92,11 @@ class People:
     """Job -> when a person first decided about its part in doubt, at the earliest."""
     skipped: dict[str, int] = field(default_factory=dict)
     """Job -> when its order was first let go on without it, at the earliest."""
+    changes: dict[str, list[Change]] = field(default_factory=lambda: defaultdict(list))
+    """Job -> how it was rescheduled."""
+    corrections: list[Correction] = field(default_factory=list)
+    leaver: str = ""
+    """Who is erased at any time, and at the end; empty: nobody."""
     disabled: list[Span] = field(default_factory=list)
     breaks: bool = False
     """Whether an account is disabled and broken, too."""
@@ -78,6 +110,7 @@ class People:
         commands = [self._pause, self._resume, self._hold, self._release, self._cancel, self._decide, self._lift]
         commands += [self._break] * 2 if self.breaks else []
         commands += [self._recall, *([self._press] * 2 if self.producer.cards else [])]
+        commands += [self._reschedule, self._correct, *([self._erase] * 2 if self.leaver else [])]
         seed = self.chance.getrandbits(64)
         for number in range(count):
             self.chance = random.Random(seed + number)  # where one is left out, the others stay as they are
@@ -95,6 +128,19 @@ class People:
         for commands in (self.cancelled, self.decided, self.skipped):
             for job in [job for job, at in commands.items() if at > since]:
                 del commands[job]
+        self.corrections = [correction for correction in self.corrections if correction.at <= since]
+        for job, changes in self.changes.items():
+            self.changes[job] = [change for change in changes if change.ended_at <= since]
+
+    def times(self, job: Job, at: int) -> tuple[float, float]:
+        """The earliest and the latest instant for the first call of a job, as far as it is certain at an instant."""
+        due, expiry = {job.due_at}, {job.expires_at or FOREVER}
+        for change in self.changes.get(job.id, ()):
+            if at > change.began_at:
+                is_over = change.ended_at < at
+                due = (set() if is_over else due) | {change.due_at} if change.due_at else due
+                expiry = (set() if is_over else expiry) | {change.expires_at} if change.expires_at else expiry
+        return min(due), max(expiry)
 
     @property
     def standing(self) -> list[JobFilter]:
@@ -118,6 +164,14 @@ class People:
         for job in self.producer.jobs:
             with suppress(WorkerError):
                 self._skip(job)
+
+    def erase_all(self) -> None:
+        """Erases who left, once nothing is open."""
+        self.told("people erase who left")
+        for job in self.producer.jobs:
+            with suppress(WorkerError):
+                self._skip(job)  # what is first in an order stays as it is
+        self._erase()
 
     def _job(self) -> Job | None:
         """Any job, or one of the newest, or one in flight: one that gets no answer, or the one that was called last."""
@@ -208,6 +262,56 @@ class People:
             inbound = Inbound("template_card_event", "lisi", now_us() // 1_000_000, (code,), {}, card=press)
             CallbackStore(self.database, SETTINGS, self.producer.accounts).store(AGENTS[card.account], inbound)
             self.told(f"pressed {card.content}, which brings {code}")
+
+    def _reschedule(self) -> None:
+        """Gives a job other times, or another priority."""
+        if not (job := self._job()):
+            return
+        found, now, chance = find_waiting(JobFilter(ids=[job.id]), database=self.database), now_us(), self.chance
+        due_at = now + int(chance.uniform(-1.0, 6.0) * 1e6) if chance.random() < 0.6 else None
+        expires_at = now + int(chance.uniform(0.5, 12.0) * 1e6) if chance.random() < 0.4 else None
+        done = reschedule(
+            found,
+            due_at=due_at and instant(due_at),
+            expires_at=expires_at and instant(expires_at),
+            priority=chance.choice([None, "urgent", "bulk"]),
+            person=PERSON,
+            database=self.database,
+        )
+        for id in done.jobs:
+            self.changes[id].append(Change(now, now_us(), due_at, expires_at))
+            self.told(f"rescheduled {job.content}")
+
+    def _correct(self) -> None:
+        """Sends another message in the place of one."""
+        if not (job := self._job()):
+            return
+        accounts, database = self.producer.accounts, self.database
+        content = f"correction of {job.content} at {self.scheduler.now:.3f}"
+        found = find_correctable(JobFilter(ids=[job.id]), content, database=database, accounts=accounts)
+        done = correct_jobs(found, person=PERSON, database=database, accounts=accounts)
+        if done.jobs:
+            self.cancelled.setdefault(job.id, now_us())
+        query = f"select id from worker_jobs where kind = 'recall' and target_job_id = '{job.id}'"
+        for [id] in self._read(query):
+            self.producer.recalls.setdefault(id, job)
+        for id in done.jobs:
+            [(due_at, expires_at)] = self._read(f"select due_at, expires_at from worker_jobs where id = '{id}'")
+            specs = self._read(f"select spec from worker_parts where job_id = '{id}'")
+            people = tuple(sorted(person for [spec] in specs for person in json.loads(spec)["users"]))
+            times = {"due_at": due_at, "expires_at": expires_at, "committed_at": now_us()}
+            self.producer.jobs.append(replace(job, id=id, content=content, people=people, **times))
+            self.corrections.append(Correction(job.id, now_us(), people))
+            self.told(f"corrected {job.content}")
+
+    def _read(self, query: str) -> list[Any]:
+        with self.database.reading() as connection:
+            return list(connection.exec_driver_sql(query))
+
+    def _erase(self) -> None:
+        found = find_person(self.leaver, database=self.database)
+        done = erase(found, person=PERSON, database=self.database)
+        self.told(f"erased {self.leaver} from {done.counts['jobs']} jobs; {done.counts['unchanged']} stay as they are")
 
     def _lift(self) -> None:
         account = self.chance.choice(ACCOUNTS)

@@ -7,7 +7,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from bench.explore.database import Store
+from worker.domain.content.erasure import is_erased
 from worker.domain.state import PartState
+from worker.outbox.tables import metadata
 
 _PARTS = (
     "select p.*, (select count(*) from worker_attempts a where a.part_id = p.id and a.doubtful) as unanswered,"
@@ -53,16 +55,20 @@ class Mark:
     incarnation: str
 
 
-def parts_of(store: Store) -> dict[str, list[Part]]:
-    """Job -> its parts, in their order."""
+def parts_of(store: Store, leaver: str) -> dict[str, list[Part]]:
+    """Job -> its parts, in their order; with the name of who was erased."""
+
+    def name(stored: str) -> str:
+        return leaver if is_erased(stored) else stored
+
     parts, refused = defaultdict[str, list[Part]](list), defaultdict[str, list[str]](list)
     for row in store.rows(_REFUSED):
-        refused[row["part_id"]].append(row["recipient"])
+        refused[row["part_id"]].append(name(row["recipient"]))
     for row in store.rows(_PARTS):
         part = Part(
             job=row["job_id"],
             state=PartState(row["state"]),
-            people=tuple(json.loads(row["spec"])["users"]),
+            people=tuple(map(name, json.loads(row["spec"])["users"])),
             repeats=row["repeats"],
             doubts=row["doubts"],
             unanswered=row["unanswered"],
@@ -81,3 +87,9 @@ def marks_of(store: Store) -> dict[str, list[Mark]]:
         job = row["part_id"].partition("-")[0]
         marks[job].append(Mark(job, row["started_at"], row["incarnation"]))
     return marks
+
+
+def tables_naming(store: Store, person: str) -> list[str]:
+    """The tables in which a person is named."""
+    tables = [table.name for table in metadata.sorted_tables]
+    return [name for name in tables if any(person in str(row) for row in store.rows(f"select * from {name}"))]

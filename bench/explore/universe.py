@@ -101,6 +101,7 @@ class Universe:
         own_chance = random.Random(rng.getrandbits(64))
         self.people = People(outside, self.scheduler, own_chance, self.producer, self.vendor, self.say)
         self.people.breaks = own_chance.random() < 0.15
+        self.people.leaver = more.choice(people) if self._has("leaver", more.random() < 0.15) else ""
         own_chance = random.Random(rng.getrandbits(64))
         self.producer.files = own_chance.choice([0.0, 0.0, 0.4])
         self.producer.tenants = more.choice([0.0, 0.0, 0.0, 0.6])
@@ -156,6 +157,8 @@ class Universe:
                     self._without_faults("after people let everything go")
             if not self.told.problems:
                 self.told.problems += self.liveness.undecided()
+            if self.people.leaver and not self.told.problems:
+                self._from_outside("people", self.people.erase_all)
         finally:
             self.scheduler.close()
         return self._end()
@@ -165,7 +168,7 @@ class Universe:
         for host in self.hosts:
             host.start()
         spawn = scheduler.spawn
-        jobs, commands, faults = chance.randint(4, 12), chance.choice([0, 2, 8]), chance.choice([0, 4, 12])
+        jobs, commands, faults = chance.randint(4, 12), chance.choice([0, 3, 10]), chance.choice([0, 4, 12])
         if self.faults.crowded:
             jobs, faults = 11, 12
         counted = [("host", len(self.hosts)), ("job", jobs), ("command", commands), ("fault", faults)]

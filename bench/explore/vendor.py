@@ -223,6 +223,7 @@ class Vendor:
             self._valid.setdefault(str(request.query.get("corpid")), set()).add(token)
             return _json(0, "ok", access_token=token, expires_in=self.token_s)
         if not any(request.query.get("access_token") in tokens for tokens in self._valid.values()):
+            self._refuse(request, Fate.STALE)
             return _json(40014, "invalid access_token")
         if request.path == SEND:
             return self._send(body_of(request))
