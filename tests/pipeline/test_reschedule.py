@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from tests.support.runtime import UPLOAD, Site, busy, planted
+from tests.support.runtime import UPDATE, UPLOAD, Site, busy, planted
 from worker.control.audit import CommandResult, list_audit
 from worker.control.pause import pause, resume
 from worker.control.reschedule import find_waiting, reschedule
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import CheckFailed
 from worker.domain.job_filter import JobFilter
+from worker.domain.pacing.bulk import Pacing
 from worker.domain.settle import FOREVER
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
+from worker.outbox.jobs.codes import code_states
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in the first test")
 
@@ -119,7 +122,7 @@ def test_what_is_paused_is_due_by_its_new_time_afterwards(site: Site) -> None:
 
 
 def test_an_order_follows_the_new_times(site: Site) -> None:
-    """The second goes first when the first is put off behind it, though it slept."""
+    """The second goes first when the first is put off behind it."""
     first, second = (site.send(name, order_key="o", due_at=n * HOUR) for n, name in enumerate(("first", "second")))
     change(site, first, due_at=2 * HOUR)
     for _ in range(2):
@@ -195,3 +198,66 @@ def test_wrong_words_are_refused(site: Site, new: dict[str, Any], words: str) ->
         change(site, job, **new)
     with site.database.reading() as connection:
         assert [] == list_audit(connection)
+
+
+def when_the_relay_puts_off(site: Site, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
+    """Somebody commits between the relay's reading of due parts and its writing."""
+    reader = site.relay._lane_reader
+    postpone = reader.postpone
+
+    def after_work(*args: Any) -> None:
+        monkeypatch.setattr(reader, "postpone", postpone)
+        work()
+        postpone(*args)
+
+    monkeypatch.setattr(reader, "postpone", after_work)
+
+
+def test_the_relay_puts_nothing_to_sleep_that_was_moved_meanwhile(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The turn of a sleeper comes before its new time."""
+    first, second = site.send("first", order_key="o"), site.send("second", order_key="o")
+    when_the_relay_puts_off(site, monkeypatch, lambda: change(site, second, due_at=HOUR))
+    site.vendor.says(busy())
+    site.run()
+    for _ in range(2):
+        site.advance(60)
+        site.run()
+
+    assert ["accepted", "queued"] == [site.state(job) for job in (first, second)]
+
+
+def test_bulk_that_was_moved_meanwhile_keeps_its_new_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The relay puts bulk off by minutes around the full hour."""
+    site.advance(1800 - site.database.read_now() // 1_000_000 % 1800)
+    site.relay = site.new_relay(lambda: "p1", pacing=Pacing(random.Random(1)))
+    job = site.send(priority="bulk")
+    when_the_relay_puts_off(site, monkeypatch, lambda: change(site, job, due_at=HOUR))
+    for _ in range(2):
+        site.run()
+        site.advance(300)
+
+    assert "queued" == site.state(job)
+
+
+def test_an_update_whose_code_is_in_use_keeps_its_new_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was moved while a sender read the codes."""
+    card = site.card()
+    site.run()
+    one, two, name = site.update(card), site.update(card), "worker.delivery.resolver.follow_ups.code_states"
+
+    def moved_meanwhile(*args: Any) -> Any:
+        monkeypatch.setattr(name, code_states)
+        change(site, two, due_at=HOUR)
+        return code_states(*args)
+
+    def in_flight(request: Request) -> CallResult:
+        monkeypatch.setattr(name, moved_meanwhile)
+        site.bell.answer(site.part(two).lane, [site.part(two).id])
+        return site.vendor.takes(request)
+
+    site.vendor.says(in_flight)
+    site.ring(one)
+    site.advance(2)
+    site.run()
+
+    assert (["accepted", "queued"], 1) == ([site.state(job) for job in (one, two)], len(site.calls(UPDATE)))

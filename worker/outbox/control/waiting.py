@@ -43,14 +43,16 @@ def reschedule(connection: Connection, ids: Sequence[str], now: int, new: NewTim
 
     The due time changes only parts that were never called. A retry or repeat keeps its time.
     """
-    dialect = dialect_of(connection)
-    parts = [part for job in job_sizes(connection, ids).values() for part in job.part_ids()]
+    dialect, sizes = dialect_of(connection), job_sizes(connection, ids)
+    parts = [part for job in sizes.values() for part in job.part_ids()]
     # Parts and then jobs are locked, each in the order of the workers' commits, so that they cannot deadlock.
     columns, only = "id, job_id, state, order_id", _NOT_ENDED + dialect.lock_in_order()
     rows = rows_by_id(connection, columns, "worker_parts", parts, only=only)
     waiting = {job for _, job, state, _ in rows if state == PartState.QUEUED}
     only = f"and cancelled_at is null{dialect.lock_in_order()}"
     jobs = rows_by_id(connection, "id, due_at, expires_at", "worker_jobs", waiting, only=only)
+    if any(job.parts > sizes[id].parts for id, job in job_sizes(connection, [*waiting]).items()):
+        return reschedule(connection, ids, now, new)  # parts were added to a job before it was locked
     fit = {id for id, due_at, expires_at in jobs if not _expires_first(new, due_at, expires_at)}
     left = {part: order for part, job, _, order in rows if job in fit}
     values = {name: value for name, value in new._asdict().items() if value is not None}

@@ -149,9 +149,10 @@ def put_to_sleep(connection: Connection, now_sql: str, orders: Mapping[str, str]
     _lock(connection, set(orders.values()))
     waiting = parts_not_first(connection, list(orders))
     sets = f"not_before = {FOREVER}, offered_until = null, reason = '{WAITS_ITS_TURN}', limit_name = null"
-    dialect, sleepers = dialect_of(connection), " and state = 0 and waits_on is null"
-    run(connection, dialect.update_by_ids("worker_parts", sets) + sleepers, {"ids": ids_json(waiting)})
-    asleep = rows_by_id(connection, "id", "worker_parts", waiting, only=sleepers)
+    update, queued = dialect_of(connection).update_by_ids("worker_parts", sets), " and state = 0 and waits_on is null"
+    # One that was rescheduled meanwhile is not due any more: its turn must not wake it before its new time.
+    run(connection, f"{update}{queued} and not_before <= {now_sql}", {"ids": ids_json(waiting)})
+    asleep = rows_by_id(connection, "id", "worker_parts", waiting, only=f"{queued} and not_before = {FOREVER}")
     record_waits(connection, ((row[0], WAITS_ITS_TURN) for row in asleep), read_now(connection, now_sql))
 
 

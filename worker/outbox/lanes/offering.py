@@ -222,12 +222,12 @@ def is_anything_paused(connection: Connection) -> bool:
 
 
 def postpone(connection: Connection, now: str, until: Mapping[str, int]) -> None:
-    """Makes each of these queued parts due at its own instant in `until`, unless it is offered."""
+    """Makes each of these parts due at its own instant in `until`, if it is due and not offered."""
     _update_unoffered(connection, now, [{"id": part, "not_before": instant} for part, instant in sorted(until.items())])
 
 
 def park_on_pauses(connection: Connection, now: str, paused: Mapping[str, Pause]) -> None:
-    """Lets each of these queued parts wait until its pause ends, unless it is offered."""
+    """Lets each of these parts wait until its pause ends, if it is due and not offered."""
     rows = [
         {"id": part, "not_before": pause.parked_until, "reason": PAUSED, "limit_name": None}
         for part, pause in sorted(paused.items())
@@ -238,9 +238,11 @@ def park_on_pauses(connection: Connection, now: str, paused: Mapping[str, Pause]
 
 
 def _update_unoffered(connection: Connection, now: str, rows: Sequence[Row]) -> None:
-    """Writes these columns of queued parts that are not offered. Clears offers that have lapsed."""
+    """Writes these columns of queued parts that are due and not offered. Clears offers that have lapsed."""
     rows = [{**row, "offered_until": None} for row in rows]
-    update_rows(connection, tables.parts, ("id",), rows, only=f"state = 0 and {_is_unoffered(now)}")
+    # One that was rescheduled since it was read is not due any more, and keeps its new time.
+    is_due = f"state = 0 and worker_parts.not_before <= {now}"
+    update_rows(connection, tables.parts, ("id",), rows, only=f"{is_due} and {_is_unoffered(now)}")
 
 
 def expiring_before(connection: Connection, ids: Collection[str], instant: int) -> set[str]:

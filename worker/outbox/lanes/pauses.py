@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from worker.domain.pause import Pause
 from worker.domain.settle import FOREVER
 from worker.outbox import tables
-from worker.outbox.engine.bulk import ids_json, insert_rows
+from worker.outbox.engine.bulk import ids_json, insert_rows, rows_by_id
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch, read_now, run
@@ -87,7 +87,9 @@ def parked_on_ended(connection: Connection) -> list[str]:
 
 def wake_parked(connection: Connection, parts: Collection[str]) -> None:
     """Makes parts that wait for a pause due at their job's `due_at` again."""
-    due_at = "(select j.due_at from worker_jobs j where j.id = worker_parts.job_id)"
+    dialect, due_at = dialect_of(connection), "(select j.due_at from worker_jobs j where j.id = worker_parts.job_id)"
+    # Locked first: PostgreSQL would keep the `due_at` that it read before it waited for a command to reschedule.
+    rows_by_id(connection, "id", "worker_parts", sorted(parts), only=dialect.lock_in_order())
     sets = f"not_before = {due_at}, offered_until = null, reason = null"
-    update = f"{dialect_of(connection).update_by_ids('worker_parts', sets)} and state = 0 and not_before > {FOREVER}"
+    update = f"{dialect.update_by_ids('worker_parts', sets)} and state = 0 and not_before > {FOREVER}"
     run(connection, update, {"ids": ids_json(sorted(parts))})
