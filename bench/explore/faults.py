@@ -124,8 +124,7 @@ class Faults:
         """A process often sleeps before it reads a refusal for which the vendor drops the repeat."""
         home.is_refused = False
         if self.vendor.counts_refused and not self.over and self.chance.random() < REFUSAL_SLEPT_OVER:
-            self.strike(Fault.SLEEPS, "before_record", home)
-            home.frozen_until = self.scheduler.now + self.chance.uniform(*LONG_S)
+            self.strike(Fault.SLEEPS, "before_record", home, LONG_S)
 
     def _wake_others(self, home: Home, often: float) -> None:
         """Hosts that sleep wake up when another one has called the same part again: the worst moments."""
@@ -136,8 +135,8 @@ class Faults:
                 if is_moment and self.chance.random() < (often if parts else 0.4):
                     self.scheduler.thaw(host.home)
 
-    def strike(self, fault: Fault, label: str, home: Home) -> None:
-        """Lets a fault happen to the process that runs."""
+    def strike(self, fault: Fault, label: str, home: Home, sleeps_s: tuple[float, float] | None = None) -> None:
+        """Lets a fault happen to the process that runs. `sleeps_s`: from how many to how many seconds it sleeps."""
         self.reached[label, fault] += 1
         self.told(f"{home.name} {fault} at {label}")
         chance, now = self.chance, self.scheduler.now
@@ -146,7 +145,8 @@ class Faults:
                 self.scheduler.kill(home)
             case Fault.SLEEPS:
                 longer = [] if self.crowded else [(3.0, 8.0), LONG_S]
-                home.frozen_until = now + chance.uniform(*chance.choice([(0.5, 3.0), (0.5, 3.0), *longer]))
+                spans_s = [sleeps_s] if sleeps_s else [(0.5, 3.0), (0.5, 3.0), *longer]
+                home.frozen_until = now + chance.uniform(*chance.choice(spans_s))
                 self._asleep[home.name] = [(row["id"], row["claim"]) for row in self.store.rows(_MARKED, home.name)]
             case Fault.ANSWER_LOST:
                 self.store.away_until[home.name] = now + chance.choice([0.0, 0.0, chance.uniform(0.1, 4.0)])

@@ -31,7 +31,7 @@ class Home:
         """Counts the processes of the host, from 1 in the order in which they started."""
         self.dead = False
         self.is_refused = False
-        """True where the vendor has refused a message, and the answer is not read yet."""
+        """True where a message was refused, and no thread has come to the record of an answer since."""
         self.frozen_until = 0.0
         self.fibers: list[Fiber] = []
 

@@ -279,6 +279,12 @@ GUARDS = (
         "",
     ),
     Guard(
+        "what sleeps is not called before its new time",
+        "outbox/control/waiting.py",
+        "and not_before <= {FOREVER}",
+        "and not_before < {FOREVER}",
+    ),
+    Guard(
         "an order that was rescheduled goes on",
         RECOVERY,
         "orders = stalled_orders(connection, page)",

@@ -134,12 +134,11 @@ class People:
 
     def times(self, job: Job, at: int) -> tuple[float, float]:
         """The earliest and the latest instant for the first call of a job, as far as it is certain at an instant."""
-        due, expiry = {job.due_at}, {job.expires_at or FOREVER}
+        due, expiry = [float(job.due_at)], [float(job.expires_at or FOREVER)]
         for change in self.changes.get(job.id, ()):
-            if at > change.began_at:
-                is_over = change.ended_at < at
-                due = (set() if is_over else due) | {change.due_at} if change.due_at else due
-                expiry = (set() if is_over else expiry) | {change.expires_at} if change.expires_at else expiry
+            for known, new in ((due, change.due_at), (expiry, change.expires_at)):
+                if new is not None and at > change.began_at:
+                    known[:] = [new] if at > change.ended_at else [*known, new]
         return min(due), max(expiry)
 
     @property
@@ -290,7 +289,7 @@ class People:
         content = f"correction of {job.content} at {self.scheduler.now:.3f}"
         found = find_correctable(JobFilter(ids=[job.id]), content, database=database, accounts=accounts)
         done = correct_jobs(found, person=PERSON, database=database, accounts=accounts)
-        if done.jobs:
+        if found.ids:
             self.cancelled.setdefault(job.id, now_us())
         query = f"select id from worker_jobs where kind = 'recall' and target_job_id = '{job.id}'"
         for [id] in self._read(query):
