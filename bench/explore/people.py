@@ -109,8 +109,8 @@ class People:
         """Gives so many commands in about so many seconds."""
         commands = [self._pause, self._resume, self._hold, self._release, self._cancel, self._decide, self._lift]
         commands += [self._break] * 2 if self.breaks else []
-        commands += [self._recall, *([self._press] * 2 if self.producer.cards else [])]
-        commands += [self._reschedule, self._correct, *([self._erase] * 2 if self.leaver else [])]
+        commands += [*[self._recall] * 2, *([self._press] * 2 if self.producer.cards else [])]
+        commands += [*[self._reschedule] * 2, self._correct, *([self._erase] * 2 if self.leaver else [])]
         seed = self.chance.getrandbits(64)
         for number in range(count):
             self.chance = random.Random(seed + number)  # where one is left out, the others stay as they are
@@ -263,10 +263,12 @@ class People:
             self.told(f"pressed {card.content}, which brings {code}")
 
     def _reschedule(self) -> None:
-        """Gives a job other times, or another priority."""
-        if not (job := self._job()):
+        """Gives a job that waits other times, or another priority."""
+        chance = self.chance
+        waiting = find_waiting(JobFilter(account=chance.choice(ACCOUNTS)), database=self.database)
+        if not waiting.ids:
             return
-        found, now, chance = find_waiting(JobFilter(ids=[job.id]), database=self.database), now_us(), self.chance
+        found, now = find_waiting(JobFilter(ids=[chance.choice(waiting.ids)]), database=self.database), now_us()
         due_at = now + int(chance.uniform(-1.0, 6.0) * 1e6) if chance.random() < 0.6 else None
         expires_at = now + int(chance.uniform(0.5, 12.0) * 1e6) if chance.random() < 0.4 else None
         done = reschedule(
@@ -279,7 +281,7 @@ class People:
         )
         for id in done.jobs:
             self.changes[id].append(Change(now, now_us(), due_at, expires_at))
-            self.told(f"rescheduled {job.content}")
+            self.told(f"rescheduled {self.producer.name_of(id)}")
 
     def _correct(self) -> None:
         """Sends another message in the place of one."""
