@@ -23,7 +23,7 @@ from worker.domain.job import Priority, RepeatRule, job_of
 from worker.domain.outcome import Accepted, CallReceipt, Rejected
 from worker.domain.settle import FOREVER, PartFacts
 from worker.domain.state import ACCEPTED_STATES, OPEN_STATES, PartState
-from worker.outbox.commit.commands import Change
+from worker.outbox.commit.commands import Change, unless_changed
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.codes import (
@@ -155,7 +155,7 @@ class FollowUps:
             return Rejected(f"its response_code {code_state.fate}; {INSTEAD}")
         # A lease of this part does not stop it: a repeat of the part has the lease already.
         if code_state.state == "leased" and code_state.holder != due.id:
-            self._change([Change(due.id, partial(_wait_for_code, claim=due.claim))])
+            self._change([unless_changed(due, _wait_for_code)])
             return None
         if code_state.ends_at <= now + self._deadline_us:
             hours = f"{self._code_ttl_s / 3600:g}"
@@ -205,7 +205,7 @@ class FollowUps:
             return due
         if "leased" in states:
             # Another update is in flight with it. Only the end of that call shows whether the code is used up.
-            self._change([Change(due.id, partial(_wait_for_code, claim=due.claim))])
+            self._change([unless_changed(due, _wait_for_code)])
             return None
         if codes:
             return Rejected(
@@ -398,9 +398,8 @@ def _may_be_duplicated(part: TargetPart, snapshot: Snapshot, channel: Channel) -
             return False
 
 
-def _wait_for_code(part: PartFacts, now: int, *, claim: int) -> None:
-    if part.state is PartState.QUEUED and part.claim == claim:
-        settle.wait_until(part, now + settle.SECOND, "its response_code is in use by another update")
+def _wait_for_code(part: PartFacts, now: int) -> None:
+    settle.wait_until(part, now + settle.SECOND, "its response_code is in use by another update")
 
 
 def _distinct(parts: list[TargetPart]) -> list[TargetPart]:

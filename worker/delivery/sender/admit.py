@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from worker.delivery.sender.fault_reports import program_error
 from worker.delivery.sender.in_flight import Flights, InFlight
 from worker.delivery.sender.lane_blocks import block_of
-from worker.delivery.sender.prepare import fail, render_again, unless_changed
+from worker.delivery.sender.prepare import fail, render_again
 from worker.delivery.sender.retry_hints import SEARCH_WINDOW
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.writer import WriterClosed
@@ -27,7 +27,7 @@ from worker.domain.content.recipient import GROUPS
 from worker.domain.job import Priority
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Denied, Permit
-from worker.outbox.commit.commands import Change, Deferral
+from worker.outbox.commit.commands import Change, Deferral, unless_changed
 from worker.outbox.jobs.loading import JobPart
 from worker.outbox.lanes.offering import parts_with_same_spec, wake_part_with_same_spec
 

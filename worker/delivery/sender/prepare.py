@@ -33,8 +33,7 @@ from worker.domain.job import NEWEST_PAYLOAD, Kind, RepeatRule, is_read, part_id
 from worker.domain.outcome import Accepted, CallReceipt, Held, Rejected, Retry
 from worker.domain.pacing.lane import account_of
 from worker.domain.pacing.quiet import NONE, QuietHours
-from worker.domain.state import PartState
-from worker.outbox.commit.commands import Change
+from worker.outbox.commit.commands import unless_changed
 from worker.outbox.engine.database import is_data_error
 from worker.outbox.jobs.loading import JobPart, next_move_at, read_documents
 from worker.outbox.jobs.rows import store_omitted
@@ -336,17 +335,6 @@ def change(
 ) -> None:
     """Changes the part's state, unless it changed since the part was loaded. `then` runs in the same transaction."""
     runtime.writer.change([replace(unless_changed(due, apply, receipt=receipt), on_changed=then)])
-
-
-def unless_changed(due: JobPart, apply: Any, *, receipt: CallReceipt | None = None) -> Change:
-    """Returns a change that does nothing if the part's state has changed since it was loaded."""
-    claim = due.claim
-
-    def if_unchanged(part: settle.PartFacts, now: int) -> None:
-        if part.state is PartState.QUEUED and part.claim == claim:
-            apply(part, now)
-
-    return Change(due.id, if_unchanged, receipt=receipt)
 
 
 def backoff_s(runtime: Runtime, tries: int) -> float:

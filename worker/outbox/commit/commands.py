@@ -11,9 +11,10 @@ from worker.domain.outcome import CallReceipt, Refusal, Verdict
 from worker.domain.pacing.lane import Feedback, LaneBlock, LaneEvent
 from worker.domain.pacing.quiet import QuietHours
 from worker.domain.settle import PartFacts
-from worker.domain.state import JobState
+from worker.domain.state import JobState, PartState
 from worker.domain.trace import SpanRef
 from worker.outbox.jobs.chats import AllowanceUse
+from worker.outbox.jobs.loading import JobPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,19 @@ class Change:
     """Called in the same transaction, with the time, if the part has changed."""
     spec: str | None = None
     """The part's new spec as JSON if the part has changed, or None to keep the old one."""
+
+
+def unless_changed(
+    due: JobPart, apply: Callable[[PartFacts, int], None], *, receipt: CallReceipt | None = None
+) -> Change:
+    """Returns a change that does nothing if the part's state has changed since it was loaded."""
+    claim = due.claim
+
+    def if_unchanged(part: PartFacts, now: int) -> None:
+        if part.state is PartState.QUEUED and part.claim == claim:
+            apply(part, now)
+
+    return Change(due.id, if_unchanged, receipt=receipt)
 
 
 @dataclass(slots=True)
