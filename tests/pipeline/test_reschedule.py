@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.runtime import UPDATE, UPLOAD, Site, busy, planted
+from tests.support.runtime import UPDATE, UPLOAD, Site, busy, lost, planted
 from worker.control.audit import CommandResult, list_audit
 from worker.control.pause import pause, resume
 from worker.control.reschedule import find_waiting, reschedule
@@ -91,17 +91,37 @@ def test_what_waits_in_a_hand_is_not_sent(site: Site) -> None:
     assert ("accepted", 0) == (site.state(second), site.part(second).doubts)
 
 
-def test_a_retry_keeps_its_time(site: Site) -> None:
-    """Only the expiry and the priority of what was called are changed."""
-    job = site.send()
+def test_what_was_refused_is_moved(site: Site) -> None:
+    """Also behind others of its order. It is not too old for a retry at its new time."""
+    refused, behind = site.send("refused", order_key="o"), site.send("behind", order_key="o")
     site.vendor.says(busy())
+    site.ring(refused)
+
+    change(site, refused, due_at=2 * DAY)
+    site.recover()
+    site.run()
+    assert ("queued", "accepted", 2) == (site.state(refused), site.state(behind), len(site.calls()))
+
+    site.advance(2 * DAY.total_seconds())
+    site.vendor.says(busy())
+    site.run()
+    assert ("queued", 3) == (site.state(refused), len(site.calls()))
+
+
+def test_what_is_in_doubt_keeps_the_time_of_its_repeat(site: Site) -> None:
+    """Later it may not be safe. Its expiry and its priority are changed."""
+    job = site.send()
+    site.vendor.says(lost())
     site.ring(job)
-    before = site.part(job).not_before
+    site.advance(HOUR.total_seconds())
+    site.recover()
+    before = site.part(job)
+    assert ("queued", 1) == (site.state(job), before.doubts)
 
     change(site, job, due_at=DAY, expires_at=2 * DAY, priority="urgent")
 
     part = site.part(job)
-    assert (before, 0, site.job(job).expires_at) == (part.not_before, part.priority, part.expires_at)
+    assert (before.not_before, 0, site.job(job).expires_at) == (part.not_before, part.priority, part.expires_at)
 
 
 def test_what_is_paused_is_due_by_its_new_time_afterwards(site: Site) -> None:

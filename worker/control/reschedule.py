@@ -62,10 +62,10 @@ def reschedule(
 ) -> CommandResult:
     """Changes when these jobs are due, when they expire, their priority, or several of these.
 
-    The keywords mean the same as for `enqueue`; those that are not given change nothing. A part that was called already
-    keeps the time of its next call. The result counts the `jobs` that were changed, which are its `jobs`, how many
-    `parts` of them wait, and the `unchanged` jobs: none of their parts waits any more, or they would expire before they
-    are due (`expiring`). The command commits by itself, 200 jobs at a time, and may be called again.
+    The keywords mean the same as for `enqueue`; those that are not given change nothing. A part in doubt keeps the time
+    of its repeat. The result counts the `jobs` that were changed, which are its `jobs`, how many `parts` of them wait,
+    and the `unchanged` jobs: none of their parts waits any more, or they would expire before they are due (`expiring`).
+    The command commits by itself, 200 jobs at a time, and may be called again.
     """
     require_change(due_at, expires_at, priority)
     changed = list[str]()

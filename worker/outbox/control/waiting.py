@@ -16,7 +16,7 @@ from worker.outbox.engine.sql import run
 from worker.outbox.jobs.order_queue import move_positions
 
 _NOT_ENDED = f" and state in ({int(PartState.QUEUED)}, {int(PartState.SENDING)})"
-_NEVER_CALLED = f" and state = {int(PartState.QUEUED)} and first_marked_at is null"
+_NOT_IN_DOUBT = f" and state = {int(PartState.QUEUED)} and doubts = 0"
 
 
 class NewTimes(NamedTuple):
@@ -41,29 +41,30 @@ class Rescheduled(NamedTuple):
 def reschedule(connection: Connection, ids: Sequence[str], now: int, new: NewTimes) -> Rescheduled:
     """Changes those of the jobs of which a part waits and that are not cancelled.
 
-    The due time changes only parts that were never called. A retry or repeat keeps its time.
+    The due time changes parts of which nothing may have been sent. A repeat keeps its time: later it may not be safe.
     """
     dialect, sizes = dialect_of(connection), job_sizes(connection, ids)
     parts = [part for job in sizes.values() for part in job.part_ids()]
     # Parts and then jobs are locked, each in the order of the workers' commits, so that they cannot deadlock.
-    columns, only = "id, job_id, state, order_id", _NOT_ENDED + dialect.lock_in_order()
+    columns, only = "id, job_id, state, order_id, doubts", _NOT_ENDED + dialect.lock_in_order()
     rows = rows_by_id(connection, columns, "worker_parts", parts, only=only)
-    waiting = {job for _, job, state, _ in rows if state == PartState.QUEUED}
+    waiting = {job for _, job, state, *_ in rows if state == PartState.QUEUED}
     only = f"and cancelled_at is null{dialect.lock_in_order()}"
     jobs = rows_by_id(connection, "id, due_at, expires_at", "worker_jobs", waiting, only=only)
     if any(job.parts > sizes[id].parts for id, job in job_sizes(connection, [*waiting]).items()):
         return reschedule(connection, ids, now, new)  # parts were added to a job before it was locked
     fit = {id for id, due_at, expires_at in jobs if not _expires_first(new, due_at, expires_at)}
-    left = {part: order for part, job, _, order in rows if job in fit}
     values = {name: value for name, value in new._asdict().items() if value is not None}
     _set(connection, "worker_jobs", fit, values)
     of_parts = {name: value for name, value in values.items() if name != "due_at"}
-    _set(connection, "worker_parts", left, of_parts, _NOT_ENDED)
+    left = [row for row in rows if row[1] in fit]
+    _set(connection, "worker_parts", [part for part, *_ in left], of_parts, _NOT_ENDED)
+    queued = [row for row in left if row[2] == PartState.QUEUED]
     if new.due_at is not None:
-        _make_due(connection, left, max(new.due_at, now))
-        move_positions(connection, left, new.due_at)
-    queued = sum(job in fit for _, job, state, _ in rows if state == PartState.QUEUED)
-    return Rescheduled(sorted(fit), queued, len(jobs) - len(fit))
+        moved = {part: order for part, _, _, order, doubts in queued if not doubts}
+        _make_due(connection, moved, max(new.due_at, now))
+        move_positions(connection, moved, new.due_at)
+    return Rescheduled(sorted(fit), len(queued), len(jobs) - len(fit))
 
 
 def _expires_first(new: NewTimes, due_at: int, expires_at: int | None) -> bool:
@@ -85,6 +86,7 @@ def _make_due(connection: Connection, parts: Collection[str], at: int) -> None:
     """
     # The claim changes, as after a mark whose call sent nothing. So a sender that has read the part cannot mark it.
     sets = "not_before = :at, offered_until = null, waits_on = null, reason = null, limit_name = null"
-    sets += ", claim = claim + 1, unheard = unheard + 1"
-    update = f"{dialect_of(connection).update_by_ids('worker_parts', sets)}{_NEVER_CALLED} and not_before <= {FOREVER}"
+    # A call that was refused does not count: the part is as old as its new time.
+    sets += ", claim = claim + 1, unheard = unheard + 1, first_marked_at = null"
+    update = f"{dialect_of(connection).update_by_ids('worker_parts', sets)}{_NOT_IN_DOUBT} and not_before <= {FOREVER}"
     run(connection, update, {"at": at, "ids": ids_json(parts)})

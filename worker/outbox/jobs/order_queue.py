@@ -64,7 +64,7 @@ def take_position(connection: Connection, old_job: str, new_job: str) -> None:
 
 
 def move_positions(connection: Connection, orders: Mapping[str, str | None], at: int) -> None:
-    """Moves parts (part -> its order) that were never marked to the position of another due_at.
+    """Moves parts (part -> its order) of which nothing may have been sent to the position of another due_at.
 
     If another part comes first then and sleeps, the relay wakes it (`stalled_orders`).
     """
@@ -72,7 +72,7 @@ def move_positions(connection: Connection, orders: Mapping[str, str | None], at:
     if ordered:
         _lock(connection, set(ordered.values()))
         update = dialect_of(connection).update_by_ids("worker_order_queue", "place_at = :at", "part_id")
-        run(connection, f"{update} and place_at > 0", {"at": at, "ids": ids_json(ordered)})
+        run(connection, update, {"at": at, "ids": ids_json(ordered)})
 
 
 def _of_job(connection: Connection, job_id: str) -> list[str]:
