@@ -275,8 +275,14 @@ GUARDS = (
     Guard(
         "what was rescheduled is not called at its old time",
         "outbox/control/waiting.py",
-        '    sets += ", claim = claim + 1, unheard = unheard + 1"\n',
+        '    sets += ", claim = claim + 1, unheard = unheard + 1, first_marked_at = null"\n',
         "",
+    ),
+    Guard(
+        "what was refused is not called before its new time",
+        "outbox/control/waiting.py",
+        'doubts = 0"\n',
+        'first_marked_at is null"\n',
     ),
     Guard(
         "what sleeps is not called before its new time",
@@ -313,6 +319,24 @@ GUARDS = (
         "control/correct.py",
         "recalls, not_recalled = recall_all(connection, to_recall, self.accounts)",
         "recalls, not_recalled = (), dict[str, str]()",
+    ),
+    Guard(
+        "a group send in doubt is looked for, and not made again",
+        "channels/wecom_external/call.py",
+        'return part.kind == "send" and part.in_doubt',
+        "return False",
+    ),
+    Guard(
+        "a group send does not take the task of another",
+        "delivery/resolver/group_sends.py",
+        '"known": task_ids',
+        '"known": []',
+    ),
+    Guard(
+        "a group send does not take a task for other customers",
+        "channels/wecom_external/look_up.py",
+        "if any(one and one.lower() not in places for one in named):",
+        "if False:",
     ),
     Guard("hooks of dead processes run again", "hooks/offers.py", "        if stranded:\n", "        if False:\n"),
     Guard("a job counts its ends", COMMIT, 'writes.update(tables.jobs, ("id",), job_rows(changes.rows))', "pass"),

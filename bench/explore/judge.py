@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.explore.backup import Backup
+from bench.explore.campaigns import CAMPAIGNS, CUSTOMERS
 from bench.explore.database import Store, now_us
 from bench.explore.hooks import NOTES, Hooks
 from bench.explore.people import People
@@ -22,6 +23,9 @@ from worker.domain.state import JobState, PartState
 
 _TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)
 _NEVER_SENT = (PartState.EXPIRED, PartState.CANCELLED, PartState.EXHAUSTED, PartState.REJECTED)
+_SENDS = ("send", "create")
+_PARK = (Fate.PARKED, Fate.FORBIDDEN, Fate.STALE)
+"""They may park a lane; a token that was refused does when the next one is refused, too."""
 _KEEPS_ORDER = (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN, PartState.EXHAUSTED)
 """In these states a part keeps those behind it waiting, where its job does not leave gaps."""
 PROOFS = ("42014", "a press proves")
@@ -61,7 +65,10 @@ class Judge:
             *(self._limits() if self._backup.restored_at is None else ()),  # it forgets what was used of them
             *self._recalled(),
             *self._corrected(),
+            *(self._replayed() if self._backup.restored_at is None else ()),  # and which replays there were
             *(self._updated() if self._backup.restored_at is None else ()),  # and which codes were
+            *self._tasks(),
+            *(self._twins(parts) if self._backup.restored_at is None else ()),
             *self._disabled(marks),
             *self._heard(),
             *self._erased(),
@@ -93,12 +100,18 @@ class Judge:
                 yield f"{job.content} is {part.state.label}, and {unsaid} never received it"
             if part.state in _NEVER_SENT and len(missing) < len(part.people):
                 yield f"{job.content} is {part.state.label}, and somebody received it"
-        for content in {one.content for one in self._vendor.deliveries} & self._producer.rolled_back:
+        committed = {job.content for job in self._producer.jobs}
+        for content in {one.content for one in self._vendor.deliveries} & self._producer.rolled_back - committed:
             yield f"{content} was rolled back, and received"
+
+    @property
+    def _jobs(self) -> list[Job]:
+        """Those that can be told from all others by what they say."""
+        return [job for job in self._producer.jobs if job.content not in self._producer.twins]
 
     def _undecided(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[tuple[Job, Part]]:
         """The parts about which no person has decided, each with its job."""
-        for job in self._producer.jobs:
+        for job in self._jobs:
             if job.id not in self._people.decided:
                 yield from ((job, part) for part in parts.get(job.id, ()))
 
@@ -128,7 +141,9 @@ class Judge:
         if part.warning.startswith(PROOFS):
             return {*people} <= {*self._vendor.strangers}
         is_unread = self._was_refused(job, part) > part.refused
-        return self._vendor.counts_refused and (SWALLOWED in part.warning or (part.unanswered > 0 and is_unread))
+        # Nothing is left of a refused replay that was made after the backup.
+        may_be_unread = part.unanswered > 0 or (job.original and self._backup.restored_at is not None)
+        return self._vendor.counts_refused and (SWALLOWED in part.warning or bool(may_be_unread and is_unread))
 
     def _was_refused(self, job: Job, part: Part) -> int:
         """How many calls of a part the vendor has refused."""
@@ -137,7 +152,7 @@ class Judge:
 
     def _twice(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
         """Nobody receives a message twice, unless its producer wanted it sent again in doubt, or a person decided."""
-        jobs = {job.content: job for job in self._producer.jobs}
+        jobs = {job.content: job for job in self._jobs}
         for (content, person), deliveries in self._received().items():
             job = jobs.get(content)
             if job is None or len(deliveries) < 2 or job.id in self._people.decided:
@@ -157,6 +172,8 @@ class Judge:
         """Nothing is marked that is paused, held, cancelled, expired or not due yet; in quiet hours repeats alone."""
         for job in self._producer.jobs:
             for n, mark in enumerate(marks.get(job.id, ())):
+                if n and job.offer:
+                    break  # it may look for its task
                 at = mark.started_at
                 for span in (*self._people.pauses, *self._people.holds):
                     if span.covers(job, at):
@@ -170,12 +187,12 @@ class Judge:
                     and hours.ends_at(at)
                 ):
                     yield f"{job.content} was marked in its quiet hours"
-                if n and job.id in self._people.changes:
-                    continue  # a retry or a repeat keeps its time
-                due_at, expires_at = self._people.times(job, at)
+                before = marks[job.id][n - 1].started_at if n else 0
+                due_at, expires_at = self._people.times(job, at, before)
                 if at > expires_at:
                     yield f"{job.content} was marked after it expired"
-                if at < due_at - 1_000_000:
+                # What is in doubt keeps the time of its repeat.
+                if at < due_at - 1_000_000 and not (n and any(part.unanswered for part in parts[job.id])):
                     yield f"{job.content} was marked before it was due"
 
     def _quiet_hours(self, job: Job) -> QuietHours | None:
@@ -193,6 +210,8 @@ class Judge:
         first = {call.content: call.at for call in reversed(self._calls)}
         for content, count in calls.items():
             job = jobs.get(content)
+            if content in self._producer.twins:
+                continue
             known = marks.get(job.id, ()) if job else ()
             if count > len(known):
                 yield f"{content} was called {count} times, and has {len(known)} marks"
@@ -207,6 +226,8 @@ class Judge:
             if (job := jobs.get(call.content)) is None:
                 yield f"{call.content or 'nothing'} was called, which nobody committed"
                 continue
+            if call.content in self._producer.twins:
+                continue
             marked = [mark.started_at for mark in marks.get(job.id, ()) if mark.started_at <= at]
             if marked and at - marked[-1] > self._delivery.call_deadline_s * 1.01e6:
                 yield f"{call.content} was called {(at - marked[-1]) / 1e6:.1f} s after its mark"
@@ -217,7 +238,8 @@ class Judge:
         # The outbox says when a job without a due_at is due: a moment after its producer began.
         due_at = {row["id"]: row["due_at"] for row in self._store.rows("select id, due_at from worker_jobs")}
         for job in self._producer.jobs:
-            if job.order_key and not any(change.due_at for change in self._people.changes.get(job.id, ())):
+            changes = self._people.changes.get(job.id, ())
+            if job.order_key and not job.original and not any(change.due_at for change in changes):
                 orders[job.account, job.order_key].append(job)
         for jobs in orders.values():
             jobs.sort(key=lambda job: (due_at.get(job.id, job.due_at), job.id))
@@ -233,17 +255,22 @@ class Judge:
         if not others or before.on_gap == "skip" or before.committed_at >= others[0].started_at:
             return
         # Such a job leaves its order while its lane is parked. It does not wait for what is committed after that.
-        if behind.on_gap == "skip" and any(self._vendor.fates["send", fate] for fate in (Fate.PARKED, Fate.FORBIDDEN)):
+        if behind.on_gap == "skip" and any(self._vendor.fates[call, fate] for call in _SENDS for fate in _PARK):
             return
         let_go = (people.skipped.get(before.id), people.decided.get(before.id), people.skipped.get(behind.id))
         if any(at is not None and at < others[0].started_at for at in let_go):
+            return
+        keeps = any(part.state in _KEEPS_ORDER for part in parts.get(before.id, ()))
+        replays = [one for one in self._replays_of(before) if one.committed_at < others[0].started_at]
+        if replays and (keeps or before.id in people.decided):
+            yield from self._overtaken(replays[-1], behind, marks, parts)  # it has taken the place
             return
         if mine and mine[-1].started_at > others[0].started_at:
             yield f"{before.content} was called after {behind.content}, which is behind it in its order"
         # Only a part in doubt is decided about, and what is in doubt had not ended before.
         elif before.id in people.decided:
             yield f"{behind.content} was called, and {before.content} before it in its order was in doubt"
-        if any(part.state in _KEEPS_ORDER for part in parts.get(before.id, ())):
+        if keeps:
             yield f"{behind.content} was called, and {before.content} before it in its order keeps it waiting"
 
     def _limits(self) -> Iterator[str]:
@@ -260,28 +287,55 @@ class Judge:
 
     def _recalled(self) -> Iterator[str]:
         """What an accepted recall is about was taken back. Nobody knows the msgid of a call that was left in doubt."""
-        states = {row["id"]: row["state"] for row in self._store.rows("select id, state from worker_jobs")}
+        rows = {row["id"]: row for row in self._store.rows("select id, state, created_at from worker_jobs")}
         decided = self._people.decided.keys()
         for id, job in self._producer.recalls.items():
-            if id not in states:
+            if id not in rows:
                 yield f"the recall of {job.content} was committed, and is not there"
-            elif states[id] == JobState.ACCEPTED and job.on_unknown != "resend" and not {id, job.id} & decided:
+            elif (
+                job in self._jobs
+                and rows[id]["state"] == JobState.ACCEPTED
+                and job.on_unknown != "resend"
+                and id not in decided
+            ):
+                replays = [one for one in self._replays_of(job) if one.committed_at < rows[id]["created_at"]]
+                contents = {one.content for one in (job, *replays) if one.id not in decided}
                 for one in self._vendor.deliveries:
-                    if one.content == job.content and one.msgid not in self._vendor.recalled:
-                        yield f"{job.content} was recalled, and {one.person} still has it"
+                    if one.content in contents and one.msgid not in self._vendor.recalled:
+                        yield f"{job.content} was recalled, and {one.person} still has {one.content}"
 
     def _corrected(self) -> Iterator[str]:
-        """Who received a message that was corrected is sent the correction, and the message is taken back."""
-        received, taken_back = self._received(), {job.id for job in self._producer.recalls.values()}
+        """Who received a message that was corrected is sent the correction, and the message is taken back.
+
+        Unless a person had decided before that it was not sent.
+        """
+        received, recalled = self._received(), self._producer.recalls.values()
+        taken_back = {one.id for job in recalled for one in (job, *self._replays_of(job))}
+        decided = self._people.decided
         corrected: dict[str, set[str]] = defaultdict(set)
         for correction in self._people.corrections:
-            corrected[correction.of].update(correction.people)
-        for job in self._producer.jobs:
+            if correction.at <= decided.get(correction.of, correction.at):
+                corrected[correction.of].update(correction.people)
+        for job in self._jobs:
             if job.id in corrected and (people := {person for person in job.people if received[job.content, person]}):
-                if people - corrected[job.id] - {self._people.leaver}:
+                chain = [one for one in self._producer.jobs if one.first == job.first]
+                if people.difference({self._people.leaver}, *(corrected.get(one.id, ()) for one in chain)):
                     yield f"{job.content} was corrected for {corrected[job.id]}, and received by {people}"
                 if job.id not in taken_back | self._people.decided.keys():
                     yield f"{job.content} was corrected, and nobody has taken it back"
+
+    def _replayed(self) -> Iterator[str]:
+        """Nobody receives a message and its replay, unless the replay was to go to those of whom that is not known."""
+        received, people = self._received(), self._people
+        for job in self._producer.jobs:
+            chain = [one for one in self._producer.jobs if one.first == job.first and one.id not in people.decided]
+            for before in chain[: chain.index(job)] if job in chain and job.id not in people.sent_in_doubt else ():
+                for person in job.people:
+                    if received[job.content, person] and received[before.content, person]:
+                        yield f"{person} received {before.content} and {job.content}"
+
+    def _replays_of(self, job: Job) -> list[Job]:
+        return [one for one in self._producer.jobs if one.original and one.original.id == job.id]
 
     def _updated(self) -> Iterator[str]:
         """An update that was accepted changed its card, one that was not sent did not, and no code was used twice."""
@@ -315,6 +369,42 @@ class Judge:
             ):
                 yield "a response_code that nothing used counts as spent"
 
+    def _tasks(self) -> Iterator[str]:
+        """A group send has the task that was made of it, and no other."""
+        contents = {one.msgid: one.content for one in self._vendor.deliveries}
+        query = (
+            "select p.job_id, r.msgid from worker_receipts r join worker_parts p on p.id = r.part_id"
+            f" join worker_jobs j on j.id = p.job_id where j.account = '{CAMPAIGNS}' and j.kind = 'send'"
+        )
+        jobs = {job.id: job for job in self._producer.jobs}
+        for msgid, count in Counter(row["msgid"] for row in self._store.rows(query) if row["msgid"]).items():
+            if count > 1:
+                yield f"{count} group sends have the task of {contents[msgid]}"
+        for row in self._store.rows(query):
+            if row["msgid"] and contents[row["msgid"]] != (content := jobs[row["job_id"]].content):
+                yield f"{content} has the task of {contents[row['msgid']]}"
+        query = (
+            "select r.msgid, c.status from worker_confirmations c join worker_receipts r on r.part_id = c.part_id"
+            " where c.recipient = '' and r.msgid is not null"
+        )
+        for row in self._store.rows(query):
+            if row["status"] and not self._vendor.tasks.is_sent(row["msgid"], self._vendor.scheduler.now):
+                yield f"{contents[row['msgid']]} counts as sent by its member, and is not"
+
+    def _twins(self, parts: Mapping[str, Sequence[Part]]) -> Iterator[str]:
+        """Of group sends that say the same to the same customers, no more count as sent or as not sent than are."""
+        for content in self._producer.twins:
+            twins = [job for job in self._producer.jobs if job.content == content]
+            if self._people.decided.keys() & {job.id for job in twins} or any(
+                job.on_unknown == "resend" for job in twins
+            ):
+                continue
+            states = [part.state for job in twins for part in parts[job.id]]
+            tasks = len({one.msgid for one in self._vendor.deliveries if one.content == content})
+            taken, never = (sum(state in some for state in states) for some in (_TAKEN, _NEVER_SENT))
+            if not taken <= tasks <= len(states) - never:
+                yield f"{content}: {tasks} tasks were made; {taken} of {len(states)} are sent, and {never} are not"
+
     def _disabled(self, marks: Mapping[str, Sequence[Mark]]) -> Iterator[str]:
         """Nothing is marked with a disabled account, once what was prepared before is marked or its lease is over."""
         grace_us = int((SEEN_S + self._delivery.lease_s + self._delivery.call_deadline_s) * 1e6)
@@ -347,7 +437,7 @@ class Judge:
 
     def _erased(self) -> Iterator[str]:
         """Nothing is called for a placeholder, and at the end no table names who was erased."""
-        if not {person for call in self._vendor.calls for person in call.people} <= {*PEOPLE}:
+        if not {person for call in self._vendor.calls for person in call.people} <= {*PEOPLE, *CUSTOMERS}:
             yield "somebody was called who is not there"
         if (leaver := self._people.leaver) and (tables := tables_naming(self._store, leaver)):
             yield f"{leaver} was erased, and is named in {', '.join(tables)}"

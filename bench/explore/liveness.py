@@ -56,9 +56,9 @@ class Liveness:
             before = self._expected(part.id)
             with database.reading() as connection:
                 said = {wait.what for wait in why(connection, part.job_id).waits}
-            # It may have been called meanwhile: a pause does not keep recalls.
+            # It may have been called meanwhile: a pause does not keep recalls. What may go waits for its turn, or ends.
             after = self._expected(part.id)
-            if after and not said & (expected := before | after):
+            if before and after and not said & (expected := before | after):
                 names = ", ".join(sorted(expected)), ", ".join(sorted(said))
                 yield f"{self._producer.name_of(part.job_id)} waits for {names[0]}, and `why` says {names[1]}"
         for job in self._producer.jobs:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 
 from bench.explore.fibers import FOREVER, Home
-from bench.explore.vendor import ERRCODES, NAMES, SEND, Fate, Vendor, body_of
+from bench.explore.vendor import ERRCODES, MESSAGES, NAMES, SEND, Fate, Vendor, body_of
 from worker.domain.call import CallResult, FileBody, NoAnswer, NotSent, Reply, Request, Unsent
 from worker.transport.connection import FileFault
 from worker.transport.http import Connection
@@ -69,7 +69,7 @@ class _Pending:
             return
         self._fate = vendor.fate(request)
         if self._fate is not Fate.ANSWERED:
-            what = vendor.text(body_of(request)) if request.path == SEND else NAMES[request.path]
+            what = vendor.text(body_of(request)) if request.path in MESSAGES else NAMES[request.path]
             vendor.told(f"the call for {what} is {self._fate}")
         self._answer: Reply | None = None
         deadline_s = request.deadline_s
@@ -80,7 +80,7 @@ class _Pending:
             return
         if self._fate in (Fate.LOST, Fate.UNANSWERED):
             self.ends_at = scheduler.now + deadline_s
-            if request.path == SEND:
+            if request.path in MESSAGES:
                 vendor.unanswered[vendor.text(body_of(request))] = self.ends_at
         elif self._fate is Fate.SLOW:
             self.ends_at = scheduler.now + chance.uniform(0.3, 0.95) * deadline_s

@@ -1,18 +1,21 @@
-"""What people command meanwhile: pause, hold, cancel, decide, lift, skip, recall, press, reschedule, correct, erase."""
+"""What people command meanwhile: pause, hold, cancel, decide, recall, replay, reschedule, correct, erase and so on."""
 
 from __future__ import annotations
 
 import json
 import random
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
+from bench.explore.campaigns import CAMPAIGNS
 from bench.explore.database import now_us
 from bench.explore.fibers import FOREVER, Scheduler
 from bench.explore.producers import AGENTS, CHANGING, TAGS, Job, Producer
+from bench.explore.stored import recipients_of
 from bench.explore.threads import Lock
 from bench.explore.vendor import Vendor
 from worker.config.settings import Settings
@@ -22,6 +25,7 @@ from worker.control.erase import erase, find_person
 from worker.control.lift import lift, skip
 from worker.control.pause import hold, pause, release, resume
 from worker.control.recall import find_sent, recall_jobs
+from worker.control.replay import find_replayable, replay_jobs
 from worker.control.reschedule import find_waiting, reschedule
 from worker.control.resolve import find_unknown, resolve
 from worker.domain.callbacks.inbound import CardPress, Inbound
@@ -31,7 +35,6 @@ from worker.hooks.callbacks import CallbackStore
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 
-ACCOUNTS = ("hr", "it")
 PERSON = "zhang"
 SETTINGS = Settings()
 
@@ -67,7 +70,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """That a job was corrected: when, in microseconds of the database's clock, and for whom."""
+    """That a job was corrected: when, in microseconds of the database's clock, and for whom. Nobody: none was left."""
 
     of: str
     at: int
@@ -95,6 +98,8 @@ class People:
     changes: dict[str, list[Change]] = field(default_factory=lambda: defaultdict(list))
     """Job -> how it was rescheduled."""
     corrections: list[Correction] = field(default_factory=list)
+    sent_in_doubt: set[str] = field(default_factory=set)
+    """Replays that were to go to those, too, who may have received the message already."""
     leaver: str = ""
     """Who is erased at any time, and at the end; empty: nobody."""
     disabled: list[Span] = field(default_factory=list)
@@ -110,7 +115,7 @@ class People:
         commands = [self._pause, self._resume, self._hold, self._release, self._cancel, self._decide, self._lift]
         commands += [self._break] * 2 if self.breaks else []
         commands += [*[self._recall] * 2, *([self._press] * 2 if self.producer.cards else [])]
-        commands += [*[self._reschedule] * 2, self._correct, *([self._erase] * 2 if self.leaver else [])]
+        commands += [*[self._reschedule, self._replay] * 2, self._correct, *([self._erase] * 2 if self.leaver else [])]
         seed = self.chance.getrandbits(64)
         for number in range(count):
             self.chance = random.Random(seed + number)  # where one is left out, the others stay as they are
@@ -129,17 +134,26 @@ class People:
             for job in [job for job, at in commands.items() if at > since]:
                 del commands[job]
         self.corrections = [correction for correction in self.corrections if correction.at <= since]
+        replays = [job for job in self.producer.jobs if job.original]
+        self.vendor.names = {job.text: job.content for job in replays}
         for job, changes in self.changes.items():
             self.changes[job] = [change for change in changes if change.ended_at <= since]
 
-    def times(self, job: Job, at: int) -> tuple[float, float]:
-        """The earliest and the latest instant for the first call of a job, as far as it is certain at an instant."""
-        due, expiry = [float(job.due_at)], [float(job.expires_at or FOREVER)]
+    def times(self, job: Job, at: int, before: int) -> tuple[float, float]:
+        """The earliest and the latest instant for a call of a job, as far as it is certain at an instant.
+
+        `before`: the instant of the call before it, 0 for the first; another is due when a later change says so.
+        """
+        due, expiry = [0.0 if before else float(job.due_at)], [float(job.expires_at or FOREVER)]
         for change in self.changes.get(job.id, ()):
-            for known, new in ((due, change.due_at), (expiry, change.expires_at)):
-                if new is not None and at > change.began_at:
+            for known, new, since in ((due, change.due_at, before), (expiry, change.expires_at, 0)):
+                if new is not None and since < change.began_at < at:
                     known[:] = [new] if at > change.ended_at else [*known, new]
         return min(due), max(expiry)
+
+    @property
+    def _accounts(self) -> Sequence[str]:
+        return [name for name in AGENTS.values() if name != CAMPAIGNS or self.producer.campaigns]
 
     @property
     def standing(self) -> list[JobFilter]:
@@ -158,7 +172,7 @@ class People:
             self._resume()
         while self.held:
             self._release()
-        for account in ACCOUNTS:
+        for account in self._accounts:
             self._decide(account, sent=False)
         for job in self.producer.jobs:
             with suppress(WorkerError):
@@ -239,7 +253,7 @@ class People:
                 self.told(f"cancelled {job.content}")
 
     def _decide(self, account: str = "", *, sent: bool | None = None) -> None:
-        found = find_unknown(JobFilter(account=account or self.chance.choice(ACCOUNTS)), database=self.database)
+        found = find_unknown(JobFilter(account=account or self.chance.choice(self._accounts)), database=self.database)
         if found.ids:
             self.decided = {part.partition("-")[0]: now_us() for part in found.ids} | self.decided
             says = self.chance.random() < 0.5 if sent is None else sent
@@ -265,7 +279,7 @@ class People:
     def _reschedule(self) -> None:
         """Gives a job that waits other times, or another priority."""
         chance = self.chance
-        waiting = find_waiting(JobFilter(account=chance.choice(ACCOUNTS)), database=self.database)
+        waiting = find_waiting(JobFilter(account=chance.choice(self._accounts)), database=self.database)
         if not waiting.ids:
             return
         found, now = find_waiting(JobFilter(ids=[chance.choice(waiting.ids)]), database=self.database), now_us()
@@ -296,14 +310,56 @@ class People:
         query = f"select id from worker_jobs where kind = 'recall' and target_job_id = '{job.id}'"
         for [id] in self._read(query):
             self.producer.recalls.setdefault(id, job)
+        if any("no recipient left" in note for note in done.notes.values()):
+            self.corrections.append(Correction(job.id, now_us(), ()))
+            self.told(f"corrected {job.content} for nobody")
         for id in done.jobs:
-            [(due_at, expires_at)] = self._read(f"select due_at, expires_at from worker_jobs where id = '{id}'")
-            specs = self._read(f"select spec from worker_parts where job_id = '{id}'")
-            people = tuple(sorted(person for [spec] in specs for person in json.loads(spec)["users"]))
-            times = {"due_at": due_at, "expires_at": expires_at, "committed_at": now_us()}
-            self.producer.jobs.append(replace(job, id=id, content=content, people=people, **times))
-            self.corrections.append(Correction(job.id, now_us(), people))
+            offer = content if job.offer else ""
+            correction = self._add(id, replace(job, content=content, original=None, offer=offer))
+            self.corrections.append(Correction(job.id, now_us(), correction.people))
             self.told(f"corrected {job.content}")
+
+    def _replay(self) -> None:
+        """Sends a job that has ended once more, to those whom it did not reach."""
+        chance, jobs, database = self.chance, self.producer.jobs, self.database
+        find = partial(
+            find_replayable, unknown=chance.random() < 0.3, cancelled=chance.random() < 0.5, database=database
+        )
+        ended = find(JobFilter(ids=[job.id for job in jobs])).ids if jobs else ()
+        if not (replayable := [job for job in jobs if job.id in ended and job.content not in self.producer.twins]):
+            return
+        job = chance.choice(replayable)
+        content = f"replay of {job.first.content} at {self.scheduler.now:.3f}"
+        found = find(JobFilter(ids=[job.id]))
+        since = self.scheduler.now
+        done = replay_jobs(found, person=PERSON, database=database, accounts=self.producer.accounts)
+        for id in done.jobs:
+            replay = self._add(id, replace(job, content=content, original=job.first))
+            self.sent_in_doubt |= {id} if found.unknown else set()
+            self._name(replay, job, since)
+            self.told(f"replayed {job.content} for {','.join(replay.people)}")
+
+    def _name(self, replay: Job, before: Job, since: float) -> None:
+        """Has the vendor's record tell the calls of a replay from those of the job before it, which had ended."""
+        if replay.text != before.text and replay.text in self.producer.offered:
+            self.producer.twins.add(replay.text)  # for fewer customers, it is like another group send
+            self.producer.jobs[-1] = replace(replay, content=replay.text)
+            return
+        if replay.offer:
+            self.producer.offered.setdefault(replay.text, (replay.offer, replay.people, ""))
+        self.vendor.name(replay.text, replay.content, since)
+
+    def _add(self, id: str, like: Job) -> Job:
+        """Adds a job that a command enqueued, with the times and the people that it was given."""
+        [(due_at, expires_at)] = self._read(f"select due_at, expires_at from worker_jobs where id = '{id}'")
+        specs = self._read(f"select spec from worker_parts where job_id = '{id}'")
+        people = tuple(sorted(person for [spec] in specs for person in recipients_of(json.loads(spec))))
+        times = {"due_at": due_at, "expires_at": expires_at, "committed_at": now_us()}
+        job = replace(like, id=id, people=people, **times)
+        if job.offer and not job.original:
+            job = replace(job, content=job.text)
+        self.producer.jobs.append(job)
+        return job
 
     def _read(self, query: str) -> list[Any]:
         with self.database.reading() as connection:
@@ -315,7 +371,7 @@ class People:
         self.told(f"erased {self.leaver} from {done.counts['jobs']} jobs; {done.counts['unchanged']} stay as they are")
 
     def _lift(self) -> None:
-        account = self.chance.choice(ACCOUNTS)
+        account = self.chance.choice(self._accounts)
         lift(account, person=PERSON, database=self.database)
         self.told(f"lifted {account}")
 

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
+from bench.explore.campaigns import AGENT, CAMPAIGNS, CUSTOMERS, OFFER, SELLER, name_of
 from bench.explore.database import now_us
 from bench.explore.fibers import FOREVER, Scheduler
 from bench.explore.threads import WORLD, Lock
@@ -18,6 +21,7 @@ from worker import (
     Button,
     ButtonCard,
     CardUpdate,
+    Customers,
     File,
     FileMessage,
     MainTitle,
@@ -27,8 +31,10 @@ from worker import (
     To,
     enqueue,
     recall,
+    track,
     update_card,
 )
+from worker.channels.wecom_external.messages import Campaign
 from worker.config.accounts import FixedAccounts
 from worker.domain.account import DEADLINE, Account, Secret
 from worker.domain.errors import ConfigurationError
@@ -37,7 +43,7 @@ from worker.outbox.engine.database import Database
 
 PEOPLE = ("lisi", "wangwu", "zhaoliu")
 TAGS = ("a", "b")
-AGENTS = {7: "hr", 8: "it"}
+AGENTS = {7: "hr", 8: "it", AGENT: CAMPAIGNS}
 """Agentid -> account."""
 CHANGING = "it"
 """The account that people disable, break and mend."""
@@ -64,6 +70,20 @@ class Job:
     tags: tuple[str, ...]
     committed_at: int
     """No earlier than its commit."""
+    original: Job | None = None
+    """The job that it replays."""
+    offer: str = ""
+    """What a group send says."""
+
+    @property
+    def first(self) -> Job:
+        """The job that it replays, or itself."""
+        return self.original or self
+
+    @property
+    def text(self) -> str:
+        """What the vendor knows it by. `content` is a name of its own for each job, also for a replay."""
+        return name_of(self.offer, self.people) if self.offer else self.first.content
 
 
 class ChangingAccounts(FixedAccounts):
@@ -130,7 +150,10 @@ def accounts(
     # So that a dozen messages for one person are sent within some minutes.
     limits = {"member_minute": chance.choice([2, 3, 5]) + (len(people) == 1)}
     hr = replace(hr, limits=limits if chance.random() < limited else {}, quiet_hours=quiet_hours)
-    return ChangingAccounts([hr, it], scheduler, random.Random(chance.getrandbits(64)))
+    campaigns = Account(
+        CAMPAIGNS, "wecom_external", "http://vendor", {"corpid": "ww3", DEADLINE: call_deadline_s}, Secret(lambda: "s3")
+    )
+    return ChangingAccounts([hr, it, campaigns], scheduler, random.Random(chance.getrandbits(64)))
 
 
 @dataclass
@@ -148,6 +171,8 @@ class Producer:
     """The part of its jobs that send a card."""
     files: float = 0.0
     """The part of its jobs that send a file, which is uploaded first."""
+    campaigns: float = 0.0
+    """The part of its jobs that are group sends."""
     tenants: float = 0.0
     """The part of its jobs that are for a tenant."""
     jobs: list[Job] = field(default_factory=list)
@@ -157,11 +182,17 @@ class Producer:
     """Recall -> the job that it takes back."""
     updates: dict[str, str] = field(default_factory=dict)
     """Update of a card -> its content."""
+    tracks: dict[str, str] = field(default_factory=dict)
+    """Job that tracks a group send -> what that says."""
     without: Collection[str] = ()
     """What is left out."""
     waits: Lock = field(default_factory=Lock)
     """Held while a job is committed, and by whoever has it wait."""
     _sent_cards: list[str] = field(default_factory=list)
+    offered: dict[str, tuple[str, tuple[str, ...], str]] = field(default_factory=dict)
+    """The name of each group send -> what it says, its customers, who sends it."""
+    twins: set[str] = field(default_factory=set)
+    """The names of group sends of which there are several that say the same to the same customers."""
 
     def produce(self, count: int, within_s: float) -> None:
         """Commits so many jobs in about so many seconds."""
@@ -182,7 +213,7 @@ class Producer:
 
     def name_of(self, id: str) -> str:
         """Returns what a job says."""
-        return {**{job.id: job.content for job in self.jobs}, **self.updates}.get(id, id)
+        return {**{job.id: job.content for job in self.jobs}, **self.updates, **self.tracks}.get(id, id)
 
     def forget(self, there: Collection[str]) -> None:
         """Forgets the jobs that a restored database does not hold."""
@@ -212,29 +243,20 @@ class Producer:
             self.recalls[recall(connection, job.id, accounts=self.accounts).id] = job
 
     def _one(self, content: str) -> None:
-        chance, options = self.chance, dict[str, Any]()
+        chance, now = self.chance, now_us()
         account = chance.choice(["hr", "hr", "it"])
         people = tuple(sorted(chance.sample(self.people, min(len(self.people), chance.choice([1, 1, 2])))))
-        now = now_us()
-        options["priority"] = chance.choice(["urgent", "normal", "normal", "bulk"])
-        if chance.random() < 0.25:
-            options["due_at"] = _instant(now + int(chance.uniform(1, 10) * 1_000_000))
-        if chance.random() < self.ordered:
-            options |= {"order_key": chance.choice("kl"), "on_gap": chance.choice(["hold", "hold", "skip"])}
-            if chance.random() < 0.3:  # goes before others of its order that were committed earlier
-                options["due_at"] = _instant(now - int(chance.uniform(1, 5) * 1_000_000))
-        if chance.random() < 0.2:
-            later = options.get("due_at") or _instant(now)
-            options["expires_at"] = later + timedelta(seconds=chance.choice([1, 2, 3, 12]))
-        if chance.random() < 0.3:
-            options["on_unknown"] = chance.choice(["hold", "resend"])
-        options["tags"] = [chance.choice(TAGS)] if chance.random() < 0.4 else []
-        if self.tenants and chance.random() < self.tenants:
-            options["tenant"] = chance.choice(["red", "blue"])
-        message = self._message(content, duplicate_check=chance.random() < 0.5)
+        options, offer = self._options(now), ""
+        message, to = self._message(content, duplicate_check=chance.random() < 0.5), To(users=list(people))
+        if self.campaigns and chance.random() < self.campaigns:
+            account, offer, people, sender = CAMPAIGNS, *self._offer(content)
+            content = name_of(offer, people)
+            message, to = Campaign(text=offer), Customers({sender: people})
         with self.database.writing() as connection:
             given = {key: value for key, value in options.items() if value != []}
-            job = enqueue(connection, account, message, To(users=list(people)), accounts=self.accounts, **given)
+            job = enqueue(connection, account, message, to, accounts=self.accounts, **given)
+            if offer and chance.random() < 0.5:
+                self._track(connection, job.id, content)
             if chance.random() < 0.1:
                 self.scheduler.sleep(chance.uniform(0.1, 1.5))  # the application does more in its transaction
             if chance.random() < 0.05:
@@ -256,8 +278,44 @@ class Producer:
                 options.get("on_unknown", "default"),
                 tuple(options["tags"]),
                 now_us(),
+                offer=offer,
             )
         )
+
+    def _options(self, now: int) -> dict[str, Any]:
+        chance, options = self.chance, dict[str, Any]()
+        options["priority"] = chance.choice(["urgent", "normal", "normal", "bulk"])
+        if chance.random() < 0.25:
+            options["due_at"] = _instant(now + int(chance.uniform(1, 10) * 1_000_000))
+        if chance.random() < self.ordered:
+            options |= {"order_key": chance.choice("kl"), "on_gap": chance.choice(["hold", "hold", "skip"])}
+            if chance.random() < 0.3:  # goes before others of its order that were committed earlier
+                options["due_at"] = _instant(now - int(chance.uniform(1, 5) * 1_000_000))
+        if chance.random() < 0.2:
+            later = options.get("due_at") or _instant(now)
+            options["expires_at"] = later + timedelta(seconds=chance.choice([1, 2, 3, 12]))
+        if chance.random() < 0.3:
+            options["on_unknown"] = chance.choice(["hold", "resend"])
+        options["tags"] = [chance.choice(TAGS)] if chance.random() < 0.4 else []
+        if self.tenants and chance.random() < self.tenants:
+            options["tenant"] = chance.choice(["red", "blue"])
+        return options
+
+    def _track(self, connection: Connection, job_id: str, content: str) -> None:
+        pace, most = self.chance.choice([1.0, 5.0]), self.chance.choice([20.0, 60.0])
+        tracked = track(connection, job_id, pace=pace, max_age=most, accounts=self.accounts)
+        self.tracks[tracked.id] = f"the track of {content}"
+
+    def _offer(self, otherwise: str) -> tuple[str, tuple[str, ...], str]:
+        """Chooses what a group send says, for whom and from whom: as one before it, or as no other does."""
+        chance, replayed = self.chance, {job.text for job in self.jobs if job.original}
+        if (again := [name for name in self.offered if name not in replayed]) and chance.random() < 0.2:
+            self.twins.add(name := chance.choice(again))
+            return self.offered[name]
+        customers = tuple(sorted(chance.sample(CUSTOMERS, chance.choice([1, 1, 2, 3]))))
+        offer = otherwise if name_of(OFFER, customers) in self.offered else OFFER
+        sent = self.offered[name_of(offer, customers)] = offer, customers, chance.choice([*self.people, *[SELLER] * 3])
+        return sent
 
 
 def _instant(micros: int) -> datetime:

@@ -55,6 +55,11 @@ class Mark:
     incarnation: str
 
 
+def recipients_of(spec: dict[str, list[str]]) -> list[str]:
+    """Returns the people or the customers of a part."""
+    return spec.get("users") or spec["customers"]
+
+
 def parts_of(store: Store, leaver: str) -> dict[str, list[Part]]:
     """Job -> its parts, in their order; with the name of who was erased."""
 
@@ -68,7 +73,7 @@ def parts_of(store: Store, leaver: str) -> dict[str, list[Part]]:
         part = Part(
             job=row["job_id"],
             state=PartState(row["state"]),
-            people=tuple(map(name, json.loads(row["spec"])["users"])),
+            people=tuple(map(name, recipients_of(json.loads(row["spec"])))),
             repeats=row["repeats"],
             doubts=row["doubts"],
             unanswered=row["unanswered"],

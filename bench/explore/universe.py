@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from bench.explore.backup import RESTORED, Backup
 from bench.explore.broker import Broker
+from bench.explore.campaigns import CUSTOMERS
 from bench.explore.database import Databases, Store
 from bench.explore.faults import Faults
 from bench.explore.fibers import Home, Scheduler
@@ -101,10 +102,9 @@ class Universe:
         own_chance = random.Random(rng.getrandbits(64))
         self.people = People(outside, self.scheduler, own_chance, self.producer, self.vendor, self.say)
         self.people.breaks = own_chance.random() < 0.15
-        self.people.leaver = more.choice(people) if self._has("leaver", more.random() < 0.15) else ""
         own_chance = random.Random(rng.getrandbits(64))
         self.producer.files = own_chance.choice([0.0, 0.0, 0.4])
-        self.producer.tenants = more.choice([0.0, 0.0, 0.0, 0.6])
+        self._add_odd(more)
         self.restores = self._has("restore", store.can_restore and own_chance.random() < 0.05)
         self.backup = Backup(
             store, self.scheduler, own_chance, self.hosts, self.producer, self.people, self.faults, self.say
@@ -118,6 +118,15 @@ class Universe:
         quiet_hours, is_quiet, has_strangers = more.choice(QUIET_HOURS), more.random() < 0.08, more.random() < 0.15
         self.vendor.strangers = {people[-1]} if self._has("strangers", has_strangers) else set()
         return quiet_hours if self._has("quiet hours", is_quiet) else NONE
+
+    def _add_odd(self, more: random.Random) -> None:
+        """Chooses who is erased, and how many jobs have a tenant or are group sends."""
+        producer, vendor = self.producer, self.vendor
+        self.people.leaver = more.choice(producer.people) if self._has("leaver", more.random() < 0.15) else ""
+        producer.tenants = more.choice([0.0, 0.0, 0.0, 0.6])
+        producer.campaigns = more.choice([0.0, 0.0, 0.0, 0.0, 0.6])
+        if producer.campaigns and vendor.strangers:
+            vendor.strangers = {*vendor.strangers, CUSTOMERS[-1]}
 
     def _has(self, thing: str, holds: bool) -> bool:
         """True where this universe has something that most have not, and it is not left out."""

@@ -6,10 +6,11 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
+from bench.explore.campaigns import AGENT, CANCEL, CREATE, LIST, MEMBERS, RESULTS, Tasks, name_of
 from bench.explore.fibers import Scheduler
 from bench.explore.stand_ins import EPOCH_S
 from worker.domain.call import Reply, Request
@@ -63,8 +64,21 @@ WEIGHTS = {
 }
 """While the vendor is ill, as long as a seed does not choose others."""
 BLOCKING = (Fate.FREQUENT, Fate.PARKED, Fate.FORBIDDEN)
-CALLS = ("connect", "gettoken", "send", "recall", "update", "upload")
-NAMES = {GETTOKEN: "gettoken", SEND: "send", RECALL: "recall", UPDATE: "update", UPLOAD: "upload"}
+CALLS = ("connect", "gettoken", "send", "recall", "update", "upload", "create", "cancel", "read")
+NAMES = {
+    GETTOKEN: "gettoken",
+    SEND: "send",
+    RECALL: "recall",
+    UPDATE: "update",
+    UPLOAD: "upload",
+    CREATE: "create",
+    CANCEL: "cancel",
+    LIST: "read",
+    MEMBERS: "read",
+    RESULTS: "read",
+}
+MESSAGES = (SEND, CREATE)
+"""The calls that send something to somebody."""
 GETTOKEN_FATES = (
     Fate.SLOW,
     Fate.UNREACHABLE,
@@ -100,7 +114,7 @@ class Delivery:
 
     at: float
     account: int
-    """The agentid that it came from."""
+    """The agentid that it came from; 9: a group send."""
     person: str
     content: str
     msgid: str
@@ -125,6 +139,9 @@ class VendorCall:
     people: tuple[str, ...]
     taken: bool
     """True: it was accepted, or known already and answered like that."""
+
+
+_T = TypeVar("_T", Delivery, VendorCall)
 
 
 @dataclass
@@ -160,6 +177,9 @@ class Vendor:
     """True: its duplicate check knows the calls that it has refused, too."""
     counts_unflagged: bool = True
     """True: its duplicate check knows the calls that did not ask for it."""
+    tasks: Tasks = field(init=False)
+    names: dict[str, str] = field(default_factory=dict)
+    """What a message says -> the name of the job that sends it, where that is a replay."""
     strangers: Collection[str] = ()
     """Persons whom it does not know: it names them where others have the message, else it refuses the message."""
     token_s: int = 7_200
@@ -168,6 +188,9 @@ class Vendor:
     _recall_calls: set[str] = field(default_factory=set)
     _seen: dict[str, tuple[float, str]] = field(default_factory=dict)
     _valid: dict[str, set[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tasks = Tasks(self.chance)
 
     def fall_ill(self) -> None:
         """Chooses how many calls go wrong from now on, and how they do: each fate rarely, often or never.
@@ -231,6 +254,14 @@ class Vendor:
             return self._upload(file)
         if request.path == UPDATE:
             return self._update(body_of(request))
+        if request.path == CREATE:
+            return self._create(body_of(request))
+        if request.path in (LIST, MEMBERS, RESULTS):
+            return _json(0, "ok", **self.tasks.page(request.path, body_of(request), self.scheduler.now))
+        if request.path == CANCEL and body_of(request)["msgid"] in self.recalled:
+            return _json(41093, "cancelled before")
+        if request.path == CANCEL:
+            self.tasks.cancelled[body_of(request)["msgid"]] = self.scheduler.now
         self.recalled.add(body_of(request)["msgid"])
         return _json(0, "ok")
 
@@ -241,7 +272,7 @@ class Vendor:
         if fate is Fate.STALE:
             for tokens in self._valid.values():
                 tokens.discard(str(request.query.get("access_token")))
-        if request.path == SEND:
+        if request.path in MESSAGES:
             self._refuse_message(body_of(request))
 
     def _refuse_message(self, body: dict[str, Any]) -> None:
@@ -298,18 +329,43 @@ class Vendor:
         self.cards[task_id] = self.deliveries[-1]
         return _json(0, "ok", msgid=msgid, invaliduser=invalid, response_code=self.press(task_id))
 
+    def _create(self, body: dict[str, Any]) -> Reply:
+        customers = [one for one in body["external_userid"] if one not in self.strangers]
+        if not customers:
+            self._refuse_message(body)
+            return _json(41048, "no customer is there")
+        self._note(body, taken=True)
+        now, msgid = self.scheduler.now, f"t{len(self.calls)}"
+        self.tasks.add(msgid, body, tuple(customers), now)
+        self.deliveries += [Delivery(now, AGENT, customer, self.text(body), msgid) for customer in customers]
+        return _json(0, "ok", msgid=msgid, fail_list=[one for one in body["external_userid"] if one not in customers])
+
     def text(self, body: dict[str, Any]) -> str:
-        """Returns what a message says, or its file."""
+        """Returns the name of the job that sends a message: what that or its file says, or the name of a replay."""
+        if "msgtype" not in body:
+            text = name_of(body["text"]["content"], body["external_userid"])
+            return self.names.get(text, text)
         message = body[body["msgtype"]]
         if "media_id" in message:
-            return self.media.get(message["media_id"], "an unknown file")
-        text: str = message["main_title"]["title"] if "main_title" in message else message["content"]
-        return text
+            text = self.media.get(message["media_id"], "an unknown file")
+        else:
+            text = message["main_title"]["title"] if "main_title" in message else message["content"]
+        return self.names.get(text, text)
+
+    def name(self, text: str, name: str, since: float) -> None:
+        """Gives messages with a text another name, also those that arrived since an instant, in virtual seconds."""
+        before, self.names[text] = self.names.get(text, text), name
+
+        def renamed(one: _T) -> _T:
+            return replace(one, content=name) if one.content == before and one.at >= since else one
+
+        self.calls, self.deliveries = list(map(renamed, self.calls)), list(map(renamed, self.deliveries))
+        self.cards = {task_id: renamed(card) for task_id, card in self.cards.items()}
 
     def _note(self, body: dict[str, Any], *, taken: bool) -> None:
-        people = tuple(body["touser"].split("|"))
+        people = tuple(body["touser"].split("|") if "touser" in body else body["external_userid"])
         content = self.text(body)
-        self.calls.append(VendorCall(self.scheduler.now, body["agentid"], content, people, taken))
+        self.calls.append(VendorCall(self.scheduler.now, body.get("agentid", AGENT), content, people, taken))
         self.told(f"vendor {'takes' if taken else 'refuses'} {content} for {','.join(people)}")
 
 
