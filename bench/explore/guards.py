@@ -275,14 +275,14 @@ GUARDS = (
     Guard(
         "what was rescheduled is not called at its old time",
         "outbox/control/waiting.py",
-        '    sets += ", claim = claim + 1, unheard = unheard + 1, first_marked_at = null"\n',
+        '    run(connection, taken + _NOT_IN_DOUBT, {"ids": ids_json(parts)})\n',
         "",
     ),
     Guard(
         "what was refused is not called before its new time",
         "outbox/control/waiting.py",
-        'doubts = 0"\n',
-        'first_marked_at is null"\n',
+        'unpaused = f"{_NOT_IN_DOUBT}',
+        'unpaused = f"{_NOT_IN_DOUBT} and first_marked_at is null',
     ),
     Guard(
         "what sleeps is not called before its new time",

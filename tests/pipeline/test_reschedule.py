@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.runtime import UPDATE, UPLOAD, Site, busy, lost, planted
+from worker import Text, To
 from worker.control.audit import CommandResult, list_audit
 from worker.control.pause import pause, resume
 from worker.control.reschedule import find_waiting, reschedule
@@ -106,6 +107,66 @@ def test_what_was_refused_is_moved(site: Site) -> None:
     site.vendor.says(busy())
     site.run()
     assert ("queued", 3) == (site.state(refused), len(site.calls()))
+
+
+def test_what_was_refused_and_is_paused_is_moved(site: Site) -> None:
+    """As what was refused, once the pause has ended."""
+    with_tag = JobFilter(tag="lunch")
+    job = site.send(tags=["lunch"])
+    site.vendor.says(busy())
+    site.ring(job)
+    pause(with_tag, person="zhang", database=site.database)
+    site.advance(HOUR.total_seconds())
+    site.run()
+    change(site, job, due_at=2 * DAY)
+    resume(with_tag, person="zhang", database=site.database)
+    site.recover()
+    site.run()
+    assert ("queued", 1) == (site.state(job), len(site.calls()))
+
+    site.advance(2 * DAY.total_seconds())
+    site.vendor.says(busy())
+    site.run()
+    assert ("queued", 2) == (site.state(job), len(site.calls()))
+
+
+def test_what_is_paused_in_a_hand_is_not_sent(site: Site) -> None:
+    """A sender has read the part; it is paused, moved and let go before the sender begins."""
+    first, second = site.send("first"), site.send("second", tags=["lunch"])
+    with_tag = JobFilter(tag="lunch")
+
+    def moved_meanwhile(request: Request) -> CallResult:
+        pause(with_tag, person="zhang", database=site.database)
+        site.relay.turn()
+        assert FOREVER < (site.part(second).not_before or 0)
+        change(site, second, due_at=HOUR)
+        resume(with_tag, person="zhang", database=site.database)
+        site.recover()
+        return site.vendor.takes(request)
+
+    site.vendor.says(moved_meanwhile)
+    site.ring(first, second)
+
+    assert ("queued", 1) == (site.state(second), len(site.calls()))
+
+
+def test_a_part_in_flight_is_tried_again_at_the_new_time(site: Site) -> None:
+    """Another part of its job waits, so the job is moved."""
+    job = site.ask(Text("x"), To(users=[f"u{n}" for n in range(1500)]))
+
+    def moved_meanwhile(request: Request) -> CallResult:
+        change(site, job, due_at=HOUR)
+        return busy()
+
+    site.vendor.says(moved_meanwhile)
+    site.run()
+    site.advance(300)
+    site.run()
+    assert 1 == len(site.calls())
+
+    site.advance(HOUR.total_seconds())
+    site.run()
+    assert 3 == len(site.calls())
 
 
 def test_what_is_in_doubt_keeps_the_time_of_its_repeat(site: Site) -> None:

@@ -145,14 +145,21 @@ def _accept(part: PartFacts, to: PartState) -> None:
 
 
 def _retry(
-    part: PartFacts, outcome: Retry, now: int, delay_s: float, policy: Policy, failures_in_a_row: int = 0
+    part: PartFacts,
+    outcome: Retry,
+    now: int,
+    delay_s: float,
+    policy: Policy,
+    due_at: int | None,
+    failures_in_a_row: int = 0,
 ) -> None:
     if outcome.busy:
         part.busy += 1
         delay_s = max(delay_s, _busy_s(part, policy, failures_in_a_row))
     part.tries += int(outcome.busy or failures_in_a_row < policy.ill_after)
     # A part in doubt has no age limit: first_marked_at is of the unanswered call, and its search may begin much later.
-    age_us = 0 if part.doubts or part.first_marked_at is None else now - part.first_marked_at
+    begun_at = now if part.doubts or part.first_marked_at is None else part.first_marked_at
+    age_us = now - max(begun_at, due_at or begun_at)
     too_old = age_us > policy.max_age_s * SECOND
     if part.tries >= policy.attempts or part.busy > policy.busy or too_old:
         _close(part, PartState.EXHAUSTED, outcome.reason)
@@ -172,11 +179,20 @@ def _busy_s(part: PartFacts, policy: Policy, failures_in_a_row: int) -> float:
 
 
 def end_attempt(
-    part: PartFacts, outcome: Outcome, now: int, delay_s: float, policy: Policy, failures_in_a_row: int = 0
+    part: PartFacts,
+    outcome: Outcome,
+    now: int,
+    delay_s: float,
+    policy: Policy,
+    failures_in_a_row: int = 0,
+    *,
+    due_at: int | None = None,
 ) -> None:
     """Ends the current call of a sending part. `delay_s` is the randomised backoff of a retry, in seconds.
 
-    `failures_in_a_row` is how many consecutive calls of its lane or account before it found the vendor down.
+    `failures_in_a_row` is how many consecutive calls of its lane or account before it found the vendor down. `due_at`
+    is of its job, which may have been rescheduled since its first call: a retry waits for that, and the age begins
+    then.
     """
     match outcome:
         case Accepted():
@@ -186,7 +202,7 @@ def end_attempt(
         case Rejected():
             _reject(part, outcome)
         case Retry():
-            _retry(part, outcome, now, delay_s, policy, failures_in_a_row)
+            _retry(part, outcome, now, delay_s, policy, due_at, failures_in_a_row)
         case Wait():
             # A part that waits for its lane is due now: the lane's block delays it.
             wait_until(part, now + int(outcome.delay * SECOND) if outcome.scope is Scope.PART else now, outcome.reason)
@@ -209,6 +225,8 @@ def end_attempt(
                 part.not_before = (part.not_before or 0) + int(policy.ill_s * 2**part.repeats * SECOND)
             if outcome.held:
                 part.not_before = None
+    if part.state is PartState.QUEUED and not part.doubts:
+        part.not_before = max(part.not_before or 0, due_at or 0)
 
 
 def doubt(part: PartFacts, reason: str, policy: Policy) -> None:
@@ -269,9 +287,11 @@ def wait_for_quiet_end(part: PartFacts, until: int) -> None:
     part.limit_name = QUIET_HOURS
 
 
-def try_again(part: PartFacts, reason: str, now: int, delay_s: float, policy: Policy) -> None:
+def try_again(
+    part: PartFacts, reason: str, now: int, delay_s: float, policy: Policy, *, due_at: int | None = None
+) -> None:
     """Queues the part for later, or exhausts it: a failure in its preparation counts like a call."""
-    _retry(part, Retry(reason), now, delay_s, policy)
+    _retry(part, Retry(reason), now, delay_s, policy, due_at)
 
 
 def split(part: PartFacts) -> None:

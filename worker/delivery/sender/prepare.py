@@ -327,7 +327,7 @@ def fail(runtime: Runtime, due: JobPart, reason: str) -> None:
 
 def _try_again(runtime: Runtime, due: JobPart, reason: str, delay_s: float) -> None:
     policy = policy_of(runtime.settings)
-    change(runtime, due, lambda part, now: settle.try_again(part, reason, now, delay_s, policy))
+    change(runtime, due, lambda part, now: settle.try_again(part, reason, now, delay_s, policy, due_at=due.due_at))
 
 
 def change(

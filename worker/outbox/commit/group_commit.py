@@ -131,9 +131,8 @@ def _end_call(
     started_at, late_attempt, first = part.marked_at or batch.now, None, None
     if is_sending:
         first = part.marked_at if is_first_call(part) else None
-        settle.end_attempt(
-            part, end.verdict.outcome, batch.now, end.delay_s, batch.policy, failures_in_a_row=end.failures_in_a_row
-        )
+        outcome, due_at = end.verdict.outcome, job.due_at if job else None
+        settle.end_attempt(part, outcome, batch.now, end.delay_s, batch.policy, end.failures_in_a_row, due_at=due_at)
     else:
         existing = _existing_attempt(connection, batch, end)
         if existing is not None and _settles_doubt(end, existing):

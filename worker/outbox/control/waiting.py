@@ -19,6 +19,14 @@ _NOT_ENDED = f" and state in ({int(PartState.QUEUED)}, {int(PartState.SENDING)})
 _NOT_IN_DOUBT = f" and state = {int(PartState.QUEUED)} and doubts = 0"
 
 
+class _OpenPart(NamedTuple):
+    id: str
+    job_id: str
+    state: int
+    order_id: str | None
+    doubts: int
+
+
 class NewTimes(NamedTuple):
     """The new values of jobs. None leaves a value as it is."""
 
@@ -46,9 +54,9 @@ def reschedule(connection: Connection, ids: Sequence[str], now: int, new: NewTim
     dialect, sizes = dialect_of(connection), job_sizes(connection, ids)
     parts = [part for job in sizes.values() for part in job.part_ids()]
     # Parts and then jobs are locked, each in the order of the workers' commits, so that they cannot deadlock.
-    columns, only = "id, job_id, state, order_id, doubts", _NOT_ENDED + dialect.lock_in_order()
-    rows = rows_by_id(connection, columns, "worker_parts", parts, only=only)
-    waiting = {job for _, job, state, *_ in rows if state == PartState.QUEUED}
+    columns, only = ", ".join(_OpenPart._fields), _NOT_ENDED + dialect.lock_in_order()
+    rows = [_OpenPart(*row) for row in rows_by_id(connection, columns, "worker_parts", parts, only=only)]
+    waiting = {part.job_id for part in rows if part.state == PartState.QUEUED}
     only = f"and cancelled_at is null{dialect.lock_in_order()}"
     jobs = rows_by_id(connection, "id, due_at, expires_at", "worker_jobs", waiting, only=only)
     if any(job.parts > sizes[id].parts for id, job in job_sizes(connection, [*waiting]).items()):
@@ -57,11 +65,11 @@ def reschedule(connection: Connection, ids: Sequence[str], now: int, new: NewTim
     values = {name: value for name, value in new._asdict().items() if value is not None}
     _set(connection, "worker_jobs", fit, values)
     of_parts = {name: value for name, value in values.items() if name != "due_at"}
-    left = [row for row in rows if row[1] in fit]
-    _set(connection, "worker_parts", [part for part, *_ in left], of_parts, _NOT_ENDED)
-    queued = [row for row in left if row[2] == PartState.QUEUED]
+    left = [part for part in rows if part.job_id in fit]
+    _set(connection, "worker_parts", [part.id for part in left], of_parts, _NOT_ENDED)
+    queued = [part for part in left if part.state == PartState.QUEUED]
     if new.due_at is not None:
-        moved = {part: order for part, _, _, order, doubts in queued if not doubts}
+        moved = {part.id: part.order_id for part in queued if not part.doubts}
         _make_due(connection, moved, max(new.due_at, now))
         move_positions(connection, moved, new.due_at)
     return Rescheduled(sorted(fit), len(queued), len(jobs) - len(fit))
@@ -79,14 +87,15 @@ def _set(connection: Connection, table: str, ids: Collection[str], values: Mappi
 
 
 def _make_due(connection: Connection, parts: Collection[str], at: int) -> None:
-    """Makes parts due. A paused part gets the new time when the pause ends.
+    """Makes parts due. A paused part gets the new time when the pause ends, and one in flight when it is tried again.
 
     A part that sleeps until its turn in an order, or until another job has ended, wakes at the new time and looks
     whether it still has to wait: what it waits for may end before that, and must not wake it.
     """
+    update_by_ids = dialect_of(connection).update_by_ids
     # The claim changes, as after a mark whose call sent nothing. So a sender that has read the part cannot mark it.
+    taken = update_by_ids("worker_parts", "claim = claim + 1, unheard = unheard + 1")
+    run(connection, taken + _NOT_IN_DOUBT, {"ids": ids_json(parts)})
     sets = "not_before = :at, offered_until = null, waits_on = null, reason = null, limit_name = null"
-    # A call that was refused does not count: the part is as old as its new time.
-    sets += ", claim = claim + 1, unheard = unheard + 1, first_marked_at = null"
-    update = f"{dialect_of(connection).update_by_ids('worker_parts', sets)}{_NOT_IN_DOUBT} and not_before <= {FOREVER}"
-    run(connection, update, {"at": at, "ids": ids_json(parts)})
+    unpaused = f"{_NOT_IN_DOUBT} and not_before <= {FOREVER}"
+    run(connection, update_by_ids("worker_parts", sets) + unpaused, {"at": at, "ids": ids_json(parts)})
