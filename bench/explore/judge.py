@@ -172,8 +172,9 @@ class Judge:
         """Nothing is marked that is paused, held, cancelled, expired or not due yet; in quiet hours repeats alone."""
         for job in self._producer.jobs:
             for n, mark in enumerate(marks.get(job.id, ())):
-                if n and job.offer:
-                    break  # it may look for its task
+                was_in_doubt = n > 0 and any(part.doubted for part in parts[job.id])
+                if was_in_doubt and job.offer:
+                    break  # it looks for its task
                 at = mark.started_at
                 for span in (*self._people.pauses, *self._people.holds):
                     if span.covers(job, at):
@@ -192,7 +193,7 @@ class Judge:
                 if at > expires_at:
                     yield f"{job.content} was marked after it expired"
                 # What is in doubt keeps the time of its repeat.
-                if at < due_at - 1_000_000 and not (n and any(part.unanswered for part in parts[job.id])):
+                if at < due_at - 1_000_000 and not was_in_doubt:
                     yield f"{job.content} was marked before it was due"
 
     def _quiet_hours(self, job: Job) -> QuietHours | None:
@@ -261,9 +262,11 @@ class Judge:
         if any(at is not None and at < others[0].started_at for at in let_go):
             return
         keeps = any(part.state in _KEEPS_ORDER for part in parts.get(before.id, ()))
-        replays = [one for one in self._replays_of(before) if one.committed_at < others[0].started_at]
+        since, until = before.committed_at, others[0].started_at
+        replays = [one for one in self._replays_of(before.first) if since < one.committed_at < until]
         if replays and (keeps or before.id in people.decided):
-            yield from self._overtaken(replays[-1], behind, marks, parts)  # it has taken the place
+            if not any(change.due_at for change in people.changes.get(replays[0].id, ())):
+                yield from self._overtaken(replays[0], behind, marks, parts)  # it has taken the place
             return
         if mine and mine[-1].started_at > others[0].started_at:
             yield f"{before.content} was called after {behind.content}, which is behind it in its order"
@@ -373,7 +376,7 @@ class Judge:
         """A group send has the task that was made of it, and no other."""
         contents = {one.msgid: one.content for one in self._vendor.deliveries}
         query = (
-            "select p.job_id, r.msgid from worker_receipts r join worker_parts p on p.id = r.part_id"
+            "select distinct p.job_id, r.msgid from worker_receipts r join worker_parts p on p.id = r.part_id"
             f" join worker_jobs j on j.id = p.job_id where j.account = '{CAMPAIGNS}' and j.kind = 'send'"
         )
         jobs = {job.id: job for job in self._producer.jobs}

@@ -332,10 +332,12 @@ class People:
         content = f"replay of {job.first.content} at {self.scheduler.now:.3f}"
         found = find(JobFilter(ids=[job.id]))
         since = self.scheduler.now
+        chain = [one.id for one in jobs if one.first == job.first]
+        in_doubt = find_unknown(JobFilter(ids=chain), database=database).ids
         done = replay_jobs(found, person=PERSON, database=database, accounts=self.producer.accounts)
         for id in done.jobs:
             replay = self._add(id, replace(job, content=content, original=job.first))
-            self.sent_in_doubt |= {id} if found.unknown else set()
+            self.sent_in_doubt |= {id} if found.unknown and in_doubt else set()
             self._name(replay, job, since)
             self.told(f"replayed {job.content} for {','.join(replay.people)}")
 

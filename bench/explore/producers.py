@@ -309,7 +309,8 @@ class Producer:
     def _offer(self, otherwise: str) -> tuple[str, tuple[str, ...], str]:
         """Chooses what a group send says, for whom and from whom: as one before it, or as no other does."""
         chance, replayed = self.chance, {job.text for job in self.jobs if job.original}
-        if (again := [name for name in self.offered if name not in replayed]) and chance.random() < 0.2:
+        there = {job.content for job in self.jobs} - replayed
+        if (again := [name for name in self.offered if name in there]) and chance.random() < 0.2:
             self.twins.add(name := chance.choice(again))
             return self.offered[name]
         customers = tuple(sorted(chance.sample(CUSTOMERS, chance.choice([1, 1, 2, 3]))))

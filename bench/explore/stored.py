@@ -14,6 +14,7 @@ from worker.outbox.tables import metadata
 _PARTS = (
     "select p.*, (select count(*) from worker_attempts a where a.part_id = p.id and a.doubtful) as unanswered,"
     " (select count(*) from worker_attempts a where a.part_id = p.id and a.errcode <> 0) as refused,"
+    " (select count(*) from worker_attempts a where a.part_id = p.id and a.outcome = 'unknown') as doubted,"
     " (select max(r.warning) from worker_receipts r where r.part_id = p.id) as warning"
     " from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = 'send' order by p.id"
 )
@@ -40,6 +41,8 @@ class Part:
     """Its attempts that have no readable answer."""
     refused: int
     """Its attempts that are known to be refused."""
+    doubted: int
+    """Its attempts that had no readable answer at first."""
     warning: str
     """Of its receipt; empty: none."""
     refused_people: tuple[str, ...]
@@ -78,6 +81,7 @@ def parts_of(store: Store, leaver: str) -> dict[str, list[Part]]:
             doubts=row["doubts"],
             unanswered=row["unanswered"],
             refused=row["refused"],
+            doubted=row["doubted"],
             warning=row["warning"] or "",
             refused_people=tuple(refused[row["id"]]),
         )
