@@ -1,6 +1,6 @@
-"""Connects the worker process to Celery: a step of the worker's blueprint, and the signals that end the process.
+"""Connects the worker process to Celery: steps of its blueprints, and the signals that end the process.
 
-The step belongs to the worker. Steps of the consumer are stopped and started again with each broker reconnect.
+The process is a step of the worker. Steps of the consumer are stopped and started again with each broker reconnect.
 """
 
 from __future__ import annotations
@@ -60,6 +60,31 @@ class WorkerProcessStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celer
     def terminate(self, worker: Any) -> None:
         """Ends the process at once in a cold shutdown. Only parts with a mark but without an answer become unknown."""
         os._exit(EXIT_AT_ONCE)
+
+
+REDIS = "kombu.transport.redis"
+
+
+class LostConnectionStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """Takes a lost connection to Redis out of Celery's event loop.
+
+    kombu leaves its callbacks and repeated timers there, and they keep its sockets open and megabytes of memory.
+    """
+
+    requires = ("celery.worker.consumer.connection:Connection",)
+
+    def stop(self, consumer: Any) -> None:
+        """Forgets what kombu registered, when the connection is lost or the worker stops."""
+        if (hub := consumer.hub) is None:
+            return
+        hub.on_tick.difference_update([callback for callback in hub.on_tick if _is_of_redis(callback)])
+        for scheduled in hub.timer.queue:
+            if _is_of_redis(scheduled.entry.fun):
+                scheduled.entry.cancel()
+
+
+def _is_of_redis(function: Any) -> bool:
+    return getattr(function, "__module__", None) == REDIS
 
 
 def refuse(sentence: str) -> NoReturn:

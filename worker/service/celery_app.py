@@ -17,7 +17,7 @@ from worker.config import logging as our_logging
 from worker.config.settings import LogSettings, Settings, load_settings
 from worker.domain.errors import ConfigurationError
 from worker.service.application_celery import OwnCelery
-from worker.service.bootsteps import EXIT_CONFIGURATION, WorkerProcessStep, refuse
+from worker.service.bootsteps import EXIT_CONFIGURATION, LostConnectionStep, WorkerProcessStep, refuse
 from worker.service.broker import EMBEDDED, TIMEOUT_S, broker_url, require_client, transport_options
 from worker.service.lifecycle import Replacements, WorkerProcess
 from worker.service.queues import NAMES, NORMAL, TRANSIENT, QuorumQueue, queues, register
@@ -33,6 +33,7 @@ def make_app(settings: Settings, replaced: Replacements | None = None) -> Any:
     app.conf.update(configuration(settings))
     app.worker_process = WorkerProcess(settings, app, replaced or Replacements())
     app.steps["worker"].add(WorkerProcessStep)
+    app.steps["consumer"].add(LostConnectionStep)
     register(app)
     # If a process builds several apps, as tests do, the last one decides how log lines look.
     signals.setup_logging.disconnect(dispatch_uid=LOGGING)

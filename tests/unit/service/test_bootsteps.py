@@ -13,10 +13,19 @@ import pytest
 from celery.concurrency.prefork import TaskPool as Prefork
 from celery.concurrency.solo import TaskPool as Solo
 from celery.concurrency.thread import TaskPool as Threads
+from kombu import Connection
+from kombu.asynchronous import Hub
+from kombu.asynchronous.timer import Timer
 
 from worker.domain.errors import ConfigurationError
 from worker.service import bootsteps
-from worker.service.bootsteps import EXIT_AT_ONCE, EXIT_CONFIGURATION, WorkerProcessStep, take_over_signals
+from worker.service.bootsteps import (
+    EXIT_AT_ONCE,
+    EXIT_CONFIGURATION,
+    LostConnectionStep,
+    WorkerProcessStep,
+    take_over_signals,
+)
 
 
 class Exited(BaseException):
@@ -190,3 +199,21 @@ def test_a_worker_in_a_thread_leaves_the_signals_alone(room: Room, handlers: lis
     thread.join(120)
 
     assert before is signal.getsignal(signal.SIGTERM)
+
+
+def test_nothing_is_kept_of_a_lost_connection_to_redis() -> None:
+    """What others have registered stays; with a broker that has no event loop there is nothing to do."""
+    hub = Hub(timer=Timer())
+    connection = Connection("redis://127.0.0.1:1/0")  # nothing connects to it
+    hub.on_tick.add(own := lambda: None)
+    hub.call_repeatedly(1.0, own)
+    connection.transport.register_with_event_loop(SimpleNamespace(client=connection), hub)
+    before = len(hub.on_tick), len(hub.timer.queue)
+
+    step = LostConnectionStep(SimpleNamespace())
+    step.stop(SimpleNamespace(hub=hub))
+    step.stop(SimpleNamespace(hub=None))
+
+    assert before > (1, 1)
+    assert {own} == hub.on_tick
+    assert [own] == [one.entry.fun.__wrapped__ for one in hub.timer.queue if not one.entry.canceled]
