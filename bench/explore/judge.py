@@ -141,9 +141,13 @@ class Judge:
         if part.warning.startswith(PROOFS):
             return {*people} <= {*self._vendor.strangers}
         is_unread = self._was_refused(job, part) > part.refused
-        # Nothing is left of a refused replay that was made after the backup.
-        may_be_unread = part.unanswered > 0 or (job.original and self._backup.restored_at is not None)
-        return self._vendor.counts_refused and (SWALLOWED in part.warning or bool(may_be_unread and is_unread))
+        # Nothing is left of a call that was answered after the backup, and the vendor may drop a replay as its repeat.
+        is_after_backup = job.original is not None and self._backup.restored_at is not None
+        had_it = {one.person for one in self._vendor.deliveries if one.content == job.first.content}
+        if is_after_backup and {*people} <= had_it:
+            return True
+        may_be_unread = part.unanswered > 0 or is_after_backup
+        return self._vendor.counts_refused and (SWALLOWED in part.warning or (may_be_unread and is_unread))
 
     def _was_refused(self, job: Job, part: Part) -> int:
         """How many calls of a part the vendor has refused."""

@@ -331,25 +331,25 @@ class People:
         job = chance.choice(replayable)
         content = f"replay of {job.first.content} at {self.scheduler.now:.3f}"
         found = find(JobFilter(ids=[job.id]))
-        since = self.scheduler.now
         chain = [one.id for one in jobs if one.first == job.first]
         in_doubt = find_unknown(JobFilter(ids=chain), database=database).ids
         done = replay_jobs(found, person=PERSON, database=database, accounts=self.producer.accounts)
         for id in done.jobs:
             replay = self._add(id, replace(job, content=content, original=job.first))
             self.sent_in_doubt |= {id} if found.unknown and in_doubt else set()
-            self._name(replay, job, since)
+            self._name(replay, job)
             self.told(f"replayed {job.content} for {','.join(replay.people)}")
 
-    def _name(self, replay: Job, before: Job, since: float) -> None:
-        """Has the vendor's record tell the calls of a replay from those of the job before it, which had ended."""
+    def _name(self, replay: Job, before: Job) -> None:
+        """Has the vendor's record tell the calls of a replay from those of the job before it, which had ended then."""
         if replay.text != before.text and replay.text in self.producer.offered:
             self.producer.twins.add(replay.text)  # for fewer customers, it is like another group send
             self.producer.jobs[-1] = replace(replay, content=replay.text)
             return
         if replay.offer:
             self.producer.offered.setdefault(replay.text, (replay.offer, replay.people, ""))
-        self.vendor.name(replay.text, replay.content, since)
+        [(created_at,)] = self._read(f"select created_at from worker_jobs where id = '{replay.id}'")
+        self.vendor.name(replay.text, replay.content, self.scheduler.now - (now_us() - created_at) / 1e6)
 
     def _add(self, id: str, like: Job) -> Job:
         """Adds a job that a command enqueued, with the times and the people that it was given."""
