@@ -15,7 +15,7 @@ CUSTOMERS = ("wo1", "wo2", "wo3", "wo4")
 SELLER = "lisi"
 """Who sends most of them."""
 OFFER = "news"
-"""What most group sends say. Two that say the same go to other customers."""
+"""What most group sends say, to the same customers as another or to others."""
 CREATE = "/cgi-bin/externalcontact/add_msg_template"
 CANCEL = "/cgi-bin/externalcontact/cancel_groupmsg_send"
 LIST = "/cgi-bin/externalcontact/get_groupmsg_list_v2"

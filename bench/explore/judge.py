@@ -214,9 +214,9 @@ class Judge:
         calls = Counter(call.content for call in self._calls)
         first = {call.content: call.at for call in reversed(self._calls)}
         for content, count in calls.items():
-            job = jobs.get(content)
             if content in self._producer.twins:
                 continue
+            job = jobs.get(content)
             known = marks.get(job.id, ()) if job else ()
             if count > len(known):
                 yield f"{content} was called {count} times, and has {len(known)} marks"

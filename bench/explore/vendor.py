@@ -344,9 +344,7 @@ class Vendor:
         """Returns the name of the job that sends a message: what that or its file says, or the name of a replay."""
         if "msgtype" not in body:
             text = name_of(body["text"]["content"], body["external_userid"])
-            return self.names.get(text, text)
-        message = body[body["msgtype"]]
-        if "media_id" in message:
+        elif "media_id" in (message := body[body["msgtype"]]):
             text = self.media.get(message["media_id"], "an unknown file")
         else:
             text = message["main_title"]["title"] if "main_title" in message else message["content"]
