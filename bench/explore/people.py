@@ -114,7 +114,8 @@ class People:
         """Gives so many commands in about so many seconds."""
         commands = [self._pause, self._resume, self._hold, self._release, self._cancel, self._decide, self._lift]
         commands += [self._break] * 2 if self.breaks else []
-        commands += [*[self._recall] * 2, *([self._press] * 2 if self.producer.cards else [])]
+        commands += [self._recall] * (5 if self.producer.campaigns else 2)
+        commands += [self._press] * 2 if self.producer.cards else []
         commands += [*[self._reschedule, self._replay] * 2, self._correct, *([self._erase] * 2 if self.leaver else [])]
         seed = self.chance.getrandbits(64)
         for number in range(count):

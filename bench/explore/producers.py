@@ -205,7 +205,7 @@ class Producer:
             with self.waits, suppress(ConfigurationError):  # its account is disabled
                 self._one(f"job {number}")
             with self.waits, suppress(ConfigurationError):
-                if self.jobs and self.chance.random() < 0.1:
+                if self.jobs and self.chance.random() < (0.3 if self.campaigns else 0.1):
                     self._recall(self.chance.choice(self.jobs))
             with self.waits, suppress(ConfigurationError):
                 if self._sent_cards and self.chance.random() < 0.7:

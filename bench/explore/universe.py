@@ -124,7 +124,7 @@ class Universe:
         producer, vendor = self.producer, self.vendor
         self.people.leaver = more.choice(producer.people) if self._has("leaver", more.random() < 0.15) else ""
         producer.tenants = more.choice([0.0, 0.0, 0.0, 0.6])
-        producer.campaigns = more.choice([0.0, 0.0, 0.0, 0.0, 0.6])
+        producer.campaigns = more.choice([0.0, 0.0, 0.6])
         if producer.campaigns and vendor.strangers:
             vendor.strangers = {*vendor.strangers, CUSTOMERS[-1]}
 

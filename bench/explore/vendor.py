@@ -79,6 +79,8 @@ NAMES = {
 }
 MESSAGES = (SEND, CREATE)
 """The calls that send something to somebody."""
+SELDOM = ("recall", "update", "upload", "create", "cancel", "read")
+"""Calls of which there are few: these go wrong more often, and in every way."""
 GETTOKEN_FATES = (
     Fate.SLOW,
     Fate.UNREACHABLE,
@@ -153,8 +155,8 @@ class Vendor:
     told: Callable[[str], None]
     ill: float = 0.0
     """The part of the calls that have a fate other than an answer."""
-    frequent_left: int = 2
-    """How many calls may yet be answered 45009: a third would block a lane until midnight."""
+    frequent_left: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(CALLS, 2)))
+    """Call -> how many of it may yet be answered 45009: a third would block a lane until midnight."""
     deliveries: list[Delivery] = field(default_factory=list)
     recalled: set[str] = field(default_factory=set)
     """The msgids of what was taken back."""
@@ -211,12 +213,14 @@ class Vendor:
 
     def fate(self, request: Request) -> Fate:
         """What is to become of a call that begins now."""
-        call, fate = NAMES[request.path], Fate.ANSWERED
-        # Without a token nothing is sent for seconds, and nothing else could go wrong.
-        ill = self.ill / 5 if call == "gettoken" else self.ill
-        if self.chance.random() < ill and any(self.weights.values()):
-            [fate] = self.chance.choices(list(self.weights), list(self.weights.values()))
-        if fate is Fate.FREQUENT and not self.frequent_left:
+        call, fate, ill, weights = NAMES[request.path], Fate.ANSWERED, self.ill, self.weights
+        if call == "gettoken":  # without a token nothing is sent for seconds, and nothing else could go wrong
+            ill /= 5
+        elif call in SELDOM and ill:
+            ill, weights = max(ill, 0.5), {fate: max(weight, 2) for fate, weight in weights.items()}
+        if self.chance.random() < ill and any(weights.values()):
+            [fate] = self.chance.choices(list(weights), list(weights.values()))
+        if fate is Fate.FREQUENT and not self.frequent_left[call]:
             fate = Fate.ANSWERED
         if fate is Fate.REFUSED and call == "send" and self._has_taken(self.text(body_of(request))):
             fate = Fate.ANSWERED  # what is wrong with a message is wrong each time
@@ -227,7 +231,7 @@ class Vendor:
             self._recall_calls.add(msgid)
         if call == "gettoken" and fate not in (Fate.ANSWERED, *GETTOKEN_FATES):
             fate = Fate.BUSY
-        self.frequent_left -= fate is Fate.FREQUENT
+        self.frequent_left[call] -= fate is Fate.FREQUENT
         self.fates[call, fate] += 1
         return fate
 
