@@ -97,6 +97,8 @@ class People:
     """Job -> when its order was first let go on without it, at the earliest."""
     changes: dict[str, list[Change]] = field(default_factory=lambda: defaultdict(list))
     """Job -> how it was rescheduled."""
+    forgotten: set[str] = field(default_factory=set)
+    """Jobs to which a backup gave back an earlier due_at: a fence cannot know that they were sent before it."""
     corrections: list[Correction] = field(default_factory=list)
     sent_in_doubt: set[str] = field(default_factory=set)
     """Replays that were to go to those, too, who may have received the message already."""
@@ -136,9 +138,10 @@ class People:
                 del commands[job]
         self.corrections = [correction for correction in self.corrections if correction.at <= since]
         replays = [job for job in self.producer.jobs if job.original]
-        self.vendor.names = {job.text: job.content for job in replays}
+        self.vendor.names = {(job.text, person): job.content for job in replays for person in job.people}
         for job, changes in self.changes.items():
             self.changes[job] = [change for change in changes if change.ended_at <= since]
+            self.forgotten |= {job} if any(change.due_at for change in changes[len(self.changes[job]) :]) else set()
 
     def times(self, job: Job, at: int, before: int) -> tuple[float, float]:
         """The earliest and the latest instant for a call of a job, as far as it is certain at an instant.
@@ -350,7 +353,9 @@ class People:
         if replay.offer:
             self.producer.offered.setdefault(replay.text, (replay.offer, replay.people, ""))
         [(created_at,)] = self._read(f"select created_at from worker_jobs where id = '{replay.id}'")
-        self.vendor.name(replay.text, replay.content, self.scheduler.now - (now_us() - created_at) / 1e6)
+        since = self.scheduler.now - (now_us() - created_at) / 1e6
+        for person in replay.people:
+            self.vendor.name(replay.text, person, replay.content, since)
 
     def _add(self, id: str, like: Job) -> Job:
         """Adds a job that a command enqueued, with the times and the people that it was given."""

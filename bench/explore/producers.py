@@ -173,6 +173,8 @@ class Producer:
     """The part of its jobs that send a file, which is uploaded first."""
     campaigns: float = 0.0
     """The part of its jobs that are group sends."""
+    split: bool = False
+    """Each recipient is a part of its own, as if a call took no more; and a job has more of them."""
     tenants: float = 0.0
     """The part of its jobs that are for a tenant."""
     jobs: list[Job] = field(default_factory=list)
@@ -245,7 +247,7 @@ class Producer:
     def _one(self, content: str) -> None:
         chance, now = self.chance, now_us()
         account = chance.choice(["hr", "hr", "it"])
-        people = tuple(sorted(chance.sample(self.people, min(len(self.people), chance.choice([1, 1, 2])))))
+        people = tuple(sorted(chance.sample(self.people, min(len(self.people), chance.choice([1, 1, 2]) + self.split))))
         options, offer = self._options(now), ""
         message, to = self._message(content, duplicate_check=chance.random() < 0.5), To(users=list(people))
         if self.campaigns and chance.random() < self.campaigns:

@@ -11,6 +11,8 @@ from worker.domain.content.erasure import is_erased
 from worker.domain.state import PartState
 from worker.outbox.tables import metadata
 
+TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)
+NEVER_SENT = (PartState.EXPIRED, PartState.CANCELLED, PartState.EXHAUSTED, PartState.REJECTED)
 _PARTS = (
     "select p.*, (select count(*) from worker_attempts a where a.part_id = p.id and a.doubtful) as unanswered,"
     " (select count(*) from worker_attempts a where a.part_id = p.id and a.errcode <> 0) as refused,"
@@ -32,7 +34,7 @@ _BEGUN = (
 class Part:
     """What is stored of a part."""
 
-    job: str
+    id: str
     state: PartState
     people: tuple[str, ...]
     repeats: int
@@ -51,9 +53,9 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One call that was marked, of a part of a job; instants in microseconds of the database's clock."""
+    """One call that was marked, of a part; instants in microseconds of the database's clock."""
 
-    job: str
+    part: str
     started_at: int
     incarnation: str
 
@@ -74,7 +76,7 @@ def parts_of(store: Store, leaver: str) -> dict[str, list[Part]]:
         refused[row["part_id"]].append(name(row["recipient"]))
     for row in store.rows(_PARTS):
         part = Part(
-            job=row["job_id"],
+            id=row["id"],
             state=PartState(row["state"]),
             people=tuple(map(name, recipients_of(json.loads(row["spec"])))),
             repeats=row["repeats"],
@@ -85,7 +87,7 @@ def parts_of(store: Store, leaver: str) -> dict[str, list[Part]]:
             warning=row["warning"] or "",
             refused_people=tuple(refused[row["id"]]),
         )
-        parts[part.job].append(part)
+        parts[row["job_id"]].append(part)
     return parts
 
 
@@ -94,7 +96,7 @@ def marks_of(store: Store) -> dict[str, list[Mark]]:
     marks: dict[str, list[Mark]] = defaultdict(list)
     for row in store.rows(f"{_ENDED} union all {_BEGUN} order by 2"):
         job = row["part_id"].partition("-")[0]
-        marks[job].append(Mark(job, row["started_at"], row["incarnation"]))
+        marks[job].append(Mark(row["part_id"], row["started_at"], row["incarnation"]))
     return marks
 
 

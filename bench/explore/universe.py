@@ -12,21 +12,24 @@ from bench.explore.backup import RESTORED, Backup
 from bench.explore.broker import Broker
 from bench.explore.campaigns import CUSTOMERS
 from bench.explore.database import Databases, Store
+from bench.explore.evidence import Evidence
 from bench.explore.faults import Faults
 from bench.explore.fibers import Home, Scheduler
 from bench.explore.hooks import CURRENT, Hooks
-from bench.explore.judge import Judge
+from bench.explore.judge import problems
 from bench.explore.liveness import Liveness
 from bench.explore.people import People
 from bench.explore.process import Host, settings_of
 from bench.explore.producers import PEOPLE, QUIET_HOURS, Producer, accounts
 from bench.explore.threads import WORLD
 from bench.explore.vendor import Vendor
+from worker.channels.wecom_app.targets import TARGETS
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.domain.pacing.quiet import NONE
 from worker.service.account_updates import EVERY_S
 
+MOST_USERS = TARGETS[0].maximum
 FAULTS_S = 10.0
 """Virtual seconds in which faults happen."""
 QUIET, STRANGE = ("account", "has quiet hours"), ("vendor", "does not know everybody")
@@ -111,7 +114,7 @@ class Universe:
         )
         self.faults.without = self.producer.without = self.people.without = without
         self.liveness = Liveness(store, self.producer, self.people)
-        self.judge = Judge(store, self.vendor, self.producer, self.people, self.hooks, self.backup, settings.delivery)
+        self.known = Evidence(store, self.vendor, self.producer, self.people, self.hooks, self.backup, settings)
 
     def _begin_odd(self, more: random.Random, people: Sequence[str]) -> str:
         """Chooses whom the vendor does not know, and returns the quiet hours of an account."""
@@ -125,6 +128,8 @@ class Universe:
         self.people.leaver = more.choice(producer.people) if self._has("leaver", more.random() < 0.15) else ""
         producer.tenants = more.choice([0.0, 0.0, 0.0, 0.6])
         producer.campaigns = more.choice([0.0, 0.0, 0.6])
+        producer.split = self._has("split", more.random() < 0.25)
+        object.__setattr__(TARGETS[0], "maximum", 1 if producer.split else MOST_USERS)
         if producer.campaigns and vendor.strangers:
             vendor.strangers = {*vendor.strangers, CUSTOMERS[-1]}
 
@@ -232,7 +237,7 @@ class Universe:
 
     def _end(self) -> Told:
         told = self.told
-        told.problems += [*self.scheduler.failures, *self.judge.problems(), *self.liveness.left_over()]
+        told.problems += [*self.scheduler.failures, *problems(self.known), *self.liveness.left_over()]
         told.virtual_s = self.scheduler.now
         for reached in (self.faults.reached, self.vendor.fates, self.broker.fates):
             told.reached.update({(step, str(fault)): count for (step, fault), count in reached.items()})

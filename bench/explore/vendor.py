@@ -121,6 +121,11 @@ class Delivery:
     content: str
     msgid: str
 
+    @property
+    def people(self) -> tuple[str, ...]:
+        """The person."""
+        return (self.person,)
+
 
 @dataclass(frozen=True, slots=True)
 class CardUpdated:
@@ -180,8 +185,8 @@ class Vendor:
     counts_unflagged: bool = True
     """True: its duplicate check knows the calls that did not ask for it."""
     tasks: Tasks = field(init=False)
-    names: dict[str, str] = field(default_factory=dict)
-    """What a message says -> the name of the job that sends it, where that is a replay."""
+    names: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(What a message says, for whom) -> the name of the job that sends it, where that is a replay."""
     strangers: Collection[str] = ()
     """Persons whom it does not know: it names them where others have the message, else it refuses the message."""
     token_s: int = 7_200
@@ -310,7 +315,7 @@ class Vendor:
         task_id = _task_id(body)
         if body["msgtype"] == "file" and body["file"]["media_id"] not in self.media:
             return _json(40007, "invalid media_id")
-        people = body["touser"].split("|")
+        people = people_of(body)
         known = [person for person in people if person not in self.strangers]
         now, is_flagged, same = self.scheduler.now, body.get("enable_duplicate_check"), _content(body)
         seen_at, msgid = self._seen.get(same, (-DUPLICATES_S, ""))
@@ -352,21 +357,21 @@ class Vendor:
             text = self.media.get(message["media_id"], "an unknown file")
         else:
             text = message["main_title"]["title"] if "main_title" in message else message["content"]
-        return self.names.get(text, text)
+        return self.names.get((text, people_of(body)[0]), text)
 
-    def name(self, text: str, name: str, since: float) -> None:
-        """Gives messages with a text another name, also those that arrived since an instant, in virtual seconds."""
-        before, self.names[text] = self.names.get(text, text), name
+    def name(self, text: str, person: str, name: str, since: float) -> None:
+        """Gives messages that tell a person this another name, also those that arrived since an instant."""
+        before, self.names[text, person] = self.names.get((text, person), text), name
 
         def renamed(one: _T) -> _T:
-            return replace(one, content=name) if one.content == before and one.at >= since else one
+            is_it = one.content == before and one.at >= since and one.people[0] == person
+            return replace(one, content=name) if is_it else one
 
         self.calls, self.deliveries = list(map(renamed, self.calls)), list(map(renamed, self.deliveries))
         self.cards = {task_id: renamed(card) for task_id, card in self.cards.items()}
 
     def _note(self, body: dict[str, Any], *, taken: bool) -> None:
-        people = tuple(body["touser"].split("|") if "touser" in body else body["external_userid"])
-        content = self.text(body)
+        people, content = people_of(body), self.text(body)
         self.calls.append(VendorCall(self.scheduler.now, body.get("agentid", AGENT), content, people, taken))
         self.told(f"vendor {'takes' if taken else 'refuses'} {content} for {','.join(people)}")
 
@@ -375,6 +380,11 @@ def body_of(request: Request) -> dict[str, Any]:
     """Returns the JSON of a call; empty where it has none."""
     body: dict[str, Any] = json.loads(request.body) if isinstance(request.body, bytes) else {}
     return body
+
+
+def people_of(body: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the people or the customers of a call."""
+    return tuple(body["touser"].split("|") if "touser" in body else body["external_userid"])
 
 
 def _task_id(body: dict[str, Any]) -> str:

@@ -1,0 +1,74 @@
+"""What is known of a universe that has ended: the vendor's record, the commits, the commands and what is stored."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from bench.explore.backup import Backup
+from bench.explore.database import Store
+from bench.explore.hooks import Hooks
+from bench.explore.people import People
+from bench.explore.producers import Job, Producer
+from bench.explore.stored import Mark, Part, marks_of, parts_of
+from bench.explore.vendor import Delivery, Vendor, VendorCall
+from worker.config.settings import Settings
+
+
+@dataclass
+class Evidence:
+    """What the rules are judged by. It is read when it is first asked for."""
+
+    store: Store
+    vendor: Vendor
+    producer: Producer
+    people: People
+    hooks: Hooks
+    backup: Backup
+    settings: Settings
+
+    @cached_property
+    def parts(self) -> dict[str, list[Part]]:
+        """Job -> its parts."""
+        return parts_of(self.store, self.people.leaver)
+
+    @cached_property
+    def marks(self) -> dict[str, list[Mark]]:
+        """Job -> the marks of its parts, the earliest first."""
+        return marks_of(self.store)
+
+    @cached_property
+    def received(self) -> dict[tuple[str, str], list[Delivery]]:
+        """(Message, person) -> how it was received."""
+        received: dict[tuple[str, str], list[Delivery]] = defaultdict(list)
+        for delivery in self.vendor.deliveries:
+            received[delivery.content, delivery.person].append(delivery)
+        return received
+
+    @property
+    def told_apart(self) -> list[Job]:
+        """The jobs that can be told from all others by what they say."""
+        return [job for job in self.producer.jobs if job.content not in self.producer.twins]
+
+    @property
+    def calls(self) -> list[VendorCall]:
+        """Those of which a restored database can know."""
+        return [call for call in self.vendor.calls if not self.backup.covers(call.at)]
+
+    @property
+    def decided_updates(self) -> set[str]:
+        """The contents of the card updates about which a person has decided."""
+        updates = self.producer.updates
+        return {updates[id] for id in self.people.decided if id in updates}
+
+    def undecided(self) -> Iterator[tuple[Job, Part]]:
+        """The parts about which no person has decided, each with its job."""
+        for job in self.told_apart:
+            if job.id not in self.people.decided:
+                yield from ((job, part) for part in self.parts.get(job.id, ()))
+
+    def replays_of(self, job: Job) -> list[Job]:
+        """The jobs that replay one."""
+        return [one for one in self.producer.jobs if one.original and one.original.id == job.id]
