@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +25,7 @@ from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, is_read, job_of
 from worker.domain.outcome import Held, Rejected
 from worker.domain.settle import SECOND, PartFacts
 from worker.domain.state import ACCEPTED_STATES, PartState
-from worker.outbox.commit.commands import Change
+from worker.outbox.commit.commands import Change, unless_changed
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.engine.sql import read_now
@@ -82,8 +83,6 @@ class GroupSends:
         since = due.spec["since"]
 
         def end(part: PartFacts, now: int) -> None:
-            if part.state is not PartState.QUEUED or part.claim != due.claim:
-                return
             if settled or now - since >= age_us or (cancelled and due.spec.get("last")):
                 settle.finish(part)
             elif cancelled:
@@ -95,7 +94,7 @@ class GroupSends:
                 settle.wait_until(part, min(now + pause_us, since + age_us), "its result is read again")
 
         next_spec = {**due.spec, "step": "task", "member": None, "after": "", "cursor": "", "last": cancelled}
-        self._change([Change(due.id, end, spec=json.dumps(next_spec, ensure_ascii=False))])
+        self._change([replace(unless_changed(due, end), spec=json.dumps(next_spec, ensure_ascii=False))])
 
     def remind(self, due: JobPart) -> Resolved:
         """Resolves a reminder, one call per task. Refuses the fourth within 24 h, with the time of the next."""
@@ -131,7 +130,7 @@ class GroupSends:
             )
         if twins:
             # The search could find the task of the call in flight.
-            self._change([Change(due.id, _wait_for_twin)])
+            self._change([unless_changed(due, _wait_for_twin)])
             return None
         # The first mark may be after now, if the database's clock was set back.
         first = due.first_marked_at or now
@@ -155,8 +154,7 @@ class GroupSends:
 
 
 def _wait_for_twin(part: PartFacts, now: int) -> None:
-    if part.state is PartState.QUEUED:
-        settle.wait_until(part, now + TWIN_S * SECOND, "an equal message is in flight: the search waits for its answer")
+    settle.wait_until(part, now + TWIN_S * SECOND, "an equal message is in flight: the search waits for its answer")
 
 
 def _track_plan(due: JobPart, snapshot: Snapshot) -> Plan:
