@@ -57,25 +57,27 @@ def truth(known: Evidence) -> Iterator[str]:
 def _may_be_missing(known: Evidence, job: Job, part: Part, people: Collection[str]) -> bool:
     """True where nobody could know it, or the receipt warns of it.
 
-    That a card exists does not say whom its call did not reach. A vendor whose duplicate check knows a
-    refused call swallows the repeat that is made before that refusal is read.
+    That a card exists does not say whom its call did not reach. A vendor whose duplicate check knows a refused call
+    swallows the repeat, or the replay, that is made before that refusal is read. Nothing is left of a call that was
+    answered after the backup.
     """
     if part.warning.startswith(PROOFS):
         return {*people} <= {*known.vendor.strangers}
-    is_unread = _was_refused(known, job, part) > part.refused
-    # Nothing is left of a call that was answered after the backup, and the vendor may drop a replay as its repeat.
     is_after_backup = job.original is not None and known.backup.restored_at is not None
     had_it = {one.person for one in known.vendor.deliveries if one.content == job.first.content}
     if is_after_backup and {*people} <= had_it:
         return True
-    may_be_unread = part.unanswered > 0 or is_after_backup
+    chain = [one for one in known.producer.jobs if one.first == job.first]
+    parts = [one for job in chain for one in known.parts.get(job.id, ()) if {*one.people} & {*part.people}]
+    is_unread = sum(_was_refused(known, job, part) for job in chain) > sum(one.refused for one in parts)
+    may_be_unread = is_after_backup or any(one.unanswered for one in parts)
     return known.vendor.counts_refused and (SWALLOWED in part.warning or (may_be_unread and is_unread))
 
 
 def _was_refused(known: Evidence, job: Job, part: Part) -> int:
-    """How many calls of a part the vendor has refused."""
+    """How many calls of a job for these people the vendor has refused."""
     calls = [call for call in known.vendor.calls if not call.taken and call.content == job.content]
-    return sum(call.people == part.people for call in calls)
+    return sum(bool({*call.people} & {*part.people}) for call in calls)
 
 
 def refusals(known: Evidence) -> Iterator[str]:
