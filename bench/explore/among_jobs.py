@@ -122,8 +122,8 @@ def corrected(known: Evidence) -> Iterator[str]:
 def replayed(known: Evidence) -> Iterator[str]:
     """Nobody receives a message and its replay, unless the replay was to go to those of whom that is not known."""
     received, people = known.received, known.people
-    for job in known.producer.jobs:
-        chain = [one for one in known.producer.jobs if one.first == job.first and one.id not in people.decided]
+    for job in known.told_apart:
+        chain = [one for one in known.told_apart if one.first == job.first and one.id not in people.decided]
         for before in chain[: chain.index(job)] if job in chain and job.id not in people.sent_in_doubt else ():
             for person in job.people:
                 if received[job.content, person] and received[before.content, person]:

@@ -346,12 +346,14 @@ class People:
 
     def _name(self, replay: Job, before: Job) -> None:
         """Has the vendor's record tell the calls of a replay from those of the job before it, which had ended then."""
-        if replay.text != before.text and replay.text in self.producer.offered:
-            self.producer.twins.add(replay.text)  # for fewer customers, it is like another group send
-            self.producer.jobs[-1] = replace(replay, content=replay.text)
+        producer = self.producer
+        # For fewer customers it is like another group send, which may also have been made while it was replayed.
+        if replay.text in producer.twins or (replay.text != before.text and replay.text in producer.offered):
+            producer.twins.add(replay.text)
+            producer.jobs[-1] = replace(replay, content=replay.text)
             return
         if replay.offer:
-            self.producer.offered.setdefault(replay.text, (replay.offer, replay.people, ""))
+            producer.offered.setdefault(replay.text, (replay.offer, replay.people, ""))
         [(created_at,)] = self._read(f"select created_at from worker_jobs where id = '{replay.id}'")
         since = self.scheduler.now - (now_us() - created_at) / 1e6
         for person in replay.people:
