@@ -219,6 +219,7 @@ class Producer:
 
     def forget(self, there: Collection[str]) -> None:
         """Forgets the jobs that a restored database does not hold."""
+        self.rolled_back -= {job.content for job in self.jobs}  # of group sends that say the same, one was committed
         self.jobs = [job for job in self.jobs if job.id in there]
         self.recalls = {id: job for id, job in self.recalls.items() if id in there}
         self.updates = {id: content for id, content in self.updates.items() if id in there}
