@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from bench.explore.campaigns import CAMPAIGNS
 from bench.explore.evidence import Evidence
-from bench.explore.producers import AGENTS, MEMBER_WINDOW_S, Job
+from bench.explore.producers import AGENTS, MEMBER_WINDOW_S, ROOMS, Job
 from bench.explore.stored import NEVER_SENT, TAKEN
-from bench.explore.vendor import CALLS, Fate
+from bench.explore.vendor import CALLS, WEBHOOK, Fate
 from worker.domain.state import JobState, PartState
 
 _PARK = (
@@ -66,13 +66,14 @@ def _overtaken(known: Evidence, before: Job, behind: Job) -> Iterator[str]:
 
 
 def limits(known: Evidence) -> Iterator[str]:
-    """No member receives more from an account in any minute than its limit allows."""
+    """No member and no chat receives more from an account in any minute than its limit allows."""
     times: dict[tuple[int, str], list[float]] = defaultdict(list)
     for call in known.vendor.calls:
         for person in call.people if call.taken else ():
             times[call.account, person].append(call.at)
     for (agent, person), instants in times.items():
-        most = known.producer.accounts.get(AGENTS[agent]).limits.get("member_minute", 30)
+        limits = known.producer.accounts.get(AGENTS[agent]).limits
+        most = limits.get("chat_minute", 100) if agent == WEBHOOK else limits.get("member_minute", 30)
         for first, last in zip(instants, instants[most:], strict=False):
             if last - first < MEMBER_WINDOW_S:
                 yield f"{person} was sent {most + 1} messages of {AGENTS[agent]} within {last - first:.1f} s"
@@ -115,7 +116,7 @@ def corrected(known: Evidence) -> Iterator[str]:
             chain = [one for one in known.producer.jobs if one.first == job.first]
             if people.difference({known.people.leaver}, *(corrected.get(one.id, ()) for one in chain)):
                 yield f"{job.content} was corrected for {corrected[job.id]}, and received by {people}"
-            if job.id not in taken_back | known.people.decided.keys():
+            if job.account != ROOMS and job.id not in taken_back | known.people.decided.keys():
                 yield f"{job.content} was corrected, and nobody has taken it back"
 
 

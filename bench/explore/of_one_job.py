@@ -9,7 +9,7 @@ from bench.explore.campaigns import CUSTOMERS
 from bench.explore.database import now_us
 from bench.explore.evidence import Evidence
 from bench.explore.hooks import NOTES
-from bench.explore.producers import CHANGING, PEOPLE, SEEN_S, Job
+from bench.explore.producers import CHANGING, CHATS, PEOPLE, SEEN_S, Job
 from bench.explore.stored import NEVER_SENT, TAKEN, Part, tables_naming
 from worker.domain.callbacks.hook import EventState
 from worker.domain.pacing.quiet import QuietHours, quiet_hours
@@ -219,7 +219,7 @@ def heard(known: Evidence) -> Iterator[str]:
 
 def erased(known: Evidence) -> Iterator[str]:
     """Nothing is called for a placeholder, and at the end no table names who was erased."""
-    if not {person for call in known.vendor.calls for person in call.people} <= {*PEOPLE, *CUSTOMERS}:
+    if not {person for call in known.vendor.calls for person in call.people} <= {*PEOPLE, *CUSTOMERS, *CHATS}:
         yield "somebody was called who is not there"
     if (leaver := known.people.leaver) and (tables := tables_naming(known.store, leaver)):
         yield f"{leaver} was erased, and is named in {', '.join(tables)}"

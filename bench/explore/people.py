@@ -14,7 +14,7 @@ from typing import Any
 from bench.explore.campaigns import CAMPAIGNS
 from bench.explore.database import now_us
 from bench.explore.fibers import FOREVER, Scheduler
-from bench.explore.producers import AGENTS, CHANGING, TAGS, Job, Producer
+from bench.explore.producers import AGENTS, CHANGING, ROOMS, TAGS, Job, Producer
 from bench.explore.stored import recipients_of
 from bench.explore.threads import Lock
 from bench.explore.vendor import Vendor
@@ -157,7 +157,8 @@ class People:
 
     @property
     def _accounts(self) -> Sequence[str]:
-        return [name for name in AGENTS.values() if name != CAMPAIGNS or self.producer.campaigns]
+        without = {CAMPAIGNS: not self.producer.campaigns, ROOMS: not self.producer.rooms}
+        return [name for name in AGENTS.values() if not without.get(name)]
 
     @property
     def standing(self) -> list[JobFilter]:

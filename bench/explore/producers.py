@@ -16,11 +16,12 @@ from bench.explore.campaigns import AGENT, CAMPAIGNS, CUSTOMERS, OFFER, SELLER, 
 from bench.explore.database import now_us
 from bench.explore.fibers import FOREVER, Scheduler
 from bench.explore.threads import WORLD, Lock
-from bench.explore.vendor import WRONG_SECRET
+from bench.explore.vendor import WEBHOOK, WRONG_SECRET
 from worker import (
     Button,
     ButtonCard,
     CardUpdate,
+    Chats,
     Customers,
     File,
     FileMessage,
@@ -33,6 +34,7 @@ from worker import (
     recall,
     track,
     update_card,
+    webhook,
 )
 from worker.channels.wecom_external.messages import Campaign
 from worker.config.accounts import FixedAccounts
@@ -43,7 +45,9 @@ from worker.outbox.engine.database import Database
 
 PEOPLE = ("lisi", "wangwu", "zhaoliu")
 TAGS = ("a", "b")
-AGENTS = {7: "hr", 8: "it", AGENT: CAMPAIGNS}
+ROOMS, CHATS = "rooms", ("wr1", "wr2", "wr3")
+"""The account of a webhook, and the chats that it posts to."""
+AGENTS = {7: "hr", 8: "it", AGENT: CAMPAIGNS, WEBHOOK: ROOMS}
 """Agentid -> account."""
 CHANGING = "it"
 """The account that people disable, break and mend."""
@@ -150,10 +154,12 @@ def accounts(
     # So that a dozen messages for one person are sent within some minutes.
     limits = {"member_minute": chance.choice([2, 3, 5]) + (len(people) == 1)}
     hr = replace(hr, limits=limits if chance.random() < limited else {}, quiet_hours=quiet_hours)
-    campaigns = Account(
-        CAMPAIGNS, "wecom_external", "http://vendor", {"corpid": "ww3", DEADLINE: call_deadline_s}, Secret(lambda: "s3")
-    )
-    return ChangingAccounts([hr, it, campaigns], scheduler, random.Random(chance.getrandbits(64)))
+    settings = {"corpid": "ww3", DEADLINE: call_deadline_s}
+    campaigns = Account(CAMPAIGNS, "wecom_external", "http://vendor", settings, Secret(lambda: "s3"))
+    settings = {"edition": "push", DEADLINE: call_deadline_s}
+    rooms = Account(ROOMS, "wecom_webhook", "http://vendor", settings, Secret(lambda: "s4"))
+    rooms = replace(rooms, limits={"chat_minute": 3} if hr.limits else {})
+    return ChangingAccounts([hr, it, campaigns, rooms], scheduler, random.Random(chance.getrandbits(64)))
 
 
 @dataclass
@@ -175,6 +181,8 @@ class Producer:
     """The part of its jobs that are group sends."""
     split: bool = False
     """Each recipient is a part of its own, as if a call took no more; and a job has more of them."""
+    rooms: float = 0.0
+    """The part of its jobs that are posted to chats."""
     tenants: float = 0.0
     """The part of its jobs that are for a tenant."""
     jobs: list[Job] = field(default_factory=list)
@@ -207,8 +215,9 @@ class Producer:
             with self.waits, suppress(ConfigurationError):  # its account is disabled
                 self._one(f"job {number}")
             with self.waits, suppress(ConfigurationError):
-                if self.jobs and self.chance.random() < (0.3 if self.campaigns else 0.1):
-                    self._recall(self.chance.choice(self.jobs))
+                reachable = [job for job in self.jobs if job.account != ROOMS]
+                if reachable and self.chance.random() < (0.3 if self.campaigns else 0.1):
+                    self._recall(self.chance.choice(reachable))
             with self.waits, suppress(ConfigurationError):
                 if self._sent_cards and self.chance.random() < 0.7:
                     self._update(self.chance.choice(self._sent_cards))
@@ -255,6 +264,9 @@ class Producer:
             account, offer, people, sender = CAMPAIGNS, *self._offer(content)
             content = name_of(offer, people)
             message, to = Campaign(text=offer), Customers({sender: people})
+        elif self.rooms and chance.random() < self.rooms:
+            account, people = ROOMS, tuple(sorted(chance.sample(CHATS, chance.choice([1, 1, 2, 3]))))
+            message, to = webhook.Text(content=content), Chats(*people)
         with self.database.writing() as connection:
             given = {key: value for key, value in options.items() if value != []}
             job = enqueue(connection, account, message, to, accounts=self.accounts, **given)

@@ -61,8 +61,8 @@ class Mark:
 
 
 def recipients_of(spec: dict[str, list[str]]) -> list[str]:
-    """Returns the people or the customers of a part."""
-    return spec.get("users") or spec["customers"]
+    """Returns the people, the customers or the chats of a part."""
+    return spec.get("users") or spec.get("customers") or spec["chats"]
 
 
 def parts_of(store: Store, leaver: str) -> dict[str, list[Part]]:

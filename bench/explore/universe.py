@@ -130,6 +130,7 @@ class Universe:
         producer.campaigns = more.choice([0.0, 0.0, 0.6])
         producer.split = self._has("split", more.random() < 0.25)
         object.__setattr__(TARGETS[0], "maximum", 1 if producer.split else MOST_USERS)
+        producer.rooms = more.choice([0.0, 0.0, 0.5])
         if producer.campaigns and vendor.strangers:
             vendor.strangers = {*vendor.strangers, CUSTOMERS[-1]}
 

@@ -17,6 +17,8 @@ from worker.domain.call import Reply, Request
 
 SEND, RECALL, GETTOKEN = "/cgi-bin/message/send", "/cgi-bin/message/recall", "/cgi-bin/gettoken"
 UPDATE, UPLOAD = "/cgi-bin/message/update_template_card", "/cgi-bin/media/upload"
+POST, WEBHOOK = "/cgi-bin/webhook/send", 10
+"""The path and the account of a webhook, which has no agentid either."""
 WRONG_SECRET = "wrong"
 DUPLICATES_S = 14_400.0
 
@@ -64,7 +66,7 @@ WEIGHTS = {
 }
 """While the vendor is ill, as long as a seed does not choose others."""
 BLOCKING = (Fate.FREQUENT, Fate.PARKED, Fate.FORBIDDEN)
-CALLS = ("connect", "gettoken", "send", "recall", "update", "upload", "create", "cancel", "read")
+CALLS = ("connect", "gettoken", "send", "recall", "update", "upload", "create", "cancel", "read", "post")
 NAMES = {
     GETTOKEN: "gettoken",
     SEND: "send",
@@ -76,10 +78,11 @@ NAMES = {
     LIST: "read",
     MEMBERS: "read",
     RESULTS: "read",
+    POST: "post",
 }
-MESSAGES = (SEND, CREATE)
+MESSAGES = (SEND, CREATE, POST)
 """The calls that send something to somebody."""
-SELDOM = ("recall", "update", "upload", "create", "cancel", "read")
+SELDOM = ("recall", "update", "upload", "create", "cancel", "read", "post")
 """Calls of which there are few: these go wrong more often, and in every way."""
 GETTOKEN_FATES = (
     Fate.SLOW,
@@ -116,8 +119,9 @@ class Delivery:
 
     at: float
     account: int
-    """The agentid that it came from; 9: a group send."""
+    """The agentid that it came from; 9: a group send; 10: a webhook."""
     person: str
+    """Or a chat."""
     content: str
     msgid: str
 
@@ -254,6 +258,8 @@ class Vendor:
             token = f"token{self._tokens}"
             self._valid.setdefault(str(request.query.get("corpid")), set()).add(token)
             return _json(0, "ok", access_token=token, expires_in=self.token_s)
+        if request.path == POST:
+            return self._post(body_of(request))
         if not any(request.query.get("access_token") in tokens for tokens in self._valid.values()):
             self._refuse(request, Fate.STALE)
             return _json(40014, "invalid access_token")
@@ -338,6 +344,12 @@ class Vendor:
         self.cards[task_id] = self.deliveries[-1]
         return _json(0, "ok", msgid=msgid, invaliduser=invalid, response_code=self.press(task_id))
 
+    def _post(self, body: dict[str, Any]) -> Reply:
+        self._note(body, taken=True)
+        [chat] = people_of(body)
+        self.deliveries.append(Delivery(self.scheduler.now, WEBHOOK, chat, self.text(body), f"m{len(self.calls)}"))
+        return _json(0, "ok")
+
     def _create(self, body: dict[str, Any]) -> Reply:
         customers = [one for one in body["external_userid"] if one not in self.strangers]
         if not customers:
@@ -372,7 +384,8 @@ class Vendor:
 
     def _note(self, body: dict[str, Any], *, taken: bool) -> None:
         people, content = people_of(body), self.text(body)
-        self.calls.append(VendorCall(self.scheduler.now, body.get("agentid", AGENT), content, people, taken))
+        account = body.get("agentid", WEBHOOK if "chatid" in body else AGENT)
+        self.calls.append(VendorCall(self.scheduler.now, account, content, people, taken))
         self.told(f"vendor {'takes' if taken else 'refuses'} {content} for {','.join(people)}")
 
 
@@ -383,8 +396,10 @@ def body_of(request: Request) -> dict[str, Any]:
 
 
 def people_of(body: dict[str, Any]) -> tuple[str, ...]:
-    """Returns the people or the customers of a call."""
-    return tuple(body["touser"].split("|") if "touser" in body else body["external_userid"])
+    """Returns the people, the customers or the chats of a call."""
+    if "external_userid" in body:
+        return tuple(body["external_userid"])
+    return tuple(body["touser" if "touser" in body else "chatid"].split("|"))
 
 
 def _task_id(body: dict[str, Any]) -> str:
