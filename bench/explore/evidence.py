@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.explore.backup import Backup
-from bench.explore.database import Store
+from bench.explore.database import Store, now_us
 from bench.explore.hooks import Hooks
 from bench.explore.people import People
 from bench.explore.producers import Job, Producer
@@ -62,6 +62,10 @@ class Evidence:
         """The contents of the card updates about which a person has decided."""
         updates = self.producer.updates
         return {updates[id] for id in self.people.decided if id in updates}
+
+    def instant(self, at: float) -> int:
+        """Returns microseconds of the database's clock for virtual seconds."""
+        return now_us() - int((self.vendor.scheduler.now - at) * 1e6)
 
     def undecided(self) -> Iterator[tuple[Job, Part]]:
         """The parts about which no person has decided, each with its job."""

@@ -6,10 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 
 from bench.explore.campaigns import CUSTOMERS
-from bench.explore.database import now_us
 from bench.explore.evidence import Evidence
 from bench.explore.hooks import NOTES
-from bench.explore.producers import CHANGING, CHATS, PEOPLE, SEEN_S, Job
+from bench.explore.producers import AGENTS, CHANGING, CHATS, PEOPLE, SEEN_S, Job
 from bench.explore.stored import NEVER_SENT, TAKEN, Part, tables_naming
 from worker.domain.callbacks.hook import EventState
 from worker.domain.pacing.quiet import QuietHours, quiet_hours
@@ -166,15 +165,15 @@ def unmarked(known: Evidence) -> Iterator[str]:
         marks = known.marks.get(job.id, ()) if job else ()
         if count > len(marks):
             yield f"{content} was called {count} times, and has {len(marks)} marks"
-        elif marks and marks[0].started_at > now_us() - int((known.vendor.scheduler.now - first[content]) * 1e6):
+        elif marks and marks[0].started_at > known.instant(first[content]):
             yield f"{content} was called before it was marked"
 
 
 def overdue(known: Evidence) -> Iterator[str]:
     """No call begins once the deadline of its mark is over: from then on another process may repeat it."""
-    jobs, zero = {job.content: job for job in known.producer.jobs}, now_us() - int(known.vendor.scheduler.now * 1e6)
+    jobs = {job.content: job for job in known.producer.jobs}
     for call in known.calls:
-        at = zero + int(call.at * 1e6)
+        at = known.instant(call.at)
         if (job := jobs.get(call.content)) is None:
             yield f"{call.content or 'nothing'} was called, which nobody committed"
             continue
@@ -186,13 +185,12 @@ def overdue(known: Evidence) -> Iterator[str]:
 
 
 def disabled(known: Evidence) -> Iterator[str]:
-    """Nothing is marked with a disabled account, once what was prepared before is marked or its lease is over."""
+    """Nothing is called with a disabled account, once what was prepared before is called or its lease is over."""
     grace_us = int((SEEN_S + known.settings.delivery.lease_s + known.settings.delivery.call_deadline_s) * 1e6)
-    for job in known.producer.jobs:
-        for span in known.people.disabled if job.account == CHANGING else ():
-            for mark in known.marks.get(job.id, ()):
-                if span.began_at + grace_us < mark.started_at < (span.ended_at or 0):
-                    yield f"{job.content} was marked while its account was disabled"
+    for call in known.vendor.calls:
+        for span in known.people.disabled if AGENTS[call.account] == CHANGING else ():
+            if span.began_at + grace_us < known.instant(call.at) < (span.ended_at or 0):
+                yield f"{call.content} was called while its account was disabled"
 
 
 def heard(known: Evidence) -> Iterator[str]:
