@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.explore.stand_ins import EPOCH_S
+from bench.explore.database import now_us
 
 CAMPAIGNS, AGENT = "cs", 9
 """The account of group sends; it has no agentid, so it is given one here."""
@@ -54,7 +54,7 @@ class Tasks:
     def add(self, msgid: str, body: dict[str, Any], customers: tuple[str, ...], now: float) -> None:
         """Makes a task of a call."""
         offer, confirmed_at = body["text"]["content"], now + self.chance.uniform(0.0, 12.0)
-        self.by_msgid[msgid] = Task(msgid, int(EPOCH_S + now), offer, body["sender"], customers, confirmed_at)
+        self.by_msgid[msgid] = Task(msgid, now_us() // 1_000_000, offer, body["sender"], customers, confirmed_at)
 
     def is_sent(self, msgid: str, now: float) -> bool:
         """Whether its member has sent it."""

@@ -36,7 +36,7 @@ QUIET, STRANGE = ("account", "has quiet hours"), ("vendor", "does not know every
 """What some universes have, as pairs of those that are counted."""
 LOOK_S = 0.5
 """Virtual seconds between two looks at what has not ended."""
-BOUND_S = 300.0
+BOUND_S = 600.0
 """Virtual seconds after the last fault within which everything that may go has gone."""
 MOST_STATEMENTS = 60_000
 """A universe that takes more does something again and again; most take about a thousand."""

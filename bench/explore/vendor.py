@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from bench.explore.campaigns import AGENT, CANCEL, CREATE, LIST, MEMBERS, RESULTS, Tasks, name_of
+from bench.explore.database import now_us
 from bench.explore.fibers import Scheduler
-from bench.explore.stand_ins import EPOCH_S
 from worker.domain.call import Reply, Request
 
 SEND, RECALL, GETTOKEN = "/cgi-bin/message/send", "/cgi-bin/message/recall", "/cgi-bin/gettoken"
@@ -304,7 +304,7 @@ class Vendor:
     def _upload(self, file: str) -> Reply:
         media_id = f"media{len(self.media)}"
         self.media[media_id] = file
-        created_at = int(EPOCH_S + self.scheduler.now)
+        created_at = now_us() // 1_000_000
         return _json(0, "ok", type="file", media_id=media_id, created_at=created_at)
 
     def _update(self, body: dict[str, Any]) -> Reply:
