@@ -212,6 +212,29 @@ def test_who_was_refused_by_the_lost_answer_is_learnt():
     assert {("customer", "fail_list")} == {(one.kind, one.field) for one in found.refusals}
 
 
+@pytest.mark.parametrize(
+    ("rival", "is_found"),
+    [
+        ({"sender": "lihua", "customers": ["wm1", "wm2"]}, False),
+        ({"sender": "LiHua", "customers": ["WM1", "wm2", "wm3", "wm9"]}, False),
+        ({"sender": "lihua"}, False),
+        ({"customers": ["wm1", "wm2"]}, False),
+        ({"sender": "wangwei", "customers": ["wm1", "wm2"]}, True),
+        ({"sender": "lihua", "customers": ["wm1", "wm9"]}, True),
+        ({"sender": "lihua", "customers": ["wm1", "wm2", "wm6", "wm7", "wm8"]}, True),
+    ],
+)
+def test_a_task_that_another_send_may_have_made_is_held(rival: dict[str, Any], is_found: bool):
+    """It has the same text, is for some of the same customers, and is in doubt, too."""
+    vendor, made = Vendor(), part(spec=SINGLE)
+    foreign(vendor, members={"lihua": ["wm1", "wm2"]})
+    told = replace(made, facts={**made.facts, "rivals": [part(spec=rival)]})
+
+    assert isinstance(searched(vendor, told), Partial if is_found else Held)
+    other = part(campaign("another text"), rival)
+    assert isinstance(searched(vendor, replace(told, facts={"rivals": [other]})), Partial)
+
+
 def test_the_whole_task_goes_before_one_for_some():
     """Three of the same sender: the one that names every customer is ours."""
     vendor, made = Vendor(), part(spec=SINGLE)

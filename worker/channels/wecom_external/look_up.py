@@ -7,7 +7,8 @@ than none: two parts would share one task, and a cancel would hit another part's
 
 The vendor lists a task's customers whether they were sent to or not. A task has to name at least half of the part's
 customers, and the missing ones are assumed to have been in the lost answer's fail_list. It lists groups only once they
-were sent to: there a task of the right member is accepted, unless it names a group that is not the part's.
+were sent to: there a task of the right member is accepted, unless it names a group that is not the part's. The part is
+held, too, if another send that is in doubt could have made that task: one of the same text for some of its customers.
 """
 
 from __future__ import annotations
@@ -292,10 +293,23 @@ def _decided(part: Part, search: Search) -> Outcome:
     chosen = whole if told and whole else list(search.fits)
     if len(chosen) > 1:
         return Held(f"no answer came, and {len(chosen)} tasks match it equally")
+    if any(_may_have_made(rival, part, chosen[0]) for rival in part.facts.get("rivals", ())):
+        return Held("no answer came, and the task that matches may be of another send, which is in doubt, too")
     taken = CallReceipt(msgid=chosen[0].msgid, from_repeat=True)
     # Customers that the task does not name were in the lost answer's fail_list.
     refusals = tuple(Refusal(one, CUSTOMERS.kind, "fail_list") for one in ids_without_mark(chosen[0].seen, told))
     return Partial(taken, refusals) if refusals else Accepted(taken)
+
+
+def _may_have_made(rival: Part, part: Part, fit: Candidate) -> bool:
+    """Returns True if the task that fits a part fits this unanswered one of the same time as well."""
+    senders = {str(one.spec["sender"]).lower() for one in (rival, part) if one.spec.get("sender")}
+    if len(senders) > 1 or _text_of(rival.message["body"]) != _text_of(part.message["body"]):
+        return False
+    theirs, missing = {one.lower() for one in _ids(rival)}, ids_without_mark(fit.seen, _ids(part))
+    named = {one.lower() for one in _ids(part)} - {one.lower() for one in missing}
+    is_listed = audience_in(part.spec) is CUSTOMERS
+    return not theirs or (named <= theirs and (not is_listed or 2 * len(named) >= len(theirs)))
 
 
 def _ids(part: Part) -> list[str]:

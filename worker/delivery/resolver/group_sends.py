@@ -120,10 +120,13 @@ class GroupSends:
             now = read_now(connection, self._database.now)
             # Accounts that share media_ids are of one corp, which has one list of tasks.
             names = alike(self._accounts, account, channel.media_scope)
-            twins = [twin for name in names for twin in self._twins(connection, name, due, channel, account)]
-            # Read after the twins: a twin that is answered between the two statements is then among the tasks. In the
+            rivals = [rival for name in names for rival in self._rivals(connection, name, due, channel)]
+            # Read after the rivals: one that is answered between the two statements is then among the tasks. In the
             # other order it could be missing from both.
             task_ids = [task_id for name in names for task_id in stored_task_ids(connection, name)]
+        own = channel.body_hash(due, account)
+        # Documents of a newer release cannot be read here, so they may be equal.
+        twins = [one for one in rivals if not is_read(one.payload) or channel.body_hash(one, account) == own]
         if any(twin.in_doubt for twin in twins):
             return Held(
                 "in doubt, and so is another send of the same content: it cannot be known which of them was accepted"
@@ -135,21 +138,16 @@ class GroupSends:
         # The first mark may be after now, if the database's clock was set back.
         first = due.first_marked_at or now
         doubt = [min(first, now) // SECOND, max(first, now) // SECOND + 1]
-        due.facts = {"doubt": doubt, "known": task_ids}
+        due.facts = {"doubt": doubt, "known": task_ids, "rivals": rivals}
         return due
 
-    def _twins(
-        self, connection: Connection, name: str, due: JobPart, channel: Channel, account: Account
-    ) -> list[JobPart]:
-        """Returns unanswered parts of an account whose tasks look like this part's, by content and time."""
+    def _rivals(self, connection: Connection, name: str, due: JobPart, channel: Channel) -> list[JobPart]:
+        """Returns unanswered parts of an account whose tasks are of the same time as this part's."""
         lane = lane_name(lane_key(connection), name, channel.lane(due.kind, due.message, due.spec))
-        own = channel.body_hash(due, account)
         return [
-            twin
-            for twin in other_unanswered_parts(connection, name, due.kind, lane, due.id)
-            if (twin.marked_at or 0) + TWIN_WINDOW_S * SECOND >= (due.first_marked_at or 0)
-            # Documents of a newer release cannot be read here, so they may be equal.
-            and (not is_read(twin.payload) or channel.body_hash(twin, account) == own)
+            rival
+            for rival in other_unanswered_parts(connection, name, due.kind, lane, due.id)
+            if (rival.marked_at or 0) + TWIN_WINDOW_S * SECOND >= (due.first_marked_at or 0)
         ]
 
 
