@@ -98,7 +98,7 @@ class People:
     changes: dict[str, list[Change]] = field(default_factory=lambda: defaultdict(list))
     """Job -> how it was rescheduled."""
     forgotten: set[str] = field(default_factory=set)
-    """Jobs to which a backup gave back an earlier due_at: a fence cannot know that they were sent before it."""
+    """Jobs that got their former due_at back from a backup: a fence cannot know that they were sent before it."""
     corrections: list[Correction] = field(default_factory=list)
     sent_in_doubt: set[str] = field(default_factory=set)
     """Replays that were to go to those, too, who may have received the message already."""
@@ -141,7 +141,8 @@ class People:
         self.vendor.names = {(job.text, person): job.content for job in replays for person in job.people}
         for job, changes in self.changes.items():
             self.changes[job] = [change for change in changes if change.ended_at <= since]
-            self.forgotten |= {job} if any(change.due_at for change in changes[len(self.changes[job]) :]) else set()
+            if any(change.due_at and change.ended_at > since for change in changes):
+                self.forgotten.add(job)
 
     def times(self, job: Job, at: int, before: int) -> tuple[float, float]:
         """The earliest and the latest instant for a call of a job, as far as it is certain at an instant.
@@ -157,8 +158,8 @@ class People:
 
     @property
     def _accounts(self) -> Sequence[str]:
-        without = {CAMPAIGNS: not self.producer.campaigns, ROOMS: not self.producer.rooms}
-        return [name for name in AGENTS.values() if not without.get(name)]
+        used = {CAMPAIGNS: self.producer.campaigns, ROOMS: self.producer.rooms}
+        return [name for name in AGENTS.values() if used.get(name, True)]
 
     @property
     def standing(self) -> list[JobFilter]:

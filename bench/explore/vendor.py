@@ -65,6 +65,8 @@ WEIGHTS = {
     Fate.FORBIDDEN: 1,
 }
 """While the vendor is ill, as long as a seed does not choose others."""
+MOST_FREQUENT = 2
+"""Calls of a kind that are answered 45009: a third would block a lane until midnight."""
 BLOCKING = (Fate.FREQUENT, Fate.PARKED, Fate.FORBIDDEN)
 CALLS = ("connect", "gettoken", "send", "recall", "update", "upload", "create", "cancel", "read", "post")
 NAMES = {
@@ -164,8 +166,6 @@ class Vendor:
     told: Callable[[str], None]
     ill: float = 0.0
     """The part of the calls that have a fate other than an answer."""
-    frequent_left: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(CALLS, 2)))
-    """Call -> how many of it may yet be answered 45009: a third would block a lane until midnight."""
     deliveries: list[Delivery] = field(default_factory=list)
     recalled: set[str] = field(default_factory=set)
     """The msgids of what was taken back."""
@@ -229,7 +229,7 @@ class Vendor:
             ill, weights = max(ill, 0.5), {fate: max(weight, 2) for fate, weight in weights.items()}
         if self.chance.random() < ill and any(weights.values()):
             [fate] = self.chance.choices(list(weights), list(weights.values()))
-        if fate is Fate.FREQUENT and not self.frequent_left[call]:
+        if fate is Fate.FREQUENT and self.fates[call, fate] == MOST_FREQUENT:
             fate = Fate.ANSWERED
         if fate is Fate.REFUSED and call == "send" and self._has_taken(self.text(body_of(request))):
             fate = Fate.ANSWERED  # what is wrong with a message is wrong each time
@@ -240,7 +240,6 @@ class Vendor:
             self._recall_calls.add(msgid)
         if call == "gettoken" and fate not in (Fate.ANSWERED, *GETTOKEN_FATES):
             fate = Fate.BUSY
-        self.frequent_left[call] -= fate is Fate.FREQUENT
         self.fates[call, fate] += 1
         return fate
 

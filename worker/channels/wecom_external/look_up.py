@@ -13,7 +13,7 @@ held, too, if another send that is in doubt could have made that task: one of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -262,7 +262,7 @@ def _read_results(part: Part, search: Search, answer: Answer) -> Outcome:
     if audience_in(part.spec) is not CUSTOMERS:
         return _next(part, search, fits=True)
     count = len(places) - len(ids_without_mark(seen, _ids(part)))
-    return _next(part, search, fits=2 * count >= len(places), unsure=not count)
+    return _next(part, search, fits=_are_enough(count, places), unsure=not count)
 
 
 def _next(part: Part, search: Search, *, fits: bool = False, unsure: bool = False) -> Outcome:
@@ -309,7 +309,12 @@ def _may_have_made(rival: Part, part: Part, fit: Candidate) -> bool:
     theirs, missing = {one.lower() for one in _ids(rival)}, ids_without_mark(fit.seen, _ids(part))
     named = {one.lower() for one in _ids(part)} - {one.lower() for one in missing}
     is_listed = audience_in(part.spec) is CUSTOMERS
-    return not theirs or (named <= theirs and (not is_listed or 2 * len(named) >= len(theirs)))
+    return not theirs or (named <= theirs and (not is_listed or _are_enough(len(named), theirs)))
+
+
+def _are_enough(named: int, customers: Collection[str]) -> bool:
+    """Returns True if a task that names so many of these customers may be for them."""
+    return 2 * named >= len(customers)
 
 
 def _ids(part: Part) -> list[str]:
