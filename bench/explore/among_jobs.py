@@ -28,8 +28,7 @@ def order(known: Evidence) -> Iterator[str]:
     # The outbox says when a job without a due_at is due: a moment after its producer began.
     due_at = {row["id"]: row["due_at"] for row in known.store.rows("select id, due_at from worker_jobs")}
     for job in known.producer.jobs:
-        changes = known.people.changes.get(job.id, ())
-        if job.order_key and not job.original and not any(change.due_at for change in changes):
+        if job.order_key and not job.original:
             orders[job.account, job.order_key].append(job)
     for jobs in orders.values():
         jobs.sort(key=lambda job: (due_at.get(job.id, job.due_at), job.id))
@@ -43,6 +42,10 @@ def _overtaken(known: Evidence, before: Job, behind: Job) -> Iterator[str]:
     people = known.people
     if not others or before.on_gap == "skip" or before.committed_at >= others[0].started_at:
         return
+    first = min(mark.started_at for mark in (*(mine or ()), *others))
+    changes = [change for job in (before, behind) for change in people.changes.get(job.id, ()) if change.due_at]
+    if any(change.ended_at > first for change in changes):
+        return  # their places were others then
     # Such a job leaves its order while its lane is parked. It does not wait for what is committed after that.
     if behind.on_gap == "skip" and any(known.vendor.fates[pair] for pair in _PARK):
         return
@@ -149,8 +152,8 @@ def updated(known: Evidence) -> Iterator[str]:
 def codes(known: Evidence) -> Iterator[str]:
     """No response_code was used twice, and each that counts as spent was used."""
     decided = known.decided_updates
-    for content, before in known.vendor.used_again:
-        if before not in decided:
+    for at, content, before in known.vendor.used_again:
+        if decided.get(before, at) >= at:
             yield f"{content} was called with a response_code that {before} had used"
     used = {update.code: update.content for update in known.vendor.updates}
     for row in known.store.rows("select code, state, leased_by from worker_response_codes"):
@@ -163,7 +166,8 @@ def codes(known: Evidence) -> Iterator[str]:
 
 def tasks(known: Evidence) -> Iterator[str]:
     """A group send has the task that was made of it, and no other."""
-    contents = {one.msgid: one.content for one in known.vendor.deliveries}
+    contents = {msgid: f"a task made {msgid}" for msgid in known.vendor.tasks.by_msgid}
+    contents |= {one.msgid: one.content for one in known.vendor.deliveries}
     query = (
         "select distinct p.job_id, r.msgid from worker_receipts r join worker_parts p on p.id = r.part_id"
         f" join worker_jobs j on j.id = p.job_id where j.account = '{CAMPAIGNS}' and j.kind = 'send'"

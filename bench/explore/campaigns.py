@@ -12,6 +12,8 @@ from bench.explore.database import now_us
 CAMPAIGNS, AGENT = "cs", 9
 """The account of group sends; it has no agentid, so it is given one here."""
 CUSTOMERS = ("wo1", "wo2", "wo3", "wo4")
+OTHER_CUSTOMER = "wo9"
+"""No job is for this one."""
 SELLER = "lisi"
 """Who sends most of them."""
 OFFER = "news"
@@ -53,8 +55,15 @@ class Tasks:
 
     def add(self, msgid: str, body: dict[str, Any], customers: tuple[str, ...], now: float) -> None:
         """Makes a task of a call."""
-        offer, confirmed_at = body["text"]["content"], now + self.chance.uniform(0.0, 12.0)
-        self.by_msgid[msgid] = Task(msgid, now_us() // 1_000_000, offer, body["sender"], customers, confirmed_at)
+        self._make(msgid, body["text"]["content"], body["sender"], customers, now)
+
+    def make_by_hand(self, offer: str, sender: str, customers: tuple[str, ...], now: float) -> None:
+        """Makes a task that nobody called for: by the vendor's own pages."""
+        self._make(f"by hand {len(self.by_msgid)}", offer, sender, customers, now)
+
+    def _make(self, msgid: str, offer: str, sender: str, customers: tuple[str, ...], now: float) -> None:
+        confirmed_at = now + self.chance.uniform(0.0, 12.0)
+        self.by_msgid[msgid] = Task(msgid, now_us() // 1_000_000, offer, sender, customers, confirmed_at)
 
     def is_sent(self, msgid: str, now: float) -> bool:
         """Whether its member has sent it."""

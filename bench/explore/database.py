@@ -36,7 +36,17 @@ class ExplorerClock:
 
 def now_us() -> int:
     """Returns the time of the database's clock in microseconds."""
-    return int((EPOCH_S + 1_000.0 + WORLD.scheduler.now) * 1_000_000)
+    return micros_at(WORLD.scheduler.now)
+
+
+def micros_at(instant: float) -> int:
+    """Returns what that clock shows at an instant of virtual time."""
+    return EPOCH_S * 1_000_000 + round(instant * 1e6)
+
+
+def instant_at(micros: float) -> float:
+    """Returns the instant of virtual time at which that clock shows so many microseconds."""
+    return micros / 1e6 - EPOCH_S
 
 
 class Store(ABC):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.explore.backup import Backup
-from bench.explore.database import Store, now_us
+from bench.explore.database import Store
 from bench.explore.hooks import Hooks
 from bench.explore.people import People
 from bench.explore.producers import Job, Producer
@@ -58,14 +58,10 @@ class Evidence:
         return [call for call in self.vendor.calls if not self.backup.covers(call.at)]
 
     @property
-    def decided_updates(self) -> set[str]:
-        """The contents of the card updates about which a person has decided."""
+    def decided_updates(self) -> dict[str, int]:
+        """The contents of the card updates about which a person has decided, and when that was first."""
         updates = self.producer.updates
-        return {updates[id] for id in self.people.decided if id in updates}
-
-    def instant(self, at: float) -> int:
-        """Returns microseconds of the database's clock for virtual seconds."""
-        return now_us() - int((self.vendor.scheduler.now - at) * 1e6)
+        return {updates[id]: at for id, at in self.people.decided.items() if id in updates}
 
     def undecided(self) -> Iterator[tuple[Job, Part]]:
         """The parts about which no person has decided, each with its job."""

@@ -6,7 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 
 from bench.explore.campaigns import CUSTOMERS
+from bench.explore.database import instant_at, micros_at
 from bench.explore.evidence import Evidence
+from bench.explore.fibers import FOREVER
 from bench.explore.hooks import NOTES
 from bench.explore.producers import AGENTS, CHANGING, CHATS, PEOPLE, SEEN_S, Job
 from bench.explore.stored import NEVER_SENT, TAKEN, Part, tables_naming
@@ -98,11 +100,14 @@ def refusals(known: Evidence) -> Iterator[str]:
 
 
 def twice(known: Evidence) -> Iterator[str]:
-    """Nobody receives a message twice, unless its producer wanted it sent again in doubt, or a person decided."""
+    """Nobody receives a message twice before a person decides, unless its producer wanted it sent again in doubt."""
     jobs = {job.content: job for job in known.told_apart}
-    for (content, person), deliveries in known.received.items():
-        job = jobs.get(content)
-        if job is None or len(deliveries) < 2 or job.id in known.people.decided.keys() | known.people.forgotten:
+    for (content, person), received in known.received.items():
+        if (job := jobs.get(content)) is None or job.id in known.people.forgotten:
+            continue
+        decided_at = instant_at(known.people.decided.get(job.id, FOREVER))
+        deliveries = [one for one in received if one.at < decided_at]
+        if len(deliveries) < 2:
             continue
         if job.on_unknown != "resend" or not any(part.repeats for part in known.parts[job.id]):
             yield f"{person} received {content} {len(deliveries)} times"
@@ -165,7 +170,7 @@ def unmarked(known: Evidence) -> Iterator[str]:
         marks = known.marks.get(job.id, ()) if job else ()
         if count > len(marks):
             yield f"{content} was called {count} times, and has {len(marks)} marks"
-        elif marks and marks[0].started_at > known.instant(first[content]):
+        elif marks and marks[0].started_at > micros_at(first[content]):
             yield f"{content} was called before it was marked"
 
 
@@ -173,7 +178,7 @@ def overdue(known: Evidence) -> Iterator[str]:
     """No call begins once the deadline of its mark is over: from then on another process may repeat it."""
     jobs = {job.content: job for job in known.producer.jobs}
     for call in known.calls:
-        at = known.instant(call.at)
+        at = micros_at(call.at)
         if (job := jobs.get(call.content)) is None:
             yield f"{call.content or 'nothing'} was called, which nobody committed"
             continue
@@ -189,7 +194,7 @@ def disabled(known: Evidence) -> Iterator[str]:
     grace_us = int((SEEN_S + known.settings.delivery.lease_s + known.settings.delivery.call_deadline_s) * 1e6)
     for call in known.vendor.calls:
         for span in known.people.disabled if AGENTS[call.account] == CHANGING else ():
-            if span.began_at + grace_us < known.instant(call.at) < (span.ended_at or 0):
+            if span.began_at + grace_us < micros_at(call.at) < (span.ended_at or 0):
                 yield f"{call.content} was called while its account was disabled"
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from bench.explore.campaigns import CAMPAIGNS
-from bench.explore.database import now_us
+from bench.explore.campaigns import CAMPAIGNS, OTHER_CUSTOMER
+from bench.explore.database import instant_at, now_us
 from bench.explore.fibers import FOREVER, Scheduler
 from bench.explore.producers import AGENTS, CHANGING, ROOMS, TAGS, Job, Producer
 from bench.explore.stored import recipients_of
@@ -117,6 +117,7 @@ class People:
         commands = [self._pause, self._resume, self._hold, self._release, self._cancel, self._decide, self._lift]
         commands += [self._break] * 2 if self.breaks else []
         commands += [self._recall] * (5 if self.producer.campaigns else 2)
+        commands += [self._offer_by_hand] * 2 if self.producer.campaigns else []
         commands += [self._press] * 2 if self.producer.cards else []
         commands += [*[self._reschedule, self._replay] * 2, self._correct, *([self._erase] * 2 if self.leaver else [])]
         seed = self.chance.getrandbits(64)
@@ -282,13 +283,23 @@ class People:
             CallbackStore(self.database, SETTINGS, self.producer.accounts).store(AGENTS[card.account], inbound)
             self.told(f"pressed {card.content}, which brings {code}")
 
+    def _offer_by_hand(self) -> None:
+        """Makes a group send like one of a job, also for somebody else."""
+        if offers := [(offer, who, sender) for offer, who, sender in self.producer.offered.values() if sender]:
+            offer, customers, sender = self.chance.choice(offers)
+            self.vendor.tasks.make_by_hand(offer, sender, (*customers, OTHER_CUSTOMER), self.scheduler.now)
+            self.told(f"made a group send by hand that says {offer}, for {','.join(customers)} and another")
+
     def _reschedule(self) -> None:
         """Gives a job that waits other times, or another priority."""
         chance = self.chance
-        waiting = find_waiting(JobFilter(account=chance.choice(self._accounts)), database=self.database)
-        if not waiting.ids:
+        if chance.random() < 0.5:
+            ids = [job.id] if (job := self._job()) else []
+        else:
+            ids = list(find_waiting(JobFilter(account=chance.choice(self._accounts)), database=self.database).ids)
+        if not ids:
             return
-        found, now = find_waiting(JobFilter(ids=[chance.choice(waiting.ids)]), database=self.database), now_us()
+        found, now = find_waiting(JobFilter(ids=[chance.choice(ids)]), database=self.database), now_us()
         due_at = now + int(chance.uniform(-1.0, 6.0) * 1e6) if chance.random() < 0.6 else None
         expires_at = now + int(chance.uniform(0.5, 12.0) * 1e6) if chance.random() < 0.4 else None
         done = reschedule(
@@ -357,9 +368,8 @@ class People:
         if replay.offer:
             producer.offered.setdefault(replay.text, (replay.offer, replay.people, ""))
         [(created_at,)] = self._read(f"select created_at from worker_jobs where id = '{replay.id}'")
-        since = self.scheduler.now - (now_us() - created_at) / 1e6
         for person in replay.people:
-            self.vendor.name(replay.text, person, replay.content, since)
+            self.vendor.name(replay.text, person, replay.content, instant_at(created_at))
 
     def _add(self, id: str, like: Job) -> Job:
         """Adds a job that a command enqueued, with the times and the people that it was given."""

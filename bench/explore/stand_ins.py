@@ -22,19 +22,21 @@ import uuid_utils
 
 from bench.explore.threads import WORLD, Condition, Event, Lock, RLock, SimpleQueue, Thread
 
-EPOCH_S = 1_700_000_055.0
-"""Clocks begin 1,000 s later: at 22:30:55 UTC, so that quiet hours begin and end in the midst of the faults."""
+EPOCH_S = 1_700_001_055
+"""What all clocks show at first: 22:30:55 UTC, so that quiet hours begin and end in the midst of the faults."""
+UPTIME_S = 1_000.0
+"""For how long each host has run then."""
 
 
 def monotonic(*_: object) -> float:
     """Returns the monotonic clock of the host on which this fiber runs."""
     home, now = WORLD.home, WORLD.scheduler.now
-    return 1_000.0 + (home.clock(now) if home else now)
+    return UPTIME_S + (home.clock(now) if home else now)
 
 
 def wall_clock() -> float:
     """Returns the seconds since 1970 by the clock of that host."""
-    return EPOCH_S + monotonic() + (WORLD.home.wall_s if WORLD.home else 0.0)
+    return EPOCH_S - UPTIME_S + monotonic() + (WORLD.home.wall_s if WORLD.home else 0.0)
 
 
 def sleep(seconds: float) -> None:

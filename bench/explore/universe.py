@@ -88,7 +88,7 @@ class Universe:
         self.hosts: list[Host] = []
         self.faults = Faults(self.scheduler, chance, store, self.broker, self.vendor, self.hosts, self.say)
         store.begin(self.faults.step)
-        there = chance.random() < 0.12
+        there = chance.random() < 0.25
         CURRENT.hooks = self.hooks = Hooks(self.scheduler, random.Random(rng.getrandbits(64)), there=there)
         settings = settings_of(chance)
         self.faults.crowded = chance.random() < 0.04

@@ -176,8 +176,8 @@ class Vendor:
     codes: dict[str, str] = field(default_factory=dict)
     """Response_code -> the task_id of its card."""
     updates: list[CardUpdated] = field(default_factory=list)
-    used_again: list[tuple[str, str]] = field(default_factory=list)
-    """Updates, by their contents, with a code that an earlier one has used, by its content."""
+    used_again: list[tuple[int, str, str]] = field(default_factory=list)
+    """When (by the database's clock), and the content of, an update whose code an earlier one had used, and whose."""
     calls: list[VendorCall] = field(default_factory=list)
     weights: dict[Fate, int] = field(default_factory=lambda: dict(WEIGHTS))
     fates: Counter[tuple[str, Fate]] = field(default_factory=Counter)
@@ -311,7 +311,7 @@ class Vendor:
         used = [update.content for update in self.updates if update.code == code]
         self.told(f"vendor updates with {code}: {content}{' again' if used else ''}")
         if used or code not in self.codes:
-            self.used_again += [(content, before) for before in used]
+            self.used_again += [(now_us(), content, before) for before in used]
             return _json(60140, "invalid response_code")
         self.updates.append(CardUpdated(self.codes[code], content, code))
         return _json(0, "ok")
