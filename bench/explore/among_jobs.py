@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from bench.explore.campaigns import CAMPAIGNS
 from bench.explore.evidence import Evidence
+from bench.explore.fates import CALLS, WEBHOOK, Fate
 from bench.explore.producers import AGENTS, MEMBER_WINDOW_S, ROOMS, Job
 from bench.explore.stored import NEVER_SENT, TAKEN
-from bench.explore.vendor import CALLS, WEBHOOK, Fate
 from worker.domain.state import JobState, PartState
 
 _PARK = (

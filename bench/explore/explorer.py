@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from bench.explore.backup import RESTORED
 from bench.explore.broker import MESSAGE_PAIRS
 from bench.explore.database import Databases, Store
+from bench.explore.fates import CALL_PAIRS, CALLS, Fate
 from bench.explore.faults import PROCESS_PAIRS
 from bench.explore.process import explorable
 from bench.explore.sqlite import SqliteStore
 from bench.explore.universe import QUIET, STRANGE, Told, Universe
-from bench.explore.vendor import CALL_PAIRS, CALLS, Fate
 from worker.domain.state import PartState
 
 OTHER_PAIRS = (*CALL_PAIRS, *MESSAGE_PAIRS, RESTORED, QUIET, STRANGE)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 
+from bench.explore.fates import ERRCODES, MESSAGES, NAMES, SEND, Fate
 from bench.explore.fibers import FOREVER, Home
-from bench.explore.vendor import ERRCODES, MESSAGES, NAMES, SEND, Fate, Vendor, body_of
+from bench.explore.vendor import Vendor, body_of
 from worker.domain.call import CallResult, FileBody, NoAnswer, NotSent, Reply, Request, Unsent
 from worker.transport.connection import FileFault
 from worker.transport.http import Connection

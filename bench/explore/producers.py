@@ -14,9 +14,10 @@ from sqlalchemy import Connection
 
 from bench.explore.campaigns import AGENT, CAMPAIGNS, CUSTOMERS, OFFER, SELLER, name_of
 from bench.explore.database import now_us
+from bench.explore.fates import WEBHOOK
 from bench.explore.fibers import FOREVER, Scheduler
 from bench.explore.threads import WORLD, Lock
-from bench.explore.vendor import WEBHOOK, WRONG_SECRET
+from bench.explore.vendor import WRONG_SECRET
 from worker import (
     Button,
     ButtonCard,

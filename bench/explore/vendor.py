@@ -7,112 +7,32 @@ import random
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any, TypeVar
 
 from bench.explore.campaigns import AGENT, CANCEL, CREATE, LIST, MEMBERS, RESULTS, Tasks, name_of
 from bench.explore.database import now_us
+from bench.explore.fates import (
+    BLOCKING,
+    ERRCODES,
+    GETTOKEN,
+    GETTOKEN_FATES,
+    MESSAGES,
+    MOST_FREQUENT,
+    NAMES,
+    POST,
+    SELDOM,
+    SEND,
+    UPDATE,
+    UPLOAD,
+    WEBHOOK,
+    WEIGHTS,
+    Fate,
+)
 from bench.explore.fibers import Scheduler
 from worker.domain.call import Reply, Request
 
-SEND, RECALL, GETTOKEN = "/cgi-bin/message/send", "/cgi-bin/message/recall", "/cgi-bin/gettoken"
-UPDATE, UPLOAD = "/cgi-bin/message/update_template_card", "/cgi-bin/media/upload"
-POST, WEBHOOK = "/cgi-bin/webhook/send", 10
-"""The path and the account of a webhook, which has no agentid either."""
 WRONG_SECRET = "wrong"
 DUPLICATES_S = 14_400.0
-
-
-class Fate(StrEnum):
-    """What becomes of one call."""
-
-    ANSWERED = "answered"
-    SLOW = "answered after seconds"
-    UNREACHABLE = "no connection"
-    UNSENT = "not sent"
-    LOST = "sent, and lost on its way"
-    UNANSWERED = "arrived, and unanswered"
-    CUT = "arrived, and its answer cut"
-    BUSY = "answered -1"
-    FREQUENT = "answered 45009"
-    CONCURRENT = "answered 45033"
-    CONFLICT = "answered 45035"
-    STALE = "answered 42001"
-    HTML = "answered 502 without JSON"
-    REFUSED = "answered 40058"
-    SPAM = "answered 40201"
-    PARKED = "answered 60020"
-    FORBIDDEN = "answered 43012"
-
-
-WEIGHTS = {
-    Fate.ANSWERED: 8,
-    Fate.SLOW: 3,
-    Fate.UNREACHABLE: 1,
-    Fate.UNSENT: 2,
-    Fate.LOST: 2,
-    Fate.UNANSWERED: 4,
-    Fate.CUT: 2,
-    Fate.BUSY: 2,
-    Fate.FREQUENT: 1,
-    Fate.CONCURRENT: 1,
-    Fate.CONFLICT: 1,
-    Fate.STALE: 2,
-    Fate.HTML: 1,
-    Fate.REFUSED: 1,
-    Fate.SPAM: 1,
-    Fate.PARKED: 1,
-    Fate.FORBIDDEN: 1,
-}
-"""While the vendor is ill, as long as a seed does not choose others."""
-MOST_FREQUENT = 2
-"""Calls of a kind that are answered 45009: a third would block a lane until midnight."""
-BLOCKING = (Fate.FREQUENT, Fate.PARKED, Fate.FORBIDDEN)
-CALLS = ("connect", "gettoken", "send", "recall", "update", "upload", "create", "cancel", "read", "post")
-NAMES = {
-    GETTOKEN: "gettoken",
-    SEND: "send",
-    RECALL: "recall",
-    UPDATE: "update",
-    UPLOAD: "upload",
-    CREATE: "create",
-    CANCEL: "cancel",
-    LIST: "read",
-    MEMBERS: "read",
-    RESULTS: "read",
-    POST: "post",
-}
-MESSAGES = (SEND, CREATE, POST)
-"""The calls that send something to somebody."""
-SELDOM = ("recall", "update", "upload", "create", "cancel", "read", "post")
-"""Calls of which there are few: these go wrong more often, and in every way."""
-GETTOKEN_FATES = (
-    Fate.SLOW,
-    Fate.UNREACHABLE,
-    Fate.UNSENT,
-    Fate.LOST,
-    Fate.UNANSWERED,
-    Fate.CUT,
-    Fate.BUSY,
-    Fate.HTML,
-)
-CALL_PAIRS = (
-    ("connect", Fate.UNREACHABLE),
-    *(("gettoken", fate) for fate in GETTOKEN_FATES),
-    *((call, fate) for call in CALLS[2:] for fate in WEIGHTS if fate is not Fate.ANSWERED),
-)
-"""What may become of which call."""
-ERRCODES = {
-    Fate.BUSY: -1,
-    Fate.FREQUENT: 45009,
-    Fate.CONCURRENT: 45033,
-    Fate.CONFLICT: 45035,
-    Fate.STALE: 42001,
-    Fate.REFUSED: 40058,
-    Fate.SPAM: 40201,
-    Fate.PARKED: 60020,
-    Fate.FORBIDDEN: 43012,
-}
 
 
 @dataclass(frozen=True, slots=True)
