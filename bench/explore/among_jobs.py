@@ -10,7 +10,7 @@ from bench.explore.campaigns import CAMPAIGNS
 from bench.explore.evidence import Evidence
 from bench.explore.fates import CALLS, WEBHOOK, Fate
 from bench.explore.producers import AGENTS, MEMBER_WINDOW_S, ROOMS, Job
-from bench.explore.stored import NEVER_SENT, TAKEN
+from bench.explore.stored import NEVER_SENT, TAKEN, without_piece
 from worker.domain.state import JobState, PartState
 
 _PARK = (
@@ -73,7 +73,7 @@ def limits(known: Evidence) -> Iterator[str]:
     times: dict[tuple[int, str], list[float]] = defaultdict(list)
     for call in known.vendor.calls:
         for person in call.people if call.taken else ():
-            times[call.account, person].append(call.at)
+            times[call.account, without_piece(person)].append(call.at)
     for (agent, person), instants in times.items():
         limits = known.producer.accounts.get(AGENTS[agent]).limits
         most = limits.get("chat_minute", 100) if agent == WEBHOOK else limits.get("member_minute", 30)
@@ -113,9 +113,11 @@ def corrected(known: Evidence) -> Iterator[str]:
     corrected: dict[str, set[str]] = defaultdict(set)
     for correction in known.people.corrections:
         if correction.at <= decided.get(correction.of, correction.at):
-            corrected[correction.of].update(correction.people)
+            corrected[correction.of].update(map(without_piece, correction.people))
     for job in known.told_apart:
-        if job.id in corrected and (people := {person for person in job.people if received[job.content, person]}):
+        if job.id in corrected and (
+            people := {without_piece(person) for person in job.people if received[job.content, person]}
+        ):
             chain = [one for one in known.producer.jobs if one.first == job.first]
             if people.difference({known.people.leaver}, *(corrected.get(one.id, ()) for one in chain)):
                 yield f"{job.content} was corrected for {corrected[job.id]}, and received by {people}"

@@ -57,6 +57,12 @@ GUARDS = (
     Guard("nothing paused or held is marked", MARKS, "if pause is not None and not is_search:", NO),
     Guard("an order is kept at the mark", MARKS, "if batch.orders and not batch.orders.has_turn(part):", NO),
     Guard(
+        "a piece waits for the piece before it",
+        "delivery/sender/prepare.py",
+        "if ended_by is None:",
+        "if True:",
+    ),
+    Guard(
         "what expired is not marked",
         MARKS,
         "if part.expires_at is not None and batch.now >= part.expires_at",

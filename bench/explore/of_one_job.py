@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
+from itertools import pairwise
 
 from bench.explore.campaigns import CUSTOMERS
 from bench.explore.database import instant_at, micros_at
@@ -11,7 +12,7 @@ from bench.explore.evidence import Evidence
 from bench.explore.fibers import FOREVER
 from bench.explore.hooks import NOTES
 from bench.explore.producers import AGENTS, CHANGING, CHATS, PEOPLE, SEEN_S, Job
-from bench.explore.stored import NEVER_SENT, TAKEN, Part, tables_naming
+from bench.explore.stored import NEVER_SENT, TAKEN, Part, tables_naming, without_piece
 from worker.domain.callbacks.hook import EventState
 from worker.domain.pacing.quiet import QuietHours, quiet_hours
 from worker.domain.settle import SWALLOWED
@@ -154,6 +155,21 @@ def _forbidden_call(known: Evidence, job: Job, part: Part, before: int, at: int)
         yield f"{job.content} was marked before it was due"
 
 
+def pieces(known: Evidence) -> Iterator[str]:
+    """In a chat a piece of a long text is first called when the calls of the piece before it are over."""
+    for job in known.producer.jobs:
+        parts = sorted(known.parts.get(job.id, ()), key=lambda part: part.people)
+        for before, behind in pairwise(parts):
+            if "#" not in behind.people[0] or without_piece(before.people[0]) != without_piece(behind.people[0]):
+                continue
+            marks = known.marks.get(job.id, ())
+            mine = [mark.started_at for mark in marks if mark.part == before.id]
+            others = [mark.started_at for mark in marks if mark.part == behind.id]
+            # Behind what waits for a person the next piece goes on; and a late answer may let that go on.
+            if mine and others and not before.doubted and mine[-1] > others[0]:
+                yield f"{job.content} was called for {before.people[0]} after it was for {behind.people[0]}"
+
+
 def _quiet_hours(known: Evidence, job: Job) -> QuietHours | None:
     return None if job.account == CHANGING else quiet_hours(known.producer.accounts.get(job.account).quiet_hours)
 
@@ -222,7 +238,8 @@ def heard(known: Evidence) -> Iterator[str]:
 
 def erased(known: Evidence) -> Iterator[str]:
     """Nothing is called for a placeholder, and at the end no table names who was erased."""
-    if not {person for call in known.vendor.calls for person in call.people} <= {*PEOPLE, *CUSTOMERS, *CHATS}:
+    called = {without_piece(person) for call in known.vendor.calls for person in call.people}
+    if not called <= {*PEOPLE, *CUSTOMERS, *CHATS}:
         yield "somebody was called who is not there"
     if (leaver := known.people.leaver) and (tables := tables_naming(known.store, leaver)):
         yield f"{leaver} was erased, and is named in {', '.join(tables)}"
@@ -232,4 +249,4 @@ def _counted(state: PartState) -> str:
     return "open" if state in (PartState.QUEUED, PartState.SENDING) else state.label
 
 
-RULES = (rows, truth, refusals, twice, doubts, forbidden, unmarked, overdue, disabled, heard, erased)
+RULES = (rows, truth, refusals, twice, doubts, forbidden, pieces, unmarked, overdue, disabled, heard, erased)

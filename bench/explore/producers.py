@@ -16,6 +16,7 @@ from bench.explore.campaigns import AGENT, CAMPAIGNS, CUSTOMERS, OFFER, SELLER, 
 from bench.explore.database import now_us
 from bench.explore.fates import WEBHOOK
 from bench.explore.fibers import FOREVER, Scheduler
+from bench.explore.stored import piece_of
 from bench.explore.threads import WORLD, Lock
 from bench.explore.vendor import WRONG_SECRET
 from worker import (
@@ -266,10 +267,16 @@ class Producer:
             content = name_of(offer, people)
             message, to = Campaign(text=offer), Customers({sender: people})
         elif self.rooms and chance.random() < self.rooms:
-            account, people = ROOMS, tuple(sorted(chance.sample(CHATS, chance.choice([1, 1, 2, 3]))))
-            message, to = webhook.Text(content=content), Chats(*people)
+            account, chats = ROOMS, sorted(chance.sample(CHATS, chance.choice([1, 1, 2, 3])))
+            pieces = chance.choice([1, 1, 1, 2, 3])
+            # A message takes 2,048 bytes.
+            line = f"{content}.\n"
+            text = content if pieces == 1 else line * (1_800 * pieces // len(line))
+            numbers = [piece_of(n + 1) for n in range(pieces)] if pieces > 1 else [""]
+            people = tuple(chat + number for chat in chats for number in numbers)
+            message, to = webhook.Text(content=text), Chats(*chats)
         with self.database.writing() as connection:
-            given = {key: value for key, value in options.items() if value != []}
+            given = {key: value for key, value in options.items() if value != []} | {"overflow": "split"}
             job = enqueue(connection, account, message, to, accounts=self.accounts, **given)
             if offer and chance.random() < 0.5:
                 self._track(connection, job.id, content)

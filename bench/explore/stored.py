@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 from bench.explore.database import Store
 from worker.domain.content.erasure import is_erased
@@ -60,9 +61,20 @@ class Mark:
     incarnation: str
 
 
-def recipients_of(spec: dict[str, list[str]]) -> list[str]:
-    """Returns the people, the customers or the chats of a part."""
-    return spec.get("users") or spec.get("customers") or spec["chats"]
+def recipients_of(spec: dict[str, Any]) -> list[str]:
+    """Returns the people or the customers of a part, or its chats with the number of its piece of a long text."""
+    piece = piece_of(spec["piece"] + 1) if "piece" in spec else ""
+    return spec.get("users") or spec.get("customers") or [chat + piece for chat in spec["chats"]]
+
+
+def piece_of(number: int) -> str:
+    """Returns what stands behind the chat that a piece of a long text is for; the first is 1."""
+    return f"#{number}"
+
+
+def without_piece(person: str) -> str:
+    """Returns the chat of a piece; anybody else as it is."""
+    return person.partition("#")[0]
 
 
 def parts_of(store: Store, leaver: str) -> dict[str, list[Part]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
@@ -29,10 +30,13 @@ from bench.explore.fates import (
     Fate,
 )
 from bench.explore.fibers import Scheduler
+from bench.explore.stored import piece_of
 from worker.domain.call import Reply, Request
 
 WRONG_SECRET = "wrong"
 DUPLICATES_S = 14_400.0
+_PIECE = re.compile(r"\((?P<number>\d)/\d\)\n\s*(?P<name>[^.]*)\.")
+"""How a piece of a long text begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ class Delivery:
     account: int
     """The agentid that it came from; 9: a group send; 10: a webhook."""
     person: str
-    """Or a chat."""
+    """Or a chat, or one's piece of a long text."""
     content: str
     msgid: str
 
@@ -286,8 +290,11 @@ class Vendor:
             text = name_of(body["text"]["content"], body["external_userid"])
         elif "media_id" in (message := body[body["msgtype"]]):
             text = self.media.get(message["media_id"], "an unknown file")
+        elif "main_title" in message:
+            text = message["main_title"]["title"]
         else:
-            text = message["main_title"]["title"] if "main_title" in message else message["content"]
+            piece = _PIECE.match(message["content"])
+            text = piece["name"] if piece else message["content"]
         return self.names.get((text, people_of(body)[0]), text)
 
     def name(self, text: str, person: str, name: str, since: float) -> None:
@@ -318,7 +325,10 @@ def people_of(body: dict[str, Any]) -> tuple[str, ...]:
     """Returns the people, the customers or the chats of a call."""
     if "external_userid" in body:
         return tuple(body["external_userid"])
-    return tuple(body["touser" if "touser" in body else "chatid"].split("|"))
+    if "touser" in body:
+        return tuple(body["touser"].split("|"))
+    piece = _PIECE.match(body[body["msgtype"]]["content"])
+    return (body["chatid"] + (piece_of(int(piece["number"])) if piece else ""),)
 
 
 def _task_id(body: dict[str, Any]) -> str:
