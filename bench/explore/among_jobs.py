@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from bench.explore.campaigns import CAMPAIGNS
 from bench.explore.evidence import Evidence
 from bench.explore.fates import CALLS, WEBHOOK, Fate
-from bench.explore.producers import AGENTS, MEMBER_WINDOW_S, ROOMS, Job
+from bench.explore.producers import AGENTS, MEMBER_WINDOW_S, UNREACHED, Job
 from bench.explore.stored import NEVER_SENT, TAKEN, without_piece
 from worker.domain.state import JobState, PartState
 
 _PARK = (
     *((call, Fate.PARKED) for call in CALLS),
-    *((call, fate) for call in ("send", "create") for fate in (Fate.FORBIDDEN, Fate.STALE)),
+    *((call, fate) for call in ("send", "create", "youdu") for fate in (Fate.FORBIDDEN, Fate.STALE)),
 )
 """What may park a lane: an untrusted address any lane, a refused token where the next one is refused, too."""
 _KEEPS_ORDER = (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN, PartState.EXHAUSTED)
@@ -121,7 +121,7 @@ def corrected(known: Evidence) -> Iterator[str]:
             chain = [one for one in known.producer.jobs if one.first == job.first]
             if people.difference({known.people.leaver}, *(corrected.get(one.id, ()) for one in chain)):
                 yield f"{job.content} was corrected for {corrected[job.id]}, and received by {people}"
-            if job.account != ROOMS and job.id not in taken_back | known.people.decided.keys():
+            if job.account not in UNREACHED and job.id not in taken_back | known.people.decided.keys():
                 yield f"{job.content} was corrected, and nobody has taken it back"
 
 

@@ -10,6 +10,7 @@ SEND, RECALL, GETTOKEN = "/cgi-bin/message/send", "/cgi-bin/message/recall", "/c
 UPDATE, UPLOAD = "/cgi-bin/message/update_template_card", "/cgi-bin/media/upload"
 POST, WEBHOOK = "/cgi-bin/webhook/send", 10
 """The path and the account of a webhook, which has no agentid either."""
+YOUDU_SEND, YOUDU_GETTOKEN = "/cgi/msg/send", "/cgi/gettoken"
 
 
 class Fate(StrEnum):
@@ -57,7 +58,7 @@ WEIGHTS = {
 MOST_FREQUENT = 2
 """Calls of a kind that are answered 45009: a third would block a lane until midnight."""
 BLOCKING = (Fate.FREQUENT, Fate.PARKED, Fate.FORBIDDEN)
-CALLS = ("connect", "gettoken", "send", "recall", "update", "upload", "create", "cancel", "read", "post")
+CALLS = ("connect", "gettoken", "send", "recall", "update", "upload", "create", "cancel", "read", "post", "youdu")
 NAMES = {
     GETTOKEN: "gettoken",
     SEND: "send",
@@ -70,10 +71,12 @@ NAMES = {
     MEMBERS: "read",
     RESULTS: "read",
     POST: "post",
+    YOUDU_SEND: "youdu",
+    YOUDU_GETTOKEN: "gettoken",
 }
-MESSAGES = (SEND, CREATE, POST)
+MESSAGES = (SEND, CREATE, POST, YOUDU_SEND)
 """The calls that send something to somebody."""
-SELDOM = ("recall", "update", "upload", "create", "cancel", "read", "post")
+SELDOM = ("recall", "update", "upload", "create", "cancel", "read", "post", "youdu")
 """Calls of which there are few: these go wrong more often, and in every way."""
 GETTOKEN_FATES = (
     Fate.SLOW,
@@ -85,10 +88,20 @@ GETTOKEN_FATES = (
     Fate.BUSY,
     Fate.HTML,
 )
+YOUDU_ERRCODES = {
+    Fate.BUSY: -1,
+    Fate.STALE: 100002,
+    Fate.REFUSED: 100003,
+    Fate.PARKED: 100008,
+    Fate.FORBIDDEN: 3,
+}
+"""Of a Youdu server, which has no limits."""
+YOUDU_FATES = (*(fate for fate in GETTOKEN_FATES if fate is not Fate.BUSY), *YOUDU_ERRCODES)
 CALL_PAIRS = (
     ("connect", Fate.UNREACHABLE),
     *(("gettoken", fate) for fate in GETTOKEN_FATES),
-    *((call, fate) for call in CALLS[2:] for fate in WEIGHTS if fate is not Fate.ANSWERED),
+    *((call, fate) for call in CALLS[2:-1] for fate in WEIGHTS if fate is not Fate.ANSWERED),
+    *(("youdu", fate) for fate in YOUDU_FATES),
 )
 """What may become of which call."""
 ERRCODES = {

@@ -82,6 +82,12 @@ GUARDS = (
         "return Accepted(taken)",
     ),
     Guard(
+        "Youdu's errmsg does not hide whom it did not reach",
+        "channels/youdu/errmsg.py",
+        "return Partial(given, refusals) if refusals else Accepted(given)",
+        "return Accepted(given)",
+    ),
+    Guard(
         "only what every call must have met ends all doubt",
         SETTLE,
         "    part.doubts = 0 if outcome.ends_doubt else part.doubts\n",

@@ -18,6 +18,7 @@ from bench.explore.producers import AGENTS, CHANGING, ROOMS, TAGS, Job, Producer
 from bench.explore.stored import recipients_of
 from bench.explore.threads import Lock
 from bench.explore.vendor import Vendor
+from bench.explore.youdu import DESK
 from worker.config.settings import Settings
 from worker.control.cancel import cancel, find_open
 from worker.control.correct import correct_jobs, find_correctable
@@ -159,7 +160,7 @@ class People:
 
     @property
     def _accounts(self) -> Sequence[str]:
-        used = {CAMPAIGNS: self.producer.campaigns, ROOMS: self.producer.rooms}
+        used = {CAMPAIGNS: self.producer.campaigns, ROOMS: self.producer.rooms, DESK: self.producer.desks}
         return [name for name in AGENTS.values() if used.get(name, True)]
 
     @property

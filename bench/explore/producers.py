@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from bench.explore import youdu
 from bench.explore.campaigns import AGENT, CAMPAIGNS, CUSTOMERS, OFFER, SELLER, name_of
 from bench.explore.database import now_us
 from bench.explore.fates import WEBHOOK
@@ -39,6 +40,7 @@ from worker import (
     webhook,
 )
 from worker.channels.wecom_external.messages import Campaign
+from worker.channels.youdu.messages import Text as YouduText
 from worker.config.accounts import FixedAccounts
 from worker.domain.account import DEADLINE, Account, Secret
 from worker.domain.errors import ConfigurationError
@@ -49,10 +51,12 @@ PEOPLE = ("lisi", "wangwu", "zhaoliu")
 TAGS = ("a", "b")
 ROOMS, CHATS = "rooms", ("wr1", "wr2", "wr3")
 """The account of a webhook, and the chats that it posts to."""
-AGENTS = {7: "hr", 8: "it", AGENT: CAMPAIGNS, WEBHOOK: ROOMS}
+AGENTS = {7: "hr", 8: "it", AGENT: CAMPAIGNS, WEBHOOK: ROOMS, youdu.AGENT: youdu.DESK}
 """Agentid -> account."""
 CHANGING = "it"
 """The account that people disable, break and mend."""
+UNREACHED = (ROOMS, youdu.DESK)
+"""Accounts whose messages nobody can take back."""
 SEEN_S = 1.0
 """Seconds within which every process has read a change."""
 MEMBER_WINDOW_S = 60.0
@@ -148,6 +152,7 @@ def accounts(
     people: Sequence[str],
     limited: float,
     quiet_hours: str,
+    invalid_users: str,
 ) -> ChangingAccounts:
     """The accounts of a universe; `limited` is how likely there is little room for each member in a minute."""
     settings = {"corpid": "ww1", "agentid": 7, DEADLINE: call_deadline_s}
@@ -161,7 +166,9 @@ def accounts(
     settings = {"edition": "push", DEADLINE: call_deadline_s}
     rooms = Account(ROOMS, "wecom_webhook", "http://vendor", settings, Secret(lambda: "s4"))
     rooms = replace(rooms, limits={"chat_minute": 3} if hr.limits else {})
-    return ChangingAccounts([hr, it, campaigns, rooms], scheduler, random.Random(chance.getrandbits(64)))
+    settings = {"buin": 1, "appid": youdu.APP, "invalid_users": invalid_users, DEADLINE: call_deadline_s}
+    desk = Account(youdu.DESK, "youdu", "http://vendor", settings, Secret(lambda: youdu.KEY))
+    return ChangingAccounts([hr, it, campaigns, rooms, desk], scheduler, random.Random(chance.getrandbits(64)))
 
 
 @dataclass
@@ -185,6 +192,8 @@ class Producer:
     """Each recipient is a part of its own, as if a call took no more; and a job has more of them."""
     rooms: float = 0.0
     """The part of its jobs that are posted to chats."""
+    desks: float = 0.0
+    """The part of its jobs that are sent by Youdu."""
     tenants: float = 0.0
     """The part of its jobs that are for a tenant."""
     jobs: list[Job] = field(default_factory=list)
@@ -217,7 +226,7 @@ class Producer:
             with self.waits, suppress(ConfigurationError):  # its account is disabled
                 self._one(f"job {number}")
             with self.waits, suppress(ConfigurationError):
-                reachable = [job for job in self.jobs if job.account != ROOMS]
+                reachable = [job for job in self.jobs if job.account not in UNREACHED]
                 if reachable and self.chance.random() < (0.3 if self.campaigns else 0.1):
                     self._recall(self.chance.choice(reachable))
             with self.waits, suppress(ConfigurationError):
@@ -275,6 +284,8 @@ class Producer:
             numbers = [piece_of(n + 1) for n in range(pieces)] if pieces > 1 else [""]
             people = tuple(chat + number for chat in chats for number in numbers)
             message, to = webhook.Text(content=text), Chats(*chats)
+        elif self.desks and chance.random() < self.desks:
+            account, message = youdu.DESK, YouduText(content=content)
         with self.database.writing() as connection:
             given = {key: value for key, value in options.items() if value != []} | {"overflow": "split"}
             job = enqueue(connection, account, message, to, accounts=self.accounts, **given)

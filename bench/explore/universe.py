@@ -23,7 +23,9 @@ from bench.explore.process import Host, settings_of
 from bench.explore.producers import PEOPLE, QUIET_HOURS, Producer, accounts
 from bench.explore.threads import WORLD
 from bench.explore.vendor import Vendor
+from bench.explore.youdu import KNOWN_MODES
 from worker.channels.wecom_app.targets import TARGETS
+from worker.channels.youdu.account import InvalidUsers
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.domain.pacing.quiet import NONE
@@ -95,8 +97,9 @@ class Universe:
         people = PEOPLE[:1] if self.faults.crowded else chance.choice([PEOPLE, PEOPLE, PEOPLE[:1]])
         limited = 1.0 if self.faults.crowded else 0.4
         more = random.Random(f"{seed}, more")
-        quiet_hours = self._begin_odd(more, people)
-        of_all = accounts(chance, self.scheduler, settings.delivery.call_deadline_s, people, limited, quiet_hours)
+        quiet_hours, invalid_users = self._begin_odd(more, people), self._begin_youdu(more)
+        call_deadline_s = settings.delivery.call_deadline_s
+        of_all = accounts(chance, self.scheduler, call_deadline_s, people, limited, quiet_hours, invalid_users)
         self._add_hosts(of_all, settings, without)
         outside = databases.of(self._outside)
         ordered, cards = chance.choice([0.0, 0.4, 0.8]), chance.choice([0.0, 0.2, 0.6])
@@ -122,6 +125,11 @@ class Universe:
         self.vendor.strangers = {people[-1]} if self._has("strangers", has_strangers) else set()
         return quiet_hours if self._has("quiet hours", is_quiet) else NONE
 
+    def _begin_youdu(self, more: random.Random) -> InvalidUsers:
+        """Chooses what the server of Youdu does with whom it does not know, and returns what its account says of it."""
+        self.vendor.invalid_users = more.choice(KNOWN_MODES)
+        return more.choice([self.vendor.invalid_users] * 3 + [InvalidUsers.UNKNOWN])
+
     def _add_odd(self, more: random.Random) -> None:
         """Chooses who is erased, and how many jobs have a tenant or are group sends."""
         producer, vendor = self.producer, self.vendor
@@ -131,6 +139,7 @@ class Universe:
         producer.split = self._has("split", more.random() < 0.25)
         object.__setattr__(TARGETS[0], "maximum", 1 if producer.split else MOST_USERS)
         producer.rooms = more.choice([0.0, 0.0, 0.5])
+        producer.desks = more.choice([0.0, 0.0, 0.5])
         if producer.campaigns and vendor.strangers:
             vendor.strangers = {*vendor.strangers, CUSTOMERS[-1]}
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from bench.explore import youdu
 from bench.explore.campaigns import AGENT, CANCEL, CREATE, LIST, MEMBERS, RESULTS, Tasks, name_of
 from bench.explore.database import now_us
 from bench.explore.fates import (
@@ -27,10 +28,15 @@ from bench.explore.fates import (
     UPLOAD,
     WEBHOOK,
     WEIGHTS,
+    YOUDU_ERRCODES,
+    YOUDU_FATES,
+    YOUDU_GETTOKEN,
+    YOUDU_SEND,
     Fate,
 )
 from bench.explore.fibers import Scheduler
 from bench.explore.stored import piece_of
+from worker.channels.youdu.account import InvalidUsers
 from worker.domain.call import Reply, Request
 
 WRONG_SECRET = "wrong"
@@ -45,7 +51,7 @@ class Delivery:
 
     at: float
     account: int
-    """The agentid that it came from; 9: a group send; 10: a webhook."""
+    """The agentid that it came from; 9: a group send; 10: a webhook; 11: Youdu."""
     person: str
     """Or a chat, or one's piece of a long text."""
     content: str
@@ -117,6 +123,8 @@ class Vendor:
     """(What a message says, for whom) -> the name of the job that sends it, where that is a replay."""
     strangers: Collection[str] = ()
     """Persons whom it does not know: it names them where others have the message, else it refuses the message."""
+    invalid_users: InvalidUsers = InvalidUsers.STRICT
+    """What the server of Youdu does with a message for others, too, than whom it knows."""
     token_s: int = 7_200
     """The time for which it says that a token is good. It takes the token for longer."""
     _tokens: int = 0
@@ -164,6 +172,8 @@ class Vendor:
             self._recall_calls.add(msgid)
         if call == "gettoken" and fate not in (Fate.ANSWERED, *GETTOKEN_FATES):
             fate = Fate.BUSY
+        if call == "youdu" and fate not in YOUDU_FATES:
+            fate = Fate.ANSWERED
         self.fates[call, fate] += 1
         return fate
 
@@ -171,21 +181,25 @@ class Vendor:
         """What the vendor does with a call that arrives, perhaps with a file, and what it answers."""
         if fate is Fate.HTML:
             return _answer(b"<html>bad gateway</html>", 502)
-        if fate in ERRCODES:
+        errcodes = YOUDU_ERRCODES if request.path == YOUDU_SEND else ERRCODES
+        if fate in errcodes:
             self._refuse(request, fate)
-            return _json(ERRCODES[fate], "no")
+            return _json(errcodes[fate], "no")
         if request.path == GETTOKEN:
             if request.query.get("corpsecret") == WRONG_SECRET:
                 return _json(40001, "invalid credential")
-            self._tokens += 1
-            token = f"token{self._tokens}"
-            self._valid.setdefault(str(request.query.get("corpid")), set()).add(token)
+            token = self._new_token(str(request.query.get("corpid")))
             return _json(0, "ok", access_token=token, expires_in=self.token_s)
+        if request.path == YOUDU_GETTOKEN:
+            token = self._new_token(youdu.DESK)
+            return _json(0, "ok", encrypt=youdu.sealed({"accessToken": token, "expireIn": self.token_s}))
         if request.path == POST:
             return self._post(body_of(request))
-        if not any(request.query.get("access_token") in tokens for tokens in self._valid.values()):
+        if not any(_token_of(request) in tokens for tokens in self._valid.values()):
             self._refuse(request, Fate.STALE)
-            return _json(40014, "invalid access_token")
+            return _json(100001 if request.path == YOUDU_SEND else 40014, "invalid access_token")
+        if request.path == YOUDU_SEND:
+            return self._send_to_desks(body_of(request))
         if request.path == SEND:
             return self._send(body_of(request))
         if request.path == UPLOAD:
@@ -203,13 +217,22 @@ class Vendor:
         self.recalled.add(body_of(request)["msgid"])
         return _json(0, "ok")
 
+    def _new_token(self, of: str) -> str:
+        """Returns a new token. The ones before it are good for longer, but perhaps not those of Youdu."""
+        self._tokens += 1
+        token, valid = f"token{self._tokens}", self._valid.setdefault(of, set())
+        if of == youdu.DESK and self.counts_refused:
+            valid.clear()
+        valid.add(token)
+        return token
+
     def _has_taken(self, content: str) -> bool:
         return any(call.taken for call in self.calls if call.content == content)
 
     def _refuse(self, request: Request, fate: Fate) -> None:
         if fate is Fate.STALE:
             for tokens in self._valid.values():
-                tokens.discard(str(request.query.get("access_token")))
+                tokens.discard(_token_of(request))
         if request.path in MESSAGES:
             self._refuse_message(body_of(request))
 
@@ -273,6 +296,16 @@ class Vendor:
         self.deliveries.append(Delivery(self.scheduler.now, WEBHOOK, chat, self.text(body), f"m{len(self.calls)}"))
         return _json(0, "ok")
 
+    def _send_to_desks(self, body: dict[str, Any]) -> Reply:
+        people = people_of(body)
+        reached, errcode, errmsg = youdu.reached(
+            self.invalid_users, people, [one for one in people if one in self.strangers]
+        )
+        self._note(body, taken=bool(reached))
+        msgid, text = f"m{len(self.calls)}", self.text(body)
+        self.deliveries += [Delivery(self.scheduler.now, youdu.AGENT, one, text, msgid) for one in reached]
+        return _json(errcode, errmsg)
+
     def _create(self, body: dict[str, Any]) -> Reply:
         customers = [one for one in body["external_userid"] if one not in self.strangers]
         if not customers:
@@ -318,7 +351,11 @@ class Vendor:
 def body_of(request: Request) -> dict[str, Any]:
     """Returns the JSON of a call; empty where it has none."""
     body: dict[str, Any] = json.loads(request.body) if isinstance(request.body, bytes) else {}
-    return body
+    return youdu.opened(body) if request.path == YOUDU_SEND else body
+
+
+def _token_of(request: Request) -> str:
+    return str(request.query.get("accessToken" if request.path == YOUDU_SEND else "access_token"))
 
 
 def people_of(body: dict[str, Any]) -> tuple[str, ...]:
