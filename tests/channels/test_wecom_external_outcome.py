@@ -153,12 +153,12 @@ def test_a_page_of_results():
 
 
 def test_pages_that_cannot_be_read():
-    """A lost cursor ends its paging, a member who is gone is passed, a cancelled task is the end, the rest waits."""
+    """A lost cursor begins again, a member who is gone is passed, a cancelled task is the end, the rest waits."""
     paging = task("track", step="result", member="lihua", cursor="c9")
 
     lost, gone = outcome(coded(50100), paging), outcome(coded(60111), paging)
 
-    assert ("result", None, "") == tuple(lost.spec[name] for name in ("step", "member", "cursor"))
+    assert ("result", "lihua", "") == tuple(lost.spec[name] for name in ("step", "member", "cursor"))
     assert isinstance(outcome(coded(50100), RESULT), Retry)
     assert ("result", None, ()) == (gone.spec["step"], gone.spec["member"], gone.confirmations)
     assert isinstance(outcome(coded(60111), TRACK), Rejected)

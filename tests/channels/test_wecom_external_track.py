@@ -11,7 +11,7 @@ from wecom_external_vendor import Vendor
 
 from worker.channels.wecom_external.track import MAX_PAGES
 from worker.domain.job import Part
-from worker.domain.outcome import Accepted, Confirmation, Progress, Wait
+from worker.domain.outcome import Accepted, Confirmation, Progress, Retry, Wait
 
 
 def created(vendor: Vendor, spec: dict[str, Any], **members: list[str]) -> str:
@@ -144,10 +144,13 @@ def test_cursors_that_lead_in_a_circle_end():
         assert (MAX_PAGES, 0) == (pages, asked.spec["pages"])
 
 
-def test_the_rest_of_a_paging_that_is_lost_is_left_for_the_next_round():
-    """50100 behind a cursor: the next member's turn."""
-    asked = task("track", msgid="m", step="result", member="lihua", cursor="c1", pages=3)
+def test_a_paging_whose_cursor_is_lost_begins_again():
+    """50100 behind a cursor: the same member, from the first page. If it is always lost, that is a retry."""
+    for step, member in (("task", None), ("result", "lihua")):
+        asked, pages = task("track", msgid="m", step=step, member=member, cursor="c1", pages=3), 3
+        while isinstance(found := outcome({"errcode": 50100}, asked), Progress):
+            following = tuple(found.spec[name] for name in ("step", "member", "cursor", "pages"))
+            assert (step, member, "", pages + 1) == following
+            asked, pages = replace(asked, spec={**found.spec, "cursor": "c1"}), pages + 1
 
-    found = outcome({"errcode": 50100}, asked)
-
-    assert (None, "", 0) == (found.spec["member"], found.spec["cursor"], found.spec["pages"])
+        assert (Retry, MAX_PAGES - 1) == (type(found), pages)

@@ -45,6 +45,7 @@ pytestmark = pytest.mark.fewer_databases("the statements behind it run on each d
 
 CREATE = "/cgi-bin/externalcontact/add_msg_template"
 MEMBERS = "/cgi-bin/externalcontact/get_groupmsg_task"
+RESULTS = "/cgi-bin/externalcontact/get_groupmsg_send_result"
 LIST = "/cgi-bin/externalcontact/get_groupmsg_list_v2"
 HELLO = external.Campaign(text="hello")
 ANN = Customers({"ann": ["wm1", "wm2", "wm3"]})
@@ -331,6 +332,27 @@ def test_followed_until_nothing_can_change(sales: Sales) -> None:
     assert (4, 4, 0) == (waiting.asked, len(waiting.waiting), len(waiting.sent))
     assert {"wm1", "wm2"} == set(done.sent)
     assert (("former1",), ("full1",), ()) == (done.no_contact, done.quota_spent, done.waiting)
+    assert "accepted" == sales.site.job(following).state
+
+
+def test_a_track_whose_cursor_is_lost_forgets_nobody(sales: Sales) -> None:
+    """50100 on the second page, when nobody of the first waits any more: the others are read all the same."""
+    job = sales.ask(Customers({"ann": [f"wm{n}" for n in range(5)]}))
+    sales.go(2)
+    control(sales.url, "settings", {"external": {"max_page_size": 2}})
+    (task,) = sales.tasks()
+    sales.act("confirm", msgid=task["msgid"], member="ann")
+    lost = {
+        "match": {"path": RESULTS, "body_contains": "CURSOR-2"},
+        "times": 1,
+        "action": {"answer": {"errcode": 50100}},
+    }
+    control(sales.url, "faults", [lost])
+    following = sales.follow_up(track, job, pace=60)
+    sales.go(12, 20)
+    done = sales.seen(job)
+
+    assert (5, 5, ()) == (done.asked, len(done.sent), done.waiting)
     assert "accepted" == sales.site.job(following).state
 
 

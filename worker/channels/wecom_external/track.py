@@ -104,12 +104,14 @@ def recipient_of(entry: Mapping[str, Any]) -> str | None:
 
 
 def _refused(part: Part, answer: Answer) -> Outcome:
-    """Handles a page that cannot be read: the rest waits for the next round, or tracking ends."""
-    code = answer.errcode
-    if code == BAD_CURSOR and part.spec.get("cursor"):
-        return Progress({**part.spec, **NEXT_MEMBER}, f"{code}: the rest is left for the next round", PAGE_PAUSE_S)
+    """Handles a page that cannot be read: its paging begins again or is passed, or tracking ends."""
+    code, pages = answer.errcode, int(part.spec.get("pages") or 0) + 1
+    if code == BAD_CURSOR and part.spec.get("cursor") and pages < MAX_PAGES:
+        # Not left for the next round: if no entry of the pages that were read waits, no later round reads the rest.
+        again = {"cursor": "", "pages": pages}
+        return Progress({**part.spec, **again}, f"{code}: the paging begins again", PAGE_PAUSE_S)
     if code == BAD_CURSOR:
-        return Retry(f"{code} without a cursor")
+        return Retry(f"{code} on the first page, or too often")
     if code in NO_MEMBER and part.spec.get("step") == RESULT:
         reason = f"{code}: the vendor reports nothing more of a member who has left"
         return Progress({**part.spec, **NEXT_MEMBER}, reason, PAGE_PAUSE_S)
