@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from tests.support.reads import rows_read, sweep
-from tests.support.runtime import Site, busy, lost, planted, refused
+from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from worker import JobFilter, MailingReport, MailingStage, RecallCount, To, mailing, pause, resume
 from worker.control.cancel import cancel, find_open
 from worker.control.correct import correct_jobs, find_correctable
@@ -89,6 +89,35 @@ def test_the_parts_of_one_job_may_be_in_several_stages(site: Site) -> None:
     site.ring(job)
 
     assert {"sent": (0, 1, 1_000), "waiting": (1, 1, 500)} == stages(counted(site))
+
+
+@pytest.mark.every_database
+def test_a_recipient_of_all_pieces_of_a_text_counts_once(site: Site) -> None:
+    """However many of its calls refused him; he is sent to when every piece is."""
+    bob = partial(site.vendor.takes, invaliduser="bob")
+    site.vendor.says(bob, bob, site.vendor.takes, refused(81013), bob, busy())
+    for people in (To(["ann", "bob", "carl"]), To(["dora", "eva"]), To(["ann", "bob"])):
+        site.ring(site.send("x" * 3_000, people, tags=["lunch"], overflow="split", duplicate_check=False))
+
+    assert {"sent": (2, 4, 2), "refused": (0, 1, 3), "waiting": (1, 1, 2)} == stages(counted(site))
+
+
+@pytest.mark.every_database
+def test_a_department_counts_once_whoever_of_it_is_refused(database: Database, driven_clock: DrivenClock) -> None:
+    """Sent to by its members' names, two of whom the vendor refuses. A refused one who was named counts himself."""
+    driven_clock.micros = time.time_ns() // 1000
+    accounts, crowd = [an_account()], ["ann", "bob", "carl", "dora"]
+    with planted(database, driven_clock, accounts=accounts, resolver=lambda *_: crowd) as site:
+        site.ring(*[site.send(f"fill {n}", "ann") for n in range(30)])
+        site.vendor.says(partial(site.vendor.takes, invaliduser="bob|carl|eva"))
+        job = site.send("a", To("eva|finn", parties=[12]), tags=["lunch"])
+        site.ring(job)
+        first = stages(counted(site))
+        site.advance(61)
+        site.ring(job)
+
+        assert {"sent": (0, 1, 1), "refused": (0, 0, 1), "waiting": (1, 1, 1)} == first
+        assert {"sent": (1, 2, 2), "refused": (0, 0, 1)} == stages(counted(site))
 
 
 @pytest.mark.every_database

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from worker.domain.job import Kind, part_id
+from worker.domain.content.recipient import Recipients
+from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.domain.mailing import MailingStage, StageCount
 from worker.domain.pause import Pause
@@ -28,15 +29,19 @@ from worker.outbox.control.mailings import (
     recalls_and_corrections,
     refused_by_part,
 )
+from worker.outbox.engine.bulk import batched_by_size
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.engine.sql import read_now
+from worker.outbox.jobs.reading import RecipientRows, recipient_rows
 from worker.outbox.jobs.rows import COUNTER_NAMES
 from worker.outbox.lanes.pauses import active_pauses
-from worker.reporting.recipient_status import OVERLAPPING, recipient_count
+from worker.reporting.recipient_status import OVERLAPPING, RecipientStatus, group_by_status, recipient_count, status_of
 
 MAX_JOBS = 200_000
 """Most jobs that are counted, the newest first."""
+RECIPIENTS = 1_000
+"""Of jobs that are read whole, how many recipients times parts are read at once."""
 _NOT_COUNTED = frozenset({Kind.RECALL, Kind.UPLOAD, Kind.TRACK})
 
 
@@ -196,8 +201,7 @@ def _count(
     followers = _followers(connection, tally, rows)
     if span := (*tally.span, *(row["created_at"] for row in rows)):
         tally.span = min(span), max(span)
-    divided: dict[str, tuple[_StageInputs, MailingStage, int]] = {}
-    stage_by_part: dict[str, MailingStage] = {}
+    divided: dict[str, _DividedJob] = {}
     for row in rows:
         id, counters = row["id"], tuple(row[name] for name in COUNTER_NAMES)
         withdrawn = _withdrawn(row, followers) if id in followers or row["replay_of"] in followers else (False, False)
@@ -206,14 +210,10 @@ def _count(
         tally.jobs[job_stage] += 1
         for stage, parts in stages:
             tally.parts[stage] += parts
-        if len(stages) > 1:
-            divided[id] = inputs, job_stage, row["asked"]
-            continue
-        tally.recipients[job_stage] += row["asked"]
-        if row["n_partial"]:
-            stage_by_part |= {part_id(id, n): job_stage for n in range(inputs.parts)}
-    for part, count in (refused_by_part(connection, stage_by_part) if stage_by_part else {}).items():
-        tally.recipients.update({stage_by_part[part]: -count, MailingStage.REFUSED: count})
+        if len(stages) > 1 or row["n_partial"]:
+            divided[id] = _DividedJob(inputs, job_stage, row["asked"])
+        else:
+            tally.recipients[job_stage] += row["asked"]
     _count_divided(connection, tally, divided)
 
 
@@ -258,13 +258,19 @@ def _withdrawn(row: Mapping[str, Any], followers: Mapping[str, list[Follower]]) 
     return recalled, any(follower.kind != Kind.RECALL and follower.meant_anybody for follower in own_followers)
 
 
-def _count_divided(
-    connection: Connection, tally: _Tally, jobs: Mapping[str, tuple[_StageInputs, MailingStage, int]]
-) -> None:
-    """Counts the recipients of jobs whose parts are in several stages, by the recipients of each part."""
+class _DividedJob(NamedTuple):
+    """A job whose recipients are in several stages."""
+
+    inputs: _StageInputs
+    stage: MailingStage
+    asked: int
+
+
+def _count_divided(connection: Connection, tally: _Tally, jobs: Mapping[str, _DividedJob]) -> None:
+    """Counts the recipients of jobs that are in several stages, by the recipients of each part."""
     counts_by_job = dict[str, Counter[MailingStage]]()
     overlap = set[str]()
-    for parts in part_shares(connection, {id: inputs.parts for id, (inputs, _, _) in jobs.items()}):
+    for parts in part_shares(connection, {id: job.inputs.parts for id, job in jobs.items()}):
         refused = refused_by_part(connection, [part.id for part in parts])
         for part in parts:
             spec = json.loads(part.spec)
@@ -272,9 +278,32 @@ def _count_divided(
                 overlap.add(part.job_id)
             total, counts = recipient_count(spec), counts_by_job.setdefault(part.job_id, Counter())
             refused_count = min(total, refused.get(part.id, 0))
-            counts[jobs[part.job_id][0].stage_of(part.state)] += total - refused_count
+            counts[jobs[part.job_id].inputs.stage_of(part.state)] += total - refused_count
             counts[MailingStage.REFUSED] += refused_count
-    for id, (_, job_stage, asked) in jobs.items():
-        counts = counts_by_job.get(id, Counter[MailingStage]())
-        # Pieces of one text go to the same recipients, so these recipients count in the stage of their job.
-        tally.recipients.update(counts if id not in overlap and counts.total() == asked else {job_stage: asked})
+    overlap |= {id for id, job in jobs.items() if counts_by_job.get(id, Counter()).total() != job.asked}
+    for id in jobs.keys() - overlap:
+        tally.recipients.update(counts_by_job[id])
+    for lot in batched_by_size(sorted(overlap), lambda id: jobs[id].inputs.parts * jobs[id].asked, RECIPIENTS):
+        rows_by_job = recipient_rows(connection, lot)
+        for id in lot:
+            tally.recipients.update(_count_overlapping(jobs[id], rows_by_job.get(id)))
+
+
+def _count_overlapping(job: _DividedJob, rows: RecipientRows | None) -> Counter[MailingStage]:
+    """Counts the recipients of a job of which one can be in several parts, such as the pieces of a text.
+
+    Each counts in the stage of a part with the recipient's own status.
+    """
+    counts = Counter[MailingStage]()
+    if rows is not None:
+        stages: dict[RecipientStatus, MailingStage] = {}
+        for part in rows.parts:
+            stage, status = job.inputs.stage_of(PartState(part["state"])), status_of(part)
+            stages[status] = min(stage, stages.get(status, stage), key=JOB_STAGE_ORDER.index)
+        stages[RecipientStatus.REFUSED] = MailingStage.REFUSED
+        asked = Recipients.from_json(json.loads(rows.job["recipients"]))
+        for status, ids in group_by_status(asked, bool(rows.job["n_open"]), rows.parts, rows.failures).items():
+            counts[stages.get(status, job.stage)] += len(ids)
+    # A job that was deleted since its counts were read.
+    counts[job.stage] += job.asked - counts.total()
+    return counts

@@ -92,7 +92,7 @@ def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str])
             tally.update(status for status, _ in statuses_of_part(part, spec, refused))
         else:
             # None of the part's many recipients is looked at.
-            tally[_status_of(part)] += recipient_count(spec)
+            tally[status_of(part)] += recipient_count(spec)
     return tally if tally.total() == job["asked"] else None
 
 
@@ -245,7 +245,7 @@ def statuses_by_recipient(
     named = {(row["part_id"], row["kind"], row["recipient_key"]) for row in refused}
     statuses: dict[Recipient, set[RecipientStatus]] = {}
     for part in parts:
-        status, spec = _status_of(part), json.loads(part["spec"])
+        status, spec = status_of(part), json.loads(part["spec"])
         for recipient_status, (kind, one) in statuses_of_part(part, spec, named):
             statuses.setdefault((kind, one.lower()), set()).add(recipient_status)
         for kind, one in _instead_of(spec):
@@ -266,7 +266,7 @@ def statuses_of_part(
 
     `named` are the recipients that were refused by name.
     """
-    status = _status_of(part)
+    status = status_of(part)
     # A recipient refused by name is certainly refused if no call is in doubt, or only the call that named it.
     only_doubt = PartState(part["state"]) is PartState.UNKNOWN and part["doubts"] == 1
     settled = status is not RecipientStatus.UNDETERMINED or only_doubt
@@ -274,7 +274,7 @@ def statuses_of_part(
         yield RecipientStatus.REFUSED if settled and (part["id"], kind, one.lower()) in named else status, (kind, one)
 
 
-def _status_of(part: Mapping[str, Any]) -> RecipientStatus:
+def status_of(part: Mapping[str, Any]) -> RecipientStatus:
     """Returns the status of a part's recipients by its state. Recipients refused by name are handled elsewhere."""
     match PartState(part["state"]):
         case PartState.QUEUED | PartState.SENDING:
