@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -14,16 +14,20 @@ from tests.support.runtime import PNG, SEND, Site, lost, planted, refused
 from worker import To, replay
 from worker.config.settings import RetentionSettings, Settings
 from worker.control.audit import audited, with_action_prefix
+from worker.control.lift import retry_event
 from worker.delivery.maintenance.housekeeping import AFTER_FAILURE_S, BETWEEN_BATCHES_S, Housekeeping
 from worker.domain.callbacks.inbound import Inbound
 from worker.domain.job import part_id
 from worker.domain.outcome import Confirmation
+from worker.domain.pacing.lane import LaneBlock
 from worker.hooks.callbacks import CallbackStore
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.confirmations import store_confirmations
+from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.upkeep import purge
 from worker.producer import plan
 
@@ -275,6 +279,72 @@ def test_a_callback_that_was_emptied_early_is_still_recognised(site: Site) -> No
         seen.append([(row.person, row.payload != "{}") for row in site.rows("select * from worker_inbound")])
 
     assert [True, [("lisi", True)], False, [("", False)], False, [("", False)], False, []] == seen
+
+
+def changed_meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Another transaction changes something after a batch has read what is old, and before the batch deletes it."""
+
+    def read(*args: Any) -> list[tuple[Any, ...]]:
+        rows = fetch(*args)
+        monkeypatch.setattr(purge, "fetch", fetch)
+        change()
+        return rows
+
+    monkeypatch.setattr(purge, "fetch", read)
+
+
+@pytest.mark.fewer_databases("a transaction writes between the read and the delete of another")
+def test_a_lane_that_is_blocked_while_it_is_purged_stays(
+    server_database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row was quiet when it was read. Without it the lane would be open again."""
+    with planted(server_database, driven_clock) as site:
+
+        def block(*lanes: str) -> None:
+            blocks = [LaneBlock(lane, "send text", 60.0, "why") for lane in lanes]
+            site.database.run(lambda connection: change_lanes(connection, site.database.now, blocks))
+
+        block("hr:x", "hr:y")
+        site.advance(3 * DAY)
+        changed_meanwhile(monkeypatch, lambda: block("hr:x"))
+
+        purge.purge_lanes(site.database, site.clock.micros, "")
+
+        assert ["hr:x"] == [row.lane for row in site.rows("select lane from worker_lanes")]
+
+
+@pytest.mark.fewer_databases("a transaction writes between the read and the delete of another")
+@pytest.mark.parametrize("tag", [None, "lunch"])
+def test_an_event_that_is_retried_while_it_is_purged_stays(
+    server_database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch, tag: str | None
+) -> None:
+    """A parked one that a person made due again, with the callback that its hook needs."""
+    with planted(server_database, driven_clock) as site:
+        at = site.clock.micros
+        for n in ("0-1", "0-2"):
+            site.sql(
+                "insert into worker_events (id, kind, inbound_id, tag, state, created_at, ended_at)"
+                " values (:id, :kind, :inbound, :tag, 3, :at, :at)",
+                id=n,
+                kind="tag_done" if tag else "message",
+                inbound=None if tag else n,
+                tag=tag,
+                at=at,
+            )
+            site.sql(
+                "insert into worker_inbound (id, account, event, person, payload, happened_at, received_at, stored_by)"
+                " values (:id, 'hr', 'enter_agent', 'lisi', '{}', 1, :at, :id)",
+                id=n,
+                at=at,
+            )
+        site.advance(6 * DAY)
+        changed_meanwhile(monkeypatch, lambda: retry_event("0-1", person="ops", database=site.database))
+
+        (purge.purge_tag_events if tag else purge.purge_callbacks)(site.database, site.clock.micros, "")
+
+        assert ["0-1"] == [row.id for row in site.rows("select id from worker_events")]
+        callbacks = [row.id for row in site.rows("select id from worker_inbound order by id")]
+        assert (["0-1", "0-2"] if tag else ["0-1"]) == callbacks
 
 
 def test_processes_and_windows_that_are_over_go(site: Site) -> None:

@@ -132,11 +132,22 @@ def rows_by_id(
 
 
 def delete_by_id(
-    connection: Connection, table: str, ids: Collection[str], key: str = "id", *, index: str = "primary"
+    connection: Connection,
+    table: str,
+    ids: Collection[str],
+    key: str = "id",
+    *,
+    only: str = "",
+    index: str = "primary",
+    **values: Any,
 ) -> None:
-    """Deletes the rows whose key is among the ids. Sends no statement if there are no ids."""
+    """Deletes the rows whose key is among the ids. Sends no statement if there are no ids.
+
+    `only` and `values` are those of `rows_by_id`.
+    """
     if ids:
-        run(connection, dialect_of(connection).delete_by_ids(table, key, index=index), {"ids": ids_json(ids)})
+        delete = dialect_of(connection).delete_by_ids(table, key, index=index)
+        run(connection, f"{delete} {only}", {"ids": ids_json(ids), **values})
 
 
 def lock_rows(

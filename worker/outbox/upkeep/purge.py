@@ -270,16 +270,18 @@ _CALLBACKS = (
     "select i.id, i.stored_by from worker_inbound i left join worker_events e on e.id = i.stored_by"
     " where i.received_at < :before and (e.id is null or e.ended_at is not null) order by i.received_at limit :limit"
 )
+_HAS_ENDED = "ended_at is not null"
 _PROCESSES = (
     "select p.id from worker_processes p where p.ended_at < :before"
     " and not exists (select 1 from worker_parts s where s.state = 1 and s.incarnation = p.id)"
     " and not exists (select 1 from worker_events e where e.holder = p.id) limit :limit"
 )
 # A lane with a penalty step, a lowered concurrency or failures stays, because only an answer may reset these.
-_LANES = (
-    "select lane from worker_lanes where blocked_until < :before and blocked_at < :before and changed_at < :before"
-    " and parked = false and rest_s = 0 and step = 0 and failures = 0 limit :limit"
+_IS_QUIET = (
+    "blocked_until < :before and blocked_at < :before and changed_at < :before"
+    " and parked = false and rest_s = 0 and step = 0 and failures = 0"
 )
+_LANES = f"select lane from worker_lanes where {_IS_QUIET} limit :limit"
 _LANE_EVENTS = "select id from worker_lane_events where happened_at < :before order by id limit :limit"
 
 
@@ -291,42 +293,50 @@ _ACCESS_ROWS = f"select id from worker_audit where id < :young and action in {_A
 
 
 def _purge_selected(
-    query: str, tables: Sequence[str], database: Database, before: int, after: str, *, key: str = "id"
+    query: str, table: str, database: Database, before: int, after: str, *, key: str = "id", only: str = ""
 ) -> BatchResult:
-    """Deletes the rows that a query selects. The query returns one column of ids for each table."""
-    params = {"before": before, "young": first_id(before), "limit": ROWS}
+    """Deletes the rows whose ids a query selects. `only` repeats what another process may have changed meanwhile."""
 
     def batch(connection: Connection) -> BatchResult:
-        rows = fetch(connection, query, params)
-        for column, table in enumerate(tables):
-            delete_by_id(connection, table, [row[column] for row in rows], key)
+        rows = fetch(connection, query, {"before": before, "young": first_id(before), "limit": ROWS})
+        delete_by_id(connection, table, [row[0] for row in rows], key, only=only, before=before)
         return BatchResult(len(rows), "" if len(rows) == ROWS else None)
 
     return database.run(batch)
 
 
-purge_callbacks = partial(_purge_selected, _CALLBACKS, ("worker_inbound", "worker_events"))
-"""Deletes callbacks with their events, unless a hook has yet to run for them."""
+def purge_callbacks(database: Database, before: int, after: str) -> BatchResult:
+    """Deletes callbacks with their events, unless a hook has yet to run for them."""
+
+    def batch(connection: Connection) -> BatchResult:
+        rows = fetch(connection, _CALLBACKS, {"before": before, "limit": ROWS})
+        # A person may have made an event due again since it was read. The event stays, and its callback with it.
+        delete_by_id(connection, "worker_events", [event for _, event in rows], only=f"and {_HAS_ENDED}")
+        has_event = "exists (select 1 from worker_events e where e.id = worker_inbound.stored_by)"
+        delete_by_id(connection, "worker_inbound", [callback for callback, _ in rows], only=f"and not {has_event}")
+        return BatchResult(len(rows), "" if len(rows) == ROWS else None)
+
+    return database.run(batch)
 
 
 def purge_tag_events(database: Database, before: int, after: str) -> BatchResult:
     """Deletes events about the end of tags, unless a hook has yet to run for them."""
     source = f"worker_events{database.dialect.force_index('worker_events_tag')}"
-    query = f"select id from {source} where tag is not null and id < :young and ended_at is not null limit :limit"
-    return _purge_selected(query, ("worker_events",), database, before, after)
+    query = f"select id from {source} where tag is not null and id < :young and {_HAS_ENDED} limit :limit"
+    return _purge_selected(query, "worker_events", database, before, after, only=f"and {_HAS_ENDED}")
 
 
-purge_processes = partial(_purge_selected, _PROCESSES, ("worker_processes",))
+purge_processes = partial(_purge_selected, _PROCESSES, "worker_processes")
 """Deletes the rows of ended processes, unless a part that they marked or a hook that they ran is still open."""
-purge_lanes = partial(_purge_selected, _LANES, ("worker_lanes",), key="lane")
+purge_lanes = partial(_purge_selected, _LANES, "worker_lanes", key="lane", only=f"and {_IS_QUIET}")
 """Deletes the rows of lanes that were not blocked, and whose state did not change, since an instant."""
-purge_sessions = partial(_purge_selected, _SESSIONS, ("worker_sessions",))
+purge_sessions = partial(_purge_selected, _SESSIONS, "worker_sessions")
 """Deletes sessions of the console that ended before an instant."""
-purge_sign_ins = partial(_purge_selected, _SIGN_INS, ("worker_sign_ins",))
+purge_sign_ins = partial(_purge_selected, _SIGN_INS, "worker_sign_ins")
 """Deletes attempts to sign in that were made before an instant."""
-purge_access_rows = partial(_purge_selected, _ACCESS_ROWS, ("worker_audit",))
+purge_access_rows = partial(_purge_selected, _ACCESS_ROWS, "worker_audit")
 """Deletes the audit's rows about people who read a text in the console, or signed in or out. Rows of commands stay."""
-purge_lane_events = partial(_purge_selected, _LANE_EVENTS, ("worker_lane_events",))
+purge_lane_events = partial(_purge_selected, _LANE_EVENTS, "worker_lane_events")
 """Deletes events of lanes that happened before an instant."""
 
 
