@@ -28,9 +28,11 @@ from worker.channels.registry import channel
 from worker.config.logging import redact
 from worker.config.settings import DeliverySettings, Settings
 from worker.control.lift import retry_event
+from worker.control.resolve import find_unknown, resolve
 from worker.domain.callbacks.hook import ANY_ACCOUNT, CallbackReceived, CardPressed, JobDone, MessageReceived
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.job import part_id
+from worker.domain.job_filter import JobFilter
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks, load_hooks, on_card_action, on_event, on_job_done, on_message
@@ -831,6 +833,38 @@ def test_the_ends_of_a_job_are_heard_one_after_the_other(database: Database, dri
             here.turn()
 
     assert {job: [JobState.UNKNOWN, JobState.ACCEPTED] for job in jobs} == heard
+
+
+@pytest.mark.every_database
+def test_an_end_is_not_heard_before_the_doubt_that_it_ends(database: Database, driven_clock: DrivenClock) -> None:
+    """Also if the clock was set back between the two; and a parked doubt is not given again after the end."""
+    heard: list[JobState] = []
+
+    @on_job_done
+    def hook(done: JobDone, session: Session) -> None:
+        if done.state is JobState.UNKNOWN:
+            raise RuntimeError
+        heard.append(done.state)
+
+    with reporting(database, driven_clock, JobState.UNKNOWN, JobState.REJECTED) as site:
+        here = Hall(site, ApplicationHooks([hook]), site.runtime.settings)
+        site.vendor.says(lost())
+        site.ring(site.send(duplicate_check=False))
+        site.clock.advance(-60)
+        found = find_unknown(JobFilter(account="hr"), database=site.database)
+        resolve(found, sent=False, why="not there", person="li", settings=Settings(hooks="x"), database=site.database)
+        here.turn()
+        before = list(heard)
+        for _ in range(MAX_RUNS + 2):
+            site.advance(600)
+            here.turn()
+        (doubt,) = site.rows("select id from worker_events where job_state = 6")
+
+        with pytest.raises(WorkerError, match="ended since"):
+            retry_event(doubt.id, person="ops", database=site.database)
+        here.turn()
+
+    assert ([], [JobState.REJECTED]) == (before, heard)
 
 
 def test_without_such_a_hook_no_event_is_written(site: Site) -> None:

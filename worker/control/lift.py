@@ -39,21 +39,27 @@ def lift(name: str, *, person: str, why: str = "", database: Database | None = N
 
 
 def retry_event(event_id: str, *, person: str, why: str = "", database: Database | None = None) -> CommandResult:
-    """Gives a parked or ignored event to the hooks again. Raises WorkerError for any other event."""
+    """Gives a parked or ignored event to the hooks again. Raises WorkerError for any other event.
+
+    Also for `unknown` of a job that has ended since: the hook would be left with it.
+    """
     with audited("retry", person=person, why=why, arguments={"event": event_id}, database=database) as command:
         outbox = command.database
         if not outbox.run(lambda connection: events.retry_event(connection, outbox.now, event_id)):
             with outbox.reading() as connection:
-                raise _not_retried(event_id, events.read_event(connection, event_id))
+                row, has_later_end = events.read_event(connection, event_id), events.has_later_end(connection, event_id)
+            raise _not_retried(event_id, row, has_later_end=has_later_end)
         command.counts["events"] = 1
     return CommandResult(command.id, command.counts)
 
 
-def _not_retried(event_id: str, row: Mapping[str, Any] | None) -> WorkerError:
+def _not_retried(event_id: str, row: Mapping[str, Any] | None, *, has_later_end: bool) -> WorkerError:
     if row is None:
         return WorkerError(f"no event {event_id!r}; `worker events` lists them")
     if row["job_id"] is None and row["kind"] == EventKind.CARD_ACTION:
         return WorkerError(f"event {event_id} belongs to no job, so there is nothing to give to a hook")
+    if has_later_end:
+        return WorkerError(f"event {event_id} says unknown of a job that has ended since; that end has its own event")
     label = EventState(row["state"]).label
     return WorkerError(f"event {event_id} is {label}; only parked and ignored ones are retried")
 

@@ -147,10 +147,15 @@ _CLAIMED = (
 
 TURN_US = 1_000_000
 """How long after the earlier end of its job an event is due, at least."""
-_EARLIER_END = (
-    "select o.due_at from worker_events e join worker_events o on o.job_id = e.job_id and o.created_at < e.created_at"
-    " where e.id = :id and e.job_state is not null and o.job_state is not null and o.ended_at is null limit 1"
+_UNKNOWN = int(JobState.UNKNOWN)
+# By the states, not by the time, for a clock may be set back. Only an unknown job can end once more.
+_ENDS = (
+    "from worker_events e join worker_events o on o.job_id = e.job_id"
+    f" and e.job_state <> {_UNKNOWN} and o.job_state = {_UNKNOWN}"
 )
+"""Joins an end of a job, `e`, to the earlier one, `o`."""
+_EARLIER_END = f"select o.due_at {_ENDS} where e.id = :id and o.ended_at is null limit 1"
+_LATER_END = f"select e.id {_ENDS} where o.id = :id limit 1"
 
 
 def claim_event(connection: Connection, now: str, id: str, holder: str) -> ClaimedEvent | None:
@@ -249,13 +254,26 @@ def free_events_of_ended_processes(connection: Connection, now: str) -> None:
 
 
 def retry_event(connection: Connection, now: str, id: str) -> bool:
-    """Makes a parked or ignored event due again and resets its tries. False: it is neither, or its card is not ours."""
+    """Makes a parked or ignored event due again and resets its tries.
+
+    Returns False if it is neither, if its card is not ours, or if its job has ended once more.
+    """
+    if has_later_end(connection, id):
+        return False
     retry = (
         f"update worker_events set state = 0, due_at = {now}, offered_until = null, ended_at = null, tries = 0"
         " where id = :id and state in (3, 4)"
         f" and (job_id is not null or kind in ('{EventKind.MESSAGE}', '{EventKind.CALLBACK}', '{EventKind.TAG_DONE}'))"
     )
     return bool(execute(connection, retry, {"id": id}).rowcount)
+
+
+def has_later_end(connection: Connection, id: str) -> bool:
+    """Returns whether the event is about an unknown job, and another event is about how that job ended.
+
+    The hook may have run for the other event, and would be left with `unknown`.
+    """
+    return execute(connection, _LATER_END, {"id": id}).first() is not None
 
 
 def list_events(connection: Connection, *, state: int | None, limit: int, before: str | None = None) -> Rows:
