@@ -26,11 +26,12 @@ from worker.config.settings import Settings
 from worker.domain.callbacks.hook import CardPressed
 from worker.domain.callbacks.inbound import ChatChange, ChatNews, Inbound
 from worker.domain.job import part_id
+from worker.domain.outcome import Retry, Verdict
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.runs import hook_event_of
-from worker.outbox.commit.commands import Effects, Mark
+from worker.outbox.commit.commands import CallEnd, Effects, Mark
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -463,6 +464,33 @@ def test_a_chat_no_callback_told_of_is_the_vendors_to_judge(room: Room) -> None:
 
     assert "accepted" == room.site.state(job)
     assert 1 == len(posted(room.url)["known1"])
+
+
+@pytest.mark.every_database
+@pytest.mark.parametrize(("answer", "closed_s"), [((), 0), ((60.0,), 60)])
+def test_an_allowance_that_is_given_back_opens_the_lane(
+    database: Database, driven_clock: DrivenClock, answer: tuple[float, ...], closed_s: int
+) -> None:
+    """Another message found it used up, then the call that had used it was not taken; what its answer blocks stays."""
+    account = a_webhook("http://vendor", settings={"subscribed": False})
+    with webhooks(database, driven_clock, account) as site:
+        CallbackStore(database, Settings(), site.accounts).store("alerts", spoken("m1"))
+        first, second = (part_id(site.ask(Text(content=text), Chats("wozhang"), account="alerts"), 0) for text in "ab")
+        site.sql("update worker_chats set allowance = 1")
+        (lane, *_) = {row.lane for row in site.rows("select lane from worker_parts")}
+        effects = Effects(allowance_use=AllowanceUse("alerts", "wozhang", allowance_block(lane)))
+        for part in (first, second):
+            commit(database, [Mark(part, 0, "p1", 20_000_000, effects=effects)], Policy())
+        parked = site.lane(lane)
+        changes = tuple(LaneBlock(lane, "chat", seconds, "45009") for seconds in answer)
+        end = CallEnd(first, 1, "p1", Verdict(Retry("-1"), -1), 5, effects=effects, lane_changes=changes)
+        commit(database, [end], Policy())
+
+        found = site.lane(lane)
+        assert parked is not None
+        assert found is not None
+        assert (True, False) == (bool(parked.parked), bool(found.parked))
+        assert closed_s == max(0, found.blocked_until - driven_clock.micros) / 1_000_000
 
 
 @pytest.mark.fewer_databases("on SQLite one transaction writes at a time")

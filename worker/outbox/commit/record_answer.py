@@ -82,9 +82,10 @@ def record_answer(connection: Connection, batch: CommitBatch, end: CallEnd, part
         codes.end_lease(connection, effects.code_id, end.part_id, outcome, end.verdict.errcode)
     if effects.invalidated:
         invalidate_media(connection, effects.invalidated)
-    batch.lane_changes += [replace(change, marked_at=started_at) for change in end.lane_changes]
     if effects.allowance_use is not None and (end.nothing_sent or isinstance(outcome, _NOT_ACCEPTED)):
-        chats.return_to_allowance(connection, effects.allowance_use, started_at)
+        # Before the changes by the answer: it opens the lane, and the answer may block it.
+        batch.lane_changes.append(chats.return_to_allowance(connection, effects.allowance_use, started_at))
+    batch.lane_changes += [replace(change, marked_at=started_at) for change in end.lane_changes]
     if part.state is PartState.QUEUED:
         batch.wait_reports[part.job_id] = f"{_wait_s(end):.0f} s: {getattr(outcome, 'reason', '')}"
 

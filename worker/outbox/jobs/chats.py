@@ -24,6 +24,7 @@ from worker.outbox.engine.sql import fetch, mappings, run
 
 CAME_BACK = "it was added to the chat again"
 ALLOWED = "the member wrote"
+RETURNED = "a message that was not sent is allowed again"
 
 
 def record_chat_change(
@@ -78,12 +79,16 @@ def take_from_allowance(connection: Connection, use: AllowanceUse) -> bool:
     return True
 
 
-def return_to_allowance(connection: Connection, use: AllowanceUse, since: int) -> None:
-    """Returns a message to the allowance. It was marked at `since`, and the vendor has certainly not accepted it."""
+def return_to_allowance(connection: Connection, use: AllowanceUse, since: int) -> Resume:
+    """Returns a message to the allowance. It was marked at `since`, and the vendor has certainly not accepted it.
+
+    Returns the change that opens the lane, which another message may have found used up meanwhile.
+    """
     chat_id = _single_chat(connection, use)
     # Not if a callback has come since. It may have set the allowance to its maximum, and one more would be too many.
     if chat_id is not None:
         _add(connection, use.account, chat_id, 1, since)
+    return Resume(use.block.lane, RETURNED, Cause.ALLOWANCE)
 
 
 def _single_chat(connection: Connection, use: AllowanceUse) -> str | None:
