@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -34,6 +35,7 @@ from worker.outbox.jobs.confirmations import store_confirmations
 from worker.outbox.jobs.inbound import Delivery, store_delivery
 from worker.outbox.upkeep.emptying import PAGE
 from worker.outbox.upkeep.indexing import index_batch
+from worker.producer import plan
 from worker.producer.resend import skip
 
 WHO = "Zhang.San"
@@ -352,6 +354,23 @@ def test_text_and_recipients_go_before_ids_and_receipts(site: Site) -> None:
         site.replay(old)
     assert ["m1"] == [row.msgid for row in site.of("receipts", old)]
     assert "{}" == site.job(picture).message
+
+
+def test_the_first_job_is_emptied_though_its_producers_clock_was_ahead(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended, by the database's clock, in an hour before the one in which its id was made."""
+    site.clock.micros = site.clock.micros // 3_600_000_000 * 3_600_000_000
+    ahead = uuid.UUID(int=((site.clock.micros // 1000) << 80) | 7 << 76)
+    monkeypatch.setattr(plan.uuid_utils, "uuid7", lambda: ahead)
+    site.clock.advance(-300)
+    job = site.send("secret text", "wangwu")
+    site.run()
+    indexed(site)
+    site.advance(6 * 86_400)
+
+    assert 1 == empty(site)
+    assert "{}" == site.job(job).message
 
 
 def test_no_hour_is_passed_before_it_is_indexed(site: Site) -> None:

@@ -19,6 +19,7 @@ from worker.domain.job import job_of, part_id
 from worker.domain.job_terms import hour_of, term
 from worker.outbox import tables
 from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, rows_by_id, update_rows
+from worker.outbox.engine.clock import SKEW_US
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.site_keys import lane_key
@@ -315,9 +316,9 @@ def _next_hour(connection: Connection) -> int | None:
     rows = fetch(connection, "select value from worker_site where name = :name", {"name": _DONE_UNTIL})
     if rows:
         return int(rows[0][0]) + _HOUR
-    # An id begins with the time of its creation in milliseconds.
     oldest = fetch(connection, "select id from worker_jobs order by id limit 1")
-    return int(oldest[0][0][:12], 16) * 1_000 // _HOUR * _HOUR if oldest else None
+    # An id begins with the milliseconds of its producer's clock. If that is ahead, the job may end before this time.
+    return (int(oldest[0][0][:12], 16) * 1_000 - SKEW_US) // _HOUR * _HOUR if oldest else None
 
 
 # -- what belongs to no job -------------------------------------------------------------------------------------------
