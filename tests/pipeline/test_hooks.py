@@ -576,6 +576,33 @@ def test_an_event_of_a_dead_process_is_run_again_and_of_a_living_one_is_not(
         assert not events.end_event(connection, site.database.now, claimed, events.EventState.DONE)
 
 
+def test_a_hook_that_kills_its_process_is_parked_as_one_that_raises(hall: MakeHall, site: Site, card: str) -> None:
+    """Nothing of such a run is written but its claim. A person can start over when the hook is mended."""
+    heard: list[str] = []
+    here = hall(on_card_action(lambda action, session: heard.append(action.id)))
+    here.press(card)
+    for n in range(MAX_RUNS):
+        name = f"{n:032x}"
+        site.sql(
+            "insert into worker_processes (id, alive_until, started_at, threads, host, pid, lanes)"
+            " values (:id, 0, 0, 1, 'h', 1, '{}')",
+            id=name,
+        )
+        with site.database.writing() as connection:
+            events.claim_event(connection, site.database.now, here.event().id, name)
+            end_processes(connection, site.database.now, [name])
+            events.free_events_of_ended_processes(connection, site.database.now)
+
+    here.turn()
+    parked, runs = here.event(), len(heard)
+    retry_event(parked.id, person="ops", database=site.database)
+    here.turn()
+
+    assert ("parked", 0) == (events.EventState(parked.state).label, runs)
+    assert "the process of the last one ended" in parked.error
+    assert ("done", 1) == (events.EventState(here.event().state).label, len(heard))
+
+
 @pytest.mark.every_database
 def test_a_run_whose_process_was_called_dead_takes_back_what_it_wrote(hall: MakeHall, site: Site, card: str) -> None:
     """Another has the event by then: the late one's transaction is rolled back, so its work is there once."""

@@ -1,8 +1,8 @@
 """Runs the application's hooks for one event: claims it, calls the functions in a transaction, ends it with that.
 
 The event's end is part of the transaction: both are committed or neither. A run that fails is due again after a random
-delay, and parked after ten runs. While the database is away the outcome of a run is kept in memory until it can be
-written.
+delay, and parked after ten runs; runs whose process ended are counted, too. While the database is away the outcome of a
+run is kept in memory until it can be written.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from worker.domain.callbacks.hook import (
     TagDone,
 )
 from worker.domain.callbacks.inbound import MESSAGE
-from worker.domain.errors import ConfigurationError
+from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.mailing import MailingStage, StageCount
 from worker.domain.state import JobState
 from worker.domain.trace import HookRun, Tracing
@@ -156,6 +156,10 @@ class HookRuns:
 
     def _run_hooks(self, event: ClaimedEvent) -> None:
         try:
+            if event.tries > MAX_RUNS:
+                # A run is counted when it begins. The hook may be what ended the process, and would end this one, too.
+                self._failed(event, WorkerError("no run is left, and the process of the last one ended during it"))
+                return
             if event.kind not in _KINDS:
                 # Of a newer release. Ended here without a hook it would be lost to the processes that know it.
                 self._leave_unheard(
