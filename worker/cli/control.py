@@ -326,8 +326,8 @@ def erase(
         lines.append(f"{plural(unhandled, 'callback')} kept until hooks have handled them: run the command again later")
     if unchanged:
         lines.append(
-            f"{plural(unchanged, 'job')} still open, in doubt or first in an order: cancel, resolve or skip, or wait,"
-            " then run the command again"
+            f"{plural(unchanged, 'job')} unchanged: still open, in doubt or first in an order, or a follow-up of it is"
+            " open or in doubt; cancel, resolve or skip, or wait, then run the command again"
         )
     person.answer(result, "\n".join(lines))
     return not unchanged and not unhandled

@@ -71,9 +71,10 @@ def erase(
     and `why` the reason, without the id.
 
     The result counts the `jobs` from which the person was removed, and how many of these were `emptied`; the
-    `unchanged` jobs, which are open, in doubt or first in an order (skip these); the `callbacks` that were emptied, and
-    the `unhandled` ones, for which a hook has yet to run; and the deleted single `chats`. If some are unchanged or
-    unhandled, erase again later. The command commits by itself, 20 jobs at a time, and may be called again.
+    `unchanged` jobs, which are open, in doubt or first in an order (skip these), or have an open follow-up; the
+    `callbacks` that were emptied, and the `unhandled` ones, for which a hook has yet to run; and the deleted single
+    `chats`. If some are unchanged or unhandled, erase again later. The command commits by itself, 20 jobs at a time,
+    and may be called again.
     """
     recipient = str(selection.filter.recipient)
     erasure = of_person(recipient, f"{ERASED}{secrets.token_hex(4)}")
