@@ -203,6 +203,44 @@ def test_names_with_spaces_and_addresses_are_found_too():
     assert [("A@b.test", "email")] == [(one.recipient, one.kind) for one in mail.refusals]
 
 
+@pytest.mark.parametrize(
+    ("errmsg", "names"),
+    [
+        ("invalid toUser: zhang(2)", ["zhang(2)"]),
+        ("invalid toUser: [zhang(2)]", ["zhang(2)"]),
+        ("invalid toUser: zhang(2), zhang", ["zhang", "zhang(2)"]),
+        ("invalid toUser: zhang|zhang(2)", ["zhang", "zhang(2)"]),
+        ("invalid toUser: zhang", ["zhang"]),
+        ("invalid toUser: li si", ["Li Si"]),
+        ("invalid toUser: z(1)", ["z(1)"]),
+        ("invalid toUser: 张三(2)", ["张三(2)"]),
+    ],
+)
+def test_an_account_within_the_name_of_another_is_not_named_by_it(errmsg: str, names: list[str]):
+    """Only `zhang(2)` was refused, so `zhang` has the message and must not be sent it again."""
+    users = ["zhang", "zhang(2)", "Li", "Li Si", "z", "z(1)", "张三", "张三(2)", "alice"]
+
+    taken = outcome(said(0, errmsg), {"users": users}, "partial")
+    again = outcome(said(200007, errmsg), {"users": users}, "strict")
+
+    assert (Partial, names) == (type(taken), refused(taken))
+    assert names == again.spec["left_out"]
+
+
+def test_a_name_in_a_longer_one_that_is_unclear_is_unclear_too():
+    """It is not clear where `张三(2)` ends, so nobody is accused, least of all `张三`."""
+    found = outcome(said(0, "用户：张三(2)不存在"), {"users": ["张三", "张三(2)", "alice"]}, "partial")
+
+    assert (Unknown, []) == (type(found), refused(found))
+
+
+def test_a_name_beside_one_that_is_unclear_is_read():
+    """`bob` ends where the Chinese name begins, whether that one is sure or not."""
+    found = outcome(said(0, "用户张三bob"), PEOPLE, "partial")
+
+    assert (Unknown, ["Bob"]) == (type(found), refused(found))
+
+
 def test_a_thousand_names_are_read_whole():
     """More text than is kept of an errmsg."""
     users = [f"employee-number-{n:05}" for n in range(1000)]

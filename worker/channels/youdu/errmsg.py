@@ -55,7 +55,9 @@ FIELD = "errmsg"
 """The field that names a refused recipient: there is no list."""
 
 _LISTED = r"[|,;\[\]，；、\"']"
-_LATIN, _ANY = r"0-9a-z_@+/#%&*~$^\\", r"\w@+"
+_INSIDE = "\0"
+"""Stands for the inner characters of a name that was looked for. No account or address contains it."""
+_LATIN, _ANY = rf"0-9a-z_@+/#%&*~$^\\{_INSIDE}", rf"\w@+{_INSIDE}"
 """Characters that continue a name. A full stop or a hyphen does if another of them follows."""
 
 
@@ -69,7 +71,9 @@ def named(part: Part, errmsg: str) -> tuple[tuple[Refusal, ...], bool]:
     people = [target for target in TARGETS if target.name != "parties"]
     asked = {entry.lower(): Refusal(entry, one.kind, FIELD) for one in people for entry in lists[one.name]}
     sure, doubtful = set[str](), False
-    for name in (one for one in asked if one in text):
+    for name in sorted(asked, key=len, reverse=True):
+        if name not in text:
+            continue
         edge = _LATIN if name.isascii() else _ANY
         word = rf"(?<![{edge}.-]){re.escape(name)}(?![.-]*[{edge}])"
         if re.search(word, text) is None:
@@ -79,6 +83,8 @@ def named(part: Part, errmsg: str) -> tuple[tuple[Refusal, ...], bool]:
             doubtful = True  # "invalid user": an account may be called so
         else:
             sure.add(name)
+        # `zhang(2)` does not name `zhang`. Its ends stay, because what stands beside them may be a name.
+        text = text.replace(name, f"{name[0]}{_INSIDE}{name[-1]}")
     return tuple(refusal for key, refusal in asked.items() if key in sure), doubtful
 
 
