@@ -154,11 +154,11 @@ def test_wrong_quiet_hours_are_refused_at_enqueue(site: Site, wrong: str) -> Non
 
 @pytest.mark.fewer_databases("no database is asked")
 def test_the_share_of_a_part_keeps_who_is_left_out() -> None:
-    """When it goes on with another page."""
-    gone = (Refusal("wrC", "chat", STAGING),)
-    outcome = outcome_for_all(Progress({"chats": ["wrA"]}, "a page"), gone)
+    """When it goes on with another page; and whom the vendor refused by then stays refused."""
+    gone, refused = (Refusal("wrC", "chat", STAGING),), (Refusal("wrB", "chat", "errmsg"),)
+    outcome = outcome_for_all(Progress({"chats": ["wrA", "wrB"]}, "a page", refusals=refused), gone)
     assert isinstance(outcome, Progress)
-    assert {"chats": ["wrA", "wrC"]} == outcome.spec
+    assert ({"chats": ["wrA", "wrB", "wrC"]}, refused) == (outcome.spec, outcome.refusals)
 
 
 @pytest.mark.fewer_databases("no database is asked")

@@ -196,9 +196,10 @@ def test_the_share_of_a_part_stays_its_own() -> None:
     instead = switch.substitutes(share)
     spec = redirected(share, instead)
     assert {"users": ["tester"], "task_id": "t1"} == spec
-    outcome = outcome_for_all(Progress({**spec, "page": 2}, "goes on"), tuple(switch.left_out(share)), instead)
+    page = Progress({**spec, "page": 2}, "goes on", refusals=(Refusal("tester", "user", "errmsg"),))
+    outcome = outcome_for_all(page, tuple(switch.left_out(share)), instead)
     assert isinstance(outcome, Progress)
-    assert {**share, "page": 2} == outcome.spec
+    assert ({**share, "page": 2}, ()) == (outcome.spec, outcome.refusals)
 
 
 @pytest.mark.fewer_databases("no database is asked")

@@ -13,7 +13,9 @@ from tests.support.control import control
 from tests.support.runtime import Site, planted
 from tests.support.youdu_client import APP, BUIN, KEYS
 from worker import CheckFailed, Emails, Everyone, File, To, failures, get_job, recall, resend_failed, youdu
+from worker.control.resolve import find_unknown, resolve
 from worker.domain.account import Account, Secret
+from worker.domain.job_filter import JobFilter
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.transport.http import SocketTransport
@@ -167,6 +169,26 @@ def test_what_a_person_may_do_about_those_left_open(made: Made) -> None:
 
     assert ["alice", "bob", "ghost1"] == sorted(delivered(url)[0]["people"])
     assert "accepted" == site.job(again).state
+
+
+def test_those_whom_a_strict_server_refused_stay_refused_when_a_later_answer_is_lost(made: Made) -> None:
+    """A person who says that the message arrived says so of the others: whoever was left out did not get it."""
+    site, url = made("strict", "strict")
+    job = ask(site, youdu.Text(content="hello"), To(["alice", "Ghost1", "bob"]))
+    site.ring(job)
+    waiting = counts(site, job)
+    faults(url, SEND, {"reset_response_after": 0})
+    site.run()
+    in_doubt = counts(site, job)
+
+    unknown = find_unknown(JobFilter(ids=[job]), database=site.database)
+    resolve(unknown, sent=True, why="they have it", person="zhang", database=site.database)
+
+    assert {"asked": 3, "refused": 1, "not_yet": 2} == waiting
+    assert {"asked": 3, "refused": 1, "undetermined": 2} == in_doubt
+    assert ("partial", {"asked": 3, "accepted": 2, "refused": 1}) == (site.job(job).state, counts(site, job))
+    assert [("Ghost1", 200007)] == [(row.recipient, row.errcode) for row in site.of("failures", job)]
+    assert [["alice", "bob"]] == [one["people"] for one in delivered(url)]
 
 
 @pytest.mark.parametrize("loss", [{"forget_tokens": True}, {"expire_token": "all"}])

@@ -118,6 +118,8 @@ class Progress:
     reason: str
     delay: float = 0.0
     confirmations: tuple[Confirmation, ...] = field(default=(), repr=False)
+    refusals: tuple[Refusal, ...] = field(default=(), repr=False)
+    """The recipients that the vendor refused for good. The part goes on without them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,8 @@ def refused(part: Part, account: Account, errmsg: str) -> Outcome:
         # No recipient got it, so the call can be made for the others at once. Each round leaves out more of them,
         # because only recipients of the call are searched for in its answer. So it ends.
         spec = {**part.spec, LEFT_OUT: [one.recipient for one in refusals]}
-        return Progress(spec, f"{REFUSED}: again without the {len(refusals)} named")
+        # Stored now: the answer to the next call may be lost, and a person's word that it arrived is for the others.
+        return Progress(spec, f"{REFUSED}: again without the {len(refusals)} named", refusals=refusals)
     if mode is InvalidUsers.PARTIAL_ERROR and found and not doubtful:
         return _accepted(part, refusals)
     return _open(REFUSED, refusals)

@@ -60,9 +60,10 @@ def outcome_for_all(outcome: Outcome, left_out: tuple[Refusal, ...], substitutes
             return Unknown(reason, (*_of_job(refusals, substitutes), *left_out), held)
         case Rejected(refusals=refusals) if substitutes:
             return replace(outcome, refusals=tuple(_of_job(refusals, substitutes)))
-        case Progress(spec=spec, reason=reason, delay=delay, confirmations=confirmations):
+        case Progress(spec=spec, refusals=refusals):
             called_spec = without(spec, [Refusal(recipient, kind, STAGING) for kind, recipient in substitutes])
-            return Progress(_with_omitted(called_spec, left_out), reason, delay, confirmations)
+            spec, of_job = _with_omitted(called_spec, left_out), tuple(_of_job(refusals, substitutes))
+            return replace(outcome, spec=spec, refusals=of_job)
     return outcome
 
 

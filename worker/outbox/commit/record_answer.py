@@ -70,6 +70,7 @@ def record_answer(connection: Connection, batch: CommitBatch, end: CallEnd, part
         # A late answer with an older page must not replace the spec of a newer call.
         case Progress() if part.claim == end.claim:
             batch.specs.append({"id": end.part_id, "spec": to_json(outcome.spec).decode()})
+            batch.failures += failure_rows(end.part_id, outcome.refusals, batch.now, end.verdict.errcode)
             confirmations.store_confirmations(connection, effects.confirms, outcome.confirmations, batch.now)
             _delete_old_attempts(connection, end)
         case _:
