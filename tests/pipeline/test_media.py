@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.support.runtime import PNG, SEND, UPLOAD, Site, lost, planted, refused
+from tests.support.runtime import PNG, SEND, UPLOAD, Site, an_account, lost, planted, refused
+from worker.control.pause import pause, resume
 from worker.delivery.resolver.media import cache_key
 from worker.delivery.sender import attempt
 from worker.domain.call import FileBody
+from worker.domain.content.staging import Staging
 from worker.domain.job import part_id
+from worker.domain.job_filter import JobFilter
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load_parts
@@ -253,3 +256,107 @@ def test_an_upload_of_its_own_gives_its_media_id(site: Site) -> None:
 
     assert ["media1"] == [row.media_id for row in site.of("receipts", job)]
     assert [] == site.rows("select * from worker_media")
+
+
+# -- accounts of one corp ----------------------------------------------------------------------------------------------
+
+
+def pause_hr(site: Site) -> None:
+    pause(JobFilter(account="hr"), person="zhang", why="wrong text", database=site.database)
+
+
+def remove_hr(site: Site) -> None:
+    site.accounts.replace(an_account("it", settings={"agentid": 8}))
+
+
+def refuse_secret_of_hr(site: Site) -> None:
+    """The vendor wants a token for each app, and hr's upload is the first to need one."""
+    site.vendor.says_for_tokens(refused(40001, "invalid credential"))
+    site.ring(uploads(site)[0])
+
+
+@pytest.mark.parametrize("end", [pause_hr, remove_hr, refuse_secret_of_hr])
+def test_no_account_waits_long_for_the_upload_of_another(site: Site, end: Callable[[Site], None]) -> None:
+    """The file is hr's upload, and hr is paused, removed or locked out: `it` makes an upload of its own, once."""
+    first = site.image()
+    site.ring(first)
+    others = [site.image(to=f"u{n}", account="it") for n in range(2)]
+    site.ring(*others)
+    end(site)
+
+    site.advance(29)
+    site.recover()
+    site.run()
+    waiting = [site.state(job) for job in others]
+    site.advance(2)
+    site.recover()
+    site.run()
+
+    assert (["queued", "queued"], ["accepted", "accepted"]) == (waiting, [site.state(job) for job in others])
+    assert ("queued", 1, 2) == (site.state(first), len(site.calls(UPLOAD)), len(uploads(site)))
+    assert ["media1", "media1"] == media_ids(site)
+
+
+def test_an_upload_of_another_account_serves_all_once_it_is_there(site: Site) -> None:
+    """hr goes on: from then on there is one media_id for both accounts again."""
+    first = site.image()
+    site.ring(first)
+    pause_hr(site)
+    site.advance(31)
+    site.image(to="wangwu", account="it")
+    site.run()
+    resume(JobFilter(account="hr"), person="zhang", database=site.database)
+    site.recover()
+    site.run()
+
+    later = site.image(to="zhaoliu", account="it")
+    site.run()
+
+    assert ("accepted", "accepted") == (site.state(first), site.state(later))
+    assert (["media1", "media3", "media3"], 2) == (media_ids(site), len(site.calls(UPLOAD)))
+
+
+def test_a_media_id_of_an_own_upload_is_healed_too(site: Site) -> None:
+    """The vendor forgot it, hr's upload still waits: `it` uploads again."""
+    site.ring(site.image())
+    pause_hr(site)
+    site.advance(31)
+    site.image(to="wangwu", account="it")
+    site.run()
+    site.vendor.says(refused(40007))
+    job = site.image(to="zhaoliu", account="it")
+
+    for _ in range(3):
+        site.run()
+        site.advance(2)
+
+    assert ("accepted", 2) == (site.state(job), len(site.calls(UPLOAD)))
+    assert ["media1", "media1", "media3"] == media_ids(site)
+
+
+def test_an_upload_that_is_called_is_waited_for(site: Site) -> None:
+    """Its call or its answer may take longer than an upload that never begins may wait."""
+    site.ring(site.image())
+    site.advance(29)
+    other = site.image(to="wangwu", account="it")
+    site.vendor.says(lost())
+    site.ring(uploads(site)[0])
+    site.ring(other)
+    site.advance(26)
+    site.recover()
+
+    site.run()
+
+    assert ("accepted", 1, 2) == (site.state(other), len(uploads(site)), len(site.calls(UPLOAD)))
+
+
+def test_the_dry_run_of_an_account_rejects_no_message_of_another(site: Site) -> None:
+    """It ends hr's upload without a call: `it`, which waited for it, makes its own."""
+    site.ring(site.image())
+    other = site.image(to="wangwu", account="it")
+    site.ring(other)
+    site.accounts.replace(an_account("hr", staging=Staging(dry_run=True)), an_account("it", settings={"agentid": 8}))
+
+    site.run()
+
+    assert ("accepted", ["cancelled", "accepted"]) == (site.state(other), [site.state(job) for job in uploads(site)])

@@ -6,6 +6,10 @@ each call and not cached.
 The first send that needs a file adds its row in the cache and its upload job. One upload serves every send of the same
 file, name and type in the same scope. A media_id is used for 2.5 of its 3 days, and replaced on 40007. The content of a
 URL may change, so its upload serves only sends that were enqueued before it.
+
+The accounts of a corp share their uploads. But an upload goes through a lane of the account that made it, which may be
+paused, parked or gone. So an account waits for another one's upload only for a while, and then makes its own, which has
+a row of its own in the cache.
 """
 
 from __future__ import annotations
@@ -13,7 +17,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from enum import Enum, auto
+from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -34,6 +40,17 @@ from worker.outbox.jobs.media_cache import CachedFile, add_upload, lock_cached, 
 
 MARGIN_US = 600 * SECOND
 """Microseconds of validity that a media_id must have left to be used: ten minutes."""
+FOREIGN_UPLOAD_WAIT_US = 30 * SECOND
+"""Microseconds for which a send waits for another account's upload that is not called."""
+
+
+class _Next(Enum):
+    """How the search for a file's media_id goes on."""
+
+    AGAIN = auto()
+    """Another send has started an upload of the file in between."""
+    OWN_UPLOAD = auto()
+    """Another account's upload has been waiting for its call for too long."""
 
 
 class MediaResolver:
@@ -77,17 +94,25 @@ class MediaResolver:
 
     def _media_id(self, due: JobPart, channel: Channel, account: Account, file: Mapping[str, Any]) -> str | Resolved:
         """Returns the media_id of one file, or lets the part wait for its upload, starting one if none is open."""
-        key = cache_key(channel.media_scope(account), file)
+        shared, own = _cache_keys(channel, account, file)
         # Read without locks first: if the media_id exists, the sends of a file must not wait for each other.
         with self._database.reading() as connection:
-            valid = valid_media(connection, key["id"], due.job_id, f"{self._database.now} + {MARGIN_US}")
-        if valid is not None and _may_serve(valid[1], file):
-            return valid[0]
-        media_id: str | Resolved | Literal[False] = False
-        # Tried again only if another send has started an upload of the file in between.
-        while media_id is False:
-            media_id = self._database.run(lambda connection: self._wait(connection, due, channel, account, file, key))
-        return media_id
+            for key in (shared, own):
+                valid = valid_media(connection, key["id"], due.job_id, f"{self._database.now} + {MARGIN_US}")
+                if valid is not None and _may_serve(valid[1], file):
+                    return valid[0]
+        key = shared
+        while True:
+            media_id = self._database.run(
+                partial(self._wait, due=due, channel=channel, account=account, file=file, key=key)
+            )
+            match media_id:
+                case _Next.AGAIN:
+                    pass
+                case _Next.OWN_UPLOAD:
+                    key = own
+                case _:
+                    return media_id
 
     def _wait(
         self,
@@ -97,11 +122,11 @@ class MediaResolver:
         account: Account,
         file: Mapping[str, Any],
         key: Mapping[str, Any],
-    ) -> str | Resolved | Literal[False]:
+    ) -> str | Resolved | _Next:
         now = read_now(connection, self._database.now)
         row = lock_cached(connection, key, due.job_id, now)
         if row is None:
-            return False
+            return _Next.AGAIN
         is_valid = row.valid_until is not None and row.valid_until > now + MARGIN_US
         if row.media_id and is_valid and _may_serve(row.after_send, file):
             return row.media_id
@@ -109,6 +134,12 @@ class MediaResolver:
         # could pass for an older one and be repeated for ever.
         if not row.open and row.media_id is None and row.after_send:
             return Rejected(f"its file could not be uploaded: {row.reason or 'the upload was refused'}")
+        until = FOREVER
+        if row.open:
+            waits_until = FOREVER if row.account == account.name else row.moved_at + FOREIGN_UPLOAD_WAIT_US
+            if waits_until <= now:
+                return _Next.OWN_UPLOAD
+            until = min(row.check_again_at, waits_until)
         own = lock_part(connection, due.id, due.claim)
         if own is None:
             return None
@@ -116,7 +147,6 @@ class MediaResolver:
         if not row.open:
             source = _upload_source(connection, row, file)
             upload_id = self._start_upload(connection, channel, account, source, key, now, due.trace)
-        until = row.check_again_at if row.open else FOREVER
         wait_for_target(connection, own[0], upload_id, now, until, "waits for its file to be uploaded")
         return None
 
@@ -145,9 +175,18 @@ class MediaResolver:
 
         `media_ids` maps the path in the body to the media_id.
         """
-        scope = channel.media_scope(account)
         files = due.message["files"]
-        return tuple((cache_key(scope, files[path])["id"], media_id) for path, media_id in media_ids.items())
+        return tuple(
+            (key["id"], media_id)
+            for path, media_id in media_ids.items()
+            for key in _cache_keys(channel, account, files[path])
+        )
+
+
+def _cache_keys(channel: Channel, account: Account, file: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the keys of a file: as all accounts of the scope share it, and as the account alone uploads it."""
+    scope = channel.media_scope(account)
+    return cache_key(scope, file), cache_key(f"{scope} {account.name}", file)
 
 
 def cache_key(scope: str, file: Mapping[str, Any]) -> dict[str, str]:

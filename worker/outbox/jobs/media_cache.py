@@ -35,12 +35,19 @@ class CachedFile:
     """Whether the newest upload may still give a media_id without a person's help."""
     check_again_at: int
     """When a waiting send checks again if nothing wakes it before, in microseconds."""
+    account: str
+    """The account that uploads it, or empty if there is no upload."""
+    moved_at: int
+    """When the upload was made or last called, in microseconds; now, while its call is in flight."""
     after_send: bool
     """Whether the upload job was made after the send, for this send or for another one at that time."""
     reason: str | None
     """Why the upload ended without a media_id."""
     fetched: Mapping[str, Any] | None
     """The copy (blob, size, sha256) that the upload made of the file at its URL, or None."""
+
+
+_NO_UPLOAD = CachedFile("", None, None, False, FOREVER, "", 0, False, None, None)
 
 
 def valid_media(connection: Connection, row_id: str, send_job_id: str, until: str) -> tuple[str, bool] | None:
@@ -75,16 +82,20 @@ def lock_cached(connection: Connection, row: Mapping[str, Any], send_job_id: str
         return None
     # There is no upload yet, or retention has deleted its job.
     if not has_job:
-        return CachedFile("", None, None, False, FOREVER, False, None, None)
+        return _NO_UPLOAD
     uploading = (
-        "select p.state, p.not_before, p.reason, u.created_at >= s.created_at, p.spec, u.cancelled_at"
+        "select p.state, p.not_before, p.reason, u.created_at >= s.created_at, p.spec, u.cancelled_at, u.account,"
+        " u.created_at, p.marked_at"
         " from worker_parts p join worker_jobs u on u.id = p.job_id join worker_jobs s on s.id = :send where p.id = :id"
     )
     values = {"send": send_job_id, "id": part_id(current[0], 0)}
-    state, not_before, reason, after_send, spec, cancelled_at = execute(connection, uploading, values).one()
-    if cancelled_at is not None and current[1] is None and state not in OPEN_STATES:
-        # Only the upload was cancelled, not the sends that wait for it. If it is held in doubt, that does no harm.
-        return CachedFile("", None, None, False, FOREVER, False, None, None)
+    upload = execute(connection, uploading, values).one()
+    state, not_before, reason, after_send, spec, cancelled_at, account, created_at, marked_at = upload
+    is_cancelled = state == PartState.CANCELLED or (cancelled_at is not None and state not in OPEN_STATES)
+    if is_cancelled and current[1] is None:
+        # Only the upload was cancelled, by a person or its account's dry run, not the sends that wait for it. If it is
+        # held in doubt, that does no harm.
+        return _NO_UPLOAD
     will_act = state == PartState.UNKNOWN and not_before is not None
     return CachedFile(
         current[0],
@@ -92,6 +103,8 @@ def lock_cached(connection: Connection, row: Mapping[str, Any], send_job_id: str
         current[2],
         will_act or state in (PartState.QUEUED, PartState.SENDING),
         max(not_before, now) + SECOND if will_act else FOREVER,
+        account,
+        now if state == PartState.SENDING else max(created_at, marked_at or 0),
         bool(after_send),
         reason,
         json.loads(spec).get("fetched"),
