@@ -208,6 +208,23 @@ def test_a_stale_token_is_replaced_and_the_message_goes_out_once(made: Made, los
     assert ["stale_token", "accepted"] == [attempt.outcome for attempt in site.of("attempts", job)]
 
 
+@pytest.mark.parametrize("message", [youdu.Badge(count=3), youdu.PopWindow(tip="look")])
+def test_a_call_without_a_token_proves_no_token(made: Made, message: Any) -> None:
+    """The server refuses every token and takes badges and pop-ups: the second refusal parks the account all the same."""
+    site, url = made()
+    stale = {"errcode": 100001, "errmsg": "access token not exist"}
+    faults(url, SEND, {"answer": stale}, times=20)
+    job = ask(site, youdu.Text(content="hello"))
+    for _ in range(6):
+        site.ring(job)
+        ask(site, message)
+        site.run()
+        site.advance(2)
+
+    assert ("queued", ["stale_token"] * 2) == (site.state(job), [row.outcome for row in site.of("attempts", job)])
+    assert (2, 2) == (len(calls(url, SEND)), len(calls(url, TOKEN)))
+
+
 def test_a_lost_answer_is_held_and_twice_only_where_the_caller_says_so(made: Made) -> None:
     """Nothing makes a repeat of a message safe; for an alert twice may beat never."""
     site, url = made()

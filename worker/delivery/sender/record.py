@@ -187,7 +187,8 @@ def record(runtime: Runtime, flight: InFlight) -> None:
         return_permit(runtime, flight)
     if isinstance(verdict.outcome, StaleToken) and flight.token is not None:
         runtime.tokens.invalidate(flight.account, flight.token)
-    elif is_accepted and flight.token is not None:
+    # A badge or pop-up of Youdu carries no token, so its success says nothing about one.
+    elif is_accepted and flight.token is not None and flight.token.value in flight.request.query.values():
         runtime.tokens.record_success(flight.account, flight.token)
     flight.proved_open = _proved_open(due.lane, result, verdict)
 
