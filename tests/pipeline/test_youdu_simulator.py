@@ -120,6 +120,20 @@ def test_a_lost_file_is_uploaded_again_once(made: Made) -> None:
     assert [["alice"], ["bob"]] == [one["people"] for one in delivered(url)]
 
 
+def test_an_upload_whose_file_cannot_be_read_is_in_no_doubt(made: Made) -> None:
+    """Nothing of it leaves, not even the header of the encrypted content."""
+    site, url = made()
+    site.ring(ask(site, youdu.Image(file=File(b"figures", "a.png"))))
+    [upload] = [row.id for row in site.rows("select id from worker_jobs where kind = 'upload'")]
+    for table in ("worker_blob_chunks", "worker_blobs"):
+        site.sql(f"delete from {table}")
+
+    site.ring(upload)
+
+    assert ("queued", ["retry"]) == (site.state(upload), [row.outcome for row in site.of("attempts", upload)])
+    assert [] == calls(url, UPLOAD)
+
+
 @pytest.mark.parametrize("server", MODES)
 @pytest.mark.parametrize("knows", [True, False], ids=["known", "unknown"])
 def test_unknown_accounts_in_every_way_a_server_may_have(made: Made, server: str, knows: bool) -> None:
@@ -210,7 +224,7 @@ def test_a_stale_token_is_replaced_and_the_message_goes_out_once(made: Made, los
 
 @pytest.mark.parametrize("message", [youdu.Badge(count=3), youdu.PopWindow(tip="look")])
 def test_a_call_without_a_token_proves_no_token(made: Made, message: Any) -> None:
-    """The server refuses every token and takes badges and pop-ups: the second refusal parks the account all the same."""
+    """The server refuses every token and takes badges and pop-ups: the second refusal parks the account."""
     site, url = made()
     stale = {"errcode": 100001, "errmsg": "access token not exist"}
     faults(url, SEND, {"answer": stale}, times=20)

@@ -130,7 +130,9 @@ class Sealer:
         yield base64.b64encode(rest + encryptor.finalize())
 
     def _plain(self, size: int, chunks: Iterable[bytes], random: bytes) -> Iterator[bytes]:
-        yield random + size.to_bytes(_LENGTH_BYTES, "big")
+        chunks = iter(chunks)
+        # Read before anything is sealed, so that an unreadable file is noticed before the first byte is sent.
+        yield random + size.to_bytes(_LENGTH_BYTES, "big") + next(chunks, b"")
         yield from chunks
         pad = _PAD_BLOCK - (RANDOM_BYTES + _LENGTH_BYTES + size + len(self._receive_id)) % _PAD_BLOCK
         yield self._receive_id + bytes([pad]) * pad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import tracemalloc
+from collections.abc import Iterator
 
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher
@@ -136,6 +137,17 @@ def test_a_long_file_is_never_held_whole() -> None:
 
     assert ENVELOPE.sealed_size(64 * MEGABYTE) == size
     assert peak < 2 * MEGABYTE
+
+
+def test_a_file_that_cannot_be_read_is_noticed_before_anything_is_sealed() -> None:
+    """So nothing of it leaves, and its upload is tried again instead of coming in doubt."""
+
+    def unreadable() -> Iterator[bytes]:
+        raise OSError("gone")
+        yield b""
+
+    with pytest.raises(OSError, match="gone"):
+        next(ENVELOPE.seal_stream(100, unreadable(), bytes(16)))
 
 
 def test_a_file_of_another_length_than_announced_is_found_out() -> None:
