@@ -151,6 +151,36 @@ def test_40007_is_healed_with_one_upload_more(site: Site) -> None:
     assert ["media1", "media1", "media3"] == media_ids(site)
 
 
+def test_40007_is_healed_once(site: Site) -> None:
+    """A vendor that refuses the new media_id too gets no third one: the message is rejected, and says why."""
+    site.vendor.says(
+        site.vendor.takes, refused(40007), site.vendor.takes, refused(-1), refused(40007), site.vendor.takes
+    )
+    job = site.image()
+
+    for _ in range(6):
+        site.run()
+        site.advance(60)
+
+    assert ("rejected", 2, 3) == (site.state(job), len(site.calls(UPLOAD)), len(site.calls(SEND)))
+    assert ["rejected", "retry", "retry"] == sorted(row.outcome for row in site.of("attempts", job))
+    assert "40007" in site.part(job).reason
+
+
+def test_a_media_id_that_rejected_a_message_is_used_by_no_other(site: Site) -> None:
+    """The next send of the file uploads it, and heals it once more if that has to be."""
+    site.vendor.says(site.vendor.takes, refused(40007), site.vendor.takes, refused(40007))
+    site.image()
+    for _ in range(3):
+        site.run()
+        site.advance(60)
+
+    later = site.image(to="wangwu")
+    site.run()
+
+    assert ("accepted", 3) == (site.state(later), len(site.calls(UPLOAD)))
+
+
 def test_two_sends_that_hear_40007_of_one_media_id_upload_once(site: Site) -> None:
     """The second one's refusal is about the old media_id, not about the one uploaded meanwhile."""
     site.image()

@@ -96,6 +96,8 @@ class Retry:
     reason: str
     busy: bool = False
     """The vendor answered -1, after which its rule allows three retries at most."""
+    spec: Mapping[str, object] | None = field(default=None, repr=False)
+    """What the part sends from now on, or None if that does not change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,8 @@ class Rejected:
     reason: str
     refusals: tuple[Refusal, ...] = ()
     retry_with: str | None = None
-    """`media`: the media_id has expired, and the part is tried again with a new upload. None: it is not tried again."""
+    """`media`: the media_id has expired, and the part is tried again, once, with a new upload. None: it is not tried
+    again."""
     unknown_code: bool = False
     """The vendor's errcode is in none of our tables. It may be about this call, or about all calls."""
     ends_doubt: bool = False

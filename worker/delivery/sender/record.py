@@ -47,6 +47,8 @@ log = structlog.get_logger()
 
 AFTER_OUR_ERROR_S = 5.0
 """Seconds that a part waits after an error of ours between mark and call; doubled with every further try."""
+MEDIA_RENEWED = "media_renewed"
+"""The spec's key that says that the part's files were uploaded again, because the vendor had lost a media_id."""
 
 # -- mark -------------------------------------------------------------------------------------------------------------
 
@@ -220,8 +222,8 @@ def _lane_changes(runtime: Runtime, flight: InFlight, verdict: Verdict) -> tuple
 def _retry_with_fresh_ids(runtime: Runtime, flight: InFlight) -> tuple[Verdict, tuple[tuple[str, str], ...]]:
     """Turns a refusal into a retry if a fresh media_id or response_code can help.
 
-    40007: the media_id has expired, and its file is uploaded again. 60140: the response_code has expired, and the card
-    has another one. Returns the verdict, and the rows of the media cache with the media_id that is no longer valid.
+    40007: the media_id has expired, and its file is uploaded again, once. 60140: the response_code has expired, and the
+    card has another one. Returns the verdict, and the rows of the media cache with the invalid media_id.
     """
     verdict, outcome = flight.verdict, flight.verdict.outcome
     # The vendor has changed the lifetime of codes before, so it may refuse a code that our rows call fresh.
@@ -234,7 +236,10 @@ def _retry_with_fresh_ids(runtime: Runtime, flight: InFlight) -> tuple[Verdict, 
         return verdict, ()
     media_ids = flight.due.facts.get("media", {})
     used = runtime.media.used_media(flight.due, flight.channel, flight.account, media_ids)
-    return replace(verdict, outcome=Retry(outcome.reason)), used
+    if flight.row_spec.get(MEDIA_RENEWED):
+        # A vendor that refuses a new media_id would refuse the next ones too, each after another upload.
+        return verdict, used
+    return replace(verdict, outcome=Retry(outcome.reason, spec={**flight.row_spec, MEDIA_RENEWED: True})), used
 
 
 def _effects(runtime: Runtime, flight: InFlight, verdict: Verdict, invalidated: tuple[tuple[str, str], ...]) -> Effects:

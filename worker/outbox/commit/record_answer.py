@@ -73,6 +73,8 @@ def record_answer(connection: Connection, batch: CommitBatch, end: CallEnd, part
             batch.failures += failure_rows(end.part_id, outcome.refusals, batch.now, end.verdict.errcode)
             confirmations.store_confirmations(connection, effects.confirms, outcome.confirmations, batch.now)
             _delete_old_attempts(connection, end)
+        case Retry(spec=spec) if spec is not None and part.claim == end.claim:
+            batch.specs.append({"id": end.part_id, "spec": to_json(spec).decode()})
         case _:
             pass
     # Another call may have reached, or may yet reach, the recipients that are refused now.
