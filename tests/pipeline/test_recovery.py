@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.support.runtime import UPDATE, Site, an_account, lost, planted, refused
+from tests.support.runtime import UPDATE, UPLOAD, Site, an_account, lost, planted, refused
 from worker.channels.registry import channel
 from worker.delivery.maintenance import recovery
 from worker.delivery.maintenance.recovery import Recovery
@@ -269,6 +269,24 @@ def test_what_cannot_be_repeated_is_held_with_the_reason(site: Site, options: di
     watch(site, 30, 2.5)
 
     assert ("unknown", None, f"cut; held: {why}") == (site.state(job), site.part(job).not_before, site.part(job).reason)
+
+
+def test_an_account_that_holds_doubts_holds_none_that_a_repeat_ends_without_harm(
+    database: Database, driven_clock: DrivenClock
+) -> None:
+    """Its message waits for an upload, which the worker repeats. A message in doubt is held."""
+    with planted(database, driven_clock, accounts=[an_account(on_unknown="hold")]) as site:
+        site.vendor.says(lost(), lost())
+        held = site.send()
+        site.ring(held)
+        job = site.image()
+        site.run()
+
+        watch(site, 30, 2.5)
+        site.run()
+
+        assert ("accepted", "unknown") == (site.state(job), site.state(held))
+        assert 2 == len(site.calls(UPLOAD))
 
 
 def test_an_unflagged_call_is_held(site: Site) -> None:

@@ -262,6 +262,9 @@ class Recovery:
         if channel is None:
             return "its account is not configured on this worker"
         on_unknown = row.on_unknown if row.on_unknown != "default" else self._accounts.get(row.account).on_unknown
+        # What a job says of itself holds. What its account says is about messages, not about the worker's own uploads.
+        if row.on_unknown == "default" and on_unknown == "hold" and _rule(row, channel) is RepeatRule.HARMLESS:
+            return None
         if on_unknown != "default":
             return None if on_unknown == "resend" else "the job asks to hold unknown outcomes (on_unknown)"
         rule = _rule(row, channel)
