@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -15,8 +16,10 @@ from sqlalchemy import Connection
 import worker
 from tests.support.housekeeping import keep_house
 from tests.support.runtime import PNG, Site, an_account, lost, planted, refused
+from tests.support.waiting import until_waiting
 from worker import ButtonCard, CardUpdate, DedupeConflict, File, Text, To
 from worker.config.settings import RetentionSettings
+from worker.control.erase import erase, find_person
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, CallReceipt, Verdict
 from worker.domain.settle import Policy
@@ -24,6 +27,7 @@ from worker.outbox.commit.commands import CallEnd
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
+from worker.outbox.jobs.blobs import blob_chunks, delete_blobs
 from worker.outbox.tables import metadata
 
 pytestmark = pytest.mark.fewer_databases("on SQLite a transaction that has written keeps everybody waiting")
@@ -109,7 +113,7 @@ ASKS: dict[str, tuple[Asks, set[str]]] = {
     ),
     "a file that is stored": (
         lambda s, p, c: worker.enqueue(c, "hr", worker.Image(file=File(PNG, "a.png")), ANN),
-        set(),
+        {"worker_blobs"},
     ),
     "upload": (lambda s, p, c: worker.upload(c, "hr", File(b"0123456789", "a.txt")), set()),
     "recall": (lambda s, p, c: worker.recall(c, p.open), set()),
@@ -140,8 +144,8 @@ def _code(site: Site) -> str:
 
 @LEVELS
 def test_what_a_producer_holds(site: Site, past: Past, level: str) -> None:
-    """Of all rows there were, in all tables: none, but for files, which housekeeping passes by, and places in an order
-    that a replay takes, which workers pass by."""
+    """Of all rows there were, in all tables: none, but for files, which housekeeping and erasures pass by, and places
+    in an order that a replay takes, which workers pass by."""
     before = {table.name: _keys(site, table.name) for table in metadata.sorted_tables}
     held: dict[str, set[str]] = {}
 
@@ -227,3 +231,37 @@ def test_the_file_of_what_is_being_replayed_stays(site: Site, past: Past) -> Non
     assert gone["jobs"] > 0
     assert past.file in {row.id for row in site.rows("select id from worker_jobs")}
     assert "accepted" == site.state(again.id)
+
+
+@LEVELS
+def test_the_file_that_an_enqueue_has_found_is_not_erased(site: Site, past: Past, level: str) -> None:
+    """Its only other message is erased before the enqueue is committed: the new one still has its file."""
+    with ThreadPoolExecutor(1) as pool, held_open(site, level) as connection:
+        again = worker.enqueue(connection, "hr", worker.Image(file=File(PNG, "a.png")), ANN)
+        erased = pool.submit(_erase, site, past).result(120)
+        connection.commit()
+    [file] = json.loads(site.job(again.id).message)["files"].values()
+
+    assert {"jobs": 1, "emptied": 1} == {name: erased[name] for name in ("jobs", "emptied")}
+    assert [PNG] == list(blob_chunks(site.database, file["blob"]))
+
+
+def test_a_file_that_is_being_erased_is_stored_anew(site: Site, past: Past) -> None:
+    """The enqueue finds it, waits for the erasure and then stores a copy of its own."""
+    [old] = site.rows("select id from worker_blobs")
+
+    with ThreadPoolExecutor(1) as pool:
+        with site.database.writing() as connection:
+            delete_blobs(connection, [old.id])
+            asking = pool.submit(site.image, to="ann")
+            until_waiting(site.database)
+        again = asking.result(120)
+    [file] = json.loads(site.job(again).message)["files"].values()
+
+    assert old.id != file["blob"]
+    assert [PNG] == list(blob_chunks(site.database, file["blob"]))
+
+
+def _erase(site: Site, past: Past) -> dict[str, int]:
+    found = replace(find_person("lisi", database=site.database), ids=(past.file,))
+    return dict(erase(found, person="zhang", database=site.database).counts)

@@ -22,18 +22,26 @@ REUSED_WITHIN_S = 3 * 86_400
 """Seconds for which a stored copy is reused.
 
 Housekeeping deletes a copy with its last job, which is at least four days old by then. So no producer finds a copy that
-is about to be deleted.
+it is about to delete.
 """
 
 
 def find_blob(connection: Connection, sha256: str, size: int) -> str | None:
-    """Returns a recent copy of the same content that this transaction can see, or None. Takes no lock."""
+    """Returns a recent copy of the same content that this transaction can see, or None.
+
+    Locks the copy, as `lock_blobs` does, because an erasure may delete even the youngest. It then leaves this one.
+    """
     query = (
         "select id from worker_blobs where sha256 = :sha256 and size = :size"
         f" and created_at > {now_in(connection)} - {micros(REUSED_WITHIN_S)} order by created_at desc limit 1"
     )
     blob_id = execute(connection, query, {"sha256": sha256, "size": size}).scalar()
-    return None if blob_id is None else str(blob_id)
+    if blob_id is None:
+        return None
+    dialect = dialect_of(connection)
+    # Locked by its id: on MariaDB a locking read by the hash would lock the gap beside it, too.
+    is_there = dialect.has_one_writer or stored_blobs(connection, [blob_id], dialect.shared_lock)
+    return str(blob_id) if is_there else None
 
 
 def insert_blob(connection: Connection, blob_id: str, *, sha256: str, size: int, chunks: Iterable[bytes]) -> None:
@@ -78,7 +86,7 @@ def lock_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
 
 
 def locked_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
-    """Returns those of the files that a producer has locked with `lock_blobs`. Locks the other files."""
+    """Returns those of the files that a producer has locked, to use them again. Locks the other files."""
     dialect = dialect_of(connection)
     if dialect.has_one_writer:
         return set()
