@@ -130,7 +130,7 @@ def test_uploads_are_those_of_the_corp(upload_type: str, path: str, query: dict)
     names = [charge.limit.name for charge in CHANNEL.limits(made, account())]
     assert ["corp_minute", "corp_hour"] == names[:2]
     assert (["uploadimg_day", "uploadimg_month"] if upload_type == "uploadimg" else []) == names[2:]
-    assert ("corp:ww01", 2 << 20) == (CHANNEL.media_scope(account()), CHANNEL.upload_limit("uploadimg"))
+    assert ("corp:ww01", 2 << 20) == (CHANNEL.media_scope(account()), CHANNEL.upload_limit(account(), "uploadimg"))
 
 
 def test_limits():

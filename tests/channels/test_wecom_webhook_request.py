@@ -184,7 +184,8 @@ def test_what_is_asked_of_a_webhook_beside_calls() -> None:
     assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule("send", part().message)
     assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule("upload", {})
     assert CHANNEL.media_scope(account()) == "webhook:alerts"
-    assert (20 << 20, 2 << 20, 2 << 20) == tuple(CHANNEL.upload_limit(one) for one in ("file", "voice", "inline"))
+    limits = [CHANNEL.upload_limit(account(), one) for one in ("file", "voice", "inline")]
+    assert [20 << 20, 2 << 20, 2 << 20] == limits
     assert "no msgid" in str(CHANNEL.follow_up_problem("recall", "send"))
     with pytest.raises(WorkerError, match="wecom_webhook gets no token with a secret"):
         CHANNEL.token_request(account(), "s", 0)

@@ -383,7 +383,8 @@ def test_the_size_an_account_allows_is_its_own():
 
     assert [] == problems(document)
     assert ["image.media_id"] == problems(document, account=account({"upload_max_bytes": 10}))
-    assert 100 * 1024 * 1024 == CHANNEL.upload_limit("image")
+    assert 100 * 1024 * 1024 == CHANNEL.upload_limit(account(), "image")
+    assert 10 == CHANNEL.upload_limit(account({"upload_max_bytes": 10}), "image")
 
 
 def test_a_file_fills_an_empty_place():

@@ -15,7 +15,8 @@ from uuid_utils import uuid7
 from tests.support.housekeeping import keep_house
 from tests.support.runtime import PNG, SEND, UPLOAD, Site, busy, planted, refused
 from tests.support.scripted_web import Page, ScriptedWeb, Told
-from worker import CheckFailed, File, FileMessage, Image, To, get_job, replay, timeline, upload
+from tests.support.youdu_client import APP, BUIN, KEYS
+from worker import CheckFailed, File, FileMessage, Image, To, get_job, replay, timeline, upload, youdu
 from worker.channels.registry import channel
 from worker.config.settings import RetentionSettings
 from worker.delivery.resolver.download import Downloads
@@ -23,6 +24,7 @@ from worker.delivery.resolver.http_get import FetchError
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.delivery.sender import attempt
 from worker.delivery.sender.doorbell_sender import DoorbellSender
+from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, FileBody, Request
 from worker.domain.content.address import Allowed
 from worker.domain.job import part_id
@@ -391,6 +393,22 @@ def test_other_types_have_their_own_limits(site: Site, web: ScriptedWeb) -> None
     site.run()
 
     assert "accepted" == site.state(job)
+
+
+def test_an_account_has_its_own_limit(database: Database, driven_clock: DrivenClock) -> None:
+    """Of what a Youdu account allows nothing more is fetched, and nothing less than all of it."""
+    web = ScriptedWeb({URL: Page(b"x" * 11), f"{URL}2": Page(b"x" * 10)})
+    settings = {"buin": BUIN, "appid": APP, "upload_max_bytes": 10}
+    account = Account("oa", "youdu", "http://vendor", settings, Secret(lambda: KEYS[APP]))
+    with planted(database, driven_clock, accounts=[account], web=web) as site:
+        large, fit = (youdu.FileMessage(file=File.from_url(url, "a.bin")) for url in web.pages)
+        refused_job = site.ask(large, account="oa")
+        site.run()
+        site.ask(fit, account="oa")
+        site.run()
+
+        assert "is too large: the vendor accepts at most 10" in site.part(refused_job).reason
+        assert (1, 1) == stored(site)
 
 
 # -- while it is fetched ----------------------------------------------------------------------------------------------

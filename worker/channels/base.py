@@ -318,8 +318,8 @@ class Channel:
 
     # -- files --------------------------------------------------------------------------------------------------------
 
-    def upload_limit(self, upload_type: str) -> int:
-        """Returns how many bytes a file of an upload type may have."""
+    def upload_limit(self, account: Account, upload_type: str) -> int:
+        """Returns how many bytes a file of an upload type may have for an account."""
         raise self._sends_nothing()
 
     def upload_part(self, file: Mapping[str, Any]) -> dict[str, Any]:

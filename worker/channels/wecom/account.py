@@ -32,7 +32,7 @@ class CorpChannel(Channel):
         """See `Channel.media_scope`: a media_id is valid for every app of the corp (page 90253)."""
         return f"corp:{account.settings['corpid']}"
 
-    def upload_limit(self, upload_type: str) -> int:
+    def upload_limit(self, account: Account, upload_type: str) -> int:
         """See `Channel.upload_limit`."""
         return UPLOADS[upload_type]
 

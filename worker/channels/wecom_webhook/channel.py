@@ -85,5 +85,5 @@ class WecomWebhook(Channel):
         """See `Channel.media_scope`: a media_id is valid for the key that uploaded it (文件上传接口)."""
         return f"webhook:{account.name}"
 
-    def upload_limit(self, upload_type: str) -> int:
+    def upload_limit(self, account: Account, upload_type: str) -> int:
         return fields.UPLOADS[upload_type]

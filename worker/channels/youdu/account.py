@@ -51,6 +51,11 @@ def invalid_users(account: Account) -> InvalidUsers:
     return InvalidUsers(account.settings.get("invalid_users", InvalidUsers.UNKNOWN))
 
 
+def max_upload(account: Account) -> int:
+    """Returns how many bytes a file of the account may have, by its setting."""
+    return int(account.settings.get("upload_max_bytes", MAX_UPLOAD))
+
+
 def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     """Finds every wrong key."""
     if not _is_number(settings.get("buin")):

@@ -81,9 +81,9 @@ class Youdu(Channel):
         """See `Channel.media_scope`. Whether apps can share a media_id is not documented, so each has its own."""
         return f"youdu:{account.settings['buin']}/{account.settings['appid']}@{account.base_url}"
 
-    def upload_limit(self, upload_type: str) -> int:
-        """See `Channel.upload_limit`. It is ours, because the vendor documents none."""
-        return keys.MAX_UPLOAD
+    def upload_limit(self, account: Account, upload_type: str) -> int:
+        """See `Channel.upload_limit`. It is the account's or ours, because the vendor documents none."""
+        return keys.max_upload(account)
 
     def callback_secrets(self, account: Account) -> Mapping[str, Secret]:
         """See `Channel.callback_secrets`: the token of the address. The key is the account's own."""

@@ -29,7 +29,7 @@ from worker.channels.checking.job import (
 from worker.channels.checking.plain import unfit_text
 from worker.channels.checking.targets import no_targets
 from worker.channels.youdu import fields, targets
-from worker.channels.youdu.account import MAX_UPLOAD
+from worker.channels.youdu.account import max_upload
 from worker.channels.youdu.fields import BADGE, POP_WINDOW, SEND, SENDS, UPLOAD, UPLOAD_TYPES, bodies, body_rows
 from worker.channels.youdu.targets import call_count
 from worker.domain.account import Account
@@ -125,7 +125,7 @@ def _login_problems(draft: Draft) -> Iterator[Problem]:
 def _file_problems(account: Account, path: str, file: Mapping[str, Any]) -> Iterator[Problem]:
     """Finds every reason why a file cannot be uploaded. The name travels encrypted in JSON, so it may be any text."""
     name, size = str(file.get("name") or ""), file.get("size") or 0
-    most = int(account.settings.get("upload_max_bytes", MAX_UPLOAD))
+    most = max_upload(account)
     if not name.strip():
         yield Problem(f"{path}.filename", "is empty", "give the file a name")
     yield from unfit_text(f"{path}.filename", name, None)

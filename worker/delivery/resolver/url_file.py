@@ -80,7 +80,7 @@ class UrlFiles:
 
     def _fetch(self, due: JobPart, until: int, file: Entry, channel: Channel, account: Account) -> Entry | Resolved:
         began = self._monotonic()
-        fetch = self._downloads.fetch(file["url"], channel.upload_limit(file["upload_type"]))
+        fetch = self._downloads.fetch(file["url"], channel.upload_limit(account, file["upload_type"]))
         duration = self._monotonic() - began
         self._record_duration(due.lane, duration)
         _log(due, fetch, duration)
