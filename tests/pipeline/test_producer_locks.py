@@ -246,6 +246,20 @@ def test_the_file_that_an_enqueue_has_found_is_not_erased(site: Site, past: Past
     assert [PNG] == list(blob_chunks(site.database, file["blob"]))
 
 
+def test_an_erased_file_goes_with_its_job_where_the_enqueue_that_found_it_is_rolled_back(
+    site: Site, past: Past
+) -> None:
+    """Nothing else would ever delete it."""
+    with ThreadPoolExecutor(1) as pool, held_open(site) as connection:
+        worker.enqueue(connection, "hr", worker.Image(file=File(PNG, "a.png")), ANN)
+        pool.submit(_erase, site, past).result(120)
+    left = site.rows("select id from worker_blobs")
+    site.advance(100 * DAY)
+    keep_house(site.database, RetentionSettings(attempts_days=4, jobs_days=4))
+
+    assert (1, []) == (len(left), site.rows("select id from worker_blobs"))
+
+
 def test_a_file_that_is_being_erased_is_stored_anew(site: Site, past: Past) -> None:
     """The enqueue finds it, waits for the erasure and then stores a copy of its own."""
     [old] = site.rows("select id from worker_blobs")

@@ -140,8 +140,9 @@ def _delete_files(connection: Connection, job: str, erasure: Erasure) -> None:
         for upload in uploads
     ]
     update_rows(connection, tables.jobs, ("id",), messages)
-    # A file that an uncommitted replay has locked stays.
+    # A file that an uncommitted producer has locked stays, and goes with this job if the producer rolls back.
     locked = locked_blobs(connection, files) if files else set[str]()
+    insert_rows(connection, tables.blob_uses, [{"job_id": job, "blob_id": file} for file in sorted(locked)])
     delete_unnamed(connection, [file for file in files if file not in locked])
 
 
