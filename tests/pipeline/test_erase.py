@@ -195,6 +195,7 @@ def test_the_reason_may_not_name_the_person(site: Site) -> None:
         erased(site, " ")
 
 
+@pytest.mark.own_engine
 def test_a_long_audit_is_gone_through_page_by_page(site: Site) -> None:
     """Other writers wait for one page at most, and no row is compared with any but itself."""
     row = {"action": "cancel", "person": "ops", "why": f"{WHO} left", "asked": "{}", "counts": "{}", "began_at": 0}
