@@ -364,7 +364,9 @@ class People:
         # For fewer customers it is like another group send, which may also have been made while it was replayed.
         if replay.text in producer.twins or (replay.text != before.text and replay.text in producer.offered):
             producer.twins.add(replay.text)
-            producer.jobs[-1] = replace(replay, content=replay.text)
+            alike = {job.content for job in producer.jobs if job.text == replay.text}
+            producer.jobs = [replace(job, content=job.text) if job.content in alike else job for job in producer.jobs]
+            self.vendor.merge(alike, replay.text)
             return
         if replay.offer:
             producer.offered.setdefault(replay.text, (replay.offer, replay.people, ""))

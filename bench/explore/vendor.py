@@ -333,10 +333,16 @@ class Vendor:
     def name(self, text: str, person: str, name: str, since: float) -> None:
         """Gives messages that tell a person this another name, also those that arrived since an instant."""
         before, self.names[text, person] = self.names.get((text, person), text), name
+        self._rename(lambda one: one.content == before and one.at >= since and one.people[0] == person, name)
 
+    def merge(self, names: Collection[str], text: str) -> None:
+        """Takes the names away from messages that can be told apart no longer: all have the one of their text."""
+        self.names = {key: name for key, name in self.names.items() if name not in names}
+        self._rename(lambda one: one.content in names, text)
+
+    def _rename(self, is_meant: Callable[[VendorCall | Delivery], bool], name: str) -> None:
         def renamed(one: _T) -> _T:
-            is_it = one.content == before and one.at >= since and one.people[0] == person
-            return replace(one, content=name) if is_it else one
+            return replace(one, content=name) if is_meant(one) else one
 
         self.calls, self.deliveries = list(map(renamed, self.calls)), list(map(renamed, self.deliveries))
         self.cards = {task_id: renamed(card) for task_id, card in self.cards.items()}
