@@ -32,7 +32,7 @@ from worker.domain.account import Account, Secret, Token, TokenParked, TokenWait
 from worker.domain.callbacks.inbound import GrantKind
 from worker.domain.content.staging import Staging
 from worker.domain.errors import ConfigurationError
-from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.clock import SECOND, DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import grants
 from worker.transport import token_probe
@@ -221,6 +221,31 @@ def test_repeated_and_late_tickets_change_nothing(database: Database, driven_clo
         assert "accepted" == here.site.state(job)
         [row] = here.site.rows("select count(*) as n from worker_grants where kind = 'ticket'")
         assert 1 == row.n
+
+
+def test_what_comes_after_the_clock_was_set_back_is_used(database: Database, driven_clock: DrivenClock) -> None:
+    """By the database's clock, ticket and code came in an hour from now: the next ticket and code take their place."""
+    with suite_site(database, driven_clock, {"only_newest_ticket": True}) as here:
+        here.act("ticket")
+        here.authorise()
+        here.site.sql(
+            "update worker_grants set issued_at = issued_at + :ahead, stored_at = stored_at + :ahead",
+            ahead=3_600 * SECOND,
+        )
+        here.token(here.site.runtime.tokens)
+        here.advance(60)
+        here.act("ticket")
+        here.act("reset", corpid="wwacme")
+        here.exchange()
+        here.look()
+        here.site.sql("delete from worker_tokens where account = 'oursuite'")
+
+        renewed = here.token(here.process())
+
+        kept = here.token(here.site.runtime.tokens)
+        assert isinstance(renewed, Token)
+        assert renewed == kept
+        assert here.code_of() == here.bodies(CORP_TOKEN)[-1]["permanent_code"]
 
 
 def test_a_ticket_the_vendor_refuses_is_no_refused_secret(ready: SuiteSite) -> None:

@@ -216,11 +216,12 @@ class Tokens:
         return self._sources.suite_for_token(channel.token_steps(account))
 
     def drop(self, changed: Iterable[tuple[str, str, int]]) -> None:
-        """Drops cached tokens that depend on an older code than (suite account, subject, instant) says."""
-        newest = {(suite, subject): at for suite, subject, at in changed}
+        """Drops cached tokens that depend on another code than (suite account, subject, instant) says."""
+        # Not only on an older one: the clock may have been set back between the two.
+        present = {(suite, subject): at for suite, subject, at in changed}
         with self._lock:
             for name, cached in list(self._cache.items()):
-                if cached.code is not None and newest.get(cached.code[:2], 0) > cached.code[2]:
+                if cached.code is not None and present.get(cached.code[:2], cached.code[2]) != cached.code[2]:
                     del self._cache[name]
 
     def _valid(self, credentials: Credentials) -> _CachedToken | None:

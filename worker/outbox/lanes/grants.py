@@ -78,9 +78,10 @@ def store_grant(connection: Connection, now: int, grant: SealedGrant) -> None:
     ends_at = None if grant.lasts_s is None else issued_at + grant.lasts_s * SECOND
     row = grant.key.bind(sealed=grant.sealed, issued_at=issued_at, ends_at=ends_at, stored_at=now)
     insert_rows(connection, grants, [row], conflict="ignore")
+    # A stored instant of the future shows that the clock was set back since: what comes now is newer.
     update = (
         f"update {grants.name} set sealed = :sealed, issued_at = :issued_at, ends_at = :ends_at, stored_at = :stored_at"
-        f" where {_KEY} and issued_at <= :issued_at"
+        f" where {_KEY} and (issued_at <= :issued_at or issued_at > :stored_at)"
     )
     execute(connection, update, row)
 
