@@ -448,6 +448,24 @@ def test_no_more_than_a_few_are_told_within_an_hour(site: Site) -> None:
     assert [PARKED, ("ops", "AccountParked: it")] == watch.told()
 
 
+def test_the_last_ticket_before_pages_says_its_own_number(site: Site) -> None:
+    """Tickets leave ten of the thirty to pages, so theirs is notice number 20."""
+    watch = Watch(site, OPS)
+    rows = [
+        {"id": f"{n:032x}", "alert": "LaneParked", "subject": f"old{n}", "seen_at": 0, "gone_at": 0, "job_id": None}
+        | {"raised_at": site.clock.micros - 2 * HOUR, "ended_at": site.clock.micros + n}
+        for n in range(MAX_PER_HOUR - RESERVED_FOR_PAGES - 1)
+    ]
+    site.database.run(lambda connection: insert_rows(connection, tables.alerts, rows))
+    site.vendor.says(refused(43012))
+    site.ring(site.send(account="it"))
+    _set_aside(site, "it")
+    watch.later()
+
+    [job] = watch.jobs()
+    assert "This is notice number 20 within an hour" in watch.text(job)
+
+
 # -- what is said -----------------------------------------------------------------------------------------------------
 
 

@@ -97,7 +97,7 @@ def test_what_people_are_told_is_there_in_chinese(name: str, monkeypatch: pytest
     rows = [AlertRow("0" * 32, name, f"hr{n}", seen_at=0) for n in range(12)]
 
     texts = [
-        text_of(AlertNotice(kind, some, is_end, 0, is_last_this_hour=True))
+        text_of(AlertNotice(kind, some, is_end, 0, last_number=30))
         for some in (rows[:1], rows)
         for is_end in (False, True)
     ]

@@ -39,8 +39,8 @@ class AlertNotice:
     """When it was decided, by the database's clock."""
     last_failed: int = -1
     """Index of the last target that failed to deliver it, or -1."""
-    is_last_this_hour: bool = False
-    """True if it is the last one for now. Others wait until there are fewer within the hour."""
+    last_number: int = 0
+    """How many notices there are within an hour with this one, if later ones wait until there are fewer. Else 0."""
 
     @property
     def subjects(self) -> list[str]:
@@ -94,7 +94,8 @@ def notices(
         AlertNotice(KINDS[name], group, is_end, now, last_failed)
         for (_, is_end, name, last_failed, _), group in sorted(groups.items(), key=lambda item: item[0])
     ]
-    capacity = MAX_PER_HOUR - _count_last_hour(rows, now)
+    sent = _count_last_hour(rows, now)
+    capacity = MAX_PER_HOUR - sent
     # Pages come before tickets, which leave them some of the limit.
     selected = [
         one
@@ -102,7 +103,7 @@ def notices(
         if n < (capacity if one.kind.severity == "page" else capacity - RESERVED_FOR_PAGES)
     ]
     if selected and (len(selected) < len(due) or len(selected) == capacity):
-        selected[-1] = replace(selected[-1], is_last_this_hour=True)
+        selected[-1] = replace(selected[-1], last_number=sent + len(selected))
     return selected
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, tzinfo
 from worker.domain.times import write_time
 from worker.language import chosen, translate
 from worker.outbox.engine.clock import instant
-from worker.service.notify.notices import MAX_PER_HOUR, AlertNotice
+from worker.service.notify.notices import AlertNotice
 
 MAX_NAMES = 10
 """Accounts that one text names."""
@@ -34,9 +34,9 @@ def text_of(notice: AlertNotice, zone: tzinfo = UTC) -> str:
     else:
         lines = [f"{kind.name}: {names}" if names else kind.name, f"{kind.state}; {kind.remedy}", f"Since {since}."]
     lines.append(f"Runbook: docs/runbooks.md#{kind.page}")
-    if notice.is_last_this_hour:
+    if notice.last_number:
         lines.append(
-            f"This is notice number {MAX_PER_HOUR} within an hour: further notices come later; `worker"
+            f"This is notice number {notice.last_number} within an hour: further notices come later; `worker"
             " lanes` shows the present state."
         )
     return translate("\n".join(lines), chosen())
