@@ -510,6 +510,25 @@ def test_an_error_of_ours_keeps_its_sentence(hall: MakeHall, site: Site, card: s
     assert here.event().error.startswith("JobNotFound: no job 'no-such-job'")
 
 
+@pytest.mark.every_database
+def test_a_sentence_that_no_database_takes_is_stored_without_its_odd_characters(
+    hall: MakeHall, site: Site, card: str
+) -> None:
+    """It quotes a name of the application's, with a NUL and half a character in it. The event is due again."""
+
+    @on_card_action
+    def hook(action: CardPressed, session: Session) -> None:
+        site.accounts.get("h\x00r\ud83d")
+
+    here = hall(hook)
+    here.press(card)
+
+    here.turn()
+
+    assert (0, 1) == (here.event().state, here.event().tries)
+    assert "add [accounts.h\ufffdr?]" in here.event().error
+
+
 @pytest.mark.parametrize("kind", ["async", "a generator"])
 def test_what_a_decorator_hides_fails_with_a_sentence(hall: MakeHall, site: Site, card: str, kind: str) -> None:
     """Its own shape is right; that nothing ran is seen by what it returns."""

@@ -100,7 +100,9 @@ def traceback_summary(error: BaseException, *, below: str = "", max_lines: int =
     start = len(names) - names[::-1].index(below) if below in names else 0
     lines = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[start:][-max_lines:]]
     text = f": {error}" if isinstance(error, WorkerError) else ""
-    return " > ".join([f"{type(error).__name__}{text}", *lines])
+    summary = " > ".join([f"{type(error).__name__}{text}", *lines])
+    # It is stored, and may quote a name of the application's: no NUL and no half characters, which databases refuse.
+    return summary.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def close_old_connections() -> None:
