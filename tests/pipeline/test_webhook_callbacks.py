@@ -325,6 +325,26 @@ def test_a_member_outside_the_scope_is_sent_three_messages_each_time_he_speaks(r
     assert [("wozhang", "single", 1)] == room.chats()
 
 
+@pytest.mark.every_database
+@pytest.mark.parametrize("to", ["wozhang", "zhang"])
+def test_a_member_who_speaks_is_sent_what_waits_in_the_lanes_of_all_tenants(room: Room, to: str) -> None:
+    """They share what the chat allows: whose messages wait does not matter."""
+    jobs = [
+        room.site.ask(Text(content=f"n{n}"), Chats(to), account="alerts", tenant=tenant)
+        for n, tenant in enumerate(("sales", "care", None))
+    ]
+    room.happens("enter_chat", "wozhang", person="zhang")
+    room.site.sql("update worker_chats set allowance = 0")
+    room.site.run()
+    before = {room.site.state(job) for job in jobs}
+
+    room.happens("message", "wozhang", person="zhang")
+    room.site.run()
+
+    assert {"queued"} == before
+    assert ["accepted"] * 3 == [room.site.state(job) for job in jobs]
+
+
 @pytest.mark.parametrize("to", ["zhang", "ZHANG", "wozhang"])
 def test_a_member_who_never_spoke_is_waited_for_without_a_call(room: Room, to: str) -> None:
     """Until he speaks, or the job expires; a group that no callback named is sent to at once."""
@@ -471,7 +491,10 @@ def test_a_chat_no_callback_told_of_is_the_vendors_to_judge(room: Room) -> None:
 def test_an_allowance_that_is_given_back_opens_the_lane(
     database: Database, driven_clock: DrivenClock, answer: tuple[float, ...], closed_s: int
 ) -> None:
-    """Another message found it used up, then the call that had used it was not taken; what its answer blocks stays."""
+    """Another message found it used up, then the call that had used it was not taken; what its answer blocks stays.
+
+    A message of another tenant, whose lane is another one, may go as well.
+    """
     account = a_webhook("http://vendor", settings={"subscribed": False})
     with webhooks(database, driven_clock, account) as site:
         CallbackStore(database, Settings(), site.accounts).store("alerts", spoken("m1"))
@@ -479,9 +502,11 @@ def test_an_allowance_that_is_given_back_opens_the_lane(
         site.sql("update worker_chats set allowance = 1")
         (lane, *_) = {row.lane for row in site.rows("select lane from worker_parts")}
         effects = Effects(allowance_use=AllowanceUse("alerts", "wozhang", allowance_block(lane)))
-        for part in (first, second):
-            commit(database, [Mark(part, 0, "p1", 20_000_000, effects=effects)], Policy())
-        parked = site.lane(lane)
+        own_lane = f"{lane}.0123456789ab"
+        of_tenant = Effects(allowance_use=AllowanceUse("alerts", "wozhang", allowance_block(own_lane)))
+        for part, uses in ((first, effects), (second, effects), (second, of_tenant)):
+            commit(database, [Mark(part, 0, "p1", 20_000_000, effects=uses)], Policy())
+        parked, waiting = site.lane(lane), site.rows("select lane from worker_lanes where parked = true order by lane")
         changes = tuple(LaneBlock(lane, "chat", seconds, "45009") for seconds in answer)
         end = CallEnd(first, 1, "p1", Verdict(Retry("-1"), -1), 5, effects=effects, lane_changes=changes)
         commit(database, [end], Policy())
@@ -490,6 +515,8 @@ def test_an_allowance_that_is_given_back_opens_the_lane(
         assert parked is not None
         assert found is not None
         assert (True, False) == (bool(parked.parked), bool(found.parked))
+        assert [lane, own_lane] == [row.lane for row in waiting]
+        assert [] == site.rows("select lane from worker_lanes where parked = true")
         assert closed_s == max(0, found.blocked_until - driven_clock.micros) / 1_000_000
 
 

@@ -87,7 +87,7 @@ def record_answer(connection: Connection, batch: CommitBatch, end: CallEnd, part
         invalidate_media(connection, effects.invalidated)
     if effects.allowance_use is not None and (end.nothing_sent or isinstance(outcome, _NOT_ACCEPTED)):
         # Before the changes by the answer: it opens the lane, and the answer may block it.
-        batch.lane_changes.append(chats.return_to_allowance(connection, effects.allowance_use, started_at))
+        batch.lane_changes += chats.return_to_allowance(connection, effects.allowance_use, started_at)
     batch.lane_changes += [replace(change, marked_at=started_at) for change in end.lane_changes]
     if part.state is PartState.QUEUED:
         batch.wait_reports[part.job_id] = f"{_wait_s(end):.0f} s: {getattr(outcome, 'reason', '')}"

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.domain.callbacks.inbound import ChatChange, ChatNews
-from worker.domain.pacing.lane import Cause, LaneBlock, Resume
+from worker.domain.pacing.lane import Cause, LaneBlock, Resume, tenants_range
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.dialect import dialect_of
@@ -55,8 +55,17 @@ def record_chat_change(
         return [removed_block(lane) for lane in lanes]
     # Only blocks with this cause end. The lane may be parked for another cause too.
     came_back = [Resume(lane, CAME_BACK, Cause.CHAT) for lane in lanes] if gone_at is not None else []
-    allowed = [Resume(lane, ALLOWED, Cause.ALLOWANCE) for lane in lanes] if news.allowance else []
-    return [*came_back, *allowed]
+    return [*came_back, *(_resumes(connection, lanes, ALLOWED) if news.allowance else ())]
+
+
+def _resumes(connection: Connection, lanes: Sequence[str], reason: str) -> list[Resume]:
+    """Returns the changes that open these lanes and those of all tenants to the same chat, which share its allowance.
+
+    The caller has locked the chat's row, under which a mark blocks such a lane.
+    """
+    query = "select lane from worker_lanes where lane >= :from_lane and lane < :to_lane and parked = true"
+    names = [row[0] for lane in lanes for row in fetch(connection, query, tenants_range(lane))]
+    return [Resume(name, reason, Cause.ALLOWANCE) for name in names]
 
 
 def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | None, int, int | None]:
@@ -79,16 +88,16 @@ def take_from_allowance(connection: Connection, use: AllowanceUse) -> bool:
     return True
 
 
-def return_to_allowance(connection: Connection, use: AllowanceUse, since: int) -> Resume:
+def return_to_allowance(connection: Connection, use: AllowanceUse, since: int) -> list[Resume]:
     """Returns a message to the allowance. It was marked at `since`, and the vendor has certainly not accepted it.
 
-    Returns the change that opens the lane, which another message may have found used up meanwhile.
+    Returns the changes that open the lanes in which another message may have found it used up meanwhile.
     """
     chat_id = _single_chat(connection, use)
     # Not if a callback has come since. It may have set the allowance to its maximum, and one more would be too many.
     if chat_id is not None:
         _add(connection, use.account, chat_id, 1, since)
-    return Resume(use.block.lane, RETURNED, Cause.ALLOWANCE)
+    return _resumes(connection, [use.block.lane], RETURNED)
 
 
 def _single_chat(connection: Connection, use: AllowanceUse) -> str | None:
