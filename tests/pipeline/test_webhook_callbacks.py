@@ -548,6 +548,27 @@ def test_a_spent_allowance_and_a_callback_meet_in_one_order(server_database: Dat
         assert blocked is None or (0, False) == (blocked.blocked_until, bool(blocked.parked))
 
 
+@pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
+def test_a_callback_that_waited_for_a_mark_counts_as_later(server_database: Database) -> None:
+    """It allows three messages anew; the one that was marked meanwhile, and never left, is not added to them."""
+    with webhooks(server_database, DrivenClock(), a_webhook("http://vendor", settings={"subscribed": False})) as site:
+        receiving = CallbackStore(server_database, Settings(), site.accounts)
+        receiving.store("alerts", spoken("m1"))
+        use = AllowanceUse("alerts", "wozhang", allowance_block("alerts:0123"))
+        waiting = threading.Thread(target=lambda: receiving.store("alerts", spoken("m2")))
+        with server_database.writing() as connection:
+            connection.execute(sql("select account from worker_chats for update"))
+            waiting.start()
+            until_waiting(server_database, 1)
+            marked_at = server_database.read_now()
+            chats.take_from_allowance(connection, use)
+        waiting.join(120)
+        with server_database.writing() as connection:
+            chats.return_to_allowance(connection, use, marked_at)
+
+        assert [3] == [row.allowance for row in site.rows("select allowance from worker_chats")]
+
+
 def spoken(msgid: str) -> Inbound:
     news = ChatNews("wozhang", "single", ChatChange.SEEN, "zhang", 3, ("send/chat/wozhang", "send/chat/zhang"))
     return Inbound("message:text", "zhang", 1, ("message", msgid), {}, chat=news)

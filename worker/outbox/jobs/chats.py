@@ -20,7 +20,7 @@ from worker.domain.pacing.lane import Cause, LaneBlock, Resume, tenants_range
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import fetch, mappings, run
+from worker.outbox.engine.sql import fetch, mappings, read_now, run
 
 CAME_BACK = "it was added to the chat again"
 ALLOWED = "the member wrote"
@@ -28,17 +28,20 @@ RETURNED = "a message that was not sent is allowed again"
 
 
 def record_chat_change(
-    connection: Connection, account: str, news: ChatNews, lanes: Sequence[str], now: int, happened_at: int
+    connection: Connection, account: str, news: ChatNews, lanes: Sequence[str], now_sql: str, happened_at: int
 ) -> Sequence[LaneBlock | Resume]:
     """Stores what a callback says about a chat. Returns the changes that park or open `lanes`, its messages' lanes.
 
     `happened_at` is the vendor's instant, in microseconds.
     """
+    now = read_now(connection, now_sql)
     person = None if news.person is None else news.person.lower()
     fresh = {"account": account, "chat_id": news.chat_id, "chat_type": news.chat_type, "person": person}
     row = {**fresh, "first_seen_at": now, "last_seen_at": now, "gone_at": None, "allowance": 0, "callback_at": None}
     insert_rows(connection, tables.chats, [row], conflict="ignore")
     gone_at, _, callback_at = _locked(connection, account, news.chat_id)
+    # Again, after a mark that had the lock: what that one took counts as taken before, see `return_to_allowance`.
+    now = read_now(connection, now_sql)
     # Callbacks can come late. One that is older than the newest stored one changes nothing.
     if callback_at is not None and happened_at < callback_at:
         return []

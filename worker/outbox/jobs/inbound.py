@@ -91,7 +91,7 @@ def store_delivery(connection: Connection, now: str, delivery: Delivery) -> Sequ
     if inbound.chat is None:
         return []
     happened_at = inbound.happened_at * 1_000_000
-    return chats.record_chat_change(connection, delivery.account, inbound.chat, delivery.lanes, instant, happened_at)
+    return chats.record_chat_change(connection, delivery.account, inbound.chat, delivery.lanes, now, happened_at)
 
 
 def _store_press(connection: Connection, delivery: Delivery, card: CardPress, part_id: str | None, now: int) -> None:
