@@ -152,6 +152,19 @@ def test_a_tag_with_new_jobs_ends_again(site: Site, hall: Hall) -> None:
     assert 3 == hall.heard[0].stages[MailingStage.SENT].jobs
 
 
+def test_a_tag_ends_again_though_the_clock_was_set_back(site: Site, hall: Hall) -> None:
+    """Its end was told an hour from now, by the database's clock."""
+    site.ring(site.send("a", tags=["lunch"]))
+    first = hall.look()
+    site.clock.advance(-3_600)
+    site.ring(site.send("b", tags=["lunch"]))
+
+    again = hall.look()
+
+    assert (["lunch"], ["lunch"]) == (first, again)
+    assert [] == hall.look()
+
+
 @pytest.mark.every_database
 def test_a_late_word_about_an_ended_job_tells_nothing_anew(site: Site, hall: Hall) -> None:
     """Only a job that ends anew does: a doubt that is decided changes the job's end, another indexing does not."""

@@ -44,8 +44,9 @@ def store_ended_tags(connection: Connection, now: int, ended: Mapping[str, int])
     rows = list[dict[str, Any]]()
     for tag in tags:
         ended_at, reported_at = instants.get(tag, (0, None))
-        # A job that ended before the event may be indexed after it: the event covers that job too.
-        if reported_at is None or ended[tag] > reported_at:
+        # A job that ended before the event may be indexed after it: the event covers that job too. A report in the
+        # future shows that the clock was set back since: then the instants cannot be compared, and it is checked again.
+        if reported_at is None or ended[tag] > reported_at or reported_at > now:
             row = {"tag": tag, "note": uuid7().hex, "ended_at": max(ended_at, ended[tag]), "check_at": now + QUIET_US}
             rows.append(row)
     insert_rows(connection, tables.ended_tags, rows, conflict="replace")
