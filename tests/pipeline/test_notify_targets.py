@@ -448,6 +448,21 @@ def test_no_more_than_a_few_are_told_within_an_hour(site: Site) -> None:
     assert [PARKED, ("ops", "AccountParked: it")] == watch.told()
 
 
+def test_an_alert_does_not_wait_for_a_clock_that_was_set_back(site: Site) -> None:
+    """It began and ended a day from now, by the database's clock: its end is told after the usual five minutes."""
+    watch = Watch(site, OPS)
+    _park(site)
+    watch.later()
+    _lift(site)
+    watch.later()
+
+    site.clock.advance(-86_400)
+    watch.later()
+    watch.later(QUIET_S)
+
+    assert [PARKED, OVER] == watch.told()
+
+
 def test_the_last_ticket_before_pages_says_its_own_number(site: Site) -> None:
     """Tickets leave ten of the thirty to pages, so theirs is notice number 20."""
     watch = Watch(site, OPS)

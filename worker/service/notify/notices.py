@@ -54,6 +54,7 @@ def update_alerts(
     """Updates the alerts by the current problems (name, subject). Returns all rows, and the ids of forgotten ones."""
     remaining, forgotten, new = list[AlertRow](), list[str](), set(problems)
     for row in rows:
+        _end_future(row, now)
         key = row.alert, row.subject
         if row.ended_at is not None:
             stays = now - row.ended_at <= HOUR
@@ -66,6 +67,14 @@ def update_alerts(
         else:
             forgotten.append(row.id)
     return [*remaining, *(AlertRow(new_id(), *key, seen_at=now) for key in sorted(new))], forgotten
+
+
+def _end_future(row: AlertRow, now: int) -> None:
+    """Turns instants after `now` into `now`. The clock was set back since, and nothing is to wait until it is there."""
+    row.seen_at = min(row.seen_at, now)
+    row.gone_at, row.raised_at, row.ended_at = (
+        None if instant is None else min(instant, now) for instant in (row.gone_at, row.raised_at, row.ended_at)
+    )
 
 
 def notices(
