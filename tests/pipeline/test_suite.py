@@ -281,6 +281,22 @@ def test_a_suite_token_that_is_refused_is_fetched_once_more(ready: SuiteSite, co
 
 
 @pytest.mark.every_database
+def test_a_probe_at_which_the_suites_token_is_refused_says_nothing_of_the_account(ready: SuiteSite) -> None:
+    """Its code was refused before: with the suite's next token it is tried at once, not ten minutes later."""
+    control(ready.url, "settings", {"suite": {"same_while_left_s": 0}})
+    faults(ready.url, CORP_TOKEN, {"answer": {"errcode": 40084}})
+    process = ready.process()
+    parked = ready.token(process)
+    faults(ready.url, CORP_TOKEN, {"answer": {"errcode": 40082}})
+    ready.advance(601)
+
+    probed = ready.token(process)
+
+    assert isinstance(parked, TokenParked)
+    assert isinstance(probed, Token)
+
+
+@pytest.mark.every_database
 def test_a_suite_token_that_expired_early_is_fetched_once_more(ready: SuiteSite) -> None:
     """The vendor ended it; both customers go on, with one call."""
     made = len(ready.calls(SUITE_TOKEN))

@@ -177,9 +177,10 @@ def pause_fetches(database: Database, lease: FetchLease, *, seconds: float) -> b
 def put_on_probation(database: Database, lease: FetchLease, *, seconds: float) -> None:
     """Ends the lease after the vendor refused another account's token at the fetch, and begins a probation.
 
-    The next refusal is not counted.
+    The next refusal is not counted. An earlier refusal of the account's own credentials is forgotten: it is tried again
+    with the other account's next token.
     """
-    sets = "lease_holder = null, lease_until = null, probe_at = :probation_until"
+    sets = "lease_holder = null, lease_until = null, refused = null, probe_at = :probation_until"
     _update_as_holder(database, lease, "stale", sets, {"probation_until": lease.at + micros(seconds)})
 
 
