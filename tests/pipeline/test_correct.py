@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.runtime import PNG, RECALL, Site, an_account, lost, planted, refused
-from worker import Image, JobState, Text, To, replay, webhook
+from worker import AppChat, ButtonCard, Image, JobState, Text, To, replay, webhook
 from worker.control import correct as correcting
 from worker.control.audit import CommandResult, list_audit
 from worker.control.cancel import cancel, find_open
@@ -234,6 +234,19 @@ def test_wrong_words_are_refused(site: Site, wanted: JobFilter, message: Message
     with pytest.raises(CheckFailed, match=words):
         corrected(site, message, wanted)
     assert "queued" == site.state(job)
+
+
+@pytest.mark.every_database
+def test_a_message_that_one_sort_of_recipients_cannot_get_stops_nothing(site: Site) -> None:
+    """An account's jobs for members come first, and a job for a group chat, which takes no cards, after them."""
+    jobs = [site.send("wrong", to, tags=["lunch"], due_at=DAY) for to in ("ann", To(["bob", "carl"]))]
+    jobs.append(site.ask(Text(content="wrong"), AppChat("c1"), tags=["lunch"], due_at=DAY))
+    card = ButtonCard(main_title={"title": "right"}, button_list=[{"text": "ok", "key": "ok"}])
+
+    with pytest.raises(CheckFailed, match="app group chats do not take template_card"):
+        corrected(site, card)
+
+    assert ["queued"] * 3 == [site.state(job) for job in jobs]
 
 
 def test_jobs_of_several_channels_are_refused(database: Database, driven_clock: DrivenClock) -> None:

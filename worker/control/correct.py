@@ -8,6 +8,7 @@ can be cancelled.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,12 +28,13 @@ from worker.control.recall import recall_all
 from worker.control.refusals import add_reasons, collect_refusal, require_rate
 from worker.control.selection import JobSelection
 from worker.domain.content.message import Message
+from worker.domain.content.recipient import LISTS, Recipients
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import text_hash
 from worker.domain.state import PartState
 from worker.outbox.control.matching import BYTES, MatchingJob, missing_jobs
-from worker.outbox.control.sent import PAGE, addressed_jobs, equal_texts, lock_with_originals
+from worker.outbox.control.sent import PAGE, addressed_jobs, asked_recipients, equal_texts, lock_with_originals
 from worker.outbox.control.withdrawals import RECALLED, withdrawn_jobs
 from worker.outbox.engine.bulk import batched
 from worker.outbox.engine.clock import SECOND
@@ -95,12 +97,7 @@ def find_correctable(
             breakdown += Counter(corrected=len(batch) - len(uncorrected), equal=len(equal_ids))
         missing = missing_jobs(connection, filter.part_or_job_ids())
         if new.message is not None:
-            account_source = accounts or accounts_of(settings_in_use)
-            # Checked before anything is stopped, by a job of each account that has recipients.
-            unchecked = set(account_source.names())
-            for job in jobs:
-                if job.account in unchecked and check_correction(connection, job.id, new.message, account_source):
-                    unchecked.remove(job.account)
+            _check_sendable(connection, jobs, new.message, accounts or accounts_of(settings_in_use))
     counts = Counter((job.account, job.kind) for job in jobs)
     ids = tuple(sorted(job.id for job in jobs))
     return CorrectableJobs(filter, ids, counts, breakdown, tuple(missing), message=new.message)
@@ -108,6 +105,27 @@ def find_correctable(
 
 def _is_send(job: MatchingJob) -> bool:
     return job.channel in names() and job.kind in channel(job.channel).sends
+
+
+def _check_sendable(
+    connection: Connection, jobs: Sequence[MatchingJob], message: Message, accounts: AccountSource
+) -> None:
+    """Raises CheckFailed if the message cannot be sent to the recipients of these jobs, before anything is stopped.
+
+    Checks a job of each account and sort of recipients: a message that members can get may be none for a group chat.
+    """
+    account_names, checked = set(accounts.names()), set[tuple[object, ...]]()
+    account_of = {job.id: job.account for job in jobs if job.account in account_names}
+    for id, recipients in asked_recipients(connection, account_of):
+        sort = account_of[id], *_sort_of(Recipients.from_json(json.loads(recipients)))
+        if sort not in checked and check_correction(connection, id, message, accounts):
+            checked.add(sort)
+
+
+def _sort_of(to: Recipients) -> tuple[object, ...]:
+    """Returns what decides which messages recipients can get: the lists that they fill, each with one or with more."""
+    sizes = [min(len(getattr(to, name)), 2) for name in LISTS.values()]
+    return *sizes, to.everyone, to.audience, bool(to.by_sender)
 
 
 class _NewMessage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,12 @@ def equal_texts(connection: Connection, ids: Sequence[str], hash: str) -> set[st
         rows = rows_by_id(connection, "id, message", "worker_jobs", lot)
         equal.update(id for id, message in rows if text_hash(message) == hash)
     return equal
+
+
+def asked_recipients(connection: Connection, ids: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yields each of the jobs with its recipients in JSON, some megabytes at a time."""
+    for lot in batches_by_bytes(connection, ids, BYTES):
+        yield from sorted(rows_by_id(connection, "id, recipients", "worker_jobs", lot))
 
 
 PAGE = 2_000
