@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +14,18 @@ from sqlalchemy import Connection, event, insert, select
 
 from tests.docs.test_security_pages import COLUMNS
 from tests.support.housekeeping import keep_house
-from tests.support.runtime import PNG, Site, busy, lost, planted, refused
-from worker import ButtonCard, File, Image, NotReplayable, RecipientStatus, Text, To, get_job, recipients
+from tests.support.runtime import PNG, RECALL, Site, busy, lost, planted, refused
+from worker import (
+    ButtonCard,
+    File,
+    Image,
+    NotReplayable,
+    RecipientStatus,
+    Text,
+    To,
+    get_job,
+    recipients,
+)
 from worker.config.settings import RetentionSettings
 from worker.control.audit import CommandResult, list_audit
 from worker.control.cancel import cancel, find_open
@@ -221,6 +232,40 @@ def test_a_card_of_the_person_can_still_be_recalled(site: Site) -> None:
     recalls = [site.recall(job), site.recall(text)]
     site.run()
     assert ["accepted"] * 2 == [site.state(one) for one in recalls]
+
+
+@pytest.mark.parametrize("duplicate_check", [True, False])
+def test_what_was_repeated_can_still_be_recalled(site: Site, duplicate_check: bool) -> None:
+    """Without the message, only the duplicate check shows that the first call brought no second message."""
+    site.vendor.says(lost())
+    job = site.send("secret", WHO, duplicate_check=duplicate_check, on_unknown="resend")
+    site.run()
+    site.advance(60)
+    site.recover()
+    site.run()
+    assert ("accepted", 1) == (site.state(job), site.part(job).doubts)
+    assert 1 == erased(site).counts["emptied"]
+
+    recall = site.recall(job)
+    site.finish()
+
+    assert ("accepted" if duplicate_check else "partial") == site.job(recall).state
+    assert 1 == len(site.calls(RECALL))
+
+
+def test_a_replay_of_what_was_emptied_is_stopped_by_a_recall(site: Site) -> None:
+    """Which is of the first job, whose message is gone; the replay has its own."""
+    site.vendor.says(refused(81013))
+    job = site.send("secret", WHO)
+    site.run()
+    later = site.replay(job, due_at=timedelta(days=10))
+    erased(site)
+    assert ("{}", "queued") == (site.job(job).message, site.state(later))
+
+    recall = site.recall(job)
+    site.finish()
+
+    assert ("accepted", "cancelled") == (site.state(recall), site.state(later))
 
 
 def test_who_is_named_by_results_alone_is_found(site: Site) -> None:

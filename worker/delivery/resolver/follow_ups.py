@@ -222,9 +222,10 @@ class FollowUps:
         The search for a part in doubt goes on, because a message that it finds can be recalled.
         """
         with self._database.reading() as connection:
-            parts = [part for job in jobs_reached(connection, job_id) for part in target_parts(connection, job)]
+            jobs = jobs_reached(connection, job_id)
+            parts = [part for job in jobs for part in target_parts(connection, job)]
             stoppable = [part for part in _distinct(parts) if part.state in STOPPABLE]
-            is_searched = bool(stoppable) and channel.is_looked_up(*kind_and_message(connection, job_id))
+            is_searched = bool(stoppable) and channel.is_looked_up(*_kind_and_message(connection, jobs))
         self._change([stop("recalled", part.id, is_searched=is_searched) for part in stoppable])
 
     def planned_part(
@@ -349,7 +350,7 @@ def _refer_to_replays(connection: Connection, job_id: str) -> Rejected | None:
 
 def _read_snapshot(connection: Connection, now: str, due: JobPart, jobs: Sequence[str]) -> Snapshot:
     people = due.spec.get("users") or ()
-    kind, message = kind_and_message(connection, jobs[0])
+    kind, message = _kind_and_message(connection, jobs)
     pressed: dict[str, set[str]] = {}
     for job in jobs:
         for person, parts in pressed_by(connection, job, people).items():
@@ -363,6 +364,15 @@ def _read_snapshot(connection: Connection, now: str, due: JobPart, jobs: Sequenc
         pressed,
         {part: users for job in chain for part, users in refused_users(connection, job).items()},
     )
+
+
+def _kind_and_message(connection: Connection, jobs: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
+    """Returns the kind and the message of a job and its replays; the message is empty if all of them have lost it."""
+    kind, message = kind_and_message(connection, jobs[0])
+    for replay in jobs[1:]:
+        # The job may have been emptied, or a person erased from it, while a replay is still to be sent.
+        message = message or kind_and_message(connection, replay)[1]
+    return kind, message
 
 
 def _update_plan(due: JobPart, snapshot: Snapshot) -> Plan:
@@ -386,6 +396,9 @@ def _may_be_duplicated(part: TargetPart, snapshot: Snapshot, channel: Channel) -
     """Returns True if a repeat was accepted while the earlier call in doubt may have been shown as a second message."""
     if not part.doubts or part.state not in ACCEPTED_STATES:
         return False
+    if not snapshot.message:
+        # What made its repeat safe is forgotten with the message, but for the duplicate check.
+        return not part.flagged
     rule, window_s = channel.repeat_rule(snapshot.kind, snapshot.message)
     match rule:
         case RepeatRule.HOLD:
