@@ -24,6 +24,7 @@ from worker import (
     Text,
     To,
     get_job,
+    recall_message,
     recipients,
 )
 from worker.config.settings import RetentionSettings
@@ -400,6 +401,20 @@ def test_text_and_recipients_go_before_ids_and_receipts(site: Site) -> None:
         site.replay(old)
     assert ["m1"] == [row.msgid for row in site.of("receipts", old)]
     assert "{}" == site.job(picture).message
+
+
+def test_a_recall_by_its_msgid_is_not_replayed_without_it(site: Site) -> None:
+    """The msgid of another program's message is all the content that the recall has."""
+    site.vendor.says(refused(50009))
+    with site.database.writing() as connection:
+        job = recall_message(connection, "hr", "m-of-others", accounts=site.accounts).id
+    site.run()
+    indexed(site)
+    site.advance(6 * 86_400)
+    assert 1 == empty(site)
+
+    with pytest.raises(NotReplayable, match="is no longer kept; enqueue it anew"):
+        site.replay(job)
 
 
 def test_the_first_job_is_emptied_though_its_producers_clock_was_ahead(

@@ -224,7 +224,8 @@ def without_erased(old: Mapping[str, Any], to: Recipients) -> Recipients:
 
 def _require_content_kept(connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any]) -> None:
     job_id = str(old["id"])
-    if not document and old["kind"] != Kind.RECALL:
+    is_recall_of_job = old["kind"] == Kind.RECALL and old["target_job_id"] is not None
+    if not document and not is_recall_of_job:
         raise NotReplayable(f"the message of job {job_id} is no longer kept; enqueue it anew", job=job_id)
     blobs = {str(entry["blob"]) for entry in document.get("files", {}).values() if "url" not in entry}
     if blobs and blobs - lock_blobs(connection, sorted(blobs)):
