@@ -18,10 +18,11 @@ import pytest
 from sqlalchemy import Connection
 
 from tests.support.housekeeping import keep_house
-from tests.support.runtime import Site, busy, lost, planted, refused
+from tests.support.runtime import Site, an_account, busy, lost, planted, refused
 from tests.support.scripted_transport import ScriptedTransport, answered
 from tests.support.waiting import until_waiting
 from worker import CheckFailed, NewJob, NotReplayable, Text, enqueue_many, replay
+from worker.config.accounts import FixedAccounts
 from worker.config.settings import RetentionSettings
 from worker.domain import settle
 from worker.domain.call import CallResult, Request
@@ -35,7 +36,8 @@ from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs import order_queue
+from worker.outbox.engine.sql import fetch
+from worker.outbox.jobs import jobs, order_queue
 from worker.outbox.lanes.lanes import change_lanes
 from worker.producer.resend import skip
 
@@ -398,6 +400,20 @@ def test_many_at_once_are_ordered_as_they_were_given(site: Site) -> None:
     site.run()
 
     assert [f"a{n}" for n in range(5)] == [text for text in said(site) if text[0] == "a"]
+
+
+@pytest.mark.every_database
+def test_however_many_are_ordered_as_they_were_given(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In statements of some jobs each, which are sorted by dedupe key, while the database's clock goes on."""
+    monkeypatch.setattr(jobs, "ROWS_A_STATEMENT", 2)
+    options: list[dict[str, Any]] = [{"dedupe_key": f"d{9 - n}", "due_at": 60 * (n // 4)} for n in range(8)]
+    new = [NewJob("hr", Text(content=f"k{n}"), "lisi", order_key="k", **few) for n, few in enumerate(options)]
+    with database.writing() as connection:
+        ids = [job.id for job in enqueue_many(connection, new, accounts=FixedAccounts([an_account()]))]
+
+    with database.reading() as connection:
+        found = fetch(connection, "select job_id from worker_order_queue order by place_at, job_id, n")
+    assert ids == [row[0] for row in found]
 
 
 def test_a_replay_keeps_key_and_choice(site: Site) -> None:

@@ -23,7 +23,9 @@ from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTran
 from worker.domain.job import JobId, Kind, is_read
 from worker.domain.state import JobState
 from worker.domain.trace import bounded_state
+from worker.outbox.engine.clock import now_in
 from worker.outbox.engine.site_keys import lane_key
+from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs import jobs as outbox
 from worker.producer.options import JobOptions
 from worker.producer.plan import JobRequest, PlannedJob, dump, plan
@@ -103,6 +105,7 @@ def insert(connection: Connection, planned: Sequence[PlannedJob]) -> list[JobRef
     _refuse_conflicts(planned, owners)
     has_files = any(job_plan.document is not None for job_plan in planned)
     new_files = _name_blobs(connection, planned) if has_files else []
+    _give_one_due_time(connection, [job_plan.job for job_plan in planned if "order_key" in job_plan.job])
     inserted: dict[str, int] = {}
     # Sorted: two producers with the same dedupe keys then wait for each other in one order and cannot deadlock.
     in_order = sorted(planned, key=lambda job_plan: job_plan.key or ("", ""))
@@ -129,6 +132,15 @@ def insert(connection: Connection, planned: Sequence[PlannedJob]) -> list[JobRef
         ]
         append(connection, places, inserted)
     return refs
+
+
+def _give_one_due_time(connection: Connection, ordered: Sequence[outbox.JobRow]) -> None:
+    """Makes jobs of an order due at one instant, so that they keep the order in which they were given."""
+    # Their statements read the clock one after the other, and are sorted by dedupe key.
+    if len(relative := [job for job in ordered if "due_at" not in job]) > 1:
+        now = read_now(connection, now_in(connection))
+        for job in relative:
+            job["due_at"] = now + job.pop("due_in", 0)
 
 
 def _current_trace() -> str | None:
