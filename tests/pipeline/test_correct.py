@@ -137,6 +137,22 @@ def test_after_a_cancel_and_a_recall_it_goes_to_the_same(site: Site) -> None:
     assert "cancelled" == site.state(waiting)
 
 
+def test_what_a_recall_could_not_take_back_is_recalled_again(site: Site) -> None:
+    """As when the vendor was ill; not what a recall is under way for."""
+    failed, under_way = site.send("wrong", "ann", tags=["lunch"]), site.send("wrong", "bob", tags=["lunch"])
+    site.run()
+    site.vendor.says(refused(50009))
+    site.recall(failed)
+    site.run()
+    site.recall(under_way)
+
+    done = corrected(site)
+    site.finish()
+
+    assert (2, 1) == (done.counts["corrections"], done.counts["recalls"])
+    assert ["m1", "m1", "m2"] == sorted(body["msgid"] for body in site.bodies(RECALL))
+
+
 def test_a_chain_is_corrected_once(site: Site) -> None:
     """One whom a replay reached is in two jobs, and gets one correction."""
     site.vendor.says(partial(site.vendor.takes, invaliduser="bob"))

@@ -35,7 +35,7 @@ from worker.domain.job_terms import text_hash
 from worker.domain.state import PartState
 from worker.outbox.control.matching import BYTES, MatchingJob, missing_jobs
 from worker.outbox.control.sent import PAGE, addressed_jobs, asked_recipients, equal_texts, lock_with_originals
-from worker.outbox.control.withdrawals import RECALLED, withdrawn_jobs
+from worker.outbox.control.withdrawals import recalled_jobs
 from worker.outbox.engine.bulk import batched
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
@@ -264,8 +264,7 @@ class _Batch:
 
     def _to_recall(self, connection: Connection, ids: Sequence[str]) -> list[str]:
         """Returns the jobs that are not recalled yet. The recall of an original also recalls its replays."""
-        withdrawn = withdrawn_jobs(connection, ids)
-        targets_by_id = recall_targets(
-            connection, [id for id in ids if id not in withdrawn or withdrawn[id].how != RECALLED]
-        )
+        # A recall that failed counts for nothing.
+        recalled = recalled_jobs(connection, ids, or_open=True)
+        targets_by_id = recall_targets(connection, [id for id in ids if id not in recalled])
         return sorted(id for id, row in targets_by_id.items() if row["replay_of"] not in targets_by_id)

@@ -75,11 +75,12 @@ def withdrawn_jobs(connection: Connection, ids: Collection[str]) -> dict[str, Wi
     return withdrawn
 
 
-def recalled_jobs(connection: Connection, ids: Collection[str]) -> frozenset[str]:
-    """Returns those of the jobs of which a recall was accepted."""
+def recalled_jobs(connection: Connection, ids: Collection[str], *, or_open: bool = False) -> frozenset[str]:
+    """Returns those of the jobs of which a recall was accepted, or with `or_open` may still be."""
     rows = rows_by_id(connection, "id, replay_of, created_at", "worker_jobs", ids)
     jobs = [dict(zip(("id", "replay_of", "created_at"), row, strict=True)) for row in rows]
-    return frozenset(_recalls(connection, jobs, f"state = {int(JobState.ACCEPTED)}"))
+    states = [JobState.ACCEPTED, *([JobState.OPEN] if or_open else [])]
+    return frozenset(_recalls(connection, jobs, f"state in ({', '.join(str(int(state)) for state in states)})"))
 
 
 def _recalls(connection: Connection, jobs: Sequence[Mapping[str, Any]], which: str) -> dict[str, int]:
