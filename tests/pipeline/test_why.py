@@ -616,3 +616,15 @@ def test_some_parts_of_a_job_are_told_of_by_themselves(site: Site) -> None:
     assert [one for one in whole.job.receipts if one.part == f"{job}-1"] == list(some.job.receipts)
     assert whole.job.counts == some.job.counts
     assert {f"{job}-1", None} == {event.part for event in some.timeline}
+
+
+@pytest.mark.parametrize("answer", [lost(), busy()])
+def test_ended_parts_of_a_job_that_has_not_ended_lead_to_the_others(site: Site, answer: CallResult) -> None:
+    """The others may wait for a person: nothing is said to go on by itself, or to have been refused."""
+    site.vendor.says(site.vendor.takes, answer)
+    job = site.send("hello", To([f"u{n}" for n in range(1_500)]), duplicate_check=False)
+    site.ring(job)
+    with site.database.reading() as connection:
+        told = why(connection, job, numbers=range(1)).next
+
+    assert NextStep("see what its other parts wait for", f"worker why {job}") == told

@@ -45,8 +45,11 @@ def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str, *, of_mess
     """
     if first := next((wait for wait in waits if wait.commands), None):
         return NextStep(_PURPOSES[first.what], first.commands[0])
-    if waits or job.state is JobState.OPEN:
+    if waits:
         return NextStep("nothing to do; it goes on by itself")
+    if job.state in (JobState.OPEN, JobState.UNKNOWN):
+        # Of a job of many parts only some were read, and these have ended.
+        return NextStep("see what its other parts wait for", f"worker why {job.id}")
     if job.replays and job.replays[-1] != job.id:
         return NextStep("it was sent once more; see the result of that", f"worker why {job.replays[-1]}")
     if job.state is JobState.ACCEPTED or job.kind == Kind.TRACK:
