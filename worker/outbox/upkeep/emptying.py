@@ -255,8 +255,9 @@ def _empty_batch(connection: Connection, before: int, after: str) -> BatchResult
         # Another process may have finished the hour of `after`.
         ids = _jobs_with_term(connection, term(key, "ended", hour_of(hour)), last_job if step == str(hour) else "")
         if ids:
-            # A job that had an open follow-up in its own hour is emptied together with its last follow-up.
-            with_targets = sorted({*ids, *_ended_before(connection, targets_of(connection, ids), before)})
+            # A job that had an open follow-up in its own hour is emptied together with its last follow-up. A job in
+            # doubt that was decided lately is still listed under the hour before, until it is indexed again.
+            with_targets = sorted(_ended_before(connection, {*ids, *targets_of(connection, ids)}, before))
             emptied = _empty(connection, with_targets)
             _retain(connection, set(with_targets) - emptied)
             return BatchResult(len(emptied), f"{hour}:{ids[-1]}")
