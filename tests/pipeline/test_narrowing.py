@@ -331,6 +331,24 @@ def test_while_a_recall_is_on_its_way_nothing_is_taken_apart(site: Site) -> None
     assert (1, {}) == (len(parts(site, job)), told(site, "news"))
 
 
+@pytest.mark.every_database
+@pytest.mark.parametrize(("recalled_again", "count"), [(True, 1), (False, 2)])
+def test_a_recall_of_its_original_keeps_a_replay_whole(site: Site, recalled_again: bool, count: int) -> None:
+    """The recall stops the replays that exist by then, but none that is made later."""
+    fill(site, "full")
+    job = site.send("news", To("anna|full"))
+    site.recall(job)
+    site.run()
+    site.advance(1)
+    replay = site.replay(job)
+    if recalled_again:
+        site.recall(job)
+
+    site.ring(replay)
+
+    assert count == len(parts(site, replay))
+
+
 def test_room_is_asked_for_again_when_somebody_else_took_it(site: Site) -> None:
     """Between the refusal and the narrower question bert fills up: anna alone goes, and no part is made in vain."""
     fill(site, "full")

@@ -57,8 +57,16 @@ def _may_defer(connection: Connection, batch: CommitBatch, part: PartFacts) -> b
 
 
 def _is_being_recalled(connection: Connection, job_id: str) -> bool:
-    """Returns whether a recall of the job exists. It stops the parts it finds and would miss a part added later."""
-    recall = "select 1 from worker_jobs where target_job_id = :job and kind = :kind limit 1"
+    """Returns whether a recall of the job exists. It stops the parts it finds and would miss a part added later.
+
+    The recall of an original also stops the replays that exist by then.
+    """
+    of_job = "select 1 from worker_jobs where target_job_id = :job and kind = :kind"
+    of_original = (
+        "select 1 from worker_jobs j join worker_jobs r on r.target_job_id = j.replay_of"
+        " where j.id = :job and r.kind = :kind and r.created_at >= j.created_at"
+    )
+    recall = f"{of_job} union all {of_original} limit 1"
     return bool(fetch(connection, recall, {"job": job_id, "kind": str(Kind.RECALL)}))
 
 
