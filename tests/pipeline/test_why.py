@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests.support.runtime import Site, busy, lost, planted, refused
-from worker import JobNotFound, PartWait, To, WaitFor, Why, webhook, why
+from worker import JobNotFound, PartWait, To, WaitFor, Why, recall_message, webhook, why
 from worker.config.accounts import FixedAccounts
 from worker.control.cancel import mark_jobs
 from worker.control.pause import hold, pause, release, resume
@@ -136,6 +136,16 @@ def test_a_message_that_was_refused_leads_to_its_correction(site: Site, errcode:
     assert asked(site, recall).next == NextStep(
         "send a correction: it cannot be recalled any more", f"worker correct {sent} --text"
     )
+
+
+def test_a_recall_of_a_foreign_message_leads_to_no_job(site: Site) -> None:
+    """Only the program that sent the message can correct it."""
+    with site.database.writing() as connection:
+        recall = recall_message(connection, "hr", "m-of-others", accounts=site.accounts).id
+    site.vendor.says(refused(42052))
+    site.ring(recall)
+
+    assert asked(site, recall).next == NextStep("send a correction: it cannot be recalled any more")
 
 
 def test_a_job_that_was_sent_once_more_leads_there(site: Site) -> None:

@@ -62,7 +62,8 @@ def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str, *, of_mess
     if job.kind == Kind.UPLOAD:
         return NextStep(f"{fixed}; then upload it once more", replay_command)
     if of_message and job.kind == Kind.RECALL:
-        return NextStep(remedy, f"worker correct {job.target_job_id} --text")
+        # The message of another program has no job that could be corrected.
+        return NextStep(remedy, job.target_job_id and f"worker correct {job.target_job_id} --text")
     if of_message and job.state is JobState.REJECTED and job.kind not in FOLLOW_UPS:
         return NextStep(f"{remedy}; then send the right message in its place", f"worker correct {job.id} --text")
     if job.kind in FOLLOW_UPS:
