@@ -174,11 +174,22 @@ def test_what_to_do_about_what_has_ended(
     job = site.send()
     site.sql("update worker_parts set state = :state, not_before = null where job_id = :job", state=state, job=job)
     site.sql(f"update worker_jobs set state = :state, n_open = 0, {counter} = 1 where id = :job", state=state, job=job)
+    site.sql("update worker_jobs set cancelled_at = 1 where id = :job and state = 8", job=job)
 
     step = asked(site, job).next
 
     assert step.text.startswith(begins)
     assert command == (None if step.command is None else step.command.removesuffix(f" {job}"))
+
+
+def test_no_person_is_named_who_cancelled_nothing(site: Site) -> None:
+    """An application's recall came before the send; the audit has nothing about it."""
+    job = site.send()
+    site.recall(job)
+    site.run()
+
+    assert "cancelled" == site.state(job)
+    assert asked(site, job).next == NextStep("nothing to do; nothing of it was sent, and its parts say why")
 
 
 def test_a_limit_has_no_room(site: Site) -> None:

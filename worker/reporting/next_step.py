@@ -38,10 +38,18 @@ _PURPOSES: dict[WaitFor, str] = {
 """What the first command of a wait is for."""
 
 
-def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str, *, of_message: bool = False) -> NextStep:
+def next_step(
+    job: JobReport,
+    waits: Sequence[PartWait],
+    remedy: str,
+    *,
+    of_message: bool = False,
+    cancelled_by_person: bool = False,
+) -> NextStep:
     """Returns the one thing to do. `remedy` is what the errcode that matters asks for, or empty.
 
-    `of_message` is True if that errcode is about the message itself.
+    `of_message` is True if that errcode is about the message itself, `cancelled_by_person` if a command of the audit
+    cancelled the job. A recall, which an application may enqueue, and a dry run cancel its parts alone.
     """
     if first := next((wait for wait in waits if wait.commands), None):
         return NextStep(_PURPOSES[first.what], first.commands[0])
@@ -54,6 +62,8 @@ def next_step(job: JobReport, waits: Sequence[PartWait], remedy: str, *, of_mess
         return NextStep("it was sent once more; see the result of that", f"worker why {job.replays[-1]}")
     if job.state is JobState.ACCEPTED or job.kind == Kind.TRACK:
         return NextStep("nothing to do; it has ended")
+    if job.state is JobState.CANCELLED and not cancelled_by_person:
+        return NextStep("nothing to do; nothing of it was sent, and its parts say why")
     if job.state is JobState.CANCELLED:
         return NextStep("nothing to do; a person cancelled it; the audit shows who and why", "worker audit")
     replay_command, fixed = f"worker replay {job.id}", remedy or "fix what it was refused for"

@@ -116,7 +116,7 @@ def why(
         part_waits,
         _meanings(rows.job["channel"], codes),
         tuple(recipients(connection, job_id, RecipientStatus.REFUSED, limit=REFUSED) if report.counts.refused else ()),
-        _next_step(report, part_waits, codes),
+        _next_step(report, part_waits, codes, cancelled_by_person=rows.job["cancelled_at"] is not None),
         tuple(codes_of(connection, job_id, now)),
         tuple(_open_follow_ups(connection, rows)),
         # The person who pressed a card is no reason why a job waits, and this text is pasted into tickets.
@@ -207,11 +207,12 @@ def _codes(rows: JobRows) -> list[int]:
     return list(dict.fromkeys(code for code in codes if code))
 
 
-def _next_step(report: JobReport, part_waits: Sequence[PartWait], codes: Sequence[int]) -> NextStep:
+def _next_step(
+    report: JobReport, part_waits: Sequence[PartWait], codes: Sequence[int], *, cancelled_by_person: bool
+) -> NextStep:
     row = registry.channel(report.channel).errcodes.find(codes[0]) if codes else None
-    if row is None:
-        return next_step(report, part_waits, "")
-    return next_step(report, part_waits, row.remedy, of_message=row.of_message)
+    remedy, of_message = ("", False) if row is None else (row.remedy, row.of_message)
+    return next_step(report, part_waits, remedy, of_message=of_message, cancelled_by_person=cancelled_by_person)
 
 
 def _meanings(channel: str, codes: Sequence[int]) -> dict[int, tuple[str, ...]]:
