@@ -157,7 +157,7 @@ def _cancellation_lines(result: CommandResult) -> list[str]:
     parts = dict(result.counts)
     jobs = parts.pop("jobs", 0)
     lines = [f"cancelled {plural(jobs, 'job')} (audit {result.audit}); their parts:"]
-    lines += [f"{count:>8}  {_PART_TEXTS.get(state, state)}" for state, count in sorted(parts.items())]
+    lines += [f"{count:>8}  {_PART_TEXTS.get(state, term('state', state))}" for state, count in sorted(parts.items())]
     if recallable := result.jobs:
         remaining = len(recallable) - MAX_LISTED
         remainder = f" and {remaining} more, see --json" if remaining > 0 else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from tests.support.english_left import english_left
 from tests.unit.cli.conftest import Run
 from worker import Text, To, enqueue
 from worker.accounts.sources import accounts_of
+from worker.cli import control
 from worker.cli.commands import every_command
 from worker.config.settings import load_settings
-from worker.language import tables
+from worker.control.audit import CommandResult
+from worker.domain.state import PartState
+from worker.language import tables, translate
 from worker.outbox.engine.database import make_engine
 
 JOBS = 5
@@ -109,6 +113,18 @@ def test_every_command_speaks_chinese(
         left[command] = english_left(printed.out + printed.err)
 
     assert [] == [(command, lines) for command, lines in left.items() if lines]
+
+
+@pytest.mark.parametrize("meaning", ["sent", "not sent"])
+def test_single_words_about_parts_are_chinese(meaning: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The states in which a cancel finds them, and what a person says of those in doubt."""
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    cancelled = control._cancellation_lines(CommandResult("01a2", Counter(state.label for state in PartState)))
+    decided = control._resolution_text(CommandResult("01a2", Counter(decided=2)), meaning)
+
+    told = translate("\n".join([*cancelled, f"record these 2 parts as {meaning}?", decided]))
+
+    assert [] == re.findall(r"[a-z]{3,}", told.replace("01a2", "").replace("`worker resolve`", ""))
 
 
 def test_a_command_to_be_typed_stays_as_it_is(
