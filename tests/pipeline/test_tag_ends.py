@@ -225,6 +225,17 @@ def test_without_a_hook_for_it_nothing_is_noted(database: Database, driven_clock
         assert [] == hall.noted()
 
 
+def test_a_blank_tag_that_was_accepted_once_keeps_no_other(site: Site, hall: Hall) -> None:
+    """No filter counts its jobs, so it ends without an event."""
+    odd, job = site.send("a"), site.send("b", tags=["lunch"])
+    site.sql("update worker_jobs set tags = :tags where id = :job", tags='[" "]', job=odd)
+    site.ring(odd)
+    hall.index()
+    site.ring(job)
+
+    assert ["lunch"] == hall.look()
+
+
 @pytest.mark.every_database
 def test_a_look_costs_what_is_open(site: Site, hall: Hall) -> None:
     """However many jobs have ended, of this tag or of others."""

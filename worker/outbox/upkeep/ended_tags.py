@@ -58,7 +58,8 @@ def hooked_tags_of(jobs: Iterable[Any], patterns: Collection[str]) -> dict[str, 
     for job in jobs if patterns else ():
         if job.finished_at is not None:
             for tag in tags_of(job.tags):
-                if len(tag) <= MAX_TAG_LENGTH and matches_tag(patterns, tag):
+                # A blank tag was accepted once. No filter takes it, so its jobs cannot be counted.
+                if tag.strip() and len(tag) <= MAX_TAG_LENGTH and matches_tag(patterns, tag):
                     ended[tag] = max(ended.get(tag, 0), job.finished_at)
     return ended
 
