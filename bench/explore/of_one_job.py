@@ -110,7 +110,9 @@ def twice(known: Evidence) -> Iterator[str]:
         deliveries = [one for one in received if one.at < decided_at]
         if len(deliveries) < 2:
             continue
-        if job.on_unknown != "resend" or not any(part.repeats for part in known.parts[job.id]):
+        # A restored database may have forgotten the repeat.
+        was_repeated = known.backup.restored_at is not None or any(part.repeats for part in known.parts[job.id])
+        if job.on_unknown != "resend" or not was_repeated:
             yield f"{person} received {content} {len(deliveries)} times"
 
 
