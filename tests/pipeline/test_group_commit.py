@@ -227,7 +227,7 @@ def test_the_refused_are_named_once_in_the_callers_spelling(site: Site) -> None:
 
     [failure] = site.of("failures", job)
     assert ("Ghost", "ghost", 0) == (failure.recipient, failure.recipient_key, failure.errcode)
-    assert ["partial 1+1"] == [said.text for said in done.job_updates]
+    assert ["partial, 1 refused"] == [said.text for said in done.job_updates]
 
 
 def test_an_answer_that_leaves_some_open_names_the_others_and_is_held(site: Site) -> None:

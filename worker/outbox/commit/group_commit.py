@@ -399,7 +399,7 @@ def _had_no_call(connection: Connection, batch: CommitBatch, job: JobFacts) -> b
 
 def _final_text(connection: Connection, job: JobFacts, reason: str) -> str:
     if job.state is JobState.PARTIAL:
-        query = "select count(*) from worker_failures where part_id > :low and part_id < :high"
-        refused = int(fetch(connection, query, part_range(job.id))[0][0])
-        return f"partial {job.asked - refused}+{refused}"
+        # A recipient of several pieces of a text counts once. What is not refused need not have been sent.
+        query = "select count(distinct recipient_key) from worker_failures where part_id > :low and part_id < :high"
+        return f"partial, {fetch(connection, query, part_range(job.id))[0][0]} refused"
     return f"{job.state.label} {reason}".strip()
