@@ -16,6 +16,7 @@ from worker.control.pause import pause, resume
 from worker.control.reschedule import find_waiting, reschedule
 from worker.domain.call import CallResult, Request
 from worker.domain.errors import CheckFailed
+from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.bulk import Pacing
 from worker.domain.settle import FOREVER
@@ -183,6 +184,18 @@ def test_what_is_in_doubt_keeps_the_time_of_its_repeat(site: Site) -> None:
 
     part = site.part(job)
     assert (before.not_before, 0, site.job(job).expires_at) == (part.not_before, part.priority, part.expires_at)
+
+
+def test_what_is_repeated_later_has_the_priority_of_the_parts_behind_it(site: Site) -> None:
+    """With a lower one it would wait for pieces of its text that wait for it, in a lane of few calls."""
+    job = site.send(to=To([f"u{n}" for n in range(1_001)]))
+    site.vendor.says(lost())
+    site.bell.answer(site.part(job).lane, [part_id(job, 0)])
+    assert ["unknown", "queued"] == [site.part(job, n).state for n in (0, 1)]
+
+    change(site, job, priority="urgent")
+
+    assert [0, 0] == [site.part(job, n).priority for n in (0, 1)]
 
 
 def test_what_is_paused_is_due_by_its_new_time_afterwards(site: Site) -> None:

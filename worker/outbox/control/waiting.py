@@ -15,7 +15,8 @@ from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import run
 from worker.outbox.jobs.order_queue import move_positions
 
-_NOT_ENDED = f" and state in ({int(PartState.QUEUED)}, {int(PartState.SENDING)})"
+_NOT_ENDED = f" and state in ({int(PartState.QUEUED)}, {int(PartState.SENDING)}, {int(PartState.UNKNOWN)})"
+"""In doubt, too: what is repeated would else keep its old priority, behind parts of its own job that wait for it."""
 _NOT_IN_DOUBT = f" and state = {int(PartState.QUEUED)} and doubts = 0"
 
 
