@@ -16,7 +16,7 @@ from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, rows_
 from worker.outbox.engine.clock import micros, now_in
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import execute
+from worker.outbox.engine.sql import execute, fetch
 
 REUSED_WITHIN_S = 3 * 86_400
 """Seconds for which a stored copy is reused.
@@ -35,13 +35,9 @@ def find_blob(connection: Connection, sha256: str, size: int) -> str | None:
         "select id from worker_blobs where sha256 = :sha256 and size = :size"
         f" and created_at > {now_in(connection)} - {micros(REUSED_WITHIN_S)} order by created_at desc limit 1"
     )
-    blob_id = execute(connection, query, {"sha256": sha256, "size": size}).scalar()
-    if blob_id is None:
-        return None
-    dialect = dialect_of(connection)
+    found = {str(row[0]) for row in fetch(connection, query, {"sha256": sha256, "size": size})}
     # Locked by its id: on MariaDB a locking read by the hash would lock the gap beside it, too.
-    is_there = dialect.has_one_writer or stored_blobs(connection, [blob_id], dialect.shared_lock)
-    return str(blob_id) if is_there else None
+    return next(iter(_lock(connection, found)), None)
 
 
 def insert_blob(connection: Connection, blob_id: str, *, sha256: str, size: int, chunks: Iterable[bytes]) -> None:
@@ -77,12 +73,16 @@ def stored_blobs(connection: Connection, ids: Iterable[str], lock: str = "") -> 
 def lock_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
     """Returns those of the files that are still stored. Locks them, so that they stay until the caller's commit."""
     # Read first without a lock. On MariaDB a locking read of a deleted row locks the gap where it was.
-    there = stored_blobs(connection, ids)
+    return _lock(connection, stored_blobs(connection, ids))
+
+
+def _lock(connection: Connection, found: set[str]) -> set[str]:
+    """Locks files that were just found, and returns those that are there still."""
     dialect = dialect_of(connection)
-    if not there or dialect.has_one_writer:
-        return there
+    if not found or dialect.has_one_writer:
+        return found
     # A shared lock, so that several producers can have it. Housekeeping skips files that it cannot lock.
-    return stored_blobs(connection, there, dialect.shared_lock)
+    return stored_blobs(connection, found, dialect.shared_lock)
 
 
 def locked_blobs(connection: Connection, ids: Sequence[str]) -> set[str]:
