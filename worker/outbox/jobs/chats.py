@@ -28,23 +28,30 @@ RETURNED = "a message that was not sent is allowed again"
 
 
 def record_chat_change(
-    connection: Connection, account: str, news: ChatNews, lanes: Sequence[str], now_sql: str, happened_at: int
+    connection: Connection,
+    account: str,
+    news: ChatNews,
+    lanes: Sequence[str],
+    now_sql: str,
+    *,
+    happened_at: int,
+    received_at: int,
 ) -> Sequence[LaneBlock | Resume]:
     """Stores what a callback says about a chat. Returns the changes that park or open `lanes`, its messages' lanes.
 
-    `happened_at` is the vendor's instant, in microseconds.
+    `happened_at` is the vendor's instant and `received_at` ours, in microseconds.
     """
-    now = read_now(connection, now_sql)
     person = None if news.person is None else news.person.lower()
     fresh = {"account": account, "chat_id": news.chat_id, "chat_type": news.chat_type, "person": person}
-    row = {**fresh, "first_seen_at": now, "last_seen_at": now, "gone_at": None, "allowance": 0, "callback_at": None}
+    seen = {"first_seen_at": received_at, "last_seen_at": received_at}
+    row = {**fresh, **seen, "gone_at": None, "allowance": 0, "callback_at": None}
     insert_rows(connection, tables.chats, [row], conflict="ignore")
     gone_at, _, callback_at = _locked(connection, account, news.chat_id)
-    # Again, after a mark that had the lock: what that one took counts as taken before, see `return_to_allowance`.
-    now = read_now(connection, now_sql)
     # Callbacks can come late. One that is older than the newest stored one changes nothing.
     if callback_at is not None and happened_at < callback_at:
         return []
+    # Read under the lock: what a mark that had it took counts as taken before, see `return_to_allowance`.
+    now = read_now(connection, now_sql)
     is_removed = news.change is ChatChange.GONE
     removed_since = (gone_at or now) if is_removed else None
     update = (

@@ -90,8 +90,8 @@ def store_delivery(connection: Connection, now: str, delivery: Delivery) -> Sequ
         insert_rows(connection, tables.events, [event_row(delivery.id, kind, instant, inbound_id=key)])
     if inbound.chat is None:
         return []
-    happened_at = inbound.happened_at * 1_000_000
-    return chats.record_chat_change(connection, delivery.account, inbound.chat, delivery.lanes, now, happened_at)
+    instants = {"happened_at": inbound.happened_at * 1_000_000, "received_at": instant}
+    return chats.record_chat_change(connection, delivery.account, inbound.chat, delivery.lanes, now, **instants)
 
 
 def _store_press(connection: Connection, delivery: Delivery, card: CardPress, part_id: str | None, now: int) -> None:
