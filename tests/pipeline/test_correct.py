@@ -18,9 +18,10 @@ from worker.control.cancel import cancel, find_open
 from worker.control.correct import correct_jobs, find_correctable
 from worker.control.erase import erase, find_person
 from worker.control.recall import find_sent, recall_jobs
+from worker.control.replay import find_replayable
 from worker.domain.account import Account, Secret
 from worker.domain.content.message import File, Message
-from worker.domain.errors import CheckFailed
+from worker.domain.errors import CheckFailed, NotReplayable
 from worker.domain.job_filter import JobFilter
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
@@ -234,6 +235,10 @@ def test_what_cannot_be_taken_back_is_counted(database: Database, driven_clock: 
         assert (
             JobState.ACCEPTED == site.rows("select state from worker_jobs where target_job_id = :job", job=job)[0].state
         )
+        again = find_replayable(JobFilter(ids=[job]), accepted=True, database=database)
+        assert ((), ["corrected"]) == (again.ids, [one.how for one in again.omitted])
+        with pytest.raises(NotReplayable, match=r"corrected by zhang.*--cancelled"), database.writing() as connection:
+            replay(connection, job, accepted=True, accounts=site.accounts)
 
 
 @pytest.mark.parametrize(

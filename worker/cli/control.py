@@ -210,7 +210,9 @@ def replay(
     options: dict[str, Any],
     accepted: Annotated[bool, typer.Option("--accepted", help="Also to those who got it.")] = False,
     unknown: Annotated[bool, typer.Option("--unknown", help="Also to those for whom the result is unknown.")] = False,
-    cancelled: Annotated[bool, typer.Option("--cancelled", help="Also what was cancelled or recalled.")] = False,
+    cancelled: Annotated[
+        bool, typer.Option("--cancelled", help="Also what was cancelled, recalled or corrected.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
     rate: Annotated[float | None, typer.Option(min=0.01, help="At most so many jobs a second.")] = None,
     go_on: Annotated[str | None, typer.Option(metavar="AUDIT", help="Goes on with a run that was cut short.")] = None,

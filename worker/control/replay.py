@@ -48,7 +48,7 @@ class ReplayableJobs(JobSelection):
     unknown: bool
     """Whether jobs in doubt are included, which may have reached their recipients."""
     cancelled: bool
-    """Whether jobs are included that were cancelled or recalled."""
+    """Whether jobs are included that were cancelled, recalled or corrected."""
     omitted: tuple[Withdrawal, ...] = ()
     """The cancels and recalls because of which jobs are not included: by whom, when, why, and how many jobs."""
     since: datetime | None
@@ -68,8 +68,8 @@ def find_replayable(
     """Finds the ended jobs of a filter that did not reach all recipients: refused, given up, expired, or in part.
 
     `accepted=True` includes jobs that did, `unknown=True` jobs of which this is not known, and `cancelled=True` jobs
-    that were cancelled or recalled, which are otherwise only counted in `omitted`. To continue a run that was cut
-    short, pass the `began_at` of its audit entry as `since`: jobs that were replayed since then are left out.
+    that were cancelled, recalled or corrected, which are otherwise only counted in `omitted`. To continue a run that
+    was cut short, pass the `began_at` of its audit entry as `since`: jobs that were replayed since then are left out.
     `breakdown` counts the jobs that were called `lately`, within the vendor's duplicate window, so that an equal
     message may still be on its way. Raises CheckFailed for a filter with neither `created_from` nor a selective field,
     which would read all jobs, and for a filter of single parts or of calls.

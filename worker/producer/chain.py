@@ -36,7 +36,7 @@ class ReplayScope(NamedTuple):
     unknown: bool = False
     """Whether recipients are included of whom it is not known."""
     cancelled: bool = False
-    """Whether the job is sent although it was cancelled or recalled."""
+    """Whether the job is sent although it was cancelled, recalled or corrected."""
 
 
 _FAILED = ("n_rejected", "n_exhausted", "n_expired", "n_cancelled")

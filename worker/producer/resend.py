@@ -61,8 +61,8 @@ def replay(
     repeated whole. It is due at `due_at`. Without that it is due when the first job was, if that is still to come, and
     then expires with it; otherwise at once. Where jobs of its order_key wait behind the first, the new job takes the
     first's place and goes before them. Raises NotReplayable while the job is open, or in doubt with a repeat of its own
-    to come; when it was cancelled or recalled, unless `cancelled=True` says that it is sent all the same; when there is
-    no recipient left; and when its message, or one of its files, is no longer kept.
+    to come; when it was cancelled, recalled or corrected, unless `cancelled=True` says that it is sent all the same;
+    when there is no recipient left; and when its message, or one of its files, is no longer kept.
     """
     also = ReplayScope(accepted, unknown, cancelled)
     return replay_row(connection, row_of(connection, id_of(job_id)), also, priority, due_at, accounts)
@@ -115,7 +115,8 @@ def resend_failed(
     Without those whom another replay reached since, or is under way to. With `undetermined=True` also for recipients of
     whom it is not known whether they got it; they may get it twice.
     Raises NotReplayable when there is no recipient to send to, the message is no longer kept, a repeat to the
-    undetermined is still to come, or the job was cancelled or recalled; `cancelled=True` sends it all the same.
+    undetermined is still to come, or the job was cancelled, recalled or corrected; `cancelled=True` sends it all the
+    same.
     """
     job_id = id_of(job_id)
     rows = rows_of(connection, job_id)
@@ -151,7 +152,7 @@ def resend_failed(
 
 
 def _require_not_withdrawn(connection: Connection, job_id: str) -> None:
-    """Raises NotReplayable if the job was cancelled or recalled."""
+    """Raises NotReplayable if the job was cancelled, recalled or corrected."""
     for one in withdrawals(connection, withdrawn_jobs(connection, [job_id]).values()):
         text = f"job {job_id} was {one.how} by {one.by()}; cancelled=True, or --cancelled, sends it all the same"
         raise NotReplayable(text, job=job_id)

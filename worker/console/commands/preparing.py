@@ -98,7 +98,7 @@ class Preview:
     Empty for a command on a single other thing.
     """
     omitted: tuple[Withdrawal, ...] = ()
-    """The commands that cancelled or recalled the jobs that a replay omits."""
+    """The commands that cancelled, recalled or corrected the jobs that a replay omits."""
 
 
 Run = Callable[[str, str, OnBegin], str]

@@ -1,4 +1,4 @@
-"""Which jobs were cancelled or recalled, when, and by which command of the audit."""
+"""Which jobs were cancelled, recalled or corrected, when, and by which command of the audit."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from worker.domain.state import JobState
 from worker.outbox.engine.bulk import rows_by_id
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import mappings
+from worker.outbox.jobs.reading import IS_CORRECTION
 
-CANCELLED, RECALLED = "cancelled", "recalled"
+CANCELLED, RECALLED, CORRECTED = "cancelled", "recalled", "corrected"
 _COLUMNS = "id, replay_of, created_at, cancelled_at, account, channel, kind, tags"
 _GIVEN_UP = f"{int(JobState.CANCELLED)}, {int(JobState.EXPIRED)}"
-_COMMANDS = ("cancel", "recall", "correct")
-_ACTIONS = ", ".join(f"'{through}{name}'" for name in _COMMANDS for through in ("", "console."))
+_COMMANDS = {CANCELLED: ("cancel", "correct"), RECALLED: ("recall", "correct"), CORRECTED: ("correct",)}
+_ACTIONS = ", ".join(f"'{through}{name}'" for name in ("cancel", "recall", "correct") for through in ("", "console."))
+_IS_RECALL = f"kind = '{Kind.RECALL}'"
 _SLACK_US = SECOND
 """How far the row of a command may be from what it does, where both are written in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """Jobs that one command cancelled or recalled, or that applications did."""
+    """Jobs that one command cancelled, recalled or corrected, or that applications did."""
 
     how: str
-    """`cancelled` or `recalled`."""
+    """`cancelled`, `recalled` or `corrected`."""
     at: datetime
     """When the first of them was."""
     jobs: int = 1
@@ -50,7 +52,7 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class WithdrawnJob:
-    """A job that was cancelled or recalled."""
+    """A job that was cancelled, recalled or corrected."""
 
     how: str
     at: int
@@ -59,20 +61,25 @@ class WithdrawnJob:
 
 
 def withdrawn_jobs(connection: Connection, ids: Collection[str]) -> dict[str, WithdrawnJob]:
-    """Returns those of the jobs that were cancelled or recalled, by id. A job that was both counts as recalled.
+    """Returns those of the jobs that were cancelled, recalled or corrected, by id.
 
-    A recall counts whatever its result, unless it was itself cancelled or has expired.
+    Each counts as one of these: as recalled before cancelled, and as corrected where its old message could not be taken
+    back. A recall or correction counts whatever its result, unless it was itself cancelled or has expired.
     """
     names = _COLUMNS.split(", ")
     jobs = [dict(zip(names, row, strict=True)) for row in rows_by_id(connection, _COLUMNS, "worker_jobs", ids)]
-    recalls = _recalls(connection, jobs, f"state not in ({_GIVEN_UP})")
-    withdrawn: dict[str, WithdrawnJob] = {}
-    for job in jobs:
-        if job["id"] in recalls:
-            withdrawn[job["id"]] = WithdrawnJob(RECALLED, recalls[job["id"]], job)
-        elif job["cancelled_at"] is not None:
-            withdrawn[job["id"]] = WithdrawnJob(CANCELLED, job["cancelled_at"], job)
-    return withdrawn
+    stands = f"state not in ({_GIVEN_UP})"
+    times = {
+        RECALLED: _first_follower(connection, jobs, f"{_IS_RECALL} and {stands}"),
+        CANCELLED: {job["id"]: job["cancelled_at"] for job in jobs if job["cancelled_at"] is not None},
+        CORRECTED: _first_follower(connection, jobs, f"{IS_CORRECTION} and {stands}"),
+    }
+    how_of = {job["id"]: next((how for how in times if job["id"] in times[how]), None) for job in jobs}
+    return {
+        job["id"]: WithdrawnJob(how, times[how][job["id"]], job)
+        for job in jobs
+        if (how := how_of[job["id"]]) is not None
+    }
 
 
 def recalled_jobs(connection: Connection, ids: Collection[str], *, or_open: bool = False) -> frozenset[str]:
@@ -80,17 +87,18 @@ def recalled_jobs(connection: Connection, ids: Collection[str], *, or_open: bool
     rows = rows_by_id(connection, "id, replay_of, created_at", "worker_jobs", ids)
     jobs = [dict(zip(("id", "replay_of", "created_at"), row, strict=True)) for row in rows]
     states = [JobState.ACCEPTED, *([JobState.OPEN] if or_open else [])]
-    return frozenset(_recalls(connection, jobs, f"state in ({', '.join(str(int(state)) for state in states)})"))
+    among = f"state in ({', '.join(str(int(state)) for state in states)})"
+    return frozenset(_first_follower(connection, jobs, f"{_IS_RECALL} and {among}"))
 
 
-def _recalls(connection: Connection, jobs: Sequence[Mapping[str, Any]], which: str) -> dict[str, int]:
-    """Returns job -> when its first recall was enqueued. `which` is a condition on the recalls."""
+def _first_follower(connection: Connection, jobs: Sequence[Mapping[str, Any]], which: str) -> dict[str, int]:
+    """Returns job -> when the first job about it was enqueued. `which` is a condition on the jobs about it."""
     ids = {id for job in jobs for id in (job["id"], job["replay_of"]) if id is not None}
-    only, index = f"and kind = '{Kind.RECALL}' and {which}", "worker_jobs_target"
+    only, index = f"and {which}", "worker_jobs_target"
     columns, at_of = "target_job_id, created_at", dict[str, list[int]]()
     for job, at in rows_by_id(connection, columns, "worker_jobs", ids, "target_job_id", only=only, index=index):
         at_of.setdefault(job, []).append(at)
-    # The recall of an original also recalls the replays that exist by then.
+    # What is about an original is also about its replays that exist by then.
     times = {
         job["id"]: [at for name in ("id", "replay_of") for at in at_of.get(job[name], ()) if at >= job["created_at"]]
         for job in jobs
@@ -99,7 +107,7 @@ def _recalls(connection: Connection, jobs: Sequence[Mapping[str, Any]], which: s
 
 
 def withdrawals(connection: Connection, jobs: Collection[WithdrawnJob]) -> tuple[Withdrawal, ...]:
-    """Groups these jobs by the command that cancelled or recalled them, the earliest first."""
+    """Groups these jobs by the command that cancelled, recalled or corrected them, the earliest first."""
     if not jobs:
         return ()
     commands = _commands(connection, min(job.at for job in jobs), max(job.at for job in jobs))
@@ -117,7 +125,7 @@ def withdrawals(connection: Connection, jobs: Collection[WithdrawnJob]) -> tuple
 
 
 def _commands(connection: Connection, first: int, last: int) -> list[dict[str, Any]]:
-    """Returns the commands that may have cancelled or recalled between two instants, newest first."""
+    """Returns the commands that may have done so between two instants, newest first."""
     query = (
         "select id, action, person, why, asked, began_at, ended_at from worker_audit"
         f" where action in ({_ACTIONS}) and began_at <= :last and (ended_at is null or ended_at >= :first)"
@@ -130,7 +138,7 @@ def _commands(connection: Connection, first: int, last: int) -> list[dict[str, A
 def _did(command: Mapping[str, Any], job: WithdrawnJob) -> bool:
     """Returns whether a command did this, by its action, its time and its filter."""
     action, filter, row = command["action"].removeprefix("console."), command["filter"], job.row
-    if filter is None or action == {CANCELLED: "recall", RECALLED: "cancel"}[job.how]:
+    if filter is None or action not in _COMMANDS[job.how]:
         return False
     ended = command["ended_at"]
     if job.at < command["began_at"] - _SLACK_US or (ended is not None and job.at > ended + _SLACK_US):
