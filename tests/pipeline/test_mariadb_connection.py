@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,18 @@ def test_connections_are_made_the_same_whatever_the_server_says(mariadb_database
     assert ("READ-COMMITTED", strict, "+00:00", "utf8mb4", 1, 28_800) == reading[:6]
     assert writing[6:] == reading[6:] == ((60,) if isolation(connection) == "tx_isolation" else ())
     assert "REPEATABLE-READ" == default
+
+
+def test_a_server_that_vanishes_during_a_statement_is_noticed_as_soon_as_one_before_it(
+    mariadb_database: Database,
+) -> None:
+    """Linux drops such a connection only with a further probe, which would come after 75 s."""
+    with mariadb_database.reading() as connection:
+        driver: Any = connection.connection.driver_connection
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_USER_TIMEOUT)
+        idle_s, interval_s, limit_ms = [driver._sock.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+
+    assert 1000 * (idle_s + interval_s) <= limit_ms == 15_000
 
 
 def test_both_names_of_the_dialect_are_the_same(mariadb_url: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -43,6 +45,19 @@ def prepared(database: Database) -> int:
 def another_pid(said: bytes) -> bytes:
     """What a pooler does to the message that carries the server's process number."""
     return re.sub(rb"K\0\0\0\x0c.{4}", b"K\0\0\0\x0c\x7f\0\0\1", said, flags=re.DOTALL)
+
+
+def test_a_server_that_vanishes_during_a_statement_is_noticed_as_soon_as_one_before_it(
+    postgres_database: Database,
+) -> None:
+    """Linux drops such a connection only with a further probe, which would come after 75 s."""
+    with postgres_database.reading() as connection:
+        driver = connection.connection.driver_connection
+        with socket.socket(fileno=os.dup(driver.fileno())) as line:  # type: ignore[union-attr]
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_USER_TIMEOUT)
+            idle_s, interval_s, limit_ms = [line.getsockopt(socket.IPPROTO_TCP, option) for option in options]
+
+    assert 1000 * (idle_s + interval_s) <= limit_ms == 15_000
 
 
 @pytest.mark.parametrize(("role", "ours"), [("off", "on"), ("local", "local"), ("remote_apply", "remote_apply")])

@@ -51,7 +51,9 @@ def postgres_engine(url: URL, *, pool_size: int) -> Engine:
         connect_args={
             "connect_timeout": 5,
             "application_name": "im-delivery-worker",
+            # A server that vanishes during a statement is noticed at the first probe after the timeout.
             "keepalives_idle": 10,
+            "keepalives_interval": 5,
             "tcp_user_timeout": 15000,
             **prepare,
         },
