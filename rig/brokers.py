@@ -48,8 +48,7 @@ def delete_queues(url: str, prefix: str) -> None:
     """Deletes RabbitMQ's queues under everybody's feet, all at once."""
     with _channel(url) as channel:
         for name in NAMES:
-            # Without waiting: a consumer declares all of them again as soon as the first is gone, and Celery ends where
-            # one is deleted between that and the start of its consumer.
+            # Without waiting: a consumer declares all of them again as soon as the first is gone.
             channel.queue_delete(prefix + name, nowait=True)
 
 

@@ -11,10 +11,12 @@ import time
 from contextlib import ExitStack, closing
 from urllib.parse import urlsplit
 
+from redis import Redis
 from sqlalchemy import make_url
 
+from rig.servers import own_redis
 from rig.stack import SHORT, until
-from rig.stacks import EMBEDDED, RABBITMQ, WITH_A_BROKER, Make, on_stacks
+from rig.stacks import EMBEDDED, MARIADB, RABBITMQ, WITH_A_BROKER, Make, on_stacks
 from rig.tcp_door import Door
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
 from worker.outbox.engine.database import Database, make_engine
@@ -126,3 +128,23 @@ def test_a_broker_that_is_away_is_waited_for(make: Make) -> None:
         said = [line["event"] for line in stack.lines() if line.get("line") == "doorbells"]
         outages = len(said) // 2  # on a busy machine a broker may be silent for two seconds once more
         assert ["broker_away", "broker_back"] * max(1, outages) == said
+
+
+@on_stacks(MARIADB, why="only Redis becomes a replica")
+def test_a_redis_that_takes_no_writes_is_waited_for(make: Make) -> None:
+    """A failover turns the Redis that a worker is connected to into a replica: the worker waits until one writes."""
+    redis = make.scope.enter_context(own_redis.running())
+    stack = make({"latency_s": 0.05}, broker=redis.url)
+    worker = stack.worker(threads=4)
+    enqueue_texts(stack, 300)
+    until(lambda: stack.vendor.sends() > 30, "calls are out")
+
+    with Redis.from_url(redis.url) as client:
+        client.replicaof("127.0.0.1", 1)
+        away_until = time.monotonic() + 3
+        until(lambda: time.monotonic() > away_until, "it takes no writes")
+        client.replicaof("no", "one")
+    until(lambda: worker.poll() is not None or not stack.unsettled(), "it goes on, or has ended")
+
+    assert worker.poll() is None
+    assert_each_once(stack, 300)

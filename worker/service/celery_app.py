@@ -50,6 +50,8 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "broker_heartbeat": HEARTBEAT_S,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # Otherwise a Redis that takes no writes for a while, such as a replica after a failover, would end the worker.
+        "broker_channel_error_retry": True,
         "result_backend": None,
         "task_ignore_result": True,
         "task_acks_late": True,
