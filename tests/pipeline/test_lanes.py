@@ -66,6 +66,14 @@ def left(database: Database) -> dict[str, float]:
     return {lane: pace.blocked_until / SECOND for lane, pace in known(database).items() if pace.blocked_until > 0}
 
 
+@pytest.mark.parametrize("fields", [{"parked": True}, {"failed": True}])
+def test_a_remedy_that_is_longer_than_its_column_blocks_too(database: Database, fields: dict[str, bool]) -> None:
+    """Such as one that holds the places of an error in the application's function for the secret of a proxy."""
+    write(database, *5 * [a_block(60.0, remedy="read > " * 100, **fields)])
+
+    assert ("read > " * 100)[:300] == row(database).remedy
+
+
 def test_a_block_ends_by_itself(database: Database, driven_clock: DrivenClock) -> None:
     """Blocked for so long; then the lane is free without anybody's help."""
     write(database, a_block(60))

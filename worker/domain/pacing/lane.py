@@ -283,7 +283,7 @@ def _with_block(state: LaneState, block: LaneBlock, until: int, now: int) -> Lan
         state,
         blocked_until=max(state.blocked_until, until) if is_blocked else until,
         reason=block.reason[:300],
-        remedy=block.remedy,
+        remedy=block.remedy and block.remedy[:300],
         hint=block.hint,
         cause=block.cause,
         limit_name=block.limit_name,
@@ -391,8 +391,8 @@ def _resumed(state: LaneState, resume: Resume, now: int) -> Transition:
 
 def _with_event(state: LaneState, kind: LaneEventKind, block: LaneBlock) -> Transition:
     until = state.blocked_until or None
-    reason = block.reason[:300]
-    return state, [LaneEvent(state.lane, state.account, state.label, kind, reason, block.remedy, block.hint, until)]
+    reason, remedy = block.reason[:300], block.remedy and block.remedy[:300]
+    return state, [LaneEvent(state.lane, state.account, state.label, kind, reason, remedy, block.hint, until)]
 
 
 def _ended_event(state: LaneState, kind: LaneEventKind, reason: str) -> LaneEvent:
