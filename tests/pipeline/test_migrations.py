@@ -154,6 +154,17 @@ def test_a_database_without_the_tables_is_named(tmp_path: Path) -> None:
     assert sentence == str(told.value)
 
 
+def test_the_options_of_its_url_are_not_shown(tmp_path: Path) -> None:
+    """Drivers take a password there, too."""
+    engine = worker.sqlite_engine(f"sqlite:///file:{tmp_path}/other.db?uri=true&password=hunter2")
+
+    with engine.begin() as connection, pytest.raises(ConfigurationError) as told:
+        worker.enqueue(connection, "hr", HELLO, ANN, accounts=ACCOUNTS)
+    engine.dispose()
+
+    assert "hunter2" not in str(told.value)
+
+
 def test_upgrade_is_idempotent_and_keeps_the_lane_key(database: Database) -> None:
     """A second upgrade changes nothing: another key would orphan every lane."""
     query = text("select value from worker_site where name = 'lane_key'")

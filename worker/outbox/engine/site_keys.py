@@ -56,7 +56,7 @@ def _read(connection: Connection) -> bytes:
         # On SQLite a missing table is an OperationalError, like a database that cannot be reached.
         if is_retryable(error) or (is_unavailable(error) and "no such table" not in str(error.orig)):
             raise
-        where = connection.engine.url.render_as_string()  # without the password
+        where = connection.engine.url.set(query={}).render_as_string()  # without the password, wherever it is
         raise ConfigurationError(f"the outbox's tables are not in {where}; run `worker db upgrade` on it") from error
     if value is None:
         raise ConfigurationError("the outbox has no lane key; run `worker db upgrade`")
