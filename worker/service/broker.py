@@ -5,7 +5,8 @@ Celery's own publishing would wait for ever for a broker that is away (kombu's d
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kombu import Connection, Producer
@@ -17,6 +18,8 @@ from worker.service.rabbitmq import Alarm, Confirms, read_notices, refusal
 log = Logger()
 
 TIMEOUT_S = 2.0
+RETRY_S = 5.0
+"""Seconds until a broker that can be reached and refuses messages is tried again, at most."""
 EMBEDDED = "embedded"
 SINGLE_TRY = {"interval_start": 0, "interval_step": 0, "reraise_as_library_errors": False}
 """Options of `ensure_connection` for one try without a pause, which raises the transport's own error."""
@@ -67,18 +70,26 @@ class PublisherConnection:
     With `confirms`, RabbitMQ confirms each message and `settle` waits for that. Redis answers each message anyway.
     """
 
-    def __init__(self, app: Any, purpose: str, *, confirms: bool = False):
+    def __init__(
+        self, app: Any, purpose: str, *, confirms: bool = False, monotonic: Callable[[], float] = time.monotonic
+    ):
         self._app, self._purpose, self._wants_confirms = app, purpose, confirms
+        self._monotonic = monotonic
         self._connection: Any = None
         self._producer: Any = None
         self._confirms: Confirms | None = None
         self._alarm = Alarm()
+        self._refusals = 0
+        """What failed on open connections since the last published message."""
+        self._retry_at = float("-inf")
         self.away = False
         self.error = ""
         """The class name of the last connection error, or "blocked". Empty before the first."""
 
     def open(self) -> bool:
         """Returns True if messages can be published now. Tries to connect at most once a call."""
+        if self._monotonic() < self._retry_at:
+            return False
         try:
             if self._producer is None:
                 self._connect()
@@ -108,7 +119,7 @@ class PublisherConnection:
         except Exception as error:  # noqa: BLE001  as in open
             sentence = refusal(error)
             if sentence is None:
-                self._drop(error)
+                self._refused(error)
             else:
                 self.close()
             return sentence
@@ -121,8 +132,9 @@ class PublisherConnection:
         try:
             self._producer.publish(body, serializer="json", retry=False, mandatory=bool(self._confirms), **options)
         except Exception as error:  # noqa: BLE001  as in open; the ids are offered again anyway
-            self._drop(error)
+            self._refused(error)
             return False
+        self._refusals = 0
         if self._confirms:
             self._confirms.sent()
         return True
@@ -167,6 +179,14 @@ class PublisherConnection:
         channel = self._connection.channel()
         self._confirms = Confirms(channel) if self._wants_confirms and self._is_rabbitmq else None
         self._producer = Producer(channel, auto_declare=False)
+
+    def _refused(self, error: BaseException) -> None:
+        """Drops an open connection. After the first time in a row, the next one has to wait, longer each time."""
+        # Otherwise a Redis that takes no writes would be away and back several times a second.
+        self._refusals += 1
+        if self._refusals > 1:
+            self._retry_at = self._monotonic() + min(RETRY_S, 0.1 * 2.0 ** min(self._refusals, 10))
+        self._drop(error)
 
     def _drop(self, error: BaseException) -> None:
         self.error = type(error).__name__

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from amqp.exceptions import AccessRefused, PreconditionFailed
+from kombu.transport.memory import Channel
+from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
 from worker.config.settings import Settings
 from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.domain.errors import NotPublished
-from worker.service.broker import TIMEOUT_S, PublisherConnection
+from worker.service.broker import RETRY_S, TIMEOUT_S, PublisherConnection
 from worker.service.celery_app import make_app
 from worker.service.publisher import Doorbells
 from worker.service.rabbitmq import refusal
@@ -97,6 +99,28 @@ def test_a_publish_that_fails_throws_the_line_away(monkeypatch: pytest.MonkeyPat
     assert [("broker_away", "OSError"), ("broker_back", None)] == [
         (entry["event"], entry.get("error")) for entry in logs
     ]
+
+
+def test_a_broker_that_refuses_messages_is_tried_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as a Redis that cannot write to its disk. Once it takes messages, they pass at once again."""
+    brokers, now = Brokers("embedded"), 0.0
+    line = PublisherConnection(brokers, "doorbells", monotonic=lambda: now)
+
+    def refuses(*_: Any, **__: Any) -> None:
+        raise ResponseError("MISCONF")
+
+    with monkeypatch.context() as patch, capture_logs() as logs:
+        patch.setattr(Channel, "basic_publish", refuses)
+        for _ in range(300):
+            assert not line.publish({}, exchange="", routing_key="line-test")
+            now += 0.1
+        assert line.away
+    now += RETRY_S
+    results = [line.publish({}, exchange="", routing_key="line-test") for _ in range(2)]
+    line.close()
+
+    assert len(logs) < 2 * len(brokers.made) < 30
+    assert [True, True] == results
 
 
 def test_a_line_that_cannot_be_closed_is_gone_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
