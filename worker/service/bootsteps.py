@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -21,6 +23,10 @@ from worker.service.lifecycle import WorkerProcess
 
 EXIT_CONFIGURATION = 2
 EXIT_AT_ONCE = 1
+TOGETHER_S = 0.5
+"""Seconds after the first signal in which further ones count as the same. `uv run` passes on to the process what
+Ctrl-C or systemd sends to both of them.
+"""
 
 
 class WorkerProcessStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
@@ -93,18 +99,23 @@ def refuse(sentence: str) -> NoReturn:
     raise SystemExit(EXIT_CONFIGURATION)
 
 
-def take_over_signals(process: WorkerProcess) -> None:
-    """Makes the first SIGTERM or SIGINT drain the process, and a second one, or SIGQUIT, end it at once."""
+def take_over_signals(process: WorkerProcess, monotonic: Callable[[], float] = time.monotonic) -> None:
+    """Makes the first SIGTERM or SIGINT drain the process, and one after `TOGETHER_S`, or SIGQUIT, end it at once."""
     if threading.current_thread() is not threading.main_thread():
         return
     # Both signals go on to Celery's handler of SIGTERM. Its handler of SIGINT would end an idle worker with status 1,
     # and would ask for a second Ctrl-C.
     celery_handler: Any = signal.getsignal(signal.SIGTERM)
+    first_at = float("-inf")
 
     def drain(number: int, frame: FrameType | None) -> None:
+        nonlocal first_at
+        if (now := monotonic()) - first_at < TOGETHER_S:
+            return
         # Called here directly, because Celery's loop may need a second to notice the signal.
         if process.draining:
             os._exit(EXIT_AT_ONCE)
+        first_at = now
         process.begin_drain()
         if callable(celery_handler):
             celery_handler(number, frame)
