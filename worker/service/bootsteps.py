@@ -11,11 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
 import celery.worker.state
 from celery import bootsteps
+from celery.worker.consumer import Consumer
 
 from worker.domain.errors import ConfigurationError
 from worker.language import translate
@@ -66,6 +68,22 @@ class WorkerProcessStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celer
     def terminate(self, worker: Any) -> None:
         """Ends the process at once in a cold shutdown. Only parts with a mark but without an answer become unknown."""
         os._exit(EXIT_AT_ONCE)
+
+
+class ClosingConsumer(Consumer):  # type: ignore[misc]  # as above
+    """Celery's consumer, which closes a connection that it cannot use. Celery would leave the sockets open."""
+
+    def connect(self) -> Any:
+        """Returns a connection to the broker. Raises its error, for example of a Redis that takes no writes."""
+        connection = self.connection_for_read(heartbeat=self.amqheartbeat)
+        try:
+            if self.hub:
+                connection.transport.register_with_event_loop(connection.connection, self.hub)
+        except Exception:
+            with suppress(Exception):  # the first error matters
+                connection.close()
+            raise
+        return connection
 
 
 REDIS = "kombu.transport.redis"

@@ -52,6 +52,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_max_retries": None,
         # Otherwise a Redis that takes no writes for a while, such as a replica after a failover, would end the worker.
         "broker_channel_error_retry": True,
+        "worker_consumer": "worker.service.bootsteps:ClosingConsumer",
         "result_backend": None,
         "task_ignore_result": True,
         "task_acks_late": True,

@@ -16,6 +16,7 @@ from celery.concurrency.thread import TaskPool as Threads
 from kombu import Connection
 from kombu.asynchronous import Hub
 from kombu.asynchronous.timer import Timer
+from redis.exceptions import ResponseError
 
 from worker.domain.errors import ConfigurationError
 from worker.service import bootsteps
@@ -23,6 +24,7 @@ from worker.service.bootsteps import (
     EXIT_AT_ONCE,
     EXIT_CONFIGURATION,
     TOGETHER_S,
+    ClosingConsumer,
     LostConnectionStep,
     WorkerProcessStep,
     take_over_signals,
@@ -216,6 +218,26 @@ def test_a_worker_in_a_thread_leaves_the_signals_alone(room: Room, handlers: lis
     thread.join(120)
 
     assert before is signal.getsignal(signal.SIGTERM)
+
+
+def test_a_connection_that_cannot_be_used_is_closed() -> None:
+    """Each try of a Redis that takes no writes would leave its sockets open, until the process has no file left."""
+    closed: list[bool] = []
+
+    def refuses(*_: object) -> None:
+        raise ResponseError("READONLY")
+
+    connection = SimpleNamespace(
+        transport=SimpleNamespace(register_with_event_loop=refuses), connection=None, close=lambda: closed.append(True)
+    )
+    consumer = ClosingConsumer.__new__(ClosingConsumer)
+    consumer.hub, consumer.amqheartbeat = object(), 10
+    consumer.connection_for_read = lambda heartbeat: connection
+
+    with pytest.raises(ResponseError):
+        consumer.connect()
+
+    assert [True] == closed
 
 
 def test_nothing_is_kept_of_a_lost_connection_to_redis() -> None:
