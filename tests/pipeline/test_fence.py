@@ -70,6 +70,17 @@ def test_what_is_due_and_open_is_held_and_the_rest_is_left(site: Site) -> None:
     assert 0 == held_by_a_fence(site), "given again it finds nothing"
 
 
+def test_the_parts_of_jobs_that_are_not_due_are_not_counted(site: Site) -> None:
+    """The command asks with this figure beside the number of jobs, and leaves scheduled jobs as they are."""
+    site.sql("update worker_processes set ended_at = 1")
+    due = site.send("due")
+    site.send("later", due_at=at(site, 600))
+
+    found = find_restored(at(site, 1), database=site.database)
+
+    assert ((due,), {"queued": 1}) == (found.ids, found.breakdown)
+
+
 def test_a_person_ends_what_was_held(site: Site) -> None:
     """Never called as far as the rows say, and yet said to be sent, with its msgid."""
     job, other = site.send("one"), site.send("two")

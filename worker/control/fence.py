@@ -44,14 +44,15 @@ def find_restored(
     """
     # One second more: a person seldom gives an exact instant, and holding one job too many does no harm.
     filter = JobFilter(created_before=since if since.utcoffset() is None else since + timedelta(seconds=1))
-    parts, jobs = Counter[str](), dict[str, tuple[str, str]]()
+    parts, jobs = list[tuple[str, str]](), dict[str, tuple[str, str]]()
     with open_outbox(database, settings) as (outbox, _), outbox.reading() as connection:
         _require_no_worker(connection, outbox.now)
         for job, state in open_parts(connection, filter):
             jobs.setdefault(job.id, (job.account, job.kind))
-            parts[state.label] += 1
-        due = [job for batch in batched(jobs, JOBS_BATCH_SIZE) for job in due_jobs(connection, outbox.now, batch)]
-    return JobSelection(filter, tuple(sorted(due)), Counter(jobs[job] for job in due), parts)
+            parts.append((job.id, state.label))
+        due = {job for batch in batched(jobs, JOBS_BATCH_SIZE) for job in due_jobs(connection, outbox.now, batch)}
+    breakdown = Counter(state for job, state in parts if job in due)
+    return JobSelection(filter, tuple(sorted(due)), Counter(jobs[job] for job in due), breakdown)
 
 
 def fence(
