@@ -12,8 +12,10 @@ from sqlalchemy.exc import OperationalError
 from tests.pipeline.test_metrics import Scraper
 from tests.support.alerts import raised, rules
 from tests.support.runtime import Site, busy, lost, planted, refused
+from worker.control.pause import pause, resume
 from worker.domain.call import CallResult
 from worker.domain.callbacks.hook import EventKind, EventState
+from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import Resume
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
@@ -223,6 +225,20 @@ def test_a_backlog_that_grows_old(site: Site) -> None:
 
     assert {"hr"} == during["BacklogGrowsOld"] == during["JobsStayOpen"]
     assert {"BacklogGrowsOld", "JobsStayOpen"}.isdisjoint(watch.raised())
+
+
+def test_a_backlog_that_a_person_paused(site: Site) -> None:
+    """It waits as it was meant to; when the pause ends, it has grown old."""
+    watch, paused = Watch(site), JobFilter(account="hr")
+    pause(paused, person="zhang", database=site.database)
+    site.send()
+    site.advance(1_000)
+    _live(site)
+    during = watch.raised()
+    resume(paused, person="zhang", database=site.database)
+
+    assert {"BacklogGrowsOld", "JobsStayOpen"}.isdisjoint(during)
+    assert {"BacklogGrowsOld", "JobsStayOpen"} <= watch.raised().keys()
 
 
 def _parked_event(site: Site) -> Callable[[Connection], None]:

@@ -12,7 +12,9 @@ from sqlalchemy.exc import OperationalError
 
 from tests.support.notified import ACCOUNTS, OPS, PAGER, Watch
 from tests.support.runtime import Site, busy, lost, planted, refused
+from worker.control.pause import pause, resume
 from worker.domain.callbacks.hook import EventKind, EventState
+from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneEvent, LaneEventKind, Resume
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
@@ -283,6 +285,24 @@ def test_a_job_that_stays_open(site: Site) -> None:
     assert [("ops", "JobsStayOpen: hr")] == during
     # The notice is a job as well, and nothing sends it in this test.
     assert [*during, ("ops", "JobsStayOpen is over: hr")] == [one for one in watch.told() if one[1].endswith("hr")]
+
+
+@pytest.mark.parametrize("scope", [None, {"account": "hr"}, {"channel": "wecom_app"}, {"kind": "send"}, {"tag": "t"}])
+def test_jobs_that_a_person_paused_do_not_stay_open(site: Site, scope: dict[str, str] | None) -> None:
+    """Whatever the pause names. Once it has ended, they have been due for as long as they have."""
+    watch, paused = Watch(site, PAGER), scope and JobFilter(**scope)
+    pause(paused, person="zhang", why="the vendor moves", database=site.database)
+    site.send(tags=["t"])
+    site.run()
+    watch.later(1_000)
+    watch.later(QUIET_S)
+    during = watch.posted()
+    resume(paused, person="zhang", database=site.database)
+    site.recovery.turn()
+    watch.later()
+    watch.later(QUIET_S)
+
+    assert ([], [("firing", "JobsStayOpen: hr")]) == (during, watch.posted())
 
 
 def test_parts_that_stand_still(site: Site) -> None:

@@ -20,6 +20,7 @@ from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch
 from worker.outbox.lanes.full_scan import accounts_with_queued, first_queues_with_due, queued_by_lane
 from worker.outbox.lanes.offering import by_lane
+from worker.outbox.lanes.pauses import active_pauses
 
 MAX_EXACT = 20_000
 """Up to this many queued parts of all accounts, one statement counts them exactly."""
@@ -132,18 +133,24 @@ def oldest_open(connection: Connection, now_sql: str) -> dict[tuple[str, int], i
     Considers only the 10,000 parts that are, or will be, due first.
     """
     # By the job's `due_at`, which a retry does not change. Leaves out parts that wait for another job or for the end of
-    # a pause, and tracks, which stay open for weeks.
+    # a pause, and tracks, which stay open for weeks. A pause of whole lanes leaves their parts due.
     first = (
         f"select job_id from worker_parts where state = {int(PartState.QUEUED)} and waits_on is null"
         f" and not_before <= {FOREVER} order by not_before, id limit {MAX_COUNT}"
     )
     query = (
-        f"select j.account, j.priority, min(j.due_at) from (select distinct job_id from ({first}) queued) waiting"
+        "select j.account, j.priority, j.channel, j.kind, min(j.due_at)"
+        f" from (select distinct job_id from ({first}) queued) waiting"
         f" join worker_jobs j on j.id = waiting.job_id where j.due_at <= {now_sql} and j.kind <> :track"
-        " group by j.account, j.priority"
+        " group by j.account, j.priority, j.channel, j.kind"
     )
-    rows = fetch(connection, query, {"track": Kind.TRACK})
-    return {(row[0], int(row[1])): int(row[2]) for row in rows}
+    pauses = [pause for pause in active_pauses(connection, ()) if pause.holds_lanes()]
+    oldest: dict[tuple[str, int], int] = {}
+    for account, priority, channel, kind, due_at in fetch(connection, query, {"track": Kind.TRACK}):
+        jobs = {"account": account, "channel": channel, "kind": kind}
+        if not any(pause.covers(jobs) for pause in pauses):
+            oldest[account, int(priority)] = min(oldest.get((account, int(priority)), int(due_at)), int(due_at))
+    return oldest
 
 
 def called_parts(connection: Connection) -> Counter[tuple[str, PartState]]:
