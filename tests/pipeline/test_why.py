@@ -13,6 +13,7 @@ from worker import JobNotFound, PartWait, To, WaitFor, Why, recall_message, webh
 from worker.config.accounts import FixedAccounts
 from worker.control.cancel import mark_jobs
 from worker.control.pause import hold, pause, release, resume
+from worker.control.reschedule import find_waiting, reschedule
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
 from worker.domain.job import Kind
@@ -50,6 +51,20 @@ def waits(site: Site, job: str) -> list[PartWait]:
 
 def causes(site: Site, job: str) -> list[WaitFor]:
     return [wait.what for wait in waits(site, job)]
+
+
+def test_what_was_tried_and_is_rescheduled_is_due_later(site: Site) -> None:
+    """It waits for its new time and for no retry, and nothing tells of a second call."""
+    site.vendor.says(busy())
+    job = site.send()
+    site.ring(job)
+    found = find_waiting(JobFilter(ids=[job]), database=site.database)
+    reschedule(found, due_at=DAY, person="zhang", database=site.database)
+
+    report = asked(site, job)
+
+    assert [(WaitFor.DUE_AT, "it is due later")] == [(wait.what, wait.text) for wait in report.waits]
+    assert ["claim 1"] == [event.detail for event in report.timeline if event.what == "marked"]
 
 
 def test_it_is_due_later(site: Site) -> None:

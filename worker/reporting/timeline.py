@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import EventState
 from worker.domain.job import JobId
-from worker.domain.state import JobState
+from worker.domain.state import JobState, PartState
 from worker.language import Lang, plural, term, translate
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
@@ -84,8 +84,11 @@ def _events(rows: JobRows) -> Iterator[Event]:
         if was_called(row):
             yield Event(instant(row["started_at"]), "marked", row["part_id"], f"claim {row['claim']}")
         yield Event(instant(row["ended_at"]), row["outcome"], row["part_id"], _call_text(row))
+    # A part that was rescheduled has a later claim than its last call.
+    ended = {(row["part_id"], row["started_at"]) for row in rows.attempts}
     for part in rows.parts:
-        if part["marked_at"] is not None and (part["id"], part["claim"]) not in called:
+        was_marked = part["state"] == PartState.SENDING or (part["id"], part["marked_at"]) not in ended
+        if part["marked_at"] is not None and was_marked and (part["id"], part["claim"]) not in called:
             yield Event(instant(part["marked_at"]), "marked", part["id"], f"claim {part['claim']}")
     for row in rows.receipts:
         yield Event(instant(row["accepted_at"]), "recorded", row["part_id"], _receipt_text(row))

@@ -227,7 +227,7 @@ def _own_wait(part: Row, context: WaitContext) -> PartWait | None:
     if part["limit_name"] is not None:
         text, command = f"the limit {part['limit_name']} is used up for now", "worker limits --account "
         return PartWait(id, WaitFor.LIMIT, text, since, until, (command + context.job["account"],))
-    if context.job["due_at"] > context.now and not part["tries"]:
+    if context.job["due_at"] > context.now and (not part["tries"] or at == context.job["due_at"]):
         return PartWait(
             id, WaitFor.DUE_AT, part["reason"] or "it is due later", instant(context.job["created_at"]), until
         )
