@@ -26,13 +26,16 @@ from worker import (
     Customers,
     File,
     Image,
+    JobFilter,
     JobNotFound,
     MainTitle,
     Text,
     To,
     enqueue,
     external,
+    find_waiting,
     recall,
+    reschedule,
     sqlite_engine,
     webhook,
     youdu,
@@ -248,6 +251,19 @@ def test_an_unknown_fault_names_those_that_there_are(outbox: KitOutbox) -> None:
     """A typo does not pass in silence."""
     with pytest.raises(ValueError, match=r"'timeout', .* 'unreachable'"):
         outbox.fault("time out")
+
+
+def test_a_job_that_is_rescheduled_waits_until_the_test_moves_the_clock(outbox: KitOutbox, clock: KitClock) -> None:
+    """As one that was enqueued for then, though a drain moves the clock over waits of the worker's own."""
+    job, database = send(outbox), Database(outbox.engine)
+    found = find_waiting(JobFilter(ids=[job]), database=database)
+    reschedule(found, due_at=60, person="zhang", database=database)
+    outbox.drain()
+    before = texts(outbox)
+    clock.advance(minutes=1)
+    outbox.drain()
+
+    assert ([], ["hello"]) == (before, texts(outbox))
 
 
 def test_a_job_for_later_waits_until_the_test_moves_the_clock(outbox: KitOutbox, clock: KitClock) -> None:

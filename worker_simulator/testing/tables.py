@@ -85,7 +85,7 @@ _NEXT_WAKE = """
 select min(wakes_at) from (
   select p.not_before as wakes_at from worker_parts p join worker_jobs j on j.id = p.job_id
     where p.state in (0, 6) and p.waits_on is null and p.not_before > :now
-    and (p.claim > 0 or p.not_before <> j.due_at)
+    and (p.claim > p.unheard or p.not_before <> j.due_at)
   union all select offered_until from worker_parts where state = 0 and offered_until > :now
   union all select l.blocked_until from worker_lanes l where not l.parked and l.blocked_until > :now
     and exists (select 1 from worker_parts p join worker_jobs j on j.id = p.job_id
