@@ -271,6 +271,16 @@ def test_what_is_in_doubt_is_listed_for_a_decision(site: Site, found: FullOutbox
         assert f"/commands/resolve?ids={found.doubtful}&sent={said}" in page.links
 
 
+def test_what_is_in_doubt_is_counted_for_the_account_that_is_shown(site: Site, found: FullOutbox) -> None:
+    """Above the list of its jobs, and above two buttons that decide about all of them."""
+    person = Person(site)
+
+    shown = {account: person.get(f"/doubts?account={account}").text for account in ("hr", "it")}
+
+    assert "Parts in doubt: 1" in shown["hr"]
+    assert ([], True) == (shown_jobs(shown["it"]), "Parts in doubt: 0" in shown["it"])
+
+
 def test_lanes_are_those_of_worker_lanes(site: Site, found: FullOutbox) -> None:
     """With their reasons and remedies; pauses too; and the steps that led there."""
     page = Person(site).get("/lanes").text

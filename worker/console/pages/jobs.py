@@ -17,10 +17,9 @@ from worker.console.pages import redaction
 from worker.console.viewer import may_read_texts
 from worker.domain.errors import CheckFailed, JobNotFound, Problem
 from worker.domain.job_filter import INSTANTS, JobFilter
-from worker.domain.state import JobState, states_of
-from worker.outbox.control.unknowns import count_unknown
+from worker.domain.state import JobState, PartState, states_of
 from worker.outbox.engine.clock import instant
-from worker.outbox.upkeep.gauges import MAX_COUNT
+from worker.outbox.upkeep.gauges import called_parts
 from worker.reporting.job_list import JobPage, ListedJob, find_jobs, with_contents
 from worker.reporting.why import find_by_name
 
@@ -141,13 +140,14 @@ def doubts(request: ConsoleRequest) -> View:
     with request.reading() as connection:
         page = find_jobs(connection, job_filter, state="unknown", before=before, limit=ON_A_PAGE)
         rows = _rows(request, connection, page)
-        parts = count_unknown(connection, MAX_COUNT)
+        called = called_parts(connection)
+    parts = [count for (name, state), count in called.items() if state is PartState.UNKNOWN and account in ("", name)]
     return View.of(
         "doubts.html",
         request.term("doubts.title"),
         rows=rows,
         results=page,
-        parts=parts,
+        parts=sum(parts),
         account=account,
         accounts=request.site.accounts.names(),
         may_act=request.may_act(account or None),
