@@ -155,6 +155,18 @@ def test_jobs_are_counted(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert none.startswith("no jobs since ")
 
 
+def test_jobs_before_a_time_are_those_of_the_day_before_it(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not those of the last day that are before it, which are none as soon as it is more than a day ago."""
+    assert 0 == run(*TEXT)
+    capsys.readouterr()
+    for before in ("in 30h", "in 20h"):
+        assert 0 == run("jobs", "--counts", "--created-before", before, "--json")
+
+    counts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert [[], [1]] == [[row["jobs"] for row in rows] for rows in counts]
+
+
 def test_all_jobs_are_listed_page_by_page(
     run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,8 +107,8 @@ def _page(database: Database, job_filter: JobFilter | None, **options: Any) -> t
 
 
 def _print_counts(options: Mapping[str, Any], *, as_json: bool) -> None:
-    """Prints the number of jobs by account, kind and state; of the last day if the filter has no time."""
-    since = options.get("created_from") or datetime.now(UTC) - timedelta(days=1)
+    """Prints the number of jobs by account, kind and state; of the last day if the filter has no beginning."""
+    since = options.get("created_from") or options.get("created_before", datetime.now(UTC)) - timedelta(days=1)
     with outbox() as connection:
         counts = count_jobs(connection, JobFilter(**{**options, "created_from": since}))
     columns = ("account", "kind", "state", "jobs", "recipients")
