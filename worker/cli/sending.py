@@ -159,7 +159,7 @@ def _enqueue_audited(person: Person, action: str, arguments: Mapping[str, Any], 
 
     with audited(action, person=person.name, why=person.why, arguments=arguments, settings=settings) as command:
         job = command.database.run(work)
-        command.counts["jobs"] = 1
+        command.counts["jobs"] = int(job.created)
     return job.id
 
 
