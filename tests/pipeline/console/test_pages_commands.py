@@ -531,3 +531,21 @@ def test_progress_is_read_from_the_audit(site: Site) -> None:
     assert 'data-live="1"' in page
     assert '<progress max="10" value="4"' in page
     assert "4 of 10" in page
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        '{"corrections": 3, "refused": 1, "recalls": 3, "cancelled": 1}',
+        '{"recalls": 3, "refused": 1}',
+        '{"jobs": 3, "parts": 30, "unchanged": 1}',
+    ],
+    ids=["correct", "recall", "reschedule"],
+)
+def test_each_job_of_a_command_is_progress_once(site: Site, counts: str) -> None:
+    """The recall of what is corrected is none beside it, and a job that stays as it is is done with, too."""
+    row = {"id": "a" * 32, "action": "correct", "person": "zhang", "why": "", "asked": '{"jobs": 10}', "began_at": 1}
+    with site.database.writing() as connection:
+        insert_rows(connection, tables.audit, [{**row, "counts": counts}])
+
+    assert "4 of 10" in Person(site).get(f"/audit/{row['id']}").text

@@ -51,5 +51,7 @@ def _total(entry: AuditEntry) -> int | None:
 
 def _done(entry: AuditEntry) -> int:
     """Returns how many of these jobs are done."""
-    names = ("replays", "refused", "recalls", "corrections", "jobs", "decided")
+    # A job that is corrected is mostly recalled, too.
+    recalls = () if "corrections" in entry.counts else ("recalls",)
+    names = ("replays", "refused", *recalls, "corrections", "jobs", "unchanged", "decided")
     return sum(entry.counts.get(name, 0) for name in names)
