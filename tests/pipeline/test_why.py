@@ -173,6 +173,21 @@ def test_a_job_that_was_sent_once_more_leads_there(site: Site) -> None:
     assert f"worker why {again}" == asked(site, job).next.command
 
 
+def test_a_replay_that_was_sent_once_more_leads_there(site: Site) -> None:
+    """It was refused, too, and the next one reached its recipients: they need no other message."""
+    job = site.send()
+    site.vendor.says(refused(40008), refused(40008))
+    site.ring(job)
+    first = site.replay(job)
+    site.ring(first)
+    second = site.replay(first)
+    site.ring(second)
+
+    commands = [asked(site, one).next.command for one in (job, first, second)]
+
+    assert [f"worker why {second}", f"worker why {second}", None] == commands
+
+
 @pytest.mark.parametrize(
     ("state", "counter", "begins", "command"),
     [

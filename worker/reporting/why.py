@@ -21,7 +21,7 @@ from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.order_queue import parts_in_orders
-from worker.outbox.jobs.reading import JobRows, find_jobs_by_name, first_in_orders, jobs_waiting_for
+from worker.outbox.jobs.reading import JobRows, find_jobs_by_name, first_in_orders, jobs_waiting_for, replays_of
 from worker.outbox.lanes.lanes import LaneHistory, lane_history, list_lanes
 from worker.outbox.lanes.pauses import active_pauses
 from worker.outbox.lanes.processes import alive_processes, unusable_account_counts
@@ -110,13 +110,15 @@ def why(
         _standstills(connection, now, rows),
     )
     report, part_waits = get_job(connection, job_id, numbers=numbers), tuple(waits(rows.parts, context))
-    codes = _codes(rows)
+    codes, original = _codes(rows), rows.job["replay_of"]
+    # Of a replay with the later ones, which are listed with the original.
+    chain = report if original is None else replace(report, replays=replays_of(connection, original))
     return Why(
         report,
         part_waits,
         _meanings(rows.job["channel"], codes),
         tuple(recipients(connection, job_id, RecipientStatus.REFUSED, limit=REFUSED) if report.counts.refused else ()),
-        _next_step(report, part_waits, codes, cancelled_by_person=rows.job["cancelled_at"] is not None),
+        _next_step(chain, part_waits, codes, cancelled_by_person=rows.job["cancelled_at"] is not None),
         tuple(codes_of(connection, job_id, now)),
         tuple(_open_follow_ups(connection, rows)),
         # The person who pressed a card is no reason why a job waits, and this text is pasted into tickets.

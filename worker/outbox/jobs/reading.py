@@ -126,7 +126,7 @@ def job_rows(connection: Connection, job_id: str, numbers: range | None = None) 
         waits=_rows_of_parts(connection, tables.waits, "part_id, began_at", parts),
         events=events_of_job(connection, job_id),
         followers=mappings(connection, _FOLLOWERS, {"id": job_id}),
-        replays=_replays(connection, job_id),
+        replays=replays_of(connection, job_id),
     )
 
 
@@ -175,7 +175,7 @@ def report_rows(
         parts,
         _rows_of_parts(connection, tables.attempts, "part_id, claim", parts),
         _rows_of_parts(connection, tables.receipts, "part_id, claim", parts),
-        _replays(connection, job_id),
+        replays_of(connection, job_id),
     )
 
 
@@ -183,7 +183,8 @@ def _rows_of_parts(connection: Connection, table: Table, order: str, parts: Rows
     return _rows_by_key(connection, table, "part_id", (part["id"] for part in parts), order)
 
 
-def _replays(connection: Connection, job_id: str) -> tuple[str, ...]:
+def replays_of(connection: Connection, job_id: str) -> tuple[str, ...]:
+    """Returns the replays of an original, oldest first."""
     query = "select id from worker_jobs where replay_of = :id order by created_at, id"
     return tuple(execute(connection, query, {"id": job_id}).scalars())
 
