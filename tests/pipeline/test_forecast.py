@@ -160,6 +160,21 @@ def test_what_is_paused_is_told_with_the_command_that_ends_it(site: Site) -> Non
     assert [stop.command for stop in after.stops] == ["worker resume --account robot"]
 
 
+def test_a_pause_of_a_kind_stops_the_accounts_that_have_it(site: Site) -> None:
+    """However fast they were until then. A robot has nothing to track."""
+    robot(site, 3)
+    job = site.send()
+    beat(site, site.part(job).lane, air=4, ms=200)
+    pause(JobFilter(kind="send"), person="zhang", why="a test", database=site.database)
+    pause(JobFilter(kind="track"), person="zhang", why="a test", database=site.database)
+
+    found = told(site)
+
+    assert {"hr", "robot"} == found.keys()
+    for one in found.values():
+        assert ([stop.command for stop in one.stops], one.in_s) == (["worker resume --kind send"], None)
+
+
 def test_without_a_worker_nothing_goes(site: Site) -> None:
     """The forecast says so, and no time."""
     robot(site, 1)

@@ -152,16 +152,20 @@ class _Reader:
             yield _wait(limit, parts, limits.get(limit), None)
 
     def _stops(self, name: str, account: Account | None, problem: str | None) -> Iterator[Blocker]:
-        """Yields why nothing of an account goes before a person acts. `problem` says why this process cannot use it."""
+        """Yields why nothing of an account, or of a kind, goes before a person acts.
+
+        `problem` says why this process cannot use the account.
+        """
         unusable = unusable_account_counts(self.processes).get(name, (0, ""))
         if not self.processes:
             yield Blocker("no worker process is alive", "worker doctor")
         elif account is None or unusable[0] == len(self.processes):
             why = problem or unusable[1]
             yield Blocker(f"account {name} cannot be used: {why}", "worker doctor")
+        kinds = () if account is None else channel(account.channel).kinds
         for pause in self.pauses:
             same = pause.account in (None, name) and pause.channel in (None, account and account.channel)
-            if same and pause.kind is None and pause.holds_lanes():
+            if same and pause.kind in (None, *kinds) and pause.holds_lanes():
                 yield Blocker(f"paused by {pause.person} ({pause.scope_text()})", pause.ending())
 
 
