@@ -305,6 +305,20 @@ def test_jobs_that_a_person_paused_do_not_stay_open(site: Site, scope: dict[str,
     assert ([], [("firing", "JobsStayOpen: hr")]) == (during, watch.posted())
 
 
+def test_jobs_that_wait_for_the_morning_do_not_stay_open(site: Site) -> None:
+    """They are put off until their quiet hours end, and have been due for long when they do not go then."""
+    watch = Watch(site, PAGER)
+    site.send(quiet_hours="06:00-07:00 Asia/Shanghai")  # it is 06:13
+    site.run()
+    watch.later(1_000)
+    watch.later(QUIET_S)
+    during = watch.posted()
+    watch.later(1_800)
+    watch.later(QUIET_S)
+
+    assert ([], [("firing", "JobsStayOpen: hr")]) == (during, watch.posted())
+
+
 def test_parts_that_stand_still(site: Site) -> None:
     """Due for a minute on an open lane, and not offered; then its lane moves."""
     watch = Watch(site, PAGER, moves=False)

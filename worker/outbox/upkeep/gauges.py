@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from worker.domain.callbacks.hook import EventState
 from worker.domain.job import Kind, first_id
 from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.quiet import QUIET_HOURS
 from worker.domain.settle import FOREVER
 from worker.domain.state import PartState
 from worker.outbox.engine.dialect import dialect_of
@@ -133,14 +134,16 @@ def oldest_open(connection: Connection, now_sql: str) -> dict[tuple[str, int], i
     Considers only the 10,000 parts that are, or will be, due first.
     """
     # By the job's `due_at`, which a retry does not change. Leaves out parts that wait for another job or for the end of
-    # a pause, and tracks, which stay open for weeks. A pause of whole lanes leaves their parts due.
+    # a pause or of quiet hours, and tracks, which stay open for weeks. A pause of whole lanes leaves their parts due.
     first = (
-        f"select job_id from worker_parts where state = {int(PartState.QUEUED)} and waits_on is null"
+        "select job_id, limit_name, not_before from worker_parts"
+        f" where state = {int(PartState.QUEUED)} and waits_on is null"
         f" and not_before <= {FOREVER} order by not_before, id limit {MAX_COUNT}"
     )
     query = (
         "select j.account, j.priority, j.channel, j.kind, min(j.due_at)"
-        f" from (select distinct job_id from ({first}) queued) waiting"
+        f" from (select distinct job_id from ({first}) queued"
+        f" where limit_name is null or limit_name <> '{QUIET_HOURS}' or not_before <= {now_sql}) waiting"
         f" join worker_jobs j on j.id = waiting.job_id where j.due_at <= {now_sql} and j.kind <> :track"
         " group by j.account, j.priority, j.channel, j.kind"
     )
