@@ -37,6 +37,7 @@ from worker.domain.state import PartState
 from worker.outbox.commit import record_answer
 from worker.outbox.engine.clock import SECOND, DrivenClock
 from worker.outbox.engine.database import Database
+from worker.reporting.why import why
 from worker.transport.http import SocketTransport
 from worker_simulator.server import running
 from worker_simulator.settings import SimulatorSettings
@@ -168,6 +169,9 @@ def test_a_call_that_never_arrived_is_held(sales: Sales) -> None:
     assert ("unknown", []) == (sales.site.state(job), sales.tasks())
     assert "no task of those minutes" in sales.site.part(job).reason
     assert 3 == len(calls(sales.url, LIST))
+    with sales.site.database.reading() as connection:
+        [wait] = why(connection, job).waits
+    assert wait.commands[0].endswith("--sent --msgid MSGID"), "without it the command would be refused"
 
 
 @pytest.mark.fewer_databases("the search is the same on each")

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from worker.channels.registry import channel, names
 from worker.domain.account import GETTOKEN
 from worker.domain.job import Kind, job_of
 from worker.domain.pacing.lane import Cause, LaneStatus, lane_status, with_accounts
@@ -154,11 +155,17 @@ def _doubt_wait(part: Row, context: WaitContext) -> PartWait:
         text = f"{part['reason']}: it may have been sent; next it is {then}"
         return PartWait(part["id"], WaitFor.DOUBT, text, since, instant(part["not_before"]))
     command, job = f'worker resolve {part["id"]} --why "..."', context.job
-    commands = [] if job["kind"] in (Kind.UPLOAD, Kind.TRACK) else [f"{command} --sent"]
+    # The search for another group send could take its task for its own.
+    sent = f"{command} --sent --msgid MSGID" if _is_group_send(job) else f"{command} --sent"
+    commands = [] if job["kind"] in (Kind.UPLOAD, Kind.TRACK) else [sent]
     commands.append(f"{command} --not-sent")
     if job["cancelled_at"] is None and not job["n_open"]:
         commands.append(f"worker replay {job['id']} --unknown")
     return PartWait(part["id"], WaitFor.PERSON, f"held for a person: {part['reason']}", since, None, tuple(commands))
+
+
+def _is_group_send(job: Row) -> bool:
+    return job["kind"] == Kind.SEND and job["channel"] in names() and Kind.TRACK in channel(job["channel"]).kinds
 
 
 def _queued_waits(part: Row, context: WaitContext) -> Iterator[PartWait]:
