@@ -11,7 +11,7 @@ import pytest
 from tests.support.runtime import Site, busy, lost, planted, refused
 from worker import JobNotFound, PartWait, To, WaitFor, Why, recall_message, webhook, why
 from worker.config.accounts import FixedAccounts
-from worker.control.cancel import mark_jobs
+from worker.control.cancel import cancel, find_open, mark_jobs
 from worker.control.pause import hold, pause, release, resume
 from worker.control.reschedule import find_waiting, reschedule
 from worker.domain.account import Account, Secret
@@ -386,6 +386,9 @@ def test_its_job_was_cancelled(site: Site) -> None:
     wait = waits(site, job)[0]
 
     assert (WaitFor.CANCELLED, (f"worker cancel {job}",)) == (wait.what, wait.commands)
+    cancel(find_open(JobFilter(ids=[job]), database=site.database), person="zhang", database=site.database)
+    happened = [event.what for event in asked(site, job).timeline]
+    assert ("due" not in happened, "ended") == (True, happened[-1]), "it never came to be due"
 
 
 def test_a_person_paused_it(site: Site) -> None:

@@ -73,7 +73,7 @@ def _events(rows: JobRows) -> Iterator[Event]:
         "enqueued",
         detail=(f"{job['kind']} on account {job['account']}, {plural(job['asked'], 'recipient')}"),
     )
-    if job["due_at"] > job["created_at"]:
+    if job["due_at"] > job["created_at"] and (job["finished_at"] is None or job["due_at"] <= job["finished_at"]):
         yield Event(instant(job["due_at"]), "due")
     if job["cancelled_at"] is not None:
         yield Event(instant(job["cancelled_at"]), "cancelled")
