@@ -73,6 +73,14 @@ class WorkerProcessStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celer
 class ClosingConsumer(Consumer):  # type: ignore[misc]  # as above
     """Celery's consumer, which closes a connection that it cannot use. Celery would leave the sockets open."""
 
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
+        """Celery's steps without Gossip, which leaves its socket open whenever the broker is lost.
+
+        It only tells workers of each other, which ours read in the outbox.
+        """
+
+        default_steps = tuple(step for step in Consumer.Blueprint.default_steps if not step.endswith(":Gossip"))
+
     def connect(self) -> Any:
         """Returns a connection to the broker. Raises its error, for example of a Redis that takes no writes."""
         connection = self.connection_for_read(heartbeat=self.amqheartbeat)

@@ -13,6 +13,7 @@ import pytest
 from celery.concurrency.prefork import TaskPool as Prefork
 from celery.concurrency.solo import TaskPool as Solo
 from celery.concurrency.thread import TaskPool as Threads
+from celery.worker.consumer import Consumer
 from kombu import Connection
 from kombu.asynchronous import Hub
 from kombu.asynchronous.timer import Timer
@@ -238,6 +239,14 @@ def test_a_connection_that_cannot_be_used_is_closed() -> None:
         consumer.connect()
 
     assert [True] == closed
+
+
+def test_the_consumer_has_all_steps_of_celery_but_gossip() -> None:
+    """Which would leave a socket open each time that the broker is lost."""
+    steps = {step.rpartition(":")[2] for step in Consumer.Blueprint.default_steps}
+
+    assert steps - {"Gossip"} == {step.rpartition(":")[2] for step in ClosingConsumer.Blueprint.default_steps}
+    assert "Gossip" in steps, "Celery has another name for it"
 
 
 def test_nothing_is_kept_of_a_lost_connection_to_redis() -> None:
