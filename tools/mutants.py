@@ -1,8 +1,9 @@
-"""`python -m tools.mutants FILE...`: changes files of the worker in one place at a time, and counts what tests notice.
+"""`python -m tools.mutants [--tenth] FILE...`: changes files in one place at a time, and counts what tests notice.
 
 A FILE may be a pattern, such as `worker/domain/*.py`. The tests are those that run inside pytest on SQLite; for each
 change, those that enter the changed function. mutmut works on a copy of what is committed, in an environment of its
 own. It goes on where it was broken off, until the next commit. A file of three hundred lines takes about half an hour.
+`--tenth` tries the fifth change of each function and every tenth after it, always from the start: a score of a folder.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 COPIES = ROOT / "build" / "mutants"
-MUTMUT = "mutmut==3.6.0"
+MUTMUT, TENTH = "mutmut==3.6.0", "--tenth"
 LEFT_OUT = (
     *(f"unit/{folder}" for folder in ("cli", "config", "console", "drawing", "service", "simulator")),
     *(f"pipeline/test_{name}.py" for name in ("benches", "explore", "migrations")),
@@ -32,12 +33,14 @@ _BY_EXIT = {0: SURVIVED, 1: NOTICED, 3: NOTICED, 5: NOT_ENTERED, 33: NOT_ENTERED
 
 def main(argv: list[str]) -> int:
     """Prints a table with a row for each file, and the sums."""
-    if not argv:
+    names = ["*__mutmut_*5"] if argv[:1] == [TENTH] else []
+    files = argv[len(names) :]
+    if not files:
         print(__doc__)
         return 2
     copy = _copied()
-    (copy / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + _settings(copy, argv))
-    command = [str(copy / ".venv/bin/mutmut"), "run", "--max-children", str(os.cpu_count() or 1)]
+    (copy / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text() + _settings(copy, files))
+    command = [str(copy / ".venv/bin/mutmut"), "run", "--max-children", str(os.cpu_count() or 1), *names]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     status = subprocess.run(command, cwd=copy, env=environment).returncode
     print("\n".join(lines(copy / "mutants")))
