@@ -50,7 +50,7 @@ class ReplayableJobs(JobSelection):
     cancelled: bool
     """Whether jobs are included that were cancelled, recalled or corrected."""
     omitted: tuple[Withdrawal, ...] = ()
-    """The cancels and recalls because of which jobs are not included: by whom, when, why, and how many jobs."""
+    """The cancels, recalls and corrections because of which jobs are left out: who, when, why, and how many jobs."""
     since: datetime | None
     """When the run began that this one continues, or None if this is a new run."""
 

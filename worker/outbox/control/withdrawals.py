@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection
@@ -22,7 +23,9 @@ CANCELLED, RECALLED, CORRECTED = "cancelled", "recalled", "corrected"
 _COLUMNS = "id, replay_of, created_at, cancelled_at, account, channel, kind, tags"
 _GIVEN_UP = f"{int(JobState.CANCELLED)}, {int(JobState.EXPIRED)}"
 _COMMANDS = {CANCELLED: ("cancel", "correct"), RECALLED: ("recall", "correct"), CORRECTED: ("correct",)}
-_ACTIONS = ", ".join(f"'{through}{name}'" for name in ("cancel", "recall", "correct") for through in ("", "console."))
+_ACTIONS = ", ".join(
+    f"'{through}{name}'" for name in sorted({*chain(*_COMMANDS.values())}) for through in ("", "console.")
+)
 _IS_RECALL = f"kind = '{Kind.RECALL}'"
 _SLACK_US = SECOND
 """How far the row of a command may be from what it does, where both are written in one transaction."""
@@ -74,12 +77,12 @@ def withdrawn_jobs(connection: Connection, ids: Collection[str]) -> dict[str, Wi
         CANCELLED: {job["id"]: job["cancelled_at"] for job in jobs if job["cancelled_at"] is not None},
         CORRECTED: _first_follower(connection, jobs, f"{IS_CORRECTION} and {stands}"),
     }
-    how_of = {job["id"]: next((how for how in times if job["id"] in times[how]), None) for job in jobs}
-    return {
-        job["id"]: WithdrawnJob(how, times[how][job["id"]], job)
-        for job in jobs
-        if (how := how_of[job["id"]]) is not None
-    }
+    withdrawn = dict[str, WithdrawnJob]()
+    for job in jobs:
+        for how, at_of in times.items():
+            if job["id"] in at_of:
+                withdrawn.setdefault(job["id"], WithdrawnJob(how, at_of[job["id"]], job))
+    return withdrawn
 
 
 def recalled_jobs(connection: Connection, ids: Collection[str], *, or_open: bool = False) -> frozenset[str]:
