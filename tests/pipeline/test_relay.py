@@ -923,6 +923,19 @@ def test_a_parked_lane_without_a_job_keeps_its_probe(site: Site, looks: list[tup
     assert parts(job) == ids(turn(site, 100))
 
 
+def test_lanes_that_filled_a_parked_account_keep_no_other_lane_from_being_its_probe(site: Site) -> None:
+    """Their doorbells were put aside, and their jobs cancelled; the only job that is left comes later."""
+    site.share(1, threads=4)
+    many_lanes(site, 60, "hr", 60)
+    turn(site)
+    block(site, "hr", 600, parked=True)
+    site.sql("update worker_parts set state = 8")
+    [job] = many_lanes(site, 1, "hr", 1)
+    site.sql("update worker_parts set lane = 'hr:new' where job_id = :job", job=job)
+
+    assert parts(job) == ids([*turn(site, 601), *turn(site, 1)])
+
+
 def test_the_times_are_settings() -> None:
     """Every wait of the relay has a name."""
     times, settings = RelayTimes(), DeliverySettings()

@@ -178,7 +178,13 @@ class LaneReader:
         """
         now, window = self._database.now, PROBE_CANDIDATES
         batches = {priority: read_due_batch(connection, now, backlog.lane, priority, window) for priority in Priority}
-        return LaneOffer(backlog, LaneQuota(window, window, window, 1), batches, parked=tuple(names))
+        lane_offer = LaneOffer(backlog, LaneQuota(window, window, window, 1), batches, parked=tuple(names))
+        # Threads put its doorbells aside at once. Counted, they could keep the account full, and so its other lanes,
+        # which may have the only part that can be the probe, from being read.
+        backlog.doorbells = 0
+        if not lane_offer.due:
+            self._backlogs.remove(backlog.lane)
+        return lane_offer
 
     def kind(self, lane: str) -> str | None:
         """Returns the kind of a lane's jobs, or None if it was not read yet."""
