@@ -175,10 +175,12 @@ class Universe:
         try:
             self._with_faults()
             self._without_faults("after the last fault")
-            for _ in range(2):  # a second time for what came into doubt meanwhile
-                if not self.told.problems and self.liveness.open_parts().parts:
-                    self._from_outside("people", self.people.let_go)
-                    self._without_faults("after people let everything go")
+            left, open_parts = float("inf"), len(self.liveness.open_parts().parts)
+            # Again for what came into doubt meanwhile: in an order it may be one part after the other.
+            while not self.told.problems and 0 < open_parts < left:
+                self._from_outside("people", self.people.let_go)
+                self._without_faults("after people let everything go")
+                left, open_parts = open_parts, len(self.liveness.open_parts().parts)
             if not self.told.problems:
                 self.told.problems += self.liveness.undecided()
             if self.people.leaver and not self.told.problems:
