@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -265,3 +267,18 @@ def test_nothing_is_kept_of_a_lost_connection_to_redis() -> None:
     assert before > (1, 1)
     assert {own} == hub.on_tick
     assert [own] == [one.entry.fun.__wrapped__ for one in hub.timer.queue if not one.entry.canceled]
+
+
+def test_what_a_lost_connection_left_is_closed_when_there_is_another_one() -> None:
+    """A channel that refers to itself keeps its socket until it is collected; nothing else asks the collector to."""
+    channel = Room()
+    channel.told.append(channel)
+    lost = weakref.ref(channel)
+    gc.disable()
+    try:
+        del channel
+        assert lost() is not None
+        LostConnectionStep(SimpleNamespace()).start(SimpleNamespace(hub=None))
+        assert lost() is None
+    finally:
+        gc.enable()
