@@ -28,6 +28,7 @@ from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.language import language, plural, term, translate
 from worker.producer.chain import ReplayScope
+from worker.producer.options import PriorityName
 
 app = Commands()
 
@@ -222,8 +223,9 @@ def replay(
         raise typer.BadParameter(translate("--go-on uses the filter of its run: give no other"))
     if go_on is None:
         selection = find_replayable(JobFilter(**options), accepted=accepted, unknown=unknown, cancelled=cancelled)
+        priority = None
     else:
-        selection, rate = _interrupted_run(go_on, rate)
+        selection, priority, rate = _interrupted_run(go_on, rate)
     audits.require_person(person.name, person.why)
     for withdrawal in selection.omitted:
         echo_error(
@@ -250,7 +252,7 @@ def replay(
         if several:
             echo_error(f"if it is interrupted, go on with: worker replay --go-on {audit}")
 
-    run = partial(replay_jobs, rate=rate, on_begin=print_go_on)
+    run = partial(replay_jobs, rate=rate, priority=priority, on_begin=print_go_on)
     result = carry_out(person, selection, run, f"replay these {len(selection.ids)} jobs?", nothing)
     person.answer(result, _replay_text(result, several=several))
     return bool(result.jobs)
@@ -264,8 +266,8 @@ def _replay_text(result: CommandResult, *, several: bool) -> str:
     return f"{plural(replays, 'replay')} enqueued, {refused} refused (audit {result.audit})"
 
 
-def _interrupted_run(go_on: str, rate: float | None) -> tuple[ReplayableJobs, float | None]:
-    """Returns the remaining jobs of the interrupted run with this audit id, and its rate."""
+def _interrupted_run(go_on: str, rate: float | None) -> tuple[ReplayableJobs, PriorityName | None, float | None]:
+    """Returns the remaining jobs of the interrupted run with this audit id, and its priority and rate."""
     entry = _replay_entry(go_on)
     arguments, since = entry.arguments, entry.began_at
     # A run that continues another has the begin of the first one.
@@ -273,7 +275,7 @@ def _interrupted_run(go_on: str, rate: float | None) -> tuple[ReplayableJobs, fl
     job_filter = JobFilter.from_conditions(arguments["filter"])
     accepted, unknown, cancelled = (bool(arguments.get(name)) for name in ReplayScope._fields)
     selection = find_replayable(job_filter, accepted=accepted, unknown=unknown, cancelled=cancelled, since=since)
-    return selection, arguments["rate"] if rate is None else rate
+    return selection, arguments.get("priority"), arguments["rate"] if rate is None else rate
 
 
 def _dry_run_report(selection: ReplayableJobs) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def replay_jobs(
     if rate is not None:
         require_rate(rate)
     scope = ReplayScope(selection.accepted, selection.unknown, selection.cancelled)
-    arguments = {"filter": selection.filter.conditions(), **scope._asdict(), "rate": rate}
+    arguments = {"filter": selection.filter.conditions(), **scope._asdict(), "rate": rate, "priority": priority}
     arguments |= {"since": None if selection.since is None else selection.since.isoformat(), "jobs": len(selection.ids)}
     size = BATCH_SIZE if rate is None else max(1, min(BATCH_SIZE, int(rate)))
     replays, reasons, batch_started_at = list[str](), dict[str, str](), monotonic()

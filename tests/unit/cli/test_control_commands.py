@@ -12,10 +12,12 @@ from sqlalchemy import text
 from worker import Text, To, enqueue_many
 from worker.accounts.sources import accounts_of
 from worker.cli import control, options
-from worker.cli.reading import ProgressLine
+from worker.cli.reading import ProgressLine, outbox
 from worker.config.settings import load_settings
 from worker.control.audit import CommandResult, with_action_prefix
-from worker.domain.job import part_id
+from worker.control.replay import find_replayable, replay_jobs
+from worker.domain.job import Priority, part_id
+from worker.domain.job_filter import JobFilter
 from worker.domain.outcome import Unknown, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Mark
@@ -244,17 +246,23 @@ def test_what_a_person_took_back_is_named(run: Run, queued: list[str], capsys: p
     assert f" by li (audit {audit}); --cancelled includes them\n  why: wrong date\n" in said
 
 
-def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Its audit's row says where it came from, and has the same filter."""
+def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str]) -> None:
+    """Its audit's row says where it came from, and has the same filter and priority."""
     run("cancel", *queued, "--yes")
-    capsys.readouterr()
-    with with_action_prefix("console."):
-        assert 0 == run("replay", queued[0], "--cancelled", "--yes", "--json")
-    audit = json.loads(capsys.readouterr().out)["audit"]
+    begun = list[str]()
 
-    assert 0 == run("replay", "--go-on", audit, "--yes")
+    def cut_short(done: int) -> None:
+        raise KeyboardInterrupt
 
-    assert "nothing of this run is left to do" in capsys.readouterr().out
+    selection = find_replayable(JobFilter(ids=queued[:3]), cancelled=True)
+    with with_action_prefix("console."), pytest.raises(KeyboardInterrupt):
+        replay_jobs(selection, person="li", priority="bulk", rate=1, progress=cut_short, on_begin=begun.append)
+
+    assert 0 == run("replay", "--go-on", *begun, "--yes", "--rate", "1000")
+
+    query = text("select priority from worker_jobs where replay_of is not null")
+    with outbox() as connection:
+        assert [Priority.BULK] * 3 == connection.execute(query).scalars().all()
 
 
 @pytest.mark.parametrize(
