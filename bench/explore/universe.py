@@ -175,12 +175,12 @@ class Universe:
         try:
             self._with_faults()
             self._without_faults("after the last fault")
-            left, open_parts = float("inf"), len(self.liveness.open_parts().parts)
+            before, open_parts = None, self.liveness.open_parts()
             # Again for what came into doubt meanwhile: in an order it may be one part after the other.
-            while not self.told.problems and 0 < open_parts < left:
+            while not self.told.problems and open_parts.parts and open_parts != before:
                 self._from_outside("people", self.people.let_go)
                 self._without_faults("after people let everything go")
-                left, open_parts = open_parts, len(self.liveness.open_parts().parts)
+                before, open_parts = open_parts, self.liveness.open_parts()
             if not self.told.problems:
                 self.told.problems += self.liveness.undecided()
             if self.people.leaver and not self.told.problems:
