@@ -25,3 +25,5 @@ def test_the_first_message_of_the_readme_goes_out(name: str, language: str, tmp_
         stranger.write("worker.toml", settings.text)
         stranger.write("order.py", program.text)
         stranger.read(commands.text)
+
+    assert "relay_active" in (tmp_path / "worker.log").read_text(encoding="utf-8"), "it stands on the reader's terminal"
