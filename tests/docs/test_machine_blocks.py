@@ -90,12 +90,13 @@ def options(words: list[str], name: str) -> list[str]:
 
 def test_the_images_are_built_of_files_there_are(tmp_path: Path) -> None:
     """Three builds: Dockerfile and context are there, arguments are the file's, and compose runs the first tag."""
-    shell = Shell(tmp_path, "docker")
+    shell = Shell(tmp_path, "docker", "make")
 
-    ours, _ = shell.types(block(DEPLOYMENT, "docker build -t im-").replace(".venv/bin", str(PROGRAMS)))
+    (made, *ours), _ = shell.types(block(DEPLOYMENT, "make install").replace(".venv/bin", str(PROGRAMS)))
     theirs, _ = shell.types(block(DEPLOYMENT, "docker build -t shop-"))
 
     builds = [words for words in theirs if words[1] == "build"]
+    assert ["make", "install"] == made, "a demo's environment has no hatchling"
     assert 3 == len(builds)
     for words in builds:
         (file,) = options(words, "-f") or [f"{words[-1]}/Dockerfile"]
@@ -168,7 +169,7 @@ def test_the_units_are_installed_and_enabled(tmp_path: Path) -> None:
 
     assert ["-m", "venv", f"{root}{deployment.PROGRAMS.removesuffix('/bin/')}"] == venv
     assert (ROOT / hashed[-1]).is_file()
-    assert [hashed[:-1], own] == [["install", "--require-hashes", "-r"], ["install", "--no-deps", own[-1]]]
+    assert [hashed[:-1], own] == [["install", "--require-hashes", "-r"], ["install", "--no-deps", "im-delivery-worker"]]
     assert [["daemon-reload"], ["start", "im-delivery-migrate"]] == [reload, start]
     assert 0o700 == (root / "etc/im-delivery-worker/secrets").stat().st_mode & 0o777
     wanted = root / "etc/systemd/system/multi-user.target.wants"
@@ -233,15 +234,20 @@ def test_health_is_told_as_shown(
 
 
 @pytest.mark.slow("starts a process of its own")
-def test_a_units_process_is_asked_about_by_its_number(database: Database, tmp_path: Path) -> None:
-    """The number that systemctl prints."""
+def test_a_units_process_is_asked_about_by_its_number(database: Database, sqlite_url: str, tmp_path: Path) -> None:
+    """The number that systemctl prints; with the settings of the units, which a person's shell does not have."""
     beat(database)
+    (tmp_path / "environment").write_text(f"WORKER_DATABASE={sqlite_url}\n", encoding="utf-8")
+    typed = block(DEPLOYMENT, "set -a").replace("/etc/im-delivery-worker/secrets", "SECRETS")
+    typed = typed.replace("/etc/im-delivery-worker", str(tmp_path)).replace(deployment.PROGRAMS, f"{PROGRAMS}/")
+    password = " WORKER_DATABASE__PASSWORD__FILE=SECRETS/database"
+    assert password in typed
     shell = Shell(tmp_path)
     stub = tmp_path / "stubs" / "systemctl"
     stub.write_text(f"#!/bin/sh\necho {os.getpid()}\n", encoding="utf-8")
     stub.chmod(0o755)
 
-    _, said = shell.types(block(DEPLOYMENT, "worker health"), WORKER_CONFIG=os.environ["WORKER_CONFIG"])
+    _, said = shell.types(typed.replace(password, ""))  # SQLite has no password
 
     assert f"healthy: worker {own_host()} {os.getpid()}\n" == said
 
