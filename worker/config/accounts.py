@@ -138,7 +138,7 @@ def staging_summary(accounts: AccountSource) -> str:
 
 def _with_secrets(path: str, value: Any) -> Any:
     """Returns a channel's own value with a Secret in place of every { env } and { file } table."""
-    if isinstance(value, Secret) or (isinstance(value, dict) and len(value) == 1 and value.keys() <= {"env", "file"}):
+    if isinstance(value, Secret) or (isinstance(value, dict) and value and value.keys() <= {"env", "file"}):
         return Secret(partial(validated(SecretFrom, value, path).read, path))
     if not isinstance(value, dict):
         return value

@@ -126,11 +126,9 @@ class Environment(EnvSettingsSource):
                 parsed = {**dict.fromkeys(UrlFrom.model_fields), **parsed}
             if isinstance(parsed.get("password"), dict):
                 parsed["password"] = {**dict.fromkeys(SecretFrom.model_fields), **parsed["password"]}
-        if field.annotation is SecretFrom and isinstance(parsed, dict):
-            parsed = {"env": None, "file": None, **parsed}
         if field_name == "accounts" and isinstance(parsed, dict):
             parsed = {name: _parse_tables(table) for name, table in parsed.items()}
-        return parsed
+        return _with_whole_places(parsed)
 
     def decode_complex_value(self, field_name: str, field: FieldInfo | None, value: Any) -> Any:
         """Returns a URL's variable as text, and the place of a secret. The variables of other tables are JSON."""
@@ -157,6 +155,15 @@ def _parse_table(value: Any) -> Any:
         return json.loads(value)
     except ValueError:
         return value  # refused later, with the account's other settings
+
+
+def _with_whole_places(value: Any) -> Any:
+    """Returns a table whose places of credentials replace those of the settings file, at any depth."""
+    if not isinstance(value, dict):
+        return value
+    if value and value.keys() <= {"env", "file"} and not any(isinstance(inner, dict) for inner in value.values()):
+        return {"env": None, "file": None, **value}
+    return {key: _with_whole_places(inner) for key, inner in value.items()}
 
 
 def url_validator(problem: Callable[[str], str | None]) -> AfterValidator:

@@ -125,6 +125,37 @@ def test_a_variable_replaces_the_passwords_place(monkeypatch: pytest.MonkeyPatch
     assert "redis://:hunter2@h" == settings.broker_url()
 
 
+def test_a_variable_replaces_the_place_of_each_credential_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the units of systemd name files of their own, whatever the file for all processes names; so does a console."""
+    places = {"ACCOUNTS__ENV__SECRET": "a", "ACCOUNTS__ENV__CALLBACK__TOKEN": "b", "CONSOLE__OIDC__CLIENT_SECRET": "c"}
+    Path("d").write_text("of d", encoding="utf-8")
+    for name, value in places.items():
+        Path(value).write_text(f"of {value}", encoding="utf-8")
+        monkeypatch.setenv(f"WORKER_{name}__FILE", value)
+
+    settings = loaded(NAMED)
+
+    account, provider = accounts_of(settings).get("env"), settings.console.oidc
+    assert ["env"] == list(settings.accounts)
+    assert account.secret
+    assert provider
+    assert provider.client_secret
+    assert ("of a", "of c") == (account.secret.read(), provider.client_secret.read("c"))
+    assert ("of b", "of d") == tuple(secret.read() for secret in account.settings["callback"].values())
+
+
+NAMED = """
+[accounts.env]
+channel = "wecom_app"
+secret = { env = "FIRST" }
+callback = { token = { env = "FIRST" }, aes_key = { file = "d" } }
+
+[console.oidc]
+issuer = "https://login.example.com"
+client_id = "console"
+client_secret = { env = "FIRST" }
+"""
+
 PROXIED = """
 [accounts.hr]
 channel = "wecom_app"
