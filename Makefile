@@ -21,9 +21,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 install: $(VENV)/.installed-dev
 
+NEW_ENOUGH := import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=...")
+
 # Of one environment: the program alone for a demo (-worker), what the tests need (-test), and all that works on it (-dev).
+# One that could not be made goes again: Debian's Python without python3-venv leaves one without pip.
 $(VENV)/.installed-%: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/python || { $(PYTHON) -c '$(NEW_ENOUGH)' && $(PYTHON) -m venv $(VENV); } || { rm -rf $(VENV); false; }
 	$(PIP) --quiet -c constraints.txt -e '.[$*]'
 	touch $@
 
