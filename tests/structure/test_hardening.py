@@ -140,6 +140,13 @@ def test_the_manifests_are_the_chart() -> None:
     assert {path: path.read_text(encoding="utf-8") for path in PLAIN if "external" not in path.name} == written
 
 
+def test_the_tables_come_before_a_release_also_on_the_way_back() -> None:
+    """Helm runs no hook of an upgrade before a rollback, which the page says the older release's Job can end."""
+    job = documents(read("deploy/kubernetes/migrate.yaml"))[0]
+
+    assert "pre-install,pre-upgrade,pre-rollback" == job["metadata"]["annotations"]["helm.sh/hook"]
+
+
 def test_helm_finds_nothing_wrong() -> None:
     """Helm's own lint; it would only like an icon."""
     found = lint(manifests.CHART)
