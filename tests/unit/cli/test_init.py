@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import stat
 import sys
 from collections.abc import Callable
@@ -154,6 +155,22 @@ def test_what_cannot_be_written_is_one_sentence(init: Init, tmp_path: Path) -> N
 
     assert 2 == status
     assert printed.startswith(f"worker: {tmp_path}/worker.toml: cannot be written (")
+    assert printed.endswith("); take away what is there, or use another folder\n")
+
+
+def test_an_env_that_cannot_be_written_is_one_sentence(init: Init, tmp_path: Path) -> None:
+    """Such as a file that may only be read. Whoever runs the tests may write all files, so none may grow instead."""
+    (tmp_path / ".env").write_text("A=1\n", encoding="utf-8")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+
+    try:
+        status, printed = init()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert 2 == status
+    assert printed.startswith(f"worker: {tmp_path}/.env: cannot be written (")
     assert printed.endswith("); take away what is there, or use another folder\n")
 
 

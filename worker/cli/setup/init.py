@@ -157,10 +157,14 @@ def _write_file(file: str, text: str, mode: int) -> str:
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as stream:
             stream.write(text)
     except OSError as error:
-        absolute = Path(file).absolute()
-        problem = f"{absolute}: cannot be written ({error.strerror}); take away what is there, or use another folder"
-        raise ConfigurationError(problem) from error
+        raise _unwritable(Path(file), error) from error
     return f"wrote {file}" + (f" (mode {mode:o})" if mode == 0o600 else "")
+
+
+def _unwritable(file: Path, error: OSError) -> ConfigurationError:
+    absolute = file.absolute()
+    problem = f"{absolute}: cannot be written ({error.strerror}); take away what is there, or use another folder"
+    return ConfigurationError(problem)
 
 
 def _update_env(variables: Mapping[str, str], lang: Lang) -> tuple[str, Mapping[str, str]]:
@@ -191,7 +195,10 @@ def _update_env(variables: Mapping[str, str], lang: Lang) -> tuple[str, Mapping[
             )
             raise ConfigurationError(problem) from None
         line = f"{line}; other users could read it, so its mode is now 600"
-    Path(ENV_FILE).write_text(lines + gap + _lines({**empty, **added}), encoding="utf-8")
+    try:
+        file.write_text(lines + gap + _lines({**empty, **added}), encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(file, error) from error
     return line, {**variables, **{name: value for name, value in existing.items() if value}}
 
 
