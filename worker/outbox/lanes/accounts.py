@@ -78,4 +78,5 @@ def remove_account(connection: Connection, row: AccountRow, version: str) -> boo
 def _record_change(connection: Connection, version: str) -> None:
     # The row's lock puts the changes in the order of their commits, so the last change decides the value.
     update = "update worker_site set value = :version where name = 'accounts'"
-    assert execute(connection, update, {"version": version}).rowcount, "`db upgrade` makes this row"
+    changed = execute(connection, update, {"version": version}).rowcount
+    assert changed, "`db upgrade` makes this row"
