@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,8 @@ class DemoStage:
             credentials = _credentials(folder)
             settings_file = folder / "worker.toml"
             settings_file.write_text(settings_text.format(folder=folder, vendor=vendor), encoding="utf-8")
-            settings = load_settings(settings_file)
+            with _own_settings_hidden(folder):
+                settings = load_settings(settings_file)
             engine = sqlite_engine(settings.database_url())
             stack.callback(engine.dispose)
             migrate.upgrade(engine)
@@ -133,6 +134,7 @@ def _process(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
     with (folder / f"{command[0]}.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "worker.cli", *command],
+            cwd=folder,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=log if command[0] == "up" else subprocess.PIPE,
@@ -144,6 +146,17 @@ def _process(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         _end(process)
+
+
+@contextmanager
+def _own_settings_hidden(folder: Path) -> Iterator[None]:
+    """Hides the settings of the person's own installation: variables, and the `.env` of the current folder."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("WORKER_")}
+    try:
+        with chdir(folder):
+            yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _credentials(folder: Path) -> dict[str, str]:

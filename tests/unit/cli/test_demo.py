@@ -277,6 +277,26 @@ def test_a_process_that_will_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) 
     assert [-signal.SIGKILL] == [process.returncode for process in started]
 
 
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_a_demo_leaves_the_persons_own_outbox_alone(
+    place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whatever variables name it where the demo is started, for its own process and for those that it starts."""
+    monkeypatch.chdir(tmp_path)
+    if place == "environment":
+        monkeypatch.setenv("WORKER_DATABASE", "sqlite:///own.db")
+    else:
+        (tmp_path / ".env").write_text("WORKER_DATABASE=sqlite:///own.db\n", encoding="utf-8")
+    code = "import os, signal; print(f'it is on http://{os.getcwd()}', flush=True); signal.pause()"
+    noted(monkeypatch, [sys.executable, "-c", code])
+
+    with DemoStage.built(stage.SETTINGS, receiver=False) as built:
+        used = built.engine.url.database
+
+    assert (f"{built.folder}/demo.db", f"http://{built.folder}") == (used, built.vendor)
+    assert not (tmp_path / "own.db").exists()
+
+
 def test_a_sigterm_unwinds_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """No process is left behind: the exit comes as an exception, and the handler is put back."""
     before = signal.getsignal(signal.SIGTERM)
