@@ -174,6 +174,14 @@ def test_the_chart_refuses_values_that_cannot_be(values: dict[str, Any]) -> None
         chart.validate_schema(values)
 
 
+def test_the_chart_takes_a_database_of_several_hosts() -> None:
+    """As the page on databases writes them, behind the ?."""
+    (url,) = re.findall(r"`(postgresql\S+target_session_attrs=\S+)`", read("docs/databases.md"))
+
+    with Chart.load(manifests.CHART) as chart:
+        chart.validate_schema({"database": url})
+
+
 @pytest.mark.parametrize("path", [one for one in PLAIN if one.parent.name != "operators"], ids=lambda one: one.stem)
 def test_kubernetes_takes_the_manifests(path: Path) -> None:
     """By the schemas of its newest release, and no key that it does not know."""

@@ -280,7 +280,8 @@ def _masked(url: str) -> str:
 def _takes_password(url: str) -> bool:
     _, sep, rest = url.partition("://")
     user, _, host = rest.partition("/")[0].rpartition("@")
-    return bool(sep and host) and ":" not in user
+    # A URL with a user may name its hosts behind the ?, as several hosts of PostgreSQL are.
+    return bool(sep and (host or user)) and ":" not in user
 
 
 def _with_password(url: str, password: str) -> str:

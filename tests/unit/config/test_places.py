@@ -37,6 +37,10 @@ def loaded(text: str) -> Settings:
             "postgresql+psycopg://app:p%40ss%2Fw%3A%3Frd@db/app?sslmode=require",
         ),
         ('database = "postgresql://app@db"', "postgresql://app@db"),
+        (
+            'database = { url = "postgresql://app@/app?host=a:1&host=b:2", password = { file = "password" } }',
+            "postgresql://app:p%40ss%2Fw%3A%3Frd@/app?host=a:1&host=b:2",
+        ),
     ],
 )
 def test_a_database_is_named_whole_or_its_password_alone(line: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
