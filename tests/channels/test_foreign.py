@@ -137,3 +137,13 @@ def test_a_duplicate_check_that_is_off_in_any_spelling_is_off(off: Any):
     read = wecom_app.message_from_json({"msgtype": "text", "text": {"content": "c"}, "enable_duplicate_check": off})
 
     assert not read.document()["options"]["duplicate_check"]
+
+
+@pytest.mark.parametrize("nothing", [0, "0", "", None])
+def test_an_interval_that_says_nothing_is_as_if_it_were_not_there(nothing: Any):
+    """Clients with typed structs write `"duplicate_check_interval": 0` beside every message."""
+    body = {"msgtype": "text", "text": {"content": "c"}, "enable_duplicate_check": 0}
+
+    read = wecom_app.message_from_json({**body, "duplicate_check_interval": nothing})
+
+    assert wecom_app.message_from_json(body) == read

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.typed import object_of, refuse_misplaced_fields, text_in, validated
+from worker.channels.typed import is_without_effect, object_of, refuse_misplaced_fields, text_in, validated
 from worker.channels.wecom_app.cards import CARD_CLASSES, AppCard
 from worker.channels.wecom_app.changes import CardUpdate, ChangeChat, CreateChat
 from worker.channels.wecom_app.fields import OURS, interval_s
@@ -85,8 +85,8 @@ def _options(body: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     if "enable_duplicate_check" in body:
         out["duplicate_check"] = body["enable_duplicate_check"] not in (0, "0")
-    if "duplicate_check_interval" in body:
-        out["duplicate_check_interval"] = body["duplicate_check_interval"]
+    if not is_without_effect(interval := body.get("duplicate_check_interval")):  # SDKs write 0 where none was chosen
+        out["duplicate_check_interval"] = interval
     return out
 
 
