@@ -533,6 +533,18 @@ def test_protected_files() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "fields"),
+    [("pdf", ["safe"]), (".pdf", ["safe"]), ("a.pdf ", []), ('a.pd"f', []), ("a/b.pdf", []), ("a.pdf.zip", ["safe"])],
+)
+def test_a_file_is_protected_by_the_ending_that_members_see(name: str, fields: list[str]) -> None:
+    """A name without a point has no ending, and what is dropped from a name is no part of it."""
+    document = FileMessage(file=File(b"", name), safe=1).document()
+    file = {"upload_type": "file", "name": name, "size": 100}
+
+    assert fields == fields_of(draft({**document, "files": {"file.media_id": file}}))
+
+
+@pytest.mark.parametrize(
     ("body", "field"),
     [
         ({"text": {"content": "a"}}, "msgtype"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
+from pathlib import PurePath
 from typing import Any
 
 from worker.channels.checking import rules
@@ -24,6 +25,7 @@ from worker.channels.checking.job import (
 from worker.channels.checking.row import FieldRule, Row
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
+from worker.channels.wecom.names import display_name
 from worker.channels.wecom_app import changes, fields, targets
 from worker.channels.wecom_app.account import callback_problems, plugin_problems
 from worker.channels.wecom_app.cards import CARD_TYPES, card_of, card_rows
@@ -129,7 +131,7 @@ def _protection_problems(draft: Draft) -> Iterator[Problem]:
     body = draft.message.get("body")
     if file is None or not isinstance(body, Mapping) or body.get("safe") != 1:
         return
-    ending = str(file.get("name")).rpartition(".")[2].lower()
+    ending = PurePath(display_name(str(file.get("name")))).suffix.removeprefix(".").lower()
     if ending not in fields.SAFE_FILES:
         yield Problem("safe", "does not protect files of this ending", f"use {', '.join(sorted(fields.SAFE_FILES))}")
 
