@@ -288,6 +288,15 @@ def test_what_no_webhook_should_hear_ends(code: int) -> None:
     assert isinstance(outcome({"errcode": code, "errmsg": "x"}), Rejected)
 
 
+def test_a_code_of_webhooks_that_is_not_published_is_unknown() -> None:
+    """To an app all of them are another feature's, and its remedy is of no use here."""
+    unseen = outcome({"errcode": 93010, "errmsg": "x"})
+
+    assert isinstance(unseen, Rejected)
+    assert unseen.unknown_code
+    assert CHANNEL.explain(93010, "en") is None
+
+
 @pytest.mark.parametrize("key", [KEY, "k-7"])
 def test_the_key_is_in_nothing_that_is_kept(key: str) -> None:
     """Not in a `repr`, not in the vendor's words where it quotes its own address, however short it is."""

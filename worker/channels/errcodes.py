@@ -101,6 +101,8 @@ class Catalogue:
     """The channel whose `errcodes.toml` it is."""
     shared: Catalogue | None = None
     """Where codes without a row there are looked up."""
+    own: range = range(0)
+    """Codes that are never looked up there, because they mean something else."""
     at_gettoken: Errcode | None = None
     """A code that means something else in the answer to gettoken."""
 
@@ -116,7 +118,8 @@ class Catalogue:
 
     def find(self, code: int) -> Errcode | None:
         """Returns the row of a code, or None for an unknown code. A range is returned as a row for this code alone."""
-        row = self._by_code.get(code) or (self.shared.find(code) if self.shared else None)
+        shared = None if code in self.own else self.shared
+        row = self._by_code.get(code) or (shared.find(code) if shared else None)
         return row if row is None or row.code == code else replace(row, code=code, last=None)
 
     def outcome(self, code: int) -> Outcome:

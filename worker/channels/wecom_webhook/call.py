@@ -106,7 +106,8 @@ def _named(part: Part) -> dict[str, str]:
     return {"sha256": str(hashlib.sha256(part.facts["inline"]["image.base64"]).hexdigest())}
 
 
-ERRCODES = Catalogue("wecom_webhook", shared=SHARED)
+# To the apps every code of webhooks is one of another feature.
+ERRCODES = Catalogue("wecom_webhook", shared=SHARED, own=range(93000, 94000))
 MEDIA_GONE = (40007, 40145)
 PERSON_REFUSED = 93005
 ABOUT_CHATS = (93001, PERSON_REFUSED, 93006, 93008)
