@@ -12,6 +12,7 @@ from worker.domain.errors import CheckFailed
 
 CARD = {"card_type": "text_notice", "main_title": {"title": "t"}, "card_action": {"type": 1, "url": "https://a/"}}
 ARTICLE = {"title": "t", "thumb_media_id": "m", "content": "c"}
+PICTURE = {"base64": "aGk=", "md5": "49f68a5c8493ec2c0bf489821c21fc3b"}
 TEXTCARD = {"title": "t", "description": "d", "url": "https://a/"}
 
 NEUTRAL: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
@@ -107,6 +108,8 @@ FOREIGN: list[tuple[Any, dict[str, Any], str]] = [
         {"msgtype": "markdown", "markdown": {"content": "c", "mentioned_list": ["@all"]}},
         "markdown.mentioned_list",
     ),
+    (wecom_webhook, {"msgtype": "image", "image": {"media_id": "m"}}, "image.media_id"),
+    (wecom_webhook, {"msgtype": "image", "image": {**PICTURE, "colour": 1}}, "image.colour"),
     (wecom_external, {"link": {"title": "t", "url": "https://a/"}}, "link"),
     (youdu, {"msgType": "mpNews", "mpNews": [{"title": "t"}]}, "mpNews"),
     (youdu, {"msgType": "mpnews", "mpnews": [{"title": "t", "show_front": 1}]}, "mpnews.items[0].show_front"),

@@ -315,6 +315,13 @@ def test_json_that_does_not_fit(body: Any) -> None:
         message_from_json(body)
 
 
+def test_a_picture_that_is_missing_is_missed() -> None:
+    """It is not taken for one with another MD5."""
+    (problem,) = CHANNEL.check(draft(message_from_json({"msgtype": "image", "image": {"md5": "0" * 32}})))
+
+    assert ("image.base64", "is missing or empty (vendor code 40009)") == (problem.field, problem.text)
+
+
 def test_a_message_shows_nothing_of_itself() -> None:
     """Neither in its `repr` nor where it is wrong."""
     message = Text(content="canary", mentioned_list=["canary"])

@@ -81,13 +81,16 @@ def _is_modelled(msgtype: str, body: Mapping[str, Any]) -> bool:
 
 
 def _picture(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The file a picture's base64 holds; its md5 has to be that of the bytes (301019)."""
+    """The file a picture's base64 holds, beside other fields; its md5 has to be that of the bytes (301019)."""
+    others = {name: value for name, value in content.items() if name not in ("base64", "md5")}
+    if not content.get("base64"):  # an application's body has a media_id; without anything, the check misses the file
+        return others
     try:
-        held = base64.b64decode(content.get("base64") or "", validate=True)
+        held = base64.b64decode(content["base64"], validate=True)
     except (binascii.Error, ValueError, TypeError):
         raise CheckFailed([Problem("image.base64", "is not Base64", "encode the picture's bytes")]) from None
     digest = hashlib.md5(held, usedforsecurity=False).hexdigest()
     if str(content.get("md5")).lower() != digest:
         text = "is not that of the picture (vendor code 301019)"
         raise CheckFailed([Problem("image.md5", text, "take the MD5 of the bytes before Base64, in hex")])
-    return {"file": File(held, PICTURE_NAME)}
+    return {**others, "file": File(held, PICTURE_NAME)}
