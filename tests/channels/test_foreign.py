@@ -150,3 +150,12 @@ def test_an_interval_that_says_nothing_is_as_if_it_were_not_there(nothing: Any):
     read = wecom_app.message_from_json({**body, "duplicate_check_interval": nothing})
 
     assert wecom_app.message_from_json(body) == read
+
+
+@pytest.mark.parametrize("everyone", [1, "1", True])
+def test_an_update_for_all_is_for_all_whoever_is_named_beside_it(everyone: Any):
+    """A job without recipients updates the card of everyone of the original."""
+    body = {"userids": ["zhangsan"], "response_code": "c", "button": {"replace_name": "done"}}
+
+    assert ("zhangsan",) == wecom_app.recipients_from_json({**body, "atall": 0}).users
+    assert not wecom_app.recipients_from_json({**body, "atall": everyone})
