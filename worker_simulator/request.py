@@ -34,8 +34,9 @@ class HttpRequest:
         return not self.path.startswith("/_control")
 
     def json(self) -> Any:
-        """Returns the body parsed as JSON. Raises ValueError if it is not JSON."""
-        return json.loads(self.body)
+        """Returns the body parsed as JSON. Raises ValueError if it is not JSON in UTF-8."""
+        # Of bytes `json.loads` also reads UTF-16 and UTF-32, and half characters.
+        return json.loads(self.body.decode("utf-8-sig"))
 
 
 def from_target(method: str, target: str, ip: str, port: int) -> HttpRequest:

@@ -1,5 +1,6 @@
 """message/send: what a body must hold, and the code of everything it must not."""
 
+import json
 from typing import Any
 
 import pytest
@@ -175,6 +176,9 @@ BAD = [
     (40058, b"[]"),
     (40058, b"[" * 100_000),
     (40058, b'{"touser": "chenmo", "msgtype": "text", "agentid": 1, "text": {"content": "\\ud800"}}'),
+    (40058, b'{"touser": "chenmo", "msgtype": "text", "agentid": 1, "text": {"content": "\xed\xa0\x80"}}'),
+    (40058, json.dumps(message("text", {"content": "hi"})).encode("utf-16")),
+    (40058, json.dumps(message("text", {"content": "你好"}), ensure_ascii=False).encode("gbk")),
 ]
 
 
