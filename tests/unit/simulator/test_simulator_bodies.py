@@ -46,6 +46,7 @@ GOOD = {
     "pictures": image_notice(card_image={"url": URL, "aspect_ratio": 1.3}),
     "empty lists": notice(horizontal_content_list=[], jump_list=[]),
     "six buttons": buttons(button_list=[{"text": "y", "key": str(n)} for n in range(6)], card_action={"type": 0}),
+    "a key that no button needs": buttons(button_list=[{"text": "y", "type": 1, "url": URL, "key": ["x"]}]),
     "a line without title": notice(main_title={}, sub_title_text="s"),
 }
 

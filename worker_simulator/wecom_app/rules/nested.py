@@ -104,7 +104,8 @@ class Items(SingleFieldRule):
         if self.unique is None:
             return
         name, code = self.unique
-        values = [entry[name] for entry in entries if entry.get(name)]
+        # Where its type needs no such field, it was not checked, and may be anything.
+        values = [value for entry in entries if isinstance(value := entry.get(name), str) and value]
         if len(set(values)) < len(values):
             findings.refuse(code, f"invalid param '{place}.{name}'")
 
