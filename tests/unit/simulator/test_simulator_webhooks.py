@@ -177,7 +177,8 @@ def test_pictures(vendor: Any) -> None:
         picture(b"GIF89a" + bytes(20)),
         picture(PNG + bytes(2 << 20)),
     ]
-    assert 40009 == code(vendor, {"msgtype": "image", "image": {"base64": "#", "md5": "x"}})
+    for text in ("#", "图片"):
+        assert 40009 == code(vendor, {"msgtype": "image", "image": {"base64": text, "md5": "x"}})
     assert {"md5": hashlib.md5(PNG).hexdigest(), "size": len(PNG)} == posts(vendor)["wr1"][0]["content"]
 
 
