@@ -24,7 +24,10 @@ def first_line(data: bytes, ip: str, port: int) -> HttpRequest | None:
     words = line.decode("latin-1").split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
         raise BadRequest("not a request line")
-    return from_target(words[0], words[1], ip, port)
+    try:
+        return from_target(words[0], words[1], ip, port)
+    except ValueError as error:
+        raise BadRequest("not a target") from error
 
 
 class Reader:

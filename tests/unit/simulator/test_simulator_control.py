@@ -150,10 +150,11 @@ def test_next_request_waits_for_the_answer(vendor: Any) -> None:
     "data",
     [
         b"nonsense\r\n\r\n",
+        b"GET //[x HTTP/1.1\r\nHost: x\r\n\r\n",
         b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
         b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
-    ids=["line", "header", "pipelined"],
+    ids=["line", "target", "header", "pipelined"],
 )
 def test_what_is_no_request(vendor: Any, data: bytes) -> None:
     """Broken and pipelined requests are answered 400 and the connection ends."""
