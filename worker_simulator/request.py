@@ -39,6 +39,11 @@ class HttpRequest:
         return json.loads(self.body.decode("utf-8-sig"))
 
 
+def is_number(text: str) -> bool:
+    """True for an id of decimal digits: ASCII, and no more than 64 bits hold."""
+    return text.isascii() and text.isdecimal() and len(text) < 19
+
+
 def from_target(method: str, target: str, ip: str, port: int) -> HttpRequest:
     """Returns a request from its request line. Headers and body are added as they arrive."""
     parts = urlsplit(target)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker_simulator.request import Json
+from worker_simulator.request import Json, is_number
 from worker_simulator.settings.youdu import YouduSettings
 from worker_simulator.youdu.envelope import YouduRefused
 
@@ -70,7 +70,7 @@ def _members(dept: str, settings: YouduSettings) -> Iterator[str]:
         yield from (account.lower() for account in settings.everyone)
     elif dept in settings.depts:
         yield from (account.lower() for account in settings.depts[dept])
-    elif not dept.isdecimal() or int(dept) >= settings.first_missing_dept:
+    elif not is_number(dept) or int(dept) >= settings.first_missing_dept:
         if settings.unknown_dept_code:
             raise YouduRefused(settings.unknown_dept_code)
     else:

@@ -245,7 +245,7 @@ def test_the_text_that_names_them_is_a_setting(youdu: Client) -> None:
 def test_departments_everyone_and_the_most_of_each(youdu: Client) -> None:
     """0 is the whole organisation; a member named twice gets it once."""
     settings(youdu, depts={"7": ["Alice", "bob"]})
-    youdu.send(to="alice", toDept="7|12|900001")
+    youdu.send(to="alice", toDept=f"7|12|900001|１|{'9' * 5000}")
     youdu.send(to="", toDept="0")
 
     first, second = youdu.state()["delivered"]

@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from worker_simulator.answers import Refused
-from worker_simulator.request import HttpRequest, Json
+from worker_simulator.request import HttpRequest, Json, is_number
 from worker_simulator.settings import CodeSettings
 from worker_simulator.wecom_app.rules.findings import Findings
 from worker_simulator.wecom_app.rules.message_types import TO_MEMBERS
@@ -42,7 +42,7 @@ def check_msgtype(body: Json, allowed: frozenset[str] = MSGTYPES, code: int = 40
 def agentid_of(body: Json, findings: Findings, *, required: bool = True) -> int | None:
     """Returns the agentid. Digits in a string are accepted with a warning, or refused by a setting."""
     value = body.get("agentid")
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and is_number(value):
         findings.refuse("agentid_string")
         findings.wrong_format = True
         return int(value)

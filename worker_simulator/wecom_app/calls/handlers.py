@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from worker_simulator.answers import HttpAnswer, Refused, accepted
-from worker_simulator.request import HttpRequest
+from worker_simulator.request import HttpRequest, is_number
 from worker_simulator.wecom_app.calls.envelope import authorise, read_call
 from worker_simulator.wire.reader import media_part
 
@@ -23,7 +23,7 @@ def get_agent(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     """Answers agent/get (90227 获取应用): the app of the token, and its visible range."""
     app = authorise(state, request)
     settings, agentid = app.settings, request.query.get("agentid", "")
-    if not agentid.isdecimal():
+    if not is_number(agentid):
         raise Refused(40056)
     state.apps.check_agent(app, int(agentid))
     visible = {"user": [{"userid": userid} for userid in settings.visible or []]}

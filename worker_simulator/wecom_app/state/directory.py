@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from worker_simulator.answers import Refused
+from worker_simulator.request import is_number
 from worker_simulator.settings import AppSettings, SimulatorSettings
 
 USERID = re.compile(r"[A-Za-z0-9_.@-]{1,64}")
@@ -101,7 +102,7 @@ class Directory:
     ) -> list[str] | None:
         if group in configured:
             return configured[group]
-        if not group.isdecimal() or int(group) >= first_missing:
+        if not is_number(group) or int(group) >= first_missing:
             return None
         return [f"{prefix}{group}u{number + 1}" for number in range(self._settings.directory.members_per_group)]
 
