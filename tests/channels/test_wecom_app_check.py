@@ -7,8 +7,10 @@ from hypothesis import given, strategies as st
 from wecom_app_samples import CHANNEL, account, card, draft, text
 
 from worker.channels.wecom_app import (
+    CardAction,
     CardUpdate,
     FileMessage,
+    HorizontalContent,
     Image,
     MainTitle,
     MiniProgramNotice,
@@ -16,6 +18,7 @@ from worker.channels.wecom_app import (
     News,
     Raw,
     Text,
+    TextNoticeCard,
     Upload,
     VoteCard,
     escape_ids,
@@ -98,6 +101,16 @@ def test_long_text_names_its_size(content, size):
     assert ("text.content", 2048, "bytes", size) == (problem.field, problem.limit, problem.unit, problem.size)
     assert "silently cuts off" in problem.text
     assert content not in str(problem)
+
+
+def test_an_update_with_a_file_says_so():
+    """Updates upload nothing; without its file the line would lack a media_id, of which nobody had heard."""
+    line = HorizontalContent(type=2, keyname="k", file=File(b"123456", "a.txt"))
+    given = {"main_title": MainTitle(title="t"), "card_action": CardAction(type=1, url="https://a.example")}
+    update = CardUpdate(template_card=TextNoticeCard(**given, horizontal_content_list=[line]))
+
+    with pytest.raises(CheckFailed, match=r"template_card.horizontal_content_list.0.file: an update takes no file"):
+        update.document()
 
 
 @given(st.text(alphabet=st.characters(), max_size=1200))

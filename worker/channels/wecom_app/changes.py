@@ -15,11 +15,11 @@ from pydantic import InstanceOf
 from worker.channels.checking import plain, rules
 from worker.channels.checking.row import Effect, Prose, R, Row
 from worker.channels.checking.targets import malformed
-from worker.channels.typed import VendorMessage, rows_of
+from worker.channels.typed import VendorMessage, attached, rows_of
 from worker.channels.wecom.names import USERID, USERID_WANTED
 from worker.channels.wecom_app.cards import INTERACTIVE, AppCard, calls_back, card_of
 from worker.channels.wecom_app.messages import OfApp
-from worker.domain.errors import Problem
+from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Draft, Kind
 
 CHATID = r"[0-9A-Za-z]{1,32}"
@@ -84,8 +84,8 @@ class CardUpdate(OfApp):
     replace_name: str | None = None
     """Form A: the buttons become grey and show this text. Only button, vote and multiple cards."""
     template_card: InstanceOf[AppCard] | dict[str, Any] | None = None
-    """Form B: the new card, of any type, typed or in the vendor's fields; `replace_text` freezes its buttons. The
-    original's task_id stays, so one given here is left out."""
+    """Form B: the new card, of any type, typed or in the vendor's fields, without a `file`; `replace_text` freezes its
+    buttons. The original's task_id stays, so one given here is left out."""
     enable_id_trans: int | None = None
     """Form B: 1 translates `$userName=USERID$` and its like."""
     response_code: str | None = None
@@ -100,6 +100,8 @@ class CardUpdate(OfApp):
             out["button"] = {"replace_name": self.replace_name}
         if self.template_card is not None:
             card = self.template_card
+            if isinstance(card, AppCard):
+                _require_no_file(card)
             given = card.card() if isinstance(card, AppCard) else card
             out["template_card"] = {name: value for name, value in given.items() if name != "task_id"}
         translated = self.enable_id_trans
@@ -108,6 +110,12 @@ class CardUpdate(OfApp):
         if translated is not None:
             out["enable_id_trans"] = translated
         return out
+
+
+def _require_no_file(card: AppCard) -> None:
+    for path, _ in attached(card, "template_card"):
+        field, remedy = f"{path.rpartition('.')[0]}.file", "upload the file first, and give its media_id"
+        raise CheckFailed([Problem(field, "an update takes no file", remedy)])
 
 
 def chat_problems(draft: Draft) -> Iterator[Problem]:
