@@ -45,6 +45,20 @@ def test_one_call_a_chat():
     assert ["goes to several chats: a member of several gets it several times"] == CHANNEL.warnings(asked)
 
 
+def test_the_last_piece_mentions_members():
+    """Not each of them."""
+    document, _ = CHANNEL.fit(
+        "send_chat", Text(content="x " * 2000, mentioned_list=["@all"]).document(), account(), "split"
+    )
+
+    bodies = [
+        sent(CHANNEL.request(part(document, {**CHAT, "piece": n}, kind="send_chat"), account(), ACCESS, flagged=False))
+        for n in (0, 1)
+    ]
+
+    assert [None, ["@all"]] == [body["text"].get("mentioned_list") for body in bodies]
+
+
 def test_on_the_wire():
     """A chat instead of recipients, no agentid, and no duplicate check even when it is asked for."""
     built = CHANNEL.request(

@@ -123,6 +123,19 @@ def test_buttons_stand_below_the_last_piece() -> None:
     assert ["wr1", "wr1", "wr2", "wr2"] == [body["chatid"] for body in bodies]
 
 
+def test_members_are_mentioned_once_in_a_chat() -> None:
+    """By the last piece of a text."""
+    message = Text(content=PROSE * 5, mentioned_list=["@all"], mentioned_mobile_list=["13800001111"])
+    document, _ = CHANNEL.fit("send", message.document(), account(), "split")
+
+    specs = CHANNEL.split(Draft("send", account(), document, Chats("wr1")))
+    *before, last = (sent(part(document, spec, n=n))["text"] for n, spec in enumerate(specs))
+
+    assert before
+    assert [{"content"}] * len(before) == [piece.keys() for piece in before]
+    assert (["@all"], ["13800001111"]) == (last["mentioned_list"], last["mentioned_mobile_list"])
+
+
 def test_prose_is_what_is_no_code() -> None:
     """Fences, open ones too, and inline code."""
     assert "a \n b" == IN_CODE.sub("", "a `<@li>`\n b")

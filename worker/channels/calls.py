@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.checking.job import put
+from worker.channels.checking.job import SPLIT_FIELD, put
 from worker.domain.job import Kind, Part
 from worker.domain.outcome import Rejected
 
@@ -34,6 +34,20 @@ def filled(tree: dict[str, Any], part: Part) -> dict[str, Any]:
     for path, media_id in (part.facts.get("media") or {}).items():
         tree = put(tree, path.split("."), media_id)
     return tree
+
+
+LAST = ("attachments", "mentioned_list", "mentioned_mobile_list")
+"""Fields of a split text that only its last piece has: else members would be mentioned by each piece."""
+
+
+def with_piece(body: dict[str, Any], part: Part) -> dict[str, Any]:
+    """Returns a copy of a body with this part's piece of a split text, or the body itself."""
+    if "piece" not in part.spec:
+        return body
+    msgtype, pieces, number = part.message["type"], part.message["pieces"], part.spec["piece"]
+    left_out = LAST if number < len(pieces) - 1 else ()
+    content = {name: value for name, value in body[msgtype].items() if name not in left_out}
+    return {**body, msgtype: {**content, SPLIT_FIELD: pieces[number]}}
 
 
 def file_of(part: Part) -> Mapping[str, Any]:

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.channels.calls import digest, filled, json_bytes, media_gone
-from worker.channels.checking.job import SPLIT_FIELD, put
+from worker.channels.calls import digest, filled, json_bytes, media_gone, with_piece
 from worker.channels.wecom import upload
 from worker.channels.wecom.answer import (
     ERRCODES,
@@ -115,11 +114,8 @@ def _send(part: Part, account: Account, flagged: bool) -> dict[str, Any]:
 
 def _content(part: Part) -> dict[str, Any]:
     """Returns type, object and options, with this part's piece of a split text and the media_ids of its files."""
-    message = part.message
-    out = {**message["body"], "msgtype": message["type"]}
-    if "piece" in part.spec:
-        out = put(out, [message["type"], SPLIT_FIELD], message["pieces"][part.spec["piece"]])
-    return filled(out, part)
+    body = {**part.message["body"], "msgtype": part.message["type"]}
+    return filled(with_piece(body, part), part)
 
 
 def _update(part: Part, account: Account) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.channels.calls import BYTES_PER_SECOND, digest, file_of, filled, json_bytes, media_gone
-from worker.channels.checking.job import SPLIT_FIELD, put
+from worker.channels.calls import BYTES_PER_SECOND, digest, file_of, filled, json_bytes, media_gone, with_piece
+from worker.channels.checking.job import put
 from worker.channels.errcodes import Catalogue, Class
 from worker.channels.wecom import redact, upload
 from worker.channels.wecom.answer import ERRCODES as SHARED, Answer, Page, no_vendor, read, verdict, warns
@@ -67,21 +67,16 @@ def _body(part: Part, account: Account, picture: Any) -> dict[str, Any]:
 def _content(part: Part) -> dict[str, Any]:
     """Returns the type and its object, with this part's piece of a split text and the media_ids of its files."""
     message, msgtype = part.message, part.message["type"]
-    out = filled({**message["body"], "msgtype": msgtype}, part)
-    if "piece" in part.spec:
-        out = put(out, [msgtype, SPLIT_FIELD], message["pieces"][part.spec["piece"]])
+    out = with_piece(filled({**message["body"], "msgtype": msgtype}, part), part)
     if msgtype == "markdown" and "attachments" in out["markdown"]:
         out["markdown"] = _attached(out["markdown"], part)
     return out
 
 
 def _attached(markdown: Mapping[str, Any], part: Part) -> dict[str, Any]:
-    """Gives every attachment an id of ours, which a click brings back. They are below the last piece of a text."""
-    rest = {name: value for name, value in markdown.items() if name != "attachments"}
-    if "piece" in part.spec and part.spec["piece"] < len(part.message["pieces"]) - 1:
-        return rest
+    """Gives every attachment an id of ours, which a click brings back."""
     own = [{**one, "callback_id": f"w{part.id}.{n}"} for n, one in enumerate(markdown["attachments"])]
-    return {**rest, "attachments": own}
+    return {**markdown, "attachments": own}
 
 
 def _address(spec: Mapping[str, Any], account: Account) -> dict[str, str]:
