@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import SimpleNamespace
@@ -69,11 +69,12 @@ class Broker:
             self.messages.append(replace(message, from_s=now + chance.uniform(0.0, 1.0)))
         self._tell()
 
-    def take(self, home: Home) -> Message:
-        """Waits for the next message, in the order of the queues."""
+    def take(self, home: Home, queues: Collection[str]) -> Message:
+        """Waits for the next message of these queues, in their order."""
         while True:
             now = self.scheduler.now
-            there = [] if home.name in self.unreached else [one for one in self.messages if one.from_s <= now]
+            mine = [one for one in self.messages if one.queue in queues]
+            there = [] if home.name in self.unreached else [one for one in mine if one.from_s <= now]
             if there:
                 message = min(there, key=lambda one: NAMES.index(one.queue))
                 self.messages.remove(message)
@@ -82,7 +83,7 @@ class Broker:
             assert fiber is not None
             self._waiting.append(fiber)
             try:
-                soonest = min((one.from_s for one in self.messages if one.from_s > now), default=FOREVER)
+                soonest = min((one.from_s for one in mine if one.from_s > now), default=FOREVER)
                 self.scheduler.wait(soonest)
             finally:
                 self._waiting.remove(fiber)
@@ -112,10 +113,10 @@ class Broker:
 class App:
     """What the worker needs of a Celery app: it makes messages, and names the queues."""
 
-    def __init__(self, broker: Broker, home: Home):
+    def __init__(self, broker: Broker, home: Home, queues: Collection[str]):
         self.broker, self.home = broker, home
         self.conf = SimpleNamespace(task_queues=())
-        self.amqp = SimpleNamespace(queues=SimpleNamespace(consume_from=NAMES), as_task_v2=_message)
+        self.amqp = SimpleNamespace(queues=SimpleNamespace(consume_from=queues), as_task_v2=_message)
 
 
 def _message(task_id: str, task: str, arguments: list[Any], *_: Any, **__: Any) -> Any:

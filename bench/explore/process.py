@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -87,11 +87,12 @@ class Host:
         settings: Settings,
         step: Step,
         threads: int,
+        queues: Collection[str],
     ):
         self.name = home.name
         self.home, self._scheduler = home, scheduler
         self._broker, self._vendor, self._databases, self._accounts = broker, vendor, databases, accounts
-        self._settings, self._step, self._threads = settings, step, threads
+        self._settings, self._step, self._threads, self._queues = settings, step, threads, queues
         self.process: ExplorerProcess | None = None
 
     def start(self) -> None:
@@ -122,7 +123,7 @@ class Host:
             revoked=(),
             exit=lambda status: self._exit(home, status),
         )
-        process = ExplorerProcess(self._settings, App(self._broker, home), replaced)
+        process = ExplorerProcess(self._settings, App(self._broker, home, self._queues), replaced)
         database_of[home.name] = self._databases.of(home)
         if process.open(threads=self._threads, node=home.name, events=False):
             self.process = process
@@ -136,7 +137,7 @@ class Host:
 
     def _take_doorbells(self, process: ExplorerProcess, home: Home) -> None:
         while not process.draining:
-            message = self._broker.take(home)
+            message = self._broker.take(home, self._queues)
             try:
                 self._step("taken")
                 if message.task == DOORBELL_TASK:

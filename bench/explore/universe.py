@@ -30,6 +30,7 @@ from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.domain.pacing.quiet import NONE
 from worker.service.account_updates import EVERY_S
+from worker.service.queues import BULK, FILES, HOOKS, NAMES, NORMAL, URGENT
 
 MOST_USERS = TARGETS[0].maximum
 FAULTS_S = 10.0
@@ -149,6 +150,7 @@ class Universe:
         return holds and thing not in self._without
 
     def _add_hosts(self, of_all: AccountSource, settings: Settings, without: Collection[str]) -> None:
+        queues = self._queues(random.Random(f"{self.told.seed}, queues"))
         for number in range(self.chance.choice([2, 2, 3])):
             home = Home(f"host{number}", drift=self.chance.uniform(-1e-4, 1e-4), offset_s=self.chance.uniform(0, 5))
             threads = self.chance.choice([1, 2, 3])
@@ -166,8 +168,16 @@ class Universe:
                     settings=settings,
                     step=self.faults.step,
                     threads=threads,
+                    queues=queues.get(number, NAMES),
                 )
             )
+
+    def _queues(self, chance: random.Random) -> dict[int, Sequence[str]]:
+        """Returns the hosts that take from some queues only: the second, and the first perhaps from all others."""
+        own = chance.choice([(FILES,), (BULK,), (URGENT,), (FILES, BULK), (NORMAL, HOOKS), (URGENT, NORMAL, HOOKS)])
+        others = tuple(name for name in NAMES if name not in own) if chance.random() < 0.5 else NAMES
+        is_whole = not {"host 0", "host 1"}.intersection(self._without)
+        return {0: others, 1: own} if self._has("queues", chance.random() < 0.2) and is_whole else {}
 
     def run(self) -> Told:
         """Runs it to its end, and judges it."""
