@@ -214,6 +214,7 @@ class Soak:
         self._killed.wait()
         self._killed, self._kills = self._worker(), self._kills + 1
         if self._kills == 1:
+            self._stall()
             self._redis.restart()
             self._stack.vendor.faults(SLOW)
         elif self._kills % 2 == 0:
@@ -221,6 +222,12 @@ class Soak:
             time.sleep(AWAY_S)
             self._door.open()
         print(f"{self._ledger.asked:,} jobs, {self._ledger.ended:,} ended, {self._kills} times killed", flush=True)
+
+    def _stall(self) -> None:
+        """Has every thread wait for the database, so that each pool of its connections is as full as it gets."""
+        with self._stack.database.writing() as connection:
+            connection.exec_driver_sql("lock table worker_parts in access exclusive mode")
+            time.sleep(AWAY_S)
 
     def figure(self, path: Path) -> Figure:
         """The drawing, all that is wrong, and the figure."""
