@@ -75,7 +75,7 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
         return Everyone()
     if chatid := text_in(body, "chatid"):
         return AppChat(chatid)
-    if "msgtype" not in body and body.get("atall") in (1, "1"):  # everyone of the original, whoever is named beside it
+    if "msgtype" not in body and body.get("atall") in (1, "1"):  # everyone of the original, also beside names
         return Recipients()
     names = ("touser", "toparty", "totag") if "msgtype" in body else ("userids", "partyids", "tagids")
     users, parties, tags = (parse_ids(body.get(name), name) for name in names)
