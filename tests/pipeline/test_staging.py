@@ -105,6 +105,8 @@ def test_what_names_nobody_who_is_let_through_is_not_called(
         site.run()
         assert [("rejected", NOT_LET_THROUGH)] * len(jobs) == [(site.state(job), site.part(job).reason) for job in jobs]
         assert [] == site.calls()
+        left_out = [(row.recipient, row.field) for job in jobs for row in site.of("failures", job)]
+        assert [(name, STAGING) for name in ("chat1", "wangwu")[: len(jobs) - 1]] == left_out
 
 
 def test_a_recall_of_what_was_let_through_goes(database: Database, driven_clock: DrivenClock) -> None:
