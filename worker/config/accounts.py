@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from worker.config.channels import REGISTRY
 from worker.config.mistakes import validated
-from worker.config.places import SecretFrom
+from worker.config.places import SecretFrom, is_place
 from worker.config.settings import Settings, account_settings
 from worker.domain.account import DEADLINE, Account, Secret
 from worker.domain.errors import ConfigurationError, UnknownAccount
@@ -138,7 +138,7 @@ def staging_summary(accounts: AccountSource) -> str:
 
 def _with_secrets(path: str, value: Any) -> Any:
     """Returns a channel's own value with a Secret in place of every { env } and { file } table."""
-    if isinstance(value, Secret) or (isinstance(value, dict) and value and value.keys() <= {"env", "file"}):
+    if isinstance(value, Secret) or is_place(value):
         return Secret(partial(validated(SecretFrom, value, path).read, path))
     if not isinstance(value, dict):
         return value

@@ -29,6 +29,15 @@ class SettingsTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
+PLACES = ("env", "file")
+"""The keys of a table that says where a credential is."""
+
+
+def is_place(value: Any) -> bool:
+    """Returns True for a table that says where a credential is, and nothing else."""
+    return isinstance(value, Mapping) and bool(value) and value.keys() <= {*PLACES}
+
+
 class SecretFrom(SettingsTable):
     """Where a secret is: the name of an environment variable or the path of a file, never the secret itself."""
 
@@ -121,11 +130,8 @@ class Environment(EnvSettingsSource):
     def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:
         """Returns the value of a variable. The place of a URL, or of its password, replaces the settings file's."""
         parsed = super().prepare_field_value(field_name, field, value, value_is_complex)
-        if field.annotation in _URLS and isinstance(parsed, dict):
-            if parsed.keys() & {"url", "env", "file"}:
-                parsed = {**dict.fromkeys(UrlFrom.model_fields), **parsed}
-            if isinstance(parsed.get("password"), dict):
-                parsed["password"] = {**dict.fromkeys(SecretFrom.model_fields), **parsed["password"]}
+        if field.annotation in _URLS and isinstance(parsed, dict) and parsed.keys() & {"url", *PLACES}:
+            parsed = {**dict.fromkeys(UrlFrom.model_fields), **parsed}
         if field_name == "accounts" and isinstance(parsed, dict):
             parsed = {name: _parse_tables(table) for name, table in parsed.items()}
         return _with_whole_places(parsed)
@@ -161,8 +167,8 @@ def _with_whole_places(value: Any) -> Any:
     """Returns a table whose places of credentials replace those of the settings file, at any depth."""
     if not isinstance(value, dict):
         return value
-    if value and value.keys() <= {"env", "file"} and not any(isinstance(inner, dict) for inner in value.values()):
-        return {"env": None, "file": None, **value}
+    if is_place(value) and not any(isinstance(inner, dict) for inner in value.values()):
+        return {**dict.fromkeys(PLACES), **value}
     return {key: _with_whole_places(inner) for key, inner in value.items()}
 
 

@@ -19,7 +19,7 @@ from worker.accounts.sealing import Credential, SealKeys, extract_secrets, with_
 from worker.channels.registry import require_usable
 from worker.config.accounts import account_of
 from worker.config.mistakes import validated
-from worker.config.places import SecretFrom
+from worker.config.places import SecretFrom, is_place
 from worker.config.settings import Settings, load_settings
 from worker.control.audit import AuditedCommand, audited
 from worker.control.opening import open_current_database
@@ -205,7 +205,7 @@ def _read_secrets(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the table with the values that `{ env }` and `{ file }` refer to, in clear text."""
     clear: dict[str, Any] = {}
     for key, value in table.items():
-        if isinstance(value, Mapping) and value and value.keys() <= {"env", "file"}:
+        if is_place(value):
             # Sealed whatever its key is called: a value that was stored elsewhere may be a credential.
             clear[key] = Credential(validated(SecretFrom, value, f"{path}.{key}").read(f"{path}.{key}"))
         else:
