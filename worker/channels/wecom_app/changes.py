@@ -85,7 +85,7 @@ class CardUpdate(OfApp):
     """Form A: the buttons become grey and show this text. Only button, vote and multiple cards."""
     template_card: InstanceOf[AppCard] | dict[str, Any] | None = None
     """Form B: the new card, of any type, typed or in the vendor's fields, without a `file`; `replace_text` freezes its
-    buttons. The original's task_id stays, so one given here is left out."""
+    buttons. The original's task_id stays, so one here is left out."""
     enable_id_trans: int | None = None
     """Form B: 1 translates `$userName=USERID$` and its like."""
     response_code: str | None = None
@@ -100,10 +100,8 @@ class CardUpdate(OfApp):
             out["button"] = {"replace_name": self.replace_name}
         if self.template_card is not None:
             card = self.template_card
-            if isinstance(card, AppCard):
-                _require_no_file(card)
-            given = card.card() if isinstance(card, AppCard) else card
-            out["template_card"] = {name: value for name, value in given.items() if name != "task_id"}
+            fields = _without_files(card) if isinstance(card, AppCard) else card
+            out["template_card"] = {name: value for name, value in fields.items() if name != "task_id"}
         translated = self.enable_id_trans
         if translated is None and isinstance(self.template_card, AppCard):
             translated = self.template_card.enable_id_trans
@@ -112,10 +110,13 @@ class CardUpdate(OfApp):
         return out
 
 
-def _require_no_file(card: AppCard) -> None:
-    for path, _ in attached(card, "template_card"):
-        field, remedy = f"{path.rpartition('.')[0]}.file", "upload the file first, and give its media_id"
-        raise CheckFailed([Problem(field, "an update takes no file", remedy)])
+def _without_files(card: AppCard) -> dict[str, Any]:
+    """Returns the vendor's fields of a card. Raises CheckFailed if one of them is to be a file's media_id."""
+    remedy = "upload the file first, and give its media_id"
+    lines = [path.rpartition(".")[0] for path, _ in attached(card, "template_card")]
+    if problems := [Problem(f"{line}.file", "an update takes no file", remedy) for line in lines]:
+        raise CheckFailed(problems)
+    return card.card()
 
 
 def chat_problems(draft: Draft) -> Iterator[Problem]:
