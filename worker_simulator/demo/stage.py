@@ -129,13 +129,10 @@ def reports(engine: Engine, jobs: Mapping[str, str]) -> dict[str, JobReport]:
 @contextmanager
 def _process(folder: Path, *command: str) -> Iterator[subprocess.Popen[str]]:
     """Runs `worker COMMAND` as a process with its log in the folder. It is ended in any case."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
-    env["WORKER_CONFIG"] = str(folder / "worker.toml")
-    with (folder / f"{command[0]}.log").open("w", encoding="utf-8") as log:
+    with (folder / f"{command[0]}.log").open("w", encoding="utf-8") as log, _own_settings_hidden(folder):
         process = subprocess.Popen(
             [sys.executable, "-m", "worker.cli", *command],
-            cwd=folder,
-            env=env,
+            env={**os.environ, "WORKER_CONFIG": str(folder / "worker.toml")},
             stdin=subprocess.DEVNULL,
             stdout=log if command[0] == "up" else subprocess.PIPE,
             stderr=log,
