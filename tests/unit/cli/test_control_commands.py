@@ -246,7 +246,7 @@ def test_what_a_person_took_back_is_named(run: Run, queued: list[str], capsys: p
     assert f" by li (audit {audit}); --cancelled includes them\n  why: wrong date\n" in said
 
 
-def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str]) -> None:
+def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Its audit's row says where it came from, and has the same filter and priority."""
     run("cancel", *queued, "--yes")
     begun = list[str]()
@@ -259,7 +259,10 @@ def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str]) -> No
         replay_jobs(selection, person="li", priority="bulk", rate=1, progress=cut_short, on_begin=begun.append)
 
     assert 0 == run("replay", "--go-on", *begun, "--yes", "--rate", "1000")
+    capsys.readouterr()
+    assert 0 == run("replay", "--go-on", *begun, "--yes")
 
+    assert "nothing of this run is left to do" in capsys.readouterr().out
     query = text("select priority from worker_jobs where replay_of is not null")
     with outbox() as connection:
         assert [Priority.BULK] * 3 == connection.execute(query).scalars().all()
