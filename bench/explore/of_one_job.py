@@ -49,8 +49,8 @@ def truth(known: Evidence) -> Iterator[str]:
         unsaid = sorted({*missing} - {*part.refused_people})
         if part.state in TAKEN and unsaid and not _may_be_missing(known, job, part, unsaid):
             yield f"{job.content} is {part.state.label}, and {unsaid} never received it"
-        was_sent = len(missing) < len(part.people) and job.id not in known.people.forgotten
-        if part.state in NEVER_SENT and was_sent:
+        was_received = len(missing) < len(part.people)
+        if part.state in NEVER_SENT and was_received and job.id not in known.people.forgotten:
             yield f"{job.content} is {part.state.label}, and somebody received it"
     committed = {job.content for job in known.producer.jobs}
     for content in {one.content for one in known.vendor.deliveries} & known.producer.rolled_back - committed:
