@@ -133,10 +133,13 @@ def refuse(sentence: str) -> NoReturn:
 
 
 def take_over_signals(process: WorkerProcess, monotonic: Callable[[], float] = time.monotonic) -> None:
-    """Makes the first SIGTERM or SIGINT drain the process, and one after `TOGETHER_S`, or SIGQUIT, end it at once."""
+    """Makes the first SIGTERM, SIGINT or SIGHUP drain the process; one after `TOGETHER_S`, or SIGQUIT, ends it at once.
+
+    SIGHUP, which comes when a terminal is closed, is left alone where it is ignored (`nohup`) or Celery handles it.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
-    # Both signals go on to Celery's handler of SIGTERM. Its handler of SIGINT would end an idle worker with status 1,
+    # Each signal goes on to Celery's handler of SIGTERM. Its handler of SIGINT would end an idle worker with status 1,
     # and would ask for a second Ctrl-C.
     celery_handler: Any = signal.getsignal(signal.SIGTERM)
     first_at = float("-inf")
@@ -153,6 +156,7 @@ def take_over_signals(process: WorkerProcess, monotonic: Callable[[], float] = t
         if callable(celery_handler):
             celery_handler(number, frame)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    hangup = [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL else []
+    for number in (signal.SIGTERM, signal.SIGINT, *hangup):
         signal.signal(number, drain)
     signal.signal(signal.SIGQUIT, lambda *_: os._exit(EXIT_AT_ONCE))

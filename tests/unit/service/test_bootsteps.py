@@ -83,10 +83,11 @@ def exits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def handlers() -> Iterator[list[int]]:
     """Signal handlers as a Celery worker finds them: its own, which remembers; put back at the end."""
     called: list[int] = []
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     signal.signal(signal.SIGTERM, lambda number, frame: called.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield called
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -179,17 +180,28 @@ def test_a_signal_that_comes_twice_is_one(room: Room, handlers: list[int], exits
     assert (["drain"], [], [signal.SIGINT]) == (room.told, exits, handlers)
 
 
-def test_a_sigint_drains_like_a_sigterm(room: Room, handlers: list[int], exits: list[int]) -> None:
-    """Celery's handler of SIGTERM runs, not the one of SIGINT; a SIGTERM after it is the second signal."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_ctrl_c_and_a_closed_terminal_drain(number: int, room: Room, handlers: list[int], exits: list[int]) -> None:
+    """Celery's handler of SIGTERM runs, not the one of the signal; a SIGTERM after it is the second signal."""
     now = 0.0
     take_over_signals(room, lambda: now)  # type: ignore[arg-type]
 
-    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(number)
     now += TOGETHER_S
     with pytest.raises(Exited):
         signal.raise_signal(signal.SIGTERM)
 
-    assert (["drain"], [EXIT_AT_ONCE], [signal.SIGINT]) == (room.told, exits, handlers)
+    assert (["drain"], [EXIT_AT_ONCE], [number]) == (room.told, exits, handlers)
+
+
+def test_a_worker_started_by_nohup_outlives_its_terminal(room: Room, handlers: list[int]) -> None:
+    """What ignores SIGHUP goes on to ignore it."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    take_over_signals(room)  # type: ignore[arg-type]
+
+    signal.raise_signal(signal.SIGHUP)
+
+    assert not room.told
 
 
 def test_a_signal_that_celery_does_not_handle_drains_too(room: Room, handlers: list[int], exits: list[int]) -> None:
