@@ -118,6 +118,7 @@ def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.Ca
         (("update-card", "0" * 32, '{"button": {"replace_name": "x"}}'), 1, "no job"),
         (("jobs", "--counts", "--created-from", "3600"), 2, "is a number without a unit"),
         (("jobs", "--counts", "--tag", "x"), 1, "tag: is not counted by"),
+        (("jobs", "--counts", "--all"), 2, "--counts has no pages"),
     ],
 )
 def test_what_is_wrong_is_told(
@@ -178,6 +179,8 @@ def test_all_jobs_are_listed_page_by_page(
     assert list(reversed(ids)) == [job["id"] for job in jobs(run, capsys)]
     assert [ids[4], ids[2], ids[0]] == [job["id"] for job in jobs(run, capsys, "--recipient", "U0")]
     assert [] == jobs(run, capsys, "--state", "rejected")
+    assert ids[1::-1] == [job["id"] for job in jobs(run, capsys, "--before", ids[2])]
+    assert ids[3:] == [job["id"] for job in jobs(run, capsys, "--oldest-first", "--after", ids[2])]
 
 
 def test_a_robot_posts_to_its_own_chat(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

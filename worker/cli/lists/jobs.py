@@ -43,13 +43,16 @@ def jobs(
 ) -> None:
     """Lists jobs, newest first: all of them, or those of a filter."""
     if counts:
+        if all_pages or before or after:
+            raise typer.BadParameter(translate("--counts has no pages: give no --all, --before or --after"))
         _print_counts(options, as_json=as_json)
         return
     # A list may be of all jobs, so a state without a filter is allowed.
     state = state_by_name(JobState, options.pop("state", None))
     job_filter = JobFilter(**options) if options else None
     if all_pages:
-        _print_all(job_filter, state, oldest_first=oldest_first, as_json=as_json)
+        cursor = after if oldest_first else before
+        _print_all(job_filter, state, cursor, oldest_first=oldest_first, as_json=as_json)
         return
     with open_database() as database:
         page, rows = _page(
@@ -71,9 +74,11 @@ def jobs(
 PAGE = 1_000
 
 
-def _print_all(job_filter: JobFilter | None, state: JobState | None, *, oldest_first: bool, as_json: bool) -> None:
-    """Prints all jobs of a filter, page by page; as JSON one object on each line."""
-    cursor, count, table = None, 0, TextTable(*COLUMNS)
+def _print_all(
+    job_filter: JobFilter | None, state: JobState | None, cursor: str | None, *, oldest_first: bool, as_json: bool
+) -> None:
+    """Prints all jobs of a filter from the cursor on, page by page; as JSON one object on each line."""
+    count, table = 0, TextTable(*COLUMNS)
     cursor_name, paging = ("after" if oldest_first else "before"), {"oldest_first": oldest_first, "limit": PAGE}
     with open_database() as database:
         while True:
