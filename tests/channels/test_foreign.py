@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from worker.channels import wecom_app, wecom_external, wecom_webhook, youdu
+from worker.domain.content.recipient import Everyone
 from worker.domain.errors import CheckFailed
 
 CARD = {"card_type": "text_notice", "main_title": {"title": "t"}, "card_action": {"type": 1, "url": "https://a/"}}
@@ -159,3 +160,22 @@ def test_an_update_for_all_is_for_all_whoever_is_named_beside_it(everyone: Any):
 
     assert ("zhangsan",) == wecom_app.recipients_from_json({**body, "atall": 0}).users
     assert not wecom_app.recipients_from_json({**body, "atall": everyone})
+
+
+SYSMSG: dict[str, Any] = {"msgType": "sysMsg", "sysMsg": {"title": "t", "msg": [{"text": {"content": "c"}}]}}
+
+
+@pytest.mark.parametrize("nobody", [None, False])
+def test_a_message_whose_toall_is_empty_is_for_those_it_names(nobody: Any):
+    """Clients with typed structs write `"toAll": null` beside the users of every system message."""
+    assert ("alice",) == youdu.recipients_from_json({"toUser": "alice", "toAll": nobody, **SYSMSG}).users
+
+
+def test_only_the_object_of_a_system_message_makes_a_broadcast():
+    """Any other type would go to the whole organisation, though the server reads toUser alone."""
+    text = {"msgType": "text", "text": {"content": "c"}}
+
+    assert Everyone() == youdu.recipients_from_json({"toAll": {"onlyOnline": True}, **SYSMSG})
+    for body in ({"toAll": {"onlyOnline": False}, **text}, {"toAll": True, **SYSMSG}):
+        with pytest.raises(CheckFailed, match="toAll"):
+            youdu.recipients_from_json({"toUser": "alice", **body})

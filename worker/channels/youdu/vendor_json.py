@@ -65,10 +65,21 @@ def message_to_json(message: Message) -> dict[str, Any]:
 def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     """Whom a body is for."""
     body = object_of(data)
-    if body.get("toDept") == "0" or "toAll" in body:
+    if body.get("toDept") == "0" or _goes_to_all(body):
         return Everyone()
     users = parse_ids(body.get("account"), "account") or parse_ids(body.get("toUser"), "toUser")
     emails = parse_ids(body.get("toEmail"), "toEmail")
     if users and emails:
         warnings.warn("toEmail: ignored beside toUser, and left out", stacklevel=2)
     return Recipients(users, parse_ids(body.get("toDept"), "toDept"), emails=() if users else emails)
+
+
+def _goes_to_all(body: Mapping[str, Any]) -> bool:
+    """Returns True for a sysMsg with its object `toAll`. None and false stand in bodies that are not for all."""
+    to_all = body.get("toAll")
+    if to_all is None or to_all is False:
+        return False
+    if body.get("msgType") != "sysMsg" or not isinstance(to_all, Mapping):
+        text = "only a sysMsg has it, and as an object"
+        raise CheckFailed([Problem("toAll", text, 'write {"onlyOnline": false} there, and "toDept": "0" elsewhere')])
+    return True
