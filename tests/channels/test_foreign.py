@@ -155,11 +155,21 @@ def test_an_interval_that_says_nothing_is_as_if_it_were_not_there(nothing: Any):
 
 @pytest.mark.parametrize("everyone", [1, "1", True])
 def test_an_update_for_all_is_for_all_whoever_is_named_beside_it(everyone: Any):
-    """A job without recipients updates the card of everyone of the original."""
+    """The vendor's page has atall for every recipient of the original."""
     body = {"userids": ["zhangsan"], "response_code": "c", "button": {"replace_name": "done"}}
 
     assert ("zhangsan",) == wecom_app.recipients_from_json({**body, "atall": 0}).users
-    assert not wecom_app.recipients_from_json({**body, "atall": everyone})
+    assert Everyone() == wecom_app.recipients_from_json({**body, "atall": everyone})
+
+
+@pytest.mark.parametrize("nobody", [{"atall": 0}, {"userids": []}, {"userids": [], "partyids": [], "atall": 0}])
+def test_an_update_for_nobody_changes_nobody_s_card(nobody: dict[str, Any]):
+    """The vendor refuses it (82101); a list that came out empty must not grey the card of everyone."""
+    body = {"response_code": "c", "button": {"replace_name": "done"}}
+
+    assert Everyone() == wecom_app.recipients_from_json(body)
+    with pytest.raises(CheckFailed, match="82101"):
+        wecom_app.recipients_from_json({**body, **nobody})
 
 
 SYSMSG: dict[str, Any] = {"msgType": "sysMsg", "sysMsg": {"title": "t", "msg": [{"text": {"content": "c"}}]}}

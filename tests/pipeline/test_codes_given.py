@@ -12,7 +12,19 @@ import requests
 
 from tests.support.control import control
 from tests.support.runtime import UPDATE, Site, an_account, lost, planted, refused
-from worker import CardUpdate, CheckFailed, NotReplayable, Text, To, replay, update_card_by_code
+from worker import (
+    ButtonCard,
+    CardUpdate,
+    CheckFailed,
+    Everyone,
+    NotReplayable,
+    Text,
+    To,
+    enqueue,
+    replay,
+    update_card,
+    update_card_by_code,
+)
 from worker.delivery.sender import attempt
 from worker.delivery.sender.in_flight import InFlight
 from worker.domain.job import part_id
@@ -27,6 +39,7 @@ pytestmark = pytest.mark.fewer_databases("the statements behind it run on each d
 SECOND = 1_000_000
 HOUR = 3_600
 FREEZE = CardUpdate(replace_name="done")
+CARD = ButtonCard(main_title={"title": "t"}, button_list=[{"text": "ok", "key": "ok"}])
 
 
 @pytest.fixture
@@ -70,13 +83,25 @@ def test_it_is_one_call_with_that_code(site: Site) -> None:
     assert (71 * HOUR, None) == ((row.ends_at - site.clock.micros) // SECOND, row.person)
 
 
-def test_without_people_it_is_for_everyone(site: Site) -> None:
+@pytest.mark.parametrize("everyone", [None, Everyone()])
+def test_without_people_it_is_for_everyone(site: Site, everyone: Any) -> None:
     """As an update by job."""
-    by_code(site)
+    by_code(site, to=everyone)
 
     site.run()
 
     assert [1] == [body["atall"] for body in site.bodies(UPDATE)]
+
+
+@pytest.mark.parametrize("nobody", [To(), [], ""])
+def test_it_is_refused_for_an_empty_list(site: Site, nobody: Any) -> None:
+    """A list of people that came out empty means nobody, and the vendor's 82101, not everyone who has the card."""
+    with site.database.writing() as connection:
+        job = enqueue(connection, "hr", CARD, ["LiSi"], accounts=site.accounts)
+        with pytest.raises(CheckFailed, match="82101"):
+            update_card(connection, job.id, FREEZE, nobody, accounts=site.accounts)
+
+    assert "82101" in problem_of(site, "RC-1", nobody)
 
 
 def test_a_code_that_was_used_is_refused_at_once_and_the_transaction_stays_usable(site: Site) -> None:

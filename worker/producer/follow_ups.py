@@ -15,6 +15,7 @@ from worker.accounts.current import current_accounts
 from worker.channels.registry import channel
 from worker.domain.account import Account
 from worker.domain.content.message import Message
+from worker.domain.content.recipient import Everyone, Recipients
 from worker.domain.errors import CheckFailed, NotReplayable, Problem, aware_problems
 from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, JobId, Kind, id_of
 from worker.outbox.engine.clock import now_in
@@ -114,7 +115,7 @@ def update_card_by_code(
     With None the code is that of the update, as `message_from_json` reads it out of a whole body.
     """
     account_settings = (accounts or current_accounts()).get(account)
-    document = document_of(update)
+    document, targets = document_of(update), _targets(to)
     problems = [*_update_problems(document), *aware_problems("issued_at", issued_at)]
     if problems:
         raise CheckFailed(problems, channel=account_settings.channel)
@@ -123,8 +124,19 @@ def update_card_by_code(
     if issued_at is not None:
         document["issued_at"] = issued_at.astimezone(UTC).isoformat()
     _require_unused(connection, account_settings, response_code, options.get("dedupe_key"))
-    request = JobRequest(Kind.UPDATE_CARD, account_settings, document, parse_recipients(to), options=options)
+    request = JobRequest(Kind.UPDATE_CARD, account_settings, document, targets, options=options)
     return insert_one(connection, request)
+
+
+def _targets(to: Recipient | None) -> Recipients:
+    """Returns the people whose cards are updated. Without names it is everyone of the original."""
+    if to is None or to == Everyone():
+        return Recipients()
+    targets = parse_recipients(to)
+    if not targets:
+        remedy = "name some, or leave it out for everyone who has the card"
+        raise CheckFailed([Problem("to", "there is no target (vendor code 82101)", remedy)])
+    return targets
 
 
 def _update_problems(document: Mapping[str, Any]) -> Iterator[Problem]:
@@ -182,7 +194,7 @@ def update_card(
     `priority` says, when the last code of a card ends within an hour. The cards of the job's replays and resends are
     updated too; an update of a replay is about that one alone.
     """
-    document = document_of(update)
+    document, targets = document_of(update), _targets(to)
     problems = [*_update_problems(document), *_code_problems(document)]
     if problems:
         raise CheckFailed(problems)
@@ -190,7 +202,7 @@ def update_card(
     if any(end_soon(connection, job, now, SOON_US) for job in jobs_reached(connection, id_of(job_id))):
         options["priority"] = "urgent"
     spec = {"reserve_last": True} if reserve_last else {}
-    return follow_up(connection, Kind.UPDATE_CARD, job_id, document, options, accounts, parse_recipients(to), spec)
+    return follow_up(connection, Kind.UPDATE_CARD, job_id, document, options, accounts, targets, spec)
 
 
 # -- group sends -------------------------------------------------------------------------------------------------------

@@ -17,7 +17,11 @@ from worker.domain.content.message import Message
 from worker.domain.content.recipient import AppChat, Everyone, Recipients, parse_ids
 from worker.domain.errors import CheckFailed, Problem
 
-UPDATE_FIELDS = OURS | {"userids", "partyids", "tagids", "atall"}
+FORMS = frozenset({"button", "template_card"})
+"""The two forms of an update."""
+TARGETS = ("userids", "partyids", "tagids")
+"""The lists of an update's targets (page 94888); `atall` beside them is for everyone of the original."""
+UPDATE_FIELDS = OURS | {*TARGETS, "atall"}
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
@@ -29,7 +33,7 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     Raises CheckFailed, which says what does not fit.
     """
     body = object_of(data)
-    if "msgtype" not in body and ("button" in body or "template_card" in body):
+    if "msgtype" not in body and body.keys() & FORMS:
         return _of_app(_update(body), body)
     if "msgtype" not in body and ("userlist" in body or "chatid" in body):
         return validated(CreateChat if "userlist" in body else ChangeChat, body, "chat")
@@ -75,9 +79,24 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
         return Everyone()
     if chatid := text_in(body, "chatid"):
         return AppChat(chatid)
-    if "msgtype" not in body and body.get("atall") in (1, "1"):  # everyone of the original, also beside names
-        return Recipients()
-    names = ("touser", "toparty", "totag") if "msgtype" in body else ("userids", "partyids", "tagids")
+    if "msgtype" not in body and body.keys() & {*TARGETS, "atall", *FORMS}:
+        return _targets(body)
+    return _listed(body, ("touser", "toparty", "totag"))
+
+
+def _targets(body: Mapping[str, Any]) -> Recipients:
+    """Returns the targets of an update: everyone with `atall`, also beside names, or without any of these fields."""
+    if body.get("atall") in (1, "1"):
+        return Everyone()
+    named = _listed(body, TARGETS)
+    if not named and body.keys() & {*TARGETS, "atall"}:
+        remedy = 'name some, or write "atall": 1 for everyone who has the card'
+        raise CheckFailed([Problem("userids", "there is no target (vendor code 82101)", remedy)])
+    return named or Everyone()
+
+
+def _listed(body: Mapping[str, Any], names: tuple[str, str, str]) -> Recipients:
+    """Returns the users, parties and tags in these lists of a body."""
     users, parties, tags = (parse_ids(body.get(name), name) for name in names)
     return Recipients(users, parties, tags)
 
