@@ -189,3 +189,20 @@ def test_only_the_object_of_a_system_message_makes_a_broadcast():
     for body in ({"toAll": {"onlyOnline": False}, **text}, {"toAll": True, **SYSMSG}):
         with pytest.raises(CheckFailed, match="toAll"):
             youdu.recipients_from_json({"toUser": "alice", **body})
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"chat_type": "group", "chat_id_list": ["wr1"]}, "sender"),
+        ({"chat_type": "group", "sender": "lihua", "external_userid": ["wm1"]}, "external_userid"),
+        ({"sender": "lihua", "chat_id_list": ["wr1"]}, "chat_id_list"),
+        ({"sender": "lihua", "chat_type": "Group", "chat_id_list": ["wr1"]}, "chat_type"),
+    ],
+)
+def test_a_group_send_is_for_nobody_but_those_it_names(body: dict[str, Any], field: str):
+    """Groups are no customers, and a list that is not read leaves the sender alone: that is for all of theirs."""
+    with pytest.raises(CheckFailed) as refused:
+        wecom_external.recipients_from_json({**body, "text": {"content": "c"}})
+
+    assert [field] == [problem.field for problem in refused.value.problems]

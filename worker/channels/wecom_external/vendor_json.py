@@ -15,6 +15,8 @@ from worker.domain.content.recipient import CustomerGroups, Customers, Everyone,
 from worker.domain.errors import CheckFailed, Problem
 
 FIELDS = frozenset({"text", "attachments", "allow_select", "tag_filter"})
+RECIPIENTS = {"single": ("external_userid", "chat_id_list"), "group": ("chat_id_list", "external_userid")}
+"""By chat_type, single unless given (page 92135): the list of its recipients, and the list that is not read."""
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
@@ -53,11 +55,17 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     A sender alone means all customers of that member, or the groups that the member will choose.
     """
     body = object_of(data)
-    sender, groups = text_in(body, "sender"), body.get("chat_type") == "group"
-    field = "chat_id_list" if groups else "external_userid"
-    ids = body.get(field) or []
+    sender, chat_type = text_in(body, "sender"), text_in(body, "chat_type") or "single"
+    if chat_type not in RECIPIENTS:
+        raise CheckFailed([Problem("chat_type", "has no such value", f"use one of {', '.join(RECIPIENTS)}")])
+    field, unread = RECIPIENTS[chat_type]
+    if body.get(unread):
+        raise CheckFailed([Problem(unread, "is not read with this chat_type", "leave it out, or change chat_type")])
+    groups, ids = chat_type == "group", body.get(field) or []
     if not isinstance(ids, list):
         raise CheckFailed([Problem(field, "is not a list", 'write ids as ["wm1", "wm2"]')])
+    if groups and not sender:
+        raise CheckFailed([Problem("sender", "is not given", "name the owner of the groups")])
     if sender:
         named = {sender: ids or Everyone()}
         return CustomerGroups(named) if groups else Customers(named)
