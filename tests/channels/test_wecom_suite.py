@@ -301,7 +301,7 @@ def test_a_suite_sends_nothing() -> None:
     for ask in (
         lambda: SUITE.plain_text("x"),
         lambda: SUITE.named("x"),
-        lambda: SUITE.parsed({}),
+        SUITE.reader,
     ):
         with pytest.raises(WorkerError, match="wecom_suite sends nothing; use another account"):
             ask()

@@ -200,11 +200,11 @@ class Channel:
 
     # -- a new job ----------------------------------------------------------------------------------------------------
 
-    def parsed(self, body: Mapping[str, Any]) -> tuple[Message, Recipients]:
-        """Reads a message and its recipients from a body as the vendor's pages show it."""
+    def reader(self) -> VendorJson:
+        """Returns what reads messages and recipients from bodies as the vendor's pages show them."""
         if self.vendor_json is None:
             raise self._sends_nothing()
-        return self.vendor_json.message_from_json(body), self.vendor_json.recipients_from_json(body)
+        return self.vendor_json
 
     def plain_text(self, content: str) -> Message:
         """Returns a plain text message."""

@@ -81,10 +81,12 @@ def send(
     options |= {"dedupe_key": dedupe_key, "order_key": order_key, "tenant": tenant}
     options |= {"on_unknown": on_unknown, "quiet_hours": quiet_hours}
     vendor = _channel_of(account)
-    message, recipients = (
-        vendor.parsed(json_object(body)) if text is None else (vendor.plain_text(text), vendor.named(*to or ()))
-    )
-    recipients = vendor.named(*to) if to else recipients
+    if text is None:
+        document = json_object(body)
+        message = vendor.reader().message_from_json(document)
+        recipients = vendor.named(*to) if to else vendor.reader().recipients_from_json(document)
+    else:
+        message, recipients = vendor.plain_text(text), vendor.named(*to or ())
     set_options = {name: value for name, value in options.items() if value not in (None, [])}
     insert = partial(enqueue, account=account, message=message, to=recipients, **set_options)
     job = _enqueue_audited(person, "send", {"account": account}, insert)
@@ -124,20 +126,20 @@ def update_card(
     if account is not None and body is not None:
         raise typer.BadParameter(translate("give either --account or a job, not both"))
     if account is not None:
-        update, json_recipients = _channel_of(account).parsed(json_object(job))
+        document, reader = json_object(job), _channel_of(account).reader()
         arguments = {"account": account}
         insert = partial(update_card_by_code, account=account, response_code=None)
     elif job is not None:
         document = json_object(body)
         with outbox() as connection:
-            update, json_recipients = channel(get_job(connection, job).channel).parsed(document)
+            reader = channel(get_job(connection, job).channel).reader()
         arguments = {"ids": [job]}
         insert = partial(update_card_of, job_id=job)
     else:
         raise typer.BadParameter(translate("name the job that sent the card, or --account"))
-    job_id = _enqueue_audited(
-        person, "update_card", arguments, partial(insert, update=update, to=to or json_recipients or None)
-    )
+    update = reader.message_from_json(document)
+    recipients = to or reader.recipients_from_json(document) or None
+    job_id = _enqueue_audited(person, "update_card", arguments, partial(insert, update=update, to=recipients))
     person.answer({"job": job_id}, job_id)
 
 

@@ -154,7 +154,7 @@ class _NewMessage:
             case str():
                 self.message = own_channel.plain_text(self._content)
             case Mapping():
-                self.message = own_channel.parsed(self._content)[0]
+                self.message = own_channel.reader().message_from_json(self._content)
             case _:
                 self.message = self._content
         if self.message.files():

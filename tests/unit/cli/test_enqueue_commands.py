@@ -137,7 +137,7 @@ def test_a_file_is_uploaded_and_a_card_updated(run: Run, capsys: pytest.CaptureF
     assert 0 == run("upload", "hr", str(picture), "--type", "image")
     assert 0 == run("send", "hr", json.dumps(CARD))
     _, card = capsys.readouterr().out.splitlines()
-    assert 0 == run("update-card", card, '{"button": {"replace_name": "done"}}', "--to", "anna")
+    assert 0 == run("update-card", card, '{"atall": 0, "button": {"replace_name": "done"}}', "--to", "anna")
     update = capsys.readouterr().out.strip()
     found = jobs(run, capsys)
     assert ["update_card", "send", "upload"] == [job["kind"] for job in found]
