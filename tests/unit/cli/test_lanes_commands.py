@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -81,6 +82,20 @@ def test_a_parked_lane_has_a_next_probe_and_no_end(
     assert ", next probe at 20" in parking_event
     assert ", until 20" in blocking
     assert "，下次试探 20" in chinese
+
+
+def test_a_parked_lane_whose_probe_is_due_says_what_it_waits_for(
+    outbox: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays parked until something is enqueued: there is no instant to name, and the sentence ends all the same."""
+    write(outbox, replace(parking(), delay=0.0))
+
+    [said] = listed()
+    monkeypatch.setenv("WORKER_LANG", "zh")
+    [chinese] = listed()
+
+    assert ", the next job probes\n" in said
+    assert "，由下一个任务试探\n" in chinese
 
 
 def test_every_state_has_its_word(outbox: Database) -> None:

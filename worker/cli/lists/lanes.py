@@ -75,7 +75,7 @@ def _lane_json(lane: LaneReport) -> dict[str, Any]:
 def _lane_lines(lane: Mapping[str, Any]) -> str:
     since = f" since {local(lane['since'])}" if lane["since"] else ""
     until = _until(lane["until"], is_parked=lane["state"] == LaneStatus.PARKED)
-    probe = ", next probe" if lane["state"] == LaneStatus.PARKED and not lane["until"] else ""
+    probe = ", the next job probes" if lane["state"] == LaneStatus.PARKED and not lane["until"] else ""
     bound = "" if lane["calls"] is None else f", {lane['calls']} in flight at most"
     state = "".join([term("state", lane["state"]), *map(translate, (since, until, probe, bound))])
     lines = [f"{lane['lane']}  {lane['label']}  {state}"]
