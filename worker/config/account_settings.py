@@ -16,6 +16,7 @@ from worker.config.egress import EgressSettings
 from worker.config.places import SecretFrom, SettingsTable
 from worker.config.token_provider import TokenProviderFrom
 from worker.domain.content.staging import Staging, staging_problem
+from worker.domain.content.web import UnusableAddress, web_address
 from worker.domain.pacing.quiet import NONE, quiet_hours
 
 SECRET_KEYS = frozenset({"secret", "bearer", "token", "aes_key", "encoding_aes_key", "webhook_key", "key", "password"})
@@ -98,7 +99,10 @@ class AccountSettings(EgressSettings, BaseModel):
     def _http_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = urlsplit(value)
+        try:
+            parts = urlsplit(web_address(value).url)
+        except UnusableAddress:
+            parts = urlsplit("")
         if "key" in parse_qs(parts.query):
             raise ValueError(
                 "is the whole address of a webhook; write only https://host, and store the part after key= as secret"
@@ -107,7 +111,7 @@ class AccountSettings(EgressSettings, BaseModel):
             raise ValueError(
                 f"ends in a path that the worker adds by itself ({found[0]}); write only the part before it"
             )
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        if not parts.hostname or parts.query or parts.fragment:
             raise ValueError("not a web address; write it as https://host or http://host:port")
         return value.rstrip("/")
 

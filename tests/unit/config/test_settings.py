@@ -245,6 +245,10 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ("database = 5", "database: is neither a URL nor the place of one; write { env"),
         ("[accounts]\nhr = 5", "accounts.hr: is not a table; write keys and values below it"),
         ('[accounts.hr]\nchannel = "wecom_app"\nbase_url = "ftp://hunter2"', "not a web address"),
+        *(
+            (f'[accounts.hr]\nchannel = "wecom_app"\nbase_url = "{url}"', "accounts.hr.base_url: not a web address;")
+            for url in ("http://h:80x", "http://h:99999", "http://h:0", "http://h:8081 ", "http://h :8081", "http://[h")
+        ),
         (
             '[accounts.hr]\nchannel = "wecom_app"\nbase_url = "https://h/cgi-bin/"',
             "base_url: ends in a path that the worker",
