@@ -26,8 +26,8 @@ class EnvFile(NamedTuple):
 
     values: Mapping[str, str]
     """By name. Empty variables are included."""
-    wrong_lines: str
-    """The numbers of the lines that cannot be parsed, such as `2, 5`. Empty if all can."""
+    place: str
+    """Its path, for people, with what of it cannot be read. Empty if there is no file."""
 
 
 def parse_env_file(path: Path) -> EnvFile:
@@ -41,7 +41,8 @@ def parse_env_file(path: Path) -> EnvFile:
     lines = ", ".join(map(str, wrong))
     if lines:
         _log.warning("%s: line %s cannot be parsed as NAME=value, so it is ignored; correct it", path, lines)
-    return EnvFile({binding.key: binding.value or "" for binding in bindings if binding.key is not None}, lines)
+    place = f"{path} (line {lines} cannot be parsed as NAME=value)" if lines else str(path)
+    return EnvFile({binding.key: binding.value or "" for binding in bindings if binding.key is not None}, place)
 
 
 def variables() -> Mapping[str, str]:
@@ -56,30 +57,28 @@ def variable(name: str) -> str:
 
 def env_file() -> str:
     """Returns where `.env` is looked for, as text for people, and says what of it cannot be read."""
-    path = Path(ENV_FILE).absolute()
-    file = _file()
-    if file is None:
-        return f"{path} (it exists, but cannot be read as UTF-8 text)"
-    return f"{path} (line {file.wrong_lines} cannot be parsed as NAME=value)" if file.wrong_lines else str(path)
+    return _file().place or os.path.abspath(ENV_FILE)
 
 
 def _file_variables() -> Mapping[str, str]:
-    file = _file()
-    return {name: value for name, value in file.values.items() if value} if file else {}
+    return {name: value for name, value in _file().values.items() if value}
 
 
-def _file() -> EnvFile | None:
-    """Returns the file, or None if it cannot be read. Missing variables are then reported by name."""
+def _file() -> EnvFile:
+    """Returns the file, without values if it cannot be read. Missing variables are then reported by name."""
     try:
         stat = os.stat(ENV_FILE)
     except OSError:
         return EnvFile({}, "")
-    return _parsed(os.path.abspath(ENV_FILE), (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    path = Path(ENV_FILE).absolute()
+    try:
+        return _parsed(path, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    except UnicodeDecodeError:
+        return EnvFile({}, f"{path} (it exists, but cannot be read as UTF-8 text)")
+    except OSError as error:  # such as a file of mode 600 that another user wrote
+        return EnvFile({}, f"{path} (it exists, but cannot be read: {error.strerror})")
 
 
 @lru_cache(maxsize=8)
-def _parsed(path: str, stamp: tuple[int, ...]) -> EnvFile | None:
-    try:
-        return parse_env_file(Path(path))
-    except (OSError, UnicodeDecodeError):
-        return None
+def _parsed(path: Path, stamp: tuple[int, ...]) -> EnvFile:
+    return parse_env_file(path)

@@ -134,15 +134,25 @@ def test_an_env_file_that_is_there_keeps_its_values(init: Init) -> None:
     assert "kept" == app["secret"]
 
 
-@pytest.mark.parametrize("written", ["HR_SECRET=kept\n".encode("utf-16"), None])
-def test_an_env_file_that_cannot_be_read_is_left_as_it_is(init: Init, tmp_path: Path, written: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("written", "wrong"),
+    [
+        (
+            "HR_SECRET=kept\n".encode("utf-16"),
+            "exists, but cannot be read as UTF-8 text; save it as UTF-8, or move it away",
+        ),
+        (None, "exists, but cannot be read (Is a directory); check its rights, or move it away"),
+    ],
+)
+def test_an_env_file_that_cannot_be_read_is_left_as_it_is(
+    init: Init, tmp_path: Path, written: bytes | None, wrong: str
+) -> None:
     """One that an editor on Windows saved as UTF-16, or a folder: nothing is written beside it."""
     file = tmp_path / ".env"
     file.write_bytes(written) if written else file.mkdir()
 
     status, printed = init()
 
-    wrong = "exists, but cannot be read as UTF-8 text; save it as UTF-8, or move it away"
     assert (2, f"worker: {file}: {wrong}\n") == (status, printed)
     assert [file] == list(tmp_path.iterdir())
 

@@ -100,6 +100,7 @@ def test_files_that_an_editor_on_windows_wrote_are_read() -> None:
 
 
 UNREAD = " (it exists, but cannot be read as UTF-8 text)"
+FOLDER = " (it exists, but cannot be read: Is a directory)"
 
 
 @pytest.mark.parametrize(
@@ -111,12 +112,15 @@ UNREAD = " (it exists, but cannot be read as UTF-8 text)"
         (b"A=1\n\nHR_SECRET secret\nB='x\n", " (line 3, 4 cannot be parsed as NAME=value)"),
         (b"HR_SECRET=\xff\n", UNREAD),
         ("HR_SECRET=of-file\n".encode("utf-16"), UNREAD),
+        (None, FOLDER),
     ],
 )
 def test_what_is_missing_names_the_variable_and_the_file(written: bytes | None, told: str, folder: Path) -> None:
-    """Also where the file is no text, which it then says."""
+    """Also where the file is no text, or the system does not let it be read, which it then says."""
     Path("worker.toml").write_text(ACCOUNT, encoding="utf-8")
-    if written is not None:
+    if told == FOLDER:
+        Path(".env").mkdir()
+    elif written is not None:
         Path(".env").write_bytes(written)
 
     with pytest.raises(ConfigurationError) as caught:

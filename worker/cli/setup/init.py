@@ -175,9 +175,12 @@ def _update_env(variables: Mapping[str, str], lang: Lang) -> tuple[str, Mapping[
     try:
         text = file.read_text(encoding="utf-8-sig")
         values = parse_env_file(file).values
-    except (OSError, UnicodeDecodeError):
+    except UnicodeDecodeError:
         problem = f"{file}: exists, but cannot be read as UTF-8 text; save it as UTF-8, or move it away"
         raise ConfigurationError(problem) from None
+    except OSError as error:
+        problem = f"{file}: exists, but cannot be read ({error.strerror}); check its rights, or move it away"
+        raise ConfigurationError(problem) from error
     existing = {name: value for name, value in values.items() if name in variables}
     added = {name: value for name, value in variables.items() if name not in existing or (value and not existing[name])}
     lines = re.sub(rf"^({'|'.join(variables)})=\s*\n", "", text, flags=re.MULTILINE)
