@@ -171,17 +171,17 @@ def _channel_of(account: str) -> Any:
 
 def _wait_and_show(job: str, timeout_s: float, *, as_json: bool) -> bool:
     """Waits for the job's end, at most `timeout_s`, and prints its report; returns whether it is accepted then."""
-    with open_database() as database:
-        with database.reading() as connection:
-            if not alive_processes(connection, database.now):
-                echo_error("no worker is alive, so the job waits; start `worker up` or the Procfile's lines")
-        try:
+    try:
+        with open_database() as database:
+            with database.reading() as connection:
+                if not alive_processes(connection, database.now):
+                    echo_error("no worker is alive, so the job waits; start `worker up` or the Procfile's lines")
             state = wait_for(database, job, timeout_s).state
-        except StillOpen:
-            state = JobState.OPEN
-        except KeyboardInterrupt:
-            echo_error(f"the job goes on by itself; `worker cancel {job}` stops it")
-            raise
+    except StillOpen:
+        state = JobState.OPEN
+    except KeyboardInterrupt:
+        echo_error(f"the job goes on by itself; `worker cancel {job}` stops it")
+        raise
     from worker.cli.showing import show
 
     show(job, as_json=as_json)

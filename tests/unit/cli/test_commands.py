@@ -304,15 +304,16 @@ def test_a_closed_pipe_hides_no_job(run: Run, job: str) -> None:
     assert "the command was carried out, but its result could not be written (Broken pipe)" in endings[1]
 
 
+@pytest.mark.parametrize("step", ["alive_processes", "wait_for"])
 def test_who_stops_waiting_is_told_the_job(
-    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], step: str
 ) -> None:
-    """Ctrl-C ends the command; the job goes on."""
+    """Ctrl-C ends the command; the job goes on. So it does before the wait begins."""
 
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("worker.cli.sending.wait_for", interrupted)
+    monkeypatch.setattr(f"worker.cli.sending.{step}", interrupted)
 
     assert 130 == run("send", "hr", "--text", "second", "--to", "bob", "--wait")
     assert "goes on by itself; `worker cancel" in capsys.readouterr().err
