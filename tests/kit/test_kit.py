@@ -449,6 +449,30 @@ def test_an_asynchronous_session_finds_the_tables_made(tmp_path: Path, worker_se
     assert ["hello"] == asyncio.run(story(f"sqlite+aiosqlite:///{tmp_path}/own.db"))
 
 
+@pytest.mark.postgres
+@pytest.mark.fewer_databases("asyncpg has PostgreSQL guess the type of each value")
+def test_the_worker_runs_on_a_session_of_asyncpg(
+    postgres_database: Database, tmp_path: Path, worker_settings: Path
+) -> None:
+    """With a token fetched, and its leases renewed over a wait."""
+
+    async def story() -> list[str]:
+        own = create_async_engine(postgres_database.engine.url.set(drivername="postgresql+asyncpg", query={}))
+        async with own.connect() as connection, connection.begin() as transaction:
+            session = AsyncSession(connection, join_transaction_mode="create_savepoint")
+            with open_outbox(lambda _: tmp_path, session, worker_settings) as outbox:
+                outbox.fault("502")
+                await enqueue(session, "hr", Text(content="hello"), "lisi")
+                await session.commit()
+                await outbox.drain()
+                seen = texts(outbox)
+            await transaction.rollback()
+        await own.dispose()
+        return seen
+
+    assert ["hello"] == asyncio.run(story())
+
+
 # -- the plugin -------------------------------------------------------------------------------------------------------
 
 

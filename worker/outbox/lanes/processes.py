@@ -429,10 +429,11 @@ def list_leases(connection: Connection, now: str) -> dict[str, tuple[str, int]]:
 
 def renew_leases(connection: Connection, now: str, holder: str, lengths: Mapping[str, int]) -> bool:
     """Renews leases of `holder`, given as lease -> microseconds. Returns False if it has lost one of them."""
+    # The lengths stand in the statement: PostgreSQL would take them for text where the driver says no type (asyncpg).
     cases, values = [], dict[str, Any](holder=holder)
     for letter, (name, lease_us) in zip(ascii_lowercase, sorted(lengths.items()), strict=False):
-        cases.append(f"when :name_{letter} then :lease_{letter}")
-        values |= {f"name_{letter}": name, f"lease_{letter}": lease_us}
+        cases.append(f"when :name_{letter} then {lease_us}")
+        values[f"name_{letter}"] = name
     names = ", ".join(f":name_{letter}" for letter in ascii_lowercase[: len(cases)])
     update = (
         f"update worker_leases set held_until = {now} + case name {' '.join(cases)} end"

@@ -140,10 +140,12 @@ def store_token(database: Database, lease: FetchLease, *, sealed: str, lifetime_
 
     A token that replaces a refused one is on probation for `probation_s` or until a call with it succeeds.
     """
-    # `expires_at` is set last. MariaDB assigns from left to right, and the probation needs the old value.
+    # `expires_at` is set last. MariaDB assigns from left to right, and the probation needs the old value. Without the
+    # cast, PostgreSQL takes it for text where the driver says no type: asyncpg, in an application's tests.
     sets = (
         "sealed = :sealed, generation = generation + 1, fetched_at = :at, lease_holder = null, lease_until = null,"
-        f" refused = null, probe_at = case when expires_at = {REFUSED_ON_CALL} then :probation_until end,"
+        f" refused = null, probe_at = case when expires_at = {REFUSED_ON_CALL}"
+        f" then cast(:probation_until as {database.dialect.integer}) end,"
         " expires_at = :expires_at"
     )
     values = {
