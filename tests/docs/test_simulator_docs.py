@@ -1,6 +1,7 @@
 """docs/simulator.md names every path and control call."""
 
 import re
+import shlex
 from pathlib import Path
 
 from worker_simulator import settings
@@ -18,6 +19,16 @@ def test_every_path_and_control_call_is_documented() -> None:
     known = {(method, name) for methods, name in said for method in methods.split(", ")}
     assert {pair for pair in CONTROL_ROUTES if pair != ("DELETE", "inbox")} == known
     assert "DELETE clears" in DOCS
+
+
+def test_a_call_is_typed_as_it_stands() -> None:
+    """Neither curl nor a shell (zsh) takes a character of its address for a pattern of several."""
+    lines = re.findall(r"^curl .*", DOCS, re.MULTILINE)
+    of_curl = [line for line in lines if re.search(r"[][{}]", shlex.split(line)[2])]
+    of_shells = [line for line in lines if re.match(r"curl -s [^' ]*[?*]", line)]
+
+    assert lines
+    assert ([], []) == (of_curl, of_shells)
 
 
 def test_every_group_is_a_part_of_the_whole() -> None:
