@@ -45,7 +45,7 @@ DELIVERY = {"call_deadline_s": 8, "strike_s": 3, "strike_again_s": 30}
 HOUSEKEEPING = "worker.delivery.maintenance.housekeeping"
 RETENTION = "[retention]\njobs_days = 4\nattempts_days = 2\ncallbacks_days = 2\n"
 FAULTS: Mapping[int, Mapping[str, Any]] = {
-    3_001: {"answer": {"errcode": 45009, "errmsg": "api freq out of limit"}},
+    20_011: {"answer": {"errcode": 45009, "errmsg": "api freq out of limit"}},
     1_009: {"hang": 30},
     701: {"cut_response_after": 0},
     499: {"reset_response_after": 40},
