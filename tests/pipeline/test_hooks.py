@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from queue import Queue
 from types import SimpleNamespace
 from typing import Any
 
@@ -36,7 +37,7 @@ from worker.domain.job_filter import JobFilter
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks, load_hooks, on_card_action, on_event, on_job_done, on_message
-from worker.hooks.runs import BUSY_RETRY_S, MAX_RUNS, HookRuns, hook_threads
+from worker.hooks.runs import BUSY_RETRY_S, MAX_RUNS, MORE, HookRuns, hook_threads
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
@@ -380,6 +381,107 @@ def test_300_callbacks_four_times_each_are_300_runs(hall: MakeHall, site: Site, 
     assert count == len(ran) == len({one.split()[0] for one in ran})
     assert [(2, 1)] * count == [(row.state, row.tries) for row in site.rows("select * from worker_events")]
     assert count == len(site.rows("select id from worker_inbound"))
+
+
+# -- more in the same thread ------------------------------------------------------------------------------------------
+
+
+def ends_and_presses(site: Site) -> tuple[list[str], list[str]]:
+    """Ids of the events that have not been heard, oldest first."""
+    rows = site.rows("select id, job_state from worker_events where state = 0 order by id")
+    return [row.id for row in rows if row.job_state is not None], [row.id for row in rows if row.job_state is None]
+
+
+def test_a_thread_goes_on_with_what_is_due(database: Database, driven_clock: DrivenClock) -> None:
+    """What people do goes first; after that alone come no ends of jobs, from which a part of the threads is kept."""
+    heard: list[str] = []
+
+    @on_job_done
+    def ended(done: JobDone, session: Session) -> None:
+        heard.append("end")
+
+    @on_card_action
+    def pressed(action: CardPressed, session: Session) -> None:
+        heard.append("press")
+
+    with reporting(database, driven_clock, JobState.ACCEPTED) as site:
+        here = Hall(site, ApplicationHooks([ended, pressed]), site.runtime.settings)
+        jobs = [site.card(), *(site.send() for _ in range(3))]
+        for job in jobs:
+            site.ring(job)
+        for person in ("li", "wu"):
+            here.press(jobs[0], person=person)
+        ends, presses = ends_and_presses(site)
+
+        here.runs.hear(presses[0], lambda: True)
+        after_a_press = list(heard)
+        here.press(jobs[0], person="he")
+        here.runs.hear(ends[0], lambda: True)
+
+    assert ["press", "press"] == after_a_press
+    assert ["end", "press", "end", "end", "end"] == heard[2:]
+
+
+def test_a_thread_leaves_what_was_offered_and_stops_for_a_drain(hall: MakeHall, site: Site, card: str) -> None:
+    """What was offered has a message on its way; a drain waits for one hook only; nor does it go on for ever."""
+
+    @on_card_action
+    def hook(action: CardPressed, session: Session) -> None: ...
+
+    def heard() -> int:
+        return len(site.rows("select id from worker_events where state = 2"))
+
+    here, goes_on = hall(hook), iter([True, False])
+    for n in range(4):
+        here.press(card, person=f"u{n}")
+    here.offers.turn()
+    for n in range(4, 4 + MORE + 4):
+        here.press(card, person=f"u{n}")
+
+    here.runs.hear(here.messages[0], lambda: next(goes_on))
+    until_the_drain = heard()
+    here.runs.hear(here.messages[1], lambda: True)
+
+    assert (2, 2 + 1 + MORE) == (until_the_drain, heard())
+    assert set(here.messages[2:]) < {row.id for row in site.rows("select id from worker_events where state = 0")}
+
+
+def test_ends_of_jobs_do_not_go_on_in_every_thread(database: Database, driven_clock: DrivenClock) -> None:
+    """A quarter of them is free again for presses as soon as it has run one."""
+    first, go, started, returned = threading.Barrier(4), threading.Event(), threading.Semaphore(0), Queue[str]()
+    once = set[int]()
+
+    @on_job_done
+    def hook(done: JobDone, session: Session) -> None:
+        if threading.get_ident() not in once:
+            once.add(threading.get_ident())
+            first.wait(120)
+            return
+        started.release()
+        assert go.wait(120)
+
+    with reporting(database, driven_clock, JobState.ACCEPTED) as site:
+        here = Hall(site, ApplicationHooks([hook]), site.runtime.settings)
+        for job in [site.send() for _ in range(8)]:
+            site.ring(job)
+        ends, _ = ends_and_presses(site)
+
+        def hear(end: str) -> None:
+            here.runs.hear(end, lambda: not go.is_set())
+            returned.put(end)
+
+        threads = [threading.Thread(target=hear, args=[end]) for end in ends[: hook_threads(site.runtime.settings)]]
+        for thread in threads:
+            thread.start()
+        for _ in threads[1:]:
+            assert started.acquire(timeout=120)
+        assert returned.get(timeout=120) in ends
+        is_one = returned.empty()
+        go.set()
+        for thread in threads:
+            thread.join()
+
+    assert is_one
 
 
 # -- failing ----------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from worker.config.application import traceback_summary
+from worker.config.application import close_old_connections, traceback_summary
 from worker.config.settings import DeliverySettings
 from worker.domain.callbacks.hook import (
     CallbackReceived,
@@ -53,6 +53,10 @@ MIN_UNHANDLED_S = 15.0
 """Seconds, at least, for which an event without a hook in this process is left to other processes."""
 MAX_RUNS = 10
 """Most runs of a hook before its event is parked for a person."""
+MORE = 16
+"""Events that a thread hears after the one that it was given: each would wait for a way through the broker and back."""
+NEXT = 32
+"""Due events of which a thread hears one at random, so that threads seldom want the same."""
 _KINDS = frozenset(EventKind)
 MAX_UNHANDLED_S = 240.0
 """The age in seconds from which such an event is ended without a hook."""
@@ -86,24 +90,50 @@ class HookRuns:
         self._database, self._hooks, self._settings = database, hooks, settings
         self._holder, self._may_act, self._rng = holder, may_act, rng
         self._slots = threading.BoundedSemaphore(hook_threads(settings))
+        self._end_slots = threading.BoundedSemaphore(events.most_ends(hook_threads(settings)))
+        """For threads that go on with ends of jobs: the others are kept free for what people do."""
         self._lock = threading.Lock()
         self._pending_writes: list[Callable[[], None]] = []
         """Outcomes of runs that could not be written yet."""
         self._claimed: set[str] = set()
         """Events that a thread of this process runs, or whose claim it has to take back; other threads leave them."""
 
-    def hear(self, event_id: str) -> None:
-        """Runs the hooks of one event in the calling thread; returns at once when they cannot run here now."""
+    def hear(self, event_id: str, goes_on: Callable[[], bool] = lambda: False) -> None:
+        """Runs the hooks of one event in the calling thread; returns at once when they cannot run here now.
+
+        While `goes_on`, more that are due follow.
+        """
         if not self._slots.acquire(blocking=False):
             self.leave([event_id], BUSY_RETRY_S)
             return
         try:
-            if self._may_act():
-                self._hear(event_id)
-            else:
+            if not self._may_act():
                 self.leave([event_id])
+                return
+            event = self._hear(event_id)
+            if event is None:
+                return
+            if event.job_state is None:
+                self._hear_more(goes_on, ends=False)
+            elif self._end_slots.acquire(blocking=False):
+                try:
+                    self._hear_more(goes_on, ends=True)
+                finally:
+                    self._end_slots.release()
         finally:
             self._slots.release()
+
+    def _hear_more(self, goes_on: Callable[[], bool], *, ends: bool) -> None:
+        """Runs the hooks of more events that are due, one after the other; only with `ends` of ends of jobs."""
+        for _ in range(MORE):
+            if not (goes_on() and self._may_act()):
+                return
+            with self._database.reading() as connection:
+                ids = events.unoffered_events(connection, self._database.now, NEXT, ends=ends)
+            if not ids:
+                return
+            close_old_connections()
+            self._hear(self._rng.choice(ids))
 
     def leave(self, ids: list[str], wait_s: float = 0.0) -> None:
         """Lets events be offered again after `wait_s` seconds, also to other processes."""
@@ -124,10 +154,10 @@ class HookRuns:
                     self._pending_writes.append(owed)
                 raise
 
-    def _hear(self, event_id: str) -> None:
+    def _hear(self, event_id: str) -> ClaimedEvent | None:
         with self._lock:
             if event_id in self._claimed:
-                return
+                return None
             self._claimed.add(event_id)
         event = self._claim(event_id)
         try:
@@ -135,6 +165,7 @@ class HookRuns:
                 self._run_hooks(event)
         finally:
             self._let_go(event_id)
+        return event
 
     def _claim(self, event_id: str) -> ClaimedEvent | None:
         now, holder = self._database.now, self._holder()

@@ -204,14 +204,14 @@ class WorkerProcess:
                 self._sender.answer(lane, ids, probe=probe, calls=calls)
 
     def run_hooks(self, event: str) -> None:
-        """Runs the application's hooks for one event in the calling thread. Never raises."""
+        """Runs the application's hooks for an event, and for more that are due, in the calling thread. Never raises."""
         with self._at_work("event_failed"):
             # Without hooks in this process the event is offered again, until a process that has some runs them.
             if self._hook_service and self._draining.is_set():
                 self._hook_service.runs.leave([event])
             elif self._hook_service:
                 with self._celery.current():
-                    self._hook_service.runs.hear(event)
+                    self._hook_service.runs.hear(event, goes_on=lambda: not self._draining.is_set())
 
     @contextmanager
     def _at_work(self, failure_event: str) -> Iterator[None]:

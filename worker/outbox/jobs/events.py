@@ -73,12 +73,39 @@ def due_events(connection: Connection, now: str, batch_size: int) -> list[str]:
     What people do goes first, and a quarter of the window is kept for it: a press does not wait for the ends of many
     jobs, nor for their slow hooks.
     """
+    first, ends = _due_sql(connection, now)
+    running = "select count(*) as running from worker_events where holder is not null"
+    query = f"select running, due_at, id, offered from ({running}) r left join ({first}) people on 1 = 1"
+    rows_of_people = fetch(connection, query, {"most": batch_size})
+    capacity = batch_size - rows_of_people[0][0]
+    people = sorted(tuple(values) for _, *values in rows_of_people if values[0] is not None)[: max(capacity, 0)]
+    # The ends of jobs get what is left after the events of people and the quarter that is reserved for these.
+    free = capacity - (batch_size - most_ends(batch_size)) - len(people)
+    rows = [*people, *(fetch(connection, ends, {"most": free}) if free > 0 else [])]
+    return [id for _, id, offered in rows if not offered]
+
+
+def most_ends(threads: int) -> int:
+    """How many of so many hook threads the ends of jobs may keep busy: all but a quarter, which is for people."""
+    return min(threads, max(1, threads - max(1, threads // 4)))
+
+
+def unoffered_events(connection: Connection, now: str, most: int, *, ends: bool) -> list[str]:
+    """Due events that are neither running nor in the broker: what people do or else, with `ends`, the ends of jobs."""
+    for query in _due_sql(connection, now)[: 1 + ends]:
+        if ids := [id for _, id, offered in fetch(connection, query, {"most": most}) if not offered]:
+            return ids
+    return []
+
+
+def _due_sql(connection: Connection, now: str) -> tuple[str, str]:
+    """Returns the queries of the events to offer, `:most` at most: of what people do, and of the ends of jobs."""
     dialect = dialect_of(connection)
     now = dialect.stable_now(now)
     # Only waiting events have a `due_at`. So even on MariaDB, whose indexes hold all rows, no ended event is read.
     row = f"due_at, id, case when offered_until > {now} then 1 else 0 end as offered"
     due = f"state = 0 and due_at <= {now}"
-    first = (
+    people = (
         f"select {row} from worker_events{dialect.in_index_order('worker_events_first')}"
         f" where {due} and job_state is null order by {dialect.null_column_order('job_state')}due_at, id limit :most"
     )
@@ -86,16 +113,7 @@ def due_events(connection: Connection, now: str, batch_size: int) -> list[str]:
         f"select {row} from worker_events{dialect.in_index_order('worker_events_due')}"
         f" where {due} and job_state is not null order by due_at, id limit :most"
     )
-    running = "select count(*) as running from worker_events where holder is not null"
-    query = f"select running, due_at, id, offered from ({running}) r left join ({first}) people on 1 = 1"
-    rows_of_people = fetch(connection, query, {"most": batch_size})
-    capacity = batch_size - rows_of_people[0][0]
-    people = sorted(tuple(values) for _, *values in rows_of_people if values[0] is not None)[: max(capacity, 0)]
-    # The ends of jobs get what is left after the events of people and the quarter that is reserved for these.
-    reserved = max(0, min(batch_size - 1, max(1, batch_size // 4)))
-    free = capacity - reserved - len(people)
-    rows = [*people, *(fetch(connection, ends, {"most": free}) if free > 0 else [])]
-    return [id for _, id, offered in rows if not offered]
+    return people, ends
 
 
 def offer_events(connection: Connection, now: str, ids: Sequence[str], wait_us: int) -> None:
