@@ -3,7 +3,8 @@
 Jobs are enqueued at a steady rate, and a hook runs at the end of each. One worker lives all the time, another one is
 killed again and again; the vendor answers 45009, -1 or a 502, hangs, or cuts what it says; Redis is restarted once
 while it warms up, and cut off later. What ended is kept for minutes, so that each table reaches its length. Every
-series is drawn in `build/soak.svg`. The clock is the run's own: while the machine stands still, nothing falls due.
+series is drawn in `build/soak.svg`, also of a run that SIGUSR1 cuts short. The clock is the run's own: while the
+machine stands still, nothing falls due.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def main(argv: list[str]) -> Figure:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every server started here is ended
     with _site(options.minutes) as site:
         run = Soak(*site, options.jobs, options.minutes)
+        signal.signal(signal.SIGUSR1, lambda *_: run.cut())
         run.run()
     return run.figure(ROOT / "build" / "soak.svg")
 
@@ -147,6 +149,10 @@ class Soak:
         self._collect(late_s=0)
         for process in (self._steady, self._killed):
             assert not self._stack.end(process), self._complaints()
+
+    def cut(self) -> None:
+        """Has it end with the jobs that there are."""
+        self._jobs = self._ledger.asked
 
     def _worker(self) -> Process:
         """Its members' hours are minutes: else the rows of limits would grow for an hour."""
@@ -231,14 +237,14 @@ class Soak:
 
     def figure(self, path: Path) -> Figure:
         """The drawing, all that is wrong, and the figure."""
-        ledger, series, warm_up = self._ledger, list(self._series.values()), int(self._jobs * WARM_UP)
+        ledger, series, warm_up = self._ledger, list(self._series.values()), int(self._ledger.asked * WARM_UP)
         path.parent.mkdir(exist_ok=True)
-        title = f"{self._jobs:,} jobs, {self._kills} kills, by jobs ended; lines from {warm_up:,} on"
+        title = f"{ledger.asked:,} jobs, {self._kills} kills, by jobs ended; lines from {warm_up:,} on"
         path.write_text(drawn(series, warm_up, title), encoding="utf-8")
         lost, doubled = ledger.lost(), ledger.doubled()
         grows = [words for one in series if (words := one.grows(warm_up))]
         print("\n".join([*lost[:20], *doubled[:20], *grows, f"ends: {ledger.ends()}; drawn in {path}"]), flush=True)
         judged = sum(one.judged for one in series)
-        figure = f"{self._jobs:,} jobs, {self._kills} kills, {len(lost)} lost, {len(doubled)} doubled, "
+        figure = f"{ledger.asked:,} jobs, {self._kills} kills, {len(lost)} lost, {len(doubled)} doubled, "
         figure += f"{len(grows)} of {judged} series grow"
         return Figure("soak", figure, "0 lost, 0 doubled, 0 grow", not (lost or doubled or grows))
