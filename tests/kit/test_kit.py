@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
@@ -429,24 +429,27 @@ def test_an_asynchronous_session_is_awaited(sqlite_database: Database, tmp_path:
     assert (["hello"], 1) == asyncio.run(story())
 
 
+async def heard_in_a_savepoint(own: AsyncEngine, folder: Path, settings: Path, *faults: str) -> list[str]:
+    """What an application's asynchronous session sends by the kit; all of it is rolled back."""
+    async with own.connect() as connection, connection.begin() as transaction:
+        session = AsyncSession(connection, join_transaction_mode="create_savepoint")
+        with open_outbox(lambda _: folder, session, settings) as outbox:
+            for fault in faults:
+                outbox.fault(fault)
+            await enqueue(session, "hr", Text(content="hello"), "lisi")
+            await session.commit()
+            await outbox.drain()
+            seen = texts(outbox)
+        await transaction.rollback()
+    await own.dispose()
+    return seen
+
+
 def test_an_asynchronous_session_finds_the_tables_made(tmp_path: Path, worker_settings: Path) -> None:
     """Where they are missing from its database, in a file or in memory, before the application enqueues."""
-
-    async def story(url: str) -> list[str]:
-        own = create_async_engine(url)
-        async with own.connect() as connection, connection.begin() as transaction:
-            session = AsyncSession(connection, join_transaction_mode="create_savepoint")
-            with open_outbox(lambda _: tmp_path, session, worker_settings) as outbox:
-                await enqueue(session, "hr", Text(content="hello"), "lisi")
-                await session.commit()
-                await outbox.drain()
-                seen = texts(outbox)
-            await transaction.rollback()
-        await own.dispose()
-        return seen
-
-    assert ["hello"] == asyncio.run(story("sqlite+aiosqlite://"))
-    assert ["hello"] == asyncio.run(story(f"sqlite+aiosqlite:///{tmp_path}/own.db"))
+    for place in ("", f"/{tmp_path}/own.db"):
+        own = create_async_engine(f"sqlite+aiosqlite://{place}")
+        assert ["hello"] == asyncio.run(heard_in_a_savepoint(own, tmp_path, worker_settings))
 
 
 @pytest.mark.postgres
@@ -455,22 +458,9 @@ def test_the_worker_runs_on_a_session_of_asyncpg(
     postgres_database: Database, tmp_path: Path, worker_settings: Path
 ) -> None:
     """With a token fetched, and its leases renewed over a wait."""
+    own = create_async_engine(postgres_database.engine.url.set(drivername="postgresql+asyncpg", query={}))
 
-    async def story() -> list[str]:
-        own = create_async_engine(postgres_database.engine.url.set(drivername="postgresql+asyncpg", query={}))
-        async with own.connect() as connection, connection.begin() as transaction:
-            session = AsyncSession(connection, join_transaction_mode="create_savepoint")
-            with open_outbox(lambda _: tmp_path, session, worker_settings) as outbox:
-                outbox.fault("502")
-                await enqueue(session, "hr", Text(content="hello"), "lisi")
-                await session.commit()
-                await outbox.drain()
-                seen = texts(outbox)
-            await transaction.rollback()
-        await own.dispose()
-        return seen
-
-    assert ["hello"] == asyncio.run(story())
+    assert ["hello"] == asyncio.run(heard_in_a_savepoint(own, tmp_path, worker_settings, "502"))
 
 
 # -- the plugin -------------------------------------------------------------------------------------------------------

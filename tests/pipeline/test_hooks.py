@@ -448,7 +448,8 @@ def test_a_thread_leaves_what_was_offered_and_stops_for_a_drain(hall: MakeHall, 
 
 def test_ends_of_jobs_do_not_go_on_in_every_thread(database: Database, driven_clock: DrivenClock) -> None:
     """A quarter of them is free again for presses as soon as it has run one."""
-    first, go, started, returned = threading.Barrier(4), threading.Event(), threading.Semaphore(0), Queue[str]()
+    room = hook_threads(DeliverySettings())
+    first, go, started, returned = threading.Barrier(room), threading.Event(), threading.Semaphore(0), Queue[str]()
     once = set[int]()
 
     @on_job_done
@@ -461,8 +462,8 @@ def test_ends_of_jobs_do_not_go_on_in_every_thread(database: Database, driven_cl
         assert go.wait(120)
 
     with reporting(database, driven_clock, JobState.ACCEPTED) as site:
-        here = Hall(site, ApplicationHooks([hook]), site.runtime.settings)
-        for job in [site.send() for _ in range(8)]:
+        here = Hall(site, ApplicationHooks([hook]), DeliverySettings())
+        for job in [site.send() for _ in range(2 * room)]:
             site.ring(job)
         ends, _ = ends_and_presses(site)
 
@@ -470,7 +471,7 @@ def test_ends_of_jobs_do_not_go_on_in_every_thread(database: Database, driven_cl
             here.runs.hear(end, lambda: not go.is_set())
             returned.put(end)
 
-        threads = [threading.Thread(target=hear, args=[end]) for end in ends[: hook_threads(site.runtime.settings)]]
+        threads = [threading.Thread(target=hear, args=[end]) for end in ends[:room]]
         for thread in threads:
             thread.start()
         for _ in threads[1:]:

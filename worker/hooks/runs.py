@@ -54,7 +54,7 @@ MIN_UNHANDLED_S = 15.0
 MAX_RUNS = 10
 """Most runs of a hook before its event is parked for a person."""
 MORE = 16
-"""Events that a thread hears after the one that it was given: each would wait for a way through the broker and back."""
+"""Events that a thread hears after that of its message: each would wait for a way through the broker and back."""
 NEXT = 32
 """Due events of which a thread hears one at random, so that threads seldom want the same."""
 _KINDS = frozenset(EventKind)

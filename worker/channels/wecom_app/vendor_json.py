@@ -20,8 +20,10 @@ from worker.domain.errors import CheckFailed, Problem
 FORMS = frozenset({"button", "template_card"})
 """The two forms of an update."""
 TARGETS = ("userids", "partyids", "tagids")
-"""The lists of an update's targets (page 94888); `atall` beside them is for everyone of the original."""
-UPDATE_FIELDS = OURS | {*TARGETS, "atall"}
+"""The lists of an update's targets (page 94888)."""
+TARGET_FIELDS = frozenset({*TARGETS, "atall"})
+"""`atall` is for everyone of the original."""
+UPDATE_FIELDS = OURS | TARGET_FIELDS
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
@@ -79,7 +81,7 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
         return Everyone()
     if chatid := text_in(body, "chatid"):
         return AppChat(chatid)
-    if "msgtype" not in body and body.keys() & {*TARGETS, "atall", *FORMS}:
+    if "msgtype" not in body and body.keys() & (TARGET_FIELDS | FORMS):
         return _targets(body)
     return _listed(body, ("touser", "toparty", "totag"))
 
@@ -89,7 +91,7 @@ def _targets(body: Mapping[str, Any]) -> Recipients:
     if body.get("atall") in (1, "1"):
         return Everyone()
     named = _listed(body, TARGETS)
-    if not named and body.keys() & {*TARGETS, "atall"}:
+    if not named and body.keys() & TARGET_FIELDS:
         remedy = 'name some, or write "atall": 1 for everyone who has the card'
         raise CheckFailed([Problem("userids", "there is no target (vendor code 82101)", remedy)])
     return named or Everyone()
