@@ -113,6 +113,10 @@ REMEDIES = {
     "tls": (
         "TLS with the vendor fails; if its certificate is by an authority of your own, name that in the account's `ca`"
     ),
+    "tls_timeout": (
+        "the vendor's server takes the connection and does not begin TLS: see whether it is one of http://, and the"
+        " account's base_url right"
+    ),
     "ca_file": "the account's `ca` cannot be used; `worker doctor` says why",
     "client_certificate": "the account's `client_certificate` cannot be used; `worker doctor` says why",
     "client_certificate_refused": (

@@ -212,7 +212,17 @@ def _(stage: Stage) -> CallResult:
     return stage.run(f"http://127.0.0.1:{closed_port()}")
 
 
-@scene("connect timeout: no server finishes the handshake")
+@scene("connect timeout: no server takes the connection")
+def _(stage: Stage) -> CallResult:
+    listener = stage.stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+    for _n in range(3):  # more than its queue holds
+        waiting = stage.stack.enter_context(socket.socket())
+        waiting.setblocking(False)
+        waiting.connect_ex(listener.getsockname())
+    return stage.run(f"http://127.0.0.1:{listener.getsockname()[1]}", egress=Egress(connect_timeout_s=0.05))
+
+
+@scene("TLS never begins: the server takes the connection and waits, such as one of http://")
 def _(stage: Stage) -> CallResult:
     server = stage.server(Peer.wait_closed)
     return stage.run(f"https://127.0.0.1:{server.port}", egress=Egress(connect_timeout_s=0.05))

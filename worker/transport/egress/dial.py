@@ -44,7 +44,10 @@ def dial(route: Route, monotonic: Callable[[], float]) -> Stream:
         if tls is None:
             return sock
         began = monotonic()
-        secured = secure(sock, tls, route.host, deadline)
+        try:
+            secured = secure(sock, tls, route.host, deadline)
+        except DeadlinePassed:
+            raise NotConnected("tls_timeout") from None
     if route.egress.client_certificate is not None:
         with _closed_on_error(secured):
             _await_refusal(secured, deadline, monotonic() - began + REFUSAL_WAIT_S)
