@@ -276,6 +276,7 @@ def test_its_vendor_is_ill(site: Site) -> None:
     write(site, failed)
 
     assert WaitFor.BREAKER in causes(site, job)
+    assert asked(site, job).next == NextStep("fix what it waits for, if it is yours to fix; it goes on by itself")
 
 
 def test_its_account_gets_no_token(site: Site) -> None:

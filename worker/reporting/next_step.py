@@ -53,6 +53,8 @@ def next_step(
     """
     if first := next((wait for wait in waits if wait.commands), None):
         return NextStep(_PURPOSES[first.what], first.commands[0])
+    if any(wait.what in (WaitFor.TOKEN, WaitFor.BREAKER) for wait in waits):
+        return NextStep("fix what it waits for, if it is yours to fix; it goes on by itself")
     if waits:
         return NextStep("nothing to do; it goes on by itself")
     if job.state in (JobState.OPEN, JobState.UNKNOWN):
