@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from worker.control.resolve import find_unknown, resolve
 from worker.domain.account import Account, Secret
 from worker.domain.content.recipient import Chats
 from worker.domain.errors import CheckFailed
-from worker.domain.job_terms import MAX_HOURS
+from worker.domain.job_terms import MAX_HOURS, hours_between
 from worker.outbox.control import candidates, listing
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
@@ -103,6 +103,13 @@ def test_an_ended_job_is_found_by_each_field(site: Site, stage: str) -> None:
     assert [replay, other, refused_one] == found(site, account="hr") == found(site, kind="send") == found(site)
     assert [] == found(site, recipient="zhang") == found(site, recipient="wangwu", state="rejected")
     assert [] == found(site, account="nobody") == found(site, msgid="m%") == found(site, state=[])
+
+
+def test_the_hours_of_a_search_reach_from_its_first_to_its_last() -> None:
+    """In UTC; one that ends a quarter past an hour has jobs of that hour too."""
+    begin, end = datetime(2026, 1, 1, 6, 45, tzinfo=timezone(-4 * HOUR)), datetime(2026, 1, 1, 12, 15, tzinfo=UTC)
+
+    assert ["2026-01-01T10", "2026-01-01T11", "2026-01-01T12"] == hours_between(begin, end)
 
 
 def test_what_is_open_is_found_too(site: Site) -> None:

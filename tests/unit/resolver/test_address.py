@@ -86,6 +86,7 @@ def test_no_disguise_makes_an_address_public(address: object) -> None:
         ("files.internal", "x.files.internal", "10.1.2.3", False),
         ("10.1.0.0/16", "any.internal", "10.1.2.3", True),
         ("10.1.0.0/16", "any.internal", "10.2.2.3", False),
+        ("10.1.2.3/16", "any.internal", "10.1.7.7", True),
         ("10.1.2.3", "any.internal", "10.1.2.3", True),
         ("fd00::/8", "any.internal", "fd12::1", True),
         ("10.1.0.0/16", "any.internal", "::ffff:10.1.2.3", False),
@@ -97,7 +98,8 @@ def test_settings_allow_hosts_and_networks(entry: str, host: str, address: str, 
 
 
 @pytest.mark.parametrize(
-    "entry", ["files.internal", "10.0.0.0/8", "10.0.0.1", "fd00::/8", "files_1.internal", "localhost"]
+    "entry",
+    ["files.internal", "Files.Internal.", "10.0.0.0/8", "10.0.0.1/8", "fd00::/8", "files_1.internal", "localhost"],
 )
 def test_what_an_entry_may_be(entry: str) -> None:
     """A host, an address or a network."""
