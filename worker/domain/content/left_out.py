@@ -9,17 +9,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.domain.content.recipient import GROUPS, LISTS
+from worker.domain.content.recipient import LISTS
 from worker.domain.content.staging import STAGING, Named
 from worker.domain.outcome import Accepted, Outcome, Partial, Progress, Refusal, Rejected, Unknown
 
 ALL_LEFT_OUT = "staging: its recipients were left out when it was first called; replay it"
-
-
-def named(spec: Mapping[str, Any]) -> list[Named]:
-    """Returns the recipients that a part's spec names one by one."""
-    lists = [(kind, spec.get(name) or ()) for kind, name in LISTS.items() if name not in GROUPS]
-    return [(kind, str(recipient)) for kind, ids in lists for recipient in ids]
 
 
 def without(spec: Mapping[str, Any], left_out: Collection[Refusal]) -> dict[str, Any]:
@@ -43,7 +37,7 @@ def _with_omitted(spec: Mapping[str, Any], left_out: Collection[Refusal]) -> dic
 
 def is_empty(spec: Mapping[str, Any]) -> bool:
     """Returns True if no recipients remain in a spec."""
-    return not named(spec) and not any(spec.get(name) for name in GROUPS)
+    return not any(spec.get(name) for name in (*LISTS.values(), "everyone"))
 
 
 def outcome_for_all(outcome: Outcome, left_out: tuple[Refusal, ...], substitutes: Collection[Named] = ()) -> Outcome:
