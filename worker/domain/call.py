@@ -100,8 +100,3 @@ class NoAnswer:
 
 
 CallResult = Reply | NotSent | NoAnswer
-
-
-def clean(text: str, limit: int) -> str:
-    """Returns a vendor's text in a form that can be stored: without NUL, with at most `limit` characters."""
-    return text.replace("\x00", "\ufffd")[:limit]

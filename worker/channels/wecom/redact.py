@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.domain.call import clean
 from worker.domain.job import Part
 
 MASK = "***"
@@ -45,7 +44,7 @@ def reason(errmsg: str, part: Part) -> str:
     text = _TAIL.split(errmsg[: 4 * MAX_REASON], maxsplit=1)[0]
     text = _OPAQUE.sub(MASK, _QUOTED.sub(MASK, text))
     text = _without(_FOREIGN.sub(MASK, text), part)
-    return clean(text.strip(), MAX_REASON)
+    return text.strip()[:MAX_REASON]
 
 
 def hint(errmsg: str) -> str | None:

@@ -24,7 +24,6 @@ import re
 from worker.channels.youdu.account import InvalidUsers, invalid_users
 from worker.channels.youdu.targets import LEFT_OUT, TARGETS, addressed
 from worker.domain.account import Account
-from worker.domain.call import clean
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, CallReceipt, Outcome, Partial, Progress, Refusal, Rejected, Unknown
 
@@ -48,7 +47,7 @@ VOCABULARY = frozenset(
 def reason(errmsg: str) -> str:
     """Returns the errmsg with only the server's known words. A run of anything else becomes one mask."""
     words = _RUN.sub(lambda found: found[0] if found[0].lower() in VOCABULARY else MASK, errmsg[: 4 * MAX_REASON])
-    return clean(_MASKS.sub(MASK, words).strip(), MAX_REASON)
+    return _MASKS.sub(MASK, words).strip()[:MAX_REASON]
 
 
 FIELD = "errmsg"
