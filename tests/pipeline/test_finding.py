@@ -443,9 +443,10 @@ def test_an_odd_row_keeps_no_other_from_being_found(site: Site) -> None:
     site.run()
     odd_row = "update worker_jobs set tags = '{', recipients = :who, message = '\"mentioned_list' where id = :id"
     site.sql(odd_row, id=odd, who='["')
-    site.sql(odd_row, id=third, who='{"users": [1, "lisi"], "by_sender": [1, [2]]}')
+    site.sql(odd_row, id=third, who='{"users": [1, "lisi"], "by_sender": [1, [2], ["Boss", ["wm1"]]]}')
     for _ in range(2):
         assert [third, good] == found(site, recipient="lisi")
+        assert [third] == found(site, recipient="boss"), "who sends to customers is a person too"
         assert [third, good, odd] == found(site, account="hr")
         assert [] == found(site, tag="{")
         index(site)
