@@ -366,6 +366,20 @@ def test_a_start_is_one_call_from_an_instant_on() -> None:
     assert 1 == lane.state.calls
 
 
+@pytest.mark.parametrize(
+    "block", [a_block(Penalty.SERIAL, 0.0), a_block(Penalty.FREQUENCY)], ids=["narrowed", "blocked"]
+)
+def test_a_start_leaves_a_narrowed_or_blocked_lane_as_it_is(block: LaneBlock) -> None:
+    """Its bound would grow too soon, and answers to calls from before the block's end would count."""
+    lane = Lane()
+    lane.after(block, NOW)
+    before = lane.state
+
+    lane.after(SlowStart("hr:1"), NOW + SECOND)
+
+    assert before == lane.state
+
+
 @pytest.mark.parametrize(("rest_s", "told"), [(0, []), (10, [LaneEventKind.WIDE])])
 def test_a_bound_that_grew_to_its_end_goes_away(rest_s: int, told: list[LaneEventKind]) -> None:
     """That of a narrowed lane is told of; a slow start ends in silence. A row without a penalty is as if fresh."""
