@@ -100,6 +100,19 @@ def test_two_that_fail_change_ever_more_seldom(site: Site) -> None:
     assert changes < 12, "as often as they would with the same patience each time"
 
 
+def test_who_has_succeeded_gives_way_as_soon_as_the_first_time(site: Site) -> None:
+    """However long it had failed before."""
+    one, other = process(site, "one"), process(site, "other")
+    turns(site, 120, one=(one, False), other=(other, False))
+    turns(site, 65, one=(one, True), other=(other, True))
+    leads, waits = (one, other) if one.active else (other, one)
+
+    led = turns(site, 10, leads=(leads, False), waits=(waits, True))
+
+    assert ["leads"] * 5 == led[:5]
+    assert {"waits"} == set(led[6:])
+
+
 def test_an_outage_of_the_database_says_nothing_about_a_process(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its work failed, too; once the database is back it leads as before."""
     leadership = process(site, "one")
