@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from wecom_app_samples import ACCESS, CHANNEL, JOB, account, card, draft, part, reply, sent
 
-from worker.channels.wecom_app import ChangeChat, CreateChat, MiniProgramNotice, MpNews, News, Text, TextCard
+from worker.channels.wecom_app import (
+    ChangeChat,
+    CreateChat,
+    MiniProgramNotice,
+    MpNews,
+    News,
+    Text,
+    TextCard,
+    message_from_json,
+    recipients_from_json,
+)
 from worker.domain.call import Access
 from worker.domain.content.recipient import AppChat, Recipients, To
 from worker.domain.job import RepeatRule
@@ -34,6 +46,35 @@ def test_recipients():
     assert (("b", "A"), 2, True) == (two.chats, two.count(), bool(two))
     assert two == Recipients.from_json(two.to_json())
     assert "A" not in repr(two)
+
+
+def read(body: dict[str, Any]) -> Any:
+    """A body as the vendor's page shows it, as `worker send` reads it."""
+    document, to = message_from_json(body).document(), recipients_from_json(body)
+    return draft(document, to, kind=CHANNEL.kind_of(document, to), account=account(allow_everyone=True))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"name": "值班群", "owner": "lihua", "userlist": ["lihua", "chenmo"], "chatid": "duty2026"},
+        {"chatid": "duty2026", "add_user_list": ["wangwei"]},
+    ],
+)
+def test_a_chat_that_is_made_or_changed_is_no_recipient(body: dict[str, Any]):
+    """The page's samples (90245, 98913) name the chat in the message, and nobody to send it to."""
+    asked = read(body)
+
+    assert ([], [{}]) == (CHANNEL.check(asked), CHANNEL.split(asked))
+    assert body == asked.message["body"]
+
+
+@pytest.mark.parametrize("beside", [{"touser": "lihua"}, {"toparty": "7"}, {"totag": "1"}, {"touser": "@all"}])
+def test_nobody_beside_a_chat_is_left_out_in_silence(beside: dict[str, Any]):
+    """A call is for a chat or for people, so one body for both is refused."""
+    asked = read({"chatid": "duty2026", "msgtype": "text", "text": {"content": "交班"}, **beside})
+
+    assert ["chatid"] == fields_of(asked)
 
 
 def test_one_call_a_chat():

@@ -6,6 +6,7 @@ The recipients and the agentid of such a body belong to the job and the account;
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from worker.channels.typed import is_without_effect, object_of, refuse_misplaced_fields, text_in, validated
@@ -14,7 +15,7 @@ from worker.channels.wecom_app.changes import CardUpdate, ChangeChat, CreateChat
 from worker.channels.wecom_app.fields import OURS, interval_s
 from worker.channels.wecom_app.messages import PLAIN, OfApp, Raw
 from worker.domain.content.message import Message
-from worker.domain.content.recipient import AppChat, Everyone, Recipients, parse_ids
+from worker.domain.content.recipient import Everyone, Recipients, parse_ids
 from worker.domain.errors import CheckFailed, Problem
 
 FORMS = frozenset({"button", "template_card"})
@@ -77,13 +78,13 @@ def message_to_json(message: Message) -> dict[str, Any]:
 def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     """Whom a body as the vendor's pages show it is for."""
     body = object_of(data)
-    if body.get("touser") == "@all":
-        return Everyone()
-    if chatid := text_in(body, "chatid"):
-        return AppChat(chatid)
+    chatid = text_in(body, "chatid")
     if "msgtype" not in body and body.keys() & (TARGET_FIELDS | FORMS):
         return _targets(body)
-    return _listed(body, ("touser", "toparty", "totag"))
+    if "msgtype" not in body and chatid:  # of a chat that is made or changed, which the message itself names
+        return Recipients()
+    named = Everyone() if body.get("touser") == "@all" else _listed(body, ("touser", "toparty", "totag"))
+    return replace(named, chats=(chatid,)) if chatid else named  # the check refuses a chat beside others
 
 
 def _targets(body: Mapping[str, Any]) -> Recipients:
