@@ -206,3 +206,26 @@ def test_a_group_send_is_for_nobody_but_those_it_names(body: dict[str, Any], fie
         wecom_external.recipients_from_json({**body, "text": {"content": "c"}})
 
     assert [field] == [problem.field for problem in refused.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"sender": "lihua"}, "external_userid"),
+        ({"sender": "lihua", "chat_type": "group"}, "chat_id_list"),
+    ],
+)
+def test_a_group_send_to_an_empty_list_is_for_nobody(body: dict[str, Any], field: str):
+    """A list that came out empty must not ask a member to write to all of theirs, as the sender alone does."""
+    assert wecom_external.recipients_from_json(body).everyone
+    assert wecom_external.recipients_from_json({**body, field: None}).everyone
+    for empty in ([], [""]):
+        assert not wecom_external.recipients_from_json({**body, field: empty})
+
+
+def test_an_empty_list_beside_a_tag_filter_is_no_list():
+    """Customers with these tags are named by the filter, which the vendor reads only without ids."""
+    body = {"sender": "lihua", "tag_filter": {"group_list": [{"tag_list": ["et1"]}]}}
+
+    read = wecom_external.recipients_from_json
+    assert read(body) == read({**body, "external_userid": []})

@@ -52,7 +52,8 @@ def message_to_json(message: Message) -> dict[str, Any]:
 def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     """The recipients of a body as the vendor's page shows it.
 
-    A sender alone means all customers of that member, or the groups that the member will choose.
+    A sender alone means all customers of that member, or the groups that the member will choose. With an empty list
+    there are no recipients.
     """
     body = object_of(data)
     sender, chat_type = text_in(body, "sender"), text_in(body, "chat_type") or "single"
@@ -62,12 +63,13 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     if body.get(unread):
         raise CheckFailed([Problem(unread, "is not read with this chat_type", "leave it out, or change chat_type")])
     groups, ids = chat_type == "group", body.get(field) or []
+    empty = body.get(field) == [] and not body.get("tag_filter")  # as a query leaves it that found none: not all
     if not isinstance(ids, list):
         raise CheckFailed([Problem(field, "is not a list", 'write ids as ["wm1", "wm2"]')])
     if groups and not sender:
         raise CheckFailed([Problem("sender", "is not given", "name the owner of the groups")])
     if sender:
-        named = {sender: ids or Everyone()}
+        named = {sender: ids if ids or empty else Everyone()}
         return CustomerGroups(named) if groups else Customers(named)
     return Customers(ids) if ids else Everyone()
 
