@@ -85,7 +85,10 @@ def test_what_says_nothing_is_left_out_with_a_warning(
 
 FOREIGN: list[tuple[Any, dict[str, Any], str]] = [
     (wecom_app, {"msgtype": "textcard", "textcard": TEXTCARD, "safe": 1}, "safe"),
-    (wecom_app, {"msgtype": "template_card", "template_card": CARD, "safe": "1"}, "template_card.safe"),
+    (wecom_app, {"msgtype": "template_card", "template_card": CARD, "safe": "1"}, "safe"),
+    (wecom_app, {"msgtype": "template_card", "template_card": CARD, "main_title": {"title": "u"}}, "main_title"),
+    (wecom_app, {"msgtype": "template_card", "template_card": {**CARD, "task_id": "a"}, "task_id": "b"}, "task_id"),
+    (wecom_webhook, {"msgtype": "template_card", "template_card": CARD, "main_title": {"title": "u"}}, "main_title"),
     (wecom_app, {"msgtype": "image", "image": {"media_id": "m"}, "enable_id_trans": 1}, "enable_id_trans"),
     (wecom_app, {"msgtype": "video", "video": {"media_id": "m", "thumb_media_id": "t"}}, "video.thumb_media_id"),
     (wecom_app, {"msgtype": "mpnews", "mpnews": {"media_id": "m"}}, "mpnews.media_id"),

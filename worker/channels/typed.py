@@ -324,7 +324,7 @@ def _without(tree: Any, loc: Sequence[int | str]) -> Any:
 
 
 def refuse_misplaced_fields(
-    message_class: type[PlainMessage], content: Mapping[str, Any], siblings: Mapping[str, Any]
+    message_class: type[VendorObject], msgtype: str, content: Mapping[str, Any], siblings: Mapping[str, Any]
 ) -> None:
     """Raises CheckFailed for fields in the envelope that belong into the type's own object, and the reverse."""
     misplaced = [
@@ -332,5 +332,5 @@ def refuse_misplaced_fields(
     ]
     misplaced += [name for name in content if name in message_class.ENVELOPE]
     if misplaced:
-        text = f"{message_class.msgtype} has no such field here"
+        text = f"{msgtype} has no such field here"
         raise CheckFailed([Problem(name, text, "leave it out") for name in misplaced])

@@ -49,7 +49,7 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     if msgtype == "template_card" and isinstance(content, Mapping):
         return _of_app(_card(content, siblings), body)
     if msgtype in PLAIN and isinstance(content, Mapping):
-        refuse_misplaced_fields(PLAIN[msgtype], content, siblings)
+        refuse_misplaced_fields(PLAIN[msgtype], msgtype, content, siblings)
         return _of_app(validated(PLAIN[msgtype], {**siblings, **content, **options}, msgtype, siblings), body)
     return _of_app(Raw(msgtype=msgtype, body=rest, **options), body)
 
@@ -121,7 +121,8 @@ def _card(content: Mapping[str, Any], siblings: Mapping[str, Any]) -> AppCard:
         text = "is no card type (vendor code 42031)"
         raise CheckFailed([Problem("template_card.card_type", text, f"use one of {names}")])
     fields = {name: value for name, value in content.items() if name != "card_type"}
-    return validated(made, {**fields, **siblings}, "template_card", siblings)
+    refuse_misplaced_fields(made, "template_card", fields, siblings)
+    return validated(made, {**siblings, **fields}, "template_card", siblings)
 
 
 def _update(body: Mapping[str, Any]) -> CardUpdate:

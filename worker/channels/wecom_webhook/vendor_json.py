@@ -39,10 +39,12 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
         return Raw(msgtype=msgtype, body={**rest, **({} if content is None else {msgtype: content})})
     if msgtype == "template_card" and _is_modelled(msgtype, body):
         fields = {name: value for name, value in content.items() if name != "card_type"}
-        return validated(CARD_CLASSES[content["card_type"]], {**fields, **rest}, msgtype, rest)
+        made = CARD_CLASSES[content["card_type"]]
+        refuse_misplaced_fields(made, msgtype, fields, rest)
+        return validated(made, {**rest, **fields}, msgtype, rest)
     if msgtype not in PLAIN:
         return Raw(msgtype=msgtype, body={**rest, msgtype: dict(content)})
-    refuse_misplaced_fields(PLAIN[msgtype], content, rest)
+    refuse_misplaced_fields(PLAIN[msgtype], msgtype, content, rest)
     if msgtype == Image.msgtype:
         return validated(Image, {**rest, **_picture(content)}, msgtype, rest)
     return validated(PLAIN[msgtype], {**rest, **content}, msgtype, rest)
