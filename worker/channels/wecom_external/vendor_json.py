@@ -22,8 +22,8 @@ RECIPIENTS = {"single": ("external_userid", "chat_id_list"), "group": ("chat_id_
 def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     """The campaign of a body as the vendor's page shows it.
 
-    Also with an image, link or mini program beside the text, as the page showed it before 2021. A body with a field or
-    a type of attachment that has no class here becomes `Raw`. A neutral value that other SDKs write (`"safe": 0`) is
+    An image, link or mini program beside the text, as the page showed it before 2021, is refused. A body with a field
+    or a type of attachment that has no class here becomes `Raw`. A neutral value that other SDKs write (`"safe": 0`) is
     left out with a `UserWarning`. Files cannot stand in JSON; media_ids can. Raises CheckFailed, which says what does
     not fit.
     """
