@@ -184,6 +184,16 @@ def test_a_message_whose_toall_is_empty_is_for_those_it_names(nobody: Any):
     assert ("alice",) == youdu.recipients_from_json({"toUser": "alice", "toAll": nobody, **SYSMSG}).users
 
 
+@pytest.mark.parametrize("beside", [{}, {"toUser": "alice"}, {"toDept": "5"}])
+def test_members_named_by_gid_are_not_left_out_in_silence(beside: dict[str, Any]):
+    """The vendor's Java SDK writes `toGid`, which the worker does not send; what else it names may be only some."""
+    body = {"msgType": "exlink", "exlink": [], **beside}
+
+    youdu.recipients_from_json({**body, "toGid": ""})
+    with pytest.raises(CheckFailed, match="toGid"):
+        youdu.recipients_from_json({**body, "toGid": "1|2"})
+
+
 def test_only_the_object_of_a_system_message_makes_a_broadcast():
     """Any other type would go to the whole organisation, though the server reads toUser alone."""
     text = {"msgType": "text", "text": {"content": "c"}}

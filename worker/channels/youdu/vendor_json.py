@@ -65,6 +65,9 @@ def message_to_json(message: Message) -> dict[str, Any]:
 def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
     """Whom a body is for."""
     body = object_of(data)
+    if not is_without_effect(body.get("toGid")):
+        text = "is not among the vendor's fields (any more)"
+        raise CheckFailed([Problem("toGid", text, "name users or departments")])
     if body.get("toDept") == "0" or _goes_to_all(body):
         return Everyone()
     users = parse_ids(body.get("account"), "account") or parse_ids(body.get("toUser"), "toUser")
