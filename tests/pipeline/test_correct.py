@@ -270,6 +270,22 @@ def test_a_message_that_one_sort_of_recipients_cannot_get_stops_nothing(site: Si
     assert ["queued"] * 3 == [site.state(job) for job in jobs]
 
 
+def test_a_card_under_a_task_id_of_the_callers_takes_the_place_of_many(site: Site) -> None:
+    """The vendor accepts each task_id once per app (42014), and the wrong cards are recalled by then."""
+    card = ButtonCard(main_title={"title": "right"}, button_list=[{"text": "ok", "key": "ok"}], task_id="lunch-1")
+    old = site.card(To("ann"), task_id="lunch-1", tags=["lunch"])
+    for job in (old, site.send("wrong", "bob", tags=["lunch"])):
+        site.ring(job)
+
+    corrected(site, card)
+    site.finish()
+
+    sent = [body["template_card"]["task_id"] for body in site.bodies() if "template_card" in body]
+    assert "lunch-1" == sent[0]
+    assert 3 == len({*sent})
+    assert all(one.startswith("lunch-1") for one in sent)
+
+
 def test_jobs_of_several_channels_are_refused(database: Database, driven_clock: DrivenClock) -> None:
     """Each needs a message of its own."""
     robot = a_robot()

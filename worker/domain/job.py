@@ -93,7 +93,7 @@ class Draft:
     """The message document, see `Message.document` in `message.py`."""
     recipients: Recipients = field(default_factory=Recipients)
     replay: str = ""
-    """A text that makes a replay's task_ids differ from those of the original and of other replays, else empty."""
+    """A text that makes the task_ids of a replay or a correction differ from those of other jobs, else empty."""
     about: Mapping[str, Any] | None = field(default=None, repr=False)
     """The document of the send that a card update is about, or None if it is no longer stored."""
 

@@ -21,7 +21,7 @@ from worker.outbox.jobs.reading import RecipientRows, corrections_of, originals_
 from worker.outbox.jobs.rows import ADDRESSED_COUNTERS
 from worker.producer.options import MessageOptions
 from worker.producer.plan import JobRequest, PlannedJob, document_of, plan
-from worker.producer.resend import options_of, require_read, without_erased
+from worker.producer.resend import options_of, replay_suffix, require_read, without_erased
 from worker.reporting.find_job import require_found, row_of
 from worker.reporting.recipient_status import (
     Recipient,
@@ -123,7 +123,8 @@ def _request(old: Mapping[str, Any], message: Message, to: Recipients, accounts:
     if kind not in own.sends:
         remedy = "give a message that can be sent by itself"
         raise CheckFailed([Problem("message", "is a follow-up of another job", remedy)], channel=account.channel)
-    return JobRequest(kind, account, document, to, target=old["id"])
+    # One message takes the place of many, and perhaps of a card under the same task_id (42014).
+    return JobRequest(kind, account, document, to, replay=replay_suffix(), target=old["id"])
 
 
 def _original(rows: RecipientRows) -> str:

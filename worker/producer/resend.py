@@ -38,8 +38,13 @@ if TYPE_CHECKING:
     from worker.config.accounts import AccountSource
 
 REPLAY_SUFFIX_CHARACTERS = 6
-"""Random characters that make a card's task_id differ from those of other replays. A counter would need a lock on rows
-that workers use."""
+"""Random characters that make a card's task_id differ from those of other replays and corrections. A counter would need
+a lock on rows that workers use."""
+
+
+def replay_suffix() -> str:
+    """Returns what makes the task_ids of a replay or a correction its own."""
+    return secrets.token_urlsafe(REPLAY_SUFFIX_CHARACTERS)[:REPLAY_SUFFIX_CHARACTERS]
 
 
 @in_callers_transaction
@@ -184,7 +189,7 @@ def _repeat_request(
         account,
         document,
         to,
-        replay=secrets.token_urlsafe(REPLAY_SUFFIX_CHARACTERS)[:REPLAY_SUFFIX_CHARACTERS],
+        replay=replay_suffix(),
         options=cast(MessageOptions, options_of(old) | ({} if priority is None else {"priority": priority})),
         target=old["target_job_id"],
         replay_of=old["replay_of"] or old["id"],
