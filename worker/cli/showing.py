@@ -146,7 +146,8 @@ def report_lines(report: JobReport, refused: list[Failure]) -> Iterator[str]:
     yield from (f"  was replayed as job {job}" for job in report.replays)
     yield from (f"  warning: {warning}" for warning in report.warnings)
     for receipt in report.receipts:
-        receipt_id = receipt.msgid or receipt.media_id or ("nothing had to be sent" if receipt.not_sent else "no id")
+        receipt_id = receipt.msgid or receipt.media_id or receipt.chatid or receipt.url
+        receipt_id = receipt_id or ("nothing had to be sent" if receipt.not_sent else "no id")
         recalled = f", recalled {clock(receipt.recalled_at)}" if receipt.recalled_at else ""
         yield f"  receipt {receipt_id} at {clock(receipt.accepted_at)}{recalled}"
     for failure in refused:

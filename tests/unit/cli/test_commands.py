@@ -607,11 +607,13 @@ def _with_base_url(vendor: str) -> Path:
 
 def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
     """In words, one line each; what was recalled or never sent says so."""
-    receipts = [
-        SimpleNamespace(msgid="m1", media_id=None, not_sent=False, accepted_at=NOON, recalled_at=NOON),
-        SimpleNamespace(msgid=None, media_id="media1", not_sent=False, accepted_at=NOON, recalled_at=None),
-        SimpleNamespace(msgid=None, media_id=None, not_sent=True, accepted_at=NOON, recalled_at=None),
-        SimpleNamespace(msgid=None, media_id=None, not_sent=False, accepted_at=None, recalled_at=None),
+    ids = dict.fromkeys(("msgid", "media_id", "chatid", "url"))
+    given = [{"msgid": "m1"}, {"media_id": "media1"}, {"chatid": "chat1"}, {"url": "http://p.qpic.cn/1"}]
+    receipts = [SimpleNamespace(**ids | one, not_sent=False, accepted_at=NOON, recalled_at=None) for one in given]
+    receipts[0].recalled_at = NOON
+    receipts += [
+        SimpleNamespace(**ids, not_sent=True, accepted_at=NOON, recalled_at=None),
+        SimpleNamespace(**ids, not_sent=False, accepted_at=None, recalled_at=None),
     ]
     failure = SimpleNamespace(kind="user", recipient="ghost", field_name="invaliduser", errcode=0)
     counts = SimpleNamespace(asked=2, accepted=1, refused=1, undetermined=0, not_sent=0, not_yet=0)
@@ -632,6 +634,8 @@ def test_a_report_tells_warnings_receipts_failures_and_reasons() -> None:
     assert "tenant" not in text
     assert f"  receipt m1 at {at}, recalled {at}\n" in text
     assert f"  receipt media1 at {at}\n" in text
+    assert f"  receipt chat1 at {at}\n" in text
+    assert f"  receipt http://p.qpic.cn/1 at {at}\n" in text
     assert f"  receipt nothing had to be sent at {at}\n" in text
     assert "  receipt no id at -\n" in text
     assert "  refused user ghost (invaliduser, 0)\n" in text
