@@ -41,8 +41,8 @@ def problems(root: str, tree: Mapping[str, Any], rows: Iterable[Row], attached: 
     return found
 
 
-def cautions(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...]) -> list[str]:
-    """Returns what the rows allow but is worth a warning: advised lengths, unconfirmed units, unknown names."""
+def cautions(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...], attached: Collection[str] = ()) -> list[str]:
+    """Returns what the rows allow but is worth a warning: advised lengths, ignored fields, unconfirmed units."""
     found = [
         text
         for row in _advising(rows)
@@ -50,12 +50,18 @@ def cautions(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...]) -> list[
         if isinstance(value := parent.get(name), str)
         for text in _over_advised(row, path, value)
     ]
-    return found + list(_unknown_names(root, tree, rows))
+    return [*found, *_without_their_type(root, tree, rows, attached), *_unknown_names(root, tree, rows)]
 
 
 @cache
 def _advising(rows: tuple[Row, ...]) -> tuple[FieldRule, ...]:
     return tuple(row for row in rows if isinstance(row, FieldRule) and (row.advised or row.chinese))
+
+
+@cache
+def _conditional(rows: tuple[Row, ...]) -> tuple[tuple[FieldRule, str, int], ...]:
+    """Returns the rows of fields that count only if a sibling has a value other than 0."""
+    return tuple((row, *row.when) for row in rows if isinstance(row, FieldRule) and row.when and row.when[1])
 
 
 @cache
@@ -238,6 +244,16 @@ def _over_advised(row: FieldRule, path: str, value: str) -> Iterator[str]:
         yield f"{path}: {size} characters; the vendor suggests at most {row.advised} and clients shorten the rest"
     if row.chinese is not None and chinese_size(value) <= row.chinese[1] < size:
         yield f"{path}: within {row.chinese[1]} Chinese characters only if ASCII counts half, which is not confirmed"
+
+
+def _without_their_type(
+    root: str, tree: Mapping[str, Any], rows: tuple[Row, ...], attached: Collection[str]
+) -> Iterator[str]:
+    """Warns of a link's target beside no `type`. Beside another type the vendor's own samples have one, too."""
+    for row, sibling, wanted in _conditional(rows):
+        for path, parent, name in places(root, tree, row.path):
+            if parent.get(sibling) in (None, 0) and (parent.get(name) or dotted(path) in attached):
+                yield f"{path}: the vendor ignores it without {sibling} = {wanted}"
 
 
 def _unknown_names(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...]) -> Iterator[str]:

@@ -185,7 +185,7 @@ def warnings(draft: Draft) -> list[str]:
 def _content_cautions(draft: Draft) -> Iterator[str]:
     msgtype = draft.message["type"]
     for content in contents(draft.message):
-        yield from rules.cautions(msgtype, content, _rows(draft, content))
+        yield from rules.cautions(msgtype, content, _rows(draft, content), draft.message.get("files") or {})
     for i, article in enumerate(draft.message["body"]["news"]["articles"] if msgtype == "news" else ()):
         if article.get("appid") and article.get("url"):
             yield f"{msgtype}.articles[{i}].url: the vendor ignores it beside appid"

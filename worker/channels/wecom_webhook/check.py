@@ -140,7 +140,7 @@ def _content_cautions(draft: Draft) -> Iterator[str]:
     msgtype = draft.message["type"]
     for content in contents(draft.message):
         rows = body_rows(edition(draft.account), msgtype, content)
-        yield from rules.cautions(msgtype, content, rows)
+        yield from rules.cautions(msgtype, content, rows, draft.message.get("files") or {})
         for path, article, name in rules.places(msgtype, content, "articles[].url"):
             if msgtype == "news" and "://" not in str(article.get(name)):
                 yield f"{path}: has no scheme; begin it with https:// to be sure that it opens"
