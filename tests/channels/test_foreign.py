@@ -14,6 +14,7 @@ from worker.domain.errors import CheckFailed
 CARD = {"card_type": "text_notice", "main_title": {"title": "t"}, "card_action": {"type": 1, "url": "https://a/"}}
 ARTICLE = {"title": "t", "thumb_media_id": "m", "content": "c"}
 PICTURE = {"base64": "aGk=", "md5": "49f68a5c8493ec2c0bf489821c21fc3b"}
+LINK = {"title": "t", "url": "https://a/"}
 TEXTCARD = {"title": "t", "description": "d", "url": "https://a/"}
 
 NEUTRAL: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
@@ -114,9 +115,13 @@ FOREIGN: list[tuple[Any, dict[str, Any], str]] = [
     ),
     (wecom_webhook, {"msgtype": "image", "image": {"media_id": "m"}}, "image.media_id"),
     (wecom_webhook, {"msgtype": "image", "image": {**PICTURE, "colour": 1}}, "image.colour"),
+    (wecom_app, {"response_code": "c", "button": {"replace_name": "done", "colour": 1}}, "button.colour"),
+    (wecom_app, {"response_code": "c", "button": "done", "template_card": CARD}, "update.button"),
     (wecom_external, {"link": {"title": "t", "url": "https://a/"}}, "link"),
+    (wecom_external, {"attachments": [{"msgtype": "link", "link": LINK, "desc": "d"}]}, "attachments[0].desc"),
     (youdu, {"msgType": "mpNews", "mpNews": [{"title": "t"}]}, "mpNews"),
     (youdu, {"msgType": "mpnews", "mpnews": [{"title": "t", "show_front": 1}]}, "mpnews.items[0].show_front"),
+    (youdu, {"toUser": "alice", "popWindow": {"tip": "t"}, "duration": -1}, "duration"),
 ]
 
 
@@ -127,6 +132,18 @@ def test_a_foreign_field_that_says_something_is_refused(channel: Any, body: dict
         channel.message_from_json(body)
 
     assert path in [problem.field for problem in refused.value.problems]
+
+
+def test_an_attachment_has_nothing_beside_its_own_object():
+    """What stands there would be lost; a null, which clients with typed structs write, says nothing."""
+    entry = {"msgtype": "link", "link": LINK}
+
+    assert [entry] == wecom_external.message_from_json({"attachments": [{**entry, "image": None}]}).document()["body"][
+        "attachments"
+    ]
+    assert [wecom_external.Link(**LINK)] == wecom_external.Campaign(attachments=[{**entry, "image": None}]).attachments
+    with pytest.raises(CheckFailed, match="desc: link has no such field here"):
+        wecom_external.Campaign(attachments=[{**entry, "desc": "d"}])
 
 
 def test_a_field_that_a_type_lists_is_read():

@@ -9,7 +9,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.channels.typed import is_without_effect, object_of, refuse_misplaced_fields, text_in, validated
+from worker.channels.typed import (
+    VendorObject,
+    is_without_effect,
+    object_of,
+    refuse_misplaced_fields,
+    text_in,
+    validated,
+)
 from worker.channels.wecom_app.cards import CARD_CLASSES, AppCard
 from worker.channels.wecom_app.changes import CardUpdate, ChangeChat, CreateChat
 from worker.channels.wecom_app.fields import OURS, interval_s
@@ -125,11 +132,16 @@ def _card(content: Mapping[str, Any], siblings: Mapping[str, Any]) -> AppCard:
     return validated(made, {**siblings, **fields}, "template_card", siblings)
 
 
+class _Button(VendorObject):
+    """The object of form A."""
+
+    replace_name: str | None = None
+
+
 def _update(body: Mapping[str, Any]) -> CardUpdate:
     rest = {name: value for name, value in body.items() if name not in UPDATE_FIELDS}
-    button = rest.pop("button", None)
-    if isinstance(button, Mapping):
-        rest["replace_name"] = button.get("replace_name")
+    if isinstance(rest.get("button"), Mapping):
+        rest["replace_name"] = validated(_Button, rest.pop("button"), "button").replace_name
     if isinstance(rest.get("template_card"), Mapping):
         rest["template_card"] = _card(rest["template_card"], {})
     return validated(CardUpdate, rest, "update")

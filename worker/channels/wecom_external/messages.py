@@ -14,7 +14,15 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field, InstanceOf, ValidationError
 
 from worker.channels.checking.row import AnyOf, FieldRule, Prose, R, Row
-from worker.channels.typed import NO_FILE, Attached, VendorMessage, VendorObject, problems_of, rows_of
+from worker.channels.typed import (
+    NO_FILE,
+    Attached,
+    VendorMessage,
+    VendorObject,
+    is_without_effect,
+    problems_of,
+    rows_of,
+)
 from worker.domain.content import message
 
 __all__ = [
@@ -152,6 +160,9 @@ def _typed(value: Any) -> Any:
     own = None if made is None else value.get(made.msgtype)
     if made is None or not isinstance(own, Mapping):
         return value
+    others = value.keys() - {"msgtype", made.msgtype}
+    if foreign := sorted(str(name) for name in others if not is_without_effect(value[name])):
+        raise ValueError("; ".join(f"{name}: {made.msgtype} has no such field here" for name in foreign))
     try:
         return made.model_validate(dict(own))
     except ValidationError as error:

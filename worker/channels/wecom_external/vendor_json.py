@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.typed import is_without_effect, left_out, object_of, text_in, validated
+from worker.channels.typed import (
+    is_without_effect,
+    left_out,
+    object_of,
+    refuse_misplaced_fields,
+    text_in,
+    validated,
+)
 from worker.channels.wecom_external.messages import ATTACHMENTS, OURS, Campaign, Raw
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
@@ -98,4 +105,6 @@ def _attachment(entry: Any, i: int) -> Any:
     if msgtype is None or not isinstance(own, Mapping):
         text = "has no object named like its msgtype (vendor code 40058)"
         raise CheckFailed([Problem(f"attachments[{i}]", text, "put the fields under the name of the type")])
+    others = {f"attachments[{i}].{name}": entry[name] for name in entry if name not in ("msgtype", msgtype)}
+    refuse_misplaced_fields(ATTACHMENTS[msgtype], msgtype, {}, others)
     return validated(ATTACHMENTS[msgtype], own, f"attachments[{i}].{msgtype}")

@@ -9,7 +9,14 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.typed import Raw, is_without_effect, left_out, object_of, validated
+from worker.channels.typed import (
+    Raw,
+    is_without_effect,
+    left_out,
+    object_of,
+    refuse_misplaced_fields,
+    validated,
+)
 from worker.channels.youdu.fields import OURS, fields_of_other_actions
 from worker.channels.youdu.messages import ITEMS, PLAIN, Badge, PopWindow
 from worker.domain.content.message import Message
@@ -25,6 +32,8 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     """
     body = object_of(data)
     if "msgType" not in body and isinstance(body.get("popWindow"), Mapping):
+        siblings = {name: value for name, value in body.items() if name not in {*OURS, "popWindow"}}
+        refuse_misplaced_fields(PopWindow, "popWindow", {}, siblings)
         return validated(PopWindow, body["popWindow"], "popWindow")
     if "msgType" not in body and "account" in body:
         return validated(Badge, {name: value for name, value in body.items() if name != "account"}, "badge")
