@@ -201,6 +201,18 @@ def test_a_message_whose_toall_is_empty_is_for_those_it_names(nobody: Any):
     assert ("alice",) == youdu.recipients_from_json({"toUser": "alice", "toAll": nobody, **SYSMSG}).users
 
 
+@pytest.mark.parametrize("flag", ["onlyOnline", "onliyOnline"])
+@pytest.mark.parametrize("named", [{"toUser": "alice"}, {"toDept": "5"}])
+def test_who_is_named_beside_all_who_are_online_may_get_nothing(named: dict[str, str], flag: str):
+    """The page's own sample names members and departments, too; those who are offline are not among all."""
+    with pytest.warns(UserWarning, match="^toUser, toDept: left out beside toAll") as told:
+        assert Everyone() == youdu.recipients_from_json({**named, "toAll": {flag: True}, **SYSMSG})
+
+    assert [__file__] == [one.filename for one in told]
+    assert Everyone() == youdu.recipients_from_json({**named, "toAll": {flag: False}, **SYSMSG})
+    assert Everyone() == youdu.recipients_from_json({"toUser": "", "toAll": {flag: True}, **SYSMSG})
+
+
 @pytest.mark.parametrize("beside", [{}, {"toUser": "alice"}, {"toDept": "5"}])
 def test_members_named_by_gid_are_not_left_out_in_silence(beside: dict[str, Any]):
     """The vendor's Java SDK writes `toGid`, which the worker does not send; what else it names may be only some."""

@@ -100,6 +100,7 @@ def test_every_type_of_the_elixir_library_is_modelled() -> None:
 @pytest.mark.parametrize("action", ["new", "unread"])
 @pytest.mark.parametrize("sample", samples("youdu.txt"))
 @pytest.mark.filterwarnings("ignore:toEmail. ignored beside toUser:UserWarning")
+@pytest.mark.filterwarnings("ignore:toUser, toDept. left out beside toAll:UserWarning")
 def test_youdu(sample: str, action: str) -> None:
     """The nine types, a mail with both senders among them."""
     body = json.loads(sample.replace("$action", action))

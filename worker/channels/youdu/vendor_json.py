@@ -47,8 +47,8 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     content = rest.get(msgtype)
     if rest.keys() == {msgtype} and msgtype in PLAIN and isinstance(content, Mapping):
         to_all = body.get("toAll")
-        if msgtype == "sysMsg" and isinstance(to_all, Mapping):  # the documentation spells the flag both ways
-            content = {**content, "only_online": to_all.get("onlyOnline", to_all.get("onliyOnline"))}
+        if msgtype == "sysMsg" and isinstance(to_all, Mapping):
+            content = {**content, "only_online": _only_online(to_all)}
         return validated(PLAIN[msgtype], _mail(content) if msgtype == "mail" else content, msgtype)
     if rest.keys() == {msgtype} and msgtype in ITEMS and isinstance(content, list):
         return validated(ITEMS[msgtype], {"items": content}, msgtype)
@@ -78,12 +78,20 @@ def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
         text = "is not among the vendor's fields (any more)"
         raise CheckFailed([Problem("toGid", text, "name users or departments")])
     if body.get("toDept") == "0" or _goes_to_all(body):
+        if (body.get("toUser") or body.get("toDept")) and _only_online(body.get("toAll")):
+            told = "toUser, toDept: left out beside toAll, so those who are offline get nothing"
+            warnings.warn(told, stacklevel=2)
         return Everyone()
     users = parse_ids(body.get("account"), "account") or parse_ids(body.get("toUser"), "toUser")
     emails = parse_ids(body.get("toEmail"), "toEmail")
     if users and emails:
         warnings.warn("toEmail: ignored beside toUser, and left out", stacklevel=2)
     return Recipients(users, parse_ids(body.get("toDept"), "toDept"), emails=() if users else emails)
+
+
+def _only_online(to_all: Any) -> Any:
+    """Returns the flag of `toAll`, which the documentation spells both ways."""
+    return to_all.get("onlyOnline", to_all.get("onliyOnline")) if isinstance(to_all, Mapping) else None
 
 
 def _goes_to_all(body: Mapping[str, Any]) -> bool:
