@@ -523,6 +523,23 @@ def test_a_mailing_is_taken_back(site: Site) -> None:
     assert ("recall", "zhang", {"recalls": 4}) == (first.action, first.person, first.counts)
 
 
+@pytest.mark.every_database
+def test_a_command_that_is_given_twice_recalls_once(site: Site) -> None:
+    """Both found the job before either recalled it: the vendor may refuse the second recall, as if it had failed."""
+    job = site.send("wrong")
+    site.run()
+    found = [recalling.find_sent(JobFilter(ids=[job]), database=site.database) for _ in range(2)]
+
+    once, again = (
+        recall_jobs(selection, person="zhang", accounts=site.accounts, database=site.database) for selection in found
+    )
+    site.run()
+
+    assert ({"recalls": 1}, {"refused": 1}) == (once.counts, again.counts)
+    assert {job: recalling.RECALLED} == again.notes
+    assert 1 == len(site.bodies(RECALL))
+
+
 def test_what_was_taken_back_is_shown_so(site: Site) -> None:
     """The job and its replays until then; not one whose recall the vendor refused, nor a later replay."""
     taken, stays = site.send("taken"), site.send("stays")

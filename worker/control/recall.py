@@ -19,7 +19,7 @@ from worker.control.selection import JobSelection
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
-from worker.outbox.control.sent import sent_jobs
+from worker.outbox.control.sent import lock_recalled, sent_jobs
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
@@ -30,6 +30,7 @@ from worker.reporting.find_job import require_found
 
 BATCH_SIZE = 200
 """Recalls in one transaction."""
+RECALLED = "another recall of it was enqueued meanwhile"
 
 
 def find_sent(filter: JobFilter, *, settings: Settings | None = None, database: Database | None = None) -> JobSelection:
@@ -77,11 +78,20 @@ def recall_jobs(
         account_source = accounts or accounts_of(command.settings)
         on_begin(command.id)
         for batch in command.batches(selection.ids, BATCH_SIZE, progress):
-            enqueued, reasons = command.database.run(partial(recall_all, ids=batch, accounts=account_source))
+            enqueued, reasons = command.database.run(partial(_recall_once, ids=batch, accounts=account_source))
             recalls += enqueued
             refused |= reasons
             command.counts += Counter(recalls=len(enqueued), refused=len(reasons))
     return CommandResult(command.id, command.counts, tuple(recalls), refused)
+
+
+def _recall_once(
+    connection: Connection, ids: Sequence[str], accounts: AccountSource
+) -> tuple[list[str], dict[str, str]]:
+    """Recalls the jobs that no other command has recalled since they were selected."""
+    recalled = lock_recalled(connection, ids)
+    recalls, refused = recall_all(connection, [id for id in ids if id not in recalled], accounts)
+    return recalls, refused | dict.fromkeys(recalled, RECALLED)
 
 
 def recall_all(connection: Connection, ids: Sequence[str], accounts: AccountSource) -> tuple[list[str], dict[str, str]]:

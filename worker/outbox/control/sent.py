@@ -158,6 +158,14 @@ def called_since(connection: Connection, ids: Sequence[str], since: int) -> int:
     return int(rows_by_id(connection, "count(*)", "worker_parts", first, only=called, since=since)[0][0])
 
 
+def lock_recalled(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Locks these jobs, so that no other command recalls them. Returns those with an open or an accepted recall."""
+    lock_with_originals(connection, ids)
+    only, index = f"and kind = '{Kind.RECALL}' and state in ({_STANDS})", "worker_jobs_target"
+    recalls = rows_by_id(connection, "target_job_id", "worker_jobs", ids, "target_job_id", only=only, index=index)
+    return {row[0] for row in recalls}
+
+
 def lock_with_originals(connection: Connection, ids: Sequence[str]) -> list[str]:
     """Locks these jobs and their originals, so that no other command replays them. Returns those that exist."""
     jobs = rows_by_id(connection, "id, replay_of", "worker_jobs", ids)
