@@ -274,6 +274,23 @@ def test_an_account_is_paused_and_resumed(site: Site) -> None:
     assert [] == site.rows("select id from worker_pauses where ended_at is null")
 
 
+def test_a_pause_of_more_than_an_account_is_ended_from_its_page(site: Site) -> None:
+    """The page says what is paused, and has the button only for who may act on all of it."""
+    person, operator = Person(site), Person(site, "operator", frozenset({"hr"}))
+    person.give("/commands/pause?all=yes")
+    person.give("/commands/pause?channel=youdu")
+
+    shown, of_operator = person.get("/accounts/hr"), operator.get("/accounts/hr")
+    buttons = [link for link in shown.links if link.startswith("/commands/resume")]
+    for button in buttons:
+        person.give(button)
+
+    assert ("everything" in shown.text, "Channel youdu" in shown.text) == (True, True)
+    assert ["/commands/resume?all=yes", "/commands/resume?channel=youdu"] == buttons
+    assert [] == [link for link in of_operator.links if link.startswith("/commands/resume")]
+    assert [] == site.rows("select id from worker_pauses where ended_at is null")
+
+
 def test_an_account_that_is_not_there_is_not_paused(site: Site) -> None:
     """Nothing would be paused by it, so it is said."""
     answered = Person(site).get("/commands/pause?account=hrr")

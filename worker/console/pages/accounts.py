@@ -124,7 +124,7 @@ def account(request: ConsoleRequest) -> View:
         columns=COLUMNS,
         height=HEIGHT,
         phrase=partial(limit_phrase, request.viewer.lang),
-        may_act=request.may_act(name),
+        may_act=request.may_act,
     )
 
 
