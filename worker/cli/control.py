@@ -359,7 +359,8 @@ def _entry(entry: audits.AuditEntry) -> str:
 
 def _pairs(group: Literal["field", "counted"], values: Mapping[str, Any]) -> str:
     """Returns arguments or counts as text, a filter by its fields. Chinese names are those of the console."""
-    pairs = dict(values.get("filter") or {}) | {name: value for name, value in values.items() if name != "filter"}
+    conditions = dict(values.get("filter") or {"filter": term("pause", "everything")}) if "filter" in values else {}
+    pairs = conditions | {name: value for name, value in values.items() if name != "filter"}
     return ", ".join(f"{_named(group, name)} {_value(value)}" for name, value in pairs.items())
 
 

@@ -291,6 +291,16 @@ def test_a_pause_of_more_than_an_account_is_ended_from_its_page(site: Site) -> N
     assert [] == site.rows("select id from worker_pauses where ended_at is null")
 
 
+def test_a_pause_of_everything_is_told_from_others_in_the_audit(site: Site) -> None:
+    """Its filter has no field, which is said: it is the widest command that there is."""
+    person = Person(site)
+
+    entry = person.give("/commands/pause?all=yes", "the vendor is ill")
+
+    assert "<dt>Filter</dt><dd>everything</dd>" in entry.text
+    assert "Filter everything" in person.get("/audit").text
+
+
 def test_an_account_that_is_not_there_is_not_paused(site: Site) -> None:
     """Nothing would be paused by it, so it is said."""
     answered = Person(site).get("/commands/pause?account=hrr")

@@ -82,6 +82,16 @@ def test_everything_is_asked_about(run: Run, jobs: list[str], capsys: Said) -> N
     assert {"pauses": 1} == json.loads(capsys.readouterr().out)["counts"]
 
 
+def test_the_audit_says_that_everything_was_paused(run: Run, jobs: list[str], capsys: Said) -> None:
+    """Such a pause has a filter without a field."""
+    run("pause", "--all", "--yes", "--as", "zhang")
+    capsys.readouterr()
+
+    run("audit")
+
+    assert "  arguments: filter everything\n  result: pauses 1\n" in capsys.readouterr().out
+
+
 def test_a_block_is_not_a_pause(run: Run, jobs: list[str], capsys: Said) -> None:
     """To lift the one says that the other stands."""
     database = Database(make_engine(load_settings().database_url()))
