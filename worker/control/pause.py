@@ -130,10 +130,8 @@ def hold(
                 to_hold = [job for job in open_jobs(connection, ids_in_order) if job not in held]
             if to_hold:
                 _begin(outbox, [{"job_id": job, "person": person, "why": why} for job in to_hold])
-            command.counts["jobs"] = len(to_hold)
-        return CommandResult(
-            command.id, command.counts + Counter(unchanged=len(ids_in_order) - len(to_hold)), tuple(to_hold)
-        )
+            command.counts = _counts(ids_in_order, to_hold)
+        return CommandResult(command.id, +command.counts, tuple(to_hold))
 
 
 def release(
@@ -161,9 +159,9 @@ def release(
         ) as command:
             if held:
                 outbox.run(lambda connection: rows.end_pauses(connection, outbox.now, held))
-            command.counts["jobs"] = len(set(held.values()))
-        jobs = tuple(job for job in ids_in_order if job in held.values())
-        return CommandResult(command.id, command.counts + Counter(unchanged=len(ids_in_order) - len(jobs)), jobs)
+            jobs = tuple(job for job in ids_in_order if job in held.values())
+            command.counts = _counts(ids_in_order, jobs)
+        return CommandResult(command.id, +command.counts, jobs)
 
 
 def drain(
@@ -240,6 +238,12 @@ def _existing_jobs(database: Database, filter: JobFilter, *, except_for: Collect
         remedy = f"give whole ids; `worker why {missing[0]}` may find one"
         raise CheckFailed([Problem("ids", f"name jobs that do not exist: {', '.join(missing[:3])}", remedy)])
     return job_ids
+
+
+def _counts(ids: Sequence[str], changed: Sequence[str]) -> Counter[str]:
+    """Returns how many of the jobs of these ids were changed, and how many were not, if any."""
+    unchanged = len(ids) - len(changed)
+    return Counter(jobs=len(changed), **({"unchanged": unchanged} if unchanged else {}))
 
 
 def _begin(database: Database, scopes: Sequence[Mapping[str, str]]) -> list[Pause]:

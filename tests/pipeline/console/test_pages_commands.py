@@ -323,6 +323,19 @@ def test_a_job_is_held_and_released(site: Site) -> None:
     assert ("console.release", "wang", "they are fine", {"filter": {"ids": [job]}}, {"jobs": 1}, True) == newest(site)
 
 
+@pytest.mark.parametrize("name", ["hold", "release"])
+def test_what_is_not_held_or_released_is_counted_too(site: Site, name: str) -> None:
+    """The button said two jobs: of the one that had ended, or was not held, the audit says that it stays as it is."""
+    ended = site.send()
+    site.run()
+    waiting, person = site.send("waits"), Person(site)
+    person.give(f"/commands/hold?ids={waiting}") if name == "release" else None
+
+    person.give(f"/commands/{name}?ids={ended}+{waiting}")
+
+    assert {"jobs": 1, "unchanged": 1} == newest(site)[4]
+
+
 def test_the_jobs_behind_one_go_on(site: Site) -> None:
     """When the one before them in their order is skipped."""
     first, second = (site.send(f"{n}", order_key="o") for n in range(2))
