@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.pipeline.console.person import Person
-from tests.support.runtime import Site, planted
+from tests.support.runtime import Site, busy, planted
 from worker import JobFilter, mailing
 from worker.console.pages.mailings import bar_of
 from worker.outbox.engine.clock import DrivenClock
@@ -54,6 +54,23 @@ def test_the_page_of_a_tag_has_the_counts_of_the_report(site: Site) -> None:
     assert {"sent": ["1"] * 3, "total": ["1"] * 3} == counts(of_one)
     assert [("waiting", 0.0, 1000 / 3), ("sent", 1000 / 3, 2000 / 3)] == bar_of(report)
     assert 2 == page.count("<rect ")
+
+
+def test_jobs_that_were_given_up_are_listed_from_the_stage_that_counts_them(site: Site) -> None:
+    """They count as refused, and are found by a state of their own."""
+    given_up, person = site.send("c", "emil", tags=["lunch"]), Person(site)
+    site.vendor.says(*[busy()] * 9)
+    for _ in range(9):
+        site.recover()
+        site.ring(given_up)
+        site.advance(600)
+
+    links = [link for link in person.get(LUNCH).links if "state=" in link and "open" not in link]
+    listed = [job for link in links for job in person.get(link).links if job == f"/jobs/{given_up}"]
+
+    assert "exhausted" == site.state(given_up)
+    assert ["rejected", "exhausted"] == [link.rpartition("=")[2] for link in links]
+    assert [f"/jobs/{given_up}"] == listed
 
 
 def test_tags_lead_to_their_pages(site: Site) -> None:

@@ -33,12 +33,12 @@ TONES: Mapping[MailingStage, str] = {
     MailingStage.CORRECTED: "mixed",
     MailingStage.NOT_SENT: "gone",
 }
-LISTED: Mapping[MailingStage, str] = {
-    MailingStage.WAITING: "open",
-    MailingStage.REFUSED: "rejected",
-    MailingStage.IN_DOUBT: "unknown",
+LISTED: Mapping[MailingStage, tuple[str, ...]] = {
+    MailingStage.WAITING: ("open",),
+    MailingStage.REFUSED: ("rejected", "exhausted"),
+    MailingStage.IN_DOUBT: ("unknown",),
 }
-"""The `state` in the link from a stage to the list of its jobs."""
+"""The `state` in the links from a stage to the lists of its jobs."""
 
 
 @dataclass(slots=True)
