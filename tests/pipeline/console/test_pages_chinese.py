@@ -67,3 +67,17 @@ def test_a_job_is_told_in_chinese(site: Site) -> None:
     assert "<strong>被拒绝</strong>" in chinese
     assert "81013 全部接收方不存在、不可见或未获许可" in chinese
     assert "81013 every recipient is unknown, invisible or without a licence" in english
+
+
+def test_what_is_confirmed_is_said_in_chinese(site: Site) -> None:
+    """Whether it was sent, above all; and the priorities to choose from."""
+    found, person = fill(site), Person(site, lang="zh")
+
+    sent = person.get(f"/commands/resolve?ids={found.doubtful}&sent=yes").text
+    not_sent = person.get(f"/commands/resolve?ids={found.doubtful}&sent=no").text
+    later = person.get(f"/commands/reschedule?ids={found.waiting}&priority=bulk").text
+
+    assert "<dt>是否已发送</dt><dd>是</dd>" in sent
+    assert "<dt>是否已发送</dt><dd>否</dd>" in not_sent
+    assert "<dt>优先级</dt><dd>批量</dd>" in later
+    assert '<option value="bulk" selected>批量</option>' in later
