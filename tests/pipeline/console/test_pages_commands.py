@@ -548,6 +548,16 @@ def test_a_long_command_answers_before_its_end() -> None:
     assert rest[-1] is None
 
 
+def test_a_command_that_has_not_begun_is_not_promised(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may wait for the database, and never get it: a pause of everything is given again then."""
+    monkeypatch.setattr(Background, "begin", lambda self, command: None)
+
+    answered = Person(site).give("/commands/pause?all=yes")
+
+    assert "has not begun yet: others are running, or the database is slow" in answered.text
+    assert "If it does not come to stand there, it was not carried out" in answered.text
+
+
 def test_what_a_command_raises_is_said_on_its_page() -> None:
     """Also after its row was written."""
 
