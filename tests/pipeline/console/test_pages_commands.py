@@ -323,6 +323,19 @@ def test_a_job_is_held_and_released(site: Site) -> None:
     assert ("console.release", "wang", "they are fine", {"filter": {"ids": [job]}}, {"jobs": 1}, True) == newest(site)
 
 
+def test_a_time_within_a_second_is_kept(site: Site) -> None:
+    """Else the jobs of that second are in the preview and not in the command: `now` is such a time."""
+    site.clock.micros = site.clock.micros // 1_000_000 * 1_000_000 + 250_000
+    early = site.send("early", account="it", tags=["lunch"])
+    site.clock.micros += 500_000
+    person = Person(site)
+
+    entry = person.give("/commands/cancel?account=it&created_before=now")
+
+    assert "cancelled" == site.state(early)
+    assert "<dt>Jobs changed</dt><dd>1</dd>" in entry.text
+
+
 @pytest.mark.parametrize("name", ["hold", "release"])
 def test_what_is_not_held_or_released_is_counted_too(site: Site, name: str) -> None:
     """The button said two jobs: of the one that had ended, or was not held, the audit says that it stays as it is."""

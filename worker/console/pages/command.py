@@ -183,7 +183,7 @@ def _fields(command: CommandRequest) -> dict[str, str]:
 
 def _typed(argument: object, value: object) -> str:
     if isinstance(value, datetime):
-        return value.isoformat(timespec="seconds")
+        return value.isoformat()
     return " ".join(argument) if isinstance(argument, list) else str(argument)
 
 
