@@ -17,7 +17,7 @@ from worker.console.commands.background import MAX_RUNNING, MAX_WAITING, Backgro
 from worker.console.commands.preparing import CommandRequest, prepare
 from worker.console.page import Site as ConsoleSite
 from worker.console.pages.jobs import SELECTED
-from worker.control import cancel, recall, replay, resolve
+from worker.control import cancel, correct, recall, replay, resolve
 from worker.control.audit import list_audit
 from worker.domain.errors import CheckFailed, WorkerError
 from worker.domain.job_filter import JobFilter
@@ -183,6 +183,23 @@ def test_a_wrong_text_is_corrected(site: Site) -> None:
     asked = newest(site)
     assert ("console.correct", "wang", "wrong date", counts) == (*asked[:3], asked[4])
     assert "cancelled" == site.state(waits)
+
+
+def test_a_correction_of_several_lines_is_the_text_of_the_command_line(site: Site) -> None:
+    """A browser ends lines with CRLF; as another text, the command line would send it to the same people once more."""
+    site.send("wrong", "ann", tags=["lunch"])
+    site.run()
+
+    Person(site).give("/commands/correct?tag=lunch", why="x" * 297 + "\r\nyz", text="at one\r\nin the hall")
+    again = correct.find_correctable(
+        JobFilter(tag="lunch", created_from=instant(site.clock.micros - HOUR)),
+        "at one\nin the hall",
+        database=site.database,
+        accounts=site.accounts,
+    )
+
+    assert ("correct", 1) == (newest(site)[0].removeprefix("console."), newest(site)[4]["corrections"])
+    assert (0, {"corrected": 1, "equal": 1}) == (len(again.ids), again.breakdown)
 
 
 def test_what_waits_is_put_off(site: Site) -> None:

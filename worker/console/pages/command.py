@@ -58,18 +58,20 @@ def _or_problems(request: ConsoleRequest, respond: Callable[[], View | Redirect]
 
 def _carry_out(request: ConsoleRequest) -> View | Redirect:
     assert request.form is not None
-    command = _command(request, request.form)
-    why, cache = request.form.get("why", "").strip(), cache_of(request.site.database)
+    # Browsers send the end of each line as CRLF. A correction has to be the same text as on the command line.
+    form = {name: text.replace("\r\n", "\n") for name, text in request.form.items()}
+    command = _command(request, form)
+    why, cache = form.get("why", "").strip(), cache_of(request.site.database)
     try:
         needed = "explain in a few words how you know" if command.name in NEEDS_REASON else None
         require_person(request.viewer.name, why, empty_remedy=needed)
         prepared = prepare(request.site, command)
-        is_more = not cache.previewed.covers(request.form.get("shown", ""), prepared.preview.ids)
+        is_more = not cache.previewed.covers(form.get("shown", ""), prepared.preview.ids)
         if is_more or not prepared.preview.total:
-            return _preview(request, request.form, is_more=is_more)
+            return _preview(request, form, is_more=is_more)
         audit = cache.background.begin(partial(prepared.run, request.viewer.name, why))
     except WorkerError as error:
-        return _preview(request, request.form, error)
+        return _preview(request, form, error)
     if audit is None:
         return View.of("command_waits.html", request.term(f"command.{command.name}"))
     return Redirect(f"/audit/{audit}")
