@@ -15,13 +15,17 @@ import pytest
 from markupsafe import escape
 from sqlalchemy import text
 
+from tests.pipeline.console.console_site import FixedDoor
 from tests.pipeline.console.full_outbox import FullOutbox, fill
 from tests.pipeline.console.person import Person
+from tests.support.browser import Browser
 from tests.support.runtime import Site, an_account, planted, refused
 from worker import Customers, JobFilter, To, external, find_jobs
 from worker.config.settings import Settings
 from worker.console import Site as ConsoleSite
+from worker.console.app import guarded
 from worker.console.pages.cache import cache_of, read
+from worker.console.viewer import Viewer
 from worker.control.audit import list_audit
 from worker.domain.account import Account, Secret
 from worker.domain.outcome import Confirmation
@@ -306,6 +310,18 @@ def test_an_account_shows_the_use_of_its_limits(site: Site) -> None:
 
     assert "used 3, room 27" in page
     assert page.count("<rect") >= 2
+
+
+def test_the_bars_of_a_limit_are_in_the_zone_of_the_page(site: Site) -> None:
+    """Beside times of the installation's zone, one of another would be read as eight hours ago."""
+    site.send("one")
+    site.run()
+    where = ConsoleSite(Settings(time_zone="Asia/Shanghai"), site.database, site.accounts)
+    browser = Browser(guarded(where, FixedDoor(Viewer("ada", "admin"))))
+
+    page = browser.get("/accounts/hr?recipient=lisi").text
+
+    assert {"+08:00"} == set(re.findall(r"<title>\d+ [^<]* (\S+)</title>", page))
 
 
 def test_no_page_shows_a_secret_or_a_token(database: Database, driven_clock: DrivenClock) -> None:
