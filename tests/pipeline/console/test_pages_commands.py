@@ -16,6 +16,7 @@ from worker.config.settings import Settings
 from worker.console.commands.background import MAX_RUNNING, MAX_WAITING, Background
 from worker.console.commands.preparing import CommandRequest, prepare
 from worker.console.page import Site as ConsoleSite
+from worker.console.pages.cache import cache_of
 from worker.console.pages.jobs import SELECTED
 from worker.control import cancel, correct, recall, replay, resolve
 from worker.control.audit import list_audit
@@ -576,6 +577,23 @@ def test_a_long_command_answers_before_its_end() -> None:
 
     assert "the-row" == first
     assert rest[-1] is None
+
+
+def test_a_pause_waits_behind_no_long_command(site: Site) -> None:
+    """Such as replays at a low rate, which may take an hour: nobody could stop anything for as long."""
+    goes_on, background = Event(), cache_of(site.database).background
+
+    def slow(began: Callable[[str], object]) -> str:
+        goes_on.wait(60)
+        return "the-row"
+
+    for _ in range(MAX_RUNNING):
+        background.begin(slow, turn_s=0.0)
+    Person(site).give("/commands/pause?account=hr")
+    paused = newest(site)
+    goes_on.set()
+
+    assert ("console.pause", {"pauses": 1}) == (paused[0], paused[4])
 
 
 def test_a_command_that_has_not_begun_is_not_promised(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,8 @@ class PreparedCommand:
 
     preview: Preview
     run: Run = field(repr=False)
+    is_long: bool = False
+    """Whether it goes through many jobs, which may take an hour. Few such commands run at once."""
 
 
 def prepare(site: Site, request: CommandRequest) -> PreparedCommand:
@@ -170,7 +172,9 @@ def _preview(site: Site, selection: JobSelection) -> Preview:
 
 def _with_progress(preview: Preview, run: Callable[..., CommandResult]) -> PreparedCommand:
     """Prepares a command that passes the id of its audit row to `on_begin` before its first change."""
-    return PreparedCommand(preview, lambda person, why, on_begin: run(person=person, why=why, on_begin=on_begin).audit)
+    return PreparedCommand(
+        preview, lambda person, why, on_begin: run(person=person, why=why, on_begin=on_begin).audit, is_long=True
+    )
 
 
 def _immediate(

@@ -188,6 +188,8 @@ class PageCache:
     """By tag and account."""
     tags: CachedReading[list[TaggedJobs]] = field(default_factory=lambda: CachedReading(TAGS_S, first_wait_s=5.0))
     background: Background = field(default_factory=Background)
+    immediate: Background = field(default_factory=Background)
+    """The commands that are not long: a pause waits behind no replay."""
     previewed: PreviewedIds = field(default_factory=PreviewedIds)
 
 

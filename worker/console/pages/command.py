@@ -69,7 +69,8 @@ def _carry_out(request: ConsoleRequest) -> View | Redirect:
         is_more = not cache.previewed.covers(form.get("shown", ""), prepared.preview.ids)
         if is_more or not prepared.preview.total:
             return _preview(request, form, is_more=is_more)
-        audit = cache.background.begin(partial(prepared.run, request.viewer.name, why))
+        background = cache.background if prepared.is_long else cache.immediate
+        audit = background.begin(partial(prepared.run, request.viewer.name, why))
     except WorkerError as error:
         return _preview(request, form, error)
     if audit is None:
