@@ -259,6 +259,18 @@ def test_a_word_ends_what_is_in_doubt(site: Site, said: str, state: str) -> None
     assert ("console.resolve", "wang", "the vendor's log", asked, {"decided": 1}, True) == newest(site)
 
 
+def test_a_job_that_is_refused_is_named_with_its_reason(site: Site) -> None:
+    """As on the command line: a job that reached all is not replayed, unless that is ticked."""
+    job = site.send()
+    site.run()
+
+    entry = Person(site).give(f"/commands/replay?ids={job}")
+
+    assert {"refused": 1} == newest(site)[4]
+    assert f"/jobs/{job}" in entry.links
+    assert "1 accepted (accepted=True, or --accepted, sends to them again)" in entry.text
+
+
 def test_the_msgid_that_is_given_names_the_message(site: Site) -> None:
     """And is no field of the filter."""
     job = in_doubt(site)

@@ -6,6 +6,7 @@ command is decided elsewhere.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -101,8 +102,8 @@ class Preview:
     """The commands that cancelled, recalled or corrected the jobs that a replay omits."""
 
 
-Run = Callable[[str, str, OnBegin], str]
-"""Takes a person, a reason and the callback; runs the command and returns the id of its audit row."""
+Run = Callable[[str, str, OnBegin], CommandResult]
+"""Takes a person, a reason and the callback; runs the command and returns its result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def _preview(site: Site, selection: JobSelection) -> Preview:
 def _with_progress(preview: Preview, run: Callable[..., CommandResult]) -> PreparedCommand:
     """Prepares a command that passes the id of its audit row to `on_begin` before its first change."""
     return PreparedCommand(
-        preview, lambda person, why, on_begin: run(person=person, why=why, on_begin=on_begin).audit, is_long=True
+        preview, lambda person, why, on_begin: run(person=person, why=why, on_begin=on_begin), is_long=True
     )
 
 
@@ -186,7 +187,7 @@ def _immediate(
         target = read_target(request)
         run = partial(run_command, target, database=site.database)
         total = len(target) if isinstance(target, list) else 1
-        return PreparedCommand(Preview(total), lambda person, why, on_begin: run(person=person, why=why).audit)
+        return PreparedCommand(Preview(total), lambda person, why, on_begin: run(person=person, why=why))
 
     return prepare
 
@@ -266,11 +267,11 @@ def _pause(site: Site, request: CommandRequest) -> PreparedCommand:
     job_filter = _scope(request)
     require_configured(job_filter, site.accounts.names())
 
-    def run(person: str, why: str, on_begin: OnBegin) -> str:
+    def run(person: str, why: str, on_begin: OnBegin) -> CommandResult:
         result = pause.pause(job_filter, person=person, why=why, database=site.database)
         if result.audit is None:
             raise CheckFailed([Problem("filter", "is paused already", "see the page of lanes; resume ends a pause")])
-        return result.audit
+        return CommandResult(result.audit, Counter(pauses=1))
 
     return PreparedCommand(Preview(1), run)
 

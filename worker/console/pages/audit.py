@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from worker.console.page import ConsoleRequest, Forbidden, NotFound, View
 from worker.console.pages import redaction
+from worker.console.pages.cache import cache_of
 from worker.console.rendering import action_word
 from worker.console.viewer import has_right
 from worker.control.audit import AuditEntry, find_audit, list_audit
@@ -39,6 +40,7 @@ def entry(request: ConsoleRequest) -> View:
         entry=visible,
         total=_total(row),
         done=_done(row),
+        refusals=cache_of(request.site.database).refusals.of(row.id),
         may_list=has_right(request.viewer, "administer"),
     )
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
+from itertools import islice
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -19,6 +20,7 @@ from sqlalchemy import Connection
 
 from worker.console.commands.background import Background
 from worker.console.page import Site
+from worker.control.selection import MAX_LISTED
 from worker.outbox.control.mailings import TaggedJobs
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
@@ -144,6 +146,25 @@ class PreviewedIds:
             self._size -= len(self._previews.pop(digest)) + 1
 
 
+class Refusals:
+    """Why recent commands of this process refused jobs, of each command the first ones. Thread-safe."""
+
+    def __init__(self, max_commands: int = MAX_NAMES, max_jobs: int = MAX_LISTED):
+        self._max_commands, self._max_jobs, self._guard = max_commands, max_jobs, threading.Lock()
+        self._by_audit: dict[str, Mapping[str, str]] = {}
+
+    def add(self, audit: str, notes: Mapping[str, str]) -> None:
+        """Adds the notes of a command, by job."""
+        with self._guard:
+            self._by_audit[audit] = dict(islice(notes.items(), self._max_jobs))
+            if len(self._by_audit) > self._max_commands:
+                del self._by_audit[next(iter(self._by_audit))]
+
+    def of(self, audit: str) -> Mapping[str, str]:
+        """Returns the notes of the command with this audit row; empty if another process ran it, or long ago."""
+        return self._by_audit.get(audit, {})
+
+
 def _digest(ids: Iterable[str]) -> str:
     return sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
@@ -191,6 +212,7 @@ class PageCache:
     immediate: Background = field(default_factory=Background)
     """The commands that are not long: a pause waits behind no replay."""
     previewed: PreviewedIds = field(default_factory=PreviewedIds)
+    refusals: Refusals = field(default_factory=Refusals)
 
 
 _guard = threading.Lock()

@@ -13,9 +13,10 @@ from datetime import datetime
 from functools import partial
 from typing import cast, get_args
 
+from worker.console.commands.background import OnBegin
 from worker.console.commands.preparing import OPTIONS, CommandName, CommandRequest, PreparedCommand, prepare
 from worker.console.page import ConsoleRequest, NotFound, Redirect, View
-from worker.console.pages.cache import cache_of
+from worker.console.pages.cache import PageCache, cache_of
 from worker.console.pages.jobs import search_of
 from worker.control.audit import MAX_WHY, require_person
 from worker.domain.errors import CheckFailed, Problem, WorkerError
@@ -70,12 +71,20 @@ def _carry_out(request: ConsoleRequest) -> View | Redirect:
         if is_more or not prepared.preview.total:
             return _preview(request, form, is_more=is_more)
         background = cache.background if prepared.is_long else cache.immediate
-        audit = background.begin(partial(prepared.run, request.viewer.name, why))
+        audit = background.begin(partial(_run, cache, prepared, request.viewer.name, why))
     except WorkerError as error:
         return _preview(request, form, error)
     if audit is None:
         return View.of("command_waits.html", request.term(f"command.{command.name}"))
     return Redirect(f"/audit/{audit}")
+
+
+def _run(cache: PageCache, prepared: PreparedCommand, person: str, why: str, on_begin: OnBegin) -> str:
+    """Runs the command, and keeps why it refused jobs for the page of its audit row. Returns the row's id."""
+    result = prepared.run(person, why, on_begin)
+    if prepared.is_long:
+        cache.refusals.add(result.audit, result.notes)
+    return result.audit
 
 
 def _preview(
