@@ -9,12 +9,14 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from tests.pipeline.console.console_site import PASSWORD, hashed, signed_in, site_of, users
 from tests.support.browser import Browser, Shown
 from tests.support.housekeeping import keep_house
 from worker.config.settings import Settings
 from worker.console import SignInLink, Site, console_app
+from worker.console.sign_in import sessions
 from worker.console.sign_in.passwords import Passwords
 from worker.console.sign_in.tries import MAX_PER_ADDRESS, MAX_PER_NAME, WINDOW_S, Tries, by_password
 from worker.control.audit import list_audit
@@ -204,6 +206,21 @@ def test_a_page_that_refreshes_itself_keeps_no_session(database: Database, drive
 
 
 @pytest.mark.every_database
+def test_a_database_that_takes_no_writes_can_be_looked_at(
+    database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The overview is what a person opens while a disk is full; the session is not prolonged, and no more."""
+    browser = signed_in(console(database))
+
+    def full(*arguments: object) -> None:
+        raise OperationalError("update worker_sessions", {}, Exception("database or disk is full"))
+
+    monkeypatch.setattr(sessions.rows, "touch_session", full)
+    driven_clock.advance(120)
+
+    assert 200 == browser.get("/").status
+
+
 def test_housekeeping_takes_out_sessions_and_tries(database: Database, driven_clock: DrivenClock) -> None:
     """Those that ended long ago; a session that goes on stays."""
     signed_in(console(database, session_s=600))

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Literal, cast
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from worker.config.console import ConsoleSettings
 from worker.outbox.control import audit_and_sign_in as rows
@@ -55,7 +58,9 @@ class Sessions:
         if row is None:
             return None
         if is_used and now - row.seen_at > TOUCH_EVERY_US:
-            self._database.run(lambda connection: rows.touch_session(connection, row.id, now))
+            # A database that takes no writes, such as a standby, can still be looked at until the session is idle.
+            with suppress(SQLAlchemyError):
+                self._database.run(lambda connection: rows.touch_session(connection, row.id, now), tries=1)
         return SignedIn(row.person, cast(Way, row.way), row.proof)
 
     def end(self, token: str) -> None:
