@@ -390,6 +390,16 @@ def test_the_jobs_behind_one_go_on(site: Site) -> None:
 
 
 @pytest.mark.every_database
+def test_one_job_is_skipped_at_a_time(site: Site) -> None:
+    """Of several, the page showed all and only the first was skipped."""
+    jobs = [site.send(f"{n}", order_key="o", due_at=3600) for n in range(3)]
+
+    answered = Person(site).get(f"/commands/skip?ids={'+'.join(jobs)}")
+
+    assert "give this command one job at a time" in answered.text
+    assert "/commands/skip" not in answered.forms
+
+
 def test_a_parked_account_is_tried_now(site: Site) -> None:
     """As `worker resume NAME` does it."""
     blocks = [LaneBlock("hr", "hr", 600.0, "60020 no", "do it", parked=True)]

@@ -283,6 +283,12 @@ def _ids(request: CommandRequest) -> list[str]:
     return ids
 
 
+def _single_id(request: CommandRequest) -> str:
+    if len(ids := _ids(request)) > 1:
+        raise CheckFailed([Problem("ids", "are too many", "give this command one job at a time", 1, "ids", len(ids))])
+    return ids[0]
+
+
 def _scope(request: CommandRequest) -> JobFilter | None:
     """Returns the filter of a pause, or None for everything, which the person has to choose explicitly."""
     if request.has("all") == (request.job_filter is not None):
@@ -315,7 +321,7 @@ _PREPARERS: Mapping[CommandName, Callable[[Site, CommandRequest], PreparedComman
     "resolve": _resolve,
     "hold": _immediate(pause.hold, _ids),
     "release": _immediate(pause.release, _ids),
-    "skip": _immediate(skip, lambda request: _ids(request)[0]),
+    "skip": _immediate(skip, _single_id),
     "pause": _pause,
     "resume": _immediate(pause.resume, _scope),
     "lift": _immediate(lift, partial(_required_option, name="name")),
