@@ -120,6 +120,19 @@ def test_it_is_paused_and_goes_on_from_its_page(site: Site) -> None:
     assert 'href="/mailings/tag?tag=lunch"' in preview
 
 
+def test_a_pause_of_another_account_leaves_the_button_that_pauses(site: Site) -> None:
+    """The page of an account offers to pause it, not to end the other's pause; that of all accounts offers both."""
+    person = Person(site)
+    person.give("/commands/pause?tag=lunch&account=it")
+
+    offered = {
+        account: re.findall(r'href="/commands/(pause|resume)\?', person.get(f"{LUNCH}{account}").text)
+        for account in ("&account=hr", "&account=it", "")
+    }
+
+    assert {"&account=hr": ["pause"], "&account=it": ["resume"], "": ["resume", "pause"]} == offered
+
+
 @pytest.mark.parametrize(
     ("command", "fields", "expected"),
     [

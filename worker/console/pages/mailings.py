@@ -95,6 +95,9 @@ def tag_mailing(request: ConsoleRequest) -> View | Redirect:
     readings = cache_of(site.database).mailings.get((job_filter.tag, account))
     reading = readings.latest(lambda: read(site, lambda connection, now: mailing(connection, job_filter)))
     report = None if reading is None else reading.value
+    pauses = () if report is None else report.pauses
+    if account is not None:
+        pauses = tuple(pause for pause in pauses if pause.account in (None, account))
     first = None if report is None or report.first_at is None else report.first_at.astimezone(site.settings.zone)
     return View.of(
         "mailing.html",
@@ -106,7 +109,8 @@ def tag_mailing(request: ConsoleRequest) -> View | Redirect:
         listed=LISTED,
         fields=fields,
         since=fields if first is None else {**fields, "created_from": first.isoformat(timespec="seconds")},
-        pauses=[] if report is None else [redaction.redact_pause(request.viewer, pause) for pause in report.pauses],
+        pauses=[redaction.redact_pause(request.viewer, pause) for pause in pauses],
+        is_paused=any(pause.scope() == fields for pause in pauses),
         max_jobs=MAX_JOBS,
         width=WIDTH,
         height=HEIGHT,
