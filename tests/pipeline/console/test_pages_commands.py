@@ -259,6 +259,20 @@ def test_a_word_ends_what_is_in_doubt(site: Site, said: str, state: str) -> None
     assert ("console.resolve", "wang", "the vendor's log", asked, {"decided": 1}, True) == newest(site)
 
 
+def test_the_rate_of_a_replay_is_typed_beside_its_button(site: Site) -> None:
+    """Beside another button it was typed and not obeyed: all went out at once."""
+    wrong(site)
+    person, action = Person(site), "/commands/replay"
+    page = person.get(f"{action}?tag=&account=hr&cancelled=yes")
+
+    mistyped = person.submit(page, action, rate="ten")
+    person.submit(mistyped, action, rate="0.5")
+
+    assert "" == page.forms[action].fields["rate"]
+    assert ("is not a number" in mistyped.text, "yes") == (True, mistyped.forms[action].fields["cancelled"])
+    assert (0.5, True, {"replays": 1}) == (newest(site)[3]["rate"], newest(site)[3]["cancelled"], newest(site)[4])
+
+
 def test_a_job_that_is_refused_is_named_with_its_reason(site: Site) -> None:
     """As on the command line: a job that reached all is not replayed, unless that is ticked."""
     job = site.send()

@@ -6,7 +6,7 @@ A command changes nothing that its preview did not show. If jobs were added mean
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -31,8 +31,12 @@ from worker.producer.options import PRIORITIES
 NEEDS_REASON = frozenset({"resolve"})
 NEEDS_TIME = frozenset({"recall", "replay", "correct"})
 """Commands on jobs that were enqueued since some time, by default a day ago."""
-RETYPED = frozenset({"correct", "reschedule"})
-"""Commands that select the same jobs whatever their other options are."""
+RETYPED: Mapping[str, Sequence[str]] = {
+    "correct": ("text", "rate"),
+    "reschedule": ("due_at", "expires_at", "priority"),
+    "replay": ("rate",),
+}
+"""Options that are typed beside the button of a command: it selects the same jobs whatever they are."""
 SHOWS_COUNT = frozenset({"cancel", "recall", "correct", "replay", "reschedule", "resolve", "hold", "release"})
 """Commands whose button has the number of jobs or parts."""
 
@@ -92,13 +96,15 @@ def _preview(
 ) -> View:
     command = _command(request, fields)
     prepared: PreparedCommand | None = None
+    retyped = RETYPED.get(command.name, ())
     try:
         prepared = prepare(request.site, command)
     except WorkerError as refused:
         error = error or refused
         with suppress(WorkerError):
             # If only an option is wrong, the form keeps what was typed.
-            prepared = prepare(request.site, replace(command, options={})) if command.name in RETYPED else None
+            others = {name: text for name, text in command.options.items() if name not in retyped}
+            prepared = prepare(request.site, replace(command, options=others)) if retyped else None
     return View.of(
         "command.html",
         request.term(f"command.{command.name}"),
@@ -110,6 +116,7 @@ def _preview(
         is_counted=command.name in SHOWS_COUNT,
         back=_back(command),
         priorities=PRIORITIES,
+        retyped=retyped,
         preview=None if prepared is None else prepared.preview,
         shown="" if prepared is None else cache_of(request.site.database).previewed.add(prepared.preview.ids),
         problems=error.problems if isinstance(error, CheckFailed) else (),
