@@ -431,6 +431,22 @@ def test_the_audit_is_that_of_worker_audit(site: Site, found: FullOutbox) -> Non
     assert expected[1:] == [link.rpartition("/")[2] for link in plain.links if link.startswith("/audit/")]
 
 
+def test_the_times_of_a_command_are_in_the_zone_of_the_page(site: Site) -> None:
+    """Those of its filter and the new ones of its jobs, which the audit keeps in UTC or as they were typed."""
+    site.send("one", tags=["lunch"], due_at=3600)
+    where = ConsoleSite(Settings(time_zone="Asia/Shanghai"), site.database, site.accounts)
+    browser = Browser(guarded(where, FixedDoor(Viewer("ada", "admin"))))
+    times = {"created_from": "2020-01-01T00:00:00Z", "due_at": "2099-01-01T16:00:00Z"}
+    preview = browser.get(f"/commands/reschedule?{urlencode({'tag': 'lunch', **times})}")
+
+    done = browser.submit(preview, "/commands/reschedule", due_at=times["due_at"])
+    pages = [browser.get(path).text for path in (done.location, "/audit")]
+
+    for page in pages:
+        assert "2020-01-01 08:00:00 +08:00" in page
+        assert "2099-01-02 00:00:00 +08:00" in page
+
+
 def test_a_cancel_tells_of_its_jobs_once_before_and_once_after(site: Site) -> None:
     """How many it was about, and how many it changed: two figures with a word each, in both languages."""
     job = site.send()

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, tzinfo
+from typing import Any
+
 from worker.console.page import ConsoleRequest, Forbidden, NotFound, View
 from worker.console.pages import redaction
 from worker.console.pages.cache import cache_of
 from worker.console.rendering import action_word
 from worker.console.viewer import has_right
 from worker.control.audit import AuditEntry, find_audit, list_audit
+from worker.domain.job_filter import INSTANTS
+from worker.domain.times import write_time
 
 ON_A_PAGE = 50
 VIEW_ACTION = "console.view"
+TIMES = frozenset({*INSTANTS, "due_at", "expires_at", "since"})
+"""The arguments that are instants."""
 
 
 def audit(request: ConsoleRequest) -> View:
@@ -19,7 +29,7 @@ def audit(request: ConsoleRequest) -> View:
     with request.reading() as connection:
         without = None if with_views else VIEW_ACTION
         rows = list_audit(connection, limit=ON_A_PAGE, before=request.query.get("before"), without=without)
-    entries = [redaction.redact(request.viewer, None, row) for row in rows]
+    entries = [_in_zone(request, redaction.redact(request.viewer, None, row)) for row in rows]
     before = rows[-1].id if len(rows) == ON_A_PAGE else None
     return View.of("audit.html", request.term("audit.title"), entries=entries, before=before, with_views=with_views)
 
@@ -37,12 +47,29 @@ def entry(request: ConsoleRequest) -> View:
     return View.of(
         "audit_entry.html",
         f"{request.term('audit.action')}: {action_word(request.viewer.lang, row.action)}",
-        entry=visible,
+        entry=_in_zone(request, visible),
         total=_total(row),
         done=_done(row),
         refusals=cache_of(request.site.database).refusals.of(row.id),
         may_list=has_right(request.viewer, "administer"),
     )
+
+
+def _in_zone(request: ConsoleRequest, entry: AuditEntry) -> AuditEntry:
+    """Returns the entry with the instants of its arguments in the time zone of all pages."""
+    return replace(entry, arguments=_with_times(entry.arguments, request.site.settings.zone))
+
+
+def _with_times(arguments: Mapping[str, Any], zone: tzinfo) -> dict[str, Any]:
+    shown = dict(arguments)
+    for name, value in arguments.items():
+        if isinstance(value, Mapping):
+            shown[name] = _with_times(value, zone)
+        elif name in TIMES and isinstance(value, str):
+            # An instant at the end of the calendar may have no place in the zone, and stays as it is stored.
+            with suppress(ValueError, OverflowError):
+                shown[name] = write_time(datetime.fromisoformat(value), zone)
+    return shown
 
 
 def _total(entry: AuditEntry) -> int | None:
