@@ -205,7 +205,6 @@ def test_a_page_that_refreshes_itself_keeps_no_session(database: Database, drive
     assert [200, 200, 303] == shown
 
 
-@pytest.mark.every_database
 def test_a_database_that_takes_no_writes_can_be_looked_at(
     database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +220,7 @@ def test_a_database_that_takes_no_writes_can_be_looked_at(
     assert 200 == browser.get("/").status
 
 
+@pytest.mark.every_database
 def test_housekeeping_takes_out_sessions_and_tries(database: Database, driven_clock: DrivenClock) -> None:
     """Those that ended long ago; a session that goes on stays."""
     signed_in(console(database, session_s=600))

@@ -403,7 +403,6 @@ def test_the_jobs_behind_one_go_on(site: Site) -> None:
     assert [f"{second}-0"] == [row.part_id for row in site.rows("select part_id from worker_order_queue")]
 
 
-@pytest.mark.every_database
 def test_one_job_is_skipped_at_a_time(site: Site) -> None:
     """Of several, the page showed all and only the first was skipped."""
     jobs = [site.send(f"{n}", order_key="o", due_at=3600) for n in range(3)]
@@ -414,6 +413,7 @@ def test_one_job_is_skipped_at_a_time(site: Site) -> None:
     assert "/commands/skip" not in answered.forms
 
 
+@pytest.mark.every_database
 def test_a_parked_account_is_tried_now(site: Site) -> None:
     """As `worker resume NAME` does it."""
     blocks = [LaneBlock("hr", "hr", 600.0, "60020 no", "do it", parked=True)]
