@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -511,5 +512,6 @@ def test_wrong_words_are_refused(site: Site) -> None:
         JobFilter(state="lost", account="hr")
     with pytest.raises(CheckFailed, match="filter: has no content"):
         JobFilter(state="open")
-    with pytest.raises(CheckFailed, match="rate: is not above 0"):
-        again(site, JobFilter(ids=["0" * 32]), rate=0)
+    for rate in (0.0, 1e-300, math.nan, math.inf):
+        with pytest.raises(CheckFailed, match=r"rate: is not from 0\.001 on"):
+            again(site, JobFilter(ids=["0" * 32]), rate=rate)

@@ -11,12 +11,14 @@ from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerE
 
 MAX_REASONS = 1_000
 """Most refused jobs of which a result has the reason."""
+MIN_RATE = 0.001
+"""Jobs a second, at least: at less, the last of a million would be due after the end of the calendar."""
 
 
 def require_rate(rate: float) -> None:
-    """Raises CheckFailed if a rate, in jobs per second, is not above 0."""
-    if not (rate > 0 and math.isfinite(rate)):
-        raise CheckFailed([Problem("rate", "is not above 0", "give how many jobs a second, or leave it out")])
+    """Raises CheckFailed if a rate, in jobs per second, is below `MIN_RATE` or no number."""
+    if not (rate >= MIN_RATE and math.isfinite(rate)):
+        raise CheckFailed([Problem("rate", "is not from 0.001 on", "give how many jobs a second, or leave it out")])
 
 
 @contextmanager

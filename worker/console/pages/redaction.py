@@ -40,7 +40,7 @@ WITHHELD: Mapping[type, Mapping[str, Any]] = {
     Event: {"detail": "", "person": None},
     LaneReport: dict.fromkeys(("reason", "remedy", "hint")),
     OpenProblem: {"text": "", "remedy": ""},
-    AuditEntry: {"why": "", "asked": {}},
+    AuditEntry: {"why": "", "arguments": {}},
     Blocker: {"why": "", "command": ""},
 }
 """The fields that hold what the vendor, the producer or a person wrote, and the values that replace them."""
