@@ -513,6 +513,17 @@ def test_a_search_with_a_mistake_says_what_to_change(site: Site) -> None:
     assert 'value="some day"' in page.text
 
 
+def test_an_account_that_is_searched_for_is_chosen_in_the_form(site: Site) -> None:
+    """Also one that the settings no longer have, whose old jobs are still there."""
+    person = Person(site)
+
+    shown = [
+        re.findall(r"<option selected>(\w+)<", person.get(f"/jobs?account={name}").text) for name in ("hr", "gone")
+    ]
+
+    assert [["hr"], ["gone"]] == shown
+
+
 def test_a_job_that_is_not_there_is_not_found(site: Site) -> None:
     """Nor a part, a message, a callback, a command or an account."""
     paths = ["/jobs/nothing", "/jobs/nothing/message", "/inbound/x", "/audit/x", "/accounts/x", "/commands/x"]
