@@ -15,6 +15,10 @@ CARD = {"card_type": "text_notice", "main_title": {"title": "t"}, "card_action":
 ARTICLE = {"title": "t", "thumb_media_id": "m", "content": "c"}
 PICTURE = {"base64": "aGk=", "md5": "49f68a5c8493ec2c0bf489821c21fc3b"}
 LINK = {"title": "t", "url": "https://a/"}
+CHECKBOX = {"question_key": "q", "option_list": [{"id": "a", "text": "b", "is_checked": False}]}
+VOTE = {"card_type": "vote_interaction", "main_title": {"title": "t"}, "checkbox": CHECKBOX}
+BUTTON = {"type": 1, "text": "t", "url": "https://a/"}
+BUTTONS = {"card_type": "button_interaction", "main_title": {"title": "t"}}
 TEXTCARD = {"title": "t", "description": "d", "url": "https://a/"}
 
 NEUTRAL: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
@@ -48,6 +52,51 @@ NEUTRAL: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
         {"msgtype": "template_card", "template_card": CARD},
         {"template_card": {**CARD, "task_id": ""}},
         "template_card.task_id",
+    ),
+    (
+        wecom_app,
+        {"msgtype": "text", "text": {"content": "c"}},
+        {"text": {"content": "c", "mentioned_list": []}},
+        "text.mentioned_list",
+    ),
+    (
+        wecom_app,
+        {"msgtype": "news", "news": {"articles": [LINK]}},
+        {"news": {"articles": [{**LINK, "pagepath": ""}]}},
+        "news.articles[0].pagepath",
+    ),
+    (
+        wecom_app,
+        {"msgtype": "template_card", "template_card": CARD},
+        {"template_card": {**CARD, "task_id": ""}},
+        "template_card.task_id",
+    ),
+    (
+        wecom_app,
+        {"msgtype": "template_card", "template_card": VOTE},
+        {"template_card": {**VOTE, "checkbox": {**CHECKBOX, "disable": False}}},
+        "template_card.checkbox.disable",
+    ),
+    (
+        wecom_app,
+        {"msgtype": "template_card", "template_card": {**BUTTONS, "button_list": [BUTTON]}},
+        {"template_card": {**BUTTONS, "button_list": [{**BUTTON, "style": 0}]}},
+        "template_card.button_list[0].style",
+    ),
+    (
+        wecom_app,
+        {"msgtype": "template_card", "template_card": {**BUTTONS, "button_list": [BUTTON]}},
+        {"template_card": {**BUTTONS, "button_list": [{**BUTTON, "key": ""}]}},
+        "template_card.button_list[0].key",
+    ),
+    (wecom_app, {"userlist": ["a", "b"], "name": "n"}, {"chatid": ""}, "chat.chatid"),
+    (wecom_app, {"chatid": "c1", "name": "n"}, {"owner": ""}, "chat.owner"),
+    (wecom_webhook, {"msgtype": "text", "text": {"content": "c"}}, {"post_id": ""}, "post_id"),
+    (
+        wecom_webhook,
+        {"msgtype": "markdown", "markdown": {"content": "c"}},
+        {"markdown": {"content": "c", "attachments": []}},
+        "markdown.attachments",
     ),
     (wecom_external, {"text": {"content": "c"}}, {"msgtype": "text"}, "msgtype"),
     (wecom_external, {"text": {"content": "c"}}, {"link": None}, "link"),
@@ -144,6 +193,13 @@ def test_an_attachment_has_nothing_beside_its_own_object():
     assert [wecom_external.Link(**LINK)] == wecom_external.Campaign(attachments=[{**entry, "image": None}]).attachments
     with pytest.raises(CheckFailed, match="desc: link has no such field here"):
         wecom_external.Campaign(attachments=[{**entry, "desc": "d"}])
+
+
+def test_an_empty_list_of_those_who_see_a_message_is_not_left_out():
+    """Without it everybody in the group would see what nobody was to see, so the check refuses it."""
+    read = wecom_webhook.message_from_json({"msgtype": "text", "text": {"content": "c"}, "visible_to_user": ""})
+
+    assert "" == read.document()["body"]["visible_to_user"]
 
 
 def test_a_field_that_a_type_lists_is_read():

@@ -196,7 +196,7 @@ def rows_of(message_class: type[VendorObject], at: str = "") -> tuple[Row, ...]:
     return tuple(_placed(row, at) for row in changed(rows, changes))
 
 
-def rule_of(message_class: type[VendorObject], name: str) -> FieldRule:
+def rule_of(message_class: type[BaseModel], name: str) -> FieldRule:
     """Returns the row of a field, without its type and whether it is required."""
     return next((one for one in message_class.model_fields[name].metadata if isinstance(one, FieldRule)), FieldRule())
 
@@ -283,23 +283,39 @@ def is_without_effect(value: Any) -> bool:
 def validated(message_class: type[T], fields: Mapping[str, Any], root: str, siblings: Container[object] = ()) -> T:
     """Returns a typed message or object. CheckFailed names every wrong field, below `root`, and shows no value.
 
-    Unknown fields without an effect, as other SDKs write them, are dropped with a `UserWarning`. Those in `siblings`
-    stand next to the type's own object.
+    Fields without an effect, as other SDKs write them, are dropped with a `UserWarning`: unknown fields, and those
+    whose row says so. Those in `siblings` stand next to the type's own object.
     """
     try:
-        return message_class.model_validate(dict(fields))
+        made = message_class.model_validate(dict(fields))
     except ValidationError as error:
         problems = problems_of(error, root)
         entries = error.errors(include_url=False, include_context=False)
-        foreign = [
+        dropped = [
             one["loc"] for one in entries if one["type"] == "extra_forbidden" and is_without_effect(one["input"])
         ]
-    if not foreign:
+    else:
+        dropped, problems = list(_neutral(made)), []
+        if not dropped:
+            return made
+    if not dropped:
         raise CheckFailed(problems)
-    for loc in foreign:
+    for loc in dropped:
         left_out("".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc), root, siblings)
         fields = _without(fields, loc)
     return validated(message_class, fields, root, siblings)
+
+
+def _neutral(holder: BaseModel) -> Iterator[tuple[int | str, ...]]:
+    """Yields the place of each value that says nothing by the row of its field, also in nested objects."""
+    for name, value in holder.__dict__.items():
+        if isinstance(value, VendorObject):
+            yield from ((name, *loc) for loc in _neutral(value))
+        elif value is not None and not value and rule_of(type(holder), name).neutral:
+            yield (name,)
+        for n, entry in enumerate(value if isinstance(value, list) else ()):
+            if isinstance(entry, VendorObject):
+                yield from ((name, n, *loc) for loc in _neutral(entry))
 
 
 def left_out(path: str, root: str = "", siblings: Container[object] = ()) -> None:

@@ -74,6 +74,8 @@ class FieldRule:
     """May be shortened if the caller asks for it."""
     translated: bool = False
     """`enable_id_trans` = 1 turns `$userName=USERID$` and similar into names here."""
+    neutral: bool = False
+    """An empty value, 0 or false says nothing here. Typed clients write it, and a body is read without it."""
     banned: str = ""
     """Why the field must not be there, although the type has it elsewhere."""
     effect: Effect = Effect.ERR

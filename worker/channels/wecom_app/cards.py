@@ -99,7 +99,9 @@ class ButtonSelection(VendorObject):
     """Label on the left."""
     option_list: Annotated[list[Option], R(entries=(1, 10), code=42037)]
     """Required, 1 to 10 entries (42037)."""
-    selected_id: Annotated[str | None, R(among="option_list.id", note="the vendor would take the first option")] = None
+    selected_id: Annotated[
+        str | None, R(among="option_list.id", neutral=True, note="the vendor would take the first option")
+    ] = None
     """Absent: the first option. One that is in no option would be taken for the first, so it is refused here."""
 
 
@@ -108,7 +110,7 @@ class SelectItem(ButtonSelection):
 
     CHANGES: ClassVar[Mapping[str, Mapping[str, Any]]] = {"question_key": {"unique": True}}
 
-    disable: bool | None = None
+    disable: Annotated[bool | None, R(neutral=True)] = None
     """Only in an update: freezes the choice."""
 
 
@@ -119,9 +121,9 @@ class Button(VendorObject):
     """0 or absent: callback, 1: opens `url`."""
     text: Annotated[str, R(advised=10, code=42038)]
     """Required (42038). Suggested: at most 10 characters."""
-    style: Annotated[int | None, R(allowed=(1, 2, 3, 4), note="the vendor would take it for 1")] = None
+    style: Annotated[int | None, R(allowed=(1, 2, 3, 4), neutral=True, note="the vendor would take it for 1")] = None
     """1 to 4; the vendor takes anything else for 1, so it is refused here."""
-    key: Annotated[str | None, R(when=("type", 0), max_bytes=KEY_BYTES, unique=True, code=42039)] = None
+    key: Annotated[str | None, R(when=("type", 0), max_bytes=KEY_BYTES, unique=True, neutral=True, code=42039)] = None
     """Required for type 0, at most 1024 bytes, unique (42039); comes back as EventKey."""
     url: Annotated[str | None, R(when=("type", 1), code=42028)] = None
     """Required for type 1 (42028)."""
@@ -136,7 +138,7 @@ class Checkbox(VendorObject):
     """0 one choice (default), 1 several."""
     option_list: Annotated[list[CheckOption], R(entries=(1, 20), code=42037)]
     """Required, 1 to 20 entries (42037)."""
-    disable: bool | None = None
+    disable: Annotated[bool | None, R(neutral=True)] = None
     """Only in an update: freezes the choice."""
 
 
@@ -162,6 +164,7 @@ class AppCard(OfApp, Card):
         R(
             max_bytes=TASK_ID_MAX - TASK_ID_ROOM,
             charset=r"[0-9A-Za-z_@-]+",
+            neutral=True,
             code=42014,
             note=f"the vendor takes {TASK_ID_MAX}, less {TASK_ID_ROOM} for the suffix of parts and replays",
         ),
@@ -240,7 +243,7 @@ class ButtonCard(AppCard):
     """What a click on the whole card opens; type 0, 1 or 2."""
     button_selection: ButtonSelection | None = None
     """A drop-down above the buttons."""
-    replace_text: str | None = None
+    replace_text: Annotated[str | None, R(neutral=True)] = None
     """Only in an update: one grey button with this text stands for all."""
 
 
@@ -261,7 +264,7 @@ class VoteCard(AppCard):
     """Required (42046), except in an update."""
     source: PlainSource | None = None
     """Where the card comes from; no colour here."""
-    replace_text: str | None = None
+    replace_text: Annotated[str | None, R(neutral=True)] = None
     """Only in an update: a grey button with this text."""
 
 
@@ -279,7 +282,7 @@ class MultipleCard(AppCard):
     """Required (42046), except in an update."""
     source: PlainSource | None = None
     """Where the card comes from; no colour here."""
-    replace_text: str | None = None
+    replace_text: Annotated[str | None, R(neutral=True)] = None
     """Only in an update: a grey button with this text."""
 
 

@@ -25,7 +25,7 @@ from worker.domain.job import Draft, Kind
 CHATID = r"[0-9A-Za-z]{1,32}"
 """The vendor compares it exactly; 86001 when it is another."""
 ChatName = Annotated[str | None, R(max_chars=50, effect=Effect.CUT, prose=Prose.PLAIN, code=86004)]
-Owner = Annotated[str | None, R(code=86005)]
+Owner = Annotated[str | None, R(neutral=True, code=86005)]
 
 
 class CreateChat(VendorMessage):
@@ -37,7 +37,7 @@ class CreateChat(VendorMessage):
     """Userid; none: the vendor picks a member (86005)."""
     userlist: Annotated[list[str], R(entries=(2, 2000), code=86006)]
     """Required: 2 to 2000 userids (86006, 86007)."""
-    chatid: Annotated[str | None, R(charset=CHATID, code=86001)] = None
+    chatid: Annotated[str | None, R(charset=CHATID, neutral=True, code=86001)] = None
     """1 to 32 of `0-9A-Za-z`, unique (86001, 86215). Left out, it is the job's id. Either way a repeat is safe: 86215
     then means "made before"."""
 

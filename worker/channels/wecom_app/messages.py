@@ -124,7 +124,7 @@ class Text(AppMessage):
     ]
     """1 to 2048 bytes of UTF-8; `\\n` and `<a href="..">..</a>` allowed. Empty: 44004. Longer: cut. In app group chats
     `<@userid>` mentions a member."""
-    mentioned_list: list[str] | None = None
+    mentioned_list: Annotated[list[str] | None, R(neutral=True)] = None
     """App group chats only: userids to mention, or `@all`."""
     safe: Switch = None
     """0 may be shared out (default); 1 no sharing and a watermark. 2 is for mpnews only."""
@@ -294,9 +294,9 @@ class NewsArticle(VendorObject):
     """Required unless appid and pagepath are given, which go before it. At most 2048 bytes, with its scheme (40094)."""
     picurl: Annotated[str | None, R(max_bytes=URL_BYTES, code=40058)] = None
     """At most 2048 bytes. JPG or PNG; 1068x455 for the large picture, 150x150 for small ones."""
-    appid: Annotated[str | None, R(code=90207, more=(90208,))] = None
+    appid: Annotated[str | None, R(neutral=True, code=90207, more=(90208,))] = None
     """Of a mini program linked to this app, with `pagepath` (90207, 90208). Not in app group chats."""
-    pagepath: Annotated[str | None, R(max_bytes=128, code=40058)] = None
+    pagepath: Annotated[str | None, R(max_bytes=128, neutral=True, code=40058)] = None
     """With `appid`. At most 128 bytes."""
 
 

@@ -105,7 +105,7 @@ class Text(WebhookMessage):
     """Userids to mention, or `@all`; not on blackboards."""
     mentioned_mobile_list: list[str] | None = None
     """Phone numbers to mention, for who has no userids, or `@all`; not on blackboards."""
-    post_id: str | None = None
+    post_id: Annotated[str | None, R(neutral=True)] = None
     """Message push: answers under this post (`bp...`); only with exactly one blackboard."""
     visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group or blackboard."""
@@ -136,9 +136,9 @@ class Action(VendorObject):
     """Required, at most 128 bytes: shown in its place after the click."""
     type: Annotated[str, R(required=True, charset="button")] = "button"
     """There is no other."""
-    border_color: Annotated[str | None, R(charset=COLOUR)] = None
+    border_color: Annotated[str | None, R(charset=COLOUR, neutral=True)] = None
     """`#RRGGBB`."""
-    text_color: Annotated[str | None, R(charset=COLOUR)] = None
+    text_color: Annotated[str | None, R(charset=COLOUR, neutral=True)] = None
     """`#RRGGBB`."""
 
 
@@ -148,7 +148,7 @@ class Attachment(VendorObject):
     actions: Annotated[list[Action], R(entries=(1, 20))]
     """Required, 1 to 20."""
     # The vendor requires it; the worker sends its own, which finds the part again, and keeps the caller's.
-    callback_id: Annotated[str | None, R(unique=True)] = None
+    callback_id: Annotated[str | None, R(unique=True, neutral=True)] = None
     """Your own name for it; it is kept in the job, and a click says it again as `task_id`."""
 
 
@@ -168,10 +168,10 @@ class Markdown(WebhookMessage):
     at_short_name: bool | None = None
     """Message push: mentions show the short name."""
     attachments: Annotated[
-        list[Attachment] | None, R(entries=(1, 100), note=("the largest number is not published"))
+        list[Attachment] | None, R(entries=(1, 100), neutral=True, note=("the largest number is not published"))
     ] = None
     """Message push: buttons."""
-    post_id: str | None = None
+    post_id: Annotated[str | None, R(neutral=True)] = None
     """Message push: answers under this post (`bp...`); only with exactly one blackboard."""
     visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group or blackboard."""
