@@ -153,7 +153,7 @@ def test_valid_text_is_never_cut(content):
             "template_card.button_selection.option_list[1].id",
         ),
         ({"task_id": "a b"}, "template_card.task_id"),
-        ({"task_id": "a" * 117}, "template_card.task_id"),
+        ({"task_id": "a" * 115}, "template_card.task_id"),
         ({"task_id": ""}, "template_card.task_id"),
         ({"enable_id_trans": 2}, "enable_id_trans"),
     ],

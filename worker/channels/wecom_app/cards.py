@@ -48,8 +48,8 @@ __all__ = [
 
 KEY_BYTES = 1024
 TASK_ID_MAX = 128
-TASK_ID_ROOM = 12
-"""Room kept for our suffix `_<n>_r<replay>`: 100,000 parts and 10,000 replays."""
+TASK_ID_ROOM = 14
+"""Room kept for our suffix `_<n>_r<replay>`: 100,000 parts, and the 6 random characters of a replay or correction."""
 
 
 class ActionItem(VendorObject):
@@ -169,7 +169,7 @@ class AppCard(OfApp, Card):
             note=f"the vendor takes {TASK_ID_MAX}, less {TASK_ID_ROOM} for the suffix of parts and replays",
         ),
     ] = None
-    """Unique per app, `0-9A-Za-z_-@`, at most 116 bytes: the vendor's 128 (42014) less room for the part's suffix.
+    """Unique per app, `0-9A-Za-z_-@`, at most 114 bytes: the vendor's 128 (42014) less room for the part's suffix.
 
     Left out, the worker makes one per part. Either way it makes a repeat safe: 42014 then means "accepted before".
     An update has none: the original's stays.
