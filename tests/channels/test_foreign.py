@@ -112,6 +112,8 @@ NEUTRAL: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
         {"mail": {"action": "unread", "unreadCount": 3, "fromUser": ""}},
         "mail.fromUser",
     ),
+    (youdu, {"msgType": "text", "text": {"content": "c"}}, {"image": None}, "image"),
+    (youdu, {"msgType": "exlink", "exlink": [LINK]}, {"text": None}, "text"),
 ]
 """A channel, a body, what an SDK has in it that says nothing, and where the warning finds it."""
 
@@ -169,6 +171,7 @@ FOREIGN: list[tuple[Any, dict[str, Any], str]] = [
     (wecom_external, {"link": {"title": "t", "url": "https://a/"}}, "link"),
     (wecom_external, {"attachments": [{"msgtype": "link", "link": LINK, "desc": "d"}]}, "attachments[0].desc"),
     (youdu, {"msgType": "mpNews", "mpNews": [{"title": "t"}]}, "mpNews"),
+    (youdu, {"msgType": "sysMsg", "sysMsg": {}, "toAll": {"onlyOnline": True}, "colour": 1}, "colour"),
     (youdu, {"msgType": "mpnews", "mpnews": [{"title": "t", "show_front": 1}]}, "mpnews.items[0].show_front"),
     (youdu, {"toUser": "alice", "popWindow": {"tip": "t"}, "duration": -1}, "duration"),
 ]
@@ -267,6 +270,17 @@ def test_who_is_named_beside_all_who_are_online_may_get_nothing(named: dict[str,
     assert [__file__] == [one.filename for one in told]
     assert Everyone() == youdu.recipients_from_json({**named, "toAll": {flag: False}, **SYSMSG})
     assert Everyone() == youdu.recipients_from_json({"toUser": "", "toAll": {flag: True}, **SYSMSG})
+
+
+def test_the_flag_of_who_is_online_is_read_beside_the_nulls_of_typed_clients():
+    """Clients with a struct of all types write `"text": null`; without the flag, those offline would get it too."""
+    body = {"toAll": {"onlyOnline": True}, **SYSMSG}
+
+    with pytest.warns(UserWarning, match="^text: has no effect here"):
+        read = youdu.message_from_json({**body, "text": None})
+
+    assert youdu.message_from_json(body) == read
+    assert {"onlyOnline": True} == read.document()["options"]
 
 
 @pytest.mark.parametrize("beside", [{}, {"toUser": "alice"}, {"toDept": "5"}])

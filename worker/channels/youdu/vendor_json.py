@@ -18,7 +18,7 @@ from worker.channels.typed import (
     validated,
 )
 from worker.channels.youdu.fields import OURS, fields_of_other_actions
-from worker.channels.youdu.messages import ITEMS, PLAIN, Badge, PopWindow
+from worker.channels.youdu.messages import ITEMS, PLAIN, Badge, PopWindow, SysMsg
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Everyone, Recipients, parse_ids
 from worker.domain.errors import CheckFailed, Problem
@@ -44,14 +44,21 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
         remedy = "name it mpnews, in small letters, and in msgType too"
         raise CheckFailed([Problem("mpNews", "is not among the vendor's fields (any more)", remedy)])
     rest = {name: value for name, value in body.items() if name not in OURS}
-    content = rest.get(msgtype)
+    if msgtype in PLAIN or msgtype in ITEMS:
+        for name in [name for name in rest if name != msgtype and is_without_effect(rest[name])]:
+            left_out(name)
+            del rest[name]
+    content, to_all = rest.get(msgtype), body.get("toAll")
     if rest.keys() == {msgtype} and msgtype in PLAIN and isinstance(content, Mapping):
-        to_all = body.get("toAll")
         if msgtype == "sysMsg" and isinstance(to_all, Mapping):
             content = {**content, "only_online": _only_online(to_all)}
         return validated(PLAIN[msgtype], _mail(content) if msgtype == "mail" else content, msgtype)
     if rest.keys() == {msgtype} and msgtype in ITEMS and isinstance(content, list):
         return validated(ITEMS[msgtype], {"items": content}, msgtype)
+    # Raw has no place for the flag, and those who are offline would get the message too.
+    if msgtype == "sysMsg" and _only_online(to_all):
+        siblings = {name: value for name, value in rest.items() if name != msgtype}
+        refuse_misplaced_fields(SysMsg, msgtype, {}, siblings)
     return Raw(msgtype=msgtype, body=rest)
 
 
