@@ -473,3 +473,15 @@ def test_files_become_media_ids_and_urls(sales: Sales) -> None:
     again = [one["image"] for one in sales.tasks()[1]["attachments"]]
     assert (True, second) == (again[0] != first, again[1])
     assert (2, 1) == tuple(len(calls(sales.url, f"/cgi-bin/media/{name}")) for name in ("upload", "uploadimg"))
+
+
+def test_a_media_id_that_is_gone_costs_no_permanent_picture(sales: Sales) -> None:
+    """40007 is about media_ids. The URL of a picture never ends, and a corp may upload 1000 a day."""
+    file = File(PNG, "a.png")
+    message = external.Campaign(attachments=[external.Image(file=file), external.Image(file=file, as_url=True)])
+    faults(sales.url, CREATE, {"answer": {"errcode": 40007}})
+    job = sales.ask(message=message)
+    sales.go(12)
+
+    assert "accepted" == sales.site.state(job), sales.site.part(job).reason
+    assert (2, 1) == tuple(len(calls(sales.url, f"/cgi-bin/media/{name}")) for name in ("upload", "uploadimg"))

@@ -173,12 +173,14 @@ class MediaResolver:
     ) -> tuple[tuple[str, str], ...]:
         """Returns the cache rows of a send's files, each with the media_id that this send used.
 
-        `media_ids` maps the path in the body to the media_id.
+        `media_ids` maps the path in the body to the media_id. Where it maps to the URL of a permanent picture, there is
+        none: its uploads are few, and a media_id that is gone is another.
         """
         files = due.message["files"]
         return tuple(
             (key["id"], media_id)
             for path, media_id in media_ids.items()
+            if not media_id.startswith(("http://", "https://"))
             for key in _cache_keys(channel, account, files[path])
         )
 
