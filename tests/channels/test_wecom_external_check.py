@@ -104,6 +104,7 @@ def test_every_wrong_field_is_named_at_once():
         ("tag_filter", Customers({"lihua": ["wm1"]}), campaign(tag_filter={"group_list": [{"tag_list": ["et1"]}]})),
         ("tag_filter", CustomerGroups({"a": ["wr1"]}), campaign(tag_filter={"group_list": [{"tag_list": ["et1"]}]})),
         ("sender", Everyone(), campaign()),
+        ("tag_filter.group_list", Customers({"lihua": Everyone()}), campaign(tag_filter={"group_list": []})),
         (
             "tag_filter.group_list[0].tag_list",
             Everyone(),
@@ -112,7 +113,9 @@ def test_every_wrong_field_is_named_at_once():
     ],
 )
 def test_recipients_that_are_refused(field: str, to: Recipients, document: dict[str, Any]):
-    """Nobody, strangers to this channel, malformed ids, and choices the vendor would ignore in silence."""
+    """Nobody, strangers to this channel, malformed ids, choices that the vendor would ignore in silence, and a filter
+    without tags, which might be for all.
+    """
     assert {field} == {one.split(" ")[0] for one in fields(message=document, to=to, account=OPEN)}
 
 

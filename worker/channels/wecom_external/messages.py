@@ -185,7 +185,8 @@ class TagGroup(VendorObject):
 class TagFilter(VendorObject):
     """Which of a member's customers: those who have a tag of every group."""
 
-    group_list: Annotated[list[TagGroup], R(code=40058)]
+    # An empty list might be for all of the member's customers. The largest number is not published.
+    group_list: Annotated[list[TagGroup], R(entries=(1, 100), code=40058)]
     """Every one has to hold."""
 
 
