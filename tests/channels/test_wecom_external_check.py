@@ -209,11 +209,15 @@ def test_what_is_worth_a_warning():
     twice = warned(to=Customers({"a": ["wm1", "wm2"], "b": ["wm2"]}))
     nobody = warned(to=Customers(["wm1"]))
     both = warned(message=campaign("t", Image(media_id="m", pic_url="http://p.qpic.cn/1")))
+    picture = {"upload_type": "image", "name": "a.png", "size": 10}
+    beside = {"msgtype": "image", "image": {"pic_url": "http://p.qpic.cn/1"}}
+    uploaded = warned(message=attached(beside, **{"attachments.0.image.media_id": picture}))
     odd = warned(message=Raw(body={"text": {"content": "t", "bold": 1}, "colour": 2}).document())
 
     assert [said.partition(":")[0] for said in twice] == ["external_userid"]
     assert [said.partition(":")[0] for said in nobody] == ["sender"]
     assert [said.partition(":")[0] for said in both] == ["attachments[0].image.pic_url"] * 2
+    assert both == uploaded
     assert {"colour", "text.bold"} == {said.partition(":")[0] for said in odd}
 
 

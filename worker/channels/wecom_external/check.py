@@ -66,10 +66,11 @@ def _attached_problems(draft: Draft) -> Iterator[Problem]:
 
 
 def _cautions(draft: Draft) -> Iterator[str]:
+    files = draft.message.get("files") or {}
     yield from rules.cautions("", draft.message["body"], BODY)
     for i, msgtype, own in attachments(draft.message["body"]):
         if msgtype == "image" and own and own.get("pic_url"):
-            if own.get("media_id"):
+            if own.get("media_id") or f"attachments.{i}.image.media_id" in files:
                 yield f"attachments[{i}].image.pic_url: the vendor ignores it beside media_id"
             yield f"attachments[{i}].image.pic_url: only the url of an uploadimg upload is taken; as_url=True makes one"
 
