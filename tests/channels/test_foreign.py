@@ -19,6 +19,7 @@ CHECKBOX = {"question_key": "q", "option_list": [{"id": "a", "text": "b", "is_ch
 VOTE = {"card_type": "vote_interaction", "main_title": {"title": "t"}, "checkbox": CHECKBOX}
 BUTTON = {"type": 1, "text": "t", "url": "https://a/"}
 BUTTONS = {"card_type": "button_interaction", "main_title": {"title": "t"}}
+POSTER = {"card_type": "news_notice", "card_image": {"url": "https://a/"}}
 TEXTCARD = {"title": "t", "description": "d", "url": "https://a/"}
 
 NEUTRAL: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
@@ -89,9 +90,23 @@ NEUTRAL: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
         {"template_card": {**BUTTONS, "button_list": [{**BUTTON, "key": ""}]}},
         "template_card.button_list[0].key",
     ),
+    (
+        wecom_app,
+        {"msgtype": "template_card", "template_card": {**CARD, **POSTER}},
+        {"template_card": {**CARD, **POSTER, "card_image": {"url": "https://a/", "aspect_ratio": 0}}},
+        "template_card.card_image.aspect_ratio",
+    ),
     (wecom_app, {"userlist": ["a", "b"], "name": "n"}, {"chatid": ""}, "chat.chatid"),
+    (wecom_app, {"chatid": "c1", "add_user_list": ["a"]}, {"name": ""}, "chat.name"),
     (wecom_app, {"chatid": "c1", "name": "n"}, {"owner": ""}, "chat.owner"),
     (wecom_webhook, {"msgtype": "text", "text": {"content": "c"}}, {"post_id": ""}, "post_id"),
+    (wecom_webhook, {"msgtype": "text", "text": {"content": "c"}}, {"image": {"base64": "", "md5": ""}}, "image"),
+    (
+        wecom_webhook,
+        {"msgtype": "text", "text": {"content": "c"}},
+        {"template_card": {"card_type": "", "card_action": {"type": 0, "url": ""}, "jump_list": None}},
+        "template_card",
+    ),
     (
         wecom_webhook,
         {"msgtype": "markdown", "markdown": {"content": "c"}},
@@ -164,6 +179,7 @@ FOREIGN: list[tuple[Any, dict[str, Any], str]] = [
         {"msgtype": "markdown", "markdown": {"content": "c", "mentioned_list": ["@all"]}},
         "markdown.mentioned_list",
     ),
+    (wecom_webhook, {"msgtype": "text", "text": {"content": "c"}, "markdown": {"content": "d"}}, "markdown"),
     (wecom_webhook, {"msgtype": "image", "image": {"media_id": "m"}}, "image.media_id"),
     (wecom_webhook, {"msgtype": "image", "image": {**PICTURE, "colour": 1}}, "image.colour"),
     (wecom_app, {"response_code": "c", "button": {"replace_name": "done", "colour": 1}}, "button.colour"),

@@ -271,12 +271,14 @@ def text_in(body: Mapping[str, Any], name: str) -> str:
     return value
 
 
-WITHOUT_EFFECT: tuple[Any, ...] = (None, "", 0, "0", False, [], {})
+WITHOUT_EFFECT: tuple[Any, ...] = (None, "", 0, "0", False, [])
 """What SDKs write into fields without an effect."""
 
 
-def is_without_effect(value: Any) -> bool:
-    """Returns True for a value that has no effect in any field."""
+def is_without_effect(value: Any, depth: int = 4) -> bool:
+    """Returns True for a value that has no effect in any field, such as the empty struct of another type."""
+    if isinstance(value, Mapping):
+        return depth > 0 and all(is_without_effect(inner, depth - 1) for inner in value.values())
     return any(type(value) is type(one) and value == one for one in WITHOUT_EFFECT)
 
 

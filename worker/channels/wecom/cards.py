@@ -108,7 +108,9 @@ class CardImage(VendorObject):
 
     url: Annotated[str, R(code=42044)]
     """Required (42044)."""
-    aspect_ratio: Annotated[float | None, R(between=(1.3, 2.25), note="the page allows 1.3 to 2.25")] = None
+    aspect_ratio: Annotated[float | None, R(between=(1.3, 2.25), neutral=True, note="the page allows 1.3 to 2.25")] = (
+        None
+    )
     """Width by height: 1.3 (default) to 2.25."""
 
 

@@ -24,7 +24,7 @@ from worker.domain.job import Draft, Kind
 
 CHATID = r"[0-9A-Za-z]{1,32}"
 """The vendor compares it exactly; 86001 when it is another."""
-ChatName = Annotated[str | None, R(max_chars=50, effect=Effect.CUT, prose=Prose.PLAIN, code=86004)]
+ChatName = Annotated[str | None, R(max_chars=50, effect=Effect.CUT, prose=Prose.PLAIN, neutral=True, code=86004)]
 Owner = Annotated[str | None, R(neutral=True, code=86005)]
 
 
