@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from sqlalchemy import Connection
@@ -31,6 +32,8 @@ from worker.producer.insert import JobRef
 from worker.reporting.report import get_job, wait_for
 
 app = Commands()
+
+T = TypeVar("T")
 
 _ACCOUNT = Annotated[str, typer.Argument(help="The account's name.")]
 _BODY = Annotated[str | None, typer.Argument(metavar="[JSON]", help="As the vendor's page shows it; - or none: stdin.")]
@@ -83,8 +86,8 @@ def send(
     vendor = _channel_of(account)
     if text is None:
         document = json_object(body)
-        message = vendor.reader().message_from_json(document)
-        recipients = vendor.named(*to) if to else vendor.reader().recipients_from_json(document)
+        message = _read(vendor.reader().message_from_json, document)
+        recipients = vendor.named(*to) if to else _read(vendor.reader().recipients_from_json, document)
     else:
         message, recipients = vendor.plain_text(text), vendor.named(*to or ())
     set_options = {name: value for name, value in options.items() if value not in (None, [])}
@@ -137,8 +140,8 @@ def update_card(
         insert = partial(update_card_of, job_id=job)
     else:
         raise typer.BadParameter(translate("name the job that sent the card, or --account"))
-    update = reader.message_from_json(document)
-    recipients = to or reader.recipients_from_json(document) or None
+    update = _read(reader.message_from_json, document)
+    recipients = to or _read(reader.recipients_from_json, document) or None
     job_id = _enqueue_audited(person, "update_card", arguments, partial(insert, update=update, to=recipients))
     person.answer({"job": job_id}, job_id)
 
@@ -149,6 +152,16 @@ def recall_foreign(person: Person, account: str, msgid: str) -> None:
         person, "recall", {"account": account}, partial(recall_message, account=account, msgid=msgid)
     )
     person.answer({"job": job}, job)
+
+
+def _read(reader: Callable[[Any], T], document: Mapping[str, Any]) -> T:
+    """Returns what a reader of the vendor's JSON makes of it, and prints each of its warnings as a sentence."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        found = reader(document)
+    for one in warned:
+        echo_error(str(one.message))
+    return found
 
 
 def _enqueue_audited(person: Person, action: str, arguments: Mapping[str, Any], insert: Callable[..., JobRef]) -> str:

@@ -84,6 +84,21 @@ def test_the_vendors_json_comes_as_an_argument_or_on_stdin(run: Run, capsys: pyt
     assert [1, 2] == [job["asked"] for job in jobs(run, capsys)]
 
 
+@pytest.mark.parametrize(
+    ("lang", "told"),
+    [("en", "safe: has no effect here, and is left out\n"), ("zh", "safe：此处的值不起作用，已略去\n")],
+)
+def test_what_is_left_out_of_the_json_is_said_in_a_sentence(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, lang: str, told: str
+) -> None:
+    """Beside the result, and without a line of the program."""
+    monkeypatch.setenv("WORKER_LANG", lang)
+
+    status = run("send", "hr", json.dumps({**json.loads(BODY), "safe": 0}))
+
+    assert (0, told) == (status, capsys.readouterr().err)
+
+
 def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Before the wait, and not only that the job is still open behind it."""
     assert 1 == run(*TEXT, "--wait", "--timeout", "0")
