@@ -96,6 +96,18 @@ NEUTRAL: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
         {"template_card": {**CARD, **POSTER, "card_image": {"url": "https://a/", "aspect_ratio": 0}}},
         "template_card.card_image.aspect_ratio",
     ),
+    (
+        wecom_app,
+        {"response_code": "c", "template_card": {**BUTTONS, "button_list": [BUTTON]}},
+        {"button": {"replace_name": ""}},
+        "button",
+    ),
+    (
+        wecom_app,
+        {"response_code": "c", "button": {"replace_name": "done"}},
+        {"template_card": {"card_type": "", "main_title": {"title": ""}}},
+        "template_card",
+    ),
     (wecom_app, {"userlist": ["a", "b"], "name": "n"}, {"chatid": ""}, "chat.chatid"),
     (wecom_app, {"chatid": "c1", "add_user_list": ["a"]}, {"name": ""}, "chat.name"),
     (wecom_app, {"chatid": "c1", "name": "n"}, {"owner": ""}, "chat.owner"),

@@ -12,6 +12,7 @@ from typing import Any
 from worker.channels.typed import (
     VendorObject,
     is_without_effect,
+    left_out,
     object_of,
     refuse_misplaced_fields,
     text_in,
@@ -140,6 +141,10 @@ class _Button(VendorObject):
 
 def _update(body: Mapping[str, Any]) -> CardUpdate:
     rest = {name: value for name, value in body.items() if name not in UPDATE_FIELDS}
+    empty = {name for name in FORMS & rest.keys() if is_without_effect(rest[name])}
+    if len(empty) == 1 and rest.keys() >= FORMS:  # clients with typed structs write both forms
+        left_out(*empty)
+        del rest[empty.pop()]
     if isinstance(rest.get("button"), Mapping):
         rest["replace_name"] = validated(_Button, rest.pop("button"), "button").replace_name
     if isinstance(rest.get("template_card"), Mapping):
