@@ -315,6 +315,17 @@ def test_a_lane_without_room_lets_calls_go_that_have_a_permit() -> None:
     assert [True] == may_go("hr:1")
 
 
+def test_each_call_in_flight_takes_from_the_bound_of_its_lane() -> None:
+    """The vendor has refused more of them at a time."""
+    lane_states = LaneStates(Ticks())
+    learn(lane_states, hr_1={"calls": 3})
+
+    with in_flight(lane_states, "hr:1", 20), in_flight(lane_states, "hr:1", 20):
+        during = lane_states.capacity("hr:1").calls
+
+    assert (1, 3) == (during, lane_states.capacity("hr:1").calls)
+
+
 # -- lanes that are not used any more ---------------------------------------------------------------------------------
 
 
