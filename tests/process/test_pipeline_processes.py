@@ -32,10 +32,10 @@ def assert_each_once(stack: Stack, count: int) -> None:
 @on_stacks(*WITH_A_BROKER, why="four worker processes")
 def test_two_relays_and_four_workers_send_nothing_twice(make: Make) -> None:
     """Four workers, each with a relay, race for 200 jobs: each is sent once, by more than one process."""
-    stack = make()
-    enqueue_texts(stack, 200)
-
+    stack = make({"latency_s": 0.05})
     workers = [stack.worker(threads=4) for _ in range(4)]
+    until(lambda: stack.rows("select 1 from worker_processes having count(*) = 4"), "all four are alive")
+    enqueue_texts(stack, 200)
     stack.until_settled()
 
     assert_each_once(stack, 200)
