@@ -6,7 +6,7 @@ The recipients of such a body belong to the job; `recipients_from_json` reads th
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from worker.channels.typed import (
@@ -45,9 +45,7 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
         raise CheckFailed([Problem("mpNews", "is not among the vendor's fields (any more)", remedy)])
     rest = {name: value for name, value in body.items() if name not in OURS}
     if msgtype in PLAIN or msgtype in ITEMS:
-        for name in [name for name in rest if name != msgtype and is_without_effect(rest[name])]:
-            left_out(name)
-            del rest[name]
+        rest = _without_empty(rest, rest.keys() - {msgtype})
     content, to_all = rest.get(msgtype), body.get("toAll")
     if rest.keys() == {msgtype} and msgtype in PLAIN and isinstance(content, Mapping):
         if msgtype == "sysMsg" and isinstance(to_all, Mapping):
@@ -64,11 +62,15 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
 
 def _mail(content: Mapping[str, Any]) -> dict[str, Any]:
     """A mail without what the vendor's own SDK writes: a time of 0, and fields of the other action."""
-    others = fields_of_other_actions(content.get("action"))
-    foreign = {name for name in content.keys() & {*others, "time"} if is_without_effect(content[name])}
-    for name in sorted(foreign):
-        left_out(f"mail.{name}")
-    return {name: value for name, value in content.items() if name not in foreign}
+    return _without_empty(content, {*fields_of_other_actions(content.get("action")), "time"}, "mail.")
+
+
+def _without_empty(fields: Mapping[str, Any], names: Set[str], root: str = "") -> dict[str, Any]:
+    """Returns the fields without those of these names that have no effect, each with a warning."""
+    empty = sorted(name for name in names & fields.keys() if is_without_effect(fields[name]))
+    for name in empty:
+        left_out(f"{root}{name}")
+    return {name: value for name, value in fields.items() if name not in empty}
 
 
 def message_to_json(message: Message) -> dict[str, Any]:
