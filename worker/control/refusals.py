@@ -12,7 +12,7 @@ from worker.domain.errors import CheckFailed, Problem, RetryTransaction, WorkerE
 MAX_REASONS = 1_000
 """Most refused jobs of which a result has the reason."""
 MIN_RATE = 0.001
-"""Jobs a second, at least: at less, the last of a million would be due after the end of the calendar."""
+"""Jobs a second, at least: the last of a million is then due in 31 years. At less, a time may overflow."""
 
 
 def require_rate(rate: float) -> None:
