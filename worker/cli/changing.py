@@ -11,7 +11,7 @@ import typer
 
 from worker.cli.control import carry_out
 from worker.cli.options import CALL_TIMES, Commands, Person, by_person, with_filter
-from worker.cli.sending import json_object
+from worker.cli.sending import json_object, warnings_as_sentences
 from worker.cli.times import AHEAD
 from worker.control import audit as audits
 from worker.control.audit import CommandResult
@@ -40,7 +40,8 @@ def correct(
     if (text is None) == (message is None):
         raise typer.BadParameter(translate("give the new message with either --text or --message"))
     audits.require_person(person.name, person.why)
-    selection = find_correctable(JobFilter(**options), json_object(message) if text is None else text)
+    with warnings_as_sentences():
+        selection = find_correctable(JobFilter(**options), json_object(message) if text is None else text)
     question = f"cancel and recall these {len(selection.ids)} jobs, and send the new message in their place?"
     nothing = (
         "none of these jobs has a message to correct: it reached no recipient and will reach none,"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from sqlalchemy import Connection
@@ -32,8 +33,6 @@ from worker.producer.insert import JobRef
 from worker.reporting.report import get_job, wait_for
 
 app = Commands()
-
-T = TypeVar("T")
 
 _ACCOUNT = Annotated[str, typer.Argument(help="The account's name.")]
 _BODY = Annotated[str | None, typer.Argument(metavar="[JSON]", help="As the vendor's page shows it; - or none: stdin.")]
@@ -86,8 +85,9 @@ def send(
     vendor = _channel_of(account)
     if text is None:
         document = json_object(body)
-        message = _read(vendor.reader().message_from_json, document)
-        recipients = vendor.named(*to) if to else _read(vendor.reader().recipients_from_json, document)
+        with warnings_as_sentences():
+            message = vendor.reader().message_from_json(document)
+            recipients = vendor.named(*to) if to else vendor.reader().recipients_from_json(document)
     else:
         message, recipients = vendor.plain_text(text), vendor.named(*to or ())
     set_options = {name: value for name, value in options.items() if value not in (None, [])}
@@ -140,8 +140,9 @@ def update_card(
         insert = partial(update_card_of, job_id=job)
     else:
         raise typer.BadParameter(translate("name the job that sent the card, or --account"))
-    update = _read(reader.message_from_json, document)
-    recipients = to or _read(reader.recipients_from_json, document) or None
+    with warnings_as_sentences():
+        update = reader.message_from_json(document)
+        recipients = to or reader.recipients_from_json(document) or None
     job_id = _enqueue_audited(person, "update_card", arguments, partial(insert, update=update, to=recipients))
     person.answer({"job": job_id}, job_id)
 
@@ -154,14 +155,14 @@ def recall_foreign(person: Person, account: str, msgid: str) -> None:
     person.answer({"job": job}, job)
 
 
-def _read(reader: Callable[[Any], T], document: Mapping[str, Any]) -> T:
-    """Returns what a reader of the vendor's JSON makes of it, and prints each of its warnings as a sentence."""
+@contextmanager
+def warnings_as_sentences() -> Iterator[None]:
+    """Prints each warning of the readers of the vendor's JSON as a sentence, after the block."""
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        found = reader(document)
+        yield
     for one in warned:
         echo_error(str(one.message))
-    return found
 
 
 def _enqueue_audited(person: Person, action: str, arguments: Mapping[str, Any], insert: Callable[..., JobRef]) -> str:

@@ -79,6 +79,17 @@ def test_a_correction_that_cannot_be_is_one_sentence(
     assert ["open"] * 3 == [job["state"] for job in listed(run, capsys)]
 
 
+def test_what_is_left_out_of_a_corrections_json_is_said_in_a_sentence(
+    run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of a send's, and without a line of the program."""
+    message = json.dumps({"msgtype": "markdown", "markdown": {"content": "at noon"}, "safe": 0})
+
+    assert 0 == run("correct", *SINCE, "--message", message, "--yes", "--as", "li")
+
+    assert "safe: has no effect here, and is left out" == capsys.readouterr().err.splitlines()[0]
+
+
 def test_what_waits_is_moved(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """By a filter, after a question; and one sentence for what cannot be."""
     at = "2999-01-01T09:00:00+0800"
