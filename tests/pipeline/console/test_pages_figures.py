@@ -527,8 +527,9 @@ def test_an_account_that_is_searched_for_is_chosen_in_the_form(site: Site) -> No
 def test_a_job_that_is_not_there_is_not_found(site: Site) -> None:
     """Nor a part, a message, a callback, a command or an account."""
     paths = ["/jobs/nothing", "/jobs/nothing/message", "/inbound/x", "/audit/x", "/accounts/x", "/commands/x"]
+    paths += [f"/jobs/{site.send()}/parts/{n}" for n in ("1", "x", "-0", "\u0660")]
 
-    assert [404] * 6 == [Person(site).get(path).status for path in paths]
+    assert [404] * len(paths) == [Person(site).get(path).status for path in paths]
 
 
 def test_a_group_send_says_how_far_its_members_are(database: Database, driven_clock: DrivenClock) -> None:

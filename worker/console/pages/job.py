@@ -31,7 +31,7 @@ EVENTS = 300
 
 def job(request: ConsoleRequest) -> View:
     """Shows the job's page."""
-    first = number_of(request.query.get("first"))
+    first = _number(request.query.get("first")) or 0
     report, parts = _why(request, range(first, first + PARTS))
     site, account = request.site, report.job.account
     may_act = request.may_act(account)
@@ -63,7 +63,7 @@ def job(request: ConsoleRequest) -> View:
 
 def part(request: ConsoleRequest) -> View:
     """Shows one part of a job: its attempts, its receipts, and the recipients that the vendor refused."""
-    n = number_of(request.path["n"])
+    n = number_in_path(request)
     report, _ = _why(request, range(n, n + 1))
     if not report.job.parts:
         raise NotFound
@@ -133,6 +133,13 @@ def _meanings(request: ConsoleRequest, report: Why) -> list[str]:
     return [line for code in report.meanings for line in vendor.explain(code, request.viewer.lang) or ()]
 
 
-def number_of(text: str | None) -> int:
-    """Parses a number in a path or a query; returns 0 for anything else."""
-    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 8 else 0
+def number_in_path(request: ConsoleRequest) -> int:
+    """Parses the number of a part or a file in the path; raises NotFound for anything else."""
+    number = _number(request.path["n"])
+    if number is None:
+        raise NotFound
+    return number
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 8 else None

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from worker.channels.checking.job import put
 from worker.console.page import ConsoleRequest, Forbidden, NotFound, StoredFile, View
-from worker.console.pages.job import RECIPIENTS, number_of
+from worker.console.pages.job import RECIPIENTS, number_in_path
 from worker.domain.content.message import INLINE
 from worker.domain.errors import FileGone, JobNotFound
 from worker.domain.job import Kind
@@ -56,7 +56,7 @@ def message(request: ConsoleRequest) -> View:
 
 def file(request: ConsoleRequest) -> StoredFile:
     """Sends one file of the message. The audit records who opens it, before anything is read."""
-    row, n = _row(request), number_of(request.path["n"])
+    row, n = _row(request), number_in_path(request)
     stored = request.text(row["account"], f"{row['id']}/files/{n}", lambda: _opened(request, row, n))
     if stored is None:
         raise Forbidden
