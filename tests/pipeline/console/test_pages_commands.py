@@ -683,3 +683,13 @@ def test_each_job_of_a_command_is_progress_once(site: Site, counts: str) -> None
         insert_rows(connection, tables.audit, [{**row, "counts": counts}])
 
     assert "4 of 10" in Person(site).get(f"/audit/{row['id']}").text
+
+
+@pytest.mark.parametrize(("action", "is_said"), [("console.resume", True), ("console.sign_in", False)])
+def test_only_a_command_can_have_changed_nothing(site: Site, action: str, is_said: bool) -> None:
+    """A sign-in is there to change nothing."""
+    row = {"id": "a" * 32, "action": action, "person": "zhang", "why": "", "asked": "{}", "counts": "{}"}
+    with site.database.writing() as connection:
+        insert_rows(connection, tables.audit, [{**row, "began_at": 1, "ended_at": 2}])
+
+    assert is_said == ("Nothing was changed by it." in Person(site).get(f"/audit/{row['id']}").text)

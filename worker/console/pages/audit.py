@@ -16,6 +16,7 @@ from worker.console.viewer import has_right
 from worker.control.audit import AuditEntry, find_audit, list_audit
 from worker.domain.job_filter import INSTANTS
 from worker.domain.times import write_time
+from worker.outbox.upkeep.purge import ACCESS
 
 ON_A_PAGE = 50
 VIEW_ACTION = "console.view"
@@ -51,6 +52,7 @@ def entry(request: ConsoleRequest) -> View:
         total=_total(row),
         done=_done(row),
         refusals=cache_of(request.site.database).refusals.of(row.id),
+        is_command=row.action not in ACCESS,
         may_list=has_right(request.viewer, "administer"),
     )
 

@@ -287,9 +287,10 @@ _LANE_EVENTS = "select id from worker_lane_events where happened_at < :before or
 
 _SESSIONS = "select id from worker_sessions where ends_at < :before limit :limit"
 _SIGN_INS = "select id from worker_sign_ins where tried_at < :before limit :limit"
-_ACCESS = ("console.view", "console.sign_in", "console.sign_out", "console.refused")
+ACCESS = ("console.view", "console.sign_in", "console.sign_out", "console.refused")
+"""The actions of the audit that read or sign in, and change nothing."""
 # By the ids, which begin with the time of their creation, so that rows that are too young are not read.
-_ACCESS_ROWS = f"select id from worker_audit where id < :young and action in {_ACCESS!r} order by id limit :limit"
+_ACCESS_ROWS = f"select id from worker_audit where id < :young and action in {ACCESS!r} order by id limit :limit"
 
 
 def _purge_selected(
