@@ -35,6 +35,7 @@ RETYPED: Mapping[str, Sequence[str]] = {
     "correct": ("text", "rate"),
     "reschedule": ("due_at", "expires_at", "priority"),
     "replay": ("rate",),
+    "resolve": ("msgid",),
 }
 """Options that are typed beside the button of a command: it selects the same jobs whatever they are."""
 SHOWS_COUNT = frozenset({"cancel", "recall", "correct", "replay", "reschedule", "resolve", "hold", "release"})
