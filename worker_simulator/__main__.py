@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from worker_simulator.server import serve
+from worker_simulator.server import ListenAddress, serve
 from worker_simulator.settings import SimulatorSettings
 
 
@@ -53,10 +53,16 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the simulator until SIGTERM or SIGINT."""
     argument_parser = parser()
     options = argument_parser.parse_args(arguments)
+    if options.keyfile and not options.certfile:
+        argument_parser.error("--keyfile: name its certificate, too, with --certfile")
     try:
         settings = read_settings(options.settings)
+        ListenAddress(certfile=options.certfile, keyfile=options.keyfile).tls()
     except ValueError as error:
         argument_parser.error(str(error))
+    except OSError as error:
+        files = " and ".join(filter(None, (options.certfile, options.keyfile)))
+        argument_parser.error(f"--certfile: {files} cannot be used: {error.strerror or error}")
     try:
         serve(
             options.host,
@@ -68,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
             certfile=options.certfile,
             keyfile=options.keyfile,
         )
-    except OSError as error:  # an address in use or not ours, a certificate that is not there
+    except OSError as error:  # an address in use or not ours
         argument_parser.error(f"cannot listen on {options.host}:{options.port}: {error.strerror or error}")
 
 

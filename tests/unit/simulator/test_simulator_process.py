@@ -75,7 +75,9 @@ def test_settings_from_a_file(tmp_path: Path) -> None:
         (["--settings", "{"], "--settings: JSON: "),
         (["--settings", "/nowhere.json"], "--settings: /nowhere.json cannot be read: No such file or directory"),
         (["--port", "99999"], "--port: 99999 is no port"),
-        (["--port", "0", "--certfile", "/nowhere.pem"], "cannot listen on 127.0.0.1:0: No such file or directory"),
+        (["--certfile", "/nowhere.pem"], "--certfile: /nowhere.pem cannot be used: No such file or directory"),
+        (["--certfile", __file__, "--keyfile", __file__], f"--certfile: {__file__} and {__file__} cannot be used: "),
+        (["--keyfile", "/nowhere.pem"], "--keyfile: name its certificate, too, with --certfile"),
         (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1:0: "),
     ],
 )
