@@ -64,12 +64,12 @@ NOTES: Mapping[Lang, Mapping[str, str]] = {
     "en": {
         "suite": "of a provider's app, in place of secret: docs/wecom-suite.md",
         "edition": 'or "push": message push, whose chats are named by their ids',
-        "base_url": "the simulator; a real account of WeCom has no such line",
+        "base_url": "the simulator; in production none for WeCom, your own server for Youdu",
     },
     "zh": {
         "suite": "第三方应用和代开发应用用它代替 secret：docs/zh/wecom-suite.md",
         "edition": '或 "push"：消息推送，按 id 发到会话',
-        "base_url": "模拟器；真实的企业微信账号没有这一行",
+        "base_url": "模拟器；正式使用时，企业微信删去这一行，有度填自己的服务器地址",
     },
 }
 """The remarks behind lines of an account's table."""
