@@ -87,10 +87,13 @@ class FakeIssuer(BaseAdapter):
         """Gives a token once for each code, to the client that can prove that it asked for it."""
         form = {name: values[0] for name, values in parse_qs(str(request.body)).items()}
         asked = self.codes.pop(form.get("code", ""), None)
-        given = request.headers.get("authorization", "").removeprefix("Basic ")
+        given = b64decode(request.headers.get("authorization", "").removeprefix("Basic ")).decode()
+        if self.metadata.get("token_endpoint_auth_methods_supported") == ["client_secret_post"]:
+            given = f"{form.get('client_id')}:{form.get('client_secret')}"
         challenge = urlsafe_b64encode(sha256(form.get("code_verifier", "").encode()).digest()).rstrip(b"=").decode()
-        is_client = b64decode(given).decode() == f"{CLIENT}:{SECRET}"
-        if asked is None or not is_client or challenge != asked["code_challenge"]:
+        if given != f"{CLIENT}:{SECRET}":
+            return 401, {"error": "invalid_client", "error_description": f"{CLIENT} has no such secret"}
+        if asked is None or challenge != asked["code_challenge"]:
             return 400, {"error": "invalid_grant"}
         return 200, {"access_token": "opaque", "token_type": "Bearer", "id_token": self._id_token(asked["nonce"])}
 

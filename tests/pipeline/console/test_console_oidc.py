@@ -78,6 +78,35 @@ def test_a_person_whom_the_provider_names_signs_in(app: Any, issuer: FakeIssuer)
     assert "ada" in browser.get("/").text
 
 
+@pytest.mark.parametrize(
+    "methods", [["client_secret_post"], ["client_secret_post", "client_secret_basic"], ["private_key_jwt"]]
+)
+def test_a_provider_is_told_the_secret_in_the_way_that_it_takes(
+    app: Any, issuer: FakeIssuer, methods: list[str]
+) -> None:
+    """In the body only where it takes no basic authentication; the fake one takes this unless it says so."""
+    issuer.metadata["token_endpoint_auth_methods_supported"] = methods
+
+    assert 303 == enter(app, issuer).status
+
+
+def test_a_wrong_secret_is_said_so_in_the_log(
+    database: Database,
+    issuer: FakeIssuer,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By the word of the provider, without its text."""
+    monkeypatch.setenv("CONSOLE_SECRET", "an older one")
+
+    assert 403 == enter(app_of(database, issuer, clock), issuer).status
+
+    told = "".join(capsys.readouterr())
+    assert "invalid_client" in told
+    assert "no such secret" not in told
+
+
 @pytest.mark.parametrize("written", [ISSUER, f"{ISSUER}/"])
 @pytest.mark.parametrize("own", [ISSUER, f"{ISSUER}/"])
 def test_a_slash_at_the_end_of_an_issuer_makes_no_difference(

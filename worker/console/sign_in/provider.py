@@ -34,6 +34,15 @@ STATE, MIN_STATE = "oidc state", 64
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
 """The accepted signature algorithms, all with public keys. A token that is signed in another way is refused."""
 LEEWAY_S = 60
+REFUSALS = (
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+)
+"""Why a provider refuses to exchange a code, RFC 6749 section 5.2."""
 MAX_NAME = 128
 
 
@@ -49,6 +58,8 @@ class _Discovery:
     """Exactly as the provider writes it, because every one of its ID tokens has the same text."""
     authorization_endpoint: str
     token_endpoint: str
+    takes_secret_in_body: bool
+    """Whether the token endpoint takes the client's secret in the body only, not as HTTP's basic authentication."""
     keys: Any
     read_at: float
 
@@ -103,13 +114,17 @@ class Provider:
 
         try:
             return self._person_of(self._claims(token, callback_url, code))
-        except (AuthlibBaseError, JoseError, RequestException, ValueError, KeyError, TypeError) as error:
-            # Only the error's class, because its text may quote a token.
+        except AuthlibBaseError as error:
+            # Only a known word or the class, because the text may quote a token.
+            raise IdentityNotConfirmed(error.error if error.error in REFUSALS else type(error).__name__) from None
+        except (JoseError, RequestException, ValueError, KeyError, TypeError) as error:
             raise IdentityNotConfirmed(type(error).__name__) from None
 
     def _claims(self, token: str, callback_url: str, code: str) -> dict[str, Any]:
         discovery = self._discovery()
         with self._session(callback_url) as session:
+            if self._secret and discovery.takes_secret_in_body:
+                session.token_endpoint_auth_method = "client_secret_post"
             answer = session.fetch_token(
                 discovery.token_endpoint,
                 code=code,
@@ -179,7 +194,10 @@ class Provider:
                     raise IdentityNotConfirmed("issuer")
                 keys = KeySet.import_key_set(self._get(session, _require_https(document["jwks_uri"])))
             endpoints = _require_https(document["authorization_endpoint"]), _require_https(document["token_endpoint"])
-            return _Discovery(document["issuer"], *endpoints, keys, self._now())
+            # Where the document says nothing, it is basic authentication.
+            methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
+            in_body = "client_secret_post" in methods and "client_secret_basic" not in methods
+            return _Discovery(document["issuer"], *endpoints, in_body, keys, self._now())
         except (RequestException, JoseError, ValueError, RecursionError, KeyError, TypeError) as error:
             raise IdentityNotConfirmed(type(error).__name__) from None
 
