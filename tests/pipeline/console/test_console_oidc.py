@@ -107,6 +107,19 @@ def test_a_wrong_secret_is_said_so_in_the_log(
     assert "no such secret" not in told
 
 
+@pytest.mark.parametrize(("query", "told"), [("error=access_denied", "access_denied"), ("error=a+b", "no code")])
+def test_a_provider_that_gives_no_code_is_not_asked_for_a_token(
+    app: Any, issuer: FakeIssuer, capsys: pytest.CaptureFixture[str], query: str, told: str
+) -> None:
+    """As of somebody who may not use the console; the log says why, if that is a word of the protocol."""
+    browser = Browser(app)
+    back = issuer.sign_in(browser.get("/sign-in/oidc").location).replace("code=code0", query)
+
+    assert 403 == browser.get(back).status
+    assert "/token" not in issuer.asked
+    assert told in "".join(capsys.readouterr())
+
+
 @pytest.mark.parametrize("written", [ISSUER, f"{ISSUER}/"])
 @pytest.mark.parametrize("own", [ISSUER, f"{ISSUER}/"])
 def test_a_slash_at_the_end_of_an_issuer_makes_no_difference(

@@ -20,7 +20,7 @@ from worker.console.rendering import address
 from worker.console.sign_in import tries
 from worker.console.sign_in.cookie import derive_token, remember_browser, remembered_browser, set_token, token_of
 from worker.console.sign_in.passwords import Passwords
-from worker.console.sign_in.provider import MAX_NAME, IdentityNotConfirmed, Provider
+from worker.console.sign_in.provider import MAX_NAME, IdentityNotConfirmed, Provider, code_of
 from worker.console.sign_in.sessions import Sessions, SignedIn, SignInLink, Way, hash_token
 from worker.console.sign_in.tries import Tries
 from worker.console.viewer import Role, Viewer
@@ -186,14 +186,11 @@ class SignIn:
     def _from_provider(self, request: Request, visit: Visit, form: QueryParams) -> View | Response:
         if self._provider is None:
             raise NotFound
-        code, state, client = (
-            request.query_params.get("code", ""),
-            request.query_params.get("state", ""),
-            _client_address(request),
-        )
+        state, client = request.query_params.get("state", ""), _client_address(request)
         counts = tries.by_exchange(visit.token, client)
         try:
             next_path = self._provider.next_path(visit.token, state)
+            code = code_of(request.query_params)
             # Each exchange is a call with the client secret. Strangers must not cause thousands of them.
             if (try_ids := self._tries.begin(counts)) is None:
                 return self._too_many_tries(visit, client, next_path)

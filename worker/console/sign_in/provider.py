@@ -11,7 +11,7 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +40,13 @@ REFUSALS = (
     "invalid_grant",
     "unauthorized_client",
     "unsupported_grant_type",
+    "unsupported_response_type",
     "invalid_scope",
+    "access_denied",
+    "server_error",
+    "temporarily_unavailable",
 )
-"""Why a provider refuses to exchange a code, RFC 6749 section 5.2."""
+"""Why a provider gives no code or does not exchange it, RFC 6749 sections 4.1.2.1 and 5.2."""
 MAX_NAME = 128
 
 
@@ -115,9 +119,9 @@ class Provider:
         try:
             return self._person_of(self._claims(token, callback_url, code))
         except AuthlibBaseError as error:
-            # Only a known word or the class, because the text may quote a token.
-            raise IdentityNotConfirmed(error.error if error.error in REFUSALS else type(error).__name__) from None
+            raise IdentityNotConfirmed(_known_word(error.error, type(error).__name__)) from None
         except (JoseError, RequestException, ValueError, KeyError, TypeError) as error:
+            # Only the error's class, because its text may quote a token.
             raise IdentityNotConfirmed(type(error).__name__) from None
 
     def _claims(self, token: str, callback_url: str, code: str) -> dict[str, Any]:
@@ -225,6 +229,18 @@ class _SystemTrust(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Makes the connection pool with the system's certificate authorities."""
         super().init_poolmanager(*args, ssl_context=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT), **options)
+
+
+def code_of(query: Mapping[str, str]) -> str:
+    """Returns the code with which a browser comes back; raises IdentityNotConfirmed if the provider gave it none."""
+    if code := query.get("code"):
+        return code
+    raise IdentityNotConfirmed(_known_word(query.get("error"), "no code"))
+
+
+def _known_word(refusal: object, other: str) -> str:
+    """Returns a refusal if it is a word of the protocol, else `other`, because the log must not quote any text."""
+    return refusal if isinstance(refusal, str) and refusal in REFUSALS else other
 
 
 def _require_https(url: Any) -> str:
