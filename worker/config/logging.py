@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from typing import Any, Literal, TextIO
+from contextlib import suppress
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -45,6 +46,26 @@ QUIET = {
     "opentelemetry": logging.CRITICAL,  # a line for every batch and span that a collector does not take
 }
 """Lowest level of loggers that would otherwise log too much, or secrets, at a level that `set_up` may get."""
+
+
+class _LossyStream:
+    """A stream whose lines are lost if they cannot be written, as on a full disk or to a reader that has ended.
+
+    Otherwise the error would end the thread that logs, in the middle of its work.
+    """
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Writes a text, or drops it."""
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flushes the stream, or leaves that to the next line."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 _common_fields: dict[str, str] = {}
@@ -108,13 +129,14 @@ def set_up(
     renderer: Processor = (
         structlog.dev.ConsoleRenderer(colors=stream.isatty()) if is_text else structlog.processors.JSONRenderer()
     )
+    lines = cast(TextIO, _LossyStream(stream))
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(lines),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],

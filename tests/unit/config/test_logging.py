@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -134,6 +135,28 @@ def test_loggers_that_say_too_much_are_kept_down(lines: io.StringIO) -> None:
         logging.getLogger(name).debug("too much")
 
     assert "" == lines.getvalue()
+
+
+@pytest.mark.usefixtures("lines")
+@pytest.mark.parametrize("refuses", ["write", "flush"])
+def test_a_line_that_cannot_be_written_ends_no_thread(monkeypatch: pytest.MonkeyPatch, refuses: str) -> None:
+    """With a full disk below the log, or after its reader has ended; later lines are written again."""
+    stream, is_full = io.StringIO(), True
+    done = getattr(stream, refuses)
+
+    def refusing(*text: str) -> None:
+        if is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        done(*text)
+
+    monkeypatch.setattr(stream, refuses, refusing)
+    set_up("INFO", stream, format="json")
+
+    structlog.get_logger().info("attempt", job="j1")
+
+    is_full = False
+    structlog.get_logger().info("attempt", job="j2")
+    assert "j2" in stream.getvalue()
 
 
 def test_each_line_tells_that_this_is_no_production(lines: io.StringIO) -> None:
