@@ -19,7 +19,9 @@ from worker.config.token_provider import is_web_address
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError
 
-Seconds = Annotated[float, Field(gt=0)]
+LONGEST_S = 36_500 * 86_400
+"""A hundred years: TOML has `inf`, from which no instant can be computed."""
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
 EVERY_ACCOUNT = "*"
 """Stands for all accounts in a user's list."""
 HostName = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])$")]
@@ -98,7 +100,7 @@ class ConsoleSettings(SettingsTable, BaseModel):
     """None if no provider signs people in."""
     session_s: Seconds = 43_200
     """How long a session lasts."""
-    idle_s: Annotated[float, Field(ge=120)] = 3_600
+    idle_s: Annotated[float, Field(ge=120, le=LONGEST_S)] = 3_600
     """How long an unused session lasts."""
 
     @field_validator("proxies")

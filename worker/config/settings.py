@@ -25,7 +25,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from worker.config.account_settings import AccountSettings, StagingSettings
 from worker.config.application import FUNCTION, MODULE
-from worker.config.console import ConsoleSettings
+from worker.config.console import LONGEST_S, ConsoleSettings
 from worker.config.mistakes import sentence_of, table_in, unknown_variables, validated
 from worker.config.notify import NotifySettings
 from worker.config.places import (
@@ -48,8 +48,12 @@ _POSITION = re.compile(r"line (\d+), column (\d+)")
 DEFAULT_FILE = "worker.toml"
 M = TypeVar("M", bound=BaseModel)
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=LONGEST_S)]
+Deadline = Annotated[float, Field(gt=0, le=86_400)]
+"""Sockets cannot wait for longer than some weeks."""
 Count = Annotated[int, Field(ge=1)]
+Tries = Annotated[int, Field(ge=1, le=1000)]
+"""The waits between them double each time, which a float holds a thousand times."""
 
 
 class DeliverySettings(SettingsTable):
@@ -60,11 +64,11 @@ class DeliverySettings(SettingsTable):
     """Seconds for which a process counts as alive after its last heartbeat."""
     heartbeat_s: Seconds = 3
     """Seconds between two heartbeats of a process, at most half of `lease_s`."""
-    call_deadline_s: Seconds = 20
+    call_deadline_s: Deadline = 20
     """Total time of one call. Uploads get more by their size."""
-    attempts: Count = 8
+    attempts: Tries = 8
     """Calls for one part whose readable answers allow another try. After the last it is exhausted."""
-    repeats: Count = 5
+    repeats: Tries = 5
     """Calls of one part in doubt with the same bytes, if its policy sends again."""
     max_age_s: Seconds = 86_400
     """Seconds after which a part that is not sent is not tried again."""
@@ -82,7 +86,7 @@ class DeliverySettings(SettingsTable):
     """Part ids in one doorbell, at most."""
     doorbell_s: Seconds = 2
     """Seconds of work on one doorbell before its remaining parts are left to be offered again."""
-    fetch_deadline_s: Seconds = 60
+    fetch_deadline_s: Deadline = 60
     """Total time to fetch one file from a URL, redirects included."""
     fetch_allow: tuple[str, ...] = ()
     """Hosts, and networks such as `10.2.0.0/16`, from which files may be fetched although they are not public."""

@@ -269,6 +269,17 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[delivery]\nleas_s = 1", "delivery.leas_s: is not a setting; did you mean lease_s?"),
         ("[delivery]\nlease_s = 0", "delivery.lease_s: input should be greater than 0"),
         ("[delivery]\nlease_s = 301", "delivery.lease_s: input should be less than or equal to 300"),
+        *(
+            (f"[{table}]\n{key} = inf", f"{table}.{key}: input should be less than or equal to {most}")
+            for table, key, most in (
+                ("delivery", "park_probe_s", 3_153_600_000),
+                ("delivery", "max_age_s", 3_153_600_000),
+                ("delivery", "call_deadline_s", 86_400),
+                ("console", "session_s", 3_153_600_000),
+                ("console", "idle_s", 3_153_600_000),
+            )
+        ),
+        ("[delivery]\nattempts = 1025", "delivery.attempts: input should be less than or equal to 1000"),
         ("[delivery]\nlease_s = 5.9", "delivery: heartbeat_s is longer than half of lease_s"),
         ("[delivery]\nheartbeat_s = 5.1", "one late heartbeat would end the lease; make it shorter"),
         ('[delivery]\nfetch_allow = ["a", "http://hunter2"]', "delivery.fetch_allow: entry 2 is neither a host nor a"),
