@@ -142,8 +142,8 @@ class _CachedSource:
             return snapshot
         if self._process != os.getpid():
             # Forked while another thread was reading. That thread does not exist here, and would never release the
-            # lock.
-            self._refresh_lock, self._process = threading.Lock(), os.getpid()
+            # lock. A new thread may have its number.
+            self._refresh_lock, self._process, self._refreshing_thread = threading.Lock(), os.getpid(), 0
         if self._refreshing_thread == threading.get_ident():
             # The source itself uses an account.
             return snapshot or _Snapshot({}, self)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
+import threading
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
@@ -67,6 +69,43 @@ def test_a_change_is_seen_at_the_next_look() -> None:
     with pytest.raises(UnknownAccount, match="'ops' does not exist; use one of: hr"):
         accounts.get("ops")
     assert 3 == source.looks
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # that it has threads, which is what is tried
+def test_a_child_reads_for_itself_also_in_a_thread_with_the_number_of_a_lost_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process forked while another thread reads a source; a thread of the child gets that one's number."""
+    parent, is_reading, may_end = os.getpid(), threading.Event(), threading.Event()
+
+    class Slow(Scripted):
+        """A source that the parent reads for as long as the test needs."""
+
+        def refresh(self) -> Mapping[str, Table]:
+            is_reading.set()
+            if os.getpid() == parent:
+                may_end.wait()
+            return super().refresh()
+
+    accounts = live(Ticks(), Slow({"hr": GOOD}))
+    reader = threading.Thread(target=accounts.names)
+    reader.start()
+    is_reading.wait()
+    output, name = os.pipe()
+
+    if not (child := os.fork()):
+        try:
+            monkeypatch.setattr("threading.get_ident", lambda: reader.ident)
+            os.write(name, accounts.get("hr").name.encode())
+        finally:
+            os._exit(0)
+
+    os.waitpid(child, 0)
+    may_end.set()
+    reader.join()
+    os.close(name)
+    with open(output, encoding="utf-8") as written:
+        assert "hr" == written.read()
 
 
 def test_names_like_one_that_does_not_exist_are_looked_for_when_the_sentence_is_read(
