@@ -540,6 +540,27 @@ def test_a_command_that_is_given_twice_recalls_once(site: Site) -> None:
     assert 1 == len(site.bodies(RECALL))
 
 
+def test_a_replay_is_taken_back_once(site: Site) -> None:
+    """By the recall of its original, whether that is chosen beside it, is under way, or was accepted."""
+    original = site.send("wrong", tags=["lunch"])
+    site.run()
+    again = site.replay(original)
+    site.run()
+    alone = recalling.find_sent(JobFilter(ids=[again]), database=site.database)
+
+    done = take_back(site, JobFilter(ids=[original, again]))
+    under_way = recalling.find_sent(JobFilter(ids=[again]), database=site.database)
+    late = recall_jobs(alone, person="li", accounts=site.accounts, database=site.database)
+    site.run()
+    accepted = recalling.find_sent(JobFilter(ids=[again]), database=site.database)
+
+    assert ((again,), (), ()) == (alone.ids, under_way.ids, accepted.ids)
+    assert ({"recalls": 1}, {"refused": 1}) == (done.counts, late.counts)
+    assert "accepted" == site.job(done.jobs[0]).state
+    assert all(site.of("receipts", job)[0].recalled_at for job in (original, again))
+    assert 2 == len(site.bodies(RECALL))
+
+
 def test_what_was_taken_back_is_shown_so(site: Site) -> None:
     """The job and its replays until then; not one whose recall the vendor refused, nor a later replay."""
     taken, stays = site.send("taken"), site.send("stays")

@@ -19,7 +19,9 @@ from worker.control.selection import JobSelection
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
-from worker.outbox.control.sent import lock_recalled, sent_jobs
+from worker.outbox.control.sent import PAGE, lock_recalled, sent_jobs
+from worker.outbox.control.withdrawals import recalled_jobs
+from worker.outbox.engine.bulk import batched
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
@@ -37,8 +39,9 @@ def find_sent(filter: JobFilter, *, settings: Settings | None = None, database: 
     """Finds the jobs of a filter whose messages the vendor may be able to recall.
 
     Reads the database of the settings, by default those in force. Jobs with a recall that is open or was accepted are
-    left out, so that a run that was cut short can be repeated. Raises CheckFailed for a filter with neither
-    `created_from` nor a selective field, which would read all jobs, and for a filter of single parts or of calls.
+    left out, so that a run that was cut short can be repeated, and so are replays that the recall of their original
+    reaches. Raises CheckFailed for a filter with neither `created_from` nor a selective field, which would read all
+    jobs, and for a filter of single parts or of calls.
     """
     filter.require_ended_jobs("a recall")
     with open_outbox(database, settings) as (outbox, _), outbox.reading() as connection:
@@ -47,9 +50,20 @@ def find_sent(filter: JobFilter, *, settings: Settings | None = None, database: 
             for job in sent_jobs(connection, filter, read_now(connection, outbox.now))
             if job.channel in names() and channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
         ]
+        reached = _reached_by_originals(connection, [job.id for job in jobs])
         missing = missing_jobs(connection, filter.part_or_job_ids())
+    jobs = [job for job in jobs if job.id not in reached]
     counts = Counter((job.account, job.kind) for job in jobs)
     return JobSelection(filter, tuple(sorted(job.id for job in jobs)), counts, missing=tuple(missing))
+
+
+def _reached_by_originals(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Returns those of the jobs that are replays of another of them, or of a job whose recall reaches them."""
+    all_ids, reached = {*ids}, set[str]()
+    for batch in batched(ids, PAGE):
+        reached |= {id for id, row in recall_targets(connection, batch).items() if row["replay_of"] in all_ids}
+        reached |= recalled_jobs(connection, batch, or_open=True)
+    return reached
 
 
 def recall_jobs(
@@ -89,7 +103,7 @@ def _recall_once(
     connection: Connection, ids: Sequence[str], accounts: AccountSource
 ) -> tuple[list[str], dict[str, str]]:
     """Recalls the jobs that no other command has recalled since they were selected."""
-    recalled = lock_recalled(connection, ids)
+    recalled = lock_recalled(connection, ids) | recalled_jobs(connection, ids, or_open=True)
     recalls, refused = recall_all(connection, [id for id in ids if id not in recalled], accounts)
     return recalls, refused | dict.fromkeys(recalled, RECALLED)
 
