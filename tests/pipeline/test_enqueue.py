@@ -13,9 +13,12 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 import worker
 from tests.support.producing import ACCOUNTS, ANN, HELLO, count, row
 from worker import (
+    Account,
     CardUpdate,
     CheckFailed,
     ConfigurationError,
+    Customers,
+    FixedAccounts,
     JobNotFound,
     JobState,
     NewJob,
@@ -25,8 +28,10 @@ from worker import (
     Text,
     To,
     Upload,
+    external,
 )
 from worker.channels.registry import require_usable, unusable_accounts
+from worker.domain.job import Priority
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 
@@ -306,6 +311,19 @@ def test_recall_and_update_name_their_job(database: Database) -> None:
     ]
     assert [{}, {"users": ["ann"]}] == specs
     assert "{}" == jobs[0]["message"]
+
+
+def test_a_track_without_a_priority_is_bulk(database: Database) -> None:
+    """None is as good as leaving the keyword out."""
+    accounts = FixedAccounts([Account("sales", "wecom_external", "http://127.0.0.1:8081", {"corpid": "ww1"})])
+    with database.writing() as connection:
+        sent = worker.enqueue(
+            connection, "sales", external.Campaign(text="hello"), Customers({"ann": ["wm1"]}), accounts=accounts
+        )
+        tracks = [worker.track(connection, sent.id, priority=given, accounts=accounts) for given in (None, "urgent")]
+        priorities = [row(connection, "worker_jobs", id=ref.id)["priority"] for ref in tracks]
+
+    assert [Priority.BULK, Priority.URGENT] == priorities
 
 
 def test_follow_ups_of_the_wrong_thing(database: Database) -> None:

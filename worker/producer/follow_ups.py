@@ -233,7 +233,9 @@ def track(
         document[f"{name}_s"] = seconds
     if problems:
         raise CheckFailed(problems)
-    return follow_up(connection, Kind.TRACK, job_id, document, {"priority": "bulk", **options}, accounts)
+    if options.get("priority") is None:
+        options["priority"] = "bulk"
+    return follow_up(connection, Kind.TRACK, job_id, document, options, accounts)
 
 
 @enqueues(JobOptions)
