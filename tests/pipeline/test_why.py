@@ -212,6 +212,18 @@ def test_what_to_do_about_what_has_ended(
     assert command == (None if step.command is None else step.command.removesuffix(f" {job}"))
 
 
+def test_an_upload_in_doubt_is_ended_as_not_sent(site: Site) -> None:
+    """Nobody has to find out whether it was carried out: its media_id is lost with the answer, or there is none."""
+    job = site.upload()
+    site.sql("update worker_parts set state = 6, not_before = null, reason = 'cut' where job_id = :job", job=job)
+    site.sql("update worker_jobs set state = 6, n_open = 0, n_unknown = 1 where id = :job", job=job)
+
+    step = asked(site, job).next
+
+    assert f'worker resolve {job}-0 --why "..." --not-sent' == step.command
+    assert "its result was lost with the answer; end it as not sent, then replay it if it is still needed" == step.text
+
+
 def test_no_person_is_named_who_cancelled_nothing(site: Site) -> None:
     """An application's recall came before the send; the audit has nothing about it."""
     job = site.send()

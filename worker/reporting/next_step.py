@@ -36,6 +36,7 @@ _PURPOSES: dict[WaitFor, str] = {
     WaitFor.CANCELLED: "cancel it once more",
 }
 """What the first command of a wait is for."""
+_RESULT_LOST = "its result was lost with the answer; end it as not sent, then replay it if it is still needed"
 
 
 def next_step(
@@ -52,7 +53,8 @@ def next_step(
     cancelled the job. A recall, which an application may enqueue, and a dry run cancel its parts alone.
     """
     if first := next((wait for wait in waits if wait.commands), None):
-        return NextStep(_PURPOSES[first.what], first.commands[0])
+        is_lost = first.what is WaitFor.PERSON and job.kind in (Kind.UPLOAD, Kind.TRACK)
+        return NextStep(_RESULT_LOST if is_lost else _PURPOSES[first.what], first.commands[0])
     if any(wait.what in (WaitFor.TOKEN, WaitFor.BREAKER) for wait in waits):
         return NextStep("fix what it waits for, if it is yours to fix; it goes on by itself")
     if waits:
