@@ -268,6 +268,14 @@ def replayed_since(site: Site, found: ReplayableJobs, cancelled: str) -> Counter
     return replay_jobs(found, person="zhang", accounts=site.accounts, database=site.database).counts
 
 
+def test_a_run_that_began_at_a_time_without_a_zone_is_refused(site: Site) -> None:
+    """By the field's name, as every other instant is."""
+    with pytest.raises(CheckFailed, match="since: is not an aware datetime"):
+        find_replayable(
+            JobFilter(tag="lunch", created_from=LONG_AGO), since=datetime(2026, 1, 1), database=site.database
+        )
+
+
 def many(site: Site, count: int) -> list[str]:
     jobs = [site.send(f"{n}") for n in range(count)]
     found = find_open(JobFilter(ids=jobs), database=site.database)

@@ -22,6 +22,7 @@ from worker.control.audit import CommandResult, audited
 from worker.control.opening import open_outbox
 from worker.control.refusals import add_reasons, collect_refusal, require_rate
 from worker.control.selection import JobSelection
+from worker.domain.errors import CheckFailed, aware_problems
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.sent import PAGE, called_since, ended_jobs, lock_with_originals
@@ -75,6 +76,8 @@ def find_replayable(
     which would read all jobs, and for a filter of single parts or of calls.
     """
     filter.require_ended_jobs("a replay")
+    if problems := [*aware_problems("since", since)]:
+        raise CheckFailed(problems)
     ids, counts, omitted = list[str](), Counter[tuple[str, str]](), dict[str, WithdrawnJob]()
     since_us = None if since is None else micros_of(since)
     with open_outbox(database, settings) as (outbox, settings_in_use), outbox.reading() as connection:
