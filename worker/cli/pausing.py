@@ -123,9 +123,15 @@ def resume(
         )
         return bool(released.jobs)
     if names:
-        lines = [line for name in names for line in _lift(person, name)]
+        lifted = [_lift(person, name) for name in names]
+        lines = [line for name_lines, _ in lifted for line in name_lines]
+        problems = dict.fromkeys(problem for _, problem in lifted if problem)
+        if not lines:
+            raise WorkerError("; ".join(problems))
+        for problem in problems:
+            echo_error(problem)
         person.answer({"lines": lines}, "\n".join(lines))
-        return True
+        return not problems
     result = pausing.resume(job_filter, person=person.name, why=person.why)
     scope = (
         "everything"
@@ -136,8 +142,11 @@ def resume(
     return True
 
 
-def _lift(person: Person, name: str) -> list[str]:
-    """Lifts the block of a lane or an account; returns a line for each lane, and for each pause that remains."""
+def _lift(person: Person, name: str) -> tuple[list[str], str]:
+    """Lifts the block of a lane or an account; returns a line for each lane, and for each pause that remains.
+
+    If nothing was lifted, it returns no line, and why.
+    """
     with outbox() as connection:
         pauses = [
             f"{pause_line(pause)}; `{pause.ending()}`"
@@ -148,8 +157,8 @@ def _lift(person: Person, name: str) -> list[str]:
         lines = lift.lift(name, person=person.name, why=person.why).notes.values()
     except WorkerError as error:
         # The person may have meant the pause instead of the block.
-        raise WorkerError("; ".join([str(error), *pauses])) from None
-    return [*lines, *(f"still {pause}" for pause in pauses)]
+        return [], "; ".join([str(error), *pauses])
+    return [*lines, *(f"still {pause}" for pause in pauses)], ""
 
 
 def _with_unchanged(result: CommandResult, text: str, why_unchanged: str) -> str:

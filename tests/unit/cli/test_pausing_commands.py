@@ -110,6 +110,20 @@ def test_a_block_is_not_a_pause(run: Run, jobs: list[str], capsys: Said) -> None
     assert "hr starts with one call in flight\nstill paused: account hr, since " in lifted
 
 
+def test_one_that_is_not_blocked_hides_no_other(run: Run, jobs: list[str], capsys: Said) -> None:
+    """The others are lifted, before and behind it, and named."""
+    database = Database(make_engine(load_settings().database_url()))
+    parked = [LaneBlock(name, name, 600, "no quota", parked=True) for name in ("hr", "it")]
+    database.run(lambda connection: change_lanes(connection, database.now, parked))
+    database.close()
+
+    assert 1 == run("resume", "hr", "ops", "it")
+
+    said = capsys.readouterr()
+    assert "hr starts with one call in flight\nit starts with one call in flight\n" == said.out
+    assert "nothing of 'ops' is blocked or parked; `worker lanes` lists what is\n" == said.err
+
+
 def test_jobs_are_held_and_released(run: Run, jobs: list[str], capsys: Said) -> None:
     """The status says whether any was."""
     assert 0 == run("pause", *jobs, "--as", "zhang")
