@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from rich.cells import cell_len
@@ -117,7 +117,9 @@ class ProgressLine:
         if now - self._printed_at >= 1:
             self._printed_at = now
             rate = done / (now - self._began_at)
-            echo_error(f"{done} of {self._total} done, {rate:.0f}/s")
+            # A terminal that is gone must not end the command in its middle.
+            with suppress(OSError):
+                echo_error(f"{done} of {self._total} done, {rate:.0f}/s")
 
 
 @contextmanager

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import sys
 from collections import Counter
 from collections.abc import Callable
 
@@ -375,6 +378,21 @@ def test_a_long_command_tells_how_far_it_is(capsys: pytest.CaptureFixture[str]) 
         line(done)
 
     assert ["1000 of 5000 done, 1000/s", "5000 of 5000 done, 2000/s"] == capsys.readouterr().err.splitlines()
+
+
+def test_a_terminal_that_is_gone_stops_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`2>&1 | head`, or a closed terminal: the command would have ended in its middle, without a word."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    ticks = iter([0.0, 1.0, 2.0])
+    with open(writer, "wb", buffering=0) as raw:
+        monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(raw, encoding="utf-8", write_through=True))
+        line = ProgressLine(2, lambda: next(ticks))
+
+        line(1)
+        line(2)
+
+        monkeypatch.undo()
 
 
 def test_what_was_sent_is_named_for_a_recall(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
