@@ -134,6 +134,8 @@ def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.Ca
         (("jobs", "--counts", "--created-from", "3600"), 2, "is a number without a unit"),
         (("jobs", "--counts", "--tag", "x"), 1, "tag: is not counted by"),
         (("jobs", "--counts", "--all"), 2, "--counts has no pages"),
+        (("jobs", "--all", "--after", "0" * 32), 1, "give after with oldest_first, and before without it"),
+        (("jobs", "--all", "--oldest-first", "--before", "0" * 32), 1, "give after with oldest_first"),
     ],
 )
 def test_what_is_wrong_is_told(

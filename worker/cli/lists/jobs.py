@@ -51,8 +51,7 @@ def jobs(
     state = state_by_name(JobState, options.pop("state", None))
     job_filter = JobFilter(**options) if options else None
     if all_pages:
-        cursor = after if oldest_first else before
-        _print_all(job_filter, state, cursor, oldest_first=oldest_first, as_json=as_json)
+        _print_all(job_filter, state, {"before": before, "after": after}, oldest_first=oldest_first, as_json=as_json)
         return
     with open_database() as database:
         page, rows = _page(
@@ -75,14 +74,18 @@ PAGE = 1_000
 
 
 def _print_all(
-    job_filter: JobFilter | None, state: JobState | None, cursor: str | None, *, oldest_first: bool, as_json: bool
+    job_filter: JobFilter | None,
+    state: JobState | None,
+    cursors: Mapping[str, str | None],
+    *,
+    oldest_first: bool,
+    as_json: bool,
 ) -> None:
     """Prints all jobs of a filter from the cursor on, page by page; as JSON one object on each line."""
     count, table = 0, TextTable(*COLUMNS)
-    cursor_name, paging = ("after" if oldest_first else "before"), {"oldest_first": oldest_first, "limit": PAGE}
     with open_database() as database:
         while True:
-            page, rows = _page(database, job_filter, state=state, **paging, **{cursor_name: cursor})
+            page, rows = _page(database, job_filter, state=state, oldest_first=oldest_first, limit=PAGE, **cursors)
             if page.leaves_fresh_out:
                 problem = "too many jobs are open or wait to be indexed, so not all of them can be listed"
                 raise WorkerError(problem)
@@ -91,8 +94,8 @@ def _print_all(
                     echo(json.dumps(_job_json(job), ensure_ascii=False))
             else:
                 table.print([_row(job) for job in rows])
-            count, cursor = count + len(rows), page.after if oldest_first else page.before
-            if cursor is None:
+            count, cursors = count + len(rows), {"before": page.before, "after": page.after}
+            if not any(cursors.values()):
                 echo_error(plural(count, "job"))
                 return
 
