@@ -89,6 +89,8 @@ def change(
     ] = None,
 ) -> None:
     """Gives an account other values for the keys in the file; all others stay."""
+    if disable is not None and file != "-":
+        raise typer.BadParameter(translate("give either a file or --disable or --enable"))
     if disable is None:
         change_account(name, _table(file), person=person.name, why=person.why)
         person.answer({"account": name}, f"account {name} was changed")

@@ -48,6 +48,8 @@ def test_the_life_of_an_account(run: Run) -> None:
     assert "acme is disabled: it takes no new job" in run("accounts", "change", "acme", "--disable")[1]
     assert "  disabled" in run("accounts", "show")[1]
     assert "problem  account acme: accounts.acme: is disabled" in run("doctor")[1]
+    status, told = run("accounts", "change", "acme", "new.toml", "--enable")
+    assert (2, True) == (status, "give either a file or --disable or --enable" in told)
     assert 0 == run("accounts", "change", "acme", "--enable")[0]
     assert "the secrets of 1 account are now sealed" in run("accounts", "reseal")[1]
     [shown] = json.loads(run("accounts", "show", "--json")[1])
