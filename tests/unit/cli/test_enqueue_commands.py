@@ -136,6 +136,8 @@ def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.Ca
         (("jobs", "--counts", "--all"), 2, "--counts has no pages"),
         (("jobs", "--all", "--after", "0" * 32), 1, "give after with oldest_first, and before without it"),
         (("jobs", "--all", "--oldest-first", "--before", "0" * 32), 1, "give after with oldest_first"),
+        (("inbound", "--chats", "--event", "subscribe"), 2, "--chats lists chats: give no --event"),
+        (("inbound", "--gone"), 2, "--gone needs --chats"),
     ],
 )
 def test_what_is_wrong_is_told(

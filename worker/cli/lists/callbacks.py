@@ -55,6 +55,10 @@ def inbound(
     as_json: Json = False,
 ) -> None:
     """Lists what the vendors called back: messages of people, presses, events; --json has their contents."""
+    if chats and event is not None:
+        raise typer.BadParameter(translate("--chats lists chats: give no --event"))
+    if gone and not chats:
+        raise typer.BadParameter(translate("--gone needs --chats"))
     if chats:
         _show_chats(account=account, gone=gone, limit=limit, as_json=as_json)
         return
