@@ -211,7 +211,12 @@ def json_object(body: str | None) -> dict[str, Any]:
     """Parses the JSON object in an argument; from stdin if that is `-`, or missing and stdin is not a terminal."""
     text = body or ""
     if body == "-" or (body is None and not sys.stdin.isatty()):
-        text = sys.stdin.read()
+        try:
+            text = sys.stdin.read()
+        except UnicodeDecodeError as error:
+            encoding = error.encoding.upper()
+            problem = f"the message on stdin cannot be read as {encoding} text; save it in this encoding"
+            raise WorkerError(problem) from None
     if not text.strip():
         raise WorkerError("there is no message; give the vendor's JSON as an argument, - for stdin, or --text")
     try:

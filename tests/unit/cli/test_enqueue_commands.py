@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from worker.cli import main
 from worker.domain.state import JobState
 
 Run = Callable[..., int]
@@ -82,6 +83,21 @@ def test_the_vendors_json_comes_as_an_argument_or_on_stdin(run: Run, capsys: pyt
     assert 0 == run("send", "hr", BODY)
     assert 0 == run("send", "hr", "-", "--to", "carl", types=BODY)
     assert [1, 2] == [job["asked"] for job in jobs(run, capsys)]
+
+
+def test_json_in_another_encoding_is_one_sentence(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of GBK on stdin, as an editor on Windows writes it."""
+    typed = '{"msgtype": "text", "touser": "anna", "text": {"content": "你好"}}'.encode("gbk")
+    monkeypatch.setattr(sys, "argv", ["worker", "send", "hr"])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8"))
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    sentence = "worker: the message on stdin cannot be read as UTF-8 text; save it in this encoding\n"
+    assert (1, sentence) == (ended.value.code, capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(
