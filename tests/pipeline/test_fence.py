@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -127,6 +128,16 @@ def test_what_was_enqueued_since_is_none_of_it(site: Site) -> None:
 
 
 @pytest.mark.every_database
+def test_a_backup_of_the_hour_that_comes_twice(site: Site) -> None:
+    """The second time, when the clocks were put back: what was enqueued in that hour is held, too."""
+    since = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=1)
+    site.advance((since - at(site, 60)).total_seconds())
+    job = site.send()
+    site.sql("update worker_processes set ended_at = 1")
+
+    assert (job,) == find_restored(since, database=site.database).ids
+
+
 def test_it_is_refused_beside_a_worker_and_without_a_zone(site: Site) -> None:
     """A worker that is alive is sending what is to be held."""
     site.send()

@@ -43,7 +43,9 @@ def find_restored(
     Raises WorkerError while a worker process is alive, because it may be sending them.
     """
     # One second more: a person seldom gives an exact instant, and holding one job too many does no harm.
-    filter = JobFilter(created_before=since if since.utcoffset() is None else since + timedelta(seconds=1))
+    # With its fold, which a sum loses: in an hour that comes twice it would be an hour less.
+    later = since if since.utcoffset() is None else (since + timedelta(seconds=1)).replace(fold=since.fold)
+    filter = JobFilter(created_before=later)
     parts, jobs = list[tuple[str, str]](), dict[str, tuple[str, str]]()
     with open_outbox(database, settings) as (outbox, _), outbox.reading() as connection:
         _require_no_worker(connection, outbox.now)
