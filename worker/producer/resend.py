@@ -243,10 +243,15 @@ def skip(database: Database, job_id: str) -> list[str]:
     """Removes a job's parts that are first in an order, so that the parts behind them go on. Returns their ids.
 
     Their states do not change: a part held in doubt or exhausted stays so, a queued part (its lane is parked) is sent
-    when it can be. Raises NotReplayable if no part of the job is first in an order, or its call is in flight.
+    when it can be. Raises NotReplayable if no part of the job is first in an order, or its call is in flight, and
+    JobNotFound for no job.
     """
+    job_id = id_of(job_id)
     # Which part goes next: `order_queue.py`.
     released = database.run(lambda connection: order_queue.skip_first_parts(connection, database.now, job_id))
     if not released:
-        raise NotReplayable(f"no job waits for job {job_id}: nothing of it is first in an order", job=job_id)
+        with database.reading() as connection:
+            row_of(connection, job_id)
+        text = f"no job waits for job {job_id}: nothing of it is first in an order, or its call is in flight"
+        raise NotReplayable(text, job=job_id)
     return released

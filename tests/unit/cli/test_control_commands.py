@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+import uuid
 from collections import Counter
 from collections.abc import Callable
 
@@ -378,6 +379,20 @@ def test_a_long_command_tells_how_far_it_is(capsys: pytest.CaptureFixture[str]) 
         line(done)
 
     assert ["1000 of 5000 done, 1000/s", "5000 of 5000 done, 2000/s"] == capsys.readouterr().err.splitlines()
+
+
+def test_a_job_that_does_not_exist_is_not_said_to_keep_none_waiting(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistyped id is no answer about an order; with its hyphens an id is found."""
+    run("send", "hr", "--text", "hello", "--to", "anna", "--order-key", "k")
+    job = capsys.readouterr().out.strip()
+
+    statuses = [run("skip", "0" * 32), run("skip", str(uuid.UUID(job)))]
+
+    said = capsys.readouterr()
+    assert ([1, 0], f"no job waits for part {job}-0 any more\n") == (statuses, said.out)
+    assert f"worker: no job {'0' * 32!r}; was its transaction committed?\n" == said.err
 
 
 def test_a_terminal_that_is_gone_stops_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
