@@ -29,6 +29,7 @@ from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
 from worker.outbox.commit.record_answer import mark_recalled
+from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.unknowns import DoubtfulCall, count_unknown, doubtful_calls, unknown_parts
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.codes import settle_burned, store_msgid
@@ -88,9 +89,11 @@ def find_unknown(
             problem = Problem("filter", "would look through too many parts in doubt", "give ids", MAX_UNKNOWN, "parts")
             raise CheckFailed([problem])
         parts = unknown_parts(connection, filter, MAX_UNKNOWN)
+        missing = tuple(missing_jobs(connection, filter.part_or_job_ids()))
     counts = Counter((part.account, part.kind) for part in parts)
     claims, ordered = {part.id: part.claim for part in parts}, sum(part.ordered for part in parts)
-    return UnknownParts(filter, tuple(claims), counts, {"ordered": ordered} if ordered else {}, claims=claims)
+    breakdown = {"ordered": ordered} if ordered else {}
+    return UnknownParts(filter, tuple(claims), counts, breakdown, missing, claims=claims)
 
 
 def resolve(

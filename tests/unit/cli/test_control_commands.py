@@ -72,6 +72,18 @@ def test_one_part_is_ended_at_once(run: Run, jobs: list[str], capsys: pytest.Cap
     assert ["accepted", "unknown", "unknown"] == states(run, capsys)
 
 
+def test_a_job_in_doubt_that_does_not_exist_is_named(
+    run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As for every other command: a mistyped id is not said to be decided."""
+    assert 1 == run("resolve", "0" * 32, jobs[0][:8], "--sent", *WHY)
+
+    said = capsys.readouterr().err
+    assert f"there is no job {'0' * 32}; give the whole id" in said
+    assert f"there is no job {jobs[0][:8]}; give the whole id, `worker why {jobs[0][:8]}` may find it" in said
+    assert "none of these is in doubt" in said
+
+
 def test_several_are_shown_and_asked_about(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """On stderr, so that what a script reads is the result alone; no is no."""
     refused = run("resolve", "--tag", "lunch", "--not-sent", *WHY, types="n\n")
