@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -84,10 +84,7 @@ def send(
     options |= {"on_unknown": on_unknown, "quiet_hours": quiet_hours}
     vendor = _channel_of(account)
     if text is None:
-        document = json_object(body)
-        with warnings_as_sentences():
-            message = vendor.reader().message_from_json(document)
-            recipients = vendor.named(*to) if to else vendor.reader().recipients_from_json(document)
+        message, recipients = _read(vendor, json_object(body), to)
     else:
         message, recipients = vendor.plain_text(text), vendor.named(*to or ())
     set_options = {name: value for name, value in options.items() if value not in (None, [])}
@@ -155,6 +152,13 @@ def recall_foreign(person: Person, account: str, msgid: str) -> None:
     person.answer({"job": job}, job)
 
 
+def _read(vendor: Any, document: Mapping[str, Any], to: Sequence[str] | None) -> tuple[Any, Any]:
+    """Returns the message of the vendor's JSON, and its recipients unless others are named."""
+    with warnings_as_sentences():
+        message = vendor.reader().message_from_json(document)
+        return message, vendor.named(*to) if to else vendor.reader().recipients_from_json(document)
+
+
 @contextmanager
 def warnings_as_sentences() -> Iterator[None]:
     """Prints each warning of the readers of the vendor's JSON as a sentence, after the block."""
@@ -176,6 +180,8 @@ def _enqueue_audited(person: Person, action: str, arguments: Mapping[str, Any], 
     with audited(action, person=person.name, why=person.why, arguments=arguments, settings=settings) as command:
         job = command.database.run(work)
         command.counts["jobs"] = int(job.created)
+    for warning in job.warnings:
+        echo_error(warning)
     return job.id
 
 

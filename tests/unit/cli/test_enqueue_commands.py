@@ -115,6 +115,13 @@ def test_what_is_left_out_of_the_json_is_said_in_a_sentence(
     assert (0, told) == (status, capsys.readouterr().err)
 
 
+def test_what_the_vendor_takes_otherwise_than_meant_is_said(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """At once, beside the job's id."""
+    assert 0 == run("send", "hr", "--text", "hello $userName=anna$", "--to", "anna")
+
+    assert "shown as typed because enable_id_trans is not 1\n" in capsys.readouterr().err
+
+
 def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Before the wait, and not only that the job is still open behind it."""
     assert 1 == run(*TEXT, "--wait", "--timeout", "0")
