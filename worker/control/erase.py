@@ -83,11 +83,12 @@ def erase(
     arguments = {"jobs": len(selection.ids)}
     with audited("erase", person=person, why=why, arguments=arguments, database=database, settings=settings) as command:
         outbox = command.database
+        selected = {*selection.ids}
         with outbox.reading() as connection:
-            followers = sorted({*followers_of(connection, selection.ids)} - {*selection.ids})
+            followers = sorted({*followers_of(connection, selection.ids)} - selected)
         for batch in command.batches((*selection.ids, *followers), BATCH_SIZE, progress):
             command.counts += outbox.run(
-                partial(_erase, ids=batch, selected={*selection.ids}, recipient=recipient, erasure=erasure)
+                partial(_erase, ids=batch, selected=selected, recipient=recipient, erasure=erasure)
             )
         command.counts += _erase_callbacks(outbox, recipient, erasure)
         command.counts += Counter(chats=outbox.run(partial(delete_single_chats, person=same_person(recipient))))
