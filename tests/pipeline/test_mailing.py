@@ -16,7 +16,7 @@ from worker.control.cancel import cancel, find_open
 from worker.control.correct import correct_jobs, find_correctable
 from worker.control.recall import find_sent, recall_jobs
 from worker.domain.errors import CheckFailed
-from worker.outbox.control import candidates, mailings
+from worker.outbox.control import candidates, listing, mailings
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.upkeep.indexing import index_batch
@@ -192,6 +192,19 @@ def test_only_so_many_are_counted(site: Site, monkeypatch: pytest.MonkeyPatch) -
     assert (3, True) == (some.total.jobs, some.is_cut_short)
     assert (5, False, False) == (every.total.jobs, every.is_cut_short, every.leaves_fresh_out)
     assert (2, True) == (fresh_left_out.total.jobs, fresh_left_out.leaves_fresh_out)
+
+
+def test_jobs_of_another_kind_between_them_hide_none(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that has looked at as many jobs as it may is not the last."""
+    sends = [site.send("a", f"u{n}") for n in range(10)]
+    site.run()
+    site.recall(sends[0])
+    monkeypatch.setattr(mailings, "TOGETHER", 4)
+    monkeypatch.setattr(listing, "MAX_WALKED", 2)
+
+    report = counted(site, JobFilter(kind="send", created_from=SINCE.created_from))
+
+    assert (10, False) == (report.total.jobs, report.is_cut_short)
 
 
 @pytest.mark.parametrize(

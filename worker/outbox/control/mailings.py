@@ -32,17 +32,20 @@ PARTS = 500
 
 
 def mailing_pages(connection: Connection, filter: JobFilter, now: int, most: int) -> Iterator[JobRowsPage]:
-    """Yields pages of the jobs of a filter, newest first. The last page says whether there are more than `most`."""
+    """Yields pages of the jobs of a filter, newest first, `most` jobs at most. The last page says if there may be more.
+
+    A page that ends because it has checked as many jobs as it may counts as a full one.
+    """
     states = None if filter.state is None else states_of("state", filter.state)
     read, cursor = partial(job_page, connection, filter, states, COLUMNS, newest_first=True, now=now), None
     for left in range(most, 0, -TOGETHER):
         page = read(cursor=cursor, limit=min(TOGETHER, left))
         yield page
         cursor = page.cursor
-        if cursor is None or page.is_cut_short:
+        if cursor is None:
             return
     older = read(cursor=cursor, limit=1)
-    yield JobRowsPage([], None, is_cut_short=bool(older.rows))
+    yield JobRowsPage([], None, is_cut_short=older.cursor is not None)
 
 
 class TaggedJobs(NamedTuple):
