@@ -241,6 +241,26 @@ def test_a_backlog_that_a_person_paused(site: Site) -> None:
     assert {"BacklogGrowsOld", "JobsStayOpen"} <= watch.raised().keys()
 
 
+@pytest.mark.parametrize(
+    ("paused", "is_raised"),
+    [
+        (JobFilter(channel="wecom_app"), False),
+        (JobFilter(kind="send"), False),
+        (JobFilter(account="hr", tag="x"), True),
+    ],
+    ids=["channel", "kind", "tag"],
+)
+def test_a_backlog_beside_other_pauses(site: Site, paused: JobFilter, is_raised: bool) -> None:
+    """A pause of its channel or kind explains it; one of a tag that it has not does not."""
+    watch = Watch(site)
+    pause(paused, person="zhang", database=site.database)
+    site.send()
+    site.advance(1_000)
+    _live(site)
+
+    assert is_raised == ("BacklogGrowsOld" in watch.raised())
+
+
 def _parked_event(site: Site) -> Callable[[Connection], None]:
     row = event_row(f"{1:032x}", EventKind.CARD_ACTION, 1, state=EventState.PARKED)
     return lambda connection: insert_rows(connection, tables.events, [row])

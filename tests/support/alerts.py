@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     r"|(?P<name>worker_\w+)(?:\{(?P<labels>[^}]*)\})?(?:\[\w+\])?(?: offset \w+)?|(?P<sign>[()*<>]|==|!=|and|or|-))"
 )
 _COMPARE = {">": operator.gt, "<": operator.lt, "==": operator.eq}
-_LABEL = re.compile(r'(\w+)(=~|!=|=)"([^"]*)"')
+_LABEL = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
 
 
 def rules() -> dict[str, Any]:
@@ -159,6 +159,6 @@ def _only(labels: Labels, label: str) -> Labels:
 
 
 def _fits(value: str, sign: str, text: str) -> bool:
-    if sign == "=~":
-        return re.fullmatch(text, value) is not None
+    if sign.endswith("~"):
+        return (re.fullmatch(text, value) is not None) == (sign == "=~")
     return (value == text) == (sign == "=")
