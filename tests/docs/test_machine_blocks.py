@@ -153,23 +153,25 @@ def test_a_release_of_the_chart_has_the_secrets_that_are_made(tmp_path: Path) ->
 
 @pytest.mark.programs
 def test_the_units_are_installed_and_enabled(tmp_path: Path) -> None:
-    """Folders and files are made in a root; `systemctl` enables the units there, and each has its file of variables."""
+    """Folders, a link and files are made in a root, where `systemctl` enables units; each has its file of variables."""
     if shutil.which("systemctl") is None:
         lack(SYSTEMD, "this machine has no systemctl to enable units with")
     root = tmp_path / "root"
-    (root / "opt/im-delivery-worker/bin").mkdir(parents=True)
+    (release,) = re.findall(r"^release=/(\S+)$", block(DEPLOYMENT, "release="), re.MULTILINE)
+    (root / release / "bin").mkdir(parents=True)
     (root / "etc/systemd/system").mkdir(parents=True)
     shell = Shell(tmp_path, "python3.11", "systemctl")
-    shell.tells(root / "opt/im-delivery-worker/bin/pip")
+    shell.tells(root / release / "bin/pip")
 
-    asked, _ = shell.types(re.sub(r"(?<=[ \n])/(?=opt|etc)", f"{root}/", f"\n{block(DEPLOYMENT, 'python3.11')}"))
+    asked, _ = shell.types(re.sub(r"(?<=[ =])/(?=opt|etc)", f"{root}/", block(DEPLOYMENT, "release=")))
     venv, hashed, own, reload, start, enable = [words[1:] for words in asked]
     names = [word for word in enable if word != "--now"]
     subprocess.run(["systemctl", f"--root={root}", *names], check=True, capture_output=True)
 
-    assert ["-m", "venv", f"{root}{deployment.PROGRAMS.removesuffix('/bin/')}"] == venv
+    assert ["-m", "venv", f"{root}/{release}"] == venv
+    assert Path(f"{root}{deployment.PROGRAMS}").resolve() == root / release / "bin", "what the units start"
     assert (ROOT / hashed[-1]).is_file()
-    assert [hashed[:-1], own] == [["install", "--require-hashes", "-r"], ["install", "--no-deps", "im-delivery-worker"]]
+    assert [hashed[:-1], own] == [["install", "--require-hashes", "-r"], ["install", "--no-deps", "."]]
     assert [["daemon-reload"], ["start", "im-delivery-migrate"]] == [reload, start]
     assert 0o700 == (root / "etc/im-delivery-worker/secrets").stat().st_mode & 0o777
     wanted = root / "etc/systemd/system/multi-user.target.wants"
