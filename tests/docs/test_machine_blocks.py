@@ -239,7 +239,8 @@ def test_health_is_told_as_shown(
 def test_a_units_process_is_asked_about_by_its_number(database: Database, sqlite_url: str, tmp_path: Path) -> None:
     """The number that systemctl prints; with the settings of the units, which a person's shell does not have."""
     beat(database)
-    (tmp_path / "environment").write_text(f"WORKER_DATABASE={sqlite_url}\n", encoding="utf-8")
+    urls = f"WORKER_DATABASE={sqlite_url}\nWORKER_BROKER=redis://127.0.0.1:1/0\n"
+    (tmp_path / "environment").write_text(urls, encoding="utf-8")
     typed = block(DEPLOYMENT, "set -a").replace("/etc/im-delivery-worker/secrets", "SECRETS")
     typed = typed.replace("/etc/im-delivery-worker", str(tmp_path)).replace(deployment.PROGRAMS, f"{PROGRAMS}/")
     password = " WORKER_DATABASE__PASSWORD__FILE=SECRETS/database"
