@@ -159,6 +159,7 @@ def test_helm_finds_nothing_wrong() -> None:
     "values",
     [
         {"broker": "redis://worker:hunter2@redis:6379/0"},
+        {"broker": "amqp://worker@one/im;amqp://worker:hunter2@two/im"},
         {"database": "sqlite:////var/lib/worker/outbox.db"},
         {"database": "postgresql+psycopg://worker:hunter2@postgres/worker"},
         {"settings": f'[console.users.ada]\nrole = "admin"\npassword = "{HASH}"\n'},
@@ -180,6 +181,12 @@ def test_the_chart_takes_a_database_of_several_hosts() -> None:
 
     with Chart.load(manifests.CHART) as chart:
         chart.validate_schema({"database": url})
+
+
+def test_the_chart_takes_a_broker_of_several_nodes() -> None:
+    """Each a URL, separated by ; as the page on stacks says."""
+    with Chart.load(manifests.CHART) as chart:
+        chart.validate_schema({"broker": "amqp://worker@one:5672/im;amqp://worker@two:5672/im"})
 
 
 @pytest.mark.parametrize("path", [one for one in PLAIN if one.parent.name != "operators"], ids=lambda one: one.stem)
