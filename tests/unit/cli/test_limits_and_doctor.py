@@ -377,8 +377,6 @@ def broken(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
                 config.write_text(config.read_text().replace('secret = { env = "HR_SECRET" }\n', ""))
             case "account":
                 config.write_text(config.read_text().replace('corpid = "ww1"\n', ""))
-            case "callback":
-                add(config, 'callback = { token = { env = "NONE" }, aes_key = { env = "HR_SECRET" } }\n')
             case "aes_key":
                 add(config, 'callback = { token = { env = "HR_SECRET" }, aes_key = { env = "HR_SECRET" } }\n')
             case "Youdu's key":
@@ -447,7 +445,6 @@ def broken(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         ("secret", "account hr", "environment variable HR_SECRET"),
         ("no secret", "account hr", "secret is not set"),
         ("account", "account hr", "accounts.hr.corpid"),
-        ("callback", "account hr", "environment variable NONE"),
         ("aes_key", "account hr", "accounts.hr.callback.aes_key: the EncodingAESKey must have exactly 43"),
         ("Youdu's key", "account oa", "accounts.oa.secret is not one, the EncodingAESKey must be 44 characters"),
         ("hooks", "hooks", "module nowhere.hooks cannot be imported: there is no module nowhere"),
@@ -485,6 +482,19 @@ def test_each_problem_is_found_and_named(broken: Callable[[str], list[Any]], how
     assert what == problem["what"]
     assert words in problem["text"]
     assert not problem["text"].startswith(f"{what}:")
+
+
+def test_secrets_that_only_the_receiver_has_are_a_caution(typed: Typed, config: Path) -> None:
+    """A worker's container is not given them, and its own checks end well."""
+    assert 0 == typed("db", "upgrade")[0]
+    add(config, 'callback = { token = { env = "NONE" }, aes_key = { file = "/nowhere/aes" } }\n')
+
+    status, printed = typed("doctor")
+
+    assert 0 == status
+    assert "caution  account hr: accounts.hr.callback.token names environment variable NONE, which is" in printed
+    assert "cannot be read; check the path and its rights; only `worker receiver` needs it\n" in printed
+    assert "ok       account hr" not in printed
 
 
 def test_the_files_of_an_account_are_read(typed: Typed, config: Path) -> None:

@@ -157,23 +157,25 @@ def _account(accounts: AccountSource, account: Account, wall_clock: Callable[[],
         certificate and certificate.password,
         provider and provider.bearer,
     ]
-    secrets = [
-        *(candidate for candidate in candidates if isinstance(candidate, Secret)),
-        *vendor.callback_secrets(account).values(),
-    ]
+    own = [candidate for candidate in candidates if isinstance(candidate, Secret)]
+    secrets = [*own, *vendor.callback_secrets(account).values()]
     lacks_secret = account.secret is None and takes_secret(account)
     if lacks_secret:
         yield Finding(what, Level.PROBLEM, 'secret is not set; add secret = { env = "NAME" } or { file = "PATH" }')
-    problems = [text for secret in secrets if (text := _configuration_error(secret.read))]
+    problems = [text for secret in own if (text := _configuration_error(secret.read))]
+    unread = [text for secret in secrets[len(own) :] if (text := _configuration_error(secret.read))]
     # Not after an unreadable secret, because these would report it once more.
-    problems = problems or [text for check in _checks(accounts, account) if (text := _configuration_error(check))]
+    if not problems and not unread:
+        problems = [text for check in _checks(accounts, account) if (text := _configuration_error(check))]
     yield from (Finding(what, Level.PROBLEM, sentence) for sentence in problems)
+    # Where each process is given only its own secrets, a worker's machine or container does not have these.
+    yield from (Finding(what, Level.CAUTION, f"{text}; only `worker receiver` needs it") for text in unread)
     yield from (Finding(what, Level.CAUTION, sentence) for sentence in vendor.cautions(account))
     expiry = [*_certificate_expiry(what, certificate, wall_clock())] if certificate and not problems else []
     yield from expiry
     if switch := account.staging.active():
         yield Finding(what, Level.CAUTION, staging_line(switch))
-    if not lacks_secret and not problems and Level.PROBLEM not in [candidate.level for candidate in expiry]:
+    if not (lacks_secret or problems or unread) and Level.PROBLEM not in [candidate.level for candidate in expiry]:
         yield Finding(what, Level.OK, f"usable, all secrets can be read ({len(secrets)})")
 
 
