@@ -165,6 +165,7 @@ def test_helm_finds_nothing_wrong() -> None:
         {"settings": f'[console.users.ada]\nrole = "admin"\npassword = "{HASH}"\n'},
         {"image": {"repository": "worker", "digest": "sha256:short"}},
         {"workers": {"urgent": {"queues": []}}},
+        {"terminationGracePeriodSeconds": int(DRAIN_S)},
         {"replicas": 3},
     ],
     ids=str,
