@@ -77,6 +77,7 @@ UNSAID = {
     "no json": "the same",
     "rate limit": "the same",
     "token expired": "the same",
+    "no code": "the same",
     "wrong secret": "the same",
     "untrusted ip": "the same",
     "refused recipients": "the same",
