@@ -110,6 +110,18 @@ def test_markup_that_is_open_is_closed_and_opened_again():
     assert all(byte_size(one) <= 2048 for one in coloured + quoted)
 
 
+@pytest.mark.parametrize("made", [Text, Markdown])
+def test_what_only_looks_like_a_tag_is_text(made):
+    """A log that names a generic type is sent as it is written: the vendor shows such words, and knows no element."""
+    log = "List<String> cannot be cast\n" + "\tat com.example.Foo\n" * 150
+
+    found, _ = contents(made(content=log))
+    (shorter,), _ = contents(made(content=log), "truncate")
+
+    assert log == "".join(found)
+    assert log.startswith(shorter.removesuffix("…"))
+
+
 def test_a_truncated_description_closes_its_tags():
     """HTML of a text card ends well-formed inside its limit."""
     message = TextCard(title="标" * 50, description='<div class="gray">' + "今天" * 300 + "</div>", url="https://a")

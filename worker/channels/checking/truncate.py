@@ -48,7 +48,8 @@ CODE = re.compile(rf"{_FENCE}|`[^`\n]+`")
 """Fenced code and inline code."""
 _OPENING = re.compile(r"<([A-Za-z]+)\b[^<>]*(?<!/)>")
 _CLOSING = re.compile(r"</([A-Za-z]+)\s*>")
-_VOID = frozenset({"br", "hr", "img"})
+# Pages 90236 and 99110 have no others that end. `List<String>` in a log is text, to which nothing may be added.
+_ELEMENTS = frozenset({"a", "div", "font"})
 _LINE_MARK = re.compile(r"> |#{1,6} ")
 
 
@@ -135,7 +136,7 @@ def _longest(units: Sequence[_Unit], start: int, opening: str, opened: Sequence[
 def _follow(stack: list[str], tag: str) -> None:
     """Updates the opening tags of the open elements, outermost first."""
     if opening := _OPENING.fullmatch(tag):
-        if opening[1].lower() not in _VOID:
+        if opening[1].lower() in _ELEMENTS:
             stack.append(tag)
     elif (closing := _CLOSING.fullmatch(tag)) and stack and _name(stack[-1]) == closing[1].lower():
         stack.pop()
