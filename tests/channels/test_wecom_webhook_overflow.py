@@ -69,6 +69,19 @@ def test_what_must_be_whole_and_is_too_long_is_refused(whole: str) -> None:
     assert "4096" in str(problem)
 
 
+@pytest.mark.parametrize(
+    "whole",
+    ["![图](https://e.com/a.png)", "[看](https://e.com/wiki/A_(b))", "*斜体的字*", "***粗斜体的字***"],
+    ids=["picture", "brackets", "italic", "bold italic"],
+)
+def test_a_picture_or_an_emphasis_is_never_torn(whole: str) -> None:
+    """Wherever the limit falls: a picture would become a link, and the marks would be shown."""
+    for before in range(4060, 4090):
+        pieces = split(MarkdownV2(content="x" * before + whole + "y" * 40))
+
+        assert 1 == sum(piece.count(whole) for piece in pieces)
+
+
 def test_a_text_is_split_too() -> None:
     """Between its lines, no mention torn."""
     pieces = split(Text(content="<@zhangsan> says something\n" * 300))

@@ -27,7 +27,7 @@ class Prose(StrEnum):
     LINKS = "links"
     """`<a href="...">..</a>` and other tags."""
     MARKDOWN = "markdown"
-    """`[text](url)`, `code`, **bold**, `<font>`, and the marks that begin a line."""
+    """`[text](url)`, pictures, `code`, **bold**, *italic*, `<font>`, and the marks that begin a line."""
     BLOCKS = "blocks"
     """The same with tables and fenced code, which are never split."""
 

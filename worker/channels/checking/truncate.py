@@ -34,7 +34,11 @@ _TABLE = (
     r"(?:\A|(?<=\n))[^|\n]*+\|[^\n]*+\n *+\|?+ *+(?::?+-++:?+ *+\| *+)++(?::?+-++:?+ *+)?+\|?+ *+\r?+"
     r"(?:\n[^|\n]*+\|[^\n]*+)*+\n?"
 )
-_MARKDOWN = r"\[[^\[\]\n]*\]\([^()\n]*\)|`[^`\n]+`|\*\*[^*\n]+\*\*"
+# A picture, which would be a link without its mark, or a link; an address may have brackets. Code, bold, italic.
+_MARKDOWN = (
+    r"!?\[[^\[\]\n]*\]\((?:[^()\n]++|\([^()\n]*+\))*+\)|`[^`\n]+`"
+    r"|\*{2,3}[^*\n]+\*{2,3}|\*(?!\s)[^*\n]{1,200}(?<!\s)\*"
+)
 _WHOLES = {
     prose: re.compile("|".join([*wholes, _ID, _URL]), re.DOTALL)
     for prose, wholes in {
