@@ -82,6 +82,15 @@ def test_a_picture_or_an_emphasis_is_never_torn(whole: str) -> None:
         assert 1 == sum(piece.count(whole) for piece in pieces)
 
 
+@pytest.mark.parametrize("mark", [">", ">>", "> > ", ">>> "])
+def test_a_quotation_goes_on_in_the_next_message(mark: str) -> None:
+    """Also of a deeper level, and without a space behind its mark, as the vendor's sample has it."""
+    pieces = split(MarkdownV2(content=mark + "说" * 3000))
+
+    assert 3 == len(pieces)
+    assert all(piece.startswith(mark + "说") for piece in pieces)
+
+
 def test_a_text_is_split_too() -> None:
     """Between its lines, no mention torn."""
     pieces = split(Text(content="<@zhangsan> says something\n" * 300))

@@ -54,7 +54,7 @@ _OPENING = re.compile(r"<([A-Za-z]+)\b[^<>]*(?<!/)>")
 _CLOSING = re.compile(r"</([A-Za-z]+)\s*>")
 # Pages 90236 and 99110 have no others that end. `List<String>` in a log is text, to which nothing may be added.
 _ELEMENTS = frozenset({"a", "div", "font"})
-_LINE_MARK = re.compile(r"> |#{1,6} ")
+_LINE_MARK = re.compile(r"(?:> ?){1,3}|#{1,6} ")
 
 
 class _Unit(NamedTuple):
