@@ -190,6 +190,17 @@ def test_something_else_answered():
     assert Wait(Scope.LANE, 30.0, "http_503 Retry-After") == outcome(reply(b"", 503, retry_after="30"), TRACK)
 
 
+def test_a_proxy_that_asks_to_wait_may_have_passed_the_call_on():
+    """A group send or a reminder made again would be a second one, so both are in doubt; what does no harm waits."""
+    busy = reply(b"", 503, retry_after="30")
+
+    assert Unknown("http_503") == outcome(busy)
+    assert Unknown("http_503") == outcome(busy, task("remind"))
+    assert isinstance(outcome(busy, LOOK_UP), Wait)
+    assert isinstance(outcome(busy, task("recall")), Wait)
+    assert isinstance(outcome(reply(b"", 429, retry_after="30")), Wait)
+
+
 def test_what_is_kept_of_an_answer():
     """Code, trace number and the caller's address; no recipient and no text."""
     text = "bad wm01 'hello' hint: [1782792000123], from ip: 203.0.113.7, more info at https://open"

@@ -122,6 +122,8 @@ PAGES: Mapping[str, Page] = {
     "track": Page("93338", _LISTED),
 }
 """What the vendor's page says about the answer, by kind."""
+ONCE = ("send", "remind")
+"""Kinds whose call makes something new each time: a second task, a second reminder."""
 SEARCHED = Page("93338", {**_LISTED, "group_msg_list": LIST})
 
 
@@ -129,8 +131,11 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     """Returns the meaning of an answer, with what may be kept of it."""
     answer = read(reply, _promised(part))
     if answer is None:
-        found = no_vendor(reply)
         is_query = part.kind == "track" or looks_up(part)  # it changes nothing, so it may be repeated
+        if reply.status == 503 and part.kind in ONCE and not is_query:
+            # It may have been made although a proxy answers 503 with a wait.
+            return Verdict(Unknown("http_503"))
+        found = no_vendor(reply)
         return Verdict(Retry(found.reason) if is_query and isinstance(found, Unknown) else found)
     return verdict(part, answer, _meant(part, answer), _page(part))
 
