@@ -384,6 +384,17 @@ def test_the_error_of_a_hook_leaves_the_tests_transaction_alone(
         assert 1 == len(outbox.jobs)
 
 
+@pytest.mark.fewer_databases("accounts are the same on each")
+def test_a_person_writes_to_the_account_that_the_test_names(sqlite_database: Database, tmp_path: Path) -> None:
+    """Also where the application has named no accounts, and has used another one before."""
+    engine = sqlite_database.engine
+    with open_outbox(lambda _: tmp_path, engine, {"hooks": "tests.kit.application"}) as outbox:
+        for account in ("hr", "it"):
+            outbox.write("lisi", "hi", account=account)
+
+        assert ["hr", "it"] == [job.account for job in outbox.jobs]
+
+
 @pytest.mark.fewer_databases("an engine that commits is the same as the worker's own")
 def test_an_engine_is_used_as_it_is(database: Database, tmp_path: Path) -> None:
     """With sessions of the application's own that commit."""

@@ -25,8 +25,9 @@ from worker_simulator.settings.youdu import YouduApp
 VENDOR = "http://vendor.test"
 CALLBACK = "http://worker.test/callback/"
 _CORP = {"corpid": "ww0000000000000000"}
+_FIRST_AGENTID = 1_000_002
 _REQUIRED_SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "wecom_app": {**_CORP, "agentid": 1_000_002},
+    "wecom_app": {**_CORP, "agentid": _FIRST_AGENTID},
     "wecom_external": _CORP,
     "wecom_webhook": {"edition": "push"},
     "youdu": {"buin": 12_345_678, "appid": "yd00112233445566778899AABBCCDDEEFF", "invalid_users": "partial"},
@@ -71,7 +72,8 @@ class KitAccounts:
         """Returns an account. Raises UnknownAccount if the application has named others and not this one."""
         account = self._accounts.get(name)
         if account is None:
-            account = self._accounts[name] = _without_vendor(self._source.get(name) if self._source else _made_up(name))
+            own = self._source.get(name) if self._source else _made_up(name, len(self._accounts))
+            account = self._accounts[name] = _without_vendor(own)
             _register(self._vendor, account)
         return account
 
@@ -80,9 +82,10 @@ class KitAccounts:
         return self._source.names() if self._source else tuple(sorted(self._accounts))
 
 
-def _made_up(name: str) -> Account:
-    callback = {"token": Secret(str), "aes_key": Secret(str)}
-    return Account(name, "wecom_app", VENDOR, {"callback": callback}, allow_everyone=True)
+def _made_up(name: str, number: int) -> Account:
+    """Returns an app with an agentid of its own, by which the fake vendor finds where its callbacks go."""
+    settings = {"agentid": _FIRST_AGENTID + number, "callback": {"token": Secret(str), "aes_key": Secret(str)}}
+    return Account(name, "wecom_app", VENDOR, settings, allow_everyone=True)
 
 
 def _without_vendor(account: Account) -> Account:
