@@ -19,10 +19,12 @@ from sqlalchemy.pool import StaticPool
 
 from tests.kit.application import Unwell
 from worker import (
+    AppChat,
     Button,
     ButtonCard,
     Chats,
     ConfigurationError,
+    CreateChat,
     Customers,
     File,
     Image,
@@ -312,6 +314,18 @@ def test_every_channel_of_the_settings_is_played(outbox: KitOutbox) -> None:
     assert {"text", "pop_window"} == {one.type for one in outbox.inbox("lisi")}
     [task] = outbox.control("GET", "groupmsg_tasks")["tasks"]
     assert "new shoes" == task["text"]["content"]
+
+
+def test_the_chat_of_an_application_is_read_by_its_chatid(outbox: KitOutbox) -> None:
+    """As a webhook's chat is, and as its members read it."""
+    with outbox.session() as session:
+        enqueue(session, "hr", CreateChat(chatid="duty", name="Duty", userlist=["lisi", "zhangsan"]))
+    outbox.drain()
+    with outbox.session() as session:
+        enqueue(session, "hr", Text(content="night shift"), AppChat("duty"))
+    outbox.drain()
+
+    assert [["night shift"]] * 2 == [texts(outbox, "duty"), texts(outbox, "lisi")]
 
 
 def test_a_webhooks_button_is_pressed_in_its_chat(outbox: KitOutbox) -> None:

@@ -30,7 +30,8 @@ class ShownMessage:
 def messages_of(state: VendorState, owner: str) -> list[ShownMessage]:
     """Returns the messages of a person or of a chat, oldest first."""
     posts = state.webhook.to_json()["chats"].get(owner, ())
-    messages = [(message["seq"], _shown(message)) for message in (*state.inbox.messages_of(owner), *posts)]
+    of_apps = (*state.inbox.messages_of(owner), *state.inbox.messages_in(owner))
+    messages = [(message["seq"], _shown(message)) for message in (*of_apps, *posts)]
     windows = state.youdu.windows.get(owner.lower(), ())
     messages += [(window["seq"], ShownMessage("pop_window", window, _text(window))) for window in windows]
     return [message for _, message in sorted(messages, key=lambda pair: pair[0])]

@@ -130,6 +130,11 @@ class Inbox:
         """Returns what one person sees."""
         return [message.view_for(person.lower()) for message in self._people.get(person.lower(), [])]
 
+    def messages_in(self, chatid: str) -> list[dict[str, Any]]:
+        """Returns the messages to a group chat of an app, as a member sees them whom none of them mentions."""
+        log = (message for message in self.log if isinstance(message, InboxMessage))
+        return [message.view_for("") for message in log if message.chatid == chatid]
+
     def shown_to(self, person: str) -> list[InboxMessage]:
         """Returns the messages of apps that one person got, oldest first."""
         return [message for message in self._people.get(person.lower(), ()) if isinstance(message, InboxMessage)]
