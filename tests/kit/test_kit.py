@@ -328,6 +328,23 @@ def test_the_chat_of_an_application_is_read_by_its_chatid(outbox: KitOutbox) -> 
     assert [["night shift"]] * 2 == [texts(outbox, "duty"), texts(outbox, "lisi")]
 
 
+@pytest.mark.parametrize("body", [{}, {"settings": {"latency_s": 0.0}}])
+def test_a_reset_leaves_the_clock_the_accounts_and_their_callbacks(
+    outbox: KitOutbox, clock: KitClock, body: dict[str, Any]
+) -> None:
+    """The vendor has forgotten what was sent, and goes on in the test's own time and process."""
+    send(outbox)
+    outbox.drain()
+    clock.advance(days=3)
+    outbox.control("POST", "reset", body)
+    after = texts(outbox)
+    outbox.write("lisi", "hi", account="hr")
+
+    assert ([], ["you said hi"]) == (after, texts(outbox))
+    assert {"now": clock.now().timestamp(), "frozen": True} == outbox.control("GET", "clock")
+    assert 7 in [app.agentid for app in outbox.vendor.apps]
+
+
 def test_a_webhooks_button_is_pressed_in_its_chat(outbox: KitOutbox) -> None:
     """The click is stored like any callback."""
     button = webhook.Action(name="ack", text="Got it", value="1", replace_text="Thanks")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,13 @@ def source_of(source: SettingsSource, settings: Settings) -> AccountSource | Non
 
 
 class KitAccounts:
-    """The accounts of a test. Each is registered at the fake vendor when it is first used."""
+    """The accounts of a test. Each is registered in the fake vendor's settings when it is first used with them."""
 
-    def __init__(self, source: AccountSource | None, vendor: SimulatorSettings):
+    def __init__(self, source: AccountSource | None, vendor: Callable[[], SimulatorSettings]):
+        """`vendor` returns the fake vendor's settings, which a reset may replace."""
         self._source, self._vendor = source, vendor
         self._accounts: dict[str, Account] = {}
+        self._registered_at: dict[str, SimulatorSettings] = {}
 
     def get(self, name: str) -> Account:
         """Returns an account. Raises UnknownAccount if the application has named others and not this one."""
@@ -74,7 +76,9 @@ class KitAccounts:
         if account is None:
             own = self._source.get(name) if self._source else _made_up(name, len(self._accounts))
             account = self._accounts[name] = _without_vendor(own)
-            _register(self._vendor, account)
+        if self._registered_at.get(name) is not (settings := self._vendor()):
+            self._registered_at[name] = settings
+            _register(settings, account)
         return account
 
     def names(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,8 @@ from worker_simulator.clock import Clock as VendorClock
 class KitClock:
     """Stands still from the instant at which the test began."""
 
-    def __init__(self, vendor: VendorClock):
+    def __init__(self, vendor: Callable[[], VendorClock]):
+        """`vendor` returns the fake vendor's clock, which a reset replaces."""
         self.sql = DrivenClock(micros_of(datetime.now(UTC)))
         self._ticks = 1_000.0
         self._vendor = vendor
@@ -53,7 +54,7 @@ class KitClock:
         self._ticks += seconds
 
     def _set_vendor_clock(self) -> None:
-        self._vendor.set(self.sql.micros / SECOND, frozen=True)
+        self._vendor().set(self.sql.micros / SECOND, frozen=True)
 
 
 @contextmanager

@@ -53,10 +53,10 @@ class KitOutbox:
         self._worker: KitWorker | None = None
         self._closing = ExitStack()
         self._vendor = Vendor(self._receive)
-        self.clock = KitClock(self._vendor.state.clock)
+        self.clock = KitClock(lambda: self._vendor.state.clock)
         self.pages = UrlPages()
         """URL -> content of files that messages name by their URL; any other URL is not found."""
-        self.accounts = KitAccounts(source_of(source, self._settings), self._vendor.settings)
+        self.accounts = KitAccounts(source_of(source, self._settings), lambda: self._vendor.settings)
         """The accounts, with made-up secrets, at the fake vendor."""
         # Now, so that the tables are there before the application enqueues.
         if bind is not None and not hasattr(bind, "run_sync"):

@@ -37,11 +37,29 @@ class Vendor:
     """The transport of a test, and the state of the fake vendor."""
 
     def __init__(self, receive: Receive) -> None:
-        self.settings = SimulatorSettings()
-        self.state = VendorState(self.settings)
-        self.state.callbacks = _ImmediateCallbacks(self.state, receive)
+        self._receive = receive
+        self._state = self._with_callbacks(VendorState(SimulatorSettings()))
         self.unreachable: int | None = 0
         """How many of the next connections fail, or None for all."""
+
+    @property
+    def state(self) -> VendorState:
+        """The state of the fake vendor. One that a reset puts in its place goes on in the same time."""
+        return self._state
+
+    @state.setter
+    def state(self, state: VendorState) -> None:
+        state.clock.set(self._state.clock.now(), frozen=True)
+        self._state = self._with_callbacks(state)
+
+    def _with_callbacks(self, state: VendorState) -> VendorState:
+        state.callbacks = _ImmediateCallbacks(state, self._receive)
+        return state
+
+    @property
+    def settings(self) -> SimulatorSettings:
+        """The current settings of the fake vendor."""
+        return self._state.settings
 
     def fault(self, fault: str | int, path: str | None, times: int | None) -> None:
         """Breaks the next calls; see `rule_of`."""
