@@ -360,6 +360,23 @@ def test_a_webhooks_button_is_pressed_in_its_chat(outbox: KitOutbox) -> None:
         assert ["lisi"] == list(session.scalars(text("select person from worker_inbound")))
 
 
+@pytest.mark.fewer_databases("a chat is the same on each")
+def test_a_button_is_pressed_though_another_webhook_spoke_since(sqlite_database: Database, tmp_path: Path) -> None:
+    """The newest of that name in the chat, of whichever webhook it is."""
+    own = {"channel": "wecom_webhook", "edition": "push", "callback": {"token": {"env": "T"}, "aes_key": {"env": "K"}}}
+    button = webhook.Action(name="ack", text="Got it", value="1", replace_text="Thanks")
+    asking = webhook.Markdown(content="disk full", attachments=[webhook.Attachment(callback_id="d", actions=[button])])
+    with open_outbox(lambda _: tmp_path, sqlite_database.engine, {"accounts": {"alerts": own, "news": own}}) as outbox:
+        for account, message in (("alerts", asking), ("news", webhook.Text(content="lunch"))):
+            with Session(sqlite_database.engine) as session, session.begin():
+                enqueue(session, account, message, Chats("wr1"))
+            outbox.drain()
+        outbox.press("lisi", "ack", chat="wr1")
+
+        with Session(sqlite_database.engine) as session:
+            assert ["alerts"] == list(session.scalars(text("select account from worker_inbound")))
+
+
 def test_files_by_url_come_from_the_tests_pages(outbox: KitOutbox) -> None:
     """Nothing is fetched from the network."""
     outbox.pages["https://files.example.com/a.png"] = PNG

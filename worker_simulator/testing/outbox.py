@@ -30,6 +30,7 @@ from worker_simulator.testing.jobs import EnqueuedJob, ExpectedJob, failure_text
 from worker_simulator.testing.tables import enqueued_rows
 from worker_simulator.testing.vendor import UrlPages, Vendor
 from worker_simulator.testing.worker import KitWorker
+from worker_simulator.wecom_webhook.events import buttons
 from worker_simulator.wire.call_log import LoggedCall
 
 T = TypeVar("T")
@@ -177,10 +178,13 @@ class KitOutbox:
                 body = {"person": person, "key": key, "task_id": card, "selected": dict(selected or {})}
                 self._control("press", body)
             else:
-                posts = [post for post in self._vendor.state.webhook.posts if post.chat == chat]
+                posts = [post for post in reversed(self._vendor.state.webhook.posts) if post.chat == chat]
                 if not posts:
                     raise with_chinese_note(ValueError(f"no message came to {chat}"))
-                body = {"act": "click", "key": posts[-1].key, "chat": chat, "person": person, "name": key}
+                # Several webhooks may post to one chat.
+                having = (post for post in posts if any(button["name"] == key for _, button in buttons(post)))
+                webhook = next(having, posts[0]).key
+                body = {"act": "click", "key": webhook, "chat": chat, "person": person, "name": key}
                 self._control("webhook", body)
 
         return self._act_and_drain(body)

@@ -76,7 +76,7 @@ def _clicked(state: "VendorState", action: WebhookAction) -> Json:
     """Clicks the newest button of this name in the chat."""
     posts = [post for post in state.webhook.posts if (post.key, post.chat) == (action.key, action.chat)]
     for post in reversed(posts):
-        for attachment, button in _buttons(post):
+        for attachment, button in buttons(post):
             if button["name"] == action.name:
                 post.clicked.setdefault(action.person.lower(), []).append(action.name)
                 clicked = {name.capitalize(): button[name] for name in ("name", "value", "type")}
@@ -84,7 +84,8 @@ def _clicked(state: "VendorState", action: WebhookAction) -> Json:
     raise ValueError(f"no message in {action.chat} has a button {action.name!r}")
 
 
-def _buttons(post: Post) -> list[tuple[Json, Json]]:
+def buttons(post: Post) -> list[tuple[Json, Json]]:
+    """Returns each button of a message, after the attachment that it belongs to."""
     attachments: list[Json] = post.content.get("attachments") or []
     return [(attachment, button) for attachment in attachments for button in attachment["actions"]]
 
