@@ -3,6 +3,7 @@
 Control calls are never delayed, broken by a fault, or logged.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +53,12 @@ class DissolvedChat(ControlBody):
     dissolve: str
 
 
+class Reset(ControlBody):
+    """A new, empty state. `settings` replace the current ones, which stay if it is None."""
+
+    settings: SimulatorSettings | None = None
+
+
 class AppId(ControlBody):
     """An app of the settings."""
 
@@ -67,7 +74,7 @@ def answer(simulator: StateHolder, request: HttpRequest) -> HttpAnswer:
     simulator.state.control_calls += request.method != "GET"
     try:
         return json_answer(handler(simulator, request))
-    except (ValidationError, ValueError, RecursionError, Refused) as error:
+    except (ValidationError, ValueError, RecursionError, re.error, Refused) as error:
         return json_answer({"error": str(error)}, status=400)
 
 
@@ -195,9 +202,7 @@ def _callbacks(simulator: StateHolder, request: HttpRequest) -> Any:
 
 
 def _reset(simulator: StateHolder, request: HttpRequest) -> Any:
-    changes = _body(request).get("settings")
-    settings = simulator.state.settings if changes is None else SimulatorSettings.model_validate(changes)
-    simulator.state = VendorState(settings)
+    simulator.state = VendorState(Reset.read(request).settings or simulator.state.settings)
     return _settings(simulator, request)
 
 

@@ -113,13 +113,20 @@ def _run_action(simulator: "StateHolder", request: HttpRequest) -> Any:
         return {"expired": state.suites.expire_tokens(action.suite_id)}
     events = state.suites.of(action.suite_id).events
     if action.act == "again":
-        event = events[action.nth]
+        event = _earlier_event(events, action.nth)
     else:
         event = _event(state, action)
         events.append(event)
     if not action.push:
         return {"state": "lost", "event": event.decode()}
     return state.callbacks.send(suite, event, {"act": action.act}).to_json()
+
+
+def _earlier_event(events: list[bytes], nth: int) -> bytes:
+    try:
+        return events[nth]
+    except IndexError:
+        raise ValueError(f"nth: the suite has had {len(events)} events") from None
 
 
 def _event(state: "VendorState", action: SuiteAction) -> bytes:

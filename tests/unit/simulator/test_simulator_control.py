@@ -104,6 +104,24 @@ def test_unknown_control(vendor: Any) -> None:
     assert vendor.session.get(f"{vendor.url}/_control/calls?since=x", timeout=60).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("method", "call", "body"),
+    [
+        ("GET", "violations?marker=(", None),
+        ("POST", "suite", {"act": "again", "suite_id": "suite1"}),
+        ("POST", "reset", ["settings"]),
+    ],
+)
+def test_what_a_control_call_cannot_do_is_answered(vendor: Any, method: str, call: str, body: Any) -> None:
+    """No expression, an event of a suite that had none, a list in place of an object: 400 that says what is wrong."""
+    vendor.settings(suite={"known": [{"suite_id": "suite1", "secret": "s"}]})
+
+    reply = vendor.session.request(method, f"{vendor.url}/_control/{call}", json=body, timeout=60)
+
+    assert 400 == reply.status_code
+    assert reply.json()["error"]
+
+
 def test_chunked_bodies_and_slow_heads(vendor: Any, text: Any) -> None:
     """A chunked request that arrives in small pieces is read."""
     body = json.dumps(text()).encode()
