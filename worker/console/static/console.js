@@ -79,7 +79,8 @@ const paces = [...document.querySelectorAll("[data-live]")].map((part) => Number
 if (paces.length) {
   const turn = async () => {
     try { if (!document.hidden) await refresh(); } catch { /* away: the next turn asks again */ }
-    setTimeout(turn, 1000 * Math.min(...paces));
+    // A command that has ended leaves nothing to refresh.
+    if (document.querySelector("[data-live]")) setTimeout(turn, 1000 * Math.min(...paces));
   };
   setTimeout(turn, 1000 * Math.min(...paces));
 }
