@@ -498,7 +498,7 @@ def test_nothing_is_done_to_what_was_not_shown(site: Site) -> None:
 
     shown_anew = person.submit(form, "/commands/cancel", why="x")
 
-    assert "More matches now than you were shown" in shown_anew.text
+    assert "What matches has changed since you were shown it" in shown_anew.text
     assert ["accepted", "queued", "queued"] == [site.state(job) for job in (goes, seen, late)]
 
 
@@ -524,7 +524,7 @@ def test_a_repeat_of_what_was_in_doubt_is_shown_first(site: Site) -> None:
 
     answered = person.submit(form, "/commands/resolve", why="the vendor's log")
 
-    assert "More matches now than you were shown" in answered.text
+    assert "What matches has changed since you were shown it" in answered.text
     assert "unknown" == site.state(job)
 
 
@@ -539,7 +539,7 @@ def test_nothing_is_done_to_more_than_was_shown(site: Site) -> None:
     untouched = [site.state(seen), site.state(late)]
     person.submit(shown_anew, "/commands/cancel", why="x")
 
-    assert "More matches now than you were shown" in shown_anew.text
+    assert "What matches has changed since you were shown it" in shown_anew.text
     assert ["queued", "queued"] == untouched
     assert ["cancelled", "cancelled"] == [site.state(seen), site.state(late)]
 
