@@ -16,7 +16,8 @@ from tests.support.housekeeping import keep_house
 from tests.support.runtime import PNG, SEND, UPLOAD, Site, busy, planted, refused
 from tests.support.scripted_web import Page, ScriptedWeb, Told
 from tests.support.youdu_client import APP, BUIN, KEYS
-from worker import CheckFailed, File, FileMessage, Image, To, get_job, replay, timeline, upload, youdu
+from worker import Chats, CheckFailed, File, FileMessage, Image, To, get_job, replay, timeline, upload, youdu
+from worker.channels import wecom_webhook as webhook
 from worker.channels.registry import channel
 from worker.config.settings import RetentionSettings
 from worker.delivery.resolver.download import Downloads
@@ -409,6 +410,20 @@ def test_an_account_has_its_own_limit(database: Database, driven_clock: DrivenCl
 
         assert "is too large: the vendor accepts at most 10" in site.part(refused_job).reason
         assert (1, 1) == stored(site)
+
+
+def test_every_group_gets_a_picture_that_goes_into_the_calls_themselves(
+    database: Database, driven_clock: DrivenClock, web: ScriptedWeb
+) -> None:
+    """Each part of a job fetches it; they have the same content, which the job uses once."""
+    push = Account("push", "wecom_webhook", "http://vendor", {"edition": "push"}, Secret(lambda: "k-1"))
+    with planted(database, driven_clock, accounts=[push], web=web) as site:
+        job = site.ask(webhook.Image(file=File.from_url(URL)), Chats("wr-1", "wr-2"), account="push")
+        site.run()
+
+        assert "accepted" == site.state(job)
+        assert (2, (1, 1)) == (len(web.asked), stored(site))
+        assert [job] == [row.job_id for row in site.rows("select job_id from worker_blob_uses")]
 
 
 # -- while it is fetched ----------------------------------------------------------------------------------------------

@@ -127,7 +127,8 @@ class UrlFiles:
         if blob_id is None:
             blob_id, chunks = self._new_id(), fetched.chunks()
             insert_blob(connection, blob_id, **entry, chunks=chunks)
-        store_uses(connection, [(due.job_id, blob_id)])
+        # Another part of the job may have fetched the same content: a picture to several groups is in each call.
+        store_uses(connection, [(due.job_id, blob_id)], conflict="ignore")
         # In the part's spec, so that a process that gets the part later finds the copy and does not fetch it again.
         spec = {**spec, "fetched": {**entry, "blob": blob_id}}
         plan_parts(connection, facts, [spec])

@@ -6,7 +6,7 @@ A rollback leaves nothing behind. Workers on other hosts can read the files. Nei
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 
@@ -58,11 +58,16 @@ def delete_blobs(connection: Connection, ids: Sequence[str]) -> None:
     delete_by_id(connection, "worker_blobs", ids)
 
 
-def store_uses(connection: Connection, uses: Iterable[tuple[str, str | None]]) -> None:
-    """Stores which jobs use which files, as pairs of job id and blob id, or None for a file yet to be fetched."""
+def store_uses(
+    connection: Connection, uses: Iterable[tuple[str, str | None]], *, conflict: Literal["error", "ignore"] = "error"
+) -> None:
+    """Stores which jobs use which files, as pairs of job id and blob id, or None for a file yet to be fetched.
+
+    `conflict` says what to do if a use is stored already, as in `insert_rows`.
+    """
     pairs = {(job, blob) for job, blob in uses if blob is not None}
     rows = [{"job_id": job, "blob_id": blob} for job, blob in sorted(pairs)]
-    insert_rows(connection, tables.blob_uses, rows)
+    insert_rows(connection, tables.blob_uses, rows, conflict=conflict)
 
 
 def stored_blobs(connection: Connection, ids: Iterable[str], lock: str = "") -> set[str]:
