@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_new, insert_rows, update_rows
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import fetch
 
 STORABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40)
 
@@ -102,6 +103,20 @@ def test_no_rows_are_no_statement(database: Database) -> None:
     database.run(lambda connection: update_rows(connection, tables.lanes, ["lane"], []))
 
     assert [] == stored(database)
+
+
+@pytest.mark.fewer_databases("only MariaDB limits a statement to some megabytes")
+def test_more_than_a_statement_may_carry_is_several_statements(mariadb_database: Database) -> None:
+    """Beyond `max_allowed_packet` the server closes the connection: the write would be tried again for ever."""
+    rows = [{"part_id": f"p-{n}", "body": letter * 4_000_000, "frozen_at": 1} for n, letter in enumerate("abcdef")]
+    mariadb_database.run(lambda connection: insert_rows(connection, tables.bodies, rows))
+
+    changes = [{**row, "body": row["body"].upper()} for row in rows]
+    mariadb_database.run(lambda connection: update_rows(connection, tables.bodies, ["part_id"], changes))
+
+    with mariadb_database.reading() as connection:
+        found = fetch(connection, "select left(body, 1), length(body) from worker_bodies order by part_id")
+    assert [(letter, 4_000_000) for letter in "ABCDEF"] == found
 
 
 def test_who_made_a_row_knows_it(database: Database) -> None:

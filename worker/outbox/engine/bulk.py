@@ -19,6 +19,10 @@ from worker.outbox.engine.sql import fetch, run
 Row = Mapping[str, Any]
 T = TypeVar("T")
 
+DOCUMENT_BYTES = 4 * 1024 * 1024
+"""The largest document of rows in one statement, where statements are limited. A larger row is alone in its document.
+"""
+
 
 def rows_json(rows: Iterable[Row]) -> str:
     """Returns rows as the JSON document that `Dialect.json_rows` reads."""
@@ -68,8 +72,14 @@ class Writes:
             self._add(self._dialect.insert(table, tuple(rows[0]), conflict), rows)
 
     def _add(self, statement: str, rows: Sequence[Row]) -> None:
+        document = to_json(list(rows))
+        if self._dialect.limits_statements and len(document) > DOCUMENT_BYTES and len(rows) > 1:
+            middle = len(rows) // 2
+            self._add(statement, rows[:middle])
+            self._add(statement, rows[middle:])
+            return
         self._statements.append(statement)
-        self._rows.append(rows_json(rows))
+        self._rows.append(document.decode())
 
     def flush(self, connection: Connection) -> None:
         """Sends the writes added since the last flush. Each table may occur in them only once."""

@@ -67,6 +67,8 @@ class Dialect:
     """True if temporary tables with long texts are on disk."""
     sends_bytes_as_hex = False
     """True if bytes are sent as hexadecimal digits."""
+    limits_statements = False
+    """True if the server closes the connection at a statement of some megabytes, as if it were going down."""
 
     # -- timeout ------------------------------------------------------------------------------------------------------
 
@@ -332,6 +334,8 @@ class _MariaDB(Dialect):
     spills_long_texts = True
     # PyMySQL would do so anyway, and aiomysql 0.3.2 with PyMySQL 1.2.3 or newer cannot send bytes.
     sends_bytes_as_hex = True
+    # `max_allowed_packet`, see `mariadb.MIN_PACKET`.
+    limits_statements = True
 
     @contextmanager
     def statement_timeout(self, connection: Connection, seconds: float) -> Iterator[None]:
