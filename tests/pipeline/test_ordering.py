@@ -218,6 +218,19 @@ def test_who_has_begun_is_not_overtaken_by_what_is_due_earlier(site: Site) -> No
     assert mark(site, earlier)
 
 
+def test_a_due_time_before_1970_overtakes_nobody_either(site: Site) -> None:
+    """Some write a time long ago for: at once."""
+    begun = site.send("begun", order_key="k")
+    mark(site, begun)
+    earlier = site.send("earlier", order_key="k", due_at=datetime(1900, 1, 1, tzinfo=UTC))
+
+    while_in_flight = mark(site, earlier)
+    end(site, begun)
+
+    assert not while_in_flight
+    assert mark(site, earlier)
+
+
 def site_instant(site: Site, seconds: float) -> Any:
     return datetime.fromtimestamp(site.clock.micros / SECOND + seconds, UTC)
 

@@ -48,7 +48,7 @@ def append(connection: Connection, places: Sequence[OrderPosition], due: Mapping
     unknown = {position.job_id for position in places} - set(due)
     if unknown:
         due = {**due, **dict(rows_by_id(connection, "id, due_at", "worker_jobs", unknown))}
-    rows = [{**position._asdict(), "place_at": due[position.job_id]} for position in sorted(places)]
+    rows = [{**position._asdict(), "place_at": _place(due[position.job_id])} for position in sorted(places)]
     insert_rows(connection, tables.order_queue, rows)
 
 
@@ -72,7 +72,13 @@ def move_positions(connection: Connection, orders: Mapping[str, str | None], at:
     if ordered:
         _lock(connection, set(ordered.values()))
         update = dialect_of(connection).update_by_ids("worker_order_queue", "place_at = :at", "part_id")
-        run(connection, update, {"at": at, "ids": ids_json(ordered)})
+        run(connection, update, {"at": _place(at), "ids": ids_json(ordered)})
+
+
+def _place(due_at: int) -> int:
+    """Returns the position of a part before its first mark. Marked parts have 0 and come first."""
+    # A due time may be before 1970.
+    return max(1, due_at)
 
 
 def _of_job(connection: Connection, job_id: str) -> list[str]:

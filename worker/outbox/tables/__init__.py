@@ -144,7 +144,7 @@ order_queue = table(
     "order_queue",
     primary("part_id", Key(PART_ID), "an ordered part that still blocks later parts of its order"),
     required("order_id", Key(ID), "the part's order"),
-    required("place_at", BigInteger, "the job's due_at; 0 after its first mark, so that it comes first"),
+    required("place_at", BigInteger, "the job's due_at, at least 1; 0 after its first mark, so that it comes first"),
     required("job_id", Key(ID), "the job; decides between parts that are due at the same instant"),
     required("n", Integer, "the part's"),
     required("skips", Boolean, "the order goes on if this part is held, exhausted or parked"),
