@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 
 import pytest
@@ -101,6 +102,15 @@ def test_times_are_counted_from_when_a_part_was_due(site: Site) -> None:
     assert {("urgent", "3600.0"): 1, ("urgent", "sum"): 1_040_000_000} == counted(site, "end_seconds")
 
 
+def test_no_time_is_counted_before_the_job_was_there(site: Site) -> None:
+    """Some write a time long ago for: at once. A few such jobs made the sum of all times too large for its column."""
+    for n in range(3):
+        site.ring(site.send(str(n), due_at=datetime(1, 1, 2, tzinfo=UTC)))
+
+    assert {("normal", "0.1"): 3, ("normal", "sum"): 0} == counted(site, "first_call_seconds")
+    assert {("normal", "0.1"): 3, ("normal", "sum"): 0} == counted(site, "end_seconds")
+
+
 def test_a_commit_whose_answer_was_lost_counts_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is made again, finds its own mark and its own end, and counts neither a second time."""
     job = site.send()
@@ -142,6 +152,15 @@ def test_rows_are_added_up_and_nothing_is_counted_twice(site: Site, monkeypatch:
     assert [{(): 21}] * 4 == seen
     assert [0.0, 0.0, upkeep.EVERY_S] == delays
     assert [] == site.rows("select id from worker_counts")
+
+
+def test_a_sum_starts_again_before_it_is_too_large(site: Site) -> None:
+    """As Prometheus expects of a counter. Else no row would be added up any more, of this or of any other counter."""
+    for times in (2**62, 5, 7):
+        site.database.run(partial(count, name="callbacks", times=times))
+        site.database.run(add_up)
+
+    assert {(): 12} == counted(site, "callbacks")
 
 
 def test_processes_that_add_up_at_once_add_each_row_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -251,7 +251,7 @@ def count_call(batch: CommitBatch, end: CallEnd, lane: str, job: JobFacts, *, fi
         _observe(batch, "call_seconds", end.duration_ms * 1_000, job.channel, span=end.span)
     if first is not None:
         priority = Priority(job.priority).name.lower()
-        _observe(batch, "first_call_seconds", max(0, first - job.due_at), priority, span=end.span)
+        _observe(batch, "first_call_seconds", max(0, first - job.due_since), priority, span=end.span)
     if end.span is not None:
         batch.spans[end.part_id] = end.span
 
@@ -266,7 +266,7 @@ def count_rows(batch: CommitBatch, jobs: Mapping[str, JobFacts], items: int) -> 
             _count(batch, "parts_ended", job.channel, account, job.kind, part.state.label)
             if part.first_marked_at is not None:
                 priority, span = Priority(job.priority).name.lower(), batch.spans.get(part.id)
-                _observe(batch, "end_seconds", max(0, batch.now - job.due_at), priority, span=span)
+                _observe(batch, "end_seconds", max(0, batch.now - job.due_since), priority, span=span)
         elif part.state is PartState.UNKNOWN:
             _count(batch, "unknowns", job.channel, account, job.kind)
     if not batch.touched:

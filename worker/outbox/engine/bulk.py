@@ -45,7 +45,8 @@ def update_rows(
 def insert_rows(connection: Connection, table: Table, rows: Sequence[Row], *, conflict: str = "error") -> None:
     """Inserts rows, all with the same columns. `conflict` says what to do if the primary key exists.
 
-    `error` raises, `ignore` keeps the existing row, `replace` sets its other columns, `add` adds to its other columns.
+    `error` raises, `ignore` keeps the existing row, `replace` sets its other columns, `add` adds to its other columns,
+    where a sum of more than 2^62 starts again.
     """
     writes = Writes(dialect_of(connection))
     writes.insert(table, rows, conflict=conflict)

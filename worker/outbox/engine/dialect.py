@@ -165,7 +165,7 @@ class Dialect:
         if conflict == "ignore":
             return f" on conflict ({', '.join(keys)}) do nothing"
         adds = conflict == "add"
-        changes = (f"{c} = {table.name}.{c} + excluded.{c}" if adds else f"{c} = excluded.{c}" for c in values)
+        changes = (f"{c} = " + (_sum(table, c, f"excluded.{c}") if adds else f"excluded.{c}") for c in values)
         return f" on conflict ({', '.join(keys)}) do update set " + ", ".join(changes)
 
     # -- rows by their ids --------------------------------------------------------------------------------------------
@@ -394,7 +394,7 @@ class _MariaDB(Dialect):
             return ""
         keys, values = _keys_and_values(table, columns)
         if conflict == "add":
-            changes = [f"{c} = {table.name}.{c} + cast(v.{c} as signed)" for c in values]
+            changes = [f"{c} = {_sum(table, c, f'cast(v.{c} as signed)')}" for c in values]
             return " on duplicate key update " + ", ".join(changes)
         # Setting a key to itself changes nothing. INSERT IGNORE would also hide values that are too long or malformed.
         changes = [f"{keys[0]} = {table.name}.{keys[0]}"] if conflict == "ignore" else [f"{c} = v.{c}" for c in values]
@@ -426,6 +426,14 @@ class _MariaDB(Dialect):
 
     def _join_ids(self, table: str, key: str, index: str, alias: str = "") -> str:
         return f"{self.join(f'{table} {alias}', index)} on {alias or table}.{key} = json_keys.json_key"
+
+
+def _sum(table: Table, column: str, added: str) -> str:
+    """Returns the sum of a column and the SQL value `added`. A column that is half full starts again from there.
+
+    A sum that is too large would be an error, or on SQLite a float. Readers of a counter expect that it may restart.
+    """
+    return f"case when {table.name}.{column} < {2**62} then {table.name}.{column} + {added} else {added} end"
 
 
 def _keys_and_values(table: Table, columns: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -101,6 +101,7 @@ class JobFacts:
     account: str
     priority: int
     due_at: int
+    created_at: int
     asked: int
     state: JobState
     finished_at: int | None
@@ -108,6 +109,11 @@ class JobFacts:
     cancelled: bool
     """Whether it was cancelled. Then none of its parts is sent any more."""
     counters: dict[str, int]
+
+    @property
+    def due_since(self) -> int:
+        """When it was first due: at its due_at, but not before it was there."""
+        return max(self.due_at, self.created_at)
 
     def move(self, old: PartState, new: PartState) -> None:
         """Counts a part that has changed from one state to another."""
@@ -127,8 +133,8 @@ class JobFacts:
 
 @lru_cache(maxsize=8)
 def _select_jobs(dialect: Dialect) -> str:
-    fields = "id, kind, channel, account, priority, due_at, asked, state, finished_at, awaited, cancelled_at, "
-    fields += ", ".join(COUNTER_NAMES)
+    fields = "id, kind, channel, account, priority, due_at, created_at, asked, state, finished_at, awaited, "
+    fields += f"cancelled_at, {', '.join(COUNTER_NAMES)}"
     return f"select {fields} from {dialect.by_ids('worker_jobs')}{dialect.lock_in_order()}"
 
 
@@ -139,13 +145,11 @@ def lock_jobs(connection: Connection, ids: Iterable[str]) -> dict[str, JobFacts]
 
 
 def _job_facts(row: Sequence[Any]) -> JobFacts:
-    counters = dict(zip(COUNTER_NAMES, row[11:], strict=True))
-    cancelled = row[10] is not None
-    id, kind, channel, account, priority, due_at, asked, number, finished_at, awaited = row[:10]
-    state, awaited = JobState(number), bool(awaited)
-    return JobFacts(
-        id, kind, channel, account, priority, due_at, asked, state, finished_at, awaited, cancelled, counters
-    )
+    id, kind, channel, account, priority, due_at, created_at, asked = row[:8]
+    state, finished_at, awaited, cancelled = JobState(row[8]), row[9], bool(row[10]), row[11] is not None
+    facts = (priority, due_at, created_at, asked, state, finished_at, awaited, cancelled)
+    counters = dict(zip(COUNTER_NAMES, row[12:], strict=True))
+    return JobFacts(id, kind, channel, account, *facts, counters)
 
 
 def job_rows(jobs: Iterable[JobFacts]) -> list[dict[str, Any]]:
