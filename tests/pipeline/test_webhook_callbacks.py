@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -39,6 +40,7 @@ from worker.outbox.jobs import chats
 from worker.outbox.jobs.chats import REMOVED, USED_UP, AllowanceUse, allowance_block
 from worker.outbox.jobs.events import claim_event
 from worker.outbox.lanes.lanes import change_lanes
+from worker.outbox.upkeep.emptying import delete_single_chats
 from worker.service.web.receiver import Receiver
 from worker_simulator.server import running
 
@@ -567,6 +569,24 @@ def test_a_callback_that_waited_for_a_mark_counts_as_later(server_database: Data
             chats.return_to_allowance(connection, use, marked_at)
 
         assert [3] == [row.allowance for row in site.rows("select allowance from worker_chats")]
+
+
+@pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
+def test_a_chat_that_is_erased_while_a_message_is_marked_is_one_that_nobody_reported(
+    server_database: Database,
+) -> None:
+    """The vendor decides about its message. An error here would end the process, with the answers of its calls."""
+    with webhooks(server_database, DrivenClock(), a_webhook("http://vendor", settings={"subscribed": False})) as site:
+        receiving = CallbackStore(server_database, Settings(), site.accounts)
+        receiving.store("alerts", spoken("m1"))
+        use = AllowanceUse("alerts", "wozhang", allowance_block("alerts:0123"))
+        with ThreadPoolExecutor(1) as pool:
+            with server_database.writing() as connection:
+                delete_single_chats(connection, "zhang")
+                marking = pool.submit(server_database.run, lambda c: chats.take_from_allowance(c, use))
+                until_waiting(server_database)
+
+            assert marking.result(120)
 
 
 def spoken(msgid: str) -> Inbound:

@@ -46,7 +46,10 @@ def record_chat_change(
     seen = {"first_seen_at": received_at, "last_seen_at": received_at}
     row = {**fresh, **seen, "gone_at": None, "allowance": 0, "callback_at": None}
     insert_rows(connection, tables.chats, [row], conflict="ignore")
-    gone_at, _, callback_at = _locked(connection, account, news.chat_id)
+    while (known := _locked(connection, account, news.chat_id)) is None:
+        # An erasure has deleted the row since.
+        insert_rows(connection, tables.chats, [row], conflict="ignore")
+    gone_at, _, callback_at = known
     # Callbacks can come late. One that is older than the newest stored one changes nothing.
     if callback_at is not None and happened_at < callback_at:
         return []
@@ -78,20 +81,26 @@ def _resumes(connection: Connection, lanes: Sequence[str], reason: str) -> list[
     return [Resume(name, reason, Cause.ALLOWANCE) for name in names]
 
 
-def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | None, int, int | None]:
+def _locked(connection: Connection, account: str, chat_id: str) -> tuple[int | None, int, int | None] | None:
+    """Locks a chat's row. Returns when the account was removed, the allowance, and the time of the newest callback.
+
+    Returns None if there is no such row.
+    """
     query = "select gone_at, allowance, callback_at from worker_chats where account = :account and chat_id = :chat_id"
     values = {"account": account, "chat_id": chat_id}
-    row = fetch(connection, query + dialect_of(connection).lock, values)[0]
-    return row[0], row[1], row[2]
+    rows = fetch(connection, query + dialect_of(connection).lock, values)
+    return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
 
 def take_from_allowance(connection: Connection, use: AllowanceUse) -> bool:
     """Takes one message from a single chat's allowance. Returns False if it is used up or the member never wrote."""
     chat_id = _single_chat(connection, use)
-    if chat_id is None:
+    # None also if an erasure has deleted the row since.
+    chat = None if chat_id is None else _locked(connection, use.account, chat_id)
+    if chat_id is None or chat is None:
         # The vendor decides about group chats, and about chats that no callback has reported.
         return not use.is_member
-    _, allowance, _ = _locked(connection, use.account, chat_id)
+    _, allowance, _ = chat
     if allowance <= 0:
         return False
     _add(connection, use.account, chat_id, -1)
