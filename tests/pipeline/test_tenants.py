@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.runtime import Site, busy, planted
-from worker import CheckFailed, get_job
+from tests.support.runtime import Site, busy, planted, refused
+from worker import CheckFailed, Raw, get_job
 from worker.domain.pacing.lane import LaneBlock, account_of
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -47,6 +47,20 @@ def test_a_tenant_has_lanes_of_its_own(site: Site) -> None:
 def test_what_is_no_tenant_is_refused(site: Site, tenant: object) -> None:
     with pytest.raises(CheckFailed, match="tenant"):
         site.send(tenant=tenant)
+
+
+@pytest.mark.every_database
+def test_a_lane_with_the_longest_names_can_be_blocked(site: Site) -> None:
+    """Its name for people fits into the lane's row. Else the vendor's answer could not be stored with it."""
+    site.vendor.says(refused(45009))
+    raw = "x" * 64
+    job = site.ask(Raw(msgtype=raw, body={raw: {"content": "hello"}}), tenant="t" * 60)
+    site.ring(job)
+
+    blocked = site.lane(lane(site, job))
+    assert "queued" == site.state(job)
+    assert blocked is not None
+    assert blocked.label.startswith("send xxx")
 
 
 def test_a_noisy_tenant_delays_itself_alone(site: Site) -> None:

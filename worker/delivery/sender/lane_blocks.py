@@ -31,6 +31,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import JobPart
 from worker.outbox.lanes.lanes import change_lanes, log_lane_events, return_probe
 
+LABEL_CHARACTERS = 100
+"""The length of a lane's name for people in its row. A type of `Raw` and a tenant may together be longer."""
 ALARM_REMEDY = "find out what made so many calls; the vendor restricts this app's access until its traffic is normal"
 BRIEF_S = 1.0
 """Waits shorter than so many seconds are kept in this process and not written to SQL."""
@@ -98,7 +100,8 @@ def _block(
 def _label(due: JobPart) -> str:
     """Returns the kind and message type of the lane's parts, for people."""
     label = f"{due.kind} {due.message.get('type', '')}".strip()
-    return label if due.tenant is None else f"{label} of tenant {due.tenant}"
+    label = label if due.tenant is None else f"{label} of tenant {due.tenant}"
+    return label[:LABEL_CHARACTERS]
 
 
 def _of_gettoken(token: TokenWait | TokenParked) -> str:
