@@ -19,10 +19,11 @@ from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, CallReceipt, Outcome, Partial, Refusal, Rejected, Retry, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Item, Mark
+from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Item, Mark, unless_changed
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
+from worker.outbox.jobs.loading import load_parts
 
 SECOND = 1_000_000
 CHECKED = {"window_id": "w", "window_us": 4 * 3_600 * SECOND, "body": "{}"}
@@ -98,6 +99,22 @@ def test_a_mark_whose_answer_was_lost_is_confirmed_by_its_own_row(site: Site) ->
     assert mark.flagged
     assert vars(before) == vars(site.part(job))
     assert 1 == len(site.of("bodies", job))
+
+
+def test_a_change_whose_answer_was_lost_is_not_made_twice(site: Site) -> None:
+    """The same batch again finds what it has written: a failure counts as one of the part's tries."""
+    job = site.send()
+    with site.database.reading() as connection:
+        [due] = load_parts(connection, site.database.now, [part_id(job, 0)])
+    failed = unless_changed(due, lambda part, now: settle.try_again(part, "no file", now, 30.0, POLICY))
+    do(site, failed)
+    before = site.part(job)
+    site.advance(10)
+
+    do(site, failed)
+
+    assert vars(before) == vars(site.part(job))
+    assert 1 == before.tries
 
 
 def test_a_mark_never_touches_the_job(site: Site) -> None:

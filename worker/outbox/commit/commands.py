@@ -145,12 +145,20 @@ def unless_changed(
 ) -> Change:
     """Returns a change that does nothing if the part's state has changed since it was loaded."""
     claim = due.claim
+    written: tuple[int, int | None] | None = None
 
     def if_unchanged(part: PartFacts, now: int) -> None:
-        if part.state is PartState.QUEUED and part.claim == claim:
+        # If the answer to the commit was lost, the part is as this function has written it, and it counts one try.
+        nonlocal written
+        if part.state is PartState.QUEUED and part.claim == claim and _progress_of(part) != written:
             apply(part, now)
+            written = _progress_of(part)
 
     return Change(due.id, if_unchanged, receipt=receipt)
+
+
+def _progress_of(part: PartFacts) -> tuple[int, int | None]:
+    return part.tries, part.not_before
 
 
 @dataclass(slots=True)
