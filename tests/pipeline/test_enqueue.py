@@ -68,6 +68,18 @@ def end(database: Database, job_id: str, state: int = 2) -> None:
         connection.execute(text("update worker_parts set state = :s where job_id = :id"), {"s": state, "id": job_id})
 
 
+@pytest.mark.fewer_databases("only MariaDB limits a statement to some megabytes")
+def test_a_long_text_to_many_is_stored_in_several_statements(mariadb_database: Database) -> None:
+    """Each piece names its recipients: together more than `max_allowed_packet`, at which the server hangs up."""
+    many = To(users=[f"member-{n:013}" for n in range(8_000)])
+    with mariadb_database.writing() as connection:
+        ref = worker.enqueue(connection, "hr", Text(content="long text " * 18_000), many, overflow="split")
+        stored, open_parts = count(connection, "worker_parts"), row(connection, "worker_jobs", id=ref.id)["n_open"]
+
+    assert open_parts > 8 * 80
+    assert stored == open_parts
+
+
 def test_a_job_is_two_rows_of_the_callers_transaction(database: Database, driven_clock: DrivenClock) -> None:
     """One text to one person: a job and its part, due at the database's now, in a lane without readable names."""
     with database.writing() as connection:

@@ -29,6 +29,15 @@ def rows_json(rows: Iterable[Row]) -> str:
     return to_json(list(rows)).decode()
 
 
+def documents(dialect: Dialect, rows: Sequence[Row]) -> list[str]:
+    """Returns rows as JSON documents, one for each statement that the database needs for them."""
+    document = to_json(list(rows))
+    if dialect.limits_statements and len(document) > DOCUMENT_BYTES and len(rows) > 1:
+        middle = len(rows) // 2
+        return [*documents(dialect, rows[:middle]), *documents(dialect, rows[middle:])]
+    return [document.decode()]
+
+
 def update_rows(
     connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Row], *, only: str = ""
 ) -> None:
@@ -73,14 +82,9 @@ class Writes:
             self._add(self._dialect.insert(table, tuple(rows[0]), conflict), rows)
 
     def _add(self, statement: str, rows: Sequence[Row]) -> None:
-        document = to_json(list(rows))
-        if self._dialect.limits_statements and len(document) > DOCUMENT_BYTES and len(rows) > 1:
-            middle = len(rows) // 2
-            self._add(statement, rows[:middle])
-            self._add(statement, rows[middle:])
-            return
-        self._statements.append(statement)
-        self._rows.append(document.decode())
+        for document in documents(self._dialect, rows):
+            self._statements.append(statement)
+            self._rows.append(document)
 
     def flush(self, connection: Connection) -> None:
         """Sends the writes added since the last flush. Each table may occur in them only once."""

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.job import part_id
-from worker.outbox.engine.bulk import ids_json, rows_json
+from worker.outbox.engine.bulk import documents, ids_json, rows_json
 from worker.outbox.engine.clock import now_in
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, mappings
@@ -256,21 +256,21 @@ def _one_job(now: str, shape: Shape) -> TextClause:
 def _insert_one_after_the_other(
     connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]
 ) -> None:
-    """Inserts jobs and parts in two statements, with a read in between if there are dedupe keys."""
+    """Inserts jobs, then parts, with a read in between if there are dedupe keys. Usually two statements."""
     dialect = dialect_of(connection)
     # Of jobs with one key only the first is tried: the others would meet its row, see `known_owners`.
     first = {_key_of(job): job["id"] for job in reversed(jobs)}
     jobs = [job for job in jobs if "dedupe_key" not in job or first[_key_of(job)] == job["id"]]
-    if jobs:
-        execute(connection, _all_jobs(dialect, now, _shape(jobs)), {"jobs": rows_json(jobs)})
+    for document in documents(dialect, jobs) if jobs else ():
+        execute(connection, _all_jobs(dialect, now, _shape(jobs)), {"jobs": document})
     # Parts only of jobs that exist: under REPEATABLE READ the search for one that does not would lock the gap in which
     # every producer inserts.
     there = {job["id"] for job in jobs}
     if any("dedupe_key" in job for job in jobs):
         there = set(_present(connection, "worker_jobs", there))
     parts = [part for part in parts if part["job_id"] in there]
-    if parts:
-        execute(connection, _all_parts(dialect), {"parts": rows_json(parts)})
+    for document in documents(dialect, parts) if parts else ():
+        execute(connection, _all_parts(dialect), {"parts": document})
 
 
 def _key_of(job: JobRow) -> tuple[str, str | None]:
