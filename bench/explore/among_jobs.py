@@ -6,7 +6,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from bench.explore.campaigns import CAMPAIGNS
 from bench.explore.evidence import Evidence
 from bench.explore.fates import CALLS, WEBHOOK, Fate
 from bench.explore.producers import AGENTS, MEMBER_WINDOW_S, UNREACHED, Job
@@ -168,19 +167,13 @@ def codes(known: Evidence) -> Iterator[str]:
 
 def tasks(known: Evidence) -> Iterator[str]:
     """A group send has the task that was made of it, and no other."""
-    contents = {msgid: f"a task made {msgid}" for msgid in known.vendor.tasks.by_msgid}
-    contents |= {one.msgid: one.content for one in known.vendor.deliveries}
-    query = (
-        "select distinct p.job_id, r.msgid from worker_receipts r join worker_parts p on p.id = r.part_id"
-        f" join worker_jobs j on j.id = p.job_id where j.account = '{CAMPAIGNS}' and j.kind = 'send'"
-    )
-    jobs = {job.id: job for job in known.producer.jobs}
-    for msgid, count in Counter(row["msgid"] for row in known.store.rows(query) if row["msgid"]).items():
+    contents = {msgid: f"a task made {msgid}" for msgid in known.vendor.tasks.by_msgid} | known.task_owners
+    for msgid, count in Counter(msgid for _, msgid in known.found_tasks).items():
         if count > 1:
             yield f"{count} group sends have the task of {contents[msgid]}"
-    for row in known.store.rows(query):
-        if row["msgid"] and contents[row["msgid"]] != (content := jobs[row["job_id"]].content):
-            yield f"{content} has the task of {contents[row['msgid']]}"
+    for job, msgid in known.found_tasks:
+        if contents[msgid] != job.content and job.id not in known.misled:
+            yield f"{job.content} has the task of {contents[msgid]}"
     query = (
         "select r.msgid, c.status from worker_confirmations c join worker_receipts r on r.part_id = c.part_id"
         " where c.recipient = '' and r.msgid is not null"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from bench.explore.backup import Backup
+from bench.explore.campaigns import CAMPAIGNS
 from bench.explore.database import Store
 from bench.explore.hooks import Hooks
 from bench.explore.people import People
@@ -63,10 +64,31 @@ class Evidence:
         updates = self.producer.updates
         return {updates[id]: at for id, at in self.people.decided.items() if id in updates}
 
+    @cached_property
+    def task_owners(self) -> dict[str, str]:
+        """Msgid of a task -> the content of the group send of which the vendor made it."""
+        return {one.msgid: one.content for one in self.vendor.deliveries if one.msgid in self.vendor.tasks.by_msgid}
+
+    @cached_property
+    def found_tasks(self) -> list[tuple[Job, str]]:
+        """Group sends, each with the msgid of a task that it has."""
+        query = (
+            "select distinct p.job_id, r.msgid from worker_receipts r join worker_parts p on p.id = r.part_id join"
+            f" worker_jobs j on j.id = p.job_id where j.account = '{CAMPAIGNS}' and j.kind = 'send' and r.msgid <> ''"
+        )
+        jobs = {job.id: job for job in self.producer.jobs}
+        return [(jobs[row["job_id"]], row["msgid"]) for row in self.store.rows(query)]
+
+    @cached_property
+    def misled(self) -> set[str]:
+        """Group sends that have the task of another about which a person has decided: that it was not made, perhaps."""
+        decided = {job.content for job in self.producer.jobs if job.id in self.people.decided}
+        return {job.id for job, msgid in self.found_tasks if self.task_owners.get(msgid) in decided - {job.content}}
+
     def undecided(self) -> Iterator[tuple[Job, Part]]:
-        """The parts about which no person has decided, each with its job."""
+        """The parts about which no person has decided, nor about whose task, each with its job."""
         for job in self.told_apart:
-            if job.id not in self.people.decided:
+            if job.id not in self.people.decided.keys() | self.misled:
                 yield from ((job, part) for part in self.parts.get(job.id, ()))
 
     def replays_of(self, job: Job) -> list[Job]:
