@@ -39,8 +39,11 @@ QUIET, STRANGE = ("account", "has quiet hours"), ("vendor", "does not know every
 """What some universes have, as pairs of those that are counted."""
 LOOK_S = 0.5
 """Virtual seconds between two looks at what has not ended."""
-BOUND_S = 600.0
-"""Virtual seconds after the last fault within which everything that may go has gone."""
+BOUND_S = 900.0
+"""Virtual seconds after the last fault within which everything that may go has gone.
+
+More than `Policy.busy_last_s`, the longest wait: of a message whose third -1 is the last answer of its lane.
+"""
 MOST_STATEMENTS = 60_000
 """A universe that takes more does something again and again; most take about a thousand."""
 
