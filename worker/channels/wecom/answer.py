@@ -155,9 +155,12 @@ REMEDIES = {**dict.fromkeys((301, 302, 303, 307, 308, 404, 405), ELSEWHERE), 407
 """Remedies, by the status of an answer that is not the vendor's."""
 
 
-def no_vendor(reply: Reply) -> Outcome:
-    """Returns what an answer of a proxy or gateway means: unknown, unless it asks to wait."""
-    if reply.status in (429, 503) and (delay := retry_after(reply)):
+def no_vendor(reply: Reply, *, once: bool = False) -> Outcome:
+    """Returns what an answer of a proxy or gateway means: unknown, unless it asks to wait.
+
+    `once`: the call makes something new each time. A proxy that answers 503 with a wait may have passed it on.
+    """
+    if reply.status in ((429,) if once else (429, 503)) and (delay := retry_after(reply)):
         return Wait(Scope.LANE, delay, f"http_{reply.status} Retry-After")
     if (told := REMEDIES.get(reply.status)) is not None:
         return Unknown(f"http_{reply.status}: {told}")

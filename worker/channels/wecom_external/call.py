@@ -132,10 +132,7 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     answer = read(reply, _promised(part))
     if answer is None:
         is_query = part.kind == "track" or looks_up(part)  # it changes nothing, so it may be repeated
-        if reply.status == 503 and part.kind in ONCE and not is_query:
-            # It may have been made although a proxy answers 503 with a wait.
-            return Verdict(Unknown("http_503"))
-        found = no_vendor(reply)
+        found = no_vendor(reply, once=part.kind in ONCE and not is_query)
         return Verdict(Retry(found.reason) if is_query and isinstance(found, Unknown) else found)
     return verdict(part, answer, _meant(part, answer), _page(part))
 

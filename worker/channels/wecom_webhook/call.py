@@ -32,7 +32,6 @@ from worker.domain.outcome import (
     Progress,
     Refusal,
     Rejected,
-    Unknown,
     Verdict,
     unknown_code,
 )
@@ -120,8 +119,7 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     """Returns the meaning of an answer, with what may be kept of it. The key is never kept."""
     answer = read(reply, "media_id" if part.kind == Kind.UPLOAD else None)
     if answer is None:
-        # A post may have been made although a proxy answers 503 with a wait.
-        return Verdict(Unknown("http_503") if reply.status == 503 else no_vendor(reply))
+        return Verdict(no_vendor(reply, once=True))
     if access.secret:
         answer = replace(answer, errmsg=answer.errmsg.replace(access.secret, redact.MASK))
     found = _accepted(part, answer) if answer.errcode == 0 else _refused(part, answer.errcode)
