@@ -30,7 +30,9 @@ def rows_json(rows: Iterable[Row]) -> str:
 
 
 def documents(dialect: Dialect, rows: Sequence[Row]) -> list[str]:
-    """Returns rows as JSON documents, one for each statement that the database needs for them."""
+    """Returns rows as JSON documents, one for each statement that the database needs for them; none for no rows."""
+    if not rows:
+        return []
     document = to_json(list(rows))
     if dialect.limits_statements and len(document) > DOCUMENT_BYTES and len(rows) > 1:
         middle = len(rows) // 2

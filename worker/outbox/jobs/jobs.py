@@ -221,8 +221,8 @@ def _insert_together(
     # RETURNING instead of a read: at SERIALIZABLE a read conflicts with every transaction that inserts beside it.
     returns_due_at = not {"dedupe_key", "order_key"}.isdisjoint(dict(shape))
     insert = _jobs_and_parts(dialect_of(connection), now, shape, bool(parts), returns_due_at)
-    documents = {"jobs": rows_json(jobs), "parts": rows_json(parts)} if parts else {"jobs": rows_json(jobs)}
-    rows = execute(connection, insert, documents)
+    values = {"jobs": rows_json(jobs), "parts": rows_json(parts)} if parts else {"jobs": rows_json(jobs)}
+    rows = execute(connection, insert, values)
     return {row[0]: row[1] for row in rows} if returns_due_at else {}
 
 
@@ -261,7 +261,7 @@ def _insert_one_after_the_other(
     # Of jobs with one key only the first is tried: the others would meet its row, see `known_owners`.
     first = {_key_of(job): job["id"] for job in reversed(jobs)}
     jobs = [job for job in jobs if "dedupe_key" not in job or first[_key_of(job)] == job["id"]]
-    for document in documents(dialect, jobs) if jobs else ():
+    for document in documents(dialect, jobs):
         execute(connection, _all_jobs(dialect, now, _shape(jobs)), {"jobs": document})
     # Parts only of jobs that exist: under REPEATABLE READ the search for one that does not would lock the gap in which
     # every producer inserts.
@@ -269,7 +269,7 @@ def _insert_one_after_the_other(
     if any("dedupe_key" in job for job in jobs):
         there = set(_present(connection, "worker_jobs", there))
     parts = [part for part in parts if part["job_id"] in there]
-    for document in documents(dialect, parts) if parts else ():
+    for document in documents(dialect, parts):
         execute(connection, _all_parts(dialect), {"parts": document})
 
 
