@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
     AsyncEngine,
     AsyncSession,
     async_scoped_session,
@@ -17,7 +20,7 @@ from sqlalchemy.ext.asyncio import (
 
 import worker
 from tests.support.producing import ACCOUNTS, ANN, HELLO
-from worker import CheckFailed, NewJob, Text
+from worker import CheckFailed, File, NewJob, Text, WorkerError
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +73,93 @@ def test_async_session_and_connection(database_url: str) -> None:
         await scoped.commit()
         await scoped.remove()
         assert 8 == await jobs(engine)
+        await engine.dispose()
+
+    asyncio.run(produce())
+
+
+COMMITS: dict[str, Callable[[AsyncEngine], AbstractAsyncContextManager[Any]]] = {
+    "session": lambda engine: async_sessionmaker(engine).begin(),
+    "savepoint": lambda engine: savepoint(engine),
+    "connection": lambda engine: engine.begin(),
+    "commit": lambda engine: committed(engine),
+}
+"""How an application commits what it did with an asynchronous session or connection."""
+FORGOTTEN: dict[str, Callable[[Any], object]] = {
+    "enqueue": lambda session: worker.enqueue(session, "hr", HELLO, ANN),
+    "enqueue_many": lambda session: worker.enqueue_many(session, [NewJob("hr", HELLO, ANN)]),
+    "upload": lambda session: worker.upload(session, "hr", File(b"a file", "a.txt")),
+    "recall": lambda session: worker.recall(session, "1"),
+    "replay": lambda session: worker.replay(session, "1"),
+    "resend_failed": lambda session: worker.resend_failed(session, "1"),
+    "get_job": lambda session: worker.get_job(session, "1"),
+}
+
+
+@asynccontextmanager
+async def savepoint(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    async with AsyncSession(engine) as session:
+        async with session.begin_nested():
+            yield session
+        await session.commit()
+
+
+@asynccontextmanager
+async def committed(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async with engine.connect() as connection:
+        yield connection
+        await connection.commit()
+
+
+def forget(url: str, name: str, *, by: str) -> str:
+    """The error of a commit after a call without `await`, and of nothing else that this transaction did."""
+
+    async def commit(engine: AsyncEngine) -> None:
+        async with COMMITS[by](engine) as session:
+            await worker.enqueue(session, "hr", HELLO, ANN)
+            FORGOTTEN[name](session)
+
+    async def produce() -> str:
+        scheme, _, rest = url.partition("?")[0].partition("//")
+        engine = create_async_engine(f"{DRIVERS.get(scheme, scheme)}//{rest}")
+        with pytest.raises(WorkerError) as error:
+            await commit(engine)
+        assert 0 == await jobs(engine)
+        await engine.dispose()
+        return str(error.value)
+
+    return asyncio.run(produce())
+
+
+@pytest.mark.filterwarnings("ignore:coroutine")
+@pytest.mark.parametrize("by", COMMITS)
+def test_a_forgotten_await_is_not_committed(by: str, database_url: str) -> None:
+    """Whatever commits; the error names the function, and the rest of the transaction is not committed either."""
+    assert "enqueue(...) was called without await" in forget(database_url, "enqueue", by=by)
+
+
+@pytest.mark.fewer_databases("the call that is forgotten reaches none")
+@pytest.mark.filterwarnings("ignore:coroutine")
+@pytest.mark.parametrize("name", FORGOTTEN)
+def test_each_function_wants_its_await(name: str, sqlite_url: str) -> None:
+    """Those that write and those that read."""
+    assert f"write await {name}(...)" in forget(sqlite_url, name, by="session")
+
+
+@pytest.mark.fewer_databases("the call that is forgotten reaches none")
+def test_the_warning_names_the_function(sqlite_url: str) -> None:
+    """Python's own, when a coroutine is thrown away; a rollback ends the matter for the session."""
+
+    async def produce() -> None:
+        engine = create_async_engine(sqlite_url.replace("sqlite:", "sqlite+aiosqlite:"))
+        async with AsyncSession(engine) as session:
+            await worker.enqueue(session, "hr", HELLO, ANN)
+            with pytest.warns(RuntimeWarning, match="coroutine 'enqueue' was never awaited"):
+                worker.enqueue(session, "hr", HELLO, ANN)
+            await session.rollback()
+            await worker.enqueue(session, "hr", HELLO, ANN)
+            await session.commit()
+        assert 1 == await jobs(engine)
         await engine.dispose()
 
     asyncio.run(produce())

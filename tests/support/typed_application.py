@@ -1,4 +1,4 @@
-"""An application's file, with public names as the documents use them; its last function has what must be refused."""
+"""An application's file, with public names as the documents use them; its last functions have what must be refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import assert_type
 
 from sqlalchemy import Engine
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
 from worker import (
@@ -136,3 +136,10 @@ def wrong(session: Session) -> None:
     Text(contents="hello")  # type: ignore[call-arg]  # pyright: ignore
     Account(name="hr")  # type: ignore[call-arg]  # pyright: ignore
     recall(session)  # type: ignore[call-overload]  # pyright: ignore
+
+
+async def forgotten(session: AsyncSession, connection: AsyncConnection) -> None:
+    enqueue(session, "hr", Text("hello"), ["lisi"])  # type: ignore[unused-coroutine]  # pyright: ignore
+    enqueue_many(connection, [])  # type: ignore[unused-coroutine]  # pyright: ignore
+    recall(session, "1")  # type: ignore[unused-coroutine]  # pyright: ignore
+    get_job(session, "1")  # type: ignore[unused-coroutine]  # pyright: ignore

@@ -2,8 +2,8 @@
 
 Nothing is committed here, no broker is touched, no vendor is called. After a commit the job is sent, after a rollback
 it never is.
-Every function takes a Session, a Connection, an AsyncSession or an AsyncConnection; with the last two it returns an
-awaitable.
+Every function takes a Session, a Connection, an AsyncSession or an AsyncConnection; with the last two it has to be
+awaited.
 """
 
 from __future__ import annotations

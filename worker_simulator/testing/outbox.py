@@ -20,6 +20,7 @@ from worker.accounts.current import configured
 from worker.domain.content.message import Message
 from worker.domain.errors import JobNotFound
 from worker.language import with_chinese_note
+from worker.outbox.engine.caller import run_awaited
 from worker.outbox.engine.database import Database, is_retryable
 from worker.producer.plan import Recipient
 from worker_simulator.testing.accounts import KitAccounts, SettingsSource, settings_of, source_of
@@ -43,7 +44,7 @@ class KitOutbox:
     """One test's outbox with everything around it.
 
     With an asynchronous session or connection as `bind`, `drain`, `jobs`, `job`, `assert_enqueued`, `press` and
-    `write` return awaitables.
+    `write` have to be awaited.
     """
 
     def __init__(self, make_folder: Callable[[str], Path], bind: Any = None, source: SettingsSource = None):
@@ -64,7 +65,7 @@ class KitOutbox:
             self._open_database()
         elif bind is not None and makes_tables(bind):
             with ThreadPoolExecutor(1) as executor:  # the test's own event loop may be running, and waits for this
-                executor.submit(asyncio.run, self._inside(self._open_database)).result()
+                executor.submit(asyncio.run, self._inside("outbox", self._open_database)).result()
 
     @property
     def engine(self) -> Engine:
@@ -92,7 +93,7 @@ class KitOutbox:
     @property
     def jobs(self) -> Any:
         """All jobs of the outbox, in the order they were enqueued."""
-        return self._inside(self._jobs)
+        return self._inside("jobs", self._jobs)
 
     def job(self, job: Any) -> Any:
         """Returns the current job of an id or a reference. Raises JobNotFound if there is none."""
@@ -104,7 +105,7 @@ class KitOutbox:
                     return candidate
             raise JobNotFound(f"no job {str(job_id)!r}; was its transaction committed?", job=str(job_id))
 
-        return self._inside(find)
+        return self._inside("job", find)
 
     def assert_enqueued(
         self,
@@ -137,7 +138,7 @@ class KitOutbox:
             return matching[-1] if matching else None
 
         __tracebackhide__ = True
-        return self._inside(find)
+        return self._inside("assert_enqueued", find)
 
     # -- what the worker does -----------------------------------------------------------------------------------------
 
@@ -147,7 +148,7 @@ class KitOutbox:
         The clock moves over waits of the worker's own (a retry, a limit, a fault's doubt), `within` so many seconds. A
         job that was enqueued for later stays, until the test moves the clock.
         """
-        return self._inside(lambda: self._get_worker().drain(within))
+        return self._inside("drain", lambda: self._get_worker().drain(within))
 
     # -- what people do, and the vendor -------------------------------------------------------------------------------
 
@@ -187,7 +188,7 @@ class KitOutbox:
                 body = {"act": "click", "key": webhook, "chat": chat, "person": person, "name": key}
                 self._control("webhook", body)
 
-        return self._act_and_drain(body)
+        return self._act_and_drain("press", body)
 
     def write(self, person: str, text: str, *, account: str) -> Any:
         """Writes to the app of an account as a person, and delivers what follows, hooks included."""
@@ -203,7 +204,7 @@ class KitOutbox:
                 name, fields = "webhook", {"key": secret, "chat": f"wo{person}"}
             case other:
                 raise with_chinese_note(ValueError(f"people cannot write to an account of {other}"))
-        return self._act_and_drain(lambda: self._control(name, {**body, **fields}))
+        return self._act_and_drain("write", lambda: self._control(name, {**body, **fields}))
 
     def fault(
         self,
@@ -246,8 +247,8 @@ class KitOutbox:
         """Closes what the kit has opened."""
         self._closing.close()
 
-    def _inside(self, work: Callable[[], T]) -> Any:
-        """Runs work on the outbox. Returns an awaitable if the bind is asynchronous."""
+    def _inside(self, name: str, work: Callable[[], T]) -> Any:
+        """Runs work on the outbox. Returns a coroutine of this name if the bind is asynchronous."""
         __tracebackhide__ = True
 
         def run() -> T:
@@ -259,7 +260,7 @@ class KitOutbox:
                     raise
             raise with_chinese_note(AssertionError(STILL_OPEN))
 
-        return self._bind.run_sync(lambda _: run()) if hasattr(self._bind, "run_sync") else run()
+        return run_awaited(self._bind, name, lambda _: run()) if hasattr(self._bind, "run_sync") else run()
 
     def _jobs(self) -> list[EnqueuedJob]:
         with self._open_database().reading() as connection:
@@ -278,14 +279,14 @@ class KitOutbox:
             )
         return self._worker
 
-    def _act_and_drain(self, run: Callable[[], Any]) -> Any:
+    def _act_and_drain(self, name: str, run: Callable[[], Any]) -> Any:
         """Runs an action, and delivers what follows."""
 
         def act_and_drain() -> None:
             run()
             self._get_worker().drain(0.0)
 
-        return self._inside(act_and_drain)
+        return self._inside(name, act_and_drain)
 
     def _control(self, name: str, body: Mapping[str, Any]) -> None:
         self.control("POST", name, body)

@@ -1,27 +1,31 @@
 """Makes functions that applications can call with any SQLAlchemy session or connection, synchronous or asynchronous.
 
 A function of a plain `Connection` becomes a function that accepts all of them and works in the caller's transaction: it
-commits nothing, flushes nothing and makes no savepoint. With an asynchronous session or connection the call returns an
-awaitable. A database error is raised without the statement's values, because the application may log it.
+commits nothing, flushes nothing and makes no savepoint. With an asynchronous session or connection the call returns a
+coroutine of the function's name; if that is never awaited, the commit of its session or connection fails. A database
+error is raised without the statement's values, because the application may log it.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Awaitable, Callable
-from functools import wraps
+from collections.abc import Callable, Coroutine
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar, cast, overload
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 from sqlalchemy.exc import StatementError, UnboundExecutionError
 
-from worker.domain.errors import ConfigurationError, RetryTransaction
+from worker.domain.errors import ConfigurationError, RetryTransaction, WorkerError
 from worker.outbox.engine.database import is_retryable
 from worker.outbox.engine.error_text import MISSING_TABLES, remedy_of, without_values
 from worker.outbox.engine.sql import sqlalchemy_errors
 
 if TYPE_CHECKING:
+    from types import CoroutineType
+
     # These are slow to import, and the asynchronous ones need greenlet, which only asynchronous applications install.
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
     from sqlalchemy.orm import Session, scoped_session
@@ -43,7 +47,7 @@ class InCallersTransaction(Protocol[P, R]):
     def __call__(self, session: SyncCaller, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
     @overload
-    def __call__(self, session: AsyncCaller, /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]: ...
+    def __call__(self, session: AsyncCaller, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
 
 
 def in_callers_transaction(work: Callable[Concatenate[Connection, P], R]) -> InCallersTransaction[P, R]:
@@ -81,7 +85,7 @@ def on_callers_connection(work: Callable[Concatenate[Connection, P], R]) -> InCa
         if (sync := _session_of(session, "sqlalchemy.orm", "scoped_session", "Session")) is not None:
             return call(sync)
         if (asynchronous := _session_of(session, "sqlalchemy.ext.asyncio", *_ASYNC_CLASSES)) is not None:
-            return asynchronous.run_sync(call)
+            return run_awaited(asynchronous, work.__name__, call)
         session_type = type(session).__name__
         raise ConfigurationError(
             f"{work.__name__} takes an SQLAlchemy Session, Connection, AsyncSession or AsyncConnection first, "
@@ -94,6 +98,53 @@ def on_callers_connection(work: Callable[Concatenate[Connection, P], R]) -> InCa
     session = first.replace(name="session", kind=first.POSITIONAL_ONLY, annotation=_ANNOTATION)
     wrapper.__signature__ = signature.replace(parameters=[session, *parameters])  # type: ignore[attr-defined]
     return cast("InCallersTransaction[P, R]", wrapper)
+
+
+_unawaited: WeakKeyDictionary[Session | Connection, list[str]] = WeakKeyDictionary()
+"""The functions that were called and not yet awaited, by the synchronous session or connection of the caller's."""
+
+
+def run_awaited(session: Any, name: str, call: Callable[[Any], R]) -> Coroutine[Any, Any, R]:
+    """Returns a coroutine of this name that runs `call` with the synchronous session or connection.
+
+    Until it is awaited, a commit of the session or connection raises WorkerError: without the `await`, the caller
+    would commit a transaction in which the function has done nothing.
+    """
+    sync: Session | Connection | None = getattr(session, "sync_session", None) or session.sync_connection
+    names = [] if sync is None else _watched(sync)  # None: a closed connection, which says so when it is used
+
+    async def run() -> R:
+        if name in names:  # no longer, after a rollback
+            names.remove(name)
+        return cast("R", await session.run_sync(call))
+
+    names.append(name)
+    coroutine = cast("CoroutineType[Any, Any, R]", run())
+    coroutine.__name__ = coroutine.__qualname__ = name  # Python's own warning tells it
+    return coroutine
+
+
+def _watched(sync: Session | Connection) -> list[str]:
+    """Returns the list of its functions that wait to be awaited. Its first call makes a commit look at the list."""
+    names = _unawaited.get(sync)
+    if names is None:
+        names = _unawaited[sync] = []
+        is_session = not isinstance(sync, Connection)
+        event.listen(sync, "before_commit" if is_session else "commit", partial(_require_awaited, names))
+        event.listen(sync, "after_rollback" if is_session else "rollback", lambda _: names.clear())
+    return names
+
+
+def _require_awaited(names: list[str], sync: Session | Connection) -> None:
+    if not names:
+        return
+    if isinstance(sync, Connection):
+        sync.connection.rollback()  # SQLAlchemy takes a commit that raised for one that ended, and rolls nothing back
+    name = names[0]
+    raise WorkerError(
+        f"{name}(...) was called without await, so nothing of it is in this transaction, which is not committed; "
+        f"write await {name}(...)"
+    )
 
 
 def _clean_error(error: StatementError) -> Exception:
