@@ -705,8 +705,21 @@ def test_an_attempt_is_one_log_line_without_content(site: Site) -> None:
 
     [line] = [line for line in lines if line["event"] == "attempt"]
     expected = {"event", "log_level", "job", "part", "channel", "account", "kind", "attempt", "outcome", "errcode"}
-    assert expected | {"delay", "duration"} == set(line)
+    assert expected | {"delay", "duration", "reason"} == set(line)
     assert not any(word in str(lines) for word in ("very secret", "zhangsan", "t1"))
+
+
+def test_an_attempt_says_why_it_was_not_accepted(site: Site) -> None:
+    """A refusal that is tried again, a connection that failed, an answer that was lost, a wrong secret."""
+    site.vendor.says(busy(), unsent("refused"), lost("read_timeout"), refused(50003, "disabled"))
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(4):
+            site.ring(site.send(duplicate_check=False))
+            site.advance(70)
+
+    told = [(line["outcome"], line["reason"]) for line in lines if line["event"] == "attempt"]
+    assert [] == [outcome for outcome, reason in told if not reason]
+    assert {"retry", "unknown", "parked"} <= {outcome for outcome, _ in told}
 
 
 def test_a_part_somebody_else_marked_is_left_alone(site: Site) -> None:

@@ -293,6 +293,7 @@ def log_attempt(
         attempt=attempt,
         outcome=outcome_name(verdict.outcome),
         errcode=verdict.errcode,
+        reason=None if isinstance(verdict.outcome, Accepted | Partial) else verdict.outcome.reason,
         delay=round(delay, 3),
         duration=round(duration_s, 4),
         **_producer_fields(flight.due, span),
