@@ -266,7 +266,7 @@ def test_a_process_that_does_not_know_an_account_blocks_it_for_nobody_else(site:
     assert ["accepted"] * 2 == states(site, jobs)
     assert [] == site.rows("select lane from worker_lanes")
     [event] = site.rows("select account, what, reason from worker_lane_events")
-    assert ("it", "set aside", "account 'it' does not exist") == (event.account, event.what, event.reason.split(";")[0])
+    assert ("it", "unusable", "account 'it' does not exist") == (event.account, event.what, event.reason.split(";")[0])
 
 
 def test_a_fleet_half_of_which_does_not_know_an_account_carries_on(site: Site, newcomer: Site) -> None:

@@ -25,7 +25,7 @@ from worker.domain.pacing.lane import (
 )
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.lanes.lanes import change_lanes, change_lanes_at, claim_probe, read_lane_states
+from worker.outbox.lanes.lanes import change_lanes, change_lanes_at, claim_probe, read_lane_states, waiting_lanes
 
 SECOND = 1_000_000
 
@@ -64,6 +64,26 @@ def parked(database: Database) -> set[str]:
 
 def left(database: Database) -> dict[str, float]:
     return {lane: pace.blocked_until / SECOND for lane, pace in known(database).items() if pace.blocked_until > 0}
+
+
+def test_lanes_that_wait_for_the_same_are_counted_together(database: Database) -> None:
+    """Blocked for longer than a moment, parked, or held by a breaker; a lane alone is named."""
+    write(
+        database,
+        *(a_block(60, "used up", f"hr:{n}") for n in range(3)),
+        a_block(0.5, "brief", "hr:9"),
+        a_parking(),
+        *(a_block(0, "refused", "it", failed=True) for _ in range(9)),
+    )
+    with database.reading() as connection:
+        waiting = waiting_lanes(connection, database.now)
+
+    assert [("hr", False, False, "used up", 2, None), ("hr", True, False, "43012", 1, "hr:1")] == sorted(
+        (one.account, one.parked, one.broken, plain(one.reason), one.count, one.lane)
+        for one in waiting
+        if one.account == "hr"
+    )
+    assert [(False, True, "it")] == [(one.parked, one.broken, one.lane) for one in waiting if one.account == "it"]
 
 
 @pytest.mark.parametrize("fields", [{"parked": True}, {"failed": True}])

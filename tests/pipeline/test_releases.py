@@ -171,7 +171,7 @@ def test_a_part_of_a_newer_release_tells_what_it_waits_for(site: Site) -> None:
     wait = nearest(site, jobs[0])
 
     assert (WaitFor.RELEASE, ("worker db check",)) == (wait.what, wait.commands)
-    events = site.rows("select label, account, reason from worker_lane_events where what = 'set aside'")
+    events = site.rows("select label, account, reason from worker_lane_events where what = 'too new'")
     told = f"is stored in format version {NEWER}, and this release reads up to {NEWEST_PAYLOAD}"
     assert [("release", "hr", told)] == [(row.label, row.account, row.reason) for row in events]
 

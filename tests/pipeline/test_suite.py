@@ -437,7 +437,7 @@ def test_without_the_previous_secret_this_process_alone_does_without(ready: Suit
     job = ready.send()
     ready.site.run()
     lane = ready.site.lane("acme")
-    told = ready.site.rows("select reason from worker_lane_events where what = 'set aside'")
+    told = ready.site.rows("select reason from worker_lane_events where what = 'unusable'")
     ready.site.accounts.replace(a_suite(ready.url), a_customer(ready.url))
     ready.advance(20)
     ready.site.run()

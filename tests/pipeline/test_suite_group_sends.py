@@ -238,5 +238,5 @@ def test_a_suite_that_is_none_is_named(here: Sales) -> None:
     here.go()
 
     assert ["queued", "accepted"] == [here.site.state(job) for job in jobs]
-    [event] = here.site.rows("select reason from worker_lane_events where what = 'set aside'")
+    [event] = here.site.rows("select reason from worker_lane_events where what = 'unusable'")
     assert "account 'globex' keeps no codes of corps; name the account of a suite" in event.reason

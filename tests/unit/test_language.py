@@ -45,10 +45,16 @@ SPOKEN_BY_THE_SIMULATOR = [
 APART = [
     *("cli/options.py", "cli/setup/init.py", "config/logging.py", "channels/first_steps.py"),
     *("console/words.py", "console/app.py", "console/rendering.py"),
-    *("service/flower", "service/spans.py", "service/web/collector.py", "service/web/counters.py"),
+    *(
+        "service/flower",
+        "service/spans.py",
+        "service/wait_log.py",
+        "service/web/collector.py",
+        "service/web/counters.py",
+    ),
     *("delivery/resolver/http_get.py", "transport/connection.py", "transport/http.py", "transport/multipart.py"),
 ]
-"""The help of options, `worker init`, which has its own, names in a log line, the words of the pages,
+"""The help of options, `worker init`, which has its own, names in a log line and its texts, the words of the pages,
 what Flower, traces and metrics say, which programs read, and what goes over a wire or is markup."""
 UNSAID = {
     "Basic {login}": "a header",

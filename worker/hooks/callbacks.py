@@ -14,13 +14,12 @@ from worker.config.policy import policy_of
 from worker.config.settings import Settings
 from worker.domain.callbacks.inbound import CardPress, ChatNews, Inbound
 from worker.domain.outcome import Accepted, CallReceipt, Verdict
-from worker.domain.pacing.lane import LaneEvent
 from worker.outbox.commit.commands import CallEnd
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.jobs.inbound import Delivery, own_card_id, store_delivery, unanswered_call
-from worker.outbox.lanes.lanes import change_lanes, log_lane_events
+from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.lanes.processes import hooked_ends
 from worker.transport.grants import seal_grant
 
@@ -62,13 +61,13 @@ class CallbackStore:
         """Stores a delivery and its effect on lanes. Returns False if an earlier one was stored."""
         database = self._database
 
-        def work(connection: Connection) -> list[LaneEvent] | None:
+        def work(connection: Connection) -> bool:
             changes = store_delivery(connection, database.now, delivery)
-            return None if changes is None else change_lanes(connection, database.now, changes)
+            if changes is not None:
+                change_lanes(connection, database.now, changes)
+            return changes is not None
 
-        steps = database.run(work)
-        log_lane_events(steps or ())
-        return steps is not None
+        return database.run(work)
 
     def _settle(self, accounts: Sequence[str], task_id: str) -> None:
         """Ends the call in doubt that sent a pressed card: the press proves that the card arrived."""

@@ -1,4 +1,4 @@
-"""Watches the accounts of one process, logs which of them cannot be used, and tells its senders."""
+"""Watches the accounts of one process, and tells its senders which of them cannot be used."""
 
 from __future__ import annotations
 
@@ -65,10 +65,6 @@ class AccountUpdates:
             log.info("accounts_changed", count=len(changed))
             # A call that began with the old settings may fail and block the account after the first report.
             self._reports_left |= dict.fromkeys(changed, REPORTS)
-        for name, problem in self._unusable.items():
-            if before.get(name) != problem:
-                log.error("account_unusable", account=name, reason=problem)
         for name in before.keys() - self._unusable.keys():
             self._lane_states.mark_usable(name)
-            log.info("account_usable", account=name)
         log_staging(staging_summary(self._accounts))

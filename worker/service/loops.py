@@ -27,6 +27,7 @@ from worker.outbox.lanes.lanes import retry_changed_accounts
 from worker.outbox.upkeep.indexing import IDLE_S, Indexing
 from worker.outbox.upkeep.totals import EVERY_S, SPARE_EVERY_S, Totals
 from worker.service.account_updates import AccountUpdates
+from worker.service.broker import EMBEDDED
 from worker.service.flower.events import FlowerEvents
 from worker.service.flower.waiting_jobs import WaitingJobs
 from worker.service.hook_service import HookService
@@ -34,6 +35,7 @@ from worker.service.loop import Loop
 from worker.service.notify.notifier import Notifier
 from worker.service.publisher import BROKER_AWAY_S, Doorbells
 from worker.service.tag_ends import TagEnds
+from worker.service.wait_log import WaitLog
 from worker.transport.grants import ChangedCodes, CodeExchanges, SuiteAccounts
 from worker.transport.token_probe import POLL_S, TokenProbe
 
@@ -63,6 +65,7 @@ class Loops:
     ):
         """`beat` is the turn of the heartbeat. `revoked` has the ids of jobs that were revoked in Flower."""
         self._runtime, self._doorbells = runtime, doorbells
+        self._is_embedded = settings.broker.url == EMBEDDED
         self._agenda = Agenda(runtime.database, runtime.monotonic)
         self.relay = self._new_relay()
         self.leaderships = [self.relay.leadership]
@@ -119,6 +122,13 @@ class Loops:
         exchanges = CodeExchanges(runtime.database, runtime.accounts, runtime.tokens, runtime.transport)
         return {
             "accounts": updates.turn,
+            "wait_log": WaitLog(
+                runtime.database,
+                is_leader=lambda: self.relay.active,
+                lane_states=runtime.lane_states,
+                monotonic=runtime.monotonic,
+                is_embedded=self._is_embedded,
+            ).turn,
             "token_probe": partial(self._agenda.run_unless_idle, Work.TOKENS, probe.turn, POLL_S),
             "changed_codes": partial(suites.turn, ChangedCodes(runtime.database, runtime.tokens).turn),
             "code_exchanges": partial(suites.turn, exchanges.turn),

@@ -66,7 +66,16 @@ class FaultReports:
         if failures >= IN_A_ROW:
             self.report(label, program_error(error))
 
-    def report(self, label: str, reason: str, *, lane: str = "", account: str = "", remedy: str = REMEDY) -> None:
+    def report(
+        self,
+        label: str,
+        reason: str,
+        *,
+        lane: str = "",
+        account: str = "",
+        remedy: str = REMEDY,
+        what: LaneEventKind = LaneEventKind.FAULT,
+    ) -> None:
         """Writes one event, unless one with the same account, label and reason was written within the last day.
 
         A reason holds classes of errors and no ids. If the database refuses the event, only the event is missing.
@@ -77,7 +86,7 @@ class FaultReports:
             if report in self._reported_at:
                 return
             self._reported_at[report] = now
-        event = LaneEvent(lane, account, label, LaneEventKind.FAULT, reason[:300], remedy, None, None)
+        event = LaneEvent(lane, account, label, what, reason[:300], remedy, None, None)
         log_lane_events([event])
         try:
             self._database.run(lambda connection: write_lane_events(connection, self._database.now, [event]))

@@ -31,7 +31,7 @@ from worker.domain.content.staging import DRY_RUN, LIVE
 from worker.domain.errors import ConfigurationError, FileGone
 from worker.domain.job import NEWEST_PAYLOAD, Kind, RepeatRule, is_read, part_id
 from worker.domain.outcome import Accepted, CallReceipt, Held, Rejected, Retry
-from worker.domain.pacing.lane import account_of
+from worker.domain.pacing.lane import LaneEventKind, account_of
 from worker.domain.pacing.quiet import NONE, QuietHours
 from worker.outbox.commit.commands import unless_changed
 from worker.outbox.engine.database import is_data_error
@@ -109,6 +109,7 @@ def _defer_to_newer_release(runtime: Runtime, due: JobPart) -> None:
         f"is stored in format version {due.payload}, and this release reads up to {NEWEST_PAYLOAD}",
         account=due.account,
         remedy="start processes of the newer release; `worker db check` shows which release runs where",
+        what=LaneEventKind.TOO_NEW,
     )
 
     def put_off(part: settle.PartFacts, now: int) -> None:
@@ -315,7 +316,8 @@ def _avoid_account(runtime: Runtime, due: JobPart, problem: str) -> None:
     """Avoids an account whose settings are wrong here, and reports that as an event."""
     # In this process only: while a new configuration is rolled out, other processes know the account already.
     runtime.lane_states.mark_unusable(account_of(due.lane), ACCOUNT_RECHECK_S, problem)
-    runtime.fault_reports.report("account", problem, account=due.account, remedy="correct the account's settings here")
+    remedy = "correct the account's settings here"
+    runtime.fault_reports.report("account", problem, account=due.account, remedy=remedy, what=LaneEventKind.UNUSABLE)
 
 
 def fail(runtime: Runtime, due: JobPart, reason: str) -> None:

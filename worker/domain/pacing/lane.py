@@ -53,6 +53,22 @@ class LaneEventKind(StrEnum):
     """A person, or a probe that succeeded, lifted what blocked it."""
     FAULT = "set aside"
     """An error of this program stopped work on a part of the lane; nothing is blocked."""
+    UNUSABLE = "unusable"
+    """A process could not use the account as it is configured there; nothing is blocked for others."""
+    TOO_NEW = "too new"
+    """A process of an older release put off a part that a newer one enqueued; nothing is blocked."""
+
+
+LOGGED = frozenset(
+    {
+        LaneEventKind.NARROWED,
+        LaneEventKind.WIDE,
+        LaneEventKind.ALARM,
+        LaneEventKind.FAULT,
+        LaneEventKind.TOO_NEW,
+    }
+)
+"""Events with a log line of their own. `service/wait_log.py` logs what the others begin and end."""
 
 
 class Cause(StrEnum):

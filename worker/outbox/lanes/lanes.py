@@ -20,6 +20,7 @@ from worker.domain.account import GETTOKEN
 from worker.domain.job import first_id
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import (
+    LOGGED,
     RULES,
     Cause,
     LaneBlock,
@@ -35,7 +36,7 @@ from worker.domain.pacing.lane import (
 from worker.domain.settle import FOREVER
 from worker.outbox import tables
 from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, lock_rows, rows_by_id
-from worker.outbox.engine.clock import SKEW_US, instant
+from worker.outbox.engine.clock import SECOND, SKEW_US, instant
 from worker.outbox.engine.counting import count
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import execute, fetch, mappings, read_now, run
@@ -193,6 +194,48 @@ def list_lanes(connection: Connection, now_sql: str, account: str | None) -> lis
     return mappings(connection, query, {"account": account})
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingLanes:
+    """Lanes of one account that are parked or blocked for the same reason; an account itself counts as one."""
+
+    account: str
+    parked: bool
+    broken: bool
+    """Whether their breaker is open or half-open."""
+    reason: str
+    remedy: str | None
+    count: int
+    lane: str | None
+    """The lane's key or the account's name, or None if there are several."""
+    label: str
+    hint: str | None
+    until: int
+    """The latest end of their blocks, in microseconds, or 0."""
+
+
+BRIEF_US = SECOND
+"""A block that ends sooner is no wait."""
+
+
+def waiting_lanes(connection: Connection, now_sql: str) -> list[WaitingLanes]:
+    """Returns what is parked, what a breaker holds, and what is blocked for longer than a moment, by reason."""
+    long = f"blocked_until > {now_sql} + {BRIEF_US}"
+    broken = f"case when failures >= {RULES.failures} then 1 else 0 end"
+    rows = (
+        f"select account, parked, {broken} as broken, reason, remedy, lane, label, hint,"
+        f" case when blocked_until > {now_sql} then blocked_until else 0 end as blocked_until"
+        f" from worker_lanes where parked = true or {long} or failures >= {RULES.failures}"
+    )
+    query = (
+        "select account, parked, broken, reason, remedy, count(*), min(lane), max(label), max(hint), max(blocked_until)"
+        f" from ({rows}) waiting group by account, parked, broken, reason, remedy order by account, min(lane)"
+    )
+    return [
+        WaitingLanes(account, bool(parked), bool(broken), reason, remedy, number, lane if number == 1 else None, *rest)
+        for account, parked, broken, reason, remedy, number, lane, *rest in fetch(connection, query)
+    ]
+
+
 def list_lane_events(
     connection: Connection, account: str | None, limit: int, before: str | None = None
 ) -> list[dict[str, Any]]:
@@ -294,7 +337,7 @@ def calls_in_flight(connection: Connection) -> dict[str, int]:
 
 
 def log_lane_events(events: Sequence[LaneEvent]) -> None:
-    """Logs one line for each event, with the same fields for the begin and the end of a block."""
-    for event in events:
+    """Logs one line for each event that begins or ends no block."""
+    for event in (event for event in events if event.what in LOGGED):
         until = None if event.until is None else instant(event.until).isoformat(timespec="milliseconds")
         log.warning("lane", **{"what": event.what, **asdict(event), "until": until})
