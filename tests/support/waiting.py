@@ -5,6 +5,8 @@ The server has databases of other tests as well, so each query is about its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import text
 
 from worker.outbox.engine.database import Database
@@ -20,9 +22,9 @@ _OPEN = {"postgresql": f"{_OTHERS} and (backend_xmin is not null or backend_xid 
 _PAUSE = {"postgresql": "select pg_sleep(0.005)", "mysql": "select sleep(0.2)"}
 
 
-def until_waiting(database: Database, how_many: int = 1) -> None:
-    """Returns when so many transactions wait for a lock."""
-    _until(database, _WAITING, how_many, "nobody waits")
+def until_waiting(database: Database, how_many: int = 1, or_else: Callable[[], bool] = lambda: False) -> None:
+    """Returns when so many transactions wait for a lock, or `or_else` is so."""
+    _until(database, _WAITING, how_many, "nobody waits", or_else)
 
 
 def until_alone(database: Database) -> None:
@@ -30,10 +32,15 @@ def until_alone(database: Database) -> None:
     _until(database, _OPEN, 0, "another transaction stays open")
 
 
-def _until(database: Database, queries: dict[str, str], count: int, error: str) -> None:
+def _until(
+    database: Database, queries: dict[str, str], count: int, error: str, or_else: Callable[[], bool] = lambda: False
+) -> None:
     for _ in range(2_000):
+        if or_else():
+            return
         with database.reading() as connection:
+            # First, so that InnoDB does not show who waited in the test before.
+            connection.execute(text(_PAUSE[database.dialect.name]))
             if connection.execute(text(queries[database.dialect.name])).scalar() == count:
                 return
-            connection.execute(text(_PAUSE[database.dialect.name]))
     raise AssertionError(error)
