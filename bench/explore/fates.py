@@ -28,7 +28,12 @@ class Fate(StrEnum):
     CONCURRENT = "answered 45033"
     CONFLICT = "answered 45035"
     STALE = "answered 42001"
-    HTML = "answered 502 without JSON"
+    HTML = "answered 502 by a proxy"
+    UNAVAILABLE = "answered 503 by a proxy"
+    LATER = "answered 503 with Retry-After by a proxy"
+    TOO_MANY = "answered 429 with Retry-After by a proxy"
+    PORTAL = "answered 200 by a portal"
+    MOVED = "answered 302 by a portal"
     REFUSED = "answered 40058"
     SPAM = "answered 40201"
     PARKED = "answered 60020"
@@ -49,6 +54,11 @@ WEIGHTS = {
     Fate.CONFLICT: 1,
     Fate.STALE: 2,
     Fate.HTML: 1,
+    Fate.UNAVAILABLE: 1,
+    Fate.LATER: 1,
+    Fate.TOO_MANY: 1,
+    Fate.PORTAL: 1,
+    Fate.MOVED: 1,
     Fate.REFUSED: 1,
     Fate.SPAM: 1,
     Fate.PARKED: 1,
@@ -78,6 +88,15 @@ MESSAGES = (SEND, CREATE, POST, YOUDU_SEND)
 """The calls that send something to somebody."""
 SELDOM = ("recall", "update", "upload", "create", "cancel", "read", "post", "youdu")
 """Calls of which there are few: these go wrong more often, and in every way."""
+BETWEEN = {
+    Fate.HTML: (502, ""),
+    Fate.UNAVAILABLE: (503, ""),
+    Fate.LATER: (503, "1"),
+    Fate.TOO_MANY: (429, "2"),
+    Fate.PORTAL: (200, ""),
+    Fate.MOVED: (302, ""),
+}
+"""What something between worker and vendor answers, whether it has passed the call on or not: status, Retry-After."""
 GETTOKEN_FATES = (
     Fate.SLOW,
     Fate.UNREACHABLE,
@@ -86,7 +105,7 @@ GETTOKEN_FATES = (
     Fate.UNANSWERED,
     Fate.CUT,
     Fate.BUSY,
-    Fate.HTML,
+    *BETWEEN,
 )
 YOUDU_ERRCODES = {
     Fate.BUSY: -1,

@@ -94,6 +94,14 @@ GUARDS = (
         "    part.doubts = 0\n",
     ),
     Guard(
+        "what something between answers is a doubt, also where it asks to wait",
+        RECORD,
+        "            if not flight.left_out:\n                return verdict\n",
+        "            if verdict.errcode is None and isinstance(verdict.outcome, Unknown):\n"
+        '                return Verdict(Wait(Scope.LANE, 1.0, "later"))\n'
+        "            if not flight.left_out:\n                return verdict\n",
+    ),
+    Guard(
         "a doorbell that was lost is published again",
         "outbox/lanes/offering.py",
         "({of}.offered_until is null or {of}.offered_until <= {now})",

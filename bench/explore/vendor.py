@@ -14,6 +14,7 @@ from bench.explore import youdu
 from bench.explore.campaigns import AGENT, CANCEL, CREATE, LIST, MEMBERS, RESULTS, Tasks, name_of
 from bench.explore.database import now_us
 from bench.explore.fates import (
+    BETWEEN,
     BLOCKING,
     ERRCODES,
     GETTOKEN,
@@ -41,6 +42,8 @@ from worker.domain.call import Reply, Request
 
 WRONG_SECRET = "wrong"
 DUPLICATES_S = 14_400.0
+PASSED_ON = 0.6
+"""How often a proxy that answers in the vendor's place has passed the call on."""
 _PIECE = re.compile(r"\((?P<number>\d)/\d\)\n\s*(?P<name>[^.]*)\.")
 """How a piece of a long text begins."""
 
@@ -179,8 +182,10 @@ class Vendor:
 
     def take(self, request: Request, fate: Fate, file: str) -> Reply:
         """What the vendor does with a call that arrives, perhaps with a file, and what it answers."""
-        if fate is Fate.HTML:
-            return _answer(b"<html>bad gateway</html>", 502)
+        if fate in BETWEEN:
+            if self.chance.random() < PASSED_ON:
+                self.take(request, Fate.ANSWERED, file)
+            return _answer_between(*BETWEEN[fate])
         errcodes = YOUDU_ERRCODES if request.path == YOUDU_SEND else ERRCODES
         if fate in errcodes:
             self._refuse(request, fate)
@@ -388,6 +393,11 @@ def _content(body: dict[str, Any]) -> str:
 
 def _json(errcode: int, errmsg: str, **more: Any) -> Reply:
     return _answer(json.dumps({"errcode": errcode, "errmsg": errmsg, **more}).encode())
+
+
+def _answer_between(status: int, retry_after: str) -> Reply:
+    headers = {"content-type": "text/html", **({"retry-after": retry_after} if retry_after else {})}
+    return Reply(status, headers, b"<html>not the vendor</html>", 0.02)
 
 
 def _answer(body: bytes, status: int = 200) -> Reply:

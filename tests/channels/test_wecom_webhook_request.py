@@ -40,7 +40,7 @@ from worker.domain.content.message import File
 from worker.domain.content.recipient import Chats, Everyone, Recipients
 from worker.domain.errors import WorkerError
 from worker.domain.job import Part, RepeatRule
-from worker.domain.outcome import Accepted, Progress, Rejected, Scope, Unknown, Wait
+from worker.domain.outcome import Accepted, Progress, Rejected, Unknown
 
 GOLDEN = Path(__file__).parent / "golden" / "webhook"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.json"))
@@ -238,18 +238,13 @@ def test_an_upload_brings_a_media_id(created_at: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "body"), [(502, b"<html>"), (503, b""), (200, b"<html>"), (404, b"404"), (500, b"[1]")]
+    ("status", "body"),
+    [(502, b"<html>"), (503, b""), (429, b""), (200, b"<html>"), (404, b"404"), (500, b"[1]"), (413, b"")],
 )
 def test_what_the_vendor_did_not_say_proves_nothing(status: int, body: bytes) -> None:
     """Also with Retry-After: what stands behind a proxy may have posted it."""
     assert isinstance(outcome(body, status=status), Unknown)
     assert isinstance(outcome(body, status=status, retry_after="5"), Unknown)
-
-
-def test_too_many_requests_wait() -> None:
-    """A proxy's 429 says when to come again."""
-    assert Wait(Scope.LANE, 5.0, "http_429 Retry-After") == outcome(b"", status=429, retry_after="5")
-    assert isinstance(outcome(b"", status=429), Unknown)
 
 
 def test_the_errcode_decides_whatever_the_status() -> None:

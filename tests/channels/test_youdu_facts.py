@@ -127,17 +127,17 @@ def test_no_code_of_ours_is_made_up():
 TRANSPORT = {
     "HTTP 500, 502, 504": [(status, Unknown) for status in (500, 502, 504)],
     "HTTP 503": [(503, Unknown)],  # for messages; see the test of uploads
-    "HTTP 429": [(429, Wait)],
-    "HTTP 413": [(413, Rejected)],
-    "HTTP 404, 405": [(404, Parked), (405, Parked)],
-    "other 4xx": [(400, Parked), (401, Parked), (403, Parked), (407, Parked), (408, Unknown)],
+    "HTTP 429": [(429, Unknown)],
+    "HTTP 413": [(413, Unknown)],
+    "HTTP 404, 405": [(404, Unknown), (405, Unknown)],
+    "other 4xx": [(status, Unknown) for status in (400, 401, 403, 407, 408)],
     "200 but no JSON / no integer errcode": [(200, Unknown)],
 }
 
 
 @pytest.mark.parametrize("row", rows("youdu/transport"), ids=lambda row: row["condition"])
 def test_every_answer_that_is_not_the_servers(row: dict[str, str]):
-    """A 5xx of a proxy proves nothing, so it is no retry; what certainly was not the server parks the account."""
+    """Whatever stands between answers in the server's place proves nothing: the message is in doubt."""
     for status, outcome in TRANSPORT.get(row["condition"], ()):
         verdict = CHANNEL.outcome(part(), account(), reply(b"<html>", status), Access("t", "k"))
         assert isinstance(verdict.outcome, outcome), status

@@ -11,7 +11,7 @@ from youdu_samples import ACCESS, CHANNEL, account, part, reply, said, sent
 from tests.support.youdu_vectors import APP_ID, BUIN, KEY, vector
 from worker.channels.base import TokenGranted, TokenLater, TokenRefused
 from worker.channels.youdu import Badge, Image, Mail, PopWindow
-from worker.channels.youdu.envelope import ERRCODES
+from worker.channels.youdu.envelope import BUSY_S, ERRCODES
 from worker.crypto.youdu import YouduEnvelope
 from worker.domain.call import Access
 from worker.domain.errors import ConfigurationError
@@ -308,25 +308,28 @@ def test_an_errcode_in_an_http_error_still_decides():
     assert isinstance(outcome(reply({"errcode": 0, "errmsg": "ok"}, 500)), Accepted)
 
 
-def test_busy_proxies():
-    """Retry-After is kept; without it only what is harmless waits, a message is in doubt."""
+@pytest.mark.parametrize("status", [429, 503])
+def test_busy_proxies(status: int):
+    """What is harmless waits; a message is in doubt, because the server behind the proxy may have taken it."""
     upload = part({"type": "upload", "files": {"media": {}}}, {})
-    bare = CHANNEL.outcome(upload, account(), reply(b"", 503), ACCESS).outcome
+    bare, asks = reply(b"", status), reply(b"", status, retry_after="7")
 
-    assert Wait(Scope.LANE, 7.0, "http_503 Retry-After") == outcome(reply(b"", 503, retry_after="7"))
-    assert isinstance(outcome(reply(b"", 503)), Unknown)
-    assert not outcome(reply(b"", 503)).held
-    assert isinstance(bare, Wait)
+    assert Unknown(f"http_{status}", delay=BUSY_S) == outcome(bare)
+    assert Unknown(f"http_{status}", delay=7.0) == outcome(asks)
+    assert Wait(Scope.LANE, BUSY_S, f"http_{status}") == CHANNEL.outcome(upload, account(), bare, ACCESS).outcome
+    assert Wait(Scope.LANE, 7.0, f"http_{status}") == CHANNEL.outcome(upload, account(), asks, ACCESS).outcome
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 400, 403, 404, 405])
-def test_what_is_certainly_not_the_server_parks_the_account(status: int):
-    """With what to correct."""
+def test_an_answer_from_a_wrong_place_says_what_to_correct(status: int):
+    """The message is in doubt all the same; a token is asked for again, and found by itself once a portal is gone."""
     found = outcome(reply(b"<html>", status))
+    token = CHANNEL.token_outcome(reply(b"", status), account(), KEY)
 
-    assert (Parked, Scope.ACCOUNT) == (type(found), found.scope)
-    assert "base_url" in found.remedy
-    assert isinstance(CHANNEL.token_outcome(reply(b"", status), account(), KEY), TokenRefused)
+    assert (Unknown, False) == (type(found), found.held)
+    assert "base_url" in found.reason
+    assert (TokenLater, True) == (type(token), token.alone)
+    assert "base_url" in (token.remedy or "")
 
 
 # -- what is kept of the server's words -------------------------------------------------------------------------------

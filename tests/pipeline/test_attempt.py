@@ -56,7 +56,8 @@ ANSWERS = [
     pytest.param(unsent(), "queued", "retry", 1, id="never left"),
     pytest.param(lost(), "unknown", "unknown", 1, id="no answer"),
     pytest.param(answered(b"<html>", 200), "unknown", "unknown", 1, id="html"),
-    pytest.param(answered(b"", 503, retry_after="7"), "queued", "wait", 0, id="503 wait"),
+    pytest.param(answered(b"", 503, retry_after="7"), "unknown", "unknown", 1, id="503 that asks to wait"),
+    pytest.param(answered(b"", 429, retry_after="7"), "unknown", "unknown", 1, id="429 that asks to wait"),
 ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.runtime import SEND, Site, an_account, busy, lost, planted, refused, unsent
+from tests.support.runtime import SEND, Site, an_account, answered, busy, lost, planted, refused, unsent
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, CallReceipt, Outcome, Retry, Unknown, Verdict
@@ -332,6 +332,22 @@ def test_a_repeat_is_byte_for_byte_the_first_call(site: Site) -> None:
 
     assert [first, first] == [call.body for call in site.calls()]
     assert ("accepted", 1) == (site.state(job), site.part(job).repeats)
+    assert [True] == [bool(row.from_repeat) for row in site.of("receipts", job)]
+
+
+@pytest.mark.parametrize("said", [(502, {}), (503, {}), (503, {"retry_after": "7"}), (429, {"retry_after": "7"})])
+def test_what_a_proxy_answered_is_repeated_with_the_check(site: Site, said: tuple[int, dict[str, str]]) -> None:
+    """It may have passed the call on, so a call without the check could be a second message."""
+    status, headers = said
+    site.vendor.says(answered(b"<html>", status, **headers))
+    job = site.send()
+    site.ring(job)
+
+    site.advance(26)
+    site.recover()
+    site.ring(job)
+
+    assert ([True, True], "accepted") == (flags(site), site.state(job))
     assert [True] == [bool(row.from_repeat) for row in site.of("receipts", job)]
 
 

@@ -244,6 +244,17 @@ def test_a_wait_that_is_asked_for_is_kept_whatever_it_counts() -> None:
     assert (NOW + 30 * SECOND, 4) == (lane.state.blocked_until, lane.state.failures)
 
 
+def test_after_a_wait_that_a_proxy_asked_for_one_call_tries() -> None:
+    """Each call that a proxy answers may be in doubt, so there is one at a time until the vendor answers."""
+    lane = Lane()
+
+    lane.after(a_block(delay=30.0, failed=True), NOW)
+    asked_once = lane.state.calls
+    taken(lane, NOW + 31 * SECOND)
+
+    assert (1, 2, 0) == (asked_once, lane.state.calls, lane.state.failures)
+
+
 def test_a_lane_that_starts_needs_no_more_than_its_row() -> None:
     """Its bound says since when its calls count; few of them are out."""
     lane = Lane(calls=4, changed_at=NOW)

@@ -176,6 +176,8 @@ class Unknown:
     """The recipients that the answer names as refused. The others are undetermined."""
     held: bool = False
     """An answer came, so the policy for missing answers does not apply: a person decides, and nothing is repeated."""
+    delay: float = 0.0
+    """The seconds for which a proxy asks to wait. They keep the lane and so the repeat waiting, and prove nothing."""
 
 
 Outcome = Accepted | Partial | Retry | Wait | Progress | Held | StaleToken | Rejected | Parked | Unknown

@@ -24,10 +24,8 @@ from worker.domain.outcome import (
     Outcome,
     Parked,
     Rejected,
-    Scope,
     Unknown,
     Verdict,
-    Wait,
 )
 
 WRONG_SECRET = Errcode(
@@ -155,16 +153,16 @@ REMEDIES = {**dict.fromkeys((301, 302, 303, 307, 308, 404, 405), ELSEWHERE), 407
 """Remedies, by the status of an answer that is not the vendor's."""
 
 
-def no_vendor(reply: Reply, *, once: bool = False) -> Outcome:
-    """Returns what an answer of a proxy or gateway means: unknown, unless it asks to wait.
+def no_vendor(reply: Reply) -> Unknown:
+    """Returns what an answer of a proxy, gateway or portal means: unknown, whatever its status.
 
-    `once`: the call makes something new each time. A proxy that answers 503 with a wait may have passed it on.
+    Only the vendor's own JSON proves that a call was refused. A proxy that answers 429 or 503 may have passed the
+    call on before, for example in an earlier try of its own. Its Retry-After delays the lane, and so the repeat.
     """
-    if reply.status in ((429,) if once else (429, 503)) and (delay := retry_after(reply)):
-        return Wait(Scope.LANE, delay, f"http_{reply.status} Retry-After")
-    if (told := REMEDIES.get(reply.status)) is not None:
-        return Unknown(f"http_{reply.status}: {told}")
-    return Unknown("http_200 without the vendor's JSON" if reply.status == 200 else f"http_{reply.status}")
+    status, delay = reply.status, retry_after(reply) or 0.0
+    if (remedy := REMEDIES.get(status)) is not None:
+        return Unknown(f"http_{status}: {remedy}", delay=delay)
+    return Unknown("http_200 without the vendor's JSON" if status == 200 else f"http_{status}", delay=delay)
 
 
 # -- as the page says --------------------------------------------------------------------------------------------------

@@ -38,8 +38,9 @@ from worker.domain.outcome import (
     Refusal,
     Rejected,
     Retry,
-    Unknown,
+    Scope,
     Verdict,
+    Wait,
 )
 
 PATHS: Mapping[str, str] = {
@@ -122,8 +123,6 @@ PAGES: Mapping[str, Page] = {
     "track": Page("93338", _LISTED),
 }
 """What the vendor's page says about the answer, by kind."""
-ONCE = ("send", "remind")
-"""Kinds whose call makes something new each time: a second task, a second reminder."""
 SEARCHED = Page("93338", {**_LISTED, "group_msg_list": LIST})
 
 
@@ -131,9 +130,11 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     """Returns the meaning of an answer, with what may be kept of it."""
     answer = read(reply, _promised(part))
     if answer is None:
-        is_query = part.kind == "track" or looks_up(part)  # it changes nothing, so it may be repeated
-        found = no_vendor(reply, once=part.kind in ONCE and not is_query)
-        return Verdict(Retry(found.reason) if is_query and isinstance(found, Unknown) else found)
+        found = no_vendor(reply)
+        if part.kind != "track" and not looks_up(part):
+            return Verdict(found)
+        # A query changes nothing, so it may be made again whatever became of this one.
+        return Verdict(Wait(Scope.LANE, found.delay, found.reason) if found.delay else Retry(found.reason))
     return verdict(part, answer, _meant(part, answer), _page(part))
 
 

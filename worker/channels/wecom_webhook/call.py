@@ -119,7 +119,7 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     """Returns the meaning of an answer, with what may be kept of it. The key is never kept."""
     answer = read(reply, "media_id" if part.kind == Kind.UPLOAD else None)
     if answer is None:
-        return Verdict(no_vendor(reply, once=True))
+        return Verdict(no_vendor(reply))
     if access.secret:
         answer = replace(answer, errmsg=answer.errmsg.replace(access.secret, redact.MASK))
     found = _accepted(part, answer) if answer.errcode == 0 else _refused(part, answer.errcode)

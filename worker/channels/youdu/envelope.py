@@ -21,7 +21,7 @@ from worker.crypto.youdu import YouduEnvelope
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
 from worker.domain.errors import ConfigurationError
-from worker.domain.outcome import Outcome, Parked, Rejected, Scope, Unknown, Wait
+from worker.domain.outcome import Outcome, Rejected, Scope, Unknown, Wait
 
 ERRCODES = Catalogue("youdu")
 ALSO = ("sysOrgAssistant",)
@@ -72,21 +72,25 @@ UNAVAILABLE = 503
 
 
 def no_vendor(reply: Reply, kind: str) -> Outcome:
-    """Returns what such an answer means for a call. A proxy's 5xx says nothing about the server behind it."""
-    status, delay = reply.status, retry_after(reply)
-    if status in (TOO_MANY, UNAVAILABLE) and delay:
-        return Wait(Scope.LANE, delay, f"http_{status} Retry-After")
-    if status == TOO_MANY or (status == UNAVAILABLE and kind == UPLOAD):
-        return Wait(Scope.LANE, BUSY_S, f"http_{status}")
+    """Returns what such an answer means for a call: unknown, because the server behind a proxy may have carried it out.
+
+    A second upload does no harm, so an upload waits or is rejected as the answer says.
+    """
+    status, delay = reply.status, retry_after(reply) or (BUSY_S if reply.status in (TOO_MANY, UNAVAILABLE) else 0.0)
+    if kind == UPLOAD and delay:
+        return Wait(Scope.LANE, delay, f"http_{status}")
     if status == TOO_LARGE:
-        return Rejected("http_413: too large for a proxy on the way")
+        return Rejected(PROXY_LIMIT) if kind == UPLOAD else Unknown(PROXY_LIMIT, delay=delay)
     if (remedy := wrong_place(status)) is not None:
-        return Parked(Scope.ACCOUNT, f"http_{status} without the server's JSON", remedy)
-    return Unknown("http_200 without the server's JSON" if status == 200 else f"http_{status}")
+        return Unknown(f"http_{status}: {remedy}", delay=delay)
+    return Unknown("http_200 without the server's JSON" if status == 200 else f"http_{status}", delay=delay)
+
+
+PROXY_LIMIT = "http_413: too large for a proxy on the way"
 
 
 def wrong_place(status: int) -> str | None:
-    """Returns what an operator should correct if it is certainly not the server that refuses, or None."""
+    """Returns what an operator should correct if it is certainly not the server that answers, or None."""
     if status in (404, 405):
         return "correct base_url (port 7080 by default) and api_path: nothing there takes this call"
     if 300 <= status < 400:
@@ -111,11 +115,9 @@ def token_outcome(reply: Reply, account: Account, secret: str) -> TokenOutcome:
     """Returns granted, refused (an operator must act), or later."""
     answer = read(reply)
     if answer is None:
-        if (wrong := wrong_place(reply.status)) is not None:
-            return TokenRefused(f"http_{reply.status} from gettoken", wrong)
-        asked_s = retry_after(reply)
+        asked_s, remedy = retry_after(reply), wrong_place(reply.status)
         reason = f"http_{reply.status}: no vendor answer"
-        return TokenLater(reason, asked_s or UNREADABLE_DELAY_S, alone=not asked_s)
+        return TokenLater(reason, asked_s or UNREADABLE_DELAY_S, remedy=remedy, alone=not asked_s)
     if answer.errcode:
         return _token_refused(answer.errcode)
     given = opened(envelope_of(account, secret), answer.data)

@@ -78,8 +78,8 @@ def _of_verdict(due: JobPart, verdict: Verdict, settings: DeliverySettings, *, a
             return _block(due, scope, delay, reason, remedy, failed=no_errcode)
         case Parked(scope=scope, reason=reason, remedy=remedy):
             return _block(due, scope, settings.park_probe_s, reason, remedy, parked=True)
-        case Unknown(held=False, reason=reason) if no_errcode:
-            return _block(due, Scope.ACCOUNT, 0.0, reason, failed=True)
+        case Unknown(held=False, reason=reason, delay=delay) if no_errcode:
+            return _block(due, Scope.LANE if delay else Scope.ACCOUNT, delay, reason, failed=True)
         case Retry(busy=busy, reason=reason) if busy or (no_errcode and answered):
             return _block(due, Scope.LANE, 0.0, reason, failed=True)
         case Rejected(unknown_code=True, reason=reason):

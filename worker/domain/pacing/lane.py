@@ -355,6 +355,9 @@ def _failed(
     if is_same_fault or is_early:
         return held, []
     failures = min(MAX_FAILURES, state.failures + 1)
+    if failures < rules.failures and block.delay and block.lane != state.account:
+        # Calls of which a proxy said "later" may be in doubt, so the next one goes alone.
+        return replace(_with_one_call(held, held.blocked_until), failures=failures), []
     if failures < rules.failures:
         return replace(held, failures=failures, changed_at=now if is_unbounded and is_first else state.changed_at), []
     open_s = min(rules.open_max_s, rules.open_s * 2.0 ** min(failures - rules.failures, 16))
