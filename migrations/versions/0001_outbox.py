@@ -528,10 +528,10 @@ def create_processes() -> None:
         sa.Column("version", key(40)),
         sa.Column("revision", key(32)),
         sa.Column("health", long_text()),
-        sa.Column("hooked_ends", long_text()),
-        sa.Column("hooked_tags", long_text()),
+        sa.Column("hooks", long_text()),
         sa.Column("hindered", long_text()),
     )
+    op.create_index("worker_processes_ended", "worker_processes", ["ended_at"])
 
 
 def create_control() -> None:

@@ -315,7 +315,7 @@ def test_those_behind_it_go_on(site: Site) -> None:
     site.run()
     waiting = site.state(update)
 
-    site.sql("update worker_processes set hooked_ends = :ends", ends=json.dumps({"hr": [JobState.CANCELLED]}))
+    site.sql("update worker_processes set hooks = :hooks", hooks=json.dumps({"ends": {"hr": [JobState.CANCELLED]}}))
     stop(site, first, card, settings=Settings(hooks="app.hooks"))
     site.advance(3_600)
     site.run()

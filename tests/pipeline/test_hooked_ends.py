@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
@@ -17,7 +18,16 @@ from worker.channels.registry import channel
 from worker.config.settings import Settings
 from worker.control import fence, resolve
 from worker.control.cancel import cancel, find_open
-from worker.domain.callbacks.hook import ALL_ENDS, ANY_ACCOUNT, ENDED, Ends, EventKind
+from worker.domain.callbacks.hook import (
+    ALL_ENDS,
+    ANY_ACCOUNT,
+    ENDED,
+    NO_HOOKS,
+    Ends,
+    EventKind,
+    EventState,
+    Subscriptions,
+)
 from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.settle import Policy
@@ -29,7 +39,7 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import claim_event, due_events, event_row
-from worker.outbox.lanes.processes import hooked_ends, renew_heartbeat
+from worker.outbox.lanes.processes import all_hooks, end_processes, renew_heartbeat
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -143,31 +153,85 @@ def test_only_an_end_that_has_a_hook_leaves_an_event(
 # -- which ends have a hook -------------------------------------------------------------------------------------------
 
 
-def begun(database: Database, clock: DrivenClock, name: str, ends: Ends | None) -> None:
+def begun(
+    database: Database, clock: DrivenClock, name: str, ends: Ends, *, pid: int = 1, queues: Sequence[str] | None = None
+) -> None:
     clock.advance(1)
+    hooks = Subscriptions(frozenset({"on_job_done"}), ends) if ends else NO_HOOKS
+    life: dict[str, Any] = {"lease_us": 500 * SECOND, "threads": 1, "host": "h", "pid": pid, "lanes": "{}"}
     with database.writing() as connection:
-        renew_heartbeat(
-            connection, database.now, name, lease_us=SECOND, threads=1, host="h", pid=1, lanes="{}", hooked_ends=ends
-        )
+        renew_heartbeat(connection, database.now, name, **life, queues=queues, hooks=hooks)
 
 
-def test_before_the_first_worker_every_end_leaves_an_event_if_there_are_hooks(database: Database) -> None:
+def stopped(database: Database, *names: str) -> None:
+    with database.writing() as connection:
+        end_processes(connection, database.now, names)
+
+
+def counted(database: Database) -> Any:
+    with database.reading() as connection:
+        hooks = all_hooks(connection)
+    return None if hooks is None else hooks.ends
+
+
+@pytest.mark.parametrize("has_hooks", [True, False])
+def test_before_the_first_worker_an_end_leaves_an_event_if_the_settings_name_hooks(
+    database: Database, driven_clock: DrivenClock, has_hooks: bool
+) -> None:
     """Nothing says which of them has one."""
-    assert ALL_ENDS == hooked_ends(database, has_hooks=True)
-    assert {} == hooked_ends(database, has_hooks=False)
+    with planted(database, driven_clock) as site:
+        job = site.send(due_at=timedelta(days=1))
+        site.sql("delete from worker_processes")
+
+        found = find_open(JobFilter(ids=[job]), database=site.database)
+        settings = HOOKS if has_hooks else Settings()
+        cancel(found, person="zhang", why="wrong", settings=settings, database=site.database)
+
+        assert [job] * has_hooks == [row.job_id for row in site.rows("select job_id from worker_events")]
 
 
-def test_the_ends_of_all_living_processes_count(database: Database, driven_clock: DrivenClock) -> None:
-    """While a release is rolled out they differ; what has ended does not count."""
+@pytest.mark.every_database
+@pytest.mark.parametrize(("end", "state"), [ender for ender in ENDERS if ender[0] in (answered, expired, recovered)])
+def test_a_worker_without_the_hook_leaves_the_event_to_one_that_has_it(
+    database: Database, driven_clock: DrivenClock, end: Callable[[Site], None], state: JobState
+) -> None:
+    """A process that only sends, or the release before that brings the first hook: whoever records the end."""
+    driven_clock.micros = int(NOW) * SECOND
+
+    with planted(database, driven_clock) as site:
+        begun(database, driven_clock, "hooked", {"hr": frozenset({state})})
+        end(site)
+        found = site.rows("select job_state from worker_events where kind = 'job_done'")
+
+    assert [state] == [row.job_state for row in found]
+
+
+@pytest.mark.parametrize(("after_s", "events"), [(599, 1), (601, 0)])
+def test_the_hooks_of_a_process_that_is_started_again_count(
+    database: Database, driven_clock: DrivenClock, after_s: int, events: int
+) -> None:
+    """Meanwhile a process without hooks goes on sending; ten minutes later they are taken to be gone."""
+    with planted(database, driven_clock) as site:
+        begun(database, driven_clock, "hooked", ALL_ENDS)
+        stopped(database, "hooked")
+        driven_clock.advance(after_s)
+
+        answered(site)
+
+        assert events == len(site.rows("select id from worker_events"))
+
+
+@pytest.mark.every_database
+def test_the_hooks_of_all_living_processes_count(database: Database, driven_clock: DrivenClock) -> None:
+    """While a release is rolled out they differ."""
+    begun(database, driven_clock, "none", {})
     begun(database, driven_clock, "old", {"hr": frozenset({JobState.REJECTED})})
     begun(database, driven_clock, "new", {"hr": frozenset({JobState.EXPIRED}), "it": frozenset({JobState.UNKNOWN})})
     begun(database, driven_clock, "ended", ALL_ENDS)
-    with database.writing() as connection:
-        connection.exec_driver_sql("update worker_processes set ended_at = 1 where id = 'ended'")
+    stopped(database, "ended")
+    driven_clock.advance(3_600)
 
-    found = hooked_ends(database, has_hooks=True)
-
-    assert {"hr": {JobState.REJECTED, JobState.EXPIRED}, "it": {JobState.UNKNOWN}} == found
+    assert {"hr": {JobState.REJECTED, JobState.EXPIRED}, "it": {JobState.UNKNOWN}} == counted(database)
 
 
 @pytest.mark.every_database
@@ -175,30 +239,48 @@ def test_while_no_process_is_alive_the_last_one_counts(database: Database, drive
     """It is started again soon."""
     begun(database, driven_clock, "older", ALL_ENDS)
     begun(database, driven_clock, "last", {"hr": frozenset({JobState.REJECTED})})
-    with database.writing() as connection:
-        connection.exec_driver_sql("update worker_processes set ended_at = 1")
+    stopped(database, "older", "last")
+    driven_clock.advance(3_600)
 
-    assert {"hr": {JobState.REJECTED}} == hooked_ends(database, has_hooks=True)
-
-
-def test_beside_a_process_of_the_release_before_every_end_leaves_an_event(
-    database: Database, driven_clock: DrivenClock
-) -> None:
-    """It does not say which ends have a hook."""
-    begun(database, driven_clock, "before", None)
-    begun(database, driven_clock, "now", {})
-
-    assert ALL_ENDS == hooked_ends(database, has_hooks=True)
+    assert {"hr": {JobState.REJECTED}} == counted(database)
 
 
-def test_a_state_of_a_newer_release_is_passed_over(database: Database, driven_clock: DrivenClock) -> None:
-    """It cannot end a job in it."""
+def test_what_a_newer_release_stores_is_passed_over(database: Database, driven_clock: DrivenClock) -> None:
+    """A state that this release does not have cannot end a job in it."""
     begun(database, driven_clock, "newer", {})
+    document = {"hooks": ["on_job_done", 5], "ends": {"hr": [int(JobState.REJECTED), 99], "it": [99]}, "tags": {"a": 1}}
     with database.writing() as connection:
-        stored = json.dumps({"hr": [int(JobState.REJECTED), 99]})
-        connection.exec_driver_sql(f"update worker_processes set hooked_ends = '{stored}'".replace("%", "%%"))
+        connection.exec_driver_sql(f"update worker_processes set hooks = '{json.dumps(document)}'".replace("%", "%%"))
 
-    assert {"hr": {JobState.REJECTED}} == hooked_ends(database, has_hooks=True)
+    assert {"hr": {JobState.REJECTED}, "it": frozenset()} == counted(database)
+
+
+@pytest.mark.parametrize("hooked", [True, False])
+def test_a_receiver_without_hooks_in_its_settings_stores_the_events_of_workers_that_have_them(
+    database: Database, driven_clock: DrivenClock, hooked: bool
+) -> None:
+    """Not `ignored`, from which only a person takes a press, and not none at all."""
+    driven_clock.micros = int(NOW) * SECOND
+
+    with planted(database, driven_clock) as site:
+        if hooked:
+            begun(database, driven_clock, "hooked", ALL_ENDS)
+        job = site.card()
+        door = channel("wecom_app").callback_verifier(
+            site.accounts.get("hr"), {"token": TOKEN, "aes_key": AES_KEY}, 300
+        )
+        for told in (press(f"w{part_id(job, 0)}"), press("t", event="enter_agent")):
+            callback = sent(told)
+            inbound = door.read(callback.query, callback.body, NOW)
+            CallbackStore(database, Settings(), site.accounts).store("hr", inbound)
+        found = site.rows("select kind, state from worker_events order by kind")
+
+    states = [(row.kind, EventState(row.state)) for row in found]
+    expected = {
+        True: [(EventKind.CALLBACK, EventState.WAITING), (EventKind.CARD_ACTION, EventState.WAITING)],
+        False: [(EventKind.CARD_ACTION, EventState.IGNORED)],
+    }
+    assert states == expected[hooked]
 
 
 # -- what goes first --------------------------------------------------------------------------------------------------

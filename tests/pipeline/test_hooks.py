@@ -1063,7 +1063,7 @@ def test_a_modules_marked_functions_are_found_once_each(tmp_path: Any, monkeypat
 
     hooks = load_hooks("shop_hooks_module")
 
-    assert {ANY_ACCOUNT: {JobState.REJECTED}} == hooks.ends
+    assert {ANY_ACCOUNT: {JobState.REJECTED}} == hooks.subscriptions.ends
     assert [["first"], ["second"]] == [
         [hook.__name__ for hook in hooks.functions_for(event)] for event in (pressed, done)
     ]

@@ -172,9 +172,9 @@ def test_a_lost_recall_was_carried_out(site: Site) -> None:
 
 @pytest.mark.every_database
 def test_hooks_hear_of_it(site: Site) -> None:
-    """As of an answer. A process of the release before does not say which ends have a hook: all, if there are hooks."""
+    """As of an answer; before the first worker process, if the settings name hooks."""
     first, second = in_doubt(site, 2)
-    site.sql("update worker_processes set hooked_ends = null")
+    site.sql("delete from worker_processes")
 
     say(site, first, sent=True)
     say(site, second, sent=True, settings=HOOKS)
@@ -420,7 +420,7 @@ def test_five_thousand_that_an_outage_left(site: Site) -> None:
     waiting = [site.update(card) for card in updates]
     site.run()
 
-    site.sql("update worker_processes set hooked_ends = null")
+    site.sql("delete from worker_processes")
     sent = say(site, wanted=JobFilter(tag="half 0"), sent=True, settings=HOOKS)
     not_sent = say(site, wanted=JobFilter(tag="half 1"), sent=False, settings=HOOKS)
     for card, word in zip(updates, (True, False), strict=True):

@@ -305,6 +305,6 @@ def test_a_hook_hears_its_tags_alone(site: Site) -> None:
     hooks = ApplicationHooks([heard])
     done = partial(TagDone, "e", stages={}, is_cut_short=False, happened_at=None)  # type: ignore[arg-type]
 
-    assert {"lunch", "menu-*"} == hooks.tags
+    assert {"lunch", "menu-*"} == hooks.subscriptions.tags
     assert [1, 1, 0] == [len(hooks.functions_for(done(tag))) for tag in ("lunch", "menu-7", "dinner")]
-    assert not load_hooks("").tags
+    assert not load_hooks("").subscriptions.tags

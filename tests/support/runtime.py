@@ -43,7 +43,7 @@ from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, NoAnswer, NotSent, Request, Unsent
-from worker.domain.callbacks.hook import Ends
+from worker.domain.callbacks.hook import Ends, Subscriptions
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
 from worker.domain.job import part_id
@@ -460,6 +460,9 @@ def planted(
     probes: list[str] = []
     carrier = transport or ScriptedTransport(vendor, refuse)
     known = ChangingAccounts(accounts or [an_account(), an_account("it", settings={"agentid": 8})])
+    marks = {"on_job_done": hooked_ends, "on_tag_done": hooked_tags}
+    names = frozenset(mark for mark, about in marks.items() if about)
+    hooks = Subscriptions(names, hooked_ends or {}, frozenset(hooked_tags))
     dependencies = Dependencies(
         database,
         known,
@@ -475,8 +478,7 @@ def planted(
         on_death=died.append,
         checkpoint=probes.append,
         resolver=resolver,
-        hooked_ends=hooked_ends or {},
-        hooked_tags=hooked_tags,
+        hooks=hooks,
         queues=queues,
         tracing=tracing,
     )

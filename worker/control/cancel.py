@@ -42,7 +42,6 @@ from worker.outbox.control.matching import created_jobs, missing_jobs
 from worker.outbox.engine.bulk import batched_by_size
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import kind_and_message
-from worker.outbox.lanes.processes import hooked_ends
 
 MARK_BATCH = 1_000
 """Jobs that are marked as cancelled in one transaction."""
@@ -136,9 +135,8 @@ def make_committer(database: Database, settings: Settings) -> ApplyChanges:
     """Returns a function that commits changes from outside a worker process, each batch in a transaction of its own."""
 
     def apply_changes(changes: Sequence[Change]) -> None:
-        ends = hooked_ends(database, has_hooks=bool(settings.hooks))
         # No policy: nothing is repeated, and no lane changes.
-        commit(database, changes, Policy(), hooked_ends=ends)
+        commit(database, changes, Policy(), has_hooks=bool(settings.hooks))
 
     return apply_changes
 

@@ -20,7 +20,6 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.jobs.inbound import Delivery, own_card_id, store_delivery, unanswered_call
 from worker.outbox.lanes.lanes import change_lanes
-from worker.outbox.lanes.processes import hooked_ends
 from worker.transport.grants import seal_grant
 
 PRESSED = "a press proves that it was accepted; its msgid, and whom it was refused for, are lost"
@@ -32,7 +31,7 @@ class CallbackStore:
     def __init__(self, database: Database, settings: Settings, accounts: AccountSource):
         self._database, self._accounts = database, accounts
         self._code_ttl_s = int(settings.delivery.response_code_ttl_s)
-        self._hooked = bool(settings.hooks)
+        self._has_hooks = bool(settings.hooks)
         self._policy = policy_of(settings.delivery)
 
     def store(self, account: str, inbound: Inbound) -> bool:
@@ -48,7 +47,7 @@ class CallbackStore:
             _document(inbound, self._named(accounts, inbound.card)),
             uuid7().hex,
             code_ttl_s=self._code_ttl_s,
-            hooked=self._hooked,
+            hooked=self._has_hooks,
             lanes=self._lanes(account, inbound.chat),
             grant=None if inbound.grant is None else seal_grant(own, inbound.grant, inbound.happened_at),
         )
@@ -79,8 +78,7 @@ class CallbackStore:
             return
         verdict = Verdict(Accepted(CallReceipt(warning=PRESSED)))
         end = CallEnd(lost.part_id, lost.claim, lost.incarnation, verdict, None, flagged=lost.flagged)
-        ends = hooked_ends(self._database, has_hooks=self._hooked)
-        commit(self._database, [end], self._policy, hooked_ends=ends)
+        commit(self._database, [end], self._policy, has_hooks=self._has_hooks)
 
     def _named(self, accounts: Sequence[str], card: CardPress | None) -> str | None:
         """The task_id of the pressed card as the application knows it; None: no card was pressed."""

@@ -23,10 +23,10 @@ from worker.domain.callbacks.hook import (
     ENDED,
     CallbackReceived,
     CardPressed,
-    Ends,
     HookEvent,
     JobDone,
     MessageReceived,
+    Subscriptions,
     TagDone,
 )
 from worker.domain.errors import CheckFailed, ConfigurationError
@@ -200,18 +200,17 @@ class ApplicationHooks:
         return bool(self._hooks)
 
     @property
-    def ends(self) -> Ends:
-        """The ends of jobs for which a hook runs; other ends are not stored as events."""
+    def subscriptions(self) -> Subscriptions:
+        """The events for which these hooks run. Ends of other jobs and tags are not stored as events."""
         ends: dict[str, frozenset[JobState]] = {}
         for _, listens in self._hooks:
             for account in (listens.accounts or {ANY_ACCOUNT}) if listens.states else ():
                 ends[account] = ends.get(account, frozenset()) | listens.states
-        return ends
-
-    @property
-    def tags(self) -> frozenset[str]:
-        """The tags for whose end a hook runs, or beginnings and `*`."""
-        return frozenset(tag for _, listens in self._hooks for tag in listens.tags)
+        return Subscriptions(
+            frozenset(_MARKS[listens.event] for _, listens in self._hooks),
+            ends,
+            frozenset(tag for _, listens in self._hooks for tag in listens.tags),
+        )
 
     def functions_for(self, heard: HookEvent) -> list[Callable[..., Any]]:
         """The functions for one event, in the order in which the module holds them."""

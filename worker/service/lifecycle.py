@@ -136,8 +136,7 @@ class WorkerProcess:
             on_death=partial(die, exit=self._replaced.exit),
             checkpoint=self._replaced.probe,
             resolver=self._resolver,
-            hooked_ends=self._application.ends,
-            hooked_tags=self._application.tags,
+            hooks=self._application.subscriptions,
             tracing=self._spans,
             queues=lambda: queues_of(self._app, self._settings.queue_prefix),
         )

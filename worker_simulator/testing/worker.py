@@ -107,8 +107,7 @@ class KitWorker:
                 rng=rng,
                 pause=still_open,
                 on_death=_raise,
-                hooked_ends=hooks.ends,
-                hooked_tags=hooks.tags,
+                hooks=hooks.subscriptions,
                 writer=SynchronousWriter,
             )
         )
@@ -127,7 +126,7 @@ class KitWorker:
             database, hooks, delivery, holder=lambda: runtime.lease.incarnation, may_act=runtime.lease.may_act, rng=rng
         )
         self._has_hooks, self._beat_at = bool(hooks), float("-inf")
-        self._tag_ends = TagEnds(database, clock.monotonic) if hooks.tags else None
+        self._tag_ends = TagEnds(database, clock.monotonic) if hooks.subscriptions.tags else None
         self._verifiers = Verifiers(accounts, delivery.callback_max_age_s, clock.monotonic)
         self._store = CallbackStore(database, settings, accounts)
 

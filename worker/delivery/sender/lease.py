@@ -24,7 +24,7 @@ import structlog
 from sqlalchemy import Connection
 
 from worker.config.application import traceback_summary
-from worker.domain.callbacks.hook import Ends
+from worker.domain.callbacks.hook import NO_HOOKS, Subscriptions
 from worker.domain.errors import NotPublished
 from worker.outbox.engine.clock import SECOND, SKEW_US, boot_clock, micros
 from worker.outbox.engine.database import Database
@@ -62,14 +62,13 @@ class Lease:
         *,
         threads: int,
         queues: Callable[[], Iterable[str] | None] = lambda: None,
-        hooked_ends: Ends | None = None,
-        hooked_tags: Iterable[str] = (),
+        hooks: Subscriptions = NO_HOOKS,
         lease_s: float = 10.0,
         clock: Callable[[], float] = boot_clock,
         new_id: Callable[[], str] = lambda: secrets.token_hex(16),
     ):
         self._database, self._threads, self._lease_s = database, threads, lease_s
-        self._queues, self._hooked_ends, self._hooked_tags = queues, hooked_ends, tuple(hooked_tags)
+        self._queues, self._hooks = queues, hooks
         self._clock, self._new_id = clock, new_id
         self._lock = threading.Lock()
         self._incarnation = new_id()
@@ -128,8 +127,7 @@ class Lease:
                 unusable=unusable,
                 queues=self._queues(),
                 health=health,
-                hooked_ends=self._hooked_ends,
-                hooked_tags=self._hooked_tags,
+                hooks=self._hooks,
                 before=self._previous,
             )
 

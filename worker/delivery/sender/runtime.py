@@ -32,7 +32,7 @@ from worker.delivery.sender.lane_states import LaneStates
 from worker.delivery.sender.lease import Leadership, Lease, Renewals
 from worker.delivery.sender.retry_hints import RetryHints
 from worker.delivery.sender.writer import Writer
-from worker.domain.callbacks.hook import Ends
+from worker.domain.callbacks.hook import NO_HOOKS, Subscriptions
 from worker.domain.content.address import Allowed
 from worker.domain.trace import Tracing
 from worker.outbox.commit.commands import JobUpdate
@@ -119,10 +119,8 @@ class Dependencies:
     checkpoint: Callable[[str], None] | None = None
     resolver: Resolver | None = None
     """Names the members of departments and tags. If None, the accounts' estimates count instead."""
-    hooked_ends: Ends = field(default_factory=dict)
-    """The ends of jobs for which the application has a hook. No event is stored for other ends."""
-    hooked_tags: Iterable[str] = ()
-    """The tags for whose end the application has a hook."""
+    hooks: Subscriptions = NO_HOOKS
+    """The hooks of this process. Each process stores events for the hooks of all."""
     tracing: Tracing | None = None
     """Writes a span for each call, or None without tracing."""
     queues: Callable[[], Iterable[str] | None] = lambda: None
@@ -201,7 +199,6 @@ def _writer(dependencies: Dependencies) -> Writer:
         on_death=dependencies.on_death,
         pause=dependencies.pause,
         checkpoint=dependencies.checkpoint,
-        hooked_ends=dependencies.hooked_ends,
         monotonic=dependencies.monotonic,
     )
 
@@ -252,8 +249,7 @@ def _lease(dependencies: Dependencies) -> Lease:
         dependencies.database,
         threads=dependencies.settings.threads,
         queues=dependencies.queues,
-        hooked_ends=dependencies.hooked_ends,
-        hooked_tags=dependencies.hooked_tags,
+        hooks=dependencies.hooks,
         lease_s=dependencies.settings.lease_s,
         clock=dependencies.life_clock,
         new_id=dependencies.new_id,

@@ -19,7 +19,6 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.config.log import Logger
-from worker.domain.callbacks.hook import Ends
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Accepted, Unknown, Verdict
 from worker.domain.settle import Policy
@@ -76,10 +75,9 @@ class Writer:
         on_death: Callable[[BaseException], None],
         pause: Callable[[float], None] = time.sleep,
         checkpoint: Callable[[str], None] | None = None,
-        hooked_ends: Ends | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ):
-        self._database, self._policy, self._hooked_ends = database, policy, hooked_ends
+        self._database, self._policy = database, policy
         self._report_updates, self._on_death = report_updates, on_death
         self._pause, self._checkpoint = pause, checkpoint
         self._monotonic = monotonic
@@ -259,7 +257,7 @@ class Writer:
         away = 0
         while True:
             try:
-                return commit(self._database, items, self._policy, updates, self._hooked_ends)
+                return commit(self._database, items, self._policy, updates)
             except SQLAlchemyError as error:
                 if is_data_error(error):
                     raise

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +17,49 @@ Ends = Mapping[str, frozenset[JobState]]
 ANY_ACCOUNT = ""
 ENDED = frozenset(JobState) - {JobState.OPEN}
 ALL_ENDS: Ends = {ANY_ACCOUNT: ENDED}
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriptions:
+    """The events for which the hooks of one process run, or those of several."""
+
+    hooks: frozenset[str] = frozenset()
+    """The decorators of its hooks, such as `on_job_done`. Empty if it has no hook."""
+    ends: Ends = field(default_factory=dict)
+    tags: frozenset[str] = frozenset()
+    """Tags for whose end a hook runs, or their beginnings followed by `*`."""
+
+    def __bool__(self) -> bool:
+        return bool(self.hooks)
+
+    def to_json(self) -> str:
+        """Returns what a process stores with its heartbeat."""
+        ends = {account: sorted(states) for account, states in self.ends.items()}
+        return json.dumps({"hooks": sorted(self.hooks), "ends": ends, "tags": sorted(self.tags)})
+
+
+NO_HOOKS = Subscriptions()
+
+
+def merged(documents: Iterable[Any]) -> Subscriptions:
+    """Returns the subscriptions of several processes together, from what they stored, parsed.
+
+    Leaves out what this release cannot read, such as a state of a newer one.
+    """
+    hooks, tags, ends = set[str](), set[str](), dict[str, frozenset[JobState]]()
+    for document in documents:
+        values = document if isinstance(document, dict) else {}
+        hooks.update(name for name in _list(values.get("hooks")) if isinstance(name, str))
+        tags.update(tag for tag in _list(values.get("tags")) if isinstance(tag, str))
+        by_account = values.get("ends")
+        for account, states in by_account.items() if isinstance(by_account, dict) else ():
+            readable = frozenset(state for state in JobState if state in _list(states))
+            ends[account] = ends.get(account, frozenset()) | readable
+    return Subscriptions(frozenset(hooks), ends, frozenset(tags))
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 class EventKind(StrEnum):

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.domain import settle
-from worker.domain.callbacks.hook import ANY_ACCOUNT, Ends, EventKind
+from worker.domain.callbacks.hook import ALL_ENDS, ANY_ACCOUNT, Ends, EventKind
 from worker.domain.job import job_of, part_id, part_range
 from worker.domain.outcome import Accepted, Held, Outcome, Partial, Unknown, Verdict
 from worker.domain.pacing.lane import LaneEvent, account_of
@@ -55,6 +55,7 @@ from worker.outbox.jobs.rows import (
     wake_dependants,
 )
 from worker.outbox.lanes.lanes import change_lanes_at
+from worker.outbox.lanes.processes import all_hooks
 from worker.outbox.lanes.waits import wait_rows
 
 
@@ -63,16 +64,17 @@ def commit(
     items: Sequence[Item],
     policy: Policy,
     collected_updates: dict[JobUpdate, None] | None = None,
-    hooked_ends: Ends | None = None,
+    *,
+    has_hooks: bool = False,
 ) -> CommitResult:
     """Carries the items out in one transaction, which is retried when the database asks for it.
 
-    `collected_updates` gets the job updates of all tries. If the end of a job is one of `hooked_ends`, an event for the
-    application's hooks is written.
+    `collected_updates` gets the job updates of all tries. If a hook of any worker process runs for the end of a job,
+    its event is written. `has_hooks` decides that while no worker process has started yet.
     """
 
     def work(connection: Connection) -> CommitResult:
-        done = _carry_out(connection, database.now, items, policy, hooked_ends or {})
+        done = _carry_out(connection, database.now, items, policy, has_hooks=has_hooks)
         # Collected before the commit: if its answer is lost, the next try finds the rows written and reports nothing.
         if collected_updates is not None:
             collected_updates.update(dict.fromkeys(done.job_updates))
@@ -86,15 +88,18 @@ def _carry_out(
     now_sql: str,
     items: Sequence[Item],
     policy: Policy,
-    hooked_ends: Ends,
+    *,
+    has_hooks: bool,
 ) -> CommitResult:
     # A mark does not change its job's counters, so it does not wait for the lock of the job's row.
     job_ids = {job_of(item.part_id) for item in items if not isinstance(item, Mark)}
     # The clock is read after the locks are granted. Otherwise a call's deadline could have passed before it begins.
-    parts, now, jobs, some_paused = lock_parts_now(connection, {item.part_id for item in items}, now_sql, job_ids)
+    locked = lock_parts_now(connection, {item.part_id for item in items}, now_sql, job_ids)
+    parts, now, jobs = locked.parts, locked.now, locked.jobs
     before = {part.id: part.state for part in parts.values()}
     reasons = {part.id: part.reason for part in parts.values()}
-    batch = CommitBatch(now, policy, parts, before, hooked_ends=hooked_ends, some_paused=some_paused, reasons=reasons)
+    batch = CommitBatch(now, policy, parts, before, reasons=reasons)
+    batch.some_paused, batch.hooks, batch.has_hooks = locked.some_paused, locked.hooks, has_hooks
     if any(part.order_id for part in parts.values()):
         # Orders stay locked until the commit. So two marks of one order cannot overtake each other, and the relay
         # cannot put a part to sleep while the part before it ends.
@@ -291,9 +296,10 @@ def _write(
 
 
 def _end_events(connection: Connection, batch: CommitBatch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]:
-    """Returns an event for each job whose end an application's hook is registered for."""
-    ends = batch.hooked_ends
-    ended = [job for job in changed.values() if job.state in {*ends.get(ANY_ACCOUNT, ()), *ends.get(job.account, ())}]
+    """Returns an event for each job whose end has a hook in any worker process, also if this one has no such hook."""
+    ended = [job for job in changed.values() if job.state is not JobState.OPEN]
+    ends = _hooked_ends(connection, batch) if ended else {}
+    ended = [job for job in ended if job.state in {*ends.get(ANY_ACCOUNT, ()), *ends.get(job.account, ())}]
     # A safe repeat opens an unknown job again. If its answer is lost too, the application knows already.
     unknown = [job.id for job in ended if job.state is JobState.UNKNOWN]
     again = jobs_with_unknown_event(connection, unknown) if unknown else set()
@@ -302,6 +308,13 @@ def _end_events(connection: Connection, batch: CommitBatch, changed: Mapping[str
         for job in ended
         if job.id not in again
     ]
+
+
+def _hooked_ends(connection: Connection, batch: CommitBatch) -> Ends:
+    hooks = all_hooks(connection) if batch.hooks is None else batch.hooks
+    if hooks is None:
+        return ALL_ENDS if batch.has_hooks else {}
+    return hooks.ends
 
 
 def _new_waits(batch: CommitBatch) -> list[dict[str, Any]]:

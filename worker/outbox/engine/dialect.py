@@ -127,6 +127,10 @@ class Dialect:
         """Returns a FROM item with the rows of the JSON document in a bind. `columns` has names and SQL types."""
         raise NotImplementedError
 
+    def json_list(self, column: str) -> str:
+        """Returns SQL for the texts of a column over all rows, as one text: a JSON list."""
+        return f"json_arrayagg({column})"
+
     def json_keys(self, bind: str, names: Sequence[str]) -> str:
         """Returns a FROM item `v` with the keys of the JSON document in a bind, to look up the rows of a `join`."""
         return self.json_rows(bind, dict.fromkeys(names, self.key))
@@ -256,6 +260,10 @@ class _PostgreSQL(Dialect):
         typed = ", ".join(f"{name} {kind}" for name, kind in columns.items())
         return f"json_to_recordset(cast(:{bind} as json)) as {alias}({typed})"
 
+    def json_list(self, column: str) -> str:
+        # The driver would parse a value of the type json.
+        return f"cast(json_agg({column}) as text)"
+
     def _type(self, table: Table, column: str, is_key: bool) -> str:
         kind = table.c[column].type
         if isinstance(kind, Boolean):
@@ -298,6 +306,9 @@ class _SQLite(Dialect):
     def json_rows(self, bind: str, columns: Mapping[str, str], alias: str = "v") -> str:
         fields = ", ".join(f"value->>'$.{name}' as {name}" for name in columns)
         return f"(select {fields} from json_each(:{bind})) as {alias}"
+
+    def json_list(self, column: str) -> str:
+        return f"json_group_array({column})"
 
     def _on_conflict(self, table: Table, columns: Sequence[str], conflict: str) -> str:
         # SQLite's parser requires a WHERE between SELECT and ON CONFLICT.

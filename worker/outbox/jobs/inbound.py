@@ -25,6 +25,7 @@ from worker.outbox.jobs import chats, codes
 from worker.outbox.jobs.codes import may_belong_to_other_part
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.grants import SealedGrant, store_grant
+from worker.outbox.lanes.processes import all_hooks
 
 _OURS = re.compile(r"w([0-9a-f]{32}-[0-9]{1,7})")
 """A task_id that the worker made contains its part's id (`w<part id>`, see the channel's `render`)."""
@@ -47,7 +48,7 @@ class Delivery:
     """A UUIDv7, new for each delivery. Also the event's id if this delivery is the one that is stored."""
     code_ttl_s: int
     hooked: bool
-    """Whether the application has hooks."""
+    """Whether the settings of the process that received it name hooks."""
     lanes: Sequence[str] = ()
     """The lanes of messages to the chat that the callback reports. Empty if it reports no chat."""
     grant: SealedGrant | None = None
@@ -83,9 +84,11 @@ def store_delivery(connection: Connection, now: str, delivery: Delivery) -> Sequ
         return None
     if delivery.grant is not None:
         store_grant(connection, instant, delivery.grant)
+    # The hooks run in worker processes, whose settings may be others than those of this process.
+    hooked = delivery.hooked or bool(all_hooks(connection))
     if card is not None:
-        _store_press(connection, delivery, card, part_id, instant)
-    elif delivery.hooked:
+        _store_press(connection, delivery, card, part_id, instant, hooked=hooked)
+    elif hooked:
         kind = EventKind.MESSAGE if inbound.event.startswith(MESSAGE) else EventKind.CALLBACK
         insert_rows(connection, tables.events, [event_row(delivery.id, kind, instant, inbound_id=key)])
     if inbound.chat is None:
@@ -94,7 +97,9 @@ def store_delivery(connection: Connection, now: str, delivery: Delivery) -> Sequ
     return chats.record_chat_change(connection, delivery.account, inbound.chat, delivery.lanes, now, **instants)
 
 
-def _store_press(connection: Connection, delivery: Delivery, card: CardPress, part_id: str | None, now: int) -> None:
+def _store_press(
+    connection: Connection, delivery: Delivery, card: CardPress, part_id: str | None, now: int, *, hooked: bool
+) -> None:
     """Stores what follows from a press: a code for updates of its card, and an event for the application."""
     inbound = delivery.inbound
     if part_id is not None and card.response_code:
@@ -103,7 +108,7 @@ def _store_press(connection: Connection, delivery: Delivery, card: CardPress, pa
         ttl_s = delivery.code_ttl_s
         codes.store_code(connection, delivery.app, part_id, card.response_code, issued, ttl_s, inbound.person)
     # An event is written even without a hook for it. `worker events --retry` can pass it to a hook that is added later.
-    has_hook = delivery.hooked and part_id is not None
+    has_hook = hooked and part_id is not None
     row = event_row(
         delivery.id,
         EventKind.CARD_ACTION,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from worker.domain.callbacks.hook import Ends
+from worker.domain.callbacks.hook import Subscriptions
 from worker.domain.content.staging import STAGING
 from worker.domain.outcome import Refusal
 from worker.domain.pacing.lane import LaneChange
@@ -24,6 +24,7 @@ from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import collect, fetch, run, send
 from worker.outbox.jobs.order_queue import OrderQueue
 from worker.outbox.lanes.pauses import ANY_ACTIVE
+from worker.outbox.lanes.processes import hooks_in, select_hooks
 
 _PART_FIELDS = tuple(PartFacts.__slots__)
 _CHANGING = tuple(name for name in _PART_FIELDS if name not in ("job_id", "lane", "expires_at", "order_id"))
@@ -60,6 +61,8 @@ class Locked(NamedTuple):
     jobs: dict[str, JobFacts]
     some_paused: bool
     """Whether any pause is active. Then each mark has to be compared with the pauses."""
+    hooks: Subscriptions | None
+    """The hooks of all worker processes, or None if no job was locked or no process is alive."""
 
 
 def lock_parts_now(connection: Connection, ids: Iterable[str], now: str, jobs: Iterable[str] = ()) -> Locked:
@@ -67,11 +70,14 @@ def lock_parts_now(connection: Connection, ids: Iterable[str], now: str, jobs: I
     dialect = dialect_of(connection)
     # Both statements are sent before the first result is read, so that a pipeline waits only once.
     part_result = send(connection, _select_parts(dialect, now), {"ids": ids_json(ids)})
-    job_result = send(connection, _select_jobs(dialect), {"ids": ids_json(jobs)}) if jobs else None
+    select_jobs = _select_jobs(dialect, f"({select_hooks(dialect, now)})")
+    job_result = send(connection, select_jobs, {"ids": ids_json(jobs)}) if jobs else None
     rows = collect(part_result)
-    facts = {row[0]: _job_facts(row) for row in collect(job_result)} if job_result else {}
+    job_rows = collect(job_result) if job_result else []
+    facts = {row[0]: _job_facts(row) for row in job_rows}
     parts = {row[0]: part_facts(row[:-2]) for row in rows}
-    return Locked(parts, max((row[-2] for row in rows), default=0), facts, any(row[-1] for row in rows))
+    hooks = hooks_in(job_rows[0][-1]) if job_rows else None
+    return Locked(parts, max((row[-2] for row in rows), default=0), facts, any(row[-1] for row in rows), hooks)
 
 
 def part_facts(row: Sequence[Any]) -> PartFacts:
@@ -131,10 +137,10 @@ class JobFacts:
         return changed
 
 
-@lru_cache(maxsize=8)
-def _select_jobs(dialect: Dialect) -> str:
+@lru_cache(maxsize=64)
+def _select_jobs(dialect: Dialect, hooks: str = "null") -> str:
     fields = "id, kind, channel, account, priority, due_at, created_at, asked, state, finished_at, awaited, "
-    fields += f"cancelled_at, {', '.join(COUNTER_NAMES)}"
+    fields += f"cancelled_at, {', '.join(COUNTER_NAMES)}, {hooks}"
     return f"select {fields} from {dialect.by_ids('worker_jobs')}{dialect.lock_in_order()}"
 
 
@@ -148,7 +154,7 @@ def _job_facts(row: Sequence[Any]) -> JobFacts:
     id, kind, channel, account, priority, due_at, created_at, asked = row[:8]
     state, finished_at, awaited, cancelled = JobState(row[8]), row[9], bool(row[10]), row[11] is not None
     facts = (priority, due_at, created_at, asked, state, finished_at, awaited, cancelled)
-    counters = dict(zip(COUNTER_NAMES, row[12:], strict=True))
+    counters = dict(zip(COUNTER_NAMES, row[12:-1], strict=True))
     return JobFacts(id, kind, channel, account, *facts, counters)
 
 
@@ -237,8 +243,10 @@ class CommitBatch:
     """Names of buckets in `counts`, each with one of its traced calls."""
     wait_reports: dict[str, str] = field(default_factory=dict)
     """Job -> how long and why one of its parts waits after a call."""
-    hooked_ends: Ends = field(default_factory=dict)
-    """The ends of jobs for which an event for application hooks is written."""
+    hooks: Subscriptions | None = None
+    """The hooks of all worker processes, or None if they were not read with the jobs."""
+    has_hooks: bool = False
+    """Whether the settings of this process name hooks, which counts while no worker process has started."""
     some_paused: bool = False
     """Whether any pause is active."""
     orders: OrderQueue | None = None

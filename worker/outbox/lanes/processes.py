@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 from string import ascii_lowercase
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from worker.domain.callbacks.hook import ALL_ENDS, Ends
+from worker.domain.callbacks.hook import NO_HOOKS, Subscriptions, merged
 from worker.domain.job import Priority
-from worker.domain.state import JobState
 from worker.outbox import tables
 from worker.outbox.engine.bulk import ids_json, insert_rows
-from worker.outbox.engine.clock import SECOND, SKEW_US
+from worker.outbox.engine.clock import SECOND, SKEW_US, now_in
 from worker.outbox.engine.counting import count_row
-from worker.outbox.engine.database import Database
-from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.migrate import Release, this_release
 from worker.outbox.engine.sql import execute, fetch, read_now
 
@@ -107,6 +105,8 @@ class Process:
     """Seconds since the first heartbeat of its process."""
     ended: bool = False
     """Whether it has ended or counts as dead."""
+    hooks: Subscriptions = NO_HOOKS
+    """The events for which it has hooks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,7 @@ def renew_heartbeat(
     unusable: str | None = None,
     queues: Iterable[str] | None = None,
     health: Health = HEALTHY,
-    hooked_ends: Ends | None = None,
-    hooked_tags: Iterable[str] = (),
+    hooks: Subscriptions = NO_HOOKS,
     before: str | None = None,
 ) -> bool:
     """Writes one heartbeat. Returns False if this incarnation counts as dead. Then it may not mark any more parts.
@@ -162,8 +161,7 @@ def renew_heartbeat(
         "host": host,
         "pid": pid,
         **values,
-        "hooked_ends": None if hooked_ends is None else _stored_ends(hooked_ends),
-        "hooked_tags": _to_json(sorted(hooked_tags)),
+        "hooks": hooks.to_json() if hooks else None,
         "version": release.version,
         "revision": release.revision,
     }
@@ -201,7 +199,7 @@ def _end_where(connection: Connection, now: str, incarnations: Sequence[str], on
 
 _COLUMNS = (
     "id, alive_until, threads, lanes, {fresh}, queues, unusable, host, pid, health, {now} - started_at, ended_at,"
-    " hindered"
+    " hindered, hooks"
 )
 _SET_BACK = f"alive_until - {SKEW_US} > {{now}}"
 """The condition of a lease from before the database's clock was set back. It says nothing about its process."""
@@ -256,7 +254,7 @@ def _processes(connection: Connection, now: str, only: str, values: Mapping[str,
 def _process_of(
     incarnation: str, alive_until: int, threads: int, lanes: str, fresh: Any, queues: str | None, *more: Any
 ) -> Process:
-    unusable, host, pid, health, age_us, ended_at, hindered = more
+    unusable, host, pid, health, age_us, ended_at, hindered, hooks = more
     figures = _parsed(lanes, dict).items()
     return Process(
         incarnation,
@@ -278,41 +276,40 @@ def _process_of(
         ),
         age_us / SECOND,
         ended_at is not None,
+        merged([_parsed(hooks, dict)]),
     )
 
 
-def _stored_ends(ends: Ends) -> str:
-    return json.dumps({account: sorted(states) for account, states in ends.items()})
+RESTART_S = 600
+"""Seconds for which the hooks of a process that has ended still count: it is probably being started again."""
 
 
-def hooked_ends(database: Database, *, has_hooks: bool) -> Ends:
-    """Returns the ends of jobs for which the worker processes have hooks, or the last process if none is alive.
+@lru_cache(maxsize=64)
+def select_hooks(dialect: Dialect, now: str) -> str:
+    """Returns SQL for what `hooks_in` reads: the hooks of all processes that are alive or are being started again."""
+    alive = f"ended_at is null or ended_at > {dialect.planned_now(now)} - {RESTART_S * SECOND}"
+    hooks = dialect.json_list("coalesce(hooks, '{}')")
+    return f"select {hooks} from worker_processes where {alive}"
 
-    If a process does not report its hooks, all ends are returned if the application has hooks, else none.
+
+@lru_cache(maxsize=64)
+def hooks_in(text: str | None) -> Subscriptions | None:
+    """Returns the hooks that `select_hooks` has read, or None if it has found no process."""
+    rows = _parsed(text, list)
+    return merged(_parsed(row, dict) for row in rows) if rows else None
+
+
+def all_hooks(connection: Connection) -> Subscriptions | None:
+    """Returns the hooks of the worker processes, whichever process asks. Returns None before the first one.
+
+    If none is alive, and none has ended lately, the hooks of the one that was started last count.
     """
-    with database.reading() as connection:
-        rows = _reported(connection, "hooked_ends") or [None]
-    ends = defaultdict[str, frozenset[JobState]](frozenset)
-    for row in rows:
-        # A newer release may have states that this release does not have.
-        reported: Ends = (ALL_ENDS if has_hooks else {}) if row is None else _parsed(row, dict)
-        for account, states in reported.items():
-            if isinstance(states, frozenset | list):
-                ends[account] |= frozenset(state for state in JobState if state in states)
-    return ends
-
-
-def hooked_tags(connection: Connection) -> frozenset[str]:
-    """Returns the tags for whose end a worker process has a hook, or the last process if none is alive."""
-    rows = _reported(connection, "hooked_tags")
-    return frozenset(tag for row in rows for tag in _parsed(row, list) if isinstance(tag, str))
-
-
-def _reported(connection: Connection, column: str) -> list[Any]:
-    """Returns a column of the processes that have not ended, or of the last process if there are none."""
-    alive = f"select {column} from worker_processes where ended_at is null"
-    last = f"select {column} from worker_processes order by started_at desc, id desc limit 1"
-    return [row[0] for row in fetch(connection, alive) or fetch(connection, last)]
+    select = select_hooks(dialect_of(connection), now_in(connection))
+    last = "select hooks from worker_processes order by started_at desc, id desc limit 1"
+    hooks = hooks_in(fetch(connection, select)[0][0])
+    if hooks is not None:
+        return hooks
+    return next((merged([_parsed(row[0], dict)]) for row in fetch(connection, last)), None)
 
 
 def _parsed(text: str | None, kind: type[T]) -> T:

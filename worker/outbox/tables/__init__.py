@@ -300,21 +300,18 @@ processes = table(
     optional("revision", Key(32), "the newest revision of the tables in its release; null with `version`"),
     optional("health", LongText(), "JSON list of its problems, as it reports them itself; null: none"),
     optional(
-        "hooked_ends",
+        "hooks",
         LongText(),
-        "JSON: account (empty: every account) -> JobStates in which a job's end has a hook there; null: an earlier"
-        " release, which does not write it",
-    ),
-    optional(
-        "hooked_tags",
-        LongText(),
-        "JSON list of tags, or their beginnings with `*`, for whose end it has a hook; null: none",
+        "JSON: the decorators of its hooks; account (empty: every account) -> JobStates in which a job's end has a hook"
+        " there; tags, or their beginnings with `*`, for whose end it has one. Null: it has no hook",
     ),
     optional(
         "hindered",
         LongText(),
         "JSON: lease -> why it cannot do that work, although a restart would not help; null: none",
     ),
+    # Each commit that ends a job reads the hooks of the processes that are alive, however many have ended.
+    Index(PREFIX + "processes_ended", "ended_at"),
 )
 
 leases = table(

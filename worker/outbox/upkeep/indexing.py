@@ -25,7 +25,7 @@ from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import fetch, read_now
 from worker.outbox.jobs.reading import batches_by_bytes
 from worker.outbox.jobs.rows import COUNTER_NAMES
-from worker.outbox.lanes.processes import hooked_tags
+from worker.outbox.lanes.processes import all_hooks
 from worker.outbox.upkeep.ended_tags import hooked_tags_of, store_ended_tags
 
 BATCH = 500
@@ -67,7 +67,9 @@ def index_batch(database: Database) -> int:
         ids = _bounded(connection, list(notes)) if notes else []
         jobs = _jobs(connection, ids) if ids else []
         missing, stale = _differences(connection, jobs) if ids else ([], [])
-        tagged = [job for job in jobs if job.tags] if ids and (patterns := hooked_tags(connection)) else []
+        hooks = all_hooks(connection) if ids else None
+        patterns = hooks.tags if hooks else frozenset[str]()
+        tagged = [job for job in jobs if job.tags] if patterns else []
     if ids:
         batch_notes = {job: notes[job] for job in ids}
 
