@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
@@ -40,6 +40,7 @@ from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import claim_event, due_events, event_row
 from worker.outbox.lanes.processes import all_hooks, end_processes, renew_heartbeat
+from worker.reporting.problems import find_problems, read_outbox
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -281,6 +282,61 @@ def test_a_receiver_without_hooks_in_its_settings_stores_the_events_of_workers_t
         False: [(EventKind.CARD_ACTION, EventState.IGNORED)],
     }
     assert states == expected[hooked]
+
+
+# -- what the list of problems says ------------------------------------------------------------------------------------
+
+
+def problems(database: Database) -> list[str]:
+    """What it says about hooks."""
+    with database.reading() as connection:
+        found = find_problems(read_outbox(connection, database.now))
+    return [problem.sentence(UTC) for problem in found if problem.kind.about == "hooks"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        (ALL_ENDS, ALL_ENDS, ""),
+        (ALL_ENDS, {}, "worker h 1 has hooks that worker h 2 has not: on_job_done"),
+        ({}, ALL_ENDS, "worker h 2 has hooks that worker h 1 has not: on_job_done"),
+        (ALL_ENDS, {"hr": ENDED}, "worker h 2 and worker h 1 have the same hooks for other accounts, states or tags"),
+    ],
+)
+def test_processes_with_different_hooks_are_a_problem(
+    database: Database, driven_clock: DrivenClock, first: Ends, second: Ends, says: str
+) -> None:
+    """Which of them has what, as an event may wait for minutes for a process with its hook."""
+    for pid, ends in enumerate((first, second), 1):
+        begun(database, driven_clock, f"p{pid}", ends, pid=pid)
+
+    assert [sentence.split("; ")[0] for sentence in problems(database)] == [says] * bool(says)
+
+
+def test_a_process_that_takes_no_events_may_have_other_hooks(database: Database, driven_clock: DrivenClock) -> None:
+    """It only sends."""
+    begun(database, driven_clock, "hooks", ALL_ENDS)
+    begun(database, driven_clock, "sends", {}, queues=["normal", "bulk"])
+
+    assert problems(database) == []
+
+
+@pytest.mark.every_database
+def test_a_hook_that_does_not_return_is_a_problem(database: Database, driven_clock: DrivenClock) -> None:
+    """A later end of its job waits for it, and nobody would know."""
+    begun(database, driven_clock, "p", ALL_ENDS)
+    job = f"{7:032x}"
+    row = event_row(f"{1:032x}", EventKind.JOB_DONE, driven_clock.micros, job_id=job, job_state=6)
+    with database.writing() as connection:
+        insert_rows(connection, tables.events, [row])
+        claim_event(connection, database.now, row["id"], "p")
+    driven_clock.advance(900)
+    at_first = problems(database)
+    driven_clock.advance(1)
+
+    assert at_first == []
+    [sentence] = problems(database)
+    assert sentence.startswith(f"a hook has not returned in worker h 1: job_done of job {job} (since ")
 
 
 # -- what goes first --------------------------------------------------------------------------------------------------

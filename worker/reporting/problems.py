@@ -40,6 +40,8 @@ MAX_UNKNOWN_PARTS = 10
 """Most parts in doubt that one account may have; more are a problem."""
 MAX_CLOCK_DIFFERENCE_S = 90
 """Largest difference between the clocks in seconds; more is a problem. Callbacks are refused from 300 on."""
+MAX_HOOK_S = 900
+"""Longest run of a hook in seconds; a longer one is a problem, because later ends of its job wait for it."""
 LANE_EVENTS_S = 86_400
 """Seconds back for which events of lanes are counted. A lasting error writes `set aside` once a day."""
 
@@ -138,6 +140,8 @@ class OutboxReading:
     called: Mapping[tuple[str, PartState], int]
     """See `gauges.called_parts`."""
     hook_events: Mapping[EventState, int]
+    longest_run: gauges.LongRun | None
+    """The run of a hook that has taken longest, if that is too long."""
     steps: Counter[tuple[str, str]]
     """How many events lanes had within the last day, by account and kind of event."""
     without_callbacks: Sequence[str]
@@ -163,6 +167,7 @@ def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) 
         gauges.oldest_open(connection, now_sql) if has_open else {},
         gauges.called_parts(connection) if has_open else {},
         gauges.hook_events(connection),
+        gauges.longest_run(connection, now - MAX_HOOK_S * SECOND),
         count_lane_events(connection, now - LANE_EVENTS_S * SECOND),
         accounts_without_callbacks(connection, now),
     )
@@ -179,8 +184,7 @@ def find_problems(reading: OutboxReading, *, wall_s: float | None = None) -> lis
             text = f"things that could not be handled in the last day because of errors of this program: {count}"
             problems.append(OpenProblem("SetAside", account, text))
     problems += [OpenProblem("CallbacksStopped", account) for account in reading.without_callbacks]
-    if reading.hook_events[EventState.PARKED]:
-        problems.append(OpenProblem("HooksFailed"))
+    problems += _of_hooks(reading)
     if wall_s is not None and abs(reading.now / SECOND - wall_s) > MAX_CLOCK_DIFFERENCE_S:
         problems.append(OpenProblem("ClocksApart"))
     return problems
@@ -223,6 +227,31 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
             yield OpenProblem("WorkerUnhealthy", name, "; ".join(process.health.problems))
         if process.health.hindered:
             yield OpenProblem("WorkerHindered", name, "; ".join(process.health.hindrances()), "its log says more")
+
+
+def _of_hooks(reading: OutboxReading) -> Iterator[OpenProblem]:
+    if reading.hook_events[EventState.PARKED]:
+        yield OpenProblem("HooksFailed")
+    if run := reading.longest_run:
+        about = f"job {run.job_id}" if run.job_id else f"event {run.event}"
+        text = f"a hook has not returned in worker {run.process}: {run.kind} of {about}"
+        yield OpenProblem("HookHangs", "", text, since=instant(run.started_at))
+    takers = [process for process in reading.fresh if QueueName.HOOKS in process.queues]
+    different = sorted({process.hooks.to_json(): process for process in takers}.values(), key=_number_of_hooks)
+    if len(different) > 1:
+        yield OpenProblem("HooksDiffer", "", _difference(different[-1], different[0]))
+
+
+def _number_of_hooks(process: Process) -> int:
+    return len(process.hooks.hooks)
+
+
+def _difference(first: Process, second: Process) -> str:
+    """Returns how the hooks of two processes differ. The first has as many as the second, or more."""
+    name, other = f"worker {first.host} {first.pid}", f"worker {second.host} {second.pid}"
+    if more := first.hooks.hooks - second.hooks.hooks:
+        return f"{name} has hooks that {other} has not: {', '.join(sorted(more))}"
+    return f"{name} and {other} have the same hooks for other accounts, states or tags"
 
 
 def _of_lanes(reading: OutboxReading) -> Iterator[OpenProblem]:

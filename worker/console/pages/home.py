@@ -119,7 +119,7 @@ def _place(problem: OpenProblem) -> tuple[str, dict[str, str]]:
             return "/jobs", {"account": account, "state": "open"}
         case "PartsUnknown":
             return "/doubts", {}
-        case "HooksFailed":
+        case "HooksFailed" | "HookHangs":
             return "/events", {}
         case "LaneParked" | "BreakerStaysOpen" | "SetAside":
             return "/lanes", {}

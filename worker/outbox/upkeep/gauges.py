@@ -178,6 +178,30 @@ def recent_jobs(connection: Connection, since: int) -> dict[tuple[str, str, int]
     return {(row[0], row[1], int(row[2])): int(row[3]) for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class LongRun:
+    """A hook that has been running for long."""
+
+    event: str
+    kind: str
+    job_id: str | None
+    started_at: int
+    process: str
+    """Host and number of its process."""
+
+
+def longest_run(connection: Connection, before: int) -> LongRun | None:
+    """Returns the run of a hook that began first, and before an instant, or None if there is none."""
+    query = (
+        "select e.id, e.kind, e.job_id, e.started_at, p.host, p.pid from worker_events e"
+        " join worker_processes p on p.id = e.holder"
+        " where e.holder is not null and e.started_at < :before order by e.started_at, e.id limit 1"
+    )
+    for id, kind, job_id, started_at, host, pid in fetch(connection, query, {"before": before}):
+        return LongRun(id, kind, job_id, started_at, f"{host} {pid}")
+    return None
+
+
 def hook_events(connection: Connection) -> dict[EventState, int]:
     """Counts the events whose hooks have not all run, by state. Each count stops at `MAX_COUNT`."""
     where = {
