@@ -236,6 +236,12 @@ GUARDS = (
     Guard(
         "late commits are found", "service/loops.py", '"full_scan": self.relay.full_scan,', '"full_scan": lambda: 1.0,'
     ),
+    Guard(
+        "late commits of all lanes are found",
+        "delivery/scheduler/due_lanes.py",
+        "self._position = START if position is None else position",
+        "self._position = START",
+    ),
     Guard("a refused token is replaced", RECORD, "runtime.tokens.invalidate(flight.account, flight.token)", "pass"),
     Guard(
         "a token's fetch by a dead process ends",

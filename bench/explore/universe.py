@@ -21,6 +21,7 @@ from bench.explore.liveness import Liveness
 from bench.explore.people import People
 from bench.explore.process import Host, settings_of
 from bench.explore.producers import PEOPLE, QUIET_HOURS, Producer, accounts
+from bench.explore.slices import set_slices
 from bench.explore.threads import WORLD
 from bench.explore.vendor import Vendor
 from bench.explore.youdu import KNOWN_MODES
@@ -124,7 +125,9 @@ class Universe:
         self.known = Evidence(store, self.vendor, self.producer, self.people, self.hooks, self.backup, settings)
 
     def _begin_odd(self, more: random.Random, people: Sequence[str]) -> str:
-        """Chooses whom the vendor does not know, and returns the quiet hours of an account."""
+        """Chooses slices and whom the vendor does not know, and returns the quiet hours of an account."""
+        is_small = random.Random(f"{self.told.seed}, slices").random() < 0.25
+        set_slices(small=self._has("small slices", is_small))
         quiet_hours, is_quiet, has_strangers = more.choice(QUIET_HOURS), more.random() < 0.08, more.random() < 0.15
         self.vendor.strangers = {people[-1]} if self._has("strangers", has_strangers) else set()
         return quiet_hours if self._has("quiet hours", is_quiet) else NONE
