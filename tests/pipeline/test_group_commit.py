@@ -66,11 +66,12 @@ def counters(site: Site, job: str) -> dict[str, int]:
 # -- marks ------------------------------------------------------------------------------------------------------------
 
 
-def test_two_processes_mark_one_part_and_one_wins(site: Site) -> None:
-    """The mark is the claim: who read the part before somebody else marked it has lost."""
+@pytest.mark.parametrize("whose", ["p2", "p1"], ids=["another process", "another thread"])
+def test_two_senders_mark_one_part_and_one_wins(site: Site, whose: str) -> None:
+    """The mark is the claim: who read the part before somebody else marked it has lost, also in the same process."""
     job = site.send()
 
-    first, second = calls(site, a_mark(job, who="p1")), calls(site, a_mark(job, who="p2"))
+    first, second = calls(site, a_mark(job, who="p1")), calls(site, a_mark(job, who=whose))
 
     assert ([1], [0]) == (first, second)
     assert ("sending", 1, "p1") == (site.state(job), site.part(job).claim, site.part(job).incarnation)

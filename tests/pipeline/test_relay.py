@@ -161,6 +161,20 @@ def test_a_step_of_the_walk_leaves_room_for_others(site: Site, monkeypatch: pyte
     assert [0.03, 0.002] == pytest.approx([site.relay.full_scan(), site.relay.full_scan()])
 
 
+def test_a_round_of_many_steps_finds_every_lane(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step goes on where the last one ended: what was due before the relay began is found by nothing else."""
+    monkeypatch.setattr("worker.delivery.scheduler.due_lanes.MIN_SLICE", 1)
+    jobs = [site.send(), site.card(), site.send(account="it")]
+    site.advance(60)
+    site.relay = site.new_relay()
+    site.relay.lead()
+
+    for _ in jobs:
+        site.relay.full_scan()
+
+    assert sorted(ids(turn(site))) == sorted(parts(*jobs))
+
+
 def test_a_slow_round_looks_at_more_lanes_a_step(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice as many each time, up to a limit, and fewer again when there is time."""
     sizes: list[int] = []

@@ -137,6 +137,21 @@ def test_another_send_keeps_the_window_open(site: Site, driven_clock: DrivenCloc
     assert not mark(site, third).flagged
 
 
+def test_a_repeat_keeps_its_own_window_open(site: Site, driven_clock: DrivenClock) -> None:
+    """The vendor may count from the repeat: an equal message five hours after the first call goes unflagged."""
+    first, second = site.send(), site.send()
+    in_doubt(site, first)
+    driven_clock.advance(3 * 3_600)
+    repeat = mark(site, first, 1)
+    end(site, first, Accepted(CallReceipt("m")), 2)
+
+    driven_clock.advance(2 * 3_600)
+    reply = mark(site, second)
+
+    assert repeat.flagged
+    assert (reply.call, reply.flagged) == (1, False)
+
+
 def test_a_repeat_inside_the_window_is_covered(site: Site, driven_clock: DrivenClock) -> None:
     """Own window, nobody else, same bytes, in time: the repeat goes flagged."""
     job = site.send()
