@@ -64,6 +64,7 @@ from worker.config.settings import (
 from worker.control.audit import (
     AuditEntry as AuditEntry,
     CommandResult as CommandResult,
+    FollowUpCount as FollowUpCount,
     list_audit as list_audit,
 )
 from worker.control.cancel import (

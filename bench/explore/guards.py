@@ -343,7 +343,7 @@ GUARDS = (
     Guard(
         "what is corrected is taken back",
         "control/correct.py",
-        "recalls, not_recalled = recall_all(connection, to_recall, self.accounts)",
+        "recalls, not_recalled = recall_all(connection, to_recall, self.accounts, self.audit)",
         "recalls, not_recalled = (), dict[str, str]()",
     ),
     Guard(

@@ -272,6 +272,8 @@ class People:
         if (job := self._job()) and (found := find_sent(JobFilter(ids=[job.id]), database=self.database)).ids:
             done = recall_jobs(found, person=PERSON, database=self.database, accounts=self.producer.accounts)
             self.producer.recalls.update(dict.fromkeys(done.jobs, job))
+            # A job that has been sent whole may still be recalled; it is not marked any more either.
+            self.cancelled.setdefault(job.id, now_us())
             self.told(f"recalled {job.content}")
 
     def _press(self) -> None:

@@ -33,8 +33,9 @@ from worker.channels.registry import channel
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import recall as recalling
-from worker.control.audit import CommandResult, list_audit
+from worker.control.audit import AuditEntry, CommandResult, FollowUpCount, list_audit
 from worker.control.cancel import ApplyChanges, Revocations, cancel, find_open, mark_jobs
+from worker.control.correct import correct_jobs, find_correctable
 from worker.control.recall import recall_jobs
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, Request
@@ -114,16 +115,18 @@ def stop_when_marked(site: Site, job: str) -> None:
     site.runtime.checkpoint = lambda label: label == "after_mark" and (stop(site, job), site.runtime.lease.end())
 
 
+@pytest.mark.every_database
 def test_what_waits_in_a_hand_is_not_marked(site: Site) -> None:
-    """Loaded by a doorbell that sends another part first."""
+    """Loaded by a doorbell that sends another part first, while a command is behind its first transaction."""
     first, second = site.send("first"), site.send("second")
 
     def cancelled_meanwhile(request: Request) -> CallResult:
-        stop(site, second)
+        mark_jobs(site.database, [second])
         return site.vendor.takes(request)
 
     site.vendor.says(cancelled_meanwhile)
     site.ring(first, second)
+    site.run()
 
     assert (["accepted", "cancelled"], 1) == ([site.state(first), site.state(second)], len(site.calls()))
 
@@ -149,7 +152,7 @@ def test_a_part_that_was_not_seen_is_not_sent(site: Site) -> None:
     site.vendor.says(lost())
     site.ring(doubtful)
 
-    assert 2 == mark_jobs(site.database, [fresh, doubtful])
+    assert {fresh, doubtful} == mark_jobs(site.database, [fresh, doubtful])
     site.run()
     site.advance(60)
     site.recover()
@@ -157,7 +160,7 @@ def test_a_part_that_was_not_seen_is_not_sent(site: Site) -> None:
 
     assert (["cancelled", "unknown"], 1) == ([site.state(fresh), site.state(doubtful)], len(site.calls()))
     assert "read_timeout; held: its job was cancelled" == site.part(doubtful).reason
-    assert 0 == mark_jobs(site.database, [fresh, doubtful]), "once"
+    assert not mark_jobs(site.database, [fresh, doubtful]), "once"
 
 
 def test_nothing_is_left_for_later(site: Site) -> None:
@@ -502,25 +505,87 @@ def take_back(site: Site, wanted: JobFilter) -> CommandResult:
 
 @pytest.mark.every_database
 def test_a_mailing_is_taken_back(site: Site) -> None:
-    """By its tag and the time; what was not sent is cancelled; a second time nothing is left to be recalled."""
+    """By its tag and the time. The command itself cancels what waits; its entry follows the recalls to their end."""
     mailing = [site.send(f"{n}", f"u{n}", tags=["lunch"]) for n in range(3)]
     other, elsewhere = site.send("other"), site.send("it", account="it", tags=["lunch"])
     site.run()
     waiting = site.send("late", tags=["lunch"], due_at=DAY)
     since = JobFilter(tag="lunch", account="hr", created_from=datetime(2020, 1, 1, tzinfo=UTC))
 
+    found = recalling.find_sent(since, database=site.database)
     done = take_back(site, since)
-    again = take_back(site, since)
+    at_once, again = [site.job(waiting).state, last_entry(site).follow_ups[0].under_way], take_back(site, since)
+    site.vendor.says(refused(42052, "too late"))
     site.run()
 
-    assert ({"recalls": 4}, {}, {}) == (done.counts, done.notes, again.counts)
-    assert {"accepted"} == {site.job(job).state for job in done.jobs}
+    assert ({"waiting": 1, "sent": 3}, ["cancelled", 3]) == (found.breakdown, at_once)
+    assert ({"cancelled": 1, "recalls": 3}, {}, {}) == (done.counts, done.notes, again.counts)
+    assert ["accepted", "accepted", "rejected"] == sorted(site.job(job).state for job in done.jobs)
     assert 3 == len(site.bodies(RECALL))
     assert ["cancelled", "accepted", "accepted"] == [site.job(job).state for job in (waiting, other, elsewhere)]
-    assert all(site.of("receipts", job)[0].recalled_at for job in mailing)
+    assert 2 == sum(site.of("receipts", job)[0].recalled_at is not None for job in mailing)
+    first = last_entry(site, 1)
+    assert ("recall", "zhang", {"cancelled": 1, "recalls": 3}) == (first.action, first.person, first.counts)
+    assert (FollowUpCount("recall", done=2, under_way=0, failed=1),) == first.follow_ups
+
+
+def last_entry(site: Site, before: int = 0) -> AuditEntry:
     with site.database.reading() as connection:
-        _, first = list_audit(connection)
-    assert ("recall", "zhang", {"recalls": 4}) == (first.action, first.person, first.counts)
+        return list_audit(connection)[before]
+
+
+def test_what_waits_behind_a_recall_of_an_application_is_cancelled(site: Site) -> None:
+    """That recall stops it when its own turn comes; the command at once, and a second recall is not enqueued."""
+    job = site.send("wrong", due_at=DAY)
+    site.recall(job)
+
+    found = recalling.find_sent(JobFilter(ids=[job]), database=site.database)
+    done = take_back(site, JobFilter(ids=[job]))
+
+    assert (((job,), {"waiting": 1}), {"cancelled": 1}) == ((found.ids, found.breakdown), done.counts)
+    assert ("cancelled", ()) == (site.state(job), recalling.find_sent(JobFilter(ids=[job]), database=site.database).ids)
+
+
+def test_on_a_channel_without_recalls_what_waits_is_cancelled(site: Site) -> None:
+    """What went stays, and the preview and the result say so."""
+    site.accounts.replace(
+        Account("bot", "wecom_webhook", "http://vendor", {"edition": "robot"}, Secret(lambda: "key-1"))
+    )
+    sent = site.ask(webhook.Text(content="one"), None, account="bot")
+    site.run()
+    waiting = site.ask(webhook.Text(content="two"), None, account="bot", due_at=DAY)
+
+    found = recalling.find_sent(JobFilter(ids=[sent, waiting]), database=site.database)
+    done = take_back(site, JobFilter(ids=[sent, waiting]))
+
+    assert ((waiting,), {"waiting": 1, "not_recallable": 1}) == (found.ids, found.breakdown)
+    assert ({"cancelled": 1}, "cancelled") == (done.counts, site.state(waiting))
+
+
+def test_replays_of_what_is_taken_back_are_cancelled(site: Site) -> None:
+    """They wait, and the recall of their original would reach them only in its turn."""
+    original = site.send("wrong")
+    site.run()
+    waiting = site.replay(original, due_at=DAY)
+
+    done = take_back(site, JobFilter(ids=[original]))
+
+    assert ({"cancelled": 1, "recalls": 1}, "cancelled") == (done.counts, site.state(waiting))
+
+
+def test_a_preview_counts_corrections(site: Site) -> None:
+    """Taken back by its tag, a mailing loses its corrections, too; their people are left with nothing."""
+    wrong = site.send("wrong", tags=["lunch"])
+    site.run()
+    since = JobFilter(tag="lunch", created_from=datetime(2020, 1, 1, tzinfo=UTC))
+    correctable = find_correctable(since, "right", accounts=site.accounts, database=site.database)
+    correct_jobs(correctable, person="zhang", accounts=site.accounts, database=site.database)
+    site.run()
+
+    found = recalling.find_sent(since, database=site.database)
+
+    assert {"sent": 1, "corrections": 1} == found.breakdown
+    assert wrong not in found.ids
 
 
 @pytest.mark.every_database

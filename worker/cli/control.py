@@ -25,6 +25,7 @@ from worker.control.replay import ReplayableJobs, find_replayable, replay_jobs
 from worker.control.resolve import UnchangedReason, find_unknown, require_reason, resolve as decide
 from worker.control.selection import MAX_LISTED, JobSelection, filter_warnings
 from worker.domain.errors import WorkerError
+from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.language import language, plural, term, translate
 from worker.producer.chain import ReplayScope
@@ -32,9 +33,15 @@ from worker.producer.options import PriorityName
 
 app = Commands()
 
+_WARNINGS = frozenset({"ordered", "corrections", "not_recallable"})
+"""Notes that are printed also for a single job, of which no preview is."""
 _BREAKDOWN_TEXTS = {
     "ended": "of them have ended, and stay as they are",
     "lately": "of them were called within the duplicate window: the same message may still arrive",
+    "waiting": "of them wait to be sent: cancelled at once",
+    "sent": "of them were sent or may have been: recalled by workers, as fast as the vendor's limits allow",
+    "not_recallable": "were sent on a channel without recalls: their messages stay",
+    "corrections": "of them are corrections: people who have only these are left without the right message, too",
     "corrected": "are left out: corrected already",
     "equal": "are left out: their text is the new one already",
     "ordered": (
@@ -75,7 +82,7 @@ def carry_out(
     if nothing and not selection.ids:
         raise WorkerError("; ".join([*warnings, nothing]))
     confirms = len(selection.ids) > 1 if confirms is None else confirms
-    for line in [*warnings, *(preview(selection) if confirms or "ordered" in selection.breakdown else [])]:
+    for line in [*warnings, *(preview(selection) if confirms or _WARNINGS & selection.breakdown.keys() else [])]:
         echo_error(line)
     if confirms:
         person.confirm(question)
@@ -179,7 +186,7 @@ def recall(
         str | None, typer.Option(metavar="MSGID", help="A message that another program sent; with --account alone.")
     ] = None,
 ) -> bool | None:
-    """Recalls what jobs have sent, and cancels the rest; prints the ids of the recalls."""
+    """Cancels at once what waits, and enqueues a recall of each job that has sent something; prints their ids."""
     if foreign is not None:
         if options.keys() != {"account"}:
             raise typer.BadParameter(translate("--foreign needs --account and no other filter"))
@@ -190,17 +197,24 @@ def recall(
     audits.require_person(person.name, person.why)
     selection = find_sent(JobFilter(**options))
     nothing = "nothing to take back: not sent, recalled already, or sent on a channel without recalls"
-    question = f"take back what these {len(selection.ids)} jobs have sent?"
+    question = f"cancel these {len(selection.ids)} jobs, and take back what they have sent?"
     result = carry_out(person, selection, recall_jobs, question, nothing)
     person.answer(result, "\n".join(_recall_lines(result)))
-    return bool(result.jobs)
+    return bool(result.counts["cancelled"] or result.jobs)
 
 
-def _recall_lines(result: CommandResult) -> list[str]:
-    recalls = len(result.jobs)
-    lines = [f"{plural(recalls, 'recall')} enqueued (audit {result.audit}); follow each with `worker show`:"]
-    lines += [f"  {id}" for id in result.jobs[:MAX_LISTED]]
-    return lines + ([f"  and {remaining} more, see --json"] if (remaining := recalls - MAX_LISTED) > 0 else [])
+def _recall_lines(result: CommandResult) -> Iterator[str]:
+    count, recalls = result.counts, len(result.jobs)
+    yield (
+        f"cancelled {plural(count['cancelled'], 'job')}, {plural(recalls, 'recall')} enqueued (audit {result.audit})"
+    )
+    if not_recallable := count["not_recallable"]:
+        yield f"{plural(not_recallable, 'job')} cannot be recalled: the channel has no recall"
+    if recalls:
+        yield f"`worker audit {result.audit}` says how many are carried out; each is a job:"
+    yield from (f"  {id}" for id in result.jobs[:MAX_LISTED])
+    if (remaining := recalls - MAX_LISTED) > 0:
+        yield f"  and {remaining} more, see --json"
 
 
 @app.command()
@@ -339,12 +353,18 @@ def erase(
 
 @app.command()
 def audit(
+    entry: Annotated[str | None, typer.Argument(help="The id of one entry; or else the newest.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Lists what people did: who, what, why, and how much of it."""
+    """Lists what people did: who, what, why, how much of it, and what became of the recalls and corrections."""
     with outbox() as connection:
-        entries = audits.list_audit(connection, limit=limit)
+        if entry is None:
+            entries = audits.list_audit(connection, limit=limit)
+        elif (found := audits.find_audit(connection, entry)) is not None:
+            entries = [found]
+        else:
+            raise WorkerError(f"there is no audit {entry}; `worker audit` lists the newest")
     print_rows(entries, _entry, "no command has changed anything", as_json=as_json)
 
 
@@ -354,6 +374,13 @@ def _entry(entry: audits.AuditEntry) -> str:
     lines = [f"{entry.id}  {clock(entry.began_at)}  {headline}"]
     lines += [f"  why: {entry.why}", f"  arguments: {_pairs('field', entry.arguments)}"]
     lines += [f"  result: {_pairs('counted', entry.counts) or 'nothing'}"]
+    for follow_up in entry.follow_ups:
+        done, total, under_way, failed = follow_up.done, follow_up.total, follow_up.under_way, follow_up.failed
+        lines += [
+            f"  recalled {done} of {total}; under way {under_way}, failed {failed}"
+            if follow_up.kind == Kind.RECALL
+            else f"  corrected {done} of {total}; under way {under_way}, failed {failed}"
+        ]
     return "\n".join(lines)
 
 

@@ -20,7 +20,9 @@ from uuid_utils import uuid7
 from worker.config.settings import Settings
 from worker.control.opening import open_outbox
 from worker.domain.errors import CheckFailed, Problem, WorkerError
+from worker.domain.state import JobState
 from worker.outbox.control import audit_and_sign_in as rows
+from worker.outbox.control.withdrawals import follow_up_states
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
@@ -38,6 +40,25 @@ def with_action_prefix(prefix: str) -> Iterator[None]:
         yield
     finally:
         _PREFIX.reset(outer)
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUpCount:
+    """What became of the recalls, or of the corrections, that a command enqueued."""
+
+    kind: str
+    """`recall`, or the kind of the corrections, such as `send`."""
+    done: int
+    """How many the vendor has carried out, or had nothing to take back."""
+    under_way: int
+    """How many wait, are in flight or are in doubt."""
+    failed: int
+    """How many have ended otherwise."""
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return self.done + self.under_way + self.failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +81,8 @@ class AuditEntry:
     """When it began, by the database's clock."""
     ended_at: datetime | None
     """When it ended, or None while it runs or if it was cut short."""
+    follow_ups: tuple[FollowUpCount, ...] = ()
+    """What became of the recalls and corrections that it enqueued, as far as they are stored."""
 
 
 @on_callers_connection
@@ -74,25 +97,47 @@ def list_audit(
 
     `without` is an action to leave out.
     """
-    return [_entry(row) for row in rows.list_audit(connection, limit, before, without)]
+    return [_entry(connection, row) for row in rows.list_audit(connection, limit, before, without)]
 
 
-def _entry(row: Mapping[str, Any]) -> AuditEntry:
+def _entry(connection: Connection, row: Mapping[str, Any]) -> AuditEntry:
+    arguments, counts = json.loads(row["asked"]), json.loads(row["counts"])
     return AuditEntry(
         row["id"],
         row["action"],
         row["person"],
         row["why"],
-        json.loads(row["asked"]),
-        json.loads(row["counts"]),
+        arguments,
+        counts,
         instant(row["began_at"]),
         None if row["ended_at"] is None else instant(row["ended_at"]),
+        _follow_ups(connection, row["id"], arguments, counts),
     )
+
+
+def _follow_ups(
+    connection: Connection, entry: str, arguments: Mapping[str, Any], counts: Mapping[str, int]
+) -> tuple[FollowUpCount, ...]:
+    if not (counts.get("recalls") or counts.get("corrections")):
+        return ()
+    by_kind: dict[str, Counter[str]] = {}
+    for (kind, state), count in follow_up_states(connection, entry, arguments.get("accounts", ())).items():
+        by_kind.setdefault(kind, Counter())[_RESULTS.get(state, "failed")] += count
+    names = ("done", "under_way", "failed")
+    return tuple(FollowUpCount(kind, *(by_kind[kind][name] for name in names)) for kind in sorted(by_kind))
+
+
+_RESULTS = {
+    JobState.ACCEPTED: "done",
+    JobState.PARTIAL: "done",
+    JobState.OPEN: "under_way",
+    JobState.UNKNOWN: "under_way",
+}
 
 
 def find_audit(connection: Connection, entry: str) -> AuditEntry | None:
     """Returns the entry with this id, or None if there is none."""
-    return next((_entry(row) for row in rows.audit_rows(connection, [entry])), None)
+    return next((_entry(connection, row) for row in rows.audit_rows(connection, [entry])), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Cancels jobs: from then on, no call of theirs begins.
 
-A cancel has two steps. First it marks the jobs as cancelled; senders and the group commit obey the mark from then on.
-Then it ends the waiting parts, so that counters, orders, follow-ups and hooks go on at once.
+A cancel has two steps. First it marks the jobs as cancelled, and takes their waiting parts out of the hands of senders.
+Then it ends these parts, so that counters, orders, follow-ups and hooks go on at once.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from functools import partial
 
 from sqlalchemy import Connection
 
-from worker.channels.registry import channel, names
+from worker.channels.registry import channel
 from worker.config.log import Logger
 from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited, write_entry
 from worker.control.opening import open_outbox
-from worker.control.selection import JobSelection
+from worker.control.selection import JobSelection, has_recall
 from worker.delivery.resolver.stopping import STOPPABLE, stop
 from worker.delivery.sender.fault_reports import FaultReports
-from worker.domain.job import Kind, job_of
+from worker.domain.job import job_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.settle import Policy
 from worker.domain.state import PartState
@@ -57,6 +57,7 @@ MAX_PASSES = 4
 A transaction that began before the jobs were marked may still add a part.
 """
 
+_MAY_BE_SENT = ("accepted", "partial", "sending", "unknown", "searched")
 REVOKED_EVERY_S = 0.2
 REVOKED_BY, REVOKED = "Flower or celery control", "revoked"
 JOB_ID = re.compile(r"[0-9a-f]{32}")
@@ -122,7 +123,7 @@ def cancel(
         outbox = command.database
         on_begin(command.id)
         for batch in command.batches(selection.ids, MARK_BATCH):
-            command.counts["jobs"] += mark_jobs(outbox, batch)
+            command.counts["jobs"] += len(mark_jobs(outbox, batch))
         for batch in command.batches(selection.ids, JOB_BATCH, progress):
             for stopped in stop_jobs(outbox, batch, make_committer(outbox, command.settings)):
                 command.counts += stopped.parts
@@ -141,9 +142,14 @@ def make_committer(database: Database, settings: Settings) -> ApplyChanges:
     return apply_changes
 
 
-def mark_jobs(database: Database, ids: Sequence[str]) -> int:
-    """Marks open jobs and jobs in doubt as cancelled. Returns how many were not marked before."""
-    return database.run(lambda connection: mark_cancelled(connection, database.now, ids))
+def mark_jobs(database: Database, ids: Collection[str]) -> set[str]:
+    """Marks open jobs and jobs in doubt as cancelled, so that no call of theirs begins. Returns those newly marked."""
+    with database.reading() as connection:
+        jobs = job_sizes(connection, ids)
+    marked = set[str]()
+    for batch in batched_by_size(jobs, lambda job: jobs[job].parts, MAX_PARTS_READ):
+        marked.update(database.run(partial(mark_cancelled, now_sql=database.now, ids=batch)))
+    return marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +163,16 @@ class StoppedJob:
     """Number of its parts by state. `searched` are parts in doubt that the worker looks for at the vendor."""
     has_recall: bool
     """Whether the channel can recall messages of this kind."""
+
+    @property
+    def has_cancelled(self) -> bool:
+        """True if a part of the job was cancelled before it was sent."""
+        return bool(self.parts[PartState.CANCELLED.label])
+
+    @property
+    def may_be_sent(self) -> bool:
+        """True if something of the job was sent, may have been, or is in flight."""
+        return any(self.parts[state] for state in _MAY_BE_SENT)
 
     @property
     def can_be_recalled(self) -> bool:
@@ -213,8 +229,7 @@ def _is_looked_up(connection: Connection, job: JobSize) -> bool:
 
 
 def _stopped(job: JobSize, parts: Counter[str]) -> StoppedJob:
-    has_recall = job.channel in names() and channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
-    return StoppedJob(job.id, job.cancelled_at is not None, parts, has_recall)
+    return StoppedJob(job.id, job.cancelled_at is not None, parts, has_recall(job))
 
 
 # -- revoked jobs ------------------------------------------------------------------------------------------------------
@@ -253,7 +268,7 @@ class Revocations:
 
     def _mark(self, connection: Connection, job_id: str) -> None:
         now = self._database.now
-        if count := mark_cancelled(connection, now, [job_id]):
+        if mark_cancelled(connection, now, [job_id]):
             arguments = {"filter": JobFilter(ids=[job_id]).conditions()}
-            counts = {"jobs": count}
+            counts = {"jobs": 1}
             write_entry(connection, now, "cancel", person=REVOKED_BY, why=REVOKED, arguments=arguments, counts=counts)

@@ -18,24 +18,23 @@ from sqlalchemy import Connection
 
 from worker.accounts.sources import accounts_of
 from worker.channels.base import Channel
-from worker.channels.registry import channel, names
+from worker.channels.registry import channel
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited
-from worker.control.cancel import StoppedJob, make_committer, mark_jobs, stop_jobs
+from worker.control.cancel import MARK_BATCH, StoppedJob, make_committer, mark_jobs, stop_jobs
 from worker.control.opening import open_outbox
 from worker.control.recall import recall_all
 from worker.control.refusals import add_reasons, collect_refusal, require_rate
-from worker.control.selection import JobSelection
+from worker.control.selection import JobSelection, audit_arguments, is_send
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import LISTS, Recipients
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import text_hash
-from worker.domain.state import PartState
 from worker.outbox.control.matching import BYTES, MatchingJob, missing_jobs
 from worker.outbox.control.sent import PAGE, addressed_jobs, asked_recipients, equal_texts, lock_with_originals
-from worker.outbox.control.withdrawals import recalled_jobs
+from worker.outbox.control.withdrawals import follow_up_key, recalled_jobs
 from worker.outbox.engine.bulk import batched
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
@@ -50,8 +49,6 @@ RATE = 20.0
 at the first ones and cancel the rest."""
 BATCH_SIZE = 100
 """Jobs that are corrected in one transaction."""
-_MAY_BE_SENT_STATES = (PartState.ACCEPTED, PartState.PARTIAL, PartState.SENDING, PartState.UNKNOWN)
-_MAY_BE_SENT = (*(state.label for state in _MAY_BE_SENT_STATES), "searched")
 
 NewMessage = Message | str | Mapping[str, Any]
 """A message, a plain text, or a body as the vendor's page shows it."""
@@ -84,9 +81,7 @@ def find_correctable(
     filter.require_ended_jobs("a correction")
     jobs, breakdown, new = list[MatchingJob](), Counter[str](), _NewMessage(message)
     with open_outbox(database, settings) as (outbox, settings_in_use), outbox.reading() as connection:
-        sends = (
-            job for job in addressed_jobs(connection, filter, read_now(connection, outbox.now)) if _is_send(job[0])
-        )
+        sends = (job for job in addressed_jobs(connection, filter, read_now(connection, outbox.now)) if is_send(job[0]))
         for batch in batched(sends, PAGE):
             new.parse_for(job.channel for job, _ in batch)
             uncorrected = [job for job, is_corrected in batch if not is_corrected]
@@ -101,10 +96,6 @@ def find_correctable(
     counts = Counter((job.account, job.kind) for job in jobs)
     ids = tuple(sorted(job.id for job in jobs))
     return CorrectableJobs(filter, ids, counts, breakdown, tuple(missing), message=new.message)
-
-
-def _is_send(job: MatchingJob) -> bool:
-    return job.channel in names() and job.kind in channel(job.channel).sends
 
 
 def _check_sendable(
@@ -190,21 +181,22 @@ def correct_jobs(
     if selection.message is None:
         raise CheckFailed([Problem("message", "is missing", "give the new message")])
     message, corrections, reasons = selection.message, list[str](), dict[str, str]()
-    arguments = {"filter": selection.filter.conditions(), "jobs": len(selection.ids), "rate": rate}
-    arguments |= {"text_hash": text_hash(dump(document_of(message)))}
+    arguments = audit_arguments(selection) | {"rate": rate, "text_hash": text_hash(dump(document_of(message)))}
     with audited(
         "correct", person=person, why=why, arguments=arguments, database=database, settings=settings
     ) as command:
         outbox, account_source = command.database, accounts or accounts_of(command.settings)
         on_begin(command.id)
         begins_at, end_parts = outbox.read_now(), make_committer(outbox, command.settings)
+        for batch in command.batches(selection.ids, MARK_BATCH):
+            command.counts["cancelled"] += len(mark_jobs(outbox, batch))
         for batch in command.batches(selection.ids, BATCH_SIZE, progress):
-            command.counts["cancelled"] += mark_jobs(outbox, batch)
             stopped = stop_jobs(outbox, batch, end_parts)
-            corrections_batch = _Batch(
-                stopped, message, begins_at, len(corrections), rate, account_source, selection.filter.ids is not None
+            may_get_it = selection.filter.ids is not None
+            correction = _Batch(
+                stopped, message, begins_at, len(corrections), rate, account_source, may_get_it, command.id
             )
-            result = outbox.run(corrections_batch.correct)
+            result = outbox.run(correction.correct)
             corrections += result.corrections
             add_reasons(reasons, result.refused)
             command.counts += Counter(corrections=len(result.corrections), recalls=result.recalls)
@@ -235,6 +227,8 @@ class _Batch:
     accounts: AccountSource
     includes_refused: bool
     """Whether people get a correction for whom the vendor refused the message."""
+    audit: str
+    """Id of the command's audit entry, which follows the corrections and the recalls."""
 
     def correct(self, connection: Connection) -> _BatchResult:
         """Enqueues the corrections and the recalls."""
@@ -250,15 +244,13 @@ class _Batch:
                     (self.enqueued_before + len(enqueued) + len(planned)) / self.rate * SECOND
                 )
                 with collect_refusal(refused, id):
-                    planned.append(composer.plan(id, due_at))
+                    planned.append(composer.plan(id, due_at, follow_up_key(self.audit, "correction", id)))
             enqueued += [job.id for job in insert(connection, planned)]
-        may_be_sent = [
-            stopped_job for stopped_job in self.stopped if any(stopped_job.parts[state] for state in _MAY_BE_SENT)
-        ]
+        may_be_sent = [stopped_job for stopped_job in self.stopped if stopped_job.may_be_sent]
         to_recall = self._to_recall(
             connection, [stopped_job.id for stopped_job in may_be_sent if stopped_job.has_recall]
         )
-        recalls, not_recalled = recall_all(connection, to_recall, self.accounts)
+        recalls, not_recalled = recall_all(connection, to_recall, self.accounts, self.audit)
         not_recallable = sum(not stopped_job.has_recall for stopped_job in may_be_sent)
         return _BatchResult(enqueued, refused | not_recalled, len(recalls), not_recallable)
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from worker.channels.registry import channel, names
 from worker.config.accounts import unknown_account
 from worker.domain.errors import WorkerError
+from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
+from worker.outbox.control.cancels import JobSize
+from worker.outbox.control.matching import MatchingJob
 
 MAX_LISTED = 20
 """Most ids that warnings name."""
@@ -30,6 +34,22 @@ class JobSelection:
     which state."""
     missing: tuple[str, ...] = ()
     """Ids in the filter that belong to no job."""
+
+
+def audit_arguments(selection: JobSelection) -> dict[str, Any]:
+    """Returns the filter, the number of jobs and their accounts, as the audit entry of a command has them."""
+    accounts = sorted({account for account, _ in selection.counts})
+    return {"filter": selection.filter.conditions(), "jobs": len(selection.ids), "accounts": accounts}
+
+
+def is_send(job: MatchingJob) -> bool:
+    """Returns whether a job sends a message to people."""
+    return job.channel in names() and job.kind in channel(job.channel).sends
+
+
+def has_recall(job: MatchingJob | JobSize) -> bool:
+    """Returns whether the job's channel can recall what the job sends."""
+    return job.channel in names() and channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
 
 
 def require_configured(filter: JobFilter | None, accounts: Sequence[str]) -> None:

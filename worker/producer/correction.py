@@ -59,7 +59,7 @@ class Corrections:
             meant = _intended_recipients(rows) | ({_CHAT} if _meant_anybody(rows) else set())
             self._reached.setdefault(originals[rows.job["target_job_id"]], set()).update(meant)
 
-    def plan(self, job_id: str, due_at: int) -> PlannedJob:
+    def plan(self, job_id: str, due_at: int, dedupe_key: str) -> PlannedJob:
         """The message, linked to the job whose place it takes, for who got that job's message or would have.
 
         Those whom the vendor refused, or to whom it expired, did not get it and are left out, and so are those for whom
@@ -72,14 +72,14 @@ class Corrections:
         reached = self._reached.setdefault(_original(rows), set())
         to = self._whom(rows, reached)
         request = _request(rows.job, self._message, to, self._accounts)
-        request.options = self._options(rows.job, due_at)
+        request.options = self._options(rows.job, due_at, dedupe_key)
         planned = plan(request, self._key)
         reached |= {(kind, one.lower()) for kind, one in each_recipient(to)} or {_CHAT}
         return planned
 
-    def _options(self, old: Mapping[str, Any], due_at: int) -> MessageOptions:
+    def _options(self, old: Mapping[str, Any], due_at: int, dedupe_key: str) -> MessageOptions:
         """Returns the options of the first job; its expiry only if the job is still to be due."""
-        options = options_of(old) | {"due_at": instant(max(due_at, old["due_at"]))}
+        options = options_of(old) | {"due_at": instant(max(due_at, old["due_at"])), "dedupe_key": dedupe_key}
         if old["expires_at"] is not None and old["due_at"] > self._now:
             options["expires_at"] = instant(old["expires_at"])
         return cast(MessageOptions, options)

@@ -44,9 +44,11 @@ def recall(
 ) -> JobRef:
     """Enqueues the recall of all messages of a job, sent or not; a worker finds out which have been sent.
 
-    Parts that were not sent are cancelled, calls in flight are waited for, and parts in doubt are not repeated any
-    more. Messages of the job's replays and resends are recalled with it; a recall of a replay is about that one alone.
-    The vendor recalls a message within 24 h. A recall goes before sends.
+    A worker carries it out in its turn, which comes before sends: it cancels parts that were not sent by then, waits
+    for calls in flight, and stops the repeats of parts in doubt. Until then what waits may still be sent, and is
+    recalled after that; `cancel` and `recall_jobs`, which commit by themselves, stop it at once. Messages of the job's
+    replays and resends are recalled with it; a recall of a replay is about that one alone. The vendor recalls a message
+    within 24 h.
     """
     return follow_up(connection, Kind.RECALL, job_id, {}, _urgent(options), accounts)
 

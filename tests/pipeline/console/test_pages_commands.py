@@ -154,7 +154,7 @@ def test_a_message_is_taken_back(site: Site) -> None:
 
     [made] = site.rows("select state from worker_jobs where target_job_id = :job and kind = 'recall'", job=job)
     assert 2 == made.state
-    asked = {"filter": {"ids": [job]}, "jobs": 1}
+    asked = {"filter": {"ids": [job]}, "jobs": 1, "accounts": ["hr"]}
     assert ("console.recall", "wang", "a typo", asked, {"recalls": 1}, True) == newest(site)
 
 

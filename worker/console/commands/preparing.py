@@ -159,7 +159,7 @@ def _required_filter(request: CommandRequest) -> JobFilter:
     return request.job_filter
 
 
-_NOTES = ("ended", "lately", "ordered", "corrected", "equal")
+_NOTES = ("waiting", "sent", "not_recallable", "ended", "lately", "corrections", "ordered", "corrected", "equal")
 
 
 def _preview(site: Site, selection: JobSelection) -> Preview:

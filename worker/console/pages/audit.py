@@ -52,6 +52,7 @@ def entry(request: ConsoleRequest) -> View:
         total=_total(row),
         done=_done(row),
         refusals=cache_of(request.site.database).refusals.of(row.id),
+        under_way=any(follow_up.under_way for follow_up in row.follow_ups),
         is_command=row.action not in ACCESS,
         may_list=has_right(request.viewer, "administer"),
     )
@@ -84,5 +85,6 @@ def _done(entry: AuditEntry) -> int:
     """Returns how many of these jobs are done."""
     # A job that is corrected is mostly recalled, too.
     recalls = () if "corrections" in entry.counts else ("recalls",)
-    names = ("replays", "refused", *recalls, "corrections", "jobs", "unchanged", "decided")
+    cancelled = ("cancelled",) if entry.action.removeprefix("console.") == "recall" else ()
+    names = ("replays", "refused", *recalls, "corrections", "jobs", "unchanged", "decided", *cancelled)
     return sum(entry.counts.get(name, 0) for name in names)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from worker.domain.job import part_id
+from worker.domain.job import job_of, part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, PartState
 from worker.outbox.control.matching import MatchingJob, jobs_of, part_conditions, part_ids
 from worker.outbox.engine.bulk import batched, ids_json, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.sql import execute, fetch, iterate
+from worker.outbox.engine.sql import fetch, iterate, run
 from worker.outbox.jobs.rows import COUNTER_NAMES
 
 _Q, _S, _U = int(PartState.QUEUED), int(PartState.SENDING), int(PartState.UNKNOWN)
@@ -75,14 +75,23 @@ def without_default_kinds(filter: JobFilter) -> str:
     return " and j.kind not in ('recall', 'upload', 'track')" if filter.ids is None and filter.kind is None else ""
 
 
-def mark_cancelled(connection: Connection, now_sql: str, ids: Sequence[str]) -> int:
-    """Marks jobs as cancelled, so that nothing more of them is sent. Returns how many were not cancelled before."""
-    dialect = dialect_of(connection)
-    # Locked in the order of the workers' commits, so that they cannot deadlock.
-    rows_by_id(connection, "id", "worker_jobs", ids, only=dialect.lock_in_order())
-    update = dialect.update_by_ids("worker_jobs", f"cancelled_at = {now_sql}")
-    update += f" and cancelled_at is null and {_GOES_ON}"
-    return execute(connection, update, {"ids": ids_json(ids)}).rowcount
+def mark_cancelled(connection: Connection, now_sql: str, ids: Collection[str]) -> list[str]:
+    """Marks jobs as cancelled: once this commits, no call of theirs begins. Returns those not cancelled before."""
+    dialect, sizes = dialect_of(connection), job_sizes(connection, ids)
+    # Parts and then jobs are locked, each in the order of the workers' commits, so that they cannot deadlock.
+    parts = [part for job in sizes.values() for part in job.part_ids()]
+    queued = rows_by_id(connection, "id", "worker_parts", parts, only=f"and {_TO_BE_SENT[0]}{dialect.lock_in_order()}")
+    only = f"and cancelled_at is null and {_GOES_ON}{dialect.lock_in_order()}"
+    marked = [row[0] for row in rows_by_id(connection, "id", "worker_jobs", ids, only=only)]
+    if any(job.parts > sizes[id].parts for id, job in job_sizes(connection, marked).items()):
+        return mark_cancelled(connection, now_sql, ids)  # parts were added to a job before it was locked
+    run(connection, dialect.update_by_ids("worker_jobs", f"cancelled_at = {now_sql}"), {"ids": ids_json(marked)})
+    # The claim changes, as after a mark whose call sent nothing. So a sender that has read the part cannot mark it.
+    is_marked = {*marked}
+    parts = [row[0] for row in queued if job_of(row[0]) in is_marked]
+    taken = dialect.update_by_ids("worker_parts", "claim = claim + 1, unheard = unheard + 1")
+    run(connection, taken, {"ids": ids_json(parts)})
+    return marked
 
 
 def open_jobs(connection: Connection, ids: Sequence[str]) -> list[str]:
@@ -111,7 +120,7 @@ class JobSize:
         return [part_id(self.id, n) for n in range(self.parts)]
 
 
-def job_sizes(connection: Connection, ids: Sequence[str]) -> dict[str, JobSize]:
+def job_sizes(connection: Connection, ids: Collection[str]) -> dict[str, JobSize]:
     """Returns job id -> job, for jobs that exist."""
     columns = f"id, channel, kind, cancelled_at, {' + '.join(COUNTER_NAMES)}"
     return {row[0]: JobSize(*row) for row in rows_by_id(connection, columns, "worker_jobs", ids)}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from worker.domain.job import Kind, part_id
+from worker.domain.job import Kind, job_of, part_id
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import text_hash
-from worker.domain.state import JobState
+from worker.domain.state import JobState, PartState
 from worker.outbox.control.cancels import without_default_kinds
 from worker.outbox.control.candidates import candidates
 from worker.outbox.control.matching import (
@@ -27,19 +27,22 @@ from worker.outbox.engine.bulk import batched, ids_json, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.reading import IS_CORRECTION, batches_by_bytes
-from worker.outbox.jobs.rows import ADDRESSED_COUNTERS
+from worker.outbox.jobs.rows import ADDRESSED_COUNTERS, COUNTER_NAMES
 
 _SENT = " and j.n_accepted + j.n_partial + j.n_open + j.n_unknown > 0"
 _RECALLED = (
     f"select 1 from worker_jobs r where r.target_job_id = j.id and r.kind = '{Kind.RECALL}'"
     f" and r.state in ({int(JobState.OPEN)}, {int(JobState.ACCEPTED)})"
 )
-_TO_RECALL = f"{_SENT} and not exists ({_RECALLED})"
+_WAITS = "j.n_open > 0 and j.cancelled_at is null"
+_TO_RECALL = f"{_SENT} and (not exists ({_RECALLED}) or {_WAITS})"
+"""What waits, also behind a recall that an application enqueued: that stops it only when its own turn comes."""
 
 
 def sent_jobs(connection: Connection, filter: JobFilter, now: int) -> Iterator[MatchingJob]:
-    """Yields jobs of which something was or may be sent, without those that are being recalled or were recalled.
+    """Yields jobs of which something was or may be sent.
 
+    Those that are being recalled or were recalled are left out, unless something of them still waits.
     If the filter names no ended jobs, only jobs that were created since `created_from`.
     """
     if not filter.names_ended:
@@ -47,6 +50,40 @@ def sent_jobs(connection: Connection, filter: JobFilter, now: int) -> Iterator[M
         return
     for ids in candidates(connection, filter, now, is_open_too=True):
         yield from jobs_of(connection, filter, ids, _TO_RECALL)
+
+
+class TakenBack(NamedTuple):
+    """What taking back a job would do."""
+
+    is_open: bool
+    """Something of it waits or is in flight, and it is not cancelled."""
+    has_waiting: bool
+    """Something of it waits, which is cancelled."""
+    has_sent: bool
+    """Something of it was sent, or may have been, which is recalled."""
+    is_correction: bool
+    """It is a message in place of another one."""
+
+
+def take_back_effects(connection: Connection, ids: Sequence[str]) -> dict[str, TakenBack]:
+    """Returns job -> what taking it back would do, for jobs that exist."""
+    correction = f"case when target_job_id is not null and {IS_CORRECTION} then 1 else 0 end"
+    columns = f"id, cancelled_at, n_open, n_accepted + n_partial + n_unknown, {' + '.join(COUNTER_NAMES)}, {correction}"
+    rows = rows_by_id(connection, columns, "worker_jobs", ids)
+    parts = [part_id(row[0], n) for row in rows if row[2] for n in range(row[4])]
+    in_state: dict[int, set[str]] = {}
+    for id, state in rows_by_id(connection, "id, state", "worker_parts", parts):
+        in_state.setdefault(state, set()).add(job_of(id))
+    waiting, calling = (in_state.get(state, set()) for state in (PartState.QUEUED, PartState.SENDING))
+    return {
+        id: TakenBack(
+            cancelled_at is None and n_open > 0,
+            cancelled_at is None and id in waiting,
+            sent > 0 or id in calling,
+            bool(is_correction),
+        )
+        for id, cancelled_at, n_open, sent, _, is_correction in rows
+    }
 
 
 _CORRECTIONS = f"from worker_jobs r where r.target_job_id = j.id and r.{IS_CORRECTION}"

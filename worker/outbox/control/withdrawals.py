@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,13 +17,13 @@ from worker.domain.job_terms import tags_of
 from worker.domain.state import JobState
 from worker.outbox.engine.bulk import rows_by_id
 from worker.outbox.engine.clock import SECOND, instant
-from worker.outbox.engine.sql import mappings
+from worker.outbox.engine.sql import fetch, mappings
 from worker.outbox.jobs.reading import IS_CORRECTION
 
 CANCELLED, RECALLED, CORRECTED = "cancelled", "recalled", "corrected"
 _COLUMNS = "id, replay_of, created_at, cancelled_at, account, channel, kind, tags"
 _GIVEN_UP = f"{int(JobState.CANCELLED)}, {int(JobState.EXPIRED)}"
-_COMMANDS = {CANCELLED: ("cancel", "correct"), RECALLED: ("recall", "correct"), CORRECTED: ("correct",)}
+_COMMANDS = {CANCELLED: ("cancel", "recall", "correct"), RECALLED: ("recall", "correct"), CORRECTED: ("correct",)}
 _ACTIONS = ", ".join(
     f"'{through}{name}'" for name in sorted({*chain(*_COMMANDS.values())}) for through in ("", "console.")
 )
@@ -107,6 +108,27 @@ def _first_follower(connection: Connection, jobs: Sequence[Mapping[str, Any]], w
         for job in jobs
     }
     return {job: min(instants) for job, instants in times.items() if instants}
+
+
+def follow_up_key(audit: str, kind: str, job_id: str) -> str:
+    """Returns the dedupe key of a command's recall or correction of a job, by which the command's entry finds it."""
+    return f"audit {audit} {kind} {job_id}"
+
+
+def follow_up_states(connection: Connection, audit: str, accounts: Collection[str]) -> Counter[tuple[str, JobState]]:
+    """Returns how many jobs of which kind and state a command enqueued about others, on these accounts."""
+    query = (
+        "select kind, state, count(*) from worker_jobs where account = :account"
+        " and dedupe_key > :low and dedupe_key < :high group by kind, state"
+    )
+    counts, bounds = (
+        Counter[tuple[str, JobState]](),
+        {"low": f"audit {audit} ", "high": f"audit {audit} ~"},
+    )
+    for account in accounts:
+        for kind, state, count in fetch(connection, query, {"account": account, **bounds}):
+            counts[kind, JobState(state)] += int(count)
+    return counts
 
 
 def withdrawals(connection: Connection, jobs: Collection[WithdrawnJob]) -> tuple[Withdrawal, ...]:
