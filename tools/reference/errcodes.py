@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from tools.reference.text import Voice
+from tools.reference.text import Voice, told
 from worker.channels.errcodes import Class, Errcode
 from worker.channels.wecom.answer import ERRCODES as WECOM
 from worker.channels.wecom_webhook.call import ERRCODES as WEBHOOK
 from worker.channels.youdu.envelope import ERRCODES as YOUDU
-from worker.language import translate
 
 CATALOGUES: Mapping[str, tuple[Errcode, ...]] = {
     "WeCom": WECOM.rows,
@@ -55,12 +54,4 @@ def in_force(rows: Iterable[Errcode]) -> list[Errcode]:
 
 def _row(say: Voice, one: Errcode) -> list[str]:
     codes = f"`{one.code}`" if one.last is None else f"`{one.code}` - `{one.last}`"
-    return [f"{codes}<br>`{one.kind}`", say.explained(_told(say, one.meaning), _told(say, one.remedy))]
-
-
-def _told(say: Voice, text: str) -> str:
-    """A text of the catalogue, whose Chinese is in `worker.language`."""
-    found = translate(text, say.language)
-    if say.language == "zh" and found == text:
-        say.missing.append(text)
-    return " ".join(found.split())
+    return [f"{codes}<br>`{one.kind}`", say.explained(told(say, one.meaning), told(say, one.remedy))]

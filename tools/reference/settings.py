@@ -12,10 +12,11 @@ from pydantic import BaseModel
 
 from tools.reference.keys import Key, account_keys, channel_keys, keys, places
 from tools.reference.readers import readers
-from tools.reference.text import Voice
+from tools.reference.text import Voice, told
 from worker.config.channels import REGISTRY
 from worker.config.places import SecretFrom, UrlFrom
 from worker.config.settings import Settings
+from worker.config.surroundings import SURROUNDINGS
 
 HEAD = ("key, and its variable", "meaning")
 INTRODUCTION = (
@@ -45,6 +46,10 @@ VARIABLES: Mapping[str, str] = {
     "TMPDIR": "Where files behind URLs are kept while they are passed on.",
 }
 """Variables that are no key of the settings."""
+OF_OTHERS = (
+    "Libraries read variables by themselves. Of these, which may be set for another program of the same host, each"
+    " worker process logs a line where it starts, and `worker doctor` a caution. `*` stands for any letters."
+)
 TABLES = ("delivery", "retention", "logs", "staging", "notify", "console")
 
 
@@ -74,6 +79,11 @@ def _sections(say: Voice) -> Iterator[str]:
     yield say.title(2, "Variables that are no key")
     rows = [(say.listed(f"`{one}`" for one in name.split(", ")), say(text)) for name, text in VARIABLES.items()]
     yield say.table(("variable", "meaning"), rows)
+    yield say.title(2, "Variables of other programs")
+    yield f"{say(OF_OTHERS)}\n"
+    others = [one for one in SURROUNDINGS if one.effect]
+    rows = [(say.listed(f"`{name}`" for name in one.names), told(say, one.effect)) for one in others]
+    yield say.table(("variable", "what it does here"), rows)
 
 
 def variable_of(key: str) -> str | None:

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from tools.site.navigation import Language
-from worker.language import tables
+from worker.language import tables, translate
 
 _CODE = re.compile(r"`[^`]+`|\[[^\]]+\]")
 """What is the same in both languages."""
@@ -68,6 +68,14 @@ class Voice:
         titles = [self(one) for one in head]
         lines = [titles, ["---"] * len(titles), *rows]
         return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def told(say: Voice, text: str) -> str:
+    """A text of the program itself, whose Chinese is in `worker.language`."""
+    found = translate(text, say.language)
+    if say.language == "zh" and found == text:
+        say.missing.append(text)
+    return " ".join(found.split())
 
 
 def anchor_of(heading: str) -> str:

@@ -1,4 +1,4 @@
-"""Lets a hook of the application send its own Celery tasks through the application's broker.
+"""Our Celery app, which only our settings set up, and how a hook sends its own tasks through the application's broker.
 
 Our own Celery app is never Celery's current or default app. Otherwise a shared task of the application would be
 published to our queues.
@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from celery import Celery, _state
+from celery.app.utils import Settings as CelerySettings
+from celery.loaders.app import AppLoader
 
 from worker.domain.errors import ConfigurationError
 
@@ -20,8 +22,29 @@ NO_APP = (
 )
 
 
-class OwnCelery(Celery):  # type: ignore[misc]  # Celery has no types
-    """Our Celery app. It never becomes the current or the default one."""
+class OwnLoader(AppLoader):  # type: ignore[misc]  # Celery has no types
+    """A loader without a configuration of its own."""
+
+    def read_configuration(self, env: str = "") -> dict[str, Any]:
+        """Returns nothing. Celery would import what CELERY_CONFIG_MODULE names."""
+        return {}
+
+
+class OwnSettings(CelerySettings):  # type: ignore[misc]  # as above
+    """Celery's settings as we set them. Celery's own prefer CELERY_BROKER_URL and its like in the environment."""
+
+    broker_url = property(lambda self: self.first("broker_url"))
+    broker_read_url = broker_write_url = broker_url
+    result_backend = property(lambda self: self.first("result_backend"))
+
+
+class OwnCelery(Celery):  # type: ignore[misc]  # as above
+    """Our Celery app. It never becomes the current or the default one, and reads nothing but our settings."""
+
+    def __init__(self, name: str, **options: Any):
+        # Without fixups: Celery's own would set up Django as soon as DJANGO_SETTINGS_MODULE is set.
+        super().__init__(name, loader=OwnLoader, fixups=[], set_as_current=False, **options)
+        object.__setattr__(self.conf, "__class__", OwnSettings)  # an ordinary assignment would add a setting
 
     def set_current(self) -> None:
         """Does nothing. Without this, Celery's worker would make our app the current one of its thread."""
@@ -49,7 +72,7 @@ class ApplicationCelery:
 
     def __init__(self) -> None:
         self._loaded: Any = None
-        self._none = NoCelery("none", set_as_current=False, fixups=[])
+        self._none = NoCelery("none")
 
     def remember_current(self) -> None:
         """Remembers the app that the application's modules have made current. Runs in the thread that loaded them."""

@@ -16,6 +16,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
+import celery.apps.worker
 import celery.worker.state
 from celery import bootsteps
 from celery.worker.consumer import Consumer
@@ -46,6 +47,8 @@ class WorkerProcessStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celer
 
     def start(self, worker: Any) -> None:
         """Opens the worker process, which waits for the database. Celery starts the consumer afterwards."""
+        # Again, because REMAP_SIGTERM=SIGQUIT would have made it cut calls in flight off.
+        celery.apps.worker._shutdown_handler(worker, sig="SIGTERM", how="Warm")
         take_over_signals(self._process)
         try:
             self._process.open(
@@ -160,3 +163,5 @@ def take_over_signals(process: WorkerProcess, monotonic: Callable[[], float] = t
     for number in (signal.SIGTERM, signal.SIGINT, *hangup):
         signal.signal(number, drain)
     signal.signal(signal.SIGQUIT, lambda *_: os._exit(EXIT_AT_ONCE))
+    # With CELERY_RDBSIG, Celery would open a debugger to every user of this host.
+    signal.signal(signal.SIGUSR2, signal.SIG_DFL)

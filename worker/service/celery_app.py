@@ -9,8 +9,11 @@ import sys
 from functools import partial
 from typing import Any
 
+import click
 from celery import signals
 from celery.app.amqp import AMQP, Queues
+from celery.bin.celery import celery as celery_command
+from click.core import ParameterSource
 from kombu import Consumer
 
 from worker.config import logging as our_logging
@@ -29,7 +32,7 @@ LOGGING = "worker.logging"
 def make_app(settings: Settings, replaced: Replacements | None = None) -> Any:
     """Returns a Celery app for these settings, with the worker process on its worker blueprint."""
     require_client(settings.broker_url())
-    app = OwnCelery("worker", broker=broker_url(settings.broker_url()), amqp=WorkerAmqp, set_as_current=False)
+    app = OwnCelery("worker", broker=broker_url(settings.broker_url()), amqp=WorkerAmqp)
     app.conf.update(configuration(settings))
     app.worker_process = WorkerProcess(settings, app, replaced or Replacements())
     app.steps["worker"].add(WorkerProcessStep)
@@ -106,12 +109,29 @@ def __getattr__(name: str) -> Any:
     """Builds `app` when the `celery` command or Flower reads it. A wrong setting ends the process with one sentence."""
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    take_over_options()
     try:
         globals()["app"] = built = make_app(load_settings())
     except ConfigurationError as error:
         sys.stderr.write(f"worker: {error.localized()}\n")
         raise SystemExit(EXIT_CONFIGURATION) from None
     return built
+
+
+def take_over_options() -> None:
+    """Lets options of the `celery` command come from its command line alone, and refuses those that settings replace.
+
+    The command would take the options of its subcommands from CELERY_WORKER_CONCURRENCY, CELERY_WORKER_PURGE and the
+    like. A subcommand is read after the app is built.
+    """
+    context = click.get_current_context(silent=True)
+    root = context and context.find_root()
+    if root is None or root.command is not celery_command:
+        return
+    root.auto_envvar_prefix = None
+    for name in ("broker", "result_backend", "loader", "config"):
+        if root.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            refuse(f"--{name.replace('_', '-')}: is not used, because the settings say it; leave it out")
 
 
 class WorkerQueues(Queues):  # type: ignore[misc]  # Celery has no types

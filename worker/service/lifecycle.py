@@ -23,6 +23,7 @@ from worker.config import tracing
 from worker.config.accounts import AccountSource
 from worker.config.application import close_old_connections, traceback_summary
 from worker.config.settings import DeliverySettings, Settings, unknown_line
+from worker.config.surroundings import surprises
 from worker.control.opening import make_database
 from worker.delivery.resolver.members import load_resolver
 from worker.delivery.sender.doorbell_sender import DoorbellSender
@@ -94,6 +95,8 @@ class WorkerProcess:
         """Builds the process and takes its lease, once the database is there. Returns False if it was cancelled."""
         for name in self._settings.unknown_variables:
             log.warning("variable_unknown", text=unknown_line(name))
+        for sentence in surprises(os.environ):
+            log.warning("variable_of_others", text=sentence)
         self._application = load_hooks(self._settings.hooks)
         self._celery.remember_current()
         self._resolver = load_resolver(self._settings.members_of)

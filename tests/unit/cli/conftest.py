@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -13,6 +14,7 @@ import pytest
 import typer
 
 from worker.cli import main
+from worker.config.surroundings import surprises
 from worker.language import language
 
 Run = Callable[..., int]
@@ -34,6 +36,13 @@ def _commands_made_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(typer.main, "get_command", lambda app: made(app, language()))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _without_variables_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which this machine may have, and `worker doctor` would name."""
+    for name in [name for name in os.environ if list(surprises({name: "1"}))]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture

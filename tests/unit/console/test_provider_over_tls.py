@@ -58,9 +58,12 @@ def provider(issuer: str) -> Provider:
 
 
 def test_a_provider_that_the_system_trusts_is_asked(served: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The firm's own authority stands in the system's store."""
+    """The firm's own authority stands in the system's store; proxies of the environment are nothing to it."""
     issuer, authority = served
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    for name in ("HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
 
     address = provider(issuer).address("t" * 43, "https://console/back", "/")
 

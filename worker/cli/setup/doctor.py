@@ -6,6 +6,7 @@ But it writes an empty row to see whether the database accepts writes. For --onl
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ from worker.cli.setup.finding import Finding, Level
 from worker.cli.times import zone
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings, settings_location, unknown_line
+from worker.config.surroundings import surprises
 from worker.control.opening import open_database
 from worker.delivery.resolver.members import load_resolver
 from worker.domain.account import Account, ClientCertificate, Secret
@@ -115,6 +117,7 @@ def findings(
             "worker init",
         )
     yield from (Finding("settings", Level.CAUTION, unknown_line(name)) for name in settings.unknown_variables)
+    yield from (Finding("environment", Level.CAUTION, sentence) for sentence in surprises(os.environ))
     names = accounts.names()
     for sentence in accounts.read_errors():
         if not sentence.startswith("database"):  # checked below

@@ -219,6 +219,8 @@ class Provider:
             redirect_uri=callback_url,
             code_challenge_method="S256",
         )
+        # Else the client's secret could leave by a proxy of the environment, or be replaced by a password of ~/.netrc.
+        session.trust_env = False
         session.mount("https://", self._transport)
         return session
 

@@ -253,6 +253,7 @@ def _config(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
         server_header=False,
         # uvicorn's own handling would trust every proxy on this machine.
         proxy_headers=False,
+        workers=1,  # else out of WEB_CONCURRENCY, where a word is a traceback
         backlog=ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=DRAIN_S,
         lifespan="off",
