@@ -13,7 +13,7 @@ import typer
 
 from worker.accounts.sources import accounts_of
 from worker.cli.options import CALL_TIMES, Commands, Json, Person, by_person, echo_error, with_filter
-from worker.cli.reading import ProgressLine, outbox, print_rows
+from worker.cli.reading import ProgressLine, outbox, print_problems, print_rows
 from worker.cli.times import clock
 from worker.config.settings import load_settings
 from worker.control import audit as audits, lift
@@ -348,7 +348,10 @@ def erase(
             " open or in doubt; cancel, resolve or skip, or wait, then run the command again"
         )
     person.answer(result, "\n".join(lines))
-    return not unchanged and not unhandled
+    is_named = bool(jobs or followers or callbacks or chats or unhandled)
+    return print_problems([] if is_named else [f"nothing that is stored names {recipient}"]) and not (
+        unchanged or unhandled
+    )
 
 
 @app.command()

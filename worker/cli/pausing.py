@@ -35,6 +35,7 @@ from worker.domain.errors import WorkerError
 from worker.domain.job import id_of
 from worker.domain.job_filter import JobFilter
 from worker.language import plural, translate
+from worker.reporting.job_list import find_jobs
 
 app = Commands()
 
@@ -74,12 +75,21 @@ def pause(
         text = f"{pause_line(result.pause)}{already}\nend it with: {ending}"
     if not person.as_json:
         echo(text)
+    if job_filter is not None and job_filter.tag is not None:
+        _warn_of_unused(job_filter.tag)
     remaining = 0 if timeout_s is None else _drain(job_filter, timeout_s)
     if person.as_json:
         echo(json.dumps(to_json(result) | ({} if timeout_s is None else {"in_flight": remaining}), ensure_ascii=False))
     elif timeout_s is not None:
         echo(f"{plural(remaining, 'call')} still in flight" if remaining else "no call is in flight")
     return is_paused and not remaining
+
+
+def _warn_of_unused(tag: str) -> None:
+    """Says so if no job has the tag of a pause, which may be meant for later jobs, or mistyped."""
+    with outbox() as connection:
+        if not find_jobs(connection, JobFilter(tag=tag), limit=1).jobs:
+            echo_error(f"no job has the tag {tag} yet; the pause stops only what is enqueued with it from now on")
 
 
 def _drain(job_filter: JobFilter | None, timeout_s: float) -> int:

@@ -10,15 +10,20 @@ from typing import Any, TypeVar
 
 from rich.cells import cell_len
 
+from worker.accounts.sources import accounts_of
 from worker.cli.options import echo, echo_error, to_json, write
 from worker.cli.times import clock
+from worker.config.settings import load_settings
 from worker.control.opening import open_database
+from worker.control.selection import unmatched
 from worker.domain.callbacks.hook import EventState
 from worker.domain.errors import ConfigurationError
+from worker.domain.job_filter import JobFilter
 from worker.domain.pause import Pause
 from worker.domain.state import JobState
 from worker.language import term
 from worker.outbox.engine.clock import instant
+from worker.outbox.engine.database import Database
 
 T = TypeVar("T")
 S = TypeVar("S", JobState, EventState)
@@ -81,6 +86,29 @@ def pause_line(pause: Pause) -> str:
     what = "held" if pause.job_id else "paused"
     why = f": {pause.why}" if pause.why else ""
     return f"{what}: {pause.scope_text()}, since {clock(pause.began_at)}, by {pause.person}{why}"
+
+
+def unmatched_names(database: Database, job_filter: JobFilter | None, *, is_empty: bool) -> list[str]:
+    """Returns a sentence for each name in a filter that belongs to nothing. `is_empty`: the filter found no job."""
+    if job_filter is None:
+        return []
+    accounts = accounts_of(load_settings(), database).names()
+    with database.reading() as connection:
+        return unmatched(connection, job_filter, accounts, is_empty=is_empty)
+
+
+def require_account(name: str | None) -> None:
+    """Raises UnknownAccount if the account of a list without rows does not exist."""
+    accounts = accounts_of(load_settings())
+    if name is not None and name not in accounts.names():
+        accounts.get(name)
+
+
+def print_problems(sentences: Sequence[str]) -> bool:
+    """Prints sentences to stderr. Returns False if there are any, so that the command does not end as a success."""
+    for sentence in sentences:
+        echo_error(sentence)
+    return not sentences
 
 
 def padded(text: str, width: int) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from worker.cli.options import CALL_TIMES, Commands, Json, echo, echo_error, to_json, with_filter
-from worker.cli.reading import outbox, padded, pause_line
+from worker.cli.reading import padded, pause_line, print_problems, unmatched_names
+from worker.control.opening import open_database
 from worker.domain.job_filter import JobFilter
 from worker.domain.mailing import StageCount
 from worker.language import plural, term, translate
@@ -18,10 +19,13 @@ app = Commands()
 
 @app.command()
 @with_filter(*CALL_TIMES)
-def stats(options: dict[str, Any], as_json: Json = False) -> None:
+def stats(options: dict[str, Any], as_json: Json = False) -> bool:
     """Counts the jobs, parts and recipients of a mailing: waiting, in flight, sent, refused, in doubt, recalled."""
-    with outbox() as connection:
-        report = mailing(connection, JobFilter(**options))
+    job_filter = JobFilter(**options)
+    with open_database() as database:
+        with database.reading() as connection:
+            report = mailing(connection, job_filter)
+        problems = unmatched_names(database, job_filter, is_empty=not report.total.jobs)
     if as_json:
         echo(json.dumps(to_json(report), ensure_ascii=False))
     else:
@@ -31,6 +35,7 @@ def stats(options: dict[str, Any], as_json: Json = False) -> None:
         echo_error("too many jobs are open or wait to be indexed, so not all of them were looked at")
     if report.is_cut_short:
         echo_error("there are too many jobs, so the oldest are not counted")
+    return print_problems(problems)
 
 
 def _lines(report: MailingReport) -> Iterator[str]:

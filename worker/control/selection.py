@@ -1,10 +1,13 @@
-"""The jobs that a command applies to, and warnings about a filter that looks mistyped."""
+"""The jobs that a command applies to, and sentences about a filter that names what does not exist."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from sqlalchemy import Connection
 
 from worker.channels.registry import channel, names
 from worker.config.accounts import unknown_account
@@ -12,8 +15,13 @@ from worker.domain.errors import WorkerError
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.cancels import JobSize
-from worker.outbox.control.matching import MatchingJob
+from worker.outbox.control.matching import MatchingJob, missing_jobs
+from worker.reporting.job_list import find_jobs
 
+_ID = re.compile(r"[0-9a-f]{8,32}(-\d+)?")
+"""An id of a job or a part, or the beginning of one."""
+STORED_NAMES = ("tag", "recipient", "dedupe_key", "order_key", "msgid", "errcode", "text_hash", "replay_of")
+"""The fields of a filter whose values exist only where a job has them."""
 MAX_LISTED = 20
 """Most ids that warnings name."""
 
@@ -64,7 +72,10 @@ def filter_warnings(filter: JobFilter, missing: Sequence[str], accounts: Collect
     `missing` are the ids that belong to no job, and `accounts` the names of the configured accounts.
     """
     warnings = [
-        f"there is no job {id}; give the whole id, `worker why {id}` may find it" for id in missing[:MAX_LISTED]
+        f"there is no job {id}; give the whole id, `worker why {id}` may find it"
+        if _ID.fullmatch(id)
+        else f"there is no job {id}; an id has 32 digits and letters, and a tag is given with --tag {id}"
+        for id in missing[:MAX_LISTED]
     ]
     kinds = {kind for name in names() for kind in channel(name).kinds}
     for noun, value, allowed in (
@@ -75,3 +86,25 @@ def filter_warnings(filter: JobFilter, missing: Sequence[str], accounts: Collect
         if value is not None and value not in allowed:
             warnings.append(f"there is no {noun} {value}; use one of {', '.join(sorted(allowed))}")
     return warnings
+
+
+def unmatched(
+    connection: Connection, filter: JobFilter, accounts: Collection[str], *, is_empty: bool = True
+) -> list[str]:
+    """Returns a sentence for each name in a filter that belongs to nothing. `is_empty`: no job meets the filter."""
+    missing = missing_jobs(connection, filter.part_or_job_ids())
+    if not is_empty:
+        return filter_warnings(JobFilter(ids=filter.ids), missing, accounts) if missing else []
+    sentences = filter_warnings(filter, missing, accounts)
+    for name in STORED_NAMES:
+        if (value := getattr(filter, name)) is not None and not _is_stored(connection, filter, name):
+            option = f"--{name.replace('_', '-')}"
+            sentences.append(f"no job that is stored has {option} {value}")
+    return sentences
+
+
+def _is_stored(connection: Connection, filter: JobFilter, name: str) -> bool:
+    """Returns whether a job has the value of one field, whatever the filter's other fields say."""
+    account = {"account": filter.account} if name == "dedupe_key" else {}
+    page = find_jobs(connection, JobFilter(**{name: getattr(filter, name), **account}), limit=1)
+    return bool(page.jobs) or page.is_cut_short or page.leaves_fresh_out

@@ -212,6 +212,11 @@ class ApplicationHooks:
             frozenset(tag for _, listens in self._hooks for tag in listens.tags),
         )
 
+    @property
+    def accounts(self) -> frozenset[str]:
+        """The accounts that hooks name. A hook without `accounts` runs for each."""
+        return frozenset(account for _, listens in self._hooks for account in listens.accounts)
+
     def functions_for(self, heard: HookEvent) -> list[Callable[..., Any]]:
         """The functions for one event, in the order in which the module holds them."""
         return [function for function, listens in self._hooks if listens.listens_to(heard)]

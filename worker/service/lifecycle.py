@@ -20,7 +20,7 @@ import structlog
 
 from worker.accounts.sources import accounts_of
 from worker.config import tracing
-from worker.config.accounts import AccountSource
+from worker.config.accounts import AccountSource, unknown_account
 from worker.config.application import close_old_connections, traceback_summary
 from worker.config.settings import DeliverySettings, Settings, unknown_line
 from worker.config.surroundings import surprises
@@ -168,6 +168,9 @@ class WorkerProcess:
         threading.Thread(target=self._watch_drain, name="drain", daemon=True).start()
         for loop in loops.by_name.values():
             loop.start()
+        names = self._accounts.names()
+        for name in sorted(self._application.accounts.difference(names)):
+            log.warning("hook_never_runs", account=name, reason=str(unknown_account(name, names)))
         log.info("worker_started", process=runtime.lease.incarnation, threads=delivery.threads)
 
     def _signals(self, loops: Loops) -> HealthSignals:

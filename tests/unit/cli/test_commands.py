@@ -59,7 +59,7 @@ def job(run: Run) -> str:
 
 def test_jobs_are_listed(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """As lines and as JSON, by state and account."""
-    assert [0, 0, 0] == [run("jobs"), run("jobs", "--state", "open", "--json"), run("jobs", "--account", "no")]
+    assert [0, 0, 1] == [run("jobs"), run("jobs", "--state", "open", "--json"), run("jobs", "--account", "no")]
 
     lines = capsys.readouterr().out.splitlines()
 
@@ -888,7 +888,7 @@ def test_chats_are_listed(run: Run, sqlite_url: str, capsys: pytest.CaptureFixtu
     here = capsys.readouterr().out.splitlines()
     run("inbound", "--chats", "--gone", "--json", "--account", "alerts")
     everywhere = json.loads(capsys.readouterr().out)
-    run("inbound", "--chats", "--account", "other")
+    run("inbound", "--chats", "--account", "hr")
 
     assert "no chats" in capsys.readouterr().out
     assert ["CHAT", "wo1", "wr1"] == [line.split()[0] for line in here]

@@ -191,7 +191,7 @@ def test_jobs_are_counted(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == run(*TEXT)
     assert 0 == run("send", "hr", BODY)
     capsys.readouterr()
-    assert [0, 0, 0] == [run("jobs", "--counts", *more) for more in ((), ("--json",), ("--account", "it"))]
+    assert [0, 0, 1] == [run("jobs", "--counts", *more) for more in ((), ("--json",), ("--account", "it"))]
     head, line, counts, none = capsys.readouterr().out.splitlines()
     assert (["JOBS", "RECIPIENTS"], ["hr", "send", "open", "2", "4"]) == (head.split()[3:], line.split())
     assert [{"account": "hr", "kind": "send", "state": "open", "jobs": 2, "asked": 4}] == json.loads(counts)

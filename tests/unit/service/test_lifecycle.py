@@ -171,6 +171,24 @@ def test_tables_of_another_release_are_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("relay_turns")
+def test_a_hook_of_an_account_that_does_not_exist_is_logged(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for ever for what cannot happen."""
+    (tmp_path / "hooks_of_the_wrong.py").write_text(
+        "from worker.hooks.registry import on_job_done\n\n\n"
+        "@on_job_done(accounts=['hr', 'hrr'])\ndef ended(job, session): ...\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("WORKER_HOOKS", "hooks_of_the_wrong")
+
+    with capture_logs() as logs, site.open():
+        pass
+
+    assert ["hrr"] == [line["account"] for line in logs if line["event"] == "hook_never_runs"]
+
+
 def test_a_drained_process_leaves_its_doorbells_to_others(site: Site) -> None:
     """Nothing is called, and the ids may be offered again at once."""
     job = site.send()

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.cli.options import Account, Commands, Json, Person, by_person
-from worker.cli.reading import iso, outbox, print_table, state_by_name
+from worker.cli.reading import iso, outbox, print_problems, print_table, require_account, state_by_name
 from worker.cli.times import local
 from worker.control.lift import retry_event
 from worker.domain.callbacks.hook import EventState
@@ -29,6 +29,8 @@ def _show_chats(*, account: str | None, gone: bool, limit: int, as_json: bool) -
     """Prints the chats, those with the newest callbacks first."""
     with outbox() as connection:
         rows = list_chats(connection, account, gone=gone, limit=limit)
+    if not rows:
+        require_account(account)
     chats = [{**row, **{name: iso(row[name]) for name in _INSTANTS}} for row in rows]
     nothing = "no chats; a webhook's callbacks report them, see `worker receiver`"
     print_table(chats, ("chat", "kind", "account", "seen", ""), _chat_row, nothing, as_json=as_json)
@@ -53,7 +55,7 @@ def inbound(
     gone: Annotated[bool, typer.Option("--gone", help="With --chats: also those it was taken out of.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     as_json: Json = False,
-) -> None:
+) -> bool:
     """Lists what the vendors called back: messages of people, presses, events; --json has their contents."""
     if chats and event is not None:
         raise typer.BadParameter(translate("--chats lists chats: give no --event"))
@@ -61,9 +63,12 @@ def inbound(
         raise typer.BadParameter(translate("--gone needs --chats"))
     if chats:
         _show_chats(account=account, gone=gone, limit=limit, as_json=as_json)
-        return
+        return True
     with outbox() as connection:
         rows = list_inbound(connection, account=account, event=event, limit=limit)
+        if not rows:
+            require_account(account)
+        is_known = event is None or bool(rows or list_inbound(connection, account=None, event=event, limit=1))
     stored_columns = ("id", "account", "event", "person", "part_id")
     callbacks = [
         {
@@ -75,6 +80,7 @@ def inbound(
     ]
     columns = ("at", "account", "event", "person", "card")
     print_table(callbacks, columns, _inbound_row, "no callbacks; `worker receiver` receives them", as_json=as_json)
+    return print_problems([] if is_known else [f"no callback that is stored has --event {event}"])
 
 
 def _inbound_row(row: Mapping[str, Any]) -> tuple[str, ...]:

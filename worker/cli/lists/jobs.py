@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -11,10 +12,11 @@ import typer
 from sqlalchemy.exc import DBAPIError
 
 from worker.cli.options import CALL_TIMES, Commands, Json, echo, echo_error, to_json, with_filter
-from worker.cli.reading import TextTable, outbox, print_table, state_by_name
+from worker.cli.reading import TextTable, print_problems, print_table, state_by_name, unmatched_names
 from worker.cli.times import clock
 from worker.control.opening import open_database
-from worker.domain.errors import WorkerError
+from worker.domain.errors import CheckFailed, Problem, WorkerError
+from worker.domain.job import id_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState
 from worker.language import plural, term, translate
@@ -40,23 +42,27 @@ def jobs(
         bool, typer.Option("--counts", help="How many, by account, kind and state; by default since a day ago.")
     ] = False,
     as_json: Json = False,
-) -> None:
+) -> bool:
     """Lists jobs, newest first: all of them, or those of a filter."""
     if counts:
         if all_pages or before or after:
             raise typer.BadParameter(translate("--counts has no pages: give no --all, --before or --after"))
-        _print_counts(options, as_json=as_json)
-        return
+        return _print_counts(options, as_json=as_json)
+    for name, cursor in (("before", before), ("after", after)):
+        if cursor is not None and not re.fullmatch("[0-9a-f]{32}", id_of(cursor)):
+            raise CheckFailed([Problem(name, "is not the id of a job", "give the one that the last page says")])
     # A list may be of all jobs, so a state without a filter is allowed.
     state = state_by_name(JobState, options.pop("state", None))
     job_filter = JobFilter(**options) if options else None
     if all_pages:
-        _print_all(job_filter, state, {"before": before, "after": after}, oldest_first=oldest_first, as_json=as_json)
-        return
+        cursors = {"before": before, "after": after}
+        return _print_all(job_filter, state, cursors, oldest_first=oldest_first, as_json=as_json)
     with open_database() as database:
         page, rows = _page(
             database, job_filter, state=state, before=before, after=after, oldest_first=oldest_first, limit=limit
         )
+        # A page behind the last one is empty, too.
+        problems = unmatched_names(database, job_filter, is_empty=not (rows or before or after))
     if as_json:
         echo(json.dumps({**to_json(page), "jobs": [*map(_job_json, rows)]}, ensure_ascii=False))
     else:
@@ -68,6 +74,7 @@ def jobs(
         echo_error(
             f"one run reads only so many jobs, and there are more; go on with {option} {cursor}, or narrow the filter"
         )
+    return print_problems(problems)
 
 
 PAGE = 1_000
@@ -80,8 +87,9 @@ def _print_all(
     *,
     oldest_first: bool,
     as_json: bool,
-) -> None:
+) -> bool:
     """Prints all jobs of a filter from the cursor on, page by page; as JSON one object on each line."""
+    is_whole = not any(cursors.values())
     count, table = 0, TextTable(*COLUMNS)
     with open_database() as database:
         while True:
@@ -97,7 +105,7 @@ def _print_all(
             count, cursors = count + len(rows), {"before": page.before, "after": page.after}
             if not any(cursors.values()):
                 echo_error(plural(count, "job"))
-                return
+                return print_problems(unmatched_names(database, job_filter, is_empty=is_whole and not count))
 
 
 def _page(database: Database, job_filter: JobFilter | None, **options: Any) -> tuple[JobPage, list[ListedJob]]:
@@ -114,13 +122,17 @@ def _page(database: Database, job_filter: JobFilter | None, **options: Any) -> t
             return page, with_contents(connection, page.jobs, texts=False)
 
 
-def _print_counts(options: Mapping[str, Any], *, as_json: bool) -> None:
+def _print_counts(options: Mapping[str, Any], *, as_json: bool) -> bool:
     """Prints the number of jobs by account, kind and state; of the last day if the filter has no beginning."""
     since = options.get("created_from") or options.get("created_before", datetime.now(UTC)) - timedelta(days=1)
-    with outbox() as connection:
-        counts = count_jobs(connection, JobFilter(**{**options, "created_from": since}))
+    job_filter = JobFilter(**{**options, "created_from": since})
+    with open_database() as database:
+        with database.reading() as connection:
+            counts = count_jobs(connection, job_filter)
+        problems = unmatched_names(database, job_filter, is_empty=not counts)
     columns = ("account", "kind", "state", "jobs", "recipients")
     print_table(counts, columns, _count_row, f"no jobs since {clock(since)}", as_json=as_json)
+    return print_problems(problems)
 
 
 def _count_row(count: JobCount) -> tuple[str, ...]:

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.accounts.sources import accounts_of
 from worker.cli.options import Account, Commands, Json, echo, to_json
-from worker.cli.reading import iso, pause_line, print_rows, print_table
+from worker.cli.reading import iso, pause_line, print_rows, print_table, require_account
 from worker.cli.times import local
 from worker.config.settings import load_settings
 from worker.control.opening import open_database
@@ -38,9 +37,9 @@ def lanes(
     with open_database(settings) as database, database.reading() as connection:
         pauses, standing = lane_list(connection, database.now, account=account)
     lane_rows = [_lane_json(lane) for lane in standing]
-    if account is not None and not pauses and not lane_rows:
-        # An account that is gone may still have lanes and pauses, and those are listed.
-        accounts_of(settings).get(account)
+    # An account that is gone may still have lanes and pauses, and those are listed.
+    if not pauses and not lane_rows:
+        require_account(account)
     if as_json:
         echo(json.dumps(to_json([*map(_pause_json, pauses), *lane_rows]), ensure_ascii=False))
         return
@@ -62,6 +61,8 @@ def _show_events(*, account: str | None, limit: int, as_json: bool) -> None:
     """Prints the newest events of lanes."""
     with open_database() as database, database.reading() as connection:
         events = [_event(row) for row in list_lane_events(connection, account, limit)]
+    if not events:
+        require_account(account)
     print_table(events, ("at", "lane", "step", "why"), _event_row, "no events", as_json=as_json)
 
 

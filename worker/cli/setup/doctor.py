@@ -25,7 +25,7 @@ from worker.cli.options import Commands, Json, echo
 from worker.cli.reading import padded, pause_line, staging_line
 from worker.cli.setup.finding import Finding, Level
 from worker.cli.times import zone
-from worker.config.accounts import AccountSource
+from worker.config.accounts import AccountSource, unknown_account
 from worker.config.settings import Settings, load_settings, settings_location, unknown_line
 from worker.config.surroundings import surprises
 from worker.control.opening import open_database
@@ -135,7 +135,7 @@ def findings(
         else:
             yield from _account(accounts, usable_accounts[name], wall_clock)
     yield from _members(settings, usable_accounts.values())
-    yield from _hooks(settings)
+    yield from _hooks(settings, names)
     yield from _notify(settings, accounts)
     yield from _database(settings, names, wall_clock)
     yield _broker(settings)
@@ -228,11 +228,15 @@ def _members(settings: Settings, accounts: Iterable[Account]) -> Iterator[Findin
         )
 
 
-def _hooks(settings: Settings) -> Iterator[Finding]:
-    """Checks that the module of hooks can be imported, if there is one."""
-    if settings.hooks:
-        yield _imported(
-            "hooks", _configuration_error(lambda: load_hooks(settings.hooks)), f"{settings.hooks} can be imported"
+def _hooks(settings: Settings, names: Sequence[str]) -> Iterator[Finding]:
+    """Checks that the module of hooks can be imported, if there is one, and that the accounts in it exist."""
+    if not settings.hooks:
+        return
+    refusal = _configuration_error(lambda: load_hooks(settings.hooks))
+    yield _imported("hooks", refusal, f"{settings.hooks} can be imported")
+    for name in [] if refusal else sorted(load_hooks(settings.hooks).accounts.difference(names)):
+        yield Finding(
+            "hooks", Level.CAUTION, f"a hook names an account for which it never runs: {unknown_account(name, names)}"
         )
 
 
