@@ -1,6 +1,7 @@
 """The guards of promises, as edits that remove each: the explorer has to find every one of them.
 
-The old text of an edit occurs once in its file.
+The old text of an edit occurs once in its file. `LOCKS` are those of transactions that run side by side, which only a
+server's do.
 """
 
 from __future__ import annotations
@@ -367,3 +368,56 @@ GUARDS = (
     Guard("hooks of dead processes run again", "hooks/offers.py", "        if stranded:\n", "        if False:\n"),
     Guard("a job counts its ends", COMMIT, 'writes.update(tables.jobs, ("id",), job_rows(changes.rows))', "pass"),
 )
+
+_ORDERED = ("{dialect.lock_in_order()}", "{dialect.order_by_ids('id')}")
+LOCKS = (
+    Guard(
+        "two commits do not decide about one part",
+        "outbox/jobs/rows.py",
+        f"rows = f\"from {{dialect.by_ids('worker_parts')}}{_ORDERED[0]}\"",
+        f"rows = f\"from {{dialect.by_ids('worker_parts')}}{_ORDERED[1]}\"",
+    ),
+    Guard(
+        "two ends of a job's parts are both counted",
+        "outbox/jobs/rows.py",
+        f"{{dialect.by_ids('worker_jobs')}}{_ORDERED[0]}",
+        f"{{dialect.by_ids('worker_jobs')}}{_ORDERED[1]}",
+    ),
+    Guard(
+        "two commits do not decide about one order",
+        "outbox/jobs/order_queue.py",
+        '    lock_rows(connection, tables.orders, ("id",), orders, {order: {"id": order} for order in orders})',
+        "    pass",
+    ),
+    Guard(
+        "two updates do not lease one code",
+        CODES,
+        f"{{dialect.by_ids('worker_response_codes')}}{_ORDERED[0]}",
+        f"{{dialect.by_ids('worker_response_codes')}}{_ORDERED[1]}",
+    ),
+    Guard(
+        "a follow-up does not begin to wait for what ends",
+        "outbox/jobs/follow_ups.py",
+        'query = f"select id from worker_jobs where id = :id{dialect_of(connection).lock}"',
+        'query = "select id from worker_jobs where id = :id"',
+    ),
+    Guard(
+        "two processes do not count one window of a limit",
+        "outbox/engine/bulk.py",
+        "from {dialect.by_ids(table.name, key)}{dialect.lock_in_order(key)}",
+        "from {dialect.by_ids(table.name, key)}{dialect.order_by_ids(key)}",
+    ),
+    Guard(
+        "two people do not recall one job",
+        "outbox/control/sent.py",
+        'rows_by_id(connection, "id", "worker_jobs", both, only=dialect_of(connection).lock_in_order())',
+        "pass",
+    ),
+    Guard(
+        "what is marked is not rescheduled",
+        "outbox/control/waiting.py",
+        "_NOT_ENDED + dialect.lock_in_order()",
+        '_NOT_ENDED + dialect.order_by_ids("id")',
+    ),
+)
+"""Tried on PostgreSQL. `tests/pipeline/test_locks.py` tries every lock, on both servers."""

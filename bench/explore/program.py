@@ -19,11 +19,11 @@ from multiprocessing import get_context
 from bench import Figure
 from bench.explore.database import Store
 from bench.explore.explorer import Explorer, Sums, story_of
-from bench.explore.guards import GUARDS
+from bench.explore.guards import GUARDS, LOCKS
 from bench.explore.postgres import stores
 from bench.explore.sqlite import SqliteStore
 from bench.explore.story import tell
-from bench.explore.unguarded import HEAD, lines, take_away
+from bench.explore.unguarded import HEAD, Search, lines, take_away
 from bench.explore.universe import Told
 
 TOGETHER = 10
@@ -41,7 +41,11 @@ def main(argv: list[str]) -> Figure:
     parser.add_argument("--story", type=int, metavar="SEED", help="shrinks one universe, and tells it in words")
     parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL of its own in place of SQLite")
     parser.add_argument("--stop", action="store_true", help="at the first universe that breaks a promise")
-    parser.add_argument("--without-guards", action="store_true", help="takes away one guard after the other instead")
+    parser.add_argument(
+        "--without-guards",
+        action="store_true",
+        help="takes away one guard after the other instead; with --postgres, one lock",
+    )
     parser.add_argument(
         "--only",
         default="",
@@ -49,11 +53,9 @@ def main(argv: list[str]) -> Figure:
     )
     parser.add_argument("--timeout", type=float, default=240.0, help="seconds of processor time for each guard")
     options = parser.parse_args(argv)
-    if options.without_guards and options.postgres:
-        parser.error("--without-guards is tried on SQLite alone: leave --postgres out")
-    if options.without_guards:
-        return _without_guards(options)
     with stores() if options.postgres else nullcontext(SqliteStore) as make:
+        if options.without_guards:
+            return _without_guards(make, options)
         return _story(make, options) if options.story is not None else _explored(make, options)
 
 
@@ -78,7 +80,7 @@ def _explored(make: Callable[[], Store], options: argparse.Namespace) -> Figure:
 
 def _story(make: Callable[[], Store], options: argparse.Namespace) -> Figure:
     if options.only:
-        take_away(next(guard for guard in GUARDS if re.search(options.only, guard.promise)))
+        take_away(next(guard for guard in (*GUARDS, *LOCKS) if re.search(options.only, guard.promise)))
     explorer = Explorer(make())
     with explorer.ready():
         story = list(tell(explorer, options.story))
@@ -86,10 +88,11 @@ def _story(make: Callable[[], Store], options: argparse.Namespace) -> Figure:
     return Figure("explore --story", story[0], "none", len(story) == 1)
 
 
-def _without_guards(options: argparse.Namespace) -> Figure:
+def _without_guards(make: Callable[[], Store], options: argparse.Namespace) -> Figure:
     missed = total = 0
+    guards = [guard for guard in (LOCKS if options.postgres else GUARDS) if re.search(options.only, guard.promise)]
     print(HEAD, flush=True)
-    for line, found in lines(options.first, options.seeds, options.timeout, options.only):
+    for line, found in lines(guards, Search(make, options.first, options.seeds, options.timeout)):
         print(line, flush=True)
         total, missed = total + 1, missed + (not found)
     return Figure("explore --without-guards", f"{total - missed} of {total} found", "all", not missed)

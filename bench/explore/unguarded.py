@@ -6,11 +6,10 @@ A guard is taken away in a forked process: the functions of its file get the cod
 from __future__ import annotations
 
 import importlib
-import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -18,23 +17,36 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+from bench.explore.database import Store
 from bench.explore.explorer import Explorer
-from bench.explore.guards import GUARDS, Guard
+from bench.explore.guards import Guard
 
-HEAD = f"{'seeds':>6} {'cpu s':>6}  {'without the guard of':42} what was broken"
+HEAD = f"{'seeds':>6} {'cpu s':>6}  {'without the guard of':48} what was broken"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def lines(first: int, most: int, timeout_s: float, only: str = "") -> Iterator[tuple[str, bool]]:
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Where guards are missed, and for how long."""
+
+    make: Callable[[], Store]
+    first: int
+    """The first seed."""
+    most: int
+    """How many seeds for each guard."""
+    timeout_s: float
+    """Seconds of processor time for each guard."""
+
+
+def lines(guards: Iterable[Guard], search: Search) -> Iterator[tuple[str, bool]]:
     """A line of the table for each guard, and whether the explorer found that it was gone."""
-    explorer = Explorer()
+    explorer = Explorer(search.make())
     with explorer.ready():  # what is loaded now is loaded in each fork
-        explorer.explore(first)
-    for guard in GUARDS:
-        if re.search(only, guard.promise):
-            found = search(guard, first, most, timeout_s)
-            seeds = f"{found.seeds}" if found.problem else f">{found.seeds}"
-            yield f"{seeds:>6} {found.cpu_s:6.1f}  {guard.promise:42} {found.problem or '-'}", bool(found.problem)
+        explorer.explore(search.first)
+    for guard in guards:
+        found = seeds_to_notice(guard, search)
+        seeds = f"{found.seeds}" if found.problem else f">{found.seeds}"
+        yield f"{seeds:>6} {found.cpu_s:6.1f}  {guard.promise:48} {found.problem or '-'}", bool(found.problem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +59,11 @@ class Found:
     """Empty where no promise was broken."""
 
 
-def search(guard: Guard, first: int, most: int, timeout_s: float) -> Found:
+def seeds_to_notice(guard: Guard, search: Search) -> Found:
     """Tries seeds without a guard until a promise is broken, or for so many seconds of processor time."""
     context = get_context("fork")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_search, args=(guard, first, most, timeout_s, there))
+    process = context.Process(target=_search, args=(guard, search, there))
     process.start()
     there.close()
     try:
@@ -60,19 +72,19 @@ def search(guard: Guard, first: int, most: int, timeout_s: float) -> Found:
         process.join()
         if process.exitcode != -signal.SIGPROF:
             raise  # an error, which the process has printed
-        found = Found(0, timeout_s, "")
+        found = Found(0, search.timeout_s, "")
     process.join()
     return found
 
 
-def _search(guard: Guard, first: int, most: int, timeout_s: float, there: Connection) -> None:
-    signal.setitimer(signal.ITIMER_PROF, 2 * timeout_s)  # ends the process if a universe has no end
+def _search(guard: Guard, search: Search, there: Connection) -> None:
+    signal.setitimer(signal.ITIMER_PROF, 2 * search.timeout_s)  # ends the process if a universe has no end
     take_away(guard)
-    explorer, began = Explorer(), time.process_time()
+    explorer, began = Explorer(search.make()), time.process_time()
     seeds, problems = 0, list[str]()
     with explorer.ready():
-        while not problems and seeds < most and time.process_time() - began < timeout_s:
-            problems = explorer.explore(first + seeds).problems
+        while not problems and seeds < search.most and time.process_time() - began < search.timeout_s:
+            problems = explorer.explore(search.first + seeds).problems
             seeds += 1
     there.send(Found(seeds, time.process_time() - began, problems[0][:120] if problems else ""))
 
