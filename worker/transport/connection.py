@@ -9,7 +9,6 @@ import array
 import fcntl
 import http.client
 import io
-import math
 import select
 import socket
 import ssl
@@ -23,11 +22,11 @@ import urllib3
 from urllib3.connection import HTTPConnection
 
 from worker.transport.egress.tls_in_tls import TlsInTls
-from worker.transport.framing import MAX_ANSWER, MAX_FRAMING, MAX_HEAD, AnswerEnd
+from worker.transport.framing import MAX_ANSWER, MAX_LINES, AnswerEnd, AnswerStream
 
 _RECV_BYTES = 64 * 1024
 """Bytes received at once. A request of up to twice as many is sent in one piece."""
-_MAX_GATHERED = MAX_HEAD + MAX_ANSWER
+_MAX_GATHERED = MAX_LINES + MAX_ANSWER
 """Bytes of an answer that are collected before it is read. Reading waits for the rest of a longer answer."""
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """What a non-blocking socket raises instead of waiting."""
@@ -41,10 +40,6 @@ class DeadlinePassed(TimeoutError):
     """The total time of the call is over."""
 
 
-class TooLarge(Exception):
-    """The answer is longer than any vendor's answer may be."""
-
-
 class FileFault(Exception):
     """The file could not be read, or its length differs from its stated size."""
 
@@ -56,8 +51,8 @@ class SocketAdapter:
     lose an answer that it has. Later bytes are not read.
     """
 
-    max_bytes: float = math.inf
-    """The answer is too large after so many bytes."""
+    max_lines: float = MAX_LINES
+    """The answer is too large after so many bytes of its lines."""
 
     def __init__(self, sock: Stream, monotonic: Callable[[], float]) -> None:
         sock.setblocking(False)
@@ -209,9 +204,6 @@ class SocketAdapter:
 
     def _count(self, count: int) -> int:
         self.received += count
-        if self.received > self.max_bytes:
-            # For example trailers without an end, which http.client reads for as long as they come.
-            raise TooLarge
         self.eof = self.eof or not count
         return count
 
@@ -256,7 +248,7 @@ class SocketAdapter:
     def makefile(self, mode: str) -> io.BufferedReader:
         """Returns the stream from which http.client reads the answer."""
         self._streams += 1
-        return io.BufferedReader(_AnswerStream(self))
+        return AnswerStream(_SocketStream(self), self.max_lines)
 
     def close(self) -> None:
         """Closes the socket, or leaves that to the stream that is still open."""
@@ -279,7 +271,7 @@ def _joined(pieces: Sequence[bytes]) -> Iterator[memoryview]:
     return (memoryview(piece) for piece in pieces if piece)
 
 
-class _AnswerStream(io.RawIOBase):
+class _SocketStream(io.RawIOBase):
     def __init__(self, adapter: SocketAdapter) -> None:
         self._adapter = adapter
 
@@ -303,7 +295,6 @@ class PooledConnection:
         # The socket is connected. A request on a closed connection must fail, not silently open another one.
         engine.auto_open = 0
         self.adapter = SocketAdapter(sock, monotonic)
-        self.adapter.max_bytes = MAX_FRAMING + MAX_ANSWER
         # The adapter has all methods that the engine calls on a socket.
         engine.sock = cast(Any, self.adapter)
         self.opened_at, self.idle_since = monotonic(), 0.0

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 from urllib3.exceptions import InvalidHeader
 
-from worker.transport.connection import DeadlinePassed, FileFault, SocketAdapter, TooLarge
+from worker.transport.connection import DeadlinePassed, FileFault, SocketAdapter
+from worker.transport.framing import TooLarge
 
 
 class NotConnected(Exception):

@@ -22,7 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from worker.domain.account import Egress
 from worker.domain.call import CallResult, FileBody, NoAnswer, NotSent, Reply, Request, Unsent
 from worker.outbox.engine.clock import boot_clock
-from worker.transport.connection import Checkpoint, PooledConnection, SocketAdapter, TooLarge
+from worker.transport.connection import Checkpoint, PooledConnection
 from worker.transport.egress.dial import dial
 from worker.transport.egress.routes import Route, Routes
 from worker.transport.faults import (
@@ -35,7 +35,7 @@ from worker.transport.faults import (
     refuses_certificate,
     verify_code,
 )
-from worker.transport.framing import MAX_ANSWER, MAX_FRAMING
+from worker.transport.framing import MAX_ANSWER, TooLarge
 from worker.transport.multipart import multipart
 from worker.transport.pending_call import CallInFlight, EndedCall, PendingCall, await_any
 
@@ -216,7 +216,7 @@ class SocketTransport:
         is_reusable = False
         try:
             raw = connection.read_head()
-            body = _read_whole(raw, connection.adapter)
+            body = _read_whole(raw)
             connection.has_answered = True
             connection.adapter.checkpoint("answer_read")
             headers = {name.lower(): value for name, value in raw.headers.items()}
@@ -292,7 +292,7 @@ def _prepare(route: Route, request: Request, boundary: Callable[[], str]) -> tup
     return body, headers
 
 
-def _read_whole(raw: urllib3.HTTPResponse, adapter: SocketAdapter) -> bytes:
+def _read_whole(raw: urllib3.HTTPResponse) -> bytes:
     """Reads the whole body. With neither a length nor chunks, the answer ends with the stream."""
     if (raw.length_remaining or 0) > MAX_ANSWER:
         raise TooLarge
@@ -300,7 +300,7 @@ def _read_whole(raw: urllib3.HTTPResponse, adapter: SocketAdapter) -> bytes:
     # In small pieces: in a body of tiny chunks, each byte takes as long as a kilobyte otherwise.
     while chunk := raw.read(8192):
         size += len(chunk)
-        if size > MAX_ANSWER or adapter.received - size > MAX_FRAMING:
+        if size > MAX_ANSWER:
             raise TooLarge
         chunks.append(chunk)
     return b"".join(chunks)

@@ -157,12 +157,40 @@ def test_an_answer_that_grows_by_bytes_ends_with_its_last_one(whole: bytes) -> N
 
 def test_a_body_in_tiny_chunks_is_not_read_to_its_end(stage: Stage) -> None:
     """Each chunk costs as much as a kilobyte: four megabytes of them took seconds of the processor."""
-    tiny = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n"
+    tiny = PLAINLY_CHUNKED + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n"
 
     result = begun(stage, stage.transport(), answer(tiny)).result()
 
     assert isinstance(result, NoAnswer)
     assert "too_large" == result.reason
+
+
+PLAINLY_CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "status": b"HTTP/1.1 " + b"2" * 70_000,
+    "interim answers": b"HTTP/1.1 100 Continue\r\n\r\n" * 3_000,
+    "line of a head": HEAD + b"a: " + b"b" * 70_000,
+    "folded line": HEAD + b"a: b\r\n" + b" c\r\n" * 90 + b" " + b"c" * 70_000,
+    "size of a chunk": PLAINLY_CHUNKED + b"a" * 70_000,
+    "size of the last chunk": PLAINLY_CHUNKED + b"0" * 70_000,
+    "chunk's extension": PLAINLY_CHUNKED + b"1;" + b"a" * 70_000,
+    "chunks": PLAINLY_CHUNKED + b"1\r\na\r\n" * 24_000,
+    "line of the trailers": PLAINLY_CHUNKED + b"0\r\na: " + b"b" * 70_000,
+    "trailers": PLAINLY_CHUNKED + b"0\r\n" + b"a: b\r\n" * 12_000,
+}
+
+
+@pytest.mark.parametrize("endless", ENDLESS.values(), ids=ENDLESS)
+def test_an_answer_whose_lines_do_not_end_is_refused_at_once(stage: Stage, endless: bytes) -> None:
+    """The connection stays open and no deadline passes. A call beside another one ends without waiting for it."""
+    transport = stage.transport()
+    alone = begun(stage, transport, answer(endless, Peer.wait_closed))
+    assert 'NoAnswer("too_large")' == shown(alone.result())
+
+    hangs = begun(stage, transport, Peer.wait_closed)
+    beside = begun(stage, transport, answer(endless, Peer.wait_closed))
+    assert [beside] == transport.await_any([hangs, beside])
+    assert 'NoAnswer("too_large")' == shown(beside.result())
 
 
 def test_calls_end_in_the_order_of_their_answers(stage: Stage) -> None:

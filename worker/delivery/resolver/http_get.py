@@ -26,9 +26,11 @@ from worker.transport.connection import DeadlinePassed, SocketAdapter, Stream
 from worker.transport.egress.dial import Deadline, secure
 from worker.transport.egress.proxy import resolve
 from worker.transport.faults import NotConnected, call_fault, connection_fault
-from worker.transport.framing import MAX_FRAMING
+from worker.transport.framing import MAX_LINES
 
 PIECE = 64 * 1024
+MAX_FILE_LINES = 1024 * 1024
+"""Bytes of the answer's lines, at most: a large file may come in many chunks."""
 CONNECT_S = 10.0
 SLICE_S = 0.2
 """Seconds of a wait after which it is checked whether the process is ending."""
@@ -84,6 +86,8 @@ class _Watch(Deadline):
 
 class _WatchedWire(SocketAdapter):
     """A wire whose reads end when the process does."""
+
+    max_lines = MAX_FILE_LINES
 
     def __init__(self, sock: Stream, watch: _Watch) -> None:
         super().__init__(sock, watch.monotonic)
@@ -158,7 +162,7 @@ def _send_request(wire: SocketAdapter, to: WebAddress, response: http.client.HTT
         if wire.eof:
             # http.client treats the end of the stream as the end of the head, so it reports nothing.
             fault = "cut"
-        elif not response.headers.is_multipart() and response.headers.get_payload():
+        elif response.headers.get_payload():
             # http.client ignores everything after a line that is no header.
             fault = "garbled"
     except Exception as error:  # noqa: BLE001  as above
@@ -196,6 +200,6 @@ def _chunks(response: http.client.HTTPResponse, wire: SocketAdapter) -> Iterator
         if not chunk:
             return
         size += len(chunk)
-        if wire.received - size > MAX_FRAMING + size:
+        if wire.received - size > MAX_LINES + size:
             raise FetchError("too_large")
         yield chunk

@@ -22,7 +22,9 @@ from worker.transport.faults import NotConnected
 DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _MAX_ANSWER = 16 * 1024
 """Bytes after which a proxy's answer to CONNECT is invalid."""
-_STATUS = re.compile(rb"HTTP/1\.[01] +(\d{3})")
+_STATUS = re.compile(rb"HTTP/1\.[01] {1,8}+(\d{3})")
+_MAX_STATUS = 32
+"""Bytes after which an answer without a status has none."""
 _IPV4, _NAME, _IPV6 = 1, 3, 4
 """SOCKS5's types of addresses."""
 _NO_LOGIN, _PASSWORD, _NO_METHOD = 0, 2, 255
@@ -96,7 +98,7 @@ def _connect(adapter: SocketAdapter, proxy: Proxy, host: str, port: int) -> None
         status = _STATUS.match(answer)
         if status and not status[1].startswith(b"2"):
             raise NotConnected(f"proxy_{status[1].decode()}")
-        if len(answer) > _MAX_ANSWER or (not status and b"\n" in answer):
+        if len(answer) > (_MAX_ANSWER if status else _MAX_STATUS) or (not status and b"\n" in answer):
             raise NotConnected("proxy_garbled")
 
 
