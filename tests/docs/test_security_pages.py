@@ -8,7 +8,11 @@ import tomllib
 import pytest
 
 from tests.docs.page import ROOT, Page
+from worker.channels.wecom.callback import ENVELOPE_BYTES
+from worker.config.settings import DeliverySettings
 from worker.outbox.tables import metadata
+from worker.service.web.receiver import READ_S
+from worker.transport.framing import MAX_ANSWER, MAX_LINES
 
 PERSONAL = Page("docs/personal-data.md")
 COLUMNS = {
@@ -37,6 +41,22 @@ def test_every_threat_names_tests_that_there_are(threat: list[str]) -> None:
     assert files
     for name in files:
         assert re.search(r"^ *(async )?def test_", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE), name
+
+
+@pytest.mark.parametrize(("page", "heading"), [("SECURITY.md", "Threats"), ("SECURITY.zh-CN.md", "威胁 { #threats }")])
+def test_the_figures_of_the_threats_are_those_of_the_program(page: str, heading: str) -> None:
+    """Sizes and times, in the order of the table."""
+    ages = DeliverySettings().callback_max_age_s
+    sizes = [
+        f"{ENVELOPE_BYTES // 1024} KiB",
+        f"{READ_S:g} s",
+        f"{MAX_ANSWER // 1024**2} MiB",
+        f"{MAX_LINES // 1024} KiB",
+    ]
+
+    defences = " ".join(defence for _, _, defence, _ in rows(Page(page), heading))
+
+    assert [f"{ages:g} s", *sizes] == re.findall(r"\d+ (?:[KM]iB|s)\b", defences)
 
 
 def test_every_table_is_judged() -> None:
