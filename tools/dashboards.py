@@ -34,7 +34,7 @@ def overview() -> list[list[Panel]]:
                 steps=BAD_ABOVE_0,
                 runbook="account-parked",
             ),
-            stat("Parts in doubt", 'sum(worker_parts{state="unknown"})', steps=BAD_ABOVE_0, runbook="parts-unknown"),
+            stat("Waits for a person", 'sum(worker_parts{state="held"})', steps=BAD_ABOVE_0, runbook="parts-unknown"),
             stat(
                 "Due parts",
                 "sum(worker_backlog_parts)",
@@ -106,8 +106,8 @@ def account() -> list[list[Panel]]:
                 runbook="account-unusable",
             ),
             stat(
-                "Parts in doubt",
-                f'sum(worker_parts{{{OF_ACCOUNT}, state="unknown"}})',
+                "Waits for a person",
+                f'sum(worker_parts{{{OF_ACCOUNT}, state="held"}})',
                 steps=BAD_ABOVE_0,
                 runbook="parts-unknown",
             ),

@@ -261,7 +261,8 @@ class People:
                 self.told(f"cancelled {job.content}")
 
     def _decide(self, account: str = "", *, sent: bool | None = None) -> None:
-        found = find_unknown(JobFilter(account=account or self.chance.choice(self._accounts)), database=self.database)
+        wanted, force = JobFilter(account=account or self.chance.choice(self._accounts)), self.chance.random() < 0.5
+        found = find_unknown(wanted, force=force, database=self.database)
         if found.ids:
             self.decided = {part.partition("-")[0]: now_us() for part in found.ids} | self.decided
             says = self.chance.random() < 0.5 if sent is None else sent
@@ -352,7 +353,7 @@ class People:
         content = f"replay of {job.first.content} at {self.scheduler.now:.3f}"
         found = find(JobFilter(ids=[job.id]))
         chain = [one.id for one in jobs if one.first == job.first]
-        in_doubt = find_unknown(JobFilter(ids=chain), database=database).ids
+        in_doubt = find_unknown(JobFilter(ids=chain), force=True, database=database).ids
         done = replay_jobs(found, person=PERSON, database=database, accounts=self.producer.accounts)
         for id in done.jobs:
             replay = self._add(id, replace(job, content=content, original=job.first))

@@ -258,6 +258,7 @@ def test_doubt_is_decided(operator: Operator) -> None:
     with operator.database.writing() as connection:
         called = 1_795_284_600_000_000  # within the page's twenty minutes
         connection.exec_driver_sql("update worker_parts set marked_at = ? where job_id = ?", (called, second))
+        connection.exec_driver_sql("update worker_parts set not_before = null")
 
     operator.follows("docs/operations.md", "Parts in doubt")
 

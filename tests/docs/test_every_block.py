@@ -67,6 +67,7 @@ BY_BLOCK = {
     ("docs/limits.md", "# shop/people.py"): HERE,
     ("docs/migrate.md", "from worker import"): HERE,
     ("docs/operations.md", "worker jobs --state"): COMMANDS,
+    ("docs/operations.md", "worker jobs --held"): COMMANDS,
     ("docs/operations.md", "$ worker forecast"): "tests/pipeline/test_forecast.py",
     ("docs/operations.md", "account hr: "): "tests/pipeline/test_forecast.py",
     ("docs/operations.md", "job 01a20530"): "tests/docs/test_why_page.py",

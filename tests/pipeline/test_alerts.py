@@ -179,6 +179,7 @@ def test_parts_in_doubt(site: Site) -> None:
     watch = Watch(site)
     for n in range(12):
         site.ring(site.send(str(n), duplicate_check=False))
+    site.sql("update worker_parts set not_before = null where state = 6")
     during = watch.raised()
     site.sql("update worker_parts set state = 2, not_before = null where state = 6")
     _live(site)

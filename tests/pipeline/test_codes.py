@@ -182,7 +182,7 @@ def test_a_burned_code_comes_back_when_its_call_was_refused_after_all(site: Site
 
 def say_not_sent(site: Site, job: str) -> None:
     """A person's decision."""
-    found = find_unknown(JobFilter(ids=[job]), database=site.database)
+    found = find_unknown(JobFilter(ids=[job]), force=True, database=site.database)
     assert {"decided": 1} == resolve(found, sent=False, why="asked", person="li", database=site.database).counts
 
 

@@ -1000,7 +1000,7 @@ def test_an_end_is_not_heard_before_the_doubt_that_it_ends(database: Database, d
         site.vendor.says(lost())
         site.ring(site.send(duplicate_check=False))
         site.clock.advance(-60)
-        found = find_unknown(JobFilter(account="hr"), database=site.database)
+        found = find_unknown(JobFilter(account="hr"), force=True, database=site.database)
         resolve(found, sent=False, why="not there", person="li", settings=Settings(hooks="x"), database=site.database)
         here.turn()
         before = list(heard)

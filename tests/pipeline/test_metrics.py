@@ -148,15 +148,19 @@ def test_counts_are_exact_or_say_that_they_are_not(site: Site, monkeypatch: pyte
 
 
 def test_what_is_in_flight_and_in_doubt_is_told(site: Site) -> None:
-    """A part under a call, and one whose call brought no answer."""
+    """A part under a call, and two whose calls brought no answer: one settles by itself, one waits for a person."""
     site.vendor.says(lost())
     site.ring(site.send("lost", duplicate_check=False))
+    site.sql("update worker_parts set not_before = null where state = 6")
+    site.vendor.says(lost())
+    site.ring(site.send("lost, too", duplicate_check=False))
     site.send("marked")
     site.sql("update worker_parts set state = 1, incarnation = 'x' where state = 0")
 
     told = Scraper(site).scrape()
 
-    assert (0, 1, 1) == tuple(told.of("parts", account="hr", state=state) for state in ("queued", "sending", "unknown"))
+    states = ("queued", "sending", "settling", "held")
+    assert (0, 1, 1, 1) == tuple(told.of("parts", account="hr", state=state) for state in states)
 
 
 def test_jobs_of_the_last_minutes_are_told_by_kind_and_state(site: Site) -> None:

@@ -221,7 +221,7 @@ def test_doubt_of_a_newer_release_is_decided_with_its_command(site: Site) -> Non
     site.ring(job)
     by_a_newer_release(site, job)
 
-    found = find_unknown(JobFilter(ids=[job]), database=site.database)
+    found = find_unknown(JobFilter(ids=[job]), force=True, database=site.database)
     decided = resolve(found, sent=True, why="seen", person="zhang", database=site.database)
 
     assert {UnchangedReason.NEWER_RELEASE: 1} == decided.counts

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.reads import rows_read
 from tests.support.runtime import RECALL, UPDATE, Site, an_account, lost, planted
-from worker import CardUpdate, NewJob, Text, To, enqueue_many, update_card_by_code
+from worker import CardUpdate, NewJob, Text, To, enqueue_many, find_jobs, update_card_by_code
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
 from worker.control import resolve as resolving
@@ -31,6 +31,7 @@ from worker.outbox.commit.group_commit import commit
 from worker.outbox.control.unknowns import doubtful_calls, unknown_parts
 from worker.outbox.engine.clock import DrivenClock, micros_of
 from worker.outbox.engine.database import Database, make_engine
+from worker.outbox.upkeep import gauges
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -49,7 +50,7 @@ def say(site: Site, *ids: str, sent: bool, msgid: str | None = None, **options: 
     wanted = options.pop("wanted", None) or JobFilter(ids=ids)
     why, person = options.pop("why", "the vendor's log says so"), options.pop("person", "zhang")
     return resolve(
-        find_unknown(wanted, database=site.database),
+        find_unknown(wanted, force=True, database=site.database),
         sent=sent,
         msgid=msgid,
         why=why,
@@ -83,7 +84,7 @@ def repeated_since_found(site: Site, *answers: CallResult) -> tuple[str, Unknown
     site.vendor.says(*answers)
     job = site.send()
     site.ring(job)
-    found = find_unknown(JobFilter(account="hr"), database=site.database)
+    found = find_unknown(JobFilter(account="hr"), force=True, database=site.database)
     site.advance(60)
     site.recover()
     site.run()
@@ -280,7 +281,7 @@ def test_a_repeat_that_was_lost_since_is_left(site: Site) -> None:
 def test_two_people_say_it(site: Site) -> None:
     """The first counts, and the audit of the second says that it did nothing."""
     jobs = in_doubt(site, 3)
-    found = find_unknown(JobFilter(ids=jobs), database=site.database)
+    found = find_unknown(JobFilter(ids=jobs), force=True, database=site.database)
 
     first = resolve(found, sent=True, why="why", person="zhang", database=site.database)
     second = resolve(found, sent=False, why="why", person="li", database=site.database)
@@ -301,7 +302,7 @@ def test_only_what_the_filter_has_is_found(site: Site) -> None:
     assert site.part(other).marked_at == micros_of(at)
 
     def of(**wanted: Any) -> set[str]:
-        found = find_unknown(JobFilter(**wanted), database=site.database)
+        found = find_unknown(JobFilter(**wanted), force=True, database=site.database)
         assert len(found.ids) == sum(found.counts.values())
         return {part[:-2] for part in found.ids}
 
@@ -312,8 +313,31 @@ def test_only_what_the_filter_has_is_found(site: Site) -> None:
     assert {early, tagged} == of(called_before=at)
     assert {early} == of(ids=[early]) == of(ids=[part_id(early, 0)]) == of(ids=[early, "0" * 32], account="hr")
     assert {tagged} == of(ids=[early, tagged], tag="lunch") == of(ids=[tagged, other], called_before=at)
-    found = find_unknown(JobFilter(kind="send"), database=site.database)
-    assert ({("hr", "send"): 2, ("it", "send"): 1}, {"ordered": 1}) == (found.counts, found.breakdown)
+    found = find_unknown(JobFilter(kind="send"), force=True, database=site.database)
+    assert ({("hr", "send"): 2, ("it", "send"): 1}, {"ordered": 1, "forced": 3}) == (found.counts, found.breakdown)
+
+
+@pytest.mark.every_database
+def test_what_settles_by_itself_is_no_task(site: Site) -> None:
+    """One is to be repeated, one is held; whoever decides about the first gives its repeat up, and has to say so."""
+    [held, settling] = in_doubt(site, 2)
+    site.sql("update worker_parts set not_before = null where id = :id", id=part_id(held, 0))
+
+    found = find_unknown(JobFilter(account="hr"), database=site.database)
+    with site.database.reading() as connection:
+        lists = [[job.id for job in find_jobs(connection, held=held).jobs] for held in (True, False, None)]
+        named = find_jobs(connection, JobFilter(ids=[settling]), held=True).jobs
+        counted = gauges.called_parts(connection)
+    decided = say(site, settling, sent=True)
+    site.advance(60)
+    site.recover()
+    site.run()
+
+    assert ((part_id(held, 0),), {"settling": 1}) == (found.ids, found.breakdown)
+    assert [[held], [settling], [settling, held]] == lists
+    assert () == named
+    assert {("hr", "held"): 1, ("hr", "settling"): 1} == counted
+    assert ({"decided": 1}, "accepted", 2) == (decided.counts, site.state(settling), len(site.calls()))
 
 
 def test_what_cannot_be_decided_is_told(site: Site) -> None:
@@ -473,11 +497,15 @@ def test_a_database_of_its_own_is_opened_and_closed(
         monkeypatch.setattr(
             "worker.control.opening.Database", lambda engine: opened.append(Database(engine)) or opened[-1]
         )
-        found = find_unknown(JobFilter(account="hr"), settings=settings)
+        found = find_unknown(JobFilter(account="hr"), force=True, settings=settings)
         done = resolve(found, sent=False, why="why", person="zhang", settings=settings)
         (tmp_path / "e.db").touch()
         with pytest.raises(ConfigurationError, match="run `worker db upgrade`"):
-            find_unknown(JobFilter(account="hr"), settings=Settings(database=UrlFrom(url=f"sqlite:///{tmp_path}/e.db")))
+            find_unknown(
+                JobFilter(account="hr"),
+                force=True,
+                settings=Settings(database=UrlFrom(url=f"sqlite:///{tmp_path}/e.db")),
+            )
 
         assert (1, "rejected") == (done.counts["decided"], site.state(job))
         assert [job] == [row.job_id for row in site.rows("select job_id from worker_events")]
@@ -536,8 +564,8 @@ def test_wrong_words_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(resolving, "MAX_UNKNOWN", 1)
     for account in ("hr", "it"):
         with pytest.raises(CheckFailed, match="filter: would look through too many parts in doubt"):
-            find_unknown(JobFilter(account=account), database=site.database)
-    assert 2 == len(find_unknown(JobFilter(ids=[first, second]), database=site.database).ids)
+            find_unknown(JobFilter(account=account), force=True, database=site.database)
+    assert 2 == len(find_unknown(JobFilter(ids=[first, second]), force=True, database=site.database).ids)
 
     assert [] == site.rows("select id from worker_audit")
     assert ("unknown", "unknown") == (site.state(first), site.state(second))

@@ -177,8 +177,8 @@ def test_a_late_word_about_an_ended_job_tells_nothing_anew(site: Site, hall: Hal
         connection.exec_driver_sql(f"insert into worker_unindexed (job_id, note) values ('{job}', 'again')")
     again = hall.look()
     site.advance(1)
-    resolve(find_unknown(JobFilter(ids=[job]), database=site.database), sent=True, person="li", why="asked her",
-            database=site.database)  # fmt: skip
+    found = find_unknown(JobFilter(ids=[job]), force=True, database=site.database)
+    resolve(found, sent=True, person="li", why="asked her", database=site.database)
 
     assert (["lunch"], 1, [], ["lunch"]) == (in_doubt, counted, again, hall.look())
     assert 1 == hall.heard[0].stages[MailingStage.SENT].jobs

@@ -195,7 +195,7 @@ def test_those_whom_a_strict_server_refused_stay_refused_when_a_later_answer_is_
     site.run()
     in_doubt = counts(site, job)
 
-    unknown = find_unknown(JobFilter(ids=[job]), database=site.database)
+    unknown = find_unknown(JobFilter(ids=[job]), force=True, database=site.database)
     resolve(unknown, sent=True, why="they have it", person="zhang", database=site.database)
 
     assert {"asked": 3, "refused": 1, "not_yet": 2} == waiting

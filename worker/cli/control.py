@@ -33,7 +33,7 @@ from worker.producer.options import PriorityName
 
 app = Commands()
 
-_WARNINGS = frozenset({"ordered", "corrections", "not_recallable"})
+_WARNINGS = frozenset({"ordered", "corrections", "not_recallable", "settling", "forced"})
 """Notes that are printed also for a single job, of which no preview is."""
 _BREAKDOWN_TEXTS = {
     "ended": "of them have ended, and stay as they are",
@@ -42,6 +42,8 @@ _BREAKDOWN_TEXTS = {
     "sent": "of them were sent or may have been: recalled by workers, as fast as the vendor's limits allow",
     "not_recallable": "were sent on a channel without recalls: their messages stay",
     "corrections": "of them are corrections: people who have only these are left without the right message, too",
+    "settling": "more are left out: they settle by themselves, by a repeat or a look-up; --force includes them",
+    "forced": "of them would settle by themselves: their repeat or look-up is given up",
     "corrected": "are left out: corrected already",
     "equal": "are left out: their text is the new one already",
     "ordered": (
@@ -106,20 +108,27 @@ def resolve(
     sent: Annotated[bool, typer.Option("--sent", help="The vendor carried it out.")] = False,
     not_sent: Annotated[bool, typer.Option("--not-sent", help="The vendor did not carry it out.")] = False,
     msgid: Annotated[str | None, typer.Option(help="The vendor's id of the one message, to recall it by.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also what settles by itself: its repeat or look-up is given up.")
+    ] = False,
 ) -> bool:
-    """Ends calls in doubt: you know whether they were sent or not. Ids may be those of single parts."""
+    """Ends calls in doubt that wait for you: you know whether they were sent. Ids may be those of single parts."""
     if sent == not_sent:
         raise typer.BadParameter(translate("give either --sent or --not-sent"))
     require_reason(person.name, person.why)
-    selection = find_unknown(JobFilter(**options))
-    meaning = "sent" if sent else "not sent"
+    selection = find_unknown(JobFilter(**options), force=force)
+    # It warns about jobs behind these in their order, which go on only after "not sent".
+    breakdown = {name: count for name, count in selection.breakdown.items() if name != "ordered" or not sent}
+    settling, meaning = breakdown.get("settling", 0), "sent" if sent else "not sent"
     result = carry_out(
         person,
-        # The breakdown warns about jobs behind these in their order, which go on only after "not sent".
-        replace(selection, breakdown={}) if sent else selection,
+        replace(selection, breakdown=breakdown),
         partial(decide, sent=sent, msgid=msgid),
         f"record these {len(selection.ids)} parts as {meaning}?",
-        "none of these is in doubt; `worker jobs --state unknown` lists what is",
+        f"none of these waits for a person: parts in doubt that settle by themselves: {settling}; --force decides about"
+        " them all the same, and gives up their repeat or look-up"
+        if settling
+        else "none of these is in doubt; `worker jobs --held` lists what waits for a person",
     )
     person.answer(result, _resolution_text(result, meaning))
     return result.counts["decided"] > 0

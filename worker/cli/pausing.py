@@ -192,7 +192,7 @@ def fence(
     parts = result.counts["parts"]
     text = f"{plural(parts, 'part')} marked as in doubt and held (audit {result.audit})"
     if parts:
-        text += "; list them with `worker jobs --state unknown`, decide with `worker resolve`"
+        text += "; list them with `worker jobs --held`, decide with `worker resolve`"
     person.answer(result, text)
     return parts > 0
 

@@ -1,5 +1,7 @@
 """Ends parts in doubt by a person's decision: sent, or not sent.
 
+Only parts that are held for a person are a task; others in doubt are repeated or looked up and settle by themselves.
+
 The decision is written like any other change by the group commit, so counters, later parts of an order, waiting
 follow-ups and hooks go on with it. The attempt does not change: if the vendor's answer still arrives, it is recorded.
 """
@@ -69,20 +71,22 @@ _TEXTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownParts(JobSelection):
-    """The parts of a filter that are in doubt."""
+    """The parts of a filter that are in doubt and wait for a person, or with `force` all that are in doubt."""
 
     claims: Mapping[str, int]
     """Number of the last call, by part id. A later number shows that the part was repeated since."""
 
 
 def find_unknown(
-    filter: JobFilter, *, settings: Settings | None = None, database: Database | None = None
+    filter: JobFilter, *, force: bool = False, settings: Settings | None = None, database: Database | None = None
 ) -> UnknownParts:
-    """Finds the parts of a filter that are in doubt, in the database of the settings (default: those in force).
+    """Finds the parts of a filter that are in doubt and wait for a person.
 
-    `breakdown` counts the parts that are `ordered`, by an order_key. Ending them as not sent releases the parts behind
-    them; a `replay` before that keeps their place. Raises CheckFailed if more than 100,000 parts are in doubt and the
-    filter has no ids.
+    Reads the database of the settings, by default those in force. Other parts in doubt are repeated or looked up by the
+    worker and so settle by themselves; `force` includes them, and a decision about them gives that up. `breakdown`
+    counts these parts, `settling` if they are left out and `forced` if not, and the parts that are `ordered`, by an
+    order_key. Ending them as not sent releases the parts behind them; a `replay` before that keeps their place. Raises
+    CheckFailed if more than 100,000 parts are in doubt and the filter has no ids.
     """
     with open_outbox(database, settings) as (outbox, _), outbox.reading() as connection:
         if filter.ids is None and count_unknown(connection, MAX_UNKNOWN + 1) > MAX_UNKNOWN:
@@ -90,9 +94,10 @@ def find_unknown(
             raise CheckFailed([problem])
         parts = unknown_parts(connection, filter, MAX_UNKNOWN)
         missing = tuple(missing_jobs(connection, filter.part_or_job_ids()))
-    counts = Counter((part.account, part.kind) for part in parts)
-    claims, ordered = {part.id: part.claim for part in parts}, sum(part.ordered for part in parts)
-    breakdown = {"ordered": ordered} if ordered else {}
+    settling, selected = sum(not part.is_held for part in parts), [part for part in parts if force or part.is_held]
+    counts = Counter((part.account, part.kind) for part in selected)
+    claims, ordered = {part.id: part.claim for part in selected}, sum(part.ordered for part in selected)
+    breakdown = +Counter({"ordered": ordered, "forced" if force else "settling": settling})
     return UnknownParts(filter, tuple(claims), counts, breakdown, missing, claims=claims)
 
 

@@ -18,12 +18,16 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, State, states_of
 from worker.language import Lang, term
 from worker.outbox.control.listing import JobExcerpt, job_counts, job_excerpts, job_page, newest_errcodes
+from worker.outbox.control.unknowns import jobs_in_doubt
 from worker.outbox.control.withdrawals import recalled_jobs
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import now_in
 from worker.outbox.engine.sql import read_now
 from worker.reporting.find_job import row_of
 from worker.reporting.report import SUMMARY_COLUMNS, JobSummary, summary_of
+
+MAX_IN_DOUBT = 100_000
+"""Most parts in doubt of either sort, held or not, that are read for a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +56,12 @@ def find_jobs(
     after: JobId | None = None,
     oldest_first: bool = False,
     limit: int = 50,
+    held: bool | None = None,
 ) -> JobPage:
     """Lists the jobs of a filter, or all jobs without one, newest first or oldest first.
+
+    `held=True` lists only jobs of which a part is in doubt and waits for a person, and `held=False` only jobs in doubt
+    of which every part settles by itself, by a repeat or a look-up; of each sort 100,000 parts are read at most.
 
     Each field is answered from an index, however many jobs there are, except for values that most jobs share and that
     only exclude rows: `channel`, `kind="send"`, the state `accepted`. A page reads at most 50,000 candidates of the
@@ -72,7 +80,8 @@ def find_jobs(
     order: dict[str, Any] = {"cursor": None if cursor is None else id_of(cursor), "newest_first": not oldest_first}
     needs_now = filter is not None and filter.ended_from is not None
     now = read_now(connection, now_in(connection)) if needs_now else 0
-    page = job_page(connection, filter, states, SUMMARY_COLUMNS, limit=limit, now=now, **order)
+    among = None if held is None else jobs_in_doubt(connection, MAX_IN_DOUBT, held=held)
+    page = job_page(connection, filter, states, SUMMARY_COLUMNS, limit=limit, now=now, among=among, **order)
     recalled = recalled_jobs(connection, [row["id"] for row in page.rows])
     jobs = tuple(JobSummary(**summary_of(row, recalled)) for row in page.rows)
     before, after = (None, page.cursor) if oldest_first else (page.cursor, None)

@@ -23,7 +23,6 @@ from worker.domain.callbacks.hook import EventState
 from worker.domain.job import Priority
 from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.domain.pause import Pause
-from worker.domain.state import PartState
 from worker.domain.times import write_time
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
@@ -37,7 +36,7 @@ from worker.reporting.standstill import Standstill, find_standstills
 MAX_OPEN_S = 900
 """Seconds after its `due_at` from which an open job is a problem, unless its priority is bulk."""
 MAX_UNKNOWN_PARTS = 10
-"""Most parts in doubt that one account may have; more are a problem."""
+"""Most parts in doubt of one account that may wait for a person; more are a problem."""
 MAX_CLOCK_DIFFERENCE_S = 90
 """Largest difference between the clocks in seconds; more is a problem. Callbacks are refused from 300 on."""
 MAX_HOOK_S = 900
@@ -137,7 +136,7 @@ class OutboxReading:
     standstills: Sequence[Standstill]
     oldest_open: Mapping[tuple[str, int], int]
     """See `gauges.oldest_open`."""
-    called: Mapping[tuple[str, PartState], int]
+    called: Mapping[tuple[str, gauges.CalledState], int]
     """See `gauges.called_parts`."""
     hook_events: Mapping[EventState, int]
     longest_run: gauges.LongRun | None
@@ -275,5 +274,5 @@ def _of_jobs(reading: OutboxReading) -> Iterator[OpenProblem]:
         if priority != Priority.BULK and reading.now - due_at > MAX_OPEN_S * SECOND:
             yield OpenProblem("JobsStayOpen", account, since=instant(due_at))
     for (account, state), count in reading.called.items():
-        if state is PartState.UNKNOWN and count > MAX_UNKNOWN_PARTS:
-            yield OpenProblem("PartsUnknown", account, f"{count} of its parts are in doubt")
+        if state is gauges.CalledState.HELD and count > MAX_UNKNOWN_PARTS:
+            yield OpenProblem("PartsUnknown", account, f"{count} of its parts are in doubt and wait for a person")

@@ -75,6 +75,7 @@ def fill(site: Site) -> FullOutbox:
     site.vendor.says(lost())
     doubtful = site.send("in doubt", "x", on_unknown="hold")
     site.ring(doubtful)
+    site.sql("update worker_parts set not_before = null where job_id = :job", job=doubtful)
     card = site.card(To(["lisi"]))
     site.run()
     site.recall(accepted)

@@ -48,10 +48,12 @@ def newest(site: Site) -> tuple[str, str, str, dict[str, Any], dict[str, int], b
     return entry.action, entry.person, entry.why, dict(entry.arguments), dict(entry.counts), entry.ended_at is not None
 
 
-def in_doubt(site: Site, content: str = "doubt") -> str:
+def in_doubt(site: Site, content: str = "doubt", *, held: bool = True) -> str:
     site.vendor.says(lost())
     job = site.send(content, "x", on_unknown="hold")
     site.ring(job)
+    if held:
+        site.sql("update worker_parts set not_before = null where job_id = :job", job=job)
     return job
 
 
@@ -257,6 +259,20 @@ def test_a_word_ends_what_is_in_doubt(site: Site, said: str, state: str) -> None
     assert state == site.state(job)
     asked = {"filter": {"ids": [job]}, "sent": said == "yes"}
     assert ("console.resolve", "wang", "the vendor's log", asked, {"decided": 1}, True) == newest(site)
+
+
+def test_what_settles_by_itself_is_decided_only_when_that_is_said(site: Site) -> None:
+    """The job's page has no button for it; the preview says what is left out, and what including it means."""
+    job, person = in_doubt(site, held=False), Person(site)
+    path = f"/commands/resolve?ids={job}&sent=yes"
+
+    offered, left_out = person.get(f"/jobs/{job}"), person.get(path)
+    forced = person.give(f"{path}&force=yes", "the vendor's log")
+
+    assert [] == [link for link in offered.links if "/commands/resolve" in link]
+    assert "they settle by themselves" in left_out.text
+    assert "its repeat or look-up is given up" in left_out.text
+    assert (200, "accepted") == (forced.status, site.state(job))
 
 
 def test_the_rate_of_a_replay_is_typed_beside_its_button(site: Site) -> None:

@@ -38,6 +38,9 @@ def jobs(
     oldest_first: Annotated[bool, typer.Option("--oldest-first", help="The oldest first.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
     all_pages: Annotated[bool, typer.Option("--all", help="All pages; with --json one object a line.")] = False,
+    held: Annotated[
+        bool, typer.Option("--held", help="Only those of which something is in doubt and waits for a person.")
+    ] = False,
     counts: Annotated[
         bool, typer.Option("--counts", help="How many, by account, kind and state; by default since a day ago.")
     ] = False,
@@ -45,8 +48,8 @@ def jobs(
 ) -> bool:
     """Lists jobs, newest first: all of them, or those of a filter."""
     if counts:
-        if all_pages or before or after:
-            raise typer.BadParameter(translate("--counts has no pages: give no --all, --before or --after"))
+        if all_pages or before or after or held:
+            raise typer.BadParameter(translate("--counts has no pages: give no --all, --before, --after or --held"))
         return _print_counts(options, as_json=as_json)
     for name, cursor in (("before", before), ("after", after)):
         if cursor is not None and not re.fullmatch("[0-9a-f]{32}", id_of(cursor)):
@@ -54,19 +57,19 @@ def jobs(
     # A list may be of all jobs, so a state without a filter is allowed.
     state = state_by_name(JobState, options.pop("state", None))
     job_filter = JobFilter(**options) if options else None
+    search: dict[str, Any] = {"state": state, "held": held or None, "oldest_first": oldest_first}
     if all_pages:
-        cursors = {"before": before, "after": after}
-        return _print_all(job_filter, state, cursors, oldest_first=oldest_first, as_json=as_json)
+        return _print_all(job_filter, search, {"before": before, "after": after}, as_json=as_json)
     with open_database() as database:
-        page, rows = _page(
-            database, job_filter, state=state, before=before, after=after, oldest_first=oldest_first, limit=limit
-        )
+        page, rows = _page(database, job_filter, **search, before=before, after=after, limit=limit)
         # A page behind the last one is empty, too.
         problems = unmatched_names(database, job_filter, is_empty=not (rows or before or after))
     if as_json:
         echo(json.dumps({**to_json(page), "jobs": [*map(_job_json, rows)]}, ensure_ascii=False))
     else:
         print_table(rows, COLUMNS, _row, "no jobs", as_json=False)
+    if rows and state is JobState.UNKNOWN and not held:
+        echo_error("`worker jobs --held` lists those that wait for a person; the others settle by themselves")
     if page.leaves_fresh_out:
         echo_error("too many jobs are open or wait to be indexed, so not all of them were looked at")
     if page.is_cut_short:
@@ -81,19 +84,14 @@ PAGE = 1_000
 
 
 def _print_all(
-    job_filter: JobFilter | None,
-    state: JobState | None,
-    cursors: Mapping[str, str | None],
-    *,
-    oldest_first: bool,
-    as_json: bool,
+    job_filter: JobFilter | None, search: Mapping[str, Any], cursors: Mapping[str, str | None], *, as_json: bool
 ) -> bool:
     """Prints all jobs of a filter from the cursor on, page by page; as JSON one object on each line."""
     is_whole = not any(cursors.values())
     count, table = 0, TextTable(*COLUMNS)
     with open_database() as database:
         while True:
-            page, rows = _page(database, job_filter, state=state, oldest_first=oldest_first, limit=PAGE, **cursors)
+            page, rows = _page(database, job_filter, **search, limit=PAGE, **cursors)
             if page.leaves_fresh_out:
                 problem = "too many jobs are open or wait to be indexed, so not all of them can be listed"
                 raise WorkerError(problem)

@@ -48,7 +48,7 @@ OPTIONS: Mapping[CommandName, tuple[str, ...]] = {
     "replay": ("accepted", "unknown", "cancelled", "rate", "priority"),
     "correct": ("text", "rate"),
     "reschedule": ("due_at", "expires_at", "priority"),
-    "resolve": ("sent", "msgid"),
+    "resolve": ("sent", "msgid", "force"),
     "lift": ("name",),
     "retry": ("event",),
     "pause": ("all",),
@@ -159,7 +159,19 @@ def _required_filter(request: CommandRequest) -> JobFilter:
     return request.job_filter
 
 
-_NOTES = ("waiting", "sent", "not_recallable", "ended", "lately", "corrections", "ordered", "corrected", "equal")
+_NOTES = (
+    "waiting",
+    "sent",
+    "not_recallable",
+    "ended",
+    "lately",
+    "corrections",
+    "ordered",
+    "settling",
+    "forced",
+    "corrected",
+    "equal",
+)
 
 
 def _preview(site: Site, selection: JobSelection) -> Preview:
@@ -255,10 +267,11 @@ def _resolve(site: Site, request: CommandRequest) -> PreparedCommand:
     if answer not in ("yes", "no"):
         raise CheckFailed([Problem("sent", "is not given", "choose whether the vendor carried it out: yes or no")])
     is_sent, msgid = answer == "yes", request.options.get("msgid") or None
-    selection = resolve.find_unknown(job_filter, database=site.database)
+    selection = resolve.find_unknown(job_filter, force=request.has("force"), database=site.database)
     parts = tuple(f"{part} {claim}" for part, claim in selection.claims.items())
-    # The breakdown warns about jobs behind these in their order, which go on only after "not sent".
-    previewed = replace(selection, breakdown={}) if is_sent else selection
+    # It warns about jobs behind these in their order, which go on only after "not sent".
+    breakdown = {name: count for name, count in selection.breakdown.items() if name != "ordered" or not is_sent}
+    previewed = replace(selection, breakdown=breakdown)
     run = partial(resolve.resolve, selection, sent=is_sent, msgid=msgid, settings=site.settings, database=site.database)
     return _with_progress(replace(_preview(site, previewed), ids=parts), run)
 

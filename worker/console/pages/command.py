@@ -224,6 +224,6 @@ def _option(name: str, value: str) -> tuple[str, ...]:
             return ("--retry", value)
         case "sent":
             return ("--sent" if value == "yes" else "--not-sent",)
-        case "accepted" | "unknown" | "cancelled" | "all":
+        case "accepted" | "unknown" | "cancelled" | "all" | "force":
             return (f"--{name}",)
     return (f"--{name.replace('_', '-')}", value)

@@ -11,7 +11,6 @@ from worker.console.pages.cache import cache_of, read
 from worker.console.pages.curves import HEIGHT, WIDTH, curves_of
 from worker.domain.callbacks.hook import EventState
 from worker.domain.pacing.lane import LaneStatus
-from worker.domain.state import PartState
 from worker.outbox.lanes.processes import recently_died
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.gauges import Queue
@@ -58,17 +57,17 @@ def home(request: ConsoleRequest) -> View:
         dead = recently_died(connection, database.now)
     reading = (outbox_reading or read(site, read_outbox)).value
     problems = find_problems(reading)
-    states = Counter[PartState]()
+    states = Counter[gauges.CalledState]()
     for (_, state), count in reading.called.items():
         states[state] += count
-    unknown, parked = states[PartState.UNKNOWN], reading.hook_events[EventState.PARKED]
+    held, parked = states[gauges.CalledState.HELD], reading.hook_events[EventState.PARKED]
     due = 0 if queue is None else sum(group.due for group in queue.value.due.values())
     capped = gauges.MAX_COUNT if queue is not None and queue.value.is_capped else 2**62
     stopped = sum(lane.state in STOPPED for lane in reading.lanes)
     figures = (
         HomeFigure("home.due", due, "/backlog", limit=capped),
-        HomeFigure("home.sending", states[PartState.SENDING], "/processes"),
-        HomeFigure("home.unknown", unknown, "/doubts", unknown > 0, gauges.MAX_COUNT),
+        HomeFigure("home.sending", states[gauges.CalledState.SENDING], "/processes"),
+        HomeFigure("home.unknown", held, "/doubts", held > 0, gauges.MAX_COUNT),
         HomeFigure("home.stopped", stopped, "/lanes", stopped > 0),
         HomeFigure("home.paused", len(reading.pauses), "/lanes"),
         HomeFigure("home.parked_events", parked, "/events", parked > 0, gauges.MAX_COUNT),

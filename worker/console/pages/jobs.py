@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +18,9 @@ from worker.console.pages import redaction
 from worker.console.viewer import may_read_texts
 from worker.domain.errors import CheckFailed, JobNotFound, Problem
 from worker.domain.job_filter import INSTANTS, JobFilter
-from worker.domain.state import JobState, PartState, states_of
+from worker.domain.state import JobState, states_of
 from worker.outbox.engine.clock import instant
-from worker.outbox.upkeep.gauges import called_parts
+from worker.outbox.upkeep.gauges import CalledState, called_parts
 from worker.reporting.job_list import JobPage, ListedJob, find_jobs, with_contents
 from worker.reporting.why import find_by_name
 
@@ -134,20 +135,30 @@ def _meaning(request: ConsoleRequest, job: ListedJob) -> str:
 
 
 def doubts(request: ConsoleRequest) -> View:
-    """Shows the jobs in doubt, of all accounts or of the one in the query."""
-    account, before = request.query.get("account", "").strip(), request.query.get("before") or None
+    """Shows the jobs in doubt that wait for a person, and those that settle by themselves.
+
+    Of all accounts, or of the one in the query.
+    """
+    account, query = request.query.get("account", "").strip(), request.query
     job_filter = JobFilter(account=account) if account else None
+    list_jobs = partial(find_jobs, filter=job_filter, limit=ON_A_PAGE)
     with request.reading() as connection:
-        page = find_jobs(connection, job_filter, state="unknown", before=before, limit=ON_A_PAGE)
-        rows = _rows(request, connection, page)
+        held = list_jobs(connection, held=True, before=query.get("before") or None)
+        settling = list_jobs(connection, held=False, before=query.get("settling_before") or None)
+        held_rows, settling_rows = (_rows(request, connection, page) for page in (held, settling))
         called = called_parts(connection)
-    parts = [count for (name, state), count in called.items() if state is PartState.UNKNOWN and account in ("", name)]
+    parts = Counter[CalledState]()
+    for (name, state), count in called.items():
+        parts[state] += count if account in ("", name) else 0
     return View.of(
         "doubts.html",
         request.term("doubts.title"),
-        rows=rows,
-        results=page,
-        parts=sum(parts),
+        rows=held_rows,
+        results=held,
+        parts=parts[CalledState.HELD],
+        settling_rows=settling_rows,
+        settling_before=settling.before,
+        settling_parts=parts[CalledState.SETTLING],
         account=account,
         accounts=request.site.accounts.names(),
         may_act=request.may_act(account or None),

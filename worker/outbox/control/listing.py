@@ -81,15 +81,18 @@ def job_page(
     newest_first: bool,
     limit: int,
     now: int,
+    among: Collection[str] | None = None,
 ) -> JobRowsPage:
     """Returns columns of the first matching jobs in these states (None: any) after the id `cursor`.
 
-    They are sorted by id, as in every index that is used here.
+    They are sorted by id, as in every index that is used here. With `among`, only jobs with these ids.
     """
     query = _Query(filter, states, columns, newest_first)
     if states is not None and not states:
         return JobRowsPage([], None)
-    named = None if filter is None else ids_named_in_filter(connection, filter)
+    named = among if filter is None else ids_named_in_filter(connection, filter)
+    if among is not None:
+        named = among if named is None else {*among} & {*named}
     if named is not None:
         ids = (id for id in sorted(named, reverse=newest_first) if query.is_behind(id, cursor))
         return _page(*_rows(connection, query, ids, limit), limit)

@@ -18,6 +18,7 @@ from worker.outbox.engine.bulk import batched, ids_json
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.loading import COLUMNS, JobPart, part_of
+from worker.outbox.jobs.rows import HELD, SETTLING
 
 _UNKNOWN = f"state = {int(PartState.UNKNOWN)}"
 
@@ -31,6 +32,8 @@ class UnknownPart:
     kind: str
     ordered: bool
     """Whether it has an order_key."""
+    is_held: bool
+    """Whether it waits for a person. False if it will be repeated or looked up by itself."""
     claim: int
     """The number of its last mark. If the row has another number, the part was repeated meanwhile."""
 
@@ -39,6 +42,18 @@ def count_unknown(connection: Connection, most: int) -> int:
     """Counts the parts in doubt, up to `most`."""
     query = f"select count(*) from (select id from worker_parts where {_UNKNOWN} limit :most) unknown"
     return int(fetch(connection, query, {"most": most})[0][0])
+
+
+def jobs_in_doubt(connection: Connection, most: int, *, held: bool) -> set[str]:
+    """Returns the jobs of which a part waits for a person, or those in doubt of which none does.
+
+    Reads at most `most` parts of either sort.
+    """
+    waiting, settling = (
+        {row[0] for row in fetch(connection, f"select job_id from worker_parts where {which} limit {most}")}
+        for which in (HELD, SETTLING)
+    )
+    return waiting if held else settling - waiting
 
 
 def unknown_parts(connection: Connection, filter: JobFilter, most: int) -> list[UnknownPart]:
@@ -52,12 +67,12 @@ def unknown_parts(connection: Connection, filter: JobFilter, most: int) -> list[
         values["ids"] = ids_json(part_ids(connection, filter))
     else:
         # The limit inside makes it a step of its own: no plan may begin with all jobs of an account.
-        columns = "id, job_id, order_id, marked_at, claim"
+        columns = "id, job_id, order_id, not_before, marked_at, claim"
         unknown = f"(select {columns} from worker_parts where {_UNKNOWN} limit {most}) p"
         source = f"{unknown}{joined} where true"
     query = " and ".join(
         [
-            f"select p.id, j.account, j.kind, p.order_id, p.claim from {source}",
+            f"select p.id, j.account, j.kind, p.order_id, p.not_before, p.claim from {source}",
             *of_jobs,
             *of_parts,
         ]
@@ -68,8 +83,8 @@ def unknown_parts(connection: Connection, filter: JobFilter, most: int) -> list[
         fit |= matching_jobs(connection, filter, lot)
     return sorted(
         (
-            UnknownPart(id, account, kind, order is not None, claim)
-            for id, account, kind, order, claim in rows
+            UnknownPart(id, account, kind, order is not None, not_before is None, claim)
+            for id, account, kind, order, not_before, claim in rows
             if job_of(id) in fit
         ),
         key=lambda part: part.id,

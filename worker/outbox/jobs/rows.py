@@ -33,6 +33,9 @@ _COUNTERS = {state: "n_open" if state in OPEN_STATES else f"n_{state.label}" for
 COUNTER_NAMES = tuple(dict.fromkeys(_COUNTERS.values()))
 ADDRESSED_COUNTERS = ("n_open", "n_accepted", "n_partial", "n_unknown", "n_cancelled")
 """The counters of parts whose message has reached a person, may have, or is still to."""
+_IN_DOUBT = f"state = {int(PartState.UNKNOWN)}"
+HELD, SETTLING = f"{_IN_DOUBT} and not_before is null", f"{_IN_DOUBT} and not_before is not null"
+"""The conditions on a part in doubt that waits for a person, and on one that is repeated or looked up by itself."""
 
 
 @lru_cache(maxsize=64)

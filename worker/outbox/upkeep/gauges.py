@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sqlalchemy import Connection
 
@@ -19,6 +20,7 @@ from worker.domain.settle import FOREVER
 from worker.domain.state import PartState
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, fetch
+from worker.outbox.jobs.rows import HELD, SETTLING
 from worker.outbox.lanes.full_scan import accounts_with_queued, first_queues_with_due, queued_by_lane
 from worker.outbox.lanes.offering import by_lane
 from worker.outbox.lanes.pauses import active_pauses
@@ -156,17 +158,29 @@ def oldest_open(connection: Connection, now_sql: str) -> dict[tuple[str, int], i
     return oldest
 
 
-def called_parts(connection: Connection) -> Counter[tuple[str, PartState]]:
-    """Counts the parts whose call is in flight, and at most `MAX_COUNT` parts in doubt, by account and state."""
-    sending, unknown = int(PartState.SENDING), int(PartState.UNKNOWN)
-    doubtful = f"select lane from worker_parts where state = {unknown} limit {MAX_COUNT}"
-    query = (
-        f"select {sending}, lane, count(*) from worker_parts where state = {sending} group by lane"
-        f" union all select {unknown}, lane, count(*) from ({doubtful}) doubtful group by lane"
-    )
-    counts: Counter[tuple[str, PartState]] = Counter()
-    for state, lane, count in fetch(connection, query):
-        counts[account_of(lane), PartState(state)] += int(count)
+class CalledState(StrEnum):
+    """What a part with a call in flight or in doubt waits for."""
+
+    SENDING = "sending"
+    """The vendor's answer."""
+    SETTLING = "settling"
+    """In doubt, and repeated or looked up by the worker."""
+    HELD = "held"
+    """In doubt, and held for a person."""
+
+
+def called_parts(connection: Connection) -> Counter[tuple[str, CalledState]]:
+    """Counts the parts whose call is in flight, and at most `MAX_COUNT` parts of either sort in doubt, by account."""
+    conditions = {CalledState.SETTLING: SETTLING, CalledState.HELD: HELD}
+    selects = [f"select '{CalledState.SENDING}', lane, count(*) from worker_parts where state = 1 group by lane"]
+    selects += [
+        f"select '{state}', lane, count(*) from"
+        f" (select lane from worker_parts where {condition} limit {MAX_COUNT}) {state} group by lane"
+        for state, condition in conditions.items()
+    ]
+    counts: Counter[tuple[str, CalledState]] = Counter()
+    for state, lane, count in fetch(connection, " union all ".join(selects)):
+        counts[account_of(lane), CalledState(state)] += int(count)
     return counts
 
 

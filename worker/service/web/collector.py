@@ -80,7 +80,7 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
 Values = Mapping[Any, float]
 """Label values to the value."""
 _PRIORITIES = [priority.name.lower() for priority in Priority]
-_STATES = [state.label for state in (PartState.QUEUED, PartState.SENDING, PartState.UNKNOWN)]
+_STATES = [PartState.QUEUED.label, *gauges.CalledState]
 
 
 class OutboxCollector(Collector):
@@ -154,7 +154,7 @@ class OutboxCollector(Collector):
         ages = {labels: max(0, now - at) / SECOND for labels, at in since.items()}
         yield self._lasting_gauge("open_oldest_seconds", ages, expected)
         counts: dict[tuple[str, ...], float] = {(account, "queued"): n for account, n in queue.parts.items()}
-        counts |= {(account, state.label): n for (account, state), n in reading.called.items()}
+        counts |= {(account, str(state)): n for (account, state), n in reading.called.items()}
         yield self._lasting_gauge("parts", counts, product(listed, _STATES))
         self._limit_accounts.update(account for account, _ in counts)
         yield _gauge("count_capped", int(queue.is_capped))
