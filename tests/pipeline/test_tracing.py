@@ -503,7 +503,7 @@ def test_a_worker_without_the_extra_starts_and_says_so(monkeypatch: pytest.Monke
     with capture_logs() as lines:
         assert open_spans(ENDPOINT) is None
 
-    assert ["pip install im-delivery-worker[otel]"] == [line["remedy"].partition(",")[0] for line in lines]
+    assert ["pip install 'PATH[otel]'"] == [line["remedy"].partition(",")[0] for line in lines]
 
 
 @pytest.mark.fewer_databases("no database is asked")

@@ -60,7 +60,7 @@ def test_uv_adds_it_to_a_project(wheel: Path, tmp_path: Path) -> None:
     (block,) = [one.text for one in Page("docs/stacks.md").blocks if one.text.startswith("uv add")]
     (tmp_path / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
     outer = {name: value for name, value in os.environ.items() if not name.startswith(("WORKER_", "VIRTUAL_ENV"))}
-    env = {**outer, "UV_FIND_LINKS": str(wheel.parent), "UV_PYTHON": sys.executable}
+    env = {**outer, "WHEEL": str(wheel), "UV_PYTHON": sys.executable}
 
     said = run("bash", "-euc", block, env=env, cwd=tmp_path)
 

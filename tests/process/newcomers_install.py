@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -17,16 +18,24 @@ from tests.process.reader import reader
 PAGE = "docs/quickstart.md"
 
 
+def stranger(folder: Path) -> None:
+    """Puts a wheel there that somebody else has given this project's name, and a newer version, as an index may."""
+    info = "im_delivery_worker-99.0.dist-info"
+    with ZipFile(folder / "im_delivery_worker-99.0-py3-none-any.whl", "w") as made:
+        extras = "".join(f"Provides-Extra: {name}\n" for name in ("worker", "redis"))
+        made.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: im-delivery-worker\nVersion: 99.0\n{extras}")
+        made.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        made.writestr(f"{info}/RECORD", "")
+
+
 @pytest.fixture
 def newcomers_programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The environment that the first lines of docs/quickstart.md make; where its programs are."""
+    """The environment that the first lines of docs/quickstart.md make beside a stranger's package; its programs."""
     folder = tmp_path_factory.mktemp("newcomer")
-    constraint = folder / "constraint.txt"
-    name, version, *_ = wheel.name.split("-")
-    constraint.write_text(f"{name}=={version}\n", encoding="utf-8")  # this wheel, whatever else has its name
+    stranger(folder)
     with reader(folder, Path(sys.executable).parent, {}) as newcomer:
         # Not every file of every package is compiled: the page needs some.
-        newcomer.run(f"export PIP_FIND_LINKS={wheel.parent} PIP_CONSTRAINT={constraint} PIP_COMPILE=0")
+        newcomer.run(f"export WHEEL={wheel} PIP_FIND_LINKS={folder} PIP_COMPILE=0")
         newcomer.read(installs(PAGE))
     return folder / ".venv" / "bin"
 

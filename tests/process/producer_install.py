@@ -134,7 +134,10 @@ def test_it_enqueues_asks_and_cancels(run: Run) -> None:
 
 def test_the_commands_name_their_extra(run: Run) -> None:
     """Whatever is asked of them, without a traceback."""
-    sentence = "worker: typer is needed and not installed; run `pip install 'im-delivery-worker[worker]'`\n"
+    sentence = (
+        "worker: typer is needed and not installed;"
+        " run `pip install 'PATH[worker]'`, with the PATH of the wheel or checkout\n"
+    )
 
     assert [(2, sentence)] * 2 == [run("worker", "--help"), run("worker", "db", "upgrade")]
 
@@ -148,4 +151,4 @@ def test_the_kit_keeps_out_of_other_tests(installation: Installation, run: Run, 
 
     assert 1 == status
     assert "1 passed, 1 error" in said
-    assert "run `pip install 'im-delivery-worker[worker]'`" in said
+    assert "run `pip install 'PATH[worker]'`" in said

@@ -42,5 +42,6 @@ def naming_the_extra() -> Iterator[None]:
         if extra is None:
             raise
         raise ConfigurationError(
-            f"{module} is needed and not installed; run `pip install '{PACKAGE}[{extra}]'`"
+            f"{module} is needed and not installed; run `pip install 'PATH[{extra}]'`, with the PATH of the"
+            " wheel or checkout"
         ) from None

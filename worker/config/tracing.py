@@ -12,7 +12,7 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 EXPORTER, DISABLED = "OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED"
 PROTOCOL = "http/protobuf"
-NOT_INSTALLED = "pip install im-delivery-worker[otel], or set OTEL_TRACES_EXPORTER=none"
+NOT_INSTALLED = "pip install 'PATH[otel]', with the PATH of the wheel or checkout, or set OTEL_TRACES_EXPORTER=none"
 NOT_USABLE = "a value of an OTEL_* variable cannot be used; correct it, or set OTEL_TRACES_EXPORTER=none"
 
 

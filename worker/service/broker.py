@@ -48,7 +48,7 @@ def require_client(broker: str) -> None:
     except ImportError:
         raise ConfigurationError(
             f"broker: the client of {broker.partition(':')[0]}:// is not installed;"
-            " run `pip install 'im-delivery-worker[redis]'`"
+            " run `pip install 'PATH[redis]'`, with the PATH of the wheel or checkout"
         ) from None
 
 

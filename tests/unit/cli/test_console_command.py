@@ -146,4 +146,4 @@ def test_behind_a_proxy_people_have_to_be_able_to_sign_in(host: str) -> None:
 
 def test_a_missing_library_is_one_sentence() -> None:
     """With the command that installs it."""
-    assert "run `pip install 'im-delivery-worker[console]'`" in str(needs_extra("passwords"))
+    assert "run `pip install 'PATH[console]'`" in str(needs_extra("passwords"))

@@ -75,8 +75,9 @@ def test_the_commands_say_which_extra_they_need(
         said.append(capsys.readouterr().err)
 
     assert [
-        "worker: typer is needed and not installed; run `pip install 'im-delivery-worker[worker]'`\n",
-        "worker: 缺少所需的 typer；请运行 `pip install 'im-delivery-worker[worker]'`\n",
+        "worker: typer is needed and not installed;"
+        " run `pip install 'PATH[worker]'`, with the PATH of the wheel or checkout\n",
+        "worker: 缺少所需的 typer；请运行 `pip install 'PATH[worker]'`（PATH 为 wheel 或源码目录的路径）\n",
     ] == said
 
 

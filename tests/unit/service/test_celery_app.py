@@ -162,7 +162,7 @@ def test_a_broker_whose_client_is_missing_is_one_sentence(tmp_path: Path, monkey
     """It names the extra to install, at the start of a process and in `worker doctor`."""
     settings = Settings(broker="redis://127.0.0.1:1/0", database=f"sqlite:///{tmp_path}/none.db")
     monkeypatch.setattr(kombu.transport.redis, "redis", None)
-    extra = re.escape("pip install 'im-delivery-worker[redis]'")
+    extra = re.escape("pip install 'PATH[redis]'")
 
     with pytest.raises(ConfigurationError, match=extra):
         make_app(settings)

@@ -75,4 +75,6 @@ def _hasher() -> PasswordHasher:
 
 def needs_extra(what: str) -> ConfigurationError:
     """Returns the error for a way to sign in whose library is not installed."""
-    return ConfigurationError(f"console: {what} need a library; run `pip install 'im-delivery-worker[console]'`")
+    return ConfigurationError(
+        f"console: {what} need a library; run `pip install 'PATH[console]'`, with the PATH of the wheel or checkout"
+    )

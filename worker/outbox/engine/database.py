@@ -203,7 +203,7 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
     except ImportError:
         raise ConfigurationError(
             f"database: the driver of {parsed.drivername} is not installed;"
-            f" run `pip install 'im-delivery-worker[{extra}]'` and use {backend}+{driver}://"
+            f" run `pip install 'PATH[{extra}]'`, with the PATH of the wheel or checkout, and use {backend}+{driver}://"
         ) from None
     except NoSuchModuleError:
         raise ConfigurationError(
