@@ -11,11 +11,29 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.example import write_files
 from tests.docs.page import ROOT, Page
 
 pytestmark = pytest.mark.slow("mypy and pyright read the package")
 
 APPLICATION = Path(__file__).parents[1] / "support" / "typed_application.py"
+
+WRONG = """from worker_simulator.testing import KitAssertEnqueued, KitDrain, KitInbox, KitOutbox, KitPress
+
+
+def test_wrong(
+    outbox: KitOutbox, drain: KitDrain, inbox: KitInbox, press: KitPress, assert_enqueued: KitAssertEnqueued
+) -> None:
+    drain(until=5)  # wrong
+    inbox(7)  # wrong
+    inbox("zhangsan")[0].txt  # wrong
+    press("zhangsan")  # wrong
+    assert_enqueued("hr", times=2).text
+    assert_enqueued("hr").stat  # wrong
+    outbox.jobs[0].txt  # wrong
+    outbox.job("id").stat  # wrong
+"""
+"""Uses of the fixtures, and which of them are told."""
 
 COPIED = ("quickstart.md", "enqueue.md", "testing.md", "we*[lk].md", "youdu.md", "migrate.md", "recipes/*.md")
 """Pages whose code a reader copies; docs/wecom-app.md has nested objects as dicts, and says that checkers take none."""
@@ -34,11 +52,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
+CHECKERS = pytest.mark.parametrize(
     "checker",
     [("mypy", "--strict", "--cache-dir", ".mypy"), ("pyright", "--pythonpath", sys.executable)],
     ids=lambda checker: checker[0],
 )
+
+
+@CHECKERS
 def test_an_application_is_checked(checker: tuple[str, ...], folder: Path) -> None:
     """What is right passes in the strictest mode, and each of the wrong lines is refused."""
     command = [sys.executable, "-m", *checker, "shop.py"]
@@ -65,3 +86,20 @@ def test_the_documents_own_applications_are_checked(tmp_path: Path) -> None:
 
     assert len(copied) > 12
     assert 0 == done.returncode, done.stdout + done.stderr
+
+
+@CHECKERS
+def test_the_tests_of_the_page_are_checked(checker: tuple[str, ...], folder: Path) -> None:
+    """The kit's fixtures have types: what docs/testing.md shows passes in the strictest mode, and no wrong use does."""
+    written = write_files(Page("docs/testing.md"), folder)
+    wrong = folder / "test_wrong.py"
+    wrong.write_text(WRONG, encoding="utf-8")
+    names = [str(path.relative_to(folder)) for path in (*written, wrong)]
+
+    done = subprocess.run(
+        [sys.executable, "-m", *checker, *names], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
+
+    told = re.findall(r"^\s*(?:\S*/)?(\w+\.py):(\d+)\S* (?:- )?error", done.stdout, re.MULTILINE)
+    lines = [number for number, line in enumerate(WRONG.splitlines(), start=1) if line.endswith("# wrong")]
+    assert {("test_wrong.py", str(number)) for number in lines} == set(told), done.stdout + done.stderr

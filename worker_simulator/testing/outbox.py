@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast, overload
 
 import structlog
 from sqlalchemy import Engine
@@ -64,8 +64,9 @@ class KitOutbox:
         if bind is not None and not hasattr(bind, "run_sync"):
             self._open_database()
         elif bind is not None and makes_tables(bind):
+            opening: Any = self._inside("outbox", self._open_database)
             with ThreadPoolExecutor(1) as executor:  # the test's own event loop may be running, and waits for this
-                executor.submit(asyncio.run, self._inside("outbox", self._open_database)).result()
+                executor.submit(asyncio.run, opening).result()
 
     @property
     def engine(self) -> Engine:
@@ -91,11 +92,11 @@ class KitOutbox:
     # -- what the application enqueued -------------------------------------------------------------------------------
 
     @property
-    def jobs(self) -> Any:
+    def jobs(self) -> list[EnqueuedJob]:
         """All jobs of the outbox, in the order they were enqueued."""
         return self._inside("jobs", self._jobs)
 
-    def job(self, job: Any) -> Any:
+    def job(self, job: Any) -> EnqueuedJob:
         """Returns the current job of an id or a reference. Raises JobNotFound if there is none."""
         job_id = getattr(job, "id", job)
 
@@ -106,6 +107,30 @@ class KitOutbox:
             raise JobNotFound(f"no job {str(job_id)!r}; was its transaction committed?", job=str(job_id))
 
         return self._inside("job", find)
+
+    @overload
+    def assert_enqueued(
+        self,
+        account: str | None = None,
+        message: Message | type[Message] | None = None,
+        to: Recipient | None = None,
+        *,
+        containing: str | None = None,
+        times: Literal[0],
+        **options: Any,
+    ) -> None: ...
+
+    @overload
+    def assert_enqueued(
+        self,
+        account: str | None = None,
+        message: Message | type[Message] | None = None,
+        to: Recipient | None = None,
+        *,
+        containing: str | None = None,
+        times: int | None = None,
+        **options: Any,
+    ) -> EnqueuedJob: ...
 
     def assert_enqueued(
         self,
@@ -142,7 +167,7 @@ class KitOutbox:
 
     # -- what the worker does -----------------------------------------------------------------------------------------
 
-    def drain(self, within: float = WITHIN_S) -> Any:
+    def drain(self, within: float = WITHIN_S) -> None:
         """Delivers all that is due and runs the hooks, until nothing is due. Raises the error of a hook.
 
         The clock moves over waits of the worker's own (a retry, a limit, a fault's doubt), `within` so many seconds. A
@@ -164,7 +189,7 @@ class KitOutbox:
         card: str | None = None,
         selected: Mapping[str, list[str]] | None = None,
         chat: str | None = None,
-    ) -> Any:
+    ) -> None:
         """Presses a button of the newest card that a person sees, and delivers what follows, hooks included.
 
         card: The task_id of the card.
@@ -190,7 +215,7 @@ class KitOutbox:
 
         return self._act_and_drain("press", body)
 
-    def write(self, person: str, text: str, *, account: str) -> Any:
+    def write(self, person: str, text: str, *, account: str) -> None:
         """Writes to the app of an account as a person, and delivers what follows, hooks included."""
         target = self.accounts.get(account)
         settings, secret = target.settings, target.secret.read() if target.secret else ""
@@ -247,8 +272,8 @@ class KitOutbox:
         """Closes what the kit has opened."""
         self._closing.close()
 
-    def _inside(self, name: str, work: Callable[[], T]) -> Any:
-        """Runs work on the outbox. Returns a coroutine of this name if the bind is asynchronous."""
+    def _inside(self, name: str, work: Callable[[], T]) -> T:
+        """Runs work on the outbox. If the bind is asynchronous, it returns a coroutine of this name, not its result."""
         __tracebackhide__ = True
 
         def run() -> T:
@@ -260,7 +285,9 @@ class KitOutbox:
                     raise
             raise with_chinese_note(AssertionError(STILL_OPEN))
 
-        return run_awaited(self._bind, name, lambda _: run()) if hasattr(self._bind, "run_sync") else run()
+        if hasattr(self._bind, "run_sync"):
+            return cast(T, run_awaited(self._bind, name, lambda _: run()))
+        return run()
 
     def _jobs(self) -> list[EnqueuedJob]:
         with self._open_database().reading() as connection:
@@ -279,7 +306,7 @@ class KitOutbox:
             )
         return self._worker
 
-    def _act_and_drain(self, name: str, run: Callable[[], Any]) -> Any:
+    def _act_and_drain(self, name: str, run: Callable[[], Any]) -> None:
         """Runs an action, and delivers what follows."""
 
         def act_and_drain() -> None:

@@ -5,14 +5,21 @@ Imports nothing of the worker before a test uses a fixture, so other tests pay n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from worker_simulator.testing.clock import KitClock
-    from worker_simulator.testing.outbox import KitOutbox
+    from worker_simulator.testing import (
+        KitAssertEnqueued,
+        KitClock,
+        KitDrain,
+        KitFaults,
+        KitInbox,
+        KitOutbox,
+        KitPress,
+    )
 
 
 @pytest.fixture
@@ -40,31 +47,31 @@ def outbox(tmp_path_factory: pytest.TempPathFactory, outbox_bind: Any, worker_se
 
 
 @pytest.fixture
-def drain(outbox: KitOutbox) -> Callable[..., Any]:
+def drain(outbox: KitOutbox) -> KitDrain:
     """Delivers all that is due; see `KitOutbox.drain`."""
     return outbox.drain
 
 
 @pytest.fixture
-def assert_enqueued(outbox: KitOutbox) -> Callable[..., Any]:
+def assert_enqueued(outbox: KitOutbox) -> KitAssertEnqueued:
     """Asserts that a job was enqueued; see `KitOutbox.assert_enqueued`."""
     return outbox.assert_enqueued
 
 
 @pytest.fixture
-def inbox(outbox: KitOutbox) -> Callable[..., Any]:
+def inbox(outbox: KitOutbox) -> KitInbox:
     """What a person or a chat has received; see `KitOutbox.inbox`."""
     return outbox.inbox
 
 
 @pytest.fixture
-def press(outbox: KitOutbox) -> Callable[..., Any]:
+def press(outbox: KitOutbox) -> KitPress:
     """Presses a button as a person; see `KitOutbox.press`."""
     return outbox.press
 
 
 @pytest.fixture
-def faults(outbox: KitOutbox) -> Callable[..., None]:
+def faults(outbox: KitOutbox) -> KitFaults:
     """Makes the next calls fail; see `KitOutbox.fault`."""
     return outbox.fault
 
