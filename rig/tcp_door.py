@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ class Door:
     """Whether callers are taken, and sent away before they said anything."""
     slammed: int = 0
     """How many were."""
+    tls: ssl.SSLContext | None = None
+    """What callers speak with it; None: what the service speaks."""
     _pairs: list[socket.socket] = field(default_factory=list)
     _listener: socket.socket | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -75,6 +78,8 @@ class Door:
         """Lets a caller through, unless the service or the door is gone meanwhile."""
         with contextlib.ExitStack() as unless_through:
             unless_through.enter_context(caller)
+            if self.tls is not None:
+                caller = unless_through.enter_context(self.tls.wrap_socket(caller, server_side=True))
             inside = unless_through.enter_context(socket.create_connection((self.host, self.port)))
             for one in (caller, inside):  # else small packets wait 40 ms for an acknowledgement
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

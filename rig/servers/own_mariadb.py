@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,14 +34,16 @@ class MariaDB:
 
 
 @contextmanager
-def running(connections: int = 151, *, durable: bool = True) -> Iterator[MariaDB]:
-    """A fresh server on a free port; gone at the end."""
+def running(
+    connections: int = 151, *, durable: bool = True, options: Callable[[Path], tuple[str, ...]] = lambda folder: ()
+) -> Iterator[MariaDB]:
+    """A fresh server on a free port; gone at the end. `options` are more of its own, made for its folder."""
     own_server.need(PROGRAMS, found=found())
     port = own_server.free_port()
     with own_server.folder("mariadb", USER) as folder:
         process = own_server.Process(
             USER,
-            _command(folder, port, connections, durable),
+            (*_command(folder, port, connections, durable), *options(folder)),
             folder / "out",
             lambda: own_server.listens(port),
             os.environ,

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, InstanceOf, model_validator
 from pydantic.fields import FieldInfo
@@ -228,16 +229,90 @@ def broker_problem(url: str) -> str | None:
         _ = [urlsplit(node).port for node in _nodes(url)]  # kombu's own error would quote what stands there
     except ValueError:
         return _unreadable("port")
-    options = {name for node in _nodes(url) for name in parse_qs(urlsplit(node).query, keep_blank_values=True)}
-    if unknown := sorted(name for name in options if not re.fullmatch(_BROKER_OPTIONS, name)):
-        # What is no valid name may be a piece of a password.
-        option = unknown[0] if re.fullmatch("[a-z_]+", unknown[0]) else "..."
-        return f"a URL with the option {option}, which the broker's client does not take; leave it out"
+    if problem := next(filter(None, map(_broker_option_problem, _nodes(url))), None):
+        return problem
+    if len({broker_tls(node) for node in _nodes(url)}) > 1:
+        return "a URL whose nodes differ in TLS; give all of them the same scheme and the same ssl_ options"
     return None
 
 
-_BROKER_OPTIONS = r"ssl_\w+|heartbeat|login_method|virtual_host"
-"""What kombu accepts behind the ? of a broker URL. Any other name would raise its own error in each process."""
+def _broker_option_problem(node: str) -> str | None:
+    """Returns what is wrong behind the ? of one node's URL, or None."""
+    for name, value in parse_qsl(urlsplit(node).query, keep_blank_values=True):
+        if name not in _BROKER_OPTIONS:
+            # What is no valid name may be a piece of a password.
+            option = name if re.fullmatch("[a-z_]+", name) else "..."
+            return f"a URL with the option {option}, which the broker's client does not take; leave it out"
+        if name.startswith("ssl_") and not node.startswith(_TLS):
+            return f"a URL with {name} and without TLS; write rediss:// or amqps://"
+        if not re.fullmatch(_BROKER_OPTIONS[name], value):
+            return f"a URL whose {name} is not {_BROKER_OPTIONS[name].replace('|', ' or ')}; correct it"
+    return None
+
+
+_TLS = ("rediss://", "amqps://")
+_BROKER_OPTIONS = {
+    "ssl_ca_certs": ".+",
+    "ssl_certfile": ".+",
+    "ssl_keyfile": ".+",
+    "ssl_cert_reqs": "required|none",
+    "ssl_check_hostname": "true|false",
+    **dict.fromkeys(("heartbeat", "login_method", "virtual_host"), ".*"),
+}
+"""What may stand behind the ? of a broker URL, and the values. kombu would raise an error of its own for another name,
+and would verify nothing if it did not know the value of `ssl_cert_reqs`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerTls:
+    """How TLS to the broker is verified, out of the options of its URL."""
+
+    ca: str | None = None
+    """The path of a PEM file of authorities, or None for the system's."""
+    certificate: str | None = None
+    """The path of the certificate that is shown to the broker, or None."""
+    key: str | None = None
+    """The path of its key, or None if it is in the same file."""
+    verifies: bool = True
+    """Whether the broker's certificate is verified at all."""
+    verifies_name: bool = True
+    """Whether it has to be the certificate of the host in the URL."""
+
+
+def broker_tls(url: str) -> BrokerTls | None:
+    """Returns how TLS is verified, or None if there is no TLS. The URL has no problem."""
+    first = _nodes(url)[0]
+    if not first.startswith(_TLS):
+        return None
+    options = dict(parse_qsl(urlsplit(first).query))
+    verifies = options.get("ssl_cert_reqs") != "none"
+    return BrokerTls(
+        options.get("ssl_ca_certs"),
+        options.get("ssl_certfile"),
+        options.get("ssl_keyfile"),
+        verifies,
+        verifies and options.get("ssl_check_hostname") != "false",
+    )
+
+
+def without_tls_options(url: str) -> str:
+    """Returns the broker URL without the options of TLS, which kombu would read in a way of its own."""
+    return ";".join(map(_without_tls_options, _nodes(url)))
+
+
+def _without_tls_options(node: str) -> str:
+    place, mark, query = node.partition("?")
+    kept = "&".join(option for option in query.split("&") if not option.startswith("ssl_"))
+    return f"{place}{mark}{kept}" if kept else place
+
+
+def is_local_broker(url: str) -> bool:
+    """Returns whether every node is on this machine, so that there is no way on which it could be read."""
+    return all((urlsplit(node).hostname or "localhost") in _THIS_MACHINE for node in _nodes(url))
+
+
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 _PROXIES = ("http", "https", "socks5", "socks5h")

@@ -5,15 +5,19 @@ Celery's own publishing would wait for ever for a broker that is away (kombu's d
 
 from __future__ import annotations
 
+import os
+import ssl
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
-from kombu import Connection, Producer
+from kombu import Producer
 
 from worker.config.log import Logger
+from worker.config.places import BrokerTls, broker_tls, without_tls_options
 from worker.domain.errors import ConfigurationError
-from worker.service.rabbitmq import Alarm, Confirms, read_notices, refusal
+from worker.service.rabbitmq import Alarm, BrokerConnection, Confirms, read_notices, refusal
 
 log = Logger()
 
@@ -27,7 +31,22 @@ SINGLE_TRY = {"interval_start": 0, "interval_step": 0, "reraise_as_library_error
 
 def broker_url(broker: str) -> str:
     """Returns the broker of the settings as a URL for Celery."""
-    return "memory://localhost" if broker == EMBEDDED else broker
+    return "memory://localhost" if broker == EMBEDDED else without_tls_options(broker)
+
+
+def tls_options(broker: str) -> dict[str, Any] | None:
+    """Returns the client's options for TLS, or None without it. Whatever the URL does not say is verified.
+
+    kombu itself would verify nothing of a Redis, and of RabbitMQ not the host's name.
+    """
+    if (tls := broker_tls(broker)) is None:
+        return None
+    required = ssl.CERT_REQUIRED if tls.verifies else ssl.CERT_NONE
+    options = {"ca_certs": tls.ca, "certfile": tls.certificate, "keyfile": tls.key, "cert_reqs": required}
+    if broker.startswith("redis"):
+        return {**{f"ssl_{name}": value for name, value in options.items()}, "ssl_check_hostname": tls.verifies_name}
+    # `SSLTransport` fills the name in.
+    return {**options, "server_hostname": None} if tls.verifies_name else options
 
 
 def transport_options(broker: str) -> dict[str, Any]:
@@ -42,9 +61,15 @@ def transport_options(broker: str) -> dict[str, Any]:
 
 
 def require_client(broker: str) -> None:
-    """Raises a ConfigurationError that names the extra to install if the client for the broker's URL is missing."""
+    """Raises a ConfigurationError if the client for the broker's URL is missing, or a file of its TLS."""
+    tls = broker_tls(broker) or BrokerTls()
+    for name, path in (("ssl_ca_certs", tls.ca), ("ssl_certfile", tls.certificate), ("ssl_keyfile", tls.key)):
+        if path is not None and not (Path(path).is_file() and os.access(path, os.R_OK)):
+            raise ConfigurationError(
+                f"broker: {name} names file {path}, which cannot be read; correct it or its rights"
+            )
     try:
-        Connection(broker_url(broker)).create_transport()
+        BrokerConnection(broker_url(broker), ssl=tls_options(broker) or False).create_transport()
     except ImportError:
         raise ConfigurationError(
             f"broker: the client of {broker.partition(':')[0]}:// is not installed;"
@@ -53,15 +78,33 @@ def require_client(broker: str) -> None:
 
 
 def connection_error(broker: str) -> str:
-    """Tries to connect. Returns the class name of the error, or an empty text if the broker can be used."""
+    """Tries to connect. Returns what is wrong, as `reason_of` says it, or an empty text if the broker can be used."""
     try:
-        options = transport_options(broker)
-        with Connection(broker_url(broker), connect_timeout=TIMEOUT_S, transport_options=options) as connection:
+        options = {"transport_options": transport_options(broker), "ssl": tls_options(broker) or False}
+        with BrokerConnection(broker_url(broker), connect_timeout=TIMEOUT_S, **options) as connection:
             connection.ensure_connection(max_retries=0, **SINGLE_TRY)
             connection.channel().close()
     except Exception as error:  # noqa: BLE001  every transport has errors of its own
-        return type(error).__name__
+        return reason_of(error)
     return ""
+
+
+def reason_of(error: BaseException) -> str:
+    """Returns the class name of a connection's error, or a sentence if it is about the broker's certificate."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__ if cause is None else CERTIFICATE.get(cause.verify_code, UNTRUSTED)
+
+
+UNTRUSTED = "its certificate is signed by no authority that is trusted"
+CERTIFICATE = {
+    9: "its certificate is not valid yet",
+    10: "its certificate has expired",
+    62: "its certificate is for another host name",
+    64: "its certificate is for another address",
+}
+"""What is wrong with a certificate, by OpenSSL's number. Any other number means that it is not trusted."""
 
 
 class PublisherConnection:
@@ -84,7 +127,7 @@ class PublisherConnection:
         self._retry_at = float("-inf")
         self.away = False
         self.error = ""
-        """The class name of the last connection error, or "blocked". Empty before the first."""
+        """The last connection error, as `reason_of` says it, or "blocked". Empty before the first."""
 
     def open(self) -> bool:
         """Returns True if messages can be published now. Tries to connect at most once a call."""
@@ -189,7 +232,7 @@ class PublisherConnection:
         self._drop(error)
 
     def _drop(self, error: BaseException) -> None:
-        self.error = type(error).__name__
+        self.error = reason_of(error)
         self._log_away("broker_away", error=self.error)
         self.close()
 

@@ -21,7 +21,7 @@ from worker.config.settings import LogSettings, Settings, load_settings
 from worker.domain.errors import ConfigurationError
 from worker.service.application_celery import OwnCelery
 from worker.service.bootsteps import EXIT_CONFIGURATION, LostConnectionStep, WorkerProcessStep, refuse
-from worker.service.broker import EMBEDDED, TIMEOUT_S, broker_url, require_client, transport_options
+from worker.service.broker import EMBEDDED, TIMEOUT_S, broker_url, require_client, tls_options, transport_options
 from worker.service.lifecycle import Replacements, WorkerProcess
 from worker.service.queues import NAMES, NORMAL, TRANSIENT, QuorumQueue, queues, register
 from worker.service.rabbitmq import HEARTBEAT_S, BrokerConnection, refusal
@@ -49,6 +49,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
     prefix = settings.queue_prefix
     return {
         "broker_transport_options": transport_options(settings.broker_url()),
+        "broker_use_ssl": tls_options(settings.broker_url()),
         "broker_connection_timeout": TIMEOUT_S,
         "broker_heartbeat": HEARTBEAT_S,
         "broker_connection_retry_on_startup": True,

@@ -42,6 +42,16 @@ class PlainTransport(_WithTimeout, pyamqp.Transport):  # type: ignore[misc]  # k
 class SSLTransport(_WithTimeout, pyamqp.SSLTransport):  # type: ignore[misc]  # as above
     """`amqps://`."""
 
+    def establish_connection(self) -> Any:
+        """Returns a connection to the host whose name is in the URL.
+
+        kombu would fill the name into options that all nodes share, and 127.0.0.1 for localhost.
+        """
+        options = self.client.ssl
+        if isinstance(options, dict) and "server_hostname" in options:
+            self.client.ssl = {**options, "server_hostname": options["server_hostname"] or self.client.hostname}
+        return super().establish_connection()
+
 
 class BrokerConnection(kombu.Connection):  # type: ignore[misc]  # as above
     """A connection to any broker. For RabbitMQ it uses our transport instead of kombu's."""

@@ -608,11 +608,34 @@ def test_a_broker_that_refuses_the_login_is_not_said_to_be_away(
     assert (Level.PROBLEM, said) == (broker.level, broker.text)
 
 
-def test_a_broker_that_answers_is_told_in_chinese(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Like every other finding; a single English word stood there."""
-    monkeypatch.setenv("WORKER_BROKER", "amqp://guest:guest@h")
+@pytest.mark.parametrize(
+    ("url", "level", "text"),
+    [
+        ("amqp://guest:guest@127.0.0.1", Level.OK, "可以访问"),
+        (
+            "redis://redis/0",
+            Level.CAUTION,
+            "没有使用 TLS，传输内容可能在途中被读取；消息中间件支持时请写 rediss:// 或 amqps://",
+        ),
+        ("amqps://a//;amqps://b//", Level.OK, "TLS：已验证证书和主机名"),
+    ],
+)
+def test_what_is_verified_of_a_broker_is_told_in_chinese(
+    config: Path, monkeypatch: pytest.MonkeyPatch, url: str, level: Level, text: str
+) -> None:
+    """Like every other finding; on this machine nobody is on the way."""
+    monkeypatch.setenv("WORKER_BROKER", url)
     monkeypatch.setattr("worker.service.broker.connection_error", lambda url: None)
 
     [broker] = [one for one in findings() if one.what == "broker"]
 
-    assert (Level.OK, "可以访问") == (broker.level, translate(broker.text, "zh"))
+    assert (level, text) == (broker.level, translate(broker.text, "zh"))
+
+
+def test_a_file_of_tls_that_is_not_there_is_named(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's own error would be one of a broker that is away."""
+    monkeypatch.setenv("WORKER_BROKER", "rediss://redis/0?ssl_ca_certs=/nowhere/ca.pem")
+
+    [broker] = [one for one in findings() if one.what == "broker"]
+
+    assert "ssl_ca_certs names file /nowhere/ca.pem, which cannot be read; correct it or its rights" == broker.text

@@ -304,6 +304,17 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ('database = "mysql+pymysql://me:hunter2?x@h/app"', "database: not a URL whose password can be read; write"),
         ('broker = "redis://h:6379/0?socket_timeout=5"', "broker: a URL with the option socket_timeout, which the"),
         ('broker = "redis://h:12?hunter2@h/0"', "broker: a URL with the option ..., which the broker"),
+        (
+            'broker = "rediss://h/0?ssl_cert_reqs=nome"',
+            "broker: a URL whose ssl_cert_reqs is not required or none; cor",
+        ),
+        ('broker = "rediss://h/0?ssl_check_hostname=0"', "broker: a URL whose ssl_check_hostname is not true or false"),
+        ('broker = "redis://h/0?ssl_cert_reqs=none"', "broker: a URL with ssl_cert_reqs and without TLS; write rediss"),
+        ('broker = "amqps://h//?ssl_ca=ca.pem"', "broker: a URL with the option ssl_ca, which the broker's client"),
+        (
+            'broker = "amqps://a//;amqps://b//?ssl_cert_reqs=none"',
+            "broker: a URL whose nodes differ in TLS; give all of",
+        ),
         ('broker = "redis://:hunter2/x@h:6379/0"', "broker: not a URL whose port can be read; write @, :, /"),
         ('broker = "amqp://a;amqp://me:hunter2/x@b"', "of user and password as %40, %3A, %2F"),
         ('broker = "amqp://[hunter2"', "broker: not a URL whose port can be read"),

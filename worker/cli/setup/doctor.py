@@ -23,6 +23,7 @@ from worker.channels.registry import channel, split_usable, takes_secret
 from worker.cli.health import reason_of, write_error
 from worker.cli.options import Commands, Json, echo
 from worker.cli.reading import padded, pause_line, staging_line
+from worker.cli.setup.connections import broker, database_tls
 from worker.cli.setup.finding import Finding, Level
 from worker.cli.times import zone
 from worker.config.accounts import AccountSource, unknown_account
@@ -45,8 +46,6 @@ from worker.transport.token_source import suite_account_of
 
 app = Commands()
 
-LOGIN_REFUSED = ("AccessRefused", "AuthenticationError", "NotAllowed")
-"""Errors of RabbitMQ and Redis for a connection that works with a login that is refused."""
 CLOCK_S = 5.0
 """Seconds between the two clocks above which there is a caution. Callbacks tolerate `delivery.callback_max_age_s`."""
 
@@ -138,7 +137,7 @@ def findings(
     yield from _hooks(settings, names)
     yield from _notify(settings, accounts)
     yield from _database(settings, names, wall_clock)
-    yield _broker(settings)
+    yield broker(settings)
 
 
 def _configuration_error(act: Callable[[], object]) -> str | None:
@@ -266,6 +265,7 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
             command = "" if migrate.is_current(connection) else "worker db upgrade"
             revision = migrate.require_current(database)
             yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
+            yield from database_tls(connection)
             yield from _writes(database)
             yield from _planner_settings(connection)
             reading = read_outbox(connection, database.now)
@@ -337,22 +337,3 @@ def _clock(ahead_s: float) -> Finding:
     where = "ahead of" if ahead_s > 0 else "behind"
     text = f"the database's clock is {abs(ahead_s):.1f} s {where} this machine's"
     return Finding("clock", Level.CAUTION if abs(ahead_s) > CLOCK_S else Level.OK, text)
-
-
-def _broker(settings: Settings) -> Finding:
-    try:
-        url = settings.broker_url()
-        if url == "embedded":
-            return Finding("broker", Level.OK, "embedded: `worker up` brings its own")
-        from worker.service.broker import connection_error, require_client
-
-        require_client(url)
-    except ConfigurationError as error:
-        return Finding("broker", Level.PROBLEM, str(error).removeprefix("broker: "))
-    refused = connection_error(url)
-    if refused:
-        text = f"does not answer within 2 s ({refused}); check that it is running and that the URL is right"
-        if refused in LOGIN_REFUSED:
-            text = f"refuses the user, its password or its vhost ({refused}); correct them in `broker`"
-        return Finding("broker", Level.PROBLEM, text)
-    return Finding("broker", Level.OK, "it can be reached")
