@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 from bench.explore.evidence import Evidence
 from bench.explore.fates import CALLS, WEBHOOK, Fate
+from bench.explore.hooks import NOTES
 from bench.explore.producers import AGENTS, MEMBER_WINDOW_S, UNREACHED, Job
 from bench.explore.stored import NEVER_SENT, TAKEN, without_piece
+from worker.domain.mailing import MailingStage
 from worker.domain.state import JobState, PartState
 
 _PARK = (
@@ -196,6 +198,24 @@ def twins(known: Evidence) -> Iterator[str]:
             yield f"{content}: {tasks} tasks were made; {taken} of {len(states)} are sent, and {never} are not"
 
 
+def tag_ends(known: Evidence) -> Iterator[str]:
+    """The hook heard of each tag's ends with nothing open in it, of the last one with all of its jobs, and once."""
+    if not known.hooks.hears_tags:
+        return
+    notes = Counter(row["event"] for row in known.store.rows(f"select event from {NOTES}"))
+    last: dict[str, tuple[int, int]] = {}
+    for id, end in known.hooks.tag_ends.items():
+        is_open = sum(end.stages[stage].jobs for stage in (MailingStage.WAITING, MailingStage.IN_FLIGHT))
+        if is_open or notes[id] != 1:
+            yield f"an end of tag {end.tag} has {is_open} open jobs, and was noted {notes[id]} times"
+        last[end.tag] = sum(count.jobs for count in end.stages.values()), end.stages[MailingStage.IN_DOUBT].jobs
+    query = "select tags, n_unknown from worker_jobs where kind in ('send', 'update_card') and tags is not null"
+    doubts = [(tag, row["n_unknown"] > 0) for row in known.store.rows(query) for tag in json.loads(row["tags"])]
+    there = {tag: (sum(of == tag for of, _ in doubts), doubts.count((tag, True))) for tag, _ in doubts}
+    if last != there:
+        yield f"the last ends of tags that the hook heard have (jobs, in doubt): {last}, and there are {there}"
+
+
 RULES = (order, recalled, corrected, tasks)
-NOT_RESTORED = (limits, replayed, updated, codes, twins)
+NOT_RESTORED = (limits, replayed, updated, codes, twins, tag_ends)
 """Of universes whose database was not put back: that forgets what was used of limits and codes, and which jobs were."""

@@ -294,6 +294,18 @@ GUARDS = (
         "",
     ),
     Guard(
+        "a tag ends with its last job",
+        "service/tag_ends.py",
+        "            if ended.tag not in open_jobs:",
+        "            if True:",
+    ),
+    Guard(
+        "an application hears a tag's last end",
+        "outbox/upkeep/ended_tags.py",
+        "if reported_at is None or ended[tag] > reported_at or reported_at > now:",
+        "if reported_at is None:",
+    ),
+    Guard(
         "what a restored backup may have sent is held",
         "control/fence.py",
         "if changes := [_change(part.id, part.state) for part in parts if part.goes_on]:",

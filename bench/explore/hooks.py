@@ -1,4 +1,4 @@
-"""The application's hook of a universe: it notes each end of a job in its transaction, is slow, and fails at times."""
+"""The application's hooks of a universe: they note each end in their transaction, are slow, and fail at times."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from bench.explore.fibers import Scheduler
-from worker.domain.callbacks.hook import JobDone
+from worker.domain.callbacks.hook import JobDone, TagDone
 from worker.domain.state import JobState
-from worker.hooks.registry import ApplicationHooks, on_job_done
+from worker.hooks.registry import ApplicationHooks, on_job_done, on_tag_done
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -29,16 +29,24 @@ class Hooks:
         """The part of the runs that fail."""
         self.began = set[tuple[str, JobState]]()
         """The ends with which it was called, perhaps more than once."""
+        self.tag_ends: dict[str, TagDone] = {}
+        """Event -> the end of a tag with which it was called, in the order of their first calls."""
         self._scheduler, self._chance = scheduler, chance
 
         def note_end(event: JobDone, session: Session) -> None:
+            self.began.add((event.job_id, event.state))
             self._run(event, session)
 
-        self.functions = ApplicationHooks([on_job_done(note_end)] if there else [])
+        def note_tag(event: TagDone, session: Session) -> None:
+            self.tag_ends.setdefault(event.id, event)
+            self._run(event, session)
 
-    def _run(self, event: JobDone, session: Session) -> None:
+        self.hears_tags = there and chance.random() < 0.5
+        functions = [on_job_done(note_end)] if there else []
+        self.functions = ApplicationHooks([*functions, on_tag_done(note_tag)] if self.hears_tags else functions)
+
+    def _run(self, event: JobDone | TagDone, session: Session) -> None:
         chance = self._chance
-        self.began.add((event.job_id, event.state))
         if chance.random() < 0.3:
             self._scheduler.sleep(chance.uniform(0.0, 2.0))
         session.execute(text(f"insert into {NOTES} (event) values (:event)"), {"event": event.id})

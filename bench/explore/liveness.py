@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.explore.database import Store
+from bench.explore.hooks import Hooks
 from bench.explore.open_parts import OpenPart, OpenParts
 from bench.explore.people import People
 from bench.explore.producers import Producer
@@ -30,8 +31,8 @@ _CAUSES = {
 class Liveness:
     """Looks for what stands still, and why."""
 
-    def __init__(self, store: Store, producer: Producer, people: People):
-        self._store, self._producer, self._people = store, producer, people
+    def __init__(self, store: Store, producer: Producer, people: People, hooks: Hooks):
+        self._store, self._producer, self._people, self._hooks = store, producer, people, hooks
 
     def open_parts(self) -> OpenParts:
         """What has not ended."""
@@ -44,7 +45,17 @@ class Liveness:
         moving = self.open_parts().moving(self._people.standing, self._people.held)
         waiting = f"select job_id from worker_events where state in ({EventState.WAITING:d}, {EventState.RUNNING:d})"
         unheard = [f"the hook of {self._producer.name_of(row['job_id'])}" for row in self._store.rows(waiting)]
-        return [*map(self._described, moving), *unheard]
+        return [*map(self._described, moving), *unheard, *self._tags_to_end()]
+
+    def _tags_to_end(self) -> Iterator[str]:
+        """Tags of which a job has ended, and an end is still to be told or to be found open."""
+        if not self._hooks.hears_tags:
+            return
+        for row in self._store.rows("select tag from worker_ended_tags where check_at is not null"):
+            if not any(row["tag"] in part.tags for part in self.open_parts().parts):
+                yield f"the end of tag {row['tag']}"
+        for row in self._store.rows("select job_id from worker_unindexed"):
+            yield f"the index of {self._producer.name_of(row['job_id'])}"
 
     def undecided(self) -> list[str]:
         """What has not ended although people have let everything go and decided what was in doubt."""

@@ -222,7 +222,8 @@ def heard(known: Evidence) -> Iterator[str]:
     if not known.hooks.there:
         return
     notes = [row["event"] for row in known.store.rows(f"select event from {NOTES} order by n")]
-    events = known.store.rows("select id, job_id, job_state, state from worker_events order by created_at")
+    query = "select id, job_id, job_state, state from worker_events where job_id is not null order by created_at"
+    events = known.store.rows(query)
     ends = Counter((row["job_id"], row["job_state"]) for row in events if row["job_state"] is not None)
     for (job, state), times in ends.items():
         if times > 1:

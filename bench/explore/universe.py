@@ -121,7 +121,7 @@ class Universe:
             store, self.scheduler, own_chance, self.hosts, self.producer, self.people, self.faults, self.say
         )
         self.faults.without = self.producer.without = self.people.without = without
-        self.liveness = Liveness(store, self.producer, self.people)
+        self.liveness = Liveness(store, self.producer, self.people, self.hooks)
         self.known = Evidence(store, self.vendor, self.producer, self.people, self.hooks, self.backup, settings)
 
     def _begin_odd(self, more: random.Random, people: Sequence[str]) -> str:

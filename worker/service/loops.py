@@ -84,7 +84,7 @@ class Loops:
             turns["hooks"] = self.hooks.turn
             self.leaderships.append(self.hooks.leadership)
         if application.subscriptions.tags:
-            turns["tag_ends"] = self._leader_only("tag_ends", TagEnds(runtime.database).turn)
+            turns["tag_ends"] = self._leader_only("tag_ends", TagEnds(runtime.database, runtime.monotonic).turn)
         # The last turn of `revocations` saves what was revoked a moment before a restart.
         self.by_name = {name: Loop(name, turn, once_more=name == "revocations") for name, turn in turns.items()}
 
