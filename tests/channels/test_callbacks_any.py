@@ -186,6 +186,54 @@ def test_a_message_in_odd_bytes_is_read_or_refused(site: Site) -> None:
     assert 0 == all_storable(site, levels + too_much)
 
 
+ODD_CHARACTERS = {
+    b"a\x1db": "a\ufffdb",
+    b"a\xef\xbf\xbeb": "a\ufffdb",
+    b"a\x00b": "a\ufffdb",
+    b"a\xe4\xb8": "a\ufffd",
+    b"a\xed\xa0\x80b": "a\ufffd\ufffd\ufffdb",
+}
+"""What a member typed, or a sender cut, and what of it can be stored."""
+IN_REFERENCES = {b"a&#x8;b": "a\ufffdb", b"a&#0;b": "a\ufffdb", b"&#xD800;": "\ufffd", b"a&b &amp; &c;&": "a&b & &c;&"}
+
+
+@pytest.mark.parametrize(("typed", "stored"), ODD_CHARACTERS.items())
+@pytest.mark.parametrize("site", [SITES["app"], SITES["webhook"]])
+def test_a_character_that_xml_does_not_have_loses_no_message(site: Site, typed: bytes, stored: str) -> None:
+    """The signature shows that it is the vendor's: it is stored, with the character replaced, also beside CDATA."""
+    message = site.xml[0].replace("</xml>", "<Content>%s</Content><Other><![CDATA[&#x8;&]]></Other></xml>")
+
+    for around in (b"%b", b"<![CDATA[%b]]>"):
+        inbound = site.read(message.encode().replace(b"%s", around % typed))
+
+        assert inbound is not None
+        assert (stored, "&#x8;&") == (inbound.payload["Content"], inbound.payload["Other"])
+
+
+@pytest.mark.parametrize(("typed", "stored"), IN_REFERENCES.items())
+def test_a_reference_to_no_character_loses_no_message(typed: bytes, stored: str) -> None:
+    """It is replaced, and an `&` of no reference is itself; a document type is refused all the same."""
+    message = SITES["app"].xml[0].encode().replace(b"</xml>", b"<Content>" + typed + b"</Content></xml>")
+
+    inbound = SITES["app"].read(b'<?xml version="1.0" encoding="gbk"?>' + message)
+
+    assert inbound is not None
+    assert stored == inbound.payload["Content"]
+    assert SITES["app"].read(b"<!DOCTYPE xml>" + message) is None
+
+
+@pytest.mark.parametrize("typed", [b"a\x1db", b"a\xe4\xb8"])
+@pytest.mark.parametrize("site", [SITES["youdu"], SITES["webhook"]])
+def test_a_raw_control_character_or_a_cut_one_loses_no_json(site: Site, typed: bytes) -> None:
+    """JSON forbids both; the signature shows that they are the vendor's."""
+    message = json.dumps({**site.json[0], "extra": "TYPED"}).encode()
+
+    inbound = site.read(message.replace(b"TYPED", typed))
+
+    assert inbound is not None
+    assert typed.decode("utf-8", "replace") == inbound.payload["extra"]
+
+
 @FOR_EACH
 def test_a_request_with_one_odd_value_is_refused(site: Site) -> None:
     """In its query, in its envelope, or with its signature for another."""

@@ -9,7 +9,6 @@ Does not decide when to fetch or what is stored. No reason quotes an answer, or 
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 import time
@@ -23,6 +22,7 @@ from worker.channels.base import TokenGranted
 from worker.config.application import function_named
 from worker.domain.account import Account, Egress, TokenProvider
 from worker.domain.call import Reply, Request
+from worker.domain.content.foreign_json import json_of
 from worker.domain.errors import ConfigurationError
 from worker.transport.faults import REMEDIES
 from worker.transport.http import NO_THREAD, Transport, call_once
@@ -150,8 +150,8 @@ def read_reply(reply: Reply) -> TokenGranted | ProviderFailure:
     if reply.status != 200:
         return ProviderFailure(f"the token service answered http {reply.status}", _URL_REMEDY)
     try:
-        answer = json.loads(reply.body)
-    except (ValueError, RecursionError):
+        answer = json_of(reply.body)
+    except ValueError:
         return ProviderFailure("the token service answered no JSON", _URL_REMEDY)
     fields = (answer.get("access_token"), answer.get("expires_in")) if isinstance(answer, dict) else (None, None)
     return _validated(*fields) or ProviderFailure(

@@ -17,6 +17,7 @@ from worker.channels.errcodes import Catalogue, Class, Errcode
 from worker.channels.wecom import redact
 from worker.channels.wecom.redact import remedy
 from worker.domain.call import Reply
+from worker.domain.content.foreign_json import json_of
 from worker.domain.job import Part
 from worker.domain.outcome import (
     Contradiction,
@@ -39,8 +40,6 @@ ERRCODES = Catalogue("wecom", at_gettoken=WRONG_SECRET)
 """The codes of all WeCom APIs. A webhook has further ones of its own."""
 
 WRONG_FORMAT = "wrong json format"
-MAX_BODY = 4 * 1024 * 1024
-"""Bytes of an answer, at most. A thousand refused ids are 64 KB. A larger body is not the vendor's."""
 MAX_ERRMSG = 2000
 MAX_DELAY_S = 3600.0
 MAX_ID = 4096
@@ -72,12 +71,9 @@ def read(reply: Reply, promised: str | None = None) -> Answer | None:
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
-    if len(body) > MAX_BODY:
-        return None
     try:
-        # strict=False: a raw control character in a string must not lose an answer.
-        data = json.loads(body.decode("utf-8", "replace").lstrip("\ufeff"), strict=False)
-    except (ValueError, RecursionError):
+        data = json_of(body)
+    except ValueError:
         return None
     return data if isinstance(data, dict) else None
 
@@ -198,13 +194,15 @@ def contradictions(page: Page, answer: Answer, outcome: Outcome, part: Part) -> 
             found.append(("field", f"a field {named.shown(name)} that the page does not have"))
         elif value is not None and type(value) not in types:
             found.append(("type", f"{name} is {_type_of(value)}"))
+        if len(found) >= _MAX_SHOWN:
+            break
     if page.promised and answer.errcode == 0 and not data.get(page.promised):
         found.append(("promise", f"a success without {page.promised}"))
     if not found:
         return ()
     shape = {named.shown(name): _shape(name, value) for name, value in list(data.items())[:_MAX_SHOWN]}
     sample = json.dumps(shape)
-    return tuple(Contradiction(sort, f"page {page.name}: {fact}", sample) for sort, fact in found[:_MAX_SHOWN])
+    return tuple(Contradiction(sort, f"page {page.name}: {fact}", sample) for sort, fact in found)
 
 
 class _Named:

@@ -6,7 +6,9 @@ trusted before its signature is verified. A refusal is a fixed phrase that quote
 
 from __future__ import annotations
 
+import re
 import string
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +33,17 @@ _BESIDE_BASE64 = 1024
 """Bytes of an envelope outside its Base64 text, at most. The vendors' have a hundred."""
 _MEMBERS = 32
 """Tags of an envelope in XML, or names and entries in JSON, at most. The vendors' have ten, or three."""
+
+REPLACED = "\ufffd"
+_NO_CHARACTER = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What no XML holds (XML 1.0, 2.2), not even as a reference."""
+_DECLARATION = re.compile(r"\s*+<\?xml\b[^>]*+>")
+_REFERENCE = re.compile(
+    r"<!\[CDATA\[(?:.*?\]\]>|.*+)"
+    r"|&(?P<reference>#x(?P<hex>[0-9A-Fa-f]{1,8});|#(?P<decimal>[0-9]{1,8});|(?:amp|lt|gt|quot|apos);|)",
+    re.DOTALL,
+)
+"""A reference, an `&` that is none, or CDATA, in which an `&` is itself."""
 
 Query = Mapping[str, str]
 Tree = dict[str, Any]
@@ -152,6 +165,36 @@ def parsed(body: bytes) -> Element:
     except (ParseError, ValueError, LookupError):  # LookupError: an unknown encoding
         raise CallbackRefused(400, "not XML") from None
     return root
+
+
+def tree_in(message: bytes) -> Tree:
+    """Returns the content of a decrypted message.
+
+    The signature shows that the vendor sent it. So what a member typed and XML does not allow is replaced: the message
+    would be lost if it were refused.
+    """
+    try:
+        root = parsed(message)
+    except CallbackRefused:
+        root = parsed(_mended(message))
+    return tree_of(root)
+
+
+def _mended(message: bytes) -> bytes:
+    """Returns XML with U+FFFD in place of characters that XML does not have, and `&amp;` for an `&` of no reference."""
+
+    def mended(match: re.Match[str]) -> str:
+        if match["reference"] == "":
+            return "&amp;"
+        number = int(match["hex"], 16) if match["hex"] else int(match["decimal"] or "32")
+        return match[0] if _is_character(number) else REPLACED
+
+    text = _DECLARATION.sub("", message.decode("utf-8", "replace").lstrip("\ufeff"), count=1)
+    return _NO_CHARACTER.sub(REPLACED, _REFERENCE.sub(mended, text)).encode()
+
+
+def _is_character(number: int) -> bool:
+    return number <= sys.maxunicode and not _NO_CHARACTER.match(chr(number))
 
 
 def tree_of(element: Element, depth: int = 1) -> Tree:

@@ -19,9 +19,8 @@ from worker.channels.wecom.callback import (
     listed,
     member,
     opened,
-    parsed,
     text_at,
-    tree_of,
+    tree_in,
 )
 from worker.domain.account import Account
 from worker.domain.callbacks.inbound import CallbackRefused, CardPress, Inbound, content_of, unix_seconds
@@ -38,7 +37,7 @@ class AppVerifier(WecomVerifier):
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
         """Reads what a POST reports."""
         message = opened(self.envelope, query, encrypted_in(body), now, self.max_age_s)
-        tree = tree_of(parsed(message))
+        tree = tree_in(message)
         # 'AgentId' is the old task cards' spelling (90240, taskcard_click).
         agentid = text_at(tree, "AgentID") or text_at(tree, "AgentId")
         if agentid and agentid != self.agentid:

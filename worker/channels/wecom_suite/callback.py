@@ -19,9 +19,8 @@ from worker.channels.wecom.callback import (
     envelope_of,
     id_at,
     opened,
-    parsed,
     text_at,
-    tree_of,
+    tree_in,
 )
 from worker.channels.wecom.redact import MASK
 from worker.crypto.envelope import Envelope
@@ -55,7 +54,7 @@ class SuiteVerifier(WecomVerifier):
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
         """Reads what a POST reports."""
         message = opened(self.envelope, query, encrypted_in(body), now, self.max_age_s)
-        tree = tree_of(parsed(message))
+        tree = tree_in(message)
         if text_at(tree, "SuiteId") not in ("", self.suite_id):
             raise CallbackRefused(403, "meant for another suite")
         happened_at = unix_seconds(text_at(tree, "TimeStamp") or text_at(tree, "CreateTime"))

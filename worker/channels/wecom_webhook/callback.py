@@ -23,10 +23,9 @@ from worker.channels.wecom.callback import (
     listed,
     member,
     opened,
-    parsed,
     require_envelope,
     text_at,
-    tree_of,
+    tree_in,
 )
 from worker.channels.wecom.redact import MASK
 from worker.channels.wecom_webhook.targets import chat_lane
@@ -40,6 +39,7 @@ from worker.domain.callbacks.inbound import (
     content_of,
     unix_seconds,
 )
+from worker.domain.content.foreign_json import json_of
 
 SINGLE_CHAT_MESSAGES = 3
 """Messages that a single chat accepts after each callback of its member (消息发送频率限制)."""
@@ -127,10 +127,10 @@ def _chat(said: Tree, event: str, person: str) -> ChatNews | None:
 def _tree(raw: bytes) -> Tree:
     """Parses XML or JSON, by its first byte."""
     if not raw.lstrip().startswith(b"{"):
-        return tree_of(parsed(raw))
+        return tree_in(raw)
     try:
-        tree = json.loads(raw)
-    except (ValueError, RecursionError):
+        tree = json_of(raw)
+    except ValueError:
         raise CallbackRefused(400, "not JSON") from None
     texts: Tree = _as_texts(tree)
     return texts

@@ -7,7 +7,6 @@ of the request. Without an accepted answer the server repeats a callback for up 
 from __future__ import annotations
 
 import hmac
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from worker.crypto.envelope import EnvelopeError, ForeignReceiver
 from worker.crypto.youdu import YouduEnvelope, signature
 from worker.domain.account import Account
 from worker.domain.callbacks.inbound import REPEATS_S, CallbackRefused, Inbound, content_of, unix_seconds
+from worker.domain.content.foreign_json import json_of
 
 ANSWER = b'{"errcode":0,"errmsg":"ok"}'
 LOGIN = "auth"
@@ -105,8 +105,8 @@ def _cleaned(value: Any, depth: int = 0) -> Any:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body)
-    except (ValueError, RecursionError):
+        found = json_of(body)
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise CallbackRefused(400, "not a JSON object")

@@ -20,6 +20,7 @@ from worker.crypto.envelope import EnvelopeError, KeyUnfit
 from worker.crypto.youdu import YouduEnvelope
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
+from worker.domain.content.foreign_json import json_of
 from worker.domain.errors import ConfigurationError
 from worker.domain.outcome import Outcome, Rejected, Scope, Unknown, Wait
 
@@ -57,8 +58,8 @@ def opened(envelope: YouduEnvelope, data: Mapping[str, Any]) -> dict[str, Any] |
     if not isinstance(encrypted, str):
         return None
     try:
-        found = json.loads(envelope.open(encrypted, ALSO).decode("utf-8", "replace"), strict=False)
-    except (EnvelopeError, ValueError, RecursionError):
+        found = json_of(envelope.open(encrypted, ALSO))
+    except (EnvelopeError, ValueError):
         return None
     return found if isinstance(found, dict) else None
 
