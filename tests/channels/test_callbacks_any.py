@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -232,6 +233,24 @@ def test_a_raw_control_character_or_a_cut_one_loses_no_json(site: Site, typed: b
 
     assert inbound is not None
     assert typed.decode("utf-8", "replace") == inbound.payload["extra"]
+
+
+@FOR_EACH
+def test_behind_the_signature_no_status_says_which_padding_is_right(site: Site) -> None:
+    """Who knows the token signs any bytes: each change of the last two blocks has the same answer."""
+    raw = base64.b64decode(site.seal(b"hello")[0])
+    statuses = set()
+    for place in range(1, 33):
+        for change in (1, 16, 31, 255):
+            changed = bytearray(raw)
+            changed[-place] ^= change
+            encrypted = base64.b64encode(changed).decode()
+            query = site.query(signature(TOKEN, str(int(NOW)), "n", encrypted))
+            with pytest.raises(CallbackRefused) as refused:
+                site.verifier.read(query, (site.body % encrypted).encode(), NOW)
+            statuses.add(refused.value.status)
+
+    assert {403} == statuses
 
 
 @FOR_EACH

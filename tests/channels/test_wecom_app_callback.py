@@ -40,6 +40,17 @@ def test_the_address_is_verified_with_what_is_inside_echostr(verifier: CallbackV
     assert b"16161" == verifier.verify(query, NOW)
 
 
+def test_a_captured_verification_is_not_answered_with_timestamp_and_nonce_exchanged(verifier: CallbackVerifier) -> None:
+    """The signature sorts them, so it stays right when the nonce's time has come, 20 days later."""
+    then, later = str(int(NOW)), str(int(NOW) + 20 * 86_400)
+    encrypted, signature = Envelope(TOKEN, AES_KEY, "ww1").seal(b"16161", then, later, RANDOM)
+    captured = {"msg_signature": signature, "timestamp": then, "nonce": later, "echostr": encrypted}
+    assert b"16161" == verifier.verify(captured, NOW)
+
+    with pytest.raises(CallbackRefused, match="a nonce that was a timestamp"):
+        verifier.verify({**captured, "timestamp": later, "nonce": then}, int(later))
+
+
 def test_a_pressed_button_is_understood(verifier: CallbackVerifier) -> None:
     """Who, when, which button, which card, what was selected, and the code for its update."""
     inbound = read(verifier, sent(press(selected=SELECTED)))
@@ -141,12 +152,12 @@ DEEP = "<xml><CreateTime>1</CreateTime>" + "<a>" * 2000 + "</a>" * 2000 + "</xml
         (Sent(sent(press()).query, b"<xml><Encrypt> </Encrypt></xml>"), 400, "no Encrypt in the body"),
         (Sent(sent(press()).query, ENTITIES.encode()), 400, "XML with a document type or entities"),
         (Sent(sent(press()).query, EXTERNAL.encode()), 400, "XML with a document type or entities"),
-        (sent(ENTITIES), 400, "XML with a document type or entities"),
-        (sent(EXTERNAL), 400, "XML with a document type or entities"),
-        (sent("no xml"), 400, "not XML"),
-        (sent(DEEP), 400, "XML nested too deeply"),
-        (sent("<xml><MsgType>text</MsgType></xml>"), 400, "no CreateTime in the message"),
-        (sent(press("t" * 129)), 400, "TaskId is too long"),
+        (sent(ENTITIES), 403, "XML with a document type or entities"),
+        (sent(EXTERNAL), 403, "XML with a document type or entities"),
+        (sent("no xml"), 403, "not XML"),
+        (sent(DEEP), 403, "XML nested too deeply"),
+        (sent("<xml><MsgType>text</MsgType></xml>"), 403, "no CreateTime in the message"),
+        (sent(press("t" * 129)), 403, "TaskId is too long"),
     ],
 )
 def test_what_is_not_the_vendors_is_refused(verifier: CallbackVerifier, one: Sent, status: int, reason: str) -> None:

@@ -97,17 +97,17 @@ def test_two_authorisations_of_one_second_are_two_events(verifier: CallbackVerif
 @pytest.mark.parametrize(
     ("text", "corp", "status"),
     [
-        (message("suite_ticket"), "wwsuite", 400),
-        (message("suite_ticket", f"<SuiteTicket>{'t' * 2000}</SuiteTicket>"), "wwsuite", 400),
-        (message("suite_ticket", "<SuiteTicket>票</SuiteTicket>"), "wwsuite", 400),
-        (message("create_auth"), "wwsuite", 400),
-        (message("cancel_auth"), "wwsuite", 400),
-        (message("cancel_auth", f"<AuthCorpId>{'w' * 200}</AuthCorpId>"), "wwsuite", 400),
-        (message("change_auth", head="<SuiteId>wwsuite</SuiteId>"), "wwsuite", 400),
+        (message("suite_ticket"), "wwsuite", 403),
+        (message("suite_ticket", f"<SuiteTicket>{'t' * 2000}</SuiteTicket>"), "wwsuite", 403),
+        (message("suite_ticket", "<SuiteTicket>票</SuiteTicket>"), "wwsuite", 403),
+        (message("create_auth"), "wwsuite", 403),
+        (message("cancel_auth"), "wwsuite", 403),
+        (message("cancel_auth", f"<AuthCorpId>{'w' * 200}</AuthCorpId>"), "wwsuite", 403),
+        (message("change_auth", head="<SuiteId>wwsuite</SuiteId>"), "wwsuite", 403),
         (message("change_auth", head=HEAD.replace("wwsuite", "wwother")), "wwsuite", 403),
         (message("change_auth", head=HEAD.replace(str(int(NOW)), str(int(NOW) - 901))), "wwsuite", 403),
         (message("change_auth"), "wwprovider", 403),
-        ("<xml", "wwsuite", 400),
+        ("<xml", "wwsuite", 403),
     ],
 )
 def test_what_is_no_event_of_this_suite_is_refused(

@@ -81,7 +81,7 @@ FOREIGN = YouduEnvelope(KEY, "yd_other").seal(json.dumps(HELLO).encode(), bytes(
         (query(FOREIGN), body(FOREIGN), 403, "another receiver"),
         (query(SEALED), body(SEALED, toApp="yd_other"), 403, "another application"),
         (query(SEALED), body(SEALED, toBuin=1), 403, "another application"),
-        (query("AAAA"), body("AAAA"), 400, "does not decrypt"),
+        (query("AAAA"), body("AAAA"), 403, "does not decrypt"),
         (query(""), body(""), 400, "no encrypt"),
         ({}, body(SEALED), 400, "no msg_signature"),
         (query(SEALED), b"<xml/>", 400, "not a JSON object"),

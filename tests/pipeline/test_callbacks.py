@@ -51,7 +51,7 @@ def made(site: Site, *, hooks: str = "shop.hooks", **options: Any) -> Receiver:
     account = site.accounts.get("hr")
     door = channel("wecom_app").callback_verifier(account, {"token": TOKEN, "aes_key": AES_KEY}, 300)
     store = options.pop("store", None) or CallbackStore(site.database, Settings(hooks=hooks), site.accounts).store
-    return Receiver({"hr": door}.get, store, now=lambda: NOW, **options)
+    return Receiver({"hr": door}.get, store, **{"now": lambda: NOW, **options})
 
 
 def post(receiver: Receiver, one: Sent, path: str = HR) -> Answer:
@@ -353,6 +353,31 @@ def test_what_is_not_the_vendors_is_refused_and_leaves_nothing(
     assert len(lines) <= 1
     shown = str(lines)
     assert not [word for word in (TOKEN, AES_KEY, "lisi", "code-1", "task-1", *query.values()) if word in shown]
+
+
+def test_equal_refusals_are_logged_once_a_minute(site: Site) -> None:
+    """With how many came since: a stranger's requests do not fill the disk. Another account or reason has its line."""
+    now = [NOW]
+    app, wrong = made(site, now=lambda: now[0]).app, {**GOOD.query, "msg_signature": "0" * 40}
+
+    with capture_logs() as lines:
+        for at in (0, 1, 59, 60, -9):
+            now[0] = NOW + at
+            asked(app, "POST", HR, wrong, GOOD.body)
+        asked(app, "POST", HR, {}, GOOD.body)
+        asked(app, "GET", "/favicon.ico", {})
+
+    refused = [(line["account"], line["reason"], line["count"]) for line in lines]
+    assert [("hr", "wrong signature", 1), ("hr", "wrong signature", 3), ("hr", "wrong signature", 1)] == refused[:3]
+    assert [("hr", "no msg_signature in the query", 1), (None, "no such path", 1)] == refused[3:]
+
+
+def test_an_address_with_a_slash_at_its_end_is_the_same(receiver: Receiver, site: Site) -> None:
+    """Nobody is sent elsewhere, least of all from https to http."""
+    answer = asked(receiver.app, "POST", f"{HR}/", GOOD.query, GOOD.body)
+
+    assert 200 == answer.status
+    assert 1 == len(site.rows("select id from worker_inbound"))
 
 
 def test_a_body_that_says_that_it_is_too_long_is_not_read(receiver: Receiver) -> None:

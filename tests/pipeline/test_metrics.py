@@ -326,6 +326,21 @@ def test_only_metrics_are_served(site: Site) -> None:
     assert [404, 405] == [asked(app, "GET", "/").status, asked(app, "POST", "/metrics").status]
 
 
+@pytest.mark.parametrize(
+    ("accepts", "content_type"),
+    [
+        ('application/openmetrics-text; version="1.0.0"', "application/openmetrics-text; version=1.0.0"),
+        ("application/openmetrics-text; version=x", "text/plain; version=0.0.4"),
+        (",;" * 30_000, "text/plain; version=0.0.4"),
+    ],
+)
+def test_any_header_of_formats_is_answered(site: Site, accepts: str, content_type: str) -> None:
+    """In a format that it names, or in Prometheus's text."""
+    latest = LatestMetrics(OutboxCollector(site.database, site.accounts))
+
+    assert latest.encoded(accepts)[1].startswith(content_type)
+
+
 def test_the_table_of_metrics_is_complete(site: Site) -> None:
     """docs/monitoring.md lists every metric there is and no other, and the alerts ask for none that is not there."""
     text = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")

@@ -138,10 +138,13 @@ class Console:
             ByPath(endpoint.path, partial(self._answer, endpoint), methods=[endpoint.method])
             for endpoint in (*self._authenticator.endpoints, *pages)
         ]
-        return Starlette(
+        app = Starlette(
             routes=[ByPath("/static/{name}", _static, methods=["GET"]), *routes],
             exception_handlers={HTTPException: self._of_starlette},
         )
+        # Behind a proxy with TLS, a redirect of Starlette's leads to plain http.
+        app.router.redirect_slashes = False
+        return app
 
     async def _answer(self, endpoint: Endpoint, request: Request) -> Response:
         visit = None

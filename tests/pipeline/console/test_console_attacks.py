@@ -125,6 +125,11 @@ def test_a_redirect_leads_to_the_console_only(browser: Browser, onward: str) -> 
     assert (303, "/") == (asked.status, asked.location)
 
 
+def test_a_path_with_a_slash_at_its_end_is_no_page(browser: Browser) -> None:
+    """A redirect there would lead from https to http."""
+    assert 404 == browser.get("/jobs/").status
+
+
 @pytest.mark.parametrize("onward", ["/jobs?ids=a&ids=b&tag=x+y", "/jobs/%C3%BC", "/jobs?state="])
 def test_a_choice_leads_back_to_where_it_was_made(browser: Browser, onward: str) -> None:
     """With all values of its query."""

@@ -183,8 +183,18 @@ def test_the_vendors_own_callbacks_prove_what_a_verification_of_ours_cannot(
     ("account", "token", "key", "why"),
     [
         ("it", "t0ken", "a" * 43, "answers 404: the receiver there does not have the account"),
-        ("hr", "t0ken", "b" * 43, "answers 400: the receiver there has another aes_key (EncodingAESKey)"),
-        ("hr", "other", "a" * 43, "answers 403: the receiver there has another token, or another clock"),
+        (
+            "hr",
+            "t0ken",
+            "b" * 43,
+            "answers 403: the receiver there has another token, aes_key (EncodingAESKey) or clock",
+        ),
+        (
+            "hr",
+            "other",
+            "a" * 43,
+            "answers 403: the receiver there has another token, aes_key (EncodingAESKey) or clock",
+        ),
     ],
 )
 def test_a_callback_that_answers_otherwise_is_a_problem(

@@ -13,6 +13,7 @@ from worker.channels.wecom.callback import (
     Query,
     Tree,
     WecomVerifier,
+    behind_signature,
     encrypted_in,
     envelope_of,
     id_at,
@@ -37,6 +38,10 @@ class AppVerifier(WecomVerifier):
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
         """Reads what a POST reports."""
         message = opened(self.envelope, query, encrypted_in(body), now, self.max_age_s)
+        with behind_signature():
+            return self._read(message, now)
+
+    def _read(self, message: bytes, now: float) -> Inbound:
         tree = tree_in(message)
         # 'AgentId' is the old task cards' spelling (90240, taskcard_click).
         agentid = text_at(tree, "AgentID") or text_at(tree, "AgentId")

@@ -14,6 +14,7 @@ from worker.channels.wecom.callback import (
     Query,
     Tree,
     WecomVerifier,
+    behind_signature,
     echoed,
     encrypted_in,
     envelope_of,
@@ -54,6 +55,10 @@ class SuiteVerifier(WecomVerifier):
     def read(self, query: Query, body: bytes, now: float) -> Inbound:
         """Reads what a POST reports."""
         message = opened(self.envelope, query, encrypted_in(body), now, self.max_age_s)
+        with behind_signature():
+            return self._read(message, now)
+
+    def _read(self, message: bytes, now: float) -> Inbound:
         tree = tree_in(message)
         if text_at(tree, "SuiteId") not in ("", self.suite_id):
             raise CallbackRefused(403, "meant for another suite")

@@ -18,6 +18,7 @@ from worker.channels.wecom.callback import (
     Query,
     Tree,
     WecomVerifier,
+    behind_signature,
     envelope_of,
     id_at,
     listed,
@@ -63,9 +64,10 @@ class PushVerifier(WecomVerifier):
         if not encrypted:
             raise CallbackRefused(400, "no Encrypt in the body")
         message = opened(self.envelope, query, encrypted, now, self.max_age_s)
-        # No time inside is documented. The one in the query is that of this very delivery.
-        inbound = _inbound_of(message, int(query["timestamp"]))
-        self.require_recent(inbound.happened_at, now)
+        with behind_signature():
+            # No time inside is documented. The one in the query is that of this very delivery.
+            inbound = _inbound_of(message, int(query["timestamp"]))
+            self.require_recent(inbound.happened_at, now)
         return inbound
 
 

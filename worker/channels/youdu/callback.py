@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.channels.wecom.answer import storable
-from worker.channels.wecom.callback import DEEPEST, Query, id_at, query_value, require_envelope
+from worker.channels.wecom.callback import DEEPEST, Query, behind_signature, id_at, query_value, require_envelope
 from worker.channels.youdu.envelope import envelope_of
 from worker.crypto.envelope import EnvelopeError, ForeignReceiver
 from worker.crypto.youdu import YouduEnvelope, signature
@@ -56,7 +56,9 @@ class YouduVerifier:
         sent_at = unix_seconds(timestamp)
         if sent_at is None or not now - REPEATS_S <= sent_at <= now + self.max_age_s:
             raise CallbackRefused(403, "stale timestamp")
-        return inbound_of(self._open(encrypted), sent_at)
+        message = self._open(encrypted)
+        with behind_signature():
+            return inbound_of(message, sent_at)
 
     def _open(self, encrypted: str) -> bytes:
         try:
@@ -64,7 +66,7 @@ class YouduVerifier:
         except ForeignReceiver:
             raise CallbackRefused(403, "meant for another receiver") from None
         except EnvelopeError:
-            raise CallbackRefused(400, "does not decrypt to a message") from None
+            raise CallbackRefused(403, "does not decrypt to a message") from None
 
 
 def verifier(account: Account, secrets: Mapping[str, str], max_age_s: float) -> YouduVerifier:

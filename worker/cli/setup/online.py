@@ -191,8 +191,7 @@ def _verification_problem(result: CallResult) -> str:
     if not isinstance(result, Reply):
         return f"does not answer ({result.reason}); start `worker receiver`, and let its proxy pass the path on"
     remedies = {
-        400: "the receiver there has another aes_key (EncodingAESKey); give it these settings",
-        403: "the receiver there has another token, or another clock; give it these settings",
+        403: "the receiver there has another token, aes_key (EncodingAESKey) or clock; give it these settings",
         404: "the receiver there does not have the account; let the proxy pass the path on unchanged",
     }
     remedy = remedies.get(result.status, "something else than `worker receiver` answers; correct public_url")

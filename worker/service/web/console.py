@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
@@ -26,7 +25,7 @@ from worker.language import translate
 from worker.outbox.engine.migrate import require_current
 from worker.service.web.health_endpoints import HealthEndpoints
 from worker.service.web.metrics import address
-from worker.service.web.serving import serve, serving_in_thread
+from worker.service.web.serving import application, serve, serving_in_thread
 
 
 def run_console(settings: Settings, listen: str | None, loglevel: str, person: Callable[[], str]) -> int:
@@ -65,7 +64,7 @@ def _open_app(
         require_current(database)
         console = console_app(link=link, site=Site(settings, database, accounts_of(settings)))
         # Health checks come past the proxy, and use other host names.
-        yield Starlette(routes=[*HealthEndpoints(database.read_now).routes, Mount("/", app=console)]), link
+        yield application(*HealthEndpoints(database.read_now).routes, Mount("/", app=console)), link
     finally:
         database.close()
 

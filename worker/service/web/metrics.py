@@ -27,7 +27,7 @@ from worker.outbox.engine.migrate import require_current
 from worker.service.loop import Loop
 from worker.service.web.collector import OutboxCollector, all_metrics
 from worker.service.web.health_endpoints import HealthEndpoints
-from worker.service.web.serving import serve
+from worker.service.web.serving import application, serve
 
 LAST_PORT = 65_535
 READ_EVERY_S = 5.0
@@ -36,6 +36,8 @@ IDLE_FACTOR, MAX_IDLE_S = 20, 15.0
 STALE_S = 30.0
 """Seconds by which a reading may be late. After that the database counts as away."""
 STOP_S = 5.0
+MAX_ACCEPT = 1024
+"""Characters of an Accept header that are read. Prometheus's has 300."""
 
 
 class LatestMetrics(Collector):
@@ -63,12 +65,21 @@ class LatestMetrics(Collector):
         with self._lock:
             if not self._metrics:
                 self.refresh()
-        encode, content_type = choose_encoder(accepts)
+        encode, content_type = _encoder(accepts)
         return encode(self), content_type
 
     def collect(self) -> Iterable[Metric]:
         """Returns the last reading. If readings hang or fail for too long, it reports that the database is away."""
         return self._metrics if self._monotonic() <= self._valid_until else all_metrics([])
+
+
+def _encoder(accepts: str) -> tuple[Callable[[Collector], bytes], str]:
+    """Returns the encoder of an accepted format, or of Prometheus's text if the header cannot be read."""
+    try:
+        # Version and escaping may be in quotes, which the library takes for a part of them.
+        return choose_encoder(accepts[:MAX_ACCEPT].replace('"', ""))
+    except (TypeError, ValueError):
+        return choose_encoder("")
 
 
 def metrics_app(latest: LatestMetrics) -> Starlette:
@@ -80,7 +91,7 @@ def metrics_app(latest: LatestMetrics) -> Starlette:
         return Response(text, headers={"content-type": content_type})
 
     # Ready even without a database: an outage is what Prometheus has to learn from this process.
-    return Starlette(routes=[Route("/metrics", metrics, methods=["GET"]), *HealthEndpoints().routes])
+    return application(Route("/metrics", metrics, methods=["GET"]), *HealthEndpoints().routes)
 
 
 def run_metrics(settings: Settings, listen: str, loglevel: str) -> int:

@@ -36,11 +36,12 @@ from worker.outbox.engine.migrate import require_current
 from worker.outbox.upkeep.totals import SPARE_EVERY_S, Totals
 from worker.service.loop import Loop
 from worker.service.web.health_endpoints import HealthEndpoints
-from worker.service.web.serving import serve
+from worker.service.web.serving import application, serve
 
 log = structlog.get_logger()
 
-PATH = "/callback/{account}"
+PATHS = ("/callback/{account}", "/callback/{account}/")
+"""The second is what people type."""
 BODY_BYTES = ENVELOPE_BYTES
 PARAMETERS = 32
 """Parameters of a request, at most. The vendor sends four, the rest may belong to the registered address."""
@@ -49,6 +50,8 @@ STORE_S = 4.0
 """Seconds until the answer is 503. The vendor waits 5 s (page 90930). Storing goes on, and a repeat finds it stored."""
 THREADS = 16
 COUNTED_EVERY_S = 5.0
+QUIET_S = 60.0
+"""Seconds for which equal refusals are counted, and not logged each."""
 READER_THREADS = 4
 """Threads that find the account of a request, and decrypt it."""
 
@@ -77,18 +80,23 @@ class Receiver:
         self._endpoints = endpoints or HealthEndpoints()
         self._readers = ThreadPoolExecutor(READER_THREADS, "doors")
         self._reported: dict[str, str] = {}
+        self._quiet: dict[tuple[str, str], tuple[float, int]] = {}
+        """Account and reason of a refusal -> when it may be logged again, and how many came since the last line."""
         self._threads = ThreadPoolExecutor(THREADS, "receiver")
 
     @property
     def app(self) -> Starlette:
         """The ASGI application."""
-        return Starlette(
-            routes=[
-                Route(PATH, partial(self._answer, self._verify), methods=["GET"]),
-                Route(PATH, partial(self._answer, self._store_callback), methods=["POST"]),
-                *self._endpoints.routes,
-            ]
+        return application(
+            *(Route(path, partial(self._answer, self._verify), methods=["GET"]) for path in PATHS),
+            *(Route(path, partial(self._answer, self._store_callback), methods=["POST"]) for path in PATHS),
+            *self._endpoints.routes,
+            exception_handlers={404: self._no_such_path},
         )
+
+    async def _no_such_path(self, request: Request, error: Exception) -> Response:
+        self._log_refusal("", "no such path")
+        return self._refused("", 404)
 
     async def _answer(self, act: Act, request: Request) -> Response:
         name = request.path_params["account"]
@@ -97,30 +105,42 @@ class Receiver:
             # they may all be waiting for the database.
             door = await self._in_thread(self._door_of, name)
         except (AccountsUnread, TimeoutError):
-            # The log line has no account name, as below.
-            log.warning("callback_refused", reason="accounts cannot be read")
+            self._log_refusal("", "accounts cannot be read")
             return self._refused("", 503)
         except ConfigurationError as error:
             self._report(name, str(error))
             # The vendor sends it again, until the account is repaired or the vendor gives up.
             return self._refused(name, 503)
         if door is None:
-            # The log line has no account name: it comes from the request and may be anything.
-            log.info("callback_refused", reason="no such account")
+            self._log_refusal("", "no such account")
             return self._refused("", 404)
         try:
             return await act(name, door, request)
         except CallbackRefused as refused:
-            log.warning("callback_refused", account=name, reason=str(refused))
+            self._log_refusal(name, str(refused))
             return self._refused(name, refused.status)
         except TimeoutError:
-            log.warning("callback_refused", account=name, reason="not read in time")
+            self._log_refusal(name, "not read in time")
             return self._refused(name, 503)
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         """Runs something slow in a thread, so that the event loop is free."""
         working = asyncio.get_running_loop().run_in_executor(self._readers, partial(work, *arguments))
         return await asyncio.wait_for(working, self._read_s)
+
+    def _log_refusal(self, account: str, reason: str) -> None:
+        """Logs a refusal, or counts it for the next line if the same was logged less than a minute ago.
+
+        Otherwise a stranger's requests would fill the disk. `account` is empty if there is no such account: its name
+        would be the stranger's.
+        """
+        key, now = (account, reason), self._now()
+        until, count = self._quiet.get(key, (now, 0))  # wall clock: it may be set back
+        if 0 < until - now <= QUIET_S:
+            self._quiet[key] = until, count + 1
+            return
+        self._quiet[key] = now + QUIET_S, 0
+        log.warning("callback_refused", account=account or None, reason=reason, count=count + 1)
 
     def _refused(self, name: str, status: int) -> Response:
         self._count("callbacks_refused", name, str(status))

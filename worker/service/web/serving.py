@@ -19,6 +19,8 @@ from typing import Any
 
 import structlog
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -190,6 +192,16 @@ class PromptProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def application(*routes: BaseRoute, **options: Any) -> Starlette:
+    """Returns the ASGI application of these routes.
+
+    It redirects no path that ends otherwise: behind a proxy with TLS, Starlette's redirect would lead to plain http.
+    """
+    app = Starlette(routes=routes, **options)
+    app.router.redirect_slashes = False
+    return app
 
 
 def serve(
