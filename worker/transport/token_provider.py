@@ -19,10 +19,10 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from worker.channels.base import TokenGranted
+from worker.channels.wecom.answer import json_of
 from worker.config.application import function_named
 from worker.domain.account import Account, Egress, TokenProvider
 from worker.domain.call import Reply, Request
-from worker.domain.content.foreign_json import json_of
 from worker.domain.errors import ConfigurationError
 from worker.transport.faults import REMEDIES
 from worker.transport.http import NO_THREAD, Transport, call_once

@@ -17,7 +17,6 @@ from worker.channels.errcodes import Catalogue, Class, Errcode
 from worker.channels.wecom import redact
 from worker.channels.wecom.redact import remedy
 from worker.domain.call import Reply
-from worker.domain.content.foreign_json import json_of
 from worker.domain.job import Part
 from worker.domain.outcome import (
     Contradiction,
@@ -40,6 +39,13 @@ ERRCODES = Catalogue("wecom", at_gettoken=WRONG_SECRET)
 """The codes of all WeCom APIs. A webhook has further ones of its own."""
 
 WRONG_FORMAT = "wrong json format"
+MAX_BODY = 4 * 1024 * 1024
+"""Bytes of an answer, at most. A thousand refused ids are 64 KB. A larger body is not the vendor's."""
+MAX_VALUES = 100_000
+"""Values, and entries of lists in one text (`a|b`), at most. The longest answer of a vendor has a tenth."""
+MAX_DIGITS = 64
+"""Digits of a whole number, at most. Python takes the square of their number."""
+_BEFORE_VALUES = b"[{,|"
 MAX_ERRMSG = 2000
 MAX_DELAY_S = 3600.0
 MAX_ID = 4096
@@ -76,6 +82,33 @@ def _json_object(body: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return data if isinstance(data, dict) else None
+
+
+def json_of(body: bytes) -> Any:
+    """Returns the value of a JSON text, also of one with raw control characters or bytes that are no UTF-8.
+
+    Raises ValueError for any other text, and for one that is too long, too deep or has too many values: Python reads
+    all of it in one step, in which no other thread runs.
+    """
+    if len(body) > MAX_BODY or (len(body) > MAX_VALUES and _values(body) > MAX_VALUES):
+        raise ValueError
+    try:
+        return _DECODER.decode(body.decode("utf-8", "replace").lstrip("\ufeff"))
+    except RecursionError:
+        raise ValueError from None
+
+
+def _values(body: bytes) -> int:
+    return len(body) - len(body.translate(None, _BEFORE_VALUES))
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError
+    return int(digits)
+
+
+_DECODER = json.JSONDecoder(strict=False, parse_int=_whole_number)
 
 
 def integer(data: Mapping[str, Any], name: str) -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.channels.wecom.answer import storable
+from worker.channels.wecom.answer import json_of, storable
 from worker.channels.wecom.callback import (
     DEEPEST,
     Query,
@@ -40,7 +40,6 @@ from worker.domain.callbacks.inbound import (
     content_of,
     unix_seconds,
 )
-from worker.domain.content.foreign_json import json_of
 
 SINGLE_CHAT_MESSAGES = 3
 """Messages that a single chat accepts after each callback of its member (消息发送频率限制)."""

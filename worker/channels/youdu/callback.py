@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.channels.wecom.answer import storable
+from worker.channels.wecom.answer import json_of, storable
 from worker.channels.wecom.callback import DEEPEST, Query, behind_signature, id_at, query_value, require_envelope
 from worker.channels.youdu.envelope import envelope_of
 from worker.crypto.envelope import EnvelopeError, ForeignReceiver
 from worker.crypto.youdu import YouduEnvelope, signature
 from worker.domain.account import Account
 from worker.domain.callbacks.inbound import REPEATS_S, CallbackRefused, Inbound, content_of, unix_seconds
-from worker.domain.content.foreign_json import json_of
 
 ANSWER = b'{"errcode":0,"errmsg":"ok"}'
 LOGIN = "auth"

@@ -12,7 +12,7 @@ from typing import Any
 
 from worker.channels.base import TokenLater, TokenOutcome, TokenRefused
 from worker.channels.errcodes import Catalogue, Class
-from worker.channels.wecom.answer import read, retry_after
+from worker.channels.wecom.answer import json_of, read, retry_after
 from worker.channels.wecom.token import DEADLINE_S, UNREADABLE_DELAY_S, granted
 from worker.channels.youdu.account import DEFAULT_PATH
 from worker.channels.youdu.fields import UPLOAD
@@ -20,7 +20,6 @@ from worker.crypto.envelope import EnvelopeError, KeyUnfit
 from worker.crypto.youdu import YouduEnvelope
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
-from worker.domain.content.foreign_json import json_of
 from worker.domain.errors import ConfigurationError
 from worker.domain.outcome import Outcome, Rejected, Scope, Unknown, Wait
 
