@@ -42,6 +42,8 @@ def __getattr__(name: str) -> Any:
         value = importlib.import_module(_doors()[name])
     elif name in _homes():
         value = getattr(importlib.import_module(_homes()[name]), name)
+    elif name == "celery":  # `celery -A worker` looks for it
+        value = importlib.import_module("worker.service.celery_app").app
     else:
         raise AttributeError(f"module 'worker' has no attribute {name!r}")
     globals()[name] = value

@@ -99,8 +99,8 @@ class CodeExchange:
 class VendorJson(Protocol):
     """Reads a body as the vendor's pages show it. Raises CheckFailed for what does not fit."""
 
-    def message_from_json(self, data: Mapping[str, Any]) -> Message:
-        """Returns the typed message."""
+    def message_from_json(self, data: Mapping[str, Any], *, raw: bool = False) -> Message:
+        """Returns the typed message. With `raw`, a type that the channel does not know becomes its `Raw`."""
 
     def recipients_from_json(self, data: Mapping[str, Any]) -> Recipients:
         """Returns the recipients."""
@@ -163,6 +163,12 @@ class Channel:
     """Every published limit, by the name under which an account overrides it."""
     errcodes: Catalogue
     """The meaning of the vendor's codes."""
+    beside: frozenset[str] = frozenset()
+    """What may stand beside a message's own object in a body, also what only the worker sets."""
+    instead: Mapping[str, tuple[str, ...]] = {}
+    """Names of message classes of other channels, each with its own classes that come nearest; "" for all others."""
+    unused_options: Mapping[str, frozenset[str]] = {}
+    """The options of a message that a kind of job does not have, by kind."""
     vendor_json: VendorJson | None = None
     """The module that reads the vendor's bodies, or None if the channel sends nothing."""
     recall_window_s: int | None = None
@@ -228,10 +234,13 @@ class Channel:
 
     def check(self, draft: Draft) -> list[Problem]:
         """Returns every wrong field at once, in the vendor's names. Empty if the job may be stored."""
+        from worker.channels.foreign import beside_problems  # it looks at all channels, which import this file
+
         ours = self.checks.get(draft.kind)
         if ours is None:
             return [Problem("kind", "this channel has no such kind of job", f"use one of {', '.join(self.checks)}")]
-        return list(dict.fromkeys(problem for check in ours for problem in check(draft)))
+        found = [problem for check in ours for problem in check(draft)]
+        return list(dict.fromkeys([*beside_problems(self, draft), *found]))
 
     def warnings(self, draft: Draft) -> list[str]:
         """Returns what is allowed but worth a warning (advised lengths, a member who may be reached twice)."""

@@ -7,18 +7,20 @@ error of these types never shows a value, because the values are message text.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import warnings
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from types import FrameType, NoneType, UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
+from pydantic_core import ErrorDetails
 
 from worker.channels.checking.row import FieldRule, Row, changed
-from worker.channels.checking.rules import below
+from worker.channels.checking.rules import below, vendor_code, wrong_type
 from worker.domain.content.message import File, Message
 from worker.domain.errors import CheckFailed, Problem
 
@@ -47,7 +49,7 @@ else:
             try:
                 return super().__call__(**fields)
             except ValidationError as error:
-                problems = problems_of(error, getattr(cls, "msgtype", ""), getattr(cls, "ENVELOPE", ()))
+                problems = problems_of(error, cls, getattr(cls, "msgtype", ""), getattr(cls, "ENVELOPE", ()))
             # Raised outside the handler: a chained error would still hold the message.
             raise CheckFailed(problems)
 
@@ -62,15 +64,76 @@ def _by_name(cls: type[BaseModel], values: tuple[Any, ...], fields: Mapping[str,
     raise TypeError(f"{cls.__name__} takes its fields by name: {cls.__name__}({example})")
 
 
-def problems_of(error: ValidationError, root: str, envelope: Container[object] = ()) -> list[Problem]:
+def problems_of(
+    error: ValidationError, cls: type[BaseModel], root: str, envelope: Container[object] = ()
+) -> list[Problem]:
     """Returns every wrong field by its path, below `root` unless it belongs to the envelope. Shows no value."""
-    problems: list[Problem] = []
-    for one in error.errors(include_input=False, include_url=False, include_context=False):
-        loc = one["loc"]
+    problems: dict[str, Problem] = {}
+    for one in error.errors(include_input=False, include_url=False):
+        loc = [step for step in one["loc"] if not _ALTERNATIVE.fullmatch(str(step))]
         steps = (f"[{step}]" if isinstance(step, int) else f".{step if step.isidentifier() else '?'}" for step in loc)
-        path = ("" if loc and loc[0] in envelope else root) + "".join(steps)
-        problems.append(Problem(path.removeprefix("."), one["msg"], "use the vendor's fields"))
-    return problems
+        path = (("" if loc and loc[0] in envelope else root) + "".join(steps)).removeprefix(".")
+        text, remedy = _said(one, cls, loc)
+        # Of a value that has several types only the first is told.
+        problems.setdefault(path if len(loc) == len(one["loc"]) else str(loc[0]), Problem(path, text, remedy))
+    return list(problems.values())
+
+
+_ALTERNATIVE = re.compile(r"str|[\w-]+\[.*\]")
+"""What pydantic puts into the path of a value that has several types."""
+_KINDS: Mapping[str, type] = {
+    "string": str,
+    "int": int,
+    "bool": bool,
+    "float": float,
+    "finite": float,
+    "list": list,
+    "dict": dict,
+    "mapping": dict,
+}
+"""The JSON type that an error of pydantic asks for, by the first word of the error's type."""
+_EXAMPLES = {
+    "File": 'use File.at("a.pdf"), File(b"...", "a.pdf") or File.from_url("https://...")',
+    "AppCard": "use a card, such as ButtonCard(...) or TextNoticeCard(...)",
+    "Attachment": "use one of external's Image, Link, MiniProgram, Video, File",
+}
+
+
+def _said(error: ErrorDetails, cls: type[BaseModel], loc: Sequence[int | str]) -> tuple[str, str]:
+    """Returns what is wrong with a value, and what to write, in words of ours."""
+    kind, context = error["type"], error.get("ctx", {})
+    match kind:
+        case "missing":
+            return "is missing", "give it a value"
+        case "extra_forbidden":
+            holder = _holder(cls, loc[:-1])
+            return f"{holder.__name__} has no such field", _nearest_field(str(loc[-1]), holder)
+        case "model_type" | "is_instance_of":
+            name = context.get("class_name") or context["class"]
+            return f"is no {name}", _EXAMPLES.get(name, f"use {name}(...)")
+        case "value_error":
+            return str(context["error"]), "use the vendor's fields"
+    wanted = _KINDS.get(kind.partition("_")[0])
+    return error["msg"] if wanted is None else wrong_type(wanted), "use the vendor's type"
+
+
+def _holder(cls: type[BaseModel], steps: Iterable[int | str]) -> type[BaseModel]:
+    """Returns the object at a path of fields."""
+    for step in steps:
+        if isinstance(step, str) and step in cls.model_fields:
+            cls = _shape(cls.model_fields[step].annotation)[1] or cls
+    return cls
+
+
+def _nearest_field(name: str, holder: type[BaseModel]) -> str:
+    """Returns the remedy for an unknown field: the one that may be meant, and all there are."""
+    import difflib  # slow to import, and only needed here
+
+    fields = sorted(holder.model_fields, key=lambda one: one in getattr(holder, "OPTIONS", ()))  # its own first
+    near, names = difflib.get_close_matches(name, fields, n=1), ", ".join(fields)
+    if near:
+        return f"did you mean {near[0]}? Its fields are {names}"
+    return f"use one of {names}"
 
 
 class VendorObject(BaseModel, metaclass=Checked):
@@ -261,6 +324,17 @@ def object_of(data: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
     return body
 
 
+def unknown_type(path: str, msgtype: object, known: Collection[str], code: int | None = None) -> CheckFailed:
+    """Returns the error for a type without a class, which is only sent if the caller says that it is meant."""
+    import difflib  # slow to import, and only needed here
+
+    near, types = difflib.get_close_matches(str(msgtype), known, n=1), ", ".join(known)
+    remedy = f"use one of {types}; for a newer type raw=True or Raw(...), in a shell --raw"
+    if near:
+        remedy = f"did you mean {near[0]}? For a newer type use raw=True or Raw(...), in a shell --raw"
+    return CheckFailed([Problem(path, f"is not a type that this release knows{vendor_code(code)}", remedy)])
+
+
 def text_in(body: Mapping[str, Any], name: str) -> str:
     """Returns the text under a name, or an empty one. CheckFailed names anything else."""
     value = body.get(name)
@@ -291,7 +365,7 @@ def validated(message_class: type[T], fields: Mapping[str, Any], root: str, sibl
     try:
         made = message_class.model_validate(dict(fields))
     except ValidationError as error:
-        problems = problems_of(error, root)
+        problems = problems_of(error, message_class, root)
         entries = error.errors(include_url=False, include_context=False)
         dropped = [
             one["loc"] for one in entries if one["type"] == "extra_forbidden" and is_without_effect(one["input"])

@@ -156,3 +156,7 @@ class CheckFailed(WorkerError):
         """Returns all problems as text in a language, by default that of the person at the terminal."""
         lang = lang or language()
         return ("；" if lang == "zh" else "; ").join(problem.localized(lang) for problem in self.problems)
+
+
+class UnknownKeyword(CheckFailed, TypeError):
+    """A function of this package has no such keyword. `problems` also names the wrong fields beside it."""

@@ -15,9 +15,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
 
 from worker.config.application import imported, require_callable
+from worker.config.mistakes import did_you_mean
 from worker.domain.callbacks.hook import (
     ANY_ACCOUNT,
     ENDED,
@@ -42,6 +44,8 @@ OnTag: TypeAlias = "Callable[[TagDone, Session], Any]"
 OnMessage: TypeAlias = "Callable[[MessageReceived, Session], Any]"
 OnEvent: TypeAlias = "Callable[[CallbackReceived, Session], Any]"
 F = TypeVar("F", bound=Callable[..., Any])
+
+D = TypeVar("D", bound=Callable[..., Any])
 
 _MARK = "__worker_hook__"
 _MARKS: Mapping[type[HookEvent], str] = {
@@ -82,6 +86,25 @@ class _Listens:
         return True
 
 
+def _decorator(decorate: D) -> D:
+    """Makes a decorator say which of its keywords is wrong: a TypeError of a module is told without its words."""
+
+    @wraps(decorate)
+    def checked(*functions: Any, **keywords: Any) -> Any:
+        allowed = list(inspect.signature(decorate).parameters)[1:]
+        name = decorate.__name__
+        if len(functions) > 1:
+            raise ConfigurationError(f"{name}: is for one function; give {', '.join(allowed)} by name")
+        for wrong in keywords.keys() - allowed:
+            remedy = did_you_mean(wrong, allowed)
+            raise ConfigurationError(f"{name}: {wrong} is no keyword of it; {remedy}")
+        return decorate(*functions, **keywords)
+
+    del checked.__wrapped__  # it takes no session itself
+    checked.__signature__ = inspect.signature(decorate)  # type: ignore[attr-defined]
+    return cast("D", checked)
+
+
 @overload
 def on_card_action(function: OnCard) -> OnCard: ...
 
@@ -90,6 +113,7 @@ def on_card_action(function: OnCard) -> OnCard: ...
 def on_card_action(*, accounts: Iterable[str]) -> Callable[[OnCard], OnCard]: ...
 
 
+@_decorator
 def on_card_action(function: OnCard | None = None, *, accounts: Iterable[str] = ()) -> Any:
     """Makes a function run for each press of a card of ours: a button, an entry of the menu, a submitted choice."""
     return _marked(function, _Listens(CardPressed, _names(accounts)))
@@ -105,6 +129,7 @@ def on_job_done(
 ) -> Callable[[OnDone], OnDone]: ...
 
 
+@_decorator
 def on_job_done(
     function: OnDone | None = None, *, states: State | Iterable[State] = ENDED, accounts: Iterable[str] = ()
 ) -> Any:
@@ -128,6 +153,7 @@ def on_tag_done(function: OnTag) -> OnTag: ...
 def on_tag_done(*, tags: str | Iterable[str]) -> Callable[[OnTag], OnTag]: ...
 
 
+@_decorator
 def on_tag_done(function: OnTag | None = None, *, tags: str | Iterable[str] = EVERY_TAG) -> Any:
     """Makes a function run when the last open job with one of these tags has ended.
 
@@ -148,6 +174,7 @@ def on_message(function: OnMessage) -> OnMessage: ...
 def on_message(*, accounts: Iterable[str]) -> Callable[[OnMessage], OnMessage]: ...
 
 
+@_decorator
 def on_message(function: OnMessage | None = None, *, accounts: Iterable[str] = ()) -> Any:
     """Makes a function run for each message that a person writes to one of these accounts."""
     return _marked(function, _Listens(MessageReceived, _names(accounts)))
@@ -161,6 +188,7 @@ def on_event(function: OnEvent) -> OnEvent: ...
 def on_event(*, accounts: Iterable[str] = ..., events: Iterable[str] = ...) -> Callable[[OnEvent], OnEvent]: ...
 
 
+@_decorator
 def on_event(function: OnEvent | None = None, *, accounts: Iterable[str] = (), events: Iterable[str] = ()) -> Any:
     """Makes a function run for each callback that is neither a message nor a press of a card.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Unpack
 from sqlalchemy import Connection
 
 from worker.accounts.current import current_accounts
+from worker.channels.foreign import class_problems, home_of
 from worker.channels.registry import channel
 from worker.domain.content.message import File, Message
 from worker.domain.errors import CheckFailed, Problem
@@ -54,7 +55,7 @@ def enqueue(
     Raises CheckFailed with every wrong field, DedupeConflict, or RetryTransaction; the first two leave the caller's
     transaction usable and nothing in it.
     """
-    return insert_one(connection, _request(account, message, to, options, accounts))
+    return insert_one(connection, build_request(account, message, to, options, accounts))
 
 
 @in_callers_transaction
@@ -65,9 +66,15 @@ def enqueue_many(
     key = lane_key(connection)
     planned: list[PlannedJob] = []
     problems: list[Problem] = []
+    if isinstance(jobs, NewJob) or not isinstance(jobs, Iterable):
+        raise CheckFailed([Problem("jobs", f"is a {type(jobs).__name__}", "give a list: [NewJob(...), ...]")])
     for index, job in enumerate(jobs):
+        if not isinstance(job, NewJob):
+            text = f"is a {type(job).__name__}"
+            problems.append(Problem(f"jobs[{index}]", text, 'use NewJob("hr", Text("..."), To(users=["zhangsan"]))'))
+            continue
         try:
-            request = _request(job.account, job.message, job.to, job.options, accounts)
+            request = build_request(job.account, job.message, job.to, job.options, accounts)
             planned.append(plan(request, key))
         except CheckFailed as error:
             problems += [replace(one, field=f"jobs[{index}].{one.field}") for one in error.problems]
@@ -92,14 +99,19 @@ def upload(
     return insert_one(connection, request)
 
 
-def _request(
+def build_request(
     name: str, message: Message, to: Recipient | None, options: MessageOptions, accounts: AccountSource | None
 ) -> JobRequest:
+    """Returns the request for one message. Raises CheckFailed for what is no message or no recipients at all."""
     document = document_of(message)
     recipients = parse_recipients(to)
     account = (accounts or current_accounts()).get(name)
-    kind = channel(account.channel).kind_of(document, recipients)
+    vendor = channel(account.channel)
+    kind = vendor.kind_of(document, recipients)
     if kind == Kind.UPDATE_CARD:
         remedy = "use update_card(...), or update_card_by_code(...) for a card that something else sent"
         raise CheckFailed([Problem("message", "a card update needs the job it is about", remedy)])
-    return JobRequest(kind, account, document, recipients, files=message.files(), options=options)
+    request = JobRequest(kind, account, document, recipients, files=message.files(), options=options)
+    if home_of(type(message)) != vendor.name or kind in vendor.unused_options:
+        request.problems = list(class_problems(vendor, message, kind))
+    return request

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any, Concatenate, Literal, ParamSpec, TypedDict, TypeVar, get_args
 
 from sqlalchemy import Connection
 
-from worker.domain.errors import Problem, aware_problems
+from worker.domain.errors import Problem, UnknownKeyword, aware_problems
 from worker.domain.job import Priority
 from worker.domain.pacing.quiet import FORM, LONGEST, quiet_hours
 from worker.outbox.engine.caller import InCallersTransaction, in_callers_transaction
@@ -92,12 +92,13 @@ def enqueues(
     """Makes a function with these options take the caller's session; its help explains each keyword."""
 
     def decorate(work: Callable[Concatenate[Connection, P], R]) -> InCallersTransaction[P, R]:
-        own = inspect.signature(work).parameters.values()
-        taken = {*options.__annotations__, *(one.name for one in own if one.kind is not one.VAR_KEYWORD)}
+        _, *own = inspect.signature(work).parameters.values()
+        taken = [*options.__annotations__, *(one.name for one in own if one.kind is not one.VAR_KEYWORD)]
 
         @wraps(work)
         def checked(connection: Connection, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            require_known_keywords(work.__name__, kwargs, taken)
+            if options is JobOptions:  # those of a message are checked together with its fields
+                require_known_keywords(work.__name__, kwargs, taken)
             return work(connection, *args, **kwargs)
 
         bases = (MessageOptions, JobOptions) if options is MessageOptions else (JobOptions,)
@@ -112,14 +113,23 @@ def _explained(options: type[JobOptions]) -> str:
     return inspect.cleandoc(options.__doc__ or "").partition("\n\n")[2]
 
 
-def require_known_keywords(name: str, keywords: Mapping[str, Any], known: Collection[str]) -> None:
-    """Raises TypeError for an unknown keyword: Python accepts any, because it does not check a TypedDict."""
-    if wrong := keywords.keys() - known:
-        raise TypeError(f"{name}() got an unexpected keyword argument {min(wrong)!r}")
+def require_known_keywords(name: str, keywords: Collection[str], known: Collection[str]) -> None:
+    """Raises UnknownKeyword for the unknown ones: Python accepts any, because it does not check a TypedDict."""
+    if problems := list(keyword_problems(name, keywords, known)):
+        raise UnknownKeyword(problems)
+
+
+def keyword_problems(name: str, keywords: Collection[str], known: Collection[str]) -> Iterator[Problem]:
+    """Yields each keyword that a function does not have, with the one that may be meant."""
+    for wrong in sorted(set(keywords).difference(known)):
+        from worker.config.mistakes import did_you_mean  # slow to import, and only needed here
+
+        yield Problem(wrong, f"is no keyword of {name}()", did_you_mean(wrong, list(known)))
 
 
 def option_problems(options: MessageOptions) -> Iterator[Problem]:
     """Yields every option that is wrong by itself or together with another."""
+    yield from keyword_problems("enqueue", options, MessageOptions.__annotations__.keys())
     priority = options.get("priority")
     if priority is not None and not (isinstance(priority, Priority) or priority in (*PRIORITIES,)):
         yield Problem("priority", "is not one of the choices", f"use one of {', '.join(PRIORITIES)}")

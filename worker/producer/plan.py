@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import uuid_utils
@@ -18,7 +19,7 @@ from worker.channels import registry
 from worker.channels.registry import require_usable
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import Recipients, To
-from worker.domain.errors import CheckFailed, Problem
+from worker.domain.errors import CheckFailed, Problem, UnknownKeyword
 from worker.domain.job import Draft, part_id
 from worker.outbox.engine.site_keys import lane_name, order_id
 from worker.outbox.jobs.jobs import JobRow, PartRow
@@ -63,6 +64,8 @@ class JobRequest(Draft):
     replay_of: str | None = None
     spec: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """Keys that every part's spec gets beside its share."""
+    problems: Sequence[Problem] = ()
+    """What the message has that only another channel has."""
     payload: int = 0
     """The version of its documents, see `NEWEST_PAYLOAD`; of a follow-up its target's, as both are read together."""
 
@@ -89,14 +92,15 @@ def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
     """Checks one job, splits it and makes its rows. Raises CheckFailed with every problem."""
     require_usable(request.account)
     options, channel = cast(MessageOptions, request.options), registry.channel(request.account.channel)
-    problems = list(option_problems(options)) if options else []
-    files = _add_files(request, problems) if request.files else []
+    unusable = list(request.problems)
+    files = _add_files(request, unusable) if request.files else []
+    problems = [*unusable, *(option_problems(options) if options else ())]
     notes: Sequence[str] = ()
     if not problems and (overflow := options.get("overflow") or "refuse") != "refuse":
         request.message, notes = channel.fit(request.kind, request.message, request.account, overflow)
-    is_simple = not problems and channel.is_plain(request)
-    if not problems and not is_simple:
-        problems = channel.check(request)
+    is_simple = channel.is_plain(request)
+    if not is_simple and not unusable:
+        problems += channel.check(request)
     if not problems and options:
         problems = _option_text_problems(options)
     message, recipients, to = "", "", request.recipients.to_json()
@@ -104,7 +108,8 @@ def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
         message = _text("message", request.message, MAX_MESSAGE_BYTES, problems)
         recipients = _text("recipients", to, MAX_RECIPIENTS_BYTES, problems)
     if problems:
-        raise CheckFailed(problems, channel=request.account.channel)
+        failed = UnknownKeyword if options.keys() - MessageOptions.__annotations__.keys() else CheckFailed
+        raise failed(problems, channel=request.account.channel)
     split = [to] if is_simple else channel.split(request)
     if request.spec:
         split = [{**spec, **request.spec} for spec in split]
@@ -218,8 +223,11 @@ def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]
     try:
         size, sha256 = file.measure()
     except (OSError, ValueError, AttributeError) as error:
-        text = f"the file cannot be read ({type(error).__name__})"
-        problems.append(Problem(path, text, "give a readable path, bytes or a stream"))
+        kind = type(error).__name__
+        text = f"cannot be read ({kind})"
+        if isinstance(file.source, Path):
+            text = f"{file.source} cannot be read ({kind})"
+        problems.append(Problem(path, text, "give a readable path, bytes or a binary file that is open"))
         return entry
     return entry | {"size": size, "sha256": sha256}
 

@@ -122,9 +122,14 @@ def _field_problems(row: FieldRule, path: str, parent: Mapping[str, Any], value:
             yield Problem(path, f"is missing or empty{vendor_code(row.missing or row.code)}", "give it a value")
     elif not _has_type(row, value):
         held = (" of strings" if row.strings else " of objects") if row.type is list else ""
-        yield Problem(path, f"is not {TYPE_NAMES[row.type]}{held}{vendor_code(row.code)}", "use the vendor's type")
+        yield Problem(path, wrong_type(row.type, held, row.code), "use the vendor's type")
     else:
         yield from _value_problems(row, path, parent, value)
+
+
+def wrong_type(wanted: type, held: str = "", code: int | None = None) -> str:
+    """Returns what is wrong with a value that is not of this type in JSON."""
+    return f"is not {TYPE_NAMES[wanted]}{held}{vendor_code(code)}"
 
 
 def _needed(row: FieldRule, parent: Mapping[str, Any]) -> bool:
