@@ -393,14 +393,15 @@ def test_an_error_is_english_and_can_be_told_in_chinese(monkeypatch: pytest.Monk
 
 def test_what_is_wrong_and_the_remedy_are_each_told_whole() -> None:
     """Also where one of them has a semicolon of its own, by which a line of text would be taken apart."""
-    wanted = "userids: 1 to 64 of letters, digits, - _ . @"
+    wanted = "userids: 1 to 64 of letters, digits, - _ . @, not beginning with @"
     text, remedy = "has malformed entries: 2, the first at place 0", f"use {wanted}; a broadcast is Everyone()"
 
     told = CheckFailed([Problem("touser", text, remedy), Problem("safe", "has no such value", "use one of 0, 1")])
 
     assert told.localized("zh") == (
         "touser：有 2 项格式不对，第一处在位置 0（从 0 数起）；"
-        "请使用 userid：1 到 64 个字母、数字或 - _ . @；群发给全员用 Everyone()；safe：没有这个取值；可用 0、1"
+        "请使用 userid：1 到 64 个字母、数字或 - _ . @，不以 @ 开头；"
+        "群发给全员用 Everyone()；safe：没有这个取值；可用 0、1"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,9 +40,13 @@ _BODY = Annotated[str | None, typer.Argument(metavar="[JSON]", help="As the vend
 _TO = Annotated[
     list[str] | None,
     typer.Option(
-        help=("A recipient; repeat the option for several. By default those in the JSON, or a robot's own chat.")
+        help=(
+            "A recipient, or several as a|b or a,b; repeat the option for more. By default those in the JSON, or a"
+            " robot's own chat."
+        )
     ),
 ]
+_RAW = Annotated[bool, typer.Option("--raw", help="Sends JSON of a message type that this release does not know.")]
 
 
 @app.command()
@@ -52,6 +57,7 @@ def send(
     body: _BODY = None,
     text: Annotated[str | None, typer.Option(help="A plain text, instead of JSON.")] = None,
     to: _TO = None,
+    raw: _RAW = False,
     priority: Annotated[str | None, typer.Option(help="urgent, normal, bulk")] = None,
     due_at: Annotated[datetime | None, typer.Option(help="Not before then.", **AHEAD)] = None,
     expires_at: Annotated[datetime | None, typer.Option(help="Not from then on.", **AHEAD)] = None,
@@ -84,9 +90,9 @@ def send(
     options |= {"on_unknown": on_unknown, "quiet_hours": quiet_hours}
     vendor = _channel_of(account)
     if text is None:
-        message, recipients = _read(vendor, json_object(body), to)
+        message, recipients = _read(vendor, json_object(body), to, raw=raw)
     else:
-        message, recipients = vendor.plain_text(text), vendor.named(*to or ())
+        message, recipients = _plain(vendor, text, to)
     set_options = {name: value for name, value in options.items() if value not in (None, [])}
     insert = partial(enqueue, account=account, message=message, to=recipients, **set_options)
     job = _enqueue_audited(person, "send", {"account": account}, insert)
@@ -139,7 +145,7 @@ def update_card(
         raise typer.BadParameter(translate("name the job that sent the card, or --account"))
     with warnings_as_sentences():
         update = reader.message_from_json(document)
-        recipients = to or reader.recipients_from_json(document) or None
+        recipients = split_ids(to) or reader.recipients_from_json(document) or None
     job_id = _enqueue_audited(person, "update_card", arguments, partial(insert, update=update, to=recipients))
     person.answer({"job": job_id}, job_id)
 
@@ -152,11 +158,29 @@ def recall_foreign(person: Person, account: str, msgid: str) -> None:
     person.answer({"job": job}, job)
 
 
-def _read(vendor: Any, document: Mapping[str, Any], to: Sequence[str] | None) -> tuple[Any, Any]:
+def _read(vendor: Any, document: Mapping[str, Any], to: Sequence[str] | None, *, raw: bool) -> tuple[Any, Any]:
     """Returns the message of the vendor's JSON, and its recipients unless others are named."""
     with warnings_as_sentences():
-        message = vendor.reader().message_from_json(document)
-        return message, vendor.named(*to) if to else vendor.reader().recipients_from_json(document)
+        message = vendor.reader().message_from_json(document, raw=raw)
+        return message, vendor.named(*split_ids(to)) if to else vendor.reader().recipients_from_json(document)
+
+
+def _plain(vendor: Any, text: str, to: Sequence[str] | None) -> tuple[Any, Any]:
+    """Returns the message of `--text`, and its recipients."""
+    if "\\n" in text and "\n" not in text:
+        raise typer.BadParameter(translate(TYPED_LINE_END))
+    return vendor.plain_text(text), vendor.named(*split_ids(to))
+
+
+TYPED_LINE_END = (
+    "--text holds \\n as it was typed, and people would see these two characters; type a line end between the quotes,"
+    " or $'...\\n...' in bash; where \\n is meant, give the message as JSON"
+)
+
+
+def split_ids(to: Sequence[str] | None) -> list[str]:
+    """Returns the recipients of `--to`, which people write one by one, as a|b or as a,b."""
+    return [one for entry in to or () for one in re.split(r"[|,，]", entry) if one.strip()]
 
 
 @contextmanager

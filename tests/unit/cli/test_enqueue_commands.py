@@ -85,6 +85,26 @@ def test_the_vendors_json_comes_as_an_argument_or_on_stdin(run: Run, capsys: pyt
     assert [1, 2] == [job["asked"] for job in jobs(run, capsys)]
 
 
+@pytest.mark.parametrize("to", [["anna|bob"], ["anna,bob"], ["anna，bob"], ["anna, ", "bob"]])
+def test_several_recipients_in_one_word(run: Run, capsys: pytest.CaptureFixture[str], to: list[str]) -> None:
+    """As the vendor writes them, or as people do."""
+    assert 0 == run("send", "hr", "--text", "hello", *(word for one in to for word in ("--to", one)))
+    assert [2] == [job["asked"] for job in jobs(run, capsys)]
+
+
+def test_an_all_is_a_person(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who means everyone hears it."""
+    assert 0 == run("send", "hr", "--text", "hello", "--to", "all")
+    assert "touser: all is the userid of a member; a broadcast is Everyone()\n" == capsys.readouterr().err
+
+
+def test_json_of_an_unknown_type_is_sent_when_that_is_meant(run: Run) -> None:
+    """A typing mistake is not."""
+    body = '{"msgtype": "brand_new", "touser": "anna", "brand_new": {"x": 1}}'
+
+    assert [1, 0] == [run("send", "hr", body), run("send", "hr", body, "--raw")]
+
+
 def test_json_in_another_encoding_is_one_sentence(
     run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +159,10 @@ def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.Ca
         (("send", "hr", "{"), 1, "the message is not valid JSON"),
         (("send", "hr", "[]"), 1, "the message is not a JSON object"),
         (("send", "hr", "--text", "x"), 1, "there is no recipient"),
+        (("send", "hr", "--text", r"one\ntwo", "--to", "a"), 2, r"holds \n as it was typed"),
+        (("send", "hr", '{"msgtype": "textt", "textt": {}}'), 1, "did you mean text?"),
+        (("send", "hr", "--text", "x", "--to", "@anna"), 1, "not beginning with @"),
+        (("send", "hr", '{"msgtype": "voice", "voice": {"media_id": "m"}, "safe": 1}'), 1, "safe"),
         (("send", "hr", BODY, "--text", "x"), 2, "give either --text or JSON, not both"),
         (("update-card", "{}", "{}", "--account", "hr"), 2, "give either --account or a job, not both"),
         (("update-card",), 2, "name the job that sent the card"),
@@ -152,7 +176,7 @@ def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.Ca
         (("send", "hr", "--text", "x" * 3_000, "--to", "a"), 1, "content"),
         (("send", "hr", "--text", "x", "--to", "a", "--quiet-hours", "at night"), 1, "quiet_hours"),
         (("send", "hr", "--text", "x", "--to", "a", "--on-unknown", "guess"), 1, "on_unknown"),
-        (("upload", "hr", "nowhere.png"), 1, "the file cannot be read"),
+        (("upload", "hr", "nowhere.png"), 1, "nowhere.png cannot be read"),
         (("update-card", "0" * 32, '{"button": {"replace_name": "x"}}'), 1, "no job"),
         (("jobs", "--counts", "--created-from", "3600"), 2, "is a number without a unit"),
         (("jobs", "--counts", "--tag", "x"), 1, "tag: is not counted by"),

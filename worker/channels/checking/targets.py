@@ -6,7 +6,7 @@ Knows no list by name: each channel has its own table.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,18 +45,41 @@ def ids(recipients: Recipients, target: Target) -> tuple[str, ...]:
     return listed
 
 
+def other_recipients(asked: Recipients, elsewhere: Mapping[str, str]) -> Iterator[Problem]:
+    """Finds recipients that only other channels have, by their form; `elsewhere` says for each what to use."""
+    for form in forms_of(asked):
+        if form in elsewhere:
+            yield Problem("to", f"{form} is of another channel", elsewhere[form])
+
+
+def forms_of(asked: Recipients) -> Iterator[str]:
+    """Yields how the recipients of a job are written, such as `To(tags=...)`: one form for each kind of them."""
+    yield from (f"To({name}=...)" for name in ("users", "parties", "tags") if getattr(asked, name))
+    is_customers = asked.customers or (asked.by_sender and not asked.chats and asked.audience != "groups")
+    if asked.form:
+        yield f"{asked.form}(...)"
+    elif is_customers or asked.by_sender:
+        yield "Customers(...)" if is_customers else "CustomerGroups(...)"
+    if asked.emails and asked.form != "Emails":
+        yield "Emails(...)"
+    if asked.everyone and not asked.by_sender:
+        yield f'Everyone("{asked.audience}")' if asked.audience else "Everyone()"
+
+
 def unfit(target: Target, field: str, asked: Recipients) -> Iterator[Problem]:
     """Finds the malformed entries of one list."""
     yield from malformed(field, ids(asked, target), target.fits, f"use {target.form}; a broadcast is Everyone()")
 
 
 def malformed(
-    field: str, entries: Iterable[Any], fits: Callable[[str], object], remedy: str, code: int | None = None
+    field: str, entries: Sequence[Any], fits: Callable[[str], object], remedy: str, code: int | None = None
 ) -> Iterator[Problem]:
     """Reports all malformed entries of a list as one problem, with the position of the first and no value."""
     wrong_places = [place for place, entry in enumerate(entries) if not isinstance(entry, str) or not fits(entry)]
     if wrong_places:
         count, first = len(wrong_places), wrong_places[0]
+        if any(isinstance(entry, str) and ("," in entry or "，" in entry) for entry in entries):
+            remedy = f"give several as a list, or separated by |; {remedy}"
         yield Problem(field, f"has malformed entries{vendor_code(code)}: {count}, the first at place {first}", remedy)
 
 

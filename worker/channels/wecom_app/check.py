@@ -25,6 +25,7 @@ from worker.channels.checking.job import (
 from worker.channels.checking.row import FieldRule, Row
 from worker.channels.checking.targets import no_targets
 from worker.channels.wecom import upload
+from worker.channels.wecom.mentions import mention_cautions, mention_problems
 from worker.channels.wecom.names import display_name
 from worker.channels.wecom_app import changes, fields, targets
 from worker.channels.wecom_app.account import callback_problems, plugin_problems
@@ -67,6 +68,12 @@ def _rows(draft: Draft, content: Mapping[str, Any]) -> tuple[Row, ...]:
     if msgtype == "template_card":
         return card_rows(draft.kind, content)
     return body_rows(draft.kind, msgtype, draft.account)
+
+
+def _mention_problems(draft: Draft) -> Iterator[Problem]:
+    """Checks whom a text in an app group chat mentions."""
+    if draft.message.get("type") == "text":
+        yield from mention_problems(content_of(draft.message) or {})
 
 
 def _card_type_problems(card: Mapping[str, Any]) -> Iterator[Problem]:
@@ -154,7 +161,7 @@ _SEND = (
 )
 CHECKS: Checks = {
     Kind.SEND: (*_SEND, plugin_problems, targets.send_problems),
-    Kind.SEND_CHAT: (*_SEND, targets.chat_problems),
+    Kind.SEND_CHAT: (*_SEND, _mention_problems, targets.chat_problems),
     Kind.RECALL: (no_targets,),
     Kind.UPLOAD: (partial(upload_problems, of_file=upload.file_problems), no_targets),
     Kind.UPDATE_CARD: (
@@ -179,7 +186,14 @@ def warnings(draft: Draft) -> list[str]:
         return [] if card is None else rules.cautions("template_card", card, card_rows(draft.kind, card))
     if draft.kind not in SENDS:
         return []
-    return [*_content_cautions(draft), *_plugin(draft), *_ids(draft), *_unprotected(draft), *_twice(draft)]
+    return [
+        *_content_cautions(draft),
+        *_plugin(draft),
+        *_ids(draft),
+        *_unprotected(draft),
+        *_everyone(draft),
+        *_twice(draft),
+    ]
 
 
 def _content_cautions(draft: Draft) -> Iterator[str]:
@@ -221,6 +235,14 @@ def _unprotected(draft: Draft) -> Iterator[str]:
     body = draft.message["body"]
     if draft.message["type"] == "file" and body.get("safe") == 1 and body["file"].get("media_id"):
         yield f"safe: protects only files that end in {', '.join(sorted(fields.SAFE_FILES))}"
+
+
+def _everyone(draft: Draft) -> Iterator[str]:
+    """Finds an `all` that is meant for everyone, and is a userid."""
+    if any(user.lower() == "all" for user in draft.recipients.users):
+        yield "touser: all is the userid of a member; a broadcast is Everyone()"
+    if draft.message["type"] == "text":
+        yield from mention_cautions(content_of(draft.message) or {})
 
 
 def _twice(draft: Draft) -> Iterator[str]:

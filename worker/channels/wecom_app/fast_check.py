@@ -21,7 +21,7 @@ from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.content.recipient import Recipients
 from worker.domain.job import Draft, Kind
 
-_USER = re.compile(f"(?!@all$){USERID.pattern}", re.IGNORECASE | re.ASCII)
+_USER = re.compile(f"(?!all$){USERID.pattern}", re.IGNORECASE | re.ASCII)
 _NO_LIMIT = 2**31
 _HARMLESS = frozenset(
     ("path", "required", "max_bytes", "max_chars", "prose", "translated", "effect", "missing", "code", "more", "note")
@@ -68,7 +68,9 @@ def _is_plain_text(plain: _Plain | None, content: Any) -> bool:
 
 def _are_users(asked: Recipients) -> bool:
     users = asked.users
-    if asked.parties or asked.tags or asked.chats or asked.everyone or not 0 < len(users) <= TARGETS[0].maximum:
+    if asked.parties or asked.tags or asked.chats or asked.everyone or asked.customers or asked.emails:
+        return False
+    if not 0 < len(users) <= TARGETS[0].maximum:
         return False
     return all(type(one) is str and _USER.fullmatch(one) for one in users)
 

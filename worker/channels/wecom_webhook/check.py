@@ -25,6 +25,7 @@ from worker.channels.checking.job import (
 from worker.channels.checking.targets import no_targets
 from worker.channels.checking.truncate import CODE
 from worker.channels.wecom import upload
+from worker.channels.wecom.mentions import mention_cautions, mention_problems
 from worker.channels.wecom_webhook import fields, targets
 from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.fields import body_rows, texts
@@ -80,6 +81,11 @@ def _markdown_problems(draft: Draft) -> Iterator[Problem]:
             yield Problem("markdown_v2.content", text, "use markdown, or put it into code")
 
 
+def _mention_problems(draft: Draft) -> Iterator[Problem]:
+    if draft.message.get("type") == "text":
+        yield from mention_problems(content_of(draft.message) or {})
+
+
 def _picture_problems(draft: Draft) -> Iterator[Problem]:
     """A picture must come as a file: its bytes are never stored in a job's row."""
     content = content_of(draft.message) or {}
@@ -120,7 +126,7 @@ CHECKS: Checks = {
         _picture_problems,
         _attached_problems,
         targets.problems,
-        targets.mention_problems,
+        _mention_problems,
     ),
     Kind.UPLOAD: (_upload_problems, no_targets),
 }
@@ -152,8 +158,11 @@ def _content_cautions(draft: Draft) -> Iterator[str]:
 
 def _markdown_cautions(draft: Draft) -> Iterator[str]:
     """Finds a mention that has no effect."""
-    if draft.message["type"] == "markdown" and any(_ALL.search(CODE.sub("", text)) for text in texts(draft.message)):
-        yield 'markdown.content: <@all> is no member, and mentions nobody; mentioned_list=["@all"] of a text does'
+    msgtype = draft.message["type"]
+    if msgtype in ("text", "markdown") and any(_ALL.search(CODE.sub("", text)) for text in texts(draft.message)):
+        yield f'{msgtype}.content: <@all> is no member, and mentions nobody; mentioned_list=["@all"] of a text does'
+    if msgtype == "text":
+        yield from mention_cautions(content_of(draft.message) or {})
 
 
 def _action_cautions(draft: Draft) -> Iterator[str]:
@@ -176,5 +185,9 @@ def _place_cautions(draft: Draft) -> Iterator[str]:
     mentions = content.get("mentioned_list") or content.get("mentioned_mobile_list")
     if mentions and asked.audience in ("blackboards", "all"):
         yield "text: mentions nobody on blackboards"
+    if (draft.message.get("body") or {}).get("post_id") is not None and msgtype in fields.POST_UNLISTED:
+        yield f"post_id: the vendor's table of {msgtype} does not have it, its change log does; the vendor will say"
+    if any(chat.lower() == "all" for chat in asked.chats):
+        yield 'chatid: all is the userid of a member; a broadcast is Everyone("groups")'
     if len(asked.chats) > 1:
         yield "goes to several chats: a member of several gets it several times"

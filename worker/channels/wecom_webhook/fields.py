@@ -50,7 +50,9 @@ AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {
 """The audiences that a type may be broadcast to."""
 UNADDRESSED = tuple(name for name, audiences in AUDIENCES_OF.items() if audiences == ("groups",))
 """Types whose section shows no chatid. If it were ignored, the message would go to every group."""
-POST_TYPES = tuple(made.msgtype for made in SIMPLE if "post_id" in made.ENVELOPE)
+POST_UNLISTED = ("image",)
+"""Types that answer under posts by the vendor's change log, while their own table has no `post_id`."""
+POST_TYPES = tuple(made.msgtype for made in SIMPLE if "post_id" in made.ENVELOPE and made.msgtype not in POST_UNLISTED)
 """Types that can answer under a post (`post_id`)."""
 GROUPS_ALONE = tuple(name for name, audiences in AUDIENCES_OF.items() if "all" in audiences and name not in POST_TYPES)
 """Types with which `@all` reaches groups only. Types that have blackboards answer under posts there."""

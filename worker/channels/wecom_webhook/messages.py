@@ -36,7 +36,6 @@ __all__ = [
     "Action",
     "Article",
     "Attachment",
-    "Card",
     "CardAction",
     "CardImage",
     "EmphasisContent",
@@ -219,7 +218,7 @@ class Image(WebhookMessage):
     """An image message (图片类型) from a file; the worker puts its base64 and md5 into the call."""
 
     msgtype: ClassVar[str] = "image"
-    ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
+    ENVELOPE: ClassVar[tuple[str, ...]] = ("post_id", "visible_to_user")
     AUDIENCES: ClassVar[tuple[str, ...]] = ("groups", "all")
     UPLOADED: ClassVar[tuple[str, str] | None] = ("base64", INLINE)
     # The worker makes both out of a file; a body that brings them itself is refused: they would stand in the job's row.
@@ -230,6 +229,9 @@ class Image(WebhookMessage):
 
     file: Attached | None = NO_FILE
     """Required: JPG or PNG, at most 2 MB (40009, 93018)."""
+    post_id: Annotated[str | None, R(neutral=True)] = None
+    """Message push: answers under this post (`bp...`); only with exactly one blackboard. The vendor's change log has
+    it, the table of images does not, so it is warned about."""
     visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group."""
 

@@ -153,7 +153,11 @@ CHECKS: Checks = {
 
 def warnings(draft: Draft) -> list[str]:
     """Returns a sentence for each thing worth a warning."""
-    return [*_row_cautions(draft), *_content(draft), *_mail(draft), *_twice(draft)] if draft.kind in SENDS else []
+    return (
+        [*_row_cautions(draft), *_content(draft), *_mail(draft), *_names(draft), *_twice(draft)]
+        if draft.kind in SENDS
+        else []
+    )
 
 
 def _row_cautions(draft: Draft) -> list[str]:
@@ -183,6 +187,14 @@ def _mail(draft: Draft) -> Iterator[str]:
     for name in fields.fields_of_other_actions(action):
         if mail.get(name) is not None:
             yield f"mail.{name}: ignored with action {action}"
+
+
+def _names(draft: Draft) -> Iterator[str]:
+    """Finds accounts that are meant for everyone, or for several."""
+    if any(user.lower() in ("all", "@all") for user in draft.recipients.users):
+        yield "toUser: names an account all; a broadcast is Everyone()"
+    if any("," in user or "，" in user for user in draft.recipients.users):
+        yield "toUser: an account holds a comma; several accounts are a list, or separated by |"
 
 
 def _twice(draft: Draft) -> Iterator[str]:
