@@ -581,10 +581,15 @@ def test_json_that_does_not_fit(body, field) -> None:
 
 
 def test_json_of_types_we_do_not_model() -> None:
-    """Becomes Raw."""
+    """Is refused, as a typing mistake would be; becomes Raw where the caller says that it is meant."""
     body = {"msgtype": "brand_new", "touser": "a", "brand_new": {"x": 1}, "enable_duplicate_check": 0}
+    raw = Raw(msgtype="brand_new", body={"brand_new": {"x": 1}}, duplicate_check=False)
 
-    assert Raw(msgtype="brand_new", body={"brand_new": {"x": 1}}, duplicate_check=False) == message_from_json(body)
+    assert raw == message_from_json(body, raw=True)
+    with pytest.raises(CheckFailed, match=r"^msgtype: is not a type that this release knows \(vendor code 40008\)"):
+        message_from_json(body)
+    with pytest.raises(CheckFailed, match=r"did you mean text\?"):
+        message_from_json({"msgtype": "textt", "textt": {"content": "x"}})
 
 
 @pytest.mark.parametrize(
@@ -607,10 +612,10 @@ def test_the_agentid_of_a_whole_body_has_to_be_the_accounts(body):
     """A body of another app is refused by the name of the field; the account's own passes, as text too."""
 
     def wrong(agentid):
-        document = message_from_json({**body, "agentid": agentid}).document()
+        document = message_from_json({**body, "agentid": agentid}, raw=True).document()
         asked = draft(document, kind=CHANNEL.kind_of(document, To("anna")))
         return [one for one in CHANNEL.check(asked) if one.field == "agentid"]
 
     own = account().settings["agentid"]
     assert [[], [], 1] == [wrong(own), wrong(str(own)), len(wrong(own + 1))]
-    assert own == message_to_json(message_from_json({**body, "agentid": own}))["agentid"]
+    assert own == message_to_json(message_from_json({**body, "agentid": own}, raw=True))["agentid"]

@@ -91,7 +91,7 @@ def test_every_wrong_field_is_named_at_once():
 @pytest.mark.parametrize(
     ("field", "to", "document"),
     [
-        ("external_userid", To("lihua"), campaign()),
+        ("to", To("lihua"), campaign()),
         ("external_userid", Recipients(), campaign()),
         ("external_userid", Customers({"lihua": []}), campaign()),
         ("external_userid", Customers({"lihua": ["w"]}), campaign()),
@@ -99,7 +99,7 @@ def test_every_wrong_field_is_named_at_once():
         ("external_userid", Customers({"lihua": ["wmA", "wma"]}), campaign()),
         ("chat_id_list", CustomerGroups({"lihua": ["wr1!"]}), campaign()),
         ("sender", Customers({"li hua": ["wm1"]}), campaign()),
-        ("sender", AppChat("wr1"), campaign()),
+        ("to", AppChat("wr1"), campaign()),
         ("allow_select", CustomerGroups({"lihua": ["wr1"]}), campaign(allow_select=False)),
         ("tag_filter", Customers({"lihua": ["wm1"]}), campaign(tag_filter={"group_list": [{"tag_list": ["et1"]}]})),
         ("tag_filter", CustomerGroups({"a": ["wr1"]}), campaign(tag_filter={"group_list": [{"tag_list": ["et1"]}]})),

@@ -76,13 +76,17 @@ def test_json_that_does_not_fit(field: str, body: Any):
 
 
 def test_what_is_not_modelled_becomes_raw():
-    """A new field or type of attachment goes out as it is."""
+    """A new field or type of attachment goes out as it is, where the caller says that it is meant."""
     new = {"text": {"content": "t"}, "attachments": [{"msgtype": "new", "new": {"a": 1}}], "sender": "x"}
 
-    message = message_from_json(new)
+    message = message_from_json(new, raw=True)
 
     assert Raw(body={name: new[name] for name in ("text", "attachments")}) == message
-    assert isinstance(message_from_json({"text": {"content": "t"}, "colour": "red"}), Raw)
+    assert isinstance(message_from_json({"text": {"content": "t"}, "colour": "red"}, raw=True), Raw)
+    with pytest.raises(CheckFailed, match=r"attachments\[0\].msgtype: is not a type that this release knows"):
+        message_from_json(new)
+    with pytest.raises(CheckFailed, match=r"colour: Campaign has no such field"):
+        message_from_json({"text": {"content": "t"}, "colour": "red"})
 
 
 def test_created():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tools.reference import api, commands, errcodes, settings, simulator
+from tools.reference import api, commands, errcodes, settings, simulator, taken
 from tools.reference.text import Voice
 from tools.site.navigation import Language
 from tools.site.stage import DOCS
@@ -16,6 +16,7 @@ PAGES: Mapping[str, Callable[[Voice], str]] = {
     "reference/errcodes.md": errcodes.page,
     "reference/api.md": api.library_page,
     "reference/messages.md": api.messages_page,
+    "reference/taken.md": taken.page,
     "reference/testing.md": api.kit_page,
     "reference/simulator.md": simulator.page,
 }

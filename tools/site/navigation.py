@@ -80,6 +80,7 @@ NAVIGATION: tuple[str | Section, ...] = (
                 "通道",
                 ("wecom-app.md", "wecom-webhook.md", "wecom-external.md", "wecom-suite.md", "youdu.md"),
             ),
+            "reference/taken.md",
             "limits.md",
             "reference/settings.md",
             "reference/commands.md",

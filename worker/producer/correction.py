@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from sqlalchemy import Connection
 
+from worker.channels.foreign import class_problems
 from worker.channels.registry import channel
 from worker.config.accounts import AccountSource
 from worker.domain.content.message import Message
@@ -124,7 +125,8 @@ def _request(old: Mapping[str, Any], message: Message, to: Recipients, accounts:
         remedy = "give a message that can be sent by itself"
         raise CheckFailed([Problem("message", "is a follow-up of another job", remedy)], channel=account.channel)
     # One message takes the place of many, and perhaps of a card under the same task_id (42014).
-    return JobRequest(kind, account, document, to, replay=replay_suffix(), target=old["id"])
+    problems = list(class_problems(own, message, kind))
+    return JobRequest(kind, account, document, to, replay=replay_suffix(), target=old["id"], problems=problems)
 
 
 def _original(rows: RecipientRows) -> str:

@@ -205,7 +205,9 @@ def select_by_status(
     chosen = [one for status in statuses for one in by_status[status]]
     broadcasts = {(BROADCAST, one) for one in asked.broadcasts()}.intersection(chosen)
     named = [one for one in chosen if one not in broadcasts]
-    lists = {name: tuple(one for kind, one in named if kind == list_kind) for list_kind, name in LISTS.items()}
+    lists: dict[str, Any] = {
+        name: tuple(one for kind, one in named if kind == list_kind) for list_kind, name in LISTS.items()
+    }
     return Recipients(
         everyone=bool(broadcasts), audience=asked.audience, by_sender=_chosen_by_sender(asked, chosen), **lists
     )

@@ -18,7 +18,6 @@ from worker.channels.wecom.names import display_name
 from worker.domain.content.message import File
 
 __all__ = [
-    "Card",
     "CardAction",
     "CardImage",
     "EmphasisContent",

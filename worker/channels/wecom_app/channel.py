@@ -9,7 +9,7 @@ from worker.channels.calls import upload_lane
 from worker.channels.wecom.account import CorpChannel
 from worker.channels.wecom.callback import secrets_of
 from worker.channels.wecom_app import account as keys, call, callback, check, fast_check, limits, targets, vendor_json
-from worker.channels.wecom_app.fields import DUPLICATE_WINDOW_S, ENVELOPE, SENDS, interval_s
+from worker.channels.wecom_app.fields import DUPLICATE_WINDOW_S, ENVELOPE, ENVELOPE_FIELDS, OURS, SENDS, interval_s
 from worker.channels.wecom_app.messages import Text
 from worker.domain.content.recipient import Recipients, To
 from worker.domain.errors import Problem
@@ -36,6 +36,19 @@ class WecomApp(CorpChannel):
     account_keys = keys.KEYS
     profile = limits.PROFILE
     vendor_json = vendor_json
+    beside = frozenset(ENVELOPE_FIELDS) | OURS
+    instead: Mapping[str, tuple[str, ...]] = {
+        "MarkdownV2": ("Markdown",),
+        "MiniProgram": ("MiniProgramNotice",),
+        "Campaign": ("Text", "News"),
+        "Link": ("TextCard",),
+        "ExLink": ("News",),
+        "Mail": ("TextCard",),
+        "": ("Text",),
+    }
+    unused_options: Mapping[str, frozenset[str]] = {
+        Kind.SEND_CHAT: frozenset({"duplicate_check", "duplicate_check_interval"})
+    }
     recall_window_s = 86_400
     """A message can be recalled within 24 h (page 94867)."""
 

@@ -13,7 +13,17 @@ from typing import Any
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.job import SPLIT_FIELD
 from worker.channels.checking.overflow import Fitted
-from worker.channels.checking.targets import NUMBER, Target, calls_for, ids, malformed, pieces, slices, unfit
+from worker.channels.checking.targets import (
+    NUMBER,
+    Target,
+    calls_for,
+    ids,
+    malformed,
+    other_recipients,
+    pieces,
+    slices,
+    unfit,
+)
 from worker.channels.wecom.names import USERID, USERID_WANTED
 from worker.channels.wecom_app.cards import TASK_ID_MAX
 from worker.channels.wecom_app.changes import CHAT_ROWS, CHATID
@@ -25,7 +35,7 @@ from worker.domain.job import Draft
 
 
 def _is_userid(entry: str) -> bool:
-    return entry.lower() != "@all" and USERID.fullmatch(entry) is not None
+    return USERID.fullmatch(entry) is not None
 
 
 # The maxima of message/send (page 90236) and update_template_card (page 94888) are the same. Departments and tags are
@@ -35,17 +45,30 @@ TARGETS = (
     Target("parties", "party", "toparty", 100, NUMBER.fullmatch, "department ids: whole numbers from 1", "partyids"),
     Target("tags", "tag", "totag", 100, NUMBER.fullmatch, "tag ids: whole numbers from 1", "tagids"),
 )
+_ONE_EVERYONE = "use Everyone(): an application has one broadcast, to all members it can see"
+_CUSTOMERS = "customers and their groups are reached through an account of wecom_external"
+ELSEWHERE: Mapping[str, str] = {
+    "Chats(...)": "use AppChat(...) for a chat that the app made; a wecom_webhook account reaches other chats",
+    "Customers(...)": _CUSTOMERS,
+    "CustomerGroups(...)": _CUSTOMERS,
+    "Emails(...)": "name members by their userid; mail addresses are Youdu's",
+    'Everyone("groups")': _ONE_EVERYONE,
+    'Everyone("blackboards")': _ONE_EVERYONE,
+    'Everyone("all")': _ONE_EVERYONE,
+}
+"""The recipients that an application does not have, with what to use."""
 _MIXED = Problem("chatid", "chats and other recipients cannot share a call", "make a job of its own for AppChat(...)")
 
 
 def send_problems(draft: Draft) -> Iterator[Problem]:
     """Checks the recipients of a send: some, well-formed, and a broadcast only if the account allows it."""
     asked = draft.recipients
+    yield from other_recipients(asked, ELSEWHERE)
     if asked.chats:
         yield _MIXED
     if not asked:
         yield Problem("touser", "there is no recipient (vendor code 82001)", "name users, parties or tags")
-    if asked.everyone:
+    if asked.everyone and not asked.by_sender:
         yield from _broadcast_problems(draft)
     for target in TARGETS:
         yield from unfit(target, target.field, asked)
@@ -54,7 +77,8 @@ def send_problems(draft: Draft) -> Iterator[Problem]:
 def chat_problems(draft: Draft) -> Iterator[Problem]:
     """Checks the chats of a send: well-formed, and without other recipients."""
     asked = draft.recipients
-    if asked.users or asked.parties or asked.tags or asked.everyone:
+    yield from other_recipients(asked, ELSEWHERE)
+    if asked.users or asked.parties or asked.tags or (asked.everyone and not asked.by_sender):
         yield _MIXED
     remedy = "1 to 32 of letters and digits"
     wrong = list(malformed("chatid", asked.chats, re.compile(CHATID).fullmatch, remedy, 86001))
@@ -65,6 +89,7 @@ def chat_problems(draft: Draft) -> Iterator[Problem]:
 
 def update_problems(draft: Draft) -> Iterator[Problem]:
     """Checks the targets of a card update. None means everyone of the original. One call must hold them all."""
+    yield from other_recipients(draft.recipients, ELSEWHERE)
     if draft.recipients.chats:
         yield Problem("chatid", "a card is never in an app group chat", "name users, parties or tags")
     for target in TARGETS:

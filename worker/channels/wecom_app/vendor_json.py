@@ -16,6 +16,7 @@ from worker.channels.typed import (
     object_of,
     refuse_misplaced_fields,
     text_in,
+    unknown_type,
     validated,
 )
 from worker.channels.wecom_app.cards import CARD_CLASSES, AppCard
@@ -35,13 +36,13 @@ TARGET_FIELDS = frozenset({*TARGETS, "atall"})
 UPDATE_FIELDS = OURS | TARGET_FIELDS
 
 
-def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
+def message_from_json(data: str | bytes | Mapping[str, Any], *, raw: bool = False) -> Message:
     """The typed message of a body of a send, a card update, or a chat that is made or changed.
 
-    The body is as the vendor's pages show it. A type without a class here becomes `Raw`. A neutral value that other
-    SDKs write (`"safe": 0` beside a card) is left out with a `UserWarning`. An agentid that is not the account's is
-    refused when the message is enqueued. Files cannot stand in JSON; media_ids can.
-    Raises CheckFailed, which says what does not fit.
+    The body is as the vendor's pages show it. A type without a class here is refused, or with `raw=True` becomes
+    `Raw`. A neutral value that other SDKs write (`"safe": 0` beside a card) is left out with a `UserWarning`. An
+    agentid that is not the account's is refused when the message is enqueued. Files cannot stand in JSON; media_ids
+    can. Raises CheckFailed, which says what does not fit.
     """
     body = object_of(data)
     if "msgtype" not in body and body.keys() & FORMS:
@@ -59,6 +60,8 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     if msgtype in PLAIN and isinstance(content, Mapping):
         refuse_misplaced_fields(PLAIN[msgtype], msgtype, content, siblings)
         return _of_app(validated(PLAIN[msgtype], {**siblings, **content, **options}, msgtype, siblings), body)
+    if not raw and msgtype not in (*PLAIN, "template_card"):
+        raise unknown_type("msgtype", msgtype, (*PLAIN, "template_card"), 40008)
     return _of_app(Raw(msgtype=msgtype, body=rest, **options), body)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from worker.channels.calls import upload_lane
 from worker.channels.wecom.account import CORP_KEYS, CorpChannel, corp_problems
 from worker.channels.wecom_external import call, check, limits, targets, vendor_json
-from worker.channels.wecom_external.messages import Campaign
+from worker.channels.wecom_external.messages import OURS, Campaign
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Customers, Recipients
 from worker.domain.errors import Problem
@@ -36,6 +36,8 @@ class WecomExternal(CorpChannel):
     account_keys = CORP_KEYS  # agentid is not read, and stands in accounts that were copied from the app's
     profile = limits.PROFILE
     vendor_json = vendor_json
+    beside = OURS
+    instead: Mapping[str, tuple[str, ...]] = {"": ("Campaign",)}
     # There is no `recall_window_s`: what members have not sent yet can be cancelled as long as the task exists (page
     # 97611).
 

@@ -29,7 +29,7 @@ def warnings(draft: Draft) -> list[str]:
 def _body_problems(draft: Draft) -> Iterator[Problem]:
     body = draft.message.get("body")
     if draft.message.get("type") not in ("campaign", "raw") or not isinstance(body, Mapping):
-        yield Problem("body", "is no campaign", "use Campaign(...), or Raw(body=...)")
+        yield Problem("body", "is no campaign", "use external.Campaign(...), or external.Raw(body=...)")
         return
     yield from body_problems(draft, OURS)
     yield from rules.problems("", body, BODY, draft.message.get("files") or {})

@@ -166,7 +166,7 @@ def _typed(value: Any) -> Any:
     try:
         return made.model_validate(dict(own))
     except ValidationError as error:
-        problems = problems_of(error, made.msgtype)
+        problems = problems_of(error, made, made.msgtype)
     # A ValueError is collected by the model, which goes on and names what is wrong elsewhere too.
     raise ValueError("; ".join(f"{one.field}: {one.text}" for one in problems))
 

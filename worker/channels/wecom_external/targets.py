@@ -12,7 +12,7 @@ from typing import Any
 
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.overflow import Fitted
-from worker.channels.checking.targets import malformed
+from worker.channels.checking.targets import malformed, other_recipients
 from worker.channels.wecom.names import USERID, USERID_WANTED
 from worker.channels.wecom_external.messages import BODY
 from worker.domain.account import Account
@@ -40,6 +40,21 @@ class Audience:
 # Page 92135: each slice of this size is a part with its own task, cap and reminders.
 CUSTOMERS = Audience("single", "customers", "external_userid", 10_000, "customer")
 GROUPS = Audience("group", "chats", "chat_id_list", 2000, "chat")
+_CUSTOMERS = "use Customers(...) or CustomerGroups(...): a group send reaches one of the two"
+_ALL_OF_ONE = 'use Customers({"zhangsan": Everyone()}) or CustomerGroups({"zhangsan": Everyone()})'
+_OWNER = 'use CustomerGroups({"zhangsan": ["wr1"]}), with the owner of the groups'
+ELSEWHERE: Mapping[str, str] = {
+    "To(users=...)": _CUSTOMERS,
+    "To(parties=...)": _CUSTOMERS,
+    "To(tags=...)": _CUSTOMERS,
+    "AppChat(...)": _OWNER,
+    "Chats(...)": _OWNER,
+    "Emails(...)": _CUSTOMERS,
+    'Everyone("groups")': _ALL_OF_ONE,
+    'Everyone("blackboards")': _ALL_OF_ONE,
+    'Everyone("all")': _ALL_OF_ONE,
+}
+"""The recipients that a group send does not have, with what to use."""
 GROUP_AUDIENCE = "groups"
 """The name of customer groups in recipients, and in a spec that names none of them."""
 
@@ -53,7 +68,10 @@ def send_problems(draft: Draft) -> Iterator[Problem]:
     """Checks the recipients and senders of a campaign."""
     to = draft.recipients
     audience = audience_of(to)
-    if to.users or to.parties or to.tags or to.emails or (to.chats and to.customers):
+    if wrong := list(other_recipients(to, ELSEWHERE)):
+        yield from wrong
+        return
+    if to.chats and to.customers:
         text = "a group send reaches customers or customer groups, one of the two"
         yield Problem("external_userid", text, "use Customers(...) or CustomerGroups(...)")
     if not to:

@@ -14,6 +14,7 @@ from worker.channels.typed import (
     object_of,
     refuse_misplaced_fields,
     text_in,
+    unknown_type,
     validated,
 )
 from worker.channels.wecom_external.messages import ATTACHMENTS, OURS, Campaign, Raw
@@ -26,13 +27,13 @@ RECIPIENTS = {"single": ("external_userid", "chat_id_list"), "group": ("chat_id_
 """By chat_type, single unless given (page 92135): the list of its recipients, and the list that is not read."""
 
 
-def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
+def message_from_json(data: str | bytes | Mapping[str, Any], *, raw: bool = False) -> Message:
     """The campaign of a body as the vendor's page shows it.
 
     An image, link or mini program beside the text, as the page showed it before 2021, is refused. A body with a field
-    or a type of attachment that has no class here becomes `Raw`. A neutral value that other SDKs write (`"safe": 0`) is
-    left out with a `UserWarning`. Files cannot stand in JSON; media_ids can. Raises CheckFailed, which says what does
-    not fit.
+    or a type of attachment that has no class here is refused, too, or with `raw=True` becomes `Raw`. A neutral value
+    that other SDKs write (`"safe": 0`) is left out with a `UserWarning`. Files cannot stand in JSON; media_ids can.
+    Raises CheckFailed, which says what does not fit.
     """
     body = {name: value for name, value in object_of(data).items() if name not in OURS}
     for name in body.keys() - FIELDS:
@@ -42,7 +43,7 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
         elif name in ATTACHMENTS:  # as the page showed it before 2021
             remedy = f'attach it: attachments=[{{"msgtype": "{name}", "{name}": {{...}}}}]'
             raise CheckFailed([Problem(name, "is not among the vendor's fields (any more)", remedy)])
-    if not _is_modelled(body):
+    if raw and not _is_modelled(body):
         return Raw(body=body)
     fields = {name: value for name, value in body.items() if name not in ("text", "attachments")}
     if body.get("text") is not None:
@@ -101,10 +102,12 @@ def _text_in(holder: Any) -> Any:
 
 def _attachment(entry: Any, i: int) -> Any:
     msgtype = entry.get("msgtype") if isinstance(entry, Mapping) else None
-    own = entry.get(msgtype) if isinstance(entry, Mapping) and msgtype else None
+    own = entry.get(msgtype) if isinstance(entry, Mapping) and isinstance(msgtype, str) else None
     if msgtype is None or not isinstance(own, Mapping):
         text = "has no object named like its msgtype (vendor code 40058)"
         raise CheckFailed([Problem(f"attachments[{i}]", text, "put the fields under the name of the type")])
+    if msgtype not in ATTACHMENTS:
+        raise unknown_type(f"attachments[{i}].msgtype", msgtype, ATTACHMENTS, 41065)
     others = {f"attachments[{i}].{name}": entry[name] for name in entry if name not in ("msgtype", msgtype)}
     refuse_misplaced_fields(ATTACHMENTS[msgtype], msgtype, {}, others)
     return validated(ATTACHMENTS[msgtype], own, f"attachments[{i}].{msgtype}")

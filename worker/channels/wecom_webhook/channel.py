@@ -36,6 +36,21 @@ class WecomWebhook(Channel):
     profile = limits.PROFILE
     errcodes = call.ERRCODES
     vendor_json = vendor_json
+    beside = frozenset(fields.ENVELOPE_FIELDS) | fields.OURS
+    instead: Mapping[str, tuple[str, ...]] = {
+        "Video": ("FileMessage",),
+        "TextCard": ("News", "TextNoticeCard"),
+        "MpNews": ("News",),
+        "MiniProgramNotice": ("MiniProgram", "TextNoticeCard"),
+        "ButtonCard": ("TextNoticeCard", "Markdown"),
+        "VoteCard": ("TextNoticeCard", "Markdown"),
+        "MultipleCard": ("TextNoticeCard", "Markdown"),
+        "Campaign": ("Text", "News"),
+        "Link": ("News",),
+        "ExLink": ("News",),
+        "Mail": ("News",),
+        "": ("Text",),
+    }
 
     # `limits` is the module up to the line that assigns the name to the method.
     key_problems = staticmethod(keys.problems)

@@ -13,13 +13,13 @@ from typing import Any
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.job import SPLIT_FIELD, content_of
 from worker.channels.checking.overflow import Fitted
-from worker.channels.checking.targets import malformed
+from worker.channels.checking.targets import malformed, other_recipients
 from worker.channels.wecom.names import USERID
 from worker.channels.wecom_webhook import fields
 from worker.channels.wecom_webhook.account import edition
 from worker.channels.wecom_webhook.fields import SPLIT_TYPES, body_rows
 from worker.domain.account import Account
-from worker.domain.content.recipient import LISTS, Recipients
+from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
@@ -28,7 +28,18 @@ CHATID = re.compile(r"[0-9A-Za-z._@-]{1,128}")
 _MADE_BY_VENDOR = 32
 """Characters of the ids in the page's samples: wrkSFfCgAAtMQKg4xqDatM5C9IDHFpTw is a group's, wo... a single chat's."""
 WHERE = 'Chats("wr..."), a userid in its place, or Everyone("groups") for a broadcast to all groups'
-_NOT_CHATS = tuple(name for kind, name in LISTS.items() if kind != "chat")
+_MEMBERS = f"a webhook posts to chats: use {WHERE}"
+_GROUPS = f"a wecom_external account reaches customers; a webhook posts to chats: use {WHERE}"
+ELSEWHERE: Mapping[str, str] = {
+    "To(users=...)": _MEMBERS,
+    "To(parties=...)": _MEMBERS,
+    "To(tags=...)": _MEMBERS,
+    "AppChat(...)": 'use Chats("wr..."): a chat that an app made is reached through the app\'s own account',
+    "Customers(...)": _GROUPS,
+    "CustomerGroups(...)": _GROUPS,
+    "Emails(...)": _MEMBERS,
+}
+"""The recipients that a webhook does not have, with what to use."""
 
 
 def chat_lane(chat_id: str) -> str:
@@ -44,10 +55,10 @@ def is_member(chat_id: str) -> bool:
 def problems(draft: Draft) -> Iterator[Problem]:
     """Checks whom the edition can reach, where the type may be sent, and the fields of the envelope."""
     asked = draft.recipients
-    if any(getattr(asked, name) for name in _NOT_CHATS) or asked.by_sender:
-        yield Problem("chatid", "a webhook posts to chats, not to members, departments or tags", f"use {WHERE}")
     if edition(draft.account) == fields.ROBOT:
         yield from _robot_problems(draft)
+    elif wrong := list(other_recipients(asked, ELSEWHERE)):
+        yield from wrong
     else:
         yield from _unfit(asked)
         yield from _push_problems(draft)
@@ -56,7 +67,7 @@ def problems(draft: Draft) -> Iterator[Problem]:
 
 def _robot_problems(draft: Draft) -> Iterator[Problem]:
     """The vendor would ignore the address, and post to the one chat the robot is in (page 99110)."""
-    if draft.recipients.chats or draft.recipients.everyone:
+    if draft.recipients:
         text = "a group robot posts to the one chat it is in"
         yield Problem("chatid", text, 'leave the recipients out, or set edition = "push" for a message push webhook')
     for name in fields.ENVELOPE_FIELDS:
@@ -110,7 +121,7 @@ def _beside_problems(draft: Draft) -> Iterator[Problem]:
     body = draft.message.get("body") or {}
     msgtype, one = str(draft.message.get("type")), len(draft.recipients.chats) == 1
     for name, types, kind in (
-        ("post_id", fields.POST_TYPES, "one blackboard"),
+        ("post_id", (*fields.POST_TYPES, *fields.POST_UNLISTED), "one blackboard"),
         ("visible_to_user", fields.VISIBLE_TYPES, "one group or blackboard"),
     ):
         value = body.get(name)
@@ -124,19 +135,6 @@ def _beside_problems(draft: Draft) -> Iterator[Problem]:
             yield Problem(name, "is not a text with something in it", "give an id, or leave it out")
         elif name == "visible_to_user" and not all(USERID.fullmatch(one.strip()) for one in value.split("|")):
             yield Problem(name, "holds an entry that is no userid", 'userids joined by "|"')
-
-
-def mention_problems(draft: Draft) -> Iterator[Problem]:
-    """Checks mentioned_list and mentioned_mobile_list of a text, with one problem for each list."""
-    content: Mapping[str, Any] = content_of(draft.message) or {}
-    for name, pattern, wanted in (
-        ("mentioned_list", f"@all|{USERID.pattern}", "userids, or @all"),
-        ("mentioned_mobile_list", r"@all|\+?[0-9]{5,20}", "phone numbers, or @all"),
-    ):
-        entries = content.get(name)
-        if draft.message.get("type") != "text" or not isinstance(entries, list):
-            continue
-        yield from malformed(f"text.{name}", entries, re.compile(pattern).fullmatch, f"use {wanted}")
 
 
 def split(draft: Draft) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from worker.channels.typed import Raw, object_of, refuse_misplaced_fields, text_in, validated
+from worker.channels.typed import Raw, object_of, refuse_misplaced_fields, text_in, unknown_type, validated
 from worker.channels.wecom_webhook.fields import AUDIENCES, OURS
 from worker.channels.wecom_webhook.messages import CARD_CLASSES, SIMPLE, Image, WebhookMessage
 from worker.domain.content.message import File, Message
@@ -23,11 +23,12 @@ PLAIN: Mapping[str, type[WebhookMessage]] = {one.msgtype: one for one in SIMPLE}
 PICTURE_NAME = "image"
 
 
-def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
+def message_from_json(data: str | bytes | Mapping[str, Any], *, raw: bool = False) -> Message:
     """The typed message of a body as the vendor's pages show it.
 
-    A type without a class here becomes `Raw`; a picture's base64 becomes a file. A neutral value that other SDKs write
-    (`"safe": 0`) is left out with a `UserWarning`. Raises CheckFailed, which says what does not fit.
+    A type without a class here is refused, or with `raw=True` becomes `Raw`; a picture's base64 becomes a file. A
+    neutral value that other SDKs write (`"safe": 0`) is left out with a `UserWarning`. Raises CheckFailed, which says
+    what does not fit.
     """
     body = object_of(data)
     msgtype = body.get("msgtype")
@@ -35,8 +36,13 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
         raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
     rest = {name: value for name, value in body.items() if name not in OURS}
     content = rest.pop(msgtype, None)
+    types = (*PLAIN, "template_card")
+    if not raw and msgtype not in types:
+        raise unknown_type("msgtype", msgtype, types, 40008)
     if not isinstance(content, Mapping):
         return Raw(msgtype=msgtype, body={**rest, **({} if content is None else {msgtype: content})})
+    if msgtype == "template_card" and not raw and not _is_modelled(msgtype, body):
+        raise unknown_type("template_card.card_type", content.get("card_type"), CARD_CLASSES, 42031)
     if msgtype == "template_card" and _is_modelled(msgtype, body):
         fields = {name: value for name, value in content.items() if name != "card_type"}
         made = CARD_CLASSES[content["card_type"]]

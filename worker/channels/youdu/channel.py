@@ -34,6 +34,14 @@ class Youdu(Channel):
     profile = keys.PROFILE
     errcodes = envelope.ERRCODES
     vendor_json = vendor_json
+    beside = fields.OURS
+    instead: Mapping[str, tuple[str, ...]] = {
+        "TextCard": ("Link",),
+        "News": ("ExLink", "MpNews"),
+        "Video": ("FileMessage",),
+        "Voice": ("FileMessage",),
+        "": ("Text",),
+    }
 
     key_problems = staticmethod(keys.problems)
     checks = check.CHECKS

@@ -14,7 +14,7 @@ from typing import Any
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.overflow import Fitted
 from worker.channels.checking.plain import utf16_size
-from worker.channels.checking.targets import NUMBER, Target, calls_for, pieces, slices, unfit
+from worker.channels.checking.targets import NUMBER, Target, calls_for, other_recipients, pieces, slices, unfit
 from worker.channels.youdu.fields import BADGE, SEND, SPLIT_FIELD, UPLOAD, body_rows
 from worker.domain.account import Account
 from worker.domain.errors import Problem
@@ -45,8 +45,19 @@ TARGETS = (
 LEFT_OUT = "left_out"
 """The spec's key of the accounts and addresses that this call is made without."""
 
-FOREIGN = ("tags", "chats", "customers")
-"""Recipients that Youdu does not have."""
+_NAMED = "name users or departments"
+_ONE_EVERYONE = "use Everyone(): Youdu knows one everyone only"
+ELSEWHERE: Mapping[str, str] = {
+    "To(tags=...)": _NAMED,
+    "AppChat(...)": _NAMED,
+    "Chats(...)": _NAMED,
+    "Customers(...)": _NAMED,
+    "CustomerGroups(...)": _NAMED,
+    'Everyone("groups")': _ONE_EVERYONE,
+    'Everyone("blackboards")': _ONE_EVERYONE,
+    'Everyone("all")': _ONE_EVERYONE,
+}
+"""The recipients that Youdu does not have, with what to use."""
 
 
 def addressed(part: Part) -> dict[str, list[str]]:
@@ -61,11 +72,9 @@ def problems(draft: Draft) -> Iterator[Problem]:
     asked = draft.recipients
     if not asked:
         yield Problem("toUser", "there is no recipient", "name users or departments")
-    for name in FOREIGN:
-        if getattr(asked, name):
-            yield Problem("to", f"Youdu has no {name}", "name users or departments")
+    yield from other_recipients(asked, ELSEWHERE)
     yield from _fitting_lists(draft)
-    if asked.everyone:
+    if asked.everyone and not asked.by_sender:
         yield from _broadcast_problems(draft)
     for target in TARGETS:
         yield from unfit(target, target.field, asked)
@@ -93,8 +102,6 @@ def _broadcast_problems(draft: Draft) -> Iterator[Problem]:
         yield Problem("toDept", "this account does not allow broadcasts", "set allow_everyone = true for the account")
     if asked.users or asked.parties or asked.emails:
         yield Problem("toDept", "everyone is the whole organisation already", "use Everyone() alone")
-    if asked.audience or asked.by_sender:
-        yield Problem("to", "Youdu knows one everyone only", "use Everyone()")
 
 
 def split(draft: Draft) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from worker.channels.typed import (
     left_out,
     object_of,
     refuse_misplaced_fields,
+    unknown_type,
     validated,
 )
 from worker.channels.youdu.fields import OURS, fields_of_other_actions
@@ -24,11 +25,12 @@ from worker.domain.content.recipient import Everyone, Recipients, parse_ids
 from worker.domain.errors import CheckFailed, Problem
 
 
-def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
+def message_from_json(data: str | bytes | Mapping[str, Any], *, raw: bool = False) -> Message:
     """The typed message of a body of msg/send, popwindow or set.ent.notice.
 
-    A type without a class here becomes `Raw`. A neutral value that SDKs write (a mail's `"time": 0`) is left out with a
-    `UserWarning`. Files cannot stand in JSON; media_ids can. Raises CheckFailed, which says what does not fit.
+    A type without a class here is refused, or with `raw=True` becomes `Raw`. A neutral value that SDKs write (a mail's
+    `"time": 0`) is left out with a `UserWarning`. Files cannot stand in JSON; media_ids can. Raises CheckFailed, which
+    says what does not fit.
     """
     body = object_of(data)
     if "msgType" not in body and isinstance(body.get("popWindow"), Mapping):
@@ -57,6 +59,8 @@ def message_from_json(data: str | bytes | Mapping[str, Any]) -> Message:
     if msgtype == "sysMsg" and _only_online(to_all):
         siblings = {name: value for name, value in rest.items() if name != msgtype}
         refuse_misplaced_fields(SysMsg, msgtype, {}, siblings)
+    if not raw and msgtype not in (*PLAIN, *ITEMS):
+        raise unknown_type("msgType", msgtype, (*PLAIN, *ITEMS))
     return Raw(msgtype=msgtype, body=rest)
 
 

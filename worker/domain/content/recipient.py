@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
+from typing import Any
 
 from worker.domain.errors import CheckFailed, Problem
 
@@ -98,6 +99,8 @@ class Recipients:
     """The broadcast's audience, where a channel has several (`groups`, `blackboards`, `all`)."""
     by_sender: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """The customers or chats of each sending member; an empty list: all of that member's."""
+    form: str = field(default="", compare=False)
+    """The function that made them where another one makes the same lists, such as `AppChat`; it is not stored."""
 
     def __repr__(self) -> str:
         named = ", ".join(f"{len(ids)} {name}" for name in LISTS.values() if (ids := getattr(self, name)))
@@ -146,7 +149,7 @@ class Recipients:
     @classmethod
     def from_json(cls, data: dict[str, object]) -> Recipients:
         """Returns the recipients of a dict that `to_json` returned."""
-        lists = {name: tuple(ids) for name in LISTS.values() if isinstance(ids := data.get(name), list)}
+        lists: dict[str, Any] = {name: tuple(ids) for name in LISTS.values() if isinstance(ids := data.get(name), list)}
         senders = data.get("by_sender")
         return cls(
             **lists,
@@ -175,12 +178,12 @@ def Everyone(audience: str = "") -> Recipients:
 
 def AppChat(*chatids: str) -> Recipients:
     """Group chats made by the account's own app; one call each, without a msgid: such a send cannot be recalled."""
-    return Recipients(chats=tuple(dict.fromkeys(_entries(chatids, "chatid", (str,)))))
+    return Recipients(chats=tuple(dict.fromkeys(_entries(chatids, "chatid", (str,)))), form="AppChat")
 
 
 def Chats(*ids: str) -> Recipients:
     """Chats of a message push webhook, one call each: ids of groups, single chats and blackboards, or userids."""
-    return Recipients(chats=tuple(dict.fromkeys(_entries(ids, "chatid", (str,)))))
+    return Recipients(chats=tuple(dict.fromkeys(_entries(ids, "chatid", (str,)))), form="Chats")
 
 
 def Customers(named: Mapping[str, str | Iterable[str] | Recipients] | str | Iterable[str]) -> Recipients:
@@ -190,8 +193,8 @@ def Customers(named: Mapping[str, str | Iterable[str] | Recipients] | str | Iter
     are given to the member who talked last with each customer. A sender with an empty list is left out.
     """
     if not isinstance(named, Mapping):
-        return Recipients(customers=_exact_ids(named, "external_userid"))
-    return _by_sender(named, "customers", "external_userid")
+        return Recipients(customers=_exact_ids(named, "external_userid"), form="Customers")
+    return _by_sender("Customers", named, "customers", "external_userid")
 
 
 def CustomerGroups(named: Mapping[str, str | Iterable[str] | Recipients]) -> Recipients:
@@ -201,11 +204,11 @@ def CustomerGroups(named: Mapping[str, str | Iterable[str] | Recipients]) -> Rec
     """
     if not isinstance(named, Mapping):
         raise CheckFailed([Problem("sender", "is not given", 'use CustomerGroups({"zhangsan": ["wr1"]})')])
-    return _by_sender(named, "chats", "chat_id_list", "groups")
+    return _by_sender("CustomerGroups", named, "chats", "chat_id_list", "groups")
 
 
 def _by_sender(
-    named: Mapping[str, str | Iterable[str] | Recipients], name: str, field: str, audience: str = ""
+    form: str, named: Mapping[str, str | Iterable[str] | Recipients], name: str, field: str, audience: str = ""
 ) -> Recipients:
     """Returns recipients by sender. An empty tuple means all of a sender's, so a sender with an empty list has none."""
     named = dict(zip(_entries(list(named), "sender", (str,)), named.values(), strict=True))
@@ -215,7 +218,7 @@ def _by_sender(
     )
     by_sender = tuple((sender, exact) for sender, exact, ids in entries if exact or isinstance(ids, Recipients))
     lists = {name: tuple(dict.fromkeys(id for _, exact in by_sender for id in exact))}
-    return Recipients(**lists, everyone=everyone, audience=audience, by_sender=by_sender)
+    return Recipients(**lists, everyone=everyone, audience=audience, by_sender=by_sender, form=form)
 
 
 def _exact_ids(value: str | Iterable[str], field: str) -> tuple[str, ...]:
@@ -226,4 +229,4 @@ def _exact_ids(value: str | Iterable[str], field: str) -> tuple[str, ...]:
 
 def Emails(addresses: str | Iterable[str]) -> Recipients:
     """Mail addresses, as a list or the vendor's `"a | b"`."""
-    return Recipients(emails=parse_ids(addresses, "emails"))
+    return Recipients(emails=parse_ids(addresses, "emails"), form="Emails")
