@@ -2,7 +2,7 @@
 
 A message of another channel is taken if this channel has a class of the same type, with every field that is set. A
 field that only another channel has is refused, because the vendor would leave it out in silence: a `safe` = 1 that
-nobody reads protects nothing.
+it does not read protects nothing.
 """
 
 from __future__ import annotations

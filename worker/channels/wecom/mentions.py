@@ -19,7 +19,7 @@ LISTS = {
 
 
 def mention_problems(content: Mapping[str, Any]) -> Iterator[Problem]:
-    """Finds the malformed entries, with one problem for each list. The vendor would mention nobody, in silence."""
+    """Finds the malformed entries, with one problem for each list. The vendor would ignore them in silence."""
     for name, (form, wanted) in LISTS.items():
         if isinstance(entries := content.get(name), list):
             yield from malformed(f"text.{name}", entries, form.fullmatch, f"use {wanted}")
