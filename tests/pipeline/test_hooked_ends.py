@@ -336,7 +336,9 @@ def test_a_hook_that_does_not_return_is_a_problem(database: Database, driven_clo
 
     assert at_first == []
     [sentence] = problems(database)
-    assert sentence.startswith(f"a hook has not returned in worker h 1: job_done of job {job} (since ")
+    assert sentence.startswith(
+        f"a hook has not returned in worker h 1: event {row['id']}, job_done of job {job} (since "
+    )
 
 
 # -- what goes first --------------------------------------------------------------------------------------------------

@@ -448,7 +448,8 @@ def test_a_part_that_cannot_be_judged_is_held_and_told_and_stops_no_other(site: 
     assert "read_timeout; held: error in this program: JSONDecodeError" == site.part(broken).reason
     assert (None, None) == (site.part(odd).not_before, site.part(broken).not_before)
     assert {
-        ("hr", "send in doubt", f"error in this program: {name}") for name in ("TypeError", "JSONDecodeError")
+        ("hr", "send in doubt", f"error in this program: {name}; seen at part {job}-0 of job {job} first")
+        for name, job in (("TypeError", odd), ("JSONDecodeError", broken))
     } == set(told(site))
 
 

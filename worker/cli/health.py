@@ -25,10 +25,12 @@ from worker.cli.times import zone
 from worker.config.settings import load_settings
 from worker.control.opening import open_database
 from worker.domain.errors import RetryTransaction
+from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.error_text import description_of
+from worker.outbox.lanes.lanes import count_lane_events
 from worker.outbox.lanes.processes import Process, check_writable, processes_of_host
-from worker.reporting.problems import standstills
+from worker.reporting.problems import LANE_EVENTS_S, set_aside, standstills
 from worker.reporting.standstill import find_standstills
 
 app = Commands()
@@ -79,7 +81,7 @@ def host_health(
         with open_database(settings) as database:
             verdict = _check_processes(database, own_host() if host is None else host, pid, pause, monotonic)
             if verdict.healthy and not live:
-                verdict = _check_standstills(database) or verdict
+                verdict = _check_standstills(database) or _with_faults(database, verdict)
             return verdict
     except (SQLAlchemyError, RetryTransaction) as error:
         away = f"the database cannot be read ({reason_of(error)})"
@@ -173,6 +175,15 @@ def _check_standstills(database: Database) -> HostHealth | None:
         problems = standstills(find_standstills(connection, database.now))
     text = ". ".join(f"{problem.subject}: {problem.sentence(zone())}" for problem in problems)
     return HostHealth(False, f"standing still: {text}") if problems else None
+
+
+def _with_faults(database: Database, verdict: HostHealth) -> HostHealth:
+    """Adds what was set aside because of an error of this program. The workers are healthy all the same."""
+    with database.reading() as connection:
+        since = database.read_now() - LANE_EVENTS_S * SECOND
+        problems = set_aside(*count_lane_events(connection, since))
+    sentences = [verdict.text, *(f"{problem.subject}: {problem.sentence(zone())}" for problem in problems)]
+    return HostHealth(True, ". ".join(sentences))
 
 
 def _age_of(pid: int) -> float | None:

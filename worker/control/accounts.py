@@ -25,6 +25,7 @@ from worker.control.audit import AuditedCommand, audited
 from worker.control.opening import open_current_database
 from worker.domain.account import Secret
 from worker.domain.errors import ConfigurationError, WorkerError
+from worker.domain.stored import object_or_empty, stored_object
 from worker.hooks.verifiers import make_verifier
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
@@ -105,7 +106,7 @@ def set_disabled(name: str, disabled: bool, *, person: str, why: str = "", setti
     with audited(action, arguments={"account": name}, person=person, why=why, settings=settings) as command:
         [row] = _rows(command.database, name)
         # Without the secrets, so that disabling an account needs no key.
-        table = {**json.loads(row.settings), "disabled": disabled}
+        table = {**_stored_table(row), "disabled": disabled}
         _write(command, [replace(row, version=uuid7().hex, settings=_json(table))], replaces=row)
 
 
@@ -129,7 +130,7 @@ def reseal_accounts(*, person: str, why: str = "", settings: Settings | None = N
         keys = SealKeys(command.settings)
         for row in _rows(command.database):
             try:
-                table = json.loads(row.settings)
+                table = _stored_table(row)
                 sealed = keys.seal(row.name, keys.unseal(row.name, row.sealed, table), table)
                 _write(command, [replace(row, version=uuid7().hex, sealed=sealed)], replaces=row)
             except WorkerError:
@@ -145,7 +146,7 @@ def stored_accounts(name: str | None = None, settings: Settings | None = None) -
     """Lists the accounts in the outbox, or the one of this name. Raises WorkerError if there is none of this name."""
     with open_current_database(settings or load_settings()) as database:
         account_rows = _rows(database, name)
-    return [StoredAccount(row.name, json.loads(row.settings), instant(row.changed_at)) for row in account_rows]
+    return [StoredAccount(row.name, object_or_empty(row.settings), instant(row.changed_at)) for row in account_rows]
 
 
 def _rows(database: Database, name: str | None = None) -> list[AccountRow]:
@@ -157,9 +158,18 @@ def _rows(database: Database, name: str | None = None) -> list[AccountRow]:
     return account_rows
 
 
+def _stored_table(row: AccountRow) -> dict[str, Any]:
+    table = stored_object(row.settings)
+    if table is None:
+        raise WorkerError(
+            f"accounts.{row.name}: its stored settings cannot be read; remove the account and add it anew"
+        )
+    return table
+
+
 def _with_secrets(command: AuditedCommand, row: AccountRow) -> dict[str, Any]:
     """Returns the table of an account with its secrets in clear text."""
-    table = json.loads(row.settings)
+    table = _stored_table(row)
     return with_secrets(table, SealKeys(command.settings).unseal(row.name, row.sealed, table))
 
 

@@ -21,10 +21,12 @@ from worker.config.settings import Settings
 from worker.control.opening import open_outbox
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.state import JobState
+from worker.domain.stored import object_or_empty
 from worker.outbox.control import audit_and_sign_in as rows
 from worker.outbox.control.withdrawals import follow_up_states
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
+from worker.outbox.engine.counting import stored_counts
 from worker.outbox.engine.database import Database
 
 MAX_WHY, MAX_NAME = 300, 128
@@ -101,7 +103,9 @@ def list_audit(
 
 
 def _entry(connection: Connection, row: Mapping[str, Any]) -> AuditEntry:
-    arguments, counts = json.loads(row["asked"]), json.loads(row["counts"])
+    arguments, counts = object_or_empty(row["asked"]), stored_counts(row["counts"])
+    if not isinstance(arguments.get("filter", {}), dict):
+        arguments["filter"] = {}
     return AuditEntry(
         row["id"],
         row["action"],

@@ -8,7 +8,6 @@ can be cancelled.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from worker.control.recall import recall_all
 from worker.control.refusals import add_reasons, collect_refusal, require_rate
 from worker.control.selection import JobSelection, audit_arguments, is_send
 from worker.domain.content.message import Message
-from worker.domain.content.recipient import LISTS, Recipients
+from worker.domain.content.recipient import LISTS, Recipients, stored_recipients
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import text_hash
@@ -108,7 +107,10 @@ def _check_sendable(
     account_names, checked = set(accounts.names()), set[tuple[object, ...]]()
     account_of = {job.id: job.account for job in jobs if job.account in account_names}
     for id, recipients in asked_recipients(connection, account_of):
-        sort = account_of[id], *_sort_of(Recipients.from_json(json.loads(recipients)))
+        to = stored_recipients(recipients)
+        if to is None:  # refused when its turn comes
+            continue
+        sort = account_of[id], *_sort_of(to)
         if sort not in checked and check_correction(connection, id, message, accounts):
             checked.add(sort)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Any
 from worker.domain.content.recipient import LISTS, same_person
 from worker.domain.job import Kind
 from worker.domain.state import JobState
+from worker.domain.stored import object_or_empty, texts_of
 
 MAX_HOURS = 31 * 24
 """The longest span in which ended jobs are searched hour by hour."""
@@ -64,7 +64,7 @@ def persons(recipients: str, message: str) -> set[str]:
 
     A department is `party:7`, a tag of the vendor's `tag:7`, because their ids are not those of members.
     """
-    asked = _document(recipients)
+    asked = object_or_empty(recipients)
     named = {
         same_person(f"{kind}:{entry}" if kind in _GROUPS else entry)
         for kind, name in LISTS.items()
@@ -73,16 +73,13 @@ def persons(recipients: str, message: str) -> set[str]:
     named |= {same_person(entry) for sender in _list(asked.get("by_sender")) for entry in _texts(_list(sender)[:1])}
     # A message may have megabytes, and few mention a person.
     if any(name in message for name in _MENTIONS):
-        named |= {same_person(entry) for entry in _mentioned(_document(message))}
+        named |= {same_person(entry) for entry in _mentioned(object_or_empty(message))}
     return named | {same_person(entry) for entry in _MENTION.findall(message)}
 
 
 def tags_of(tags: str | None) -> list[str]:
     """Returns the tags of a job from its column."""
-    try:
-        return list(_texts(json.loads(tags or "[]")))
-    except (ValueError, RecursionError):
-        return []
+    return texts_of(tags)
 
 
 def tag_fields(tags: str | None) -> dict[str, Any]:
@@ -98,14 +95,6 @@ def tag_fields(tags: str | None) -> dict[str, Any]:
 
 
 # Values that no release of ours wrote count as empty, so that one faulty row hides no other.
-
-
-def _document(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
-    return value if isinstance(value, dict) else {}
 
 
 def _list(value: Any) -> list[Any]:

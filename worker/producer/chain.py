@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel
-from worker.domain.content.recipient import Recipients
+from worker.domain.content.recipient import Recipients, stored_recipients, stored_spec
 from worker.domain.errors import NotReplayable
 from worker.outbox.jobs.follow_ups import may_repeat
-from worker.outbox.jobs.reading import job_and_replays
+from worker.outbox.jobs.reading import JobRows, RecipientRows, job_and_replays
 from worker.reporting.find_job import rows_of
 from worker.reporting.recipient_status import (
     Recipient,
@@ -75,6 +75,7 @@ def nearest_statuses(connection: Connection, jobs: Iterable[str]) -> dict[Recipi
     statuses: dict[Recipient, set[RecipientStatus]] = {}
     for job in jobs:
         rows = rows_of(connection, job)
+        require_readable(rows)
         asked, is_open = Recipients.from_json(json.loads(rows.job["recipients"])), bool(rows.job["n_open"])
         for recipient, own_statuses in statuses_by_recipient(asked, is_open, rows.parts, rows.failures).items():
             # What is in doubt in an open job may be repeated by itself.
@@ -86,6 +87,18 @@ def nearest_statuses(connection: Connection, jobs: Iterable[str]) -> dict[Recipi
         for recipient, own_statuses in statuses.items()
         if own_statuses.intersection(nearest)
     }
+
+
+def require_readable(rows: JobRows | RecipientRows) -> None:
+    """Raises NotReplayable if the rows do not say who got the message: a part or the recipients cannot be read."""
+    specs = (stored_spec(part["spec"]) for part in rows.parts)
+    if stored_recipients(rows.job["recipients"]) is None or None in specs:
+        raise unreadable(str(rows.job["id"]))
+
+
+def unreadable(job_id: str) -> NotReplayable:
+    """Returns the error for a job whose rows cannot be read."""
+    return NotReplayable(f"job {job_id} is stored in a form that cannot be read; enqueue its message anew", job=job_id)
 
 
 def require_no_repeat(connection: Connection, job_id: str, job_and_replays: Iterable[Mapping[str, Any]]) -> None:

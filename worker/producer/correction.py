@@ -20,6 +20,7 @@ from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.reading import RecipientRows, corrections_of, originals_of, recipient_rows
 from worker.outbox.jobs.rows import ADDRESSED_COUNTERS
+from worker.producer.chain import require_readable, unreadable
 from worker.producer.options import MessageOptions
 from worker.producer.plan import JobRequest, PlannedJob, document_of, plan
 from worker.producer.resend import options_of, replay_suffix, require_read, without_erased
@@ -56,9 +57,17 @@ class Corrections:
         originals = originals_of(connection, {_original(rows) for rows in self._jobs.values()})
         self._reached: dict[str, set[Recipient]] = {}
         """The original of a chain -> for whom a correction of one of its jobs is enqueued."""
+        self._unreadable = set[str]()
+        """The originals of chains with a correction that cannot be read, so that it is not known whom it reaches."""
         for rows in recipient_rows(connection, corrections_of(connection, list(originals))).values():
+            original = originals[rows.job["target_job_id"]]
+            try:
+                require_readable(rows)
+            except NotReplayable:
+                self._unreadable.add(original)
+                continue
             meant = _intended_recipients(rows) | ({_CHAT} if _meant_anybody(rows) else set())
-            self._reached.setdefault(originals[rows.job["target_job_id"]], set()).update(meant)
+            self._reached.setdefault(original, set()).update(meant)
 
     def plan(self, job_id: str, due_at: int, dedupe_key: str) -> PlannedJob:
         """The message, linked to the job whose place it takes, for who got that job's message or would have.
@@ -70,6 +79,9 @@ class Corrections:
         """
         rows = require_found(self._jobs.get(job_id), job_id)
         require_read(rows.job)
+        require_readable(rows)
+        if _original(rows) in self._unreadable:
+            raise unreadable(job_id)
         reached = self._reached.setdefault(_original(rows), set())
         to = self._whom(rows, reached)
         request = _request(rows.job, self._message, to, self._accounts)

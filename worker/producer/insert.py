@@ -7,7 +7,6 @@ earlier job; a worker finds out what there is to do.
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +21,7 @@ from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, DedupeConflict, Problem, RetryTransaction
 from worker.domain.job import JobId, Kind, is_read
 from worker.domain.state import JobState
+from worker.domain.stored import stored_object
 from worker.domain.trace import bounded_state
 from worker.outbox.engine.clock import now_in
 from worker.outbox.engine.site_keys import lane_key
@@ -92,7 +92,11 @@ def follow_up_request(
         if not is_read(target["payload"]):
             problem = Problem("job", "was enqueued by a newer release", "update its card with that release")
             raise CheckFailed([problem], channel=target["channel"])
-        request.about = json.loads(target["message"])
+        message = stored_object(target["message"])
+        if message is None:
+            problem = Problem("job", "is stored in a form that cannot be read", "send a new card")
+            raise CheckFailed([problem], channel=target["channel"])
+        request.about = message
     return request
 
 

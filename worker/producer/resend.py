@@ -16,9 +16,10 @@ from sqlalchemy import Connection
 from worker.accounts.current import current_accounts
 from worker.channels.registry import channel
 from worker.domain.content.erasure import is_erased
-from worker.domain.content.recipient import Recipients
+from worker.domain.content.recipient import Recipients, stored_recipients
 from worker.domain.errors import NotReplayable
 from worker.domain.job import JobId, Kind, Priority, id_of, is_read
+from worker.domain.stored import stored_object
 from worker.outbox.control.withdrawals import withdrawals, withdrawn_jobs
 from worker.outbox.engine.caller import in_callers_transaction
 from worker.outbox.engine.clock import instant
@@ -26,7 +27,15 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs import jobs as outbox, order_queue
 from worker.outbox.jobs.blobs import lock_blobs
 from worker.outbox.jobs.order_queue import take_position
-from worker.producer.chain import ReplayScope, nearest_statuses, not_reached, original_and_replays, require_no_repeat
+from worker.producer.chain import (
+    ReplayScope,
+    nearest_statuses,
+    not_reached,
+    original_and_replays,
+    require_no_repeat,
+    require_readable,
+    unreadable,
+)
 from worker.producer.follow_ups import require_replayable
 from worker.producer.insert import JobRef, insert_one
 from worker.producer.options import Instant, MessageOptions, PriorityName
@@ -127,6 +136,7 @@ def resend_failed(
     job_id = id_of(job_id)
     rows = rows_of(connection, job_id)
     require_read(rows.job)
+    require_readable(rows)
     if rows.job["kind"] not in channel(rows.job["channel"]).sends:
         raise NotReplayable(f"job {job_id} is not a send but {rows.job['kind']}", job=job_id)
     asked = _recipients_of(rows.job)
@@ -209,10 +219,12 @@ def options_of(old: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def require_read(old: Mapping[str, Any]) -> None:
-    """Raises NotReplayable if a newer release enqueued the job."""
+    """Raises NotReplayable if a newer release enqueued the job, or nothing can read what is stored of it."""
     if not is_read(old["payload"]):
         text = f"job {old['id']} was enqueued by a newer release than this one; replay it with that release"
         raise NotReplayable(text, job=str(old["id"]))
+    if stored_object(old["message"]) is None or stored_recipients(old["recipients"]) is None:
+        raise unreadable(str(old["id"]))
 
 
 def without_erased(old: Mapping[str, Any], to: Recipients) -> Recipients:

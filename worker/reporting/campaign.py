@@ -6,7 +6,6 @@ have.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,10 +15,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel
-from worker.domain.content.recipient import Recipients
+from worker.domain.content.recipient import Recipients, stored_recipients, stored_spec
 from worker.domain.errors import NotReplayable
 from worker.domain.job import JobId, Kind, id_of
 from worker.domain.state import ACCEPTED_STATES, OPEN_STATES, JobState, PartState
+from worker.domain.stored import object_or_empty
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.jobs import confirmations
@@ -133,7 +133,7 @@ def _campaign(
         for recipient, list_name in _lists_of_recipients(part, unread_list, part_rows):
             refused = (part["id"], recipient.lower()) in failed
             lists_by_recipient.setdefault(recipient, set()).add("refused" if refused else list_name)
-    asked = Recipients.from_json(json.loads(rows.job["recipients"]))
+    asked = stored_recipients(rows.job["recipients"]) or Recipients()
     for recipient in (*asked.customers, *asked.chats):
         lists_by_recipient.setdefault(recipient, {"not_sent" if rows.job["state"] != JobState.OPEN else "waiting"})
     lists: dict[str, list[str]] = {name: [] for name in LISTS}
@@ -157,7 +157,7 @@ def _parts_with_ended_tracks(follow_ups: Iterable[Mapping[str, Any]]) -> set[str
 
 
 def _target(row: Mapping[str, Any]) -> str:
-    return str(json.loads(row["spec"]).get("target", ""))
+    return str(object_or_empty(row["spec"]).get("target", ""))
 
 
 _LIST_BY_STATUS = {SENT: "sent", NO_CONTACT: "no_contact", QUOTA_SPENT: "quota_spent"}
@@ -194,7 +194,7 @@ def _lists_of_recipients(
     part: Mapping[str, Any], unread_list: str, part_rows: Iterable[Mapping[str, Any]]
 ) -> Iterator[tuple[str, str]]:
     """Yields each recipient of a task with its list: the one that a track read, or else `unread_list`."""
-    recipients = Recipients.from_json(json.loads(part["spec"]))
+    recipients = Recipients.from_json(stored_spec(part["spec"]) or {})
     named = {recipient.lower(): recipient for recipient in (*recipients.customers, *recipients.chats)}
     statuses = ((row["recipient"], row["status"]) for row in part_rows if row["recipient"])
     read = {

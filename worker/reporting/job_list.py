@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
@@ -16,6 +15,7 @@ from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import JobId, Kind, id_of
 from worker.domain.job_filter import JobFilter
 from worker.domain.state import JobState, State, states_of
+from worker.domain.stored import texts_of
 from worker.language import Lang, term
 from worker.outbox.control.listing import JobExcerpt, job_counts, job_excerpts, job_page, newest_errcodes
 from worker.outbox.control.unknowns import jobs_in_doubt
@@ -153,7 +153,9 @@ def _first_of(recipients: str) -> str | None:
         return EVERYONE if match[1] == "everyone" else None
     if (kind := _KINDS.get(match[1])) is None:
         return None
-    recipient = str(json.loads(match[3]))
+    recipient = next(iter(texts_of(f"[{match[3]}]")), None)
+    if recipient is None:
+        return None
     return f"{kind}:{recipient}" if kind in ("party", "tag") else recipient
 
 

@@ -5,7 +5,6 @@ Reads only, and at most 200,000 jobs. Every job, part and recipient is in exactl
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
-from worker.domain.content.recipient import Recipients
+from worker.domain.content.recipient import Recipients, stored_recipients, stored_spec
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.domain.mailing import MailingStage, StageCount
@@ -273,9 +272,11 @@ def _count_divided(connection: Connection, tally: _Tally, jobs: Mapping[str, _Di
     for parts in part_shares(connection, {id: job.inputs.parts for id, job in jobs.items()}):
         refused = refused_by_part(connection, [part.id for part in parts])
         for part in parts:
-            spec = json.loads(part.spec)
-            if OVERLAPPING & spec.keys():
+            spec = stored_spec(part.spec)
+            if spec is None or OVERLAPPING & spec.keys():
                 overlap.add(part.job_id)
+            if spec is None:
+                continue
             total, counts = recipient_count(spec), counts_by_job.setdefault(part.job_id, Counter())
             refused_count = min(total, refused.get(part.id, 0))
             counts[jobs[part.job_id].inputs.stage_of(part.state)] += total - refused_count
@@ -301,7 +302,7 @@ def _count_overlapping(job: _DividedJob, rows: RecipientRows | None) -> Counter[
             stage, status = job.inputs.stage_of(PartState(part["state"])), status_of(part)
             stages[status] = min(stage, stages.get(status, stage), key=JOB_STAGE_ORDER.index)
         stages[RecipientStatus.REFUSED] = MailingStage.REFUSED
-        asked = Recipients.from_json(json.loads(rows.job["recipients"]))
+        asked = stored_recipients(rows.job["recipients"]) or Recipients()
         for status, ids in group_by_status(asked, bool(rows.job["n_open"]), rows.parts, rows.failures).items():
             counts[stages.get(status, job.stage)] += len(ids)
     # A job that was deleted since its counts were read.

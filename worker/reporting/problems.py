@@ -24,6 +24,7 @@ from worker.domain.job import Priority
 from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.domain.pause import Pause
 from worker.domain.times import write_time
+from worker.language import plural
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.lanes import count_lane_events
@@ -62,6 +63,8 @@ class ProblemKind:
     """What to do first."""
     command: str
     """The command that mends it or says more. `{}` stands for the subject."""
+    tells_more: bool = False
+    """Whether notices have the problem's own text too: it has words of this program alone, and ids."""
     about: Literal["account", "queue", "process", "workers", "hooks", "clock"] = "account"
     """What the problem is about. Accounts, queues and processes have a name each."""
 
@@ -143,6 +146,8 @@ class OutboxReading:
     """The run of a hook that has taken longest, if that is too long."""
     steps: Counter[tuple[str, str]]
     """How many events lanes had within the last day, by account and kind of event."""
+    faults: Mapping[str, str]
+    """Account -> the newest error of this program within the last day, with a part that met it."""
     without_callbacks: Sequence[str]
     """Accounts whose callbacks stopped."""
 
@@ -156,6 +161,7 @@ def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) 
     """Reads everything that problems are found in. Reads no parts without `has_open`: none is queued or in doubt."""
     now, processes = read_now(connection, now_sql), living_processes(connection, now_sql)
     pauses, lanes = lane_list(connection, now_sql, fresh=[process for process in processes if process.fresh])
+    steps, faults = count_lane_events(connection, now - LANE_EVENTS_S * SECOND)
     return OutboxReading(
         now,
         processes,
@@ -167,7 +173,8 @@ def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) 
         gauges.called_parts(connection) if has_open else {},
         gauges.hook_events(connection),
         gauges.longest_run(connection, now - MAX_HOOK_S * SECOND),
-        count_lane_events(connection, now - LANE_EVENTS_S * SECOND),
+        steps,
+        faults,
         accounts_without_callbacks(connection, now),
     )
 
@@ -178,15 +185,26 @@ def find_problems(reading: OutboxReading, *, wall_s: float | None = None) -> lis
     `wall_s` is the clock of this machine, which is compared with the database's.
     """
     problems = [*_of_processes(reading), *standstills(reading.standstills), *_of_lanes(reading), *_of_jobs(reading)]
-    for (account, what), count in reading.steps.items():
-        if what == LaneEventKind.FAULT:
-            text = f"things that could not be handled in the last day because of errors of this program: {count}"
-            problems.append(OpenProblem("SetAside", account, text))
+    problems += set_aside(reading.steps, reading.faults)
     problems += [OpenProblem("CallbacksStopped", account) for account in reading.without_callbacks]
     problems += _of_hooks(reading)
     if wall_s is not None and abs(reading.now / SECOND - wall_s) > MAX_CLOCK_DIFFERENCE_S:
         problems.append(OpenProblem("ClocksApart"))
     return problems
+
+
+def set_aside(steps: Mapping[tuple[str, str], int], faults: Mapping[str, str]) -> list[OpenProblem]:
+    """Returns the problems of accounts for which this program could not handle something within the last day."""
+    counts = [(account, count) for (account, what), count in steps.items() if what == LaneEventKind.FAULT]
+    return [
+        OpenProblem("SetAside", account, _text_of_faults(count, faults.get(account, ""))) for account, count in counts
+    ]
+
+
+def _text_of_faults(count: int, last: str) -> str:
+    things = plural(count, "thing")
+    text = f"{things} could not be handled in the last day because of errors of this program"
+    return f"{text}; {last}" if last else text
 
 
 def standstills(standstill_list: Sequence[Standstill]) -> list[OpenProblem]:
@@ -232,8 +250,8 @@ def _of_hooks(reading: OutboxReading) -> Iterator[OpenProblem]:
     if reading.hook_events[EventState.PARKED]:
         yield OpenProblem("HooksFailed")
     if run := reading.longest_run:
-        about = f"job {run.job_id}" if run.job_id else f"event {run.event}"
-        text = f"a hook has not returned in worker {run.process}: {run.kind} of {about}"
+        process = run.process
+        text = f"a hook has not returned in worker {process}: event {run.event}, {run.kind} of job {run.job_id or '-'}"
         yield OpenProblem("HookHangs", "", text, since=instant(run.started_at))
     takers = [process for process in reading.fresh if QueueName.HOOKS in process.queues]
     different = sorted({process.hooks.to_json(): process for process in takers}.values(), key=_number_of_hooks)
@@ -247,10 +265,10 @@ def _number_of_hooks(process: Process) -> int:
 
 def _difference(first: Process, second: Process) -> str:
     """Returns how the hooks of two processes differ. The first has as many as the second, or more."""
-    name, other = f"worker {first.host} {first.pid}", f"worker {second.host} {second.pid}"
-    if more := first.hooks.hooks - second.hooks.hooks:
-        return f"{name} has hooks that {other} has not: {', '.join(sorted(more))}"
-    return f"{name} and {other} have the same hooks for other accounts, states or tags"
+    name, other = f"{first.host} {first.pid}", f"{second.host} {second.pid}"
+    if hooks := ", ".join(sorted(first.hooks.hooks - second.hooks.hooks)):
+        return f"worker {name} has hooks that worker {other} has not: {hooks}"
+    return f"worker {name} and worker {other} have the same hooks for other accounts, states or tags"
 
 
 def _of_lanes(reading: OutboxReading) -> Iterator[OpenProblem]:

@@ -8,7 +8,6 @@ several parts (pieces of a long text, card updates, customers of two members) th
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,20 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel
-from worker.domain.content.recipient import INSTEAD_OF, LISTS, Recipients, everyone_of
+from worker.domain.content.recipient import (
+    INSTEAD_OF,
+    LISTS,
+    Recipients,
+    everyone_of,
+    stored_recipients,
+    stored_spec,
+)
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import JobId, id_of
 from worker.domain.state import PartState
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.jobs import reading
-from worker.outbox.jobs.reading import Rows
+from worker.outbox.jobs.reading import RecipientRows, Rows
 from worker.reporting.find_job import recipients_of, row_of
 
 PAGE_SIZE = 1_000
@@ -35,12 +41,18 @@ RECIPIENTS_PER_READ = 20_000
 PARTS_PER_READ = 500
 
 
-def counts_of(connection: Connection, job: Mapping[str, Any], parts: Sequence[str]) -> Counts:
-    """Returns how many recipients of a job have each status. The counts are exact at every moment."""
-    tally = _tally(connection, job, parts)
+def counts_of(connection: Connection, job: Mapping[str, Any], parts: Sequence[str]) -> tuple[Counts, int]:
+    """Returns how many recipients of a job have each status, exact at every moment, and how many cannot be listed.
+
+    Those who stand in rows that cannot be read are counted with the status of the parts that cannot be read.
+    """
+    tally, unlisted = _tally(connection, job, parts), 0
     if tally is None:
-        tally = Counter({status: len(ids) for status, ids in _read_whole_job(connection, job["id"]).items()})
-    return Counts(asked=job["asked"], **{status.value: tally[status] for status in RecipientStatus})
+        rows = recipients_of(connection, job["id"])
+        tally = Counter({status: len(ids) for status, ids in _by_status(rows).items()})
+        unlisted = max(0, int(job["asked"]) - tally.total())
+        tally[_status_of_unread(rows.parts, is_open=bool(rows.job["n_open"]))] += unlisted
+    return Counts(asked=job["asked"], **{status.value: tally[status] for status in RecipientStatus}), unlisted
 
 
 @on_callers_connection
@@ -69,10 +81,10 @@ def recipients(
     job = row_of(connection, id_of(job_id))
     parts = reading.part_ids(connection, job["id"])
     if _tally(connection, job, parts) is None:
-        matching = iter(_read_whole_job(connection, job["id"])[RecipientStatus(status)])
+        matching = iter(_by_status(recipients_of(connection, job["id"]))[RecipientStatus(status)])
     else:
         each = (
-            statuses_of_part(part, json.loads(part["spec"]), refused)
+            statuses_of_part(part, stored_spec(part["spec"]) or {}, refused)
             for part, refused in _parts_with_refusals(connection, job, parts)
         )
         matching = (one for pairs in each for part_status, (_, one) in pairs if part_status == status)
@@ -85,8 +97,8 @@ def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str])
         return None
     tally: Counter[RecipientStatus] = Counter()
     for part, refused in _parts_with_refusals(connection, job, parts):
-        spec = json.loads(part["spec"])
-        if OVERLAPPING & spec.keys():
+        spec = stored_spec(part["spec"])
+        if spec is None or OVERLAPPING & spec.keys():
             return None
         if refused:
             tally.update(status for status, _ in statuses_of_part(part, spec, refused))
@@ -109,10 +121,26 @@ def _parts_with_refusals(
         yield from ((part, by_part.get(part["id"], set())) for part in page)
 
 
-def _read_whole_job(connection: Connection, job_id: str) -> dict[RecipientStatus, tuple[str, ...]]:
-    rows = recipients_of(connection, job_id)
-    asked = Recipients.from_json(json.loads(rows.job["recipients"]))
+def _by_status(rows: RecipientRows) -> dict[RecipientStatus, tuple[str, ...]]:
+    """Returns the recipients of a whole job, or those of the parts that can be read if the job's own cannot."""
+    asked = stored_recipients(rows.job["recipients"]) or _recipients_of_parts(rows.parts)
     return recipients_by_status(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
+
+
+def _recipients_of_parts(parts: Rows) -> Recipients:
+    ids: dict[str, dict[str, str]] = {name: {} for name in LISTS.values()}
+    for part in parts:
+        spec = stored_spec(part["spec"]) or {}
+        for name, seen in ids.items():
+            seen.update((one.lower(), one) for one in spec.get(name, ()))
+    return Recipients.from_json({name: list(seen.values()) for name, seen in ids.items()})
+
+
+def _status_of_unread(parts: Rows, *, is_open: bool) -> RecipientStatus:
+    """Returns the status of recipients that are in no part that can be read: that of the parts that cannot be read."""
+    unread = {status_of(part) for part in parts if stored_spec(part["spec"]) is None}
+    default = RecipientStatus.NOT_YET if is_open else RecipientStatus.NOT_SENT
+    return next((status for status in _WEAKEST if status in unread), default)
 
 
 Recipient = tuple[str, str]
@@ -230,7 +258,7 @@ def group_by_status(
 ) -> dict[RecipientStatus, list[Recipient]]:
     """Returns the recipients of a job by their status, as a pure function of the rows."""
     statuses = statuses_by_recipient(asked, is_open, parts, refused)
-    specs = [json.loads(part["spec"]) for part in parts]
+    specs = [stored_spec(part["spec"]) or {} for part in parts]
     order = _WEAKEST if any("piece" in spec for spec in specs) else _STRONGEST
     departments = {(kind, one.lower()) for spec in specs for kind, one in _instead_of(spec)}
     by_status: dict[RecipientStatus, list[Recipient]] = {status: [] for status in RecipientStatus}
@@ -247,12 +275,12 @@ def statuses_by_recipient(
     named = {(row["part_id"], row["kind"], row["recipient_key"]) for row in refused}
     statuses: dict[Recipient, set[RecipientStatus]] = {}
     for part in parts:
-        status, spec = status_of(part), json.loads(part["spec"])
+        status, spec = status_of(part), stored_spec(part["spec"]) or {}
         for recipient_status, (kind, one) in statuses_of_part(part, spec, named):
             statuses.setdefault((kind, one.lower()), set()).add(recipient_status)
         for kind, one in _instead_of(spec):
             statuses.setdefault((kind, one.lower()), set()).add(status)
-    default = RecipientStatus.NOT_YET if is_open else RecipientStatus.NOT_SENT
+    default = _status_of_unread(parts, is_open=is_open)
     return {(kind, one.lower()): {default} for kind, one in each_recipient(asked)} | statuses
 
 

@@ -6,9 +6,8 @@ contains no recipients' names, so it is as small for 100,000 recipients as for a
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -21,6 +20,8 @@ from worker.domain.errors import JobNotFound, StillOpen
 from worker.domain.job import FOLLOW_UPS, JobId, id_of
 from worker.domain.job_terms import tags_of
 from worker.domain.state import JobState, PartState, State, states_of
+from worker.domain.stored import object_or_empty, texts_of
+from worker.language import plural
 from worker.outbox.control.withdrawals import recalled_jobs
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
@@ -215,7 +216,10 @@ def get_job(connection: Connection, job_id: JobId, *, numbers: range | None = No
     job = rows.job["id"]
     parts = [part["id"] for part in rows.parts] if numbers is None else reading.part_ids(connection, job)
     recalled = recalled_jobs(connection, [job])
-    return _report(rows, counts_of(connection, rows.job, parts), recalled)
+    counts, unlisted = counts_of(connection, rows.job, parts)
+    named = plural(unlisted, "recipient")
+    notes = [f"{named} cannot be listed: the stored rows cannot be read"] if unlisted else []
+    return _report(rows, counts, recalled, notes)
 
 
 @on_callers_connection
@@ -282,7 +286,7 @@ def _rows_of(connection: Connection, job_id: JobId, numbers: range | None = None
     return require_found(reading.report_rows(connection, id_of(job_id), columns, numbers), job_id)
 
 
-def _report(rows: ReportRows, counts: Counts, recalled: Collection[str]) -> JobReport:
+def _report(rows: ReportRows, counts: Counts, recalled: Collection[str], notes: Sequence[str]) -> JobReport:
     attempts: dict[str, list[AttemptReport]] = {}
     for row in filter(was_called, rows.attempts):
         attempts.setdefault(row["part_id"], []).append(_attempt(row))
@@ -290,7 +294,7 @@ def _report(rows: ReportRows, counts: Counts, recalled: Collection[str]) -> JobR
         **summary_of(rows.job, recalled),
         counts=counts,
         replays=rows.replays,
-        warnings=tuple(json.loads(rows.job["warnings"] or "[]")),
+        warnings=(*texts_of(rows.job["warnings"]), *notes),
         receipts=tuple(_receipt(row) for row in rows.receipts),
         parts=tuple(_part(row, attempts.get(row["id"], [])) for row in rows.parts),
     )
@@ -313,13 +317,14 @@ def _attempt(row: Mapping[str, Any]) -> AttemptReport:
 
 
 def _receipt(row: Mapping[str, Any]) -> Receipt:
-    extra = json.loads(row["extra"] or "{}")
+    extra = object_or_empty(row["extra"])
+    created_at = str(extra.get("created_at"))
     return _record(
         Receipt,
         row,
         part=row["part_id"],
         **{name: extra.get(name) for name in ("url", "chatid", "type")},
-        created_at=_instant(int(extra["created_at"]) * settle.SECOND if "created_at" in extra else None),
+        created_at=_instant(int(created_at) * settle.SECOND if created_at.isdecimal() else None),
         from_repeat=bool(row["from_repeat"]),
         not_sent=bool(row["not_sent"]),
     )

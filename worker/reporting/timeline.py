@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from sqlalchemy import Connection
 from worker.domain.callbacks.hook import EventState
 from worker.domain.job import JobId
 from worker.domain.state import JobState, PartState
+from worker.domain.stored import object_or_empty
 from worker.language import Lang, plural, term, translate
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
@@ -122,9 +122,10 @@ def _end_text(rows: JobRows) -> str:
 
 def _hook_events(row: Mapping[str, Any]) -> Iterator[Event]:
     """Yields a press of the card, and the runs of the application's hook for it or for the job's end."""
-    part, press = row["part_id"], json.loads(row["payload"] or "{}").get("press")
-    if press:
-        yield Event(instant(row["received_at"]), "pressed", part, f"key {press['button']}", row["person"])
+    part, press = row["part_id"], object_or_empty(row["payload"]).get("press")
+    if isinstance(press, dict):
+        button = press.get("button")
+        yield Event(instant(row["received_at"]), "pressed", part, f"key {button}", row["person"])
     state, tries = EventState(row["state"]), f"{row['kind']} {row['id']}, run {row['tries']}"
     if state is EventState.RUNNING or (state is EventState.DONE and row["started_at"]):
         yield Event(instant(row["started_at"]), "hook started", part, tries)
@@ -159,7 +160,7 @@ def _call_text(row: Mapping[str, Any]) -> str:
 
 
 def _receipt_text(row: Mapping[str, Any]) -> str:
-    extra = json.loads(row["extra"] or "{}")
+    extra = object_or_empty(row["extra"])
     facts = (
         ("msgid", row["msgid"]),
         ("media_id", row["media_id"]),

@@ -244,7 +244,8 @@ def test_what_an_error_of_ours_set_aside_is_a_caution(typed: Typed, sqlite_url: 
     """With the command that says what it was; a day later it is not told any more unless it goes on."""
     typed("db", "upgrade")
     database = Database(make_engine(sqlite_url))
-    FaultReports(database).report("send in doubt", "error in this program: KeyError", account="hr")
+    job = "a" * 32
+    FaultReports(database).report("send in doubt", "error in this program: KeyError", account="hr", part=f"{job}-0")
     FaultReports(database).report("housekeeping", "error in this program: KeyError")
     fresh = typed("doctor")
     with database.writing() as connection:
@@ -254,14 +255,9 @@ def test_what_an_error_of_ours_set_aside_is_a_caution(typed: Typed, sqlite_url: 
     database.close()
 
     assert (0, 0) == (fresh[0], status)
-    assert (
-        "caution  account hr: things that could not be handled in the last day because of errors of this program: 1"
-        in fresh[1]
-    )
-    assert (
-        "caution  installation: things that could not be handled in the last day because of errors of this program: 1"
-        in fresh[1]
-    )
+    told = "1 thing could not be handled in the last day because of errors of this program; error in this program: "
+    assert f"caution  account hr: {told}KeyError; seen at part {job}-0 of job {job} first; `worker" in fresh[1]
+    assert f"caution  installation: {told}KeyError; `worker" in fresh[1]
     assert "; `worker lanes --events` names part and error" in fresh[1]
     assert "errors of this program" not in printed
 

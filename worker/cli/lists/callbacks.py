@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from worker.cli.reading import iso, outbox, print_problems, print_table, require
 from worker.cli.times import local
 from worker.control.lift import retry_event
 from worker.domain.callbacks.hook import EventState
+from worker.domain.stored import object_or_empty
 from worker.language import term, translate
 from worker.outbox.jobs.chats import list_chats
 from worker.outbox.jobs.events import list_events
@@ -74,7 +74,7 @@ def inbound(
         {
             **{name: row[name] for name in stored_columns},
             **{name: iso(row[name]) for name in ("happened_at", "received_at")},
-            "message": json.loads(row["payload"]).get("message"),
+            "message": object_or_empty(row["payload"]).get("message"),
         }
         for row in rows
     ]

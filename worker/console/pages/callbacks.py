@@ -72,5 +72,5 @@ def _event(request: ConsoleRequest, row: dict[str, Any]) -> dict[str, Any]:
 def _pretty(payload: str) -> str:
     try:
         return json.dumps(json.loads(payload), ensure_ascii=False, indent=2)
-    except ValueError:
+    except (ValueError, RecursionError):
         return payload

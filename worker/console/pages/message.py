@@ -20,6 +20,7 @@ from worker.console.pages.job import RECIPIENTS, number_in_path
 from worker.domain.content.message import INLINE
 from worker.domain.errors import FileGone, JobNotFound
 from worker.domain.job import Kind
+from worker.domain.stored import stored_object
 from worker.drawing import Channel, MessageView, draw
 from worker.drawing.files import kind_of, plain_name
 from worker.outbox.jobs.blobs import blob_chunks, stored_blobs
@@ -163,11 +164,7 @@ def _target(request: ConsoleRequest, row: Mapping[str, Any]) -> Any:
 
 
 def _document(text: str) -> dict[str, Any]:
-    try:
-        document = json.loads(text)
-    except ValueError:
-        document = None
-    return document if isinstance(document, dict) else {"type": "", "body": text}
+    return stored_object(text) or {"type": "", "body": text}
 
 
 def _files(connection: Connection, job: str, document: Mapping[str, Any]) -> list[MessageFile]:

@@ -248,7 +248,7 @@ class Recovery:
 
     def _report(self, row: JobPart, reason: str) -> None:
         log.warning("not_judged", part=row.id, reason=reason)
-        self._fault_reports.report(f"{row.kind} in doubt", reason, lane=row.lane, account=row.account)
+        self._fault_reports.report(f"{row.kind} in doubt", reason, lane=row.lane, account=row.account, part=row.id)
 
     def _hold_reason(self, row: JobPart, *, is_set_back: bool) -> str | None:
         """Returns why a person must decide about the part, or None if a repeat is safe, or demanded in any case."""

@@ -16,6 +16,7 @@ from itertools import islice, pairwise
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from worker.config.log import Logger
 from worker.delivery.sender.attempt import Attempts
 from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.slots import CallSlots
@@ -24,9 +25,20 @@ from worker.domain import settle
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import MAX_CREDIT, mix
 from worker.domain.pacing.lane import account_of, with_accounts
-from worker.outbox.jobs.loading import JobPart, load_parts, release_for_others, release_parts
+from worker.outbox.engine.database import error_name, is_about_rows
+from worker.outbox.engine.sql import sqlalchemy_errors
+from worker.outbox.jobs.loading import (
+    JobPart,
+    load_parts,
+    load_without_documents,
+    release_for_others,
+    release_parts,
+    set_aside,
+)
 from worker.outbox.lanes.lanes import read_lane_states
 from worker.outbox.lanes.offering import offer
+
+log = Logger()
 
 PERMIT_S = 0.2
 """Seconds in which calls that are reserved together must start. A permit is usually fresh for 250 ms."""
@@ -37,6 +49,8 @@ PEER_RETRY_S = 1.0
 """Seconds until ids are offered again, or a lane is tried again, after this process could not send them."""
 MAX_MISSED = 10_000
 """The largest number of ids remembered in an outage of the database. Others wait until their offer has ended."""
+SET_ASIDE_S = 300.0
+"""Seconds until a part that cannot even be read without its documents is read again."""
 MAX_LANES = 10_000
 """The largest number of lanes whose bulk credit is remembered. With one more, all of them start from 0."""
 
@@ -101,7 +115,7 @@ class DoorbellSender:
             # Before the parts are loaded, so that blocks that another process wrote or lifted count here.
             self._read_states(connection, lane)
             may_go = runtime.lease.may_act() and not runtime.lane_states.is_closed(lane)
-            due_parts = load_parts(connection, runtime.database.now, ids) if may_go else []
+            due_parts = _load_due_parts(runtime, connection, lane, ids) if may_go else []
         exclusive = any(map(_is_exclusive, due_parts))
         calls = 1 if exclusive else min(calls, max(1, len(due_parts)))
         urgent = any(due.priority == Priority.URGENT for due in due_parts)
@@ -138,7 +152,7 @@ class DoorbellSender:
         attempts = Attempts(runtime, self._slots, lane, 1, self._unclaim, urgent=True)
         if runtime.lease.may_act():
             with runtime.database.reading() as connection:
-                due_parts = load_parts(connection, runtime.database.now, ids)[:1]
+                due_parts = _load_due_parts(runtime, connection, lane, ids)[:1]
                 self._read_states(connection, lane)
             # In this process only: for all others the lane stays parked until the vendor has answered.
             runtime.lane_states.unblock(lane)
@@ -159,7 +173,7 @@ class DoorbellSender:
         """
         runtime = self._runtime
         with runtime.database.reading() as connection:
-            is_as_before = bool(load_parts(connection, runtime.database.now, ids))
+            is_as_before = bool(_load_due_parts(runtime, connection, lane, ids))
         wait_s = max(runtime.lane_states.closed_for_s(lane), PEER_RETRY_S if is_as_before else 0.0)
         runtime.lane_blocks.return_probe(lane, wait_s)
 
@@ -210,7 +224,7 @@ class DoorbellSender:
         if not ids:
             return []
         with runtime.database.reading() as connection:
-            due_parts = load_parts(connection, runtime.database.now, ids)
+            due_parts = _load_due_parts(runtime, connection, lane, ids)
         ids, offer_us = [due.id for due in due_parts], int(runtime.settings.offer_s * settle.SECOND)
         if not ids:
             return []
@@ -237,6 +251,44 @@ class DoorbellSender:
             )
         else:
             database.run(lambda connection: release_parts(connection, ids))
+
+
+def _load_due_parts(runtime: Runtime, connection: Connection, lane: str, ids: Sequence[str]) -> list[JobPart]:
+    """Loads those of the parts that may be sent now, in the order of the ids.
+
+    If that fails because of one of them, their documents are read later, each just before its call.
+    """
+    try:
+        with sqlalchemy_errors(connection):
+            return load_parts(connection, runtime.database.now, ids)
+    except Exception as error:
+        if not is_about_rows(error):
+            raise
+    return _load_without_documents(runtime, connection, lane, ids)
+
+
+def _load_without_documents(runtime: Runtime, connection: Connection, lane: str, ids: Sequence[str]) -> list[JobPart]:
+    """Loads the parts without their documents. Finds one that cannot even be read so by halving, and sets it aside."""
+    try:
+        with sqlalchemy_errors(connection):
+            return load_without_documents(connection, runtime.database.now, ids)
+    except Exception as error:
+        if not is_about_rows(error):
+            raise
+        if len(ids) == 1:
+            fault = error_name(error)
+            _set_aside(runtime, lane, ids[0], f"error in this program: the row cannot be read: {fault}")
+            return []
+    middle = len(ids) // 2
+    halves = ids[:middle], ids[middle:]
+    return [part for half in halves for part in _load_without_documents(runtime, connection, lane, half)]
+
+
+def _set_aside(runtime: Runtime, lane: str, part_id: str, reason: str) -> None:
+    database, wait_us = runtime.database, int(SET_ASIDE_S * settle.SECOND)
+    log.warning("not_prepared", part=part_id, reason=reason)
+    runtime.fault_reports.report("part to be read", reason, lane=lane, account=account_of(lane), part=part_id)
+    database.run(lambda connection: set_aside(connection, database.now, part_id, reason, wait_us))
 
 
 def _is_exclusive(due: JobPart) -> bool:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from worker.config.log import Logger
 from worker.delivery.sender.writer import WriterClosed
+from worker.domain.job import job_of
 from worker.domain.outcome import Contradiction
 from worker.domain.pacing.lane import LaneEvent, LaneEventKind
 from worker.outbox.engine.database import Database, is_unavailable
@@ -73,12 +74,14 @@ class FaultReports:
         *,
         lane: str = "",
         account: str = "",
+        part: str = "",
         remedy: str = REMEDY,
         what: LaneEventKind = LaneEventKind.FAULT,
     ) -> None:
         """Writes one event, unless one with the same account, label and reason was written within the last day.
 
-        A reason holds classes of errors and no ids. If the database refuses the event, only the event is missing.
+        A reason holds classes of errors and no ids; `part` is the first part that met it, which the event names. If the
+        database refuses the event, only the event is missing.
         """
         now, report = self._monotonic(), (account, label, reason)
         with self._lock:
@@ -86,6 +89,9 @@ class FaultReports:
             if report in self._reported_at:
                 return
             self._reported_at[report] = now
+        if part:
+            job = job_of(part)
+            reason = "; ".join([reason[:200], f"seen at part {part} of job {job} first"])
         event = LaneEvent(lane, account, label, what, reason[:300], remedy, None, None)
         log_lane_events([event])
         try:

@@ -34,7 +34,7 @@ from worker.domain.outcome import Accepted, CallReceipt, Held, Rejected, Retry
 from worker.domain.pacing.lane import LaneEventKind, account_of
 from worker.domain.pacing.quiet import NONE, QuietHours
 from worker.outbox.commit.commands import unless_changed
-from worker.outbox.engine.database import is_data_error
+from worker.outbox.engine.database import error_name, is_data_error
 from worker.outbox.jobs.loading import JobPart, next_move_at, read_documents
 from worker.outbox.jobs.rows import store_omitted
 from worker.outbox.lanes.pauses import paused_parts
@@ -73,7 +73,7 @@ def resolve(runtime: Runtime, flight: InFlight) -> bool:
         with runtime.database.reading() as connection:
             read_documents(connection, due)
     if due.fault is not None:
-        fail(runtime, due, f"error in this program: the stored content cannot be read: {type(due.fault).__name__}")
+        fail(runtime, due, f"error in this program: the stored content cannot be read: {error_name(due.fault)}")
         return False
     account = usable(runtime.accounts, due.account)
     channel = runtime.channel(account.channel)
@@ -323,7 +323,7 @@ def _avoid_account(runtime: Runtime, due: JobPart, problem: str) -> None:
 def fail(runtime: Runtime, due: JobPart, reason: str) -> None:
     """Counts an error of ours as a failed attempt and reports it. After the last attempt the part ends."""
     log.warning("not_prepared", part=due.id, reason=reason)
-    runtime.fault_reports.report(f"{due.kind} to be prepared", reason, lane=due.lane, account=due.account)
+    runtime.fault_reports.report(f"{due.kind} to be prepared", reason, lane=due.lane, account=due.account, part=due.id)
     _try_again(runtime, due, reason, fault_delay_s(runtime, due.tries, UNPREPARED_S))
 
 

@@ -51,7 +51,7 @@ class Erasure:
         """Returns a JSON document without these persons, unchanged if it holds none of them."""
         try:
             value = json.loads(document)
-        except ValueError:
+        except (ValueError, RecursionError):
             return self.in_texts(document)
         erased = self._erased(value, is_id=False)
         return document if erased == value else json.dumps(erased, ensure_ascii=False, separators=(",", ":"))

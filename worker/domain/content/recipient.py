@@ -9,6 +9,7 @@ from numbers import Integral
 from typing import Any
 
 from worker.domain.errors import CheckFailed, Problem
+from worker.domain.stored import stored_object
 
 LISTS: Mapping[str, str] = {
     "user": "users",
@@ -157,6 +158,37 @@ class Recipients:
             audience=str(data.get("audience") or ""),
             by_sender=tuple((sender, tuple(named)) for sender, named in senders) if isinstance(senders, list) else (),
         )
+
+
+def stored_recipients(text: str) -> Recipients | None:
+    """Returns the recipients of a job's column, or None if no release of ours wrote it in this form."""
+    data = stored_object(text)
+    return None if data is None or not is_stored_form(data) else Recipients.from_json(data)
+
+
+def stored_spec(text: str) -> dict[str, Any] | None:
+    """Returns the spec of a part's column, or None if its recipients cannot be read."""
+    spec = stored_object(text)
+    if spec is None or not is_stored_form(spec) or not is_stored_form(spec.get(INSTEAD_OF, {})):
+        return None
+    return spec if isinstance(spec.get("sender", ""), str | None) else None
+
+
+def is_stored_form(data: Any) -> bool:
+    """Returns whether a document has its recipients in the form of `Recipients.to_json`."""
+    if not isinstance(data, dict):
+        return False
+    senders = data.get("by_sender", [])
+    return all(_is_text_list(data.get(name, [])) for name in LISTS.values()) and (
+        isinstance(senders, list)
+        and all(isinstance(entry, list) and len(entry) == 2 and _is_text_list(entry[1]) for entry in senders)
+        and _is_text_list([entry[0] for entry in senders])
+    )
+
+
+def _is_text_list(value: Any) -> bool:
+    # By the set of types: a hundred thousand recipients are looked at in a millisecond.
+    return isinstance(value, list) and {*map(type, value)} <= {str}
 
 
 def To(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from sqlalchemy import Connection
 from worker.domain.job import Kind
 from worker.domain.job_terms import tags_of
 from worker.domain.state import JobState
+from worker.domain.stored import object_or_empty
 from worker.outbox.engine.bulk import rows_by_id
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import fetch, mappings
@@ -157,7 +157,7 @@ def _commands(connection: Connection, first: int, last: int) -> list[dict[str, A
         " order by id desc"
     )
     rows = mappings(connection, query, {"first": first - _SLACK_US, "last": last + _SLACK_US})
-    return [{**row, "filter": json.loads(row["asked"]).get("filter")} for row in rows]
+    return [{**row, "filter": object_or_empty(row["asked"]).get("filter")} for row in rows]
 
 
 def _did(command: Mapping[str, Any], job: WithdrawnJob) -> bool:

@@ -17,6 +17,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 from uuid_utils import uuid7
 
+from worker.domain.stored import object_or_empty
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import fetch
@@ -50,6 +51,11 @@ def count(connection: Connection, name: str, *labels: str, times: int = 1, once:
     insert_rows(connection, table, [row if once is None else {**row, "id": once}], conflict="ignore")
 
 
+def stored_counts(text: str) -> dict[str, int]:
+    """Returns the counts of a row that `count_row` made, or none if it cannot be read: it may not stop the others."""
+    return {name: value for name, value in object_or_empty(text).items() if isinstance(value, int)}
+
+
 def exemplars(connection: Connection) -> dict[str, Exemplar]:
     """Returns bucket name -> its newest traced call, of the rows that are added up."""
     rows = fetch(connection, "select name, exemplar from worker_totals where exemplar is not null")
@@ -62,7 +68,7 @@ def totals(connection: Connection) -> Counter[str]:
     query = "select name, value, null from worker_totals union all select null, null, counts from worker_counts"
     sums: Counter[str] = Counter()
     for name, value, counts in fetch(connection, query):
-        sums.update({name: int(value)} if counts is None else json.loads(counts))
+        sums.update({name: int(value)} if counts is None else stored_counts(counts))
     return sums
 
 

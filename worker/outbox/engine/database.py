@@ -26,9 +26,10 @@ from sqlalchemy.exc import (
     InvalidRequestError,
     NoSuchModuleError,
     OperationalError,
+    SQLAlchemyError,
 )
 
-from worker.domain.errors import ConfigurationError, RetryTransaction
+from worker.domain.errors import ConfigurationError, RetryTransaction, WorkerError
 from worker.outbox.engine import mariadb, postgresql
 from worker.outbox.engine.clock import CLOCK_OPTION, DatabaseClock, SqlClock
 from worker.outbox.engine.dialect import MARIADB, dialect_of, unsupported
@@ -41,6 +42,8 @@ _IMMEDIATE = "worker_begin_immediate"
 """Execution option of an SQLite engine: its connections begin transactions. Otherwise each statement is one."""
 # PostgreSQL: serialization failure, deadlock. MariaDB has numbers (`mariadb.RETRYABLE`), SQLite only messages.
 _RETRYABLE_SQLSTATES = frozenset({"40001", "40P01"})
+_DAMAGED = "XX"
+"""The class of PostgreSQL's states for an internal error, such as a damaged row."""
 _RETRYABLE_MESSAGES = ("database is locked", "database table is locked")
 
 
@@ -91,6 +94,21 @@ def is_data_error(error: BaseException) -> bool:
     if mariadb.error_number(error.orig) in mariadb.DATA_ERRORS:
         return True
     return (sqlstate_of(error.orig) or "").startswith(("22", "23"))
+
+
+def is_about_rows(error: BaseException) -> bool:
+    """Returns whether a read may have failed because of one of its rows, so that the other rows can still be read.
+
+    Its bytes are damaged or no text in the connection's encoding, or Python cannot make sense of its values.
+    """
+    if isinstance(error, DBAPIError):
+        return is_data_error(error) or (sqlstate_of(error.orig) or "").startswith(_DAMAGED)
+    return isinstance(error, Exception) and not isinstance(error, SQLAlchemyError | WorkerError | OSError)
+
+
+def error_name(error: BaseException) -> str:
+    """Returns the class of an error; the driver's own where SQLAlchemy's says less."""
+    return type(error.orig if isinstance(error, DBAPIError) and error.orig else error).__name__
 
 
 class FifoLock:
@@ -152,14 +170,24 @@ def sqlite_engine(url: str, **options: Any) -> Engine:
     return engine
 
 
-def _with_small_caches(engine: Engine) -> Engine:
-    """Limits the cache of each connection to 1 MiB: a process has many, and the system caches the file anyway."""
+def _for_a_worker(engine: Engine) -> Engine:
+    """Sets up the worker's own connections: each with a cache of 1 MiB, for the system caches the file anyway."""
 
     @event.listens_for(engine, "connect")
-    def _set_cache_size(connection: Any, _record: Any) -> None:
+    def _set_up(connection: Any, _record: Any) -> None:
         connection.execute("PRAGMA cache_size=-1024")
+        # The driver would raise an error that looks like an outage, for all rows that are read together.
+        connection.text_factory = _text_of
 
     return engine
+
+
+def _text_of(stored: bytes) -> str:
+    """Returns a text of SQLite. One that is no UTF-8 is readable, but no JSON: nobody is sent a damaged message."""
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return f"\ufffd{stored.decode(errors='replace')}"
 
 
 def missing_file(url: str) -> Path | None:
@@ -187,7 +215,7 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
         raise ConfigurationError("database: not a database URL; use postgresql+psycopg://, sqlite:///") from error
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        return _with_small_caches(sqlite_engine(url))
+        return _for_a_worker(sqlite_engine(url))
     if backend not in _DRIVERS:
         raise unsupported(backend)
     extra, driver = _DRIVERS[backend]

@@ -18,6 +18,7 @@ from worker.domain.job import Priority, job_of, part_id, part_range
 from worker.domain.pacing.lane import tenants_range
 from worker.domain.settle import PartFacts, wait_for_job
 from worker.domain.state import PartState
+from worker.domain.stored import object_or_empty
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.dialect import dialect_of
@@ -101,7 +102,9 @@ def target_parts(connection: Connection, job_id: str) -> list[TargetPart]:
         " on r.part_id = p.id and r.not_sent = false where p.id > :low and p.id < :high order by p.n, r.claim"
     )
     rows = mappings(connection, query, part_range(job_id))
-    parts = [TargetPart(**row | {"state": PartState(row["state"]), "spec": json.loads(row["spec"])}) for row in rows]
+    parts = [
+        TargetPart(**row | {"state": PartState(row["state"]), "spec": object_or_empty(row["spec"])}) for row in rows
+    ]
     return list({(part.id, part.msgid): part for part in parts}.values())
 
 
@@ -164,7 +167,7 @@ def reminders(connection: Connection, target: str, since: int) -> list[int]:
     )
     ids = execute(connection, jobs, {"job": job_of(target)}).scalars()
     rows = [row for id in ids for row in execute(connection, query, {**part_range(id), "since": since})]
-    return sorted(row[1] for row in rows if json.loads(row[0]).get("target") == target)
+    return sorted(row[1] for row in rows if object_or_empty(row[0]).get("target") == target)
 
 
 def wait_for_target(connection: Connection, part: PartFacts, job_id: str, now: int, until: int, reason: str) -> None:

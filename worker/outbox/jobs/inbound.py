@@ -5,7 +5,6 @@ All in one transaction. A callback that is answered with 200 is stored with ever
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.callbacks.inbound import MESSAGE, CardPress, Inbound
 from worker.domain.job import job_of
 from worker.domain.pacing.lane import LaneBlock, Resume
+from worker.domain.stored import object_or_empty
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.counting import count
@@ -183,7 +183,7 @@ def own_card_id(connection: Connection, accounts: Sequence[str], card: CardPress
     part_id = part_of_task(connection, accounts, card.task_id)
     query = "select message from worker_jobs where id = :job"
     message = None if part_id is None else execute(connection, query, {"job": job_of(part_id)}).scalar()
-    value: Any = None if message is None else json.loads(message)
+    value: Any = object_or_empty(message)
     for step in card.own_id_at:
         try:
             value = value[step]

@@ -5,7 +5,6 @@ Producers share no row. So no producer waits for another, except for one with th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NotRequired, TypedDict
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.job import part_id
+from worker.domain.stored import object_or_empty
 from worker.outbox.engine.bulk import documents, ids_json, rows_json
 from worker.outbox.engine.clock import now_in
 from worker.outbox.engine.dialect import Dialect, dialect_of
@@ -172,8 +172,7 @@ def is_in_future(connection: Connection, at: int) -> bool:
 def first_spec(connection: Connection, job_id: str) -> Mapping[str, Any]:
     """Returns the spec of a job's first part: what it sends, and what was resolved for it."""
     document = execute(connection, "select spec from worker_parts where id = :id", {"id": part_id(job_id, 0)}).scalar()
-    spec: Mapping[str, Any] = json.loads(document or "{}")
-    return spec
+    return object_or_empty(document)
 
 
 # The source is the job's row, so that a job that was left out for its dedupe key gets no parts.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -15,8 +15,9 @@ from worker.domain.job import Part, is_read
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.clock import SKEW_US
+from worker.outbox.engine.database import is_about_rows
 from worker.outbox.engine.dialect import Dialect, dialect_of
-from worker.outbox.engine.sql import fetch, run
+from worker.outbox.engine.sql import fetch, run, sqlalchemy_errors
 from worker.outbox.lanes.agenda import marked_later_than
 from worker.outbox.lanes.waits import FIRST_PAGE, Cursor
 
@@ -112,6 +113,25 @@ def load_parts(connection: Connection, now: str, ids: Sequence[str]) -> list[Job
     return [part_of(row[:-2], *row[-2:]) for row in sorted(rows, key=lambda row: position[row[0]])]
 
 
+def load_without_documents(connection: Connection, now: str, ids: Sequence[str]) -> list[JobPart]:
+    """Loads those of the parts that may be sent now, without their documents; see `read_documents`."""
+    select = (
+        f"select {_COLUMNS.format('null', 'null')} from {_from(dialect_of(connection))}"
+        f" and p.state = 0 and p.waits_on is null and p.not_before <= {now}"
+    )
+    position = {part: n for n, part in enumerate(ids)}
+    rows = fetch(connection, select, {"ids": ids_json(ids)})
+    return [part_of(row) for row in sorted(rows, key=lambda row: position[row[0]])]
+
+
+def set_aside(connection: Connection, now: str, part_id: str, reason: str, wait_us: int) -> None:
+    """Lets a queued part wait and say why, without reading its row. Its parts of the same job go on."""
+    update = dialect_of(connection).update_by_ids(
+        "worker_parts", f"not_before = {now} + :wait, offered_until = null, reason = :reason"
+    )
+    run(connection, f"{update} and state = 0", {"ids": ids_json([part_id]), "wait": wait_us, "reason": reason})
+
+
 def part_of(row: Sequence[Any], frozen: str | None = None, window_id: str | None = None) -> JobPart:
     """Returns the part of a row with `COLUMNS`."""
     id, job_id, n, kind, message, spec, *rest, doubts = row
@@ -125,22 +145,43 @@ def part_of(row: Sequence[Any], frozen: str | None = None, window_id: str | None
 
 
 def read_documents(connection: Connection, due: JobPart) -> None:
-    """Reads the large documents of a part just before it is sent."""
-    query = f"select {', '.join(_DOCUMENTS)} from {_from(dialect_of(connection))}"
-    for spec, message, body in fetch(connection, query, {"ids": ids_json([due.id])}):
-        due.is_unread, due.frozen = False, body
+    """Reads the documents of a part that was loaded without them. If it cannot, the part has the error as `fault`."""
+    query = f"select {', '.join(_DOCUMENTS)}, b.window_id from {_from(dialect_of(connection))}"
+    due.is_unread = False
+    try:
+        with sqlalchemy_errors(connection):
+            rows = fetch(connection, query, {"ids": ids_json([due.id])})
+    except Exception as error:
+        if not is_about_rows(error):
+            raise
+        due.fault = error
+        return
+    for spec, message, body, window_id in rows:
+        due.frozen, due.window_id = body, window_id
         _parse_documents(due, spec, message)
         due.holds_bytes = True
+
+
+def _load_each(connection: Connection, query: str, values: Mapping[str, Any]) -> list[JobPart]:
+    """Loads the parts of a query for `{}` columns. If one of them cannot be read, their documents are read singly."""
+    try:
+        with sqlalchemy_errors(connection):
+            return [part_of(row) for row in fetch(connection, query.format(COLUMNS), values)]
+    except Exception as error:
+        if not is_about_rows(error):
+            raise
+    parts = [part_of(row) for row in fetch(connection, query.format(_COLUMNS.format("null", "null")), values)]
+    for part in parts:
+        read_documents(connection, part)
+    return parts
 
 
 def _parse_documents(part: JobPart, spec: str, message: str) -> None:
     try:
         part.spec = _object(spec)
         part.message = _object(message)
-        files = part.message.get("files") or {}
-        part.holds_bytes = any(file["upload_type"] == INLINE for file in files.values())
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        # An unreadable row must not stop the other parts that are read with it.
+        part.holds_bytes = any(file["upload_type"] == INLINE for file in part.message.get("files", {}).values())
+    except Exception as error:  # noqa: BLE001  an unreadable row must not stop the other parts that are read with it
         part.message, part.fault = {}, error
 
 
@@ -156,11 +197,11 @@ def parts_in_doubt(connection: Connection, now: str, limit: int, after: Cursor =
     # Continues after a part, not from the start. Otherwise parts that this process cannot decide about would hide the
     # parts behind them.
     query = (
-        f"select {COLUMNS} from worker_parts p join worker_jobs j on j.id = p.job_id"
+        "select {} from worker_parts p join worker_jobs j on j.id = p.job_id"
         f" where p.state = 6 and p.not_before <= {dialect_of(connection).stable_now(now)} and p.not_before >= :at"
         " and (p.not_before > :at or p.id > :id) order by p.not_before, p.id limit :limit"
     )
-    return [part_of(row) for row in fetch(connection, query, {"limit": limit, "at": after[0], "id": after[1]})]
+    return _load_each(connection, query, {"limit": limit, "at": after[0], "id": after[1]})
 
 
 def parts_marked_in_future(connection: Connection, now: str, limit: int) -> list[JobPart]:
@@ -168,11 +209,11 @@ def parts_marked_in_future(connection: Connection, now: str, limit: int) -> list
     dialect = dialect_of(connection)
     later = f"{dialect.planned_now(now)} + {SKEW_US}"
     query = (
-        f"select {COLUMNS} from worker_parts p{dialect.force_index('worker_parts_due_by_state')}"
+        f"select {{}} from worker_parts p{dialect.force_index('worker_parts_due_by_state')}"
         f"{dialect.join('worker_jobs j')} on j.id = p.job_id"
         f" where p.state = 6 and {marked_later_than(later)} limit :limit"
     )
-    return [part_of(row) for row in fetch(connection, query, {"limit": limit})]
+    return _load_each(connection, query, {"limit": limit})
 
 
 def repeats_marked_later(
@@ -195,8 +236,7 @@ def repeats_marked_later(
 def parts_still_in_doubt(connection: Connection, ids: Sequence[str]) -> list[JobPart]:
     """Loads those of the parts that have not ended and are not held."""
     source = dialect_of(connection).by_ids("worker_parts", alias="p", joins=" join worker_jobs j on j.id = p.job_id")
-    query = f"select {COLUMNS} from {source} and p.not_before is not null"
-    return [part_of(row) for row in fetch(connection, query, {"ids": ids_json(ids)})]
+    return _load_each(connection, f"select {{}} from {source} and p.not_before is not null", {"ids": ids_json(ids)})
 
 
 def next_move_at(connection: Connection, part_id: str) -> int | None:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from worker.domain.job import part_id
 from worker.domain.settle import FOREVER, SECOND
 from worker.domain.state import OPEN_STATES, PartState
+from worker.domain.stored import object_or_empty
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.dialect import dialect_of
@@ -107,7 +108,7 @@ def lock_cached(connection: Connection, row: Mapping[str, Any], send_job_id: str
         now if state == PartState.SENDING else max(created_at, marked_at or 0),
         bool(after_send),
         reason,
-        json.loads(spec).get("fetched"),
+        object_or_empty(spec).get("fetched"),
     )
 
 

@@ -26,6 +26,7 @@ from worker.domain.pacing.lane import (
     LaneBlock,
     LaneChange,
     LaneEvent,
+    LaneEventKind,
     LaneRules,
     LaneState,
     SlowStart,
@@ -250,13 +251,22 @@ def write_lane_events(connection: Connection, now_sql: str, events: Sequence[Lan
     _write_events(connection, events, read_now(connection, now_sql))
 
 
-def count_lane_events(connection: Connection, since: int) -> Counter[tuple[str, str]]:
-    """Counts events by account and kind since an instant. Reads only the newest 10,000."""
+def count_lane_events(connection: Connection, since: int) -> tuple[Counter[tuple[str, str]], dict[str, str]]:
+    """Counts events by account and kind since an instant, and returns account -> the reason of its newest fault.
+
+    Reads only the newest 10,000.
+    """
     # The ids have the clock of the process that wrote them, which may differ.
-    newest = "select account, what, happened_at from worker_lane_events where id > :after order by id desc limit 10000"
-    query = f"select account, what, count(*) from ({newest}) newest where happened_at > :since group by account, what"
-    rows = fetch(connection, query, {"after": first_id(since - SKEW_US), "since": since})
-    return Counter({(str(account), str(what)): int(count) for account, what, count in rows})
+    newest = (
+        "select id, account, what, happened_at from worker_lane_events where id > :after order by id desc limit 10000"
+    )
+    query = f"select account, what, count(*), max(id) from ({newest}) newest where happened_at > :since"
+    values = {"after": first_id(since - SKEW_US), "since": since}
+    rows = fetch(connection, f"{query} group by account, what", values)
+    counts = Counter({(str(account), str(what)): int(count) for account, what, count, _ in rows})
+    faults = {id: account for account, what, _, id in rows if what == LaneEventKind.FAULT}
+    reasons = rows_by_id(connection, "id, reason", "worker_lane_events", faults) if faults else []
+    return counts, {faults[id]: reason for id, reason in reasons}
 
 
 MAX_EVENTS = 50

@@ -5,7 +5,6 @@ Ids, receipts and counts stay.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ from worker.domain.content.erasure import ERASED, Erasure, of_all
 from worker.domain.content.recipient import same_person
 from worker.domain.job import job_of, part_id
 from worker.domain.job_terms import hour_of, term
+from worker.domain.stored import object_or_empty
 from worker.outbox import tables
 from worker.outbox.engine.bulk import delete_by_id, ids_json, insert_rows, rows_by_id, update_rows
 from worker.outbox.engine.clock import SKEW_US
@@ -195,8 +195,8 @@ def _erase_keyed_rows(connection: Connection, table: Any, parts: Sequence[str], 
 def _delete_task_ids(connection: Connection, account: str, parts: Sequence[str], erasure: Erasure) -> None:
     """Deletes the producer's own task_ids that contain what is erased. Presses of these cards then match no job."""
     for part, spec in rows_by_id(connection, "id, spec", "worker_parts", parts, only="and spec like '%task_id%'"):
-        task_id = json.loads(spec).get("task_id")
-        if task_id and erasure.in_texts(task_id) != task_id:
+        task_id = object_or_empty(spec).get("task_id")
+        if isinstance(task_id, str) and erasure.in_texts(task_id) != task_id:
             params = {"account": account, "task_id": task_id, "part": part}
             query = "delete from worker_task_ids where account = :account and task_id = :task_id and part_id = :part"
             execute(connection, query, params)

@@ -6,7 +6,6 @@ thousand rows, however many jobs there are.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.outbox.engine.clock import SECOND
-from worker.outbox.engine.counting import SEPARATOR
+from worker.outbox.engine.counting import SEPARATOR, stored_counts
 from worker.outbox.engine.sql import fetch, read_now, run
 
 MINUTE, QUARTER = 60 * SECOND, 900 * SECOND
@@ -111,7 +110,7 @@ def call_rates(connection: Connection, now_sql: str) -> CallRates:
         if counts is None:
             slots.add((int(length), int(began_at), account), Calls(int(accepted), int(refused), int(unanswered)))
         else:
-            slots.add_counts(account, json.loads(counts))
+            slots.add_counts(account, stored_counts(counts))
     hour, day = (dict(_series(slots, length, starts[length])) for length in (MINUTE, QUARTER))
     return CallRates(hour, day)
 

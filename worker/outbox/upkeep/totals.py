@@ -12,8 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from worker.domain.stored import object_or_empty
 from worker.outbox import tables
 from worker.outbox.engine.bulk import delete_by_id, insert_rows, update_rows
+from worker.outbox.engine.counting import stored_counts
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch
@@ -37,10 +39,10 @@ def add_up(connection: Connection) -> int:
     exemplars: dict[str, Any] = {}
     slots = CallsBySlot()
     for id, counts_json, exemplars_json in rows:
-        counts = json.loads(counts_json)
+        counts = stored_counts(counts_json)
         sums.update(counts)
         slots.add_counts(id, counts)
-        exemplars.update(json.loads(exemplars_json or "{}"))
+        exemplars.update(object_or_empty(exemplars_json))
     # Sorted, like everything that locks several rows.
     insert_rows(
         connection, tables.totals, [{"name": name, "value": sums[name]} for name in sorted(sums)], conflict="add"

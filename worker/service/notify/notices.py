@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.upkeep.alerts import HOUR, AlertRow
@@ -41,6 +41,8 @@ class AlertNotice:
     """Index of the last target that failed to deliver it, or -1."""
     last_number: int = 0
     """How many notices there are within an hour with this one, if later ones wait until there are fewer. Else 0."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Subject -> what is wrong there, if the kind lets notices say more."""
 
     @property
     def subjects(self) -> list[str]:

@@ -101,6 +101,8 @@ class Notifier:
             is_urgent = notice.kind.severity == "page"
             if ("QueueWithoutWorkers", "urgent" if is_urgent else "normal") in problems:
                 is_urgent = not is_urgent
+            name = notice.kind.name if notice.kind.tells_more else ""
+            notice = replace(notice, texts={one.subject: one.text for one in found if one.name == name and one.text})
             is_sent = self._sender.send(notice, unusable, holds, is_urgent=is_urgent)
             if is_sent:
                 self.leadership.succeeded()

@@ -1,7 +1,7 @@
 """Writes a notice: as a text for people, and as the JSON that Alertmanager posts to a webhook.
 
-Every word is the program's own, apart from names of accounts, channels, queues and processes. The text is Chinese if
-`WORKER_LANG` says so in the process that sends it. The rest of the JSON is for programs.
+Every word is the program's own, apart from ids and names of accounts, channels, queues and processes. The text is
+Chinese if `WORKER_LANG` says so in the process that sends it. The rest of the JSON is for programs.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def text_of(notice: AlertNotice, zone: tzinfo = UTC) -> str:
         lines.append(f"From {since} to {until}.")
     else:
         lines = [f"{kind.name}: {names}" if names else kind.name, f"{kind.state}; {kind.remedy}", f"Since {since}."]
+        lines[2:2] = [notice.texts[name] for name in (subjects or [""])[:MAX_NAMES] if name in notice.texts]
     lines.append(f"Runbook: docs/runbooks.md#{kind.page}")
     if notice.last_number:
         lines.append(
@@ -50,7 +51,11 @@ def json_of(notice: AlertNotice, zone: tzinfo) -> bytes:
         {
             "status": status,
             "labels": {**common, **({kind.about: row.subject} if row.subject else {})},
-            "annotations": {"summary": kind.state, "description": kind.remedy, "runbook": kind.runbook},
+            "annotations": {
+                "summary": notice.texts.get(row.subject, kind.state),
+                "description": kind.remedy,
+                "runbook": kind.runbook,
+            },
             "startsAt": instant(row.seen_at).isoformat(),
             "endsAt": instant(row.gone_at or notice.at).isoformat() if notice.is_end else NO_END,
             "generatorURL": "",
