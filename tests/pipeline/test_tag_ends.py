@@ -11,6 +11,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from tests.support.reads import rows_read, sweep
@@ -28,6 +29,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.upkeep import ended_tags
 from worker.outbox.upkeep.ended_tags import due_tags, find_open_jobs
 from worker.outbox.upkeep.indexing import index_batch
+from worker.reporting.mailing import MailingReport, mailing
+from worker.service import tag_ends
 from worker.service.tag_ends import RECHECK_S, TagEnds
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in the first tests")
@@ -118,6 +121,28 @@ def test_the_last_job_of_a_tag_ends_it_once(site: Site, hall: Hall) -> None:
     assert not lunch.is_cut_short
     assert [] == hall.look()
     assert [] == hall.look(RECHECK_S)
+
+
+def test_what_is_enqueued_between_the_search_and_the_count_postpones_the_end(
+    site: Site, hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No event has open jobs in its counts; the tag ends with the new job."""
+    site.ring(site.send("a", tags=["lunch"]))
+    late: list[str] = []
+
+    def count(connection: Connection, filter: JobFilter) -> MailingReport:
+        late.append(site.send("late", tags=["lunch"]))
+        return mailing(connection, filter)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tag_ends, "mailing", count)
+        told = hall.look()
+    site.ring(*late)
+    told_later = hall.look(RECHECK_S + QUIET_S)
+
+    assert told == []
+    assert told_later == ["lunch"]
+    assert hall.heard[0].stages[MailingStage.SENT].jobs == 2
 
 
 @pytest.mark.every_database

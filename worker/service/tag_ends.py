@@ -15,6 +15,7 @@ from uuid_utils import uuid7
 
 from worker.domain.callbacks.hook import EventKind
 from worker.domain.job_filter import JobFilter
+from worker.domain.mailing import MailingStage
 from worker.outbox.engine.clock import micros
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
@@ -27,6 +28,7 @@ IDLE_FACTOR = 20
 """Factor from the time of a search to the pause after it: with a million open parts, a search takes seconds."""
 RECHECK_S = 10.0
 """Seconds until a tag that still has an open job is checked again, at least."""
+_OPEN = (MailingStage.WAITING, MailingStage.IN_FLIGHT)
 
 
 class TagEnds:
@@ -53,9 +55,14 @@ class TagEnds:
         return max(IDLE_S, IDLE_FACTOR * duration_s)
 
     def _write_event(self, ended: EndedTag, at: int) -> None:
-        """Writes the event of a tag that has no open job."""
+        """Writes the event of a tag that has no open job. Postpones its check if the count finds one after all."""
         with self._database.reading() as connection:
             report = mailing(connection, JobFilter(tag=ended.tag))
+        if any(report.stages[stage].parts for stage in _OPEN):
+            # It was enqueued, or a person gave a job in doubt back, between the search and the count.
+            later = at + micros(RECHECK_S)
+            self._database.run(lambda connection: postpone_check(connection, later, {ended: None}))
+            return
         stages = {stage: astuple(count) for stage, count in report.stages.items()}
         counts = to_json({"stages": stages, "is_cut_short": report.is_cut_short}).decode()
         # Such an event comes after presses of buttons, like the ends of jobs.

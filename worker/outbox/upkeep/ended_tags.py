@@ -105,8 +105,11 @@ def find_open_jobs(connection: Connection, tags: Collection[EndedTag]) -> dict[s
     return open_jobs
 
 
-def postpone_check(connection: Connection, at: int, witnesses: Mapping[EndedTag, str]) -> None:
-    """Postpones the check of these tags to `at`, and stores an open job of each. Skips tags that were stored anew."""
+def postpone_check(connection: Connection, at: int, witnesses: Mapping[EndedTag, str | None]) -> None:
+    """Postpones the check of these tags to `at`, and stores an open job of each, if one is given.
+
+    Skips tags that were stored anew.
+    """
     update = "update worker_ended_tags set check_at = :at, witness = :witness where tag = :tag and note = :note"
     for ended, witness in witnesses.items():
         execute(connection, update, {"at": at, "witness": witness, "tag": ended.tag, "note": ended.note})
