@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from tests.support.runtime import SEND, Site, lost, planted
+from tests.support.runtime import SEND, Site, an_account, busy, lost, planted, refused
 from worker.delivery.maintenance import recovery
 from worker.delivery.sender.lease import Leadership
 from worker.domain import settle
@@ -152,6 +152,66 @@ def test_a_lease_from_the_future_is_free(site: Site, back_s: float, is_free: boo
     site.clock.advance(-back_s)
 
     assert is_free is second.lead()
+
+
+@pytest.mark.every_database
+def test_a_members_limit_of_the_future_ends_with_its_window(site: Site) -> None:
+    """Its units may count at the vendor for a minute from now; they would have counted for eight hours."""
+    site.finish()
+    with planted(site.database, site.clock, accounts=[an_account(limits={"member_minute": 2})]) as limited:
+        limited.recover()
+        limited.clock.advance(BACK_S)
+        for n in range(2):
+            limited.send(f"then {n}")
+        limited.run()
+        limited.clock.advance(-BACK_S)
+        jobs = [limited.send(f"now {n}") for n in range(2)]
+        limited.run()
+        at_once = [limited.state(job) for job in jobs]
+        limited.advance(70)
+        limited.recover()
+        limited.run()
+
+        assert at_once == ["queued", "queued"]
+        assert [limited.state(job) for job in jobs] == ["accepted", "accepted"]
+
+
+@pytest.mark.every_database
+def test_what_is_due_by_the_old_clock_is_sent(site: Site) -> None:
+    """A retry, and a job that was enqueued meanwhile, not eight hours later. What a producer put off waits."""
+    retry, scheduled = site.send("retry"), site.send("put off", due_at=timedelta(hours=9))
+    site.recover()
+    site.clock.advance(BACK_S)
+    site.recover()
+    site.vendor.says(busy())
+    site.ring(retry)
+    meanwhile = site.send("meanwhile")
+    site.clock.advance(-BACK_S)
+
+    site.recover()
+    site.run()
+
+    assert [site.state(job) for job in (retry, meanwhile, scheduled)] == ["accepted", "accepted", "queued"]
+
+
+@pytest.mark.every_database
+def test_a_block_of_the_future_lasts_as_long_as_it_was_meant_to(site: Site) -> None:
+    """A minute, not eight hours; and the next refusal is the first of its kind again once the minute is over."""
+    site.clock.advance(BACK_S)
+    site.vendor.says(refused(45009))
+    job = site.send()
+    site.ring(job)
+    site.clock.advance(-BACK_S)
+    lane = site.part(job).lane
+
+    site.recover()
+    found = site.lane(lane)
+    assert found is not None
+    now = site.clock.micros
+
+    assert now < found.blocked_until <= now + 60 * SECOND
+    assert found.struck_until <= found.blocked_until + 60 * SECOND
+    assert (found.blocked_at, found.changed_at) == (now, now)
 
 
 def test_a_small_step_back_changes_nothing(site: Site) -> None:

@@ -83,6 +83,7 @@ def _usage(limit_counter: LimitCounter, buckets: str | None, now: int, waiting: 
     if buckets is None or not limit_counter.limit.amount:
         return Usage(limit_counter, None, None, waiting)
     window = Window.load(limit_counter.limit.window_s, buckets, now)
+    window.cut_future(now)
     wait = window.wait_us(1, limit_counter.limit.amount, now)
     wait_s = None if wait is None else wait / 1_000_000
     return Usage(limit_counter, window.used, wait_s, waiting, tuple(window.spans()))

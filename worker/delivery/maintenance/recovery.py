@@ -30,11 +30,13 @@ from worker.outbox.jobs.loading import (
     JobPart,
     parts_in_doubt,
     parts_marked_in_future,
+    parts_of_later,
     parts_still_in_doubt,
-    repeats_marked_later,
+    wake_set_back,
 )
 from worker.outbox.jobs.order_queue import orders_after, repair_orders, stalled_orders
 from worker.outbox.lanes.agenda import OVERDUE_US, Agenda, Work
+from worker.outbox.lanes.lanes import cut_future_blocks
 from worker.outbox.lanes.offering import expired_parts
 from worker.outbox.lanes.pauses import parked_on_ended, wake_parked
 from worker.outbox.lanes.processes import (
@@ -89,6 +91,7 @@ class Recovery:
         self._latest_now = FOREVER
         """The database's clock in the last turn. Before the first turn it may have been any time."""
         self._order_after = ""
+        self._saw_set_back = False
         self._repeats_after: Cursor | None = None
         """The last queued part that was searched for repeats from the future. None: there is nothing to search."""
         self._doubtful_after = FIRST_PAGE
@@ -112,12 +115,14 @@ class Recovery:
         self._step(Work.DOUBTFUL, "recovery of unknowns", self._act_on_unknowns)
         if self._agenda.now + SKEW_US < self._latest_now:
             self._repeats_after = (self._agenda.now + SKEW_US, "")
+            self._saw_set_back = self._latest_now != FOREVER
         self._latest_now = self._agenda.now
         self._fault_reports.run_step("recovery of repeats", self._act_on_repeats)
         self._step(Work.EXPIRED, "recovery of late parts", self._expire)
         self._step(Work.WAITING, "recovery of waiting parts", self._wake_overdue)
         self._step(Work.RESUMED, "recovery of paused parts", self._wake_resumed)
         self._step(Work.ORDERS, "recovery of orders", self._mend_orders)
+        self._step(Work.FUTURE_BLOCKS, "recovery of blocks", self._cut_blocks)
         if watched:
             self._last_turn = self._monotonic()
         return EVERY_S
@@ -128,6 +133,9 @@ class Recovery:
 
     def _wake_overdue(self) -> None:
         self._database.run(lambda connection: wake_overdue(connection, self._database.now))
+
+    def _cut_blocks(self) -> None:
+        self._database.run(lambda connection: cut_future_blocks(connection, self._database.now))
 
     def _wake_resumed(self) -> None:
         """Wakes parts that are parked on ended pauses, at most ten thousand a turn."""
@@ -200,12 +208,17 @@ class Recovery:
         self._change(due + [self._act(part, is_set_back=True) for part in set_back])
 
     def _act_on_repeats(self) -> None:
-        """Does the same with queued repeats that the clock was set back behind, one page of the queue a turn."""
+        """Does the same with queued repeats that the clock was set back behind, one page of the queue a turn.
+
+        If it has seen that, it wakes parts that would be due by the old clock.
+        """
         if self._repeats_after is None:
             return
         future = self._agenda.now + SKEW_US
         with self._database.reading() as connection:
-            repeats, after = repeats_marked_later(connection, future, self._repeats_after, QUEUE_PAGE)
+            repeats, waiting, after = parts_of_later(connection, future, self._repeats_after, QUEUE_PAGE)
+        for batch in batched(waiting if self._saw_set_back else (), BATCH_SIZE):
+            self._database.run(partial(wake_set_back, now=self._database.now, ids=batch, later_than=future))
         for batch in batched(repeats, BATCH_SIZE):
             with self._database.reading() as connection:
                 rows = parts_still_in_doubt(connection, batch)

@@ -21,7 +21,7 @@ from worker.delivery.sender.retry_hints import RetryTimes
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Denied, Limit, Permit, Use
-from worker.domain.pacing.window import Window, margin_us, permit_age_s
+from worker.domain.pacing.window import LONGEST_RETRY_US, SECOND, Window, margin_us, permit_age_s
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.budgets import Budgets, budget_key
 
@@ -277,6 +277,9 @@ class Reservation:
         window = self._windows.get(key)
         if window is None:
             window = self._windows[key] = Window.load(cost.limit.window_s, self._rows[key], self.now)
+            if window.cut_future(self.now):
+                # Written even if nothing is granted: cut anew each time, it would never lapse.
+                self._changed.add(key)
         return window.wait_us(cost.units, cost.limit.amount, self.now)
 
     def _is_too_big(self, call: _Call) -> bool:
@@ -300,7 +303,9 @@ class Reservation:
     def _retry_us(self, key: str, cost: Cost) -> int:
         limit, window = cost.limit, self._windows[key]
         if key not in self._queues:
-            self._queues[key] = self._earlier_retries(key, self.now)
+            # Of a time when the clock was ahead: no retry is later than this.
+            last = self.now + limit.window_s * SECOND + 2 * LONGEST_RETRY_US
+            self._queues[key] = [at for at in self._earlier_retries(key, self.now) if at <= last]
         wait = window.wait_us(cost.units, limit.amount, self.now) or 0
         margin = margin_us(limit.window_s, permit_age_s({limit.window_s}))
         return max(wait, window.retry_us(cost.units, limit.amount, self._queues[key], self.now, margin))

@@ -70,6 +70,20 @@ class Window:
         """Returns the window of a stored form."""
         return cls(window_s, buckets_of(text), now)
 
+    def cut_future(self, now: int) -> bool:
+        """Lets units that lapse later than any can lapse a window from now. Returns whether there were some.
+
+        They were taken while the database's clock was ahead, that is, some time before now.
+        """
+        last = now + self._length + margin_us(self._length // SECOND, LONGEST_AGE_S)
+        ahead = [bucket for bucket in self._buckets if bucket[2] > last]
+        if ahead:
+            self._buckets = [bucket for bucket in self._buckets if bucket[2] <= last]
+            bucket = self._bucket(now * _SLOTS // self._length)
+            bucket[1] += sum(used for _, used, _ in ahead)
+            bucket[2] = last
+        return bool(ahead)
+
     def spans(self) -> list[Span]:
         """Returns when its units were taken, the oldest first: each slot's begin, its units, and when they lapse."""
         return sorted((slot * self._length // _SLOTS, used, until) for slot, used, until in self._buckets)

@@ -183,7 +183,7 @@ def _for_a_worker(engine: Engine) -> Engine:
 
 
 def _text_of(stored: bytes) -> str:
-    """Returns a text of SQLite. One that is no UTF-8 is readable, but no JSON: nobody is sent a damaged message."""
+    """Returns a text of SQLite. One that is no UTF-8 is readable, but no JSON, so that no damaged message is sent."""
     try:
         return stored.decode()
     except UnicodeDecodeError:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from worker.domain.content.message import INLINE
 from worker.domain.job import Part, is_read
+from worker.domain.settle import FOREVER
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
 from worker.outbox.engine.clock import SKEW_US
@@ -216,21 +217,38 @@ def parts_marked_in_future(connection: Connection, now: str, limit: int) -> list
     return _load_each(connection, query, {"limit": limit})
 
 
-def repeats_marked_later(
+def parts_of_later(
     connection: Connection, instant: int, after: Cursor, limit: int
-) -> tuple[list[str], Cursor | None]:
-    """Searches a page of the queue for repeats whose first call was marked later than an instant.
+) -> tuple[list[str], list[str], Cursor | None]:
+    """Searches a page of the queue for what was written when the database's clock was later than an instant.
 
-    Returns their ids, and after which part the next page begins, or None if this was the last page.
+    Returns the repeats whose first call was marked later; the parts that are due later, perhaps by that clock; and
+    after which part the next page begins, or None if this was the last page.
     """
     query = (
-        "select not_before, id, case when doubts > 0 then first_marked_at end from"
+        "select not_before, id, case when doubts > 0 then first_marked_at end,"
+        " case when doubts = 0 and waits_on is null then 1 else 0 end from"
         f" worker_parts{dialect_of(connection).by_partial_index('worker_parts_due')} where state = 0"
         " and not_before >= :at and (not_before > :at or id > :id) order by not_before, id limit :limit"
     )
     page = fetch(connection, query, {"at": after[0], "id": after[1], "limit": limit})
-    repeats = [id for _, id, marked_at in page if marked_at is not None and marked_at > instant]
-    return repeats, (page[-1][0], page[-1][1]) if len(page) == limit else None
+    repeats = [id for _, id, marked_at, _ in page if marked_at is not None and marked_at > instant]
+    later = [id for not_before, id, _, by_time in page if by_time and instant < not_before < FOREVER]
+    return repeats, later, (page[-1][0], page[-1][1]) if len(page) == limit else None
+
+
+def wake_set_back(connection: Connection, now: str, ids: Sequence[str], later_than: int) -> None:
+    """Makes those of the parts due now whose time is by a clock that was ahead, and has been set back.
+
+    They wait for a retry or a limit, and wait again for as long as they still have to; or their job was to be sent at
+    once, when it was enqueued in what is the future now.
+    """
+    waits = f"(worker_parts.tries > 0 or worker_parts.limit_name is not null) and j.due_at <= {now}"
+    at_once = "j.created_at > :later and j.due_at <= j.created_at"
+    job = f"exists (select 1 from worker_jobs j where j.id = worker_parts.job_id and ({waits} or {at_once}))"
+    update = dialect_of(connection).update_by_ids("worker_parts", f"not_before = {now}, offered_until = null")
+    only = f"state = 0 and doubts = 0 and waits_on is null and not_before > :later and {job}"
+    run(connection, f"{update} and {only}", {"ids": ids_json(ids), "later": later_than})
 
 
 def parts_still_in_doubt(connection: Connection, ids: Sequence[str]) -> list[JobPart]:

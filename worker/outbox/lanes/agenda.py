@@ -56,6 +56,8 @@ class Work(StrEnum):
     """There are counts that are not added up yet."""
     TOKENS = "tokens"
     """An account is parked because the vendor refused its credentials."""
+    FUTURE_BLOCKS = "future blocks"
+    """A lane was blocked in the future: the clock was ahead and has been set back."""
 
 
 class Agenda:
@@ -152,4 +154,5 @@ def _conditions(dialect: Dialect, now: str) -> Mapping[Work, str]:
         Work.UNINDEXED: "exists (select 1 from worker_unindexed)",
         Work.COUNTS: "exists (select 1 from worker_counts)",
         Work.TOKENS: f"exists (select 1 from worker_lanes where parked = true and cause = '{Cause.TOKEN.value}')",
+        Work.FUTURE_BLOCKS: f"exists (select 1 from worker_lanes where blocked_at > {now} + {SKEW_US})",
     }
