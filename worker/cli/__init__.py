@@ -39,5 +39,7 @@ def main() -> None:
 
 
 def _end(sentence: str, status: int) -> None:
-    sys.stderr.write(f"worker: {sentence}\n")
+    from worker.language.visible import visible
+
+    sys.stderr.write(f"worker: {visible(sentence)}\n")
     sys.exit(status)

@@ -22,6 +22,7 @@ from typer.exceptions import TyperException
 from worker.cli.times import PAST
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.language import language, term, translate
+from worker.language.visible import one_line, visible, visible_json
 
 C = TypeVar("C", bound=Callable[..., Any])
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -181,7 +182,7 @@ def to_json(value: Any) -> Any:
 
 def echo(line: str, *, is_done: bool = False) -> None:
     """Prints a line of the result in the language of the person. A line of JSON is printed unchanged."""
-    write(_writable(line) if line.startswith(("{", "[")) else translate(line), is_done=is_done)
+    write(_writable(visible_json(line)) if line.startswith(("{", "[")) else translate(line), is_done=is_done)
 
 
 def write(text: str, *, is_done: bool = False) -> None:
@@ -190,7 +191,7 @@ def write(text: str, *, is_done: bool = False) -> None:
     A closed pipe ends other commands without a word, because `head` has read enough.
     """
     try:
-        typer.echo(text)
+        typer.echo(visible(text))
     except OSError as error:
         if isinstance(error, BrokenPipeError) and not is_done:
             raise
@@ -216,7 +217,7 @@ def _writable(text: str) -> str:
 
 def echo_error(line: str) -> None:
     """Prints a line to stderr in the language of the person, so that it is no part of the result."""
-    typer.echo(translate(line), err=True)
+    typer.echo(one_line(translate(line)), err=True)
 
 
 # -- help and errors, in the language of the person ------------------------------------------------------------------
@@ -256,7 +257,7 @@ class Commands(typer.Typer):
             _rich_utils().rich_abort_error()
             return 1
         except TyperException as error:
-            vars(error)["format_message"] = partial(translate, error.format_message())
+            vars(error)["format_message"] = partial(translate, visible(error.format_message()))
             _rich_utils().rich_format_error(cast(Any, error))
             return error.exit_code
 

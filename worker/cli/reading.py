@@ -22,6 +22,7 @@ from worker.domain.job_filter import JobFilter
 from worker.domain.pause import Pause
 from worker.domain.state import JobState
 from worker.language import term
+from worker.language.visible import one_line, one_line_values
 from worker.outbox.engine.clock import instant
 from worker.outbox.engine.database import Database
 
@@ -39,7 +40,7 @@ def print_rows(rows: Sequence[T], format_row: Callable[[T], str], nothing: str, 
     if as_json:
         echo(json.dumps(to_json(rows), ensure_ascii=False))
         return
-    for row in rows:
+    for row in map(one_line_values, rows):
         echo(format_row(row))
     if not rows:
         echo(nothing)
@@ -57,7 +58,8 @@ class TextTable:
         """Prints these rows, with the header before the first ones."""
         if not rows:
             return
-        lines = [*rows] if self._is_begun else [self._header, *rows]
+        lines = [[one_line(cell) for cell in row] for row in rows]
+        lines = lines if self._is_begun else [self._header, *lines]
         self._is_begun = True
         for cells in lines:
             self._widths = [max(width, cell_len(cell)) for width, cell in zip(self._widths, cells, strict=True)]
@@ -85,7 +87,7 @@ def pause_line(pause: Pause) -> str:
     """Returns a line about a pause: its scope, since when, by whom and why."""
     what = "held" if pause.job_id else "paused"
     why = f": {pause.why}" if pause.why else ""
-    return f"{what}: {pause.scope_text()}, since {clock(pause.began_at)}, by {pause.person}{why}"
+    return one_line(f"{what}: {pause.scope_text()}, since {clock(pause.began_at)}, by {pause.person}{why}")
 
 
 def unmatched_names(database: Database, job_filter: JobFilter | None, *, is_empty: bool) -> list[str]:

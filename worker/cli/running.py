@@ -20,6 +20,7 @@ from worker.control.opening import require_database_file
 from worker.domain.account import Account
 from worker.domain.errors import ConfigurationError
 from worker.language import translate
+from worker.language.visible import one_line
 from worker.outbox.engine.database import is_retryable
 
 app = Commands()
@@ -39,7 +40,7 @@ def up(
 
     loaded = load_settings()
     for hint in hints(loaded):
-        sys.stderr.write(f"worker: {translate(hint)}\n")
+        sys.stderr.write(f"worker: {one_line(translate(hint))}\n")
     settings = loaded.model_copy(update={"broker": UrlFrom(url=EMBEDDED)})
     _upgrade_tables()
     celery = make_app(settings)

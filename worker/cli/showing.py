@@ -18,6 +18,7 @@ from worker.cli.times import clock
 from worker.config.settings import load_settings
 from worker.control.opening import open_database
 from worker.language import language, plural, term, translate
+from worker.language.visible import one_line
 from worker.reporting.code_stock import CardCodes, codes_left
 from worker.reporting.job_list import text_hash
 from worker.reporting.recipient_status import RecipientStatus, recipients
@@ -60,7 +61,7 @@ def show(name: JobName, as_json: Json = False) -> None:
         *code_lines(codes),
         *timeline_lines(events),
     ]:
-        echo(line)
+        echo(one_line(line))
 
 
 @app.command()
@@ -79,7 +80,7 @@ def why(name: JobName, as_json: Json = False) -> None:
         echo(json.dumps({**to_json(report), "staging": switch or None, "unusable_here": unusable}, ensure_ascii=False))
         return
     for line in why_lines(report):
-        echo(line)
+        echo(one_line(line))
     if unusable:
         echo(f"  its account cannot be used as it is configured here: {unusable}")
     if switch:

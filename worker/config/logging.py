@@ -15,6 +15,8 @@ from typing import Any, Literal, TextIO, cast
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from worker.language.visible import one_line_values, visible
+
 _LINE = "event level timestamp logger"
 _ATTEMPT = "job part channel account kind attempt outcome errcode delay duration request_id tags trace_id"
 _PROCESS = "process processes thread threads failures line items calls events_dropped address"
@@ -111,6 +113,15 @@ def _masked(value: Any) -> Any:
     return mask(value if isinstance(value, str) else str(value))
 
 
+def _show_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Writes the control characters of all texts out, for a terminal; JSON escapes them."""
+    lines = ("event", "text")  # of a traceback, say
+    return {
+        name: visible(value) if name in lines and isinstance(value, str) else one_line_values(value)
+        for name, value in event.items()
+    }
+
+
 def set_up(
     level: int | str = "INFO",
     stream: TextIO | None = None,
@@ -120,12 +131,13 @@ def set_up(
     """Sends structlog and the standard library's logging to one stream: as JSON, or as text on a terminal."""
     stream = stream or sys.stderr
     number = level if isinstance(level, int) else logging.getLevelName(level.upper())
+    is_text = stream.isatty() if format == "auto" else format == "text"
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redact,
+        *([_show_controls] if is_text else []),
     ]
-    is_text = stream.isatty() if format == "auto" else format == "text"
     renderer: Processor = (
         structlog.dev.ConsoleRenderer(colors=stream.isatty()) if is_text else structlog.processors.JSONRenderer()
     )

@@ -23,6 +23,7 @@ from celery.worker.consumer import Consumer
 
 from worker.domain.errors import ConfigurationError
 from worker.language import translate
+from worker.language.visible import visible
 from worker.service.lifecycle import WorkerProcess
 
 EXIT_CONFIGURATION = 2
@@ -131,7 +132,7 @@ def _is_of_redis(function: Any) -> bool:
 
 def refuse(sentence: str) -> NoReturn:
     """Prints one sentence and ends the process with status 2."""
-    sys.stderr.write(f"worker: {translate(sentence)}\n")
+    sys.stderr.write(f"worker: {visible(translate(sentence))}\n")
     raise SystemExit(EXIT_CONFIGURATION)
 
 

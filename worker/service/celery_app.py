@@ -19,6 +19,7 @@ from kombu import Consumer
 from worker.config import logging as our_logging
 from worker.config.settings import LogSettings, Settings, load_settings
 from worker.domain.errors import ConfigurationError
+from worker.language.visible import visible
 from worker.service.application_celery import OwnCelery
 from worker.service.bootsteps import EXIT_CONFIGURATION, LostConnectionStep, WorkerProcessStep, refuse
 from worker.service.broker import EMBEDDED, TIMEOUT_S, broker_url, require_client, tls_options, transport_options
@@ -114,7 +115,7 @@ def __getattr__(name: str) -> Any:
     try:
         globals()["app"] = built = make_app(load_settings())
     except ConfigurationError as error:
-        sys.stderr.write(f"worker: {error.localized()}\n")
+        sys.stderr.write(f"worker: {visible(error.localized())}\n")
         raise SystemExit(EXIT_CONFIGURATION) from None
     return built
 

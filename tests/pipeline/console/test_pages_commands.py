@@ -193,7 +193,7 @@ def test_a_correction_of_several_lines_is_the_text_of_the_command_line(site: Sit
     site.send("wrong", "ann", tags=["lunch"])
     site.run()
 
-    Person(site).give("/commands/correct?tag=lunch", why="x" * 297 + "\r\nyz", text="at one\r\nin the hall")
+    Person(site).give("/commands/correct?tag=lunch", why="x" * 300, text="at one\r\nin the hall")
     again = correct.find_correctable(
         JobFilter(tag="lunch", created_from=instant(site.clock.micros - HOUR)),
         "at one\nin the hall",

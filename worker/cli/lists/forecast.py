@@ -11,6 +11,7 @@ from worker.cli.options import Account, Commands, Json, echo, to_json
 from worker.config.settings import load_settings
 from worker.control.opening import open_database
 from worker.language import plural
+from worker.language.visible import one_line
 from worker.reporting.forecast import AccountForecast, LimitWait, forecast as forecast_of
 
 app = Commands()
@@ -33,7 +34,7 @@ def forecast(account: Account = None, as_json: Json = False) -> None:
         return
     for account_forecast in forecasts:
         for line in lines(account_forecast):
-            echo(line)
+            echo(one_line(line))
     echo(ROUGH if forecasts else "nothing is queued")
 
 

@@ -38,6 +38,7 @@ from worker.domain.pause import Pause
 from worker.hooks.registry import load_hooks
 from worker.hooks.verifiers import make_verifier
 from worker.language import language, plural, term, translate
+from worker.language.visible import one_line_values
 from worker.outbox.engine import error_text, migrate
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.postgresql import missing_plan_settings
@@ -85,7 +86,7 @@ def doctor(
     if as_json:
         echo(json.dumps([asdict(finding) for finding in printed], ensure_ascii=False))
     else:
-        for finding in printed:
+        for finding in map(one_line_values, printed):
             level, what = term("level", finding.level), term("check", finding.what)
             echo(f"{padded(level, 8)} {translate(what)}{': ' if language() == 'en' else '：'}{translate(finding.text)}")
         problems, cautions, passed = (counts[level] for level in Level)
