@@ -256,7 +256,7 @@ def require_person(person: str, why: str, *, empty_remedy: str | None = None) ->
         if "\x00" in text:
             problems.append(Problem(name, "holds a NUL character", "take it out: PostgreSQL cannot store it"))
         elif text != one_line(text):
-            # On a terminal it would pass for another entry, by somebody else.
+            # On a terminal it would pass for another entry of the audit.
             problems.append(Problem(name, "holds a line end or another control character", "write it as one line"))
     if problems:
         raise CheckFailed(problems)
