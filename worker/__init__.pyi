@@ -84,6 +84,9 @@ from worker.control.fence import (
     fence as fence,
     find_restored as find_restored,
 )
+from worker.control.new_message import (
+    CorrectionSample as CorrectionSample,
+)
 from worker.control.pause import (
     PauseResult as PauseResult,
     drain as drain,

@@ -15,12 +15,13 @@ from worker import AppChat, ButtonCard, Image, JobState, Text, To, replay, webho
 from worker.control import correct as correcting
 from worker.control.audit import CommandResult, list_audit
 from worker.control.cancel import cancel, find_open
-from worker.control.correct import correct_jobs, find_correctable
+from worker.control.correct import CorrectableJobs, correct_jobs, find_correctable
 from worker.control.erase import erase, find_person
 from worker.control.recall import find_sent, recall_jobs
 from worker.control.replay import find_replayable
 from worker.domain.account import Account, Secret
 from worker.domain.content.message import File, Message
+from worker.domain.content.replacement import with_replacements
 from worker.domain.errors import CheckFailed, NotReplayable
 from worker.domain.job_filter import JobFilter
 from worker.outbox.engine.clock import DrivenClock, instant
@@ -40,8 +41,13 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
+def found_by(site: Site, message: Any = "right", wanted: JobFilter = MAILING, **new: Any) -> CorrectableJobs:
+    return find_correctable(wanted, message, **new, accounts=site.accounts, database=site.database)
+
+
 def corrected(site: Site, message: Any = "right", wanted: JobFilter = MAILING, **options: Any) -> CommandResult:
-    found = find_correctable(wanted, message, accounts=site.accounts, database=site.database)
+    new = {name: options.pop(name) for name in ("replace", "messages", "one_for_all") if name in options}
+    found = found_by(site, message, wanted, **new)
     options = {"person": "zhang", "why": "wrong date", "accounts": site.accounts, "rate": 1_000, **options}
     return correct_jobs(found, **options, database=site.database)
 
@@ -90,6 +96,111 @@ def test_who_got_it_or_would_have_gets_the_right_one(site: Site) -> None:
     assert "right" not in json.dumps(entry.arguments)
 
 
+def personalised(site: Site) -> list[str]:
+    """Three texts that differ: one was sent, one waits, and one has nothing wrong in it."""
+    jobs = [
+        site.send(f"Dear {who}, 10:00 at the {place}. Yours, 10:00", who, tags=["lunch"], due_at=due_at)
+        for who, place, due_at in (("ann", "hall", None), ("bob", "pool", DAY))
+    ]
+    site.run()
+    return [*jobs, site.send("Dear eva, at noon.", "eva", tags=["lunch"], due_at=DAY)]
+
+
+@pytest.mark.every_database
+def test_texts_that_differ_are_corrected_by_replacement(site: Site) -> None:
+    """Each person gets the right one of their own, once; the preview says how many, and shows them."""
+    sent, waiting, fine = personalised(site)
+    replace = {"10:00": "10:00 sharp"}
+
+    found = found_by(site, None, replace=replace)
+    done = corrected(site, None, replace=replace)
+    stopped = site.state(waiting)
+    again = found_by(site, None, replace=replace)
+    site.advance(2 * DAY.total_seconds())
+    site.finish()
+
+    assert [
+        (sent, "Dear ann, 10:00 at the hall. Yours, 10:00", "Dear ann, 10:00 sharp at the hall. Yours, 10:00 sharp"),
+        (waiting, "Dear bob, 10:00 at the pool. Yours, 10:00", "Dear bob, 10:00 sharp at the pool. Yours, 10:00 sharp"),
+    ] == [(one.job, one.old, one.new) for one in found.samples]
+    assert {"waiting": 1, "sent": 1, "different": 2, "unchanged": 1} == found.breakdown
+    assert ({"corrections": 2, "recalls": 1, "cancelled": 1}, "cancelled") == (done.counts, stopped)
+    assert ((), {"corrected": 2, "unchanged": 3}) == (again.ids, again.breakdown)
+    assert (["ann"], ["bob"], ["eva"]) == tuple(
+        reached(site, text)
+        for text in (
+            "Dear ann, 10:00 sharp at the hall. Yours, 10:00 sharp",
+            "Dear bob, 10:00 sharp at the pool. Yours, 10:00 sharp",
+            "Dear eva, at noon.",
+        )
+    )
+    assert fine not in {row.target_job_id for row in site.rows("select target_job_id from worker_jobs")}
+
+
+def test_one_text_for_different_ones_has_to_be_said(site: Site) -> None:
+    """It would take the name out of each; nothing is stopped by a refusal."""
+    jobs = personalised(site)
+
+    with pytest.raises(CheckFailed, match="is one for 3 different messages; say what to replace"):
+        corrected(site)
+    untouched = [site.state(job) for job in jobs]
+    done = corrected(site, one_for_all=True)
+
+    assert ["accepted", "queued", "queued"] == untouched
+    assert 3 == done.counts["corrections"]
+
+
+def test_each_job_may_have_a_message_of_its_own(site: Site) -> None:
+    """By its id; a job without one is left as it is, and a message for another job is counted."""
+    sent, waiting, _ = personalised(site)
+    messages = {sent: "Dear Ann", waiting: Text(content="Dear Bob"), "0" * 32: "Dear nobody"}
+
+    found = found_by(site, None, messages=messages)
+    done = corrected(site, None, messages=messages)
+    site.advance(2 * DAY.total_seconds())
+    site.finish()
+
+    assert {"waiting": 1, "sent": 1, "different": 2, "unchanged": 1, "unused": 1} == found.breakdown
+    assert 2 == done.counts["corrections"]
+    assert (["ann"], ["bob"]) == (reached(site, "Dear Ann"), reached(site, "Dear Bob"))
+
+
+def test_a_replacement_that_cannot_be_sent_stops_nothing(site: Site) -> None:
+    """Every text is checked before the first job is cancelled, and the wrong one is named."""
+    jobs = personalised(site)
+
+    with pytest.raises(CheckFailed, match=rf"jobs.{jobs[0]}.\.text.content: is too long"):
+        corrected(site, None, replace={"10:00": "x" * 3_000})
+
+    assert ["accepted", "queued", "queued"] == [site.state(job) for job in jobs]
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"message": "right", "replace": {"a": "b"}}, "message: is given in more than one way"),
+        ({"replace": {}}, "replace: has nothing to replace"),
+        ({"replace": {"": "b"}}, "replace: has nothing to replace"),
+        ({"replace": {"a": "a"}}, "replace: has nothing to replace"),
+    ],
+)
+def test_what_is_sent_is_said_in_one_way(site: Site, given: dict[str, Any], problem: str) -> None:
+    """A slip is refused before anything is read."""
+    with pytest.raises(CheckFailed, match=problem):
+        found_by(site, **{"message": None, **given})
+
+
+def test_only_what_people_read_is_replaced() -> None:
+    """In every text of a card and its links, but not in ids, mentions and types."""
+    content = {"content": "text", "mentioned_list": ["text"], "more": [{"url": "http://text", "id": "text"}]}
+    document = {"type": "text", "options": {"agentid": "text"}, "body": {"text": content}}
+
+    new = with_replacements(document, {"text": "word"})
+
+    expected = {"content": "word", "mentioned_list": ["text"], "more": [{"url": "http://word", "id": "text"}]}
+    assert {**document, "body": {"text": expected}} == new
+
+
 def test_given_again_nobody_gets_two(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that was cut short between two lots, or inside one, goes on with the same words."""
     jobs = [site.send("wrong", f"u{n}", tags=["lunch"]) for n in range(6)]
@@ -112,9 +223,9 @@ def test_given_again_nobody_gets_two(site: Site, monkeypatch: pytest.MonkeyPatch
     site.finish()
     nothing = find_correctable(MAILING, "right", accounts=site.accounts, database=site.database)
 
-    assert ({"corrected": 2, "equal": 2}, {"corrected": 6, "equal": 6}) == (
-        dict(+found.breakdown),
-        dict(+nothing.breakdown),
+    assert ({"sent": 1, "corrected": 2, "equal": 2}, {"corrected": 6, "equal": 6}) == (
+        found.breakdown,
+        nothing.breakdown,
     )
     assert (4, ()) == (rest.counts["corrections"], nothing.ids)
     assert [f"u{n}" for n in range(6)] == reached(site)
@@ -200,7 +311,7 @@ def test_a_refused_message_is_corrected_where_its_job_is_named(site: Site) -> No
     site.ring(bad)
     site.ring(nobody)
     by_tag = find_correctable(MAILING, "right", accounts=site.accounts, database=site.database)
-    done = corrected(site, wanted=JobFilter(ids=[bad, nobody]))
+    done = corrected(site, wanted=JobFilter(ids=[bad, nobody]), one_for_all=True)
     site.finish()
     again = find_correctable(JobFilter(ids=[bad]), "right", accounts=site.accounts, database=site.database)
 
@@ -277,7 +388,7 @@ def test_a_card_under_a_task_id_of_the_callers_takes_the_place_of_many(site: Sit
     for job in (old, site.send("wrong", "bob", tags=["lunch"])):
         site.ring(job)
 
-    corrected(site, card)
+    corrected(site, card, one_for_all=True)
     site.finish()
 
     sent = [body["template_card"]["task_id"] for body in site.bodies() if "template_card" in body]

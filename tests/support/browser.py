@@ -72,7 +72,8 @@ class _Forms:
     def _read(self, tag: str, given: dict[str, str]) -> None:
         if tag == "form":
             self.found.append(Form(given.get("action", "")))
-        if tag == "input" and "name" in given and self.found:
+        is_ticked = given.get("type") != "checkbox" or "checked" in given
+        if tag == "input" and "name" in given and self.found and is_ticked:
             self.found[-1].fields[given["name"]] = given.get("value", "")
         if tag == "a" and "href" in given:
             self.links.append(given["href"])

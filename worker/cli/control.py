@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -46,6 +46,9 @@ _BREAKDOWN_TEXTS = {
     "forced": "of them would settle by themselves: their repeat or look-up is given up",
     "corrected": "are left out: corrected already",
     "equal": "are left out: their text is the new one already",
+    "unchanged": "are left out: what is to be replaced is not in them, or no message is for them",
+    "unused": "messages are for jobs that are not among these",
+    "different": "different messages are among them",
     "ordered": (
         "of them have an order_key: the jobs behind them go on, so run `worker replay` first for"
         " what has to go before those"
@@ -74,11 +77,12 @@ def carry_out(
     nothing: str = "",
     *,
     confirms: bool | None = None,
+    notes: Sequence[str] = (),
 ) -> CommandResult:
     """Runs a command on the selected jobs, and prints which of them stay unchanged and why.
 
-    Prints a preview and asks for confirmation before, if there are several jobs (or as `confirms` says). Raises
-    WorkerError with the text `nothing` if no job is selected, and if the person does not confirm.
+    Prints a preview, with these notes, and asks for confirmation before, if there are several jobs (or as `confirms`
+    says). Raises WorkerError with the text `nothing` if no job is selected, and if the person does not confirm.
     """
     warnings = _warnings(selection)
     if nothing and not selection.ids:
@@ -87,6 +91,8 @@ def carry_out(
     for line in [*warnings, *(preview(selection) if confirms or _WARNINGS & selection.breakdown.keys() else [])]:
         echo_error(line)
     if confirms:
+        for line in notes:
+            typer.echo(line if line.startswith("  ") else translate(line), err=True)  # a text of others stays as it is
         person.confirm(question)
     result = run(selection, person=person.name, why=person.why, progress=ProgressLine(len(selection.ids)))
     for job, reason in list(result.notes.items())[:MAX_LISTED]:

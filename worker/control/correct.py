@@ -2,158 +2,204 @@
 
 Each correction is a new job that is linked to the old one. A batch of corrections and their recalls is one transaction,
 and the links show which jobs have a correction: a run that was cut short can be repeated, and no person gets two
-corrections. The rate is kept by due times, not by waiting: the command ends soon, and corrections that are not due yet
-can be cancelled.
+corrections. All jobs are cancelled before the first correction is enqueued. The rate is kept by due times, not by
+waiting: the command ends soon, and corrections that are not due yet can be cancelled.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace as changed
 from typing import Any
 
 from sqlalchemy import Connection
 
 from worker.accounts.sources import accounts_of
-from worker.channels.base import Channel
-from worker.channels.registry import channel
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited
 from worker.control.cancel import MARK_BATCH, StoppedJob, make_committer, mark_jobs, stop_jobs
+from worker.control.new_message import SAMPLES, CorrectionSample, NewMessage, NewMessages, content_hash, sample
 from worker.control.opening import open_outbox
 from worker.control.recall import recall_all
 from worker.control.refusals import add_reasons, collect_refusal, require_rate
-from worker.control.selection import JobSelection, audit_arguments, is_send
-from worker.domain.content.message import Message
+from worker.control.selection import JobSelection, audit_arguments, has_recall, is_send
 from worker.domain.content.recipient import LISTS, Recipients, stored_recipients
 from worker.domain.errors import CheckFailed, Problem
+from worker.domain.job import JobId
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import text_hash
 from worker.outbox.control.matching import BYTES, MatchingJob, missing_jobs
-from worker.outbox.control.sent import PAGE, addressed_jobs, asked_recipients, equal_texts, lock_with_originals
+from worker.outbox.control.sent import (
+    PAGE,
+    addressed_jobs,
+    lock_with_originals,
+    message_rows,
+    take_back_effects,
+)
 from worker.outbox.control.withdrawals import follow_up_key, recalled_jobs
 from worker.outbox.engine.bulk import batched
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.reading import batches_by_bytes, recall_targets
-from worker.producer.correction import Corrections, check_correction
+from worker.producer.correction import Corrections, NewDocument, check_correction
 from worker.producer.insert import insert
-from worker.producer.plan import PlannedJob, document_of, dump
+from worker.producer.plan import PlannedJob, dump
 
 RATE = 20.0
 """Corrections that become due per second, by default. 20,000 then take a quarter of an hour, in which a person can look
 at the first ones and cancel the rest."""
 BATCH_SIZE = 100
 """Jobs that are corrected in one transaction."""
-
-NewMessage = Message | str | Mapping[str, Any]
-"""A message, a plain text, or a body as the vendor's page shows it."""
+NOT_KEPT = "{}"
+"""The message of a job whose text was erased or is no longer kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorrectableJobs(JobSelection):
     """The jobs of a filter whose messages a person got, may have got or would have got."""
 
-    message: Message | None = field(repr=False)
-    """The new message, or None if there are no jobs or no message was given."""
+    samples: tuple[CorrectionSample, ...] = field(repr=False)
+    """Three of the messages that differ, or fewer, each with the one in its place."""
+    new_document: NewDocument | None = field(repr=False)
+    """Returns the stored form of the new message of a job, or is None if no message was given or there are no jobs."""
+    described: Mapping[str, Any] = field(default_factory=dict)
+    """What the audit has of the new messages, without a text."""
 
 
 def find_correctable(
     filter: JobFilter,
     message: NewMessage | None = None,
     *,
+    replace: Mapping[str, str] | None = None,
+    messages: Mapping[JobId, NewMessage] | None = None,
+    one_for_all: bool = False,
     settings: Settings | None = None,
     database: Database | None = None,
     accounts: AccountSource | None = None,
 ) -> CorrectableJobs:
     """Finds the sends of a filter that a person got, may have got, or would have got had they not been cancelled.
 
-    `message` is the new message. `breakdown` counts the jobs that are left out because they are `corrected` already, or
-    because their text is the new one (`equal`), as in corrections of an earlier run. Raises CheckFailed for a filter
-    with neither `created_from` nor a selective field, for a filter of single parts or of calls, for jobs of several
-    channels, for a message that an account cannot send, and for a message with a file, which has to be sent by its
-    media_id.
+    `message` is the new message of all jobs; where the old ones differ it is refused, unless `one_for_all` says that
+    one takes the place of them all. `replace` has old texts with the new ones in their place, wherever people read
+    them, and `messages` a message for each job's id; jobs that they do not change are left out.
+
+    `breakdown` counts the jobs of which something is `waiting`, which is cancelled; those of which something was
+    `sent`, or may have been, which is recalled, or is `not_recallable`; how many `different` messages they have; those
+    that are `corrections` of other messages; and the jobs that are left out because they are `corrected` already, have
+    the new message (`equal`), as corrections of an earlier run, or are `unchanged` by it. Raises CheckFailed for a
+    filter with neither `created_from` nor a selective field, for a filter of single parts or of calls, for jobs of
+    several channels, for a message that an account cannot send, and for a message with a file, which has to be sent by
+    its media_id.
     """
     filter.require_ended_jobs("a correction")
-    jobs, breakdown, new = list[MatchingJob](), Counter[str](), _NewMessage(message)
+    new = NewMessages(message, replace, messages)
     with open_outbox(database, settings) as (outbox, settings_in_use), outbox.reading() as connection:
+        search = _Search(connection, new, accounts or accounts_of(settings_in_use), one_for_all=one_for_all)
         sends = (job for job in addressed_jobs(connection, filter, read_now(connection, outbox.now)) if is_send(job[0]))
         for batch in batched(sends, PAGE):
-            new.parse_for(job.channel for job, _ in batch)
-            uncorrected = [job for job, is_corrected in batch if not is_corrected]
-            equal_ids = (
-                equal_texts(connection, [job.id for job in uncorrected], new.hash) if new.hash else frozenset[str]()
-            )
-            jobs += [job for job in uncorrected if job.id not in equal_ids]
-            breakdown += Counter(corrected=len(batch) - len(uncorrected), equal=len(equal_ids))
+            search.add([job for job, is_corrected in batch if not is_corrected])
+            search.breakdown["corrected"] += sum(is_corrected for _, is_corrected in batch)
+        search.finish()
         missing = missing_jobs(connection, filter.part_or_job_ids())
-        if new.message is not None:
-            _check_sendable(connection, jobs, new.message, accounts or accounts_of(settings_in_use))
-    counts = Counter((job.account, job.kind) for job in jobs)
-    ids = tuple(sorted(job.id for job in jobs))
-    return CorrectableJobs(filter, ids, counts, breakdown, tuple(missing), message=new.message)
+    counts, ids = Counter((job.account, job.kind) for job in search.jobs), sorted(job.id for job in search.jobs)
+    is_ready = bool(ids) and new.is_given
+    return CorrectableJobs(
+        filter,
+        tuple(ids),
+        counts,
+        +search.breakdown,
+        tuple(missing),
+        samples=tuple(search.samples),
+        new_document=new.document if is_ready else None,
+        described=new.arguments() if is_ready else {},
+    )
 
 
-def _check_sendable(
-    connection: Connection, jobs: Sequence[MatchingJob], message: Message, accounts: AccountSource
-) -> None:
-    """Raises CheckFailed if the message cannot be sent to the recipients of these jobs, before anything is stopped.
+class _Search:
+    """The jobs that are corrected, batch by batch, and what the preview counts of them."""
 
-    Checks a job of each account and sort of recipients: a message that members can get may be none for a group chat.
-    """
-    account_names, checked = set(accounts.names()), set[tuple[object, ...]]()
-    account_of = {job.id: job.account for job in jobs if job.account in account_names}
-    for id, recipients in asked_recipients(connection, account_of):
-        to = stored_recipients(recipients)
-        if to is None:  # refused when its turn comes
-            continue
-        sort = account_of[id], *_sort_of(to)
-        if sort not in checked and check_correction(connection, id, message, accounts):
-            checked.add(sort)
+    def __init__(self, connection: Connection, new: NewMessages, accounts: AccountSource, *, one_for_all: bool):
+        self._connection, self._new, self._accounts, self._one_for_all = connection, new, accounts, one_for_all
+        self._account_names, self._checked = set(accounts.names()), set[tuple[object, ...]]()
+        self._hashes = set[str]()
+        self.jobs, self.breakdown = list[MatchingJob](), Counter[str]()
+        self.samples: list[CorrectionSample] = []
+
+    def add(self, jobs: Sequence[MatchingJob]) -> None:
+        """Adds the jobs whose message the new one takes the place of. Raises CheckFailed if one cannot be sent."""
+        self._new.parse_for(job.channel for job in jobs)
+        selected = set[str]()
+        for row in message_rows(self._connection, [job.id for job in jobs]):
+            new = self._new.document(row["id"], row["message"])
+            if new is None and self._new.is_given:
+                self.breakdown["unchanged"] += 1
+            elif new is not None and text_hash(dump(new)) == text_hash(row["message"]):
+                self.breakdown["equal"] += 1
+            else:
+                selected.add(row["id"])
+                self._add_sample(row, new)
+                if new is not None:
+                    self._check(row, new)
+        jobs = [job for job in jobs if job.id in selected]
+        self.jobs += jobs
+        self._count(jobs)
+
+    def _add_sample(self, row: Mapping[str, Any], new: Mapping[str, Any] | None) -> None:
+        if row["message"] == NOT_KEPT:
+            return
+        hash = content_hash(row["message"])
+        if hash not in self._hashes and len(self.samples) < SAMPLES:
+            self.samples.append(sample(row, new))
+        self._hashes.add(hash)
+
+    def _check(self, row: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """Raises CheckFailed if the message cannot be sent to the job's recipients, before anything is stopped.
+
+        One message for all is checked for a job of each account and sort of recipients: a message that members can get
+        may be none for a group chat.
+        """
+        if (to := stored_recipients(row["recipients"])) is None:  # refused when its turn comes
+            return
+        sort = row["account"], *(_sort_of(to) if self._new.is_one else (row["id"],))
+        if row["account"] in self._account_names and sort not in self._checked:
+            try:
+                self._new.require_own(row["id"], new, to)
+                is_checked = check_correction(self._connection, row, new, self._accounts)
+            except CheckFailed as error:
+                if self._new.is_one:
+                    raise
+                raise CheckFailed(
+                    [changed(problem, field=f"jobs[{row['id']}].{problem.field}") for problem in error.problems]
+                ) from None
+            if is_checked:
+                self._checked.add(sort)
+
+    def _count(self, jobs: Sequence[MatchingJob]) -> None:
+        effects = take_back_effects(self._connection, [job.id for job in jobs])
+        for job in jobs:
+            if (effect := effects.get(job.id)) is not None:
+                self.breakdown["waiting"] += effect.has_waiting
+                self.breakdown["sent" if has_recall(job) else "not_recallable"] += effect.has_sent
+                self.breakdown["corrections"] += effect.is_correction
+
+    def finish(self) -> None:
+        """Counts what only all jobs together show. Raises CheckFailed for one message in place of different ones."""
+        if (count := len(self._hashes)) > 1:
+            self.breakdown["different"] = count
+            if self._new.is_one and not self._one_for_all:
+                text = f"is one for {count} different messages"
+                remedy = "say what to replace in each, or give a message for each job, or say that it is one for all"
+                raise CheckFailed([Problem("message", text, remedy)])
+        self.breakdown["unused"] = self._new.without_jobs(job.id for job in self.jobs)
 
 
 def _sort_of(to: Recipients) -> tuple[object, ...]:
     """Returns what decides which messages recipients can get: the lists that they fill, each with one or with more."""
     sizes = [min(len(getattr(to, name)), 2) for name in LISTS.values()]
     return *sizes, to.everyone, to.audience, bool(to.by_sender)
-
-
-class _NewMessage:
-    """The new message, parsed once the channel of the jobs is known."""
-
-    def __init__(self, content: NewMessage | None):
-        self._content = content
-        self._channel: str | None = None
-        self.message: Message | None = None
-        self.hash: str | None = None
-
-    def parse_for(self, channels: Iterable[str]) -> None:
-        """Parses the message for these jobs. Raises CheckFailed if their channels differ, or it is no such message."""
-        for name in channels:
-            if self._channel not in (None, name):
-                remedy = "name an account or a channel: each needs a message of its own"
-                raise CheckFailed([Problem("filter", "is of jobs of several channels", remedy)])
-            if self._channel is None:
-                self._channel = name
-                self._parse(channel(name))
-
-    def _parse(self, own_channel: Channel) -> None:
-        match self._content:
-            case None:
-                return
-            case str():
-                self.message = own_channel.plain_text(self._content)
-            case Mapping():
-                self.message = own_channel.reader().message_from_json(self._content)
-            case _:
-                self.message = self._content
-        if self.message.files():
-            remedy = "upload the file first, and give its media_id"
-            raise CheckFailed([Problem("message", "has a file, which a correction cannot have", remedy)])
-        self.hash = text_hash(dump(document_of(self.message)))
 
 
 def correct_jobs(
@@ -168,22 +214,23 @@ def correct_jobs(
     progress: Callable[[int], object] = lambda done: None,
     on_begin: Callable[[str], object] = lambda audit: None,
 ) -> CommandResult:
-    """Cancels what waits, recalls what was sent, and enqueues the new message in place of the old one.
+    """Cancels at once what waits, recalls what was sent, and enqueues the new messages in place of the old ones.
 
     Each new message is a job that is linked to the old one and has its tags. It goes to all persons who got the old
     message, may have got it or would have got it. Recipients whom the vendor refused get it only if the filter has ids,
     and the vendor refused the message and not the recipients. `rate` is how many become due per second. `person` is who
-    corrects and `why` the reason; the audit keeps both, but not the text.
+    corrects and `why` the reason; the audit keeps both, but not the texts, and its entry says how many corrections and
+    recalls were carried out.
 
     The result counts `corrections`, whose ids are its `jobs`, jobs that were `cancelled`, `recalls`, jobs that are
     `not_recallable` because their channel has no recall, and `refused` jobs, at most 1,000 of them with a note. The
     command commits by itself, 100 jobs at a time, and may be called again.
     """
     require_rate(rate)
-    if selection.message is None:
+    if selection.new_document is None:
         raise CheckFailed([Problem("message", "is missing", "give the new message")])
-    message, corrections, reasons = selection.message, list[str](), dict[str, str]()
-    arguments = audit_arguments(selection) | {"rate": rate, "text_hash": text_hash(dump(document_of(message)))}
+    corrections, reasons = list[str](), dict[str, str]()
+    arguments = audit_arguments(selection) | {"rate": rate, **selection.described}
     with audited(
         "correct", person=person, why=why, arguments=arguments, database=database, settings=settings
     ) as command:
@@ -194,10 +241,8 @@ def correct_jobs(
             command.counts["cancelled"] += len(mark_jobs(outbox, batch))
         for batch in command.batches(selection.ids, BATCH_SIZE, progress):
             stopped = stop_jobs(outbox, batch, end_parts)
-            may_get_it = selection.filter.ids is not None
-            correction = _Batch(
-                stopped, message, begins_at, len(corrections), rate, account_source, may_get_it, command.id
-            )
+            due_from = begins_at + int(len(corrections) / rate * SECOND)
+            correction = _Batch(selection, stopped, due_from, rate, account_source, command.id)
             result = outbox.run(correction.correct)
             corrections += result.corrections
             add_reasons(reasons, result.refused)
@@ -220,31 +265,29 @@ class _BatchResult:
 class _Batch:
     """A batch of stopped jobs that are corrected in one transaction."""
 
+    selection: CorrectableJobs
     stopped: Sequence[StoppedJob]
-    message: Message
-    begins_at: int
-    enqueued_before: int
-    """Number of corrections that earlier batches of this run enqueued."""
+    due_from: int
+    """When the first of its corrections becomes due."""
     rate: float
     accounts: AccountSource
-    includes_refused: bool
-    """Whether people get a correction for whom the vendor refused the message."""
     audit: str
     """Id of the command's audit entry, which follows the corrections and the recalls."""
 
     def correct(self, connection: Connection) -> _BatchResult:
         """Enqueues the corrections and the recalls."""
         enqueued, refused = list[str](), dict[str, str]()
+        assert self.selection.new_document is not None
+        # People for whom the vendor refused the message as a whole get the new one where the job is named.
+        options = {"includes_refused": self.selection.filter.ids is not None}
         # In batches by size, because each job may have a large message and many recipients.
         for ids in batches_by_bytes(
             connection, lock_with_originals(connection, [stopped_job.id for stopped_job in self.stopped]), BYTES
         ):
-            composer = Corrections(connection, ids, self.message, self.accounts, includes_refused=self.includes_refused)
+            composer = Corrections(connection, ids, self.selection.new_document, self.accounts, **options)
             planned = list[PlannedJob]()
             for id in ids:
-                due_at = self.begins_at + int(
-                    (self.enqueued_before + len(enqueued) + len(planned)) / self.rate * SECOND
-                )
+                due_at = self.due_from + int((len(enqueued) + len(planned)) / self.rate * SECOND)
                 with collect_refusal(refused, id):
                     planned.append(composer.plan(id, due_at, follow_up_key(self.audit, "correction", id)))
             enqueued += [job.id for job in insert(connection, planned)]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Connection
 
-from worker.channels.foreign import class_problems
 from worker.channels.registry import channel
 from worker.config.accounts import AccountSource
-from worker.domain.content.message import Message
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed, NotReplayable, Problem
 from worker.domain.state import PartState
@@ -22,9 +20,9 @@ from worker.outbox.jobs.reading import RecipientRows, corrections_of, originals_
 from worker.outbox.jobs.rows import ADDRESSED_COUNTERS
 from worker.producer.chain import require_readable, unreadable
 from worker.producer.options import MessageOptions
-from worker.producer.plan import JobRequest, PlannedJob, document_of, plan
+from worker.producer.plan import JobRequest, PlannedJob, plan
 from worker.producer.resend import options_of, replay_suffix, require_read, without_erased
-from worker.reporting.find_job import require_found, row_of
+from worker.reporting.find_job import require_found
 from worker.reporting.recipient_status import (
     Recipient,
     RecipientStatus,
@@ -39,6 +37,10 @@ _CHAT: Recipient = ("", "")
 _MAY_HAVE_GOT = {RecipientStatus.ACCEPTED, RecipientStatus.UNDETERMINED, RecipientStatus.NOT_YET}
 
 
+NewDocument = Callable[[str, str], dict[str, Any] | None]
+"""Returns the new message of a job, as it is stored, from the job's id and its old message; None: it has none."""
+
+
 class Corrections:
     """Plans a message in place of those of some jobs, which it reads all at once. Inserts nothing."""
 
@@ -46,12 +48,12 @@ class Corrections:
         self,
         connection: Connection,
         ids: Sequence[str],
-        message: Message,
+        new_document: NewDocument,
         accounts: AccountSource,
         *,
         includes_refused: bool = False,
     ):
-        self._message, self._accounts, self._includes_refused = message, accounts, includes_refused
+        self._new_document, self._accounts, self._includes_refused = new_document, accounts, includes_refused
         self._key, self._now = lane_key(connection), read_now(connection, now_in(connection))
         self._jobs = recipient_rows(connection, ids)
         originals = originals_of(connection, {_original(rows) for rows in self._jobs.values()})
@@ -84,7 +86,10 @@ class Corrections:
             raise unreadable(job_id)
         reached = self._reached.setdefault(_original(rows), set())
         to = self._whom(rows, reached)
-        request = _request(rows.job, self._message, to, self._accounts)
+        document = self._new_document(job_id, rows.job["message"])
+        if document is None:
+            raise NotReplayable(f"job {job_id} has no new message: its own has changed meanwhile", job=job_id)
+        request = _request(rows.job, document, to, self._accounts)
         request.options = self._options(rows.job, due_at, dedupe_key)
         planned = plan(request, self._key)
         reached |= {(kind, one.lower()) for kind, one in each_recipient(to)} or {_CHAT}
@@ -112,12 +117,13 @@ class Corrections:
         return without_erased(rows.job, under)
 
 
-def check_correction(connection: Connection, job_id: str, message: Message, accounts: AccountSource) -> bool:
-    """Raises CheckFailed with every wrong field of a new message for a job. Inserts nothing.
+def check_correction(
+    connection: Connection, old: Mapping[str, Any], document: Mapping[str, Any], accounts: AccountSource
+) -> bool:
+    """Raises CheckFailed with every wrong field of a new message, as it is stored, for a job's row. Inserts nothing.
 
     Returns False without a check if all recipients of the job, or a sender, were erased.
     """
-    old = row_of(connection, job_id)
     asked = Recipients.from_json(json.loads(old["recipients"]))
     try:
         to = without_erased(old, asked)
@@ -125,20 +131,21 @@ def check_correction(connection: Connection, job_id: str, message: Message, acco
         return False
     if asked and not to:
         return False
-    plan(_request(old, message, to, accounts), lane_key(connection))
+    plan(_request(old, document, to, accounts), lane_key(connection))
     return True
 
 
-def _request(old: Mapping[str, Any], message: Message, to: Recipients, accounts: AccountSource) -> JobRequest:
-    document, account = document_of(message), accounts.get(old["account"])
+def _request(
+    old: Mapping[str, Any], document: Mapping[str, Any], to: Recipients, accounts: AccountSource
+) -> JobRequest:
+    account = accounts.get(old["account"])
     own = channel(account.channel)
     kind = own.kind_of(document, to)
     if kind not in own.sends:
         remedy = "give a message that can be sent by itself"
         raise CheckFailed([Problem("message", "is a follow-up of another job", remedy)], channel=account.channel)
     # One message takes the place of many, and perhaps of a card under the same task_id (42014).
-    problems = list(class_problems(own, message, kind))
-    return JobRequest(kind, account, document, to, replay=replay_suffix(), target=old["id"], problems=problems)
+    return JobRequest(kind, account, dict(document), to, replay=replay_suffix(), target=old["id"])
 
 
 def _original(rows: RecipientRows) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from html import unescape
 from threading import Event
 from typing import Any
 
@@ -186,6 +187,34 @@ def test_a_wrong_text_is_corrected(site: Site) -> None:
     asked = newest(site)
     assert ("console.correct", "wang", "wrong date", counts) == (*asked[:3], asked[4])
     assert "cancelled" == site.state(waits)
+
+
+def test_texts_that_differ_are_corrected_by_two_fields(site: Site) -> None:
+    """What would be sent is shown before it is, and each view is in the audit; one text for all has to be ticked."""
+    for who in ("ann", "bob"):
+        site.send(f"Dear {who}, at ten", who, tags=["lunch"], due_at=HOUR // 1_000_000)
+    person = Person(site, name="wang")
+    page = person.get("/commands/correct?tag=lunch")
+
+    one = person.submit(page, "/commands/correct", text="at nine", why="wrong hour")
+    shown = person.submit(one, "/commands/correct", text="", old="at ten", new="at nine", why="wrong hour")
+    before, viewed = {job.state for job in jobs_of_site(site)}, newest(site)[0]
+    moved = person.submit(shown, "/commands/correct", why="wrong hour")
+    site.advance(2 * HOUR / 1_000_000)
+    site.run()
+
+    assert "different messages are among them" in page.text
+    assert "is one for 2 different messages" in one.text
+    assert ("Dear ann, at nine" in shown.text, "check the samples" in shown.text) == (True, True)
+    assert "worker correct --tag lunch" in shown.text
+    assert "--replace 'at ten=at nine'" in unescape(shown.text)
+    assert ({"open"}, "console.view") == (before, viewed)
+    assert moved.location.startswith("/audit/")
+    assert ["Dear ann, at nine", "Dear bob, at nine"] == sorted(body["text"]["content"] for body in site.bodies())
+
+
+def jobs_of_site(site: Site) -> list[Any]:
+    return [site.job(row.id) for row in site.rows("select id from worker_jobs")]
 
 
 def test_a_correction_of_several_lines_is_the_text_of_the_command_line(site: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -38,15 +39,23 @@ def listed(run: Run, capsys: pytest.CaptureFixture[str]) -> list[dict[str, objec
 
 def test_a_wrong_text_is_corrected(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Asked about with the number; given again it finds what was done."""
-    no = run("correct", *SINCE, "--text", "at noon", types="n\n")
-    asked = capsys.readouterr().err
-    assert 0 == run("correct", *SINCE, "--text", "at noon", "--yes", "--as", "li", "--why", "wrong hour")
-    done = capsys.readouterr().out
+    new = (*SINCE, "--text", "at noon", "--one-for-all")
     assert 1 == run("correct", *SINCE, "--text", "at noon", "--yes")
+    refused = " ".join(capsys.readouterr().err.split())
+    no = run("correct", *new, types="n\n")
+    asked = capsys.readouterr().err
+    assert 0 == run("correct", *new, "--yes", "--as", "li", "--why", "wrong hour")
+    done = capsys.readouterr().out
+    assert 1 == run("correct", *new, "--yes")
     again = capsys.readouterr().err
     jobs = listed(run, capsys)
 
+    assert "message: is one for 3 different messages; say what to replace in each" in refused
     assert (1, True) == (no, "       3  send on account hr\n" in asked)
+    assert "       3  of them wait to be sent: cancelled at once\n" in asked
+    assert "       3  different messages are among them\n" in asked
+    assert '    - "hello 0"\n    + "at noon"\n' in asked
+    assert "the new messages become due at 20 a second, the last of them after 0:00:00\n" in asked
     assert "cancel and recall these 3 jobs, and send the new message in their place?" in asked
     assert done.startswith("3 corrections enqueued, 0 refused (audit ")
     assert "old jobs cancelled: 3, recalls enqueued: 0\nthe new messages become due at 20 a second" in done
@@ -60,10 +69,52 @@ def test_a_wrong_text_is_corrected(run: Run, queued: list[str], capsys: pytest.C
     assert f"corrected {3:>9} jobs" in printed
 
 
+def test_a_piece_of_each_text_is_replaced(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The preview shows old and new as they would be; what does not have the piece stays."""
+    no = run("correct", *SINCE, "--replace", "hello 1=bye", "--replace", "hello 2=bye, bye", types="n\n")
+    asked = capsys.readouterr().err
+    done = run("correct", *SINCE, "--replace", "hello 1=bye", "--yes")
+    jobs = listed(run, capsys)
+
+    assert (1, 0) == (no, done)
+    assert f'  {queued[1]}\n    - "hello 1"\n    + "bye"\n  {queued[2]}\n    - "hello 2"\n    + "bye, bye"\n' in asked
+    assert "       1  are left out: what is to be replaced is not in them" in asked
+    assert [queued[1]] == [job["target_job_id"] for job in jobs if job["target_job_id"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{id}", "line 1 of the messages is none"),
+        ("x bye", "line 1"),
+        ('{id} {{"', "line 1 of the messages is not valid"),
+    ],
+)
+def test_each_line_has_an_id_and_a_message(
+    run: Run, queued: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, line: str, problem: str
+) -> None:
+    """A text, or JSON; a slip in a line is named before anything is stopped."""
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_text(f'{queued[0]} bye\n\n{queued[1]} {{"msgtype": "text", "text": {{"content": "ciao"}}}}\n')
+    bad.write_text(line.format(id=queued[0]))
+
+    refused = run("correct", "--messages", str(bad), "--yes")
+    said = " ".join(capsys.readouterr().err.split())
+    done = run("correct", "--messages", str(good), "--yes")
+    jobs = listed(run, capsys)
+
+    assert (1, 0) == (refused, done)
+    assert problem in said
+    assert queued[:2] == sorted(str(job["target_job_id"]) for job in jobs if job["target_job_id"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        ([*SINCE], 2, "give the new message with either --text or --message"),
+        ([*SINCE], 2, "give the new message with one of --text, --message, --replace and --messages"),
+        ([*SINCE, "--text", "x", "--replace", "hello=bye"], 2, "give the new message with one of"),
+        ([*SINCE, "--replace", "hello"], 2, "--replace needs OLD=NEW"),
+        ([*SINCE, "--messages", "/nowhere"], 1, "cannot be read from /nowhere (No such file or directory)"),
         ([*SINCE, "--message", "{"], 1, "the message is not valid JSON"),
         ([*SINCE, "--text", ""], 1, "content"),
         (["--tag", "lunch", "--text", "x"], 1, "filter: would look through all jobs; give created_from"),
@@ -85,7 +136,7 @@ def test_what_is_left_out_of_a_corrections_json_is_said_in_a_sentence(
     """As of a send's, and without a line of the program."""
     message = json.dumps({"msgtype": "markdown", "markdown": {"content": "at noon"}, "safe": 0})
 
-    assert 0 == run("correct", *SINCE, "--message", message, "--yes", "--as", "li")
+    assert 0 == run("correct", *SINCE, "--message", message, "--one-for-all", "--yes", "--as", "li")
 
     assert "safe: has no effect here, and is left out" == capsys.readouterr().err.splitlines()[0]
 

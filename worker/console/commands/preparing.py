@@ -6,6 +6,7 @@ command is decided elsewhere.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,9 +18,11 @@ from worker.console.page import Site
 from worker.control import cancel, correct, pause, recall, replay, reschedule, resolve
 from worker.control.audit import CommandResult
 from worker.control.lift import lift, retry_event, skip
+from worker.control.new_message import CorrectionSample
 from worker.control.selection import JobSelection, filter_warnings, require_configured
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
+from worker.domain.job_terms import text_hash
 from worker.domain.state import JobState
 from worker.domain.times import UnreadableTime, read_time
 from worker.outbox.control.cancels import job_sizes
@@ -46,7 +49,7 @@ CommandName = Literal[
 ]
 OPTIONS: Mapping[CommandName, tuple[str, ...]] = {
     "replay": ("accepted", "unknown", "cancelled", "rate", "priority"),
-    "correct": ("text", "rate"),
+    "correct": ("text", "old", "new", "one_for_all", "rate"),
     "reschedule": ("due_at", "expires_at", "priority"),
     "resolve": ("sent", "msgid", "force"),
     "lift": ("name",),
@@ -100,6 +103,17 @@ class Preview:
     """
     omitted: tuple[Withdrawal, ...] = ()
     """The commands that cancelled, recalled or corrected the jobs that a replay omits."""
+    samples: tuple[CorrectionSample, ...] = field(default=(), repr=False)
+    """Old and new texts of a correction."""
+    content: str = ""
+    """A hash of new texts that have to be seen in samples before they are sent, or empty."""
+    due_within_s: float | None = None
+    """Seconds in which the corrections become due; None for other commands."""
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """What the form stands for: the ids, and the new texts."""
+        return (*self.ids, *([self.content] if self.content else []))
 
 
 Run = Callable[[str, str, OnBegin], CommandResult]
@@ -159,6 +173,7 @@ def _required_filter(request: CommandRequest) -> JobFilter:
     return request.job_filter
 
 
+_OF_CORRECTIONS = ("different", "corrected", "equal", "unchanged", "unused")
 _NOTES = (
     "waiting",
     "sent",
@@ -169,8 +184,7 @@ _NOTES = (
     "ordered",
     "settling",
     "forced",
-    "corrected",
-    "equal",
+    *_OF_CORRECTIONS,
 )
 
 
@@ -217,11 +231,21 @@ def _recall(site: Site, request: CommandRequest) -> PreparedCommand:
 
 
 def _correct(site: Site, request: CommandRequest) -> PreparedCommand:
-    text, rate = request.options.get("text"), _number("rate", request.options.get("rate"))
+    options, one_for_all = request.options, request.has("one_for_all")
+    text, old, new = options.get("text"), options.get("old"), options.get("new", "")
+    if new and not old:
+        raise CheckFailed([Problem("old", "is missing", "give the text that the new one takes the place of")])
+    rate = _number("rate", options.get("rate")) or correct.RATE
     context: dict[str, Any] = {"settings": site.settings, "database": site.database, "accounts": site.accounts}
-    selection = correct.find_correctable(_required_filter(request), text, **context)
-    run = partial(correct.correct_jobs, selection, rate=correct.RATE if rate is None else rate, **context)
-    return _with_progress(_preview(site, selection), run)
+    content: dict[str, Any] = {"replace": {old: new} if old else None, "one_for_all": one_for_all}
+    selection = correct.find_correctable(_required_filter(request), text, **content, **context)
+    preview = replace(
+        _preview(site, selection),
+        samples=selection.samples,
+        content=text_hash(json.dumps([text, old, new])) if old or (text and one_for_all) else "",
+        due_within_s=len(selection.ids) / rate,
+    )
+    return _with_progress(preview, partial(correct.correct_jobs, selection, rate=rate, **context))
 
 
 def _reschedule(site: Site, request: CommandRequest) -> PreparedCommand:

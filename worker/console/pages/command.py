@@ -14,11 +14,12 @@ from functools import partial
 from typing import cast, get_args
 
 from worker.console.commands.background import OnBegin
-from worker.console.commands.preparing import OPTIONS, CommandName, CommandRequest, PreparedCommand, prepare
+from worker.console.commands.preparing import OPTIONS, CommandName, CommandRequest, PreparedCommand, Preview, prepare
 from worker.console.page import ConsoleRequest, NotFound, Redirect, View
 from worker.console.pages.cache import PageCache, cache_of
 from worker.console.pages.jobs import search_of
 from worker.control.audit import MAX_WHY, require_person
+from worker.control.new_message import CorrectionSample
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import job_of
 from worker.domain.job_filter import JobFilter
@@ -32,7 +33,7 @@ NEEDS_REASON = frozenset({"resolve"})
 NEEDS_TIME = frozenset({"recall", "replay", "correct"})
 """Commands on jobs that were enqueued since some time, by default a day ago."""
 RETYPED: Mapping[str, Sequence[str]] = {
-    "correct": ("text", "rate"),
+    "correct": ("text", "old", "new", "one_for_all", "rate"),
     "reschedule": ("due_at", "expires_at", "priority"),
     "replay": ("rate",),
     "resolve": ("msgid",),
@@ -72,9 +73,11 @@ def _carry_out(request: ConsoleRequest) -> View | Redirect:
         needed = "explain in a few words how you know" if command.name in NEEDS_REASON else None
         require_person(request.viewer.name, why, empty_remedy=needed)
         prepared = prepare(request.site, command)
-        is_more = not cache.previewed.covers(form.get("shown", ""), prepared.preview.ids)
-        if is_more or not prepared.preview.total:
-            return _preview(request, form, is_more=is_more)
+        shown = form.get("shown", "")
+        is_more = not cache.previewed.covers(shown, prepared.preview.ids)
+        is_unseen = not is_more and not cache.previewed.covers(shown, prepared.preview.shown)
+        if is_more or is_unseen or not prepared.preview.total:
+            return _preview(request, form, is_more=is_more, is_unseen=is_unseen)
         background = cache.background if prepared.is_long else cache.immediate
         audit = background.begin(partial(_run, cache, prepared, request.viewer.name, why))
     except WorkerError as error:
@@ -93,7 +96,12 @@ def _run(cache: PageCache, prepared: PreparedCommand, person: str, why: str, on_
 
 
 def _preview(
-    request: ConsoleRequest, fields: Mapping[str, str], error: WorkerError | None = None, *, is_more: bool = False
+    request: ConsoleRequest,
+    fields: Mapping[str, str],
+    error: WorkerError | None = None,
+    *,
+    is_more: bool = False,
+    is_unseen: bool = False,
 ) -> View:
     command = _command(request, fields)
     prepared: PreparedCommand | None = None
@@ -119,7 +127,9 @@ def _preview(
         priorities=PRIORITIES,
         retyped=retyped,
         preview=None if prepared is None else prepared.preview,
-        shown="" if prepared is None else cache_of(request.site.database).previewed.add(prepared.preview.ids),
+        shown="" if prepared is None else cache_of(request.site.database).previewed.add(prepared.preview.shown),
+        samples=() if prepared is None else _samples(request, prepared.preview),
+        is_unseen=is_unseen,
         problems=error.problems if isinstance(error, CheckFailed) else (),
         error=None if error is None or isinstance(error, CheckFailed) else error.localized(request.viewer.lang),
         is_more=is_more,
@@ -128,6 +138,16 @@ def _preview(
         needs_reason=command.name in NEEDS_REASON,
         line=_command_line(command),
     )
+
+
+def _itself(sample: CorrectionSample) -> CorrectionSample:
+    return sample
+
+
+def _samples(request: ConsoleRequest, preview: Preview) -> list[CorrectionSample]:
+    """Returns the samples that the viewer may read. The audit records that they view them."""
+    readable = [request.text(sample.account, sample.job, partial(_itself, sample)) for sample in preview.samples]
+    return [sample for sample in readable if sample is not None]
 
 
 def _command(request: ConsoleRequest, fields: Mapping[str, str]) -> CommandRequest:
@@ -213,6 +233,8 @@ _CLI_NAMES: Mapping[str, str] = {"hold": "pause", "release": "resume", "lift": "
 def _command_line(command: CommandRequest) -> str:
     """Returns the same command for the command line."""
     options = {**_fields(command), **command.options}
+    if (old := options.pop("old", None)) is not None:
+        options["replace"] = f"{old}={options.pop('new', '')}"
     positional = [word for name in ("ids", "name") for word in options.pop(name, "").split()]
     words = [word for name, value in options.items() for word in _option(name, value)]
     return shlex.join(["worker", _CLI_NAMES.get(command.name, command.name), *positional, *words])
@@ -224,6 +246,6 @@ def _option(name: str, value: str) -> tuple[str, ...]:
             return ("--retry", value)
         case "sent":
             return ("--sent" if value == "yes" else "--not-sent",)
-        case "accepted" | "unknown" | "cancelled" | "all" | "force":
-            return (f"--{name}",)
+        case "accepted" | "unknown" | "cancelled" | "all" | "force" | "one_for_all":
+            return (f"--{name.replace('_', '-')}",)
     return (f"--{name.replace('_', '-')}", value)

@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from worker.domain.job import Kind, job_of, part_id
 from worker.domain.job_filter import JobFilter
-from worker.domain.job_terms import text_hash
 from worker.domain.state import JobState, PartState
 from worker.outbox.control.cancels import without_default_kinds
 from worker.outbox.control.candidates import candidates
@@ -113,19 +112,12 @@ def addressed_jobs(connection: Connection, filter: JobFilter, now: int) -> Itera
         yield from ((job, job.id in corrected) for job in jobs)
 
 
-def equal_texts(connection: Connection, ids: Sequence[str], hash: str) -> set[str]:
-    """Returns those of the jobs whose message has this hash."""
-    equal = set[str]()
+def message_rows(connection: Connection, ids: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yields id, account, recipients and message of each of the jobs, some megabytes at a time, sorted by id."""
+    columns = ("id", "account", "recipients", "message")
     for lot in batches_by_bytes(connection, ids, BYTES):
-        rows = rows_by_id(connection, "id, message", "worker_jobs", lot)
-        equal.update(id for id, message in rows if text_hash(message) == hash)
-    return equal
-
-
-def asked_recipients(connection: Connection, ids: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yields each of the jobs with its recipients in JSON, some megabytes at a time."""
-    for lot in batches_by_bytes(connection, ids, BYTES):
-        yield from sorted(rows_by_id(connection, "id, recipients", "worker_jobs", lot))
+        rows = rows_by_id(connection, ", ".join(columns), "worker_jobs", lot)
+        yield from (dict(zip(columns, row, strict=True)) for row in sorted(rows))
 
 
 PAGE = 2_000
