@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 import worker
 from tools.reference.samples import fields_of, variants
-from tools.reference.taken import PLACES, RECIPIENTS, answer_of, ask, classes
+from tools.reference.taken import PLACES, RECIPIENTS, accounts, answer_of, ask, classes
 from worker import (
     AppChat,
     Chats,
@@ -32,6 +32,8 @@ from worker import (
     webhook,
     youdu,
 )
+from worker.channels.registry import channel
+from worker.domain.job import Draft
 
 ALL = tuple(PLACES)
 APP, CHAT, ROBOT, PUSH, SALES, YOUDU = ALL
@@ -198,6 +200,14 @@ def test_the_sentence_names_what_to_change(account: str, message: Any, to: Any, 
     assert said in "; ".join(str(problem) for problem in ask(account, message, to).problems)
 
 
+def test_an_update_of_a_card_is_for_members() -> None:
+    """Customers would be left out, and the update go to everyone who has the card."""
+    update = worker.CardUpdate(replace_name="done").document()
+    draft = Draft("update_card", accounts().get("app"), update, Customers({"a": ["wm1"]}))
+
+    assert "Customers(...) is of another channel" in [problem.text for problem in channel("wecom_app").check(draft)]
+
+
 def test_a_subclass_of_an_application_is_of_its_channel() -> None:
     """As the class that it is derived from."""
 
@@ -206,3 +216,53 @@ def test_a_subclass_of_an_application_is_of_its_channel() -> None:
 
     assert () == ask("app", Shout(content="x"), To("a")).problems
     assert "message" in {problem.field for problem in ask("im", Shout(content="x"), To("a")).problems}
+
+
+AS_TYPED: list[tuple[str, str]] = [
+    ('<font color="red">a</font>', "a <font> of another colour than info, comment and warning"),
+    ("<font>a</font>", "a <font> of another colour"),
+    ("#a", "a # without a blank behind it"),
+    ("a\n###b", "a # without a blank behind it"),
+    ("`a\nb`", "code over several lines"),
+    ("```\na\n```", "code over several lines"),
+    ("a <u>b</u>", "a tag of HTML"),
+    ("a<br/>b", "a tag of HTML"),
+    ("| a | b |\n|---|---|\n| 1 | 2 |", "a table"),
+    ("![a](https://a)", "a picture"),
+]
+PLAIN = [
+    "<font color=\"info\">a</font> <font color='warning'>b</font>",
+    "# a\n## b",
+    "see #12 and `code`\nand `more` code",
+    "`<u>`, `#a`",
+    "List<String>, a < b > c, <@anna>",
+    "> a\n**b** [c](https://a)",
+    "a | b",
+]
+V2 = {"a # without a blank behind it", "a tag of HTML"}
+
+
+@pytest.mark.parametrize("place", [APP, CHAT, ROBOT, PUSH])
+@pytest.mark.parametrize(("content", "what"), AS_TYPED)
+def test_a_mark_that_is_shown_as_typed_is_warned_about(place: str, content: str, what: str) -> None:
+    """In an application's markdown and a webhook's."""
+    account, to = PLACES[place]
+    warned = ask(account, Markdown(content), to).warnings
+
+    assert [text for text in warned if text.startswith(f"markdown.content: holds {what}")]
+
+
+@pytest.mark.parametrize(("content", "what"), AS_TYPED)
+def test_a_markdown_v2_knows_more_marks(content: str, what: str) -> None:
+    """But no tags; <font> is refused there."""
+    answer = ask("robot", webhook.MarkdownV2(content), None)
+
+    assert (what in V2) == any(f"holds {what}" in text for text in answer.warnings)
+    assert ("<font" in content) == bool(answer.problems)
+
+
+@pytest.mark.parametrize("content", PLAIN)
+def test_a_mark_that_the_client_knows_is_not_warned_about(content: str) -> None:
+    """Nor is a text that only looks like one."""
+    assert () == ask("app", Markdown(content), To("a")).warnings
+    assert () == ask("robot", webhook.Markdown(content), None).warnings

@@ -8,7 +8,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncEngine,
@@ -163,3 +164,16 @@ def test_the_warning_names_the_function(sqlite_url: str) -> None:
         await engine.dispose()
 
     asyncio.run(produce())
+
+
+@pytest.mark.postgres
+@pytest.mark.fewer_databases("PostgreSQL alone takes no statement after a failed one")
+def test_a_transaction_that_failed_before_says_so(postgres_url: str) -> None:
+    """In place of the next statement, which is ours."""
+    engine = create_engine(postgres_url)
+    with engine.connect() as connection:
+        with pytest.raises(ProgrammingError):
+            connection.execute(text("select nothing"))
+        with pytest.raises(WorkerError, match=r"^an earlier statement of this transaction failed"):
+            worker.enqueue(connection, "hr", HELLO, ANN)
+    engine.dispose()

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -37,6 +38,8 @@ from worker.domain.state import PartState
 from worker.outbox.commit import record_answer
 from worker.outbox.engine.clock import SECOND, DrivenClock
 from worker.outbox.engine.database import Database
+from worker.outbox.upkeep.indexing import index_batch
+from worker.producer.customer_months import month_of
 from worker.reporting.why import why
 from worker.transport.http import SocketTransport
 from worker_simulator.server import running
@@ -485,3 +488,31 @@ def test_a_media_id_that_is_gone_costs_no_permanent_picture(sales: Sales) -> Non
 
     assert "accepted" == sales.site.state(job), sales.site.part(job).reason
     assert (2, 1) == tuple(len(calls(sales.url, f"/cgi-bin/media/{name}")) for name in ("upload", "uploadimg"))
+
+
+@pytest.mark.every_database
+def test_a_fifth_message_in_a_month_is_warned_about(sales: Sales) -> None:
+    """To whom the vendor may let none through; not before, not in the next month, and never refused."""
+
+    def warnings(to: Recipients) -> str:
+        [row] = sales.site.rows(f"select warnings from worker_jobs where id = '{sales.ask(to)}'")
+        sales.go()
+        while index_batch(sales.site.database):
+            pass
+        return str(row.warnings)
+
+    said = [warnings(Customers({"ann": ["wm1", "wm2"]})) for _ in range(5)]
+    several = warnings(Customers({"ann": ["wm1", "wm3"]}))
+    sales.advance(31 * 86_400)
+    later = warnings(Customers({"ann": ["wm1", "wm2"]}))
+
+    assert [False] * 4 + [True] == ["external_userid: 2 of them had 4 messages of this account" in one for one in said]
+    assert "external_userid: 1 of them had 4 messages" in several
+    assert "messages of this account" not in later
+
+
+def test_a_month_is_the_vendors() -> None:
+    """It begins at midnight in China."""
+    begun = [month_of(datetime(2026, 6, 30, hour, 59, tzinfo=UTC)) for hour in (15, 16)]
+
+    assert [datetime(2026, 5, 31, 16, tzinfo=UTC), datetime(2026, 6, 30, 16, tzinfo=UTC)] == begun

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 import worker
 from tests.support.producing import ACCOUNTS, ANN, HELLO
@@ -24,6 +27,8 @@ from worker import (
     webhook,
 )
 from worker.outbox.engine.database import Database
+from worker.producer.enqueue import build_request
+from worker.producer.plan import plan
 
 anything: Any = worker
 """The same names, for what a type checker would refuse."""
@@ -222,3 +227,56 @@ def test_celery_finds_the_application() -> None:
 
     sys.modules.pop("worker.service.celery_app", None)
     assert "worker" == celery.app.utils.find_app("worker").main
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"due_at": datetime.now(UTC) - timedelta(days=3, hours=1)}, ("due_at: was 3 days ago; it is due at once",)),
+        ({"due_at": datetime.now(UTC) - timedelta(hours=3)}, ()),
+        ({"due_at": datetime.now(UTC) + timedelta(days=3)}, ()),
+        ({"expires_at": datetime(2020, 1, 1, tzinfo=UTC)}, ("expires_at: is over; it is not sent, and expires",)),
+        ({"expires_at": 60}, ()),
+    ],
+)
+def test_an_instant_that_is_over_is_warned_about(options: Any, said: tuple[str, ...]) -> None:
+    """A job that is a little late is not."""
+    assert said == plan(build_request("hr", HELLO, ANN, options, ACCOUNTS), b"0" * 16).warnings
+
+
+@pytest.mark.parametrize("most", [160, 4096, 4097, 200_000])
+def test_a_text_far_beyond_its_suggested_length_is_refused(most: int) -> None:
+    """What is a little longer is a matter of taste, and warned about."""
+    card = worker.TextNoticeCard(
+        main_title=worker.MainTitle(title="t", desc="x" * most), card_action=worker.CardAction(type=1, url="https://a")
+    )
+    try:
+        warnings = plan(build_request("hr", card, ANN, {}, ACCOUNTS), b"0" * 16).warnings
+    except CheckFailed as error:
+        warnings = (str(error),)
+
+    assert ("is far beyond the length" in warnings[0]) == (most > 4096)
+
+
+class Base(DeclarativeBase):
+    """Of an application's own table, which is missing."""
+
+
+class Order(Base):
+    """Its row."""
+
+    __tablename__ = "missing_orders"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+def test_a_session_after_a_failed_flush_says_so(sqlite_database: Database) -> None:
+    """In place of the statement that failed, with its values."""
+    with Session(sqlite_database.engine) as session:
+        session.add(Order(id=1))
+        with pytest.raises(OperationalError):
+            session.flush()
+        with pytest.raises(worker.WorkerError, match=r"^an earlier statement of this transaction failed") as refused:
+            worker.enqueue(session, "hr", HELLO, ANN, accounts=ACCOUNTS)
+
+    assert refused.value.__cause__ is None

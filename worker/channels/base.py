@@ -169,6 +169,8 @@ class Channel:
     """Names of message classes of other channels, each with its own classes that come nearest; "" for all others."""
     unused_options: Mapping[str, frozenset[str]] = {}
     """The options of a message that a kind of job does not have, by kind."""
+    customer_month: int | None = None
+    """Messages that a customer may get in a calendar month of China before a further one is warned about, or None."""
     vendor_json: VendorJson | None = None
     """The module that reads the vendor's bodies, or None if the channel sends nothing."""
     recall_window_s: int | None = None

@@ -6,6 +6,7 @@ Values are read when they are needed, never when settings are loaded, and never 
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -204,7 +205,11 @@ def database_problem(url: str) -> str | None:
     own = next((own for own in _OWN_DRIVERS if own.startswith(f"{backend}+")), None)
     if own and driver and own != f"{backend}+{driver}":
         return f"a URL of driver {driver}, which the worker does not use; write {own}://"
-    return _unreadable("password") if not url.startswith(("sqlite:", "sqlite+")) and _has_unescaped(rest) else None
+    if not url.startswith(("sqlite:", "sqlite+")):
+        return _unreadable("password") if _has_unescaped(rest) else None
+    if os.name != "nt" and re.match(r"/?[A-Za-z]:[\\/]", rest):
+        return "a path of Windows, and here it would be the name of a file; write sqlite:////home/me/worker.db"
+    return None
 
 
 def _unreadable(piece: str) -> str:

@@ -420,4 +420,6 @@ def _read(file: Path) -> dict[str, Any]:
         line, column = position.groups() if position else ("", "")
         place = f" (at line {line}, column {column})" if position else ""
         sentence = f"{file}: not valid TOML{place}; correct the line, see the sample in docs/settings.md"
+        if "\\" in str(error):  # of an escape that there is not, such as a path of Windows begins with
+            sentence = f"{file}: not valid TOML{place}; write a text with a backslash in single quotes"
     raise ConfigurationError(sentence)

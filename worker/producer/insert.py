@@ -105,6 +105,10 @@ def insert(connection: Connection, planned: Sequence[PlannedJob]) -> list[JobRef
     if (trace := _current_trace()) is not None:
         for job_plan in planned:
             job_plan.job["trace"] = trace
+    if any(job_plan.customers for job_plan in planned):
+        from worker.producer.customer_months import warn_of_full_months
+
+        warn_of_full_months(connection, [job_plan for job_plan in planned if job_plan.customers])
     owners = outbox.owners_before_insert(connection, [job_plan.key for job_plan in planned if job_plan.key is not None])
     _refuse_conflicts(planned, owners)
     has_files = any(job_plan.document is not None for job_plan in planned)

@@ -171,6 +171,18 @@ def _instant_problems(name: str, value: Any) -> Iterator[Problem]:
         yield Problem(name, "is not a delay", "use 0 seconds to ten years from now")
 
 
+DAY_US = 86_400 * SECOND
+
+
+def past_warnings(options: JobOptions, now: int) -> Iterator[str]:
+    """Warns of instants that are over, by this process's clock `now` in microseconds, from a day on."""
+    due_at, expires_at = options.get("due_at"), options.get("expires_at")
+    if isinstance(due_at, datetime) and (days := (now - micros_of(due_at)) // DAY_US) > 0:
+        yield f"due_at: was {days} days ago; it is due at once"
+    if isinstance(expires_at, datetime) and micros_of(expires_at) <= now:
+        yield "expires_at: is over; it is not sent, and expires"
+
+
 def _is_over(expires_at: Instant, due_at: Instant | None) -> bool:
     """Returns True if expires_at is not after due_at. Compares only two absolute or two relative times."""
     due, due_is_absolute = instant_of(0 if due_at is None else due_at)

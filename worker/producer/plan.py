@@ -29,6 +29,7 @@ from worker.producer.options import (
     MessageOptions,
     instant_of,
     option_problems,
+    past_warnings,
     priority_of,
 )
 
@@ -84,6 +85,8 @@ class PlannedJob:
     """Set only when the message has files: the insert writes their blobs' ids into it."""
     files: Sequence[tuple[File, dict[str, Any]]] = field(default=(), repr=False)
     """Each file with its entry in the document."""
+    customers: Sequence[str] = field(default=(), repr=False)
+    """Customers whose messages of this month are counted; empty where the channel counts none."""
     task_ids: Sequence[dict[str, str]] = field(default=(), repr=False)
     """Rows of account, task_id and the part that sends it, where the caller chose the task_id of a card."""
 
@@ -113,9 +116,14 @@ def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
     split = [to] if is_simple else channel.split(request)
     if request.spec:
         split = [{**spec, **request.spec} for spec in split]
+    job_id = uuid_utils.uuid7().hex
     warnings = (*notes, *(() if is_simple else channel.warnings(request)))
-    job = _job_row(request, message, recipients, warnings, len(split))
+    if options:
+        warnings += tuple(past_warnings(options, int(job_id[:12], 16) * 1000))
+    job = _job_row(job_id, request, message, recipients, warnings, len(split))
     planned = PlannedJob(job, (), warnings, (job["account"], job["dedupe_key"]) if "dedupe_key" in job else None)
+    if channel.customer_month is not None:
+        planned.customers = request.recipients.customers
     if "files" in request.message:
         planned.document, planned.files = request.message, files
     labels = [channel.lane(request.kind, request.message, spec) for spec in split]
@@ -144,9 +152,11 @@ def _lay_out_parts(
     planned.parts, planned.task_ids = parts, task_ids
 
 
-def _job_row(request: JobRequest, message: str, recipients: str, warnings: tuple[str, ...], n_open: int) -> JobRow:
+def _job_row(
+    job_id: str, request: JobRequest, message: str, recipients: str, warnings: tuple[str, ...], n_open: int
+) -> JobRow:
     row: JobRow = {
-        "id": uuid_utils.uuid7().hex,
+        "id": job_id,
         "kind": request.kind,
         "channel": request.account.channel,
         "account": request.account.name,

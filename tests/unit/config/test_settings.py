@@ -377,6 +377,14 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ('[notify]\nto = [{ account = "a" }, { account = "a" }]', "notify: to names the account 'a' twice; put its"),
         ('broker = "kafka://x"\ndatabase = "x"', "(1 more wrong after that)"),
         ('secret = "hunter2\nx = 1"', "not valid TOML (at line 1"),
+        (
+            r'database = "sqlite:///C:\work\hunter2.db"',
+            "(at line 1, column 27); write a text with a backslash in",
+        ),
+        (
+            r"database = 'sqlite:///C:\work\hunter2.db'",
+            "database: a path of Windows, and here it would be",
+        ),
     ],
 )
 def test_one_clear_sentence(text: str, said: str) -> None:

@@ -5,6 +5,7 @@ A row stands at the field of the typed message that it describes: `title: Annota
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -30,6 +31,17 @@ class Prose(StrEnum):
     """`[text](url)`, pictures, `code`, **bold**, *italic*, `<font>`, and the marks that begin a line."""
     BLOCKS = "blocks"
     """The same with tables and fenced code, which are never split."""
+
+
+@dataclass(frozen=True, slots=True)
+class AsTyped:
+    """Marks that a client shows as they are typed."""
+
+    pattern: re.Pattern[str]
+    what: str
+    """What they are, for people."""
+    is_code: bool = False
+    """True for marks of code. Others are looked for outside code, which is shown as typed anyway."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: caches are keyed by rows
@@ -74,6 +86,8 @@ class FieldRule:
     """May be shortened if the caller asks for it."""
     translated: bool = False
     """`enable_id_trans` = 1 turns `$userName=USERID$` and similar into names here."""
+    as_typed: tuple[AsTyped, ...] = ()
+    """Marks that the client does not know, and shows as they are typed. They only warn."""
     neutral: bool = False
     """An empty value, 0 or false says nothing here. Typed clients write it, and a body is read without it."""
     banned: str = ""

@@ -10,6 +10,7 @@ from typing import Any
 
 from worker.channels.checking.plain import byte_size, chinese_size, shown, utf16_size
 from worker.channels.checking.row import AllOrNone, AnyOf, Effect, FieldRule, Row
+from worker.channels.checking.truncate import CODE
 from worker.domain.errors import Problem
 
 Place = tuple[str, Mapping[str, Any], str]
@@ -23,6 +24,10 @@ TYPE_NAMES: Mapping[type, str] = {
     list: "a list",
     dict: "an object",
 }
+
+
+FAR = 4096
+"""Characters of a text with a suggested length, which is 160 at most. No page says from where on the vendor refuses."""
 
 
 def problems(root: str, tree: Mapping[str, Any], rows: Iterable[Row], attached: Collection[str] = ()) -> list[Problem]:
@@ -48,14 +53,14 @@ def cautions(root: str, tree: Mapping[str, Any], rows: tuple[Row, ...], attached
         for row in _advising(rows)
         for path, parent, name in places(root, tree, row.path)
         if isinstance(value := parent.get(name), str)
-        for text in _over_advised(row, path, value)
+        for text in (*_over_advised(row, path, value), *_as_typed(row, path, value))
     ]
     return [*found, *_without_their_type(root, tree, rows, attached), *_unknown_names(root, tree, rows)]
 
 
 @cache
 def _advising(rows: tuple[Row, ...]) -> tuple[FieldRule, ...]:
-    return tuple(row for row in rows if isinstance(row, FieldRule) and (row.advised or row.chinese))
+    return tuple(row for row in rows if isinstance(row, FieldRule) and (row.advised or row.chinese or row.as_typed))
 
 
 @cache
@@ -177,6 +182,8 @@ def _text_problems(row: FieldRule, path: str, value: str) -> Iterator[Problem]:
         yield Problem(path, f"is too long{_beyond(row)}", shorten, row.max_chars, "characters", len(value))
     if row.max_utf16 is not None and (size := utf16_size(value)) > row.max_utf16:
         yield Problem(path, f"is too long{_beyond(row)}", shorten, row.max_utf16, "characters", size)
+    if row.advised is not None and len(value) > FAR:
+        yield Problem(path, "is far beyond the length that the vendor suggests", shorten, FAR, "characters", len(value))
     if row.chinese is not None and value:
         least, most = row.chinese
         unit, length = "Chinese characters (ASCII counts half)", chinese_size(value)
@@ -249,6 +256,13 @@ def _over_advised(row: FieldRule, path: str, value: str) -> Iterator[str]:
         yield f"{path}: {size} characters; the vendor suggests at most {row.advised} and clients shorten the rest"
     if row.chinese is not None and chinese_size(value) <= row.chinese[1] < size:
         yield f"{path}: within {row.chinese[1]} Chinese characters only if ASCII counts half, which is not confirmed"
+
+
+def _as_typed(row: FieldRule, path: str, value: str) -> Iterator[str]:
+    prose = CODE.sub("", value) if row.as_typed else value
+    for mark in row.as_typed:
+        if mark.pattern.search(value if mark.is_code else prose):
+            yield f"{path}: holds {mark.what}, which the client shows as typed"
 
 
 def _without_their_type(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from worker.channels import typed
 from worker.channels.checking.row import AllOrNone, AnyOf, Effect, FieldRule, Prose, R, Row
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject
+from worker.channels.wecom.markdown import MARKDOWN
 
 __all__ = [
     "FileMessage",
@@ -234,7 +235,7 @@ class Markdown(AppMessage):
 
     msgtype: ClassVar[str] = "markdown"
 
-    content: Annotated[str, R(max_bytes=2048, missing=44004, code=45002, prose=Prose.MARKDOWN)]
+    content: Annotated[str, R(max_bytes=2048, missing=44004, code=45002, prose=Prose.MARKDOWN, as_typed=MARKDOWN)]
     """1 to 2048 bytes (45002). Headings, `**bold**`, `[text](url)`, inline code, `> quote`, and
     `<font color="info|comment|warning">`."""
 

@@ -37,6 +37,8 @@ class WecomExternal(CorpChannel):
     profile = limits.PROFILE
     vendor_json = vendor_json
     beside = OURS
+    customer_month = 4
+    """The rule of 2022. What a corp's administrator chose since then allows at least as many."""
     instead: Mapping[str, tuple[str, ...]] = {"": ("Campaign",)}
     # There is no `recall_window_s`: what members have not sent yet can be cancelled as long as the task exists (page
     # 97611).

@@ -30,6 +30,7 @@ from worker.channels.wecom.cards import (
     VerticalContent,
     VerticalContents,
 )
+from worker.channels.wecom.markdown import MARKDOWN, MARKDOWN_V2
 from worker.domain.content.message import INLINE
 
 __all__ = [
@@ -162,7 +163,7 @@ class Markdown(WebhookMessage):
     AUDIENCES: ClassVar[tuple[str, ...]] = ("groups", "blackboards", "all")
     ONLY_PUSH: ClassVar[tuple[str, ...] | None] = ("at_short_name", "attachments")
 
-    content: Annotated[str, R(max_bytes=4096, missing=44004, code=40058, prose=Prose.MARKDOWN)]
+    content: Annotated[str, R(max_bytes=4096, missing=44004, code=40058, prose=Prose.MARKDOWN, as_typed=MARKDOWN)]
     """1 to 4096 bytes of UTF-8 (44004, 40058)."""
     at_short_name: bool | None = None
     """Message push: mentions show the short name."""
@@ -199,7 +200,7 @@ class MarkdownV2(WebhookMessage):
     ENVELOPE: ClassVar[tuple[str, ...]] = ("visible_to_user",)
     AUDIENCES: ClassVar[tuple[str, ...]] = ("groups", "all")
 
-    content: Annotated[str, R(max_bytes=4096, missing=44004, code=40058, prose=Prose.BLOCKS)]
+    content: Annotated[str, R(max_bytes=4096, missing=44004, code=40058, prose=Prose.BLOCKS, as_typed=MARKDOWN_V2)]
     """1 to 4096 bytes of UTF-8 (44004, 40058)."""
     visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group."""

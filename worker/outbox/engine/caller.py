@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeAli
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, event
-from sqlalchemy.exc import StatementError, UnboundExecutionError
+from sqlalchemy.exc import PendingRollbackError, StatementError, UnboundExecutionError
 
 from worker.domain.errors import ConfigurationError, RetryTransaction, WorkerError
 from worker.outbox.engine.database import is_retryable
-from worker.outbox.engine.error_text import MISSING_TABLES, remedy_of, without_values
+from worker.outbox.engine.error_text import ABORTED, FILE_LOCKED, MISSING_TABLES, remedy_of, without_values
 from worker.outbox.engine.sql import sqlalchemy_errors
 
 if TYPE_CHECKING:
@@ -151,10 +151,17 @@ def _clean_error(error: StatementError) -> Exception:
     """Returns the error to raise for a database error, without the message and its recipients."""
     if remedy_of(error) == MISSING_TABLES:
         return ConfigurationError(f"database: {MISSING_TABLES}")
+    if remedy_of(error) == ABORTED:
+        return WorkerError(ABORTED)
     clean = without_values(error)
     if not is_retryable(error):
         return clean.with_traceback(error.__traceback__)
-    retry = RetryTransaction("the database asks to run the transaction again; roll back and repeat it from its start")
+    if remedy_of(error) == FILE_LOCKED:
+        retry = RetryTransaction(LOCKED_FILE)
+    else:
+        retry = RetryTransaction(
+            "the database asks to run the transaction again; roll back and repeat it from its start"
+        )
     retry.__cause__ = clean
     return retry
 
@@ -181,8 +188,15 @@ def _connection(session: Session | Connection) -> Connection:
         return session.connection()
     except UnboundExecutionError as error:
         raise ConfigurationError(NO_BIND) from error
+    except PendingRollbackError:
+        # Its text is that of the first error, with the statement and its values.
+        raise WorkerError(ABORTED) from None
 
 
+LOCKED_FILE = (
+    "the SQLite file stayed locked; roll back and run the transaction again. An engine of worker.sqlite_engine(url)"
+    " waits for its turn, a plain one does not"
+)
 NO_BIND = (
     "the session does not say which database is meant; give"
     ' session.connection(bind_arguments={"bind": ENGINE}) with the outbox\'s engine in place of the session'

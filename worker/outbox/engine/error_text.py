@@ -15,6 +15,11 @@ from worker.outbox.engine.mariadb import error_number
 
 MISSING_TABLES = "the outbox's tables are missing or older than this release; run `worker db upgrade`"
 
+FILE_LOCKED = "another process keeps the file locked; end it or try again"
+ABORTED = (
+    "an earlier statement of this transaction failed, and the database takes no other; roll back, and see to that error"
+)
+
 _PASSWORD = "the user or password is wrong; correct the database URL"
 _DATABASE = "the database does not exist; create it or correct the database URL"
 _FOLDER = "the file cannot be opened; create its folder, check its rights or correct the path in the database URL"
@@ -36,6 +41,7 @@ _READ_ONLY = "the server takes no writes; let the database URL lead to the prima
 
 _SQLSTATES = {
     "25006": _READ_ONLY,
+    "25P02": ABORTED,
     "28P01": _PASSWORD,
     "28000": _PASSWORD,
     "3D000": _DATABASE,
@@ -72,7 +78,7 @@ _PHRASES = (
     ("disk i/o error", "the database's disk is full or fails; make room there or mend it"),
     ("readonly database", "the file may not be written; check the rights of it and of its folder"),
     ("file is not a database", "the file is not an SQLite database; correct the path in the database URL"),
-    ("database is locked", "another process keeps the file locked; end it or try again"),
+    ("database is locked", FILE_LOCKED),
     ("password authentication failed", _PASSWORD),
     ("no password supplied", _PASSWORD),
     ("no pg_hba.conf entry", _PASSWORD),
