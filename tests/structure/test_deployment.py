@@ -14,7 +14,7 @@ import yaml
 from sqlalchemy import make_url
 
 from rig.stacks import EMBEDDED, STACKS
-from tests.support.deployment import IN_COMPOSE
+from tests.support.deployment import IN_COMPOSE, UNITS
 from worker.cli.commands import every_command
 from worker.config.settings import Settings, load_settings
 from worker.service import queues
@@ -183,6 +183,10 @@ def test_a_service_has_the_secrets_it_reads_and_no_others(services: dict[str, An
 def test_whatever_serves_is_started_again(services: dict[str, Any]) -> None:
     """All but the upgrade of the tables, which ends."""
     assert {"migrate"} == {name for name, one in services.items() if one.get("restart") != "unless-stopped"}
+    restarts = {
+        path.name: re.findall("^Restart=(.*)$", path.read_text(), re.MULTILINE) for path in UNITS.glob("*.service")
+    }
+    assert {"im-delivery-migrate.service": []} == {name: one for name, one in restarts.items() if one != ["always"]}
 
 
 def test_the_images_context_is_what_it_is_built_of() -> None:

@@ -19,12 +19,16 @@ from typing import Any, NoReturn
 import celery.apps.worker
 import celery.worker.state
 from celery import bootsteps
+from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer
 
 from worker.domain.errors import ConfigurationError
 from worker.language import translate
 from worker.language.visible import visible
 from worker.service.lifecycle import WorkerProcess
+from worker.service.unreadable import drops
+
+log = get_logger(__name__)
 
 EXIT_CONFIGURATION = 2
 EXIT_AT_ONCE = 1
@@ -76,7 +80,10 @@ class WorkerProcessStep(bootsteps.StartStopStep):  # type: ignore[misc]  # Celer
 
 
 class ClosingConsumer(Consumer):  # type: ignore[misc]  # as above
-    """Celery's consumer, which closes a connection that it cannot use. Celery would leave the sockets open."""
+    """Celery's consumer, which closes a connection that it cannot use, and drops a message that it cannot read.
+
+    Celery would leave the sockets open, and end the process.
+    """
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
         """Celery's steps without Gossip, which leaves its socket open whenever the broker is lost.
@@ -84,7 +91,10 @@ class ClosingConsumer(Consumer):  # type: ignore[misc]  # as above
         It only tells workers of each other, which ours read in the outbox.
         """
 
-        default_steps = tuple(step for step in Consumer.Blueprint.default_steps if not step.endswith(":Gossip"))
+        default_steps = (
+            *(step for step in Consumer.Blueprint.default_steps if not step.endswith((":Gossip", ":Control"))),
+            "worker.service.unreadable:OwnControl",
+        )
 
     def connect(self) -> Any:
         """Returns a connection to the broker. Raises its error, for example of a Redis that takes no writes."""
@@ -97,6 +107,41 @@ class ClosingConsumer(Consumer):  # type: ignore[misc]  # as above
                 connection.close()
             raise
         return connection
+
+    def create_task_handler(self, **options: Any) -> Any:
+        """Returns what takes a message: Celery's own, or else the message is dropped."""
+        receive = super().create_task_handler(**options)
+
+        def receive_or_drop(message: Any) -> None:
+            try:
+                receive(message)
+            except (*self.connection_errors, *self.channel_errors):
+                raise
+            except Exception as error:  # noqa: BLE001  a message of others may break Celery anywhere
+                self._drop(message, error)
+
+        return receive_or_drop
+
+    def on_decode_error(self, message: Any, exc: BaseException) -> None:
+        """Drops a message whose body is not JSON."""
+        self._drop(message, exc)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """Drops a message that is no task."""
+        self._drop(message, LookupError())
+
+    def on_unknown_task(self, body: Any, message: Any, exc: BaseException) -> None:
+        """Drops a task that is none of ours."""
+        self._drop(message, exc)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: BaseException) -> None:
+        """Drops a task of ours in another form."""
+        self._drop(message, exc)
+
+    def _drop(self, message: Any, error: BaseException) -> None:
+        """Acknowledges a message and counts it. Celery would log what is in it."""
+        drops.add(error)
+        message.ack_log_error(log, self.connection_errors)
 
 
 REDIS = "kombu.transport.redis"

@@ -43,6 +43,7 @@ from worker.service.hook_service import HookService
 from worker.service.loops import Loops
 from worker.service.publisher import Doorbells
 from worker.service.queues import queues_of
+from worker.service.unreadable import drops
 from worker.transport.http import SocketTransport, Transport
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class WorkerProcess:
         self._hook_service: HookService | None = None
         self._dropped_counted = 0
         """How many of the dropped Flower events have been added to the counter."""
+        self._drops_counted = drops.count
+        """The same of messages that could not be read."""
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
@@ -246,6 +249,11 @@ class WorkerProcess:
         if self._flower and (dropped := self._flower.dropped - self._dropped_counted):
             self._counts.add("events_dropped", times=dropped)
             self._dropped_counted += dropped
+        if more := drops.count - self._drops_counted:
+            # Not one line each, because there may be very many.
+            log.warning("messages_dropped", count=more, error=drops.error)
+            self._counts.add("messages_dropped", times=more)
+            self._drops_counted += more
         self._counts.flush()
         return self.runtime.settings.heartbeat_s
 

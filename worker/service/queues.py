@@ -11,6 +11,7 @@ from typing import Any
 from kombu import Exchange, Queue
 
 from worker.outbox.lanes.processes import QueueName
+from worker.service.unreadable import drops
 
 URGENT = "worker.urgent"
 HOOKS = "worker.hooks"
@@ -84,11 +85,19 @@ def register(app: Any) -> None:
         app.task(name=name, bind=True, ignore_result=True, acks_late=True, send_events=False)(task)
 
 
-def answer_doorbell(task: Any, lane: str, ids: list[str], probe: bool = False, calls: int = 1) -> None:
-    """Delivers the parts of one lane that can be delivered now."""
-    task.app.worker_process.answer_doorbell(lane, ids, probe=probe, calls=calls)
+def answer_doorbell(task: Any, *arguments: Any, **_: Any) -> None:
+    """Delivers the parts of one lane that can be delivered now: those of `[lane, ids, probe, calls]`."""
+    match arguments:
+        case [str(lane), [*ids], bool(probe), int(calls)] if all(isinstance(part, str) for part in ids):
+            task.app.worker_process.answer_doorbell(lane, ids, probe=probe, calls=calls)
+        case _:
+            drops.add(TypeError())
 
 
-def run_hooks(task: Any, event: str) -> None:
-    """Runs the application's hooks for one event."""
-    task.app.worker_process.run_hooks(event)
+def run_hooks(task: Any, *arguments: Any, **_: Any) -> None:
+    """Runs the application's hooks for one event, `[event]`."""
+    match arguments:
+        case [str(event)]:
+            task.app.worker_process.run_hooks(event)
+        case _:
+            drops.add(TypeError())

@@ -14,6 +14,8 @@ from typing import Any
 import kombu
 from kombu.transport import pyamqp
 
+from worker.service.unreadable import dropping
+
 ANSWER_S = 2.0
 """Seconds that RabbitMQ may take for one answer, or to accept one message."""
 HEARTBEAT_S = 10
@@ -73,6 +75,8 @@ class BrokerConnection(kombu.Connection):  # type: ignore[misc]  # as above
     def get_transport_cls(self) -> Any:
         """Returns the transport class for the URL."""
         transport_class = super().get_transport_cls()
+        if transport_class.driver_type == "redis":
+            return dropping(transport_class)
         return {pyamqp.Transport: PlainTransport, pyamqp.SSLTransport: SSLTransport}.get(
             transport_class, transport_class
         )

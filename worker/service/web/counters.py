@@ -30,6 +30,7 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "hook_runs": ("Runs of the application's hooks that ended.", ("kind", "outcome")),
     "lane_events": ("Steps of lanes and accounts.", ("account", "what")),
     "drift": ("Answers that do not look as the vendor's page says.", ("channel", "sort")),
+    "messages_dropped": ("Messages in the broker that no worker could read.", ()),
     "events_dropped": ("Events for Flower that a slow broker did not take.", ()),
 }
 """Name without `worker_` and `_total` to what it counts and its labels."""
