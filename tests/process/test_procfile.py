@@ -61,24 +61,27 @@ def test_a_place_of_deployment_is_an_installation(make: Make, place: str) -> Non
 
 @on_stacks(RABBITMQ, why="how a runner starts the lines is the same on every stack")
 def test_the_runner_that_the_pages_name_starts_the_procfile(make: Make) -> None:
-    """`honcho start release` makes the tables and ends; then it starts the lines that are named, and ends them."""
+    """`honcho start`, what one types first, starts every line and goes on; the file's first line says what it needs."""
     stack = make()
     running = Installation(stack, [])
-    (worker,) = [start for start in deployment.procfile() if start.name == "worker"]
+    lines = deployment.procfile()
+    (worker,) = [start for start in lines if start.name == "worker"]
     options = running.options(worker)
-    (options["cwd"] / "Procfile").write_text(running.here(worker, deployment.read("Procfile")), encoding="utf-8")
-    honcho = [sys.executable, "-m", "honcho", "start"]
-
-    upgraded = subprocess.run([*honcho, "release"], capture_output=True, check=False, **options)
-    assert 0 == upgraded.returncode, upgraded.stdout
+    text = deployment.read("Procfile")
+    (options["cwd"] / "Procfile").write_text(running.here(worker, text), encoding="utf-8")
+    assert all(word in text.partition("\n")[0] for word in ("honcho start", "worker db upgrade", "FLOWER_BASIC_AUTH"))
     with (stack.folder / "process-honcho.log").open("wb") as log:
-        process = subprocess.Popen([*honcho, "worker", "metrics"], stdout=log, stderr=log, **options)
+        honcho = [sys.executable, "-m", "honcho", "start"]
+        process = subprocess.Popen(honcho, stdout=log, stderr=log, **options)
     stack.processes.append(process)
     job = _ask(stack)
     stack.until_settled()
 
     assert JobState.ACCEPTED == _state(stack, job)
     running.check_metrics(workers=1)
+    until(lambda: running.answers("5555", "/healthcheck"), "Flower answers")
+    until(lambda: running.answers("8091", "/readyz"), "the console answers")
+    assert process.poll() is None
     assert 0 <= stack.end(process)
 
 
@@ -222,6 +225,13 @@ class Installation:
         if isinstance(probe, Http):
             return bool(self._get(probe.port, probe.path).status_code == 200)
         return self._run(start, self._command(start, probe), self._stack.folder / "probe.log").wait(120) == 0
+
+    def answers(self, port: str, path: str) -> bool:
+        """Whether a port of ours answers with 200."""
+        try:
+            return bool(self._get(port, path).status_code == 200)
+        except requests.ConnectionError:
+            return False
 
     def _get(self, port: str, path: str, ask: Callable[..., requests.Response] = requests.get, **options: Any) -> Any:
         return ask(f"http://127.0.0.1:{self._ports[port]}{path}", timeout=30, **options)

@@ -14,7 +14,7 @@ import yaml
 from sqlalchemy import make_url
 
 from rig.stacks import EMBEDDED, STACKS
-from tests.support.deployment import IN_COMPOSE, UNITS
+from tests.support.deployment import UNITS
 from worker.cli.commands import every_command
 from worker.config.settings import Settings, load_settings
 from worker.service import queues
@@ -209,8 +209,10 @@ def test_every_place_consumes_every_queue(place: str) -> None:
 
 def test_compose_starts_what_the_procfile_starts(services: dict[str, Any]) -> None:
     """The same commands; a container's worker is told apart by its host, and what listens in one is published."""
-    lines = (line.replace(" -n worker-$$@%h", "").split(": ", 1) for line in _read("Procfile").splitlines())
-    processes = {IN_COMPOSE.get(name, name): line for name, line in lines}
+    processes = {
+        name: line.replace(" -n worker-$$@%h", "")
+        for name, line in re.findall(r"^(\w+): (.*)$", _read("Procfile"), re.MULTILINE)
+    }
 
     started = {name: services[name]["command"] for name in processes}
 
@@ -223,7 +225,7 @@ def test_compose_starts_what_the_procfile_starts(services: dict[str, Any]) -> No
     }
     assert shlex.split(processes["worker"]) == re.findall(r'"([^"]+)"', _read("docker/Dockerfile").split("CMD")[1])
     ours = {name for name, service in services.items() if "build" in service}
-    assert {*processes, "embedded"} == ours
+    assert {*processes, "embedded", "migrate"} == ours
 
 
 def _program(line: str) -> list[str]:

@@ -30,10 +30,6 @@ class Http:
     path: str
 
 
-IN_COMPOSE = {"release": "migrate"}
-"""Lines of the Procfile whose services have another name."""
-
-
 @dataclass(frozen=True)
 class Start:
     """One process as its supervisor starts it."""
@@ -85,8 +81,8 @@ def preset(name: str) -> dict[str, str]:
 def procfile() -> list[Start]:
     """Its lines, each in a shell; with the secrets that the container of the same name has."""
     services = compose_file()["services"]
-    lines = [line.split(": ", 1) for line in read("Procfile").splitlines()]
-    secrets = {name: tuple(services[IN_COMPOSE.get(name, name)]["secrets"]) for name, _ in lines}
+    lines = re.findall(r"^(\w+): (.*)$", read("Procfile"), re.MULTILINE)
+    secrets = {name: tuple(services[name]["secrets"]) for name, _ in lines}
     return [Start(name, ("sh", "-c", f"exec {line}"), {}, secrets[name]) for name, line in lines]
 
 
