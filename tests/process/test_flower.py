@@ -39,6 +39,7 @@ def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     assert ("accepted", "partial, 1 refused") == (seen[jobs["fine"]]["result"], seen[jobs["partly"]]["result"])
     assert "45002" in seen[jobs["no"]]["exception"]
     assert "-1" in seen[jobs["again"]]["exception"]
+    assert {"fine": 0, "again": 1, "no": 0, "partly": 0} == {name: seen[job]["retries"] for name, job in jobs.items()}
     assert {ACCOUNT} == {seen[job]["args"] for job in jobs.values()}
     assert set(jobs.values()) == set(seen), "doorbells are not shown"
     later = _ask(stack, "later", due_at=timedelta(days=1))

@@ -88,9 +88,9 @@ def test_what_happened_leaves_in_one_list(made: tuple[FlowerEvents, Published]) 
     one, line = made
 
     one.add([began("a"), happened("a", JobState.ACCEPTED, "accepted", runtime_s=0.25)])
-    one.add([began("b"), happened("b", None, "45009")])
+    one.add([began("b"), happened("b", None, "45009", retries=1)])
     one.turn()
-    one.add([happened("b", JobState.OPEN), happened("b", JobState.REJECTED, "rejected 40003")])
+    one.add([happened("b", JobState.OPEN, retries=1), happened("b", JobState.REJECTED, "rejected 40003")])
     one.turn()
 
     kinds = [[(event["uuid"][-1], event["type"]) for event in message] for message in line.messages]
@@ -101,6 +101,10 @@ def test_what_happened_leaves_in_one_list(made: tuple[FlowerEvents, Published]) 
         tuple(event[name] for name in ("name", "args", "kwargs")) for message in line.messages for event in message
     }
     assert int(JOB[:12], 16) / 1000 == line.messages[0][0]["received"]
+    shown = EventsState()
+    for event in (event for message in line.messages for event in message):
+        shown.event({**event, "local_received": event["timestamp"]})
+    assert {"a": 0, "b": 1} == {job[-1]: task.retries for job, task in shown.tasks.items()}
 
 
 def test_what_is_shown_is_not_counted(made: tuple[FlowerEvents, Published]) -> None:

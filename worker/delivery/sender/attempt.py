@@ -330,7 +330,8 @@ def _happened(flight: InFlight) -> JobUpdate:
     """Returns the update of the job that is reported when its call begins."""
     due, account = flight.due, flight.account
     is_first = due.n == 0 and due.first_marked_at is None
-    return JobUpdate(due.job_id, due.kind, account.channel, due.account, JobState.OPEN, is_first=is_first)
+    named = due.job_id, due.kind, account.channel, due.account
+    return JobUpdate(*named, JobState.OPEN, is_first=is_first, retries=flight.claim - 1)
 
 
 def call(runtime: Runtime, flights: Flights) -> None:

@@ -204,6 +204,8 @@ class JobUpdate:
     """True once for each job: at the first call of its first part, or at its end if that part had no call."""
     runtime_s: float | None = None
     """Seconds that the last call of a job took, or None if no call ended the job."""
+    retries: int | None = None
+    """How often its part was called before the call that begins or is waited for, or None at an end."""
 
 
 @dataclass(slots=True)

@@ -396,7 +396,7 @@ def _job_updates(
             runtime_s=runtimes.get(job.id),
         )
         for job in ends
-    ] + [update_of(jobs[id], None, reason) for id, reason in waits.items()]
+    ] + [update_of(jobs[id], None, reason, retries=parts[id].claim) for id, reason in waits.items()]
 
 
 def _had_no_call(connection: Connection, batch: CommitBatch, job: JobFacts) -> bool:

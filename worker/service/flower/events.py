@@ -114,6 +114,8 @@ class FlowerEvents:
             return [common | _view_event(one)]
         kind, fields = event_of(one.state, one.text, one.runtime_s)
         last = {**common, "type": kind, **fields}
+        if one.retries is not None:
+            last["retries"] = one.retries
         if not one.is_first:
             return [last]
         return [{**common, **_received(one.job_id), "type": "task-received", "retries": 0}, last]
