@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -397,3 +401,32 @@ def test_a_step_is_charged_without_the_steps_within_it() -> None:
     steps.go_to(outer)
 
     assert ([11, 0, 0, 0], [5, 0, 0, 0]) == (steps.costs["outer"], steps.costs["inner"])
+
+
+ENDED = """
+import sys
+import time
+from pathlib import Path
+from bench.__main__ import leave_on_term
+from bench.throughput.rig import processes
+
+leave_on_term()
+with processes([["http.server", "0", "--bind", "127.0.0.1"]], {}, Path(sys.argv[1])) as [worker]:
+    print(worker.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.slow("starts processes of its own")
+def test_a_bench_that_is_ended_by_term_ends_its_workers(tmp_path: Path) -> None:
+    """They would go on, at the cost of what is measured next."""
+    command = [sys.executable, "-c", ENDED, str(tmp_path / "log")]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as bench:
+        assert bench.stdout
+        worker = int(bench.stdout.readline())
+        bench.terminate()
+        status = bench.wait(30)
+
+    assert status == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(worker, 0)
