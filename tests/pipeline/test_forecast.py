@@ -147,6 +147,31 @@ def test_a_parked_lane_stops_its_own_parts_alone(site: Site) -> None:
     assert (one.due, one.in_s) == (2, 0.1)
 
 
+def test_a_part_behind_two_limits_counts_once(site: Site) -> None:
+    """For the limit that opens later: counted for both, the others would seem to be through sooner."""
+    jobs = robot(site, 4)
+    lane = site.part(jobs[0]).lane
+    block(site, "robot", 30.0, limit_name="robot_minute")
+    block(site, lane, 90.0, limit_name="robot_hour")
+
+    one = told(site)["robot"]
+
+    assert [(wait.limit, wait.parts) for wait in one.waits] == [("robot_hour", 4)]
+
+
+def test_a_lane_that_is_parked_beside_its_account_is_left_out_once(site: Site) -> None:
+    """Left out twice, it would take others with it."""
+    job, other = site.send("text"), site.ask(Markdown(content="x"), To(["lisi"]))
+    beat(site, site.part(job).lane, air=1, ms=100)
+    lane = site.part(other).lane
+    block(site, lane, 600.0, parked=True)
+    block(site, "hr", 30.0, limit_name="app_minute")
+
+    one = told(site)["hr"]
+
+    assert [(wait.limit, wait.parts) for wait in one.waits] == [("app_minute", 1)]
+
+
 def test_what_is_paused_is_told_with_the_command_that_ends_it(site: Site) -> None:
     """A pause of one tag stops nothing else."""
     robot(site, 3)

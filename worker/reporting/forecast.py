@@ -109,16 +109,16 @@ class _Reader:
         account = usable.get(name)
         channels = [] if account is None else [(channel(account.channel), account)]
         limits = usages(self.connection, self.now_sql, channels).get(name, [])
-        waits, stops = (
-            tuple(self._waits(name, rows, limits, lanes)),
-            tuple(self._stops(name, account, unusable.get(name))),
-        )
-        per_s, moving, parked = self._per_s(name, limits), due, list[Blocker]()
+        per_s, moving, parked = self._per_s(name, limits), dict(lanes), list[Blocker]()
         for row in rows:
-            if row["parked"] and (affected := lanes if row["lane"] == name else lanes.keys() & {row["lane"]}):
+            if row["parked"] and (affected := [*lanes] if row["lane"] == name else [*lanes.keys() & {row["lane"]}]):
                 parked.append(Blocker(f"{_subject(row)} is parked: {row['reason']}", f"worker resume {row['lane']}"))
-                moving -= sum(lanes[lane][0] for lane in affected)
-        in_s = None if stops or (parked and moving <= 0) else _done_in_s(moving, per_s, waits)
+                for lane in affected:
+                    moving.pop(lane, None)
+        waits = tuple(self._waits(name, rows, limits, moving))
+        stops = tuple(self._stops(name, account, unusable.get(name)))
+        moving_due = sum(lane_due for lane_due, _ in moving.values())
+        in_s = None if stops or (parked and not moving_due) else _done_in_s(moving_due, per_s, waits)
         return AccountForecast(name, due, parts - due, parts >= most, per_s, in_s, waits, (*stops, *parked))
 
     def _per_s(self, name: str, usages: Sequence[Usage]) -> float:
@@ -137,15 +137,22 @@ class _Reader:
     def _waits(
         self, name: str, rows: Sequence[Mapping[str, Any]], usages: Sequence[Usage], lanes: Lanes
     ) -> Iterator[LimitWait]:
-        """Yields the due parts behind a limit that blocks their lane, and parts that wait for a recipient's limit."""
+        """Yields the due parts behind a limit that blocks their lane, and parts that wait for a recipient's limit.
+
+        Where a limit blocks the lane and another one the account, a part counts once, for the one that opens later.
+        """
         limits = {usage.counted.limit.name: usage for usage in usages}
         parts_by_limit, opens_s = Counter[str](), dict[str, float]()
-        for row in rows:
-            limit, remaining_us = row["limit_name"], row["blocked_until"] - row["now"]
-            if limit and remaining_us > 0:
-                affected = lanes.values() if row["lane"] == name else [lanes.get(row["lane"], (0, 0))]
-                parts_by_limit[limit] += sum(due for due, _ in affected)
-                opens_s[limit] = max(opens_s.get(limit, 0.0), remaining_us / SECOND)
+        blocks = {
+            row["lane"]: ((row["blocked_until"] - row["now"]) / SECOND, row["limit_name"])
+            for row in rows
+            if row["limit_name"] and row["blocked_until"] > row["now"]
+        }
+        for lane, (due, _) in lanes.items():
+            if of_lane := [blocks[key] for key in (lane, name) if key in blocks]:
+                remaining_s, limit = max(of_lane)
+                parts_by_limit[limit] += due
+                opens_s[limit] = max(opens_s.get(limit, 0.0), remaining_s)
         for limit, parts in sorted(parts_by_limit.items()):
             yield _wait(limit, parts, limits.get(limit), opens_s[limit])
         for limit, parts in sorted(waiting_by_limit(self.connection, name, MAX_WAITING_PARTS).items()):
