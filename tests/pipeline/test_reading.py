@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
 import pytest
@@ -250,6 +251,34 @@ def test_lists(database: Database, driven_clock: DrivenClock) -> None:
         worker.JobFilter(account="hr"), before=ids[1]
     )
     assert [] == listed(state=[])
+
+
+@pytest.mark.parametrize(
+    ("filter", "state"),
+    [
+        (None, None),
+        (worker.JobFilter(account="hr"), None),
+        (worker.JobFilter(account="hr"), JobState.OPEN),
+        (None, [JobState.ACCEPTED, JobState.OPEN]),
+    ],
+    ids=["all", "of an account", "open", "two states"],
+)
+@pytest.mark.parametrize("oldest_first", [False, True])
+def test_a_last_page_that_is_full_names_no_next_one(
+    database: Database, filter: worker.JobFilter | None, state: Any, oldest_first: bool
+) -> None:
+    """Its link would lead to an empty page; one job more, and it names the next."""
+    for _ in range(4):
+        enqueue(database)
+
+    with database.reading() as connection:
+        list_jobs = partial(worker.find_jobs, connection, filter, state=state, oldest_first=oldest_first)
+        full, short = list_jobs(limit=4), list_jobs(limit=3)
+        rest = list_jobs(limit=1, **{"after" if oldest_first else "before": short.after or short.before})
+
+    assert [len(page.jobs) for page in (full, short, rest)] == [4, 3, 1]
+    assert (full.before, full.after, rest.before, rest.after) == (None, None, None, None)
+    assert (short.before, short.after) == ((None, short.jobs[-1].id) if oldest_first else (short.jobs[-1].id, None))
 
 
 BOTH = '{"users": ["ann", "bob"]}'

@@ -52,12 +52,12 @@ def events(request: ConsoleRequest) -> View:
     labels = {state.label: state for state in EventState}
     state = labels.get(request.query.get("state", "parked"))
     with request.reading() as connection:
-        rows = list_events(connection, state=state, limit=ON_A_PAGE, before=request.query.get("before"))
+        rows = list_events(connection, state=state, limit=ON_A_PAGE + 1, before=request.query.get("before"))
     return View.of(
         "events.html",
         request.term("events.title"),
         rows=[_event(request, row) for row in rows],
-        before=rows[-1]["id"] if len(rows) == ON_A_PAGE else None,
+        before=rows[ON_A_PAGE - 1]["id"] if len(rows) > ON_A_PAGE else None,
         state="all" if state is None else state.label,
         states=[*labels, "all"],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -90,6 +90,22 @@ def job_page(
     query = _Query(filter, states, columns, newest_first)
     if states is not None and not states:
         return JobRowsPage([], None)
+    # One more tells a full page from the last one.
+    page = _find_page(connection, query, cursor, limit + 1, now, among)
+    if len(page.rows) <= limit:
+        return page
+    return replace(page, rows=page.rows[:limit], cursor=page.rows[limit - 1]["id"], is_cut_short=False)
+
+
+def _find_page(
+    connection: Connection,
+    query: _Query,
+    cursor: str | None,
+    limit: int,
+    now: int,
+    among: Collection[str] | None,
+) -> JobRowsPage:
+    filter, states, newest_first = query.filter, query.states, query.newest_first
     named = among if filter is None else ids_named_in_filter(connection, filter)
     if among is not None:
         named = among if named is None else {*among} & {*named}

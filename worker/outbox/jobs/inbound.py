@@ -225,10 +225,11 @@ def inbound_page(
     )
     where, values = _only(account, event)
     query = f"select {columns} from ({newest}) newest{where} order by received_at desc, id desc limit :limit"
-    max_scanned = MAX_SCANNED if where else limit
-    rows = mappings(connection, query, {**page_values, "most": max_scanned, **values})
-    if len(rows) == limit:
-        return InboundPage(rows, f"{rows[-1]['received_at']}-{rows[-1]['id']}")
+    max_scanned = MAX_SCANNED if where else limit + 1
+    # One more tells a full page from the last one.
+    rows = mappings(connection, query, {**page_values, "limit": limit + 1, "most": max_scanned, **values})
+    if len(rows) > limit:
+        return InboundPage(rows[:limit], f"{rows[limit - 1]['received_at']}-{rows[limit - 1]['id']}")
     last = f"select received_at, id, count(*) over () from ({newest}) looked order by received_at, id limit 1"
     last_scanned = fetch(connection, last, {**page_values, "most": max_scanned}) if where else []
     is_cut_short = bool(last_scanned) and int(last_scanned[0][2]) == max_scanned
