@@ -23,10 +23,8 @@ from worker.domain.account import Account, Token, TokenParked, TokenWait
 from worker.domain.call import Access, CallResult, NotSent, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.hooks.verifiers import make_verifier
-from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.counting import SEPARATOR, totals
 from worker.outbox.engine.database import Database
-from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.inbound import inbound_page
 from worker.transport.http import SocketTransport, call_once
 from worker.transport.tokens import JUST_REFUSED_S, Tokens
@@ -168,14 +166,14 @@ def _vendor_callbacks(database: Database, what: str, address: str, account: str)
     """Reports whether the receiver accepted the vendor's callbacks. The verification only proves our own token."""
     with database.reading() as connection:
         accepted = inbound_page(connection, account=account, event=None, before=None, limit=1).rows
-        hour_ago = read_now(connection, database.now) - 3_600 * SECOND
         counts = totals(connection)
     refused = sum(counts[SEPARATOR.join(("callbacks_refused", account, status))] for status in ("400", "403"))
-    if refused and not (accepted and accepted[0]["received_at"] > hour_ago):
-        text = f"callback: none from the vendor was accepted in the last hour, refused so far: {refused}"
+    if refused and not accepted:
+        text = f"callback: none from the vendor was accepted, refused so far: {refused}"
         remedy = "give the vendor's page and these settings the same token and aes_key (EncodingAESKey)"
         yield Finding(what, Level.CAUTION, f"{text}; {remedy}")
     elif accepted:
+        # What was refused once counts for ever, so it says nothing once a callback was accepted.
         text = f"callback: {address} answers with these settings, and callbacks of the vendor were accepted"
         yield Finding(what, Level.OK, text)
     else:
