@@ -33,7 +33,7 @@ from worker.domain.outcome import Rejected
 from worker.domain.settle import FOREVER, SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs.blobs import blob_chunks, stored_blobs
+from worker.outbox.jobs.blobs import blob_chunks, lock_blobs
 from worker.outbox.jobs.follow_ups import lock_part, new_part, wait_for_target
 from worker.outbox.jobs.loading import JobPart
 from worker.outbox.jobs.media_cache import CachedFile, add_upload, lock_cached, valid_media
@@ -211,7 +211,8 @@ def _may_serve(after_send: bool, file: Mapping[str, Any]) -> bool:
 def _upload_source(connection: Connection, row: CachedFile, file: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the file to upload. If the vendor lost content that was fetched for this send, the copy serves again."""
     fetched = row.fetched if "url" in file and row.after_send else None
-    if fetched is None or not stored_blobs(connection, [fetched["blob"]]):
+    # Locked, so that it stays until the upload has it: an erasure could delete it in between.
+    if fetched is None or not lock_blobs(connection, [fetched["blob"]]):
         return dict(file)
     return {**{name: value for name, value in file.items() if name != "url"}, **fetched}
 
