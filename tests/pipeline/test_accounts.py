@@ -392,6 +392,26 @@ def test_other_settings_are_tried_at_once_where_they_may_help(site: Site, said: 
     assert calls == len(site.calls())
 
 
+@pytest.mark.every_database
+def test_what_waits_for_a_token_is_tried_at_once_with_other_settings(site: Site) -> None:
+    """Known by its cause, not by the words of its reason: an account that gettoken keeps waiting is not parked."""
+    site.forget_tokens()
+    site.vendor.says_for_tokens(refused(-1, "system busy"))
+    job = site.send("once more")
+    site.run()
+    waiting = site.lane("hr")
+    assert waiting is not None
+    site.sql("update worker_lanes set reason = 'noise', failures = 0, blocked_until = blocked_until + 600000000")
+
+    with site.database.writing() as connection:
+        retry_changed_accounts(connection, site.database.now, ["hr"])
+    site.advance(1)
+    site.run()
+
+    assert (waiting.cause, bool(waiting.parked)) == ("token", False)
+    assert site.state(job) == "accepted"
+
+
 def test_credentials_of_before_that_are_the_same_are_not_asked_with(site: Site) -> None:
     """Only the callback was rotated: a refused secret parks the account after one gettoken, as without a rotation."""
     site.accounts.replace(replace(an_account(), previous=an_account()))

@@ -479,6 +479,25 @@ def test_before_the_corp_authorises_its_account_is_parked(here: SuiteSite) -> No
     assert "accepted" == here.site.state(job)
 
 
+@pytest.mark.every_database
+def test_what_a_corp_has_just_granted_is_tried_at_once(ready: SuiteSite) -> None:
+    """Not after the ten minutes to the next probe; the lanes of other customers wait for theirs."""
+    faults(ready.url, "/cgi-bin/message/send", *[{"answer": {"errcode": 48002}}] * 2)
+    jobs = [ready.send(account=name) for name in ("acme", "globex")]
+    ready.site.run()
+    refused = [ready.site.state(job) for job in jobs]
+    lanes = "select count(*) as n from worker_lanes where parked = true"
+    parked = ready.site.rows(lanes)[0].n
+
+    ready.act("change", corpid="wwacme")
+    ready.advance(2)
+    ready.site.run()
+
+    assert (refused, parked) == (["queued", "queued"], 2)
+    assert [ready.site.state(job) for job in jobs] == ["accepted", "queued"]
+    assert ready.site.rows(lanes)[0].n == 1
+
+
 def test_a_withdrawn_authorisation_parks_the_account(ready: SuiteSite) -> None:
     """At once in every process, also where the vendor would still take the token; the other customer goes on."""
     control(ready.url, "settings", {"suite": {"cancel_revokes": False}})

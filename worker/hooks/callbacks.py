@@ -8,10 +8,11 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 from uuid_utils import uuid7
 
-from worker.channels.registry import alike, channel, usable
+from worker.channels.registry import alike, channel, split_usable, usable
 from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of
 from worker.config.settings import Settings
+from worker.domain.account import Account
 from worker.domain.callbacks.inbound import CardPress, ChatNews, Inbound
 from worker.domain.outcome import Accepted, CallReceipt, Verdict
 from worker.outbox.commit.commands import CallEnd
@@ -19,7 +20,7 @@ from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.jobs.inbound import Delivery, own_card_id, store_delivery, unanswered_call
-from worker.outbox.lanes.lanes import change_lanes
+from worker.outbox.lanes.lanes import change_lanes, try_parked_lanes
 from worker.transport.grants import seal_grant
 
 PRESSED = "a press proves that it was accepted; its msgid, and whom it was refused for, are lost"
@@ -54,6 +55,8 @@ class CallbackStore:
         is_first = self._store_delivery(delivery)
         if inbound.card is not None:
             self._settle(accounts, inbound.card.task_id)
+        if inbound.granted_by:
+            self._try_granted(account, inbound.granted_by)
         return is_first
 
     def _store_delivery(self, delivery: Delivery) -> bool:
@@ -80,6 +83,12 @@ class CallbackStore:
         end = CallEnd(lost.part_id, lost.claim, lost.incarnation, verdict, None, flagged=lost.flagged)
         commit(self._database, [end], self._policy, has_hooks=self._has_hooks)
 
+    def _try_granted(self, suite: str, corp: str) -> None:
+        """Lets parked calls of the suite's app in a corp be tried at once: the corp has changed what it grants."""
+        usable_accounts, _ = split_usable(self._accounts, self._accounts.names())
+        apps = [name for name, account in usable_accounts.items() if _is_of(account, suite, corp)]
+        self._database.run(lambda connection: try_parked_lanes(connection, self._database.now, apps))
+
     def _named(self, accounts: Sequence[str], card: CardPress | None) -> str | None:
         """The task_id of the pressed card as the application knows it; None: no card was pressed."""
         if card is None or not card.own_id_at:
@@ -94,6 +103,11 @@ class CallbackStore:
         with self._database.reading() as connection:
             key = lane_key(connection)
         return [lane_name(key, account, lane) for lane in chat.lanes]
+
+
+def _is_of(account: Account, suite: str, corp: str) -> bool:
+    steps = channel(account.channel).token_steps(account)
+    return steps is not None and steps.suite == suite and account.settings.get("corpid") == corp
 
 
 def _document(inbound: Inbound, task_id: str | None) -> str:

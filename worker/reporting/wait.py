@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Any
 
 from worker.channels.registry import channel, names
-from worker.domain.account import GETTOKEN
 from worker.domain.job import Kind, job_of
 from worker.domain.pacing.lane import Cause, LaneStatus, lane_status, with_accounts
 from worker.domain.pacing.quiet import QUIET_HOURS
@@ -261,7 +260,7 @@ def _lane_waits(part: Row, context: WaitContext) -> Iterator[PartWait]:
         if row is None or status is LaneStatus.WATCHED:
             continue
         what = _WHAT.get(status, WaitFor.PARKED) if status else WaitFor.PARKED
-        if row["cause"] == Cause.TOKEN or row["reason"].startswith(GETTOKEN):
+        if row["cause"] == Cause.TOKEN:
             what = WaitFor.TOKEN
         elif what is WaitFor.BLOCK and row["limit_name"] is not None:
             what = WaitFor.LIMIT

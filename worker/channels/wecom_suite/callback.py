@@ -74,6 +74,7 @@ class SuiteVerifier(WecomVerifier):
             identity=content_of(message),
             payload=without_secrets(tree),
             grant=_grant(tree, name),
+            granted_by=id_at(tree, "AuthCorpId") if name == "change_auth" else "",
             answer=SUCCESS,
             answer_type="text/plain",
         )

@@ -59,7 +59,8 @@ def block_of(
         case Denied(scope=scope, delay=delay, limit=limit):
             return _block(due, scope, delay, used_up_reason(limit), limit_name=limit)
         case TokenWait(delay=delay, remedy=remedy, penalty=penalty):
-            return _block(due, Scope.ACCOUNT, delay, _of_gettoken(outcome), remedy, penalty=penalty)
+            reason, cause = _of_gettoken(outcome), Cause.TOKEN
+            return _block(due, Scope.ACCOUNT, delay, reason, remedy, penalty=penalty, cause=cause)
         case TokenParked(probe_in_s=delay, remedy=remedy, hint=hint):
             # Until the next gettoken, which one process makes for all; see `token_probe.py`.
             reason, cause = _of_gettoken(outcome), Cause.TOKEN

@@ -52,6 +52,8 @@ class Inbound:
     """Set when the event came from a chat, or says that this account was removed from one."""
     grant: Grant | None = None
     """Set when the event brought or withdrew a credential, which the payload then does not hold."""
+    granted_by: str = ""
+    """The corp that changed what it grants an app of the suite, or empty."""
     answer: bytes = b""
     """The body that acknowledges the event, or empty if the HTTP status is enough."""
     answer_type: str = "application/json"

@@ -75,7 +75,7 @@ class Cause(StrEnum):
     """The event besides time and people that lifts a block."""
 
     TOKEN = "token"
-    """The vendor refuses the account a token; see `token_probe.py`."""
+    """The account has no token: it waits until the vendor gives one, or is parked; see `token_probe.py`."""
     CHAT = "chat"
     """The account was removed from the lane's chat. A callback reports when it is back."""
     ALLOWANCE = "allowance"

@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.config.log import Logger
-from worker.domain.account import GETTOKEN
 from worker.domain.job import first_id
 from worker.domain.outcome import Penalty
 from worker.domain.pacing.lane import (
@@ -159,11 +158,20 @@ def retry_changed_accounts(connection: Connection, now_sql: str, accounts: Colle
     """
     throttled = rows_by_id(connection, "lane", "worker_lanes", accounts, "lane", only="and step > 0")
     update = dialect_of(connection).update_by_ids("worker_lanes", f"blocked_until = {now_sql}", "lane")
-    # Only the reason tells whether an account waits for a token.
     waiting = f" and blocked_until > {now_sql} and limit_name is null and step = 0"
-    waiting += " and (parked = true or failures > 0 or reason like :gettoken)"
-    run(connection, update + waiting, {"ids": ids_json(accounts), "gettoken": f"{GETTOKEN}%"})
+    waiting += " and (parked = true or failures > 0 or cause = :cause)"
+    run(connection, update + waiting, {"ids": ids_json(accounts), "cause": Cause.TOKEN.value})
     retry_refused(connection, set(accounts) - {row[0] for row in throttled})
+
+
+def try_parked_lanes(connection: Connection, now_sql: str, accounts: Iterable[str]) -> None:
+    """Lets one part of each parked lane of these accounts be tried at once. It stays parked until an answer comes."""
+    for account in sorted(accounts):
+        probe = (
+            f"update worker_lanes set blocked_until = {now_sql}"
+            f" where account = :account and parked = true and blocked_until > {now_sql}"
+        )
+        run(connection, probe, {"account": account})
 
 
 def return_probe(connection: Connection, now_sql: str, lane: str, wait_us: int) -> None:
