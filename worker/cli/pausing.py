@@ -142,7 +142,15 @@ def resume(
             echo_error(problem)
         person.answer({"lines": lines}, "\n".join(lines))
         return not problems
-    result = pausing.resume(job_filter, person=person.name, why=person.why)
+    try:
+        result = pausing.resume(job_filter, person=person.name, why=person.why)
+    except WorkerError:
+        # It is not paused, but the account or a lane of it may be parked or blocked, as `worker lanes` lists them.
+        lines = [] if account is None or (channel, kind, tag) != (None, None, None) else _lift(person, account)[0]
+        if not lines:
+            raise
+        person.answer({"lines": lines}, "\n".join(lines))
+        return True
     scope = (
         "everything"
         if job_filter is None

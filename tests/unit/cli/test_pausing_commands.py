@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
@@ -108,6 +109,20 @@ def test_a_block_is_not_a_pause(run: Run, jobs: list[str], capsys: Said) -> None
     assert "nothing of 'hr' is blocked or parked; `worker lanes` lists what is; paused: account hr, " in unblocked
     assert "; `worker resume --account hr`" in unblocked
     assert "hr starts with one call in flight\nstill paused: account hr, since " in lifted
+
+
+def test_a_parked_account_is_resumed_by_its_option_too(run: Run, jobs: list[str], capsys: Said) -> None:
+    """`worker lanes` lists it; that it is not paused would help nobody. With another filter the pause is meant."""
+    with closing(Database(make_engine(load_settings().database_url()))) as database, database.writing() as connection:
+        change_lanes(connection, database.now, [LaneBlock("hr", "hr", 600.0, "60020", parked=True)])
+
+    of_a_kind, lifted = run("resume", "--account", "hr", "--kind", "send"), run("resume", "--account", "hr")
+    again = run("resume", "--account", "hr")
+
+    assert (of_a_kind, lifted, again) == (1, 0, 1)
+    said = capsys.readouterr()
+    assert "hr starts with one call in flight" in said.out
+    assert said.err.count("is not paused; `worker lanes` lists what is") == 2
 
 
 def test_one_that_is_not_blocked_hides_no_other(run: Run, jobs: list[str], capsys: Said) -> None:
