@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 import worker
 from tests.support.producing import ACCOUNTS, ANN, HELLO, count
 from tests.support.waiting import until_waiting
-from worker import DedupeConflict, JobRef, NewJob, RetryTransaction, Text
+from worker import DedupeConflict, JobRef, NewJob, NotReplayable, RetryTransaction, Text
 from worker.domain.job import part_id
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.commit.marks import lock_windows
@@ -78,7 +78,7 @@ def _is_mariadb(connection: Connection) -> bool:
 
 
 def the_writer(database: Database, connection: Connection, jobs: list[str]) -> None:
-    parts, _, _, _ = lock_parts_now(connection, [part_id(job, 0) for job in jobs], database.now, jobs)
+    parts = lock_parts_now(connection, [part_id(job, 0) for job in jobs], database.now, jobs).parts
     save_parts(connection, parts.values())
     ids = ["f" * 32, *jobs]  # one that is not there, behind all others
     lock_parts(connection, [part_id(job, 0) for job in ids])
@@ -160,6 +160,42 @@ def test_a_key_committed_after_the_snapshot_is_found(mariadb_database: Database,
     assert (first.id, False) == (again.id, again.created)
     with mariadb_database.reading() as reading:
         assert 2 == count(reading) == count(reading, "worker_parts")
+
+
+@LEVELS
+@pytest.mark.parametrize("again", [worker.replay, worker.resend_failed])
+def test_a_replay_committed_after_the_snapshot_is_seen(
+    mariadb_database: Database, level: str, again: Callable[..., object]
+) -> None:
+    """Also at REPEATABLE READ, where a plain read does not see it: the transaction begins anew, and sends nothing."""
+    [job] = ask(mariadb_database, "k")
+    with mariadb_database.writing() as connection:
+        connection.exec_driver_sql("update worker_jobs set state = 4, n_open = 0, n_rejected = 1")
+        connection.exec_driver_sql("update worker_parts set state = 4, first_marked_at = 1")
+    with producing(mariadb_database, level) as connection:
+        assert 1 == count(connection)
+        with mariadb_database.writing() as other:
+            again(other, job.id)
+        with pytest.raises(RetryTransaction if level == "REPEATABLE READ" else NotReplayable):
+            again(connection, job.id)
+        connection.rollback()
+    with pytest.raises(NotReplayable), mariadb_database.writing() as connection:
+        again(connection, job.id)
+
+
+def test_who_replays_at_repeatable_read_holds_up_no_other_producer(mariadb_database: Database) -> None:
+    """The read of the replays locks those of this job, not the end of the index where new jobs are inserted."""
+    [job] = ask(mariadb_database, "k")
+    with mariadb_database.writing() as connection:
+        connection.exec_driver_sql("update worker_jobs set state = 4, n_open = 0, n_rejected = 1")
+        connection.exec_driver_sql("update worker_parts set state = 4, first_marked_at = 1")
+    with producing(mariadb_database) as connection:
+        worker.replay(connection, job.id)
+        with producing(mariadb_database) as other:
+            worker.enqueue(other, "hr", HELLO, ANN)
+
+    with mariadb_database.reading() as reading:
+        assert 3 == count(reading)
 
 
 def test_a_key_in_flight_that_does_not_come_free_in_time(mariadb_database: Database) -> None:

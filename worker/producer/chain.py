@@ -15,9 +15,9 @@ from sqlalchemy import Connection
 
 from worker.channels.registry import channel
 from worker.domain.content.recipient import Recipients, stored_recipients, stored_spec
-from worker.domain.errors import NotReplayable
+from worker.domain.errors import NotReplayable, RetryTransaction
 from worker.outbox.jobs.follow_ups import may_repeat
-from worker.outbox.jobs.reading import JobRows, RecipientRows, job_and_replays
+from worker.outbox.jobs.reading import JobRows, RecipientRows, has_unseen_replay, job_and_replays
 from worker.reporting.find_job import rows_of
 from worker.reporting.recipient_status import (
     Recipient,
@@ -136,5 +136,13 @@ def _nobody_left(job_id: str, statuses: Iterable[RecipientStatus | None]) -> Not
 
 
 def original_and_replays(connection: Connection, old: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Returns the original of a job and all of its replays, oldest first: ids, kinds and counters."""
-    return job_and_replays(connection, str(old["replay_of"] or old["id"]))
+    """Returns the original of a job and all of its replays, oldest first: ids, kinds and counters.
+
+    Raises RetryTransaction if another one was committed since this transaction's first read.
+    """
+    original = str(old["replay_of"] or old["id"])
+    rows = job_and_replays(connection, original)
+    if has_unseen_replay(connection, original, [str(row["id"]) for row in rows]):
+        text = f"job {original} was replayed since this transaction began; roll back, and run it again"
+        raise RetryTransaction(text, job=original)
+    return rows

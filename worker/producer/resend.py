@@ -77,7 +77,8 @@ def replay(
     first's place and goes before them. Raises NotReplayable while the job is open, or in doubt with a repeat of its own
     to come; when it was cancelled, recalled or corrected, unless `cancelled=True` says that it is sent all the same;
     when there is no recipient left; and when its message, or one of its files, is no longer kept. Two transactions that
-    replay a job at once do not see each other, and both send it.
+    replay a job at once do not see each other, and both send it; at REPEATABLE READ of PostgreSQL "at once" begins with
+    a transaction's first read. MariaDB raises RetryTransaction there if the job was replayed since.
     """
     also = ReplayScope(accepted, unknown, cancelled)
     return replay_row(connection, row_of(connection, id_of(job_id)), also, priority, due_at, accounts)
@@ -131,7 +132,7 @@ def resend_failed(
     whom it is not known whether they got it; they may get it twice.
     Raises NotReplayable when there is no recipient to send to, the message is no longer kept, a repeat to the
     undetermined is still to come, or the job was cancelled, recalled or corrected; `cancelled=True` sends it all the
-    same. Two transactions that resend a job at once do not see each other, and both send it.
+    same. Two transactions that resend a job at once do not see each other, and both send it; see `replay`.
     """
     job_id = id_of(job_id)
     rows = rows_of(connection, job_id)

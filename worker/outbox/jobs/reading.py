@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,18 @@ def job_and_replays(connection: Connection, original: str) -> list[Mapping[str, 
     query = f"select {columns} from worker_jobs where"
     rows = mappings(connection, f"{query} id = :id union all {query} replay_of = :id", {"id": original})
     return sorted(rows, key=lambda row: (row["created_at"], row["id"]))
+
+
+def has_unseen_replay(connection: Connection, original: str, seen: Collection[str]) -> bool:
+    """Returns whether a job has a committed replay besides those that this transaction sees.
+
+    On MariaDB at REPEATABLE READ the transaction sees what there was at its first read; a locking read sees the rest.
+    """
+    dialect = dialect_of(connection)
+    if not dialect.has_unseen_conflicts:
+        return False
+    query = f"select id from worker_jobs where replay_of = :id{dialect.shared_lock}"
+    return not {*execute(connection, query, {"id": original}).scalars()} <= {*seen}
 
 
 def job_rows(connection: Connection, job_id: str, numbers: range | None = None) -> JobRows | None:
