@@ -109,9 +109,9 @@ def summary() -> list[str]:
     return list(dict.fromkeys([*mine, *told]))
 
 
-def scratch_postgres(name: str) -> AbstractContextManager[str]:
+def scratch_postgres(name: str, options: str = "") -> AbstractContextManager[str]:
     """A database of its own on the PostgreSQL server, dropped at the end; yields its URL."""
-    return _scratch(POSTGRES, name, f"drop database if exists {name} with (force)")
+    return _scratch(POSTGRES, name, f"drop database if exists {name} with (force)", options)
 
 
 def scratch_mariadb(name: str) -> AbstractContextManager[str]:
@@ -120,13 +120,13 @@ def scratch_mariadb(name: str) -> AbstractContextManager[str]:
 
 
 @contextmanager
-def _scratch(service: Service, name: str, drop: str) -> Iterator[str]:
+def _scratch(service: Service, name: str, drop: str, options: str = "") -> Iterator[str]:
     server = make_url(need(service))
     admin = create_engine(server, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
     try:
         with admin.connect() as connection:
             connection.exec_driver_sql(drop)
-            connection.exec_driver_sql(f"create database {name}")
+            connection.exec_driver_sql(f"create database {name} {options}")
         try:
             yield _shown(server.set(database=name))
         finally:

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection, make_url
 from sqlalchemy.exc import DBAPIError
 
+from rig import databases
 from rig.tcp_door import Door
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.database import Database, is_unavailable, make_engine
@@ -65,6 +66,26 @@ def test_a_mark_is_on_disk_whatever_the_role_says(postgres_url: str, role: str, 
     """Only what would forget is overruled."""
     with closing(opened(postgres_url, options=f"-c synchronous_commit={role}")) as database:
         assert [(ours,)] == database.run(lambda c: fetch(c, "show synchronous_commit"), pipelined=True)
+
+
+def test_a_variable_does_not_lead_to_another_server(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """libpq prefers PGHOSTADDR to the host in the URL."""
+    monkeypatch.setenv("PGHOSTADDR", "127.0.0.9")
+
+    with closing(opened(postgres_url)) as database:
+        assert database.read_now() > 0
+
+
+def test_a_database_that_lacks_characters_is_refused() -> None:
+    """Before anything is written, with what to do."""
+    name = f"worker_ascii_{os.getpid()}"
+    options = "encoding 'SQL_ASCII' template template0 lc_collate 'C' lc_ctype 'C'"
+    with (
+        databases.scratch_postgres(name, options) as url,
+        closing(opened(url)) as database,
+        pytest.raises(ConfigurationError, match="its characters are SQL_ASCII"),
+    ):
+        database.read_now()
 
 
 @pytest.fixture

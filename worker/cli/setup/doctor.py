@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cache
@@ -41,6 +41,7 @@ from worker.language import language, plural, term, translate
 from worker.language.visible import one_line_values
 from worker.outbox.engine import error_text, migrate
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.inherited import inherited_settings
 from worker.outbox.engine.postgresql import missing_plan_settings
 from worker.reporting.problems import OutboxReading, find_problems, read_outbox
 from worker.transport.token_source import suite_account_of
@@ -269,6 +270,7 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
             yield from database_tls(connection)
             yield from _writes(database)
             yield from _planner_settings(connection)
+            yield from _inherited(connection)
             reading = read_outbox(connection, database.now)
             yield from _pauses(reading.pauses)
             yield from _problems(reading, names)
@@ -307,6 +309,23 @@ def _planner_settings(connection: Connection) -> Iterator[Finding]:
             Level.CAUTION,
             (f"the connection goes through a pooler, where the worker cannot change settings; run {remedy}"),
         )
+
+
+def _inherited(connection: Connection) -> Iterator[Finding]:
+    """Yields what the environment, the role, the database or the server says of the worker's connections."""
+    left = defaultdict[str, list[str]](list)
+    for setting in inherited_settings(connection):
+        source, name, value = setting.source, setting.name, setting.value
+        if setting.cuts_off:
+            text = f"{source} sets {name} to {value}: what takes longer is cut off, again and again if it never fits"
+            yield Finding("database", Level.CAUTION, f"{text}; give the worker 0, or 30 s and more")
+        elif setting.forbids_writes:
+            text = f"{source} sets {name} to {value}: nothing can be written"
+            yield Finding("database", Level.CAUTION, f"{text}; let the worker's connections write")
+        else:
+            left[source].append(f"{name} = {value}")
+    for source, settings in left.items():
+        yield Finding("database", Level.OK, f"{source} sets {', '.join(settings)}, and the worker leaves that as it is")
 
 
 def _problems(reading: OutboxReading, names: Collection[str]) -> Iterator[Finding]:

@@ -34,12 +34,20 @@ NEEDED_CHARSET = "utf8mb4"
 MIN_PACKET = 16 * 1024 * 1024
 """The smallest sufficient `max_allowed_packet`, in bytes. A statement has at most 4 MiB of rows, and the driver
 escapes some characters with two bytes."""
+_NO_LIMIT = 2**64 - 1
 _SETTINGS = (
     "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
     "time_zone = '+00:00'",
     # Some servers close idle connections after a minute, but pooled connections may be idle for longer.
     "wait_timeout = 28800",
     "innodb_lock_wait_timeout = 10",
+    # A server's own default may leave out rows, miss a duplicate, refuse an update or a join, or end the connection
+    # with each commit.
+    f"sql_select_limit = {_NO_LIMIT}",
+    "unique_checks = 1",
+    "sql_safe_updates = 0",
+    "sql_big_selects = 1",
+    "completion_type = 'NO_CHAIN'",
 )
 # If a host disappears during a transaction, its locks must not last until TCP times out.
 _MARIADB_ONLY = "idle_transaction_timeout = 60"
@@ -81,7 +89,8 @@ def mariadb_engine(url: URL, *, pool_size: int, isolation: Any = "READ COMMITTED
     engine.dialect.connect = partial(_connect, engine.dialect.connect)  # type: ignore[method-assign]
     clock_was_checked = False
 
-    @event.listens_for(engine, "connect")
+    # First: with its own listener, SQLAlchemy finds out once how to quote names under the session's settings.
+    @event.listens_for(engine, "connect", insert=True)
     def _apply_settings(connection: Any, _record: Any) -> None:
         nonlocal clock_was_checked
         cursor = connection.cursor()
@@ -156,11 +165,25 @@ def _check(cursor: Any, is_mariadb: bool) -> None:
 
 
 def check_caller(connection: Connection) -> None:
-    """Checks that a producer's connection can store every character. Called once per engine, with its first job."""
-    charset = connection.exec_driver_sql("select @@session.character_set_client").scalar()
+    """Checks that a producer's connection can store every character, and reads what is there.
+
+    Called once per engine, with its first job.
+    """
+    query = "select @@character_set_client, @@sql_mode, @@sql_select_limit, @@unique_checks"
+    [[charset, mode, limit, checks]] = connection.exec_driver_sql(query).all()
     if charset != NEEDED_CHARSET:
         raise ConfigurationError(
             f"database: the session's characters are {charset}; add charset={NEEDED_CHARSET} to the URL of its engine"
+        )
+    harmful = {
+        "sql_mode has EMPTY_STRING_IS_NULL": "EMPTY_STRING_IS_NULL" in mode,
+        f"sql_select_limit is {limit}": limit < _NO_LIMIT,
+        "unique_checks is 0": not checks,
+    }
+    for setting in (name for name, is_so in harmful.items() if is_so):
+        raise ConfigurationError(
+            f"database: the session's {setting}, so statements of the outbox would not see or write what is there; set"
+            " it to the server's usual value for this engine"
         )
 
 

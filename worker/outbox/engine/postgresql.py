@@ -19,6 +19,7 @@ UNAVAILABLE = ("08", "57P", "25006")
 standby, or a primary made read-only). In the last case a new connection may reach a server that accepts writes.
 """
 
+NEEDED_ENCODING = "UTF8"
 PREPARE = "prepare_threshold"
 """psycopg's option, which the URL may contain: after how many uses a statement is prepared, or `none` for never."""
 _SETTINGS = (
@@ -28,6 +29,9 @@ _SETTINGS = (
     # at an estimated cost so high that the JIT would compile the statement, hence the second setting.
     "set enable_seqscan = off",
     "set jit = off",
+    # Also for single reads. A stricter level would refuse some of them.
+    "set default_transaction_isolation = 'read committed'",
+    "set standard_conforming_strings = on",
     # If a process hangs during a transaction, or its host disappears, its locks must not last for hours.
     "set idle_in_transaction_session_timeout = '60s'",
     "set tcp_keepalives_idle = 30",
@@ -48,20 +52,13 @@ def postgres_engine(url: URL, *, pool_size: int) -> Engine:
         max_overflow=32,
         pool_pre_ping=False,
         pool_timeout=10,
-        connect_args={
-            "connect_timeout": 5,
-            "application_name": "im-delivery-worker",
-            # A server that vanishes during a statement is noticed at the first probe after the timeout.
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "tcp_user_timeout": 15000,
-            **prepare,
-        },
+        connect_args={**connect_arguments(url), **prepare},
     )
     if engine.dialect.driver == "psycopg":
-
-        @event.listens_for(engine, "connect")
+        # First: with its own listener, SQLAlchemy finds out once how the session reads texts.
+        @event.listens_for(engine, "connect", insert=True)
         def _apply_settings(connection: Any, _record: Any) -> None:
+            _check_encoding(connection)
             connection.autocommit = True
             if not is_pooled(connection):
                 connection.execute("; ".join(_SETTINGS), prepare=False)
@@ -92,6 +89,45 @@ def missing_plan_settings(connection: Connection) -> list[str]:
     if connection.dialect.name != "postgresql":
         return []
     return [name for name in ("enable_seqscan", "jit") if connection.exec_driver_sql(f"show {name}").scalar() != "off"]
+
+
+def check_caller(connection: Connection) -> None:
+    """Checks that a producer's connection can send every character. Called once per engine, with its first job."""
+    encoding = connection.exec_driver_sql("select current_setting('client_encoding')").scalar()
+    if encoding != NEEDED_ENCODING:
+        raise ConfigurationError(
+            f"database: the session's characters are {encoding}, because PGCLIENTENCODING, the role or the database"
+            " says so; let them say UTF8, or add client_encoding=utf8 to the URL of its psycopg engine"
+        )
+
+
+def _check_encoding(connection: Any) -> None:
+    """Closes the connection and raises ConfigurationError if the database cannot store every character."""
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (None, NEEDED_ENCODING):
+        connection.close()
+        raise ConfigurationError(
+            f"database: its characters are {encoding}, which lack some of a message; put the outbox into a database"
+            " that was created with encoding 'UTF8'"
+        )
+
+
+def connect_arguments(url: URL) -> dict[str, str | int]:
+    """Returns what the worker says to libpq, and what is therefore not read from the environment."""
+    # Otherwise PGHOSTADDR would lead to another server than the URL.
+    host = {"hostaddr": ""} if (url.host or "host" in url.query) and "hostaddr" not in url.query else {}
+    return {
+        "connect_timeout": 5,
+        "application_name": "im-delivery-worker",
+        # Otherwise PGCLIENTENCODING, or the role or database, may choose one that lacks characters. A pooler knows this
+        # setting and keeps it for each client.
+        "client_encoding": NEEDED_ENCODING,
+        # A server that vanishes during a statement is noticed at the first probe after the timeout.
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "tcp_user_timeout": 15000,
+        **host,
+    }
 
 
 def _prepare(url: URL) -> dict[str, int | None]:

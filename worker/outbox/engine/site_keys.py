@@ -14,11 +14,13 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from worker.domain.errors import ConfigurationError
-from worker.outbox.engine import mariadb
+from worker.outbox.engine import mariadb, postgresql
 from worker.outbox.engine.database import is_retryable, is_unavailable
-from worker.outbox.engine.dialect import MARIADB, dialect_of
+from worker.outbox.engine.dialect import dialect_of
 
 _READ = text("select value from worker_site where name = 'lane_key'")
+_CALLER_CHECKS = {"mysql": mariadb.check_caller, "postgresql": postgresql.check_caller}
+"""Dialect -> what checks the session of a producer."""
 _keys: WeakKeyDictionary[Engine, bytes] = WeakKeyDictionary()
 
 
@@ -48,8 +50,8 @@ def order_id(key: bytes, account: str, order_key: str) -> str:
 
 
 def _read(connection: Connection) -> bytes:
-    if dialect_of(connection) is MARIADB:
-        mariadb.check_caller(connection)
+    if (check := _CALLER_CHECKS.get(dialect_of(connection).name)) is not None:
+        check(connection)
     try:
         value = connection.execute(_READ).scalar()
     except (ProgrammingError, OperationalError) as error:
