@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -9,13 +12,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.docs.page import Page
 from worker.cli.options import to_json
 from worker.cli.times import clock
 from worker.config.time_zone import host_zone
 from worker.console.rendering import at
-from worker.domain.errors import CheckFailed
+from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.job_filter import JobFilter
-from worker.domain.times import UnreadableTime, read_time, write_time
+from worker.domain.times import UnreadableTime, offset_of, read_time, write_time
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -177,3 +181,43 @@ def test_the_hosts_zone_is_that_of_its_clock(tmp_path: Path, monkeypatch: pytest
     assert [timedelta(hours=8)] * 2 == [zone.utcoffset(NOW) for zone in found[:2]]
     assert "Europe/Berlin" == str(host_zone(link))
     assert timezone(timedelta(hours=8)).utcoffset(None) == NOW.utcoffset()
+
+
+ZONES = re.compile(r"^\| `TZ=([^`]*)` \| (\S+) \|$", re.MULTILINE)
+ROWS: list[tuple[str, str]] = ZONES.findall(Page("docs/settings.md").text)
+
+
+def test_both_pages_have_the_table_of_zones() -> None:
+    """Row by row."""
+    chinese = [(named, "拒绝" if offset == "refused" else offset) for named, offset in ROWS]
+
+    assert chinese == ZONES.findall(Page("docs/zh/settings.md").text)
+    assert len(ROWS) > 10
+
+
+@pytest.mark.parametrize(("named", "offset"), ROWS, ids=[named for named, _ in ROWS])
+def test_the_hosts_zone_is_that_of_the_c_library(named: str, offset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For 800 days in steps of five hours; what the library makes up is refused."""
+    january = datetime(2026, 1, 15, tzinfo=UTC)
+    monkeypatch.setenv("TZ", named)
+
+    if offset == "refused":
+        with pytest.raises(ConfigurationError, match="names no time zone of this machine"):
+            host_zone()
+        return
+    zone = host_zone()
+    instants = [january + timedelta(hours=5 * n) for n in range(800 * 24 // 5)]
+
+    assert offset == offset_of(january, zone)
+    assert by_the_library(instants) == [at.astimezone(zone).utcoffset() for at in instants]
+
+
+def by_the_library(instants: Sequence[datetime]) -> list[timedelta]:
+    """The offsets by the C library, which reads `TZ` when it is told to."""
+    time.tzset()
+    try:
+        return [timedelta(seconds=time.localtime(at.timestamp()).tm_gmtoff) for at in instants]
+    finally:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TZ", "UTC")
+            time.tzset()

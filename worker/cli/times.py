@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
 
@@ -58,13 +58,22 @@ def _ahead(text: str) -> datetime:
 
 
 def _read(text: str, *, is_ahead: bool) -> datetime:
-    from worker.domain.times import UnreadableTime, read_time
+    from worker.domain.times import UnreadableTime, read_time, write_time
 
+    now, in_zone = datetime.now(UTC), zone()
     try:
-        return read_time(text, datetime.now(UTC), zone(), is_ahead=is_ahead)
+        at, elsewhere = (read_time(text, now, zone, is_ahead=is_ahead) for zone in (in_zone, _ELSEWHERE))
     except UnreadableTime as error:
         between = "；" if language() == "zh" else "; "
         raise typer.BadParameter(between.join(map(translate, (error.text, error.remedy)))) from None
+    if at != elsewhere:
+        time = write_time(at, in_zone)
+        typer.echo(translate(f"{text} is {time}"), err=True)
+    return at
+
+
+_ELSEWHERE = timezone(timedelta(hours=23, minutes=13))
+"""A zone of no place: a text that is another instant there does not name its zone."""
 
 
 PAST: Mapping[str, Any] = {"parser": _past, "metavar": "-2h, 22:00, ..."}

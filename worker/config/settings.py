@@ -284,12 +284,13 @@ class Settings(BaseSettings):
     @field_validator("time_zone")
     @classmethod
     def _is_a_zone(cls, value: str) -> str:
-        zone_of(value)
+        if value:
+            zone_of(value)
         return value
 
     @property
     def zone(self) -> tzinfo:
-        """The zone of `time_zone`."""
+        """The zone of `time_zone`, or the host's. Raises ConfigurationError if `TZ` names no zone."""
         return zone_of(self.time_zone)
 
     @property

@@ -52,6 +52,21 @@ def test_a_text_is_sent_from_options(run: Run, capsys: pytest.CaptureFixture[str
     assert "zhangsan" not in json.dumps(audit)
 
 
+def test_a_time_without_a_zone_is_said_as_it_was_understood(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the result; a text that is the same instant everywhere needs no words, and no zone at all is refused."""
+    monkeypatch.setenv("TZ", "CST-8")
+    due = ("2030-01-02 22:00", "2030-01-02T22:00:00+08:00", "2h")
+    said = [(run(*TEXT, "--due-at", typed), capsys.readouterr().err) for typed in due]
+    monkeypatch.setenv("TZ", "Asia/Beijing")
+
+    status = run(*TEXT, "--due-at", due[0])
+
+    assert [(0, f"{due[0]} is 2030-01-02 22:00:00 +08:00\n"), (0, ""), (0, "")] == said
+    assert (2, True) == (status, "TZ=Asia/Beijing names no time zone" in capsys.readouterr().err)
+
+
 def test_a_send_waits_for_its_end_and_shows_it(
     run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,7 +155,7 @@ def test_a_healthy_installation_has_no_problem(typed: Typed) -> None:
     status, printed = typed("doctor")
 
     assert 0 == status
-    assert "problems 0, cautions 4, ok 5" == printed.splitlines()[-1]
+    assert "problems 0, cautions 4, ok 6" == printed.splitlines()[-1]
     assert "account_cap, estimates.party, estimates.tag, estimates.chat not set: the corp's daily limit" in printed
     assert "200 times account_cap" in printed
     assert 4 == printed.count("caution ")  # with callback, members and workers
@@ -178,7 +178,7 @@ def test_problems_come_first_and_what_to_do_last(typed: Typed, config: Path) -> 
     levels = [line.split()[0] for line in lines]
     assert 1 == status
     assert levels == sorted(levels, key=["problem", "caution", "ok"].index)
-    assert ("problems 1, cautions 4, ok 5", "next:", "  worker resume hr") == (counts, then, command)
+    assert ("problems 1, cautions 4, ok 6", "next:", "  worker resume hr") == (counts, then, command)
     assert [lines[0], counts, then, command] == quiet.splitlines()
     assert ["problem"] == [one["level"] for one in json.loads(data)]
 

@@ -11,6 +11,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated
 
@@ -35,6 +36,7 @@ from worker.domain.account import Account, ClientCertificate, Secret
 from worker.domain.errors import ConfigurationError
 from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.domain.pause import Pause
+from worker.domain.times import offset_of
 from worker.hooks.registry import load_hooks
 from worker.hooks.verifiers import make_verifier
 from worker.language import language, plural, term, translate
@@ -104,6 +106,7 @@ def findings(
     """Runs all checks and yields their findings, in the order in which a worker needs these things."""
     try:
         settings = load()
+        own_zone = settings.zone
         accounts = accounts_of(settings)
     except ConfigurationError as error:
         yield Finding("settings", Level.PROBLEM, str(error))
@@ -119,6 +122,7 @@ def findings(
         )
     yield from (Finding("settings", Level.CAUTION, unknown_line(name)) for name in settings.unknown_variables)
     yield from (Finding("environment", Level.CAUTION, sentence) for sentence in surprises(os.environ))
+    yield Finding("zone", Level.OK, f"{own_zone}, {offset_of(datetime.now(UTC), own_zone)}")
     names = accounts.names()
     for sentence in accounts.read_errors():
         if not sentence.startswith("database"):  # checked below
