@@ -11,6 +11,8 @@ from worker.cli.options import Commands, Json, echo_error, print_value
 from worker.config.settings import load_settings, settings_location
 from worker.control.opening import make_database, open_database
 from worker.domain.errors import ConfigurationError
+from worker.domain.state import JobState
+from worker.language import term
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import missing_file
 from worker.outbox.lanes.processes import running_processes
@@ -29,18 +31,29 @@ def upgrade(as_json: Json = False) -> None:
 @app.command()
 def downgrade(
     revision: Annotated[str, typer.Argument(help="The older release's: what `worker --version` says there.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Also drops the whole outbox, which is what base means.")] = False,
     as_json: Json = False,
 ) -> None:
     """Takes the tables back to an older release, with what only the newer one stored; end its processes first."""
     with open_database() as database:
         with database.reading() as connection:
+            if (refusal := migrate.made_before(connection)) is not None:
+                raise refusal
             alive = running_processes(connection, database.now) if migrate.current(connection) else []
+            jobs = migrate.jobs_by_state(connection) if revision == "base" and not yes else None
         for process in alive:
             if revision == "base" or (process.release is not None and process.release.revision > revision):
                 raise ConfigurationError(
                     f"database: the worker {process_text(process)} could not use its tables at revision {revision}; end"
                     " the workers of newer releases first (one that was killed counts as alive for ten seconds)"
                 )
+        if jobs is not None:
+            echo_error(
+                "base drops the outbox with all of its jobs, and nothing brings them back; add --yes if you mean it"
+            )
+            for state, count in jobs.items():
+                echo_error(f"{count:>8}  {term('state', JobState(state).label)}")
+            raise typer.Exit(1)
         migrate.downgrade(database.engine, revision)
     print_value({"revision": revision}, f"tables at revision {revision}", as_json=as_json)
 

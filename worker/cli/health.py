@@ -25,6 +25,7 @@ from worker.cli.times import zone
 from worker.config.settings import load_settings
 from worker.control.opening import open_database
 from worker.domain.errors import RetryTransaction
+from worker.outbox.engine import migrate
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.error_text import description_of
@@ -79,6 +80,10 @@ def host_health(
     settings = load_settings()
     try:
         with open_database(settings) as database:
+            with database.reading() as connection:
+                refusal = None if migrate.can_upgrade(connection) else migrate.refusal_of(connection)
+            if refusal is not None:
+                return HostHealth(live, f"{refusal}")
             verdict = _check_processes(database, own_host() if host is None else host, pid, pause, monotonic)
             if verdict.healthy and not live:
                 verdict = _check_standstills(database) or _with_faults(database, verdict)

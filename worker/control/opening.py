@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sqlalchemy.exc import DBAPIError
+
 from worker.config.settings import Settings, load_settings, settings_location
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import migrate
 from worker.outbox.engine.database import Database, make_engine, missing_file
+from worker.outbox.engine.error_text import MISSING_TABLES, remedy_of
 
 
 def require_database_file(settings: Settings) -> None:
@@ -38,6 +41,10 @@ def open_database(settings: Settings | None = None) -> Iterator[Database]:
     database = make_database(settings)
     try:
         yield database
+    except DBAPIError as error:
+        if remedy_of(error) == MISSING_TABLES:
+            migrate.require_current(database)  # which says what is wrong with the tables, if it knows
+        raise
     finally:
         database.close()
 

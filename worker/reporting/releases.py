@@ -111,10 +111,15 @@ _TEXTS = {
 
 
 def read_releases(connection: Connection, now: str) -> ReleaseCheck:
-    """Reads a database's tables and processes. `now` is the SQL expression of its clock."""
+    """Reads a database's tables and processes. `now` is the SQL expression of its clock.
+
+    Raises ConfigurationError for tables of before 0.1.
+    """
     tables = migrate.current(connection)
     if tables is None:
         return ReleaseCheck(None, None, ())
+    if (refusal := migrate.made_before(connection)) is not None:
+        raise refusal
     return ReleaseCheck(tables, migrate.usable_from(connection), tuple(running_processes(connection, now)))
 
 

@@ -667,7 +667,7 @@ def test_the_tables_are_upgraded_and_told(
 
     assert [2, 1, 0, 0] == [run("jobs"), run("db", "check"), run("db", "upgrade"), run("db", "check")]
     assert "worker db upgrade" in capsys.readouterr().err
-    assert [0, 1, 2] == [run("db", "downgrade", "base"), run("db", "check"), run("db", "downgrade", "9999")]
+    assert [0, 1, 2] == [run("db", "downgrade", "base", "--yes"), run("db", "check"), run("db", "downgrade", "9999")]
 
 
 def a_worker(version: str, revision: str) -> None:

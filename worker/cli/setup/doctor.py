@@ -268,7 +268,7 @@ def _database(settings: Settings, names: Collection[str], wall_clock: Callable[[
     command = ""
     try:
         with open_database(settings) as database, database.reading() as connection:
-            command = "" if migrate.is_current(connection) else "worker db upgrade"
+            command = "worker db upgrade" if migrate.can_upgrade(connection) else ""
             revision = migrate.require_current(database)
             yield Finding("database", Level.OK, f"reachable, tables at revision {revision}")
             yield from database_tls(connection)

@@ -35,6 +35,8 @@ COMPATIBLE_FROM = "compatible_from"
 """A variable in a revision's script: the oldest revision whose release may use the tables after this revision. If it is
 missing, only the release with this revision may. It is also stored in `worker_site`, for older releases.
 """
+SERIES = "series"
+"""A row of `worker_site`, which every release since 0.1 stores. Tables of an unknown revision without it are older."""
 TABLE_LOCK_TIMEOUT_S = 5
 """Seconds that a change waits for a table's lock. Producers have to wait meanwhile."""
 _SCRIPT_VARIABLE = re.compile(rf'^(revision|down_revision|{COMPATIBLE_FROM}) = "(\w+)"', re.MULTILINE)
@@ -82,18 +84,18 @@ def config(connection: Connection | None = None) -> Config:
 def upgrade(engine: Engine, revision: str = "head") -> str | None:
     """Upgrades the tables to a revision, and creates the installation's lane key if there is none. Safe at any time.
 
-    Tables of a newer release are not changed. Returns the tables' revision. Raises ConfigurationError if they are of a
-    newer release and this one may not use them.
+    Tables of a newer release are not changed. Returns the tables' revision. Raises ConfigurationError if this release
+    may not use them, and cannot upgrade them.
     """
     from alembic import command
 
     with _exclusive(engine) as connection:
-        if not _is_newer(connection):
+        if not _is_unknown(current(connection)):
             command.upgrade(config(connection), revision)
             _insert_site_rows(connection)
             _store_compatible_from(connection)
-        elif not is_current(connection):
-            raise _incompatible(connection)
+        elif (refusal := refusal_of(connection)) is not None:
+            raise refusal
         return current(connection)
 
 
@@ -106,9 +108,9 @@ def downgrade(engine: Engine, revision: str) -> None:
     from alembic import command
 
     with _exclusive(engine) as connection:
-        if _is_newer(connection):
-            raise ConfigurationError(
-                f"database: its tables are at revision {current(connection)}, and this release knows up to {head()};"
+        if _is_unknown(was := current(connection)):
+            raise made_before(connection) or ConfigurationError(
+                f"database: its tables are at revision {was}, and this release knows up to {head()};"
                 " only the newer one can take them back"
             )
         if revision not in {"base", *_scripts()}:
@@ -136,7 +138,69 @@ def head() -> str:
 
 def is_current(connection: Connection) -> bool:
     """Returns whether this release may use the tables: they are at its newest revision, or a newer one allows it."""
-    return current(connection) == head() or (_is_newer(connection) and _compatible_from(connection) in _scripts())
+    return refusal_of(connection) is None
+
+
+def refusal_of(connection: Connection) -> ConfigurationError | None:
+    """Returns the error for tables that this release may not use, with what to do, or None if it may."""
+    revision = current(connection)
+    if revision == head():
+        return None
+    if _is_unknown(revision):
+        return unknown_revision(str(revision), _site_rows(connection))
+    return ConfigurationError(
+        f"database: its tables are at revision {revision or 'none'}, this release needs {head()};"
+        " run `worker db upgrade`"
+    )
+
+
+def can_upgrade(connection: Connection) -> bool:
+    """Returns whether `worker db upgrade` is what the tables need."""
+    revision = current(connection)
+    return revision != head() and not _is_unknown(revision)
+
+
+def made_before(connection: Connection) -> ConfigurationError | None:
+    """Returns the error for tables of before 0.1, whose revisions no release since knows, or None for other tables."""
+    revision = current(connection)
+    return _of_before(str(revision)) if _is_unknown(revision) and SERIES not in _site_rows(connection) else None
+
+
+def unknown_revision(revision: str, site: Mapping[str, str]) -> ConfigurationError | None:
+    """Returns the error for a revision that this release does not contain, or None if it may use the tables.
+
+    `site` has the rows of `worker_site`, which a producer may read, too.
+    """
+    if SERIES not in site:
+        return _of_before(revision)
+    stored, _, oldest = site.get(COMPATIBLE_FROM, "").partition(" ")
+    if stored == revision and oldest in _scripts():
+        return None
+    return ConfigurationError(
+        f"database: its tables are at revision {revision}, which only a newer release than this one, at {head()},"
+        f" may use; run that one, or take the tables back with it first: `worker db downgrade {head()}`"
+    )
+
+
+def producer_refusal(site: Mapping[str, str]) -> ConfigurationError | None:
+    """Returns the error for a producer whose release may not use the tables, by the rows of `worker_site`, or None."""
+    revision = site.get(COMPATIBLE_FROM, "").partition(" ")[0]
+    return unknown_revision(revision, site) if _is_unknown(revision or None) else None
+
+
+def _of_before(revision: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"database: its tables are at revision {revision} of before 0.1, which no release brings up to this one; take"
+        " the open jobs along or begin anew, as docs/migrate.md#an-outbox-of-before-01 says"
+    )
+
+
+def jobs_by_state(connection: Connection) -> dict[int, int]:
+    """Returns how many jobs there are in each state."""
+    if current(connection) is None:
+        return {}
+    query = text("select state, count(*) from worker_jobs group by state order by state")
+    return {int(state): int(jobs) for state, jobs in connection.execute(query)}
 
 
 def usable_from(connection: Connection) -> str | None:
@@ -153,28 +217,23 @@ def head_compatible_from() -> str:
 def require_current(database: Database) -> str:
     """Returns the tables' revision. Raises ConfigurationError with what to run if this release may not use them."""
     with database.reading() as connection:
-        if not is_current(connection):
-            raise _incompatible(connection)
+        if (refusal := refusal_of(connection)) is not None:
+            raise refusal
         return str(current(connection))
 
 
-def _is_newer(connection: Connection) -> bool:
-    """Returns whether the tables are at a revision that this release does not contain."""
-    revision = current(connection)
+def _is_unknown(revision: str | None) -> bool:
+    """Returns whether it is a revision that this release does not contain."""
     return revision is not None and revision not in _scripts()
 
 
-def _incompatible(connection: Connection) -> ConfigurationError:
-    """Returns the error for tables that this release may not use."""
-    revision = current(connection) or "none"
-    if _is_newer(connection):
-        return ConfigurationError(
-            f"database: its tables are at revision {revision}, which only a newer release than this one, at {head()},"
-            f" may use; run that one, or take the tables back with it first: `worker db downgrade {head()}`"
-        )
-    return ConfigurationError(
-        f"database: its tables are at revision {revision}, this release needs {head()}; run `worker db upgrade`"
-    )
+def _site_rows(connection: Connection) -> dict[str, str]:
+    """Returns the rows of `worker_site` that say which releases may use the tables."""
+    if not inspect(connection).has_table("worker_site"):
+        return {}
+    query = text("select name, value from worker_site where name in (:series, :compatible_from)")
+    rows = connection.execute(query, {"series": SERIES, "compatible_from": COMPATIBLE_FROM})
+    return {str(name): str(value) for name, value in rows}
 
 
 def _scripts() -> dict[str, Mapping[str, str]]:
@@ -246,8 +305,11 @@ def _named_lock(connection: Connection) -> Iterator[None]:
 
 
 def _insert_site_rows(connection: Connection) -> None:
-    """Inserts the random `lane_key` and the version of `accounts`. Never changes the key: all lanes would be lost."""
-    for name in ("lane_key", "accounts"):
+    """Inserts the random `lane_key`, the version of `accounts` and `series`.
+
+    Never changes the key: all lanes would be lost.
+    """
+    for name, value in (("lane_key", secrets.token_hex(32)), ("accounts", secrets.token_hex(32)), (SERIES, "0.1")):
         if connection.execute(text("select 1 from worker_site where name = :name"), {"name": name}).first() is None:
             insert = text("insert into worker_site (name, value) values (:name, :value)")
-            connection.execute(insert, {"name": name, "value": secrets.token_hex(32)})
+            connection.execute(insert, {"name": name, "value": value})

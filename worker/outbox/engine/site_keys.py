@@ -17,15 +17,19 @@ from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import mariadb, postgresql
 from worker.outbox.engine.database import is_retryable, is_unavailable
 from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.migrate import COMPATIBLE_FROM, SERIES, producer_refusal
 
-_READ = text("select value from worker_site where name = 'lane_key'")
+_READ = text(f"select name, value from worker_site where name in ('lane_key', '{SERIES}', '{COMPATIBLE_FROM}')")
 _CALLER_CHECKS = {"mysql": mariadb.check_caller, "postgresql": postgresql.check_caller}
 """Dialect -> what checks the session of a producer."""
 _keys: WeakKeyDictionary[Engine, bytes] = WeakKeyDictionary()
 
 
 def lane_key(connection: Connection) -> bytes:
-    """Returns the key, which is read once per engine. Raises ConfigurationError if tables or key are missing."""
+    """Returns the key, which is read once per engine.
+
+    Raises ConfigurationError if tables or key are missing, or this release may not use the tables.
+    """
     key = _keys.get(connection.engine)
     if key is None:
         key = _keys[connection.engine] = _read(connection)
@@ -53,13 +57,15 @@ def _read(connection: Connection) -> bytes:
     if (check := _CALLER_CHECKS.get(dialect_of(connection).name)) is not None:
         check(connection)
     try:
-        value = connection.execute(_READ).scalar()
+        site = {str(name): str(value) for name, value in connection.execute(_READ)}
     except (ProgrammingError, OperationalError) as error:
         # On SQLite a missing table is an OperationalError, like a database that cannot be reached.
         if is_retryable(error) or (is_unavailable(error) and "no such table" not in str(error.orig)):
             raise
         where = connection.engine.url.set(query={}).render_as_string()  # without the password, wherever it is
         raise ConfigurationError(f"the outbox's tables are not in {where}; run `worker db upgrade` on it") from error
-    if value is None:
+    if (refusal := producer_refusal(site)) is not None:
+        raise refusal
+    if "lane_key" not in site:
         raise ConfigurationError("the outbox has no lane key; run `worker db upgrade`")
-    return bytes.fromhex(value)
+    return bytes.fromhex(site["lane_key"])
