@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from psycopg.pq import Conninfo
 
 from worker.config.surroundings import SURROUNDINGS, surprises
 
@@ -24,7 +25,7 @@ LISTS: Mapping[str, Mapping[str, str]] = tomllib.loads(
     Path(__file__).with_name("surroundings.toml").read_text(encoding="utf-8")
 )
 PINNED = (Path(__file__).parents[2] / "constraints.txt").read_text(encoding="utf-8").splitlines()
-APART = ("python", "interpreter", "openssl")
+APART = ("python", "interpreter", "openssl", "libpq")
 """Lists of what is no distribution."""
 MODULES = (
     *(
@@ -85,6 +86,13 @@ def test_what_openssl_reads_is_known() -> None:
     names = {name.decode() for library in libraries for name in OF_OPENSSL.findall(library.read_bytes())}
 
     assert set() == names - set(LISTS["openssl"])
+
+
+def test_what_libpq_reads_is_known() -> None:
+    """As it says itself; each release may have fewer."""
+    named = {(option.envvar or b"").decode() for option in Conninfo.get_defaults()} - {""}
+
+    assert set() == named - set(LISTS["libpq"])
 
 
 def test_every_line_says_what_is_done() -> None:
