@@ -86,6 +86,18 @@ begin not atomic
       end if;
     end if;
   end for;
+  -- Of the audit a worker ends its own row, and deletes what its retention says; the rest is kept for the migrator.
+  if exists (
+    select 1 from information_schema.tables where table_schema = database() and table_name = 'worker_audit'
+  ) then
+    set @migrates = 'exists (select 1 from mysql.roles_mapping where role = "delivery_migrator" and user = substring_index(user(), "@", 1))';
+    set @refuse = ' then signal sqlstate "42000" set mysql_errno = 1142, message_text = "ended rows of the audit are kept"; end if';
+    execute immediate concat('create or replace trigger worker_audit_is_not_changed before update on worker_audit'
+      ' for each row if old.ended_at is not null and not ', @migrates, @refuse);
+    execute immediate concat('create or replace trigger worker_audit_is_not_deleted before delete on worker_audit'
+      ' for each row if old.action not in ("console.view", "console.sign_in", "console.sign_out", "console.refused")'
+      ' and not ', @migrates, @refuse);
+  end if;
 end //
 
 delimiter ;

@@ -28,6 +28,20 @@ begin
 end
 $$;
 
+create or replace function worker_audit_is_kept() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'UPDATE' and (old.ended_at is null or pg_has_role(current_user, 'delivery_migrator', 'usage')) then
+    return new;
+  elsif tg_op = 'DELETE' and (
+    old.action in ('console.view', 'console.sign_in', 'console.sign_out', 'console.refused')
+    or pg_has_role(current_user, 'delivery_migrator', 'usage')
+  ) then
+    return old;
+  end if;
+  raise exception 'ended rows of the audit are kept' using errcode = 'insufficient_privilege';
+end
+$$;
+
 do $$
 declare
   given record;
@@ -99,6 +113,13 @@ begin
       execute format('grant %s on %I to delivery_reader', given.reader, given.name);
     end if;
   end loop;
+  -- Of the audit a worker ends its own row, and deletes what its retention says; the rest is kept for the migrator.
+  if to_regclass('worker_audit') is not null then
+    revoke update on worker_audit from delivery_worker;
+    grant update (counts, ended_at) on worker_audit to delivery_worker;
+    create or replace trigger worker_audit_is_kept before update or delete on worker_audit
+      for each row execute function worker_audit_is_kept();
+  end if;
 end
 $$;
 

@@ -39,10 +39,12 @@ from worker import (
     update_card_by_code,
     why,
 )
+from worker.outbox import tables
 from worker.outbox.engine import migrate
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.error_text import is_forbidden
+from worker.outbox.engine.sql import execute
 from worker.outbox.tables import VERSION_TABLE, metadata
 from worker.reporting.job_list import with_contents
 
@@ -215,6 +217,32 @@ def test_a_taken_dedupe_key_is_told_without_a_right_to_delete(users: RoleUsers) 
             assert after.id == get_job(connection, after.id).id
 
     assert [(first.id, False)] == [(one.id, one.created) for one in again]
+
+
+@on_its_own(why=WHY)
+def test_only_a_migrator_changes_or_deletes_what_the_audit_has(users: RoleUsers) -> None:
+    """A worker begins and ends a row of its own, and deletes what is kept for a time: who read or signed in."""
+    names = "id, action, person, why, asked, counts, began_at"
+    row = f"insert into worker_audit ({names}) values (:id, :action, 'a', 'b', '{{}}', '{{}}', 1)"
+    end = "update worker_audit set ended_at = 2, counts = '{}' where id = :id"
+    columns = [column.name for column in tables.audit.columns]
+    changes = [end, *(f"update worker_audit set {name} = {name} where id = :id" for name in columns)]
+    changes.append("delete from worker_audit where id = :id")
+    with as_role(users, "worker") as worker:
+        with worker.writing() as connection:
+            for entry, action in (("kept", "cancel"), ("seen", "console.view")):
+                execute(connection, row, {"id": entry, "action": action})
+                execute(connection, end, {"id": entry})
+            execute(connection, "delete from worker_audit where id = 'seen'")
+        for change in changes:
+            with pytest.raises(DBAPIError) as refused, worker.writing() as connection:
+                execute(connection, change, {"id": "kept"})
+            assert is_forbidden(refused.value), change
+
+    with as_role(users, "migrator") as migrator, migrator.writing() as connection:
+        for change in changes:
+            execute(connection, change, {"id": "kept"})
+        assert 0 == execute(connection, "select count(*) from worker_audit").scalar()
 
 
 @on_its_own(why=WHY)
