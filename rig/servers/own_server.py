@@ -134,6 +134,12 @@ class Process:
             self._running.terminate()
             self._running.wait(START_S)
 
+    def kill(self) -> None:
+        """An end without a word, then waits for it."""
+        if self._running:
+            self._running.kill()
+            self._running.wait(START_S)
+
     def _has_answered(self) -> bool:
         assert self._running
         assert self._running.poll() is None, self._said()
