@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from bench.explore.backup import RESTORED
 from bench.explore.broker import MESSAGE_PAIRS
 from bench.explore.database import Databases, Store
+from bench.explore.doubts import Doubts
 from bench.explore.fates import CALL_PAIRS, CALLS, Fate
 from bench.explore.faults import PROCESS_PAIRS
 from bench.explore.process import explorable
@@ -66,6 +67,7 @@ class Sums:
     virtual_s: float = 0.0
     reached: Counter[tuple[str, str]] = field(default_factory=Counter)
     states: Counter[int] = field(default_factory=Counter)
+    doubts: Doubts = field(default_factory=Doubts)
     broken: list[Told] = field(default_factory=list)
     """Those in which a promise was broken."""
 
@@ -76,6 +78,7 @@ class Sums:
         self.virtual_s += told.virtual_s
         self.reached += told.reached
         self.states += told.states
+        self.doubts.add(told.doubts)
         if told.problems:
             self.broken.append(told)
 
@@ -89,6 +92,7 @@ class Sums:
         answered = ", ".join(f"{self.reached[call, Fate.ANSWERED]} {call}" for call in CALLS)
         yield f"answered at once: {answered}"
         ends = ((PartState(state).label, count) for state, count in sorted(self.states.items()))
+        yield from self.doubts.lines()
         yield "ends: " + ", ".join(f"{count} {label}" for label, count in ends)
 
     def _table(self, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:

@@ -107,6 +107,8 @@ GETTOKEN_FATES = (
     Fate.BUSY,
     *BETWEEN,
 )
+UNSEEN = (Fate.FREQUENT, Fate.CONCURRENT, Fate.STALE, Fate.PARKED)
+"""Refusals before the vendor looks at the message: a limit of calls, the token, the caller's address."""
 YOUDU_ERRCODES = {
     Fate.BUSY: -1,
     Fate.STALE: 100002,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 
-from bench.explore.fates import ERRCODES, MESSAGES, NAMES, SEND, Fate
+from bench.explore.fates import ERRCODES, MESSAGES, NAMES, SEND, UNSEEN, Fate
 from bench.explore.fibers import FOREVER, Home
 from bench.explore.vendor import Vendor, body_of
 from worker.domain.call import CallResult, FileBody, NoAnswer, NotSent, Reply, Request, Unsent
@@ -89,7 +89,7 @@ class _Pending:
             self.ends_at = scheduler.now + delay_s + chance.uniform(0.001, chance.choice([0.1, 0.1, 1.0]))
         if self._fate is not Fate.LOST:
             self._answer = vendor.take(request, self._fate, file)
-            home.is_refused |= request.path == SEND and self._fate in ERRCODES
+            home.is_refused |= request.path == SEND and self._fate in ERRCODES and self._fate not in UNSEEN
 
     @property
     def has_ended(self) -> bool:

@@ -78,8 +78,8 @@ def _may_be_missing(known: Evidence, job: Job, part: Part, people: Collection[st
 
 
 def _was_refused(known: Evidence, job: Job, part: Part) -> int:
-    """How many calls of a job for these people the vendor has refused."""
-    calls = [call for call in known.vendor.calls if not call.taken and call.content == job.content]
+    """How many calls of a job for these people the vendor has refused, after it looked at the message."""
+    calls = [call for call in known.vendor.calls if call.seen and not call.taken and call.content == job.content]
     return sum(bool({*call.people} & {*part.people}) for call in calls)
 
 
@@ -148,7 +148,7 @@ def _forbidden_call(known: Evidence, job: Job, part: Part, before: int, at: int)
     if at > people.cancelled.get(job.id, at):
         yield f"{job.content} was marked after it was cancelled"
     hours = _quiet_hours(known, job)
-    if hours and hours.ends_at(at) and not part.repeats:
+    if hours and hours.ends_at(at) and not was_in_doubt:
         yield f"{job.content} was marked in its quiet hours"
     due_at, expires_at = people.times(job, at, before)
     if at > expires_at and not (was_in_doubt and job.id in people.changes):

@@ -16,7 +16,7 @@ TAKEN = (PartState.ACCEPTED, PartState.PARTIAL)
 NEVER_SENT = (PartState.EXPIRED, PartState.CANCELLED, PartState.EXHAUSTED, PartState.REJECTED)
 _PARTS = (
     "select p.*, (select count(*) from worker_attempts a where a.part_id = p.id and a.doubtful) as unanswered,"
-    " (select count(*) from worker_attempts a where a.part_id = p.id and a.errcode <> 0) as refused,"
+    " (select count(*) from worker_attempts a where a.part_id = p.id and a.errcode <> 0 and not a.unseen) as refused,"
     " (select count(*) from worker_attempts a where a.part_id = p.id and a.outcome = 'unknown') as doubted,"
     " (select max(r.warning) from worker_receipts r where r.part_id = p.id) as warning"
     " from worker_parts p join worker_jobs j on j.id = p.job_id where j.kind = 'send' order by p.id"
@@ -43,7 +43,7 @@ class Part:
     unanswered: int
     """Its attempts that have no readable answer."""
     refused: int
-    """Its attempts that are known to be refused."""
+    """Its attempts that are known to be refused, after the vendor looked at the message."""
     doubted: int
     """Its attempts that had no readable answer at first."""
     warning: str

@@ -12,6 +12,7 @@ from bench.explore.backup import RESTORED, Backup
 from bench.explore.broker import Broker
 from bench.explore.campaigns import CUSTOMERS
 from bench.explore.database import Databases, Store
+from bench.explore.doubts import Doubts, count_doubts
 from bench.explore.evidence import Evidence
 from bench.explore.faults import Faults
 from bench.explore.fibers import Home, Scheduler
@@ -59,6 +60,8 @@ class Told:
     story: list[str] = field(default_factory=list)
     reached: Counter[tuple[str, str]] = field(default_factory=Counter)
     states: Counter[int] = field(default_factory=Counter)
+    doubts: Doubts = field(default_factory=Doubts)
+    """What was in doubt when all was calm and no person had decided yet."""
     statements: int = 0
     virtual_s: float = 0.0
     things: tuple[str, ...] = ()
@@ -79,7 +82,7 @@ class Universe:
         """`without`: things that are left out; `threads_turn`: another number gives the threads another order."""
         rng = random.Random(seed)
         self.chance = chance = random.Random(rng.getrandbits(64))
-        self.told, self._without = Told(seed), without
+        self.told, self._without, self._unnamed = Told(seed), without, list[str]()
         self.scheduler = Scheduler(
             random.Random(rng.getrandbits(64) + threads_turn),
             eagerness=chance.choice([0.02, 0.1, 0.4]),
@@ -191,6 +194,7 @@ class Universe:
         try:
             self._with_faults()
             self._without_faults("after the last fault")
+            self._unnamed = [*count_doubts(self.store, self.told.doubts)]
             before, open_parts = None, self.liveness.open_parts()
             # Again for what came into doubt meanwhile: in an order it may be one part after the other.
             while not self.told.problems and open_parts.parts and open_parts != before:
@@ -265,7 +269,7 @@ class Universe:
 
     def _end(self) -> Told:
         told = self.told
-        told.problems += [*self.scheduler.failures, *problems(self.known), *self.liveness.left_over()]
+        told.problems += [*self._unnamed, *self.scheduler.failures, *problems(self.known), *self.liveness.left_over()]
         told.virtual_s = self.scheduler.now
         for reached in (self.faults.reached, self.vendor.fates, self.broker.fates):
             told.reached.update({(step, str(fault)): count for (step, fault), count in reached.items()})

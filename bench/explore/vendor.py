@@ -25,6 +25,7 @@ from bench.explore.fates import (
     POST,
     SELDOM,
     SEND,
+    UNSEEN,
     UPDATE,
     UPLOAD,
     WEBHOOK,
@@ -42,6 +43,8 @@ from worker.domain.call import Reply, Request
 
 WRONG_SECRET = "wrong"
 DUPLICATES_S = 14_400.0
+REPEATS_REFUSED = 0.4
+"""How often a repeat, of which there are few, is refused before its message is looked at."""
 PASSED_ON = 0.6
 """How often a proxy that answers in the vendor's place has passed the call on."""
 _PIECE = re.compile(r"\((?P<number>\d)/\d\)\n\s*(?P<name>[^.]*)\.")
@@ -85,6 +88,8 @@ class VendorCall:
     people: tuple[str, ...]
     taken: bool
     """True: it was accepted, or known already and answered like that."""
+    seen: bool = True
+    """False: it was refused before anybody looked at the message."""
 
 
 _T = TypeVar("_T", Delivery, VendorCall)
@@ -118,7 +123,7 @@ class Vendor:
     unanswered: dict[str, float] = field(default_factory=dict)
     """Content of each message whose call gets no answer -> when its caller gives up."""
     counts_refused: bool = False
-    """True: its duplicate check knows the calls that it has refused, too."""
+    """True: its duplicate check knows the calls that it has refused, too, if it had looked at their message."""
     counts_unflagged: bool = True
     """True: its duplicate check knows the calls that did not ask for it."""
     tasks: Tasks = field(init=False)
@@ -164,6 +169,9 @@ class Vendor:
             ill, weights = max(ill, 0.5), {fate: max(weight, 2) for fate, weight in weights.items()}
         if self.chance.random() < ill and any(weights.values()):
             [fate] = self.chance.choices(list(weights), list(weights.values()))
+        is_repeat = call == "send" and self.text(body_of(request)) in self.unanswered
+        if is_repeat and self.ill and self.chance.random() < REPEATS_REFUSED:
+            fate = self.chance.choice([Fate.CONCURRENT, Fate.STALE])
         if fate is Fate.FREQUENT and self.fates[call, fate] == MOST_FREQUENT:
             fate = Fate.ANSWERED
         if fate is Fate.REFUSED and call == "send" and self._has_taken(self.text(body_of(request))):
@@ -239,11 +247,11 @@ class Vendor:
             for tokens in self._valid.values():
                 tokens.discard(_token_of(request))
         if request.path in MESSAGES:
-            self._refuse_message(body_of(request))
+            self._refuse_message(body_of(request), seen=fate not in UNSEEN)
 
-    def _refuse_message(self, body: dict[str, Any]) -> None:
-        self._note(body, taken=False)
-        if self.counts_refused:
+    def _refuse_message(self, body: dict[str, Any], *, seen: bool = True) -> None:
+        self._note(body, taken=False, seen=seen)
+        if self.counts_refused and seen:
             self._seen.setdefault(_content(body), (self.scheduler.now, f"m{len(self.calls)}"))
 
     def press(self, task_id: str) -> str:
@@ -352,10 +360,10 @@ class Vendor:
         self.calls, self.deliveries = list(map(renamed, self.calls)), list(map(renamed, self.deliveries))
         self.cards = {task_id: renamed(card) for task_id, card in self.cards.items()}
 
-    def _note(self, body: dict[str, Any], *, taken: bool) -> None:
+    def _note(self, body: dict[str, Any], *, taken: bool, seen: bool = True) -> None:
         people, content = people_of(body), self.text(body)
         account = body.get("agentid", WEBHOOK if "chatid" in body else AGENT)
-        self.calls.append(VendorCall(self.scheduler.now, account, content, people, taken))
+        self.calls.append(VendorCall(self.scheduler.now, account, content, people, taken, seen))
         self.told(f"vendor {'takes' if taken else 'refuses'} {content} for {','.join(people)}")
 
 

@@ -230,9 +230,11 @@ class Model:
         after = None if is_answered else flight._replace(step=Step.END_UNANSWERED, answer=answer)
         part, call = state.parts[flight.part], state.calls[flight.part][flight.call]
         outcome, is_unsent = self._outcome(answer), answer is Answer.UNSENT
+        was_doubts = part.doubts
         is_own_claim = (part.claim, part.by) == (flight.claim, flight.by) or not self.has(Guard.END_COMPARES)
         is_doubted = bool(call.row) and (call.row == "doubtful" or not self.has(Guard.END_ONCE))
-        if is_own_claim and part.state is PartState.SENDING:
+        is_sending = is_own_claim and part.state is PartState.SENDING
+        if is_sending:
             part = settled(part, lambda row: settle.end_attempt(row, outcome, 0, 0.0, POLICY))
         elif is_doubted and not isinstance(outcome, Unknown):
             has_newer_call = part.state is PartState.SENDING
@@ -241,7 +243,8 @@ class Model:
                 state = _burned(state, flight.part)
         elif call.row or not is_own_claim:
             return state.with_flight(sender, after)
-        part = part._replace(unheard=part.unheard + is_unsent)
+        if is_unsent:
+            part = settled(part, lambda row: settle.forget_call(row, was_repeat=is_sending and was_doubts > 0))
         if isinstance(outcome, Unknown) and not call.has_left:
             raise Broken("a call is in doubt of which certainly nothing was sent")
         if call.row == "readable":

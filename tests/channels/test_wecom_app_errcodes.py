@@ -100,6 +100,18 @@ def test_each_class_is_what_happens():
     assert isinstance(foreign, Rejected)
 
 
+@pytest.mark.parametrize("code", [40001, 40014, 42001, 60020, 301042, 50003, 301002, 48002, 45009, 45033, 45036])
+def test_refused_before_the_message_is_looked_at(code: int):
+    """Its token, the caller's address, the app or a limit of calls: the duplicate check knows nothing of it."""
+    assert ERRCODES.is_unseen(code)
+
+
+@pytest.mark.parametrize("code", [-1, 6000, 45035, 40058, 40201, 81013, 43012, 60011, 90206, 42014, 40007, 31])
+def test_perhaps_refused_after_the_message_was_looked_at(code: int):
+    """The vendor does not say, or the code is about the message, its recipients or its type."""
+    assert not ERRCODES.is_unseen(code)
+
+
 def test_explained():
     """A code is explained in both languages; 40001 also as gettoken means it; an unknown one is not invented."""
     english, chinese = ERRCODES.explain(60020), ERRCODES.explain(60020, "zh")

@@ -252,11 +252,14 @@ def test_every_command_and_option_is_on_the_page(words: str, function: Any, lang
 
 @IN_BOTH
 def test_every_errcode_is_on_the_page(language: Language) -> None:
-    """With what it means, its class and what to do; of a channel what its own `explain` says first."""
+    """With its class, whether the message was looked at, what it means and what to do, as `explain` says it."""
     text = text_of("reference/errcodes.md", language)
-    rows = dict(re.findall(r"^\| `(-?\d+)`(?: - `\d+`)?<br>`\w+` \| (.+)$", text, re.MULTILINE))
+    lines = re.findall(r"^\| `(-?\d+)`(?: - `\d+`)?<br>`\w+`(<br>`unseen`)? \| (.+)$", text, re.MULTILINE)
+    rows, unseen = {code: told for code, _, told in lines}, {code for code, is_unseen, _ in lines if is_unseen}
 
-    assert {str(one.code) for of in (WECOM.rows, WEBHOOK.rows, YOUDU.rows) for one in of} == set(rows)
+    catalogues = [one for of in (WECOM.rows, WEBHOOK.rows, YOUDU.rows) for one in of]
+    assert {str(one.code) for one in catalogues} == set(rows)
+    assert {str(one.code) for one in catalogues if one.unseen} == unseen
     for code in (60020, 81013, 100005):
         told = next(found for name in ("wecom_app", "youdu") if (found := channel(name).explain(code, language)))
         assert rows[str(code)].startswith(told[0].partition("  ")[2])

@@ -10,7 +10,7 @@ import pytest
 from tests.support.runtime import SEND, Site, an_account, answered, busy, lost, planted, refused, unsent
 from worker.domain import settle
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, CallReceipt, Outcome, Retry, Unknown, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Outcome, Retry, StaleToken, Unknown, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Change, Mark
 from worker.outbox.commit.group_commit import commit
@@ -348,6 +348,93 @@ def test_a_repeat_is_byte_for_byte_the_first_call(site: Site) -> None:
     assert [first, first] == [call.body for call in site.calls()]
     assert ("accepted", 1) == (site.state(job), site.part(job).repeats)
     assert [True] == [bool(row.from_repeat) for row in site.of("receipts", job)]
+
+
+UNSEEN = [42001, 40014, 45009, 45033, 60020]
+"""Refusals before the vendor looks at the message: the token, a limit of calls, the caller's address."""
+
+
+def repeat_refused(site: Site, job: str, errcode: int) -> None:
+    """The first call is lost, and its repeat refused."""
+    site.vendor.says(lost(), refused(errcode))
+    site.ring(job)
+    site.advance(26)
+    site.recover()
+    site.ring(job)
+
+
+@pytest.mark.parametrize("errcode", UNSEEN)
+def test_a_doubt_whose_repeat_is_refused_unseen_is_repeated_again(site: Site, errcode: int) -> None:
+    """That refusal opened no window at the vendor, and was no repeat: nobody has to decide, and the order goes on."""
+    job, behind = site.send(order_key="a"), site.send("behind", order_key="a")
+    repeat_refused(site, job, errcode)
+    refused_as = (site.state(job), site.part(job).repeats)
+
+    site.advance(601)
+    site.ring(job, probe=True)
+    site.ring(behind)
+
+    assert ("queued", 0) == refused_as
+    assert ["accepted", "accepted"] == [site.state(job), site.state(behind)]
+    assert [True] * 4 == flags(site)
+    assert [1] == [len({call.body for call in site.calls()[:3]})]
+
+
+@pytest.mark.parametrize("errcode", UNSEEN)
+def test_a_retry_after_a_refusal_unseen_asks_for_the_check(site: Site, errcode: int) -> None:
+    """Its own lost answer is then no matter for a person."""
+    site.vendor.says(refused(errcode), lost())
+    job = site.send()
+    site.ring(job)
+    site.advance(601)
+    site.ring(job, probe=True)
+
+    site.advance(601)
+    site.recover()
+    site.ring(job, probe=True)
+
+    assert ([True, True, True], "accepted") == (flags(site), site.state(job))
+
+
+@pytest.mark.parametrize("errcode", [-1, 6000, 45035])
+def test_a_doubt_whose_repeat_may_have_been_looked_at_is_held(site: Site, errcode: int) -> None:
+    """The vendor may count it as the first of its equals, and would drop the next repeat."""
+    job = site.send()
+    repeat_refused(site, job, errcode)
+
+    site.advance(601)
+    site.run()
+
+    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert "the vendor has refused a call since" in site.part(job).reason
+
+
+@pytest.mark.parametrize("errcode", [*UNSEEN, -1, 45035])
+def test_a_cards_task_id_stays_a_proof_after_a_refusal(site: Site, errcode: int) -> None:
+    """The vendor takes a task_id only with its card, so the answer that it exists is about the call in doubt."""
+    job = site.card()
+    repeat_refused(site, job, errcode)
+    site.vendor.says(refused(42014))
+
+    site.advance(601)
+    site.run()
+
+    assert ("accepted", 3) == (site.state(job), len(site.calls()))
+
+
+def test_a_late_refusal_unseen_does_not_question_the_repeat(site: Site) -> None:
+    """The lost answer comes after all, and was about the token: the repeat that was taken was no repeat at all."""
+    job = site.send()
+    in_doubt(site, job)
+    mark(site, job, claim=1)
+    unseen = Verdict(StaleToken("42001"), 42001, unseen=True)
+    late = CallEnd(part_id(job, 0), 1, "p1", unseen, 5, http_status=200)
+    taken = CallEnd(part_id(job, 0), 2, "p1", Verdict(Accepted(CallReceipt("m"))), 5, http_status=200, flagged=True)
+
+    commit(site.database, [late], POLICY)
+    commit(site.database, [taken], POLICY)
+
+    assert ("accepted", [None]) == (site.state(job), [row.warning for row in site.of("receipts", job)])
 
 
 @pytest.mark.parametrize("said", [(502, {}), (503, {}), (503, {"retry_after": "7"}), (429, {"retry_after": "7"})])

@@ -33,6 +33,8 @@ LOST = {
     "answer lost": {"cut_response_after": 20},
     "refused as busy": {"answer": {"errcode": -1}},
     "refused, then lost": {"answer": {"errcode": 6000}},
+    "refused for its token": {"answer": {"errcode": 42001}},
+    "refused for a limit": {"answer": {"errcode": 45009}},
 }
 
 

@@ -562,3 +562,13 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(max_examples=75, stateful_step_count=25)
+
+
+@pytest.mark.parametrize(("repeats", "was_repeat", "left"), [(2, True, 1), (0, True, 0), (2, False, 2)])
+def test_a_call_that_the_vendor_never_saw_is_no_repeat(repeats: int, was_repeat: bool, left: int) -> None:
+    """Nor does it count as one that may have shown the message."""
+    part = a_part(claim=3, repeats=repeats)
+
+    settle.forget_call(part, was_repeat=was_repeat)
+
+    assert (left, 1, 2) == (part.repeats, part.unheard, settle.calls_maybe_sent(part))

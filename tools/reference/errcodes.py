@@ -34,6 +34,7 @@ def _sections(say: Voice) -> Iterator[str]:
     yield say.title(1, "Errcodes")
     yield f"{say(INTRODUCTION)}\n"
     yield say.table(("class", "what the worker does"), ((f"`{name}`", say(text)) for name, text in CLASSES.items()))
+    yield f"{say(UNSEEN)}\n"
     for heading, rows in CATALOGUES.items():
         yield say.title(2, heading)
         yield say.table(
@@ -45,6 +46,10 @@ INTRODUCTION = (
     "Every errcode of the catalogues, out of the program itself; `worker explain CODE` says the same with the scope"
     " that the code stops. What is done about others stands in [a runbook](../runbooks.md#unheard-of-code)."
 )
+UNSEEN = (
+    "`unseen`: the vendor refuses so before it looks at the message. Such a call counts for none of its checks, so"
+    " [a call in doubt](../design.md#doubts-that-end-with-a-person) may still be repeated after it."
+)
 
 
 def in_force(rows: Iterable[Errcode]) -> list[Errcode]:
@@ -54,4 +59,5 @@ def in_force(rows: Iterable[Errcode]) -> list[Errcode]:
 
 def _row(say: Voice, one: Errcode) -> list[str]:
     codes = f"`{one.code}`" if one.last is None else f"`{one.code}` - `{one.last}`"
-    return [f"{codes}<br>`{one.kind}`", say.explained(told(say, one.meaning), told(say, one.remedy))]
+    unseen = "<br>`unseen`" if one.unseen else ""
+    return [f"{codes}<br>`{one.kind}`{unseen}", say.explained(told(say, one.meaning), told(say, one.remedy))]

@@ -55,6 +55,9 @@ class Errcode:
     Never set if time (a file, a chat), a limit or the vendor's judgement (spam) plays a part.
     """
 
+    unseen: bool = False
+    """True if the vendor refuses with it before it looks at the message, because of the token, the caller's address,
+    the app or a limit of calls. False if that is not certain, as with -1."""
     of_message: bool = False
     """True if the message itself was refused, or stays where it is: another message in its place would help."""
 
@@ -127,6 +130,11 @@ class Catalogue:
         row = self.find(code)
         return unknown_code(code) if row is None else row.outcome
 
+    def is_unseen(self, code: int) -> bool:
+        """Returns whether the vendor refuses with this code before it looks at the message."""
+        row = self.find(code)
+        return row is not None and row.unseen
+
     def explain(self, code: int, lang: Lang = "en") -> list[str] | None:
         """Returns a code's meaning, what the worker does and what a person should do. None for an unknown code."""
         row = self.find(code)
@@ -155,5 +163,6 @@ def _rows(table: Mapping[str, Any]) -> Iterator[Errcode]:
             int(last) if last else None,
             Penalty(penalty) if penalty else None,
             table.get("lasting", False),
+            table.get("unseen", False),
             table.get("of_message", False),
         )

@@ -211,5 +211,7 @@ class Verdict:
     hint: str | None = None
     """The vendor's trace number, which its support asks for."""
     caller_ip: str | None = None
+    unseen: bool = False
+    """The vendor refused the call before it looked at the message, so its checks for repeats know nothing of it."""
     contradictions: tuple[Contradiction, ...] = ()
     """Usually none."""

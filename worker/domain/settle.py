@@ -84,8 +84,17 @@ class Policy:
 
 
 def calls_maybe_sent(part: PartFacts) -> int:
-    """Returns how many calls of the part may have reached the vendor: all marks but those of unsent calls."""
+    """Returns how many calls may have shown the part's message to the vendor: all marks that were not forgotten."""
     return part.claim - part.unheard
+
+
+def forget_call(part: PartFacts, *, was_repeat: bool) -> None:
+    """Forgets the part's last call, of which nothing was sent, or which was refused before the vendor saw the message.
+
+    It opened no window of the vendor's duplicate check, and was no repeat.
+    """
+    part.unheard += 1
+    part.repeats -= int(was_repeat and part.repeats > 0)
 
 
 SWALLOWED = "it may have been dropped as a repeat of a call that was refused"

@@ -12,7 +12,8 @@ class DuplicateSettings(SettingsGroup):
     """(unconfirmed) `bytes`: the exact body; `flagless`: the JSON without enable_duplicate_check and
     duplicate_check_interval; `sorted`: that, whatever the order of its keys."""
     refused_counts: bool = False
-    """(unconfirmed) Refused requests are remembered too, so an honest repeat is suppressed."""
+    """(unconfirmed) Refused requests are remembered too, so an honest repeat is suppressed. Never those refused before
+    the message is looked at: for the token, the address or a limit of calls."""
     unflagged_counts: bool = False
     """(unconfirmed) Requests without the flag are remembered too, as originals of flagged ones."""
     answers: Literal["first_msgid", "new_msgid", "no_msgid"] = "first_msgid"

@@ -35,7 +35,7 @@ ROUTES: dict[str, Handler] = {
     **YOUDU_ROUTES,
 }
 
-ON_FAULT_REFUSAL: dict[str, Callable[[VendorState, HttpRequest], None]] = {
+ON_FAULT_REFUSAL: dict[str, Callable[[VendorState, HttpRequest, int], None]] = {
     "/cgi-bin/message/send": messages.record_refused
 }
 """Path -> what to do when a fault rule refuses the call in place of its handler."""
@@ -55,11 +55,11 @@ def answer(state: VendorState, request: HttpRequest) -> HttpAnswer:
         return refusal(refused, hint=state.hint(), ip=request.ip)
 
 
-def record_refused(state: VendorState, request: HttpRequest) -> None:
-    """Records a call that a fault rule refused, for the duplicate check."""
+def record_refused(state: VendorState, request: HttpRequest, code: int) -> None:
+    """Records a call that a fault rule refused with this code, for the duplicate check."""
     record = ON_FAULT_REFUSAL.get(request.path)
     if record is not None:
-        record(state, request)
+        record(state, request, code)
 
 
 def _refuse_too_many(state: VendorState, path: str) -> None:
@@ -89,7 +89,7 @@ def _fault_answer(state: VendorState, request: HttpRequest, action: FaultAction)
     if action.answer is None:
         return None
     if not action.applies:
-        record_refused(state, request)
+        record_refused(state, request, action.answer.errcode)
     return _vendor_answer(state, request, action.answer)
 
 

@@ -165,7 +165,7 @@ def retry_after(reply: Reply) -> float | None:
 # -- what it means -----------------------------------------------------------------------------------------------------
 
 
-def verdict(part: Part, answer: Answer, outcome: Outcome, page: Page) -> Verdict:
+def verdict(part: Part, answer: Answer, outcome: Outcome, page: Page, errcodes: Catalogue = ERRCODES) -> Verdict:
     """Combines an outcome with what may be kept of the answer. `page` describes how the answer should look."""
     odd = contradictions(page, answer, outcome, part)
     if answer.errmsg == "ok" and not isinstance(outcome, Parked):
@@ -173,7 +173,12 @@ def verdict(part: Part, answer: Answer, outcome: Outcome, page: Page) -> Verdict
     ip = redact.caller_ip(answer.errmsg)
     if isinstance(outcome, Parked):
         outcome = replace(outcome, remedy=remedy(outcome.remedy, answer.errcode, answer.errmsg))
-    return Verdict(outcome, answer.errcode, redact.reason(answer.errmsg, part), redact.hint(answer.errmsg), ip, odd)
+    reason, hint, unseen = (
+        redact.reason(answer.errmsg, part),
+        redact.hint(answer.errmsg),
+        errcodes.is_unseen(answer.errcode),
+    )
+    return Verdict(outcome, answer.errcode, reason, hint, ip, unseen, odd)
 
 
 ELSEWHERE = "the vendor's calls are not there; correct base_url: the vendor's host, without the path of a call"

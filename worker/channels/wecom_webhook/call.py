@@ -123,7 +123,7 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
     if access.secret:
         answer = replace(answer, errmsg=answer.errmsg.replace(access.secret, redact.MASK))
     found = _accepted(part, answer) if answer.errcode == 0 else _refused(part, answer.errcode)
-    return verdict(part, answer, found, UPLOADED if part.kind == Kind.UPLOAD else POSTED)
+    return verdict(part, answer, found, UPLOADED if part.kind == Kind.UPLOAD else POSTED, ERRCODES)
 
 
 def _accepted(part: Part, answer: Answer) -> Outcome:

@@ -167,7 +167,8 @@ def outcome(part: Part, account: Account, reply: Reply, access: Access) -> Verdi
         found = errmsg.accepted(part, account, errmsg_of(answer))
     page = UPLOADED if part.kind == UPLOAD else SENT
     odd = contradictions(page, answer, found, part)
-    return Verdict(found, answer.errcode, errmsg.reason(answer.errmsg), contradictions=odd)
+    unseen = ERRCODES.is_unseen(answer.errcode)
+    return Verdict(found, answer.errcode, errmsg.reason(answer.errmsg), unseen=unseen, contradictions=odd)
 
 
 def _uploaded(part: Part, account: Account, answer: Answer, access: Access) -> Outcome:

@@ -68,7 +68,7 @@ class Mark:
     body: str | None = field(default=None, repr=False)
     """The request body, stored with the first mark. A repeat of a call in doubt has to send the same bytes."""
     needs_clean_doubt: bool = False
-    """Whether a repeat is safe only if all earlier attempts are in doubt, as with a duplicate check or a task_id."""
+    """Whether a repeat is safe only while the vendor remembers the earlier calls: a duplicate check or a task_id."""
     may_resend: bool = False
     """Whether the caller wants a repeat even if nothing makes it safe."""
     has_duplicate_check: bool = True

@@ -154,14 +154,16 @@ def _end_call(
         else:
             # A late answer to an older attempt ended the part while this call was in flight. Record this one too.
             settle.end_call_of_ended(part, end.verdict.outcome)
-    part.unheard += int(end.nothing_sent)
+    if end.nothing_sent or end.verdict.unseen:
+        settle.forget_call(part, was_repeat=is_sending and part.doubts > 0)
     batch.touch_and_wake(part)
     record_answer(connection, batch, end, part, started_at)
     if job is not None:
         count_call(batch, end, part.lane, job, first=first, late=late_attempt is not None)
     if late_attempt is not None:
         complete_receipt(connection, end)
-        if not isinstance(end.verdict.outcome, Accepted | Partial | Unknown) and not end.nothing_sent:
+        is_refused = not isinstance(end.verdict.outcome, Accepted | Partial | Unknown)
+        if is_refused and not end.nothing_sent and not end.verdict.unseen:
             batch.refused_late.append((end.part_id, end.claim))
         # The timeline still shows that the attempt was in doubt, when and why.
         attempt = batch.attempts[end.part_id, end.claim]

@@ -1,7 +1,8 @@
 """Marks parts, so that each call is on record before its first byte, and decides about the vendor's duplicate check.
 
 The check has to make our own repeats safe and must never drop an equal message of another part. The vendor does not
-say whether calls that it refused, or that did not ask for the check, count as duplicates. So the worse case is assumed.
+say whether calls that it refused after looking at their message, or that did not ask for the check, count as
+duplicates. So the worse case is assumed. What it refused before (its token, the address, a limit of calls) counts not.
 """
 
 from __future__ import annotations
@@ -110,8 +111,9 @@ def _may_begin(batch: CommitBatch, mark: Mark, part: PartFacts, pause: Pause | N
 
 def _unsafe_reason(batch: CommitBatch, mark: Mark, part: PartFacts) -> str | None:
     """Returns why a repeat is unsafe whatever the duplicate window says, or None if nothing forbids it."""
-    # The vendor may count a call that it refused. Then it would drop the repeat, and no recipient has the message.
-    if part.doubts != settle.calls_maybe_sent(part):
+    # The vendor may count a call that it refused after looking at its message. Then it would drop the repeat, and no
+    # recipient has the message. A card's task_id is taken only by a card that was sent.
+    if mark.has_duplicate_check and part.doubts != settle.calls_maybe_sent(part):
         return "the vendor has refused a call since"
     if (part.first_marked_at or 0) > batch.now + SKEW_US:
         return settle.SET_BACK

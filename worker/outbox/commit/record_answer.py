@@ -153,10 +153,11 @@ def may_be_swallowed(connection: Connection, batch: CommitBatch, part_id: str, c
         return False
     query = (
         "select a.claim, a.doubtful, a.http_status, r.claim from worker_attempts a left join worker_receipts r"
-        " on r.part_id = a.part_id and r.claim = a.claim where a.part_id = :part and a.claim < :claim"
+        " on r.part_id = a.part_id and r.claim = a.claim"
+        " where a.part_id = :part and a.claim < :claim and a.unseen = false"
     )
     rows = fetch(connection, query, {"part": part_id, "claim": claim})
-    in_batch = {call: row for (part, call), row in batch.attempts.items() if part == part_id}
+    in_batch = {call: row for (part, call), row in batch.attempts.items() if part == part_id and not row["unseen"]}
     taken = {call for *_, call in rows if call is not None}
     taken |= {row["claim"] for row in batch.receipts if row["part_id"] == part_id}
     # A call of which nothing was sent has no HTTP status.

@@ -26,6 +26,8 @@ from worker_simulator.wecom_app.state.sent import new_msgid, refuse_used_task_id
 if TYPE_CHECKING:
     from worker_simulator.vendor_state import VendorState
 
+UNSEEN = frozenset({40001, 40014, 40082, 41001, 42001, 45009, 45033, 45036, 60020, 301042})
+"""Codes with which the vendor refuses a call before it looks at the message: token, address, limits of calls."""
 TASK_ID = re.compile(r"[0-9A-Za-z_@-]{1,128}")
 
 
@@ -36,13 +38,16 @@ def send(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     key = state.duplicates.key(app.name, request.body, body)
     try:
         return _send(state, app, request, body, key)
-    except Refused:
-        state.duplicates.remember_refused(key, body, state.clock.now())
+    except Refused as refused:
+        if refused.code not in UNSEEN:
+            state.duplicates.remember_refused(key, body, state.clock.now())
         raise
 
 
-def record_refused(state: "VendorState", request: HttpRequest) -> None:
-    """Records a send that a fault rule refused, if refused sends count for the duplicate check."""
+def record_refused(state: "VendorState", request: HttpRequest, code: int) -> None:
+    """Records a send that a fault rule refused with this code, if such sends count for the duplicate check."""
+    if code in UNSEEN:
+        return
     try:
         app = state.apps.by_token(request.query.get("access_token"), request.ip)
         body = envelope.parse(request, state.settings.codes)
