@@ -583,8 +583,11 @@ def test_a_preview_counts_corrections(site: Site) -> None:
     site.run()
 
     found = recalling.find_sent(since, database=site.database)
+    site.sql("update worker_parts set state = 0, not_before = 1 where id = :id", id=part_id(found.ids[0], 0))
+    cancelled = find_open(JobFilter(tag="lunch"), database=site.database)
 
     assert {"sent": 1, "corrections": 1} == found.breakdown
+    assert {"queued": 1, "corrections": 1} == cancelled.breakdown
     assert wrong not in found.ids
 
 

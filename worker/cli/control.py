@@ -143,6 +143,8 @@ def resolve(
 def _resolution_text(result: CommandResult, meaning: str) -> str:
     decided = result.counts["decided"]
     lines = [f"{plural(decided, 'part')} recorded as {meaning} (audit {result.audit})"]
+    if decided and meaning == "not sent":
+        lines.append("their recipients count as refused; `worker replay` sends to them")
     return "\n".join(
         lines
         + [f"{count} not changed: {reason.text}" for reason in UnchangedReason if (count := result.counts[reason])]
@@ -292,7 +294,8 @@ def _replay_text(result: CommandResult, *, several: bool) -> str:
     replays, refused = len(result.jobs), result.counts["refused"]
     if replays and not several:
         return result.jobs[0]
-    return f"{plural(replays, 'replay')} enqueued, {refused} refused (audit {result.audit})"
+    lines = [f"{plural(replays, 'replay')} enqueued, {refused} refused (audit {result.audit})"]
+    return "\n".join([*lines, "what was enqueued is sent as fast as the limits allow"] if replays else lines)
 
 
 def _interrupted_run(go_on: str, rate: float | None) -> tuple[ReplayableJobs, PriorityName | None, float | None]:

@@ -73,6 +73,8 @@ def pause(
         result, is_paused = pausing.pause(job_filter, person=person.name, why=person.why), True
         already, ending = "" if result.audit else " already", result.pause.ending()
         text = f"{pause_line(result.pause)}{already}\nend it with: {ending}"
+    if is_paused and timeout_s is None:
+        text += "\nno call of these begins any more; those in flight go on to their end, for which --wait waits"
     if not person.as_json:
         echo(text)
     if job_filter is not None and job_filter.tag is not None:
@@ -156,7 +158,8 @@ def resume(
         if job_filter is None
         else ", ".join(f"{name} {value}" for name, value in job_filter.conditions().items())
     )
-    person.answer(result, f"{scope} is resumed (audit {result.audit})")
+    text = f"{scope} is resumed (audit {result.audit})\nwhat waits is sent as fast as the limits allow"
+    person.answer(result, text)
     return True
 
 

@@ -32,6 +32,7 @@ from worker.outbox.control.cancels import (
     HAS_ENDED,
     JobSize,
     PartStatus,
+    count_corrections,
     job_sizes,
     mark_cancelled,
     open_parts,
@@ -39,7 +40,7 @@ from worker.outbox.control.cancels import (
     without_default_kinds,
 )
 from worker.outbox.control.matching import created_jobs, missing_jobs
-from worker.outbox.engine.bulk import batched_by_size
+from worker.outbox.engine.bulk import batched, batched_by_size
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.follow_ups import kind_and_message
 
@@ -72,9 +73,9 @@ def find_open(filter: JobFilter, *, settings: Settings | None = None, database: 
     Recalls, uploads and tracks are included only if the filter has ids or a kind: a cancelled recall leaves its message
     in place, other sends may wait for an upload, and a track sends nothing. With `created_from` (and without
     `called_from` and `called_before`), jobs that have ended are included as well, so that the result of `cancel` covers
-    all jobs; but if nothing can be sent any more, no job is found. `breakdown` counts the jobs that have `ended`, and
-    the parts that are `queued`, `sending` or `unknown`. Raises CheckFailed if the filter names single parts, because
-    only whole jobs are cancelled.
+    all jobs; but if nothing can be sent any more, no job is found. `breakdown` counts the jobs that have `ended`, those
+    that are `corrections` of other messages, and the parts that are `queued`, `sending` or `unknown`. Raises
+    CheckFailed if the filter names single parts, because only whole jobs are cancelled.
     """
     filter.require_whole_jobs()
     jobs: dict[str, tuple[str, str]] = {}
@@ -88,8 +89,9 @@ def find_open(filter: JobFilter, *, settings: Settings | None = None, database: 
             ended_jobs = {job.id: (job.account, job.kind) for job in ended if job.id not in jobs}
             jobs |= ended_jobs
             breakdown += Counter(ended=len(ended_jobs))
+        breakdown["corrections"] = sum(count_corrections(connection, batch) for batch in batched(jobs, MARK_BATCH))
         missing = missing_jobs(connection, filter.part_or_job_ids())
-    return JobSelection(filter, tuple(sorted(jobs)), Counter(jobs.values()), breakdown, tuple(missing))
+    return JobSelection(filter, tuple(sorted(jobs)), Counter(jobs.values()), +breakdown, tuple(missing))
 
 
 def cancel(

@@ -45,6 +45,8 @@ def jobs(run: Run) -> list[str]:
     commit(database, [Mark(part, 0, "p", 1_000_000) for part in parts], Policy())
     lost = Verdict(Unknown("cut"))
     commit(database, [CallEnd(part, 1, "p", lost, 5) for part in parts], Policy())
+    with database.writing() as connection:
+        connection.exec_driver_sql("update worker_parts set not_before = null")
     database.close()
     return ids
 
@@ -191,7 +193,7 @@ def test_without_a_name_one_is_asked_for(
         (["--tag", "lunch", *WHY], 2, "give either --sent or --not-sent"),
         (["--tag", "lunch", "--sent", "--not-sent", *WHY], 2, "give either --sent or --not-sent"),
         (["--sent", *WHY], 1, "filter: has no content"),
-        (["--tag", "supper", "--sent", *WHY], 1, "none of these is in doubt; `worker jobs --state unknown` lists"),
+        (["--tag", "supper", "--sent", *WHY], 1, "none of these is in doubt; `worker jobs --held` lists"),
         (["--tag", "lunch", "--sent", "--yes"], 1, "why: has no content"),
         (["--tag", "lunch", "--sent", "--yes", "--msgid", "m", *WHY], 1, "give that part's id"),
         (["--tag", "lunch", "--sent", "--called-from", "some day", *WHY], 2, "is not a time; use one such as -30m"),
@@ -435,12 +437,12 @@ def test_what_was_sent_is_named_for_a_recall(run: Run, queued: list[str], capsys
 
 
 def test_several_recalls_are_asked_about(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """By ids, or by a tag and a time; a second time nothing is left."""
+    """By ids, or by a tag and a time; what waits is cancelled at once, and a second time nothing is left."""
     since = ("--tag", "lunch", "--created-from", "2026-01-01T00:00:00+0800")
     assert 1 == run("recall", *since, types="n\n")
     no = capsys.readouterr().err
     assert 0 == run("recall", queued[0], "--json")
-    made = json.loads(capsys.readouterr().out)["jobs"]
+    made = json.loads(capsys.readouterr().out)
     assert 0 == run("recall", *since, "--yes", "--as", "zhang", "--why", "wrong")
     said = capsys.readouterr()
     assert 1 == run("recall", *queued, "--yes")
@@ -449,10 +451,9 @@ def test_several_recalls_are_asked_about(run: Run, queued: list[str], capsys: py
     listed = capsys.readouterr().out
 
     assert "       4  send on account hr\n" in no
-    assert "take back what these 4 jobs have sent?" in no
-    assert said.out.startswith("3 recalls enqueued (audit ")
-    assert said.err.endswith("send on account hr\n")
+    assert "cancel these 4 jobs, and take back what they have sent?" in no
+    assert ({"cancelled": 1}, []) == (made["counts"], made["jobs"])
+    assert said.out.startswith("cancelled 2 jobs, 1 recall enqueued (audit ")
     assert again.startswith("worker: nothing to take back: ")
     assert "recall by zhang\n  why: wrong\n" in listed
-    assert "result: recalls 3\n" in listed
-    assert 1 == len(made)
+    assert "  result: cancelled 2, recalls 1\n  recalled 0 of 1; under way 1, failed 0\n" in listed

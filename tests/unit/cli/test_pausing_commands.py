@@ -54,15 +54,17 @@ def test_a_pause_is_told_everywhere_until_it_ends(run: Run, jobs: list[str], cap
     assert 1 == run("resume", "--tag", "a b", "--account", "hr")
     nothing = capsys.readouterr().err
 
-    first, command = said.splitlines()
+    first, command, now = said.splitlines()
     assert first.startswith("paused: account hr, tag a b, since 20")
     assert first.endswith(", by zhang: wrong text")
     assert "end it with: worker resume --account hr --tag 'a b'" == command
-    assert f"{first} already\n{command}\n" == again
+    assert now.startswith("no call of these begins any more; those in flight go on to their end")
+    assert f"{first} already\n{command}\n{now}\n" == again
     assert f"{first}\n  remedy: `worker resume --account hr --tag 'a b'`\n" == lanes
     assert ("paused", "hr", "account hr, tag a b") == (row["state"], row["account"], row["label"])
     assert f"caution  pause: {first}; `worker resume --account hr --tag 'a b'`\n" in doctor
     assert ended.startswith("account hr, tag a b is resumed (audit ")
+    assert ended.endswith(")\nwhat waits is sent as fast as the limits allow\n")
     assert "worker: account hr, tag a b is not paused; `worker lanes` lists what is\n" == nothing
 
 

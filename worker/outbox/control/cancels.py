@@ -18,6 +18,7 @@ from worker.outbox.control.matching import MatchingJob, jobs_of, part_conditions
 from worker.outbox.engine.bulk import batched, ids_json, rows_by_id
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import fetch, iterate, run
+from worker.outbox.jobs.reading import IS_CORRECTION
 from worker.outbox.jobs.rows import COUNTER_NAMES
 
 _Q, _S, _U = int(PartState.QUEUED), int(PartState.SENDING), int(PartState.UNKNOWN)
@@ -98,6 +99,12 @@ def open_jobs(connection: Connection, ids: Sequence[str]) -> list[str]:
     """Returns those of the jobs of which something may still be sent, in their order."""
     open_ids = {row[0] for row in rows_by_id(connection, "id", "worker_jobs", ids, only=f"and {_GOES_ON}")}
     return [id for id in ids if id in open_ids]
+
+
+def count_corrections(connection: Connection, ids: Collection[str]) -> int:
+    """Counts the jobs that are messages in place of others."""
+    only = f"and target_job_id is not null and {IS_CORRECTION}"
+    return int(rows_by_id(connection, "count(*)", "worker_jobs", ids, only=only)[0][0])
 
 
 def due_jobs(connection: Connection, now_sql: str, ids: Collection[str]) -> list[str]:
