@@ -48,6 +48,20 @@ def test_tables_of_an_unknown_revision_are_told_in_one_sentence_everywhere(
     assert (True, 1) == (status in (1, 2), f"{told.out}{told.err}".count(sentence))
 
 
+def test_doctor_says_it_in_chinese(
+    run: Run, sqlite_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole, although the check is named before it."""
+    with sqlite_engine(sqlite_url).begin() as connection:
+        connection.execute(text("update worker_alembic_version set version_num = '0017'"))
+        connection.execute(text("delete from worker_site where name = 'series'"))
+    monkeypatch.setenv("WORKER_LANG", "zh")
+
+    run("doctor", "--quiet")
+
+    assert "问题     数据库：表结构版本 0017 早于 0.1，任何版本都不能升级；" in capsys.readouterr().out
+
+
 def test_dropping_the_outbox_names_its_jobs_and_wants_a_yes(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Open ones, too: nothing brings them back."""
     assert 0 == run("send", "hr", "--text", "x", "--to", "a")

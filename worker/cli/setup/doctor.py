@@ -90,14 +90,20 @@ def doctor(
         echo(json.dumps([asdict(finding) for finding in printed], ensure_ascii=False))
     else:
         for finding in map(one_line_values, printed):
-            level, what = term("level", finding.level), term("check", finding.what)
-            echo(f"{padded(level, 8)} {translate(what)}{': ' if language() == 'en' else '：'}{translate(finding.text)}")
+            echo(f"{padded(term('level', finding.level), 8)} {_line(finding)}")
         problems, cautions, passed = (counts[level] for level in Level)
         echo(f"problems {problems}, cautions {cautions}, ok {passed}")
         if counts[Level.PROBLEM]:
             echo("next:" if printed[0].command else "next, when that is fixed:")
             echo(f"  {printed[0].command or rerun}")
     raise typer.Exit(int(bool(counts[Level.PROBLEM])))
+
+
+def _line(finding: Finding) -> str:
+    """Returns the check and its result, in the language of the person."""
+    if finding.what == "database":
+        return translate("database: " + finding.text)  # as the errors of the database begin
+    return f"{translate(term('check', finding.what))}{': ' if language() == 'en' else '：'}{translate(finding.text)}"
 
 
 def findings(
