@@ -89,7 +89,8 @@ def test_those_of_one_account_get_the_texts_of_no_other(site: Site, role: Role) 
 
     pages = holding(pages_of(Person(site, role, frozenset({"it"})), found), CANARY)
 
-    samples = {page for page in pages if page.startswith("/commands/correct?account=it")}
+    of_its_own = tuple(f"/commands/correct?{field}" for field in ("account=it", f"ids={found.waiting}"))
+    samples = {page for page in pages if page.startswith(of_its_own)}
     assert {f"/jobs/{found.waiting}/message"} == pages - samples
     assert bool(samples) == (role == "operator"), "who may correct its messages sees what they say"
 
