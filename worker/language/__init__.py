@@ -11,10 +11,11 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
+from itertools import chain
 from typing import Literal, TypeVar
 
 Lang = Literal["en", "zh"]
@@ -28,12 +29,24 @@ _FEWEST = 3
 """Fewest letters of its own by which an entry with places can be found."""
 _MOST = 12
 """Most sentences that one was put together of; more of them are taken for a list of names."""
-_LONGEST = 800
-"""Characters of a text that is tried with each sentence; a longer one only with those of few places: lists are so."""
-_FEW = 2
+_MOST_IN_ALL = 24
+"""Most marks between sentences of a text, of all kinds together."""
+_LONGEST = 64 * 1024
+"""Characters of a line that is looked up; a longer one is no sentence of ours."""
+_LONGEST_PART = 1_000
+"""Characters of a line that may be several sentences, and of a value that may be one."""
+_MOST_LINES = 200
+"""Lines of a text that are looked up."""
+_TRIES = 256
+"""Places that are tried for the ends of a sentence's values. Each takes a search, and no sentence of ours needs ten."""
 _WORDS = re.compile(r" [a-z]")
-_WITHIN = r"(?:(?![:;] ).)*?"
-"""A value behind which the words of its sentence go on: no other sentence stands before those."""
+_OTHERS = re.compile(r"[:;] ")
+"""What ends other sentences: no value has it behind which the words of its sentence go on."""
+_LISTED = re.compile(r"[,;]")
+_WORD = re.compile(r"[A-Za-z]+")
+_OWN_WORD = re.compile(r"(?<=[^A-Za-z])[A-Za-z]+(?=[^A-Za-z])")
+_TAIL = re.compile(r"[ ,;]")
+"""What a sentence begins with that stands behind another."""
 _CODED = re.compile(r"(-?[0-9]+ +)(\S.*)", re.DOTALL)
 """A vendor's code and what it means."""
 _COUNT = re.compile(r"([0-9][0-9,]*) ([a-z][a-z _]*)")
@@ -67,14 +80,15 @@ def translate(text: str, lang: Lang | None = None) -> str:
     """Returns the text in a language, by default that of the person at the terminal; English stays as it is."""
     if (lang or language()) == "en":
         return text
-    alone = _book().words["alone"]
-    return "\n".join(alone.get(line) or _line_of_others(line) for line in text.split("\n"))
+    alone, lines = _book().words["alone"], text.split("\n")
+    told = [alone.get(line) or _line_of_others(line) for line in lines[:_MOST_LINES]]
+    return "\n".join([*told, *lines[_MOST_LINES:]])
 
 
 def _line_of_others(text: str) -> str:
     """A line, in which a vendor's text may stand; as it is where that looks like hundreds of our sentences."""
     try:
-        return _line(text)
+        return _line(text) if len(text) <= _LONGEST_PART else (len(text) <= _LONGEST and _whole(text)) or text
     except RecursionError:
         return text
 
@@ -107,8 +121,8 @@ class _Entry:
 
     own: str
     """The longest of the texts between its places: a text without it is no such sentence."""
-    shape: str
-    """A pattern, compiled when a text has `own`: most of them no process ever needs."""
+    texts: tuple[str, ...]
+    """The texts before, between and behind its places."""
     places: tuple[str, ...]
     chinese: str
 
@@ -118,6 +132,10 @@ class _Book:
     exact: Mapping[str, str]
     entries: tuple[_Entry, ...]
     """With the most letters of its own first."""
+    by_word: Mapping[str, Sequence[int]]
+    """Places among the entries by a word that each has; below an empty word those without one."""
+    tails: tuple[tuple[str, ...], ...]
+    """The texts around the places of each sentence that stands behind others."""
     words: Mapping[str, Mapping[str, str]]
 
 
@@ -148,50 +166,87 @@ def _book() -> _Book:
         exact.update(sentences)
         for sort, named in sorts.items():
             words.setdefault(sort, {}).update(named)
-    tails = _any_of(english for english in exact if english[0] in " ,;")
+    tails = [tuple(PLACE.split(english)[::2]) for english in exact if _TAIL.match(english)]
     # What begins with its own blank is found by fewer: no other text does.
     found = [
-        _entry(english, chinese, tails)
+        _entry(english, chinese)
         for english, chinese in exact.items()
         if PLACE.search(english) and _letters(english) >= _FEWEST - english.startswith(" ")
     ]
     able = [entry for _, entry in sorted(found, key=lambda one: one[0], reverse=True)]
-    return _Book(exact, tuple(able), words)
+    by_word: dict[str, list[int]] = {}
+    for number, entry in enumerate(able):
+        by_word.setdefault(max(_OWN_WORD.findall(entry.own), key=len, default=""), []).append(number)
+    return _Book(exact, tuple(able), by_word, tuple(tails), words)
 
 
-def _any_of(tails: Iterable[str]) -> str:
-    shapes = ("[^,;]*?".join(re.escape(own) for own in PLACE.split(tail)[::2]) for tail in tails)
-    return f"(?:{'|'.join(sorted(shapes, key=len, reverse=True))})?"
-
-
-def _entry(english: str, chinese: str, tails: str) -> tuple[tuple[int, int, int], _Entry]:
-    """The entry, and by what it goes before others: letters and characters of its own, few places.
-
-    Right behind another place stands a tail, or nothing.
-    """
+def _entry(english: str, chinese: str) -> tuple[tuple[int, int, int], _Entry]:
+    """The entry, and by what it goes before others: letters and characters of its own, few places."""
     pieces = PLACE.split(english)
     own, places = pieces[::2], pieces[1::2]
-    shape = re.escape(own[0])
-    for n, text in enumerate(own[1:]):
-        anything = tails if n and not own[n] else _WITHIN if _WORDS.match(text) else ".*?"
-        shape += f"({anything}){re.escape(text)}" if shape else rf"(?=\S)({anything}){re.escape(text)}"
     rank = (_letters(english), len("".join(own)), -len(places))
-    return rank, _Entry(max(own, key=len), shape, tuple(places), chinese)
+    return rank, _Entry(max(own, key=len), tuple(own), tuple(places), chinese)
 
 
 def _letters(english: str) -> int:
     return sum(map(str.isalpha, "".join(PLACE.split(english)[::2])))
 
 
-@cache
-def _compiled(shape: str) -> re.Pattern[str]:
-    return re.compile(shape, re.DOTALL)
+def _values(texts: Sequence[str], text: str) -> list[str] | None:
+    """What stands in the places of a sentence, as short as possible from the left; None: the text is not that sentence.
+
+    Takes time in proportion to the text. A pattern would take a power of it, in one step that no other thread can
+    interrupt, and the text may be a stranger's.
+    """
+    if not (text.startswith(texts[0]) and text.endswith(texts[-1])) or (not texts[0] and text[:1].isspace()):
+        return None
+    return _from(text, len(texts[0]), texts[1:], iter(range(_TRIES)), behind=False)
+
+
+def _from(text: str, at: int, texts: Sequence[str], tries: Iterator[int], *, behind: bool) -> list[str] | None:
+    """The values from a place on, which `texts` follow. `behind`: right behind another stands a tail, or nothing."""
+    own, rest = texts[0], texts[1:]
+    others = _OTHERS.search(text, at) if _WORDS.match(own) and not behind else None
+    for end in _ends(text, at, own, rest):
+        if (others and end > others.start()) or next(tries, None) is None:
+            return None
+        value = text[at:end]
+        if behind and value and not any(_is_tail(tail, value) for tail in _book().tails):
+            continue
+        if not rest:
+            return [value]
+        if (found := _from(text, end + len(own), rest, tries, behind=not own)) is not None:
+            return [value, *found]
+    return None
+
+
+def _ends(text: str, at: int, own: str, rest: Sequence[str]) -> Iterator[int]:
+    """Where a value from `at` on may end, nearest first: before the next text, or where a tail may begin."""
+    if not rest:
+        if at <= len(text) - len(own):
+            yield len(text) - len(own)
+    elif own:
+        end = text.find(own, at)
+        while end >= 0:
+            yield end
+            end = text.find(own, end + 1)
+    else:
+        following = next(filter(None, rest), None)
+        mark = re.compile(f"{_TAIL.pattern}|{re.escape(following)}" if following else rf"{_TAIL.pattern}|\Z")
+        yield from (match.start() for match in mark.finditer(text, at))
+
+
+def _is_tail(texts: Sequence[str], value: str) -> bool:
+    if len(texts) == 1:
+        return value == texts[0]
+    found = _values(texts, value) if value.startswith(texts[0]) else None
+    return found is not None and not any(map(_LISTED.search, found))
 
 
 @lru_cache(maxsize=4096)
 def _line(text: str) -> str:
     """One sentence, or several that were put together, as far as they are known."""
-    if _COMMAND.fullmatch(text):
+    if len(text) > _LONGEST_PART or _COMMAND.fullmatch(text):
         return text
     return _whole(text) or _in_pieces(text)
 
@@ -205,12 +260,10 @@ def _whole(text: str, holds: str = "") -> str | None:
         return f"{counted[1]} {noun}"
     if (coded := _CODED.fullmatch(text)) and coded[2] in book.exact:
         return coded[1] + book.exact[coded[2]]
-    for entry in book.entries:
-        if len(text) > _LONGEST and len(entry.places) > _FEW:
-            continue
-        if holds in entry.chinese and entry.own in text and (found := _compiled(entry.shape).fullmatch(text)):
-            values = dict(zip(entry.places, found.groups(), strict=True))
-            return _filled(entry.chinese, values)
+    words = {"", *_WORD.findall(text)} & book.by_word.keys()
+    for entry in (book.entries[number] for number in sorted(chain.from_iterable(book.by_word[word] for word in words))):
+        if holds in entry.chinese and entry.own in text and (found := _values(entry.texts, text)) is not None:
+            return _filled(entry.chinese, dict(zip(entry.places, found, strict=True)))
     return None
 
 
@@ -227,7 +280,8 @@ def _in_pieces(text: str) -> str:
     blank = len(text) - len(text.lstrip(" "))
     if blank:
         return text[:blank] + _line(text[blank:]) if blank < len(text) else text
-    if any(text.count(mark) > _MOST for mark in ("; ", ", ", ": ", " (")):
+    marks = [text.count(mark) for mark in ("; ", ", ", ": ", " (")]
+    if max(marks) > _MOST or sum(marks) > _MOST_IN_ALL:
         return text
     pieces = text.split("; ")
     if (known := _behind_field(text) or _before_brackets(pieces)) is not None:
