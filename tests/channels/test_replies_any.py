@@ -167,6 +167,7 @@ WHOLE = json.dumps({**UPLOADED, "msgid": "m", "url": "https://e.com", "access_to
 FOREIGN = [
     *(WHOLE.encode(name) for name in ("utf-16", "utf-32")),
     *(WHOLE[:cut].encode() for cut in range(len(WHOLE))),
+    b'{"errcode": 0, "a": [' + b"[]," * 100_000 + b"[]]}",
     *(b"", b"\xff\xfe\x00", b"[" * 100_000, b'{"a":' * 100_000, b'{"errcode": ' + b"9" * 5_000 + b"}"),
 ]
 

@@ -57,9 +57,7 @@ class Tracing(Protocol):
 
 def bounded_state(state: str) -> str:
     """Returns a tracestate without the last entries that make it too long."""
-    while len(state) > STATE_CHARACTERS:
-        state = state.rpartition(",")[0]
-    return state
+    return state if len(state) <= STATE_CHARACTERS else state[: STATE_CHARACTERS + 1].rpartition(",")[0]
 
 
 def trace_id_of(stored: str | None) -> str | None:

@@ -209,7 +209,9 @@ def _mended(message: bytes) -> bytes:
         number = int(match["hex"], 16) if match["hex"] else int(match["decimal"] or "32")
         return match[0] if _is_character(number) else REPLACED
 
-    text = _DECLARATION.sub("", message.decode("utf-8", "replace").lstrip("\ufeff"), count=1)
+    text = message.decode("utf-8", "replace").lstrip("\ufeff")
+    if declared := _DECLARATION.match(text):
+        text = text[declared.end() :]
     return _NO_CHARACTER.sub(REPLACED, _REFERENCE.sub(mended, text)).encode()
 
 

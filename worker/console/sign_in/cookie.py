@@ -15,7 +15,7 @@ from hmac import compare_digest, digest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.console.visit import root_of
+from worker.console.visit import cookie_of, root_of
 from worker.crypto.seal import keyed_hash
 
 NAME = "worker-console"
@@ -26,7 +26,7 @@ BROWSER_VALUE = re.compile(r"([A-Za-z0-9_-]{43})\.([0-9a-f]{64})")
 
 def token_of(request: Request) -> str | None:
     """Returns the token in this browser's cookie, or None if there is none of the right form."""
-    token = cookie_of(request, NAME)
+    token = own_cookie(request, NAME)
     return token if TOKEN.fullmatch(token) else None
 
 
@@ -35,9 +35,9 @@ def set_token(request: Request, response: Response, token: str, lifetime_s: floa
     set_cookie(request, response, NAME, token, lifetime_s)
 
 
-def cookie_of(request: Request, name: str) -> str:
+def own_cookie(request: Request, name: str) -> str:
     """Returns the value of a cookie that `set_cookie` set, or an empty text if there is none."""
-    return request.cookies.get(_full_name(request, name), "")
+    return cookie_of(request, _full_name(request, name))
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, lifetime_s: float | None) -> None:
@@ -63,7 +63,7 @@ def _full_name(request: Request, name: str) -> str:
 
 def remembered_browser(request: Request, person: str, password_hash: str | None) -> str | None:
     """Returns the random id of this browser if it proves that this person has signed in here, else None."""
-    match = BROWSER_VALUE.fullmatch(cookie_of(request, BROWSER_NAME))
+    match = BROWSER_VALUE.fullmatch(own_cookie(request, BROWSER_NAME))
     if match is None or password_hash is None:
         return None
     id_, proof = match.groups()
