@@ -14,12 +14,13 @@ from worker.domain.job import Part
 MASK = "***"
 MAX_REASON = 200
 
-_TAIL = re.compile(r",?\s*(hint:|from ip:|more info at)", re.IGNORECASE)
+_TAIL = re.compile(r"hint:|from ip:|more info at", re.IGNORECASE)
 _HINT = re.compile(r"hint:\s*\[([0-9A-Za-z_]{1,64})\]")
 _CALLER_IP = re.compile(r"from ip:\s*([0-9A-Fa-f.:]{3,45})")
 _QUOTED = re.compile(r"'[^']*'?|\"[^\"]*\"?|`[^`]*`?|“[^”]*”?|「[^」]*」?")
-# Tokens, media_ids, msgids and response codes: long runs that no English word or field path has.
-_OPAQUE = re.compile(r"(?=[A-Za-z_+/=-]*[0-9A-Z])[0-9A-Za-z_+/=-]{16,}")
+# Tokens, media_ids, msgids and response codes: long runs with digits or capitals, which no word or field path is.
+_LONG = re.compile(r"[0-9A-Za-z_+/=-]{16,}")
+_OPAQUE = re.compile(r"[0-9A-Z]")
 # Message text, as it is or percent- or \\u-escaped.
 _FOREIGN = re.compile(r"(?:[^\x20-\x7e]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4})+")
 _WORD = re.compile(r"[0-9A-Za-z._@-]+")
@@ -41,8 +42,9 @@ def reason(errmsg: str, part: Part) -> str:
     """Returns the vendor's reason up to its hint, and masks whatever could be a recipient or text."""
     if errmsg == "ok":
         return errmsg
-    text = _TAIL.split(errmsg[: 4 * MAX_REASON], maxsplit=1)[0]
-    text = _OPAQUE.sub(MASK, _QUOTED.sub(MASK, text))
+    text, *tail = _TAIL.split(errmsg[: 4 * MAX_REASON], maxsplit=1)
+    text = text.rstrip().removesuffix(",") if tail else text
+    text = _LONG.sub(lambda run: MASK if _OPAQUE.search(run[0]) else run[0], _QUOTED.sub(MASK, text))
     text = _without(_FOREIGN.sub(MASK, text), part)
     return text.strip()[:MAX_REASON]
 
