@@ -591,6 +591,7 @@ TRIED = {
     "order_queue._remove": "test_producer_locks.py: test_the_late_answer_of_what_is_being_replayed_is_recorded",
     "pauses.wake_parked": "pauses.wake_parked",
     "purge._lock_deletable": "purge._lock_deletable",
+    "reading.has_unseen_replay": "test_mariadb_waiting.py: test_a_replay_committed_after_the_snapshot_is_seen",
     "rows._select_jobs": "rows.lock_parts_now, group_commit._write",
     "rows._select_parts": "rows.lock_parts_now, rows.lock_parts",
     "sent.lock_with_originals": "sent.lock_with_originals",
