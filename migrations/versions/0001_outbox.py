@@ -289,7 +289,7 @@ def create_calls() -> None:
         sa.Column("errmsg", long_text()),
         sa.Column("hint", key(80)),
         sa.Column("caller_ip", key(60)),
-        sa.Column("unseen", sa.Boolean(), nullable=False),
+        sa.Column("unseen", sa.Boolean(), nullable=False, server_default=sa.text("false")),
         sa.Column("flagged", sa.Boolean(), nullable=False),
         sa.Column("duration_ms", sa.Integer()),
         sa.Column("started_at", sa.BigInteger(), nullable=False),

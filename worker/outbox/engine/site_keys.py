@@ -17,9 +17,7 @@ from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import mariadb, postgresql
 from worker.outbox.engine.database import is_retryable, is_unavailable
 from worker.outbox.engine.dialect import dialect_of
-from worker.outbox.engine.migrate import COMPATIBLE_FROM, SERIES, producer_refusal
 
-_READ = text(f"select name, value from worker_site where name in ('lane_key', '{SERIES}', '{COMPATIBLE_FROM}')")
 _CALLER_CHECKS = {"mysql": mariadb.check_caller, "postgresql": postgresql.check_caller}
 """Dialect -> what checks the session of a producer."""
 _keys: WeakKeyDictionary[Engine, bytes] = WeakKeyDictionary()
@@ -54,10 +52,14 @@ def order_id(key: bytes, account: str, order_key: str) -> str:
 
 
 def _read(connection: Connection) -> bytes:
+    # Not when this module is loaded: it loads the tables, which a producer has no need of before its first job.
+    from worker.outbox.engine.migrate import COMPATIBLE_FROM, SERIES, producer_refusal
+
+    query = f"select name, value from worker_site where name in ('lane_key', '{SERIES}', '{COMPATIBLE_FROM}')"
     if (check := _CALLER_CHECKS.get(dialect_of(connection).name)) is not None:
         check(connection)
     try:
-        site = {str(name): str(value) for name, value in connection.execute(_READ)}
+        site = {str(name): str(value) for name, value in connection.execute(text(query))}
     except (ProgrammingError, OperationalError) as error:
         # On SQLite a missing table is an OperationalError, like a database that cannot be reached.
         if is_retryable(error) or (is_unavailable(error) and "no such table" not in str(error.orig)):
