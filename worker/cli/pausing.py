@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -135,15 +136,7 @@ def resume(
         )
         return bool(released.jobs)
     if names:
-        lifted = [_lift(person, name) for name in names]
-        lines = [line for name_lines, _ in lifted for line in name_lines]
-        problems = dict.fromkeys(problem for _, problem in lifted if problem)
-        if not lines:
-            raise WorkerError("; ".join(problems))
-        for problem in problems:
-            echo_error(problem)
-        person.answer({"lines": lines}, "\n".join(lines))
-        return not problems
+        return _lift_all(person, names)
     try:
         result = pausing.resume(job_filter, person=person.name, why=person.why)
     except WorkerError:
@@ -161,6 +154,19 @@ def resume(
     text = f"{scope} is resumed (audit {result.audit})\nwhat waits is sent as fast as the limits allow"
     person.answer(result, text)
     return True
+
+
+def _lift_all(person: Person, names: Sequence[str]) -> bool:
+    """Lifts the blocks of these lanes and accounts. Returns False if one of them had none."""
+    lifted = [_lift(person, name) for name in names]
+    lines = [line for name_lines, _ in lifted for line in name_lines]
+    problems = dict.fromkeys(problem for _, problem in lifted if problem)
+    if not lines:
+        raise WorkerError("; ".join(problems))
+    for problem in problems:
+        echo_error(problem)
+    person.answer({"lines": lines}, "\n".join(lines))
+    return not problems
 
 
 def _lift(person: Person, name: str) -> tuple[list[str], str]:
