@@ -82,6 +82,10 @@ def overview() -> list[list[Panel]]:
             ),
             Panel("Runs of hooks", rate("worker_hook_runs_total", "outcome"), unit="ops", runbook="hooks-failed"),
             Panel("Jobs of the last ten minutes", {"sum by (state) (worker_jobs_recent)": "{{state}}"}),
+            Panel(
+                "Messages in the broker that were dropped",
+                {"sum(increase(worker_messages_dropped_total[$__rate_interval]))": "dropped"},
+            ),
         ],
     ]
 
