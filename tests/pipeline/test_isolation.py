@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -244,9 +245,14 @@ def test_a_part_whose_every_try_fails_by_an_error_of_ours_ends(
 
         assert ("exhausted", "error in this program: KeyError") == (site.state(jobs[0]), site.part(jobs[0]).reason)
         assert ([60, 120, 240, 480, 600], "accepted") == (waits, site.state(jobs[1]))
-        assert [("hr", "error in this program: KeyError")] == [
-            (row.account, row.reason) for row in site.rows("select * from worker_lane_events where what = 'set aside'")
+        part = part_id(jobs[0], 0)
+        assert [(row.account, row.reason) for row in set_aside(site)] == [
+            ("hr", f"error in this program: KeyError; seen at part {part} of job {jobs[0]} first")
         ]
+
+
+def set_aside(site: Site) -> list[SimpleNamespace]:
+    return site.rows("select * from worker_lane_events where what = 'set aside'")
 
 
 def test_an_error_between_mark_and_call_counts_like_a_call_that_failed(site: Site) -> None:

@@ -74,8 +74,8 @@ def fault(nth: int, action: dict[str, Any]) -> dict[str, Any]:
 
 
 def settled(site: Site, vendor: Vendor, jobs: list[str]) -> None:
-    """Everything that can happen by itself has happened: repeats, holds, retries."""
-    for _ in range(12):
+    """Everything that can happen by itself has happened: repeats, holds, retries, the probe of a parked account."""
+    for _ in range(36):
         site.run()
         parts = [site.part(job) for job in jobs]
         if all(part.state not in ("queued", "sending") and part.not_before is None for part in parts):
