@@ -68,9 +68,10 @@ def left(database: Database) -> dict[str, float]:
 
 def test_lanes_that_wait_for_the_same_are_counted_together(database: Database) -> None:
     """Blocked for longer than a moment, parked, or held by a breaker; a lane alone is named."""
+    block = a_block(60, "used up", "hr:0")
     write(
         database,
-        *(a_block(60, "used up", f"hr:{n}") for n in range(3)),
+        *(a_block(60, block.reason, f"hr:{n}") for n in range(3)),
         a_block(0.5, "brief", "hr:9"),
         a_parking(),
         *(a_block(0, "refused", "it", failed=True) for _ in range(9)),

@@ -27,7 +27,7 @@ from worker import To, recall
 from worker.config.settings import RetentionSettings
 from worker.control.erase import erase, find_person
 from worker.domain import settle
-from worker.domain.job import part_id
+from worker.domain.job import job_of, part_id
 from worker.domain.outcome import Accepted, CallReceipt, Partial, Refusal, Verdict
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import FOREVER, Policy
@@ -425,23 +425,35 @@ def a_part_is_marked_while_its_job_is_rescheduled(site: Site) -> Meeting:
     assert results == [waiting.Rescheduled([], 0, 0)]
 
 
-@lock("waiting.reschedule", "worker_jobs")
-def a_job_is_cancelled_while_it_is_rescheduled(site: Site) -> Meeting:
-    """Nobody is told that it goes out later."""
-    job = site.send()
-    results = list[waiting.Rescheduled]()
-
-    yield (
-        lambda database: database.run(lambda c: mark_cancelled(c, database.now, [job])),
-        running(lambda c: results.append(rescheduled(site, c, job))),
-    )
-
-    assert results == [waiting.Rescheduled([], 0, 0)]
-
-
 def rescheduled(site: Site, connection: Connection, job: str) -> waiting.Rescheduled:
     now = site.clock.micros
     return waiting.reschedule(connection, [job], now, waiting.NewTimes(now + 60 * SECOND, None, None))
+
+
+@lock("cancels.mark_cancelled", "worker_parts")
+def a_part_is_marked_while_its_job_is_cancelled(site: Site) -> Meeting:
+    """Its claim stays that of the call, whose answer is matched by it."""
+    part = part_id(site.send(), 0)
+
+    yield committing(mark(part)), lambda database: database.run(cancelling(database, part))
+
+    assert site.part_row(part).claim == 1
+
+
+@lock("cancels.mark_cancelled", "worker_jobs", "postgresql")
+def a_job_ends_while_it_is_cancelled(site: Site) -> Meeting:
+    """Nobody is told that it was cancelled. MariaDB waits for the part already, which the end has changed."""
+    part = part_id(site.send(), 0)
+    [by] = in_flight(site, part)
+    results = list[list[str]]()
+
+    yield committing(taken(part, by)), lambda database: results.append(database.run(cancelling(database, part)))
+
+    assert results == [[]]
+
+
+def cancelling(database: Database, part: str) -> Callable[[Connection], list[str]]:
+    return lambda connection: mark_cancelled(connection, database.now, [job_of(part)])
 
 
 @lock("pauses.wake_parked", "worker_parts", "postgresql")
@@ -574,7 +586,7 @@ TRIED = {
     "blobs.locked_blobs": "test_producer_locks.py: test_the_file_of_what_is_being_replayed_stays",
     "budgets.Budgets.lock": "Budgets.lock",
     "budgets.Budgets.lock_existing": "Budgets.lock_existing",
-    "cancels.mark_cancelled": "an order of locks: without it a deadlock, which is retried",
+    "cancels.mark_cancelled": "cancels.mark_cancelled",
     "chats._locked": "chats._locked",
     "codes.lease_codes": "codes.lease_codes",
     "emptying.lock_erasable": "emptying.lock_erasable",
