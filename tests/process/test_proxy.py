@@ -14,7 +14,7 @@ import requests
 from rig.servers import own_haproxy, own_server
 from rig.stack import ACCOUNT, SECRET, SHORT, Stack, Vendor, until
 from rig.stacks import EMBEDDED, Make, on_stacks
-from worker import Chats, Customers, Message, Recipients, Text, To, enqueue, external, webhook, youdu
+from worker import AppChat, Chats, Customers, Message, Recipients, Text, To, enqueue, external, webhook, youdu
 from worker.domain.state import JobState
 from worker_simulator.settings.youdu import key_of
 
@@ -150,7 +150,7 @@ def _messages(chat: str) -> Iterator[tuple[str, str, Message, Recipients]]:
         text, plain, room, robot, sales, desk = (f"{name} {n}." for name in NAMES)
         yield ACCOUNT, text, Text(content=text), To(f"u{n}")
         yield ACCOUNT, plain, Text(content=plain, duplicate_check=False), To(f"u{n}")
-        yield ACCOUNT, room, Text(content=room), Chats(chat)
+        yield ACCOUNT, room, Text(content=room), AppChat(chat)
         yield "robot", robot, webhook.Text(content=robot), Chats("wrroom")
         yield "sales", sales, external.Campaign(text=sales), Customers({f"m{n}": [f"wm{n}"]})
         yield "desk", desk, youdu.Text(content=desk), To(f"u{n}")
