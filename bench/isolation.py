@@ -101,11 +101,11 @@ def main(argv: list[str]) -> Figure:
         spans: dict[str, list[list[float]]] = {side.name: [] for side in sides}
         for turn in range(2 * options.phases):
             side = sides[turn % 2]
-            spans[side.name].append(_phase(side, options.samples, options.rate, random.Random(turn)))
+            spans[side.name].append(phase_of(side, options.samples, options.rate, random.Random(turn)))
             _show(side.name, spans[side.name][-1])
         _check(sides)
-    alone, beside = (_p99([one for phase in spans[side.name] for one in phase]) for side in sides)
-    apart = [_p99(phase) for phase in spans["alone"]]
+    alone, beside = (p99([one for phase in spans[side.name] for one in phase]) for side in sides)
+    apart = [p99(phase) for phase in spans["alone"]]
     print(f"p99 alone {alone:.1f} ms (its phases: {_told(apart)}), beside the others {beside:.1f} ms", flush=True)
     ok = beside <= max(GOAL * alone, alone + MORE_MS)
     return Figure("isolation", f"{beside / alone:.2f}", f"{GOAL}, or {MORE_MS:.0f} ms more", ok)
@@ -196,7 +196,7 @@ def _begin_trouble(stack: Stack, hanging: Vendor) -> None:
     until(lambda: stack.rows(full), "a second's limit is used up", 180.0)
 
 
-def _phase(side: Side, samples: int, rate: float, rng: random.Random) -> list[float]:
+def phase_of(side: Side, samples: int, rate: float, rng: random.Random) -> list[float]:
     """Milliseconds from before the enqueue to the call, while only this worker runs."""
     side.worker.send_signal(signal.SIGCONT)
     time.sleep(SETTLE_S)
@@ -263,7 +263,8 @@ def _show(name: str, phase: Sequence[float]) -> None:
     )
 
 
-def _p99(samples: Sequence[float]) -> float:
+def p99(samples: Sequence[float]) -> float:
+    """What 99 of 100 samples are below."""
     cuts: list[float] = statistics.quantiles(samples, n=100, method="inclusive")
     return cuts[98]
 
