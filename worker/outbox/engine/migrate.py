@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from worker.domain.errors import ConfigurationError
-from worker.outbox.engine.database import Database
+from worker.outbox.engine.database import Database, is_retryable
 from worker.outbox.engine.dialect import MARIADB, dialect_of
 from worker.outbox.tables import VERSION_TABLE
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
+T = TypeVar("T")
 ADVISORY_LOCK = 7_215_033_218_964_501_137
 """An arbitrary number, so that no other program uses the same lock."""
 UPGRADE_LOCK_TIMEOUT_S = 60
@@ -89,7 +90,7 @@ def upgrade(engine: Engine, revision: str = "head") -> str | None:
     """
     from alembic import command
 
-    with _exclusive(engine) as connection:
+    def work(connection: Connection) -> str | None:
         if not _is_unknown(current(connection)):
             command.upgrade(config(connection), revision)
             _insert_site_rows(connection)
@@ -97,6 +98,8 @@ def upgrade(engine: Engine, revision: str = "head") -> str | None:
         elif (refusal := refusal_of(connection)) is not None:
             raise refusal
         return current(connection)
+
+    return _migrated(engine, work)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
@@ -107,7 +110,7 @@ def downgrade(engine: Engine, revision: str) -> None:
     """
     from alembic import command
 
-    with _exclusive(engine) as connection:
+    def work(connection: Connection) -> None:
         if _is_unknown(was := current(connection)):
             raise made_before(connection) or ConfigurationError(
                 f"database: its tables are at revision {was}, and this release knows up to {head()};"
@@ -117,6 +120,24 @@ def downgrade(engine: Engine, revision: str) -> None:
             raise ConfigurationError(f"database: there is no revision {revision}; this release knows up to {head()}")
         command.downgrade(config(connection), revision)
         _store_compatible_from(connection)
+
+    _migrated(engine, work)
+
+
+TRIES = 5
+"""How often a migration is tried that meets a deadlock with the workers beside it."""
+
+
+def _migrated(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Runs a migration alone. After a deadlock it is tried again, except on MariaDB, which cannot roll DDL back."""
+    for attempt in range(1, TRIES + 1):
+        try:
+            with _exclusive(engine) as connection:
+                return work(connection)
+        except DBAPIError as error:
+            if attempt == TRIES or dialect_of(engine) is MARIADB or not is_retryable(error):
+                raise
+    raise AssertionError("unreachable")  # pragma: no cover
 
 
 def current(connection: Connection) -> str | None:
