@@ -296,6 +296,7 @@ def test_another_claim_than_the_email_needs_no_verified_one(
     assert 303 == enter(app, issuer).status
 
 
+@pytest.mark.usefixtures("driven_clock")
 def test_a_stranger_has_few_codes_exchanged(app: Any, issuer: FakeIssuer, clock: Clock) -> None:
     """One for each way through the provider's page, and so many from an address: each is a call with our secret."""
     browser = Browser(app, client="10.0.0.1")

@@ -18,7 +18,7 @@ from worker.config.settings import Settings
 from worker.console import SignInLink, Site, console_app
 from worker.console.sign_in import sessions
 from worker.console.sign_in.passwords import Passwords
-from worker.console.sign_in.tries import MAX_PER_ADDRESS, MAX_PER_NAME, WINDOW_S, Tries, by_password
+from worker.console.sign_in.tries import MAX_PER_ADDRESS, MAX_PER_NAME, SLOWED_S, WINDOW_S, Tries, by_password
 from worker.control.audit import list_audit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -332,7 +332,7 @@ def test_tries_at_once_are_all_counted(database: Database) -> None:
     assert let_through <= MAX_PER_NAME
 
 
-def test_names_are_not_guessed_from_one_address_for_long(database: Database) -> None:
+def test_names_are_not_guessed_from_one_address_for_long(database: Database, driven_clock: DrivenClock) -> None:
     """Two processes count together, and an IPv6 address counts with its neighbours."""
     first, second = (console_app(site=site_of(database, users=users())) for _ in range(2))
 
@@ -341,6 +341,24 @@ def test_names_are_not_guessed_from_one_address_for_long(database: Database) -> 
 
     assert 429 == tried(Browser(first, client="2001:db8::ffff"), "ada", PASSWORD).status
     assert 303 == tried(Browser(first, client="2001:db8:1::1"), "ada", PASSWORD).status
+
+
+def test_wrong_passwords_slow_an_office_down_and_do_not_lock_it_out(
+    database: Database, driven_clock: DrivenClock
+) -> None:
+    """Above its limit an address gets one try in ten seconds, whether it is right or wrong."""
+    app = console_app(site=site_of(database, users=users()))
+    guesser, colleague = (Browser(app, client="10.0.0.1") for _ in range(2))
+    for n in range(MAX_PER_ADDRESS):
+        tried(guesser, f"name{n}", "wrong")
+
+    driven_clock.advance(SLOWED_S + 1)
+    states = [tried(guesser, f"more{n}", "wrong").status for n in range(2)]
+    states.append(tried(colleague, "ada", PASSWORD).status)
+    driven_clock.advance(SLOWED_S + 1)
+
+    assert [403, 429, 429] == states
+    assert 303 == tried(colleague, "ada", PASSWORD).status
 
 
 SPELLINGS = (
@@ -353,7 +371,9 @@ SPELLINGS = (
 
 @pytest.mark.fewer_databases("what a proxy writes is judged before any SQL")
 @pytest.mark.parametrize("spellings", SPELLINGS)
-def test_one_address_counts_as_one_however_a_proxy_writes_it(database: Database, spellings: tuple[str, ...]) -> None:
+def test_one_address_counts_as_one_however_a_proxy_writes_it(
+    database: Database, driven_clock: DrivenClock, spellings: tuple[str, ...]
+) -> None:
     """With a port, in brackets, with a zone; an entry that is no address counts as the proxy's own."""
     app = console_app(site=site_of(database, users=users(), hosts=["localhost"], proxies=["10.0.0.1"]))
     browser = Browser(app, client="10.0.0.1")
@@ -382,7 +402,9 @@ def test_a_flood_of_tries_leaves_few_rows(database: Database, driven_clock: Driv
     assert 303 == tried(browser, "ada", PASSWORD).status
 
 
-def test_a_sign_in_of_ones_own_does_not_wipe_out_the_guesses_at_others(database: Database) -> None:
+def test_a_sign_in_of_ones_own_does_not_wipe_out_the_guesses_at_others(
+    database: Database, driven_clock: DrivenClock
+) -> None:
     """Else a person with a password could guess those of others between two sign-ins."""
     browser = console(database)
     for n in range(MAX_PER_ADDRESS - 1):

@@ -16,23 +16,30 @@ from worker.outbox.engine.database import Database
 WINDOW_S = 900
 MAX_PER_NAME, MAX_PER_ADDRESS = 10, 30
 """Failed tries within `WINDOW_S` seconds; further ones are refused before their password is checked."""
-TryLimits = Mapping[str, int]
-"""What a try counts against, and its limit. The keys are hashes, because a password may be typed as a name."""
+SLOWED_S = 10
+"""An address above its limit still gets one try in so many seconds, because a whole office may share it."""
+TryLimits = Mapping[str, tuple[tuple[int, int], ...]]
+"""What a try counts against, and pairs of a number of tries and seconds. One pair with room is enough.
+
+The keys are hashes, because a password may be typed as a name.
+"""
+_PER_NAME = ((MAX_PER_NAME, WINDOW_S),)
+_PER_ADDRESS = ((MAX_PER_ADDRESS, WINDOW_S), (1, SLOWED_S))
 
 
 def by_password(name: str, address: str) -> TryLimits:
     """Returns the limits for a try by name and password."""
-    return {_hash_of(f"name {name}"): MAX_PER_NAME, _address(address): MAX_PER_ADDRESS}
+    return {_hash_of(f"name {name}"): _PER_NAME, _address(address): _PER_ADDRESS}
 
 
 def by_browser(id_: str) -> TryLimits:
     """Returns the limits for a try in a browser in which this person has signed in before."""
-    return {_hash_of(f"browser {id_}"): MAX_PER_NAME}
+    return {_hash_of(f"browser {id_}"): _PER_NAME}
 
 
 def by_exchange(token: str, address: str) -> TryLimits:
     """Returns the limits for the exchange of a provider's code: one for each visit to the provider's page."""
-    return {_hash_of(f"exchange {token}"): 1, _address(address): MAX_PER_ADDRESS}
+    return {_hash_of(f"exchange {token}"): ((1, WINDOW_S),), _address(address): _PER_ADDRESS}
 
 
 class Tries:
@@ -52,9 +59,12 @@ class Tries:
         return try_ids if self._has_room(limits, for_another=False) else None
 
     def _has_room(self, limits: TryLimits, *, for_another: bool) -> bool:
+        now_sql = self._database.now
         with self._database.reading() as connection:
-            counts = rows.count_tries(connection, self._database.now, list(limits), WINDOW_S)
-        return all(counts[subject] + for_another <= limit for subject, limit in limits.items())
+            return all(
+                any(rows.count_tries(connection, now_sql, subject, s) + for_another <= most for most, s in pairs)
+                for subject, pairs in limits.items()
+            )
 
     def succeed(self, limits: TryLimits, try_ids: Sequence[str]) -> None:
         """Deletes this try and all of the same name or browser, the first key of the limits.

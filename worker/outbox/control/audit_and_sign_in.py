@@ -100,11 +100,11 @@ def record_tries(connection: Connection, now_sql: str, subjects: Sequence[str]) 
     return [str(row["id"]) for row in rows]
 
 
-def count_tries(connection: Connection, now_sql: str, subjects: Sequence[str], within_s: float) -> Mapping[str, int]:
-    """Returns subject -> recent attempts to sign in that have failed or not ended yet."""
+def count_tries(connection: Connection, now_sql: str, subject: str, within_s: float) -> int:
+    """Returns how many recent attempts to sign in have failed or not ended yet."""
     since = read_now(connection, now_sql) - micros(within_s)
     query = "select count(*) from worker_sign_ins where subject = :subject and tried_at > :since"
-    return {subject: int(fetch(connection, query, {"subject": subject, "since": since})[0][0]) for subject in subjects}
+    return int(fetch(connection, query, {"subject": subject, "since": since})[0][0])
 
 
 def delete_tries(connection: Connection, ids: Sequence[str], subject: str) -> None:
