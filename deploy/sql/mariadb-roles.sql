@@ -12,7 +12,6 @@ delimiter //
 
 begin not atomic
   -- A table, what a producer may, what a reader may; a worker may select, insert, update and delete in all of them.
-  -- `insert ... on duplicate key update`, which meets a dedupe key, needs UPDATE on the columns that it inserts.
   for given in (
     with rights (name, producer, reader) as (values
       ('worker_accounts', 'select (name, version)', 'select (name, version)'),
@@ -35,9 +34,7 @@ begin not atomic
       ('worker_grants', '', ''),
       ('worker_inbound', 'select (id, event, person, payload, received_at)', 'select (id, account, received_at)'),
       ('worker_jobs',
-       'select, insert, update (id, kind, channel, account, message, recipients, asked, priority, due_at, '
-       'expires_at, dedupe_key, content_hash, order_key, on_gap, tags, on_unknown, payload, quiet_hours, '
-       'target_job_id, replay_of, tenant, trace, warnings, n_open, created_at)',
+       'select, insert',
        'select (id, kind, channel, account, asked, priority, due_at, expires_at, dedupe_key, order_key, tags, '
        'on_unknown, target_job_id, replay_of, created_at, state, finished_at, awaited, n_open, n_accepted, '
        'n_partial, n_rejected, n_exhausted, n_unknown, n_expired, n_cancelled, on_gap, cancelled_at, '
@@ -61,7 +58,7 @@ begin not atomic
       ('worker_sessions', '', ''),
       ('worker_sign_ins', '', ''),
       ('worker_site', 'select', 'select'),
-      ('worker_task_ids', 'select, insert, update (account, task_id, part_id)', ''),
+      ('worker_task_ids', 'select, insert', ''),
       ('worker_terms', 'select', 'select'),
       ('worker_tokens', '', ''),
       ('worker_totals', '', 'select'),

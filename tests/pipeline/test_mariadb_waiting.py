@@ -238,6 +238,32 @@ def test_a_key_in_flight_with_two_waiting(mariadb_database: Database, given_up: 
     assert given_up == (refs[0].id != held.id)
 
 
+@LEVELS
+def test_keys_in_flight_among_many(mariadb_database: Database, key: Callable[[str], str], level: str) -> None:
+    """Some of them are another's, which commits while the call waits: the rest is made, each with its part."""
+    jobs = new_jobs([*map(key, "abcdefgh"), None])
+
+    def wait() -> list[JobRef]:
+        with producing(mariadb_database, level) as connection:
+            connection.exec_driver_sql("set session innodb_lock_wait_timeout = 100")
+            connection.exec_driver_sql("set session innodb_snapshot_isolation = off")
+            refs = worker.enqueue_many(connection, jobs)
+            connection.exec_driver_sql("set session innodb_snapshot_isolation = default")
+            return refs
+
+    with ThreadPoolExecutor(1) as pool, mariadb_database.engine.connect() as holder:
+        held = worker.enqueue_many(holder, new_jobs([*map(key, "bcg")]))
+        waiting = pool.submit(wait)
+        until_waiting(mariadb_database)
+        holder.commit()
+        refs = waiting.result(120)
+
+    assert [True, False, False, True, True, True, False, True, True] == [ref.created for ref in refs]
+    assert [ref.id for ref in held] == [ref.id for ref in refs if not ref.created]
+    with mariadb_database.reading() as connection:
+        assert 9 == count(connection) == count(connection, "worker_parts")
+
+
 def test_a_snapshot_that_the_server_keeps_strictly_is_repeated(mariadb_database: Database) -> None:
     """With `innodb_snapshot_isolation` (MariaDB's default since 11.6.2) at REPEATABLE READ, a key committed after the
     snapshot is 1020: RetryTransaction, like PostgreSQL's; the same again finds the first job."""

@@ -25,8 +25,9 @@ UNAVAILABLE = frozenset(
 """Server shutting down, connection killed, broken or refused, and read-only server (a Galera node without quorum, a
 primary made read-only). In the last case a new connection may reach a server that accepts writes.
 """
+DUPLICATE_KEY = 1062
 DATA_ERRORS = frozenset(
-    {1048, 1062, 1153, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 1690, 3140, 3819, *range(4035, 4045)}
+    {1048, DUPLICATE_KEY, 1153, 1264, 1265, 1292, 1300, 1364, 1366, 1406, 1690, 3140, 3819, *range(4035, 4045)}
 )
 """NULL, duplicate, packet or value too long, out of range, invalid characters, check constraint, invalid JSON."""
 

@@ -257,5 +257,5 @@ _OTHER_PART_SQL = (
 
 
 def store_task_ids(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Stores rows of (account, task_id, part_id): the part sends a card under a task_id that the caller chose."""
-    insert_rows(connection, tables.task_ids, list(rows), conflict="ignore")
+    """Stores rows of (account, task_id, part_id): the new part sends a card under a task_id that the caller chose."""
+    insert_rows(connection, tables.task_ids, list(rows))

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, NotRequired, TypedDict
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import TextClause
 
 from worker.domain.job import part_id
@@ -17,6 +18,7 @@ from worker.domain.stored import object_or_empty
 from worker.outbox.engine.bulk import documents, ids_json, rows_json
 from worker.outbox.engine.clock import now_in
 from worker.outbox.engine.dialect import Dialect, dialect_of
+from worker.outbox.engine.mariadb import DUPLICATE_KEY, error_number
 from worker.outbox.engine.sql import execute, mappings
 
 ROWS_A_STATEMENT = 1_000
@@ -57,7 +59,6 @@ _PART = tuple(PartRow.__annotations__)
 Shape = tuple[tuple[str, bool], ...]
 """The columns of some rows, with True for columns of numbers."""
 _ON_CONFLICT = " on conflict (account, dedupe_key) where dedupe_key is not null do nothing"
-_ON_DUPLICATE_KEY = " where true on duplicate key update id = worker_jobs.id"
 
 
 Owners = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -255,21 +256,43 @@ def _one_job(now: str, shape: Shape) -> TextClause:
 def _insert_one_after_the_other(
     connection: Connection, now: str, jobs: Sequence[JobRow], parts: Sequence[PartRow]
 ) -> None:
-    """Inserts jobs, then parts, with a read in between if there are dedupe keys. Usually two statements."""
+    """Inserts jobs, then parts only of the jobs that were inserted. Usually two statements."""
     dialect = dialect_of(connection)
-    # Of jobs with one key only the first is tried: the others would meet its row, see `known_owners`.
+    # Of jobs with one key only the first is tried: the others would meet its row, see `owners_before_insert`.
     first = {_key_of(job): job["id"] for job in reversed(jobs)}
     jobs = [job for job in jobs if "dedupe_key" not in job or first[_key_of(job)] == job["id"]]
-    for document in documents(dialect, jobs):
-        execute(connection, _all_jobs(dialect, now, _shape(jobs)), {"jobs": document})
-    # Parts only of jobs that exist: under REPEATABLE READ the search for one that does not would lock the gap in which
-    # every producer inserts.
-    there = {job["id"] for job in jobs}
-    if any("dedupe_key" in job for job in jobs):
-        there = set(_present(connection, "worker_jobs", there))
+    # Under REPEATABLE READ the search for a job that does not exist would lock the gap in which every producer inserts.
+    there = {job["id"] for job in _insert_untaken(connection, now, jobs)}
     parts = [part for part in parts if part["job_id"] in there]
     for document in documents(dialect, parts):
         execute(connection, _all_parts(dialect), {"parts": document})
+
+
+def _insert_untaken(connection: Connection, now: str, jobs: Sequence[JobRow]) -> list[JobRow]:
+    """Inserts jobs, except those whose dedupe key another job has. Returns the inserted jobs."""
+    # ON DUPLICATE KEY UPDATE would need the right to update jobs, and IGNORE would hide values that are too long. The
+    # server takes back only the statement that met a key, so the jobs are halved until the one with the key is alone.
+    # That is rare, because keys that were seen to be taken are not tried.
+    if len(rows := documents(dialect_of(connection), jobs)) < 2:
+        if not rows or _inserts(connection, now, jobs, rows[0]):
+            return list(jobs)
+        if len(jobs) == 1:
+            return []
+    # The first half first: producers with the same keys then take them in one order.
+    middle = len(jobs) // 2
+    return _insert_untaken(connection, now, jobs[:middle]) + _insert_untaken(connection, now, jobs[middle:])
+
+
+def _inserts(connection: Connection, now: str, jobs: Sequence[JobRow], document: str) -> bool:
+    """Inserts jobs with one statement. Returns False, with nothing inserted, if one of their dedupe keys is taken."""
+    shape = _shape(jobs)
+    try:
+        execute(connection, _all_jobs(dialect_of(connection), now, shape), {"jobs": document})
+    except (DBAPIError, connection.dialect.loaded_dbapi.Error) as error:
+        if "dedupe_key" not in dict(shape) or error_number(getattr(error, "orig", error)) != DUPLICATE_KEY:
+            raise
+        return False
+    return True
 
 
 def _key_of(job: JobRow) -> tuple[str, str | None]:
@@ -280,7 +303,7 @@ def _key_of(job: JobRow) -> tuple[str, str | None]:
 def _all_jobs(dialect: Dialect, now: str, shape: Shape) -> str:
     # The limit keeps the clock from being merged into the outer query, which would read it again for every row.
     source = f"(select {now} as now limit 1) c cross join {_jobs(dialect, shape)}"
-    return _insert_into_jobs(shape, source) + _ON_DUPLICATE_KEY
+    return _insert_into_jobs(shape, source)
 
 
 @lru_cache(maxsize=1)
