@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+import wecom_app_messages
+import wecom_webhook_messages
+from hypothesis import given, strategies as st
 
 from worker.channels import wecom_app, wecom_external, wecom_webhook, youdu
+from worker.channels.typed import VendorObject, rule_of
 from worker.domain.content.recipient import Everyone
 from worker.domain.errors import CheckFailed
 
@@ -56,48 +60,6 @@ NEUTRAL: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
     ),
     (
         wecom_app,
-        {"msgtype": "text", "text": {"content": "c"}},
-        {"text": {"content": "c", "mentioned_list": []}},
-        "text.mentioned_list",
-    ),
-    (
-        wecom_app,
-        {"msgtype": "news", "news": {"articles": [LINK]}},
-        {"news": {"articles": [{**LINK, "pagepath": ""}]}},
-        "news.articles[0].pagepath",
-    ),
-    (
-        wecom_app,
-        {"msgtype": "template_card", "template_card": CARD},
-        {"template_card": {**CARD, "task_id": ""}},
-        "template_card.task_id",
-    ),
-    (
-        wecom_app,
-        {"msgtype": "template_card", "template_card": VOTE},
-        {"template_card": {**VOTE, "checkbox": {**CHECKBOX, "disable": False}}},
-        "template_card.checkbox.disable",
-    ),
-    (
-        wecom_app,
-        {"msgtype": "template_card", "template_card": {**BUTTONS, "button_list": [BUTTON]}},
-        {"template_card": {**BUTTONS, "button_list": [{**BUTTON, "style": 0}]}},
-        "template_card.button_list[0].style",
-    ),
-    (
-        wecom_app,
-        {"msgtype": "template_card", "template_card": {**BUTTONS, "button_list": [BUTTON]}},
-        {"template_card": {**BUTTONS, "button_list": [{**BUTTON, "key": ""}]}},
-        "template_card.button_list[0].key",
-    ),
-    (
-        wecom_app,
-        {"msgtype": "template_card", "template_card": {**CARD, **POSTER}},
-        {"template_card": {**CARD, **POSTER, "card_image": {"url": "https://a/", "aspect_ratio": 0}}},
-        "template_card.card_image.aspect_ratio",
-    ),
-    (
-        wecom_app,
         {"response_code": "c", "template_card": {**BUTTONS, "button_list": [BUTTON]}},
         {"button": {"replace_name": ""}},
         "button",
@@ -108,22 +70,12 @@ NEUTRAL: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
         {"template_card": {"card_type": "", "main_title": {"title": ""}}},
         "template_card",
     ),
-    (wecom_app, {"userlist": ["a", "b"], "name": "n"}, {"chatid": ""}, "chat.chatid"),
-    (wecom_app, {"chatid": "c1", "add_user_list": ["a"]}, {"name": ""}, "chat.name"),
-    (wecom_app, {"chatid": "c1", "name": "n"}, {"owner": ""}, "chat.owner"),
-    (wecom_webhook, {"msgtype": "text", "text": {"content": "c"}}, {"post_id": ""}, "post_id"),
     (wecom_webhook, {"msgtype": "text", "text": {"content": "c"}}, {"image": {"base64": "", "md5": ""}}, "image"),
     (
         wecom_webhook,
         {"msgtype": "text", "text": {"content": "c"}},
         {"template_card": {"card_type": "", "card_action": {"type": 0, "url": ""}, "jump_list": None}},
         "template_card",
-    ),
-    (
-        wecom_webhook,
-        {"msgtype": "markdown", "markdown": {"content": "c"}},
-        {"markdown": {"content": "c", "attachments": []}},
-        "markdown.attachments",
     ),
     (wecom_external, {"text": {"content": "c"}}, {"msgtype": "text"}, "msgtype"),
     (wecom_external, {"text": {"content": "c"}}, {"link": None}, "link"),
@@ -142,7 +94,54 @@ NEUTRAL: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
     (youdu, {"msgType": "text", "text": {"content": "c"}}, {"image": None}, "image"),
     (youdu, {"msgType": "exlink", "exlink": [LINK]}, {"text": None}, "text"),
 ]
-"""A channel, a body, what an SDK has in it that says nothing, and where the warning finds it."""
+"""A channel, a body, what an SDK has in it that is no field of the type and says nothing, and where it is found."""
+EMPTY: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
+    (
+        wecom_app,
+        {"msgtype": "text", "text": {"content": "c"}},
+        {"text": {"content": "c", "mentioned_list": []}},
+    ),
+    (
+        wecom_app,
+        {"msgtype": "news", "news": {"articles": [LINK]}},
+        {"news": {"articles": [{**LINK, "pagepath": ""}]}},
+    ),
+    (
+        wecom_app,
+        {"msgtype": "template_card", "template_card": CARD},
+        {"template_card": {**CARD, "task_id": ""}},
+    ),
+    (
+        wecom_app,
+        {"msgtype": "template_card", "template_card": VOTE},
+        {"template_card": {**VOTE, "checkbox": {**CHECKBOX, "disable": False}}},
+    ),
+    (
+        wecom_app,
+        {"msgtype": "template_card", "template_card": {**BUTTONS, "button_list": [BUTTON]}},
+        {"template_card": {**BUTTONS, "button_list": [{**BUTTON, "style": 0}]}},
+    ),
+    (
+        wecom_app,
+        {"msgtype": "template_card", "template_card": {**BUTTONS, "button_list": [BUTTON]}},
+        {"template_card": {**BUTTONS, "button_list": [{**BUTTON, "key": ""}]}},
+    ),
+    (
+        wecom_app,
+        {"msgtype": "template_card", "template_card": {**CARD, **POSTER}},
+        {"template_card": {**CARD, **POSTER, "card_image": {"url": "https://a/", "aspect_ratio": 0}}},
+    ),
+    (wecom_app, {"userlist": ["a", "b"], "name": "n"}, {"chatid": ""}),
+    (wecom_app, {"chatid": "c1", "add_user_list": ["a"]}, {"name": ""}),
+    (wecom_app, {"chatid": "c1", "name": "n"}, {"owner": ""}),
+    (wecom_webhook, {"msgtype": "text", "text": {"content": "c"}}, {"post_id": ""}),
+    (
+        wecom_webhook,
+        {"msgtype": "markdown", "markdown": {"content": "c"}},
+        {"markdown": {"content": "c", "attachments": []}},
+    ),
+]
+"""A channel, a body, and an own field of its type with a value that says nothing."""
 
 
 @pytest.mark.parametrize(("channel", "body", "more", "path"), NEUTRAL)
@@ -160,6 +159,50 @@ def test_what_says_nothing_is_left_out_with_a_warning(
     assert not isinstance(read, channel.Raw)
     assert before == repr(given)
     assert [__file__] == [one.filename for one in told]
+
+
+@pytest.mark.parametrize(("channel", "body", "more"), EMPTY)
+def test_what_is_empty_in_a_field_of_the_type_is_left_out_in_silence(
+    channel: Any, body: dict[str, Any], more: dict[str, Any]
+):
+    """It asks for nothing, as where it does not stand."""
+    assert channel.message_from_json(body) == channel.message_from_json({**body, **more})
+
+
+EMPTY_VALUES: dict[Any, Any] = {str: "", bool: False, int: 0, float: 0}
+
+
+def with_empty_fields(message: VendorObject, content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a message with what typed clients write into each of its fields that may say nothing."""
+    filled = dict(content)
+    for name, field in type(message).model_fields.items():
+        value = getattr(message, name)
+        if value is None and rule_of(type(message), name).neutral and name not in message.ENVELOPE:
+            (kind, _) = get_args(field.annotation)
+            filled[name] = EMPTY_VALUES.get(kind, [])
+        elif isinstance(value, VendorObject):
+            filled[name] = with_empty_fields(value, content[name])
+        elif isinstance(value, list):
+            pairs = zip(value, content[name], strict=True)
+            filled[name] = [
+                with_empty_fields(entry, given) if isinstance(entry, VendorObject) else given for entry, given in pairs
+            ]
+    return filled
+
+
+@given(
+    st.one_of(
+        st.tuples(st.just(wecom_app), wecom_app_messages.bodies()),
+        st.tuples(st.just(wecom_webhook), wecom_webhook_messages.bodies()),
+    )
+)
+def test_empty_values_in_all_fields_that_may_be_empty_change_no_message(drawn: tuple[Any, dict[str, Any]]):
+    """Whatever the type: clients with a struct write every field."""
+    channel, body = drawn
+    message = channel.message_from_json(body)
+    filled = with_empty_fields(message, body[body["msgtype"]])
+
+    assert message == channel.message_from_json({**body, body["msgtype"]: filled})
 
 
 FOREIGN: list[tuple[Any, dict[str, Any], str]] = [

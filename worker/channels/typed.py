@@ -359,25 +359,26 @@ def is_without_effect(value: Any, depth: int = 4) -> bool:
 def validated(message_class: type[T], fields: Mapping[str, Any], root: str, siblings: Container[object] = ()) -> T:
     """Returns a typed message or object. CheckFailed names every wrong field, below `root`, and shows no value.
 
-    Fields without an effect, as other SDKs write them, are dropped with a `UserWarning`: unknown fields, and those
-    whose row says so. Those in `siblings` stand next to the type's own object.
+    Values without an effect, as other SDKs write them, are dropped: those of fields that the type does not have with a
+    `UserWarning`, those of its own fields whose row says so in silence. Unknown fields in `siblings` stand next to the
+    type's own object.
     """
     try:
         made = message_class.model_validate(dict(fields))
     except ValidationError as error:
-        problems = problems_of(error, message_class, root)
         entries = error.errors(include_url=False, include_context=False)
         dropped = [
             one["loc"] for one in entries if one["type"] == "extra_forbidden" and is_without_effect(one["input"])
         ]
+        if not dropped:
+            raise CheckFailed(problems_of(error, message_class, root)) from None
+        for loc in dropped:
+            left_out("".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc), root, siblings)
     else:
-        dropped, problems = list(_neutral(made)), []
+        dropped = list(_neutral(made))
         if not dropped:
             return made
-    if not dropped:
-        raise CheckFailed(problems)
     for loc in dropped:
-        left_out("".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc), root, siblings)
         fields = _without(fields, loc)
     return validated(message_class, fields, root, siblings)
 
