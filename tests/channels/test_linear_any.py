@@ -1,7 +1,8 @@
 """Whatever reads bytes or text of others takes time in proportion to them: with repeats, missing ends and nesting.
 
 A test measures the processor's time of this thread alone, and compares an input with a quarter of it: four times as
-long is in proportion, sixteen times is the square. What looks so is measured anew, more often.
+long is in proportion, sixteen times is the square. What looks so is measured anew, larger and more often: memory that
+the allocator asks of the system makes one size a jump, and the square stays the square.
 """
 
 from __future__ import annotations
@@ -275,21 +276,44 @@ def seconds(read: Callable[[str], object], text: str, times: int) -> float:
     return shortest
 
 
-def is_in_proportion(reader: Reader, made: Callable[[int], str]) -> bool:
+def is_in_proportion(
+    reader: Reader,
+    made: Callable[[int], str],
+    measure: Callable[[Callable[[str], object], str, int], float] = seconds,
+) -> bool:
     """Whether an input takes about four times as long as a quarter of it."""
 
-    def text(size: int) -> str:
-        return reader.before + made(size)
+    def cost(size: int, times: int) -> float:
+        return measure(reader.read, reader.before + made(size), times)
 
     size = 256
-    while size < reader.most and seconds(reader.read, text(size), 1) < ENOUGH_S:
+    while size < reader.most and cost(size, 1) < ENOUGH_S:
         size *= 2
-    size = min(size, reader.most)
+    sizes = [size := min(size, reader.most)]
+    while size < reader.most:
+        sizes.append(size := min(size * 2, reader.most))
     return any(
-        seconds(reader.read, text(size), times)
-        < max(ENOUGH_S, PROPORTION * seconds(reader.read, text(size // QUARTER), times))
-        for times in (1, 3, 9, 27, 27)
+        cost(size, times) < max(ENOUGH_S, PROPORTION * cost(size // QUARTER, times))
+        for times in (1, 3, 9, 27)
+        for size in sizes
     )
+
+
+@pytest.mark.parametrize(
+    ("cost", "expected"),
+    [
+        (lambda size: size, True),
+        (lambda size: size // 4 if size < 2048 else 40 * size, True),
+        (lambda size: size * size.bit_length(), True),
+        (lambda size: size**2, False),
+    ],
+    ids=["length", "a jump", "logarithm", "square"],
+)
+def test_the_square_is_told_from_a_length_with_a_jump(cost: Callable[[int], int], expected: bool) -> None:
+    """Memory that one size has to ask of the system is no reason to fail, and nothing hides the square."""
+    reader = Reader(len, [])
+
+    assert expected == is_in_proportion(reader, "a".__mul__, lambda read, text, times: cost(len(text)) / 200_000)
 
 
 @pytest.mark.parametrize("name", READERS)
