@@ -1,8 +1,7 @@
-"""1,500 recipients against the simulated vendor: what is seen, taken back, updated, refused and seen again."""
+"""1,500 recipients against the simulated vendor: what is seen, taken back, refused and seen again."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.support.control import control
-from tests.support.runtime import RECALL, SEND, UPDATE, Site, an_account, planted
-from worker import To, failures, get_job, replay, resend_failed
+from tests.support.runtime import RECALL, SEND, Site, an_account, planted
+from worker import To, replay
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.transport.http import SocketTransport
@@ -64,56 +63,6 @@ def test_1500_recipients_are_two_calls_and_one_partial_job_that_can_be_taken_bac
     assert ("accepted", 2) == (site.job(recall).state, len(made(url, RECALL)))
     assert {"recalled"} == {message["state"] for messages in seen(url).values() for message in messages}
     assert [True, True] == [receipt.recalled_at is not None for receipt in site.of("receipts", job)]
-
-
-def test_5000_recipients_are_five_calls_and_the_37_refused_are_sent_to_again(site: Site, url: str) -> None:
-    """One job `partial` with 37 failures; the resend goes to exactly those, and one recall takes back five msgids."""
-    ghosts = [f"Ghost{n}" for n in range(37)]
-    people = [f"u{n}" for n in range(4_963)]
-    job = site.send("to all", to=To([*people[:2_500], *ghosts, *people[2_500:]]))
-    site.run()
-    row, calls = site.job(job), len(made(url, SEND))
-    with site.database.writing() as connection:
-        again = resend_failed(connection, job, accounts=site.accounts).id
-    site.run()
-    recall = site.recall(job)
-    site.run()
-
-    assert (5, "partial", 5_000) == (calls, row.state, row.asked)
-    with site.database.reading() as connection:
-        refused = {failure.recipient for failure in failures(connection, job)}
-        resent = get_job(connection, again)
-        counts = get_job(connection, job).counts
-    assert set(ghosts) == refused
-    assert set(ghosts) == set(json.loads(made(url, SEND)[5]["body"])["touser"].split("|"))
-    assert (job, 37) == (resent.replay_of, resent.asked)
-    assert (5_000, 4_963, 37, 0, 0, 0) == (
-        counts.asked,
-        counts.accepted,
-        counts.refused,
-        counts.undetermined,
-        counts.not_sent,
-        counts.not_yet,
-    )
-    assert ("accepted", 5) == (site.job(recall).state, len(made(url, RECALL)))
-    assert {"recalled"} == {message["state"] for messages in seen(url).values() for message in messages}
-
-
-def test_a_cards_update_spends_its_code_once(site: Site, url: str) -> None:
-    """The second update says that none is left, without a call."""
-    card = site.card(to="lisi")
-    site.run()
-    first, second = site.update(card), site.update(card)
-
-    site.run()
-
-    states = {site.state(first), site.state(second)}
-    refused = first if site.state(first) == "rejected" else second
-    assert {"accepted", "rejected"} == states
-    assert "no response_code is left" in site.part(refused).reason
-    assert [0] == [call["answer"]["errcode"] for call in made(url, UPDATE)]
-    [message] = seen(url)["lisi"]
-    assert "done" in str(message["update"])
 
 
 def test_a_card_with_the_callers_task_id_reaches_1500_once_and_again_when_replayed(site: Site, url: str) -> None:

@@ -1,4 +1,4 @@
-"""Webhooks against the simulated vendor: forty chats, lost keys, equal bodies, pictures, splits, refused members."""
+"""Webhooks against the simulated vendor: forty chats, equal bodies, pictures, splits, refused members."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.pipeline.webhook_site import SEND, UPLOAD, a_webhook, bodies, made, p
 from tests.support.control import control
 from tests.support.runtime import PNG, Site
 from tests.support.scripted_web import Page, ScriptedWeb
-from worker import Chats, CheckFailed, Everyone, File, failures, get_job, recall, resend_failed
+from worker import Chats, Everyone, File, failures, get_job
 from worker.channels.wecom_webhook import Action, Attachment, FileMessage, Image, Markdown, MarkdownV2, Text
 from worker.delivery.sender import attempt
 from worker.delivery.sender.in_flight import InFlight
@@ -83,41 +83,6 @@ def test_forty_chats_of_which_three_refuse(site: Site, url: str) -> None:
     assert {1} == {len(messages) for chat, messages in posted(url).items() if chat != "wr-1"}
     assert "accepted" == site.state(after)
     assert [] == control(url, "violations")["limits"]
-
-
-def test_those_that_refused_are_sent_to_again(site: Site, url: str) -> None:
-    """By a person's wish, as a new job for exactly those chats."""
-    job = ask(site, Text(content="deploy"), "wr-1", "wrforeign-1")
-    site.run()
-    control(url, "settings", {"webhook": {"foreign_chats": []}})
-    with site.database.writing() as connection:
-        again = resend_failed(connection, job, accounts=site.accounts).id
-    site.run()
-
-    assert "accepted" == site.job(again).state
-    assert ["wr-1", "wrforeign-1", "wrforeign-1"] == sorted(body["chatid"] for body in bodies(url))
-
-
-@pytest.mark.fewer_databases("what the vendor answers is the same on each")
-@pytest.mark.parametrize("code", [93000, 93004])
-def test_a_key_that_is_gone_parks_itself_alone(site: Site, url: str, code: int) -> None:
-    """Its backlog is kept, another key goes on; put right, everything of it goes."""
-    gone = "removed" if code == 93000 else "disabled"
-    control(url, "settings", {"webhook": {"keys": [{"key": "k-other", gone: True}]}})
-    kept = [ask(site, Text(content=f"n{n}"), f"wr-{n}", account="other") for n in range(5)]
-    others = [ask(site, Text(content=f"n{n}"), f"wr-{n}") for n in range(5)]
-    site.run(100)
-    calls = [call["query"]["key"] for call in made(url)].count("k-other")
-    states, lane = [site.state(job) for job in (*kept, *others)], site.lane("other")
-    control(url, "settings", {"webhook": {"keys": [{"key": "k-other"}]}})
-    site.advance(601)
-    site.run(100)
-
-    assert lane is not None
-    assert str(code) in lane.reason
-    assert 1 == calls
-    assert ["queued"] * 5 + ["accepted"] * 5 == states
-    assert ["accepted"] * 5 == [site.state(job) for job in kept]
 
 
 def test_two_equal_bodies_of_a_key_are_never_in_flight_together(site: Site, url: str) -> None:
@@ -288,15 +253,6 @@ def test_a_member_who_refuses_is_tried_once_more_after_a_minute(site: Site, url:
     assert ["optout1"] == [one.recipient for one in site.of("failures", job)]
 
 
-def test_a_message_cannot_be_taken_back(site: Site) -> None:
-    """The vendor's reason is said when it is asked for, not when it fails."""
-    job = ask(site, Text(content="hi"), "wr-1")
-    site.run()
-
-    with site.database.writing() as connection, pytest.raises(CheckFailed, match="no msgid"):
-        recall(connection, job, accounts=site.accounts)
-
-
 def test_buttons_are_named_after_their_part(site: Site, url: str) -> None:
     """Two chats: two ids, each the part's, whatever the caller calls them."""
     action = Action(name="ok", text="OK", value="1", replace_text="done")
@@ -307,16 +263,3 @@ def test_buttons_are_named_after_their_part(site: Site, url: str) -> None:
 
     ids = [posted(url)[chat][0]["content"]["attachments"][0]["callback_id"] for chat in ("wr-1", "wr-2")]
     assert [f"w{part_id(job, n)}.0" for n in range(2)] == ids
-
-
-def test_an_answer_that_was_lost_is_held(site: Site, url: str) -> None:
-    """Nothing makes a repeat safe: it was posted, and is not posted again."""
-    control(url, "faults", {"match": {"path": SEND}, "times": 1, "action": {"cut_response_after": 10}})
-    job = ask(site, Text(content="hi"), "wr-1")
-    for _ in range(5):
-        site.run()
-        site.advance(30)
-        site.recover()
-
-    assert "unknown" == site.state(job)
-    assert 1 == len(posted(url)["wr-1"])

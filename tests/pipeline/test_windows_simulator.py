@@ -159,7 +159,7 @@ def _ask(site: Site, kind: str, n: int) -> str:
     return site.send(f"same {n}") if kind == "text" else site.image(b"\x89PNG\r\n\x1a\n" + bytes([n] * 40))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_histories_of_equal_messages_lose_none_in_silence(
     database: Database, driven_clock: DrivenClock, vendor: Vendor, seed: int
 ) -> None:

@@ -12,14 +12,13 @@ from tests.conformance.case import calls, faults
 from tests.support.control import control
 from tests.support.runtime import Site, planted
 from tests.support.youdu_client import APP, BUIN, KEYS
-from worker import CheckFailed, Emails, Everyone, File, To, failures, get_job, recall, resend_failed, youdu
+from worker import Emails, Everyone, File, To, failures, get_job, resend_failed, youdu
 from worker.control.resolve import find_unknown, resolve
 from worker.domain.account import Account, Secret
 from worker.domain.job_filter import JobFilter
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.transport.http import SocketTransport
-from worker.transport.token_probe import TokenProbe
 from worker_simulator.server import running
 from worker_simulator.settings import SimulatorSettings
 
@@ -312,35 +311,3 @@ def test_every_role_sends_its_own(made: Made) -> None:
         "sms": ["alice"],
         "text": ["all1", "all2", "all3"],
     } == people
-
-
-def test_nothing_can_be_taken_back(made: Made) -> None:
-    """Refused at enqueue, with the vendor's reason."""
-    site, _ = made()
-    job = ask(site, youdu.Text(content="hello"))
-    site.run()
-
-    with (
-        pytest.raises(CheckFailed, match="no message id"),
-        site.database.writing() as connection,
-    ):
-        recall(connection, job, accounts=site.accounts)
-
-
-def test_a_wrong_key_parks_the_account_and_a_right_one_opens_it(made: Made) -> None:
-    """gettoken says 100006; nothing of it is guessed again and again."""
-    keys = {"oa": KEYS["sysOrgAssistant"]}
-    site, url = made(secret=lambda: keys["oa"])
-    job = ask(site, youdu.Text(content="hello"))
-    for _ in range(3):
-        site.run()
-        site.advance(20)
-    knocks = len(calls(url, TOKEN))
-    keys["oa"] = KEYS[APP]
-    for _ in range(3):
-        site.advance(20)
-        TokenProbe(site.database, site.accounts, site.runtime.tokens).turn()
-        site.run()
-
-    assert (1, 2) == (knocks, len(calls(url, TOKEN)))
-    assert "accepted" == site.job(job).state
