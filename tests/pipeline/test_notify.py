@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from tests.support.notified import ACCOUNTS, OPS, PAGER, Watch
-from tests.support.runtime import Site, busy, lost, planted, refused
-from worker.control.pause import pause, resume
-from worker.domain.callbacks.hook import EventKind, EventState
-from worker.domain.job_filter import JobFilter
-from worker.domain.pacing.lane import LaneEvent, LaneEventKind, Resume
+from tests.support.runtime import Site, busy, planted, refused
+from worker.domain.pacing.lane import Resume
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.events import event_row
-from worker.outbox.lanes.lanes import change_lanes, write_lane_events
-from worker.outbox.lanes.processes import Health
-from worker.reporting.problems import MAX_UNKNOWN_PARTS
+from worker.outbox.lanes.lanes import change_lanes
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
 SECOND = 1_000_000
 HOUR_S = 3_600
-DAY_S = 86_400
 QUIET_S = 300
 
 
@@ -45,15 +37,6 @@ def _ends(watch: Watch, waits_s: float = 60) -> None:
     """The time in which a cause that is over has its end told."""
     watch.later(waits_s)
     watch.later(QUIET_S)
-
-
-def _lose(site: Site, count: int) -> None:
-    """Calls that wait for a person; each is followed by one that is answered, so that no breaker opens."""
-    for n in range(count):
-        site.vendor.says(lost())
-        site.ring(site.send(f"lost {n}", duplicate_check=False))
-        site.ring(site.send(f"answered {n}", duplicate_check=False))
-    site.sql("update worker_parts set not_before = null where state = 6")
 
 
 def _resume(site: Site) -> None:
@@ -94,18 +77,6 @@ def test_a_parked_account(site: Site) -> None:
         "From 2023-11-14 22:14:20 UTC to 2023-11-14 22:15:20 UTC.\n"
         "Runbook: docs/runbooks.md#account-parked"
     ) == end
-
-
-def test_a_lane_that_is_parked(site: Site) -> None:
-    """A right is missing for one kind of message; then the probe goes through."""
-    watch = Watch(site, OPS)
-    site.vendor.says(refused(43012))
-    site.ring(site.send())
-    watch.later()
-    site.sql("delete from worker_lanes")
-    _ends(watch)
-
-    assert [("ops", "LaneParked: hr"), ("ops", "LaneParked is over: hr")] == watch.told()
 
 
 def test_a_breaker(site: Site) -> None:
@@ -236,157 +207,6 @@ def test_few_callbacks_stop_without_a_word(site: Site) -> None:
     assert [] == site.rows("select id from worker_alerts")
 
 
-def test_a_clock_that_is_off(site: Site) -> None:
-    """This machine's is two minutes ahead of the database's, for five minutes; then both agree."""
-    watch = Watch(site, OPS, ahead_s=120)
-    watch.later()
-    watch.later(QUIET_S)
-    during = watch.told()
-    watch.ahead_s = 60
-    _ends(watch)
-
-    assert [("ops", "ClocksApart")] == during
-    assert [*during, ("ops", "ClocksApart is over")] == watch.told()
-
-
-def test_parts_in_doubt(site: Site) -> None:
-    """More than ten calls go unanswered; then each is settled."""
-    watch = Watch(site, OPS)
-    _lose(site, MAX_UNKNOWN_PARTS + 1)
-    watch.later()
-    watch.later(600)
-    during = watch.told()
-    site.sql("update worker_parts set state = 2, not_before = null where state = 6")
-    _ends(watch)
-
-    assert [("ops", "PartsUnknown: hr")] == during
-    assert [*during, ("ops", "PartsUnknown is over: hr")] == watch.told()
-
-
-def test_as_many_in_doubt_as_may_be_are_not_told(site: Site) -> None:
-    """Ten that wait for a person, and one more that settles by itself."""
-    watch = Watch(site, OPS)
-    _lose(site, MAX_UNKNOWN_PARTS)
-    site.vendor.says(lost())
-    site.ring(site.send("lost", duplicate_check=False))
-    watch.later()
-
-    assert [] == site.rows("select id from worker_alerts")
-
-
-def test_a_job_that_stays_open(site: Site) -> None:
-    """Due for a quarter of an hour; then it is sent. A bulk job may wait."""
-    watch = Watch(site, OPS)
-    job = site.send()
-    site.send("bulk", account="it", priority="bulk")
-    watch.later(1_000)
-    watch.later(QUIET_S)
-    during = watch.told()
-    site.ring(job)
-    _ends(watch)
-
-    assert [("ops", "JobsStayOpen: hr")] == during
-    # The notice is a job as well, and nothing sends it in this test.
-    assert [*during, ("ops", "JobsStayOpen is over: hr")] == [one for one in watch.told() if one[1].endswith("hr")]
-
-
-@pytest.mark.parametrize("scope", [None, {"account": "hr"}, {"channel": "wecom_app"}, {"kind": "send"}, {"tag": "t"}])
-def test_jobs_that_a_person_paused_do_not_stay_open(site: Site, scope: dict[str, str] | None) -> None:
-    """Whatever the pause names. Once it has ended, they have been due for as long as they have."""
-    watch, paused = Watch(site, PAGER), scope and JobFilter(**scope)
-    pause(paused, person="zhang", why="the vendor moves", database=site.database)
-    site.send(tags=["t"])
-    site.run()
-    watch.later(1_000)
-    watch.later(QUIET_S)
-    during = watch.posted()
-    resume(paused, person="zhang", database=site.database)
-    site.recovery.turn()
-    watch.later()
-    watch.later(QUIET_S)
-
-    assert ([], [("firing", "JobsStayOpen: hr")]) == (during, watch.posted())
-
-
-def test_jobs_that_wait_for_the_morning_do_not_stay_open(site: Site) -> None:
-    """They are put off until their quiet hours end, and have been due for long when they do not go then."""
-    watch = Watch(site, PAGER)
-    site.send(quiet_hours="06:00-07:00 Asia/Shanghai")  # it is 06:13
-    site.run()
-    watch.later(1_000)
-    watch.later(QUIET_S)
-    during = watch.posted()
-    watch.later(1_800)
-    watch.later(QUIET_S)
-
-    assert ([], [("firing", "JobsStayOpen: hr")]) == (during, watch.posted())
-
-
-def test_parts_that_stand_still(site: Site) -> None:
-    """Due for a minute on an open lane, and not offered; then its lane moves."""
-    watch = Watch(site, PAGER, moves=False)
-    job = site.send()
-    watch.later(61)
-    watch.later()
-    during = watch.posted()
-    site.ring(job)
-    _ends(watch)
-
-    assert [("firing", "StandingStill: hr")] == during
-    assert [*during, ("resolved", "StandingStill is over: hr")] == watch.posted()
-
-
-def test_what_was_set_aside(site: Site) -> None:
-    """An error of ours, as recovery notes it."""
-    watch = Watch(site, OPS)
-    event = LaneEvent("lane", "hr", "label", LaneEventKind.FAULT, "KeyError in x.py:1", None, None, None)
-    site.database.run(lambda connection: write_lane_events(connection, site.database.now, [event]))
-    watch.later()
-    during = watch.told()
-    _ends(watch, DAY_S)
-
-    assert [("ops", "SetAside: hr")] == during
-    assert [*during, ("ops", "SetAside is over: hr")] == watch.told()
-
-
-def _beats(watch: Watch, **told: Any) -> None:
-    """A minute goes by, and the process tells something with its heartbeat."""
-    watch.site.clock.advance(60)
-    watch.live()
-    watch.site.runtime.lease.beat(**told)
-    watch.notifier.turn()
-
-
-def test_a_worker_that_is_unhealthy(site: Site) -> None:
-    """By its own word, for a minute; then it is well."""
-    watch = Watch(site, OPS)
-    ill = Health(("the background loop relay has been in one turn for 41 s",))
-    for _ in range(2):
-        _beats(watch, health=ill)
-    during = watch.told()
-    watch.later()
-    _ends(watch)
-
-    [process] = {f"{row.host} {row.pid}" for row in site.rows("select host, pid from worker_processes")}
-    assert [("ops", f"WorkerUnhealthy: {process}")] == during
-    assert [*during, ("ops", f"WorkerUnhealthy is over: {process}")] == watch.told()
-
-
-def test_a_process_that_is_silent(site: Site) -> None:
-    """It neither beats nor ended, and stays so; then it is buried."""
-    watch = Watch(site, OPS)
-    row = "insert into worker_processes (id, alive_until, started_at, threads, host, pid, lanes)"
-    site.sql(f"{row} values ('gone', 0, 0, 1, 'far', 7, '{{}}')")
-    watch.later()
-    watch.later(QUIET_S)
-    during = watch.told()
-    site.sql("update worker_processes set ended_at = 1 where id = 'gone'")
-    _ends(watch)
-
-    assert [("ops", "ProcessesSilent: far 7")] == during
-    assert [*during, ("ops", "ProcessesSilent is over: far 7")] == watch.told()
-
-
 def test_a_queue_without_workers(database: Database, driven_clock: DrivenClock) -> None:
     """The only process takes from another one; then from all."""
     queues = {"normal"}
@@ -402,34 +222,3 @@ def test_a_queue_without_workers(database: Database, driven_clock: DrivenClock) 
         assert [("ops", "QueueWithoutWorkers: urgent")] == during
         assert [1] == [job["priority"] for job in watch.jobs()][:1], "a queue without workers would keep it"
         assert [*during, ("ops", "QueueWithoutWorkers is over: urgent")] == watch.told()
-
-
-def test_an_account_that_cannot_be_used(site: Site) -> None:
-    """A process says so with its heartbeat; then no longer."""
-    watch = Watch(site, OPS)
-    for _ in range(2):
-        _beats(watch, unusable={"hr": "accounts.hr.secret names NOWHERE, which is not there"})
-    during = watch.told()
-    watch.later()
-    _ends(watch)
-
-    assert [("ops", "AccountUnusable: hr")] == during
-    assert [*during, ("ops", "AccountUnusable is over: hr")] == watch.told()
-
-
-def _parked_event() -> Callable[[Connection], None]:
-    row = event_row(f"{1:032x}", EventKind.CARD_ACTION, 1, state=EventState.PARKED)
-    return lambda connection: insert_rows(connection, tables.events, [row])
-
-
-def test_hooks_that_failed(site: Site) -> None:
-    """An event is parked; then it is retried."""
-    watch = Watch(site, OPS)
-    site.database.run(_parked_event())
-    watch.later()
-    during = watch.told()
-    site.sql("update worker_events set state = 2")
-    _ends(watch)
-
-    assert [("ops", "HooksFailed")] == during
-    assert [*during, ("ops", "HooksFailed is over")] == watch.told()

@@ -1,0 +1,270 @@
+"""Each cause is in the list of problems until it is over: the list that doctor, console, metrics and notices read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.notified import ACCOUNTS, Watch
+from tests.support.runtime import Site, busy, lost, planted, refused
+from worker.control.pause import pause, resume
+from worker.domain.callbacks.hook import EventKind, EventState
+from worker.domain.job_filter import JobFilter
+from worker.domain.pacing.lane import LaneEvent, LaneEventKind, Resume
+from worker.outbox import tables
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database
+from worker.outbox.jobs.events import event_row
+from worker.outbox.lanes.lanes import change_lanes, write_lane_events
+from worker.outbox.lanes.processes import Health
+from worker.reporting.problems import KINDS, MAX_UNKNOWN_PARTS, find_problems, read_outbox
+
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
+SECOND = 1_000_000
+HOUR_S = 3_600
+DAY_S = 86_400
+ELSEWHERE = {
+    "DatabaseAway": "test_notify",
+    "DatabaseTakesNoWrites": "test_notify",
+    "CallbacksStopped": "test_notify",
+    "HookHangs": "test_hooked_ends",
+    "HooksDiffer": "test_hooked_ends",
+    "WorkerHindered": "test_standstill",
+}
+"""Kinds of problems with their own tests."""
+
+Found = set[tuple[str, str]]
+Cause = Callable[[Watch], Iterator[Found]]
+"""Begins, gives the problems that there are then (names and subjects), and ends."""
+
+
+@pytest.fixture
+def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
+    with planted(database, driven_clock, accounts=ACCOUNTS, breaks=True) as site:
+        site.relay.lead()
+        yield site
+
+
+def problems(watch: Watch) -> Found:
+    """The names and subjects of what is wrong, as the notifier reads them."""
+    database = watch.site.database
+    with database.reading() as connection:
+        reading = read_outbox(connection, database.now)
+    return {
+        (one.name, one.subject)
+        for one in find_problems(reading, wall_s=watch.site.clock.micros / SECOND + watch.ahead_s)
+    }
+
+
+def later(watch: Watch, seconds: float = 60.0, **beat: Any) -> None:
+    """The process lives on, and leads."""
+    watch.site.clock.advance(seconds)
+    watch.live()
+    if beat:
+        watch.site.runtime.lease.beat(**beat)
+
+
+def lose(site: Site, count: int) -> None:
+    """Calls that wait for a person; each is followed by one that is answered, so that no breaker opens."""
+    for n in range(count):
+        site.vendor.says(lost())
+        site.ring(site.send(f"lost {n}", duplicate_check=False))
+        site.ring(site.send(f"answered {n}", duplicate_check=False))
+    site.sql("update worker_parts set not_before = null where state = 6")
+
+
+def an_account_is_parked(watch: Watch) -> Iterator[Found]:
+    """The vendor refuses our address; a person lifts it."""
+    site = watch.site
+    site.vendor.says(refused(60020, "not allow, from ip: 203.0.113.7"))
+    site.ring(site.send())
+    yield {("AccountParked", "hr")}
+    site.database.run(lambda connection: change_lanes(connection, site.database.now, [Resume("hr", "a person")]))
+
+
+def a_lane_is_parked(watch: Watch) -> Iterator[Found]:
+    """A right is missing for one kind of message; then the probe goes through."""
+    watch.site.vendor.says(refused(43012))
+    watch.site.ring(watch.site.send())
+    yield {("LaneParked", "hr")}
+    watch.site.sql("delete from worker_lanes")
+
+
+def a_breaker_is_open(watch: Watch) -> Iterator[Found]:
+    """Calls fail in a row; then some are answered."""
+    site = watch.site
+    jobs = [site.send(str(n)) for n in range(8)]
+    site.vendor.says(*(busy() for _ in range(5)))
+    for job in jobs[:5]:
+        site.ring(job)
+        site.advance(1)
+    yield {("BreakerStaysOpen", "hr")}
+    for job in jobs[5:]:
+        later(watch)
+        site.ring(job)
+
+
+def no_process_leads(watch: Watch) -> Iterator[Found]:
+    """Heartbeats go on, and nobody renews the lease of the relay."""
+    watch.site.clock.advance(60)
+    watch.site.runtime.lease.beat()
+    yield {("NothingIsDelivered", "")}
+    later(watch)
+
+
+def clocks_differ(watch: Watch) -> Iterator[Found]:
+    """This machine's is two minutes ahead of the database's; then one."""
+    watch.ahead_s = 120
+    yield {("ClocksApart", "")}
+    watch.ahead_s = 60
+
+
+def parts_are_in_doubt(watch: Watch) -> Iterator[Found]:
+    """One more than may be; then each is settled."""
+    lose(watch.site, MAX_UNKNOWN_PARTS + 1)
+    yield {("PartsUnknown", "hr")}
+    watch.site.sql("update worker_parts set state = 2, not_before = null where state = 6")
+
+
+def a_job_stays_open(watch: Watch) -> Iterator[Found]:
+    """Due for a quarter of an hour; then it is sent. A bulk job may wait."""
+    job = watch.site.send()
+    watch.site.send("bulk", account="it", priority="bulk")
+    later(watch, 1_000)
+    yield {("JobsStayOpen", "hr")}
+    watch.site.ring(job)
+
+
+def parts_stand_still(watch: Watch) -> Iterator[Found]:
+    """Due for a minute on an open lane, and not offered; then its lane moves."""
+    watch.moves = False
+    job = watch.site.send()
+    later(watch, 61)
+    yield {("StandingStill", "hr")}
+    watch.site.ring(job)
+
+
+def something_was_set_aside(watch: Watch) -> Iterator[Found]:
+    """An error of ours, as recovery notes it; a day later it is history."""
+    site = watch.site
+    event = LaneEvent("lane", "hr", "label", LaneEventKind.FAULT, "KeyError in x.py:1", None, None, None)
+    site.database.run(lambda connection: write_lane_events(connection, site.database.now, [event]))
+    yield {("SetAside", "hr")}
+    later(watch, DAY_S + 1)
+
+
+def a_process_is_unhealthy(watch: Watch) -> Iterator[Found]:
+    """By its own word; then it is well."""
+    later(watch, health=Health(("the background loop relay has been in one turn for 41 s",)))
+    [row] = watch.site.rows("select host, pid from worker_processes")
+    yield {("WorkerUnhealthy", f"{row.host} {row.pid}")}
+    later(watch)
+
+
+def a_process_is_silent(watch: Watch) -> Iterator[Found]:
+    """It neither beats nor ended; then it is buried."""
+    row = "insert into worker_processes (id, alive_until, started_at, threads, host, pid, lanes)"
+    watch.site.sql(f"{row} values ('gone', 0, 0, 1, 'far', 7, '{{}}')")
+    yield {("ProcessesSilent", "far 7")}
+    watch.site.sql("update worker_processes set ended_at = 1 where id = 'gone'")
+
+
+def a_queue_has_no_worker(watch: Watch) -> Iterator[Found]:
+    """The only process takes from another one; then from all."""
+    watch.site.sql("update worker_processes set queues = 'normal'")
+    yield {("QueueWithoutWorkers", "urgent")}
+    watch.site.sql("update worker_processes set queues = 'urgent,normal'")
+
+
+def an_account_cannot_be_used(watch: Watch) -> Iterator[Found]:
+    """A process says so with its heartbeat; then no longer."""
+    later(watch, unusable={"hr": "accounts.hr.secret names NOWHERE, which is not there"})
+    yield {("AccountUnusable", "hr")}
+    later(watch)
+
+
+def a_hook_failed(watch: Watch) -> Iterator[Found]:
+    """An event is parked; then it is retried."""
+    row = event_row(f"{1:032x}", EventKind.CARD_ACTION, 1, state=EventState.PARKED)
+    watch.site.database.run(lambda connection: insert_rows(connection, tables.events, [row]))
+    yield {("HooksFailed", "")}
+    watch.site.sql("update worker_events set state = 2")
+
+
+CAUSES: dict[str, Cause] = {
+    "AccountParked": an_account_is_parked,
+    "LaneParked": a_lane_is_parked,
+    "BreakerStaysOpen": a_breaker_is_open,
+    "NothingIsDelivered": no_process_leads,
+    "ClocksApart": clocks_differ,
+    "PartsUnknown": parts_are_in_doubt,
+    "JobsStayOpen": a_job_stays_open,
+    "StandingStill": parts_stand_still,
+    "SetAside": something_was_set_aside,
+    "WorkerUnhealthy": a_process_is_unhealthy,
+    "ProcessesSilent": a_process_is_silent,
+    "QueueWithoutWorkers": a_queue_has_no_worker,
+    "AccountUnusable": an_account_cannot_be_used,
+    "HooksFailed": a_hook_failed,
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES.values(), ids=CAUSES)
+def test_each_cause_is_in_the_list_until_it_is_over(site: Site, cause: Cause) -> None:
+    """With what it is about, and beside nothing else."""
+    watch = Watch(site)
+    before = problems(watch)
+    begun = cause(watch)
+    expected = next(begun)
+    during = problems(watch)
+    next(begun, None)
+
+    assert set() == before
+    assert expected == during
+    assert set() == problems(watch)
+
+
+def test_every_kind_of_problem_has_its_cause() -> None:
+    """Here, or in the test that is named."""
+    assert KINDS.keys() == {*CAUSES, *ELSEWHERE}
+
+
+def test_as_many_in_doubt_as_may_be_are_no_problem(site: Site) -> None:
+    """Ten that wait for a person, and one more that settles by itself."""
+    watch = Watch(site)
+    lose(site, MAX_UNKNOWN_PARTS)
+    site.vendor.says(lost())
+    site.ring(site.send("lost", duplicate_check=False))
+
+    assert set() == problems(watch)
+
+
+@pytest.mark.parametrize("scope", [None, {"account": "hr"}, {"channel": "wecom_app"}, {"kind": "send"}, {"tag": "t"}])
+def test_jobs_that_a_person_paused_do_not_stay_open(site: Site, scope: dict[str, str] | None) -> None:
+    """Whatever the pause names. Once it has ended, they have been due for as long as they have."""
+    watch, paused = Watch(site), scope and JobFilter(**scope)
+    pause(paused, person="zhang", why="the vendor moves", database=site.database)
+    site.send(tags=["t"])
+    site.run()
+    later(watch, 1_000)
+    during = problems(watch)
+    resume(paused, person="zhang", database=site.database)
+    site.recovery.turn()
+
+    assert (set(), {("JobsStayOpen", "hr")}) == (during, problems(watch))
+
+
+def test_jobs_that_wait_for_the_morning_do_not_stay_open(site: Site) -> None:
+    """They are put off until their quiet hours end, and have been due for long when they do not go then."""
+    watch = Watch(site)
+    site.send(quiet_hours="06:00-07:00 Asia/Shanghai")  # it is 06:13
+    site.run()
+    later(watch, 1_300)
+    during = problems(watch)
+    later(watch, 1_800)
+
+    assert (set(), {("JobsStayOpen", "hr")}) == (during, problems(watch))
