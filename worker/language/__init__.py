@@ -3,7 +3,8 @@
 Every sentence is written in English where it is raised, stored or logged. The tables in `zh/` have its Chinese by that
 English, with `{...}` for each value that was put into it: a sentence is found by its shape when it is shown. So what
 is stored stays one language, and what was stored long ago can be shown in the other. A sentence without an entry
-stays English. Knows no room; `tests/unit/test_language.py` holds the tables against the sentences of all of them.
+stays English. Knows no room; `tests/structure/test_both_languages.py` holds the tables against the sentences of all
+of them.
 """
 
 from __future__ import annotations
