@@ -18,7 +18,9 @@ from worker.outbox.commit.commands import Change, Mark
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import SECOND, SKEW_US, DrivenClock
 from worker.outbox.engine.database import Database
+from worker.outbox.lanes import tokens
 from worker.outbox.lanes.processes import renew_heartbeat
+from worker.transport.token_probe import TokenProbe
 
 BACK_S = 8 * 3_600.0
 
@@ -212,6 +214,45 @@ def test_a_block_of_the_future_lasts_as_long_as_it_was_meant_to(site: Site) -> N
     assert now < found.blocked_until <= now + 60 * SECOND
     assert found.struck_until <= found.blocked_until + 60 * SECOND
     assert (found.blocked_at, found.changed_at) == (now, now)
+
+
+@pytest.mark.every_database
+@pytest.mark.parametrize("code", [40001, 45009], ids=["a refused secret", "a vendor that is busy"])
+def test_a_wait_for_a_token_of_the_future_is_over(site: Site, code: int) -> None:
+    """A refused secret is tried again, and a pause ends, within the usual time and not eight hours later."""
+    job = site.send()
+    site.clock.advance(BACK_S)
+    site.recover()
+    site.vendor.says_for_tokens(refused(code))
+    site.ring(job)
+    asked = site.vendor.tokens
+    site.clock.advance(-BACK_S)
+
+    site.recover()
+    for _ in range(2):
+        TokenProbe(site.database, site.accounts, site.runtime.tokens).turn()
+        site.run()
+        site.advance(70)
+
+    assert (1, 2) == (asked, site.vendor.tokens)
+    assert "accepted" == site.state(job)
+
+
+@pytest.mark.every_database
+def test_a_fetch_of_the_future_by_a_process_that_died_is_over(site: Site) -> None:
+    """No process would fetch a token for eight hours, as long as the dead one seems to be at it."""
+    site.ring(site.send())
+    [row] = site.rows("select account, fingerprint, generation from worker_tokens")
+    site.advance(3 * 3_600)
+    site.clock.advance(BACK_S)
+    key = tokens.TokenKey(row.account, row.fingerprint)
+    assert tokens.lease_fetch(site.database, key, row.generation, holder="dead", seconds=15)
+    site.clock.advance(-BACK_S)
+
+    job = site.send()
+    site.run()
+
+    assert "accepted" == site.state(job)
 
 
 def test_a_small_step_back_changes_nothing(site: Site) -> None:

@@ -24,6 +24,7 @@ from worker.config.settings import DeliverySettings
 from worker.crypto.seal import NONCE_BYTES, seal, unseal
 from worker.domain.account import GETTOKEN, Account, Token, TokenParked, TokenState, TokenWait
 from worker.domain.call import NotSent, Reply
+from worker.outbox.engine.clock import SKEW_US, micros
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes import tokens
 from worker.outbox.lanes.tokens import REFUSED_ON_CALL, FetchLease, TokenKey, TokenRow
@@ -68,6 +69,8 @@ class TokenTimes:
     retry_max_s: float = 60.0
     others_s: float = 1.0
     """The pause of all other processes after it: one of them may reach the vendor."""
+    longest_pause_s: float = 3600.0
+    """The longest pause, whatever the vendor demands. A longer one began before the database's clock was set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +211,7 @@ class Tokens:
         credentials = self._sources.credentials(account, channel)
         if isinstance(credentials, TokenParked):
             return False
-        row = tokens.read(self._database, credentials.key)
+        row = self._read(credentials.key)
         return not row.parked_us and not row.leased_us
 
     def suite_account(self, account: Account, channel: Channel) -> tuple[Account, Channel] | None:
@@ -256,7 +259,7 @@ class Tokens:
         Returns None if another process is fetching.
         """
         before = self._monotonic()
-        row = tokens.read(self._database, credentials.key)
+        row = self._read(credentials.key)
         cached = self._cache_row(credentials, row, before)
         if cached is not None and before < cached.refresh_at:
             return cached.token
@@ -270,6 +273,16 @@ class Tokens:
         holder, lease_s = self._incarnation(), self._settings.token_lease_s
         lease = tokens.lease_fetch(self._database, credentials.key, row.generation, holder=holder, seconds=lease_s)
         return None if lease is None else self._fetch(credentials, lease, cached, *extra, row)
+
+    def _read(self, key: TokenKey) -> TokenRow:
+        """Reads the row, and ends a wait of it that is longer than any is meant to be."""
+        row = tokens.read(self._database, key)
+        probe_us = micros(self._settings.park_probe_s) + SKEW_US
+        lease_us = micros(max(self._times.longest_pause_s, self._settings.token_lease_s)) + SKEW_US
+        if row.parked_us <= probe_us and row.leased_us <= lease_us:
+            return row
+        tokens.end_future_waits(self._database, key, probe_us=probe_us, lease_us=lease_us)
+        return tokens.read(self._database, key)
 
     def _extra(self, credentials: Credentials) -> tuple[str, _SuiteToken | None] | TokenWait | TokenParked:
         """Returns what the fetch needs in addition to the secret, or why that is not available.
@@ -368,7 +381,7 @@ class Tokens:
                 return self._postpone(lease, cached, later)
 
     def _postpone(self, lease: FetchLease, cached: _CachedToken | None, later: TokenLater) -> TokenState:
-        shared_s = later.delay
+        shared_s = min(later.delay, self._times.longest_pause_s)
         if later.alone:
             self._paused[lease.key] = self._monotonic() + later.delay, later
             shared_s = min(later.delay, self._times.others_s)

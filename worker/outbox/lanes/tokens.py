@@ -223,6 +223,18 @@ def retry_refused(connection: Connection, accounts: Collection[str]) -> None:
     run(connection, update(tokens.name, "lease_until = null", "account") + " and lease_holder is null", ids)
 
 
+def end_future_waits(database: Database, key: TokenKey, *, probe_us: int, lease_us: int) -> None:
+    """Ends a wait for a probe, and a lease or pause, that is longer than this: it began when the clock was ahead."""
+    probe = f"probe_at = 0 where {_KEY} and refused is not null and probe_at > {database.now} + {probe_us}"
+    lease = f"lease_until = null where {_KEY} and lease_until > {database.now} + {lease_us}"
+
+    def work(connection: Connection) -> None:
+        for change in (probe, lease):
+            execute(connection, f"update {tokens.name} set {change}", key.bind())
+
+    database.run(work)
+
+
 def retry_refused_row(database: Database, key: TokenKey) -> None:
     """Lets the refused credentials of one row be tried at once."""
     update = f"update {tokens.name} set probe_at = 0 where {_KEY} and refused is not null"
