@@ -165,6 +165,19 @@ def test_the_options_of_its_url_are_not_shown(tmp_path: Path) -> None:
     assert "hunter2" not in str(told.value)
 
 
+def test_an_application_with_its_own_alembic_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are in the folder where commands are typed, and its environment names one."""
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = nowhere\nversion_table = theirs\n")
+    (tmp_path / "pyproject.toml").write_text('[tool.alembic]\nscript_location = "nowhere"\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ALEMBIC_CONFIG", str(tmp_path / "alembic.ini"))
+    engine = make_engine(f"sqlite:///{tmp_path}/app.db")
+
+    assert head() == upgrade(engine)
+    assert inspect(engine).has_table(VERSION_TABLE)
+    engine.dispose()
+
+
 def test_upgrade_is_idempotent_and_keeps_the_lane_key(database: Database) -> None:
     """A second upgrade changes nothing: another key would orphan every lane."""
     query = text("select value from worker_site where name = 'lane_key'")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -25,7 +26,7 @@ LISTS: Mapping[str, Mapping[str, str]] = tomllib.loads(
     Path(__file__).with_name("surroundings.toml").read_text(encoding="utf-8")
 )
 PINNED = (Path(__file__).parents[2] / "constraints.txt").read_text(encoding="utf-8").splitlines()
-APART = ("python", "interpreter", "openssl", "libpq")
+APART = ("python", "interpreter", "openssl", "libpq", "sqlite")
 """Lists of what is no distribution."""
 MODULES = (
     *(
@@ -48,6 +49,7 @@ OF_OPENSSL = re.compile(
     rb"(?<=\0)(?:OPENSSL_(?:[A-Z]+(?:_[A-Z]+)*|ia32cap)|SSL_CERT_[A-Z]+|CTLOG_FILE|RANDFILE|QLOGDIR|OSSL_QFILTER"
     rb"|[A-Z]+_PROXY|[a-z]+_proxy)(?=\0)"
 )
+OF_SQLITE = re.compile(rb"(?<=\0)SQLITE_[A-Z_]+(?=\0)")
 OF_PYTHON = re.compile(r"^(PYTHON\w+)", re.MULTILINE)
 
 
@@ -80,12 +82,15 @@ def test_what_the_interpreter_reads_is_known() -> None:
 def test_what_openssl_reads_is_known() -> None:
     """The names in its libraries that look like variables; each version may have fewer."""
     assert ssl.OPENSSL_VERSION
-    loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()}
-    libraries = [Path(name) for name in loaded if re.search(r"/lib(ssl|crypto)[^/]*$", name)]
 
-    names = {name.decode() for library in libraries for name in OF_OPENSSL.findall(library.read_bytes())}
+    assert set() == _named_in("(ssl|crypto)", OF_OPENSSL) - set(LISTS["openssl"])
 
-    assert set() == names - set(LISTS["openssl"])
+
+def test_what_sqlite_reads_is_known() -> None:
+    """The same of its library, where Python has it as a file of its own."""
+    assert sqlite3.sqlite_version
+
+    assert set() == _named_in("sqlite3", OF_SQLITE) - set(LISTS["sqlite"])
 
 
 def test_what_libpq_reads_is_known() -> None:
@@ -126,6 +131,13 @@ def test_each_sentence_is_of_a_variable_that_something_reads() -> None:
     of_commands = {name for one in SURROUNDINGS for name in one.names if name.startswith("CELERY_")}
 
     assert set() == {name for one in SURROUNDINGS for name in one.names} - names - of_commands
+
+
+def _named_in(libraries: str, pattern: re.Pattern[bytes]) -> set[str]:
+    """The names in those of these libraries that this process has loaded."""
+    loaded = {line.split()[-1] for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()}
+    files = [Path(name) for name in loaded if re.search(rf"/lib{libraries}[^/]*$", name)]
+    return {name.decode() for file in files for name in pattern.findall(file.read_bytes())}
 
 
 def _reads(files: Mapping[str, Path]) -> Iterator[str]:
