@@ -22,7 +22,7 @@ from worker.channels.registry import channel
 from worker.channels.wecom_app import CardUpdate
 from worker.domain.call import Reply
 from worker.domain.job import Part
-from worker.domain.outcome import Accepted, Partial
+from worker.domain.outcome import Accepted, Partial, Verdict
 
 RECORDED = [json.loads(file.read_bytes()) for file in sorted((Path(__file__).parent / "replies").iterdir())]
 OK = {"errcode": 0, "errmsg": "ok"}
@@ -184,6 +184,21 @@ def test_what_is_no_answer_is_no_success(case: Case) -> None:
             assert not isinstance(verdict.outcome, Accepted | Partial), body
 
 
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_status_of_http_in_place_of_a_code_is_a_gateway_s_word(case: Case) -> None:
+    """It means as little as a page of HTML: the vendor may have accepted the call all the same."""
+    for code in (100, 403, "429", 502.0, 599):
+        body = json.dumps({"errcode": code, "errmsg": "upstream", "msgid": "m"}).encode()
+        for status in (200, 403, 502):
+            assert verdicts(case, status, body) == verdicts(case, status, b"<html>")
+
+
+def verdicts(case: Case, status: int, body: bytes) -> list[Verdict]:
+    """What an answer means for each part."""
+    reply, samples = Reply(status, {}, body), case.samples
+    return [samples.CHANNEL.outcome(part, samples.account(), reply, samples.ACCESS) for part in case.parts]
+
+
 TOKEN = {**OK, "access_token": "t", "expires_in": 7200}
 SUITE, CUSTOMER = a_suite("https://vendor"), a_customer("https://vendor")
 CODE = {"permanent_code": "c", "auth_corp_info": {"corpid": "wwacme"}}
@@ -217,3 +232,4 @@ def test_an_answer_with_a_credential_and_one_odd_value_is_read(number: int) -> N
             assert 0 < found.expires_in_s < 10**9
     for body in FOREIGN:
         assert not isinstance(read(Reply(200, {}, body)), TokenGranted | CodeGranted | TokenStale)
+    assert isinstance(read(Reply(200, {}, b'{"errcode": 502, "errmsg": "upstream"}')), TokenLater)

@@ -76,7 +76,9 @@ def values(tree: Any, steps: list[str]) -> list[Any]:
 
 IDS = st.lists(st.from_regex(r"[a-z0-9]{1,3}|user|张三", fullmatch=True), max_size=6)
 NUMBERS = st.lists(st.integers(1, 40), max_size=3)
-CODES = st.one_of(st.sampled_from([0, 0, 200007, 200007, -1, 100001, 100006, 200010]), st.integers(-2, 10**6))
+CODES = st.one_of(
+    st.sampled_from([0, 0, 200007, 200007, -1, 100001, 100006, 200010]), st.integers(-2, 99), st.integers(600, 10**6)
+)
 TEXTS = st.one_of(
     st.just("ok"),
     st.text(max_size=30),

@@ -51,6 +51,9 @@ MAX_DELAY_S = 3600.0
 MAX_ID = 4096
 """Characters of an id or token, at most. Observed ids have up to 128, access tokens up to 512."""
 
+STATUSES = range(100, 600)
+"""The statuses of HTTP. No vendor has codes among them."""
+
 _INTEGER = re.compile(r"\s*-?[0-9]{1,9}\s*")
 _INSTANT = re.compile(r"[0-9]{1,11}")
 
@@ -65,15 +68,19 @@ class Answer:
 
 
 def read(reply: Reply, promised: str | None = None) -> Answer | None:
-    """Returns the vendor's answer, or None. A success without `errcode` (page 90313) must have the promised id."""
+    """Returns the vendor's answer, or None. A success without `errcode` (page 90313) must have the promised id.
+
+    An `errcode` that is a status of HTTP is not the vendor's: a gateway says in JSON why it passed no answer on.
+    """
     data = _json_object(reply.body)
     if data is None:
         return None
     is_success = data.get("errcode") is None and promised and text_of(data.get(promised))
     errcode = 0 if is_success else integer(data, "errcode")
+    if errcode is None or errcode in STATUSES:
+        return None
     errmsg = data.get("errmsg")
-    text = storable(errmsg[:MAX_ERRMSG]) if isinstance(errmsg, str) else ""
-    return None if errcode is None else Answer(errcode, text, data)
+    return Answer(errcode, storable(errmsg[:MAX_ERRMSG]) if isinstance(errmsg, str) else "", data)
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
