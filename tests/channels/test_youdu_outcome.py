@@ -249,6 +249,15 @@ def test_a_thousand_names_are_read_whole():
     assert users[1:] == refused(found)
 
 
+@pytest.mark.parametrize("errcode", [0, 200007])
+def test_more_text_than_a_list_of_all_names_is_not_searched(errcode: int):
+    """Each of a thousand names would take the whole of it, for minutes. What it says of them stays open."""
+    users = [f"u{n:04}" for n in range(1000)]
+    found = outcome(said(errcode, "|".join(users * 10)), {"users": users}, "partial")
+
+    assert (Unknown, []) == (type(found), refused(found))
+
+
 @pytest.mark.parametrize("message", [PopWindow(tip="t"), Badge(count=1)])
 def test_pop_ups_and_badges_are_for_people_too(message: Any):
     """The same words mean the same."""

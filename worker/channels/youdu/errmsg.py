@@ -29,6 +29,9 @@ from worker.domain.outcome import Accepted, CallReceipt, Outcome, Partial, Progr
 
 MASK = "***"
 MAX_REASON = 200
+MAX_WORDS, MAX_BETWEEN = 4096, 16
+"""Characters of an errmsg that are no names, at most: its words, and what stands between two names. A longer text is no
+list of the recipients, and is not searched: each of a thousand names would take its whole length."""
 _RUN = re.compile(r"[^\s,;:()\[\]'\"|.]+")
 _MASKS = re.compile(r"\*\*\*(?:[\s,;:()\[\]'\"|.]*\*\*\*)+")
 
@@ -63,28 +66,49 @@ _LATIN, _ANY = rf"0-9a-z_@+/#%&*~$^\\{_INSIDE}", rf"\w@+{_INSIDE}"
 def named(part: Part, errmsg: str) -> tuple[tuple[Refusal, ...], bool]:
     """Returns the part's accounts and addresses that are a whole word of the text, in the caller's spelling.
 
-    Also returns True if another word may name a recipient, or may be a plain word of the sentence.
+    Also returns True if another word may name a recipient, or may be a plain word of the sentence, or if the text is
+    too long to be a list of them.
     """
     lists, text = addressed(part), errmsg.lower()
     # Departments are not documented to be named.
     people = [target for target in TARGETS if target.name != "parties"]
     asked = {entry.lower(): Refusal(entry, one.kind, FIELD) for one in people for entry in lists[one.name]}
+    if len(text) > MAX_WORDS + sum(map(len, asked)) + MAX_BETWEEN * len(asked):
+        return (), True
     sure, doubtful = set[str](), False
     for name in sorted(asked, key=len, reverse=True):
         if name not in text:
             continue
         edge = _LATIN if name.isascii() else _ANY
-        word = rf"(?<![{edge}.-]){re.escape(name)}(?![.-]*[{edge}])"
-        if re.search(word, text) is None:
+        if not _is_word(name, text, edge):
             # A name that is not Latin inside a longer run: it is unclear where it begins and ends.
             doubtful = doubtful or not name.isascii()
-        elif name in VOCABULARY and re.search(f"{_LISTED}{word}|{word}{_LISTED}", text) is None:
+        elif name in VOCABULARY and not _is_listed(name, text, edge):
             doubtful = True  # "invalid user": an account may be called so
         else:
             sure.add(name)
         # `zhang(2)` does not name `zhang`. Its ends stay, because what stands beside them may be a name.
         text = text.replace(name, f"{name[0]}{_INSIDE}{name[-1]}")
     return tuple(refusal for key, refusal in asked.items() if key in sure), doubtful
+
+
+def _is_word(name: str, text: str, edge: str) -> bool:
+    """Returns whether a name stands alone somewhere in the text."""
+    # A search by a pattern that begins with what may not stand before it tries every character of the text.
+    before, after = re.compile(rf"[{edge}.-]"), re.compile(rf"[.-]*[{edge}]")
+    at = text.find(name)
+    while at >= 0:
+        end = at + len(name)
+        if not (at and before.match(text, at - 1)) and not after.match(text, end):
+            return True
+        at = text.find(name, at + 1)
+    return False
+
+
+def _is_listed(name: str, text: str, edge: str) -> bool:
+    """Returns whether a name stands alone somewhere in the text, beside what separates the entries of a list."""
+    word = rf"(?<![{edge}.-]){re.escape(name)}(?![.-]*[{edge}])"
+    return re.search(f"{_LISTED}{word}|{word}{_LISTED}", text) is not None
 
 
 ODD = "errcode 0 with another errmsg than ok"
