@@ -28,6 +28,7 @@ from worker.domain.errors import WorkerError
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.language import language, plural, term, translate
+from worker.language.visible import visible
 from worker.producer.chain import ReplayScope
 from worker.producer.options import PriorityName
 
@@ -92,7 +93,8 @@ def carry_out(
         echo_error(line)
     if confirms:
         for line in notes:
-            typer.echo(line if line.startswith("  ") else translate(line), err=True)  # a text of others stays as it is
+            # A text of others is not translated.
+            typer.echo(visible(line if line.startswith("  ") else translate(line)), err=True)
         person.confirm(question)
     result = run(selection, person=person.name, why=person.why, progress=ProgressLine(len(selection.ids)))
     for job, reason in list(result.notes.items())[:MAX_LISTED]:

@@ -22,7 +22,7 @@ from worker.control.opening import open_outbox
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.state import JobState
 from worker.domain.stored import object_or_empty
-from worker.language.visible import one_line
+from worker.language.visible import breaks_line
 from worker.outbox.control import audit_and_sign_in as rows
 from worker.outbox.control.withdrawals import follow_up_states
 from worker.outbox.engine.caller import on_callers_connection
@@ -255,7 +255,7 @@ def require_person(person: str, why: str, *, empty_remedy: str | None = None) ->
             problems.append(Problem(name, "has no content", remedy))
         if "\x00" in text:
             problems.append(Problem(name, "holds a NUL character", "take it out: PostgreSQL cannot store it"))
-        elif text != one_line(text):
+        elif breaks_line(text):
             # On a terminal it would pass for another entry of the audit.
             problems.append(Problem(name, "holds a line end or another control character", "write it as one line"))
     if problems:

@@ -5,15 +5,22 @@ Every command and log that writes to a terminal passes its texts through here.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-_CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029{_BIDI}]")
-"""All but tabs and line ends: ESC, BEL, CR, C1, other line separators, and what turns the direction of text around."""
-_OF_LINES = re.compile(f"[\x00-\x1f\x7f-\x9f\u2028\u2029{_BIDI}]")
+_UNSEEN = "\u00ad\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f"
+"""Characters without a width, except the two that join and part letters and emoji: two names that look the same."""
+_CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029{_BIDI}{_UNSEEN}]")
+"""All but tabs and line ends: ESC, BEL, CR, C1, other line separators, what turns the direction of text around, and
+what is not seen.
+"""
+_COMMANDS = f"\x00-\x1f\x7f-\x9f\u2028\u2029{_BIDI}"
+_OF_LINES = re.compile(f"[{_COMMANDS}{_UNSEEN}]")
+_BREAKS = re.compile(f"[{_COMMANDS}]")
 
 
 def visible(text: str) -> str:
@@ -26,9 +33,14 @@ def one_line(text: str) -> str:
     return _OF_LINES.sub(_written_out, text)
 
 
+def breaks_line(text: str) -> bool:
+    """Returns whether a text has a line end or another character that a terminal acts on."""
+    return _BREAKS.search(text) is not None
+
+
 def visible_json(document: str) -> str:
     """Returns the same JSON, with the control characters of its texts escaped."""
-    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", document)
+    return _CONTROLS.sub(lambda match: json.dumps(match[0])[1:-1], document)
 
 
 def one_line_values(value: Any) -> Any:

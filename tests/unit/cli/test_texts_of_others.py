@@ -31,7 +31,10 @@ Run = Callable[..., int]
 EVIL = "\x1b]0;owned\x07\x1b[2J\r\x9b31m\u202eevil\u2066\x7f\u2028"
 """A title, a bell, a cleared screen, a line written over, C1, a turned direction, a line separator."""
 FORGED = "late\n01a1fee038207503ab8c7613caccced8  cancel by li\n  why: asked for"
-CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+    "\u00ad\u180e\u200b\u2060-\u2065\u206a-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 
 
 @given(st.text())
@@ -115,6 +118,22 @@ def test_no_command_writes_what_others_wrote_as_it_is(
     assert wrong == []
     assert "cancel by li" in shown
     assert "owned" in shown
+
+
+def test_the_texts_that_a_correction_shows_are_written_out_too(
+    run: Run, outbox: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """JSON escapes ESC, but neither C1, which begins a terminal's commands as well, nor what turns text around."""
+    with outbox.writing() as connection:
+        for name in ("anna", "bo"):
+            content = f"old {name} \x9b31m\u202e\u2066\x85\u2028\u200b"
+            enqueue(connection, "hr", Text(content=content), To(users=[name]), accounts=accounts_of(load_settings()))
+
+    run("correct", "--account", "hr", "--created-from=-1h", "--replace", "old=new \x9b31m\u202e", types="n\n")
+
+    shown = capsys.readouterr().err
+    assert '- "old anna' in shown
+    assert [] == [line for line in shown.split("\n") if CONTROLS.search(line)]
 
 
 def test_a_log_on_a_terminal_writes_none_either(monkeypatch: pytest.MonkeyPatch) -> None:
