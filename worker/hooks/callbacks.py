@@ -13,13 +13,13 @@ from worker.config.accounts import AccountSource
 from worker.config.policy import policy_of
 from worker.config.settings import Settings
 from worker.domain.account import Account
-from worker.domain.callbacks.inbound import CardPress, ChatNews, Inbound
+from worker.domain.callbacks.inbound import ChatNews, Inbound
 from worker.domain.outcome import Accepted, CallReceipt, Verdict
 from worker.outbox.commit.commands import CallEnd
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
-from worker.outbox.jobs.inbound import Delivery, own_card_id, store_delivery, unanswered_call
+from worker.outbox.jobs.inbound import Delivery, store_delivery, unanswered_call
 from worker.outbox.lanes.lanes import change_lanes, try_parked_lanes
 from worker.transport.grants import seal_grant
 
@@ -45,7 +45,7 @@ class CallbackStore:
             own_channel.app_scope(own),
             accounts,
             inbound,
-            _document(inbound, self._named(accounts, inbound.card)),
+            _document(inbound),
             uuid7().hex,
             code_ttl_s=self._code_ttl_s,
             hooked=self._has_hooks,
@@ -89,13 +89,6 @@ class CallbackStore:
         apps = [name for name, account in usable_accounts.items() if _is_of(account, suite, corp)]
         self._database.run(lambda connection: try_parked_lanes(connection, self._database.now, apps))
 
-    def _named(self, accounts: Sequence[str], card: CardPress | None) -> str | None:
-        """The task_id of the pressed card as the application knows it; None: no card was pressed."""
-        if card is None or not card.own_id_at:
-            return None if card is None else card.task_id
-        with self._database.reading() as connection:
-            return own_card_id(connection, accounts, card) or card.task_id
-
     def _lanes(self, account: str, chat: ChatNews | None) -> Sequence[str]:
         """Returns the lanes of the chat that a callback is about, or none if it is about no chat."""
         if chat is None:
@@ -110,13 +103,14 @@ def _is_of(account: Account, suite: str, corp: str) -> bool:
     return steps is not None and steps.suite == suite and account.settings.get("corpid") == corp
 
 
-def _document(inbound: Inbound, task_id: str | None) -> str:
+def _document(inbound: Inbound) -> str:
     """The callback as JSON: the vendor's message, and the press under names that are the same for all vendors."""
     card = inbound.card
     press = None
     if card is not None:
         press = {
-            "task_id": task_id,
+            "task_id": card.task_id,
+            "own_id_at": card.own_id_at,
             "button": card.button,
             "card_type": card.card_type,
             "selected": card.selected,

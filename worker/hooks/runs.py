@@ -38,6 +38,7 @@ from worker.domain.callbacks.inbound import MESSAGE
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.mailing import MailingStage, StageCount
 from worker.domain.state import JobState
+from worker.domain.stored import object_or_empty
 from worker.domain.trace import HookRun, Tracing
 from worker.hooks.registry import ApplicationHooks
 from worker.outbox.engine.clock import instant, micros
@@ -308,6 +309,21 @@ def _ended(event: ClaimedEvent) -> TagDone:
     return TagDone(event.id, event.tag or "", stages, found["is_cut_short"], instant(event.created_at))
 
 
+def _own_id(event: ClaimedEvent, press: Mapping[str, Any]) -> str:
+    """Returns the id that the application gave to the pressed card, or the one on the wire if it gave none."""
+    # Looked up here, because the receiver's database role may read no message.
+    path = press.get("own_id_at", ())
+    value: Any = object_or_empty(event.message) if path else None
+    for step in path:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            # The path belongs to another kind of message than the job's.
+            value = None
+            break
+    return value if isinstance(value, str) else str(press["task_id"])
+
+
 def hook_event_of(event: ClaimedEvent) -> HookEvent | None:
     """Returns the event as the hooks get it, or None if its job or its callback was deleted."""
     if event.kind in (EventKind.MESSAGE, EventKind.CALLBACK):
@@ -337,7 +353,7 @@ def hook_event_of(event: ClaimedEvent) -> HookEvent | None:
         person=event.person or "",
         button=press["button"],
         selected={question: tuple(chosen) for question, chosen in press["selected"].items()},
-        task_id=press["task_id"],
+        task_id=_own_id(event, press),
         card_type=press["card_type"],
         menu=press["menu"],
         happened_at=instant(event.happened_at or event.created_at),

@@ -152,12 +152,15 @@ class ClaimedEvent:
     payload: str | None = field(repr=False)
     tag: str | None
     counts: str | None
+    message: str | None = field(repr=False)
+    """The job's message as JSON, for a press alone; None for other events."""
 
 
 _CLAIMED = (
     "select e.id, e.kind, e.claim, e.tries, e.job_id, e.part_id, e.job_state, e.created_at, e.started_at,"
     " coalesce(j.account, i.account), j.kind, j.tags, coalesce(j.dedupe_key, o.dedupe_key), j.replay_of, j.trace,"
-    " i.event, i.person, i.happened_at, i.payload, e.tag, e.counts"
+    " i.event, i.person, i.happened_at, i.payload, e.tag, e.counts,"
+    f" case when e.kind = '{EventKind.CARD_ACTION}' then j.message end"
     " from worker_events e left join worker_jobs j on j.id = e.job_id left join worker_jobs o on o.id = j.replay_of"
     " left join worker_inbound i on i.id = e.inbound_id where e.id = :id"
 )

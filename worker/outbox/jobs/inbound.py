@@ -16,7 +16,6 @@ from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.callbacks.inbound import MESSAGE, CardPress, Inbound
 from worker.domain.job import job_of
 from worker.domain.pacing.lane import LaneBlock, Resume
-from worker.domain.stored import object_or_empty
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.counting import count
@@ -176,21 +175,6 @@ def unanswered_call(connection: Connection, accounts: Sequence[str], task_id: st
     ):
         return None
     return UnansweredCall(part_id, row[0], row[1], bool(row[2]))
-
-
-def own_card_id(connection: Connection, accounts: Sequence[str], card: CardPress) -> str | None:
-    """Returns the caller's own id of the pressed card, from the message of its job, or None if the card has none."""
-    part_id = part_of_task(connection, accounts, card.task_id)
-    query = "select message from worker_jobs where id = :job"
-    message = None if part_id is None else execute(connection, query, {"job": job_of(part_id)}).scalar()
-    value: Any = object_or_empty(message)
-    for step in card.own_id_at:
-        try:
-            value = value[step]
-        except (KeyError, IndexError, TypeError):
-            # The path belongs to another kind of message than the job's.
-            return None
-    return value if isinstance(value, str) else None
 
 
 MAX_SCANNED = 3_000
