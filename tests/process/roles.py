@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from sqlalchemy import URL, create_engine, make_url
 
@@ -19,8 +19,8 @@ from rig.stacks import make_tables
 
 SCRIPTS = Path(__file__).parents[2] / "deploy" / "sql"
 Server = Literal["postgresql", "mariadb"]
-Role = Literal["migrator", "worker", "producer", "reader"]
-ROLES: tuple[Role, ...] = ("migrator", "worker", "producer", "reader")
+Role = Literal["migrator", "worker", "producer", "reader", "receiver", "console"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 @dataclass(frozen=True)

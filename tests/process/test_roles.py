@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from inspect import signature
+from types import ModuleType
+from typing import Any
 
 import pytest
 import requests
@@ -13,6 +17,9 @@ from sqlalchemy.exc import DBAPIError
 
 from rig import databases
 from rig.stacks import MARIADB, REDIS, Make, on_its_own, on_stacks
+from tests.channels.callback_samples import NOW
+from tests.pipeline import test_callbacks
+from tests.pipeline.console import person, test_pages_commands
 from tests.process import roles
 from tests.process.roles import Role, RoleUsers
 from tests.process.test_pipeline_processes import ACCOUNT, assert_each_once
@@ -20,6 +27,7 @@ from tests.support.producing import ACCOUNTS, ANN, HELLO
 from tests.support.runtime import PNG, Site, planted, refused
 from worker import (
     ButtonCard,
+    CardPressed,
     CardUpdate,
     DedupeConflict,
     File,
@@ -39,13 +47,23 @@ from worker import (
     update_card_by_code,
     why,
 )
+from worker.config.settings import Settings
+from worker.console import Site as ConsoleSite
+from worker.control.cancel import cancel
+from worker.control.erase import erase, find_person
+from worker.domain.callbacks.inbound import CardPress, ChatChange, ChatNews, Grant, GrantKind, Inbound
+from worker.domain.job import part_id
+from worker.hooks.callbacks import CallbackStore
+from worker.hooks.runs import hook_event_of
 from worker.outbox import tables
 from worker.outbox.engine import migrate
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.error_text import is_forbidden
 from worker.outbox.engine.sql import execute
+from worker.outbox.jobs.events import claim_event
 from worker.outbox.tables import VERSION_TABLE, metadata
+from worker.outbox.upkeep.totals import Totals
 from worker.reporting.job_list import with_contents
 
 WHY = "rights and roles are a server's, and each test has its own tables"
@@ -208,15 +226,102 @@ def test_a_taken_dedupe_key_is_told_without_a_right_to_delete(users: RoleUsers) 
     assert [(first.id, False)] == [(one.id, one.created) for one in again]
 
 
-PRODUCED = {"blob_chunks", "blob_uses", "blobs", "jobs", "order_queue", "parts", "task_ids"}
-"""Tables into which a producer inserts."""
-CHANGED = {"postgresql": {"blobs.created_at"}, "mariadb": set[str]()}
-"""Columns that a producer may update: PostgreSQL demands one of a table whose rows are locked."""
+def columns(table: str, names: str) -> set[str]:
+    """The columns, as `table.column`; all of a table's for `*`."""
+    found = (
+        names.split(", ") if names != "*" else [column.name for column in metadata.tables[f"worker_{table}"].columns]
+    )
+    return {f"{table}.{name}" for name in found}
+
+
+COUNTERS = "n_open, n_accepted, n_partial, n_rejected, n_exhausted, n_unknown, n_expired, n_cancelled"
+ENDS = f"state, finished_at, awaited, {COUNTERS}"
+PROGRESS = (
+    "state, not_before, offered_until, claim, incarnation, marked_at, first_marked_at, deadline_at, tries, busy,"
+    " repeats, doubts, unheard, flagged, waits_on, reason, limit_name"
+)
+INSERTS: Mapping[Role, str] = {
+    "producer": "blob_chunks, blob_uses, blobs, jobs, order_queue, parts, task_ids",
+    "reader": "",
+    "receiver": (
+        "attempts, chats, counts, events, grants, inbound, lane_events, lanes, orders, rates, receipts, response_codes,"
+        " totals, unindexed"
+    ),
+    "console": (
+        "attempts, audit, blob_uses, counts, events, failures, jobs, lane_events, lanes,"
+        " order_queue, orders, parts, pauses, receipts, sessions, sign_ins, task_ids, unindexed, waits"
+    ),
+}
+"""Role -> the tables into which it may insert."""
+DELETES: Mapping[Role, str] = {
+    "producer": "",
+    "reader": "",
+    "receiver": "counts, lanes, order_queue, orders, rates, totals",
+    "console": "lanes, order_queue, orders, sessions, sign_ins",
+}
+UPDATES: Mapping[Role, Mapping[str, str]] = {
+    "producer": {},
+    "reader": {},
+    "receiver": {
+        **dict.fromkeys(("attempts", "chats", "counts", "lanes", "orders", "rates", "totals", "unindexed"), "*"),
+        "grants": "sealed, issued_at, ends_at, stored_at",
+        "jobs": ENDS,
+        "order_queue": "place_at",
+        "parts": PROGRESS,
+    },
+    "console": {
+        **dict.fromkeys(("attempts", "events", "lanes", "order_queue", "orders", "receipts", "sessions"), "*"),
+        **dict.fromkeys(("unindexed", "waits"), "*"),
+        "audit": "counts, ended_at",
+        "chats": "allowance",
+        "jobs": f"priority, due_at, expires_at, cancelled_at, {ENDS}",
+        "parts": f"priority, expires_at, {PROGRESS}",
+        "pauses": "ended_at",
+        "response_codes": "state, leased_by",
+        "tokens": "probe_at",
+    },
+}
+"""Role -> table -> the columns that it may update."""
+DEMANDED: Mapping[str, Mapping[Role, Mapping[str, str]]] = {
+    "postgresql": {"producer": {"blobs": "created_at"}, "console": {"blobs": "created_at"}},
+    "mariadb": {
+        "receiver": dict.fromkeys(("grants", "inbound", "receipts", "response_codes"), "*"),
+        "console": dict.fromkeys(("counts", "failures"), "*"),
+    },
+}
+"""What one server demands further: PostgreSQL a column of a table whose rows are locked, MariaDB all columns of a table
+for an insert that leaves a row that is there as it is."""
+UNREAD: Mapping[Role, Mapping[str, str]] = {
+    "receiver": {
+        **dict.fromkeys(
+            ("alerts", "audit", "blob_chunks", "blob_uses", "blobs", "bodies", "budgets", "confirmations"), "*"
+        ),
+        **dict.fromkeys(("duplicates", "ended_tags", "events", "failures", "lane_events", "leases", "media"), "*"),
+        **dict.fromkeys(("sessions", "sign_ins", "terms", "tokens", "waits"), "*"),
+        "grants": "sealed, ends_at, stored_at, lease_until",
+        "inbound": "account, event, person, payload, happened_at, received_at, part_id",
+        "jobs": (
+            "message, recipients, tags, dedupe_key, content_hash, order_key, expires_at, on_unknown, target_job_id,"
+            " replay_of, warnings, on_gap, quiet_hours, payload, tenant, trace"
+        ),
+        "parts": "spec",
+        "pauses": "id, account, channel, kind, tag, job_id, parked_until, person, why, began_at",
+        "processes": "threads, host, pid, lanes, queues, unusable, version, revision, health, hindered",
+        "receipts": "msgid, media_id, accepted_at, recalled_at, from_repeat, not_sent, warning, extra",
+        "response_codes": "part_id, source, code, state, leased_by, issued_at, ends_at, person",
+    },
+    "console": {
+        **dict.fromkeys(("bodies", "duplicates", "ended_tags", "grants", "media"), "*"),
+        "response_codes": "code",
+        "tokens": "sealed, lease_holder, lease_until",
+    },
+}
+"""Role -> table -> the columns that it may not read."""
 INSERT = {"postgresql": "insert into {} default values", "mariadb": "insert into {} () values ()"}
 
 
 @on_its_own(why=WHY)
-@pytest.mark.parametrize("role", ["producer", "reader"])
+@pytest.mark.parametrize("role", INSERTS)
 def test_every_write_of_a_role_is_tried(users: RoleUsers, role: Role) -> None:
     """An insert, an update of each column and a delete, in every table; nothing is committed."""
     writes = dict[str, str]()
@@ -230,9 +335,27 @@ def test_every_write_of_a_role_is_tried(users: RoleUsers, role: Role) -> None:
     with as_role(users, role) as database:
         allowed = {write.replace("worker_", "") for write in writes if may(database, writes[write])}
 
-    produces = role == "producer"
-    inserts = {f"insert {name}" for name in PRODUCED} if produces else set()
-    assert inserts | (CHANGED[users.server] if produces else set()) == allowed
+    expected = {f"insert {name}" for name in INSERTS[role].split(", ") if name}
+    expected |= {f"delete {name}" for name in DELETES[role].split(", ") if name}
+    for updates in (UPDATES[role], DEMANDED[users.server].get(role, {})):
+        expected = expected.union(*(columns(table, names) for table, names in updates.items()))
+    assert expected == allowed
+
+
+@on_its_own(why=WHY)
+@pytest.mark.parametrize("role", UNREAD)
+def test_every_read_of_a_role_is_tried(users: RoleUsers, role: Role) -> None:
+    """Each column of every table: a receiver reads no text, no recipient and no token; a console no secret."""
+    everything = {f"{table.name}.{column.name}" for table in metadata.sorted_tables for column in table.columns}
+
+    with as_role(users, role) as database:
+        refused = {
+            name.removeprefix("worker_")
+            for name in everything
+            if not may(database, f"select {name} from {name.partition('.')[0]} where 1 = 0")
+        }
+
+    assert set[str]().union(*(columns(table, names) for table, names in UNREAD[role].items())) == refused
 
 
 def may(database: Database, statement: str) -> bool:
@@ -245,6 +368,77 @@ def may(database: Database, statement: str) -> bool:
         finally:
             connection.rollback()
     return True
+
+
+def borrowed(module: ModuleType, *parameters: str) -> list[Callable[..., None]]:
+    """The tests of a module that take just these."""
+    tests = [test for name, test in vars(module).items() if name.startswith("test_")]
+    return [test for test in tests if [*signature(test).parameters] == [*parameters]]
+
+
+@on_its_own(why=WHY)
+@pytest.mark.parametrize("test", borrowed(test_callbacks, "receiver", "site"), ids=lambda test: test.__name__)
+def test_a_receiver_keeps_its_promises(
+    users: RoleUsers, test: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a receiver does in tests of its own, it does under its role, too, and its counts are added up."""
+    with producer_beside_worker(users) as (_, site), as_role(users, "receiver", site.clock) as own:
+        site.clock.micros = int(NOW) * 1_000_000
+        monkeypatch.setattr(test_callbacks, "CallbackStore", lambda _, *rest: CallbackStore(own, *rest))
+
+        test(test_callbacks.made(site), site)
+
+        Totals(own).turn()
+
+
+@on_its_own(why=WHY)
+def test_a_receiver_stores_chats_and_credentials(users: RoleUsers) -> None:
+    """A chat that is left and comes back, whose lane parks and opens; a ticket, and a new one in its place."""
+    with producer_beside_worker(users) as (_, site), as_role(users, "receiver", site.clock) as own:
+        store = CallbackStore(own, Settings(), site.accounts)
+        facts: dict[str, Any] = {"event": "e", "person": "", "payload": {}}
+        for n, change in enumerate((ChatChange.SEEN, ChatChange.GONE, ChatChange.ADDED)):
+            chat = ChatNews("c", "single", change, "ann", 3, ("chat/c",))
+            ticket = Grant(GrantKind.TICKET, f"secret {n}", lasts_s=60)
+            assert store.store("hr", Inbound(**facts, happened_at=n, identity=(f"{n}",), chat=chat, grant=ticket))
+            assert not store.store("hr", Inbound(**facts, happened_at=n, identity=(f"{n}",), chat=chat, grant=ticket))
+
+        assert ["parked", "resumed"] == [
+            row.what for row in site.rows("select what from worker_lane_events order by id")
+        ]
+        assert [2_000_000] == [row.issued_at for row in site.rows("select issued_at from worker_grants")]
+
+
+@on_its_own(why=WHY)
+def test_a_receiver_stores_a_press_without_the_message_that_names_the_card(users: RoleUsers) -> None:
+    """The application's own id of the card stands in the message; the worker finds it, which runs the hook."""
+    with producer_beside_worker(users) as (_, site), as_role(users, "receiver", site.clock) as own:
+        job = site.send("leave-7")
+        card = CardPress(f"w{part_id(job, 0)}", "ok", "attachment", None, {}, own_id_at=("body", "text", "content"))
+        inbound = Inbound("e", "ann", 0, ("1",), {}, card=card)
+
+        assert CallbackStore(own, Settings(hooks="shop.hooks"), site.accounts).store("hr", inbound)
+
+        [event] = site.rows("select id from worker_events")
+        with site.database.writing() as connection:
+            claimed = claim_event(connection, site.database.now, event.id, "holder")
+        assert claimed is not None
+        pressed = hook_event_of(claimed)
+        assert isinstance(pressed, CardPressed)
+        assert ("leave-7", job) == (pressed.task_id, pressed.job_id), claimed.message
+
+
+@on_its_own(why=WHY)
+@pytest.mark.parametrize("test", borrowed(test_pages_commands, "site"), ids=lambda test: test.__name__)
+def test_a_console_gives_every_command(
+    users: RoleUsers, test: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a person does at the console in tests of its own, its role allows."""
+    with producer_beside_worker(users) as (_, site), as_role(users, "console", site.clock) as own:
+        site.clock.micros = time.time_ns() // 1000
+        monkeypatch.setattr(person, "ConsoleSite", lambda settings, _, *rest: ConsoleSite(settings, own, *rest))
+
+        test(site)
 
 
 @on_its_own(why=WHY)
@@ -270,7 +464,27 @@ def test_only_a_migrator_changes_or_deletes_what_the_audit_has(users: RoleUsers)
     with as_role(users, "migrator") as migrator, migrator.writing() as connection:
         for change in changes:
             execute(connection, change, {"id": "kept"})
-        assert 0 == execute(connection, "select count(*) from worker_audit").scalar()
+        assert 0 == execute(connection, "select count(*) from worker_audit where id in ('kept', 'seen')").scalar()
+
+
+@on_its_own(why=WHY)
+def test_a_migrator_erases_a_person_from_the_audit_too(users: RoleUsers) -> None:
+    """A worker's user is refused the row of the audit that names the person; the migrator's does all of it."""
+    with producer_beside_worker(users) as (_, site), as_role(users, "migrator", site.clock) as migrator:
+        job = site.send(to=To(users=["wangwu"]))
+        site.run()
+        cancel(
+            find_person("wangwu", database=site.database), person="zhang", why="wangwu asked", database=site.database
+        )
+        with pytest.raises(DBAPIError) as refused:
+            erase(find_person("wangwu", database=site.database), person="zhang", why="", database=site.database)
+
+        done = erase(find_person("wangwu", database=migrator), person="zhang", why="", database=migrator)
+
+        assert is_forbidden(refused.value)
+        assert 0 == done.counts["unchanged"]
+        assert "wangwu" not in str(site.rows("select * from worker_audit") + site.rows("select * from worker_jobs"))
+        assert "accepted" == site.state(job)
 
 
 @on_its_own(why=WHY)

@@ -10,14 +10,15 @@ import pytest
 from worker.outbox.tables import VERSION_TABLE, metadata
 
 ROOT = Path(__file__).parents[2]
-ROW = re.compile(r"\('(worker_\w+)',\s*((?:'[^']*'\s*)+),\s*((?:'[^']*'\s*)+)\)")
-Rights = dict[str, tuple[dict[str, str], dict[str, str]]]
+ROLES = ("producer", "reader", "receiver", "console")
+ROW = re.compile(r"\('(worker_\w+)'" + r",\s*((?:'[^']*'\s*)+)" * len(ROLES) + r"\)")
+Rights = dict[str, tuple[dict[str, str], ...]]
 
 
 def rights(server: str) -> Rights:
-    """Each table of a script, with the verbs of a producer and of a reader, and their columns; "" is all of them."""
+    """Each table of a script, with the verbs of each role and their columns; "" is all of them."""
     script = (ROOT / "deploy" / "sql" / f"{server}-roles.sql").read_text(encoding="utf-8")
-    return {table: (_verbs(producer), _verbs(reader)) for table, producer, reader in ROW.findall(script)}
+    return {table: tuple(map(_verbs, of_roles)) for table, *of_roles in ROW.findall(script)}
 
 
 def _verbs(told: str) -> dict[str, str]:
@@ -40,16 +41,28 @@ def test_a_script_names_every_table_and_only_columns_there_are(server: str) -> N
             assert named <= columns.get(table, set()), table
 
 
-def test_the_scripts_differ_only_by_the_update_that_postgresql_demands() -> None:
-    """For the shared lock of a file that is stored already."""
-    postgresql, mariadb = rights("postgresql"), rights("mariadb")
+def test_the_scripts_differ_only_by_the_updates_that_each_server_demands() -> None:
+    """PostgreSQL for a shared lock of a file, MariaDB for an insert that meets a key; of jobs and parts neither."""
+    postgresql, mariadb = (
+        {
+            (table, role): verbs
+            for table, of_roles in rights(server).items()
+            for role, verbs in zip(ROLES, of_roles, strict=True)
+        }
+        for server in ("postgresql", "mariadb")
+    )
 
-    differ = {table: (postgresql[table], mariadb[table]) for table in postgresql if postgresql[table] != mariadb[table]}
+    differ = {right for right in postgresql if postgresql[right] != mariadb[right]}
 
-    assert {"worker_blobs"} == differ.keys()
-    (ours, ours_read), (theirs, theirs_read) = differ["worker_blobs"]
-    assert ours_read == theirs_read
-    assert {**theirs, "update": "created_at"} == ours
+    assert {("worker_blobs", "producer"), ("worker_blobs", "console")} == {
+        right for right in differ if "update" not in mariadb[right]
+    }
+    assert not {table for table, _ in differ} & {"worker_jobs", "worker_parts"}
+    for right in differ:
+        ours, theirs = (
+            {verb: names for verb, names in of[right].items() if verb != "update"} for of in (postgresql, mariadb)
+        )
+        assert ours == theirs
 
 
 def test_no_script_grants_a_producer_or_reader_a_secret() -> None:
@@ -58,8 +71,8 @@ def test_no_script_grants_a_producer_or_reader_a_secret() -> None:
     for server in ("postgresql", "mariadb"):
         found = rights(server)
 
-        assert {table: ({}, {}) for table in hidden} == {table: found[table] for table in hidden}
-        for verbs in found["worker_accounts"]:
+        assert {table: ({}, {}) for table in hidden} == {table: found[table][:2] for table in hidden}
+        for verbs in found["worker_accounts"][:2]:
             assert "name, version" == verbs["select"]
         assert "code" not in found["worker_response_codes"][0]["select"].split(", ")
         assert "update" not in found["worker_jobs"][0]
