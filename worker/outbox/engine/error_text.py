@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from worker.outbox.engine.mariadb import error_number
+from worker.outbox.engine.mariadb import DUPLICATE_KEY, error_number
 
 MISSING_TABLES = "the outbox's tables are missing or older than this release; run `worker db upgrade`"
 
@@ -129,6 +129,11 @@ def description_of(error: BaseException) -> str:
 def is_forbidden(error: BaseException) -> bool:
     """Returns whether the database user lacks the rights for a statement."""
     return remedy_of(error) == _RIGHTS
+
+
+def is_taken_key(error: BaseException) -> bool:
+    """Returns whether an insert of MariaDB met a unique key. The error is the driver's or SQLAlchemy's."""
+    return error_number(getattr(error, "orig", error)) == DUPLICATE_KEY
 
 
 def sqlstate_of(cause: BaseException | None) -> str | None:

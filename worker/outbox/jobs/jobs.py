@@ -18,7 +18,7 @@ from worker.domain.stored import object_or_empty
 from worker.outbox.engine.bulk import documents, ids_json, rows_json
 from worker.outbox.engine.clock import now_in
 from worker.outbox.engine.dialect import Dialect, dialect_of
-from worker.outbox.engine.mariadb import DUPLICATE_KEY, error_number
+from worker.outbox.engine.error_text import is_taken_key
 from worker.outbox.engine.sql import execute, mappings
 
 ROWS_A_STATEMENT = 1_000
@@ -289,7 +289,7 @@ def _inserts(connection: Connection, now: str, jobs: Sequence[JobRow], document:
     try:
         execute(connection, _all_jobs(dialect_of(connection), now, shape), {"jobs": document})
     except (DBAPIError, connection.dialect.loaded_dbapi.Error) as error:
-        if "dedupe_key" not in dict(shape) or error_number(getattr(error, "orig", error)) != DUPLICATE_KEY:
+        if "dedupe_key" not in dict(shape) or not is_taken_key(error):
             raise
         return False
     return True
