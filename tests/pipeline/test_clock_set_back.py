@@ -14,10 +14,13 @@ from worker.delivery.sender.lease import Leadership
 from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.settle import Policy
+from worker.outbox import tables
 from worker.outbox.commit.commands import Change, Mark
 from worker.outbox.commit.group_commit import commit
-from worker.outbox.engine.clock import SECOND, SKEW_US, DrivenClock
+from worker.outbox.engine.bulk import insert_rows
+from worker.outbox.engine.clock import SECOND, SKEW_US, DrivenClock, micros
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import execute, fetch
 from worker.outbox.lanes import tokens
 from worker.outbox.lanes.processes import renew_heartbeat
 from worker.transport.token_probe import TokenProbe
@@ -194,6 +197,41 @@ def test_what_is_due_by_the_old_clock_is_sent(site: Site) -> None:
     site.run()
 
     assert [site.state(job) for job in (retry, meanwhile, scheduled)] == ["accepted", "accepted", "queued"]
+
+
+WAITS: list[tuple[str, str]] = [
+    ("worker_parts", "offered_until"),
+    ("worker_events", "due_at"),
+    ("worker_events", "offered_until"),
+    ("worker_ended_tags", "check_at"),
+]
+
+
+@pytest.mark.every_database
+def test_nothing_waits_for_the_old_clock(site: Site) -> None:
+    """Offers, hooks, checks of tags: what would wait eight hours goes on, and what waits a minute waits.
+
+    Times of a small step back stay, for they may be honest.
+    """
+    soon, later = (site.clock.micros + micros(seconds) for seconds in (60.0, BACK_S + 60))
+    parts = [part_id(site.send(name), 0) for name in ("soon", "later")]
+    with site.database.writing() as connection:
+        for part, name, at in zip(parts, ("soon", "later"), (soon, later), strict=True):
+            execute(connection, "update worker_parts set offered_until = :at where id = :id", {"at": at, "id": part})
+            event = {"id": name, "kind": "job_done", "state": 0, "due_at": at, "offered_until": at, "created_at": at}
+            insert_rows(connection, tables.events, [event])
+            tag = {"tag": name, "note": "n", "ended_at": at, "check_at": at}
+            insert_rows(connection, tables.ended_tags, [tag])
+    site.clock.advance(BACK_S)
+    site.recover()
+    site.clock.advance(-BACK_S)
+
+    site.recover()
+
+    for table, column in WAITS:
+        with site.database.reading() as connection:
+            found = fetch(connection, f"select {column} from {table} where {column} is not null", {})
+        assert [soon] == [at for (at,) in found if at > site.clock.micros], (table, column)
 
 
 @pytest.mark.every_database

@@ -28,6 +28,7 @@ from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.follow_ups import wake_overdue
 from worker.outbox.jobs.loading import (
     JobPart,
+    forget_later_times,
     parts_in_doubt,
     parts_marked_in_future,
     parts_of_later,
@@ -92,6 +93,8 @@ class Recovery:
         """The database's clock in the last turn. Before the first turn it may have been any time."""
         self._order_after = ""
         self._saw_set_back = False
+        self._knows_later_times = False
+        """True from a set-back of the clock until what waits by the old one is forgotten."""
         self._repeats_after: Cursor | None = None
         """The last queued part that was searched for repeats from the future. None: there is nothing to search."""
         self._doubtful_after = FIRST_PAGE
@@ -115,8 +118,10 @@ class Recovery:
         self._step(Work.DOUBTFUL, "recovery of unknowns", self._act_on_unknowns)
         if self._agenda.now + SKEW_US < self._latest_now:
             self._repeats_after = (self._agenda.now + SKEW_US, "")
-            self._saw_set_back = self._latest_now != FOREVER
+            self._saw_set_back = self._knows_later_times = self._latest_now != FOREVER
         self._latest_now = self._agenda.now
+        if self._knows_later_times:
+            self._fault_reports.run_step("recovery of later times", self._forget_later_times)
         self._fault_reports.run_step("recovery of repeats", self._act_on_repeats)
         self._step(Work.EXPIRED, "recovery of late parts", self._expire)
         self._step(Work.WAITING, "recovery of waiting parts", self._wake_overdue)
@@ -136,6 +141,10 @@ class Recovery:
 
     def _cut_blocks(self) -> None:
         self._database.run(lambda connection: cut_future_blocks(connection, self._database.now))
+
+    def _forget_later_times(self) -> None:
+        self._database.run(lambda connection: forget_later_times(connection, read_now(connection, self._database.now)))
+        self._knows_later_times = False
 
     def _wake_resumed(self) -> None:
         """Wakes parts that are parked on ended pauses, at most ten thousand a turn."""

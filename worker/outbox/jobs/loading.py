@@ -15,12 +15,15 @@ from worker.domain.job import Part, is_read
 from worker.domain.settle import FOREVER
 from worker.domain.state import OPEN_STATES, PartState
 from worker.outbox.engine.bulk import ids_json
-from worker.outbox.engine.clock import SKEW_US
+from worker.outbox.engine.clock import SECOND, SKEW_US
 from worker.outbox.engine.database import is_about_rows
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch, run, sqlalchemy_errors
 from worker.outbox.lanes.agenda import marked_later_than
 from worker.outbox.lanes.waits import FIRST_PAGE, Cursor
+
+LONGEST_HOOK_DELAY_US = 600 * SECOND
+"""The longest wait of an event between two runs of its hook."""
 
 
 @dataclass(slots=True)
@@ -249,6 +252,22 @@ def wake_set_back(connection: Connection, now: str, ids: Sequence[str], later_th
     update = dialect_of(connection).update_by_ids("worker_parts", f"not_before = {now}, offered_until = null")
     only = f"state = 0 and doubts = 0 and waits_on is null and not_before > :later and {job}"
     run(connection, f"{update} and {only}", {"ids": ids_json(ids), "later": later_than})
+
+
+def forget_later_times(connection: Connection, now: int) -> None:
+    """Forgets until when things wait by a clock that was ahead, and has been set back to `now`.
+
+    Offers of parts and events, runs of hooks and checks of tags that are later than any that begins now. What is
+    offered, run or checked once more does no harm.
+    """
+    values = {"now": now, "later": now + SKEW_US, "later_run": now + SKEW_US + LONGEST_HOOK_DELAY_US}
+    for statement in (
+        "update worker_parts set offered_until = null where state = 0 and offered_until > :later",
+        "update worker_events set offered_until = null where state = 0 and offered_until > :later",
+        "update worker_events set due_at = :now where state = 0 and due_at > :later_run",
+        "update worker_ended_tags set check_at = :now where check_at > :later",
+    ):
+        run(connection, statement, {name: value for name, value in values.items() if f":{name}" in statement.split()})
 
 
 def parts_still_in_doubt(connection: Connection, ids: Sequence[str]) -> list[JobPart]:
