@@ -17,7 +17,8 @@ from worker.service.celery_app import make_app
 from worker.service.queues import DOORBELL_TASK, HOOKS_TASK, NAMES
 
 CANARY = "canary-of-others-7c2d"
-TASK = {"task": DOORBELL_TASK, "id": "1", "lang": "py", "argsrepr": CANARY, "kwargsrepr": CANARY}
+ID = "0123456789abcdef" * 2
+TASK = {"task": DOORBELL_TASK, "id": ID, "lang": "py", "argsrepr": CANARY, "kwargsrepr": CANARY}
 MESSAGES: list[tuple[Any, dict[str, Any]]] = [
     (f"not json {CANARY}", {}),
     (CANARY, {"headers": TASK}),
@@ -28,13 +29,25 @@ MESSAGES: list[tuple[Any, dict[str, Any]]] = [
     (json.dumps([[5, {CANARY: 1}, [], CANARY], {}, {}]), {"headers": TASK}),
     (json.dumps([[[CANARY]], {}, {}]), {"headers": {**TASK, "task": HOOKS_TASK}}),
     ("[" * 50_000, {"headers": TASK}),
-    ("{}", {"headers": {"task": [CANARY], "id": "1"}}),
+    ("{}", {"headers": {"task": [CANARY], "id": ID}}),
     ("{}", {"headers": {"task": DOORBELL_TASK}}),
     ("{}", {"headers": {"task": CANARY, "id": CANARY}}),
     ("{}", {"headers": {**TASK, "eta": CANARY, "expires": CANARY, "timelimit": CANARY, "retries": CANARY}}),
     ("{}", {"content_type": "application/x-python-serialize", "headers": TASK}),
     ("{}", {"content_encoding": CANARY, "headers": TASK}),
     ("{}", {"content_encoding": CANARY}),
+    *(
+        (json.dumps([[ACCOUNT, [CANARY], False, 1], {}, embedded]), {"headers": {**TASK, **headers}})
+        for embedded, headers in (
+            ({}, {"id": CANARY}),
+            ({}, {"id": [CANARY]}),
+            ({}, {"eta": "2999-01-01T00:00:00+00:00"}),
+            ({}, {"id": CANARY, "expires": "1999-01-01T00:00:00+00:00"}),
+            ({"callbacks": CANARY, "chain": 5}, {}),
+            ({"callbacks": [{"task": DOORBELL_TASK, "args": [CANARY], "kwargs": {}, "options": {}}]}, {}),
+            ({"errbacks": {CANARY: 1}}, {}),
+        )
+    ),
     (json.dumps({"task": DOORBELL_TASK, "id": CANARY, "args": 5, "kwargs": CANARY}), {}),
     (json.dumps({"task": [CANARY]}), {}),
 ]

@@ -26,7 +26,7 @@ from worker.domain.errors import ConfigurationError
 from worker.language import translate
 from worker.language.visible import visible
 from worker.service.lifecycle import WorkerProcess
-from worker.service.unreadable import drops
+from worker.service.unreadable import drops, is_like_ours
 
 log = get_logger(__name__)
 
@@ -114,7 +114,10 @@ class ClosingConsumer(Consumer):  # type: ignore[misc]  # as above
 
         def receive_or_drop(message: Any) -> None:
             try:
-                receive(message)
+                if is_like_ours(message):
+                    receive(message)
+                else:
+                    self._drop(message, LookupError())
             except (*self.connection_errors, *self.channel_errors):
                 raise
             except Exception as error:  # noqa: BLE001  a message of others may break Celery anywhere

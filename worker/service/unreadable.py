@@ -6,6 +6,7 @@ a message are offered again.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -15,6 +16,22 @@ from celery.worker.control import Panel
 
 UNREADABLE = (ValueError, TypeError, LookupError, RecursionError)
 """Errors of a message that has not the form that kombu gives it. A lost connection raises others."""
+
+
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def is_like_ours(message: Any) -> bool:
+    """Returns whether a message has the form of those that the worker sends. Raises an error for an odd body.
+
+    Celery writes a task's id into the log, keeps a task that is to run later in memory, and publishes what a task asks
+    to be called after it.
+    """
+    headers = message.headers or {}
+    if not (isinstance(headers.get("id"), str) and _ID.fullmatch(headers["id"])) or headers.get("eta"):
+        return False
+    _, keywords, embedded = message.payload
+    return not keywords and not any(embedded.values()) and not headers.get("expires")
 
 
 class Drops:
