@@ -74,6 +74,7 @@ def test_what_has_no_sender() -> None:
 def test_numbers_in_a_list_are_ids_of_departments_and_tags() -> None:
     """As the vendor's page of card updates has them, and with none of a list nobody is meant."""
     assert To(parties=[1, 2], tags=(3,)) == To(parties="1|2", tags="3")
+    assert To(parties=["1", 2]) == To(parties="1|2")
     assert To(None, [], "") == To()
     assert recipients_from_json({"userids": ["a"], "partyids": [1]}) == To("a", "1")
 

@@ -404,9 +404,12 @@ def test_an_update_that_has_to_wait_shortly_before_its_codes_end_goes_before_oth
     assert ["code1", "code1", "code2"] == spent(site)
 
 
-def test_an_update_by_a_code_that_ends_soon_is_urgent_when_it_has_to_wait(site: Site) -> None:
-    """The application said when the code was issued."""
-    issued_at = datetime.fromtimestamp(site.clock.micros / SECOND, UTC) - timedelta(hours=71.5)
+@pytest.mark.parametrize(("hours", "priority"), [(70.9, Priority.NORMAL), (71.5, Priority.URGENT)])
+def test_an_update_by_a_code_that_ends_soon_is_urgent_when_it_has_to_wait(
+    site: Site, hours: float, priority: Priority
+) -> None:
+    """In the last hour only; the application said when the code was issued."""
+    issued_at = datetime.fromtimestamp(site.clock.micros / SECOND, UTC) - timedelta(hours=hours)
     with site.database.writing() as connection:
         update = update_card_by_code(
             connection,
@@ -420,7 +423,7 @@ def test_an_update_by_a_code_that_ends_soon_is_urgent_when_it_has_to_wait(site: 
 
     site.ring(update)
 
-    assert ("queued", Priority.URGENT) == (site.state(update), site.part(update).priority)
+    assert ("queued", priority) == (site.state(update), site.part(update).priority)
 
 
 def left(site: Site, job: str) -> list[tuple[str, int, int | None]]:

@@ -529,6 +529,7 @@ def test_a_failing_hook_is_logged_with_its_places_and_no_text(hall: MakeHall, si
     [line] = [line for line in lines if line["event"] == "hook_failed"]
     assert line["where"].startswith("ValueError > test_hooks.py:")
     assert line["where"].endswith(" inner")
+    assert ("card_action", card, 1, "ValueError") == tuple(line[name] for name in ("kind", "job", "attempt", "error"))
     assert "hunter2" not in str(line)
 
 
