@@ -47,7 +47,6 @@ class UnknownAccount(ConfigurationError):
     channel = job = code = None
 
     def __init__(self, sentence: Callable[[], str]):
-        Exception.__init__(self, sentence)
         self._sentence = sentence
 
     def __str__(self) -> str:

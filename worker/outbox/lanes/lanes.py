@@ -117,7 +117,7 @@ def change_lanes_at(
         connection,
         [
             state
-            for name, state in sorted(states.items())
+            for name, state in states.items()
             if name in inserted or state != old_states.get(name, fresh_state(name))
         ],
         now,
