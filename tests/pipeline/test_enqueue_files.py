@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 import worker
 from tests.support.producing import ACCOUNTS, ANN, count, row
-from worker import CheckFailed, File, Image, NewJob, WorkerError
+from worker import CheckFailed, File, Image, NewJob, Text, WorkerError
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.blobs import REUSED_WITHIN_S, blob_chunks, insert_blob
@@ -48,6 +48,17 @@ def test_a_file_travels_with_its_job(database: Database) -> None:
     } == entry
     assert [1024 * 1024] * 2 + [len(content) - 2 * 1024 * 1024] == sizes
     assert content == b"".join(blob_chunks(database, entry["blob"]))
+
+
+def test_a_message_without_a_file_stays_as_it_is_beside_one_with(database: Database) -> None:
+    """In one call for both."""
+    with database.writing() as connection:
+        alone = worker.enqueue(connection, "hr", Text(content="hello"), ANN)
+        jobs = [NewJob("hr", Image(file=File(PNG, "a.png")), ANN), NewJob("hr", Text(content="hello"), ANN)]
+        _, beside = worker.enqueue_many(connection, jobs)
+        messages = [row(connection, "worker_jobs", id=ref.id)["message"] for ref in (alone, beside)]
+
+    assert messages[0] == messages[1]
 
 
 def test_a_young_copy_is_reused_an_old_one_is_not(database: Database, driven_clock: DrivenClock) -> None:

@@ -67,6 +67,14 @@ def test_who_always_fails_gives_way_to_who_can(site: Site) -> None:
     assert held(site)
 
 
+def test_a_lease_is_renewed_in_time_however_seldom_there_is_work(site: Site) -> None:
+    """The next turn comes when the work asks for it, and when a third of the lease is over."""
+    leader = process(site, WORK)
+
+    assert 1.0 == leader.turn(lambda: 1.0)
+    assert 10 / 3 == leader.turn(lambda: 100.0)
+
+
 def test_who_is_alone_goes_on_trying(site: Site) -> None:
     """Its lease counts as lapsed, so that everybody sees that nothing is done; and it leads as soon as it can."""
     alone = process(site, WORK)
