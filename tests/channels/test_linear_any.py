@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from http.client import HTTPResponse
 from typing import Any, cast
 
 import pytest
@@ -28,7 +27,6 @@ from urllib3.connection import HTTPConnection
 from worker.channels.checking import truncate
 from worker.config.logging import mask
 from worker.console import visit
-from worker.delivery.resolver import http_get
 from worker.domain.call import Reply
 from worker.domain.content import erasure
 from worker.domain.content.web import web_address
@@ -44,6 +42,7 @@ from worker.transport.connection import PooledConnection, SocketAdapter
 from worker.transport.egress import proxy
 from worker.transport.framing import AnswerEnd
 from worker.transport.http import _read_whole
+from worker.transport.session import Web
 from worker.transport.token_provider import read_reply
 
 ENOUGH_S = 0.004
@@ -121,13 +120,15 @@ def _answer(text: str) -> None:
     _read_whole(connection.read_head())
 
 
-def _file(text: str) -> None:
-    wire = _adapter(text)
-    wire.max_lines = http_get.MAX_FILE_LINES
-    response = HTTPResponse(cast(Any, wire), method="GET")
-    http_get._send_request(wire, web_address("http://a/"), response)
-    for _ in http_get._chunks(response, wire):
-        pass
+def _session(text: str, before: str = "") -> None:
+    web = Web(
+        monotonic=lambda: 0.0,
+        dial=lambda *_: cast(Any, Played(f"{before}{text}".encode())),
+        resolve=lambda host, port: [(0, (host, port))],
+    )
+    with web.session(1.0) as session:
+        for _ in session.get("http://a/b", stream=True).iter_content(65_536):
+            pass
 
 
 def _tunnel(text: str) -> None:
@@ -197,7 +198,7 @@ TYPED = ("ids", "tag", "errcode", "recipient", "created_from")
 READERS = {
     **{
         f"{name} {number}": Reader(read, HTTP, 64 * 1024, before, worst)
-        for name, read in {"end": _arriving, "answer": _answer, "file": _file}.items()
+        for name, read in {"end": _arriving, "answer": _answer, "session": _session}.items()
         for number, (before, worst) in enumerate({"": (), OK: (), CHUNKED: ("a",), MULTIPART: (";",)}.items())
     },
     "proxy": Reader(_tunnel, HTTP, 16 * 1024, "HTTP/1.1", (" ",)),
@@ -242,7 +243,9 @@ READERS = {
     "tags": Reader(tag_fields, JSON),
     "listed": Reader(lambda text: (job_list._first_of(text), job_list._type_of(text)), JSON, before='{"users": ["'),
     "tracestate": Reader(bounded_state, ["a", ",", "="], 64 * 1024, "", ("a,",)),
-    "redirect": Reader(web_address("http://a/b").follow, ADDRESS),
+    "redirect": Reader(partial(_session, before="HTTP/1.1 302 Found\r\nLocation: "), ADDRESS, 16 * 1024),
+    "encoded": Reader(partial(_session, before=f"{OK}Content-Encoding: "), _words("gzip , ; deflate br a")),
+    "address": Reader(lambda text: web_address(f"http://a/{text}"), ADDRESS),
     "own path": Reader(lambda text: visit.own_path(f"/{text}"), ADDRESS),
     "form": Reader(lambda text: visit.values_of(QueryParams(text)), ADDRESS),
     "cookies": Reader(

@@ -65,6 +65,7 @@ class SuiteSite:
         tokens = Tokens(
             runtime.database,
             runtime.transport,
+            runtime.web,
             settings=runtime.settings,
             incarnation=lambda: name,
             monotonic=self.site.ticks,

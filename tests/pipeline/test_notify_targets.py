@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -31,7 +31,7 @@ from worker.outbox.upkeep.alerts import HOUR
 from worker.reporting.problems import OutboxReading, read_outbox
 from worker.service.notify import notifier
 from worker.service.notify.notices import MAX_PER_HOUR, RESERVED_FOR_PAGES
-from worker.transport.http import SocketTransport
+from worker.transport.session import Web
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -559,15 +559,12 @@ class _Post(BaseHTTPRequestHandler):
 
 @pytest.mark.fewer_databases("it is about HTTP")
 def test_a_post_over_real_http(database: Database, driven_clock: DrivenClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through the program's one transport, with the path and the query of the URL."""
+    """Through the program's one session, with the path and the query of the URL as they are written."""
     server = _Pager()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    monkeypatch.setenv("PAGER_URL", f"http://127.0.0.1:{server.server_address[1]}/a%20b/hook?key=a%2Bb")
-    with (
-        closing(SocketTransport()) as transport,
-        planted(database, driven_clock, accounts=ACCOUNTS, transport=transport) as site,
-    ):
+    monkeypatch.setenv("PAGER_URL", f"http://127.0.0.1:{server.server_address[1]}/a%20b/hook?key=a%2Bb&key=c")
+    with planted(database, driven_clock, accounts=ACCOUNTS, web=Web()) as site:
         watch = Watch(site, PAGER)
         site.clock.advance(60)
         watch.notifier.turn()
@@ -578,5 +575,5 @@ def test_a_post_over_real_http(database: Database, driven_clock: DrivenClock, mo
     thread.join()
 
     [(path, kind, body)] = server.heard
-    assert ("/a%20b/hook?key=a%2Bb", "application/json") == (path, kind)
+    assert ("/a%20b/hook?key=a%2Bb&key=c", "application/json") == (path, kind)
     assert "NothingIsDelivered" in body["text"]

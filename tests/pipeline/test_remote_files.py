@@ -14,14 +14,13 @@ from uuid_utils import uuid7
 
 from tests.support.housekeeping import keep_house
 from tests.support.runtime import PNG, SEND, UPLOAD, Site, busy, planted, refused
-from tests.support.scripted_web import Page, ScriptedWeb, Told
+from tests.support.scripted_web import Fault, Page, ScriptedWeb, Told
 from tests.support.youdu_client import APP, BUIN, KEYS
 from worker import Chats, CheckFailed, File, FileMessage, Image, To, get_job, replay, timeline, upload, youdu
 from worker.channels import wecom_webhook as webhook
 from worker.channels.registry import channel
 from worker.config.settings import RetentionSettings
 from worker.delivery.resolver.download import Downloads
-from worker.delivery.resolver.http_get import FetchError
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.delivery.sender import attempt
 from worker.delivery.sender.doorbell_sender import DoorbellSender
@@ -102,6 +101,26 @@ def test_an_upload_job_uploads_what_is_behind_its_url(site: Site, web: ScriptedW
     assert ("accepted", ["media1"]) == (site.state(job), [row.media_id for row in site.of("receipts", job)])
     assert [("七月.png", len(content), content)] == streamed
     assert (1, 3) == stored(site)
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        'attachment; filename="other.exe"',
+        "attachment; filename*=UTF-8''..%2F..%2Fetc%2Fpasswd%0D%0A.exe",
+        'attachment; filename="..\\..\\other\x01.exe"',
+    ],
+)
+def test_a_file_has_the_name_of_its_url(site: Site, web: ScriptedWeb, disposition: str) -> None:
+    """It was checked before it was stored; a server cannot give it another."""
+    web.pages[URL] = Page(PNG, headers={"content-disposition": disposition})
+    asked_upload(site)
+
+    site.run()
+
+    [call] = site.calls(UPLOAD)
+    assert isinstance(call.body, FileBody)
+    assert call.body.filename == "七月.png"
 
 
 def test_a_send_waits_for_the_upload_of_what_is_behind_its_url(site: Site, web: ScriptedWeb) -> None:
@@ -312,7 +331,7 @@ def test_a_host_that_is_not_public_is_refused(database: Database, driven_clock: 
 
 def test_trouble_on_the_way_is_tried_again_like_a_call(site: Site, web: ScriptedWeb) -> None:
     """Later and later, and counted; then it is there, and its sends go."""
-    web.pages[URL] = [FetchError("dns"), Page(status=503), FetchError("cut"), Page(PNG)]
+    web.pages[URL] = [Fault("dns"), Page(status=503), Fault("cut"), Page(PNG)]
     job = asked_send(site)
     site.run()
     [upload_job] = uploads(site)
@@ -329,7 +348,7 @@ def test_trouble_on_the_way_is_tried_again_like_a_call(site: Site, web: Scripted
 
 def test_trouble_that_lasts_exhausts_it(site: Site, web: ScriptedWeb) -> None:
     """Eight tries, as for calls; the sends hear why."""
-    web.pages[URL] = FetchError("connect_timeout")
+    web.pages[URL] = Fault("connect_timeout")
     job = asked_send(site)
 
     for _ in range(8):
@@ -346,7 +365,7 @@ def test_trouble_that_lasts_exhausts_it(site: Site, web: ScriptedWeb) -> None:
 
 def test_a_file_that_never_comes_ends_with_its_job(site: Site, web: ScriptedWeb) -> None:
     """The job's own time counts while it waits."""
-    web.pages[URL] = FetchError("dns")
+    web.pages[URL] = Fault("dns")
     job = asked_upload(site, expires_at=timedelta(seconds=30))
     site.run()
 

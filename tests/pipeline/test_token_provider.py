@@ -15,9 +15,10 @@ from tests.pipeline.test_tokens import CHANNEL, HR, LIFE, SPARE, Vendor, grant, 
 from tests.support import provided
 from tests.support.runtime import GETTOKEN, Site, an_account, planted, refused
 from tests.support.scripted_transport import ScriptedTransport, answered
+from tests.support.scripted_web import Fault, ScriptedWeb
 from worker.config.settings import DeliverySettings
 from worker.domain.account import Account, Egress, Secret, Token, TokenParked, TokenProvider, TokenWait
-from worker.domain.call import CallResult, NoAnswer, NotSent, Request
+from worker.domain.call import CallResult, NoAnswer, Request
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.transport.token_provider import (
@@ -78,7 +79,8 @@ def test_one_process_asks_the_url_for_all(database: Database, driven_clock: Driv
         call.path,
         call.query,
     )
-    assert (f"Bearer {BEARER}", Egress(ca="/firm.pem"), 10.0) == (call.authorization, call.egress, call.deadline_s)
+    assert [asked.authorization for asked in vendor.web.asked] == [f"Bearer {BEARER}"]
+    assert (call.egress, call.deadline_s) == (Egress(ca="/firm.pem"), 10.0)
 
 
 def test_a_function_is_asked_by_the_accounts_name(database: Database, driven_clock: DrivenClock) -> None:
@@ -221,7 +223,6 @@ WRONG: list[tuple[CallResult, str]] = [
     (given("t", "soon"), "the token service returned no usable access_token and expires_in"),
     (answered(b'{"access_token": "t", "expires_in": NaN}'), "the token service returned no usable"),
     (NoAnswer("read_timeout", 10.0), "the token service does not answer: read_timeout"),
-    (NotSent("refused", 0.1), "the token service does not answer: refused"),
 ]
 
 
@@ -242,10 +243,20 @@ def test_a_wrong_answer_is_a_wait_that_says_why(
     assert "tok1" == value(process.get_or_fetch(by_url(), CHANNEL))
 
 
+def test_a_service_that_is_not_there_is_told() -> None:
+    """By the class of the fault."""
+    providers = TokenProviders(ScriptedWeb({URL: Fault("refused")}), deadline_s=1)
+
+    failure = providers.fetch(HR, TokenProvider(URL, Secret(lambda: BEARER)), fresh=False)
+
+    assert isinstance(failure, ProviderFailure)
+    assert failure.reason == "the token service does not answer: refused"
+
+
 @pytest.mark.parametrize(("life", "kept_s"), [("7200", 7200), (7200.5, 7200), (10**30, MAX_LIFE_S)])
 def test_a_life_is_read_with_good_will(life: Any, kept_s: int) -> None:
     """Digits, a fraction, and an absurd one: a day at most."""
-    providers = TokenProviders(ScriptedTransport([given("t", life)]), deadline_s=1)
+    providers = TokenProviders(ScriptedWeb(carrier=ScriptedTransport([given("t", life)])), deadline_s=1)
 
     found = providers.fetch(HR, TokenProvider(URL, Secret(lambda: BEARER)), fresh=False)
 

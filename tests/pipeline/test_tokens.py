@@ -17,6 +17,7 @@ from sqlalchemy import text
 from tests.support.noise import plain
 from tests.support.reads import statements
 from tests.support.scripted_transport import ScriptedTransport, answered
+from tests.support.scripted_web import ScriptedWeb
 from worker.channels.base import Channel, TokenGranted, TokenLater, TokenOutcome, TokenRefused
 from worker.config.settings import DeliverySettings
 from worker.domain.account import Account, Secret, Token, TokenParked, TokenState, TokenWait
@@ -86,6 +87,7 @@ class Vendor:
 
     def __post_init__(self) -> None:
         self.transport = ScriptedTransport(self.answers)
+        self.web = ScriptedWeb(carrier=self.transport)
         self.names = count(1)
 
     def process(
@@ -96,6 +98,7 @@ class Vendor:
         return Tokens(
             self.database,
             transport or self.transport,
+            self.web,
             settings=self.settings,
             incarnation=incarnation or (lambda: name),
             monotonic=lambda: self.clock.micros / 1e6,

@@ -26,6 +26,7 @@ from worker.domain.account import Account, Secret, Token
 from worker.domain.call import Reply, Request
 from worker.outbox.engine.database import Database, make_engine
 from worker.transport.http import Connection, SocketTransport
+from worker.transport.session import Web
 from worker.transport.tokens import Tokens, TokenTimes
 
 PROCESSES = 8
@@ -118,7 +119,7 @@ def an_account(base_url: str) -> Account:
 
 def some_tokens(database: Database, transport: SocketTransport, name: str) -> Tokens:
     times = TokenTimes(patience_s=LIMIT_S)
-    return Tokens(database, transport, settings=DeliverySettings(), incarnation=lambda: name, times=times)
+    return Tokens(database, transport, Web(), settings=DeliverySettings(), incarnation=lambda: name, times=times)
 
 
 def send(transport: SocketTransport, base_url: str, token: Token, who: int) -> int:

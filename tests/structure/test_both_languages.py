@@ -44,7 +44,7 @@ APART = [
         "service/web/collector.py",
         "service/web/counters.py",
     ),
-    *("delivery/resolver/http_get.py", "transport/connection.py", "transport/http.py", "transport/multipart.py"),
+    *("transport/session.py", "transport/connection.py", "transport/http.py", "transport/multipart.py"),
 ]
 """The help of options, `worker init`, which has its own, names in a log line and its texts, the words of the pages,
 what Flower, traces and metrics say, which programs read, and what goes over a wire or is markup."""

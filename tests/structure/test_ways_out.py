@@ -15,11 +15,25 @@ def places_of(pattern: str) -> set[str]:
 
 
 def test_few_places_ask_for_connections_and_all_say_by_which_way() -> None:
-    """A job's call, a token, a code, a question of doctor, an alert's URL, which has no account."""
+    """A job's call, a token, a code."""
     asked = places_of(r"transport\.connect(_all)?\(|call_once\((self\._|tools\.)transport")
-    said = places_of(r"\begress=(\w+\.)?account\.egress|egress=Egress\(ca=account\.egress|flight\.account\.egress")
+    said = places_of(r"\begress=(\w+\.)?account\.egress|flight\.account\.egress")
 
-    tokens = {f"worker/transport/{name}.py" for name in ("tokens", "grants", "token_provider")}
-    questions = {"worker/cli/setup/online.py"}
-    assert {"worker/delivery/sender/attempt.py", "worker/service/notify/sending.py", *questions, *tokens} == asked
-    assert {"worker/delivery/sender/prepare.py", *questions, *tokens} == said
+    tokens = {f"worker/transport/{name}.py" for name in ("tokens", "grants")}
+    assert asked == {"worker/delivery/sender/attempt.py", *tokens}
+    assert said == {"worker/delivery/sender/prepare.py", *tokens}
+
+
+def test_all_other_http_goes_through_the_one_session() -> None:
+    """A token service, a question of doctor, an alert's URL, a file, a provider of sign-ins; nobody opens another."""
+    sessions = places_of(r"web\.session\(")
+    others = places_of(r"\brequests\.(Session|request|get|post)\(|HTTPAdapter|PoolManager|urlopen|OAuth2Session")
+
+    assert sessions == {
+        "worker/cli/setup/online.py",
+        "worker/console/sign_in/provider.py",
+        "worker/delivery/resolver/download.py",
+        "worker/service/notify/sending.py",
+        "worker/transport/token_provider.py",
+    }
+    assert others == {"worker_simulator/demo/stage.py"}

@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
+import requests
 from joserfc import jwk, jwt
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
@@ -42,6 +43,12 @@ class FakeIssuer(BaseAdapter):
     is_away: bool = False
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+
+    def session(self, deadline_s: float, **options: Any) -> requests.Session:
+        """See `Web.session`."""
+        session = requests.Session()
+        session.mount("https://", self)
+        return session
 
     def sign_in(self, address: str) -> str:
         """A person signs in at the address that a browser was sent to; the path that they are sent back to."""

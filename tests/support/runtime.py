@@ -32,7 +32,6 @@ from worker.config.accounts import FixedAccounts
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings
 from worker.delivery.maintenance.recovery import Recovery
-from worker.delivery.resolver.http_get import Web
 from worker.delivery.resolver.members import Resolver
 from worker.delivery.scheduler.fair_share import ThreadShares
 from worker.delivery.scheduler.lane_offer import Doorbell
@@ -55,6 +54,7 @@ from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.sql import collect, send
 from worker.outbox.lanes.processes import Process
 from worker.transport.http import Transport
+from worker.transport.session import Web
 
 SEND = "/cgi-bin/message/send"
 RECALL = "/cgi-bin/message/recall"
@@ -468,7 +468,7 @@ def planted(
         known,
         carrier,
         (DeliverySettings if breaks else Unbroken)(**settings),
-        web=web or ScriptedWeb(),
+        web=web or ScriptedWeb(carrier=carrier if isinstance(carrier, ScriptedTransport) else None),
         monotonic=ticks,
         life_clock=life_clock or ticks,
         rng=random.Random(seed),

@@ -54,6 +54,10 @@ class ScriptedTransport:
         """Every call has ended as it began."""
         return list(calls)
 
+    def make(self, request: Request) -> CallResult:
+        """A call of a session, for which no connection was asked."""
+        return self._call(request, None)
+
     def _finish(self) -> None:
         with self._lock:
             self.open -= 1

@@ -6,7 +6,6 @@ Knows how the settings are written. `service/notify/` decides what is sent, and 
 from __future__ import annotations
 
 from typing import Self
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import model_validator
 
@@ -33,7 +32,7 @@ class NotifyTarget(SettingsTable):
             raise ValueError("recipients go with an account; leave them out beside url")
         return self
 
-    def address(self, key: str) -> SplitResult:
+    def address(self, key: str) -> str:
         """Reads the URL. If it is invalid, raises a ConfigurationError that names `key` and shows no value."""
         assert self.url is not None
         url = self.url.read(f"{key}.url")
@@ -42,7 +41,7 @@ class NotifyTarget(SettingsTable):
                 f"{key}.url names {self.url.place}, whose value is not a web address, or has a user or a fragment;"
                 " write it as https://host/path"
             )
-        return urlsplit(url)
+        return url
 
 
 class NotifySettings(SettingsTable):

@@ -47,8 +47,6 @@ class Request:
     deadline_s: float = 20.0
     """Total time of the call in seconds, enforced by closing the socket."""
     egress: Egress = DIRECT
-    authorization: str = field(default="", repr=False)
-    """The `Authorization` header for a company's own service, or empty for none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,12 @@ def connection_fault(error: Exception) -> str:
     return type(error).__name__
 
 
+def connection_remedy(error: Exception) -> str | None:
+    """Returns what to change after a fault that happened before there was a connection, or None if nothing is known."""
+    reason = connection_fault(error)
+    return CERTIFICATE_REMEDIES.get((reason, verify_code(error))) or REMEDIES.get(reason)
+
+
 def call_fault(error: Exception, adapter: SocketAdapter) -> str:
     """Returns the name of a fault on an open connection, from the error and what the adapter recorded."""
     reset = _any(error, ConnectionError)

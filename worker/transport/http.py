@@ -1,8 +1,8 @@
 """Speaks HTTP to vendors, and tells apart whether a request was not sent, is unanswered, or was answered.
 
-No other module does so. The channels decide what an answer means, and the policy decides whether to call again. It
-never retries, follows no redirect, stores no cookie, reads no environment variable, raises nothing and logs nothing.
-`tests/unit/transport/faults.md` has a row for each fault.
+All other HTTP goes through `session.py`. The channels decide what an answer means, and the policy decides whether to
+call again. It never retries, follows no redirect, stores no cookie, reads no environment variable, raises nothing and
+logs nothing. `tests/unit/transport/faults.md` has a row for each fault.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from worker.domain.account import Egress
 from worker.domain.call import CallResult, FileBody, NoAnswer, NotSent, Reply, Request, Unsent
 from worker.outbox.engine.clock import boot_clock
 from worker.transport.connection import Checkpoint, PooledConnection
-from worker.transport.egress.dial import dial
+from worker.transport.egress.dial import Deadline, dial
+from worker.transport.egress.proxy import resolve
 from worker.transport.egress.routes import Route, Routes
 from worker.transport.faults import (
     CERTIFICATE_REFUSED,
-    CERTIFICATE_REMEDIES,
     REMEDIES,
     call_fault,
     connection_fault,
+    connection_remedy,
     is_deadline_passed,
     refuses_certificate,
-    verify_code,
 )
 from worker.transport.framing import MAX_ANSWER, TooLarge
 from worker.transport.multipart import multipart
@@ -168,16 +168,15 @@ class SocketTransport:
         try:
             return find(*arguments)
         except Exception as error:  # noqa: BLE001  # requests' and urllib3's errors carry URLs, and those tokens
-            reason = connection_fault(error)
-            remedy = CERTIFICATE_REMEDIES.get((reason, verify_code(error))) or REMEDIES.get(reason)
-            return NotSent(reason, self._monotonic() - began, remedy=remedy)
+            return NotSent(connection_fault(error), self._monotonic() - began, remedy=connection_remedy(error))
 
     def close(self) -> None:
         """Closes idle connections. Those in use are closed when they are given back."""
         self._routes.close()
 
     def _new_connection(self, route: Route) -> PooledConnection:
-        sock = dial(route, self._monotonic)
+        deadline = Deadline(self._monotonic, self._monotonic() + route.egress.connect_timeout_s)
+        sock = dial(route, deadline, resolve)
         try:
             # The engine gets a connected socket. It only writes requests and reads answers.
             engine = (HTTPSConnection if route.tls else HTTPConnection)(route.host, route.port)
@@ -279,8 +278,6 @@ def _prepare(route: Route, request: Request, boundary: Callable[[], str]) -> tup
     headers = {"User-Agent": "im-delivery-worker", "Accept-Encoding": "identity"}
     if route.forwarded:
         headers.update(route.proxy_headers)
-    if request.authorization:
-        headers["Authorization"] = request.authorization
     if isinstance(request.body, FileBody):
         separator = boundary()
         length, body = multipart(request.body, separator)

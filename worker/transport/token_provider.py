@@ -14,18 +14,19 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, TimeoutError as TooLate
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from worker.channels.base import TokenGranted
 from worker.channels.wecom.answer import json_of
 from worker.config.application import function_named
 from worker.domain.account import Account, Egress, TokenProvider
-from worker.domain.call import Reply, Request
+from worker.domain.call import Reply
 from worker.domain.errors import ConfigurationError
 from worker.transport.faults import REMEDIES
-from worker.transport.http import NO_THREAD, Transport, call_once
+from worker.transport.http import NO_THREAD
+from worker.transport.session import Web, WebError, reply_of
 
 MAX_CALLS = 4
 """Calls of one provider at a time in a process, so that a hanging one blocks no more threads than these."""
@@ -54,8 +55,8 @@ class ProviderFailure:
 class TokenProviders:
     """Calls the token providers of one process. Thread-safe."""
 
-    def __init__(self, transport: Transport, *, deadline_s: float, monotonic: Callable[[], float] = time.monotonic):
-        self._transport, self._deadline_s, self._monotonic = transport, deadline_s, monotonic
+    def __init__(self, web: Web, *, deadline_s: float, monotonic: Callable[[], float] = time.monotonic):
+        self._web, self._deadline_s, self._monotonic = web, deadline_s, monotonic
         self._lock = threading.Lock()
         self._calls: dict[str, dict[object, float]] = {}
         """Provider to its calls in progress, each with the time it began."""
@@ -94,11 +95,16 @@ class TokenProviders:
     def _get(
         self, account: Account, provider: TokenProvider, bearer: str, *, fresh: bool
     ) -> TokenGranted | ProviderFailure:
-        request = url_request(provider.place, bearer, self._deadline_s, fresh=fresh)
+        headers, query = bearer_header(bearer), {"fresh": "1"} if fresh else {}
         # A direct call: the account's proxy is the way to the vendor, and this provider is the user's own.
-        request = replace(request, egress=Egress(ca=account.egress.ca))
-        result = call_once(self._transport, request)
-        return read_reply(result) if isinstance(result, Reply) else _unanswered(result.reason)
+        session = self._web.session(self._deadline_s, egress=Egress(ca=account.egress.ca))
+        try:
+            with session:
+                answer = session.get(provider.place, params=query, headers=headers, allow_redirects=False)
+                return read_reply(reply_of(answer))
+        except WebError as error:
+            reason = error.reason
+            return ProviderFailure(f"the token service does not answer: {reason}", _URL_REMEDY)
 
     # -- a function ---------------------------------------------------------------------------------------------------
 
@@ -129,20 +135,11 @@ _HANGING_REMEDY = "give the function that this account's token_provider names a 
 _FUNCTION_REMEDY = "check the function that this account's token_provider names; the worker asks again by itself"
 
 
-def url_request(url: str, bearer: str, deadline_s: float, *, fresh: bool) -> Request:
-    """Returns the request for a URL. Raises ConfigurationError if the bearer cannot stand in a header."""
+def bearer_header(bearer: str) -> dict[str, str]:
+    """Returns the header for a URL. Raises ConfigurationError if the bearer cannot stand in it."""
     if not bearer.isascii() or not bearer.isprintable():
         raise ConfigurationError("token_provider.bearer names a place whose value no header can hold; correct it")
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query, keep_blank_values=True)) | ({"fresh": "1"} if fresh else {})
-    return Request(
-        "GET",
-        f"{parts.scheme}://{parts.netloc}",
-        parts.path or "/",
-        query,
-        deadline_s=deadline_s,
-        authorization=f"Bearer {bearer}",
-    )
+    return {"Authorization": f"Bearer {bearer}"}
 
 
 def read_reply(reply: Reply) -> TokenGranted | ProviderFailure:
@@ -191,7 +188,3 @@ def _validated(value: Any, life_s: Any) -> TokenGranted | None:
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_TOKEN or not value.isascii() or not value.isprintable():
         return None
     return TokenGranted(value, int(min(life_s, MAX_LIFE_S)))
-
-
-def _unanswered(reason: str) -> ProviderFailure:
-    return ProviderFailure(f"the token service does not answer: {reason}", _URL_REMEDY)

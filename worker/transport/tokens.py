@@ -29,6 +29,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes import tokens
 from worker.outbox.lanes.tokens import REFUSED_ON_CALL, FetchLease, TokenKey, TokenRow
 from worker.transport.http import Transport, call_once
+from worker.transport.session import Web
 from worker.transport.token_provider import ProviderFailure, TokenProviders
 from worker.transport.token_source import Credentials, TokenSources
 
@@ -94,6 +95,7 @@ class Tokens:
         self,
         database: Database,
         transport: Transport,
+        web: Web,
         *,
         settings: DeliverySettings,
         incarnation: Callable[[], str],
@@ -115,7 +117,7 @@ class Tokens:
         self._pause = pause
         self._settings, self._times = settings, times or TokenTimes()
         self._sources = TokenSources(database, accounts or FixedAccounts([]), probe_s=settings.park_probe_s)
-        self._providers = TokenProviders(transport, deadline_s=settings.token_call_s, monotonic=monotonic)
+        self._providers = TokenProviders(web, deadline_s=settings.token_call_s, monotonic=monotonic)
         self._lock = threading.Lock()
         self._cache: dict[str, _CachedToken] = {}
         self._fetch_locks: dict[TokenKey, threading.Lock] = {}

@@ -5,17 +5,24 @@ Calls and callbacks are carried out at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+import io
+import socket
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, cast
 
-from worker.delivery.resolver.http_get import WebAnswer
+import requests
+
 from worker.domain.call import CallResult, FileBody, NoAnswer, NotSent, Reply, Request
-from worker.domain.content.web import WebAddress
+from worker.domain.content.web import web_address
 from worker.language import with_chinese_note
+from worker.transport.connection import Stream
+from worker.transport.egress.dial import Deadline, Resolve
+from worker.transport.egress.proxy import Addresses
+from worker.transport.egress.routes import Route
 from worker.transport.http import Connection
 from worker.transport.multipart import multipart
 from worker.transport.pending_call import EndedCall, PendingCall
+from worker.transport.session import Web
 from worker_simulator.control import answer as answer_control
 from worker_simulator.request import HttpRequest
 from worker_simulator.settings import SimulatorSettings
@@ -170,22 +177,45 @@ class _ImmediateCallbacks(Callbacks):
         return callback
 
 
-class UrlPages:
+class UrlPages(Web):
     """The content of URLs that files are fetched from. Other URLs are not found."""
 
     def __init__(self) -> None:
+        resolved: Addresses = [(socket.AF_INET, (_PUBLIC, 80))]
+        super().__init__(monotonic=lambda: 0.0, dial=self._dial, resolve=lambda host, port: resolved)
         self._contents: dict[str, bytes] = {}
 
     def __setitem__(self, url: str, content: bytes) -> None:
         """Sets the content of a URL."""
-        self._contents[url] = content
+        to = web_address(requests.Request("GET", url).prepare().url)
+        self._contents[f"{to.scheme}://{to.host_header}{to.target}"] = content
 
-    def addresses(self, host: str, port: int) -> Sequence[str]:
-        """See `Web`."""
-        return [_PUBLIC]
+    def _dial(self, route: Route, deadline: Deadline, resolve: Resolve) -> Stream:
+        resolve(route.host, route.port)
+        return cast(Stream, _PageSocket(lambda target: self._contents.get(f"{route.origin}{target}")))
 
-    @contextmanager
-    def get(self, to: WebAddress, address: str, within_s: float, stopping: Callable[[], bool]) -> Iterator[WebAnswer]:
-        """See `Web`."""
-        content = self._contents.get(to.url)
-        yield WebAnswer(404 if content is None else 200, {}, iter([content or b""]))
+
+class _PageSocket:
+    """A socket whose server answers each request at once, with the content of its target."""
+
+    def __init__(self, content_of: Callable[[str], bytes | None]) -> None:
+        self._content_of, self._request, self._answer = content_of, b"", io.BytesIO()
+
+    def setblocking(self, flag: bool) -> None:
+        """Does nothing."""
+
+    def send(self, data: memoryview) -> int:
+        """Takes all bytes, and answers a whole request."""
+        self._request += data
+        if self._request.endswith(b"\r\n\r\n"):
+            content = self._content_of(self._request.split(b" ")[1].decode())
+            status = "404 Not Found" if content is None else "200 OK"
+            self._answer = io.BytesIO(b"HTTP/1.1 %b\r\n\r\n%b" % (status.encode(), content or b""))
+        return len(data)
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Returns what is left of the answer."""
+        return self._answer.readinto(buffer)
+
+    def close(self) -> None:
+        """Does nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, urlsafe_b64encode
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit
 
 import pytest
@@ -20,6 +20,7 @@ from worker.console.sign_in.provider import CACHE_S, RETRY_S, Provider
 from worker.console.sign_in.tries import MAX_PER_ADDRESS
 from worker.control.audit import list_audit
 from worker.outbox.engine.database import Database
+from worker.transport.session import Web
 
 pytestmark = pytest.mark.fewer_databases("what a provider says is judged before any SQL")
 
@@ -56,7 +57,7 @@ def app(database: Database, issuer: FakeIssuer, clock: Clock, monkeypatch: pytes
 def app_of(database: Database, issuer: FakeIssuer, clock: Clock, **settings: Any) -> Any:
     site = site_of(database, **{"users": users(), "oidc": OIDC, **settings})
     assert site.settings.console.oidc is not None
-    provider = Provider(site.settings.console.oidc, transport=issuer, now=clock)
+    provider = Provider(site.settings.console.oidc, web=cast(Web, issuer), now=clock)
     return guarded(site, SignIn(site, new_token=new_token, passwords=None, provider=provider))
 
 

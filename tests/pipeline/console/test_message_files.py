@@ -163,6 +163,7 @@ def test_a_file_behind_an_address_is_not_fetched(site: Site) -> None:
         ("报价 单.pdf", "报价 单.pdf"),
         ("a?b#c%2f.txt", "a?b#c%2f.txt"),
         ("\u202egnp.exe", "gnp.exe"),
+        ("a\r\nX: y\x01\x7f.txt", "aX: y.txt"),
     ],
 )
 def test_a_name_is_a_name_only(site: Site, name: str, saved: str) -> None:

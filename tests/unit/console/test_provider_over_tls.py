@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import ssl
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ import trustme
 from joserfc import jwk
 
 from rig.serving import serving
+from tests.support.scripted_web import Page, ScriptedWeb
 from worker.config.console import OidcSettings
-from worker.console.sign_in.provider import IdentityNotConfirmed, Provider
+from worker.console.sign_in.provider import DEADLINE_S, MAX_BYTES, IdentityNotConfirmed, Provider
 
 KEYS = {"keys": [jwk.ECKey.generate_key("P-256", {"kid": "one"}).as_dict(private=False)]}
 
@@ -29,6 +31,8 @@ class Document(BaseHTTPRequestHandler):
         ends = {name: f"{host}/{name}" for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
         moved = self.path.startswith("/moved/")
         body = json.dumps(KEYS if self.path == "/jwks_uri" else {"issuer": host, **ends}).encode()
+        if self.path.startswith("/long/"):
+            body = json.dumps({"issuer": f"{host}/long", **ends}).encode() + b" " * MAX_BYTES
         self.send_response(302 if moved else 200)
         if moved:
             self.send_header("location", self.path.removeprefix("/moved"))
@@ -72,7 +76,7 @@ def test_a_provider_that_the_system_trusts_is_asked(served: tuple[str, Path], mo
 
 def test_a_provider_of_another_authority_is_not_believed(served: tuple[str, Path]) -> None:
     """Whatever it says."""
-    with pytest.raises(IdentityNotConfirmed, match="SSLError"):
+    with pytest.raises(IdentityNotConfirmed, match=r"^tls$"):
         provider(served[0]).address("t" * 43, "https://console/back", "/")
 
 
@@ -83,3 +87,24 @@ def test_a_provider_is_not_followed_elsewhere(served: tuple[str, Path], monkeypa
 
     with pytest.raises(IdentityNotConfirmed, match="status"):
         provider(f"{issuer}/moved").address("t" * 43, "https://console/back", "/")
+
+
+def test_a_document_without_an_end_is_not_read(served: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fill the console's memory."""
+    issuer, authority = served
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+
+    with pytest.raises(IdentityNotConfirmed, match=r"^too_large$"):
+        provider(f"{issuer}/long").address("t" * 43, "https://console/back", "/")
+
+
+def test_a_provider_that_answers_bit_by_bit_has_a_deadline_in_all() -> None:
+    """Each byte comes soon after the one before it; the clock moves by a millisecond with each look."""
+    issuer, looks = "https://login.example", itertools.count()
+    pages = {f"{issuer}/.well-known/openid-configuration": Page(b" ", endless=True)}
+    web = ScriptedWeb({**pages}, monotonic=lambda: next(looks) / 1000)
+
+    with pytest.raises(IdentityNotConfirmed, match=r"^deadline$"):
+        Provider(OidcSettings(issuer=issuer, client_id="console"), web=web).address("t" * 43, "https://console/", "/")
+
+    assert 0 < web.given < 1000 * DEADLINE_S

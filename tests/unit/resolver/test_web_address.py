@@ -73,53 +73,6 @@ def test_what_is_no_address_of_a_file_is_said_without_it(url: object) -> None:
     assert not isinstance(url, str) or len(url) < 3 or url not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("location", "url"),
-    [
-        ("/b", "https://files.example.com/b"),
-        ("b?x=1", "https://files.example.com/a/b?x=1"),
-        ("//cdn.example.com/b", "https://cdn.example.com/b"),
-        (" http://cdn.example.com/b ", "http://cdn.example.com/b"),
-    ],
-)
-def test_where_a_redirect_leads(location: str, url: str) -> None:
-    """Relative to where it came from."""
-    to = web_address("https://files.example.com/a/x").follow(location)
-
-    assert web_address(url) == to
-
-
-@pytest.mark.parametrize("location", ["", "ftp://x/y", "javascript:1", "http://[::1", "https://h/a b", "mailto:a@b.c"])
-def test_where_a_redirect_does_not_lead(location: str) -> None:
-    """Only to http and https; an empty one would be the same page again, for ever."""
-    start = web_address("https://files.example.com/a/x")
-
-    if location == "":
-        assert start.url == start.follow(location).url
-        return
-    with pytest.raises(UnusableAddress):
-        start.follow(location)
-
-
-@pytest.mark.parametrize(
-    ("location", "kept"),
-    [
-        ("/b", True),
-        ("https://files.example.com/b", True),
-        ("https://FILES.example.com:443/b", True),
-        ("http://files.example.com/b", False),
-        ("https://files.example.com:8443/b", False),
-        ("https://cdn.example.com/b", False),
-    ],
-)
-def test_a_login_stays_with_its_origin(location: str, kept: bool) -> None:
-    """Another host, port or scheme never sees it."""
-    start = web_address("https://ann:s%40crt@files.example.com/a")
-
-    assert "Basic YW5uOnNAY3J0" == start.authorization
-    assert (start.authorization if kept else None) == start.follow(location).authorization
-
-
 def test_nothing_shows() -> None:
     """Neither address nor file; a URL may hold credentials in each of its parts."""
     url = "https://canary-user:canary-password@files.example.com/canary-path/a.pdf?token=canary-token"

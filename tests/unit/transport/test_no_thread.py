@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.support.scripted_transport import ScriptedTransport
+from tests.support.scripted_web import ScriptedWeb
 from tests.unit.transport.fault_table import Stage, request
 from tests.unit.transport.raw_server import answer
 from worker.delivery.resolver.members import COOLDOWN_S, Members
@@ -73,7 +73,7 @@ def test_a_token_provider_without_a_thread_is_asked_again(threads_left: Bound) -
     """Its place among those that ask is free again."""
     provider = TokenProvider("tests.support.provided:token_of")
     account = Account("hr", "wecom_app", "https://vendor.example", token_provider=provider)
-    providers = TokenProviders(ScriptedTransport([]), deadline_s=1)
+    providers = TokenProviders(ScriptedWeb(), deadline_s=1)
     threads_left(0)
 
     told = [providers.fetch(account, provider, fresh=False) for _ in range(MAX_CALLS + 1)]

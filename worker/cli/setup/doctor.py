@@ -204,12 +204,12 @@ def _checks(accounts: AccountSource, account: Account) -> Iterator[Callable[[], 
         yield lambda: require_files(account.egress, f"accounts.{account.name}")
     vendor, secret, provider = channel(account.channel), account.secret, account.token_provider
     if provider is not None:
-        from worker.transport.token_provider import load, url_request
+        from worker.transport.token_provider import bearer_header, load
 
         if (bearer := provider.bearer) is None:
             yield lambda: load(provider.place)
         else:
-            yield lambda: url_request(provider.place, bearer.read(), 0.0, fresh=False)
+            yield lambda: bearer_header(bearer.read())
     elif vendor.uses_token and secret is not None and chain is None:
         yield lambda: vendor.token_request(account, secret.read(), 0)
 

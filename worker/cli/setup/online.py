@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from uuid_utils import uuid7
 
@@ -19,14 +19,15 @@ from worker.channels.registry import channel, split_usable
 from worker.cli.setup.finding import Finding, Level
 from worker.config.settings import Settings
 from worker.control.opening import open_current_database
-from worker.domain.account import Account, Token, TokenParked, TokenWait
-from worker.domain.call import Access, CallResult, NotSent, Reply, Request
+from worker.domain.account import DIRECT, Account, Egress, Token, TokenParked, TokenWait
+from worker.domain.call import Access, FileBody, Reply, Request
 from worker.domain.errors import ConfigurationError
 from worker.hooks.verifiers import make_verifier
 from worker.outbox.engine.counting import SEPARATOR, totals
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.inbound import inbound_page
-from worker.transport.http import SocketTransport, call_once
+from worker.transport.http import SocketTransport
+from worker.transport.session import Web, WebError, reply_of
 from worker.transport.tokens import JUST_REFUSED_S, Tokens
 
 CALL_S = 10.0
@@ -37,10 +38,11 @@ TRUSTED = "trusted IP: the vendor accepts calls from this machine"
 
 @dataclass(frozen=True, slots=True)
 class OnlineTools:
-    """The transport and clocks, which tests replace."""
+    """The ways to the network and the clocks, which tests replace."""
 
     transport: SocketTransport = field(default_factory=SocketTransport)
-    """Its connections are closed at the end."""
+    """Fetches tokens of vendors. Its connections are closed at the end."""
+    web: Web = field(default_factory=Web)
     wall: Callable[[], float] = time.time
     pause: Callable[[float], None] = time.sleep
 
@@ -54,7 +56,7 @@ def online_findings(settings: Settings, only: str | None = None, tools: OnlineTo
         with closing(tools.transport), open_current_database(settings) as database:
             delivery, process = settings.delivery, uuid7().hex
             tokens = Tokens(
-                database, tools.transport, settings=delivery, incarnation=lambda: process, accounts=accounts
+                database, tools.transport, tools.web, settings=delivery, incarnation=lambda: process, accounts=accounts
             )
             for account in split_usable(accounts, names)[0].values():
                 yield from _account_findings(account, tokens, tools)
@@ -122,9 +124,10 @@ def _call_vendor(
 ) -> tuple[list[Finding], bool]:
     """Makes the call; returns the findings about app and trusted IP, and whether the vendor refused the token."""
     request = call.request(account, Access(token.value), int(tools.wall()))
-    result = call_once(tools.transport, replace(request, deadline_s=CALL_S, egress=account.egress))
-    if not isinstance(result, Reply):
-        return [Finding(what, Level.PROBLEM, _unanswered(result))], False
+    result = _call(tools.web, request, account.egress)
+    if isinstance(result, WebError):
+        reason, remedy = result.reason, result.remedy or "try again later"
+        return [Finding(what, Level.PROBLEM, f"no answer: {reason}; {remedy}")], False
     answer = read_answer(call, account, result)
     if answer.is_about_address:
         return [Finding(what, Level.PROBLEM, f"trusted IP: {answer.text}")], False
@@ -133,10 +136,17 @@ def _call_vendor(
     return [Finding(what, Level.OK, TRUSTED), Finding(what, Level.OK, answer.text)], False
 
 
-def _unanswered(result: CallResult) -> str:
-    remedy = result.remedy if isinstance(result, NotSent) else None
-    reason = "" if isinstance(result, Reply) else result.reason
-    return f"no answer: {reason}; {remedy or 'try again later'}"
+def _call(web: Web, request: Request, egress: Egress = DIRECT) -> Reply | WebError:
+    """Makes one call. Follows no redirect, as neither calls of parts nor the vendor's callbacks do."""
+    url, body = f"{request.base_url}{request.path}", request.body
+    assert not isinstance(body, FileBody)
+    headers = {"Content-Type": request.content_type} if body else {}
+    try:
+        with web.session(CALL_S, egress=egress) as session:
+            answer = session.request(request.method, url, request.query, body, headers, allow_redirects=False)
+            return reply_of(answer)
+    except WebError as error:
+        return error
 
 
 def _callback(database: Database, settings: Settings, account: Account, tools: OnlineTools) -> Iterator[Finding]:
@@ -155,7 +165,7 @@ def _callback(database: Database, settings: Settings, account: Account, tools: O
         return
     path = f"/callback/{account.name}"
     address = f"{settings.public_url.rstrip('/')}{path}"
-    result = call_once(tools.transport, Request("GET", settings.public_url.rstrip("/"), path, query, deadline_s=CALL_S))
+    result = _call(tools.web, Request("GET", settings.public_url.rstrip("/"), path, query))
     if isinstance(result, Reply) and (result.status, result.body) == (200, number.encode()):
         yield from _vendor_callbacks(database, what, address, account.name)
     else:
@@ -184,7 +194,7 @@ def _vendor_callbacks(database: Database, what: str, address: str, account: str)
         yield Finding(what, Level.OK, text)
 
 
-def _verification_problem(result: CallResult) -> str:
+def _verification_problem(result: Reply | WebError) -> str:
     """Returns what is wrong with the answer to a verification, and the remedy."""
     if not isinstance(result, Reply):
         return f"does not answer ({result.reason}); start `worker receiver`, and let its proxy pass the path on"

@@ -7,25 +7,28 @@ useless. The state is sealed: the provider and its logs do not learn which page 
 
 from __future__ import annotations
 
+import json
 import os
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import truststore
-from requests import RequestException
-from requests.adapters import BaseAdapter, HTTPAdapter
+from requests import RequestException, Session
 
 from worker.config.console import OidcSettings
 from worker.console.sign_in.cookie import derive_token
 from worker.console.sign_in.passwords import needs_extra
 from worker.crypto.seal import NONCE_BYTES, seal, unseal
+from worker.domain.account import Egress
+from worker.transport.egress.tls import SYSTEM
+from worker.transport.session import Web, WebError
 
-TIMEOUT = (5.0, 10.0)
-"""Seconds to connect, and between two pieces of an answer."""
+DEADLINE_S = 10.0
+"""Seconds in which the provider must have answered with its documents, or with a token."""
+MAX_BYTES = 1024 * 1024
+"""Bytes of one of its answers, at most."""
 CACHE_S, KEY_REFRESH_S, RETRY_S = 3_600.0, 60.0, 5.0
 """Seconds for which the provider's endpoints and keys are cached; after which they may be fetched again because of an
 unknown key; and after which they may be fetched again when that has failed."""
@@ -75,18 +78,17 @@ class Provider:
         self,
         settings: OidcSettings,
         *,
-        transport: BaseAdapter | None = None,
+        web: Web | None = None,
         now: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = os.urandom,
     ):
-        """`transport` carries the requests to the provider; by default over the network."""
+        """`web` carries the requests to the provider; by default over the network."""
         try:
-            from authlib.integrations.requests_client import OAuth2Session
+            from authlib.integrations.requests_client.oauth2_session import OAuth2Client, OAuth2ClientAuth
         except ImportError:
             raise needs_extra("sign-ins by OpenID Connect") from None
-        self._settings, self._transport, self._now = settings, transport or _SystemTrust(), now
-        self._entropy = entropy
-        self._session_class = OAuth2Session
+        self._settings, self._web, self._now, self._entropy = settings, web or Web(), now, entropy
+        self._client_class, self._client_auth_class = OAuth2Client, OAuth2ClientAuth
         self._secret = settings.client_secret and settings.client_secret.read("console.oidc.client_secret")
         self._guard = threading.Lock()
         self._cached: _Discovery | None = None
@@ -95,13 +97,12 @@ class Provider:
     def address(self, token: str, callback_url: str, next_path: str) -> str:
         """Returns the URL to which to send the browser with this token; `callback_url` is ours, for its way back."""
         discovery = self._discovery()
-        with self._session(callback_url) as session:
-            url, _ = session.create_authorization_url(
-                discovery.authorization_endpoint,
-                state=seal(next_path.ljust(MIN_STATE), secret=token, context=STATE, nonce=self._entropy(NONCE_BYTES)),
-                nonce=derive_token(token, "nonce"),
-                code_verifier=derive_token(token, "verifier"),
-            )
+        url, _ = self._client(None, callback_url).create_authorization_url(
+            discovery.authorization_endpoint,
+            state=seal(next_path.ljust(MIN_STATE), secret=token, context=STATE, nonce=self._entropy(NONCE_BYTES)),
+            nonce=derive_token(token, "nonce"),
+            code_verifier=derive_token(token, "verifier"),
+        )
         return str(url)
 
     def next_path(self, token: str, state: str) -> str:
@@ -120,20 +121,22 @@ class Provider:
             return self._person_of(self._claims(token, callback_url, code))
         except AuthlibBaseError as error:
             raise IdentityNotConfirmed(_known_word(error.error, type(error).__name__)) from None
+        except WebError as error:
+            raise IdentityNotConfirmed(error.reason) from None
         except (JoseError, RequestException, ValueError, KeyError, TypeError) as error:
             # Only the error's class, because its text may quote a token.
             raise IdentityNotConfirmed(type(error).__name__) from None
 
     def _claims(self, token: str, callback_url: str, code: str) -> dict[str, Any]:
         discovery = self._discovery()
-        with self._session(callback_url) as session:
+        with self._session() as session:
+            client = self._client(session, callback_url)
             if self._secret and discovery.takes_secret_in_body:
-                session.token_endpoint_auth_method = "client_secret_post"
-            answer = session.fetch_token(
+                client.token_endpoint_auth_method = "client_secret_post"
+            answer = client.fetch_token(
                 discovery.token_endpoint,
                 code=code,
                 code_verifier=derive_token(token, "verifier"),
-                timeout=TIMEOUT,
                 allow_redirects=False,
             )
         return self._verified(str(answer["id_token"]), derive_token(token, "nonce"))
@@ -192,7 +195,7 @@ class Provider:
 
         issuer = self._settings.issuer.rstrip("/")
         try:
-            with self._session("") as session:
+            with self._session() as session:
                 document = self._get(session, f"{issuer}/.well-known/openid-configuration")
                 if document["issuer"] not in (issuer, f"{issuer}/"):
                     raise IdentityNotConfirmed("issuer")
@@ -202,35 +205,33 @@ class Provider:
             methods = document.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
             in_body = "client_secret_post" in methods and "client_secret_basic" not in methods
             return _Discovery(document["issuer"], *endpoints, in_body, keys, self._now())
-        except (RequestException, JoseError, ValueError, RecursionError, KeyError, TypeError) as error:
+        except WebError as error:
+            raise IdentityNotConfirmed(error.reason) from None
+        except (JoseError, ValueError, RecursionError, KeyError, TypeError) as error:
             raise IdentityNotConfirmed(type(error).__name__) from None
 
-    def _get(self, session: Any, url: str) -> Any:
-        answer = session.get(url, timeout=TIMEOUT, allow_redirects=False, withhold_token=True)
+    def _get(self, session: Session, url: str) -> Any:
+        answer = session.get(url, allow_redirects=False)
         if answer.status_code != 200:
             raise IdentityNotConfirmed("status")
-        return answer.json()
+        return json.loads(answer.content)
 
-    def _session(self, callback_url: str) -> Any:
-        session = self._session_class(
+    def _session(self) -> Session:
+        return self._web.session(DEADLINE_S, max_bytes=MAX_BYTES, egress=Egress(ca=SYSTEM))
+
+    def _client(self, session: Session | None, callback_url: str) -> Any:
+        """Returns the protocol's client, which sends its requests with our session."""
+        client: Any = self._client_class(
+            session,
             self._settings.client_id,
             self._secret,
             scope=self._settings.scope,
             redirect_uri=callback_url,
             code_challenge_method="S256",
         )
-        # Else the client's secret could leave by a proxy of the environment, or be replaced by a password of ~/.netrc.
-        session.trust_env = False
-        session.mount("https://", self._transport)
-        return session
-
-
-class _SystemTrust(HTTPAdapter):
-    """Trusts the system's certificate authorities, as calls to vendors do."""
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Makes the connection pool with the system's certificate authorities."""
-        super().init_poolmanager(*args, ssl_context=truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT), **options)
+        # What authlib's own session has besides.
+        client.client_auth_class, client.SESSION_REQUEST_PARAMS = self._client_auth_class, ("allow_redirects",)
+        return client
 
 
 def code_of(query: Mapping[str, str]) -> str:

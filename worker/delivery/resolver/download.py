@@ -1,25 +1,30 @@
-"""Fetches a file from a URL: from public addresses unless others are allowed, within bounds of size and time.
-
-For each request, and each redirect, the name is resolved once, its addresses are checked, and the connection goes to an
-address that passed. If the name resolves to another address a moment later, that changes nothing.
-"""
+"""Fetches a file from a URL: from public addresses unless others are allowed, within bounds of size and time."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO, cast
 
-from worker.delivery.resolver.http_get import FetchError, Web, WebAnswer
+from requests import Response
+from requests.auth import HTTPBasicAuth
+
 from worker.domain.content.address import Allowed
 from worker.domain.content.message import CHUNK
 from worker.domain.content.web import UnusableAddress, WebAddress, web_address
+from worker.transport.session import (
+    BAD_ADDRESS,
+    MAX_REDIRECTS,
+    NOT_ALLOWED,
+    TOO_LARGE,
+    TOO_MANY_REDIRECTS,
+    Web,
+    WebError,
+)
 
-REDIRECTS = 5
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+PIECE = 64 * 1024
 _LATER = frozenset({408, 425, 429})
 """Statuses besides 5xx after which a later try may succeed."""
 
@@ -64,129 +69,78 @@ class Stopped:
 Fetch = Fetched | NotFetched | TryLater | Stopped
 
 
-class _Refused(Exception):
-    """Carries a NotFetched out of the steps."""
-
-
-class _Stopping(Exception):
-    """Carries a Stopped out of the steps."""
-
-
 class Downloads:
     """Fetches files behind URLs for one process. Thread-safe."""
 
     def __init__(
-        self,
-        web: Web,
-        allowed: Allowed,
-        *,
-        deadline_s: float,
-        stopping: Callable[[], bool] = lambda: False,
-        monotonic: Callable[[], float] = time.monotonic,
-    ):
-        self._web, self._allowed = web, allowed
-        self._deadline_s, self._stopping, self._monotonic = deadline_s, stopping, monotonic
+        self, web: Web, allowed: Allowed, *, deadline_s: float, stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        self._web, self._allowed, self._deadline_s, self._stopping = web, allowed, deadline_s, stopping
 
     def fetch(self, url: str, max_bytes: int) -> Fetch:
         """Fetches a file of at most `max_bytes`, following redirects, all within one deadline."""
         try:
-            return self._follow(web_address(url), max_bytes, self._monotonic() + self._deadline_s)
+            return self._fetch(web_address(url), max_bytes)
         except UnusableAddress as error:
             return NotFetched(f"cannot be fetched: its address {error}")
-        except _Refused as error:
-            return NotFetched(str(error))
-        except FetchError as error:
-            return TryLater(str(error))
-        except _Stopping:
-            return Stopped()
+        except WebError as error:
+            if self._stopping():
+                return Stopped()
+            return _REFUSALS[error.reason](max_bytes) if error.reason in _REFUSALS else TryLater(error.reason)
         except OSError:
-            # The connection's own errors are FetchErrors, so it is the temporary file: a full disk, or no such folder.
+            # The connection's own errors are WebErrors, so it is the temporary file: a full disk, or no such folder.
             return TryLater("the temporary folder (TMPDIR) cannot be written; free space there")
 
-    def _follow(self, to: WebAddress, max_bytes: int, until: float) -> Fetched:
-        for _ in range(REDIRECTS + 1):
-            result = self._request(to, max_bytes, until)
-            if isinstance(result, Fetched):
-                return result
-            try:
-                to = to.follow(result)
-            except UnusableAddress:
-                raise _Refused("cannot be reached: a redirect leads to no http or https address") from None
-        raise _Refused(f"cannot be reached: more than {REDIRECTS} redirects")
+    def _fetch(self, to: WebAddress, max_bytes: int) -> Fetch:
+        # As bytes, because requests writes texts in Latin-1.
+        user, _, password = (to.login or "").encode().partition(b":")
+        login = None if to.login is None else HTTPBasicAuth(user, password)
+        with self._web.session(
+            self._deadline_s, max_bytes=max_bytes, permits=self._allowed.permits, stopping=self._stopping
+        ) as session:
+            answer = session.get(to.url, auth=login, stream=True)
+            return _refusal(answer) or self._save(answer)
 
-    def _request(self, to: WebAddress, max_bytes: int, until: float) -> Fetched | str:
-        """Returns the file, or the location of a redirect, from the first address that can be reached."""
-        last_error = FetchError("deadline")
-        for address in self._allowed_addresses(to):
-            remaining_s = until - self._monotonic()
-            if remaining_s <= 0:
-                break
-            if self._stopping():
-                raise _Stopping
-            try:
-                with self._web.get(to, address, remaining_s, self._stopping) as answer:
-                    return self._read(answer, max_bytes)
-            except FetchError as error:
-                last_error = error
-        if self._stopping():
-            raise _Stopping
-        raise last_error
-
-    def _allowed_addresses(self, to: WebAddress) -> list[str]:
-        result = [
-            address for address in self._web.addresses(to.host, to.port) if self._allowed.permits(to.host, address)
-        ]
-        if not result:
-            raise _Refused("is not fetched: its address is not public; add the host to delivery.fetch_allow")
-        return result
-
-    def _read(self, answer: WebAnswer, max_bytes: int) -> Fetched | str:
-        if answer.status in _REDIRECTS and "location" in answer.headers:
-            return answer.headers["location"]
-        if answer.status >= 500 or answer.status in _LATER:
-            raise FetchError(f"answered {answer.status}")
-        if answer.status != 200:
-            raise _Refused(f"cannot be fetched: the server answered {answer.status}")
-        if answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-            raise _Refused("cannot be read: the server sent it compressed without being asked to")
-        # Checked before the body is read. The length may be missing or wrong, so the bytes are counted as well.
-        announced = answer.headers.get("content-length", "")
-        # No int(), which raises for more than 4,300 digits.
-        if announced.isdecimal() and float(announced) > max_bytes:
-            raise _too_large(max_bytes)
-        return self._save(answer.chunks, max_bytes)
-
-    def _save(self, chunks: Iterator[bytes], max_bytes: int) -> Fetched:
+    def _save(self, answer: Response) -> Fetched | Stopped:
         """Writes the body into a temporary file."""
         # Not into memory, which may be too small, nor directly into the outbox: a transaction would be open for as long
         # as the other server takes.
         content = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  closed by the caller, or below
+        digest, size = hashlib.sha256(), 0
         try:
-            return _written(content, self._bounded(chunks, max_bytes))
+            for chunk in answer.iter_content(PIECE):
+                digest.update(chunk)
+                size += len(chunk)
+                content.write(chunk)
+                if self._stopping():
+                    content.close()
+                    return Stopped()
+            content.flush()
         except BaseException:
             content.close()
             raise
-
-    def _bounded(self, chunks: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
-        size = 0
-        for chunk in chunks:
-            size += len(chunk)
-            if size > max_bytes:
-                raise _too_large(max_bytes)
-            if self._stopping():
-                raise _Stopping
-            yield chunk
+        return Fetched(content, size, digest.hexdigest())
 
 
-def _written(content: BinaryIO, chunks: Iterator[bytes]) -> Fetched:
-    digest, size = hashlib.sha256(), 0
-    for chunk in chunks:
-        digest.update(chunk)
-        size += len(chunk)
-        content.write(chunk)
-    content.flush()
-    return Fetched(content, size, digest.hexdigest())
+def _refusal(answer: Response) -> NotFetched | TryLater | None:
+    """Returns why an answer is no file, or None if it is one."""
+    status = answer.status_code
+    if status >= 500 or status in _LATER:
+        return TryLater(f"answered {status}")
+    if status != 200:
+        return NotFetched(f"cannot be fetched: the server answered {status}")
+    if answer.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        # Whether the file itself is meant to be compressed, such as a .gz, is not known.
+        return NotFetched("cannot be read: the server sent it compressed without being asked to")
+    return None
 
 
-def _too_large(max_bytes: int) -> _Refused:
-    return _Refused(f"is too large: the vendor accepts at most {max_bytes} bytes")
+_REFUSALS: dict[str, Callable[[int], NotFetched]] = {
+    BAD_ADDRESS: lambda _: NotFetched("cannot be reached: a redirect leads to no http or https address"),
+    TOO_MANY_REDIRECTS: lambda _: NotFetched(f"cannot be reached: more than {MAX_REDIRECTS} redirects"),
+    NOT_ALLOWED: lambda _: NotFetched(
+        "is not fetched: its address is not public; add the host to delivery.fetch_allow"
+    ),
+    TOO_LARGE: lambda max_bytes: NotFetched(f"is too large: the vendor accepts at most {max_bytes} bytes"),
+}
+"""What no later try can mend, by the session's fault."""

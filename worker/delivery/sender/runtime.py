@@ -21,7 +21,6 @@ from worker.config.settings import DeliverySettings
 from worker.delivery.resolver.download import Downloads
 from worker.delivery.resolver.follow_ups import FollowUps
 from worker.delivery.resolver.group_sends import GroupSends
-from worker.delivery.resolver.http_get import SocketWeb, Web
 from worker.delivery.resolver.media import MediaResolver
 from worker.delivery.resolver.members import Members, Resolver
 from worker.delivery.resolver.url_file import UrlFiles
@@ -41,6 +40,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.lanes.processes import QueueName, alive_processes, deferred_account
 from worker.transport.http import Transport
+from worker.transport.session import Web
 from worker.transport.tokens import Tokens
 
 log = structlog.get_logger()
@@ -63,6 +63,7 @@ class Runtime:
     governor: Governor
     tokens: Tokens
     transport: Transport
+    web: Web
     follow_ups: FollowUps
     group_sends: GroupSends
     media: MediaResolver
@@ -108,7 +109,7 @@ class Dependencies:
     accounts: AccountSource
     transport: Transport
     settings: DeliverySettings
-    web: Web = field(default_factory=SocketWeb)
+    web: Web = field(default_factory=Web)
     monotonic: Callable[[], float] = boot_clock
     life_clock: Callable[[], float] = boot_clock
     rng: random.Random = field(default_factory=random.Random)
@@ -156,6 +157,7 @@ def build_runtime(dependencies: Dependencies) -> Runtime:
         governor=Governor(database, site_key=key, monotonic=dependencies.monotonic),
         tokens=_tokens(dependencies, lease),
         transport=dependencies.transport,
+        web=dependencies.web,
         follow_ups=follow_ups,
         group_sends=GroupSends(database, dependencies.accounts, follow_ups, writer.change),
         media=MediaResolver(database, url_files, new_id=dependencies.new_id, lane_of=lane_of),
@@ -232,9 +234,7 @@ def _url_files(
     return UrlFiles(
         dependencies.database,
         writer.change,
-        Downloads(
-            dependencies.web, allowed, deadline_s=deadline_s, stopping=draining, monotonic=dependencies.monotonic
-        ),
+        Downloads(dependencies.web, allowed, deadline_s=deadline_s, stopping=draining),
         deadline_s=deadline_s,
         # The servers are not ours and may be slow: three quarters of the threads stay free for calls.
         max_fetches=max(1, settings.threads // 4),
@@ -260,6 +260,7 @@ def _tokens(dependencies: Dependencies, lease: Lease) -> Tokens:
     return Tokens(
         dependencies.database,
         dependencies.transport,
+        dependencies.web,
         settings=dependencies.settings,
         incarnation=lambda: lease.incarnation,
         monotonic=dependencies.monotonic,

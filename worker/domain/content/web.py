@@ -1,14 +1,13 @@
-"""Parses the web address of a file, and follows its redirects. Does no I/O.
+"""Parses the web address of a file. Does no I/O.
 
 No error text quotes an address, because an address may hold credentials.
 """
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import dataclass, field
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 PORTS = {"http": 80, "https": 443}
 URL_BYTES = 2048
@@ -46,28 +45,9 @@ class WebAddress:
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
-    def authorization(self) -> str | None:
-        """The `Authorization` header of its login, or None."""
-        return None if self.login is None else f"Basic {base64.b64encode(self.login.encode()).decode()}"
-
-    @property
     def filename(self) -> str:
         """The last part of its path, or empty if the path ends in a slash."""
         return unquote(urlsplit(self.target).path.rpartition("/")[2])
-
-    def follow(self, location: str) -> WebAddress:
-        """Returns the address that a redirect leads to. The login is sent along only within the same origin.
-
-        Raises UnusableAddress if the redirect leads to no such address.
-        """
-        try:
-            joined = urljoin(self.url, location.strip())
-        except ValueError:
-            joined = ""
-        to = web_address(joined)
-        same = (to.scheme, to.host, to.port) == (self.scheme, self.host, self.port)
-        login = to.login if to.login is not None else self.login if same else None
-        return WebAddress(to.url, to.scheme, to.host, to.port, to.target, login)
 
 
 def web_address(url: object) -> WebAddress:

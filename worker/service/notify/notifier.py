@@ -63,9 +63,7 @@ class Notifier:
         self._agenda = agenda or Agenda(runtime.database, runtime.monotonic)
         self._database, self._accounts = runtime.database, runtime.accounts
         self._targets = [target.account for target in settings.to]
-        self._sender = NoticeSender(
-            self._database, self._accounts, runtime.transport, settings.to, runtime.monotonic, zone
-        )
+        self._sender = NoticeSender(self._database, self._accounts, runtime.web, settings.to, runtime.monotonic, zone)
         self._outage = Outage(self._database, self._sender, monotonic=runtime.monotonic, wall_clock=wall_clock)
         self.leadership = runtime.leadership(LEASE, LEASE_S)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import tzinfo
-from urllib.parse import parse_qsl
 
 from sqlalchemy import Connection
 
@@ -17,7 +16,6 @@ from worker.config.accounts import AccountSource
 from worker.config.log import Logger
 from worker.config.notify import NotifyTarget
 from worker.domain.account import Account
-from worker.domain.call import Reply, Request
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.domain.job import Draft
@@ -27,7 +25,7 @@ from worker.producer.enqueue import enqueue
 from worker.producer.plan import document_of
 from worker.service.notify.notices import AlertNotice, usable_targets
 from worker.service.notify.text import json_of, text_of
-from worker.transport.http import Transport, call_once
+from worker.transport.session import Web, WebError
 
 log = Logger()
 
@@ -49,12 +47,12 @@ class NoticeSender:
         self,
         database: Database,
         accounts: AccountSource,
-        transport: Transport,
+        web: Web,
         targets: Sequence[NotifyTarget],
         monotonic: Callable[[], float],
         zone: tzinfo,
     ):
-        self._database, self._accounts, self._transport, self._targets = database, accounts, transport, targets
+        self._database, self._accounts, self._web, self._targets = database, accounts, web, targets
         self._monotonic, self._zone = monotonic, zone
         self._retry_at: dict[int, float] = {}
         """Index of a URL that did not accept a notice to when it is tried again."""
@@ -140,24 +138,20 @@ class NoticeSender:
     def _is_posted(self, notice: AlertNotice, n: int) -> bool:
         """Posts the notice to one URL. Returns False unless the status is 2xx."""
         try:
-            address = self._targets[n].address(f"notify.to.{n}")
+            url = self._targets[n].address(f"notify.to.{n}")
+            body, headers = json_of(notice, self._zone), {"Content-Type": "application/json"}
+            with self._web.session(POST_S) as session:
+                # A redirect may lead to a page for signing in, whose 200 would be no receipt.
+                status = session.post(url, body, headers=headers, allow_redirects=False).status_code
         except ConfigurationError as error:
             log.warning("alert_refused", target=n + 1, error=type(error).__name__, text=str(error))
             return False
-        request = Request(
-            "POST",
-            f"{address.scheme}://{address.netloc}",
-            address.path or "/",
-            dict(parse_qsl(address.query, keep_blank_values=True)),
-            json_of(notice, self._zone),
-            deadline_s=POST_S,
-        )
-        result = call_once(self._transport, request)
-        if isinstance(result, Reply) and 200 <= result.status < 300:
-            return True
-        reason = f"http {result.status}" if isinstance(result, Reply) else result.reason
-        log.warning("alert_refused", target=n + 1, error=reason)
-        return False
+        except WebError as error:
+            log.warning("alert_refused", target=n + 1, error=error.reason)
+            return False
+        if not 200 <= status < 300:
+            log.warning("alert_refused", target=n + 1, error=f"http {status}")
+        return 200 <= status < 300
 
 
 def target_problem(target: NotifyTarget, key: str, accounts: AccountSource) -> str | None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from worker.transport.connection import DeadlinePassed, SocketAdapter, Stream
-from worker.transport.egress.proxy import Proxy, open_tunnel, resolve
+from worker.transport.egress.proxy import Addresses, Proxy, open_tunnel, resolve
 from worker.transport.egress.routes import Route
 from worker.transport.egress.tls_in_tls import TlsInTls
 from worker.transport.faults import CERTIFICATE_REFUSED, NotConnected, connection_fault
@@ -27,14 +27,16 @@ REFUSAL_WAIT_S = 0.1
 """Seconds, beyond the time of the handshake, in which a TLS 1.3 server may refuse a client certificate."""
 
 
-def dial(route: Route, monotonic: Callable[[], float]) -> Stream:
-    """Opens a connection of a route. Raises NotConnected, or what sockets and TLS raise (see `connection_fault`)."""
+def dial(route: Route, deadline: Deadline, resolve: Resolve) -> Stream:
+    """Opens a connection of a route. Raises NotConnected, or what sockets and TLS raise (see `connection_fault`).
+
+    `resolve` finds the vendor's addresses if there is no proxy.
+    """
     # Files that cannot be used are noticed before a connection is opened.
     tls = route.tls.context() if route.tls else None
     proxy_tls = route.proxy_tls.context() if route.proxy_tls else None
-    deadline = Deadline(monotonic, monotonic() + route.egress.connect_timeout_s)
     sock = (
-        _connect(route.host, route.port, deadline)
+        _connect(route.host, route.port, deadline, resolve)
         if route.proxy is None
         else _connect_to_proxy(route.proxy, proxy_tls, deadline)
     )
@@ -43,14 +45,14 @@ def dial(route: Route, monotonic: Callable[[], float]) -> Stream:
             _tunnel(sock, route.proxy, route, deadline)
         if tls is None:
             return sock
-        began = monotonic()
+        began = deadline.monotonic()
         try:
             secured = secure(sock, tls, route.host, deadline)
         except DeadlinePassed:
             raise NotConnected("tls_timeout") from None
     if route.egress.client_certificate is not None:
         with _closed_on_error(secured):
-            _await_refusal(secured, deadline, monotonic() - began + REFUSAL_WAIT_S)
+            _await_refusal(secured, deadline, deadline.monotonic() - began + REFUSAL_WAIT_S)
     return secured
 
 
@@ -95,7 +97,11 @@ def _closed_on_error(sock: Stream) -> Iterator[None]:
         raise
 
 
-def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
+Resolve = Callable[[str, int], Addresses]
+Dial = Callable[[Route, Deadline, Resolve], Stream]
+
+
+def _connect(host: str, port: int, deadline: Deadline, resolve: Resolve) -> socket.socket:
     """Connects to the first address of a name that accepts."""
     addresses = deadline.excluding(lambda: resolve(host, port))
     error: OSError | None = None
@@ -120,7 +126,7 @@ def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
 def _connect_to_proxy(proxy: Proxy, tls: ssl.SSLContext | None, deadline: Deadline) -> socket.socket:
     """Connects to the proxy itself. Every fault up to here is reported as the proxy's."""
     with _proxy_faults():
-        sock = _connect(proxy.host, proxy.port, deadline)
+        sock = _connect(proxy.host, proxy.port, deadline, resolve)
         if tls is None:
             return sock
         with _closed_on_error(sock):

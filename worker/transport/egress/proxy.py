@@ -19,6 +19,8 @@ from worker.config.places import proxy_problem
 from worker.transport.connection import SocketAdapter
 from worker.transport.faults import NotConnected
 
+Addresses = list[tuple[int, Any]]
+"""The addresses of a name, each with its family, as sockets take them."""
 DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _MAX_ANSWER = 16 * 1024
 """Bytes after which a proxy's answer to CONNECT is invalid."""
@@ -72,8 +74,8 @@ def open_tunnel(adapter: SocketAdapter, proxy: Proxy, host: str, port: int) -> N
         _connect(adapter, proxy, host, port)
 
 
-def resolve(host: str, port: int) -> list[tuple[int, Any]]:
-    """Returns the addresses of a name, each with its family, as sockets take them. Raises NotConnected without any."""
+def resolve(host: str, port: int) -> Addresses:
+    """Returns the addresses of a name. Raises NotConnected without any."""
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
