@@ -255,6 +255,29 @@ def test_after_a_wait_that_a_proxy_asked_for_one_call_tries() -> None:
     assert (1, 2, 0) == (asked_once, lane.state.calls, lane.state.failures)
 
 
+def test_waits_in_a_row_that_a_proxy_asked_for_open_the_breaker_too() -> None:
+    """Each after the one before is over; the breaker stays open at least as long as the proxy asked for."""
+    lane, told = Lane(), []
+
+    for n in range(RULES.failures):
+        told += lane.after(a_block(delay=30.0, failed=True), NOW + n * MINUTE)
+
+    assert [LaneEventKind.OPENED] == [event.what for event in told]
+    assert NOW + (RULES.failures - 1) * MINUTE + 30 * SECOND == lane.state.blocked_until
+
+
+def test_a_block_says_what_a_new_lane_is_called() -> None:
+    """A row that a slow start made has no name yet; one that has a name keeps it where the block has none."""
+    lane = Lane()
+    lane.state = replace(lane.state, label="")
+
+    lane.after(a_block(), NOW)
+    named = lane.state.label
+    lane.after(replace(a_block(), label=""), NOW)
+
+    assert ["send text"] * 2 == [named, lane.state.label]
+
+
 def test_a_lane_that_starts_needs_no_more_than_its_row() -> None:
     """Its bound says since when its calls count; few of them are out."""
     lane = Lane(calls=4, changed_at=NOW)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
+from worker.domain.errors import CheckFailed
 
 
 def test_customers_by_sender() -> None:
@@ -28,6 +31,12 @@ def test_an_empty_list_is_nobody() -> None:
 
     assert ((("bob", ()), ("cid", ("wm1",))), True) == (mixed.by_sender, mixed.everyone)
     assert ((("bob", ()),), "groups", True) == (groups.by_sender, groups.audience, groups.everyone)
+
+
+def test_groups_without_their_owners_are_refused() -> None:
+    """Unlike customers: no member has talked with a group last."""
+    with pytest.raises(CheckFailed, match="sender: is not given; use CustomerGroups"):
+        CustomerGroups(["wr1"])  # type: ignore[arg-type]
 
 
 def test_stored_and_read_back() -> None:

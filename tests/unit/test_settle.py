@@ -47,6 +47,20 @@ NEVER_TO_THEM = Rejected("81013", ends_doubt=True)
 NOTHING = Unknown("read_timeout")
 OPEN = Unknown("some may have it", (Refusal("x", "user", "errmsg"),), held=True)
 PAGE = Progress({"cursor": "2"}, "the next page", 4.0)
+
+
+@pytest.mark.parametrize(("refused_some", "state"), [(False, PartState.ACCEPTED), (True, PartState.PARTIAL)])
+def test_a_person_who_says_it_arrived_does_not_unsay_whom_the_vendor_refused(
+    refused_some: bool, state: PartState
+) -> None:
+    """Then it arrived at the others."""
+    part = a_part(state=PartState.UNKNOWN, doubts=1)
+
+    settle.apply_decision(part, "he asked", sent=True, refused_some=refused_some)
+
+    assert (state, 0) == (part.state, part.doubts)
+
+
 NO_MATCH = Held("no certain match")
 
 

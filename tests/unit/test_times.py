@@ -90,6 +90,13 @@ def test_a_time_is_read_as_a_person_means_it(text: str) -> None:
         assert f"2026-{BOTH_WAYS[text]} +08:00" == told
 
 
+def test_a_span_back_is_to_the_second() -> None:
+    """As it is printed: what a filter shows, typed again, finds the same jobs."""
+    found = read_time("-30m", NOW, SHANGHAI)
+
+    assert found == read_time(write_time(found, SHANGHAI), NOW, SHANGHAI)
+
+
 @pytest.mark.parametrize("text", BACK_AND_AHEAD)
 def test_what_has_no_direction_lies_where_the_field_looks(text: str) -> None:
     """A filter's behind now, a due time ahead."""
