@@ -102,6 +102,15 @@ def test_times_are_counted_from_when_a_part_was_due(site: Site) -> None:
     assert {("urgent", "3600.0"): 1, ("urgent", "sum"): 1_040_000_000} == counted(site, "end_seconds")
 
 
+def test_a_time_beyond_all_bounds_is_counted_too(site: Site) -> None:
+    """Of what waited for longer than a day."""
+    job = site.send()
+    site.advance(100_000)
+    site.ring(job)
+
+    assert {("normal", "+Inf"): 1, ("normal", "sum"): 100_000_000_000} == counted(site, "first_call_seconds")
+
+
 def test_no_time_is_counted_before_the_job_was_there(site: Site) -> None:
     """Some write a time long ago for: at once. A few such jobs made the sum of all times too large for its column."""
     for n in range(3):

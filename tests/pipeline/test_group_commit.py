@@ -323,6 +323,18 @@ def test_a_waiting_part_is_told_of_and_an_unchanged_one_is_not(site: Site) -> No
     assert [] == nothing.job_updates
 
 
+def test_a_part_that_waits_by_itself_is_told_of_with_its_seconds(site: Site) -> None:
+    """Where its lane is blocked for longer, that is how long it waits."""
+    job, behind = site.send(), site.send()
+    do(site, a_mark(job), a_mark(behind))
+    block = LaneBlock("hr:x", "send text", 60.0, "45009")
+
+    alone = do(site, an_end(job, Retry("-1"), delay_s=5.0))
+    blocked = do(site, an_end(behind, Retry("-1"), delay_s=5.0, lane_changes=(block,)))
+
+    assert ["5 s: -1", "60 s: -1"] == [plain(said.text) for done in (alone, blocked) for said in done.job_updates]
+
+
 def test_a_block_is_written_with_the_result_that_caused_it(site: Site, driven_clock: DrivenClock) -> None:
     """45009 stands on the lane in the same transaction as the attempt that heard it."""
     job = site.send()

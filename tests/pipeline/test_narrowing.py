@@ -140,6 +140,26 @@ def test_two_workers_take_it_apart_once(site: Site) -> None:
     assert texts == tuple(part.spec for part in parts(site, job))
 
 
+def test_a_wish_that_was_granted_and_rolled_back_is_not_granted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the second try somebody else marks the part, so nothing of it may be called for the first."""
+    job = site.send("news", To("anna|bert"))
+    wish = Deferral(part_id(job, 0), 0, '{"users":["anna"]}', '{"users":["bert"]}', SECOND, "full")
+    run = site.database.run
+
+    def rolled_back_once(work: Any, **options: Any) -> Any:
+        with pytest.raises(ZeroDivisionError):
+            run(lambda connection: (work(connection), 1 / 0), **options)
+        monkeypatch.undo()
+        commit(site.database, [Mark(part_id(job, 0), 0, "p2", 20 * SECOND)], Policy())
+        return run(work, **options)
+
+    monkeypatch.setattr(site.database, "run", rolled_back_once)
+
+    commit(site.database, [wish], Policy())
+
+    assert (False, 1) == (wish.done, len(parts(site, job)))
+
+
 def test_a_part_that_was_marked_is_not_taken_apart(site: Site) -> None:
     """It is in somebody's hand."""
     job = site.send("news", To("anna|bert"))
