@@ -562,6 +562,20 @@ def test_on_a_channel_without_recalls_what_waits_is_cancelled(site: Site) -> Non
     assert ({"cancelled": 1}, "cancelled") == (done.counts, site.state(waiting))
 
 
+def test_what_went_since_it_was_selected_is_counted_as_not_recallable(site: Site) -> None:
+    """On a channel without recalls."""
+    site.accounts.replace(
+        Account("bot", "wecom_webhook", "http://vendor", {"edition": "robot"}, Secret(lambda: "key-1"))
+    )
+    job = site.ask(webhook.Text(content="one"), None, account="bot")
+    found = recalling.find_sent(JobFilter(ids=[job]), database=site.database)
+    site.run()
+
+    done = recall_jobs(found, person="zhang", accounts=site.accounts, database=site.database)
+
+    assert ({"not_recallable": 1}, (), "accepted") == (dict(+done.counts), done.jobs, site.state(job))
+
+
 def test_replays_of_what_is_taken_back_are_cancelled(site: Site) -> None:
     """They wait, and the recall of their original would reach them only in its turn."""
     original = site.send("wrong")

@@ -25,6 +25,7 @@ from worker import (
     update_card,
     update_card_by_code,
 )
+from worker.accounts.current import configured
 from worker.delivery.sender import attempt
 from worker.delivery.sender.in_flight import InFlight
 from worker.domain.job import part_id
@@ -81,6 +82,15 @@ def test_it_is_one_call_with_that_code(site: Site) -> None:
     assert ("accepted", None) == (site.state(job), site.job(job).target_job_id)
     assert ("given", "spent", part_id(job, 0)) == (row.source, row.state, row.leased_by)
     assert (71 * HOUR, None) == ((row.ends_at - site.clock.micros) // SECOND, row.person)
+
+
+def test_the_process_knows_its_accounts(site: Site) -> None:
+    """Where the caller gives none."""
+    with configured(site.accounts):
+        job = by_code(site, accounts=None)
+    site.run()
+
+    assert "accepted" == site.state(job)
 
 
 @pytest.mark.parametrize("everyone", [None, Everyone()])
@@ -175,6 +185,17 @@ def test_it_waits_while_another_update_holds_the_code(site: Site) -> None:
 
     assert ("queued", "its response_code is in use by another update") == waiting
     assert ("rejected", "accepted") == (site.state(second), site.state(third))
+
+
+def test_its_own_lease_does_not_stop_it(site: Site) -> None:
+    """Left by a call of its own whose end did not free it."""
+    job = by_code(site)
+    prepared(site, job)
+    site.sql("update worker_response_codes set state = 'leased', leased_by = :part", part=part_id(job, 0))
+
+    site.ring(job)
+
+    assert "accepted" == site.state(job)
 
 
 def test_a_call_without_an_answer_is_held_for_a_person(site: Site) -> None:
@@ -297,8 +318,9 @@ def test_a_replay_spends_the_code_only_where_the_first_did_not(site: Site) -> No
 
     assert ["rejected", "accepted"] == [site.state(job), site.state(again)]
     assert [["lisi"], ["lisi"]] == [body["userids"] for body in site.bodies(UPDATE)]
-    with site.database.writing() as connection, pytest.raises(NotReplayable, match="later press of the card"):
+    with site.database.writing() as connection, pytest.raises(NotReplayable, match="later press of the card") as told:
         replay(connection, job, accepted=True, unknown=True, accounts=site.accounts)
+    assert job == told.value.job
 
 
 @pytest.mark.parametrize(

@@ -479,15 +479,27 @@ def test_a_late_acceptance_of_a_repeat_is_no_proof_either(site: Site) -> None:
     assert ("unknown", 1) == (site.state(job), site.part(job).doubts)
 
 
-def test_a_repeat_is_proof_if_the_call_before_turns_out_to_be_unsent(site: Site) -> None:
+@pytest.mark.parametrize("together", [False, True], ids=["two commits", "one commit"])
+def test_a_repeat_is_proof_if_the_call_before_turns_out_to_be_unsent(site: Site, together: bool) -> None:
     """A process that slept past its call's deadline says so when it wakes: the vendor knows of one call alone."""
     job = checked_calls(site)
 
-    do(site, a_checked_end(job, 1, **NOT_SENT))
-    do(site, a_checked_end(job, 2, OK))
+    items = [a_checked_end(job, 1, **NOT_SENT), a_checked_end(job, 2, OK)]
+    for batch in (items,) if together else ([item] for item in items):
+        do(site, *batch)
 
     assert ("accepted", 0, 1) == (site.state(job), site.part(job).doubts, site.part(job).unheard)
     assert [None] == [row.warning for row in site.of("receipts", job)]
+
+
+def test_whether_a_repeat_is_proof_is_no_matter_of_another_part(site: Site) -> None:
+    """Of which the first call was accepted in the same commit."""
+    job, other = checked_calls(site), site.send("another")
+    do(site, a_mark(other), a_checked_end(job, 1, Retry("45033")))
+
+    do(site, an_end(other, OK), a_checked_end(job, 2, OK))
+
+    assert ("accepted", "unknown", settle.SWALLOWED) == (site.state(other), site.state(job), site.part(job).reason)
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["two commits", "one commit"])

@@ -229,6 +229,22 @@ def test_what_is_merely_used_up_is_told_apart(database: Database, driven_clock: 
     assert {"hr:1": "app_day", "hr:2": None, "hr:3": None} == {lane: pace.limit_name for lane, pace in found.items()}
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [a_block(0, "no answer", failed=True), a_block(60, penalty=Penalty.FREQUENCY)],
+    ids=["a failure", "a step"],
+)
+def test_a_lane_that_may_call_is_told_of_while_its_trouble_counts(
+    database: Database, driven_clock: DrivenClock, trouble: LaneBlock
+) -> None:
+    """Failures in a row, or how far its penalty went: the answer to its next call changes them."""
+    write(database, trouble)
+    driven_clock.advance(61)
+    database.run(lambda connection: connection.execute(text("update worker_lanes set calls = null, parked = false")))
+
+    assert ["hr:1"] == list(known(database, "hr:1"))
+
+
 def test_only_what_was_asked_about_is_told(database: Database, driven_clock: DrivenClock) -> None:
     """A doorbell asks about two names, however many lanes are at work."""
     write(database, a_block(60), a_block(60, lane="hr:2"), a_block(60, lane="hr"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -147,6 +148,18 @@ def test_a_resend_of_a_resend_is_linked_to_the_original(site: Site) -> None:
     ids = [body["template_card"]["task_id"] for body in site.bodies()]
     assert 3 == len(set(ids))
     assert [True, True] == [re.fullmatch(r"leave_r[0-9A-Za-z_-]{6}", one) is not None for one in ids[1:]]
+
+
+def test_a_blank_tag_that_was_accepted_once_keeps_nobody_from_being_sent_to(site: Site) -> None:
+    """Enqueue refuses one now, and nobody can take it out of the stored job."""
+    site.vendor.says(refused(81013))
+    job = site.send(tags=["lunch"])
+    site.run()
+    site.sql("update worker_jobs set tags = :tags where id = :job", tags='[" ", "lunch"]', job=job)
+
+    again = resend(site, job)
+
+    assert ["lunch"] == json.loads(site.job(again).tags)
 
 
 def test_a_failed_one_of_an_open_job_may_be_sent_to_again(site: Site) -> None:
