@@ -79,13 +79,6 @@ def test_async_session_and_connection(database_url: str) -> None:
     asyncio.run(produce())
 
 
-COMMITS: dict[str, Callable[[AsyncEngine], AbstractAsyncContextManager[Any]]] = {
-    "session": lambda engine: async_sessionmaker(engine).begin(),
-    "savepoint": lambda engine: savepoint(engine),
-    "connection": lambda engine: engine.begin(),
-    "commit": lambda engine: committed(engine),
-}
-"""How an application commits what it did with an asynchronous session or connection."""
 FORGOTTEN: dict[str, Callable[[Any], object]] = {
     "enqueue": lambda session: worker.enqueue(session, "hr", HELLO, ANN),
     "enqueue_many": lambda session: worker.enqueue_many(session, [NewJob("hr", HELLO, ANN)]),
@@ -110,6 +103,32 @@ async def committed(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     async with engine.connect() as connection:
         yield connection
         await connection.commit()
+
+
+@asynccontextmanager
+async def rolled_back_savepoint(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    async with AsyncSession(engine) as session:
+        yield session
+        await (await session.begin_nested()).rollback()
+        await session.commit()
+
+
+@asynccontextmanager
+async def bound(engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+    """The connection commits, not the session."""
+    async with engine.begin() as connection, AsyncSession(connection) as session:
+        yield session
+
+
+COMMITS: dict[str, Callable[[AsyncEngine], AbstractAsyncContextManager[Any]]] = {
+    "session": lambda engine: async_sessionmaker(engine).begin(),
+    "savepoint": lambda engine: savepoint(engine),
+    "connection": lambda engine: engine.begin(),
+    "commit": lambda engine: committed(engine),
+    "after a savepoint": lambda engine: rolled_back_savepoint(engine),
+    "bound to a connection": lambda engine: bound(engine),
+}
+"""How an application commits what it did with an asynchronous session or connection."""
 
 
 def forget(url: str, name: str, *, by: str) -> str:
@@ -141,6 +160,42 @@ def test_a_forgotten_await_is_not_committed(by: str, database_url: str) -> None:
 
 @pytest.mark.fewer_databases("the call that is forgotten reaches none")
 @pytest.mark.filterwarnings("ignore:coroutine")
+def test_a_connection_that_began_nothing_wants_its_await(sqlite_url: str) -> None:
+    """The forgotten call would have been its first, so its commit has nothing to commit, and SQLAlchemy no event."""
+
+    async def produce() -> None:
+        engine = create_async_engine(sqlite_url.replace("sqlite:", "sqlite+aiosqlite:"))
+        async with engine.connect() as connection:
+            FORGOTTEN["enqueue"](connection)
+            with pytest.raises(WorkerError, match="write await enqueue"):
+                await connection.commit()
+        await engine.dispose()
+
+    asyncio.run(produce())
+
+
+@pytest.mark.fewer_databases("whether the task has ended is known before any database is asked")
+def test_a_task_that_runs_is_not_committed_by_half(sqlite_url: str) -> None:
+    """A call made a task of its own may have begun, and not ended, when the commit comes."""
+
+    async def produce() -> None:
+        engine = create_async_engine(sqlite_url.replace("sqlite:", "sqlite+aiosqlite:"))
+        async with AsyncSession(engine) as session:
+            await session.execute(text("select 1"))
+            task = asyncio.create_task(worker.enqueue(session, "hr", HELLO, ANN))
+            await asyncio.sleep(0)
+            with pytest.raises(WorkerError, match="write await enqueue"):
+                await session.commit()
+            await task
+            await session.commit()
+        assert 1 == await jobs(engine)
+        await engine.dispose()
+
+    asyncio.run(produce())
+
+
+@pytest.mark.fewer_databases("the call that is forgotten reaches none")
+@pytest.mark.filterwarnings("ignore:coroutine")
 @pytest.mark.parametrize("name", FORGOTTEN)
 def test_each_function_wants_its_await(name: str, sqlite_url: str) -> None:
     """Those that write and those that read."""
@@ -156,7 +211,7 @@ def test_the_warning_names_the_function(sqlite_url: str) -> None:
         async with AsyncSession(engine) as session:
             await worker.enqueue(session, "hr", HELLO, ANN)
             with pytest.warns(RuntimeWarning, match="coroutine 'enqueue' was never awaited"):
-                worker.enqueue(session, "hr", HELLO, ANN)
+                FORGOTTEN["enqueue"](session)
             await session.rollback()
             await worker.enqueue(session, "hr", HELLO, ANN)
             await session.commit()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     # These are slow to import, and the asynchronous ones need greenlet, which only asynchronous applications install.
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
-    from sqlalchemy.orm import Session, scoped_session
+    from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
@@ -101,48 +101,72 @@ def on_callers_connection(work: Callable[Concatenate[Connection, P], R]) -> InCa
 
 
 _unawaited: WeakKeyDictionary[Session | Connection, list[str]] = WeakKeyDictionary()
-"""The functions that were called and not yet awaited, by the synchronous session or connection of the caller's."""
+"""The functions that were called and have not ended, by the synchronous session or connection of the caller's."""
 
 
 def run_awaited(session: Any, name: str, call: Callable[[Any], R]) -> Coroutine[Any, Any, R]:
     """Returns a coroutine of this name that runs `call` with the synchronous session or connection.
 
-    Until it is awaited, a commit of the session or connection raises WorkerError: without the `await`, the caller
-    would commit a transaction in which the function has done nothing.
+    Until it has ended, a commit of the session or connection raises WorkerError: without the `await`, the caller
+    would commit a transaction in which the function has done nothing, or not all.
     """
     sync: Session | Connection | None = getattr(session, "sync_session", None) or session.sync_connection
-    names = [] if sync is None else _watched(sync)  # None: a closed connection, which says so when it is used
+    # No lists: a closed connection, which says so when it is used. Two: a session whose commit may leave its
+    # transaction to the connection that it is bound to.
+    bind = getattr(sync, "bind", None)
+    watched = [_watched(one) for one in (sync, bind if isinstance(bind, Connection) else None) if one is not None]
 
     async def run() -> R:
-        if name in names:  # no longer, after a rollback
-            names.remove(name)
-        return cast("R", await session.run_sync(call))
+        try:
+            return cast("R", await session.run_sync(call))
+        finally:
+            for names in watched:
+                if name in names:  # no longer, after a rollback
+                    names.remove(name)
 
-    names.append(name)
+    for names in watched:
+        names.append(name)
     coroutine = cast("CoroutineType[Any, Any, R]", run())
     coroutine.__name__ = coroutine.__qualname__ = name  # Python's own warning tells it
     return coroutine
 
 
 def _watched(sync: Session | Connection) -> list[str]:
-    """Returns the list of its functions that wait to be awaited. Its first call makes a commit look at the list."""
+    """Returns the list of its functions that have not ended. Its first call makes a commit look at the list."""
     names = _unawaited.get(sync)
-    if names is None:
-        names = _unawaited[sync] = []
-        is_session = not isinstance(sync, Connection)
-        event.listen(sync, "before_commit" if is_session else "commit", partial(_require_awaited, names))
-        event.listen(sync, "after_rollback" if is_session else "rollback", lambda _: names.clear())
+    if names is not None:
+        return names
+    names = _unawaited[sync] = []
+    if isinstance(sync, Connection):
+        event.listen(sync, "commit", partial(_require_awaited, names))
+        event.listen(sync, "rollback", lambda _: names.clear())
+        # Where the forgotten call would have been the first, no transaction was begun, and no event tells of a commit.
+        sync.commit = partial(_commit, names, sync)  # type: ignore[method-assign]
+    else:
+        event.listen(sync, "before_commit", partial(_require_awaited, names))
+        # Not after_rollback, which a savepoint has as well: what was forgotten before it is still not there.
+        event.listen(sync, "after_transaction_end", partial(_forget, names))
     return names
+
+
+def _commit(names: list[str], sync: Connection) -> None:
+    _require_awaited(names, sync)
+    Connection.commit(sync)
+
+
+def _forget(names: list[str], _: Session, transaction: SessionTransaction) -> None:
+    if transaction.parent is None:
+        names.clear()
 
 
 def _require_awaited(names: list[str], sync: Session | Connection) -> None:
     if not names:
         return
-    if isinstance(sync, Connection):
+    if isinstance(sync, Connection) and sync.in_transaction():
         sync.connection.rollback()  # SQLAlchemy takes a commit that raised for one that ended, and rolls nothing back
     name = names[0]
     raise WorkerError(
-        f"{name}(...) was called without await, so nothing of it is in this transaction, which is not committed; "
+        f"{name}(...) was called without await, so this transaction may lack what it does, and is not committed; "
         f"write await {name}(...)"
     )
 
