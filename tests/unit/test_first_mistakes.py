@@ -99,6 +99,19 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
         lambda: anything.NewJob("hr", HELLO, ordr_key="a", prio=1),
         "prio: is no keyword of NewJob(); did you mean priority?",
     ),
+    (lambda: anything.NewJob("hr", HELLO, countdown=5), "countdown: is no keyword of NewJob(); did you mean due_at?"),
+    (lambda: anything.NewJob("hr", HELLO, eta=None), "eta: is no keyword of NewJob(); did you mean due_at?"),
+    *(
+        (lambda find=find: find("payroll"), "filter: is a str; use JobFilter(ids=[...]) or JobFilter(tag=")
+        for find in (
+            anything.find_open,
+            anything.find_sent,
+            anything.find_replayable,
+            anything.find_correctable,
+            anything.find_waiting,
+            anything.find_unknown,
+        )
+    ),
 ]
 
 
@@ -162,6 +175,22 @@ def test_an_open_file_has_a_name(tmp_path: Path) -> None:
         (lambda session: anything.enqueue_many(session, [("hr", HELLO, ANN)]), ("jobs[0]: is a tuple; use NewJob(",)),
         (lambda session: anything.enqueue_many(session, NewJob("hr", HELLO, ANN)), ("jobs: is a NewJob; give a list",)),
         (lambda session: anything.enqueue_many(session, 5), ("jobs: is a int; give a list",)),
+        (lambda session: anything.enqueue(session, ["hr"], HELLO, ANN), ("account: is a list; give the name of",)),
+        (lambda session: anything.enqueue(session, None, HELLO, ANN), ("account: is a NoneType; give the name of",)),
+        (lambda session: anything.enqueue(session, "hr", Text, ANN), ("message: is the class Text; write Text(...)",)),
+        (lambda session: anything.upload(session, "hr", "a.pdf"), ("file: is a str; use File.at(",)),
+        (lambda session: anything.upload(session, "hr", None), ("file: is a NoneType; use File.at(",)),
+        (
+            lambda session: anything.update_card(session, "1", {"replace_name": "done"}),
+            ("message: is a dict; use CardUpdate(...)",),
+        ),
+        (
+            lambda session: anything.update_card_by_code(session, "hr", "c", "done"),
+            ("message: is a str; use CardUpdate(...)",),
+        ),
+        (lambda session: anything.mailing(session, "payroll"), ("filter: is a str; use JobFilter(",)),
+        (lambda session: anything.find_jobs(session, "payroll"), ("filter: is a str; use JobFilter(",)),
+        (lambda session: anything.count_jobs(session, None), ("filter: is a NoneType; use JobFilter(",)),
         (
             lambda session: worker.enqueue(session, "hr", FileMessage(file=File.at("/nowhere/a.pdf")), ANN),
             ("file.media_id: /nowhere/a.pdf cannot be read (FileNotFoundError)",),
@@ -182,6 +211,39 @@ def test_a_wrong_call_is_told_whole(
     worker.configure(None)
 
     assert [] == [one for one in said if one not in str(refused.value)]
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda: anything.configure(5), "accounts: is a int; give FixedAccounts([...])"),
+        (lambda: anything.configure({"hr": {}}), "accounts: is a dict; give FixedAccounts([...])"),
+        (lambda: anything.enqueue(_unused(), "hr", HELLO, ANN, accounts="hr"), "accounts: is a str; give FixedAcc"),
+        (lambda: anything.FixedAccounts([{"name": "hr"}]), "accounts: holds a dict; give Account(...) values"),
+        (lambda: anything.wait_for(None, "1"), "wait_for takes an Engine or a session factory first, not NoneType"),
+        (lambda: anything.wait_for("sqlite://", "1"), "wait_for takes an Engine or a session factory first, not str"),
+        (lambda: anything.wait_for(Session(), "1"), "wait_for takes an Engine or a session factory first, not Session"),
+        (lambda: anything.sqlite_engine("outbox.db"), "sqlite_engine takes a URL; write sqlite:///outbox.db"),
+        (lambda: anything.sqlite_engine(Path("outbox.db")), "sqlite_engine takes a URL; write sqlite:///outbox.db"),
+        (lambda: anything.sqlite_engine(None), "sqlite_engine takes a URL; write sqlite:///outbox.db"),
+        (
+            lambda: anything.sqlite_engine("postgresql://h/db"),
+            "sqlite_engine takes a URL of SQLite, not of postgresql; use create_engine for others",
+        ),
+        (lambda: anything.sqlite_engine("sqlite+aiosqlite:///a.db"), "not of sqlite+aiosqlite; use create_engine for"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_where_it_is_given(work: Callable[[], Any], said: str) -> None:
+    """And not where it is first used, by an error that names an attribute of it."""
+    with pytest.raises(worker.ConfigurationError) as refused:
+        work()
+
+    assert said in str(refused.value)
+
+
+def _unused() -> Any:
+    """A session on a database without tables, which nothing asks."""
+    return Session(worker.sqlite_engine("sqlite://"))
 
 
 def test_an_unknown_keyword_is_a_type_error_too(sqlite_database: Database) -> None:

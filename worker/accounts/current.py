@@ -6,12 +6,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
+
+from worker.domain.errors import CheckFailed, ConfigurationError, Problem
 
 if TYPE_CHECKING:
     # Imported by the first job, so that an application starts without loading the settings.
     from worker.config.accounts import AccountSource
     from worker.config.settings import Settings
+    from worker.domain.account import Account
 
 _lock = threading.Lock()
 _accounts: AccountSource | None = None
@@ -34,7 +37,28 @@ def _load(source: Settings | AccountSource | str | Path | None) -> AccountSource
 
     if source is None or isinstance(source, str | Path):
         source = load_settings(source)
-    return accounts_of(source) if isinstance(source, Settings) else source
+    return accounts_of(source) if isinstance(source, Settings) else _require_source(source)
+
+
+def _require_source(source: Any) -> AccountSource:
+    if isinstance(source, type) or not (hasattr(source, "get") and hasattr(source, "names")):
+        type_name = type(source).__name__
+        raise ConfigurationError(
+            f"accounts: is a {type_name}; give FixedAccounts([...]) or another source with get(name) and names(), "
+            "or the path of a worker.toml to worker.configure"
+        )
+    return cast("AccountSource", source)
+
+
+def find_account(name: str, accounts: AccountSource | None) -> Account:
+    """Returns the account of this name among `accounts`, or among this process's if it is None.
+
+    Raises ConfigurationError if it does not exist or `accounts` is no source, and CheckFailed if the name is no text.
+    """
+    if not isinstance(name, str):
+        type_name = type(name).__name__
+        raise CheckFailed([Problem("account", f"is a {type_name}", 'give the name of an account, such as "hr"')])
+    return (current_accounts() if accounts is None else _require_source(accounts)).get(name)
 
 
 def current_accounts() -> AccountSource:

@@ -36,7 +36,7 @@ class FixedAccounts:
     """A fixed set of accounts, built by an application or a test."""
 
     def __init__(self, accounts: Iterable[Account]):
-        self._accounts = {account.name: account for account in accounts}
+        self._accounts = {_require_account(account).name: account for account in accounts}
         self._names = tuple(sorted(self._accounts))
 
     def get(self, name: str) -> Account:
@@ -49,6 +49,13 @@ class FixedAccounts:
     def names(self) -> tuple[str, ...]:
         """Returns the names of all accounts, sorted."""
         return self._names
+
+
+def _require_account(account: Account) -> Account:
+    if not isinstance(account, Account):
+        type_name = type(account).__name__
+        raise ConfigurationError(f"accounts: holds a {type_name}; give Account(...) values")
+    return account
 
 
 def unknown_account(name: str, names: Sequence[str], place: str = "") -> UnknownAccount:

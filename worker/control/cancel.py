@@ -23,7 +23,7 @@ from worker.control.selection import JobSelection, has_recall
 from worker.delivery.resolver.stopping import STOPPABLE, stop
 from worker.delivery.sender.fault_reports import FaultReports
 from worker.domain.job import job_of
-from worker.domain.job_filter import JobFilter
+from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.settle import Policy
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Change
@@ -77,6 +77,7 @@ def find_open(filter: JobFilter, *, settings: Settings | None = None, database: 
     that are `corrections` of other messages, and the parts that are `queued`, `sending` or `unknown`. Raises
     CheckFailed if the filter names single parts, because only whole jobs are cancelled.
     """
+    require_filter(filter)
     filter.require_whole_jobs()
     jobs: dict[str, tuple[str, str]] = {}
     breakdown = Counter[str]()

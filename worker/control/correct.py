@@ -28,7 +28,7 @@ from worker.control.selection import JobSelection, audit_arguments, has_recall, 
 from worker.domain.content.recipient import LISTS, Recipients, stored_recipients
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import JobId
-from worker.domain.job_filter import JobFilter
+from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.job_terms import text_hash
 from worker.outbox.control.matching import BYTES, MatchingJob, missing_jobs
 from worker.outbox.control.sent import (
@@ -94,6 +94,7 @@ def find_correctable(
     several channels, for a message that an account cannot send, and for a message with a file, which has to be sent by
     its media_id.
     """
+    require_filter(filter)
     filter.require_ended_jobs("a correction")
     new = NewMessages(message, replace, messages)
     with open_outbox(database, settings) as (outbox, settings_in_use), outbox.reading() as connection:

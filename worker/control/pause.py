@@ -20,7 +20,7 @@ from worker.control.audit import CommandResult, audited
 from worker.control.opening import open_outbox
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import JobId, Kind
-from worker.domain.job_filter import JobFilter
+from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.pause import Pause
 from worker.outbox.control.cancels import count_in_flight, open_jobs
 from worker.outbox.control.matching import missing_jobs
@@ -201,6 +201,7 @@ def drain(
 def _checked_filter(filter: JobFilter | None) -> dict[str, str]:
     if filter is None:
         return {}
+    require_filter(filter)
     conditions = filter.conditions()
     if unsupported := conditions.keys() - set(SCOPE):
         remedy = "pause an account, channel, kind or tag; `hold` is for single jobs"

@@ -21,7 +21,7 @@ from worker.control.opening import open_outbox
 from worker.control.refusals import collect_refusal
 from worker.control.selection import JobSelection, audit_arguments, has_recall, is_send
 from worker.domain.job import Kind
-from worker.domain.job_filter import JobFilter
+from worker.domain.job_filter import JobFilter, require_filter
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.sent import PAGE, TakenBack, lock_recalled, sent_jobs, take_back_effects
 from worker.outbox.control.withdrawals import follow_up_key, recalled_jobs
@@ -51,6 +51,7 @@ def find_sent(filter: JobFilter, *, settings: Settings | None = None, database: 
     `corrections` of other messages. Raises CheckFailed for a filter with neither `created_from` nor a selective field,
     which would read all jobs, and for a filter of single parts or of calls.
     """
+    require_filter(filter)
     filter.require_ended_jobs("a recall")
     with open_outbox(database, settings) as (outbox, _), outbox.reading() as connection:
         sends = [job for job in sent_jobs(connection, filter, read_now(connection, outbox.now)) if is_send(job)]

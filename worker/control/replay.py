@@ -23,7 +23,7 @@ from worker.control.opening import open_outbox
 from worker.control.refusals import add_reasons, collect_refusal, require_rate
 from worker.control.selection import JobSelection
 from worker.domain.errors import CheckFailed, aware_problems
-from worker.domain.job_filter import JobFilter
+from worker.domain.job_filter import JobFilter, require_filter
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.sent import PAGE, called_since, ended_jobs, lock_with_originals
 from worker.outbox.control.withdrawals import Withdrawal, WithdrawnJob, withdrawals, withdrawn_jobs
@@ -75,6 +75,7 @@ def find_replayable(
     message may still be on its way. Raises CheckFailed for a filter with neither `created_from` nor a selective field,
     which would read all jobs, and for a filter of single parts or of calls.
     """
+    require_filter(filter)
     filter.require_ended_jobs("a replay")
     if problems := [*aware_problems("since", since)]:
         raise CheckFailed(problems)

@@ -15,7 +15,7 @@ from worker.control.audit import CommandResult, audited
 from worker.control.opening import open_outbox
 from worker.control.selection import JobSelection
 from worker.domain.errors import CheckFailed, Problem
-from worker.domain.job_filter import JobFilter
+from worker.domain.job_filter import JobFilter, require_filter
 from worker.outbox.control.cancels import waiting_parts
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.waiting import NewTimes, reschedule as change_times
@@ -35,6 +35,7 @@ def find_waiting(
     Recalls, uploads and tracks are included only if the filter has ids or a kind. `breakdown` counts the `queued`
     parts. Raises CheckFailed if the filter names single parts, because only whole jobs are changed.
     """
+    require_filter(filter)
     filter.require_whole_jobs()
     jobs: dict[str, tuple[str, str]] = {}
     queued = 0

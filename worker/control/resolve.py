@@ -25,7 +25,7 @@ from worker.control.selection import JobSelection
 from worker.domain import settle
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import Kind, is_read
-from worker.domain.job_filter import JobFilter
+from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.outcome import CallReceipt
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
@@ -88,6 +88,7 @@ def find_unknown(
     order_key. Ending them as not sent releases the parts behind them; a `replay` before that keeps their place. Raises
     CheckFailed if more than 100,000 parts are in doubt and the filter has no ids.
     """
+    require_filter(filter)
     with open_outbox(database, settings) as (outbox, _), outbox.reading() as connection:
         if filter.ids is None and count_unknown(connection, MAX_UNKNOWN + 1) > MAX_UNKNOWN:
             problem = Problem("filter", "would look through too many parts in doubt", "give ids", MAX_UNKNOWN, "parts")

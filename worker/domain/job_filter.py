@@ -31,6 +31,13 @@ NAMING = ("ids", "recipient", "dedupe_key", "order_key", "msgid", "text_hash", "
 """Each of these fields is enough to select ended jobs. A tag or an errcode may match the jobs of years."""
 
 
+def require_filter(filter: object) -> None:
+    """Raises CheckFailed for what is no JobFilter, such as a tag or an id alone."""
+    if not isinstance(filter, JobFilter):
+        type_name = type(filter).__name__
+        raise CheckFailed([Problem("filter", f"is a {type_name}", 'use JobFilter(ids=[...]) or JobFilter(tag="...")')])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
     """Selects jobs and their parts that meet all of the given conditions.

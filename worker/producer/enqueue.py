@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from sqlalchemy import Connection
 
-from worker.accounts.current import current_accounts
+from worker.accounts.current import find_account
 from worker.channels.foreign import class_problems, home_of
 from worker.channels.registry import channel
 from worker.domain.content.message import File, Message
@@ -94,7 +94,10 @@ def upload(
     **options: Unpack[JobOptions],
 ) -> JobRef:
     """Enqueues the upload of a file; the job's receipt is its media_id. A send uploads its own files by itself."""
-    request = JobRequest(Kind.UPLOAD, (accounts or current_accounts()).get(account), {"type": "upload"})
+    if not isinstance(file, File):
+        type_name = type(file).__name__
+        raise CheckFailed([Problem("file", f"is a {type_name}", 'use File.at("a.pdf") or File(b"...", "a.pdf")')])
+    request = JobRequest(Kind.UPLOAD, find_account(account, accounts), {"type": "upload"})
     request.files, request.options = {"media": (upload_type, file)}, options
     return insert_one(connection, request)
 
@@ -105,7 +108,7 @@ def build_request(
     """Returns the request for one message. Raises CheckFailed for what is no message or no recipients at all."""
     document = document_of(message)
     recipients = parse_recipients(to)
-    account = (accounts or current_accounts()).get(name)
+    account = find_account(name, accounts)
     vendor = channel(account.channel)
     kind = vendor.kind_of(document, recipients)
     if kind == Kind.UPDATE_CARD:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy import Connection
 
-from worker.accounts.current import current_accounts
+from worker.accounts.current import find_account
 from worker.channels.registry import channel
 from worker.domain.account import Account
 from worker.domain.content.message import Message
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 MAX_MSGID_BYTES = 512
 """Most bytes of a msgid. All known msgids have about 100, so a longer text is none."""
 MAX_PACE_S = 86_400.0
+USE_UPDATE = "use CardUpdate(...), or the whole card that takes its place"
 MAX_TRACK_AGE_S = 180 * 86_400.0
 
 
@@ -69,7 +70,7 @@ def recall_message(
     (an aware datetime) that needs no call; without it the call is made and the vendor refuses it (42052).
     """
     problems = [*msgid_problems(msgid), *aware_problems("sent_at", sent_at)]
-    account_settings = (accounts or current_accounts()).get(account)
+    account_settings = find_account(account, accounts)
     if problems:
         raise CheckFailed(problems, channel=account_settings.channel)
     document = {"type": "recall", "msgid": msgid}
@@ -116,8 +117,8 @@ def update_card_by_code(
     before, or may have been, is refused: CheckFailed when that is known already, otherwise the job ends `rejected`.
     With None the code is that of the update, as `message_from_json` reads it out of a whole body.
     """
-    account_settings = (accounts or current_accounts()).get(account)
-    document, targets = document_of(update), _targets(to)
+    account_settings = find_account(account, accounts)
+    document, targets = document_of(update, use=USE_UPDATE), _targets(to)
     problems = [*_update_problems(document), *aware_problems("issued_at", issued_at)]
     if problems:
         raise CheckFailed(problems, channel=account_settings.channel)
@@ -196,7 +197,7 @@ def update_card(
     `priority` says, when the last code of a card ends within an hour. The cards of the job's replays and resends are
     updated too; an update of a replay is about that one alone.
     """
-    document, targets = document_of(update), _targets(to)
+    document, targets = document_of(update, use=USE_UPDATE), _targets(to)
     problems = [*_update_problems(document), *_code_problems(document)]
     if problems:
         raise CheckFailed(problems)

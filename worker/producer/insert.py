@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import uuid_utils
 from sqlalchemy import Connection
 
-from worker.accounts.current import current_accounts
+from worker.accounts.current import find_account
 from worker.channels.registry import channel
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Recipients
@@ -82,7 +82,7 @@ def follow_up_request(
     """A job about another one, whose row is given; CheckFailed for a kind that it cannot have."""
     if problem := channel(target["channel"]).follow_up_problem(kind, target["kind"]):
         raise CheckFailed([problem], channel=target["channel"])
-    account = (accounts or current_accounts()).get(target["account"])
+    account = find_account(target["account"], accounts)
     request = JobRequest(kind, account, document, to or Recipients(), target=target["id"], payload=target["payload"])
     request.options = options
     if options.get("tenant") is None:

@@ -124,7 +124,12 @@ def keyword_problems(name: str, keywords: Collection[str], known: Collection[str
     for wrong in sorted(set(keywords).difference(known)):
         from worker.config.mistakes import did_you_mean  # slow to import, and only needed here
 
-        yield Problem(wrong, f"is no keyword of {name}()", did_you_mean(wrong, list(known)))
+        remedy = "did you mean due_at?" if wrong in _CELERYS_DELAYS else did_you_mean(wrong, list(known))
+        yield Problem(wrong, f"is no keyword of {name}()", remedy)
+
+
+_CELERYS_DELAYS = ("countdown", "eta")
+"""How Celery calls the time of a task, which nothing here is spelled like."""
 
 
 def option_problems(options: MessageOptions) -> Iterator[Problem]:

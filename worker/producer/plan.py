@@ -291,9 +291,12 @@ def parse_recipients(to: Recipient | None) -> Recipients:
     raise CheckFailed([Problem("to", f"is a {type_name}", "use To(users=..., parties=..., tags=...)")])
 
 
-def document_of(message: Message) -> dict[str, Any]:
-    """Returns the message as it is stored."""
+def document_of(message: Message, *, use: str = "use Text(...), Image(...), Raw(...)") -> dict[str, Any]:
+    """Returns the message as it is stored. Raises CheckFailed with `use` as the remedy for what is no message."""
+    if isinstance(message, type) and issubclass(message, Message):
+        class_name = message.__name__
+        raise CheckFailed([Problem("message", f"is the class {class_name}", f"write {class_name}(...)")])
     if not isinstance(message, Message):
         type_name = type(message).__name__
-        raise CheckFailed([Problem("message", f"is a {type_name}", "use Text(...), Image(...), Raw(...)")])
+        raise CheckFailed([Problem("message", f"is a {type_name}", use)])
     return message.document()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection
 
-from worker.accounts.current import current_accounts
+from worker.accounts.current import find_account
 from worker.channels.registry import channel
 from worker.domain.content.erasure import is_erased
 from worker.domain.content.recipient import Recipients, stored_recipients
@@ -189,7 +189,7 @@ def _repeat_request(
     """Returns a request for the same job once more, linked to the original."""
     document = json.loads(old["message"])
     to = without_erased(old, to)
-    account = (accounts or current_accounts()).get(old["account"])
+    account = find_account(old["account"], accounts)
     _require_content_kept(connection, old, document)
     require_replayable(connection, old, document, account)
     # A choice of the caller's that is kept in the parts' specs and not in the message.

@@ -13,7 +13,7 @@ from worker.domain import job_terms
 from worker.domain.content.recipient import EVERYONE, LISTS
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import JobId, Kind, id_of
-from worker.domain.job_filter import JobFilter
+from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.state import JobState, State, states_of
 from worker.domain.stored import texts_of
 from worker.language import Lang, term
@@ -68,6 +68,7 @@ def find_jobs(
     index. Raises CheckFailed where the filter is about parts or calls.
     """
     if filter is not None:
+        require_filter(filter)
         filter.require_jobs_of_a_list()
         state = filter.state if state is None else state
     if limit < 1:
@@ -192,6 +193,7 @@ def count_jobs(connection: Connection, filter: JobFilter) -> list[JobCount]:
 
     Raises CheckFailed without `created_from`, and for other fields than account, channel, kind, state and `created_*`.
     """
+    require_filter(filter)
     problems = [
         Problem(name, "is not counted by", f"use {', '.join(sorted(COUNT_FILTERS))}")
         for name in filter.conditions().keys() - COUNT_FILTERS

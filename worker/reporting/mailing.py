@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from worker.domain.content.recipient import Recipients, stored_recipients, stored_spec
 from worker.domain.job import Kind
-from worker.domain.job_filter import JobFilter
+from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.mailing import MailingStage, StageCount
 from worker.domain.pause import Pause
 from worker.domain.state import OPEN_STATES, JobState, PartState
@@ -86,6 +86,7 @@ def mailing(connection: Connection, filter: JobFilter) -> MailingReport:
 
     It counts the newest 200,000 jobs at most. Raises CheckFailed where the filter is about parts or calls.
     """
+    require_filter(filter)
     filter.require_jobs_of_a_list()
     now = read_now(connection, now_in(connection))
     pauses = active_pauses(connection) if filter.tag is not None else []

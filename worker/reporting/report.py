@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from sqlalchemy import Connection, Engine
 
 from worker.domain import settle
-from worker.domain.errors import JobNotFound, StillOpen
+from worker.domain.errors import ConfigurationError, JobNotFound, StillOpen
 from worker.domain.job import FOLLOW_UPS, JobId, id_of
 from worker.domain.job_terms import tags_of
 from worker.domain.state import JobState, PartState, State, states_of
@@ -364,6 +364,9 @@ def _open_connection(source: Source) -> Iterator[Connection]:
             # Each statement is a transaction of its own, because on SQLite a read must not wait for the write lock.
             with source.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
                 yield connection
-        case _:
+        case _ if callable(source):
             with source() as session:
                 yield session.connection()
+        case _:
+            type_name = type(source).__name__
+            raise ConfigurationError(f"wait_for takes an Engine or a session factory first, not {type_name}")

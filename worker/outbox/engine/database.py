@@ -141,7 +141,16 @@ class FifoLock:
 
 
 def sqlite_engine(url: str, **options: Any) -> Engine:
-    """Returns an SQLite engine that can share its file with the worker: WAL, synchronous FULL, BEGIN IMMEDIATE."""
+    """Returns an SQLite engine that can share its file with the worker: WAL, synchronous FULL, BEGIN IMMEDIATE.
+
+    Raises ConfigurationError for what is not a URL of SQLite.
+    """
+    try:
+        driver = make_url(url).drivername
+    except (ArgumentError, ValueError) as error:
+        raise ConfigurationError("sqlite_engine takes a URL; write sqlite:///outbox.db") from error
+    if driver not in ("sqlite", "sqlite+pysqlite"):
+        raise ConfigurationError(f"sqlite_engine takes a URL of SQLite, not of {driver}; use create_engine for others")
     engine = create_engine(url, connect_args={"timeout": 15.0, "check_same_thread": False}, **options)
     engine.update_execution_options(**{_IMMEDIATE: True})
 
