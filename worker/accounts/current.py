@@ -6,15 +6,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-
-from worker.domain.errors import CheckFailed, ConfigurationError, Problem
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # Imported by the first job, so that an application starts without loading the settings.
     from worker.config.accounts import AccountSource
     from worker.config.settings import Settings
-    from worker.domain.account import Account
 
 _lock = threading.Lock()
 _accounts: AccountSource | None = None
@@ -33,32 +30,12 @@ def configure(source: Settings | AccountSource | str | Path | None = None) -> No
 
 def _load(source: Settings | AccountSource | str | Path | None) -> AccountSource:
     from worker.accounts.sources import accounts_of
+    from worker.config.accounts import require_source
     from worker.config.settings import Settings, load_settings
 
     if source is None or isinstance(source, str | Path):
         source = load_settings(source)
-    return accounts_of(source) if isinstance(source, Settings) else _require_source(source)
-
-
-def _require_source(source: Any) -> AccountSource:
-    if isinstance(source, type) or not (hasattr(source, "get") and hasattr(source, "names")):
-        type_name = type(source).__name__
-        raise ConfigurationError(
-            f"accounts: is a {type_name}; give FixedAccounts([...]) or another source with get(name) and names(), "
-            "or the path of a worker.toml to worker.configure"
-        )
-    return cast("AccountSource", source)
-
-
-def find_account(name: str, accounts: AccountSource | None) -> Account:
-    """Returns the account of this name among `accounts`, or among this process's if it is None.
-
-    Raises ConfigurationError if it does not exist or `accounts` is no source, and CheckFailed if the name is no text.
-    """
-    if not isinstance(name, str):
-        type_name = type(name).__name__
-        raise CheckFailed([Problem("account", f"is a {type_name}", 'give the name of an account, such as "hr"')])
-    return (current_accounts() if accounts is None else _require_source(accounts)).get(name)
+    return accounts_of(source) if isinstance(source, Settings) else require_source(source)
 
 
 def current_accounts() -> AccountSource:

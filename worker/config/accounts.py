@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from worker.config.channels import REGISTRY
 from worker.config.mistakes import validated
@@ -56,6 +56,17 @@ def _require_account(account: Account) -> Account:
         type_name = type(account).__name__
         raise ConfigurationError(f"accounts: holds a {type_name}; give Account(...) values")
     return account
+
+
+def require_source(source: Any) -> AccountSource:
+    """Returns a source of accounts. Raises ConfigurationError for what is none."""
+    if isinstance(source, type) or not (hasattr(source, "get") and hasattr(source, "names")):
+        type_name = type(source).__name__
+        raise ConfigurationError(
+            f"accounts: is a {type_name}; give FixedAccounts([...]) or another source with get(name) and names(), "
+            "or the path of a worker.toml to worker.configure"
+        )
+    return cast(AccountSource, source)
 
 
 def unknown_account(name: str, names: Sequence[str], place: str = "") -> UnknownAccount:

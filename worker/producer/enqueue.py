@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Unpack
 
 from sqlalchemy import Connection
 
-from worker.accounts.current import find_account
 from worker.channels.foreign import class_problems, home_of
 from worker.channels.registry import channel
 from worker.domain.content.message import File, Message
@@ -24,7 +23,7 @@ from worker.outbox.engine.caller import in_callers_transaction
 from worker.outbox.engine.site_keys import lane_key
 from worker.producer.insert import JobRef, insert, insert_one
 from worker.producer.options import JobOptions, MessageOptions, enqueues, require_known_keywords
-from worker.producer.plan import JobRequest, PlannedJob, Recipient, document_of, parse_recipients, plan
+from worker.producer.plan import JobRequest, PlannedJob, Recipient, document_of, find_account, parse_recipients, plan
 
 if TYPE_CHECKING:
     from worker.config.accounts import AccountSource

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy import Connection
 
-from worker.accounts.current import find_account
 from worker.channels.registry import channel
 from worker.domain.account import Account
 from worker.domain.content.message import Message
@@ -24,7 +23,7 @@ from worker.outbox.jobs.codes import INSTEAD, SOON_US, CodeState, code_id, end_s
 from worker.outbox.jobs.follow_ups import jobs_reached
 from worker.producer.insert import JobRef, follow_up, insert_one
 from worker.producer.options import JobOptions, enqueues
-from worker.producer.plan import JobRequest, Recipient, document_of, parse_recipients
+from worker.producer.plan import JobRequest, Recipient, document_of, find_account, parse_recipients
 
 if TYPE_CHECKING:
     from worker.config.accounts import AccountSource

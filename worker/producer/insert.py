@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import uuid_utils
 from sqlalchemy import Connection
 
-from worker.accounts.current import find_account
 from worker.channels.registry import channel
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Recipients
@@ -28,7 +27,7 @@ from worker.outbox.engine.site_keys import lane_key
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs import jobs as outbox
 from worker.producer.options import JobOptions
-from worker.producer.plan import JobRequest, PlannedJob, dump, plan
+from worker.producer.plan import JobRequest, PlannedJob, dump, find_account, plan
 
 if TYPE_CHECKING:
     from worker.config.accounts import AccountSource

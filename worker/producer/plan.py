@@ -10,11 +10,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import uuid_utils
 from pydantic_core import to_json
 
+from worker.accounts.current import current_accounts
 from worker.channels import registry
 from worker.channels.registry import require_usable
 from worker.domain.content.message import File, Message
@@ -41,6 +42,11 @@ MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 a database."""
 MAX_RECIPIENTS_BYTES = 4 * 1024 * 1024
 
+if TYPE_CHECKING:
+    # Imported by the first job, so that an application starts without loading the settings.
+    from worker.config.accounts import AccountSource
+    from worker.domain.account import Account
+
 
 COLUMN_OPTIONS = MessageOptions.__annotations__.keys() - {
     "priority",
@@ -51,6 +57,19 @@ COLUMN_OPTIONS = MessageOptions.__annotations__.keys() - {
     "overflow",
 }
 """The keywords that are stored unchanged in the job's column of the same name."""
+
+
+def find_account(name: str, accounts: AccountSource | None) -> Account:
+    """Returns the account of this name among `accounts`, or among this process's if it is None.
+
+    Raises ConfigurationError if it does not exist or `accounts` is no source, and CheckFailed if the name is no text.
+    """
+    from worker.config.accounts import require_source
+
+    if not isinstance(name, str):
+        type_name = type(name).__name__
+        raise CheckFailed([Problem("account", f"is a {type_name}", 'give the name of an account, such as "hr"')])
+    return (current_accounts() if accounts is None else require_source(accounts)).get(name)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection
 
-from worker.accounts.current import find_account
 from worker.channels.registry import channel
 from worker.domain.content.erasure import is_erased
 from worker.domain.content.recipient import Recipients, stored_recipients
@@ -39,7 +38,7 @@ from worker.producer.chain import (
 from worker.producer.follow_ups import require_replayable
 from worker.producer.insert import JobRef, insert_one
 from worker.producer.options import Instant, MessageOptions, PriorityName
-from worker.producer.plan import COLUMN_OPTIONS, JobRequest
+from worker.producer.plan import COLUMN_OPTIONS, JobRequest, find_account
 from worker.reporting.find_job import row_of, rows_of
 from worker.reporting.recipient_status import RecipientStatus, each_recipient, group_by_status, select_by_status
 
