@@ -16,7 +16,7 @@ from tests.support.producing import ACCOUNTS, told
 from worker import RetryTransaction, Text, To
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine.caller import in_callers_transaction
-from worker.outbox.engine.database import Database
+from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.engine.error_text import MISSING_TABLES, remedy_of, without_values
 
 CANARY = "canary-salary"
@@ -50,6 +50,34 @@ def test_a_missing_table_says_what_to_run(database: Database) -> None:
         rename(database, "worker_jobs_away", "worker_jobs")
 
     assert "canary" not in told(caught.value)
+
+
+@pytest.mark.fewer_databases("what a server refuses")
+@pytest.mark.parametrize(
+    ("server", "statements", "code"),
+    [
+        pytest.param("mariadb", ["set max_join_size = 1"], "1104", marks=pytest.mark.mariadb),
+        pytest.param(
+            "postgres",
+            ["create role worker_reads_nothing", "set local role worker_reads_nothing"],
+            "42501",
+            marks=pytest.mark.postgres,
+        ),
+    ],
+)
+def test_a_refusal_is_not_told_as_missing_tables(
+    request: pytest.FixtureRequest, server: str, statements: list[str], code: str
+) -> None:
+    """At the first statement of an engine, too: the tables are there, and `worker db upgrade` would change nothing."""
+    engine = make_engine(request.getfixturevalue(f"{server}_url"))
+    with engine.connect() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+        with pytest.raises(DBAPIError, match=code):
+            ask(connection)
+        connection.rollback()
+    engine.dispose()
 
 
 def rename(database: Database, old: str, new: str) -> None:

@@ -11,12 +11,12 @@ from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError
 
 from worker.domain.errors import ConfigurationError
 from worker.outbox.engine import mariadb, postgresql
-from worker.outbox.engine.database import is_retryable, is_unavailable
 from worker.outbox.engine.dialect import dialect_of
+from worker.outbox.engine.error_text import MISSING_TABLES, remedy_of
 
 _CALLER_CHECKS = {"mysql": mariadb.check_caller, "postgresql": postgresql.check_caller}
 """Dialect -> what checks the session of a producer."""
@@ -60,9 +60,8 @@ def _read(connection: Connection) -> bytes:
         check(connection)
     try:
         site = {str(name): str(value) for name, value in connection.execute(text(query))}
-    except (ProgrammingError, OperationalError) as error:
-        # On SQLite a missing table is an OperationalError, like a database that cannot be reached.
-        if is_retryable(error) or (is_unavailable(error) and "no such table" not in str(error.orig)):
+    except DBAPIError as error:
+        if remedy_of(error) != MISSING_TABLES:
             raise
         where = connection.engine.url.set(query={}).render_as_string()  # without the password, wherever it is
         raise ConfigurationError(f"the outbox's tables are not in {where}; run `worker db upgrade` on it") from error
