@@ -338,7 +338,7 @@ def test_a_wrong_account_waits_and_comes_back(site: Site, wrong: Account, said: 
     site.run()
     assert (["queued", "accepted"], 1) == ([site.state(job), site.state(other)], len(site.calls()))
     told = beat(site)
-    assert (["hr"], True) == (list(told), said in told["hr"][1])
+    assert (["hr"], 1, True) == (list(told), told["hr"][0], said in told["hr"][1])
 
     site.accounts.replace(an_account(), it)
     site.advance(6)

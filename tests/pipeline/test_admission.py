@@ -181,14 +181,15 @@ def test_callers_share_a_transaction(database: Database) -> None:
     assert 2 == len(seen)
 
 
-def test_a_shared_transaction_is_bounded(database: Database) -> None:
+@pytest.mark.parametrize(("keys", "requests"), [(MAX_KEYS // 2 + 1, 2), (MAX_KEYS // 2, 3)])
+def test_a_shared_transaction_is_bounded(database: Database, keys: int, requests: int) -> None:
     """A batch takes up only so many keys; whoever does not fit leads the next one."""
     gate = Gate()
-    many = [a_charge(f"member{n}") for n in range(MAX_KEYS // 2 + 1)]
+    many = [a_charge(f"member{n}") for n in range(keys)]
     with transactions(database) as seen:
-        answers, _ = reserved_behind(gate, a_governor(database, gate), [[many]] * 2)
+        answers, _ = reserved_behind(gate, a_governor(database, gate), [[many]] * requests)
 
-    assert [1] * 3 == [len(granted(answer)) for answer in answers]
+    assert [1] * (requests + 1) == [len(granted(answer)) for answer in answers]
     assert 3 == len(seen)
 
 

@@ -94,6 +94,7 @@ def test_who_got_it_or_would_have_gets_the_right_one(site: Site) -> None:
         entry = list_audit(connection)[0]
     assert ("correct", "zhang", "wrong date") == (entry.action, entry.person, entry.why)
     assert "right" not in json.dumps(entry.arguments)
+    assert "text_hash" in entry.arguments
 
 
 def personalised(site: Site) -> list[str]:
@@ -104,6 +105,16 @@ def personalised(site: Site) -> list[str]:
     ]
     site.run()
     return [*jobs, site.send("Dear eva, at noon.", "eva", tags=["lunch"], due_at=DAY)]
+
+
+def test_a_long_text_is_shown_where_it_differs(site: Site) -> None:
+    """With a little of what stands before."""
+    job = site.send("a" * 500 + "10:00" + "b" * 500, "ann", tags=["lunch"], due_at=DAY)
+
+    [shown] = found_by(site, None, replace={"10:00": "11:30"}).samples
+
+    before = "…" + "a" * 59 + "1"
+    assert (job, before + "0:00b", before + "1:30b") == (shown.job, shown.old[:66], shown.new[:66])
 
 
 @pytest.mark.every_database

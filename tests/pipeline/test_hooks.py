@@ -41,7 +41,7 @@ from worker.hooks.runs import BUSY_RETRY_S, MAX_RUNS, MORE, HookRuns, hook_threa
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
-from worker.outbox.lanes.processes import end_processes
+from worker.outbox.lanes.processes import end_processes, renew_heartbeat
 from worker.reporting.report import get_job
 from worker.reporting.timeline import timeline
 from worker.service.web.receiver import Receiver
@@ -141,6 +141,7 @@ def test_a_press_is_heard_with_everything_about_it(hall: MakeHall, card: str) ->
         heard.append(action)
 
     here = hall(hook)
+    here.site.advance(5)  # between the press and its arrival
     selected = "<SelectedItems><SelectedItem><QuestionKey>q</QuestionKey><OptionIds><OptionId>a</OptionId></OptionIds>"
     here.press(card, person="LiSi", selected=f"{selected}</SelectedItem></SelectedItems>")
 
@@ -516,6 +517,28 @@ def test_a_failing_hook_is_run_again_with_backoff_and_then_parked(hall: MakeHall
     assert 0 <= delays[0] <= 1
     assert 0 <= delays[1] <= 2
     assert (3, MAX_RUNS) == (here.event().state, here.event().tries)
+
+
+def test_the_backoff_of_a_hook_doubles_with_each_try(hall: MakeHall, site: Site, card: str) -> None:
+    """Drawn from the whole range; here it is the end of it."""
+    here = hall(failing)
+    here.runs = HookRuns(
+        site.database,
+        here.hooks,
+        here.settings,
+        holder=lambda: site.runtime.lease.incarnation,
+        may_act=lambda: True,
+        rng=SimpleNamespace(uniform=lambda least, most: most),  # type: ignore[arg-type]
+    )
+    here.press(card)
+    delays = []
+
+    for _ in range(4):
+        here.turn()
+        delays.append((here.event().due_at - site.clock.micros) / SECOND)
+        site.advance(600)
+
+    assert [1, 2, 4, 8] == delays
 
 
 def test_a_failing_hook_is_logged_with_its_places_and_no_text(hall: MakeHall, site: Site, card: str) -> None:
@@ -910,6 +933,19 @@ def test_no_more_is_offered_than_all_processes_can_run(hall: MakeHall, site: Sit
     assert lost_ids == here.messages
 
 
+def test_every_process_that_is_alive_runs_hooks(hall: MakeHall, site: Site, card: str) -> None:
+    """So twice as many are offered at a time to two."""
+    here = hall(on_card_action(lambda action, session: None))
+    for n in range(9):
+        here.press(card, person=f"u{n}")
+    with site.database.writing() as connection:
+        renew_heartbeat(
+            connection, site.database.now, "p2", lease_us=10 * SECOND, threads=4, host="h", pid=1, lanes="{}"
+        )
+
+    assert 8 == here.offers.turn()
+
+
 # -- jobs that ended --------------------------------------------------------------------------------------------------
 
 
@@ -1087,6 +1123,7 @@ def test_a_message_reaches_its_hook_once(hall: MakeHall) -> None:
     here = hall(
         on_message(lambda message, session: heard.append(message)), on_event(lambda event, session: told.append(event))
     )
+    here.site.advance(5)
     for _ in range(2):
         here.says("MsgType=text", "Content=please stop", "MsgId=1")
     here.says("MsgType=image", "PicUrl=http://x", "MsgId=2")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+import structlog
 
 from tests.support.runtime import Site, busy, lost, planted, refused, unsent
 from tests.support.scripted_transport import answered
@@ -202,7 +203,8 @@ def test_an_alarm_tells_an_operator_and_goes_on_by_itself(site: Site) -> None:
     """45036: a remedy stands beside it, and after a minute the next call goes."""
     job = site.send()
     site.vendor.says(refused(45036))
-    site.ring(job)
+    with structlog.testing.capture_logs() as lines:
+        site.ring(job)
     row = row_of(site, site.part(job).lane)
 
     site.advance(61)
@@ -211,6 +213,8 @@ def test_an_alarm_tells_an_operator_and_goes_on_by_itself(site: Site) -> None:
     assert ("find out what made so many calls" in row.remedy, bool(row.parked)) == (True, False)
     assert "accepted" == site.state(job)
     assert ["alarm"] == steps(site)
+    [line] = [line for line in lines if line["event"] == "lane"]
+    assert ("alarm", row.lane, row.remedy) == (line["what"], line["lane"], line["remedy"])
 
 
 def test_a_process_makes_no_more_calls_than_its_lane_may_have(site: Site) -> None:

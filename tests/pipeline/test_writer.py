@@ -357,6 +357,18 @@ def test_a_stopped_writer_marks_nothing_and_has_written_everything(site: Site) -
         writer.mark([a_mark(job)])
 
 
+def test_a_mark_behind_the_stop_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sender saw no stop yet, and gets no leave to call."""
+    mark, writer = a_mark(site.send()), a_writer(site.database)
+    writer._queue.put(None)
+    [thread] = marking(monkeypatch, writer, [mark])
+
+    writer.start()
+    thread.join(120)
+
+    assert (False, 0) == (thread.is_alive(), mark.call)
+
+
 def test_stop_and_flush_say_when_the_database_did_not_take_it(site: Site) -> None:
     """A process that ends with results unwritten knows it, and can say so with its exit status."""
     gate = threading.Event()
