@@ -138,6 +138,8 @@ def test_two_workers_take_it_apart_once(site: Site) -> None:
 
     assert (True, False) == (first.done, second.done)
     assert texts == tuple(part.spec for part in parts(site, job))
+    waits = [(row.part_id, row.reason) for row in site.rows("select part_id, reason from worker_waits")]
+    assert [(part_id(job, 1), "limit full is used up")] == waits
 
 
 def test_a_wish_that_was_granted_and_rolled_back_is_not_granted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

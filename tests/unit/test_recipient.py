@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.domain.content.recipient import CustomerGroups, Customers, Everyone, Recipients
+from worker.domain.content.recipient import CustomerGroups, Customers, Emails, Everyone, Recipients, stored_recipients
 from worker.domain.errors import CheckFailed
 
 
@@ -37,6 +37,17 @@ def test_groups_without_their_owners_are_refused() -> None:
     """Unlike customers: no member has talked with a group last."""
     with pytest.raises(CheckFailed, match="sender: is not given; use CustomerGroups"):
         CustomerGroups(["wr1"])  # type: ignore[arg-type]
+
+
+def test_mail_addresses_are_named_as_they_were_written() -> None:
+    """For the sentence of a channel that takes none."""
+    assert (("a@b.c", "d@e.f"), "Emails") == (Emails("a@b.c|d@e.f").emails, Emails("a@b.c").form)
+
+
+@pytest.mark.parametrize("stored", ['{"users": [1]}', '{"users": "ann"}', '{"by_sender": [["ann", [1]]]}', "[]", "x"])
+def test_recipients_that_no_release_stored_are_not_read(stored: str) -> None:
+    """Whichever of the lists is odd."""
+    assert stored_recipients(stored) is None
 
 
 def test_stored_and_read_back() -> None:

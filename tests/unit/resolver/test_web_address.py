@@ -73,6 +73,12 @@ def test_what_is_no_address_of_a_file_is_said_without_it(url: object) -> None:
     assert not isinstance(url, str) or len(url) < 3 or url not in str(caught.value)
 
 
+def test_only_a_worker_has_the_content_behind_a_url() -> None:
+    """Whoever else asks for it hears so."""
+    with pytest.raises(ValueError, match="is fetched by a worker"):
+        File.from_url("https://files.example.com/a").measure()
+
+
 def test_nothing_shows() -> None:
     """Neither address nor file; a URL may hold credentials in each of its parts."""
     url = "https://canary-user:canary-password@files.example.com/canary-path/a.pdf?token=canary-token"
