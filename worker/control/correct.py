@@ -20,7 +20,15 @@ from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited
 from worker.control.cancel import MARK_BATCH, StoppedJob, make_committer, mark_jobs, stop_jobs
-from worker.control.new_message import SAMPLES, CorrectionSample, NewMessage, NewMessages, content_hash, sample
+from worker.control.new_message import (
+    SAMPLES,
+    CorrectionSample,
+    NewMessage,
+    NewMessages,
+    content_hash,
+    read_message,
+    sample,
+)
 from worker.control.opening import open_outbox
 from worker.control.recall import recall_all
 from worker.control.refusals import add_reasons, collect_refusal, require_rate
@@ -29,7 +37,6 @@ from worker.domain.content.recipient import LISTS, Recipients, stored_recipients
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import JobId
 from worker.domain.job_filter import JobFilter, require_filter
-from worker.domain.job_terms import text_hash
 from worker.outbox.control.matching import BYTES, MatchingJob, missing_jobs
 from worker.outbox.control.sent import (
     PAGE,
@@ -134,26 +141,27 @@ class _Search:
         self._new.parse_for(job.channel for job in jobs)
         selected = set[str]()
         for row in message_rows(self._connection, [job.id for job in jobs]):
-            new = self._new.document(row["id"], row["message"])
+            old = read_message(row["message"])
+            new = self._new.document(row["id"], old)
             if new is None and self._new.is_given:
                 self.breakdown["unchanged"] += 1
-            elif new is not None and text_hash(dump(new)) == text_hash(row["message"]):
+            elif new is not None and dump(new) == row["message"]:
                 self.breakdown["equal"] += 1
             else:
                 selected.add(row["id"])
-                self._add_sample(row, new)
+                self._add_sample(row, old, new)
                 if new is not None:
                     self._check(row, new)
         jobs = [job for job in jobs if job.id in selected]
         self.jobs += jobs
         self._count(jobs)
 
-    def _add_sample(self, row: Mapping[str, Any], new: Mapping[str, Any] | None) -> None:
+    def _add_sample(self, row: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any] | None) -> None:
         if row["message"] == NOT_KEPT:
             return
-        hash = content_hash(row["message"])
+        hash = content_hash(old)
         if hash not in self._hashes and len(self.samples) < SAMPLES:
-            self.samples.append(sample(row, new))
+            self.samples.append(sample(row, old, new))
         self._hashes.add(hash)
 
     def _check(self, row: Mapping[str, Any], new: Mapping[str, Any]) -> None:
@@ -168,7 +176,7 @@ class _Search:
         if row["account"] in self._account_names and sort not in self._checked:
             try:
                 self._new.require_own(row["id"], new, to)
-                is_checked = check_correction(self._connection, row, new, self._accounts)
+                is_checked = check_correction(self._connection, row, to, new, self._accounts)
             except CheckFailed as error:
                 if self._new.is_one:
                     raise

@@ -99,11 +99,10 @@ class NewMessages:
         if problems := [*class_problems(own_channel, message, own_channel.kind_of(document, to))]:
             raise CheckFailed(problems, channel=self._channel)
 
-    def document(self, job_id: str, message: str) -> dict[str, Any] | None:
-        """Returns the new message of a job, or None if the job keeps its own. `message` is the old one as stored."""
+    def document(self, job_id: str, old: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Returns the new message of a job, or None if the job keeps its own. `old` is the one that is stored."""
         if self._replace is None:
             return self._documents.get(None if self.is_one else job_id)
-        old = _read(message)
         new = with_replacements(old, self._replace)
         if new == old:
             return None
@@ -123,9 +122,8 @@ class NewMessages:
         return {"replaced": len(self._replace)} if self._replace else {"messages": len(self._given)}
 
 
-def content_hash(message: str) -> str:
+def content_hash(document: Mapping[str, Any]) -> str:
     """Returns the hash of what people see of a stored message: without options, task_ids and copies of files."""
-    document = _read(message)
     kind, content = _content(document)
     if isinstance(content, Mapping):
         content = {name: value for name, value in content.items() if name != "task_id"}
@@ -135,16 +133,16 @@ def content_hash(message: str) -> str:
     return text_hash(json.dumps([kind, content, files], sort_keys=True))
 
 
-def sample(row: Mapping[str, Any], new: Mapping[str, Any] | None) -> CorrectionSample:
-    """Returns a sample of the message in a job's row and of the one in its place."""
-    old_text, new_text = _text(_read(row["message"])), None if new is None else _text(new)
+def sample(row: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any] | None) -> CorrectionSample:
+    """Returns a sample of the message of a job's row and of the one in its place."""
+    old_text, new_text = _text(old), None if new is None else _text(new)
     pairs = enumerate(zip(old_text, new_text or "", strict=False))
-    begin = max(0, next((n for n, (old, other) in pairs if old != other), 0) - _BEFORE)
+    begin = max(0, next((n for n, (before, after) in pairs if before != after), 0) - _BEFORE)
     old_text, new_text = _excerpt(old_text, begin), None if new_text is None else _excerpt(new_text, begin)
     return CorrectionSample(row["id"], row["account"], old_text, new_text)
 
 
-def _read(message: str) -> dict[str, Any]:
+def read_message(message: str) -> dict[str, Any]:
     """Returns a stored message. One that no release of ours wrote is a text as it stands."""
     try:
         document = json.loads(message)

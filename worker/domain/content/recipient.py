@@ -179,7 +179,7 @@ def is_stored_form(data: Any) -> bool:
     if not isinstance(data, dict):
         return False
     senders = data.get("by_sender", [])
-    return all(_is_text_list(data.get(name, [])) for name in LISTS.values()) and (
+    return all(_is_text_list(data[name]) for name in LISTS.values() if name in data) and (
         isinstance(senders, list)
         and all(isinstance(entry, list) and len(entry) == 2 and _is_text_list(entry[1]) for entry in senders)
         and _is_text_list([entry[0] for entry in senders])
