@@ -305,9 +305,12 @@ def test_a_lane_whose_probe_must_wait_stays_parked_and_its_account_does_not(site
     assert (True, False) == (bool(row_of(site, lane).parked), bool(row_of(site, "hr").parked))
 
 
-@pytest.mark.parametrize("answer", [refused(60020), refused(42001), answered(b"later", 429, retry_after="30"), lost()])
+@pytest.mark.parametrize(
+    "answer",
+    [refused(60020), refused(42001), answered(b"later", 429, retry_after="30"), lost(), unsent("reset")],
+)
 def test_an_account_stays_parked_when_its_probe_proves_nothing(site: Site, answer: CallResult) -> None:
-    """The same refusal, a token that is over, a proxy's word, no answer at all."""
+    """The same refusal, a token that is over, a proxy's word, no answer at all, no call at all."""
     first, second = site.send("one"), site.send("two", "u2")
     site.vendor.says(refused(60020))
     site.ring(first)
