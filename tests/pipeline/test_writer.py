@@ -369,6 +369,20 @@ def test_a_mark_behind_the_stop_is_refused(site: Site, monkeypatch: pytest.Monke
     assert (False, 0) == (thread.is_alive(), mark.call)
 
 
+def test_a_mark_behind_the_end_of_the_thread_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sender saw no stop, and nobody is left who would answer."""
+    monkeypatch.setattr(writer_module, "ALIVE_S", 0.01)
+    mark, writer = a_mark(site.send()), a_writer(site.database)
+    writer.start()
+    assert writer.stop(120)
+    writer._closing = False
+
+    with pytest.raises(WriterClosed):
+        writer.mark([mark])
+
+    assert 0 == mark.call
+
+
 def test_stop_and_flush_say_when_the_database_did_not_take_it(site: Site) -> None:
     """A process that ends with results unwritten knows it, and can say so with its exit status."""
     gate = threading.Event()

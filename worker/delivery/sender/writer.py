@@ -110,7 +110,7 @@ class Writer:
         pending_writes = [self._put(mark) for mark in marks]
         self._is_urgent.set()
         for pending_write, mark in zip(pending_writes, marks, strict=True):
-            pending_write.wait()
+            self._await(pending_write)
             if pending_write.failed:
                 mark.call = 0  # a transaction that was rolled back may have set it
         if any(mark.call for mark in marks):
