@@ -79,6 +79,8 @@ def test_postgresql_has_the_roles_of_the_page() -> None:
             assert {
                 ("outbox_migrator", "delivery_migrator"),
                 ("outbox_worker", "delivery_worker"),
+                ("outbox_receiver", "delivery_receiver"),
+                ("outbox_console", "delivery_console"),
                 ("outbox_metrics", "delivery_reader"),
                 ("app", "delivery_producer"),
             } == {tuple(row) for row in members}
