@@ -19,6 +19,8 @@ from worker import JobFilter, NewJob, Text, To, drain, enqueue_many, list_audit
 WRONG = int(os.environ.get("INCIDENT", "300"))
 FEW, LATENCY_S = WRONG // 15, 150 / WRONG
 """How many are gone when the first command is typed; sixteen threads send all in ten seconds, however many."""
+SLOW_S = 4.0
+"""How long a call takes while somebody pauses, so that some wait then, however slow the machine."""
 LATE = 50
 """What the producer enqueues after somebody has paused the tag."""
 TAG = "mailing"
@@ -105,7 +107,9 @@ def test_a_personalised_mailing_is_stopped_taken_back_and_corrected(make: Make, 
         stack.worker(threads=8)
     until(lambda: stack.vendor.sends() >= FEW, "some are gone", progress=stack.vendor.sends)
 
+    stack.vendor.post("settings", {"latency_s": SLOW_S})
     person.pause()
+    stack.vendor.post("settings", {"latency_s": LATENCY_S})
     gone = stack.vendor.sends()
     enqueue(stack, "other", range(WRONG + LATE, WRONG + 2 * LATE))
     enqueue(stack, TAG, range(WRONG, WRONG + LATE))
@@ -133,7 +137,9 @@ def test_what_was_not_out_at_the_pause_is_never_seen(make: Make, way: str) -> No
     stack.worker(threads=16)
     until(lambda: stack.vendor.sends() >= FEW, "some are gone", progress=stack.vendor.sends)
 
+    stack.vendor.post("settings", {"latency_s": SLOW_S})
     person.pause()
+    stack.vendor.post("settings", {"latency_s": LATENCY_S})
     gone = stack.vendor.sends()
     person.recall()
     person.resume()
