@@ -260,14 +260,18 @@ def forget_later_times(connection: Connection, now: int) -> None:
     Offers of parts and events, runs of hooks and checks of tags that are later than any that begins now. What is
     offered, run or checked once more does no harm.
     """
-    values = {"now": now, "later": now + SKEW_US, "later_run": now + SKEW_US + LONGEST_HOOK_DELAY_US}
-    for statement in (
-        "update worker_parts set offered_until = null where state = 0 and offered_until > :later",
-        "update worker_events set offered_until = null where state = 0 and offered_until > :later",
-        "update worker_events set due_at = :now where state = 0 and due_at > :later_run",
-        "update worker_ended_tags set check_at = :now where check_at > :later",
-    ):
-        run(connection, statement, {name: value for name, value in values.items() if f":{name}" in statement.split()})
+    later = now + SKEW_US
+    for offered in ("worker_parts", "worker_events"):
+        run(
+            connection,
+            f"update {offered} set offered_until = null where state = 0 and offered_until > :later",
+            {"later": later},
+        )
+    due = "update worker_events set due_at = :now where state = 0 and due_at > :later"
+    run(connection, due, {"now": now, "later": later + LONGEST_HOOK_DELAY_US})
+    run(
+        connection, "update worker_ended_tags set check_at = :now where check_at > :later", {"now": now, "later": later}
+    )
 
 
 def parts_still_in_doubt(connection: Connection, ids: Sequence[str]) -> list[JobPart]:
