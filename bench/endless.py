@@ -20,7 +20,7 @@ from typing import Any
 from bench import Figure
 from bench.isolation import GOAL, LEASE_S, MORE_MS, RATE, THREADS, Side, p99, phase_of
 from bench.stand.stacks import REDIS, missing_service
-from rig.endless import ENDLESS, RIGHT, EndlessVendor
+from rig.endless import RIGHT, EndlessVendor, accounts_of, endless_vendors
 from rig.stack import Stack, Vendor, until
 from rig.stacks import broker_of, scratch
 from worker import NewJob, enqueue_many, webhook
@@ -29,14 +29,6 @@ from worker.outbox.engine.migrate import upgrade
 SAMPLES, BACKLOG = 2_000, 2_000
 GRACE_S = 25.0
 """The deadline of a call and five seconds."""
-ACCOUNT = """
-[accounts.{name}]
-channel = "wecom_webhook"
-edition = "robot"
-limits = {{ robot_minute = 100000 }}
-secret = {{ file = "FOLDER/secret" }}
-base_url = "{url}"
-"""
 
 
 def main(argv: list[str]) -> Figure:
@@ -74,10 +66,9 @@ def _sides(backlog: int) -> Iterator[tuple[list[Side], list[EndlessVendor]]]:
     with ExitStack() as scope:
         folder = Path(scope.enter_context(tempfile.TemporaryDirectory(prefix="bench-endless-")))
         vendor = scope.enter_context(closing(Vendor(folder, {"keep_calls": 1_000_000})))
-        endless = {name: scope.enter_context(closing(EndlessVendor(name))) for name in ENDLESS}
-        neighbours = "".join(ACCOUNT.format(name=name, url=one.url) for name, one in endless.items())
+        endless = scope.enter_context(endless_vendors())
         sides = []
-        for name, account in (("alone", ""), ("beside", neighbours)):
+        for name, account in (("alone", ""), ("beside", accounts_of(endless))):
             place = folder / name
             url = scope.enter_context(scratch(REDIS, f"bench_endless_{os.getpid()}_{name}", place))
             delivery = {"lease_s": LEASE_S, "heartbeat_s": 3.0}

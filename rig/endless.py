@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 _HEAD = b"HTTP/1.1 200 OK\r\n"
 ENDLESS: Mapping[str, tuple[bytes, bytes]] = {
@@ -19,6 +19,14 @@ ENDLESS: Mapping[str, tuple[bytes, bytes]] = {
 RIGHT = 16
 """Calls that are answered, so that several are made at a time."""
 _RIGHT_ANSWER = _HEAD + b'Content-Length: 27\r\nConnection: close\r\n\r\n{"errcode":0,"errmsg":"ok"}'
+_ACCOUNT = """
+[accounts.{name}]
+channel = "wecom_webhook"
+edition = "robot"
+limits = {{ robot_minute = 100000 }}
+secret = {{ file = "FOLDER/secret" }}
+base_url = "{url}"
+"""
 _PIECE, _PAUSE_S = 16 * 1024, 0.005
 
 
@@ -58,3 +66,15 @@ class EndlessVendor:
             while not self._closed.is_set():
                 connection.sendall(self._more * _PIECE)
                 time.sleep(_PAUSE_S)
+
+
+@contextmanager
+def endless_vendors() -> Iterator[dict[str, EndlessVendor]]:
+    """One of each kind, by its name in `ENDLESS`."""
+    with ExitStack() as scope:
+        yield {name: scope.enter_context(closing(EndlessVendor(name))) for name in ENDLESS}
+
+
+def accounts_of(vendors: Mapping[str, EndlessVendor]) -> str:
+    """Returns the tables of an account for each of these vendors, of the vendor's name."""
+    return "".join(_ACCOUNT.format(name=name, url=vendor.url) for name, vendor in vendors.items())

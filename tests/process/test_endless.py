@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
 
-from rig.endless import ENDLESS, RIGHT, EndlessVendor
+from rig.endless import RIGHT, accounts_of, endless_vendors
 from rig.stack import ACCOUNT, LIMIT_S, SHORT, until
 from rig.stacks import EMBEDDED, Make, on_stacks
 from tests.process.test_pipeline_processes import enqueue_texts
@@ -16,14 +14,6 @@ from worker import NewJob, enqueue_many, webhook
 JOBS, BACKLOG = 40, 60
 GRACE_S = SHORT["call_deadline_s"] + 5
 THREADS = 16
-NEIGHBOUR = """
-[accounts.{name}]
-channel = "wecom_webhook"
-edition = "robot"
-limits = {{ robot_minute = 100000 }}
-secret = {{ file = "FOLDER/secret" }}
-base_url = "{url}"
-"""
 
 
 @on_stacks(EMBEDDED, why="reading an answer is the process's own")
@@ -31,9 +21,8 @@ def test_endless_answers_keep_nobody_waiting_and_a_signal_is_obeyed(make: Make) 
     """A line, a header, a chunk's size and a text in JSON that go on for ever. The account beside them is delivered
     meanwhile, and SIGTERM ends the process within the deadline of a call and five seconds.
     """
-    with endless() as vendors:
-        neighbours = "".join(NEIGHBOUR.format(name=name, url=vendor.url) for name, vendor in vendors.items())
-        stack = make(account=neighbours)
+    with endless_vendors() as vendors:
+        stack = make(account=accounts_of(vendors))
         with stack.database.writing() as connection:
             jobs = [NewJob(name, webhook.Text(content=str(n))) for n in range(BACKLOG) for name in vendors]
             enqueue_many(connection, jobs, accounts=stack.accounts)
@@ -50,10 +39,3 @@ def test_endless_answers_keep_nobody_waiting_and_a_signal_is_obeyed(make: Make) 
         assert time.monotonic() - began < GRACE_S
     accepted = f"select count(*) from worker_jobs where account = '{ACCOUNT}' and state = 2"
     assert (JOBS, JOBS) == (stack.number(accepted), stack.vendor.sends())
-
-
-@contextmanager
-def endless() -> Iterator[dict[str, EndlessVendor]]:
-    """One of each kind."""
-    with ExitStack() as scope:
-        yield {name: scope.enter_context(closing(EndlessVendor(name))) for name in ENDLESS}
