@@ -35,7 +35,6 @@ LONG_FILES = (
     "test_canary.py",
     "test_leaders.py",
     "test_replay_processes.py",
-    "test_roles.py",
 )
 """They begin, so that no pytest process has a long one left while the others have none."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -16,8 +16,10 @@ from sqlalchemy import URL, create_engine, make_url
 
 from rig import databases
 from rig.stacks import make_tables
+from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.database import Database, make_engine
 
-SCRIPTS = Path(__file__).parents[2] / "deploy" / "sql"
+SCRIPTS = Path(__file__).parents[1] / "deploy" / "sql"
 Server = Literal["postgresql", "mariadb"]
 Role = Literal["migrator", "worker", "producer", "reader", "receiver", "console"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -51,6 +53,14 @@ def role_users(server: Server, name: str) -> Iterator[RoleUsers]:
             yield users
         finally:
             _run(admin, [f"drop {_USER[server]} {_named(users, role)}" for role in ROLES])
+
+
+@contextmanager
+def as_role(users: RoleUsers, role: Role, clock: DrivenClock | None = None) -> Iterator[Database]:
+    """The outbox as this role has it."""
+    engine = make_engine(users.url(role))
+    with closing(Database(engine, clock=clock) if clock else Database(engine)) as database:
+        yield database
 
 
 def run_script(users: RoleUsers) -> None:

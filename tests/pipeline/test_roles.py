@@ -11,18 +11,14 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import requests
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from rig import databases
-from rig.stacks import MARIADB, REDIS, Make, on_its_own, on_stacks
+from rig import databases, roles
+from rig.roles import Role, RoleUsers, as_role
 from tests.channels.callback_samples import NOW
 from tests.pipeline import test_callbacks
 from tests.pipeline.console import person, test_pages_commands
-from tests.process import roles
-from tests.process.roles import Role, RoleUsers
-from tests.process.test_pipeline_processes import ACCOUNT, assert_each_once
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from tests.support.runtime import PNG, Site, planted, refused
 from worker import (
@@ -66,7 +62,6 @@ from worker.outbox.tables import VERSION_TABLE, metadata
 from worker.outbox.upkeep.totals import Totals
 from worker.reporting.job_list import with_contents
 
-WHY = "rights and roles are a server's, and each test has its own tables"
 PERMISSION = {"postgresql": {"42501"}, "mariadb": {1044, 1142, 1143, 1227}}
 SERVERS = [
     pytest.param("postgresql", marks=pytest.mark.postgres),
@@ -79,14 +74,6 @@ def users(request: pytest.FixtureRequest) -> Iterator[RoleUsers]:
     """An outbox that the migrator made from nothing."""
     with roles.role_users(request.param, f"worker_roles_{os.getpid()}") as users:
         yield users
-
-
-@contextmanager
-def as_role(users: RoleUsers, role: Role, clock: DrivenClock | None = None) -> Iterator[Database]:
-    """The outbox as this role has it."""
-    engine = make_engine(users.url(role))
-    with closing(Database(engine, clock=clock) if clock else Database(engine)) as database:
-        yield database
 
 
 @contextmanager
@@ -103,18 +90,6 @@ def producer_beside_worker(users: RoleUsers) -> Iterator[tuple[Database, Site]]:
         yield producer, site
 
 
-LISTS = (
-    ("jobs",),
-    ("jobs", "--account", ACCOUNT, "--state", "accepted"),
-    ("jobs", "--counts"),
-    ("lanes",),
-    ("lanes", "--events"),
-    ("limits",),
-    ("forecast",),
-    ("events",),
-    ("db", "check"),
-)
-"""What `worker` prints under the reader's role, each with status 0."""
 REFUSED: list[tuple[Role, str]] = [
     ("producer", "select sealed from worker_tokens"),
     ("producer", "select sealed from worker_accounts"),
@@ -141,7 +116,6 @@ REFUSED: list[tuple[Role, str]] = [
 ]
 
 
-@on_its_own(why=WHY)
 @pytest.mark.parametrize(("role", "statement"), REFUSED)
 def test_a_role_is_refused_what_it_may_not(users: RoleUsers, role: Role, statement: str) -> None:
     """With the database's own error for missing rights, and no other."""
@@ -157,7 +131,6 @@ def test_a_role_is_refused_what_it_may_not(users: RoleUsers, role: Role, stateme
     assert code in PERMISSION[users.server], (statement, code)
 
 
-@on_its_own(why=WHY)
 def test_a_producer_enqueues_in_its_own_transaction_and_a_worker_delivers(users: RoleUsers) -> None:
     """What was rolled back never goes; what was committed is accepted, and the producer reads why."""
     with producer_beside_worker(users) as (producer, site):
@@ -176,7 +149,6 @@ def test_a_producer_enqueues_in_its_own_transaction_and_a_worker_delivers(users:
         assert [] == site.rows("select id from worker_jobs where id = :id", id=gone)
 
 
-@on_its_own(why=WHY)
 def test_a_producer_asks_for_all_that_follows_a_message(users: RoleUsers) -> None:
     """Files, cards, their recall and update, a resend to those refused, and a replay: each is accepted."""
     with producer_beside_worker(users) as (producer, site):
@@ -208,7 +180,6 @@ def test_a_producer_asks_for_all_that_follows_a_message(users: RoleUsers) -> Non
         assert ["accepted"] * 7 == [site.state(job) for job in first + then]
 
 
-@on_its_own(why=WHY)
 def test_a_taken_dedupe_key_is_told_without_a_right_to_delete(users: RoleUsers) -> None:
     """The same content is the first job; other content is a conflict that leaves the transaction usable."""
     with as_role(users, "producer") as producer:
@@ -320,7 +291,6 @@ UNREAD: Mapping[Role, Mapping[str, str]] = {
 INSERT = {"postgresql": "insert into {} default values", "mariadb": "insert into {} () values ()"}
 
 
-@on_its_own(why=WHY)
 @pytest.mark.parametrize("role", INSERTS)
 def test_every_write_of_a_role_is_tried(users: RoleUsers, role: Role) -> None:
     """An insert, an update of each column and a delete, in every table; nothing is committed."""
@@ -342,7 +312,6 @@ def test_every_write_of_a_role_is_tried(users: RoleUsers, role: Role) -> None:
     assert expected == allowed
 
 
-@on_its_own(why=WHY)
 @pytest.mark.parametrize("role", UNREAD)
 def test_every_read_of_a_role_is_tried(users: RoleUsers, role: Role) -> None:
     """Each column of every table: a receiver reads no text, no recipient and no token; a console no secret."""
@@ -376,7 +345,6 @@ def borrowed(module: ModuleType, *parameters: str) -> list[Callable[..., None]]:
     return [test for test in tests if [*signature(test).parameters] == [*parameters]]
 
 
-@on_its_own(why=WHY)
 @pytest.mark.parametrize("test", borrowed(test_callbacks, "receiver", "site"), ids=lambda test: test.__name__)
 def test_a_receiver_keeps_its_promises(
     users: RoleUsers, test: Callable[..., None], monkeypatch: pytest.MonkeyPatch
@@ -391,7 +359,6 @@ def test_a_receiver_keeps_its_promises(
         Totals(own).turn()
 
 
-@on_its_own(why=WHY)
 def test_a_receiver_stores_chats_and_credentials(users: RoleUsers) -> None:
     """A chat that is left and comes back, whose lane parks and opens; a ticket, and a new one in its place."""
     with producer_beside_worker(users) as (_, site), as_role(users, "receiver", site.clock) as own:
@@ -409,7 +376,6 @@ def test_a_receiver_stores_chats_and_credentials(users: RoleUsers) -> None:
         assert [2_000_000] == [row.issued_at for row in site.rows("select issued_at from worker_grants")]
 
 
-@on_its_own(why=WHY)
 def test_a_receiver_stores_a_press_without_the_message_that_names_the_card(users: RoleUsers) -> None:
     """The application's own id of the card stands in the message; the worker finds it, which runs the hook."""
     with producer_beside_worker(users) as (_, site), as_role(users, "receiver", site.clock) as own:
@@ -428,7 +394,6 @@ def test_a_receiver_stores_a_press_without_the_message_that_names_the_card(users
         assert ("leave-7", job) == (pressed.task_id, pressed.job_id), claimed.message
 
 
-@on_its_own(why=WHY)
 @pytest.mark.parametrize("test", borrowed(test_pages_commands, "site"), ids=lambda test: test.__name__)
 def test_a_console_gives_every_command(
     users: RoleUsers, test: Callable[..., None], monkeypatch: pytest.MonkeyPatch
@@ -441,7 +406,6 @@ def test_a_console_gives_every_command(
         test(site)
 
 
-@on_its_own(why=WHY)
 def test_only_a_migrator_changes_or_deletes_what_the_audit_has(users: RoleUsers) -> None:
     """A worker begins and ends a row of its own, and deletes what is kept for a time: who read or signed in."""
     names = "id, action, person, why, asked, counts, began_at"
@@ -467,7 +431,6 @@ def test_only_a_migrator_changes_or_deletes_what_the_audit_has(users: RoleUsers)
         assert 0 == execute(connection, "select count(*) from worker_audit where id in ('kept', 'seen')").scalar()
 
 
-@on_its_own(why=WHY)
 def test_a_migrator_erases_a_person_from_the_audit_too(users: RoleUsers) -> None:
     """A worker's user is refused the row of the audit that names the person; the migrator's does all of it."""
     with producer_beside_worker(users) as (_, site), as_role(users, "migrator", site.clock) as migrator:
@@ -487,7 +450,6 @@ def test_a_migrator_erases_a_person_from_the_audit_too(users: RoleUsers) -> None
         assert "accepted" == site.state(job)
 
 
-@on_its_own(why=WHY)
 def test_a_migrator_takes_the_tables_back_and_makes_them_again(users: RoleUsers) -> None:
     """Down to nothing and up; and what it leaves is whole, for the worker too."""
     with as_role(users, "migrator") as database:
@@ -501,7 +463,6 @@ def test_a_migrator_takes_the_tables_back_and_makes_them_again(users: RoleUsers)
             connection.execute(text(f"select count(*) from {table.name}"))
 
 
-@on_its_own(why=WHY)
 def test_running_a_script_again_changes_nothing(users: RoleUsers) -> None:
     """So that it may be run with every release."""
     before = _rights(users)
@@ -526,34 +487,6 @@ def _rights(users: RoleUsers) -> set[tuple[str, str, str]]:
     return found
 
 
-@on_stacks(REDIS, MARIADB, why="rights and roles are a server's")
-def test_processes_run_each_under_its_role(make: Make) -> None:
-    """A worker delivers what a producer asks, `worker metrics` is scraped and the lists are printed by a reader."""
-    server: roles.Server = "mariadb" if make.name == MARIADB else "postgresql"
-    users = make.scope.enter_context(roles.role_users(server, f"worker_rolep_{os.getpid()}_{server}"))
-    stack = make({}, database_url=users.admin, worker_database=users.url("worker"))
-    with as_role(users, "producer") as producer, producer.writing() as connection:
-        jobs = [NewJob(ACCOUNT, Text(content=f"text {n}"), To(users=[f"u{n}"])) for n in range(50)]
-        enqueue_many(connection, jobs, accounts=stack.accounts)
-
-    delivering = stack.worker(threads=4)
-    stack.until_settled()
-    assert_each_once(stack, 50)
-    reader = {"WORKER_DATABASE": users.url("reader")}
-    stack.process("worker.cli", "metrics", "--listen", "127.0.0.1:0", env=reader)
-    stack.until_logged("metrics listening on ")
-    url = next(words.split()[-1] for words in stack.logs().splitlines() if "metrics listening on " in words)
-    scraped = requests.get(f"{url}/metrics", timeout=30).text
-    lists = [stack.process("worker.cli", *command, env=reader) for command in LISTS]
-    upgraded = stack.process("worker.cli", "db", "upgrade", env={"WORKER_DATABASE": users.url("migrator")})
-
-    assert "worker_database_up 1.0" in scraped
-    assert [0] * len(LISTS) == [one.wait() for one in lists], stack.logs()[-2000:]
-    assert 0 == upgraded.wait(), stack.logs()[-2000:]
-    assert 0 == stack.end(delivering)
-
-
-@on_its_own(why=WHY)
 def test_a_reader_finds_jobs_without_their_content(users: RoleUsers) -> None:
     """By account, and not by a person, which would need the messages."""
     with as_role(users, "producer") as producer, producer.writing() as connection:
