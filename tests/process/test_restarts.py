@@ -25,8 +25,8 @@ from worker.service.rabbitmq import BrokerConnection
 SENT, MORE, LYING = 16, 160, 50
 ACCOUNTS = [f"hr{n}" for n in range(16)]
 """As many lanes as the worker has threads: one lane's doorbells would all be taken by two of them."""
-FEW_IDS = {**SHORT, "doorbell_size": 4}
-"""So that sixteen threads do not have all of them in hand."""
+FEW_IDS = {**SHORT, "lease_s": 60, "doorbell_size": 4}
+"""So that sixteen threads do not have all of them in hand; and no process is given up while a server restarts."""
 QUICK_S = 0.005
 DOUBTS = "select outcome, reason, count(*) from worker_attempts where doubtful or outcome = 'unknown' group by 1, 2"
 
