@@ -1,30 +1,44 @@
-"""Runs a command beside database servers whose commits do not wait for the disk: `python -m rig.servers.quick COMMAND`.
+"""Runs a command where no commit waits for the disk: `python -m rig.servers.quick COMMAND`.
 
-PostgreSQL and MariaDB of its own, where their programs are and the environment names no other; gone when it ends. Tests
-commit thousands of times, and on a machine's own servers that is most of what they wait for.
+PostgreSQL and MariaDB of its own, where their programs are and the environment names no other, and temporary folders in
+memory, where there is much, for the files of SQLite; gone when it ends. Tests commit thousands of times, and on a
+machine's own servers and disk that is most of what they wait for.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 
 from rig.databases import MARIADB, POSTGRES
 from rig.servers import own_mariadb, own_postgres
 
 CONNECTIONS = 400
 """Two dozen workers at a time, and those that watch them: more than a server has by default."""
+MEMORY, ROOM_BYTES = Path("/dev/shm"), 8 << 30
 
 
 def main(command: Sequence[str]) -> int:
     """The command's exit status."""
     with ExitStack() as scope:
+        _leave_the_disk(scope)
         return subprocess.call(command, env={**os.environ, **start(scope)})
+
+
+def _leave_the_disk(scope: ExitStack) -> None:
+    """Has temporary folders of this process and of those that it starts lie in memory, unless TMPDIR says where."""
+    if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
+        folder = scope.enter_context(tempfile.TemporaryDirectory(prefix="worker-", dir=MEMORY))
+        Path(folder).chmod(0o1777)  # like /tmp: a server may run as another user
+        os.environ["TMPDIR"] = folder
 
 
 def start(scope: ExitStack) -> dict[str, str]:
