@@ -89,6 +89,9 @@ def test_a_file_that_cannot_be_read_is_a_problem(database: Database, tmp_path: P
     with database.writing() as connection:
         with pytest.raises(CheckFailed, match="cannot be read"):
             worker.enqueue(connection, "hr", Image(file=File.at(tmp_path / "missing.png")), ANN)
+        for endless in ("/dev/zero", tmp_path):
+            with pytest.raises(CheckFailed, match=f"{endless} is no regular file; give one"):
+                worker.enqueue(connection, "hr", Image(file=File.at(endless)), ANN)
         assert 0 == count(connection)
 
 

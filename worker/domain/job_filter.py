@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, tzinfo
 from typing import Any
 
-from worker.domain.errors import CheckFailed, Problem, aware_problems
+from worker.domain.errors import CheckFailed, Problem, aware_problems, wrong_type
 from worker.domain.job import JobId, id_of
 from worker.domain.state import JobState, State
 from worker.domain.times import UnreadableTime, read_time
@@ -34,8 +34,7 @@ NAMING = ("ids", "recipient", "dedupe_key", "order_key", "msgid", "text_hash", "
 def require_filter(filter: object) -> None:
     """Raises CheckFailed for what is no JobFilter, such as a tag or an id alone."""
     if not isinstance(filter, JobFilter):
-        type_name = type(filter).__name__
-        raise CheckFailed([Problem("filter", f"is a {type_name}", 'use JobFilter(ids=[...]) or JobFilter(tag="...")')])
+        raise wrong_type("filter", filter, 'use JobFilter(ids=[...]) or JobFilter(tag="...")')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ from worker.channels import registry
 from worker.channels.registry import require_usable
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import Recipients, To
-from worker.domain.errors import CheckFailed, Problem, UnknownKeyword
+from worker.domain.errors import CheckFailed, Problem, UnknownKeyword, wrong_type
 from worker.domain.job import Draft, part_id
 from worker.outbox.engine.site_keys import lane_name, order_id
 from worker.outbox.jobs.jobs import JobRow, PartRow
@@ -67,8 +67,7 @@ def find_account(name: str, accounts: AccountSource | None) -> Account:
     from worker.config.accounts import require_source
 
     if not isinstance(name, str):
-        type_name = type(name).__name__
-        raise CheckFailed([Problem("account", f"is a {type_name}", 'give the name of an account, such as "hr"')])
+        raise wrong_type("account", name, 'give the name of an account, such as "hr"')
     return (current_accounts() if accounts is None else require_source(accounts)).get(name)
 
 
@@ -250,6 +249,10 @@ def _file_entry(path: str, upload_type: str, file: File, problems: list[Problem]
     if file.url is not None:
         return entry | {"url": file.url}
     try:
+        if isinstance(file.source, Path) and file.source.exists() and not file.source.is_file():
+            # A folder; or a device or a pipe, which may never end, and is not read twice.
+            problems.append(Problem(path, f"{file.source} is no regular file", "give one, or File(content, name)"))
+            return entry
         size, sha256 = file.measure()
     except (OSError, ValueError, AttributeError) as error:
         kind = type(error).__name__
@@ -306,8 +309,7 @@ def parse_recipients(to: Recipient | None) -> Recipients:
             return to
         case str() | list() | tuple():
             return To(to)
-    type_name = type(to).__name__
-    raise CheckFailed([Problem("to", f"is a {type_name}", "use To(users=..., parties=..., tags=...)")])
+    raise wrong_type("to", to, "use To(users=..., parties=..., tags=...)")
 
 
 def document_of(message: Message, *, use: str = "use Text(...), Image(...), Raw(...)") -> dict[str, Any]:
@@ -316,6 +318,5 @@ def document_of(message: Message, *, use: str = "use Text(...), Image(...), Raw(
         class_name = message.__name__
         raise CheckFailed([Problem("message", f"is the class {class_name}", f"write {class_name}(...)")])
     if not isinstance(message, Message):
-        type_name = type(message).__name__
-        raise CheckFailed([Problem("message", f"is a {type_name}", use)])
+        raise wrong_type("message", message, use)
     return message.document()
