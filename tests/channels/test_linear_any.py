@@ -25,6 +25,7 @@ from test_replies_any import CASES, Case, of_credentials
 from urllib3.connection import HTTPConnection
 
 from worker.channels.checking import truncate
+from worker.channels.wecom.markdown import MARKDOWN, MARKDOWN_V2
 from worker.config.logging import mask
 from worker.console import visit
 from worker.domain.call import Reply
@@ -150,6 +151,7 @@ MARKS = [
     *TAGS,
     *_words("* ** _ [ ]( ] ( ) ![ ` ``` | > # - 1. \\ [a](b) [a]: ~~~ $a= $ *a"),
     "```\n",
+    " ",
     "|-|\n",
     "a|b\n-|-\n",
 ]
@@ -232,6 +234,7 @@ READERS = {
         for prose in truncate.Prose
     },
     "code": Reader(partial(truncate.CODE.sub, ""), MARKS),
+    "marks as typed": Reader(lambda text: [one.pattern.search(text) for one in (*MARKDOWN, *MARKDOWN_V2)], MARKS, 8192),
     "sentences": Reader(lambda text: translate(text, "zh"), SPACED, 64 * 1024, "  refused a", (" ", " (", ", ")),
     "times": Reader(partial(read_time, now=NOW, zone=UTC), _words("1 1h 1. a 分 + in ago 1.0 - : T Z １"), 4096),
     "filter": Reader(

@@ -7,6 +7,7 @@ typed, HTML above all. Does not know fields.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Literal
@@ -27,7 +28,8 @@ MAX_PARSED = 16_384
 """Characters. A longer text, which no vendor accepts, is shown as it was typed."""
 SHARED = ("heading", "blockquote", "newline", "backticks", "emphasis", "balance_pairs", "link")
 ADDED = ("list", "fence", "hr", "table", "image")
-FONT = re.compile(r"<font\s+color\s*=\s*[\"']?(info|comment|warning)[\"']?\s*>(.*?)</font>", re.DOTALL | re.IGNORECASE)
+FONT = re.compile(r"<font\s+color\s*=\s*[\"']?(info|comment|warning)[\"']?\s*>", re.IGNORECASE)
+FONT_END = re.compile("</font>", re.IGNORECASE)
 ALIGNED = re.compile(r"text-align:(left|center|right)")
 
 
@@ -65,17 +67,27 @@ def _parser(dialect: Dialect) -> MarkdownIt:
 def _font(state: StateInline, silent: bool) -> bool:
     """Reads `<font color="info">` and the like: green, grey, orange. Other colours are no tags."""
     found = FONT.match(state.src, state.pos, state.posMax)
-    if not found:
+    ending = found and _next_font_end(state, found.end())
+    if not found or not ending:
         return False
     if not silent:
         end = state.posMax
         state.push("font_open", "span", 1).attrSet("class", f"ink-{found[1].lower()}")
-        state.pos, state.posMax = found.start(2), found.end(2)
+        state.pos, state.posMax = found.end(), ending.start()
         state.md.inline.tokenize(state)
         state.push("font_close", "span", -1)
         state.posMax = end
-    state.pos = found.end()
+    state.pos = ending.end()
     return True
+
+
+def _next_font_end(state: StateInline, position: int) -> re.Match[str] | None:
+    # All of a text are searched for once: to look on from each tag takes the square of its length.
+    if state.env.get("font_ends_of") is not state.src:
+        state.env["font_ends_of"], state.env["font_ends"] = state.src, [*FONT_END.finditer(state.src)]
+    ends: list[re.Match[str]] = state.env["font_ends"]
+    number = bisect_left(ends, position, key=re.Match.start)
+    return ends[number] if number < len(ends) and ends[number].end() <= state.posMax else None
 
 
 def _mention(state: StateInline, silent: bool) -> bool:

@@ -23,7 +23,7 @@ MARKDOWN = (
     _TAG,
     AsTyped(re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE), "code over several lines", is_code=True),
     AsTyped(re.compile(r"`[^`\n]*\n[^`]*`"), "code over several lines"),
-    AsTyped(re.compile(r"^ *\|? *:?-{3,}:? *\|", re.MULTILINE), "a table"),
+    AsTyped(re.compile(r"^ *(?:\| *)?:?-{3,}:? *\|", re.MULTILINE), "a table"),
     AsTyped(re.compile(r"!\[[^\[\]\n]*\]\("), "a picture"),
 )
 """Of markdown, in an application's messages and a webhook's."""
