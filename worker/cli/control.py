@@ -11,19 +11,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from worker.accounts.sources import accounts_of
 from worker.cli.options import CALL_TIMES, Commands, Json, Person, by_person, echo_error, with_filter
-from worker.cli.reading import ProgressLine, outbox, print_problems, print_rows
+from worker.cli.reading import ProgressLine, outbox, print_problems, print_rows, unmatched_names
 from worker.cli.times import clock
-from worker.config.settings import load_settings
 from worker.control import audit as audits, lift
 from worker.control.audit import CommandResult
 from worker.control.cancel import cancel as cancel_jobs, find_open
 from worker.control.erase import erase as erase_person, find_person
+from worker.control.opening import open_database
 from worker.control.recall import find_sent, recall_jobs
 from worker.control.replay import ReplayableJobs, find_replayable, replay_jobs
 from worker.control.resolve import UnchangedReason, find_unknown, require_reason, resolve as decide
-from worker.control.selection import MAX_LISTED, JobSelection, filter_warnings
+from worker.control.selection import MAX_LISTED, JobSelection
 from worker.domain.errors import WorkerError
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
@@ -104,7 +103,8 @@ def carry_out(
 
 def _warnings(selection: JobSelection) -> list[str]:
     """Returns sentences about values of the filter that are probably mistyped."""
-    return filter_warnings(selection.filter, selection.missing, accounts_of(load_settings()).names())
+    with open_database() as database:
+        return unmatched_names(database, selection.filter, is_empty=not selection.ids)
 
 
 @app.command()

@@ -133,6 +133,12 @@ def test_a_tag_that_is_typed_as_an_id_is_told_apart(
     assert 0 == run(command, "--tag", "points", "--kind", "recall")
 
 
+def test_a_cancel_of_a_tag_that_no_job_has_says_so(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `worker jobs` does."""
+    assert 1 == run("cancel", "--tag", "point", "--why", "x")
+    assert "no job that is stored has --tag point; none of these jobs has" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_pause_of_a_tag_that_no_job_has_says_so(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It may be meant for jobs to come, and it may be mistyped."""
     assert 0 == run("pause", "--tag", "point", "--why", "x")
