@@ -674,6 +674,13 @@ def test_a_wrong_database_url_is_a_clear_sentence(url: str) -> None:
         make_engine(url)
 
 
+@pytest.mark.parametrize("url", ["mysql+pymysql://me:secret@h:3306", "mariadb://me:secret@h/"])
+def test_a_url_that_names_no_database_is_a_clear_sentence(url: str) -> None:
+    """MariaDB connects all the same, and then has no table."""
+    with pytest.raises(ConfigurationError, match=r"names no database; write (mysql|mariadb)\+pymysql://user@host/name"):
+        make_engine(url)
+
+
 def test_a_connection_to_another_database_is_a_clear_sentence() -> None:
     """Said to the application whose own connection it is."""
     connection: Any = SimpleNamespace(dialect=SimpleNamespace(name="oracle"))

@@ -228,6 +228,8 @@ def make_engine(url: str, *, pool_size: int = 8) -> Engine:
     if backend not in _DRIVERS:
         raise unsupported(backend)
     extra, driver = _DRIVERS[backend]
+    if not parsed.database and backend != "postgresql":  # there it has the user's name
+        raise ConfigurationError(f"database: its URL names no database; write {backend}+{driver}://user@host/name")
     if parsed.drivername.startswith("mariadb"):
         # The same dialect of SQLAlchemy, so that the rest of the code sees only one name.
         parsed = parsed.set(drivername=parsed.drivername.replace("mariadb", "mysql", 1))
