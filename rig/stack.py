@@ -27,6 +27,7 @@ from rig.forkery import Forked, fork
 from worker.accounts.sources import accounts_of
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings, load_settings
+from worker.config.surroundings import surprises
 from worker.outbox.engine.database import Database, make_engine
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -227,8 +228,7 @@ class Stack:
     def process(self, *command: str, env: Mapping[str, str] | None = None) -> Process:
         """`python -m COMMAND` with this installation's settings; its output goes to a log file in the folder."""
         log = self.folder / f"process-{len(self.processes)}.log"
-        outer = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
-        given = {**outer, "WORKER_CONFIG": str(self.config), **self.env, **(env or {})}
+        given = {**_environment(), "WORKER_CONFIG": str(self.config), **self.env, **(env or {})}
         if self.fresh:
             started: Process = _popen(command, log, given)
         else:
@@ -318,6 +318,15 @@ class Stack:
             f"callback = {self.callback}\n"
             f'secret = {{ file = "{self.folder}/secret" }}\nbase_url = "{self.base_url or self.vendor.url}"\n'
         ) + self.account.replace("FOLDER", str(self.folder)).replace("PORT", self.vendor.url.rpartition(":")[2])
+
+
+def _environment() -> dict[str, str]:
+    """This process's own environment, without what a worker obeys or warns about."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("WORKER_") and not any(surprises({name: value}))
+    }
 
 
 def _first_line(log: Path) -> str:
