@@ -248,8 +248,9 @@ def _check(sides: Sequence[Side]) -> None:
     """Nobody complained, and the neighbours are as they should be."""
     for side in sides:
         side.worker.send_signal(signal.SIGCONT)
-        # A neighbour that is parked or does not answer is told as an event of its lane.
-        complaints(line for line in side.stack.logs().splitlines() if '"event": "lane"' not in line)
+        # A neighbour that does not go on is told as an event of its lane, and as what it waits for.
+        told = ('"event": "lane"', '"event": "waits"')
+        complaints(line for line in side.stack.logs().splitlines() if not any(event in line for event in told))
     left = sides[1].stack.number("select count(*) from worker_jobs where account = 'parked' and n_open = 1")
     if left != BEHIND:
         raise BenchFailed(f"{left} jobs are behind the parked account, not {BEHIND}")
