@@ -14,12 +14,13 @@ import pytest
 from tests.support.runtime import PNG, Site, planted, refused
 from worker.config.settings import DeliverySettings
 from worker.delivery.scheduler import due_lanes, lane_offer
+from worker.delivery.scheduler.backlog import Backlog
 from worker.delivery.scheduler.lane_offer import Doorbell, DoorbellBuilder, LaneOffer
 from worker.delivery.scheduler.relay import RelayTimes
 from worker.domain.job import Priority, part_id
 from worker.domain.pacing.bulk import Pacing
 from worker.domain.pacing.lane import LaneBlock, account_of
-from worker.outbox.engine.clock import DrivenClock
+from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import release_parts
 from worker.outbox.lanes.full_scan import lanes_with_due
@@ -391,6 +392,38 @@ def test_a_lost_id_is_offered_again_after_5_10_20_40_and_60_seconds(site: Site) 
         assert parts(job) == ids(turn(site, 1.1))
 
     assert [5, 10, 20, 40, 60, 60, 60] == waits
+
+
+def test_ids_that_are_lost_one_after_the_other_wait_equally_long(site: Site) -> None:
+    """What comes while others wait in the broker is offered as at first, and a round doubles the time once."""
+    first, waits = site.send("a", "a"), []
+    assert parts(first) == ids(turn(site))
+    second, third = site.send("b", "b"), site.send("c", "c", due_at=instant(site.clock.micros + 12 * SECOND))
+    for seconds, job in ((2, second), (3, first), (2, second), (5, third)):
+        assert parts(job) == ids(turn(site, seconds))
+        waits.append((site.part(job).offered_until - site.clock.micros) / SECOND)
+
+    assert [5, 10, 10, 10] == waits
+
+
+def test_an_id_that_is_lost_for_days_is_still_offered() -> None:
+    """After a thousand rounds, of a minute each, the doubled seconds would be more than a number can say."""
+    backlog = Backlog("hr:1", first="a-0", rounds=5_000)
+
+    assert 60 == backlog.offered_for_s([DueBatch(["a-0"], [], "a-0")], 1.0, 5.0, 60.0)
+
+
+def test_an_id_that_is_lost_behind_a_new_one_waits_no_longer_for_that(site: Site) -> None:
+    """The time doubles with what is first in the lane, and that has just been offered."""
+    lost = site.send("a", "a")
+    turn(site)
+    site.send("b", "b", priority="urgent")
+    turn(site, 3)
+
+    offered = ids(turn(site, 2))
+
+    assert parts(lost) == offered
+    assert site.clock.micros + 5 * SECOND == site.part(lost).offered_until
 
 
 def test_a_mark_starts_the_doubling_over(site: Site) -> None:

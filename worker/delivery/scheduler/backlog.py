@@ -48,7 +48,7 @@ class Backlog:
     rounds: int = 0
     """How often that part was offered without a process taking it."""
     round_began_at: float = 0.0
-    """When the last of these rounds began."""
+    """When the last of these rounds began, or that part became the first."""
 
     def offered_for_s(self, batches: Sequence[DueBatch], now: float, first_s: float, longest_s: float) -> float:
         """Returns for how many seconds parts offered now count as offered.
@@ -59,9 +59,7 @@ class Backlog:
         first, is_free = next((batch.first, batch.first_is_free) for batch in batches if batch.first)
         if first != self.first or is_free:
             self.first, self.rounds, self.round_began_at = first or "", 0, now
-        elif any(batch.was_offered for batch in batches) and (
-            not self.rounds or now - self.round_began_at >= self._length_s(first_s, longest_s)
-        ):
+        elif now - self.round_began_at >= self._length_s(first_s, longest_s):  # its last offer has lapsed
             self.rounds, self.round_began_at = self.rounds + 1, now
         return self._length_s(first_s, longest_s)
 
