@@ -296,7 +296,7 @@ def test_renewing_can_be_denied(database: Database, driven_clock: DrivenClock) -
 
 
 @pytest.mark.parametrize(("units", "scope"), [(700, Scope.PART), (1, Scope.LANE)])
-@pytest.mark.parametrize("used", [400, 1_000])
+@pytest.mark.parametrize("used", [400, 999, 1_000])
 def test_a_call_too_big_for_the_room_that_is_left_waits_alone(
     database: Database, driven_clock: DrivenClock, used: int, units: int, scope: Scope
 ) -> None:
@@ -307,12 +307,29 @@ def test_a_call_too_big_for_the_room_that_is_left_waits_alone(
 
     [answer] = governor.reserve([[Charge(limit, "app", units)]])
 
-    if used == 400 and units == 1:
+    if used < 1_000 and units == 1:
         assert isinstance(answer, Permit)
     else:
         assert isinstance(answer, Denied)
-        assert (scope if used == 400 else Scope.LANE) is answer.scope
+        assert (scope if used < 1_000 else Scope.LANE) is answer.scope
         assert 86_400 <= answer.delay < 86_410
+
+
+@pytest.mark.parametrize(
+    ("full", "scope"), [(a_limit(1), Scope.PART), (a_limit(1, "app_minute", scope=Scope.LANE), Scope.LANE)]
+)
+def test_a_call_too_big_for_one_limit_waits_for_what_else_is_full(
+    database: Database, driven_clock: DrivenClock, full: Limit, scope: Scope
+) -> None:
+    """Its recipient's limit keeps nobody else; another limit of the lane keeps the smaller calls, too."""
+    governor = a_governor(database)
+    day = a_limit(1_000, "app_day", 86_400, Scope.LANE)
+    granted(governor.reserve([[Charge(day, "app", 400)], [Charge(full, "app/lisi", 1)]]))
+
+    [answer] = governor.reserve([[Charge(day, "app", 700), Charge(full, "app/lisi", 1)]])
+
+    assert isinstance(answer, Denied)
+    assert scope is answer.scope
 
 
 def test_a_database_too_slow_for_any_permit_stops_calls(database: Database, driven_clock: DrivenClock) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -36,7 +36,7 @@ SECOND = 1_000_000
 
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
-    accounts = [an_account(), an_account("pr")]
+    accounts = [an_account(), an_account("pr", limits={"member_hour": 1})]
     with planted(database, driven_clock, threads=4, accounts=accounts) as planted_site:
         planted_site.relay.lead()
         yield planted_site
@@ -134,12 +134,25 @@ def test_a_lane_that_moves_does_not_stand_still(site: Site) -> None:
     assert [("pr", StandstillCause.UNKNOWN)] == causes(site)
 
 
-def test_what_is_put_off_one_by_one_moves(site: Site) -> None:
-    """Though no call is made: its quiet hours have begun, say."""
-    job = site.send(expires_at=3_000)
+@pytest.mark.parametrize("options", [{"expires_at": 3_000}, {"quiet_hours": "00:00-23:59 UTC"}])
+def test_what_is_put_off_one_by_one_moves(site: Site, options: dict[str, Any]) -> None:
+    """Though no call is made: it has expired, or its quiet hours have begun."""
+    job = site.send(**options)
     site.send("other")
     later(site, 3_600)
     site.ring(job)
+    later(site, 30)
+
+    assert [] == causes(site)
+
+
+def test_what_a_members_limit_puts_off_moves(site: Site) -> None:
+    """Another member's message is as late, and its turn comes."""
+    site.ring(site.ask(Text(content="first"), account="pr"))
+    again = site.ask(Text(content="again"), account="pr")
+    site.ask(Text(content="other"), "wangwu", account="pr")
+    later(site, 1_800)
+    assert 0 == site.ring(again)
     later(site, 30)
 
     assert [] == causes(site)
