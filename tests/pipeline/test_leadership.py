@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -253,12 +253,31 @@ def test_leases_of_others_are_asked_for_with_one_statement(site: Site, monkeypat
     theirs, mine = of_one(site, "one", "two", "three", who="they"), of_one(site, "one", "two", "three")
     led = [one.lead() for one in theirs]
     asked, reading = itertools.count(), site.database.reading
+    ran, run = itertools.count(), site.database.run
     monkeypatch.setattr(site.database, "reading", lambda: (next(asked), reading())[1])
+    monkeypatch.setattr(site.database, "run", lambda *work: (next(ran), run(*work))[1])
 
     led += [one.lead() for one in mine]
-    times = next(asked)
+    times = next(asked), next(ran)
     theirs[2].stop()
 
     assert [True] * 3 + [False] * 3 == led
-    assert 1 == times
+    assert (1, 0) == times
     assert mine[2].lead()
+
+
+def test_who_has_a_lease_without_knowing_goes_on_at_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer to its commit was lost: nobody else may do the work before the lease has lapsed."""
+    leadership, run = process(site, "one"), site.database.run
+
+    def lost(*work: Any) -> NoReturn:
+        run(*work)
+        raise OSError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.database, "run", lost)
+        with pytest.raises(OSError, match="away"):
+            leadership.lead()
+    site.advance(1)
+
+    assert (False, True) == (leadership.active, leadership.lead())

@@ -203,6 +203,19 @@ def test_what_is_not_got_to_may_be_offered_at_once(site: Site) -> None:
     assert 2 == site.ring(second, other)
 
 
+def test_what_finds_its_room_taken_again_is_not_kept_from_its_next_doorbell(site: Site) -> None:
+    """An urgent message to the same member came before it: no thread of this process has it in hand any more."""
+    [waiting] = without_room(site)
+    site.advance(61)
+    site.ring(site.send("urgent", "m0", priority="urgent"))
+    site.ring(site.send("other", "u"))
+    assert ["first", "urgent", "other"] == sent(site)
+
+    site.advance(61)
+
+    assert 1 == site.ring(waiting)
+
+
 def test_the_others_of_a_member_in_a_hurry_are_sought_and_fill_his_window(busy: Site) -> None:
     """They stand far behind in the lane; sent at once they give room again at once, a window later."""
     first = [busy.send(f"his {n}", "m0") for n in range(2)]

@@ -208,14 +208,19 @@ def test_a_search_does_not_find_what_an_equal_message_in_flight_has_made(sales: 
     sales.go(2, 30)
     second = sales.ask()
     looks: list[int] = []
+    waits: list[Any] = []
 
     def look(label: str) -> None:
         if label == "before_record" and not looks:
             looks.append(1)
             looks[:] = [sales.site.ring(first)]
+            waits.append(sales.site.part(first))
 
     sales.site.runtime.checkpoint = look
     sales.site.ring(second)
+    [wait] = waits
+    assert ("queued", True) == (wait.state, "an equal message is in flight" in wait.reason)
+    assert wait.not_before - sales.site.clock.micros >= SECOND, "else its search is tried again and again"
     sales.go(20, 40)
 
     assert ("unknown", "accepted") == (sales.site.state(first), sales.site.state(second))
