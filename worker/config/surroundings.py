@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,12 @@ class Surrounding:
 
     def matches(self, variable: str) -> bool:
         """Returns whether it is about this variable."""
-        return any(re.fullmatch(name.replace("*", r"\w+"), variable, re.IGNORECASE) for name in self.names)
+        return bool(_pattern(self.names).fullmatch(variable))
+
+
+@cache
+def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(names).replace("*", r"\w+"), re.IGNORECASE)
 
 
 SURROUNDINGS = (
