@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import re
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Coroutine, Iterable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import unescape
@@ -15,6 +18,9 @@ from urllib.parse import urlencode, urlsplit
 from tests.support.asgi import exchange
 
 FORM = "application/x-www-form-urlencoded"
+_RUNNER = asyncio.Runner()
+"""The main thread's event loop for all pages: one made and ended for each took as long as some pages."""
+atexit.register(_RUNNER.close)
 
 
 @dataclass
@@ -79,6 +85,12 @@ class _Forms:
             self.links.append(given["href"])
 
 
+def _run(asking: Coroutine[Any, Any, Shown]) -> Shown:
+    if threading.current_thread() is threading.main_thread():
+        return _RUNNER.run(asking, context=copy_context())
+    return asyncio.run(asking)
+
+
 class Browser:
     """One browser at one address."""
 
@@ -90,16 +102,16 @@ class Browser:
 
     def get(self, path: str, **headers: str) -> Shown:
         """Asks for a page."""
-        return asyncio.run(self._ask("GET", path, b"", headers))
+        return _run(self._ask("GET", path, b"", headers))
 
     def post(self, path: str, fields: Mapping[str, str], **headers: str) -> Shown:
         """Posts a form, as a page of the same site does unless `headers` say otherwise."""
         own = {"sec_fetch_site": "same-origin", "content_type": FORM}
-        return asyncio.run(self._ask("POST", path, urlencode(fields).encode(), {**own, **headers}))
+        return _run(self._ask("POST", path, urlencode(fields).encode(), {**own, **headers}))
 
     def send(self, method: str, path: str, body: bytes | Iterable[bytes | None] = b"", **headers: str) -> Shown:
         """Anything else; a body of several pieces arrives piece by piece, and one that ends with None never ends."""
-        return asyncio.run(self._ask(method, path, body, headers))
+        return _run(self._ask(method, path, body, headers))
 
     def submit(self, page: Shown, action: str, **filled: str) -> Shown:
         """Fills in a form of a page and posts it."""
