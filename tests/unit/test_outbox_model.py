@@ -8,8 +8,13 @@ from bench.model.guards import Guard
 from bench.model.program import SMALL, Size, without
 from bench.model.search import search
 
+SLOW = pytest.mark.slow("thirty thousand states, ten times as many as the others have")
+LARGEST = "two updates of a card with one response_code"
 
-@pytest.mark.parametrize("size", SMALL.values(), ids=SMALL)
+
+@pytest.mark.parametrize(
+    "size", [pytest.param(size, marks=SLOW if name == LARGEST else (), id=name) for name, size in SMALL.items()]
+)
 def test_no_state_breaks_a_promise(size: Size) -> None:
     """`python -m bench model` searches larger ones."""
     finding = search(size())
