@@ -13,6 +13,8 @@ APART := postgres or mariadb or programs or slow
 
 # Two database servers of the run's own, whose commits do not wait for the disk.
 QUICK := $(BIN)/python -m rig.servers.quick
+# Temporary folders in memory, where there is much.
+MEMORY := $(BIN)/python -m rig.memory
 
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -40,7 +42,7 @@ test: $(VENV)/.installed-test
 ifdef ARGS
 	$(BIN)/python -m pytest $(ARGS)
 else
-	$(BIN)/python -m pytest $(IN_PROCESS) $(OF_THE_CHECKOUT:%=--ignore %) -n 3 --dist worksteal -m "not ($(APART))"
+	$(MEMORY) $(BIN)/python -m pytest $(IN_PROCESS) $(OF_THE_CHECKOUT:%=--ignore %) -n 3 --dist worksteal -m "not ($(APART))"
 	@echo "Left out: tests on PostgreSQL and MariaDB, of real processes with Redis and RabbitMQ, of pages in a browser,"
 	@echo "of the wheel in empty environments, and the slow ones: \`make test-all\` runs all. \`make check\` compares code,"
 	@echo "documents and files to deploy with each other."

@@ -8,37 +8,26 @@ machine's own servers and disk that is most of what they wait for.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 
 from rig.databases import MARIADB, POSTGRES
+from rig.memory import leave_the_disk
 from rig.servers import own_mariadb, own_postgres
 
 CONNECTIONS = 400
 """Two dozen workers at a time, and those that watch them: more than a server has by default."""
-MEMORY, ROOM_BYTES = Path("/dev/shm"), 8 << 30
 
 
 def main(command: Sequence[str]) -> int:
     """The command's exit status."""
     with ExitStack() as scope:
-        _leave_the_disk(scope)
+        leave_the_disk(scope)
         return subprocess.call(command, env={**os.environ, **start(scope)})
-
-
-def _leave_the_disk(scope: ExitStack) -> None:
-    """Has temporary folders of this process and of those that it starts lie in memory, unless TMPDIR says where."""
-    if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES:
-        folder = scope.enter_context(tempfile.TemporaryDirectory(prefix="worker-", dir=MEMORY))
-        Path(folder).chmod(0o1777)  # like /tmp: a server may run as another user
-        os.environ["TMPDIR"] = folder
 
 
 def start(scope: ExitStack) -> dict[str, str]:
