@@ -28,10 +28,11 @@ from helm_python.chart import Chart
 from rig.databases import Service, lack
 from tests.docs.page import ROOT, Page
 from tests.support import deployment
-from worker.cli import control, main
+from worker.cli import main
 from worker.cli.health import own_host
 from worker.config.tracing import ENDPOINTS
 from worker.control.audit import CommandResult
+from worker.control.cancel import COMMAND
 from worker.control.selection import MAX_LISTED
 from worker.language import translate
 from worker.outbox.engine.database import Database, make_engine
@@ -301,7 +302,7 @@ def test_a_cancelled_mailing_is_told_as_shown(
     accepted, cancelled, sending = (int(one) for one in re.findall(r"^ +(\d+)", shown, re.MULTILINE))
     counts = {"jobs": int(jobs), "accepted": accepted, "cancelled": cancelled, "sending": sending}
 
-    told = control._cancellation_lines(CommandResult(audit, Counter(counts), ("01a20533",) * accepted))
+    told = COMMAND.lines(CommandResult(audit, Counter(counts), ("01a20533",) * accepted), {})
 
     assert accepted == int(more) + MAX_LISTED
     assert shown == re.sub(r"(01a20533)( \1)+", r"\1...", translate("\n".join(told))) + "\n"

@@ -146,7 +146,10 @@ def _parameter(one: inspect.Parameter) -> str:
 
 
 def _text(annotation: Any) -> str:
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    if not isinstance(annotation, str):
+        return inspect.formatannotation(annotation)
+    described = re.fullmatch(r"Annotated\[(.+?), Option\(.+\)\]", annotation, re.DOTALL)  # of a command's option
+    return described[1] if described else annotation
 
 
 # -- fields -----------------------------------------------------------------------------------------------------------

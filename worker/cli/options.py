@@ -66,7 +66,6 @@ FILTER: Mapping[str, Any] = {
     "called_before": _instant("last called before"),
 }
 """The options of a command that takes a filter, by the names of its fields."""
-CALL_TIMES = ("called_from", "called_before")
 
 
 def with_filter(*excluded: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -76,7 +75,7 @@ def with_filter(*excluded: str) -> Callable[[Callable[..., Any]], Callable[..., 
     def set_options(options: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in options.items() if value not in (None, [])}
 
-    return lambda command: _with_options(command, set_options, dict.fromkeys(filter_options), filter_options)
+    return lambda command: with_options(command, set_options, dict.fromkeys(filter_options), filter_options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +122,7 @@ def by_person(
     def make_person(values: Mapping[str, Any]) -> Person:
         return Person(**{**defaults, **values})
 
-    return lambda command: _with_options(command, make_person, defaults, options, append=True)
+    return lambda command: with_options(command, make_person, defaults, options, append=True)
 
 
 def system_user() -> str:
@@ -135,7 +134,7 @@ def system_user() -> str:
         raise ConfigurationError(sentence) from None
 
 
-def _with_options(
+def with_options(
     command: Callable[..., Any],
     bundle: Callable[[Mapping[str, Any]], Any],
     defaults: Mapping[str, Any],

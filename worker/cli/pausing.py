@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from worker.accounts.sources import accounts_of
-from worker.cli.control import carry_out
+from worker.cli.command import carry_out
 from worker.cli.options import (
     Account,
     Channel,

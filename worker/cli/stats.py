@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from worker.cli.options import CALL_TIMES, Commands, Json, echo, echo_error, to_json, with_filter
+from worker.cli.options import Commands, Json, echo, echo_error, to_json, with_filter
 from worker.cli.reading import padded, pause_line, print_problems, unmatched_names
 from worker.control.opening import open_database
-from worker.domain.job_filter import JobFilter
+from worker.domain.job_filter import CALL_TIMES, JobFilter
 from worker.domain.mailing import StageCount
 from worker.language import plural, term, translate
 from worker.reporting.mailing import MailingReport, mailing

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,14 +18,16 @@ from worker.channels.registry import channel
 from worker.config.log import Logger
 from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited, write_entry
+from worker.control.command import Command
 from worker.control.opening import open_outbox
-from worker.control.selection import JobSelection, has_recall
+from worker.control.selection import MAX_LISTED, JobSelection, has_recall
 from worker.delivery.resolver.stopping import STOPPABLE, stop
 from worker.delivery.sender.fault_reports import FaultReports
 from worker.domain.job import job_of
 from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.settle import Policy
-from worker.domain.state import PartState
+from worker.domain.state import JobState, PartState
+from worker.language import plural, term
 from worker.outbox.commit.commands import Change
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.control.cancels import (
@@ -133,6 +135,45 @@ def cancel(
                 counts += stopped.parts + Counter(jobs=int(stopped.is_cancelled))
                 recallable += [stopped.id] if stopped.can_be_recalled else []
     return CommandResult(command.id, counts, tuple(recallable))
+
+
+_PART_TEXTS = {
+    "cancelled": "cancelled: certainly not sent",
+    "sending": "in flight: the vendor's answer counts, and they are not sent again",
+    "searched": "in doubt: the worker looks for them at the vendor, which sends nothing",
+    "unknown": "in doubt, and not repeated any more: decide with `worker resolve`",
+    "accepted": "accepted by the vendor",
+    "partial": "accepted by the vendor for some of their recipients",
+}
+
+
+def _lines(result: CommandResult, options: Mapping[str, object]) -> Iterator[str]:
+    parts = dict(result.counts)
+    jobs = parts.pop("jobs", 0)
+    yield f"cancelled {plural(jobs, 'job')} (audit {result.audit}); their parts:"
+    for state, count in sorted(parts.items()):
+        yield f"{count:>8}  {_PART_TEXTS.get(state, term('state', state))}"
+    if recallable := result.jobs:
+        remaining = len(recallable) - MAX_LISTED
+        remainder = f" and {remaining} more, see --json" if remaining > 0 else ""
+        yield (
+            f"what the vendor has accepted can be recalled: worker recall {' '.join(recallable[:MAX_LISTED])}"
+            f"{remainder}"
+        )
+
+
+COMMAND = Command(
+    name="cancel",
+    help="Cancels jobs: nothing more of them is sent. Says what was sent already, and how to take it back.",
+    find=find_open,
+    run=cancel,
+    question="cancel these {count} jobs?",
+    nothing="none of these jobs has anything left to send",
+    lines=_lines,
+    done=("jobs",),
+    might_apply=lambda state: state in (JobState.OPEN, JobState.UNKNOWN),
+    is_dangerous=True,
+)
 
 
 def make_committer(database: Database, settings: Settings) -> ApplyChanges:

@@ -9,9 +9,9 @@ waiting: the command ends soon, and corrections that are not due yet can be canc
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace as changed
-from typing import Any
+from typing import Annotated, Any
 
 from sqlalchemy import Connection
 
@@ -20,6 +20,7 @@ from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited
 from worker.control.cancel import MARK_BATCH, StoppedJob, make_committer, mark_jobs, stop_jobs
+from worker.control.command import Command, Option
 from worker.control.new_message import (
     SAMPLES,
     CorrectionSample,
@@ -37,6 +38,8 @@ from worker.domain.content.recipient import LISTS, Recipients, stored_recipients
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import JobId
 from worker.domain.job_filter import JobFilter, require_filter
+from worker.domain.state import JobState
+from worker.language import plural
 from worker.outbox.control.matching import BYTES, MatchingJob, missing_jobs
 from worker.outbox.control.sent import (
     PAGE,
@@ -82,7 +85,9 @@ def find_correctable(
     *,
     replace: Mapping[str, str] | None = None,
     messages: Mapping[JobId, NewMessage] | None = None,
-    one_for_all: bool = False,
+    one_for_all: Annotated[
+        bool, Option("One message takes the place of different ones.", is_beside_button=True)
+    ] = False,
     settings: Settings | None = None,
     database: Database | None = None,
     accounts: AccountSource | None = None,
@@ -216,7 +221,7 @@ def correct_jobs(
     *,
     person: str,
     why: str = "",
-    rate: float = RATE,
+    rate: Annotated[float, Option("So many of the new messages become due in a second.", least=0.01)] = RATE,
     settings: Settings | None = None,
     database: Database | None = None,
     accounts: AccountSource | None = None,
@@ -258,6 +263,34 @@ def correct_jobs(
             command.counts += Counter(corrections=len(result.corrections), recalls=result.recalls)
             command.counts += Counter(not_recallable=result.not_recallable, refused=len(result.refused))
     return CommandResult(command.id, command.counts, tuple(corrections), reasons)
+
+
+def _lines(result: CommandResult, options: Mapping[str, Any]) -> Iterator[str]:
+    count = result.counts
+    yield f"{plural(count['corrections'], 'correction')} enqueued, {count['refused']} refused (audit {result.audit})"
+    yield f"old jobs cancelled: {count['cancelled']}, recalls enqueued: {count['recalls']}"
+    if not_recallable := count["not_recallable"]:
+        yield f"{plural(not_recallable, 'job')} cannot be recalled: the channel has no recall"
+    rate = options["rate"]
+    yield f"the new messages become due at {rate:g} a second; follow them with `worker jobs` and `worker show`"
+
+
+COMMAND = Command(
+    name="correct",
+    help="Cancels and recalls a wrong message, and sends another to those who got it or would have got it.",
+    find=find_correctable,
+    run=correct_jobs,
+    question="cancel and recall these {count} jobs, and send the new message in their place?",
+    nothing=(
+        "none of these jobs has a message to correct: it reached no recipient and will reach none,"
+        " or is corrected already, or the new message does not change it"
+    ),
+    lines=_lines,
+    done=("corrections",),
+    might_apply=lambda state: state not in (JobState.EXHAUSTED, JobState.EXPIRED),
+    is_about_ended=True,
+    is_dangerous=True,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ recall is enqueued, so nothing of them is sent meanwhile.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from sqlalchemy import Connection
@@ -17,11 +17,13 @@ from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited
 from worker.control.cancel import MARK_BATCH, make_committer, mark_jobs, stop_jobs
+from worker.control.command import NEVER_SENT, Command
 from worker.control.opening import open_outbox
 from worker.control.refusals import collect_refusal
-from worker.control.selection import JobSelection, audit_arguments, has_recall, is_send
+from worker.control.selection import MAX_LISTED, JobSelection, audit_arguments, has_recall, is_send
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter, require_filter
+from worker.language import plural
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.sent import PAGE, TakenBack, lock_recalled, sent_jobs, take_back_effects
 from worker.outbox.control.withdrawals import follow_up_key, recalled_jobs
@@ -129,6 +131,35 @@ def recall_jobs(
             command.counts += Counter(cancelled=cancelled, recalls=len(enqueued), refused=len(reasons))
             command.counts += Counter(not_recallable=sum(not job.has_recall for job in sent))
     return CommandResult(command.id, command.counts, tuple(recalls), refused)
+
+
+def _lines(result: CommandResult, options: Mapping[str, object]) -> Iterator[str]:
+    count, recalls = result.counts, len(result.jobs)
+    yield (
+        f"cancelled {plural(count['cancelled'], 'job')}, {plural(recalls, 'recall')} enqueued (audit {result.audit})"
+    )
+    if not_recallable := count["not_recallable"]:
+        yield f"{plural(not_recallable, 'job')} cannot be recalled: the channel has no recall"
+    if recalls:
+        yield f"`worker audit {result.audit}` says how many are carried out; each is a job:"
+    yield from (f"  {id}" for id in result.jobs[:MAX_LISTED])
+    if (remaining := recalls - MAX_LISTED) > 0:
+        yield f"  and {remaining} more, see --json"
+
+
+COMMAND = Command(
+    name="recall",
+    help="Cancels at once what waits, and enqueues a recall of each job that has sent something; prints their ids.",
+    find=find_sent,
+    run=recall_jobs,
+    question="cancel these {count} jobs, and take back what they have sent?",
+    nothing="nothing to take back: not sent, recalled already, or sent on a channel without recalls",
+    lines=_lines,
+    done=("cancelled", "recalls"),
+    might_apply=lambda state: state not in NEVER_SENT,
+    is_about_ended=True,
+    is_dangerous=True,
+)
 
 
 def _with_replays(database: Database, ids: Sequence[str]) -> Mapping[str, str]:

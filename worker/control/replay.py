@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Annotated
 
 from sqlalchemy import Connection
 
@@ -19,11 +20,14 @@ from worker.accounts.sources import accounts_of
 from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited
+from worker.control.command import Command, Option
 from worker.control.opening import open_outbox
 from worker.control.refusals import add_reasons, collect_refusal, require_rate
 from worker.control.selection import JobSelection
 from worker.domain.errors import CheckFailed, aware_problems
 from worker.domain.job_filter import JobFilter, require_filter
+from worker.domain.state import JobState
+from worker.language import plural
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.sent import PAGE, called_since, ended_jobs, lock_with_originals
 from worker.outbox.control.withdrawals import Withdrawal, WithdrawnJob, withdrawals, withdrawn_jobs
@@ -59,9 +63,9 @@ class ReplayableJobs(JobSelection):
 def find_replayable(
     filter: JobFilter,
     *,
-    accepted: bool = False,
-    unknown: bool = False,
-    cancelled: bool = False,
+    accepted: Annotated[bool, Option("Also to those who got it.")] = False,
+    unknown: Annotated[bool, Option("Also to those for whom the result is unknown.")] = False,
+    cancelled: Annotated[bool, Option("Also what was cancelled, recalled or corrected.")] = False,
     since: datetime | None = None,
     settings: Settings | None = None,
     database: Database | None = None,
@@ -106,7 +110,7 @@ def replay_jobs(
     person: str,
     why: str = "",
     priority: PriorityName | None = None,
-    rate: float | None = None,
+    rate: Annotated[float | None, Option("At most so many jobs a second.", least=0.01)] = None,
     settings: Settings | None = None,
     database: Database | None = None,
     accounts: AccountSource | None = None,
@@ -143,6 +147,34 @@ def replay_jobs(
             add_reasons(reasons, refused)
             command.counts += Counter(replays=len(enqueued), refused=len(refused))
     return CommandResult(command.id, command.counts, tuple(replays), reasons)
+
+
+def _lines(result: CommandResult, options: Mapping[str, object]) -> Iterator[str]:
+    """Yields the new job's id for a single job, else the counts."""
+    replays, refused = len(result.jobs), result.counts["refused"]
+    if replays == 1 and not refused:
+        yield result.jobs[0]
+        return
+    yield f"{plural(replays, 'replay')} enqueued, {refused} refused (audit {result.audit})"
+    if replays:
+        yield "what was enqueued is sent as fast as the limits allow"
+
+
+COMMAND = Command(
+    name="replay",
+    help="Sends ended jobs once more, as new jobs, to the recipients whom they did not reach; prints the id of one.",
+    find=find_replayable,
+    run=replay_jobs,
+    question="replay these {count} jobs?",
+    nothing=(
+        "none of these jobs has ended without reaching all recipients;"
+        " --accepted, --unknown and --cancelled include the others"
+    ),
+    lines=_lines,
+    done=("replays",),
+    might_apply=lambda state: state is not JobState.OPEN,
+    is_about_ended=True,
+)
 
 
 def _replay(

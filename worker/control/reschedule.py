@@ -7,15 +7,19 @@ call that has begun is not stopped. A sender that has loaded a part but not begu
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Annotated
 
 from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited
+from worker.control.command import Command, Option
 from worker.control.opening import open_outbox
 from worker.control.selection import JobSelection
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter, require_filter
+from worker.domain.state import JobState
+from worker.language import plural
 from worker.outbox.control.cancels import waiting_parts
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.waiting import NewTimes, reschedule as change_times
@@ -51,9 +55,9 @@ def find_waiting(
 def reschedule(
     selection: JobSelection,
     *,
-    due_at: Instant | None = None,
-    expires_at: Instant | None = None,
-    priority: PriorityName | None = None,
+    due_at: Annotated[Instant | None, Option("Not before then.")] = None,
+    expires_at: Annotated[Instant | None, Option("Not from then on.")] = None,
+    priority: Annotated[PriorityName | None, Option("urgent, normal, bulk")] = None,
     person: str,
     why: str = "",
     settings: Settings | None = None,
@@ -86,6 +90,27 @@ def reschedule(
                 command.counts += Counter(jobs=len(result.jobs), parts=result.parts, expiring=result.expiring)
                 command.counts["unchanged"] += len(batch) - len(result.jobs)
         return CommandResult(command.id, +command.counts, tuple(changed))
+
+
+def _lines(result: CommandResult, options: Mapping[str, object]) -> Iterator[str]:
+    count = result.counts
+    yield f"changed {plural(count['jobs'], 'job')} (audit {result.audit}); parts that wait: {count['parts']}"
+    if expiring := count["expiring"]:
+        yield f"{expiring} not changed: they would expire before they are due; give --expires-at too"
+
+
+COMMAND = Command(
+    name="reschedule",
+    help="Gives jobs that wait another due time, expiry or priority; says how many, and asks.",
+    find=find_waiting,
+    run=reschedule,
+    question="change these {count} jobs?",
+    nothing="none of these jobs waits to be sent",
+    lines=_lines,
+    done=("jobs",),
+    might_apply=lambda state: state is JobState.OPEN,
+    check=lambda options: require_change(**options),
+)
 
 
 def require_change(due_at: Instant | None, expires_at: Instant | None, priority: PriorityName | None) -> None:

@@ -9,10 +9,11 @@ follow-ups and hooks go on with it. The attempt does not change: if the vendor's
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from typing import Annotated, Any
 
 from sqlalchemy import Connection
 
@@ -20,6 +21,7 @@ from worker.channels.registry import channel
 from worker.config.settings import Settings
 from worker.control.audit import AuditedCommand, CommandResult, audited, require_person
 from worker.control.cancel import make_committer
+from worker.control.command import Command, Option
 from worker.control.opening import open_outbox
 from worker.control.selection import JobSelection
 from worker.domain import settle
@@ -28,7 +30,8 @@ from worker.domain.job import Kind, is_read
 from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.outcome import CallReceipt
 from worker.domain.settle import PartFacts
-from worker.domain.state import PartState
+from worker.domain.state import JobState, PartState
+from worker.language import plural
 from worker.outbox.commit.commands import Change
 from worker.outbox.commit.record_answer import mark_recalled
 from worker.outbox.control.matching import missing_jobs
@@ -39,6 +42,7 @@ from worker.producer.follow_ups import msgid_problems
 
 BATCH_SIZE = 50
 """Parts in one transaction. Workers cannot change their rows in the meantime."""
+HOW_YOU_KNOW = "explain in a few words how you know"
 MAX_UNKNOWN = 100_000
 """Most parts in doubt that one search reads."""
 
@@ -78,7 +82,11 @@ class UnknownParts(JobSelection):
 
 
 def find_unknown(
-    filter: JobFilter, *, force: bool = False, settings: Settings | None = None, database: Database | None = None
+    filter: JobFilter,
+    *,
+    force: Annotated[bool, Option("Also what settles by itself: its repeat or look-up is given up.")] = False,
+    settings: Settings | None = None,
+    database: Database | None = None,
 ) -> UnknownParts:
     """Finds the parts of a filter that are in doubt and wait for a person.
 
@@ -105,10 +113,10 @@ def find_unknown(
 def resolve(
     selection: UnknownParts,
     *,
-    sent: bool,
+    sent: Annotated[bool, Option("The vendor carried it out.", no="The vendor did not carry it out.")],
     why: str,
     person: str,
-    msgid: str | None = None,
+    msgid: Annotated[str | None, Option("The vendor's id of the one message, to recall it by.")] = None,
     settings: Settings | None = None,
     database: Database | None = None,
     progress: Callable[[int], object] = lambda done: None,
@@ -126,7 +134,7 @@ def resolve(
     number of parts done so far. Raises CheckFailed if `msgid` is given and there is not exactly one part.
     """
     decision = Decision(sent, msgid)
-    require_reason(person, why)
+    require_person(person, why, empty_remedy=HOW_YOU_KNOW)
     _check_msgid(decision, selection)
     arguments = {"filter": selection.filter.conditions(), "sent": decision.sent} | (
         {} if decision.msgid is None else {"msgid": decision.msgid}
@@ -140,9 +148,30 @@ def resolve(
     return CommandResult(command.id, command.counts)
 
 
-def require_reason(person: str, why: str) -> None:
-    """Raises CheckFailed if the person's name is missing, or the reason that says how the person knows."""
-    require_person(person, why, empty_remedy="explain in a few words how you know")
+def _lines(result: CommandResult, options: Mapping[str, Any]) -> Iterator[str]:
+    decided, meaning = result.counts["decided"], "sent" if options["sent"] else "not sent"
+    yield f"{plural(decided, 'part')} recorded as {meaning} (audit {result.audit})"
+    if decided and not options["sent"]:
+        yield "their recipients count as refused; `worker replay` sends to them"
+    for reason in UnchangedReason:
+        if count := result.counts[reason]:
+            yield f"{count} not changed: {reason.text}"
+
+
+COMMAND = Command(
+    name="resolve",
+    help="Ends calls in doubt that wait for you: you know whether they were sent. Ids may be those of single parts.",
+    find=find_unknown,
+    run=resolve,
+    question="record these {count} parts as {meaning}?",
+    nothing="none of these waits for a person, and what settles by itself needs --force; see `worker jobs --held`",
+    lines=_lines,
+    done=("decided",),
+    might_apply=lambda state: state in (JobState.OPEN, JobState.UNKNOWN),
+    why="How you know, in a few words; kept in the audit.",
+    needed_why=HOW_YOU_KNOW,
+    counted="parts",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,23 @@ _ID = re.compile(r"[0-9a-f]{8,32}(-\d+)?")
 """An id of a job or a part, or the beginning of one."""
 STORED_NAMES = ("tag", "recipient", "dedupe_key", "order_key", "msgid", "errcode", "text_hash", "replay_of")
 """The fields of a filter whose values exist only where a job has them."""
+NOTES: Mapping[str, str] = {
+    "waiting": "of them wait to be sent: cancelled at once",
+    "sent": "of them were sent or may have been: recalled by workers, as fast as the vendor's limits allow",
+    "not_recallable": "were sent on a channel without recalls: their messages stay",
+    "ended": "of them have ended, and stay as they are",
+    "lately": "of them were called within the duplicate window: the same message may still arrive",
+    "corrections": "of them are corrections: people who have only these are left without the right message, too",
+    "ordered": "of them have an order_key: the jobs behind them go on; replay first what has to go before those",
+    "settling": "more are left out: they settle by themselves, by a repeat or a look-up",
+    "forced": "of them would settle by themselves: their repeat or look-up is given up",
+    "different": "different messages are among them",
+    "corrected": "are left out: corrected already",
+    "equal": "are left out: their text is the new one already",
+    "unchanged": "are left out: what is to be replaced is not in them, or no message is for them",
+    "unused": "messages are for jobs that are not among these",
+}
+"""What a preview says of the numbers in `breakdown`, in this order. All others are states of parts."""
 MAX_LISTED = 20
 """Most ids that warnings name."""
 

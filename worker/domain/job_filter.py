@@ -31,6 +31,10 @@ NAMING = ("ids", "recipient", "dedupe_key", "order_key", "msgid", "text_hash", "
 """Each of these fields is enough to select ended jobs. A tag or an errcode may match the jobs of years."""
 
 
+CALL_TIMES = ("called_from", "called_before")
+"""The fields about the last call of a part, which a list of jobs and a command on ended jobs do not take."""
+
+
 def require_filter(filter: object) -> None:
     """Raises CheckFailed for what is no JobFilter, such as a tag or an id alone."""
     if not isinstance(filter, JobFilter):

@@ -15,9 +15,9 @@ from tests.support.english_left import english_left
 from tests.unit.cli.conftest import Run
 from worker import Text, To, enqueue
 from worker.accounts.sources import accounts_of
-from worker.cli import control
 from worker.cli.commands import every_command
 from worker.config.settings import load_settings
+from worker.control import cancel, resolve
 from worker.control.audit import CommandResult
 from worker.domain.state import PartState
 from worker.language import tables, translate
@@ -119,10 +119,11 @@ def test_every_command_speaks_chinese(
 def test_single_words_about_parts_are_chinese(meaning: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The states in which a cancel finds them, and what a person says of those in doubt."""
     monkeypatch.setenv("WORKER_LANG", "zh")
-    cancelled = control._cancellation_lines(CommandResult("01a2", Counter(state.label for state in PartState)))
-    decided = control._resolution_text(CommandResult("01a2", Counter(decided=2)), meaning)
+    cancelled = CommandResult("01a2", Counter(state.label for state in PartState))
+    decided, options = CommandResult("01a2", Counter(decided=2)), {"sent": meaning == "sent"}
 
-    told = translate("\n".join([*cancelled, f"record these 2 parts as {meaning}?", decided]))
+    asked = resolve.COMMAND.question.format(count=2, meaning=meaning)
+    told = translate("\n".join([*cancel.COMMAND.lines(cancelled, {}), asked, *resolve.COMMAND.lines(decided, options)]))
 
     assert [] == re.findall(r"[a-z]{3,}", re.sub("01a2|`worker [a-z]+`", "", told))
 

@@ -15,10 +15,11 @@ from sqlalchemy import text
 
 from worker import Text, To, enqueue_many
 from worker.accounts.sources import accounts_of
-from worker.cli import control, options
+from worker.cli import options
 from worker.cli.reading import ProgressLine, outbox
 from worker.config.settings import load_settings
 from worker.control.audit import CommandResult, with_action_prefix
+from worker.control.cancel import COMMAND
 from worker.control.replay import find_replayable, replay_jobs
 from worker.domain.job import Priority, part_id
 from worker.domain.job_filter import JobFilter
@@ -83,7 +84,7 @@ def test_a_job_in_doubt_that_does_not_exist_is_named(
     said = capsys.readouterr().err
     assert f"there is no job {'0' * 32}; give the whole id" in said
     assert f"there is no job {jobs[0][:8]}; give the whole id, `worker why {jobs[0][:8]}` may find it" in said
-    assert "none of these is in doubt" in said
+    assert "none of these waits for a person" in said
 
 
 def test_several_are_shown_and_asked_about(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,7 +139,7 @@ def test_a_script_says_yes(run: Run, jobs: list[str], capsys: pytest.CaptureFixt
     for (name, value), other in zip(which.items(), others, strict=True):
         given = [word for pair in {**which, name: other}.items() for word in pair]
         assert (1, value) == (run("resolve", *given, "--sent", "--yes", *WHY), which[name])
-        assert "none of these is in doubt" in capsys.readouterr().err
+        assert "none of these waits for a person" in capsys.readouterr().err
     assert 0 == run("resolve", *(word for pair in which.items() for word in pair), "--sent", "--yes", *WHY)
 
     assert "3 parts recorded as sent" in capsys.readouterr().out
@@ -193,7 +194,7 @@ def test_without_a_name_one_is_asked_for(
         (["--tag", "lunch", *WHY], 2, "give either --sent or --not-sent"),
         (["--tag", "lunch", "--sent", "--not-sent", *WHY], 2, "give either --sent or --not-sent"),
         (["--sent", *WHY], 1, "filter: has no content"),
-        (["--tag", "supper", "--sent", *WHY], 1, "none of these is in doubt; `worker jobs --held` lists"),
+        (["--tag", "supper", "--sent", *WHY], 1, "none of these waits for a person, and what settles by itself needs"),
         (["--tag", "lunch", "--sent", "--yes"], 1, "why: has no content"),
         (["--tag", "lunch", "--sent", "--yes", "--msgid", "m", *WHY], 1, "give that part's id"),
         (["--tag", "lunch", "--sent", "--called-from", "some day", *WHY], 2, "is not a time; use one such as -30m"),
@@ -426,9 +427,9 @@ def test_a_terminal_that_is_gone_stops_no_command(monkeypatch: pytest.MonkeyPatc
 
 def test_what_was_sent_is_named_for_a_recall(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """The words to paste, of so many jobs as can be read."""
-    told = control._cancellation_lines(
-        CommandResult("a1", Counter(jobs=30, accepted=30, sending=2), tuple(f"j{n}" for n in range(30)))
-    )
+    result = CommandResult("a1", Counter(jobs=30, accepted=30, sending=2), tuple(f"j{n}" for n in range(30)))
+
+    told = [*COMMAND.lines(result, {})]
 
     assert "      30  accepted by the vendor" in told
     assert "       2  in flight: the vendor's answer counts, and they are not sent again" in told

@@ -11,13 +11,13 @@ from typing import Annotated, Any
 import typer
 from sqlalchemy.exc import DBAPIError
 
-from worker.cli.options import CALL_TIMES, Commands, Json, echo, echo_error, to_json, with_filter
+from worker.cli.options import Commands, Json, echo, echo_error, to_json, with_filter
 from worker.cli.reading import TextTable, print_problems, print_table, state_by_name, unmatched_names
 from worker.cli.times import clock
 from worker.control.opening import open_database
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import id_of
-from worker.domain.job_filter import JobFilter
+from worker.domain.job_filter import CALL_TIMES, JobFilter
 from worker.domain.state import JobState
 from worker.language import plural, term, translate
 from worker.outbox.engine.database import Database

@@ -10,16 +10,24 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
-from typing import Any, Literal, cast
+from inspect import signature
+from typing import Any
 
 from worker.console.commands.background import OnBegin
 from worker.console.page import Site
-from worker.control import cancel, correct, pause, recall, replay, reschedule, resolve
+from worker.control import pause
 from worker.control.audit import CommandResult
+from worker.control.command import Command, Keyword
+from worker.control.commands import COMMANDS
+from worker.control.correct import CorrectableJobs
 from worker.control.lift import lift, retry_event, skip
 from worker.control.new_message import CorrectionSample
-from worker.control.selection import JobSelection, filter_warnings, require_configured
+from worker.control.refusals import MIN_RATE
+from worker.control.replay import ReplayableJobs
+from worker.control.resolve import UnknownParts
+from worker.control.selection import NOTES, JobSelection, filter_warnings, require_configured
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import text_hash
@@ -30,35 +38,19 @@ from worker.outbox.control.withdrawals import Withdrawal
 from worker.outbox.engine.clock import instant
 from worker.outbox.jobs.order_queue import parts_in_orders
 from worker.outbox.lanes.pauses import active_pauses
-from worker.producer.options import PriorityName
 
-CommandName = Literal[
-    "cancel",
-    "recall",
-    "correct",
-    "replay",
-    "reschedule",
-    "resolve",
-    "hold",
-    "release",
-    "skip",
-    "pause",
-    "resume",
-    "lift",
-    "retry",
-]
-OPTIONS: Mapping[CommandName, tuple[str, ...]] = {
-    "replay": ("accepted", "unknown", "cancelled", "rate", "priority"),
-    "correct": ("text", "old", "new", "one_for_all", "rate"),
-    "reschedule": ("due_at", "expires_at", "priority"),
-    "resolve": ("sent", "msgid", "force"),
-    "lift": ("name",),
-    "retry": ("event",),
+NEW_MESSAGE = ("text", "old", "new")
+"""What a correction sends: a text, or a new one in place of an old one."""
+OF_OTHERS: Mapping[str, tuple[str, ...]] = {
+    "hold": (),
+    "release": (),
+    "skip": (),
     "pause": ("all",),
     "resume": ("all",),
+    "lift": ("name",),
+    "retry": ("event",),
 }
-"""The options of a command besides its filter."""
-SCOPE = ("account", "channel", "kind", "tag")
+"""The commands that are not on the jobs of a filter, and the options of each."""
 MAX_PARTS = 1_000
 """Largest number of parts of a job that are looked up in their order."""
 
@@ -67,10 +59,10 @@ MAX_PARTS = 1_000
 class CommandRequest:
     """A command with the filter and options that a person typed."""
 
-    name: CommandName
+    name: str
     job_filter: JobFilter | None
     options: Mapping[str, str] = field(default_factory=dict)
-    """The texts of the options in `OPTIONS`, without empty ones."""
+    """The texts of its options, without empty ones."""
 
     def has(self, option: str) -> bool:
         """Returns whether the checkbox of an option is ticked."""
@@ -83,7 +75,7 @@ class PreviewLine:
 
     count: int
     what: str
-    """A state, a kind, or one of `_NOTES`."""
+    """A state, a kind, or a sentence."""
     account: str | None = None
 
 
@@ -130,27 +122,29 @@ class PreparedCommand:
     """Whether it goes through many jobs, which may take an hour. Few such commands run at once."""
 
 
+def option_names(name: str, *, beside_button: bool = False) -> tuple[str, ...]:
+    """Returns the options of a command, or those that are typed beside its button, which select the same jobs."""
+    if name in OF_OTHERS:
+        return () if beside_button else OF_OTHERS[name]
+    keywords = COMMANDS[name].keywords.values()
+    names = [one.name for one in keywords if not beside_button or one.is_beside_button]
+    return (*(NEW_MESSAGE if name == "correct" else ()), *names)
+
+
 def prepare(site: Site, request: CommandRequest) -> PreparedCommand:
     """Selects what a command would change; raises CheckFailed for a filter or an option that it does not accept."""
-    return _PREPARERS[request.name](site, request)
+    if request.name in OF_OTHERS:
+        return _PREPARERS[request.name](site, request)
+    return _on_jobs(site, request, COMMANDS[request.name])
 
 
-def available_commands(site: Site, job_id: str, state: JobState) -> tuple[CommandName, ...]:
+def available_commands(site: Site, job_id: str, state: JobState) -> tuple[str, ...]:
     """Returns the commands that would change something about a job now, by the commands' own selection."""
-    is_open = state in (JobState.OPEN, JobState.UNKNOWN)
-    candidates: Mapping[CommandName, bool] = {
-        "cancel": is_open,
-        "recall": state not in _NEVER_SENT,
-        "correct": state not in (JobState.EXHAUSTED, JobState.EXPIRED),
-        "replay": state is not JobState.OPEN,
-        "reschedule": state is JobState.OPEN,
-        "resolve": is_open,
-    }
-    job_filter = JobFilter(ids=[job_id])
+    job_filter, is_open = JobFilter(ids=[job_id]), state in (JobState.OPEN, JobState.UNKNOWN)
     names = [
         name
-        for name, is_possible in candidates.items()
-        if is_possible and prepare(site, CommandRequest(name, job_filter, _WIDEST_OPTIONS)).preview.total
+        for name, command in COMMANDS.items()
+        if command.might_apply(state) and prepare(site, CommandRequest(name, job_filter, _WIDEST_OPTIONS)).preview.total
     ]
     with site.database.reading() as connection:
         is_held = any(pause.job_id for pause in active_pauses(connection, [job_id]))
@@ -162,7 +156,6 @@ def available_commands(site: Site, job_id: str, state: JobState) -> tuple[Comman
     return tuple(names)
 
 
-_NEVER_SENT = (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.CANCELLED)
 _WIDEST_OPTIONS = {"sent": "no", "cancelled": "yes"}
 """The options with which a command selects the most."""
 
@@ -173,35 +166,85 @@ def _required_filter(request: CommandRequest) -> JobFilter:
     return request.job_filter
 
 
-_OF_CORRECTIONS = ("different", "corrected", "equal", "unchanged", "unused")
-_NOTES = (
-    "waiting",
-    "sent",
-    "not_recallable",
-    "ended",
-    "lately",
-    "corrections",
-    "ordered",
-    "settling",
-    "forced",
-    *_OF_CORRECTIONS,
-)
-
-
 def _preview(site: Site, selection: JobSelection) -> Preview:
     lines = [PreviewLine(count, kind, account) for (account, kind), count in sorted(selection.counts.items())]
-    lines += [PreviewLine(selection.breakdown[kind], kind) for kind in _NOTES if selection.breakdown.get(kind)]
-    parts = sorted(selection.breakdown.keys() - set(_NOTES))
+    lines += [PreviewLine(count, note) for name, note in NOTES.items() if (count := selection.breakdown.get(name))]
+    parts = sorted(selection.breakdown.keys() - NOTES.keys())
     lines += [PreviewLine(selection.breakdown[state], f"part:{state}") for state in parts]
     warnings = filter_warnings(selection.filter, selection.missing, site.accounts.names())
-    return Preview(len(selection.ids), tuple(lines), tuple(warnings), selection.ids)
+    ids, omitted = selection.ids, selection.omitted if isinstance(selection, ReplayableJobs) else ()
+    if isinstance(selection, UnknownParts):
+        ids = tuple(f"{part} {claim}" for part, claim in selection.claims.items())
+    return Preview(len(selection.ids), tuple(lines), tuple(warnings), ids, omitted)
 
 
-def _with_progress(preview: Preview, run: Callable[..., CommandResult]) -> PreparedCommand:
-    """Prepares a command that passes the id of its audit row to `on_begin` before its first change."""
-    return PreparedCommand(
-        preview, lambda person, why, on_begin: run(person=person, why=why, on_begin=on_begin), is_long=True
-    )
+def _on_jobs(site: Site, request: CommandRequest, command: Command) -> PreparedCommand:
+    """Prepares a command on the jobs of a filter, which writes its audit entry's id to `on_begin` before it begins."""
+    job_filter, options = _required_filter(request), _read_options(site, request, command)
+    change = command.arguments(options, find=False)
+    if any(request.options.get(name) for name in change):
+        command.check(change)
+    message = _new_message(request) if command.name == "correct" else {}
+    search = command.arguments(options, find=True) | message
+    selection = _call(command.find, site, job_filter, **search)
+
+    def run(person: str, why: str, on_begin: OnBegin) -> CommandResult:
+        result: CommandResult = _call(command.run, site, selection, **change, person=person, why=why, on_begin=on_begin)
+        return result
+
+    preview = _preview(site, selection)
+    if isinstance(selection, CorrectableJobs):
+        preview = replace(
+            preview,
+            samples=selection.samples,
+            content=text_hash(json.dumps([request.options.get(name) for name in NEW_MESSAGE]))
+            if request.has("old") or (request.has("text") and options["one_for_all"])
+            else "",
+            due_within_s=len(selection.ids) / max(options["rate"], MIN_RATE),
+        )
+    return PreparedCommand(preview, run, is_long=True)
+
+
+def _call(function: Callable[..., Any], site: Site, *arguments: Any, **options: Any) -> Any:
+    """Calls a function of a command with the database of the console, and with the settings and accounts it takes."""
+    context = {"settings": site.settings, "database": site.database, "accounts": site.accounts}
+    taken = signature(function).parameters
+    return function(*arguments, **options, **{name: value for name, value in context.items() if name in taken})
+
+
+def _read_options(site: Site, request: CommandRequest, command: Command) -> dict[str, Any]:
+    """Returns the values of a command's options. Raises CheckFailed for all that cannot be read."""
+    options, problems = dict[str, Any](), list[Problem]()
+    for name, keyword in command.keywords.items():
+        text = request.options.get(name, "")
+        try:
+            options[name] = _read(site, text, keyword) if text or keyword.option.no else keyword.default
+        except UnreadableTime as error:
+            problems.append(Problem(name, error.text, error.remedy))
+        except ValueError:
+            problems.append(Problem(name, "is not a number", "give one such as 10"))
+    if problems:
+        raise CheckFailed(problems)
+    return options
+
+
+def _read(site: Site, text: str, keyword: Keyword) -> Any:
+    if keyword.option.no and text not in ("yes", "no"):
+        raise CheckFailed(
+            [Problem(keyword.name, "is not given", "choose whether the vendor carried it out: yes or no")]
+        )
+    if keyword.type is bool:
+        return text != "no"
+    if keyword.type is datetime:
+        return read_time(text, instant(site.database.read_now()), site.settings.zone, is_ahead=True)
+    return float(text) if keyword.type is float else text
+
+
+def _new_message(request: CommandRequest) -> dict[str, Any]:
+    text, old, new = (request.options.get(name, "") for name in NEW_MESSAGE)
+    if new and not old:
+        raise CheckFailed([Problem("old", "is missing", "give the text that the new one takes the place of")])
+    return {"message": text or None, "replace": {old: new} if old else None}
 
 
 def _immediate(
@@ -216,88 +259,6 @@ def _immediate(
         return PreparedCommand(Preview(total), lambda person, why, on_begin: run(person=person, why=why))
 
     return prepare
-
-
-def _cancel(site: Site, request: CommandRequest) -> PreparedCommand:
-    selection = cancel.find_open(_required_filter(request), database=site.database)
-    run = partial(cancel.cancel, selection, settings=site.settings, database=site.database)
-    return _with_progress(_preview(site, selection), run)
-
-
-def _recall(site: Site, request: CommandRequest) -> PreparedCommand:
-    selection = recall.find_sent(_required_filter(request), database=site.database)
-    run = partial(recall.recall_jobs, selection, accounts=site.accounts, database=site.database)
-    return _with_progress(_preview(site, selection), run)
-
-
-def _correct(site: Site, request: CommandRequest) -> PreparedCommand:
-    options, one_for_all = request.options, request.has("one_for_all")
-    text, old, new = options.get("text"), options.get("old"), options.get("new", "")
-    if new and not old:
-        raise CheckFailed([Problem("old", "is missing", "give the text that the new one takes the place of")])
-    rate = _number("rate", options.get("rate")) or correct.RATE
-    context: dict[str, Any] = {"settings": site.settings, "database": site.database, "accounts": site.accounts}
-    content: dict[str, Any] = {"replace": {old: new} if old else None, "one_for_all": one_for_all}
-    selection = correct.find_correctable(_required_filter(request), text, **content, **context)
-    preview = replace(
-        _preview(site, selection),
-        samples=selection.samples,
-        content=text_hash(json.dumps([text, old, new])) if old or (text and one_for_all) else "",
-        due_within_s=len(selection.ids) / rate,
-    )
-    return _with_progress(preview, partial(correct.correct_jobs, selection, rate=rate, **context))
-
-
-def _reschedule(site: Site, request: CommandRequest) -> PreparedCommand:
-    selection = reschedule.find_waiting(_required_filter(request), database=site.database)
-    changes: dict[str, Any] = {"priority": request.options.get("priority")}
-    now, zone, problems = instant(site.database.read_now()), site.settings.zone, list[Problem]()
-    for name in ("due_at", "expires_at"):
-        try:
-            text = request.options.get(name)
-            changes[name] = None if text is None else read_time(text, now, zone, is_ahead=True)
-        except UnreadableTime as error:
-            problems.append(Problem(name, error.text, error.remedy))
-    if problems:
-        raise CheckFailed(problems)
-    if any(changes.values()):
-        reschedule.require_change(**changes)
-    run = partial(reschedule.reschedule, selection, **changes, settings=site.settings, database=site.database)
-    return _with_progress(_preview(site, selection), run)
-
-
-def _replay(site: Site, request: CommandRequest) -> PreparedCommand:
-    job_filter, options = _required_filter(request), request.options
-    run_replay = partial(
-        replay.replay_jobs,
-        priority=cast(PriorityName | None, options.get("priority") or None),
-        rate=_number("rate", options.get("rate")),
-        accounts=site.accounts,
-        database=site.database,
-    )
-    selection = replay.find_replayable(
-        job_filter,
-        accepted=request.has("accepted"),
-        unknown=request.has("unknown"),
-        cancelled=request.has("cancelled"),
-        settings=site.settings,
-        database=site.database,
-    )
-    return _with_progress(replace(_preview(site, selection), omitted=selection.omitted), partial(run_replay, selection))
-
-
-def _resolve(site: Site, request: CommandRequest) -> PreparedCommand:
-    job_filter, answer = _required_filter(request), request.options.get("sent", "")
-    if answer not in ("yes", "no"):
-        raise CheckFailed([Problem("sent", "is not given", "choose whether the vendor carried it out: yes or no")])
-    is_sent, msgid = answer == "yes", request.options.get("msgid") or None
-    selection = resolve.find_unknown(job_filter, force=request.has("force"), database=site.database)
-    parts = tuple(f"{part} {claim}" for part, claim in selection.claims.items())
-    # It warns about jobs behind these in their order, which go on only after "not sent".
-    breakdown = {name: count for name, count in selection.breakdown.items() if name != "ordered" or not is_sent}
-    previewed = replace(selection, breakdown=breakdown)
-    run = partial(resolve.resolve, selection, sent=is_sent, msgid=msgid, settings=site.settings, database=site.database)
-    return _with_progress(replace(_preview(site, previewed), ids=parts), run)
 
 
 def _pause(site: Site, request: CommandRequest) -> PreparedCommand:
@@ -342,20 +303,7 @@ def _required_option(request: CommandRequest, name: str) -> str:
     return text
 
 
-def _number(name: str, text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        raise CheckFailed([Problem(name, "is not a number", "give one such as 10")]) from None
-
-
-_PREPARERS: Mapping[CommandName, Callable[[Site, CommandRequest], PreparedCommand]] = {
-    "cancel": _cancel,
-    "recall": _recall,
-    "correct": _correct,
-    "replay": _replay,
-    "reschedule": _reschedule,
-    "resolve": _resolve,
+_PREPARERS: Mapping[str, Callable[[Site, CommandRequest], PreparedCommand]] = {
     "hold": _immediate(pause.hold, _ids),
     "release": _immediate(pause.release, _ids),
     "skip": _immediate(skip, _single_id),

@@ -6,19 +6,27 @@ A command changes nothing that its preview did not show. If jobs were added mean
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import cast, get_args
 
 from worker.console.commands.background import OnBegin
-from worker.console.commands.preparing import OPTIONS, CommandName, CommandRequest, PreparedCommand, Preview, prepare
+from worker.console.commands.preparing import (
+    OF_OTHERS,
+    CommandRequest,
+    PreparedCommand,
+    Preview,
+    option_names,
+    prepare,
+)
 from worker.console.page import ConsoleRequest, NotFound, Redirect, View
 from worker.console.pages.cache import PageCache, cache_of
 from worker.console.pages.jobs import search_of
 from worker.control.audit import MAX_WHY, require_person
+from worker.control.command import Command, Keyword
+from worker.control.commands import COMMANDS
 from worker.control.new_message import CorrectionSample
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import job_of
@@ -27,20 +35,6 @@ from worker.domain.pacing.lane import account_of
 from worker.outbox.control.matching import jobs_of
 from worker.outbox.engine.clock import SECOND, instant, micros_of
 from worker.outbox.jobs.events import read_event
-from worker.producer.options import PRIORITIES
-
-NEEDS_REASON = frozenset({"resolve"})
-NEEDS_TIME = frozenset({"recall", "replay", "correct"})
-"""Commands on jobs that were enqueued since some time, by default a day ago."""
-RETYPED: Mapping[str, Sequence[str]] = {
-    "correct": ("text", "old", "new", "one_for_all", "rate"),
-    "reschedule": ("due_at", "expires_at", "priority"),
-    "replay": ("rate",),
-    "resolve": ("msgid",),
-}
-"""Options that are typed beside the button of a command: it selects the same jobs whatever they are."""
-SHOWS_COUNT = frozenset({"cancel", "recall", "correct", "replay", "reschedule", "resolve", "hold", "release"})
-"""Commands whose button has the number of jobs or parts."""
 
 
 def preview(request: ConsoleRequest) -> View | Redirect:
@@ -70,8 +64,8 @@ def _carry_out(request: ConsoleRequest) -> View | Redirect:
     command = _command(request, form)
     why, cache = form.get("why", "").strip(), cache_of(request.site.database)
     try:
-        needed = "explain in a few words how you know" if command.name in NEEDS_REASON else None
-        require_person(request.viewer.name, why, empty_remedy=needed)
+        on_jobs = COMMANDS.get(command.name)
+        require_person(request.viewer.name, why, empty_remedy=on_jobs.needed_why if on_jobs else None)
         prepared = prepare(request.site, command)
         shown = form.get("shown", "")
         is_more = not cache.previewed.covers(shown, prepared.preview.ids)
@@ -105,7 +99,7 @@ def _preview(
 ) -> View:
     command = _command(request, fields)
     prepared: PreparedCommand | None = None
-    retyped = RETYPED.get(command.name, ())
+    on_jobs, retyped = COMMANDS.get(command.name), option_names(command.name, beside_button=True)
     try:
         prepared = prepare(request.site, command)
     except WorkerError as refused:
@@ -119,12 +113,16 @@ def _preview(
         request.term(f"command.{command.name}"),
         command=command,
         fields={**_fields(command), **command.options},
-        narrows=command.name in NEEDS_TIME
+        on_jobs=on_jobs,
+        flags=_FLAGS,
+        ticks=[name for name in option_names(command.name) if name in _FLAGS and name not in (*retyped, "sent", "all")],
+        inputs=[] if on_jobs is None or prepared is None else _inputs(on_jobs, command, prepared.preview),
+        narrows=on_jobs is not None
+        and on_jobs.is_about_ended
         and command.job_filter is not None
         and command.job_filter.created_from is not None,
-        is_counted=command.name in SHOWS_COUNT,
+        is_counted=on_jobs is not None or command.name in ("hold", "release"),
         back=_back(command),
-        priorities=PRIORITIES,
         retyped=retyped,
         preview=None if prepared is None else prepared.preview,
         shown="" if prepared is None else cache_of(request.site.database).previewed.add(prepared.preview.shown),
@@ -135,9 +133,14 @@ def _preview(
         is_more=is_more,
         why=fields.get("why", ""),
         longest=MAX_WHY,
-        needs_reason=command.name in NEEDS_REASON,
         line=_command_line(command),
     )
+
+
+def _inputs(on_jobs: Command, command: CommandRequest, preview: Preview) -> list[Keyword]:
+    """Returns the options that are typed beside the button. An id is of one message that was sent."""
+    has_id = preview.total == 1 and command.options.get("sent") == "yes"
+    return [one for one in on_jobs.keywords.values() if one.is_beside_button and (has_id or one.name != "msgid")]
 
 
 def _itself(sample: CorrectionSample) -> CorrectionSample:
@@ -152,18 +155,16 @@ def _samples(request: ConsoleRequest, preview: Preview) -> list[CorrectionSample
 
 def _command(request: ConsoleRequest, fields: Mapping[str, str]) -> CommandRequest:
     """Parses the fields of a command; raises Forbidden if the viewer may not run it."""
-    if request.path["name"] not in get_args(CommandName):
+    name = request.path["name"]
+    if name not in COMMANDS and name not in OF_OTHERS:
         raise NotFound
-    name = cast(CommandName, request.path["name"])
-    # For `resolve` the msgid is that of the message that was sent, not a filter.
-    search = search_of(
-        request, {field: text for field, text in fields.items() if (name, field) != ("resolve", "msgid")}
-    )
+    own = option_names(name)
+    search = search_of(request, {field: text for field, text in fields.items() if field not in own})
     if search.problems:
         raise CheckFailed(search.problems)
     if search.job_filter is None and search.state is not None:
         raise CheckFailed([Problem("filter", "names only a state", "give an account, ids, or another field too")])
-    options = {option: text for option in OPTIONS.get(name, ()) if (text := fields.get(option, "").strip())}
+    options = {option: text for option in option_names(name) if (text := fields.get(option, "").strip())}
     command = CommandRequest(name, _since(request, name, search.job_filter), options)
     for account in _accounts(request, command):
         request.require_act(account)
@@ -192,9 +193,10 @@ def _accounts(request: ConsoleRequest, command: CommandRequest) -> set[str | Non
     return {None}
 
 
-def _since(request: ConsoleRequest, name: CommandName, job_filter: JobFilter | None) -> JobFilter | None:
+def _since(request: ConsoleRequest, name: str, job_filter: JobFilter | None) -> JobFilter | None:
     """Returns the filter, with `created_from` a day before its end (or now) if the command needs a time."""
-    if name not in NEEDS_TIME or job_filter is None or job_filter.names_ended or job_filter.created_from is not None:
+    is_about_ended = name in COMMANDS and COMMANDS[name].is_about_ended
+    if not is_about_ended or job_filter is None or job_filter.names_ended or job_filter.created_from is not None:
         return job_filter
     end = (
         request.site.database.read_now() if job_filter.created_before is None else micros_of(job_filter.created_before)
@@ -241,11 +243,15 @@ def _command_line(command: CommandRequest) -> str:
 
 
 def _option(name: str, value: str) -> tuple[str, ...]:
-    match name:
-        case "event":
-            return ("--retry", value)
-        case "sent":
-            return ("--sent" if value == "yes" else "--not-sent",)
-        case "accepted" | "unknown" | "cancelled" | "all" | "force" | "one_for_all":
-            return (f"--{name.replace('_', '-')}",)
-    return (f"--{name.replace('_', '-')}", value)
+    flag = f"--{name.replace('_', '-')}"
+    if name == "event":
+        return ("--retry", value)
+    if name in _FLAGS:
+        return (flag if value != "no" else f"--not-{name}",)
+    return (flag, value)
+
+
+_FLAGS = {"all"} | {
+    keyword.name for command in COMMANDS.values() for keyword in command.keywords.values() if keyword.type is bool
+}
+"""The options that are no text."""

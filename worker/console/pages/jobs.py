@@ -12,10 +12,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel
-from worker.console.commands.preparing import SCOPE, CommandName
 from worker.console.page import ConsoleRequest, Redirect, View
 from worker.console.pages import redaction
 from worker.console.viewer import may_read_texts
+from worker.control.commands import COMMANDS
+from worker.control.pause import SCOPE
 from worker.domain.errors import CheckFailed, JobNotFound, Problem
 from worker.domain.job_filter import INSTANTS, JobFilter
 from worker.domain.state import JobState, states_of
@@ -27,7 +28,7 @@ from worker.reporting.why import find_by_name
 ON_A_PAGE = 50
 OLDEST = "oldest"
 """The value of `order` for a list that begins with the oldest job. No other column has an index to sort by."""
-SELECTED: tuple[CommandName, ...] = ("hold", "release", "cancel", "recall", "replay", "reschedule", "correct")
+SELECTED = ("hold", "release", *(name for name, command in COMMANDS.items() if command.counted == "jobs"))
 """The commands for the jobs that are ticked in a list."""
 COMMON_FIELDS = ("account", "channel", "kind", "state", "tag", "recipient", "ids", *INSTANTS[:2])
 """Fields of the form that are always shown."""

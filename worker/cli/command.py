@@ -1,0 +1,184 @@
+"""The commands on jobs, made of what `worker.control.command` says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from inspect import Parameter, Signature, signature
+from typing import Annotated, Any
+
+import typer
+
+from worker.cli.options import Commands, Person, by_person, echo_error, with_filter, with_options
+from worker.cli.reading import ProgressLine, unmatched_names
+from worker.cli.times import AHEAD
+from worker.control.audit import CommandResult, require_person
+from worker.control.command import Command, Keyword
+from worker.control.commands import COMMANDS
+from worker.control.opening import open_database
+from worker.control.selection import MAX_LISTED, NOTES, JobSelection
+from worker.domain.errors import WorkerError
+from worker.domain.job_filter import JobFilter
+from worker.language import term, translate
+from worker.language.visible import visible
+
+app = Commands()
+
+HAS_OWN_OPTIONS = ("correct", "recall", "replay")
+"""The commands that have options on the command line alone, in files of their own."""
+_WARNINGS = frozenset({"ordered", "corrections", "not_recallable", "settling", "forced"})
+"""Notes that are printed also for a single job, of which no preview is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A command on jobs, as a person has given it."""
+
+    command: Command
+    person: Person
+    filter: dict[str, Any]
+    """The conditions that were typed."""
+    options: dict[str, Any]
+    """The command's own options."""
+
+    def find(self, **more: Any) -> Any:
+        """Finds the jobs, once the person has said what is needed. `more` are keywords of the search."""
+        require_person(self.person.name, self.person.why, empty_remedy=self.command.needed_why)
+        self.command.check(self.command.arguments(self.options, find=False))
+        search = self.command.arguments(self.options, find=True)
+        return self.command.find(JobFilter(**self.filter), **search, **more)
+
+    def carry_out(self, selection: JobSelection | None = None, *, notes: Iterable[str] = (), **more: Any) -> bool:
+        """Changes what was found, and prints what came of it; returns whether anything did.
+
+        `notes` are printed before the question, and `more` are keywords of the change.
+        """
+        command = self.command
+        selection = self.find() if selection is None else selection
+        others = len(selection.filter.part_or_job_ids()) - len(selection.ids) - len(selection.missing)
+        if command.counted == "jobs" and selection.ids and others > 0:
+            echo_error(f"ids of jobs for which there is nothing to do: {others}")
+        meaning = "sent" if self.options.get("sent") else "not sent"
+        change = command.arguments(self.options, find=False) | more
+        result = carry_out(
+            self.person,
+            selection,
+            partial(command.run, **change),
+            command.question.format(count=len(selection.ids), meaning=meaning),
+            command.nothing,
+            notes=[*notes],
+        )
+        self.person.answer(result, "\n".join(command.lines(result, self.options | change)))
+        return any(result.counts[name] for name in command.done)
+
+
+def on_jobs(command: Command) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the options of a command on jobs to a function; its first argument is then what was `Given`."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(options: dict[str, Any], person: Person, filter: dict[str, Any], **own: Any) -> Any:
+            return function(Given(command, person, filter, options), **own)
+
+        taken = [Parameter(name, Parameter.KEYWORD_ONLY) for name in ("options", "person", "filter")]
+        own = [*signature(function, eval_str=True).parameters.values()][1:]
+        run.__signature__ = Signature([*taken, *(one.replace(kind=Parameter.KEYWORD_ONLY) for one in own)])  # type: ignore[attr-defined]
+        run.__name__, run.__doc__ = command.name, command.help
+        options = dict(_options(command.keywords.values()))
+        defaults = {name: command.keywords[name].default if name in command.keywords else False for name in options}
+        made = with_options(run, partial(_answered, command), defaults, options, append=True)
+        return with_filter(*command.left_out)(by_person(confirms=True, help=command.why)(made))
+
+    return decorate
+
+
+def made_of(command: Command) -> Callable[..., Any]:
+    """Returns the function of a command on jobs that has nothing of its own on the command line."""
+
+    def run(given: Given) -> bool:
+        return given.carry_out()
+
+    return on_jobs(command)(run)
+
+
+def _options(keywords: Iterable[Keyword]) -> Iterator[tuple[str, Any]]:
+    """Yields each option by its name; the other answer of a question is an option of its own."""
+    for keyword in keywords:
+        help, flag = keyword.option.help, f"--{keyword.name.replace('_', '-')}"
+        if keyword.type is bool:
+            yield keyword.name, Annotated[bool, typer.Option(flag, help=help)]
+        elif keyword.type is float:
+            yield keyword.name, Annotated[float | None, typer.Option(min=keyword.option.least, help=help)]
+        elif keyword.type is datetime:
+            yield keyword.name, Annotated[datetime | None, typer.Option(help=help, **AHEAD)]
+        else:
+            yield keyword.name, Annotated[str | None, typer.Option(help=help)]
+        if keyword.option.no:
+            yield _no(keyword.name), Annotated[bool, typer.Option(f"--not-{keyword.name}", help=keyword.option.no)]
+
+
+def _answered(command: Command, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of a command's options. Raises BadParameter for a question with no answer or with two."""
+    for name, keyword in command.keywords.items():
+        if keyword.option.no and values[name] == values[_no(name)]:
+            raise typer.BadParameter(translate(f"give either --{name} or --not-{name}"))
+    return {name: values[name] for name in command.keywords}
+
+
+def _no(name: str) -> str:
+    return f"not_{name}"
+
+
+def preview(selection: JobSelection) -> Iterator[str]:
+    """Yields how many jobs a command would change, by account and kind or state, and notes about some of them."""
+    for (account, counted), count in sorted(selection.counts.items()):
+        content = term("kind", term("state", counted))
+        yield f"{count:>8}  {content} on account {account}"
+    for state, count in sorted(selection.breakdown.items()):
+        yield f"{count:>8}  {NOTES[state]}" if state in NOTES else f"{count:>8}  of their parts are {state}"
+
+
+def carry_out(
+    person: Person,
+    selection: JobSelection,
+    run: Callable[..., CommandResult],
+    question: str,
+    nothing: str = "",
+    *,
+    confirms: bool | None = None,
+    notes: Sequence[str] = (),
+) -> CommandResult:
+    """Runs a command on the selected jobs, and prints which of them stay unchanged and why.
+
+    Prints a preview, with these notes, and asks for confirmation before, if there are several jobs (or as `confirms`
+    says). Raises WorkerError with the text `nothing` if no job is selected, and if the person does not confirm.
+    """
+    warnings = typed_warnings(selection)
+    if nothing and not selection.ids:
+        for line in preview(selection):
+            echo_error(line)
+        raise WorkerError("; ".join([*warnings, nothing]))
+    confirms = len(selection.ids) > 1 if confirms is None else confirms
+    for line in [*warnings, *(preview(selection) if confirms or _WARNINGS & selection.breakdown.keys() else [])]:
+        echo_error(line)
+    if confirms:
+        for line in notes:
+            # A text of others is not translated.
+            typer.echo(visible(line if line.startswith("  ") else translate(line)), err=True)
+        person.confirm(question)
+    result = run(selection, person=person.name, why=person.why, progress=ProgressLine(len(selection.ids)))
+    for job, reason in list(result.notes.items())[:MAX_LISTED]:
+        echo_error(f"job {job}: {reason}")
+    return result
+
+
+def typed_warnings(selection: JobSelection) -> list[str]:
+    """Returns sentences about values of the filter that are probably mistyped."""
+    with open_database() as database:
+        return unmatched_names(database, selection.filter, is_empty=not selection.ids)
+
+
+for _command in COMMANDS.values():
+    if _command.name not in HAS_OWN_OPTIONS:
+        app.command()(made_of(_command))

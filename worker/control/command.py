@@ -1,0 +1,119 @@
+"""Commands on jobs: each in the file of its functions. The command line and the console are made of what it says.
+
+A command is a pair of functions: one finds jobs by a filter, the other changes what was found. The keywords of their
+own are the command's options. Knows neither the command line nor the console.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from worker.control.audit import CommandResult
+from worker.control.selection import JobSelection
+from worker.domain.job_filter import CALL_TIMES
+from worker.domain.state import JobState
+
+NEVER_SENT = (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """Describes an option, in the annotation of the keyword that takes it."""
+
+    help: str
+    no: str = ""
+    """The other answer, of a question that the person has to answer: the keyword is True or False."""
+    least: float | None = None
+    is_beside_button: bool = False
+    """Whether an option of the search is typed with the reason, as those of the change are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyword:
+    """A keyword of a command's functions that a person may set."""
+
+    name: str
+    type: type
+    """bool, float, datetime or str."""
+    default: Any
+    option: Option
+    finds: bool
+    """Whether it is one of the search, else of the change."""
+    choices: tuple[str, ...]
+    """Its values, where there are few."""
+
+    @property
+    def is_beside_button(self) -> bool:
+        """Whether it is typed with the reason, because whatever it is, the same jobs are found."""
+        return self.option.is_beside_button or not (self.finds or self.option.no)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command on the jobs of a filter."""
+
+    name: str
+    help: str
+    find: Callable[..., JobSelection]
+    """Takes a JobFilter, and keywords."""
+    run: Callable[..., CommandResult]
+    """Takes what was found, the person, the reason, and keywords."""
+    question: str
+    """What is asked before the change, with places for the `count` of what was found, and for an answer's `meaning`."""
+    nothing: str
+    """What is said where the search found nothing."""
+    lines: Callable[[CommandResult, Mapping[str, Any]], Iterable[str]]
+    """Returns the sentences about a result, which may depend on the options."""
+    done: tuple[str, ...]
+    """The counts of a result that make it a success."""
+    might_apply: Callable[[JobState], bool]
+    """Returns whether the command may have something to do about a job in this state."""
+    check: Callable[[Mapping[str, Any]], None] = lambda options: None
+    """Raises CheckFailed for options of the change that cannot be meant, before anything is searched for."""
+    is_about_ended: bool = False
+    """Whether it is about jobs that have ended, too: its filter needs a time or ids, and takes no time of a call."""
+    is_dangerous: bool = False
+    """Whether people lose a message by it."""
+    why: str = "The reason, in a few words; kept in the audit."
+    needed_why: str | None = None
+    """What to do about an empty reason, or None if it may be empty."""
+    counted: str = "jobs"
+    """What it finds: jobs, or parts."""
+
+    @property
+    def keywords(self) -> Mapping[str, Keyword]:
+        """The options of the search and then those of the change, by name."""
+        return _keywords(self.find, self.run)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The fields of a filter that it does not take, or has another meaning for."""
+        return (*(CALL_TIMES if self.is_about_ended else ()), *self.keywords)
+
+    def arguments(self, options: Mapping[str, Any], *, find: bool) -> dict[str, Any]:
+        """Returns those of the options that the search takes, or the change."""
+        return {name: value for name, value in options.items() if self.keywords[name].finds is find}
+
+
+@cache
+def _keywords(*functions: Callable[..., Any]) -> Mapping[str, Keyword]:
+    found = {}
+    for function in functions:
+        for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
+            for option in getattr(parameter.annotation, "__metadata__", ()):
+                default = False if option.no else parameter.default
+                kinds = _kinds(parameter.annotation.__origin__)
+                kind = next((kind for kind in (bool, datetime, float) if kind in kinds), str)
+                choices = tuple(value for literal in kinds for value in get_args(literal))
+                found[name] = Keyword(name, kind, default, option, function is functions[0], choices)
+    return found
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
