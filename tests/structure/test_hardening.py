@@ -147,6 +147,17 @@ def test_the_tables_come_before_a_release_also_on_the_way_back() -> None:
     assert "pre-install,pre-upgrade,pre-rollback" == job["metadata"]["annotations"]["helm.sh/hook"]
 
 
+def test_a_process_with_a_user_of_its_own_gets_its_own_url_and_password() -> None:
+    """And no other process gets either."""
+    url = "postgresql+psycopg://receiver@postgres:5432/worker"
+    own, other = f'value: "{url}"', "key: database-receiver, path: database"
+
+    found = manifests.rendered({"databases": {"receiver": url}})
+
+    assert ["receiver.yaml"] == [name for name, text in found.items() if own in text]
+    assert ["receiver.yaml"] == [name for name, text in found.items() if other in text]
+
+
 def test_helm_finds_nothing_wrong() -> None:
     """Helm's own lint; it would only like an icon."""
     found = lint(manifests.CHART)
@@ -162,6 +173,8 @@ def test_helm_finds_nothing_wrong() -> None:
         {"broker": "amqp://worker@one/im;amqp://worker:hunter2@two/im"},
         {"database": "sqlite:////var/lib/worker/outbox.db"},
         {"database": "postgresql+psycopg://worker:hunter2@postgres/worker"},
+        {"databases": {"receiver": "postgresql+psycopg://receiver:hunter2@postgres/worker"}},
+        {"databases": {"reciever": "postgresql+psycopg://receiver@postgres/worker"}},
         {"settings": f'[console.users.ada]\nrole = "admin"\npassword = "{HASH}"\n'},
         {"image": {"repository": "worker", "digest": "sha256:short"}},
         {"workers": {"urgent": {"queues": []}}},

@@ -38,7 +38,7 @@ volumes:
       defaultMode: 0440
       items:
         {{- range .secrets }}
-        - { key: {{ . }}, path: {{ . }} }
+        - { key: {{ . }}{{ if and (eq . "database") (hasKey $.root.Values.databases $.component) }}-{{ $.component }}{{ end }}, path: {{ . }} }
         {{- end }}
   {{- if .settings }}
   - name: settings
@@ -56,7 +56,7 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities: { drop: [ALL] }
 env:
-  - { name: WORKER_DATABASE, value: {{ .root.Values.database | quote }} }
+  - { name: WORKER_DATABASE, value: {{ get .root.Values.databases .component | default .root.Values.database | quote }} }
   - { name: WORKER_DATABASE__PASSWORD__FILE, value: /run/secrets/database }
   {{- if has "broker" .secrets }}
   - { name: WORKER_BROKER, value: {{ .root.Values.broker | quote }} }
