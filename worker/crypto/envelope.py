@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Iterator
+from math import ceil
 
 RANDOM_BYTES = 16
 _LENGTH_BYTES = 4
@@ -109,7 +110,7 @@ class Sealer:
     def sealed_size(self, size: int) -> int:
         """Returns the length of the Base64 text of a message of `size` bytes."""
         plain = RANDOM_BYTES + _LENGTH_BYTES + size + len(self._receive_id)
-        return 4 * -(-_PAD_BLOCK * (plain // _PAD_BLOCK + 1) // 3)
+        return 4 * ceil(_PAD_BLOCK * (plain // _PAD_BLOCK + 1) / 3)
 
     def seal_stream(self, size: int, chunks: Iterable[bytes], random: bytes) -> Iterator[bytes]:
         """Yields the Base64 text of a message of `size` bytes, piece by piece as its chunks come.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from worker.channels.checking.rules import vendor_code
@@ -91,7 +92,7 @@ def no_targets(draft: Draft) -> Iterator[Problem]:
 
 def calls_for(recipients: Recipients, targets: Iterable[Target]) -> int:
     """Returns how many calls reach all these recipients with one message, at least one."""
-    return max(1, *(-(-len(ids(recipients, target)) // target.maximum) for target in targets))
+    return max(1, *(ceil(len(ids(recipients, target)) / target.maximum) for target in targets))
 
 
 def slices(recipients: Recipients, targets: Iterable[Target], n: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from math import ceil
 
 from sqlalchemy import Connection
 
@@ -154,7 +155,7 @@ class LaneQuota:
     def split(self, batch: DueBatch, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
         """Splits the ids into doorbells. With `patient`, only into full ones while half of the window is offered."""
         # Few ids are spread over all threads, so that they do not wait behind each other in one.
-        ids, size = batch.ids, max(1, min(self.size, -(-len(batch.ids) // self.threads)))
+        ids, size = batch.ids, max(1, min(self.size, ceil(len(batch.ids) / self.threads)))
         if patient and 2 * len(batch.in_broker) >= window:
             whole = self.size * min(self.calls_per_doorbell, self.threads)
             ids, size = ids[: len(ids) // whole * whole], self.size
@@ -229,7 +230,7 @@ class ThreadShares:
         cycle_ms = self._cycle_ms.get(lane, 0)
         # Few threads with many calls each do more than many threads with one call each, which compete for the
         # interpreter. But each process gets two doorbells: one prepares and marks while the other waits for answers.
-        calls_per_doorbell = min(MAX_CALLS_PER_DOORBELL, -(-threads // (2 * self._processes)))
+        calls_per_doorbell = min(MAX_CALLS_PER_DOORBELL, ceil(threads / (2 * self._processes)))
         size = min(self._size, MAX_IDS // _calls_of_two(calls_per_doorbell))
         size = max(1, min(size, int(DOORBELL_S * 1000 / cycle_ms)) if cycle_ms else size)
         # Twice: a thread works on one doorbell while another waits for it, so that it is never idle between the two.
@@ -295,4 +296,4 @@ def lane_part(amount: int, lanes: LaneCounts, *, only_bulk: bool) -> int:
     units = amount
     if all(lanes):
         units = bulk_share(amount) if only_bulk else amount - bulk_share(amount)
-    return max(1, -(-units // max(1, lanes.same_class(only_bulk=only_bulk))))
+    return max(1, ceil(units / max(1, lanes.same_class(only_bulk=only_bulk))))

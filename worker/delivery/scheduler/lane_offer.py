@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 
 from sqlalchemy import Connection
 
@@ -350,7 +351,7 @@ class DoorbellBuilder:
         offered, size = sum(len(batch.in_broker) for batch in batches), lane_offer.quota.size
         in_flight = lane_offer.in_flight or 0
         # Each call in flight holds the other ids of its doorbell, which a thread has taken from the broker already.
-        waiting = -(-max(0, offered - in_flight * (size - 1)) // size)
+        waiting = ceil(max(0, offered - in_flight * (size - 1)) / size)
         backlog.doorbells = waiting + in_flight
         free_doorbells = self._fair_share.free_doorbells(account_of(backlog.lane), backlog.queue)
         may_go = mixed[: max(0, min(free_doorbells, lane_offer.max_doorbells() - waiting))]
@@ -365,7 +366,7 @@ def _combined(doorbells: Sequence[Doorbell], calls_per_doorbell: int) -> list[Do
     """Combines up to `calls_per_doorbell` doorbells into one, with as many calls in flight at once."""
     if not doorbells:
         return []
-    size = -(-len(doorbells) // -(-len(doorbells) // calls_per_doorbell))
+    size = ceil(len(doorbells) / ceil(len(doorbells) / calls_per_doorbell))
     groups = (doorbells[at : at + size] for at in range(0, len(doorbells), size))
     return [
         replace(group[0], ids=tuple(part for doorbell in group for part in doorbell.ids), calls=len(group))

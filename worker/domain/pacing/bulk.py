@@ -10,6 +10,7 @@ import random
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import ceil
 from typing import TypeVar
 
 from worker.domain.pacing.lane import SECOND
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 def bulk_share(total: int) -> int:
     """Returns bulk's share of threads, parts or units of a limit while other parts wait: a tenth, rounded up."""
-    return -(-total // BULK_EVERY)
+    return ceil(total / BULK_EVERY)
 
 
 def mix(normal: Iterable[T], bulk: Iterable[T], credit: int) -> Iterator[tuple[T, int]]:
