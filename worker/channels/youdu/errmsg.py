@@ -20,6 +20,7 @@ are named, or a 200007 answers a call for one recipient, it is refused whatever 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from worker.channels.youdu.account import InvalidUsers, invalid_users
 from worker.channels.youdu.targets import LEFT_OUT, TARGETS, addressed
@@ -56,7 +57,8 @@ def reason(errmsg: str) -> str:
 FIELD = "errmsg"
 """The field that names a refused recipient: there is no list."""
 
-_LISTED = r"[|,;\[\]，；、\"']"
+_LISTED = frozenset("|,;[]，；、\"'")
+"""What separates the entries of a list."""
 _INSIDE = "\0"
 """Stands for the inner characters of a name that was looked for. No account or address contains it."""
 _LATIN, _ANY = rf"0-9a-z_@+/#%&*~$^\\{_INSIDE}", rf"\w@+{_INSIDE}"
@@ -80,10 +82,11 @@ def named(part: Part, errmsg: str) -> tuple[tuple[Refusal, ...], bool]:
         if name not in text:
             continue
         edge = _LATIN if name.isascii() else _ANY
-        if not _is_word(name, text, edge):
+        places = [*_places(name, text, edge)]
+        if not places:
             # A name that is not Latin inside a longer run: it is unclear where it begins and ends.
             doubtful = doubtful or not name.isascii()
-        elif name in VOCABULARY and not _is_listed(name, text, edge):
+        elif name in VOCABULARY and _LISTED.isdisjoint("".join(places)):
             doubtful = True  # "invalid user": an account may be called so
         else:
             sure.add(name)
@@ -92,23 +95,16 @@ def named(part: Part, errmsg: str) -> tuple[tuple[Refusal, ...], bool]:
     return tuple(refusal for key, refusal in asked.items() if key in sure), doubtful
 
 
-def _is_word(name: str, text: str, edge: str) -> bool:
-    """Returns whether a name stands alone somewhere in the text."""
+def _places(name: str, text: str, edge: str) -> Iterator[str]:
+    """Yields what stands right before and behind a name, wherever it stands alone in the text."""
     # A search by a pattern that begins with what may not stand before it tries every character of the text.
     before, after = re.compile(rf"[{edge}.-]"), re.compile(rf"[.-]*[{edge}]")
     at = text.find(name)
     while at >= 0:
         end = at + len(name)
         if not (at and before.match(text, at - 1)) and not after.match(text, end):
-            return True
+            yield text[max(0, at - 1) : at] + text[end : end + 1]
         at = text.find(name, at + 1)
-    return False
-
-
-def _is_listed(name: str, text: str, edge: str) -> bool:
-    """Returns whether a name stands alone somewhere in the text, beside what separates the entries of a list."""
-    word = rf"(?<![{edge}.-]){re.escape(name)}(?![.-]*[{edge}])"
-    return re.search(f"{_LISTED}{word}|{word}{_LISTED}", text) is not None
 
 
 ODD = "errcode 0 with another errmsg than ok"
