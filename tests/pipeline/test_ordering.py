@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import random
 import re
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -19,13 +15,11 @@ from sqlalchemy import Connection
 
 from tests.support.housekeeping import keep_house
 from tests.support.runtime import Site, an_account, busy, lost, planted, refused
-from tests.support.scripted_transport import ScriptedTransport, answered
 from tests.support.waiting import until_waiting
 from worker import CheckFailed, NewJob, NotReplayable, Text, enqueue_many, replay
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import RetentionSettings
 from worker.domain import settle
-from worker.domain.call import CallResult, Request
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, CallReceipt, Outcome, Partial, Rejected, Retry, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock
@@ -491,111 +485,6 @@ def test_what_has_no_key_never_comes_near_a_line(site: Site, monkeypatch: pytest
 
 
 # -- together ---------------------------------------------------------------------------------------------------------
-
-
-MOST_REFUSED = 6
-"""Calls of one message that are refused at most: a part that runs out of attempts rightly stops its order."""
-
-
-class Moody:
-    """A vendor that fails by the seed, readably or not, and notes what arrived, and whether two of a key overlapped.
-
-    Its mood is drawn for each call of each message, so it is the same in whatever order the threads come.
-    """
-
-    def __init__(self, seed: int):
-        self._seed, self._guard = seed, threading.Lock()
-        self._calls: Counter[str] = Counter()
-        self.taken: dict[str, list[int]] = {}
-        self._air: dict[str, int] = {}
-        self.overlaps = 0
-
-    def __call__(self, request: Request) -> CallResult:
-        if "gettoken" in request.path:
-            return answered(json.dumps({"errcode": 0, "access_token": "t", "expires_in": 7200}).encode())
-        assert isinstance(request.body, bytes)
-        content = json.loads(request.body)["text"]["content"]
-        key, number = content.split()
-        with self._guard:
-            self._air[key] = self._air.get(key, 0) + 1
-            self.overlaps += self._air[key] > 1
-            mood = self._mood(content)
-            if mood < 0.7:
-                self.taken.setdefault(key, []).append(int(number))
-        try:
-            return self._answer(mood)
-        finally:
-            with self._guard:
-                self._air[key] -= 1
-
-    def _mood(self, content: str) -> float:
-        self._calls[content] += 1
-        call = self._calls[content]
-        return 0.0 if call > MOST_REFUSED else random.Random(f"{self._seed} {content} {call}").random()
-
-    def _answer(self, mood: float) -> CallResult:
-        if mood < 0.6:
-            return answered(json.dumps({"errcode": 0, "errmsg": "ok", "msgid": "m"}).encode())
-        if mood < 0.7:
-            return lost()  # taken, and nobody was told
-        return refused(BUSY) if mood < 0.95 else busy()
-
-
-def drive(sites: list[Site], rings: list[Any], rng: random.Random) -> None:
-    """All sites answer these doorbells, some of them twice, in threads of their own."""
-    rung = [*rings, *(ring for ring in rings if rng.random() < 0.3)]
-    rng.shuffle(rung)
-
-    def answer(site: Site, mine: list[Any]) -> None:
-        for ring in mine:
-            site.bell.answer(ring.lane, ring.ids, probe=ring.probe)
-
-    threads = [threading.Thread(target=answer, args=(site, rung[n :: len(sites)])) for n, site in enumerate(sites)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for site in sites:
-        site.settle()
-
-
-@pytest.mark.parametrize("seed", range(2))
-def test_never_out_of_order_whatever_fails(database: Database, driven_clock: DrivenClock, seed: int) -> None:
-    """Three processes with relays that both believe they lead, lost answers, retries, ids that ring twice."""
-    rng, vendor = random.Random(seed), Moody(seed)
-    keys, each = 6, 5
-    with ExitStack() as scope:
-        carrier = ScriptedTransport(vendor)
-        sites = [
-            scope.enter_context(planted(database, driven_clock, transport=carrier, threads=4, seed=seed + n))
-            for n in range(2 if database.dialect.name == "sqlite" else 3)
-        ]
-        for site in sites:
-            site.relay.lead = lambda: True  # type: ignore[method-assign]
-            site.relay.leadership.active = True
-        for number in range(each):
-            for key in range(keys):
-                sites[0].send(f"{key} {number}", f"u{key}", order_key=str(key), on_unknown="resend")
-        for _ in range(200):
-            driven_clock.advance(5)
-            rings = []
-            for site in sites:
-                site.ticks.advance(1.1)
-                site.runtime.lease.beat()
-                site.relay.full_scan()
-                site.relay.turn()
-                rings += site.rings
-                site.rings.clear()
-            drive(sites, rings, rng)
-            sites[0].recover()
-            if not sites[0].rows("select 1 from worker_order_queue"):
-                break
-
-    assert {str(key) for key in range(keys)} == vendor.taken.keys()
-    for numbers in vendor.taken.values():
-        assert sorted(numbers) == numbers
-        assert set(range(each)) == set(numbers)
-    assert 0 == vendor.overlaps
 
 
 @pytest.mark.every_database
