@@ -606,32 +606,3 @@ def test_an_id_that_was_left_may_be_taken_again(site: Site) -> None:
     site.advance(61)
     assert 3 == site.ring(*jobs)
     assert ["accepted"] * 3 == states(site, jobs)
-
-
-@pytest.mark.every_database
-def test_the_same_doorbells_in_many_hands_send_everything_once(database: Database, driven_clock: DrivenClock) -> None:
-    """Two processes of two threads each answer the same ids at once: every part is called once, none is left."""
-    with planted(database, driven_clock) as one, planted(database, driven_clock, seed=8) as two:
-        for site in (one, two):
-            site.ring(site.send("first, for a token", "first"))
-        jobs = jobs_of(one, 24)
-        lane = one.part(jobs[0]).lane
-        ids = [part_id(job, 0) for job in jobs]
-        start = threading.Barrier(4)
-
-        def answer(site: Site, order: int) -> None:
-            start.wait()
-            for at in range(0, 24, 6):
-                site.bell.answer(lane, ids[::order][at : at + 6])
-
-        hands = [threading.Thread(target=answer, args=args) for args in ((one, 1), (one, -1), (two, 1), (two, -1))]
-        for hand in hands:
-            hand.start()
-        for hand in hands:
-            hand.join(120)
-        one.settle()
-        two.settle()
-
-        told = sorted(body["touser"] for site in (one, two) for body in site.bodies()[1:])
-        assert sorted(f"u{n}" for n in range(24)) == told
-        assert ["accepted"] * 24 == states(one, jobs)
