@@ -86,19 +86,3 @@ def test_a_card_with_the_callers_task_id_reaches_1500_once_and_again_when_replay
     assert {2} == {len(messages) for messages in twice.values() if messages}
     assert "lisi" not in twice or not twice["lisi"]
     assert 4 == len({message["task_id"] for messages in twice.values() for message in messages})
-
-
-def test_no_member_gets_more_than_the_vendor_shows(site: Site, url: str) -> None:
-    """Forty messages to one person: thirty now, ten a minute later, and the vendor drops none in silence."""
-    jobs = [site.send(str(n)) for n in range(40)]
-    site.run()
-    first = sum(site.state(job) == "accepted" for job in jobs)
-    control(url, "clock", {"advance_s": 61})
-    site.advance(61)
-    site.run()
-
-    assert 30 == first
-    assert ["accepted"] * 40 == [site.state(job) for job in jobs]
-    assert 40 == len(seen(url)["lisi"])
-    violations = control(url, "violations")
-    assert ([], []) == (violations["drops"], violations["limits"])

@@ -85,28 +85,6 @@ def test_forty_chats_of_which_three_refuse(site: Site, url: str) -> None:
     assert [] == control(url, "violations")["limits"]
 
 
-def test_two_equal_bodies_of_a_key_are_never_in_flight_together(site: Site, url: str) -> None:
-    """The second waits while the first is out, another body goes meanwhile, and then the second goes too."""
-    first, second = (ask(site, Text(content="same"), "wr-1") for _ in range(2))
-    third = ask(site, Text(content="else"), "wr-1")
-    meanwhile: list[tuple[int, str]] = []
-
-    def look(label: str) -> None:
-        if label == "after_mark" and not meanwhile:
-            meanwhile.append((-1, ""))
-            meanwhile[:] = [(site.ring(job), site.part(job).reason or site.state(job)) for job in (second, third)]
-
-    site.runtime.checkpoint = look
-    site.ring(first)
-    site.advance(0.6)
-    site.run()
-
-    assert [(0, "an equal message is in flight"), (1, "accepted")] == meanwhile
-    assert ["accepted"] * 3 == [site.state(job) for job in (first, second, third)]
-    assert 1 == control(url, "webhook")["most_equal_in_flight"]
-    assert ["else", "same", "same"] == [one["content"]["content"] for one in posted(url)["wr-1"]]
-
-
 def test_a_picture_travels_in_its_message(site: Site, url: str) -> None:
     """Base64 and MD5 are made for the call; the job's row holds neither, and nothing is uploaded."""
     job = ask(site, Image(file=File(PNG, "chart.png")), "wr-1", "wr-2")
@@ -203,19 +181,6 @@ def test_a_long_markdown_arrives_in_numbered_messages(site: Site, url: str) -> N
     assert all(len(one.encode()) <= 4096 for one in found["wr-1"])
     assert 1 == sum("| a |\n| --- |\n" + "| cell |\n" * 99 in one for one in found["wr-1"])
     assert "split into 3 messages" in site.job(job).warnings
-
-
-def test_a_piece_waits_for_the_one_before_it(site: Site, url: str) -> None:
-    """While the first is tried again nothing overtakes it; the other chat does not wait."""
-    fault = {"match": {"path": SEND, "body_contains": "(1/3)", "nth": 1}, "action": {"answer": {"errcode": -1}}}
-    control(url, "faults", fault)
-    job = ask(site, MarkdownV2(content=LONG), "wr-1", "wr-2", overflow="split")
-    through(site, 60)
-
-    found = {chat: [one["content"]["content"][:5] for one in messages] for chat, messages in posted(url).items()}
-    assert {chat: ["(1/3)", "(2/3)", "(3/3)"] for chat in ("wr-1", "wr-2")} == found
-    assert 7 == len(made(url))
-    assert "accepted" == site.job(job).state
 
 
 def test_a_piece_that_is_held_does_not_keep_the_others(site: Site, url: str) -> None:

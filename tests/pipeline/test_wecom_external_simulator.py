@@ -313,20 +313,6 @@ def test_what_was_held_last_week_does_not_hold_this_weeks(sales: Sales) -> None:
     assert ("unknown", "accepted") == (sales.site.state(held), sales.site.state(again))
 
 
-@pytest.mark.fewer_databases("the search is the same on each")
-def test_look_alikes_of_others(sales: Sales) -> None:
-    """Twenty, made around it by others: ours is found among them."""
-    faults(sales.url, CREATE, LOST)
-    for n in range(20):
-        members = {f"member{n}": ["wm1", "wm2", "wm3"]} if n % 2 else {"ann": ["wm1", "wm2", f"wm{n + 10}"]}
-        sales.act("foreign", corpid="ww1", text="hello", members=members)
-    job = sales.ask()
-    sales.go(80)
-
-    (receipt,) = sales.site.of("receipts", job)
-    assert sales.tasks()[-1]["msgid"] == receipt.msgid
-
-
 def test_followed_until_nothing_can_change(sales: Sales) -> None:
     """Who has sent, who left, who takes no more; the track ends by itself."""
     job = sales.ask(Customers({"ann": ["wm1", "former1", "full1"], "bob": ["wm2"]}))

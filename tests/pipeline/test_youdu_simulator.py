@@ -1,4 +1,4 @@
-"""Youdu all the way, on SQLite and over HTTP: 1,500 people, files, unknown accounts, old tokens, lost answers."""
+"""Youdu all the way, on SQLite and over HTTP: 1,500 people, files, unknown accounts, lost answers."""
 
 from __future__ import annotations
 
@@ -102,23 +102,6 @@ def test_an_image_is_uploaded_once_encrypted_and_shown(made: Made) -> None:
     assert 1 == len(calls(url, UPLOAD))
 
 
-def test_a_lost_file_is_uploaded_again_once(made: Made) -> None:
-    """200010: the server does not know it any more."""
-    site, url = made()
-    message = youdu.FileMessage(file=File(b"figures", "a.bin"))
-    ask(site, message)
-    for _ in range(3):
-        site.run()
-    control(url, "youdu", {"forget_media": "all"})
-    again = ask(site, message, "bob")
-    for _ in range(4):
-        site.run()
-        site.advance(2)
-
-    assert ("accepted", 2) == (site.job(again).state, len(calls(url, UPLOAD)))
-    assert [["alice"], ["bob"]] == [one["people"] for one in delivered(url)]
-
-
 def test_an_upload_whose_file_cannot_be_read_is_in_no_doubt(made: Made) -> None:
     """Nothing of it leaves, not even the header of the encrypted content."""
     site, url = made()
@@ -204,23 +187,6 @@ def test_those_whom_a_strict_server_refused_stay_refused_when_a_later_answer_is_
     assert [["alice", "bob"]] == [one["people"] for one in delivered(url)]
 
 
-@pytest.mark.parametrize("loss", [{"forget_tokens": True}, {"expire_token": "all"}])
-def test_a_stale_token_is_replaced_and_the_message_goes_out_once(made: Made, loss: dict[str, Any]) -> None:
-    """100001 after a restart, 100002 when it is too old: not an attempt."""
-    site, url = made()
-    ask(site, youdu.Text(content="before"))
-    site.run()
-    control(url, "youdu", loss)
-    job = ask(site, youdu.Text(content="after"))
-    for _ in range(3):
-        site.run()
-        site.advance(2)
-
-    assert ("accepted", 2) == (site.job(job).state, len(calls(url, TOKEN)))
-    assert ["before", "after"] == [one["content"]["content"] for one in delivered(url)]
-    assert ["stale_token", "accepted"] == [attempt.outcome for attempt in site.of("attempts", job)]
-
-
 @pytest.mark.parametrize("message", [youdu.Badge(count=3), youdu.PopWindow(tip="look")])
 def test_a_call_without_a_token_proves_no_token(made: Made, message: Any) -> None:
     """The server refuses every token and takes badges and pop-ups: the second refusal parks the account."""
@@ -236,25 +202,6 @@ def test_a_call_without_a_token_proves_no_token(made: Made, message: Any) -> Non
 
     assert ("queued", ["stale_token"] * 2) == (site.state(job), [row.outcome for row in site.of("attempts", job)])
     assert (2, 2) == (len(calls(url, SEND)), len(calls(url, TOKEN)))
-
-
-def test_a_lost_answer_is_held_and_twice_only_where_the_caller_says_so(made: Made) -> None:
-    """Nothing makes a repeat of a message safe; for an alert twice may beat never."""
-    site, url = made()
-    faults(url, SEND, {"reset_response_after": 0}, times=2)
-    held = ask(site, youdu.Text(content="quiet"))
-    site.run()
-    alert = ask(site, youdu.Text(content="alert"), on_unknown="resend")
-    for _ in range(4):
-        site.run()
-        site.advance(40)
-        site.recover()
-
-    assert ("unknown", {"asked": 1, "undetermined": 1}) == (site.job(held).state, counts(site, held))
-    assert "accepted" == site.job(alert).state
-    assert ["quiet", "alert", "alert"] == [one["content"]["content"] for one in delivered(url)]
-    (receipt,) = site.of("receipts", alert)
-    assert receipt.from_repeat
 
 
 @pytest.mark.parametrize(
