@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -70,15 +72,22 @@ BODIES_OF_PAGES = [
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_a_body_of_a_page_with_one_odd_value_is_a_message_or_refused(name: str) -> None:
-    """Also in the channels that the page is not about, and handed over as `Raw`, which the check refuses or lets be."""
+    """Also, one in four, in channels that the page is not about, and as `Raw`, which the check refuses or lets be."""
     draft = importlib.import_module(f"{name}_samples").draft
-    for data in [changed for body in BODIES_OF_PAGES for changed in altered(body)]:
+    for data in altered_bodies(name):
         message, refused = read(name, data)
         assert WORD not in f"{refused!r} {refused}"
         raw = {"type": "template_card", "body": data} if isinstance(data, dict) else None
         for document in (message and message.document(), raw):
             for problem in channel(name).check(draft(document)) if document else ():
                 assert WORD not in f"{problem}"
+
+
+def altered_bodies(name: str) -> Iterator[Any]:
+    """The bodies of all pages with one odd value; of those that are no message of the channel one in four."""
+    for body in BODIES_OF_PAGES:
+        message, _ = read(name, body)
+        yield from itertools.islice(altered(body), 0, None, 1 if message else 4)
 
 
 def read(name: str, data: Any) -> tuple[Message | None, CheckFailed | None]:
