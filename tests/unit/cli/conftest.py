@@ -27,14 +27,14 @@ def _commands_made_once() -> Iterator[None]:
 
     Once a language, for a command keeps the help that it was asked for.
     """
-    make = typer.main.get_command
 
-    @cache
-    def made(app: typer.Typer, _language: str) -> Any:
-        return make(app)
+    def once(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        made = cache(lambda app, _language: make(app))
+        return lambda app: made(app, language())
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(typer.main, "get_command", lambda app: made(app, language()))
+        for name in ("get_command", "get_group"):
+            patch.setattr(typer.main, name, once(getattr(typer.main, name)))
         yield
 
 
