@@ -302,7 +302,7 @@ def test_a_callback_opens_no_lane_that_waits_for_another_reason(room: Room) -> N
     assert ("93004 disabled", True) == (found.reason, bool(found.parked))
 
 
-@pytest.mark.parametrize("to", ["wozhang", "zhang", "ZHANG"])
+@pytest.mark.parametrize("to", ["wozhang", "zhang"])
 def test_a_member_outside_the_scope_is_sent_three_messages_each_time_he_speaks(room: Room, to: str) -> None:
     """The fourth waits in its lane, and is sent when he speaks again; the vendor never had to say 93005."""
     room.happens("enter_chat", "wozhang", person="zhang")
@@ -344,7 +344,7 @@ def test_a_member_who_speaks_is_sent_what_waits_in_the_lanes_of_all_tenants(room
     assert ["accepted"] * 3 == [room.site.state(job) for job in jobs]
 
 
-@pytest.mark.parametrize("to", ["zhang", "ZHANG", "wozhang"])
+@pytest.mark.parametrize("to", ["zhang", "wozhang"])
 def test_a_member_who_never_spoke_is_waited_for_without_a_call(room: Room, to: str) -> None:
     """Until he speaks, or the job expires; a group that no callback named is sent to at once."""
     callback = {"token": Secret(lambda: TOKEN), "aes_key": Secret(lambda: AES_KEY)}
