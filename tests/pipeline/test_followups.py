@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -556,33 +555,6 @@ def test_looking_again_with_the_send_still_in_flight_does_not_spin(site: Site) -
     site.ring(recall)
 
     assert (job, site.clock.micros + 20 * SECOND) == (site.part(recall).waits_on, site.part(recall).not_before)
-
-
-def test_a_wake_up_is_never_lost(site: Site) -> None:
-    """The writer ends the send while resolve parks on it, fifty times: the recall always ends with its call."""
-    waited = 0
-    for n in range(50):
-        job = site.send(str(n), f"u{n}")
-        recall = site.recall(job)
-        in_flight(site, job)
-        with site.database.reading() as connection:
-            [work] = load_parts(connection, site.database.now, [part_id(recall, 0)])
-        start = threading.Barrier(2)
-
-        def end(job: str = job, start: threading.Barrier = start) -> None:
-            start.wait()
-            answered(site, job)
-
-        thread = threading.Thread(target=end)
-        thread.start()
-        start.wait()
-        waited += site.runtime.follow_ups.recall(work, WecomApp(), an_account()) is None
-        thread.join()
-
-        assert None is site.part(recall).waits_on
-        site.ring(recall)
-        assert "accepted" == site.state(recall)
-    assert 50 == len(site.calls(RECALL))
 
 
 def test_a_wake_up_is_not_lost_to_a_sender_between_look_and_lock(site: Site) -> None:
