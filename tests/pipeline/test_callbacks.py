@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from tests.channels.callback_samples import AES_KEY, CORP, NOW, TOKEN, Sent, press, sent
-from tests.support.asgi import Answer, ask, asked, exchange
+from tests.support.asgi import Answer, asked, exchange
 from tests.support.runtime import UPDATE, Site, an_account, lost, planted
 from tests.support.scripted_transport import answered
 from worker import To
@@ -275,38 +274,6 @@ def test_other_callbacks_are_kept_and_told_to_hooks(receiver: Receiver, site: Si
     assert [("callback", 0), ("message", 0)] == sorted(
         (row.kind, row.state) for row in site.rows("select kind, state from worker_events")
     )
-
-
-def test_300_callbacks_four_times_each_in_random_order_are_stored_once_each(receiver: Receiver, site: Site) -> None:
-    """Some of them at the same time: every answer is 200, 300 rows, 300 events, 300 codes.
-
-    On MariaDB; 60 on the others.
-    """
-    count = 300 if site.database.dialect.name == "mysql" else 60
-    job, task = own_task(site)
-    presses = [press(task, person=f"u{n}", code=f"code-{n}") for n in range(count)]
-    deliveries = [
-        sent(message, at=NOW + again, nonce=f"n{again}", random=bytes([again]) * 16)
-        for message in presses
-        for again in range(4)
-    ]
-    random.Random(7).shuffle(deliveries)
-
-    async def deliver() -> list[int]:
-        app, room = receiver.app, asyncio.Semaphore(8)
-
-        async def one(delivery: Sent) -> int:
-            async with room:
-                return (await ask(app, "POST", HR, delivery.query, delivery.body)).status
-
-        return await asyncio.gather(*(one(delivery) for delivery in deliveries))
-
-    statuses = asyncio.run(deliver())
-
-    assert [200] * 4 * count == statuses
-    counts = [site.rows(f"select count(*) as n from worker_{table}")[0].n for table in ("inbound", "events")]
-    assert [count, count] == counts
-    assert count == len([row for row in site.of("response_codes", job) if row.source == "callback"])
 
 
 # -- refused ----------------------------------------------------------------------------------------------------------
