@@ -279,7 +279,7 @@ def test_what_a_recall_could_not_take_back_is_recalled_again(site: Site) -> None
 def test_a_chain_is_corrected_once(site: Site) -> None:
     """One whom a replay reached is in two jobs, and gets one correction."""
     site.vendor.says(partial(site.vendor.takes, invaliduser="bob"))
-    job = site.send("wrong", To(["ann", "bob"]), tags=["lunch"])
+    job = site.send("wrong", To(["Ann", "bob"]), tags=["lunch"])
     site.ring(job)
     for options in ({}, {"accepted": True}):
         with site.database.writing() as connection:
@@ -289,9 +289,60 @@ def test_a_chain_is_corrected_once(site: Site) -> None:
     done = corrected(site)
     site.finish()
 
-    assert ["ann", "bob"] == reached(site)
+    assert ["Ann", "bob"] == reached(site)
     assert ({"corrections": 2, "recalls": 1, "refused": 1}, 1) == (dict(+done.counts), len(done.notes))
     assert 3 == len(site.calls(RECALL)), "a recall of the original takes back its replays too"
+
+
+def test_a_robots_chain_is_corrected_once(database: Database, driven_clock: DrivenClock) -> None:
+    """Its messages have no recipients, and its chat gets one correction."""
+    with planted(database, driven_clock, accounts=[a_robot()]) as site:
+        job = site.ask(webhook.Text(content="wrong"), None, account="bot", tags=["lunch"])
+        site.run()
+        site.replay(job, accepted=True)
+        site.run()
+
+        done = corrected(site)
+
+        assert {"corrections": 1, "not_recallable": 2, "refused": 1} == dict(+done.counts)
+
+
+def test_a_chain_whose_correction_cannot_be_read_gets_no_other(site: Site) -> None:
+    """Nobody can say whom it reached."""
+    job = site.send("wrong", "ann", tags=["lunch"])
+    site.ring(job)
+    again = site.replay(job, accepted=True)
+    site.run()
+    [correction] = corrected(site, wanted=JobFilter(ids=[job])).jobs
+    site.finish()
+    site.sql("update worker_parts set spec = '[' where job_id = :job", job=correction)
+
+    done = corrected(site, wanted=JobFilter(ids=[again]))
+    site.finish()
+
+    assert ({again: True}, ["ann"]) == ({id: "cannot be read" in why for id, why in done.notes.items()}, reached(site))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ("update worker_jobs set payload = 1000000", "by a newer release"),
+        ("update worker_parts set spec = '['", "cannot be read"),
+        ("update worker_jobs set message = replace(message, 'wrong', 'erased')", "has changed meanwhile"),
+    ],
+)
+def test_what_has_changed_since_its_preview_is_left_out(site: Site, change: str, why: str) -> None:
+    """It says why, and the others get theirs."""
+    job, other = (site.send("wrong", who, tags=["lunch"]) for who in ("ann", "bob"))
+    site.run()
+    found = found_by(site, None, replace={"wrong": "right"})
+    site.sql(f"{change} where {'job_id' if 'parts' in change else 'id'} = :job", job=job)
+
+    done = correct_jobs(found, person="zhang", why="typo", accounts=site.accounts, database=site.database)
+    site.finish()
+
+    assert ({job: True}, ["bob"]) == ({id: why in note for id, note in done.notes.items()}, reached(site))
+    assert [other] == [site.job(new).target_job_id for new in done.jobs]
 
 
 def test_a_correction_that_was_wrong_is_corrected(site: Site) -> None:
