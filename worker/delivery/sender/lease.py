@@ -183,7 +183,7 @@ class Renewals:
         """Returns True for a lease that no fitter process holds. One reading serves all leases, once each."""
         with self._lock:
             now, holder = self._monotonic(), self._holder()
-            if lease.name not in self._holders or now - self._read_at >= lease.retry_s / 2:
+            if now - self._read_at >= lease.retry_s / 2:
                 with self._database.reading() as connection:
                     holders = list_leases(connection, self._database.now)
                 self._holders = {name: (by, now + left_us / SECOND) for name, (by, left_us) in holders.items()}
