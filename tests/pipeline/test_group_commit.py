@@ -102,6 +102,19 @@ def test_a_mark_whose_answer_was_lost_is_confirmed_by_its_own_row(site: Site) ->
     assert 1 == len(site.of("bodies", job))
 
 
+@pytest.mark.parametrize(
+    "column", ["state = 6", "state = 0", "incarnation = 'p2'", "claim = 2"], ids=["unknown", "queued", "other", "again"]
+)
+def test_a_mark_that_was_tried_is_confirmed_by_no_other(site: Site, column: str) -> None:
+    """It was rolled back, or is over: a call would have no mark of its own."""
+    job = site.send()
+    mark = a_mark(job)
+    do(site, mark)
+    site.sql(f"update worker_parts set {column}")
+
+    assert [0] == calls(site, mark)
+
+
 def test_a_change_whose_answer_was_lost_is_not_made_twice(site: Site) -> None:
     """The same batch again finds what it has written: a failure counts as one of the part's tries."""
     job = site.send()

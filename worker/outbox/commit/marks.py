@@ -37,7 +37,9 @@ def apply_marks(connection: Connection, batch: CommitBatch, items: Sequence[Item
     paused = paused_parts(connection, {mark.part_id for mark in marks}) if marks and batch.some_paused else {}
     for mark in marks:
         part = batch.parts.get(mark.part_id)
-        if part is not None and not _is_confirmed(mark, part) and _may_begin(batch, mark, part, paused.get(part.id)):
+        if part is not None and _is_confirmed(mark, part):
+            mark.call = part.claim
+        elif part is not None and _may_begin(batch, mark, part, paused.get(part.id)):
             candidates.append((mark, part))
     # All codes are locked in one statement, sorted by id, and so are all windows. So two commits cannot deadlock.
     code_requests = [(mark.effects.code_id, mark.part_id) for mark, _ in candidates if mark.effects.code_id]
@@ -69,12 +71,10 @@ def _window_requests(candidates: Sequence[tuple[Mark, PartFacts]]) -> dict[str, 
 
 
 def _is_confirmed(mark: Mark, part: PartFacts) -> bool:
-    """Returns whether an earlier try of this commit wrote the mark and the answer was lost. Restores its results."""
+    """Returns whether an earlier try of this commit wrote the mark, and only the database's answer was lost."""
     # Claim and state alone do not prove it: another thread's mark for the same part has the same claim and incarnation.
     is_own_claim = mark.was_tried and part.claim == mark.claim + 1 and part.incarnation == mark.incarnation
-    if is_own_claim and part.state is PartState.SENDING:
-        mark.call, mark.flagged = part.claim, bool(part.flagged)
-    return mark.call > 0
+    return is_own_claim and part.state is PartState.SENDING
 
 
 def _may_begin(batch: CommitBatch, mark: Mark, part: PartFacts, pause: Pause | None) -> bool:
