@@ -29,6 +29,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.lanes import pauses
 from worker.outbox.lanes.lanes import change_lanes
+from worker.outbox.lanes.offering import park_on_pauses
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -221,6 +222,24 @@ def test_what_the_broker_lost_stands_in_nobodys_way(site: Site, is_held: bool) -
 
     assert ([True] * 4 + [False] * 2, ["accepted"] * 3) == (offered, [site.state(job) for job in others])
     assert {(True, None)} == {(parked(site, job), site.part(job).offered_until) for job in waiting}
+
+
+@pytest.mark.every_database
+def test_what_is_put_aside_waits_for_its_pause_alone(site: Site) -> None:
+    """Not for the limit that it waited for before. What is in the broker or waits its turn does not wait for it yet."""
+    limited, offered, behind = (site.send(text) for text in ("limited", "offered", "behind"))
+    made = pause(EVERYTHING, person="zhang", why="", database=site.database).pause
+    site.sql("update worker_parts set limit_name = 'member_minute' where job_id = :job", job=limited)
+    site.sql("update worker_parts set offered_until = 2000000000000000 where job_id = :job", job=offered)
+    site.sql("update worker_parts set not_before = :never where job_id = :job", job=behind, never=FOREVER)
+
+    with site.database.writing() as connection:
+        parts = {part_id(job, 0): made for job in (limited, offered, behind)}
+        park_on_pauses(connection, site.database.now, parts)
+
+    assert [True, False, False] == [parked(site, job) for job in (limited, offered, behind)]
+    assert None is site.part(limited).limit_name
+    assert [part_id(limited, 0)] == [row.part_id for row in site.rows("select part_id from worker_waits")]
 
 
 ODD = ["{", "7", '{"lunch": 1}', "null", "[7]", "[" * 100_000]
