@@ -26,7 +26,7 @@ from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load_parts
 from worker.outbox.lanes.lanes import change_lanes, claim_probe
-from worker.outbox.lanes.processes import Health, deferred_account
+from worker.outbox.lanes.processes import Health, QueueName, deferred_account
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -416,17 +416,30 @@ def test_a_fleet_half_of_which_cannot_reach_the_vendor_carries_on(
     assert {} == site.runtime.lane_states.unreachable_accounts()
 
 
+@pytest.mark.parametrize(
+    ("heartbeat", "queues"),
+    [
+        ({"health": Health(hindered={deferred_account("hr"): "gettoken: dns"})}, None),
+        ({"unusable": {"hr": "its secret is missing"}}, None),
+        ({}, [QueueName.HOOKS]),
+    ],
+    ids=["unreached", "unusable", "hooks"],
+)
 def test_an_account_that_no_process_reaches_rests_for_all(
-    site: Site, database: Database, driven_clock: DrivenClock
+    site: Site, database: Database, driven_clock: DrivenClock, heartbeat: dict[str, Any], queues: list[str] | None
 ) -> None:
-    """The others say so with their heartbeats, so it is not handed around among them."""
-    with planted(database, driven_clock, refuse=lambda _: NotSent("dns", 0.0), ticks=site.ticks) as cut_off:
-        site.runtime.lease.beat(health=Health(hindered={deferred_account("hr"): "gettoken: dns"}))
+    """The others say so with their heartbeats, or send nothing at all, so it is not handed around among them."""
+    site.runtime.lease.end()
+    with (
+        planted(database, driven_clock, queues=lambda: queues, ticks=site.ticks) as other,
+        planted(database, driven_clock, refuse=lambda _: NotSent("dns", 0.0), ticks=site.ticks) as cut_off,
+    ):
+        other.runtime.lease.beat(**heartbeat)
         job = cut_off.send()
         for _ in range(3):
             cut_off.ring(job)
             cut_off.advance(4)
-            site.runtime.lease.beat(health=Health(hindered={deferred_account("hr"): "gettoken: dns"}))
+            other.runtime.lease.beat(**heartbeat)
         lane = cut_off.lane("hr")
 
         assert lane is not None
