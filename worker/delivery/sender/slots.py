@@ -86,8 +86,6 @@ class CallSlots:
         if doorbell.urgent:
             return True
         ahead = takewhile(lambda other: other is not doorbell, self._waiting)
-        before = self._at_work[doorbell.lane] + sum(
-            other.count for other in ahead if other.lane == doorbell.lane and not other.urgent
-        )
+        before = self._at_work[doorbell.lane] + sum(other.count for other in ahead if other.lane == doorbell.lane)
         # A doorbell that needs a few slots, such as for files behind URLs, keeps no other waiting.
         return not before or before + doorbell.count <= self._total + self._total // 8
