@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.support.runtime import Site, an_account, busy, lost, planted, refused, unsent
+from worker.domain.call import CallResult
 from worker.domain.job import part_id
-from worker.domain.outcome import Accepted, CallReceipt, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Progress, Verdict
 from worker.domain.settle import Policy
 from worker.outbox.commit.commands import CallEnd, Mark
 from worker.outbox.commit.group_commit import commit
@@ -89,9 +90,10 @@ def test_counts_agree_with_the_rows_of_attempts(site: Site) -> None:
     assert {("wecom_app", "hr", "accepted"): 1} == counted(site, "late_answers")
 
 
-def test_times_are_counted_from_when_a_part_was_due(site: Site) -> None:
+@pytest.mark.parametrize("first", [busy(), unsent()], ids=["busy", "unsent"])
+def test_times_are_counted_from_when_a_part_was_due(site: Site, first: CallResult) -> None:
     """To its first call, which a retry does not move, and to its end."""
-    site.vendor.says(busy())
+    site.vendor.says(first)
     job = site.send(priority="urgent")
     site.advance(40)
     site.ring(job)
@@ -100,6 +102,18 @@ def test_times_are_counted_from_when_a_part_was_due(site: Site) -> None:
 
     assert {("urgent", "60.0"): 1, ("urgent", "sum"): 40_000_000} == counted(site, "first_call_seconds")
     assert {("urgent", "3600.0"): 1, ("urgent", "sum"): 1_040_000_000} == counted(site, "end_seconds")
+
+
+def test_the_pages_of_a_track_have_one_first_call(site: Site) -> None:
+    """Though its age starts anew with each of them."""
+    part = part_id(site.send(), 0)
+    for claim in range(3):
+        site.advance(10)
+        commit(site.database, [Mark(part, claim, "p1", 20_000_000)], Policy())
+        end = CallEnd(part, claim + 1, "p1", Verdict(Progress({}, "page"), 0), 5)
+        commit(site.database, [end], Policy())
+
+    assert {("normal", "10.0"): 1, ("normal", "sum"): 10_000_000} == counted(site, "first_call_seconds")
 
 
 def test_a_time_beyond_all_bounds_is_counted_too(site: Site) -> None:

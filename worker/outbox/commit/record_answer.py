@@ -233,7 +233,7 @@ def receipt_row(batch: CommitBatch, part_id: str, claim: int, receipt: CallRecei
 def is_first_call(part: PartFacts) -> bool:
     """Returns whether the part's first call has not ended yet."""
     # Compared by instant, because a track reads page after page and each page starts its age anew.
-    return part.marked_at is not None and part.marked_at == part.first_marked_at and settle.calls_maybe_sent(part) == 1
+    return part.marked_at == part.first_marked_at and settle.calls_maybe_sent(part) == 1
 
 
 def count_call(batch: CommitBatch, end: CallEnd, lane: str, job: JobFacts, *, first: int | None, late: bool) -> None:
