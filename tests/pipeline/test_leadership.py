@@ -159,6 +159,22 @@ def test_who_lacks_the_means_takes_no_lease_and_gives_its_own_back(site: Site) -
     assert (True, "") == (leadership.lead(), leadership.problem())
 
 
+def test_who_has_had_nothing_to_do_since_it_failed_counts_as_able_again(site: Site) -> None:
+    """Five seconds after its last failure, not after its first."""
+    leadership = process(site, "one")
+    leadership.lead()
+    leadership.failed("its broker is away")
+    site.advance(4)
+    leadership.failed("its broker is away")
+    problems = []
+    for seconds in (PATIENCE_S, 0.1):
+        site.advance(seconds)
+        leadership.record_idle()
+        problems.append(leadership.problem())
+
+    assert ["its broker is away, for 9 s", ""] == problems
+
+
 def test_what_cannot_be_published_is_offered_again_at_once(site: Site) -> None:
     """By whoever leads next: nobody waits until its offer has lapsed."""
     job = site.send()
