@@ -53,10 +53,10 @@ gc.set_threshold(20_000, 20, 20)
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # what makes its import fail
 
 # Neither how fast the machine is nor luck must decide a test; the first run of a checkout builds a table of all
-# characters. Thirty examples in place of the usual hundred, the same in each run. EXAMPLES=5000 draws so many others.
+# characters. Twenty examples in place of the usual hundred, the same in each run. EXAMPLES=5000 draws so many others.
 hypothesis.settings.register_profile(
     "any machine",
-    max_examples=int(os.environ.get("EXAMPLES", "30")),
+    max_examples=int(os.environ.get("EXAMPLES", "20")),
     deadline=None,
     derandomize="EXAMPLES" not in os.environ,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
