@@ -31,6 +31,7 @@ def test_a_wrong_name_is_an_attribute_error() -> None:
         worker.enqeue  # noqa: B018 - the look-up is the test
 
 
+@pytest.mark.slow("starts an interpreter")
 def test_importing_the_door_loads_nothing() -> None:
     """`import worker` costs no SQLAlchemy, no pydantic, no Celery; `enqueue` costs no Celery and no requests.
 

@@ -278,6 +278,7 @@ def test_a_database_error_nobody_foresaw_shows_no_value(
     ],
     ids=["jobs", "send"],
 )
+@pytest.mark.slow("starts two interpreters")
 def test_a_full_disk_under_the_output_is_one_sentence(run: Run, job: str, arguments: list[str], sentence: str) -> None:
     """Which says whether the command has done its work."""
     with open("/dev/full", "w", encoding="utf-8") as full:
@@ -289,6 +290,7 @@ def test_a_full_disk_under_the_output_is_one_sentence(run: Run, job: str, argume
     assert 1 == len(ended.stderr.splitlines()), ended.stderr
 
 
+@pytest.mark.slow("starts two interpreters")
 def test_a_closed_pipe_hides_no_job(run: Run, job: str) -> None:
     """A list ends without a word, because its reader has read enough."""
     endings = []
@@ -532,6 +534,7 @@ def test_the_help_loads_no_worker() -> None:
     assert "replay" in found.stdout
 
 
+@pytest.mark.slow("starts three interpreters")
 @pytest.mark.parametrize("words", ["jobs", "why JOB", "doctor"])
 def test_a_short_command_loads_what_it_needs(job: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No session, no dialect of another database, no log, and nothing that calls or serves; then garbage is collected.

@@ -31,6 +31,7 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
             process.kill()
 
 
+@pytest.mark.slow("starts two interpreters")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_process_ends_cleanly(number: signal.Signals) -> None:
     """It says where it listens, takes settings, and ends with 0 on SIGTERM and SIGINT, connections open or not."""
@@ -42,6 +43,7 @@ def test_a_process_ends_cleanly(number: signal.Signals) -> None:
         assert process.wait(120) == 0
 
 
+@pytest.mark.slow("starts an interpreter")
 def test_tls(tmp_path: Path) -> None:
     """With a certificate it speaks TLS, also when a fault cuts a request."""
     authority = trustme.CA()
