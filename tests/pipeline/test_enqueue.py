@@ -158,6 +158,7 @@ def test_a_rolled_back_savepoint_leaves_nothing_of_itself(database: Database) ->
         assert (2, 0) == (count(connection, "worker_parts"), count(connection, "worker_blob_chunks"))
 
 
+@pytest.mark.slow("ten thousand jobs")
 def test_ten_thousand_in_one_transaction(database: Database) -> None:
     """Bulk: all of them with distinct ids and a part each, references in the order given."""
     with database.writing() as connection:

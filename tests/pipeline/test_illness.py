@@ -151,6 +151,7 @@ def test_a_process_tries_a_vendor_that_it_did_not_reach_with_one_call(
         assert {"accepted"} == states(site)
 
 
+SLOW = pytest.mark.slow("ten minutes of sixty steps once more")
 ILL = {
     "busy": busy(),
     "no vendor": answered(b"<h1>bad gateway</h1>", 502),
@@ -186,7 +187,9 @@ def states(site: Site) -> set[str]:
     return {PartState(row.state).label for row in site.rows("select state from worker_parts")}
 
 
-@pytest.mark.parametrize("name", ILL)
+@pytest.mark.parametrize(
+    "name", ["busy", "no answer", *(pytest.param(name, marks=SLOW) for name in ("no vendor", "a proxy asks to wait"))]
+)
 def test_ten_minutes_of_illness_exhaust_nothing(
     sqlite_database: Database, driven_clock: DrivenClock, name: str
 ) -> None:

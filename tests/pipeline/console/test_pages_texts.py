@@ -96,7 +96,9 @@ def test_those_of_one_account_get_the_texts_of_no_other(site: Site, role: Role) 
 
 
 @pytest.mark.every_database
-@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize(
+    "lang", ["en", pytest.param("zh", marks=pytest.mark.slow("goes through four hundred pages once more"))]
+)
 def test_whatever_is_stored_is_shown_as_text(site: Site, lang: Lang) -> None:
     """Texts, names of recipients, errmsgs, callbacks, tags, reasons: none ends an attribute or becomes a tag.
 
