@@ -164,7 +164,7 @@ class Governed(RuleBasedStateMachine):
 
 
 TestGoverned = Governed.TestCase
-TestGoverned.settings = settings(max_examples=30, stateful_step_count=30)
+TestGoverned.settings = settings(max_examples=20, stateful_step_count=30)
 
 
 def backlog(limits: dict[str, Limit], *, seconds: int, units: int = 1, pace_s: float = 0.0) -> int:
