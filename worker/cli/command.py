@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from inspect import Parameter, Signature, signature
@@ -48,7 +48,8 @@ class Given:
         require_person(self.person.name, self.person.why, empty_remedy=self.command.needed_why)
         self.command.check(self.command.arguments(self.options, find=False))
         search = self.command.arguments(self.options, find=True)
-        return self.command.find(JobFilter(**self.filter), **search, **more)
+        selection = self.command.find(JobFilter(**self.filter), **search, **more)
+        return replace(selection, breakdown=self.command.notes(selection, self.options))
 
     def carry_out(self, selection: JobSelection | None = None, *, notes: Iterable[str] = (), **more: Any) -> bool:
         """Changes what was found, and prints what came of it; returns whether anything did.

@@ -96,6 +96,10 @@ class Command:
         """The fields of a filter that it does not take, or has another meaning for."""
         return (*(CALL_TIMES if self.is_about_ended else ()), *self.keywords)
 
+    def notes(self, selection: JobSelection, options: Mapping[str, Any]) -> dict[str, int]:
+        """Returns what a preview counts. Parts behind others in an order go on only once these are not sent."""
+        return {name: n for name, n in selection.breakdown.items() if name != "ordered" or not options.get("sent")}
+
     def arguments(self, options: Mapping[str, Any], *, find: bool) -> dict[str, Any]:
         """Returns those of the options that the search takes, or the change."""
         return {name: value for name, value in options.items() if self.keywords[name].finds is find}

@@ -304,6 +304,17 @@ def test_what_settles_by_itself_is_decided_only_when_that_is_said(site: Site) ->
     assert (200, "accepted") == (forced.status, site.state(job))
 
 
+@pytest.mark.parametrize(("said", "warns"), [("yes", False), ("no", True)])
+def test_an_order_is_warned_of_before_a_part_is_called_not_sent(site: Site, said: str, warns: bool) -> None:
+    """As sent, the jobs behind it go on in their order, and a replay would send it twice."""
+    job = in_doubt(site)
+    site.sql("update worker_parts set order_id = 'o' where job_id = :job", job=job)
+
+    page = Person(site).get(f"/commands/resolve?ids={job}&sent={said}")
+
+    assert warns == ("of them have an order_key" in page.text)
+
+
 def test_the_rate_of_a_replay_is_typed_beside_its_button(site: Site) -> None:
     """Beside another button it was typed and not obeyed: all went out at once."""
     wrong(site)

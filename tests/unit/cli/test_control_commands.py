@@ -159,6 +159,22 @@ def test_an_order_is_warned_of(run: Run, jobs: list[str], capsys: pytest.Capture
     assert "       1  of them have an order_key: the jobs behind them go on" in capsys.readouterr().err
 
 
+def test_an_order_is_none_of_the_matter_of_what_was_sent(
+    run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A replay, which the warning speaks of, would send it a second time."""
+    database = Database(make_engine(load_settings().database_url()))
+    with database.writing() as connection:
+        connection.execute(text("update worker_parts set order_id = 'o'"))
+    database.close()
+
+    run("resolve", jobs[0], "--sent", *WHY)
+    single = capsys.readouterr().err
+    run("resolve", *jobs[1:], "--sent", *WHY, types="n\n")
+
+    assert ("", False) == (single, "order_key" in capsys.readouterr().err)
+
+
 def test_what_is_left_is_told(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """In words for people, by name for scripts; and the status says that nothing was ended."""
     database = Database(make_engine(load_settings().database_url()))

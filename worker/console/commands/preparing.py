@@ -192,7 +192,7 @@ def _on_jobs(site: Site, request: CommandRequest, command: Command) -> PreparedC
         result: CommandResult = _call(command.run, site, selection, **change, person=person, why=why, on_begin=on_begin)
         return result
 
-    preview = _preview(site, selection)
+    preview = _preview(site, replace(selection, breakdown=command.notes(selection, options)))
     if isinstance(selection, CorrectableJobs):
         preview = replace(
             preview,
