@@ -315,6 +315,26 @@ def test_an_order_is_warned_of_before_a_part_is_called_not_sent(site: Site, said
     assert warns == ("of them have an order_key" in page.text)
 
 
+def test_an_answer_that_is_none_is_no_yes_of_the_command_line(site: Site) -> None:
+    """What is pasted from beside the error must not call a part sent."""
+    page = Person(site).get(f"/commands/resolve?ids={in_doubt(site)}&sent=maybe")
+
+    assert "choose whether the vendor carried it out" in page.text
+    assert "--sent" not in page.text
+
+
+def test_a_box_that_an_address_says_no_to_is_not_ticked(site: Site) -> None:
+    """Neither in the form, nor on the command line, nor in what is done."""
+    job, person = wrong(site), Person(site)
+
+    page = person.get(f"/commands/replay?ids={job}&accepted=no&cancelled=yes")
+    everything = person.get("/commands/pause?all=no")
+
+    assert f"<code>worker replay {job} --cancelled</code>" in page.text
+    assert "accepted" not in page.forms["/commands/replay"].fields
+    assert "has no scope" in everything.text
+
+
 def test_the_rate_of_a_replay_is_typed_beside_its_button(site: Site) -> None:
     """Beside another button it was typed and not obeyed: all went out at once."""
     wrong(site)

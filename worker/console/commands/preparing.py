@@ -234,7 +234,7 @@ def _read(site: Site, text: str, keyword: Keyword) -> Any:
             [Problem(keyword.name, "is not given", "choose whether the vendor carried it out: yes or no")]
         )
     if keyword.type is bool:
-        return text != "no"
+        return not keyword.option.no or text == "yes"
     if keyword.type is datetime:
         return read_time(text, instant(site.database.read_now()), site.settings.zone, is_ahead=True)
     return float(text) if keyword.type is float else text

@@ -114,8 +114,8 @@ def _preview(
         command=command,
         fields={**_fields(command), **command.options},
         on_jobs=on_jobs,
-        flags=_FLAGS,
-        ticks=[name for name in option_names(command.name) if name in _FLAGS and name not in (*retyped, "sent", "all")],
+        flags={"sent", *_TICKS},
+        ticks=[name for name in option_names(command.name) if name in _TICKS and name not in (*retyped, "all")],
         inputs=[] if on_jobs is None or prepared is None else _inputs(on_jobs, command, prepared.preview),
         narrows=on_jobs is not None
         and on_jobs.is_about_ended
@@ -164,7 +164,9 @@ def _command(request: ConsoleRequest, fields: Mapping[str, str]) -> CommandReque
         raise CheckFailed(search.problems)
     if search.job_filter is None and search.state is not None:
         raise CheckFailed([Problem("filter", "names only a state", "give an account, ids, or another field too")])
-    options = {option: text for option in option_names(name) if (text := fields.get(option, "").strip())}
+    options = {option: text for option in own if (text := fields.get(option, "").strip())}
+    # An address may say that a box is not ticked.
+    options = {option: text for option, text in options.items() if option not in _TICKS or text != "no"}
     command = CommandRequest(name, _since(request, name, search.job_filter), options)
     for account in _accounts(request, command):
         request.require_act(account)
@@ -246,12 +248,15 @@ def _option(name: str, value: str) -> tuple[str, ...]:
     flag = f"--{name.replace('_', '-')}"
     if name == "event":
         return ("--retry", value)
-    if name in _FLAGS:
-        return (flag if value != "no" else f"--not-{name}",)
-    return (flag, value)
+    if name == "sent":
+        return ("--sent" if value == "yes" else "--not-sent",)
+    return (flag,) if name in _TICKS else (flag, value)
 
 
-_FLAGS = {"all"} | {
-    keyword.name for command in COMMANDS.values() for keyword in command.keywords.values() if keyword.type is bool
+_TICKS = {"all"} | {
+    name
+    for command in COMMANDS.values()
+    for name, keyword in command.keywords.items()
+    if keyword.type is bool and not keyword.option.no
 }
 """The options that are no text."""
