@@ -288,6 +288,7 @@ COMMAND = Command(
     lines=_lines,
     done=("corrections",),
     might_apply=lambda state: state not in (JobState.EXHAUSTED, JobState.EXPIRED),
+    check=lambda options: require_rate(options["rate"]),
     is_about_ended=True,
     is_dangerous=True,
 )

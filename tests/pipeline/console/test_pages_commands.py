@@ -335,6 +335,19 @@ def test_a_box_that_an_address_says_no_to_is_not_ticked(site: Site) -> None:
     assert "has no scope" in everything.text
 
 
+@pytest.mark.parametrize("rate", ["nan", "0", "-1"])
+def test_a_rate_of_corrections_that_is_none_is_said_before_the_button(site: Site, rate: str) -> None:
+    """In the place of a page that failed, and of a time within which nothing would become due."""
+    job, person = site.send(), Person(site)
+
+    page = person.get(f"/commands/correct?ids={job}&rate={rate}")
+    answered = person.submit(page, "/commands/correct", text="right", why="x")
+
+    assert [200, 200] == [page.status, answered.status]
+    assert ["is not from 0.001 on" in shown.text for shown in (page, answered)] == [True, True]
+    assert "queued" == site.state(job)
+
+
 def test_the_rate_of_a_replay_is_typed_beside_its_button(site: Site) -> None:
     """Beside another button it was typed and not obeyed: all went out at once."""
     wrong(site)

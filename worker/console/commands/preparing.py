@@ -24,7 +24,6 @@ from worker.control.commands import COMMANDS
 from worker.control.correct import CorrectableJobs
 from worker.control.lift import lift, retry_event, skip
 from worker.control.new_message import CorrectionSample
-from worker.control.refusals import MIN_RATE
 from worker.control.replay import ReplayableJobs
 from worker.control.resolve import UnknownParts
 from worker.control.selection import NOTES, JobSelection, filter_warnings, require_configured
@@ -200,7 +199,7 @@ def _on_jobs(site: Site, request: CommandRequest, command: Command) -> PreparedC
             content=text_hash(json.dumps([request.options.get(name) for name in NEW_MESSAGE]))
             if request.has("old") or (request.has("text") and options["one_for_all"])
             else "",
-            due_within_s=len(selection.ids) / max(options["rate"], MIN_RATE),
+            due_within_s=len(selection.ids) / options["rate"],
         )
     return PreparedCommand(preview, run, is_long=True)
 

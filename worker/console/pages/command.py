@@ -259,4 +259,4 @@ _TICKS = {"all"} | {
     for name, keyword in command.keywords.items()
     if keyword.type is bool and not keyword.option.no
 }
-"""The options that are no text."""
+"""The options that are ticked or not."""
