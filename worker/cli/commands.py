@@ -49,12 +49,14 @@ _COMMAND = re.compile(r'^@app\.command\((?:"([\w-]+)")?.*?^def (\w+)\(.*?^    ""
 @cache
 def command_files() -> Mapping[str, tuple[str, str]]:
     """Returns each command's file and help, read without importing the file, because that would load SQLAlchemy."""
-    on_jobs = dict(
-        match for file in sorted(_CONTROL.glob("*.py")) for match in _ON_JOBS.findall(file.read_text("utf-8"))
-    )
-    found = {file: dict(_commands_of(file)) for file in FILES}
-    found[ON_JOBS] = {name: "" for name in on_jobs if not any(name in names for names in found.values())}
-    return {name: (file, on_jobs.get(name, help)) for file in FILES for name, help in found[file].items()}
+    files = sorted(_CONTROL.glob("*.py"))
+    on_jobs = {name: help for file in files for name, help in _ON_JOBS.findall(file.read_text("utf-8"))}
+    found = dict[str, tuple[str, str]]()
+    for file in FILES:
+        for name, help in on_jobs.items() if file == ON_JOBS else _commands_of(file):
+            # One with options of its own is found once more, in its file.
+            found[name] = (file, on_jobs.get(name, help))
+    return found
 
 
 def _commands_of(file: str) -> Iterator[tuple[str, str]]:
