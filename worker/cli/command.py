@@ -20,7 +20,7 @@ from worker.control.commands import COMMANDS
 from worker.control.opening import open_database
 from worker.control.selection import MAX_LISTED, NOTES, JobSelection
 from worker.domain.errors import WorkerError
-from worker.domain.job_filter import JobFilter
+from worker.domain.job_filter import CALL_TIMES, JobFilter
 from worker.language import term, translate
 from worker.language.visible import visible
 
@@ -51,7 +51,7 @@ class Given:
         selection = self.command.find(JobFilter(**self.filter), **search, **more)
         return replace(selection, breakdown=self.command.notes(selection, self.options))
 
-    def carry_out(self, selection: JobSelection | None = None, *, notes: Iterable[str] = (), **more: Any) -> bool:
+    def carry_out(self, selection: JobSelection | None = None, *, notes: Sequence[str] = (), **more: Any) -> bool:
         """Changes what was found, and prints what came of it; returns whether anything did.
 
         `notes` are printed before the question, and `more` are keywords of the change.
@@ -69,7 +69,7 @@ class Given:
             partial(command.run, **change),
             command.question.format(count=len(selection.ids), meaning=meaning),
             command.nothing,
-            notes=[*notes],
+            notes=notes,
         )
         self.person.answer(result, "\n".join(command.lines(result, self.options | change)))
         return any(result.counts[name] for name in command.done)
@@ -89,18 +89,10 @@ def on_jobs(command: Command) -> Callable[[Callable[..., Any]], Callable[..., An
         options = dict(_options(command.keywords.values()))
         defaults = {name: command.keywords[name].default if name in command.keywords else False for name in options}
         made = with_options(run, partial(_answered, command), defaults, options, append=True)
-        return with_filter(*command.left_out)(by_person(confirms=True, help=command.why)(made))
+        left_out = [*(CALL_TIMES if command.is_about_ended else ()), *command.keywords]
+        return with_filter(*left_out)(by_person(confirms=True, help=command.why)(made))
 
     return decorate
-
-
-def made_of(command: Command) -> Callable[..., Any]:
-    """Returns the function of a command on jobs that has nothing of its own on the command line."""
-
-    def run(given: Given) -> bool:
-        return given.carry_out()
-
-    return on_jobs(command)(run)
 
 
 def _options(keywords: Iterable[Keyword]) -> Iterator[tuple[str, Any]]:
@@ -116,19 +108,15 @@ def _options(keywords: Iterable[Keyword]) -> Iterator[tuple[str, Any]]:
         else:
             yield keyword.name, Annotated[str | None, typer.Option(help=help)]
         if keyword.option.no:
-            yield _no(keyword.name), Annotated[bool, typer.Option(f"--not-{keyword.name}", help=keyword.option.no)]
+            yield f"not_{keyword.name}", Annotated[bool, typer.Option(f"--not-{keyword.name}", help=keyword.option.no)]
 
 
 def _answered(command: Command, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the values of a command's options. Raises BadParameter for a question with no answer or with two."""
     for name, keyword in command.keywords.items():
-        if keyword.option.no and values[name] == values[_no(name)]:
+        if keyword.option.no and values[name] == values[f"not_{name}"]:
             raise typer.BadParameter(translate(f"give either --{name} or --not-{name}"))
     return {name: values[name] for name in command.keywords}
-
-
-def _no(name: str) -> str:
-    return f"not_{name}"
 
 
 def preview(selection: JobSelection) -> Iterator[str]:
@@ -182,4 +170,4 @@ def typed_warnings(selection: JobSelection) -> list[str]:
 
 for _command in COMMANDS.values():
     if _command.name not in HAS_OWN_OPTIONS:
-        app.command()(made_of(_command))
+        app.command()(on_jobs(_command)(lambda given: given.carry_out()))

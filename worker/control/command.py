@@ -11,15 +11,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args
 
 from worker.control.audit import CommandResult
 from worker.control.selection import JobSelection
-from worker.domain.job_filter import CALL_TIMES
 from worker.domain.state import JobState
-
-NEVER_SENT = (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +87,6 @@ class Command:
         """The options of the search and then those of the change, by name."""
         return _keywords(self.find, self.run)
 
-    @property
-    def left_out(self) -> tuple[str, ...]:
-        """The fields of a filter that it does not take, or has another meaning for."""
-        return (*(CALL_TIMES if self.is_about_ended else ()), *self.keywords)
-
     def notes(self, selection: JobSelection, options: Mapping[str, Any]) -> dict[str, int]:
         """Returns what a preview counts. Parts behind others in an order go on only once these are not sent."""
         return {name: n for name, n in selection.breakdown.items() if name != "ordered" or not options.get("sent")}
@@ -112,12 +103,9 @@ def _keywords(*functions: Callable[..., Any]) -> Mapping[str, Keyword]:
         for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
             for option in getattr(parameter.annotation, "__metadata__", ()):
                 default = False if option.no else parameter.default
-                kinds = _kinds(parameter.annotation.__origin__)
+                # Those of a union, such as `float | None`.
+                kinds = get_args(parameter.annotation.__origin__) or (parameter.annotation.__origin__,)
                 kind = next((kind for kind in (bool, datetime, float) if kind in kinds), str)
                 choices = tuple(value for literal in kinds for value in get_args(literal))
                 found[name] = Keyword(name, kind, default, option, function is functions[0], choices)
     return found
-
-
-def _kinds(annotation: Any) -> tuple[Any, ...]:
-    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)

@@ -17,12 +17,13 @@ from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited
 from worker.control.cancel import MARK_BATCH, make_committer, mark_jobs, stop_jobs
-from worker.control.command import NEVER_SENT, Command
+from worker.control.command import Command
 from worker.control.opening import open_outbox
 from worker.control.refusals import collect_refusal
 from worker.control.selection import MAX_LISTED, JobSelection, audit_arguments, has_recall, is_send
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter, require_filter
+from worker.domain.state import JobState
 from worker.language import plural
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.control.sent import PAGE, TakenBack, lock_recalled, sent_jobs, take_back_effects
@@ -133,6 +134,9 @@ def recall_jobs(
     return CommandResult(command.id, command.counts, tuple(recalls), refused)
 
 
+_NEVER_SENT = (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED, JobState.CANCELLED)
+
+
 def _lines(result: CommandResult, options: Mapping[str, object]) -> Iterator[str]:
     count, recalls = result.counts, len(result.jobs)
     yield (
@@ -156,7 +160,7 @@ COMMAND = Command(
     nothing="nothing to take back: not sent, recalled already, or sent on a channel without recalls",
     lines=_lines,
     done=("cancelled", "recalls"),
-    might_apply=lambda state: state not in NEVER_SENT,
+    might_apply=lambda state: state not in _NEVER_SENT,
     is_about_ended=True,
     is_dangerous=True,
 )

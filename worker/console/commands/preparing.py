@@ -21,7 +21,6 @@ from worker.control import pause
 from worker.control.audit import CommandResult
 from worker.control.command import Command, Keyword
 from worker.control.commands import COMMANDS
-from worker.control.correct import CorrectableJobs
 from worker.control.lift import lift, retry_event, skip
 from worker.control.new_message import CorrectionSample
 from worker.control.replay import ReplayableJobs
@@ -171,37 +170,33 @@ def _preview(site: Site, selection: JobSelection) -> Preview:
     parts = sorted(selection.breakdown.keys() - NOTES.keys())
     lines += [PreviewLine(selection.breakdown[state], f"part:{state}") for state in parts]
     warnings = filter_warnings(selection.filter, selection.missing, site.accounts.names())
-    ids, omitted = selection.ids, selection.omitted if isinstance(selection, ReplayableJobs) else ()
-    if isinstance(selection, UnknownParts):
-        ids = tuple(f"{part} {claim}" for part, claim in selection.claims.items())
-    return Preview(len(selection.ids), tuple(lines), tuple(warnings), ids, omitted)
+    preview = Preview(len(selection.ids), tuple(lines), tuple(warnings), selection.ids)
+    match selection:
+        case ReplayableJobs():
+            return replace(preview, omitted=selection.omitted)
+        case UnknownParts():
+            return replace(preview, ids=tuple(f"{part} {claim}" for part, claim in selection.claims.items()))
+    return preview
 
 
 def _on_jobs(site: Site, request: CommandRequest, command: Command) -> PreparedCommand:
     """Prepares a command on the jobs of a filter, which writes its audit entry's id to `on_begin` before it begins."""
     job_filter, options = _required_filter(request), _read_options(site, request, command)
-    change = command.arguments(options, find=False)
-    if any(request.options.get(name) for name in change):
+    search, change = (command.arguments(options, find=find) for find in (True, False))
+    if change.keys() & request.options.keys():
         command.check(change)
-    message = _new_message(request) if command.name == "correct" else {}
-    search = command.arguments(options, find=True) | message
-    selection = _call(command.find, site, job_filter, **search)
-
-    def run(person: str, why: str, on_begin: OnBegin) -> CommandResult:
-        result: CommandResult = _call(command.run, site, selection, **change, person=person, why=why, on_begin=on_begin)
-        return result
-
+    is_correction = command.name == "correct"
+    selection = _call(command.find, site, job_filter, **search, **(_new_message(request) if is_correction else {}))
     preview = _preview(site, replace(selection, breakdown=command.notes(selection, options)))
-    if isinstance(selection, CorrectableJobs):
-        preview = replace(
-            preview,
-            samples=selection.samples,
-            content=text_hash(json.dumps([request.options.get(name) for name in NEW_MESSAGE]))
-            if request.has("old") or (request.has("text") and options["one_for_all"])
-            else "",
-            due_within_s=len(selection.ids) / options["rate"],
-        )
-    return PreparedCommand(preview, run, is_long=True)
+    if is_correction:
+        preview = replace(preview, samples=selection.samples, due_within_s=len(selection.ids) / options["rate"])
+        if request.has("old") or (request.has("text") and options["one_for_all"]):
+            content = json.dumps([request.options.get(name) for name in NEW_MESSAGE])
+            preview = replace(preview, content=text_hash(content))
+    run = partial(_call, command.run, site, selection, **change)
+    return PreparedCommand(
+        preview, lambda person, why, begin: run(person=person, why=why, on_begin=begin), is_long=True
+    )
 
 
 def _call(function: Callable[..., Any], site: Site, *arguments: Any, **options: Any) -> Any:
