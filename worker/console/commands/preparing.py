@@ -39,16 +39,6 @@ from worker.outbox.lanes.pauses import active_pauses
 
 NEW_MESSAGE = ("text", "old", "new")
 """What a correction sends: a text, or a new one in place of an old one."""
-OF_OTHERS: Mapping[str, tuple[str, ...]] = {
-    "hold": (),
-    "release": (),
-    "skip": (),
-    "pause": ("all",),
-    "resume": ("all",),
-    "lift": ("name",),
-    "retry": ("event",),
-}
-"""The commands that are not on the jobs of a filter, and the options of each."""
 MAX_PARTS = 1_000
 """Largest number of parts of a job that are looked up in their order."""
 
@@ -123,7 +113,7 @@ class PreparedCommand:
 def option_names(name: str, *, beside_button: bool = False) -> tuple[str, ...]:
     """Returns the options of a command, or those that are typed beside its button, which select the same jobs."""
     if name in OF_OTHERS:
-        return () if beside_button else OF_OTHERS[name]
+        return () if beside_button else OF_OTHERS[name][1]
     keywords = COMMANDS[name].keywords.values()
     names = [one.name for one in keywords if not beside_button or one.is_beside_button]
     return (*(NEW_MESSAGE if name == "correct" else ()), *names)
@@ -132,7 +122,7 @@ def option_names(name: str, *, beside_button: bool = False) -> tuple[str, ...]:
 def prepare(site: Site, request: CommandRequest) -> PreparedCommand:
     """Selects what a command would change; raises CheckFailed for a filter or an option that it does not accept."""
     if request.name in OF_OTHERS:
-        return _PREPARERS[request.name](site, request)
+        return OF_OTHERS[request.name][0](site, request)
     return _on_jobs(site, request, COMMANDS[request.name])
 
 
@@ -297,12 +287,12 @@ def _required_option(request: CommandRequest, name: str) -> str:
     return text
 
 
-_PREPARERS: Mapping[str, Callable[[Site, CommandRequest], PreparedCommand]] = {
-    "hold": _immediate(pause.hold, _ids),
-    "release": _immediate(pause.release, _ids),
-    "skip": _immediate(skip, _single_id),
-    "pause": _pause,
-    "resume": _immediate(pause.resume, _scope),
-    "lift": _immediate(lift, partial(_required_option, name="name")),
-    "retry": _immediate(retry_event, partial(_required_option, name="event")),
+OF_OTHERS: Mapping[str, tuple[Callable[[Site, CommandRequest], PreparedCommand], tuple[str, ...]]] = {
+    "hold": (_immediate(pause.hold, _ids), ()),
+    "release": (_immediate(pause.release, _ids), ()),
+    "skip": (_immediate(skip, _single_id), ()),
+    "pause": (_pause, ("all",)),
+    "resume": (_immediate(pause.resume, _scope), ("all",)),
+    "lift": (_immediate(lift, partial(_required_option, name="name")), ("name",)),
+    "retry": (_immediate(retry_event, partial(_required_option, name="event")), ("event",)),
 }
