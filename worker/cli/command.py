@@ -15,7 +15,7 @@ from worker.cli.options import Commands, Person, by_person, echo_error, with_fil
 from worker.cli.reading import ProgressLine, unmatched_names
 from worker.cli.times import AHEAD
 from worker.control.audit import CommandResult, require_person
-from worker.control.command import Command, Keyword
+from worker.control.command import Command, Option
 from worker.control.commands import COMMANDS
 from worker.control.opening import open_database
 from worker.control.selection import MAX_LISTED, NOTES, JobSelection
@@ -95,26 +95,26 @@ def on_jobs(command: Command) -> Callable[[Callable[..., Any]], Callable[..., An
     return decorate
 
 
-def _options(keywords: Iterable[Keyword]) -> Iterator[tuple[str, Any]]:
+def _options(keywords: Iterable[Option]) -> Iterator[tuple[str, Any]]:
     """Yields each option by its name; the other answer of a question is an option of its own."""
     for keyword in keywords:
-        help, flag = keyword.option.help, f"--{keyword.name.replace('_', '-')}"
+        help, flag = keyword.help, f"--{keyword.name.replace('_', '-')}"
         if keyword.type is bool:
             yield keyword.name, Annotated[bool, typer.Option(flag, help=help)]
         elif keyword.type is float:
-            yield keyword.name, Annotated[float | None, typer.Option(min=keyword.option.least, help=help)]
+            yield keyword.name, Annotated[float | None, typer.Option(min=keyword.least, help=help)]
         elif keyword.type is datetime:
             yield keyword.name, Annotated[datetime | None, typer.Option(help=help, **AHEAD)]
         else:
             yield keyword.name, Annotated[str | None, typer.Option(help=help)]
-        if keyword.option.no:
-            yield f"not_{keyword.name}", Annotated[bool, typer.Option(f"--not-{keyword.name}", help=keyword.option.no)]
+        if keyword.no:
+            yield f"not_{keyword.name}", Annotated[bool, typer.Option(f"--not-{keyword.name}", help=keyword.no)]
 
 
 def _answered(command: Command, values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the values of a command's options. Raises BadParameter for a question with no answer or with two."""
     for name, keyword in command.keywords.items():
-        if keyword.option.no and values[name] == values[f"not_{name}"]:
+        if keyword.no and values[name] == values[f"not_{name}"]:
             raise typer.BadParameter(translate(f"give either --{name} or --not-{name}"))
     return {name: values[name] for name in command.keywords}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, get_args
@@ -20,34 +20,22 @@ from worker.domain.state import JobState
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """Describes an option, in the annotation of the keyword that takes it."""
+    """An option, in the annotation of the keyword that takes it. From `name` on it is read from the function."""
 
     help: str
     no: str = ""
     """The other answer, of a question that the person has to answer: the keyword is True or False."""
     least: float | None = None
     is_beside_button: bool = False
-    """Whether an option of the search is typed with the reason, as those of the change are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Keyword:
-    """A keyword of a command's functions that a person may set."""
-
-    name: str
-    type: type
+    """Whether it is typed with the reason, as are all of the change but a question, which is asked first."""
+    name: str = ""
+    type: type = str
     """bool, float, datetime or str."""
-    default: Any
-    option: Option
-    finds: bool
+    default: Any = None
+    finds: bool = False
     """Whether it is one of the search, else of the change."""
-    choices: tuple[str, ...]
+    choices: tuple[str, ...] = ()
     """Its values, where there are few."""
-
-    @property
-    def is_beside_button(self) -> bool:
-        """Whether it is typed with the reason, because whatever it is, the same jobs are found."""
-        return self.option.is_beside_button or not (self.finds or self.option.no)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +71,7 @@ class Command:
     """What it finds: jobs, or parts."""
 
     @property
-    def keywords(self) -> Mapping[str, Keyword]:
+    def keywords(self) -> Mapping[str, Option]:
         """The options of the search and then those of the change, by name."""
         return _keywords(self.find, self.run)
 
@@ -97,15 +85,21 @@ class Command:
 
 
 @cache
-def _keywords(*functions: Callable[..., Any]) -> Mapping[str, Keyword]:
+def _keywords(*functions: Callable[..., Any]) -> Mapping[str, Option]:
     found = {}
     for function in functions:
+        finds = function is functions[0]
         for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
             for option in getattr(parameter.annotation, "__metadata__", ()):
-                default = False if option.no else parameter.default
                 # Those of a union, such as `float | None`.
                 kinds = get_args(parameter.annotation.__origin__) or (parameter.annotation.__origin__,)
-                kind = next((kind for kind in (bool, datetime, float) if kind in kinds), str)
-                choices = tuple(value for literal in kinds for value in get_args(literal))
-                found[name] = Keyword(name, kind, default, option, function is functions[0], choices)
+                found[name] = replace(
+                    option,
+                    is_beside_button=option.is_beside_button or not (finds or option.no),
+                    name=name,
+                    type=next((kind for kind in (bool, datetime, float) if kind in kinds), str),
+                    default=False if option.no else parameter.default,
+                    finds=finds,
+                    choices=tuple(value for literal in kinds for value in get_args(literal)),
+                )
     return found

@@ -19,7 +19,7 @@ from worker.console.commands.background import OnBegin
 from worker.console.page import Site
 from worker.control import pause
 from worker.control.audit import CommandResult
-from worker.control.command import Command, Keyword
+from worker.control.command import Command, Option
 from worker.control.commands import COMMANDS
 from worker.control.lift import lift, retry_event, skip
 from worker.control.new_message import CorrectionSample
@@ -202,7 +202,7 @@ def _read_options(site: Site, request: CommandRequest, command: Command) -> dict
     for name, keyword in command.keywords.items():
         text = request.options.get(name, "")
         try:
-            options[name] = _read(site, text, keyword) if text or keyword.option.no else keyword.default
+            options[name] = _read(site, text, keyword) if text or keyword.no else keyword.default
         except UnreadableTime as error:
             problems.append(Problem(name, error.text, error.remedy))
         except ValueError:
@@ -212,13 +212,13 @@ def _read_options(site: Site, request: CommandRequest, command: Command) -> dict
     return options
 
 
-def _read(site: Site, text: str, keyword: Keyword) -> Any:
-    if keyword.option.no and text not in ("yes", "no"):
+def _read(site: Site, text: str, keyword: Option) -> Any:
+    if keyword.no and text not in ("yes", "no"):
         raise CheckFailed(
             [Problem(keyword.name, "is not given", "choose whether the vendor carried it out: yes or no")]
         )
     if keyword.type is bool:
-        return not keyword.option.no or text == "yes"
+        return not keyword.no or text == "yes"
     if keyword.type is datetime:
         return read_time(text, instant(site.database.read_now()), site.settings.zone, is_ahead=True)
     return float(text) if keyword.type is float else text
@@ -296,3 +296,4 @@ OF_OTHERS: Mapping[str, tuple[Callable[[Site, CommandRequest], PreparedCommand],
     "lift": (_immediate(lift, partial(_required_option, name="name")), ("name",)),
     "retry": (_immediate(retry_event, partial(_required_option, name="event")), ("event",)),
 }
+"""The commands that are not on the jobs of a filter: how each is prepared, and its options."""

@@ -25,7 +25,7 @@ from worker.console.page import ConsoleRequest, NotFound, Redirect, View
 from worker.console.pages.cache import PageCache, cache_of
 from worker.console.pages.jobs import search_of
 from worker.control.audit import MAX_WHY, require_person
-from worker.control.command import Command, Keyword
+from worker.control.command import Command, Option
 from worker.control.commands import COMMANDS
 from worker.control.new_message import CorrectionSample
 from worker.domain.errors import CheckFailed, Problem, WorkerError
@@ -137,7 +137,7 @@ def _preview(
     )
 
 
-def _inputs(on_jobs: Command, command: CommandRequest, preview: Preview) -> list[Keyword]:
+def _inputs(on_jobs: Command, command: CommandRequest, preview: Preview) -> list[Option]:
     """Returns the options that are typed beside the button. An id is of one message that was sent."""
     has_id = preview.total == 1 and command.options.get("sent") == "yes"
     return [one for one in on_jobs.keywords.values() if one.is_beside_button and (has_id or one.name != "msgid")]
@@ -257,6 +257,6 @@ _TICKS = {"all"} | {
     name
     for command in COMMANDS.values()
     for name, keyword in command.keywords.items()
-    if keyword.type is bool and not keyword.option.no
+    if keyword.type is bool and not keyword.no
 }
 """The options that are ticked or not."""
