@@ -10,6 +10,8 @@ from bench.model.search import search
 
 SLOW = pytest.mark.slow("thirty thousand states, ten times as many as the others have")
 LARGEST = "two updates of a card with one response_code"
+IN_THE_LARGEST = {Guard.CODE_IS_OWN, Guard.CODE_LEASED}
+"""What no smaller one misses."""
 
 
 @pytest.mark.parametrize(
@@ -22,7 +24,10 @@ def test_no_state_breaks_a_promise(size: Size) -> None:
     assert ("", ()) == (finding.problem, finding.trace)
 
 
-@pytest.mark.parametrize("guard", Guard, ids=lambda guard: guard.name)
+@pytest.mark.parametrize(
+    "guard",
+    [pytest.param(guard, marks=SLOW if guard in IN_THE_LARGEST else (), id=guard.name) for guard in Guard],
+)
 def test_a_missing_guard_is_noticed(guard: Guard) -> None:
     """A model that holds whatever is taken out of it would prove nothing."""
     finding = without(guard)
