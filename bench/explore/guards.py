@@ -377,6 +377,18 @@ GUARDS = (
         "if any(one and one.lower() not in places for one in named):",
         "named = [one for one in named if one.lower() in places]\n    if False:",
     ),
+    Guard(
+        "a refusal before a message is looked at leaves nothing to a person",
+        "channels/errcodes.py",
+        "return row is not None and row.unseen",
+        "return False",
+    ),
+    Guard(
+        "a card's task_id stays a proof after a refusal",
+        MARKS,
+        "if mark.has_duplicate_check and part.doubts != settle.calls_maybe_sent(part):",
+        "if part.doubts != settle.calls_maybe_sent(part):",
+    ),
     Guard("hooks of dead processes run again", "hooks/offers.py", "        if stranded:\n", "        if False:\n"),
     Guard("a job counts its ends", COMMIT, 'writes.update(tables.jobs, ("id",), job_rows(changes.rows))', "pass"),
 )

@@ -138,6 +138,8 @@ class Vendor:
     _tokens: int = 0
     _recall_calls: set[str] = field(default_factory=set)
     _seen: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _ran_out: set[str] = field(default_factory=set)
+    """What the messages say whose repeat has met a token that had run out."""
     _valid: dict[str, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -170,8 +172,8 @@ class Vendor:
         if self.chance.random() < ill and any(weights.values()):
             [fate] = self.chance.choices(list(weights), list(weights.values()))
         is_repeat = call == "send" and self.text(body_of(request)) in self.unanswered
-        if is_repeat and self.ill and self.chance.random() < REPEATS_REFUSED:
-            fate = self.chance.choice([Fate.CONCURRENT, Fate.STALE])
+        if is_repeat and self.chance.random() < REPEATS_REFUSED:
+            fate = self._refused_repeat(self.text(body_of(request)), fate)
         if fate is Fate.FREQUENT and self.fates[call, fate] == MOST_FREQUENT:
             fate = Fate.ANSWERED
         if fate is Fate.REFUSED and call == "send" and self._has_taken(self.text(body_of(request))):
@@ -187,6 +189,14 @@ class Vendor:
             fate = Fate.ANSWERED
         self.fates[call, fate] += 1
         return fate
+
+    def _refused_repeat(self, text: str, fate: Fate) -> Fate:
+        """Returns how a repeat is refused unseen. In calm it meets a token that has run out, once for each text."""
+        if self.ill:
+            return self.chance.choice([Fate.CONCURRENT, Fate.STALE])
+        is_first = text not in self._ran_out
+        self._ran_out.add(text)
+        return Fate.STALE if is_first else fate
 
     def take(self, request: Request, fate: Fate, file: str) -> Reply:
         """What the vendor does with a call that arrives, perhaps with a file, and what it answers."""
