@@ -59,7 +59,7 @@ def replay(
     elif given.filter or any(given.options[name] for name in ReplayScope._fields):
         raise typer.BadParameter(translate("--go-on uses the filter of its run: give no other"))
     else:
-        selection, more = _interrupted_run(go_on, given.options["rate"])
+        selection, more = _interrupted_run(go_on, given.options)
         audits.require_person(given.person.name, given.person.why)
     for withdrawal in selection.omitted:
         echo_error(
@@ -84,7 +84,7 @@ def replay(
     return given.carry_out(selection, on_begin=print_go_on, **more)
 
 
-def _interrupted_run(go_on: str, rate: float | None) -> tuple[ReplayableJobs, dict[str, Any]]:
+def _interrupted_run(go_on: str, options: Mapping[str, Any]) -> tuple[ReplayableJobs, dict[str, Any]]:
     """Returns the remaining jobs of the interrupted run with this audit id, and its priority and rate."""
     entry = _replay_entry(go_on)
     arguments, since = entry.arguments, entry.began_at
@@ -93,7 +93,9 @@ def _interrupted_run(go_on: str, rate: float | None) -> tuple[ReplayableJobs, di
     job_filter = JobFilter.from_conditions(arguments["filter"])
     accepted, unknown, cancelled = (bool(arguments.get(name)) for name in ReplayScope._fields)
     selection = find_replayable(job_filter, accepted=accepted, unknown=unknown, cancelled=cancelled, since=since)
-    return selection, {"priority": arguments.get("priority"), "rate": arguments["rate"] if rate is None else rate}
+    # What is typed anew holds for the rest.
+    more = {name: options[name] if options[name] is not None else arguments.get(name) for name in ("priority", "rate")}
+    return selection, more
 
 
 def _dry_run_report(selection: ReplayableJobs) -> dict[str, Any]:

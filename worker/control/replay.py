@@ -36,7 +36,7 @@ from worker.outbox.engine.clock import micros_of
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.producer.chain import ReplayScope
-from worker.producer.options import PriorityName
+from worker.producer.options import PriorityName, option_problems
 from worker.producer.resend import replay_row
 from worker.reporting.find_job import row_of
 
@@ -109,7 +109,7 @@ def replay_jobs(
     *,
     person: str,
     why: str = "",
-    priority: PriorityName | None = None,
+    priority: Annotated[PriorityName | None, Option("urgent, normal, bulk")] = None,
     rate: Annotated[float | None, Option("At most so many jobs a second.", least=0.01)] = None,
     settings: Settings | None = None,
     database: Database | None = None,
@@ -121,12 +121,12 @@ def replay_jobs(
 ) -> CommandResult:
     """Enqueues a replay of each job, by the rules of `replay`, and commits by itself, 100 jobs at a time.
 
-    `rate` is the maximum of jobs per second. `person` is who replays and `why` the reason; the audit keeps both. The
-    result counts `replays`, whose ids are its `jobs`, and `refused` jobs, at most 1,000 of them with a note. `progress`
-    is called with the number of jobs done so far, and `on_begin` with the id of the audit entry.
+    `priority` is that of the replays, by default each original's, and `rate` the maximum of jobs per second. `person`
+    is who replays and `why` the reason; the audit keeps both. The result counts `replays`, whose ids are its `jobs`,
+    and `refused` jobs, at most 1,000 of them with a note. `progress` is called with the number of jobs done so far, and
+    `on_begin` with the id of the audit entry.
     """
-    if rate is not None:
-        require_rate(rate)
+    _require_options(priority, rate)
     scope = ReplayScope(selection.accepted, selection.unknown, selection.cancelled)
     arguments = {"filter": selection.filter.conditions(), **scope._asdict(), "rate": rate, "priority": priority}
     arguments |= {"since": None if selection.since is None else selection.since.isoformat(), "jobs": len(selection.ids)}
@@ -147,6 +147,13 @@ def replay_jobs(
             add_reasons(reasons, refused)
             command.counts += Counter(replays=len(enqueued), refused=len(refused))
     return CommandResult(command.id, command.counts, tuple(replays), reasons)
+
+
+def _require_options(priority: PriorityName | None, rate: float | None) -> None:
+    if problems := [*option_problems({"priority": priority})]:
+        raise CheckFailed(problems)
+    if rate is not None:
+        require_rate(rate)
 
 
 def _lines(result: CommandResult, options: Mapping[str, object]) -> Iterator[str]:
@@ -173,6 +180,7 @@ COMMAND = Command(
     lines=_lines,
     done=("replays",),
     might_apply=lambda state: state is not JobState.OPEN,
+    check=lambda options: _require_options(**options),
     is_about_ended=True,
 )
 

@@ -242,9 +242,14 @@ def test_a_filter_is_counted_asked_about_and_gone_on_with(
     assert 1 == run("replay", *since, types="n\n")
     no = capsys.readouterr().err
     assert ["cancelled"] * 3 + ["open"] == states(run, capsys)
-    assert 0 == run("replay", *since, "--yes", "--rate", "1000", "--as", "zhang", "--why", "mended")
+    assert 0 == run(
+        "replay", *since, "--yes", "--rate", "1000", "--priority", "urgent", "--as", "zhang", "--why", "mended"
+    )
     done = capsys.readouterr().out
     audit = done.split("audit ")[1].split(")")[0]
+    with outbox() as connection:
+        query = text("select priority from worker_jobs where replay_of is not null")
+        assert [Priority.URGENT] * 3 == connection.execute(query).scalars().all()
     assert 0 == run("replay", "--go-on", audit, "--yes")
     nothing = capsys.readouterr().out
     assert 1 == run("replay", *since, "--yes")
@@ -315,6 +320,7 @@ def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str], capsy
             "state: is not a valid value; use one of open",
         ),
         (["0" * 32], 1, "there is no job 0000"),
+        (["0" * 32, "--priority", "first"], 1, "priority: is not one of the choices; use one of urgent"),
     ],
 )
 def test_a_replay_that_cannot_be_is_one_sentence(
