@@ -18,7 +18,7 @@ from worker.control.audit import CommandResult, require_person
 from worker.control.command import Command, Option
 from worker.control.commands import COMMANDS
 from worker.control.opening import open_database
-from worker.control.selection import MAX_LISTED, NOTES, JobSelection
+from worker.control.selection import MAX_LISTED, NOTES, JobSelection, filter_warnings
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import CALL_TIMES, JobFilter
 from worker.language import term, translate
@@ -164,8 +164,12 @@ def carry_out(
 
 def typed_warnings(selection: JobSelection) -> list[str]:
     """Returns sentences about values of the filter that are probably mistyped."""
+    if selection.ids:
+        # The search has found out which ids there are; the other values are those of the jobs that it found.
+        missing = selection.missing
+        return filter_warnings(JobFilter(ids=selection.filter.ids), missing, ()) if missing else []
     with open_database() as database:
-        return unmatched_names(database, selection.filter, is_empty=not selection.ids)
+        return unmatched_names(database, selection.filter, is_empty=True)
 
 
 for _command in COMMANDS.values():
