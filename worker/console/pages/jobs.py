@@ -30,6 +30,7 @@ OLDEST = "oldest"
 """The value of `order` for a list that begins with the oldest job. No other column has an index to sort by."""
 SELECTED = ("hold", "release", *(name for name, command in COMMANDS.items() if command.counted == "jobs"))
 """The commands for the jobs that are ticked in a list."""
+DANGEROUS = frozenset(name for name, command in COMMANDS.items() if command.is_dangerous)
 COMMON_FIELDS = ("account", "channel", "kind", "state", "tag", "recipient", "ids", *INSTANTS[:2])
 """Fields of the form that are always shown."""
 MORE_FIELDS = ("msgid", "errcode", "dedupe_key", "order_key", "text_hash", "replay_of", *INSTANTS[2:4])
@@ -118,6 +119,7 @@ def jobs(request: ConsoleRequest) -> View:
         rows=rows,
         sorting={"order": OLDEST} if oldest_first else {},
         selected=SELECTED if any(row.may_act for row in rows) else (),
+        dangerous=DANGEROUS,
         may_act=request.may_act(search.typed.get("account")),
     )
 
