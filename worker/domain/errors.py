@@ -157,7 +157,7 @@ class CheckFailed(WorkerError):
         return ("；" if lang == "zh" else "; ").join(problem.localized(lang) for problem in self.problems)
 
 
-def wrong_type(field: str, value: object, remedy: str) -> CheckFailed:
+def refused_type(field: str, value: object, remedy: str) -> CheckFailed:
     """Returns the refusal of a value of a type that cannot stand for the field."""
     return CheckFailed([Problem(field, f"is a {type(value).__name__}", remedy)])
 

@@ -12,7 +12,7 @@ import uuid_utils
 
 from worker.domain.account import Account
 from worker.domain.content.recipient import Recipients
-from worker.domain.errors import wrong_type
+from worker.domain.errors import refused_type
 
 NEWEST_PAYLOAD = 0
 """The newest version of documents that this release reads; it reads all older ones.
@@ -138,7 +138,7 @@ def id_of(job_id: object) -> str:
     if isinstance(job_id, uuid.UUID | uuid_utils.UUID):
         return job_id.hex
     if not isinstance(job_id, str):
-        raise wrong_type("job_id", job_id, "give a job's id, a text such as job.id, or a UUID")
+        raise refused_type("job_id", job_id, "give a job's id, a text such as job.id, or a UUID")
     try:
         return uuid.UUID(job_id).hex
     except ValueError:

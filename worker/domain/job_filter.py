@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, tzinfo
 from typing import Any
 
-from worker.domain.errors import CheckFailed, Problem, aware_problems, wrong_type
+from worker.domain.errors import CheckFailed, Problem, aware_problems, refused_type
 from worker.domain.job import JobId, id_of
 from worker.domain.state import JobState, State
 from worker.domain.times import UnreadableTime, read_time
@@ -38,7 +38,7 @@ CALL_TIMES = ("called_from", "called_before")
 def require_filter(filter: object) -> None:
     """Raises CheckFailed for what is no JobFilter, such as a tag or an id alone."""
     if not isinstance(filter, JobFilter):
-        raise wrong_type("filter", filter, 'use JobFilter(ids=[...]) or JobFilter(tag="...")')
+        raise refused_type("filter", filter, 'use JobFilter(ids=[...]) or JobFilter(tag="...")')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

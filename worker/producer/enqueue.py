@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from worker.channels.foreign import class_problems, home_of
 from worker.channels.registry import channel
 from worker.domain.content.message import File, Message
-from worker.domain.errors import CheckFailed, Problem, wrong_type
+from worker.domain.errors import CheckFailed, Problem, refused_type
 from worker.domain.job import Kind
 from worker.outbox.engine.caller import in_callers_transaction
 from worker.outbox.engine.site_keys import lane_key
@@ -66,11 +66,11 @@ def enqueue_many(
     planned: list[PlannedJob] = []
     problems: list[Problem] = []
     if isinstance(jobs, NewJob) or not isinstance(jobs, Iterable):
-        raise wrong_type("jobs", jobs, "give a list: [NewJob(...), ...]")
+        raise refused_type("jobs", jobs, "give a list: [NewJob(...), ...]")
     for index, job in enumerate(jobs):
         if not isinstance(job, NewJob):
             remedy = 'use NewJob("hr", Text("..."), To(users=["zhangsan"]))'
-            problems += wrong_type(f"jobs[{index}]", job, remedy).problems
+            problems += refused_type(f"jobs[{index}]", job, remedy).problems
             continue
         try:
             request = build_request(job.account, job.message, job.to, job.options, accounts)
@@ -94,7 +94,7 @@ def upload(
 ) -> JobRef:
     """Enqueues the upload of a file; the job's receipt is its media_id. A send uploads its own files by itself."""
     if not isinstance(file, File):
-        raise wrong_type("file", file, 'use File.at("a.pdf") or File(b"...", "a.pdf")')
+        raise refused_type("file", file, 'use File.at("a.pdf") or File(b"...", "a.pdf")')
     request = JobRequest(Kind.UPLOAD, find_account(account, accounts), {"type": "upload"})
     request.files, request.options = {"media": (upload_type, file)}, options
     return insert_one(connection, request)

@@ -20,7 +20,7 @@ from worker.channels import registry
 from worker.channels.registry import require_usable
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import Recipients, To
-from worker.domain.errors import CheckFailed, Problem, UnknownKeyword, wrong_type
+from worker.domain.errors import CheckFailed, Problem, UnknownKeyword, refused_type
 from worker.domain.job import Draft, part_id
 from worker.outbox.engine.site_keys import lane_name, order_id
 from worker.outbox.jobs.jobs import JobRow, PartRow
@@ -67,7 +67,7 @@ def find_account(name: str, accounts: AccountSource | None) -> Account:
     from worker.config.accounts import require_source
 
     if not isinstance(name, str):
-        raise wrong_type("account", name, 'give the name of an account, such as "hr"')
+        raise refused_type("account", name, 'give the name of an account, such as "hr"')
     return (current_accounts() if accounts is None else require_source(accounts)).get(name)
 
 
@@ -309,7 +309,7 @@ def parse_recipients(to: Recipient | None) -> Recipients:
             return to
         case str() | list() | tuple():
             return To(to)
-    raise wrong_type("to", to, "use To(users=..., parties=..., tags=...)")
+    raise refused_type("to", to, "use To(users=..., parties=..., tags=...)")
 
 
 def document_of(message: Message, *, use: str = "use Text(...), Image(...), Raw(...)") -> dict[str, Any]:
@@ -318,5 +318,5 @@ def document_of(message: Message, *, use: str = "use Text(...), Image(...), Raw(
         class_name = message.__name__
         raise CheckFailed([Problem("message", f"is the class {class_name}", f"write {class_name}(...)")])
     if not isinstance(message, Message):
-        raise wrong_type("message", message, use)
+        raise refused_type("message", message, use)
     return message.document()

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from pydantic import BaseModel, ConfigDict
 
 from worker.domain.content.web import UnusableAddress, web_address
-from worker.domain.errors import CheckFailed, Problem, wrong_type
+from worker.domain.errors import CheckFailed, Problem, refused_type
 
 CHUNK = 1024 * 1024
 """Files are read, stored and sent in pieces of 1 MiB."""
@@ -53,7 +53,7 @@ class File:
     def at(cls, path: str | Path, name: str | None = None) -> File:
         """The file at a path, shown under its own name unless another is given."""
         if not isinstance(path, str | PathLike):
-            raise wrong_type("file", path, 'use File.at("a.pdf")')
+            raise refused_type("file", path, 'use File.at("a.pdf")')
         return cls(Path(path), name or "")
 
     @classmethod
