@@ -120,7 +120,7 @@ def _write(stack: Stack, app: Any) -> int:
         return len(MESSAGES)
     with closing(redis.Redis.from_url(stack.broker)) as client:
         client.lpush(queue, *ITEMS)
-        for item in ITEMS[1:]:  # kombu logs a command that is no JSON as it is
+        for item in ITEMS:
             client.publish(f"/0.{stack.prefix}celery.pidbox", item)
     return len(MESSAGES) + len(ITEMS)
 
