@@ -189,7 +189,7 @@ def test_a_hook_of_an_account_that_does_not_exist_is_logged(
     assert ["hrr"] == [line["account"] for line in logs if line["event"] == "hook_never_runs"]
 
 
-def test_a_drained_process_leaves_its_doorbells_to_others(site: Site) -> None:
+def test_a_drained_process_leaves_its_doorbells_to_others(site: Site, relay_turns: list[Callable[[], float]]) -> None:
     """Nothing is called, and the ids may be offered again at once."""
     job = site.send()
     lane, part = site.part(job)
