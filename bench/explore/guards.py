@@ -78,7 +78,7 @@ GUARDS = (
     ),
     Guard(
         "errcode 0 does not hide whom it did not reach",
-        "channels/wecom_app/call.py",
+        "channels/wecom_app/channel.py",
         "return Partial(taken, refused) if refused else Accepted(taken)",
         "return Accepted(taken)",
     ),
@@ -361,7 +361,7 @@ GUARDS = (
     ),
     Guard(
         "a group send in doubt is looked for, and not made again",
-        "channels/wecom_external/call.py",
+        "channels/wecom_external/channel.py",
         'return part.kind == "send" and part.in_doubt',
         "return False",
     ),

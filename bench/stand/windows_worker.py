@@ -12,7 +12,7 @@ from types import ModuleType
 from rig.names import own_name
 from worker.channels.wecom import limits as corp
 from worker.channels.wecom_app import limits as app
-from worker.channels.wecom_webhook import limits as webhook
+from worker.channels.wecom_webhook import channel as webhook
 from worker.config.settings import load_settings
 from worker.domain.pacing.limit import Limit
 from worker.service.celery_app import make_app, start_worker

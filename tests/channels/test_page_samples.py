@@ -20,7 +20,7 @@ import wecom_webhook_samples
 import youdu_samples
 
 from worker import Everyone, external, message_from_json, recipients_from_json, webhook, youdu
-from worker.channels.wecom_app.messages import PLAIN
+from worker.channels.wecom_app.messages import CLASSES
 from worker.domain.job import Draft
 from worker.language import translate
 
@@ -94,7 +94,7 @@ def test_every_type_of_the_elixir_library_is_modelled() -> None:
     named = re.findall(r"• (\w+):", (FOLDER / "elixir_wechat.txt").read_text(encoding="utf-8"))
 
     assert 11 == len(named)
-    assert {*named} <= {*PLAIN, "template_card"}
+    assert {*named} <= {*CLASSES, "template_card"}
 
 
 @pytest.mark.parametrize("action", ["new", "unread"])

@@ -13,7 +13,7 @@ from wecom_app_samples import ACCESS, CHANNEL, account, draft, part, sent
 
 from worker.channels.wecom_app import message_from_json, message_to_json
 from worker.channels.wecom_app.cards import CARD_CLASSES
-from worker.channels.wecom_app.vendor_json import PLAIN
+from worker.channels.wecom_app.messages import CLASSES
 from worker.domain.call import Reply
 from worker.domain.content.recipient import To
 from worker.domain.outcome import Accepted, Partial, Rejected
@@ -25,7 +25,7 @@ QUICK = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck
 
 def test_every_type_is_tried():
     """The generators know what the channel knows."""
-    assert (set(PLAIN), set(CARD_CLASSES)) == (set(BODIES), set(CARDS))
+    assert (set(CLASSES), set(CARD_CLASSES)) == (set(BODIES), set(CARDS))
 
 
 @QUICK

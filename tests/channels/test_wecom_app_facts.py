@@ -10,7 +10,7 @@ from wecom_app_facts import Fact, card_facts, plain_facts, rows, size
 from tests.support.each import each
 from worker.channels.checking.row import AllOrNone, AnyOf, Effect, FieldRule
 from worker.channels.wecom.upload import UPLOADS
-from worker.channels.wecom_app import cards, fields
+from worker.channels.wecom_app import cards, check
 
 CARDS = cards.CARD_TYPES
 
@@ -63,7 +63,7 @@ def hold_limit(fact: Fact, rule: FieldRule, where: str) -> None:
 @each((fact,) for fact in plain_facts())
 def test_every_plain_row_is_ours(fact: Fact):
     """Path, type, need, limit, unit, effect and code of each row."""
-    table = fields.BODIES[fact.place]
+    table = check.BODIES[fact.place]
 
     (rule,) = rules_at(table, fact.path)
 
@@ -73,7 +73,7 @@ def test_every_plain_row_is_ours(fact: Fact):
 @pytest.mark.parametrize("fact", [f for f in plain_facts() if f.place == "textcard"], ids=lambda fact: fact.path)
 def test_the_textcard_by_characters(fact: Fact):
     """The same limits as characters, for an account that trusts the page of 2026."""
-    (rule,) = rules_at(fields.TEXTCARD_BY_CHARACTERS, fact.path)
+    (rule,) = rules_at(check.TEXTCARD_BY_CHARACTERS, fact.path)
 
     assert size("characters", fact.rule) == rule.max_chars
 
@@ -164,14 +164,14 @@ def test_fields_a_card_has_not(path: str, card: str, cell: str):
 def test_common_options(row: dict[str, str]):
     """safe, enable_id_trans and the duplicate check as each type lists them."""
     msgtype = row["type"]
-    listed = fields.ENVELOPE[msgtype]
+    listed = check.ENVELOPE[msgtype]
     safe = tuple(int(value) for value in re.findall(r"\d", row["safe"].split("(")[0]))
 
     assert safe == listed.get("safe", ())
     assert ("yes" == row["enable_id_trans"]) == ("enable_id_trans" in listed)
     assert "yes" == row["duplicate check"]
     if "only for" in row["safe"]:
-        assert set(re.findall(r"\b[a-z]{3,4}\b", row["safe"].split("only for:")[1])) == fields.SAFE_FILES
+        assert set(re.findall(r"\b[a-z]{3,4}\b", row["safe"].split("only for:")[1])) == check.SAFE_FILES
 
 
 @pytest.mark.parametrize("row", rows("updates"), ids=lambda row: row["difference"])

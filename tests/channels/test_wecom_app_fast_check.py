@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 from wecom_app_samples import CHANNEL, account
 
-from worker.channels.wecom_app.fields import BODIES
+from worker.channels.wecom_app.check import BODIES
 from worker.domain.content.recipient import AppChat, Everyone, Recipients, To
 from worker.domain.job import Draft
 

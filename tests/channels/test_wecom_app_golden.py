@@ -17,7 +17,7 @@ from tests.support.on_the_wire import body_sent
 from worker.channels.wecom_app import message_from_json, message_to_json, recipients_from_json
 from worker.channels.wecom_app.cards import CARD_CLASSES
 from worker.channels.wecom_app.changes import ChangeChat, CreateChat
-from worker.channels.wecom_app.messages import PLAIN, Raw
+from worker.channels.wecom_app.messages import CLASSES, Raw
 from worker.domain.call import Access, Reply
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import CheckFailed
@@ -76,7 +76,7 @@ def test_requests(name: str):
 
 def test_every_type_has_a_sample():
     """Types and cards that are read back from JSON."""
-    assert PLAIN.keys() | CARD_CLASSES.keys() == set(names("requests"))
+    assert CLASSES.keys() | CARD_CLASSES.keys() == set(names("requests"))
 
 
 @pytest.mark.parametrize("name", names("requests"))

@@ -10,9 +10,9 @@ from wecom_webhook_samples import ACCESS, CHANNEL, account, part, reply
 
 from tests.support.each import each
 from worker.channels.checking.row import AnyOf, Effect, FieldRule
-from worker.channels.wecom_webhook import fields
-from worker.channels.wecom_webhook.call import ERRCODES
-from worker.channels.wecom_webhook.limits import PROFILE
+from worker.channels.wecom_webhook import check, messages
+from worker.channels.wecom_webhook.account import EDITIONS
+from worker.channels.wecom_webhook.channel import ERRCODES, WecomWebhook
 from worker.domain.outcome import Accepted, Outcome, Parked, Progress, Rejected, Retry, Scope, Wait
 from worker.domain.pacing.limit import Unit
 
@@ -28,11 +28,11 @@ def rules_at(table, path: str) -> list[FieldRule]:
 def test_every_field_is_ours(row: dict[str, str]):
     """Type, edition, need, limit, effect and codes."""
     msgtype, path = row["type.field"].split(".", 1)
-    editions = fields.EDITIONS if row["edition"] == "both" else (row["edition"],)
+    editions = EDITIONS if row["edition"] == "both" else (row["edition"],)
     made_by_us = "given by the worker" in row["req"] or "made from a file" in row["req"]
 
-    for edition in fields.EDITIONS:
-        found = rules_at(fields.BODIES[edition].get(msgtype, ()), path)
+    for edition in EDITIONS:
+        found = rules_at(check.BODIES[edition].get(msgtype, ()), path)
         if edition not in editions:
             assert all(rule.banned for rule in found)
             continue
@@ -46,10 +46,10 @@ def test_every_field_is_ours(row: dict[str, str]):
             assert (int(most[1]), int(most[2])) == rule.entries
 
 
-@each((row, card) for row in rows("webhook_cards") for card in fields.CARD_TYPES)
+@each((row, card) for row in rows("webhook_cards") for card in messages.CARDS)
 def test_every_member_of_a_card_is_ours(row: dict[str, str], card: str):
     """What is required, of which type, how long is advised, how many, which values; and what a card has not."""
-    found = rules_at(fields.CARDS[card], row["member"])
+    found = rules_at(check.CARD_ROWS[card], row["member"])
     cell, rule_text = row[card], row["rule"]
 
     if cell == "-":
@@ -63,7 +63,7 @@ def test_every_member_of_a_card_is_ours(row: dict[str, str], card: str):
     else:
         assert (cell == "R") == rule.required
     if ", or " in cell:
-        either = {name for one in fields.CARDS[card] if isinstance(one, AnyOf) for name in one.names}
+        either = {name for one in check.CARD_ROWS[card] if isinstance(one, AnyOf) for name in one.names}
         assert {row["member"], cell.partition(", or ")[2]} == either
     advised = re.match(r"~(\d+)", rule_text)
     assert (int(advised[1]) if advised else None) == rule.advised
@@ -78,9 +78,9 @@ def test_every_member_of_a_card_is_ours(row: dict[str, str], card: str):
 def test_no_row_of_ours_is_unknown_to_the_tables():
     """Nothing is checked that no page says, but for what cards and bodies share."""
     told = {row["type.field"].removesuffix("[]") for row in rows("webhook_fields")}
-    ours = {f"{name}.{row.path}" for table in fields.BODIES.values() for name, found in table.items() for row in found}
+    ours = {f"{name}.{row.path}" for table in check.BODIES.values() for name, found in table.items() for row in found}
     members = {row["member"].removesuffix("[]") for row in rows("webhook_cards")}
-    cards = {row.path for table in fields.CARDS.values() for row in table if isinstance(row, FieldRule)}
+    cards = {row.path for table in check.CARD_ROWS.values() for row in table if isinstance(row, FieldRule)}
 
     assert (told, members) == (ours, cards)
 
@@ -93,11 +93,11 @@ def test_every_type_goes_where_its_section_says(row: dict[str, str]):
     audiences += ["blackboards"] if row["`@all_blackboard`"] == "yes" else []
     audiences += ["all"] if row["`@all`"] in ("groups and blackboards", "groups only") else []
 
-    assert tuple(audiences) == fields.AUDIENCES_OF[msgtype]
-    assert (row["`post_id`"] == "yes") == (msgtype in fields.POST_TYPES)
-    assert row["`visible_to_user`"].startswith("one group") == (msgtype in fields.VISIBLE_TYPES)
-    assert (row["`@all`"] == "groups only") == (msgtype in fields.GROUPS_ALONE)
-    assert (row["`@all`"] == "no chatid shown") == (msgtype in fields.UNADDRESSED)
+    assert tuple(audiences) == messages.AUDIENCES_OF[msgtype]
+    assert (row["`post_id`"] == "yes") == (msgtype in check.POST_TYPES)
+    assert row["`visible_to_user`"].startswith("one group") == (msgtype in check.VISIBLE_TYPES)
+    assert (row["`@all`"] == "groups only") == (msgtype in check.GROUPS_ALONE)
+    assert (row["`@all`"] == "no chatid shown") == (msgtype in messages.UNADDRESSED)
 
 
 def told(outcome: Outcome) -> str:
@@ -139,7 +139,7 @@ def test_every_code_does_what_the_table_says(row: dict[str, str]):
 @pytest.mark.parametrize("row", rows("webhook_limits"), ids=lambda row: row["name"])
 def test_every_limit_is_ours(row: dict[str, str]):
     """Amount, window, and which edition it costs."""
-    limit = PROFILE[row["name"]]
+    limit = WecomWebhook.profile[row["name"]]
     settings = {"subscribed": False}
     chat = CHANNEL.limits(part(), account(row["edition"], settings))
     broadcast = CHANNEL.limits(part(spec={"everyone": True, "audience": "groups"}), account(row["edition"], settings))
@@ -156,4 +156,4 @@ def test_every_limit_is_ours(row: dict[str, str]):
 
 def test_every_limit_has_a_row():
     """No other is kept."""
-    assert set(PROFILE) == {row["name"] for row in rows("webhook_limits")}
+    assert set(WecomWebhook.profile) == {row["name"] for row in rows("webhook_limits")}

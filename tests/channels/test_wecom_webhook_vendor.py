@@ -16,9 +16,8 @@ from wecom_webhook_samples import ACCESS, CHANNEL, account, document, part, repl
 from wecom_webhook_vendor import PUSH, ROBOT, Vendor
 
 from worker.channels.wecom_webhook import Raw, message_from_json
-from worker.channels.wecom_webhook.fields import GROUPS_ALONE
-from worker.channels.wecom_webhook.messages import CARD_CLASSES
-from worker.channels.wecom_webhook.vendor_json import PLAIN
+from worker.channels.wecom_webhook.check import GROUPS_ALONE
+from worker.channels.wecom_webhook.messages import CARDS as CARD_CLASSES, CLASSES
 from worker.domain.account import Account
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Chats, Everyone, Recipients
@@ -39,7 +38,7 @@ def read(message: Message) -> dict[str, Any]:
 
 def test_every_type_is_tried() -> None:
     """The generators know what the channel knows."""
-    assert (set(PLAIN), set(CARD_CLASSES)) == (set(BODIES), set(CARDS))
+    assert (set(CLASSES), set(CARD_CLASSES)) == (set(BODIES), set(CARDS))
 
 
 @QUICK

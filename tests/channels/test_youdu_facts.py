@@ -13,8 +13,9 @@ from tests.support.each import each
 from worker import language
 from worker.channels.checking.row import AnyOf, Effect, FieldRule
 from worker.channels.errcodes import Class
-from worker.channels.youdu import Badge, fields
+from worker.channels.youdu import Badge, check
 from worker.channels.youdu.envelope import ERRCODES
+from worker.channels.youdu.messages import OURS
 from worker.channels.youdu.targets import TARGETS
 from worker.domain.call import Access
 from worker.domain.outcome import Parked, Rejected, Retry, StaleToken, Unknown, Wait
@@ -31,7 +32,7 @@ CLASSES = {
 
 def table_of(place: str) -> tuple[Any, ...]:
     """Our rows of a type."""
-    return {"popWindow": fields.WINDOW_ROWS, "badge": fields.BADGE_ROWS}.get(place) or fields.BODIES[place]
+    return {"popWindow": check.WINDOW_ROWS, "badge": check.BADGE_ROWS}.get(place) or check.BODIES[place]
 
 
 @each((row,) for row in FIELDS)
@@ -68,14 +69,14 @@ def test_every_field_is_ours(row: dict[str, str]):
 
 def test_url_or_tip():
     """A pop-up needs one of the two."""
-    assert ("url", "tip") in [row.names for row in fields.WINDOW_ROWS if isinstance(row, AnyOf)]
+    assert ("url", "tip") in [row.names for row in check.WINDOW_ROWS if isinstance(row, AnyOf)]
 
 
 @pytest.mark.parametrize("row", rows("youdu/recipients"), ids=lambda row: row["field"])
 def test_every_list_of_recipients_is_known(row: dict[str, str]):
     """With its maximum; `toGid` is undocumented and can only be set by the worker, which does not."""
     field = row["field"]
-    assert field in fields.OURS
+    assert field in OURS
     if (most := re.search(r"at most (\d+)", row["rule"])) is not None:
         assert {field: int(most[1])} == {one.field: one.maximum for one in TARGETS if one.field == field}
 
@@ -86,7 +87,7 @@ def test_every_app_and_what_it_may_send(row: dict[str, str]):
     appid = row["appId"]
     if appid.startswith("self-built"):
         kinds = set(row["needed for"].replace(";", ",").split(", "))
-        assert kinds - {"popwindow", "badge", "media"} == fields.BODIES.keys() - APPS.keys()
+        assert kinds - {"popwindow", "badge", "media"} == check.BODIES.keys() - APPS.keys()
         return
     assert [] == CHANNEL.account_problems(account({"appid": appid}))
     assert {msgtype for msgtype, app in APPS.items() if app == appid} == APPS.keys() & set(row["needed for"].split())

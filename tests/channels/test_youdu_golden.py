@@ -12,7 +12,7 @@ from youdu_samples import ACCESS, CHANNEL, ENVELOPE, account, account_for, draft
 from tests.support.youdu_vectors import APP_ID, BUIN, vector
 from worker.channels.base import TokenGranted
 from worker.channels.youdu import FileMessage, message_from_json, message_to_json, recipients_from_json
-from worker.channels.youdu.vendor_json import ITEMS, PLAIN
+from worker.channels.youdu.messages import CLASSES
 from worker.domain.call import FileBody
 from worker.domain.content.message import File
 from worker.domain.outcome import Accepted, StaleToken
@@ -53,7 +53,7 @@ def test_messages_survive_json(name: str):
 
 def test_every_type_has_a_sample():
     """Types we know, and samples."""
-    assert {*PLAIN, *ITEMS, "pop_window", "badge", "everyone"} == {name.partition("_new")[0] for name in NAMES} - {
+    assert {*CLASSES, "pop_window", "badge", "everyone"} == {name.partition("_new")[0] for name in NAMES} - {
         "mail_unread"
     }
 

@@ -26,7 +26,7 @@ from tools.reference.text import Voice, entries
 from tools.site.navigation import LANGUAGES, Language
 from worker.channels.registry import channel
 from worker.channels.wecom.answer import ERRCODES as WECOM
-from worker.channels.wecom_webhook.call import ERRCODES as WEBHOOK
+from worker.channels.wecom_webhook.channel import ERRCODES as WEBHOOK
 from worker.channels.youdu.envelope import ERRCODES as YOUDU
 from worker.cli.commands import every_command
 from worker.config.account_settings import AccountSettings

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 import worker
 from tests.support.producing import an_engine
-from worker.channels.wecom_external.limits import PROFILE
+from worker.channels.wecom_external.channel import WecomExternal
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "wecom-external.md").read_text(encoding="utf-8")
@@ -53,5 +53,5 @@ def test_every_example_can_be_enqueued(namespace: dict[str, Any]) -> None:
 
 def test_every_limit_is_named() -> None:
     """By its name."""
-    for name in PROFILE:
+    for name in WecomExternal.profile:
         assert re.search(rf"\b{name}\b", DOCS), name

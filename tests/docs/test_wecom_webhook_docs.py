@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 import worker
 from tests.pipeline.webhook_site import a_webhook
 from tests.support.producing import an_engine
-from worker.channels.wecom_webhook import messages, vendor_json
-from worker.channels.wecom_webhook.fields import UPLOADS
-from worker.channels.wecom_webhook.limits import PROFILE
+from worker.channels.wecom_webhook import messages
+from worker.channels.wecom_webhook.channel import WecomWebhook
+from worker.channels.wecom_webhook.check import UPLOADS
 from worker.domain.content.message import Message
 
 ROOT = Path(__file__).parents[2]
@@ -49,10 +49,10 @@ def test_every_example_can_be_enqueued(namespace: dict[str, Any]) -> None:
     namespace["session"].commit()
 
     shown = {type(one) for one in examples.values()}
-    assert {*vendor_json.PLAIN.values(), *messages.CARD_CLASSES.values()} <= shown
+    assert {*messages.CLASSES.values(), *messages.CARDS.values()} <= shown
 
 
 def test_every_limit_and_upload_is_named() -> None:
     """By its name."""
-    for name in (*PROFILE, *UPLOADS):
+    for name in (*WecomWebhook.profile, *UPLOADS):
         assert re.search(rf"\b{name}\b", DOCS), name

@@ -13,9 +13,9 @@ import worker
 from tests.support.producing import an_engine
 from tests.support.youdu_client import APP, BUIN, KEYS
 from worker import youdu
-from worker.channels.youdu import account, fields
-from worker.channels.youdu.account import PROFILE
-from worker.channels.youdu.vendor_json import ITEMS, PLAIN
+from worker.channels.youdu import account, check
+from worker.channels.youdu.channel import Youdu
+from worker.channels.youdu.messages import CLASSES
 from worker.config.accounts import FixedAccounts
 from worker.config.settings import load_settings
 from worker.domain.account import Account, Secret
@@ -68,13 +68,13 @@ def test_every_example_can_be_enqueued(namespace: dict[str, Any]) -> None:
     session.commit()
 
     shown = {type(one) for one in examples}
-    assert {*PLAIN.values(), *ITEMS.values(), youdu.PopWindow, youdu.Badge, youdu.Raw} <= shown
+    assert {*CLASSES.values(), youdu.PopWindow, youdu.Badge, youdu.Raw} <= shown
     assert namespace["read"] == youdu.message_from_json(namespace["same"])
 
 
 def test_every_limit_and_role_is_named() -> None:
     """What may be limited, who may send what, and what a server was seen to do with unknown accounts."""
-    for name in (*account.InvalidUsers, *PROFILE, *fields.BODIES):
+    for name in (*account.InvalidUsers, *Youdu.profile, *check.BODIES):
         assert re.search(rf"\b{name}\b", DOCS), name
 
 
@@ -101,7 +101,7 @@ def test_the_table_of_lengths_is_the_rows() -> None:
     }
     rows = {
         row.path: row.max_utf16 or row.entries[1]
-        for rows in fields.BODIES.values()
+        for rows in check.BODIES.values()
         for row in rows
         if getattr(row, "max_utf16", None) or getattr(row, "entries", None)
     }

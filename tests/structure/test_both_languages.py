@@ -15,7 +15,7 @@ from pydantic_core import SchemaValidator, core_schema
 
 from tests.support.sentences import sentences
 from worker.channels.wecom.answer import ERRCODES as WECOM, WRONG_SECRET
-from worker.channels.wecom_webhook.call import ERRCODES as WEBHOOK
+from worker.channels.wecom_webhook.channel import ERRCODES as WEBHOOK
 from worker.channels.youdu.envelope import ERRCODES as YOUDU
 from worker.language import PLACE, errcodes, tables, term, translate
 from worker.reporting.problems import KINDS as PROBLEMS

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from tools.reference.text import Voice, told
 from worker.channels.errcodes import Class, Errcode
 from worker.channels.wecom.answer import ERRCODES as WECOM
-from worker.channels.wecom_webhook.call import ERRCODES as WEBHOOK
+from worker.channels.wecom_webhook.channel import ERRCODES as WEBHOOK
 from worker.channels.youdu.envelope import ERRCODES as YOUDU
 
 CATALOGUES: Mapping[str, tuple[Errcode, ...]] = {

@@ -206,11 +206,12 @@ def _shown(value: ast.expr) -> str:
 
 
 def methods(of: type) -> Iterator[Method]:
-    """The public functions that a class itself has, without those that its library calls."""
+    """The public functions that a class itself has, without those that its library or its base calls."""
     foreign = {name for base in of.__mro__ if not base.__module__.startswith(OURS) for name in dir(base)}
     for name, one in vars(of).items():
         found = one.__func__ if isinstance(one, classmethod | staticmethod) else one
-        if isinstance(found, FunctionType) and not name.startswith("_") and name not in foreign:
+        is_called_by_base = (found.__doc__ or "").startswith("See `")
+        if isinstance(found, FunctionType) and not (name.startswith("_") or name in foreign or is_called_by_base):
             yield method(name, found)
 
 

@@ -6,21 +6,18 @@ error of these types never shows a value, because the values are message text.
 
 from __future__ import annotations
 
-import json
 import re
-import sys
-import warnings
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from types import FrameType, NoneType, UnionType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, Union, get_args, get_origin
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 from pydantic_core import ErrorDetails
 
 from worker.channels.checking.row import FieldRule, Row, changed
-from worker.channels.checking.rules import below, vendor_code, wrong_type
+from worker.channels.checking.rules import below, wrong_type
 from worker.domain.content.message import File, Message
 from worker.domain.errors import CheckFailed, Problem
 
@@ -31,8 +28,6 @@ Attached = InstanceOf[File]
 """A file in place of a media_id. The worker uploads it first."""
 
 NO_FILE: Any = Field(default=None, exclude=True)
-
-T = TypeVar("T", bound=BaseModel)
 
 if TYPE_CHECKING:  # a type checker reads the fields, as of every model
     from pydantic._internal._model_construction import ModelMetaclass as Checked
@@ -163,6 +158,11 @@ class VendorObject(BaseModel, metaclass=Checked):
 
 class VendorMessage(VendorObject, Message):
     """Base of a channel's messages. Shows no value, like the objects in it."""
+
+    @classmethod
+    def fields_of(cls, content: Any) -> Mapping[str, Any] | None:
+        """Returns the fields in the vendor's own object of this type, or None if `content` is no such object."""
+        return content if isinstance(content, Mapping) else None
 
 
 class PlainMessage(VendorMessage):
@@ -309,121 +309,3 @@ def attached(holder: BaseModel, path: str) -> Iterator[tuple[str, tuple[str, Fil
             for i, entry in enumerate(inner):
                 if isinstance(entry, VendorObject):
                     yield from attached(entry, f"{path}.{name}.{i}")
-
-
-def object_of(data: str | bytes | Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the object in a JSON text, or the mapping itself. Raises CheckFailed if it is neither."""
-    body = data
-    if isinstance(data, str | bytes):
-        try:
-            body = json.loads(data)
-        except (ValueError, RecursionError):
-            raise CheckFailed([Problem("body", "is not JSON", "give an object in JSON")]) from None
-    if not isinstance(body, Mapping):
-        raise CheckFailed([Problem("body", "is not an object", "give the vendor's fields as an object")])
-    return body
-
-
-def unknown_type(path: str, msgtype: object, known: Collection[str], code: int | None = None) -> CheckFailed:
-    """Returns the error for a type without a class, which is only sent if the caller says that it is meant."""
-    import difflib  # slow to import, and only needed here
-
-    near, types = difflib.get_close_matches(str(msgtype), known, n=1), ", ".join(known)
-    remedy = f"use one of {types}; for a newer type raw=True or Raw(...), in a shell --raw"
-    if near:
-        remedy = f"did you mean {near[0]}? For a newer type use raw=True or Raw(...), in a shell --raw"
-    return CheckFailed([Problem(path, f"is not a type that this release knows{vendor_code(code)}", remedy)])
-
-
-def text_in(body: Mapping[str, Any], name: str) -> str:
-    """Returns the text under a name, or an empty one. CheckFailed names anything else."""
-    value = body.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise CheckFailed([Problem(name, "is not a text", 'write it in quotes, several as "a|b"')])
-    return value
-
-
-WITHOUT_EFFECT: tuple[Any, ...] = (None, "", 0, "0", False, [])
-"""What SDKs write into fields without an effect."""
-
-
-def is_without_effect(value: Any, depth: int = 4) -> bool:
-    """Returns True for a value that has no effect in any field, such as the empty struct of another type."""
-    if isinstance(value, Mapping):
-        return depth > 0 and all(is_without_effect(inner, depth - 1) for inner in value.values())
-    return any(type(value) is type(one) and value == one for one in WITHOUT_EFFECT)
-
-
-def validated(message_class: type[T], fields: Mapping[str, Any], root: str, siblings: Container[object] = ()) -> T:
-    """Returns a typed message or object. CheckFailed names every wrong field, below `root`, and shows no value.
-
-    Values without an effect, as other SDKs write them, are dropped: those of fields that the type does not have with a
-    `UserWarning`, those of its own fields whose row says so in silence. Unknown fields in `siblings` stand next to the
-    type's own object.
-    """
-    try:
-        made = message_class.model_validate(dict(fields))
-    except ValidationError as error:
-        entries = error.errors(include_url=False, include_context=False)
-        dropped = [
-            one["loc"] for one in entries if one["type"] == "extra_forbidden" and is_without_effect(one["input"])
-        ]
-        if not dropped:
-            raise CheckFailed(problems_of(error, message_class, root)) from None
-        for loc in dropped:
-            left_out("".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc), root, siblings)
-    else:
-        dropped = list(_neutral(made))
-        if not dropped:
-            return made
-    for loc in dropped:
-        fields = _without(fields, loc)
-    return validated(message_class, fields, root, siblings)
-
-
-def _neutral(holder: BaseModel) -> Iterator[tuple[int | str, ...]]:
-    """Yields the place of each value that says nothing by the row of its field, also in nested objects."""
-    for name, value in holder.__dict__.items():
-        if isinstance(value, VendorObject):
-            yield from ((name, *loc) for loc in _neutral(value))
-        elif value is not None and not value and rule_of(type(holder), name).neutral:
-            yield (name,)
-        for n, entry in enumerate(value if isinstance(value, list) else ()):
-            if isinstance(entry, VendorObject):
-                yield from ((name, n, *loc) for loc in _neutral(entry))
-
-
-def left_out(path: str, root: str = "", siblings: Container[object] = ()) -> None:
-    """Warns the caller of `message_from_json` that a field has no effect."""
-    if (name := path.removeprefix(".")) not in siblings:
-        name = f"{root}{path}".removeprefix(".")
-    frame: FrameType | None = sys._getframe()
-    depth = 1
-    while frame is not None and frame.f_globals["__name__"].startswith("worker."):
-        depth, frame = depth + 1, frame.f_back
-    warnings.warn(f"{name}: has no effect here, and is left out", stacklevel=depth)
-
-
-def _without(tree: Any, loc: Sequence[int | str]) -> Any:
-    """Returns a copy without the value at the end of the path."""
-    step, rest = loc[0], loc[1:]
-    if isinstance(tree, list):
-        return [_without(entry, rest) if n == step else entry for n, entry in enumerate(tree)]
-    if not rest:
-        return {name: value for name, value in tree.items() if name != step}
-    return {**tree, step: _without(tree[step], rest)}
-
-
-def refuse_misplaced_fields(
-    message_class: type[VendorObject], msgtype: str, content: Mapping[str, Any], siblings: Mapping[str, Any]
-) -> None:
-    """Raises CheckFailed for fields in the envelope that belong into the type's own object, and the reverse."""
-    misplaced = [
-        name for name, value in siblings.items() if name not in message_class.ENVELOPE and not is_without_effect(value)
-    ]
-    misplaced += [name for name in content if name in message_class.ENVELOPE]
-    if misplaced:
-        text = f"{msgtype} has no such field here"
-        raise CheckFailed([Problem(name, text, "leave it out") for name in misplaced])

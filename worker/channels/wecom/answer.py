@@ -1,6 +1,6 @@
 """Reads a WeCom answer with distrust, in types that can be stored, and returns what its code requires.
 
-`errcode` decides, not the HTTP status. Knows no kind of call: each channel's own `call.py` does.
+`errcode` decides, not the HTTP status. Knows no kind of call: each channel's own `channel.py` does.
 """
 
 from __future__ import annotations

@@ -181,6 +181,11 @@ class Card(VendorMessage):
     card_type: ClassVar[str]
     """The vendor's name of the card (42031)."""
 
+    @classmethod
+    def fields_of(cls, content: Any) -> Mapping[str, Any] | None:
+        """See `VendorMessage.fields_of`. The class says what `card_type` does."""
+        return {name: value for name, value in content.items() if name != "card_type"}
+
     def card(self) -> dict[str, Any]:
         """The vendor's `template_card` object."""
         fields = self.model_dump(mode="json", exclude_none=True, exclude=set(self.ENVELOPE))

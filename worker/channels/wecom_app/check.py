@@ -1,6 +1,8 @@
 """Finds what is wrong with a job, all at once, before anything is stored, and what may surprise its sender.
 
 Refuses what the vendor would cut, drop or ignore in silence, and what it is known to refuse. Advised lengths only warn.
+Source: page 90236 (发送应用消息, 2025/09/24, read again 2026-02-12), for app group chats (应用发送消息到群聊会话) page
+90248.
 """
 
 from __future__ import annotations
@@ -22,34 +24,87 @@ from worker.channels.checking.job import (
     type_problems,
     upload_problems,
 )
-from worker.channels.checking.row import FieldRule, Row
+from worker.channels.checking.row import FieldRule, Row, banned, changed
 from worker.channels.checking.targets import no_targets
+from worker.channels.typed import rows_of, rule_of
 from worker.channels.wecom import upload
 from worker.channels.wecom.mentions import mention_cautions, mention_problems
 from worker.channels.wecom.names import display_name
-from worker.channels.wecom_app import changes, fields, targets
+from worker.channels.wecom_app import changes, targets
 from worker.channels.wecom_app.account import callback_problems, plugin_problems
 from worker.channels.wecom_app.cards import CARD_TYPES, card_of, card_rows
-from worker.channels.wecom_app.fields import SENDS, body_rows
-from worker.channels.wecom_app.messages import ID_PATTERN
+from worker.channels.wecom_app.messages import CLASSES, ENVELOPE_FIELDS, ID_PATTERN, INTERVAL, OURS, SENDS
 from worker.channels.wecom_app.targets import call_count
+from worker.domain.account import Account
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
 
+NO_YES = (0, 1)
+_ROWS: Mapping[str, tuple[Row, ...]] = {msgtype: rows_of(message) for msgtype, message in CLASSES.items()}
+BODIES: Mapping[str, tuple[Row, ...]] = {
+    **_ROWS,
+    "text": banned(_ROWS["text"], {"mentioned_list": "only app group chats know it"}),
+}
+"""Rows of the simple types, by msgtype. A type that is not listed is sent as it is (`Raw`)."""
+TEXTCARD_BY_CHARACTERS = changed(
+    BODIES["textcard"],
+    {
+        row.path: {"max_bytes": None, "max_chars": row.max_bytes}
+        for row in BODIES["textcard"]
+        if isinstance(row, FieldRule) and row.path in ("title", "description")
+    },
+)
+
+_NO_MINI_PROGRAM = "news in app group chats leads to a url only"
+_CHAT_NEWS = banned(
+    changed(_ROWS["news"], {"articles[].url": {"required": True}}),
+    {"articles[].appid": _NO_MINI_PROGRAM, "articles[].pagepath": _NO_MINI_PROGRAM},
+)
+CHAT_BODIES: Mapping[str, tuple[Row, ...]] = {
+    **{msgtype: rows for msgtype, rows in _ROWS.items() if msgtype != "miniprogram_notice"},
+    "news": tuple(row for row in _CHAT_NEWS if isinstance(row, FieldRule)),
+}
+"""The types that appchat/send accepts (page 90248 应用推送消息), always with the lengths in bytes."""
+
+ENVELOPE: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
+    **{
+        msgtype: {name: rule_of(message, name).allowed or () for name in message.ENVELOPE}
+        for msgtype, message in CLASSES.items()
+    },
+    "template_card": {"enable_id_trans": NO_YES},
+}
+"""The common options that each type lists. All these types list the duplicate check too, others do not."""
+CHAT_ENVELOPE: Mapping[str, Mapping[str, tuple[int, ...]]] = {
+    name: {"safe": NO_YES} if "safe" in ENVELOPE[name] else {} for name in CHAT_BODIES
+}
+"""appchat/send has no id translation, no duplicate check, and `safe` of 0 and 1 only (page 90248)."""
+
+SAFE_FILES = frozenset("txt pdf doc docx ppt pptx xls xlsx xml jpg jpeg png bmp gif".split())  # noqa: SIM905
+"""Endings of files that `safe` = 1 protects (page 90236, 文件消息)."""
+
 NOT_SENT = ("upload", "card_update", "chat_create", "chat_change")
+
+
+def body_rows(kind: str, msgtype: str, account: Account) -> tuple[Row, ...]:
+    """Returns the rows of a simple type, or none for a type we do not model."""
+    if kind == Kind.SEND_CHAT:
+        return CHAT_BODIES.get(msgtype, ())
+    if msgtype == "textcard" and account.settings.get("textcard_unit") == "characters":
+        return TEXTCARD_BY_CHARACTERS
+    return BODIES.get(msgtype, ())
 
 
 def _type_problems(draft: Draft) -> Iterator[Problem]:
     msgtype = str(draft.message.get("type"))
     yield from type_problems(draft, "msgtype", NOT_SENT, "use the job kind made for it", 40008)
-    if draft.kind == Kind.SEND_CHAT and msgtype in fields.ENVELOPE.keys() - fields.CHAT_BODIES.keys():
-        allowed = ", ".join(fields.CHAT_BODIES)
+    if draft.kind == Kind.SEND_CHAT and msgtype in ENVELOPE.keys() - CHAT_BODIES.keys():
+        allowed = ", ".join(CHAT_BODIES)
         yield Problem("msgtype", f"app group chats do not take {msgtype} (vendor code 40008)", f"use one of {allowed}")
 
 
 def _body_problems(draft: Draft) -> Iterator[Problem]:
     msgtype, body = str(draft.message.get("type")), draft.message.get("body")
-    yield from body_problems(draft, fields.OURS)
+    yield from body_problems(draft, OURS)
     if not isinstance(body, Mapping):
         return
     if isinstance(body.get(msgtype), Mapping):
@@ -84,10 +139,10 @@ def _card_type_problems(card: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _envelope_problems(draft: Draft, msgtype: str, body: Mapping[str, Any]) -> Iterator[Problem]:
     """Checks `safe` and `enable_id_trans` for the types whose list of options is published."""
-    listed = (fields.CHAT_ENVELOPE if draft.kind == Kind.SEND_CHAT else fields.ENVELOPE).get(msgtype)
+    listed = (CHAT_ENVELOPE if draft.kind == Kind.SEND_CHAT else ENVELOPE).get(msgtype)
     if listed is None:
         return
-    for name in fields.ENVELOPE_FIELDS:
+    for name in ENVELOPE_FIELDS:
         value = body.get(name)
         if value is None:
             continue
@@ -101,7 +156,7 @@ def _option_problems(draft: Draft) -> Iterator[Problem]:
     options = draft.message.get("options") or {}
     if not isinstance(options.get("duplicate_check", True), bool):
         yield Problem("options.duplicate_check", "is not a boolean", "use true or false")
-    least, most = fields.INTERVAL
+    least, most = INTERVAL
     interval = options.get("duplicate_check_interval", most)
     if type(interval) is not int or not least <= interval <= most:
         yield Problem(
@@ -139,8 +194,8 @@ def _protection_problems(draft: Draft) -> Iterator[Problem]:
     if file is None or not isinstance(body, Mapping) or body.get("safe") != 1:
         return
     ending = PurePath(display_name(str(file.get("name")))).suffix.removeprefix(".").lower()
-    if ending not in fields.SAFE_FILES:
-        yield Problem("safe", "does not protect files of this ending", f"use {', '.join(sorted(fields.SAFE_FILES))}")
+    if ending not in SAFE_FILES:
+        yield Problem("safe", "does not protect files of this ending", f"use {', '.join(sorted(SAFE_FILES))}")
 
 
 def _new_card_problems(draft: Draft) -> Iterator[Problem]:
@@ -216,7 +271,7 @@ def _plugin(draft: Draft) -> Iterator[str]:
 def _ids(draft: Draft) -> Iterator[str]:
     """Finds texts that look like an id to translate, in a message that does not ask for translation."""
     msgtype = draft.message["type"]
-    listed = fields.ENVELOPE.get(msgtype, {})
+    listed = ENVELOPE.get(msgtype, {})
     if draft.kind != Kind.SEND or "enable_id_trans" not in listed or draft.message["body"].get("enable_id_trans"):
         return
     for content in contents(draft.message):
@@ -234,7 +289,7 @@ def _translated(rows: tuple[Row, ...]) -> tuple[FieldRule, ...]:
 def _unprotected(draft: Draft) -> Iterator[str]:
     body = draft.message["body"]
     if draft.message["type"] == "file" and body.get("safe") == 1 and body["file"].get("media_id"):
-        yield f"safe: protects only files that end in {', '.join(sorted(fields.SAFE_FILES))}"
+        yield f"safe: protects only files that end in {', '.join(sorted(SAFE_FILES))}"
 
 
 def _everyone(draft: Draft) -> Iterator[str]:

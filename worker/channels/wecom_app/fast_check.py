@@ -1,6 +1,6 @@
 """A fast test for the common message: a plain text to some users, in one call.
 
-`is_plain` is True only if `check` and `warnings` would find nothing. It uses the same rows of `fields`. False only
+`is_plain` is True only if `check` and `warnings` would find nothing. It uses the same rows as the check. False only
 means that they have to run.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from worker.channels.checking.plain import ODD
 from worker.channels.checking.row import FieldRule
 from worker.channels.wecom.names import USERID
-from worker.channels.wecom_app import fields
+from worker.channels.wecom_app.check import BODIES
 from worker.channels.wecom_app.targets import TARGETS
 from worker.domain.content.recipient import Recipients
 from worker.domain.job import Draft, Kind
@@ -79,7 +79,7 @@ def _are_users(asked: Recipients) -> bool:
 def _plain(msgtype: str) -> _Plain | None:
     """Returns the plain fields of a type, or None for a type that always needs the full check."""
     required, longest = set[str](), dict[str, tuple[int, int]]()
-    for row in fields.BODIES.get(msgtype, ()):
+    for row in BODIES.get(msgtype, ()):
         if not isinstance(row, FieldRule):
             return None
         plain = _has_length_only(row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from worker.channels.wecom import upload
 from worker.channels.wecom.limits import (
     CORP,
     IP,
@@ -15,12 +16,21 @@ from worker.channels.wecom.limits import (
     counted_by_api,
     with_amount,
 )
-from worker.channels.wecom_app.call import PATHS, path_of
 from worker.channels.wecom_app.targets import people
 from worker.domain.account import Account
 from worker.domain.job import Part
 from worker.domain.outcome import Scope
 from worker.domain.pacing.limit import Charge, Limit, LimitCounter, Unit
+
+PATHS: Mapping[str, str] = {
+    "send": "/cgi-bin/message/send",
+    "recall": "/cgi-bin/message/recall",
+    "upload": upload.PATH,
+    "update_card": "/cgi-bin/message/update_template_card",
+    "send_chat": "/cgi-bin/appchat/send",
+    "create_chat": "/cgi-bin/appchat/create",
+    "change_chat": "/cgi-bin/appchat/update",
+}
 
 SENDS = "page 90236 发送应用消息 (2025/09/24)"
 CHATS = "pages 90245 创建群聊会话, 98913 修改群聊会话, 90248 应用推送消息 (read 2026-02-12)"
@@ -63,7 +73,7 @@ PROFILE: Mapping[str, Limit] = {
 """Limits by the name under which an account overrides the amount. `app_day` is 0 until the account sets its size."""
 
 
-def limits(part: Part, account: Account) -> list[Charge]:
+def charges_of(part: Part, account: Account) -> list[Charge]:
     """Returns what this call costs. An account's amounts replace ours, and 0 switches a limit off."""
     if part.kind != "send":
         calls = api_charges(account, path_of(part), _OF_PATH)
@@ -73,6 +83,11 @@ def limits(part: Part, account: Account) -> list[Charge]:
     if day.amount:  # a part that costs more counts as a whole day, or it could never go
         charges.append(Charge(day, app, min(person_times(part, account), day.amount)))
     return charges
+
+
+def path_of(part: Part) -> str:
+    """Returns the path of a part's call."""
+    return upload.path_of(part) if part.kind == "upload" else PATHS[part.kind]
 
 
 def _member_charges(part: Part, account: Account, app: str) -> list[Charge]:

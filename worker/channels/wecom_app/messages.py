@@ -19,6 +19,7 @@ from worker.channels import typed
 from worker.channels.checking.row import AllOrNone, AnyOf, Effect, FieldRule, Prose, R, Row
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject
 from worker.channels.wecom.markdown import MARKDOWN
+from worker.domain.job import Kind
 
 __all__ = [
     "FileMessage",
@@ -348,6 +349,23 @@ class MpNews(AppMessage):
     """1 translates `$userName=USERID$` and its like in titles, digests and contents."""
 
 
+ENVELOPE_FIELDS = ("safe", "enable_id_trans")
+OURS = frozenset(
+    {"touser", "toparty", "totag", "chatid", "agentid", "msgtype", "enable_duplicate_check", "duplicate_check_interval"}
+)
+"""Envelope fields that only the worker sets."""
+SENDS = frozenset({Kind.SEND.value, Kind.SEND_CHAT.value})
+
+DUPLICATE_WINDOW_S = 14400
+INTERVAL = (1, DUPLICATE_WINDOW_S)
+"""Seconds that a duplicate check may look back: at most 4 hours (page 90236)."""
+
+
+def interval_s(message: Mapping[str, Any]) -> int:
+    """Returns for how long the vendor looks back for an equal body."""
+    return int((message.get("options") or {}).get("duplicate_check_interval", DUPLICATE_WINDOW_S))
+
+
 _TYPES = (Text, Image, Voice, Video, FileMessage, TextCard, Markdown, MiniProgramNotice, News, MpNews)
-PLAIN: Mapping[str, type[AppMessage]] = {one.msgtype: one for one in _TYPES}
-"""By msgtype, to read JSON back; see `vendor_json.py`."""
+CLASSES: Mapping[str, type[AppMessage]] = {message.msgtype: message for message in _TYPES}
+"""The message classes by msgtype, without cards."""

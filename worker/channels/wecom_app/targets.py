@@ -10,9 +10,6 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from worker.channels.checking import overflow as overflows
-from worker.channels.checking.job import SPLIT_FIELD
-from worker.channels.checking.overflow import Fitted
 from worker.channels.checking.targets import (
     NUMBER,
     Target,
@@ -26,9 +23,8 @@ from worker.channels.checking.targets import (
 )
 from worker.channels.wecom.names import USERID, USERID_WANTED
 from worker.channels.wecom_app.cards import TASK_ID_MAX
-from worker.channels.wecom_app.changes import CHAT_ROWS, CHATID
-from worker.channels.wecom_app.fields import SENDS, body_rows
-from worker.domain.account import Account
+from worker.channels.wecom_app.changes import CHATID
+from worker.channels.wecom_app.messages import SENDS
 from worker.domain.content.recipient import GROUPS, INSTEAD_OF, Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
@@ -171,13 +167,3 @@ def _send_spec(draft: Draft, n: int) -> dict[str, Any]:
             part, again = f"_{n}" if n else "", f"_r{draft.replay}" if draft.replay else ""
             spec["task_id"] = f"{own}{part}{again}"
     return spec
-
-
-def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
-    """Shortens what is too long and may be shortened. The check refuses the rest."""
-    if kind in CHAT_ROWS:
-        return overflows.fit(document, "", CHAT_ROWS[kind], overflow, None)
-    msgtype = str(document.get("type"))
-    splits = kind in SENDS and msgtype in ("text", "markdown")
-    rows = body_rows(kind, msgtype, account)
-    return overflows.fit(document, msgtype, rows, overflow, SPLIT_FIELD if splits else None)

@@ -9,20 +9,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.channels.typed import (
-    VendorObject,
+from worker.channels.reading import (
+    CARD,
+    BodyReader,
     is_without_effect,
     left_out,
     object_of,
-    refuse_misplaced_fields,
     text_in,
-    unknown_type,
     validated,
 )
-from worker.channels.wecom_app.cards import CARD_CLASSES, AppCard
+from worker.channels.typed import VendorObject
+from worker.channels.wecom_app.cards import CARD_CLASSES
 from worker.channels.wecom_app.changes import CardUpdate, ChangeChat, CreateChat
-from worker.channels.wecom_app.fields import OURS, interval_s
-from worker.channels.wecom_app.messages import PLAIN, OfApp, Raw
+from worker.channels.wecom_app.messages import CLASSES, OURS, OfApp, Raw, interval_s
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Everyone, Recipients, parse_ids
 from worker.domain.errors import CheckFailed, Problem
@@ -34,6 +33,9 @@ TARGETS = ("userids", "partyids", "tagids")
 TARGET_FIELDS = frozenset({*TARGETS, "atall"})
 """`atall` is for everyone of the original."""
 UPDATE_FIELDS = OURS | TARGET_FIELDS
+
+
+_READER = BodyReader("msgtype", CLASSES, OURS, CARD_CLASSES, Raw, 40008)
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any], *, raw: bool = False) -> Message:
@@ -49,24 +51,12 @@ def message_from_json(data: str | bytes | Mapping[str, Any], *, raw: bool = Fals
         return _of_app(_update(body), body)
     if "msgtype" not in body and ("userlist" in body or "chatid" in body):
         return validated(CreateChat if "userlist" in body else ChangeChat, body, "chat")
-    msgtype = body.get("msgtype")
-    if not isinstance(msgtype, str):
-        raise CheckFailed([Problem("msgtype", "is missing (vendor code 40008)", "name the type of the message")])
-    rest = {name: value for name, value in body.items() if name not in OURS}
-    siblings = {name: value for name, value in rest.items() if name != msgtype}
-    options, content = _options(body), rest.get(msgtype)
-    if msgtype == "template_card" and isinstance(content, Mapping):
-        return _of_app(_card(content, siblings), body)
-    if msgtype in PLAIN and isinstance(content, Mapping):
-        refuse_misplaced_fields(PLAIN[msgtype], msgtype, content, siblings)
-        return _of_app(validated(PLAIN[msgtype], {**siblings, **content, **options}, msgtype, siblings), body)
-    if not raw and msgtype not in (*PLAIN, "template_card"):
-        raise unknown_type("msgtype", msgtype, (*PLAIN, "template_card"), 40008)
-    return _of_app(Raw(msgtype=msgtype, body=rest, **options), body)
+    return _of_app(_READER.read(body, _options(body), raw=raw), body)
 
 
-def _of_app(message: OfApp, body: Mapping[str, Any]) -> Message:
+def _of_app(message: Message, body: Mapping[str, Any]) -> Message:
     """The message with the agentid of its body, which is judged when its account is known."""
+    assert isinstance(message, OfApp)
     return message.of_agentid(body.get("agentid"))
 
 
@@ -125,17 +115,6 @@ def _options(body: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _card(content: Mapping[str, Any], siblings: Mapping[str, Any]) -> AppCard:
-    made = CARD_CLASSES.get(str(content.get("card_type")))
-    if made is None:
-        names = ", ".join(CARD_CLASSES)
-        text = "is no card type (vendor code 42031)"
-        raise CheckFailed([Problem("template_card.card_type", text, f"use one of {names}")])
-    fields = {name: value for name, value in content.items() if name != "card_type"}
-    refuse_misplaced_fields(made, "template_card", fields, siblings)
-    return validated(made, {**siblings, **fields}, "template_card", siblings)
-
-
 class _Button(VendorObject):
     """The object of form A."""
 
@@ -151,5 +130,5 @@ def _update(body: Mapping[str, Any]) -> CardUpdate:
     if isinstance(rest.get("button"), Mapping):
         rest["replace_name"] = validated(_Button, rest.pop("button"), "button").replace_name
     if isinstance(rest.get("template_card"), Mapping):
-        rest["template_card"] = _card(rest["template_card"], {})
+        rest["template_card"] = _READER.read_object(CARD, rest["template_card"])
     return validated(CardUpdate, rest, "update")

@@ -10,12 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.channels.checking import overflow as overflows
-from worker.channels.checking.overflow import Fitted
 from worker.channels.checking.targets import malformed, other_recipients
 from worker.channels.wecom.names import USERID, USERID_WANTED
-from worker.channels.wecom_external.messages import BODY
-from worker.domain.account import Account
 from worker.domain.content.recipient import Recipients
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Kind
@@ -163,11 +159,3 @@ def _slices(audience: Audience, ids: tuple[str, ...]) -> Iterator[dict[str, Any]
 def audience_in(spec: Mapping[str, Any]) -> Audience:
     """Returns whether a part is for customers or for customer groups."""
     return GROUPS if spec.get("chats") or spec.get("audience") == GROUP_AUDIENCE else CUSTOMERS
-
-
-def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
-    """Truncates texts if `overflow` asks for it. Nothing is split.
-
-    Every piece would be a task of its own that a member has to confirm, and would use up a customer's cap.
-    """
-    return overflows.fit(document, "", BODY if kind == Kind.SEND else (), overflow, None)

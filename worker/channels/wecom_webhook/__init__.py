@@ -2,8 +2,3 @@
 
 from worker.channels.typed import Raw as Raw, Upload as Upload
 from worker.channels.wecom_webhook.messages import *  # noqa: F403  its `__all__` is the list of them
-from worker.channels.wecom_webhook.vendor_json import (
-    message_from_json as message_from_json,
-    message_to_json as message_to_json,
-    recipients_from_json as recipients_from_json,
-)

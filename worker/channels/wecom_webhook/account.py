@@ -9,10 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.channels.wecom.callback import secret_problems
-from worker.channels.wecom_webhook.fields import EDITIONS, PUSH, ROBOT, UNADDRESSED
+from worker.channels.wecom_webhook.messages import UNADDRESSED
 from worker.domain.account import Account
 from worker.domain.errors import Problem
+from worker.domain.job import Kind
 
+ROBOT, PUSH = "robot", "push"
+EDITIONS = (ROBOT, PUSH)
+"""The public group robot (群机器人), and message push (消息推送, 内测)."""
 KEYS = frozenset({"edition", "subscribed", "chatid_for", "callback"})
 """Every key that is read."""
 
@@ -26,6 +30,20 @@ def cautions(account: Account) -> Iterator[str]:
 def edition(account: Account) -> str:
     """Returns `robot` or `push`."""
     return str(account.settings.get("edition"))
+
+
+_MADE_BY_VENDOR = 32
+"""Characters of the ids in the page's samples: wrkSFfCgAAtMQKg4xqDatM5C9IDHFpTw is a group's, wo... a single chat's."""
+
+
+def is_member(chat_id: str) -> bool:
+    """Returns True if the id cannot be a group's: it is a userid, or a single chat's."""
+    return chat_id.startswith("wo") or not (chat_id.startswith("wr") or len(chat_id) == _MADE_BY_VENDOR)
+
+
+def chat_lane(chat_id: str) -> str:
+    """Returns the lane of everything that goes to one chat. A member's userid may come in any case."""
+    return f"{Kind.SEND.value}/chat/{chat_id.lower()}"
 
 
 def problems(settings: Mapping[str, Any]) -> Iterator[Problem]:

@@ -29,7 +29,7 @@ from worker.channels.wecom.callback import (
     tree_in,
 )
 from worker.channels.wecom.redact import MASK
-from worker.channels.wecom_webhook.targets import chat_lane
+from worker.channels.wecom_webhook.account import chat_lane
 from worker.domain.account import Account
 from worker.domain.callbacks.inbound import (
     CallbackRefused,
@@ -47,7 +47,7 @@ ATTACHMENT = "attachment"
 CHANGES: Mapping[str, ChatChange] = {"add_to_chat": ChatChange.ADDED, "delete_from_chat": ChatChange.GONE}
 
 _OURS = re.compile(r"(w[0-9a-f]{32}-[0-9]{1,7})\.([0-9]{1,3})")
-"""A callback_id that we made (see `call.py`): the part, and the index of its attachment."""
+"""A callback_id that we made (see `channel.py`): the part, and the index of its attachment."""
 _SECRET_FIELDS = frozenset({"webhookurl", "getchatinfourl", "responseurl"})
 _KEY = re.compile(r"(?i)\bkey=[0-9a-z-]+")
 

@@ -10,10 +10,14 @@ are of the UTF-8 text: a Chinese character takes three.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from worker.channels.checking.row import AnyOf, Effect, FieldRule, Prose, R, Row
+from worker.channels.reading import CARD, BodyReader, object_of, text_in
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorObject
 from worker.channels.wecom.cards import (
     Card,
@@ -31,7 +35,9 @@ from worker.channels.wecom.cards import (
     VerticalContents,
 )
 from worker.channels.wecom.markdown import MARKDOWN, MARKDOWN_V2
-from worker.domain.content.message import INLINE
+from worker.domain.content.message import INLINE, File, Message
+from worker.domain.content.recipient import Everyone, Recipients
+from worker.domain.errors import CheckFailed, Problem
 
 __all__ = [
     "Action",
@@ -57,6 +63,9 @@ __all__ = [
     "TextNoticeCard",
     "VerticalContent",
     "Voice",
+    "message_from_json",
+    "message_to_json",
+    "recipients_from_json",
 ]
 
 COLOUR = r"#[0-9A-Fa-f]{6}"
@@ -236,6 +245,23 @@ class Image(WebhookMessage):
     visible_to_user: Members | None = None
     """Message push: only these members see it; only with exactly one group."""
 
+    @classmethod
+    def fields_of(cls, content: Any) -> Mapping[str, Any] | None:
+        """See `VendorMessage.fields_of`. The picture in a body becomes a file. Its MD5 has to be that of the bytes."""
+        if not isinstance(content, Mapping):
+            return None
+        others = {name: value for name, value in content.items() if name not in ("base64", "md5")}
+        if not content.get("base64"):  # an application's body has a media_id; without both, the check misses the file
+            return others
+        try:
+            picture = base64.b64decode(content["base64"], validate=True)
+        except (binascii.Error, ValueError, TypeError):
+            raise CheckFailed([Problem("image.base64", "is not Base64", "encode the picture's bytes")]) from None
+        if str(content.get("md5")).lower() != hashlib.md5(picture, usedforsecurity=False).hexdigest():
+            text = "is not that of the picture (vendor code 301019)"
+            raise CheckFailed([Problem("image.md5", text, "take the MD5 of the bytes before Base64, in hex")])
+        return {**others, "file": File(picture, "image")}
+
 
 class Article(VendorObject):
     """One article of a news message."""
@@ -307,10 +333,6 @@ class Voice(WebhookMessage):
     """AMR, more than 5 bytes, at most 2 MB and 60 s. Wrong: 301016, 301017, 45007."""
 
 
-SIMPLE: tuple[type[WebhookMessage], ...] = (Text, Markdown, MarkdownV2, Image, News, MiniProgram, FileMessage, Voice)
-"""By which JSON is read back; see `vendor_json.py`."""
-
-
 class WebhookCard(Notice):
     """Base of the two template cards (page 99110, 模版卡片类型); the lengths are not an application's."""
 
@@ -362,5 +384,62 @@ class NewsNoticeCard(WebhookCard):
     """At most 4 entries (42036); may be empty."""
 
 
-CARD_CLASSES: Mapping[str, type[Card]] = {one.card_type: one for one in (TextNoticeCard, NewsNoticeCard)}
-"""By card_type."""
+_TYPES: tuple[type[WebhookMessage], ...] = (Text, Markdown, MarkdownV2, Image, News, MiniProgram, FileMessage, Voice)
+CLASSES: Mapping[str, type[WebhookMessage]] = {message.msgtype: message for message in _TYPES}
+"""The message classes by msgtype, without cards."""
+CARDS: Mapping[str, type[Card]] = {card.card_type: card for card in (TextNoticeCard, NewsNoticeCard)}
+"""The cards by card_type."""
+
+ENVELOPE_FIELDS = ("post_id", "visible_to_user")
+"""What may stand next to the type's own object."""
+OURS = frozenset({"chatid", "msgtype"})
+"""Envelope fields that only the worker sets."""
+
+AUDIENCES: Mapping[str, str] = {"groups": "@all_group", "blackboards": "@all_blackboard", "all": "@all"}
+"""Audience of `Everyone(...)` to the vendor's name."""
+AUDIENCES_OF: Mapping[str, tuple[str, ...]] = {
+    **{msgtype: message.AUDIENCES for msgtype, message in CLASSES.items()},
+    CARD: ("groups",),
+}
+"""The audiences that a type may be broadcast to."""
+UNADDRESSED = tuple(name for name, audiences in AUDIENCES_OF.items() if audiences == ("groups",))
+"""Types whose section shows no chatid. If it were ignored, the message would go to every group."""
+
+
+# -- the vendor's JSON -------------------------------------------------------------------------------------------------
+
+_READER = BodyReader("msgtype", CLASSES, OURS, CARDS, code=40008, takes_new_cards=True)
+
+
+def message_from_json(data: str | bytes | Mapping[str, Any], *, raw: bool = False) -> Message:
+    """The typed message of a body as the vendor's pages show it.
+
+    A type without a class here is refused, or with `raw=True` becomes `Raw`; a picture's base64 becomes a file. A
+    neutral value that other SDKs write (`"safe": 0`) is left out with a `UserWarning`. Raises CheckFailed, which says
+    what does not fit.
+    """
+    return _READER.read(object_of(data), {}, raw=raw)
+
+
+def message_to_json(message: Message) -> dict[str, Any]:
+    """The body of a message as the vendor's pages show it, without chatid and without the bytes of files."""
+    document = message.document()
+    return {**(document.get("body") or {}), "msgtype": document["type"]}
+
+
+def recipients_from_json(
+    data: str | bytes | Mapping[str, Any], *, without_chatid: Recipients | None = None
+) -> Recipients:
+    """The recipients of a body as the vendor's pages show it.
+
+    A body without a chatid names none, and the vendor would post it to all groups: `without_chatid=Everyone("groups")`
+    says that this is meant, `without_chatid=Chats(...)` names others.
+    """
+    chatid = text_in(object_of(data), "chatid")
+    if not chatid and without_chatid is not None:
+        return without_chatid
+    words = {word: audience for audience, word in AUDIENCES.items()}
+    if chatid in words:
+        return Everyone(words[chatid])
+    named = [one.strip() for one in chatid.split("|") if one.strip()]
+    return Recipients(chats=tuple(dict.fromkeys(named)))

@@ -12,13 +12,8 @@ from enum import StrEnum
 from typing import Any
 
 from worker.channels.checking.targets import malformed
-from worker.channels.wecom.limits import counted, with_overrides
-from worker.channels.youdu.fields import UPLOAD
 from worker.domain.account import Account, Secret
 from worker.domain.errors import Problem
-from worker.domain.job import Part
-from worker.domain.outcome import Scope
-from worker.domain.pacing.limit import Charge, Limit, LimitCounter, Unit
 
 APP_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 HOST = re.compile(r"([0-9A-Za-z]([0-9A-Za-z._-]{0,251}[0-9A-Za-z])?|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
@@ -104,30 +99,3 @@ def _is_number(value: Any) -> bool:
     if isinstance(value, str):
         return value.isascii() and value.isdecimal() and len(value) < 20 and 0 < int(value) < 2**63
     return type(value) is int and 0 < value < 2**63
-
-
-OURS = "none published; ours, off unless an account sets an amount"
-
-_CALLS = (
-    Limit("calls_second", 1, 0, Unit.CALLS, Scope.LANE, "unknown", OURS),
-    Limit("calls_minute", 60, 0, Unit.CALLS, Scope.LANE, "unknown", OURS),
-    Limit("calls_hour", 3600, 0, Unit.CALLS, Scope.LANE, "unknown", OURS),
-)
-_UPLOADS = (Limit("uploads_minute", 60, 0, Unit.CALLS, Scope.LANE, "unknown", OURS),)
-PROFILE: Mapping[str, Limit] = {limit.name: limit for limit in (*_CALLS, *_UPLOADS)}
-"""Limits by the name under which an account sets the amount."""
-
-
-def limits(part: Part, account: Account) -> list[Charge]:
-    """Returns what this call costs: one call of its app."""
-    profile = (*_CALLS, *_UPLOADS) if part.kind == UPLOAD else _CALLS
-    return [Charge(limit, _app(account)) for limit in with_overrides(profile, account) if limit.amount]
-
-
-def all_counted(account: Account, recipient: str | None) -> Iterator[LimitCounter]:
-    """Yields every limit of an account. None counts a recipient."""
-    return counted(PROFILE.values(), account, "the app", _app(account))
-
-
-def _app(account: Account) -> str:
-    return f"{account.base_url}/{account.settings['buin']}/{account.settings['appid']}"

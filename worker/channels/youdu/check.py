@@ -27,16 +27,60 @@ from worker.channels.checking.job import (
     url_problems,
 )
 from worker.channels.checking.plain import unfit_text
+from worker.channels.checking.row import R, Row
 from worker.channels.checking.targets import no_targets
-from worker.channels.youdu import fields, targets
+from worker.channels.typed import rows_of
+from worker.channels.youdu import targets
 from worker.channels.youdu.account import max_upload
-from worker.channels.youdu.fields import BADGE, POP_WINDOW, SEND, SENDS, UPLOAD, UPLOAD_TYPES, bodies, body_rows
+from worker.channels.youdu.messages import (
+    BADGE,
+    CLASSES,
+    OURS,
+    POP_WINDOW,
+    SEND,
+    SENDS,
+    UPLOAD,
+    Badge,
+    ItemsMessage,
+    PopWindow,
+    fields_of_other_actions,
+)
 from worker.channels.youdu.targets import call_count
 from worker.domain.account import Account
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
 
+BODIES: Mapping[str, tuple[Row, ...]] = {
+    msgtype: rows_of(message)
+    if issubclass(message, ItemsMessage)
+    else (R(msgtype, dict, required=True), *rows_of(message, msgtype))
+    for msgtype, message in CLASSES.items()
+}
+"""The rows of the whole body, by msgType. A type that is not listed is sent as it is (`Raw`)."""
+WINDOW_ROWS: tuple[Row, ...] = (R("popWindow", dict, required=True), *rows_of(PopWindow, "popWindow"))
+BADGE_ROWS = rows_of(Badge)
+
+UPLOAD_TYPES = ("image", "file", "voice", "video")
+"""Other types: 200009."""
 NOT_SENT = ("upload", "pop_window", "badge", "popWindow")
+
+
+def body_rows(kind: str, msgtype: str) -> tuple[Row, ...]:
+    """Returns the rows of a message, or none for a type we do not model."""
+    if kind == POP_WINDOW:
+        return WINDOW_ROWS
+    if kind == BADGE:
+        return BADGE_ROWS
+    return BODIES.get(msgtype, ())
+
+
+def bodies(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yields the body: once, or once for each piece of a split text."""
+    body = document["body"]
+    if "pieces" in document:
+        yield from ({**body, "text": {**body["text"], "content": piece}} for piece in document["pieces"])
+    else:
+        yield body
 
 
 def _type_problems(draft: Draft) -> Iterator[Problem]:
@@ -45,7 +89,7 @@ def _type_problems(draft: Draft) -> Iterator[Problem]:
 
 def _body_problems(draft: Draft) -> Iterator[Problem]:
     msgtype, body = str(draft.message.get("type")), draft.message.get("body")
-    yield from body_problems(draft, fields.OURS, None)
+    yield from body_problems(draft, OURS, None)
     if not isinstance(body, Mapping):
         return
     rows = body_rows(draft.kind, msgtype)
@@ -184,7 +228,7 @@ def _mail(draft: Draft) -> Iterator[str]:
     if mail.get("fromUser") and mail.get("fromEmail"):
         yield "mail.fromEmail: ignored beside fromUser"
     action = mail.get("action")
-    for name in fields.fields_of_other_actions(action):
+    for name in fields_of_other_actions(action):
         if mail.get(name) is not None:
             yield f"mail.{name}: ignored with action {action}"
 

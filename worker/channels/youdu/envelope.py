@@ -15,12 +15,12 @@ from worker.channels.errcodes import Catalogue, Class
 from worker.channels.wecom.answer import json_of, read, retry_after
 from worker.channels.wecom.token import DEADLINE_S, UNREADABLE_DELAY_S, granted
 from worker.channels.youdu.account import DEFAULT_PATH
-from worker.channels.youdu.fields import UPLOAD
 from worker.crypto.envelope import EnvelopeError, KeyUnfit
 from worker.crypto.youdu import YouduEnvelope
 from worker.domain.account import Account
 from worker.domain.call import Reply, Request
 from worker.domain.errors import ConfigurationError
+from worker.domain.job import Kind
 from worker.domain.outcome import Outcome, Rejected, Scope, Unknown, Wait
 
 ERRCODES = Catalogue("youdu")
@@ -77,10 +77,10 @@ def no_vendor(reply: Reply, kind: str) -> Outcome:
     A second upload does no harm, so an upload waits or is rejected as the answer says.
     """
     status, delay = reply.status, retry_after(reply) or (BUSY_S if reply.status in (TOO_MANY, UNAVAILABLE) else 0.0)
-    if kind == UPLOAD and delay:
+    if kind == Kind.UPLOAD and delay:
         return Wait(Scope.LANE, delay, f"http_{status}")
     if status == TOO_LARGE:
-        return Rejected(PROXY_LIMIT) if kind == UPLOAD else Unknown(PROXY_LIMIT, delay=delay)
+        return Rejected(PROXY_LIMIT) if kind == Kind.UPLOAD else Unknown(PROXY_LIMIT, delay=delay)
     if (remedy := wrong_place(status)) is not None:
         return Unknown(f"http_{status}: {remedy}", delay=delay)
     return Unknown("http_200 without the server's JSON" if status == 200 else f"http_{status}", delay=delay)

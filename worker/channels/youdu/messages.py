@@ -11,14 +11,25 @@ A `repr` or a validation error of these types never shows a value: what stands i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AliasChoices, Field
 
 from worker.channels.checking.row import AnyOf, Effect, FieldRule, Prose, R, Row
+from worker.channels.reading import (
+    BodyReader,
+    is_without_effect,
+    left_out,
+    object_of,
+    refuse_misplaced_fields,
+    validated,
+)
 from worker.channels.typed import NO_FILE, Attached, PlainMessage, VendorMessage, VendorObject, attached, plain_value
-from worker.domain.content.message import File
+from worker.domain.content.message import File, Message
+from worker.domain.content.recipient import Everyone, Recipients, parse_ids
+from worker.domain.errors import CheckFailed, Problem
 
 __all__ = [
     "Badge",
@@ -37,6 +48,9 @@ __all__ = [
     "SysMsg",
     "SysText",
     "Text",
+    "message_from_json",
+    "message_to_json",
+    "recipients_from_json",
 ]
 
 
@@ -67,6 +81,11 @@ class ItemsMessage(VendorMessage):
 
     items: list[Any]
     """The entries of the array."""
+
+    @classmethod
+    def fields_of(cls, content: Any) -> Mapping[str, Any] | None:
+        """See `VendorMessage.fields_of`."""
+        return {"items": content} if isinstance(content, list) else None
 
     def document(self) -> dict[str, Any]:
         """See `Message.document`."""
@@ -140,6 +159,19 @@ class Sms(PlainMessage):
     """Required. At most 600 characters. Longer: cut."""
 
 
+MAIL_OF: Mapping[str, tuple[str, ...]] = {
+    "new": ("subject", "fromUser", "fromEmail", "link"),
+    "unread": ("unreadCount",),
+}
+"""Which fields of a mail belong to which action."""
+
+
+def fields_of_other_actions(action: object) -> Iterator[str]:
+    """Yields the fields of a mail that belong to another action than its own. None for an unknown action."""
+    if action in tuple(MAIL_OF):
+        yield from (name for other, names in MAIL_OF.items() if other != action for name in names)
+
+
 class Mail(PlainMessage):
     """A notice of new mail, or the number of unread ones (4.11); only the app sysExmailAssistant may send it.
 
@@ -163,6 +195,17 @@ class Mail(PlainMessage):
     """Of a new mail: what a click opens; without it the click logs in at the enterprise mail."""
     unreadCount: Count = None
     """Of `unread`: how many."""
+
+    @classmethod
+    def fields_of(cls, content: Any) -> Mapping[str, Any] | None:
+        """See `VendorMessage.fields_of`. The vendor's own SDK writes a time of 0, and fields of the other action."""
+        if not isinstance(content, Mapping):
+            return None
+        names = {*fields_of_other_actions(content.get("action")), "time"} & content.keys()
+        empty = sorted(name for name in names if is_without_effect(content[name]))
+        for name in empty:
+            left_out(f"mail.{name}")
+        return {name: value for name, value in content.items() if name not in empty}
 
 
 class MpNewsItem(VendorObject):
@@ -285,13 +328,6 @@ class SysMsg(PlainMessage):
         return out
 
 
-PLAIN: Mapping[str, type[PlainMessage]] = {
-    made.msgtype: made for made in (Text, Image, FileMessage, Link, Sms, Mail, SysMsg)
-}
-ITEMS: Mapping[str, type[ItemsMessage]] = {made.msgtype: made for made in (MpNews, ExLink)}
-"""By msgType, to read JSON back; see `vendor_json.py`."""
-
-
 class PopWindow(VendorMessage):
     """A window that pops up at members, on Windows clients only."""
 
@@ -336,3 +372,85 @@ class Badge(VendorMessage):
     def document(self) -> dict[str, Any]:
         """`{"type": "badge", "body": {"count": .., "tip": ..}}`."""
         return {"type": "badge", "body": self.model_dump(mode="json", exclude_none=True)}
+
+
+SEND, UPLOAD, POP_WINDOW, BADGE = "send", "upload", "pop_window", "badge"
+KINDS = (SEND, UPLOAD, POP_WINDOW, BADGE)
+SENDS = frozenset({SEND, POP_WINDOW, BADGE})
+"""The kinds that have people as recipients."""
+
+_TYPES: tuple[type[PlainMessage | ItemsMessage], ...] = (
+    *(Text, Image, FileMessage, Link, Sms, Mail, SysMsg),
+    *(MpNews, ExLink),
+)
+CLASSES: Mapping[str, type[PlainMessage | ItemsMessage]] = {message.msgtype: message for message in _TYPES}
+"""The message classes by msgType."""
+
+OURS = frozenset({"toUser", "toDept", "toAll", "toEmail", "toGid", "msgType", "buin", "appId", "encrypt"})
+"""Fields next to a type's own object that only the worker sets."""
+
+
+# -- the vendor's JSON, as it stands inside the envelope ---------------------------------------------------------------
+
+_READER = BodyReader("msgType", CLASSES, OURS)
+
+
+def message_from_json(data: str | bytes | Mapping[str, Any], *, raw: bool = False) -> Message:
+    """The typed message of a body of msg/send, popwindow or set.ent.notice.
+
+    A type without a class here is refused, or with `raw=True` becomes `Raw`. A neutral value that SDKs write (a mail's
+    `"time": 0`) is left out with a `UserWarning`. Files cannot stand in JSON; media_ids can. Raises CheckFailed, which
+    says what does not fit.
+    """
+    body = object_of(data)
+    if "msgType" not in body and isinstance(body.get("popWindow"), Mapping):
+        siblings = {name: value for name, value in body.items() if name not in {*OURS, "popWindow"}}
+        refuse_misplaced_fields(PopWindow, "popWindow", {}, siblings)
+        return validated(PopWindow, body["popWindow"], "popWindow")
+    if "msgType" not in body and "account" in body:
+        return validated(Badge, {name: value for name, value in body.items() if name != "account"}, "badge")
+    if "mpNews" in body:
+        remedy = "name it mpnews, in small letters, and in msgType too"
+        raise CheckFailed([Problem("mpNews", "is not among the vendor's fields (any more)", remedy)])
+    return _READER.read(body, {"only_online": _only_online(body.get("toAll"))}, raw=raw)
+
+
+def message_to_json(message: Message) -> dict[str, Any]:
+    """The body of a message without its recipients; of a badge without its account."""
+    document = message.document()
+    body: dict[str, Any] = document["body"]
+    return body if document["type"] in ("pop_window", "badge") else {"msgType": document["type"], **body}
+
+
+def recipients_from_json(data: str | bytes | Mapping[str, Any]) -> Recipients:
+    """Whom a body is for."""
+    body = object_of(data)
+    if not is_without_effect(body.get("toGid")):
+        text = "is not among the vendor's fields (any more)"
+        raise CheckFailed([Problem("toGid", text, "name users or departments")])
+    if body.get("toDept") == "0" or _goes_to_all(body):
+        if (body.get("toUser") or body.get("toDept")) and _only_online(body.get("toAll")):
+            told = "toUser, toDept: left out beside toAll, so those who are offline get nothing"
+            warnings.warn(told, stacklevel=2)
+        return Everyone()
+    users = parse_ids(body.get("account"), "account") or parse_ids(body.get("toUser"), "toUser")
+    emails = parse_ids(body.get("toEmail"), "toEmail")
+    if users and emails:
+        warnings.warn("toEmail: ignored beside toUser, and left out", stacklevel=2)
+    return Recipients(users, parse_ids(body.get("toDept"), "toDept"), emails=() if users else emails)
+
+
+def _only_online(to_all: Any) -> Any:
+    """Returns the flag of `toAll`, which the documentation spells both ways."""
+    return to_all.get("onlyOnline", to_all.get("onliyOnline")) if isinstance(to_all, Mapping) else None
+
+
+def _goes_to_all(body: Mapping[str, Any]) -> bool:
+    """Returns True for a sysMsg with its object `toAll`. None and false stand in bodies that are not for all."""
+    to_all = body.get("toAll")
+    if to_all is None or to_all is False:
+        return False
+    if body.get("msgType") != "sysMsg" or not isinstance(to_all, Mapping):
+        text = "only a sysMsg has it, and as an object"
+        raise CheckFailed([Problem("toAll", text, 'write {"onlyOnline": false} there, and "toDept": "0" elsewhere')])
+    return True

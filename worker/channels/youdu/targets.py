@@ -11,12 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from worker.channels.checking import overflow as overflows
-from worker.channels.checking.overflow import Fitted
 from worker.channels.checking.plain import utf16_size
 from worker.channels.checking.targets import NUMBER, Target, calls_for, other_recipients, pieces, slices, unfit
-from worker.channels.youdu.fields import BADGE, SEND, SPLIT_FIELD, UPLOAD, body_rows
-from worker.domain.account import Account
+from worker.channels.youdu.messages import BADGE, UPLOAD
 from worker.domain.errors import Problem
 from worker.domain.job import Draft, Part
 
@@ -122,10 +119,3 @@ def call_count(draft: Draft) -> int:
 
 def _targets(draft: Draft) -> tuple[Target, ...]:
     return tuple(replace(target, maximum=1) for target in TARGETS) if draft.kind == BADGE else TARGETS
-
-
-def fit(kind: str, document: Mapping[str, Any], account: Account, overflow: str) -> Fitted:
-    """Shortens what is too long and may be shortened. The check refuses the rest."""
-    msgtype = str(document.get("type"))
-    splits = kind == SEND and msgtype == "text"
-    return overflows.fit(document, "", body_rows(kind, msgtype), overflow, SPLIT_FIELD if splits else None)
