@@ -146,6 +146,25 @@ def test_a_translated_block_is_told_from_another_one(ours: str, theirs: str, is_
     assert is_same is is_translated(("python", ours), ("python", theirs))
 
 
+def test_a_text_of_a_program_is_translated_in_one_way() -> None:
+    """On a page, so that a test which looks for a text finds it in both languages."""
+    several = {
+        (page.name, text): sorted(ours) for page in CHINESE for text, ours in _texts(page).items() if len(ours) > 1
+    }
+
+    assert {} == several
+
+
+def _texts(page: Page) -> dict[str, set[str]]:
+    """The texts in the Python of the English page, each with what stands in their places."""
+    found: dict[str, set[str]] = {}
+    for ours, theirs in zip(page.blocks_in("python"), english(page).blocks_in("python"), strict=True):
+        mine, other = (QUOTED.findall(COMMENT.sub("", block.text)) for block in (ours, theirs))
+        for one, its in zip(mine, other, strict=True):
+            found.setdefault(its, set()).add(one)
+    return found
+
+
 def test_the_anchors_are_those_of_the_english_page() -> None:
     """A link to a heading fits in both languages; the title is named by no link."""
     assert {} == where_they_differ(lambda page: page.anchors[1:])

@@ -12,14 +12,14 @@ from tests.docs.page import ROOT, Page
 
 INDEX = Page("docs/recipes/index.md")
 RECIPES = [
-    Page(f"{folder}/{path.name}")
-    for folder in ("docs/recipes", "docs/zh/recipes")
-    for path in sorted((ROOT / folder).glob("*.md"))
+    Page(f"docs/recipes/{path.name}")
+    for path in sorted((ROOT / "docs/recipes").glob("*.md"))
     if path.name != "index.md"
 ]
+"""In Chinese they are the same programs, which test_chinese_pages.py holds against these."""
 
 
-@pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.name.removeprefix("docs/"))
+@pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.path.stem)
 @pytest.mark.slow("runs pytest once a recipe")
 def test_the_tests_of_a_recipe_pass(page: Page, tmp_path: Path) -> None:
     """In a folder with its files alone, and with warnings as errors."""
@@ -31,7 +31,7 @@ def test_the_tests_of_a_recipe_pass(page: Page, tmp_path: Path) -> None:
     assert 1 <= tests <= passed(printed), printed
 
 
-@pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.name.removeprefix("docs/"))
+@pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.path.stem)
 def test_every_python_of_a_recipe_is_a_file_that_runs(page: Page) -> None:
     """No block stands beside them that nothing has tried."""
     assert [] == [block.line for block in page.blocks_in("python") if not re.match(r"# [\w/]+\.py\n", block.text)]

@@ -16,11 +16,10 @@ PAGE = Page("docs/testing.md")
 BOTH = pytest.mark.parametrize("page", [PAGE, Page("docs/zh/testing.md")], ids=lambda page: page.name)
 
 
-@BOTH
 @pytest.mark.slow("runs pytest in a process of its own")
-def test_the_examples_pass(page: Page, tmp_path: Path) -> None:
+def test_the_examples_pass(tmp_path: Path) -> None:
     """The application, its tests, and those in a session that is rolled back."""
-    written = write_files(page, tmp_path)
+    written = write_files(PAGE, tmp_path)
 
     printed = run_tests(tmp_path)
 
