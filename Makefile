@@ -74,9 +74,9 @@ endif
 test-processes: $(VENV)/.installed-test
 	$(QUICK) $(BIN)/python -m pytest tests/process -n 4 --dist loadfile --no-loadscope-reorder
 
-# Pages in a real Chromium.
+# Pages in a real Chromium, in three processes for two processors: each waits for its browser.
 test-browser: $(VENV)/.installed-test
-	$(BIN)/python -m pytest tests/browser -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/browser -n 3 --dist loadfile
 
 # Of the tests inside this process that need no server: figures make them slower by half. Workers that are killed write none.
 coverage: $(VENV)/.installed-test
