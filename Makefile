@@ -9,7 +9,7 @@ IN_PROCESS := --ignore tests/process --ignore tests/browser
 # Tests that try no program but compare code, documents and files to deploy with each other: a part of the check.
 OF_THE_CHECKOUT := tests/structure tests/docs
 # What runs inside pytest and is no part of `make test`.
-APART := postgres or mariadb or programs or slow
+APART := postgres or mariadb or programs or slow or slow_checkout
 
 # Two database servers of the run's own, whose commits do not wait for the disk.
 QUICK := $(BIN)/python -m rig.servers.quick
@@ -19,7 +19,7 @@ MEMORY := $(BIN)/python -m rig.memory
 # Tests start some hundred processes from nothing, and each would compile the whole package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install demo test test-all test-rest test-servers test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist size dashboards reference docs
+.PHONY: install demo test test-all test-rest test-servers test-checkout test-python test-processes test-browser screenshots clean-install check coverage bench requirements manifests sbom dist size dashboards reference docs
 
 install: $(VENV)/.installed-dev
 
@@ -52,11 +52,15 @@ test-all: check test test-rest
 
 # All that `make test` leaves out, one after the other: whatever fills the processors beside real processes keeps these
 # from their heartbeats, and then their leases lapse.
-test-rest: test-servers test-processes test-browser clean-install
+test-rest: test-servers test-checkout test-processes test-browser clean-install
 
 # What runs inside pytest on PostgreSQL and MariaDB, or needs a program of this machine, or seconds of a processor.
 test-servers: $(VENV)/.installed-test
-	$(QUICK) $(BIN)/python -m pytest $(IN_PROCESS) -n 3 --dist loadfile --no-loadscope-reorder -m "$(APART)"
+	$(QUICK) $(BIN)/python -m pytest $(IN_PROCESS) -n 3 --dist loadfile --no-loadscope-reorder -m "postgres or mariadb or programs or slow"
+
+# What takes long of the tests that compare code and documents: builds, type checkers, the applications of the pages.
+test-checkout: $(VENV)/.installed-test
+	$(BIN)/python -m pytest $(OF_THE_CHECKOUT) -n 2 --dist worksteal -m slow_checkout
 
 # What runs inside pytest, on another Python and in an environment of its own. VERSIONS=newest takes the versions that
 # pip finds, VERSIONS=lowest the floors of what a producer needs.
@@ -74,9 +78,10 @@ endif
 test-processes: $(VENV)/.installed-test
 	$(QUICK) $(BIN)/python -m pytest tests/process -n 4 --dist loadfile --no-loadscope-reorder
 
-# Pages in a real Chromium, in three processes for two processors: each waits for its browser.
+# Pages in a real Chromium, in three processes for two processors: each waits for its browser. SITE names the folder of
+# what `make docs` has built; without it each process that needs the site builds it.
 test-browser: $(VENV)/.installed-test
-	$(BIN)/python -m pytest tests/browser -n 3 --dist loadfile
+	$(BIN)/python -m pytest tests/browser -n 3 --dist $(if $(SITE),worksteal,loadfile)
 
 # Of the tests inside this process that need no server: figures make them slower by half. Workers that are killed write none.
 coverage: $(VENV)/.installed-test

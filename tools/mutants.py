@@ -26,7 +26,7 @@ LEFT_OUT = (
     "unit/test_language.py",
 )
 """Tests that change the folder, in which mutmut looks for files, look at the stack, or are of no single function."""
-APART = "not (postgres or mariadb or process or browser or slow or programs)"
+APART = "not (postgres or mariadb or process or browser or slow or slow_checkout or programs)"
 NOTICED, SURVIVED, NOT_ENTERED, TIMED_OUT = "noticed", "survived", "not entered", "timed out"
 _BY_EXIT = {0: SURVIVED, 1: NOTICED, 3: NOTICED, 5: NOT_ENTERED, 33: NOT_ENTERED}
 """pytest's exit statuses and mutmut's own; any other is that of a signal, which ends what takes too long."""

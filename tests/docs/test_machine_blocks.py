@@ -236,7 +236,7 @@ def test_health_is_told_as_shown(
     assert [(n, f"{shown.replace('delivery-1 4711', here)}\n") for n, (_, shown) in enumerate(typed)] == told
 
 
-@pytest.mark.slow("starts a process of its own")
+@pytest.mark.slow_checkout("starts a process of its own")
 def test_a_units_process_is_asked_about_by_its_number(database: Database, sqlite_url: str, tmp_path: Path) -> None:
     """The number that systemctl prints; with the settings of the units, which a person's shell does not have."""
     beat(database)
@@ -325,7 +325,7 @@ def started(line: str, folder: Path, lines: int, **environment: str) -> Iterator
 
 
 @pytest.mark.fewer_databases("the lines are the same on all")
-@pytest.mark.slow("starts a process of its own")
+@pytest.mark.slow_checkout("starts a process of its own")
 @pytest.mark.parametrize(("page", "lang"), [("docs/console.md", "en"), ("docs/zh/console.md", "zh")])
 def test_the_console_prints_what_is_shown(page: str, lang: str, tmp_path: Path, sqlite_url: str) -> None:
     """But for the port, which is a free one here, and the link's token."""
@@ -339,7 +339,7 @@ def test_the_console_prints_what_is_shown(page: str, lang: str, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("line", block("docs/simulator.md", "worker simulator").splitlines())
-@pytest.mark.slow("starts a process of its own")
+@pytest.mark.slow_checkout("starts a process of its own")
 def test_the_simulator_starts_as_the_page_says(line: str, tmp_path: Path) -> None:
     """On a free port, with a certificate in a file beside its key; it answers there, and ends well."""
     authority = trustme.CA()

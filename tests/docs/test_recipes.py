@@ -20,7 +20,7 @@ RECIPES = [
 
 
 @pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.path.stem)
-@pytest.mark.slow("runs pytest once a recipe")
+@pytest.mark.slow_checkout("runs pytest once a recipe")
 def test_the_tests_of_a_recipe_pass(page: Page, tmp_path: Path) -> None:
     """In a folder with its files alone, and with warnings as errors."""
     written = write_files(page, tmp_path)

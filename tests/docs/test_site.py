@@ -15,7 +15,7 @@ import pytest
 from tools.site.build import build
 from tools.site.navigation import LANGUAGES, Language, pages
 
-pytestmark = pytest.mark.slow("builds the site in two languages")
+pytestmark = pytest.mark.slow_checkout("builds the site in two languages")
 
 
 @dataclass

@@ -16,7 +16,7 @@ PAGE = Page("docs/testing.md")
 BOTH = pytest.mark.parametrize("page", [PAGE, Page("docs/zh/testing.md")], ids=lambda page: page.name)
 
 
-@pytest.mark.slow("runs pytest in a process of its own")
+@pytest.mark.slow_checkout("runs pytest in a process of its own")
 def test_the_examples_pass(tmp_path: Path) -> None:
     """The application, its tests, and those in a session that is rolled back."""
     written = write_files(PAGE, tmp_path)
@@ -28,7 +28,7 @@ def test_the_examples_pass(tmp_path: Path) -> None:
 
 
 @BOTH
-@pytest.mark.slow("runs pytest in a process of its own")
+@pytest.mark.slow_checkout("runs pytest in a process of its own")
 def test_a_failed_assertion_looks_as_the_page_shows_it(page: Page, tmp_path: Path) -> None:
     """Word for word."""
     write_files(page, tmp_path)

@@ -28,7 +28,7 @@ DECIDING = [
 ]
 
 
-@pytest.mark.slow("runs eight files of tests")
+@pytest.mark.slow_checkout("runs eight files of tests")
 def test_pipeline_tests_pass_when_every_reason_is_noise() -> None:
     """On SQLite, for the whole suite takes minutes: `make test ARGS="-p tests.support.noise tests/pipeline"` runs that.
 

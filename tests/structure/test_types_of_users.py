@@ -14,7 +14,7 @@ import pytest
 from tests.docs.example import write_files
 from tests.docs.page import ROOT, Page
 
-pytestmark = pytest.mark.slow("mypy and pyright read the package")
+pytestmark = pytest.mark.slow_checkout("mypy and pyright read the package")
 
 APPLICATION = Path(__file__).parents[1] / "support" / "typed_application.py"
 
