@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
 from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, strategies as st
 
-from worker.delivery.scheduler.fair_share import LaneQuota, ThreadShares
+from worker.delivery.scheduler import lane_quota
+from worker.delivery.scheduler.fair_share import ThreadShares
+from worker.delivery.scheduler.lane_quota import LaneQuota
 from worker.outbox.lanes.offering import DueBatch
 from worker.outbox.lanes.processes import ALL_QUEUES, Process, QueueName
 
@@ -28,6 +31,11 @@ def sharing(*processes: Process) -> ThreadShares:
     made = ThreadShares()
     made.update(processes)
     return made
+
+
+def test_the_examples_of_the_formula_are_right() -> None:
+    """A reader may predict an offer with them."""
+    assert (0, 7) == doctest.testmod(lane_quota)
 
 
 @pytest.mark.parametrize(("lanes", "threads"), [(1, 30), (2, 15), (7, 4), (100, 1)])
@@ -112,12 +120,12 @@ def test_each_process_gets_two_doorbells(threads: tuple[int, ...], calls: int) -
 
 def test_a_lane_that_a_limit_closed_has_one_doorbell_for_each_process() -> None:
     """Threads keep no order between doorbells, so what is urgent would wait behind what the other one took."""
-    assert 62 == sharing(a_process(64)).quota("hr:1", 1).limited_to(100).calls_per_doorbell
+    assert 62 == sharing(a_process(64)).quota("hr:1", 1, limit=100).calls_per_doorbell
 
 
 def test_no_thread_gets_more_than_1600_ids_at_once() -> None:
     """Also where one doorbell takes the place of two: 33 threads each are 17 calls, and then 34."""
-    quota = sharing(a_process(34), a_process(34)).quota("hr:1", 1).limited_to(100_000)
+    quota = sharing(a_process(34), a_process(34)).quota("hr:1", 1, limit=100_000)
 
     assert 34 == quota.calls_per_doorbell
     assert 34 * quota.size <= 1_600

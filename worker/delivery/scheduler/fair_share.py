@@ -13,19 +13,17 @@ through, chosen by priority. All of this is known before the parts of a lane are
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice
 from math import ceil
 
 from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog, Backlogs, LaneCounts
+from worker.delivery.scheduler.lane_quota import LaneLoad, LaneQuota, account_threads, lane_quota
 from worker.delivery.scheduler.offer_capacity import OfferCapacity
-from worker.domain.pacing.bulk import BULK_EVERY, bulk_share, mix
+from worker.domain.pacing.bulk import BULK_EVERY, bulk_share
 from worker.domain.pacing.lane import SECOND, account_of, with_accounts
 from worker.domain.pacing.limit import Amount
 from worker.outbox.lanes.lanes import read_lane_states
-from worker.outbox.lanes.offering import DueBatch
 from worker.outbox.lanes.processes import Process, QueueName, living_processes
 
 HEARTBEATS_EVERY_S = 1.0
@@ -90,96 +88,14 @@ class FairShare:
         # All lanes with nothing but bulk have a tenth together, however many they are.
         if all(lanes):
             fraction *= 1 / BULK_EVERY if only_bulk else 1 - 1 / BULK_EVERY
-        quota = self._thread_shares.quota(lane, lanes.same_class(only_bulk=only_bulk), fraction, backlog.queue)
-        quota = quota.limited_to(
-            self._recent_limits.max_parts(lane, self._backlogs.lanes(account), only_bulk=only_bulk)
+        return self._thread_shares.quota(
+            lane,
+            lanes.same_class(only_bulk=only_bulk),
+            fraction,
+            backlog.queue,
+            limit=self._recent_limits.max_parts(lane, self._backlogs.lanes(account), only_bulk=only_bulk),
+            max_calls=self._offer_capacity.max_calls(lane),
         )
-        max_calls = self._offer_capacity.max_calls(lane)
-        if max_calls is None:
-            return quota
-        return replace(quota, window=min(quota.window, max_calls), urgent_window=min(quota.urgent_window, max_calls))
-
-
-DOORBELL_S = 1.0
-"""Seconds of work that one doorbell should hold, by the time that a part of its lane takes."""
-
-
-SLOW_MS = 1000
-"""A lane whose calls take longer than so many milliseconds is slow."""
-
-
-KEEP_FREE = 2
-"""Threads left out of all quotas, so that no busy lane holds every thread."""
-
-
-MAX_CALLS_PER_DOORBELL = 64
-"""The largest number of calls that one thread has in flight at once."""
-MAX_IDS = 1600
-"""The largest number of ids that go to one thread at once, except in the smallest doorbells."""
-
-
-@dataclass(frozen=True, slots=True)
-class LaneQuota:
-    """How much of one lane may be in the broker and in the threads."""
-
-    size: int
-    """Ids for each call that is in flight."""
-    window: int
-    """How many of the lane's first due parts are kept offered."""
-    urgent_window: int
-    """The same for urgent parts, which are counted apart."""
-    threads: int
-    calls_per_doorbell: int = 1
-    """How many doorbells are combined into one for a thread, which then has as many calls in flight at once."""
-
-    def bulk_window(self, normal_due: int) -> int:
-        """Returns the window of bulk parts: what normal parts leave, but at least bulk's share of the window."""
-        return max(self.window - normal_due, bulk_share(self.window))
-
-    def limited_to(self, max_parts: int | None) -> LaneQuota:
-        """Returns the quota with at most `max_parts` parts offered at once, or itself if None."""
-        if max_parts is None:
-            return self
-        # In as few doorbells as possible, because threads keep no order between doorbells. Urgent parts leave bulk its
-        # share: they are offered before bulk, which would get nothing of the limit otherwise.
-        urgent = max(1, max_parts - bulk_share(max_parts))
-        threads = max(1, min(self.threads, max_parts // self.size))
-        return replace(
-            self,
-            window=min(self.window, max_parts),
-            urgent_window=min(self.urgent_window, urgent),
-            threads=threads,
-            calls_per_doorbell=_calls_of_two(self.calls_per_doorbell),
-        )
-
-    def split(self, batch: DueBatch, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
-        """Splits the ids into doorbells. With `patient`, only into full ones while half of the window is offered."""
-        # Few ids are spread over all threads, so that they do not wait behind each other in one.
-        ids, size = batch.ids, max(1, min(self.size, ceil(len(batch.ids) / self.threads)))
-        if patient and 2 * len(batch.in_broker) >= window:
-            whole = self.size * min(self.calls_per_doorbell, self.threads)
-            ids, size = ids[: len(ids) // whole * whole], self.size
-        return [tuple(ids[at : at + size]) for at in range(0, len(ids), size)]
-
-    def split_mixed(
-        self, normal: DueBatch, bulk: DueBatch, bulk_credit: int, *, patient: bool = True
-    ) -> list[tuple[tuple[str, ...], int]]:
-        """Mixes normal and bulk parts by bulk's credit and splits them into doorbells.
-
-        Returns the ids of each doorbell with the credit after it.
-        """
-        both = DueBatch([*normal.ids, *bulk.ids], [*normal.in_broker, *bulk.in_broker])
-        mixed = mix(normal.ids, bulk.ids, bulk_credit)
-        doorbells = []
-        for ids in self.split(both, self.window, patient=patient):
-            parts = list(islice(mixed, len(ids)))
-            doorbells.append((tuple(part for part, _ in parts), parts[-1][1]))
-        return doorbells
-
-
-def _calls_of_two(calls_per_doorbell: int) -> int:
-    """Returns the calls of a doorbell that takes the place of two."""
-    return min(MAX_CALLS_PER_DOORBELL, 2 * calls_per_doorbell)
 
 
 class ThreadShares:
@@ -222,23 +138,36 @@ class ThreadShares:
 
     def threads(self, fraction: float = 1.0, queue: QueueName = QueueName.NORMAL) -> int:
         """Returns the threads of an account with this fraction of all weights; at least 1."""
-        return max(1, int((self._queue_threads.get(queue, self._threads) - KEEP_FREE) * fraction + 1e-9))
+        return account_threads(self._all_threads(queue), fraction)
 
-    def quota(self, lane: str, lanes: int, fraction: float = 1.0, queue: QueueName = QueueName.NORMAL) -> LaneQuota:
-        """Returns the quota of one lane, if `lanes` of its account have work for the threads of the queue."""
-        threads, urgent = (self._lane_threads(lane, lanes, fraction, name) for name in (queue, QueueName.URGENT))
-        cycle_ms = self._cycle_ms.get(lane, 0)
-        # Few threads with many calls each do more than many threads with one call each, which compete for the
-        # interpreter. But each process gets two doorbells: one prepares and marks while the other waits for answers.
-        calls_per_doorbell = min(MAX_CALLS_PER_DOORBELL, ceil(threads / (2 * self._processes)))
-        size = min(self._size, MAX_IDS // _calls_of_two(calls_per_doorbell))
-        size = max(1, min(size, int(DOORBELL_S * 1000 / cycle_ms)) if cycle_ms else size)
-        # Twice: a thread works on one doorbell while another waits for it, so that it is never idle between the two.
-        return LaneQuota(size, threads * size * 2, max(size, urgent * size // 2), threads, calls_per_doorbell)
+    def quota(
+        self,
+        lane: str,
+        lanes: int,
+        fraction: float = 1.0,
+        queue: QueueName = QueueName.NORMAL,
+        *,
+        limit: int | None = None,
+        max_calls: int | None = None,
+    ) -> LaneQuota:
+        """Returns the quota of a lane with these further quantities of a `LaneLoad`."""
+        return lane_quota(
+            LaneLoad(
+                threads=self._all_threads(queue),
+                urgent_threads=self._all_threads(QueueName.URGENT),
+                processes=self._processes,
+                fraction=fraction,
+                lanes=lanes,
+                call_ms=self._latency_ms.get(lane, 0),
+                cycle_ms=self._cycle_ms.get(lane, 0),
+                doorbell_size=self._size,
+                limit=limit,
+                max_calls=max_calls,
+            )
+        )
 
-    def _lane_threads(self, lane: str, lanes: int, fraction: float, queue: QueueName) -> int:
-        threads = max(1, self.threads(fraction, queue) // max(1, lanes))
-        return max(1, threads // 4) if self._latency_ms.get(lane, 0) > SLOW_MS else threads
+    def _all_threads(self, queue: QueueName) -> int:
+        return self._queue_threads.get(queue, self._threads)
 
 
 REMEMBERED_S, REMEMBERED_FACTOR = 120.0, 0.1

@@ -14,7 +14,8 @@ from math import ceil
 from sqlalchemy import Connection
 
 from worker.delivery.scheduler.backlog import Backlog, Backlogs
-from worker.delivery.scheduler.fair_share import FairShare, LaneQuota
+from worker.delivery.scheduler.fair_share import FairShare
+from worker.delivery.scheduler.lane_quota import LaneQuota
 from worker.delivery.scheduler.offer_capacity import OfferCapacity
 from worker.domain.job import Kind, Priority
 from worker.domain.pacing.bulk import MAX_CREDIT, Pacing, mix
