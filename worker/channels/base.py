@@ -147,6 +147,9 @@ class Channel:
     """Everything that the pipeline needs to know about a vendor. The defaults are for a vendor without that feature."""
 
     name: str
+    host: str | None = None
+    """The vendor's public host (`https://api.example.com`), or None if every customer runs its own. Read only of a
+    channel from outside; this package's table has its own."""
     kinds: frozenset[str] = frozenset()
     sends: frozenset[str] = frozenset()
     """The kinds whose recipients are counted and can be sent to again."""

@@ -16,8 +16,8 @@ from pydantic import BaseModel
 
 from worker.channels.base import Channel
 from worker.channels.registry import channel
-from worker.channels.typed import VendorMessage, VendorObject
-from worker.config.channels import REGISTRY
+from worker.channels.typed import PlainMessage, VendorMessage, VendorObject
+from worker.config.channels import REGISTRY, channel_entries
 from worker.domain.content.message import Message
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
@@ -27,8 +27,8 @@ from worker.domain.job import Draft
 def home_of(message_class: type[object]) -> str | None:
     """Returns the channel whose class, or whose class's subclass, this is. None: it is of all channels or of none."""
     for base in message_class.__mro__:
-        for name, entry in REGISTRY.items():
-            if base.__module__.startswith(f"{entry.package}."):
+        for name, entry in channel_entries().items():
+            if f"{base.__module__}.".startswith(f"{entry.package}."):
                 return name
     return None
 
@@ -36,9 +36,9 @@ def home_of(message_class: type[object]) -> str | None:
 @cache
 def messages(name: str) -> Mapping[str, type[VendorObject]]:
     """Returns the public message classes of a channel by their type: a card's `card_type`, `msgtype`, or the name."""
-    package = importlib.import_module(REGISTRY[name].package)
+    package = importlib.import_module(channel_entries()[name].package)
     classes = [one for one in vars(package).values() if isinstance(one, type) and issubclass(one, VendorMessage)]
-    return {_type_of(one): one for one in classes}
+    return {_type_of(one): one for one in classes if one not in (PlainMessage, VendorMessage)}
 
 
 def _type_of(message_class: type[object]) -> str:
@@ -48,7 +48,7 @@ def _type_of(message_class: type[object]) -> str:
 
 def public_name(name: str, message_class: type[object]) -> str:
     """Returns how an application writes a class of this channel: `webhook.Text`."""
-    module = REGISTRY[name].public_module
+    module = channel_entries()[name].public_module
     return message_class.__name__ if module in (None, "wecom_app") else f"{module}.{message_class.__name__}"
 
 

@@ -5,7 +5,6 @@ A wrong key must not wait for its first job. Knows no channel's keys: each chann
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from worker.channels.base import Channel
 from worker.channels.checking.plain import unfit
-from worker.config.channels import REGISTRY
+from worker.config.channels import REGISTRY, channel_entries
 from worker.domain.account import DEADLINE, Account, Secret
 from worker.domain.errors import ConfigurationError, Problem
 from worker.domain.pacing.limit import Amount
@@ -29,16 +28,29 @@ DAY_S = 86_400
 @cache
 def channel(name: str) -> Channel:
     """Returns the channel of this name, imported on first use. ConfigurationError lists the right names."""
-    if (entry := REGISTRY.get(name)) is None:
-        known = ", ".join(sorted(REGISTRY))
+    entry = REGISTRY.get(name) or channel_entries().get(name)
+    if entry is None:
+        known = ", ".join(sorted(channel_entries()))
         raise ConfigurationError(f"channel {name!r} does not exist; use one of {known}")
-    made: Channel = getattr(importlib.import_module(f"{entry.package}.channel"), entry.class_name)()
+    made = entry.load()()
+    if not isinstance(made, Channel) or made.name != name:
+        text = f"{entry.package}:{entry.class_name} is no Channel of the name {name!r}"
+        raise ConfigurationError(f"{text}; correct its entry point, or its attribute `name`")
     return made
 
 
+@cache
 def names() -> tuple[str, ...]:
-    """Returns the names of all channels, sorted."""
-    return tuple(sorted(REGISTRY))
+    """Returns the names of all channels that can be loaded, sorted. An account of another one says why it cannot."""
+    return tuple(sorted({*REGISTRY, *filter(_can_be_loaded, channel_entries())}))
+
+
+def _can_be_loaded(name: str) -> bool:
+    try:
+        channel(name)
+    except ConfigurationError:
+        return False
+    return True
 
 
 # -- accounts ---------------------------------------------------------------------------------------------------------

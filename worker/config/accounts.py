@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol, cast
 
-from worker.config.channels import REGISTRY
+from worker.config.channels import host_of
 from worker.config.mistakes import validated
 from worker.config.places import SecretFrom, is_place
 from worker.config.settings import Settings, account_settings
@@ -94,8 +94,7 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
         raise ConfigurationError(
             f"accounts.{name}: is disabled; run `worker accounts change {name} --enable`, or set disabled = false"
         )
-    entry = REGISTRY.get(values.channel)
-    base_url = values.base_url or (entry.host if entry else "")  # the registry refuses an unknown channel
+    base_url = values.base_url or host_of(values.channel)  # the registry refuses an unknown channel
     if base_url is None:
         raise ConfigurationError(
             f"accounts.{name}.base_url: is missing; channel {values.channel!r} has no host of its own"
