@@ -5,7 +5,7 @@ A reset replaces it with a new one.
 
 from collections import Counter
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
 from worker_simulator.clock import Clock
 from worker_simulator.settings import SimulatorSettings
@@ -49,6 +49,8 @@ class VendorState:
         self.webhook = Webhooks(settings, self.clock, self.files)
         self.youdu = YouduState(self.clock, self.inbox)
         self.callbacks = Callbacks(settings, self.clock, self.calls)
+        self.outside: dict[str, Any] = {}
+        """What the handlers of other packages store, each under a name of its own."""
         self.in_flight: Counter[str] = Counter()
         self.control_calls = 0
         """The number of control calls other than GET. Open pages compare it to notice changes."""

@@ -1,6 +1,8 @@
 """The table of the vendor's paths. Answers a call by its handler, or by the fault rule that matches it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
 
 from worker_simulator.answers import MORE_INFO, REASONS, HttpAnswer, Refused, answer_with_code, refusal
 from worker_simulator.request import HttpRequest
@@ -35,6 +37,10 @@ ROUTES: dict[str, Handler] = {
     **YOUDU_ROUTES,
 }
 
+GROUP = "worker_simulator.vendors"
+"""The group of entry points with which a package adds the paths of another vendor: the value of each names a mapping
+of paths to handlers. It changes none of the paths here."""
+
 ON_FAULT_REFUSAL: dict[str, Callable[[VendorState, HttpRequest, int], None]] = {
     "/cgi-bin/message/send": messages.record_refused
 }
@@ -43,9 +49,15 @@ ON_FAULT_REFUSAL: dict[str, Callable[[VendorState, HttpRequest, int], None]] = {
 NOT_FOUND = HttpAnswer(b"404 page not found\n", status=404, headers={"Content-Type": "text/plain; charset=utf-8"})
 
 
+@cache
+def outside_routes() -> Mapping[str, Handler]:
+    """Returns the paths that other packages add. Imports them when a path is called that is not among ours."""
+    return {path: handler for point in entry_points(group=GROUP) for path, handler in point.load().items()}
+
+
 def answer(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Carries out a vendor call and returns its answer."""
-    handler = ROUTES.get(request.path)
+    handler = ROUTES.get(request.path) or outside_routes().get(request.path)
     if handler is None:
         return NOT_FOUND
     try:
