@@ -53,6 +53,7 @@ BY_BLOCK = {
     ("docs/accounts.md", "$ export WORKER_SEAL_KEY"): COMMANDS,
     ("docs/common-changes.md", "REGISTRY = {"): HERE,
     ("docs/callbacks.md", "# shop/hooks.py"): HERE,
+    ("docs/channels.md", "# test_acme.py"): "tests/docs/test_recipes.py",
     ("docs/callbacks.md", "@on_message"): HERE,
     ("docs/console.md", "from starlette"): "tests/docs/test_snippets.py",
     ("docs/console.md", "$ worker console"): MACHINES,
@@ -101,6 +102,10 @@ MEASURED = "what a bench printed once, on the machine that the page names"
 NOT_RUN = {
     ("docs/console.md", "location /"): "nginx is no part of the tests; they send the headers that it is told to set",
     ("docs/design.md", " your transaction"): "a picture",
+    (
+        "docs/channels.md",
+        "# pyproject.toml",
+    ): "a package of a reader's; tests/unit/config/test_outside_channels.py makes some",
 }
 """Page and begin of a block, and why no test runs it."""
 

@@ -57,6 +57,7 @@ NAVIGATION: tuple[str | Section, ...] = (
                     "recipes/many-people.md",
                     "recipes/s3.md",
                     "recipes/campaign.md",
+                    "recipes/another-vendor.md",
                 ),
             ),
             Section(
@@ -95,7 +96,7 @@ NAVIGATION: tuple[str | Section, ...] = (
     Section(
         "Contributing",
         "参与开发",
-        ("contributing.md", "common-changes.md", "reference/way.md", "changelog.md"),
+        ("contributing.md", "common-changes.md", "channels.md", "reference/way.md", "changelog.md"),
     ),
 )
 
