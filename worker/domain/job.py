@@ -18,8 +18,9 @@ NEWEST_PAYLOAD = 0
 """The newest version of documents that this release reads; it reads all older ones.
 
 Message, recipients and parts' specs of one job share a version, which stands in the job's row. It grows by one with a
-change that the release before would refuse or carry out only in part, such as a new kind of job or a new field. Only
-jobs that use the change have the new number: all others are 0 still, which every release reads.
+change that the release before would refuse or carry out only in part, such as a new kind of job or a new key of a
+part's spec; a field of a vendor's body is sent as it stands by all. Only jobs that use the change have the new number:
+all others are 0 still, which every release reads.
 """
 
 

@@ -19,8 +19,8 @@ from worker.domain.errors import CheckFailed, Problem, WorkerError
 log = structlog.get_logger()
 OnBegin = Callable[[str], object]
 """Called with the id of the audit's row before the first change."""
-Command = Callable[[OnBegin], str]
-"""Runs a command, and returns the id of its audit row."""
+RunCommand = Callable[[OnBegin], str]
+"""Carries out a command, and returns the id of its audit row."""
 MAX_RUNNING, MAX_WAITING = 2, 8
 """How many commands run at once, and how many may wait for these."""
 QUICK_S = 1.0
@@ -35,7 +35,7 @@ class Background:
         self._guard = threading.Lock()
         self._count = 0
 
-    def begin(self, command: Command, *, turn_s: float = QUICK_S, quick_s: float = QUICK_S) -> str | None:
+    def begin(self, command: RunCommand, *, turn_s: float = QUICK_S, quick_s: float = QUICK_S) -> str | None:
         """Starts a command in a thread; returns the id of its audit row at its end, or sooner if it takes long.
 
         Waits at most `turn_s` for its row, and then at most `quick_s` for its end. Returns None if it is still waiting
@@ -67,7 +67,7 @@ class Background:
             done.result(quick_s)
         return audit
 
-    def _run(self, command: Command, audit_id: Future[str], done: Future[str]) -> None:
+    def _run(self, command: RunCommand, audit_id: Future[str], done: Future[str]) -> None:
         def began(audit: str) -> None:
             if not audit_id.done():
                 audit_id.set_result(audit)
