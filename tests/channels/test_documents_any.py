@@ -18,7 +18,7 @@ from worker.channels.registry import channel, names
 from worker.domain.content.message import Message
 from worker.domain.errors import CheckFailed
 
-CHANNELS = [name for name in names() if channel(name).vendor_json is not None]
+CHANNELS = [name for name in names() if channel(name).bodies is not None]
 TYPES = ["text", "markdown", "template_card", "news", "file", "image", "mail", "sysMsg", "link", "composite", "x"]
 NAMES = st.sampled_from(
     [
@@ -95,6 +95,6 @@ def read(name: str, data: Any) -> tuple[Message | None, CheckFailed | None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return channel(name).vendor_json.message_from_json(data), None
+            return channel(name).bodies.message_from_json(data), None
         except CheckFailed as refused:
             return None, refused

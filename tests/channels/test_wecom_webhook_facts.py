@@ -46,7 +46,7 @@ def test_every_field_is_ours(row: dict[str, str]):
             assert (int(most[1]), int(most[2])) == rule.entries
 
 
-@each((row, card) for row in rows("webhook_cards") for card in messages.CARDS)
+@each((row, card) for row in rows("webhook_cards") for card in messages.CARD_CLASSES)
 def test_every_member_of_a_card_is_ours(row: dict[str, str], card: str):
     """What is required, of which type, how long is advised, how many, which values; and what a card has not."""
     found = rules_at(check.CARD_ROWS[card], row["member"])

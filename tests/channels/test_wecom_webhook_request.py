@@ -33,7 +33,7 @@ from worker.channels.wecom_webhook import (
     message_from_json,
     message_to_json,
 )
-from worker.channels.wecom_webhook.messages import CARDS, CLASSES, recipients_from_json
+from worker.channels.wecom_webhook.messages import CARD_CLASSES, CLASSES, recipients_from_json
 from worker.domain.call import Access
 from worker.domain.content.message import File
 from worker.domain.content.recipient import Chats, Everyone, Recipients
@@ -71,7 +71,7 @@ def test_every_sample_goes_out_as_it_is(name: str) -> None:
 
 def test_every_type_has_a_sample() -> None:
     """Types and cards that are read back from JSON."""
-    assert CLASSES.keys() | CARDS.keys() == set(NAMES)
+    assert CLASSES.keys() | CARD_CLASSES.keys() == set(NAMES)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "image"])

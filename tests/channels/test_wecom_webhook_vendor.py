@@ -17,7 +17,7 @@ from wecom_webhook_vendor import PUSH, ROBOT, Vendor
 
 from worker.channels.wecom_webhook import Raw, message_from_json
 from worker.channels.wecom_webhook.check import GROUPS_ALONE
-from worker.channels.wecom_webhook.messages import CARDS as CARD_CLASSES, CLASSES
+from worker.channels.wecom_webhook.messages import CARD_CLASSES, CLASSES
 from worker.domain.account import Account
 from worker.domain.content.message import Message
 from worker.domain.content.recipient import Chats, Everyone, Recipients

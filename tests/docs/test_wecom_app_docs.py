@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 import worker
 from tests.support.producing import ACCOUNTS, an_engine
 from worker.channels.wecom.upload import UPLOADS
-from worker.channels.wecom_app import cards, messages, vendor_json
+from worker.channels.wecom_app import bodies, cards, messages
 from worker.channels.wecom_app.limits import PROFILE
 from worker.domain.content.message import Message
 
@@ -53,7 +53,7 @@ def test_every_example_can_be_enqueued(namespace: dict[str, Any]) -> None:
 
     shown = {type(one) for one in examples}
     assert {*messages.CLASSES.values(), *cards.CARD_CLASSES.values(), worker.CreateChat, worker.ChangeChat} <= shown
-    assert namespace["read"] == vendor_json.message_from_json(namespace["same"])
+    assert namespace["read"] == bodies.message_from_json(namespace["same"])
 
 
 def test_every_limit_and_upload_is_named() -> None:

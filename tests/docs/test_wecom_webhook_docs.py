@@ -49,7 +49,7 @@ def test_every_example_can_be_enqueued(namespace: dict[str, Any]) -> None:
     namespace["session"].commit()
 
     shown = {type(one) for one in examples.values()}
-    assert {*messages.CLASSES.values(), *messages.CARDS.values()} <= shown
+    assert {*messages.CLASSES.values(), *messages.CARD_CLASSES.values()} <= shown
 
 
 def test_every_limit_and_upload_is_named() -> None:

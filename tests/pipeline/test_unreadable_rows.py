@@ -90,6 +90,23 @@ def test_every_page_comes(site: Site, text: str) -> None:
     assert filled.accepted in pages["/jobs"].text
 
 
+def lose_channel(site: Site) -> None:
+    """As if the package of the jobs' channel were not installed any more."""
+    with site.database.writing() as connection:
+        connection.exec_driver_sql("update worker_jobs set channel = 'acme'")
+
+
+def test_every_page_comes_without_the_channel_of_its_jobs(site: Site) -> None:
+    """The meaning of their codes is what is missing."""
+    filled = fill(site)
+    lose_channel(site)
+
+    pages = dict(Person(site).crawl("/", *(f"/jobs/{job}" for job in (filled.accepted, filled.card, filled.refused))))
+
+    assert [path for path, shown in pages.items() if shown.status >= 500] == []
+    assert filled.refused in pages["/jobs"].text
+
+
 @pytest.fixture
 def commands(sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Site, Run]]:
     """A site, and `worker ARGUMENTS` on its outbox, which returns the exit status."""
@@ -123,6 +140,20 @@ READS = [
     *(["limits"], ["forecast"], ["stats", "--tag", "t"], ["stats", "--tag", "t", "--json"], ["accounts", "show"]),
     *(["show", "{job}", "--json"], ["recipients", "{job}", "--status", "accepted"], ["failures", "{job}"], ["health"]),
 ]
+
+
+def test_every_command_that_reads_answers_without_the_channel(
+    commands: tuple[Site, Run], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only what follows up a job needs its channel."""
+    site, run = commands
+    filled = fill(site)
+    lose_channel(site)
+
+    for arguments in READS:
+        for job in (filled.accepted, filled.card, filled.refused) if "{job}" in arguments else ("",):
+            run(*(argument.replace("{job}", job) for argument in arguments))
+    assert 0 == run("why", filled.refused)
 
 
 @every_text

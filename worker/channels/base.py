@@ -96,7 +96,7 @@ class CodeExchange:
     """Returns what the answer means. TokenRefused means that this authorisation code is lost."""
 
 
-class VendorJson(Protocol):
+class Bodies(Protocol):
     """Reads a body as the vendor's pages show it. Raises CheckFailed for what does not fit."""
 
     def message_from_json(self, data: Mapping[str, Any], *, raw: bool = False) -> Message:
@@ -174,8 +174,8 @@ class Channel:
     """The options of a message that a kind of job does not have, by kind."""
     customer_month: int | None = None
     """Messages that a customer may get in a calendar month of China before a further one is warned about, or None."""
-    vendor_json: VendorJson | None = None
-    """The module that reads the vendor's bodies, or None if the channel sends nothing."""
+    bodies: Bodies | None = None
+    """What reads the vendor's bodies, or None if the channel sends nothing. In our own channels it is a module."""
     recall_window_s: int | None = None
     """Seconds after its acceptance in which a send can be recalled, or None without such a limit."""
 
@@ -211,11 +211,11 @@ class Channel:
 
     # -- a new job ----------------------------------------------------------------------------------------------------
 
-    def reader(self) -> VendorJson:
+    def reader(self) -> Bodies:
         """Returns what reads messages and recipients from bodies as the vendor's pages show them."""
-        if self.vendor_json is None:
+        if self.bodies is None:
             raise self._sends_nothing()
-        return self.vendor_json
+        return self.bodies
 
     def plain_text(self, content: str) -> Message:
         """Returns a plain text message."""

@@ -5,6 +5,7 @@ Other modules of `worker` change without notice.
 
 from worker.channels.base import (
     Advice as Advice,
+    Bodies as Bodies,
     CallbackVerifier as CallbackVerifier,
     Channel as Channel,
     TokenGranted as TokenGranted,
@@ -13,7 +14,7 @@ from worker.channels.base import (
     TokenRefused as TokenRefused,
 )
 from worker.channels.calls import digest as digest, json_bytes as json_bytes
-from worker.channels.checking import rules
+from worker.channels.checking import overflow, rules
 from worker.channels.checking.job import body_problems as body_problems, content_of as content_of
 from worker.channels.checking.row import AllOrNone as AllOrNone, AnyOf as AnyOf, Prose as Prose, R as R
 from worker.channels.checking.targets import other_recipients as other_recipients
@@ -31,9 +32,14 @@ from worker.channels.wecom.answer import Answer as Answer, Page as Page, no_vend
 from worker.channels.wecom.limits import counted as counted, with_overrides as with_overrides
 from worker.domain.account import Account as Account, Secret as Secret
 from worker.domain.call import Access as Access, Reply as Reply, Request as Request
+from worker.domain.callbacks.inbound import CallbackRefused as CallbackRefused, Inbound as Inbound
 from worker.domain.content.message import File as File, Message as Message
 from worker.domain.content.recipient import Recipients as Recipients
-from worker.domain.errors import CheckFailed as CheckFailed, Problem as Problem
+from worker.domain.errors import (
+    CheckFailed as CheckFailed,
+    ConfigurationError as ConfigurationError,
+    Problem as Problem,
+)
 from worker.domain.job import Draft as Draft, Kind as Kind, Part as Part, RepeatRule as RepeatRule
 from worker.domain.outcome import (
     Accepted as Accepted,
@@ -59,4 +65,5 @@ from worker.domain.pacing.limit import (
 )
 
 row_problems, row_cautions = rules.problems, rules.cautions
+shorten = overflow.fit
 read_answer = answer.read

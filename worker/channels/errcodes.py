@@ -100,7 +100,7 @@ _SCOPES: Mapping[Scope, str] = {
 class Catalogue:
     """The codes that a channel can meet. Read when the first one is looked up."""
 
-    folder: str
+    folder: str = ""
     """The channel whose `errcodes.toml` it is, or empty if the rows are `given`."""
     shared: Catalogue | None = None
     """Where codes without a row there are looked up."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from worker.channels.base import Channel
 from worker.channels.registry import channel
 from worker.channels.typed import PlainMessage, VendorMessage, VendorObject
-from worker.config.channels import REGISTRY, channel_entries
+from worker.config.channels import REGISTRY, ChannelEntry, entry_of, outside_entries
 from worker.domain.content.message import Message
 from worker.domain.errors import Problem
 from worker.domain.job import Draft
@@ -26,17 +26,29 @@ from worker.domain.job import Draft
 @cache
 def home_of(message_class: type[object]) -> str | None:
     """Returns the channel whose class, or whose class's subclass, this is. None: it is of all channels or of none."""
-    for base in message_class.__mro__:
-        for name, entry in channel_entries().items():
-            if f"{base.__module__}.".startswith(f"{entry.package}."):
+    modules = [base.__module__ for base in message_class.__mro__]
+    for module in modules:
+        for name, entry in REGISTRY.items():
+            if module.startswith(f"{entry.package}."):
                 return name
-    return None
+    roots = [module.partition(".")[0] for module in modules]
+    if not set(roots) - OUR_ROOTS:
+        return None
+    return next((name for root in roots for name, entry in outside_entries().items() if _root(entry) == root), None)
+
+
+OUR_ROOTS = frozenset({"worker", "pydantic", "builtins"})
+"""The packages of the classes that a message of ours inherits."""
+
+
+def _root(entry: ChannelEntry) -> str:
+    return entry.package.partition(".")[0]
 
 
 @cache
 def messages(name: str) -> Mapping[str, type[VendorObject]]:
     """Returns the public message classes of a channel by their type: a card's `card_type`, `msgtype`, or the name."""
-    package = importlib.import_module(channel_entries()[name].package)
+    package = importlib.import_module(_entry(name).package)
     classes = [one for one in vars(package).values() if isinstance(one, type) and issubclass(one, VendorMessage)]
     return {_type_of(one): one for one in classes if one not in (PlainMessage, VendorMessage)}
 
@@ -46,9 +58,15 @@ def _type_of(message_class: type[object]) -> str:
     return str(next((one for one in named if one), message_class.__name__))
 
 
+def _entry(name: str) -> ChannelEntry:
+    entry = entry_of(name)
+    assert entry is not None
+    return entry
+
+
 def public_name(name: str, message_class: type[object]) -> str:
     """Returns how an application writes a class of this channel: `webhook.Text`."""
-    module = channel_entries()[name].public_module
+    module = _entry(name).public_module
     return message_class.__name__ if module in (None, "wecom_app") else f"{module}.{message_class.__name__}"
 
 
@@ -60,7 +78,7 @@ def class_problems(vendor: Channel, message: Message, kind: str) -> Iterator[Pro
         for name in sorted(message.model_fields_set & unused):
             if getattr(message, name):
                 yield Problem(name, f"a {kind} has no such option", "leave it out")
-    if home is None or home == vendor.name or vendor.vendor_json is None:
+    if home is None or home == vendor.name or vendor.bodies is None:
         return
     own, theirs = messages(vendor.name).get(_type_of(made)), public_name(home, made)
     if own is None or _required(own) != _required(made):
@@ -79,7 +97,8 @@ def instead_of(vendor: Channel, message_class: type[object]) -> str:
     """Returns the remedy that names the classes of a channel which come nearest to one of another channel."""
     own = {one.__name__: public_name(vendor.name, one) for one in messages(vendor.name).values()}
     name = message_class.__name__
-    nearest = [own[one] for one in vendor.instead.get(name) or ([name] if name in own else vendor.instead[""])]
+    wanted = vendor.instead.get(name) or ([name] if name in own else vendor.instead.get("", ()))
+    nearest = [own[one] for one in wanted if one in own] or sorted(own.values())
     names = ", ".join(nearest)
     return f"use one of {names}" if len(nearest) > 1 else f"use {names}"
 

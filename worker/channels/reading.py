@@ -77,9 +77,9 @@ class BodyReader:
             if message_class is None and not raw:
                 known = (*self.classes, *([CARD] if self.cards else ()))
                 raise unknown_type(self.type_field, msgtype, known, self.code)
-        if message_class is None:
+        if message_class is None or not isinstance(content, Mapping | list):
             return None
-        refuse_misplaced_fields(message_class, msgtype, content if isinstance(content, Mapping) else NOTHING, beside)
+        refuse_misplaced_fields(message_class, msgtype, NOTHING if isinstance(content, list) else content, beside)
         fields = message_class.fields_of(content)
         if fields is None:
             return None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from worker.channels.base import Channel
 from worker.channels.checking.plain import unfit
-from worker.config.channels import REGISTRY, channel_entries
+from worker.config.channels import REGISTRY, class_of, entry_of, outside_entries
 from worker.domain.account import DEADLINE, Account, Secret
 from worker.domain.errors import ConfigurationError, Problem
 from worker.domain.pacing.limit import Amount
@@ -25,32 +25,53 @@ DAY_S = 86_400
 """The longest time of a call, in seconds."""
 
 
-@cache
+NEEDED = ("kinds", "account_keys", "checks", "errcodes")
+"""Attributes of a channel without a default."""
+
+
 def channel(name: str) -> Channel:
     """Returns the channel of this name, imported on first use. ConfigurationError lists the right names."""
-    entry = REGISTRY.get(name) or channel_entries().get(name)
-    if entry is None:
-        known = ", ".join(sorted(channel_entries()))
-        raise ConfigurationError(f"channel {name!r} does not exist; use one of {known}")
-    made = entry.load()()
-    if not isinstance(made, Channel) or made.name != name:
-        text = f"{entry.package}:{entry.class_name} is no Channel of the name {name!r}"
-        raise ConfigurationError(f"{text}; correct its entry point, or its attribute `name`")
-    return made
+    found = _loaded(name)
+    if isinstance(found, str):
+        raise ConfigurationError(found)
+    return found
+
+
+def channel_if_there(name: str) -> Channel | None:
+    """Returns the channel of a job, or None if it came from a package that is not here, or cannot be used, any more."""
+    found = _loaded(name)
+    return None if isinstance(found, str) else found
 
 
 @cache
 def names() -> tuple[str, ...]:
-    """Returns the names of all channels that can be loaded, sorted. An account of another one says why it cannot."""
-    return tuple(sorted({*REGISTRY, *filter(_can_be_loaded, channel_entries())}))
+    """Returns the names of all channels that can be used, sorted. An account of another one says why it cannot."""
+    return tuple(sorted({*REGISTRY, *filter(channel_if_there, outside_entries())}))
 
 
-def _can_be_loaded(name: str) -> bool:
+@cache
+def _loaded(name: str) -> Channel | str:
+    """Returns the channel, or why it cannot be used."""
+    entry = entry_of(name)
+    if entry is None:
+        known = ", ".join(sorted({*REGISTRY, *outside_entries()}))
+        return f"channel {name!r} does not exist; use one of {known}"
+    if not entry.distributions:
+        made: Channel = class_of(entry)()
+        return made
+    place = f"{entry.package}:{entry.class_name}"
     try:
-        channel(name)
-    except ConfigurationError:
-        return False
-    return True
+        made = class_of(entry)()
+    except ConfigurationError as error:
+        return str(error)
+    except Exception as error:  # noqa: BLE001  a package of another author must stop its own accounts alone
+        said = f"{type(error).__name__}: {error}"
+        return f"{place} cannot be made ({said}); correct it"
+    if not isinstance(made, Channel) or getattr(made, "name", None) != name:
+        return f"{place} is no Channel of the name {name!r}; correct its entry point, or its attribute `name`"
+    if lacking := ", ".join(one for one in NEEDED if not hasattr(made, one)):
+        return f"{place} lacks {lacking}; see docs/channels.md"
+    return made
 
 
 # -- accounts ---------------------------------------------------------------------------------------------------------
@@ -102,7 +123,7 @@ def takes_secret(account: Account) -> bool:
         vendor = channel(account.channel)
     except ConfigurationError:
         return False
-    if vendor.calls_with_secret or account.token_provider is not None:
+    if vendor.calls_with_secret or account.token_provider is not None or not vendor.uses_token:
         return vendor.calls_with_secret
     chain = vendor.token_steps(account)
     return chain is None or chain.subject is None

@@ -94,7 +94,7 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
         raise ConfigurationError(
             f"accounts.{name}: is disabled; run `worker accounts change {name} --enable`, or set disabled = false"
         )
-    base_url = values.base_url or host_of(values.channel)  # the registry refuses an unknown channel
+    base_url = values.base_url or _host_of(values.channel, path)  # the registry refuses an unknown channel
     if base_url is None:
         raise ConfigurationError(
             f"accounts.{name}.base_url: is missing; channel {values.channel!r} has no host of its own"
@@ -119,6 +119,13 @@ def account_of(name: str, table: Mapping[str, Any], settings: Settings) -> Accou
         token_provider=None if values.token_provider is None else values.token_provider.to_provider(path),
         previous=_previous(name, table, values.previous, settings) if values.previous else None,
     )
+
+
+def _host_of(channel: str, path: str) -> str | None:
+    try:
+        return host_of(channel)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}.channel: {error}") from error
 
 
 def _credential(source: SecretFrom, key: str) -> str:

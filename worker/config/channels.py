@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from worker.domain.errors import ConfigurationError
@@ -25,46 +24,15 @@ class ChannelEntry:
     """Where the code of a channel is."""
 
     package: str
-    """Its package, with its messages, and the module `channel` with its class."""
+    """The package with its messages and the module `channel` with its class. From outside: the module of its class."""
     class_name: str
     """The name of its class."""
     host: str | None
-    """The vendor's public host, or None if every customer runs its own."""
+    """The vendor's public host, or None if every customer runs its own. From outside: None, the class has it."""
     public_module: str | None
-    """The name in `worker` of the module with its messages, or None if it sends none."""
-
-    def load(self) -> Any:
-        """Imports the class of the channel."""
-        return getattr(importlib.import_module(f"{self.package}.channel"), self.class_name)
-
-
-@dataclass(frozen=True, slots=True)
-class OutsideEntry(ChannelEntry):
-    """A channel of another distribution. `package` is the module that has its class and its messages."""
-
-    distribution: str
-    """The distribution that adds it."""
-
-    def load(self) -> Any:
-        """Imports the class. Raises ConfigurationError, which names the distribution, if that is not possible."""
-        try:
-            return getattr(importlib.import_module(self.package), self.class_name)
-        except Exception as error:
-            text = f"{self.package}:{self.class_name} of {self.distribution} cannot be imported"
-            remedy = "install a release of it that fits this worker, or uninstall it"
-            raise ConfigurationError(f"{text} ({type(error).__name__}: {error}); {remedy}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class AmbiguousEntry(ChannelEntry):
-    """A channel that two distributions add. Neither is taken."""
-
-    distributions: tuple[str, str]
-
-    def load(self) -> Any:
-        """Raises ConfigurationError."""
-        first, second = self.distributions
-        raise ConfigurationError(f"the channel is both {first}'s and {second}'s; uninstall one of the two")
+    """The name in `worker` of the module with its messages, or None if it sends none. From outside: the module."""
+    distributions: tuple[str, ...] = ()
+    """The distributions that add it from outside. Of several none is taken."""
 
 
 REGISTRY: Mapping[str, ChannelEntry] = {
@@ -78,27 +46,59 @@ REGISTRY: Mapping[str, ChannelEntry] = {
 
 
 @cache
-def channel_entries() -> Mapping[str, ChannelEntry]:
-    """Returns all channels by name, with those of other distributions. One that has a name of ours is ignored."""
-    found: dict[str, ChannelEntry] = dict(REGISTRY)
+def outside_entries() -> Mapping[str, ChannelEntry]:
+    """Returns the channels of other distributions by name. One that has the name of ours is ignored, with a warning."""
+    from importlib.metadata import entry_points  # slow to import, and it reads every installed distribution
+
+    found = dict[str, ChannelEntry]()
     for point in entry_points(group=GROUP):
         distribution = (point.dist and point.dist.name) or "a distribution without a name"
-        other = found.get(point.name)
+        module, _, class_name = point.value.partition(":")
+        before = found[point.name].distributions if point.name in found else ()
         if point.name in REGISTRY:
             text = f"channel {point.name!r} of {distribution} is ignored: this worker has one of that name; rename it"
             warnings.warn(text, stacklevel=2)
-        elif isinstance(other, OutsideEntry):
-            pair = (other.distribution, distribution)
-            found[point.name] = AmbiguousEntry(point.module, point.attr, None, None, pair)
-        elif other is None:
-            found[point.name] = OutsideEntry(point.module, point.attr, None, point.module, distribution)
+        else:
+            found[point.name] = ChannelEntry(module, class_name, None, module, (*before, distribution))
     return found
 
 
+def entry_of(name: str) -> ChannelEntry | None:
+    """Returns the entry of a channel, or None if there is no such channel."""
+    return REGISTRY.get(name) or outside_entries().get(name)
+
+
+def class_of(entry: ChannelEntry) -> Any:
+    """Imports the class of a channel. Raises ConfigurationError if that of another distribution cannot be used."""
+    if not entry.distributions:
+        return getattr(importlib.import_module(f"{entry.package}.channel"), entry.class_name)
+    imported = _imported(entry)
+    if isinstance(imported, str):
+        raise ConfigurationError(imported)
+    return imported
+
+
+@cache
+def _imported(entry: ChannelEntry) -> Any:
+    """Returns the class, or why it cannot be used: a module that fails is not carried out again and again."""
+    if len(entry.distributions) > 1:
+        names = " and ".join(entry.distributions)
+        return f"the channel is added by {names}; uninstall all but one"
+    try:
+        return getattr(importlib.import_module(entry.package), entry.class_name)
+    except Exception as error:  # noqa: BLE001  a package of another author must stop its own accounts alone
+        said = f"{type(error).__name__}: {error}"
+        place, (distribution,) = f"{entry.package}:{entry.class_name}", entry.distributions
+        remedy = "install a release that fits this worker, or uninstall it"
+        return f"{place} of {distribution} cannot be imported ({said}); {remedy}"
+
+
 def host_of(name: str) -> str | None:
-    """Returns the vendor's public host, or None if there is none. An unknown channel has an empty one."""
-    entry = channel_entries().get(name)
+    """Returns the vendor's public host, or None if there is none. An unknown channel has an empty one.
+
+    Raises ConfigurationError if the channel is of another distribution and cannot be used.
+    """
+    entry = entry_of(name)
     if entry is None:
         return ""
-    host: str | None = entry.host if name in REGISTRY else entry.load().host
-    return host
+    return getattr(class_of(entry), "host", None) if entry.distributions else entry.host

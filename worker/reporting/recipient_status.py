@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.channels.registry import channel
+from worker.channels.registry import channel_if_there
 from worker.domain.content.recipient import (
     INSTEAD_OF,
     LISTS,
@@ -93,7 +93,8 @@ def recipients(
 
 def _tally(connection: Connection, job: Mapping[str, Any], parts: Sequence[str]) -> Counter[RecipientStatus] | None:
     """Returns the counts if every recipient is in exactly one part, else None."""
-    if job["kind"] not in channel(job["channel"]).sends:
+    vendor = channel_if_there(job["channel"])
+    if vendor is None or job["kind"] not in vendor.sends:
         return None
     tally: Counter[RecipientStatus] = Counter()
     for part, refused in _parts_with_refusals(connection, job, parts):

@@ -212,12 +212,14 @@ def _codes(rows: JobRows) -> list[int]:
 def _next_step(
     report: JobReport, part_waits: Sequence[PartWait], codes: Sequence[int], *, cancelled_by_person: bool
 ) -> NextStep:
-    row = registry.channel(report.channel).errcodes.find(codes[0]) if codes else None
+    vendor = registry.channel_if_there(report.channel)
+    row = vendor.errcodes.find(codes[0]) if vendor and codes else None
     remedy, of_message = ("", False) if row is None else (row.remedy, row.of_message)
     return next_step(report, part_waits, remedy, of_message=of_message, cancelled_by_person=cancelled_by_person)
 
 
 def _meanings(channel: str, codes: Sequence[int]) -> dict[int, tuple[str, ...]]:
     """Returns the meanings of errcodes."""
-    lines_by_code = {code: registry.channel(channel).explain(code, "en") for code in codes}
+    vendor = registry.channel_if_there(channel)
+    lines_by_code = {code: vendor.explain(code, "en") for code in codes} if vendor else {}
     return {code: tuple(lines) for code, lines in lines_by_code.items() if lines}

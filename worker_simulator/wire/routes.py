@@ -1,5 +1,6 @@
 """The table of the vendor's paths. Answers a call by its handler, or by the fault rule that matches it."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
@@ -51,8 +52,21 @@ NOT_FOUND = HttpAnswer(b"404 page not found\n", status=404, headers={"Content-Ty
 
 @cache
 def outside_routes() -> Mapping[str, Handler]:
-    """Returns the paths that other packages add. Imports them when a path is called that is not among ours."""
-    return {path: handler for point in entry_points(group=GROUP) for path, handler in point.load().items()}
+    """Returns the paths that other packages add. Imports them when a path is called that is not among ours.
+
+    What cannot be imported, and a path that an earlier one has, is left out with a warning.
+    """
+    found = dict[str, Handler]()
+    for point in entry_points(group=GROUP):
+        try:
+            routes: Mapping[str, Handler] = point.load()
+        except Exception as error:  # noqa: BLE001  a package of another author must stop no other vendor
+            warnings.warn(f"{GROUP} {point.name}: {type(error).__name__}: {error}; it is left out", stacklevel=2)
+            continue
+        for path in routes.keys() & found.keys():
+            warnings.warn(f"{GROUP} {point.name}: {path} is another package's already; it is left out", stacklevel=2)
+        found = {**routes, **found}
+    return found
 
 
 def answer(state: VendorState, request: HttpRequest) -> HttpAnswer:

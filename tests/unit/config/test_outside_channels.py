@@ -11,18 +11,20 @@ import pytest
 from worker.accounts.sources import accounts_of
 from worker.channels import foreign, registry
 from worker.channels.registry import channel, names, unusable_accounts
+from worker.config import channels
 from worker.config.accounts import AccountSource
-from worker.config.channels import channel_entries
+from worker.config.channels import outside_entries
 from worker.config.settings import load_settings
 from worker.domain.errors import ConfigurationError
 
 MODULE = """
-from worker.channels.contract import Channel
+from worker.channels.contract import Catalogue, Channel
 
 class Acme(Channel):
     name = "acme"
     host = "https://api.acme.example"
-    account_keys = frozenset()
+    kinds = account_keys = frozenset()
+    errcodes = Catalogue()
     checks = {}
 
     @staticmethod
@@ -43,7 +45,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (folder / "entry_points.txt").write_text(f"[worker.channels]\n{name} = {value}\n")
         (tmp_path / f"{value.partition(':')[0]}.py").write_text(module)
 
-    cached = (channel_entries, channel, names, foreign.home_of)
+    cached = (outside_entries, channels._imported, registry._loaded, names, foreign.home_of, foreign.messages)
     monkeypatch.syspath_prepend(tmp_path)
     for function in cached:
         function.cache_clear()
@@ -78,6 +80,8 @@ def test_a_channel_from_outside_is_a_channel(install: Install, tmp_path: Path) -
         ("import nothing_of_the_kind", "acme_made:Acme of acme-channel cannot be imported (ModuleNotFoundError: "),
         ("x = 1 / 0", "acme_made:Acme of acme-channel cannot be imported (ZeroDivisionError: "),
         ("y = 1", "acme_made:Acme of acme-channel cannot be imported (AttributeError: "),
+        (MODULE.replace("checks = {}", "x = 1"), "acme_made:Acme lacks checks; see docs/channels.md"),
+        (MODULE + "    def __init__(self):\n        raise OSError\n", "acme_made:Acme cannot be made (OSError: )"),
         (MODULE.replace('"acme"', '"other"'), "acme_made:Acme is no Channel of the name 'acme'"),
     ],
 )
@@ -101,7 +105,7 @@ def test_a_channel_of_two_packages_is_neithers(install: Install, tmp_path: Path)
     install("acme-other", "acme_again:Acme")
 
     said = unusable_accounts(accounts(tmp_path))["a"]
-    assert "uninstall one of the two" in said
+    assert "uninstall all but one" in said
     assert "acme-channel" in said
     assert "acme-other" in said
 
@@ -111,7 +115,7 @@ def test_ours_cannot_be_replaced(install: Install) -> None:
     install("acme-channel", "acme_made:Acme", name="youdu")
 
     with pytest.warns(UserWarning, match="channel 'youdu' of acme-channel is ignored"):
-        channel_entries()
+        outside_entries()
     assert type(channel("youdu")).__name__ == "Youdu"
 
 

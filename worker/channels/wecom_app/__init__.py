@@ -2,6 +2,11 @@
 
 from worker.channels.typed import Upload as Upload
 from worker.channels.wecom.cards import *  # noqa: F403  its `__all__` is the list of them
+from worker.channels.wecom_app.bodies import (
+    message_from_json as message_from_json,
+    message_to_json as message_to_json,
+    recipients_from_json as recipients_from_json,
+)
 from worker.channels.wecom_app.cards import *  # noqa: F403
 from worker.channels.wecom_app.changes import (
     CardUpdate as CardUpdate,
@@ -9,8 +14,3 @@ from worker.channels.wecom_app.changes import (
     CreateChat as CreateChat,
 )
 from worker.channels.wecom_app.messages import *  # noqa: F403
-from worker.channels.wecom_app.vendor_json import (
-    message_from_json as message_from_json,
-    message_to_json as message_to_json,
-    recipients_from_json as recipients_from_json,
-)

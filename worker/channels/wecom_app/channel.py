@@ -31,7 +31,7 @@ from worker.channels.wecom.answer import (
     warns,
 )
 from worker.channels.wecom.callback import secrets_of
-from worker.channels.wecom_app import account as keys, callback, check, fast_check, targets, vendor_json
+from worker.channels.wecom_app import account as keys, bodies, callback, check, fast_check, targets
 from worker.channels.wecom_app.cards import calls_back, card_of
 from worker.channels.wecom_app.changes import CHAT_ROWS
 from worker.channels.wecom_app.limits import PATHS, PROFILE, all_counted, charges_of
@@ -65,7 +65,7 @@ class WecomApp(CorpChannel):
     counts_members = True
     account_keys = keys.KEYS
     profile = PROFILE
-    vendor_json = vendor_json
+    bodies = bodies
     beside = frozenset(ENVELOPE_FIELDS) | OURS
     instead: Mapping[str, tuple[str, ...]] = {
         "MarkdownV2": ("Markdown",),

@@ -86,7 +86,7 @@ class WecomExternal(CorpChannel):
     sends = frozenset({Kind.SEND.value})
     account_keys = CORP_KEYS  # agentid is not read, and stands in accounts that were copied from the app's
     profile: Mapping[str, Limit] = {limit.name: limit for limit in (*CORP, *UPLOAD_IMAGE, *_REMIND, *IP)}
-    vendor_json = messages
+    bodies = messages
     beside = OURS
     customer_month = 4
     """The rule of 2022. What a corp's administrator chose since then allows at least as many."""

@@ -84,11 +84,9 @@ class WecomWebhook(Channel):
     sends = frozenset({Kind.SEND.value})
     calls_with_secret = True
     account_keys = keys.KEYS
-    profile: Mapping[str, Limit] = {
-        limit.name: limit for limit in (*_ROBOT, _CHAT, _BROADCAST, _KEY, _EQUAL, _ALLOWANCE)
-    }
+    profile: Mapping[str, Limit] = {limit.name: limit for limit in _PUBLISHED}
     errcodes = ERRCODES
-    vendor_json = messages
+    bodies = messages
     beside = frozenset(messages.ENVELOPE_FIELDS) | messages.OURS
     instead: Mapping[str, tuple[str, ...]] = {
         "Video": ("FileMessage",),

@@ -37,7 +37,7 @@ from worker.channels.wecom_webhook.account import PUSH, ROBOT, edition
 from worker.channels.wecom_webhook.messages import (
     AUDIENCES,
     AUDIENCES_OF,
-    CARDS,
+    CARD_CLASSES,
     CLASSES,
     ENVELOPE_FIELDS,
     OURS,
@@ -59,7 +59,7 @@ BODIES: Mapping[str, Mapping[str, tuple[Row, ...]]] = {
     PUSH: {msgtype: rows_of(message) for msgtype, message in CLASSES.items()},
 }
 """Edition to msgtype to rows. A type that is not listed is sent as it is (`Raw`)."""
-CARD_ROWS: Mapping[str, tuple[Row, ...]] = {card_type: rows_of(card) for card_type, card in CARDS.items()}
+CARD_ROWS: Mapping[str, tuple[Row, ...]] = {card_type: rows_of(card) for card_type, card in CARD_CLASSES.items()}
 
 POST_UNLISTED = ("image",)
 """Types that answer under posts by the vendor's change log, while their own table has no `post_id`."""
@@ -135,8 +135,8 @@ def _card_problems(draft: Draft) -> Iterator[Problem]:
     """Checks the card of a robot. Which cards message push accepts is not published, so the vendor decides."""
     if draft.message.get("type") != CARD or edition(draft.account) != ROBOT:
         return
-    if (content_of(draft.message) or {}).get("card_type") not in CARDS:
-        names = ", ".join(CARDS)
+    if (content_of(draft.message) or {}).get("card_type") not in CARD_CLASSES:
+        names = ", ".join(CARD_CLASSES)
         yield Problem(
             "template_card.card_type", "is not a card of a webhook (vendor code 42031)", f"use one of {names}"
         )

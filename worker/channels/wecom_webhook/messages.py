@@ -387,7 +387,7 @@ class NewsNoticeCard(WebhookCard):
 _TYPES: tuple[type[WebhookMessage], ...] = (Text, Markdown, MarkdownV2, Image, News, MiniProgram, FileMessage, Voice)
 CLASSES: Mapping[str, type[WebhookMessage]] = {message.msgtype: message for message in _TYPES}
 """The message classes by msgtype, without cards."""
-CARDS: Mapping[str, type[Card]] = {card.card_type: card for card in (TextNoticeCard, NewsNoticeCard)}
+CARD_CLASSES: Mapping[str, type[Card]] = {card.card_type: card for card in (TextNoticeCard, NewsNoticeCard)}
 """The cards by card_type."""
 
 ENVELOPE_FIELDS = ("post_id", "visible_to_user")
@@ -408,7 +408,7 @@ UNADDRESSED = tuple(name for name, audiences in AUDIENCES_OF.items() if audience
 
 # -- the vendor's JSON -------------------------------------------------------------------------------------------------
 
-_READER = BodyReader("msgtype", CLASSES, OURS, CARDS, code=40008, takes_new_cards=True)
+_READER = BodyReader("msgtype", CLASSES, OURS, CARD_CLASSES, code=40008, takes_new_cards=True)
 
 
 def message_from_json(data: str | bytes | Mapping[str, Any], *, raw: bool = False) -> Message:

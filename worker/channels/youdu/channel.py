@@ -70,7 +70,7 @@ class Youdu(Channel):
     account_keys = keys.KEYS
     profile: Mapping[str, Limit] = {limit.name: limit for limit in (*_CALLS, *_UPLOADS)}
     errcodes = ERRCODES
-    vendor_json = messages
+    bodies = messages
     beside = messages.OURS
     instead: Mapping[str, tuple[str, ...]] = {
         "TextCard": ("Link",),

@@ -412,7 +412,9 @@ def message_from_json(data: str | bytes | Mapping[str, Any], *, raw: bool = Fals
     if "mpNews" in body:
         remedy = "name it mpnews, in small letters, and in msgType too"
         raise CheckFailed([Problem("mpNews", "is not among the vendor's fields (any more)", remedy)])
-    return _READER.read(body, {"only_online": _only_online(body.get("toAll"))}, raw=raw)
+    to_all = body.get("toAll")
+    options = {"only_online": _only_online(to_all)} if isinstance(to_all, Mapping) else {}
+    return _READER.read(body, options, raw=raw)
 
 
 def message_to_json(message: Message) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.channels.registry import channel, split_usable
+from worker.channels.registry import channel_if_there, split_usable
 from worker.console.commands.preparing import available_commands
 from worker.console.page import ConsoleRequest, NotFound, View
 from worker.console.pages import redaction
@@ -108,7 +108,8 @@ def _failures(connection: Connection, job_id: str, part: str) -> list[Failure]:
 
 def _campaign(request: ConsoleRequest, job: JobReport) -> dict[str, Any] | None:
     """Returns the results of a group-send as counts, without customers' ids; None if the job is no group-send."""
-    if channel(job.channel).follow_up_problem(Kind.TRACK, job.kind) is not None:
+    vendor = channel_if_there(job.channel)
+    if vendor is None or vendor.follow_up_problem(Kind.TRACK, job.kind) is not None:
         return None
     with request.reading() as connection:
         report = campaign(connection, job.id)
@@ -129,8 +130,8 @@ def _staging(request: ConsoleRequest, account: Account) -> str:
 
 def _meanings(request: ConsoleRequest, report: Why) -> list[str]:
     """Returns what the errcodes of the job's calls mean, in the viewer's language."""
-    vendor = channel(report.job.channel)
-    return [line for code in report.meanings for line in vendor.explain(code, request.viewer.lang) or ()]
+    vendor = channel_if_there(report.job.channel)
+    return [line for code in report.meanings if vendor for line in vendor.explain(code, request.viewer.lang) or ()]
 
 
 def number_in_path(request: ConsoleRequest) -> int:

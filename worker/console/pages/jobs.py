@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from worker.channels.registry import channel
+from worker.channels.registry import channel_if_there
 from worker.console.page import ConsoleRequest, Redirect, View
 from worker.console.pages import redaction
 from worker.console.viewer import may_read_texts
@@ -133,7 +133,8 @@ def _rows(request: ConsoleRequest, connection: Connection, page: JobPage) -> lis
 
 
 def _meaning(request: ConsoleRequest, job: ListedJob) -> str:
-    lines = None if job.errcode is None else channel(job.channel).explain(job.errcode, request.viewer.lang)
+    vendor = None if job.errcode is None else channel_if_there(job.channel)
+    lines = vendor and job.errcode is not None and vendor.explain(job.errcode, request.viewer.lang)
     return next(iter(lines or ()), "")
 
 
