@@ -59,16 +59,24 @@ COLUMN_OPTIONS = MessageOptions.__annotations__.keys() - {
 """The keywords that are stored unchanged in the job's column of the same name."""
 
 
+_sources: set[type] = set()
+"""Classes whose instances are known to be sources of accounts: looking at them anew costs a job a fortieth."""
+
+
 def find_account(name: str, accounts: AccountSource | None) -> Account:
     """Returns the account of this name among `accounts`, or among this process's if it is None.
 
     Raises ConfigurationError if it does not exist or `accounts` is no source, and CheckFailed if the name is no text.
     """
-    from worker.config.accounts import require_source
-
     if not isinstance(name, str):
         raise refused_type("account", name, 'give the name of an account, such as "hr"')
-    return (current_accounts() if accounts is None else require_source(accounts)).get(name)
+    if accounts is None:
+        accounts = current_accounts()
+    elif type(accounts) not in _sources:
+        from worker.config.accounts import require_source
+
+        _sources.add(type(require_source(accounts)))
+    return accounts.get(name)
 
 
 @dataclass(slots=True)
@@ -113,9 +121,9 @@ def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
     """Checks one job, splits it and makes its rows. Raises CheckFailed with every problem."""
     require_usable(request.account)
     options, channel = cast(MessageOptions, request.options), registry.channel(request.account.channel)
-    unusable = list(request.problems)
+    unusable = list(request.problems) if request.problems else []
     files = _add_files(request, unusable) if request.files else []
-    problems = [*unusable, *(option_problems(options) if options else ())]
+    problems = [*unusable, *option_problems(options)] if options else list(unusable)
     notes: Sequence[str] = ()
     if not problems and (overflow := options.get("overflow") or "refuse") != "refuse":
         request.message, notes = channel.fit(request.kind, request.message, request.account, overflow)
@@ -314,9 +322,9 @@ def parse_recipients(to: Recipient | None) -> Recipients:
 
 def document_of(message: Message, *, use: str = "use Text(...), Image(...), Raw(...)") -> dict[str, Any]:
     """Returns the message as it is stored. Raises CheckFailed with `use` as the remedy for what is no message."""
+    if isinstance(message, Message):
+        return message.document()
     if isinstance(message, type) and issubclass(message, Message):
         class_name = message.__name__
         raise CheckFailed([Problem("message", f"is the class {class_name}", f"write {class_name}(...)")])
-    if not isinstance(message, Message):
-        raise refused_type("message", message, use)
-    return message.document()
+    raise refused_type("message", message, use)
