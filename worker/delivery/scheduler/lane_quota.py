@@ -1,4 +1,35 @@
-"""How much of one lane may be in the broker and in the threads: one formula of all that it depends on."""
+"""How much of one lane may be in the broker and in the threads: one formula of all that it depends on.
+
+The lane gets its part of the threads but two, and a quarter of that if its calls take over a second. A doorbell
+holds a second of work for a thread, and there are two for each thread: it works on one while the other waits.
+Urgent parts have a quarter as much of their own. So a lane alone on a process of 32 threads, whose parts take
+100 ms, has `30` threads with `10` ids each, and `2 * 30 * 10` of its first due parts are kept offered. A process
+gets two doorbells for them, each with the calls of half its threads, but with no more than 1,600 ids. The other of
+two lanes leaves it half of all:
+
+>>> from dataclasses import replace
+>>> alone = LaneLoad(threads=32, urgent_threads=32, cycle_ms=100)
+>>> lane_quota(alone)
+LaneQuota(size=10, window=600, urgent_window=150, threads=30, calls_per_doorbell=15)
+>>> lane_quota(replace(alone, lanes=2))
+LaneQuota(size=10, window=300, urgent_window=75, threads=15, calls_per_doorbell=8)
+
+With calls of two seconds there is one id for each of a quarter of the threads. After a limit of 100 closed it, at
+most 100 are offered, in as few doorbells as possible, because threads keep no order between doorbells; urgent
+parts leave bulk its tenth. A bound of 4 calls keeps 4 offered:
+
+>>> lane_quota(replace(alone, call_ms=2000, cycle_ms=2000))
+LaneQuota(size=1, window=14, urgent_window=3, threads=7, calls_per_doorbell=4)
+>>> lane_quota(replace(alone, limit=100))
+LaneQuota(size=10, window=100, urgent_window=90, threads=10, calls_per_doorbell=30)
+>>> lane_quota(replace(alone, max_calls=4))
+LaneQuota(size=10, window=4, urgent_window=4, threads=30, calls_per_doorbell=15)
+
+What is in the broker already counts as a part of the window, so of the 300 of the second example 200 are offered if
+100 are there. The doorbells of all lanes of an account together are at most two for each of its threads. The caller
+says in `fraction` that lanes with nothing but bulk have a tenth together. Under a bound each id has a doorbell of
+its own.
+"""
 
 from __future__ import annotations
 
@@ -48,35 +79,7 @@ class LaneLoad:
 
 
 def lane_quota(load: LaneLoad) -> LaneQuota:
-    """Returns how much of a lane may be offered.
-
-    The lane gets its part of the threads but two, and a quarter of that if its calls take over a second. A doorbell
-    holds a second of work for a thread, and there are two for each thread: it works on one while the other waits.
-    Urgent parts have half as much of their own. So a lane alone on a process of 32 threads, whose parts take 100 ms,
-    has `30` threads with `10` ids each, and `2 * 30 * 10` of its first due parts are kept offered; the other of two
-    lanes leaves it half of that:
-
-    >>> from dataclasses import replace
-    >>> alone = LaneLoad(threads=32, urgent_threads=32, cycle_ms=100)
-    >>> lane_quota(alone)
-    LaneQuota(size=10, window=600, urgent_window=150, threads=30, calls_per_doorbell=15)
-    >>> lane_quota(replace(alone, lanes=2))
-    LaneQuota(size=10, window=300, urgent_window=75, threads=15, calls_per_doorbell=8)
-
-    With calls of two seconds there is one id for each of a quarter of the threads. After a limit of 100 closed it, at
-    most 100 are offered, in as few doorbells as possible, because threads keep no order between doorbells; urgent
-    parts leave bulk its tenth. A bound of 4 calls keeps 4 offered:
-
-    >>> lane_quota(replace(alone, call_ms=2000, cycle_ms=2000))
-    LaneQuota(size=1, window=14, urgent_window=3, threads=7, calls_per_doorbell=4)
-    >>> lane_quota(replace(alone, limit=100))
-    LaneQuota(size=10, window=100, urgent_window=90, threads=10, calls_per_doorbell=30)
-    >>> lane_quota(replace(alone, max_calls=4))
-    LaneQuota(size=10, window=4, urgent_window=4, threads=30, calls_per_doorbell=15)
-
-    What is in the broker already counts as a part of the window. The doorbells of all lanes of an account together are
-    at most two for each of its threads.
-    """
+    """Returns how much of a lane may be offered. See the examples above."""
     threads, urgent = _lane_threads(load, load.threads), _lane_threads(load, load.urgent_threads)
     # Few threads with many calls each do more than many threads with one call each, which compete for the interpreter.
     # But each process gets two doorbells: one prepares and marks while the other waits for answers.
