@@ -74,9 +74,9 @@ ifeq ($(VERSIONS),lowest)
 endif
 	$(OTHER)/bin/python -m pytest $(or $(ARGS),$(IN_PROCESS) -n 4)
 
-# In five processes for two processors: most of these tests wait, for leases that lapse and services that come back.
+# In four processes for two processors: most of these tests wait, for leases that lapse and services that come back.
 test-processes: $(VENV)/.installed-test
-	$(QUICK) $(BIN)/python -m pytest tests/process -n 5 --dist loadfile --no-loadscope-reorder
+	$(QUICK) $(BIN)/python -m pytest tests/process -n 4 --dist loadfile --no-loadscope-reorder
 
 # Pages in a real Chromium, in three processes for two processors: each waits for its browser. SITE names the folder of
 # what `make docs` has built; without it each process that needs the site builds it.
