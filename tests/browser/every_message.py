@@ -77,7 +77,7 @@ def _happenings(sender: Sender) -> None:
     card = SAMPLES["card with a foreign field"].content
     sender.send("wecom_app", "template_card", {**card, "task_id": "foreign", "quote_area": {"title": "x"}})
     wrong = sender.send("wecom_app", "text", {"content": "发错了"})
-    assert 0 == sender.call("message/recall", msgid=wrong["msgid"])["errcode"]
+    assert sender.call("message/recall", msgid=wrong["msgid"])["errcode"] == 0
 
 
 def _with_files(sender: Sender, sample: MessageView, content: Any, kind: str) -> Any:

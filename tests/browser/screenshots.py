@@ -52,7 +52,7 @@ def take(browser: Browser, folder: Path) -> None:
         page.page.set_viewport_size(NARROW if name.endswith("narrow") else WIDE)
         page.page.locator(TOPS.get(name, "body")).evaluate("(one) => one.scrollIntoView()")
         page.page.screenshot(path=folder / f"{name}.png")
-        assert [] == page.faults
+        assert page.faults == []
 
     _approval(browser, shot)
     _messages(browser, shot)

@@ -60,13 +60,13 @@ class Sender:
                 answer = self._post("externalcontact/add_msg_template", {**task, **content}, **self._named)
             case "youdu":
                 answer = self._to_youdu(msgtype, content, to or PERSON)
-        assert 0 == answer["errcode"], (channel, msgtype, answer, content)
+        assert answer["errcode"] == 0, (channel, msgtype, answer, content)
         return answer
 
     def to_chat(self, msgtype: str, content: Any) -> None:
         """One message to the group chat of the application."""
         answer = self._app("appchat/send", msgtype, content, chatid=CHAT)
-        assert 0 == answer["errcode"], (msgtype, answer)
+        assert answer["errcode"] == 0, (msgtype, answer)
 
     def call(self, path: str, **body: Any) -> dict[str, Any]:
         """Another call of the application."""

@@ -78,8 +78,8 @@ def test_no_script_of_a_message_runs_in_the_inbox(browser: Browser, sender: Send
             page.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true })")
             page.look_for_scripts()
 
-        assert 10 == len(seen)
-        assert [] == page.faults
+        assert len(seen) == 10
+        assert page.faults == []
 
 
 def test_no_script_of_a_column_runs_in_the_console(browser: Browser, tmp_path: Path) -> None:
@@ -93,4 +93,4 @@ def test_no_script_of_a_column_runs_in_the_console(browser: Browser, tmp_path: P
                 page.look_for_scripts()
 
             assert 30 < len(changed)
-            assert [] == page.faults
+            assert page.faults == []

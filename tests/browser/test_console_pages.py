@@ -44,7 +44,7 @@ def test_every_page_of_the_console_is_sound(browser: Browser, stand: ConsoleStan
             page.open(path)
             page.look_over(other)
 
-        assert [] == page.faults
+        assert page.faults == []
 
 
 OUT_OF_SIGHT = """() => [...document.querySelectorAll(".scroll, .scroll td, .scroll th")].filter(
@@ -66,9 +66,9 @@ def test_nothing_of_a_table_is_out_of_sight_in_a_narrow_page(browser: Browser, s
         row = page.page.get_by_role("row").nth(1)
         label = row.get_by_role("cell").nth(2).evaluate("(one) => getComputedStyle(one, '::before').content")
 
-        assert {} == {path: found for path, found in hidden.items() if found}
+        assert {path: found for path, found in hidden.items() if found} == {}
         assert {"en": '"State"', "zh": '"状态"'}[lang] == label
-        assert [] == page.faults
+        assert page.faults == []
 
 
 def test_ticked_jobs_are_held_from_above_the_list(browser: Browser, stand: ConsoleStand) -> None:
@@ -94,7 +94,7 @@ def test_ticked_jobs_are_held_from_above_the_list(browser: Browser, stand: Conso
 
         expect(page.page.get_by_text("jobs in all: 2")).to_be_visible()
         assert ticked > 2
-        assert [] == page.faults
+        assert page.faults == []
 
 
 def test_fields_of_a_form_are_equally_high(browser: Browser, stand: ConsoleStand) -> None:
@@ -106,7 +106,7 @@ def test_fields_of_a_form_are_equally_high(browser: Browser, stand: ConsoleStand
             "(all) => all.map((one) => one.offsetHeight)"
         )
 
-    assert 1 == len(set(filter(None, fields)))
+    assert len(set(filter(None, fields))) == 1
 
 
 def test_language_and_theme_are_chosen_by_button(browser: Browser, stand: ConsoleStand) -> None:
@@ -121,7 +121,7 @@ def test_language_and_theme_are_chosen_by_button(browser: Browser, stand: Consol
 
         expect(page.page.locator("html")).to_have_attribute("lang", "zh-CN")
         expect(page.page.locator("html")).to_have_attribute("data-theme", "dark")
-        assert [] == page.faults
+        assert page.faults == []
 
 
 def test_a_job_is_found_and_replayed_by_keyboard_alone(browser: Browser, stand: ConsoleStand) -> None:
@@ -141,7 +141,7 @@ def test_a_job_is_found_and_replayed_by_keyboard_alone(browser: Browser, stand: 
         page.page.keyboard.press("Enter")
 
         page.page.wait_for_url("**/audit/*")
-        assert [] == page.faults
+        assert page.faults == []
 
 
 def test_a_time_is_picked_from_a_calendar(browser: Browser, stand: ConsoleStand) -> None:
@@ -157,4 +157,4 @@ def test_a_time_is_picked_from_a_calendar(browser: Browser, stand: ConsoleStand)
         expect(page.page.locator("#time-created_from")).to_have_value("2020-11-27 09:30")
 
         assert page.page.locator("tbody tr").count()
-        assert [] == page.faults
+        assert page.faults == []

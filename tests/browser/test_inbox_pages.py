@@ -51,7 +51,7 @@ def test_every_page_of_the_inbox_is_sound(browser: Browser, full_inbox: str, loo
             page.open(path)
             page.look_over(other)
 
-        assert [] == page.faults
+        assert page.faults == []
 
 
 def test_a_page_does_not_fetch_again_what_it_was_made_with(browser: Browser, full_inbox: str) -> None:
@@ -64,4 +64,4 @@ def test_a_page_does_not_fetch_again_what_it_was_made_with(browser: Browser, ful
         page.page.evaluate("new Promise((told) => requestAnimationFrame(() => setTimeout(told)))")
 
     assert "/_inbox/events" in asked
-    assert set() == {"/_inbox/list", "/_inbox/talk"} & set(asked)
+    assert {"/_inbox/list", "/_inbox/talk"} & set(asked) == set()

@@ -102,7 +102,7 @@ def page(browser: Browser, played: DemoStage) -> Iterator[WatchedPage]:
     """A page of the inbox, which must not be left or loaded anew."""
     with watched(browser, played.vendor, Look("en", "light", 1280)) as opened:
         yield opened
-        assert [] == opened.faults
+        assert opened.faults == []
         assert opened.page.evaluate("window.same"), "the page was loaded anew"
 
 

@@ -53,7 +53,7 @@ def page(browser: Browser, sender: Sender) -> Iterator[Page]:
         # Nothing moves while it is read: without events it is not drawn a second time, a quarter of the time.
         opened.page.route("**/_inbox/events", lambda route: route.fulfill(status=204))
         yield opened.page
-        assert [] == opened.faults
+        assert opened.faults == []
 
 
 @pytest.fixture(scope="module")
@@ -139,12 +139,12 @@ def test_every_text_of_a_message_can_be_read(sender: Sender, cover: str, page: P
     shown = read(page, sender.url, conversation(kind, to), len(sent))
 
     assert len(sent) == len(shown)
-    assert [] == [
+    assert [
         (text, content)
         for content, seen in zip(sent, shown, strict=True)
         for text in texts(content)
         if text not in seen
-    ]
+    ] == []
     assert page.evaluate(f"{RAN} === undefined")
 
 
@@ -159,9 +159,9 @@ def test_a_text_can_be_read_as_far_as_the_vendor_shows_it(sender: Sender, page: 
     kept = [one["content"] for one in sender.control("inbox", user=to)["messages"]]
 
     assert len(sent) == len(kept)
-    assert [] == [
+    assert [
         text for content, seen in zip(kept, shown, strict=True) for text in texts(content) if text not in seen
-    ]
+    ] == []
     assert [texts(one) != texts(other) for one, other in zip(sent, kept, strict=True)] == [
         "wascut" in seen for seen in shown
     ]

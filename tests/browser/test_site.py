@@ -63,7 +63,7 @@ def test_pages_of_the_site_are_sound(browser: Browser, site: str, look: Look) ->
             page.page.wait_for_function(TABLES_ARE_READY, timeout=IN_TIME)
             page.look_over()
 
-        assert [] == page.faults
+        assert page.faults == []
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_what_is_typed_into_the_search_is_found(
         page.page.locator(f"a[href*='{home(language)}{found}?h=']").first.click()
         page.page.wait_for_url(f"**{home(language)}{found}?h=*")
 
-        assert [] == page.faults
+        assert page.faults == []
 
 
 @pytest.mark.parametrize("look", [*chain(*LOOKS)], ids=str)
@@ -101,7 +101,7 @@ def test_each_of_the_five_questions_is_answered_one_click_away(browser: Browser,
             heading = ":target" if "#" in page.page.url else "h1"
             expect(page.page.locator(f"{heading} + p > strong").first).to_be_in_viewport(ratio=1, timeout=IN_TIME)
 
-        assert [] == page.faults
+        assert page.faults == []
 
 
 def test_the_switch_leads_to_the_same_page_in_the_other_language(browser: Browser, site: str) -> None:

@@ -57,5 +57,5 @@ def test_a_sound_page_has_no_fault(browser: Browser) -> None:
         sound = list(page.faults)
         page.open("/nothing")
 
-        assert [] == sound
+        assert sound == []
         assert "/nothing?: status 404" in page.faults

@@ -49,8 +49,8 @@ def _assert_whole(shown: MessageView) -> None:
     drawn = DrawnHtml(draw(shown))
     text = bare(drawn.text)
 
-    assert [] == drawn.faults
-    assert [] == [leaf for leaf in _texts(shown.content) if bare(leaf) not in text]
+    assert drawn.faults == []
+    assert [leaf for leaf in _texts(shown.content) if bare(leaf) not in text] == []
 
 
 def _texts(content: Any) -> Iterator[str]:
@@ -74,10 +74,10 @@ def test_a_cut_is_drawn_where_the_vendor_cuts(lang: Lang, msgtype: str, data: st
     )
     text = bare(drawn.text)
 
-    assert [] == drawn.faults
-    assert [] == [leaf for leaf in leaves(content, read=True) if bare(leaf) not in text]
+    assert drawn.faults == []
+    assert [leaf for leaf in leaves(content, read=True) if bare(leaf) not in text] == []
     assert len(found.altered) == sum("mark-cut" in (named.get("class") or "") for _, named in drawn.elements)
-    assert [] == [one for one in found.altered if bare(f"{one['field']}{_sentence(one, lang)}") not in text]
+    assert [one for one in found.altered if bare(f"{one['field']}{_sentence(one, lang)}") not in text] == []
 
 
 def _sentence(one: dict[str, Any], lang: Lang) -> str:
@@ -128,7 +128,7 @@ def test_markup_of_a_message_stays_its_text(text: str, msgtype: str, channel: Ch
 
     drawn = draw(MessageView(channel=channel, msgtype=msgtype, content=content))
 
-    assert [] == DrawnHtml(drawn).faults
+    assert DrawnHtml(drawn).faults == []
     assert drawn.encode()
 
 
@@ -138,7 +138,7 @@ def test_an_article_stays_inside_its_box(text: str) -> None:
     """Its HTML is written anew: what it opens is closed, and what it closes was opened by it."""
     content = {"articles": [{"title": text, "content": text, "thumb_media_id": text, "content_source_url": text}]}
 
-    assert [] == DrawnHtml(draw(MessageView(channel="wecom_app", msgtype="mpnews", content=content))).faults
+    assert DrawnHtml(draw(MessageView(channel="wecom_app", msgtype="mpnews", content=content))).faults == []
 
 
 NAMES = sorted(
@@ -220,7 +220,7 @@ def test_anything_draws(content: Any, msgtype: str, channel: Any, state: Any, al
             )
         )
 
-        assert [] == DrawnHtml(drawn).faults
+        assert DrawnHtml(drawn).faults == []
         assert drawn.encode()
 
 
@@ -233,4 +233,4 @@ def test_what_is_deep_or_long_draws() -> None:
 
     for content in (deep, many, {"content": "> **a** " * 25_000}, {"content": "<a " * 100_000}, [deep, 10**5000]):
         for msgtype in ("text", "markdown", "markdown_v2", "mpnews", "template_card", "other"):
-            assert [] == DrawnHtml(draw(MessageView(channel="wecom_app", msgtype=msgtype, content=content))).faults
+            assert DrawnHtml(draw(MessageView(channel="wecom_app", msgtype=msgtype, content=content))).faults == []

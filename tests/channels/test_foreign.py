@@ -273,7 +273,7 @@ def test_an_empty_list_of_those_who_see_a_message_is_not_left_out():
     """Without it everybody in the group would see what nobody was to see, so the check refuses it."""
     read = wecom_webhook.message_from_json({"msgtype": "text", "text": {"content": "c"}, "visible_to_user": ""})
 
-    assert "" == read.document()["body"]["visible_to_user"]
+    assert read.document()["body"]["visible_to_user"] == ""
 
 
 def test_a_field_that_a_type_lists_is_read():
@@ -281,8 +281,8 @@ def test_a_field_that_a_type_lists_is_read():
     text = wecom_app.message_from_json({"msgtype": "text", "text": {"content": "c"}, "safe": 0})
     other = wecom_app.message_from_json({"msgtype": "brand_new", "brand_new": {}, "safe": 0}, raw=True)
 
-    assert 0 == text.document()["body"]["safe"]
-    assert {"brand_new": {}, "safe": 0} == other.document()["body"]
+    assert text.document()["body"]["safe"] == 0
+    assert other.document()["body"] == {"brand_new": {}, "safe": 0}
 
 
 @pytest.mark.parametrize("off", [0, "0", False])
@@ -308,7 +308,7 @@ def test_an_update_for_all_is_for_all_whoever_is_named_beside_it(everyone: Any):
     """The vendor's page has atall for every recipient of the original."""
     body = {"userids": ["zhangsan"], "response_code": "c", "button": {"replace_name": "done"}}
 
-    assert ("zhangsan",) == wecom_app.recipients_from_json({**body, "atall": 0}).users
+    assert wecom_app.recipients_from_json({**body, "atall": 0}).users == ("zhangsan",)
     assert Everyone() == wecom_app.recipients_from_json({**body, "atall": everyone})
 
 
@@ -328,7 +328,7 @@ SYSMSG: dict[str, Any] = {"msgType": "sysMsg", "sysMsg": {"title": "t", "msg": [
 @pytest.mark.parametrize("nobody", [None, False])
 def test_a_message_whose_toall_is_empty_is_for_those_it_names(nobody: Any):
     """Clients with typed structs write `"toAll": null` beside the users of every system message."""
-    assert ("alice",) == youdu.recipients_from_json({"toUser": "alice", "toAll": nobody, **SYSMSG}).users
+    assert youdu.recipients_from_json({"toUser": "alice", "toAll": nobody, **SYSMSG}).users == ("alice",)
 
 
 @pytest.mark.parametrize("flag", ["onlyOnline", "onliyOnline"])
@@ -351,7 +351,7 @@ def test_the_flag_of_who_is_online_is_read_beside_the_nulls_of_typed_clients():
         read = youdu.message_from_json({**body, "text": None})
 
     assert youdu.message_from_json(body) == read
-    assert {"onlyOnline": True} == read.document()["options"]
+    assert read.document()["options"] == {"onlyOnline": True}
 
 
 @pytest.mark.parametrize("beside", [{}, {"toUser": "alice"}, {"toDept": "5"}])

@@ -34,7 +34,7 @@ def warned(channel: Any, account: Any, made: Any, to: Recipients, **fields: Any)
         for path, (kind, file) in card.files().items()
     }
     draft = Draft("send", account, {**card.document(), **({"files": files} if files else {})}, to)
-    assert [] == channel.check(draft)
+    assert channel.check(draft) == []
     found: list[str] = channel.warnings(draft)
     return found
 
@@ -61,5 +61,5 @@ def test_a_target_whose_type_was_forgotten(channel: Any, fields: dict[str, Any],
 @pytest.mark.parametrize("channel", CHANNELS, ids=["app", "webhook"])
 def test_other_targets_beside_a_type(channel: Any) -> None:
     """The vendor's own samples have a url and a mini program in one link, and SDKs write empty texts."""
-    assert [] == warned(*channel, quote_area=LINK | {"appid": "wx1", "pagepath": "p", "title": "t"}, jump_list=[])
-    assert [] == warned(*channel, quote_area={"type": 0, "url": "", "appid": "", "title": "t"})
+    assert warned(*channel, quote_area=LINK | {"appid": "wx1", "pagepath": "p", "title": "t"}, jump_list=[]) == []
+    assert warned(*channel, quote_area={"type": 0, "url": "", "appid": "", "title": "t"}) == []

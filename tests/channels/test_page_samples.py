@@ -85,15 +85,15 @@ def test_applications(sample: str) -> None:
 
     message, to = message_from_json(body), recipients_from_json(body)
 
-    assert {"users": 3, "parties": 2, "tags": 2} == {name: len(ids) for name, ids in to.to_json().items()}
-    assert [] == problems(wecom_app_samples.CHANNEL, account, message, to, lambda made: made.document())
+    assert {name: len(ids) for name, ids in to.to_json().items()} == {"users": 3, "parties": 2, "tags": 2}
+    assert problems(wecom_app_samples.CHANNEL, account, message, to, lambda made: made.document()) == []
 
 
 def test_every_type_of_the_elixir_library_is_modelled() -> None:
     """Its page names types and has no bodies."""
     named = re.findall(r"• (\w+):", (FOLDER / "elixir_wechat.txt").read_text(encoding="utf-8"))
 
-    assert 11 == len(named)
+    assert len(named) == 11
     assert {*named} <= {*CLASSES, "template_card"}
 
 
@@ -109,7 +109,7 @@ def test_youdu(sample: str, action: str) -> None:
     message, to = youdu.message_from_json(body), youdu.recipients_from_json(body)
 
     assert to
-    assert [] == problems(youdu_samples.CHANNEL, account, message, to, lambda made: made.document())
+    assert problems(youdu_samples.CHANNEL, account, message, to, lambda made: made.document()) == []
 
 
 BESIDE = "is ignored by the vendor unless exactly one chat is named"
@@ -136,6 +136,6 @@ def test_group_sends(sample: str) -> None:
 
     message, to = external.message_from_json(body), external.recipients_from_json(body)
 
-    assert 2 == to.count()
+    assert to.count() == 2
     account = wecom_external_samples.account()
-    assert [] == problems(wecom_external_samples.CHANNEL, account, message, to, lambda made: made.document())
+    assert problems(wecom_external_samples.CHANNEL, account, message, to, lambda made: made.document()) == []

@@ -112,7 +112,7 @@ def test_a_share_is_what_is_left_of_a_window(share: Any, limits: dict[str, int],
 
 def test_a_share_leaves_alone_what_no_window_counts() -> None:
     """One call in flight is one."""
-    assert 1 == an_account("wecom_app", share=0.1).amount_of(IN_THE_AIR)
+    assert an_account("wecom_app", share=0.1).amount_of(IN_THE_AIR) == 1
 
 
 def test_half_of_a_day_is_half_of_the_accounts_cap() -> None:
@@ -122,6 +122,8 @@ def test_half_of_a_day_is_half_of_the_accounts_cap() -> None:
 
     charges = vendor.limits(part, an_account("wecom_app", share={"app_day": 0.5}))
 
-    assert {"member_minute": 30, "member_hour": 1_000, "app_day": 10_000} == {
-        one.limit.name: one.limit.amount for one in charges
+    assert {one.limit.name: one.limit.amount for one in charges} == {
+        "member_minute": 30,
+        "member_hour": 1_000,
+        "app_day": 10_000,
     }

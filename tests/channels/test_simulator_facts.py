@@ -150,7 +150,7 @@ def ids(facts: list[tuple[str, Fact]]) -> list[str]:
 @pytest.mark.parametrize("place", list(BODIES))
 def test_every_field_is_known(place: str) -> None:
     """A body that has all fields of its type is taken, and shown as it is."""
-    assert (0, "ok", []) == sent(BODIES[place])
+    assert sent(BODIES[place]) == (0, "ok", [])
 
 
 def test_every_row_is_tried(capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,7 +159,7 @@ def test_every_row_is_tried(capsys: pytest.CaptureFixture[str]) -> None:
     missing = [path for path in missing if not path.endswith(LINKS)]
     homes = {fact.path for _, fact in CARD_FACTS}
 
-    assert [] == missing
+    assert missing == []
     assert {fact.path for _, facts in card_facts() for fact in facts} == homes
     with capsys.disabled():
         print(f"\nfield rows held against the simulator: {len(PLAIN_FACTS)} plain, {len(CARD_FACTS)} in cards")
@@ -226,7 +226,7 @@ def test_fields_that_may_be_left_out(place: str, fact: Fact) -> None:
     body, at, name = holder(place, fact.path)
     at.pop(name)
 
-    assert (0, "ok", []) == sent(body)
+    assert sent(body) == (0, "ok", [])
 
 
 BY_TYPE = [(place, fact) for place, fact in FACTS if fact.required.startswith("if type")]
@@ -273,7 +273,7 @@ def test_lengths(place: str, fact: Fact) -> None:
 
         fields = [re.sub(r"\[\d+\]", "[]", one["field"]) for one in altered]
         if fits:
-            assert (0, False) == (code, f"{body['msgtype']}.{fact.path}" in fields)
+            assert (code, f"{body['msgtype']}.{fact.path}" in fields) == (0, False)
         elif fact.effect == "cut":
             (cut,) = altered
             assert (0, "cut", limit, size_) == (code, cut["why"], cut["limit"], cut["size"])
@@ -303,7 +303,7 @@ def test_advised_lengths(place: str, fact: Fact) -> None:
         at[name] = "字" * length
         found += [sent(body)[0], sent(body, suggested_length=40058)[0]]
 
-    assert [0, 0, 0, 40058] == found
+    assert found == [0, 0, 0, 40058]
 
 
 COUNTED = [(place, fact) for place, fact in FACTS if fact.type is list and re.search(r"(to|most) \d+", fact.rule)]

@@ -35,7 +35,7 @@ def test_valid_messages_pass_and_go_out_within_all_limits(body: dict[str, Any], 
     document = message_from_json(body).document()
     asked = draft(document, To(users))
 
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
     CHANNEL.warnings(asked)
     for spec in CHANNEL.split(asked):
         made = part(document, spec)

@@ -37,7 +37,7 @@ def test_the_address_is_verified_with_what_is_inside_echostr(verifier: CallbackV
     encrypted, signature = Envelope(TOKEN, AES_KEY, "ww1").seal(b"16161", str(int(NOW)), "n", RANDOM)
     query = {"msg_signature": signature, "timestamp": str(int(NOW)), "nonce": "n", "echostr": encrypted}
 
-    assert b"16161" == verifier.verify(query, NOW)
+    assert verifier.verify(query, NOW) == b"16161"
 
 
 def test_a_captured_verification_is_not_answered_with_timestamp_and_nonce_exchanged(verifier: CallbackVerifier) -> None:
@@ -45,7 +45,7 @@ def test_a_captured_verification_is_not_answered_with_timestamp_and_nonce_exchan
     then, later = str(int(NOW)), str(int(NOW) + 20 * 86_400)
     encrypted, signature = Envelope(TOKEN, AES_KEY, "ww1").seal(b"16161", then, later, RANDOM)
     captured = {"msg_signature": signature, "timestamp": then, "nonce": later, "echostr": encrypted}
-    assert b"16161" == verifier.verify(captured, NOW)
+    assert verifier.verify(captured, NOW) == b"16161"
 
     with pytest.raises(CallbackRefused, match="a nonce that was a timestamp"):
         verifier.verify({**captured, "timestamp": later, "nonce": then}, int(later))
@@ -57,14 +57,14 @@ def test_a_pressed_button_is_understood(verifier: CallbackVerifier) -> None:
 
     assert ("template_card_event", "lisi", int(NOW)) == (inbound.event, inbound.person, inbound.happened_at)
     assert inbound.card is not None
-    assert ("task-1", "approve", "button_interaction", "code-1") == (
+    assert (
         inbound.card.task_id,
         inbound.card.button,
         inbound.card.card_type,
         inbound.card.response_code,
-    )
-    assert {"q1": ["a", "b"], "q2": ["c"]} == inbound.card.selected
-    assert "7" == inbound.payload["AgentID"]
+    ) == ("task-1", "approve", "button_interaction", "code-1")
+    assert inbound.card.selected == {"q1": ["a", "b"], "q2": ["c"]}
+    assert inbound.payload["AgentID"] == "7"
 
 
 def test_the_menu_is_a_press_too(verifier: CallbackVerifier) -> None:
@@ -72,7 +72,7 @@ def test_the_menu_is_a_press_too(verifier: CallbackVerifier) -> None:
     inbound = read(verifier, sent(press(event="template_card_menu_event")))
 
     assert inbound.card is not None
-    assert ("template_card_menu_event", {}) == (inbound.event, inbound.card.selected)
+    assert (inbound.event, inbound.card.selected) == ("template_card_menu_event", {})
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_messages_are_told_apart_by_everything_inside(verifier: CallbackVerifier
     keys = [read(verifier, sent(message(*one))).key("hr") for one in ((1, "a"), (1, "a"), (1, "b"), (2, "a"))]
 
     assert keys[0] == keys[1]
-    assert 3 == len(set(keys))
+    assert len(set(keys)) == 3
 
 
 ENTITIES = '<!DOCTYPE xml [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><xml><Encrypt>&b;</Encrypt></xml>'
@@ -178,7 +178,7 @@ def test_a_captured_press_does_not_become_young_when_timestamp_and_nonce_change_
     with pytest.raises(CallbackRefused, match="old event") as refused:
         verifier.read(swapped, captured.body, later)
 
-    assert 403 == refused.value.status
+    assert refused.value.status == 403
     assert read(verifier, sent(press(), at=NOW + 60), NOW + 60).card is not None
 
 
@@ -236,7 +236,7 @@ def test_the_setting_is_a_boolean_or_both_secrets(callback: object, fields: list
 
     assert fields == [problem.field for problem in keys.problems(account.settings)]
     if isinstance(callback, bool):
-        assert {} == WECOM.callback_secrets(account)
+        assert WECOM.callback_secrets(account) == {}
 
 
 def test_a_table_names_the_secrets_of_the_address() -> None:

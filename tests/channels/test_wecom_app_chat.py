@@ -43,7 +43,7 @@ def test_recipients():
     """Chats are recipients like others: counted, kept in order, compared exactly, stored and read back."""
     two = AppChat("b", "A", "b")
 
-    assert (("b", "A"), 2, True) == (two.chats, two.count(), bool(two))
+    assert (two.chats, two.count(), bool(two)) == (("b", "A"), 2, True)
     assert two == Recipients.from_json(two.to_json())
     assert "A" not in repr(two)
 
@@ -65,7 +65,7 @@ def test_a_chat_that_is_made_or_changed_is_no_recipient(body: dict[str, Any]):
     """The page's samples (90245, 98913) name the chat in the message, and nobody to send it to."""
     asked = read(body)
 
-    assert ([], [{}]) == (CHANNEL.check(asked), CHANNEL.split(asked))
+    assert (CHANNEL.check(asked), CHANNEL.split(asked)) == ([], [{}])
     assert body == asked.message["body"]
 
 
@@ -74,7 +74,7 @@ def test_nobody_beside_a_chat_is_left_out_in_silence(beside: dict[str, Any]):
     """A call is for a chat or for people, so one body for both is refused."""
     asked = read({"chatid": "duty2026", "msgtype": "text", "text": {"content": "交班"}, **beside})
 
-    assert ["chatid"] == fields_of(asked)
+    assert fields_of(asked) == ["chatid"]
 
 
 def test_one_call_a_chat():
@@ -83,7 +83,7 @@ def test_one_call_a_chat():
     asked = draft(document, AppChat("a", "b"), kind="send_chat")
 
     assert [{"chats": [one], "piece": n} for one in "ab" for n in (0, 1)] == CHANNEL.split(asked)
-    assert ["goes to several chats: a member of several gets it several times"] == CHANNEL.warnings(asked)
+    assert CHANNEL.warnings(asked) == ["goes to several chats: a member of several gets it several times"]
 
 
 def test_the_last_piece_mentions_members():
@@ -97,7 +97,7 @@ def test_the_last_piece_mentions_members():
         for n in (0, 1)
     ]
 
-    assert [None, ["@all"]] == [body["text"].get("mentioned_list") for body in bodies]
+    assert [body["text"].get("mentioned_list") for body in bodies] == [None, ["@all"]]
 
 
 def test_on_the_wire():
@@ -106,17 +106,17 @@ def test_on_the_wire():
         part(Text(content="交班").document(), CHAT, kind="send_chat"), account(), ACCESS, flagged=True
     )
 
-    assert "/cgi-bin/appchat/send" == built.path
-    assert {"chatid": "duty2026", "msgtype": "text", "text": {"content": "交班"}} == sent(built)
+    assert built.path == "/cgi-bin/appchat/send"
+    assert sent(built) == {"chatid": "duty2026", "msgtype": "text", "text": {"content": "交班"}}
 
 
 def test_nothing_makes_a_repeat_of_a_send_safe():
     """A send to a chat is held; making and changing one does no harm twice."""
-    assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule("send_chat", part().message)
+    assert CHANNEL.repeat_rule("send_chat", part().message) == (RepeatRule.HOLD, 0)
     for kind in ("create_chat", "change_chat"):
-        assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule(kind, {})
-    assert "send_chat/text" == CHANNEL.lane("send_chat", Text(content="a").document(), {})
-    assert "create_chat" == CHANNEL.lane("create_chat", {}, {})
+        assert CHANNEL.repeat_rule(kind, {}) == (RepeatRule.HARMLESS, 0)
+    assert CHANNEL.lane("send_chat", Text(content="a").document(), {}) == "send_chat/text"
+    assert CHANNEL.lane("create_chat", {}, {}) == "create_chat"
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,12 @@ def test_what_a_chat_takes(message, fields):
 
 def test_who_a_chat_is_sent_with():
     """Cards are for members, mentions for chats; chats and people are two jobs."""
-    assert ["msgtype"] == fields_of(draft(card(), AppChat("a"), kind="send_chat"))
-    assert ["text.mentioned_list"] == fields_of(draft(Text(content="a", mentioned_list=["b"]).document()))
-    assert ["chatid"] == fields_of(chat(Text(content="a"), Recipients(users=("b",), chats=("c",))))
-    assert ["chatid"] == fields_of(chat(Text(content="a"), AppChat("no-such", "ok")))
-    assert ["chatid"] == fields_of(chat(Text(content="a"), AppChat("abc", "ABC")))
-    assert ["chatid"] == fields_of(draft(Text(content="a").document(), AppChat("c")))
+    assert fields_of(draft(card(), AppChat("a"), kind="send_chat")) == ["msgtype"]
+    assert fields_of(draft(Text(content="a", mentioned_list=["b"]).document())) == ["text.mentioned_list"]
+    assert fields_of(chat(Text(content="a"), Recipients(users=("b",), chats=("c",)))) == ["chatid"]
+    assert fields_of(chat(Text(content="a"), AppChat("no-such", "ok"))) == ["chatid"]
+    assert fields_of(chat(Text(content="a"), AppChat("abc", "ABC"))) == ["chatid"]
+    assert fields_of(draft(Text(content="a").document(), AppChat("c"))) == ["chatid"]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_who_a_chat_is_sent_with():
 def test_making_and_changing(message, kind, fields):
     """Members, owner, name and chatid are checked before anything is stored; no recipients."""
     assert fields == fields_of(draft(message.document(), kind=kind))
-    assert ["recipients"] == fields_of(draft(message.document(), To("a"), kind=kind))[-1:]
+    assert fields_of(draft(message.document(), To("a"), kind=kind))[-1:] == ["recipients"]
 
 
 def test_a_chat_is_made_under_a_known_id():
@@ -177,12 +177,12 @@ def test_a_chat_is_made_under_a_known_id():
     again = part(made.message, {}, kind="create_chat", in_doubt=True)
     exists = reply({"errcode": 86215, "errmsg": "x"})
 
-    assert {"userlist": ["a", "b"], "chatid": JOB} == sent(CHANNEL.request(made, account(), ACCESS, flagged=False))
-    assert 32 == len(JOB)
+    assert sent(CHANNEL.request(made, account(), ACCESS, flagged=False)) == {"userlist": ["a", "b"], "chatid": JOB}
+    assert len(JOB) == 32
     assert isinstance(CHANNEL.outcome(made, account(), exists, ACCESS).outcome, Rejected)
     known = CHANNEL.outcome(again, account(), exists, ACCESS).outcome
     assert isinstance(known, Accepted)
-    assert (True, {"chatid": JOB}) == (known.receipt.from_repeat, known.receipt.extra)
+    assert (known.receipt.from_repeat, known.receipt.extra) == (True, {"chatid": JOB})
 
 
 def test_answers():
@@ -192,10 +192,10 @@ def test_answers():
 
     for kind, message in (("send_chat", Text(content="a").document()), ("change_chat", {"type": "chat_change"})):
         taken = CHANNEL.outcome(part(message, CHAT, kind=kind), account(), ok, ACCESS).outcome.receipt
-        assert (None, None, {}) == (taken.msgid, taken.warning, taken.extra)
+        assert (taken.msgid, taken.warning, taken.extra) == (None, None, {})
     made = part(CreateChat(userlist=["a", "b"]).document(), {}, kind="create_chat")
-    assert {"chatid": "duty2026"} == CHANNEL.outcome(made, account(), created, ACCESS).outcome.receipt.extra
-    assert "no chatid in the answer" == CHANNEL.outcome(made, account(), ok, ACCESS).outcome.receipt.warning
+    assert CHANNEL.outcome(made, account(), created, ACCESS).outcome.receipt.extra == {"chatid": "duty2026"}
+    assert CHANNEL.outcome(made, account(), ok, ACCESS).outcome.receipt.warning == "no chatid in the answer"
     gone = CHANNEL.outcome(part(Text(content="a").document(), CHAT, kind="send_chat"), account(), reply("busy"), ACCESS)
     assert isinstance(gone.outcome, Retry)
 
@@ -204,14 +204,14 @@ def test_limits_of_a_send():
     """Person-times of the corp by the estimate of a chat, and the cap of one member, shared by the app's chats."""
     made = part(Text(content="a").document(), CHAT, kind="send_chat")
 
-    assert {
+    assert amounts(CHANNEL.limits(made, account({"estimates": {"chat": 80}}))) == {
         ("corp_minute", "ww01//cgi-bin/appchat/send"): (10_000, 1),
         ("corp_hour", "ww01//cgi-bin/appchat/send"): (150_000, 1),
         ("chat_minute", "ww01/chats"): (20_000, 80),
         ("chat_hour", "ww01/chats"): (150_000, 80),
         ("chat_member_minute", "ww01/1000007/chats"): (200, 1),
         ("chat_member_day", "ww01/1000007/chats"): (10_000, 1),
-    } == amounts(CHANNEL.limits(made, account({"estimates": {"chat": 80}})))
+    }
     apart = amounts(CHANNEL.limits(made, account({"chats_share_members": False})))
     assert ("chat_member_minute", "ww01/1000007/chats/duty2026") in apart
 
@@ -250,10 +250,10 @@ def test_a_permanent_picture():
         made, account(), reply({"errcode": 0, "errmsg": "", "url": "http://p.qpic.cn/x"}), ACCESS
     ).outcome.receipt
 
-    assert ("/cgi-bin/media/uploadimg", {"access_token": "tok"}) == (built.path, built.query)
-    assert (None, {"url": "http://p.qpic.cn/x"}) == (taken.media_id, taken.extra)
-    assert ["media"] == fields_of(draft(big, kind="upload"))
+    assert (built.path, built.query) == ("/cgi-bin/media/uploadimg", {"access_token": "tok"})
+    assert (taken.media_id, taken.extra) == (None, {"url": "http://p.qpic.cn/x"})
+    assert fields_of(draft(big, kind="upload")) == ["media"]
     assert (
-        "no url in the answer"
-        == CHANNEL.outcome(made, account(), reply({"errcode": 0}), ACCESS).outcome.receipt.warning
+        CHANNEL.outcome(made, account(), reply({"errcode": 0}), ACCESS).outcome.receipt.warning
+        == "no url in the answer"
     )

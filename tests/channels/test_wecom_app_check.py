@@ -87,7 +87,7 @@ FULL_CARD = {
 )
 def test_valid(job):
     """What the vendor takes is stored."""
-    assert [] == CHANNEL.check(job)
+    assert CHANNEL.check(job) == []
 
 
 @pytest.mark.parametrize(
@@ -167,12 +167,12 @@ def test_everything_at_once():
     """All wrong fields come in one answer, recipients included."""
     job = draft(card(main_title={"title": ""}, task_id="!", button_list=[]), Recipients())
 
-    assert [
+    assert fields_of(job) == [
         "template_card.task_id",
         "template_card.main_title.title",
         "template_card.button_list",
         "touser",
-    ] == fields_of(job)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -240,8 +240,8 @@ def test_deep_and_missing_bodies():
     assert any(
         "nested too deep" in problem.text for problem in CHANNEL.check(draft({"type": "a", "body": {"a": deep}}))
     )
-    assert ["body"] == fields_of(draft({"type": "text", "body": None}))
-    assert ["options.duplicate_check"] == fields_of(draft({**text(), "options": {"duplicate_check": 1}}))
+    assert fields_of(draft({"type": "text", "body": None})) == ["body"]
+    assert fields_of(draft({**text(), "options": {"duplicate_check": 1}})) == ["options.duplicate_check"]
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_mini_program_notice_has_no_broadcast():
     """miniprogram_notice does not take @all, even where broadcasts are allowed."""
     message = MiniProgramNotice(appid="wx1", title="订单发货").document()
 
-    assert ["touser"] == fields_of(draft(message, Everyone(), account=account(allow_everyone=True)))
+    assert fields_of(draft(message, Everyone(), account=account(allow_everyone=True))) == ["touser"]
 
 
 @pytest.mark.parametrize(
@@ -294,14 +294,14 @@ def test_media_places():
     raw = Raw(msgtype="novel", body={"novel": {"articles": [{"title": "t"}]}})
     wrong_kind = with_file(Image(file=File(b"", "a.amr")), upload_type="voice")
 
-    assert ["image.media_id"] == fields_of(draft(both))
-    assert ["image.media_id"] == fields_of(draft(Image().document()))
-    assert [] == fields_of(draft(with_file(raw, "novel.articles.0.thumb")))
+    assert fields_of(draft(both)) == ["image.media_id"]
+    assert fields_of(draft(Image().document())) == ["image.media_id"]
+    assert fields_of(draft(with_file(raw, "novel.articles.0.thumb"))) == []
     for place in ("1", "9" * 5_000):
         wrong = f"novel.articles.{place}.thumb"
         assert [wrong] == fields_of(draft(with_file(raw, wrong)))
-    assert ["image.media_id"] == fields_of(draft(wrong_kind))
-    assert ["novel.articles.0.title.x"] == fields_of(draft(with_file(raw, "novel.articles.0.title.x")))
+    assert fields_of(draft(wrong_kind)) == ["image.media_id"]
+    assert fields_of(draft(with_file(raw, "novel.articles.0.title.x"))) == ["novel.articles.0.title.x"]
 
 
 def test_callback():
@@ -309,8 +309,8 @@ def test_callback():
     deaf = account({"callback": False})
     notice = Raw(msgtype="template_card", body={"template_card": NOTICE}).document()
 
-    assert ["template_card"] == fields_of(draft(card(), account=deaf))
-    assert [] == fields_of(draft(notice, account=deaf))
+    assert fields_of(draft(card(), account=deaf)) == ["template_card"]
+    assert fields_of(draft(notice, account=deaf)) == []
 
 
 @pytest.mark.parametrize(
@@ -336,9 +336,9 @@ def test_updates(message, to, fields):
 
 def test_other_kinds():
     """Recalls and uploads take no recipients, an upload needs its file, and an unknown kind is named."""
-    assert ["recipients"] == fields_of(draft({}, To("a"), kind="recall"))
-    assert ["media"] == fields_of(draft({"type": "upload"}, kind="upload"))
-    assert ["kind"] == fields_of(draft(text(), kind="remind"))
+    assert fields_of(draft({}, To("a"), kind="recall")) == ["recipients"]
+    assert fields_of(draft({"type": "upload"}, kind="upload")) == ["media"]
+    assert fields_of(draft(text(), kind="remind")) == ["kind"]
 
 
 def test_warnings():
@@ -350,29 +350,29 @@ def test_warnings():
     )
     twice = draft(text(), To([f"u{n}" for n in range(1001)], parties=[1]))
 
-    assert 2 == len(CHANNEL.warnings(long_card))
-    assert 1 == len(CHANNEL.warnings(update))
+    assert len(CHANNEL.warnings(long_card)) == 2
+    assert len(CHANNEL.warnings(update)) == 1
     assert "2 calls" in CHANNEL.warnings(twice)[0]
-    assert [] == CHANNEL.warnings(draft(text(), To([f"u{n}" for n in range(1001)])))
-    assert [] == CHANNEL.warnings(draft({}, kind="recall"))
+    assert CHANNEL.warnings(draft(text(), To([f"u{n}" for n in range(1001)]))) == []
+    assert CHANNEL.warnings(draft({}, kind="recall")) == []
 
 
 def test_documents():
     """The stored form is type, body, options, with an empty place for each attached file."""
     file = File(b"abc", "a.png")
 
-    assert {
+    assert Text(content="hi", safe=1, duplicate_check=False).document() == {
         "type": "text",
         "body": {"text": {"content": "hi"}, "safe": 1},
         "options": {"duplicate_check": False},
-    } == Text(content="hi", safe=1, duplicate_check=False).document()
-    assert {"image": {}} == Image(file=file).document()["body"]
+    }
+    assert Image(file=file).document()["body"] == {"image": {}}
     assert {"image.media_id": ("image", file)} == Image(file=file).files()
-    assert {} == Image(media_id="m").files()
+    assert Image(media_id="m").files() == {}
     assert {"media": ("voice", file)} == Upload(file=file, upload_type="voice").files()
-    assert {"type": "upload"} == Upload(file=file).document()
+    assert Upload(file=file).document() == {"type": "upload"}
     assert {"p": ("image", file)} == Raw(msgtype="a", body={}, files={"p": ("image", file)}).files()
-    assert {"type": "card_update", "button": {"replace_name": "x"}} == CardUpdate(replace_name="x").document()
+    assert CardUpdate(replace_name="x").document() == {"type": "card_update", "button": {"replace_name": "x"}}
 
 
 def test_messages_do_not_show_themselves():
@@ -389,7 +389,7 @@ def test_messages_do_not_show_themselves():
 @pytest.mark.parametrize("content", [" ", "\n\t ", "\u3000"])
 def test_a_text_of_nothing_but_space_is_refused(content: str) -> None:
     """The vendor may answer 44004 (empty content) to it, for every recipient."""
-    assert ["text.content"] == fields_of(draft(text(content)))
+    assert fields_of(draft(text(content))) == ["text.content"]
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_the_shape_of_a_picture(ratio: float) -> None:
         fields_of(draft(Raw(msgtype="template_card", body={"template_card": one}).document())) for one in (wrong, whole)
     ]
 
-    assert [["template_card.card_image.aspect_ratio"], []] == found
+    assert found == [["template_card.card_image.aspect_ratio"], []]
 
 
 @pytest.mark.parametrize(("title", "refused", "warned"), [("订单发货", 0, 0), ("shipped now 1", 0, 1), ("ship", 1, 0)])
@@ -488,12 +488,12 @@ def test_the_wechat_plugin() -> None:
         job = draft(message.document(), account=home)
         return CHANNEL.check(job), CHANNEL.warnings(job)
 
-    assert ([], []) == found(Text(content="x" * 20))
+    assert found(Text(content="x" * 20)) == ([], [])
     [problem], _ = found(Text(content="字" * 7))
-    assert ("text.content", 20, "bytes", 21) == (problem.field, problem.limit, problem.unit, problem.size)
-    assert ["msgtype"] == fields_of(draft(notice.document(), account=home))
-    assert ["body.text"] == fields_of(draft(Raw(msgtype="text", body={}).document(), account=home))
-    assert ([], ["image: members in the WeChat plugin see a pointer to it only"]) == found(Image(media_id="m"))
+    assert (problem.field, problem.limit, problem.unit, problem.size) == ("text.content", 20, "bytes", 21)
+    assert fields_of(draft(notice.document(), account=home)) == ["msgtype"]
+    assert fields_of(draft(Raw(msgtype="text", body={}).document(), account=home)) == ["body.text"]
+    assert found(Image(media_id="m")) == ([], ["image: members in the WeChat plugin see a pointer to it only"])
 
 
 def test_who_does_not_say_what_the_wechat_plugin_opens_may_send_anything() -> None:
@@ -501,10 +501,10 @@ def test_who_does_not_say_what_the_wechat_plugin_opens_may_send_anything() -> No
     home = account({"wechat_plugin_home": True})
     pieces = {**Text(content="x" * 40).document(), "pieces": ["x" * 20, "x" * 20]}
 
-    assert [] == fields_of(draft(Text(content="x" * 21).document()))
-    assert [] == fields_of(draft(MiniProgramNotice(appid="wx1", title="订单发货").document()))
-    assert [] == fields_of(draft(pieces, account=home))
-    assert [] == fields_of(draft(Text(content="x" * 21).document(), AppChat("c1"), kind="send_chat", account=home))
+    assert fields_of(draft(Text(content="x" * 21).document())) == []
+    assert fields_of(draft(MiniProgramNotice(appid="wx1", title="订单发货").document())) == []
+    assert fields_of(draft(pieces, account=home)) == []
+    assert fields_of(draft(Text(content="x" * 21).document(), AppChat("c1"), kind="send_chat", account=home)) == []
 
 
 def test_ids_in_texts() -> None:
@@ -514,11 +514,11 @@ def test_ids_in_texts() -> None:
     (warning,) = CHANNEL.warnings(draft(Text(content=typed).document()))
 
     assert warning.startswith("text.content: holds an id")
-    assert [] == CHANNEL.warnings(draft(Text(content=typed, enable_id_trans=1).document()))
-    assert [] == CHANNEL.warnings(draft(Text(content=escape_ids(typed)).document()))
+    assert CHANNEL.warnings(draft(Text(content=typed, enable_id_trans=1).document())) == []
+    assert CHANNEL.warnings(draft(Text(content=escape_ids(typed)).document())) == []
     assert typed == escape_ids(typed).replace("\u200b", "")
     assert escape_ids(typed) == escape_ids(escape_ids(typed))
-    assert "plain $5" == escape_ids("plain $5")
+    assert escape_ids("plain $5") == "plain $5"
 
 
 def test_names_the_vendor_does_not_list() -> None:
@@ -527,11 +527,11 @@ def test_names_the_vendor_does_not_list() -> None:
     vote = Raw(msgtype="template_card", body={"template_card": {**NOTICE, "jumplist": []}}).document()
     news = News(articles=[{"title": "t", "url": "https://a", "appid": "wx1", "pagepath": "p"}]).document()
 
-    assert ["text.colour: not among the vendor's fields here; it is sent, and presumably ignored"] == CHANNEL.warnings(
-        draft(strange)
-    )
+    assert CHANNEL.warnings(draft(strange)) == [
+        "text.colour: not among the vendor's fields here; it is sent, and presumably ignored"
+    ]
     assert CHANNEL.warnings(draft(vote))[0].startswith("template_card.jumplist: not among")
-    assert ["news.articles[0].url: the vendor ignores it beside appid"] == CHANNEL.warnings(draft(news))
+    assert CHANNEL.warnings(draft(news)) == ["news.articles[0].url: the vendor ignores it beside appid"]
 
 
 def test_protected_files() -> None:
@@ -540,8 +540,8 @@ def test_protected_files() -> None:
     document = FileMessage(file=File(b"", "a.zip"), safe=1).document()
     known = FileMessage(media_id="m", safe=1).document()
 
-    assert ["safe"] == fields_of(draft({**document, "files": {"file.media_id": archive}}))
-    assert [] == fields_of(draft({**document, "files": {"file.media_id": {**archive, "name": "a.PDF"}}}))
+    assert fields_of(draft({**document, "files": {"file.media_id": archive}})) == ["safe"]
+    assert fields_of(draft({**document, "files": {"file.media_id": {**archive, "name": "a.PDF"}}})) == []
     assert CHANNEL.warnings(draft(known))[0].startswith("safe: protects only files that end in")
 
 
@@ -617,5 +617,5 @@ def test_the_agentid_of_a_whole_body_has_to_be_the_accounts(body):
         return [one for one in CHANNEL.check(asked) if one.field == "agentid"]
 
     own = account().settings["agentid"]
-    assert [[], [], 1] == [wrong(own), wrong(str(own)), len(wrong(own + 1))]
+    assert [wrong(own), wrong(str(own)), len(wrong(own + 1))] == [[], [], 1]
     assert own == message_to_json(message_from_json({**body, "agentid": own}, raw=True))["agentid"]

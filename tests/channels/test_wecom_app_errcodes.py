@@ -74,7 +74,7 @@ def test_every_other_table_too(name: str):
 
     missing = {code for code in codes(text) if ERRCODES.find(code) is None} - unlisted - dates
 
-    assert set() == missing
+    assert missing == set()
 
 
 def test_the_table_was_read_whole(capsys: pytest.CaptureFixture[str]):
@@ -116,8 +116,8 @@ def test_explained():
     """A code is explained in both languages; 40001 also as gettoken means it; an unknown one is not invented."""
     english, chinese = ERRCODES.explain(60020), ERRCODES.explain(60020, "zh")
 
-    assert "60020  the caller's IP is not trusted" == english[0]
-    assert "60020  调用方 IP 不在企业可信IP中" == chinese[0]
+    assert english[0] == "60020  the caller's IP is not trusted"
+    assert chinese[0] == "60020  调用方 IP 不在企业可信IP中"
     assert "scope: the whole account" in english
     assert "企业可信IP" in chinese[3]
     assert ERRCODES.explain(40001)[-1].startswith("from gettoken: ")

@@ -115,7 +115,7 @@ def test_values_named_in_the_card_rows():
                         assert expected == list(rule.allowed), (card_type, fact.path)
     (ratio,) = rules_at(cards.CARDS["news_notice"], "card_image.aspect_ratio")
     (style,) = rules_at(cards.CARDS["button_interaction"], "button_list[].style")
-    assert ((1.3, 2.25), (1, 2, 3, 4)) == (ratio.between, style.allowed)
+    assert (ratio.between, style.allowed) == ((1.3, 2.25), (1, 2, 3, 4))
 
 
 def cells(kind: str) -> list[tuple[str, str, str]]:
@@ -156,7 +156,7 @@ def test_fields_of_each_card(path: str, card: str, cell: str):
 @each(cells("-"))
 def test_fields_a_card_has_not(path: str, card: str, cell: str):
     """What is not defined for a card is not in its rows."""
-    assert "-" == cell
+    assert cell == "-"
     assert not rules_at(cards.CARDS[card], path)
 
 
@@ -168,8 +168,8 @@ def test_common_options(row: dict[str, str]):
     safe = tuple(int(value) for value in re.findall(r"\d", row["safe"].split("(")[0]))
 
     assert safe == listed.get("safe", ())
-    assert ("yes" == row["enable_id_trans"]) == ("enable_id_trans" in listed)
-    assert "yes" == row["duplicate check"]
+    assert (row["enable_id_trans"] == "yes") == ("enable_id_trans" in listed)
+    assert row["duplicate check"] == "yes"
     if "only for" in row["safe"]:
         assert set(re.findall(r"\b[a-z]{3,4}\b", row["safe"].split("only for:")[1])) == check.SAFE_FILES
 
@@ -213,4 +213,4 @@ def test_no_row_is_left_out(capsys: pytest.CaptureFixture[str]):
     with capsys.disabled():
         print(f"\nfield rows of the vendor checked: {sum(read.values())} {read}")
     assert written == read
-    assert {"plain_fields": 26, "mini_program_notice": 8, "card_fields": 20, "card_nested": 57} == read
+    assert read == {"plain_fields": 26, "mini_program_notice": 8, "card_fields": 20, "card_nested": 57}

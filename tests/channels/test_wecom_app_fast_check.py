@@ -78,8 +78,8 @@ def test_plain_means_nothing_to_say(
     asked = Draft(kind, account(ability), message | ({"pieces": pieces} if pieces else {}), to)
 
     if CHANNEL.is_plain(asked):
-        assert [] == CHANNEL.check(asked)
-        assert [] == CHANNEL.warnings(asked)
+        assert CHANNEL.check(asked) == []
+        assert CHANNEL.warnings(asked) == []
         assert [to.to_json()] == CHANNEL.split(asked)
 
 

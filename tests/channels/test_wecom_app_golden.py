@@ -45,7 +45,7 @@ def rendered(message: Any, kind: str, body: dict[str, Any]) -> dict[str, Any]:
     asked = draft(
         message.document(), to, kind=kind, account=account({"agentid": body.get("agentid", 1)}, allow_everyone=True)
     )
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
     (spec,) = CHANNEL.split(asked)
     facts = {"response_code": body.get("response_code")}
     made = part(message.document(), spec, kind=kind, facts=facts)
@@ -158,9 +158,9 @@ def test_replies(name: str):
     for field, value in facts.items():
         assert value == getattr(verdict.outcome.receipt, field)
     if name == "partial_card":
-        assert {"Ghost01", "ghost02", "TEMP07", "999"} == {one.recipient for one in verdict.outcome.refusals}
+        assert {one.recipient for one in verdict.outcome.refusals} == {"Ghost01", "ghost02", "TEMP07", "999"}
     if name == "all_invalid":
-        assert 6 == len(verdict.outcome.refusals)
+        assert len(verdict.outcome.refusals) == 6
 
 
 REFUSALS = golden("refusals")
@@ -178,7 +178,7 @@ def test_invalid_bodies(refusal: dict[str, Any]):
         assert found
         assert refusal["code"] == 0 or any(f"vendor code {refusal['code']}" in problem for problem in found)
     else:
-        assert [] == found
+        assert found == []
         assert refusal["note"]
     if refusal["by"] == "worker":
         assert never_sent_so(body, agent)

@@ -48,8 +48,8 @@ def test_plain_success():
 
     assert isinstance(found.outcome, Accepted)
     assert found.outcome.receipt.msgid.startswith("Zk3v")
-    assert (None, False) == (found.outcome.receipt.warning, found.outcome.receipt.from_repeat)
-    assert (0, "ok", None, None) == (found.errcode, found.errmsg, found.hint, found.caller_ip)
+    assert (found.outcome.receipt.warning, found.outcome.receipt.from_repeat) == (None, False)
+    assert (found.errcode, found.errmsg, found.hint, found.caller_ip) == (0, "ok", None, None)
 
 
 def test_partial_success_in_the_callers_spelling():
@@ -64,7 +64,7 @@ def test_partial_success_in_the_callers_spelling():
         Refusal("999", "party", "invalidparty"),
     } == set(found.refusals)
     assert found.receipt.response_code.startswith("RC-")
-    assert "refused ids that are not among the recipients: 1" == found.receipt.warning
+    assert found.receipt.warning == "refused ids that are not among the recipients: 1"
 
 
 @pytest.mark.parametrize(
@@ -133,14 +133,14 @@ def test_follow_ups():
 
     assert Accepted(CallReceipt()) == outcome(reply("recall_ok"), RECALL)
     assert upload.receipt.media_id.startswith("3Qx")
-    assert {"type": "file", "created_at": "1767225600"} == upload.receipt.extra
+    assert upload.receipt.extra == {"type": "file", "created_at": "1767225600"}
     assert (Refusal("LiHua", "user", "invaliduser"),) == update.refusals
     assert Rejected("60140 the response_code is used, expired or foreign") == outcome(reply("code_spent"), UPDATE)
 
 
 def test_success_without_errcode():
     """An answer without errcode is a success only when the promised id is there."""
-    assert "m" == outcome(reply({"msgid": "m"})).receipt.msgid
+    assert outcome(reply({"msgid": "m"})).receipt.msgid == "m"
     assert isinstance(outcome(reply({"errmsg": "ok"}), RECALL), Unknown)
 
 
@@ -229,7 +229,7 @@ def test_doubt():
 @pytest.mark.parametrize("code", [40007, 40145])
 def test_media_heals(code):
     """A lost media_id of a file we keep is healed; one given by the caller is not."""
-    assert "media" == outcome(coded(code), part(FILE_SEND)).retry_with
+    assert outcome(coded(code), part(FILE_SEND)).retry_with == "media"
     assert None is outcome(coded(code), part(Image(media_id="m").document())).retry_with
 
 
@@ -270,8 +270,8 @@ def test_trace_of_an_error():
     """Hint and caller ip are read, and the errmsg keeps its reason alone."""
     found = verdict(reply("ip_not_trusted"))
 
-    assert ("1767225600123456789012351", "203.0.113.7") == (found.hint, found.caller_ip)
-    assert "not allow to access from your ip" == found.errmsg
+    assert (found.hint, found.caller_ip) == ("1767225600123456789012351", "203.0.113.7")
+    assert found.errmsg == "not allow to access from your ip"
 
 
 @pytest.mark.parametrize(
@@ -305,14 +305,14 @@ def test_the_vendors_words_stay():
 
     kept = verdict(coded(40058, "miniprogram_notice.title exceed min chinese words 4. invalid Request"), made).errmsg
 
-    assert "miniprogram_notice.title exceed min chinese words 4. invalid Request" == kept
+    assert kept == "miniprogram_notice.title exceed min chinese words 4. invalid Request"
 
 
 def test_strange_characters_can_be_stored():
     """NULs and half characters of the vendor never reach a column."""
     found = verdict(reply(b'\xef\xbb\xbf{"errcode":0,"errmsg":"o\\u0000k\\ud800\x01","msgid":"a\\u0000\\udfff"}'))
 
-    assert "a\ufffd?" == found.outcome.receipt.msgid
+    assert found.outcome.receipt.msgid == "a\ufffd?"
     (found.errmsg + found.outcome.receipt.msgid).encode()
     assert "\x00" not in found.errmsg
 
@@ -362,7 +362,7 @@ def test_an_untrusted_address_is_named_at_gettoken_too():
     found = CHANNEL.token_outcome(reply({"errcode": 60020, "errmsg": errmsg}), account(), "s3cret")
 
     assert found.remedy.endswith("(the vendor sees 203.0.113.7)")
-    assert "1767225600123456789012347" == found.hint
+    assert found.hint == "1767225600123456789012347"
 
 
 def test_token_is_not_shown():

@@ -29,7 +29,7 @@ def contents(message, overflow="split", to=None):
     """The contents of the messages that go out, in part order, and the notes."""
     document, notes = fit(message, overflow)
     asked = draft(document, to)
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
     requests = [
         CHANNEL.request(part(document, spec), account(), ACCESS, flagged=False) for spec in CHANNEL.split(asked)
     ]
@@ -60,7 +60,7 @@ def test_what_cannot_be_written_is_refused_in_pieces_too():
     """A control character in the second piece is found there."""
     document, _ = fit(Text(content="x " * 1500 + "\x00"), "split")
 
-    assert ["pieces[1]"] == [problem.field for problem in CHANNEL.check(draft(document))]
+    assert [problem.field for problem in CHANNEL.check(draft(document))] == ["pieces[1]"]
 
 
 def test_pieces_of_a_split_go_to_each_slice_in_order():
@@ -69,8 +69,8 @@ def test_pieces_of_a_split_go_to_each_slice_in_order():
 
     specs = CHANNEL.split(draft(document, To([f"u{n}" for n in range(1001)])))
 
-    assert [0, 1, 0, 1] == [spec["piece"] for spec in specs]
-    assert [1000, 1000, 1, 1] == [len(spec["users"]) for spec in specs]
+    assert [spec["piece"] for spec in specs] == [0, 1, 0, 1]
+    assert [len(spec["users"]) for spec in specs] == [1000, 1000, 1, 1]
 
 
 @pytest.mark.parametrize("choice", ["split", "truncate"])
@@ -129,7 +129,7 @@ def test_a_truncated_description_closes_its_tags():
     document, notes = fit(message, "truncate")
 
     card = document["body"]["textcard"]
-    assert [] == CHANNEL.check(draft(document))
+    assert CHANNEL.check(draft(document)) == []
     assert card["description"].endswith("…</div>")
     assert byte_size(card["title"]) <= 128
     assert [
@@ -160,7 +160,7 @@ def test_every_text_that_would_be_cut_can_be_truncated(message, count):
 
     document, notes = fit(message, "truncate")
 
-    assert [] == CHANNEL.check(draft(document))
+    assert CHANNEL.check(draft(document)) == []
     assert count == len(notes)
 
 
@@ -179,7 +179,7 @@ def test_what_cannot_be_shortened_is_refused(message, choice):
     document, notes = fit(message, choice)
 
     assert CHANNEL.check(draft(document))
-    assert [] == notes
+    assert notes == []
 
 
 def test_names_of_chats_and_odd_bodies():
@@ -187,8 +187,8 @@ def test_names_of_chats_and_odd_bodies():
     document, notes = fit(CreateChat(name="群" * 60, userlist=["a", "b"]), "truncate", Kind.CREATE_CHAT)
     odd = Raw(msgtype="text", body={"text": 5}).document()
 
-    assert "群" * 49 + "…" == document["body"]["name"]
-    assert ["name: truncated from 60 to 50 characters"] == notes
+    assert document["body"]["name"] == "群" * 49 + "…"
+    assert notes == ["name: truncated from 60 to 50 characters"]
     assert (odd, []) == CHANNEL.fit("send", odd, account(), "truncate")
     assert (odd, []) == CHANNEL.fit("send", odd, account(), "split")
 
@@ -198,8 +198,8 @@ def test_characters_where_the_account_says_so():
     message = TextCard(title="标" * 128, description="d", url="https://a")
     modern = account({"textcard_unit": "characters"})
 
-    assert [] == CHANNEL.check(draft(message.document(), account=modern))
-    assert ["textcard.title"] == [one.field for one in CHANNEL.check(draft(message.document()))]
+    assert CHANNEL.check(draft(message.document(), account=modern)) == []
+    assert [one.field for one in CHANNEL.check(draft(message.document()))] == ["textcard.title"]
     assert (message.document(), []) == fit(message, "truncate", agent=modern)
 
 

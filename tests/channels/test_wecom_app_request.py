@@ -25,7 +25,7 @@ def test_is_a_channel():
     """The class answers every question of the seam."""
     channel: Channel = CHANNEL
 
-    assert ("wecom_app", True) == (channel.name, channel.uses_token)
+    assert (channel.name, channel.uses_token) == ("wecom_app", True)
     assert {"send", "recall", "upload", "update_card"} < channel.kinds
     assert {"send_chat", "create_chat", "change_chat"} < channel.kinds
 
@@ -47,11 +47,11 @@ def test_split_of_everyone_and_follow_ups():
     """A broadcast is one part; a recall, an upload and an update are one part each."""
     update = CardUpdate(replace_name="x").document()
 
-    assert [{"everyone": True}] == CHANNEL.split(draft(text(), Everyone()))
-    assert [{}] == CHANNEL.split(draft({}, kind="recall"))
-    assert [{}] == CHANNEL.split(draft({"type": "upload"}, kind="upload"))
-    assert [{"users": ["a"], "tags": ["1"]}] == CHANNEL.split(draft(update, To("a", tags=[1]), kind="update_card"))
-    assert [{}] == CHANNEL.split(draft(update, Everyone(), kind="update_card"))
+    assert CHANNEL.split(draft(text(), Everyone())) == [{"everyone": True}]
+    assert CHANNEL.split(draft({}, kind="recall")) == [{}]
+    assert CHANNEL.split(draft({"type": "upload"}, kind="upload")) == [{}]
+    assert CHANNEL.split(draft(update, To("a", tags=[1]), kind="update_card")) == [{"users": ["a"], "tags": ["1"]}]
+    assert CHANNEL.split(draft(update, Everyone(), kind="update_card")) == [{}]
 
 
 @pytest.mark.parametrize(("replay", "ids"), [("", ["own", "own_1"]), ("x-2", ["own_rx-2", "own_1_rx-2"])])
@@ -66,7 +66,7 @@ def test_longest_task_id_keeps_room():
     """The longest task_id that is let through stays inside the vendor's 128 bytes with its suffix, in all parts."""
     job = draft(card(task_id="a" * 114), To(parties=range(1, 100_102)), replay="r" * REPLAY_SUFFIX_CHARACTERS)
 
-    assert [] == CHANNEL.check(job)
+    assert CHANNEL.check(job) == []
     assert all(len(spec["task_id"]) <= 128 for spec in CHANNEL.split(job))
 
 
@@ -100,11 +100,11 @@ def test_send_is_counted_per_member():
     """A send costs each named member one of 30 a minute and one of 1000 an hour, whatever the case of the id."""
     charges = CHANNEL.limits(part(spec={"users": ["LiHua"], "parties": ["1"]}), account())
 
-    assert {
+    assert amounts(charges) == {
         ("member_minute", "ww01/1000007/lihua"): (30, 1),
         ("member_hour", "ww01/1000007/lihua"): (1000, 1),
-    } == amounts(charges)
-    assert {Scope.PART} == {charge.limit.scope for charge in charges}
+    }
+    assert {charge.limit.scope for charge in charges} == {Scope.PART}
 
 
 @pytest.mark.parametrize(
@@ -134,17 +134,17 @@ def test_limits_can_be_changed_and_switched_off():
     """An account's amounts go before ours; 0 switches a limit off."""
     changed = account({"account_cap": 5}, limits={"member_minute": 10, "member_hour": 0, "app_day": 0, "corp_hour": 0})
 
-    assert {("member_minute", "ww01/1000007/lihua"): (10, 1)} == amounts(CHANNEL.limits(part(), changed))
-    assert {("corp_minute", "ww01//cgi-bin/message/recall"): (10_000, 1)} == amounts(
-        CHANNEL.limits(part({}, {}, kind="recall"), changed)
-    )
+    assert amounts(CHANNEL.limits(part(), changed)) == {("member_minute", "ww01/1000007/lihua"): (10, 1)}
+    assert amounts(CHANNEL.limits(part({}, {}, kind="recall"), changed)) == {
+        ("corp_minute", "ww01//cgi-bin/message/recall"): (10_000, 1)
+    }
 
 
 def test_other_calls_are_counted_per_corp_and_api():
     """Other APIs have the base limits of the corp, each with its page and date."""
     charges = CHANNEL.limits(part({}, {}, kind="recall"), account())
 
-    assert [10_000, 150_000] == [charge.limit.amount for charge in charges]
+    assert [charge.limit.amount for charge in charges] == [10_000, 150_000]
     assert all("90312" in charge.limit.source for charge in charges)
 
 
@@ -174,16 +174,16 @@ def test_text_on_the_wire():
         flagged=True,
     )
 
-    assert ("POST", "/cgi-bin/message/send", {"access_token": "tok"}, 20.0) == (
+    assert (
         built.method,
         built.path,
         built.query,
         built.deadline_s,
-    )
+    ) == ("POST", "/cgi-bin/message/send", {"access_token": "tok"}, 20.0)
     assert "你好\\n".encode() in built.body
     assert b"tok" not in built.body
     assert "tok" not in repr(built)
-    assert {
+    assert sent(built) == {
         "touser": "a|b",
         "toparty": "12",
         "totag": "4",
@@ -192,7 +192,7 @@ def test_text_on_the_wire():
         "text": {"content": "你好\n"},
         "enable_duplicate_check": 1,
         "duplicate_check_interval": 14400,
-    } == sent(built)
+    }
 
 
 def test_broadcast_on_the_wire():
@@ -200,8 +200,8 @@ def test_broadcast_on_the_wire():
     everyone = sent(CHANNEL.request(part(spec={"everyone": True}), account(), ACCESS, flagged=False))
     party = sent(CHANNEL.request(part(spec={"parties": ["1"]}), account(), ACCESS, flagged=False))
 
-    assert "@all" == everyone["touser"]
-    assert {"toparty"} == party.keys() & {"touser", "toparty", "totag"}
+    assert everyone["touser"] == "@all"
+    assert party.keys() & {"touser", "toparty", "totag"} == {"toparty"}
 
 
 def test_equal_content_gives_equal_bytes():
@@ -229,24 +229,24 @@ def test_media_ids_are_put_into_a_copy():
     )
     image = part(Image().document(), facts={"media": {"image.media_id": "M"}})
 
-    assert {"articles": [{"title": "t"}, {"title": "u", "thumb": "M"}]} == sent(built)["news"]
-    assert 5.0 == built.deadline_s
+    assert sent(built)["news"] == {"articles": [{"title": "t"}, {"title": "u", "thumb": "M"}]}
+    assert built.deadline_s == 5.0
     assert None is body["news"]["articles"][1]["thumb"]
-    assert {"media_id": "M"} == sent(CHANNEL.request(image, account(), ACCESS, flagged=False))["image"]
+    assert sent(CHANNEL.request(image, account(), ACCESS, flagged=False))["image"] == {"media_id": "M"}
 
 
 def test_own_task_id_on_the_wire():
     """The spec's task_id goes before the document's."""
     made = part(card(task_id="own"), {"users": ["a"], "task_id": "own_1"})
 
-    assert "own_1" == sent(CHANNEL.request(made, account(), ACCESS, flagged=False))["template_card"]["task_id"]
+    assert sent(CHANNEL.request(made, account(), ACCESS, flagged=False))["template_card"]["task_id"] == "own_1"
 
 
 def test_recall_on_the_wire():
     """A recall names the msgid alone."""
     built = CHANNEL.request(part({}, {"msgid": "M"}, kind="recall"), account(), Access(), flagged=False)
 
-    assert ("/cgi-bin/message/recall", {"access_token": ""}, {"msgid": "M"}) == (built.path, built.query, sent(built))
+    assert (built.path, built.query, sent(built)) == ("/cgi-bin/message/recall", {"access_token": ""}, {"msgid": "M"})
 
 
 @pytest.mark.parametrize(
@@ -278,12 +278,12 @@ def test_upload_on_the_wire():
 
     built = CHANNEL.request(made, account(), Access("tok"), flagged=False)
 
-    assert {"type": "upload", "files": {"media": UPLOAD}} == message
-    assert {"access_token": "tok", "type": "image"} == built.query
-    assert ("media", "a报表.png", 512 * 1024) == (built.body.field_name, built.body.filename, built.body.size)
-    assert [b"abc"] == list(built.body.open())
-    assert 22.0 == built.deadline_s
-    assert 64 == len(CHANNEL.body_hash(made, account()))
+    assert message == {"type": "upload", "files": {"media": UPLOAD}}
+    assert built.query == {"access_token": "tok", "type": "image"}
+    assert (built.body.field_name, built.body.filename, built.body.size) == ("media", "a报表.png", 512 * 1024)
+    assert list(built.body.open()) == [b"abc"]
+    assert built.deadline_s == 22.0
+    assert len(CHANNEL.body_hash(made, account())) == 64
 
 
 def test_media_scope():
@@ -296,10 +296,10 @@ def test_token_request():
     """gettoken carries corpid and secret in the query, which no repr shows."""
     built = CHANNEL.token_request(account(), "s3cret", 0)
 
-    assert ("GET", "/cgi-bin/gettoken", {"corpid": "ww01", "corpsecret": "s3cret"}, 10.0) == (
+    assert (
         built.method,
         built.path,
         built.query,
         built.deadline_s,
-    )
+    ) == ("GET", "/cgi-bin/gettoken", {"corpid": "ww01", "corpsecret": "s3cret"}, 10.0)
     assert "s3cret" not in repr(built)

@@ -37,7 +37,7 @@ def test_valid_messages_are_neither_refused_nor_cut(body: dict[str, Any], users:
     sent, outcome, reply = vendor.takes(part(document, spec), flagged=flagged)
 
     msgtype = body["msgtype"]
-    assert (0, "ok") == (reply["errcode"], reply["errmsg"])
+    assert (reply["errcode"], reply["errmsg"]) == (0, "ok")
     assert isinstance(outcome, Accepted)
     assert (reply["msgid"], None) == (outcome.receipt.msgid, outcome.receipt.warning)
     for user in users:
@@ -45,7 +45,7 @@ def test_valid_messages_are_neither_refused_nor_cut(body: dict[str, Any], users:
         assert (reply["msgid"], msgtype, []) == (seen["msgid"], seen["msgtype"], seen["altered"])
         assert body.get("safe", 0) == seen["safe"]
         assert {**body[msgtype], **task_id(sent)} == seen["content"]
-    assert [] == vendor.violations()
+    assert vendor.violations() == []
 
 
 def task_id(sent: dict[str, Any]) -> dict[str, str]:
@@ -78,17 +78,17 @@ def test_valid_chats_take_valid_messages(body: dict[str, Any], users: list[str],
     """A chat is made as it was asked for, and its members see a message as it was sent."""
     vendor = Vendor()
     making = CreateChat(userlist=users, chatid=chatid, name=name, owner=users[-1])
-    assert [] == CHANNEL.check(draft(making.document(), Recipients(), kind="create_chat"))
+    assert CHANNEL.check(draft(making.document(), Recipients(), kind="create_chat")) == []
     _, made, _ = vendor.takes(part(making.document(), {}, kind="create_chat"))
     document = message_from_json(body).document()
     asked = draft(document, AppChat(chatid), kind="send_chat")
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
 
     (spec,) = CHANNEL.split(asked)
     _, outcome, reply = vendor.takes(part(document, spec, kind="send_chat"))
 
     assert (Accepted, Accepted) == (type(made), type(outcome))
-    assert {"errcode": 0, "errmsg": "ok"} == reply
+    assert reply == {"errcode": 0, "errmsg": "ok"}
     (chat,) = vendor.state.chats.to_json()
     assert (chatid, name or "", users, users[-1], []) == tuple(
         chat[one] for one in ("chatid", "name", "userlist", "owner", "altered")
@@ -98,7 +98,7 @@ def test_valid_chats_take_valid_messages(body: dict[str, Any], users: list[str],
         (seen,) = vendor.seen(user)
         assert (chatid, sent, []) == (seen["chatid"], seen["content"], seen["altered"])
         assert body.get("safe", 0) == seen["safe"]
-    assert [] == vendor.violations()
+    assert vendor.violations() == []
 
 
 @QUICK
@@ -111,7 +111,7 @@ def test_valid_changes_of_chats_are_taken(users: list[str], others: list[str], d
     leaving = data.draw(st.lists(st.sampled_from(users[1:]), max_size=len(users) - 2, unique=True))
     changing = ChangeChat(chatid="c1", name="new", add_user_list=joining, del_user_list=leaving)
 
-    assert [] == CHANNEL.check(draft(changing.document(), Recipients(), kind="change_chat"))
+    assert CHANNEL.check(draft(changing.document(), Recipients(), kind="change_chat")) == []
     _, outcome, _ = vendor.takes(part(changing.document(), {}, kind="change_chat"))
 
     assert isinstance(outcome, Accepted)
@@ -151,14 +151,14 @@ def test_valid_updates_are_taken(
     assert isinstance(update, CardUpdate)
     named = [] if everybody else users[: data.draw(st.integers(1, len(users)))]
     asked = draft(update.document(), To(named) if named else Recipients(), kind="update_card")
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
 
     (spec,) = CHANNEL.split(asked)
     facts = {"response_code": reply["response_code"]}
     _, outcome, answered = vendor.takes(part(update.document(), spec, kind="update_card", facts=facts))
 
     assert isinstance(outcome, Accepted)
-    assert {"errcode": 0, "errmsg": "ok", "invaliduser": []} == answered
+    assert answered == {"errcode": 0, "errmsg": "ok", "invaliduser": []}
     wanted = change if "template_card" in change else change["button"]
     for user in users:
         (seen,) = vendor.seen(user)
@@ -214,6 +214,6 @@ def test_what_passes_the_door_is_neither_refused_nor_cut(body: dict[str, Any]):
     (spec,) = CHANNEL.split(asked)
     _, _, reply = vendor.takes(part(raw, spec))
 
-    assert (0, "ok") == (reply["errcode"], reply["errmsg"]), body
+    assert (reply["errcode"], reply["errmsg"]) == (0, "ok"), body
     (seen,) = vendor.seen("lihua")
-    assert [] == seen["altered"], body
+    assert seen["altered"] == [], body

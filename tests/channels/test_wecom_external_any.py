@@ -33,13 +33,13 @@ def test_valid_campaigns_are_taken(body: dict[str, Any], ids: list[str], groups:
         body.pop("allow_select", None)
     vendor, message = Vendor(), message_from_json(body)
     asked = draft(message.document(), (CustomerGroups if groups else Customers)({"lihua": ids}))
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
     CHANNEL.warnings(asked)
 
     (spec,) = CHANNEL.split(asked)
     sent, found, reply = vendor.takes(part(message.document(), spec))
 
-    assert (0, "ok", []) == (reply["errcode"], reply["errmsg"], reply["fail_list"])
+    assert (reply["errcode"], reply["errmsg"], reply["fail_list"]) == (0, "ok", [])
     assert isinstance(found, Accepted)
     assert None is found.receipt.warning
     (made,) = vendor.tasks()
@@ -91,7 +91,7 @@ def test_what_passes_the_door_is_taken(body: dict[str, Any]):
     (spec,) = CHANNEL.split(asked)
     _, _, reply = Vendor().takes(part(document, spec))
 
-    assert (0, "ok") == (reply["errcode"], reply["errmsg"]), body
+    assert (reply["errcode"], reply["errmsg"]) == (0, "ok"), body
 
 
 LISTS = st.one_of(st.none(), IDS, st.just("a|b"), st.integers(), st.booleans(), st.just({}), st.just([None, 5, "wm1"]))

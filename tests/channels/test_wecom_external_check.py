@@ -33,8 +33,8 @@ def test_a_whole_campaign_passes():
     pieces = [Image(media_id="m"), Link(**LINK), MiniProgram(**PAGE), Video(media_id="m"), File(media_id="m")]
     nine = campaign("字" * 1333, *pieces, *[Image(pic_url="http://p.qpic.cn/1")] * 4, allow_select=True)
 
-    assert [] == fields(message=nine)
-    assert [] == fields(message=campaign(None, Link(**LINK)))
+    assert fields(message=nine) == []
+    assert fields(message=campaign(None, Link(**LINK))) == []
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,12 @@ def test_every_wrong_field_is_named_at_once():
     """The vendor's 40058 would name none of them."""
     document = campaign("x" * 4001, Link(title="", url=""), Video())
 
-    assert [
+    assert fields(message=document) == [
         "text.content",
         "attachments[0].link.title",
         "attachments[0].link.url",
         "attachments[1].video.media_id",
-    ] == fields(message=document)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_recipients_that_are_refused(field: str, to: Recipients, document: dict[
 )
 def test_all_of_a_member_needs_an_account_that_allows_it(to: Recipients, document: dict[str, Any]):
     """Only by an explicit Everyone(), and only there."""
-    assert ["sender"] == fields(message=document, to=to)
-    assert [] == fields(message=document, to=to, account=OPEN)
+    assert fields(message=document, to=to) == ["sender"]
+    assert fields(message=document, to=to, account=OPEN) == []
 
 
 def test_files_of_a_campaign():
@@ -139,8 +139,8 @@ def test_files_of_a_campaign():
     url = {**picture, "upload_type": "uploadimg"}
     image, filled = {"msgtype": "image", "image": {}}, {"msgtype": "image", "image": {"media_id": "m"}}
 
-    assert [] == fields(message=attached(image, **{"attachments.0.image.media_id": picture}))
-    assert [] == fields(message=attached(image, **{"attachments.0.image.pic_url": url}))
+    assert fields(message=attached(image, **{"attachments.0.image.media_id": picture})) == []
+    assert fields(message=attached(image, **{"attachments.0.image.pic_url": url})) == []
     for path, file, entry in (
         ("attachments.0.image.pic_url", picture, image),
         ("attachments.0.image.media_id", url, image),
@@ -166,14 +166,14 @@ def test_typed_attachments_hold_files():
         ]
     )
 
-    assert {
+    assert {path: kind for path, (kind, _) in made.files().items()} == {
         "attachments.0.image.media_id": "image",
         "attachments.1.image.pic_url": "uploadimg",
         "attachments.3.miniprogram.pic_media_id": "image",
         "attachments.4.video.media_id": "video",
         "attachments.5.file.media_id": "file",
-    } == {path: kind for path, (kind, _) in made.files().items()}
-    assert {"msgtype": "image", "image": {}} == made.document()["body"]["attachments"][1]
+    }
+    assert made.document()["body"]["attachments"][1] == {"msgtype": "image", "image": {}}
 
 
 def test_attachments_in_the_vendors_shape():
@@ -185,18 +185,18 @@ def test_attachments_in_the_vendors_shape():
         with pytest.raises(CheckFailed) as refused:
             Campaign(attachments=[wrong])
         assert "secret-id" not in str(refused.value)
-    assert "Campaign()" == repr(Campaign(text="secret text"))
+    assert repr(Campaign(text="secret text")) == "Campaign()"
 
 
 def test_raw_sends_what_is_not_modelled():
     """A new type of attachment passes when its object is there; what is modelled is checked as ever."""
     new = {"msgtype": "new", "new": {"field": 1}}
 
-    assert [] == fields(message=Raw(body={"attachments": [new]}).document())
-    assert ["attachments[0]"] == fields(message=Raw(body={"attachments": [{"msgtype": "new"}]}).document())
-    assert ["attachments[0].link.url"] == fields(
-        message=Raw(body={"attachments": [{"msgtype": "link", "link": {"title": "t"}}]}).document()
-    )
+    assert fields(message=Raw(body={"attachments": [new]}).document()) == []
+    assert fields(message=Raw(body={"attachments": [{"msgtype": "new"}]}).document()) == ["attachments[0]"]
+    assert fields(message=Raw(body={"attachments": [{"msgtype": "link", "link": {"title": "t"}}]}).document()) == [
+        "attachments[0].link.url"
+    ]
 
 
 def warned(**asked: Any) -> list[str]:
@@ -218,7 +218,7 @@ def test_what_is_worth_a_warning():
     assert [said.partition(":")[0] for said in nobody] == ["sender"]
     assert [said.partition(":")[0] for said in both] == ["attachments[0].image.pic_url"] * 2
     assert both == uploaded
-    assert {"colour", "text.bold"} == {said.partition(":")[0] for said in odd}
+    assert {said.partition(":")[0] for said in odd} == {"colour", "text.bold"}
 
 
 @pytest.mark.parametrize("kind", ["recall", "remind", "track", "upload"])
@@ -226,23 +226,23 @@ def test_only_a_send_is_for_somebody(kind: str):
     """Whatever is about a task takes no recipients."""
     document = {"type": kind, "files": {"media": {"upload_type": "file", "name": "a", "size": 9}}}
 
-    assert [] == CHANNEL.check(draft(document, kind=kind))
-    assert ["recipients"] == fields(message=document, kind=kind, to=Customers(["wm1"]))
-    assert [] == CHANNEL.warnings(draft(document, kind=kind))
+    assert CHANNEL.check(draft(document, kind=kind)) == []
+    assert fields(message=document, kind=kind, to=Customers(["wm1"])) == ["recipients"]
+    assert CHANNEL.warnings(draft(document, kind=kind)) == []
 
 
 def test_uploads_are_checked():
     """A file there has to be, fit for its type."""
-    assert ["media"] == fields(message={"type": "upload"}, kind="upload")
+    assert fields(message={"type": "upload"}, kind="upload") == ["media"]
     small = {"media": {"upload_type": "file", "name": "a", "size": 5}}
-    assert ["media"] == fields(message={"type": "upload", "files": small}, kind="upload")
-    assert ["kind"] == fields(kind="update_card")
+    assert fields(message={"type": "upload", "files": small}, kind="upload") == ["media"]
+    assert fields(kind="update_card") == ["kind"]
 
 
 def test_account_keys():
     """corpid is required; an agentid may stand there."""
-    assert [] == CHANNEL.account_problems(account({"agentid": 1000002}))
-    assert ["corpid"] == [problem.field for problem in CHANNEL.account_problems(account({"corpid": ""}))]
+    assert CHANNEL.account_problems(account({"agentid": 1000002})) == []
+    assert [problem.field for problem in CHANNEL.account_problems(account({"corpid": ""}))] == ["corpid"]
 
 
 def test_too_long_is_truncated_where_that_was_asked_for():
@@ -251,12 +251,12 @@ def test_too_long_is_truncated_where_that_was_asked_for():
 
     fitted, notes = CHANNEL.fit("send", document, account(), "truncate")
 
-    assert ["attachments[0].link.url"] == fields(message=fitted)
-    assert "x" * 3997 + "…" == fitted["body"]["text"]["content"]
-    assert [
+    assert fields(message=fitted) == ["attachments[0].link.url"]
+    assert fitted["body"]["text"]["content"] == "x" * 3997 + "…"
+    assert notes == [
         "text.content: truncated from 4100 to 4000 bytes",
         "attachments[0].link.title: truncated from 150 to 126 bytes",
         "attachments[0].link.desc: truncated from 600 to 512 bytes",
-    ] == notes
+    ]
     assert (document, []) == CHANNEL.fit("send", document, account(), "split")
     assert (document, []) == CHANNEL.fit("send", document, account(), "refuse")

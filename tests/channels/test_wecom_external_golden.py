@@ -47,7 +47,7 @@ def test_requests(name: str):
     (spec,) = CHANNEL.split(asked)
 
     assert isinstance(message, Campaign)
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
     assert ("/cgi-bin/externalcontact/add_msg_template", body) == sent(part(message.document(), spec))
     assert message == message_from_json(message_to_json(message))
 
@@ -96,8 +96,8 @@ def test_created():
     found = outcome(golden("replies/created"), part(spec=spec))
 
     assert isinstance(found, Partial)
-    assert "msgGCAAAXtWyujaWJHDDGi0mACAAAA" == found.receipt.msgid
-    assert ["wmqfasd1e1927831123109rBAAAA"] == [one.recipient for one in found.refusals]
+    assert found.receipt.msgid == "msgGCAAAXtWyujaWJHDDGi0mACAAAA"
+    assert [one.recipient for one in found.refusals] == ["wmqfasd1e1927831123109rBAAAA"]
 
 
 def test_the_list():
@@ -108,10 +108,10 @@ def test_the_list():
     found = outcome(golden("replies/list"), part(message.document(), in_doubt=True, facts=facts))
 
     assert isinstance(found, Progress)
-    assert ("CURSOR", ["msgGCAAAXtWyujaWJHDDGi0mACAAAA"]) == (
+    assert (
         found.spec["look_up"]["cursor"],
         list(found.spec["look_up"]["found"]),
-    )
+    ) == ("CURSOR", ["msgGCAAAXtWyujaWJHDDGi0mACAAAA"])
 
 
 def test_members_and_results():
@@ -121,10 +121,11 @@ def test_members_and_results():
     results, groups = (outcome(golden(f"replies/{name}"), asked) for name in ("results", "group_results"))
 
     assert (Confirmation("chenmo", "", 2, 1782795600), Confirmation("lihua", "", 0, None)) == tasks.confirmations
-    assert "CURSOR" == tasks.spec["cursor"]
-    assert [("woAJ2GCAAAXtWyujaWJHDDGi0mACAAAA", 1), ("wmqfasd1e1927831123109rBAAAA", 3)] == [
-        (one.recipient, one.status) for one in results.confirmations
+    assert tasks.spec["cursor"] == "CURSOR"
+    assert [(one.recipient, one.status) for one in results.confirmations] == [
+        ("woAJ2GCAAAXtWyujaWJHDDGi0mACAAAA", 1),
+        ("wmqfasd1e1927831123109rBAAAA", 3),
     ]
-    assert [("wrOgQhDgAAMYQiS5ol9G7gK9JVAAAA", 1, 1782795601)] == [
-        (one.recipient, one.status, one.happened_at) for one in groups.confirmations
+    assert [(one.recipient, one.status, one.happened_at) for one in groups.confirmations] == [
+        ("wrOgQhDgAAMYQiS5ol9G7gK9JVAAAA", 1, 1782795601)
     ]

@@ -208,7 +208,7 @@ def test_who_was_refused_by_the_lost_answer_is_learnt():
 
     assert isinstance(found, Partial)
     assert (msgid, ["ghost1"]) == (found.receipt.msgid, [one.recipient for one in found.refusals])
-    assert {("customer", "fail_list")} == {(one.kind, one.field) for one in found.refusals}
+    assert {(one.kind, one.field) for one in found.refusals} == {("customer", "fail_list")}
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_task_for_a_few_of_them_is_none():
 
     assert isinstance(few, Held)
     assert isinstance(most, Partial)
-    assert ["wm0", "wm1", "wm2", "wm3"] == [one.recipient for one in most.refusals]
+    assert [one.recipient for one in most.refusals] == ["wm0", "wm1", "wm2", "wm3"]
 
 
 def test_customers_that_are_not_told_are_held():
@@ -362,14 +362,14 @@ def test_codes_met_while_searching():
     """A search changes nothing, so no code of it refuses the part; what was lost begins again, a bounded number of
     times; a task that is gone, or a member's, is left behind.
     """
-    assert ["m2"] == list(refused(41047, MEMBERS).spec["look_up"]["found"])
+    assert list(refused(41047, MEMBERS).spec["look_up"]["found"]) == ["m2"]
     again = refused(50100, RESULTS).spec["look_up"]
-    assert ("list", "", []) == (again["step"], again["cursor"], list(again["found"]))
+    assert (again["step"], again["cursor"], list(again["found"])) == ("list", "", [])
     lost = 0
     while not isinstance(found := refused(50100, {"look_up": again}), Held):
         again, lost = found.spec["look_up"], lost + 1
     assert 0 < lost < 6
-    assert 1 == refused(60111, RESULTS).spec["look_up"]["unsure"]
+    assert refused(60111, RESULTS).spec["look_up"]["unsure"] == 1
     assert isinstance(refused(60111, {}), Held)
     assert isinstance(refused(40058, {}), Held)
     assert isinstance(refused(999999, {}), Held)
@@ -429,7 +429,7 @@ def test_matched_or_held_and_never_wrong(ids: list[str], others: list[dict[str, 
         assert msgid == found.receipt.msgid
         return
     (taken,) = [task for task in vendor.tasks() if task["msgid"] == found.receipt.msgid]
-    assert ["lihua"] == list(taken["members"])
+    assert list(taken["members"]) == ["lihua"]
     named = set(taken["members"]["lihua"]["results"])
     assert named <= set(ids)
     assert 2 * len(named) >= len(ids)

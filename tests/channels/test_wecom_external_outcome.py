@@ -53,7 +53,7 @@ def test_nobody_can_be_sent_to():
     found = outcome(coded(41048))
 
     assert isinstance(found, Rejected)
-    assert ["wm01", "wm02"] == [one.recipient for one in found.refusals]
+    assert [one.recipient for one in found.refusals] == ["wm01", "wm02"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_lost_file_is_uploaded_again():
     held = part({**part().message, "files": {"attachments.0.image.media_id": {}}})
 
     for code in (40007, 40145):
-        assert ("media", None) == (outcome(coded(code), held).retry_with, outcome(coded(code)).retry_with)
+        assert (outcome(coded(code), held).retry_with, outcome(coded(code)).retry_with) == ("media", None)
 
 
 def test_a_cancel():
@@ -94,7 +94,7 @@ def test_a_cancel():
     before = outcome(coded(41093), cancel)
     assert isinstance(before, Accepted)
     assert "cancelled before" in str(before.receipt.warning)
-    assert (Scope.PART, 30.0) == (outcome(coded(41063), cancel).scope, outcome(coded(41063), cancel).delay)
+    assert (outcome(coded(41063), cancel).scope, outcome(coded(41063), cancel).delay) == (Scope.PART, 30.0)
     assert isinstance(outcome(coded(41047), cancel), Rejected)
 
 
@@ -148,8 +148,8 @@ def test_a_page_of_results():
         Confirmation("lihua", "wm2", 0, None),
         Confirmation("lihua", "wm3", 2, None),
     ) == found.confirmations
-    assert ("result", "lihua", "c2") == tuple(found.spec[name] for name in ("step", "member", "cursor"))
-    assert ("result", None, "") == tuple(last.spec[name] for name in ("step", "member", "cursor"))
+    assert tuple(found.spec[name] for name in ("step", "member", "cursor")) == ("result", "lihua", "c2")
+    assert tuple(last.spec[name] for name in ("step", "member", "cursor")) == ("result", None, "")
 
 
 def test_pages_that_cannot_be_read():
@@ -158,9 +158,9 @@ def test_pages_that_cannot_be_read():
 
     lost, gone = outcome(coded(50100), paging), outcome(coded(60111), paging)
 
-    assert ("result", "lihua", "") == tuple(lost.spec[name] for name in ("step", "member", "cursor"))
+    assert tuple(lost.spec[name] for name in ("step", "member", "cursor")) == ("result", "lihua", "")
     assert isinstance(outcome(coded(50100), RESULT), Retry)
-    assert ("result", None, ()) == (gone.spec["step"], gone.spec["member"], gone.confirmations)
+    assert (gone.spec["step"], gone.spec["member"], gone.confirmations) == ("result", None, ())
     assert isinstance(outcome(coded(60111), TRACK), Rejected)
     cancelled = outcome(coded(41093), TRACK)
     assert isinstance(cancelled, Accepted)
@@ -176,7 +176,7 @@ def test_a_page_that_leads_to_itself_is_the_last():
     found = outcome({**OK, "next_cursor": "c2", "task_list": []}, paging)
 
     assert isinstance(found, Progress)
-    assert "result" == found.spec["step"]
+    assert found.spec["step"] == "result"
 
 
 def test_something_else_answered():
@@ -207,7 +207,7 @@ def test_what_is_kept_of_an_answer():
 
     verdict = CHANNEL.outcome(part(), account(), reply({"errcode": 40096, "errmsg": text}), ACCESS)
 
-    assert (40096, "1782792000123", "203.0.113.7") == (verdict.errcode, verdict.hint, verdict.caller_ip)
+    assert (verdict.errcode, verdict.hint, verdict.caller_ip) == (40096, "1782792000123", "203.0.113.7")
     assert "wm01" not in str(verdict.errmsg)
     assert "hello" not in str(verdict.errmsg)
 
@@ -220,6 +220,6 @@ def test_uploads():
     given = outcome({**OK, "media_id": "M"}, file).receipt
     url = outcome({"errcode": 0, "errmsg": "", "url": "http://p.qpic.cn/1"}, picture).receipt
 
-    assert "M" == given.media_id
-    assert (None, {"url": "http://p.qpic.cn/1"}) == (url.media_id, url.extra)
-    assert "no url in the answer" == outcome(OK, picture).receipt.warning
+    assert given.media_id == "M"
+    assert (url.media_id, url.extra) == (None, {"url": "http://p.qpic.cn/1"})
+    assert outcome(OK, picture).receipt.warning == "no url in the answer"

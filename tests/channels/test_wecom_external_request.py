@@ -20,14 +20,14 @@ def specs(to: Recipients) -> list[dict]:
 
 def test_each_sender_is_a_part():
     """In the order they were named."""
-    assert [
+    assert specs(Customers({"a": ["wm1", "wm2"], "b": ["wm3"]})) == [
         {"sender": "a", "customers": ["wm1", "wm2"]},
         {"sender": "b", "customers": ["wm3"]},
-    ] == specs(Customers({"a": ["wm1", "wm2"], "b": ["wm3"]}))
-    assert [{"sender": "a", "everyone": True}] == specs(Customers({"a": Everyone()}))
-    assert [{"sender": "a", "everyone": True, "audience": "groups"}] == specs(CustomerGroups({"a": Everyone()}))
-    assert [{"customers": ["wm1"]}] == specs(Customers(["wm1"]))
-    assert [{"everyone": True}] == specs(Everyone())
+    ]
+    assert specs(Customers({"a": Everyone()})) == [{"sender": "a", "everyone": True}]
+    assert specs(CustomerGroups({"a": Everyone()})) == [{"sender": "a", "everyone": True, "audience": "groups"}]
+    assert specs(Customers(["wm1"])) == [{"customers": ["wm1"]}]
+    assert specs(Everyone()) == [{"everyone": True}]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_two_thousand_groups_are_a_part():
     """Of each owner."""
     found = specs(CustomerGroups({"a": [f"wr{n}" for n in range(2001)], "b": ["wrb"]}))
 
-    assert [("a", 2000), ("a", 1), ("b", 1)] == [(one["sender"], len(one["chats"])) for one in found]
+    assert [(one["sender"], len(one["chats"])) for one in found] == [("a", 2000), ("a", 1), ("b", 1)]
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_files_are_filled_in():
 
     _, body = sent(part(document, facts={"media": media}))
 
-    assert [{"media_id": "M1"}, {"pic_url": "http://p.qpic.cn/1"}] == [one["image"] for one in body["attachments"][:2]]
-    assert {} == document["body"]["attachments"][0]["image"]
+    assert [one["image"] for one in body["attachments"][:2]] == [{"media_id": "M1"}, {"pic_url": "http://p.qpic.cn/1"}]
+    assert document["body"]["attachments"][0]["image"] == {}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_uploads_are_those_of_the_corp(upload_type: str, path: str, query: dict)
     assert (path, query, 8.0, "media") == (built.path, built.query, built.deadline_s, built.body.field_name)
     assert f"upload/{upload_type}" == CHANNEL.lane("upload", made.message, {})
     names = [charge.limit.name for charge in CHANNEL.limits(made, account())]
-    assert ["corp_minute", "corp_hour"] == names[:2]
+    assert names[:2] == ["corp_minute", "corp_hour"]
     assert (["uploadimg_day", "uploadimg_month"] if upload_type == "uploadimg" else []) == names[2:]
     assert ("corp:ww01", 2 << 20) == (CHANNEL.media_scope(account()), CHANNEL.upload_limit(account(), "uploadimg"))
 
@@ -139,11 +139,11 @@ def test_limits():
     searching = CHANNEL.limits(part(in_doubt=True, facts={"doubt": [0, 1]}), account())
     remind = CHANNEL.limits(task("remind"), account(limits={"corp_hour": 0, "remind_day": 2}))
 
-    assert [("corp_minute", 10_000), ("corp_hour", 150_000)] == [(one.limit.name, one.limit.amount) for one in create]
+    assert [(one.limit.name, one.limit.amount) for one in create] == [("corp_minute", 10_000), ("corp_hour", 150_000)]
     assert {f"ww01/{CREATE}"} == {one.subject for one in create}
-    assert {"ww01//cgi-bin/externalcontact/get_groupmsg_list_v2"} == {one.subject for one in searching}
-    assert [("corp_minute", 10_000), ("remind_day", 2)] == [(one.limit.name, one.limit.amount) for one in remind]
-    assert "ww01/remind/msg1" == remind[-1].subject
+    assert {one.subject for one in searching} == {"ww01//cgi-bin/externalcontact/get_groupmsg_list_v2"}
+    assert [(one.limit.name, one.limit.amount) for one in remind] == [("corp_minute", 10_000), ("remind_day", 2)]
+    assert remind[-1].subject == "ww01/remind/msg1"
 
 
 def test_lanes_and_repeats():
@@ -155,8 +155,8 @@ def test_lanes_and_repeats():
     }
     rules = {kind: CHANNEL.repeat_rule(kind, {})[0] for kind in ("recall", "remind", "track")}
 
-    assert {"send/single", "send/group", "track"} == lanes
-    assert (RepeatRule.LOOK_UP, 0) == CHANNEL.repeat_rule("send", campaign())
+    assert lanes == {"send/single", "send/group", "track"}
+    assert CHANNEL.repeat_rule("send", campaign()) == (RepeatRule.LOOK_UP, 0)
     harmless = RepeatRule.HARMLESS
     assert {"recall": harmless, "remind": RepeatRule.HOLD, "track": harmless} == rules
 
@@ -183,7 +183,7 @@ def test_what_no_search_can_tell_apart_has_one_hash():
         hashed({**campaign(), "files": {"x": {"sha256": "1"}}}, sender="a", everyone=True),
         CHANNEL.body_hash(part(None, {"sender": "a", "everyone": True}), account({}, allow_everyone=True)) + "!",
     }
-    assert 8 == len(other)
+    assert len(other) == 8
 
 
 @pytest.mark.parametrize(
@@ -206,6 +206,6 @@ def test_follow_ups_that_cannot_be(kind: str, target: str, field: str):
 
 def test_follow_ups_of_a_send():
     """It can be cancelled, followed, and its members reminded."""
-    assert [None] * 3 == [CHANNEL.follow_up_problem(kind, "send") for kind in ("recall", "track", "remind")]
+    assert [CHANNEL.follow_up_problem(kind, "send") for kind in ("recall", "track", "remind")] == [None] * 3
     kinds = [CHANNEL.kind_of({"type": one}, Recipients()) for one in ("campaign", "raw", "upload", "track", "remind")]
-    assert ["send", "send", "upload", "track", "remind"] == kinds
+    assert kinds == ["send", "send", "upload", "track", "remind"]

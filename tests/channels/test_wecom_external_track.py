@@ -58,9 +58,10 @@ def test_three_hundred_customers_of_four_members():
     known, _ = followed(vendor, msgid)
 
     statuses = Counter(one.status for (_, recipient), one in known.items() if recipient)
-    assert {1: 248, 2: 1, 3: 1, 0: 50} == statuses
-    assert {("member1", 2), ("member2", 3)} == {
-        (member, known[member, one].status) for member, one in (("member1", "former1"), ("member2", "full1"))
+    assert statuses == {1: 248, 2: 1, 3: 1, 0: 50}
+    assert {(member, known[member, one].status) for member, one in (("member1", "former1"), ("member2", "full1"))} == {
+        ("member1", 2),
+        ("member2", 3),
     }
     assert all((one.happened_at is not None) == (one.status == 1) for (_, recipient), one in known.items() if recipient)
     assert set(customers["member3"]) == {recipient for member, recipient in known if member == "member3" and recipient}
@@ -74,9 +75,9 @@ def test_who_has_not_confirmed_is_not_asked_for_results():
     vendor.act("groupmsg_confirm", msgid=msgid, member="b")
     second = followed(vendor, msgid)
 
-    assert ({"a": 0, "b": 0, "c": 0}, 1) == ({member: one.status for (member, _), one in first[0].items()}, first[1])
-    assert 2 == second[1]
-    assert (2, 1) == (second[0]["b", ""].status, second[0]["b", "wm2"].status)
+    assert ({member: one.status for (member, _), one in first[0].items()}, first[1]) == ({"a": 0, "b": 0, "c": 0}, 1)
+    assert second[1] == 2
+    assert (second[0]["b", ""].status, second[0]["b", "wm2"].status) == (2, 1)
 
 
 def test_groups_are_told_once_they_were_sent_to():
@@ -87,7 +88,7 @@ def test_groups_are_told_once_they_were_sent_to():
 
     known, _ = followed(vendor, msgid)
 
-    assert {("lihua", ""), ("lihua", "wr2")} == set(known)
+    assert set(known) == {("lihua", ""), ("lihua", "wr2")}
 
 
 def test_the_owner_chooses_groups():
@@ -99,8 +100,8 @@ def test_the_owner_chooses_groups():
 
     after, _ = followed(vendor, msgid)
 
-    assert {("lihua", "")} == set(before)
-    assert {"wr1", "wr3"} == {recipient for _, recipient in after if recipient}
+    assert set(before) == {("lihua", "")}
+    assert {recipient for _, recipient in after if recipient} == {"wr1", "wr3"}
 
 
 def test_right_after_creation_it_waits():
@@ -113,7 +114,7 @@ def test_right_after_creation_it_waits():
     vendor.state.clock.advance(6)
 
     assert isinstance(early, Wait)
-    assert {("lihua", "")} == set(followed(vendor, msgid)[0])
+    assert set(followed(vendor, msgid)[0]) == {("lihua", "")}
 
 
 def test_cancelled_while_it_was_followed():
@@ -128,7 +129,7 @@ def test_cancelled_while_it_was_followed():
     _, ended, _ = vendor.takes(task("track", msgid=msgid, step="task", member=None, cursor=""))
 
     assert isinstance(cancelled, Accepted)
-    assert {"a": 2, "b": 0} == {member: one.status for (member, recipient), one in known.items() if not recipient}
+    assert {member: one.status for (member, recipient), one in known.items() if not recipient} == {"a": 2, "b": 0}
     assert isinstance(ended, Accepted)
 
 
@@ -141,7 +142,7 @@ def test_cursors_that_lead_in_a_circle_end():
             asked, pages = replace(asked, spec=found.spec), pages + 1
             assert pages <= MAX_PAGES
 
-        assert (MAX_PAGES, 0) == (pages, asked.spec["pages"])
+        assert (pages, asked.spec["pages"]) == (MAX_PAGES, 0)
 
 
 def test_a_paging_whose_cursor_is_lost_begins_again():

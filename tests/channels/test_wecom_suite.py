@@ -123,7 +123,7 @@ def test_what_is_no_event_of_this_suite_is_refused(
 @pytest.mark.parametrize("receiver", ["wwprovider", "wwsuite"])
 def test_the_verification_is_for_the_providers_corp(verifier: CallbackVerifier, receiver: str) -> None:
     """Or for the suite: sources differ, and the answer tells the sender nothing it did not seal itself."""
-    assert b"16161" == verifier.verify(echo(receiver).query, NOW)
+    assert verifier.verify(echo(receiver).query, NOW) == b"16161"
 
 
 @pytest.mark.parametrize("name", ["wecom_suite", "wecom_app"])
@@ -151,9 +151,9 @@ def test_the_suites_token_is_asked_for_with_its_ticket() -> None:
 
     made = chain.request(a_suite(URL), "s3cret", "t1", 0)
 
-    assert ("POST", "/cgi-bin/service/get_suite_token", {}) == (made.method, made.path, made.query)
+    assert (made.method, made.path, made.query) == ("POST", "/cgi-bin/service/get_suite_token", {})
     assert isinstance(made.body, bytes)
-    assert {"suite_id": "wwsuite", "suite_secret": "s3cret", "suite_ticket": "t1"} == json.loads(made.body)
+    assert json.loads(made.body) == {"suite_id": "wwsuite", "suite_secret": "s3cret", "suite_ticket": "t1"}
     assert "t1" not in repr(made)
 
 
@@ -164,10 +164,10 @@ def test_a_corps_token_is_asked_for_with_the_suites() -> None:
 
     made = chain.request(a_customer(URL), "code", "suite-token", 0)
 
-    assert "/cgi-bin/service/get_corp_token" == made.path
-    assert {"suite_access_token": "suite-token"} == made.query
+    assert made.path == "/cgi-bin/service/get_corp_token"
+    assert made.query == {"suite_access_token": "suite-token"}
     assert isinstance(made.body, bytes)
-    assert {"auth_corpid": "wwacme", "permanent_code": "code"} == json.loads(made.body)
+    assert json.loads(made.body) == {"auth_corpid": "wwacme", "permanent_code": "code"}
 
 
 @pytest.mark.parametrize(
@@ -244,10 +244,10 @@ def test_which_accounts_take_more_than_their_secret() -> None:
     assert APP.token_steps(an_account()) is None
     assert APP.token_steps(replace(a_customer(URL, settings=customized), secret=own)) is None
     kept = [APP.token_steps(a_customer(URL)), APP.token_steps(a_customer(URL, settings=customized))]
-    assert ["wwacme"] * 2 == [chain.subject for chain in kept if chain is not None]
+    assert [chain.subject for chain in kept if chain is not None] == ["wwacme"] * 2
     configured = APP.token_steps(replace(a_customer(URL), secret=own))
     assert configured is not None
-    assert (None, "oursuite") == (configured.subject, configured.suite)
+    assert (configured.subject, configured.suite) == (None, "oursuite")
 
 
 # -- accounts ---------------------------------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ def test_a_suite_sends_nothing() -> None:
     """A job for it is refused with the account to use; it has no messages."""
     draft = Draft("send", a_suite(URL), {"type": "text"}, {}, None)  # type: ignore[arg-type]
 
-    assert ["is a suite, which sends nothing"] == [problem.text for problem in SUITE.check(draft)]
+    assert [problem.text for problem in SUITE.check(draft)] == ["is a suite, which sends nothing"]
     assert SUITE.follow_up_problem("recall", "send") is not None
     for ask in (
         lambda: SUITE.plain_text("x"),

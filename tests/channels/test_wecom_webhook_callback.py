@@ -87,7 +87,7 @@ def test_the_vector_of_an_empty_receiver(verifier: CallbackVerifier) -> None:
 
     inbound = verifier.read(query, json.dumps({"encrypt": VECTOR}).encode(), NOW)
 
-    assert ("message:text", {"msgtype": "text", "text": {"content": "ok"}}) == (inbound.event, inbound.payload)
+    assert (inbound.event, inbound.payload) == ("message:text", {"msgtype": "text", "text": {"content": "ok"}})
     assert (int(NOW), None, None) == (inbound.happened_at, inbound.chat, inbound.card)
 
 
@@ -96,7 +96,7 @@ def test_the_address_is_verified(verifier: CallbackVerifier) -> None:
     encrypted, signature = Envelope(TOKEN, AES_KEY, "").seal(b"16161", str(int(NOW)), "n", RANDOM)
     query = {"msg_signature": signature, "timestamp": str(int(NOW)), "nonce": "n", "echostr": encrypted}
 
-    assert b"16161" == verifier.verify(query, NOW)
+    assert verifier.verify(query, NOW) == b"16161"
 
 
 @pytest.mark.parametrize("message", ATTACHMENT, ids=["xml", "json"])
@@ -106,7 +106,7 @@ def test_a_click_names_its_part(verifier: CallbackVerifier, message: str) -> Non
 
     own = ("body", "markdown", "attachments", 1, "callback_id")
     assert CardPress(f"w{JOB}-3", "ok", "attachment", None, {"ok": ["1"]}, own_id_at=own) == inbound.card
-    assert ("message:attachment", "LiSi") == (inbound.event, inbound.person)
+    assert (inbound.event, inbound.person) == ("message:attachment", "LiSi")
 
 
 def test_a_click_on_something_else_is_kept_as_it_came(verifier: CallbackVerifier) -> None:
@@ -144,7 +144,7 @@ def test_a_blackboards_answers_are_its_own(verifier: CallbackVerifier) -> None:
     chat = read(verifier, in_json("bb1", "blackboard_reply", msgtype="text", postid="bp1")).chat
 
     assert chat is not None
-    assert "blackboard" == chat.chat_type
+    assert chat.chat_type == "blackboard"
 
 
 @pytest.mark.parametrize("message", [*ATTACHMENT, in_json(msgtype="text", text={"content": f"see ?key={KEY}&x=1"})])
@@ -231,14 +231,14 @@ def test_odd_members_are_no_reason_to_fail(verifier: CallbackVerifier, message: 
     """They say nothing."""
     inbound = read(verifier, message)
 
-    assert ("", None, None) == (inbound.person, inbound.chat, inbound.card)
+    assert (inbound.person, inbound.chat, inbound.card) == ("", None, None)
 
 
 def test_a_key_that_is_none_is_told_at_the_start() -> None:
     """By its setting; and who has none has no verifier."""
     with pytest.raises(ConfigurationError, match=r"callback\.aes_key"):
         CHANNEL.callback_verifier(account(), {"token": TOKEN, "aes_key": "short"}, 300)
-    assert {} == CHANNEL.callback_secrets(account())
+    assert CHANNEL.callback_secrets(account()) == {}
     secrets = {name: Secret(lambda: "t") for name in ("token", "aes_key")}
     assert secrets == CHANNEL.callback_secrets(account(settings={"callback": secrets}))
 

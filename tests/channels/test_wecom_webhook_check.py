@@ -50,7 +50,7 @@ ANYWHERE: list[Message] = [
 
 def only(found: list[str]) -> str:
     """The one thing that is wrong."""
-    assert 1 == len(found), found
+    assert len(found) == 1, found
     return found[0]
 
 
@@ -62,10 +62,10 @@ def warned(message: Message, to: Recipients | None = None, of: Account | None = 
 @pytest.mark.parametrize("message", [*ANYWHERE, *ADDRESSED], ids=lambda one: type(one).__name__)
 def test_every_type_passes_where_it_belongs(message: Message) -> None:
     """On message push to a chat (where its chatid is known to be obeyed) and to all groups; on a robot without any."""
-    assert [] == problems(message, account=account(settings=ALL_ADDRESSED))
-    assert [] == problems(message, Everyone("groups"))
+    assert problems(message, account=account(settings=ALL_ADDRESSED)) == []
+    assert problems(message, Everyone("groups")) == []
     if not isinstance(message, MiniProgram):
-        assert [] == problems(message, account=ROBOT)
+        assert problems(message, account=ROBOT) == []
 
 
 # -- where it goes ----------------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def test_a_card_of_another_type() -> None:
     raw = Raw(msgtype="template_card", body={"template_card": {"card_type": "vote_interaction"}})
 
     assert any("42031" in one for one in problems(raw, account=ROBOT))
-    assert [] == problems(raw, Everyone("groups"))
+    assert problems(raw, Everyone("groups")) == []
     assert any("not published" in one for one in warned(raw, Everyone("groups")))
 
 
@@ -219,7 +219,7 @@ def test_uploads(file: File, kind: str, said: str) -> None:
     found = problems(Upload(file=file, upload_type=kind), Recipients(), kind="upload")
 
     assert any(said in one for one in found)
-    assert [] == problems(Upload(file=File(b"123456", "a.txt")), Recipients(), kind="upload")
+    assert problems(Upload(file=File(b"123456", "a.txt")), Recipients(), kind="upload") == []
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_several_chats_and_the_wording_of_all_groups() -> None:
     """A member of several gets it several times; a text to all groups may reach blackboards."""
     assert "several times" in only(warned(Text(content="x"), Chats("a", "b")))
     assert "blackboards too" in only(warned(Text(content="x"), Everyone("groups")))
-    assert [] == warned(Text(content="x"))
+    assert warned(Text(content="x")) == []
 
 
 # -- the account, and JSON --------------------------------------------------------------------------------------------
@@ -293,8 +293,8 @@ def test_a_right_account() -> None:
     """Nothing is wrong with it, whoever reads it: no secret is asked for."""
     callback = {name: Secret(lambda: "t") for name in ("token", "aes_key")}
 
-    assert [] == CHANNEL.account_problems(account(settings={"callback": callback, **ALL_ADDRESSED}))
-    assert [] == CHANNEL.account_problems(ROBOT)
+    assert CHANNEL.account_problems(account(settings={"callback": callback, **ALL_ADDRESSED})) == []
+    assert CHANNEL.account_problems(ROBOT) == []
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ def test_a_picture_that_is_missing_is_missed() -> None:
     """It is not taken for one with another MD5."""
     (problem,) = CHANNEL.check(draft(message_from_json({"msgtype": "image", "image": {"md5": "0" * 32}})))
 
-    assert ("image.base64", "is missing or empty (vendor code 40009)") == (problem.field, problem.text)
+    assert (problem.field, problem.text) == ("image.base64", "is missing or empty (vendor code 40009)")
 
 
 def test_a_message_shows_nothing_of_itself() -> None:
@@ -338,7 +338,7 @@ def test_a_mention_of_all_in_markdown_reaches_nobody() -> None:
 
     assert "mentions nobody" in only(found)
     assert found != [translate(one, "zh") for one in found]
-    assert [] == warned(Markdown(content="hello `<@all>`"))
+    assert warned(Markdown(content="hello `<@all>`")) == []
 
 
 @pytest.mark.parametrize("msgtype", ["image", "news", "markdown_v2"])
@@ -351,7 +351,7 @@ def test_all_is_all_groups_for_types_without_blackboards(msgtype: str) -> None:
     }
     asked = draft(bodies[msgtype], Everyone("all"))
 
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
     assert any("@all reaches groups alone" in one for one in CHANNEL.warnings(asked))
 
 
@@ -366,6 +366,6 @@ def test_samples_of_the_public_page_pass() -> None:
     }
     robot = account("robot")
 
-    assert [] == problems(news, account=robot)
-    assert ["news.articles[0].url"] == [one.split(":")[0] for one in CHANNEL.warnings(draft(news, account=robot))]
-    assert [] == problems(Raw(msgtype="template_card", body={"template_card": card}), account=robot)
+    assert problems(news, account=robot) == []
+    assert [one.split(":")[0] for one in CHANNEL.warnings(draft(news, account=robot))] == ["news.articles[0].url"]
+    assert problems(Raw(msgtype="template_card", body={"template_card": card}), account=robot) == []

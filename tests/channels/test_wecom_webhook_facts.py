@@ -53,7 +53,7 @@ def test_every_member_of_a_card_is_ours(row: dict[str, str], card: str):
     cell, rule_text = row[card], row["rule"]
 
     if cell == "-":
-        assert [] == found
+        assert found == []
         return
     (rule,) = found
     assert TYPES[row["type"]] is rule.type
@@ -72,7 +72,7 @@ def test_every_member_of_a_card_is_ours(row: dict[str, str], card: str):
     if values := re.search(r"values ([\d, ]+)", rule_text):
         assert tuple(int(one) for one in values[1].split(", ")) == rule.allowed
     if "more than" in rule_text:
-        assert (1.3, 2.25) == rule.between
+        assert rule.between == (1.3, 2.25)
 
 
 def test_no_row_of_ours_is_unknown_to_the_tables():
@@ -146,7 +146,7 @@ def test_every_limit_is_ours(row: dict[str, str]):
 
     assert int(row["amount"].replace(",", "")) == limit.amount
     assert (int(row["window"].split()[0]) if row["window"].endswith(" s") else 0) == limit.window_s
-    assert ("at any moment" == row["window"]) == (limit.unit is Unit.IN_FLIGHT)
+    assert (row["window"] == "at any moment") == (limit.unit is Unit.IN_FLIGHT)
     assert limit.name in {charge.limit.name for charge in (*chat, *broadcast)}
     other = "push" if row["edition"] == "robot" else "robot"
     assert limit.name not in {

@@ -26,7 +26,7 @@ def split(message: Message) -> list[str]:
     most = 2048 if document["type"] == "text" else 4096
     assert all(len(piece.encode()) <= most for piece in pieces)
     assert [f"({n}/{len(pieces)})" for n in range(1, len(pieces) + 1)] == [one.split("\n\n")[0] for one in pieces]
-    assert [] == CHANNEL.check(Draft("send", account(), document, Chats("wr1")))
+    assert CHANNEL.check(Draft("send", account(), document, Chats("wr1"))) == []
     return [one.split("\n\n", 1)[1] for one in pieces]
 
 
@@ -38,7 +38,7 @@ def test_tables_and_code_stay_whole(whole: str) -> None:
 
         pieces = split(MarkdownV2(content=text))
 
-        assert 2 == sum(piece.count(whole.strip()) for piece in pieces)
+        assert sum(piece.count(whole.strip()) for piece in pieces) == 2
 
 
 def test_a_table_with_line_ends_of_windows_stays_whole() -> None:
@@ -47,7 +47,7 @@ def test_a_table_with_line_ends_of_windows_stays_whole() -> None:
 
     pieces = split(MarkdownV2(content=f"{'x' * 3500}\r\n\r\n{table}\r\n{PROSE}"))
 
-    assert 1 == sum(piece.count(table) for piece in pieces)
+    assert sum(piece.count(table) for piece in pieces) == 1
 
 
 def test_code_that_is_too_long_can_be_truncated() -> None:
@@ -79,7 +79,7 @@ def test_a_picture_or_an_emphasis_is_never_torn(whole: str) -> None:
     for before in range(4060, 4090):
         pieces = split(MarkdownV2(content="x" * before + whole + "y" * 40))
 
-        assert 1 == sum(piece.count(whole) for piece in pieces)
+        assert sum(piece.count(whole) for piece in pieces) == 1
 
 
 @pytest.mark.parametrize("mark", [">", ">>", "> > ", ">>> "])
@@ -87,7 +87,7 @@ def test_a_quotation_goes_on_in_the_next_message(mark: str) -> None:
     """Also of a deeper level, and without a space behind its mark, as the vendor's sample has it."""
     pieces = split(MarkdownV2(content=mark + "说" * 3000))
 
-    assert 3 == len(pieces)
+    assert len(pieces) == 3
     assert all(piece.startswith(mark + "说") for piece in pieces)
 
 
@@ -95,7 +95,7 @@ def test_a_text_is_split_too() -> None:
     """Between its lines, no mention torn."""
     pieces = split(Text(content="<@zhangsan> says something\n" * 300))
 
-    assert 300 == sum(piece.count("<@zhangsan> says something") for piece in pieces)
+    assert sum(piece.count("<@zhangsan> says something") for piece in pieces) == 300
 
 
 BLOCKS = st.lists(
@@ -139,10 +139,10 @@ def test_buttons_stand_below_the_last_piece() -> None:
 
     specs = CHANNEL.split(Draft("send", account(), document, Chats("wr1", "wr2")))
 
-    assert [None, 0, None, 2] == [spec.get("after") for spec in specs]
+    assert [spec.get("after") for spec in specs] == [None, 0, None, 2]
     bodies: list[dict[str, Any]] = [sent(part(document, spec, n=n)) for n, spec in enumerate(specs)]
-    assert [False, True] * 2 == ["attachments" in body["markdown"] for body in bodies]
-    assert ["wr1", "wr1", "wr2", "wr2"] == [body["chatid"] for body in bodies]
+    assert ["attachments" in body["markdown"] for body in bodies] == [False, True] * 2
+    assert [body["chatid"] for body in bodies] == ["wr1", "wr1", "wr2", "wr2"]
 
 
 def test_members_are_mentioned_once_in_a_chat() -> None:
@@ -155,11 +155,11 @@ def test_members_are_mentioned_once_in_a_chat() -> None:
 
     assert before
     assert [{"content"}] * len(before) == [piece.keys() for piece in before]
-    assert (["@all"], ["13800001111"]) == (last["mentioned_list"], last["mentioned_mobile_list"])
+    assert (last["mentioned_list"], last["mentioned_mobile_list"]) == (["@all"], ["13800001111"])
 
 
 def test_prose_is_what_is_no_code() -> None:
     """Fences, open ones too, and inline code."""
-    assert "a \n b" == IN_CODE.sub("", "a `<@li>`\n b")
-    assert "" == IN_CODE.sub("", "```\n<@li>\n")
-    assert "a\nb" == IN_CODE.sub("", "a\n```\n<@li>\n\n```\nb")
+    assert IN_CODE.sub("", "a `<@li>`\n b") == "a \n b"
+    assert IN_CODE.sub("", "```\n<@li>\n") == ""
+    assert IN_CODE.sub("", "a\n```\n<@li>\n\n```\nb") == "a\nb"

@@ -57,7 +57,7 @@ def test_every_sample_goes_out_as_it_is(name: str) -> None:
     body = golden(name)
     message, to = message_from_json(body), recipients_from_json(body)
     asked = draft(message, to)
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
 
     (spec,) = CHANNEL.split(asked)
     facts = {"inline": {path: b"".join(file.chunks()) for path, (_, file) in message.files().items()}}
@@ -88,8 +88,8 @@ def test_the_call_of_a_send() -> None:
 
     first, second = (CHANNEL.request(part(message), account(), ACCESS, flagged=flagged) for flagged in (True, False))
 
-    assert ("POST", "/cgi-bin/webhook/send", {"key": KEY}) == (first.method, first.path, first.query)
-    assert '{"chatid":"wr1","msgtype":"text","text":{"content":"你好\\n"}}' == (first.body or b"").decode()  # type: ignore[union-attr]
+    assert (first.method, first.path, first.query) == ("POST", "/cgi-bin/webhook/send", {"key": KEY})
+    assert (first.body or b"").decode() == '{"chatid":"wr1","msgtype":"text","text":{"content":"你好\\n"}}'  # type: ignore[union-attr]
     assert first.body == second.body
     assert 20 <= first.deadline_s < 21
 
@@ -117,7 +117,7 @@ def test_a_robot_says_nothing_of_it() -> None:
     message = MarkdownV2(content="x")
     (spec,) = CHANNEL.split(draft(message, account=account("robot")))
 
-    assert {"msgtype": "markdown_v2", "markdown_v2": {"content": "x"}} == sent(part(message, spec), account("robot"))
+    assert sent(part(message, spec), account("robot")) == {"msgtype": "markdown_v2", "markdown_v2": {"content": "x"}}
 
 
 def test_each_chat_has_a_lane_of_its_own() -> None:
@@ -133,7 +133,7 @@ def test_each_chat_has_a_lane_of_its_own() -> None:
         CHANNEL.lane("upload", fetched, {}),
     ]
 
-    assert ["send/chat/wr1", "send/chat/wr2", "send/everyone", "send", "upload/voice", "upload/file/url"] == lanes
+    assert lanes == ["send/chat/wr1", "send/chat/wr2", "send/everyone", "send", "upload/voice", "upload/file/url"]
 
 
 def test_a_picture_is_read_when_it_is_sent() -> None:
@@ -144,11 +144,11 @@ def test_a_picture_is_read_when_it_is_sent() -> None:
 
     out = sent(first)
 
-    assert {"image": {}} == stored["body"]
+    assert stored["body"] == {"image": {}}
     assert hashlib.md5(PNG).hexdigest() == out["image"]["md5"]
-    assert {"base64", "md5"} == out["image"].keys()
+    assert out["image"].keys() == {"base64", "md5"}
     hashes = {CHANNEL.body_hash(one, account()) for one in (first, first, second)}
-    assert 2 == len(hashes)
+    assert len(hashes) == 2
 
 
 def test_equal_bodies_have_equal_hashes_of_one_key_alone() -> None:
@@ -180,8 +180,8 @@ def test_an_upload_on_the_wire() -> None:
 
 def test_what_is_asked_of_a_webhook_beside_calls() -> None:
     """No repeat is safe but an upload's; a media_id belongs to its key; there is no token."""
-    assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule("send", part().message)
-    assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule("upload", {})
+    assert CHANNEL.repeat_rule("send", part().message) == (RepeatRule.HOLD, 0)
+    assert CHANNEL.repeat_rule("upload", {}) == (RepeatRule.HARMLESS, 0)
     assert CHANNEL.media_scope(account()) == "webhook:alerts"
     limits = [CHANNEL.upload_limit(account(), one) for one in ("file", "voice", "inline")]
     assert [20 << 20, 2 << 20, 2 << 20] == limits
@@ -199,7 +199,7 @@ def test_an_accounts_amounts_go_before_ours(amounts: dict[str, int], names: int)
 
     assert names == len(charges)
     assert [amounts.get("chat_minute", 100)] == [one.limit.amount for one in charges if one.limit.name == "chat_minute"]
-    assert [] == CHANNEL.limits(part(kind="upload"), account())
+    assert CHANNEL.limits(part(kind="upload"), account()) == []
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def test_a_success_brings_no_id() -> None:
     """Also where one stood there: none is documented."""
     taken = outcome({"errcode": 0, "errmsg": "ok", "msgid": "m"}).receipt
 
-    assert (None, None, None, False) == (taken.msgid, taken.response_code, taken.warning, taken.from_repeat)
+    assert (taken.msgid, taken.response_code, taken.warning, taken.from_repeat) == (None, None, None, False)
     assert "wrong JSON" in outcome({"errcode": 0, "errmsg": "ok. Warning: wrong json format. "}).receipt.warning
 
 
@@ -231,8 +231,8 @@ def test_an_upload_brings_a_media_id(created_at: Any) -> None:
 
     taken = outcome({"errcode": 0, "errmsg": "ok", "media_id": "3x", "created_at": created_at}, made).receipt
 
-    assert ("3x", None) == (taken.media_id, taken.warning)
-    assert {"created_at": "1380000000"} == taken.extra
+    assert (taken.media_id, taken.warning) == ("3x", None)
+    assert taken.extra == {"created_at": "1380000000"}
     assert "no media_id" in outcome({"errcode": 0, "errmsg": "ok"}, made).receipt.warning
 
 
@@ -258,10 +258,12 @@ def test_a_member_is_refused_the_second_time() -> None:
 
     second = outcome({"errcode": 93005, "errmsg": "x"}, part(spec=dict(first.spec)))
 
-    assert ("zhangsan", "chat", "chatid") == tuple(
-        getattr(second.refusals[0], name) for name in ("recipient", "kind", "field")
+    assert tuple(getattr(second.refusals[0], name) for name in ("recipient", "kind", "field")) == (
+        "zhangsan",
+        "chat",
+        "chatid",
     )
-    assert {"chats": ["zhangsan"], "piece": 1, "asked_again": True} == first.spec
+    assert first.spec == {"chats": ["zhangsan"], "piece": 1, "asked_again": True}
     assert "opted out" in second.reason
 
 
@@ -273,7 +275,7 @@ def test_a_file_we_keep_is_uploaded_again() -> None:
 
     heals = [outcome(gone, made).retry_with for made in (part(stored), part(given), part(stored, in_doubt=True))]
 
-    assert ["media", None, None] == heals
+    assert heals == ["media", None, None]
 
 
 @pytest.mark.parametrize("code", [40001, 42001, 424242])
@@ -301,7 +303,7 @@ def test_the_key_is_in_nothing_that_is_kept(key: str) -> None:
     verdict = CHANNEL.outcome(made, account(), reply(said), access)
 
     assert key not in repr(built) + repr(access) + repr(verdict) + repr(made)
-    assert ("invalid webhook url ***", "17", "1.2.3.4") == (verdict.errmsg, verdict.hint, verdict.caller_ip)
+    assert (verdict.errmsg, verdict.hint, verdict.caller_ip) == ("invalid webhook url ***", "17", "1.2.3.4")
 
 
 def test_each_chat_has_a_call_of_its_own() -> None:
@@ -310,6 +312,6 @@ def test_each_chat_has_a_call_of_its_own() -> None:
 
     specs = CHANNEL.split(text)
 
-    assert [{"chats": ["wr1"]}, {"chats": ["zhangsan"]}] == specs
-    assert ["send/chat/wr1", "send/chat/zhangsan"] == [CHANNEL.lane("send", text.message, spec) for spec in specs]
+    assert specs == [{"chats": ["wr1"]}, {"chats": ["zhangsan"]}]
+    assert [CHANNEL.lane("send", text.message, spec) for spec in specs] == ["send/chat/wr1", "send/chat/zhangsan"]
     assert "alerts/wr1" in [one.subject for one in CHANNEL.limits(part(spec=specs[0]), account())]

@@ -48,12 +48,12 @@ def test_valid_messages_are_neither_refused_nor_cut(body: dict[str, Any], to: Re
     vendor, message = Vendor(), message_from_json(body)
     stored = document(message)
     asked = Draft("send", PUSH, stored, to)
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
     CHANNEL.warnings(asked)
 
     for n, spec in enumerate(CHANNEL.split(asked)):
         sent, outcome, answer = vendor.takes(part(stored, spec, n=n, facts=read(message)))
-        assert {"errcode": 0, "errmsg": "ok"} == answer
+        assert answer == {"errcode": 0, "errmsg": "ok"}
         assert isinstance(outcome, Accepted)
         assert outcome.receipt.warning is None
         assert {"chatid", "msgtype", body["msgtype"]} == sent.keys()
@@ -122,9 +122,9 @@ def test_what_passes_the_door_is_neither_refused_nor_cut(body: dict[str, Any], o
     (spec,) = CHANNEL.split(asked)
     _, _, answer = vendor.takes(part(raw, spec))
 
-    assert (0, "ok") == (answer["errcode"], answer["errmsg"]), body
+    assert (answer["errcode"], answer["errmsg"]) == (0, "ok"), body
     (posts,) = vendor.shown().values()
-    assert [] == posts[0]["altered"], body
+    assert posts[0]["altered"] == [], body
 
 
 # -- any answer -------------------------------------------------------------------------------------------------------
@@ -169,5 +169,5 @@ def test_any_answer_has_one_clear_meaning(answer: bytes, status: int, in_doubt: 
     state = PartState.ACCEPTED if isinstance(verdict.outcome, Accepted) else PartState.REJECTED
     row = {"id": made.id, "spec": json.dumps(made.spec), "state": int(state), "doubts": 0, "first_marked_at": 1}
     found = recipients_by_status(to, False, [row], refused)
-    assert 1 == sum(len(ids) for ids in found.values())
+    assert sum(len(ids) for ids in found.values()) == 1
     assert not refused or found[RecipientStatus.REFUSED] == ("wr1",)

@@ -93,7 +93,7 @@ def test_a_refusal_says_what_to_use(name: str) -> None:
         for problem in answer_of(place, made, fields_of(made)).problems:
             if problem.field == "message":
                 named = re.sub(r"^use (one of )?", "", problem.remedy).split(", ")
-                assert [] == [one for one in named if not issubclass(found(one), worker.Message)]
+                assert [one for one in named if not issubclass(found(one), worker.Message)] == []
 
 
 def found(name: str) -> Any:
@@ -214,7 +214,7 @@ def test_a_subclass_of_an_application_is_of_its_channel() -> None:
     class Shout(Markdown):
         pass
 
-    assert () == ask("app", Shout(content="x"), To("a")).problems
+    assert ask("app", Shout(content="x"), To("a")).problems == ()
     assert "message" in {problem.field for problem in ask("im", Shout(content="x"), To("a")).problems}
 
 
@@ -264,5 +264,5 @@ def test_a_markdown_v2_knows_more_marks(content: str, what: str) -> None:
 @pytest.mark.parametrize("content", PLAIN)
 def test_a_mark_that_the_client_knows_is_not_warned_about(content: str) -> None:
     """Nor is a text that only looks like one."""
-    assert () == ask("app", Markdown(content), To("a")).warnings
-    assert () == ask("robot", webhook.Markdown(content), None).warnings
+    assert ask("app", Markdown(content), To("a")).warnings == ()
+    assert ask("robot", webhook.Markdown(content), None).warnings == ()

@@ -76,7 +76,7 @@ def test_every_wrong_argument_is_named_in_one_error(
     named = {problem.field for problem in refused.value.problems}
     assert fields == named
     assert "secret" not in str(refused.value)
-    assert (None, None) == (refused.value.__cause__, refused.value.__context__)
+    assert (refused.value.__cause__, refused.value.__context__) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_valid_messages_pass_and_go_out_within_all_limits(body: dict[str, Any], 
     agent = account_for(body["msgType"])
     asked = draft(document, To(users), account=agent)
 
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
     CHANNEL.warnings(asked)
     for spec in CHANNEL.split(asked):
         out = sent(CHANNEL.request(part(document, spec), agent, ACCESS, flagged=False))

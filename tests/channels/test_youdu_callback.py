@@ -43,9 +43,9 @@ def test_the_vendors_sample() -> None:
 
     inbound = DOOR.read(signed, body(encrypted), NOW)
 
-    assert ("message:text", "alice", NOW) == (inbound.event, inbound.person, inbound.happened_at)
-    assert {"content": "hi"} == inbound.payload["text"]
-    assert b'{"errcode":0,"errmsg":"ok"}' == inbound.answer
+    assert (inbound.event, inbound.person, inbound.happened_at) == ("message:text", "alice", NOW)
+    assert inbound.payload["text"] == {"content": "hi"}
+    assert inbound.answer == b'{"errcode":0,"errmsg":"ok"}'
 
 
 def test_a_repeat_is_the_same_however_it_is_encrypted() -> None:
@@ -116,7 +116,7 @@ def test_a_login_is_never_said_to_be_right() -> None:
     with pytest.raises(CallbackRefused, match="logins") as caught:
         heard({**HELLO, "msgType": "auth", "passwd": "secret"})
 
-    assert 403 == caught.value.status
+    assert caught.value.status == 403
     assert "secret" not in str(caught.value)
 
 
@@ -136,9 +136,9 @@ def test_nothing_is_verified() -> None:
 
 def test_the_secrets_of_an_address() -> None:
     """Its token, and the account's own key; without a table it is elsewhere."""
-    assert {"token", "aes_key"} == set(CHANNEL.callback_secrets(CALLED))
-    assert {} == CHANNEL.callback_secrets(account())
-    assert [] == CHANNEL.account_problems(CALLED)
+    assert set(CHANNEL.callback_secrets(CALLED)) == {"token", "aes_key"}
+    assert CHANNEL.callback_secrets(account()) == {}
+    assert CHANNEL.account_problems(CALLED) == []
     for wrong in (True, {}, {"token": "inline"}, {"token": Secret(str), "aes_key": Secret(str)}):
         assert CHANNEL.account_problems(account({"callback": wrong}))
     with pytest.raises(ConfigurationError, match="44 characters"):

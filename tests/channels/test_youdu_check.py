@@ -136,7 +136,7 @@ GOOD = [
 @pytest.mark.parametrize("message", GOOD)
 def test_what_is_right_goes_through(message: Any):
     """At its limits."""
-    assert [] == problems(message)
+    assert problems(message) == []
 
 
 # -- recipients -------------------------------------------------------------------------------------------------------
@@ -179,17 +179,17 @@ def test_recipients_that_a_message_cannot_have(message: Any, to: Recipients, fie
 @pytest.mark.parametrize("bad", ["a|b"])
 def test_an_account_with_a_bar_is_refused(bad: str):
     """The bar separates accounts: it would be two people."""
-    assert ["toUser"] == problems(text(), Recipients(users=(bad,)))
+    assert problems(text(), Recipients(users=(bad,))) == ["toUser"]
 
 
 def test_everyone_needs_the_word_and_an_account_that_allows_it():
     """Department 0 is only ever written by Everyone()."""
-    assert ["toDept"] == problems(text(), Everyone())
-    assert [] == problems(text(), Everyone(), account=account(**LOUD))
+    assert problems(text(), Everyone()) == ["toDept"]
+    assert problems(text(), Everyone(), account=account(**LOUD)) == []
 
     (spec,) = CHANNEL.split(draft(text(), Everyone(), account=account(**LOUD)))
     out = sent(CHANNEL.request(part(spec=spec), account(), ACCESS, flagged=False))
-    assert ("", "0") == (out["toUser"], out["toDept"])
+    assert (out["toUser"], out["toDept"]) == ("", "0")
 
 
 @pytest.mark.parametrize("online", [None, True, False])
@@ -197,13 +197,13 @@ def test_a_system_message_to_everyone_says_the_flag_in_both_spellings(online: bo
     """The documentation has both, and nobody knows which one a server reads."""
     message = SysMsg(title="t", msg=[{"text": {"content": "c"}}], only_online=online).document()
     agent = account_for("sysMsg", **LOUD)
-    assert [] == CHANNEL.check(draft(message, Everyone(), account=agent))
+    assert CHANNEL.check(draft(message, Everyone(), account=agent)) == []
 
     (spec,) = CHANNEL.split(draft(message, Everyone(), account=agent))
     out = sent(CHANNEL.request(part(message, spec), agent, ACCESS, flagged=False))
 
     assert {"onlyOnline": bool(online), "onliyOnline": bool(online)} == out["toAll"]
-    assert ("", "") == (out["toUser"], out["toDept"])
+    assert (out["toUser"], out["toDept"]) == ("", "")
     assert "only_online" not in out["sysMsg"]
 
 
@@ -222,10 +222,10 @@ def test_addresses_are_split_too_and_never_stand_beside_users():
     addresses = [f"a{n}@b.test" for n in range(1_001)]
     specs = CHANNEL.split(draft(Mail(action="new").document(), Emails(addresses)))
 
-    assert [1_000, 1] == [len(spec["emails"]) for spec in specs]
+    assert [len(spec["emails"]) for spec in specs] == [1_000, 1]
     second = part(Mail(action="new").document(), specs[1])
     out = sent(CHANNEL.request(second, account_for("mail"), ACCESS, flagged=False))
-    assert ("", "a1000@b.test") == (out["toUser"], out["toEmail"])
+    assert (out["toUser"], out["toEmail"]) == ("", "a1000@b.test")
     assert "toDept" not in out
 
 
@@ -233,7 +233,7 @@ def test_a_badge_is_one_call_for_each():
     """One account a call (c01_00005)."""
     specs = CHANNEL.split(draft(Badge(count=2).document(), To("a|b|c")))
 
-    assert [{"users": ["a"]}, {"users": ["b"]}, {"users": ["c"]}] == specs
+    assert specs == [{"users": ["a"]}, {"users": ["b"]}, {"users": ["c"]}]
 
 
 # -- links that hand over a login -------------------------------------------------------------------------------------
@@ -260,8 +260,8 @@ def test_a_badge_is_one_call_for_each():
 )
 def test_a_login_is_handed_to_listed_hosts_only(url: str):
     """action 1 adds the member's token to the URL: what any client could take for another host is refused."""
-    assert ["link.url"] == problems(Link(title="t", url=url, action=1))
-    assert ["sysMsg.msg[0].link.url"] == problems(SysMsg(title="t", msg=[{"link": {**LINK, "url": url, "action": 1}}]))
+    assert problems(Link(title="t", url=url, action=1)) == ["link.url"]
+    assert problems(SysMsg(title="t", msg=[{"link": {**LINK, "url": url, "action": 1}}])) == ["sysMsg.msg[0].link.url"]
     assert "link.url" not in problems(Link(title="t", url=url, action=0))
 
 
@@ -277,9 +277,9 @@ def test_a_login_is_handed_to_listed_hosts_only(url: str):
 def test_a_listed_host_may_be_handed_the_login(url: str):
     """Whatever the port and the case; a host listed with its port is that port alone."""
     message = Link(title="t", url=url, action=1)
-    assert [] == problems(message)
-    assert ["link.url"] == problems(message, account=account({"sso_hosts": []}))
-    assert ["link.url"] == problems(message, account=account({"sso_hosts": ["oa.example.test:9"]}))
+    assert problems(message) == []
+    assert problems(message, account=account({"sso_hosts": []})) == ["link.url"]
+    assert problems(message, account=account({"sso_hosts": ["oa.example.test:9"]})) == ["link.url"]
     with_port = account({"sso_hosts": ["oa.example.test:8080"]})
     assert ([] if ":8080" in url else ["link.url"]) == problems(message, account=with_port)
 
@@ -288,7 +288,7 @@ def test_raw_is_no_way_around_the_list():
     """The same body given as it stands is judged alike."""
     body = {"link": {"title": "t", "url": "https://evil.test/", "action": 1}}
 
-    assert ["link.url"] == problems(Raw(msgtype="link", body=body))
+    assert problems(Raw(msgtype="link", body=body)) == ["link.url"]
     assert HOSTS == ["oa.example.test"]
 
 
@@ -309,7 +309,7 @@ def test_raw_is_no_way_around_the_list():
 )
 def test_what_is_allowed_but_worth_saying(message: Any, to: Recipients | None, word: str):
     """A warning of the job, never a refusal."""
-    assert [] == problems(message, to)
+    assert problems(message, to) == []
     (warning,) = warnings(message, to)
     assert word in warning
 
@@ -323,7 +323,7 @@ def test_a_long_text_is_split_or_truncated_when_asked():
     document, notes = CHANNEL.fit("send", Text(content=content).document(), account(), "split")
     asked = draft(document, To("alice"))
 
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
     specs = CHANNEL.split(asked)
     sizes = [len(piece.encode("utf-16-le")) // 2 for piece in document["pieces"]]
     assert (content, True) == ("".join(document["pieces"]), max(sizes) <= 600)
@@ -333,9 +333,9 @@ def test_a_long_text_is_split_or_truncated_when_asked():
     assert [f"text.content: 1800 characters, split into {len(sizes)} messages"] == notes
 
     shorter, notes = CHANNEL.fit("send", Text(content=content).document(), account(), "truncate")
-    assert [] == CHANNEL.check(draft(shorter))
+    assert CHANNEL.check(draft(shorter)) == []
     assert shorter["body"]["text"]["content"].endswith("…")
-    assert ["text.content: truncated from 1800 to"] == [note.rpartition(" ")[0].rpartition(" ")[0] for note in notes]
+    assert [note.rpartition(" ")[0].rpartition(" ")[0] for note in notes] == ["text.content: truncated from 1800 to"]
 
 
 def test_titles_and_digests_are_truncated_and_never_split():
@@ -347,8 +347,8 @@ def test_titles_and_digests_are_truncated_and_never_split():
     shorter, notes = CHANNEL.fit("send", message, account(), "truncate")
 
     assert (message, []) == (kept, none)
-    assert [] == CHANNEL.check(draft(shorter))
-    assert ["mpnews[1].title", "mpnews[1].content"] == [note.partition(":")[0] for note in notes]
+    assert CHANNEL.check(draft(shorter)) == []
+    assert [note.partition(":")[0] for note in notes] == ["mpnews[1].title", "mpnews[1].content"]
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
@@ -381,17 +381,17 @@ def test_the_size_an_account_allows_is_its_own():
     """The vendor documents none."""
     document = {**Image().document(), "files": {"image.media_id": file(size=11)}}
 
-    assert [] == problems(document)
-    assert ["image.media_id"] == problems(document, account=account({"upload_max_bytes": 10}))
-    assert 100 * 1024 * 1024 == CHANNEL.upload_limit(account(), "image")
-    assert 10 == CHANNEL.upload_limit(account({"upload_max_bytes": 10}), "image")
+    assert problems(document) == []
+    assert problems(document, account=account({"upload_max_bytes": 10})) == ["image.media_id"]
+    assert CHANNEL.upload_limit(account(), "image") == 100 * 1024 * 1024
+    assert CHANNEL.upload_limit(account({"upload_max_bytes": 10}), "image") == 10
 
 
 def test_a_file_fills_an_empty_place():
     """Not one that holds a media_id, and not a place that is none."""
     document = {**Image(media_id="m").document(), "files": {"image.media_id": file(), "image.cover.id": file()}}
 
-    assert ["image.media_id", "image.cover.id"] == problems(document)
+    assert problems(document) == ["image.media_id", "image.cover.id"]
 
 
 def test_an_exlink_has_a_cover_or_says_that_it_has_none():
@@ -400,19 +400,19 @@ def test_an_exlink_has_a_cover_or_says_that_it_has_none():
     covered = {**bare, "files": {"exlink.0.media_id": file()}}
     empty = ExLink(items=[{"title": "t", "url": "u", "media_id": ""}]).document()
 
-    assert ["exlink[0].media_id"] == problems(bare)
-    assert ([], []) == (problems(covered), CHANNEL.warnings(draft(covered)))
-    assert ([], 1) == (problems(empty), len(CHANNEL.warnings(draft(empty))))
+    assert problems(bare) == ["exlink[0].media_id"]
+    assert (problems(covered), CHANNEL.warnings(draft(covered))) == ([], [])
+    assert (problems(empty), len(CHANNEL.warnings(draft(empty)))) == ([], 1)
 
 
 def test_an_upload_of_its_own():
     """For nobody, of one of four types."""
     document = {"type": "upload", "files": {"media": file(upload_type="voice")}}
 
-    assert [] == problems(document)
-    assert ["recipients"] == problems(document, To("a"))
-    assert ["media"] == problems({"type": "upload"})
-    assert {"type": "upload"} == Upload(file=File(b"x", "a")).document()
+    assert problems(document) == []
+    assert problems(document, To("a")) == ["recipients"]
+    assert problems({"type": "upload"}) == ["media"]
+    assert Upload(file=File(b"x", "a")).document() == {"type": "upload"}
 
 
 # -- what the pipeline asks -------------------------------------------------------------------------------------------
@@ -427,13 +427,13 @@ def test_kinds_lanes_and_what_makes_a_repeat_safe():
 
     for kind, message in safe.items():
         assert kind == CHANNEL.kind_of(message, Recipients())
-        assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule(kind, message)
-    assert (RepeatRule.HARMLESS, 0) == CHANNEL.repeat_rule("pop_window", own)
-    assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule("pop_window", bare)
-    assert (RepeatRule.HOLD, 0) == CHANNEL.repeat_rule("send", text())
+        assert CHANNEL.repeat_rule(kind, message) == (RepeatRule.HARMLESS, 0)
+    assert CHANNEL.repeat_rule("pop_window", own) == (RepeatRule.HARMLESS, 0)
+    assert CHANNEL.repeat_rule("pop_window", bare) == (RepeatRule.HOLD, 0)
+    assert CHANNEL.repeat_rule("send", text()) == (RepeatRule.HOLD, 0)
     lanes = [CHANNEL.lane(CHANNEL.kind_of(one, Recipients()), one, {}) for one in (*safe.values(), text())]
-    assert ["upload/image", "pop_window", "badge", "send/text"] == lanes
-    assert "upload/image/url" == CHANNEL.lane("upload", {"files": {"media": {"upload_type": "image", "url": "u"}}}, {})
+    assert lanes == ["upload/image", "pop_window", "badge", "send/text"]
+    assert CHANNEL.lane("upload", {"files": {"media": {"upload_type": "image", "url": "u"}}}, {}) == "upload/image/url"
 
 
 def test_the_notice_id_is_ours_unless_the_caller_gives_one_or_wants_none():
@@ -446,7 +446,7 @@ def test_the_notice_id_is_ours_unless_the_caller_gives_one_or_wants_none():
     first, second = window(PopWindow(tip="t")), window(PopWindow(tip="t"), n=1)
     assert first["notice_id"] != second["notice_id"]
     assert first == window(PopWindow(tip="t"))
-    assert "n1" == window(PopWindow(tip="t", notice_id="n1"))["notice_id"]
+    assert window(PopWindow(tip="t", notice_id="n1"))["notice_id"] == "n1"
     assert "notice_id" not in window(PopWindow(tip="t", notice_id=""))
 
 
@@ -459,7 +459,7 @@ def test_no_follow_up_can_be(kind: str):
         assert "no message id" in problem.text
         assert kind in problem.text
     assert "notice_id" in CHANNEL.follow_up_problem(kind, "pop_window").remedy
-    assert ["kind"] == problems(text(), kind=kind)
+    assert problems(text(), kind=kind) == ["kind"]
 
 
 @pytest.mark.parametrize(
@@ -501,13 +501,13 @@ def test_a_right_account_reads_no_secret():
     base = account({"buin": "12345678", "invalid_users": "partial-error", "api_path": "/v3/api/jgapp"})
     asked = Account(base.name, base.channel, base.base_url, base.settings, Secret(never))
 
-    assert [] == CHANNEL.account_problems(asked)
-    assert [] == CHANNEL.check(draft(Sms(sender="1", content="c").document(), account=asked))
+    assert CHANNEL.account_problems(asked) == []
+    assert CHANNEL.check(draft(Sms(sender="1", content="c").document(), account=asked)) == []
 
 
 def test_limits_are_off_until_an_account_sets_them():
     """None is published: ours by name, counted for each app."""
-    assert [] == CHANNEL.limits(part(), account())
+    assert CHANNEL.limits(part(), account()) == []
 
     (minute,) = CHANNEL.limits(part(), account(limits={"calls_minute": 120}))
     names = [
@@ -517,8 +517,8 @@ def test_limits_are_off_until_an_account_sets_them():
             account(limits={"calls_second": 5, "uploads_minute": 6, "calls_hour": 0}),
         )
     ]
-    assert (60, 120, 1) == (minute.limit.window_s, minute.limit.amount, minute.units)
-    assert ["calls_second", "uploads_minute"] == names
+    assert (minute.limit.window_s, minute.limit.amount, minute.units) == (60, 120, 1)
+    assert names == ["calls_second", "uploads_minute"]
 
 
 @pytest.mark.parametrize(
@@ -560,5 +560,5 @@ def test_what_is_ignored_in_a_mail(mail: Mail, field: str):
     """A warning: the sample of the vendor's page has both senders and the fields of both actions."""
     asked = draft(mail.document())
 
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
     assert [field] == [one.split(":")[0] for one in CHANNEL.warnings(asked)]

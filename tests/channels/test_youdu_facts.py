@@ -41,9 +41,9 @@ def test_every_field_is_ours(row: dict[str, str]):
     path, rule = row["field"], row["rule"]
     place = re.match(r"\w+", path)[0]
     if path == "badge.account":
-        assert [{"users": ["a"]}, {"users": ["b"]}] == CHANNEL.split(
+        assert CHANNEL.split(
             draft(Badge(count=1).document(), draft(text()).recipients.__class__(users=("a", "b")))
-        )
+        ) == [{"users": ["a"]}, {"users": ["b"]}]
         return
     own = path.removeprefix("badge.").removesuffix("[]")
     (ours,) = [one for one in table_of(place) if isinstance(one, FieldRule) and one.path == own]
@@ -89,7 +89,7 @@ def test_every_app_and_what_it_may_send(row: dict[str, str]):
         kinds = set(row["needed for"].replace(";", ",").split(", "))
         assert kinds - {"popwindow", "badge", "media"} == check.BODIES.keys() - APPS.keys()
         return
-    assert [] == CHANNEL.account_problems(account({"appid": appid}))
+    assert CHANNEL.account_problems(account({"appid": appid})) == []
     assert {msgtype for msgtype, app in APPS.items() if app == appid} == APPS.keys() & set(row["needed for"].split())
 
 
@@ -157,7 +157,7 @@ def test_no_row_is_left_out(capsys: pytest.CaptureFixture[str]):
 
     with capsys.disabled():
         print(f"\nrows of Youdu's documentation checked: {sum(written.values())} {written}")
-    assert {"fields": 52, "recipients": 5, "roles": 6, "errors": 71, "transport": 10} == written
+    assert written == {"fields": 52, "recipients": 5, "roles": 6, "errors": 71, "transport": 10}
     assert codes("200007") == {200007}
 
 

@@ -33,7 +33,7 @@ def test_every_sample_is_read_checked_and_written_as_it_was(name: str):
     agent = account_for(str(body.get("msgType")), allow_everyone=True)
     asked = draft(message.document(), to, account=agent)
 
-    assert [] == CHANNEL.check(asked)
+    assert CHANNEL.check(asked) == []
     (spec,) = CHANNEL.split(asked)
     out = sent(CHANNEL.request(part(message.document(), spec), agent, ACCESS, flagged=False))
 
@@ -53,8 +53,11 @@ def test_messages_survive_json(name: str):
 
 def test_every_type_has_a_sample():
     """Types we know, and samples."""
-    assert {*CLASSES, "pop_window", "badge", "everyone"} == {name.partition("_new")[0] for name in NAMES} - {
-        "mail_unread"
+    assert {name.partition("_new")[0] for name in NAMES} - {"mail_unread"} == {
+        *CLASSES,
+        "pop_window",
+        "badge",
+        "everyone",
     }
 
 
@@ -69,13 +72,13 @@ def test_a_text_is_the_vector():
     assert vector("V3").message == plain
     assert vector("V3").sealed == ENVELOPE.seal(plain, vector("V3").random)
     assert {"buin": BUIN, "appId": APP_ID, "encrypt": outer["encrypt"]} == outer
-    assert ("POST", "http://youdu:7080", "/cgi/msg/send", "application/json") == (
+    assert (
         built.method,
         built.base_url,
         built.path,
         built.content_type,
-    )
-    assert {"accessToken": "tok-0001"} == built.query
+    ) == ("POST", "http://youdu:7080", "/cgi/msg/send", "application/json")
+    assert built.query == {"accessToken": "tok-0001"}
 
 
 def test_a_badge_is_the_vector_in_the_old_envelope():
@@ -86,8 +89,8 @@ def test_a_badge_is_the_vector_in_the_old_envelope():
     outer = json.loads(built.body)
 
     assert vector("V8").message == ENVELOPE.open(outer["msg_encrypt"])
-    assert ({"app_id", "msg_encrypt"}, APP_ID) == (set(outer), outer["app_id"])
-    assert ("/cgi/set.ent.notice", {}) == (built.path, built.query)
+    assert (set(outer), outer["app_id"]) == ({"app_id", "msg_encrypt"}, APP_ID)
+    assert (built.path, built.query) == ("/cgi/set.ent.notice", {})
 
 
 def test_a_pop_up_has_the_old_envelope_and_no_token():
@@ -95,7 +98,7 @@ def test_a_pop_up_has_the_old_envelope_and_no_token():
     message = message_from_json(golden("pop_window")).document()
     built = CHANNEL.request(part(message), account(), ACCESS, flagged=False)
 
-    assert ("/cgi/popwindow", {}, {"app_id", "msg_encrypt"}) == (built.path, built.query, set(json.loads(built.body)))
+    assert (built.path, built.query, set(json.loads(built.body))) == ("/cgi/popwindow", {}, {"app_id", "msg_encrypt"})
 
 
 def test_gettoken_is_the_vector():
@@ -105,7 +108,7 @@ def test_gettoken_is_the_vector():
     answer = {"errcode": 0, "errmsg": "ok", "encrypt": vector("V2").sealed}
 
     assert vector("V1").message == ENVELOPE.open(outer["encrypt"])
-    assert (("POST", "/cgi/gettoken", {}), BUIN) == ((built.method, built.path, built.query), outer["buin"])
+    assert ((built.method, built.path, built.query), outer["buin"]) == (("POST", "/cgi/gettoken", {}), BUIN)
     assert TokenGranted("tok-0001", 7200) == CHANNEL.token_outcome(reply(answer), account(), ACCESS.secret)
 
 
@@ -121,13 +124,13 @@ def test_an_upload_is_the_vectors():
     fields, file = form(built)
 
     assert isinstance(built.body, FileBody)
-    assert ("file", "file", "text/plain") == (built.body.field_name, built.body.filename, built.body.content_type)
-    assert ["buin", "appId", "encrypt"] == list(fields)
+    assert (built.body.field_name, built.body.filename, built.body.content_type) == ("file", "file", "text/plain")
+    assert list(fields) == ["buin", "appId", "encrypt"]
     assert (str(BUIN), APP_ID) == (fields["buin"], fields["appId"])
     assert vector("V4").message == ENVELOPE.open(fields["encrypt"])
     assert content == ENVELOPE.open(file.decode())
     assert built.body.size == len(file)
-    assert ("/cgi/media/upload", {"accessToken": "tok-0001"}) == (built.path, built.query)
+    assert (built.path, built.query) == ("/cgi/media/upload", {"accessToken": "tok-0001"})
 
 
 def test_the_answer_to_an_upload_is_the_vector():
@@ -137,7 +140,7 @@ def test_the_answer_to_an_upload_is_the_vector():
     found = CHANNEL.outcome(upload(b"x", "a"), account(), reply(answer), ACCESS).outcome
 
     assert isinstance(found, Accepted)
-    assert "0f1e2d3c4b5a69788796a5b4c3d2e1f0-5" == found.receipt.media_id
+    assert found.receipt.media_id == "0f1e2d3c4b5a69788796a5b4c3d2e1f0-5"
 
 
 def test_the_sample_of_an_expired_token():

@@ -43,7 +43,7 @@ def test_a_plain_success_is_for_everybody(mode: str, errmsg: str):
     found = outcome(said(0, errmsg), mode=mode)
 
     assert isinstance(found, Accepted)
-    assert (None, None, False) == (found.receipt.msgid, found.receipt.warning, found.receipt.from_repeat)
+    assert (found.receipt.msgid, found.receipt.warning, found.receipt.from_repeat) == (None, None, False)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -61,7 +61,7 @@ def test_errcode_0_that_names_somebody(mode: str, kind: type):
     found = outcome(said(0, "invalid toUser: bob"), mode=mode)
 
     assert isinstance(found, kind)
-    assert ["Bob"] == refused(found)
+    assert refused(found) == ["Bob"]
     if isinstance(found, Unknown):
         assert found.held
         assert "invalid_users" in found.reason
@@ -76,7 +76,7 @@ def test_200007_that_names_somebody(mode: str, kind: type):
     if isinstance(found, Progress):
         assert {**PEOPLE, "left_out": ["Bob"]} == found.spec
     else:
-        assert ["Bob"] == refused(found)
+        assert refused(found) == ["Bob"]
     if isinstance(found, Unknown):
         assert found.held
 
@@ -85,7 +85,7 @@ def test_an_errmsg_in_another_type_names_somebody_too():
     """A list of names is no success for everybody."""
     found = outcome(reply({"errcode": 0, "errmsg": ["bob"]}), mode="partial")
 
-    assert ["Bob"] == refused(found)
+    assert refused(found) == ["Bob"]
 
 
 @pytest.mark.parametrize(("mode", "kind"), list(zip(MODES, (Rejected, Unknown, Unknown, Unknown), strict=True)))
@@ -94,7 +94,7 @@ def test_200007_that_names_nobody(mode: str, kind: type):
     found = outcome(said(200007, "invalid toUser"), mode=mode)
 
     assert isinstance(found, kind)
-    assert [] == refused(found)
+    assert refused(found) == []
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -115,7 +115,7 @@ def test_200007_for_a_single_one_can_only_mean_that_one(mode: str):
     found = outcome(said(200007, "no"), {"users": ["alice"]}, mode)
 
     assert isinstance(found, Rejected)
-    assert ["alice"] == refused(found)
+    assert refused(found) == ["alice"]
 
 
 def test_a_strict_server_is_asked_again_until_nobody_unknown_is_left():
@@ -126,7 +126,7 @@ def test_a_strict_server_is_asked_again_until_nobody_unknown_is_left():
     taken = outcome(said(0), second.spec, mode="strict")
     alone = outcome(said(200007), second.spec, mode="strict")
 
-    assert ["Bob", "张三"] == second.spec["left_out"]
+    assert second.spec["left_out"] == ["Bob", "张三"]
     assert (Partial, ["Bob", "张三"]) == (type(taken), refused(taken))
     assert (Rejected, ["Bob", "张三", "alice"]) == (type(alone), refused(alone))
 
@@ -141,7 +141,7 @@ def test_addresses_are_left_out_as_accounts_are():
     again = outcome(said(200007, "a@b.test"), dict(first.spec), "strict", mail)
     taken = outcome(said(0, "still a@b.test"), dict(first.spec), "strict", mail)
 
-    assert "c@d.test|e@f.test" == sent(built)["toEmail"]
+    assert sent(built)["toEmail"] == "c@d.test|e@f.test"
     assert (Rejected, [("A@b.test", "email")]) == (type(again), [(one.recipient, one.kind) for one in again.refusals])
     assert (Partial, ["A@b.test"]) == (type(taken), refused(taken))
 
@@ -150,7 +150,7 @@ def test_a_call_without_those_left_out_does_not_name_them():
     """What is rendered of such a part."""
     built = CHANNEL.request(part(spec={**PEOPLE, "left_out": ["bob"]}), account(), ACCESS, flagged=False)
 
-    assert "alice|张三" == sent(built)["toUser"]
+    assert sent(built)["toUser"] == "alice|张三"
 
 
 @pytest.mark.parametrize(
@@ -186,12 +186,12 @@ def test_what_may_be_a_name_and_may_be_none_is_open(errmsg: str, spec: dict[str,
     found = outcome(said(0, errmsg), spec, "partial")
 
     assert isinstance(found, Unknown)
-    assert (True, []) == (found.held, refused(found))
+    assert (found.held, refused(found)) == (True, [])
 
 
 def test_a_word_of_the_sentence_in_a_list_is_a_name():
     """`user` between bars is somebody."""
-    assert ["user"] == refused(outcome(said(0, "invalid user: bob|user"), {"users": ["user", "alice"]}, "partial"))
+    assert refused(outcome(said(0, "invalid user: bob|user"), {"users": ["user", "alice"]}, "partial")) == ["user"]
 
 
 def test_names_with_spaces_and_addresses_are_found_too():
@@ -199,8 +199,8 @@ def test_names_with_spaces_and_addresses_are_found_too():
     spaced = outcome(said(0, "invalid: li si, x"), {"users": ["Li Si", "alice"]}, "partial")
     mail = outcome(said(0, "bad a@b.test|x"), {"emails": ["A@b.test", "c@d.test"]}, "partial", Mail().document())
 
-    assert ["Li Si"] == refused(spaced)
-    assert [("A@b.test", "email")] == [(one.recipient, one.kind) for one in mail.refusals]
+    assert refused(spaced) == ["Li Si"]
+    assert [(one.recipient, one.kind) for one in mail.refusals] == [("A@b.test", "email")]
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_a_lost_media_id_is_uploaded_again_unless_a_call_is_in_doubt():
     message = {**Image().document(), "files": {"image.media_id": {}}}
     gone = said(200010, "no such media")
 
-    assert "media" == outcome(gone, message=message).retry_with
+    assert outcome(gone, message=message).retry_with == "media"
     assert outcome(gone, message=message, in_doubt=True).retry_with is None
     assert outcome(gone, message=Image(media_id="m").document()).retry_with is None
 
@@ -288,10 +288,10 @@ def test_token_codes(code: int):
 
     assert isinstance(outcome(said(code)), StaleToken)
     parked = CHANNEL.outcome(window, account(), said(code), ACCESS).outcome
-    assert (Scope.LANE, True) == (parked.scope, "legacy_token" in parked.remedy)
+    assert (parked.scope, "legacy_token" in parked.remedy) == (Scope.LANE, True)
     assert isinstance(CHANNEL.outcome(window, with_token, said(code), ACCESS).outcome, StaleToken)
-    assert {} == CHANNEL.request(window, account(), ACCESS, flagged=False).query
-    assert {"accessToken": "tok-0001"} == CHANNEL.request(window, with_token, ACCESS, flagged=False).query
+    assert CHANNEL.request(window, account(), ACCESS, flagged=False).query == {}
+    assert CHANNEL.request(window, with_token, ACCESS, flagged=False).query == {"accessToken": "tok-0001"}
 
 
 def test_the_wrong_kind_of_app_parks_its_kind_and_a_wrong_key_the_account():
@@ -399,7 +399,7 @@ def test_an_answer_that_does_not_open_parks_the_account(encrypt: Any):
 
 def test_an_answer_in_another_apps_name_is_taken():
     """Real servers were seen to answer as sysOrgAssistant."""
-    assert "m" == upload_answer(ORG).receipt.media_id
+    assert upload_answer(ORG).receipt.media_id == "m"
 
 
 def test_an_answer_without_a_media_id_is_reported():
@@ -447,11 +447,11 @@ def test_every_answer_of_gettoken(answer: Any, kind: type):
 
     assert isinstance(found, kind)
     if isinstance(found, TokenGranted):
-        assert ("t", 7200) == (found.token, found.expires_in_s)
+        assert (found.token, found.expires_in_s) == ("t", 7200)
     if isinstance(found, TokenRefused):
         assert found.remedy
     if answer.status == 503:
-        assert 30.0 == found.delay
+        assert found.delay == 30.0
 
 
 def test_the_clock_is_in_the_request_and_nowhere_else():

@@ -128,12 +128,12 @@ def test_what_the_door_lets_through_is_never_refused(body: dict[str, Any]):
     outcome = server.takes(part(raw))
 
     assert isinstance(outcome, Accepted)
-    assert [[]] == [one.altered for one in server.state.youdu.delivered]
+    assert [one.altered for one in server.state.youdu.delivered] == [[]]
 
 
 def test_every_type_is_tried():
     """Nine of them."""
-    assert 9 == len(BODIES)
+    assert len(BODIES) == 9
 
 
 @QUICK
@@ -143,7 +143,7 @@ def test_valid_windows_open_and_a_repeat_opens_no_second(window: dict[str, Any],
     server = Server()
     document = PopWindow(**window).document()
     asked = draft(document, To(users))
-    assert [] == YOUDU.check(asked)
+    assert YOUDU.check(asked) == []
     (spec,) = YOUDU.split(asked)
 
     outcomes = [server.takes(part(document, spec)) for _ in range(2)]
@@ -200,7 +200,7 @@ def test_everyone_is_reached_only_by_the_word():
         (spec,) = YOUDU.split(draft(document, Everyone()))
 
         assert isinstance(server.takes(part(document, spec)), Accepted)
-        assert ["all1", "all2", "all3"] == server.state.youdu.delivered[0].shown_to
+        assert server.state.youdu.delivered[0].shown_to == ["all1", "all2", "all3"]
 
 
 TEXTS = ["invalid toUser: {users}", "用户{users}不存在", "[{users}] unknown", "{users}"]
@@ -248,8 +248,8 @@ def test_a_server_that_is_known_is_understood(mode: str):
         outcome = server.takes(part(spec=dict(outcome.spec)))
 
     assert isinstance(outcome, Partial)
-    assert ["ghost1"] == [one.recipient for one in outcome.refusals]
-    assert [["alice", "bob"]] == [message.shown_to for message in server.state.youdu.delivered]
+    assert [one.recipient for one in outcome.refusals] == ["ghost1"]
+    assert [message.shown_to for message in server.state.youdu.delivered] == [["alice", "bob"]]
 
 
 def test_what_is_on_the_wire_is_what_the_documentation_shows():
@@ -258,8 +258,8 @@ def test_what_is_on_the_wire_is_what_the_documentation_shows():
     standard = YOUDU.request(part(), server.account, server.access, flagged=False)
     old = YOUDU.request(part(Badge(count=1).document()), server.account, server.access, flagged=False)
 
-    assert ["buin", "appId", "encrypt"] == list(json.loads(standard.body))
-    assert ["app_id", "msg_encrypt"] == list(json.loads(old.body))
+    assert list(json.loads(standard.body)) == ["buin", "appId", "encrypt"]
+    assert list(json.loads(old.body)) == ["app_id", "msg_encrypt"]
 
 
 @pytest.mark.parametrize("message", [Badge(count=1), PopWindow(tip="look")])

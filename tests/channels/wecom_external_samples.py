@@ -71,5 +71,5 @@ def sent(made: Part) -> tuple[str, dict[str, Any]]:
     """Path and JSON of a part's call."""
     built = CHANNEL.request(made, account(), ACCESS, flagged=False)
     assert isinstance(built.body, bytes)
-    assert {"access_token": "tok_1"} == built.query
+    assert built.query == {"access_token": "tok_1"}
     return built.path, json.loads(built.body)

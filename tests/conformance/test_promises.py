@@ -34,7 +34,7 @@ def test_one_truth(stand: Stand) -> None:
     stand.site.run()
 
     assert [f"{job}-0"] == rung
-    assert ("accepted", 1) == (stand.site.state(job), len(stand.seen()))
+    assert (stand.site.state(job), len(stand.seen())) == ("accepted", 1)
 
 
 def test_commit_means_sent_and_rollback_never(stand: Stand) -> None:
@@ -48,7 +48,7 @@ def test_commit_means_sent_and_rollback_never(stand: Stand) -> None:
     stand.send(1)
     stand.site.run()
 
-    assert ([], 1) == (before, len(stand.seen()))
+    assert (before, len(stand.seen())) == ([], 1)
 
 
 @pytest.mark.parametrize("fault", [{"cut_request_after": 20}, {"reset_response_after": 0}, {"status": 502}])
@@ -81,7 +81,7 @@ def test_a_worker_that_dies_after_its_mark_leaves_a_doubt(stand: Stand) -> None:
         stand.site.advance(130)
 
     attempts = [attempt.outcome for attempt in stand.site.of("attempts", job)]
-    assert "unknown" == attempts[0]
+    assert attempts[0] == "unknown"
     assert stand.site.state(job) in ("unknown", "accepted")
     assert ("accepted" in attempts) == (stand.site.state(job) == "accepted")
 
@@ -95,8 +95,8 @@ def test_limits_are_kept(stand: Stand) -> None:
         stand.site.advance(16)
         stand.site.run()
 
-    assert 2 == at_once
-    assert ["accepted"] * 4 == [stand.site.state(job) for job in jobs]
+    assert at_once == 2
+    assert [stand.site.state(job) for job in jobs] == ["accepted"] * 4
 
 
 def test_nobody_waits_for_a_parked_account(stand: Stand) -> None:
@@ -111,9 +111,9 @@ def test_nobody_waits_for_a_parked_account(stand: Stand) -> None:
     stand.site.advance(700)
     stand.site.run()
 
-    assert ["queued"] * 3 == parked
-    assert ["accepted"] * 2 == [stand.site.state(job) for job in others]
-    assert ["accepted"] * 3 == [stand.site.state(job) for job in (first, *more)]
+    assert parked == ["queued"] * 3
+    assert [stand.site.state(job) for job in others] == ["accepted"] * 2
+    assert [stand.site.state(job) for job in (first, *more)] == ["accepted"] * 3
 
 
 def test_the_recipients_add_up_at_every_moment(stand: Stand) -> None:
@@ -127,7 +127,7 @@ def test_the_recipients_add_up_at_every_moment(stand: Stand) -> None:
         stand.site.advance(40)
         stand.site.recover()
 
-    assert {"asked": 1, "not_yet": 1} == moments[0]
+    assert moments[0] == {"asked": 1, "not_yet": 1}
     assert {"asked": 1, "undetermined": 1} in moments
     for moment in moments:
         assert moment["asked"] == sum(moment.values()) - moment["asked"]
@@ -140,8 +140,8 @@ def test_a_send_can_be_taken_back(stand: Stand) -> None:
     taken_back = stand.site.recall(job)
     stand.site.run()
 
-    assert "accepted" == stand.site.state(taken_back)
-    assert [True] == [receipt.recalled_at is not None for receipt in stand.site.of("receipts", job)]
+    assert stand.site.state(taken_back) == "accepted"
+    assert [receipt.recalled_at is not None for receipt in stand.site.of("receipts", job)] == [True]
 
 
 def test_a_card_can_be_updated_once_for_each_code(stand: Stand) -> None:
@@ -152,7 +152,7 @@ def test_a_card_can_be_updated_once_for_each_code(stand: Stand) -> None:
     first, second = stand.site.update(job), stand.site.update(job)
     stand.site.run()
 
-    assert ["accepted", "rejected"] == sorted([stand.site.state(first), stand.site.state(second)])
+    assert sorted([stand.site.state(first), stand.site.state(second)]) == ["accepted", "rejected"]
 
 
 def test_a_follow_up_that_can_never_be_is_refused_when_it_is_asked_for(stand: Stand) -> None:
@@ -200,7 +200,7 @@ def test_secrets_stay_out(stand: Stand) -> None:
     assert "attempt" in places["logs"]
     assert len(jobs) <= len(stand.site.rows("select * from worker_attempts"))
     shown = [(place, canary) for place, said in places.items() for canary in stand.case.canaries if canary in said]
-    assert [] == shown
+    assert shown == []
 
 
 def _dropped() -> Any:
@@ -224,5 +224,5 @@ def test_time_waits_in_sql(stand: Stand) -> None:
     stand.site.advance(11)
     stand.site.run()
 
-    assert ("queued", []) == early
-    assert "accepted" == stand.site.state(job)
+    assert early == ("queued", [])
+    assert stand.site.state(job) == "accepted"

@@ -24,8 +24,8 @@ def test_queued(stand: Stand) -> None:
     """The job was enqueued and not sent: no call was made."""
     job = stand.send()
 
-    assert "queued" == stand.site.state(job)
-    assert [] == calls(stand.url, stand.case.path)
+    assert stand.site.state(job) == "queued"
+    assert calls(stand.url, stand.case.path) == []
 
 
 def test_sending(stand: Stand) -> None:
@@ -40,8 +40,8 @@ def test_sending(stand: Stand) -> None:
     stand.site.runtime.checkpoint = look
     stand.site.run()
 
-    assert [("sending", 0)] == seen
-    assert "accepted" == stand.site.state(job)
+    assert seen == [("sending", 0)]
+    assert stand.site.state(job) == "accepted"
 
 
 def test_accepted(stand: Stand) -> None:
@@ -49,9 +49,9 @@ def test_accepted(stand: Stand) -> None:
     job = stand.send()
     stand.site.run()
 
-    assert ("accepted", 1) == (stand.site.state(job), len(stand.seen()))
-    assert ["accepted"] == [attempt.outcome for attempt in stand.site.of("attempts", job)]
-    assert 1 == len(stand.site.of("receipts", job))
+    assert (stand.site.state(job), len(stand.seen())) == ("accepted", 1)
+    assert [attempt.outcome for attempt in stand.site.of("attempts", job)] == ["accepted"]
+    assert len(stand.site.of("receipts", job)) == 1
 
 
 def test_partial(stand: Stand) -> None:
@@ -62,8 +62,8 @@ def test_partial(stand: Stand) -> None:
     _, to = stand.case.two()
     assert to is not None
     refused = [failure.recipient for failure in stand.site.of("failures", job)]
-    assert ("partial", 1, 1) == (stand.site.job(job).state, len(refused), len(stand.seen()))
-    assert {"asked": 2, "accepted": 1, "refused": 1} == counts(stand, job)
+    assert (stand.site.job(job).state, len(refused), len(stand.seen())) == ("partial", 1, 1)
+    assert counts(stand, job) == {"asked": 2, "accepted": 1, "refused": 1}
 
 
 def test_rejected(stand: Stand) -> None:
@@ -74,9 +74,9 @@ def test_rejected(stand: Stand) -> None:
     stand.site.advance(3600)
     stand.site.run()
 
-    assert ("rejected", 1) == (stand.site.state(job), len(calls(stand.url, stand.case.path)))
+    assert (stand.site.state(job), len(calls(stand.url, stand.case.path))) == ("rejected", 1)
     assert str(stand.case.refused_by["errcode"]) in stand.site.part(job).reason
-    assert [] == stand.seen()
+    assert stand.seen() == []
 
 
 def test_exhausted(stand: Stand) -> None:
@@ -87,9 +87,9 @@ def test_exhausted(stand: Stand) -> None:
         stand.site.run()
         stand.site.advance(600)
 
-    assert "exhausted" == stand.site.state(job)
+    assert stand.site.state(job) == "exhausted"
     assert 1 < len(calls(stand.url, stand.case.path)) <= 4
-    assert [] == stand.seen()
+    assert stand.seen() == []
 
 
 def test_unknown(stand: Stand) -> None:
@@ -98,9 +98,9 @@ def test_unknown(stand: Stand) -> None:
     job = stand.send()
     stand.site.run()
 
-    assert "unknown" == stand.site.state(job)
-    assert {"asked": 1, "undetermined": 1} == counts(stand, job)
-    assert 1 == len(stand.seen())
+    assert stand.site.state(job) == "unknown"
+    assert counts(stand, job) == {"asked": 1, "undetermined": 1}
+    assert len(stand.seen()) == 1
 
 
 def test_expired(stand: Stand) -> None:
@@ -110,9 +110,9 @@ def test_expired(stand: Stand) -> None:
     stand.site.recover()
     stand.site.run()
 
-    assert "expired" == stand.site.state(job)
-    assert {"asked": 1, "not_sent": 1} == counts(stand, job)
-    assert [] == calls(stand.url, stand.case.path)
+    assert stand.site.state(job) == "expired"
+    assert counts(stand, job) == {"asked": 1, "not_sent": 1}
+    assert calls(stand.url, stand.case.path) == []
 
 
 def test_cancelled(stand: Stand) -> None:
@@ -122,5 +122,5 @@ def test_cancelled(stand: Stand) -> None:
     cancel(found, person="zhang", database=stand.site.database)
     stand.site.run()
 
-    assert "cancelled" == stand.site.state(job)
-    assert [] == calls(stand.url, stand.case.path)
+    assert stand.site.state(job) == "cancelled"
+    assert calls(stand.url, stand.case.path) == []

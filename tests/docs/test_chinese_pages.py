@@ -128,7 +128,7 @@ def test_the_blocks_are_those_of_the_english_page() -> None:
         if not is_translated(ours, theirs)
     }
 
-    assert set() == differ
+    assert differ == set()
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_text_of_a_program_is_translated_in_one_way() -> None:
         (page.name, text): sorted(ours) for page in CHINESE for text, ours in _texts(page).items() if len(ours) > 1
     }
 
-    assert {} == several
+    assert several == {}
 
 
 def _texts(page: Page) -> dict[str, set[str]]:
@@ -167,27 +167,27 @@ def _texts(page: Page) -> dict[str, set[str]]:
 
 def test_the_anchors_are_those_of_the_english_page() -> None:
     """A link to a heading fits in both languages; the title is named by no link."""
-    assert {} == where_they_differ(lambda page: page.anchors[1:])
+    assert where_they_differ(lambda page: page.anchors[1:]) == {}
 
 
 def test_no_word_of_code_is_left_out() -> None:
     """A setting, command or errcode that came to the English page comes to the Chinese one."""
-    assert {} == where_they_differ(code_words, lambda chinese, english: english - chinese)
+    assert where_they_differ(code_words, lambda chinese, english: english - chinese) == {}
 
 
 def test_the_figures_are_those_of_the_english_page() -> None:
     """A limit that was changed on the one page is changed on the other."""
-    assert {} == where_they_differ(figures)
+    assert where_they_differ(figures) == {}
 
 
 def test_tables_have_the_same_rows() -> None:
     """As many in the one language as in the other."""
-    assert {} == where_they_differ(lambda page: page.prose.count("\n|"))
+    assert where_they_differ(lambda page: page.prose.count("\n|")) == {}
 
 
 def test_links_stay_in_the_language() -> None:
     """A page that exists in Chinese is linked to in Chinese."""
-    assert {} == {page.name: links for page in CHINESE if (links := _links_that_leave(page))}
+    assert {page.name: links for page in CHINESE if (links := _links_that_leave(page))} == {}
 
 
 def _links_that_leave(page: Page) -> list[str]:

@@ -68,7 +68,7 @@ def test_a_command_of_a_block_is_taken(words: list[str]) -> None:
 
     context = command.make_context(command.name, left)
 
-    assert [] == context.args
+    assert context.args == []
 
 
 def in_line() -> Iterator[tuple[str, str]]:
@@ -102,12 +102,12 @@ def test_a_command_in_a_line_is_one_there_is() -> None:
     told = set(in_line())
 
     assert 300 < len(told)
-    assert [] == [f"{page}: {said}" for page, said in sorted(told) if wrong(said)]
+    assert [f"{page}: {said}" for page, said in sorted(told) if wrong(said)] == []
 
 
 def test_a_command_that_is_none_is_found() -> None:
     """A wrong word, a wrong option."""
-    assert ["jbos", "--stat", None] == [wrong(f"worker {one}") for one in ("jbos", "jobs --stat", "jobs --state open")]
+    assert [wrong(f"worker {one}") for one in ("jbos", "jobs --stat", "jobs --state open")] == ["jbos", "--stat", None]
 
 
 # -- typed ------------------------------------------------------------------------------------------------------------
@@ -233,9 +233,9 @@ def test_a_mailing_is_cancelled_and_taken_back(operator: Operator) -> None:
 
     operator.follows("docs/operations.md", "Cancel")
 
-    assert ["accepted", "cancelled", "cancelled"] == operator.states()
-    assert ["recall"] == [
-        job["kind"] for job in json.loads(operator.types(["jobs", "--json", "--kind", "recall"]))["jobs"]
+    assert operator.states() == ["accepted", "cancelled", "cancelled"]
+    assert [job["kind"] for job in json.loads(operator.types(["jobs", "--json", "--kind", "recall"]))["jobs"]] == [
+        "recall"
     ]
 
 
@@ -247,8 +247,8 @@ def test_a_mailing_is_paused_and_a_job_held(operator: Operator) -> None:
     operator.follows("docs/operations.md", "Pause")
 
     acts = [row["action"] for row in json.loads(operator.types(["audit", "--json"]))]
-    assert ["hold", "pause", "release", "resume"] == sorted(acts)
-    assert ["open"] == operator.states()
+    assert sorted(acts) == ["hold", "pause", "release", "resume"]
+    assert operator.states() == ["open"]
 
 
 @ON_ONE
@@ -262,7 +262,7 @@ def test_doubt_is_decided(operator: Operator) -> None:
 
     operator.follows("docs/operations.md", "Parts in doubt")
 
-    assert ["accepted", "rejected"] == operator.states()
+    assert operator.states() == ["accepted", "rejected"]
 
 
 @ON_ONE
@@ -284,7 +284,7 @@ def test_refused_jobs_are_replayed(operator: Operator) -> None:
 
     operator.follows("docs/operations.md", "Replay")
 
-    assert ["open"] * 3 + ["rejected"] * 3 == operator.states()
+    assert operator.states() == ["open"] * 3 + ["rejected"] * 3
 
 
 @ON_ONE
@@ -295,7 +295,7 @@ def test_one_person_is_told_and_erased(operator: Operator) -> None:
     exported, *_ = operator.follows("docs/personal-data.md", "One person")
 
     assert sorted(jobs) == sorted(json.loads(line)["id"] for line in exported.splitlines())
-    assert [] == json.loads(operator.types(["jobs", "--json", "--recipient", "zhangsan"]))["jobs"]
+    assert json.loads(operator.types(["jobs", "--json", "--recipient", "zhangsan"]))["jobs"] == []
 
 
 @ON_ONE

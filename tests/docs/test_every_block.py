@@ -131,7 +131,7 @@ def test_no_block_is_left_out() -> None:
         if not any(fnmatch(name, page) for page in WHOLE) and not begun(name, text, {**BY_BLOCK, **NOT_RUN})
     ]
 
-    assert [] == left
+    assert left == []
 
 
 def test_no_block_of_a_recipe_is_beside_those_that_run() -> None:
@@ -144,15 +144,15 @@ def test_no_block_of_a_recipe_is_beside_those_that_run() -> None:
         if page.name.startswith("docs/recipes/") and not re.match(r"# [\w./-]+\.\w+\n", block.text)
     }
 
-    assert set() == beside
+    assert beside == set()
 
 
 def test_no_entry_is_left_behind() -> None:
     """Each is a block that there is, and is either run or not."""
     used = [entry for name, text in judged() for entry in begun(name, text, {**BY_BLOCK, **NOT_RUN})]
 
-    assert {*BY_BLOCK, *NOT_RUN} == {*used}
-    assert set() == {*BY_BLOCK} & {*NOT_RUN}
+    assert {*used} == {*BY_BLOCK, *NOT_RUN}
+    assert {*BY_BLOCK} & {*NOT_RUN} == set()
 
 
 def test_the_tests_named_take_these_pages() -> None:
@@ -169,7 +169,7 @@ def test_the_tests_named_take_these_pages() -> None:
         if (folder if "*" in name else name) not in (ROOT / test).read_text(encoding="utf-8")
     ]
 
-    assert [] == lacking
+    assert lacking == []
 
 
 # -- Python that no other test runs -----------------------------------------------------------------------------------
@@ -210,14 +210,14 @@ def test_accounts_come_from_a_function(tmp_path: Path, monkeypatch: pytest.Monke
     account = accounts_of(load_settings(settings)).get("acme")
 
     assert account.secret is not None
-    assert "s" == account.secret.read()
+    assert account.secret.read() == "s"
 
 
 def test_a_channel_is_one_line() -> None:
     """Of the kind that the registry has."""
     made = runs("docs/common-changes.md", "REGISTRY = {", ChannelEntry=ChannelEntry)["REGISTRY"]
 
-    assert {"acme": "acme"} == {name: entry.public_module for name, entry in made.items()}
+    assert {name: entry.public_module for name, entry in made.items()} == {"acme": "acme"}
 
 
 def test_hooks_are_marked() -> None:
@@ -227,7 +227,7 @@ def test_hooks_are_marked() -> None:
 
     marked = {name for name, one in both.items() if hasattr(one, registry._MARK)}
 
-    assert {"decided", "failed", "over", "wrote", "came"} == marked
+    assert marked == {"decided", "failed", "over", "wrote", "came"}
 
 
 def test_members_are_told_by_the_application() -> None:
@@ -236,7 +236,7 @@ def test_members_are_told_by_the_application() -> None:
     given = {"Sequence": list, "Iterable": list, "directory": directory}
     members_of: Callable[..., Any] = runs("docs/limits.md", "# shop/people.py", **given)["members_of"]
 
-    assert ["7", "12"] == members_of("hr", ["7"], ["12"])
+    assert members_of("hr", ["7"], ["12"]) == ["7", "12"]
     assert members_of("hr", ["@all"], []) is None
 
 
@@ -256,7 +256,7 @@ def test_an_order_is_kept(session: Session) -> None:
     runs("docs/ordering.md", "enqueue(session", session=session, **names)
     session.commit()
 
-    assert 2 == len(worker.find_jobs(session, worker.JobFilter(account="hr", order_key="ticket-4711")).jobs)
+    assert len(worker.find_jobs(session, worker.JobFilter(account="hr", order_key="ticket-4711")).jobs) == 2
 
 
 def test_a_token_comes_from_a_function() -> None:
@@ -264,7 +264,7 @@ def test_a_token_comes_from_a_function() -> None:
     vault = SimpleNamespace(token=lambda account, renew: (f"{account}-{renew}", 7200))
     token_of = runs("docs/accounts.md", "# shop/tokens.py", vault=vault)["token_of"]
 
-    assert ("hr-True", 7200) == token_of("hr", fresh=True)
+    assert token_of("hr", fresh=True) == ("hr-True", 7200)
 
 
 @ON_ONE
@@ -290,7 +290,7 @@ def test_an_embedded_outbox_is_opened(tmp_path: Path) -> None:
     exec(block.text.replace("/var/lib/app", str(tmp_path)), names)
 
     with names["engine"].connect() as connection:
-        assert "wal" == connection.exec_driver_sql("pragma journal_mode").scalar()
+        assert connection.exec_driver_sql("pragma journal_mode").scalar() == "wal"
     names["engine"].dispose()
 
 
@@ -304,5 +304,5 @@ def test_the_simulator_takes_what_the_page_tells_it() -> None:
             for line in typed.splitlines()
         ]
 
-    assert 6 == len(said)
-    assert [] == [one for one in said if not re.match(r"[\[{]", one)]
+    assert len(said) == 6
+    assert [one for one in said if not re.match(r"[\[{]", one)] == []

@@ -87,7 +87,7 @@ def english(terms: str) -> list[str]:
 
 def test_both_languages_have_one_list() -> None:
     """Row for row."""
-    assert PAIRS == pairs(Page("docs/zh/glossary.md"))
+    assert pairs(Page("docs/zh/glossary.md")) == PAIRS
     assert 50 < len(PAIRS)
 
 
@@ -95,7 +95,7 @@ def test_a_chinese_page_has_the_words_of_the_list() -> None:
     """Of each term that its English page uses three times."""
     lacking = {page.name: _words_lacking(page) for page in CHINESE if "/reference/" not in page.name}
 
-    assert {} == {name: words for name, words in lacking.items() if words}
+    assert {name: words for name, words in lacking.items() if words} == {}
 
 
 def _words_lacking(page: Page) -> list[str]:
@@ -111,7 +111,7 @@ def _words_lacking(page: Page) -> list[str]:
 
 def test_no_chinese_text_has_another_word_for_the_same() -> None:
     """Pages, what the commands and the console say, and the reference."""
-    assert [] == [(page.name, word) for page in (*CHINESE, *TABLES) for word in NOT_OURS if word in page.prose]
+    assert [(page.name, word) for page in (*CHINESE, *TABLES) for word in NOT_OURS if word in page.prose] == []
 
 
 def test_at_most_twenty_words_are_ours() -> None:
@@ -126,11 +126,11 @@ def test_every_word_is_used() -> None:
 
     unused = [word for word in WORDS for text in (documents, code) if not re.search(rf"\b{word}", text, re.IGNORECASE)]
 
-    assert [] == unused
+    assert unused == []
 
 
 def test_every_entry_is_a_sentence_or_two() -> None:
     """Or three; more belongs on the page of its subject."""
     entries = re.findall(r"^\| [a-z -]+ \| (.+) \|$", GLOSSARY.text, flags=re.MULTILINE)[1:]
 
-    assert [] == [entry for entry in entries if not entry.endswith(".") or len(re.findall(r"[.;:]( |$)", entry)) > 3]
+    assert [entry for entry in entries if not entry.endswith(".") or len(re.findall(r"[.;:]( |$)", entry)) > 3] == []

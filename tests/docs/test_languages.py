@@ -21,7 +21,7 @@ def test_every_chinese_page_has_an_english_text() -> None:
     """Of the same name."""
     chinese = {path.relative_to(ROOT / "docs" / "zh").as_posix() for path in (ROOT / "docs" / "zh").rglob("*.md")}
 
-    assert set() == chinese - set(pages())
+    assert chinese - set(pages()) == set()
 
 
 def test_every_page_stands_in_the_navigation_once() -> None:

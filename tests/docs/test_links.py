@@ -22,7 +22,7 @@ def _leads_somewhere(page: Page, link: str) -> bool:
 
 def test_every_link_leads_somewhere() -> None:
     """File and heading exist."""
-    assert {} == {page.name: links for page in pages() if (links := broken(page))}
+    assert {page.name: links for page in pages() if (links := broken(page))} == {}
 
 
 def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     nowhere = "[5](gone.md) [6](#a) [7](page.md#b)\n```\n# fenced\n[8](code.md)\n```\n[9](#fenced)\n"
     (tmp_path / "page.md").write_text(there + nowhere, encoding="utf-8")
 
-    assert ["gone.md", "#a", "page.md#b", "#fenced"] == broken(Page("page.md", tmp_path))
+    assert broken(Page("page.md", tmp_path)) == ["gone.md", "#a", "page.md#b", "#fenced"]
 
 
 def test_every_page_is_reached_from_the_readme() -> None:

@@ -76,7 +76,7 @@ class Shell:
         """What the programs were asked by these lines, each of which has to end well; and what was printed."""
         env = {**plain(), **environment, "PATH": f"{self._stubs}:{PROGRAMS}:{os.environ['PATH']}"}
         done = subprocess.run(["bash", "-euc", text], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-        assert 0 == done.returncode, done.stderr
+        assert done.returncode == 0, done.stderr
         told = self._told.read_text(encoding="utf-8") if self._told.exists() else ""
         return [line.split("\037")[:-1] for line in told.splitlines()], done.stdout
 
@@ -97,14 +97,14 @@ def test_the_images_are_built_of_files_there_are(tmp_path: Path) -> None:
     theirs, _ = shell.types(block(DEPLOYMENT, "docker build -t shop-"))
 
     builds = [words for words in theirs if words[1] == "build"]
-    assert ["make", "install"] == made, "a demo's environment has no hatchling"
-    assert 3 == len(builds)
+    assert made == ["make", "install"], "a demo's environment has no hatchling"
+    assert len(builds) == 3
     for words in builds:
         (file,) = options(words, "-f") or [f"{words[-1]}/Dockerfile"]
         known = re.findall(r"^ARG (\w+)", deployment.read(file), re.MULTILINE)
         assert (ROOT / words[-1]).is_dir()
         assert {one.partition("=")[0] for one in options(words, "--build-arg")} <= set(known)
-        assert [] == [one for one in options(words, "--build-arg") if one.endswith("=")]
+        assert [one for one in options(words, "--build-arg") if one.endswith("=")] == []
     assert f"${{WORKER_IMAGE:-{options(ours[0], '-t')[0]}}}" == deployment.compose_file()["services"]["worker"]["image"]
 
 
@@ -112,7 +112,7 @@ def test_the_base_that_is_asked_about_is_the_images(tmp_path: Path) -> None:
     """`imagetools inspect` of the tag that the Dockerfile pins."""
     [words], _ = Shell(tmp_path, "docker").types(block(DEPLOYMENT, "docker buildx"))
 
-    assert ["buildx", "imagetools", "inspect"] == words[1:4]
+    assert words[1:4] == ["buildx", "imagetools", "inspect"]
     assert f"\nARG PYTHON={words[4]}@sha256:" in deployment.read("docker/Dockerfile")
 
 
@@ -125,10 +125,10 @@ def test_compose_is_started_with_files_services_and_profiles_there_are(tmp_path:
     asked, _ = shell.types(typed)
 
     composed = [words for words in asked if words[1] == "compose"]
-    assert ["up", "up", "up"] == [words[6] for words in composed]
+    assert [words[6] for words in composed] == ["up", "up", "up"]
     for words in composed:
         files = [*options(words, "--env-file"), *options(words, "-f")]
-        assert [True, True] == [(ROOT / name).is_file() for name in files]
+        assert [(ROOT / name).is_file() for name in files] == [True, True]
         assert {one.partition("=")[0] for one in options(words, "--scale")} <= services.keys()
     (chosen,) = re.findall(r"^COMPOSE_PROFILES=(\S+)", typed, re.MULTILINE)
     assert set(chosen.split(",")) <= profiles
@@ -146,7 +146,7 @@ def test_a_release_of_the_chart_has_the_secrets_that_are_made(tmp_path: Path) ->
     values = yaml.safe_load((chart / "values.yaml").read_text(encoding="utf-8"))
     assert ["create", "secret", "generic", values["secret"]["name"]] == secret[1:5]
     assert sorted({name for one in deployment.kubernetes() for name in one.secrets}) == sorted(literals)
-    assert (["install"], ["values.yaml"]) == ([release[1]], options(release, "-f"))
+    assert ([release[1]], options(release, "-f")) == (["install"], ["values.yaml"])
 
 
 # -- systemd -----------------------------------------------------------------------------------------------------------
@@ -173,8 +173,8 @@ def test_the_units_are_installed_and_enabled(tmp_path: Path) -> None:
     assert Path(f"{root}{deployment.PROGRAMS}").resolve() == root / release / "bin", "what the units start"
     assert (ROOT / hashed[-1]).is_file()
     assert [hashed[:-1], own] == [["install", "--require-hashes", "-r"], ["install", "--no-deps", "."]]
-    assert [["daemon-reload"], ["start", "im-delivery-migrate"]] == [reload, start]
-    assert 0o700 == (root / "etc/im-delivery-worker/secrets").stat().st_mode & 0o777
+    assert [reload, start] == [["daemon-reload"], ["start", "im-delivery-migrate"]]
+    assert (root / "etc/im-delivery-worker/secrets").stat().st_mode & 0o777 == 0o700
     wanted = root / "etc/systemd/system/multi-user.target.wants"
     assert sorted(f"{name}.service" for name in names[1:]) == sorted(one.name for one in wanted.iterdir())
     for unit in (root / "etc/systemd/system").glob("*.service"):
@@ -283,7 +283,7 @@ def test_two_releases_side_by_side_are_told_as_shown(
     status, told = types("worker db check")
 
     shown, told = (re.sub(r"\b\d{4}\b(?![:：])", "N", one) for one in (shown, told))
-    assert 1 == status
+    assert status == 1
     assert shown.replace(newer, release) == told
 
 
@@ -321,7 +321,7 @@ def started(line: str, folder: Path, lines: int, **environment: str) -> Iterator
         finally:
             one.send_signal(signal.SIGTERM)
             one.communicate(timeout=60)
-    assert 0 == one.returncode
+    assert one.returncode == 0
 
 
 @pytest.mark.fewer_databases("the lines are the same on all")
@@ -352,7 +352,7 @@ def test_the_simulator_starts_as_the_page_says(line: str, tmp_path: Path) -> Non
         session.trust_env, session.verify = False, str(tmp_path / "ca.pem")
         said = session.get(f"{listening.split()[-1]}/cgi-bin/gettoken?corpid=x&corpsecret=y", timeout=60)
 
-    assert 0 == said.json()["errcode"]
+    assert said.json()["errcode"] == 0
 
 
 # -- what a reader's own machine runs ----------------------------------------------------------------------------------
@@ -368,7 +368,7 @@ def test_make_has_every_target(line: str) -> None:
         ["bash", "-c", f"{line} --dry-run"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
     )
 
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (done.returncode, done.stderr) == (0, "")
     assert "" != done.stdout
 
 
@@ -379,5 +379,5 @@ def test_what_tracing_installs_is_what_it_loads() -> None:
     asked = [one for one in metadata.requires("im-delivery-worker") or () if re.search(rf"extra == .{extra}\W", one)]
 
     assert [] != asked
-    assert [] == [one for one in asked if not metadata.version(re.split(r"[\[<>=~!;\s]", one)[0])]
+    assert [one for one in asked if not metadata.version(re.split(r"[\[<>=~!;\s]", one)[0])] == []
     assert variable in ENDPOINTS

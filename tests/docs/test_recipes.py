@@ -35,7 +35,7 @@ def test_the_tests_of_a_recipe_pass(page: Page, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", RECIPES, ids=lambda page: page.path.stem)
 def test_every_python_of_a_recipe_is_a_file_that_runs(page: Page) -> None:
     """No block stands beside them that nothing has tried."""
-    assert [] == [block.line for block in page.blocks_in("python") if not re.match(r"# [\w/]+\.py\n", block.text)]
+    assert [block.line for block in page.blocks_in("python") if not re.match(r"# [\w/]+\.py\n", block.text)] == []
 
 
 def test_the_index_has_every_recipe() -> None:
@@ -65,7 +65,7 @@ def test_a_channel_of_another_vendor_uses_the_contract_alone() -> None:
     assert {name for module, name in ours if module == "worker.channels"} == {"contract"}
     assert len(code.splitlines()) <= 250
     rooms = [path for room in ("worker", "worker_simulator") for path in (ROOT / room).rglob("*.*")]
-    assert [] == [path for path in rooms if path.suffix != ".pyc" and b"dingtalk" in path.read_bytes().lower()]
+    assert [path for path in rooms if path.suffix != ".pyc" and b"dingtalk" in path.read_bytes().lower()] == []
 
 
 @pytest.mark.slow_checkout("runs pytest in a process of its own")

@@ -52,15 +52,15 @@ def test_the_files_are_what_the_program_writes(name: str, language: Language) ->
     say = Voice(language)
 
     assert made(name, say) == text_of(name, language)
-    assert [] == say.missing
+    assert say.missing == []
 
 
 def test_a_text_in_one_language_only_is_missing() -> None:
     """A text that came to the program stays without its Chinese until the tables have it."""
     say = Voice("zh")
 
-    assert "Said in English only." == say("Said in\n    English only.")
-    assert ["Said in English only."] == say.missing
+    assert say("Said in\n    English only.") == "Said in English only."
+    assert say.missing == ["Said in English only."]
 
 
 def test_every_entry_is_said_on_a_page() -> None:
@@ -71,13 +71,13 @@ def test_every_entry_is_said_on_a_page() -> None:
     said = set[str]().union(*(say.said for say in voices))
 
     of_pages = [english for table, english, _ in entries() if table != "help"]  # those are on `--help`, each
-    assert [] == [english for english in of_pages if english not in said]
-    assert [] == [english for english, n in Counter(english for _, english, _ in entries()).items() if n > 1]
+    assert [english for english in of_pages if english not in said] == []
+    assert [english for english, n in Counter(english for _, english, _ in entries()).items() if n > 1] == []
 
 
 def test_both_languages_have_the_same_code_and_figures() -> None:
     """Text by text: a bound that changed in one has to change in the other."""
-    assert [] == [english for _, english, chinese in entries() if _exact(english) != _exact(chinese)]
+    assert [english for _, english, chinese in entries() if _exact(english) != _exact(chinese)] == []
 
 
 def _exact(text: str) -> tuple[set[str], set[str], int]:
@@ -91,7 +91,7 @@ def test_a_telephone_shows_the_tables_whole(name: str, language: Language) -> No
     """Of two columns: a third one, or the code in it, would stand beyond the edge of 390 px."""
     heads = re.findall(r"^\| (.+) \|\n\| ---", text_of(name, language), re.MULTILINE)
 
-    assert {2} == {len(head.split(" | ")) for head in heads}
+    assert {len(head.split(" | ")) for head in heads} == {2}
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------
@@ -138,14 +138,14 @@ def test_every_key_has_a_meaning() -> None:
     """In the docstring below it."""
     found = [*keys(Settings), *keys(AccountSettings, "accounts.NAME.")]
 
-    assert [] == [key.name for key in found if not key.meaning]
+    assert [key.name for key in found if not key.meaning] == []
 
 
 def test_every_key_is_read_by_a_process() -> None:
     """A key that is not is dead; `logs` goes on as a whole, and so does each table of a list or of names."""
     alone = [key.name for key in keys(Settings) if not re.search(r"\[\]|\.NAME|^logs", key.name)]
 
-    assert [] == [key for key in alone if not readers().get(key)]
+    assert [key for key in alone if not readers().get(key)] == []
 
 
 @pytest.mark.parametrize(
@@ -199,21 +199,21 @@ def test_every_setting_and_fault_of_the_simulator_is_on_the_page(model: type[Bas
     shown = {name.replace("[]", "") for name in re.findall(r"^\| `([\w.\[\]]+)`", text, re.MULTILINE)}
     groups = {*re.findall(r"^### `(\w+)`", text, re.MULTILINE), "match", "action", "action.at"}
 
-    assert [] == [name for name in fields(model, "") if name not in shown | groups]
+    assert [name for name in fields(model, "") if name not in shown | groups] == []
 
 
 def test_every_setting_and_fault_of_the_simulator_has_a_meaning() -> None:
     """What is not confirmed says so first, by which the page marks it."""
     found = [*keys(SimulatorSettings), *keys(FaultRule)]
 
-    assert [] == [key.name for key in found if not key.meaning.removeprefix(UNCONFIRMED)]
-    assert [] == [key.name for key in found if "unconfirmed" in key.meaning.removeprefix(UNCONFIRMED)]
+    assert [key.name for key in found if not key.meaning.removeprefix(UNCONFIRMED)] == []
+    assert [key.name for key in found if "unconfirmed" in key.meaning.removeprefix(UNCONFIRMED)] == []
     assert "| `recall.twice_code` **(?)** | A msgid" in text_of("reference/simulator.md", "en")
 
 
 def test_every_option_of_the_simulator_has_a_meaning() -> None:
     """In its help."""
-    assert [] == [one.dest for one in options() if not one.help]
+    assert [one.dest for one in options() if not one.help] == []
 
 
 # -- command line -----------------------------------------------------------------------------------------------------
@@ -243,7 +243,7 @@ def test_every_command_and_option_is_on_the_page(words: str, function: Any, lang
         said = [one for one in (info.default, *(info.param_decls or ())) if isinstance(one, str) and one[:1] == "-"]
         taken = f"--{name.replace('_', '-')}" if isinstance(info, OptionInfo) else info.metavar or name.upper()
         shown = said or [taken]
-        assert [] == [one for one in shown for one in one.split("/") if f"`{one}`" not in section[1]], words
+        assert [one for one in shown for one in one.split("/") if f"`{one}`" not in section[1]] == [], words
         assert info.help, (words, name)
 
 
@@ -288,14 +288,14 @@ def test_every_public_name_is_on_a_page(language: Language) -> None:
     shown = set(re.findall(r"^(?:### |\| )`([\w.]+)`", pages, re.MULTILINE))
 
     assert "enqueue" in shown
-    assert set() == {name for name in public() if name.rpartition(".")[2] not in CHANNELS} - shown
+    assert {name for name in public() if name.rpartition(".")[2] not in CHANNELS} - shown == set()
 
 
 def test_every_public_name_and_field_has_a_meaning() -> None:
     """Each function, class, method, property and field, each key of the options and each fixture, in its docstring."""
     found = [told for name, one in described() for told in without_meaning(name, one)]
 
-    assert [] == found + [one.name for one in names.fixtures() if not one.meaning]
+    assert found + [one.name for one in names.fixtures() if not one.meaning] == []
 
 
 def described() -> Iterator[tuple[str, Any]]:

@@ -52,7 +52,7 @@ def types(line: str, url: URL, **environment: str) -> None:
     typed = line.replace(" app ", f" {url.database} ")
     env = {**os.environ, **environment}
     done = subprocess.run(["bash", "-uc", typed], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    assert 0 == done.returncode, done.stderr
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.postgres
@@ -76,14 +76,14 @@ def test_postgresql_has_the_roles_of_the_page() -> None:
                 " join pg_roles r on r.oid = a.roleid where m.rolname = 'app' or m.rolname like 'outbox%%'"
             )
 
-            assert {
+            assert {tuple(row) for row in members} == {
                 ("outbox_migrator", "delivery_migrator"),
                 ("outbox_worker", "delivery_worker"),
                 ("outbox_receiver", "delivery_receiver"),
                 ("outbox_console", "delivery_console"),
                 ("outbox_metrics", "delivery_reader"),
                 ("app", "delivery_producer"),
-            } == {tuple(row) for row in members}
+            }
 
 
 @pytest.mark.mariadb
@@ -104,7 +104,7 @@ def test_mariadb_has_the_roles_of_the_page(tmp_path: Path) -> None:
             finally:
                 connection.exec_driver_sql(f"drop user if exists {user}")
 
-    assert "delivery_worker" == told
+    assert told == "delivery_worker"
 
 
 @pytest.mark.postgres
@@ -120,5 +120,5 @@ def test_postgresql_takes_what_the_page_advises() -> None:
             role = connection.exec_driver_sql("select rolconfig from pg_roles where rolname = 'worker'").scalar()
             tables = connection.exec_driver_sql("select relname from pg_class where reloptions is not null").scalars()
 
-            assert ["enable_seqscan=off", "jit=off", "idle_in_transaction_session_timeout=60s"] == role
+            assert role == ["enable_seqscan=off", "jit=off", "idle_in_transaction_session_timeout=60s"]
             assert {"worker_parts", "worker_jobs", "worker_budgets"} <= {*tables}

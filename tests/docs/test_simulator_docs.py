@@ -14,7 +14,7 @@ DOCS = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding=
 
 def test_every_path_and_control_call_is_documented() -> None:
     """By its name."""
-    assert [] == [path for path in ROUTES if f"`{path.removeprefix('/cgi-bin/')}`" not in DOCS]
+    assert [path for path in ROUTES if f"`{path.removeprefix('/cgi-bin/')}`" not in DOCS] == []
     said = re.findall(r"^\| ([A-Z, ]+) `(\w+)", DOCS, re.MULTILINE)
     known = {(method, name) for methods, name in said for method in methods.split(", ")}
     assert {pair for pair in CONTROL_ROUTES if pair != ("DELETE", "inbox")} == known
@@ -28,7 +28,7 @@ def test_a_call_is_typed_as_it_stands() -> None:
     of_shells = [line for line in lines if re.match(r"curl -s [^' ]*[?*]", line)]
 
     assert lines
-    assert ([], []) == (of_curl, of_shells)
+    assert (of_curl, of_shells) == ([], [])
 
 
 def test_every_group_is_a_part_of_the_whole() -> None:

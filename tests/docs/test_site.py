@@ -78,7 +78,7 @@ def test_every_page_is_there(site: Path, built: dict[Path, Html], language: Lang
 
 def test_every_link_and_anchor_leads_somewhere(built: dict[Path, Html]) -> None:
     """Also those of menus and of the switch between the languages."""
-    assert [] == list(_broken(built))
+    assert list(_broken(built)) == []
 
 
 def _broken(built: dict[Path, Html]) -> Iterator[str]:
@@ -103,7 +103,7 @@ def test_all_that_a_page_loads_lies_beside_it(built: dict[Path, Html]) -> None:
         if urlsplit(url).scheme or not (path.parent / unquote(urlsplit(url).path)).exists()
     }
 
-    assert set() == away
+    assert away == set()
 
 
 @pytest.mark.parametrize(("language", "word"), [("en", "outbox"), ("zh", "企业微信")])

@@ -67,7 +67,7 @@ def test_the_settings_load(sample: Path) -> None:
 
     assert tomllib.loads(sample.read_text())["accounts"]["hr"]["corpid"] == account.settings["corpid"]
     assert account.secret is not None
-    assert "not-so-secret" == account.secret.read()
+    assert account.secret.read() == "not-so-secret"
 
 
 def test_the_enqueue_example_runs(
@@ -94,7 +94,7 @@ def test_the_enqueue_example_runs(
 
     (said,) = re.findall(r"# (accepted .*)", Page("docs/enqueue.md").text)
     assert f"{said}\n" == capsys.readouterr().out
-    assert (1, 1) == (len(recalls), len(updates))
+    assert (len(recalls), len(updates)) == (1, 1)
 
 
 @pytest.fixture
@@ -127,10 +127,10 @@ def test_the_console_is_mounted_as_the_page_says(
     sent_on = browser.get("/ops/")
     page = browser.get(sent_on.location)
 
-    assert "/ops/sign-in?next=%2F" == sent_on.location
-    assert 200 == page.status
+    assert sent_on.location == "/ops/sign-in?next=%2F"
+    assert page.status == 200
     assert 'href="/ops/static/design.css?' in page.text
-    assert 200 == browser.get("/ops/static/console.js").status
+    assert browser.get("/ops/static/console.js").status == 200
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")])

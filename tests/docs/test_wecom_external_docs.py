@@ -45,10 +45,10 @@ def test_every_example_can_be_enqueued(namespace: dict[str, Any]) -> None:
     session.commit()
 
     kinds = [worker.get_job(session, namespace[name].id).kind for name in ("following", "nudge", "cancelled")]
-    assert ["track", "remind", "recall"] == kinds
-    assert [2, 1, 1, 1] == [len(worker.get_job(session, job.id).parts) for job in namespace["jobs"]]
-    assert "send" == worker.get_job(session, other.id).kind
-    assert ("woAJ2GCAAAXt", "wmqfasd1e192", "wmB7") == namespace["seen"].waiting
+    assert kinds == ["track", "remind", "recall"]
+    assert [len(worker.get_job(session, job.id).parts) for job in namespace["jobs"]] == [2, 1, 1, 1]
+    assert worker.get_job(session, other.id).kind == "send"
+    assert namespace["seen"].waiting == ("woAJ2GCAAAXt", "wmqfasd1e192", "wmB7")
 
 
 def test_every_limit_is_named() -> None:

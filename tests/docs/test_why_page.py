@@ -44,5 +44,5 @@ def test_the_page_shows_what_is_printed(
     if os.environ.get("WRITE_PAGES") == "1":
         path.write_text(SHOWN.sub(lambda _: printed, text), encoding="utf-8")
         return
-    assert WaitFor.PARKED == told.waits[0].what
+    assert told.waits[0].what == WaitFor.PARKED
     assert [printed] == SHOWN.findall(text), "write the page anew with WRITE_PAGES=1"

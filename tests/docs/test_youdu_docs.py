@@ -88,7 +88,7 @@ def test_the_sample_of_an_account_is_one(tmp_path: Path, monkeypatch: pytest.Mon
     from worker.channels.registry import channel
 
     found = accounts_of(load_settings(tmp_path / "worker.toml")).get("oa")
-    assert [] == channel("youdu").account_problems(found)
+    assert channel("youdu").account_problems(found) == []
     assert KEYS[APP] == found.secret.read()
 
 

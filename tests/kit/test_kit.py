@@ -120,8 +120,8 @@ def test_what_was_committed_is_seen_after_a_drain(outbox: KitOutbox) -> None:
     before = texts(outbox)
     outbox.drain()
 
-    assert ([], ["hello"]) == (before, texts(outbox))
-    assert "accepted" == outbox.job(job).state
+    assert (before, texts(outbox)) == ([], ["hello"])
+    assert outbox.job(job).state == "accepted"
 
 
 def test_what_was_rolled_back_is_never_seen(outbox: KitOutbox) -> None:
@@ -131,7 +131,7 @@ def test_what_was_rolled_back_is_never_seen(outbox: KitOutbox) -> None:
         session.rollback()
     outbox.drain()
 
-    assert ([], []) == (outbox.jobs, texts(outbox))
+    assert (outbox.jobs, texts(outbox)) == ([], [])
 
 
 def test_an_open_transaction_is_named_and_not_waited_for(outbox: KitOutbox) -> None:
@@ -141,7 +141,7 @@ def test_an_open_transaction_is_named_and_not_waited_for(outbox: KitOutbox) -> N
         with pytest.raises(AssertionError) as told:
             outbox.drain()
 
-    assert STILL_OPEN == str(told.value)
+    assert str(told.value) == STILL_OPEN
 
 
 def test_a_recall_takes_the_message_back(outbox: KitOutbox) -> None:
@@ -152,7 +152,7 @@ def test_a_recall_takes_the_message_back(outbox: KitOutbox) -> None:
         recall(session, job)
     outbox.drain()
 
-    assert [True] == [one.recalled for one in outbox.inbox("lisi")]
+    assert [one.recalled for one in outbox.inbox("lisi")] == [True]
 
 
 def test_a_press_runs_the_applications_hook(outbox: KitOutbox) -> None:
@@ -162,7 +162,7 @@ def test_a_press_runs_the_applications_hook(outbox: KitOutbox) -> None:
     outbox.press("lisi", "approve")
 
     [shown] = outbox.inbox("lisi")
-    assert {"replace_name": "done: approve"} == shown.update
+    assert shown.update == {"replace_name": "done: approve"}
 
 
 def test_a_press_that_is_not_possible_says_why(outbox: KitOutbox) -> None:
@@ -178,7 +178,7 @@ def test_what_a_person_writes_is_answered_by_the_hook(outbox: KitOutbox) -> None
     """Over the account's callback address, signed and encrypted."""
     outbox.write("lisi", "hi", account="hr")
 
-    assert ["you said hi"] == texts(outbox)
+    assert texts(outbox) == ["you said hi"]
 
 
 def test_the_end_of_a_tag_runs_its_hook(outbox: KitOutbox) -> None:
@@ -193,8 +193,8 @@ def test_the_end_of_a_tag_runs_its_hook(outbox: KitOutbox) -> None:
     outbox.drain()
     outbox.drain()
 
-    assert [] == before
-    assert ["mailing-7: sent to 3"] == texts(outbox, "boss")
+    assert before == []
+    assert texts(outbox, "boss") == ["mailing-7: sent to 3"]
 
 
 def test_the_error_of_a_hook_reaches_the_test(outbox: KitOutbox) -> None:
@@ -209,8 +209,8 @@ def test_refused_recipients_end_a_job_as_partial(outbox: KitOutbox) -> None:
     job = send(outbox, to=["lisi", "wangwu"])
     outbox.drain()
 
-    assert "partial" == outbox.job(job).state
-    assert ["some did not get it"] == texts(outbox, "boss")
+    assert outbox.job(job).state == "partial"
+    assert texts(outbox, "boss") == ["some did not get it"]
 
 
 @pytest.mark.parametrize("path", [None, UPLOAD])
@@ -236,7 +236,7 @@ def test_a_502_on_an_upload_is_repeated_until_the_picture_is_seen(outbox: KitOut
         enqueue(session, "hr", Image(file=File(PNG, "a.png")), "lisi")
     outbox.drain()
 
-    assert (2, 1) == (len(outbox.calls(UPLOAD)), len(outbox.inbox("lisi")))
+    assert (len(outbox.calls(UPLOAD)), len(outbox.inbox("lisi"))) == (2, 1)
     assert timedelta() < outbox.clock.now() - began_at < timedelta(seconds=120)
 
 
@@ -246,7 +246,7 @@ def test_a_timeout_without_an_answer_is_sent_again_by_the_duplicate_check(outbox
     job = send(outbox)
     outbox.drain()
 
-    assert ("accepted", ["hello"]) == (outbox.job(job).state, texts(outbox))
+    assert (outbox.job(job).state, texts(outbox)) == ("accepted", ["hello"])
 
 
 def test_an_unknown_fault_names_those_that_there_are(outbox: KitOutbox) -> None:
@@ -265,7 +265,7 @@ def test_a_job_that_is_rescheduled_waits_until_the_test_moves_the_clock(outbox: 
     clock.advance(minutes=1)
     outbox.drain()
 
-    assert ([], ["hello"]) == (before, texts(outbox))
+    assert (before, texts(outbox)) == ([], ["hello"])
 
 
 def test_a_job_for_later_waits_until_the_test_moves_the_clock(outbox: KitOutbox, clock: KitClock) -> None:
@@ -276,7 +276,7 @@ def test_a_job_for_later_waits_until_the_test_moves_the_clock(outbox: KitOutbox,
     clock.advance(minutes=1)
     outbox.drain()
 
-    assert ([], ["hello"]) == (before, texts(outbox))
+    assert (before, texts(outbox)) == ([], ["hello"])
 
 
 @pytest.mark.parametrize("seconds", [0.5, 3.5, 8.0, 9.5, 10.5, 3_600.0, 86_400.0 * 40])
@@ -288,7 +288,7 @@ def test_the_worker_goes_on_after_any_move_of_the_clock(outbox: KitOutbox, clock
     send(outbox, "after")
     outbox.drain(within=0)
 
-    assert ["before", "after"] == texts(outbox)
+    assert texts(outbox) == ["before", "after"]
 
 
 def test_the_clock_stands_still_and_never_goes_back(outbox: KitOutbox, clock: KitClock) -> None:
@@ -309,11 +309,11 @@ def test_every_channel_of_the_settings_is_played(outbox: KitOutbox) -> None:
         enqueue(session, "desk", youdu.PopWindow(url="https://example.com"), To(["lisi"]))
     outbox.drain()
 
-    assert ["accepted"] * 4 == [job.state if job.account != "sales" else "accepted" for job in outbox.jobs]
-    assert ["disk full"] == texts(outbox, "wr1")
-    assert {"text", "pop_window"} == {one.type for one in outbox.inbox("lisi")}
+    assert [job.state if job.account != "sales" else "accepted" for job in outbox.jobs] == ["accepted"] * 4
+    assert texts(outbox, "wr1") == ["disk full"]
+    assert {one.type for one in outbox.inbox("lisi")} == {"text", "pop_window"}
     [task] = outbox.control("GET", "groupmsg_tasks")["tasks"]
-    assert "new shoes" == task["text"]["content"]
+    assert task["text"]["content"] == "new shoes"
 
 
 def test_the_chat_of_an_application_is_read_by_its_chatid(outbox: KitOutbox) -> None:
@@ -325,7 +325,7 @@ def test_the_chat_of_an_application_is_read_by_its_chatid(outbox: KitOutbox) -> 
         enqueue(session, "hr", Text(content="night shift"), AppChat("duty"))
     outbox.drain()
 
-    assert [["night shift"]] * 2 == [texts(outbox, "duty"), texts(outbox, "lisi")]
+    assert [texts(outbox, "duty"), texts(outbox, "lisi")] == [["night shift"]] * 2
 
 
 @pytest.mark.parametrize("body", [{}, {"settings": {"latency_s": 0.0}}])
@@ -340,7 +340,7 @@ def test_a_reset_leaves_the_clock_the_accounts_and_their_callbacks(
     after = texts(outbox)
     outbox.write("lisi", "hi", account="hr")
 
-    assert ([], ["you said hi"]) == (after, texts(outbox))
+    assert (after, texts(outbox)) == ([], ["you said hi"])
     assert {"now": clock.now().timestamp(), "frozen": True} == outbox.control("GET", "clock")
     assert 7 in [app.agentid for app in outbox.vendor.apps]
 
@@ -357,7 +357,7 @@ def test_a_webhooks_button_is_pressed_in_its_chat(outbox: KitOutbox) -> None:
     outbox.press("lisi", "ack", chat="wr1")
 
     with Session(outbox.engine) as session:
-        assert ["lisi"] == list(session.scalars(text("select person from worker_inbound")))
+        assert list(session.scalars(text("select person from worker_inbound"))) == ["lisi"]
 
 
 @pytest.mark.fewer_databases("a chat is the same on each")
@@ -374,7 +374,7 @@ def test_a_button_is_pressed_though_another_webhook_spoke_since(sqlite_database:
         outbox.press("lisi", "ack", chat="wr1")
 
         with Session(sqlite_database.engine) as session:
-            assert ["alerts"] == list(session.scalars(text("select account from worker_inbound")))
+            assert list(session.scalars(text("select account from worker_inbound"))) == ["alerts"]
 
 
 def test_files_by_url_come_from_the_tests_pages(outbox: KitOutbox) -> None:
@@ -384,7 +384,7 @@ def test_files_by_url_come_from_the_tests_pages(outbox: KitOutbox) -> None:
         enqueue(session, "hr", Image(file=File.from_url("https://files.example.com/a.png")), "lisi")
     outbox.drain()
 
-    assert ["image"] == [one.type for one in outbox.inbox("lisi")]
+    assert [one.type for one in outbox.inbox("lisi")] == ["image"]
 
 
 # -- in the application's own transaction -----------------------------------------------------------------------------
@@ -411,9 +411,9 @@ def test_a_test_that_is_rolled_back_leaves_nothing(engine: Engine, tmp_path: Pat
         session.close()
         whole.rollback()
 
-    assert (["hello"], ["partial", "accepted"]) == (seen, states)
+    assert (seen, states) == (["hello"], ["partial", "accepted"])
     with engine.connect() as connection:
-        assert 0 == connection.execute(text("select count(*) from worker_jobs")).scalar()
+        assert connection.execute(text("select count(*) from worker_jobs")).scalar() == 0
 
 
 def test_the_error_of_a_hook_leaves_the_tests_transaction_alone(
@@ -429,7 +429,7 @@ def test_the_error_of_a_hook_leaves_the_tests_transaction_alone(
         with pytest.raises(Unwell):
             outbox.write("lisi", "fail", account="hr")
 
-        assert 1 == len(outbox.jobs)
+        assert len(outbox.jobs) == 1
 
 
 @pytest.mark.fewer_databases("accounts are the same on each")
@@ -440,7 +440,7 @@ def test_a_person_writes_to_the_account_that_the_test_names(sqlite_database: Dat
         for account in ("hr", "it"):
             outbox.write("lisi", "hi", account=account)
 
-        assert ["hr", "it"] == [job.account for job in outbox.jobs]
+        assert [job.account for job in outbox.jobs] == ["hr", "it"]
 
 
 @pytest.mark.fewer_databases("an engine that commits is the same as the worker's own")
@@ -452,7 +452,7 @@ def test_an_engine_is_used_as_it_is(database: Database, tmp_path: Path) -> None:
             session.commit()
         outbox.drain()
 
-        assert ["hello"] == texts(outbox)
+        assert texts(outbox) == ["hello"]
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
@@ -465,7 +465,7 @@ def test_the_tables_are_made_where_they_are_missing(in_memory: bool, tmp_path: P
             session.commit()
         outbox.drain()
 
-        assert ["hello"] == texts(outbox)
+        assert texts(outbox) == ["hello"]
     own.dispose()
 
 
@@ -485,7 +485,7 @@ def test_an_asynchronous_session_is_awaited(sqlite_database: Database, tmp_path:
         await own.dispose()
         return seen, jobs
 
-    assert (["hello"], 1) == asyncio.run(story())
+    assert asyncio.run(story()) == (["hello"], 1)
 
 
 async def heard_in_a_savepoint(own: AsyncEngine, folder: Path, settings: Path, *faults: str) -> list[str]:
@@ -508,7 +508,7 @@ def test_an_asynchronous_session_finds_the_tables_made(tmp_path: Path, worker_se
     """Where they are missing from its database, in a file or in memory, before the application enqueues."""
     for place in ("", f"/{tmp_path}/own.db"):
         own = create_async_engine(f"sqlite+aiosqlite://{place}")
-        assert ["hello"] == asyncio.run(heard_in_a_savepoint(own, tmp_path, worker_settings))
+        assert asyncio.run(heard_in_a_savepoint(own, tmp_path, worker_settings)) == ["hello"]
 
 
 @pytest.mark.postgres
@@ -519,7 +519,7 @@ def test_the_worker_runs_on_a_session_of_asyncpg(
     """With a token fetched, and its leases renewed over a wait."""
     own = create_async_engine(postgres_database.engine.url.set(drivername="postgresql+asyncpg", query={}))
 
-    assert ["hello"] == asyncio.run(heard_in_a_savepoint(own, tmp_path, worker_settings, "502"))
+    assert asyncio.run(heard_in_a_savepoint(own, tmp_path, worker_settings, "502")) == ["hello"]
 
 
 # -- the plugin -------------------------------------------------------------------------------------------------------
@@ -592,7 +592,7 @@ def test_jobs_are_found_by_class_text_times_and_options(outbox: KitOutbox) -> No
 
     assert second == outbox.assert_enqueued(message=Text, times=2).id
     assert first == outbox.assert_enqueued(containing="one", tags=["a"], state="open").id
-    assert "button_interaction" == outbox.assert_enqueued("hr", ButtonCard).type
+    assert outbox.assert_enqueued("hr", ButtonCard).type == "button_interaction"
     outbox.assert_enqueued("other", times=0)
     with pytest.raises(AssertionError, match="2 such jobs were enqueued; wanted 1: on any account with a Text"):
         outbox.assert_enqueued(message=Text, times=1)
@@ -617,7 +617,7 @@ def test_the_plugin_loads_nothing_before_a_test_asks() -> None:
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert "" == done.stdout.strip()
+    assert done.stdout.strip() == ""
 
 
 def test_the_youdu_app_of_the_simulator_gets_the_tests_key(outbox: KitOutbox) -> None:
@@ -645,4 +645,4 @@ def test_the_apps_of_a_provider_send_without_their_suite(database: Database, tmp
             session.commit()
         outbox.drain()
 
-        assert ["accepted"] * 2 == [job.state for job in outbox.jobs]
+        assert [job.state for job in outbox.jobs] == ["accepted"] * 2

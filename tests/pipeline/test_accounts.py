@@ -64,7 +64,7 @@ def test_an_account_is_added_and_every_process_knows_it(
 ) -> None:
     """With its secrets sealed: none is in any column, or in the audit."""
     known, ticks = accounts
-    assert () == known.names()
+    assert known.names() == ()
     proxy = "http://me:proxy-password@egress:3128"
     table = {**ACME, "secret": "app-secret", "callback": CALLBACK, "proxy": proxy, "limits": {"app_day": 7}}
     acts.add_account("acme", table, settings=settings, **BY)
@@ -73,18 +73,18 @@ def test_an_account_is_added_and_every_process_knows_it(
     ticks.advance(POLL_S)
 
     account = known.get("acme")
-    assert ("app-secret", "ww9", 7) == (secret_of(account), account.settings["corpid"], account.limits["app_day"])
+    assert (secret_of(account), account.settings["corpid"], account.limits["app_day"]) == ("app-secret", "ww9", 7)
     assert isinstance(account.egress.proxy, Secret)
     assert proxy == account.egress.proxy.read()
-    assert CALLBACK == {key: one.read() for key, one in account.settings["callback"].items()}
+    assert {key: one.read() for key, one in account.settings["callback"].items()} == CALLBACK
     with open_current_database(settings) as database, database.reading() as connection:
         stored = repr(connection.execute(text("select * from worker_accounts")).all())
         stored += repr(connection.execute(text("select * from worker_audit")).all())
         audit = list_audit(connection)
     assert not [one for one in ("app-secret", "proxy-password", *CALLBACK.values()) if one in stored]
-    assert ("add account", "me", {"account": "acme"}) == (audit[0].action, audit[0].person, audit[0].arguments)
+    assert (audit[0].action, audit[0].person, audit[0].arguments) == ("add account", "me", {"account": "acme"})
     [shown] = acts.stored_accounts("acme", settings)
-    assert {"sealed": "secret"} == shown.table["secret"]
+    assert shown.table["secret"] == {"sealed": "secret"}
 
 
 def test_who_has_no_key_knows_the_account_and_no_secret(
@@ -94,7 +94,7 @@ def test_who_has_no_key_knows_the_account_and_no_secret(
     acts.add_account("acme", {**ACME, "secret": "app-secret"}, settings=settings, **BY)
     monkeypatch.delenv("WORKER_SEAL_KEY")
     account = accounts[0].get("acme")
-    assert {} == unusable_accounts(accounts[0])
+    assert unusable_accounts(accounts[0]) == {}
     with pytest.raises(ConfigurationError, match="seal_key names environment variable WORKER_SEAL_KEY, which is empty"):
         secret_of(account)
     monkeypatch.setenv("WORKER_SEAL_KEY", OTHER)
@@ -132,7 +132,7 @@ def test_a_secret_goes_nowhere_else_than_it_was_sealed_for(
         connection.execute(text("update worker_accounts set settings = :it, version = 'v3'"), {"it": stored})
     acts.change_account("acme", {"base_url": "http://moved"}, settings=settings, **BY)
     ticks.advance(POLL_S)
-    assert ("of acme", "http://moved") == (secret_of(known.get("acme")), known.get("acme").base_url)
+    assert (secret_of(known.get("acme")), known.get("acme").base_url) == ("of acme", "http://moved")
 
 
 def test_a_key_in_a_file(settings: Settings, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_a_key_in_a_file(settings: Settings, tmp_path: object, monkeypatch: pyte
     monkeypatch.setenv("WORKER_SEAL_KEY__FILE", place)
     own = Settings(database=settings.database, seal_key=SecretFrom(env="NOTHING"))
     acts.add_account("acme", {**ACME, "secret": "app-secret"}, settings=own, **BY)
-    assert "app-secret" == secret_of(accounts_of(own).get("acme"))
+    assert secret_of(accounts_of(own).get("acme")) == "app-secret"
 
 
 def test_a_rotation_keeps_what_was_valid_before(settings: Settings, accounts: tuple[LiveAccounts, Ticks]) -> None:
@@ -157,14 +157,14 @@ def test_a_rotation_keeps_what_was_valid_before(settings: Settings, accounts: tu
         account = known.get("acme")
         assert account.previous is not None
         assert (new, old) == (secret_of(account), secret_of(account.previous))
-        assert "callback-token" == account.previous.settings["callback"]["token"].read()
+        assert account.previous.settings["callback"]["token"].read() == "callback-token"
     acts.rotate_account("acme", {"callback": {**CALLBACK, "token": "another"}}, settings=settings, **BY)
     ticks.advance(POLL_S)
     account = known.get("acme")
     assert account.previous is not None
-    assert ("three", "two") == (secret_of(account), secret_of(account.previous))
+    assert (secret_of(account), secret_of(account.previous)) == ("three", "two")
     tokens = [one.settings["callback"]["token"].read() for one in (account, account.previous)]
-    assert ["another", "callback-token"] == tokens
+    assert tokens == ["another", "callback-token"]
     with pytest.raises(ConfigurationError, match="corpid cannot be rotated; give secret or callback"):
         acts.rotate_account("acme", {"corpid": "x"}, settings=settings, **BY)
     with pytest.raises(WorkerError, match="there is no account 'nobody' in the outbox"):
@@ -186,10 +186,10 @@ def test_disabled_enabled_and_removed(
     ticks.advance(POLL_S)
     account = known.get("acme")
     monkeypatch.setenv("WORKER_SEAL_KEY", KEY)
-    assert "one" == secret_of(account)
+    assert secret_of(account) == "one"
     acts.remove_account("acme", settings=settings, **BY)
     ticks.advance(POLL_S)
-    assert () == known.names()
+    assert known.names() == ()
     with pytest.raises(WorkerError, match="there is no account 'acme'"):
         acts.remove_account("acme", settings=settings, **BY)
 
@@ -202,11 +202,11 @@ def test_another_key_takes_over_without_a_gap(
     for name in ("acme", "other"):
         acts.add_account(name, {**ACME, "secret": f"of {name}"}, settings=settings, **BY)
     monkeypatch.setenv("WORKER_SEAL_KEY", f"{OTHER} {KEY}")
-    assert "of acme" == secret_of(known.get("acme"))
-    assert 2 == acts.reseal_accounts(settings=settings, **BY)
+    assert secret_of(known.get("acme")) == "of acme"
+    assert acts.reseal_accounts(settings=settings, **BY) == 2
     monkeypatch.setenv("WORKER_SEAL_KEY", OTHER)
     ticks.advance(POLL_S)
-    assert ["of acme", "of other"] == [secret_of(known.get(name)) for name in ("acme", "other")]
+    assert [secret_of(known.get(name)) for name in ("acme", "other")] == ["of acme", "of other"]
 
     with open_current_database(settings) as database, database.writing() as connection:
         connection.execute(text("update worker_accounts set sealed = 'damaged' where name = 'acme'"))
@@ -215,7 +215,7 @@ def test_another_key_takes_over_without_a_gap(
         acts.reseal_accounts(settings=settings, **BY)
     monkeypatch.setenv("WORKER_SEAL_KEY", KEY)
     ticks.advance(POLL_S)
-    assert "of other" == secret_of(known.get("other"))
+    assert secret_of(known.get("other")) == "of other"
 
 
 @pytest.mark.parametrize("row", ["no JSON", "[1]", "null", '{"channel": {"sealed": 5}}'])
@@ -228,15 +228,15 @@ def test_a_row_that_holds_no_table_is_one_wrong_account(
         acts.add_account(name, {**ACME, "secret": f"of {name}"}, settings=settings, **BY)
     with open_current_database(settings) as database, database.writing() as connection:
         connection.execute(text("update worker_accounts set settings = :row where name = 'acme'"), {"row": row})
-    assert ["acme"] == list(unusable_accounts(known))
-    assert "of other" == secret_of(known.get("other"))
+    assert list(unusable_accounts(known)) == ["acme"]
+    assert secret_of(known.get("other")) == "of other"
     acts.add_account("third", {**ACME, "secret": "of third"}, settings=settings, **BY)
     ticks.advance(POLL_S)
-    assert "of third" == secret_of(known.get("third"))
+    assert secret_of(known.get("third")) == "of third"
     acts.remove_account("acme", settings=settings, **BY)
     acts.add_account("acme", {**ACME, "secret": "anew"}, settings=settings, **BY)
     ticks.advance(POLL_S)
-    assert "anew" == secret_of(known.get("acme"))
+    assert secret_of(known.get("acme")) == "anew"
 
 
 def test_what_could_not_be_used_is_not_added(settings: Settings, accounts: tuple[LiveAccounts, Ticks]) -> None:
@@ -255,18 +255,18 @@ def test_what_could_not_be_used_is_not_added(settings: Settings, accounts: tuple
     acts.add_account("acme", good, settings=settings, **BY)
     with pytest.raises(WorkerError, match="account acme is there already"):
         acts.import_accounts({"another": good, "acme": good}, settings=settings, **BY)
-    assert ("acme",) == accounts[0].names()
+    assert accounts[0].names() == ("acme",)
 
 
 def test_an_import_reads_what_the_tables_name(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the files and variables can go afterwards."""
     monkeypatch.setenv("HR_SECRET", "from the environment")
     table = {**ACME, "secret": {"env": "HR_SECRET"}, "callback": {**CALLBACK, "token": {"env": "HR_SECRET"}}}
-    assert 1 == acts.import_accounts({"hr": table}, settings=settings, **BY)
+    assert acts.import_accounts({"hr": table}, settings=settings, **BY) == 1
     monkeypatch.setenv("PROXY", "http://t0ken@proxy:80")
     provider = {"url": "https://tokens.corp/hr", "bearer": {"env": "HR_SECRET"}}
     other = {**ACME, "proxy": {"env": "PROXY"}, "token_provider": provider}
-    assert 1 == acts.import_accounts({"other": other}, settings=settings, **BY)
+    assert acts.import_accounts({"other": other}, settings=settings, **BY) == 1
     with open_current_database(settings) as database, database.reading() as connection:
         stored = repr(connection.execute(text("select * from worker_accounts")).all())
     assert not [one for one in ("t0ken", "from the environment") if one in stored]
@@ -336,16 +336,16 @@ def test_a_wrong_account_waits_and_comes_back(site: Site, wrong: Account, said: 
     site.accounts.replace(wrong, it)
     site.forget_tokens()
     site.run()
-    assert (["queued", "accepted"], 1) == ([site.state(job), site.state(other)], len(site.calls()))
+    assert ([site.state(job), site.state(other)], len(site.calls())) == (["queued", "accepted"], 1)
     told = beat(site)
-    assert (["hr"], 1, True) == (list(told), told["hr"][0], said in told["hr"][1])
+    assert (list(told), told["hr"][0], said in told["hr"][1]) == (["hr"], 1, True)
 
     site.accounts.replace(an_account(), it)
     site.advance(6)
     site.run()
-    assert ("accepted", 2) == (site.state(job), len(site.calls()))
+    assert (site.state(job), len(site.calls())) == ("accepted", 2)
     site.advance(15)
-    assert {} == beat(site)
+    assert beat(site) == {}
 
 
 @pytest.mark.every_database
@@ -357,7 +357,7 @@ def test_a_refused_new_secret_is_bridged_by_the_previous_one(site: Site) -> None
     site.vendor.says_for_tokens(refused(40001, "invalid credential"))
     job = site.send("in a rotation")
     site.run()
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
     # Now the vendor changes over: the old token and the old secret are refused, and the new one is taken at last.
     site.advance(30)
@@ -367,7 +367,7 @@ def test_a_refused_new_secret_is_bridged_by_the_previous_one(site: Site) -> None
     for _ in range(5):
         site.run()
         site.advance(1)
-    assert "accepted" == site.state(later)
+    assert site.state(later) == "accepted"
 
 
 @pytest.mark.every_database
@@ -381,10 +381,10 @@ def test_other_settings_are_tried_at_once_where_they_may_help(site: Site, said: 
     site.vendor.says(said)
     site.send("once more")
     site.run()
-    assert 1 == len(site.calls())
+    assert len(site.calls()) == 1
     site.advance(10)
     site.run()
-    assert 1 == len(site.calls())
+    assert len(site.calls()) == 1
     with site.database.writing() as connection:
         retry_changed_accounts(connection, site.database.now, ["hr"])
     site.advance(1)
@@ -424,4 +424,4 @@ def test_credentials_of_before_that_are_the_same_are_not_asked_with(site: Site) 
         site.advance(1)
     lane = site.lane("hr")
     assert lane is not None
-    assert (True, 1) == (bool(lane.parked), site.vendor.tokens - before)
+    assert (bool(lane.parked), site.vendor.tokens - before) == (True, 1)

@@ -94,7 +94,7 @@ def test_all_charges_of_a_call_or_none(database: Database, driven_clock: DrivenC
         [[a_charge("a", amount=1), a_charge("s", **shared)]] * 2 + [[a_charge("b"), a_charge("s", **shared)]]
     )
 
-    assert [True, False, True] == [isinstance(answer, Permit) for answer in answers]
+    assert [isinstance(answer, Permit) for answer in answers] == [True, False, True]
 
 
 def test_equal_charges_add_up(database: Database) -> None:
@@ -112,7 +112,7 @@ def test_without_charges_there_is_no_sql(database: Database) -> None:
         free = governor.reserve([[], [a_charge(amount=0)], [a_charge(units=0)]])
         mixed = governor.reserve([[], [a_charge()]])
 
-    assert 1 == len(seen)
+    assert len(seen) == 1
     assert [math.inf] * 3 == [permit.starts_before for permit in granted(free)]
     assert [math.inf, 0.25] == [permit.starts_before for permit in granted(mixed)]
 
@@ -127,7 +127,7 @@ def test_two_governors_share_one_limit(database: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
         counts = list(pool.map(sender, range(8)))
 
-    assert 100 == sum(counts)
+    assert sum(counts) == 100
 
 
 @pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
@@ -141,7 +141,7 @@ def test_opposite_orders_do_not_deadlock(server_database: Database) -> None:
         return len(granted(governors[n % 2].reserve([[a_charge(subject) for subject in mine]])))
 
     with ThreadPoolExecutor(8) as pool:
-        assert [1] * 16 == list(pool.map(sender, range(16)))
+        assert list(pool.map(sender, range(16))) == [1] * 16
 
 
 class Gate:
@@ -176,9 +176,9 @@ def test_callers_share_a_transaction(database: Database) -> None:
     with transactions(database) as seen:
         answers, waiting = reserved_behind(gate, a_governor(database, gate), [[[a_charge()]]] * 8)
 
-    assert 8 == waiting
-    assert [1] * 9 == [len(granted(answer)) for answer in answers]
-    assert 2 == len(seen)
+    assert waiting == 8
+    assert [len(granted(answer)) for answer in answers] == [1] * 9
+    assert len(seen) == 2
 
 
 @pytest.mark.parametrize(("keys", "requests"), [(MAX_KEYS // 2 + 1, 2), (MAX_KEYS // 2, 3)])
@@ -190,7 +190,7 @@ def test_a_shared_transaction_is_bounded(database: Database, keys: int, requests
         answers, _ = reserved_behind(gate, a_governor(database, gate), [[many]] * requests)
 
     assert [1] * (requests + 1) == [len(granted(answer)) for answer in answers]
-    assert 3 == len(seen)
+    assert len(seen) == 3
 
 
 def test_a_failed_reservation_is_heard_and_the_next_one_works(database: Database) -> None:
@@ -207,7 +207,7 @@ def test_a_failed_reservation_is_heard_and_the_next_one_works(database: Database
     with pytest.raises(OSError, match="gone"):
         governor.reserve([[a_charge()]] * 30)
 
-    assert 30 == len(granted(governor.reserve([[a_charge()]] * 30)))
+    assert len(granted(governor.reserve([[a_charge()]] * 30))) == 30
 
 
 def test_given_back_room_can_be_taken_again(database: Database, driven_clock: DrivenClock) -> None:
@@ -220,7 +220,7 @@ def test_given_back_room_can_be_taken_again(database: Database, driven_clock: Dr
     governor.give_back(permits[:1])
     governor.give_back(permits[:1])
 
-    assert 1 == len(granted(governor.reserve([[a_charge(amount=2)]] * 3)))
+    assert len(granted(governor.reserve([[a_charge(amount=2)]] * 3))) == 1
 
 
 def test_a_give_back_after_the_window_changes_nothing(database: Database, driven_clock: DrivenClock) -> None:
@@ -235,7 +235,7 @@ def test_a_give_back_after_the_window_changes_nothing(database: Database, driven
 
     assert not granted(governor.reserve([[a_charge()]]))
     governor.give_back([kept])
-    assert 30 == len(granted(governor.reserve([[a_charge()]] * 30)))
+    assert len(granted(governor.reserve([[a_charge()]] * 30))) == 30
 
 
 def test_a_permit_ages_from_before_the_clock_was_read(database: Database) -> None:
@@ -245,7 +245,7 @@ def test_a_permit_ages_from_before_the_clock_was_read(database: Database) -> Non
 
     [permit] = granted(governor.reserve([[a_charge()]]))
 
-    assert 100.25 == permit.starts_before
+    assert permit.starts_before == 100.25
     assert governor.is_fresh(permit)
     assert not governor.is_fresh(permit)
 
@@ -257,7 +257,7 @@ def test_lapses_stretch_the_age(database: Database) -> None:
     [once] = granted(governor.reserve([[a_charge()]], lapses=1))
     [twice] = granted(governor.reserve([[a_charge()]], lapses=2))
 
-    assert (0.25, 0.5) == (once.starts_before, twice.starts_before)
+    assert (once.starts_before, twice.starts_before) == (0.25, 0.5)
 
 
 def test_a_lapsed_permit_is_renewed_with_more_age(database: Database) -> None:
@@ -342,7 +342,7 @@ def test_a_database_too_slow_for_any_permit_stops_calls(database: Database, driv
     answer = governor.renew(stale, charges)
 
     assert Denied(Scope.PART, 1.0, "its permit expired before the call began", 1.0) == answer
-    assert 1 == len(granted(governor.reserve([charges])))
+    assert len(granted(governor.reserve([charges]))) == 1
 
 
 def test_a_thousand_recipients_are_one_reservation(database: Database) -> None:
@@ -358,7 +358,7 @@ def test_a_thousand_recipients_are_one_reservation(database: Database) -> None:
 
     assert isinstance(first, Permit)
     assert isinstance(second, Denied)
-    assert "member_minute" == second.limit
+    assert second.limit == "member_minute"
 
 
 def test_purged_rows_are_made_again(database: Database, driven_clock: DrivenClock) -> None:
@@ -375,9 +375,9 @@ def test_purged_rows_are_made_again(database: Database, driven_clock: DrivenCloc
         count, after = budgets.purge_page(database, driven_clock.micros - 600 * SECOND, after)
         deleted.append(count)
 
-    assert (3, 1_100) == (len(deleted), sum(deleted))
-    assert 2 == len(stored(database))
-    assert 30 == len(granted(governor.reserve([[a_charge("old1")]] * 31)))
+    assert (len(deleted), sum(deleted)) == (3, 1_100)
+    assert len(stored(database)) == 2
+    assert len(granted(governor.reserve([[a_charge("old1")]] * 31))) == 30
 
 
 def test_the_memory_of_known_rows_is_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,7 +398,7 @@ def test_the_memory_of_known_rows_is_bounded(database: Database, monkeypatch: py
         governor.reserve([[a_charge(f"member{n}") for n in range(4)]])
         governor.reserve([[a_charge("one more")]])
 
-    assert [4, 1, 4, 0] == made
+    assert made == [4, 1, 4, 0]
 
 
 def test_a_closed_governor_grants_nothing(database: Database) -> None:

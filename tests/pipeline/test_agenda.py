@@ -27,7 +27,7 @@ def seen(site: Site, since: int | None = 0) -> frozenset[Work]:
 
 def test_nothing_is_to_do_in_an_empty_outbox(site: Site) -> None:
     """However often a process looks."""
-    assert frozenset() == seen(site)
+    assert seen(site) == frozenset()
 
 
 def test_a_part_is_seen_from_its_commit_to_its_end(site: Site) -> None:
@@ -36,8 +36,8 @@ def test_a_part_is_seen_from_its_commit_to_its_end(site: Site) -> None:
     due, later = seen(site), seen(site, site.clock.micros)
     site.ring(job)
 
-    assert {Work.NEWLY_DUE, Work.DUE, Work.OPEN} == due
-    assert {Work.DUE, Work.OPEN} == later
+    assert due == {Work.NEWLY_DUE, Work.DUE, Work.OPEN}
+    assert later == {Work.DUE, Work.OPEN}
     assert Work.UNINDEXED in seen(site)
     assert not seen(site) & due
 
@@ -46,7 +46,7 @@ def test_a_part_that_is_due_later_is_only_open(site: Site) -> None:
     """It wakes no loop but that which shows what waits."""
     site.send(due_at=instant(site.clock.micros + 3_600 * SECOND))
 
-    assert {Work.OPEN} == seen(site)
+    assert seen(site) == {Work.OPEN}
 
 
 def test_a_part_past_its_time_has_expired(site: Site) -> None:
@@ -79,7 +79,7 @@ def test_a_look_counts_for_half_a_second(site: Site) -> None:
     at_once = agenda.lacks(Work.DUE)
     site.advance(MAX_AGE_S + 0.1)
 
-    assert (False, True, False) == (never, at_once, agenda.lacks(Work.DUE))
+    assert (never, at_once, agenda.lacks(Work.DUE)) == (False, True, False)
 
 
 @pytest.mark.fewer_databases("no SQL differs")
@@ -93,5 +93,5 @@ def test_a_loop_without_work_asks_nothing(site: Site) -> None:
     site.ring(site.send())
     agenda.refresh()
 
-    assert IDLE_S == rests
-    assert 0.0 == turn()
+    assert rests == IDLE_S
+    assert turn() == 0.0

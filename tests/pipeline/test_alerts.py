@@ -67,7 +67,7 @@ def test_a_healthy_outbox_raises_nothing(site: Site) -> None:
     watch = Watch(site)
     site.ring(site.send())
 
-    assert {} == watch.raised()
+    assert watch.raised() == {}
 
 
 def test_a_broken_relay(site: Site) -> None:
@@ -78,8 +78,8 @@ def test_a_broken_relay(site: Site) -> None:
     during = watch.raised()
     _live(site)
 
-    assert {"NothingIsDelivered": {""}} == during
-    assert {} == watch.raised()
+    assert during == {"NothingIsDelivered": {""}}
+    assert watch.raised() == {}
 
 
 def test_a_full_disk(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,9 +93,9 @@ def test_a_full_disk(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         during = watch.raised()
     _live(site)
 
-    assert {"NothingIsDelivered", "QueueWithoutWorkers", "ProcessesSilent"} == during.keys()
+    assert during.keys() == {"NothingIsDelivered", "QueueWithoutWorkers", "ProcessesSilent"}
     assert "DatabaseAway" not in during
-    assert {} == watch.raised()
+    assert watch.raised() == {}
 
 
 @contextmanager
@@ -118,8 +118,8 @@ def test_a_parked_account(site: Site) -> None:
     during = watch.raised()
     site.database.run(lambda connection: change_lanes(connection, site.database.now, [Resume("hr", "a person")]))
 
-    assert {"AccountParked": {"hr"}} == during
-    assert {} == watch.raised()
+    assert during == {"AccountParked": {"hr"}}
+    assert watch.raised() == {}
 
 
 def test_a_refused_secret(site: Site) -> None:
@@ -130,8 +130,8 @@ def test_a_refused_secret(site: Site) -> None:
     during = watch.raised()
     site.database.run(lambda connection: change_lanes(connection, site.database.now, [Resume("hr", "a person")]))
 
-    assert {"AccountParked": {"hr"}, "TokensRefused": {"hr"}} == during
-    assert {} == watch.raised()
+    assert during == {"AccountParked": {"hr"}, "TokensRefused": {"hr"}}
+    assert watch.raised() == {}
 
 
 def test_a_breaker(database: Database, driven_clock: DrivenClock) -> None:
@@ -155,7 +155,7 @@ def _break(site: Site) -> None:
         _live(site)
         site.ring(job)
 
-    assert {"hr"} == during["BreakerStaysOpen"]
+    assert during["BreakerStaysOpen"] == {"hr"}
     assert "BreakerStaysOpen" not in watch.raised()
 
 
@@ -211,8 +211,8 @@ def test_a_receiver_that_stopped(site: Site) -> None:
     site.database.run(lambda connection: count(connection, "callbacks", "hr", "stored"))
 
     assert ("CallbacksStopped" in flowing, "CallbacksStopped" in watch.raised()) == (False, False)
-    assert {} == flowing
-    assert {} == stopped, "of yesterday nothing is known here: promtool judges that half"
+    assert flowing == {}
+    assert stopped == {}, "of yesterday nothing is known here: promtool judges that half"
 
 
 def test_a_backlog_that_grows_old(site: Site) -> None:
@@ -274,8 +274,8 @@ def test_hooks_that_failed(site: Site) -> None:
     during = watch.raised()
     site.sql("update worker_events set state = 2")
 
-    assert {"HooksFailed": {""}} == during
-    assert {} == watch.raised()
+    assert during == {"HooksFailed": {""}}
+    assert watch.raised() == {}
 
 
 def test_every_rule_can_be_judged(site: Site) -> None:

@@ -52,9 +52,9 @@ def test_the_second_waits_while_the_first_is_in_flight(site: Site) -> None:
         *marked(site, wish(third, alone="another")),
     ]
 
-    assert [True, False, True] == replies
+    assert replies == [True, False, True]
     waiting = site.part(second)
-    assert ("queued", 0, "an equal message is in flight") == (waiting.state, waiting.claim, waiting.reason)
+    assert (waiting.state, waiting.claim, waiting.reason) == ("queued", 0, "an equal message is in flight")
     assert site.clock.micros + SECOND // 2 == waiting.not_before
 
 
@@ -62,7 +62,7 @@ def test_two_in_one_batch_go_one_after_the_other(site: Site) -> None:
     """Two senders of a process that meet in one transaction."""
     first, second = site.send("a"), site.send("b")
 
-    assert [True, False] == marked(site, wish(first), wish(second))
+    assert marked(site, wish(first), wish(second)) == [True, False]
 
 
 @pytest.mark.parametrize("outcome", [Accepted(CallReceipt()), Retry("busy"), Unknown("cut")])
@@ -72,8 +72,8 @@ def test_every_end_frees_the_seat(site: Site, outcome: object) -> None:
     marked(site, wish(first))
     end(site, first, outcome)
 
-    assert [True] == marked(site, wish(second))
-    assert [False] == marked(site, wish(third))
+    assert marked(site, wish(second)) == [True]
+    assert marked(site, wish(third)) == [False]
 
 
 def test_an_end_in_the_same_batch_frees_it(site: Site) -> None:
@@ -94,9 +94,9 @@ def test_who_had_the_seat_may_have_it_again(site: Site) -> None:
     end(site, first, Retry("busy"))
     marked(site, wish(second))
 
-    assert [False] == marked(site, wish(first, claim=1))
+    assert marked(site, wish(first, claim=1)) == [False]
     end(site, second, Accepted(CallReceipt()))
-    assert [True] == marked(site, wish(first, claim=1))
+    assert marked(site, wish(first, claim=1)) == [True]
 
 
 def test_the_dead_keep_no_seat(site: Site) -> None:
@@ -111,9 +111,9 @@ def test_the_dead_keep_no_seat(site: Site) -> None:
         site.advance(1)
         site.recover()
 
-    assert [True, False] == before
-    assert "unknown" == site.state(first)
-    assert [True] == marked(site, wish(second))
+    assert before == [True, False]
+    assert site.state(first) == "unknown"
+    assert marked(site, wish(second)) == [True]
 
 
 def at_once(site: Site, *wishes: Mark) -> list[bool]:
@@ -143,8 +143,8 @@ def test_of_two_transactions_that_wait_for_the_seat_one_gets_it(server_database:
             until_waiting(server_database, 2)
         thread.join(120)
 
-        assert [False, True] == replies
-        assert ["queued", "sending"] == sorted([site.state(first), site.state(second)])
+        assert replies == [False, True]
+        assert sorted([site.state(first), site.state(second)]) == ["queued", "sending"]
 
 
 @pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
@@ -156,4 +156,4 @@ def test_of_two_that_are_the_first_to_send_a_body_one_gets_the_seat(server_datab
 
             replies = at_once(site, wish(first, alone=f"new {n}"), wish(second, alone=f"new {n}", process="p2"))
 
-            assert [False, True] == replies
+            assert replies == [False, True]

@@ -74,7 +74,7 @@ def test_each_answer_leaves_a_true_state_and_one_attempt(
     assert (state, tries, 1) == (site.state(job), site.part(job).tries, site.part(job).claim)
     assert [(outcome, outcome == "unknown")] == [(a.outcome, bool(a.doubtful)) for a in site.of("attempts", job)]
     assert (1 if state in ("accepted", "partial") else 0) == len(site.of("receipts", job))
-    assert 0 == site.transport.open
+    assert site.transport.open == 0
 
 
 def test_the_truth_per_recipient(site: Site) -> None:
@@ -84,7 +84,7 @@ def test_the_truth_per_recipient(site: Site) -> None:
 
     site.ring(job)
 
-    assert ["Ghost", "NoBody"] == [row.recipient for row in site.of("failures", job)]
+    assert [row.recipient for row in site.of("failures", job)] == ["Ghost", "NoBody"]
 
 
 def test_45009_blocks_the_lane_for_a_minute_and_its_parts_are_not_touched(site: Site) -> None:
@@ -103,9 +103,9 @@ def test_45009_blocks_the_lane_for_a_minute_and_its_parts_are_not_touched(site: 
 
     lane = site.lane(site.part(first).lane)
     assert lane is not None
-    assert (1, 0) == (calls, early)
+    assert (calls, early) == (1, 0)
     assert (due, 0, None) == (behind.not_before, behind.tries, behind.marked_at)
-    assert "accepted" == site.state(second)
+    assert site.state(second) == "accepted"
     assert "45009" in lane.reason
     assert not lane.parked
 
@@ -119,7 +119,7 @@ def test_a_lane_that_is_blocked_does_not_block_another(site: Site) -> None:
     site.ring(card)
     site.ring(other)
 
-    assert ["queued", "accepted", "accepted"] == [site.state(job) for job in (text, card, other)]
+    assert [site.state(job) for job in (text, card, other)] == ["queued", "accepted", "accepted"]
 
 
 @pytest.mark.parametrize(("errcode", "blocked"), [(43012, "lane"), (50003, "account")], ids=["lane", "account"])
@@ -134,8 +134,8 @@ def test_a_configuration_error_parks_its_scope_and_nothing_else(site: Site, errc
     key = site.part(text).lane if blocked == "lane" else "hr"
     parked = site.lane(key)
     assert parked is not None
-    assert (True, True) == (bool(parked.parked), bool(parked.remedy))
-    assert ("queued", 0) == (site.state(text), site.part(text).tries)
+    assert (bool(parked.parked), bool(parked.remedy)) == (True, True)
+    assert (site.state(text), site.part(text).tries) == ("queued", 0)
     assert ("accepted" if blocked == "lane" else "queued") == site.state(card)
 
 
@@ -150,9 +150,9 @@ def test_one_job_probes_a_parked_scope_and_opens_it(site: Site, errcode: int) ->
     site.advance(601)
     site.run()
 
-    assert ["queued"] * 3 == blocked
-    assert ["accepted"] * 3 == [site.state(job) for job in jobs]
-    assert [] == site.rows("select * from worker_lanes where parked = true")
+    assert blocked == ["queued"] * 3
+    assert [site.state(job) for job in jobs] == ["accepted"] * 3
+    assert site.rows("select * from worker_lanes where parked = true") == []
 
 
 def test_a_probe_that_fails_keeps_the_scope_parked_for_another_interval(site: Site) -> None:
@@ -166,8 +166,8 @@ def test_a_probe_that_fails_keeps_the_scope_parked_for_another_interval(site: Si
     site.advance(300)
     site.run()
 
-    assert 2 == len(site.calls())
-    assert ["queued"] * 3 == [site.state(job) for job in jobs]
+    assert len(site.calls()) == 2
+    assert [site.state(job) for job in jobs] == ["queued"] * 3
 
 
 # -- before the mark --------------------------------------------------------------------------------------------------
@@ -195,10 +195,10 @@ def test_a_host_that_cannot_be_reached_blocks_the_account_and_burns_no_attempt(
         down[0] = False
         site.ring(job)
 
-        assert ("queued", 0, 0, []) == before
+        assert before == ("queued", 0, 0, [])
         assert lane.reason == "no connection: refused"
         assert all(2**n / 2 <= delay <= 2**n for n, delay in enumerate(delays, start=1))
-        assert "accepted" == site.state(job)
+        assert site.state(job) == "accepted"
 
 
 @pytest.mark.fewer_databases("a connection is no row")
@@ -211,9 +211,9 @@ def test_a_call_has_one_connection(database: Database, driven_clock: DrivenClock
         called = [request.path for request in site.transport.connects]
         site.ring(jobs[1])
 
-        assert [GETTOKEN, SEND] == called
-        assert [GETTOKEN, SEND, SEND] == [request.path for request in site.transport.connects]
-        assert (["accepted", "queued"], 0) == ([site.state(job) for job in jobs], site.transport.open)
+        assert called == [GETTOKEN, SEND]
+        assert [request.path for request in site.transport.connects] == [GETTOKEN, SEND, SEND]
+        assert ([site.state(job) for job in jobs], site.transport.open) == (["accepted", "queued"], 0)
 
 
 @pytest.mark.parametrize(
@@ -249,10 +249,10 @@ def test_a_connection_that_fails_after_others_were_made_gives_the_room_back(
 
         site.ring(*jobs)
 
-        assert [2] == reserved
-        assert ["accepted", "queued"] == [site.state(job) for job in jobs]
-        assert (0, 0) == (site.part(jobs[1]).claim, site.part(jobs[1]).tries)
-        assert 2 == sum(site.units_used())
+        assert reserved == [2]
+        assert [site.state(job) for job in jobs] == ["accepted", "queued"]
+        assert (site.part(jobs[1]).claim, site.part(jobs[1]).tries) == (0, 0)
+        assert sum(site.units_used()) == 2
 
 
 def test_a_part_past_its_expiry_is_not_sent(site: Site) -> None:
@@ -262,7 +262,7 @@ def test_a_part_past_its_expiry_is_not_sent(site: Site) -> None:
 
     site.ring(job)
 
-    assert ("expired", []) == (site.state(job), site.calls())
+    assert (site.state(job), site.calls()) == ("expired", [])
 
 
 def test_a_full_member_delays_his_own_messages_and_nobody_else(site: Site) -> None:
@@ -272,9 +272,9 @@ def test_a_full_member_delays_his_own_messages_and_nobody_else(site: Site) -> No
 
     site.ring(*jobs, free)
 
-    assert ["accepted"] * 30 + ["queued", "accepted"] == [site.state(job) for job in [*jobs, free]]
-    assert "limit member_minute is used up" == site.part(jobs[30]).reason
-    assert 0 == site.part(jobs[30]).tries
+    assert [site.state(job) for job in [*jobs, free]] == ["accepted"] * 30 + ["queued", "accepted"]
+    assert site.part(jobs[30]).reason == "limit member_minute is used up"
+    assert site.part(jobs[30]).tries == 0
     assert 60 * SECOND <= site.part(jobs[30]).not_before - site.clock.micros < 61 * SECOND
 
 
@@ -288,7 +288,7 @@ def test_a_used_up_limit_of_the_lane_blocks_the_lane(database: Database, driven_
 
         lane = site.lane(site.part(jobs[2]).lane)
         assert lane is not None
-        assert "limit app_day is used up" == lane.reason
+        assert lane.reason == "limit app_day is used up"
         assert ("queued", due, None) == (site.state(jobs[2]), site.part(jobs[2]).not_before, site.part(jobs[2]).reason)
 
 
@@ -304,15 +304,15 @@ def test_a_lease_lost_between_mark_and_call_lets_nothing_leave(database: Databas
 
         site.ring(job)
 
-        assert ("queued", [], 1, 0, 0) == (
+        assert (
             site.state(job),
             site.calls(),
             site.part(job).claim,
             site.part(job).tries,
             site.part(job).doubts,
-        )
-        assert "the process lost its lease" == site.part(job).reason
-        assert 0 == site.transport.open
+        ) == ("queued", [], 1, 0, 0)
+        assert site.part(job).reason == "the process lost its lease"
+        assert site.transport.open == 0
 
 
 def test_a_lease_lost_while_a_permit_is_renewed_lets_nothing_leave(
@@ -332,8 +332,8 @@ def test_a_lease_lost_while_a_permit_is_renewed_lets_nothing_leave(
 
         site.ring(job)
 
-        assert ("queued", [], 0) == (site.state(job), site.calls(), site.part(job).doubts)
-        assert "the process lost its lease" == site.part(job).reason
+        assert (site.state(job), site.calls(), site.part(job).doubts) == ("queued", [], 0)
+        assert site.part(job).reason == "the process lost its lease"
 
 
 def test_a_lease_lost_before_the_mark_marks_nothing(database: Database, driven_clock: DrivenClock) -> None:
@@ -354,7 +354,7 @@ def test_a_lease_lost_before_the_mark_marks_nothing(database: Database, driven_c
         site.runtime.governor.reserve = slow  # type: ignore[method-assign]
         site.bell.answer(flight_lane, [part_id(job, 0)])
 
-        assert (0, [], "queued", 0) == (unanswered, site.calls(), site.state(job), site.part(job).claim)
+        assert (unanswered, site.calls(), site.state(job), site.part(job).claim) == (0, [], "queued", 0)
 
 
 def test_a_permit_that_lapsed_is_asked_for_again(site: Site) -> None:
@@ -364,7 +364,7 @@ def test_a_permit_that_lapsed_is_asked_for_again(site: Site) -> None:
 
     site.ring(job)
 
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 def test_a_permit_that_lapsed_and_finds_no_room_sends_nothing(site: Site) -> None:
@@ -376,8 +376,8 @@ def test_a_permit_that_lapsed_and_finds_no_room_sends_nothing(site: Site) -> Non
 
     site.ring(job)
 
-    assert ("queued", [], 0) == (site.state(job), site.calls(), site.part(job).tries)
-    assert "another call used up its limit meanwhile" == site.part(job).reason
+    assert (site.state(job), site.calls(), site.part(job).tries) == ("queued", [], 0)
+    assert site.part(job).reason == "another call used up its limit meanwhile"
 
 
 @pytest.fixture
@@ -407,13 +407,13 @@ def test_room_that_cannot_be_given_back_keeps_no_part_in_flight(site: Site, away
     site.settle()
 
     assert [int(PartState.QUEUED)] == away
-    assert ("queued", 1, 0, 0, []) == (
+    assert (
         site.state(job),
         site.part(job).claim,
         site.part(job).tries,
         site.part(job).doubts,
         site.calls(),
-    )
+    ) == ("queued", 1, 0, 0, [])
 
 
 def test_what_never_left_is_no_doubt_when_its_room_cannot_be_given_back(site: Site, away: list[str]) -> None:
@@ -426,8 +426,8 @@ def test_what_never_left_is_no_doubt_when_its_room_cannot_be_given_back(site: Si
     site.settle()
 
     assert [int(PartState.QUEUED)] == away
-    assert ("queued", 1, 0) == (site.state(job), site.part(job).tries, site.part(job).doubts)
-    assert [("retry", False)] == [(one.outcome, bool(one.doubtful)) for one in site.of("attempts", job)]
+    assert (site.state(job), site.part(job).tries, site.part(job).doubts) == ("queued", 1, 0)
+    assert [(one.outcome, bool(one.doubtful)) for one in site.of("attempts", job)] == [("retry", False)]
 
 
 def test_a_permit_that_cannot_be_renewed_sends_nothing(site: Site) -> None:
@@ -446,16 +446,16 @@ def test_a_permit_that_cannot_be_renewed_sends_nothing(site: Site) -> None:
 
     site.ring(job)
 
-    assert 2 == len(asked)
-    assert ("queued", [], 0, 0) == (site.state(job), site.calls(), site.part(job).tries, site.part(job).doubts)
-    assert [] == [row for row in site.rows("select buckets from worker_budgets") if row.buckets != "[]"]
+    assert len(asked) == 2
+    assert (site.state(job), site.calls(), site.part(job).tries, site.part(job).doubts) == ("queued", [], 0, 0)
+    assert [row for row in site.rows("select buckets from worker_budgets") if row.buckets != "[]"] == []
 
 
 def test_the_steps_happen_in_their_order(site: Site) -> None:
     """The labels a crash test strikes at, in the order of one part's way."""
     site.ring(site.send())
 
-    assert ["before_mark", "after_mark", "before_record", "after_record", "before_ack"] == site.probes
+    assert site.probes == ["before_mark", "after_mark", "before_record", "after_record", "before_ack"]
 
 
 # -- tokens -----------------------------------------------------------------------------------------------------------
@@ -469,8 +469,8 @@ def test_a_stale_token_is_replaced_once_and_the_part_is_not_counted(site: Site) 
     site.ring(job)
     site.ring(job)
 
-    assert ("accepted", 0, 2) == (site.state(job), site.part(job).tries, tokens_fetched(site))
-    assert ["t1", "t2"] == [call.query["access_token"] for call in site.calls()]
+    assert (site.state(job), site.part(job).tries, tokens_fetched(site)) == ("accepted", 0, 2)
+    assert [call.query["access_token"] for call in site.calls()] == ["t1", "t2"]
 
 
 def test_a_new_token_that_is_refused_too_stops_the_account(site: Site) -> None:
@@ -483,11 +483,11 @@ def test_a_new_token_that_is_refused_too_stops_the_account(site: Site) -> None:
 
     lane = site.lane("hr")
     assert lane is not None
-    assert (2, 2) == (len(site.calls()), tokens_fetched(site))
+    assert (len(site.calls()), tokens_fetched(site)) == (2, 2)
     # Found 20 s after the refusal, and until ten minutes after it.
-    assert (True, 580 * SECOND) == (bool(lane.parked), lane.blocked_until - lane.blocked_at)
+    assert (bool(lane.parked), lane.blocked_until - lane.blocked_at) == (True, 580 * SECOND)
     assert "agentid and secret belong together" in lane.remedy
-    assert ("queued", 0) == (site.state(job), site.part(job).tries)
+    assert (site.state(job), site.part(job).tries) == ("queued", 0)
 
 
 def test_no_token_now_blocks_the_account_and_costs_no_attempt(database: Database, driven_clock: DrivenClock) -> None:
@@ -504,7 +504,7 @@ def test_no_token_now_blocks_the_account_and_costs_no_attempt(database: Database
         lane = site.lane("hr")
         assert lane is not None
         assert not lane.parked
-        assert ("queued", 0, []) == (site.state(job), site.part(job).claim, site.calls())
+        assert (site.state(job), site.part(job).claim, site.calls()) == ("queued", 0, [])
 
 
 # -- retries, repeats, unknowns ---------------------------------------------------------------------------------------
@@ -528,7 +528,7 @@ def test_eight_attempts_then_exhausted(site: Site) -> None:
 
     until_done(site, job)
 
-    assert ("exhausted", 8, 8) == (site.state(job), len(site.calls()), len(site.of("attempts", job)))
+    assert (site.state(job), len(site.calls()), len(site.of("attempts", job))) == ("exhausted", 8, 8)
     assert "6000" in site.part(job).reason
 
 
@@ -539,7 +539,7 @@ def test_busy_is_tried_again_three_times(site: Site) -> None:
 
     until_done(site, job)
 
-    assert ("exhausted", 4) == (site.state(job), len(site.calls()))
+    assert (site.state(job), len(site.calls())) == ("exhausted", 4)
 
 
 def test_the_backoff_is_drawn_from_the_whole_range(site: Site) -> None:
@@ -550,7 +550,7 @@ def test_the_backoff_is_drawn_from_the_whole_range(site: Site) -> None:
     site.ring(*jobs)
     delays = [(site.part(job).not_before - site.clock.micros) / SECOND for job in jobs]
 
-    assert 20 == len(set(delays))
+    assert len(set(delays)) == 20
     assert all(0 <= delay <= 1.0 for delay in delays)
     assert max(delays) > 0.7
     assert min(delays) < 0.3
@@ -566,9 +566,9 @@ def test_an_unknown_is_repeated_five_times_at_most(site: Site) -> None:
 
     until_done(site, job, step_s=26)
 
-    assert ("unknown", 6, 5) == (site.state(job), len(site.calls()), site.part(job).repeats)
+    assert (site.state(job), len(site.calls()), site.part(job).repeats) == ("unknown", 6, 5)
     assert "repeated as often as the settings allow" in site.part(job).reason
-    assert 1 == len({call.body for call in site.calls()})
+    assert len({call.body for call in site.calls()}) == 1
 
 
 @pytest.mark.parametrize(
@@ -603,7 +603,7 @@ def test_a_cards_repeat_that_is_known_proves_the_first_call(site: Site) -> None:
     until_done(site, job, step_s=26)
 
     [receipt] = site.of("receipts", job)
-    assert ("accepted", True, None) == (site.state(job), bool(receipt.from_repeat), receipt.msgid)
+    assert (site.state(job), bool(receipt.from_repeat), receipt.msgid) == ("accepted", True, None)
     bodies = site.bodies()
     assert bodies[0] == bodies[1]
     assert f"w{part_id(job, 0)}" == bodies[0]["template_card"]["task_id"]
@@ -679,7 +679,7 @@ def test_a_used_task_id_on_a_first_call_is_refused(site: Site) -> None:
 
     site.ring(job)
 
-    assert "rejected" == site.state(job)
+    assert site.state(job) == "rejected"
 
 
 def test_a_call_in_doubt_is_never_healed_with_other_bytes(site: Site) -> None:
@@ -692,8 +692,8 @@ def test_a_call_in_doubt_is_never_healed_with_other_bytes(site: Site) -> None:
     site.recover()
     site.run()
 
-    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
-    assert 1 == len(site.rows("select 1 as one from worker_jobs where kind = 'upload'"))
+    assert (site.state(job), site.part(job).not_before) == ("unknown", None)
+    assert len(site.rows("select 1 as one from worker_jobs where kind = 'upload'")) == 1
 
 
 # -- two equal, one line ----------------------------------------------------------------------------------------------
@@ -719,7 +719,7 @@ def test_an_attempt_says_why_it_was_not_accepted(site: Site) -> None:
             site.advance(70)
 
     told = [(line["outcome"], line["reason"]) for line in lines if line["event"] == "attempt"]
-    assert [] == [outcome for outcome, reason in told if not reason]
+    assert [outcome for outcome, reason in told if not reason] == []
     assert {"retry", "unknown", "parked"} <= {outcome for outcome, _ in told}
 
 
@@ -736,8 +736,8 @@ def test_a_part_somebody_else_marked_is_left_alone(site: Site) -> None:
     site.runtime.checkpoint = twice
     site.ring(job)
 
-    assert ("accepted", 1, 1) == (site.state(job), len(site.calls()), site.part(job).claim)
-    assert [1, 1] == site.units_used()
+    assert (site.state(job), len(site.calls()), site.part(job).claim) == ("accepted", 1, 1)
+    assert site.units_used() == [1, 1]
 
 
 def test_changes_of_a_stranger_are_not_undone(site: Site) -> None:
@@ -748,7 +748,7 @@ def test_changes_of_a_stranger_are_not_undone(site: Site) -> None:
 
     prepare.change(site.runtime, work, lambda part, now: settle.refuse(part, "late"))  # type: ignore[arg-type]
 
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 def test_an_error_of_ours_after_the_mark_leaves_an_unknown(site: Site) -> None:
@@ -763,7 +763,7 @@ def test_an_error_of_ours_after_the_mark_leaves_an_unknown(site: Site) -> None:
         site.ring(job)
     site.settle()
 
-    assert "unknown" == site.state(job)
+    assert site.state(job) == "unknown"
 
 
 def test_an_answer_that_cannot_be_judged_keeps_its_http_status(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -779,7 +779,7 @@ def test_an_answer_that_cannot_be_judged_keeps_its_http_status(site: Site, monke
         site.ring(job)
     site.settle()
 
-    assert [("unknown", 201)] == [(row.outcome, row.http_status) for row in site.of("attempts", job)]
+    assert [(row.outcome, row.http_status) for row in site.of("attempts", job)] == [("unknown", 201)]
 
 
 def test_a_shorter_window_is_a_setting_of_the_account(database: Database, driven_clock: DrivenClock) -> None:
@@ -794,7 +794,7 @@ def test_a_shorter_window_is_a_setting_of_the_account(database: Database, driven
 
         site.ring(job)
 
-        assert ("unknown", 1) == (site.state(job), len(site.calls()))
+        assert (site.state(job), len(site.calls())) == ("unknown", 1)
 
 
 def test_a_media_id_of_the_callers_own_is_not_healed(site: Site) -> None:
@@ -804,7 +804,7 @@ def test_a_media_id_of_the_callers_own_is_not_healed(site: Site) -> None:
 
     site.ring(job)
 
-    assert ("rejected", 1) == (site.state(job), len(site.calls()))
+    assert (site.state(job), len(site.calls())) == ("rejected", 1)
 
 
 def test_a_channel_without_tokens_fetches_none(database: Database, driven_clock: DrivenClock) -> None:
@@ -814,4 +814,4 @@ def test_a_channel_without_tokens_fetches_none(database: Database, driven_clock:
 
         site.ring(job)
 
-        assert ("accepted", 0) == (site.state(job), tokens_fetched(site))
+        assert (site.state(job), tokens_fetched(site)) == ("accepted", 0)

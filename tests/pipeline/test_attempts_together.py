@@ -88,14 +88,14 @@ def test_as_many_are_in_flight_as_the_doorbell_says(database: Database, driven_c
         jobs, marks = texts(site, 10), batches_of_marks(site)
         site.runtime.lane_states.record_cycle(site.part(jobs[0]).lane, 0.01)
 
-        assert 10 == site.ring(*jobs, calls=4)
+        assert site.ring(*jobs, calls=4) == 10
 
-        assert {"accepted"} == {site.state(job) for job in jobs}
-        assert (4, 10) == (max(air.in_flight), len(site.calls()))
-        assert 4 == marks[0]
+        assert {site.state(job) for job in jobs} == {"accepted"}
+        assert (max(air.in_flight), len(site.calls())) == (4, 10)
+        assert marks[0] == 4
         assert 10 == sum(marks) > len(marks)
-        assert 0 == site.runtime.lane_states.in_flight()
-        assert 0 == air.open
+        assert site.runtime.lane_states.in_flight() == 0
+        assert air.open == 0
 
 
 def test_one_that_hangs_holds_its_own_slot_alone(database: Database, driven_clock: DrivenClock) -> None:
@@ -112,8 +112,8 @@ def test_one_that_hangs_holds_its_own_slot_alone(database: Database, driven_cloc
         air.picks = all_but_the_first
         site.ring(*jobs, calls=3)
 
-        assert {"accepted"} == {site.state(job) for job in jobs}
-        assert 10 == len(ended)
+        assert {site.state(job) for job in jobs} == {"accepted"}
+        assert len(ended) == 10
 
 
 def test_a_bound_of_the_lane_holds_for_one_thread_too(database: Database, driven_clock: DrivenClock) -> None:
@@ -128,7 +128,7 @@ def test_a_bound_of_the_lane_holds_for_one_thread_too(database: Database, driven
 
         made = site.ring(*jobs, calls=6)
 
-        assert 2 == max(air.in_flight)
+        assert max(air.in_flight) == 2
         assert made == [site.state(job) for job in jobs].count("accepted")
         assert {"accepted", "queued"} >= {site.state(job) for job in jobs}
 
@@ -154,8 +154,8 @@ def test_an_error_of_ours_ends_its_own_part_alone(database: Database, driven_clo
             site.ring(*jobs, calls=3)
         site.settle()
 
-        assert ["unknown", "accepted", "accepted"] == sorted((site.state(job) for job in jobs), reverse=True)
-        assert (0, 0) == (site.runtime.lane_states.in_flight(), air.open)
+        assert sorted((site.state(job) for job in jobs), reverse=True) == ["unknown", "accepted", "accepted"]
+        assert (site.runtime.lane_states.in_flight(), air.open) == (0, 0)
 
 
 def test_none_stays_in_flight_when_waiting_fails(database: Database, driven_clock: DrivenClock) -> None:
@@ -171,8 +171,8 @@ def test_none_stays_in_flight_when_waiting_fails(database: Database, driven_cloc
             site.ring(*jobs, calls=3)
         site.settle()
 
-        assert ["accepted"] * 3 == [site.state(job) for job in jobs]
-        assert 0 == site.runtime.lane_states.in_flight()
+        assert [site.state(job) for job in jobs] == ["accepted"] * 3
+        assert site.runtime.lane_states.in_flight() == 0
 
 
 def test_a_call_that_cannot_begin_is_in_doubt_and_not_in_flight(
@@ -193,8 +193,8 @@ def test_a_call_that_cannot_begin_is_in_doubt_and_not_in_flight(
             site.ring(*jobs, calls=3)
         site.settle()
 
-        assert ["accepted", "accepted", "unknown"] == sorted(site.state(job) for job in jobs)
-        assert (0, 0) == (site.runtime.lane_states.in_flight(), air.open)
+        assert sorted(site.state(job) for job in jobs) == ["accepted", "accepted", "unknown"]
+        assert (site.runtime.lane_states.in_flight(), air.open) == (0, 0)
 
 
 def test_a_process_has_as_many_calls_in_flight_as_threads(database: Database, driven_clock: DrivenClock) -> None:
@@ -202,29 +202,29 @@ def test_a_process_has_as_many_calls_in_flight_as_threads(database: Database, dr
     with together(database, driven_clock, threads=2) as (site, air):
         site.ring(*texts(site, 6), calls=8)
 
-        assert 2 == max(air.in_flight)
+        assert max(air.in_flight) == 2
 
 
 def test_a_doorbell_without_a_slot_goes_before_those_that_want_more() -> None:
     """All three are taken: whoever has some gets none of what is freed while another one waits for its first."""
     slots = CallSlots(3)
-    assert (1, 2, 0) == (slots.take_first("hr:1", 6, 0), slots.take_more(5), slots.take_first("hr:2", 1, 0))
+    assert (slots.take_first("hr:1", 6, 0), slots.take_more(5), slots.take_first("hr:2", 1, 0)) == (1, 2, 0)
 
     with ThreadPoolExecutor(1) as pool:
         second = pool.submit(slots.take_first, "hr:2", 3, LIMIT_S)
         until(lambda: slots.has_waiting, "the second doorbell waits")
-        assert 0 == slots.take_more(5)
+        assert slots.take_more(5) == 0
         slots.give_back(1)
-        assert 1 == second.result(LIMIT_S)
+        assert second.result(LIMIT_S) == 1
 
     slots.give_back(2)
-    assert (2, 0) == (slots.take_more(5), slots.take_first("hr:3", 1, 0))
+    assert (slots.take_more(5), slots.take_first("hr:3", 1, 0)) == (2, 0)
 
 
 def test_doorbells_of_a_lane_take_turns_where_slots_are_short() -> None:
     """The second waits although slots are free, in which the first would begin; a third waits behind it."""
     slots = CallSlots(8)
-    assert (1, 5) == (slots.take_first("hr:1", 6, 0), slots.take_more(5))
+    assert (slots.take_first("hr:1", 6, 0), slots.take_more(5)) == (1, 5)
 
     with ThreadPoolExecutor(3) as pool:
         second = pool.submit(slots.take_first, "hr:1", 4, LIMIT_S)
@@ -233,16 +233,16 @@ def test_doorbells_of_a_lane_take_turns_where_slots_are_short() -> None:
         until(lambda: len(slots._waiting) == 2, "the third waits")
         assert not slots.has_waiting, "nobody gives a slot up for it"
         other = pool.submit(slots.take_first, "hr:2", 8, LIMIT_S)
-        assert 1 == other.result(SOON_S), "another lane's does not wait behind them"
-        assert 1 == slots.take_more(1)
+        assert other.result(SOON_S) == 1, "another lane's does not wait behind them"
+        assert slots.take_more(1) == 1
         slots.stop_starting("hr:1", 6)
-        assert [True, False] == [slots._is_turn(one) for one in slots._waiting]
+        assert [slots._is_turn(one) for one in slots._waiting] == [True, False]
         slots.give_back(2)
-        assert 1 == second.result(SOON_S)
+        assert second.result(SOON_S) == 1
         # There is another slot, but it is not its turn.
-        assert (1, False) == (slots._free, slots.has_waiting)
+        assert (slots._free, slots.has_waiting) == (1, False)
         slots.stop_starting("hr:1", 4)
-        assert 1 == third.result(SOON_S)
+        assert third.result(SOON_S) == 1
 
 
 @pytest.mark.parametrize(("wanted", "urgent", "patience_s"), [(3, False, LIMIT_S), (6, True, LIMIT_S), (6, False, 0)])
@@ -251,11 +251,11 @@ def test_a_doorbell_that_leaves_the_first_its_slots_takes_no_turn(wanted: int, u
     slots = CallSlots(8)
 
     with ThreadPoolExecutor(1) as pool:
-        assert 1 == slots.take_first("hr:1", 6, 0)
-        assert 1 == pool.submit(slots.take_first, "hr:1", wanted, patience_s, urgent=urgent).result(SOON_S)
+        assert slots.take_first("hr:1", 6, 0) == 1
+        assert pool.submit(slots.take_first, "hr:1", wanted, patience_s, urgent=urgent).result(SOON_S) == 1
         slots.stop_starting("hr:1", 6)
         slots.stop_starting("hr:1", wanted)
-        assert 1 == pool.submit(slots.take_first, "hr:1", 12, LIMIT_S).result(SOON_S)
+        assert pool.submit(slots.take_first, "hr:1", 12, LIMIT_S).result(SOON_S) == 1
 
 
 @pytest.mark.fewer_databases("what two threads of one process share is not in the database")
@@ -288,10 +288,10 @@ def test_a_second_doorbell_waits_until_the_first_lands_a_call_or_begins_its_last
             until(lambda: slots._waiting, "the second doorbell waits")
             assert (priority == "urgent", "queued") == (slots.has_waiting, site.state(other))
             may_land.set()
-            assert (6, 1) == (first.result(LIMIT_S), second.result(LIMIT_S))
+            assert (first.result(LIMIT_S), second.result(LIMIT_S)) == (6, 1)
 
-        assert 2 == max(counts)
-        assert {"accepted"} == {site.state(job) for job in [*jobs, other]}
+        assert max(counts) == 2
+        assert {site.state(job) for job in [*jobs, other]} == {"accepted"}
         assert (priority == "normal") == (site.bodies()[-1]["text"]["content"] == "other")
 
 
@@ -301,7 +301,7 @@ def test_a_doorbell_that_gets_no_slot_leaves_its_parts(
     """Every slot is taken by calls that hang: it waits once, and its parts are offered again, perhaps elsewhere."""
     with together(database, driven_clock, threads=1, doorbell_s=1e-6) as (site, _air):
         jobs, slots = texts(site, 2), site.bell._slots
-        assert 1 == slots.take_first("hr:1", 1, 0)
+        assert slots.take_first("hr:1", 1, 0) == 1
         waits, first = list[float](), slots.take_first
 
         def noted(lane: str, wanted: int, patience_s: float, **more: bool) -> int:
@@ -309,11 +309,11 @@ def test_a_doorbell_that_gets_no_slot_leaves_its_parts(
             return first(lane, wanted, patience_s, **more)
 
         monkeypatch.setattr(slots, "take_first", noted)
-        assert 0 == site.ring(*jobs, calls=2)
+        assert site.ring(*jobs, calls=2) == 0
         assert [attempt.FIRST_SLOT_PATIENCE * 1e-6] == waits
-        assert ["queued", "queued"] == [site.state(job) for job in jobs]
+        assert [site.state(job) for job in jobs] == ["queued", "queued"]
         slots.give_back(1)
-        assert 2 == site.ring(*jobs, calls=2)
+        assert site.ring(*jobs, calls=2) == 2
 
 
 def test_a_slot_is_given_up_only_for_a_call_that_has_landed(
@@ -328,9 +328,9 @@ def test_a_slot_is_given_up_only_for_a_call_that_has_landed(
 
         site.ring(*jobs, calls=4)
 
-        assert 0 == min(freed)
-        assert (4, 4) == (max(air.in_flight), slots.take_first("hr:1", 1, 0) + slots.take_more(9))
-        assert {"accepted"} == {site.state(job) for job in jobs}
+        assert min(freed) == 0
+        assert (max(air.in_flight), slots.take_first("hr:1", 1, 0) + slots.take_more(9)) == (4, 4)
+        assert {site.state(job) for job in jobs} == {"accepted"}
 
 
 def test_a_doorbell_that_prepares_holds_one_slot_beside_its_calls(
@@ -358,7 +358,7 @@ def test_a_doorbell_that_prepares_holds_one_slot_beside_its_calls(
         site.ring(*jobs, calls=4)
 
         first, later = held[:4], held[4:]
-        assert [(1, 0)] * 4 == first
+        assert first == [(1, 0)] * 4
         assert {(1, 0), (2, 1)} < set(later)
         assert all(slots_held <= 1 + max(1, in_flight) for slots_held, in_flight in later)
 
@@ -388,8 +388,10 @@ def test_a_file_behind_a_url_is_fetched_with_no_call_in_flight(database: Databas
             [due] = load_parts(connection, site.database.now, [part_id(job, 0)])
         remote = replace(due, message={"files": {"image": {"url": "https://example.com/a.png"}}})
 
-        assert [False, True, False] == [
-            doorbell_sender._is_exclusive(one) for one in (due, remote, replace(remote, spec={"fetched": {}}))
+        assert [doorbell_sender._is_exclusive(one) for one in (due, remote, replace(remote, spec={"fetched": {}}))] == [
+            False,
+            True,
+            False,
         ]
 
 
@@ -407,8 +409,8 @@ def test_large_documents_are_sent_one_at_a_time(
 
         site.ring(*jobs, calls=4)
 
-        assert {"accepted"} == {site.state(job) for job in jobs}
-        assert 1 == max(air.in_flight)
+        assert {site.state(job) for job in jobs} == {"accepted"}
+        assert max(air.in_flight) == 1
 
 
 def test_a_mark_has_its_end_although_another_was_refused(database: Database, driven_clock: DrivenClock) -> None:
@@ -431,7 +433,7 @@ def test_a_mark_has_its_end_although_another_was_refused(database: Database, dri
             site.ring(*jobs, calls=2)
         site.settle()
 
-        assert [("queued", 0), ("queued", 1)] == [(site.state(job), site.part(job).claim) for job in jobs]
+        assert [(site.state(job), site.part(job).claim) for job in jobs] == [("queued", 0), ("queued", 1)]
 
 
 def test_what_was_not_tried_does_not_wait_for_a_call_that_hangs(
@@ -452,4 +454,4 @@ def test_what_was_not_tried_does_not_wait_for_a_call_that_hangs(
         site.sql("update worker_parts set offered_until = 2000000000000000")
         site.ring(*jobs, calls=2)
 
-        assert [0, 5, 5] == left
+        assert left == [0, 5, 5]

@@ -62,7 +62,7 @@ def test_it_delivers_in_the_order_in_which_the_ids_came(site: Site) -> None:
 
     told = [body["text"]["content"] for body in site.bodies()]
     assert [f"normal {n}" for n in range(7)] == told[:7]
-    assert ["bulk 0", "normal 7", "normal 8", "bulk 1", "normal 9", "normal 10", "bulk 2"] == told[7:]
+    assert told[7:] == ["bulk 0", "normal 7", "normal 8", "bulk 1", "normal 9", "normal 10", "bulk 2"]
 
 
 def test_after_two_seconds_it_leaves_the_rest(site: Site) -> None:
@@ -82,7 +82,7 @@ def test_after_two_seconds_it_leaves_the_rest(site: Site) -> None:
     assert 16 >= calls >= 3
     assert calls == states(site, jobs).count("accepted")
     left = [site.part(job) for job in jobs if site.state(job) == "queued"]
-    assert {None} == {part.offered_until for part in left}
+    assert {part.offered_until for part in left} == {None}
 
 
 def test_what_rang_while_the_database_was_away_is_left_when_it_is_back(site: Site) -> None:
@@ -98,7 +98,7 @@ def test_what_rang_while_the_database_was_away_is_left_when_it_is_back(site: Sit
 
     site.bell.release_missed()
 
-    assert [None] * 3 == [site.part(job).offered_until for job in jobs]
+    assert [site.part(job).offered_until for job in jobs] == [None] * 3
     offered(site, *jobs)
     site.bell.release_missed()
     assert all(site.part(job).offered_until for job in jobs)
@@ -109,11 +109,11 @@ def test_a_block_stops_the_parts_behind_it(site: Site) -> None:
     site.vendor.says(lambda request: site.vendor.takes(request), refused(45009))
     jobs = jobs_of(site, 5)
 
-    assert 2 == site.ring(*jobs)
+    assert site.ring(*jobs) == 2
 
-    assert ["accepted"] + ["queued"] * 4 == states(site, jobs)
+    assert states(site, jobs) == ["accepted"] + ["queued"] * 4
     used = site.rows("select buckets from worker_budgets where buckets <> '[]'")
-    assert 4 == len(used)  # two members, a minute and an hour each
+    assert len(used) == 4  # two members, a minute and an hour each
 
 
 def test_what_has_room_goes_although_the_lane_is_full_behind_it(database: Database, driven_clock: DrivenClock) -> None:
@@ -123,10 +123,10 @@ def test_what_has_room_goes_although_the_lane_is_full_behind_it(database: Databa
         limited.runtime.lane_states.record_cycle(limited.part(jobs[0]).lane, 0.0)
         asked = limited.reservations()
 
-        assert 2 == limited.ring(*jobs)
+        assert limited.ring(*jobs) == 2
 
-        assert ["accepted"] * 2 + ["queued"] * 3 == states(limited, jobs)
-        assert 5 == asked[0]
+        assert states(limited, jobs) == ["accepted"] * 2 + ["queued"] * 3
+        assert asked[0] == 5
 
 
 @pytest.mark.fewer_databases("what is given back is the same rows on each")
@@ -156,7 +156,7 @@ def test_room_reserved_before_the_database_went_away_is_given_back(
         limited.runtime.governor.reserve = reserve  # type: ignore[method-assign]
         limited.advance(6)
 
-        assert 2 == limited.ring(*jobs)
+        assert limited.ring(*jobs) == 2
 
 
 def test_a_lane_that_somebody_else_found_full_keeps_nobody_who_has_room(site: Site) -> None:
@@ -169,13 +169,13 @@ def test_a_lane_that_somebody_else_found_full_keeps_nobody_who_has_room(site: Si
             with site.database.writing() as connection:
                 full = LaneBlock(lane, "send text", 60.0, "full", limit_name="app_day")
                 change_lanes(connection, site.database.now, [full])
-            assert 0 == site.bell.answer(lane, [])
+            assert site.bell.answer(lane, []) == 0
             assert site.runtime.lane_states.is_closed(lane)
             assert site.runtime.lane_states.capacity(lane, has_permit=True).calls is None
 
     site.runtime.checkpoint = blocked_elsewhere
 
-    assert 1 == site.ring(*jobs)
+    assert site.ring(*jobs) == 1
 
 
 def test_a_block_of_another_process_is_seen_before_anything_is_loaded(site: Site) -> None:
@@ -186,10 +186,10 @@ def test_a_block_of_another_process_is_seen_before_anything_is_loaded(site: Site
     with site.database.writing() as connection:
         change_lanes(connection, site.database.now, [LaneBlock(lane, "send text", 60.0, "45009")])
 
-    assert 0 == site.ring(job)
+    assert site.ring(job) == 0
 
     assert site.part(job).offered_until is None
-    assert [] == site.calls()
+    assert site.calls() == []
 
 
 def test_a_lifted_block_is_seen_too(site: Site) -> None:
@@ -202,7 +202,7 @@ def test_a_lifted_block_is_seen_too(site: Site) -> None:
     site.advance(6)
     site.ring(*jobs)
 
-    assert ["accepted", "accepted"] == states(site, jobs)
+    assert states(site, jobs) == ["accepted", "accepted"]
 
 
 def of_megabytes(site: Site, count: int, **options: Any) -> list[str]:
@@ -221,8 +221,8 @@ def test_documents_of_megabytes_are_read_one_after_the_other(site: Site) -> None
     tracemalloc.stop()
 
     assert held < 600_000
-    assert [True, True, True, True, False] == [work.holds_bytes for work in works]
-    assert [{}] * 4 == [work.message for work in works[:4]]
+    assert [work.holds_bytes for work in works] == [True, True, True, True, False]
+    assert [work.message for work in works[:4]] == [{}] * 4
 
 
 @pytest.mark.every_database
@@ -236,10 +236,10 @@ def test_documents_of_megabytes_arrive_whole_and_in_order(site: Site) -> None:
     site.recover()
     site.ring(jobs[0])
 
-    assert (3, ["accepted"] * 3) == (calls, states(site, jobs))
+    assert (calls, states(site, jobs)) == (3, ["accepted"] * 3)
     sent = site.bodies()
-    assert ["u0", "u1", "u2", "u0"] == [body["touser"] for body in sent]
-    assert {600_000} == {len(body["mpnews"]["articles"][0]["content"]) for body in sent}
+    assert [body["touser"] for body in sent] == ["u0", "u1", "u2", "u0"]
+    assert {len(body["mpnews"]["articles"][0]["content"]) for body in sent} == {600_000}
     assert sent[0] == sent[3]
 
 
@@ -263,10 +263,10 @@ def test_a_process_that_does_not_know_an_account_blocks_it_for_nobody_else(site:
     assert [("queued", site.clock.micros + SECOND, 0)] * 2 == [
         (part.state, part.offered_until, part.tries) for part in handed_on
     ]
-    assert ["accepted"] * 2 == states(site, jobs)
-    assert [] == site.rows("select lane from worker_lanes")
+    assert states(site, jobs) == ["accepted"] * 2
+    assert site.rows("select lane from worker_lanes") == []
     [event] = site.rows("select account, what, reason from worker_lane_events")
-    assert ("it", "unusable", "account 'it' does not exist") == (event.account, event.what, event.reason.split(";")[0])
+    assert (event.account, event.what, event.reason.split(";")[0]) == ("it", "unusable", "account 'it' does not exist")
 
 
 def test_a_fleet_half_of_which_does_not_know_an_account_carries_on(site: Site, newcomer: Site) -> None:
@@ -284,7 +284,7 @@ def test_a_fleet_half_of_which_does_not_know_an_account_carries_on(site: Site, n
             next(processes).bell.answer(ring.lane, ring.ids)
         site.settle()
 
-    assert ["accepted"] * 40 == states(site, jobs)
+    assert states(site, jobs) == ["accepted"] * 40
     assert seconds <= 10
 
 
@@ -355,7 +355,7 @@ def test_a_probe_whose_part_waits_or_has_ended_is_not_used_up(
         site.advance(601)
         site.run()
 
-        assert "accepted" == site.state(good)
+        assert site.state(good) == "accepted"
         assert "accepted" not in states(site, jobs)
 
 
@@ -377,7 +377,7 @@ def test_a_probe_that_its_account_keeps_from_a_call_waits_as_long_as_the_account
         site.advance(wait_s)
         site.run()
 
-        assert (True, "accepted") == (0.5 < wait_s < 60, site.state(job))
+        assert (0.5 < wait_s < 60, site.state(job)) == (True, "accepted")
 
 
 @pytest.mark.parametrize("path", [GETTOKEN, SEND])
@@ -413,7 +413,7 @@ def test_a_fleet_half_of_which_cannot_reach_the_vendor_carries_on(
     assert max(took) <= 5
     assert 1 < len([one for one in cut_off.transport.connects if one.path == path]) <= 10
     assert all(plain(why["hr"]).endswith("proxy_refused; correct the account's `proxy`") for why in told)
-    assert {} == site.runtime.lane_states.unreachable_accounts()
+    assert site.runtime.lane_states.unreachable_accounts() == {}
 
 
 @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ def test_an_account_that_no_process_reaches_rests_for_all(
 
         assert lane is not None
         assert lane.blocked_until - lane.blocked_at > SECOND
-        assert {} == cut_off.runtime.lane_states.unreachable_accounts()
+        assert cut_off.runtime.lane_states.unreachable_accounts() == {}
 
 
 def test_an_account_that_was_not_known_is_looked_at_again(site: Site, newcomer: Site) -> None:
@@ -458,7 +458,7 @@ def test_an_account_that_was_not_known_is_looked_at_again(site: Site, newcomer: 
     newcomer.advance(15)
     newcomer.ring(job)
 
-    assert ("queued", "accepted") == (before, newcomer.state(job))
+    assert (before, newcomer.state(job)) == ("queued", "accepted")
 
 
 def test_draining_stops_before_the_next_mark(site: Site) -> None:
@@ -472,10 +472,10 @@ def test_draining_stops_before_the_next_mark(site: Site) -> None:
     jobs = jobs_of(site, 3)
     offered(site, *jobs)
 
-    assert 1 == site.ring(*jobs)
+    assert site.ring(*jobs) == 1
 
-    assert ["accepted", "queued", "queued"] == states(site, jobs)
-    assert {None} == {site.part(job).offered_until for job in jobs}
+    assert states(site, jobs) == ["accepted", "queued", "queued"]
+    assert {site.part(job).offered_until for job in jobs} == {None}
 
 
 def test_draining_between_reservation_and_mark_marks_nothing(site: Site) -> None:
@@ -490,8 +490,8 @@ def test_draining_between_reservation_and_mark_marks_nothing(site: Site) -> None
 
     site.runtime.transport.connect = connect  # type: ignore[method-assign,assignment]
 
-    assert 1 == site.ring(*jobs)
-    assert [("accepted", 1), ("queued", 0)] == [(site.state(job), site.part(job).claim) for job in jobs]
+    assert site.ring(*jobs) == 1
+    assert [(site.state(job), site.part(job).claim) for job in jobs] == [("accepted", 1), ("queued", 0)]
 
 
 def test_a_writer_that_is_closing_leaves_everything(site: Site) -> None:
@@ -504,8 +504,8 @@ def test_a_writer_that_is_closing_leaves_everything(site: Site) -> None:
 
     site.runtime.writer.mark = closed  # type: ignore[method-assign,assignment]
 
-    assert 0 == site.ring(*jobs)
-    assert {("queued", None)} == {(site.state(job), site.part(job).offered_until) for job in jobs}
+    assert site.ring(*jobs) == 0
+    assert {(site.state(job), site.part(job).offered_until) for job in jobs} == {("queued", None)}
 
 
 def test_ids_that_are_no_longer_due_are_left_and_cost_nothing(site: Site) -> None:
@@ -515,7 +515,7 @@ def test_ids_that_are_no_longer_due_are_left_and_cost_nothing(site: Site) -> Non
 
     again = site.bell.answer(site.part(job).lane, [part_id(job, 0), "f" * 32 + "-0"])
 
-    assert (0, 1) == (again, len(site.calls()))
+    assert (again, len(site.calls())) == (0, 1)
 
 
 @pytest.mark.every_database
@@ -548,10 +548,10 @@ def test_calls_reserved_together_fit_into_a_permits_age(site: Site) -> None:
             # The call alone says nothing about when the next one starts.
             site.runtime.lane_states.record_call(lane, 0.001)
         asked.clear()
-        assert 17 == site.ring(*jobs)
+        assert site.ring(*jobs) == 17
         first.append(asked[0])
 
-    assert [16, 10, 2, 1, 2] == first
+    assert first == [16, 10, 2, 1, 2]
     known = [(calls, way_s) for calls, way_s in zip(first, ways_s, strict=True) if way_s is not None]
     assert all(calls == 1 or calls * way_s < permit_age_s({60}, 0) for calls, way_s in known)
 
@@ -594,11 +594,11 @@ def test_an_id_in_another_threads_hand_is_left_alone(site: Site, closed: bool) -
         others = (site.state(other), site.part(other).offered_until)
     site.settle()
 
-    assert ("queued", 2_000_000_000_000_000) == meanwhile
+    assert meanwhile == ("queued", 2_000_000_000_000_000)
     assert (("queued", None) if closed else ("accepted", None)) == others
     assert ([1], 0 if closed else 1) == (calls, second)
-    assert 1 == [body["text"]["content"] for body in site.bodies()].count("0")
-    assert ("accepted", 1) == (site.state(job), site.part(job).claim)
+    assert [body["text"]["content"] for body in site.bodies()].count("0") == 1
+    assert (site.state(job), site.part(job).claim) == ("accepted", 1)
 
 
 def test_an_id_that_was_left_may_be_taken_again(site: Site) -> None:
@@ -614,8 +614,8 @@ def test_an_id_that_was_left_may_be_taken_again(site: Site) -> None:
         site.ring(*jobs)
     site.runtime.governor.reserve = reserve  # type: ignore[method-assign]
     site.vendor.says(refused(45009))
-    assert 1 == site.ring(*jobs)
+    assert site.ring(*jobs) == 1
 
     site.advance(61)
-    assert 3 == site.ring(*jobs)
-    assert ["accepted"] * 3 == states(site, jobs)
+    assert site.ring(*jobs) == 3
+    assert states(site, jobs) == ["accepted"] * 3

@@ -66,7 +66,7 @@ def test_scale_measures_every_step_of_every_claim(
     assert 2 * (4 * 5 + 1) - 4 * len(scale.BRIEF) == len(ratios)
     assert all(ratio > 0 for ratio in (*ratios, late))
     steps = ("asks", "offer", "wake", "mark", "turn")
-    assert (4, 4, 4, 4, 5) == tuple(printed.count(f" {step} ") for step in steps)
+    assert tuple(printed.count(f" {step} ") for step in steps) == (4, 4, 4, 4, 5)
 
 
 def test_the_steps_that_a_profile_counts_exist() -> None:
@@ -86,7 +86,7 @@ def test_the_kits_bench_times_every_story(tmp_path: Path) -> None:
     """Each as often as asked, without the first."""
     found = kit.run(tmp_path, 3)
 
-    assert {"test_text": 2, "test_press": 2, "test_rollback": 2} == {name: len(times) for name, times in found.items()}
+    assert {name: len(times) for name, times in found.items()} == {"test_text": 2, "test_press": 2, "test_rollback": 2}
     assert all(time > 0 for times in found.values() for time in times)
 
 
@@ -112,7 +112,7 @@ def test_the_consoles_bench_asks_for_every_page(
         slowest = console.ask_for(address, pages, 2)
 
     printed = capsys.readouterr().out
-    assert [] == [name for name in pages if f"  {name} " not in printed]
+    assert [name for name in pages if f"  {name} " not in printed] == []
     assert slowest > 0
 
 
@@ -142,7 +142,7 @@ def test_a_producer_commits_one_job_after_the_other(server: str, request: pytest
 
     assert done.jobs == stored > 0
     assert done.longest_s > 0
-    assert 0 == watch.for_workers.total()
+    assert watch.for_workers.total() == 0
 
 
 def soaked(unit: str, value: Callable[[int], float]) -> Series:
@@ -164,7 +164,7 @@ def test_the_soak_names_what_grows(unit: str, value: Callable[[int], float], wor
 
     assert words == series.grows(6_600)
     assert 'stroke="#c00"' in drawn([series], 6_600, "a soak")
-    assert "" == replace(series, judged=False).grows(6_600)
+    assert replace(series, judged=False).grows(6_600) == ""
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_the_soak_names_what_grows(unit: str, value: Callable[[int], float], wor
 )
 def test_the_soak_takes_what_does_not_grow(value: Callable[[int], float]) -> None:
     """Up and down is no growth."""
-    assert "" == soaked("rows", value).grows(6_600)
+    assert soaked("rows", value).grows(6_600) == ""
 
 
 def test_the_soak_sees_what_is_lost_and_what_is_doubled() -> None:
@@ -195,39 +195,39 @@ def test_the_soak_sees_what_is_lost_and_what_is_doubled() -> None:
     ledger.end(4, JobState.ACCEPTED)
     ledger.arrive(4, "f")
 
-    assert ["job 2: accepted, and never seen", "job 6: no end"] == ledger.lost()
-    assert [
+    assert ledger.lost() == ["job 2: accepted, and never seen", "job 6: no end"]
+    assert ledger.doubled() == [
         "job 3 ended as ACCEPTED and as ACCEPTED",
         "job 1: seen 2 times, state 2",
         "job 5: seen 1 times, state 4",
-    ] == ledger.doubled()
-    assert 6 == ledger.ended
+    ]
+    assert ledger.ended == 6
 
 
 def test_the_ordering_bench_sees_a_step_back_and_a_job_that_never_came() -> None:
     """A repeat of the same one is no step back; what has no key may come in any order."""
     good = {"key0": [0, 0, 1, 1, 2], ordering.NOBODYS: [*range(1, ordering.FREE), 0]}
 
-    assert [] == [*ordering.out_of_order(good), *ordering.never_arrived(good, 1, 3)]
-    assert ["key0: 1 was sent before 0"] == ordering.out_of_order({"key0": [0, 1, 0, 1]})
-    assert ["key0: [1] never arrived"] == ordering.never_arrived({**good, "key0": [0, 2]}, 1, 3)
-    assert ["held: [0, 1] never arrived"] == ordering.never_arrived({}, 0, 2)
+    assert [*ordering.out_of_order(good), *ordering.never_arrived(good, 1, 3)] == []
+    assert ordering.out_of_order({"key0": [0, 1, 0, 1]}) == ["key0: 1 was sent before 0"]
+    assert ordering.never_arrived({**good, "key0": [0, 2]}, 1, 3) == ["key0: [1] never arrived"]
+    assert ordering.never_arrived({}, 0, 2) == ["held: [0, 1] never arrived"]
 
 
 def test_windows_are_counted_as_the_vendor_may() -> None:
     """Sliding ones without their end, aligned ones by the calendar."""
     times = [0.0, 5.0, 9.9, 10.0, 19.9, 20.0]
 
-    assert 3 == most(times, 10)
-    assert 3 == most_aligned(times, 10)
+    assert most(times, 10) == 3
+    assert most_aligned(times, 10) == 3
     assert 0 == most([], 10) == most_aligned([], 10)
 
 
 def test_used_is_the_window_through_the_median_way_to_the_call_an_amount_later() -> None:
     """Two in ten seconds, one of them late: 10 s through 10 s; too few calls are no use at all."""
-    assert 1.0 == used([0, 1, 10, 11, 20, 35], 2, 10)
-    assert 0.5 == used([0, 0, 20, 20], 2, 10)
-    assert 0.0 == used([0, 1], 2, 10)
+    assert used([0, 1, 10, 11, 20, 35], 2, 10) == 1.0
+    assert used([0, 0, 20, 20], 2, 10) == 0.5
+    assert used([0, 1], 2, 10) == 0.0
 
 
 def test_the_least_part_is_that_of_the_worst_window() -> None:
@@ -235,25 +235,25 @@ def test_the_least_part_is_that_of_the_worst_window() -> None:
     calls = [(float(n), n % 4 == 0) for n in range(40)]
     hole = [(at, marked and not 16 <= at < 24) for at, marked in calls]
 
-    assert 0.2 == least_share(calls, 10, (0.0, 39.0), 5)
-    assert 0.0 == least_share(hole, 10, (0.0, 39.0), 5)
-    assert 0.2 == least_share(hole, 10, (21.0, 39.0), 5)
-    assert 1.0 == least_share(hole, 10, (0.0, 39.0), 12)
+    assert least_share(calls, 10, (0.0, 39.0), 5) == 0.2
+    assert least_share(hole, 10, (0.0, 39.0), 5) == 0.0
+    assert least_share(hole, 10, (21.0, 39.0), 5) == 0.2
+    assert least_share(hole, 10, (0.0, 39.0), 12) == 1.0
 
 
 def test_a_window_may_lie_between_two_bursts() -> None:
     """It holds the whole second burst, though no call is at its start nor at its end."""
     bursts = [(at, at == 61.0) for at in (0.0, 1.0, 2.0, 60.0, 61.0, 62.0, 63.0)]
 
-    assert 0.25 == least_share(bursts, 60, (20.0, 90.0), 4)
+    assert least_share(bursts, 60, (20.0, 90.0), 4) == 0.25
 
 
 def test_a_backlog_stands_from_when_it_never_ran_out_again() -> None:
     """Two wait all the time from the fifth second on; in the end there is one."""
     asked = {n: float(n) for n in range(10)}
 
-    assert 5.0 == waits_since(asked, {0: 0.5, 1: 3.5, 2: 3.6, 3: 3.7}, 2)
-    assert 0.0 == waits_since(asked, {}, 1)
+    assert waits_since(asked, {0: 0.5, 1: 3.5, 2: 3.6, 3: 3.7}, 2) == 5.0
+    assert waits_since(asked, {}, 1) == 0.0
     assert math.inf == waits_since(asked, dict.fromkeys(range(9), 9.5), 2)
 
 
@@ -261,10 +261,10 @@ def test_whoever_is_urgent_is_late_from_the_next_room_on() -> None:
     """Two in ten seconds: the room of the second window is at 10 s, and behind one that waits already at 11 s."""
     times = [0.0, 1.0, 10.5, 13.0, 20.0]
 
-    assert [0.5, 2.0] == lateness(times, {1: 4.0, 2: 5.0}, {1: 10.5, 2: 13.0}, 2, 10)
-    assert [6.5, 8.0] == lateness(times, {1: 4.0, 2: 5.0}, {1: 10.5, 2: 13.0}, 0, 10)
-    assert [0.0] == lateness(times, {1: 0.5}, {1: 10.0}, 2, 10, notice_s=0.6)
-    assert [10.0] == lateness(times, {1: 4.0}, {}, 2, 10)
+    assert lateness(times, {1: 4.0, 2: 5.0}, {1: 10.5, 2: 13.0}, 2, 10) == [0.5, 2.0]
+    assert lateness(times, {1: 4.0, 2: 5.0}, {1: 10.5, 2: 13.0}, 0, 10) == [6.5, 8.0]
+    assert lateness(times, {1: 0.5}, {1: 10.0}, 2, 10, notice_s=0.6) == [0.0]
+    assert lateness(times, {1: 4.0}, {}, 2, 10) == [10.0]
 
 
 @pytest.mark.parametrize("size", [FULL, QUICK], ids=["full", "quick"])
@@ -278,8 +278,8 @@ def test_members_are_dealt_their_messages(size: Scale) -> None:
 
 def test_the_minimum_is_that_of_the_windows() -> None:
     """600 at 30 in 10 s and 300 in 100 s: the twentieth burst is at 190 s."""
-    assert 190.0 == FULL.minimum_s()
-    assert 0.0 == Scale(30, 1, 30).minimum_s()
+    assert FULL.minimum_s() == 190.0
+    assert Scale(30, 1, 30).minimum_s() == 0.0
 
 
 @pytest.mark.slow("starts processes of its own")
@@ -295,8 +295,8 @@ def test_the_bare_vendor_of_a_bench_writes_down_who_was_sent_to(tmp_path: Path) 
     finally:
         arrivals.close()
 
-    assert 0 == reply.json()["errcode"]
-    assert ["anna"] == [who for _, who in found]
+    assert reply.json()["errcode"] == 0
+    assert [who for _, who in found] == ["anna"]
 
 
 A_SPELL = illness.Spell("busy", backlog=10_000, calls=200, lost=0, old_s=600.0, after_s=30.0)
@@ -321,9 +321,9 @@ def test_a_slammed_door_takes_callers_and_sends_them_away() -> None:
         door.slam()
 
         with socket.create_connection(("127.0.0.1", door.at), timeout=30) as caller:
-            assert b"" == caller.recv(1)
+            assert caller.recv(1) == b""
 
-        assert 1 == door.slammed
+        assert door.slammed == 1
 
 
 def a_table(jobs: int, cpu_ns: int) -> profile.Table:
@@ -377,7 +377,7 @@ def test_statements_are_counted_by_thread_and_step(monkeypatch: pytest.MonkeyPat
     thread.start()
     thread.join()
 
-    assert {"sender": {"all": [3], "steps": {"doorbell": (1, [2]), "mark": (1, [1])}}} == meter.table()
+    assert meter.table() == {"sender": {"all": [3], "steps": {"doorbell": (1, [2]), "mark": (1, [1])}}}
 
 
 def test_a_step_is_charged_without_the_steps_within_it() -> None:
@@ -400,7 +400,7 @@ def test_a_step_is_charged_without_the_steps_within_it() -> None:
     spends(1)
     steps.go_to(outer)
 
-    assert ([11, 0, 0, 0], [5, 0, 0, 0]) == (steps.costs["outer"], steps.costs["inner"])
+    assert (steps.costs["outer"], steps.costs["inner"]) == ([11, 0, 0, 0], [5, 0, 0, 0])
 
 
 ENDED = """

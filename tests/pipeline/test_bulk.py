@@ -67,8 +67,8 @@ def test_an_existing_row_is_an_error_or_ignored_or_replaced(database: Database) 
     ignored = [row["reason"] for row in stored(database)]
     insert(database, a_lane("hr:1", reason="new"), a_lane("hr:3"), conflict="replace")
 
-    assert (1, ["why", "why"]) == (after_error, ignored)
-    assert ["new", "why", "why"] == [row["reason"] for row in stored(database)]
+    assert (after_error, ignored) == (1, ["why", "why"])
+    assert [row["reason"] for row in stored(database)] == ["new", "why", "why"]
 
 
 def test_only_the_rows_with_these_keys_are_updated(database: Database) -> None:
@@ -78,8 +78,11 @@ def test_only_the_rows_with_these_keys_are_updated(database: Database) -> None:
     changes = [{"lane": f"hr:{n}", "reason": f"r{n}", "remedy": None, "parked": True} for n in (1, 3, 9)]
     database.run(lambda connection: update_rows(connection, tables.lanes, ["lane"], changes))
 
-    assert [("why", False), ("r1", True), ("why", False), ("r3", True)] == [
-        (row["reason"], row["parked"]) for row in stored(database)
+    assert [(row["reason"], row["parked"]) for row in stored(database)] == [
+        ("why", False),
+        ("r1", True),
+        ("why", False),
+        ("r3", True),
     ]
 
 
@@ -94,7 +97,7 @@ def test_two_keys_match_together(database: Database) -> None:
 
     with database.reading() as connection:
         found = connection.execute(text("select part_id, claim, msgid from worker_receipts order by part_id, claim"))
-        assert [("a", 1, "m"), ("a", 2, "new"), ("b", 1, "newer"), ("b", 2, "m")] == [tuple(row) for row in found]
+        assert [tuple(row) for row in found] == [("a", 1, "m"), ("a", 2, "new"), ("b", 1, "newer"), ("b", 2, "m")]
 
 
 def test_no_rows_are_no_statement(database: Database) -> None:
@@ -102,7 +105,7 @@ def test_no_rows_are_no_statement(database: Database) -> None:
     database.run(lambda connection: insert_rows(connection, tables.lanes, []))
     database.run(lambda connection: update_rows(connection, tables.lanes, ["lane"], []))
 
-    assert [] == stored(database)
+    assert stored(database) == []
 
 
 @pytest.mark.fewer_databases("only MariaDB limits a statement to some megabytes")
@@ -129,9 +132,11 @@ def test_who_made_a_row_knows_it(database: Database) -> None:
     silent = database.dialect.name == "mysql"
     assert ((set(), set()) if silent else ({"a", "b"}, {"c"})) == (first, second)
     with database.reading() as connection:
-        assert ["a", "b", "c"] == list(
-            connection.execute(text("select id from worker_duplicates order by id")).scalars()
-        )
+        assert list(connection.execute(text("select id from worker_duplicates order by id")).scalars()) == [
+            "a",
+            "b",
+            "c",
+        ]
 
 
 def test_ids_are_a_document_not_a_statement(database: Database) -> None:
@@ -141,4 +146,4 @@ def test_ids_are_a_document_not_a_statement(database: Database) -> None:
 
     with database.reading() as connection:
         query = text(f"select lane from {database.dialect.by_ids('worker_lanes', 'lane')}")
-        assert ["hr:1"] == [row[0] for row in connection.execute(query, {"ids": ids_json(hostile)})]
+        assert [row[0] for row in connection.execute(query, {"ids": ids_json(hostile)})] == ["hr:1"]

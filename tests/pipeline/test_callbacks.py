@@ -74,7 +74,7 @@ def test_the_address_is_verified_without_a_database(receiver: Receiver, site: Si
 
     answer = asked(receiver.app, "GET", HR, query)
 
-    assert (200, b"314159") == (answer.status, answer.body)
+    assert (answer.status, answer.body) == (200, b"314159")
 
 
 def test_a_press_is_stored_with_its_code_and_its_event(receiver: Receiver, site: Site) -> None:
@@ -83,12 +83,12 @@ def test_a_press_is_stored_with_its_code_and_its_event(receiver: Receiver, site:
 
     answer = post(receiver, sent(press(task, person="LiSi", created=int(NOW) - 60)))
 
-    assert (200, b"") == (answer.status, answer.body)
+    assert (answer.status, answer.body) == (200, b"")
     [row] = site.rows("select * from worker_inbound")
     assert ("hr", "template_card_event", "LiSi", part_id(job, 0)) == (row.account, row.event, row.person, row.part_id)
-    assert "approve" == json.loads(row.payload)["press"]["button"]
+    assert json.loads(row.payload)["press"]["button"] == "approve"
     [code] = [row for row in site.of("response_codes", job) if row.source == "callback"]
-    assert ("code-1", "fresh", "lisi") == (code.code, code.state, code.person)
+    assert (code.code, code.state, code.person) == ("code-1", "fresh", "lisi")
     assert (int(NOW) - 60 + 259_200) * 1_000_000 == code.ends_at
     [event] = site.rows("select * from worker_events")
     assert ("card_action", job, part_id(job, 0), 0, row.id) == (
@@ -106,9 +106,9 @@ def test_a_repeated_callback_is_answered_200_and_stored_once(receiver: Receiver,
 
     answers = [post(receiver, sent(press(task), at=NOW + n, nonce=f"n{n}", random=bytes([n]) * 16)) for n in range(4)]
 
-    assert [200] * 4 == [answer.status for answer in answers]
+    assert [answer.status for answer in answers] == [200] * 4
     counts = [site.rows(f"select count(*) as n from worker_{table}")[0].n for table in ("inbound", "events")]
-    assert [1, 1] == counts
+    assert counts == [1, 1]
 
 
 def test_a_press_before_the_sends_own_answer_is_joined(receiver: Receiver, site: Site) -> None:
@@ -119,8 +119,8 @@ def test_a_press_before_the_sends_own_answer_is_joined(receiver: Receiver, site:
     update = site.update(job, to="lisi")
     site.run()
 
-    assert ["accepted", "accepted"] == [site.state(job), site.state(update)]
-    assert "code-1" == site.bodies("/cgi-bin/message/update_template_card")[0]["response_code"]
+    assert [site.state(job), site.state(update)] == ["accepted", "accepted"]
+    assert site.bodies("/cgi-bin/message/update_template_card")[0]["response_code"] == "code-1"
 
 
 @pytest.mark.every_database
@@ -151,10 +151,10 @@ def test_a_card_of_somebody_else_is_kept_and_nobody_is_told(receiver: Receiver, 
     """No job of ours: stored, the event ignored, no code filed."""
     answer = post(receiver, sent(press(task)))
 
-    assert 200 == answer.status
-    assert [None] == [row.part_id for row in site.rows("select part_id from worker_inbound")]
-    assert [4] == [row.state for row in site.rows("select state from worker_events")]
-    assert [] == site.rows("select id from worker_response_codes")
+    assert answer.status == 200
+    assert [row.part_id for row in site.rows("select part_id from worker_inbound")] == [None]
+    assert [row.state for row in site.rows("select state from worker_events")] == [4]
+    assert site.rows("select id from worker_response_codes") == []
 
 
 @pytest.mark.every_database
@@ -173,8 +173,8 @@ def test_a_card_of_another_account_of_the_app_is_joined(
         site.run()
 
         assert [part_id(job, 0)] == [row.part_id for row in site.rows("select part_id from worker_inbound")]
-        assert ["code-1"] == [body["response_code"] for body in site.bodies(UPDATE)]
-        assert "accepted" == site.state(update)
+        assert [body["response_code"] for body in site.bodies(UPDATE)] == ["code-1"]
+        assert site.state(update) == "accepted"
 
 
 def test_a_card_of_another_app_is_not_ours(receiver: Receiver, site: Site) -> None:
@@ -184,7 +184,7 @@ def test_a_card_of_another_app_is_not_ours(receiver: Receiver, site: Site) -> No
 
     post(receiver, sent(press(f"w{part_id(job, 0)}")))
 
-    assert [None] == [row.part_id for row in site.rows("select part_id from worker_inbound")]
+    assert [row.part_id for row in site.rows("select part_id from worker_inbound")] == [None]
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["its repeat is to come", "held for a person"])
@@ -204,10 +204,10 @@ def test_a_press_settles_a_card_in_doubt(receiver: Receiver, site: Site, held: b
     site.run()
 
     assert ("rejected" if held else "queued") == waited
-    assert ("accepted", 0) == (site.state(job), site.part(job).doubts)
-    assert [("unknown", False)] == [(row.outcome, bool(row.doubtful)) for row in site.of("attempts", job)]
-    assert ["a press proves"] == [row.warning[:14] for row in site.of("receipts", job)]
-    assert 1 == len(site.bodies())
+    assert (site.state(job), site.part(job).doubts) == ("accepted", 0)
+    assert [(row.outcome, bool(row.doubtful)) for row in site.of("attempts", job)] == [("unknown", False)]
+    assert [row.warning[:14] for row in site.of("receipts", job)] == ["a press proves"]
+    assert len(site.bodies()) == 1
     assert (0 if held else 1) == len(site.bodies(UPDATE))
 
 
@@ -219,8 +219,8 @@ def test_a_press_leaves_the_http_status_that_was_read(receiver: Receiver, site: 
 
     post(receiver, sent(press(f"w{part_id(job, 0)}")))
 
-    assert [("unknown", False, 502)] == [
-        (row.outcome, bool(row.doubtful), row.http_status) for row in site.of("attempts", job)
+    assert [(row.outcome, bool(row.doubtful), row.http_status) for row in site.of("attempts", job)] == [
+        ("unknown", False, 502)
     ]
 
 
@@ -235,7 +235,7 @@ def test_a_press_tells_the_hooks_of_an_end(database: Database, driven_clock: Dri
         post(made(site), sent(press(f"w{part_id(job, 0)}")))
 
         ends = site.rows("select job_state from worker_events where kind = 'job_done' and job_id = :job", job=job)
-    assert [JobState.ACCEPTED] == [row.job_state for row in ends]
+    assert [row.job_state for row in ends] == [JobState.ACCEPTED]
 
 
 @pytest.mark.every_database
@@ -248,7 +248,7 @@ def test_a_press_of_a_card_that_may_be_anothers_settles_none(receiver: Receiver,
 
     post(receiver, sent(press("leave-7")))
 
-    assert ["unknown", "unknown"] == [site.state(job) for job in jobs]
+    assert [site.state(job) for job in jobs] == ["unknown", "unknown"]
 
 
 def test_without_hooks_the_event_is_kept_and_ignored(site: Site) -> None:
@@ -258,7 +258,7 @@ def test_without_hooks_the_event_is_kept_and_ignored(site: Site) -> None:
     post(made(site, hooks=""), sent(press(task)))
 
     [event] = site.rows("select * from worker_events")
-    assert (4, None) == (event.state, event.due_at)
+    assert (event.state, event.due_at) == (4, None)
 
 
 def test_other_callbacks_are_kept_and_told_to_hooks(receiver: Receiver, site: Site) -> None:
@@ -266,14 +266,15 @@ def test_other_callbacks_are_kept_and_told_to_hooks(receiver: Receiver, site: Si
     message = "<xml><FromUserName>a</FromUserName><CreateTime>1700000000</CreateTime><MsgType>text</MsgType></xml>"
     event = message.replace("text</MsgType>", "event</MsgType><Event>{}</Event>")
 
-    assert [200, 200] == [post(receiver, sent(one)).status for one in (message, event.format("subscribe"))]
-    assert 200 == post(made(site, hooks=""), sent(event.format("enter_agent"))).status
+    assert [post(receiver, sent(one)).status for one in (message, event.format("subscribe"))] == [200, 200]
+    assert post(made(site, hooks=""), sent(event.format("enter_agent"))).status == 200
 
     stored = [row.event for row in site.rows("select event from worker_inbound order by event")]
-    assert ["enter_agent", "message:text", "subscribe"] == stored
-    assert [("callback", 0), ("message", 0)] == sorted(
-        (row.kind, row.state) for row in site.rows("select kind, state from worker_events")
-    )
+    assert stored == ["enter_agent", "message:text", "subscribe"]
+    assert sorted((row.kind, row.state) for row in site.rows("select kind, state from worker_events")) == [
+        ("callback", 0),
+        ("message", 0),
+    ]
 
 
 # -- refused ----------------------------------------------------------------------------------------------------------
@@ -315,8 +316,8 @@ def test_what_is_not_the_vendors_is_refused_and_leaves_nothing(
         answer = asked(receiver.app, method, path, query, body)
 
     assert status == answer.status
-    assert b"" == answer.body or status in (404, 405)
-    assert [] == site.rows("select id from worker_inbound")
+    assert answer.body == b"" or status in (404, 405)
+    assert site.rows("select id from worker_inbound") == []
     assert len(lines) <= 1
     shown = str(lines)
     assert not [word for word in (TOKEN, AES_KEY, "lisi", "code-1", "task-1", *query.values()) if word in shown]
@@ -335,16 +336,16 @@ def test_equal_refusals_are_logged_once_a_minute(site: Site) -> None:
         asked(app, "GET", "/favicon.ico", {})
 
     refused = [(line["account"], line["reason"], line["count"]) for line in lines]
-    assert [("hr", "wrong signature", 1), ("hr", "wrong signature", 3), ("hr", "wrong signature", 1)] == refused[:3]
-    assert [("hr", "no msg_signature in the query", 1), (None, "no such path", 1)] == refused[3:]
+    assert refused[:3] == [("hr", "wrong signature", 1), ("hr", "wrong signature", 3), ("hr", "wrong signature", 1)]
+    assert refused[3:] == [("hr", "no msg_signature in the query", 1), (None, "no such path", 1)]
 
 
 def test_an_address_with_a_slash_at_its_end_is_the_same(receiver: Receiver, site: Site) -> None:
     """Nobody is sent elsewhere, least of all from https to http."""
     answer = asked(receiver.app, "POST", f"{HR}/", GOOD.query, GOOD.body)
 
-    assert 200 == answer.status
-    assert 1 == len(site.rows("select id from worker_inbound"))
+    assert answer.status == 200
+    assert len(site.rows("select id from worker_inbound")) == 1
 
 
 def test_a_body_that_says_that_it_is_too_long_is_not_read(receiver: Receiver) -> None:
@@ -354,7 +355,7 @@ def test_a_body_that_says_that_it_is_too_long_is_not_read(receiver: Receiver) ->
 
     sent = asyncio.run(exchange(receiver.app, {**scope, "headers": headers}, [None]))
 
-    assert 413 == sent[0]["status"]
+    assert sent[0]["status"] == 413
 
 
 def test_requests_are_read_beside_the_event_loop(site: Site) -> None:
@@ -374,7 +375,7 @@ def test_requests_are_read_beside_the_event_loop(site: Site) -> None:
 
     app = Receiver({"hr": Reader()}.get, lambda *_: True).app
 
-    assert [200, 403] == [asked(app, method, HR, GOOD.query).status for method in ("GET", "POST")]
+    assert [asked(app, method, HR, GOOD.query).status for method in ("GET", "POST")] == [200, 403]
     assert threading.get_ident() not in threads
 
 
@@ -382,7 +383,7 @@ def test_a_body_that_does_not_come_is_given_up(site: Site) -> None:
     """One that drips, or stops, holds nothing for ever."""
     answer = asked(made(site, read_s=0.05).app, "POST", HR, GOOD.query, [b"<xml>", None])
 
-    assert 408 == answer.status
+    assert answer.status == 408
 
 
 def test_a_database_that_is_away_is_503(site: Site) -> None:
@@ -394,8 +395,8 @@ def test_a_database_that_is_away_is_503(site: Site) -> None:
     with capture_logs() as lines:
         answer = post(made(site, store=away), GOOD)
 
-    assert 503 == answer.status
-    assert ["callback_not_stored"] == [line["event"] for line in lines]
+    assert answer.status == 503
+    assert [line["event"] for line in lines] == ["callback_not_stored"]
     assert "lisi" not in str(lines)
 
 
@@ -414,8 +415,8 @@ def test_a_database_that_hangs_is_503_in_time_and_what_it_stores_later_counts(si
     go.set()
     assert first.wait(120)
 
-    assert (503, 200) == (answer.status, post(made(site), GOOD).status)
-    assert 1 == len(site.rows("select id from worker_inbound"))
+    assert (answer.status, post(made(site), GOOD).status) == (503, 200)
+    assert len(site.rows("select id from worker_inbound")) == 1
 
 
 def test_a_line_says_what_was_stored_and_nothing_of_it(receiver: Receiver, site: Site) -> None:
@@ -425,7 +426,8 @@ def test_a_line_says_what_was_stored_and_nothing_of_it(receiver: Receiver, site:
         post(receiver, GOOD)
         post(receiver, GOOD)
 
-    assert [("hr", "template_card_event", "stored"), ("hr", "template_card_event", "repeated")] == [
-        (line["account"], line["kind"], line["outcome"]) for line in lines
+    assert [(line["account"], line["kind"], line["outcome"]) for line in lines] == [
+        ("hr", "template_card_event", "stored"),
+        ("hr", "template_card_event", "repeated"),
     ]
     assert "lisi" not in str(lines)

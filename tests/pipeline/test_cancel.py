@@ -85,8 +85,8 @@ def test_a_job_of_tomorrow_is_cancelled_today(site: Site) -> None:
     site.advance(DAY.total_seconds())
     site.run()
 
-    assert ("cancelled", NOT_SENT, []) == (before, site.part(job).reason, site.calls())
-    assert ("cancelled", {"jobs": 1, "cancelled": 1}, ()) == (site.job(job).state, done.counts, done.jobs)
+    assert (before, site.part(job).reason, site.calls()) == ("cancelled", NOT_SENT, [])
+    assert (site.job(job).state, done.counts, done.jobs) == ("cancelled", {"jobs": 1, "cancelled": 1}, ())
 
 
 @pytest.mark.parametrize("answer", ["for now", "never left", "accepted"])
@@ -107,7 +107,7 @@ def test_the_answer_of_a_call_in_flight_counts(site: Site, answer: str) -> None:
     site.ring(job)
 
     assert ("accepted" if answer == "accepted" else "cancelled") == site.state(job) == site.job(job).state
-    assert done is None or {"jobs": 1, "sending": 1} == done.counts
+    assert done is None or done.counts == {"jobs": 1, "sending": 1}
 
 
 def stop_when_marked(site: Site, job: str) -> None:
@@ -128,7 +128,7 @@ def test_what_waits_in_a_hand_is_not_marked(site: Site) -> None:
     site.ring(first, second)
     site.run()
 
-    assert (["accepted", "cancelled"], 1) == ([site.state(first), site.state(second)], len(site.calls()))
+    assert ([site.state(first), site.state(second)], len(site.calls())) == (["accepted", "cancelled"], 1)
 
 
 def test_what_is_in_doubt_is_not_repeated(site: Site) -> None:
@@ -142,8 +142,8 @@ def test_what_is_in_doubt_is_not_repeated(site: Site) -> None:
     site.recover()
     site.run()
 
-    assert {"jobs": 1, "unknown": 1} == done.counts
-    assert ("unknown", None, 1) == (site.state(job), site.part(job).not_before, len(site.calls()))
+    assert done.counts == {"jobs": 1, "unknown": 1}
+    assert (site.state(job), site.part(job).not_before, len(site.calls())) == ("unknown", None, 1)
 
 
 def test_a_part_that_was_not_seen_is_not_sent(site: Site) -> None:
@@ -158,8 +158,8 @@ def test_a_part_that_was_not_seen_is_not_sent(site: Site) -> None:
     site.recover()
     site.run()
 
-    assert (["cancelled", "unknown"], 1) == ([site.state(fresh), site.state(doubtful)], len(site.calls()))
-    assert "read_timeout; held: its job was cancelled" == site.part(doubtful).reason
+    assert ([site.state(fresh), site.state(doubtful)], len(site.calls())) == (["cancelled", "unknown"], 1)
+    assert site.part(doubtful).reason == "read_timeout; held: its job was cancelled"
     assert not mark_jobs(site.database, [fresh, doubtful]), "once"
 
 
@@ -171,8 +171,8 @@ def test_nothing_is_left_for_later(site: Site) -> None:
     narrowing = Deferral(part_id(job, 0), 0, '{"users": ["anna"]}', '{"users": ["bob"]}', 1_000_000, "member")
     commit(site.database, [narrowing], Policy())
 
-    assert "cancelled" == site.state(job)
-    assert (0, 1) == (site.job(job).n_open, site.job(job).n_cancelled)
+    assert site.state(job) == "cancelled"
+    assert (site.job(job).n_open, site.job(job).n_cancelled) == (0, 1)
 
 
 PARTS = "select * from worker_parts where job_id = :job order by n"
@@ -190,7 +190,7 @@ def test_a_follow_up_that_is_planned_meanwhile_adds_nothing(site: Site) -> None:
     site.runtime.follow_ups.recall(found, channel("wecom_app"), an_account())
     stopped = stop(site, recall)
 
-    assert ({"jobs": 1, "cancelled": 1}, 1) == (stopped.counts, len(site.rows(PARTS, job=recall)))
+    assert (stopped.counts, len(site.rows(PARTS, job=recall))) == ({"jobs": 1, "cancelled": 1}, 1)
 
 
 def load_part(site: Site, job: str) -> JobPart:
@@ -208,7 +208,7 @@ def test_a_repeat_is_not_left_behind_a_parked_account(site: Site) -> None:
     site.advance(60)
     site.recover()
 
-    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert (site.state(job), site.part(job).not_before) == ("unknown", None)
 
 
 def mark_when_called(site: Site, job: str) -> None:
@@ -229,8 +229,8 @@ def test_a_late_answer_sends_nothing_again(site: Site) -> None:
     late = CallEnd(held.id, 1, held.incarnation, Verdict(Retry("system busy", busy=True)), 5)
     commit(site.database, [late], Policy())
 
-    assert (("unknown", None), {"jobs": 1, "unknown": 1}) == ((held.state, held.not_before), done.counts)
-    assert ("cancelled", 0) == (site.state(job), site.part(job).doubts)
+    assert ((held.state, held.not_before), done.counts) == (("unknown", None), {"jobs": 1, "unknown": 1})
+    assert (site.state(job), site.part(job).doubts) == ("cancelled", 0)
 
 
 def test_an_upload_that_is_cancelled_is_made_again_for_those_who_wait(site: Site) -> None:
@@ -245,8 +245,8 @@ def test_an_upload_that_is_cancelled_is_made_again_for_those_who_wait(site: Site
     stop(site, upload.id)
     site.run()
 
-    assert ("cancelled", "accepted") == (site.job(upload.id).state, site.state(waiting))
-    assert 1 == len(site.calls(UPLOAD))
+    assert (site.job(upload.id).state, site.state(waiting)) == ("cancelled", "accepted")
+    assert len(site.calls(UPLOAD)) == 1
 
 
 def test_an_upload_in_doubt_that_is_cancelled_is_made_again(site: Site) -> None:
@@ -260,8 +260,8 @@ def test_an_upload_in_doubt_that_is_cancelled_is_made_again(site: Site) -> None:
     stop(site, upload.id)
     site.run()
 
-    assert ("unknown", "unknown", "accepted") == (before, site.state(upload.id), site.state(waiting))
-    assert 2 == len(site.calls(UPLOAD))
+    assert (before, site.state(upload.id), site.state(waiting)) == ("unknown", "unknown", "accepted")
+    assert len(site.calls(UPLOAD)) == 2
 
 
 def test_a_repeat_that_comes_back_is_held(site: Site) -> None:
@@ -279,7 +279,7 @@ def test_a_repeat_that_comes_back_is_held(site: Site) -> None:
     site.vendor.says(cancelled_meanwhile)
     site.ring(job)
 
-    assert ("unknown", None, 2) == (site.state(job), site.part(job).not_before, len(site.calls()))
+    assert (site.state(job), site.part(job).not_before, len(site.calls())) == ("unknown", None, 2)
 
 
 def test_an_answer_in_between_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,7 +306,7 @@ def test_what_cannot_be_read_is_held(site: Site) -> None:
 
     done = stop(site, odd, fine)
 
-    assert ({"jobs": 2, "unknown": 1, "cancelled": 1}, None) == (done.counts, site.part(odd).not_before)
+    assert (done.counts, site.part(odd).not_before) == ({"jobs": 2, "unknown": 1, "cancelled": 1}, None)
 
 
 def test_those_behind_it_go_on(site: Site) -> None:
@@ -323,8 +323,8 @@ def test_those_behind_it_go_on(site: Site) -> None:
     site.advance(3_600)
     site.run()
 
-    assert ("queued", "accepted") == (waiting, site.state(update))
-    assert ("accepted", 1) == (site.state(behind), len(site.calls()))
+    assert (waiting, site.state(update)) == ("queued", "accepted")
+    assert (site.state(behind), len(site.calls())) == ("accepted", 1)
     assert {first, card} == {row.job_id for row in site.rows("select job_id from worker_events")}
 
 
@@ -338,8 +338,8 @@ def test_a_recall_can_be_cancelled_too(site: Site) -> None:
     site.advance(DAY.total_seconds())
     site.run()
 
-    assert ("cancelled", 1) == (site.state(recall), len(site.calls()))
-    assert (1, ()) == (done.counts["jobs"], done.jobs)
+    assert (site.state(recall), len(site.calls())) == ("cancelled", 1)
+    assert (done.counts["jobs"], done.jobs) == (1, ())
 
 
 def test_what_was_sent_is_told_and_how_it_is_taken_back(site: Site) -> None:
@@ -351,10 +351,10 @@ def test_what_was_sent_is_told_and_how_it_is_taken_back(site: Site) -> None:
     done = stop(site, job)
     site.run()
 
-    assert ("accepted", "cancelled", 1) == (site.state(job, 0), site.state(job, 1), len(site.calls()))
+    assert (site.state(job, 0), site.state(job, 1), len(site.calls())) == ("accepted", "cancelled", 1)
     assert ({"jobs": 1, "accepted": 1, "cancelled": 1}, (job,)) == (done.counts, done.jobs)
-    assert "partial" == site.job(job).state
-    assert () == find_open(JobFilter(ids=[job]), database=site.database).ids
+    assert site.job(job).state == "partial"
+    assert find_open(JobFilter(ids=[job]), database=site.database).ids == ()
 
 
 HELLO = Text(content="hello")
@@ -386,8 +386,8 @@ def test_every_channel_obeys(
         mark_jobs(site.database, [found])
         site.run()
 
-        assert ["cancelled", "cancelled"] == [site.state(ended), site.state(found)]
-        assert [] == site.transport.calls
+        assert [site.state(ended), site.state(found)] == ["cancelled", "cancelled"]
+        assert site.transport.calls == []
 
 
 @pytest.mark.every_database
@@ -408,7 +408,7 @@ def test_only_what_the_filter_has_is_found(site: Site) -> None:
     assert {lunch, odd, other} == of(kind="send") == of(channel="wecom_app")
     assert {other} == of(account="it") == of(ids=[lunch, other], account="it")
     found = find_open(JobFilter(kind="send"), database=site.database)
-    assert ({("hr", "send"): 2, ("it", "send"): 1}, {"queued": 3}) == (found.counts, found.breakdown)
+    assert (found.counts, found.breakdown) == ({("hr", "send"): 2, ("it", "send"): 1}, {"queued": 3})
 
 
 def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -432,13 +432,13 @@ def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
     with site.database.reading() as connection:
         again, first = list_audit(connection)
 
-    assert [*["cancelled"] * 2, *["queued"] * 3] == cut
-    assert ({"jobs": 3, "cancelled": 3}, [2, 3]) == (done.counts, seen)
-    assert {"jobs": 5, "cancelled": 2} == first.counts
+    assert cut == [*["cancelled"] * 2, *["queued"] * 3]
+    assert (done.counts, seen) == ({"jobs": 3, "cancelled": 3}, [2, 3])
+    assert first.counts == {"jobs": 5, "cancelled": 2}
     assert first.ended_at is None
-    assert {"cancelled": 3} == again.counts
-    assert ("cancel", "zhang", "wrong text") == (again.action, again.person, again.why)
-    assert {"filter": {"tag": "lunch"}, "jobs": 3} == again.arguments
+    assert again.counts == {"cancelled": 3}
+    assert (again.action, again.person, again.why) == ("cancel", "zhang", "wrong text")
+    assert again.arguments == {"filter": {"tag": "lunch"}, "jobs": 3}
     assert again.ended_at is not None
 
 
@@ -458,7 +458,7 @@ def test_with_a_time_what_has_ended_is_told_too(site: Site) -> None:
     later = find_open(JobFilter(tag="lunch", created_from=since), database=site.database)
 
     assert (sorted([*gone, waiting]), {"ended": 2, "queued": 1}) == (sorted(found.ids), found.breakdown)
-    assert {"jobs": 1, "accepted": 2, "cancelled": 1} == done.counts
+    assert done.counts == {"jobs": 1, "accepted": 2, "cancelled": 1}
     assert (set(gone), ()) == (set(done.jobs), later.ids)
     assert old not in found.ids
 
@@ -518,14 +518,14 @@ def test_a_mailing_is_taken_back(site: Site) -> None:
     site.vendor.says(refused(42052, "too late"))
     site.run()
 
-    assert ({"waiting": 1, "sent": 3}, ["cancelled", 3]) == (found.breakdown, at_once)
-    assert ({"cancelled": 1, "recalls": 3}, {}, {}) == (done.counts, done.notes, again.counts)
-    assert ["accepted", "accepted", "rejected"] == sorted(site.job(job).state for job in done.jobs)
-    assert 3 == len(site.bodies(RECALL))
-    assert ["cancelled", "accepted", "accepted"] == [site.job(job).state for job in (waiting, other, elsewhere)]
-    assert 2 == sum(site.of("receipts", job)[0].recalled_at is not None for job in mailing)
+    assert (found.breakdown, at_once) == ({"waiting": 1, "sent": 3}, ["cancelled", 3])
+    assert (done.counts, done.notes, again.counts) == ({"cancelled": 1, "recalls": 3}, {}, {})
+    assert sorted(site.job(job).state for job in done.jobs) == ["accepted", "accepted", "rejected"]
+    assert len(site.bodies(RECALL)) == 3
+    assert [site.job(job).state for job in (waiting, other, elsewhere)] == ["cancelled", "accepted", "accepted"]
+    assert sum(site.of("receipts", job)[0].recalled_at is not None for job in mailing) == 2
     first = last_entry(site, 1)
-    assert ("recall", "zhang", {"cancelled": 1, "recalls": 3}) == (first.action, first.person, first.counts)
+    assert (first.action, first.person, first.counts) == ("recall", "zhang", {"cancelled": 1, "recalls": 3})
     assert (FollowUpCount("recall", done=2, under_way=0, failed=1),) == first.follow_ups
 
 
@@ -543,7 +543,7 @@ def test_what_waits_behind_a_recall_of_an_application_is_cancelled(site: Site) -
     done = take_back(site, JobFilter(ids=[job]))
 
     assert (((job,), {"waiting": 1}), {"cancelled": 1}) == ((found.ids, found.breakdown), done.counts)
-    assert ("cancelled", ()) == (site.state(job), recalling.find_sent(JobFilter(ids=[job]), database=site.database).ids)
+    assert (site.state(job), recalling.find_sent(JobFilter(ids=[job]), database=site.database).ids) == ("cancelled", ())
 
 
 def test_on_a_channel_without_recalls_what_waits_is_cancelled(site: Site) -> None:
@@ -559,7 +559,7 @@ def test_on_a_channel_without_recalls_what_waits_is_cancelled(site: Site) -> Non
     done = take_back(site, JobFilter(ids=[sent, waiting]))
 
     assert ((waiting,), {"waiting": 1, "not_recallable": 1}) == (found.ids, found.breakdown)
-    assert ({"cancelled": 1}, "cancelled") == (done.counts, site.state(waiting))
+    assert (done.counts, site.state(waiting)) == ({"cancelled": 1}, "cancelled")
 
 
 def test_what_went_since_it_was_selected_is_counted_as_not_recallable(site: Site) -> None:
@@ -573,7 +573,7 @@ def test_what_went_since_it_was_selected_is_counted_as_not_recallable(site: Site
 
     done = recall_jobs(found, person="zhang", accounts=site.accounts, database=site.database)
 
-    assert ({"not_recallable": 1}, (), "accepted") == (dict(+done.counts), done.jobs, site.state(job))
+    assert (dict(+done.counts), done.jobs, site.state(job)) == ({"not_recallable": 1}, (), "accepted")
 
 
 def test_replays_of_what_is_taken_back_are_cancelled(site: Site) -> None:
@@ -584,7 +584,7 @@ def test_replays_of_what_is_taken_back_are_cancelled(site: Site) -> None:
 
     done = take_back(site, JobFilter(ids=[original]))
 
-    assert ({"cancelled": 1, "recalls": 1}, "cancelled") == (done.counts, site.state(waiting))
+    assert (done.counts, site.state(waiting)) == ({"cancelled": 1, "recalls": 1}, "cancelled")
 
 
 def test_a_preview_counts_corrections(site: Site) -> None:
@@ -600,8 +600,8 @@ def test_a_preview_counts_corrections(site: Site) -> None:
     site.sql("update worker_parts set state = 0, not_before = 1 where id = :id", id=part_id(found.ids[0], 0))
     cancelled = find_open(JobFilter(tag="lunch"), database=site.database)
 
-    assert {"sent": 1, "corrections": 1} == found.breakdown
-    assert {"queued": 1, "corrections": 1} == cancelled.breakdown
+    assert found.breakdown == {"sent": 1, "corrections": 1}
+    assert cancelled.breakdown == {"queued": 1, "corrections": 1}
     assert wrong not in found.ids
 
 
@@ -617,9 +617,9 @@ def test_a_command_that_is_given_twice_recalls_once(site: Site) -> None:
     )
     site.run()
 
-    assert ({"recalls": 1}, {"refused": 1}) == (once.counts, again.counts)
+    assert (once.counts, again.counts) == ({"recalls": 1}, {"refused": 1})
     assert {job: recalling.RECALLED} == again.notes
-    assert 1 == len(site.bodies(RECALL))
+    assert len(site.bodies(RECALL)) == 1
 
 
 def test_a_replay_is_taken_back_once(site: Site) -> None:
@@ -637,10 +637,10 @@ def test_a_replay_is_taken_back_once(site: Site) -> None:
     accepted = recalling.find_sent(JobFilter(ids=[again]), database=site.database)
 
     assert ((again,), (), ()) == (alone.ids, under_way.ids, accepted.ids)
-    assert ({"recalls": 1}, {"refused": 1}) == (done.counts, late.counts)
-    assert "accepted" == site.job(done.jobs[0]).state
+    assert (done.counts, late.counts) == ({"recalls": 1}, {"refused": 1})
+    assert site.job(done.jobs[0]).state == "accepted"
     assert all(site.of("receipts", job)[0].recalled_at for job in (original, again))
-    assert 2 == len(site.bodies(RECALL))
+    assert len(site.bodies(RECALL)) == 2
 
 
 def test_what_was_taken_back_is_shown_so(site: Site) -> None:
@@ -697,7 +697,7 @@ def test_one_that_is_refused_keeps_no_other(site: Site) -> None:
     site.run()
 
     assert ({second}, 1) == (set(done.notes), len(done.jobs))
-    assert "accepted" == site.job(done.jobs[0]).state
+    assert site.job(done.jobs[0]).state == "accepted"
 
 
 # -- many --------------------------------------------------------------------------------------------------------------
@@ -718,9 +718,9 @@ def test_two_thousand_while_they_are_sent(site: Site) -> None:
     done = stop(site, wanted=JobFilter(tag="wrong"))
     site.run(60)
 
-    assert (800, 800) == (gone, len(site.calls()))
-    assert {"jobs": 1_200, "cancelled": 1_200} == done.counts
-    assert {"accepted": 800, "cancelled": 1_200} == Counter(site.job(job).state for job in jobs)
+    assert (gone, len(site.calls())) == (800, 800)
+    assert done.counts == {"jobs": 1_200, "cancelled": 1_200}
+    assert Counter(site.job(job).state for job in jobs) == {"accepted": 800, "cancelled": 1_200}
 
 
 def test_ended_jobs_stay_as_they_are(site: Site) -> None:
@@ -732,7 +732,7 @@ def test_ended_jobs_stay_as_they_are(site: Site) -> None:
     done = cancel(found, person="zhang", database=site.database)
 
     assert ({"accepted": 1}, (job,)) == (done.counts, done.jobs)
-    assert (None, ()) == (site.job(job).cancelled_at, find_open(JobFilter(ids=[job]), database=site.database).ids)
+    assert (site.job(job).cancelled_at, find_open(JobFilter(ids=[job]), database=site.database).ids) == (None, ())
 
 
 @pytest.mark.every_database
@@ -743,7 +743,7 @@ def test_a_database_of_its_own_is_opened(database_url: str, tmp_path: Path) -> N
         job = site.send(due_at=DAY)
         done = cancel(find_open(JobFilter(account="hr"), settings=settings), person="zhang", settings=settings)
 
-        assert (1, "cancelled") == (done.counts["jobs"], site.state(job))
+        assert (done.counts["jobs"], site.state(job)) == (1, "cancelled")
         assert [job] == [row.job_id for row in site.rows("select job_id from worker_events")]
     with pytest.raises(ConfigurationError, match="there is no file"):
         find_open(JobFilter(account="hr"), settings=Settings(database=UrlFrom(url=f"sqlite:///{tmp_path}/none.db")))
@@ -784,7 +784,7 @@ def test_wrong_words_are_refused(site: Site) -> None:
     ):
         with pytest.raises(CheckFailed, match=sentence):
             cancel(found, person=person, why=why, database=site.database)
-    assert (None, []) == (site.job(job).cancelled_at, site.rows("select * from worker_audit"))
+    assert (site.job(job).cancelled_at, site.rows("select * from worker_audit")) == (None, [])
 
 
 # -- revoked in Flower -------------------------------------------------------------------------------------------------
@@ -814,11 +814,11 @@ def test_a_revoked_job_is_cancelled_for_ever(site: Site, revoked: set[str]) -> N
     site.advance(DAY.total_seconds())
     site.run()
 
-    assert ("cancelled", []) == (site.state(job), site.calls())
+    assert (site.state(job), site.calls()) == ("cancelled", [])
     assert [job] == [one.job_id for one in site.told]
     [entry] = site.rows("select * from worker_audit")
-    assert ("cancel", "Flower or celery control", "revoked") == (entry.action, entry.person, entry.why)
-    assert ('{"jobs": 1}', True) == (entry.counts, entry.ended_at is not None)
+    assert (entry.action, entry.person, entry.why) == ("cancel", "Flower or celery control", "revoked")
+    assert (entry.counts, entry.ended_at is not None) == ('{"jobs": 1}', True)
 
 
 @pytest.mark.every_database
@@ -835,8 +835,8 @@ def test_a_revocation_is_carried_out_by_each_process(site: Site, revoked: set[st
 
     revocations.turn()
 
-    assert (["queued"] * 2, ["cancelled"] * 2) == (between, [site.state(first), site.state(second)])
-    assert 1 == len(site.rows("select * from worker_audit")), "of the one whose mark it set"
+    assert (between, [site.state(first), site.state(second)]) == (["queued"] * 2, ["cancelled"] * 2)
+    assert len(site.rows("select * from worker_audit")) == 1, "of the one whose mark it set"
 
 
 def test_what_is_no_job_is_passed(site: Site, revoked: set[str]) -> None:
@@ -848,4 +848,4 @@ def test_what_is_no_job_is_passed(site: Site, revoked: set[str]) -> None:
 
     revocations_of(site, revoked).turn()
 
-    assert ["accepted", "cancelled"] == [site.state(ended), site.state(job)]
+    assert [site.state(ended), site.state(job)] == ["accepted", "cancelled"]

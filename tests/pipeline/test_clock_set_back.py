@@ -57,8 +57,8 @@ def test_a_doubt_from_the_future_is_held(site: Site) -> None:
     site.clock.advance(-BACK_S)
     live_through(site)
 
-    assert 1 == len(site.calls(SEND))
-    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert len(site.calls(SEND)) == 1
+    assert (site.state(job), site.part(job).not_before) == ("unknown", None)
     assert settle.SET_BACK in site.part(job).reason
 
 
@@ -72,8 +72,8 @@ def test_a_queued_repeat_from_the_future_is_held(site: Site) -> None:
     site.clock.advance(-BACK_S)
     live_through(site)
 
-    assert ("queued", "unknown") == (queued, site.state(job))
-    assert 1 == len(site.calls(SEND))
+    assert (queued, site.state(job)) == ("queued", "unknown")
+    assert len(site.calls(SEND)) == 1
     assert settle.SET_BACK in site.part(job).reason
 
 
@@ -94,7 +94,7 @@ def test_the_search_for_repeats_from_the_future_goes_through_the_queue_page_by_p
         site.recover()
         states.append(site.state(job))
 
-    assert ["queued", "queued", "unknown"] == states
+    assert states == ["queued", "queued", "unknown"]
 
 
 def test_a_repeat_that_is_due_too_early_is_held_at_its_mark(site: Site) -> None:
@@ -106,7 +106,7 @@ def test_a_repeat_that_is_due_too_early_is_held_at_its_mark(site: Site) -> None:
     site.settle()
     site.run()
 
-    assert 1 == len(site.calls(SEND))
+    assert len(site.calls(SEND)) == 1
     assert settle.SET_BACK in site.part(job).reason
 
 
@@ -122,8 +122,8 @@ def test_a_job_that_wants_twice_rather_than_never_is_repeated_at_once(site: Site
     site.recover()
     site.run()
 
-    assert 2 == len(site.calls(SEND))
-    assert "accepted" == site.state(job)
+    assert len(site.calls(SEND)) == 2
+    assert site.state(job) == "accepted"
 
 
 def test_a_process_that_died_before_counts_as_dead(site: Site) -> None:
@@ -141,7 +141,7 @@ def test_a_process_that_died_before_counts_as_dead(site: Site) -> None:
         site.advance(1)
         site.recover()
 
-    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert (site.state(job), site.part(job).not_before) == ("unknown", None)
     assert settle.SET_BACK in site.part(job).reason
 
 
@@ -272,8 +272,8 @@ def test_a_wait_for_a_token_of_the_future_is_over(site: Site, code: int) -> None
         site.run()
         site.advance(70)
 
-    assert (1, 2) == (asked, site.vendor.tokens)
-    assert "accepted" == site.state(job)
+    assert (asked, site.vendor.tokens) == (1, 2)
+    assert site.state(job) == "accepted"
 
 
 @pytest.mark.every_database
@@ -290,7 +290,7 @@ def test_a_fetch_of_the_future_by_a_process_that_died_is_over(site: Site) -> Non
     job = site.send()
     site.run()
 
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 def test_a_small_step_back_changes_nothing(site: Site) -> None:
@@ -300,5 +300,5 @@ def test_a_small_step_back_changes_nothing(site: Site) -> None:
     site.clock.advance(-SKEW_US / SECOND)
     live_through(site, SKEW_US / SECOND)
 
-    assert 2 == len(site.calls(SEND))
-    assert "accepted" == site.state(job)
+    assert len(site.calls(SEND)) == 2
+    assert site.state(job) == "accepted"

@@ -65,8 +65,8 @@ def test_a_card_files_its_code_for_72_hours(site: Site, card: str) -> None:
     """The code is fresh, belongs to the part that sent the card, and ends when the vendor says it does."""
     row = code_of(site, card)
 
-    assert ("fresh", "code1", None, "send") == (row.state, row.code, row.leased_by, row.source)
-    assert 3 * DAY * SECOND == row.ends_at - row.issued_at
+    assert (row.state, row.code, row.leased_by, row.source) == ("fresh", "code1", None, "send")
+    assert row.ends_at - row.issued_at == 3 * DAY * SECOND
 
 
 def test_a_text_files_none(site: Site) -> None:
@@ -74,7 +74,7 @@ def test_a_text_files_none(site: Site) -> None:
     job = site.send()
     site.ring(job)
 
-    assert [] == site.of("response_codes", job)
+    assert site.of("response_codes", job) == []
 
 
 def test_two_updates_want_one_code_and_one_is_marked(site: Site, card: str) -> None:
@@ -84,9 +84,9 @@ def test_two_updates_want_one_code_and_one_is_marked(site: Site, card: str) -> N
 
     calls = [mark(site, first, code), mark(site, second, code)]
 
-    assert [1, 0] == calls
+    assert calls == [1, 0]
     assert ("leased", part_id(first, 0)) == (code_of(site, card).state, code_of(site, card).leased_by)
-    assert ("queued", 0) == (site.state(second), site.part(second).claim)
+    assert (site.state(second), site.part(second).claim) == ("queued", 0)
 
 
 def test_two_updates_in_one_batch_get_one_lease(site: Site, card: str) -> None:
@@ -98,7 +98,7 @@ def test_two_updates_in_one_batch_get_one_lease(site: Site, card: str) -> None:
 
     commit(site.database, marks, POLICY)
 
-    assert [1, 0] == [mark.call for mark in marks]
+    assert [mark.call for mark in marks] == [1, 0]
 
 
 def test_a_repeated_commit_finds_its_own_lease(site: Site, card: str) -> None:
@@ -111,7 +111,7 @@ def test_a_repeated_commit_finds_its_own_lease(site: Site, card: str) -> None:
         commit(site.database, [wish], POLICY)
         calls.append(wish.call)
 
-    assert [1, 1] == calls
+    assert calls == [1, 1]
 
 
 def test_two_threads_of_one_process_cannot_both_have_a_part(site: Site, card: str) -> None:
@@ -120,12 +120,12 @@ def test_two_threads_of_one_process_cannot_both_have_a_part(site: Site, card: st
 
     calls = [mark(site, job, code), mark(site, job, code)]
 
-    assert [1, 0] == calls
+    assert calls == [1, 0]
 
 
 def test_a_code_that_is_gone_marks_nothing(site: Site, card: str) -> None:
     """An unknown code is nobody's."""
-    assert 0 == mark(site, site.update(card), "f" * 64)
+    assert mark(site, site.update(card), "f" * 64) == 0
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_recovery_burns_the_code_of_a_dead_process(site: Site, card: str) -> Non
     died = Change(part_id(job, 0), lambda part, now: settle.doubt(part, "died", POLICY), attempt_reason="died")
     commit(site.database, [died], POLICY)
 
-    assert ("burned", "unknown") == (code_of(site, card).state, site.state(job))
+    assert (code_of(site, card).state, site.state(job)) == ("burned", "unknown")
 
 
 def test_a_burned_code_comes_back_when_its_call_was_refused_after_all(site: Site, card: str) -> None:
@@ -177,13 +177,13 @@ def test_a_burned_code_comes_back_when_its_call_was_refused_after_all(site: Site
     late = CallEnd(part_id(job, 0), 1, "p1", Verdict(Retry("6000"), 6000), 5, effects=Effects(code))
     commit(site.database, [late], POLICY)
 
-    assert ("fresh", "queued", 0) == (code_of(site, card).state, site.state(job), site.part(job).doubts)
+    assert (code_of(site, card).state, site.state(job), site.part(job).doubts) == ("fresh", "queued", 0)
 
 
 def say_not_sent(site: Site, job: str) -> None:
     """A person's decision."""
     found = find_unknown(JobFilter(ids=[job]), force=True, database=site.database)
-    assert {"decided": 1} == resolve(found, sent=False, why="asked", person="li", database=site.database).counts
+    assert resolve(found, sent=False, why="asked", person="li", database=site.database).counts == {"decided": 1}
 
 
 def test_a_late_end_leaves_a_code_alone_that_another_update_has_used(site: Site, card: str) -> None:
@@ -212,7 +212,7 @@ def test_a_late_success_spends_a_code_that_a_person_had_freed(site: Site, card: 
     taken, by = Verdict(Accepted(CallReceipt()), 0), site.part(job).incarnation
     commit(site.database, [CallEnd(part_id(job, 0), 1, by, taken, 5, effects=Effects(code))], POLICY)
 
-    assert ("fresh", "spent") == (before, code_of(site, card).state)
+    assert (before, code_of(site, card).state) == ("fresh", "spent")
 
 
 @pytest.mark.parametrize(
@@ -254,8 +254,8 @@ def test_the_code_that_ends_last_is_taken_first_and_ended_ones_never(
         both = [code.code for code in codes.fresh_codes(connection, part_id(card, 0), now)]
         none = codes.fresh_codes(connection, part_id(card, 0), f"{now} + {(3 * DAY + 1) * SECOND}")
 
-    assert ["younger", "code1"] == both
-    assert [] == none
+    assert both == ["younger", "code1"]
+    assert none == []
 
 
 # -- through the whole attempt ----------------------------------------------------------------------------------------
@@ -268,10 +268,10 @@ def test_an_update_spends_the_code_and_a_second_says_that_none_is_left(site: Sit
     site.ring(first)
     site.ring(second)
 
-    assert ["accepted", "rejected"] == [site.state(first), site.state(second)]
+    assert [site.state(first), site.state(second)] == ["accepted", "rejected"]
     assert "no response_code is left" in site.part(second).reason
-    assert ["code1"] == [body["response_code"] for body in site.bodies(UPDATE)]
-    assert "spent" == code_of(site, card).state
+    assert [body["response_code"] for body in site.bodies(UPDATE)] == ["code1"]
+    assert code_of(site, card).state == "spent"
 
 
 def test_an_update_in_doubt_burns_its_code_and_is_held_when_none_is_left(site: Site, card: str) -> None:
@@ -284,10 +284,10 @@ def test_an_update_in_doubt_burns_its_code_and_is_held_when_none_is_left(site: S
     site.recover()
     site.ring(job)
 
-    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert (site.state(job), site.part(job).not_before) == ("unknown", None)
     assert "no response_code is left" in site.part(job).reason
-    assert 1 == len(site.calls(UPDATE))
-    assert "burned" == code_of(site, card).state
+    assert len(site.calls(UPDATE)) == 1
+    assert code_of(site, card).state == "burned"
 
 
 def test_an_update_in_doubt_is_repeated_with_the_next_code(site: Site, card: str, driven_clock: DrivenClock) -> None:
@@ -302,10 +302,10 @@ def test_an_update_in_doubt_is_repeated_with_the_next_code(site: Site, card: str
     site.recover()
     site.ring(job)
 
-    assert "accepted" == site.state(job)
-    assert ["code1", "older"] == [body["response_code"] for body in site.bodies(UPDATE)]
+    assert site.state(job) == "accepted"
+    assert [body["response_code"] for body in site.bodies(UPDATE)] == ["code1", "older"]
     states = {row.code: row.state for row in site.of("response_codes", card)}
-    assert {"code1": "burned", "older": "spent"} == states
+    assert states == {"code1": "burned", "older": "spent"}
 
 
 def test_an_update_waits_while_another_one_holds_the_code(site: Site, card: str) -> None:
@@ -323,7 +323,7 @@ def test_an_update_waits_while_another_one_holds_the_code(site: Site, card: str)
     site.ring(second)
 
     assert ("queued", site.clock.micros, "its response_code is in use by another update") == waiting
-    assert "accepted" == site.state(second)
+    assert site.state(second) == "accepted"
 
 
 def test_the_code_of_a_refused_update_is_free_for_the_next(site: Site, card: str) -> None:
@@ -334,7 +334,7 @@ def test_the_code_of_a_refused_update_is_free_for_the_next(site: Site, card: str
     site.ring(first)
     site.ring(second)
 
-    assert ["rejected", "accepted"] == [site.state(first), site.state(second)]
+    assert [site.state(first), site.state(second)] == ["rejected", "accepted"]
 
 
 # -- codes of presses -------------------------------------------------------------------------------------------------
@@ -362,7 +362,7 @@ def test_an_update_spends_the_codes_of_those_it_is_for_then_older_ones_and_the_s
     for _ in range(5):
         site.ring(site.update(job, to="LiSi"))
 
-    assert ["lisi-old", "wangwu-new", "wangwu-old", "code1"] == spent(site)
+    assert spent(site) == ["lisi-old", "wangwu-new", "wangwu-old", "code1"]
 
 
 def test_an_update_for_all_keeps_to_the_presses_first(site: Site, card: str) -> None:
@@ -372,7 +372,7 @@ def test_an_update_for_all_keeps_to_the_presses_first(site: Site, card: str) -> 
     for _ in range(2):
         site.ring(site.update(card))
 
-    assert ["c1", "code1"] == spent(site)
+    assert spent(site) == ["c1", "code1"]
 
 
 @pytest.mark.parametrize(("hours", "priority"), [(70.9, Priority.BULK), (71.1, Priority.URGENT), (73, Priority.BULK)])
@@ -400,8 +400,8 @@ def test_an_update_that_has_to_wait_shortly_before_its_codes_end_goes_before_oth
 
     site.run()
 
-    assert (Priority.URGENT, Priority.NORMAL) == (site.part(hurried).priority, site.part(patient).priority)
-    assert ["code1", "code1", "code2"] == spent(site)
+    assert (site.part(hurried).priority, site.part(patient).priority) == (Priority.URGENT, Priority.NORMAL)
+    assert spent(site) == ["code1", "code1", "code2"]
 
 
 @pytest.mark.parametrize(("hours", "priority"), [(70.9, Priority.NORMAL), (71.5, Priority.URGENT)])
@@ -459,7 +459,7 @@ def test_what_is_left_counts_the_cards_of_replays(site: Site) -> None:
     site.ring(again)
 
     assert [part_id(again, 0)] == [part for part, _, _ in left(site, first)]
-    assert [] == left(site, text)
+    assert left(site, text) == []
 
 
 def test_reserve_last_keeps_the_sends_code(site: Site, card: str) -> None:
@@ -470,12 +470,12 @@ def test_reserve_last_keeps_the_sends_code(site: Site, card: str) -> None:
     second = site.update(card, to="lisi", reserve_last=True)
     site.ring(second)
 
-    assert ["rejected", "accepted"] == [site.state(first), site.state(second)]
+    assert [site.state(first), site.state(second)] == ["rejected", "accepted"]
     assert "reserve_last keeps it" in site.part(first).reason
-    assert (["c1"], "fresh") == (
+    assert (
         spent(site),
         next(row.state for row in site.of("response_codes", card) if row.source == "send"),
-    )
+    ) == (["c1"], "fresh")
 
 
 def test_a_replay_keeps_the_sends_code_too(site: Site, card: str) -> None:
@@ -487,7 +487,7 @@ def test_a_replay_keeps_the_sends_code_too(site: Site, card: str) -> None:
     site.ring(again)
 
     assert "reserve_last keeps it" in site.part(again).reason
-    assert [] == site.calls(UPDATE)
+    assert site.calls(UPDATE) == []
 
 
 def test_an_update_goes_to_the_part_whose_card_the_person_pressed(site: Site) -> None:
@@ -501,8 +501,8 @@ def test_an_update_goes_to_the_part_whose_card_the_person_pressed(site: Site) ->
     site.ring(site.update(job, to="stranger"))
     site.run()
 
-    assert ["of-part-1"] == known
-    assert ["code1", "code2"] == sorted(spent(site)[1:])
+    assert known == ["of-part-1"]
+    assert sorted(spent(site)[1:]) == ["code1", "code2"]
 
 
 def test_people_named_go_to_their_parts_and_the_others_to_the_partys(site: Site) -> None:
@@ -514,7 +514,7 @@ def test_people_named_go_to_their_parts_and_the_others_to_the_partys(site: Site)
     site.ring(update)
     site.run()
 
-    assert [["p7u1"], ["u1200"]] == sorted(body["userids"] for body in site.bodies(UPDATE))
+    assert sorted(body["userids"] for body in site.bodies(UPDATE)) == [["p7u1"], ["u1200"]]
 
 
 def test_a_code_the_vendor_knows_no_longer_gives_way_to_the_next(site: Site, card: str) -> None:
@@ -528,9 +528,9 @@ def test_a_code_the_vendor_knows_no_longer_gives_way_to_the_next(site: Site, car
     site.advance(300)
     site.ring(job)
 
-    assert ("queued", "accepted") == (waiting, site.state(job))
-    assert ["c1", "code1"] == spent(site)
-    assert ["spent", "spent"] == [row.state for row in site.of("response_codes", card)]
+    assert (waiting, site.state(job)) == ("queued", "accepted")
+    assert spent(site) == ["c1", "code1"]
+    assert [row.state for row in site.of("response_codes", card)] == ["spent", "spent"]
 
 
 def test_the_last_code_refused_refuses_the_update(site: Site, card: str) -> None:
@@ -542,5 +542,5 @@ def test_the_last_code_refused_refuses_the_update(site: Site, card: str) -> None
     plain = site.update(card, to="lisi")
     site.ring(plain)
 
-    assert ["rejected", "rejected"] == [site.state(reserved), site.state(plain)]
-    assert ["c1", "code1"] == spent(site)
+    assert [site.state(reserved), site.state(plain)] == ["rejected", "rejected"]
+    assert spent(site) == ["c1", "code1"]

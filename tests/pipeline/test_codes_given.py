@@ -79,9 +79,9 @@ def test_it_is_one_call_with_that_code(site: Site) -> None:
     body = {"button": {"replace_name": "done"}, "agentid": 7, "response_code": "RC-1"}
     assert [{**body, "userids": ["LiSi"], "partyids": [7]}] == site.bodies(UPDATE)
     [row] = site.rows("select * from worker_response_codes")
-    assert ("accepted", None) == (site.state(job), site.job(job).target_job_id)
+    assert (site.state(job), site.job(job).target_job_id) == ("accepted", None)
     assert ("given", "spent", part_id(job, 0)) == (row.source, row.state, row.leased_by)
-    assert (71 * HOUR, None) == ((row.ends_at - site.clock.micros) // SECOND, row.person)
+    assert ((row.ends_at - site.clock.micros) // SECOND, row.person) == (71 * HOUR, None)
 
 
 def test_the_process_knows_its_accounts(site: Site) -> None:
@@ -90,7 +90,7 @@ def test_the_process_knows_its_accounts(site: Site) -> None:
         job = by_code(site, accounts=None)
     site.run()
 
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 @pytest.mark.parametrize("everyone", [None, Everyone()])
@@ -100,7 +100,7 @@ def test_without_people_it_is_for_everyone(site: Site, everyone: Any) -> None:
 
     site.run()
 
-    assert [1] == [body["atall"] for body in site.bodies(UPDATE)]
+    assert [body["atall"] for body in site.bodies(UPDATE)] == [1]
 
 
 @pytest.mark.parametrize("nobody", [To(), [], ""])
@@ -129,7 +129,7 @@ def test_a_code_that_was_used_is_refused_at_once_and_the_transaction_stays_usabl
         problem.field,
         problem.text,
     )
-    assert "take the code of a later press of the card, or send a new card" == problem.remedy
+    assert problem.remedy == "take the code of a later press of the card, or send a new card"
     assert {first, others.id} == {row.id for row in site.rows("select id from worker_jobs")}
 
 
@@ -139,9 +139,9 @@ def test_of_two_that_were_asked_for_one_calls_and_the_other_says_why_not(site: S
 
     site.run()
 
-    assert 1 == len(site.calls(UPDATE))
+    assert len(site.calls(UPDATE)) == 1
     winner, loser = sorted(jobs, key=site.state)
-    assert ("accepted", "rejected") == (site.state(winner), site.state(loser))
+    assert (site.state(winner), site.state(loser)) == ("accepted", "rejected")
     assert (
         f"its response_code has been used by job {winner}: each is good for one update;"
         " take the code of a later press of the card, or send a new card"
@@ -164,8 +164,8 @@ def test_two_that_race_make_one_call(site: Site) -> None:
         site.carry_out([flight])
     site.settle()
 
-    assert ([True, False], 1) == ([flight.pending_write is not None for flight in flights], len(site.calls(UPDATE)))
-    assert ["accepted", "queued"] == [site.state(job) for job in jobs]
+    assert ([flight.pending_write is not None for flight in flights], len(site.calls(UPDATE))) == ([True, False], 1)
+    assert [site.state(job) for job in jobs] == ["accepted", "queued"]
 
 
 def test_it_waits_while_another_update_holds_the_code(site: Site) -> None:
@@ -183,8 +183,8 @@ def test_it_waits_while_another_update_holds_the_code(site: Site) -> None:
     third = by_code(site)
     site.ring(third)
 
-    assert ("queued", "its response_code is in use by another update") == waiting
-    assert ("rejected", "accepted") == (site.state(second), site.state(third))
+    assert waiting == ("queued", "its response_code is in use by another update")
+    assert (site.state(second), site.state(third)) == ("rejected", "accepted")
 
 
 def test_its_own_lease_does_not_stop_it(site: Site) -> None:
@@ -195,7 +195,7 @@ def test_its_own_lease_does_not_stop_it(site: Site) -> None:
 
     site.ring(job)
 
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 def test_a_call_without_an_answer_is_held_for_a_person(site: Site) -> None:
@@ -208,10 +208,10 @@ def test_a_call_without_an_answer_is_held_for_a_person(site: Site) -> None:
     site.recover()
     site.ring(job)
 
-    assert ("unknown", None, 1) == (site.state(job), site.part(job).not_before, len(site.calls(UPDATE)))
+    assert (site.state(job), site.part(job).not_before, len(site.calls(UPDATE))) == ("unknown", None, 1)
     fate = f"may have been used by job {job}, whose call was not answered"
     assert f"its response_code {fate}" in site.part(job).reason
-    assert {"RC-1": ("given", "burned")} == codes(site)
+    assert codes(site) == {"RC-1": ("given", "burned")}
     assert fate in problem_of(site)
 
 
@@ -224,7 +224,7 @@ def test_a_code_whose_time_is_known_to_be_over_makes_no_call(site: Site) -> None
     site.advance(1)
     site.ring(late)
 
-    assert ("accepted", "rejected", 1) == (site.state(in_time), site.state(late), len(site.calls(UPDATE)))
+    assert (site.state(in_time), site.state(late), len(site.calls(UPDATE))) == ("accepted", "rejected", 1)
     ended = issued + timedelta(hours=72)
     assert f"valid for 72 h only; that time ended at {ended:%Y-%m-%d %H:%M:%S}Z" in site.part(late).reason
 
@@ -236,7 +236,7 @@ def test_a_wrong_instant_spoils_no_good_code(site: Site) -> None:
     right = by_code(site, issued_at=now(site) - timedelta(hours=1))
     site.run()
 
-    assert ("rejected", "accepted") == (site.state(wrong), site.state(right))
+    assert (site.state(wrong), site.state(right)) == ("rejected", "accepted")
 
 
 def test_of_a_code_whose_age_nobody_knows_the_vendor_is_asked(site: Site) -> None:
@@ -246,9 +246,9 @@ def test_of_a_code_whose_age_nobody_knows_the_vendor_is_asked(site: Site) -> Non
 
     site.run()
 
-    assert ("rejected", 1) == (site.state(job), len(site.calls(UPDATE)))
+    assert (site.state(job), len(site.calls(UPDATE))) == ("rejected", 1)
     assert "60140" in site.part(job).reason
-    assert {"RC-1": ("given", "spent")} == codes(site)
+    assert codes(site) == {"RC-1": ("given", "spent")}
 
 
 def test_a_code_of_our_own_card_is_the_same_code(site: Site) -> None:
@@ -261,8 +261,8 @@ def test_a_code_of_our_own_card_is_the_same_code(site: Site) -> None:
     later = site.update(card)
     site.ring(later)
 
-    assert {"code1": ("send", "spent")} == codes(site)
-    assert ["accepted", "rejected"] == [site.state(job), site.state(later)]
+    assert codes(site) == {"code1": ("send", "spent")}
+    assert [site.state(job), site.state(later)] == ["accepted", "rejected"]
     assert "no response_code is left" in site.part(later).reason
 
 
@@ -274,7 +274,7 @@ def test_the_same_code_of_another_app_is_another_code(site: Site) -> None:
         job = update_card_by_code(connection, "it", "RC-1", FREEZE, accounts=site.accounts).id
     site.run()
 
-    assert ("accepted", [7, 8]) == (site.state(job), [body["agentid"] for body in site.bodies(UPDATE)])
+    assert (site.state(job), [body["agentid"] for body in site.bodies(UPDATE)]) == ("accepted", [7, 8])
 
 
 def test_a_code_is_spent_once_whichever_account_of_its_app_gives_it(
@@ -292,7 +292,7 @@ def test_a_code_is_spent_once_whichever_account_of_its_app_gives_it(
         site.run()
 
         assert "has been used" in told
-        assert {"code1": ("send", "spent")} == codes(site)
+        assert codes(site) == {"code1": ("send", "spent")}
         assert "no response_code is left" in site.part(update).reason
 
 
@@ -316,8 +316,8 @@ def test_a_replay_spends_the_code_only_where_the_first_did_not(site: Site) -> No
         again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts).id
     site.run()
 
-    assert ["rejected", "accepted"] == [site.state(job), site.state(again)]
-    assert [["lisi"], ["lisi"]] == [body["userids"] for body in site.bodies(UPDATE)]
+    assert [site.state(job), site.state(again)] == ["rejected", "accepted"]
+    assert [body["userids"] for body in site.bodies(UPDATE)] == [["lisi"], ["lisi"]]
     with site.database.writing() as connection, pytest.raises(NotReplayable, match="later press of the card") as told:
         replay(connection, job, accepted=True, unknown=True, accounts=site.accounts)
     assert job == told.value.job
@@ -333,7 +333,7 @@ def test_what_is_no_code_is_refused(site: Site, code: Any, field: str) -> None:
         by_code(site, code)
 
     assert {field} == {problem.field for problem in caught.value.problems}
-    assert [] == site.rows("select id from worker_jobs")
+    assert site.rows("select id from worker_jobs") == []
 
 
 @pytest.mark.parametrize(
@@ -372,9 +372,9 @@ def test_a_card_that_something_else_sent_shows_the_update(database: Database, dr
             seen = control(url, "inbox?user=lisi")["messages"]
             repeated = called(session, url, "update_template_card", response_code=code, atall=1, **GREY)
 
-    assert "accepted" == site.state(job)
-    assert [{"replace_name": "done"}] == [message["update"] for message in seen]
-    assert 60140 == repeated["errcode"]
+    assert site.state(job) == "accepted"
+    assert [message["update"] for message in seen] == [{"replace_name": "done"}]
+    assert repeated["errcode"] == 60140
 
 
 GREY = {"agentid": 7, "button": {"replace_name": "late"}}

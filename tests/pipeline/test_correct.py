@@ -80,8 +80,8 @@ def test_who_got_it_or_would_have_gets_the_right_one(site: Site) -> None:
     site.finish()
 
     assert {part, doubt, waiting} == {*found.ids}
-    assert {"corrections": 3, "recalls": 2, "cancelled": 2} == dict(+done.counts)
-    assert ["ann", "carl"] == reached(site)
+    assert dict(+done.counts) == {"corrections": 3, "recalls": 2, "cancelled": 2}
+    assert reached(site) == ["ann", "carl"]
     rows = {row.target_job_id: row for row in site.rows("select * from worker_jobs where kind = 'send'")}
     assert {part, doubt, waiting} == {*rows} - {None}
     assert ("bulk", site.job(waiting).due_at) == (
@@ -89,10 +89,10 @@ def test_who_got_it_or_would_have_gets_the_right_one(site: Site) -> None:
         rows[waiting].due_at,
     )
     assert all(json.loads(rows[job].tags) == ["lunch"] for job in (part, doubt, waiting))
-    assert ("cancelled", 1) == (site.state(waiting), len(site.calls(RECALL)))
+    assert (site.state(waiting), len(site.calls(RECALL))) == ("cancelled", 1)
     with site.database.reading() as connection:
         entry = list_audit(connection)[0]
-    assert ("correct", "zhang", "wrong date") == (entry.action, entry.person, entry.why)
+    assert (entry.action, entry.person, entry.why) == ("correct", "zhang", "wrong date")
     assert "right" not in json.dumps(entry.arguments)
     assert "text_hash" in entry.arguments
 
@@ -134,17 +134,17 @@ def test_texts_that_differ_are_corrected_by_replacement(site: Site) -> None:
         (sent, "Dear ann, 10:00 at the hall. Yours, 10:00", "Dear ann, 10:00 sharp at the hall. Yours, 10:00 sharp"),
         (waiting, "Dear bob, 10:00 at the pool. Yours, 10:00", "Dear bob, 10:00 sharp at the pool. Yours, 10:00 sharp"),
     ] == [(one.job, one.old, one.new) for one in found.samples]
-    assert {"waiting": 1, "sent": 1, "different": 2, "unchanged": 1} == found.breakdown
-    assert ({"corrections": 2, "recalls": 1, "cancelled": 1}, "cancelled") == (done.counts, stopped)
-    assert ((), {"corrected": 2, "unchanged": 3}) == (again.ids, again.breakdown)
-    assert (["ann"], ["bob"], ["eva"]) == tuple(
+    assert found.breakdown == {"waiting": 1, "sent": 1, "different": 2, "unchanged": 1}
+    assert (done.counts, stopped) == ({"corrections": 2, "recalls": 1, "cancelled": 1}, "cancelled")
+    assert (again.ids, again.breakdown) == ((), {"corrected": 2, "unchanged": 3})
+    assert tuple(
         reached(site, text)
         for text in (
             "Dear ann, 10:00 sharp at the hall. Yours, 10:00 sharp",
             "Dear bob, 10:00 sharp at the pool. Yours, 10:00 sharp",
             "Dear eva, at noon.",
         )
-    )
+    ) == (["ann"], ["bob"], ["eva"])
     assert fine not in {row.target_job_id for row in site.rows("select target_job_id from worker_jobs")}
 
 
@@ -157,8 +157,8 @@ def test_one_text_for_different_ones_has_to_be_said(site: Site) -> None:
     untouched = [site.state(job) for job in jobs]
     done = corrected(site, one_for_all=True)
 
-    assert ["accepted", "queued", "queued"] == untouched
-    assert 3 == done.counts["corrections"]
+    assert untouched == ["accepted", "queued", "queued"]
+    assert done.counts["corrections"] == 3
 
 
 def test_each_job_may_have_a_message_of_its_own(site: Site) -> None:
@@ -171,9 +171,9 @@ def test_each_job_may_have_a_message_of_its_own(site: Site) -> None:
     site.advance(2 * DAY.total_seconds())
     site.finish()
 
-    assert {"waiting": 1, "sent": 1, "different": 2, "unchanged": 1, "unused": 1} == found.breakdown
-    assert 2 == done.counts["corrections"]
-    assert (["ann"], ["bob"]) == (reached(site, "Dear Ann"), reached(site, "Dear Bob"))
+    assert found.breakdown == {"waiting": 1, "sent": 1, "different": 2, "unchanged": 1, "unused": 1}
+    assert done.counts["corrections"] == 2
+    assert (reached(site, "Dear Ann"), reached(site, "Dear Bob")) == (["ann"], ["bob"])
 
 
 def test_a_replacement_that_cannot_be_sent_stops_nothing(site: Site) -> None:
@@ -183,7 +183,7 @@ def test_a_replacement_that_cannot_be_sent_stops_nothing(site: Site) -> None:
     with pytest.raises(CheckFailed, match=rf"jobs.{jobs[0]}.\.text.content: is too long"):
         corrected(site, None, replace={"10:00": "x" * 3_000})
 
-    assert ["accepted", "queued", "queued"] == [site.state(job) for job in jobs]
+    assert [site.state(job) for job in jobs] == ["accepted", "queued", "queued"]
 
 
 @pytest.mark.parametrize(
@@ -234,11 +234,11 @@ def test_given_again_nobody_gets_two(site: Site, monkeypatch: pytest.MonkeyPatch
     site.finish()
     nothing = find_correctable(MAILING, "right", accounts=site.accounts, database=site.database)
 
-    assert ({"sent": 1, "corrected": 2, "equal": 2}, {"corrected": 6, "equal": 6}) == (
+    assert (
         found.breakdown,
         nothing.breakdown,
-    )
-    assert (4, ()) == (rest.counts["corrections"], nothing.ids)
+    ) == ({"sent": 1, "corrected": 2, "equal": 2}, {"corrected": 6, "equal": 6})
+    assert (rest.counts["corrections"], nothing.ids) == (4, ())
     assert [f"u{n}" for n in range(6)] == reached(site)
 
 
@@ -255,9 +255,9 @@ def test_after_a_cancel_and_a_recall_it_goes_to_the_same(site: Site) -> None:
     site.advance(DAY.total_seconds())
     site.finish()
 
-    assert {"corrections": 2} == dict(+done.counts)
-    assert (["ann", "bob"], 1) == (reached(site), len(site.calls(RECALL)))
-    assert "cancelled" == site.state(waiting)
+    assert dict(+done.counts) == {"corrections": 2}
+    assert (reached(site), len(site.calls(RECALL))) == (["ann", "bob"], 1)
+    assert site.state(waiting) == "cancelled"
 
 
 def test_what_a_recall_could_not_take_back_is_recalled_again(site: Site) -> None:
@@ -272,8 +272,8 @@ def test_what_a_recall_could_not_take_back_is_recalled_again(site: Site) -> None
     done = corrected(site)
     site.finish()
 
-    assert (2, 1) == (done.counts["corrections"], done.counts["recalls"])
-    assert ["m1", "m1", "m2"] == sorted(body["msgid"] for body in site.bodies(RECALL))
+    assert (done.counts["corrections"], done.counts["recalls"]) == (2, 1)
+    assert sorted(body["msgid"] for body in site.bodies(RECALL)) == ["m1", "m1", "m2"]
 
 
 def test_a_chain_is_corrected_once(site: Site) -> None:
@@ -289,9 +289,9 @@ def test_a_chain_is_corrected_once(site: Site) -> None:
     done = corrected(site)
     site.finish()
 
-    assert ["Ann", "bob"] == reached(site)
-    assert ({"corrections": 2, "recalls": 1, "refused": 1}, 1) == (dict(+done.counts), len(done.notes))
-    assert 3 == len(site.calls(RECALL)), "a recall of the original takes back its replays too"
+    assert reached(site) == ["Ann", "bob"]
+    assert (dict(+done.counts), len(done.notes)) == ({"corrections": 2, "recalls": 1, "refused": 1}, 1)
+    assert len(site.calls(RECALL)) == 3, "a recall of the original takes back its replays too"
 
 
 def test_a_robots_chain_is_corrected_once(database: Database, driven_clock: DrivenClock) -> None:
@@ -304,7 +304,7 @@ def test_a_robots_chain_is_corrected_once(database: Database, driven_clock: Driv
 
         done = corrected(site)
 
-        assert {"corrections": 1, "not_recallable": 2, "refused": 1} == dict(+done.counts)
+        assert dict(+done.counts) == {"corrections": 1, "not_recallable": 2, "refused": 1}
 
 
 def test_a_chain_whose_correction_cannot_be_read_gets_no_other(site: Site) -> None:
@@ -353,7 +353,7 @@ def test_a_correction_that_was_wrong_is_corrected(site: Site) -> None:
     site.finish()
     corrected(site)
     site.finish()
-    assert (["ann"], ["ann"], 2) == (reached(site), reached(site, "wrong again"), len(site.calls(RECALL)))
+    assert (reached(site), reached(site, "wrong again"), len(site.calls(RECALL))) == (["ann"], ["ann"], 2)
 
     site.send("bad", "bob", tags=["dinner"])
     site.run()
@@ -363,7 +363,7 @@ def test_a_correction_that_was_wrong_is_corrected(site: Site) -> None:
     site.finish()
     corrected(site, "good", dinner)
     site.finish()
-    assert ["bob"] == reached(site, "good")
+    assert reached(site, "good") == ["bob"]
 
 
 def test_a_refused_message_is_corrected_where_its_job_is_named(site: Site) -> None:
@@ -377,10 +377,10 @@ def test_a_refused_message_is_corrected_where_its_job_is_named(site: Site) -> No
     site.finish()
     again = find_correctable(JobFilter(ids=[bad]), "right", accounts=site.accounts, database=site.database)
 
-    assert () == by_tag.ids
-    assert {"corrections": 1, "refused": 1} == dict(+done.counts)
-    assert ["ann|bob"] == reached(site)
-    assert () == again.ids
+    assert by_tag.ids == ()
+    assert dict(+done.counts) == {"corrections": 1, "refused": 1}
+    assert reached(site) == ["ann|bob"]
+    assert again.ids == ()
 
 
 def test_a_rate_spreads_their_due_times(site: Site) -> None:
@@ -404,12 +404,12 @@ def test_what_cannot_be_taken_back_is_counted(database: Database, driven_clock: 
         done = corrected(site)
         site.finish()
 
-        assert {"corrections": 1, "not_recallable": 1} == dict(+done.counts)
+        assert dict(+done.counts) == {"corrections": 1, "not_recallable": 1}
         assert (
-            JobState.ACCEPTED == site.rows("select state from worker_jobs where target_job_id = :job", job=job)[0].state
+            site.rows("select state from worker_jobs where target_job_id = :job", job=job)[0].state == JobState.ACCEPTED
         )
         again = find_replayable(JobFilter(ids=[job]), accepted=True, database=database)
-        assert ((), ["corrected"]) == (again.ids, [one.how for one in again.omitted])
+        assert (again.ids, [one.how for one in again.omitted]) == ((), ["corrected"])
         with pytest.raises(NotReplayable, match=r"corrected by zhang.*--cancelled"), database.writing() as connection:
             replay(connection, job, accepted=True, accounts=site.accounts)
 
@@ -427,7 +427,7 @@ def test_wrong_words_are_refused(site: Site, wanted: JobFilter, message: Message
     job = site.send("wrong", tags=["lunch"], due_at=DAY)
     with pytest.raises(CheckFailed, match=words):
         corrected(site, message, wanted)
-    assert "queued" == site.state(job)
+    assert site.state(job) == "queued"
 
 
 @pytest.mark.every_database
@@ -440,7 +440,7 @@ def test_a_message_that_one_sort_of_recipients_cannot_get_stops_nothing(site: Si
     with pytest.raises(CheckFailed, match="app group chats do not take template_card"):
         corrected(site, card)
 
-    assert ["queued"] * 3 == [site.state(job) for job in jobs]
+    assert [site.state(job) for job in jobs] == ["queued"] * 3
 
 
 def test_a_card_under_a_task_id_of_the_callers_takes_the_place_of_many(site: Site) -> None:
@@ -454,8 +454,8 @@ def test_a_card_under_a_task_id_of_the_callers_takes_the_place_of_many(site: Sit
     site.finish()
 
     sent = [body["template_card"]["task_id"] for body in site.bodies() if "template_card" in body]
-    assert "lunch-1" == sent[0]
-    assert 3 == len({*sent})
+    assert sent[0] == "lunch-1"
+    assert len({*sent}) == 3
     assert all(one.startswith("lunch-1") for one in sent)
 
 
@@ -478,7 +478,7 @@ def test_a_blank_tag_that_was_accepted_once_stops_no_new_job(site: Site) -> None
     done = corrected(site)
     again = site.replay(job, accepted=True, cancelled=True)
 
-    assert ['["lunch"]', '["lunch"]'] == [site.job(new).tags for new in (*done.jobs, again)]
+    assert [site.job(new).tags for new in (*done.jobs, again)] == ['["lunch"]', '["lunch"]']
 
 
 def test_an_erased_person_stops_no_correction(site: Site) -> None:
@@ -492,5 +492,5 @@ def test_an_erased_person_stops_no_correction(site: Site) -> None:
     done = corrected(site)
     site.finish()
 
-    assert 1 == done.counts["corrections"]
-    assert ["ann"] == reached(site)
+    assert done.counts["corrections"] == 1
+    assert reached(site) == ["ann"]

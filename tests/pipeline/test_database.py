@@ -81,19 +81,19 @@ NEITHER = [
 @pytest.mark.parametrize("cause", AGAIN)
 def test_what_the_database_asks_to_repeat_is_told_from_being_away(cause: Exception) -> None:
     """Deadlock, serialization, busy: the transaction again, at once."""
-    assert (True, False) == (is_retryable(wrapped(cause)), is_unavailable(wrapped(cause)))
+    assert (is_retryable(wrapped(cause)), is_unavailable(wrapped(cause))) == (True, False)
 
 
 @pytest.mark.parametrize("error", AWAY)
 def test_being_away_is_told_from_a_wrong_statement(error: Exception) -> None:
     """Nothing says the statement was wrong: wait and try again."""
-    assert (False, True) == (is_retryable(error), is_unavailable(error))
+    assert (is_retryable(error), is_unavailable(error)) == (False, True)
 
 
 @pytest.mark.parametrize("error", NEITHER)
 def test_a_wrong_statement_is_neither(error: Exception) -> None:
     """Repeating it would never help."""
-    assert (False, False) == (is_retryable(error), is_unavailable(error))
+    assert (is_retryable(error), is_unavailable(error)) == (False, False)
 
 
 def test_an_invalidated_connection_is_away(database: Database) -> None:
@@ -122,10 +122,10 @@ def test_a_transaction_is_run_again_with_growing_pauses(
 
     result = database.run(work, pipelined=pipelined)
 
-    assert ("done", 4, 3) == (result, len(tried), len(pauses))
+    assert (result, len(tried), len(pauses)) == ("done", 4, 3)
     assert all(0 <= pause <= 0.01 * 2**n for n, pause in enumerate(pauses, start=1))
     with database.reading() as connection:
-        assert ["n4"] == [row[0] for row in connection.execute(text("select name from worker_leases"))]
+        assert [row[0] for row in connection.execute(text("select name from worker_leases"))] == ["n4"]
 
 
 @pytest.mark.usefixtures("pauses")
@@ -161,7 +161,7 @@ def test_an_error_leaves_nothing_and_the_connection_usable(database: Database, p
     database.run(lambda c: run(c, "insert into worker_leases values ('c', 'p', 0)"), pipelined=pipelined)
 
     with database.reading() as connection:
-        assert [("c",)] == fetch(connection, "select name from worker_leases")
+        assert fetch(connection, "select name from worker_leases") == [("c",)]
 
 
 @PLAIN_OR_PIPELINED
@@ -176,7 +176,7 @@ def test_an_error_of_ours_rolls_back_too(database: Database, pipelined: bool) ->
         database.run(work, pipelined=pipelined)
 
     with database.reading() as connection:
-        assert [] == fetch(connection, "select name from worker_leases")
+        assert fetch(connection, "select name from worker_leases") == []
 
 
 def test_a_pipelined_transaction_is_durable_when_it_returns(database: Database) -> None:
@@ -237,8 +237,8 @@ def test_a_connection_cut_in_the_middle_is_away_and_not_used_again(
     with pytest.raises(DBAPIError) as caught:
         server_database.run(work, pipelined=pipelined)
 
-    assert (True, False, 1) == (is_unavailable(caught.value), is_retryable(caught.value), len(pids))
-    assert [] == names(server_database)
+    assert (is_unavailable(caught.value), is_retryable(caught.value), len(pids)) == (True, False, 1)
+    assert names(server_database) == []
     assert pids[0] != server_database.run(backend, pipelined=pipelined)
 
 
@@ -259,7 +259,7 @@ def test_a_connection_cut_while_nobody_used_it_is_away(server_database: Database
     server_database.run(work, pipelined=pipelined)
 
     assert is_unavailable(caught.value)
-    assert ["a"] == names(server_database)
+    assert names(server_database) == ["a"]
 
 
 @CAN_BE_CUT
@@ -318,12 +318,12 @@ def test_a_connection_whose_server_takes_no_writes_any_more_is_given_up(
         server_database.run(writes, pipelined=pipelined)
     server_database.run(writes, pipelined=pipelined)
 
-    assert (True, False, False) == (
+    assert (
         is_unavailable(caught.value),
         is_retryable(caught.value),
         is_data_error(caught.value),
-    )
-    assert ["a"] == names(server_database)
+    ) == (True, False, False)
+    assert names(server_database) == ["a"]
     with server_database.reading() as connection:
         assert backend(connection) not in (old, reader)
 
@@ -360,7 +360,7 @@ def test_new_connections_are_tried_until_one_may_write(postgres_database: Databa
         admin.close()
     postgres_database.run(write, pipelined=pipelined)
 
-    assert ["a"] == names(postgres_database)
+    assert names(postgres_database) == ["a"]
 
 
 # -- plans ------------------------------------------------------------------------------------------------------------
@@ -379,7 +379,7 @@ def test_plans_made_while_a_table_is_empty_use_its_index(postgres_database: Data
 
     assert "Seq Scan" not in lines
     assert "worker_budgets_pkey" in lines
-    assert "off" == compiles
+    assert compiles == "off"
 
 
 # -- pipelined --------------------------------------------------------------------------------------------------------
@@ -414,9 +414,9 @@ def test_what_is_pipelined_is_one_transaction(postgres_database: Database) -> No
             connection.commit()
         postgres_database.close()
 
-    assert (1, "read committed") == (len(transactions), level)
-    assert [[], []] == seen
-    assert ["a", "b"] == names(postgres_database)
+    assert (len(transactions), level) == (1, "read committed")
+    assert seen == [[], []]
+    assert names(postgres_database) == ["a", "b"]
 
 
 @HAS_A_PIPELINE
@@ -439,8 +439,8 @@ def test_writes_are_not_waited_for_one_by_one(postgres_database: Database) -> No
         busy.exec_driver_sql("select pg_advisory_xact_lock(1)")
         collected = postgres_database.run(work, pipelined=True)
 
-    assert [[(1,)], [(2,)]] == collected
-    assert ["a", "b", "c", "d"] == names(postgres_database)
+    assert collected == [[(1,)], [(2,)]]
+    assert names(postgres_database) == ["a", "b", "c", "d"]
 
 
 FAILURES = [
@@ -481,7 +481,7 @@ def test_a_failed_pipeline_leaves_nothing_and_its_connection_as_it_was(
     for _ in range(12):  # psycopg prepares what it has seen five times
         with pytest.raises(expected):
             postgres_database.run(work, pipelined=True)
-        assert [] == names(postgres_database)
+        assert names(postgres_database) == []
     with postgres_database.reading() as connection:
         after = state(connection)
 
@@ -489,7 +489,7 @@ def test_a_failed_pipeline_leaves_nothing_and_its_connection_as_it_was(
     insert = "insert into worker_leases values (:name, 'p', 0)"
     postgres_database.run(lambda c: run(c, insert, {"name": "a"}), pipelined=True)
     postgres_database.run(lambda c: run(c, insert, {"name": "b"}))
-    assert ["a", "b"] == names(postgres_database)
+    assert names(postgres_database) == ["a", "b"]
 
 
 @HAS_A_PIPELINE
@@ -505,7 +505,7 @@ def test_an_error_somebody_swallowed_is_not_committed_over(postgres_database: Da
     with pytest.raises(DBAPIError):
         postgres_database.run(work, pipelined=True)
 
-    assert [] == names(postgres_database)
+    assert names(postgres_database) == []
 
 
 @pytest.fixture
@@ -538,10 +538,10 @@ def test_a_commit_that_fails_is_an_error(deferred: Database, pipelined: bool) ->
     for _ in range(8):
         with pytest.raises(IntegrityError):
             deferred.run(work, pipelined=pipelined)
-        assert [] == names(deferred)
+        assert names(deferred) == []
     deferred.run(lambda c: run(c, "insert into worker_leases values ('b', 'p', 0)"), pipelined=pipelined)
 
-    assert ["b"] == names(deferred)
+    assert names(deferred) == ["b"]
     assert pid == deferred.run(backend, pipelined=pipelined)
 
 
@@ -574,8 +574,8 @@ def test_what_the_server_asks_to_repeat_is_repeated_when_pipelined(
         return len(tried)
 
     try:
-        assert 4 == deferred.run(work, pipelined=True)
-        assert ["n4"] == names(deferred)
+        assert deferred.run(work, pipelined=True) == 4
+        assert names(deferred) == ["n4"]
     finally:
         with deferred.writing() as connection:
             run(connection, "drop function worker_test_again cascade")
@@ -612,14 +612,14 @@ def test_two_that_deadlock_both_get_through_when_pipelined(server_database: Data
 
     assert len(tried) >= 3
     with server_database.reading() as connection:
-        assert [(2,), (2,)] == fetch(connection, "select held_until from worker_leases")
+        assert fetch(connection, "select held_until from worker_leases") == [(2,), (2,)]
 
 
 def test_placeholders_are_the_drivers() -> None:
     """`:name` everywhere; casts and percent signs stay what they are."""
     sql = "select :a::bigint, '50%' from t where b = :b_c"
 
-    assert "select %(a)s::bigint, '50%%' from t where b = %(b_c)s" == driver_sql("postgresql", sql)
+    assert driver_sql("postgresql", sql) == "select %(a)s::bigint, '50%%' from t where b = %(b_c)s"
     assert sql == driver_sql("sqlite", sql)
 
 
@@ -664,7 +664,7 @@ def test_a_driven_clock_moves_only_when_told(database: Database, driven_clock: D
     before = database.read_now()
     driven_clock.advance(1.5)
 
-    assert 1_500_000 == database.read_now() - before
+    assert database.read_now() - before == 1_500_000
 
 
 @pytest.mark.parametrize("url", ["oracle://x/y", "nonsense", ""])
@@ -700,7 +700,7 @@ def test_sqlite_connections_are_durable_and_wait(sqlite_url: str) -> None:
         ]
     engine.dispose()
 
-    assert ["wal", 2, 15_000] == found
+    assert found == ["wal", 2, 15_000]
 
 
 @pytest.mark.fewer_databases("the sentence is ours")
@@ -714,7 +714,7 @@ def test_a_producer_that_asks_for_it_is_run_again(database: Database) -> None:
             raise RetryTransaction("roll back and repeat it from its start")
         return len(tries)
 
-    assert 3 == database.run(work)
+    assert database.run(work) == 3
     with pytest.raises(RetryTransaction):
         database.run(lambda connection: work(tries.clear() or connection), tries=2)
 
@@ -729,9 +729,9 @@ def test_a_statement_of_a_page_ends_in_time(database: Database) -> None:
         fetch(connection, ENDLESS)
 
     with database.reading_for(10) as connection:
-        assert [(1,)] == fetch(connection, "select 1")
+        assert fetch(connection, "select 1") == [(1,)]
     with database.reading() as connection:
-        assert [(0,)] == fetch(connection, f"{FEW} select count(*) from few a, few b where a.n + b.n < 0")
+        assert fetch(connection, f"{FEW} select count(*) from few a, few b where a.n + b.n < 0") == [(0,)]
 
 
 @pytest.mark.fewer_databases("SQLite alone is a file of ours")
@@ -747,4 +747,4 @@ def test_the_file_of_an_sqlite_outbox_is_its_owners_alone(tmp_path: Path) -> Non
     finally:
         os.umask(before)
 
-    assert {"outbox.db": 0o600, "outbox.db-wal": 0o600, "outbox.db-shm": 0o600} == modes
+    assert modes == {"outbox.db": 0o600, "outbox.db-wal": 0o600, "outbox.db-shm": 0o600}

@@ -92,13 +92,13 @@ def test_every_call_goes_by_its_accounts_proxy(stack: ExitStack, database: Datab
         site.advance(2)
 
     recall, base = "/cgi-bin/message/recall", "/cgi-bin/externalcontact"
-    assert ["accepted"] * 4 == [site.state(job) for job in asked[:4]]
-    assert ["accepted"] * 2 == [site.state(job) for job in asked[5:]]
+    assert [site.state(job) for job in asked[:4]] == ["accepted"] * 4
+    assert [site.state(job) for job in asked[5:]] == ["accepted"] * 2
     assert {GETTOKEN, UPLOAD, SEND, recall, f"{base}/add_msg_template"} <= set(ways["a"].calls())
     assert any(path.startswith(f"{base}/get_groupmsg") for path in ways["a"].calls())
     assert sorted([GETTOKEN, UPLOAD, SEND, recall, "/cgi-bin/webhook/send"]) == ways["b"].calls()
-    assert {("a", "one")} == {login for _, login in ways["a"].proxy.asked}
-    assert {("SOCKS name vendor.test:80", ("b", "two"))} == set(ways["b"].proxy.asked)
+    assert {login for _, login in ways["a"].proxy.asked} == {("a", "one")}
+    assert set(ways["b"].proxy.asked) == {("SOCKS name vendor.test:80", ("b", "two"))}
 
 
 @pytest.mark.parametrize(
@@ -131,8 +131,8 @@ def test_a_broken_way_stops_its_account_alone(
 
     lane = site.lane("lame")
     assert lane is not None
-    assert "accepted" == site.state(goes)
-    assert ("queued", 0) == (site.state(waits), site.part(waits).tries)
+    assert site.state(goes) == "accepted"
+    assert (site.state(waits), site.part(waits).tries) == ("queued", 0)
     prefix = "gettoken: " if kind == "token" else "no connection: "
     assert (f"{prefix}{reason}", REMEDIES[reason]) == (lane.reason, lane.remedy)
     assert site.lane("well") is None or not site.lane("well").reason  # type: ignore[union-attr]
@@ -154,7 +154,7 @@ def test_a_proxy_that_refuses_the_login_of_a_post_says_what_to_change(
 
     with site.database.reading() as connection:
         told = why(connection, job)
-    assert "unknown" == site.state(job)
+    assert site.state(job) == "unknown"
     assert REMEDIES["proxy_407"] in str(told)
 
 
@@ -176,4 +176,4 @@ def test_an_account_goes_on_when_its_proxy_is_mended(
     site.advance(60)
     site.run()
 
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"

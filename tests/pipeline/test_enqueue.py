@@ -87,22 +87,27 @@ def test_a_job_is_two_rows_of_the_callers_transaction(database: Database, driven
         job = row(connection, "worker_jobs", id=ref.id)
         part = row(connection, "worker_parts", job_id=ref.id)
 
-    assert (JobState.OPEN, True, ()) == (ref.state, ref.created, ref.warnings)
-    assert 32 == len(ref.id)
+    assert (ref.state, ref.created, ref.warnings) == (JobState.OPEN, True, ())
+    assert len(ref.id) == 32
     assert driven_clock.micros == job["created_at"] == job["due_at"] == part["not_before"]
-    assert ("send", "wecom_app", "hr", 1, 1, 1) == tuple(
-        job[name] for name in ("kind", "channel", "account", "asked", "priority", "n_open")
+    assert tuple(job[name] for name in ("kind", "channel", "account", "asked", "priority", "n_open")) == (
+        "send",
+        "wecom_app",
+        "hr",
+        1,
+        1,
+        1,
     )
-    assert ("text", "你好") == (
+    assert (
         json.loads(job["message"])["type"],
         json.loads(job["message"])["body"]["text"]["content"],
-    )
+    ) == ("text", "你好")
     assert "你好" in job["message"]
     assert {"users": ["ann"]} == json.loads(job["recipients"]) == json.loads(part["spec"])
-    assert ["a", "b"] == json.loads(job["tags"])
+    assert json.loads(job["tags"]) == ["a", "b"]
     assert (f"{ref.id}-0", 0, 0, 0) == (part["id"], part["n"], part["state"], part["claim"])
     name, _, hashed = part["lane"].partition(":")
-    assert ("hr", 16, True) == (name, len(hashed), set(hashed) <= set("0123456789abcdef"))
+    assert (name, len(hashed), set(hashed) <= set("0123456789abcdef")) == ("hr", 16, True)
     assert job["expires_at"] is job["dedupe_key"] is job["content_hash"] is part["expires_at"] is None
 
 
@@ -116,7 +121,7 @@ def test_lanes_are_the_same_for_the_same_type_and_differ_between_accounts(databa
         one, same, other_account, other_type = (row(connection, "worker_parts", job_id=ref.id)["lane"] for ref in refs)
 
     assert one == same
-    assert 3 == len({one, other_account, other_type})
+    assert len({one, other_account, other_type}) == 3
 
 
 def test_more_recipients_than_a_call_takes_become_several_parts(database: Database) -> None:
@@ -127,8 +132,8 @@ def test_more_recipients_than_a_call_takes_become_several_parts(database: Databa
         job = row(connection, "worker_jobs", id=ref.id)
 
     assert [f"{ref.id}-0", f"{ref.id}-1"] == [one.id for one in specs]
-    assert [1000, 500] == [len(json.loads(one.spec)["users"]) for one in specs]
-    assert (1500, 2) == (job["asked"], job["n_open"])
+    assert [len(json.loads(one.spec)["users"]) for one in specs] == [1000, 500]
+    assert (job["asked"], job["n_open"]) == (1500, 2)
 
 
 def test_a_rolled_back_transaction_leaves_nothing(database: Database) -> None:
@@ -138,7 +143,7 @@ def test_a_rolled_back_transaction_leaves_nothing(database: Database) -> None:
         session.rollback()
 
     with database.reading() as connection:
-        assert (0, 0) == (count(connection), count(connection, "worker_parts"))
+        assert (count(connection), count(connection, "worker_parts")) == (0, 0)
 
 
 def test_a_rolled_back_savepoint_leaves_nothing_of_itself(database: Database) -> None:
@@ -155,7 +160,7 @@ def test_a_rolled_back_savepoint_leaves_nothing_of_itself(database: Database) ->
     with database.reading() as connection:
         ids = {one.id for one in connection.execute(text("select id from worker_jobs"))}
         assert {before.id, after.id} == ids
-        assert (2, 0) == (count(connection, "worker_parts"), count(connection, "worker_blob_chunks"))
+        assert (count(connection, "worker_parts"), count(connection, "worker_blob_chunks")) == (2, 0)
 
 
 @pytest.mark.slow("ten thousand jobs")
@@ -168,9 +173,9 @@ def test_ten_thousand_in_one_transaction(database: Database) -> None:
         last = row(connection, "worker_jobs", id=refs[-1].id)
 
     with database.reading() as connection:
-        assert (10_000, 10_000) == (count(connection), count(connection, "worker_parts"))
-    assert 10_000 == len({ref.id for ref in refs})
-    assert '{"users":["u9999"]}' == last["recipients"]
+        assert (count(connection), count(connection, "worker_parts")) == (10_000, 10_000)
+    assert len({ref.id for ref in refs}) == 10_000
+    assert last["recipients"] == '{"users":["u9999"]}'
 
 
 def test_nothing_is_flushed_or_committed_for_the_caller(database: Database) -> None:
@@ -180,7 +185,7 @@ def test_nothing_is_flushed_or_committed_for_the_caller(database: Database) -> N
         worker.enqueue(session, "hr", HELLO, ANN)
         assert session.in_transaction()
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as other:
-            assert 0 == count(other)
+            assert count(other) == 0
 
 
 def test_instants(database: Database, driven_clock: DrivenClock) -> None:
@@ -239,7 +244,7 @@ def test_wrong_options_are_refused_by_name(database: Database, options: dict[str
     with database.writing() as connection:
         with pytest.raises(CheckFailed) as caught:
             worker.enqueue(connection, "hr", HELLO, ANN, **options)
-        assert 0 == count(connection)
+        assert count(connection) == 0
 
     assert [field] == [problem.field for problem in caught.value.problems]
     assert "payroll" not in str(caught.value).replace("tags=", "") or field == "tags"
@@ -250,8 +255,8 @@ def test_what_the_channel_refuses_is_refused_before_the_insert(database: Databas
     with database.writing() as connection, pytest.raises(CheckFailed) as caught:
         worker.enqueue(connection, "hr", Text(content="机密" * 2000), To(users=["not a userid"]))
 
-    assert {"text.content", "touser"} == {problem.field for problem in caught.value.problems}
-    assert "wecom_app" == caught.value.channel
+    assert {problem.field for problem in caught.value.problems} == {"text.content", "touser"}
+    assert caught.value.channel == "wecom_app"
     assert "机密" not in str(caught.value)
 
 
@@ -273,7 +278,7 @@ def test_recipients_may_be_users_alone(database: Database) -> None:
         refs = [worker.enqueue(connection, "hr", HELLO, to) for to in ("ann | bob", ["ann", "bob"], ("ann", "ANN"))]
         found = [json.loads(row(connection, "worker_jobs", id=ref.id)["recipients"]) for ref in refs]
 
-    assert [{"users": ["ann", "bob"]}, {"users": ["ann", "bob"]}, {"users": ["ann"]}] == found
+    assert found == [{"users": ["ann", "bob"]}, {"users": ["ann", "bob"]}, {"users": ["ann"]}]
 
 
 def test_an_unknown_account_names_the_known_ones(database: Database) -> None:
@@ -288,15 +293,15 @@ def test_enqueue_many_names_the_place_of_every_problem(database: Database) -> No
     with database.writing() as connection:
         with pytest.raises(CheckFailed) as caught:
             worker.enqueue_many(connection, jobs)
-        assert 0 == count(connection)
+        assert count(connection) == 0
 
-    assert ["jobs[1].text.content", "jobs[2].priority"] == [problem.field for problem in caught.value.problems]
+    assert [problem.field for problem in caught.value.problems] == ["jobs[1].text.content", "jobs[2].priority"]
 
 
 def test_enqueue_many_of_nothing(database: Database) -> None:
     """No jobs, no statement, no error."""
     with database.writing() as connection:
-        assert [] == worker.enqueue_many(connection, [])
+        assert worker.enqueue_many(connection, []) == []
 
 
 def test_warnings_are_said_and_kept(database: Database) -> None:
@@ -306,7 +311,7 @@ def test_warnings_are_said_and_kept(database: Database) -> None:
         ref = worker.enqueue(connection, "hr", HELLO, to)
         kept = json.loads(row(connection, "worker_jobs", id=ref.id)["warnings"])
 
-    assert 1 == len(ref.warnings)
+    assert len(ref.warnings) == 1
     assert list(ref.warnings) == kept
 
 
@@ -322,8 +327,8 @@ def test_recall_and_update_name_their_job(database: Database) -> None:
     assert [("recall", "ops", target.id, 0, 0), ("update_card", "ops", target.id, 1, 1)] == [
         (job["kind"], job["account"], job["target_job_id"], job["asked"], job["priority"]) for job in jobs
     ]
-    assert [{}, {"users": ["ann"]}] == specs
-    assert "{}" == jobs[0]["message"]
+    assert specs == [{}, {"users": ["ann"]}]
+    assert jobs[0]["message"] == "{}"
 
 
 def test_a_track_without_a_priority_is_bulk(database: Database) -> None:
@@ -336,7 +341,7 @@ def test_a_track_without_a_priority_is_bulk(database: Database) -> None:
         tracks = [worker.track(connection, sent.id, priority=given, accounts=accounts) for given in (None, "urgent")]
         priorities = [row(connection, "worker_jobs", id=ref.id)["priority"] for ref in tracks]
 
-    assert [Priority.BULK, Priority.URGENT] == priorities
+    assert priorities == [Priority.BULK, Priority.URGENT]
 
 
 def test_follow_ups_of_the_wrong_thing(database: Database) -> None:
@@ -370,11 +375,11 @@ def test_replay_is_a_new_job_linked_to_the_original(database: Database) -> None:
 
     assert [None, first.id, first.id] == [job["replay_of"] for job in jobs]
     for name in ("kind", "message", "recipients", "tags", "order_key", "on_unknown", "asked"):
-        assert 1 == len({job[name] for job in jobs}), name
-    assert ["k", None, None] == [job["dedupe_key"] for job in jobs]
-    assert [1, 1, 2] == [job["priority"] for job in jobs]
+        assert len({job[name] for job in jobs}) == 1, name
+    assert [job["dedupe_key"] for job in jobs] == ["k", None, None]
+    assert [job["priority"] for job in jobs] == [1, 1, 2]
     assert jobs[1]["due_at"] == jobs[1]["created_at"]
-    assert 3 == len({spec["task_id"] for spec in specs})
+    assert len({spec["task_id"] for spec in specs}) == 3
 
 
 def test_replay_of_what_cannot_be_replayed(database: Database) -> None:
@@ -425,7 +430,7 @@ def test_an_upload_is_a_message_too(database: Database) -> None:
         ]
         jobs = [row(connection, "worker_jobs", id=ref.id) for ref in refs]
 
-    assert ["upload", "upload"] == [job["kind"] for job in jobs]
+    assert [job["kind"] for job in jobs] == ["upload", "upload"]
     assert jobs[0]["message"] == jobs[1]["message"]
     assert jobs[0]["content_hash"] == jobs[1]["content_hash"]
 
@@ -436,7 +441,7 @@ def test_the_hash_of_a_content_is_that_of_earlier_releases(database: Database) -
         ref = worker.enqueue(connection, "hr", Text(content="hi"), "lisi", dedupe_key="k")
         job = row(connection, "worker_jobs", id=ref.id)
 
-    assert "46cb2f22c32a89b72261bf56543f95764a50f8690ad4c98c05fcc1dfb2493de6" == job["content_hash"]
+    assert job["content_hash"] == "46cb2f22c32a89b72261bf56543f95764a50f8690ad4c98c05fcc1dfb2493de6"
 
 
 def test_every_kind_of_session(database: Database) -> None:
@@ -454,7 +459,7 @@ def test_every_kind_of_session(database: Database) -> None:
         worker.enqueue("session", "hr", HELLO, ANN)  # type: ignore[call-overload]
 
     with database.reading() as connection:
-        assert 2 == count(connection)
+        assert count(connection) == 2
 
 
 def test_a_session_of_several_binds(database: Database) -> None:
@@ -468,7 +473,7 @@ def test_a_session_of_several_binds(database: Database) -> None:
     elsewhere.dispose()
 
     with database.reading() as connection:
-        assert 1 == count(connection)
+        assert count(connection) == 1
 
 
 def test_a_database_without_tables_says_what_to_run(tmp_path: Any) -> None:
@@ -513,7 +518,7 @@ def test_a_wrong_account_is_found_before_anything_is_stored(
     with database.writing() as connection:
         with pytest.raises(ConfigurationError, match=rf"accounts\.hr\.{key}: is "):
             worker.enqueue(connection, "hr", HELLO, ANN, accounts=accounts)
-        assert 0 == count(connection)
+        assert count(connection) == 0
 
 
 @pytest.mark.parametrize("deadline_s", ["20", True, 0, -1, float("nan"), float("inf")])
@@ -565,4 +570,4 @@ def test_every_wrong_key_of_every_account_is_named() -> None:
     told = "; ".join(unusable_accounts(accounts).values())
 
     named = [f"accounts.{path}:" in told for path in ("a.corpid", "a.agentid", "b.channel", "c.agentid")]
-    assert [True, True, True, False] == named
+    assert named == [True, True, True, False]

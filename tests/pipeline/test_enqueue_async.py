@@ -53,14 +53,14 @@ def test_async_session_and_connection(database_url: str) -> None:
             again = await worker.enqueue(session, "hr", HELLO, ANN, dedupe_key="k")
             many = await worker.enqueue_many(session, [NewJob("hr", HELLO, ANN) for _ in range(3)])
             assert (ref.id, False, 3) == (again.id, again.created, len(many))
-            assert 1 == (await worker.get_job(session, ref.id)).counts.not_yet
+            assert (await worker.get_job(session, ref.id)).counts.not_yet == 1
             with pytest.raises(CheckFailed):
                 await worker.enqueue(session, "hr", Text(content=""), ANN)
             await session.commit()
         async with AsyncSession(engine) as session:
             await worker.enqueue(session, "hr", HELLO, ANN)
             await session.rollback()
-        assert 4 == await jobs(engine)
+        assert await jobs(engine) == 4
         async with engine.begin() as connection:
             await worker.recall(connection, ref.id)
         async with AsyncSession() as session, session.begin():
@@ -73,7 +73,7 @@ def test_async_session_and_connection(database_url: str) -> None:
         await worker.enqueue(scoped, "hr", HELLO, ANN)
         await scoped.commit()
         await scoped.remove()
-        assert 8 == await jobs(engine)
+        assert await jobs(engine) == 8
         await engine.dispose()
 
     asyncio.run(produce())
@@ -144,7 +144,7 @@ def forget(url: str, name: str, *, by: str) -> str:
         engine = create_async_engine(f"{DRIVERS.get(scheme, scheme)}//{rest}")
         with pytest.raises(WorkerError) as error:
             await commit(engine)
-        assert 0 == await jobs(engine)
+        assert await jobs(engine) == 0
         await engine.dispose()
         return str(error.value)
 
@@ -188,7 +188,7 @@ def test_a_task_that_runs_is_not_committed_by_half(sqlite_url: str) -> None:
                 await session.commit()
             await task
             await session.commit()
-        assert 1 == await jobs(engine)
+        assert await jobs(engine) == 1
         await engine.dispose()
 
     asyncio.run(produce())
@@ -215,7 +215,7 @@ def test_the_warning_names_the_function(sqlite_url: str) -> None:
             await session.rollback()
             await worker.enqueue(session, "hr", HELLO, ANN)
             await session.commit()
-        assert 1 == await jobs(engine)
+        assert await jobs(engine) == 1
         await engine.dispose()
 
     asyncio.run(produce())

@@ -35,9 +35,9 @@ def test_the_same_again_is_the_first_job_with_its_state(database: Database) -> N
         connection.execute(text("update worker_jobs set state = 2, n_open = 0"))
     with database.writing() as connection:
         later = worker.enqueue(connection, "hr", HELLO, To(users=["ann", "bob"]), dedupe_key="k")
-        assert (1, 1) == (count(connection), count(connection, "worker_parts"))
+        assert (count(connection), count(connection, "worker_parts")) == (1, 1)
 
-    assert (True, False, False) == (first.created, twice.created, later.created)
+    assert (first.created, twice.created, later.created) == (True, False, False)
     assert {first.id} == {twice.id, later.id}
     assert JobState.ACCEPTED is later.state
 
@@ -57,7 +57,7 @@ def test_other_content_is_refused_and_the_transaction_stays_usable(database: Dat
     with database.reading() as connection:
         ids = {one.id for one in connection.execute(text("select id from worker_jobs"))}
         assert {first.id, before.id, after.id} == ids
-        assert 3 == count(connection, "worker_parts")
+        assert count(connection, "worker_parts") == 3
 
 
 def test_keys_belong_to_an_account(database: Database) -> None:
@@ -68,7 +68,7 @@ def test_keys_belong_to_an_account(database: Database) -> None:
             for account, key in (("hr", "k"), ("ops", "k"), ("hr", "K"))
         ]
 
-    assert [True, True, True] == [ref.created for ref in refs]
+    assert [ref.created for ref in refs] == [True, True, True]
 
 
 def test_many_with_keys_old_new_and_twice(database: Database) -> None:
@@ -78,9 +78,9 @@ def test_many_with_keys_old_new_and_twice(database: Database) -> None:
     jobs = [NewJob("hr", HELLO, ANN, dedupe_key=key) for key in ("c", "b", "a", "c")] + [NewJob("hr", HELLO, ANN)]
     with database.writing() as connection:
         refs = worker.enqueue_many(connection, jobs)
-        assert (4, 4) == (count(connection), count(connection, "worker_parts"))
+        assert (count(connection), count(connection, "worker_parts")) == (4, 4)
 
-    assert [True, False, True, False, True] == [ref.created for ref in refs]
+    assert [ref.created for ref in refs] == [True, False, True, False, True]
     assert (old.id, refs[0].id) == (refs[1].id, refs[3].id)
 
 
@@ -95,8 +95,8 @@ def test_a_conflict_among_many_leaves_none_of_them(database: Database) -> None:
             worker.enqueue_many(connection, [*jobs, NewJob("hr", HELLO, ANN)])
 
     with database.reading() as connection:
-        assert (2, 2) == (count(connection), count(connection, "worker_parts"))
-        assert 1 == connection.execute(text("select count(*) from worker_jobs where id = :i"), {"i": own.id}).scalar()
+        assert (count(connection), count(connection, "worker_parts")) == (2, 2)
+        assert connection.execute(text("select count(*) from worker_jobs where id = :i"), {"i": own.id}).scalar() == 1
 
 
 def test_a_repeated_upload_stores_no_second_copy(database: Database) -> None:
@@ -107,9 +107,9 @@ def test_a_repeated_upload_stores_no_second_copy(database: Database) -> None:
         refs.append(worker.enqueue(connection, "hr", Image(file=File(PNG, "a.png")), ANN, dedupe_key="k"))
         with pytest.raises(DedupeConflict):
             worker.enqueue(connection, "hr", Image(file=File(PNG, "b.png")), ANN, dedupe_key="k")
-        assert (1, 1) == (count(connection, "worker_blobs"), count(connection, "worker_blob_chunks"))
+        assert (count(connection, "worker_blobs"), count(connection, "worker_blob_chunks")) == (1, 1)
 
-    assert [True, False, False] == [ref.created for ref in refs]
+    assert [ref.created for ref in refs] == [True, False, False]
 
 
 @pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
@@ -157,7 +157,7 @@ def test_serializable_producers_with_keys_of_their_own_do_not_fail_each_other(po
         two.commit()
 
     with postgres_database.reading() as connection:
-        assert (4, 4) == (count(connection), count(connection, "worker_order_queue"))
+        assert (count(connection), count(connection, "worker_order_queue")) == (4, 4)
 
 
 def test_a_key_given_up_between_insert_and_look(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,6 @@ def test_jobs_end_with_djangos_transaction(address: str, request: pytest.Fixture
     command = [sys.executable, "-W", "error", "-m", "tests.pipeline.django_application", url]
     done = subprocess.run(command, capture_output=True, text=True)
 
-    assert 0 == done.returncode, done.stderr
+    assert done.returncode == 0, done.stderr
     texts = [json.loads(line)["body"]["text"]["content"] for line in done.stdout.splitlines()]
-    assert ["committed", "over a new connection", "and one more"] == texts
+    assert texts == ["committed", "over a new connection", "and one more"]

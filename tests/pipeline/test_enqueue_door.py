@@ -47,21 +47,21 @@ def test_importing_the_door_loads_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
 
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_wrong_channel_is_told_the_right_ones() -> None:
     """A ConfigurationError lists the channels."""
-    assert "wecom_app" == registry.channel("wecom_app").name
+    assert registry.channel("wecom_app").name == "wecom_app"
     with pytest.raises(ConfigurationError, match="use one of wecom_app"):
         registry.channel("fake")
 
 
 def test_benches_are_listed_and_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """`list` is 0, no name or a wrong one 2 with the list; a figure is one line and decides the status."""
-    assert 0 == bench_main.main(["list"])
-    assert 2 == bench_main.main([])
-    assert 2 == bench_main.main(["nothing"])
+    assert bench_main.main(["list"]) == 0
+    assert bench_main.main([]) == 2
+    assert bench_main.main(["nothing"]) == 2
     assert "  enqueue" in capsys.readouterr().out.splitlines()
     for ok, status, word in ((True, 0, "ok"), (False, 1, "short")):
         figure = Figure("enqueue", "0.9", "0.5", ok)

@@ -277,7 +277,7 @@ def test_nothing_is_written_without_a_transaction(
     def scenario() -> Scenario:
         for writer in sorted(DOORS - READERS):
             yield refused, (getattr(worker, writer),), {}
-        assert () == (yield worker.find_jobs, (), {}).jobs
+        assert (yield worker.find_jobs, (), {}).jobs == ()
 
     through(of_driver(database, scheme), asynchronous, scenario(), **options)
 
@@ -308,12 +308,12 @@ def test_a_begin_of_the_applications_own_is_a_transaction(sqlite_database: Datab
         async with engine.connect() as connection:
             await worker.enqueue(connection, "hr", HELLO, ANN)
             await connection.rollback()
-            assert () == (await worker.find_jobs(connection)).jobs
+            assert (await worker.find_jobs(connection)).jobs == ()
             await connection.rollback()
             await worker.enqueue(connection, "hr", HELLO, ANN)
             await connection.commit()
         async with engine.connect() as connection:
-            assert 1 == len((await worker.find_jobs(connection)).jobs)
+            assert len((await worker.find_jobs(connection)).jobs) == 1
         await engine.dispose()
 
     asyncio.run(produce())

@@ -152,7 +152,7 @@ def test_mariadbs_words_show_no_value() -> None:
     clean = without_values(IntegrityError(STATEMENT, {"message": CANARY}, cause))
 
     assert isinstance(clean, IntegrityError)
-    assert (1062, "IntegrityError") == clean.orig.args  # type: ignore[union-attr]
+    assert clean.orig.args == (1062, "IntegrityError")  # type: ignore[union-attr]
     assert "canary" not in told(clean)
 
 
@@ -169,7 +169,7 @@ def test_a_value_that_cannot_be_bound_is_not_shown() -> None:
     odd = without_values(DBAPIError(STATEMENT, {"a": CANARY}, Odd(CANARY, "", "")))
 
     assert type(clean) is StatementError
-    assert "XX000" == odd.orig.sqlstate  # type: ignore[union-attr]
+    assert odd.orig.sqlstate == "XX000"  # type: ignore[union-attr]
     assert "canary" not in told(clean) + told(odd)
 
 

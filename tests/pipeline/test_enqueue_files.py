@@ -68,10 +68,10 @@ def test_a_young_copy_is_reused_an_old_one_is_not(database: Database, driven_clo
             worker.enqueue(connection, "hr", Image(file=File(PNG, name)), ANN)
         jobs = [NewJob("hr", Image(file=File(PNG, f"{n}.png")), ANN) for n in range(3)]
         worker.enqueue_many(connection, jobs)
-        assert 1 == count(connection, "worker_blobs")
+        assert count(connection, "worker_blobs") == 1
         driven_clock.advance(REUSED_WITHIN_S + 1)
         worker.enqueue_many(connection, jobs)
-        assert 2 == count(connection, "worker_blobs")
+        assert count(connection, "worker_blobs") == 2
 
 
 def test_paths_and_streams(database: Database, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_paths_and_streams(database: Database, tmp_path: Path) -> None:
     with database.writing() as connection:
         for file in (File.at(path), File(PNG, "a.png"), File(io.BytesIO(PNG), "a.png")):
             worker.enqueue(connection, "hr", Image(file=file), ANN)
-        assert (3, 1) == (count(connection), count(connection, "worker_blobs"))
+        assert (count(connection), count(connection, "worker_blobs")) == (3, 1)
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(database: Database, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_read_is_a_problem(database: Database, tmp_path: P
         for endless in ("/dev/zero", tmp_path):
             with pytest.raises(CheckFailed, match=f"{endless} is no regular file; give one"):
                 worker.enqueue(connection, "hr", Image(file=File.at(endless)), ANN)
-        assert 0 == count(connection)
+        assert count(connection) == 0
 
 
 def test_a_file_that_changes_while_it_is_read(database: Database, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_file_that_changes_while_it_is_read(database: Database, tmp_path: Path
     with database.writing() as connection:
         with pytest.raises(CheckFailed, match="changed while it was read"):
             worker.enqueue(connection, "hr", Image(file=File(stream, "a.png")), ANN)
-        assert (0, 0) == (count(connection), count(connection, "worker_parts"))
+        assert (count(connection), count(connection, "worker_parts")) == (0, 0)
 
 
 def test_a_file_that_is_no_longer_stored(database: Database) -> None:
@@ -123,7 +123,7 @@ def test_a_file_that_is_no_longer_stored(database: Database) -> None:
     with database.writing() as connection:
         insert_blob(connection, "e" * 32, sha256="0" * 64, size=0, chunks=[])
 
-    assert [] == list(blob_chunks(database, "e" * 32))
+    assert list(blob_chunks(database, "e" * 32)) == []
     with pytest.raises(WorkerError, match="no longer stored"):
         list(blob_chunks(database, "f" * 32))
 
@@ -143,4 +143,4 @@ def test_memory_stays_flat(database: Database) -> None:
     with database.writing() as connection:
         worker.upload(connection, "hr", File(Pieces(b"x" * 3_000_000), "a.bin"))
 
-    assert {1024 * 1024} == set(read_sizes())
+    assert set(read_sizes()) == {1024 * 1024}

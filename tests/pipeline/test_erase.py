@@ -118,21 +118,21 @@ def test_no_trace_is_left_in_any_table(site: Site) -> None:
     before = {job: counts(site, job) for job in (both, alone, card, update, picture, cancelled)}
     planted = where(site, "zhang.san", "ｚhang.san", "your salary", "portrait")
     assert len(planted) >= 15, "as many columns hold it"
-    assert set() == {*planted} - {f"{table}.{name}" for table, names in COLUMNS.items() for name in names}
+    assert {*planted} - {f"{table}.{name}" for table, names in COLUMNS.items() for name in names} == set()
 
     done = erased(site)
 
-    assert [] == where(site, "zhang.san", "ｚhang.san", "your salary", "portrait")
-    assert (6, 4, 0) == (done.counts["jobs"], done.counts["emptied"], done.counts["unchanged"])
+    assert where(site, "zhang.san", "ｚhang.san", "your salary", "portrait") == []
+    assert (done.counts["jobs"], done.counts["emptied"], done.counts["unchanged"]) == (6, 4, 0)
     assert before == {job: counts(site, job) for job in before}
     with site.database.reading() as connection:
-        assert ("lisi", "li") == tuple(recipients(connection, both, RecipientStatus.ACCEPTED))
+        assert tuple(recipients(connection, both, RecipientStatus.ACCEPTED)) == ("lisi", "li")
         [mark] = recipients(connection, both, RecipientStatus.REFUSED)
         assert mark.startswith("#erased-")
-        assert ("erase", {"jobs": 6}) == (list_audit(connection)[0].action, list_audit(connection)[0].arguments)
+        assert (list_audit(connection)[0].action, list_audit(connection)[0].arguments) == ("erase", {"jobs": 6})
     while index_batch(site.database):
         pass
-    assert (0, 0) == (erased(site).counts["jobs"], erased(site).counts["callbacks"]), "nothing of it is found any more"
+    assert (erased(site).counts["jobs"], erased(site).counts["callbacks"]) == (0, 0), "nothing of it is found any more"
 
 
 def pressed(site: Site, card: str) -> None:
@@ -158,7 +158,7 @@ def test_open_jobs_are_left_and_told(site: Site) -> None:
     doubt = site.send("c", WHO, duplicate_check=False)
     site.ring(doubt)
     result = erased(site)
-    assert (1, 2) == (result.counts["jobs"], result.counts["unchanged"])
+    assert (result.counts["jobs"], result.counts["unchanged"]) == (1, 2)
     assert WHO in site.job(waits).recipients
     assert WHO not in site.job(done).recipients
 
@@ -172,8 +172,8 @@ def test_what_has_no_text_any_more_is_not_replayed(site: Site) -> None:
         site.replay(alone)
     again = site.replay(both)
     site.run()
-    assert "lisi" == site.bodies()[-1]["touser"]
-    assert "accepted" == site.state(again)
+    assert site.bodies()[-1]["touser"] == "lisi"
+    assert site.state(again) == "accepted"
 
 
 def test_a_job_to_marks_alone_is_not_replayed(site: Site) -> None:
@@ -232,7 +232,7 @@ def test_a_card_of_the_person_can_still_be_recalled(site: Site) -> None:
     erased(site)
     recalls = [site.recall(job), site.recall(text)]
     site.run()
-    assert ["accepted"] * 2 == [site.state(one) for one in recalls]
+    assert [site.state(one) for one in recalls] == ["accepted"] * 2
 
 
 @pytest.mark.parametrize("duplicate_check", [True, False])
@@ -244,14 +244,14 @@ def test_what_was_repeated_can_still_be_recalled(site: Site, duplicate_check: bo
     site.advance(60)
     site.recover()
     site.run()
-    assert ("accepted", 1) == (site.state(job), site.part(job).doubts)
-    assert 1 == erased(site).counts["emptied"]
+    assert (site.state(job), site.part(job).doubts) == ("accepted", 1)
+    assert erased(site).counts["emptied"] == 1
 
     recall = site.recall(job)
     site.finish()
 
     assert ("accepted" if duplicate_check else "partial") == site.job(recall).state
-    assert 1 == len(site.calls(RECALL))
+    assert len(site.calls(RECALL)) == 1
 
 
 def test_a_replay_of_what_was_emptied_is_stopped_by_a_recall(site: Site) -> None:
@@ -261,12 +261,12 @@ def test_a_replay_of_what_was_emptied_is_stopped_by_a_recall(site: Site) -> None
     site.run()
     later = site.replay(job, due_at=timedelta(days=10))
     erased(site)
-    assert ("{}", "queued") == (site.job(job).message, site.state(later))
+    assert (site.job(job).message, site.state(later)) == ("{}", "queued")
 
     recall = site.recall(job)
     site.finish()
 
-    assert ("accepted", "cancelled") == (site.state(recall), site.state(later))
+    assert (site.state(recall), site.state(later)) == ("accepted", "cancelled")
 
 
 def test_who_is_named_by_results_alone_is_found(site: Site) -> None:
@@ -280,7 +280,7 @@ def test_who_is_named_by_results_alone_is_found(site: Site) -> None:
         store_confirmations(connection, f"{confirmed}-0", [Confirmation("Zhang.San", "", 2)], 1)
     site.sql("update worker_failures set part_id = :part", part=f"{refused_one}-0")
     erased(site)
-    assert [] == where(site, "zhang.san")
+    assert where(site, "zhang.san") == []
 
 
 @pytest.mark.parametrize(("who", "stored"), [("ärger", "ÄRGER"), ("lisi", "ＬｉＳi"), ("ｌisi", "LISI")])
@@ -316,14 +316,14 @@ def test_what_is_alike_is_told_apart(site: Site) -> None:
     job = site.send("<@x.y> <@x> text x", To(["x", "y"], parties=["7"]))
     seven = site.send("text", To(["7"], parties=["7"]))
     site.run()
-    assert 4 == erased(site, "x").counts["jobs"]
+    assert erased(site, "x").counts["jobs"] == 4
     erased(site, "7")
     erased(site, "text")
     assert "<@x.y>" in site.job(job).message
     assert "<@x>" not in site.job(job).message
     assert '"parties":["7"]' in site.job(seven).recipients
     assert '"type":"text"' in site.job(job).message.replace(" ", "")
-    assert 3 == len({site.job(one).dedupe_key for one in keys})
+    assert len({site.job(one).dedupe_key for one in keys}) == 3
 
 
 def test_what_is_followed_is_left_until_its_follower_has_ended(site: Site) -> None:
@@ -331,11 +331,11 @@ def test_what_is_followed_is_left_until_its_follower_has_ended(site: Site) -> No
     job = site.send("a", WHO)
     site.run()
     recall = site.recall(job, due_at=3_600)
-    assert (0, 1) == (erased(site).counts["jobs"], erased(site).counts["unchanged"])
+    assert (erased(site).counts["jobs"], erased(site).counts["unchanged"]) == (0, 1)
     site.advance(3_601)
     site.run()
-    assert "accepted" == site.state(recall)
-    assert (1, 0) == ((done := erased(site).counts)["jobs"], done["unchanged"])
+    assert site.state(recall) == "accepted"
+    assert ((done := erased(site).counts)["jobs"], done["unchanged"]) == (1, 0)
 
 
 def test_a_file_that_others_name_stays(site: Site) -> None:
@@ -345,18 +345,18 @@ def test_a_file_that_others_name_stays(site: Site) -> None:
     for _ in range(3):
         site.run()
     erased(site)
-    assert "{}" == site.job(mine).message
+    assert site.job(mine).message == "{}"
     assert "{}" != site.job(theirs).message
-    assert 1 == len(site.rows("select id from worker_blobs"))
+    assert len(site.rows("select id from worker_blobs")) == 1
 
 
 def test_a_callback_whose_hook_has_yet_to_run_is_left(site: Site) -> None:
     """At least once is at least once."""
     with site.database.writing() as connection:
         store_delivery(connection, site.database.now, replace(spoken(), hooked=True))
-    assert (0, 1) == ((done := erased(site).counts)["callbacks"], done["unhandled"])
+    assert ((done := erased(site).counts)["callbacks"], done["unhandled"]) == (0, 1)
     site.sql("update worker_events set state = 2, ended_at = 1, due_at = null")
-    assert 1 == erased(site).counts["callbacks"]
+    assert erased(site).counts["callbacks"] == 1
 
 
 # -- by age ------------------------------------------------------------------------------------------------------------
@@ -392,15 +392,15 @@ def test_text_and_recipients_go_before_ids_and_receipts(site: Site) -> None:
     site.advance(3 * 86_400)
 
     assert 2 <= empty(site) <= 3, "the send, the picture, and its upload"
-    assert 0 == empty(site)
+    assert empty(site) == 0
 
     assert before == counts(site, old)
-    assert [] == where(site, "secret text", "lisi", "portrait")
+    assert where(site, "secret text", "lisi", "portrait") == []
     assert ("secret doubt" in site.job(doubt).message, "wangwu" in site.job(young).recipients) == (True, True)
     with pytest.raises(NotReplayable, match="is no longer kept; enqueue it anew"):
         site.replay(old)
-    assert ["m1"] == [row.msgid for row in site.of("receipts", old)]
-    assert "{}" == site.job(picture).message
+    assert [row.msgid for row in site.of("receipts", old)] == ["m1"]
+    assert site.job(picture).message == "{}"
 
 
 def test_a_recall_by_its_msgid_is_not_replayed_without_it(site: Site) -> None:
@@ -411,7 +411,7 @@ def test_a_recall_by_its_msgid_is_not_replayed_without_it(site: Site) -> None:
     site.run()
     indexed(site)
     site.advance(6 * 86_400)
-    assert 1 == empty(site)
+    assert empty(site) == 1
 
     with pytest.raises(NotReplayable, match="is no longer kept; enqueue it anew"):
         site.replay(job)
@@ -430,8 +430,8 @@ def test_the_first_job_is_emptied_though_its_producers_clock_was_ahead(
     indexed(site)
     site.advance(6 * 86_400)
 
-    assert 1 == empty(site)
-    assert "{}" == site.job(job).message
+    assert empty(site) == 1
+    assert site.job(job).message == "{}"
 
 
 def test_no_hour_is_passed_before_it_is_indexed(site: Site) -> None:
@@ -439,10 +439,10 @@ def test_no_hour_is_passed_before_it_is_indexed(site: Site) -> None:
     job = site.send("secret text", "wangwu")
     site.run()
     site.advance(6 * 86_400)
-    assert 0 == empty(site)
+    assert empty(site) == 0
     indexed(site)
-    assert 1 == empty(site)
-    assert "{}" == site.job(job).message
+    assert empty(site) == 1
+    assert site.job(job).message == "{}"
 
 
 def test_what_was_followed_in_its_hour_goes_with_its_follower(site: Site) -> None:
@@ -452,13 +452,13 @@ def test_what_was_followed_in_its_hour_goes_with_its_follower(site: Site) -> Non
     site.recall(job, due_at=8 * 86_400)
     indexed(site)
     site.advance(6 * 86_400)
-    assert 0 == empty(site)
+    assert empty(site) == 0
     site.advance(3 * 86_400)
     site.run()
     indexed(site)
     site.advance(6 * 86_400)
     assert 1 <= empty(site)
-    assert "{}" == site.job(job).message
+    assert site.job(job).message == "{}"
 
 
 def test_what_held_its_order_is_emptied_once_the_order_goes_on(site: Site) -> None:
@@ -475,9 +475,9 @@ def test_what_held_its_order_is_emptied_once_the_order_goes_on(site: Site) -> No
     after = empty(site), empty(site)
     indexed(site)
 
-    assert ("exhausted", "queued", 0, 0, True) == before
-    assert ((1, 0), "{}") == (after, site.job(first).message)
-    assert 0 == empty(site)
+    assert before == ("exhausted", "queued", 0, 0, True)
+    assert (after, site.job(first).message) == ((1, 0), "{}")
+    assert empty(site) == 0
 
 
 @pytest.mark.parametrize("done_before", [True, False])
@@ -491,7 +491,7 @@ def test_what_a_person_decided_late_is_emptied_by_its_new_end(site: Site, done_b
     indexed(site)
     site.advance(9 * 86_400)
     if done_before:
-        assert 0 == empty(site)
+        assert empty(site) == 0
     resolve(
         find_unknown(JobFilter(ids=[doubt]), database=site.database),
         sent=True,
@@ -499,11 +499,11 @@ def test_what_a_person_decided_late_is_emptied_by_its_new_end(site: Site, done_b
         person="zhang",
         database=site.database,
     )
-    assert 0 == empty(site), "also not before it is indexed by its new end"
+    assert empty(site) == 0, "also not before it is indexed by its new end"
     indexed(site)
     site.advance(6 * 86_400)
-    assert 1 == empty(site)
-    assert "{}" == site.job(doubt).message
+    assert empty(site) == 1
+    assert site.job(doubt).message == "{}"
 
 
 @pytest.mark.fewer_databases("no database is asked")

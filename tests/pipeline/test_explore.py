@@ -25,7 +25,7 @@ def test_no_universe_breaks_a_promise_and_a_seed_gives_the_same_again() -> None:
         told = [explorer.explore(seed) for seed in SEEDS]
         again = explorer.explore(SEEDS[2])
 
-    assert {} == {one.seed: one.problems for one in told if one.problems}
+    assert {one.seed: one.problems for one in told if one.problems} == {}
     assert told[2].story == again.story
 
 
@@ -39,7 +39,7 @@ def test_a_story_has_what_breaks_its_promise_and_nothing_else() -> None:
 
     without, turn, _ = shrink(explore, before)
 
-    assert ({"host 1", "job 0", "fault 0"}, 2) == (without, turn)
+    assert (without, turn) == ({"host 1", "job 0", "fault 0"}, 2)
 
 
 @pytest.mark.slow("starts two interpreters")
@@ -56,4 +56,4 @@ def test_a_seed_gives_the_same_universe_in_every_process() -> None:
         for seed in ("1", "2")
     }
 
-    assert 1 == len(digests)
+    assert len(digests) == 1

@@ -35,7 +35,7 @@ def sharing(*processes: Process) -> ThreadShares:
 
 def test_the_examples_of_the_formula_are_right() -> None:
     """A reader may predict an offer with them."""
-    assert (0, 7) == doctest.testmod(lane_quota)
+    assert doctest.testmod(lane_quota) == (0, 7)
 
 
 @pytest.mark.parametrize(("lanes", "threads"), [(1, 30), (2, 15), (7, 4), (100, 1)])
@@ -46,7 +46,7 @@ def test_lanes_share_the_threads_evenly(lanes: int, threads: int) -> None:
 
 def test_threads_of_all_living_processes_count() -> None:
     """A dead process's threads are nobody's."""
-    assert 62 == sharing(a_process(), a_process(), a_process(fresh=False)).quota("hr:1", 1).threads
+    assert sharing(a_process(), a_process(), a_process(fresh=False)).quota("hr:1", 1).threads == 62
 
 
 def test_with_nobody_alive_the_last_known_count_stays() -> None:
@@ -55,21 +55,21 @@ def test_with_nobody_alive_the_last_known_count_stays() -> None:
 
     made.update([a_process(8, fresh=False)])
 
-    assert 6 == made.quota("hr:1", 1).threads
+    assert made.quota("hr:1", 1).threads == 6
 
 
 def test_a_slow_lane_gets_a_quarter() -> None:
     """Over a second a call: a vendor that hangs cannot hold all threads; the slowest report counts."""
     made = sharing(a_process(hr_1=(1_001, 0), hr_2=(1_000, 5_000)), a_process(hr_1=(10, 10)))
 
-    assert (15, 62) == (made.quota("hr:1", 1).threads, made.quota("hr:2", 1).threads)
+    assert (made.quota("hr:1", 1).threads, made.quota("hr:2", 1).threads) == (15, 62)
 
 
 def test_only_threads_that_take_from_a_queue_count_for_it() -> None:
     """32 for urgent parts alone and 4 for all: what is normal has 4, what is urgent 36."""
     made = sharing(a_process(32, queues=["urgent"], hr_1=(20_000, 20_000)), a_process(4))
 
-    assert [2, 2, 34] == [made.threads(queue=queue) for queue in (QueueName.NORMAL, QueueName.BULK, QueueName.URGENT)]
+    assert [made.threads(queue=queue) for queue in (QueueName.NORMAL, QueueName.BULK, QueueName.URGENT)] == [2, 2, 34]
     assert (2, 34 * 50 // 2) == (made.quota("hr:2", 1).threads, made.quota("hr:2", 1).urgent_window)
     assert LaneQuota(1, 2, 4, 1) == made.quota("hr:1", 1)
 
@@ -78,20 +78,21 @@ def test_files_and_bulk_have_the_threads_of_normal_parts_unless_other_workers_ta
     """Nobody takes files; bulk has workers of its own; where all take everything, there is one queue but in name."""
     made = sharing(a_process(32, queues=["bulk"]), a_process(4, queues=["urgent", "normal"]))
 
-    assert [QueueName.NORMAL, QueueName.BULK] == [
-        made.served_queue(queue) for queue in (QueueName.FILES, QueueName.BULK)
+    assert [made.served_queue(queue) for queue in (QueueName.FILES, QueueName.BULK)] == [
+        QueueName.NORMAL,
+        QueueName.BULK,
     ]
-    assert (2, 30) == (
+    assert (
         made.quota("hr:1", 1).threads,
         made.quota("hr:1", 1, queue=made.served_queue(QueueName.BULK)).threads,
-    )
+    ) == (2, 30)
     made.update([a_process(32), a_process(4)])
-    assert {QueueName.NORMAL} == {made.served_queue(queue) for queue in QueueName}
+    assert {made.served_queue(queue) for queue in QueueName} == {QueueName.NORMAL}
 
 
 def test_a_queue_that_nobody_takes_has_one_thread() -> None:
     """What stands in its queue is taken when somebody comes; more of it would only stand there."""
-    assert 1 == sharing(a_process(32, queues=["urgent"])).quota("hr:1", 1).threads
+    assert sharing(a_process(32, queues=["urgent"])).quota("hr:1", 1).threads == 1
 
 
 @pytest.mark.parametrize(("cycle_ms", "size"), [(0, 50), (5, 50), (20, 50), (100, 10), (600, 1), (30_000, 1)])
@@ -120,14 +121,14 @@ def test_each_process_gets_two_doorbells(threads: tuple[int, ...], calls: int) -
 
 def test_a_lane_that_a_limit_closed_has_one_doorbell_for_each_process() -> None:
     """Threads keep no order between doorbells, so what is urgent would wait behind what the other one took."""
-    assert 62 == sharing(a_process(64)).quota("hr:1", 1, limit=100).calls_per_doorbell
+    assert sharing(a_process(64)).quota("hr:1", 1, limit=100).calls_per_doorbell == 62
 
 
 def test_no_thread_gets_more_than_1600_ids_at_once() -> None:
     """Also where one doorbell takes the place of two: 33 threads each are 17 calls, and then 34."""
     quota = sharing(a_process(34), a_process(34)).quota("hr:1", 1, limit=100_000)
 
-    assert 34 == quota.calls_per_doorbell
+    assert quota.calls_per_doorbell == 34
     assert 34 * quota.size <= 1_600
 
 
@@ -181,7 +182,7 @@ def test_bulk_gets_a_tenth_of_a_full_lane(size: int) -> None:
         credit = bells[-1][1]
         offered += "".join(part[0] for ids, _ in bells for part in ids)
 
-    assert {10} == {offered[at : at + 100].count("b") for at in range(len(offered) - 100)}
+    assert {offered[at : at + 100].count("b") for at in range(len(offered) - 100)} == {10}
 
 
 def test_bulk_takes_what_normal_parts_leave() -> None:
@@ -190,8 +191,8 @@ def test_bulk_takes_what_normal_parts_leave() -> None:
 
     bells = share.split_mixed(a_head(0), a_head(40), 1)
 
-    assert (40, 35, 4) == (share.bulk_window(0), share.bulk_window(5), share.bulk_window(40))
-    assert [10] * 4 == [len(ids) for ids, _ in bells]
+    assert (share.bulk_window(0), share.bulk_window(5), share.bulk_window(40)) == (40, 35, 4)
+    assert [len(ids) for ids, _ in bells] == [10] * 4
 
 
 @given(st.integers(0, 300), st.integers(0, 60), st.integers(0, 8))

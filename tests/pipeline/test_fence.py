@@ -57,18 +57,19 @@ def test_what_is_due_and_open_is_held_and_the_rest_is_left(site: Site) -> None:
     site.sql("update worker_parts set state = 1, claim = 1 where job_id = :job", job=sending)
     recall, upload = site.recall(done), site.upload()
 
-    assert 4 == held_by_a_fence(site)
+    assert held_by_a_fence(site) == 4
 
     states = {job: site.state(job) for job in (tried, doubtful, on_hold, fresh, sending)}
-    assert {"unknown"} == set(states.values())
-    assert [FENCED] * 4 == [site.part(job).reason for job in (tried, doubtful, fresh, sending)]
-    assert (["accepted"], ["queued"] * 3) == ([site.state(done)], [site.state(job) for job in (later, recall, upload)])
-    assert {None} == {site.part(job).not_before for job in states}
-    assert [(1, "retry", 0), (2, "unknown", 1)] == [
-        (row.claim, row.outcome, int(row.doubtful)) for row in site.of("attempts", tried)
+    assert set(states.values()) == {"unknown"}
+    assert [site.part(job).reason for job in (tried, doubtful, fresh, sending)] == [FENCED] * 4
+    assert ([site.state(done)], [site.state(job) for job in (later, recall, upload)]) == (["accepted"], ["queued"] * 3)
+    assert {site.part(job).not_before for job in states} == {None}
+    assert [(row.claim, row.outcome, int(row.doubtful)) for row in site.of("attempts", tried)] == [
+        (1, "retry", 0),
+        (2, "unknown", 1),
     ], "the answer of before is kept"
-    assert [(1, "read_timeout")] == [(row.claim, row.reason) for row in site.of("attempts", doubtful)]
-    assert 0 == held_by_a_fence(site), "given again it finds nothing"
+    assert [(row.claim, row.reason) for row in site.of("attempts", doubtful)] == [(1, "read_timeout")]
+    assert held_by_a_fence(site) == 0, "given again it finds nothing"
 
 
 def test_the_parts_of_jobs_that_are_not_due_are_not_counted(site: Site) -> None:
@@ -85,7 +86,7 @@ def test_the_parts_of_jobs_that_are_not_due_are_not_counted(site: Site) -> None:
 def test_a_person_ends_what_was_held(site: Site) -> None:
     """Never called as far as the rows say, and yet said to be sent, with its msgid."""
     job, other = site.send("one"), site.send("two")
-    assert 2 == held_by_a_fence(site)
+    assert held_by_a_fence(site) == 2
 
     for id, said in ((job, {"sent": True, "msgid": "m9"}), (other, {"sent": False})):
         resolve(
@@ -96,8 +97,8 @@ def test_a_person_ends_what_was_held(site: Site) -> None:
             **said,
         )
 
-    assert ["accepted", "rejected"] == [site.state(job), site.state(other)]
-    assert ["m9"] == [row.msgid for row in site.of("receipts", job)]
+    assert [site.state(job), site.state(other)] == ["accepted", "rejected"]
+    assert [row.msgid for row in site.of("receipts", job)] == ["m9"]
 
 
 def test_a_fence_tells_of_no_call(site: Site) -> None:
@@ -110,8 +111,8 @@ def test_a_fence_tells_of_no_call(site: Site) -> None:
         (part,) = get_job(connection, job).parts
 
     assert "marked" not in [event.what for event in events]
-    assert [FENCED] == [event.detail for event in events if event.what == "unknown"]
-    assert () == part.attempts
+    assert [event.detail for event in events if event.what == "unknown"] == [FENCED]
+    assert part.attempts == ()
 
 
 def test_what_was_enqueued_since_is_none_of_it(site: Site) -> None:
@@ -124,7 +125,7 @@ def test_what_was_enqueued_since_is_none_of_it(site: Site) -> None:
 
     assert (old,) == find_restored(since, database=site.database).ids
     fence(find_restored(since, database=site.database), person="zhang", why="", database=site.database)
-    assert ["unknown", "queued"] == [site.state(old), site.state(new)]
+    assert [site.state(old), site.state(new)] == ["unknown", "queued"]
 
 
 @pytest.mark.every_database
@@ -155,7 +156,7 @@ def test_it_is_refused_beside_a_worker_and_without_a_zone(site: Site) -> None:
 def test_those_behind_in_an_order_wait(site: Site) -> None:
     """Each may have gone out: all are held, and nothing overtakes."""
     jobs = [site.send(str(n), order_key="o") for n in range(3)]
-    assert 3 == held_by_a_fence(site)
+    assert held_by_a_fence(site) == 3
     new = site.send("new", order_key="o")
     site.run()
-    assert ["unknown"] * 3 + ["queued"] == [site.state(job) for job in (*jobs, new)]
+    assert [site.state(job) for job in (*jobs, new)] == ["unknown"] * 3 + ["queued"]

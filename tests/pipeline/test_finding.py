@@ -109,7 +109,7 @@ def test_the_hours_of_a_search_reach_from_its_first_to_its_last() -> None:
     """In UTC; one that ends a quarter past an hour has jobs of that hour too."""
     begin, end = datetime(2026, 1, 1, 6, 45, tzinfo=timezone(-4 * HOUR)), datetime(2026, 1, 1, 12, 15, tzinfo=UTC)
 
-    assert ["2026-01-01T10", "2026-01-01T11", "2026-01-01T12"] == hours_between(begin, end)
+    assert hours_between(begin, end) == ["2026-01-01T10", "2026-01-01T11", "2026-01-01T12"]
 
 
 def test_what_is_open_is_found_too(site: Site) -> None:
@@ -147,8 +147,8 @@ def test_a_job_that_ends_once_more_is_found_by_what_it_is_now(site: Site) -> Non
     site.sql("insert into worker_unindexed (job_id, note) values (:job, '1')", job=job)
     index(site)
 
-    assert [] == found(site, state="rejected")
-    assert 1 == len(before - {row.term for row in site.rows("select term from worker_terms")}), "the state's"
+    assert found(site, state="rejected") == []
+    assert len(before - {row.term for row in site.rows("select term from worker_terms")}) == 1, "the state's"
     assert [job] == found(site, state="accepted")
 
 
@@ -166,7 +166,7 @@ def test_pages_go_on_where_the_one_before_ended(site: Site, stage: str) -> None:
         before = page[-1]
 
     assert list(reversed(jobs)) == [job for page in pages for job in page]
-    assert [3, 3, 3, 1] == [len(page) for page in pages]
+    assert [len(page) for page in pages] == [3, 3, 3, 1]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -209,7 +209,7 @@ def test_a_page_that_would_read_too_much_says_so(site: Site, monkeypatch: pytest
 
     with site.database.reading() as connection:
         page = find_jobs(connection, JobFilter(channel="wecom_webhook"), limit=1)
-        assert ((), True) == (page.jobs, page.is_cut_short)
+        assert (page.jobs, page.is_cut_short) == ((), True)
         looks = 0
         while not page.jobs:
             page = find_jobs(connection, JobFilter(channel="wecom_webhook"), limit=1, before=page.before)
@@ -297,11 +297,11 @@ def test_a_job_that_is_noted_again_meanwhile_is_indexed_again(site: Site, monkey
     site.advance(60)
     site.recover()
     monkeypatch.setattr(indexing, "_differences", answered_meanwhile)
-    assert 1 == index_batch(site.database)
+    assert index_batch(site.database) == 1
     assert [job] == found(site, msgid="late"), "by its note"
-    assert 1 == index_batch(site.database)
+    assert index_batch(site.database) == 1
     assert [job] == found(site, msgid="late")
-    assert [] == found(site, state="unknown")
+    assert found(site, state="unknown") == []
 
 
 @pytest.mark.every_database
@@ -322,7 +322,7 @@ def test_a_job_that_is_open_again_is_not_missed(site: Site, monkeypatch: pytest.
 
     monkeypatch.setattr(candidates, "fetch", meanwhile)
     assert [job] == found(site, recipient="lisi")
-    assert "queued" == site.state(job)
+    assert site.state(job) == "queued"
 
 
 def test_what_a_filter_may_not_say(site: Site) -> None:
@@ -374,7 +374,7 @@ def test_what_is_purged_leaves_no_terms(site: Site) -> None:
     site.run()
     with site.database.writing() as connection:
         indexing.delete_terms(connection, [noted])
-    assert [] == site.rows("select job_id from worker_unindexed")
+    assert site.rows("select job_id from worker_unindexed") == []
     site.advance(11 * 86_400)
     new = site.send("c")
     site.run()
@@ -397,13 +397,13 @@ def test_what_is_purged_while_it_is_indexed_gets_no_terms(site: Site, monkeypatc
     def purged_meanwhile(connection: Any, ids: Any) -> Any:
         read = before(connection, ids)
         site.advance(11 * 86_400)
-        assert 1 == purge_jobs(site.database, site.clock.micros - 10 * 86_400_000_000, "").deleted
+        assert purge_jobs(site.database, site.clock.micros - 10 * 86_400_000_000, "").deleted == 1
         return read
 
     monkeypatch.setattr(indexing, "_differences", purged_meanwhile)
     index_batch(site.database)
-    assert [] == site.rows("select job_id from worker_terms")
-    assert [] == found(site, ids=[job])
+    assert site.rows("select job_id from worker_terms") == []
+    assert found(site, ids=[job]) == []
 
 
 def test_many_terms_are_written_in_pieces(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,7 +411,7 @@ def test_many_terms_are_written_in_pieces(site: Site, monkeypatch: pytest.Monkey
     monkeypatch.setattr(indexing, "TERMS", 10)
     jobs = [site.send(str(n), To([f"u{m}" for m in range(25)])) for n in range(2)]
     site.run()
-    assert [1, 1, 0] == [index_batch(site.database) for _ in range(3)]
+    assert [index_batch(site.database) for _ in range(3)] == [1, 1, 0]
     assert list(reversed(jobs)) == found(site, recipient="u24")
 
 
@@ -421,8 +421,8 @@ def test_a_lot_ends_with_the_bytes_that_it_may_read(site: Site, monkeypatch: pyt
         site.send(str(n) * 1_000)
     site.run()
     monkeypatch.setattr(indexing, "BYTES", 1_500)
-    assert [1, 1, 1, 0] == [index_batch(site.database) for _ in range(4)]
-    assert 3 == len(found(site, recipient="lisi"))
+    assert [index_batch(site.database) for _ in range(4)] == [1, 1, 1, 0]
+    assert len(found(site, recipient="lisi")) == 3
 
 
 def test_it_works_a_tenth_of_the_time(site: Site) -> None:
@@ -432,7 +432,7 @@ def test_it_works_a_tenth_of_the_time(site: Site) -> None:
     turns = iter([0.0, 0.02, 5.0])
     indexer = Indexing(site.database, lambda: next(turns))
     assert pytest.approx(0.18) == indexer.turn()
-    assert IDLE_S == indexer.turn()
+    assert indexer.turn() == IDLE_S
 
 
 def test_an_odd_row_keeps_no_other_from_being_found(site: Site) -> None:
@@ -448,7 +448,7 @@ def test_an_odd_row_keeps_no_other_from_being_found(site: Site) -> None:
         assert [third, good] == found(site, recipient="lisi")
         assert [third] == found(site, recipient="boss"), "who sends to customers is a person too"
         assert [third, good, odd] == found(site, account="hr")
-        assert [] == found(site, tag="{")
+        assert found(site, tag="{") == []
         index(site)
 
 
@@ -493,7 +493,7 @@ def test_what_is_asked_for_is_all_that_is_read(site: Site) -> None:
         for name, fields in FIELDS.items()
     }
 
-    assert {} == {name: rows for name, rows in read.items() if rows >= MOST_READ}
+    assert {name: rows for name, rows in read.items() if rows >= MOST_READ} == {}
 
 
 def _rows_read(site: Site, *, state: Any = None, limit: int = 50, oldest_first: bool = False, **fields: Any) -> int:
@@ -527,13 +527,13 @@ def test_a_list_tells_what_a_job_is_and_whom_it_goes_to(site: Site) -> None:
 
     told = [(rows[job].type, rows[job].recipient, rows[job].others) for job in jobs]
     assert [expected for _, _, expected in LISTED] == told
-    assert (("markdown", None), (None, None)) == (
+    assert (
         (rows[hook].type, rows[hook].recipient),
         (rows[recall].type, rows[recall].recipient),
-    )
-    assert (None, 'a"b\\') == (rows[erased].type, rows[erased].recipient)
-    assert ("text", "文本") == (rows[jobs[0]].localized("en"), rows[jobs[0]].localized("zh"))
-    assert ("recall", "撤回") == (rows[recall].localized("en"), rows[recall].localized("zh"))
+    ) == (("markdown", None), (None, None))
+    assert (rows[erased].type, rows[erased].recipient) == (None, 'a"b\\')
+    assert (rows[jobs[0]].localized("en"), rows[jobs[0]].localized("zh")) == ("text", "文本")
+    assert (rows[recall].localized("en"), rows[recall].localized("zh")) == ("recall", "撤回")
 
 
 @pytest.mark.every_database
@@ -572,7 +572,7 @@ def test_a_page_takes_the_same_statements_however_many_jobs_it_has(site: Site) -
             with_contents(connection, find_jobs(connection).jobs)
         asked.append(len(sent))
 
-    assert 1 == len(set(asked))
+    assert len(set(asked)) == 1
     assert asked[0] <= 8
 
 

@@ -58,8 +58,8 @@ def test_a_recall_takes_back_every_msgid_of_its_job(site: Site) -> None:
 
     site.run()
 
-    assert [{"msgid": "m1"}, {"msgid": "m2"}] == sorted(site.bodies(RECALL), key=str)
-    assert ("accepted", 2, 0) == (site.job(recall).state, site.job(recall).n_accepted, site.job(recall).n_open)
+    assert sorted(site.bodies(RECALL), key=str) == [{"msgid": "m1"}, {"msgid": "m2"}]
+    assert (site.job(recall).state, site.job(recall).n_accepted, site.job(recall).n_open) == ("accepted", 2, 0)
     assert [site.clock.micros] * 2 == [row.recalled_at for row in site.of("receipts", job)]
 
 
@@ -70,12 +70,12 @@ def test_a_recall_of_what_is_queued_cancels_it(site: Site) -> None:
 
     site.run()
 
-    assert ("cancelled", "recalled before it was sent") == (site.state(job), site.part(job).reason)
-    assert ("accepted", [True], []) == (
+    assert (site.state(job), site.part(job).reason) == ("cancelled", "recalled before it was sent")
+    assert (
         site.state(recall),
         [bool(row.not_sent) for row in site.of("receipts", recall)],
         site.calls(),
-    )
+    ) == ("accepted", [True], [])
 
 
 def test_a_recall_of_half_sent_stops_the_rest_and_takes_back_the_other_half(site: Site) -> None:
@@ -88,8 +88,8 @@ def test_a_recall_of_half_sent_stops_the_rest_and_takes_back_the_other_half(site
     site.ring(recall)
     site.run()
 
-    assert ["accepted", "cancelled", "accepted"] == [site.state(job), site.state(job, 1), site.state(recall)]
-    assert [{"msgid": "m1"}] == site.bodies(RECALL)
+    assert [site.state(job), site.state(job, 1), site.state(recall)] == ["accepted", "cancelled", "accepted"]
+    assert site.bodies(RECALL) == [{"msgid": "m1"}]
 
 
 def test_a_recall_of_what_is_in_flight_waits_and_is_woken(site: Site) -> None:
@@ -104,8 +104,8 @@ def test_a_recall_of_what_is_in_flight_waits_and_is_woken(site: Site) -> None:
     site.ring(recall)
 
     assert ("queued", job, "waits for the job that it follows") == (parked.state, parked.waits_on, parked.reason)
-    assert ("accepted", None) == (site.state(recall), site.part(recall).waits_on)
-    assert [{"msgid": "m9"}] == site.bodies(RECALL)
+    assert (site.state(recall), site.part(recall).waits_on) == ("accepted", None)
+    assert site.bodies(RECALL) == [{"msgid": "m9"}]
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["waiting", "held"])
@@ -124,8 +124,8 @@ def test_a_recall_of_what_is_in_doubt_stops_its_repeats_and_says_why_it_cannot(s
     site.recover()
     site.run()
 
-    assert ("unknown", None, 1) == (site.state(job), site.part(job).not_before, len(site.calls()))
-    assert "rejected" == site.state(recall)
+    assert (site.state(job), site.part(job).not_before, len(site.calls())) == ("unknown", None, 1)
+    assert site.state(recall) == "rejected"
     assert "in doubt and has no msgid" in site.part(recall).reason
 
 
@@ -141,7 +141,7 @@ def test_a_recall_stops_a_repeat_that_is_already_queued(site: Site) -> None:
     site.ring(recall)
     site.run()
 
-    assert ("unknown", None, 1) == (site.state(job), site.part(job).not_before, len(site.calls()))
+    assert (site.state(job), site.part(job).not_before, len(site.calls())) == ("unknown", None, 1)
     assert "in doubt; later cancelled" in site.part(job).reason
 
 
@@ -157,7 +157,7 @@ def test_a_recall_after_24_hours_is_refused_without_a_call(site: Site) -> None:
 
     site.ring(late)
 
-    assert ("accepted", "rejected", 1) == (site.state(in_time), site.state(late), len(site.calls(RECALL)))
+    assert (site.state(in_time), site.state(late), len(site.calls(RECALL))) == ("accepted", "rejected", 1)
     assert "only within 24 h" in site.part(late).reason
 
 
@@ -174,8 +174,8 @@ def test_what_something_else_sent_is_recalled_by_its_msgid(site: Site) -> None:
 
     site.run()
 
-    assert [{"msgid": "m77"}] == site.bodies(RECALL)
-    assert ("accepted", "rejected") == (site.state(early), site.state(late))
+    assert site.bodies(RECALL) == [{"msgid": "m77"}]
+    assert (site.state(early), site.state(late)) == ("accepted", "rejected")
     assert f"that time ended at {sent_at:%Y-%m-%d %H:%M:%S}Z" in site.part(late).reason
 
 
@@ -214,7 +214,7 @@ def test_a_recall_goes_before_sends(site: Site) -> None:
     """It is urgent by default, and may be told otherwise."""
     job = site.send()
 
-    assert [0, 1] == [site.job(site.recall(job)).priority, site.job(site.recall(job, priority="normal")).priority]
+    assert [site.job(site.recall(job)).priority, site.job(site.recall(job, priority="normal")).priority] == [0, 1]
 
 
 def test_a_recall_without_a_msgid_says_so(site: Site) -> None:
@@ -229,7 +229,7 @@ def test_a_recall_without_a_msgid_says_so(site: Site) -> None:
 
     site.ring(recall)
 
-    assert ("accepted", "rejected") == (site.state(job), site.state(recall))
+    assert (site.state(job), site.state(recall)) == ("accepted", "rejected")
     assert "gave no msgid" in site.part(recall).reason
 
 
@@ -243,7 +243,7 @@ def test_a_recall_of_what_was_refused_has_nothing_to_do(site: Site, said: CallRe
 
     site.ring(recall)
 
-    assert ("accepted", []) == (site.state(recall), site.calls(RECALL))
+    assert (site.state(recall), site.calls(RECALL)) == ("accepted", [])
 
 
 def test_a_recall_of_a_mixed_job_calls_what_it_can_and_names_the_rest(site: Site) -> None:
@@ -255,8 +255,8 @@ def test_a_recall_of_a_mixed_job_calls_what_it_can_and_names_the_rest(site: Site
 
     site.run()
 
-    assert ("partial", 1, 1) == (site.job(recall).state, site.job(recall).n_accepted, site.job(recall).n_rejected)
-    assert [{"msgid": "m1"}] == site.bodies(RECALL)
+    assert (site.job(recall).state, site.job(recall).n_accepted, site.job(recall).n_rejected) == ("partial", 1, 1)
+    assert site.bodies(RECALL) == [{"msgid": "m1"}]
 
 
 RESENT = [
@@ -284,7 +284,7 @@ def test_a_recall_of_what_was_resent_names_the_copy_in_doubt(
     site.run()
 
     assert ("accepted", state) == (site.state(job), site.job(recall).state)
-    assert [{"msgid": "m1"}] == site.bodies(RECALL)
+    assert site.bodies(RECALL) == [{"msgid": "m1"}]
     assert (state == "partial") == any(
         "cannot be recalled" in (row.reason or "") for row in site.rows("select * from worker_parts")
     )
@@ -302,7 +302,7 @@ def test_a_second_recall_leaves_when_the_first_was(site: Site) -> None:
     second = site.recall(job)
     site.run()
 
-    assert "accepted" == site.state(second)
+    assert site.state(second) == "accepted"
     assert [first] == [row.recalled_at for row in site.of("receipts", job)]
 
 
@@ -315,10 +315,10 @@ def test_a_recall_of_a_job_that_is_gone_is_refused(site: Site) -> None:
 
     site.ring(recall)
 
-    assert ("rejected", "the job that it follows does not exist any more") == (
+    assert (
         site.state(recall),
         site.part(recall).reason,
-    )
+    ) == ("rejected", "the job that it follows does not exist any more")
 
 
 def test_a_late_answers_msgid_is_taken_back_too(site: Site) -> None:
@@ -335,8 +335,8 @@ def test_a_late_answers_msgid_is_taken_back_too(site: Site) -> None:
 
     site.run()
 
-    assert [{"msgid": "m1"}, {"msgid": "m2"}] == sorted(site.bodies(RECALL), key=str)
-    assert "accepted" == site.job(recall).state
+    assert sorted(site.bodies(RECALL), key=str) == [{"msgid": "m1"}, {"msgid": "m2"}]
+    assert site.job(recall).state == "accepted"
 
 
 def test_two_senders_plan_one_recall_once(site: Site) -> None:
@@ -354,7 +354,7 @@ def test_two_senders_plan_one_recall_once(site: Site) -> None:
     )
 
     assert first == second
-    assert 2 == site.job(recall).n_open
+    assert site.job(recall).n_open == 2
 
 
 def test_a_recall_somebody_else_moved_is_left_alone(site: Site) -> None:
@@ -379,7 +379,7 @@ def test_an_expired_recall_ends_while_it_waits(site: Site) -> None:
     site.advance(31)
     site.recover()
 
-    assert "expired" == site.state(recall)
+    assert site.state(recall) == "expired"
 
 
 # -- card updates -----------------------------------------------------------------------------------------------------
@@ -393,9 +393,9 @@ def test_an_update_is_one_call_for_each_call_that_sent_the_card(site: Site) -> N
 
     site.run()
 
-    assert "accepted" == site.job(update).state
-    assert ["code1", "code2"] == sorted(body["response_code"] for body in site.bodies(UPDATE))
-    assert ["spent", "spent"] == [row.state for row in site.of("response_codes", card)]
+    assert site.job(update).state == "accepted"
+    assert sorted(body["response_code"] for body in site.bodies(UPDATE)) == ["code1", "code2"]
+    assert [row.state for row in site.of("response_codes", card)] == ["spent", "spent"]
 
 
 def test_an_update_for_one_person_calls_only_where_that_person_is(site: Site) -> None:
@@ -406,9 +406,9 @@ def test_an_update_for_one_person_calls_only_where_that_person_is(site: Site) ->
 
     site.run()
 
-    assert ["U1200"] == site.bodies(UPDATE)[0]["userids"]
-    assert {"fresh", "spent"} == {row.state for row in site.of("response_codes", card)}
-    assert "accepted" == site.job(update).state
+    assert site.bodies(UPDATE)[0]["userids"] == ["U1200"]
+    assert {row.state for row in site.of("response_codes", card)} == {"fresh", "spent"}
+    assert site.job(update).state == "accepted"
 
 
 def test_an_update_for_a_stranger_is_refused(site: Site) -> None:
@@ -419,7 +419,7 @@ def test_an_update_for_a_stranger_is_refused(site: Site) -> None:
 
     site.ring(update)
 
-    assert ("rejected", []) == (site.state(update), site.calls(UPDATE))
+    assert (site.state(update), site.calls(UPDATE)) == ("rejected", [])
     assert "none of the named recipients" in site.part(update).reason
 
 
@@ -431,7 +431,7 @@ def test_an_update_for_somebody_of_a_party_is_left_to_the_vendor(site: Site) -> 
 
     site.ring(update)
 
-    assert ["p12u1"] == site.bodies(UPDATE)[0]["userids"]
+    assert site.bodies(UPDATE)[0]["userids"] == ["p12u1"]
 
 
 def test_an_update_waits_for_its_card_and_is_woken(site: Site) -> None:
@@ -446,7 +446,7 @@ def test_an_update_waits_for_its_card_and_is_woken(site: Site) -> None:
     site.ring(update)
 
     assert (card, "accepted") == (parked, site.state(update))
-    assert ["code9"] == [body["response_code"] for body in site.bodies(UPDATE)]
+    assert [body["response_code"] for body in site.bodies(UPDATE)] == ["code9"]
 
 
 def test_an_update_of_a_card_that_was_never_sent_has_nothing_to_do(site: Site) -> None:
@@ -459,7 +459,7 @@ def test_an_update_of_a_card_that_was_never_sent_has_nothing_to_do(site: Site) -
 
     site.ring(update)
 
-    assert ("accepted", [True]) == (site.state(update), [bool(row.not_sent) for row in site.of("receipts", update)])
+    assert (site.state(update), [bool(row.not_sent) for row in site.of("receipts", update)]) == ("accepted", [True])
 
 
 def test_an_update_of_a_card_that_brought_no_code_says_so(site: Site) -> None:
@@ -471,7 +471,7 @@ def test_an_update_of_a_card_that_brought_no_code_says_so(site: Site) -> None:
 
     site.ring(update)
 
-    assert "rejected" == site.state(update)
+    assert site.state(update) == "rejected"
     assert "brought no response_code" in site.part(update).reason
 
 
@@ -490,9 +490,9 @@ def test_an_update_of_a_card_in_doubt_waits_until_the_card_is_decided(site: Site
         site.advance(26)
         site.recover()
 
-    assert ("unknown", None) == (site.state(card), site.part(card).not_before)
+    assert (site.state(card), site.part(card).not_before) == ("unknown", None)
     assert ("unknown", "queued") in seen
-    assert "rejected" == site.state(update)
+    assert site.state(update) == "rejected"
     assert "brought no response_code" in site.part(update).reason
 
 
@@ -505,7 +505,7 @@ def test_an_update_at_its_codes_end_is_refused(site: Site) -> None:
 
     site.ring(update)
 
-    assert ("rejected", []) == (site.state(update), site.calls(UPDATE))
+    assert (site.state(update), site.calls(UPDATE)) == ("rejected", [])
 
 
 # -- waiting ----------------------------------------------------------------------------------------------------------
@@ -542,7 +542,7 @@ def test_who_waits_looks_again_before_the_vendors_time_is_over(site: Site) -> No
     site.ring(recall)
 
     assert first + (DAY - 20) * SECOND == until
-    assert "accepted" == site.state(recall)
+    assert site.state(recall) == "accepted"
 
 
 def test_looking_again_with_the_send_still_in_flight_does_not_spin(site: Site) -> None:
@@ -572,7 +572,7 @@ def test_a_wake_up_is_not_lost_to_a_sender_between_look_and_lock(site: Site) -> 
 
     site.ring(recall)
 
-    assert "accepted" == site.state(recall)
+    assert site.state(recall) == "accepted"
 
 
 def test_a_call_may_still_end_after_its_recall_was_asked(site: Site) -> None:
@@ -589,5 +589,5 @@ def test_a_call_may_still_end_after_its_recall_was_asked(site: Site) -> None:
 
     site.run()
 
-    assert ["accepted"] == [site.state(recall) for recall in asked]
-    assert [{"msgid": "m1"}] == site.bodies(RECALL)
+    assert [site.state(recall) for recall in asked] == ["accepted"]
+    assert site.bodies(RECALL) == [{"msgid": "m1"}]

@@ -53,8 +53,8 @@ def test_a_recall_of_the_original_takes_the_replayed_message_back(site: Site) ->
 
     site.run()
 
-    assert [{"msgid": "m1"}, {"msgid": "m2"}] == sorted(site.bodies(RECALL), key=str)
-    assert "accepted" == site.job(recall).state
+    assert sorted(site.bodies(RECALL), key=str) == [{"msgid": "m1"}, {"msgid": "m2"}]
+    assert site.job(recall).state == "accepted"
     assert [site.clock.micros] * 2 == [row.recalled_at for job in (second, third) for row in site.of("receipts", job)]
 
 
@@ -70,8 +70,8 @@ def test_a_recall_of_the_original_takes_back_what_was_resent_too(site: Site) -> 
 
     site.run()
 
-    assert [{"msgid": "m1"}, {"msgid": "m2"}] == sorted(site.bodies(RECALL), key=str)
-    assert "accepted" == site.job(recall).state
+    assert sorted(site.bodies(RECALL), key=str) == [{"msgid": "m1"}, {"msgid": "m2"}]
+    assert site.job(recall).state == "accepted"
 
 
 def test_a_recall_of_the_original_cancels_a_replay_that_was_not_sent_yet(site: Site) -> None:
@@ -82,8 +82,8 @@ def test_a_recall_of_the_original_cancels_a_replay_that_was_not_sent_yet(site: S
 
     site.run()
 
-    assert ("cancelled", "recalled before it was sent") == (site.state(again), site.part(again).reason)
-    assert ("accepted", [True]) == (site.state(recall), [bool(row.not_sent) for row in site.of("receipts", recall)])
+    assert (site.state(again), site.part(again).reason) == ("cancelled", "recalled before it was sent")
+    assert (site.state(recall), [bool(row.not_sent) for row in site.of("receipts", recall)]) == ("accepted", [True])
 
 
 def test_a_recall_of_the_original_waits_for_a_replay_in_flight(site: Site) -> None:
@@ -103,8 +103,8 @@ def test_a_recall_of_the_original_waits_for_a_replay_in_flight(site: Site) -> No
     site.run()
 
     assert again == waited_on
-    assert [{"msgid": "m9"}] == site.bodies(RECALL)
-    assert "accepted" == site.state(recall)
+    assert site.bodies(RECALL) == [{"msgid": "m9"}]
+    assert site.state(recall) == "accepted"
 
 
 def test_a_recall_of_a_replay_leaves_the_original_alone(site: Site) -> None:
@@ -116,8 +116,8 @@ def test_a_recall_of_a_replay_leaves_the_original_alone(site: Site) -> None:
 
     site.run()
 
-    assert [{"msgid": "m2"}] == site.bodies(RECALL)
-    assert "accepted" == site.job(recall).state
+    assert site.bodies(RECALL) == [{"msgid": "m2"}]
+    assert site.job(recall).state == "accepted"
 
 
 def test_a_recall_of_a_replay_that_was_replayed_itself_names_the_job_on_the_screen(site: Site) -> None:
@@ -132,7 +132,7 @@ def test_a_recall_of_a_replay_that_was_replayed_itself_names_the_job_on_the_scre
 
     reason = f"nothing of this replay was sent, but later replays were: name job {third}, or {first} for all of them"
     assert ("rejected", reason) == (site.state(recall), site.part(recall).reason)
-    assert [] == site.calls(RECALL)
+    assert site.calls(RECALL) == []
 
 
 def test_a_recall_of_the_last_replay_that_was_never_sent_has_nothing_to_do(site: Site) -> None:
@@ -143,7 +143,7 @@ def test_a_recall_of_the_last_replay_that_was_never_sent_has_nothing_to_do(site:
 
     site.run()
 
-    assert ("cancelled", "accepted") == (site.state(second), site.state(recall))
+    assert (site.state(second), site.state(recall)) == ("cancelled", "accepted")
 
 
 def test_an_update_of_the_original_reaches_the_replayed_card(site: Site) -> None:
@@ -154,8 +154,8 @@ def test_an_update_of_the_original_reaches_the_replayed_card(site: Site) -> None
 
     site.run()
 
-    assert ["code1"] == [body["response_code"] for body in site.bodies(UPDATE)]
-    assert ("accepted", ["spent"]) == (site.state(update), [row.state for row in site.of("response_codes", again)])
+    assert [body["response_code"] for body in site.bodies(UPDATE)] == ["code1"]
+    assert (site.state(update), [row.state for row in site.of("response_codes", again)]) == ("accepted", ["spent"])
 
 
 @pytest.mark.every_database
@@ -171,5 +171,5 @@ def test_an_update_for_a_person_goes_to_the_card_that_was_resent(site: Site) -> 
 
     site.run()
 
-    assert [("code2", ["zhao"])] == [(body["response_code"], body["userids"]) for body in site.bodies(UPDATE)]
-    assert ("accepted", ["fresh"]) == (site.job(update).state, [row.state for row in site.of("response_codes", first)])
+    assert [(body["response_code"], body["userids"]) for body in site.bodies(UPDATE)] == [("code2", ["zhao"])]
+    assert (site.job(update).state, [row.state for row in site.of("response_codes", first)]) == ("accepted", ["fresh"])

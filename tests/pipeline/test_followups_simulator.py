@@ -56,13 +56,13 @@ def test_1500_recipients_are_two_calls_and_one_partial_job_that_can_be_taken_bac
     site.run()
 
     row = site.job(job)
-    assert (2, "partial", 1_500) == (len(made(url, SEND)), row.state, row.asked)
+    assert (len(made(url, SEND)), row.state, row.asked) == (2, "partial", 1_500)
     assert sorted(GHOSTS) == sorted(failure.recipient for failure in site.of("failures", job))
     assert set(PEOPLE) == {user for user, messages in shown.items() if messages}
-    assert ["partial, 3 refused"] == [said.text for said in site.told if said.job_id == job and said.state]
-    assert ("accepted", 2) == (site.job(recall).state, len(made(url, RECALL)))
-    assert {"recalled"} == {message["state"] for messages in seen(url).values() for message in messages}
-    assert [True, True] == [receipt.recalled_at is not None for receipt in site.of("receipts", job)]
+    assert [said.text for said in site.told if said.job_id == job and said.state] == ["partial, 3 refused"]
+    assert (site.job(recall).state, len(made(url, RECALL))) == ("accepted", 2)
+    assert {message["state"] for messages in seen(url).values() for message in messages} == {"recalled"}
+    assert [receipt.recalled_at is not None for receipt in site.of("receipts", job)] == [True, True]
 
 
 def test_a_card_with_the_callers_task_id_reaches_1500_once_and_again_when_replayed(site: Site, url: str) -> None:
@@ -77,12 +77,12 @@ def test_a_card_with_the_callers_task_id_reaches_1500_once_and_again_when_replay
         again = replay(connection, card, accepted=True, unknown=True, accounts=site.accounts).id
     site.run()
 
-    assert "accepted" == site.job(card).state
-    assert (1_500, {1}) == (len(once), {len(messages) for messages in once.values()})
-    assert "rejected" == site.job(used).state
+    assert site.job(card).state == "accepted"
+    assert (len(once), {len(messages) for messages in once.values()}) == (1_500, {1})
+    assert site.job(used).state == "rejected"
     assert "42014" in site.part(used).reason
-    assert "accepted" == site.job(again).state
+    assert site.job(again).state == "accepted"
     twice = seen(url)
-    assert {2} == {len(messages) for messages in twice.values() if messages}
+    assert {len(messages) for messages in twice.values() if messages} == {2}
     assert "lisi" not in twice or not twice["lisi"]
-    assert 4 == len({message["task_id"] for messages in twice.values() for message in messages})
+    assert len({message["task_id"] for messages in twice.values() for message in messages}) == 4

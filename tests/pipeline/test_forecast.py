@@ -195,7 +195,7 @@ def test_a_pause_of_a_kind_stops_the_accounts_that_have_it(site: Site) -> None:
 
     found = told(site)
 
-    assert {"hr", "robot"} == found.keys()
+    assert found.keys() == {"hr", "robot"}
     for one in found.values():
         assert ([stop.command for stop in one.stops], one.in_s) == (["worker resume --kind send"], None)
 

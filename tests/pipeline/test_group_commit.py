@@ -73,8 +73,8 @@ def test_two_senders_mark_one_part_and_one_wins(site: Site, whose: str) -> None:
 
     first, second = calls(site, a_mark(job, who="p1")), calls(site, a_mark(job, who=whose))
 
-    assert ([1], [0]) == (first, second)
-    assert ("sending", 1, "p1") == (site.state(job), site.part(job).claim, site.part(job).incarnation)
+    assert (first, second) == ([1], [0])
+    assert (site.state(job), site.part(job).claim, site.part(job).incarnation) == ("sending", 1, "p1")
 
 
 def test_two_marks_of_one_part_in_one_batch_give_one_claim(site: Site) -> None:
@@ -83,8 +83,8 @@ def test_two_marks_of_one_part_in_one_batch_give_one_claim(site: Site) -> None:
 
     done = calls(site, a_mark(job, who="p1"), a_mark(job, who="p2"))
 
-    assert [1, 0] == done
-    assert 1 == site.part(job).claim
+    assert done == [1, 0]
+    assert site.part(job).claim == 1
 
 
 def test_a_mark_whose_answer_was_lost_is_confirmed_by_its_own_row(site: Site) -> None:
@@ -99,7 +99,7 @@ def test_a_mark_whose_answer_was_lost_is_confirmed_by_its_own_row(site: Site) ->
     assert first == again == [1]
     assert mark.flagged
     assert vars(before) == vars(site.part(job))
-    assert 1 == len(site.of("bodies", job))
+    assert len(site.of("bodies", job)) == 1
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_mark_that_was_tried_is_confirmed_by_no_other(site: Site, column: str)
     do(site, mark)
     site.sql(f"update worker_parts set {column}")
 
-    assert [0] == calls(site, mark)
+    assert calls(site, mark) == [0]
 
 
 def test_a_change_whose_answer_was_lost_is_not_made_twice(site: Site) -> None:
@@ -128,7 +128,7 @@ def test_a_change_whose_answer_was_lost_is_not_made_twice(site: Site) -> None:
     do(site, failed)
 
     assert vars(before) == vars(site.part(job))
-    assert 1 == before.tries
+    assert before.tries == 1
 
 
 def test_a_mark_never_touches_the_job(site: Site) -> None:
@@ -148,8 +148,8 @@ def test_an_expired_part_is_not_marked_and_ends_there(site: Site, driven_clock: 
 
     done = calls(site, a_mark(job))
 
-    assert [0] == done
-    assert ("expired", "expired", 0) == (site.state(job), site.job(job).state, site.part(job).claim)
+    assert done == [0]
+    assert (site.state(job), site.job(job).state, site.part(job).claim) == ("expired", "expired", 0)
 
 
 def _in(seconds: float) -> Any:
@@ -160,7 +160,7 @@ def _in(seconds: float) -> Any:
 
 def test_a_mark_of_a_part_that_does_not_exist_is_lost(site: Site) -> None:
     """A purged or never committed part is nobody's to send."""
-    assert [0] == calls(site, a_mark("f" * 32))
+    assert calls(site, a_mark("f" * 32)) == [0]
 
 
 def test_an_end_of_a_part_that_does_not_exist_is_nobodys(site: Site) -> None:
@@ -170,8 +170,8 @@ def test_an_end_of_a_part_that_does_not_exist_is_nobodys(site: Site) -> None:
 
     do(site, an_end("f" * 32), an_end(job))
 
-    assert "accepted" == site.state(job)
-    assert [] == site.of("attempts", "f" * 32)
+    assert site.state(job) == "accepted"
+    assert site.of("attempts", "f" * 32) == []
 
 
 def test_a_parked_part_is_not_marked(site: Site) -> None:
@@ -179,7 +179,7 @@ def test_a_parked_part_is_not_marked(site: Site) -> None:
     job, other = site.send(), site.send("other")
     do(site, Change(part_id(job, 0), lambda part, now: settle.wait_for_job(part, other, now, "waits")))
 
-    assert [0] == calls(site, a_mark(job))
+    assert calls(site, a_mark(job)) == [0]
 
 
 def test_ends_come_before_marks_whatever_their_order_in_the_batch(site: Site) -> None:
@@ -189,8 +189,8 @@ def test_ends_come_before_marks_whatever_their_order_in_the_batch(site: Site) ->
 
     done = calls(site, a_mark(other), a_mark(job, claim=1), an_end(job, Retry("again")))
 
-    assert [1, 2] == done
-    assert ("sending", 2, 1) == (site.state(job), site.part(job).claim, site.part(job).tries)
+    assert done == [1, 2]
+    assert (site.state(job), site.part(job).claim, site.part(job).tries) == ("sending", 2, 1)
 
 
 # -- ends -------------------------------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_an_end_writes_attempt_receipt_and_job_in_one_go(site: Site, driven_cloc
     done = do(site, an_end(job, Accepted(CallReceipt("m7", warning="look"))))
 
     [attempt], [receipt] = site.of("attempts", job), site.of("receipts", job)
-    assert ("accepted", False, 0, "said", "h1", "1.2.3.4", 200, 15) == (
+    assert (
         attempt.outcome,
         bool(attempt.doubtful),
         attempt.errcode,
@@ -214,11 +214,11 @@ def test_an_end_writes_attempt_receipt_and_job_in_one_go(site: Site, driven_cloc
         attempt.caller_ip,
         attempt.http_status,
         attempt.duration_ms,
-    )
+    ) == ("accepted", False, 0, "said", "h1", "1.2.3.4", 200, 15)
     assert (driven_clock.micros - 2 * SECOND, driven_clock.micros) == (attempt.started_at, attempt.ended_at)
     assert ("m7", "look", driven_clock.micros) == (receipt.msgid, receipt.warning, receipt.accepted_at)
     assert ("accepted", driven_clock.micros) == (site.job(job).state, site.job(job).finished_at)
-    assert [("accepted", "accepted")] == [(said.state.label, said.text) for said in done.job_updates if said.state]
+    assert [(said.state.label, said.text) for said in done.job_updates if said.state] == [("accepted", "accepted")]
 
 
 def test_an_end_repeated_changes_nothing(site: Site) -> None:
@@ -232,7 +232,7 @@ def test_an_end_repeated_changes_nothing(site: Site) -> None:
     done = do(site, end)
 
     assert before == (vars(site.job(job)), vars(site.part(job)), site.of("attempts", job), site.of("failures", job))
-    assert [] == done.job_updates
+    assert done.job_updates == []
 
 
 @pytest.mark.parametrize(("claim", "who"), [(2, "p1"), (0, "p1"), (1, "p2")], ids=["newer", "older", "another"])
@@ -243,7 +243,7 @@ def test_an_end_of_another_claim_or_incarnation_is_not_this_calls(site: Site, cl
 
     do(site, an_end(job, claim=claim, who=who))
 
-    assert ("sending", []) == (site.state(job), site.of("receipts", job))
+    assert (site.state(job), site.of("receipts", job)) == ("sending", [])
 
 
 def test_the_refused_are_named_once_in_the_callers_spelling(site: Site) -> None:
@@ -257,8 +257,8 @@ def test_the_refused_are_named_once_in_the_callers_spelling(site: Site) -> None:
     )
 
     [failure] = site.of("failures", job)
-    assert ("Ghost", "ghost", 0) == (failure.recipient, failure.recipient_key, failure.errcode)
-    assert ["partial, 1 refused"] == [said.text for said in done.job_updates]
+    assert (failure.recipient, failure.recipient_key, failure.errcode) == ("Ghost", "ghost", 0)
+    assert [said.text for said in done.job_updates] == ["partial, 1 refused"]
 
 
 def test_an_answer_that_leaves_some_open_names_the_others_and_is_held(site: Site) -> None:
@@ -270,9 +270,9 @@ def test_an_answer_that_leaves_some_open_names_the_others_and_is_held(site: Site
     do(site, an_end(job, outcome), an_end(job, outcome))
 
     part = site.part(job)
-    assert ("unknown", 1, None) == (part.state, part.doubts, part.not_before)
-    assert ["Ghost"] == [failure.recipient for failure in site.of("failures", job)]
-    assert [("unknown", True)] == [(row.outcome, bool(row.doubtful)) for row in site.of("attempts", job)]
+    assert (part.state, part.doubts, part.not_before) == ("unknown", 1, None)
+    assert [failure.recipient for failure in site.of("failures", job)] == ["Ghost"]
+    assert [(row.outcome, bool(row.doubtful)) for row in site.of("attempts", job)] == [("unknown", True)]
 
 
 def test_a_refusal_beside_an_older_doubt_names_nobody(site: Site) -> None:
@@ -285,7 +285,7 @@ def test_a_refusal_beside_an_older_doubt_names_nobody(site: Site) -> None:
 
     do(site, an_end(job, Rejected("81013", (Refusal("Ghost", "user", "invaliduser"),)), claim=2))
 
-    assert ("unknown", []) == (site.state(job), site.of("failures", job))
+    assert (site.state(job), site.of("failures", job)) == ("unknown", [])
 
 
 def test_counters_move_by_what_moved_and_the_jobs_state_follows_each_batch(site: Site) -> None:
@@ -302,13 +302,13 @@ def test_counters_move_by_what_moved_and_the_jobs_state_follows_each_batch(site:
     do(site, an_end(job, Accepted(CallReceipt("m2")), n=1))
     seen.append((site.job(job).state, counters(site, job)))
 
-    assert [
+    assert seen == [
         ("open", {"open": 3}),
         ("open", {"open": 3}),
         ("open", {"open": 1, "accepted": 1, "unknown": 1}),
         ("unknown", {"accepted": 1, "unknown": 1, "rejected": 1}),
         ("partial", {"accepted": 2, "rejected": 1}),
-    ] == seen
+    ]
 
 
 def test_a_job_that_reopens_is_not_finished(site: Site) -> None:
@@ -321,7 +321,7 @@ def test_a_job_that_reopens_is_not_finished(site: Site) -> None:
     do(site, Change(part_id(job, 0), lambda part, now: settle.repeat(part, now)))
 
     assert finished is not None
-    assert (None, "open") == (site.job(job).finished_at, site.job(job).state)
+    assert (site.job(job).finished_at, site.job(job).state) == (None, "open")
 
 
 def test_a_waiting_part_is_told_of_and_an_unchanged_one_is_not(site: Site) -> None:
@@ -332,8 +332,8 @@ def test_a_waiting_part_is_told_of_and_an_unchanged_one_is_not(site: Site) -> No
     waits = do(site, an_end(job, Retry("6000 conflict")))
     nothing = do(site, Change(part_id(job, 0), lambda part, now: None), Change("f" * 32 + "-0", lambda part, now: None))
 
-    assert [(None, "0 s: 6000 conflict")] == [(said.state, plain(said.text)) for said in waits.job_updates]
-    assert [] == nothing.job_updates
+    assert [(said.state, plain(said.text)) for said in waits.job_updates] == [(None, "0 s: 6000 conflict")]
+    assert nothing.job_updates == []
 
 
 def test_a_part_that_waits_by_itself_is_told_of_with_its_seconds(site: Site) -> None:
@@ -345,7 +345,7 @@ def test_a_part_that_waits_by_itself_is_told_of_with_its_seconds(site: Site) -> 
     alone = do(site, an_end(job, Retry("-1"), delay_s=5.0))
     blocked = do(site, an_end(behind, Retry("-1"), delay_s=5.0, lane_changes=(block,)))
 
-    assert ["5 s: -1", "60 s: -1"] == [plain(said.text) for done in (alone, blocked) for said in done.job_updates]
+    assert [plain(said.text) for done in (alone, blocked) for said in done.job_updates] == ["5 s: -1", "60 s: -1"]
 
 
 def test_a_block_is_written_with_the_result_that_caused_it(site: Site, driven_clock: DrivenClock) -> None:
@@ -376,12 +376,12 @@ def test_a_late_answer_counts_for_its_own_attempt(site: Site) -> None:
 
     do(site, an_end(job))
 
-    assert "unknown" == state
-    assert ("accepted", 0, "accepted") == (site.state(job), site.part(job).doubts, site.job(job).state)
-    assert [("unknown", "died", False, 0)] == [
-        (row.outcome, row.reason, bool(row.doubtful), row.errcode) for row in site.of("attempts", job)
+    assert state == "unknown"
+    assert (site.state(job), site.part(job).doubts, site.job(job).state) == ("accepted", 0, "accepted")
+    assert [(row.outcome, row.reason, bool(row.doubtful), row.errcode) for row in site.of("attempts", job)] == [
+        ("unknown", "died", False, 0)
     ]
-    assert ["m1"] == [row.msgid for row in site.of("receipts", job)]
+    assert [row.msgid for row in site.of("receipts", job)] == ["m1"]
 
 
 def test_a_late_answer_clears_no_other_attempts_doubt(site: Site) -> None:
@@ -395,8 +395,8 @@ def test_a_late_answer_clears_no_other_attempts_doubt(site: Site) -> None:
 
     do(site, an_end(job, Rejected("40003"), claim=1))
 
-    assert ("unknown", 1) == (site.state(job), site.part(job).doubts)
-    assert [False, True] == [bool(row.doubtful) for row in site.of("attempts", job)]
+    assert (site.state(job), site.part(job).doubts) == ("unknown", 1)
+    assert [bool(row.doubtful) for row in site.of("attempts", job)] == [False, True]
 
 
 def test_a_late_answer_that_came_twice_counts_once(site: Site) -> None:
@@ -411,7 +411,7 @@ def test_a_late_answer_that_came_twice_counts_once(site: Site) -> None:
     do(site, an_end(job, Retry("again"), claim=1))
     do(site, an_end(job, Retry("again"), claim=1))
 
-    assert 1 == site.part(job).doubts
+    assert site.part(job).doubts == 1
 
 
 @pytest.mark.parametrize(
@@ -478,7 +478,7 @@ def test_a_repeat_is_no_proof_once_a_call_before_turns_out_to_be_refused(
 
     assert ("unknown", settle.SWALLOWED, calls - 1) == (site.state(job), site.part(job).reason, site.part(job).doubts)
     assert [*[True] * (calls - 2), False, True] == [bool(row.doubtful) for row in site.of("attempts", job)]
-    assert [[], []] == [site.of("receipts", job), site.of("failures", job)]
+    assert [site.of("receipts", job), site.of("failures", job)] == [[], []]
 
 
 def test_a_late_acceptance_of_a_repeat_is_no_proof_either(site: Site) -> None:
@@ -489,7 +489,7 @@ def test_a_late_acceptance_of_a_repeat_is_no_proof_either(site: Site) -> None:
     do(site, a_checked_end(job, 1, Retry("45033")))
     do(site, a_checked_end(job, 2, OK))
 
-    assert ("unknown", 1) == (site.state(job), site.part(job).doubts)
+    assert (site.state(job), site.part(job).doubts) == ("unknown", 1)
 
 
 @pytest.mark.parametrize("together", [False, True], ids=["two commits", "one commit"])
@@ -501,8 +501,8 @@ def test_a_repeat_is_proof_if_the_call_before_turns_out_to_be_unsent(site: Site,
     for batch in (items,) if together else ([item] for item in items):
         do(site, *batch)
 
-    assert ("accepted", 0, 1) == (site.state(job), site.part(job).doubts, site.part(job).unheard)
-    assert [None] == [row.warning for row in site.of("receipts", job)]
+    assert (site.state(job), site.part(job).doubts, site.part(job).unheard) == ("accepted", 0, 1)
+    assert [row.warning for row in site.of("receipts", job)] == [None]
 
 
 def test_whether_a_repeat_is_proof_is_no_matter_of_another_part(site: Site) -> None:
@@ -536,9 +536,9 @@ def test_the_receipt_of_a_repeat_warns_once_the_first_call_turns_out_to_be_refus
     for batch in (items,) if together else ([item] for item in items):
         do(site, *batch)
 
-    assert ("accepted", 0) == (site.state(job), site.part(job).doubts)
+    assert (site.state(job), site.part(job).doubts) == ("accepted", 0)
     assert {2: warning} == {row.claim: row.warning for row in site.of("receipts", job) if row.claim == 2}
-    assert [] == site.of("failures", job)
+    assert site.of("failures", job) == []
 
 
 def test_a_receipt_warns_once_and_not_where_an_earlier_call_is_proof(site: Site) -> None:
@@ -559,8 +559,8 @@ def test_a_receipt_warns_once_and_not_where_an_earlier_call_is_proof(site: Site)
     do(site, a_checked_end(proved, 2, Retry("45033")), a_checked_end(confirmed, 1, Retry("45033")))
 
     assert [settle.SWALLOWED] == [row.warning for row in site.of("receipts", twice)]
-    assert [None, None] == [row.warning for row in site.of("receipts", proved)]
-    assert ["sent, confirmed by a person"] == [row.warning for row in site.of("receipts", confirmed)]
+    assert [row.warning for row in site.of("receipts", proved)] == [None, None]
+    assert [row.warning for row in site.of("receipts", confirmed)] == ["sent, confirmed by a person"]
 
 
 def test_an_acceptance_after_the_end_warns_where_it_is_no_proof(site: Site) -> None:
@@ -572,7 +572,7 @@ def test_an_acceptance_after_the_end_warns_where_it_is_no_proof(site: Site) -> N
 
     do(site, a_checked_end(job, 2, NO_MSGID))
 
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
     assert [f"no msgid; {settle.SWALLOWED}"] == [row.warning for row in site.of("receipts", job)]
 
 
@@ -615,8 +615,8 @@ def test_a_call_in_doubt_stays_in_the_timeline(
     settled(site, job)
 
     after = told(site, job)
-    assert ("ended", "unknown: cut") == before[-1][1:]
-    assert ("ended", "accepted") == after[-1][1:]
+    assert before[-1][1:] == ("ended", "unknown: cut")
+    assert after[-1][1:] == ("ended", "accepted")
     assert (before[-1][0], "unknown") in {event[:2] for event in after}
     assert before[-1][0] + timedelta(seconds=30) == after[-1][0]
 
@@ -638,7 +638,7 @@ def test_whoever_waits_on_a_job_is_due_when_it_moves(site: Site) -> None:
 
     do(site, an_end(job))
 
-    assert (None, None) == (site.part(other).waits_on, site.part(other).offered_until)
+    assert (site.part(other).waits_on, site.part(other).offered_until) == (None, None)
     assert site.part(other).not_before <= site.clock.micros
     assert not site.job(job).awaited
 
@@ -684,5 +684,5 @@ def test_a_mark_carries_the_instant_at_which_its_row_was_its_own(server_database
                 pass
         thread.join(120)
 
-        assert [[1]] == done
+        assert done == [[1]]
         assert waited_until <= site.part(job).marked_at

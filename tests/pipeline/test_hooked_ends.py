@@ -232,7 +232,7 @@ def test_the_hooks_of_all_living_processes_count(database: Database, driven_cloc
     stopped(database, "ended")
     driven_clock.advance(3_600)
 
-    assert {"hr": {JobState.REJECTED, JobState.EXPIRED}, "it": {JobState.UNKNOWN}} == counted(database)
+    assert counted(database) == {"hr": {JobState.REJECTED, JobState.EXPIRED}, "it": {JobState.UNKNOWN}}
 
 
 @pytest.mark.every_database
@@ -243,7 +243,7 @@ def test_while_no_process_is_alive_the_last_one_counts(database: Database, drive
     stopped(database, "older", "last")
     driven_clock.advance(3_600)
 
-    assert {"hr": {JobState.REJECTED}} == counted(database)
+    assert counted(database) == {"hr": {JobState.REJECTED}}
 
 
 def test_what_a_newer_release_stores_is_passed_over(database: Database, driven_clock: DrivenClock) -> None:
@@ -253,7 +253,7 @@ def test_what_a_newer_release_stores_is_passed_over(database: Database, driven_c
     with database.writing() as connection:
         connection.exec_driver_sql(f"update worker_processes set hooks = '{json.dumps(document)}'".replace("%", "%%"))
 
-    assert {"hr": {JobState.REJECTED}, "it": frozenset()} == counted(database)
+    assert counted(database) == {"hr": {JobState.REJECTED}, "it": frozenset()}
 
 
 @pytest.mark.parametrize("hooked", [True, False])
@@ -392,7 +392,7 @@ def test_what_people_do_is_read_as_far_as_there_is_room(database: Database, driv
     read = rows_read(database, look)
 
     assert 100 > read
-    assert [] == [query for query in asked if "job_state is not null" in query]
+    assert [query for query in asked if "job_state is not null" in query] == []
     assert asked
 
 
@@ -405,9 +405,9 @@ def test_ends_go_when_nothing_goes_before_them(database: Database, driven_clock:
     written(database, ["b" * 32], EventKind.JOB_DONE, at - 1, job_state=2)
 
     with database.reading() as connection:
-        assert ["c" * 32, "b" * 32] == due_events(connection, database.now, ROOM)
+        assert due_events(connection, database.now, ROOM) == ["c" * 32, "b" * 32]
         assert ["c" * 32] == due_events(connection, database.now, 1) == due_events(connection, database.now, 2)
-        assert [] == due_events(connection, database.now, 0)
+        assert due_events(connection, database.now, 0) == []
 
 
 def test_the_ends_of_jobs_leave_a_quarter_of_the_room_to_people(database: Database, driven_clock: DrivenClock) -> None:
@@ -425,5 +425,5 @@ def test_the_ends_of_jobs_leave_a_quarter_of_the_room_to_people(database: Databa
     with database.reading() as connection:
         people = due_events(connection, database.now, ROOM)
 
-    assert (ROOM - KEPT, 0, KEPT) == (len(first), len(again), len(people))
+    assert (len(first), len(again), len(people)) == (ROOM - KEPT, 0, KEPT)
     assert all(id.startswith("f") for id in people)

@@ -84,13 +84,13 @@ class Hall:
     def press(self, job: str, **fields: Any) -> None:
         """Somebody presses a job's card."""
         one = sent(press(fields.pop("task_id", f"w{part_id(job, 0)}"), **fields))
-        assert 200 == asked(self.receiver.app, "POST", "/callback/hr", one.query, one.body).status
+        assert asked(self.receiver.app, "POST", "/callback/hr", one.query, one.body).status == 200
 
     def says(self, *fields: str) -> None:
         """What a person, or the vendor, calls back."""
         inner = "".join(f"<{name}>{value}</{name}>" for name, _, value in (one.partition("=") for one in fields))
         one = sent(f"<xml><FromUserName>Zhang</FromUserName><CreateTime>1700000000</CreateTime>{inner}</xml>")
-        assert 200 == asked(self.receiver.app, "POST", "/callback/hr", one.query, one.body).status
+        assert asked(self.receiver.app, "POST", "/callback/hr", one.query, one.body).status == 200
 
     def turn(self) -> int:
         """Offers what is due and hears it; how many were offered."""
@@ -151,7 +151,7 @@ def test_a_press_is_heard_with_everything_about_it(hall: MakeHall, card: str) ->
     assert (card, part_id(card, 0), "hr", "LiSi") == (action.job_id, action.part_id, action.account, action.person)
     assert ("approve", {"q": ("a",)}, f"w{part_id(card, 0)}") == (action.button, action.selected, action.task_id)
     assert ("button_interaction", False, int(NOW)) == (action.card_type, action.menu, action.happened_at.timestamp())
-    assert (2, 1, None) == (here.event().state, here.event().tries, here.event().holder)
+    assert (here.event().state, here.event().tries, here.event().holder) == (2, 1, None)
     assert "LiSi" not in repr(action)
 
 
@@ -172,7 +172,7 @@ def test_the_press_of_a_replayed_card_names_what_the_application_asked_for(hall:
 
     [action] = heard
     assert (third, first) == (action.job_id, action.replay_of)
-    assert (("leave", "5521"), "leave-5521") == (action.tags, action.dedupe_key)
+    assert (action.tags, action.dedupe_key) == (("leave", "5521"), "leave-5521")
 
 
 def test_the_press_of_an_original_names_no_other_job(hall: MakeHall, site: Site) -> None:
@@ -186,7 +186,7 @@ def test_the_press_of_an_original_names_no_other_job(hall: MakeHall, site: Site)
     here.turn()
 
     [action] = heard
-    assert (None, ("leave",), "leave-5521") == (action.replay_of, action.tags, action.dedupe_key)
+    assert (action.replay_of, action.tags, action.dedupe_key) == (None, ("leave",), "leave-5521")
     assert "leave-5521" not in repr(action)
 
 
@@ -204,9 +204,9 @@ def test_a_hook_updates_the_card_with_the_code_of_the_press(hall: MakeHall, site
     here.turn()
     site.run()
 
-    assert [("code-1", ["lisi"])] == [(body["response_code"], body["userids"]) for body in site.bodies(UPDATE)]
+    assert [(body["response_code"], body["userids"]) for body in site.bodies(UPDATE)] == [("code-1", ["lisi"])]
     [update] = site.rows("select * from worker_jobs where kind = 'update_card'")
-    assert 2 == update.state
+    assert update.state == 2
 
 
 @pytest.mark.every_database
@@ -231,9 +231,9 @@ def test_what_a_hook_wrote_is_there_with_the_events_end_or_not_at_all(hall: Make
     site.advance(1)
     here.turn()
 
-    assert (0, 1) == (between, site.rows(query)[0].n)
-    assert 2 == len(runs)
-    assert 1 == len(set(runs))
+    assert (between, site.rows(query)[0].n) == (0, 1)
+    assert len(runs) == 2
+    assert len(set(runs)) == 1
 
 
 LIMIT = {
@@ -298,9 +298,9 @@ def test_a_hook_that_wrote_and_then_idles_too_long_is_run_again(
         site.advance(2)
         here.turn()
 
-        assert [60, 60] == limits
-        assert (0, 0) == between
-        assert (2, 1) == (here.event().state, site.rows(query)[0].n)
+        assert limits == [60, 60]
+        assert between == (0, 0)
+        assert (here.event().state, site.rows(query)[0].n) == (2, 1)
 
 
 @pytest.mark.every_database
@@ -314,7 +314,7 @@ def test_every_hook_of_an_event_is_run_in_one_transaction(hall: MakeHall, card: 
 
     here.turn()
 
-    assert ["one", "two"] == heard
+    assert heard == ["one", "two"]
 
 
 def test_an_event_nobody_listens_to_is_left_for_minutes_and_then_ignored(hall: MakeHall, site: Site, card: str) -> None:
@@ -328,8 +328,8 @@ def test_an_event_nobody_listens_to_is_left_for_minutes_and_then_ignored(hall: M
             looked_at.append(second)
         site.advance(5)
 
-    assert [0, 15, 60, 240] == looked_at
-    assert (4, 1) == (here.event().state, here.event().tries)
+    assert looked_at == [0, 15, 60, 240]
+    assert (here.event().state, here.event().tries) == (4, 1)
 
 
 @pytest.mark.every_database
@@ -345,7 +345,7 @@ def test_a_process_with_a_newer_module_hears_what_an_older_one_has_no_hook_for(h
     newer.turn()
 
     assert [newer.event().id] == heard
-    assert (2, 1) == (newer.event().state, newer.event().tries)
+    assert (newer.event().state, newer.event().tries) == (2, 1)
 
 
 def test_callbacks_four_times_each_are_a_run_each(hall: MakeHall, site: Site, card: str) -> None:
@@ -378,7 +378,7 @@ def test_callbacks_four_times_each_are_a_run_each(hall: MakeHall, site: Site, ca
             list(threads.map(here.runs.hear, ids))
             site.clock.advance(1)
 
-    assert {200} == {answer.status for answer in answers}
+    assert {answer.status for answer in answers} == {200}
     assert count == len(ran) == len({one.split()[0] for one in ran})
     assert [(2, 1)] * count == [(row.state, row.tries) for row in site.rows("select * from worker_events")]
     assert count == len(site.rows("select id from worker_inbound"))
@@ -420,8 +420,8 @@ def test_a_thread_goes_on_with_what_is_due(database: Database, driven_clock: Dri
         here.press(jobs[0], person="he")
         here.runs.hear(ends[0], lambda: True)
 
-    assert ["press", "press"] == after_a_press
-    assert ["end", "press", "end", "end", "end"] == heard[2:]
+    assert after_a_press == ["press", "press"]
+    assert heard[2:] == ["end", "press", "end", "end", "end"]
 
 
 def test_a_thread_leaves_what_was_offered_and_stops_for_a_drain(hall: MakeHall, site: Site, card: str) -> None:
@@ -444,7 +444,7 @@ def test_a_thread_leaves_what_was_offered_and_stops_for_a_drain(hall: MakeHall, 
     until_the_drain = heard()
     here.runs.hear(here.messages[1], lambda: True)
 
-    assert (2, 2 + 1 + MORE) == (until_the_drain, heard())
+    assert (until_the_drain, heard()) == (2, 2 + 1 + MORE)
     assert set(here.messages[2:]) < {row.id for row in site.rows("select id from worker_events where state = 0")}
 
 
@@ -507,7 +507,7 @@ def test_a_failing_hook_is_run_again_with_backoff_and_then_parked(hall: MakeHall
     delays = []
 
     for _ in range(MAX_RUNS):
-        assert 1 == here.turn()
+        assert here.turn() == 1
         due = here.event().due_at
         delays.append(None if due is None else (due - site.clock.micros) / SECOND)
         site.advance(600)
@@ -517,7 +517,7 @@ def test_a_failing_hook_is_run_again_with_backoff_and_then_parked(hall: MakeHall
     assert offered == 0
     assert 0 <= delays[0] <= 1
     assert 0 <= delays[1] <= 2
-    assert (3, MAX_RUNS) == (here.event().state, here.event().tries)
+    assert (here.event().state, here.event().tries) == (3, MAX_RUNS)
 
 
 def test_the_backoff_of_a_hook_doubles_with_each_try(hall: MakeHall, site: Site, card: str) -> None:
@@ -539,7 +539,7 @@ def test_the_backoff_of_a_hook_doubles_with_each_try(hall: MakeHall, site: Site,
         delays.append((here.event().due_at - site.clock.micros) / SECOND)
         site.advance(600)
 
-    assert [1, 2, 4, 8] == delays
+    assert delays == [1, 2, 4, 8]
 
 
 def test_a_failing_hook_is_logged_with_its_places_and_no_text(hall: MakeHall, site: Site, card: str) -> None:
@@ -595,7 +595,7 @@ def test_a_parked_hook_stands_in_the_jobs_timeline_with_its_places_and_no_text(
     assert parked.rpartition(" > ")[2].endswith(" inner")
     assert " failing > " in parked
     assert not [word for word in ("hunter2", "password", "lisi") if word in f"{lines} {report}"]
-    assert ("key approve", "lisi") == (lines["pressed"].detail, lines["pressed"].person)
+    assert (lines["pressed"].detail, lines["pressed"].person) == ("key approve", "lisi")
 
 
 def test_a_person_gives_a_parked_event_another_try(hall: MakeHall, site: Site, card: str) -> None:
@@ -620,7 +620,7 @@ def test_a_person_gives_a_parked_event_another_try(hall: MakeHall, site: Site, c
     with site.database.writing() as connection:
         again = events.retry_event(connection, site.database.now, here.event().id)
 
-    assert (True, 2, 1, False) == (moved, here.event().state, here.event().tries, again)
+    assert (moved, here.event().state, here.event().tries, again) == (True, 2, 1, False)
 
 
 def test_an_error_of_ours_keeps_its_sentence(hall: MakeHall, site: Site, card: str) -> None:
@@ -653,7 +653,7 @@ def test_a_sentence_that_no_database_takes_is_stored_without_its_odd_characters(
 
     here.turn()
 
-    assert (0, 1) == (here.event().state, here.event().tries)
+    assert (here.event().state, here.event().tries) == (0, 1)
     assert "add [accounts.h\ufffdr?]" in here.event().error
 
 
@@ -718,7 +718,7 @@ def test_an_event_of_a_dead_process_is_run_again_and_of_a_living_one_is_not(
     here.turn()
 
     assert claimed is not None
-    assert (0, 1, 2) == (while_it_lives, len(heard), here.event().tries)
+    assert (while_it_lives, len(heard), here.event().tries) == (0, 1, 2)
     with site.database.writing() as connection:
         assert not events.end_event(connection, site.database.now, claimed, events.EventState.DONE)
 
@@ -745,9 +745,9 @@ def test_a_hook_that_kills_its_process_is_parked_as_one_that_raises(hall: MakeHa
     retry_event(parked.id, person="ops", database=site.database)
     here.turn()
 
-    assert ("parked", 0) == (events.EventState(parked.state).label, runs)
+    assert (events.EventState(parked.state).label, runs) == ("parked", 0)
     assert "the process of the last one ended" in parked.error
-    assert ("done", 1) == (events.EventState(here.event().state).label, len(heard))
+    assert (events.EventState(here.event().state).label, len(heard)) == ("done", 1)
 
 
 @pytest.mark.every_database
@@ -764,8 +764,8 @@ def test_a_run_whose_process_was_called_dead_takes_back_what_it_wrote(hall: Make
 
     here.turn()
 
-    assert [] == site.rows("select id from worker_jobs where kind = 'update_card'")
-    assert (1, None) == (here.event().state, here.event().error)
+    assert site.rows("select id from worker_jobs where kind = 'update_card'") == []
+    assert (here.event().state, here.event().error) == (1, None)
 
 
 def test_a_process_without_a_lease_runs_nothing(hall: MakeHall, card: str) -> None:
@@ -776,8 +776,8 @@ def test_a_process_without_a_lease_runs_nothing(hall: MakeHall, card: str) -> No
 
     here.process(may_act=lambda: False).hear(here.event().id)
 
-    assert ([], 0) == (heard, here.event().state)
-    assert 1 == here.turn()
+    assert (heard, here.event().state) == ([], 0)
+    assert here.turn() == 1
 
 
 @pytest.mark.every_database
@@ -800,7 +800,7 @@ def test_a_failure_is_written_when_the_database_is_back(
     monkeypatch.setattr(events, "fail_event", write)
     here.runs.settle()
 
-    assert (1, 0) == (running, here.event().state)
+    assert (running, here.event().state) == (1, 0)
 
 
 @contextmanager
@@ -836,7 +836,7 @@ def test_an_event_whose_claim_had_no_answer_is_heard_once_the_database_is_back(
 
     assert (1, site.runtime.lease.incarnation) == (claimed.state, claimed.holder)
     assert [here.event().id] == heard
-    assert (2, 1) == (here.event().state, here.event().tries)
+    assert (here.event().state, here.event().tries) == (2, 1)
 
 
 def test_an_event_that_a_thread_runs_is_not_handed_back(hall: MakeHall, site: Site, card: str) -> None:
@@ -858,7 +858,7 @@ def test_an_event_that_a_thread_runs_is_not_handed_back(hall: MakeHall, site: Si
     here.turn()
 
     assert [here.event().id] == heard
-    assert (2, 1) == (here.event().state, here.event().tries)
+    assert (here.event().state, here.event().tries) == (2, 1)
 
 
 def test_an_event_of_a_newer_release_is_left_to_it(hall: MakeHall, site: Site, card: str) -> None:
@@ -874,7 +874,7 @@ def test_an_event_of_a_newer_release_is_left_to_it(hall: MakeHall, site: Site, c
         waits.append((here.event().due_at - site.clock.micros) / SECOND)
         site.advance(waits[-1])
 
-    assert ([15, 45, 180, 240, 240, 240], 0, 0) == (waits, here.event().state, here.event().tries)
+    assert (waits, here.event().state, here.event().tries) == ([15, 45, 180, 240, 240, 240], 0, 0)
     site.sql("update worker_events set kind = :kind", kind=kind)
     here.turn()
     assert [here.event().id] == heard
@@ -930,7 +930,7 @@ def test_no_more_is_offered_than_all_processes_can_run(hall: MakeHall, site: Sit
     site.advance(5.1)
     here.offers.turn()
 
-    assert (4, 0) == (first, again)
+    assert (first, again) == (4, 0)
     assert lost_ids == here.messages
 
 
@@ -944,7 +944,7 @@ def test_every_process_that_is_alive_runs_hooks(hall: MakeHall, site: Site, card
             connection, site.database.now, "p2", lease_us=10 * SECOND, threads=4, host="h", pid=1, lanes="{}"
         )
 
-    assert 8 == here.offers.turn()
+    assert here.offers.turn() == 8
 
 
 # -- jobs that ended --------------------------------------------------------------------------------------------------
@@ -969,7 +969,7 @@ def test_a_job_that_ends_leaves_an_event_in_the_same_transaction(database: Datab
 
     [done] = heard
     assert (job, "send", JobState.REJECTED, "hr") == (done.job_id, done.kind, done.state, done.account)
-    assert (("payroll",), "pay-7", None) == (done.tags, done.dedupe_key, done.replay_of)
+    assert (done.tags, done.dedupe_key, done.replay_of) == (("payroll",), "pay-7", None)
 
 
 @pytest.mark.every_database
@@ -1051,14 +1051,14 @@ def test_an_end_is_not_heard_before_the_doubt_that_it_ends(database: Database, d
             retry_event(doubt.id, person="ops", database=site.database)
         here.turn()
 
-    assert ([], [JobState.REJECTED]) == (before, heard)
+    assert (before, heard) == ([], [JobState.REJECTED])
 
 
 def test_without_such_a_hook_no_event_is_written(site: Site) -> None:
     """Nobody pays for what nobody hears."""
     site.ring(site.send())
 
-    assert [] == site.rows("select id from worker_events")
+    assert site.rows("select id from worker_events") == []
 
 
 # -- finding them -----------------------------------------------------------------------------------------------------
@@ -1101,9 +1101,10 @@ def test_a_modules_marked_functions_are_found_once_each(tmp_path: Any, monkeypat
 
     hooks = load_hooks("shop_hooks_module")
 
-    assert {ANY_ACCOUNT: {JobState.REJECTED}} == hooks.subscriptions.ends
-    assert [["first"], ["second"]] == [
-        [hook.__name__ for hook in hooks.functions_for(event)] for event in (pressed, done)
+    assert hooks.subscriptions.ends == {ANY_ACCOUNT: {JobState.REJECTED}}
+    assert [[hook.__name__ for hook in hooks.functions_for(event)] for event in (pressed, done)] == [
+        ["first"],
+        ["second"],
     ]
 
 
@@ -1131,12 +1132,12 @@ def test_a_message_reaches_its_hook_once(hall: MakeHall) -> None:
     while here.turn():
         pass
 
-    assert [("text", "please stop"), ("image", None)] == [(one.type, one.text) for one in heard]
-    assert {("Zhang", "hr", "http://x")} == {
-        (one.person, one.account, one.data.get("PicUrl", "http://x")) for one in heard
+    assert [(one.type, one.text) for one in heard] == [("text", "please stop"), ("image", None)]
+    assert {(one.person, one.account, one.data.get("PicUrl", "http://x")) for one in heard} == {
+        ("Zhang", "hr", "http://x")
     }
     assert datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC) == heard[0].happened_at
-    assert [] == told
+    assert told == []
     assert "please stop" not in repr(heard)
     assert "Zhang" not in repr(heard)
 
@@ -1156,9 +1157,9 @@ def test_any_other_callback_reaches_its_hook(hall: MakeHall) -> None:
     while here.turn():
         pass
 
-    assert [("click", "menu-1")] == [(one.event, one.key) for one in clicks]
-    assert {("subscribe", None), ("click", "menu-1")} == {(one.event, one.key) for one in everything}
-    assert [] == elsewhere
+    assert [(one.event, one.key) for one in clicks] == [("click", "menu-1")]
+    assert {(one.event, one.key) for one in everything} == {("subscribe", None), ("click", "menu-1")}
+    assert elsewhere == []
 
 
 @pytest.mark.every_database
@@ -1178,10 +1179,10 @@ def test_a_message_whose_hook_fails_is_parked_and_given_again(hall: MakeHall) ->
     for _ in range(MAX_RUNS):
         here.turn()
         here.site.advance(600)
-    assert 3 == here.event().state, "parked"
+    assert here.event().state == 3, "parked"
     retry_event(here.event().id, person="ops", database=here.site.database)
     here.turn()
-    assert (["hello"], 2) == (heard[MAX_RUNS:], here.event().state)
+    assert (heard[MAX_RUNS:], here.event().state) == (["hello"], 2)
 
 
 def test_what_was_erased_is_not_told(hall: MakeHall) -> None:
@@ -1191,4 +1192,4 @@ def test_what_was_erased_is_not_told(hall: MakeHall) -> None:
     here.says("MsgType=text", "Content=hello", "MsgId=1")
     here.site.sql("update worker_inbound set payload = '{}', person = ''")
     here.turn()
-    assert ([], 4) == (heard, here.event().state)
+    assert (heard, here.event().state) == ([], 4)

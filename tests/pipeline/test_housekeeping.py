@@ -58,7 +58,7 @@ def test_a_job_that_is_over_goes_with_all_that_is_its(site: Site) -> None:
     site.advance(11 * DAY)
     gone = keep_house(site.database, SMALL)
 
-    assert 3 == gone["jobs"], "the card, the image and its upload"
+    assert gone["jobs"] == 3, "the card, the image and its upload"
     assert set(left(site, *OF_JOBS, "blobs", "blob_chunks", "duplicates").values()) == {0}
 
 
@@ -75,8 +75,8 @@ def test_tokens_of_credentials_that_are_used_no_more_go(site: Site) -> None:
     site.run()
     keep_house(site.database, SMALL)
 
-    assert (["about to be fetched"], "accepted") == (kept, site.state(job))
-    assert ["hr", "it"] == [row.account for row in site.rows("select account from worker_tokens order by account")]
+    assert (kept, site.state(job)) == (["about to be fetched"], "accepted")
+    assert [row.account for row in site.rows("select account from worker_tokens order by account")] == ["hr", "it"]
 
 
 def test_bodies_go_first_then_attempts_then_jobs(site: Site) -> None:
@@ -89,7 +89,7 @@ def test_bodies_go_first_then_attempts_then_jobs(site: Site) -> None:
         keep_house(site.database, SMALL)
         seen.append(tuple(left(site, "bodies", "attempts", "jobs").values()))
 
-    assert [(1, 1, 1), (0, 1, 1), (0, 0, 1), (0, 0, 0)] == seen
+    assert seen == [(1, 1, 1), (0, 1, 1), (0, 0, 1), (0, 0, 0)]
 
 
 def test_zero_keeps_for_ever(site: Site) -> None:
@@ -100,7 +100,7 @@ def test_zero_keeps_for_ever(site: Site) -> None:
 
     keep_house(site.database, RetentionSettings(attempts_days=0, callbacks_days=0, jobs_days=0))
 
-    assert {"attempts": 1, "jobs": 1} == left(site, "attempts", "jobs")
+    assert left(site, "attempts", "jobs") == {"attempts": 1, "jobs": 1}
 
 
 def test_a_job_that_is_open_stays_whole(site: Site) -> None:
@@ -111,8 +111,8 @@ def test_a_job_that_is_open_stays_whole(site: Site) -> None:
 
     keep_house(site.database, SMALL)
 
-    assert "queued" == site.state(waits)
-    assert {"blobs": 1, "blob_chunks": 1, "blob_uses": 1} == left(site, "blobs", "blob_chunks", "blob_uses")
+    assert site.state(waits) == "queued"
+    assert left(site, "blobs", "blob_chunks", "blob_uses") == {"blobs": 1, "blob_chunks": 1, "blob_uses": 1}
 
 
 def test_doubt_keeps_its_attempts_and_while_it_may_repeat_its_bytes(site: Site) -> None:
@@ -120,19 +120,19 @@ def test_doubt_keeps_its_attempts_and_while_it_may_repeat_its_bytes(site: Site) 
     site.vendor.says(lost())
     job = site.send()
     site.run()
-    assert "unknown" == site.state(job)
+    assert site.state(job) == "unknown"
 
     site.clock.advance(6 * DAY)
     keep_house(site.database, SMALL)
-    assert {"bodies": 1, "attempts": 1} == left(site, "bodies", "attempts")
+    assert left(site, "bodies", "attempts") == {"bodies": 1, "attempts": 1}
 
     site.sql("update worker_parts set not_before = null")
     keep_house(site.database, SMALL)
-    assert {"bodies": 0, "attempts": 1} == left(site, "bodies", "attempts")
+    assert left(site, "bodies", "attempts") == {"bodies": 0, "attempts": 1}
 
     site.clock.advance(5 * DAY)
     keep_house(site.database, SMALL)
-    assert {"jobs": 0, "attempts": 0} == left(site, "jobs", "attempts")
+    assert left(site, "jobs", "attempts") == {"jobs": 0, "attempts": 0}
 
 
 def test_an_unknown_that_will_be_repeated_stays(site: Site) -> None:
@@ -144,7 +144,7 @@ def test_an_unknown_that_will_be_repeated_stays(site: Site) -> None:
 
     keep_house(site.database, SMALL)
 
-    assert "unknown" == site.state(job)
+    assert site.state(job) == "unknown"
 
 
 def test_what_a_follow_up_is_about_stays_as_long_as_it(site: Site) -> None:
@@ -154,16 +154,16 @@ def test_what_a_follow_up_is_about_stays_as_long_as_it(site: Site) -> None:
     site.advance(11 * DAY)
     site.recall(job)
     keep_house(site.database, SMALL)
-    assert 1 == len(site.of("receipts", job))
+    assert len(site.of("receipts", job)) == 1
 
     site.run()
     keep_house(site.database, SMALL)
-    assert 1 == len(site.of("receipts", job))
+    assert len(site.of("receipts", job)) == 1
 
     site.advance(11 * DAY)
     for _ in range(2):
         keep_house(site.database, SMALL)
-    assert [] == site.of("receipts", job)
+    assert site.of("receipts", job) == []
 
 
 def test_a_follow_up_whose_target_went_says_so(site: Site) -> None:
@@ -175,10 +175,10 @@ def test_a_follow_up_whose_target_went_says_so(site: Site) -> None:
 
     site.run()
 
-    assert ("rejected", "the job that it follows does not exist any more") == (
+    assert (
         site.state(recall),
         site.part(recall).reason,
-    )
+    ) == ("rejected", "the job that it follows does not exist any more")
 
 
 def test_replays_go_with_their_original(site: Site) -> None:
@@ -195,7 +195,7 @@ def test_replays_go_with_their_original(site: Site) -> None:
     assert {job, again} == {row.id for row in site.rows("select id from worker_jobs")}, "only the first is old"
 
     site.advance(6 * DAY)
-    assert 2 == keep_house(site.database, SMALL)["jobs"]
+    assert keep_house(site.database, SMALL)["jobs"] == 2
 
 
 def test_a_file_goes_with_the_last_job_that_names_it(site: Site) -> None:
@@ -205,20 +205,20 @@ def test_a_file_goes_with_the_last_job_that_names_it(site: Site) -> None:
     site.advance(2 * DAY)
     younger = site.image(to="wang")
     site.run()
-    assert 1 == left(site, "blobs")["blobs"]
+    assert left(site, "blobs")["blobs"] == 1
 
     site.advance(9 * DAY)
     keep_house(site.database, SMALL)
-    assert {"blobs": 1, "blob_chunks": 1} == left(site, "blobs", "blob_chunks")
+    assert left(site, "blobs", "blob_chunks") == {"blobs": 1, "blob_chunks": 1}
     with site.database.writing() as connection:
         again = replay(connection, younger, accepted=True, unknown=True, accounts=site.accounts).id
     site.run()
-    assert "accepted" == site.state(again)
+    assert site.state(again) == "accepted"
 
     site.advance(20 * DAY)
     keep_house(site.database, SMALL)
     keep_house(site.database, SMALL)
-    assert {"jobs": 0, "blobs": 0, "blob_chunks": 0} == left(site, "jobs", "blobs", "blob_chunks")
+    assert left(site, "jobs", "blobs", "blob_chunks") == {"jobs": 0, "blobs": 0, "blob_chunks": 0}
 
 
 def test_a_job_whose_end_the_application_has_yet_to_hear_stays(site: Site) -> None:
@@ -233,11 +233,11 @@ def test_a_job_whose_end_the_application_has_yet_to_hear_stays(site: Site) -> No
     )
     site.advance(11 * DAY)
     keep_house(site.database, SMALL)
-    assert 1 == left(site, "jobs")["jobs"]
+    assert left(site, "jobs")["jobs"] == 1
 
     site.sql("update worker_events set state = 2, due_at = null, ended_at = :at", at=site.clock.micros)
     keep_house(site.database, SMALL)
-    assert {"jobs": 0, "events": 0} == left(site, "jobs", "events")
+    assert left(site, "jobs", "events") == {"jobs": 0, "events": 0}
 
 
 def test_callbacks_go_with_their_events_once_heard(site: Site) -> None:
@@ -262,9 +262,9 @@ def test_callbacks_go_with_their_events_once_heard(site: Site) -> None:
         )
     site.advance(6 * DAY)
 
-    assert 1 == keep_house(site.database, SMALL)["callbacks"]
-    assert [("1", "event-1")] == [(row.id, row.stored_by) for row in site.rows("select * from worker_inbound")]
-    assert ["event-1"] == [row.id for row in site.rows("select id from worker_events")]
+    assert keep_house(site.database, SMALL)["callbacks"] == 1
+    assert [(row.id, row.stored_by) for row in site.rows("select * from worker_inbound")] == [("1", "event-1")]
+    assert [row.id for row in site.rows("select id from worker_events")] == ["event-1"]
 
 
 def test_a_callback_that_was_emptied_early_is_still_recognised(site: Site) -> None:
@@ -278,7 +278,7 @@ def test_a_callback_that_was_emptied_early_is_still_recognised(site: Site) -> No
         keep_house(site.database, RetentionSettings(callbacks_days=0.1))
         seen.append([(row.person, row.payload != "{}") for row in site.rows("select * from worker_inbound")])
 
-    assert [True, [("lisi", True)], False, [("", False)], False, [("", False)], False, []] == seen
+    assert seen == [True, [("lisi", True)], False, [("", False)], False, [("", False)], False, []]
 
 
 def changed_meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
@@ -310,7 +310,7 @@ def test_a_lane_that_is_blocked_while_it_is_purged_stays(
 
         purge.purge_lanes(site.database, site.clock.micros, "")
 
-        assert ["hr:x"] == [row.lane for row in site.rows("select lane from worker_lanes")]
+        assert [row.lane for row in site.rows("select lane from worker_lanes")] == ["hr:x"]
 
 
 @pytest.mark.fewer_databases("a transaction writes between the read and the delete of another")
@@ -342,7 +342,7 @@ def test_an_event_that_is_retried_while_it_is_purged_stays(
 
         (purge.purge_tag_events if tag else purge.purge_callbacks)(site.database, site.clock.micros, "")
 
-        assert ["0-1"] == [row.id for row in site.rows("select id from worker_events")]
+        assert [row.id for row in site.rows("select id from worker_events")] == ["0-1"]
         callbacks = [row.id for row in site.rows("select id from worker_inbound order by id")]
         assert (["0-1", "0-2"] if tag else ["0-1"]) == callbacks
 
@@ -364,7 +364,7 @@ def test_processes_and_windows_that_are_over_go(site: Site) -> None:
 
     gone = keep_house(site.database, SMALL)
 
-    assert (1, 1) == (gone["processes"], gone["windows"])
+    assert (gone["processes"], gone["windows"]) == (1, 1)
     there = {row.id for row in site.rows("select id from worker_processes")}
     assert "gone" not in there
     assert there >= {"holds", site.runtime.lease.incarnation}
@@ -381,8 +381,8 @@ def test_access_rows_go_and_what_people_did_stays(site: Site) -> None:
         site.advance(days * DAY)
         seen.append(keep_house(site.database, RetentionSettings(access_days=7)).get("access", 0))
 
-    assert [0, 4] == seen
-    assert ["console.replay", "replay"] == sorted(row.action for row in site.rows("select action from worker_audit"))
+    assert seen == [0, 4]
+    assert sorted(row.action for row in site.rows("select action from worker_audit")) == ["console.replay", "replay"]
 
 
 def test_batches_find_what_stands_behind_what_stays(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,9 +396,9 @@ def test_batches_find_what_stands_behind_what_stays(site: Site, monkeypatch: pyt
 
     pauses = [house.turn() for _ in range(4)]
 
-    assert [BETWEEN_BATCHES_S] * 3 == pauses[:3]
+    assert pauses[:3] == [BETWEEN_BATCHES_S] * 3
     assert sorted(stays) == sorted(row.id for row in site.rows("select id from worker_jobs"))
-    assert 3 == house.deleted["jobs"]
+    assert house.deleted["jobs"] == 3
 
 
 def test_limits_that_nobody_uses_go_page_by_page(site: Site) -> None:
@@ -418,16 +418,16 @@ def test_a_file_whose_upload_failed_is_forgotten_too(site: Site) -> None:
     site.vendor.says(refused(40004))
     site.image()
     site.run()
-    assert [None] == [row.valid_until for row in site.rows("select valid_until from worker_media")]
+    assert [row.valid_until for row in site.rows("select valid_until from worker_media")] == [None]
 
     site.advance(29 * DAY)
     kept = keep_house(site.database, SMALL).get("media", 0)
     site.advance(2 * DAY)
 
-    assert (0, 1) == (kept, keep_house(site.database, SMALL)["media"])
+    assert (kept, keep_house(site.database, SMALL)["media"]) == (0, 1)
     again = site.image()
     site.run()
-    assert "accepted" == site.state(again)
+    assert site.state(again) == "accepted"
 
 
 def test_a_file_that_is_being_uploaded_is_not_forgotten(site: Site) -> None:
@@ -438,9 +438,9 @@ def test_a_file_that_is_being_uploaded_is_not_forgotten(site: Site) -> None:
 
     keep_house(site.database, SMALL)
 
-    assert {"media": 1} == left(site, "media")
+    assert left(site, "media") == {"media": 1}
     site.run()
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 def test_a_task_that_always_fails_stops_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -459,10 +459,10 @@ def test_a_task_that_always_fails_stops_no_other(site: Site, monkeypatch: pytest
         site.advance(11 * DAY)
         site.ticks.advance(house.turn())
 
-    assert {"jobs": 0, "attempts": 0, "duplicates": 0} == left(site, "jobs", "attempts", "duplicates")
-    assert 3 == len(looks)
+    assert left(site, "jobs", "attempts", "duplicates") == {"jobs": 0, "attempts": 0, "duplicates": 0}
+    assert len(looks) == 3
     events = site.rows("select label, reason from worker_lane_events where what = 'set aside'")
-    assert [("cleaning up media", "error in this program: RuntimeError")] == [(one.label, one.reason) for one in events]
+    assert [(one.label, one.reason) for one in events] == [("cleaning up media", "error in this program: RuntimeError")]
 
 
 def test_a_task_that_fails_is_not_tried_at_once_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -480,7 +480,7 @@ def test_a_task_that_fails_is_not_tried_at_once_again(site: Site, monkeypatch: p
     site.ticks.advance(AFTER_FAILURE_S)
     house.turn()
 
-    assert ([AFTER_FAILURE_S] * 2, 2) == (pauses, len(looks))
+    assert (pauses, len(looks)) == ([AFTER_FAILURE_S] * 2, 2)
 
 
 def test_young_jobs_are_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -508,7 +508,7 @@ def test_a_batch_that_is_full_leaves_the_rest_to_the_next(site: Site, monkeypatc
     site.run()
     site.advance(11 * DAY)
 
-    assert 5 == keep_house(site.database, SMALL)["jobs"]
+    assert keep_house(site.database, SMALL)["jobs"] == 5
 
 
 def test_what_was_read_of_campaigns_fills_a_batch_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -529,9 +529,9 @@ def test_what_was_read_of_campaigns_fills_a_batch_too(site: Site, monkeypatch: p
 
     monkeypatch.setattr(purge, "purge_jobs", noted)
 
-    assert 5 == keep_house(site.database, SMALL)["jobs"]
-    assert [2, 2, 1] == [size for size in deleted if size]
-    assert {"confirmations": 0} == left(site, "confirmations")
+    assert keep_house(site.database, SMALL)["jobs"] == 5
+    assert [size for size in deleted if size] == [2, 2, 1]
+    assert left(site, "confirmations") == {"confirmations": 0}
 
 
 def test_a_purged_dedupe_key_is_free_again(site: Site) -> None:
@@ -542,7 +542,7 @@ def test_a_purged_dedupe_key_is_free_again(site: Site) -> None:
     keep_house(site.database, SMALL)
 
     assert first != site.send("other", dedupe_key="k")
-    assert 1 == len(site.calls(SEND))
+    assert len(site.calls(SEND)) == 1
 
 
 def test_a_refused_job_goes_too(site: Site) -> None:
@@ -553,4 +553,4 @@ def test_a_refused_job_goes_too(site: Site) -> None:
     site.run()
     site.advance(11 * DAY)
 
-    assert 2 == keep_house(site.database, SMALL)["jobs"]
+    assert keep_house(site.database, SMALL)["jobs"] == 2

@@ -73,8 +73,8 @@ def test_what_names_no_job_is_refused_and_the_transaction_goes_on(site: Site, na
         with pytest.raises(CheckFailed, match="job_id: is a") as refused:
             (NAMING | OTHERS)[name](connection, wrong)
 
-        assert 1 == connection.execute(text("select 1")).scalar()
-    assert ["job_id"] == [problem.field for problem in refused.value.problems]
+        assert connection.execute(text("select 1")).scalar() == 1
+    assert [problem.field for problem in refused.value.problems] == ["job_id"]
 
 
 def test_a_state_is_named_by_itself_or_by_its_word(site: Site) -> None:
@@ -83,7 +83,7 @@ def test_a_state_is_named_by_itself_or_by_its_word(site: Site) -> None:
     with site.database.reading() as connection:
         for one in ("open", JobState.OPEN, ["open"], ("accepted", JobState.OPEN), iter(["open"])):
             assert [job] == [found.id for found in worker.find_jobs(connection, state=one).jobs]
-        assert () == worker.find_jobs(connection, state="accepted").jobs
+        assert worker.find_jobs(connection, state="accepted").jobs == ()
 
     assert job == worker.wait_for(site.database, uuid.UUID(job), 0, states="open").id
 
@@ -99,4 +99,4 @@ def test_what_is_no_state_is_refused_and_the_words_are_named(site: Site, wrong: 
     with pytest.raises(ConfigurationError, match="on_job_done: states"):
         on_job_done(states=wrong)
 
-    assert ["state"] == [problem.field for problem in refused.value.problems]
+    assert [problem.field for problem in refused.value.problems] == ["state"]

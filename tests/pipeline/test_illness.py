@@ -114,11 +114,11 @@ def test_a_server_that_accepts_and_closes_is_left_alone(sqlite_database: Databas
         tunnel.away = False
         live_on(site, 1)
 
-        assert ("queued", 0) == (ill.state, ill.tries)
+        assert (ill.state, ill.tries) == ("queued", 0)
         assert 5 < tries <= 30
         assert taken <= 2 * tries
-        assert ["breaker opened", "breaker closed"] == events(site)
-        assert "accepted" == site.state(job)
+        assert events(site) == ["breaker opened", "breaker closed"]
+        assert site.state(job) == "accepted"
 
 
 def test_a_process_tries_a_vendor_that_it_did_not_reach_with_one_call(
@@ -147,8 +147,8 @@ def test_a_process_tries_a_vendor_that_it_did_not_reach_with_one_call(
         site.ring(*jobs[8:], calls=8)
 
         assert first > 1
-        assert (1, [0]) == (tried, beside)
-        assert {"accepted"} == states(site)
+        assert (tried, beside) == (1, [0])
+        assert states(site) == {"accepted"}
 
 
 SLOW = pytest.mark.slow("ten minutes of sixty steps once more")
@@ -205,9 +205,10 @@ def test_ten_minutes_of_illness_exhaust_nothing(
 
         assert {"queued", "unknown"} >= ill
         assert 30 >= ward.calls_when_ill
-        assert {"accepted"} == states(site)
-        assert {"breaker opened", "breaker closed"} == {
-            row.what for row in site.rows("select what from worker_lane_events")
+        assert states(site) == {"accepted"}
+        assert {row.what for row in site.rows("select what from worker_lane_events")} == {
+            "breaker opened",
+            "breaker closed",
         }
 
 
@@ -220,7 +221,7 @@ def test_a_message_alone_outlasts_the_illness(sqlite_database: Database, driven_
 
         live_on(site, 2 * MINUTES)
 
-        assert "accepted" == site.state(job)
+        assert site.state(job) == "accepted"
         assert 30 >= ward.calls_when_ill
 
 
@@ -235,7 +236,7 @@ def test_a_busy_spell_over_many_lanes_rests_the_account(sqlite_database: Databas
         ill = states(site)
         live_on(site, 13)
 
-        assert ({"queued"}, {"accepted"}) == (ill, states(site))
+        assert (ill, states(site)) == ({"queued"}, {"accepted"})
         assert 60 >= ward.calls_when_ill
 
 
@@ -254,8 +255,8 @@ def test_a_code_nobody_knows_burns_no_backlog(sqlite_database: Database, driven_
         live_on(site, 1)
 
         assert ward.calls_when_ill == len(rejected) <= 30
-        assert ["accepted"] * 60 == [site.state(job) for job in [*(set(jobs) - set(rejected)), *again]]
-        assert ["breaker opened", "breaker closed"] == events(site)
+        assert [site.state(job) for job in [*(set(jobs) - set(rejected)), *again]] == ["accepted"] * 60
+        assert events(site) == ["breaker opened", "breaker closed"]
         assert "48999" in site.rows("select reason from worker_lane_events order by id")[0].reason
 
 
@@ -278,8 +279,8 @@ def test_a_code_nobody_knows_rests_nothing_among_others(sqlite_database: Databas
 
         live_on(site, 0.25)
 
-        assert {"accepted", "rejected"} == states(site)
-        assert [] == events(site)
+        assert states(site) == {"accepted", "rejected"}
+        assert events(site) == []
 
 
 def test_one_busy_lane_holds_up_no_other(sqlite_database: Database, driven_clock: DrivenClock) -> None:
@@ -297,8 +298,8 @@ def test_one_busy_lane_holds_up_no_other(sqlite_database: Database, driven_clock
         late = [site.send(f"{n}", f"u{n}") for n in range(10)]
         live_on(site, 0.25)
 
-        assert ["accepted"] * 10 == [site.state(job) for job in late]
-        assert ["queued"] * 10 == [site.state(job) for job in cards]
+        assert [site.state(job) for job in late] == ["accepted"] * 10
+        assert [site.state(job) for job in cards] == ["queued"] * 10
         assert {site.part(cards[0]).lane} == {row.lane for row in site.rows("select lane from worker_lane_events")}
 
 
@@ -323,7 +324,7 @@ def test_a_lane_that_is_well_again_does_not_wait_for_one_that_is_not(
         live_on(site, 4)
 
         assert {"queued", "unknown"} >= before | {site.state(job) for job in jobs[ill[0]]}
-        assert {"accepted"} == {site.state(job) for job in jobs[not ill[0]]}
+        assert {site.state(job) for job in jobs[not ill[0]]} == {"accepted"}
 
 
 def test_busy_answers_among_others_rest_nothing(sqlite_database: Database, driven_clock: DrivenClock) -> None:
@@ -341,5 +342,5 @@ def test_busy_answers_among_others_rest_nothing(sqlite_database: Database, drive
 
         live_on(site, 1)
 
-        assert {"accepted"} == states(site)
-        assert [] == events(site)
+        assert states(site) == {"accepted"}
+        assert events(site) == []

@@ -219,7 +219,7 @@ def assert_known(server: str, rows: Iterable[Any], module: str) -> None:
     names = sorted({name for _, name in rows if not any(fnmatchcase(name, one) for one in patterns)})
 
     version = next(iter(rows), [""])[0]
-    assert [] == names, (
+    assert names == [], (
         f"{server} {version} has settings that nobody has judged. Find out of each whether it can change what the"
         f" outbox's statements find or write. If so, set it in {module} and add a row to the table in"
         " docs/databases.md; if not, add it to a group of tests/pipeline/session_settings.toml."
@@ -231,8 +231,8 @@ def assert_delivers(url: str, clock: DrivenClock) -> None:
     with closing(Database(make_engine(url), clock=clock)) as database, planted(database, clock) as site:
         job = site.send(LETTER.content)
         site.run()
-        assert "accepted" == site.state(job)
-    assert "works" == of_a_producer(url)
+        assert site.state(job) == "accepted"
+    assert of_a_producer(url) == "works"
 
 
 @contextmanager
@@ -273,7 +273,7 @@ def of_the_worker(url: str, setting: str, clock: DrivenClock) -> str:
         with planted(database, clock) as site:
             job = site.send(LETTER.content)
             site.run()
-            assert "accepted" == site.state(job)
+            assert site.state(job) == "accepted"
     return "left as it is" if is_left else "overruled"
 
 

@@ -97,8 +97,8 @@ def test_an_answer_waits_for_a_database_that_refuses_for_now(site: Site, sqlstat
 
     site.ring(job)
 
-    assert "accepted" == site.state(job)
-    assert ["m1"] == [receipt.msgid for receipt in site.of("receipts", job)]
+    assert site.state(job) == "accepted"
+    assert [receipt.msgid for receipt in site.of("receipts", job)] == ["m1"]
     assert site.runtime.writer.stop(10)
 
 
@@ -125,8 +125,8 @@ def test_a_call_without_an_answer_is_one_failure_although_the_commits_answer_was
 
     lane = site.lane("hr")
     assert lane is not None
-    assert ("unknown", 1, 1) == (site.state(job), site.part(job).doubts, lane.failures)
-    assert [("unknown", True)] == [(attempt.outcome, bool(attempt.doubtful)) for attempt in site.of("attempts", job)]
+    assert (site.state(job), site.part(job).doubts, lane.failures) == ("unknown", 1, 1)
+    assert [(attempt.outcome, bool(attempt.doubtful)) for attempt in site.of("attempts", job)] == [("unknown", True)]
     assert site.runtime.writer.stop(10)
 
 
@@ -160,7 +160,7 @@ def test_two_threads_may_report_at_once(site: Site) -> None:
     for label in ("b", "c"):
         fault_reports.report(label, "error in this program: KeyError")
 
-    assert ["a", "b", "c"] == sorted(row.label for row in site.rows("select label from worker_lane_events"))
+    assert sorted(row.label for row in site.rows("select label from worker_lane_events")) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("document", ["{", "[]", '{"files": [1]}', '{"files": {"image": {}}}'])
@@ -172,8 +172,8 @@ def test_a_part_whose_documents_cannot_be_read_waits_alone(site: Site, document:
 
     site.ring(*jobs)
 
-    assert ["accepted"] * 4 == [site.state(job) for job in jobs if job != jobs[place]]
-    assert "queued" == site.state(jobs[place])
+    assert [site.state(job) for job in jobs if job != jobs[place]] == ["accepted"] * 4
+    assert site.state(jobs[place]) == "queued"
     assert "error in this program: the stored content cannot be read" in site.part(jobs[place]).reason
 
 
@@ -192,8 +192,8 @@ def test_a_part_that_cannot_be_rendered_waits_alone(site: Site, monkeypatch: pyt
 
     site.ring(*jobs)
 
-    assert ["accepted"] * 4 == [site.state(job) for job in jobs[1:]]
-    assert ("queued", "KeyError") == (site.state(jobs[0]), site.part(jobs[0]).reason.rpartition(" ")[2])
+    assert [site.state(job) for job in jobs[1:]] == ["accepted"] * 4
+    assert (site.state(jobs[0]), site.part(jobs[0]).reason.rpartition(" ")[2]) == ("queued", "KeyError")
     assert site.clock.micros + 60_000_000 == site.part(jobs[0]).not_before
 
 
@@ -212,12 +212,12 @@ def test_a_part_whose_row_the_database_refuses_keeps_no_other(site: Site, monkey
 
     site.ring(odd, *fine)
 
-    assert ["accepted"] * 4 == [site.state(job) for job in fine]
-    assert ("queued", 1, "error in this program: DataError") == (
+    assert [site.state(job) for job in fine] == ["accepted"] * 4
+    assert (
         site.state(odd),
         site.part(odd).tries,
         site.part(odd).reason,
-    )
+    ) == ("queued", 1, "error in this program: DataError")
 
 
 @pytest.mark.parametrize("step", ["request", "limits"])
@@ -243,8 +243,8 @@ def test_a_part_whose_every_try_fails_by_an_error_of_ours_ends(
             site.advance(waits[-1])
             site.ring(jobs[0])
 
-        assert ("exhausted", "error in this program: KeyError") == (site.state(jobs[0]), site.part(jobs[0]).reason)
-        assert ([60, 120, 240, 480, 600], "accepted") == (waits, site.state(jobs[1]))
+        assert (site.state(jobs[0]), site.part(jobs[0]).reason) == ("exhausted", "error in this program: KeyError")
+        assert (waits, site.state(jobs[1])) == ([60, 120, 240, 480, 600], "accepted")
         part = part_id(jobs[0], 0)
         assert [(row.account, row.reason) for row in set_aside(site)] == [
             ("hr", f"error in this program: KeyError; seen at part {part} of job {jobs[0]} first")
@@ -269,8 +269,8 @@ def test_an_error_between_mark_and_call_counts_like_a_call_that_failed(site: Sit
         site.settle()
         site.advance(400)
 
-    assert ("exhausted", "error in this program: RuntimeError") == (site.state(job), site.part(job).reason)
-    assert [] == site.calls()
+    assert (site.state(job), site.part(job).reason) == ("exhausted", "error in this program: RuntimeError")
+    assert site.calls() == []
 
 
 def test_an_error_between_mark_and_call_sends_nothing_and_leaves_nothing_in_flight(site: Site) -> None:
@@ -285,8 +285,8 @@ def test_an_error_between_mark_and_call_sends_nothing_and_leaves_nothing_in_flig
         site.ring(job)
     site.settle()
 
-    assert ("queued", 0, 1) == (site.state(job), site.part(job).doubts, site.part(job).unheard)
-    assert [] == site.calls()
+    assert (site.state(job), site.part(job).doubts, site.part(job).unheard) == ("queued", 0, 1)
+    assert site.calls() == []
 
 
 def test_an_error_before_the_mark_gives_the_room_back(site: Site) -> None:
@@ -301,8 +301,8 @@ def test_an_error_before_the_mark_gives_the_room_back(site: Site) -> None:
     with pytest.raises(RuntimeError):
         site.ring(job)
 
-    assert 0 == sum(site.units_used())
-    assert ("queued", 0, 0) == (site.state(job), site.part(job).claim, site.part(job).tries)
+    assert sum(site.units_used()) == 0
+    assert (site.state(job), site.part(job).claim, site.part(job).tries) == ("queued", 0, 0)
 
 
 def test_a_process_that_slept_past_the_deadline_sends_nothing_when_it_wakes(site: Site) -> None:
@@ -320,8 +320,8 @@ def test_a_process_that_slept_past_the_deadline_sends_nothing_when_it_wakes(site
 
     site.ring(job)
 
-    assert [] == site.calls()
-    assert ("queued", 0, 0) == (site.state(job), site.part(job).tries, site.part(job).doubts)
+    assert site.calls() == []
+    assert (site.state(job), site.part(job).tries, site.part(job).doubts) == ("queued", 0, 0)
 
 
 @pytest.mark.parametrize("said", [lost(), refused(42001), NotSent("reset", 0.1)], ids=["no answer", "token", "unsent"])
@@ -351,8 +351,8 @@ def test_a_part_that_a_living_process_lost_hold_of_is_found(site: Site) -> None:
 
     site.recover()
 
-    assert 1 == site.part(job).doubts
-    assert [True] == [attempt.doubtful for attempt in site.of("attempts", job)]
+    assert site.part(job).doubts == 1
+    assert [attempt.doubtful for attempt in site.of("attempts", job)] == [True]
 
 
 def vendor_behind(seen: list[str]) -> Script:
@@ -415,5 +415,5 @@ def test_an_account_that_became_wrong_stops_no_other(site: Site, wrong: dict[str
     later = site.send(account="it")
     site.run()
 
-    assert ("accepted", "accepted", "queued") == (during, site.state(later), site.state(job))
-    assert ["hr"] == list(site.runtime.lane_states.unusable())
+    assert (during, site.state(later), site.state(job)) == ("accepted", "accepted", "queued")
+    assert list(site.runtime.lane_states.unusable()) == ["hr"]

@@ -58,7 +58,7 @@ def test_a_closed_lane_opens_by_itself() -> None:
     before = lane_states.is_closed("hr:1")
     ticks.advance(0.2)
 
-    assert (True, False) == (before, lane_states.is_closed("hr:1"))
+    assert (before, lane_states.is_closed("hr:1")) == (True, False)
 
 
 def test_an_accounts_block_closes_all_its_lanes_and_no_others() -> None:
@@ -68,7 +68,7 @@ def test_an_accounts_block_closes_all_its_lanes_and_no_others() -> None:
     block(lane_states, "hr", 60)
     block(lane_states, "it:1", 60)
 
-    assert [True, True, True, False] == [lane_states.is_closed(lane) for lane in ("hr:1", "hr:2", "it:1", "it:2")]
+    assert [lane_states.is_closed(lane) for lane in ("hr:1", "hr:2", "it:1", "it:2")] == [True, True, True, False]
 
 
 def test_what_sql_says_is_taken_over() -> None:
@@ -94,7 +94,7 @@ def test_a_block_that_sql_does_not_know_yet_is_kept() -> None:
     ticks.advance(YOUNG_S - 0.1)
     learn(lane_states, "hr:1", hr_2={"blocked_s": 1})
 
-    assert (True, True) == (lane_states.is_closed("hr:1"), lane_states.is_closed("hr:2"))
+    assert (lane_states.is_closed("hr:1"), lane_states.is_closed("hr:2")) == (True, True)
     ticks.advance(1.2)
     assert lane_states.is_closed("hr:2")
 
@@ -111,7 +111,7 @@ def test_a_block_that_was_lifted_or_shortened_in_sql_is_so_here() -> None:
     lifted, shortened = lane_states.is_closed("hr:1"), lane_states.is_closed("hr:2")
     ticks.advance(2.1)
 
-    assert (False, True, False) == (lifted, shortened, lane_states.is_closed("hr:2"))
+    assert (lifted, shortened, lane_states.is_closed("hr:2")) == (False, True, False)
 
 
 def test_a_short_block_of_ours_that_is_over_does_not_hide_sqls_next_one() -> None:
@@ -136,9 +136,9 @@ def test_what_is_told_of_one_lane_leaves_the_others_as_they_are() -> None:
 
     learn(lane_states, "hr:2", "hr")
 
-    assert [True, False] == [lane_states.is_closed(lane) for lane in ("hr:1", "hr:2")]
-    assert [0, None] == [lane_states.capacity(lane).calls for lane in ("hr:1", "hr:2")]
-    assert [("hr:1",), ()] == [lane_states.needs_feedback(lane) for lane in ("hr:1", "hr:2")]
+    assert [lane_states.is_closed(lane) for lane in ("hr:1", "hr:2")] == [True, False]
+    assert [lane_states.capacity(lane).calls for lane in ("hr:1", "hr:2")] == [0, None]
+    assert [lane_states.needs_feedback(lane) for lane in ("hr:1", "hr:2")] == [("hr:1",), ()]
 
 
 def test_a_block_lifted_by_hand_opens_at_once() -> None:
@@ -185,8 +185,8 @@ def test_a_fault_that_many_threads_meet_at_once_is_one() -> None:
     closed = lane_states.is_closed("hr:1")
     ticks.advance(2.0)
 
-    assert 1 == len(delays)
-    assert (True, False) == (closed, lane_states.is_closed("hr:1"))
+    assert len(delays) == 1
+    assert (closed, lane_states.is_closed("hr:1")) == (True, False)
 
 
 def test_calls_in_a_row_that_tell_of_an_ill_vendor_stop_this_process() -> None:
@@ -204,9 +204,9 @@ def test_calls_in_a_row_that_tell_of_an_ill_vendor_stop_this_process() -> None:
     closed = [lane_states.is_closed(lane) for lane in ("hr:1", "it:2", "hr")]
     ticks.advance(2.0)
 
-    assert (False, [True, False, False]) == (before, closed)
+    assert (before, closed) == (False, [True, False, False])
     assert not lane_states.is_closed("hr:1")
-    assert 1 == lane_states.capacity("hr:1").calls
+    assert lane_states.capacity("hr:1").calls == 1
 
 
 def test_a_row_of_a_lane_that_is_not_used_any_more_is_forgotten() -> None:
@@ -222,7 +222,7 @@ def test_a_row_of_a_lane_that_is_not_used_any_more_is_forgotten() -> None:
     block(lane_states, "hr:1", failed=True)
 
     assert not lane_states.is_closed("hr:1")
-    assert 1 == lane_states.failures_in_a_row("hr:1")
+    assert lane_states.failures_in_a_row("hr:1") == 1
 
 
 def test_what_sql_counts_in_a_row_is_known_here() -> None:
@@ -233,8 +233,8 @@ def test_what_sql_counts_in_a_row_is_known_here() -> None:
     told = [lane_states.failures_in_a_row(lane) for lane in ("hr:1", "hr:2", "it:1", "ext:1")]
     learn(lane_states, "hr:1", "hr")
 
-    assert [3, 1, 2, 0] == told
-    assert 0 == lane_states.failures_in_a_row("hr:1")
+    assert told == [3, 1, 2, 0]
+    assert lane_states.failures_in_a_row("hr:1") == 0
 
 
 def test_a_failure_that_sql_does_not_have_yet_is_kept_beside_what_it_says() -> None:
@@ -248,7 +248,7 @@ def test_a_failure_that_sql_does_not_have_yet_is_kept_beside_what_it_says() -> N
     ticks.advance(YOUNG_S)
     learn(lane_states, "hr", hr_1={"calls": 8})
 
-    assert ((1, 4), (0, 8)) == (both, (lane_states.failures_in_a_row("hr:1"), lane_states.capacity("hr:1").calls))
+    assert (both, (lane_states.failures_in_a_row("hr:1"), lane_states.capacity("hr:1").calls)) == ((1, 4), (0, 8))
 
 
 def test_a_penalty_and_its_end_are_known_before_sql_has_them() -> None:
@@ -259,8 +259,8 @@ def test_a_penalty_and_its_end_are_known_before_sql_has_them() -> None:
     closed = lane_states.is_closed("hr:1")
     lane_states.apply(Resume("hr:1", "a probe was accepted"))
 
-    assert (True, False) == (closed, lane_states.is_closed("hr:1"))
-    assert (1, ("hr:1",)) == (lane_states.capacity("hr:1").calls, lane_states.needs_feedback("hr:1"))
+    assert (closed, lane_states.is_closed("hr:1")) == (True, False)
+    assert (lane_states.capacity("hr:1").calls, lane_states.needs_feedback("hr:1")) == (1, ("hr:1",))
 
 
 def test_the_summary_tells_calls_in_flight_and_latency() -> None:
@@ -276,10 +276,10 @@ def test_the_summary_tells_calls_in_flight_and_latency() -> None:
         out = lane_states.in_flight()
         summary = lane_states.summary()
 
-    assert 2 == out
-    assert [0.3, 0.1] == [pytest.approx(lane_states.cycle_s(lane)) for lane in ("hr:1", "hr:9")]
-    assert {"hr:1": [1, 120, 300], "hr:2": [1, 0, 0]} == summary
-    assert 0 == lane_states.in_flight()
+    assert out == 2
+    assert [pytest.approx(lane_states.cycle_s(lane)) for lane in ("hr:1", "hr:9")] == [0.3, 0.1]
+    assert summary == {"hr:1": [1, 120, 300], "hr:2": [1, 0, 0]}
+    assert lane_states.in_flight() == 0
 
 
 def test_the_last_deadline_of_a_call_is_known() -> None:
@@ -289,9 +289,9 @@ def test_the_last_deadline_of_a_call_is_known() -> None:
     with in_flight(lane_states, "hr:1", 20.0), in_flight(lane_states, "hr:2", 90.0):
         now[0] += 30.0
 
-    assert 60.0 == lane_states.until_last_deadline_s()
+    assert lane_states.until_last_deadline_s() == 60.0
     now[0] += 100.0
-    assert 0.0 == lane_states.until_last_deadline_s()
+    assert lane_states.until_last_deadline_s() == 0.0
 
 
 def test_a_lane_without_room_lets_calls_go_that_have_a_permit() -> None:
@@ -305,14 +305,14 @@ def test_a_lane_without_room_lets_calls_go_that_have_a_permit() -> None:
     def may_go(*lanes: str) -> list[bool]:
         return [lane_states.capacity(lane, has_permit=True).calls != 0 for lane in lanes]
 
-    assert [True, True] == [lane_states.is_closed("hr:1"), lane_states.is_closed("hr:2")]
-    assert [True, False] == may_go("hr:1", "hr:2")
+    assert [lane_states.is_closed("hr:1"), lane_states.is_closed("hr:2")] == [True, True]
+    assert may_go("hr:1", "hr:2") == [True, False]
     ticks.advance(90)
-    assert [True, True] == may_go("hr:1", "hr:2")
+    assert may_go("hr:1", "hr:2") == [True, True]
     learn(lane_states, hr_1={"blocked_s": 60}, hr_3={"blocked_s": 60, "limit_name": "app_day"}, it={"blocked_s": 60})
-    assert [False, True, False] == may_go("hr:1", "hr:3", "it:1")
+    assert may_go("hr:1", "hr:3", "it:1") == [False, True, False]
     lane_states.unblock("hr:1")
-    assert [True] == may_go("hr:1")
+    assert may_go("hr:1") == [True]
 
 
 def test_each_call_in_flight_takes_from_the_bound_of_its_lane() -> None:
@@ -323,7 +323,7 @@ def test_each_call_in_flight_takes_from_the_bound_of_its_lane() -> None:
     with in_flight(lane_states, "hr:1", 20), in_flight(lane_states, "hr:1", 20):
         during = lane_states.capacity("hr:1").calls
 
-    assert (1, 3) == (during, lane_states.capacity("hr:1").calls)
+    assert (during, lane_states.capacity("hr:1").calls) == (1, 3)
 
 
 # -- lanes that are not used any more ---------------------------------------------------------------------------------
@@ -348,10 +348,10 @@ def test_a_lane_that_is_not_used_for_a_minute_is_forgotten() -> None:
     both = lane_states.summary()
     ticks.advance(31)
 
-    assert {"hr:old": [0, 500, 700, 30], "hr:new": [0, 500, 700, 0]} == both
-    assert {"hr:new": [0, 500, 700, 31]} == lane_states.summary()
-    assert [None, 4] == [lane_states.capacity(lane).calls for lane in ("hr:old", "hr:new")]
-    assert [(), ("hr:new",)] == [lane_states.needs_feedback(lane) for lane in ("hr:old", "hr:new")]
+    assert both == {"hr:old": [0, 500, 700, 30], "hr:new": [0, 500, 700, 0]}
+    assert lane_states.summary() == {"hr:new": [0, 500, 700, 31]}
+    assert [lane_states.capacity(lane).calls for lane in ("hr:old", "hr:new")] == [None, 4]
+    assert [lane_states.needs_feedback(lane) for lane in ("hr:old", "hr:new")] == [(), ("hr:new",)]
 
 
 def test_a_lane_counts_as_silent_no_earlier_than_it_is_forgotten() -> None:
@@ -362,7 +362,7 @@ def test_a_lane_counts_as_silent_no_earlier_than_it_is_forgotten() -> None:
 
     ticks.advance(299)
 
-    assert {"hr:1": [0, 500, 700, 299]} == lane_states.summary()
+    assert lane_states.summary() == {"hr:1": [0, 500, 700, 299]}
 
 
 def test_a_lane_with_a_call_in_flight_or_a_block_is_not_forgotten() -> None:
@@ -374,8 +374,8 @@ def test_a_lane_with_a_call_in_flight_or_a_block_is_not_forgotten() -> None:
         block(lane_states, "hr:no", 600)
         ticks.advance(90)
 
-        assert {"hr:up": [1, 0, 0]} == lane_states.summary()
-        assert ("hr",) == lane_states.needs_feedback("hr:up")
+        assert lane_states.summary() == {"hr:up": [1, 0, 0]}
+        assert lane_states.needs_feedback("hr:up") == ("hr",)
         assert lane_states.is_closed("hr:no")
 
 
@@ -393,8 +393,8 @@ def test_whether_an_account_is_full_does_not_cost_its_lanes(monkeypatch: pytest.
         asked.clear()
         full, looked_up = lane_states.capacity("hr:3").calls, len(asked)
 
-    assert (0, 2) == (full, lane_states.capacity("hr:3").calls)
-    assert 1 == looked_up
+    assert (full, lane_states.capacity("hr:3").calls) == (0, 2)
+    assert looked_up == 1
 
 
 def test_a_call_begins_while_a_heartbeat_is_put_together() -> None:
@@ -414,4 +414,4 @@ def test_a_call_begins_while_a_heartbeat_is_put_together() -> None:
     used(lane_states, "hr:1")
     lane_states.record_call("hr:0", Seconds(0.5))
 
-    assert [0, 500, 0] == lane_states.summary()["hr:0"]
+    assert lane_states.summary()["hr:0"] == [0, 500, 0]

@@ -79,12 +79,12 @@ def test_lanes_that_wait_for_the_same_are_counted_together(database: Database) -
     with database.reading() as connection:
         waiting = waiting_lanes(connection, database.now)
 
-    assert [("hr", False, False, "used up", 2, None), ("hr", True, False, "43012", 1, "hr:1")] == sorted(
+    assert sorted(
         (one.account, one.parked, one.broken, plain(one.reason), one.count, one.lane)
         for one in waiting
         if one.account == "hr"
-    )
-    assert [(False, True, "it")] == [(one.parked, one.broken, one.lane) for one in waiting if one.account == "it"]
+    ) == [("hr", False, False, "used up", 2, None), ("hr", True, False, "43012", 1, "hr:1")]
+    assert [(one.parked, one.broken, one.lane) for one in waiting if one.account == "it"] == [(False, True, "it")]
 
 
 @pytest.mark.parametrize("fields", [{"parked": True}, {"failed": True}])
@@ -102,7 +102,7 @@ def test_a_block_ends_by_itself(database: Database, driven_clock: DrivenClock) -
 
     driven_clock.advance(60)
 
-    assert ({"hr:1": 60.0}, {}) == (before, left(database))
+    assert (before, left(database)) == ({"hr:1": 60.0}, {})
 
 
 @pytest.mark.parametrize("delays", [(60, 5), (5, 60)])
@@ -116,8 +116,8 @@ def test_the_later_end_wins(
     for batch in [blocks] if together else [[block] for block in blocks]:
         write(database, *batch)
 
-    assert {"hr:1": 60.0} == left(database)
-    assert "for 60" == row(database).reason
+    assert left(database) == {"hr:1": 60.0}
+    assert row(database).reason == "for 60"
 
 
 @pytest.mark.parametrize("delay", [5, 3_600])
@@ -128,7 +128,7 @@ def test_a_passing_limit_does_not_lift_a_parking(database: Database, driven_cloc
     write(database, a_block(delay))
 
     found = row(database)
-    assert (True, "43012", "configure it") == (bool(found.parked), found.reason, found.remedy)
+    assert (bool(found.parked), found.reason, found.remedy) == (True, "43012", "configure it")
     assert {"hr:1": max(600.0, delay)} == left(database)
 
 
@@ -139,7 +139,7 @@ def test_a_parking_whose_probe_is_due_survives_a_passing_limit(database: Databas
 
     write(database, a_block(2, "no connection"))
 
-    assert {"hr:1"} == parked(database)
+    assert parked(database) == {"hr:1"}
 
 
 def test_a_parking_takes_over_a_passing_limit(database: Database, driven_clock: DrivenClock) -> None:
@@ -149,8 +149,8 @@ def test_a_parking_takes_over_a_passing_limit(database: Database, driven_clock: 
     write(database, a_parking())
 
     found = row(database)
-    assert (True, "43012") == (bool(found.parked), found.reason)
-    assert {"hr:1": 3_600.0} == left(database)
+    assert (bool(found.parked), found.reason) == (True, "43012")
+    assert left(database) == {"hr:1": 3_600.0}
 
 
 def test_an_old_block_says_nothing_any_more(database: Database, driven_clock: DrivenClock) -> None:
@@ -160,7 +160,7 @@ def test_an_old_block_says_nothing_any_more(database: Database, driven_clock: Dr
 
     write(database, a_block(2, "new"))
 
-    assert ("new", {"hr:1": 2.0}) == (row(database).reason, left(database))
+    assert (row(database).reason, left(database)) == ("new", {"hr:1": 2.0})
 
 
 def test_the_probe_is_taken_once_an_interval(database: Database, driven_clock: DrivenClock) -> None:
@@ -175,7 +175,7 @@ def test_the_probe_is_taken_once_an_interval(database: Database, driven_clock: D
     accepted = [take(), take()]
     driven_clock.advance(600)
 
-    assert (False, [True, False], True) == (early, accepted, take())
+    assert (early, accepted, take()) == (False, [True, False], True)
 
 
 def test_what_is_not_parked_has_no_probe(database: Database, driven_clock: DrivenClock) -> None:
@@ -188,7 +188,7 @@ def test_what_is_not_parked_has_no_probe(database: Database, driven_clock: Drive
         for lane in ("hr:1", "hr:9")
     ]
 
-    assert [False, False] == accepted
+    assert accepted == [False, False]
 
 
 def test_a_person_frees_a_lane(database: Database, driven_clock: DrivenClock) -> None:
@@ -197,20 +197,20 @@ def test_a_person_frees_a_lane(database: Database, driven_clock: DrivenClock) ->
 
     database.run(lambda connection: change_lanes(connection, database.now, [Resume("hr:1", "a person resumed it")]))
 
-    assert set() == parked(database)
-    assert {"hr:2": 60.0} == left(database)
+    assert parked(database) == set()
+    assert left(database) == {"hr:2": 60.0}
 
 
 def test_nothing_to_block_asks_nothing(database: Database) -> None:
     """An empty list is no statement."""
     write(database)
 
-    assert {} == left(database)
+    assert left(database) == {}
 
 
 def test_a_lanes_account_is_in_its_name() -> None:
     """The account's own key is its name alone."""
-    assert ["hr", "hr"] == [account_of("hr:0123"), account_of("hr")]
+    assert [account_of("hr:0123"), account_of("hr")] == ["hr", "hr"]
 
 
 def test_what_is_merely_used_up_is_told_apart(database: Database, driven_clock: DrivenClock) -> None:
@@ -226,7 +226,7 @@ def test_what_is_merely_used_up_is_told_apart(database: Database, driven_clock: 
 
     found = known(database)
 
-    assert {"hr:1": "app_day", "hr:2": None, "hr:3": None} == {lane: pace.limit_name for lane, pace in found.items()}
+    assert {lane: pace.limit_name for lane, pace in found.items()} == {"hr:1": "app_day", "hr:2": None, "hr:3": None}
 
 
 @pytest.mark.parametrize(
@@ -242,14 +242,14 @@ def test_a_lane_that_may_call_is_told_of_while_its_trouble_counts(
     driven_clock.advance(61)
     database.run(lambda connection: connection.execute(text("update worker_lanes set calls = null, parked = false")))
 
-    assert ["hr:1"] == list(known(database, "hr:1"))
+    assert list(known(database, "hr:1")) == ["hr:1"]
 
 
 def test_only_what_was_asked_about_is_told(database: Database, driven_clock: DrivenClock) -> None:
     """A doorbell asks about two names, however many lanes are at work."""
     write(database, a_block(60), a_block(60, lane="hr:2"), a_block(60, lane="hr"))
 
-    assert [{"hr", "hr:2"}, set()] == [set(known(database, *names)) for names in (("hr:2", "hr"), ("it:1",))]
+    assert [set(known(database, *names)) for names in (("hr:2", "hr"), ("it:1",))] == [{"hr", "hr:2"}, set()]
     assert with_accounts(["hr:1.a", "hr", "it"]) == {"hr:1.a", "hr", "it"}
 
 
@@ -261,8 +261,8 @@ def test_answers_of_one_commit_are_weighed_in_their_order(sqlite_database: Datab
 
     steps = sqlite_database.run(lambda c: change_lanes_at(c, 1_000_000, [block, *good] * 5, LaneRules(failures=2)))
 
-    assert [] == steps
-    assert {} == known(sqlite_database)
+    assert steps == []
+    assert known(sqlite_database) == {}
 
 
 @pytest.mark.fewer_databases("decided in memory, over rows that other tests write on each")

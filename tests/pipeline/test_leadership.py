@@ -62,8 +62,8 @@ def test_who_always_fails_gives_way_to_who_can(site: Site) -> None:
 
     led = turns(site, 90, bad=bad, good=good)
 
-    assert ["bad"] * 5 == led[:5]
-    assert {"good"} == set(led[6:])
+    assert led[:5] == ["bad"] * 5
+    assert set(led[6:]) == {"good"}
     assert held(site)
 
 
@@ -71,7 +71,7 @@ def test_a_lease_is_renewed_in_time_however_seldom_there_is_work(site: Site) -> 
     """The next turn comes when the work asks for it, and when a third of the lease is over."""
     leader = process(site, WORK)
 
-    assert 1.0 == leader.turn(lambda: 1.0)
+    assert leader.turn(lambda: 1.0) == 1.0
     assert 10 / 3 == leader.turn(lambda: 100.0)
 
 
@@ -83,8 +83,8 @@ def test_who_is_alone_goes_on_trying(site: Site) -> None:
     failing, said = held(site), alone.problem()
     turns(site, 65, alone=(alone, True))
 
-    assert {"alone"} == set(led)
-    assert (False, True) == (failing, held(site))
+    assert set(led) == {"alone"}
+    assert (failing, held(site)) == (False, True)
     assert "each of its turns fails (KeyError > test_leadership.py:" in said
     assert not alone.problem()
 
@@ -96,8 +96,8 @@ def test_two_that_fail_do_not_keep_a_third_one_out(site: Site) -> None:
 
     led = turns(site, 60, good=(process(site, "good"), True), one=one, other=other)
 
-    assert {"good"} == {leader.split(",")[0] for leader in led}
-    assert {"good"} == set(led[4:])
+    assert {leader.split(",")[0] for leader in led} == {"good"}
+    assert set(led[4:]) == {"good"}
 
 
 def test_two_that_fail_change_ever_more_seldom(site: Site) -> None:
@@ -117,8 +117,8 @@ def test_who_has_succeeded_gives_way_as_soon_as_the_first_time(site: Site) -> No
 
     led = turns(site, 10, leads=(leads, False), waits=(waits, True))
 
-    assert ["leads"] * 5 == led[:5]
-    assert {"waits"} == set(led[6:])
+    assert led[:5] == ["leads"] * 5
+    assert set(led[6:]) == {"waits"}
 
 
 def test_an_outage_of_the_database_says_nothing_about_a_process(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_an_outage_of_the_database_says_nothing_about_a_process(site: Site, monk
                 leadership.turn(fails)
             site.ticks.advance(1.0)
 
-    assert ["one"] * 3 == turns(site, 3, one=(leadership, True))
+    assert turns(site, 3, one=(leadership, True)) == ["one"] * 3
     assert held(site)
 
 
@@ -152,11 +152,11 @@ def test_who_lacks_the_means_takes_no_lease_and_gives_its_own_back(site: Site) -
     site.advance(60)
     leadership.hold_back("its broker is away")
 
-    assert (True, False, "its broker is away, for 5 s") == (kept, given_back, said)
-    assert (False, True) == (leadership.active, other.lead())
+    assert (kept, given_back, said) == (True, False, "its broker is away, for 5 s")
+    assert (leadership.active, other.lead()) == (False, True)
     other.stop()
     leadership.has_means()
-    assert (True, "") == (leadership.lead(), leadership.problem())
+    assert (leadership.lead(), leadership.problem()) == (True, "")
 
 
 def test_who_has_had_nothing_to_do_since_it_failed_counts_as_able_again(site: Site) -> None:
@@ -172,7 +172,7 @@ def test_who_has_had_nothing_to_do_since_it_failed_counts_as_able_again(site: Si
         leadership.record_idle()
         problems.append(leadership.problem())
 
-    assert ["its broker is away, for 9 s", ""] == problems
+    assert problems == ["its broker is away, for 9 s", ""]
 
 
 def test_what_cannot_be_published_is_offered_again_at_once(site: Site) -> None:
@@ -225,7 +225,7 @@ def test_the_leases_of_a_process_are_renewed_together(site: Site) -> None:
     site.advance(2)
 
     assert first.lead()
-    assert {"first": 10, "second": 10, "still": 6} == until(site)
+    assert until(site) == {"first": 10, "second": 10, "still": 6}
 
 
 def test_a_lease_whose_renewal_took_too_long_is_renewed_again(site: Site) -> None:
@@ -248,7 +248,7 @@ def test_a_lease_whose_renewal_took_too_long_is_renewed_again(site: Site) -> Non
     pauses.append(4)
 
     assert first.lead()
-    assert {"first": 10, "second": 6} == until(site)
+    assert until(site) == {"first": 10, "second": 6}
 
 
 def test_a_lease_that_was_lost_costs_no_other(site: Site) -> None:
@@ -260,8 +260,8 @@ def test_a_lease_that_was_lost_costs_no_other(site: Site) -> None:
     lost.lead()
     site.advance(2)
 
-    assert (True, False) == (first.lead(), lost.lead())
-    assert {"first": 10, "lost": 6} == until(site)
+    assert (first.lead(), lost.lead()) == (True, False)
+    assert until(site) == {"first": 10, "lost": 6}
 
 
 def test_leases_of_others_are_asked_for_with_one_statement(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,8 +277,8 @@ def test_leases_of_others_are_asked_for_with_one_statement(site: Site, monkeypat
     times = next(asked), next(ran)
     theirs[2].stop()
 
-    assert [True] * 3 + [False] * 3 == led
-    assert (1, 0) == times
+    assert led == [True] * 3 + [False] * 3
+    assert times == (1, 0)
     assert mine[2].lead()
 
 
@@ -296,4 +296,4 @@ def test_who_has_a_lease_without_knowing_goes_on_at_once(site: Site, monkeypatch
             leadership.lead()
     site.advance(1)
 
-    assert (False, True) == (leadership.active, leadership.lead())
+    assert (leadership.active, leadership.lead()) == (False, True)

@@ -78,7 +78,7 @@ def test_a_heartbeat_tells_what_the_process_takes(database: Database, ticks: Tic
     first, queues = told(), []
     none, queues = told(), None
 
-    assert ({"urgent", "hooks"}, frozenset(), ALL_QUEUES) == (first, none, told())
+    assert (first, none, told()) == ({"urgent", "hooks"}, frozenset(), ALL_QUEUES)
 
 
 def test_it_stops_by_its_own_clock_before_anybody_may_call_it_dead(database: Database, ticks: Ticks) -> None:
@@ -90,7 +90,7 @@ def test_it_stops_by_its_own_clock_before_anybody_may_call_it_dead(database: Dat
     before = lease.may_act("p1")
     ticks.advance(0.01)
 
-    assert (True, False) == (before, lease.may_act("p1"))
+    assert (before, lease.may_act("p1")) == (True, False)
 
 
 def test_a_slow_heartbeat_counts_from_its_start(database: Database, ticks: Ticks) -> None:
@@ -102,7 +102,7 @@ def test_a_slow_heartbeat_counts_from_its_start(database: Database, ticks: Ticks
     before = lease.may_act()
     ticks.advance(0.2)
 
-    assert (True, False) == (before, lease.may_act())
+    assert (before, lease.may_act()) == (True, False)
 
 
 class SlowClock:
@@ -126,8 +126,8 @@ def test_after_a_lapse_it_comes_back_as_somebody_else(database: Database, ticks:
 
     lease.beat()
 
-    assert ("p2", True, False) == (lease.incarnation, lease.may_act("p2"), lease.may_act("p1"))
-    assert ["p1", "p2"] == [row.id for row in processes(database)]
+    assert (lease.incarnation, lease.may_act("p2"), lease.may_act("p1")) == ("p2", True, False)
+    assert [row.id for row in processes(database)] == ["p1", "p2"]
 
 
 def told_of(database: Database) -> tuple[list[str], list[str]]:
@@ -156,9 +156,9 @@ def test_who_was_cut_off_from_the_database_is_listed_as_living_with_its_next_hea
     database.run(lambda connection: end_lapsed_processes(connection, database.now, ["p1"]))
 
     assert (([], ["p1"]) if is_buried else (["p1"], [])) == away
-    assert [(["p2"], [])] * 2 == [back, told_of(database)]
+    assert [back, told_of(database)] == [(["p2"], [])] * 2
     with database.reading() as connection:
-        assert [28.0] == [one.age_s for one in living_processes(connection, database.now)]
+        assert [one.age_s for one in living_processes(connection, database.now)] == [28.0]
 
 
 def test_a_process_that_died_is_told_of_beside_its_successor_under_the_same_number(
@@ -170,7 +170,7 @@ def test_a_process_that_died_is_told_of_beside_its_successor_under_the_same_numb
     database.run(lambda connection: end_lapsed_processes(connection, database.now, ["p1"]))
     Lease(database, threads=4, clock=ticks, new_id=lambda: "next").beat()
 
-    assert (["next"], ["p1"]) == told_of(database)
+    assert told_of(database) == (["next"], ["p1"])
 
 
 def test_who_was_called_dead_while_it_renewed_comes_back_as_somebody_else(database: Database, ticks: Ticks) -> None:
@@ -182,8 +182,8 @@ def test_who_was_called_dead_while_it_renewed_comes_back_as_somebody_else(databa
 
     lease.beat()
 
-    assert ("p2", True) == (lease.incarnation, lease.may_act("p2"))
-    assert ["p2"] == [row.id for row in processes(database) if row.ended_at is None]
+    assert (lease.incarnation, lease.may_act("p2")) == ("p2", True)
+    assert [row.id for row in processes(database) if row.ended_at is None] == ["p2"]
 
 
 def test_a_process_found_dead_that_renewed_meanwhile_lives_on(
@@ -200,7 +200,7 @@ def test_a_process_found_dead_that_renewed_meanwhile_lives_on(
     with database.writing() as connection:
         end_lapsed_processes(connection, database.now, ["p1"])
 
-    assert ["p1"] == alive
+    assert alive == ["p1"]
     assert [driven_clock.micros] == [row.ended_at for row in processes(database)]
 
 
@@ -213,7 +213,7 @@ def test_a_clean_end_is_an_end_at_once(database: Database, ticks: Ticks) -> None
 
     assert not lease.may_act()
     with database.reading() as connection:
-        assert [] == living_processes(connection, database.now)
+        assert living_processes(connection, database.now) == []
 
 
 def test_a_heartbeat_after_the_end_brings_nobody_back(database: Database, ticks: Ticks) -> None:
@@ -226,7 +226,7 @@ def test_a_heartbeat_after_the_end_brings_nobody_back(database: Database, ticks:
 
     assert not lease.may_act()
     with database.reading() as connection:
-        assert [] == living_processes(connection, database.now)
+        assert living_processes(connection, database.now) == []
 
 
 def test_the_clock_runs_on_while_the_machine_sleeps() -> None:

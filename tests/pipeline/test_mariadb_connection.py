@@ -62,7 +62,7 @@ def test_connections_are_made_the_same_whatever_the_server_says(mariadb_database
     assert ("READ-COMMITTED", strict, "+00:00", "utf8mb4", 0, 28_800) == writing[:6]
     assert ("READ-COMMITTED", strict, "+00:00", "utf8mb4", 1, 28_800) == reading[:6]
     assert writing[6:] == reading[6:] == ((60,) if isolation(connection) == "tx_isolation" else ())
-    assert "REPEATABLE-READ" == default
+    assert default == "REPEATABLE-READ"
 
 
 def test_a_server_that_vanishes_during_a_statement_is_noticed_as_soon_as_one_before_it(
@@ -87,7 +87,7 @@ def test_both_names_of_the_dialect_are_the_same(mariadb_url: str) -> None:
         driverless.replace("mariadb:", "mysql:"),
     ):
         database = Database(make_engine(url))
-        assert ("mysql", "pymysql") == (database.dialect.name, database.engine.dialect.driver)
+        assert (database.dialect.name, database.engine.dialect.driver) == ("mysql", "pymysql")
         assert database.read_now() > 0
         database.close()
 
@@ -244,7 +244,7 @@ def test_rows_of_one_call_carry_one_instant(mariadb_database: Database) -> None:
         [[distinct, different]] = fetch(
             connection, "select count(distinct created_at), sum(due_at <> created_at) from worker_jobs"
         )
-    assert (1, 0) == (distinct, different)
+    assert (distinct, different) == (1, 0)
 
 
 def test_a_caller_whose_connection_loses_characters_is_told(mariadb_url: str) -> None:
@@ -286,7 +286,7 @@ def test_a_value_that_is_refused_is_about_the_row(mariadb_database: Database, sq
     """It can never pass: not waited for, not repeated, not cut."""
     error = failure(mariadb_database, sql, ROW | change)
 
-    assert (True, False, False) == (is_data_error(error), is_unavailable(error), is_retryable(error))
+    assert (is_data_error(error), is_unavailable(error), is_retryable(error)) == (True, False, False)
 
 
 @pytest.mark.parametrize("number", [1021, 1040, 1114, 1317, 1969, 3024])
@@ -294,7 +294,7 @@ def test_what_says_nothing_about_the_row_is_waited_for(number: int) -> None:
     """Disk full, too many connections, cut short by a time limit: neither lost nor the row's fault."""
     error = OperationalError("update", {}, pymysql.err.OperationalError(number, "x"))
 
-    assert (False, False, False) == (is_data_error(error), is_unavailable(error), is_retryable(error))
+    assert (is_data_error(error), is_unavailable(error), is_retryable(error)) == (False, False, False)
 
 
 @pytest.mark.parametrize("fields", [{"reason": "r" * 301}, {"blocked_until": 2**63}], ids=["text", "number"])
@@ -315,7 +315,7 @@ def test_a_server_that_does_not_listen_is_away() -> None:
     for ask in (database.read_now, lambda: database.run(lambda connection: None)):
         with pytest.raises(OperationalError) as caught:
             ask()
-        assert (True, False) == (is_unavailable(caught.value), is_data_error(caught.value))
+        assert (is_unavailable(caught.value), is_data_error(caught.value)) == (True, False)
     database.close()
 
 
@@ -355,11 +355,11 @@ def test_rows_are_locked_and_loaded_without_a_temporary_table(mariadb_database: 
         load_parts(connection, "1", ids)
         Budgets(mariadb_database).lock_existing(connection, ids)
 
-    assert 4 == len(sent)
+    assert len(sent) == 4
     with mariadb_database.engine.connect() as connection:
         for statement, values in sent:
             plan = connection.exec_driver_sql(f"explain format=traditional {statement}", values).mappings().all()
-            assert ["ALL", "eq_ref"] == [step["type"] for step in plan[:2]]
+            assert [step["type"] for step in plan[:2]] == ["ALL", "eq_ref"]
             # MySQL keeps the document of the ids in a table of its own; what is joined to it is not copied.
             extra = [str(step["Extra"]).replace("json_table; Using temporary", "json_table") for step in plan]
             assert not [words for words in extra if "temporary" in words or "filesort" in words]
@@ -374,7 +374,7 @@ def test_no_document_is_opened_beside_a_locking_clause(mariadb_database: Databas
         offer(connection, "1", ["a-0"], 1)
     locking = [statement for statement, _ in sent if "for update" in statement or "in share mode" in statement]
 
-    assert 5 == len(locking)
+    assert len(locking) == 5
     for statement in locking:
         assert "json_table" not in re.sub(r"\(select [a-z_, ]+ from json_table\(", "", statement)
 
@@ -424,7 +424,7 @@ def test_a_password_beyond_ascii(mariadb_database: Database) -> None:
         try:
             engine = make_engine(url.set(username=user, password=password).render_as_string(hide_password=False))
             with engine.connect() as connection:
-                assert 1 == connection.execute(text("select 1")).scalar_one()
+                assert connection.execute(text("select 1")).scalar_one() == 1
             engine.dispose()
         finally:
             with mariadb_database.writing() as connection:

@@ -115,7 +115,7 @@ def test_a_producer_waits_for_no_worker(
         hold(mariadb_database, connection, jobs)
         made = ask(mariadb_database, None, *map(key, "abdzc"), level=level)
 
-    assert [True] * 5 + [False] == [ref.created for ref in made]
+    assert [ref.created for ref in made] == [True] * 5 + [False]
 
 
 @LEVELS
@@ -136,7 +136,7 @@ def test_a_producer_that_met_a_committed_key_keeps_nobody_waiting(
         with producing(mariadb_database) as recording:
             the_writer(mariadb_database, recording, [first])
 
-    assert [True] * 6 + [False] == [ref.created for ref in made]
+    assert [ref.created for ref in made] == [True] * 6 + [False]
     with mariadb_database.reading() as connection:
         assert 10 == count(connection) == count(connection, "worker_parts")
 
@@ -148,7 +148,7 @@ def test_a_key_committed_after_the_snapshot_is_found(mariadb_database: Database,
     with producing(mariadb_database, level) as connection:
         if _is_mariadb(connection):
             connection.exec_driver_sql("set session innodb_snapshot_isolation = off")
-        assert 0 == count(connection)
+        assert count(connection) == 0
         [first] = ask(mariadb_database, "k")
         again = worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key="k")
         with pytest.raises(DedupeConflict):
@@ -173,7 +173,7 @@ def test_a_replay_committed_after_the_snapshot_is_seen(
         connection.exec_driver_sql("update worker_jobs set state = 4, n_open = 0, n_rejected = 1")
         connection.exec_driver_sql("update worker_parts set state = 4, first_marked_at = 1")
     with producing(mariadb_database, level) as connection:
-        assert 1 == count(connection)
+        assert count(connection) == 1
         with mariadb_database.writing() as other:
             again(other, job.id)
         with pytest.raises(RetryTransaction if level == "REPEATABLE READ" else NotReplayable):
@@ -195,7 +195,7 @@ def test_who_replays_at_repeatable_read_holds_up_no_other_producer(mariadb_datab
             worker.enqueue(other, "hr", HELLO, ANN)
 
     with mariadb_database.reading() as reading:
-        assert 3 == count(reading)
+        assert count(reading) == 3
 
 
 def test_a_key_in_flight_that_does_not_come_free_in_time(mariadb_database: Database) -> None:
@@ -233,7 +233,7 @@ def test_a_key_in_flight_with_two_waiting(mariadb_database: Database, given_up: 
         refs = [one.result(120) for one in waiting]
 
     assert len(told) <= int(given_up)
-    assert 1 == len({ref.id for ref in refs})
+    assert len({ref.id for ref in refs}) == 1
     assert [given_up, False] == sorted((ref.created for ref in refs), reverse=True)
     assert given_up == (refs[0].id != held.id)
 
@@ -258,7 +258,7 @@ def test_keys_in_flight_among_many(mariadb_database: Database, key: Callable[[st
         holder.commit()
         refs = waiting.result(120)
 
-    assert [True, False, False, True, True, True, False, True, True] == [ref.created for ref in refs]
+    assert [ref.created for ref in refs] == [True, False, False, True, True, True, False, True, True]
     assert [ref.id for ref in held] == [ref.id for ref in refs if not ref.created]
     with mariadb_database.reading() as connection:
         assert 9 == count(connection) == count(connection, "worker_parts")
@@ -271,7 +271,7 @@ def test_a_snapshot_that_the_server_keeps_strictly_is_repeated(mariadb_database:
         if not _is_mariadb(connection):
             pytest.skip("MySQL has no such setting")
         connection.exec_driver_sql("set session innodb_snapshot_isolation = on")
-        assert 0 == count(connection)
+        assert count(connection) == 0
         [first] = ask(mariadb_database, "k")
         with pytest.raises(RetryTransaction) as caught:
             worker.enqueue(connection, "hr", HELLO, ANN, dedupe_key="k")

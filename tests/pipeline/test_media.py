@@ -48,9 +48,9 @@ def test_one_upload_serves_every_send_of_a_file(site: Site) -> None:
     site.ring(*jobs)
 
     assert {(upload, "waits for its file to be uploaded")} == waiting
-    assert ["accepted"] * 3 == [site.state(job) for job in jobs]
-    assert (["media1"] * 3, 1) == (media_ids(site), len(site.calls(UPLOAD)))
-    assert ["media1"] == [row.media_id for row in site.of("receipts", upload)]
+    assert [site.state(job) for job in jobs] == ["accepted"] * 3
+    assert (media_ids(site), len(site.calls(UPLOAD))) == (["media1"] * 3, 1)
+    assert [row.media_id for row in site.of("receipts", upload)] == ["media1"]
 
 
 def test_the_upload_streams_the_stored_file(site: Site) -> None:
@@ -76,7 +76,7 @@ def test_other_names_and_contents_are_other_uploads() -> None:
     file = {"upload_type": "image", "sha256": "a" * 64, "name": "a.png"}
     keys = {cache_key("corp:1", {**file, **change})["id"] for change in ({}, {"name": "b.png"}, {"sha256": "b" * 64})}
 
-    assert 3 == len(keys)
+    assert len(keys) == 3
     assert cache_key("corp:1", file) != cache_key("corp:2", file)
 
 
@@ -93,8 +93,8 @@ def test_a_media_id_is_used_again_while_it_lives(site: Site) -> None:
     site.image(to="zhaoliu")
     site.run()
 
-    assert (1, 2) == (reused, len(site.calls(UPLOAD)))
-    assert ["media1", "media1", "media4"] == media_ids(site)
+    assert (reused, len(site.calls(UPLOAD))) == (1, 2)
+    assert media_ids(site) == ["media1", "media1", "media4"]
 
 
 def test_an_upload_that_was_refused_refuses_the_sends_that_wait_for_it(site: Site) -> None:
@@ -104,10 +104,10 @@ def test_an_upload_that_was_refused_refuses_the_sends_that_wait_for_it(site: Sit
 
     site.run()
 
-    assert ["rejected", "rejected"] == [site.state(job) for job in jobs]
+    assert [site.state(job) for job in jobs] == ["rejected", "rejected"]
     assert "could not be uploaded" in site.part(jobs[0]).reason
     assert "40009" in site.part(jobs[0]).reason
-    assert 1 == len(site.calls())
+    assert len(site.calls()) == 1
 
 
 def test_a_later_send_tries_a_refused_file_again(site: Site) -> None:
@@ -120,7 +120,7 @@ def test_a_later_send_tries_a_refused_file_again(site: Site) -> None:
     later = site.image()
     site.run()
 
-    assert ("accepted", 2) == (site.state(later), len(site.calls(UPLOAD)))
+    assert (site.state(later), len(site.calls(UPLOAD))) == ("accepted", 2)
 
 
 def test_a_clock_behind_the_producers_does_not_upload_for_ever(database: Database, driven_clock: DrivenClock) -> None:
@@ -132,7 +132,7 @@ def test_a_clock_behind_the_producers_does_not_upload_for_ever(database: Databas
 
         site.run()
 
-        assert ("rejected", 1) == (site.state(job), len(site.calls()))
+        assert (site.state(job), len(site.calls())) == ("rejected", 1)
         assert uploads(site)[0] < job
 
 
@@ -147,8 +147,8 @@ def test_40007_is_healed_with_one_upload_more(site: Site) -> None:
     site.advance(2)
     site.run()
 
-    assert ("accepted", 2, 1) == (site.state(job), len(site.calls(UPLOAD)), site.part(job).tries)
-    assert ["media1", "media1", "media3"] == media_ids(site)
+    assert (site.state(job), len(site.calls(UPLOAD)), site.part(job).tries) == ("accepted", 2, 1)
+    assert media_ids(site) == ["media1", "media1", "media3"]
 
 
 def test_40007_is_healed_once(site: Site) -> None:
@@ -162,8 +162,8 @@ def test_40007_is_healed_once(site: Site) -> None:
         site.run()
         site.advance(60)
 
-    assert ("rejected", 2, 3) == (site.state(job), len(site.calls(UPLOAD)), len(site.calls(SEND)))
-    assert ["rejected", "retry", "retry"] == sorted(row.outcome for row in site.of("attempts", job))
+    assert (site.state(job), len(site.calls(UPLOAD)), len(site.calls(SEND))) == ("rejected", 2, 3)
+    assert sorted(row.outcome for row in site.of("attempts", job)) == ["rejected", "retry", "retry"]
     assert "40007" in site.part(job).reason
 
 
@@ -178,7 +178,7 @@ def test_a_media_id_that_rejected_a_message_is_used_by_no_other(site: Site) -> N
     later = site.image(to="wangwu")
     site.run()
 
-    assert ("accepted", 3) == (site.state(later), len(site.calls(UPLOAD)))
+    assert (site.state(later), len(site.calls(UPLOAD))) == ("accepted", 3)
 
 
 def test_two_sends_that_hear_40007_of_one_media_id_upload_once(site: Site) -> None:
@@ -202,9 +202,9 @@ def test_two_sends_that_hear_40007_of_one_media_id_upload_once(site: Site) -> No
     site.advance(2)
     site.run()
 
-    assert "accepted" == site.state(first)
-    assert "accepted" == site.state(second)
-    assert 2 == len(site.calls(UPLOAD))
+    assert site.state(first) == "accepted"
+    assert site.state(second) == "accepted"
+    assert len(site.calls(UPLOAD)) == 2
 
 
 def test_an_upload_in_doubt_is_waited_for_and_repeated(site: Site) -> None:
@@ -218,7 +218,7 @@ def test_an_upload_in_doubt_is_waited_for_and_repeated(site: Site) -> None:
     site.recover()
     site.run()
 
-    assert ("queued", "accepted", 1, 2) == (waiting, site.state(job), len(uploads(site)), len(site.calls(UPLOAD)))
+    assert (waiting, site.state(job), len(uploads(site)), len(site.calls(UPLOAD))) == ("queued", "accepted", 1, 2)
 
 
 def test_an_upload_that_is_held_refuses_the_sends_that_wait_for_it(site: Site) -> None:
@@ -231,7 +231,7 @@ def test_an_upload_that_is_held_refuses_the_sends_that_wait_for_it(site: Site) -
         site.advance(600)
         site.recover()
 
-    assert "rejected" == site.state(job)
+    assert site.state(job) == "rejected"
     assert "repeated as often as the settings allow" in site.part(job).reason
 
 
@@ -247,7 +247,7 @@ def test_a_send_after_a_held_upload_uploads_anew(site: Site) -> None:
     later = site.image()
     site.run()
 
-    assert "accepted" == site.state(later)
+    assert site.state(later) == "accepted"
 
 
 def test_an_upload_job_that_was_purged_is_made_anew(site: Site) -> None:
@@ -262,7 +262,7 @@ def test_an_upload_job_that_was_purged_is_made_anew(site: Site) -> None:
     later = site.image()
     site.run()
 
-    assert ("accepted", 2) == (site.state(later), len(site.calls(UPLOAD)))
+    assert (site.state(later), len(site.calls(UPLOAD))) == ("accepted", 2)
 
 
 def test_a_send_somebody_else_moved_starts_no_upload(site: Site) -> None:
@@ -275,7 +275,7 @@ def test_a_send_somebody_else_moved_starts_no_upload(site: Site) -> None:
     channel, account = site.runtime.channel("wecom_app"), site.accounts.get("hr")
 
     assert None is site.runtime.media.send_with_files(work, channel, account)
-    assert 1 == len(uploads(site))
+    assert len(uploads(site)) == 1
 
 
 def test_an_upload_of_its_own_gives_its_media_id(site: Site) -> None:
@@ -284,8 +284,8 @@ def test_an_upload_of_its_own_gives_its_media_id(site: Site) -> None:
 
     site.ring(job)
 
-    assert ["media1"] == [row.media_id for row in site.of("receipts", job)]
-    assert [] == site.rows("select * from worker_media")
+    assert [row.media_id for row in site.of("receipts", job)] == ["media1"]
+    assert site.rows("select * from worker_media") == []
 
 
 # -- accounts of one corp ----------------------------------------------------------------------------------------------
@@ -322,9 +322,9 @@ def test_no_account_waits_long_for_the_upload_of_another(site: Site, end: Callab
     site.recover()
     site.run()
 
-    assert (["queued", "queued"], ["accepted", "accepted"]) == (waiting, [site.state(job) for job in others])
-    assert ("queued", 1, 2) == (site.state(first), len(site.calls(UPLOAD)), len(uploads(site)))
-    assert ["media1", "media1"] == media_ids(site)
+    assert (waiting, [site.state(job) for job in others]) == (["queued", "queued"], ["accepted", "accepted"])
+    assert (site.state(first), len(site.calls(UPLOAD)), len(uploads(site))) == ("queued", 1, 2)
+    assert media_ids(site) == ["media1", "media1"]
 
 
 def test_an_upload_of_another_account_serves_all_once_it_is_there(site: Site) -> None:
@@ -342,8 +342,8 @@ def test_an_upload_of_another_account_serves_all_once_it_is_there(site: Site) ->
     later = site.image(to="zhaoliu", account="it")
     site.run()
 
-    assert ("accepted", "accepted") == (site.state(first), site.state(later))
-    assert (["media1", "media3", "media3"], 2) == (media_ids(site), len(site.calls(UPLOAD)))
+    assert (site.state(first), site.state(later)) == ("accepted", "accepted")
+    assert (media_ids(site), len(site.calls(UPLOAD))) == (["media1", "media3", "media3"], 2)
 
 
 def test_a_media_id_of_an_own_upload_is_healed_too(site: Site) -> None:
@@ -360,8 +360,8 @@ def test_a_media_id_of_an_own_upload_is_healed_too(site: Site) -> None:
         site.run()
         site.advance(2)
 
-    assert ("accepted", 2) == (site.state(job), len(site.calls(UPLOAD)))
-    assert ["media1", "media1", "media3"] == media_ids(site)
+    assert (site.state(job), len(site.calls(UPLOAD))) == ("accepted", 2)
+    assert media_ids(site) == ["media1", "media1", "media3"]
 
 
 def test_an_upload_that_is_called_is_waited_for(site: Site) -> None:
@@ -377,7 +377,7 @@ def test_an_upload_that_is_called_is_waited_for(site: Site) -> None:
 
     site.run()
 
-    assert ("accepted", 1, 2) == (site.state(other), len(uploads(site)), len(site.calls(UPLOAD)))
+    assert (site.state(other), len(uploads(site)), len(site.calls(UPLOAD))) == ("accepted", 1, 2)
 
 
 def test_the_dry_run_of_an_account_rejects_no_message_of_another(site: Site) -> None:
@@ -389,4 +389,4 @@ def test_the_dry_run_of_an_account_rejects_no_message_of_another(site: Site) -> 
 
     site.run()
 
-    assert ("accepted", ["cancelled", "accepted"]) == (site.state(other), [site.state(job) for job in uploads(site)])
+    assert (site.state(other), [site.state(job) for job in uploads(site)]) == ("accepted", ["cancelled", "accepted"])

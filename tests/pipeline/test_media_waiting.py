@@ -73,8 +73,8 @@ def test_the_end_of_an_upload_waits_for_no_send_that_waits_for_it(server_site: S
         found = looking.result(120)
 
     assert isinstance(found, JobPart)
-    assert {"image.media_id": "media1"} == found.facts["media"]
-    assert [] == pauses
+    assert found.facts["media"] == {"image.media_id": "media1"}
+    assert pauses == []
 
 
 @pytest.mark.every_database
@@ -103,9 +103,9 @@ def test_a_crowd_of_sends_beside_their_upload_is_refused_nothing(site: Site, pau
             jobs += sends
         site.run()
 
-    assert {"accepted"} == {site.state(job) for job in jobs}
-    assert (8, 8) == (len(uploads(site)), len(site.calls(UPLOAD)))
-    assert [] == pauses
+    assert {site.state(job) for job in jobs} == {"accepted"}
+    assert (len(uploads(site)), len(site.calls(UPLOAD))) == (8, 8)
+    assert pauses == []
 
 
 @pytest.mark.every_database
@@ -122,7 +122,7 @@ def test_where_a_media_id_is_there_nothing_is_locked(site: Site) -> None:
         found = pool.submit(look_for_file, site, work).result(120)
 
     assert isinstance(found, JobPart)
-    assert {"image.media_id": "media1"} == found.facts["media"]
+    assert found.facts["media"] == {"image.media_id": "media1"}
 
 
 @WAITS
@@ -142,9 +142,9 @@ def test_two_that_find_an_old_upload_begin_one(server_site: Site, pauses: list[f
             until_waiting(site.database, 2)
         found = [one.result(120) for one in looking]
 
-    assert [None, None] == found
+    assert found == [None, None]
     assert {uploads(site)[-1]} == {site.part_row(work.id).waits_on for work in works}
-    assert (2, []) == (len(uploads(site)), pauses)
+    assert (len(uploads(site)), pauses) == (2, [])
 
 
 @pytest.mark.every_database
@@ -164,8 +164,8 @@ def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Sit
             holder.rollback()
         found = [one.result(120) for one in looking]
 
-    assert [None, None] == found
-    assert 1 == len(uploads(site))
+    assert found == [None, None]
+    assert len(uploads(site)) == 1
     assert {uploads(site)[0]} == {site.part_row(work.id).waits_on for work in works}
     assert len(pauses) <= 1  # MariaDB refuses one of two that wait for a row that is taken back
 

@@ -84,8 +84,8 @@ def test_a_department_with_room_is_one_call_to_the_department(runtime: Runtime) 
 
     site.ring(job := site.send("news", To(parties=[12], tags=[4])))
 
-    assert [{"toparty": "12", "totag": "4"}] == addressed(site, "news")
-    assert {RecipientStatus.ACCEPTED: ("12", "4")} == by_status(site, job)
+    assert addressed(site, "news") == [{"toparty": "12", "totag": "4"}]
+    assert by_status(site, job) == {RecipientStatus.ACCEPTED: ("12", "4")}
 
 
 @pytest.mark.parametrize("people", [To(parties=[12]), To("anna", parties=[13]), Everyone()])
@@ -96,7 +96,7 @@ def test_what_reaches_a_member_through_a_department_counts_for_him(runtime: Runt
 
     calls = site.ring(job := site.send("one more", "ANNA")) + site.ring(site.send("one more", "emil"))
 
-    assert (1, "queued") == (calls, site.state(job))
+    assert (calls, site.state(job)) == (1, "queued")
 
 
 def test_members_with_room_get_it_now_by_name_and_the_others_later(runtime: Runtime) -> None:
@@ -107,13 +107,13 @@ def test_members_with_room_get_it_now_by_name_and_the_others_later(runtime: Runt
 
     site.ring(job)
 
-    assert [{"touser": "emil|BERT|dora"}] == addressed(site, "news")
-    assert {RecipientStatus.ACCEPTED: ("emil", "BERT"), RecipientStatus.NOT_YET: ("12", "4")} == by_status(site, job)
+    assert addressed(site, "news") == [{"touser": "emil|BERT|dora"}]
+    assert by_status(site, job) == {RecipientStatus.ACCEPTED: ("emil", "BERT"), RecipientStatus.NOT_YET: ("12", "4")}
     site.advance(61)
     site.ring(job)
-    assert [{"touser": "Anna"}] == addressed(site, "news")[1:]
-    assert {RecipientStatus.ACCEPTED: ("emil", "BERT", "12", "4")} == by_status(site, job)
-    assert "accepted" == site.job(job).state
+    assert addressed(site, "news")[1:] == [{"touser": "Anna"}]
+    assert by_status(site, job) == {RecipientStatus.ACCEPTED: ("emil", "BERT", "12", "4")}
+    assert site.job(job).state == "accepted"
 
 
 def test_everybody_is_sent_to_by_name_where_one_has_no_room(runtime: Runtime) -> None:
@@ -123,8 +123,8 @@ def test_everybody_is_sent_to_by_name_where_one_has_no_room(runtime: Runtime) ->
 
     site.ring(job := site.send("news", Everyone()))
 
-    assert [{"touser": "anna|bert"}] == addressed(site, "news")
-    assert {RecipientStatus.NOT_YET: ("@all",)} == by_status(site, job)
+    assert addressed(site, "news") == [{"touser": "anna|bert"}]
+    assert by_status(site, job) == {RecipientStatus.NOT_YET: ("@all",)}
 
 
 def test_a_member_the_vendor_refuses_by_name_is_a_failure_of_his_own(runtime: Runtime) -> None:
@@ -138,8 +138,8 @@ def test_a_member_the_vendor_refuses_by_name_is_a_failure_of_his_own(runtime: Ru
 
     site.ring(job)
 
-    assert {RecipientStatus.ACCEPTED: ("12",)} == by_status(site, job)
-    assert ["Anna"] == [failure.recipient for failure in site.of("failures", job)]
+    assert by_status(site, job) == {RecipientStatus.ACCEPTED: ("12",)}
+    assert [failure.recipient for failure in site.of("failures", job)] == ["Anna"]
 
 
 @pytest.mark.parametrize("options", [{"order_key": "k"}, {}])
@@ -152,10 +152,10 @@ def test_what_cannot_be_taken_apart_waits_whole(runtime: Runtime, options: dict[
 
     site.ring(job)
 
-    assert ([], "limit member_minute is used up") == (addressed(site, "news"), site.part(job).reason)
+    assert (addressed(site, "news"), site.part(job).reason) == ([], "limit member_minute is used up")
     site.advance(61)
     site.ring(job)
-    assert [{"toparty": "12"}] == addressed(site, "news")
+    assert addressed(site, "news") == [{"toparty": "12"}]
 
 
 def _raises(*_: Any) -> list[str]:
@@ -187,10 +187,10 @@ def test_without_a_usable_word_the_estimate_is_used(runtime: Runtime, resolver: 
     with capture_logs() as logs:
         site.ring(job := site.send("news", To(parties=[12])))
 
-    assert [{"toparty": "12"}] == addressed(site, "news")
-    assert "accepted" == site.state(job)
+    assert addressed(site, "news") == [{"toparty": "12"}]
+    assert site.state(job) == "accepted"
     assert "canary" not in str(logs)
-    assert 7 == sum(site.units_used())
+    assert sum(site.units_used()) == 7
 
 
 # -- what is asked, and how often --------------------------------------------------------------------------------------
@@ -247,14 +247,14 @@ def test_an_answer_is_remembered_for_a_while(members: Members, asked: Asked, tic
     members.of("hr", GROUPS)
     members.of("it", GROUPS)
 
-    assert [("ANNA", "bert")] * 2 == found
-    assert [("hr", ("12", "2"), ("4",))] * 2 + [("it", ("12", "2"), ("4",))] == asked.questions
+    assert found == [("ANNA", "bert")] * 2
+    assert asked.questions == [("hr", ("12", "2"), ("4",))] * 2 + [("it", ("12", "2"), ("4",))]
 
 
 def test_named_users_are_no_question(members: Members, asked: Asked) -> None:
     """Nor is a part without anybody."""
-    assert (None, None) == (members.of("hr", {"users": ["anna"]}), members.of("hr", {}))
-    assert [] == asked.questions
+    assert (members.of("hr", {"users": ["anna"]}), members.of("hr", {})) == (None, None)
+    assert asked.questions == []
 
 
 def test_one_that_fails_is_left_alone_for_a_while(members: Members, asked: Asked, ticks: Ticks) -> None:
@@ -264,20 +264,20 @@ def test_one_that_fails_is_left_alone_for_a_while(members: Members, asked: Asked
     asked.fails = False
     ticks.advance(COOLDOWN_S)
 
-    assert ([None, None], 1) == (first, len(asked.questions))
-    assert ("ANNA", "bert") == members.of("hr", GROUPS)
+    assert (first, len(asked.questions)) == ([None, None], 1)
+    assert members.of("hr", GROUPS) == ("ANNA", "bert")
 
 
 def test_one_that_is_slow_is_waited_for_a_little(impatient: Members, asked: Asked) -> None:
     """Its answer is kept when it comes, and then it may be asked again at once."""
     with capture_logs() as logs:
         assert impatient.of("hr", GROUPS) is None
-    assert ["too slow"] == [line["error"] for line in logs]
+    assert [line["error"] for line in logs] == ["too slow"]
 
     asked.go.set()
     until(lambda: "members" not in [thread.name for thread in threading.enumerate()], "its thread has written it down")
 
-    assert (("ANNA", "bert"), 1) == (impatient.of("hr", GROUPS), len(asked.questions))
+    assert (impatient.of("hr", GROUPS), len(asked.questions)) == (("ANNA", "bert"), 1)
     impatient.of("it", GROUPS)
     until(lambda: 2 == len(asked.questions), "it is asked again")
 
@@ -289,7 +289,7 @@ def test_one_that_hangs_holds_a_few_threads_and_no_more(impatient: Members, aske
         ticks.advance(COOLDOWN_S)
     until(lambda: len(asked.questions) >= MAX_CALLS, "each thread has begun")
 
-    assert MAX_CALLS == len(asked.questions)
+    assert len(asked.questions) == MAX_CALLS
 
 
 # -- against the simulated vendor --------------------------------------------------------------------------------------
@@ -324,4 +324,4 @@ def test_the_vendor_drops_nobody(database: Database, driven_clock: DrivenClock) 
     got = {who: Counter(str(message["content"]) for message in inbox) for who, inbox in people.items()}
     expected = {"p12u3": 15, "t4u1": 30, "p12u1": 60, "p12u2": 30, "emil": 15}
     assert expected == {who: sum(got[who].values()) for who in expected}
-    assert {1} == {count for counts in got.values() for count in counts.values()}
+    assert {count for counts in got.values() for count in counts.values()} == {1}

@@ -80,7 +80,7 @@ def test_a_long_text_goes_out_in_pieces_in_order(site: Site) -> None:
 
     assert long == "".join(body["text"]["content"] for body in site.bodies(SEND))
     assert 3 == len(site.bodies(SEND)) == len(site.calls(RECALL))
-    assert {"asked": 1, "accepted": 1} == counts(site, job)
+    assert counts(site, job) == {"asked": 1, "accepted": 1}
     assert "split into 3 messages" in warnings[0]
 
 
@@ -94,9 +94,9 @@ def test_who_lacks_a_piece_has_not_got_the_text(site: Site) -> None:
         again = resend_failed(connection, job, accounts=site.accounts).id
     site.run()
 
-    assert {"asked": 1, "refused": 1} == counts(site, job)
-    assert {"asked": 1, "accepted": 1} == counts(site, again)
-    assert 4 == len(site.bodies(SEND))
+    assert counts(site, job) == {"asked": 1, "refused": 1}
+    assert counts(site, again) == {"asked": 1, "accepted": 1}
+    assert len(site.bodies(SEND)) == 4
 
 
 def test_overflow_is_a_choice_of_three(site: Site) -> None:
@@ -110,7 +110,7 @@ def test_overflow_is_a_choice_of_three(site: Site) -> None:
     site.ask(long, overflow="truncate")
     site.run()
 
-    assert ["x" * 2045 + "…"] == [body["text"]["content"] for body in site.bodies(SEND)]
+    assert [body["text"]["content"] for body in site.bodies(SEND)] == ["x" * 2045 + "…"]
 
 
 # -- files inside messages --------------------------------------------------------------------------------------------
@@ -127,9 +127,9 @@ def test_files_inside_cards_and_articles(site: Site) -> None:
 
     card, news = sorted(site.bodies(SEND), key=lambda body: body["msgtype"] == "mpnews")
     (entry,) = card["template_card"]["horizontal_content_list"]
-    assert ("七月报表.txt", True) == (entry["value"], entry["media_id"].startswith("media"))
+    assert (entry["value"], entry["media_id"].startswith("media")) == ("七月报表.txt", True)
     assert news["mpnews"]["articles"][0]["thumb_media_id"].startswith("media")
-    assert {"file", "image"} == {call.query["type"] for call in site.calls(UPLOAD)}
+    assert {call.query["type"] for call in site.calls(UPLOAD)} == {"file", "image"}
 
 
 def test_a_permanent_picture_is_uploaded(site: Site) -> None:
@@ -141,11 +141,11 @@ def test_a_permanent_picture_is_uploaded(site: Site) -> None:
 
     site.run()
 
-    assert "accepted" == site.state(job)
-    assert 1 == len(site.calls(UPLOAD_IMAGE))
+    assert site.state(job) == "accepted"
+    assert len(site.calls(UPLOAD_IMAGE)) == 1
     with site.database.reading() as connection:
         [receipt] = receipts(connection, job)
-    assert ("http://p.qpic.cn/x", None, None) == (receipt.url, receipt.media_id, receipt.chatid)
+    assert (receipt.url, receipt.media_id, receipt.chatid) == ("http://p.qpic.cn/x", None, None)
 
 
 # -- chats ------------------------------------------------------------------------------------------------------------
@@ -157,8 +157,8 @@ def test_a_send_to_chats_is_a_call_each(site: Site) -> None:
 
     site.run()
 
-    assert ["duty2026", "night"] == sorted(body["chatid"] for body in site.bodies(CHAT_SEND))
-    assert {"asked": 2, "accepted": 2} == counts(site, job)
+    assert sorted(body["chatid"] for body in site.bodies(CHAT_SEND)) == ["duty2026", "night"]
+    assert counts(site, job) == {"asked": 2, "accepted": 2}
     said = problem(site, lambda c: recall(c, job, accounts=site.accounts))
     assert "gives no msgid" in said
 
@@ -173,8 +173,8 @@ def test_a_send_to_a_chat_in_doubt_is_held(site: Site) -> None:
     site.recover()
     site.run()
 
-    assert 2 == len(site.bodies(CHAT_SEND))
-    assert {"asked": 2, "accepted": 1, "undetermined": 1} == counts(site, job)
+    assert len(site.bodies(CHAT_SEND)) == 2
+    assert counts(site, job) == {"asked": 2, "accepted": 1, "undetermined": 1}
 
 
 def test_a_chat_that_refuses_is_sent_to_again_alone(site: Site) -> None:
@@ -187,9 +187,9 @@ def test_a_chat_that_refuses_is_sent_to_again_alone(site: Site) -> None:
         again = resend_failed(connection, job, accounts=site.accounts).id
     site.run()
 
-    assert {"asked": 2, "accepted": 1, "refused": 1} == counts(site, job)
-    assert {"asked": 1, "accepted": 1} == counts(site, again)
-    assert ["a", "b", "a"] == [body["chatid"] for body in site.bodies(CHAT_SEND)]
+    assert counts(site, job) == {"asked": 2, "accepted": 1, "refused": 1}
+    assert counts(site, again) == {"asked": 1, "accepted": 1}
+    assert [body["chatid"] for body in site.bodies(CHAT_SEND)] == ["a", "b", "a"]
 
 
 def test_a_chat_is_made_once(site: Site) -> None:
@@ -203,7 +203,7 @@ def test_a_chat_is_made_once(site: Site) -> None:
     site.run()
 
     assert [job, job] == [body["chatid"] for body in site.bodies(CHAT_CREATE)]
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 # -- updates ----------------------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_every_card_that_calls_back_can_become_any_card(site: Site) -> None:
     site.run()
 
     (body,) = site.bodies("/cgi-bin/message/update_template_card")
-    assert ("button_interaction", "done") == (body["template_card"]["card_type"], body["template_card"]["replace_text"])
+    assert (body["template_card"]["card_type"], body["template_card"]["replace_text"]) == ("button_interaction", "done")
     assert "task_id" not in body["template_card"]
 
 
@@ -268,7 +268,7 @@ def test_a_short_interval_swallows_no_later_message(site: Site) -> None:
     site.ask(Text(content="same"))
     site.run()
 
-    assert [60, None] == [body.get("duplicate_check_interval") for body in site.bodies(SEND)]
+    assert [body.get("duplicate_check_interval") for body in site.bodies(SEND)] == [60, None]
 
 
 def test_a_short_interval_covers_a_repeat_no_longer(site: Site) -> None:
@@ -281,5 +281,5 @@ def test_a_short_interval_covers_a_repeat_no_longer(site: Site) -> None:
     site.recover()
     site.run()
 
-    assert "unknown" == site.state(job)
-    assert 1 == len(site.bodies(SEND))
+    assert site.state(job) == "unknown"
+    assert len(site.bodies(SEND)) == 1

@@ -51,7 +51,7 @@ def test_every_name_in_rules_and_dashboards_exists(served: Served) -> None:
         if name not in served or not labels <= served[name]
     ]
 
-    assert [] == wrong
+    assert wrong == []
 
 
 @pytest.mark.fewer_databases("the names of metrics are Python's, whatever the database")
@@ -63,7 +63,7 @@ def test_every_legend_is_made_of_labels_that_its_series_have(served: Served) -> 
         if not all(words <= served[name] for name in names)
     ]
 
-    assert [] == wrong
+    assert wrong == []
 
 
 @pytest.mark.fewer_databases("the names of metrics are Python's, whatever the database")
@@ -71,7 +71,7 @@ def test_every_metric_is_on_a_dashboard_or_in_a_rule(served: Served) -> None:
     """What nothing shows is not looked at."""
     named = {name for _, expression in expressions() for name in names_in(expression)}
 
-    assert set() == {_family(name) for name in served} - {_family(name) for name in named}
+    assert {_family(name) for name in served} - {_family(name) for name in named} == set()
 
 
 def _family(name: str) -> str:

@@ -49,7 +49,7 @@ class Scraper:
         """One request, right after a reading."""
         self._answers.refresh()
         answer = asked(self.app, "GET", "/metrics")
-        assert (200, True) == (answer.status, answer.headers["content-type"].startswith("text/plain"))
+        assert (answer.status, answer.headers["content-type"].startswith("text/plain")) == (200, True)
         self.text = answer.body.decode()
         samples = [one for family in text_string_to_metric_families(self.text) for one in family.samples]
         self._told = {(one.name, tuple(sorted(one.labels.items()))): one.value for one in samples}
@@ -93,12 +93,12 @@ def test_the_backlog_and_its_age_are_told_by_account_and_priority(site: Site) ->
     assert {(("account", "hr"), ("priority", "normal")): 2, (("account", "hr"), ("priority", "bulk")): 1} == (
         told.that_are("backlog_parts")
     )
-    assert {(("account", "hr"), ("priority", "normal")): 90} == told.that_are("backlog_oldest_seconds")
-    assert (4, 1) == (
+    assert told.that_are("backlog_oldest_seconds") == {(("account", "hr"), ("priority", "normal")): 90}
+    assert (
         told.of("parts", account="hr", state="queued"),
         told.of("parts", account="it", state="queued"),
-    )
-    assert 0 == told.of("backlog_parts", account="it", priority="urgent")
+    ) == (4, 1)
+    assert told.of("backlog_parts", account="it", priority="urgent") == 0
 
 
 def test_a_job_that_is_put_off_again_and_again_grows_old(site: Site) -> None:
@@ -117,8 +117,8 @@ def test_a_job_that_is_put_off_again_and_again_grows_old(site: Site) -> None:
 
     told = scraper.scrape()
 
-    assert {(("account", "hr"), ("priority", "normal")): 17 * 61} == told.that_are("open_oldest_seconds")
-    assert {} == told.that_are("backlog_oldest_seconds")
+    assert told.that_are("open_oldest_seconds") == {(("account", "hr"), ("priority", "normal")): 17 * 61}
+    assert told.that_are("backlog_oldest_seconds") == {}
 
 
 @pytest.mark.every_database
@@ -130,21 +130,21 @@ def test_counts_are_exact_or_say_that_they_are_not(site: Site, monkeypatch: pyte
     site.advance(5)
     scraper = Scraper(site)
     exact = scraper.scrape()
-    assert (12, 12, 0) == (
+    assert (
         exact.of("backlog_parts", account="hr", priority="normal"),
         exact.of("parts", account="hr", state="queued"),
         exact.of("count_capped"),
-    )
+    ) == (12, 12, 0)
     monkeypatch.setattr(gauges, "MAX_EXACT", 11)
     monkeypatch.setattr(gauges, "MAX_COUNT", 3)
 
     told = scraper.scrape()
 
-    assert 1 == told.of("count_capped")
-    assert 3 == told.of("backlog_parts", account="hr", priority="normal")
-    assert 5 == told.of("backlog_oldest_seconds", account="hr", priority="normal")
-    assert 5 == told.of("open_oldest_seconds", account="hr", priority="normal")
-    assert 3 == told.of("parts", account="hr", state="queued")
+    assert told.of("count_capped") == 1
+    assert told.of("backlog_parts", account="hr", priority="normal") == 3
+    assert told.of("backlog_oldest_seconds", account="hr", priority="normal") == 5
+    assert told.of("open_oldest_seconds", account="hr", priority="normal") == 5
+    assert told.of("parts", account="hr", state="queued") == 3
 
 
 def test_what_is_in_flight_and_in_doubt_is_told(site: Site) -> None:
@@ -160,7 +160,7 @@ def test_what_is_in_flight_and_in_doubt_is_told(site: Site) -> None:
     told = Scraper(site).scrape()
 
     states = ("queued", "sending", "settling", "held")
-    assert (0, 1, 1, 1) == tuple(told.of("parts", account="hr", state=state) for state in states)
+    assert tuple(told.of("parts", account="hr", state=state) for state in states) == (0, 1, 1, 1)
 
 
 def test_jobs_of_the_last_minutes_are_told_by_kind_and_state(site: Site) -> None:
@@ -173,11 +173,13 @@ def test_jobs_of_the_last_minutes_are_told_by_kind_and_state(site: Site) -> None
 
     told = Scraper(site).scrape().that_are("jobs_recent")
 
-    assert {("send", "accepted"): 1, ("send", "rejected"): 1, ("upload", "open"): 1} == {
-        (dict(labels)["kind"], dict(labels)["state"]): value for labels, value in told.items()
+    assert {(dict(labels)["kind"], dict(labels)["state"]): value for labels, value in told.items()} == {
+        ("send", "accepted"): 1,
+        ("send", "rejected"): 1,
+        ("upload", "open"): 1,
     }
     site.clock.micros = (1 << 48) * 1000
-    assert {} == Scraper(site).scrape().that_are("jobs_recent")
+    assert Scraper(site).scrape().that_are("jobs_recent") == {}
 
 
 def test_lanes_are_told_by_what_stands_on_them(site: Site) -> None:
@@ -188,8 +190,9 @@ def test_lanes_are_told_by_what_stands_on_them(site: Site) -> None:
 
     told = Scraper(site).scrape()
 
-    assert {("hr", "account", "parked"): 1, ("it", "lane", "parked"): 1} == {
-        tuple(value for _, value in labels): count for labels, count in told.that_are("lanes").items()
+    assert {tuple(value for _, value in labels): count for labels, count in told.that_are("lanes").items()} == {
+        ("hr", "account", "parked"): 1,
+        ("it", "lane", "parked"): 1,
     }
     assert {what.value for what in LaneStatus} == {
         standing for standing in LaneStatus if told.of("lanes", account="hr", scope="lane", standing=standing) == 0
@@ -212,7 +215,7 @@ def test_steps_of_lanes_are_counted_and_never_fall(site: Site) -> None:
 
     second = Scraper(site).scrape()
 
-    assert [] == site.rows("select id from worker_lane_events")
+    assert site.rows("select id from worker_lane_events") == []
     parked, resumed = ((("account", "hr"), ("what", what)) for what in ("parked", "resumed"))
     assert ({parked: 1}, {parked: 2, resumed: 1}) == (first, second.that_are("lane_events_total"))
     assert {what.value for what in LaneEventKind} == {
@@ -231,7 +234,7 @@ def test_what_recovery_set_aside_is_counted(site: Site) -> None:
     site.advance(26)
     site.recover()
 
-    assert (0, 1) == (before, scraper.scrape().of("lane_events_total", account="hr", what="set aside"))
+    assert (before, scraper.scrape().of("lane_events_total", account="hr", what="set aside")) == (0, 1)
 
 
 def test_limits_are_told_as_worker_limits_tells_them(database: Database, driven_clock: DrivenClock) -> None:
@@ -242,7 +245,7 @@ def test_limits_are_told_as_worker_limits_tells_them(database: Database, driven_
         told = Scraper(site).scrape()
 
         labels = {"account": "hr", "limit": "app_day", "of": "the app"}
-        assert [2_000, 2, 1_998] == [told.of(f"limit_{what}", **labels) for what in ("amount", "used", "room")]
+        assert [told.of(f"limit_{what}", **labels) for what in ("amount", "used", "room")] == [2_000, 2, 1_998]
         assert None is told.of("limit_amount", account="hr", limit="member_minute", of="each member")
 
 
@@ -254,12 +257,12 @@ def test_processes_and_the_relay_are_told(site: Site) -> None:
     site.clock.advance(60)
     after = Scraper(site).scrape()
 
-    assert (1, 0, 0) == tuple(before.of(name) for name in ("processes", "processes_silent", "relay_active"))
-    assert [32] * 5 == list(before.that_are("threads").values())
-    assert 1 == leading.of("relay_active")
-    assert (0, 1, 0) == tuple(after.of(name) for name in ("processes", "processes_silent", "relay_active"))
-    assert {} == after.that_are("threads")
-    assert 60 == (after.of("database_clock_seconds") or 0) - (before.of("database_clock_seconds") or 0)
+    assert tuple(before.of(name) for name in ("processes", "processes_silent", "relay_active")) == (1, 0, 0)
+    assert list(before.that_are("threads").values()) == [32] * 5
+    assert leading.of("relay_active") == 1
+    assert tuple(after.of(name) for name in ("processes", "processes_silent", "relay_active")) == (0, 1, 0)
+    assert after.that_are("threads") == {}
+    assert (after.of("database_clock_seconds") or 0) - (before.of("database_clock_seconds") or 0) == 60
 
 
 def test_events_that_no_hook_has_heard_are_told(site: Site) -> None:
@@ -270,7 +273,7 @@ def test_events_that_no_hook_has_heard_are_told(site: Site) -> None:
 
     told = Scraper(site).scrape()
 
-    assert (2, 0, 1) == tuple(told.of("hook_events", state=state) for state in ("waiting", "running", "parked"))
+    assert tuple(told.of("hook_events", state=state) for state in ("waiting", "running", "parked")) == (2, 0, 1)
 
 
 def test_a_database_that_is_away_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,15 +290,15 @@ def test_a_database_that_is_away_is_told(site: Site, monkeypatch: pytest.MonkeyP
     with monkeypatch.context() as patched:
         patched.setattr(collector, "read_outbox", fails)
         away = scraper.scrape()
-        assert 0 == away.of("database_up")
+        assert away.of("database_up") == 0
         assert None is away.of("processes")
         assert None is away.of("backlog_parts", account="hr", priority="normal")
     back = scraper.scrape()
-    assert (1, 1, 1) == (
+    assert (
         back.of("database_up"),
         back.of("processes"),
         back.of("lane_events_total", account="hr", what="parked"),
-    )
+    ) == (1, 1, 1)
 
 
 def test_no_person_text_or_secret_is_in_a_series(database: Database, driven_clock: DrivenClock) -> None:
@@ -315,7 +318,7 @@ def test_no_person_text_or_secret_is_in_a_series(database: Database, driven_cloc
 
         assert "canary" not in told.text
         assert "203.0.113.7" not in told.text
-        assert [] == [lane for lane in lanes if lane not in ("hr", "push") and lane in told.text]
+        assert [lane for lane in lanes if lane not in ("hr", "push") and lane in told.text] == []
         assert None is not told.of("limit_room", account="hr", limit="app_day", of="the app")
 
 
@@ -323,7 +326,7 @@ def test_only_metrics_are_served(site: Site) -> None:
     """And only for reading."""
     app = metrics_app(LatestMetrics(OutboxCollector(site.database, site.accounts)))
 
-    assert [404, 405] == [asked(app, "GET", "/").status, asked(app, "POST", "/metrics").status]
+    assert [asked(app, "GET", "/").status, asked(app, "POST", "/metrics").status] == [404, 405]
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_migrations_make_the_tables(database: Database) -> None:
         return is_made(thing, database.dialect.name) if isinstance(thing, Index) else name != VERSION_TABLE
 
     with database.reading() as connection:
-        assert [] == differences(connection, metadata, include_object=ours)
+        assert differences(connection, metadata, include_object=ours) == []
         assert head() == current(connection)
         assert is_current(connection)
 
@@ -134,7 +134,7 @@ def test_down_and_up_with_rows(empty_database: Database) -> None:
     downgrade(database.engine, "base")
 
     with database.reading() as connection:
-        assert {"note", VERSION_TABLE} == set(inspect(connection).get_table_names())
+        assert set(inspect(connection).get_table_names()) == {"note", VERSION_TABLE}
         assert current(connection) is None
         assert not is_current(connection)
     upgrade(database.engine)
@@ -186,7 +186,7 @@ def test_upgrade_is_idempotent_and_keeps_the_lane_key(database: Database) -> Non
     upgrade(database.engine)
     with database.reading() as connection:
         assert [before] == list(connection.execute(query).scalars())
-    assert 64 == len(before)
+    assert len(before) == 64
 
 
 # -- two releases on the same tables ----------------------------------------------------------------------------------
@@ -226,10 +226,10 @@ def test_the_release_before_may_start_on_newer_tables_that_say_so(empty_database
     engine = empty_database.engine
     upgrade(engine)
     with newer_release(tmp_path, f'compatible_from = "{head()}"'):
-        assert "newer" == upgrade(engine)
+        assert upgrade(engine) == "newer"
 
-    assert "newer" == require_current(empty_database)
-    assert "newer" == upgrade(engine)
+    assert require_current(empty_database) == "newer"
+    assert upgrade(engine) == "newer"
     with empty_database.reading() as connection:
         assert is_current(connection)
         assert "worker_newer" in inspect(connection).get_table_names()
@@ -294,8 +294,8 @@ def test_revisions_say_which_releases_may_use_their_tables() -> None:
     said = [(one.revision, one.module.compatible_from) for one in reversed(scripts)]
 
     assert said[0] == ("0001", "0001")
-    assert [] == unsuited(said)
-    assert ["0002", "0004"] == unsuited([("0001", "0001"), ("0002", "0003"), ("0003", "0003"), ("0004", "0002")])
+    assert unsuited(said) == []
+    assert unsuited([("0001", "0001"), ("0002", "0003"), ("0003", "0003"), ("0004", "0002")]) == ["0002", "0004"]
 
 
 def test_a_process_reads_on_when_a_newer_release_adds_columns(empty_database: Database) -> None:
@@ -420,7 +420,7 @@ def test_a_revision_takes_nothing_from_a_release_that_it_lets_in(empty_database:
 
     taking = dict(steps(empty_database, [script.revision for script in scripts]))
 
-    assert {} == {one: taken for one, taken in taking.items() if taken and says[one] not in allowed[one]}
+    assert {one: taken for one, taken in taking.items() if taken and says[one] not in allowed[one]} == {}
 
 
 @pytest.mark.parametrize(
@@ -446,7 +446,7 @@ def test_a_step_that_takes_something_away_is_seen(empty_database: Database, chan
         connection.execute(text(statement))
 
     with empty_database.reading() as connection:
-        assert 1 == len(taken_away(before, seen(connection)))
+        assert len(taken_away(before, seen(connection))) == 1
 
 
 def test_upgrades_at_once_wait_for_each_other(empty_database: Database) -> None:
@@ -460,7 +460,7 @@ def test_upgrades_at_once_wait_for_each_other(empty_database: Database) -> None:
     running = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE, text=True) for _ in range(2)]
     errors = [process.communicate(timeout=60)[1] for process in running]
 
-    assert [0, 0] == [process.returncode for process in running], errors
+    assert [process.returncode for process in running] == [0, 0], errors
     with empty_database.reading() as connection:
         assert is_current(connection)
 
@@ -476,7 +476,7 @@ def within_an_upgrade(monkeypatch: pytest.MonkeyPatch, database: Database, look:
     with monkeypatch.context() as patch:
         patch.setattr(command, "upgrade", instead)
         upgrade(database.engine)
-    assert ["head"] == looks
+    assert looks == ["head"]
 
 
 @pytest.mark.fewer_databases("PostgreSQL's lock of an upgrade")
@@ -485,8 +485,8 @@ def test_a_change_does_not_wait_long_for_a_table(postgres_database: Database, mo
     held = text("select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()")
 
     def look(connection: Connection) -> None:
-        assert "5s" == connection.execute(text("show lock_timeout")).scalar_one()
-        assert 1 == connection.execute(held).scalar_one()
+        assert connection.execute(text("show lock_timeout")).scalar_one() == "5s"
+        assert connection.execute(held).scalar_one() == 1
 
     within_an_upgrade(monkeypatch, postgres_database, look)
 
@@ -498,7 +498,7 @@ def test_upgrades_on_mariadb_go_one_after_another(mariadb_database: Database, mo
     lock = f"concat('{VERSION_TABLE}:', left(sha2(database(), 256), 32))"
 
     def look(connection: Connection) -> None:
-        assert 5 == connection.execute(text("select @@session.lock_wait_timeout")).scalar_one()
+        assert connection.execute(text("select @@session.lock_wait_timeout")).scalar_one() == 5
         inside = connection.execute(text("select connection_id()")).scalar_one()
         with engine.connect() as other:
             assert inside == other.execute(text(f"select is_used_lock({lock})")).scalar_one()
@@ -565,7 +565,7 @@ def test_the_applications_autogenerate_leaves_ours_alone(database: Database) -> 
     own.create_all(database.engine)
     try:
         with database.reading() as connection:
-            assert [] == differences(connection, own, include_object=include_object)
+            assert differences(connection, own, include_object=include_object) == []
             assert differences(connection, own)
     finally:
         own.drop_all(database.engine)

@@ -72,19 +72,19 @@ def test_those_with_room_go_at_once_and_the_others_when_they_have_some(site: Sit
     people = [f"u{n}" for n in range(998)]
     job = site.send("news", To([*people, "full1", "full2"]))
 
-    assert 1 == site.ring(job)
+    assert site.ring(job) == 1
 
     assert Counter(people) == told(site, "news")
     found = counts(site, job)
-    assert (1_000, 998, 2) == (found.asked, found.accepted, found.not_yet)
+    assert (found.asked, found.accepted, found.not_yet) == (1_000, 998, 2)
     later = parts(site, job)[1]
     assert 60 * SECOND <= later.not_before - site.clock.micros < 61 * SECOND
-    assert ("limit member_minute is used up", 0) == (later.reason, later.tries)
+    assert (later.reason, later.tries) == ("limit member_minute is used up", 0)
     assert site.part(job).lane == later.lane
     site.advance(61)
     site.ring(job)
     assert Counter([*people, "full1", "full2"]) == told(site, "news")
-    assert ("accepted", 1_000, 2) == (site.job(job).state, counts(site, job).accepted, len(parts(site, job)))
+    assert (site.job(job).state, counts(site, job).accepted, len(parts(site, job))) == ("accepted", 1_000, 2)
 
 
 @pytest.mark.parametrize("step", ["narrow", "limits", "request"])
@@ -109,7 +109,7 @@ def test_a_part_that_an_error_of_ours_keeps_from_being_taken_apart_keeps_no_othe
 
     site.ring(odd, fine)
 
-    assert ("accepted", "queued", 1) == (site.state(fine), site.state(odd), site.part(odd).tries)
+    assert (site.state(fine), site.state(odd), site.part(odd).tries) == ("accepted", "queued", 1)
 
 
 @pytest.mark.every_database
@@ -123,8 +123,8 @@ def test_whoever_had_a_mind_to_the_undivided_part_has_lost_it(site: Site) -> Non
     together = late.call
     commit(site.database, [late], Policy())
 
-    assert (True, 0, 0) == (wish.done, together, late.call)
-    assert 2 == site.job(job).n_open
+    assert (wish.done, together, late.call) == (True, 0, 0)
+    assert site.job(job).n_open == 2
 
 
 @pytest.mark.every_database
@@ -136,7 +136,7 @@ def test_two_workers_take_it_apart_once(site: Site) -> None:
 
     commit(site.database, [first, second], Policy())
 
-    assert (True, False) == (first.done, second.done)
+    assert (first.done, second.done) == (True, False)
     assert texts == tuple(part.spec for part in parts(site, job))
     waits = [(row.part_id, row.reason) for row in site.rows("select part_id, reason from worker_waits")]
     assert [(part_id(job, 1), "limit full is used up")] == waits
@@ -159,7 +159,7 @@ def test_a_wish_that_was_granted_and_rolled_back_is_not_granted(site: Site, monk
 
     commit(site.database, [wish], Policy())
 
-    assert (False, 1) == (wish.done, len(parts(site, job)))
+    assert (wish.done, len(parts(site, job))) == (False, 1)
 
 
 def test_a_part_that_was_marked_is_not_taken_apart(site: Site) -> None:
@@ -170,8 +170,8 @@ def test_a_part_that_was_marked_is_not_taken_apart(site: Site) -> None:
 
     commit(site.database, wishes, Policy())
 
-    assert [False] * 2 == [wish.done for wish in wishes]
-    assert 1 == len(parts(site, job))
+    assert [wish.done for wish in wishes] == [False] * 2
+    assert len(parts(site, job)) == 1
 
 
 @pytest.mark.every_database
@@ -183,7 +183,7 @@ def test_a_commit_whose_answer_was_lost_adds_one_part(site: Site) -> None:
 
     site.ring(job)
 
-    assert ({"anna": 1}, 2, 1) == (told(site, "news"), len(parts(site, job)), site.job(job).n_open)
+    assert (told(site, "news"), len(parts(site, job)), site.job(job).n_open) == ({"anna": 1}, 2, 1)
     assert site.runtime.writer.stop(10)
 
 
@@ -200,14 +200,14 @@ def test_a_crash_right_after_leaves_two_parts_that_are_both_sent(site: Site) -> 
     with pytest.raises(RuntimeError):
         site.ring(job)
     site.runtime.checkpoint = lambda label: None
-    assert {} == told(site, "news")
-    assert 2 == counts(site, job).not_yet
+    assert told(site, "news") == {}
+    assert counts(site, job).not_yet == 2
 
     site.advance(61)
     site.ring(job)
 
-    assert {"anna": 1, "full": 1} == told(site, "news")
-    assert 2 == counts(site, job).accepted
+    assert told(site, "news") == {"anna": 1, "full": 1}
+    assert counts(site, job).accepted == 2
 
 
 def test_nothing_in_doubt_and_nothing_the_vendor_heard_of_is_taken_apart(site: Site) -> None:
@@ -222,11 +222,11 @@ def test_nothing_in_doubt_and_nothing_the_vendor_heard_of_is_taken_apart(site: S
 
     site.ring(retried, doubted)
 
-    assert [1, 1] == [len(parts(site, job)) for job in (retried, doubted)]
-    assert {"limit member_minute is used up"} == {site.part(job).reason for job in (retried, doubted)}
+    assert [len(parts(site, job)) for job in (retried, doubted)] == [1, 1]
+    assert {site.part(job).reason for job in (retried, doubted)} == {"limit member_minute is used up"}
     site.advance(61)
     site.ring(retried, doubted)
-    assert ["accepted"] * 2 == [site.state(job) for job in (retried, doubted)]
+    assert [site.state(job) for job in (retried, doubted)] == ["accepted"] * 2
     assert {body["touser"] for body in site.bodies() if body["text"]["content"] != "fill"} >= {"anna|full"}
 
 
@@ -236,13 +236,13 @@ def test_a_part_of_which_nothing_left_is_taken_apart(site: Site) -> None:
     job = site.send("news", To("anna|full"))
     site.vendor.says(unsent("dropped"))
     site.ring(job)
-    assert 1 == len(site.of("bodies", job))
+    assert len(site.of("bodies", job)) == 1
     fill(site, "full")
 
     site.vendor.says(lost())
     site.ring(job)
 
-    assert ["anna|full", "anna"] == [body["touser"] for body in site.bodies() if body["text"]["content"] == "news"]
+    assert [body["touser"] for body in site.bodies() if body["text"]["content"] == "news"] == ["anna|full", "anna"]
     assert [part_id(job, 0)] == [row.part_id for row in site.of("bodies", job)]
     assert '"anna"' in site.of("bodies", job)[0].body
 
@@ -252,9 +252,9 @@ def test_beside_parties_and_tags_a_part_waits_whole(site: Site) -> None:
     fill(site, "full")
     job = site.send("news", To("anna|full", parties="7"))
 
-    assert 0 == site.ring(job)
+    assert site.ring(job) == 0
 
-    assert 1 == len(parts(site, job))
+    assert len(parts(site, job)) == 1
     assert 60 * SECOND <= site.part(job).not_before - site.clock.micros < 61 * SECOND
 
 
@@ -263,9 +263,9 @@ def test_a_part_with_a_place_in_a_line_waits_whole(site: Site) -> None:
     fill(site, "full")
     job = site.send("news", To("anna|full"), order_key="k")
 
-    assert 0 == site.ring(job)
+    assert site.ring(job) == 0
 
-    assert (1, {}) == (len(parts(site, job)), told(site, "news"))
+    assert (len(parts(site, job)), told(site, "news")) == (1, {})
 
 
 @pytest.mark.fewer_databases("when room opens is decided in Python")
@@ -281,7 +281,7 @@ def test_members_whose_room_opens_within_one_window_go_together(site: Site) -> N
     site.advance((later.not_before - site.clock.micros) / SECOND)
     site.ring(job)
 
-    assert (2, "accepted", 9) == (len(parts(site, job)), site.job(job).state, sum(told(site, "news").values()))
+    assert (len(parts(site, job)), site.job(job).state, sum(told(site, "news").values())) == (2, "accepted", 9)
 
 
 @pytest.mark.fewer_databases("when room opens is decided in Python")
@@ -297,14 +297,14 @@ def test_who_waits_for_his_hour_does_not_keep_those_who_wait_for_their_minute(
         job = site.send("news", To("hour|minute"))
 
         site.ring(job)
-        assert 1 == len(parts(site, job))
+        assert len(parts(site, job)) == 1
         site.advance(61)
         site.ring(job)
 
-        assert {"minute": 1} == told(site, "news")
+        assert told(site, "news") == {"minute": 1}
         later = parts(site, job)[1]
         assert 3_400 * SECOND < later.not_before - site.clock.micros < 3_600 * SECOND
-        assert "limit member_hour is used up" == later.reason
+        assert later.reason == "limit member_hour is used up"
 
 
 def test_a_card_with_an_id_of_its_own_has_another_one_in_every_part(site: Site) -> None:
@@ -337,9 +337,9 @@ def test_a_recall_stops_the_later_part(site: Site) -> None:
     site.recall(job)
     site.run()
 
-    assert ["accepted", "cancelled"] == [site.state(job, n) for n in (0, 1)]
-    assert 1 == len(site.calls("/cgi-bin/message/recall"))
-    assert (1, 1) == (counts(site, job).accepted, counts(site, job).not_sent)
+    assert [site.state(job, n) for n in (0, 1)] == ["accepted", "cancelled"]
+    assert len(site.calls("/cgi-bin/message/recall")) == 1
+    assert (counts(site, job).accepted, counts(site, job).not_sent) == (1, 1)
 
 
 def test_while_a_recall_is_on_its_way_nothing_is_taken_apart(site: Site) -> None:
@@ -350,7 +350,7 @@ def test_while_a_recall_is_on_its_way_nothing_is_taken_apart(site: Site) -> None
 
     site.ring(job)
 
-    assert (1, {}) == (len(parts(site, job)), told(site, "news"))
+    assert (len(parts(site, job)), told(site, "news")) == (1, {})
 
 
 @pytest.mark.every_database
@@ -388,8 +388,8 @@ def test_room_is_asked_for_again_when_somebody_else_took_it(site: Site) -> None:
     site.runtime.governor.reserve = others_first  # type: ignore[method-assign]
     site.ring(job)
 
-    assert [6, 4, 2] == asked
-    assert ({"anna": 1}, 2) == (told(site, "news"), len(parts(site, job)))
+    assert asked == [6, 4, 2]
+    assert (told(site, "news"), len(parts(site, job))) == ({"anna": 1}, 2)
 
 
 @pytest.mark.fewer_databases("when room opens is decided in Python")
@@ -406,7 +406,7 @@ def test_those_who_wait_for_one_member_come_back_in_turns(site: Site) -> None:
         for job in jobs
         if site.state(job) == "queued"
     )
-    assert 40 == sum(waits.values())
+    assert sum(waits.values()) == 40
     assert 30 >= waits[1] > 0
     assert 10 <= waits[2]
     assert 60 * SECOND <= site.part(urgent).not_before - site.clock.micros < 61 * SECOND
@@ -414,7 +414,7 @@ def test_those_who_wait_for_one_member_come_back_in_turns(site: Site) -> None:
     site.ring(urgent, *jobs)
     site.advance(61)
     site.ring(*jobs)
-    assert {"accepted"} == {site.state(job) for job in [*jobs, urgent]}
+    assert {site.state(job) for job in [*jobs, urgent]} == {"accepted"}
 
 
 class Killed(Exception):
@@ -467,7 +467,7 @@ def test_every_member_gets_everything_once_and_nobody_too_much(database: Databas
             two.runtime.lease.beat()
             assert driven_clock.micros < 1_700_000_600 * SECOND, "ten minutes"
 
-        assert {"accepted"} == {one.job(job).state for job in jobs}
+        assert {one.job(job).state for job in jobs} == {"accepted"}
         assert [Counter(crowd) for crowd in crowds] == [told(one, str(n)) + told(two, str(n)) for n in range(60)]
         for times in arrivals.values():
             assert max(sum(at <= other < at + 60 * SECOND for other in times) for at in times) <= MINUTE
@@ -484,8 +484,8 @@ def test_a_send_to_many_without_room_keeps_no_alarm(database: Database, driven_c
         alarm = site.send("alarm", "boss", priority="urgent")
         site.run()
 
-        assert ("queued", "accepted") == (site.state(many), site.state(alarm))
-        assert "limit app_day is used up" == site.part(many).reason
+        assert (site.state(many), site.state(alarm)) == ("queued", "accepted")
+        assert site.part(many).reason == "limit app_day is used up"
         site.advance(86_400 + 900)
         site.run()
-        assert "accepted" == site.state(many)
+        assert site.state(many) == "accepted"

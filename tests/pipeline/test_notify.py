@@ -50,9 +50,9 @@ def test_a_healthy_outbox_tells_nothing(site: Site) -> None:
     watch.later()
     watch.later(QUIET_S)
 
-    assert [] == watch.told()
-    assert [] == watch.posts()
-    assert [] == site.rows("select id from worker_alerts")
+    assert watch.told() == []
+    assert watch.posts() == []
+    assert site.rows("select id from worker_alerts") == []
 
 
 def test_a_parked_account(site: Site) -> None:
@@ -64,7 +64,7 @@ def test_a_parked_account(site: Site) -> None:
     _resume(site)
     _ends(watch)
 
-    assert [("ops", "AccountParked: hr"), ("ops", "AccountParked is over: hr")] == watch.told()
+    assert watch.told() == [("ops", "AccountParked: hr"), ("ops", "AccountParked is over: hr")]
     begin, end = map(watch.text, watch.jobs())
     assert (
         "AccountParked: hr\n"
@@ -88,7 +88,7 @@ def test_a_breaker(site: Site) -> None:
         site.ring(job)
         site.advance(1)
     watch.later()
-    assert [] == watch.told()
+    assert watch.told() == []
     watch.later(QUIET_S)
     during = watch.told()
     for job in jobs[5:]:
@@ -97,7 +97,7 @@ def test_a_breaker(site: Site) -> None:
         site.ring(job)
     _ends(watch)
 
-    assert [("ops", "BreakerStaysOpen: hr")] == during
+    assert during == [("ops", "BreakerStaysOpen: hr")]
     assert [*during, ("ops", "BreakerStaysOpen is over: hr")] == watch.told()
 
 
@@ -112,9 +112,9 @@ def test_a_broken_relay(site: Site) -> None:
     watch.later()
     _ends(watch)
 
-    assert [("firing", "NothingIsDelivered")] == during
+    assert during == [("firing", "NothingIsDelivered")]
     assert [*during, ("resolved", "NothingIsDelivered is over")] == watch.posted()
-    assert [] == watch.told()
+    assert watch.told() == []
 
 
 @contextmanager
@@ -148,8 +148,8 @@ def test_a_full_disk(site: Site) -> None:
     watch.later()
 
     [begin, end] = watch.posts()
-    assert [] == early
-    assert ("firing", "resolved") == (begin["status"], end["status"])
+    assert early == []
+    assert (begin["status"], end["status"]) == ("firing", "resolved")
     assert (
         "DatabaseTakesNoWrites" == begin["alerts"][0]["labels"]["alertname"] == end["alerts"][0]["labels"]["alertname"]
     )
@@ -170,10 +170,10 @@ def test_a_database_that_is_away(site: Site) -> None:
         _turns(watch, 120)
 
     alerts = [(body["status"], body["alerts"][0]) for body in watch.posts()]
-    assert ["firing", "resolved", "firing"] == [status for status, _ in alerts]
-    assert {"DatabaseAway"} == {one["labels"]["alertname"] for _, one in alerts}
+    assert [status for status, _ in alerts] == ["firing", "resolved", "firing"]
+    assert {one["labels"]["alertname"] for _, one in alerts} == {"DatabaseAway"}
     assert alerts[0][1]["fingerprint"] == alerts[1][1]["fingerprint"] != alerts[2][1]["fingerprint"]
-    assert {"docs/runbooks.md#database-away"} == {one["annotations"]["runbook"] for _, one in alerts}
+    assert {one["annotations"]["runbook"] for _, one in alerts} == {"docs/runbooks.md#database-away"}
 
 
 def _callbacks(site: Site, count: int, at: int) -> None:
@@ -189,13 +189,13 @@ def test_a_receiver_that_stopped(site: Site) -> None:
     _callbacks(site, 11, site.clock.micros - (24 * HOUR_S + 600) * SECOND)
     _callbacks(site, 1, site.clock.micros - (HOUR_S - 100) * SECOND)
     watch.later()
-    assert [] == site.rows("select id from worker_alerts"), "one came an hour ago"
+    assert site.rows("select id from worker_alerts") == [], "one came an hour ago"
     watch.later()
     watch.later(600)
     _callbacks(site, 1, site.clock.micros)
     _ends(watch)
 
-    assert [("ops", "CallbacksStopped: hr"), ("ops", "CallbacksStopped is over: hr")] == watch.told()
+    assert watch.told() == [("ops", "CallbacksStopped: hr"), ("ops", "CallbacksStopped is over: hr")]
 
 
 def test_few_callbacks_stop_without_a_word(site: Site) -> None:
@@ -204,7 +204,7 @@ def test_few_callbacks_stop_without_a_word(site: Site) -> None:
     _callbacks(site, 10, site.clock.micros - (24 * HOUR_S + 600) * SECOND)
     watch.later()
 
-    assert [] == site.rows("select id from worker_alerts")
+    assert site.rows("select id from worker_alerts") == []
 
 
 def test_a_queue_without_workers(database: Database, driven_clock: DrivenClock) -> None:
@@ -219,6 +219,6 @@ def test_a_queue_without_workers(database: Database, driven_clock: DrivenClock) 
         queues.add("urgent")
         _ends(watch)
 
-        assert [("ops", "QueueWithoutWorkers: urgent")] == during
-        assert [1] == [job["priority"] for job in watch.jobs()][:1], "a queue without workers would keep it"
+        assert during == [("ops", "QueueWithoutWorkers: urgent")]
+        assert [job["priority"] for job in watch.jobs()][:1] == [1], "a queue without workers would keep it"
         assert [*during, ("ops", "QueueWithoutWorkers is over: urgent")] == watch.told()

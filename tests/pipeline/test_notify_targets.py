@@ -82,9 +82,9 @@ def test_an_alert_is_told_once_over_restarts(site: Site) -> None:
     _park(site)
     watch.later()
 
-    assert [PARKED, OVER] == once
-    assert [PARKED, OVER, PARKED] == watch.told()
-    assert 3 == len({job["dedupe_key"] for job in watch.jobs()})
+    assert once == [PARKED, OVER]
+    assert watch.told() == [PARKED, OVER, PARKED]
+    assert len({job["dedupe_key"] for job in watch.jobs()}) == 3
 
 
 def test_a_notice_is_an_ordinary_job_with_a_tag(site: Site) -> None:
@@ -95,12 +95,13 @@ def test_a_notice_is_an_ordinary_job_with_a_tag(site: Site) -> None:
     site.ring(site.send(account="it"))
     watch.later()
 
-    assert [("AccountParked: hr", 0), ("LaneParked: it", 1)] == [
-        (watch.text(job).splitlines()[0], job["priority"]) for job in watch.jobs()
+    assert [(watch.text(job).splitlines()[0], job["priority"]) for job in watch.jobs()] == [
+        ("AccountParked: hr", 0),
+        ("LaneParked: it", 1),
     ]
-    assert {'["notify"]'} == {job["tags"] for job in watch.jobs()}
+    assert {job["tags"] for job in watch.jobs()} == {'["notify"]'}
     site.ring(watch.jobs()[0]["id"])
-    assert "oncall" == site.bodies()[-1]["touser"]
+    assert site.bodies()[-1]["touser"] == "oncall"
 
 
 def test_what_comes_and_goes_is_one_alert(site: Site) -> None:
@@ -113,7 +114,7 @@ def test_what_comes_and_goes_is_one_alert(site: Site) -> None:
         watch.later(QUIET_S - 100)
     watch.later(QUIET_S)
 
-    assert [PARKED, OVER] == [told for told in watch.told() if "AccountParked" in told[1]]
+    assert [told for told in watch.told() if "AccountParked" in told[1]] == [PARKED, OVER]
 
 
 @pytest.mark.every_database
@@ -124,8 +125,8 @@ def test_what_was_over_before_its_time_is_not_told(site: Site) -> None:
     watch.ahead_s = 0
     watch.later(QUIET_S)
 
-    assert [] == watch.told()
-    assert [] == site.rows("select id from worker_alerts")
+    assert watch.told() == []
+    assert site.rows("select id from worker_alerts") == []
 
 
 @contextmanager
@@ -150,8 +151,8 @@ def test_of_two_processes_one_tells(site: Site) -> None:
         second.later(QUIET_S)
         first.later(4)
 
-        assert [PARKED] == during
-        assert [PARKED, OVER] == first.told()
+        assert during == [PARKED]
+        assert first.told() == [PARKED, OVER]
 
 
 def test_a_process_that_was_held_up_tells_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +171,7 @@ def test_a_process_that_was_held_up_tells_nothing(site: Site, monkeypatch: pytes
         monkeypatch.setattr(notifier, "read_outbox", look)
         first.later()
 
-        assert [PARKED] == first.told()
+        assert first.told() == [PARKED]
 
 
 def test_a_process_that_reaches_no_target_lets_another_one_tell(site: Site) -> None:
@@ -185,7 +186,7 @@ def test_a_process_that_reaches_no_target_lets_another_one_tell(site: Site) -> N
                 watch.live()
                 watch.notifier.turn()
 
-        assert [("firing", "AccountParked: hr")] == second.posted()
+        assert second.posted() == [("firing", "AccountParked: hr")]
         assert "none of the targets accepted its notice" in first.notifier.leadership.problem()
 
 
@@ -208,7 +209,7 @@ def test_processes_that_tell_at_once_tell_once(server_database: Database, driven
             with ThreadPoolExecutor(len(watches)) as pool:
                 list(pool.map(turns, watches))
 
-            assert [PARKED] == watches[0].told()
+            assert watches[0].told() == [PARKED]
 
 
 # -- by whom ----------------------------------------------------------------------------------------------------------
@@ -225,8 +226,8 @@ def test_no_notice_goes_by_the_account_that_it_is_about(site: Site) -> None:
     during = watch.told()
     _is_over(watch, "ops")
 
-    assert [] == waits
-    assert [("it", "AccountParked: ops")] == during
+    assert waits == []
+    assert during == [("it", "AccountParked: ops")]
     assert [*during, ("it", "AccountParked is over: ops")] == watch.told()
 
 
@@ -236,7 +237,7 @@ def test_what_blocks_no_account_is_told_by_another_one_too(site: Site) -> None:
     _set_aside(site, "ops")
     watch.later()
 
-    assert [("it", "SetAside: ops")] == watch.told()
+    assert watch.told() == [("it", "SetAside: ops")]
 
 
 def test_what_is_about_the_target_keeps_no_other_from_being_told(site: Site) -> None:
@@ -245,7 +246,7 @@ def test_what_is_about_the_target_keeps_no_other_from_being_told(site: Site) -> 
     _set_aside(site, "hr", "it", "ops")
     watch.later()
 
-    assert [("ops", "SetAside: hr, it")] == watch.told()
+    assert watch.told() == [("ops", "SetAside: hr, it")]
 
 
 def _set_aside(site: Site, *accounts: str) -> None:
@@ -266,8 +267,8 @@ def test_a_notice_that_stays_in_doubt_goes_by_the_next_target(site: Site) -> Non
     during = watch.told()
     watch.later(600)
 
-    assert [PARKED] == during
-    assert [PARKED, ("it", "AccountParked: hr")] == watch.told()
+    assert during == [PARKED]
+    assert watch.told() == [PARKED, ("it", "AccountParked: hr")]
 
 
 @pytest.mark.every_database
@@ -284,7 +285,7 @@ def test_tickets_leave_room_for_pages(site: Site) -> None:
     _park(site)
     watch.later()
 
-    assert [PARKED] == watch.told()
+    assert watch.told() == [PARKED]
 
 
 def test_a_process_that_is_to_end_tells_no_more(site: Site) -> None:
@@ -294,7 +295,7 @@ def test_a_process_that_is_to_end_tells_no_more(site: Site) -> None:
     site.runtime.draining.set()
     watch.later()
 
-    assert [] == watch.posted()
+    assert watch.posted() == []
 
 
 def test_no_notice_goes_by_an_account_that_is_broken(site: Site) -> None:
@@ -307,8 +308,8 @@ def test_no_notice_goes_by_an_account_that_is_broken(site: Site) -> None:
     _is_over(watch, "ops")
     _is_over(watch)
 
-    assert [("it", "AccountParked: hr"), ("it", "AccountParked: ops")] == sorted(during)
-    assert ("ops", "AccountParked is over: hr") == watch.told()[-1]
+    assert sorted(during) == [("it", "AccountParked: hr"), ("it", "AccountParked: ops")]
+    assert watch.told()[-1] == ("ops", "AccountParked is over: hr")
 
 
 @pytest.mark.parametrize("what", ["paused", "blocked", "unknown"])
@@ -325,7 +326,7 @@ def test_an_account_that_carries_nothing_now_is_passed_over(site: Site, what: st
     _park(site)
     watch.later()
 
-    assert [("it", "AccountParked: hr")] == watch.told()
+    assert watch.told() == [("it", "AccountParked: hr")]
 
 
 def test_a_url_that_does_not_take_it_is_passed_over(site: Site) -> None:
@@ -335,8 +336,8 @@ def test_a_url_that_does_not_take_it_is_passed_over(site: Site) -> None:
     site.vendor.says(answered(b"", 503))
     watch.later()
 
-    assert 1 == len(watch.posts())
-    assert [PARKED] == watch.told()
+    assert len(watch.posts()) == 1
+    assert watch.told() == [PARKED]
 
 
 @pytest.mark.parametrize("says", [answered(b"", 302, location="http://other"), lost(), answered(b"no", 404)])
@@ -349,8 +350,8 @@ def test_a_url_is_told_until_it_takes_it(site: Site, says: CallResult) -> None:
         watch.later()
         site.ticks.advance(60)
 
-    assert [("firing", "AccountParked: hr")] * 2 == watch.posted()
-    assert 1 == len({body["alerts"][0]["fingerprint"] for body in watch.posts()})
+    assert watch.posted() == [("firing", "AccountParked: hr")] * 2
+    assert len({body["alerts"][0]["fingerprint"] for body in watch.posts()}) == 1
 
 
 def test_a_notice_that_the_vendor_does_not_take_goes_by_the_next_target(site: Site) -> None:
@@ -365,8 +366,8 @@ def test_a_notice_that_the_vendor_does_not_take_goes_by_the_next_target(site: Si
     watch.later()
     watch.later()
 
-    assert [PARKED, ("it", "AccountParked: hr")] == watch.told()
-    assert ["AccountParked"] == [row.alert for row in site.rows("select alert from worker_alerts")]
+    assert watch.told() == [PARKED, ("it", "AccountParked: hr")]
+    assert [row.alert for row in site.rows("select alert from worker_alerts")] == ["AccountParked"]
 
 
 def test_the_end_of_what_no_target_took_is_told(site: Site) -> None:
@@ -380,7 +381,7 @@ def test_the_end_of_what_no_target_took_is_told(site: Site) -> None:
     _park(site)
     watch.later()
 
-    assert [PARKED, OVER, PARKED] == watch.told()
+    assert watch.told() == [PARKED, OVER, PARKED]
 
 
 def test_a_notice_that_is_not_sent_in_time_goes_by_the_next_target(site: Site) -> None:
@@ -393,8 +394,8 @@ def test_a_notice_that_is_not_sent_in_time_goes_by_the_next_target(site: Site) -
     watch.later()
     spans = site.rows("select expires_at - due_at as span from worker_jobs where dedupe_key is not null order by id")
 
-    assert [PARKED, ("it", "AccountParked: hr")] == watch.told()
-    assert [600, 86_400] == [round(row.span / 1_000_000) for row in spans]
+    assert watch.told() == [PARKED, ("it", "AccountParked: hr")]
+    assert [round(row.span / 1_000_000) for row in spans] == [600, 86_400]
 
 
 def test_a_notice_in_doubt_is_sent_again(site: Site) -> None:
@@ -406,8 +407,8 @@ def test_a_notice_in_doubt_is_sent_again(site: Site) -> None:
     [job] = watch.jobs()
     site.ring(job["id"])
 
-    assert "resend" == site.job(job["id"]).on_unknown
-    assert [PARKED] == watch.told()
+    assert site.job(job["id"]).on_unknown == "resend"
+    assert watch.told() == [PARKED]
 
 
 # -- few --------------------------------------------------------------------------------------------------------------
@@ -443,9 +444,9 @@ def test_no_more_than_a_few_are_told_within_an_hour(site: Site) -> None:
     full = watch.told()
     watch.later(3_600)
 
-    assert [PARKED] == full
+    assert full == [PARKED]
     assert "This is notice number 30 within an hour" in watch.text(watch.jobs()[0])
-    assert [PARKED, ("ops", "AccountParked: it")] == watch.told()
+    assert watch.told() == [PARKED, ("ops", "AccountParked: it")]
 
 
 def test_an_alert_does_not_wait_for_a_clock_that_was_set_back(site: Site) -> None:
@@ -460,7 +461,7 @@ def test_an_alert_does_not_wait_for_a_clock_that_was_set_back(site: Site) -> Non
     watch.later()
     watch.later(QUIET_S)
 
-    assert [PARKED, OVER] == watch.told()
+    assert watch.told() == [PARKED, OVER]
 
 
 def test_the_last_ticket_before_pages_says_its_own_number(site: Site) -> None:
@@ -493,14 +494,14 @@ def test_a_post_is_what_alertmanager_posts(site: Site) -> None:
 
     begin, end = watch.posts()
     [alert], [over] = begin["alerts"], end["alerts"]
-    assert ("4", "firing", "resolved") == (begin["version"], begin["status"], end["status"])
+    assert (begin["version"], begin["status"], end["status"]) == ("4", "firing", "resolved")
     assert {"alertname": "AccountParked", "severity": "page", "account": "hr"} == alert["labels"] == over["labels"]
-    assert "docs/runbooks.md#account-parked" == alert["annotations"]["runbook"]
-    assert ("2023-11-14T22:14:20+00:00", "0001-01-01T00:00:00Z") == (alert["startsAt"], alert["endsAt"])
-    assert ("2023-11-14T22:14:20+00:00", "2023-11-14T22:15:20+00:00") == (over["startsAt"], over["endsAt"])
+    assert alert["annotations"]["runbook"] == "docs/runbooks.md#account-parked"
+    assert (alert["startsAt"], alert["endsAt"]) == ("2023-11-14T22:14:20+00:00", "0001-01-01T00:00:00Z")
+    assert (over["startsAt"], over["endsAt"]) == ("2023-11-14T22:14:20+00:00", "2023-11-14T22:15:20+00:00")
     assert alert["fingerprint"] == over["fingerprint"]
     [request, _] = site.calls(HOOK)
-    assert ("POST", "http://pager.test", {"key": "canary-key"}) == (request.method, request.base_url, request.query)
+    assert (request.method, request.base_url, request.query) == ("POST", "http://pager.test", {"key": "canary-key"})
 
 
 def test_no_secret_person_or_word_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -533,7 +534,7 @@ def test_a_url_without_a_value_is_told_to_nobody(site: Site, monkeypatch: pytest
     [refusal] = [line for line in lines if line["event"] == "alert_refused"]
     assert refusal["text"].startswith("notify.to.0.url names PAGER_URL, whose value is not a web address")
     assert "canary" not in str(lines)
-    assert [PARKED] == watch.told()
+    assert watch.told() == [PARKED]
 
 
 class _Pager(HTTPServer):
@@ -575,5 +576,5 @@ def test_a_post_over_real_http(database: Database, driven_clock: DrivenClock, mo
     thread.join()
 
     [(path, kind, body)] = server.heard
-    assert ("/a%20b/hook?key=a%2Bb&key=c", "application/json") == (path, kind)
+    assert (path, kind) == ("/a%20b/hook?key=a%2Bb&key=c", "application/json")
     assert "NothingIsDelivered" in body["text"]

@@ -123,7 +123,7 @@ def test_each_wrong_one_has_a_sentence_that_names_its_key(accounts: LiveAccounts
         if f"accounts.{name}" not in why or name.split(".")[1] not in why.replace(name, "") or "understood" in why
     }
 
-    assert {} == unnamed
+    assert unnamed == {}
     assert not wrong.keys() & set(names())
 
 
@@ -140,7 +140,7 @@ def test_nothing_that_takes_an_account_raises_anything_else(accounts: LiveAccoun
             assert takes_secret(account) in (True, False)
             assert 0 < int(account.deadline_s * SECOND) < 2**63
             assert all(0 <= account.amount_of(limit) < 2**63 for limit in vendor.profile.values())
-    assert "" == staging_summary(accounts)
+    assert staging_summary(accounts) == ""
 
 
 def test_a_receiver_starts_and_answers_for_the_others(accounts: LiveAccounts, wrong: dict[str, str]) -> None:
@@ -211,9 +211,9 @@ def test_the_jobs_of_a_wrong_account_wait_and_all_others_go(site: Site, wrong: d
     site.run(turns=2)
 
     found = states(site)
-    assert {PartState.QUEUED} == {state for name, (state, _) in found.items() if name in wrong}
-    assert [] == [name for name, (_, reason) in found.items() if "error in this program" in reason]
-    assert {PartState.ACCEPTED} == {found[kind][0] for kind in SENDS if kind != "youdu"}  # its token takes its vendor
+    assert {state for name, (state, _) in found.items() if name in wrong} == {PartState.QUEUED}
+    assert [name for name, (_, reason) in found.items() if "error in this program" in reason] == []
+    assert {found[kind][0] for kind in SENDS if kind != "youdu"} == {PartState.ACCEPTED}  # its token takes its vendor
 
 
 @pytest.mark.fewer_databases("what Python makes of an account; no statement is another one for it")
@@ -231,7 +231,7 @@ def test_loops_and_pages_go_on(site: Site, wrong: dict[str, str]) -> None:
         assert len(states(site)) == len(forecast(connection, database.now, site.accounts))
     console = Person(site)
     for name in ["", *site.accounts.names()[::20]]:
-        assert 200 == console.get(f"/accounts/{name}" if name else "/accounts").status
+        assert console.get(f"/accounts/{name}" if name else "/accounts").status == 200
         target = NotifyTarget(account=name or "wecom_app", recipients=("lisi",))
         assert (name in wrong) <= (target_problem(target, "notify.to.0", site.accounts) is not None)
     due = site.rows("select lane from worker_lanes where parked and blocked_until <= :now", now=site.clock.micros)

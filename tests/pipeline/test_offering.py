@@ -44,7 +44,7 @@ def test_an_id_is_offered_once_until_its_time_is_over(site: Site) -> None:
     [part] = parts(site.send())
 
     assert [part] == offer(site, part, "f" * 32 + "-0")
-    assert [] == offer(site, part)
+    assert offer(site, part) == []
     site.advance(5)
     assert [part] == offer(site, part)
 
@@ -66,7 +66,7 @@ def test_what_is_not_queued_is_not_offered(site: Site) -> None:
     job = site.send()
     site.ring(job)
 
-    assert [] == offer(site, *parts(job))
+    assert offer(site, *parts(job)) == []
 
 
 def test_ids_come_back_in_the_order_given(site: Site) -> None:
@@ -123,7 +123,7 @@ def test_newly_due_lanes_come_with_their_newest_instant(site: Site) -> None:
     lanes = [site.part(job).lane for job in (text, card, later)]
     urgent = offering.NewlyDue(now, Priority.URGENT, 1)
     assert {lanes[0]: offering.NewlyDue(now, Priority.NORMAL, 1), lanes[1]: urgent} == due
-    assert {} == none
+    assert none == {}
     assert {lanes[1]: urgent, lanes[2]: offering.NewlyDue(now + 5 * SECOND, Priority.NORMAL, 1)} == after
 
 
@@ -148,12 +148,12 @@ def test_all_lanes_are_walked_and_those_with_something_due_are_named(site: Site)
 
     assert (due_lanes, None) == walked(site, START, 100)
     assert due_lanes == set().union(*slices)
-    assert 3 == len(slices)
+    assert len(slices) == 3
 
 
 def test_a_walk_over_nothing_ends_at_once(site: Site) -> None:
     """No queued part, no lane."""
-    assert (set(), None) == walked(site, START, 10)
+    assert walked(site, START, 10) == (set(), None)
 
 
 def test_the_expired_are_found_at_their_instant(site: Site) -> None:

@@ -109,7 +109,7 @@ def test_only_the_first_of_a_key_is_offered(site: Site) -> None:
     second = offered(site)
 
     assert {part_id(jobs[0], 0), part_id(free, 0)} == set(first)
-    assert [False, True, True] == asleep
+    assert asleep == [False, True, True]
     assert [part_id(jobs[1], 0)] == second
 
 
@@ -141,8 +141,8 @@ def test_an_id_that_rang_out_of_turn_is_not_marked(site: Site) -> None:
     end(site, first)
     late = mark(site, second)
 
-    assert [False, True, False, True] == [early, in_turn, still_early, late]
-    assert (True, 0) == (asleep, claim)
+    assert [early, in_turn, still_early, late] == [False, True, False, True]
+    assert (asleep, claim) == (True, 0)
 
 
 @pytest.mark.every_database
@@ -190,7 +190,7 @@ def test_due_at_comes_before_the_order_of_asking(site: Site) -> None:
     site.advance(60)
     site.run()
 
-    assert (["now"], ["now", "later"]) == (before, said(site))
+    assert (before, said(site)) == (["now"], ["now", "later"])
 
 
 def test_who_has_begun_is_not_overtaken_by_what_is_due_earlier(site: Site) -> None:
@@ -207,8 +207,8 @@ def test_who_has_begun_is_not_overtaken_by_what_is_due_earlier(site: Site) -> No
     end_of_backoff = mark(site, begun, claim=1)
     end(site, begun, claim=2)
 
-    assert [False, False, True] == [while_in_flight, in_backoff, end_of_backoff]
-    assert [] == offers
+    assert [while_in_flight, in_backoff, end_of_backoff] == [False, False, True]
+    assert offers == []
     assert mark(site, earlier)
 
 
@@ -238,7 +238,7 @@ def test_who_has_not_begun_lets_pass_what_is_due_earlier(site: Site) -> None:
     late = mark(site, first)
     early = mark(site, earlier)
 
-    assert (False, True) == (late, early)
+    assert (late, early) == (False, True)
 
 
 def test_accounts_with_the_same_key_do_not_wait_for_each_other(site: Site) -> None:
@@ -246,7 +246,7 @@ def test_accounts_with_the_same_key_do_not_wait_for_each_other(site: Site) -> No
     site.vendor.says(*[refused(BUSY)] * 2)
     mine, others = site.send("mine", order_key="k"), site.send("others", order_key="k", account="it")
 
-    assert [True, True] == [mark(site, mine), mark(site, others)]
+    assert [mark(site, mine), mark(site, others)] == [True, True]
 
 
 # -- ends and gaps ----------------------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def test_a_cancelled_or_expired_one_lets_the_next_go(site: Site) -> None:
     commit(site.database, stop, POLICY)
 
     assert [part_id(jobs[2], 0)] == offered(site)
-    assert ["cancelled", "cancelled"] == [site.state(job) for job in jobs[:2]]
+    assert [site.state(job) for job in jobs[:2]] == ["cancelled", "cancelled"]
 
 
 def test_a_person_lets_the_others_go_on(site: Site) -> None:
@@ -348,7 +348,7 @@ def test_none_sleeps_that_was_skipped_with_its_parked_lane(site: Site) -> None:
 
     site.recover()
 
-    assert ([False, True, True], [False] * 3) == (slept, [sleeps(site, job) for job in jobs])
+    assert (slept, [sleeps(site, job) for job in jobs]) == ([False, True, True], [False] * 3)
 
 
 def test_what_ends_behind_the_back_of_the_line_is_found(site: Site) -> None:
@@ -361,7 +361,7 @@ def test_what_ends_behind_the_back_of_the_line_is_found(site: Site) -> None:
     site.sql("delete from worker_parts where job_id = :job", job=second)
     site.recover()
 
-    assert (True, False) == (woken, sleeps(site, third))
+    assert (woken, sleeps(site, third)) == (True, False)
 
 
 def test_an_order_that_has_ended_leaves_nothing(site: Site) -> None:
@@ -369,7 +369,7 @@ def test_an_order_that_has_ended_leaves_nothing(site: Site) -> None:
     ordered(site, 3)
     site.run()
 
-    assert ([], []) == (site.rows("select * from worker_order_queue"), site.rows("select * from worker_orders"))
+    assert (site.rows("select * from worker_order_queue"), site.rows("select * from worker_orders")) == ([], [])
 
 
 def test_a_job_that_keeps_others_waiting_is_not_purged(site: Site) -> None:
@@ -384,8 +384,8 @@ def test_a_job_that_keeps_others_waiting_is_not_purged(site: Site) -> None:
     skip(site.database, first)
     keep_house(site.database, RetentionSettings())
 
-    assert 0 == kept
-    assert [] == site.rows("select id from worker_jobs where id = :id", id=first)
+    assert kept == 0
+    assert site.rows("select id from worker_jobs where id = :id", id=first) == []
 
 
 # -- asking -----------------------------------------------------------------------------------------------------------
@@ -434,7 +434,7 @@ def test_a_replay_keeps_key_and_choice(site: Site) -> None:
     with site.database.writing() as connection:
         again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts).id
 
-    assert ("k", "skip") == (site.job(again).order_key, site.job(again).on_gap)
+    assert (site.job(again).order_key, site.job(again).on_gap) == ("k", "skip")
     assert site.part(job).order_id == site.part(again).order_id
 
 
@@ -454,11 +454,11 @@ def test_a_replay_takes_the_place_of_the_one_that_is_held(site: Site) -> None:
 
     site.run()
 
-    assert [True, True] == held
+    assert held == [True, True]
     assert [part_id(job, 0) for job in (again, *jobs[1:])] == [
         row.part_id for row in site.rows("select part_id from worker_receipts order by msgid")
     ]
-    assert "exhausted" == site.state(jobs[0])
+    assert site.state(jobs[0]) == "exhausted"
 
 
 def test_a_second_job_of_a_dedupe_key_does_not_queue_up(site: Site) -> None:
@@ -466,7 +466,7 @@ def test_a_second_job_of_a_dedupe_key_does_not_queue_up(site: Site) -> None:
     for _ in range(2):
         site.send("k0", order_key="k", dedupe_key="d")
 
-    assert 1 == len(site.rows("select * from worker_order_queue"))
+    assert len(site.rows("select * from worker_order_queue")) == 1
 
 
 @pytest.mark.every_database
@@ -481,7 +481,7 @@ def test_what_has_no_key_never_comes_near_a_line(site: Site, monkeypatch: pytest
 
     site.run()
 
-    assert [] == asked
+    assert asked == []
 
 
 # -- together ---------------------------------------------------------------------------------------------------------

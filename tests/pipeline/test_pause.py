@@ -86,9 +86,9 @@ def test_what_it_covers_waits_until_it_ends(site: Site, wanted: JobFilter | None
     site.advance(2)
     site.run()
 
-    assert ([], ["before", "during"]) == (paused, sent(site))
-    assert ["accepted", "accepted"] == [site.state(job) for job in jobs]
-    assert [False, False] == [parked(site, job) for job in jobs]
+    assert (paused, sent(site)) == ([], ["before", "during"])
+    assert [site.state(job) for job in jobs] == ["accepted", "accepted"]
+    assert [parked(site, job) for job in jobs] == [False, False]
 
 
 def test_what_it_does_not_cover_goes(site: Site) -> None:
@@ -106,7 +106,7 @@ def test_what_it_does_not_cover_goes(site: Site) -> None:
     job = site.send(tags=["lunch 2", "Lunch", '"lunch"', "supper"])
     site.run()
 
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 def test_uploads_and_card_updates_wait_too(site: Site) -> None:
@@ -123,8 +123,8 @@ def test_uploads_and_card_updates_wait_too(site: Site) -> None:
     site.recover()
     site.advance(2)
     site.run()
-    assert {"accepted"} == {site.job(job).state for job in jobs}
-    assert 2 == len(site.calls(UPLOAD))
+    assert {site.job(job).state for job in jobs} == {"accepted"}
+    assert len(site.calls(UPLOAD)) == 2
 
 
 def test_recalls_pass(site: Site) -> None:
@@ -137,8 +137,8 @@ def test_recalls_pass(site: Site) -> None:
     recalls = site.recall(gone), site.recall(waiting)
     site.run()
 
-    assert (["accepted"] * 2, 1) == ([site.job(job).state for job in recalls], len(site.bodies(RECALL)))
-    assert ("accepted", "cancelled") == (site.state(gone), site.state(waiting))
+    assert ([site.job(job).state for job in recalls], len(site.bodies(RECALL))) == (["accepted"] * 2, 1)
+    assert (site.state(gone), site.state(waiting)) == ("accepted", "cancelled")
 
 
 def test_a_cancel_passes(site: Site) -> None:
@@ -154,8 +154,8 @@ def test_a_cancel_passes(site: Site) -> None:
     site.recover()
     site.run()
 
-    assert (True, {"jobs": 1, "cancelled": 1}, []) == (before, done.counts, sent(site))
-    assert ("cancelled", None) == (site.state(job), site.part(job).not_before)
+    assert (before, done.counts, sent(site)) == (True, {"jobs": 1, "cancelled": 1}, [])
+    assert (site.state(job), site.part(job).not_before) == ("cancelled", None)
 
 
 @pytest.mark.every_database
@@ -170,7 +170,7 @@ def test_a_part_in_hand_is_not_sent(site: Site) -> None:
     site.vendor.says(paused_meanwhile)
     site.ring(first, second)
 
-    assert (["first"], "accepted", "queued") == (sent(site), site.state(first), site.state(second))
+    assert (sent(site), site.state(first), site.state(second)) == (["first"], "accepted", "queued")
 
 
 @pytest.mark.parametrize("wanted", [JobFilter(account="hr"), JobFilter(kind="send"), EVERYTHING], ids=str)
@@ -183,7 +183,7 @@ def test_a_lane_that_is_paused_whole_is_not_offered(site: Site, wanted: JobFilte
     resume_by_li(site, wanted)
     site.run()
 
-    assert ([False] * 3, ["0", "1", "2"]) == (waits, sent(site))
+    assert (waits, sent(site)) == ([False] * 3, ["0", "1", "2"])
 
 
 def test_a_tag_keeps_nothing_else_of_its_lane(site: Site) -> None:
@@ -194,9 +194,9 @@ def test_a_tag_keeps_nothing_else_of_its_lane(site: Site) -> None:
     paused_by_zhang(site, JobFilter(tag="lunch"))
     site.run(6)
 
-    assert (["other"], "accepted") == (sent(site), site.state(other))
-    assert {(True, "paused by a person", 0)} == {
-        (parked(site, job), site.part(job).reason, site.part(job).claim) for job in waiting
+    assert (sent(site), site.state(other)) == (["other"], "accepted")
+    assert {(parked(site, job), site.part(job).reason, site.part(job).claim) for job in waiting} == {
+        (True, "paused by a person", 0)
     }
 
 
@@ -220,8 +220,8 @@ def test_what_the_broker_lost_stands_in_nobodys_way(site: Site, is_held: bool) -
         site.advance(5)
         site.run()
 
-    assert ([True] * 4 + [False] * 2, ["accepted"] * 3) == (offered, [site.state(job) for job in others])
-    assert {(True, None)} == {(parked(site, job), site.part(job).offered_until) for job in waiting}
+    assert (offered, [site.state(job) for job in others]) == ([True] * 4 + [False] * 2, ["accepted"] * 3)
+    assert {(parked(site, job), site.part(job).offered_until) for job in waiting} == {(True, None)}
 
 
 @pytest.mark.every_database
@@ -237,7 +237,7 @@ def test_what_is_put_aside_waits_for_its_pause_alone(site: Site) -> None:
         parts = {part_id(job, 0): made for job in (limited, offered, behind)}
         park_on_pauses(connection, site.database.now, parts)
 
-    assert [True, False, False] == [parked(site, job) for job in (limited, offered, behind)]
+    assert [parked(site, job) for job in (limited, offered, behind)] == [True, False, False]
     assert None is site.part(limited).limit_name
     assert [part_id(limited, 0)] == [row.part_id for row in site.rows("select part_id from worker_waits")]
 
@@ -256,11 +256,11 @@ def test_a_job_whose_tags_cannot_be_read_stops_no_other(site: Site, tags: str) -
     found = find_open(JobFilter(tag="lunch"), database=site.database)
     done = cancel(found, person="zhang", database=site.database)
 
-    assert (["odd", "other"], {"jobs": 1, "cancelled": 1}, "cancelled") == (
+    assert (
         sent(site),
         done.counts,
         site.state(waiting),
-    )
+    ) == (["odd", "other"], {"jobs": 1, "cancelled": 1}, "cancelled")
 
 
 def test_a_probe_is_not_spent_on_what_is_paused(site: Site) -> None:
@@ -272,7 +272,7 @@ def test_a_probe_is_not_spent_on_what_is_paused(site: Site) -> None:
     site.advance(3_600)
     site.run()
 
-    assert (["other"], "queued", "accepted") == (sent(site), site.state(waiting), site.state(other))
+    assert (sent(site), site.state(waiting), site.state(other)) == (["other"], "queued", "accepted")
 
 
 @pytest.mark.parametrize("account_wide", [False, True], ids=["lane", "account"])
@@ -298,8 +298,8 @@ def test_a_probe_is_found_behind_many_that_may_not_go(site: Site, kept: str, acc
         site.advance(1.1)
         site.run()
 
-    assert ["other"] == sent(site)
-    assert {("queued", True)} == {(site.state(job), (site.part(job).not_before or 0) >= FOREVER) for job in waiting}
+    assert sent(site) == ["other"]
+    assert {(site.state(job), (site.part(job).not_before or 0) >= FOREVER) for job in waiting} == {("queued", True)}
 
 
 def test_a_search_passes(site: Site) -> None:
@@ -332,7 +332,7 @@ def test_a_probe_does_not_pass(site: Site) -> None:
     offered = [ring for ring in site.rings if ring.probe]
     site.ring(job, probe=True)
 
-    assert ([], [], "queued") == (offered, site.calls(), site.state(job)), lane
+    assert (offered, site.calls(), site.state(job)) == ([], [], "queued"), lane
 
 
 def test_a_part_in_doubt_is_not_repeated(site: Site) -> None:
@@ -345,12 +345,12 @@ def test_a_part_in_doubt_is_not_repeated(site: Site) -> None:
     site.recover()
     site.run()
 
-    assert (1, "queued") == (len(sent(site)), site.state(job))
+    assert (len(sent(site)), site.state(job)) == (1, "queued")
     resume_by_li(site, JobFilter(account="hr"))
     site.recover()
     site.advance(2)
     site.run()
-    assert (2, "accepted") == (len(sent(site)), site.state(job))
+    assert (len(sent(site)), site.state(job)) == (2, "accepted")
 
 
 def test_what_expires_meanwhile_expires(site: Site) -> None:
@@ -363,7 +363,7 @@ def test_what_expires_meanwhile_expires(site: Site) -> None:
     site.advance(7_200)
     site.recover()
 
-    assert ["expired", "expired"] == [site.state(job) for job in (parked, behind)]
+    assert [site.state(job) for job in (parked, behind)] == ["expired", "expired"]
 
 
 def test_an_order_stays_an_order(site: Site) -> None:
@@ -379,7 +379,7 @@ def test_an_order_stays_an_order(site: Site) -> None:
     site.run()
     site.run()
 
-    assert ([], ["first", "second"]) == (before, sent(site)), (first, second)
+    assert (before, sent(site)) == ([], ["first", "second"]), (first, second)
 
 
 def test_two_pauses_have_to_end(site: Site) -> None:
@@ -397,7 +397,7 @@ def test_two_pauses_have_to_end(site: Site) -> None:
     site.recover()
     site.run()
 
-    assert (False, (True, "queued"), "accepted") == (woken, between, site.state(job))
+    assert (woken, between, site.state(job)) == (False, (True, "queued"), "accepted")
 
 
 def test_a_part_that_is_parked_after_the_end_is_woken(site: Site) -> None:
@@ -415,7 +415,7 @@ def test_a_part_that_is_parked_after_the_end_is_woken(site: Site) -> None:
     keep_house(site)
 
     assert ([made.id], "accepted") == (kept, site.state(job))
-    assert [] == site.rows("select id from worker_pauses")
+    assert site.rows("select id from worker_pauses") == []
 
 
 def keep_house(site: Site) -> None:
@@ -438,7 +438,7 @@ def test_thousands_are_woken_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch
         site.recover()
         left.append([parked(site, job) for job in jobs])
 
-    assert [[False] * 4 + [True] * 3, [False] * 7, [False] * 7] == left
+    assert left == [[False] * 4 + [True] * 3, [False] * 7, [False] * 7]
 
 
 def test_the_oldest_go_first_afterwards(site: Site) -> None:
@@ -454,7 +454,7 @@ def test_the_oldest_go_first_afterwards(site: Site) -> None:
     site.recover()
     site.run()
 
-    assert ((True, False), ["first", "second"]) == (waits, sent(site))
+    assert (waits, sent(site)) == ((True, False), ["first", "second"])
 
 
 def test_a_piece_behind_a_parked_one_looks_again(site: Site) -> None:
@@ -487,7 +487,7 @@ def test_a_held_job_waits_until_it_is_released(site: Site) -> None:
 
     assert ((job,), 0) == (held.jobs, held.counts["unchanged"])
     assert ((other,), 1) == (again.jobs, again.counts["unchanged"])
-    assert ([], ["held", "other"]) == (waiting, sorted(sent(site)))
+    assert (waiting, sorted(sent(site))) == ([], ["held", "other"])
     assert ((job, other), {"jobs": 2}, {"unchanged": 1}) == (released.jobs, released.counts, nothing.counts)
 
 
@@ -499,7 +499,7 @@ def test_a_held_recall_waits_too(site: Site) -> None:
     hold([recall], person="zhang", why="", database=site.database)
     site.run()
 
-    assert (0, "open") == (len(site.bodies(RECALL)), site.job(recall).state)
+    assert (len(site.bodies(RECALL)), site.job(recall).state) == (0, "open")
 
 
 def test_what_has_ended_is_not_held(site: Site) -> None:
@@ -509,13 +509,13 @@ def test_what_has_ended_is_not_held(site: Site) -> None:
 
     held = hold([job], person="zhang", why="", database=site.database)
 
-    assert ((), {"unchanged": 1}, []) == (held.jobs, held.counts, site.rows("select id from worker_pauses"))
+    assert (held.jobs, held.counts, site.rows("select id from worker_pauses")) == ((), {"unchanged": 1}, [])
     waiting = site.send("waiting")
     with pytest.raises(CheckFailed, match="ids: name jobs that do not exist: 0000"):
         hold([waiting, "0" * 32], person="zhang", why="", database=site.database)
     with pytest.raises(CheckFailed, match="ids: name single parts"):
         release([part_id(waiting, 0)], person="zhang", why="", database=site.database)
-    assert [] == site.rows("select id from worker_pauses")
+    assert site.rows("select id from worker_pauses") == []
 
 
 def test_a_hold_ends_with_its_job(site: Site) -> None:
@@ -546,8 +546,8 @@ def test_it_is_told_and_kept_in_the_audit(site: Site) -> None:
 
     assert (first.pause, None) == (again.pause, again.audit)
     assert [first.pause, everything.pause] == found
-    assert ({"account": "hr", "tag": "lunch"}, {}) == (first.pause.scope(), everything.pause.scope())
-    assert ("zhang", "wrong text") == (first.pause.person, first.pause.why)
+    assert (first.pause.scope(), everything.pause.scope()) == ({"account": "hr", "tag": "lunch"}, {})
+    assert (first.pause.person, first.pause.why) == ("zhang", "wrong text")
     with pytest.raises(WorkerError, match="account hr is not paused; `worker lanes` lists what is"):
         resume_by_li(site, JobFilter(account="hr"))
     resume_by_li(site, wanted)
@@ -582,7 +582,7 @@ def test_nothing_is_asked_while_nothing_is_paused(site: Site, monkeypatch: pytes
     job = site.send()
     site.ring(job)
 
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 @pytest.mark.every_database
@@ -602,7 +602,7 @@ def test_a_database_of_its_own_is_opened(database_url: str) -> None:
         assert ((job,), (job,), 0) == (held.jobs, released.jobs, busy)
         assert [made.pause.scope(), {"job": job}] == [pause.scope() for pause in found]
         with own.reading() as connection:
-            assert [] == list_pauses(connection)
+            assert list_pauses(connection) == []
 
 
 # -- drain -------------------------------------------------------------------------------------------------------------
@@ -634,12 +634,12 @@ def test_it_waits_until_nothing_is_in_flight(site: Site) -> None:
         database=site.database,
     )
 
-    assert (0, [1, 1, 1, 0, 0, 0, 0, 0]) == (done, told)
+    assert (done, told) == (0, [1, 1, 1, 0, 0, 0, 0, 0])
     later = drain(None, timeout_s=2, monotonic=site.ticks, sleep=sleep, database=site.database)
-    assert 1 == later, "the other one is in flight still"
+    assert later == 1, "the other one is in flight still"
     site.sql("update worker_parts set state = 2")
     slept.clear()
-    assert (0, 1.0) == (drain(None, timeout_s=0, monotonic=site.ticks, sleep=sleep, database=site.database), sum(slept))
+    assert (drain(None, timeout_s=0, monotonic=site.ticks, sleep=sleep, database=site.database), sum(slept)) == (0, 1.0)
 
 
 def test_a_busy_vendor_is_no_end(site: Site) -> None:
@@ -655,4 +655,4 @@ def test_a_busy_vendor_is_no_end(site: Site) -> None:
     site.advance(600)
     site.run()
 
-    assert (1, "queued") == (len(sent(site)), site.state(job))
+    assert (len(sent(site)), site.state(job)) == (1, "queued")

@@ -56,12 +56,12 @@ def test_struck_again_right_after_waits_an_hour_then_until_midnight(site: Site) 
         site.advance(waits[-1] + 0.1)
     site.ring(job)
 
-    assert [60.0, 3_600.0] == waits[:2]
-    assert 0 == (site.clock.micros // 1_000_000 + 8 * 3_600) % 86_400, "the last block ended at midnight in Shanghai"
-    assert ("accepted", 0) == (site.state(job), site.part(job).tries)
-    assert ["struck", "struck", "struck", "penalty over"] == steps(site)
+    assert waits[:2] == [60.0, 3_600.0]
+    assert (site.clock.micros // 1_000_000 + 8 * 3_600) % 86_400 == 0, "the last block ended at midnight in Shanghai"
+    assert (site.state(job), site.part(job).tries) == ("accepted", 0)
+    assert steps(site) == ["struck", "struck", "struck", "penalty over"]
     hints = site.rows("select hint from worker_lane_events where what = 'struck'")
-    assert {"1767225600123456789012347"} == {row.hint for row in hints}
+    assert {row.hint for row in hints} == {"1767225600123456789012347"}
 
 
 def test_a_message_every_three_minutes_is_struck_again(site: Site) -> None:
@@ -75,9 +75,9 @@ def test_a_message_every_three_minutes_is_struck_again(site: Site) -> None:
         ends.append((row_of(site, lane).blocked_until - struck_at) // 1_000_000)
         site.advance(ends[-1] + 180)
 
-    assert [60, 3_600] == ends[:2]
+    assert ends[:2] == [60, 3_600]
     assert next_midnight(struck_at) == row_of(site, lane).blocked_until
-    assert ["struck"] * 3 == steps(site)
+    assert steps(site) == ["struck"] * 3
 
 
 def struck(site: Site, job: str, times: int) -> None:
@@ -103,7 +103,7 @@ def test_a_person_ends_a_penalty(site: Site, times: int, calls: int) -> None:
     site.vendor.says(refused(45009, HINT))
     site.ring(jobs[4])
 
-    assert (60.0, 1) == (waits_s(site, lane), row_of(site, lane).step)
+    assert (waits_s(site, lane), row_of(site, lane).step) == (60.0, 1)
     assert ["struck"] * times + ["resumed", "struck"] == steps(site)
     assert ["accepted"] * calls == [site.state(job) for job in jobs[1 : 1 + calls]]
 
@@ -122,7 +122,7 @@ def test_a_call_that_was_in_flight_when_a_person_resumed_is_no_evidence(site: Si
     site.vendor.says(resumed_meanwhile)
     site.ring(second)
 
-    assert (0, ["struck", "resumed"]) == (row_of(site, lane).step, steps(site))
+    assert (row_of(site, lane).step, steps(site)) == (0, ["struck", "resumed"])
     assert row_of(site, lane).blocked_until <= site.clock.micros
 
 
@@ -138,7 +138,7 @@ def test_a_restart_does_not_forget_the_step(database: Database, driven_clock: Dr
         second.vendor.says(refused(45009))
         second.ring(job)
 
-        assert 3_600.0 == waits_s(second, second.part(job).lane)
+        assert waits_s(second, second.part(job).lane) == 3_600.0
 
 
 def test_a_success_resets_the_steps(site: Site) -> None:
@@ -153,7 +153,7 @@ def test_a_success_resets_the_steps(site: Site) -> None:
     site.vendor.says(refused(45009))
     site.ring(second)
 
-    assert 60.0 == waits_s(site, lane)
+    assert waits_s(site, lane) == 60.0
 
 
 def test_another_accounts_lane_does_not_notice(site: Site) -> None:
@@ -164,7 +164,7 @@ def test_another_accounts_lane_does_not_notice(site: Site) -> None:
     other = site.send(account="it")
     site.ring(other)
 
-    assert "accepted" == site.state(other)
+    assert site.state(other) == "accepted"
     assert site.lane(site.part(other).lane) is None
 
 
@@ -183,9 +183,9 @@ def test_too_many_in_parallel_narrows_the_lane(site: Site) -> None:
     site.advance(15)
     site.ring(more)
 
-    assert (2, 4) == (narrowed, row_of(site, lane).calls)
-    assert ("queued", 0) == (site.state(job), site.part(job).tries)
-    assert ["narrowed"] == steps(site)
+    assert (narrowed, row_of(site, lane).calls) == (2, 4)
+    assert (site.state(job), site.part(job).tries) == ("queued", 0)
+    assert steps(site) == ["narrowed"]
 
 
 def test_a_conflict_serialises_the_lane(site: Site) -> None:
@@ -195,8 +195,8 @@ def test_a_conflict_serialises_the_lane(site: Site) -> None:
 
     site.ring(job)
 
-    assert 1 == row_of(site, site.part(job).lane).calls
-    assert ("queued", 0) == (site.state(job), site.part(job).tries)
+    assert row_of(site, site.part(job).lane).calls == 1
+    assert (site.state(job), site.part(job).tries) == ("queued", 0)
 
 
 def test_an_alarm_tells_an_operator_and_goes_on_by_itself(site: Site) -> None:
@@ -211,8 +211,8 @@ def test_an_alarm_tells_an_operator_and_goes_on_by_itself(site: Site) -> None:
     site.ring(job)
 
     assert ("find out what made so many calls" in row.remedy, bool(row.parked)) == (True, False)
-    assert "accepted" == site.state(job)
-    assert ["alarm"] == steps(site)
+    assert site.state(job) == "accepted"
+    assert steps(site) == ["alarm"]
     [line] = [line for line in lines if line["event"] == "lane"]
     assert ("alarm", row.lane, row.remedy) == (line["what"], line["lane"], line["remedy"])
 
@@ -233,7 +233,7 @@ def test_a_process_makes_no_more_calls_than_its_lane_may_have(site: Site) -> Non
     site.runtime.lane_states.end_call(lane)
     after = site.ring(job)
 
-    assert (0, 1) == (during, after)
+    assert (during, after) == (0, 1)
 
 
 # -- parking ----------------------------------------------------------------------------------------------------------
@@ -251,8 +251,8 @@ def test_a_parked_account_names_the_ip_and_starts_again_with_one_call(site: Site
 
     assert ("203.0.113.7" in row.remedy, "12", True) == (True, row.hint, bool(row.parked))
     after = row_of(site, "hr")
-    assert (False, 0, 1) == (bool(after.parked), after.blocked_until, after.calls)
-    assert ["parked", "resumed"] == steps(site)
+    assert (bool(after.parked), after.blocked_until, after.calls) == (False, 0, 1)
+    assert steps(site) == ["parked", "resumed"]
 
 
 def test_many_calls_in_flight_park_once(site: Site) -> None:
@@ -265,7 +265,7 @@ def test_many_calls_in_flight_park_once(site: Site) -> None:
         site.sql("update worker_lanes set blocked_until = 0")
         site.ring(job)
 
-    assert ["parked"] == steps(site)
+    assert steps(site) == ["parked"]
 
 
 @pytest.mark.every_database
@@ -280,10 +280,10 @@ def test_an_account_whose_probe_is_refused_for_its_lane_is_open_again(site: Site
     site.ring(card, probe=True)
     site.run()
 
-    assert ["accepted"] * 3 == [site.state(text) for text in texts]
-    assert ("queued", 0) == (site.state(card), site.part(card).tries)
+    assert [site.state(text) for text in texts] == ["accepted"] * 3
+    assert (site.state(card), site.part(card).tries) == ("queued", 0)
     parked = row_of(site, site.part(card).lane)
-    assert (True, "43012") == (bool(parked.parked), parked.reason[:5])
+    assert (bool(parked.parked), parked.reason[:5]) == (True, "43012")
     assert sorted(["parked", "parked", "resumed"]) == sorted(steps(site))
 
 
@@ -302,7 +302,7 @@ def test_a_lane_whose_probe_must_wait_stays_parked_and_its_account_does_not(site
 
     site.ring(first, probe=True)
 
-    assert (True, False) == (bool(row_of(site, lane).parked), bool(row_of(site, "hr").parked))
+    assert (bool(row_of(site, lane).parked), bool(row_of(site, "hr").parked)) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_an_account_stays_parked_when_its_probe_proves_nothing(site: Site, answe
     site.ring(second, probe=True)
 
     assert row_of(site, "hr").parked
-    assert ["parked"] == steps(site)
+    assert steps(site) == ["parked"]
 
 
 # -- breaker ----------------------------------------------------------------------------------------------------------
@@ -336,10 +336,10 @@ def test_calls_in_a_row_without_an_answer_open_the_accounts_breaker(site: Site) 
     other = site.send(account="it")
     site.ring(other)
 
-    assert ["unknown"] * 5 + ["queued"] * 2 == [site.state(job) for job in jobs]
-    assert [0, 0] == [site.part(job).tries for job in jobs[5:]]
-    assert ("accepted", 2.0) == (site.state(other), waits_s(site, "hr"))
-    assert ["breaker opened"] == steps(site)
+    assert [site.state(job) for job in jobs] == ["unknown"] * 5 + ["queued"] * 2
+    assert [site.part(job).tries for job in jobs[5:]] == [0, 0]
+    assert (site.state(other), waits_s(site, "hr")) == ("accepted", 2.0)
+    assert steps(site) == ["breaker opened"]
 
 
 def test_one_call_tries_and_closes_it(site: Site) -> None:
@@ -353,9 +353,9 @@ def test_one_call_tries_and_closes_it(site: Site) -> None:
 
     site.ring(jobs[5])
 
-    assert (1, "rejected") == (half_open, site.state(jobs[5]))
-    assert ["breaker opened", "breaker closed"] == steps(site)
-    assert 0 == row_of(site, "hr").failures
+    assert (half_open, site.state(jobs[5])) == (1, "rejected")
+    assert steps(site) == ["breaker opened", "breaker closed"]
+    assert row_of(site, "hr").failures == 0
 
 
 def test_an_answer_in_between_keeps_it_closed(site: Site) -> None:
@@ -366,7 +366,7 @@ def test_an_answer_in_between_keeps_it_closed(site: Site) -> None:
     site.vendor.says(refused(40003))
     site.ring(site.send("last", "u99"))
 
-    assert [] == steps(site)
+    assert steps(site) == []
     assert site.lane("hr") is None
 
 
@@ -397,9 +397,9 @@ def test_connections_that_fail_open_it_too(database: Database, driven_clock: Dri
         away[0] = False
         site.ring(job)
 
-        assert (["breaker opened"], "queued", 0, 0) == (opened, part.state, part.tries, part.claim)
-        assert "accepted" == site.state(job)
-        assert ["breaker opened", "breaker closed"] == steps(site)
+        assert (opened, part.state, part.tries, part.claim) == (["breaker opened"], "queued", 0, 0)
+        assert site.state(job) == "accepted"
+        assert steps(site) == ["breaker opened", "breaker closed"]
 
 
 @pytest.mark.fewer_databases("four threads meet before anything is asked of it")
@@ -419,8 +419,8 @@ def test_a_blip_that_many_threads_meet_costs_two_seconds(sqlite_database: Databa
             calls = list(pool.map(lambda part: site.bell.answer(part.lane, [part.id]), parts))
         waits = waits_s(site, "hr")
 
-        assert [0] * 6 == calls
-        assert ([], 1) == (steps(site), row_of(site, "hr").failures)
+        assert calls == [0] * 6
+        assert (steps(site), row_of(site, "hr").failures) == ([], 1)
         assert 1.0 <= waits <= 2.0
 
 
@@ -434,4 +434,4 @@ def test_a_second_process_counts_in_the_same_row(site: Site) -> None:
         bell.answer(site.part(job).lane, [site.part(job).id])
     site.settle()
 
-    assert ["breaker opened"] == steps(site)
+    assert steps(site) == ["breaker opened"]

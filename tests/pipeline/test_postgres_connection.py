@@ -110,7 +110,7 @@ def test_connections_are_made_the_same_whatever_the_role_says(postgres_database:
     assert SETTINGS == writing == reading
     assert prepared(postgres_database) > 0
     with postgres_database.reading() as connection:
-        assert [] == missing_plan_settings(connection)
+        assert missing_plan_settings(connection) == []
 
 
 def test_behind_a_pooler_nothing_is_set_and_nothing_is_prepared(pooled_url: str) -> None:
@@ -120,9 +120,9 @@ def test_behind_a_pooler_nothing_is_set_and_nothing_is_prepared(pooled_url: str)
             settings, left = found(connection), missing_plan_settings(connection)
 
         assert SETTINGS.keys() == {name for name, value in SETTINGS.items() if settings[name] != value}
-        assert ["enable_seqscan", "jit"] == left
-        assert 0 == prepared(database)
-        assert 1 == database.run(lambda c: fetch(c, "select 1"), pipelined=True)[0][0]
+        assert left == ["enable_seqscan", "jit"]
+        assert prepared(database) == 0
+        assert database.run(lambda c: fetch(c, "select 1"), pipelined=True)[0][0] == 1
 
 
 @pytest.mark.parametrize(("said", "some"), [("0", True), ("none", False)])
@@ -172,4 +172,4 @@ def test_options_in_the_url_are_kept(postgres_database: Database) -> None:
         found = [connection.exec_driver_sql(f"show {name}").scalar_one() for name in ("statement_timeout", "jit")]
     other.close()
 
-    assert ["4321ms", "off"] == found
+    assert found == ["4321ms", "off"]

@@ -71,12 +71,12 @@ def test_bulk_has_its_part_of_each_window_and_no_more(site: Site, two_lanes: boo
     while normal >= AMOUNT:
         called = window(site, order)
         normal -= called["n"]
-        assert AMOUNT == called.total()
+        assert called.total() == AMOUNT
         assert 2 <= called["b"] <= 3
 
     while normal:
         normal -= window(site, order)["n"]
-    assert {"b": AMOUNT} == window(site, order)
+    assert window(site, order) == {"b": AMOUNT}
 
 
 def test_urgent_leaves_bulk_its_part(site: Site) -> None:
@@ -101,7 +101,7 @@ def test_urgent_in_another_lane_has_the_first_of_the_room(site: Site) -> None:
     for _ in range(5):
         job = site.ask(Markdown(content="u"), "boss", priority="urgent")
         called = window(site, order)
-        assert (1, AMOUNT, "accepted") == (called["u"], called.total(), site.state(job))
+        assert (called["u"], called.total(), site.state(job)) == (1, AMOUNT, "accepted")
 
 
 def test_a_lane_of_bulk_leaves_the_threads_to_the_others(database: Database, driven_clock: DrivenClock) -> None:
@@ -114,4 +114,4 @@ def test_a_lane_of_bulk_leaves_the_threads_to_the_others(database: Database, dri
         for ring in rings(site):
             offered[ring.bulk] += len(ring.ids)
 
-    assert {False: 27 * 5 * 2, True: 3 * 5 * 2} == offered
+    assert offered == {False: 27 * 5 * 2, True: 3 * 5 * 2}

@@ -223,9 +223,9 @@ def test_each_cause_is_in_the_list_until_it_is_over(site: Site, cause: Cause) ->
     during = problems(watch)
     next(begun, None)
 
-    assert set() == before
+    assert before == set()
     assert expected == during
-    assert set() == problems(watch)
+    assert problems(watch) == set()
 
 
 def test_every_kind_of_problem_has_its_cause() -> None:
@@ -240,7 +240,7 @@ def test_as_many_in_doubt_as_may_be_are_no_problem(site: Site) -> None:
     site.vendor.says(lost())
     site.ring(site.send("lost", duplicate_check=False))
 
-    assert set() == problems(watch)
+    assert problems(watch) == set()
 
 
 @pytest.mark.parametrize("scope", [None, {"account": "hr"}, {"channel": "wecom_app"}, {"kind": "send"}, {"tag": "t"}])
@@ -255,7 +255,7 @@ def test_jobs_that_a_person_paused_do_not_stay_open(site: Site, scope: dict[str,
     resume(paused, person="zhang", database=site.database)
     site.recovery.turn()
 
-    assert (set(), {("JobsStayOpen", "hr")}) == (during, problems(watch))
+    assert (during, problems(watch)) == (set(), {("JobsStayOpen", "hr")})
 
 
 def test_jobs_that_wait_for_the_morning_do_not_stay_open(site: Site) -> None:
@@ -267,4 +267,4 @@ def test_jobs_that_wait_for_the_morning_do_not_stay_open(site: Site) -> None:
     during = problems(watch)
     later(watch, 1_800)
 
-    assert (set(), {("JobsStayOpen", "hr")}) == (during, problems(watch))
+    assert (during, problems(watch)) == (set(), {("JobsStayOpen", "hr")})

@@ -183,7 +183,7 @@ def test_a_resend_of_an_open_job_stops_no_account(site: Site, past: Past) -> Non
         pool.submit(site.ring, other).result(120)
         states = (site.state(past.open, 1), site.state(other))
 
-    assert ("accepted", "accepted") == states
+    assert states == ("accepted", "accepted")
 
 
 @pytest.mark.parametrize("commits", [True, False], ids=["committed", "rolled back"])
@@ -206,10 +206,10 @@ def test_the_late_answer_of_what_is_being_replayed_is_recorded(site: Site, past:
     site.recover()
     site.run()
 
-    assert ("accepted", "queued") == during
-    assert "accepted" == site.state(behind)
+    assert during == ("accepted", "queued")
+    assert site.state(behind) == "accepted"
     assert (1 if commits else 0) == len(site.of("receipts", again.id))
-    assert [] == site.rows("select * from worker_order_queue")
+    assert site.rows("select * from worker_order_queue") == []
 
 
 def _answer_late(site: Site, part: str, claim: int) -> None:
@@ -230,7 +230,7 @@ def test_the_file_of_what_is_being_replayed_stays(site: Site, past: Past) -> Non
 
     assert gone["jobs"] > 0
     assert past.file in {row.id for row in site.rows("select id from worker_jobs")}
-    assert "accepted" == site.state(again.id)
+    assert site.state(again.id) == "accepted"
 
 
 @LEVELS
@@ -242,8 +242,8 @@ def test_the_file_that_an_enqueue_has_found_is_not_erased(site: Site, past: Past
         connection.commit()
     [file] = json.loads(site.job(again.id).message)["files"].values()
 
-    assert {"jobs": 1, "emptied": 1} == {name: erased[name] for name in ("jobs", "emptied")}
-    assert [PNG] == list(blob_chunks(site.database, file["blob"]))
+    assert {name: erased[name] for name in ("jobs", "emptied")} == {"jobs": 1, "emptied": 1}
+    assert list(blob_chunks(site.database, file["blob"])) == [PNG]
 
 
 def test_an_erased_file_goes_with_its_job_where_the_enqueue_that_found_it_is_rolled_back(
@@ -257,7 +257,7 @@ def test_an_erased_file_goes_with_its_job_where_the_enqueue_that_found_it_is_rol
     site.advance(100 * DAY)
     keep_house(site.database, RetentionSettings(attempts_days=4, jobs_days=4))
 
-    assert (1, []) == (len(left), site.rows("select id from worker_blobs"))
+    assert (len(left), site.rows("select id from worker_blobs")) == (1, [])
 
 
 def test_a_file_that_is_being_erased_is_stored_anew(site: Site, past: Past) -> None:
@@ -273,7 +273,7 @@ def test_a_file_that_is_being_erased_is_stored_anew(site: Site, past: Past) -> N
     [file] = json.loads(site.job(again).message)["files"].values()
 
     assert old.id != file["blob"]
-    assert [PNG] == list(blob_chunks(site.database, file["blob"]))
+    assert list(blob_chunks(site.database, file["blob"])) == [PNG]
 
 
 def _erase(site: Site, past: Past) -> dict[str, int]:

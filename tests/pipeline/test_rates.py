@@ -53,7 +53,7 @@ def test_curves_have_every_call_by_what_came_of_it(site: Site) -> None:
     assert {"hr": Calls(1, 2, 2)} == {name: total(slots) for name, slots in before.hour.items()}
     assert {"hr": Calls(1, 2, 2), "it": Calls(1)} == {name: total(slots) for name, slots in partly.day.items()}
     assert partly == added_up
-    assert (60, 96) == (len(added_up.hour["hr"]), len(added_up.day["hr"]))
+    assert (len(added_up.hour["hr"]), len(added_up.day["hr"])) == (60, 96)
     assert len(site.calls()) == sum(
         calls.accepted + calls.refused + calls.unanswered for calls in map(total, added_up.hour.values())
     )
@@ -71,7 +71,7 @@ def test_what_no_curve_reaches_back_to_is_deleted(site: Site) -> None:
     lengths = [row.length_us for row in site.rows("select length_us from worker_rates")]
 
     assert sorted([MINUTE, QUARTER, QUARTER]) == sorted(lengths)
-    assert (5, 10) == (total(rates(site).hour["hr"]).accepted, total(rates(site).day["hr"]).accepted)
+    assert (total(rates(site).hour["hr"]).accepted, total(rates(site).day["hr"]).accepted) == (5, 10)
 
 
 def test_counts_of_other_things_are_no_calls() -> None:
@@ -79,4 +79,4 @@ def test_counts_of_other_things_are_no_calls() -> None:
     slots = CallsBySlot()
     slots.add_counts("no id of ours", {"parts_ended\twecom_app\thr\tsend\taccepted": 3})
 
-    assert {} == slots
+    assert slots == {}

@@ -73,28 +73,28 @@ def test_a_new_job(database: Database, driven_clock: DrivenClock) -> None:
         report = worker.get_job(connection, job_id)
         events = worker.timeline(connection, job_id)
 
-    assert (JobState.OPEN, "send", "hr", ("t",), "k") == (
+    assert (
         report.state,
         report.kind,
         report.account,
         report.tags,
         report.dedupe_key,
-    )
-    assert (1500, 1500, 0, 0, 0, 0) == (
+    ) == (JobState.OPEN, "send", "hr", ("t",), "k")
+    assert (
         report.counts.asked,
         report.counts.not_yet,
         report.counts.accepted,
         report.counts.refused,
         report.counts.undetermined,
         report.counts.not_sent,
-    )
+    ) == (1500, 1500, 0, 0, 0, 0)
     assert timedelta(seconds=60) == report.due_at - report.created_at
     assert report.expires_at is not None
     assert timedelta(seconds=600) == report.expires_at - report.created_at
     assert report.created_at.utcoffset() == timedelta(0)
     assert report.finished_at is None
-    assert [PartState.QUEUED, PartState.QUEUED] == [part.state for part in report.parts]
-    assert ["enqueued", "due"] == [event.what for event in events]
+    assert [part.state for part in report.parts] == [PartState.QUEUED, PartState.QUEUED]
+    assert [event.what for event in events] == ["enqueued", "due"]
     assert "u1" not in repr(report)
 
 
@@ -112,25 +112,25 @@ def test_a_partial_job(database: Database, driven_clock: DrivenClock) -> None:
             worker.failures(session, job_id, after=failures[1], limit=2),
         ]
 
-    assert (JobState.PARTIAL, 1497, 3) == (report.state, report.counts.accepted, report.counts.refused)
-    assert ["u1000", "u1001", "u1002"] == refused
+    assert (report.state, report.counts.accepted, report.counts.refused) == (JobState.PARTIAL, 1497, 3)
+    assert refused == ["u1000", "u1001", "u1002"]
     assert [failures[:2], failures[2:]] == pages
-    assert ["m2", "m1"] == [receipt.msgid for receipt in receipts]
-    assert ("U1001", "user", "invaliduser", 0) == (
+    assert [receipt.msgid for receipt in receipts] == ["m2", "m1"]
+    assert (
         failures[1].recipient,
         failures[1].kind,
         failures[1].field_name,
         failures[1].errcode,
-    )
+    ) == ("U1001", "user", "invaliduser", 0)
     assert tuple(receipts) == report.receipts
-    assert [2, 1] == [len(part.attempts) for part in report.parts]
-    assert ("retry", -1, "h1", 12) == (
+    assert [len(part.attempts) for part in report.parts] == [2, 1]
+    assert (
         report.parts[0].attempts[0].outcome,
         report.parts[0].attempts[0].errcode,
         report.parts[0].attempts[0].hint,
         report.parts[0].attempts[0].duration_ms,
-    )
-    assert [
+    ) == ("retry", -1, "h1", 12)
+    assert [(event.what, (event.part or "").partition("-")[2]) for event in events] == [
         ("enqueued", ""),
         ("marked", "0"),
         ("retry", "0"),
@@ -142,9 +142,9 @@ def test_a_partial_job(database: Database, driven_clock: DrivenClock) -> None:
         ("recorded", "1"),
         ("refused", "1"),
         ("ended", ""),
-    ] == [(event.what, (event.part or "").partition("-")[2]) for event in events]
-    assert "busy, HTTP 200, errcode -1, hint h1, 12 ms" == events[2].detail
-    assert ("msgid", "3 named in invaliduser", "partial") == (events[8].detail, events[9].detail, events[10].detail)
+    ]
+    assert events[2].detail == "busy, HTTP 200, errcode -1, hint h1, 12 ms"
+    assert (events[8].detail, events[9].detail, events[10].detail) == ("msgid", "3 named in invaliduser", "partial")
 
 
 def test_a_report_of_many_recipients_is_as_light_as_one_of_few(database: Database, driven_clock: DrivenClock) -> None:
@@ -160,7 +160,7 @@ def test_a_report_of_many_recipients_is_as_light_as_one_of_few(database: Databas
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
-    assert (20_000, 1_000, 19_000) == (report.counts.asked, report.counts.refused, report.counts.not_yet)
+    assert (report.counts.asked, report.counts.refused, report.counts.not_yet) == (20_000, 1_000, 19_000)
     assert [f"member-{n:06}" for n in range(3_990, 4_000)] == page
     assert 2_000_000 > peak
 
@@ -212,8 +212,8 @@ def test_a_call_in_flight_and_a_recalled_receipt(database: Database, driven_cloc
         )
         events = worker.timeline(connection, job_id)
 
-    assert ["enqueued", "recorded", "marked", "recalled"] == [event.what for event in events]
-    assert "from a repeat, nothing had to be sent, warning: no msgid" == events[1].detail
+    assert [event.what for event in events] == ["enqueued", "recorded", "marked", "recalled"]
+    assert events[1].detail == "from a repeat, nothing had to be sent, warning: no msgid"
 
 
 def test_one_of_the_own_transaction(database: Database) -> None:
@@ -250,7 +250,7 @@ def test_lists(database: Database, driven_clock: DrivenClock) -> None:
     assert [recall, ids[0]] == listed(state=[JobState.ACCEPTED, JobState.OPEN])[:1] + listed(
         worker.JobFilter(account="hr"), before=ids[1]
     )
-    assert [] == listed(state=[])
+    assert listed(state=[]) == []
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_what_a_state_says_of_a_recipient(
     """One row per state; a call that never was refused nobody."""
     part = {"id": "p", "state": int(state), "doubts": doubts, "first_marked_at": marked, "spec": '{"users": ["ann"]}'}
 
-    assert ("ann",) == recipients_by_status(ANN, True, [part], [])[status]
+    assert recipients_by_status(ANN, True, [part], [])[status] == ("ann",)
 
 
 @pytest.mark.parametrize(("doubts", "status"), [(1, RecipientStatus.REFUSED), (2, RecipientStatus.UNDETERMINED)])
@@ -351,7 +351,7 @@ def test_everyone_is_one(database: Database) -> None:
     """A broadcast counts as one recipient."""
     part = {"id": "p", "state": 2, "doubts": 0, "first_marked_at": 1, "spec": '{"everyone": true}'}
 
-    assert ("@all",) == recipients_by_status(Recipients(everyone=True), False, [part], [])[RecipientStatus.ACCEPTED]
+    assert recipients_by_status(Recipients(everyone=True), False, [part], [])[RecipientStatus.ACCEPTED] == ("@all",)
 
 
 def test_the_strongest_status_wins_across_parts() -> None:
@@ -362,7 +362,7 @@ def test_the_strongest_status_wins_across_parts() -> None:
         for name, state in (("a", PartState.REJECTED), ("b", PartState.ACCEPTED))
     ]
 
-    assert ("ann",) == recipients_by_status(ANN, False, parts, [])[RecipientStatus.ACCEPTED]
+    assert recipients_by_status(ANN, False, parts, [])[RecipientStatus.ACCEPTED] == ("ann",)
 
 
 class Watch:
@@ -388,7 +388,7 @@ def test_waiting_for_the_end(database: Database, driven_clock: DrivenClock) -> N
         job_id = enqueue(database, PEOPLE)
         watch = Watch(lambda job_id=job_id: sent(database, driven_clock, job_id))
         report = worker.wait_for(source, job_id, 5, monotonic=watch, pause=watch.pause)
-        assert (JobState.PARTIAL, 3) == (report.state, watch.rests)
+        assert (report.state, watch.rests) == (JobState.PARTIAL, 3)
 
 
 def test_waiting_for_certain_states(database: Database, driven_clock: DrivenClock) -> None:

@@ -55,17 +55,17 @@ def test_what_is_due_in_the_night_goes_in_the_morning(site: Site) -> None:
     at(site, "2026-03-28T23:00:00+01:00")
     job, other = site.send("quiet"), site.send("loud", account="it")
     site.run()
-    assert (["queued", "accepted"], 1) == (states(site, job, other), len(site.calls()))
-    assert "2026-03-29T05:00:00+00:00" == instant(site.part(job).not_before).isoformat()
+    assert (states(site, job, other), len(site.calls())) == (["queued", "accepted"], 1)
+    assert instant(site.part(job).not_before).isoformat() == "2026-03-29T05:00:00+00:00"
 
     at(site, "2026-03-29T06:59:59+02:00")
     site.run()
-    assert ["queued"] == states(site, job)
+    assert states(site, job) == ["queued"]
     at(site, "2026-03-29T07:00:00+02:00")
     site.run()
 
-    assert ["accepted"] == states(site, job)
-    assert 0 == site.part(job).tries, "to wait is no attempt"
+    assert states(site, job) == ["accepted"]
+    assert site.part(job).tries == 0, "to wait is no attempt"
 
 
 def test_a_night_is_an_hour_longer_when_summer_time_ends(site: Site) -> None:
@@ -81,10 +81,10 @@ def test_a_job_has_its_own_quiet_hours_or_none(site: Site) -> None:
     at(site, "2026-03-28T23:00:00+01:00")
     none, own = site.send("a", quiet_hours="none"), site.send("b", account="it", quiet_hours=NIGHT)
     site.run()
-    assert ["accepted", "queued"] == states(site, none, own)
+    assert states(site, none, own) == ["accepted", "queued"]
     replay = site.replay(none)
     site.run()
-    assert ["accepted"] == states(site, replay)
+    assert states(site, replay) == ["accepted"]
 
 
 def test_urgent_passes_only_where_it_is_said(site: Site) -> None:
@@ -99,8 +99,8 @@ def test_urgent_passes_only_where_it_is_said(site: Site) -> None:
     site.run()
     recall = site.recall(card)
     site.run()
-    assert ["queued", "accepted", "queued"] == states(site, waits, passes, normal)
-    assert ["accepted"] * 3 == states(site, update, upload, recall)
+    assert states(site, waits, passes, normal) == ["queued", "accepted", "queued"]
+    assert states(site, update, upload, recall) == ["accepted"] * 3
 
 
 def test_the_instant_of_the_mark_decides(site: Site) -> None:
@@ -115,8 +115,8 @@ def test_the_instant_of_the_mark_decides(site: Site) -> None:
 
     site.runtime.governor.reserve = later  # type: ignore[method-assign]
     site.ring(job)
-    assert (["queued"], []) == (states(site, job), site.calls())
-    assert "quiet hours" == site.part(job).reason
+    assert (states(site, job), site.calls()) == (["queued"], [])
+    assert site.part(job).reason == "quiet hours"
 
 
 def test_why_says_that_it_is_quiet(site: Site) -> None:
@@ -126,7 +126,7 @@ def test_why_says_that_it_is_quiet(site: Site) -> None:
     site.run()
     with site.database.reading() as connection:
         [wait] = why(connection, job).waits
-    assert ("quiet_hours", "2026-03-29T05:00:00+00:00") == (wait.what, wait.until and wait.until.isoformat())
+    assert (wait.what, wait.until and wait.until.isoformat()) == ("quiet_hours", "2026-03-29T05:00:00+00:00")
 
 
 def test_a_repeat_goes_and_a_night_loses_nothing(site: Site) -> None:
@@ -138,11 +138,11 @@ def test_a_repeat_goes_and_a_night_loses_nothing(site: Site) -> None:
     at(site, "2026-03-28T23:00:00+01:00")
     site.recover()
     site.run()
-    assert ["accepted", "queued"] == states(site, job, ends)
+    assert states(site, job, ends) == ["accepted", "queued"]
     at(site, "2026-03-29T07:00:00+02:00")
     site.recover()
     site.run()
-    assert ["accepted", "expired"] == states(site, job, ends)
+    assert states(site, job, ends) == ["accepted", "expired"]
 
 
 @pytest.mark.parametrize("wrong", ["22-7", "22:00-22:00 UTC", "22:00-07:00 Nowhere/City", "x" * 90])

@@ -71,7 +71,7 @@ def test_a_process_is_dead_after_ten_seconds_without_a_heartbeat(site: Site) -> 
     before = dead(site)
     watch(site, 1)
 
-    assert (False, True) == (before, dead(site))
+    assert (before, dead(site)) == (False, True)
 
 
 def test_a_process_that_beats_lives(site: Site) -> None:
@@ -95,7 +95,7 @@ def test_a_late_heartbeat_starts_the_watch_over(site: Site) -> None:
     before = dead(site)
     watch(site, 1)
 
-    assert (False, True) == (before, dead(site))
+    assert (before, dead(site)) == (False, True)
 
 
 def test_a_pause_of_ours_proves_nothing_about_others(site: Site) -> None:
@@ -110,7 +110,7 @@ def test_a_pause_of_ours_proves_nothing_about_others(site: Site) -> None:
     before = dead(site)
     watch(site, 1)
 
-    assert (False, False, True) == (after_the_pause, before, dead(site))
+    assert (after_the_pause, before, dead(site)) == (False, False, True)
 
 
 def test_a_turn_that_failed_starts_the_watch_over(site: Site) -> None:
@@ -128,7 +128,7 @@ def test_a_turn_that_failed_starts_the_watch_over(site: Site) -> None:
     before = dead(site)
     watch(site, 2)
 
-    assert (False, True) == (before, dead(site))
+    assert (before, dead(site)) == (False, True)
 
 
 def _broken(*given: object) -> None:
@@ -162,7 +162,7 @@ def test_a_clean_end_is_not_watched(site: Site) -> None:
 
     site.recover()
 
-    assert "unknown" == site.state(job)
+    assert site.state(job) == "unknown"
 
 
 # -- what it left -----------------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def test_a_dead_process_leaves_unknowns_with_their_attempt(site: Site, driven_cl
         attempt.started_at,
         attempt.duration_ms,
     )
-    assert "queued" == site.state(untouched)
+    assert site.state(untouched) == "queued"
 
 
 def overtaken(site: Site, monkeypatch: pytest.MonkeyPatch, statement: str) -> None:
@@ -206,7 +206,7 @@ def overtaken(site: Site, monkeypatch: pytest.MonkeyPatch, statement: str) -> No
     with monkeypatch.context() as patch:
         patch.setattr(site.runtime.writer, "change", late)
         site.recover()
-    assert 1 == len(moved)
+    assert len(moved) == 1
 
 
 @pytest.mark.every_database
@@ -219,7 +219,7 @@ def test_a_part_its_process_ended_meanwhile_is_left_alone(site: Site, monkeypatc
 
     overtaken(site, monkeypatch, "update worker_parts set claim = 2")
 
-    assert "sending" == site.state(job)
+    assert site.state(job) == "sending"
 
 
 @pytest.mark.every_database
@@ -234,7 +234,7 @@ def test_a_dead_processs_code_is_burned(site: Site) -> None:
 
     watch(site, 10)
 
-    assert ("burned", "unknown") == (site.of("response_codes", card)[0].state, site.state(update))
+    assert (site.of("response_codes", card)[0].state, site.state(update)) == ("burned", "unknown")
 
 
 # -- unknowns ---------------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_an_unknown_is_acted_on_no_earlier_than_deadline_and_margin(site: Site) 
     before = site.state(job)
     watch(site, 1)
 
-    assert ("unknown", "queued") == (before, site.state(job))
+    assert (before, site.state(job)) == ("unknown", "queued")
 
 
 HELD = [
@@ -285,8 +285,8 @@ def test_an_account_that_holds_doubts_holds_none_that_a_repeat_ends_without_harm
         watch(site, 30, 2.5)
         site.run()
 
-        assert ("accepted", "unknown") == (site.state(job), site.state(held))
-        assert 2 == len(site.calls(UPLOAD))
+        assert (site.state(job), site.state(held)) == ("accepted", "unknown")
+        assert len(site.calls(UPLOAD)) == 2
 
 
 def test_an_unflagged_call_is_held(site: Site) -> None:
@@ -321,7 +321,7 @@ def test_an_account_that_is_not_configured_here_is_left_to_who_knows_it(site: Si
     site.recover()
 
     assert before == left
-    assert "queued" == site.state(job)
+    assert site.state(job) == "queued"
 
 
 def test_an_account_that_no_process_knows_for_a_day_is_held(site: Site) -> None:
@@ -336,10 +336,10 @@ def test_an_account_that_no_process_knows_for_a_day_is_held(site: Site) -> None:
     site.recover()
 
     assert before is not None
-    assert (None, "read_timeout; held: its account is not configured on this worker") == (
+    assert (
         site.part(job).not_before,
         site.part(job).reason,
-    )
+    ) == (None, "read_timeout; held: its account is not configured on this worker")
 
 
 def test_what_is_left_as_it_is_hides_nothing_behind_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,10 +351,10 @@ def test_what_is_left_as_it_is_hides_nothing_behind_it(site: Site, monkeypatch: 
 
     watch(site, 32)
 
-    assert (["queued"] * 2, ["unknown"] * 5) == (
+    assert (
         [site.state(job) for job in known],
         [site.state(job) for job in others],
-    )
+    ) == (["queued"] * 2, ["unknown"] * 5)
 
 
 @pytest.mark.parametrize("account", ["it", "ext"])
@@ -373,10 +373,10 @@ def test_late_parts_that_stay_hide_no_other(
 
         watch(site, 50)
 
-        assert (["expired"] * 3, ["queued"] * 5) == (
+        assert (
             [site.state(job) for job in ends],
             [site.state(job) for job in stays],
-        )
+        ) == (["expired"] * 3, ["queued"] * 5)
 
 
 @pytest.mark.parametrize("kind", ["recall", "upload"])
@@ -391,7 +391,7 @@ def test_what_does_no_harm_twice_is_repeated(site: Site, kind: str) -> None:
     watch(site, 26)
     site.ring(job)
 
-    assert ("accepted", 2) == (site.state(job), site.part(job).claim)
+    assert (site.state(job), site.part(job).claim) == ("accepted", 2)
 
 
 def test_an_update_is_repeated_only_by_its_own_policy(site: Site) -> None:
@@ -405,7 +405,7 @@ def test_an_update_is_repeated_only_by_its_own_policy(site: Site) -> None:
     watch(site, 26)
     site.ring(update)
 
-    assert (1, "unknown") == (len(site.calls(UPDATE)), site.state(update))
+    assert (len(site.calls(UPDATE)), site.state(update)) == (1, "unknown")
 
 
 @pytest.mark.every_database
@@ -420,7 +420,7 @@ def test_an_unknown_that_moved_meanwhile_is_left_alone(site: Site, monkeypatch: 
     before = site.state(job)
     site.recover()
 
-    assert ("unknown", "queued") == (before, site.state(job))
+    assert (before, site.state(job)) == ("unknown", "queued")
 
 
 # -- what it cannot judge ---------------------------------------------------------------------------------------------
@@ -444,9 +444,9 @@ def test_a_part_that_cannot_be_judged_is_held_and_told_and_stops_no_other(site: 
 
     watch(site, 26)
 
-    assert ["unknown", "unknown", "queued", "expired"] == [site.state(job) for job in (odd, broken, fine, late)]
-    assert "read_timeout; held: error in this program: JSONDecodeError" == site.part(broken).reason
-    assert (None, None) == (site.part(odd).not_before, site.part(broken).not_before)
+    assert [site.state(job) for job in (odd, broken, fine, late)] == ["unknown", "unknown", "queued", "expired"]
+    assert site.part(broken).reason == "read_timeout; held: error in this program: JSONDecodeError"
+    assert (site.part(odd).not_before, site.part(broken).not_before) == (None, None)
     assert {
         ("hr", "send in doubt", f"error in this program: {name}; seen at part {job}-0 of job {job} first")
         for name, job in (("TypeError", odd), ("JSONDecodeError", broken))
@@ -462,8 +462,8 @@ def test_what_cannot_be_judged_is_told_once_a_day_not_once_a_part(site: Site) ->
 
     watch(site, 26)
 
-    assert [None] * 3 == [site.part(job).not_before for job in jobs]
-    assert 1 == len(told(site))
+    assert [site.part(job).not_before for job in jobs] == [None] * 3
+    assert len(told(site)) == 1
 
 
 def test_a_late_part_that_cannot_be_judged_stops_no_other(site: Site) -> None:
@@ -477,7 +477,7 @@ def test_a_late_part_that_cannot_be_judged_stops_no_other(site: Site) -> None:
 
     watch(site, 20)
 
-    assert ("unknown", "expired") == (site.state(odd), site.state(late))
+    assert (site.state(odd), site.state(late)) == ("unknown", "expired")
 
 
 def test_a_step_that_fails_stops_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -495,8 +495,8 @@ def test_a_step_that_fails_stops_no_other(site: Site, monkeypatch: pytest.Monkey
 
     watch(site, 10)
 
-    assert (True, "expired") == (dead(site), site.state(job))
-    assert [("", "recovery of unknowns", "error in this program: RuntimeError")] == told(site)
+    assert (dead(site), site.state(job)) == (True, "expired")
+    assert told(site) == [("", "recovery of unknowns", "error in this program: RuntimeError")]
 
 
 def test_a_step_that_fails_once_is_not_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -513,7 +513,7 @@ def test_a_step_that_fails_once_is_not_told(site: Site, monkeypatch: pytest.Monk
     watch(site, 30)
 
     assert recovery.parts_in_doubt is look
-    assert [] == told(site)
+    assert told(site) == []
 
 
 def test_what_was_just_seen_is_not_asked_again(site: Site) -> None:
@@ -551,7 +551,7 @@ def test_what_expired_in_the_queue_ends(site: Site) -> None:
     before = site.state(job)
     watch(site, 1)
 
-    assert ("queued", "expired", "queued") == (before, site.state(job), site.state(later))
+    assert (before, site.state(job), site.state(later)) == ("queued", "expired", "queued")
 
 
 def test_what_expired_in_doubt_stays_unknown(site: Site) -> None:
@@ -564,7 +564,7 @@ def test_what_expired_in_doubt_stays_unknown(site: Site) -> None:
 
     watch(site, 5)
 
-    assert ("queued", "unknown", None) == (queued, site.state(job), site.part(job).not_before)
+    assert (queued, site.state(job), site.part(job).not_before) == ("queued", "unknown", None)
     assert "in doubt; later expired" in site.part(job).reason
 
 
@@ -580,4 +580,4 @@ def test_a_park_ends_at_its_instant(site: Site) -> None:
     before = site.part(job).waits_on
     watch(site, 1)
 
-    assert ("x", None, None) == (before, site.part(job).waits_on, site.part(job).offered_until)
+    assert (before, site.part(job).waits_on, site.part(job).offered_until) == ("x", None, None)

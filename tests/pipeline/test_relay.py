@@ -148,7 +148,7 @@ def test_the_walk_goes_round_so_often_that_a_late_commit_is_seen_in_time(site: S
     """The slower a round, the sooner the next: both of them together are within a second; but it never only walks."""
     walking(site, 0.0, 0.0, 0.0, 0.2, 0.0, 0.3, 0.0, 0.5)
 
-    assert [0.6, 0.2, 0.3, 0.5] == pytest.approx([site.relay.full_scan() for _ in range(4)])
+    assert pytest.approx([site.relay.full_scan() for _ in range(4)]) == [0.6, 0.2, 0.3, 0.5]
 
 
 def test_a_step_of_the_walk_leaves_room_for_others(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_a_step_of_the_walk_leaves_room_for_others(site: Site, monkeypatch: pyte
 
     walking(site, 0.0, 0.01, 0.01, 0.01)
 
-    assert [0.03, 0.002] == pytest.approx([site.relay.full_scan(), site.relay.full_scan()])
+    assert pytest.approx([site.relay.full_scan(), site.relay.full_scan()]) == [0.03, 0.002]
 
 
 def test_a_round_of_many_steps_finds_every_lane(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +192,7 @@ def test_a_slow_round_looks_at_more_lanes_a_step(site: Site, monkeypatch: pytest
         site.relay.full_scan()
 
     # What a round has taken is seen in the next one.
-    assert [100, 200, 400, 400, 200, 100, 100] == sizes
+    assert sizes == [100, 200, 400, 400, 200, 100, 100]
 
 
 def test_what_is_not_due_is_not_offered(site: Site) -> None:
@@ -216,7 +216,7 @@ def test_more_lanes_than_a_slice_or_a_turn_takes_are_walked_through(
     found = [sorted(ids(turn(site, 0.1))) for _ in range(4)]
 
     assert sorted(parts(*jobs)) == sorted(part for turn_ in found for part in turn_)
-    assert 3 == sum(bool(turn_) for turn_ in found)
+    assert sum(bool(turn_) for turn_ in found) == 3
 
 
 def test_it_looks_less_often_the_longer_nothing_came(site: Site) -> None:
@@ -228,8 +228,8 @@ def test_it_looks_less_often_the_longer_nothing_came(site: Site) -> None:
         quiet.append(site.relay.turn())
     site.send()
 
-    assert [0.01, 0.02, 0.1, 0.28] == pytest.approx(quiet)
-    assert (0.01, 0.01) == (site.relay.turn(), site.relay.turn())
+    assert pytest.approx(quiet) == [0.01, 0.02, 0.1, 0.28]
+    assert (site.relay.turn(), site.relay.turn()) == (0.01, 0.01)
 
 
 def test_parts_that_may_not_go_keep_nothing_awake(site: Site) -> None:
@@ -241,7 +241,7 @@ def test_parts_that_may_not_go_keep_nothing_awake(site: Site) -> None:
     site.relay.turn()
     site.advance(60)
 
-    assert 0.28 == site.relay.turn()
+    assert site.relay.turn() == 0.28
 
 
 def test_a_block_that_ends_is_met_at_its_end(site: Site) -> None:
@@ -275,8 +275,8 @@ def test_a_window_at_the_head_of_the_lane_is_kept_offered(site: Site) -> None:
     last = turn(site, 0.3)
 
     assert parts(*jobs[:16]) == ids(first)
-    assert [(4, 2)] * 4 == [(len(ring.ids), ring.calls) for ring in first]
-    assert [[], []] == [ids(again), ids(third)]
+    assert [(len(ring.ids), ring.calls) for ring in first] == [(4, 2)] * 4
+    assert [ids(again), ids(third)] == [[], []]
     assert [tuple(parts(*jobs[16:20]))] == [ring.ids for ring in fourth]
     assert [(tuple(parts(*jobs[20:])), 2)] == [(ring.ids, ring.calls) for ring in last]
 
@@ -295,7 +295,7 @@ def test_behind_a_full_window_only_what_is_more_urgent_is_looked_at_at_once(
         looks.clear()
         looked.append((turn(site, 0.01), list(looks)))
 
-    assert [([], []), ([], [])] == looked[:2]
+    assert looked[:2] == [([], []), ([], [])]
     assert (parts(job), [(lane, site.ticks())]) == (ids(looked[2][0]), looked[2][1])
 
 
@@ -335,7 +335,7 @@ def test_shares_follow_the_threads_alive(site: Site) -> None:
 
     wide = len(ids(turn(site, 1.1)))
 
-    assert (8, 16) == (narrow, wide)
+    assert (narrow, wide) == (8, 16)
 
 
 # -- losing and finding again -----------------------------------------------------------------------------------------
@@ -356,7 +356,7 @@ def test_the_relay_knows_of_parts_that_no_process_takes(site: Site) -> None:
     site.ring(*jobs)
     turn(site, 0.3)
 
-    assert (False, (True, False), False) == (at_first, untaken, has_untaken_parts(site))
+    assert (at_first, untaken, has_untaken_parts(site)) == (False, (True, False), False)
 
 
 def test_parts_of_a_blocked_lane_are_not_due_to_be_sent(site: Site) -> None:
@@ -388,10 +388,10 @@ def test_a_lost_id_is_offered_again_after_5_10_20_40_and_60_seconds(site: Site) 
     for _ in range(7):
         wait = (site.part(job).offered_until - site.clock.micros) / SECOND
         waits.append(wait)
-        assert [] == ids(turn(site, wait - 0.001))
+        assert ids(turn(site, wait - 0.001)) == []
         assert parts(job) == ids(turn(site, 1.1))
 
-    assert [5, 10, 20, 40, 60, 60, 60] == waits
+    assert waits == [5, 10, 20, 40, 60, 60, 60]
 
 
 def test_ids_that_are_lost_one_after_the_other_wait_equally_long(site: Site) -> None:
@@ -403,14 +403,14 @@ def test_ids_that_are_lost_one_after_the_other_wait_equally_long(site: Site) -> 
         assert parts(job) == ids(turn(site, seconds))
         waits.append((site.part(job).offered_until - site.clock.micros) / SECOND)
 
-    assert [5, 10, 10, 10] == waits
+    assert waits == [5, 10, 10, 10]
 
 
 def test_an_id_that_is_lost_for_days_is_still_offered() -> None:
     """After a thousand rounds, of a minute each, the doubled seconds would be more than a number can say."""
     backlog = Backlog("hr:1", first="a-0", rounds=5_000)
 
-    assert 60 == backlog.offered_for_s([DueBatch(["a-0"], [], "a-0")], 1.0, 5.0, 60.0)
+    assert backlog.offered_for_s([DueBatch(["a-0"], [], "a-0")], 1.0, 5.0, 60.0) == 60
 
 
 def test_an_id_that_is_lost_behind_a_new_one_waits_no_longer_for_that(site: Site) -> None:
@@ -451,7 +451,7 @@ def test_a_lane_of_which_something_was_taken_is_offered_as_at_first(site: Site) 
 
     waits = [(site.part(job).offered_until - site.clock.micros) / SECOND for job in (second, other)]
     assert sorted(parts(second, other)) == sorted(offered)
-    assert [5, 60] == waits
+    assert waits == [5, 60]
 
 
 def test_ids_that_a_doorbell_left_start_the_doubling_over(site: Site) -> None:
@@ -505,7 +505,7 @@ def test_an_id_somebody_else_offered_is_not_published_twice(site: Site, monkeypa
 
     assert [parts(job, both)] == found
     assert parts(job, both) == ids(mine)
-    assert [] == site.rings
+    assert site.rings == []
 
 
 def test_a_lane_with_anything_due_is_looked_at_every_200_ms(site: Site, looks: list[tuple[str, float]]) -> None:
@@ -518,7 +518,7 @@ def test_a_lane_with_anything_due_is_looked_at_every_200_ms(site: Site, looks: l
 
     looks.clear()
     for _ in range(3):
-        assert [] == turn(site, 0.21)
+        assert turn(site, 0.21) == []
     site.ring(job)
     turn(site, 0.21)
     turn(site, 0.21)  # nothing is due in it any more, so it is not looked at again
@@ -556,7 +556,7 @@ def test_a_window_full_of_normal_parts_has_a_place_for_bulk(site: Site) -> None:
 
     assert (8, parts(bulk[0])) == (len(first), [part for part in [*first, *second] if part in parts(*bulk)])
     assert parts(bulk[0]) == second[1:2]
-    assert {False} == {ring.bulk for ring in rings}, "bulk's own queue is emptied after theirs"
+    assert {ring.bulk for ring in rings} == {False}, "bulk's own queue is emptied after theirs"
 
 
 # -- accounts ---------------------------------------------------------------------------------------------------------
@@ -581,7 +581,7 @@ def test_accounts_share_by_weight(site: Site) -> None:
     many_lanes(site, 30, "hr", 1)
     many_lanes(site, 30, "it", 1)
 
-    assert {"hr": 12, "it": 4} == of_account(site, turn(site))
+    assert of_account(site, turn(site)) == {"hr": 12, "it": 4}
 
 
 @pytest.mark.fewer_databases("an account's share is decided in Python")
@@ -597,7 +597,7 @@ def test_an_account_with_many_lanes_does_not_push_out_one_with_one(site: Site) -
         site.sql("update worker_parts set state = 2 where offered_until is not null")
         rounds.append(turn(site, 0.3))
 
-    assert {"hr": 8, "it": 8} == of_account(site, first)
+    assert of_account(site, first) == {"hr": 8, "it": 8}
     assert all(of_account(site, rings)["hr"] <= 16 for rings in rounds)
     assert set(parts(*jobs)) <= {part for rings in rounds for part in ids(rings)}
 
@@ -642,7 +642,7 @@ def test_a_hanging_lane_cannot_hold_the_threads_of_its_queue(site: Site, call_ms
     others(site, "urgent", lanes={lane: [1, call_ms, 1_000]})
 
     assert most == sum(ring.calls for ring in turn(site))
-    assert [] == turn(site, 0.3)
+    assert turn(site, 0.3) == []
 
 
 @pytest.mark.parametrize("odd", ["{", "[]", '{"hr:1": 7}', '{"hr:1": [1]}', '{"hr:1": ["a", "b"]}', "[" * 100_000])
@@ -664,7 +664,7 @@ def test_urgent_parts_have_the_threads_of_their_own_queue(site: Site) -> None:
         site.send(str(n), f"u{n}", priority="urgent")
     others(site, "urgent")
 
-    assert 17 == len(ids(turn(site)))
+    assert len(ids(turn(site))) == 17
 
 
 def test_bulk_with_workers_of_its_own_has_their_threads(database: Database, driven_clock: DrivenClock) -> None:
@@ -681,11 +681,11 @@ def test_bulk_with_workers_of_its_own_has_their_threads(database: Database, driv
         others(site, "bulk")
         again = turn(site, 5)
 
-    assert (60, {True}) == (len(ids(first)), {ring.bulk for ring in first})
+    assert (len(ids(first)), {ring.bulk for ring in first}) == (60, {True})
     assert set(ids(first)) <= set(parts(*bulk))
     assert [(parts(card), False)] == [(list(ring.ids), ring.bulk) for ring in second]
     # Nobody took them: they go with the others now, as many as those have room for.
-    assert {False} == {ring.bulk for ring in again}
+    assert {ring.bulk for ring in again} == {False}
     assert 0 < len(again) <= 5
 
 
@@ -697,7 +697,7 @@ def test_what_nobody_took_from_a_queue_of_its_own_goes_with_the_others(site: Sit
     again = turn(site, 5.1)
 
     assert {part_id(upload, 0), part_id(bulk, 0)} == set(ids(again))
-    assert {(False, False, False)} == {(ring.urgent, ring.files, ring.bulk) for ring in again}
+    assert {(ring.urgent, ring.files, ring.bulk) for ring in again} == {(False, False, False)}
 
 
 def test_kinds_are_asked_once_a_lane(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -712,7 +712,7 @@ def test_kinds_are_asked_once_a_lane(site: Site, monkeypatch: pytest.MonkeyPatch
             site.ring(job)
         turn(site, 0.3)
 
-    assert [3] == asked
+    assert asked == [3]
 
 
 # -- slow vendors -----------------------------------------------------------------------------------------------------
@@ -750,7 +750,7 @@ def test_a_slow_lane_has_no_more_threads_than_its_share(
 
         assert bells == len(taken)
         site.sql("update worker_parts set state = 2 where id = :id", id=taken[0])
-        assert 1 == len(ids(slow_turn(site)))
+        assert len(ids(slow_turn(site))) == 1
 
 
 # -- pacing -----------------------------------------------------------------------------------------------------------
@@ -794,7 +794,7 @@ def test_bulk_that_the_broker_lost_keeps_off_minute_0_too(site: Site) -> None:
     after = ids([*turn(site), *turn(site, 0.3)])
 
     assert (parts(job), [], parts(job)) == (before, in_minute_0, after)
-    assert (None, True) == (part.offered_until, part.not_before >= site.clock.micros // hour * hour + 60 * SECOND)
+    assert (part.offered_until, part.not_before >= site.clock.micros // hour * hour + 60 * SECOND) == (None, True)
 
 
 @pytest.mark.parametrize(("seconds", "waits"), [(30, False), (359, False), (361, True)])
@@ -822,8 +822,8 @@ def test_of_two_relays_one_is_active(site: Site) -> None:
 
     pause = other.turn()
 
-    assert (True, False, 1.0) == (site.relay.active, other.active, pause)
-    assert [] == site.rings
+    assert (site.relay.active, other.active, pause) == (True, False, 1.0)
+    assert site.rings == []
 
 
 def test_a_relay_that_is_gone_is_replaced_when_its_lease_has_run_out(site: Site) -> None:
@@ -840,7 +840,7 @@ def test_a_relay_that_is_gone_is_replaced_when_its_lease_has_run_out(site: Site)
     other.full_scan()
     other.turn()
 
-    assert (False, True) == (before, other.active)
+    assert (before, other.active) == (False, True)
     assert parts(job) == ids(site.rings)
 
 
@@ -855,7 +855,7 @@ def test_a_clean_stop_frees_the_lease_at_once(site: Site) -> None:
     site.relay.stop()
     other.turn()
 
-    assert (False, True, False) == (before, other.active, site.relay.active)
+    assert (before, other.active, site.relay.active) == (False, True, False)
 
 
 def test_the_lease_is_renewed_at_a_third_and_lost_when_it_was_not(site: Site) -> None:
@@ -874,8 +874,8 @@ def test_the_lease_is_renewed_at_a_third_and_lost_when_it_was_not(site: Site) ->
 
     site.relay.turn()
 
-    assert (True, False, True) == (renewed, site.relay.active, other.active)
-    assert [] == site.rings
+    assert (renewed, site.relay.active, other.active) == (True, False, True)
+    assert site.rings == []
 
 
 # -- blocks and probes ------------------------------------------------------------------------------------------------
@@ -913,17 +913,17 @@ def test_a_blocked_lane_is_offered_in_the_turn_after_its_block(site: Site) -> No
         change_lanes(connection, site.database.now, [full])
     site.ticks.advance(1)
     site.relay.turn()
-    assert [] == site.rings
+    assert site.rings == []
     site.advance(5)
     site.send(account="it")  # newer than anything of the blocked lane: the walk by time is past that
     site.relay.turn()
-    assert {"it"} == {account_of(ring.lane) for ring in site.rings}
+    assert {account_of(ring.lane) for ring in site.rings} == {"it"}
     site.sql("update worker_parts set state = 8 where lane <> :lane", lane=lane)
     site.rings.clear()
 
     site.advance(24.9)
     site.relay.turn()
-    assert [] == site.rings
+    assert site.rings == []
     site.advance(1.2)
     site.relay.turn()
 
@@ -937,7 +937,7 @@ def test_a_parked_lane_is_probed_with_one_job_an_interval(site: Site) -> None:
 
     rings = [turn(site), turn(site, 601), turn(site, 10), turn(site, 580), turn(site, 21)]
 
-    assert [0, 1, 0, 0, 1] == [len(found) for found in rings]
+    assert [len(found) for found in rings] == [0, 1, 0, 0, 1]
     assert [(parts(jobs[0]), True)] * 2 == [(list(ring.ids), ring.probe) for found in rings for ring in found]
 
 
@@ -949,7 +949,7 @@ def test_a_parked_account_is_probed_through_one_of_its_lanes(site: Site) -> None
 
     rings = turn(site, 601)
 
-    assert 1 == len(rings)
+    assert len(rings) == 1
     assert rings[0].probe
     assert ids(rings)[0] in parts(text, card)
 
@@ -987,8 +987,8 @@ def test_the_times_are_settings() -> None:
     """Every wait of the relay has a name."""
     times, settings = RelayTimes(), DeliverySettings()
 
-    assert (0.01, 0.02, 0.28, 1.0) == (times.shortest_poll_s, times.poll_s, times.longest_poll_s, times.round_s)
-    assert (10.0, 5.0, 60.0) == (settings.lease_s, settings.offer_s, settings.offer_max_s)
+    assert (times.shortest_poll_s, times.poll_s, times.longest_poll_s, times.round_s) == (0.01, 0.02, 0.28, 1.0)
+    assert (settings.lease_s, settings.offer_s, settings.offer_max_s) == (10.0, 5.0, 60.0)
 
 
 def test_accounts_that_have_their_share_out_keep_no_other_from_being_looked_at(

@@ -55,7 +55,7 @@ def test_a_process_tells_its_release_and_its_newest_revision(database: Database)
 
     assert this_release() == process.release
     assert head() == this_release().revision
-    assert (Compatibility.SAME, True) == (found.compatibility(process), found.is_done)
+    assert (found.compatibility(process), found.is_done) == (Compatibility.SAME, True)
 
 
 def test_an_upgrade_is_done_when_no_process_runs_another_release(database: Database) -> None:
@@ -66,13 +66,13 @@ def test_an_upgrade_is_done_when_no_process_runs_another_release(database: Datab
         a_process(database, f"q{n}", other)
         found = check(database)
         [process] = [one for one in found.processes if one.release != own]
-        assert (Compatibility.OTHER, False) == (found.compatibility(process), found.is_done)
+        assert (found.compatibility(process), found.is_done) == (Compatibility.OTHER, False)
         assert f"1 of {len(found.processes)} workers run another release" == list(found.lines())[-1]
         with database.writing() as connection:
             end_processes(connection, database.now, [f"q{n}"])
 
     assert check(database).is_done
-    assert "no worker runs another release" == list(check(database).lines())[-1]
+    assert list(check(database).lines())[-1] == "no worker runs another release"
 
 
 def test_a_process_that_the_next_tables_would_refuse_is_told(
@@ -83,14 +83,14 @@ def test_a_process_that_the_next_tables_would_refuse_is_told(
     a_process(database, "p2", Release("0.0.9", "0001"))
     a_process(database, "p3", this_release())
     with database.reading() as connection:
-        assert "0001" == migrate.usable_from(connection)
+        assert migrate.usable_from(connection) == "0001"
     monkeypatch.setattr("worker.outbox.engine.migrate.head_compatible_from", lambda: "0002")
 
     found = check(database)
 
     refused, same = Compatibility.REFUSED, Compatibility.SAME
     assert [refused, refused, same] == [found.compatibility(process) for process in found.processes]
-    assert [True, True, False] == ["could not start again" in line for line in list(found.lines())[2:5]]
+    assert ["could not start again" in line for line in list(found.lines())[2:5]] == [True, True, False]
 
 
 def test_without_tables_there_is_nothing_to_tell(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_without_tables_there_is_nothing_to_tell(tmp_path: Path) -> None:
     found = ReleaseCheck(None, None, ())
 
     assert not found.is_done
-    assert "there are no tables yet; run `worker db upgrade`" == next(found.lines())
+    assert next(found.lines()) == "there are no tables yet; run `worker db upgrade`"
 
 
 # -- what a newer release wrote ---------------------------------------------------------------------------------------
@@ -127,8 +127,8 @@ def test_every_job_says_the_version_of_its_documents(site: Site) -> None:
     site.image()
     site.run()
 
-    assert ["send", "upload"] == sorted(row.kind for row in site.rows("select kind from worker_jobs where payload = 0"))
-    assert "0" == str(metadata.tables["worker_jobs"].c.payload.server_default.arg)  # type: ignore[union-attr]
+    assert sorted(row.kind for row in site.rows("select kind from worker_jobs where payload = 0")) == ["send", "upload"]
+    assert str(metadata.tables["worker_jobs"].c.payload.server_default.arg) == "0"  # type: ignore[union-attr]
 
 
 def test_a_part_of_a_newer_release_is_left_to_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,14 +141,14 @@ def test_a_part_of_a_newer_release_is_left_to_it(site: Site, monkeypatch: pytest
     site.ring(job, other)
 
     part = site.part(job)
-    assert ("queued", "accepted", 1) == (site.state(job), site.state(other), len(site.calls()))
+    assert (site.state(job), site.state(other), len(site.calls())) == ("queued", "accepted", 1)
     assert (0, 0, settle.NEWER_RELEASE) == (part.tries, part.claim, part.reason)
     site.sql("update worker_jobs set message = :message where id = :id", message=message, id=job)
     site.sql("update worker_parts set spec = :spec where job_id = :id", spec=spec, id=job)
     site.advance(1)
     monkeypatch.setattr("worker.domain.job.NEWEST_PAYLOAD", NEWER)
     site.ring(job)
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 def test_a_part_of_a_newer_release_comes_back_ever_more_rarely(site: Site) -> None:
@@ -160,7 +160,7 @@ def test_a_part_of_a_newer_release_comes_back_ever_more_rarely(site: Site) -> No
         waited.append((site.part(job).not_before - site.clock.micros) / SECOND)
         site.advance(waited[-1])
 
-    assert [1, 1, 2, 4, 8, 16, 32, 60, 60, 60] == waited
+    assert waited == [1, 1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
 def test_a_part_of_a_newer_release_tells_what_it_waits_for(site: Site) -> None:
@@ -170,7 +170,7 @@ def test_a_part_of_a_newer_release_tells_what_it_waits_for(site: Site) -> None:
 
     wait = nearest(site, jobs[0])
 
-    assert (WaitFor.RELEASE, ("worker db check",)) == (wait.what, wait.commands)
+    assert (wait.what, wait.commands) == (WaitFor.RELEASE, ("worker db check",))
     events = site.rows("select label, account, reason from worker_lane_events where what = 'too new'")
     told = f"is stored in format version {NEWER}, and this release reads up to {NEWEST_PAYLOAD}"
     assert [("release", "hr", told)] == [(row.label, row.account, row.reason) for row in events]
@@ -183,7 +183,7 @@ def test_a_large_message_of_a_newer_release_is_not_read(site: Site) -> None:
 
     site.ring(job)
 
-    assert ("queued", 0) == (site.state(job), site.part(job).tries)
+    assert (site.state(job), site.part(job).tries) == ("queued", 0)
 
 
 def test_a_part_of_a_newer_release_expires(site: Site) -> None:
@@ -193,7 +193,7 @@ def test_a_part_of_a_newer_release_expires(site: Site) -> None:
     site.advance(61)
     site.recover()
 
-    assert "expired" == site.state(job)
+    assert site.state(job) == "expired"
 
 
 def test_doubt_of_a_newer_release_is_left_to_it_for_a_day(site: Site) -> None:
@@ -209,8 +209,8 @@ def test_doubt_of_a_newer_release_is_left_to_it_for_a_day(site: Site) -> None:
     site.recover()
 
     held = site.part(job)
-    assert (True, None) == (before.not_before is not None, held.not_before)
-    assert "unknown" == site.state(job)
+    assert (before.not_before is not None, held.not_before) == (True, None)
+    assert site.state(job) == "unknown"
     assert held.reason.endswith("only a newer release can read its content")
 
 
@@ -224,7 +224,7 @@ def test_doubt_of_a_newer_release_is_decided_with_its_command(site: Site) -> Non
     found = find_unknown(JobFilter(ids=[job]), force=True, database=site.database)
     decided = resolve(found, sent=True, why="seen", person="zhang", database=site.database)
 
-    assert {UnchangedReason.NEWER_RELEASE: 1} == decided.counts
+    assert decided.counts == {UnchangedReason.NEWER_RELEASE: 1}
 
 
 def test_a_job_of_a_newer_release_is_replayed_and_updated_by_that_one(site: Site) -> None:
@@ -241,5 +241,5 @@ def test_a_job_of_a_newer_release_is_replayed_and_updated_by_that_one(site: Site
     recall = site.recall(sent)
     site.ring(recall)
 
-    assert NEWER == site.job(recall).payload
+    assert site.job(recall).payload == NEWER
     assert settle.NEWER_RELEASE == site.part(recall).reason

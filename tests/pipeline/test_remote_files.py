@@ -80,7 +80,7 @@ def test_the_producer_stores_the_url_alone(site: Site, web: ScriptedWeb) -> None
     asked_upload(site)
     asked_send(site)
 
-    assert ((0, 0), []) == (stored(site), web.resolved)
+    assert (stored(site), web.resolved) == ((0, 0), [])
 
 
 def test_an_upload_job_uploads_what_is_behind_its_url(site: Site, web: ScriptedWeb) -> None:
@@ -98,9 +98,9 @@ def test_an_upload_job_uploads_what_is_behind_its_url(site: Site, web: ScriptedW
 
     site.run()
 
-    assert ("accepted", ["media1"]) == (site.state(job), [row.media_id for row in site.of("receipts", job)])
+    assert (site.state(job), [row.media_id for row in site.of("receipts", job)]) == ("accepted", ["media1"])
     assert [("七月.png", len(content), content)] == streamed
-    assert (1, 3) == stored(site)
+    assert stored(site) == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_a_send_waits_for_the_upload_of_what_is_behind_its_url(site: Site, web: 
 
     site.run()
 
-    assert ("accepted", 1) == (site.state(job), len(web.asked))
-    assert ["media1"] == [body["image"]["media_id"] for body in site.bodies(SEND)]
+    assert (site.state(job), len(web.asked)) == ("accepted", 1)
+    assert [body["image"]["media_id"] for body in site.bodies(SEND)] == ["media1"]
 
 
 def test_sends_of_one_url_that_were_asked_for_together_share_one_fetch_and_one_upload(
@@ -141,8 +141,8 @@ def test_sends_of_one_url_that_were_asked_for_together_share_one_fetch_and_one_u
 
     site.run()
 
-    assert ["accepted"] * 20 == [site.state(job) for job in jobs]
-    assert (1, 1) == (len(web.asked), len(site.calls(UPLOAD)))
+    assert [site.state(job) for job in jobs] == ["accepted"] * 20
+    assert (len(web.asked), len(site.calls(UPLOAD))) == (1, 1)
 
 
 def test_a_later_send_finds_what_is_there_by_then(site: Site, web: ScriptedWeb) -> None:
@@ -154,9 +154,9 @@ def test_a_later_send_finds_what_is_there_by_then(site: Site, web: ScriptedWeb) 
     asked_send(site)
     site.run()
 
-    assert (2, 2) == (len(web.asked), len(site.calls(UPLOAD)))
-    assert ["media1", "media3"] == [body["image"]["media_id"] for body in site.bodies(SEND)]
-    assert (2, 2) == stored(site)
+    assert (len(web.asked), len(site.calls(UPLOAD))) == (2, 2)
+    assert [body["image"]["media_id"] for body in site.bodies(SEND)] == ["media1", "media3"]
+    assert stored(site) == (2, 2)
 
 
 def test_the_same_content_is_stored_once(site: Site) -> None:
@@ -167,7 +167,7 @@ def test_the_same_content_is_stored_once(site: Site) -> None:
     asked_send(site)
     site.run()
 
-    assert (1, 1) == stored(site)
+    assert stored(site) == (1, 1)
 
 
 def test_a_send_asked_for_while_another_ones_file_is_on_its_way_gets_a_fetch_of_its_own(
@@ -180,8 +180,8 @@ def test_a_send_asked_for_while_another_ones_file_is_on_its_way_gets_a_fetch_of_
     second = asked_send(site, "wangwu")
     site.run()
 
-    assert ["accepted", "accepted"] == [site.state(first), site.state(second)]
-    assert (2, 2) == (len(web.asked), len(site.calls(UPLOAD)))
+    assert [site.state(first), site.state(second)] == ["accepted", "accepted"]
+    assert (len(web.asked), len(site.calls(UPLOAD))) == (2, 2)
 
 
 def test_what_was_fetched_is_not_fetched_again_for_another_try(site: Site, web: ScriptedWeb) -> None:
@@ -192,7 +192,7 @@ def test_what_was_fetched_is_not_fetched_again_for_another_try(site: Site, web: 
     site.advance(2)
     site.ring(job)
 
-    assert ("accepted", 2, 1) == (site.state(job), len(site.calls(UPLOAD)), len(web.asked))
+    assert (site.state(job), len(site.calls(UPLOAD)), len(web.asked)) == ("accepted", 2, 1)
 
 
 @pytest.mark.parametrize("lost", ["the transaction", "its answer"])
@@ -241,7 +241,7 @@ def test_40007_is_healed_without_fetching_again(site: Site, web: ScriptedWeb) ->
     site.advance(2)
     site.run()
 
-    assert ("accepted", 2, 1) == (site.state(job), len(site.calls(UPLOAD)), len(web.asked))
+    assert (site.state(job), len(site.calls(UPLOAD)), len(web.asked)) == ("accepted", 2, 1)
 
 
 def test_a_copy_that_is_gone_is_fetched_again(site: Site, web: ScriptedWeb) -> None:
@@ -254,7 +254,7 @@ def test_a_copy_that_is_gone_is_fetched_again(site: Site, web: ScriptedWeb) -> N
     site.advance(2)
     site.ring(job)
 
-    assert ("accepted", 2) == (site.state(job), len(web.asked))
+    assert (site.state(job), len(web.asked)) == ("accepted", 2)
 
 
 def test_a_replay_fetches_anew(site: Site, web: ScriptedWeb) -> None:
@@ -265,7 +265,7 @@ def test_a_replay_fetches_anew(site: Site, web: ScriptedWeb) -> None:
         again = replay(connection, job, accepted=True, unknown=True, accounts=site.accounts).id
     site.run()
 
-    assert ("accepted", 2) == (site.state(again), len(web.asked))
+    assert (site.state(again), len(web.asked)) == ("accepted", 2)
 
 
 def test_a_copy_that_was_fetched_goes_with_its_job(site: Site) -> None:
@@ -279,8 +279,8 @@ def test_a_copy_that_was_fetched_goes_with_its_job(site: Site) -> None:
     site.advance(2 * DAY)
     keep_house(site.database, KEPT)
 
-    assert ((1, 1), (0, 0)) == (early, stored(site))
-    assert [] == site.rows("select * from worker_blob_uses")
+    assert (early, stored(site)) == ((1, 1), (0, 0))
+    assert site.rows("select * from worker_blob_uses") == []
 
 
 # -- what is refused, and what is tried again -------------------------------------------------------------------------
@@ -303,12 +303,12 @@ def test_a_file_that_cannot_be_had_refuses_its_upload_and_every_send(site: Site,
 
     site.run()
 
-    assert {"rejected"} == {site.state(job) for job in (direct, *sends)}
+    assert {site.state(job) for job in (direct, *sends)} == {"rejected"}
     assert reason in site.part(direct).reason
     assert {f"its file could not be uploaded: {site.part(direct).reason}"[:300]} == {
         site.part(job).reason for job in sends
     }
-    assert ([], (0, 0)) == (site.calls(), stored(site))
+    assert (site.calls(), stored(site)) == ([], (0, 0))
     with site.database.reading() as connection:
         told = [(get_job(connection, job), timeline(connection, job)) for job in (direct, *sends, *uploads(site))]
     assert "canary" not in str(told)
@@ -322,11 +322,11 @@ def test_a_host_that_is_not_public_is_refused(database: Database, driven_clock: 
         job = asked_upload(site)
         site.ring(job)
         assert "its address is not public; add the host to delivery.fetch_allow" in site.part(job).reason
-        assert ("rejected", []) == (site.state(job), inside.asked)
+        assert (site.state(job), inside.asked) == ("rejected", [])
     with planted(database, driven_clock, web=inside, fetch_allow=("10.1.0.0/16",)) as site:
         job = asked_upload(site)
         site.ring(job)
-        assert ("accepted", ["10.1.2.3"]) == (site.state(job), [asked.address for asked in inside.asked])
+        assert (site.state(job), [asked.address for asked in inside.asked]) == ("accepted", ["10.1.2.3"])
 
 
 def test_trouble_on_the_way_is_tried_again_like_a_call(site: Site, web: ScriptedWeb) -> None:
@@ -341,9 +341,9 @@ def test_trouble_on_the_way_is_tried_again_like_a_call(site: Site, web: Scripted
         site.advance(5)
         site.run()
 
-    assert ("queued", 1, "the file behind its URL could not be fetched: dns", "queued") == waiting
-    assert ("accepted", 3, "accepted") == (site.state(upload_job), site.part(upload_job).tries, site.state(job))
-    assert 1 == len(site.of("attempts", upload_job)), "what never left is no attempt at a call"
+    assert waiting == ("queued", 1, "the file behind its URL could not be fetched: dns", "queued")
+    assert (site.state(upload_job), site.part(upload_job).tries, site.state(job)) == ("accepted", 3, "accepted")
+    assert len(site.of("attempts", upload_job)) == 1, "what never left is no attempt at a call"
 
 
 def test_trouble_that_lasts_exhausts_it(site: Site, web: ScriptedWeb) -> None:
@@ -355,9 +355,9 @@ def test_trouble_that_lasts_exhausts_it(site: Site, web: ScriptedWeb) -> None:
         site.run()
         site.advance(300)
 
-    assert 8 == len(web.asked)
-    assert ["exhausted"] == [site.state(upload_job) for upload_job in uploads(site)]
-    assert "rejected" == site.state(job)
+    assert len(web.asked) == 8
+    assert [site.state(upload_job) for upload_job in uploads(site)] == ["exhausted"]
+    assert site.state(job) == "rejected"
     assert "its file could not be uploaded: the file behind its URL could not be fetched: connect_timeout" == (
         site.part(job).reason
     )
@@ -372,7 +372,7 @@ def test_a_file_that_never_comes_ends_with_its_job(site: Site, web: ScriptedWeb)
     site.advance(31)
     site.recover()
 
-    assert "expired" == site.state(job)
+    assert site.state(job) == "expired"
 
 
 @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ def test_what_is_no_url_of_a_file_is_refused_at_enqueue(site: Site, file: File, 
 
     assert [field] == [problem.field for problem in caught.value.problems]
     assert "canary" not in str(caught.value)
-    assert [] == site.rows("select id from worker_jobs")
+    assert site.rows("select id from worker_jobs") == []
 
 
 def test_the_same_url_under_one_dedupe_key_is_one_job(site: Site) -> None:
@@ -412,7 +412,7 @@ def test_other_types_have_their_own_limits(site: Site, web: ScriptedWeb) -> None
     job = site.ask(FileMessage(file=File.from_url(URL)))
     site.run()
 
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 def test_an_account_has_its_own_limit(database: Database, driven_clock: DrivenClock) -> None:
@@ -428,7 +428,7 @@ def test_an_account_has_its_own_limit(database: Database, driven_clock: DrivenCl
         site.run()
 
         assert "is too large: the vendor accepts at most 10" in site.part(refused_job).reason
-        assert (1, 1) == stored(site)
+        assert stored(site) == (1, 1)
 
 
 def test_every_group_gets_a_picture_that_goes_into_the_calls_themselves(
@@ -440,8 +440,8 @@ def test_every_group_gets_a_picture_that_goes_into_the_calls_themselves(
         job = site.ask(webhook.Image(file=File.from_url(URL)), Chats("wr-1", "wr-2"), account="push")
         site.run()
 
-        assert "accepted" == site.state(job)
-        assert (2, (1, 1)) == (len(web.asked), stored(site))
+        assert site.state(job) == "accepted"
+        assert (len(web.asked), stored(site)) == (2, (1, 1))
         assert [job] == [row.job_id for row in site.rows("select job_id from worker_blob_uses")]
 
 
@@ -483,13 +483,13 @@ def test_nobody_else_fetches_it_meanwhile(site: Site, web: ScriptedWeb) -> None:
     def ring_elsewhere() -> None:
         reasons.append(site.part(job).reason)
         DoorbellSender(site.runtime).answer(site.part(job).lane, [part_id(job, 0)])
-        assert [] == attempt.prepare(site.runtime, [loaded], lambda: None)
+        assert attempt.prepare(site.runtime, [loaded], lambda: None) == []
 
     with meanwhile(web, ring_elsewhere):
         site.ring(job)
 
-    assert (["its file is being fetched"], 1, 1) == (reasons, len(web.asked), len(site.calls(UPLOAD)))
-    assert "accepted" == site.state(job)
+    assert (reasons, len(web.asked), len(site.calls(UPLOAD))) == (["its file is being fetched"], 1, 1)
+    assert site.state(job) == "accepted"
 
 
 def test_who_dies_while_it_is_fetched_leaves_it_to_others(site: Site, web: ScriptedWeb) -> None:
@@ -511,7 +511,7 @@ def test_who_dies_while_it_is_fetched_leaves_it_to_others(site: Site, web: Scrip
     site.advance(1)
     site.ring(job)
 
-    assert (("queued", 1, (0, 0)), "accepted", 2) == (early, site.state(job), len(web.asked))
+    assert (early, site.state(job), len(web.asked)) == (("queued", 1, (0, 0)), "accepted", 2)
 
 
 def test_a_process_that_is_ending_leaves_it_to_others_at_once(site: Site, web: ScriptedWeb) -> None:
@@ -524,7 +524,7 @@ def test_a_process_that_is_ending_leaves_it_to_others_at_once(site: Site, web: S
     web.pages[URL] = Page(PNG)
     site.ring(job)
 
-    assert (("queued", 0, True), "accepted") == (left, site.state(job))
+    assert (left, site.state(job)) == (("queued", 0, True), "accepted")
 
 
 def test_a_process_fetches_a_few_at_once_and_the_others_wait(
@@ -539,15 +539,15 @@ def test_a_process_fetches_a_few_at_once_and_the_others_wait(
         site.advance(1)
         site.ring(second)
 
-        assert ("queued", "other files are being fetched") == waiting
-        assert ["accepted", "accepted"] == [site.state(first), site.state(second)]
+        assert waiting == ("queued", "other files are being fetched")
+        assert [site.state(first), site.state(second)] == ["accepted", "accepted"]
 
 
 def test_its_upload_has_a_lane_of_its_own(site: Site) -> None:
     """Files that are here do not wait with those that have to be fetched."""
     lanes = {site.part(job).lane for job in (asked_upload(site), site.upload())}
 
-    assert 2 == len(lanes)
+    assert len(lanes) == 2
 
 
 def test_the_caches_key_does_not_show_the_url(site: Site) -> None:

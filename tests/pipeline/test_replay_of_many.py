@@ -80,7 +80,7 @@ def test_who_got_it_does_not_get_it_again(site: Site) -> None:
     site.run()
 
     assert (job, "accepted") == (site.job(new).replay_of, site.state(new))
-    assert {"u3", "u1000", "u1001"} == set(touser(site)[2].split("|"))
+    assert set(touser(site)[2].split("|")) == {"u3", "u1000", "u1001"}
 
 
 def test_what_reached_everybody_is_not_repeated(site: Site) -> None:
@@ -122,7 +122,7 @@ def test_a_replay_counts_for_the_chain(site: Site) -> None:
     second = one(site, job)
     site.run()
 
-    assert ["ann|bob", "bob"] == touser(site)
+    assert touser(site) == ["ann|bob", "bob"]
     assert [job, job] == [site.job(new).replay_of for new in (first, second)]
     with pytest.raises(NotReplayable, match="2 accepted"):
         one(site, job)
@@ -140,7 +140,7 @@ def test_a_follow_up_is_repeated_whole_or_not_at_all(site: Site) -> None:
     with pytest.raises(NotReplayable, match="is being repeated by job"):
         one(site, recall)
     site.run()
-    assert "accepted" == site.state(new)
+    assert site.state(new) == "accepted"
     with pytest.raises(NotReplayable, match="1 accepted"):
         one(site, recall)
     assert recall == site.job(one(site, recall, accepted=True)).replay_of
@@ -210,21 +210,21 @@ def test_a_filter_takes_what_did_not_reach_everybody(site: Site) -> None:
     assert {("hr", state): 1 for state in ("cancelled", "expired", "rejected", "partial")} == found.counts
     assert sorted([stopped, expired, no, part, sent, doubt]) == sorted(everything.ids)
     assert (expired,) == by_state.ids
-    assert ({"replays": 4}, {}) == (done.counts, done.notes)
+    assert (done.counts, done.notes) == ({"replays": 4}, {})
     made = site.rows("select replay_of, state from worker_jobs where replay_of is not null")
     assert sorted([stopped, expired, no, part]) == sorted(row.replay_of for row in made)
-    assert {2} == {row.state for row in made}
+    assert {row.state for row in made} == {2}
     assert ({"refused": 1}, [part]) == (nothing.counts, list(nothing.notes)), "their replays reached everybody"
-    assert ["bob"] == [body["touser"] for body in site.bodies() if body["text"]["content"] == "part"][1:]
+    assert [body["touser"] for body in site.bodies() if body["text"]["content"] == "part"][1:] == ["bob"]
     assert (waiting, other) not in made
     with site.database.reading() as connection:
         entry = list_audit(connection)[1]
-    assert ("replay", "zhang", "mended", {"replays": 4}) == (
+    assert (
         entry.action,
         entry.person,
         entry.why,
         entry.counts,
-    )
+    ) == ("replay", "zhang", "mended", {"replays": 4})
 
 
 @pytest.mark.every_database
@@ -247,7 +247,7 @@ def test_what_a_person_took_back_is_left_out_unless_it_is_named(site: Site) -> N
     named = find_replayable(wanted, cancelled=True, database=site.database)
     told = {(one.how, one.person, one.why, one.jobs) for one in found.omitted}
 
-    assert {("cancelled", "li", "wrong date", 2), ("recalled", "wang", "", 1), ("recalled", None, "", 1)} == told
+    assert told == {("cancelled", "li", "wrong date", 2), ("recalled", "wang", "", 1), ("recalled", None, "", 1)}
     assert all(before <= one.at for one in found.omitted)
     assert ((refused,), ()) == (found.ids, named.omitted)
     assert {refused, recalled, by_program, *waiting} == {*named.ids}
@@ -256,7 +256,7 @@ def test_what_a_person_took_back_is_left_out_unless_it_is_named(site: Site) -> N
             one(site, job, cancelled=False)
     with pytest.raises(NotReplayable, match="recalled by wang"), site.database.writing() as connection:
         resend_failed(connection, recalled, accounts=site.accounts)
-    assert ({"refused": 1}, 0) == (replayed_since(site, found, waiting[0]), len(site.rows(REPLAYS)))
+    assert (replayed_since(site, found, waiting[0]), len(site.rows(REPLAYS))) == ({"refused": 1}, 0)
 
 
 REPLAYS = "select id from worker_jobs where replay_of is not null"
@@ -307,11 +307,11 @@ def test_a_run_that_is_cut_short_goes_on(site: Site, monkeypatch: pytest.MonkeyP
     progress = list[int]()
     done = again(site, JobFilter(ids=jobs), since=entry.began_at, progress=progress.append)
 
-    assert ({"replays": 4}, None) == (entry.counts, entry.ended_at)
-    assert ({"replays": 3}, [2, 3]) == (done.counts, progress)
+    assert (entry.counts, entry.ended_at) == ({"replays": 4}, None)
+    assert (done.counts, progress) == ({"replays": 3}, [2, 3])
     made = site.rows("select replay_of from worker_jobs where replay_of is not null")
     assert sorted(jobs) == sorted(row.replay_of for row in made)
-    assert 4 == again(site, JobFilter(ids=jobs)).counts["replays"], "asked for anew, what failed again is tried again"
+    assert again(site, JobFilter(ids=jobs)).counts["replays"] == 4, "asked for anew, what failed again is tried again"
 
 
 def test_a_rate_is_kept(site: Site) -> None:
@@ -324,7 +324,7 @@ def test_a_rate_is_kept(site: Site) -> None:
 
     done = again(site, JobFilter(ids=jobs), rate=2, monotonic=site.ticks, sleep=sleep)
 
-    assert (6, [1.0, 1.0]) == (done.counts["replays"], slept)
+    assert (done.counts["replays"], slept) == (6, [1.0, 1.0])
 
 
 @pytest.mark.fewer_databases("SQLite lets one write at a time")
@@ -337,7 +337,7 @@ def test_two_runs_at_once_replay_each_once(site: Site) -> None:
         runs = [pool.submit(replay_jobs, found, **said) for _ in range(2)]
         done = [run.result(30) for run in runs]
 
-    assert [0, 20] == sorted(run.counts["replays"] for run in done)
+    assert sorted(run.counts["replays"] for run in done) == [0, 20]
     made = site.rows("select replay_of from worker_jobs where replay_of is not null")
     assert sorted(jobs) == sorted(row.replay_of for row in made)
 
@@ -353,8 +353,8 @@ def test_an_order_goes_on_behind_the_replay_of_a_replay(site: Site) -> None:
     site.run()
     site.run()
 
-    assert ["first", "second"] == [body["text"]["content"] for body in site.bodies()][-2:]
-    assert ["accepted", "accepted"] == [site.state(str(job)) for job in (last, second)]
+    assert [body["text"]["content"] for body in site.bodies()][-2:] == ["first", "second"]
+    assert [site.state(str(job)) for job in (last, second)] == ["accepted", "accepted"]
 
 
 def exhausted(site: Site, job: str) -> None:
@@ -362,7 +362,7 @@ def exhausted(site: Site, job: str) -> None:
     site.sql("update worker_parts set tries = 99 where job_id = :job", job=job)
     site.vendor.says(busy())
     site.ring(job)
-    assert "exhausted" == site.state(job)
+    assert site.state(job) == "exhausted"
 
 
 @pytest.mark.every_database
@@ -434,7 +434,7 @@ def test_an_error_of_the_database_ends_the_lot(site: Site, monkeypatch: pytest.M
     with pytest.raises(OfTheDriver):
         again(site, JobFilter(ids=jobs))
 
-    assert [] == site.rows("select id from worker_jobs where replay_of is not null")
+    assert site.rows("select id from worker_jobs where replay_of is not null") == []
 
 
 def test_a_replay_that_waits_in_its_order_stays_there(site: Site) -> None:
@@ -452,7 +452,7 @@ def test_a_replay_that_waits_in_its_order_stays_there(site: Site) -> None:
     for _ in range(4):
         site.run()
 
-    assert ["accepted", "accepted"] == [site.state(new) for new in (waiting, other)]
+    assert [site.state(new) for new in (waiting, other)] == ["accepted", "accepted"]
 
 
 def test_a_send_without_recipients_is_repeated_whole(database: Database, driven_clock: DrivenClock) -> None:
@@ -466,7 +466,7 @@ def test_a_send_without_recipients_is_repeated_whole(database: Database, driven_
         last = one(site, job)
         site.run()
 
-        assert "accepted" == site.state(last)
+        assert site.state(last) == "accepted"
         with pytest.raises(NotReplayable, match="1 accepted"):
             one(site, job)
         assert job == site.job(one(site, job, accepted=True)).replay_of
@@ -482,7 +482,7 @@ def test_those_of_one_chain_are_asked_for_once(site: Site) -> None:
     site.run()
 
     assert ({"replays": 1, "refused": 1}, [first]) == (done.counts, list(done.notes))
-    assert ["lisi"] == touser(site)
+    assert touser(site) == ["lisi"]
 
 
 def test_a_database_of_its_own_is_opened(database_url: str) -> None:

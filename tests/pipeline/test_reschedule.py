@@ -64,15 +64,15 @@ def test_what_waits_is_moved(site: Site) -> None:
 
     assert ({("hr", "send"): 2}, {"queued": 2}, sorted([early, late])) == (found.counts, found.breakdown, [*found.ids])
     assert ({"jobs": 2, "parts": 2}, [early, late]) == (dict(done.counts), sorted(done.jobs, key=[early, late].index))
-    assert (1, ["early", "late"]) == (before, sorted(body["text"]["content"] for body in site.bodies()[1:]))
+    assert (before, sorted(body["text"]["content"] for body in site.bodies()[1:])) == (1, ["early", "late"])
     for job in (early, late):
         row, part = site.job(job), site.part(job)
         assert (at, end, end) == tuple(map(instant, (row.due_at, row.expires_at, part.expires_at)))
-        assert (2, 2, "accepted") == (row.priority, part.priority, row.state)
+        assert (row.priority, part.priority, row.state) == (2, 2, "accepted")
     assert later(site, 22 * HOUR) < instant(site.job(recall).due_at)
     with site.database.reading() as connection:
         entry = list_audit(connection)[0]
-    assert ("reschedule", "zhang", "not before lunch") == (entry.action, entry.person, entry.why)
+    assert (entry.action, entry.person, entry.why) == ("reschedule", "zhang", "not before lunch")
     assert (at.isoformat(), "bulk") == (entry.arguments["due_at"], entry.arguments["priority"])
 
 
@@ -86,11 +86,11 @@ def test_what_waits_in_a_hand_is_not_sent(site: Site) -> None:
 
     site.vendor.says(moved_meanwhile)
     site.ring(first, second)
-    assert (["accepted", "queued"], 1) == ([site.state(first), site.state(second)], len(site.calls()))
+    assert ([site.state(first), site.state(second)], len(site.calls())) == (["accepted", "queued"], 1)
 
     site.advance(HOUR.total_seconds())
     site.run()
-    assert ("accepted", 0) == (site.state(second), site.part(second).doubts)
+    assert (site.state(second), site.part(second).doubts) == ("accepted", 0)
 
 
 def test_what_was_refused_is_moved(site: Site) -> None:
@@ -102,12 +102,12 @@ def test_what_was_refused_is_moved(site: Site) -> None:
     change(site, refused, due_at=2 * DAY)
     site.recover()
     site.run()
-    assert ("queued", "accepted", 2) == (site.state(refused), site.state(behind), len(site.calls()))
+    assert (site.state(refused), site.state(behind), len(site.calls())) == ("queued", "accepted", 2)
 
     site.advance(2 * DAY.total_seconds())
     site.vendor.says(busy())
     site.run()
-    assert ("queued", 3) == (site.state(refused), len(site.calls()))
+    assert (site.state(refused), len(site.calls())) == ("queued", 3)
 
 
 def test_what_was_refused_and_is_paused_is_moved(site: Site) -> None:
@@ -123,12 +123,12 @@ def test_what_was_refused_and_is_paused_is_moved(site: Site) -> None:
     resume(with_tag, person="zhang", database=site.database)
     site.recover()
     site.run()
-    assert ("queued", 1) == (site.state(job), len(site.calls()))
+    assert (site.state(job), len(site.calls())) == ("queued", 1)
 
     site.advance(2 * DAY.total_seconds())
     site.vendor.says(busy())
     site.run()
-    assert ("queued", 2) == (site.state(job), len(site.calls()))
+    assert (site.state(job), len(site.calls())) == ("queued", 2)
 
 
 def test_what_is_paused_in_a_hand_is_not_sent(site: Site) -> None:
@@ -148,7 +148,7 @@ def test_what_is_paused_in_a_hand_is_not_sent(site: Site) -> None:
     site.vendor.says(moved_meanwhile)
     site.ring(first, second)
 
-    assert ("queued", 1) == (site.state(second), len(site.calls()))
+    assert (site.state(second), len(site.calls())) == ("queued", 1)
 
 
 def test_a_part_in_flight_is_tried_again_at_the_new_time(site: Site) -> None:
@@ -163,11 +163,11 @@ def test_a_part_in_flight_is_tried_again_at_the_new_time(site: Site) -> None:
     site.run()
     site.advance(300)
     site.run()
-    assert 1 == len(site.calls())
+    assert len(site.calls()) == 1
 
     site.advance(HOUR.total_seconds())
     site.run()
-    assert 3 == len(site.calls())
+    assert len(site.calls()) == 3
 
 
 def test_what_is_in_doubt_keeps_the_time_of_its_repeat(site: Site) -> None:
@@ -178,7 +178,7 @@ def test_what_is_in_doubt_keeps_the_time_of_its_repeat(site: Site) -> None:
     site.advance(HOUR.total_seconds())
     site.recover()
     before = site.part(job)
-    assert ("queued", 1) == (site.state(job), before.doubts)
+    assert (site.state(job), before.doubts) == ("queued", 1)
 
     change(site, job, due_at=DAY, expires_at=2 * DAY, priority="urgent")
 
@@ -191,11 +191,11 @@ def test_what_is_repeated_later_has_the_priority_of_the_parts_behind_it(site: Si
     job = site.send(to=To([f"u{n}" for n in range(1_001)]))
     site.vendor.says(lost())
     site.bell.answer(site.part(job).lane, [part_id(job, 0)])
-    assert ["unknown", "queued"] == [site.part(job, n).state for n in (0, 1)]
+    assert [site.part(job, n).state for n in (0, 1)] == ["unknown", "queued"]
 
     change(site, job, priority="urgent")
 
-    assert [0, 0] == [site.part(job, n).priority for n in (0, 1)]
+    assert [site.part(job, n).priority for n in (0, 1)] == [0, 0]
 
 
 def test_what_is_paused_is_due_by_its_new_time_afterwards(site: Site) -> None:
@@ -208,11 +208,11 @@ def test_what_is_paused_is_due_by_its_new_time_afterwards(site: Site) -> None:
     resume(with_tag, person="zhang", database=site.database)
     site.recover()
     site.run()
-    assert ("queued", []) == (site.state(job), site.calls())
+    assert (site.state(job), site.calls()) == ("queued", [])
 
     site.advance(HOUR.total_seconds())
     site.run()
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 def test_an_order_follows_the_new_times(site: Site) -> None:
@@ -224,8 +224,8 @@ def test_an_order_follows_the_new_times(site: Site) -> None:
         site.run()
         site.run()
 
-    assert ["second", "first"] == [body["text"]["content"] for body in site.bodies()]
-    assert ["accepted"] * 2 == [site.state(job) for job in (first, second)]
+    assert [body["text"]["content"] for body in site.bodies()] == ["second", "first"]
+    assert [site.state(job) for job in (first, second)] == ["accepted"] * 2
 
 
 def test_what_sleeps_behind_another_is_not_sent_before_its_new_time(site: Site) -> None:
@@ -241,10 +241,10 @@ def test_what_sleeps_behind_another_is_not_sent_before_its_new_time(site: Site) 
         site.run()
 
     assert asleep == FOREVER
-    assert (["accepted", "queued"], 2) == ([site.state(job) for job in (first, second)], len(site.calls()))
+    assert ([site.state(job) for job in (first, second)], len(site.calls())) == (["accepted", "queued"], 2)
     site.advance(HOUR.total_seconds() / 3)
     site.run()
-    assert "accepted" == site.state(second)
+    assert site.state(second) == "accepted"
 
 
 def test_what_waits_for_its_file_is_not_sent_before_its_new_time(site: Site) -> None:
@@ -259,10 +259,10 @@ def test_what_waits_for_its_file_is_not_sent_before_its_new_time(site: Site) -> 
         site.run()
 
     assert waiting is not None
-    assert ("queued", [UPLOAD]) == (site.state(job), [call.path for call in site.calls()])
+    assert (site.state(job), [call.path for call in site.calls()]) == ("queued", [UPLOAD])
     site.advance(HOUR.total_seconds() / 3)
     site.run()
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 def test_what_would_expire_unsent_is_left(site: Site) -> None:
@@ -271,9 +271,9 @@ def test_what_would_expire_unsent_is_left(site: Site) -> None:
     found = find_waiting(JobFilter(ids=[job, ended]), database=site.database)
     site.ring(ended)
     done = reschedule(found, due_at=DAY, person="zhang", database=site.database)
-    assert ({"unchanged": 2, "expiring": 1}, ()) == (dict(done.counts), done.jobs)
+    assert (dict(done.counts), done.jobs) == ({"unchanged": 2, "expiring": 1}, ())
 
-    assert {"jobs": 1, "parts": 1} == dict(change(site, job, due_at=DAY, expires_at=2 * DAY).counts)
+    assert dict(change(site, job, due_at=DAY, expires_at=2 * DAY).counts) == {"jobs": 1, "parts": 1}
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_wrong_words_are_refused(site: Site, new: dict[str, Any], words: str) ->
     with pytest.raises(CheckFailed, match=words):
         change(site, job, **new)
     with site.database.reading() as connection:
-        assert [] == list_audit(connection)
+        assert list_audit(connection) == []
 
 
 def when_the_relay_puts_off(site: Site, monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
@@ -317,7 +317,7 @@ def test_the_relay_puts_nothing_to_sleep_that_was_moved_meanwhile(site: Site, mo
         site.advance(60)
         site.run()
 
-    assert ["accepted", "queued"] == [site.state(job) for job in (first, second)]
+    assert [site.state(job) for job in (first, second)] == ["accepted", "queued"]
 
 
 def test_bulk_that_was_moved_meanwhile_keeps_its_new_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,7 +330,7 @@ def test_bulk_that_was_moved_meanwhile_keeps_its_new_time(site: Site, monkeypatc
         site.run()
         site.advance(300)
 
-    assert "queued" == site.state(job)
+    assert site.state(job) == "queued"
 
 
 def test_an_update_whose_code_is_in_use_keeps_its_new_time(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,4 +354,4 @@ def test_an_update_whose_code_is_in_use_keeps_its_new_time(site: Site, monkeypat
     site.advance(2)
     site.run()
 
-    assert (["accepted", "queued"], 1) == ([site.state(job) for job in (one, two)], len(site.calls(UPDATE)))
+    assert ([site.state(job) for job in (one, two)], len(site.calls(UPDATE))) == (["accepted", "queued"], 1)

@@ -48,7 +48,7 @@ def test_it_reaches_exactly_the_refused(site: Site) -> None:
     site.run()
 
     second = site.bodies()[1]
-    assert ("Zhao", "9", "3") == (second["touser"], second["toparty"], second["totag"])
+    assert (second["touser"], second["toparty"], second["totag"]) == ("Zhao", "9", "3")
     assert (job, "accepted") == (site.job(again).replay_of, site.state(again))
 
 
@@ -65,7 +65,7 @@ def test_who_was_reached_since_is_left_out(site: Site) -> None:
         resend(site, job)
     site.run()
 
-    assert [{"ann", "bob", "lisi"}, {"ann", "bob"}, {"bob"}] == touser(site)
+    assert touser(site) == [{"ann", "bob", "lisi"}, {"ann", "bob"}, {"bob"}]
 
 
 def test_a_part_refused_as_a_whole_is_sent_again_as_a_whole(site: Site) -> None:
@@ -94,7 +94,7 @@ def test_the_undetermined_are_sent_to_only_when_asked_for(site: Site) -> None:
     resend(site, job, undetermined=True)
     site.run()
 
-    assert [{"lisi", "wangwu"}] * 2 == touser(site)
+    assert touser(site) == [{"lisi", "wangwu"}] * 2
 
 
 def test_what_is_still_to_be_repeated_is_not_asked_for_again(site: Site) -> None:
@@ -115,7 +115,7 @@ def test_what_is_still_to_be_repeated_is_not_asked_for_again(site: Site) -> None
     again = site.replay(job)
     site.run()
 
-    assert ("unknown", "accepted") == (site.state(job), site.state(again))
+    assert (site.state(job), site.state(again)) == ("unknown", "accepted")
 
 
 def test_a_broadcast_that_was_refused_is_broadcast_again(site: Site) -> None:
@@ -127,7 +127,7 @@ def test_a_broadcast_that_was_refused_is_broadcast_again(site: Site) -> None:
     resend(site, job)
     site.run()
 
-    assert [{"@all"}] * 2 == touser(site)
+    assert touser(site) == [{"@all"}] * 2
 
 
 def test_a_resend_of_a_resend_is_linked_to_the_original(site: Site) -> None:
@@ -146,8 +146,8 @@ def test_a_resend_of_a_resend_is_linked_to_the_original(site: Site) -> None:
 
     assert [job, job] == [site.job(one).replay_of for one in (again, third)]
     ids = [body["template_card"]["task_id"] for body in site.bodies()]
-    assert 3 == len(set(ids))
-    assert [True, True] == [re.fullmatch(r"leave_r[0-9A-Za-z_-]{6}", one) is not None for one in ids[1:]]
+    assert len(set(ids)) == 3
+    assert [re.fullmatch(r"leave_r[0-9A-Za-z_-]{6}", one) is not None for one in ids[1:]] == [True, True]
 
 
 def test_a_blank_tag_that_was_accepted_once_keeps_nobody_from_being_sent_to(site: Site) -> None:
@@ -159,7 +159,7 @@ def test_a_blank_tag_that_was_accepted_once_keeps_nobody_from_being_sent_to(site
 
     again = resend(site, job)
 
-    assert ["lunch"] == json.loads(site.job(again).tags)
+    assert json.loads(site.job(again).tags) == ["lunch"]
 
 
 def test_a_failed_one_of_an_open_job_may_be_sent_to_again(site: Site) -> None:
@@ -170,7 +170,7 @@ def test_a_failed_one_of_an_open_job_may_be_sent_to_again(site: Site) -> None:
 
     again = resend(site, job)
 
-    assert ("open", 1) == (site.job(job).state, site.job(again).asked)
+    assert (site.job(job).state, site.job(again).asked) == ("open", 1)
 
 
 def test_an_open_job_names_the_ways_out(site: Site) -> None:
@@ -200,7 +200,7 @@ def test_the_replay_of_what_was_cancelled_before_it_was_due_waits_until_then(sit
     site.advance(DAY)
     site.run()
 
-    assert ("cancelled", [], "accepted") == (site.state(job), before, site.state(again))
+    assert (site.state(job), before, site.state(again)) == ("cancelled", [], "accepted")
     assert (site.job(job).due_at, site.job(job).expires_at) == (site.job(again).due_at, site.job(again).expires_at)
 
 
@@ -211,7 +211,7 @@ def test_a_replay_is_due_when_it_is_told_to_be(site: Site) -> None:
 
     site.run()
 
-    assert "accepted" == site.state(again)
+    assert site.state(again) == "accepted"
 
 
 def test_a_replay_that_is_told_when_expires_with_nothing_of_the_first(site: Site) -> None:
@@ -221,7 +221,7 @@ def test_a_replay_that_is_told_when_expires_with_nothing_of_the_first(site: Site
     site.advance(3 * DAY)
     site.run()
 
-    assert ("accepted", None) == (site.state(again), site.job(again).expires_at)
+    assert (site.state(again), site.job(again).expires_at) == ("accepted", None)
 
 
 def test_the_replay_of_what_was_due_is_due_at_once_and_does_not_expire(site: Site) -> None:
@@ -235,7 +235,7 @@ def test_the_replay_of_what_was_due_is_due_at_once_and_does_not_expire(site: Sit
 
     site.run()
 
-    assert ("rejected", "accepted", None) == (site.state(job), site.state(again), site.job(again).expires_at)
+    assert (site.state(job), site.state(again), site.job(again).expires_at) == ("rejected", "accepted", None)
 
 
 def test_what_cannot_be_sent_again_says_why(site: Site) -> None:
@@ -272,4 +272,4 @@ def test_a_rolled_back_resend_sends_nothing(site: Site) -> None:
 
     site.run()
 
-    assert 1 == len(site.bodies())
+    assert len(site.bodies()) == 1

@@ -99,11 +99,11 @@ def test_sent_ends_it_accepted_and_its_msgid_can_be_recalled(site: Site) -> None
     recall = site.recall(job)
     site.run()
 
-    assert {"decided": 1} == decided.counts
+    assert decided.counts == {"decided": 1}
     assert "accepted" == site.job(job).state == site.state(recall)
     [receipt] = site.of("receipts", job)
     assert ("m-17", f"sent, confirmed by a person (audit {decided.audit})") == (receipt.msgid, receipt.warning)
-    assert [{"msgid": "m-17"}] == site.bodies(RECALL)
+    assert site.bodies(RECALL) == [{"msgid": "m-17"}]
 
 
 def test_not_sent_ends_it_rejected_and_it_can_be_replayed(site: Site) -> None:
@@ -120,10 +120,10 @@ def test_not_sent_ends_it_rejected_and_it_can_be_replayed(site: Site) -> None:
     again = site.replay(job)
     site.run()
 
-    assert (2, 1) == (doubts, decided.counts["decided"])
-    assert ("rejected", 0) == (site.job(job).state, site.part(job).doubts)
+    assert (doubts, decided.counts["decided"]) == (2, 1)
+    assert (site.job(job).state, site.part(job).doubts) == ("rejected", 0)
     assert f"not sent, confirmed by a person (audit {decided.audit})" == site.part(job).reason
-    assert "accepted" == site.job(again).state
+    assert site.job(again).state == "accepted"
 
 
 def test_followers_of_an_order_go_on(site: Site) -> None:
@@ -136,7 +136,7 @@ def test_followers_of_an_order_go_on(site: Site) -> None:
     say(site, job, sent=True)
     site.run()
 
-    assert ("queued", "accepted") == (before, site.state(behind))
+    assert (before, site.state(behind)) == ("queued", "accepted")
 
 
 @pytest.mark.parametrize(("sent", "ends"), [(True, ("accepted", "rejected")), (False, ("rejected", "accepted"))])
@@ -167,7 +167,7 @@ def test_a_lost_recall_was_carried_out(site: Site) -> None:
 
     say(site, recall, sent=True)
 
-    assert "accepted" == site.state(recall)
+    assert site.state(recall) == "accepted"
     assert site.of("receipts", job)[0].recalled_at is not None
 
 
@@ -202,7 +202,7 @@ def test_the_code_of_an_update_in_doubt_is_settled(site: Site, sent: bool, left:
     if not sent:
         again = site.replay(update)
         site.run()
-        assert ("accepted", 2) == (site.state(again), len(site.calls(UPDATE)))
+        assert (site.state(again), len(site.calls(UPDATE))) == ("accepted", 2)
 
 
 def test_the_answer_that_comes_after_all_is_kept(site: Site) -> None:
@@ -223,13 +223,13 @@ def test_the_answer_that_comes_after_all_is_kept(site: Site) -> None:
         commit(site.database, [late, late], Policy())
 
     assert attempts == unchanged
-    assert ([(1, "m-1")], [(1, "m-2")]) == (receipts(site, said), receipts(site, denied))
-    assert ("accepted", "rejected") == (site.state(said), site.state(denied))
+    assert (receipts(site, said), receipts(site, denied)) == ([(1, "m-1")], [(1, "m-2")])
+    assert (site.state(said), site.state(denied)) == ("accepted", "rejected")
     for job in (said, denied):
         site.recall(job)
     site.run()
-    assert [{"msgid": "m-1"}, {"msgid": "m-2"}] == sorted(site.bodies(RECALL), key=str)
-    assert [False, False] == [bool(site.of("attempts", job)[0].doubtful) for job in (said, denied)]
+    assert sorted(site.bodies(RECALL), key=str) == [{"msgid": "m-1"}, {"msgid": "m-2"}]
+    assert [bool(site.of("attempts", job)[0].doubtful) for job in (said, denied)] == [False, False]
 
 
 def test_what_ended_since_it_was_found_is_left(site: Site) -> None:
@@ -240,9 +240,9 @@ def test_what_ended_since_it_was_found_is_left(site: Site) -> None:
 
     done = resolve(found, sent=False, why="why", person="zhang", database=site.database)
 
-    assert {UnchangedReason.NOT_IN_DOUBT: 1} == done.counts
+    assert done.counts == {UnchangedReason.NOT_IN_DOUBT: 1}
     assert kept == (site.part(job), receipts(site, job))
-    assert ("accepted", "unknown") == (site.state(job), site.state(later))
+    assert (site.state(job), site.state(later)) == ("accepted", "unknown")
 
 
 @pytest.mark.parametrize("sent", [True, False])
@@ -262,8 +262,8 @@ def test_a_repeat_in_flight_decides_for_itself(site: Site, sent: bool, monkeypat
     monkeypatch.setattr(resolving, "doubtful_calls", marked_meanwhile)
     decided = say(site, job, sent=sent)
 
-    assert {UnchangedReason.NOT_IN_DOUBT: 1} == decided.counts
-    assert ("sending", 1, []) == (site.state(job), site.part(job).doubts, receipts(site, job))
+    assert decided.counts == {UnchangedReason.NOT_IN_DOUBT: 1}
+    assert (site.state(job), site.part(job).doubts, receipts(site, job)) == ("sending", 1, [])
 
 
 def test_a_repeat_that_was_lost_since_is_left(site: Site) -> None:
@@ -273,9 +273,9 @@ def test_a_repeat_that_was_lost_since_is_left(site: Site) -> None:
 
     done = resolve(found, sent=False, why="why", person="zhang", database=site.database)
 
-    assert {UnchangedReason.NOT_IN_DOUBT: 1} == done.counts
+    assert done.counts == {UnchangedReason.NOT_IN_DOUBT: 1}
     assert ("unknown", 2, before) == (before.state, before.doubts, site.part(job))
-    assert 1 == say(site, job, sent=False).counts["decided"]
+    assert say(site, job, sent=False).counts["decided"] == 1
 
 
 def test_two_people_say_it(site: Site) -> None:
@@ -286,8 +286,8 @@ def test_two_people_say_it(site: Site) -> None:
     first = resolve(found, sent=True, why="why", person="zhang", database=site.database)
     second = resolve(found, sent=False, why="why", person="li", database=site.database)
 
-    assert ({"decided": 3}, {UnchangedReason.NOT_IN_DOUBT: 3}) == (first.counts, second.counts)
-    assert {"accepted"} == {site.state(job) for job in jobs}
+    assert (first.counts, second.counts) == ({"decided": 3}, {UnchangedReason.NOT_IN_DOUBT: 3})
+    assert {site.state(job) for job in jobs} == {"accepted"}
 
 
 @pytest.mark.every_database
@@ -314,7 +314,7 @@ def test_only_what_the_filter_has_is_found(site: Site) -> None:
     assert {early} == of(ids=[early]) == of(ids=[part_id(early, 0)]) == of(ids=[early, "0" * 32], account="hr")
     assert {tagged} == of(ids=[early, tagged], tag="lunch") == of(ids=[tagged, other], called_before=at)
     found = find_unknown(JobFilter(kind="send"), force=True, database=site.database)
-    assert ({("hr", "send"): 2, ("it", "send"): 1}, {"ordered": 1, "forced": 3}) == (found.counts, found.breakdown)
+    assert (found.counts, found.breakdown) == ({("hr", "send"): 2, ("it", "send"): 1}, {"ordered": 1, "forced": 3})
 
 
 @pytest.mark.every_database
@@ -335,9 +335,9 @@ def test_what_settles_by_itself_is_no_task(site: Site) -> None:
 
     assert ((part_id(held, 0),), {"settling": 1}) == (found.ids, found.breakdown)
     assert [[held], [settling], [settling, held]] == lists
-    assert () == named
-    assert {("hr", "held"): 1, ("hr", "settling"): 1} == counted
-    assert ({"decided": 1}, "accepted", 2) == (decided.counts, site.state(settling), len(site.calls()))
+    assert named == ()
+    assert counted == {("hr", "held"): 1, ("hr", "settling"): 1}
+    assert (decided.counts, site.state(settling), len(site.calls())) == ({"decided": 1}, "accepted", 2)
 
 
 def test_what_cannot_be_decided_is_told(site: Site) -> None:
@@ -353,9 +353,9 @@ def test_what_cannot_be_decided_is_told(site: Site) -> None:
     decided = say(site, upload, odd, part_id(fine, 0), accepted, "0" * 32, sent=True)
     not_sent = say(site, upload, sent=False)
 
-    assert {"decided": 1, UnchangedReason.NO_MEDIA_ID: 1, UnchangedReason.NOT_IN_DOUBT: 1} == decided.counts
-    assert {"decided": 1} == not_sent.counts
-    assert ["rejected", "unknown", "accepted"] == [site.state(job) for job in (upload, odd, fine)]
+    assert decided.counts == {"decided": 1, UnchangedReason.NO_MEDIA_ID: 1, UnchangedReason.NOT_IN_DOUBT: 1}
+    assert not_sent.counts == {"decided": 1}
+    assert [site.state(job) for job in (upload, odd, fine)] == ["rejected", "unknown", "accepted"]
 
 
 def test_a_group_send_needs_its_msgid(site: Site) -> None:
@@ -365,7 +365,7 @@ def test_a_group_send_needs_its_msgid(site: Site) -> None:
 
     without, given = say(site, job, sent=True), say(site, job, sent=True, msgid="m-5")
 
-    assert ({UnchangedReason.NO_MSGID: 1}, {"decided": 1}) == (without.counts, given.counts)
+    assert (without.counts, given.counts) == ({UnchangedReason.NO_MSGID: 1}, {"decided": 1})
     assert [("hr", "m-5", part_id(job, 0))] == [
         (row.account, row.task_id, row.part_id) for row in site.rows("select * from worker_task_ids")
     ]
@@ -378,7 +378,7 @@ def test_documents_that_cannot_be_read_stop_no_other(site: Site) -> None:
 
     sent, not_sent = say(site, odd, fine, sent=True), say(site, odd, sent=False)
 
-    assert ({"decided": 1, UnchangedReason.NO_MSGID: 1}, {"decided": 1}) == (sent.counts, not_sent.counts)
+    assert (sent.counts, not_sent.counts) == ({"decided": 1, UnchangedReason.NO_MSGID: 1}, {"decided": 1})
 
 
 def test_some_were_refused_and_the_others_got_it(site: Site) -> None:
@@ -392,7 +392,7 @@ def test_some_were_refused_and_the_others_got_it(site: Site) -> None:
 
     say(site, job, sent=True)
 
-    assert "partial" == site.job(job).state
+    assert site.job(job).state == "partial"
 
 
 def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -413,9 +413,9 @@ def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
     cut = [site.state(job) for job in sorted(jobs)]
     again = say(site, *jobs, sent=True)
 
-    assert [(2, {"decided": 2}, None), (4, {"decided": 4}, None)] == seen
-    assert [*["accepted"] * 4, "unknown"] == cut
-    assert {"decided": 1} == again.counts
+    assert seen == [(2, {"decided": 2}, None), (4, {"decided": 4}, None)]
+    assert cut == [*["accepted"] * 4, "unknown"]
+    assert again.counts == {"decided": 1}
 
 
 @pytest.mark.fewer_databases("each move alone is tried on all of them")
@@ -451,13 +451,13 @@ def test_five_thousand_that_an_outage_left(site: Site) -> None:
         say(site, card, sent=word)
     site.run(60)
 
-    assert ({"decided": 2_500}, {"decided": 2_500}) == (sent.counts, not_sent.counts)
+    assert (sent.counts, not_sent.counts) == ({"decided": 2_500}, {"decided": 2_500})
     count = (
         "select state, count(*) as jobs, sum(n_unknown) as open from worker_jobs where tags is not null group by state"
     )
-    assert [(2, 2_500, 0), (4, 2_500, 0)] == sorted((row.state, row.jobs, row.open) for row in site.rows(count))
-    assert {"accepted"} == {site.state(job) for job in behind}
-    assert ["rejected", "accepted"] == [site.state(update) for update in waiting]
+    assert sorted((row.state, row.jobs, row.open) for row in site.rows(count)) == [(2, 2_500, 0), (4, 2_500, 0)]
+    assert {site.state(job) for job in behind} == {"accepted"}
+    assert [site.state(update) for update in waiting] == ["rejected", "accepted"]
     told = site.rows("select job_id, job_state from worker_events")
     assert {(job, 2 if n % 2 == 0 else 4) for n, job in enumerate(jobs)} == {
         (row.job_id, row.job_state) for row in told
@@ -473,11 +473,11 @@ def test_the_audit_says_who_and_why(site: Site) -> None:
     with site.database.reading() as connection:
         newest, oldest = list_audit(connection)
 
-    assert ("resolve", "zhang", "the vendor's log says so") == (oldest.action, oldest.person, oldest.why)
+    assert (oldest.action, oldest.person, oldest.why) == ("resolve", "zhang", "the vendor's log says so")
     assert {"filter": {"ids": [job]}, "sent": True, "msgid": "m"} == oldest.arguments
-    assert {"decided": 1} == oldest.counts
-    assert {"filter": {"tag": "lunch", "called_from": "2026-01-01T00:00:00+00:00"}, "sent": False} == newest.arguments
-    assert {} == newest.counts
+    assert oldest.counts == {"decided": 1}
+    assert newest.arguments == {"filter": {"tag": "lunch", "called_from": "2026-01-01T00:00:00+00:00"}, "sent": False}
+    assert newest.counts == {}
     assert newest.ended_at is not None
     assert timedelta(0) <= newest.ended_at - newest.began_at < timedelta(seconds=1)
 
@@ -507,9 +507,9 @@ def test_a_database_of_its_own_is_opened_and_closed(
                 settings=Settings(database=UrlFrom(url=f"sqlite:///{tmp_path}/e.db")),
             )
 
-        assert (1, "rejected") == (done.counts["decided"], site.state(job))
+        assert (done.counts["decided"], site.state(job)) == (1, "rejected")
         assert [job] == [row.job_id for row in site.rows("select job_id from worker_events")]
-    assert 3 == len(opened)
+    assert len(opened) == 3
     assert set(opened) <= set(closed)
 
 
@@ -565,7 +565,7 @@ def test_wrong_words_are_refused(site: Site, monkeypatch: pytest.MonkeyPatch) ->
     for account in ("hr", "it"):
         with pytest.raises(CheckFailed, match="filter: would look through too many parts in doubt"):
             find_unknown(JobFilter(account=account), force=True, database=site.database)
-    assert 2 == len(find_unknown(JobFilter(ids=[first, second]), force=True, database=site.database).ids)
+    assert len(find_unknown(JobFilter(ids=[first, second]), force=True, database=site.database).ids) == 2
 
-    assert [] == site.rows("select id from worker_audit")
-    assert ("unknown", "unknown") == (site.state(first), site.state(second))
+    assert site.rows("select id from worker_audit") == []
+    assert (site.state(first), site.state(second)) == ("unknown", "unknown")

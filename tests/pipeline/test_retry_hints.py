@@ -41,7 +41,7 @@ def without_room(site: Site, count: int = 1, **options: str) -> list[str]:
     for n in range(count):
         site.ring(site.send("first", f"m{n}"))
     waiting = [site.send(f"again {n}", f"m{n}", **options) for n in range(count)]
-    assert 0 == site.ring(*waiting)
+    assert site.ring(*waiting) == 0
     return waiting
 
 
@@ -57,21 +57,21 @@ def test_it_goes_ahead_of_the_backlog(site: Site) -> None:
 
     calls = site.ring(*others)
 
-    assert (4, "accepted") == (calls, site.state(waiting))
-    assert ["first", "again 0", "backlog 0", "backlog 1", "backlog 2"] == sent(site)
+    assert (calls, site.state(waiting)) == (4, "accepted")
+    assert sent(site) == ["first", "again 0", "backlog 0", "backlog 1", "backlog 2"]
 
 
 def test_the_room_of_a_call_that_is_not_made_goes_to_a_part_that_waits(site: Site) -> None:
     """An id came twice: this process has reserved when another marks the part. Meanwhile the next was told to wait."""
     first, second, others = site.send("first", "m"), site.send("second", "m"), site.send("others", "o")
-    assert 1 == site.ring(others)
+    assert site.ring(others) == 1
     behind = site.send("behind", "o")
     mark, now = site.runtime.writer.mark, site.clock.micros
 
     def later(marks: Sequence[Mark]) -> None:
         site.runtime.writer.mark = mark  # type: ignore[method-assign]
         commit(site.database, [Mark(part_id(first, 0), 0, "other", 20_000_000)], Policy())
-        assert 0 == site.ring(behind, second)
+        assert site.ring(behind, second) == 0
         assert now < site.part(second).not_before
         mark(marks)
 
@@ -80,8 +80,8 @@ def test_the_room_of_a_call_that_is_not_made_goes_to_a_part_that_waits(site: Sit
 
     assert (0, now) == (calls, site.part(second).not_before)
     assert now < site.part(behind).not_before
-    assert 1 == site.ring(second)
-    assert ["others", "second"] == sent(site)
+    assert site.ring(second) == 1
+    assert sent(site) == ["others", "second"]
 
 
 def test_it_does_not_go_before_there_is_room(site: Site) -> None:
@@ -89,10 +89,10 @@ def test_it_does_not_go_before_there_is_room(site: Site) -> None:
     [waiting] = without_room(site)
     site.advance(59)
 
-    assert 1 == site.ring(site.send("other", "u"))
+    assert site.ring(site.send("other", "u")) == 1
 
-    assert "queued" == site.state(waiting)
-    assert ["first", "other"] == sent(site)
+    assert site.state(waiting) == "queued"
+    assert sent(site) == ["first", "other"]
 
 
 def test_no_more_come_back_at_once_than_others_go(site: Site) -> None:
@@ -104,11 +104,11 @@ def test_no_more_come_back_at_once_than_others_go(site: Site) -> None:
     others = [site.send(f"backlog {n}", f"u{n}") for n in range(4)]
     site.advance(61)
 
-    assert 8 == site.ring(*others)
+    assert site.ring(*others) == 8
 
-    assert ["again 0", "again 1", "backlog 0", "backlog 1"] == sent(site)[5:9]
-    assert {"again 2", "again 3"} == set(sent(site)[9:11])
-    assert ["queued"] == [site.state(job) for job in waiting if site.state(job) != "accepted"]
+    assert sent(site)[5:9] == ["again 0", "again 1", "backlog 0", "backlog 1"]
+    assert set(sent(site)[9:11]) == {"again 2", "again 3"}
+    assert [site.state(job) for job in waiting if site.state(job) != "accepted"] == ["queued"]
     assert [part_id(waiting[4], 0)] == site.runtime.retry_hints.take_due(lane, 1, 9)
 
 
@@ -121,8 +121,8 @@ def test_bulk_does_not_come_along_with_what_is_more_urgent(site: Site) -> None:
     before = site.state(waiting)
     site.ring(site.send("bulk", "v", priority="bulk"))
 
-    assert ("queued", "accepted") == (before, site.state(waiting))
-    assert ["first", "normal", "again 0", "bulk"] == sent(site)
+    assert (before, site.state(waiting)) == ("queued", "accepted")
+    assert sent(site) == ["first", "normal", "again 0", "bulk"]
 
 
 def test_what_is_in_the_broker_is_left_to_whoever_gets_it(site: Site) -> None:
@@ -133,8 +133,8 @@ def test_what_is_in_the_broker_is_left_to_whoever_gets_it(site: Site) -> None:
 
     site.ring(site.send("other", "u"))
 
-    assert ("queued", 2_000_000_000_000_000) == (site.state(waiting), site.part(waiting).offered_until)
-    assert 1 == site.ring(waiting)
+    assert (site.state(waiting), site.part(waiting).offered_until) == ("queued", 2_000_000_000_000_000)
+    assert site.ring(waiting) == 1
 
 
 def test_what_the_relay_has_just_offered_is_not_sent_away(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,7 @@ def test_what_the_relay_has_just_offered_is_not_sent_away(site: Site, monkeypatc
     site.ring(site.send("other", "u"))
 
     assert ([[part]], "accepted") == (rang, site.state(waiting))
-    assert ["first", "again 0", "other"] == sent(site)
+    assert sent(site) == ["first", "again 0", "other"]
 
 
 def test_in_the_hand_of_one_it_is_offered_to_nobody_else(site: Site) -> None:
@@ -185,7 +185,7 @@ def test_a_lane_that_starts_or_was_narrowed_makes_no_more_calls_than_are_offered
 
     site.ring(site.send("other", "u"))
 
-    assert "queued" == site.state(waiting)
+    assert site.state(waiting) == "queued"
 
 
 def test_what_is_not_got_to_may_be_offered_at_once(site: Site) -> None:
@@ -195,12 +195,12 @@ def test_what_is_not_got_to_may_be_offered_at_once(site: Site) -> None:
     site.runtime.checkpoint = lambda label: site.runtime.draining.set() if label == "before_mark" else None
 
     other = site.send("other", "u")
-    assert 1 == site.ring(other)
+    assert site.ring(other) == 1
 
-    assert ("accepted", "queued", None) == (site.state(first), site.state(second), site.part(second).offered_until)
+    assert (site.state(first), site.state(second), site.part(second).offered_until) == ("accepted", "queued", None)
     site.runtime.checkpoint = lambda label: None
     site.runtime.draining.clear()
-    assert 2 == site.ring(second, other)
+    assert site.ring(second, other) == 2
 
 
 def test_what_finds_its_room_taken_again_is_not_kept_from_its_next_doorbell(site: Site) -> None:
@@ -209,11 +209,11 @@ def test_what_finds_its_room_taken_again_is_not_kept_from_its_next_doorbell(site
     site.advance(61)
     site.ring(site.send("urgent", "m0", priority="urgent"))
     site.ring(site.send("other", "u"))
-    assert ["first", "urgent", "other"] == sent(site)
+    assert sent(site) == ["first", "urgent", "other"]
 
     site.advance(61)
 
-    assert 1 == site.ring(waiting)
+    assert site.ring(waiting) == 1
 
 
 def test_the_others_of_a_member_in_a_hurry_are_sought_and_fill_his_window(busy: Site) -> None:
@@ -227,8 +227,8 @@ def test_the_others_of_a_member_in_a_hurry_are_sought_and_fill_his_window(busy: 
     busy.ring(*first)
     busy.ring(*between)
 
-    assert ["accepted"] * 8 + ["queued"] * 2 == [busy.state(job) for job in behind]
-    assert 0 == sum("limit" in (busy.part(job).reason or "") for job in behind)
+    assert [busy.state(job) for job in behind] == ["accepted"] * 8 + ["queued"] * 2
+    assert sum("limit" in (busy.part(job).reason or "") for job in behind) == 0
     assert [f"his {n}" for n in range(4)] == sent(busy)[:4]
 
 
@@ -241,7 +241,7 @@ def test_an_even_pace_is_no_hurry(busy: Site) -> None:
 
     busy.ring(busy.send("other", "u"))
 
-    assert ["queued"] * 3 == [busy.state(job) for job in behind]
+    assert [busy.state(job) for job in behind] == ["queued"] * 3
 
 
 @pytest.mark.parametrize("why", ["urgent", "ordered", "bulk"])
@@ -253,7 +253,7 @@ def test_what_is_not_like_it_is_not_sought(busy: Site, why: str) -> None:
 
     busy.ring(busy.send("other", "u"))
 
-    assert "queued" == busy.state(behind)
+    assert busy.state(behind) == "queued"
 
 
 def test_a_search_is_followed_by_a_rest_as_long_as_twenty(busy: Site) -> None:
@@ -267,4 +267,4 @@ def test_a_search_is_followed_by_a_rest_as_long_as_twenty(busy: Site) -> None:
     still = known.try_begin_search()
     busy.ticks.advance(0.02)
 
-    assert [True, False, False, True] == [first, meanwhile, still, known.try_begin_search()]
+    assert [first, meanwhile, still, known.try_begin_search()] == [True, False, False, True]

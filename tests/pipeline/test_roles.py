@@ -144,9 +144,9 @@ def test_a_producer_enqueues_in_its_own_transaction_and_a_worker_delivers(users:
         site.run()
 
         with producer.reading() as connection:
-            assert "accepted" == get_job(connection, sent).state.label
-            assert () == why(connection, sent).waits
-        assert [] == site.rows("select id from worker_jobs where id = :id", id=gone)
+            assert get_job(connection, sent).state.label == "accepted"
+            assert why(connection, sent).waits == ()
+        assert site.rows("select id from worker_jobs where id = :id", id=gone) == []
 
 
 def test_a_producer_asks_for_all_that_follows_a_message(users: RoleUsers) -> None:
@@ -177,7 +177,7 @@ def test_a_producer_asks_for_all_that_follows_a_message(users: RoleUsers) -> Non
             then.append(recall(connection, refusing, **options).id)
         site.run()
 
-        assert ["accepted"] * 7 == [site.state(job) for job in first + then]
+        assert [site.state(job) for job in first + then] == ["accepted"] * 7
 
 
 def test_a_taken_dedupe_key_is_told_without_a_right_to_delete(users: RoleUsers) -> None:
@@ -370,10 +370,11 @@ def test_a_receiver_stores_chats_and_credentials(users: RoleUsers) -> None:
             assert store.store("hr", Inbound(**facts, happened_at=n, identity=(f"{n}",), chat=chat, grant=ticket))
             assert not store.store("hr", Inbound(**facts, happened_at=n, identity=(f"{n}",), chat=chat, grant=ticket))
 
-        assert ["parked", "resumed"] == [
-            row.what for row in site.rows("select what from worker_lane_events order by id")
+        assert [row.what for row in site.rows("select what from worker_lane_events order by id")] == [
+            "parked",
+            "resumed",
         ]
-        assert [2_000_000] == [row.issued_at for row in site.rows("select issued_at from worker_grants")]
+        assert [row.issued_at for row in site.rows("select issued_at from worker_grants")] == [2_000_000]
 
 
 def test_a_receiver_stores_a_press_without_the_message_that_names_the_card(users: RoleUsers) -> None:
@@ -428,7 +429,7 @@ def test_only_a_migrator_changes_or_deletes_what_the_audit_has(users: RoleUsers)
     with as_role(users, "migrator") as migrator, migrator.writing() as connection:
         for change in changes:
             execute(connection, change, {"id": "kept"})
-        assert 0 == execute(connection, "select count(*) from worker_audit where id in ('kept', 'seen')").scalar()
+        assert execute(connection, "select count(*) from worker_audit where id in ('kept', 'seen')").scalar() == 0
 
 
 def test_a_migrator_erases_a_person_from_the_audit_too(users: RoleUsers) -> None:
@@ -445,9 +446,9 @@ def test_a_migrator_erases_a_person_from_the_audit_too(users: RoleUsers) -> None
         done = erase(find_person("wangwu", database=migrator), person="zhang", why="", database=migrator)
 
         assert is_forbidden(refused.value)
-        assert 0 == done.counts["unchanged"]
+        assert done.counts["unchanged"] == 0
         assert "wangwu" not in str(site.rows("select * from worker_audit") + site.rows("select * from worker_jobs"))
-        assert "accepted" == site.state(job)
+        assert site.state(job) == "accepted"
 
 
 def test_a_migrator_takes_the_tables_back_and_makes_them_again(users: RoleUsers) -> None:

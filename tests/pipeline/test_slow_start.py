@@ -71,8 +71,8 @@ def test_a_silent_lane_starts_with_one_and_doubles(site: Site) -> None:
         answer(site, rings)
     rest = turn(site)
 
-    assert [1, 2, 4, 8, 16, 32, 60] == seen, "two for each of thirty threads"
-    assert 200 - 123 == out(rest)
+    assert seen == [1, 2, 4, 8, 16, 32, 60], "two for each of thirty threads"
+    assert out(rest) == 200 - 123
     assert max(len(ring.ids) for ring in rest) > 1
     assert site.lane(site.part(jobs[0]).lane) is None
 
@@ -85,7 +85,7 @@ def test_nothing_more_is_offered_while_that_one_is_out(site: Site) -> None:
     site.sql("update worker_parts set state = 1, offered_until = null where id = :id", id=first[0].ids[0])
     in_flight = turn(site)
 
-    assert (1, 0, 0) == (out(first), out(waiting), out(in_flight))
+    assert (out(first), out(waiting), out(in_flight)) == (1, 0, 0)
 
 
 def test_a_head_is_not_read_in_vain(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_one_part_after_a_silence_writes_nothing(site: Site) -> None:
 
     answer(site, turn(site))
 
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
     assert site.lane(site.part(job).lane) is None
 
 
@@ -139,7 +139,7 @@ def test_a_lane_that_succeeded_just_now_has_its_whole_share(site: Site) -> None:
     site.advance(61)
     late = turn(site)
 
-    assert (10, 1) == (out(soon), out(late))
+    assert (out(soon), out(late)) == (10, 1)
 
 
 @pytest.mark.fewer_databases("a lane's share is decided in Python")
@@ -156,7 +156,7 @@ def test_bulk_has_its_part_of_a_lane_with_one_call_in_flight(site: Site) -> None
         called += [part for ring in rings for part in ring.ids]
         answer(site, rings)
 
-    assert 33 == len(called)
+    assert len(called) == 33
     assert 33 // 10 == len({part_id(job, 0) for job in bulk} & set(called))
 
 
@@ -170,7 +170,7 @@ def test_a_new_leader_keeps_to_the_bound(site: Site) -> None:
 
     taken_over = turn(site, second)
 
-    assert (2, 0) == (out(first), out(taken_over))
+    assert (out(first), out(taken_over)) == (2, 0)
 
 
 def test_urgent_parts_count_in_the_bound(site: Site) -> None:
@@ -196,7 +196,7 @@ def test_struck_it_stops_and_one_call_tries_after_the_block(site: Site) -> None:
     site.clock.advance(61)
     tries = turn(site)
 
-    assert (1, 0, 1) == (len(site.calls()) - before, out(blocked), out(tries)), "one thread: one call in flight"
+    assert (len(site.calls()) - before, out(blocked), out(tries)) == (1, 0, 1), "one thread: one call in flight"
 
 
 def test_a_resumed_account_starts_with_one_call_over_all_of_its_lanes(site: Site) -> None:
@@ -212,11 +212,11 @@ def test_a_resumed_account_starts_with_one_call_over_all_of_its_lanes(site: Site
     answer(site, first)
     second = turn(site)
 
-    assert ([], 1, 0, 2) == (parked, out(first), out(again), out(second))
+    assert (parked, out(first), out(again), out(second)) == ([], 1, 0, 2)
     answer(site, second)
     for _ in range(6):
         answer(site, turn(site))
-    assert {"accepted"} == {site.state(job) for job in (*texts, *cards)}
+    assert {site.state(job) for job in (*texts, *cards)} == {"accepted"}
 
 
 def read(starts: OfferCapacity, database: Database, *names: str, **calls: int) -> None:
@@ -238,8 +238,8 @@ def test_an_account_that_starts_counts_what_it_offered_until_it_is_taken_or_lost
     other = starts.capacity("hr:2", 1.0, due=10).calls
     starts.record_offer("hr:2", ["c"])
 
-    assert (2, 1) == (first, other)
-    assert 0 == starts.capacity("hr:1", 1.0, due=10, offered=2).calls
+    assert (first, other) == (2, 1)
+    assert starts.capacity("hr:1", 1.0, due=10, offered=2).calls == 0
     assert starts.capacity("it:1", 1.0, due=10).calls is None
 
 
@@ -259,4 +259,4 @@ def test_bounds_that_are_gone_are_forgotten(database: Database) -> None:
     read(starts, database, "hr:2", "hr")
     read(starts, database, hr=1)
 
-    assert (1, 1) == (lost, starts.capacity("hr:1", 1.0, due=10).calls)
+    assert (lost, starts.capacity("hr:1", 1.0, due=10).calls) == (1, 1)

@@ -54,13 +54,13 @@ def test_a_dry_run_makes_no_call_at_all(database: Database, driven_clock: Driven
     with staged(database, driven_clock, dry_run=True) as site:
         job, image, other = site.send(to=To(["lisi", "wangwu"])), site.image(), site.send(account="it")
         site.run()
-        assert ["cancelled", "cancelled", "accepted"] == [site.state(one) for one in (job, image, other)]
-        assert (DRY_RUN, 1) == (site.part(job).reason, len(site.calls()))
-        assert ("lisi", "wangwu") == who(site, job, RecipientStatus.NOT_SENT)
+        assert [site.state(one) for one in (job, image, other)] == ["cancelled", "cancelled", "accepted"]
+        assert (site.part(job).reason, len(site.calls())) == (DRY_RUN, 1)
+        assert who(site, job, RecipientStatus.NOT_SENT) == ("lisi", "wangwu")
         switched(site)
         again = site.replay(job)
         site.run()
-        assert "accepted" == site.state(again)
+        assert site.state(again) == "accepted"
 
 
 def test_a_dry_run_holds_what_is_in_doubt(database: Database, driven_clock: DrivenClock) -> None:
@@ -74,7 +74,7 @@ def test_a_dry_run_holds_what_is_in_doubt(database: Database, driven_clock: Driv
             site.advance(60)
             site.recover()
             site.run()
-        assert ("unknown", 1, None) == (site.state(job), len(site.calls()), site.part(job).not_before)
+        assert (site.state(job), len(site.calls()), site.part(job).not_before) == ("unknown", 1, None)
 
 
 # -- only --------------------------------------------------------------------------------------------------------------
@@ -86,10 +86,12 @@ def test_only_those_are_called(database: Database, driven_clock: DrivenClock) ->
         job = site.ask(Text(content="x"), To(["wangwu", "LiSi"], parties=["7"], tags=["3", "4"]))
         site.run()
         [body] = site.bodies()
-        assert ("LiSi", "3", "partial") == (body["touser"], body["totag"], site.state(job))
+        assert (body["touser"], body["totag"], site.state(job)) == ("LiSi", "3", "partial")
         assert not body.get("toparty")
-        assert {("wangwu", STAGING), ("7", STAGING), ("4", STAGING)} == {
-            (row.recipient, row.field) for row in site.of("failures", job)
+        assert {(row.recipient, row.field) for row in site.of("failures", job)} == {
+            ("wangwu", STAGING),
+            ("7", STAGING),
+            ("4", STAGING),
         }
 
 
@@ -104,7 +106,7 @@ def test_what_names_nobody_who_is_let_through_is_not_called(
             jobs.append(site.send(to="wangwu"))
         site.run()
         assert [("rejected", NOT_LET_THROUGH)] * len(jobs) == [(site.state(job), site.part(job).reason) for job in jobs]
-        assert [] == site.calls()
+        assert site.calls() == []
         left_out = [(row.recipient, row.field) for job in jobs for row in site.of("failures", job)]
         assert [(name, STAGING) for name in ("chat1", "wangwu")[: len(jobs) - 1]] == left_out
 
@@ -116,7 +118,7 @@ def test_a_recall_of_what_was_let_through_goes(database: Database, driven_clock:
         site.run()
         recall = site.recall(job)
         site.run()
-        assert ["accepted", "accepted"] == [site.state(job), site.state(recall)]
+        assert [site.state(job), site.state(recall)] == ["accepted", "accepted"]
 
 
 def test_who_has_no_room_is_put_off_without_those_who_are_left_out(
@@ -131,8 +133,8 @@ def test_who_has_no_room_is_put_off_without_those_who_are_left_out(
         for _ in range(4):
             site.run()
             site.advance(120)
-        assert ["wangwu", "zhaoliu", "wangwu"] == touser(site)
-        assert ("lisi",) == who(site, job, RecipientStatus.REFUSED)
+        assert touser(site) == ["wangwu", "zhaoliu", "wangwu"]
+        assert who(site, job, RecipientStatus.REFUSED) == ("lisi",)
 
 
 def test_a_call_in_doubt_that_was_made_to_others_is_not_repeated(database: Database, driven_clock: DrivenClock) -> None:
@@ -148,9 +150,9 @@ def test_a_call_in_doubt_that_was_made_to_others_is_not_repeated(database: Datab
             site.advance(60)
             site.recover()
             site.run()
-        assert ("unknown", "partial") == (site.state(live), site.state(tried))
+        assert (site.state(live), site.state(tried)) == ("unknown", "partial")
         assert IN_DOUBT in site.part(live).reason
-        assert ["lisi|wangwu", "lisi", "lisi"] == touser(site)
+        assert touser(site) == ["lisi|wangwu", "lisi", "lisi"]
 
 
 # -- redirect_to -------------------------------------------------------------------------------------------------------
@@ -166,13 +168,13 @@ def test_all_are_called_in_the_person_of_one(database: Database, driven_clock: D
             site.advance(60)
         chat = site.ask(Text(content="x"), AppChat("chat1"))
         site.run()
-        assert ["tester", "tester"] == touser(site)
-        assert ["room"] == [body["chatid"] for body in site.bodies("/cgi-bin/appchat/send")]
-        assert ["partial", "partial"] == [site.state(job), site.state(chat)]
-        assert {"lisi", "wangwu", "7"} == set(who(site, job, RecipientStatus.REFUSED))
+        assert touser(site) == ["tester", "tester"]
+        assert [body["chatid"] for body in site.bodies("/cgi-bin/appchat/send")] == ["room"]
+        assert [site.state(job), site.state(chat)] == ["partial", "partial"]
+        assert set(who(site, job, RecipientStatus.REFUSED)) == {"lisi", "wangwu", "7"}
         recall = site.recall(job)
         site.run()
-        assert "accepted" == site.state(recall)
+        assert site.state(recall) == "accepted"
 
 
 def test_a_repeat_goes_to_the_same_one(database: Database, driven_clock: DrivenClock) -> None:
@@ -185,9 +187,9 @@ def test_a_repeat_goes_to_the_same_one(database: Database, driven_clock: DrivenC
             site.advance(60)
             site.recover()
             site.run()
-        assert (["tester", "tester"], "partial") == (touser(site), site.state(job))
-        assert ("lisi",) == who(site, job, RecipientStatus.REFUSED)
-        assert ["lisi"] == [row.recipient for row in site.of("failures", job)]
+        assert (touser(site), site.state(job)) == (["tester", "tester"], "partial")
+        assert who(site, job, RecipientStatus.REFUSED) == ("lisi",)
+        assert [row.recipient for row in site.of("failures", job)] == ["lisi"]
 
 
 @pytest.mark.fewer_databases("no database is asked")
@@ -197,7 +199,7 @@ def test_the_share_of_a_part_stays_its_own() -> None:
     switch = Staging(redirect_to=("tester",))
     instead = switch.substitutes(share)
     spec = redirected(share, instead)
-    assert {"users": ["tester"], "task_id": "t1"} == spec
+    assert spec == {"users": ["tester"], "task_id": "t1"}
     page = Progress({**spec, "page": 2}, "goes on", refusals=(Refusal("tester", "user", "errmsg"),))
     outcome = outcome_for_all(page, tuple(switch.left_out(share)), instead)
     assert isinstance(outcome, Progress)
@@ -243,9 +245,9 @@ def test_switches_that_contradict_each_other_are_refused(switches: Staging, said
 def test_what_is_on_is_told_in_a_few_words() -> None:
     """Without a name of anybody."""
     on = Staging(only=("lisi",))
-    assert "only 1 recipient" == staging_summary(FixedAccounts([an_account(staging=on)]))
-    assert "hr only 1 recipient" == staging_summary(FixedAccounts([an_account(staging=on), an_account("it")]))
-    assert "" == staging_summary(FixedAccounts([an_account()]))
+    assert staging_summary(FixedAccounts([an_account(staging=on)])) == "only 1 recipient"
+    assert staging_summary(FixedAccounts([an_account(staging=on), an_account("it")])) == "hr only 1 recipient"
+    assert staging_summary(FixedAccounts([an_account()])) == ""
     many = [an_account(f"a{n}", staging=Staging(dry_run=True)) for n in range(7)]
     assert staging_summary(FixedAccounts([*many, an_account()])).endswith("a4 dry_run, and 2 more")
 
@@ -259,10 +261,10 @@ def test_what_was_left_out_stays_so_when_the_switch_is_off(database: Database, d
         switched(site)
         site.advance(60)
         site.run()
-        assert ("rejected", ALL_LEFT_OUT) == (site.state(job), site.part(job).reason)
+        assert (site.state(job), site.part(job).reason) == ("rejected", ALL_LEFT_OUT)
         again = site.replay(job)
         site.run()
-        assert ("accepted", ["tester", "lisi"]) == (site.state(again), touser(site))
+        assert (site.state(again), touser(site)) == ("accepted", ["tester", "lisi"])
 
 
 def test_what_the_vendor_says_of_the_one_in_place_of_others_is_no_failure(
@@ -273,10 +275,10 @@ def test_what_the_vendor_says_of_the_one_in_place_of_others_is_no_failure(
         site.vendor.says(refused(81013, "user & party & tag all invalid", invaliduser="tester"))
         job = site.send(to=To(["lisi", "wangwu"]))
         site.run()
-        assert ("rejected", ["lisi", "wangwu"]) == (
+        assert (
             site.state(job),
             sorted(row.recipient for row in site.of("failures", job)),
-        )
+        ) == ("rejected", ["lisi", "wangwu"])
 
 
 def test_members_of_a_group_that_is_let_through_go_with_it(database: Database, driven_clock: DrivenClock) -> None:
@@ -289,8 +291,8 @@ def test_members_of_a_group_that_is_let_through_go_with_it(database: Database, d
         for _ in range(3):
             site.run()
             site.advance(120)
-        assert (["a1", ""], "accepted") == (touser(site), site.state(job))
-        assert [] == site.of("failures", job)
+        assert (touser(site), site.state(job)) == (["a1", ""], "accepted")
+        assert site.of("failures", job) == []
 
 
 def test_a_paused_job_stays_paused_in_a_dry_run(database: Database, driven_clock: DrivenClock) -> None:
@@ -299,8 +301,8 @@ def test_a_paused_job_stays_paused_in_a_dry_run(database: Database, driven_clock
         job, quiet = site.send(), site.send(quiet_hours="00:00-23:59 UTC")
         hold([job], person="li", why="", database=site.database)
         site.ring(job, quiet)
-        assert ["queued", "queued"] == [site.state(one) for one in (job, quiet)]
+        assert [site.state(one) for one in (job, quiet)] == ["queued", "queued"]
         release([job], person="li", why="", database=site.database)
         site.recover()
         site.ring(job)
-        assert "cancelled" == site.state(job)
+        assert site.state(job) == "cancelled"

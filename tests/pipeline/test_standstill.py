@@ -92,7 +92,7 @@ def test_what_is_young_does_not_stand_still(site: Site) -> None:
     young = causes(site)
     later(site, 2)
 
-    assert ([], [("hr", StandstillCause.UNKNOWN)]) == (young, causes(site))
+    assert (young, causes(site)) == ([], [("hr", StandstillCause.UNKNOWN)])
 
 
 def test_what_waits_for_good_reason_does_not_stand_still(site: Site) -> None:
@@ -108,7 +108,7 @@ def test_what_waits_for_good_reason_does_not_stand_still(site: Site) -> None:
     hold((first,), person="zhang", why="", database=site.database)
     later(site, 3_600)
 
-    assert [] == causes(site)
+    assert causes(site) == []
 
 
 def test_a_paused_lane_does_not_stand_still(site: Site) -> None:
@@ -119,7 +119,7 @@ def test_a_paused_lane_does_not_stand_still(site: Site) -> None:
     pause(JobFilter(account="pr"), person="zhang", why="", database=site.database)
     later(site, 3_600)
 
-    assert [] == causes(site)
+    assert causes(site) == []
 
 
 def test_a_lane_that_moves_does_not_stand_still(site: Site) -> None:
@@ -131,7 +131,7 @@ def test_a_lane_that_moves_does_not_stand_still(site: Site) -> None:
     site.ring(jobs[0])
     later(site, 30)
 
-    assert [("pr", StandstillCause.UNKNOWN)] == causes(site)
+    assert causes(site) == [("pr", StandstillCause.UNKNOWN)]
 
 
 @pytest.mark.parametrize("options", [{"expires_at": 3_000}, {"quiet_hours": "00:00-23:59 UTC"}])
@@ -143,7 +143,7 @@ def test_what_is_put_off_one_by_one_moves(site: Site, options: dict[str, Any]) -
     site.ring(job)
     later(site, 30)
 
-    assert [] == causes(site)
+    assert causes(site) == []
 
 
 def test_what_a_members_limit_puts_off_moves(site: Site) -> None:
@@ -152,10 +152,10 @@ def test_what_a_members_limit_puts_off_moves(site: Site) -> None:
     again = site.ask(Text(content="again"), account="pr")
     site.ask(Text(content="other"), "wangwu", account="pr")
     later(site, 1_800)
-    assert 0 == site.ring(again)
+    assert site.ring(again) == 0
     later(site, 30)
 
-    assert [] == causes(site)
+    assert causes(site) == []
 
 
 # -- causes -----------------------------------------------------------------------------------------------------------
@@ -186,8 +186,8 @@ def test_no_worker_is_alive(site: Site) -> None:
     site.advance(3_600)
     site.runtime.lease.end()
 
-    assert [("hr", StandstillCause.NO_WORKER)] == causes(site)
-    assert EVERYWHERE == everywhere(site, job)
+    assert causes(site) == [("hr", StandstillCause.NO_WORKER)]
+    assert everywhere(site, job) == EVERYWHERE
 
 
 def test_no_process_can_publish(site: Site) -> None:
@@ -201,8 +201,8 @@ def test_no_process_can_publish(site: Site) -> None:
 
     assert StandstillCause.NO_LEADER is found.cause
     assert ": relay: it cannot publish to its broker (ConnectionError), for 12 s" in found.text
-    assert EVERYWHERE == everywhere(site, job)
-    assert 1 == Scraper(site).scrape().of("processes_hindered")
+    assert everywhere(site, job) == EVERYWHERE
+    assert Scraper(site).scrape().of("processes_hindered") == 1
 
 
 def test_no_process_takes_from_the_queue(site: Site) -> None:
@@ -213,8 +213,8 @@ def test_no_process_takes_from_the_queue(site: Site) -> None:
     with site.database.writing() as connection:
         connection.exec_driver_sql("update worker_processes set queues = 'normal,bulk'")
 
-    assert [("hr", StandstillCause.NO_CONSUMER)] == causes(site)
-    assert EVERYWHERE == everywhere(site, job)
+    assert causes(site) == [("hr", StandstillCause.NO_CONSUMER)]
+    assert everywhere(site, job) == EVERYWHERE
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_no_process_can_use_the_account(site: Site) -> None:
 
     [found] = seen(site)
 
-    assert (StandstillCause.ACCOUNT, "no worker process can use the account: set secret") == (found.cause, found.text)
+    assert (found.cause, found.text) == (StandstillCause.ACCOUNT, "no worker process can use the account: set secret")
     assert {**EVERYWHERE, "why": False} == everywhere(site, job)  # which names the account by itself
 
 
@@ -263,10 +263,10 @@ def test_the_leader_is_ill(site: Site) -> None:
     stuck = seen(site)
     beat(site, Health((), {"relay": "it fails again and again: each of its turns fails (KeyError > x.py:1 turn)"}))
 
-    assert [StandstillCause.LEADER] == [one.cause for one in stuck]
+    assert [one.cause for one in stuck] == [StandstillCause.LEADER]
     assert ": the background loop relay has been in one turn for 41 s" in stuck[0].text
-    assert [("hr", StandstillCause.LEADER)] == causes(site)
-    assert EVERYWHERE == everywhere(site, job)
+    assert causes(site) == [("hr", StandstillCause.LEADER)]
+    assert everywhere(site, job) == EVERYWHERE
 
 
 @pytest.mark.every_database
@@ -276,7 +276,7 @@ def test_a_leader_that_cannot_do_another_work_is_not_the_cause(site: Site) -> No
     later(site, 61)
     beat(site, Health((), {"relay of files": "each turn fails (KeyError > x.py:1 turn)", "notify": "relay is away"}))
 
-    assert [("hr", StandstillCause.UNKNOWN)] == causes(site)
+    assert causes(site) == [("hr", StandstillCause.UNKNOWN)]
 
 
 @pytest.mark.parametrize(("seconds", "urgent"), [(8, True), (61, False)])
@@ -301,8 +301,8 @@ def test_a_process_that_takes_is_ill(site: Site) -> None:
     later(site, 61)
     beat(site, Health(("the writer thread has been in one commit for 41 s",)), process="p2")
 
-    assert [("hr", StandstillCause.PROCESS)] == causes(site)
-    assert EVERYWHERE == everywhere(site, job)
+    assert causes(site) == [("hr", StandstillCause.PROCESS)]
+    assert everywhere(site, job) == EVERYWHERE
 
 
 def test_what_is_offered_and_not_taken_says_that_no_cause_is_known(site: Site) -> None:
@@ -315,7 +315,7 @@ def test_what_is_offered_and_not_taken_says_that_no_cause_is_known(site: Site) -
 
     assert StandstillCause.NOT_TAKEN is found.cause
     assert "look into the logs of worker" in found.remedy
-    assert EVERYWHERE == everywhere(site, job)
+    assert everywhere(site, job) == EVERYWHERE
 
 
 def test_an_unknown_cause_is_called_one(site: Site) -> None:
@@ -325,11 +325,11 @@ def test_an_unknown_cause_is_called_one(site: Site) -> None:
 
     [found] = seen(site)
 
-    assert (StandstillCause.UNKNOWN, "it is not known why they are not offered to the workers") == (
+    assert (
         found.cause,
         found.text,
-    )
-    assert EVERYWHERE == everywhere(site, job)
+    ) == (StandstillCause.UNKNOWN, "it is not known why they are not offered to the workers")
+    assert everywhere(site, job) == EVERYWHERE
 
 
 def test_turns_that_fail_beside_others_are_told(site: Site) -> None:
@@ -347,7 +347,7 @@ def test_turns_that_fail_beside_others_are_told(site: Site) -> None:
         site.advance(1.1)
         turn(site)
 
-    assert "it fails again and again: its broker is away" == site.relay.leadership.problem()
+    assert site.relay.leadership.problem() == "it fails again and again: its broker is away"
 
 
 def test_without_late_parts_it_costs_one_look(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,11 +72,11 @@ def test_a_message_goes_through_a_suite(ready: SuiteSite) -> None:
 
     ready.site.run()
 
-    assert ["accepted"] * 2 == [ready.site.state(job) for job in jobs]
+    assert [ready.site.state(job) for job in jobs] == ["accepted"] * 2
     counts = [len(ready.calls(path)) for path in (SUITE_TOKEN, PERMANENT, CORP_TOKEN, GETTOKEN)]
-    assert [1, 2, 2, 0] == counts
+    assert counts == [1, 2, 2, 0]
     [message] = control(ready.url, "inbox?user=lisi")["messages"][:1]
-    assert "wwacme" == message["corpid"]
+    assert message["corpid"] == "wwacme"
 
 
 def test_the_address_is_verified_and_answers_success(here: SuiteSite) -> None:
@@ -84,8 +84,8 @@ def test_the_address_is_verified_and_answers_success(here: SuiteSite) -> None:
     verified = here.act("verify")
     taken = here.act("ticket")
 
-    assert "taken" == verified["state"]
-    assert ("taken", 200) == (taken["state"], taken["tries"][0]["status"])
+    assert verified["state"] == "taken"
+    assert (taken["state"], taken["tries"][0]["status"]) == ("taken", 200)
 
 
 def test_a_configured_permanent_code_needs_no_authorisation(here: SuiteSite) -> None:
@@ -100,7 +100,7 @@ def test_a_configured_permanent_code_needs_no_authorisation(here: SuiteSite) -> 
 
     here.site.run()
 
-    assert "accepted" == here.site.state(job)
+    assert here.site.state(job) == "accepted"
     assert [code] == [body["permanent_code"] for body in here.bodies(CORP_TOKEN)]
 
 
@@ -120,11 +120,11 @@ def test_an_app_developed_for_one_corp_uses_its_code_as_the_secret(here: SuiteSi
     second = here.send("two")
     here.site.run()
 
-    assert ["accepted"] * 2 == [here.site.state(job) for job in (first, second)]
+    assert [here.site.state(job) for job in (first, second)] == ["accepted"] * 2
     secrets = [call["query"]["corpsecret"] for call in here.calls(GETTOKEN)]
-    assert 2 == len(set(secrets))
+    assert len(set(secrets)) == 2
     assert here.code_of() == secrets[-1]
-    assert [] == here.calls(CORP_TOKEN)
+    assert here.calls(CORP_TOKEN) == []
 
 
 # -- one call of each kind --------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_one_call_of_each_kind_for_all_processes(ready: SuiteSite) -> None:
 
     after = [len(ready.calls(path)) for path in (SUITE_TOKEN, CORP_TOKEN)]
     assert all(isinstance(one, Token) for one in got), got
-    assert [1, 2] == [now - then for now, then in zip(after, before, strict=True)]
+    assert [now - then for now, then in zip(after, before, strict=True)] == [1, 2]
 
 
 def test_tokens_are_refreshed_with_the_ticket_of_the_time(ready: SuiteSite) -> None:
@@ -156,8 +156,8 @@ def test_tokens_are_refreshed_with_the_ticket_of_the_time(ready: SuiteSite) -> N
     ready.site.run()
 
     tickets = [body["suite_ticket"] for body in ready.bodies(SUITE_TOKEN)]
-    assert "accepted" == ready.site.state(job)
-    assert 2 == len(set(tickets))
+    assert ready.site.state(job) == "accepted"
+    assert len(set(tickets)) == 2
 
 
 # -- tickets ----------------------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ def test_without_a_ticket_the_account_waits_and_says_what_to_do(here: SuiteSite)
     here.site.run()
 
     assert ((f"gettoken: account oursuite: {NO_TICKET[0]}", REFRESH, False), 0) == waits
-    assert "accepted" == here.site.state(job)
+    assert here.site.state(job) == "accepted"
 
 
 def test_a_ticket_that_is_over_is_not_used(ready: SuiteSite) -> None:
@@ -202,7 +202,7 @@ def test_while_the_suites_token_lives_lost_tickets_harm_nobody(ready: SuiteSite)
 
     ready.site.run()
 
-    assert ["accepted"] * 2 == [ready.site.state(job) for job in jobs]
+    assert [ready.site.state(job) for job in jobs] == ["accepted"] * 2
 
 
 def test_repeated_and_late_tickets_change_nothing(database: Database, driven_clock: DrivenClock) -> None:
@@ -217,10 +217,10 @@ def test_repeated_and_late_tickets_change_nothing(database: Database, driven_clo
         job = here.send()
         here.site.run()
 
-        assert "taken" == late["state"]
-        assert "accepted" == here.site.state(job)
+        assert late["state"] == "taken"
+        assert here.site.state(job) == "accepted"
         [row] = here.site.rows("select count(*) as n from worker_grants where kind = 'ticket'")
-        assert 1 == row.n
+        assert row.n == 1
 
 
 def test_what_comes_after_the_clock_was_set_back_is_used(database: Database, driven_clock: DrivenClock) -> None:
@@ -260,7 +260,7 @@ def test_a_ticket_the_vendor_refuses_is_no_refused_secret(ready: SuiteSite) -> N
     ready.site.run()
 
     assert ("40085" in reason, REFRESH, False) == (True, remedy, parked)
-    assert "accepted" == ready.site.state(job)
+    assert ready.site.state(job) == "accepted"
 
 
 # -- the suite's token ------------------------------------------------------------------------------------------------
@@ -276,8 +276,8 @@ def test_a_suite_token_that_is_refused_is_fetched_once_more(ready: SuiteSite, co
 
     ready.site.run()
 
-    assert "accepted" == ready.site.state(job)
-    assert (1, 2) == (len(ready.calls(SUITE_TOKEN)) - made, len(ready.calls(CORP_TOKEN)))
+    assert ready.site.state(job) == "accepted"
+    assert (len(ready.calls(SUITE_TOKEN)) - made, len(ready.calls(CORP_TOKEN))) == (1, 2)
 
 
 @pytest.mark.every_database
@@ -305,8 +305,8 @@ def test_a_suite_token_that_expired_early_is_fetched_once_more(ready: SuiteSite)
 
     ready.site.run()
 
-    assert ["accepted"] * 2 == [ready.site.state(job) for job in jobs]
-    assert 1 == len(ready.calls(SUITE_TOKEN)) - made
+    assert [ready.site.state(job) for job in jobs] == ["accepted"] * 2
+    assert len(ready.calls(SUITE_TOKEN)) - made == 1
 
 
 def test_suite_tokens_that_are_always_refused_end_in_a_park(ready: SuiteSite) -> None:
@@ -318,7 +318,7 @@ def test_suite_tokens_that_are_always_refused_end_in_a_park(ready: SuiteSite) ->
         ready.site.run()
         ready.advance(5)
 
-    assert ["queued"] * 2 == [ready.site.state(job) for job in jobs]
+    assert [ready.site.state(job) for job in jobs] == ["queued"] * 2
     calls = len(ready.calls(SUITE_TOKEN)) - made[0], len(ready.calls(CORP_TOKEN)) - made[1]
     assert calls[0] <= 3
     assert calls[1] <= 4
@@ -339,7 +339,7 @@ def test_one_customer_whose_fetches_are_refused_parks_no_suite(ready: SuiteSite)
     ready.site.run()
 
     assert 2 >= len(ready.calls(SUITE_TOKEN)) - made
-    assert "accepted" == ready.site.state(other)
+    assert ready.site.state(other) == "accepted"
 
 
 def test_the_suite_is_asked_for_once_for_all_of_its_customers(here: SuiteSite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,8 +369,8 @@ def test_the_suite_is_asked_for_once_for_all_of_its_customers(here: SuiteSite, m
     before = here.site.rows(parked, now=here.clock.micros)[0].n
     here.look()
 
-    assert ["oursuite"] == while_parked
-    assert (8, 5) == (before, here.site.rows(parked, now=here.clock.micros)[0].n)
+    assert while_parked == ["oursuite"]
+    assert (before, here.site.rows(parked, now=here.clock.micros)[0].n) == (8, 5)
 
 
 def test_a_wrong_secret_of_the_suite_parks_its_customers(here: SuiteSite) -> None:
@@ -388,8 +388,8 @@ def test_a_wrong_secret_of_the_suite_parks_its_customers(here: SuiteSite) -> Non
     here.advance(6)
     here.site.run()
 
-    assert ("gettoken: account oursuite: 40080 bad suite_secret", True) == (reason, parked)
-    assert "accepted" == here.site.state(job)
+    assert (reason, parked) == ("gettoken: account oursuite: 40080 bad suite_secret", True)
+    assert here.site.state(job) == "accepted"
 
 
 def _rotate(here: SuiteSite) -> None:
@@ -444,7 +444,7 @@ def test_without_the_previous_secret_this_process_alone_does_without(ready: Suit
 
     assert lane is None or not lane.parked
     assert ["set its previous to" in row.reason for row in told] == [True]
-    assert "accepted" == ready.site.state(job)
+    assert ready.site.state(job) == "accepted"
 
 
 def test_a_code_sealed_with_another_secret_waits_for_it(here: SuiteSite) -> None:
@@ -476,7 +476,7 @@ def test_before_the_corp_authorises_its_account_is_parked(here: SuiteSite) -> No
     here.site.run()
 
     assert (f"gettoken: {NO_CODE[0]}", NO_CODE[1], True) == parked
-    assert "accepted" == here.site.state(job)
+    assert here.site.state(job) == "accepted"
 
 
 @pytest.mark.every_database
@@ -517,9 +517,9 @@ def test_a_withdrawn_authorisation_parks_the_account(ready: SuiteSite) -> None:
     ready.site.run()
 
     assert [Token, Token, TokenParked, TokenParked] == [type(one) for one in had + now]
-    assert ["queued", "accepted"] == ended
+    assert ended == ["queued", "accepted"]
     assert (f"gettoken: {ENDED[0]}", ENDED[1]) == _parked_reason(ready)
-    assert "accepted" == ready.site.state(jobs[0])
+    assert ready.site.state(jobs[0]) == "accepted"
 
 
 def _parked_reason(here: SuiteSite) -> tuple[str, str]:
@@ -540,9 +540,9 @@ def test_a_new_permanent_code_takes_the_place_of_the_old(ready: SuiteSite) -> No
     ready.site.run()
 
     codes = [body["permanent_code"] for body in ready.bodies(CORP_TOKEN)]
-    assert "accepted" == ready.site.state(job)
+    assert ready.site.state(job) == "accepted"
     assert [old, ready.code_of()] == codes
-    assert 2 == len(set(codes))
+    assert len(set(codes)) == 2
 
 
 def test_a_late_withdrawal_does_not_end_a_newer_authorisation(ready: SuiteSite) -> None:
@@ -586,8 +586,8 @@ def test_a_code_is_exchanged_once_however_often_it_is_delivered(here: SuiteSite)
     here.act("again")
     here.exchange()
 
-    assert 1 == len(here.calls(PERMANENT))
-    assert ["code", "ticket"] == [row.kind for row in here.site.rows("select kind from worker_grants order by kind")]
+    assert len(here.calls(PERMANENT)) == 1
+    assert [row.kind for row in here.site.rows("select kind from worker_grants order by kind")] == ["code", "ticket"]
 
 
 def test_an_exchange_without_an_answer_is_tried_again(here: SuiteSite) -> None:
@@ -614,7 +614,7 @@ def test_an_exchange_waits_for_the_first_ticket(here: SuiteSite) -> None:
         here.exchange()
 
     lost = [line for line in lines if line["event"] == "authorisation_lost"]
-    assert ["it expired before it could be exchanged"] == [line["reason"] for line in lost]
+    assert [line["reason"] for line in lost] == ["it expired before it could be exchanged"]
     assert isinstance(here.token(here.process()), Token)
     assert isinstance(here.token(here.process(), "globex"), TokenParked)
 
@@ -632,7 +632,7 @@ def test_a_code_that_came_while_the_database_was_away_is_kept(here: SuiteSite) -
     exchanges.turn()
     here.exchange()
 
-    assert 1 == len(here.calls(PERMANENT))
+    assert len(here.calls(PERMANENT)) == 1
     assert isinstance(here.token(here.process()), Token)
 
 
@@ -668,7 +668,7 @@ def test_a_suite_without_an_answer_holds_up_no_other(here: SuiteSite, monkeypatc
     monkeypatch.setattr(exchanges, "_exchange", exchange)
     exchanges.turn()
 
-    assert ["c", "a", "b"] == seen
+    assert seen == ["c", "a", "b"]
 
 
 def _away(*_: object) -> bool:
@@ -715,7 +715,7 @@ def test_a_code_that_is_not_good_is_given_up(here: SuiteSite) -> None:
     here.exchange()
     here.exchange()
 
-    assert 1 == len(here.calls(PERMANENT))
+    assert len(here.calls(PERMANENT)) == 1
     assert isinstance(here.token(here.process()), TokenParked)
 
 
@@ -733,13 +733,13 @@ def test_hooks_hear_of_it_and_nothing_stored_holds_a_credential(ready: SuiteSite
         ready.site.run()
 
     stored = _everything(ready) + repr(lines)
-    assert [] == [secret for secret in _secrets(ready) if secret in stored]
+    assert [secret for secret in _secrets(ready) if secret in stored] == []
     told = [json.loads(row.payload)["message"] for row in ready.site.rows("select payload from worker_inbound")]
     events = [row.event for row in ready.site.rows("select event from worker_inbound")]
     heard = ["cancel_auth", "change_auth", "create_auth", "create_auth", "reset_permanent_code", "suite_ticket"]
     assert heard == sorted(events)
-    assert {"***"} == {one[name] for one in told for name in ("AuthCode", "SuiteTicket") if name in one}
-    assert {"wwacme", "wwglobex"} == {one["AuthCorpId"] for one in told if "AuthCorpId" in one}
+    assert {one[name] for one in told for name in ("AuthCode", "SuiteTicket") if name in one} == {"***"}
+    assert {one["AuthCorpId"] for one in told if "AuthCorpId" in one} == {"wwacme", "wwglobex"}
     assert len(events) == ready.site.rows("select count(*) as n from worker_events")[0].n
 
 

@@ -105,12 +105,12 @@ def test_a_group_send_is_made_reminded_of_tracked_and_cancelled(ready: Sales) ->
     control(ready.url, "groupmsg_confirm", {"msgid": mine["msgid"], "member": "ann"})
     ready.go(61, turns=4)
 
-    assert ["accepted"] * 5 == [ready.site.job(one).state for one in (job, other, following, nudge, cancel)]
-    assert ("wwacme", 1) == (mine["corpid"], mine["reminders"])
-    assert [False, True] == sorted(task["cancelled"] for task in ready.tasks())
-    assert {"wm1", "wm2"} == set(ready.report(job).sent)
+    assert [ready.site.job(one).state for one in (job, other, following, nudge, cancel)] == ["accepted"] * 5
+    assert (mine["corpid"], mine["reminders"]) == ("wwacme", 1)
+    assert sorted(task["cancelled"] for task in ready.tasks()) == [False, True]
+    assert set(ready.report(job).sent) == {"wm1", "wm2"}
     counts = [len(ready.calls(path)) for path in (SUITE_TOKEN, PERMANENT, CORP_TOKEN, GETTOKEN)]
-    assert [1, 2, 1, 0] == counts
+    assert counts == [1, 2, 1, 0]
     granted = json.loads(ready.calls(CORP_TOKEN)[0]["answer"]["body"])
     assert {granted["access_token"]} == ready.tokens_of_calls()
 
@@ -124,7 +124,7 @@ def test_a_lost_answer_is_looked_up_with_the_corps_token(ready: Sales) -> None:
     (receipt,), (task,) = ready.site.of("receipts", job), ready.tasks()
     assert ("accepted", task["msgid"]) == (ready.site.state(job), receipt.msgid)
     assert 1 <= len(ready.calls(LIST))
-    assert 1 == len(ready.tokens_of_calls())
+    assert len(ready.tokens_of_calls()) == 1
 
 
 def test_a_file_is_uploaded_with_the_corps_token(ready: Sales) -> None:
@@ -132,8 +132,8 @@ def test_a_file_is_uploaded_with_the_corps_token(ready: Sales) -> None:
     job = ready.campaign(external.Campaign(attachments=[external.Image(file=File(PNG, "a.png"))]))
     ready.go(2, turns=4)
 
-    assert ("accepted", 1) == (ready.site.state(job), len(ready.calls(UPLOAD)))
-    assert 1 == len(ready.tokens_of_calls())
+    assert (ready.site.state(job), len(ready.calls(UPLOAD))) == ("accepted", 1)
+    assert len(ready.tokens_of_calls()) == 1
 
 
 def test_an_app_developed_for_one_corp_uses_its_code_as_the_secret(here: Sales) -> None:
@@ -144,7 +144,7 @@ def test_an_app_developed_for_one_corp_uses_its_code_as_the_secret(here: Sales) 
     job = here.campaign()
     here.go()
 
-    assert "accepted" == here.site.state(job)
+    assert here.site.state(job) == "accepted"
     assert [here.code_of()] == [call["query"]["corpsecret"] for call in here.calls(GETTOKEN)]
 
 
@@ -163,7 +163,7 @@ def test_messages_and_group_sends_of_one_corp_share_its_authorisation(ready: Sal
     ready.campaign(account="sales")
     ready.go()
 
-    assert ["accepted"] * 2 == ended
+    assert ended == ["accepted"] * 2
     codes = {body["permanent_code"] for body in ready.bodies(CORP_TOKEN)}
     assert ({ready.code_of()}, 1) == (codes, len(ready.calls(SUITE_TOKEN)))
     lanes = [ready.site.lane(name) for name in ("acme", "sales")]
@@ -185,7 +185,7 @@ def test_before_the_corp_authorises_its_account_is_parked(here: Sales) -> None:
 
     assert lane is not None
     assert (f"gettoken: {MISSING[0]}", MISSING[1], True) == (lane.reason, lane.remedy, bool(lane.parked))
-    assert "accepted" == here.site.state(job)
+    assert here.site.state(job) == "accepted"
 
 
 def test_a_withdrawn_authorisation_parks_this_corps_account_alone(ready: Sales) -> None:
@@ -206,10 +206,10 @@ def test_a_withdrawn_authorisation_parks_this_corps_account_alone(ready: Sales) 
     control(ready.url, "groupmsg_confirm", {"msgid": ready.tasks()[0]["msgid"], "member": "ann"})
     ready.go(61, turns=3)
 
-    assert ("queued", "accepted") == while_withdrawn
+    assert while_withdrawn == ("queued", "accepted")
     assert isinstance(parked, TokenParked)
-    assert ENDED == (parked.reason, parked.remedy)
-    assert {"wm1", "wm2"} == set(ready.report(job).sent)
+    assert (parked.reason, parked.remedy) == ENDED
+    assert set(ready.report(job).sent) == {"wm1", "wm2"}
 
 
 def test_without_the_permission_the_lane_is_parked_until_the_corp_grants_it(here: Sales) -> None:
@@ -225,7 +225,7 @@ def test_without_the_permission_the_lane_is_parked_until_the_corp_grants_it(here
     assert lane.reason.startswith("48002 ")
     assert "third-party app" in lane.remedy
     assert "change_auth" in [row.event for row in here.site.rows("select event from worker_inbound")]
-    assert "accepted" == here.site.state(job)
+    assert here.site.state(job) == "accepted"
 
 
 def test_a_suite_that_is_none_is_named(here: Sales) -> None:
@@ -237,6 +237,6 @@ def test_a_suite_that_is_none_is_named(here: Sales) -> None:
     jobs = [here.campaign(), here.campaign(account="globex")]
     here.go()
 
-    assert ["queued", "accepted"] == [here.site.state(job) for job in jobs]
+    assert [here.site.state(job) for job in jobs] == ["queued", "accepted"]
     [event] = here.site.rows("select reason from worker_lane_events where what = 'unusable'")
     assert "account 'globex' keeps no codes of corps; name the account of a suite" in event.reason

@@ -115,12 +115,12 @@ def test_the_last_job_of_a_tag_ends_it_once(site: Site, hall: Hall) -> None:
     told = hall.look()
     [lunch] = [done for done in hall.heard if done.tag == "lunch"]
 
-    assert ([], ["lunch", "menu"]) == (too_early, sorted(told))
+    assert (too_early, sorted(told)) == ([], ["lunch", "menu"])
     assert StageCount(1, 1, 1) == lunch.stages[MailingStage.SENT]
     assert StageCount(1, 1, 2) == lunch.stages[MailingStage.REFUSED]
     assert not lunch.is_cut_short
-    assert [] == hall.look()
-    assert [] == hall.look(RECHECK_S)
+    assert hall.look() == []
+    assert hall.look(RECHECK_S) == []
 
 
 def test_what_is_enqueued_between_the_search_and_the_count_postpones_the_end(
@@ -158,8 +158,8 @@ def test_however_many_look_one_tells(site: Site, hall: Hall) -> None:
     other.turn()
     other._write_event(ended, site.database.read_now())
 
-    assert ["lunch"] == hall.hear()
-    assert 1 == len(site.rows("select id from worker_events"))
+    assert hall.hear() == ["lunch"]
+    assert len(site.rows("select id from worker_events")) == 1
 
 
 @pytest.mark.every_database
@@ -173,8 +173,8 @@ def test_a_tag_with_new_jobs_ends_again(site: Site, hall: Hall) -> None:
     site.advance(3_600)
     site.ring(waiting)
 
-    assert (["lunch"], [], ["lunch"]) == (first, second, hall.look())
-    assert 3 == hall.heard[0].stages[MailingStage.SENT].jobs
+    assert (first, second, hall.look()) == (["lunch"], [], ["lunch"])
+    assert hall.heard[0].stages[MailingStage.SENT].jobs == 3
 
 
 def test_a_tag_ends_again_though_the_clock_was_set_back(site: Site, hall: Hall) -> None:
@@ -186,8 +186,8 @@ def test_a_tag_ends_again_though_the_clock_was_set_back(site: Site, hall: Hall) 
 
     again = hall.look()
 
-    assert (["lunch"], ["lunch"]) == (first, again)
-    assert [] == hall.look()
+    assert (first, again) == (["lunch"], ["lunch"])
+    assert hall.look() == []
 
 
 @pytest.mark.every_database
@@ -205,8 +205,8 @@ def test_a_late_word_about_an_ended_job_tells_nothing_anew(site: Site, hall: Hal
     found = find_unknown(JobFilter(ids=[job]), force=True, database=site.database)
     resolve(found, sent=True, person="li", why="asked her", database=site.database)
 
-    assert (["lunch"], 1, [], ["lunch"]) == (in_doubt, counted, again, hall.look())
-    assert 1 == hall.heard[0].stages[MailingStage.SENT].jobs
+    assert (in_doubt, counted, again, hall.look()) == (["lunch"], 1, [], ["lunch"])
+    assert hall.heard[0].stages[MailingStage.SENT].jobs == 1
 
 
 def test_what_is_not_indexed_yet_is_no_end(site: Site, hall: Hall) -> None:
@@ -217,9 +217,9 @@ def test_what_is_not_indexed_yet_is_no_end(site: Site, hall: Hall) -> None:
     site.advance(QUIET_S)
     hall.looks.turn()
 
-    assert [] == hall.hear()
-    assert ["lunch"] == hall.look()
-    assert [] == hall.look(RECHECK_S + 1)
+    assert hall.hear() == []
+    assert hall.look() == ["lunch"]
+    assert hall.look(RECHECK_S + 1) == []
 
 
 def test_one_that_is_being_sent_is_not_looked_at(site: Site, hall: Hall) -> None:
@@ -247,7 +247,7 @@ def test_without_a_hook_for_it_nothing_is_noted(database: Database, driven_clock
         hall = Hall(site)
         hall.index()
 
-        assert [] == hall.noted()
+        assert hall.noted() == []
 
 
 def test_a_blank_tag_that_was_accepted_once_keeps_no_other(site: Site, hall: Hall) -> None:
@@ -258,7 +258,7 @@ def test_a_blank_tag_that_was_accepted_once_keeps_no_other(site: Site, hall: Hal
     hall.index()
     site.ring(job)
 
-    assert ["lunch"] == hall.look()
+    assert hall.look() == ["lunch"]
 
 
 @pytest.mark.every_database
@@ -295,8 +295,8 @@ def test_a_parked_event_of_a_tag_is_kept_and_an_old_one_goes(site: Site, hall: H
     site.advance(400 * DAY.total_seconds())
     house.turn()
 
-    assert (1, 1) == kept
-    assert (0, 0) == (len(site.rows("select id from worker_events")), len(hall.noted()))
+    assert kept == (1, 1)
+    assert (len(site.rows("select id from worker_events")), len(hall.noted())) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -330,6 +330,6 @@ def test_a_hook_hears_its_tags_alone(site: Site) -> None:
     hooks = ApplicationHooks([heard])
     done = partial(TagDone, "e", stages={}, is_cut_short=False, happened_at=None)  # type: ignore[arg-type]
 
-    assert {"lunch", "menu-*"} == hooks.subscriptions.tags
-    assert [1, 1, 0] == [len(hooks.functions_for(done(tag))) for tag in ("lunch", "menu-7", "dinner")]
+    assert hooks.subscriptions.tags == {"lunch", "menu-*"}
+    assert [len(hooks.functions_for(done(tag))) for tag in ("lunch", "menu-7", "dinner")] == [1, 1, 0]
     assert not load_hooks("").subscriptions.tags

@@ -58,7 +58,7 @@ def test_a_lane_with_the_longest_names_can_be_blocked(site: Site) -> None:
     site.ring(job)
 
     blocked = site.lane(lane(site, job))
-    assert "queued" == site.state(job)
+    assert site.state(job) == "queued"
     assert blocked is not None
     assert blocked.label.startswith("send xxx")
 

@@ -82,11 +82,11 @@ def test_a_configuration_error_at_gettoken_parks_the_account(site: Site, code: i
 
     assert (True, remedy, 600 * SECOND) == (bool(row.parked), row.remedy, row.blocked_until - row.now)
     assert plain(row.reason).startswith(f"gettoken: {code} ")
-    assert (1, 2) == (cold, probed)
-    assert (True, 600 * SECOND) == (bool(again.parked), again.blocked_until - again.now)
-    assert ["accepted"] * 5 == [site.state(job) for job in (*jobs, other)]
-    assert [0] * 4 == [site.part(job).tries for job in jobs]
-    assert ["parked", "resumed"] == steps(site)
+    assert (cold, probed) == (1, 2)
+    assert (bool(again.parked), again.blocked_until - again.now) == (True, 600 * SECOND)
+    assert [site.state(job) for job in (*jobs, other)] == ["accepted"] * 5
+    assert [site.part(job).tries for job in jobs] == [0] * 4
+    assert steps(site) == ["parked", "resumed"]
 
 
 def test_the_event_holds_the_vendors_hint(site: Site) -> None:
@@ -99,8 +99,8 @@ def test_the_event_holds_the_vendors_hint(site: Site) -> None:
     site.ring(job, probe=True)
 
     hints = site.rows("select hint from worker_lane_events")
-    assert ["1767225600123456789012347"] * 2 == [row.hint for row in hints]
-    assert 1 == site.vendor.tokens
+    assert [row.hint for row in hints] == ["1767225600123456789012347"] * 2
+    assert site.vendor.tokens == 1
 
 
 def test_several_processes_make_one_gettoken_a_probe(database: Database, driven_clock: DrivenClock) -> None:
@@ -118,8 +118,8 @@ def test_several_processes_make_one_gettoken_a_probe(database: Database, driven_
             second.ticks.advance(601)
             second.runtime.lease.beat()
 
-        assert [1, 2, 3] == calls
-        assert ["parked"] == steps(first)
+        assert calls == [1, 2, 3]
+        assert steps(first) == ["parked"]
 
 
 def test_another_secret_is_tried_at_once(site: Site) -> None:
@@ -137,9 +137,9 @@ def test_another_secret_is_tried_at_once(site: Site) -> None:
     site.advance(6)
     site.run()
 
-    assert (1, True) == same
-    assert ["accepted"] * 4 == [site.state(job) for job in jobs]
-    assert (2, ["parked", "resumed"]) == (site.vendor.tokens, steps(site))
+    assert same == (1, True)
+    assert [site.state(job) for job in jobs] == ["accepted"] * 4
+    assert (site.vendor.tokens, steps(site)) == (2, ["parked", "resumed"])
 
 
 def test_an_account_that_is_not_configured_here_is_left_to_others(site: Site) -> None:
@@ -150,7 +150,7 @@ def test_an_account_that_is_not_configured_here_is_left_to_others(site: Site) ->
 
     look(site)
 
-    assert 600 * SECOND == account(site).blocked_until - account(site).now
+    assert account(site).blocked_until - account(site).now == 600 * SECOND
 
 
 def test_what_a_person_resumes_is_tried_now(site: Site) -> None:
@@ -165,9 +165,9 @@ def test_what_a_person_resumes_is_tried_now(site: Site) -> None:
     site.advance(6)
     site.run()
 
-    assert (True, 0) == (bool(due.parked), due.blocked_until - due.now)
-    assert "accepted" == site.state(job)
-    assert ["parked", "resumed"] == steps(site)
+    assert (bool(due.parked), due.blocked_until - due.now) == (True, 0)
+    assert site.state(job) == "accepted"
+    assert steps(site) == ["parked", "resumed"]
 
 
 def test_a_probe_without_an_answer_keeps_it_parked(site: Site) -> None:
@@ -183,8 +183,8 @@ def test_a_probe_without_an_answer_keeps_it_parked(site: Site) -> None:
     site.run()
 
     assert still
-    assert ("unknown", "accepted") == (site.state(job), site.state(other))
-    assert ["parked", "resumed"] == steps(site)
+    assert (site.state(job), site.state(other)) == ("unknown", "accepted")
+    assert steps(site) == ["parked", "resumed"]
 
 
 def test_fresh_tokens_that_are_refused_park_it_too(site: Site) -> None:
@@ -195,13 +195,13 @@ def test_fresh_tokens_that_are_refused_park_it_too(site: Site) -> None:
         site.ring(job)
 
     row = account(site)
-    assert ("gettoken: the vendor refuses the token it has just given out", True) == (
+    assert (
         plain(row.reason),
         bool(row.parked),
-    )
+    ) == ("gettoken: the vendor refuses the token it has just given out", True)
     assert "agentid and secret" in row.remedy
-    assert ("queued", 0) == (site.state(job), site.part(job).tries)
-    assert (2, ["parked"]) == (site.vendor.tokens, steps(site))
+    assert (site.state(job), site.part(job).tries) == ("queued", 0)
+    assert (site.vendor.tokens, steps(site)) == (2, ["parked"])
 
 
 def test_tokens_that_worked_before_they_were_refused_park_nothing(site: Site) -> None:
@@ -213,8 +213,8 @@ def test_tokens_that_worked_before_they_were_refused_park_nothing(site: Site) ->
         site.vendor.says(refused(40014))
         site.advance(2)
 
-    assert ["accepted"] * 5 == [site.state(job) for job in jobs]
-    assert ([], 5) == (steps(site), site.vendor.tokens)
+    assert [site.state(job) for job in jobs] == ["accepted"] * 5
+    assert (steps(site), site.vendor.tokens) == ([], 5)
 
 
 def test_a_frequency_limit_at_gettoken_is_found_by_evidence(site: Site) -> None:
@@ -232,5 +232,5 @@ def test_a_frequency_limit_at_gettoken_is_found_by_evidence(site: Site) -> None:
     site.ring(job)
 
     assert ([60, 3_600], midnight) == (waits[:2], ended)
-    assert ("accepted", 0, 4) == (site.state(job), site.part(job).tries, site.vendor.tokens)
-    assert ["struck", "struck", "struck", "penalty over"] == steps(site)
+    assert (site.state(job), site.part(job).tries, site.vendor.tokens) == ("accepted", 0, 4)
+    assert steps(site) == ["struck", "struck", "struck", "penalty over"]

@@ -72,13 +72,13 @@ def test_one_process_asks_the_url_for_all(database: Database, driven_clock: Driv
     values = [value(process.get_or_fetch(account, CHANNEL)) for process in (vendor.process(), vendor.process())]
 
     [call] = vendor.transport.calls
-    assert ["tok1"] * 2 == values
-    assert ("GET", "https://tokens.corp", "/wecom/hr", {"app": "7"}) == (
+    assert values == ["tok1"] * 2
+    assert (
         call.method,
         call.base_url,
         call.path,
         call.query,
-    )
+    ) == ("GET", "https://tokens.corp", "/wecom/hr", {"app": "7"})
     assert [asked.authorization for asked in vendor.web.asked] == [f"Bearer {BEARER}"]
     assert (call.egress, call.deadline_s) == (Egress(ca="/firm.pem"), 10.0)
 
@@ -89,8 +89,8 @@ def test_a_function_is_asked_by_the_accounts_name(database: Database, driven_clo
 
     values = [value(process.get_or_fetch(by_function(), CHANNEL)) for process in (vendor.process(), vendor.process())]
 
-    assert ["given"] * 2 == values
-    assert [("hr", False)] == provided.ASKED
+    assert values == ["given"] * 2
+    assert provided.ASKED == [("hr", False)]
 
 
 @pytest.mark.parametrize("account", [by_url(), by_function()])
@@ -101,8 +101,8 @@ def test_nothing_shows_token_or_bearer(database: Database, driven_clock: DrivenC
     token = process.get_or_fetch(account, CHANNEL)
 
     shown = repr(token) + repr(row(database)) + repr(vars(process)) + repr(account)
-    assert "given" == value(token)
-    assert [] == [secret for secret in ("given", BEARER) if secret in shown]
+    assert value(token) == "given"
+    assert [secret for secret in ("given", BEARER) if secret in shown] == []
 
 
 def test_another_bearer_is_another_row(database: Database, driven_clock: DrivenClock) -> None:
@@ -111,7 +111,7 @@ def test_another_bearer_is_another_row(database: Database, driven_clock: DrivenC
 
     values = [value(vendor.process().get_or_fetch(by_url(bearer=bearer), CHANNEL)) for bearer in ("one", "two", "one")]
 
-    assert ["tok1", "tok2", "tok1"] == values
+    assert values == ["tok1", "tok2", "tok1"]
 
 
 def test_the_service_decides_when_to_renew(database: Database, driven_clock: DrivenClock) -> None:
@@ -130,8 +130,8 @@ def test_the_service_decides_when_to_renew(database: Database, driven_clock: Dri
         seen.append(value(process.get_or_fetch(by_url(), CHANNEL)))
         driven_clock.advance(10)
 
-    assert {"tok1"} == set(seen[:-1])
-    assert "tok2" == value(process.get_or_fetch(by_url(), CHANNEL))
+    assert set(seen[:-1]) == {"tok1"}
+    assert value(process.get_or_fetch(by_url(), CHANNEL)) == "tok2"
     assert len(answers) < 12
 
 
@@ -147,8 +147,8 @@ def test_after_a_refusal_the_place_is_told_so(database: Database, driven_clock: 
 
     process.invalidate(by_url(), old)
 
-    assert "tok2" == value(process.get_or_fetch(by_url(), CHANNEL))
-    assert [{"app": "7"}, {"app": "7", "fresh": "1"}] == [call.query for call in vendor.transport.calls]
+    assert value(process.get_or_fetch(by_url(), CHANNEL)) == "tok2"
+    assert [call.query for call in vendor.transport.calls] == [{"app": "7"}, {"app": "7", "fresh": "1"}]
 
 
 def test_a_function_is_told_so_too(database: Database, driven_clock: DrivenClock) -> None:
@@ -160,8 +160,8 @@ def test_a_function_is_told_so_too(database: Database, driven_clock: DrivenClock
 
     process.invalidate(by_function(), old)
 
-    assert "tok2" == value(process.get_or_fetch(by_function(), CHANNEL))
-    assert [("hr", False), ("hr", True)] == provided.ASKED
+    assert value(process.get_or_fetch(by_function(), CHANNEL)) == "tok2"
+    assert provided.ASKED == [("hr", False), ("hr", True)]
 
 
 def test_the_refused_token_again_waits_without_a_storm(database: Database, driven_clock: DrivenClock) -> None:
@@ -185,8 +185,8 @@ def test_the_refused_token_again_waits_without_a_storm(database: Database, drive
     assert (f"gettoken: {SAME_TOKEN[0]}", SAME_TOKEN[1]) == (first_wait.reason, first_wait.remedy)
     assert all(isinstance(wait, TokenWait) for wait in waits)
     assert 10 < asked < 40
-    assert "other" == value(second.get_or_fetch(by_url(), CHANNEL))
-    assert {"1"} == {call.query["fresh"] for call in vendor.transport.calls[1:]}
+    assert value(second.get_or_fetch(by_url(), CHANNEL)) == "other"
+    assert {call.query["fresh"] for call in vendor.transport.calls[1:]} == {"1"}
 
 
 def test_fresh_tokens_that_are_refused_park(database: Database, driven_clock: DrivenClock) -> None:
@@ -202,8 +202,8 @@ def test_fresh_tokens_that_are_refused_park(database: Database, driven_clock: Dr
     driven_clock.advance(600)
 
     assert isinstance(parked, TokenParked)
-    assert (*PROVIDED_TWICE, 600.0) == (parked.reason, parked.remedy, parked.probe_in_s)
-    assert "tok3" == value(process.get_or_fetch(by_url(), CHANNEL))
+    assert (parked.reason, parked.remedy, parked.probe_in_s) == (*PROVIDED_TWICE, 600.0)
+    assert value(process.get_or_fetch(by_url(), CHANNEL)) == "tok3"
 
 
 # -- slow, wrong, down ------------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_a_wrong_answer_is_a_wait_that_says_why(
     assert isinstance(waits, TokenWait)
     assert waits.reason.startswith(f"gettoken: {reason}")
     assert "token_provider" in str(waits.remedy)
-    assert "tok1" == value(process.get_or_fetch(by_url(), CHANNEL))
+    assert value(process.get_or_fetch(by_url(), CHANNEL)) == "tok1"
 
 
 def test_a_service_that_is_not_there_is_told() -> None:
@@ -296,7 +296,7 @@ def test_a_function_that_fails_tells_its_class_alone(
     assert isinstance(waits, TokenWait)
     assert f"gettoken: {reason}" == waits.reason
     assert "canary-secret" not in repr(lines) + repr(row(database)) + repr(waits)
-    assert "given" == value(process.get_or_fetch(by_function(), CHANNEL))
+    assert value(process.get_or_fetch(by_function(), CHANNEL)) == "given"
 
 
 @pytest.mark.parametrize(
@@ -328,11 +328,11 @@ def test_a_function_that_hangs_holds_few_threads(database: Database, driven_cloc
     others = [value(process.get_or_fetch(one, CHANNEL)) for one in (by_url(), replace(HR, name="it"))]
     until(lambda: len(provided.ASKED) >= MAX_CALLS, "each thread has begun")
 
-    assert MAX_CALLS == len(provided.ASKED)
+    assert len(provided.ASKED) == MAX_CALLS
     reasons = [wait.reason for wait in waits if isinstance(wait, TokenWait)]
-    assert ["gettoken: token_provider took longer than 0.01 s"] * MAX_CALLS == reasons[:MAX_CALLS]
-    assert ["gettoken: the token service is being asked for other accounts"] * 3 == reasons[MAX_CALLS:]
-    assert ["given", "vendors"] == others
+    assert reasons[:MAX_CALLS] == ["gettoken: token_provider took longer than 0.01 s"] * MAX_CALLS
+    assert reasons[MAX_CALLS:] == ["gettoken: the token service is being asked for other accounts"] * 3
+    assert others == ["given", "vendors"]
 
 
 def test_a_function_that_hangs_for_good_is_given_up(database: Database, driven_clock: DrivenClock) -> None:
@@ -345,10 +345,10 @@ def test_a_function_that_hangs_for_good_is_given_up(database: Database, driven_c
             driven_clock.advance(ABANDONED_S + 1)
     until(lambda: len(provided.ASKED) >= MAX_HANGING, "each thread has begun")
 
-    assert MAX_HANGING == len(provided.ASKED)
+    assert len(provided.ASKED) == MAX_HANGING
     reasons = [wait.reason for wait in told if isinstance(wait, TokenWait)]
-    assert ["gettoken: token_provider took longer than 0.01 s"] * MAX_HANGING == reasons[:MAX_HANGING]
-    assert ["gettoken: token_provider hangs in 16 threads"] * MAX_CALLS == reasons[MAX_HANGING:]
+    assert reasons[:MAX_HANGING] == ["gettoken: token_provider took longer than 0.01 s"] * MAX_HANGING
+    assert reasons[MAX_HANGING:] == ["gettoken: token_provider hangs in 16 threads"] * MAX_CALLS
 
 
 def test_while_the_old_token_lives_nobody_waits_for_the_place(database: Database, driven_clock: DrivenClock) -> None:
@@ -361,7 +361,7 @@ def test_while_the_old_token_lives_nobody_waits_for_the_place(database: Database
     during = value(process.get_or_fetch(by_url(), CHANNEL))
     driven_clock.advance(10)
 
-    assert ("tok1", "tok2") == (during, value(process.get_or_fetch(by_url(), CHANNEL)))
+    assert (during, value(process.get_or_fetch(by_url(), CHANNEL))) == ("tok1", "tok2")
 
 
 # -- in the pipeline --------------------------------------------------------------------------------------------------
@@ -380,8 +380,8 @@ def test_a_message_goes_with_the_firms_token(site: Site) -> None:
     job = site.send()
     site.run()
 
-    assert "accepted" == site.state(job)
-    assert ["given"] == [call.query["access_token"] for call in site.calls()]
+    assert site.state(job) == "accepted"
+    assert [call.query["access_token"] for call in site.calls()] == ["given"]
     assert not [call for call in site.transport.calls if call.path == GETTOKEN]
 
 
@@ -394,11 +394,11 @@ def test_an_account_waits_with_the_remedy_and_comes_back(site: Site) -> None:
     site.advance(61)
     site.run()
 
-    assert ("queued", "accepted") == waits
+    assert waits == ("queued", "accepted")
     assert lane is not None
-    assert "gettoken: token_provider raised RuntimeError" == lane.reason
+    assert lane.reason == "gettoken: token_provider raised RuntimeError"
     assert "token_provider" in lane.remedy
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 @pytest.mark.parametrize("code", [40014, 42001, 40001])
@@ -411,6 +411,6 @@ def test_a_refused_call_asks_for_a_fresh_one(site: Site, code: int) -> None:
     site.advance(61)
     site.run()
 
-    assert "accepted" == site.state(job)
-    assert ["old", "new"] == [call.query["access_token"] for call in site.calls()]
-    assert [False, True] == [fresh for _, fresh in provided.ASKED]
+    assert site.state(job) == "accepted"
+    assert [call.query["access_token"] for call in site.calls()] == ["old", "new"]
+    assert [fresh for _, fresh in provided.ASKED] == [False, True]

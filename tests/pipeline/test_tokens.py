@@ -146,10 +146,10 @@ def test_one_fetch_serves_every_process(database: Database, driven_clock: Driven
 
     values = [value(process.get_or_fetch(HR, CHANNEL)) for process in (first, second, first, second)]
 
-    assert ["tok1"] * 4 == values
-    assert 1 == vendor.fetches
-    assert 10.0 == vendor.transport.calls[0].deadline_s
-    assert 0 == vendor.transport.open
+    assert values == ["tok1"] * 4
+    assert vendor.fetches == 1
+    assert vendor.transport.calls[0].deadline_s == 10.0
+    assert vendor.transport.open == 0
 
 
 @pytest.mark.own_engine
@@ -161,9 +161,9 @@ def test_the_hot_path_costs_no_sql(database: Database, driven_clock: DrivenClock
     driven_clock.advance(LIFE - SPARE - 301)
 
     with statements(database) as sent:
-        assert "tok1" == value(process.get_or_fetch(HR, CHANNEL))
-        assert "tok1" == value(process.get_or_fetch(account(), CHANNEL)), "an equal account object made anew"
-    assert [] == sent
+        assert value(process.get_or_fetch(HR, CHANNEL)) == "tok1"
+        assert value(process.get_or_fetch(account(), CHANNEL)) == "tok1", "an equal account object made anew"
+    assert sent == []
 
 
 def test_neither_row_nor_repr_shows_token_or_secret(database: Database, driven_clock: DrivenClock) -> None:
@@ -199,10 +199,10 @@ def test_a_refresh_ahead_by_one_while_the_others_go_on(database: Database, drive
     refreshed = first.get_or_fetch(HR, CHANNEL)
     driven_clock.advance(2)
 
-    assert ["tok1", "tok1"] == seen
-    assert ("tok2", 2) == (value(refreshed), generation(refreshed))
-    assert "tok2" == value(second.get_or_fetch(HR, CHANNEL))
-    assert 2 == vendor.fetches
+    assert seen == ["tok1", "tok1"]
+    assert (value(refreshed), generation(refreshed)) == ("tok2", 2)
+    assert value(second.get_or_fetch(HR, CHANNEL)) == "tok2"
+    assert vendor.fetches == 2
 
 
 def test_a_failed_refresh_goes_on_with_the_old_token(database: Database, driven_clock: DrivenClock) -> None:
@@ -218,9 +218,9 @@ def test_a_failed_refresh_goes_on_with_the_old_token(database: Database, driven_
     driven_clock.advance(280)
     parked = process.get_or_fetch(HR, CHANNEL)
 
-    assert ["tok1"] * 5 == during_pause + refused
+    assert during_pause + refused == ["tok1"] * 5
     assert isinstance(parked, TokenParked)
-    assert 3 == vendor.fetches
+    assert vendor.fetches == 3
     assert parked.probe_in_s == pytest.approx(320)
 
 
@@ -236,7 +236,7 @@ def test_a_short_life_is_refreshed_in_its_last_quarter(database: Database, drive
     driven_clock.advance(1)
     late = value(process.get_or_fetch(HR, CHANNEL))
 
-    assert ("tok1", "tok1", "tok2") == (first, early, late)
+    assert (first, early, late) == ("tok1", "tok1", "tok2")
 
 
 def test_an_expired_token_is_fetched_once_by_threads(database: Database, driven_clock: DrivenClock) -> None:
@@ -252,8 +252,8 @@ def test_an_expired_token_is_fetched_once_by_threads(database: Database, driven_
         return value(process.get_or_fetch(HR, CHANNEL))
 
     with ThreadPoolExecutor(8) as pool:
-        assert ["tok2"] * 8 == list(pool.map(sender, range(8)))
-    assert 2 == vendor.fetches
+        assert list(pool.map(sender, range(8))) == ["tok2"] * 8
+    assert vendor.fetches == 2
 
 
 def test_waiting_for_another_fetch_has_an_end(database: Database, driven_clock: DrivenClock) -> None:
@@ -272,8 +272,8 @@ def test_waiting_for_another_fetch_has_an_end(database: Database, driven_clock: 
     first.get_or_fetch(HR, CHANNEL)
 
     assert all(isinstance(wait, TokenWait) and 0.5 <= wait.delay <= 1.5 for wait in waits)
-    assert [0.1, 0.1] == vendor.pauses
-    assert 1 == vendor.fetches
+    assert vendor.pauses == [0.1, 0.1]
+    assert vendor.fetches == 1
 
 
 def test_a_dead_fetcher_is_followed_after_its_lease(database: Database, driven_clock: DrivenClock) -> None:
@@ -290,7 +290,7 @@ def test_a_dead_fetcher_is_followed_after_its_lease(database: Database, driven_c
     driven_clock.advance(15)
 
     assert isinstance(early, TokenWait)
-    assert "tok1" == value(vendor.process().get_or_fetch(HR, CHANNEL))
+    assert value(vendor.process().get_or_fetch(HR, CHANNEL)) == "tok1"
 
 
 @pytest.mark.parametrize("answer", [grant("late"), refuse(), later(100)])
@@ -301,7 +301,7 @@ def test_a_fetch_that_outlived_its_lease_changes_nothing(
 
     def slow(_request: Request) -> CallResult:
         driven_clock.advance(16)
-        assert "tok1" == value(other.get_or_fetch(HR, CHANNEL))
+        assert value(other.get_or_fetch(HR, CHANNEL)) == "tok1"
         return answer
 
     vendor = Vendor(database, driven_clock, numbered())
@@ -311,7 +311,7 @@ def test_a_fetch_that_outlived_its_lease_changes_nothing(
 
     if isinstance(access, TokenWait):  # it was told to wait, and that is all that happened
         access = stopped.get_or_fetch(HR, CHANNEL)
-    assert ("tok1", 1) == (value(access), generation(access))
+    assert (value(access), generation(access)) == ("tok1", 1)
     assert row(database)["refused"] is None
     assert row(database)["lease_until"] is None
 
@@ -330,10 +330,10 @@ def test_a_refused_token_is_replaced_once(database: Database, driven_clock: Driv
     first.invalidate(HR, old)
     second.invalidate(HR, same)
 
-    assert "tok2" == value(new)
-    assert "tok2" == value(second.get_or_fetch(HR, CHANNEL))
-    assert "tok2" == value(first.get_or_fetch(HR, CHANNEL))
-    assert 2 == vendor.fetches
+    assert value(new) == "tok2"
+    assert value(second.get_or_fetch(HR, CHANNEL)) == "tok2"
+    assert value(first.get_or_fetch(HR, CHANNEL)) == "tok2"
+    assert vendor.fetches == 2
 
 
 def test_the_same_token_again_ends_in_one_clear_message(database: Database, driven_clock: DrivenClock) -> None:
@@ -352,17 +352,17 @@ def test_the_same_token_again_ends_in_one_clear_message(database: Database, driv
     driven_clock.advance(600)
     probed = [first.get_or_fetch(HR, CHANNEL), second.get_or_fetch(HR, CHANNEL)]
 
-    assert ("same", 2) == (again.value, again.generation)
+    assert (again.value, again.generation) == ("same", 2)
     for access in parked:
         assert isinstance(access, TokenParked)
-        assert ("the vendor refuses the token it has just given out", 600.0) == (
+        assert (
             plain(access.reason),
             access.probe_in_s,
-        )
+        ) == ("the vendor refuses the token it has just given out", 600.0)
         assert "secret" in access.remedy
-    assert 2 == before_probe
-    assert [3, 3] == [generation(access) for access in probed]
-    assert 3 == vendor.fetches
+    assert before_probe == 2
+    assert [generation(access) for access in probed] == [3, 3]
+    assert vendor.fetches == 3
 
 
 def test_a_probe_refused_again_parks_again(database: Database, driven_clock: DrivenClock) -> None:
@@ -380,7 +380,7 @@ def test_a_probe_refused_again_parks_again(database: Database, driven_clock: Dri
     process.invalidate(HR, probe)
 
     assert isinstance(process.get_or_fetch(HR, CHANNEL), TokenParked)
-    assert 3 == vendor.fetches
+    assert vendor.fetches == 3
 
 
 def test_a_success_ends_the_probation_for_every_process(database: Database, driven_clock: DrivenClock) -> None:
@@ -396,7 +396,7 @@ def test_a_success_ends_the_probation_for_every_process(database: Database, driv
         for process in (second, first):
             process.invalidate(HR, access)
 
-    assert "tok4" == value(second.get_or_fetch(HR, CHANNEL))
+    assert value(second.get_or_fetch(HR, CHANNEL)) == "tok4"
 
 
 @pytest.mark.own_engine
@@ -414,7 +414,7 @@ def test_a_success_is_written_once_and_only_on_probation(database: Database, dri
         written.append([statement.split()[0] for statement in sent if "worker_tokens" in statement])
         process.invalidate(HR, access)
 
-    assert [[], ["update"]] == written
+    assert written == [[], ["update"]]
 
 
 def test_a_late_success_with_an_older_token_ends_no_probation(database: Database, driven_clock: DrivenClock) -> None:
@@ -444,7 +444,7 @@ def test_probation_ends(database: Database, driven_clock: DrivenClock) -> None:
         driven_clock.advance(601)
         process.invalidate(HR, access)
 
-    assert "tok4" == value(process.get_or_fetch(HR, CHANNEL))
+    assert value(process.get_or_fetch(HR, CHANNEL)) == "tok4"
 
 
 def test_refused_credentials_park_and_are_probed_by_one(database: Database, driven_clock: DrivenClock) -> None:
@@ -468,7 +468,7 @@ def test_refused_credentials_park_and_are_probed_by_one(database: Database, driv
     assert [told(expected)] * 4 == [told(access) for access in parked]
     assert [told(expected)] * 2 == [told(access) for access in probed]
     assert [told(replace(expected, probe_in_s=15.0, age_s=600.0))] == [told(access) for access in during]
-    assert 2 == vendor.fetches
+    assert vendor.fetches == 2
 
 
 def test_a_new_secret_unparks(database: Database, driven_clock: DrivenClock) -> None:
@@ -482,7 +482,7 @@ def test_a_new_secret_unparks(database: Database, driven_clock: DrivenClock) -> 
     other = process.get_or_fetch(account("n3w", "sales"), CHANNEL)
 
     assert isinstance(parked, TokenParked)
-    assert ["tok1", "tok2", "tok3"] == [value(access) for access in (healed, elsewhere, other)]
+    assert [value(access) for access in (healed, elsewhere, other)] == ["tok1", "tok2", "tok3"]
 
 
 def test_a_vendor_that_says_later_is_left_alone_by_all(database: Database, driven_clock: DrivenClock) -> None:
@@ -496,7 +496,7 @@ def test_a_vendor_that_says_later_is_left_alone_by_all(database: Database, drive
     assert told(TokenWait(30, "45009: blocked")) == told(waits[0])
     assert isinstance(waits[1], TokenWait)
     assert waits[1].delay == 30
-    assert "tok1" == value(second.get_or_fetch(HR, CHANNEL))
+    assert value(second.get_or_fetch(HR, CHANNEL)) == "tok1"
 
 
 def test_silence_is_answered_with_growing_pauses(database: Database, driven_clock: DrivenClock) -> None:
@@ -509,12 +509,12 @@ def test_silence_is_answered_with_growing_pauses(database: Database, driven_cloc
     for _ in range(3):
         access = process.get_or_fetch(HR, CHANNEL)
         assert isinstance(access, TokenWait)
-        assert "gettoken: read_timeout" == plain(access.reason)
+        assert plain(access.reason) == "gettoken: read_timeout"
         delays.append(access.delay)
         driven_clock.advance(access.delay + 0.001)
 
     assert all(low <= delay <= 2 * low for low, delay in zip([1, 2, 4], delays, strict=True))
-    assert "tok1" == value(process.get_or_fetch(HR, CHANNEL))
+    assert value(process.get_or_fetch(HR, CHANNEL)) == "tok1"
     driven_clock.advance(LIFE)
     anew = process.get_or_fetch(HR, CHANNEL)
     assert isinstance(anew, TokenWait)
@@ -529,7 +529,7 @@ def test_a_connection_that_never_stood_is_silence_too(database: Database, driven
     access = process.get_or_fetch(HR, CHANNEL)
 
     assert isinstance(access, TokenWait)
-    assert "gettoken: refused" == plain(access.reason)
+    assert plain(access.reason) == "gettoken: refused"
 
 
 def without_a_way(_request: Request) -> NotSent:
@@ -560,8 +560,8 @@ def test_a_process_without_a_way_to_the_vendor_holds_up_no_other(database: Datab
     assert isinstance(again, TokenWait)
     assert (last.reason, last.remedy) == (again.reason, again.remedy)
     assert again.delay == pytest.approx(last.delay - 1)
-    assert "tok1" == value(other.get_or_fetch(HR, CHANNEL))
-    assert "tok1" == value(alone.get_or_fetch(HR, CHANNEL)), "what the other one has fetched is there for it, too"
+    assert value(other.get_or_fetch(HR, CHANNEL)) == "tok1"
+    assert value(alone.get_or_fetch(HR, CHANNEL)) == "tok1", "what the other one has fetched is there for it, too"
 
 
 def test_processes_without_a_way_ask_one_at_a_time(database: Database, driven_clock: DrivenClock) -> None:
@@ -592,7 +592,7 @@ def test_a_damaged_row_is_no_token(database: Database, driven_clock: DrivenClock
     with database.writing() as connection:
         connection.execute(text("update worker_tokens set sealed = 'damaged'"))
 
-    assert "tok2" == value(vendor.process().get_or_fetch(HR, CHANNEL))
+    assert value(vendor.process().get_or_fetch(HR, CHANNEL)) == "tok2"
 
 
 def test_a_lost_race_for_the_lease_waits_for_the_winner(database: Database, driven_clock: DrivenClock) -> None:
@@ -606,8 +606,8 @@ def test_a_lost_race_for_the_lease_waits_for_the_winner(database: Database, driv
 
     loser = vendor.process(incarnation=overtaken)
 
-    assert "tok1" == value(loser.get_or_fetch(HR, CHANNEL))
-    assert 1 == vendor.fetches
+    assert value(loser.get_or_fetch(HR, CHANNEL)) == "tok1"
+    assert vendor.fetches == 1
 
 
 def test_a_lease_is_taken_by_one(database: Database, driven_clock: DrivenClock) -> None:

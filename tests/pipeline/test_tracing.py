@@ -108,11 +108,11 @@ def test_a_call_is_a_child_of_its_producers_span_days_later(traced: Traced) -> N
     traced.site.ring(job)
 
     [span] = traced.written()
-    assert (TRACE, SPAN) == ids(span)
+    assert ids(span) == (TRACE, SPAN)
     assert span.parent
-    assert "vendor=a,other=b" == span.parent.trace_state.to_header()
-    assert ("send wecom_app", SpanKind.CLIENT, StatusCode.UNSET) == (span.name, span.kind, span.status.status_code)
-    assert (NOW_NS, 0.1) == (span.end_time, round(((span.end_time or 0) - (span.start_time or 0)) / 1e9, 3))
+    assert span.parent.trace_state.to_header() == "vendor=a,other=b"
+    assert (span.name, span.kind, span.status.status_code) == ("send wecom_app", SpanKind.CLIENT, StatusCode.UNSET)
+    assert (span.end_time, round(((span.end_time or 0) - (span.start_time or 0)) / 1e9, 3)) == (NOW_NS, 0.1)
     assert {
         "worker.job": job,
         "worker.part": f"{job}-0",
@@ -140,12 +140,12 @@ def test_each_attempt_is_a_span_of_its_own(traced: Traced) -> None:
     traced.site.ring(job)
 
     first, second = traced.written()
-    assert [(TRACE, SPAN)] * 2 == [ids(first), ids(second)]
-    assert [(1, "retry", "-1"), (2, "unknown", "unknown")] == [
+    assert [ids(first), ids(second)] == [(TRACE, SPAN)] * 2
+    assert [
         tuple((one.attributes or {})[name] for name in ("worker.attempt", "worker.outcome", "error.type"))
         for one in (first, second)
-    ]
-    assert [StatusCode.ERROR] * 2 == [first.status.status_code, second.status.status_code]
+    ] == [(1, "retry", "-1"), (2, "unknown", "unknown")]
+    assert [first.status.status_code, second.status.status_code] == [StatusCode.ERROR] * 2
 
 
 @pytest.mark.fewer_databases("what a span says does not depend on it")
@@ -174,9 +174,9 @@ def test_an_unsampled_producer_has_no_spans(traced: Traced) -> None:
     with capture_logs() as lines:
         traced.site.ring(job)
 
-    assert [] == traced.written()
-    assert [TRACE] == [line["trace_id"] for line in lines if line["event"] == "attempt"]
-    assert [None] == [row.exemplars for row in traced.site.rows("select distinct exemplars from worker_counts")]
+    assert traced.written() == []
+    assert [line["trace_id"] for line in lines if line["event"] == "attempt"] == [TRACE]
+    assert [row.exemplars for row in traced.site.rows("select distinct exemplars from worker_counts")] == [None]
 
 
 @pytest.mark.fewer_databases("what a span says does not depend on it")
@@ -189,7 +189,7 @@ def test_a_context_that_cannot_be_read_harms_nothing(traced: Traced, stored: str
     traced.site.ring(job)
 
     [span] = traced.written()
-    assert ("accepted", stored.startswith(f"00-{TRACE}")) == (traced.site.state(job), TRACE == ids(span)[0])
+    assert ("accepted", stored.startswith(f"00-{TRACE}")) == (traced.site.state(job), ids(span)[0] == TRACE)
 
 
 @pytest.mark.fewer_databases("what a span says does not depend on it")
@@ -200,7 +200,7 @@ def test_no_text_person_or_token_is_in_a_span(traced: Traced) -> None:
         traced.site.ring(traced.send(content="canary-text", to="canary-person", tags=["canary-tag"]))
 
     written = "".join(span.to_json() for span in traced.written())
-    assert 3 == written.count('"worker.outcome"')
+    assert written.count('"worker.outcome"') == 3
     assert not any(word in written for word in ("canary", "access_token", '"t1"', "m1"))
 
 
@@ -212,8 +212,8 @@ def test_an_upload_belongs_to_the_send_that_needs_it(traced: Traced) -> None:
 
     traced.site.run()
 
-    assert [(TRACE, SPAN)] * 2 == [ids(span) for span in traced.written()]
-    assert 1 == len(traced.site.calls(UPLOAD))
+    assert [ids(span) for span in traced.written()] == [(TRACE, SPAN)] * 2
+    assert len(traced.site.calls(UPLOAD)) == 1
 
 
 # -- producers --------------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_a_job_without_a_span_has_no_context(traced: Traced) -> None:
     traced.site.ring(job)
 
     assert traced.site.job(job).trace is None
-    assert [""] == [ids(span)[1] for span in traced.written()]
+    assert [ids(span)[1] for span in traced.written()] == [""]
 
 
 @pytest.mark.fewer_databases("SQLAlchemy's way into a greenlet is the same with every driver")
@@ -257,8 +257,8 @@ def test_a_long_tracestate_loses_its_last_entries() -> None:
     entries = [f"vendor{n}={'x' * 90}" for n in range(30)]
 
     assert ",".join(entries[:5]) == bounded_state(",".join(entries))
-    assert "" == bounded_state("a=" + "x" * STATE_CHARACTERS)
-    assert "a=b" == bounded_state("a=b")
+    assert bounded_state("a=" + "x" * STATE_CHARACTERS) == ""
+    assert bounded_state("a=b") == "a=b"
 
 
 @pytest.mark.fewer_databases("its column is as long everywhere")
@@ -266,8 +266,8 @@ def test_the_longest_tracestate_is_stored(traced: Traced) -> None:
     """32 entries of 100 characters, of which five fit."""
     job = traced.send(state=",".join(f"vendor{n}={'x' * 90}" for n in range(5)))
 
-    assert TRACE == trace_id_of(traced.site.job(job).trace)
-    assert 5 == traced.site.job(job).trace.count("vendor")
+    assert trace_id_of(traced.site.job(job).trace) == TRACE
+    assert traced.site.job(job).trace.count("vendor") == 5
 
 
 @pytest.mark.fewer_databases("a process of its own, with a file of its own")
@@ -285,7 +285,7 @@ def test_a_producer_loads_nothing_of_opentelemetry(sqlite_url: str) -> None:
 
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert "[]" == found.stdout.strip()
+    assert found.stdout.strip() == "[]"
 
 
 # -- hooks ------------------------------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def test_what_a_hook_enqueues_belongs_to_the_same_trace(traced: Traced) -> None:
     [more] = traced.site.rows("select trace from worker_jobs where id <> :id", id=job)
     _, run = traced.written()
     assert run.context
-    assert ("hook job_done", SpanKind.CONSUMER, (TRACE, SPAN)) == (run.name, run.kind, ids(run))
+    assert (run.name, run.kind, ids(run)) == ("hook job_done", SpanKind.CONSUMER, (TRACE, SPAN))
     assert f"00-{TRACE}-{run.context.span_id:016x}-01" == more.trace
 
 
@@ -338,7 +338,7 @@ def test_a_hook_that_fails_leaves_the_class_of_its_error(traced: Traced) -> None
     _runs(traced, hook).hear(event.id)
 
     _, run = traced.written()
-    assert (StatusCode.ERROR, "LookupError") == (run.status.status_code, (run.attributes or {})["error.type"])
+    assert (run.status.status_code, (run.attributes or {})["error.type"]) == (StatusCode.ERROR, "LookupError")
     assert "canary" not in run.to_json()
 
 
@@ -362,13 +362,13 @@ def test_buckets_have_a_traced_call_as_exemplar(traced: Traced) -> None:
     told, _ = answers.encoded("application/openmetrics-text")
     samples = [one for family in text_string_to_metric_families(told.decode()) for one in family.samples]
     urgent = [one for one in samples if one.exemplar and one.labels.get("priority") == "urgent"]
-    assert {"worker_first_call_seconds_bucket", "worker_end_seconds_bucket"} == {one.name for one in urgent}
+    assert {one.name for one in urgent} == {"worker_first_call_seconds_bucket", "worker_end_seconds_bucket"}
     span, _ = traced.written()
     assert span.context
     expected = {"trace_id": TRACE, "span_id": f"{span.context.span_id:016x}"}
     assert all(expected == one.exemplar.labels for one in urgent if one.exemplar)
     calls = {one.labels["le"]: one.exemplar.value for one in samples if one.exemplar and "call_s" in one.name}
-    assert 0.1 == calls["0.1"]
+    assert calls["0.1"] == 0.1
     assert b"# {" not in answers.encoded("text/plain")[0]
 
 
@@ -380,8 +380,8 @@ def test_without_tracing_a_commit_writes_no_exemplar(database: Database, driven_
             job = site.send()
         site.ring(job)
 
-        assert ("accepted", SAMPLED) == (site.state(job), site.job(job).trace)
-        assert [None] == [row.exemplars for row in site.rows("select distinct exemplars from worker_counts")]
+        assert (site.state(job), site.job(job).trace) == ("accepted", SAMPLED)
+        assert [row.exemplars for row in site.rows("select distinct exemplars from worker_counts")] == [None]
 
 
 # -- collectors -------------------------------------------------------------------------------------------------------
@@ -411,7 +411,7 @@ def test_a_collector_that_is_away_is_told_once() -> None:
         for _ in range(5):
             line.export([])
 
-    assert ["collector_away", "collector_back", "collector_away"] == [one["event"] for one in lines]
+    assert [one["event"] for one in lines] == ["collector_away", "collector_back", "collector_away"]
 
 
 @pytest.mark.fewer_databases("what is sent does not depend on it")
@@ -434,7 +434,7 @@ def test_a_collector_that_hangs_delays_neither_calls_nor_the_end(
 
         spans.close()
 
-        assert ["accepted"] * 6 == [site.state(job) for job in jobs]
+        assert [site.state(job) for job in jobs] == ["accepted"] * 6
     gate.set()
 
 
@@ -447,8 +447,8 @@ def test_a_span_that_fails_costs_no_answer(traced: Traced, monkeypatch: pytest.M
     with capture_logs() as lines:
         traced.site.ring(job)
 
-    assert "accepted" == traced.site.state(job)
-    assert ["ZeroDivisionError"] == [line["error"] for line in lines if line["event"] == "span_failed"]
+    assert traced.site.state(job) == "accepted"
+    assert [line["error"] for line in lines if line["event"] == "span_failed"] == ["ZeroDivisionError"]
 
 
 # -- the environment --------------------------------------------------------------------------------------------------
@@ -462,7 +462,7 @@ def test_spans_are_off_unless_a_collector_is_named(more: dict[str, str]) -> None
         assert open_spans({"OTEL_SERVICE_NAME": "x"}) is None
         assert open_spans(ENDPOINT | more) is None
 
-    assert [] == lines
+    assert lines == []
 
 
 @pytest.mark.fewer_databases("no database is asked")
@@ -472,9 +472,9 @@ def test_a_collector_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     made = open_spans(ENDPOINT)
     assert made is not None
     with closing(made):
-        assert "im-delivery-worker" == spans_module._resource().attributes["service.name"]
+        assert spans_module._resource().attributes["service.name"] == "im-delivery-worker"
         monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
-        assert "shop" == spans_module._resource().attributes["service.name"]
+        assert spans_module._resource().attributes["service.name"] == "shop"
 
 
 @pytest.mark.fewer_databases("no database is asked")
@@ -491,7 +491,7 @@ def test_another_way_to_a_collector_is_told(environ: dict[str, str], remedy: str
         assert open_spans(ENDPOINT | environ) is None
 
     [line] = lines
-    assert ("tracing_off", True) == (line["event"], line["remedy"].startswith(remedy))
+    assert (line["event"], line["remedy"].startswith(remedy)) == ("tracing_off", True)
 
 
 @pytest.mark.fewer_databases("no database is asked")
@@ -503,7 +503,7 @@ def test_a_worker_without_the_extra_starts_and_says_so(monkeypatch: pytest.Monke
     with capture_logs() as lines:
         assert open_spans(ENDPOINT) is None
 
-    assert ["pip install 'PATH[otel]'"] == [line["remedy"].partition(",")[0] for line in lines]
+    assert [line["remedy"].partition(",")[0] for line in lines] == ["pip install 'PATH[otel]'"]
 
 
 @pytest.mark.fewer_databases("no database is asked")
@@ -514,7 +514,7 @@ def test_a_variable_that_cannot_be_used_is_told(monkeypatch: pytest.MonkeyPatch)
     with capture_logs() as lines:
         assert open_spans(ENDPOINT) is None
 
-    assert ["tracing_off"] == [line["event"] for line in lines]
+    assert [line["event"] for line in lines] == ["tracing_off"]
     assert "-5" not in str(lines)
 
 
@@ -529,7 +529,7 @@ def test_an_attempt_tells_request_id_tags_and_trace(traced: Traced) -> None:
         traced.site.ring(job)
 
     [line] = [line for line in lines if line["event"] == "attempt"]
-    assert ("req-7", ["payroll", "2026-07"], TRACE) == (line["request_id"], line["tags"], line["trace_id"])
+    assert (line["request_id"], line["tags"], line["trace_id"]) == ("req-7", ["payroll", "2026-07"], TRACE)
 
 
 @pytest.mark.fewer_databases("no database is asked")
@@ -539,5 +539,5 @@ def test_tags_in_a_line_are_bounded() -> None:
     listed = ", ".join(f'"{one}"' for one in many)
 
     assert {"tags": [*many[:3], "..."]} == tag_fields(f"[{listed}]")
-    assert MAX_LOGGED == len(tag_fields(f'["request_id:{"x" * 5_000}"]')["request_id"])
+    assert len(tag_fields(f'["request_id:{"x" * 5_000}"]')["request_id"]) == MAX_LOGGED
     assert {} == tag_fields(None) == tag_fields("{") == tag_fields("[]") == tag_fields("[1]")

@@ -153,7 +153,7 @@ def test_every_command_that_reads_answers_without_the_channel(
     for arguments in READS:
         for job in (filled.accepted, filled.card, filled.refused) if "{job}" in arguments else ("",):
             run(*(argument.replace("{job}", job) for argument in arguments))
-    assert 0 == run("why", filled.refused)
+    assert run("why", filled.refused) == 0
 
 
 @every_text
@@ -229,7 +229,7 @@ def test_upkeep_goes_on(site: Site, text: str) -> None:
     assert [row for row in told if row.label != "send in doubt"] == []
     while index_batch(site.database):
         pass
-    assert [] == site.rows("select job_id from worker_unindexed")
+    assert site.rows("select job_id from worker_unindexed") == []
 
 
 @pytest.mark.every_database
@@ -246,7 +246,7 @@ def test_the_others_of_a_doorbell_are_sent_and_the_part_says_why(site: Site, col
 
     site.ring(*jobs)
 
-    assert ["accepted", "accepted", "queued", "accepted", "accepted"] == [site.state(job) for job in jobs]
+    assert [site.state(job) for job in jobs] == ["accepted", "accepted", "queued", "accepted", "accepted"]
     names_it_all(site, jobs[2], "error in this program: the stored content cannot be read: ")
 
 
@@ -275,7 +275,7 @@ def test_what_the_database_cannot_read_is_found_by_halving(
 
     site.ring(*jobs)
 
-    assert ["accepted"] * 4 + ["queued"] + ["accepted"] * 4 == [site.state(job) for job in jobs]
+    assert [site.state(job) for job in jobs] == ["accepted"] * 4 + ["queued"] + ["accepted"] * 4
     assert len(damaged.statements) <= 6
     names_it_all(site, jobs[4], "error in this program: the ")
     assert site.part(jobs[4]).not_before > site.clock.micros
@@ -292,8 +292,8 @@ def test_an_outage_is_no_row_that_cannot_be_read(site: Site, monkeypatch: pytest
     with pytest.raises(OperationalError):
         site.ring(*jobs)
 
-    assert [] == site.rows("select id from worker_lane_events")
-    assert {None} == {site.part(job).reason for job in jobs}
+    assert site.rows("select id from worker_lane_events") == []
+    assert {site.part(job).reason for job in jobs} == {None}
 
 
 def names_it_all(site: Site, job: str, reason: str) -> None:
@@ -321,5 +321,5 @@ def test_a_text_of_sqlite_that_is_no_utf_8_is_readable_and_no_document(commands:
 
     site.ring(*jobs)
 
-    assert ["accepted", "queued", "accepted"] == [site.state(job) for job in jobs]
+    assert [site.state(job) for job in jobs] == ["accepted", "queued", "accepted"]
     assert "cannot be read" in site.part(jobs[1]).reason

@@ -34,15 +34,15 @@ def test_use_and_room_are_those_that_admission_sees(database: Database, driven_c
 
         app, member = read(site)["app_day"], read(site, recipient="LISI")["member_minute"]
 
-        assert (1_000, 17, 983, 0) == (app.counted.limit.amount, app.used, app.room, app.room_in_s)
-        assert (15, 15, 0, 1) == (member.counted.limit.amount, member.used, member.room, member.waiting)
-        assert 1 == read(site)["member_minute"].waiting
+        assert (app.counted.limit.amount, app.used, app.room, app.room_in_s) == (1_000, 17, 983, 0)
+        assert (member.counted.limit.amount, member.used, member.room, member.waiting) == (15, 15, 0, 1)
+        assert read(site)["member_minute"].waiting == 1
         assert 60 < (member.room_in_s or 0) < 61
         assert None is read(site)["member_minute"].used
-        assert 0 == read(site, "it")["member_minute"].waiting
-        assert (0, None) == (read(site, "it")["app_day"].counted.limit.amount, read(site, "it")["app_day"].used)
+        assert read(site, "it")["member_minute"].waiting == 0
+        assert (read(site, "it")["app_day"].counted.limit.amount, read(site, "it")["app_day"].used) == (0, None)
         site.advance(61)
-        assert 15 == read(site, recipient="lisi")["member_minute"].room
+        assert read(site, recipient="lisi")["member_minute"].room == 15
 
 
 def test_corps_behind_one_address_share_its_limit(database: Database, driven_clock: DrivenClock) -> None:
@@ -59,12 +59,12 @@ def test_corps_behind_one_address_share_its_limit(database: Database, driven_clo
 
         called = [site.ring(recall) for recall in recalls]
 
-        assert [1, 1, 0] == called
-        assert ["accepted", "accepted", "queued"] == [site.state(recall) for recall in recalls]
+        assert called == [1, 1, 0]
+        assert [site.state(recall) for recall in recalls] == ["accepted", "accepted", "queued"]
         site.advance(61)
         site.runtime.lane_states.unblock("pr")
         site.run()
-        assert "accepted" == site.state(recalls[2])
+        assert site.state(recalls[2]) == "accepted"
 
 
 ODD = [
@@ -95,8 +95,8 @@ def test_a_row_that_cannot_be_read_stops_no_call(database: Database, driven_cloc
         site.sql("update worker_budgets set buckets = :odd", odd=odd)
         keep_house(site.database, RetentionSettings())
 
-        assert ["accepted"] * 2 == [site.state(job) for job in jobs]
-        assert (0, 30) == (room.used, room.room)
+        assert [site.state(job) for job in jobs] == ["accepted"] * 2
+        assert (room.used, room.room) == (0, 30)
 
 
 def test_reading_makes_no_row(database: Database, driven_clock: DrivenClock) -> None:
@@ -104,5 +104,5 @@ def test_reading_makes_no_row(database: Database, driven_clock: DrivenClock) -> 
     with planted(database, driven_clock) as site:
         found = read(site, recipient="nobody")
 
-        assert (0, 30) == (found["member_minute"].used, found["member_minute"].room)
-        assert [] == site.rows("select id from worker_budgets")
+        assert (found["member_minute"].used, found["member_minute"].room) == (0, 30)
+        assert site.rows("select id from worker_budgets") == []

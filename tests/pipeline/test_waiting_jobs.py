@@ -73,11 +73,11 @@ def test_each_job_that_waits_is_shown_with_what_it_waits_for(site: Site, watch: 
     assert {later, urgent, paused, doubtful} == shown.keys()
     assert shown[later].eta is not None
     assert None is shown[paused].eta
-    assert "(due_at)" == shown[later].text.partition(":")[0]
-    assert "(pause)" == shown[paused].text
+    assert shown[later].text.partition(":")[0] == "(due_at)"
+    assert shown[paused].text == "(pause)"
     assert "60020 not from here" in shown[urgent].text
-    assert (JobState.UNKNOWN, "unknown") == (shown[doubtful].state, shown[doubtful].text.split()[0])
-    assert {"hr", "it"} == {job.account for job in shown.values()}
+    assert (shown[doubtful].state, shown[doubtful].text.split()[0]) == (JobState.UNKNOWN, "unknown")
+    assert {job.account for job in shown.values()} == {"hr", "it"}
     assert "lisi" not in str(shown)
 
 
@@ -86,12 +86,12 @@ def test_unchanged_jobs_are_told_once_a_minute(site: Site, watch: Watch) -> None
     job = site.send(due_at=timedelta(days=1))
 
     assert {job} == watch.turn().keys()
-    assert ROUND_S == watch.delay
-    assert {} == watch.turn()
+    assert watch.delay == ROUND_S
+    assert watch.turn() == {}
     site.ticks.advance(REPEAT_S)
     assert {job} == watch.turn().keys()
     watch.leads = False
-    assert {} == watch.turn()
+    assert watch.turn() == {}
 
 
 def test_pages_go_on_where_the_last_one_ended(site: Site, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_pages_go_on_where_the_last_one_ended(site: Site, watch: Watch, monkeypa
 
     pages = [watch.turn() for _ in range(3)]
 
-    assert [2, 2, 1] == [len(page) for page in pages]
+    assert [len(page) for page in pages] == [2, 2, 1]
     assert jobs == {job for page in pages for job in page}
     assert ROUND_S == watch.delay > PAGE_S
 
@@ -133,6 +133,6 @@ def test_a_job_is_received_once_whatever_becomes_of_it(site: Site) -> None:
     assert [(repeated, JobState.OPEN, True)] == [one for one in told if one[0] == repeated and one[2]]
     assert [(expired, JobState.EXPIRED, True)] == [one for one in told if one[0] == expired]
     states = [state for id, state, _ in told if id == repeated]
-    assert [JobState.OPEN, JobState.UNKNOWN, None, JobState.OPEN, JobState.ACCEPTED] == states
+    assert states == [JobState.OPEN, JobState.UNKNOWN, None, JobState.OPEN, JobState.ACCEPTED]
     ends = [one for one in site.told if one.job_id == repeated and one.state is JobState.ACCEPTED]
-    assert [0.0] == [one.runtime_s for one in ends]
+    assert [one.runtime_s for one in ends] == [0.0]

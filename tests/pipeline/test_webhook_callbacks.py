@@ -110,7 +110,7 @@ def test_the_address_is_verified(room: Room) -> None:
     """With an envelope whose receiver is nobody."""
     room.happens("verify", "")
 
-    assert ["taken"] == [one["state"] for one in control(room.url, "callbacks")["callbacks"]]
+    assert [one["state"] for one in control(room.url, "callbacks")["callbacks"]] == ["taken"]
 
 
 @pytest.mark.every_database
@@ -129,8 +129,8 @@ def test_chats_are_collected(room: Room) -> None:
     here = [("bb1", "blackboard", 0), ("wozhang", "single", 3), ("wr-1", "group", 0)]
     assert here == room.chats()
     assert [*here, ("wr-2", "group", 0)] == room.chats(gone=True)
-    assert ["zhang"] == [
-        row.person for row in room.site.rows("select person from worker_chats where person is not null")
+    assert [row.person for row in room.site.rows("select person from worker_chats where person is not null")] == [
+        "zhang"
     ]
 
 
@@ -147,7 +147,7 @@ def test_a_click_reaches_the_hook_under_the_callers_own_name(room: Room) -> None
     first, second = (heard(room, row.id) for row in room.site.rows("select id from worker_events order by id"))
     assert (job, part_id(job, 1), "LiSi", "yes", {"yes": ("v-yes",)}, "leave-7", "attachment") == told(first)
     assert (job, part_id(job, 1), "wang", "no", {"no": ("v-no",)}, f"w{part_id(job, 1)}", "attachment") == told(second)
-    assert "alerts" == first.account
+    assert first.account == "alerts"
 
 
 def heard(room: Room, event: str) -> CardPressed:
@@ -170,11 +170,11 @@ def test_the_key_is_kept_nowhere(room: Room) -> None:
         room.happens("enter_chat", "wozhang", person="zhang")
 
     rows = room.site.rows("select * from worker_inbound") + room.site.rows("select * from worker_chats")
-    assert 4 == len(rows)
+    assert len(rows) == 4
     assert KEY not in str(rows) + str(lines)
     assert "***" in rows[0].payload
     assert "code=" not in "".join(row.payload for row in rows[:2])
-    assert {"stored"} == {line["outcome"] for line in lines if line["event"] == "callback"}
+    assert {line["outcome"] for line in lines if line["event"] == "callback"} == {"stored"}
 
 
 def test_a_chat_we_were_taken_out_of_waits_until_we_are_back(room: Room) -> None:
@@ -190,11 +190,11 @@ def test_a_chat_we_were_taken_out_of_waits_until_we_are_back(room: Room) -> None
     room.happens("add", "wr-1")
     room.site.run()
 
-    assert ("queued", "accepted", 1) == states
+    assert states == ("queued", "accepted", 1)
     assert block is not None
-    assert ("it was taken out of this chat", True) == (block.reason, bool(block.parked))
+    assert (block.reason, bool(block.parked)) == ("it was taken out of this chat", True)
     assert "add it to the chat again" in block.remedy
-    assert "accepted" == room.site.state(parked)
+    assert room.site.state(parked) == "accepted"
 
 
 @pytest.mark.parametrize(("errcode", "ends"), [(0, "accepted"), (93008, "rejected")])
@@ -264,7 +264,7 @@ def test_a_message_that_comes_late_allows_nothing_anew(room: Room) -> None:
 
     CallbackStore(room.site.database, Settings(), room.site.accounts).store("alerts", spoken("m1"))
 
-    assert [("wozhang", "single", 1)] == room.chats()
+    assert room.chats() == [("wozhang", "single", 1)]
 
 
 def test_what_callbacks_do_to_a_lane_is_an_event(room: Room) -> None:
@@ -280,10 +280,10 @@ def test_what_callbacks_do_to_a_lane_is_an_event(room: Room) -> None:
 
     events = room.site.rows("select what, reason from worker_lane_events order by id")
     waits, *told = [(row.what, row.reason) for row in events]
-    assert ("parked", USED_UP) == waits
-    assert [("resumed", "the member wrote"), ("parked", REMOVED), ("resumed", "it was added to the chat again")] == told
+    assert waits == ("parked", USED_UP)
+    assert told == [("resumed", "the member wrote"), ("parked", REMOVED), ("resumed", "it was added to the chat again")]
     assert opened is not None
-    assert (0, False, 1) == (opened.blocked_until, bool(opened.parked), opened.calls)
+    assert (opened.blocked_until, bool(opened.parked), opened.calls) == (0, False, 1)
 
 
 def test_a_callback_opens_no_lane_that_waits_for_another_reason(room: Room) -> None:
@@ -299,7 +299,7 @@ def test_a_callback_opens_no_lane_that_waits_for_another_reason(room: Room) -> N
 
     found = room.site.lane(lane)
     assert found is not None
-    assert ("93004 disabled", True) == (found.reason, bool(found.parked))
+    assert (found.reason, bool(found.parked)) == ("93004 disabled", True)
 
 
 @pytest.mark.parametrize("to", ["wozhang", "zhang"])
@@ -315,13 +315,13 @@ def test_a_member_outside_the_scope_is_sent_three_messages_each_time_he_speaks(r
     room.happens("message", "wozhang", person="zhang")
     room.site.run()
 
-    assert ["accepted"] * 3 + ["queued"] * 2 == first
+    assert first == ["accepted"] * 3 + ["queued"] * 2
     assert block is not None
     assert "has to write first" in block.reason
     assert "subscription scope" in block.remedy
-    assert ["accepted"] * 5 == [room.site.state(job) for job in jobs]
-    assert {0} == {call["answer"]["errcode"] for call in made(room.url)}
-    assert [("wozhang", "single", 1)] == room.chats()
+    assert [room.site.state(job) for job in jobs] == ["accepted"] * 5
+    assert {call["answer"]["errcode"] for call in made(room.url)} == {0}
+    assert room.chats() == [("wozhang", "single", 1)]
 
 
 @pytest.mark.every_database
@@ -340,8 +340,8 @@ def test_a_member_who_speaks_is_sent_what_waits_in_the_lanes_of_all_tenants(room
     room.happens("message", "wozhang", person="zhang")
     room.site.run()
 
-    assert {"queued"} == before
-    assert ["accepted"] * 3 == [room.site.state(job) for job in jobs]
+    assert before == {"queued"}
+    assert [room.site.state(job) for job in jobs] == ["accepted"] * 3
 
 
 @pytest.mark.parametrize("to", ["zhang", "wozhang"])
@@ -362,10 +362,10 @@ def test_a_member_who_never_spoke_is_waited_for_without_a_call(room: Room, to: s
     room.happens("enter_chat", "wozhang", person="zhang")
     room.site.run()
 
-    assert (["queued", "expired", "accepted"], 1) == (before, calls)
+    assert (before, calls) == (["queued", "expired", "accepted"], 1)
     assert block is not None
     assert "has to write first" in block.reason
-    assert ("accepted", 2) == (room.site.state(job), len(made(room.url)))
+    assert (room.site.state(job), len(made(room.url))) == ("accepted", 2)
 
 
 @pytest.mark.every_database
@@ -378,9 +378,9 @@ def test_what_never_left_uses_up_nothing(room: Room) -> None:
         room.site.run()
         room.site.advance(30)
 
-    assert ["accepted"] * 3 == [room.site.state(job) for job in jobs]
-    assert 4 == len(made(room.url))
-    assert [("wozhang", "single", 0)] == room.chats()
+    assert [room.site.state(job) for job in jobs] == ["accepted"] * 3
+    assert len(made(room.url)) == 4
+    assert room.chats() == [("wozhang", "single", 0)]
 
 
 def test_a_parked_key_uses_up_nothing(room: Room) -> None:
@@ -393,8 +393,8 @@ def test_a_parked_key_uses_up_nothing(room: Room) -> None:
         room.site.advance(601)
     room.site.run()
 
-    assert ["accepted"] * 3 == [room.site.state(job) for job in jobs]
-    assert [("wozhang", "single", 0)] == room.chats()
+    assert [room.site.state(job) for job in jobs] == ["accepted"] * 3
+    assert room.chats() == [("wozhang", "single", 0)]
 
 
 def test_what_is_given_back_is_never_more_than_was_allowed(room: Room) -> None:
@@ -413,12 +413,12 @@ def test_what_is_given_back_is_never_more_than_was_allowed(room: Room) -> None:
     jobs = [room.ask(Text(content=f"n{n}"), "wozhang") for n in range(4)]
     room.site.ring(jobs[0])
 
-    assert [("wozhang", "single", 3)] == room.chats()
+    assert room.chats() == [("wozhang", "single", 3)]
     for _ in range(4):
         room.site.run()
         room.site.advance(60)
-    assert ["accepted"] * 3 + ["queued"] == sorted(room.site.state(job) for job in jobs)
-    assert {0, -1} == {call["answer"]["errcode"] for call in made(room.url)}
+    assert sorted(room.site.state(job) for job in jobs) == ["accepted"] * 3 + ["queued"]
+    assert {call["answer"]["errcode"] for call in made(room.url)} == {0, -1}
 
 
 @pytest.mark.every_database
@@ -433,9 +433,9 @@ def test_a_userid_in_another_case_waits_for_its_member_and_is_opened_by_him(room
     room.happens("message", "wozhang", person="ZHANG")
     room.site.run()
 
-    assert ["accepted"] * 3 + ["queued"] == before
-    assert ["accepted"] * 4 == [room.site.state(job) for job in jobs]
-    assert {0} == {call["answer"]["errcode"] for call in made(room.url)}
+    assert before == ["accepted"] * 3 + ["queued"]
+    assert [room.site.state(job) for job in jobs] == ["accepted"] * 4
+    assert {call["answer"]["errcode"] for call in made(room.url)} == {0}
 
 
 def test_what_waits_for_a_member_goes_once_the_account_says_he_is_in_the_scope(room: Room) -> None:
@@ -451,8 +451,8 @@ def test_what_waits_for_a_member_goes_once_the_account_says_he_is_in_the_scope(r
         room.site.advance(601)
         room.site.run()
 
-    assert ["accepted"] * 3 + ["queued"] * 2 == before
-    assert ["accepted"] * 5 == [room.site.state(job) for job in jobs]
+    assert before == ["accepted"] * 3 + ["queued"] * 2
+    assert [room.site.state(job) for job in jobs] == ["accepted"] * 5
 
 
 def test_a_chat_that_waits_for_its_member_does_not_use_up_the_probe_of_a_parked_key(room: Room) -> None:
@@ -472,8 +472,8 @@ def test_a_chat_that_waits_for_its_member_does_not_use_up_the_probe_of_a_parked_
         room.site.run()
         states.append(room.site.state(behind))
 
-    assert ["accepted"] * 2 == states
-    assert "queued" == room.site.state(jobs[3])
+    assert states == ["accepted"] * 2
+    assert room.site.state(jobs[3]) == "queued"
 
 
 def test_a_chat_no_callback_told_of_is_the_vendors_to_judge(room: Room) -> None:
@@ -481,8 +481,8 @@ def test_a_chat_no_callback_told_of_is_the_vendors_to_judge(room: Room) -> None:
     job = room.ask(Text(content="hi"), "known1")
     room.site.run()
 
-    assert "accepted" == room.site.state(job)
-    assert 1 == len(posted(room.url)["known1"])
+    assert room.site.state(job) == "accepted"
+    assert len(posted(room.url)["known1"]) == 1
 
 
 @pytest.mark.every_database
@@ -513,9 +513,9 @@ def test_an_allowance_that_is_given_back_opens_the_lane(
         found = site.lane(lane)
         assert parked is not None
         assert found is not None
-        assert (True, False) == (bool(parked.parked), bool(found.parked))
+        assert (bool(parked.parked), bool(found.parked)) == (True, False)
         assert [lane, own_lane] == [row.lane for row in waiting]
-        assert [] == site.rows("select lane from worker_lanes where parked = true")
+        assert site.rows("select lane from worker_lanes where parked = true") == []
         assert closed_s == max(0, found.blocked_until - driven_clock.micros) / 1_000_000
 
 
@@ -544,7 +544,7 @@ def test_a_spent_allowance_and_a_callback_meet_in_one_order(server_database: Dat
 
         blocked, left = site.lane(lane), site.rows("select allowance from worker_chats")[0].allowance
         assert (site.state(job), left) in (("queued", 3), ("sending", 2))
-        assert blocked is None or (0, False) == (blocked.blocked_until, bool(blocked.parked))
+        assert blocked is None or (blocked.blocked_until, bool(blocked.parked)) == (0, False)
 
 
 @pytest.mark.fewer_databases("on SQLite one transaction writes at a time")
@@ -565,7 +565,7 @@ def test_a_callback_that_waited_for_a_mark_counts_as_later(server_database: Data
         with server_database.writing() as connection:
             chats.return_to_allowance(connection, use, marked_at)
 
-        assert [3] == [row.allowance for row in site.rows("select allowance from worker_chats")]
+        assert [row.allowance for row in site.rows("select allowance from worker_chats")] == [3]
 
 
 @pytest.mark.fewer_databases("on SQLite one transaction writes at a time")

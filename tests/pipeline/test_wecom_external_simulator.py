@@ -135,8 +135,8 @@ def test_a_lost_answer_is_found_again(sales: Sales) -> None:
     (task,) = sales.tasks()
     (receipt,) = sales.site.of("receipts", job)
     assert ("accepted", task["msgid"]) == (sales.site.state(job), receipt.msgid)
-    assert 1 == len(calls(sales.url, CREATE))
-    assert ("accepted", True) == (sales.site.state(cancel), task["cancelled"])
+    assert len(calls(sales.url, CREATE)) == 1
+    assert (sales.site.state(cancel), task["cancelled"]) == ("accepted", True)
 
 
 @pytest.mark.fewer_databases("the search is the same on each")
@@ -158,7 +158,7 @@ def test_a_search_that_is_disturbed_goes_on(sales: Sales) -> None:
 
     (receipt,) = sales.site.of("receipts", job)
     assert ("accepted", sales.tasks()[0]["msgid"]) == (sales.site.state(job), receipt.msgid)
-    assert 1 == len(calls(sales.url, CREATE))
+    assert len(calls(sales.url, CREATE)) == 1
     answers = [one["answer"] for one in calls(sales.url, MEMBERS)]
     assert 41063 in [answer["errcode"] for answer in answers if answer]
 
@@ -169,9 +169,9 @@ def test_a_call_that_never_arrived_is_held(sales: Sales) -> None:
     job = sales.ask()
     sales.go(12, 40)
 
-    assert ("unknown", []) == (sales.site.state(job), sales.tasks())
+    assert (sales.site.state(job), sales.tasks()) == ("unknown", [])
     assert "no task of those minutes" in sales.site.part(job).reason
-    assert 3 == len(calls(sales.url, LIST))
+    assert len(calls(sales.url, LIST)) == 3
     with sales.site.database.reading() as connection:
         [wait] = why(connection, job).waits
     assert wait.commands[0].endswith("--sent --msgid MSGID"), "without it the command would be refused"
@@ -185,8 +185,8 @@ def test_two_that_nobody_can_tell_apart_are_held(sales: Sales) -> None:
     jobs = [sales.ask(CustomerGroups({"ann": [chat]})) for chat in ("wr1", "wr2")]
     sales.go(12, 40)
 
-    assert ["unknown"] * 2 == [sales.site.state(job) for job in jobs]
-    assert 2 == len(sales.tasks())
+    assert [sales.site.state(job) for job in jobs] == ["unknown"] * 2
+    assert len(sales.tasks()) == 2
 
 
 @pytest.mark.parametrize(("version", "state"), [(NEWEST_PAYLOAD, "accepted"), (NEWEST_PAYLOAD + 1, "unknown")])
@@ -219,14 +219,14 @@ def test_a_search_does_not_find_what_an_equal_message_in_flight_has_made(sales: 
     sales.site.runtime.checkpoint = look
     sales.site.ring(second)
     [wait] = waits
-    assert ("queued", True) == (wait.state, "an equal message is in flight" in wait.reason)
+    assert (wait.state, "an equal message is in flight" in wait.reason) == ("queued", True)
     assert wait.not_before - sales.site.clock.micros >= SECOND, "else its search is tried again and again"
     sales.go(20, 40)
 
-    assert ("unknown", "accepted") == (sales.site.state(first), sales.site.state(second))
+    assert (sales.site.state(first), sales.site.state(second)) == ("unknown", "accepted")
     (receipt,) = sales.site.of("receipts", second)
     assert [receipt.msgid] == [task["msgid"] for task in sales.tasks()]
-    assert [] == sales.site.of("receipts", first)
+    assert sales.site.of("receipts", first) == []
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 4])
@@ -240,7 +240,7 @@ def test_a_recall_waits_for_the_search_and_cancels_what_it_finds(sales: Sales, t
     sales.go(30, 15)
 
     (task,) = sales.tasks()
-    assert ("accepted", "accepted", True) == (sales.site.state(job), sales.site.state(cancel), task["cancelled"])
+    assert (sales.site.state(job), sales.site.state(cancel), task["cancelled"]) == ("accepted", "accepted", True)
 
 
 def test_a_recall_of_what_is_not_found_says_so(sales: Sales) -> None:
@@ -251,7 +251,7 @@ def test_a_recall_of_what_is_not_found_says_so(sales: Sales) -> None:
     cancel = sales.site.recall(job)
     sales.go(30, 15)
 
-    assert ("unknown", "rejected") == (sales.site.state(job), sales.site.state(cancel))
+    assert (sales.site.state(job), sales.site.state(cancel)) == ("unknown", "rejected")
     assert "in doubt" in sales.site.part(cancel).reason
 
 
@@ -276,7 +276,7 @@ def test_what_the_search_does_not_find_stays_in_doubt_past_its_expiry(sales: Sal
     job = sales.ask(expires_at=40)
     sales.go(12, 40)
 
-    assert ("unknown", []) == (sales.site.state(job), sales.tasks())
+    assert (sales.site.state(job), sales.tasks()) == ("unknown", [])
     assert "no task of those minutes" in sales.site.part(job).reason
 
 
@@ -288,7 +288,7 @@ def test_a_search_takes_no_task_of_another_account_of_the_corp(sales: Sales) -> 
     other = sales.site.ask(HELLO, ANN, account="more")
     sales.go(20, 30)
 
-    assert ("unknown", "accepted", 1) == (sales.site.state(mine), sales.site.state(other), len(sales.tasks()))
+    assert (sales.site.state(mine), sales.site.state(other), len(sales.tasks())) == ("unknown", "accepted", 1)
 
 
 def test_two_accounts_in_doubt_about_the_same_are_both_held(sales: Sales) -> None:
@@ -297,7 +297,7 @@ def test_two_accounts_in_doubt_about_the_same_are_both_held(sales: Sales) -> Non
     jobs = [sales.site.ask(HELLO, ANN, account=name) for name in ("sales", "more")]
     sales.go(20, 30)
 
-    assert (["unknown"] * 2, 1) == ([sales.site.state(job) for job in jobs], len(sales.tasks()))
+    assert ([sales.site.state(job) for job in jobs], len(sales.tasks())) == (["unknown"] * 2, 1)
 
 
 def test_what_was_held_last_week_does_not_hold_this_weeks(sales: Sales) -> None:
@@ -310,7 +310,7 @@ def test_what_was_held_last_week_does_not_hold_this_weeks(sales: Sales) -> None:
     again = sales.ask()
     sales.go(30)
 
-    assert ("unknown", "accepted") == (sales.site.state(held), sales.site.state(again))
+    assert (sales.site.state(held), sales.site.state(again)) == ("unknown", "accepted")
 
 
 def test_followed_until_nothing_can_change(sales: Sales) -> None:
@@ -327,10 +327,10 @@ def test_followed_until_nothing_can_change(sales: Sales) -> None:
     sales.go(12, 60)
     done = sales.seen(job)
 
-    assert (4, 4, 0) == (waiting.asked, len(waiting.waiting), len(waiting.sent))
-    assert {"wm1", "wm2"} == set(done.sent)
-    assert (("former1",), ("full1",), ()) == (done.no_contact, done.quota_spent, done.waiting)
-    assert "accepted" == sales.site.job(following).state
+    assert (waiting.asked, len(waiting.waiting), len(waiting.sent)) == (4, 4, 0)
+    assert set(done.sent) == {"wm1", "wm2"}
+    assert (done.no_contact, done.quota_spent, done.waiting) == (("former1",), ("full1",), ())
+    assert sales.site.job(following).state == "accepted"
 
 
 def test_a_track_whose_cursor_is_lost_forgets_nobody(sales: Sales) -> None:
@@ -350,8 +350,8 @@ def test_a_track_whose_cursor_is_lost_forgets_nobody(sales: Sales) -> None:
     sales.go(12, 20)
     done = sales.seen(job)
 
-    assert (5, 5, ()) == (done.asked, len(done.sent), done.waiting)
-    assert "accepted" == sales.site.job(following).state
+    assert (done.asked, len(done.sent), done.waiting) == (5, 5, ())
+    assert sales.site.job(following).state == "accepted"
 
 
 def test_groups_that_were_never_told_of_are_closed_when_following_ends(sales: Sales) -> None:
@@ -365,8 +365,8 @@ def test_groups_that_were_never_told_of_are_closed_when_following_ends(sales: Sa
     sales.go(8, 60)
     after = sales.seen(job)
 
-    assert ("accepted", {"wr1", "wr2"}) == (sales.site.job(following).state, set(before.waiting))
-    assert (2, ("wr1",), ("wr2",), ()) == (after.asked, after.sent, after.closed, after.waiting)
+    assert (sales.site.job(following).state, set(before.waiting)) == ("accepted", {"wr1", "wr2"})
+    assert (after.asked, after.sent, after.closed, after.waiting) == (2, ("wr1",), ("wr2",), ())
 
 
 def test_everybody_of_a_sender_who_was_refused_is_asked_for_again_of_him_alone(sales: Sales) -> None:
@@ -384,8 +384,8 @@ def test_everybody_of_a_sender_who_was_refused_is_asked_for_again_of_him_alone(s
     sales.go(2)
 
     counts = report.counts
-    assert ("partial", 2, 1, 1) == (report.state.label, counts.asked, counts.accepted, counts.refused)
-    assert ("@all of ", "accepted") == (refused[:8], sales.site.job(again).state)
+    assert (report.state.label, counts.asked, counts.accepted, counts.refused) == ("partial", 2, 1, 1)
+    assert (refused[:8], sales.site.job(again).state) == ("@all of ", "accepted")
     bodies = [json.loads(call["body"]) for call in calls(sales.url, CREATE)]
     assert ["ann", "bob", refused[8:]] == [
         *sorted(one["sender"] for one in bodies[:2]),
@@ -405,7 +405,7 @@ def test_a_track_keeps_its_last_attempts_and_those_in_doubt(sales: Sales, monkey
 
     found = sales.site.of("attempts", following)
     assert 10 < sales.site.part(following).claim
-    assert [True, *[False] * 5] == [bool(one.doubtful) for one in found]
+    assert [bool(one.doubtful) for one in found] == [True, *[False] * 5]
     assert sales.site.part(following).claim == found[-1].claim
 
 
@@ -417,7 +417,7 @@ def test_a_clock_that_is_set_back_does_not_spoil_a_search(sales: Sales) -> None:
     sales.site.sql("update worker_parts set first_marked_at = first_marked_at + :jump", jump=700 * SECOND)
     sales.go(30, 4)
 
-    assert "accepted" == sales.site.state(job), sales.site.part(job).reason
+    assert sales.site.state(job) == "accepted", sales.site.part(job).reason
 
 
 @pytest.mark.fewer_databases("the search is the same on each")
@@ -430,7 +430,7 @@ def test_a_search_that_begins_late_is_not_too_old_for_a_busy_vendor(sales: Sales
     faults(sales.url, LIST, {"answer": {"errcode": -1}})
     sales.go(30, 10)
 
-    assert "accepted" == sales.site.state(job), sales.site.part(job).reason
+    assert sales.site.state(job) == "accepted", sales.site.part(job).reason
 
 
 @pytest.mark.every_database
@@ -443,8 +443,8 @@ def test_reminders(sales: Sales) -> None:
         jobs.append(sales.follow_up(remind, job))
         sales.go(2, 60)
 
-    assert ["accepted"] * 3 + ["rejected"] == [sales.site.job(one).state for one in jobs]
-    assert 3 == sales.tasks()[0]["reminders"]
+    assert [sales.site.job(one).state for one in jobs] == ["accepted"] * 3 + ["rejected"]
+    assert sales.tasks()[0]["reminders"] == 3
     assert "the next reminder is possible at" in sales.site.part(jobs[-1]).reason
 
 
@@ -457,7 +457,7 @@ def test_files_become_media_ids_and_urls(sales: Sales) -> None:
     job = sales.ask(message=message)
     sales.go(6)
 
-    assert "accepted" == sales.site.state(job)
+    assert sales.site.state(job) == "accepted"
     first, second = (one["image"] for one in sales.tasks()[0]["attachments"])
     assert first["media_id"]
     assert second["pic_url"].startswith("http://p.qpic.cn/")
@@ -466,7 +466,7 @@ def test_files_become_media_ids_and_urls(sales: Sales) -> None:
     sales.go(6)
     again = [one["image"] for one in sales.tasks()[1]["attachments"]]
     assert (True, second) == (again[0] != first, again[1])
-    assert (2, 1) == tuple(len(calls(sales.url, f"/cgi-bin/media/{name}")) for name in ("upload", "uploadimg"))
+    assert tuple(len(calls(sales.url, f"/cgi-bin/media/{name}")) for name in ("upload", "uploadimg")) == (2, 1)
 
 
 def test_a_media_id_that_is_gone_costs_no_permanent_picture(sales: Sales) -> None:
@@ -477,8 +477,8 @@ def test_a_media_id_that_is_gone_costs_no_permanent_picture(sales: Sales) -> Non
     job = sales.ask(message=message)
     sales.go(12)
 
-    assert "accepted" == sales.site.state(job), sales.site.part(job).reason
-    assert (2, 1) == tuple(len(calls(sales.url, f"/cgi-bin/media/{name}")) for name in ("upload", "uploadimg"))
+    assert sales.site.state(job) == "accepted", sales.site.part(job).reason
+    assert tuple(len(calls(sales.url, f"/cgi-bin/media/{name}")) for name in ("upload", "uploadimg")) == (2, 1)
 
 
 @pytest.mark.every_database
@@ -497,7 +497,7 @@ def test_a_fifth_message_in_a_month_is_warned_about(sales: Sales) -> None:
     sales.advance(31 * 86_400)
     later = warnings(Customers({"ann": ["wm1", "wm2"]}))
 
-    assert [False] * 4 + [True] == ["external_userid: 2 of them had 4 messages of this account" in one for one in said]
+    assert ["external_userid: 2 of them had 4 messages of this account" in one for one in said] == [False] * 4 + [True]
     assert "external_userid: 1 of them had 4 messages" in several
     assert "messages of this account" not in later
 

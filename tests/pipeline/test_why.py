@@ -63,8 +63,8 @@ def test_what_was_tried_and_is_rescheduled_is_due_later(site: Site) -> None:
 
     report = asked(site, job)
 
-    assert [(WaitFor.DUE_AT, "it is due later")] == [(wait.what, wait.text) for wait in report.waits]
-    assert ["claim 1"] == [event.detail for event in report.timeline if event.what == "marked"]
+    assert [(wait.what, wait.text) for wait in report.waits] == [(WaitFor.DUE_AT, "it is due later")]
+    assert [event.detail for event in report.timeline if event.what == "marked"] == ["claim 1"]
 
 
 def test_it_is_due_later(site: Site) -> None:
@@ -86,7 +86,7 @@ def test_it_is_tried_again(site: Site) -> None:
 
     told = asked(site, job)
 
-    assert [WaitFor.RETRY] == [wait.what for wait in told.waits if wait.what is not WaitFor.SLOW_START]
+    assert [wait.what for wait in told.waits if wait.what is not WaitFor.SLOW_START] == [WaitFor.RETRY]
     assert told.waits[0].text.startswith("tried 1 times: -1")
     assert told.waits[0].until is not None
     assert told.meanings[-1][0].startswith("-1  ")
@@ -102,8 +102,8 @@ def test_the_errcode_that_matters_is_told_and_who_was_refused(site: Site) -> Non
 
     told = asked(site, job)
 
-    assert [81013] == list(told.meanings)
-    assert ("zhangsan", "lisi") == told.refused
+    assert list(told.meanings) == [81013]
+    assert told.refused == ("zhangsan", "lisi")
     assert (
         NextStep("correct the recipients; then send it to those whom it did not reach", f"worker replay {job}")
         == told.next
@@ -221,7 +221,7 @@ def test_an_upload_in_doubt_is_ended_as_not_sent(site: Site) -> None:
     step = asked(site, job).next
 
     assert f'worker resolve {job}-0 --why "..." --not-sent' == step.command
-    assert "its result was lost with the answer; end it as not sent, then replay it if it is still needed" == step.text
+    assert step.text == "its result was lost with the answer; end it as not sent, then replay it if it is still needed"
 
 
 def test_no_person_is_named_who_cancelled_nothing(site: Site) -> None:
@@ -230,7 +230,7 @@ def test_no_person_is_named_who_cancelled_nothing(site: Site) -> None:
     site.recall(job)
     site.run()
 
-    assert "cancelled" == site.state(job)
+    assert site.state(job) == "cancelled"
     assert asked(site, job).next == NextStep("nothing to do; nothing of it was sent, and its parts say why")
 
 
@@ -242,8 +242,8 @@ def test_a_limit_has_no_room(site: Site) -> None:
 
     wait = waits(site, job)[0]
 
-    assert (WaitFor.LIMIT, "the limit member_minute is used up for now") == (wait.what, wait.text)
-    assert ("worker limits --account hr",) == wait.commands
+    assert (wait.what, wait.text) == (WaitFor.LIMIT, "the limit member_minute is used up for now")
+    assert wait.commands == ("worker limits --account hr",)
     assert wait.until is not None
 
 
@@ -255,7 +255,7 @@ def test_its_lane_is_blocked(site: Site) -> None:
 
     [wait] = waits(site, job)
 
-    assert (WaitFor.BLOCK, "lane send/text: 45009 called too often", ()) == (wait.what, wait.text, wait.commands)
+    assert (wait.what, wait.text, wait.commands) == (WaitFor.BLOCK, "lane send/text: 45009 called too often", ())
     assert (wait.since, wait.until) != (None, None)
     assert wait.until is not None
     assert wait.since is not None
@@ -274,7 +274,7 @@ def test_its_account_is_parked(site: Site) -> None:
 
     [wait] = waits(site, job)
 
-    assert (WaitFor.PARKED, ("worker resume hr",)) == (wait.what, wait.commands)
+    assert (wait.what, wait.commands) == (WaitFor.PARKED, ("worker resume hr",))
     assert wait.text.startswith("account hr: 60020")
 
 
@@ -300,7 +300,7 @@ def test_its_account_gets_no_token(site: Site) -> None:
 
     [wait] = waits(site, job)
 
-    assert (WaitFor.TOKEN, ("worker resume hr",)) == (wait.what, wait.commands)
+    assert (wait.what, wait.commands) == (WaitFor.TOKEN, ("worker resume hr",))
 
 
 @pytest.mark.every_database
@@ -309,7 +309,7 @@ def test_its_lane_starts_slowly(site: Site) -> None:
     job = site.send()
     site.database.run(lambda connection: change_lanes(connection, site.database.now, [SlowStart(site.part(job).lane)]))
 
-    assert [WaitFor.SLOW_START, WaitFor.TURN] == causes(site, job)
+    assert causes(site, job) == [WaitFor.SLOW_START, WaitFor.TURN]
 
 
 def test_another_is_before_it_in_its_order(site: Site) -> None:
@@ -321,7 +321,7 @@ def test_another_is_before_it_in_its_order(site: Site) -> None:
 
     assert (WaitFor.ORDER, f"part {first}-0 has to go before it (same order_key)") == (wait.what, wait.text)
     assert (f"worker why {first}", f"worker skip {first}") == wait.commands
-    assert [WaitFor.DUE_AT] == causes(site, first)
+    assert causes(site, first) == [WaitFor.DUE_AT]
 
 
 def test_it_waits_for_another_job(site: Site) -> None:
@@ -345,8 +345,8 @@ def test_it_is_in_doubt_and_then_held(site: Site) -> None:
     site.recover()
     [held] = waits(site, job)
 
-    assert (WaitFor.DOUBT, True) == (doubt.what, doubt.until is not None)
-    assert (WaitFor.PERSON, None) == (held.what, held.until)
+    assert (doubt.what, doubt.until is not None) == (WaitFor.DOUBT, True)
+    assert (held.what, held.until) == (WaitFor.PERSON, None)
     assert f'worker resolve {job}-0 --why "..." --sent' == held.commands[0]
 
 
@@ -363,7 +363,7 @@ def test_its_call_is_in_flight(site: Site) -> None:
     site.ring(job)
 
     [wait] = found
-    assert WaitFor.ANSWER == wait.what
+    assert wait.what == WaitFor.ANSWER
     assert site.runtime.lease.incarnation in wait.text
     assert wait.until is not None
     assert wait.since is not None
@@ -376,7 +376,7 @@ def test_no_worker_is_alive(site: Site) -> None:
     alive = causes(site, job)
     site.clock.advance(3_600)
 
-    assert ([WaitFor.TURN], [WaitFor.WORKER]) == (alive, causes(site, job))
+    assert (alive, causes(site, job)) == ([WaitFor.TURN], [WaitFor.WORKER])
 
 
 def test_its_process_ended(site: Site) -> None:
@@ -387,7 +387,7 @@ def test_its_process_ended(site: Site) -> None:
 
     answer, worker = waits(site, job)
 
-    assert (WaitFor.ANSWER, WaitFor.WORKER) == (answer.what, worker.what)
+    assert (answer.what, worker.what) == (WaitFor.ANSWER, WaitFor.WORKER)
     assert "was made by process gone, which has ended" in answer.text
 
 
@@ -413,13 +413,13 @@ def test_a_person_paused_it(site: Site) -> None:
     site.ring(job)
     parked = waits(site, job)
 
-    assert [WaitFor.PAUSE, WaitFor.PAUSE] == causes(site, job)
+    assert causes(site, job) == [WaitFor.PAUSE, WaitFor.PAUSE]
     assert ["paused by zhang (tag lunch): wrong text", f"held by li (job {job})"] == [wait.text for wait in before]
     assert [("worker resume --tag lunch",), (f"worker resume {job}",)] == [wait.commands for wait in before]
     assert (before, [WaitFor.TURN]) == (parked, causes(site, other))
     resume(JobFilter(tag="lunch"), person="zhang", why="", database=site.database)
     release([job], person="li", why="", database=site.database)
-    assert [WaitFor.TURN] == causes(site, job), "recovery wakes it"
+    assert causes(site, job) == [WaitFor.TURN], "recovery wakes it"
 
 
 def test_a_search_goes_on_although_its_job_was_cancelled(site: Site) -> None:
@@ -431,7 +431,7 @@ def test_a_search_goes_on_although_its_job_was_cancelled(site: Site) -> None:
 
     [wait] = waits(site, job)
 
-    assert (WaitFor.DOUBT, ()) == (wait.what, wait.commands)
+    assert (wait.what, wait.commands) == (WaitFor.DOUBT, ())
     assert wait.text.endswith("it may have been sent; next it is looked up or held")
 
 
@@ -441,7 +441,7 @@ def test_it_was_taken_out_of_its_order(site: Site) -> None:
     site.send("second", order_key="k", due_at=2 * DAY)
     skip(site.database, first)
 
-    assert [WaitFor.DUE_AT] == causes(site, first)
+    assert causes(site, first) == [WaitFor.DUE_AT]
 
 
 def test_what_has_ended_waits_for_nothing(site: Site) -> None:
@@ -451,7 +451,7 @@ def test_what_has_ended_waits_for_nothing(site: Site) -> None:
 
     told = asked(site, job)
 
-    assert ((), "accepted", True) == (told.waits, told.job.state.label, len(told.timeline) > 3)
+    assert (told.waits, told.job.state.label, len(told.timeline) > 3) == ((), "accepted", True)
 
 
 def test_it_is_found_by_what_one_knows(site: Site) -> None:
@@ -515,14 +515,14 @@ def test_each_wait_is_kept_when_it_is_over(site: Site) -> None:
     site.recover()
     site.ring(job)
 
-    assert "accepted" == site.state(job)
-    assert [
+    assert site.state(job) == "accepted"
+    assert history(site, job) == [
         "put off: waits for the jobs before it in its order",
         "put off: limit member_minute is used up",
         "put off: paused by a person",
-    ] == history(site, job)
+    ]
     begun = [one.at - begin for one in asked(site, job).timeline if one.what == "put off"]
-    assert [0, 5, 125] == [since.total_seconds() for since in begun]
+    assert [since.total_seconds() for since in begun] == [0, 5, 125]
     assert [(WaitFor.ORDER, begin), (WaitFor.LIMIT, begin + timedelta(seconds=5))] == [
         (wait.what, wait.since) for wait in (in_line, limited)
     ]
@@ -542,7 +542,7 @@ def test_what_is_waited_for_again_and_again_is_kept_once(site: Site) -> None:
         site.vendor.says(busy())
         site.ring(job)
         site.advance(400)
-    assert ["paused by a person"] == [row.reason for row in site.rows("select reason from worker_waits")]
+    assert [row.reason for row in site.rows("select reason from worker_waits")] == ["paused by a person"]
 
 
 def test_a_retry_is_told_by_its_call_alone(site: Site) -> None:
@@ -555,7 +555,7 @@ def test_a_retry_is_told_by_its_call_alone(site: Site) -> None:
     assert [since] == [wait.since for wait in waits(site, job) if wait.what is WaitFor.RETRY]
     site.advance(60)
     site.ring(job)
-    assert ("accepted", [], []) == (site.state(job), history(site, job), site.rows("select * from worker_waits"))
+    assert (site.state(job), history(site, job), site.rows("select * from worker_waits")) == ("accepted", [], [])
 
 
 def test_a_follow_up_waits_for_its_target(site: Site) -> None:
@@ -566,7 +566,7 @@ def test_a_follow_up_waits_for_its_target(site: Site) -> None:
     site.ring(recall)
     [wait] = [wait for wait in waits(site, recall) if wait.what is WaitFor.JOB]
     assert instant(site.clock.micros) == wait.since
-    assert ["put off: waits for the job that it follows"] == history(site, recall)
+    assert history(site, recall) == ["put off: waits for the job that it follows"]
 
 
 def test_steps_after_its_end_are_none_of_its_history(site: Site) -> None:
@@ -577,14 +577,14 @@ def test_steps_after_its_end_are_none_of_its_history(site: Site) -> None:
         write(site, LaneBlock(lane, "send/text", 0.0, f"before {n}", penalty=Penalty.PARALLEL))
         site.sql("delete from worker_lanes")
     site.run()
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
     site.advance(60)
     for n in range(60):
         write(site, LaneBlock(lane, "send/text", 0.0, f"after {n}", penalty=Penalty.PARALLEL))
         site.sql("delete from worker_lanes")
     told = history(site, job)
-    assert 51 == len(told)
-    assert "lanes: earlier changes: see worker lanes --events" == told[0]
+    assert len(told) == 51
+    assert told[0] == "lanes: earlier changes: see worker lanes --events"
     assert not [line for line in told if "after" in line]
 
 
@@ -598,7 +598,7 @@ def test_the_steps_of_its_lane_and_account_are_told(site: Site) -> None:
     write(site, LaneBlock("hr:other", "send/card", 60.0, "another", parked=True))
     write(site, LaneBlock("hr", "hr", 60.0, "60020 not trusted", parked=True))
     told = history(site, job)
-    assert ["lane struck: send/text: 45009 called too often", "account parked: hr: 60020 not trusted"] == told
+    assert told == ["lane struck: send/text: 45009 called too often", "account parked: hr: 60020 not trusted"]
 
 
 def test_no_worker_can_use_its_account(site: Site) -> None:
@@ -609,7 +609,7 @@ def test_no_worker_can_use_its_account(site: Site) -> None:
     states = site.runtime.lane_states
     site.runtime.lease.beat(states.summary(), states.unusable())
     wait = waits(site, job)[-1]
-    assert (WaitFor.ACCOUNT, ("worker doctor",)) == (wait.what, wait.commands)
+    assert (wait.what, wait.commands) == (WaitFor.ACCOUNT, ("worker doctor",))
     assert "1 of 1 worker processes cannot use its account: account 'hr' does not exist" in wait.text
     site.advance(20)
     site.runtime.lease.beat(states.summary(), states.unusable())
@@ -623,7 +623,7 @@ def test_a_limit_of_gettoken_is_a_wait_for_a_token(site: Site) -> None:
     site.vendor.says_for_tokens(refused(45009, "api freq out of limit"))
     site.ring(job)
     wait = waits(site, job)[0]
-    assert (WaitFor.TOKEN, True) == (wait.what, wait.text.startswith("account hr: gettoken: 45009"))
+    assert (wait.what, wait.text.startswith("account hr: gettoken: 45009")) == (WaitFor.TOKEN, True)
 
 
 def test_a_piece_waits_for_the_one_before_it(database: Database, driven_clock: DrivenClock) -> None:
@@ -634,7 +634,7 @@ def test_a_piece_waits_for_the_one_before_it(database: Database, driven_clock: D
         site.bell.answer(site.part(job, 1).lane, [job + "-1"])
         site.settle()
         told = [wait for wait in waits(site, job) if wait.part == job + "-1"]
-        assert (WaitFor.ORDER, "another part of the job has to go before it") == (told[0].what, told[0].text)
+        assert (told[0].what, told[0].text) == (WaitFor.ORDER, "another part of the job has to go before it")
 
 
 def test_what_is_open_about_it_is_told(site: Site) -> None:
@@ -651,7 +651,7 @@ def test_what_is_open_about_it_is_told(site: Site) -> None:
     site.run()
     site.recall(other)
     site.run()
-    assert () == asked(site, other).follow_ups
+    assert asked(site, other).follow_ups == ()
 
 
 def test_a_follow_up_that_ended_while_it_waited_is_not_open(site: Site) -> None:
@@ -678,7 +678,7 @@ def test_some_parts_of_a_job_are_told_of_by_themselves(site: Site) -> None:
         whole = why(connection, job)
         some = why(connection, job, numbers=range(1, 2))
 
-    assert 3 == len(whole.job.parts)
+    assert len(whole.job.parts) == 3
     assert [whole.job.parts[1]] == list(some.job.parts)
     assert [one for one in whole.job.receipts if one.part == f"{job}-1"] == list(some.job.receipts)
     assert whole.job.counts == some.job.counts

@@ -66,10 +66,10 @@ def test_the_first_send_of_a_body_opens_its_window_and_goes_flagged(site: Site) 
     reply = mark(site, job)
 
     row = window(site)
-    assert (1, True) == (reply.call, reply.flagged)
+    assert (reply.call, reply.flagged) == (1, True)
     assert (part_id(job, 0), None) == (row.owner, row.others_since)
     assert site.clock.micros + (WINDOW_S + 20) * SECOND == row.until
-    assert ["{}"] == [row.body for row in site.of("bodies", job)]
+    assert [row.body for row in site.of("bodies", job)] == ["{}"]
 
 
 def test_a_second_equal_message_waits_while_the_first_is_in_flight(site: Site) -> None:
@@ -80,11 +80,11 @@ def test_a_second_equal_message_waits_while_the_first_is_in_flight(site: Site) -
     reply = mark(site, second)
 
     assert not reply.call
-    assert ("queued", 0, "an equal message is in flight") == (
+    assert (
         site.state(second),
         site.part(second).claim,
         site.part(second).reason,
-    )
+    ) == ("queued", 0, "an equal message is in flight")
     assert site.clock.micros + SECOND // 2 == site.part(second).not_before
 
 
@@ -95,7 +95,7 @@ def test_two_equal_messages_in_one_batch_go_one_after_the_other(site: Site) -> N
 
     commit(site.database, marks, POLICY)
 
-    assert [1, 0] == [wish.call for wish in marks]
+    assert [wish.call for wish in marks] == [1, 0]
 
 
 def test_a_second_equal_message_goes_without_the_flag(site: Site) -> None:
@@ -106,9 +106,9 @@ def test_a_second_equal_message_goes_without_the_flag(site: Site) -> None:
 
     reply = mark(site, second)
 
-    assert (1, False) == (reply.call, reply.flagged)
+    assert (reply.call, reply.flagged) == (1, False)
     assert site.clock.micros == window(site).others_since
-    assert [] == site.of("bodies", second)
+    assert site.of("bodies", second) == []
 
 
 def test_after_its_window_a_body_is_a_new_one(site: Site, driven_clock: DrivenClock) -> None:
@@ -159,7 +159,7 @@ def test_a_repeat_inside_the_window_is_covered(site: Site, driven_clock: DrivenC
     driven_clock.advance(LAST_S - 0.001)
 
     reply = mark(site, job, claim=1)
-    assert (2, True) == (reply.call, reply.flagged)
+    assert (reply.call, reply.flagged) == (2, True)
 
 
 def test_a_repeat_too_late_for_the_window_is_held(site: Site, driven_clock: DrivenClock) -> None:
@@ -171,7 +171,7 @@ def test_a_repeat_too_late_for_the_window_is_held(site: Site, driven_clock: Driv
     reply = mark(site, job, claim=1)
 
     assert not reply.call
-    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert (site.state(job), site.part(job).not_before) == ("unknown", None)
     assert "would no longer catch it" in str(site.part(job).reason)
 
 
@@ -183,7 +183,7 @@ def test_a_second_repeat_counts_from_the_first_call(site: Site, driven_clock: Dr
     in_doubt(site, job, claim=1)
     driven_clock.advance(3_600)
 
-    assert (0, "unknown") == (mark(site, job, claim=2).call, site.state(job))
+    assert (mark(site, job, claim=2).call, site.state(job)) == (0, "unknown")
 
 
 def test_a_repeat_after_an_equal_message_of_another_is_held(site: Site) -> None:
@@ -192,7 +192,7 @@ def test_a_repeat_after_an_equal_message_of_another_is_held(site: Site) -> None:
     in_doubt(site, job)
     mark(site, other)
 
-    assert (0, "unknown") == (mark(site, job, claim=1).call, site.state(job))
+    assert (mark(site, job, claim=1).call, site.state(job)) == (0, "unknown")
 
 
 def test_an_unflagged_calls_repeat_is_held(site: Site) -> None:
@@ -202,7 +202,7 @@ def test_an_unflagged_calls_repeat_is_held(site: Site) -> None:
     end(site, owner, Accepted(CallReceipt("m1")))
     in_doubt(site, job)
 
-    assert (0, "unknown") == (mark(site, job, claim=1).call, site.state(job))
+    assert (mark(site, job, claim=1).call, site.state(job)) == (0, "unknown")
 
 
 def test_a_retry_after_a_readable_refusal_goes_without_the_flag(site: Site) -> None:
@@ -212,7 +212,7 @@ def test_a_retry_after_a_readable_refusal_goes_without_the_flag(site: Site) -> N
     end(site, job, Retry("6000"))
 
     reply = mark(site, job, claim=1)
-    assert (2, False) == (reply.call, reply.flagged)
+    assert (reply.call, reply.flagged) == (2, False)
 
 
 def test_a_repeat_with_a_readable_refusal_in_between_is_held(site: Site) -> None:
@@ -237,14 +237,14 @@ def test_who_wants_twice_rather_than_never_gets_the_repeat_without_the_flag(
     driven_clock.advance(LAST_S)
 
     reply = mark(site, late, claim=1, may_resend=True)
-    assert (2, False) == (reply.call, reply.flagged)
+    assert (reply.call, reply.flagged) == (2, False)
 
     end(site, late, Accepted(CallReceipt("m")), 2)
     driven_clock.advance(2 * WINDOW_S)
     in_doubt(site, shared)
     mark(site, other)
     reply = mark(site, shared, claim=1, may_resend=True)
-    assert (2, False) == (reply.call, reply.flagged)
+    assert (reply.call, reply.flagged) == (2, False)
 
     end(site, shared, Accepted(CallReceipt("m")), 2)
     end(site, other, Accepted(CallReceipt("m")))
@@ -252,7 +252,7 @@ def test_who_wants_twice_rather_than_never_gets_the_repeat_without_the_flag(
     end(site, unclean, Retry("6000"))
     in_doubt(site, unclean, claim=1)
     reply = mark(site, unclean, claim=2, may_resend=True)
-    assert (3, False) == (reply.call, reply.flagged)
+    assert (reply.call, reply.flagged) == (3, False)
 
 
 # -- through the whole attempt ----------------------------------------------------------------------------------------
@@ -270,8 +270,8 @@ def test_two_equal_texts_are_two_calls_and_only_the_first_is_flagged(site: Site)
     site.advance(10)
     site.ring(jobs[1])
 
-    assert [True, False] == flags(site)
-    assert ["accepted", "accepted"] == [site.state(job) for job in jobs]
+    assert flags(site) == [True, False]
+    assert [site.state(job) for job in jobs] == ["accepted", "accepted"]
 
 
 @pytest.mark.parametrize("wishes", [(False, True), (True, False)])
@@ -295,8 +295,8 @@ def test_a_message_without_the_check_keeps_a_repeat_from_being_dropped(site: Sit
     site.recover()
     site.ring(doubtful)
 
-    assert [True, False] == flags(site)
-    assert ["unknown", "accepted"] == [site.state(doubtful), site.state(plain)]
+    assert flags(site) == [True, False]
+    assert [site.state(doubtful), site.state(plain)] == ["unknown", "accepted"]
 
 
 def test_two_accounts_of_one_app_share_its_window(database: Database, driven_clock: DrivenClock) -> None:
@@ -306,8 +306,8 @@ def test_two_accounts_of_one_app_share_its_window(database: Database, driven_clo
 
         site.run()
 
-        assert [True, False] == flags(site)
-        assert ["accepted", "accepted"] == [site.state(job) for job in jobs]
+        assert flags(site) == [True, False]
+        assert [site.state(job) for job in jobs] == ["accepted", "accepted"]
 
 
 def test_other_recipients_are_another_body(site: Site) -> None:
@@ -316,7 +316,7 @@ def test_other_recipients_are_another_body(site: Site) -> None:
 
     site.ring(*jobs)
 
-    assert [True, True] == flags(site)
+    assert flags(site) == [True, True]
 
 
 def test_without_the_check_nothing_is_flagged_and_the_unknown_is_held(site: Site) -> None:
@@ -328,8 +328,8 @@ def test_without_the_check_nothing_is_flagged_and_the_unknown_is_held(site: Site
     site.advance(26)
     site.recover()
 
-    assert [False] == flags(site)
-    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert flags(site) == [False]
+    assert (site.state(job), site.part(job).not_before) == ("unknown", None)
     assert "nothing makes a repeat safe" in site.part(job).reason
 
 
@@ -346,8 +346,8 @@ def test_a_repeat_is_byte_for_byte_the_first_call(site: Site) -> None:
     site.ring(job)
 
     assert [first, first] == [call.body for call in site.calls()]
-    assert ("accepted", 1) == (site.state(job), site.part(job).repeats)
-    assert [True] == [bool(row.from_repeat) for row in site.of("receipts", job)]
+    assert (site.state(job), site.part(job).repeats) == ("accepted", 1)
+    assert [bool(row.from_repeat) for row in site.of("receipts", job)] == [True]
 
 
 UNSEEN = [42001, 40014, 45009, 45033, 60020]
@@ -374,10 +374,10 @@ def test_a_doubt_whose_repeat_is_refused_unseen_is_repeated_again(site: Site, er
     site.ring(job, probe=True)
     site.ring(behind)
 
-    assert ("queued", 0) == refused_as
-    assert ["accepted", "accepted"] == [site.state(job), site.state(behind)]
-    assert [True] * 4 == flags(site)
-    assert [1] == [len({call.body for call in site.calls()[:3]})]
+    assert refused_as == ("queued", 0)
+    assert [site.state(job), site.state(behind)] == ["accepted", "accepted"]
+    assert flags(site) == [True] * 4
+    assert [len({call.body for call in site.calls()[:3]})] == [1]
 
 
 @pytest.mark.parametrize("errcode", UNSEEN)
@@ -393,7 +393,7 @@ def test_a_retry_after_a_refusal_unseen_asks_for_the_check(site: Site, errcode: 
     site.recover()
     site.ring(job, probe=True)
 
-    assert ([True, True, True], "accepted") == (flags(site), site.state(job))
+    assert (flags(site), site.state(job)) == ([True, True, True], "accepted")
 
 
 @pytest.mark.parametrize("errcode", [-1, 6000, 45035])
@@ -405,7 +405,7 @@ def test_a_doubt_whose_repeat_may_have_been_looked_at_is_held(site: Site, errcod
     site.advance(601)
     site.run()
 
-    assert ("unknown", None) == (site.state(job), site.part(job).not_before)
+    assert (site.state(job), site.part(job).not_before) == ("unknown", None)
     assert "the vendor has refused a call since" in site.part(job).reason
 
 
@@ -419,7 +419,7 @@ def test_a_cards_task_id_stays_a_proof_after_a_refusal(site: Site, errcode: int)
     site.advance(601)
     site.run()
 
-    assert ("accepted", 3) == (site.state(job), len(site.calls()))
+    assert (site.state(job), len(site.calls())) == ("accepted", 3)
 
 
 def test_a_late_refusal_unseen_does_not_question_the_repeat(site: Site) -> None:
@@ -434,7 +434,7 @@ def test_a_late_refusal_unseen_does_not_question_the_repeat(site: Site) -> None:
     commit(site.database, [late], POLICY)
     commit(site.database, [taken], POLICY)
 
-    assert ("accepted", [None]) == (site.state(job), [row.warning for row in site.of("receipts", job)])
+    assert (site.state(job), [row.warning for row in site.of("receipts", job)]) == ("accepted", [None])
 
 
 @pytest.mark.parametrize("said", [(502, {}), (503, {}), (503, {"retry_after": "7"}), (429, {"retry_after": "7"})])
@@ -449,8 +449,8 @@ def test_what_a_proxy_answered_is_repeated_with_the_check(site: Site, said: tupl
     site.recover()
     site.ring(job)
 
-    assert ([True, True], "accepted") == (flags(site), site.state(job))
-    assert [True] == [bool(row.from_repeat) for row in site.of("receipts", job)]
+    assert (flags(site), site.state(job)) == ([True, True], "accepted")
+    assert [bool(row.from_repeat) for row in site.of("receipts", job)] == [True]
 
 
 def image_to_resend(site: Site) -> str:
@@ -482,9 +482,9 @@ def test_a_resend_after_a_refusal_keeps_its_file(site: Site) -> None:
 
     resend(site, job)
 
-    assert [True, False, False] == flags(site)
-    assert {"media_id": "media1"} == site.bodies()[-1]["image"]
-    assert "accepted" == site.state(job)
+    assert flags(site) == [True, False, False]
+    assert site.bodies()[-1]["image"] == {"media_id": "media1"}
+    assert site.state(job) == "accepted"
 
 
 def test_a_resend_after_its_window_differs_by_the_flag_alone(site: Site) -> None:
@@ -499,7 +499,7 @@ def test_a_resend_after_its_window_differs_by_the_flag_alone(site: Site) -> None
     first, again = (call.body for call in site.calls(SEND))
     assert isinstance(first, bytes)
     assert first.replace(b'"duplicate_check_interval":14400,"enable_duplicate_check":1,', b"") == again
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 def test_a_resend_says_what_the_call_in_doubt_said(site: Site) -> None:
@@ -515,7 +515,7 @@ def test_a_resend_says_what_the_call_in_doubt_said(site: Site) -> None:
 
     resend(site, job)
 
-    assert ["media1", "media2", "media2"] == [body["image"]["media_id"] for body in site.bodies()]
+    assert [body["image"]["media_id"] for body in site.bodies()] == ["media1", "media2", "media2"]
 
 
 def test_an_unflagged_retry_renders_without_the_flag(site: Site) -> None:
@@ -527,15 +527,15 @@ def test_an_unflagged_retry_renders_without_the_flag(site: Site) -> None:
     site.advance(2)
     site.ring(job)
 
-    assert [True, False] == flags(site)
-    assert [True, False] == [bool(row.flagged) for row in site.of("attempts", job)]
+    assert flags(site) == [True, False]
+    assert [bool(row.flagged) for row in site.of("attempts", job)] == [True, False]
 
 
 def test_an_images_repeat_looks_into_its_first_calls_window(site: Site) -> None:
     """An equal image of another in between: the repeat is held, as with a text. Its media_id is part of the body."""
     first, second = site.image(), site.image()
     site.run()
-    assert {"accepted"} == {site.state(first), site.state(second)}
+    assert {site.state(first), site.state(second)} == {"accepted"}
     site.advance(5 * 3_600)
     jobs = [site.image(), site.image()]
     site.vendor.says(lost())
@@ -546,8 +546,8 @@ def test_an_images_repeat_looks_into_its_first_calls_window(site: Site) -> None:
 
     site.ring(jobs[0])
 
-    assert "unknown" == site.state(jobs[0])
-    assert 4 == len(site.bodies())
+    assert site.state(jobs[0]) == "unknown"
+    assert len(site.bodies()) == 4
 
 
 def test_a_repeat_after_an_upgrade_looks_into_its_first_calls_window(site: Site) -> None:
@@ -562,8 +562,8 @@ def test_a_repeat_after_an_upgrade_looks_into_its_first_calls_window(site: Site)
 
     site.ring(jobs[0])
 
-    assert "unknown" == site.state(jobs[0])
-    assert 2 == len(site.bodies())
+    assert site.state(jobs[0]) == "unknown"
+    assert len(site.bodies()) == 2
 
 
 @pytest.mark.parametrize("why", ["dropped", "reset"])
@@ -576,7 +576,7 @@ def test_a_first_call_that_never_left_does_not_cost_the_flag(site: Site, why: st
 
     site.ring(job)
 
-    assert [True, True] == flags(site)
+    assert flags(site) == [True, True]
 
 
 def test_a_repeat_that_never_left_may_be_made_again(site: Site) -> None:
@@ -590,4 +590,4 @@ def test_a_repeat_that_never_left_may_be_made_again(site: Site) -> None:
 
     site.ring(job)
 
-    assert ("accepted", 3) == (site.state(job), len(site.calls()))
+    assert (site.state(job), len(site.calls())) == ("accepted", 3)

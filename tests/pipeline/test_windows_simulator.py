@@ -208,5 +208,5 @@ def test_two_equal_messages_without_a_fault_are_two(
 
             settled(site, vendor, jobs)
 
-            assert ["accepted", "accepted"] == [site.state(job) for job in jobs]
-            assert 2 == len(vendor.shown())
+            assert [site.state(job) for job in jobs] == ["accepted", "accepted"]
+            assert len(vendor.shown()) == 2

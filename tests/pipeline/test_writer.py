@@ -80,12 +80,12 @@ def test_while_the_database_is_away_results_are_kept_and_marks_wait(site: Site) 
     writer.mark([mark])
 
     assert not before
-    assert 1 == mark.call
-    assert ("accepted", "sending") == (site.state(job), site.state(other))
+    assert mark.call == 1
+    assert (site.state(job), site.state(other)) == ("accepted", "sending")
     assert 41 <= away.tried
     assert writer.stop(10)
     waits = [seconds for seconds in pauses if seconds != 0.001]
-    assert [0.1, 0.2, 0.4, 0.8, 1.0, 1.0] == waits[:6]
+    assert waits[:6] == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_every_way_of_being_away_is_waited_for(site: Site, error: Exception) -> 
     mark = a_mark(job)
     writer.mark([mark])
 
-    assert 1 == mark.call
+    assert mark.call == 1
     assert writer.stop(10)
 
 
@@ -130,10 +130,10 @@ def test_each_try_of_a_database_that_is_away_counts_from_its_own_begin(site: Sit
     writer.mark([a_mark(site.send())])
     writer.stop(10)
 
-    assert [0.0, 107.0, 0.0, 107.0, 0.0] == busy
+    assert busy == [0.0, 107.0, 0.0, 107.0, 0.0]
     assert begun_at + 221 == writer.marked_at
     assert begun_at + 214 == writer.away_at
-    assert 0.0 == writer.busy_s(ticks.now + 60)
+    assert writer.busy_s(ticks.now + 60) == 0.0
 
 
 def test_an_end_is_written_before_the_next_mark_of_its_sender(site: Site) -> None:
@@ -147,7 +147,7 @@ def test_an_end_is_written_before_the_next_mark_of_its_sender(site: Site) -> Non
         writer.mark([a_mark(following)])
         states.append(site.state(job))
 
-    assert ["accepted"] * 19 == states
+    assert states == ["accepted"] * 19
 
 
 def test_an_acceptance_goes_with_the_next_mark(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,8 +164,8 @@ def test_an_acceptance_goes_with_the_next_mark(site: Site, monkeypatch: pytest.M
     writer.mark([mark])
 
     assert pending_write.wait(0)
-    assert 1 == mark.call
-    assert ("accepted", "sending", 2) == (site.state(job), site.state(other), writer.batches)
+    assert mark.call == 1
+    assert (site.state(job), site.state(other), writer.batches) == ("accepted", "sending", 2)
     assert writer.stop(10)
 
 
@@ -185,7 +185,7 @@ def test_a_mark_that_is_cut_off_from_a_full_batch_makes_haste(site: Site, monkey
         writer.start()
         marked.result(LIMIT_S)
 
-    assert 1 == mark.call
+    assert mark.call == 1
     assert writer.stop(10)
 
 
@@ -197,7 +197,7 @@ def test_an_acceptance_alone_is_written_soon(site: Site) -> None:
     writer.mark([a_mark(job)])
 
     assert writer.end(an_end(job)).wait(LIMIT_S)
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
     assert writer.stop(10)
 
 
@@ -235,7 +235,7 @@ def test_whatever_queues_up_goes_in_one_transaction(site: Site) -> None:
     writer.start()
 
     assert all(pending_write.wait(120) for pending_write in [*pending_writes, *changes])
-    assert (2, MAX_ROWS + 5) == (writer.batches, writer.rows)
+    assert (writer.batches, writer.rows) == (2, MAX_ROWS + 5)
     assert writer.stop(10)
 
 
@@ -270,8 +270,8 @@ def test_a_batch_of_big_bodies_is_limited_by_bytes(site: Site, monkeypatch: pyte
     for thread in threads:
         thread.join(120)
 
-    assert [1] * 3 == [mark.call for mark in marks]
-    assert 3 == writer.batches
+    assert [mark.call for mark in marks] == [1] * 3
+    assert writer.batches == 3
     assert writer.stop(10)
 
 
@@ -287,11 +287,11 @@ def test_a_row_the_database_refuses_is_found_and_stored_bare(site: Site, text: s
     writer.start()
 
     assert all(pending_write.wait(120) for pending_write in pending_writes)
-    assert ["accepted"] * 5 == [site.state(job) for job in jobs]
+    assert [site.state(job) for job in jobs] == ["accepted"] * 5
     kept = [site.of("attempts", job)[0].errmsg for job in jobs]
-    assert ["ok"] * 4 == [kept[n] for n in (0, 1, 2, 4)]
+    assert [kept[n] for n in (0, 1, 2, 4)] == ["ok"] * 4
     assert "\ud83d" not in (kept[3] or "")
-    assert ["m1"] * 5 == [site.of("receipts", job)[0].msgid for job in jobs]
+    assert [site.of("receipts", job)[0].msgid for job in jobs] == ["m1"] * 5
     assert writer.stop(10)
 
 
@@ -328,7 +328,7 @@ def test_what_is_left_of_an_answer_that_cannot_be_stored_keeps_its_http_status(s
 
     assert pending_write.wait(10)
     assert writer.stop(10)
-    assert [("unknown", 200)] == [(row.outcome, row.http_status) for row in site.of("attempts", job)]
+    assert [(row.outcome, row.http_status) for row in site.of("attempts", job)] == [("unknown", 200)]
 
 
 def test_a_mark_that_cannot_be_stored_is_not_confirmed(site: Site) -> None:
@@ -338,8 +338,8 @@ def test_a_mark_that_cannot_be_stored_is_not_confirmed(site: Site) -> None:
     marks = [a_mark(job, body="half \ud83d"), a_mark(good)]
     site.runtime.writer.mark(marks)
 
-    assert [0, 1] == [mark.call for mark in marks]
-    assert [("queued", 0), ("sending", 1)] == [(site.state(one), site.part(one).claim) for one in (job, good)]
+    assert [mark.call for mark in marks] == [0, 1]
+    assert [(site.state(one), site.part(one).claim) for one in (job, good)] == [("queued", 0), ("sending", 1)]
 
 
 def test_a_stopped_writer_marks_nothing_and_has_written_everything(site: Site) -> None:
@@ -352,7 +352,7 @@ def test_a_stopped_writer_marks_nothing_and_has_written_everything(site: Site) -
 
     assert writer.stop(10)
 
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
     with pytest.raises(WriterClosed):
         writer.mark([a_mark(job)])
 
@@ -366,7 +366,7 @@ def test_a_mark_behind_the_stop_is_refused(site: Site, monkeypatch: pytest.Monke
     writer.start()
     thread.join(120)
 
-    assert (False, 0) == (thread.is_alive(), mark.call)
+    assert (thread.is_alive(), mark.call) == (False, 0)
 
 
 def test_a_mark_behind_the_end_of_the_thread_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -380,7 +380,7 @@ def test_a_mark_behind_the_end_of_the_thread_is_refused(site: Site, monkeypatch:
     with pytest.raises(WriterClosed):
         writer.mark([mark])
 
-    assert 0 == mark.call
+    assert mark.call == 0
 
 
 def test_stop_and_flush_say_when_the_database_did_not_take_it(site: Site) -> None:
@@ -393,7 +393,7 @@ def test_stop_and_flush_say_when_the_database_did_not_take_it(site: Site) -> Non
     flushed, stopped = writer.flush(0.01), writer.stop(0.01)
     gate.set()
 
-    assert (False, False) == (flushed, stopped)
+    assert (flushed, stopped) == (False, False)
     assert writer.stop(10)
 
 
@@ -405,7 +405,7 @@ def test_flush_waits_for_what_was_queued_before_it(site: Site) -> None:
 
     assert site.runtime.writer.flush(10)
 
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
 
 
 def test_the_death_of_the_thread_is_told(site: Site) -> None:
@@ -428,7 +428,7 @@ def test_the_death_of_the_thread_is_told(site: Site) -> None:
 
     assert told.wait(120)
     assert [ZeroDivisionError] == [type(error) for error in died]
-    assert "queued" == site.state(job)
+    assert site.state(job) == "queued"
 
 
 def test_watchers_hear_after_the_commit_only(site: Site) -> None:
@@ -447,7 +447,7 @@ def test_watchers_hear_after_the_commit_only(site: Site) -> None:
     writer.end(an_end(job))
 
     assert writer.flush(10)
-    assert [("after_record", "accepted"), ("told", "accepted")] == seen
+    assert seen == [("after_record", "accepted"), ("told", "accepted")]
     assert writer.stop(10)
 
 
@@ -460,7 +460,7 @@ def test_being_away_is_logged_once_and_without_content(site: Site) -> None:
         writer.mark([a_mark(job, body="secret")])
         writer.stop(10)
 
-    assert [{"event": "database_away", "error": "OperationalError", "items": 1, "log_level": "warning"}] == lines
+    assert lines == [{"event": "database_away", "error": "OperationalError", "items": 1, "log_level": "warning"}]
 
 
 def test_sizes_count_bodies(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,5 +484,5 @@ def test_sizes_count_bodies(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
         thread.join(120)
 
     assert all(pending_write.wait(120) for pending_write in ends)
-    assert [3, 1] == batches  # the first end fills the batch that the two marks began
+    assert batches == [3, 1]  # the first end fills the batch that the two marks began
     assert writer.stop(10)

@@ -47,7 +47,7 @@ def test_a_message_is_stored_once_and_answered_in_json(database: Database) -> No
 
     with database.reading() as connection:
         rows = connection.exec_driver_sql("select event, person, payload from worker_inbound").all()
-    assert [(200, {"errcode": 0, "errmsg": "ok"})] * 3 == [(one.status_code, one.json()) for one in answers]
-    assert [403, 403] == [wrong.status_code, login.status_code]
-    assert [("message:text", "alice")] == [(row[0], row[1]) for row in rows]
+    assert [(one.status_code, one.json()) for one in answers] == [(200, {"errcode": 0, "errmsg": "ok"})] * 3
+    assert [wrong.status_code, login.status_code] == [403, 403]
+    assert [(row[0], row[1]) for row in rows] == [("message:text", "alice")]
     assert "hi" in rows[0][2]

@@ -80,10 +80,10 @@ def test_a_text_to_1500_people_is_two_calls_and_one_token(made: Made) -> None:
     job = ask(site, youdu.Text(content="to all"), To(people))
     site.run()
 
-    assert ("accepted", {"asked": 1_500, "accepted": 1_500}) == (site.job(job).state, counts(site, job))
-    assert [1_000, 500] == sorted((len(one["people"]) for one in delivered(url)), reverse=True)
+    assert (site.job(job).state, counts(site, job)) == ("accepted", {"asked": 1_500, "accepted": 1_500})
+    assert sorted((len(one["people"]) for one in delivered(url)), reverse=True) == [1_000, 500]
     assert set(people) == {person for one in delivered(url) for person in one["people"]}
-    assert (2, 1) == (len(calls(url, SEND)), len(calls(url, TOKEN)))
+    assert (len(calls(url, SEND)), len(calls(url, TOKEN))) == (2, 1)
 
 
 def test_an_image_is_uploaded_once_encrypted_and_shown(made: Made) -> None:
@@ -96,10 +96,10 @@ def test_an_image_is_uploaded_once_encrypted_and_shown(made: Made) -> None:
         site.run()
 
     (media,) = control(url, "youdu")["media"]
-    assert ["accepted"] * 2 == [site.job(job).state for job in (first, second)]
+    assert [site.job(job).state for job in (first, second)] == ["accepted"] * 2
     assert ("图 1.png", len(content), "image") == (media["name"], media["size"], media["type"])
     assert [{"media_id": media["media_id"]}] * 2 == [one["content"] for one in delivered(url)]
-    assert 1 == len(calls(url, UPLOAD))
+    assert len(calls(url, UPLOAD)) == 1
 
 
 def test_an_upload_whose_file_cannot_be_read_is_in_no_doubt(made: Made) -> None:
@@ -112,8 +112,8 @@ def test_an_upload_whose_file_cannot_be_read_is_in_no_doubt(made: Made) -> None:
 
     site.ring(upload)
 
-    assert ("queued", ["retry"]) == (site.state(upload), [row.outcome for row in site.of("attempts", upload)])
-    assert [] == calls(url, UPLOAD)
+    assert (site.state(upload), [row.outcome for row in site.of("attempts", upload)]) == ("queued", ["retry"])
+    assert calls(url, UPLOAD) == []
 
 
 @pytest.mark.parametrize("server", MODES)
@@ -135,14 +135,14 @@ def test_unknown_accounts_in_every_way_a_server_may_have(made: Made, server: str
     assert who["asked"] == sum(who.values()) - who["asked"]
     match server, knows:
         case "silent", _:  # nobody can tell: it says that all is well
-            assert ("accepted", {"asked": 3, "accepted": 3}, []) == (state, who, named)
+            assert (state, who, named) == ("accepted", {"asked": 3, "accepted": 3}, [])
         case _, True:
-            assert ("partial", {"asked": 3, "accepted": 2, "refused": 1}, ["Ghost1"]) == (state, who, named)
-            assert ["alice", "bob"] == got
+            assert (state, who, named) == ("partial", {"asked": 3, "accepted": 2, "refused": 1}, ["Ghost1"])
+            assert got == ["alice", "bob"]
             assert (2 if server == "strict" else 1) == len(calls(url, SEND))
         case _, False:
-            assert ("unknown", {"asked": 3, "refused": 1, "undetermined": 2}, ["Ghost1"]) == (state, who, named)
-            assert 1 == len(calls(url, SEND))
+            assert (state, who, named) == ("unknown", {"asked": 3, "refused": 1, "undetermined": 2}, ["Ghost1"])
+            assert len(calls(url, SEND)) == 1
             assert "invalid_users" in site.part(job).reason
 
 
@@ -154,17 +154,17 @@ def test_what_a_person_may_do_about_those_left_open(made: Made) -> None:
         site.run()
         site.advance(40)
         site.recover()
-    assert ([], 1) == (delivered(url), len(calls(url, SEND)))
+    assert (delivered(url), len(calls(url, SEND))) == ([], 1)
 
     control(url, "settings", {"youdu": {"missing_users": []}})
     with site.database.writing() as connection:
-        assert ["ghost1"] == [one.recipient for one in failures(connection, job)]
+        assert [one.recipient for one in failures(connection, job)] == ["ghost1"]
         options = {"accounts": site.accounts}
         again = resend_failed(connection, job, undetermined=True, **options).id
     site.run()
 
-    assert ["alice", "bob", "ghost1"] == sorted(delivered(url)[0]["people"])
-    assert "accepted" == site.job(again).state
+    assert sorted(delivered(url)[0]["people"]) == ["alice", "bob", "ghost1"]
+    assert site.job(again).state == "accepted"
 
 
 def test_those_whom_a_strict_server_refused_stay_refused_when_a_later_answer_is_lost(made: Made) -> None:
@@ -180,11 +180,11 @@ def test_those_whom_a_strict_server_refused_stay_refused_when_a_later_answer_is_
     unknown = find_unknown(JobFilter(ids=[job]), force=True, database=site.database)
     resolve(unknown, sent=True, why="they have it", person="zhang", database=site.database)
 
-    assert {"asked": 3, "refused": 1, "not_yet": 2} == waiting
-    assert {"asked": 3, "refused": 1, "undetermined": 2} == in_doubt
-    assert ("partial", {"asked": 3, "accepted": 2, "refused": 1}) == (site.job(job).state, counts(site, job))
-    assert [("Ghost1", 200007)] == [(row.recipient, row.errcode) for row in site.of("failures", job)]
-    assert [["alice", "bob"]] == [one["people"] for one in delivered(url)]
+    assert waiting == {"asked": 3, "refused": 1, "not_yet": 2}
+    assert in_doubt == {"asked": 3, "refused": 1, "undetermined": 2}
+    assert (site.job(job).state, counts(site, job)) == ("partial", {"asked": 3, "accepted": 2, "refused": 1})
+    assert [(row.recipient, row.errcode) for row in site.of("failures", job)] == [("Ghost1", 200007)]
+    assert [one["people"] for one in delivered(url)] == [["alice", "bob"]]
 
 
 @pytest.mark.parametrize("message", [youdu.Badge(count=3), youdu.PopWindow(tip="look")])
@@ -200,8 +200,8 @@ def test_a_call_without_a_token_proves_no_token(made: Made, message: Any) -> Non
         site.run()
         site.advance(2)
 
-    assert ("queued", ["stale_token"] * 2) == (site.state(job), [row.outcome for row in site.of("attempts", job)])
-    assert (2, 2) == (len(calls(url, SEND)), len(calls(url, TOKEN)))
+    assert (site.state(job), [row.outcome for row in site.of("attempts", job)]) == ("queued", ["stale_token"] * 2)
+    assert (len(calls(url, SEND)), len(calls(url, TOKEN))) == (2, 2)
 
 
 @pytest.mark.parametrize(
@@ -218,11 +218,11 @@ def test_badges_and_pop_ups_are_repeated_without_harm(made: Made, message: Any, 
         site.recover()
 
     state = control(url, "youdu")
-    assert ("accepted", {"asked": 2, "accepted": 2}) == (site.job(job).state, counts(site, job))
+    assert (site.job(job).state, counts(site, job)) == ("accepted", {"asked": 2, "accepted": 2})
     if isinstance(message, youdu.Badge):
-        assert {"alice": 3, "bob": 3} == {person: badge["count"] for person, badge in state["badges"].items()}
+        assert {person: badge["count"] for person, badge in state["badges"].items()} == {"alice": 3, "bob": 3}
     else:
-        assert {"alice": 1, "bob": 1} == {person: len(windows) for person, windows in state["windows"].items()}
+        assert {person: len(windows) for person, windows in state["windows"].items()} == {"alice": 1, "bob": 1}
 
 
 def test_a_pop_up_without_an_id_is_held(made: Made) -> None:
@@ -235,7 +235,7 @@ def test_a_pop_up_without_an_id_is_held(made: Made) -> None:
         site.advance(40)
         site.recover()
 
-    assert ("unknown", 1) == (site.job(job).state, len(calls(url, "/cgi/popwindow")))
+    assert (site.job(job).state, len(calls(url, "/cgi/popwindow"))) == ("unknown", 1)
 
 
 def test_every_role_sends_its_own(made: Made) -> None:
@@ -251,10 +251,10 @@ def test_every_role_sends_its_own(made: Made) -> None:
     site.run()
 
     people = {one["msgtype"]: one["people"] for one in delivered(url)}
-    assert ["accepted"] * 4 == [site.job(job).state for job in jobs]
-    assert {
+    assert [site.job(job).state for job in jobs] == ["accepted"] * 4
+    assert people == {
         "sysMsg": ["all1", "all2"],
         "mail": ["a@b.test", "c@d.test"],
         "sms": ["alice"],
         "text": ["all1", "all2", "all3"],
-    } == people
+    }

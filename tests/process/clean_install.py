@@ -47,10 +47,10 @@ def test_a_clean_install_delivers(make: Make, wheel: Path) -> None:
     worker = user.start()
 
     until(lambda: user.settled(worker), "the job has ended", 180)
-    assert "accepted" == json.loads(user.run("worker", "show", job, "--json"))["state"]
+    assert json.loads(user.run("worker", "show", job, "--json"))["state"] == "accepted"
     user.run("worker", "doctor")
-    assert 1 == len(stack.vendor.inbox()["anna"])
-    assert 0 == stack.end(worker)
+    assert len(stack.vendor.inbox()["anna"]) == 1
+    assert stack.end(worker) == 0
 
 
 def test_uv_adds_it_to_a_project(wheel: Path, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_uv_adds_it_to_a_project(wheel: Path, tmp_path: Path) -> None:
 
     project = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))
     named = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    assert ["console", "postgres", "redis", "worker"] == sorted(set(re.findall(r"\w+(?=[],])", " ".join(named))))
+    assert sorted(set(re.findall(r"\w+(?=[],])", " ".join(named)))) == ["console", "postgres", "redis", "worker"]
     assert "every job ended as stated" in said
 
 

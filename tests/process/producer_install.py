@@ -129,7 +129,7 @@ def test_what_it_brings(installation: Installation) -> None:
 
 def test_it_enqueues_asks_and_cancels(run: Run) -> None:
     """Every public name is there, and nothing is loaded that only a worker needs."""
-    assert (0, "False\nOPEN worker 5\n3\n[]\n[]\n") == run("python", "-c", PRODUCER)
+    assert run("python", "-c", PRODUCER) == (0, "False\nOPEN worker 5\n3\n[]\n[]\n")
 
 
 def test_the_commands_name_their_extra(run: Run) -> None:
@@ -149,6 +149,6 @@ def test_the_kit_keeps_out_of_other_tests(installation: Installation, run: Run, 
 
     status, said = run("python", "-m", "pytest", "-q")
 
-    assert 1 == status
+    assert status == 1
     assert "1 passed, 1 error" in said
     assert "run `pip install 'PATH[worker]'`" in said

@@ -172,18 +172,18 @@ def test_accounts_change_while_jobs_flow(make: Make) -> None:
             lambda: time.monotonic() > read_at and not agency.wrong(round_of(agency), now=True),
             "all use what is valid now",
         )
-        assert [] == agency.wrong(round_of(agency), now=True)
+        assert agency.wrong(round_of(agency), now=True) == []
         after = [used(worker.pid) for worker in workers]
 
-        assert [] == agency.wrong(agency.court.passages, now=False)
-        assert {1} == set(agency.court.fetches.values())
-        assert {1} == set(Counter(one.content for one in agency.court.passages).values())
+        assert agency.wrong(agency.court.passages, now=False) == []
+        assert set(agency.court.fetches.values()) == {1}
+        assert set(Counter(one.content for one in agency.court.passages).values()) == {1}
         assert sum(agency.enqueued.values()) == len(agency.court.passages)
-        assert [None, None] == [worker.poll() for worker in workers]
+        assert [worker.poll() for worker in workers] == [None, None]
         assert not [one for one in after if one[1] > SOCKETS], after
         grown = [late[0] - early[0] for early, late in zip(before, after, strict=True)]
         assert max(grown) <= GROWTH_KIB, (before, after)
-        assert [0, 0] == [stack.end(worker) for worker in workers]
+        assert [stack.end(worker) for worker in workers] == [0, 0]
 
 
 def round_of(agency: Agency) -> list[Passage]:

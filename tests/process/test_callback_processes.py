@@ -27,17 +27,18 @@ def test_a_press_reaches_the_hook_and_the_card_says_so(make: Make) -> None:
     here.until_heard(1)
 
     verified, pressed = here.stack.vendor.get("callbacks")["callbacks"]
-    assert ("taken", "taken") == (verified["state"], pressed["state"])
-    assert [200] == [one["status"] for one in pressed["tries"]]
+    assert (verified["state"], pressed["state"]) == ("taken", "taken")
+    assert [one["status"] for one in pressed["tries"]] == [200]
     assert [code] == [_body(call)["response_code"] for call in here.stack.vendor.calls(UPDATE)]
     inbox = here.stack.vendor.inbox()
-    assert {"lisi": {"replace_name": "yes noted"}, "wangwu": None} == {
-        person: messages[0]["update"] for person, messages in inbox.items()
+    assert {person: messages[0]["update"] for person, messages in inbox.items()} == {
+        "lisi": {"replace_name": "yes noted"},
+        "wangwu": None,
     }
     shown = _show(here.stack, job)
     for words in ("pressed: key yes by lisi", "hook started: card_action", "hook done: card_action"):
         assert words in shown
-    assert [0, 0] == [here.stack.end(process) for process in (here.receiver, worker)]
+    assert [here.stack.end(process) for process in (here.receiver, worker)] == [0, 0]
     assert not [word for word in (TOKEN, KEY, code, "lisi") if word in here.stack.logs()]
 
 
@@ -92,10 +93,10 @@ def test_a_hook_whose_process_was_killed_is_run_again(make: Make) -> None:
         here.stack.worker()
     here.until_heard(1)
 
-    assert 2 == len(here.lines())
-    assert 1 == len(set(here.lines()))
-    assert [(2, 2)] == here.stack.rows("select state, tries from worker_events")
-    assert 1 == len(here.stack.vendor.calls(UPDATE))
+    assert len(here.lines()) == 2
+    assert len(set(here.lines())) == 1
+    assert here.stack.rows("select state, tries from worker_events") == [(2, 2)]
+    assert len(here.stack.vendor.calls(UPDATE)) == 1
 
 
 @on_stacks(RABBITMQ, why="it ends before it looks at database or broker")
@@ -105,7 +106,7 @@ def test_a_module_of_hooks_that_is_not_there_ends_the_worker_with_a_sentence(mak
 
     worker = stack.worker(threads=2)
 
-    assert 2 == worker.wait(120)
+    assert worker.wait(120) == 2
     assert "worker: hooks: module no_such_module_of_hooks cannot be imported: there is no module" in stack.logs()
 
 

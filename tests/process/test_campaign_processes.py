@@ -59,11 +59,11 @@ def test_a_campaign_survives_a_restart_of_everything_at_each_step(make: Make) ->
     stack = make(account=ACCOUNT, vendor={"external": {"dispatch_s": 0}})
     office, vendor = Office(stack), stack.vendor
     job = office.asks(enqueue, "sales", external.Campaign(text="We open on Saturday"), Customers(MEMBERS))
-    assert "2" == office.ended(job)
+    assert office.ended(job) == "2"
     created = office.sees(job)
 
     office.restarts()
-    assert "2" == office.ended(office.asks(remind, job))
+    assert office.ended(office.asks(remind, job)) == "2"
     reminded = office.sees(job)
 
     following = office.asks(track, job, pace=1)
@@ -78,16 +78,16 @@ def test_a_campaign_survives_a_restart_of_everything_at_each_step(make: Make) ->
 
     office.restarts()
     cancel = office.asks(recall, job)
-    assert "2" == office.ended(cancel)
-    assert "2" == office.ended(following)
+    assert office.ended(cancel) == "2"
+    assert office.ended(following) == "2"
     cancelled = office.sees(job)
 
-    assert (300, 300, 4) == (created.asked, len(created.waiting), len(created.tasks))
-    assert (300, 300) == (reminded.asked, len(reminded.waiting))
-    assert (250, 50) == (len(confirmed.sent), len(confirmed.waiting))
-    assert (250, 50, 0) == (len(cancelled.sent), len(cancelled.cancelled), len(cancelled.waiting))
-    assert {4} == {len(tasks), len(vendor.calls("/cgi-bin/externalcontact/add_msg_template"))}
+    assert (created.asked, len(created.waiting), len(created.tasks)) == (300, 300, 4)
+    assert (reminded.asked, len(reminded.waiting)) == (300, 300)
+    assert (len(confirmed.sent), len(confirmed.waiting)) == (250, 50)
+    assert (len(cancelled.sent), len(cancelled.cancelled), len(cancelled.waiting)) == (250, 50, 0)
+    assert {len(tasks), len(vendor.calls("/cgi-bin/externalcontact/add_msg_template"))} == {4}
     warnings = [
         row[0] for row in stack.rows("select warning from worker_receipts where part_id like :job", job=f"{cancel}-%")
     ]
-    assert ["1 of 1 members had sent before, as last read; that stays"] * 4 == warnings
+    assert warnings == ["1 of 1 members had sent before, as last read; that stays"] * 4

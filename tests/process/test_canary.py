@@ -133,14 +133,14 @@ def test_no_canary_leaves(make: Make, own_rabbitmq: RabbitMQ) -> None:
         places = _places(stack, url, heard)
 
     canaries = [*CANARIES, YOUDU_KEY, *_tokens(stack.vendor)]
-    assert [] == [(place, canary) for place, text in places.items() for canary in canaries if canary in text]
+    assert [(place, canary) for place, text in places.items() for canary in canaries if canary in text] == []
     assert make.name == EMBEDDED or _heard_doorbells(stack, heard)
     assert "attempt" in places["logs"]
     assert 'worker_lanes{account="tls",scope="account"' in places["metrics"]
     tried = {line["channel"] for line in stack.lines() if line.get("event") == "attempt"}
-    assert {"wecom_app", "wecom_webhook", "wecom_external", "youdu"} == tried
+    assert tried == {"wecom_app", "wecom_webhook", "wecom_external", "youdu"}
     fetched = {line["reason"].partition(":")[0] for line in stack.lines() if line.get("event") == "fetch"}
-    assert {"is not fetched", "cannot be fetched"} == fetched
+    assert fetched == {"is not fetched", "cannot be fetched"}
     assert len(canaries) > len(CANARIES), "tokens are known"
 
 
@@ -172,7 +172,7 @@ def test_no_canary_leaves_with_tokens_from_elsewhere(make: Make) -> None:
     canaries = [*CANARIES, TEXT, BEARER, CENTRAL, TOKEN, KEY, *_credentials(stack.vendor)]
     told = {("grants", "ww-canary-corp"), ("inbound", "ww-canary-corp")}  # whose authorisation it is
     found = {(place, canary) for place, text in places.items() for canary in canaries if canary in text}
-    assert set() == found - told
+    assert found - told == set()
     assert "the token service answered http 404" in places["lanes"]
 
 
@@ -203,9 +203,9 @@ def test_no_canary_leaves_a_broken_https_connection(make: Make, own_rabbitmq: Ra
             places, tokens = _places(stack, url, heard), _tokens(vendor)
 
     assert len(tokens) == 1, "gettoken succeeded over TLS"
-    assert [] == [
+    assert [
         (place, canary) for place, text in places.items() for canary in (*CANARIES, *tokens) if canary in text
-    ]
+    ] == []
     assert _heard_doorbells(stack, heard)
     assert '"level": "debug"' in places["logs"]
 
@@ -230,7 +230,7 @@ def test_no_canary_is_in_an_exception(make: Make) -> None:
             refused(DedupeConflict, Text(content=TEXT * 2), key="k"),
         ]
 
-    assert [] == [(text, canary) for text in raised for canary in CANARIES if canary in text]
+    assert [(text, canary) for text in raised for canary in CANARIES if canary in text] == []
 
 
 def _places(stack: Stack, url: str, heard: list[str]) -> dict[str, str]:

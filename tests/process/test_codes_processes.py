@@ -45,14 +45,14 @@ def test_two_processes_that_race_for_one_code_make_one_call(make: Make, by: str)
     jobs = [update(stack, card, "first", priority="urgent"), update(stack, card, "second")]
     stack.until_settled()
 
-    assert 2 == len(list(meeting.glob("*.here"))), "they did not race"
+    assert len(list(meeting.glob("*.here"))) == 2, "they did not race"
     reports = [_report(stack, job) for job in jobs]
-    assert [JobState.ACCEPTED, JobState.REJECTED] == sorted(report.state for report in reports)
+    assert sorted(report.state for report in reports) == [JobState.ACCEPTED, JobState.REJECTED]
     [winner], [loser] = ([r for r in reports if r.state is s] for s in (JobState.ACCEPTED, JobState.REJECTED))
     [code] = stack.rows("select code, state, leased_by from worker_response_codes")
     assert ("spent", winner.parts[0].id) == (code.state, code.leased_by)
     assert [code.code] == _spent(stack)
-    assert () == loser.parts[0].attempts
+    assert loser.parts[0].attempts == ()
     said = {"job": "no response_code is left", "code": f"its response_code has been used by job {winner.id}"}
     assert str(loser.parts[0].reason).startswith(said[by])
 
@@ -85,9 +85,9 @@ def test_a_code_that_died_with_its_process_is_burned_and_the_update_goes_on_with
     assert [of_the_press, of_the_send][1 - TAKEN_BY_THE_VENDOR[step] :] == _spent(stack)
     report = _report(stack, update)
     assert JobState.ACCEPTED is report.state
-    assert ["unknown", "accepted"] == [attempt.outcome for attempt in report.parts[0].attempts]
+    assert [attempt.outcome for attempt in report.parts[0].attempts] == ["unknown", "accepted"]
     [shown] = stack.vendor.inbox()["lisi"]
-    assert {"replace_name": "noted"} == shown["update"]
+    assert shown["update"] == {"replace_name": "noted"}
 
 
 @on_stacks(RABBITMQ, why="the test above tries where else it may die", step=("after_mark", "answer_read"))
@@ -102,10 +102,10 @@ def test_a_code_that_died_with_its_process_and_was_the_last_is_held_and_said(mak
     stack.worker()
     stack.until_settled()
 
-    assert ["burned"] == list(_codes(stack).values())
+    assert list(_codes(stack).values()) == ["burned"]
     assert TAKEN_BY_THE_VENDOR[step] == len(_spent(stack))
     report = _report(stack, update)
-    assert (JobState.UNKNOWN, None) == (report.state, report.parts[0].not_before), "nobody but a person acts on it"
+    assert (report.state, report.parts[0].not_before) == (JobState.UNKNOWN, None), "nobody but a person acts on it"
     reason = str(report.parts[0].reason)
     assert reason.startswith("in doubt; later rejected: no response_code is left")
     with stack.database.reading() as connection:
@@ -118,7 +118,7 @@ def _sent_by_a_worker_of_its_own(here: Office) -> str:
     """A card to lisi, sent by a worker that has ended: the next process's first call is the update."""
     worker = here.stack.worker()
     card = here.card("lisi")
-    assert 0 == here.stack.end(worker)
+    assert here.stack.end(worker) == 0
     return card
 
 

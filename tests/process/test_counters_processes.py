@@ -48,7 +48,7 @@ def test_each_counter_equals_what_the_outbox_and_the_vendor_counted(make: Make) 
     assert {PartState(state).label: count for state, count in ended.items() if PartState(state) in FINAL_STATES} == {
         state: count for (*_, state), count in counts["parts_ended"].items()
     }
-    assert JOBS == _observed(counts["first_call_seconds"])
+    assert _observed(counts["first_call_seconds"]) == JOBS
     called = "select count(*) from worker_parts where first_marked_at is not null and state not in (0, 1, 6)"
     assert stack.number(called) == _observed(counts["end_seconds"])
     timed = "select count(*) from worker_attempts where duration_ms is not null"

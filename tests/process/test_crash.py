@@ -36,4 +36,4 @@ def test_sigkill_at_every_step(tmp_path: Path) -> None:
         ended = run_all(cells(available(USUAL)), places.take)
 
     print(f"\n{table(ended)}")
-    assert {} == {f"{cell.step} on {cell.stack}": cell.broken for cell in ended if cell.broken}
+    assert {f"{cell.step} on {cell.stack}": cell.broken for cell in ended if cell.broken} == {}

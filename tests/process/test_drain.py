@@ -33,12 +33,12 @@ def test_sigterm_under_load_loses_nothing(make: Make) -> None:
 
     status = stack.end(worker)
 
-    assert 0 == status, stack.logs()[-3000:]
+    assert status == 0, stack.logs()[-3000:]
     assert time.monotonic() - began < DRAIN_S
-    assert 0 == stack.number("select count(*) from worker_parts where state in (1, 6)")
+    assert stack.number("select count(*) from worker_parts where state in (1, 6)") == 0
     assert stack.number("select count(*) from worker_parts where state = 0") > 0, "it was under load"
-    assert 0 == stack.number("select count(*) from worker_processes where ended_at is null")
-    assert 0 == stack.number("select count(*) from worker_leases where name = 'relay' and held_until > 0")
+    assert stack.number("select count(*) from worker_processes where ended_at is null") == 0
+    assert stack.number("select count(*) from worker_leases where name = 'relay' and held_until > 0") == 0
     stack.fresh = False
     stack.worker(threads=8)
     stack.until_settled()
@@ -66,18 +66,18 @@ def test_a_second_signal_ends_at_once(make: Make, second: signal.Signals) -> Non
     until(lambda: worker.poll() is not None or worker.send_signal(second), "a second one ends it")
     status = worker.wait(LIMIT_S)
 
-    assert 1 == status
+    assert status == 1
     assert time.monotonic() - began < HANG_S - 1
     left = {(row[0], row[1]) for row in stack.rows("select id, claim from worker_parts where state = 1")}
     assert 0 < len(left) <= max(4, marked)
-    assert 0 == stack.number("select count(*) from worker_parts where state = 6")
+    assert stack.number("select count(*) from worker_parts where state = 6") == 0
     stack.vendor.post("settings", {"latency_s": 0.02})
     stack.worker(threads=4)
     stack.until_settled()
     doubts = stack.rows("select part_id, claim from worker_attempts where doubtful or outcome = 'unknown'")
     assert left == {(row[0], row[1]) for row in doubts}, "in doubt is what was marked, and nothing else"
     called = stack.rows("select part_id, count(*) from worker_attempts group by part_id")
-    assert [] == [part for part, calls in called if calls != 1 + (part in {part for part, _ in left})]
+    assert [part for part, calls in called if calls != 1 + (part in {part for part, _ in left})] == []
     assert_each_once(stack, 40)
 
 
@@ -92,7 +92,7 @@ def test_another_pool_is_refused_with_a_sentence(make: Make, pool: str) -> None:
 
     process = stack.process("celery", "-A", "worker.service.celery_app", "worker", "-P", pool)
 
-    assert 2 == process.wait(LIMIT_S), stack.logs()[-3000:]
+    assert process.wait(LIMIT_S) == 2, stack.logs()[-3000:]
     assert "worker: the worker cannot use the pool" in stack.logs()
 
 
@@ -105,7 +105,7 @@ def test_an_old_schema_is_refused_with_a_sentence(make: Make) -> None:
 
     try:
         process = stack.worker()
-        assert 2 == process.wait(LIMIT_S), stack.logs()[-3000:]
+        assert process.wait(LIMIT_S) == 2, stack.logs()[-3000:]
     finally:
         with stack.database.writing() as connection:
             connection.exec_driver_sql(f"insert into worker_alembic_version values ('{head()}')")

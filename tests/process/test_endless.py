@@ -35,7 +35,7 @@ def test_endless_answers_keep_nobody_waiting_and_a_signal_is_obeyed(make: Make) 
         began = time.monotonic()
         status = worker.wait(LIMIT_S)
 
-        assert 0 == status, stack.logs()[-3000:]
+        assert status == 0, stack.logs()[-3000:]
         assert time.monotonic() - began < GRACE_S
     accepted = f"select count(*) from worker_jobs where account = '{ACCOUNT}' and state = 2"
-    assert (JOBS, JOBS) == (stack.number(accepted), stack.vendor.sends())
+    assert (stack.number(accepted), stack.vendor.sends()) == (JOBS, JOBS)

@@ -39,7 +39,7 @@ def test_no_universe_breaks_a_promise_and_a_seed_gives_the_same_again(store: Pos
     with explorer.ready():
         told = [explorer.explore(seed) for seed in (0, 1, 2, 1)]
 
-    assert {} == {one.seed: one.problems for one in told if one.problems}
+    assert {one.seed: one.problems for one in told if one.problems} == {}
     assert told[1].story == told[-1].story
 
 
@@ -72,6 +72,6 @@ def test_transactions_of_two_hosts_wait_for_each_other(
         scheduler.run(60.0)
         scheduler.close()
 
-    assert [] == scheduler.failures
+    assert scheduler.failures == []
     assert tries == len(begun)
-    assert ["xx", "xx"] == [row["event"] for row in store.rows(f"select event from {NOTES}")]
+    assert [row["event"] for row in store.rows(f"select event from {NOTES}")] == ["xx", "xx"]

@@ -61,11 +61,11 @@ def test_a_worker_that_fetches_ends_at_once_and_another_one_fetches(make: Make) 
         stack.worker(threads=4)
         stack.until_settled()
 
-    assert (0, [(0, 0)]) == (status, between), "state and tries of the upload"
+    assert (status, between) == (0, [(0, 0)]), "state and tries of the upload"
     assert took_s < FETCH_S / 2
-    assert 2 == slow.times
-    assert 2 == stack.number("select state from worker_jobs where id = :id", id=job)
-    assert 1 == len(stack.vendor.inbox()["lisi"])
+    assert slow.times == 2
+    assert stack.number("select state from worker_jobs where id = :id", id=job) == 2
+    assert len(stack.vendor.inbox()["lisi"]) == 1
 
 
 @contextmanager

@@ -34,22 +34,23 @@ def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     seen = until(lambda: _complete(url, set(jobs.values())), "all four jobs in Flower")
 
     states = {name: seen[job]["state"] for name, job in jobs.items()}
-    assert {"fine": "SUCCESS", "again": "RETRY", "no": "FAILURE", "partly": "SUCCESS"} == states
-    assert {"send wecom_app"} == {seen[job]["name"] for job in jobs.values()}
-    assert ("accepted", "partial, 1 refused") == (seen[jobs["fine"]]["result"], seen[jobs["partly"]]["result"])
+    assert states == {"fine": "SUCCESS", "again": "RETRY", "no": "FAILURE", "partly": "SUCCESS"}
+    assert {seen[job]["name"] for job in jobs.values()} == {"send wecom_app"}
+    assert (seen[jobs["fine"]]["result"], seen[jobs["partly"]]["result"]) == ("accepted", "partial, 1 refused")
     assert "45002" in seen[jobs["no"]]["exception"]
     assert "-1" in seen[jobs["again"]]["exception"]
-    assert {"fine": 0, "again": 1, "no": 0, "partly": 0} == {name: seen[job]["retries"] for name, job in jobs.items()}
-    assert {ACCOUNT} == {seen[job]["args"] for job in jobs.values()}
+    assert {name: seen[job]["retries"] for name, job in jobs.items()} == {"fine": 0, "again": 1, "no": 0, "partly": 0}
+    assert {seen[job]["args"] for job in jobs.values()} == {ACCOUNT}
     assert set(jobs.values()) == set(seen), "doorbells are not shown"
     later = _ask(stack, "later", due_at=timedelta(days=1))
-    assert 200 == requests.post(f"{url}/api/task/revoke/{later}", timeout=30, auth=LOGIN).status_code
+    assert requests.post(f"{url}/api/task/revoke/{later}", timeout=30, auth=LOGIN).status_code == 200
     until(
         lambda: (answer_of(url, f"/api/task/info/{later}") or {}).get("state") == "REVOKED",
         "a job of tomorrow is revoked",
     )
-    assert (8, "cancelled before it was sent") == tuple(
-        stack.rows("select state, reason from worker_parts where job_id = :job", job=later)[0]
+    assert tuple(stack.rows("select state, reason from worker_parts where job_id = :job", job=later)[0]) == (
+        8,
+        "cancelled before it was sent",
     )
     for process in (flower, worker):
         process.kill()
@@ -59,7 +60,7 @@ def test_flower_shows_jobs_by_id_kind_and_state(make: Make) -> None:
     stack.worker()
     after = _ask(stack, "after")
     until(lambda: (2,) in stack.rows("select state from worker_jobs where id = :job", job=after), "a new worker sends")
-    assert [(8,)] == stack.rows("select state from worker_jobs where id = :job", job=later)
+    assert stack.rows("select state from worker_jobs where id = :job", job=later) == [(8,)]
     assert not any("later" in str(call["body"]) for call in stack.vendor.calls())
 
 
@@ -134,7 +135,7 @@ def test_flower_shows_fifty_jobs_in_every_state(make: Make) -> None:
         until(lambda: _are_there(url, jobs["gone"]), "what is to be cancelled is shown")
         cancel(find_open(JobFilter(ids=jobs["gone"]), settings=stack.settings), person="anna", settings=stack.settings)
         every = {job: name for name, ids in jobs.items() for job in ids}
-        assert 50 == len(every)
+        assert len(every) == 50
         until(
             lambda: _agrees(stack, url, every),
             "Flower agrees with the outbox",
@@ -146,7 +147,7 @@ def test_flower_shows_fifty_jobs_in_every_state(make: Make) -> None:
         ended = [seen[job] for name in ("fine", "ghost", "reject", "busy", "once") for job in jobs[name]]
         assert all(task["started"] and 0 < task["runtime"] < 60 for task in ended)
         everything = str([{**task, "worker": ""} for task in seen.values()])
-        assert [] == [word for word in ("anna", "ghost", SECRET, "fine 0", "campaign") if word in everything]
+        assert [word for word in ("anna", "ghost", SECRET, "fine 0", "campaign") if word in everything] == []
         assert _counted(stack) == _counters(url)
         flower.kill()
         flower.wait()
@@ -192,8 +193,8 @@ def _difference(stack: Stack, url: str, every: dict[str, str]) -> dict[str, Any]
 
 def _names_what_each_waits_for(seen: dict[str, Any], jobs: dict[str, list[str]]) -> None:
     waits = {name: {str(seen[job]["result"]).partition(":")[0] for job in jobs[name]} for name in WAITING}
-    assert {"waits (due_at)"} == waits["later"]
-    assert {"waits (pause)"} == waits["campaign"]
+    assert waits["later"] == {"waits (due_at)"}
+    assert waits["campaign"] == {"waits (pause)"}
     assert "waits (limit)" in waits["limited"]
     assert "waits (limit)" in waits["capped"]
     assert "waits (token)" in waits["closed"]

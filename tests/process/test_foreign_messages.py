@@ -96,12 +96,12 @@ def test_a_worker_goes_on_whatever_others_write_into_its_broker(make: Make) -> N
 
     assert worker.poll() is None
     states = dict(stack.rows("select id, state from worker_jobs"))
-    assert [JobState.ACCEPTED] * 2 == [states[job] for job in jobs]
+    assert [states[job] for job in jobs] == [JobState.ACCEPTED] * 2
     inspect = app.control.inspect(timeout=5)
     [queues] = until(inspect.active_queues, "the worker answers").values()
     assert {stack.prefix + name for name in NAMES} == {queue["name"] for queue in queues}
     assert CANARY not in stack.logs()
-    assert [] == [line for line in stack.lines() if line.get("level") in ("error", "critical")]
+    assert [line for line in stack.lines() if line.get("level") in ("error", "critical")] == []
 
 
 def _write(stack: Stack, app: Any) -> int:

@@ -52,7 +52,7 @@ def ask(stack: Stack, worker: Process) -> tuple[int, str]:
 def until_healthy(stack: Stack, worker: Process) -> None:
     """Waits until the worker has its first heartbeat."""
     until(lambda: stack.number("select count(*) from worker_processes"), "it has a heartbeat", told=stack.told)
-    assert (0, "healthy") == (lambda said: (said[0], said[1].split(":")[0]))(ask(stack, worker))
+    assert (lambda said: (said[0], said[1].split(":")[0]))(ask(stack, worker)) == (0, "healthy")
 
 
 def is_seen(stack: Stack) -> bool:
@@ -79,7 +79,7 @@ def test_what_stops_in_a_worker_is_told(make: Make, stops: str) -> None:
     until(lambda: is_seen(stack), f"it is seen that {stops} has stopped", told=stack.told)
     status, line = ask(stack, worker)
 
-    assert (1, True) == (status, TELLS[stops] in line), line
+    assert (status, TELLS[stops] in line) == (1, True), line
     assert worker.poll() is None
 
 
@@ -87,14 +87,14 @@ def test_what_stops_in_a_worker_is_told(make: Make, stops: str) -> None:
 def test_a_receiver_that_stopped_answers_no_probe(make: Make) -> None:
     """Within the time that a probe waits; and does so again once it goes on."""
     here = Office(make)
-    assert ["live\n", "ready\n"] == [_probed(here, path) for path in ("livez", "readyz")]
+    assert [_probed(here, path) for path in ("livez", "readyz")] == ["live\n", "ready\n"]
 
     os.kill(here.receiver.pid, signal.SIGSTOP)
     with pytest.raises(requests.Timeout):
         _probed(here, "livez", PROBE_WAITS_S)
     os.kill(here.receiver.pid, signal.SIGCONT)
 
-    assert "live\n" == _probed(here, "livez")
+    assert _probed(here, "livez") == "live\n"
 
 
 def _probed(here: Office, path: str, timeout_s: float = 60) -> str:
@@ -128,8 +128,8 @@ def test_a_service_that_is_away_is_held_against_no_worker(make: Make) -> None:
         )
         said += [ask(stack, worker) for _ in range(PROBES_AFTER)]
 
-    assert [] == [one for one in said if one[0] != 0]
-    assert "healthy" == said[-1][1].partition(":")[0]
+    assert [one for one in said if one[0] != 0] == []
+    assert said[-1][1].partition(":")[0] == "healthy"
     assert worker.poll() is None
     assert_each_once(stack, COUNT)
-    assert [] == stack.rows(DOUBTS)
+    assert stack.rows(DOUBTS) == []

@@ -42,7 +42,7 @@ class Commands:
         status = self._stack.process("worker.cli", *shlex.split(line)[1:]).wait()
         printed = log.read_text(encoding="utf-8")
         print(f"$ {line}\n{printed}({time.monotonic() - began:.1f} s)\n", end="")
-        assert 0 == status, printed
+        assert status == 0, printed
 
     def pause(self) -> None:
         """Pauses the tag, and waits until what is in flight has landed."""
@@ -70,7 +70,7 @@ class Console:
     def pause(self) -> None:
         """Pauses the tag, and waits until what is in flight has landed."""
         self._person.give(f"/commands/pause?tag={TAG}", "wrong date")
-        assert 0 == drain(JobFilter(tag=TAG), timeout_s=60, settings=self._stack.settings)
+        assert drain(JobFilter(tag=TAG), timeout_s=60, settings=self._stack.settings) == 0
 
     def resume(self) -> None:
         """Ends the pause."""
@@ -170,7 +170,7 @@ def test_without_a_pause_only_what_is_in_flight_goes_on(make: Make, way: str) ->
     called = f"select count(*) {of_jobs} where p.marked_at > j.cancelled_at"
     gone = stack.vendor.sends()
     print(f"{make.name} {way}: {WRONG} texts, called before the command {before}, at its end {after}, in all {gone}")
-    assert 0 == stack.number(called), "no call began after its job was cancelled"
+    assert stack.number(called) == 0, "no call began after its job was cancelled"
     assert FEW <= gone < WRONG
     assert (gone, {}) == (len(messages(stack, "recalled")), messages(stack, "shown"))
     assert {"recall": (gone, 0, 0)} == follow_ups(stack, "recall")

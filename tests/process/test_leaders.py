@@ -102,7 +102,7 @@ def test_a_leader_whose_turns_all_fail_gives_the_relay_up(make: Make) -> None:
 
     assert sent_within_s(stack) < SOON_S
     until_leads(stack, worker)
-    assert [None, None] == [process.poll() for process in failing]
+    assert [process.poll() for process in failing] == [None, None]
 
 
 @on_stacks(*WITH_A_BROKER, why=WHY)
@@ -141,5 +141,5 @@ def test_a_worker_that_is_alone_goes_on_when_its_broker_is_back(make: Make) -> N
 
         assert sent_within_s(stack) < SOON_S
         stack.until_settled()
-        assert 3 == stack.vendor.sends()
+        assert stack.vendor.sends() == 3
         assert worker.poll() is None

@@ -37,12 +37,12 @@ def test_two_workers_keep_the_caps_of_members_of_departments(make: Make) -> None
 
     got = {who: len(messages) for who, messages in stack.vendor.inbox().items()}
     assert Counter({f"p12u{n}": 30 for n in (1, 2, 3)} | {f"p7u{n}": 1 for n in (1, 2, 3)}) == Counter(got)
-    assert [] == stack.vendor.get("violations")["drops"]
+    assert stack.vendor.get("violations")["drops"] == []
     [line] = [line for line in stack.lines() if line["event"] == "members_unknown"]
-    assert ACCOUNT == line["account"]
+    assert line["account"] == ACCOUNT
     assert line["error"].startswith("KeyError > members_of.py:")
     for process in stack.processes:
-        assert 0 == stack.end(process)
+        assert stack.end(process) == 0
 
 
 def _until_sent(stack: Stack, count: int, what: str) -> None:
@@ -58,6 +58,6 @@ def test_a_resolver_that_is_not_there_ends_the_worker_with_a_sentence(make: Make
     """Not when the first department is sent to."""
     stack = make(top='members_of = "tests.process.members_of:nobody"')
 
-    assert 2 == stack.worker().wait(120)
+    assert stack.worker().wait(120) == 2
 
     assert "worker: members_of: module tests.process.members_of has no function nobody" in stack.logs()

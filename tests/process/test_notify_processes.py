@@ -45,5 +45,5 @@ def test_a_parked_account_is_told_by_another_one(make: Make) -> None:
 
     [message] = stack.vendor.inbox()["oncall"]
     assert message["content"]["content"].startswith(WORD)
-    assert 1 == stack.number("select count(*) from worker_alerts where alert = 'AccountParked' and raised_at > 0")
-    assert 1 == stack.number("select count(*) from worker_jobs where tags like '%notify%'")
+    assert stack.number("select count(*) from worker_alerts where alert = 'AccountParked' and raised_at > 0") == 1
+    assert stack.number("select count(*) from worker_jobs where tags like '%notify%'") == 1

@@ -27,7 +27,7 @@ def test_nothing_is_lost_or_fails_behind_pgbouncer(
     stack.until_settled()
 
     assert_each_once(stack, 150)
-    assert [0, 0] == [stack.end(worker) for worker in workers]
+    assert [stack.end(worker) for worker in workers] == [0, 0]
     # On a busy machine a broker may be silent for two seconds, and a machine may set variables of other programs.
     others = [line for line in stack.lines() if line.get("line") != "doorbells" and "variable" not in line["event"]]
-    assert [] == [line for line in others if line["level"] not in ("debug", "info")]
+    assert [line for line in others if line["level"] not in ("debug", "info")] == []

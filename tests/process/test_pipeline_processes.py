@@ -23,7 +23,7 @@ def enqueue_texts(stack: Stack, count: int, *, first: int = 0, account: str = AC
 
 def assert_each_once(stack: Stack, count: int) -> None:
     """Everybody saw their message exactly once, and the outbox says the same."""
-    assert {1} == {len(messages) for messages in stack.vendor.inbox().values()}
+    assert {len(messages) for messages in stack.vendor.inbox().values()} == {1}
     assert count == len(stack.vendor.inbox())
     assert count == stack.number("select count(*) from worker_jobs where state = 2")
     assert count == stack.number("select count(*) from worker_receipts")
@@ -40,7 +40,7 @@ def test_two_relays_and_four_workers_send_nothing_twice(make: Make) -> None:
 
     assert_each_once(stack, 200)
     assert stack.number("select count(distinct incarnation) from worker_attempts") > 1
-    assert [0, 0, 0, 0] == [stack.end(worker) for worker in workers]
+    assert [stack.end(worker) for worker in workers] == [0, 0, 0, 0]
 
 
 @on_stacks(*WITH_A_BROKER, why="another worker process takes over")
@@ -90,7 +90,7 @@ def test_a_drip_past_the_deadline_is_no_duplicate(make: Make, duplicate_check: b
 
     stack.until_settled()
 
-    assert [1] == [len(messages) for messages in stack.vendor.inbox().values()]
+    assert [len(messages) for messages in stack.vendor.inbox().values()] == [1]
     expected = (2, 2) if duplicate_check else (6, 1)
     query = "select state, (select count(*) from worker_attempts) from worker_jobs where id = :id"
     assert expected == tuple(stack.rows(query, id=job)[0])
@@ -112,8 +112,8 @@ def test_a_stopped_process_reads_the_answer_that_is_there(make: Make) -> None:
     first.send_signal(signal.SIGCONT)
     until(lambda: stack.number("select count(*) from worker_receipts where msgid is not null"), "the late answer")
 
-    assert [1] == [len(messages) for messages in stack.vendor.inbox().values()]
-    assert [(2,)] == stack.rows("select state from worker_jobs where id = :id", id=job)
+    assert [len(messages) for messages in stack.vendor.inbox().values()] == [1]
+    assert stack.rows("select state from worker_jobs where id = :id", id=job) == [(2,)]
 
 
 @on_stacks(*WITH_A_BROKER, why="another worker process calls the stopped one dead", duplicate_check=[True, False])
@@ -123,7 +123,7 @@ def test_a_process_stopped_between_mark_and_first_byte_sends_nothing_late(make: 
     [job] = enqueue_texts(stack, 1, duplicate_check=duplicate_check)
     first = stack.process("rig.crash.worker", "after_mark", "1", "2", "STOP")
     until(lambda: _is_stopped(first.pid), "it stopped itself")
-    assert (1, 0) == (stack.number("select state from worker_parts"), stack.vendor.sends())
+    assert (stack.number("select state from worker_parts"), stack.vendor.sends()) == (1, 0)
     stack.worker(threads=2)
     until(lambda: stack.number("select count(*) from worker_attempts where doubtful"), "it is called dead")
     until(lambda: not stack.unsettled(), "the policy has acted")
@@ -132,7 +132,7 @@ def test_a_process_stopped_between_mark_and_first_byte_sends_nothing_late(make: 
     first.send_signal(signal.SIGCONT)
     lives = "select count(*) from worker_processes where pid = :pid"
     until(lambda: stack.number(lives, pid=first.pid) == 2, "it lives again, under a new name")
-    assert 0 == stack.end(first), "a drain: whatever it had in hand is over"
+    assert stack.end(first) == 0, "a drain: whatever it had in hand is over"
     stack.until_settled()
 
     assert int(duplicate_check) == sent, "repeated where that is safe, else held"

@@ -50,7 +50,7 @@ def test_a_place_of_deployment_is_an_installation(make: Make, place: str) -> Non
     job = _ask(stack)
     stack.until_settled()
 
-    assert JobState.ACCEPTED == _state(stack, job)
+    assert _state(stack, job) == JobState.ACCEPTED
     running.check_receiver()
     running.check_metrics()
     running.check_flower(job)
@@ -77,7 +77,7 @@ def test_the_runner_that_the_pages_name_starts_the_procfile(make: Make) -> None:
     job = _ask(stack)
     stack.until_settled()
 
-    assert JobState.ACCEPTED == _state(stack, job)
+    assert _state(stack, job) == JobState.ACCEPTED
     running.check_metrics(workers=1)
     until(lambda: running.answers("5555", "/healthcheck"), "Flower answers")
     until(lambda: running.answers("8091", "/readyz"), "the console answers")
@@ -94,11 +94,11 @@ def test_the_embedded_preset_is_an_installation(make: Make) -> None:
     job = _ask(stack)
     stack.until_settled()
 
-    assert JobState.ACCEPTED == _state(stack, job)
+    assert _state(stack, job) == JobState.ACCEPTED
     running.check_receiver()
     running.check_metrics()
     running.check_probes()
-    assert {"embedded", "receiver", "metrics"} == set(running.started)
+    assert set(running.started) == {"embedded", "receiver", "metrics"}
     assert dict.fromkeys(running.started, 0) == running.end()
 
 
@@ -112,7 +112,7 @@ class Installation:
         for start in starts:
             if start.ends:
                 done = subprocess.run(self._command(start), capture_output=True, check=False, **self.options(start))
-                assert (0, b"") == (done.returncode, done.stderr)
+                assert (done.returncode, done.stderr) == (0, b"")
         self.started = {start.name: self._start(start) for start in starts if not start.ends}
         for start in starts:
             if start.port:
@@ -120,7 +120,7 @@ class Installation:
 
     def check_receiver(self) -> None:
         """An address of no account is refused by the receiver itself."""
-        assert 404 == self._get("8090", "/callback/nobody").status_code
+        assert self._get("8090", "/callback/nobody").status_code == 404
 
     def check_metrics(self, workers: int = 0) -> None:
         """The figures tell of all workers; they are of the last reading, which may be from before the last began."""
@@ -132,16 +132,16 @@ class Installation:
         if "flower" not in self.started:
             return
         until(lambda: job in self._get("5555", "/api/tasks", auth=LOGIN).json(), "the job in Flower")
-        assert [401, 401] == [self._get("5555", path).status_code for path in ("/", "/api/tasks")]
-        assert 401 == self._get("5555", "/", auth=(LOGIN[0], "another")).status_code
-        assert 200 == self._get("5555", "/", auth=LOGIN).status_code
-        assert 403 == self._get("5555", f"/api/task/revoke/{job}", requests.post, auth=LOGIN).status_code
+        assert [self._get("5555", path).status_code for path in ("/", "/api/tasks")] == [401, 401]
+        assert self._get("5555", "/", auth=(LOGIN[0], "another")).status_code == 401
+        assert self._get("5555", "/", auth=LOGIN).status_code == 200
+        assert self._get("5555", f"/api/task/revoke/{job}", requests.post, auth=LOGIN).status_code == 403
 
     def check_console(self) -> None:
         """The console is ready with no secret but the database's, and shows strangers the way in and no more."""
         if "console" not in self.started:  # Compose starts it only when it is asked to
             return
-        assert [200, 200] == [self._get("8091", path).status_code for path in ("/readyz", "/sign-in")]
+        assert [self._get("8091", path).status_code for path in ("/readyz", "/sign-in")] == [200, 200]
         assert urlsplit(self._get("8091", "/jobs").url).path == "/sign-in"
 
     def check_probes(self) -> None:

@@ -101,11 +101,11 @@ def test_a_proxy_that_answers_itself_doubles_nothing(make: Make) -> None:
         doubts = set(map(tuple, stack.rows(_DOUBTS)))
 
     ended = {name: (seen[name], ends[job]) for name, job in jobs.items()}
-    assert {} == {name: end for name, end in ended.items() if end[0] > 1}
-    assert {} == {name: end for name, end in ended.items() if end == (0, JobState.ACCEPTED)}
+    assert {name: end for name, end in ended.items() if end[0] > 1} == {}
+    assert {name: end for name, end in ended.items() if end == (0, JobState.ACCEPTED)} == {}
     assert {JobState.ACCEPTED, JobState.UNKNOWN} >= {end[1] for name, end in ended.items() if "sales" not in name}
-    assert {JobState.ACCEPTED} == {ends[job] for name, job in jobs.items() if "checked" in name}
-    assert {(ACCOUNT, "send"), (ACCOUNT, "send_chat"), ("robot", "send"), ("sales", "send"), ("desk", "send")} == doubts
+    assert {ends[job] for name, job in jobs.items() if "checked" in name} == {JobState.ACCEPTED}
+    assert doubts == {(ACCOUNT, "send"), (ACCOUNT, "send_chat"), ("robot", "send"), ("sales", "send"), ("desk", "send")}
 
 
 def _stack(make: Make, vendor: Vendor, url: str) -> Stack:

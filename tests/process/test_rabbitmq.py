@@ -51,7 +51,7 @@ def test_a_silent_rabbitmq_is_not_waited_for(own_rabbitmq: RabbitMQ, bells: Door
 
     assert not again
     assert raised.value.left == [DOORBELL]
-    assert ["broker_away", "broker_back"] == [entry["event"] for entry in logs]
+    assert [entry["event"] for entry in logs] == ["broker_away", "broker_back"]
 
 
 @on_its_own(why="a relay's line to RabbitMQ, without a database")
@@ -66,8 +66,8 @@ def test_a_queue_that_is_gone_is_noticed_by_the_relay_alone(own_rabbitmq: Rabbit
         bells.publish([DOORBELL])
 
     assert raised.value.left == [DOORBELL]
-    assert ["queue_missing"] == [entry["event"] for entry in logs]
-    assert {"a-0", "b-0"} == brokers.waiting(own_rabbitmq.url, "bells.")
+    assert [entry["event"] for entry in logs] == ["queue_missing"]
+    assert brokers.waiting(own_rabbitmq.url, "bells.") == {"a-0", "b-0"}
 
 
 @on_stacks(RABBITMQ, why="only RabbitMQ has alarms")
@@ -96,7 +96,7 @@ def test_an_alarm_stops_publishing_and_nothing_else(make: Make, own_rabbitmq: Ra
     stack.until_settled()
 
     assert 0 < left
-    assert 0 == status
+    assert status == 0
     assert second.poll() is None
     assert_each_once(stack, 400)
     until(lambda: _told(stack)[-1] == "broker_back", "it is told")
@@ -127,11 +127,11 @@ def test_a_worker_takes_no_more_doorbells_than_it_has_threads(
     stack.vendor.post("settings", {"latency_s": 0.005})
     stack.until_settled()
 
-    assert 4 == found[1]
+    assert found[1] == 4
     assert_each_once(stack, 160)
-    assert 0 == stack.end(worker)
+    assert stack.end(worker) == 0
     assert {queue_type} == set(own_rabbitmq.types(stack.prefix).values())
-    assert [] == [name for name in own_rabbitmq.exchanges() if "delayed" in name]
+    assert [name for name in own_rabbitmq.exchanges() if "delayed" in name] == []
 
 
 _SMALL = {"silence_s": 0, "doorbell_size": 2, "offer_s": 60}
@@ -153,7 +153,7 @@ def test_a_queue_declared_otherwise_is_told_in_one_sentence(make: Make, there: s
 
     status = stack.worker().wait(120)
 
-    assert 2 == status
+    assert status == 2
     [sentence] = [line for line in stack.logs().splitlines() if line.startswith("worker: ")]
     assert "queue_type: RabbitMQ has the queue already, declared otherwise (PRECONDITION_FAILED" in sentence
     assert stack.prefix + NAMES[0] in sentence
@@ -167,7 +167,7 @@ def test_rights_that_are_missing_are_told_in_one_sentence(make: Make, own_rabbit
 
     status = stack.worker().wait(120)
 
-    assert 2 == status
+    assert status == 2
     [sentence] = [line for line in stack.logs().splitlines() if line.startswith("worker: ")]
     assert "broker: RabbitMQ refuses the queue (ACCESS_REFUSED" in sentence
     assert "configure, write and read" in sentence

@@ -32,10 +32,10 @@ def test_a_replay_of_many_is_killed_twice_and_goes_on(make: Make) -> None:
     audit = stack.rows("select max(id) from worker_audit where action = 'replay'")[0][0]
     status, peak = ended(stack, "replay", "--go-on", audit, "--yes")
 
-    assert (0, True) == (status, peak - idle <= MOST_KIB), (peak, idle)
+    assert (status, peak - idle <= MOST_KIB) == (0, True), (peak, idle)
     made = stack.rows("select count(*), count(distinct replay_of) from worker_jobs where replay_of is not null")
-    assert [(COUNT, COUNT)] == made
-    assert COUNT == stack.number("select count(*) from worker_jobs where state = 8")
+    assert made == [(COUNT, COUNT)]
+    assert stack.number("select count(*) from worker_jobs where state = 8") == COUNT
 
 
 def started(stack: Stack, *words: str) -> Any:

@@ -64,7 +64,7 @@ def send_some(stack: Stack) -> None:
     before = stack.vendor.sends()
     worker = stack.worker(threads=16)
     until(lambda: stack.vendor.sends() >= before + SENT, "some are sent")
-    assert 0 == stack.end(worker)
+    assert stack.end(worker) == 0
 
 
 def fill_the_broker(stack: Stack) -> Process:
@@ -87,7 +87,7 @@ def assert_all_sent(stack: Stack) -> None:
     jobs = enqueued(stack)
     assert_each_once(stack, jobs)
     assert jobs == stack.vendor.sends()
-    assert [] == stack.rows(DOUBTS)
+    assert stack.rows(DOUBTS) == []
 
 
 def redis_flushed(make: Make) -> None:
@@ -137,7 +137,7 @@ def broker_swapped_and_back(make: Make) -> None:
         send_some(stack)
         worker = fill_the_broker(stack)
         stack.swap_broker(broker)
-        assert 0 == stack.end(worker)
+        assert stack.end(worker) == 0
         assert len(brokers.waiting(stack.left[-1], stack.prefix)) >= LYING, "they still lie in the old one"
     stack.vendor.post("settings", {"latency_s": QUICK_S})
     stack.worker(threads=16)

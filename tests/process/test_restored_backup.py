@@ -51,7 +51,7 @@ def test_behind_a_fence_nobody_gets_a_message_twice(make: Make) -> None:
     stack.until_settled()
     twice = [who for who, messages in stack.vendor.inbox().items() if len(messages) > 1]
 
-    assert [] == twice
+    assert twice == []
     assert 0 < len(held) == sum(part["state"] in (0, 1) for part in backup["worker_parts"]), "what was open in it"
     seen = got(stack, "early")
     assert len(seen) >= COUNT * 2 // 3

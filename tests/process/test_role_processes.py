@@ -49,5 +49,5 @@ def test_processes_run_each_under_its_role(make: Make) -> None:
 
     assert "worker_database_up 1.0" in scraped
     assert [0] * len(LISTS) == [one.wait() for one in lists], stack.logs()[-2000:]
-    assert 0 == upgraded.wait(), stack.logs()[-2000:]
-    assert 0 == stack.end(delivering)
+    assert upgraded.wait() == 0, stack.logs()[-2000:]
+    assert stack.end(delivering) == 0

@@ -43,7 +43,7 @@ class Deploy:
     def run(self, release: InstalledRelease, *arguments: str) -> None:
         """The same, which has to end well."""
         status, said = self.command(release, *arguments)
-        assert 0 == status, said
+        assert status == 0, said
 
     def check(self, release: InstalledRelease) -> tuple[int, Any]:
         """The exit status and the answer of its `worker db check`."""
@@ -119,7 +119,7 @@ class Deploy:
 def end_producer(producer: subprocess.Popen[str]) -> None:
     """Its input ends, and it has met no error."""
     _, error = producer.communicate(timeout=120)
-    assert (0, "") == (producer.returncode, error)
+    assert (producer.returncode, error) == (0, "")
 
 
 @on_stacks(RABBITMQ, why="two workers, and a dozen programs started one after the other")
@@ -145,7 +145,7 @@ def test_a_rolling_upgrade_and_back(make: Make, releases: tuple[InstalledRelease
     stack.until_settled()
     while deploy.workers:
         deploy.end_first()
-    assert {0} == set(deploy.statuses), stack.logs()[-3000:]
+    assert set(deploy.statuses) == {0}, stack.logs()[-3000:]
     assert_all_sent(stack)
 
 
@@ -158,11 +158,11 @@ def upgrade(deploy: Deploy, older: InstalledRelease, newer: InstalledRelease) ->
     new_application = deploy.enqueues(newer, "new")
     deploy.until_each_delivers()
     status, told = deploy.check(newer)
-    assert (1, ["other", "same"]) == (status, sorted(one["compatibility"] for one in told["processes"]))
+    assert (status, sorted(one["compatibility"] for one in told["processes"])) == (1, ["other", "same"])
     deploy.start(newer)
     deploy.end_first()
     deploy.until_each_delivers()
-    assert (0, 2) == ((found := deploy.check(newer))[0], len(found[1]["processes"]))
+    assert ((found := deploy.check(newer))[0], len(found[1]["processes"])) == (0, 2)
     end_producer(new_application)
 
 
@@ -172,7 +172,7 @@ def go_back(deploy: Deploy, older: InstalledRelease, newer: InstalledRelease) ->
     deploy.end_first()
     deploy.until_each_delivers()
     status, said = deploy.command(newer, "db", "downgrade", older.revision)
-    assert (2, True) == (status, "end the workers of newer releases first" in said)
+    assert (status, "end the workers of newer releases first" in said) == (2, True)
     deploy.start(older)
     deploy.end_first()
     deploy.until_each_delivers()
@@ -191,7 +191,7 @@ def assert_all_sent(stack: Stack) -> None:
     states = dict(stack.rows("select id, state from worker_jobs"))
     inbox = stack.vendor.inbox()
     assert committed == states.keys()
-    assert {2} == set(states.values())
+    assert set(states.values()) == {2}
     assert (len(committed), {1}) == (len(inbox), {len(messages) for messages in inbox.values()})
     assert len(committed) == stack.vendor.sends()
-    assert 0 == stack.number("select count(*) from worker_attempts where doubtful or outcome <> 'accepted'")
+    assert stack.number("select count(*) from worker_attempts where doubtful or outcome <> 'accepted'") == 0

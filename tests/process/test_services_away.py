@@ -85,9 +85,9 @@ def test_a_database_that_is_away_leaves_nothing_in_doubt(make: Make) -> None:
         door.open()
         stack.until_settled()
 
-        assert {None} == {worker.poll() for worker in workers}
+        assert {worker.poll() for worker in workers} == {None}
         assert_each_once(stack, 300)
-        assert [] == stack.rows(DOUBTS)
+        assert stack.rows(DOUBTS) == []
 
 
 @on_stacks()
@@ -104,7 +104,7 @@ def test_a_drain_without_a_database_ends_with_status_1(make: Make) -> None:
         worker.send_signal(signal.SIGTERM)
         status = worker.wait(120)
 
-        assert 1 == status
+        assert status == 1
         assert time.monotonic() - began < SHORT["call_deadline_s"] + 5
 
 

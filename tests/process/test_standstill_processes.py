@@ -95,13 +95,13 @@ def test_what_stands_still_is_seen_everywhere(make: Make, way: str) -> None:
 
     until(lambda: any(cause in one.text for one in seen(stack)), f"{way}: its cause is seen", told=stack.told)
 
-    assert 1 == said(stack, "health")[0]
+    assert said(stack, "health")[0] == 1
     status, findings = said(stack, "doctor")
-    assert (1, True) == (status, cause in findings), findings
+    assert (status, cause in findings) == (1, True), findings
     _, why = said(stack, "why", job)
     assert WHY.get(way, cause) in why, why
     metrics = {tuple(one.labels.values()): one.value for one in _series(stack)}
-    assert 1 == sum(value for (account, _), value in metrics.items() if account == ACCOUNT)
+    assert sum(value for (account, _), value in metrics.items() if account == ACCOUNT) == 1
     assert cause in Person(cast(Any, stack)).get("/").text
 
 

@@ -48,17 +48,17 @@ def test_variables_of_other_programs_change_nothing(make: Make) -> None:
     job = _ask(stack, "hello")
     stack.until_settled()
 
-    assert [(JobState.ACCEPTED.value,)] == stack.rows("select state from worker_jobs where id = :job", job=job)
+    assert stack.rows("select state from worker_jobs where id = :job", job=job) == [(JobState.ACCEPTED.value,)]
     lines = stack.lines()
-    assert [3] == [line["threads"] for line in lines if line["event"] == "worker_started"]
+    assert [line["threads"] for line in lines if line["event"] == "worker_started"] == [3]
     named = {line["text"] for line in lines if line["event"] == "variable_of_others"}
     assert named == set(surprises(OTHERS))
     stack.vendor.post("settings", {"latency_s": 1.5})
     last = _ask(stack, "last")
     until(lambda: stack.vendor.sends() == 2, "the call is in flight")
     worker.send_signal(signal.SIGTERM)
-    assert 0 == worker.wait(120)
-    assert [(JobState.ACCEPTED.value,)] == stack.rows("select state from worker_jobs where id = :job", job=last)
+    assert worker.wait(120) == 0
+    assert stack.rows("select state from worker_jobs where id = :job", job=last) == [(JobState.ACCEPTED.value,)]
 
 
 def _ask(stack: Stack, text: str, **options: Any) -> str:

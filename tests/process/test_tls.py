@@ -76,7 +76,7 @@ def test_databases_are_verified_as_the_table_says(issued: Issued, tmp_path: Path
                 for url in expected:
                     found[url].append(_outcome(address + _options(url, authority)))
 
-        assert 3 == len(expected)
+        assert len(expected) == 3
         assert expected == found
 
 
@@ -156,7 +156,7 @@ def test_a_worker_delivers_by_tls_and_says_why_it_does_not(make: Make, issued: I
         door.tls = pairs["right"].context()
         stack.until_settled()
 
-    assert [(JobState.ACCEPTED.value,)] == stack.rows("select state from worker_jobs where id = :job", job=job)
+    assert stack.rows("select state from worker_jobs where id = :job", job=job) == [(JobState.ACCEPTED.value,)]
 
 
 def _errors(stack: Stack) -> set[str]:

@@ -196,13 +196,13 @@ def test_eight_processes_meet_an_expired_token_with_one_fetch(make: Make) -> Non
         for process in processes:
             process.join(LIMIT_S)
 
-    assert 1 == first_fetches
-    assert (2, 2) == (after_refresh, vendor.fetches), "one gettoken for all eight"
-    assert LATE == late[0]
-    assert [([40014, 0], 1, 2)] * PROCESSES == [result[1:] for result in [*heard, late]]
-    assert PROCESSES == vendor.refusals
-    assert [0] * PROCESSES == [process.exitcode for process in processes]
-    assert 2 == _generation(make.database_url)
+    assert first_fetches == 1
+    assert (after_refresh, vendor.fetches) == (2, 2), "one gettoken for all eight"
+    assert late[0] == LATE
+    assert [result[1:] for result in [*heard, late]] == [([40014, 0], 1, 2)] * PROCESSES
+    assert vendor.refusals == PROCESSES
+    assert [process.exitcode for process in processes] == [0] * PROCESSES
+    assert _generation(make.database_url) == 2
 
 
 def _generation(database_url: str) -> int:

@@ -41,15 +41,15 @@ def test_a_request_and_its_vendor_calls_are_one_trace(make: Make) -> None:
         stack.until_settled()
         stack.process("worker.cli", "metrics", "--listen", "127.0.0.1:0")
         exemplars = until(lambda: _exemplars(stack), "a call is told as an exemplar")
-        assert 0 == stack.end(worker)
+        assert stack.end(worker) == 0
 
         [asked] = collector.spans("shop")
         calls = collector.spans("delivery")
 
-    assert [("retry", -1), ("accepted", 0)] == [_outcome(call) for call in calls]
+    assert [_outcome(call) for call in calls] == [("retry", -1), ("accepted", 0)]
     assert {asked.trace_id} == {call.trace_id for call in calls}
     assert {asked.span_id} == {call.parent_span_id for call in calls}
-    assert {(Span.SPAN_KIND_CLIENT, "send wecom_app")} == {(call.kind, call.name) for call in calls}
+    assert {(call.kind, call.name) for call in calls} == {(Span.SPAN_KIND_CLIENT, "send wecom_app")}
     assert {job} == {attributes(call)["worker.job"] for call in calls}
     assert {asked.trace_id.hex()} == {trace for trace, _ in exemplars}
     assert {span for _, span in exemplars} <= {call.span_id.hex() for call in calls}
@@ -58,7 +58,7 @@ def test_a_request_and_its_vendor_calls_are_one_trace(make: Make) -> None:
         (line["trace_id"], line["request_id"], *line["tags"]) for line in told
     }
     sent = b"".join(collector.bodies)
-    assert [] == [canary for canary in (TEXT, PERSON, SECRET, "access_token") if canary.encode() in sent]
+    assert [canary for canary in (TEXT, PERSON, SECRET, "access_token") if canary.encode() in sent] == []
 
 
 @on_stacks(EMBEDDED, why="what exports is the process's own")
@@ -72,9 +72,9 @@ def test_a_collector_that_is_away_stops_no_worker(make: Make) -> None:
     stack.until_settled()
     stack.until_logged("collector_away")
 
-    assert 0 == stack.end(worker)
-    assert 1 == stack.logs().count("collector_away")
-    assert [] == [line for line in stack.lines() if line.get("logger", "").startswith("opentelemetry")]
+    assert stack.end(worker) == 0
+    assert stack.logs().count("collector_away") == 1
+    assert [line for line in stack.lines() if line.get("logger", "").startswith("opentelemetry")] == []
 
 
 def _ask_over_http(stack: Stack, collector: Collector) -> str:
@@ -86,7 +86,7 @@ def _ask_over_http(stack: Stack, collector: Collector) -> str:
             reply = requests.post(f"{url}/leave", headers={"X-Request-Id": "req-7"}, timeout=30)
     finally:
         provider.shutdown()
-    assert 200 == reply.status_code
+    assert reply.status_code == 200
     return reply.text
 
 

@@ -62,7 +62,7 @@ def _upload(make: Make, source: str) -> None:
     assert list(SIZES) == [call["body"]["size"] for call in stack.vendor.calls(UPLOAD)]
     assert large.producer - small.producer < MORE_KIB
     assert large.worker - small.worker < MORE_KIB
-    assert 0 == stack.end(worker)
+    assert stack.end(worker) == 0
 
 
 def _uploaded(stack: Stack, worker: Process, producer: subprocess.Popen[str], start: str, size: int) -> Peaks:
@@ -84,7 +84,7 @@ def _producing(stack: Stack) -> Iterator[subprocess.Popen[str]]:
     env, pipe = {**os.environ, "WORKER_CONFIG": str(stack.config)}, subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, env=env, stdin=pipe, stdout=pipe, text=True) as producer:
         yield producer
-    assert 0 == producer.returncode
+    assert producer.returncode == 0
 
 
 class _Quiet(SimpleHTTPRequestHandler):

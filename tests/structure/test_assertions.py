@@ -28,4 +28,4 @@ def test_an_assertion_only_looks() -> None:
         if isinstance(inner, ast.Call) and ast.unparse(inner.func) != "isinstance"
     ]
 
-    assert [] == found
+    assert found == []

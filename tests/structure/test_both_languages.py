@@ -144,25 +144,25 @@ def test_every_sentence_has_its_chinese() -> None:
     ]
     missing += [text for text in OF_PROBLEMS if text not in known]
 
-    assert [] == missing
+    assert missing == []
 
 
 def test_the_rooms_and_those_apart_are_there() -> None:
     """A name that is gone, or mistyped, would leave sentences out."""
-    assert [] == [name for name in (*SPOKEN, *APART) if not (WORKER / name).exists()]
-    assert [] == [name for name in SPOKEN_BY_THE_SIMULATOR if not (SIMULATOR / name).exists()]
+    assert [name for name in (*SPOKEN, *APART) if not (WORKER / name).exists()] == []
+    assert [name for name in SPOKEN_BY_THE_SIMULATOR if not (SIMULATOR / name).exists()] == []
 
 
 def test_every_errcode_is_told_in_chinese() -> None:
     """What it means, alone and as the reason of a part, and its remedy."""
     known = {english for _, named, _ in tables() for english in named}
 
-    assert [] == [row for row in CATALOGUES if not {row.meaning, row.remedy} <= known]
-    assert [] == [
+    assert [row for row in CATALOGUES if not {row.meaning, row.remedy} <= known] == []
+    assert [
         row
         for row in CATALOGUES
         if translate(f"{row.code} {row.meaning}", "zh") != f"{row.code} {translate(row.meaning, 'zh')}"
-    ]
+    ] == []
 
 
 def test_every_entry_is_said_somewhere() -> None:
@@ -172,7 +172,7 @@ def test_every_entry_is_said_somewhere() -> None:
     told |= {text for row in CATALOGUES for text in (row.meaning, row.remedy)}
     told |= {*_of_typer(), *OF_PROBLEMS}
 
-    assert [] == [f"{table}: {english}" for table, named, _ in tables() for english in named if english not in told]
+    assert [f"{table}: {english}" for table, named, _ in tables() for english in named if english not in told] == []
 
 
 def _of_typer() -> Iterator[str]:
@@ -215,19 +215,19 @@ def test_an_entry_stands_in_one_table() -> None:
     times = Counter(english for _, named, _ in tables() for english in named)
     times += Counter(english for english, _ in set(errcodes()) - set(dict(errcodes()).items()))
 
-    assert [] == [english for english, count in times.items() if count > 1]
+    assert [english for english, count in times.items() if count > 1] == []
 
 
 def test_both_languages_have_the_same_places() -> None:
     """Each value of a sentence is told in both; the Chinese is Chinese."""
     pairs = [pair for _, named, words in tables() for pair in (*named.items(), *words.get("kit", {}).items())]
 
-    assert [] == [en for en, zh in pairs if set(PLACE.findall(en)) != set(PLACE.findall(zh)) or en == zh]
+    assert [en for en, zh in pairs if set(PLACE.findall(en)) != set(PLACE.findall(zh)) or en == zh] == []
 
 
 def test_every_place_says_what_it_is() -> None:
     """Two values of one name would be told apart by a number, which says nothing to a translator."""
-    assert [] == [english for _, named, _ in tables() for english in named if re.search(r"[a-z][0-9]+\}", english)]
+    assert [english for _, named, _ in tables() for english in named if re.search(r"[a-z][0-9]+\}", english)] == []
 
 
 def test_each_command_of_the_audit_has_its_word() -> None:
@@ -236,4 +236,4 @@ def test_each_command_of_the_audit_has_its_word() -> None:
     names = set(re.findall(r"audited\(\s*(?:person, )?\"([a-z_ ]+)\"", sources))
 
     assert {"send", "update_card", "cancel", "add account"} < names
-    assert [] == sorted(name for name in names if term("action", name, "zh") == name)
+    assert sorted(name for name in names if term("action", name, "zh") == name) == []

@@ -48,9 +48,9 @@ def test_memory_and_connections_are_those_of_the_formulas() -> None:
     assert f"{model.BASE_MIB} MiB + {model.THREAD_MIB} MiB * threads\n" in PAGE
     assert f"64 threads that is {model.memory_mib(64):.0f} MiB" in PAGE
     assert f"add at most {model.MORE_MIB} MiB" in PAGE
-    assert [64 + 8, 2 * (64 + 8)] == [model.connections(kind, 64) for kind in KINDS[:2]]
-    assert ["threads + 8"] == _row("worker, PostgreSQL")
-    assert ["2 * (threads + 8)"] == _row("worker, MariaDB")
+    assert [model.connections(kind, 64) for kind in KINDS[:2]] == [64 + 8, 2 * (64 + 8)]
+    assert _row("worker, PostgreSQL") == ["threads + 8"]
+    assert _row("worker, MariaDB") == ["2 * (threads + 8)"]
     assert [f"{THREADS} (twice on MariaDB)"] == _row("`worker receiver`")
     assert [f"{console.THREADS} (twice on MariaDB)"] == _row("`worker console`")
 

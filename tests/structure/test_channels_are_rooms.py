@@ -24,4 +24,4 @@ def test_nothing_else_names_a_channel() -> None:
         if names.search(line)
     ]
 
-    assert [] == found
+    assert found == []

@@ -27,8 +27,8 @@ def test_each_dashboard_is_found_by_its_own_id() -> None:
     uids = [one["uid"] for one in MADE.values()]
 
     assert sorted(set(uids)) == sorted(uids)
-    assert {("delivery",)} == {tuple(one["tags"]) for one in MADE.values()}
-    assert {"delivery"} == {tag for one in MADE.values() for link in one["links"] for tag in link["tags"]}
+    assert {tuple(one["tags"]) for one in MADE.values()} == {("delivery",)}
+    assert {tag for one in MADE.values() for link in one["links"] for tag in link["tags"]} == {"delivery"}
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -54,7 +54,7 @@ def test_a_panel_names_a_datasource_a_unit_and_a_runbook_that_exists(name: str) 
     variables = {variable["name"] for variable in MADE[name]["templating"]["list"]}
     for panel in MADE[name]["panels"]:
         assert panel["fieldConfig"]["defaults"]["unit"]
-        assert {"${datasource}"} == {asked["datasource"]["uid"] for asked in [panel, *panel["targets"]]}
+        assert {asked["datasource"]["uid"] for asked in [panel, *panel["targets"]]} == {"${datasource}"}
         for link in panel["links"]:
             section = link["url"].removeprefix("${runbooks}#")
             assert section in Page("docs/runbooks.md").anchors, section
@@ -70,4 +70,4 @@ def test_every_query_parses(where: str, expression: str) -> None:
     names: dict[str, Any] = names_in(expression)
 
     assert names, where
-    assert [] == [name for name in names if not name.startswith("worker_")], where
+    assert [name for name in names if not name.startswith("worker_")] == [], where

@@ -54,8 +54,9 @@ def test_the_scripts_differ_only_by_the_updates_that_each_server_demands() -> No
 
     differ = {right for right in postgresql if postgresql[right] != mariadb[right]}
 
-    assert {("worker_blobs", "producer"), ("worker_blobs", "console")} == {
-        right for right in differ if "update" not in mariadb[right]
+    assert {right for right in differ if "update" not in mariadb[right]} == {
+        ("worker_blobs", "producer"),
+        ("worker_blobs", "console"),
     }
     assert not {table for table, _ in differ} & {"worker_jobs", "worker_parts"}
     for right in differ:
@@ -73,6 +74,6 @@ def test_no_script_grants_a_producer_or_reader_a_secret() -> None:
 
         assert {table: ({}, {}) for table in hidden} == {table: found[table][:2] for table in hidden}
         for verbs in found["worker_accounts"][:2]:
-            assert "name, version" == verbs["select"]
+            assert verbs["select"] == "name, version"
         assert "code" not in found["worker_response_codes"][0]["select"].split(", ")
         assert "update" not in found["worker_jobs"][0]

@@ -78,7 +78,7 @@ def test_every_stack_has_a_preset_of_services(
     assert preset["COMPOSE_PROFILES"].split(",") == ["worker", *hosts]
     assert hosts == name.split("-")
     assert [[host] for host in hosts] == [services[host]["profiles"] for host in hosts]
-    assert {None} == {urlsplit(place.url).password for place in (settings.database, settings.broker)}
+    assert {urlsplit(place.url).password for place in (settings.database, settings.broker)} == {None}
     assert [f"{SECRETS}database", f"{SECRETS}broker"] == [
         str(place.password and place.password.file) for place in (settings.database, settings.broker)
     ]
@@ -98,7 +98,7 @@ def test_the_embedded_preset_keeps_its_outbox_in_a_volume(
     assert settings.broker_url() == preset["COMPOSE_PROFILES"] == "embedded"
     assert f"outbox:{folder}" in services["embedded"]["volumes"]
     assert [f"install -d -o {uid} -g {gid} {folder}" in image for uid, gid in user] == [True]
-    assert (["embedded"], "worker up") == (services["embedded"]["profiles"], services["embedded"]["command"][:9])
+    assert (services["embedded"]["profiles"], services["embedded"]["command"][:9]) == (["embedded"], "worker up")
 
 
 def test_the_presets_are_those_of_the_stacks() -> None:
@@ -106,7 +106,7 @@ def test_the_presets_are_those_of_the_stacks() -> None:
     presets = {path.name for path in (ROOT / "docker").glob("*.env")}
 
     assert {f"{name.replace('+', '-')}.env" for name in STACKS} == presets
-    assert [] == [preset for preset in presets if preset not in _read("docker/compose.yaml")]
+    assert [preset for preset in presets if preset not in _read("docker/compose.yaml")] == []
 
 
 def test_no_port_is_open_to_other_machines(services: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ def test_no_port_is_open_to_other_machines(services: dict[str, Any]) -> None:
     published = [port for service in services.values() for port in service.get("ports", ())]
     addresses = re.findall(r"^(\w+):.*(?:--host |--listen |--address=)([\d.]+)", _read("Procfile"), re.M)
 
-    assert {"127.0.0.1"} == {port.split(":")[0] for port in published}
+    assert {port.split(":")[0] for port in published} == {"127.0.0.1"}
     here = dict.fromkeys(("metrics", "flower", "console"), "127.0.0.1")
     assert {"receiver": "0.0.0.0", **here} == dict(addresses)
 
@@ -123,8 +123,8 @@ def test_flower_asks_for_a_login_and_only_shows(services: dict[str, Any]) -> Non
     """Neither line starts without a login, and both say so."""
     lines = [services["flower"]["command"], _read("Procfile").partition("flower: ")[2]]
 
-    assert [] == [line for line in lines if "--read-only" not in line]
-    assert [] == [line for line in lines if not re.search(r'FLOWER_BASIC_AUTH="\$+\{\w+:\?', line)]
+    assert [line for line in lines if "--read-only" not in line] == []
+    assert [line for line in lines if not re.search(r'FLOWER_BASIC_AUTH="\$+\{\w+:\?', line)] == []
 
 
 def test_flower_does_not_start_without_a_login() -> None:
@@ -148,9 +148,9 @@ def test_the_consoles_settings_are_those_its_container_needs(services: dict[str,
 
     console = load_settings(settings).console
 
-    assert ["console"] == services["console"]["profiles"]
+    assert services["console"]["profiles"] == ["console"]
     assert console.passwords == {"ada": HASH}
-    assert [1] == [network.num_addresses for network in console.networks], "a network would trust each container in it"
+    assert [network.num_addresses for network in console.networks] == [1], "a network would trust each container in it"
     require_safe(console, asked.rpartition(":")[0], asked)
 
 
@@ -163,8 +163,8 @@ def test_no_password_is_empty_or_written_down(compose: dict[str, Any], services:
         if re.search("PASS|SECRET|TOKEN|KEY|AUTH", name) and name != "MARIADB_RANDOM_ROOT_PASSWORD"
     }
 
-    assert [] == [name for name in given if not name.endswith("_FILE")]
-    assert [] == [value for value in given.values() if not value.startswith(SECRETS) and value[:2] != "${"]
+    assert [name for name in given if not name.endswith("_FILE")] == []
+    assert [value for value in given.values() if not value.startswith(SECRETS) and value[:2] != "${"] == []
     assert {f"./secrets/{name}" for name in compose["secrets"]} == {one["file"] for one in compose["secrets"].values()}
     assert "docker/secrets/" in _read(".gitignore").splitlines()
 
@@ -174,7 +174,7 @@ def test_a_service_has_the_secrets_it_reads_and_no_others(services: dict[str, An
     ours = {name: service["secrets"] for name, service in services.items() if "build" in service}
     servers = {name: service for name, service in services.items() if name not in ours}
 
-    assert OURS == ours
+    assert ours == OURS
     for name, service in servers.items():
         lines = f"{service.get('environment', '')} {service.get('command', '')}"
         assert (name, set(service.get("secrets", ()))) == (name, set(re.findall(rf"{SECRETS}(\w+)", lines)))
@@ -182,11 +182,11 @@ def test_a_service_has_the_secrets_it_reads_and_no_others(services: dict[str, An
 
 def test_whatever_serves_is_started_again(services: dict[str, Any]) -> None:
     """All but the upgrade of the tables, which ends."""
-    assert {"migrate"} == {name for name, one in services.items() if one.get("restart") != "unless-stopped"}
+    assert {name for name, one in services.items() if one.get("restart") != "unless-stopped"} == {"migrate"}
     restarts = {
         path.name: re.findall("^Restart=(.*)$", path.read_text(), re.MULTILINE) for path in UNITS.glob("*.service")
     }
-    assert {"im-delivery-migrate.service": []} == {name: one for name, one in restarts.items() if one != ["always"]}
+    assert {name: one for name, one in restarts.items() if one != ["always"]} == {"im-delivery-migrate.service": []}
 
 
 def test_the_images_context_is_what_it_is_built_of() -> None:
@@ -194,7 +194,7 @@ def test_the_images_context_is_what_it_is_built_of() -> None:
     patterns = [line for line in _read(".dockerignore").splitlines() if line and not line.startswith("#")]
     copied = re.findall(r"^COPY (.*) \S+$", _read("docker/Dockerfile"), re.M)
 
-    assert "*" == patterns[0]
+    assert patterns[0] == "*"
     sources = {source for line in copied if not line.startswith("--from") for source in line.split()}
     assert {f"!{source}" for source in sources} == {one for one in patterns if one[0] == "!"}
 
@@ -257,6 +257,6 @@ def test_queues_are_durable_direct_and_of_the_default_exchange() -> None:
     """A flush of the broker can take no binding away."""
     for queue in queues.queues("p."):
         assert queue.durable
-        assert "" == queue.exchange.name
-        assert "direct" == queue.exchange.type
+        assert queue.exchange.name == ""
+        assert queue.exchange.type == "direct"
         assert queue.name == queue.routing_key

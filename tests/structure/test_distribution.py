@@ -40,7 +40,7 @@ def built(folder: Path, *, touched_at: int, mode: int) -> Built:
     done = subprocess.run(
         command, env={**os.environ, **RELEASE}, capture_output=True, text=True, timeout=120, check=False
     )
-    assert 0 == done.returncode, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     (sdist,), (wheel,) = (folder / "dist").glob("*.tar.gz"), (folder / "dist").glob("*.whl")
     return Built(sdist, wheel)
 
@@ -61,8 +61,8 @@ def test_a_build_is_repeated_byte_for_byte(release: Built, tmp_path: Path) -> No
 
 def test_they_have_the_version_that_is_said(release: Built) -> None:
     """The tag's, or the environment's."""
-    assert "im_delivery_worker-3.2.1.tar.gz" == release.sdist.name
-    assert "im_delivery_worker-3.2.1-py3-none-any.whl" == release.wheel.name
+    assert release.sdist.name == "im_delivery_worker-3.2.1.tar.gz"
+    assert release.wheel.name == "im_delivery_worker-3.2.1-py3-none-any.whl"
 
 
 def test_a_copy_without_history_is_built_all_the_same(release: Built, tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ def test_a_copy_without_history_is_built_all_the_same(release: Built, tmp_path: 
         opened.extractall(tmp_path, filter="data")
     (of_sdist,) = tmp_path.glob("im_delivery_worker-*")
 
-    assert "3.2.1" == _version(of_sdist)
+    assert _version(of_sdist) == "3.2.1"
     (of_sdist / "PKG-INFO").unlink()
-    assert "0.1.dev0" == _version(of_sdist)
+    assert _version(of_sdist) == "0.1.dev0"
 
 
 def _version(source: Path) -> str:
@@ -92,11 +92,11 @@ def test_the_wheel_has_both_packages_and_nothing_beside_them(release: Built) -> 
     with tarfile.open(release.sdist) as opened:
         sdist = {name.partition("/")[2] for name in opened.getnames()}
 
-    assert {"worker", "worker_simulator"} == {name.partition("/")[0] for name in wheel}
+    assert {name.partition("/")[0] for name in wheel} == {"worker", "worker_simulator"}
     assert {"worker/py.typed", "worker/migrations/versions/0001_outbox.py", "worker/__init__.pyi"} <= wheel
     assert {"worker_simulator/py.typed", "worker_simulator/inbox/assets/templates/page.html"} <= wheel
     assert {"worker/console/words.toml", "worker/drawing/words.toml", "worker/reporting/problems.toml"} <= wheel
     ours = {name.replace("worker/migrations", "migrations") for name in wheel}
-    assert set() == ours - sdist
+    assert ours - sdist == set()
     beside = {"tests/conftest.py", "docs/index.md", "deploy/sql/postgresql-roles.sql", "docker/Dockerfile"}
     assert {*beside, "SECURITY.md", "CHANGELOG.md", "LICENSE", "constraints.txt", "pyproject.toml"} <= sdist

@@ -34,7 +34,7 @@ def test_every_process_test_says_where_it_runs() -> None:
         if not decorators & {name.partition("(")[0] for name in map(ast.unparse, test.decorator_list)}
     ]
 
-    assert [] == undecorated
+    assert undecorated == []
 
 
 def test_other_stacks_need_a_reason() -> None:
@@ -60,7 +60,7 @@ def test_a_missing_program_fails_where_services_are_demanded(monkeypatch: pytest
         own_server.need(own_pgbouncer.PROGRAMS, found=False)
 
     assert ends == (left_out.type, demanded.type)
-    assert {"PgBouncer"} == set(databases.missing)
+    assert set(databases.missing) == {"PgBouncer"}
 
 
 @pytest.mark.parametrize("room", ["pipeline", "conformance", "docs"])
@@ -73,7 +73,7 @@ def test_fewer_databases_need_a_reason(room: str) -> None:
         if (_runs_on_fewer(path, test) or any(_marks(path, test))) and not all(_reasons(path, test))
     ]
 
-    assert [] == unexplained
+    assert unexplained == []
 
 
 def test_fewer_databases_are_noticed() -> None:
@@ -83,13 +83,13 @@ def test_fewer_databases_are_noticed() -> None:
         ast.parse(f"def test_it({asked}): ...").body[0] for asked in ("mariadb_url", "server_site", "database")
     )
 
-    assert [True, True, False] == [_runs_on_fewer(path, one) for one in (direct, through, each)]  # type: ignore[arg-type]
+    assert [_runs_on_fewer(path, one) for one in (direct, through, each)] == [True, True, False]  # type: ignore[arg-type]
 
 
 @pytest.mark.fewer_databases("this is about the mark")
 def test_with_the_mark_the_database_is_sqlite(database: Database) -> None:
     """Whatever databases are there: on another one this would fail."""
-    assert "sqlite" == database.dialect.name
+    assert database.dialect.name == "sqlite"
 
 
 def _runs_on_fewer(path: Path, test: Function) -> bool:

@@ -44,7 +44,7 @@ def test_what_a_function_returns_is_exported() -> None:
         if found not in exported
     }
 
-    assert set() == missing
+    assert missing == set()
 
 
 def _returned(function: Any) -> Any:

@@ -44,9 +44,9 @@ def test_a_container_has_no_rights_and_limits(name: str) -> None:
     service = compose_file()["services"][name]
 
     assert service["read_only"] is True
-    assert ["ALL"] == service["cap_drop"]
-    assert ["no-new-privileges:true"] == service["security_opt"]
-    assert {"cpus", "memory", "pids"} == set(service["deploy"]["resources"]["limits"])
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
     assert ("healthcheck" in service) == (name != "migrate")
 
 
@@ -56,18 +56,20 @@ def test_a_pod_has_no_rights_and_limits(document: dict[str, Any]) -> None:
     pod = document["spec"]["template"]["spec"]
     (container,) = pod["containers"]
 
-    assert (True, 10001, {"type": "RuntimeDefault"}) == tuple(
-        pod["securityContext"][key] for key in ("runAsNonRoot", "runAsUser", "seccompProfile")
+    assert tuple(pod["securityContext"][key] for key in ("runAsNonRoot", "runAsUser", "seccompProfile")) == (
+        True,
+        10001,
+        {"type": "RuntimeDefault"},
     )
-    assert {
+    assert container["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
-    } == container["securityContext"]
+    }
     assert pod["automountServiceAccountToken"] is False
     # A Service named `worker` would otherwise give every pod variables that begin with WORKER_.
     assert pod["enableServiceLinks"] is False
-    assert {"limits", "requests"} == set(container["resources"])
+    assert set(container["resources"]) == {"limits", "requests"}
 
 
 def _units(folder: Path) -> list[Path]:
@@ -93,8 +95,8 @@ def test_systemd_takes_the_units_and_calls_them_hardened(tmp_path: Path) -> None
     verified = _analyze("verify", "--man=no", *units)
     judged = [_analyze("security", "--offline=yes", f"--threshold={MOST_EXPOSED * 10:.0f}", one) for one in units]
 
-    assert (0, "") == (verified.returncode, verified.stderr)
-    assert [] == [one.stdout.splitlines()[-1] for one in judged if one.returncode]
+    assert (verified.returncode, verified.stderr) == (0, "")
+    assert [one.stdout.splitlines()[-1] for one in judged if one.returncode] == []
 
 
 @pytest.mark.parametrize("start", deployment.systemd(), ids=lambda one: one.name)
@@ -122,7 +124,7 @@ def test_whoever_sends_has_time_to_end() -> None:
     }
 
     assert len(graces) == 2 + 3 + 4
-    assert {} == {name: grace for name, grace in graces.items() if float(grace) <= DRAIN_S}
+    assert {name: grace for name, grace in graces.items() if float(grace) <= DRAIN_S} == {}
 
 
 @pytest.mark.parametrize("place", [deployment.systemd, deployment.kubernetes], ids=lambda one: one.__name__)
@@ -144,7 +146,7 @@ def test_the_tables_come_before_a_release_also_on_the_way_back() -> None:
     """Helm runs no hook of an upgrade before a rollback, which the page says the older release's Job can end."""
     job = documents(read("deploy/kubernetes/migrate.yaml"))[0]
 
-    assert "pre-install,pre-upgrade,pre-rollback" == job["metadata"]["annotations"]["helm.sh/hook"]
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
 
 
 def test_a_process_with_a_user_of_its_own_gets_its_own_url_and_password() -> None:
@@ -154,16 +156,16 @@ def test_a_process_with_a_user_of_its_own_gets_its_own_url_and_password() -> Non
 
     found = manifests.rendered({"databases": {"receiver": url}})
 
-    assert ["receiver.yaml"] == [name for name, text in found.items() if own in text]
-    assert ["receiver.yaml"] == [name for name, text in found.items() if other in text]
+    assert [name for name, text in found.items() if own in text] == ["receiver.yaml"]
+    assert [name for name, text in found.items() if other in text] == ["receiver.yaml"]
 
 
 def test_helm_finds_nothing_wrong() -> None:
     """Helm's own lint; it would only like an icon."""
     found = lint(manifests.CHART)
 
-    assert [] == found["errors"]
-    assert ["icon is recommended"] == [one["error"] for one in found["messages"]]
+    assert found["errors"] == []
+    assert [one["error"] for one in found["messages"]] == ["icon is recommended"]
 
 
 @pytest.mark.parametrize(

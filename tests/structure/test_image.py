@@ -33,8 +33,8 @@ def test_what_the_image_installs_is_what_is_tested(path: str) -> None:
     locked = pins(path)
 
     assert {name: pins("constraints.txt").get(name) for name in locked} == locked
-    assert [] == [block for block in re.split(r"\n(?=\w)", text.strip()) if "--hash=sha256:" not in block]
-    assert [] == re.findall(r"^.*(?:://|--index-url|--find-links).*$", text, re.M)
+    assert [block for block in re.split(r"\n(?=\w)", text.strip()) if "--hash=sha256:" not in block] == []
+    assert re.findall(r"^.*(?:://|--index-url|--find-links).*$", text, re.M) == []
 
 
 def test_the_image_installs_all_that_the_project_asks_for() -> None:
@@ -48,7 +48,7 @@ def test_the_image_installs_all_that_the_project_asks_for() -> None:
     assert {project["name"]} == names - pins("docker/requirements.txt").keys()
     assert extras.keys() - {"all"} - {"worker"} == set(re.split(r"[\[\],]", extras["all"][0])[1:-1])
     builders = tomllib.loads(_read("pyproject.toml"))["build-system"]["requires"]
-    assert ["hatchling", "hatch-vcs"] == builders
+    assert builders == ["hatchling", "hatch-vcs"]
     assert {*builders} <= pins("docker/build-requirements.txt").keys()
 
 
@@ -58,9 +58,9 @@ def test_every_image_is_pinned_and_comes_through_the_mirror() -> None:
     images = [one["image"] for one in services.values() if "build" not in one]
     (base,) = re.findall(r"^ARG PYTHON=(.*)$", _read("docker/Dockerfile"), re.M)
 
-    assert [] == [one for one in [*images, base] if not re.search(r":[\w.-]+@sha256:[0-9a-f]{64}$", one)]
-    assert [] == [one for one in images if not one.startswith("${REGISTRY:-docker.io}/")]
-    assert {"${REGISTRY}/library/${PYTHON}"} == set(re.findall(r"^FROM (\S+)", _read("docker/Dockerfile"), re.M))
+    assert [one for one in [*images, base] if not re.search(r":[\w.-]+@sha256:[0-9a-f]{64}$", one)] == []
+    assert [one for one in images if not one.startswith("${REGISTRY:-docker.io}/")] == []
+    assert set(re.findall(r"^FROM (\S+)", _read("docker/Dockerfile"), re.M)) == {"${REGISTRY}/library/${PYTHON}"}
 
 
 def test_the_image_is_built_in_two_stages_and_runs_as_a_number() -> None:
@@ -69,7 +69,7 @@ def test_the_image_is_built_in_two_stages_and_runs_as_a_number() -> None:
 
     build, runs = image.split("\nFROM ")[1:]
 
-    assert 2 == build.count("--require-hashes")
+    assert build.count("--require-hashes") == 2
     assert "USER 10001:10001" in runs
     assert "pip uninstall" in runs
     assert "pip install" not in runs

@@ -27,13 +27,13 @@ def test_the_help_explains_each_keyword(function: object) -> None:
     text = inspect.getdoc(function) or ""
     options = worker.MessageOptions if function is worker.enqueue else worker.JobOptions
 
-    assert [] == [name for name in ["`accounts`", *options.__annotations__] if f"{name}: " not in text]
+    assert [name for name in ["`accounts`", *options.__annotations__] if f"{name}: " not in text] == []
 
 
 @pytest.mark.parametrize("function", [*ENQUEUES, worker.get_job, worker.replay], ids=lambda function: function.__name__)
 def test_the_help_shows_a_session(function: object) -> None:
     """Callers give theirs, and never see the connection that is taken out of it."""
-    assert "session" == next(iter(inspect.signature(function).parameters))  # type: ignore[arg-type]
+    assert next(iter(inspect.signature(function).parameters)) == "session"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", ["prioritty", "options", "order", "order_key"])

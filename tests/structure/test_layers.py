@@ -26,7 +26,7 @@ def test_no_function_is_longer_than_fifty_lines(folder: str) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (node.end_lineno or 0) - node.lineno >= LONGEST
     ]
 
-    assert [] == long
+    assert long == []
 
 
 def test_the_simulator_loads_without_the_worker() -> None:
@@ -38,4 +38,4 @@ def test_the_simulator_loads_without_the_worker() -> None:
 
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
 
-    assert "[]" == found.stdout.strip()
+    assert found.stdout.strip() == "[]"

@@ -36,9 +36,9 @@ def test_grafana_is_given_its_source_and_its_dashboards() -> None:
 
     mounted = dict(volume.split(":")[:2][::-1] for volume in services["grafana"]["volumes"])
 
-    assert "http://prometheus:9090" == source["url"]
-    assert "../deploy/grafana/dashboards" == mounted[provider["options"]["path"]]
-    assert "../deploy/grafana/provisioning" == mounted["/etc/grafana/provisioning"]
+    assert source["url"] == "http://prometheus:9090"
+    assert mounted[provider["options"]["path"]] == "../deploy/grafana/dashboards"
+    assert mounted["/etc/grafana/provisioning"] == "../deploy/grafana/provisioning"
 
 
 def test_what_is_mounted_is_there() -> None:
@@ -47,7 +47,7 @@ def test_what_is_mounted_is_there() -> None:
 
     paths = {volume.split(":")[0] for volume in volumes if volume.startswith(".")}
 
-    assert [] == [path for path in paths if not (ROOT / "docker" / path).exists()]
+    assert [path for path in paths if not (ROOT / "docker" / path).exists()] == []
 
 
 def test_what_scales_on_a_figure_names_one_that_there_is() -> None:
@@ -58,7 +58,7 @@ def test_what_scales_on_a_figure_names_one_that_there_is() -> None:
     queries = [one["spec"]["triggers"][0]["metadata"]["query"] for one in objects]
 
     asked = [re.fullmatch(r'sum\((\w+)\{(\w+)="\w+"\}\)', query) for query in queries]
-    assert [] == [one for one in asked if one is None or not re.search(rf"^\| `{one[1]}` \|.*`{one[2]}`", page, re.M)]
+    assert [one for one in asked if one is None or not re.search(rf"^\| `{one[1]}` \|.*`{one[2]}`", page, re.M)] == []
     assert len([one for one in kubernetes() if one.name.startswith("worker-")]) == len(objects)
 
 

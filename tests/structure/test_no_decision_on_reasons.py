@@ -41,7 +41,7 @@ def test_pipeline_tests_pass_when_every_reason_is_noise() -> None:
 
     run = subprocess.run([sys.executable, "-m", "pytest", *options, *files], cwd=ROOT, capture_output=True, text=True)
 
-    assert 0 == run.returncode, run.stdout[-5000:]
+    assert run.returncode == 0, run.stdout[-5000:]
 
 
 def test_noise_says_nothing_and_can_be_read_back() -> None:
@@ -51,7 +51,7 @@ def test_noise_says_nothing_and_can_be_read_back() -> None:
     assert first != second
     assert "app_day" not in first
     assert first == noise(first)
-    assert "held: limit app_day is used up" == plain(f"held: {second}")
+    assert plain(f"held: {second}") == "held: limit app_day is used up"
 
 
 def test_every_value_that_holds_a_reason_gets_noise() -> None:
@@ -66,4 +66,4 @@ def test_every_value_that_holds_a_reason_gets_noise() -> None:
 
     assert {Retry, LaneBlock, LaneState, PartFacts, NotSent} <= {holder for holder, _ in values_with_a_reason()}
     assert "full" not in said.reason
-    assert "full" == plain(said.reason)
+    assert plain(said.reason) == "full"

@@ -36,8 +36,8 @@ def test_the_page_follows_the_order_it_states() -> None:
         if name in STEPS
     ]
 
-    assert STEPS == [name for place, name in enumerate(page) if name not in page[:place]]
-    assert ["connect", "connect"] == [name for name in page if name == "connect"]
+    assert [name for place, name in enumerate(page) if name not in page[:place]] == STEPS
+    assert [name for name in page if name == "connect"] == ["connect", "connect"]
 
 
 def calls_of(function: object) -> list[str]:
@@ -51,14 +51,14 @@ def calls_of(function: object) -> list[str]:
 
 def test_a_page_that_tells_the_order_tells_this_one() -> None:
     """No page has an older one, or another word for a step."""
-    assert [] == [
+    assert [
         (page, steps) for page in PAGES for steps in lists_of_steps(page.read_text(encoding="utf-8")) if steps != STEPS
-    ]
+    ] == []
 
 
 def test_the_order_is_told_where_the_attempt_is() -> None:
     """In the guarantees."""
-    assert [STEPS] == list(lists_of_steps((ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")))
+    assert list(lists_of_steps((ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8"))) == [STEPS]
 
 
 def test_the_picture_of_the_readme_has_the_same_order() -> None:

@@ -27,7 +27,7 @@ def test_a_file_that_prose_names_is_there() -> None:
         if name not in there | THEIRS
     }
 
-    assert set() == gone
+    assert gone == set()
 
 
 def test_a_name_that_prose_puts_in_a_file_is_there() -> None:
@@ -48,4 +48,4 @@ def test_a_name_that_prose_puts_in_a_file_is_there() -> None:
     }
 
     assert len(pairs) > 10
-    assert set() == gone
+    assert gone == set()

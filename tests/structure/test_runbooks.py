@@ -60,8 +60,8 @@ def test_each_alert_is_raised_and_ended_in_a_test() -> None:
 
     counted = {name: text.count(f'alertname="{name}"') for name in ALERTS}
 
-    assert {} == {name: times for name, times in counted.items() if times < 2}
-    assert ["rules.yaml"] == _read("rules_test.yaml")["rule_files"]
+    assert {name: times for name, times in counted.items() if times < 2} == {}
+    assert _read("rules_test.yaml")["rule_files"] == ["rules.yaml"]
 
 
 @pytest.mark.parametrize(("name", "text"), _sections(BOOKS[0]).items(), ids=lambda value: value[:20])
@@ -70,9 +70,9 @@ def test_a_runbook_tells_how_it_is_seen_and_what_to_do(name: str, text: str) -> 
     assert [words for words in SECTIONS if words not in text] == []
     if name not in WITHOUT_END:
         assert "**Ends**" in text
-    assert [] == [words for words in re.findall(r"`worker ([a-z-]+(?: [a-z]+)?)[^`]*`", text) if not _is_command(words)]
+    assert [words for words in re.findall(r"`worker ([a-z-]+(?: [a-z]+)?)[^`]*`", text) if not _is_command(words)] == []
     named = re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", text)
-    assert [] == [name for name in named if name not in (*ALERTS, *KINDS)]
+    assert [name for name in named if name not in (*ALERTS, *KINDS)] == []
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -106,7 +106,7 @@ def test_what_people_are_told_is_there_in_chinese(name: str, monkeypatch: pytest
     for text in texts:
         [place] = re.findall(r"处理手册：(\S+)", text)
         assert f"`{name}`" in _section(place)
-        assert [] == english_left(text)
+        assert english_left(text) == []
 
 
 @pytest.mark.parametrize("name", sorted(ALERTS.keys() & KINDS))

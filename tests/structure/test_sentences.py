@@ -29,4 +29,4 @@ def test_the_list_can_be_narrowed(capsys: pytest.CaptureFixture[str]) -> None:
     """A text keeps the lines that contain it."""
     main(["投递控制台"])
 
-    assert "console: frame.name\tDelivery console\t投递控制台\n" == capsys.readouterr().out
+    assert capsys.readouterr().out == "console: frame.name\tDelivery console\t投递控制台\n"

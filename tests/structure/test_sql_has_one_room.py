@@ -17,7 +17,7 @@ A_NAME = re.compile("mysql|mariadb|sqlite|postgres", re.IGNORECASE)
 
 def test_no_sql_outside_the_outbox() -> None:
     """In no text but a docstring. What only the test kit asks of the tables is in a file of its own."""
-    assert [] == [place for place, text in _texts(_dependencies()) if SQL.match(text)]
+    assert [place for place, text in _texts(_dependencies()) if SQL.match(text)] == []
 
 
 def test_columns_are_named() -> None:
@@ -25,15 +25,15 @@ def test_columns_are_named() -> None:
     lines = (line for _, path in _files() for line in path.read_text(encoding="utf-8").splitlines())
     found = [line for line in lines if re.search(r"select (\w\.)?\*", line) and ".json_rows(" not in line]
 
-    assert [] == found
+    assert found == []
 
 
 def test_no_database_is_told_by_its_name_outside_the_outbox() -> None:
     """Settings and their defaults name drivers in URLs; nothing is decided by a dialect."""
     files = list(_dependencies())
-    assert [] == [place for place, text in _texts(files) if text in NAMES]
+    assert [place for place, text in _texts(files) if text in NAMES] == []
     attributes = [(name, node) for name, path in files for node in nodes(path) if isinstance(node, ast.Attribute)]
-    assert [] == [f"{name}:{node.lineno}" for name, node in attributes if node.attr == "dialect"]
+    assert [f"{name}:{node.lineno}" for name, node in attributes if node.attr == "dialect"] == []
 
 
 def test_no_database_is_told_by_its_name_outside_the_engine() -> None:
@@ -44,8 +44,8 @@ def test_no_database_is_told_by_its_name_outside_the_engine() -> None:
     """
     files = list(_rooms())
     texts = {place for place, text in _texts(files) if A_NAME.search(text)}
-    assert [] == sorted(texts | {place for place, name in _identifiers(files) if A_NAME.search(name)})
-    assert [] == [f"{name}:{node.lineno}" for name, path in files for node in nodes(path) if _is_name(node)]
+    assert sorted(texts | {place for place, name in _identifiers(files) if A_NAME.search(name)}) == []
+    assert [f"{name}:{node.lineno}" for name, path in files for node in nodes(path) if _is_name(node)] == []
 
 
 def _is_name(node: ast.AST) -> bool:

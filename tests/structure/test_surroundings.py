@@ -61,43 +61,43 @@ def test_what_a_library_reads_by_itself_is_known(library: str) -> None:
 
     reads = set(_reads(files))
 
-    assert set() == reads - set(LISTS[library])
-    assert not is_pinned or set() == set(LISTS[library]) - reads
+    assert reads - set(LISTS[library]) == set()
+    assert not is_pinned or set(LISTS[library]) - reads == set()
 
 
 def test_what_the_standard_library_reads_is_known() -> None:
     """Of the modules that our processes load; each version of Python may read less."""
     folder = Path(sysconfig.get_paths()["stdlib"])
 
-    assert set() == set(_reads({name: folder / name for name in MODULES})) - set(LISTS["python"])
+    assert set(_reads({name: folder / name for name in MODULES})) - set(LISTS["python"]) == set()
 
 
 def test_what_the_interpreter_reads_is_known() -> None:
     """As it says itself; each version may have fewer."""
     told = subprocess.run([sys.executable, "--help-env"], capture_output=True, text=True, check=True).stdout
 
-    assert set() == set(OF_PYTHON.findall(told)) - set(LISTS["interpreter"])
+    assert set(OF_PYTHON.findall(told)) - set(LISTS["interpreter"]) == set()
 
 
 def test_what_openssl_reads_is_known() -> None:
     """The names in its libraries that look like variables; each version may have fewer."""
     assert ssl.OPENSSL_VERSION
 
-    assert set() == _named_in("(ssl|crypto)", OF_OPENSSL) - set(LISTS["openssl"])
+    assert _named_in("(ssl|crypto)", OF_OPENSSL) - set(LISTS["openssl"]) == set()
 
 
 def test_what_sqlite_reads_is_known() -> None:
     """The same of its library, where Python has it as a file of its own."""
     assert sqlite3.sqlite_version
 
-    assert set() == _named_in("sqlite3", OF_SQLITE) - set(LISTS["sqlite"])
+    assert _named_in("sqlite3", OF_SQLITE) - set(LISTS["sqlite"]) == set()
 
 
 def test_what_libpq_reads_is_known() -> None:
     """As it says itself; each release may have fewer."""
     named = {(option.envvar or b"").decode() for option in Conninfo.get_defaults()} - {""}
 
-    assert set() == named - set(LISTS["libpq"])
+    assert named - set(LISTS["libpq"]) == set()
 
 
 def test_every_line_says_what_is_done() -> None:
@@ -106,7 +106,7 @@ def test_every_line_says_what_is_done() -> None:
         value for rows in LISTS.values() for value in rows.values() if not re.match(r"(told|set|out|meant)\b", value)
     ]
 
-    assert [] == wrong
+    assert wrong == []
 
 
 def test_what_is_to_be_told_is_told() -> None:
@@ -118,7 +118,7 @@ def test_what_is_to_be_told_is_told() -> None:
 
     assert {name for name, is_told in named.items() if is_told} <= {name for name, is_told in told.items() if is_told}
     quiet = {name for name, is_told in named.items() if not is_told and not name.startswith("CELERY_")}
-    assert set() == quiet & {name for name, is_told in told.items() if is_told}
+    assert quiet & {name for name, is_told in told.items() if is_told} == set()
 
 
 def test_each_sentence_is_of_a_variable_that_something_reads() -> None:
@@ -130,7 +130,7 @@ def test_each_sentence_is_of_a_variable_that_something_reads() -> None:
     }
     of_commands = {name for one in SURROUNDINGS for name in one.names if name.startswith("CELERY_")}
 
-    assert set() == {name for one in SURROUNDINGS for name in one.names} - names - of_commands
+    assert {name for one in SURROUNDINGS for name in one.names} - names - of_commands == set()
 
 
 def _named_in(libraries: str, pattern: re.Pattern[bytes]) -> set[str]:

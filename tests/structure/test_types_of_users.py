@@ -66,7 +66,7 @@ def test_an_application_is_checked(checker: tuple[str, ...], folder: Path) -> No
 
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
 
-    assert 0 == done.returncode, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_documents_own_applications_are_checked(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_the_documents_own_applications_are_checked(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
 
     assert len(copied) > 12
-    assert 0 == done.returncode, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @CHECKERS

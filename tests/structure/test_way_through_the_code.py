@@ -69,7 +69,7 @@ def way(sqlite_database: Database, driven_clock: DrivenClock) -> Way:
                 for ring in site.rings:
                     site.bell.answer(ring.lane, ring.ids)
                 site.settle()
-            assert "accepted" == site.state(job)
+            assert site.state(job) == "accepted"
     finally:
         sys.setprofile(None)
         threading.setprofile(None)

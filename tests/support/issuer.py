@@ -54,7 +54,7 @@ class FakeIssuer(BaseAdapter):
         """A person signs in at the address that a browser was sent to; the path that they are sent back to."""
         query = dict(parse_qsl(urlsplit(address).query))
         assert address.startswith(f"{ISSUER}/authorize?")
-        assert "S256" == query["code_challenge_method"]
+        assert query["code_challenge_method"] == "S256"
         code = f"code{len(self.codes)}"
         self.codes[code] = query
         back = urlsplit(query["redirect_uri"])

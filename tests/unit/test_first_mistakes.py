@@ -139,7 +139,7 @@ def test_no_class_tells_a_wrong_value_otherwise(value: Any) -> None:
         problem for _, _, made in classes() for name in made.model_fields for problem in problems(made, name, value)
     ]
 
-    assert [] == [problem for problem in told if "nput should" in problem.text or not problem.remedy]
+    assert [problem for problem in told if "nput should" in problem.text or not problem.remedy] == []
 
 
 def problems(made: Any, name: str, value: Any) -> Sequence[worker.Problem]:
@@ -157,7 +157,7 @@ def test_an_open_file_has_a_name(tmp_path: Path) -> None:
     path.write_bytes(b"0123456789")
 
     with path.open("rb") as opened:
-        assert ["menu.pdf"] * 3 == [File(opened).name, File(path).name, File.at(str(path)).name]
+        assert [File(opened).name, File(path).name, File.at(str(path)).name] == ["menu.pdf"] * 3
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_wrong_call_is_told_whole(
         work(connection)
     worker.configure(None)
 
-    assert [] == [one for one in said if one not in str(refused.value)]
+    assert [one for one in said if one not in str(refused.value)] == []
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_a_decorator_takes_what_it_says() -> None:
     @on_job_done(accounts=["hr"])
     def done(event: Any, session: Any) -> None: ...
 
-    assert ["pressed", "done"] == [pressed.__name__, done.__name__]
+    assert [pressed.__name__, done.__name__] == ["pressed", "done"]
 
 
 def test_celery_finds_the_application() -> None:
@@ -288,7 +288,7 @@ def test_celery_finds_the_application() -> None:
     import celery.app.utils
 
     sys.modules.pop("worker.service.celery_app", None)
-    assert "worker" == celery.app.utils.find_app("worker").main
+    assert celery.app.utils.find_app("worker").main == "worker"
 
 
 @pytest.mark.parametrize(

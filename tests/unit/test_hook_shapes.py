@@ -209,4 +209,4 @@ def test_asyncio_run_is_the_way_to_await_in_a_hook() -> None:
         ran.append(event)
 
     decided(1, 2)  # type: ignore[arg-type]
-    assert [1] == ran
+    assert ran == [1]

@@ -71,12 +71,12 @@ def test_a_frequency_limit_is_found_by_evidence() -> None:
     lane, now, waits = Lane(), NOW, []
 
     for _ in range(4):
-        assert [LaneEventKind.THROTTLED] == struck(lane, now)
+        assert struck(lane, now) == [LaneEventKind.THROTTLED]
         waits.append(lane.state.blocked_until - now)
         now = lane.state.blocked_until + SECOND
 
     midnight = datetime(2026, 11, 20, 16, 0, tzinfo=UTC)
-    assert [MINUTE, HOUR] == waits[:2]
+    assert waits[:2] == [MINUTE, HOUR]
     assert int((midnight + timedelta(days=1)).timestamp()) * SECOND == lane.state.blocked_until
     assert waits[3] == DAY - SECOND
 
@@ -98,8 +98,8 @@ def test_calls_that_were_in_flight_are_no_evidence() -> None:
     steps = [struck(lane, NOW + n, NOW - SECOND) for n in range(30)]
     late = struck(lane, NOW + 2 * MINUTE, NOW + MINUTE - 1)
 
-    assert [[LaneEventKind.THROTTLED], *[[]] * 29] == steps
-    assert ([], 1, NOW + MINUTE) == (late, lane.state.step, lane.state.struck_until)
+    assert steps == [[LaneEventKind.THROTTLED], *[[]] * 29]
+    assert (late, lane.state.step, lane.state.struck_until) == ([], 1, NOW + MINUTE)
 
 
 def test_a_success_after_the_block_resets_the_steps() -> None:
@@ -112,8 +112,8 @@ def test_a_success_after_the_block_resets_the_steps() -> None:
     afterwards = taken(lane, NOW + MINUTE + SECOND)
     struck(lane, NOW + 2 * MINUTE)
 
-    assert ([], 1, [LaneEventKind.OVER]) == (before, stood, afterwards)
-    assert NOW + 3 * MINUTE == lane.state.blocked_until
+    assert (before, stood, afterwards) == ([], 1, [LaneEventKind.OVER])
+    assert lane.state.blocked_until == NOW + 3 * MINUTE
 
 
 @pytest.mark.parametrize(("step", "again_within"), [(1, HOUR), (2, DAY), (3, DAY)])
@@ -137,7 +137,7 @@ def test_a_seldom_used_lane_finds_its_window_too() -> None:
             steps.append(lane.state.step)
         now += 3 * MINUTE
 
-    assert [1, 2, 3, 3] == steps
+    assert steps == [1, 2, 3, 3]
 
 
 def test_after_a_strike_one_call_tries() -> None:
@@ -152,8 +152,8 @@ def test_after_a_strike_one_call_tries() -> None:
         taken(lane, now + 1, now - 1)  # it was in flight before the number grew
         calls.append(lane.state.calls)
 
-    assert 1 == first
-    assert [2, 4, 8, 16, 32, MAX_CALLS, None] == calls
+    assert first == 1
+    assert calls == [2, 4, 8, 16, 32, MAX_CALLS, None]
     assert lane.state.is_clear(now)
 
 
@@ -167,7 +167,7 @@ def test_too_many_in_parallel_halves_them(calls: int | None, in_flight: int, hal
 
     assert half == lane.state.calls
     assert {LaneEventKind.NARROWED} >= {step.what for step in steps}
-    assert [] == again
+    assert again == []
 
 
 def test_a_narrowed_lane_recovers_with_time_and_success() -> None:
@@ -180,7 +180,7 @@ def test_a_narrowed_lane_recovers_with_time_and_success() -> None:
     then = taken(lane, NOW + 11 * SECOND)
     end = taken(lane, NOW + 22 * SECOND)
 
-    assert ([], 32, [], [LaneEventKind.WIDE]) == (soon, stood, then, end)
+    assert (soon, stood, then, end) == ([], 32, [], [LaneEventKind.WIDE])
     assert lane.state.calls is None
 
 
@@ -193,8 +193,8 @@ def test_a_conflict_serialises() -> None:
     one = lane.state.calls
     taken(lane, NOW + MINUTE + SECOND)
 
-    assert [True, False] == [bool(event) for event in events]
-    assert (1, 2) == (one, lane.state.calls)
+    assert [bool(event) for event in events] == [True, False]
+    assert (one, lane.state.calls) == (1, 2)
 
 
 def test_an_alarm_waits_and_is_told_once_for_all_in_flight() -> None:
@@ -204,8 +204,8 @@ def test_an_alarm_waits_and_is_told_once_for_all_in_flight() -> None:
     [first] = lane.after(a_block(Penalty.ALARM, remedy="look"), NOW)
     second = lane.after(a_block(Penalty.ALARM, remedy="look", marked_at=NOW - 1), NOW + 1)
 
-    assert (LaneEventKind.ALARM, "look", NOW + MINUTE) == (first.what, first.remedy, first.until)
-    assert ([], False, NOW + MINUTE) == (second, lane.state.parked, lane.state.blocked_until)
+    assert (first.what, first.remedy, first.until) == (LaneEventKind.ALARM, "look", NOW + MINUTE)
+    assert (second, lane.state.parked, lane.state.blocked_until) == ([], False, NOW + MINUTE)
 
 
 def failed(lane: Lane, now: int, marked_at: int | None = None) -> list[LaneEventKind]:
@@ -220,8 +220,8 @@ def test_calls_in_a_row_without_an_answer_open_the_breaker() -> None:
 
     five = [failed(lane, NOW + n) for n in range(5, 10)]
 
-    assert ([[]] * 4, [*[[]] * 4, [LaneEventKind.OPENED]]) == (four, five)
-    assert (NOW + 9 + 2 * SECOND, 1) == (lane.state.blocked_until, lane.state.calls)
+    assert (four, five) == ([[]] * 4, [*[[]] * 4, [LaneEventKind.OPENED]])
+    assert (lane.state.blocked_until, lane.state.calls) == (NOW + 9 + 2 * SECOND, 1)
 
 
 def test_calls_that_were_in_flight_when_a_row_began_do_not_open_the_breaker() -> None:
@@ -231,8 +231,8 @@ def test_calls_that_were_in_flight_when_a_row_began_do_not_open_the_breaker() ->
     together = [failed(lane, NOW + n, NOW - 1) for n in range(10)]
     next_one = failed(lane, NOW + 10, NOW)
 
-    assert [[]] * 10 == together
-    assert ([LaneEventKind.OPENED], 5) == (next_one, lane.state.failures)
+    assert together == [[]] * 10
+    assert (next_one, lane.state.failures) == ([LaneEventKind.OPENED], 5)
 
 
 def test_a_wait_that_is_asked_for_is_kept_whatever_it_counts() -> None:
@@ -241,7 +241,7 @@ def test_a_wait_that_is_asked_for_is_kept_whatever_it_counts() -> None:
 
     lane.after(a_block(delay=30.0, failed=True, marked_at=NOW - 1), NOW)
 
-    assert (NOW + 30 * SECOND, 4) == (lane.state.blocked_until, lane.state.failures)
+    assert (lane.state.blocked_until, lane.state.failures) == (NOW + 30 * SECOND, 4)
 
 
 def test_after_a_wait_that_a_proxy_asked_for_one_call_tries() -> None:
@@ -252,7 +252,7 @@ def test_after_a_wait_that_a_proxy_asked_for_one_call_tries() -> None:
     asked_once = lane.state.calls
     taken(lane, NOW + 31 * SECOND)
 
-    assert (1, 2, 0) == (asked_once, lane.state.calls, lane.state.failures)
+    assert (asked_once, lane.state.calls, lane.state.failures) == (1, 2, 0)
 
 
 def test_waits_in_a_row_that_a_proxy_asked_for_open_the_breaker_too() -> None:
@@ -262,8 +262,8 @@ def test_waits_in_a_row_that_a_proxy_asked_for_open_the_breaker_too() -> None:
     for n in range(RULES.failures):
         told += lane.after(a_block(delay=30.0, failed=True), NOW + n * MINUTE)
 
-    assert [LaneEventKind.OPENED] == [event.what for event in told]
-    assert NOW + (RULES.failures - 1) * MINUTE + 30 * SECOND == lane.state.blocked_until
+    assert [event.what for event in told] == [LaneEventKind.OPENED]
+    assert lane.state.blocked_until == NOW + (RULES.failures - 1) * MINUTE + 30 * SECOND
 
 
 def test_a_block_says_what_a_new_lane_is_called() -> None:
@@ -275,7 +275,7 @@ def test_a_block_says_what_a_new_lane_is_called() -> None:
     named = lane.state.label
     lane.after(replace(a_block(), label=""), NOW)
 
-    assert ["send text"] * 2 == [named, lane.state.label]
+    assert [named, lane.state.label] == ["send text"] * 2
 
 
 def test_a_lane_that_starts_needs_no_more_than_its_row() -> None:
@@ -284,7 +284,7 @@ def test_a_lane_that_starts_needs_no_more_than_its_row() -> None:
 
     five = [failed(lane, NOW + n, NOW) for n in range(1, 6)]
 
-    assert [*[[]] * 4, [LaneEventKind.OPENED]] == five
+    assert five == [*[[]] * 4, [LaneEventKind.OPENED]]
 
 
 def test_a_vendor_busy_to_every_third_call_is_not_left_alone() -> None:
@@ -295,7 +295,7 @@ def test_a_vendor_busy_to_every_third_call_is_not_left_alone() -> None:
         marked_at = NOW + air.popleft()
         air.append(now)
         if rng.random() < 1 / 3:
-            assert [] == failed(lane, NOW + now, marked_at)
+            assert failed(lane, NOW + now, marked_at) == []
         else:
             taken(lane, NOW + now, marked_at)
 
@@ -310,8 +310,8 @@ def test_tries_that_one_fault_ended_count_once() -> None:
     counted = lane.state.failures
     lane.after(refused, lane.state.blocked_until)
 
-    assert [[]] * 16 == together
-    assert (1, 2) == (counted, lane.state.failures)
+    assert together == [[]] * 16
+    assert (counted, lane.state.failures) == (1, 2)
 
 
 def test_a_probe_that_fails_keeps_the_breaker_open_for_longer() -> None:
@@ -323,9 +323,9 @@ def test_a_probe_that_fails_keeps_the_breaker_open_for_longer() -> None:
     for _ in range(7):
         waits.append((lane.state.blocked_until - now) // SECOND)
         now = lane.state.blocked_until
-        assert [] == failed(lane, now)
+        assert failed(lane, now) == []
 
-    assert ([], [2, 4, 8, 16, 32, 60, 60]) == (late, waits)
+    assert (late, waits) == ([], [2, 4, 8, 16, 32, 60, 60])
 
 
 def test_an_answer_to_the_probe_closes_the_breaker() -> None:
@@ -336,9 +336,9 @@ def test_an_answer_to_the_probe_closes_the_breaker() -> None:
     before = lane.after(Feedback("hr", NOW - 1, accepted=True, final=True), NOW + 1)
     afterwards = lane.after(Feedback("hr", NOW + 2 * SECOND, accepted=False, final=False), NOW + 3 * SECOND)
 
-    assert [] == before
-    assert [LaneEventKind.CLOSED] == [event.what for event in afterwards]
-    assert (0, 1) == (lane.state.failures, lane.state.calls)
+    assert before == []
+    assert [event.what for event in afterwards] == [LaneEventKind.CLOSED]
+    assert (lane.state.failures, lane.state.calls) == (0, 1)
 
 
 def test_a_person_lifts_a_parking_and_the_lane_starts_with_one_call() -> None:
@@ -349,14 +349,14 @@ def test_a_person_lifts_a_parking_and_the_lane_starts_with_one_call() -> None:
     events = [event for n in range(3) for event in lane.after(parking, NOW + n)]
     [told] = lane.after(Resume("hr:1", "a person resumed it"), NOW + 10)
 
-    assert [LaneEventKind.PARKED] == [event.what for event in events]
-    assert (LaneEventKind.RESUMED, False, 0, 1) == (
+    assert [event.what for event in events] == [LaneEventKind.PARKED]
+    assert (
         told.what,
         lane.state.parked,
         lane.state.blocked_until,
         lane.state.calls,
-    )
-    assert ("", None, None) == (lane.state.reason, lane.state.remedy, lane.state.hint)
+    ) == (LaneEventKind.RESUMED, False, 0, 1)
+    assert (lane.state.reason, lane.state.remedy, lane.state.hint) == ("", None, None)
 
 
 @pytest.mark.parametrize("ends_penalty", [False, True])
@@ -377,7 +377,7 @@ def test_a_block_that_is_over_is_not_lifted() -> None:
     lane = Lane()
     lane.after(a_block(delay=5.0), NOW)
 
-    assert [] == lane.after(Resume("hr:1", "a person resumed it"), NOW + 5 * SECOND)
+    assert lane.after(Resume("hr:1", "a person resumed it"), NOW + 5 * SECOND) == []
     assert lane.state.calls is None
 
 
@@ -385,8 +385,8 @@ def test_a_limit_that_passes_is_no_event() -> None:
     """Our own limits block lanes all the time."""
     lane = Lane()
 
-    assert [] == lane.after(a_block(delay=5.0), NOW)
-    assert NOW + 5 * SECOND == lane.state.blocked_until
+    assert lane.after(a_block(delay=5.0), NOW) == []
+    assert lane.state.blocked_until == NOW + 5 * SECOND
 
 
 def test_a_start_is_one_call_from_an_instant_on() -> None:
@@ -397,7 +397,7 @@ def test_a_start_is_one_call_from_an_instant_on() -> None:
     taken(lane, NOW + 1, NOW - 1)
     taken(lane, NOW + 1, NOW)
 
-    assert 1 == lane.state.calls
+    assert lane.state.calls == 1
 
 
 @pytest.mark.parametrize(
@@ -432,7 +432,7 @@ def test_a_narrowing_that_is_known_counts_from_the_last_refusal() -> None:
     lane.after(a_block(Penalty.SERIAL, delay=0.0, marked_at=NOW), NOW + 5 * SECOND)
     lane.after(a_block(Penalty.SERIAL, delay=0.0, marked_at=NOW - 1), NOW + 9 * SECOND)
 
-    assert (1, 60, NOW + 5 * SECOND) == (lane.state.calls, lane.state.rest_s, lane.state.changed_at)
+    assert (lane.state.calls, lane.state.rest_s, lane.state.changed_at) == (1, 60, NOW + 5 * SECOND)
 
 
 def a_pace(lane: str, blocked_s: int = 0, **fields: Any) -> LaneState:
@@ -462,7 +462,7 @@ def test_a_used_up_limit_blocks_calls_without_a_permit_alone() -> None:
     """The others have their room in it already."""
     paces = [(a_pace("hr:1", 60, limit_name="app_day"), 0)]
 
-    assert (0, None) == (capacity_of(paces, NOW).calls, capacity_of(paces, NOW, has_permit=True).calls)
+    assert (capacity_of(paces, NOW).calls, capacity_of(paces, NOW, has_permit=True).calls) == (0, None)
 
 
 def test_of_two_paces_the_stricter_in_each_respect_counts() -> None:

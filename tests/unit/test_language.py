@@ -169,7 +169,7 @@ def test_an_error_is_english_and_can_be_told_in_chinese(monkeypatch: pytest.Monk
     assert told == plain.localized("zh") == problem.localized("zh") == noted.localized()
     assert not hasattr(plain, "__notes__")
     assert [told] == noted.__notes__
-    assert "nothing was changed" == WorkerError("nothing was changed").localized("en")
+    assert WorkerError("nothing was changed").localized("en") == "nothing was changed"
 
 
 def test_what_is_wrong_and_the_remedy_are_each_told_whole() -> None:
@@ -211,7 +211,7 @@ def test_each_outcome_of_a_call_has_its_word() -> None:
     """As a timeline shows it: by the name that the attempt's row has."""
     names = [re.sub(r"\B(?=[A-Z])", "_", kind.__name__).lower() for kind in get_args(Outcome)]
 
-    assert [] == [name for name in names if term("event", term("state", name, "zh"), "zh") == name]
+    assert [name for name in names if term("event", term("state", name, "zh"), "zh") == name] == []
 
 
 @pytest.mark.parametrize("url", ["", "ftp://host/a.png", "https://host/a b", f"https://host/{'a' * 2048}"])
@@ -220,4 +220,4 @@ def test_both_halves_of_a_wrong_address_are_told_in_chinese(url: str) -> None:
     [problem] = url_problems("file", url)
 
     assert not {problem.text, problem.remedy} & {translate(problem.text, "zh"), translate(problem.remedy, "zh")}
-    assert [] == english_left(problem.localized("zh"))
+    assert english_left(problem.localized("zh")) == []

@@ -23,9 +23,9 @@ def test_a_lane_that_a_limit_closed_has_one_window_of_it() -> None:
 
     known.record("hr:1", "chat_minute", now=100.0, blocked_s=10.0)
 
-    assert (20, None) == (most(known, "hr:1"), most(known, "hr:2"))
+    assert (most(known, "hr:1"), most(known, "hr:2")) == (20, None)
     known.expire(229.0)
-    assert 20 == most(known, "hr:1")
+    assert most(known, "hr:1") == 20
     known.expire(231.0)
     assert most(known, "hr:1") is None
 
@@ -36,7 +36,7 @@ def test_a_limit_that_lanes_share_is_the_accounts() -> None:
 
     known.record("hr:1", "app_day", now=100.0, blocked_s=10.0)
 
-    assert (20, 20, None) == (most(known, "hr:1"), most(known, "hr:2"), most(known, "it:1"))
+    assert (most(known, "hr:1"), most(known, "hr:2"), most(known, "it:1")) == (20, 20, None)
 
 
 def test_a_day_is_remembered_longer() -> None:
@@ -46,7 +46,7 @@ def test_a_day_is_remembered_longer() -> None:
     known.record("hr:1", "app_day", now=0.0, blocked_s=1_000.0 * 60)
 
     known.expire(1_099.0 * 60)
-    assert 20 == most(known, "hr:1")
+    assert most(known, "hr:1") == 20
 
 
 def test_an_account_that_is_not_known_here_is_not_bounded() -> None:

@@ -297,7 +297,7 @@ def test_a_clock_that_steps_back_is_only_slower() -> None:
             break
         window.take(1, (10_000 - step) * SECOND, 1)
 
-    assert MAX_BUCKETS == len(window)
+    assert len(window) == MAX_BUCKETS
     assert window.used == 400
 
 

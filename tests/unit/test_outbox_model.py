@@ -21,7 +21,7 @@ def test_no_state_breaks_a_promise(size: Size) -> None:
     """`python -m bench model` searches larger ones."""
     finding = search(size())
 
-    assert ("", ()) == (finding.problem, finding.trace)
+    assert (finding.problem, finding.trace) == ("", ())
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,12 @@ def test_they_come_back_once_and_in_the_order_in_which_they_are_due() -> None:
     for part, lane, delay_s in (("b", "hr:1", 2.0), ("c", "hr:1", 3.0), ("a", "hr:1", 1.0), ("x", "hr:2", 1.0)):
         known.add(lane, Priority.NORMAL, part, delay_s)
 
-    assert [] == known.take_due("hr:1", Priority.BULK, 9)
+    assert known.take_due("hr:1", Priority.BULK, 9) == []
     ticks.now = 3.0
-    assert ["a", "b"] == known.take_due("hr:1", Priority.BULK, 2)
-    assert ["c"] == known.take_due("hr:1", Priority.BULK, 2)
-    assert [] == known.take_due("hr:1", Priority.BULK, 2)
-    assert ["x"] == known.take_due("hr:2", Priority.BULK, 2)
+    assert known.take_due("hr:1", Priority.BULK, 2) == ["a", "b"]
+    assert known.take_due("hr:1", Priority.BULK, 2) == ["c"]
+    assert known.take_due("hr:1", Priority.BULK, 2) == []
+    assert known.take_due("hr:2", Priority.BULK, 2) == ["x"]
 
 
 def test_the_more_urgent_come_first_and_the_less_urgent_not_at_all() -> None:
@@ -37,8 +37,8 @@ def test_the_more_urgent_come_first_and_the_less_urgent_not_at_all() -> None:
     for priority in (Priority.BULK, Priority.NORMAL, Priority.URGENT):
         known.add("hr:1", priority, priority.name, 0.0)
 
-    assert ["URGENT", "NORMAL"] == known.take_due("hr:1", Priority.NORMAL, 9)
-    assert ["BULK"] == known.take_due("hr:1", Priority.BULK, 9)
+    assert known.take_due("hr:1", Priority.NORMAL, 9) == ["URGENT", "NORMAL"]
+    assert known.take_due("hr:1", Priority.BULK, 9) == ["BULK"]
 
 
 def test_nobody_comes_back_twice() -> None:
@@ -47,7 +47,7 @@ def test_nobody_comes_back_twice() -> None:
     for _ in range(2):
         known.add("hr:1", Priority.NORMAL, "a", 0.0)
 
-    assert ["a"] == known.take_due("hr:1", Priority.NORMAL, 9)
+    assert known.take_due("hr:1", Priority.NORMAL, 9) == ["a"]
 
 
 def test_too_many_are_forgotten() -> None:
@@ -58,4 +58,4 @@ def test_too_many_are_forgotten() -> None:
 
     known.add("hr:1", Priority.NORMAL, "one more", 0.0)
 
-    assert ["one more"] == known.take_due("hr:1", Priority.NORMAL, 9)
+    assert known.take_due("hr:1", Priority.NORMAL, 9) == ["one more"]

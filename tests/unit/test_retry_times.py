@@ -124,18 +124,18 @@ def test_whoever_was_told_an_instant_that_has_passed_is_not_waited_for() -> None
     retry_times = RetryTimes()
     retry_times.add([("a", 30), ("a", 10), ("b", 10)])
 
-    assert [10, 30] == retry_times.after("a", 9)
-    assert [30] == retry_times.after("a", 10)
-    assert [] == retry_times.after("b", 10)
-    assert [] == retry_times.after("never heard of", 0)
+    assert retry_times.after("a", 9) == [10, 30]
+    assert retry_times.after("a", 10) == [30]
+    assert retry_times.after("b", 10) == []
+    assert retry_times.after("never heard of", 0) == []
 
 
 def test_too_many_members_are_forgotten() -> None:
     """They only ask more often."""
     retry_times = RetryTimes()
     retry_times.add((str(n), 10) for n in range(MAX_KEYS))
-    assert [10] == retry_times.after("5", 0)
+    assert retry_times.after("5", 0) == [10]
 
     retry_times.add([("one more", 10)])
 
-    assert [] == retry_times.after("5", 0)
+    assert retry_times.after("5", 0) == []

@@ -108,10 +108,10 @@ def test_a_mark_counts_the_claim_and_keeps_the_first_instant() -> None:
     settle.end_attempt(part, AGAIN, NOW, 1.0, POLICY)
     settle.begin_sending(part, "p2", NOW + SECOND, DEADLINE)
 
-    assert (PartState.SENDING, 2, "p2") == (part.state, part.claim, part.incarnation)
-    assert (NOW, NOW + SECOND, NOW + SECOND + DEADLINE) == (part.first_marked_at, part.marked_at, part.deadline_at)
+    assert (part.state, part.claim, part.incarnation) == (PartState.SENDING, 2, "p2")
+    assert (part.first_marked_at, part.marked_at, part.deadline_at) == (NOW, NOW + SECOND, NOW + SECOND + DEADLINE)
     assert part.offered_until is None
-    assert 0 == part.repeats
+    assert part.repeats == 0
 
 
 def test_only_a_call_in_doubt_counts_as_a_repeat() -> None:
@@ -120,7 +120,7 @@ def test_only_a_call_in_doubt_counts_as_a_repeat() -> None:
     settle.repeat(part, NOW)
     settle.begin_sending(part, "p1", NOW, DEADLINE)
 
-    assert (1, 1) == (part.repeats, part.doubts)
+    assert (part.repeats, part.doubts) == (1, 1)
 
 
 def test_a_repeat_is_due_now_and_says_why_it_is_in_doubt() -> None:
@@ -129,7 +129,7 @@ def test_a_repeat_is_due_now_and_says_why_it_is_in_doubt() -> None:
 
     settle.repeat(part, NOW + 5)
 
-    assert (PartState.QUEUED, NOW + 5, "read_timeout") == (part.state, part.not_before, part.reason)
+    assert (part.state, part.not_before, part.reason) == (PartState.QUEUED, NOW + 5, "read_timeout")
 
 
 @pytest.mark.parametrize(
@@ -165,15 +165,15 @@ def test_a_page_that_was_read_starts_tries_and_age_anew() -> None:
     read = ended(PAGE, tries=7, busy=3, repeats=5)
     searched = ended(PAGE, tries=7, doubts=1)
 
-    assert (0, 0, 0, None) == (read.tries, read.busy, read.repeats, read.first_marked_at)
-    assert (PartState.QUEUED, 0, 1, NOW) == (searched.state, searched.tries, searched.doubts, searched.first_marked_at)
+    assert (read.tries, read.busy, read.repeats, read.first_marked_at) == (0, 0, 0, None)
+    assert (searched.state, searched.tries, searched.doubts, searched.first_marked_at) == (PartState.QUEUED, 0, 1, NOW)
 
 
 def test_a_search_without_a_certain_match_is_held() -> None:
     """The call it was to find stays in doubt, for a person."""
     part = ended(NO_MATCH, doubts=1)
 
-    assert (PartState.UNKNOWN, 1, None, "no certain match") == (part.state, part.doubts, part.not_before, part.reason)
+    assert (part.state, part.doubts, part.not_before, part.reason) == (PartState.UNKNOWN, 1, None, "no certain match")
 
 
 def test_what_was_found_out_ends_accepted() -> None:
@@ -206,8 +206,8 @@ def test_a_call_to_an_ill_vendor_costs_its_part_no_try() -> None:
     for one in (part, old):
         settle.end_attempt(one, AGAIN, NOW, 1.0, POLICY, 3)
 
-    assert (PartState.QUEUED, 7) == (part.state, part.tries)
-    assert [PartState.EXHAUSTED] * 2 == [early.state, old.state]
+    assert (part.state, part.tries) == (PartState.QUEUED, 7)
+    assert [early.state, old.state] == [PartState.EXHAUSTED] * 2
 
 
 def test_the_retries_of_a_busy_vendor_outlast_ten_minutes() -> None:
@@ -219,7 +219,7 @@ def test_the_retries_of_a_busy_vendor_outlast_ten_minutes() -> None:
         settle.begin_sending(part, "p1", NOW, DEADLINE)
     settle.end_attempt(part, BUSY, NOW, 0.5, POLICY, 9)
 
-    assert [0.5, 60.0, 720.0] == waits
+    assert waits == [0.5, 60.0, 720.0]
     assert PartState.EXHAUSTED is part.state
 
 
@@ -242,7 +242,7 @@ def test_the_repeats_into_an_illness_outlast_it() -> None:
         settle.end_attempt(part, NOTHING, NOW, 0.0, POLICY, 3)
         later.append(((part.not_before or 0) - (part.deadline_at or 0)) // SECOND - 5)
 
-    assert [30, 60, 120, 240, 480, 0] == later
+    assert later == [30, 60, 120, 240, 480, 0]
 
 
 def test_a_day_after_the_first_mark_no_retry_is_made() -> None:
@@ -281,7 +281,7 @@ def test_a_refused_repeat_leaves_the_earlier_doubt(outcome: Outcome) -> None:
     """A repeat that is refused says nothing about the call before it."""
     part = ended(outcome, doubts=1, tries=7)
 
-    assert (PartState.UNKNOWN, 1, None) == (part.state, part.doubts, part.not_before)
+    assert (part.state, part.doubts, part.not_before) == (PartState.UNKNOWN, 1, None)
     assert str(part.reason).startswith("in doubt; later ")
 
 
@@ -292,9 +292,9 @@ def test_a_refusal_every_call_must_have_met_ends_all_doubt(doubts: int) -> None:
 
     settle.late_answer(late, NEVER_TO_THEM, NOW)
 
-    assert (PartState.REJECTED, 0, "81013") == (late.state, late.doubts, late.reason)
+    assert (late.state, late.doubts, late.reason) == (PartState.REJECTED, 0, "81013")
     part = ended(NEVER_TO_THEM, doubts=doubts)
-    assert (PartState.REJECTED, 0, "81013") == (part.state, part.doubts, part.reason)
+    assert (part.state, part.doubts, part.reason) == (PartState.REJECTED, 0, "81013")
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_a_late_again_later_makes_the_part_due_now() -> None:
 
     settle.late_answer(part, AGAIN, NOW)
 
-    assert (NOW, AGAIN.reason) == (part.not_before, part.reason)
+    assert (part.not_before, part.reason) == (NOW, AGAIN.reason)
 
 
 def test_each_call_without_an_answer_counts() -> None:
@@ -350,7 +350,7 @@ def test_each_call_without_an_answer_counts() -> None:
     settle.end_call_of_ended(accepted, NOTHING)
     settle.apply_decision(decided, "he asked", sent=True)
 
-    assert (3, 2, 2) == (tried.tries, accepted.doubts, decided.doubts)
+    assert (tried.tries, accepted.doubts, decided.doubts) == (3, 2, 2)
 
 
 def test_a_split_counts_as_a_mark_under_which_nothing_was_sent() -> None:
@@ -359,7 +359,7 @@ def test_a_split_counts_as_a_mark_under_which_nothing_was_sent() -> None:
 
     settle.split(part)
 
-    assert (5, 2, None, 3) == (part.claim, part.unheard, part.marked_at, settle.calls_maybe_sent(part))
+    assert (part.claim, part.unheard, part.marked_at, settle.calls_maybe_sent(part)) == (5, 2, None, 3)
 
 
 def test_a_late_no_answer_changes_nothing() -> None:
@@ -379,12 +379,12 @@ def test_a_hold_leaves_the_unknown_to_a_person() -> None:
     settle.hold(waiting, "nothing makes a repeat safe")
     settle.hold(queued, "window over")
 
-    assert (PartState.UNKNOWN, None, "nothing makes a repeat safe") == (
+    assert (
         waiting.state,
         waiting.not_before,
         waiting.reason,
-    )
-    assert (PartState.UNKNOWN, None) == (queued.state, queued.not_before)
+    ) == (PartState.UNKNOWN, None, "nothing makes a repeat safe")
+    assert (queued.state, queued.not_before) == (PartState.UNKNOWN, None)
 
 
 @pytest.mark.parametrize(
@@ -407,9 +407,9 @@ def test_a_fence_puts_what_is_open_into_doubt(
     assert (PartState.UNKNOWN, None, settle.FENCED) == (part.state, part.not_before, part.reason)
     assert expected == (part.claim, part.doubts)
     if state is PartState.QUEUED:
-        assert (NOW, NOW, None, None) == (part.marked_at, part.first_marked_at, part.incarnation, part.waits_on)
+        assert (part.marked_at, part.first_marked_at, part.incarnation, part.waits_on) == (NOW, NOW, None, None)
     else:
-        assert (5, "p") == (part.marked_at, part.incarnation)
+        assert (part.marked_at, part.incarnation) == (5, "p")
 
 
 def test_a_fence_keeps_when_a_part_was_first_marked() -> None:
@@ -418,7 +418,7 @@ def test_a_fence_keeps_when_a_part_was_first_marked() -> None:
 
     settle.fence(part, NOW)
 
-    assert (NOW, 7) == (part.marked_at, part.first_marked_at)
+    assert (part.marked_at, part.first_marked_at) == (NOW, 7)
 
 
 def test_what_waits_says_for_what_and_until_when() -> None:
@@ -430,11 +430,11 @@ def test_what_waits_says_for_what_and_until_when() -> None:
     settle.pause(paused, NOW + 5)
     settle.wait_for_job(behind, "other", NOW + 5, "waits for its upload")
 
-    assert ("limit member_minute is used up", "member_minute") == (limited.reason, limited.limit_name)
-    assert ("quiet hours", QUIET_HOURS) == (quiet.reason, quiet.limit_name)
-    assert ("paused by a person", None, None) == (paused.reason, paused.limit_name, paused.waits_on)
-    assert ("waits for its upload", None, "other") == (behind.reason, behind.limit_name, behind.waits_on)
-    assert [(NOW + 5, None)] * 4 == [(part.not_before, part.offered_until) for part in parts]
+    assert (limited.reason, limited.limit_name) == ("limit member_minute is used up", "member_minute")
+    assert (quiet.reason, quiet.limit_name) == ("quiet hours", QUIET_HOURS)
+    assert (paused.reason, paused.limit_name, paused.waits_on) == ("paused by a person", None, None)
+    assert (behind.reason, behind.limit_name, behind.waits_on) == ("waits for its upload", None, "other")
+    assert [(part.not_before, part.offered_until) for part in parts] == [(NOW + 5, None)] * 4
 
 
 def test_waiting_is_no_attempt() -> None:
@@ -444,13 +444,13 @@ def test_waiting_is_no_attempt() -> None:
     settle.wait_for_job(part, "other", NOW, "waits")
     settle.wait_until(part, NOW + 5, "full")
 
-    assert (0, 0, NOW + 5, "other", None) == (
+    assert (
         part.tries,
         part.claim,
         part.not_before,
         part.waits_on,
         part.offered_until,
-    )
+    ) == (0, 0, NOW + 5, "other", None)
 
 
 def test_a_move_outside_the_table_is_refused() -> None:
@@ -472,7 +472,7 @@ def test_reasons_fit_their_column() -> None:
     ]
     settle.hold(parts[-1], long)
 
-    assert [300] * 4 == [len(str(part.reason)) for part in parts]
+    assert [len(str(part.reason)) for part in parts] == [300] * 4
 
 
 OUTCOMES = [TAKEN, SOME, AGAIN, BUSY, WAIT, LANE, STALE, PARKED, REFUSED, NEVER_TO_THEM, NOTHING, OPEN, PAGE, NO_MATCH]

@@ -47,14 +47,14 @@ def test_every_combination_of_counters_gives_the_state_the_design_says() -> None
         if described(counts) is not job_state(counts):
             wrong.append(counts)
 
-    assert [] == wrong
+    assert wrong == []
 
 
 def test_the_moves_are_those_of_the_design() -> None:
     """No move is added or lost without this table being changed with it."""
     labels = {state.label: {target.label for target in targets} for state, targets in MOVES.items()}
 
-    assert {
+    assert labels == {
         "queued": {"sending", "cancelled", "expired", "exhausted", "rejected", "unknown", "accepted", "partial"},
         "sending": {"accepted", "partial", "rejected", "exhausted", "unknown", "queued"},
         "unknown": {"queued", "accepted", "partial", "rejected"},
@@ -64,14 +64,14 @@ def test_the_moves_are_those_of_the_design() -> None:
         "exhausted": set(),
         "expired": set(),
         "cancelled": set(),
-    } == labels
+    }
 
 
 def test_nothing_leaves_a_final_state() -> None:
     """Final is final: replay and resend make a new job."""
     final = {state for state, targets in MOVES.items() if not targets}
 
-    assert FINAL_STATES == final
+    assert final == FINAL_STATES
     assert ACCEPTED_STATES < FINAL_STATES
     assert not OPEN_STATES & FINAL_STATES
 

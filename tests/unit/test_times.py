@@ -135,7 +135,7 @@ def test_a_time_that_comes_never_or_twice_is_refused_with_those_that_come_once(t
     with pytest.raises(UnreadableTime) as told:
         read_time(text, NOW, BERLIN)
 
-    assert [] == [choice for choice in choices if choice not in told.value.remedy]
+    assert [choice for choice in choices if choice not in told.value.remedy] == []
     assert choices == [write_time(read_time(choice, NOW, BERLIN), BERLIN) for choice in choices]
 
 
@@ -143,7 +143,7 @@ def test_a_day_without_a_midnight_begins_with_its_first_instant() -> None:
     """In Chile the clocks go forward at midnight."""
     santiago = ZoneInfo("America/Santiago")
 
-    assert "2026-09-06 01:00:00 -03:00" == write_time(read_time("2026-09-06", NOW, santiago), santiago)
+    assert write_time(read_time("2026-09-06", NOW, santiago), santiago) == "2026-09-06 01:00:00 -03:00"
 
 
 @given(
@@ -169,7 +169,7 @@ def test_a_filter_of_texts_names_each_time_that_is_none() -> None:
     with pytest.raises(CheckFailed) as told:
         JobFilter.from_texts({"created_from": "geheim", "ended_from": "3600"}, NOW, SHANGHAI)
 
-    assert ["created_from", "ended_from"] == [problem.field for problem in told.value.problems]
+    assert [problem.field for problem in told.value.problems] == ["created_from", "ended_from"]
     assert "geheim" not in str(told.value)
 
 
@@ -184,9 +184,9 @@ def test_the_hosts_zone_is_that_of_its_clock(tmp_path: Path, monkeypatch: pytest
     found = [host_zone(link), host_zone(copied), host_zone(tmp_path / "none")]
     monkeypatch.setenv("TZ", ":Europe/Berlin")
 
-    assert ["Asia/Shanghai", "local", "UTC"] == [str(zone) for zone in found]
+    assert [str(zone) for zone in found] == ["Asia/Shanghai", "local", "UTC"]
     assert [timedelta(hours=8)] * 2 == [zone.utcoffset(NOW) for zone in found[:2]]
-    assert "Europe/Berlin" == str(host_zone(link))
+    assert str(host_zone(link)) == "Europe/Berlin"
     assert timezone(timedelta(hours=8)).utcoffset(None) == NOW.utcoffset()
 
 

@@ -42,7 +42,7 @@ def test_what_is_no_value_is_said_with_an_example() -> None:
     with pytest.raises(CheckFailed) as told:
         from_texts({"errcode": "many", "created_from": "some day"})
 
-    assert ["errcode", "created_from"] == [problem.field for problem in told.value.problems]
+    assert [problem.field for problem in told.value.problems] == ["errcode", "created_from"]
     assert "yesterday 22:00" in str(told.value)
 
 
@@ -62,4 +62,4 @@ def test_a_field_with_an_odd_value_is_valid_or_refused() -> None:
             assert "\\u0000" not in to_json(conditions).decode()
 
     assert set(JobFilter.__dataclass_fields__) == {name for name, _ in refused}
-    assert {("ids", "job_id"), ("replay_of", "job_id")} == {(name, field) for name, field in refused if name != field}
+    assert {(name, field) for name, field in refused if name != field} == {("ids", "job_id"), ("replay_of", "job_id")}

@@ -70,5 +70,5 @@ def users() -> dict[str, Any]:
 def signed_in(browser: Browser, name: str = "ada", password: str = PASSWORD) -> Browser:
     """The browser, in which a person has signed in."""
     shown = browser.submit(browser.get("/sign-in"), "/sign-in", name=name, password=password)
-    assert 303 == shown.status, shown.text
+    assert shown.status == 303, shown.text
     return browser

@@ -46,8 +46,8 @@ def test_a_form_without_its_token_is_refused(browser: Browser, database: Databas
 
     refused = [browser.post("/sign-out", fields).status for fields in ({}, {"csrf": ""}, {"csrf": token})]
 
-    assert [403, 403, 403] == refused
-    assert 200 == browser.get("/").status
+    assert refused == [403, 403, 403]
+    assert browser.get("/").status == 200
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_a_form_of_another_site_is_refused_even_with_the_token(browser: Browser,
     """What the browser says of its origin counts beside the token."""
     fields = browser.get("/").forms["/sign-out"].fields
 
-    assert 403 == browser.post("/sign-out", fields, **headers).status
-    assert 200 == browser.get("/").status
+    assert browser.post("/sign-out", fields, **headers).status == 403
+    assert browser.get("/").status == 200
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_a_sign_in_that_another_site_sends_is_refused(database: Database) -> Non
     browser = Browser(console_app(site=site_of(database, users=users())))
     fields = {**browser.get("/sign-in").forms["/sign-in"].fields, "name": "ada", "password": "x"}
 
-    assert 403 == browser.post("/sign-in", fields, sec_fetch_site="cross-site").status
-    assert 403 == browser.post("/sign-in", {**fields, "csrf": "x"}).status
+    assert browser.post("/sign-in", fields, sec_fetch_site="cross-site").status == 403
+    assert browser.post("/sign-in", {**fields, "csrf": "x"}).status == 403
 
 
 def _encoded(fields: dict[str, str]) -> bytes:
@@ -121,13 +121,13 @@ def test_a_redirect_leads_to_the_console_only(browser: Browser, onward: str) -> 
     chosen = browser.post("/choice", {**fields, "theme": "dark", "next": onward})
     asked = browser.send("GET", "/sign-in?" + _encoded({"next": onward.replace("\t", "%09")}).decode())
 
-    assert (303, "/") == (chosen.status, chosen.location)
-    assert (303, "/") == (asked.status, asked.location)
+    assert (chosen.status, chosen.location) == (303, "/")
+    assert (asked.status, asked.location) == (303, "/")
 
 
 def test_a_path_with_a_slash_at_its_end_is_no_page(browser: Browser) -> None:
     """A redirect there would lead from https to http."""
-    assert 404 == browser.get("/jobs/").status
+    assert browser.get("/jobs/").status == 404
 
 
 @pytest.mark.parametrize("onward", ["/jobs?ids=a&ids=b&tag=x+y", "/jobs/%C3%BC", "/jobs?state="])
@@ -144,7 +144,7 @@ def test_a_header_cannot_be_put_in_through_a_redirect(browser: Browser) -> None:
 
     shown = browser.post("/choice", {**fields, "next": "/jobs\r\nset-cookie: a=b"})
 
-    assert "/" == shown.location
+    assert shown.location == "/"
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,14 @@ def test_only_our_own_hosts_are_answered(browser: Browser, host: str) -> None:
     """Neither a page nor a redirect is made for any other name (DNS rebinding, poisoned links)."""
     shown = browser.get("/", host=host)
 
-    assert 421 == shown.status
-    assert "the console does not answer to this host name; name it in console.hosts\n" == shown.text
+    assert shown.status == 421
+    assert shown.text == "the console does not answer to this host name; name it in console.hosts\n"
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8091", "127.0.0.1:8091", "[::1]:8091"])
 def test_this_machine_is_answered_by_all_its_names(browser: Browser, host: str) -> None:
     """With and without a port."""
-    assert 200 == browser.get("/", host=host).status
+    assert browser.get("/", host=host).status == 200
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_an_address_is_no_markup(database: Database, onward: str) -> None:
 )
 def test_no_other_file_is_served(browser: Browser, path: str) -> None:
     """Files are looked up by name in a table; a path that leads elsewhere names none."""
-    assert 404 == browser.get(path).status
+    assert browser.get(path).status == 404
 
 
 def test_files_are_served_with_their_version(browser: Browser) -> None:
@@ -202,7 +202,7 @@ def test_files_are_served_with_their_version(browser: Browser) -> None:
         start = page.index(f"/static/{name}?v=")
         address = page[start : page.index('"', start)]
         shown = browser.get(address)
-        assert 200 == shown.status
+        assert shown.status == 200
         assert "immutable" in shown.headers["cache-control"]
 
 
@@ -214,8 +214,8 @@ def test_a_trusted_proxy_names_the_user(database: Database) -> None:
     browser = behind_proxy(database)
 
     assert "otto" in browser.get("/", x_user="otto").text
-    assert "/sign-in?next=%2F" == browser.get("/", x_user="stranger").location
-    assert "/sign-in?next=%2F" == browser.get("/").location
+    assert browser.get("/", x_user="stranger").location == "/sign-in?next=%2F"
+    assert browser.get("/").location == "/sign-in?next=%2F"
 
 
 def test_others_may_look_when_the_settings_say_so(database: Database) -> None:
@@ -238,7 +238,7 @@ def test_a_header_of_a_stranger_is_not_believed(database: Database, client: str)
     """Who does not come through the proxy is not even answered: it alone ends TLS."""
     shown = behind_proxy(database, client).get("/", x_user="ada", x_forwarded_for=PROXY)
 
-    assert 403 == shown.status
+    assert shown.status == 403
     assert "ada" not in shown.text
 
 
@@ -248,7 +248,7 @@ def test_a_name_is_no_markup(database: Database) -> None:
 
     shown = behind_proxy(database, others="reader").get("/", x_user=name)
 
-    assert 200 == shown.status
+    assert shown.status == 200
     assert "<script src=x" not in shown.text
     assert "&lt;script src=x&gt;" in shown.text
 
@@ -258,7 +258,7 @@ def test_a_name_that_cannot_be_shown_is_refused(database: Database, name: str) -
     """Control characters, ones that turn a line around, and what no table could hold."""
     shown = behind_proxy(database, others="reader").get("/", x_user=name)
 
-    assert 403 == shown.status
+    assert shown.status == 403
 
 
 @pytest.mark.parametrize("sign", ["\u3000", "\u00a0", "\u2003", "\u2028", "\u0085", "\u1680", "\x1f", "\x0b"])
@@ -267,12 +267,12 @@ def test_a_name_is_never_shortened_to_another(database: Database, name: str, sig
     """A blank of Unicode at its end is a sign of the name: `ada` is somebody else."""
     shown = behind_proxy(database).get("/", x_user=name.format(sign))
 
-    assert 403 == shown.status
+    assert shown.status == 403
 
 
 def test_a_name_of_bytes_that_are_no_text_is_refused(database: Database) -> None:
     """Two of them would be one person, with a replacement sign each."""
-    assert 403 == behind_proxy(database, others="reader").get("/", x_user="ad\udcff").status
+    assert behind_proxy(database, others="reader").get("/", x_user="ad\udcff").status == 403
 
 
 def test_blanks_around_the_header_are_not_the_names(database: Database) -> None:
@@ -290,7 +290,7 @@ def test_two_names_are_none(database: Database) -> None:
 
     doubled = Browser(twice, host="console.example.com", client=PROXY)
 
-    assert 403 == doubled.get("/").status
+    assert doubled.get("/").status == 403
 
 
 def test_without_a_proxy_its_headers_say_nothing(database: Database) -> None:
@@ -323,7 +323,7 @@ def test_an_oversized_form_is_not_read_to_its_end(browser: Browser) -> None:
 
     shown = browser.send("POST", "/sign-out", endless(), content_type=FORM)  # type: ignore[arg-type]
 
-    assert 413 == shown.status
+    assert shown.status == 413
     assert FORM_BYTES // 10_000 + 1 == len(read)
 
 
@@ -331,7 +331,7 @@ def test_a_form_of_many_fields_is_not_taken_apart(browser: Browser) -> None:
     """Anybody can send one, before a session is looked for."""
     shown = browser.send("POST", "/sign-out", b"a=&" * 10_000, content_type=FORM)
 
-    assert 413 == shown.status
+    assert shown.status == 413
 
 
 def test_a_slow_form_is_given_up(database: Database) -> None:
@@ -340,13 +340,13 @@ def test_a_slow_form_is_given_up(database: Database) -> None:
 
     shown = browser.send("POST", "/act", [b"csrf=", None], content_type=FORM)
 
-    assert 408 == shown.status
+    assert shown.status == 408
 
 
 @pytest.mark.parametrize("content_type", ["", "application/json", "multipart/form-data; boundary=x", "text/plain"])
 def test_only_forms_are_taken(browser: Browser, content_type: str) -> None:
     """Other types are what scripts of other sites can send without asking."""
-    assert 415 == browser.send("POST", "/sign-out", b"{}", content_type=content_type).status
+    assert browser.send("POST", "/sign-out", b"{}", content_type=content_type).status == 415
 
 
 # -- answers ----------------------------------------------------------------------------------------------------------
@@ -369,7 +369,7 @@ def test_every_answer_has_the_headers(browser: Browser, method: str, path: str, 
     shown = browser.send(method, path)
 
     assert status == shown.status
-    assert HEADERS == {name: shown.headers[name] for name in HEADERS}
+    assert {name: shown.headers[name] for name in HEADERS} == HEADERS
     assert "frame-ancestors 'none'" in shown.headers["content-security-policy"]
     assert shown.headers["cache-control"].endswith("immutable" if path == "/static/console.css" else "no-store")
 
@@ -442,7 +442,7 @@ def test_a_database_that_is_away_is_a_page(tmp_path: Path, database: Database) -
     with database.writing() as connection:
         connection.exec_driver_sql("drop table worker_parts")
 
-    assert 503 == browser.get("/").status
+    assert browser.get("/").status == 503
 
 
 @pytest.mark.parametrize(
@@ -463,7 +463,7 @@ def test_a_move_is_within_the_console(database: Database) -> None:
     viewer = FixedDoor(Viewer("ada", "admin"))
     browser = Browser(guarded(site_of(database), viewer, PAGES), root="/ops")
 
-    assert "/ops/jobs/%C3%BC?state=unknown" == browser.get("/ops/moves").location
+    assert browser.get("/ops/moves").location == "/ops/jobs/%C3%BC?state=unknown"
 
 
 def test_a_proxy_needs_names_to_be_asked_for() -> None:

@@ -19,7 +19,7 @@ def test_an_empty_outbox_says_so(database: Database) -> None:
     """Without a job the page has figures, and one sentence in place of a table."""
     shown = browser_of(database, "reader").get("/", accept_language="en")
 
-    assert 200 == shown.status
+    assert shown.status == 200
     assert "Nothing is due." in shown.text
     assert "<table" not in shown.text
 
@@ -43,7 +43,7 @@ def test_calls_are_drawn_and_what_is_wrong_leads_on(database: Database, driven_c
         page = Person(site, lang="en").get("/").text
 
     assert "Last hour: 1 accepted, 1 refused, 0 not answered" in " ".join(page.split())
-    assert 3 * 2 == page.count('<svg class="chart curve"')  # all accounts, hr, it: an hour and a day each
+    assert page.count('<svg class="chart curve"') == 3 * 2  # all accounts, hr, it: an hour and a day each
     assert '<a href="/accounts/hr">Look</a>' in page
     assert "1 blocked" in page
 
@@ -55,6 +55,6 @@ def test_a_curve_fills_its_place_and_the_rest_is_counted() -> None:
     (everything, busiest), more = curves_of(rates, (), limit=1)
     _, day = busiest.curves
 
-    assert (None, "c", 2) == (everything.account, busiest.account, more)
+    assert (everything.account, busiest.account, more) == (None, "c", 2)
     assert f"0.0,{HEIGHT * 3 / 4:.1f} {WIDTH / 2:.1f},{HEIGHT:.1f} {WIDTH:.1f},0.0" == day.accepted
     assert ("", 12, Calls(30)) == (day.failed, day.peak, everything.curves[1].total)

@@ -64,8 +64,8 @@ def test_every_page_leads_to_pages_below_its_path(site: Site) -> None:
         looked_at |= fresh.keys()
         seen |= own
 
-    assert ("/ops/sign-in?next=%2Fjobs%3Faccount%3Dhr", "/ops/jobs?account=hr") == (asked.location, entered.location)
-    assert set() == outside
+    assert (asked.location, entered.location) == ("/ops/sign-in?next=%2Fjobs%3Faccount%3Dhr", "/ops/jobs?account=hr")
+    assert outside == set()
     assert {"/ops/audit", "/ops/lanes"} <= seen
     assert any(one.startswith("/ops/static/console.js") for one in seen)
     assert any(re.match("/ops/jobs/[0-9a-f]{32}/parts/", one) for one in seen)
@@ -79,8 +79,8 @@ def test_a_choice_and_a_sign_out_stay_below_its_path(site: Site) -> None:
     chosen = browser.submit(browser.get("/ops/lanes"), "/ops/choice", theme="dark")
     left = browser.submit(browser.get("/ops/"), "/ops/sign-out")
 
-    assert "/ops/lanes" == chosen.location
-    assert "/ops/sign-in" == left.location
+    assert chosen.location == "/ops/lanes"
+    assert left.location == "/ops/sign-in"
 
 
 def test_its_cookies_stay_below_its_path(site: Site) -> None:

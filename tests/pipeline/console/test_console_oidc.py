@@ -75,7 +75,7 @@ def test_a_person_whom_the_provider_names_signs_in(app: Any, issuer: FakeIssuer)
     entered = enter(app, issuer, browser)
 
     assert "/sign-in/oidc?next=%2F" in page.text
-    assert (303, "/jobs") == (entered.status, entered.location)
+    assert (entered.status, entered.location) == (303, "/jobs")
     assert "ada" in browser.get("/").text
 
 
@@ -88,7 +88,7 @@ def test_a_provider_is_told_the_secret_in_the_way_that_it_takes(
     """In the body only where it takes no basic authentication; the fake one takes this unless it says so."""
     issuer.metadata["token_endpoint_auth_methods_supported"] = methods
 
-    assert 303 == enter(app, issuer).status
+    assert enter(app, issuer).status == 303
 
 
 def test_a_wrong_secret_is_said_so_in_the_log(
@@ -101,7 +101,7 @@ def test_a_wrong_secret_is_said_so_in_the_log(
     """By the word of the provider, without its text."""
     monkeypatch.setenv("CONSOLE_SECRET", "an older one")
 
-    assert 403 == enter(app_of(database, issuer, clock), issuer).status
+    assert enter(app_of(database, issuer, clock), issuer).status == 403
 
     told = "".join(capsys.readouterr())
     assert "invalid_client" in told
@@ -116,7 +116,7 @@ def test_a_provider_that_gives_no_code_is_not_asked_for_a_token(
     browser = Browser(app)
     back = issuer.sign_in(browser.get("/sign-in/oidc").location).replace("code=code0", query)
 
-    assert 403 == browser.get(back).status
+    assert browser.get(back).status == 403
     assert "/token" not in issuer.asked
     assert told in "".join(capsys.readouterr())
 
@@ -143,8 +143,8 @@ def test_what_is_sent_to_the_provider(app: Any) -> None:
     """Code flow, PKCE with S256, state and nonce; the address to come back to is our own. Nothing twice."""
     queries = [dict(parse_qsl(urlsplit(Browser(app).get("/sign-in/oidc").location).query)) for _ in range(2)]
 
-    assert "code" == queries[0]["response_type"]
-    assert "http://localhost/sign-in/oidc/back" == queries[0]["redirect_uri"]
+    assert queries[0]["response_type"] == "code"
+    assert queries[0]["redirect_uri"] == "http://localhost/sign-in/oidc/back"
     for name in ("state", "nonce", "code_challenge"):
         assert len(queries[0][name]) >= 43
         assert queries[0][name] != queries[1][name]
@@ -170,7 +170,7 @@ def test_the_secret_in_the_browser_is_not_the_one_of_before(app: Any, issuer: Fa
 
     browser.get(issuer.sign_in(address))
 
-    assert 3 == len({"a" * 43, under_way, browser.cookies["worker-console"]})
+    assert len({"a" * 43, under_way, browser.cookies["worker-console"]}) == 3
 
 
 def test_a_link_to_the_provider_does_not_sign_out(app: Any, issuer: FakeIssuer) -> None:
@@ -180,8 +180,8 @@ def test_a_link_to_the_provider_does_not_sign_out(app: Any, issuer: FakeIssuer) 
 
     shown = browser.get("/sign-in/oidc?next=/jobs")
 
-    assert "/jobs" == shown.location
-    assert 200 == browser.get("/").status
+    assert shown.location == "/jobs"
+    assert browser.get("/").status == 200
 
 
 def test_an_answer_for_another_browser_is_refused(app: Any, issuer: FakeIssuer) -> None:
@@ -191,8 +191,8 @@ def test_an_answer_for_another_browser_is_refused(app: Any, issuer: FakeIssuer) 
 
     back = issuer.sign_in(attacker.get("/sign-in/oidc").location)
 
-    assert 403 == victim.get(back).status
-    assert 303 == victim.get("/").status
+    assert victim.get(back).status == 403
+    assert victim.get("/").status == 303
 
 
 @pytest.mark.parametrize("state", ["", ".", "x./", "a" * 43 + "./"])
@@ -201,7 +201,7 @@ def test_a_wrong_state_is_refused(app: Any, issuer: FakeIssuer, state: str) -> N
     browser = Browser(app)
     browser.get(issuer.sign_in(browser.get("/sign-in/oidc").location).replace("/sign-in/oidc/back", "/nowhere"))
 
-    assert 403 == browser.get(f"/sign-in/oidc/back?{urlencode({'code': 'code0', 'state': state})}").status
+    assert browser.get(f"/sign-in/oidc/back?{urlencode({'code': 'code0', 'state': state})}").status == 403
     assert "/token" not in issuer.asked
 
 
@@ -214,7 +214,7 @@ def test_a_state_cannot_be_given_another_end(app: Any, issuer: FakeIssuer) -> No
         [state] = sealed["state"]
         other = state[:n] + ("A" if state[n] != "A" else "B") + state[n + 1 :]
         back = f"/sign-in/oidc/back?{urlencode({'code': sealed['code'][0], 'state': other})}"
-        assert 403 == browser.get(back).status
+        assert browser.get(back).status == 403
     assert "/token" not in issuer.asked
 
 
@@ -227,7 +227,7 @@ def test_a_code_is_worth_something_once(app: Any, issuer: FakeIssuer) -> None:
 
     browser.cookies.update(under_way)
 
-    assert 403 == browser.get(back).status
+    assert browser.get(back).status == 403
 
 
 def test_a_stolen_code_needs_its_verifier(app: Any, issuer: FakeIssuer) -> None:
@@ -238,7 +238,7 @@ def test_a_stolen_code_needs_its_verifier(app: Any, issuer: FakeIssuer) -> None:
 
     shown = attacker.get(f"/sign-in/oidc/back?{urlencode({'code': stolen['code'], 'state': own['state']})}")
 
-    assert 403 == shown.status
+    assert shown.status == 403
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_token_that_says_something_else_is_refused(app: Any, issuer: FakeIssue
     """Of another sign-in, another provider, for another client, too late, too early, or without a name."""
     issuer.claims.update(claims)
 
-    assert 403 == enter(app, issuer).status
+    assert enter(app, issuer).status == 403
 
 
 @pytest.mark.parametrize("claims", [{"aud": [CLIENT]}, {"aud": [CLIENT, "another"], "azp": CLIENT}], ids=str)
@@ -283,7 +283,7 @@ def test_a_token_that_was_made_for_us_among_others_is_taken(
     """It says so."""
     issuer.claims.update(claims)
 
-    assert 303 == enter(app, issuer).status
+    assert enter(app, issuer).status == 303
 
 
 def test_another_claim_than_the_email_needs_no_verified_one(
@@ -294,7 +294,7 @@ def test_another_claim_than_the_email_needs_no_verified_one(
     app = app_of(database, issuer, clock, oidc={**OIDC, "claim": "oid"})
     issuer.claims.update({"oid": "ada", "email_verified": None})
 
-    assert 303 == enter(app, issuer).status
+    assert enter(app, issuer).status == 303
 
 
 @pytest.mark.usefixtures("driven_clock")
@@ -307,17 +307,17 @@ def test_a_stranger_has_few_codes_exchanged(app: Any, issuer: FakeIssuer, clock:
         back = issuer.sign_in(browser.get("/sign-in/oidc").location).replace("=code", "=forged")
         shown += [browser.get(back).status for _ in range(3)]
 
-    assert MAX_PER_ADDRESS == issuer.asked.count("/token")
-    assert {403, 429} == set(shown)
-    assert 429 == enter(app, issuer, Browser(app, client="10.0.0.1")).status
-    assert 303 == enter(app, issuer, Browser(app, client="10.0.0.2")).status
+    assert issuer.asked.count("/token") == MAX_PER_ADDRESS
+    assert set(shown) == {403, 429}
+    assert enter(app, issuer, Browser(app, client="10.0.0.1")).status == 429
+    assert enter(app, issuer, Browser(app, client="10.0.0.2")).status == 303
 
 
 def test_many_persons_of_one_address_sign_in(app: Any, issuer: FakeIssuer) -> None:
     """What ends well is not counted."""
     shown = [enter(app, issuer, Browser(app, client="10.0.0.1")).status for _ in range(MAX_PER_ADDRESS + 2)]
 
-    assert {303} == set(shown)
+    assert set(shown) == {303}
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_a_provider_whose_keys_cannot_be_read_is_away(app: Any, issuer: FakeIssu
     """A page with the other ways to sign in, not an error of ours."""
     issuer.keys = keys
 
-    assert 503 == Browser(app).get("/sign-in/oidc").status
+    assert Browser(app).get("/sign-in/oidc").status == 503
 
 
 def test_a_provider_that_is_away_is_not_asked_by_every_browser(app: Any, issuer: FakeIssuer, clock: Clock) -> None:
@@ -339,15 +339,15 @@ def test_a_provider_that_is_away_is_not_asked_by_every_browser(app: Any, issuer:
     soon = Browser(app).get("/sign-in/oidc").status
     clock.now += RETRY_S
 
-    assert ({503}, 1, 503) == (set(shown), asked, soon)
-    assert 303 == enter(app, issuer).status
+    assert (set(shown), asked, soon) == ({503}, 1, 503)
+    assert enter(app, issuer).status == 303
 
 
 def test_a_token_that_another_key_signed_is_refused(app: Any, issuer: FakeIssuer) -> None:
     """Even when it says that it is the published one."""
     issuer.signer = jwk.RSAKey.generate_key(2048, {"kid": "one"})
 
-    assert 403 == enter(app, issuer).status
+    assert enter(app, issuer).status == 403
 
 
 @pytest.mark.parametrize("alg", ["none", "HS256"])
@@ -363,12 +363,12 @@ def test_a_token_without_a_public_keys_signature_is_refused(
 
     monkeypatch.setattr(issuer, "_id_token", unsigned)
 
-    assert 403 == enter(app, issuer).status
+    assert enter(app, issuer).status == 403
 
 
 def test_a_new_key_of_the_provider_is_found(app: Any, issuer: FakeIssuer, clock: Clock) -> None:
     """Without a restart, and without asking for it with each forged token."""
-    assert 303 == enter(app, issuer).status
+    assert enter(app, issuer).status == 303
     issuer.key, issuer.header = jwk.RSAKey.generate_key(2048, {"kid": "two"}), {"alg": "RS256", "kid": "two"}
 
     too_soon = enter(app, issuer).status
@@ -376,7 +376,7 @@ def test_a_new_key_of_the_provider_is_found(app: Any, issuer: FakeIssuer, clock:
     clock.now += 61
     later = enter(app, issuer).status
 
-    assert (403, 1, 303) == (too_soon, keys_asked, later)
+    assert (too_soon, keys_asked, later) == (403, 1, 303)
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_a_document_of_another_provider_is_refused(app: Any, issuer: FakeIssuer,
     """Or one whose addresses are not secret on the way."""
     issuer.metadata = metadata
 
-    assert 503 == Browser(app).get("/sign-in/oidc").status
+    assert Browser(app).get("/sign-in/oidc").status == 503
 
 
 def test_a_provider_that_is_away_is_said_so(app: Any, issuer: FakeIssuer, clock: Clock) -> None:
@@ -400,9 +400,9 @@ def test_a_provider_that_is_away_is_said_so(app: Any, issuer: FakeIssuer, clock:
 
     shown = Browser(app).get("/sign-in/oidc", accept_language="en")
 
-    assert 503 == shown.status
+    assert shown.status == 503
     assert "cannot be reached" in shown.text
-    assert 200 == browser.get("/").status
+    assert browser.get("/").status == 200
 
 
 def test_whom_the_settings_do_not_name_stays_out(app: Any, issuer: FakeIssuer, database: Database) -> None:
@@ -412,8 +412,8 @@ def test_whom_the_settings_do_not_name_stays_out(app: Any, issuer: FakeIssuer, d
     shown = enter(app, issuer)
 
     with database.reading() as connection:
-        assert [("console.refused", "stranger")] == [(one.action, one.person) for one in list_audit(connection)]
-    assert 403 == shown.status
+        assert [(one.action, one.person) for one in list_audit(connection)] == [("console.refused", "stranger")]
+    assert shown.status == 403
 
 
 def test_others_may_look_when_the_settings_say_so(

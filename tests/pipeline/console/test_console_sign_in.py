@@ -53,10 +53,10 @@ def test_a_page_asks_who_looks_and_then_shows_itself(database: Database) -> None
     asked = browser.get("/?account=hr")
     entered = browser.submit(browser.get(asked.location), "/sign-in", name="ada", password=PASSWORD)
 
-    assert "/sign-in?next=%2F%3Faccount%3Dhr" == asked.location
-    assert (303, "/?account=hr") == (entered.status, entered.location)
-    assert 200 == browser.get(entered.location).status
-    assert [("console.sign_in", "ada")] == audited(database)
+    assert asked.location == "/sign-in?next=%2F%3Faccount%3Dhr"
+    assert (entered.status, entered.location) == (303, "/?account=hr")
+    assert browser.get(entered.location).status == 200
+    assert audited(database) == [("console.sign_in", "ada")]
 
 
 @pytest.mark.parametrize(("name", "password"), [("ada", "wrong"), ("nobody", PASSWORD), ("", ""), ("ada", "")])
@@ -66,9 +66,9 @@ def test_a_wrong_password_opens_nothing(database: Database, name: str, password:
 
     shown = tried(browser, name, password)
 
-    assert 403 == shown.status
+    assert shown.status == 403
     assert "用户名或密码不正确" in shown.text
-    assert 303 == browser.get("/").status
+    assert browser.get("/").status == 303
 
 
 def test_an_unknown_name_costs_the_same_work() -> None:
@@ -83,7 +83,7 @@ def test_an_unknown_name_costs_the_same_work() -> None:
 
     assert not passwords.is_right("nobody", PASSWORD)
     assert passwords.is_right("ada", PASSWORD)
-    assert ["hash of ada", "hash of ada"] == computed
+    assert computed == ["hash of ada", "hash of ada"]
 
 
 @pytest.mark.parametrize("name", ["ada", "otto", "nobody", ""])
@@ -119,7 +119,7 @@ def test_a_refusal_writes_the_same_rows_whatever_the_name(database: Database, mo
     for name in ("ada", "nobody", "rita", "ghost"):
         tried(browser, name, "wrong")
 
-    assert 1 == len(set(Counter(commits).values())), Counter(commits)
+    assert len(set(Counter(commits).values())) == 1, Counter(commits)
     assert [("console.refused", who) for who in ("ada", "-", "rita", "-")] == audited(database)
 
 
@@ -131,8 +131,8 @@ def test_a_session_gets_a_new_token_at_the_sign_in(database: Database) -> None:
     signed_in(browser)
 
     assert "a" * 43 != browser.cookies[COOKIE]
-    assert 200 == browser.get("/").status
-    assert 303 == attacker.get("/").status
+    assert browser.get("/").status == 200
+    assert attacker.get("/").status == 303
 
 
 def test_a_second_sign_in_ends_the_session_before_it(database: Database) -> None:
@@ -146,20 +146,20 @@ def test_a_second_sign_in_ends_the_session_before_it(database: Database) -> None
     thief = console(database)
     thief.cookies[COOKIE] = before
     assert before != browser.cookies[COOKIE]
-    assert 303 == thief.get("/").status
+    assert thief.get("/").status == 303
 
 
 def test_a_stolen_cookie_is_worth_nothing_after_the_sign_out(database: Database) -> None:
     """The row is gone, not only the cookie."""
     browser, thief = signed_in(console(database)), console(database)
     thief.cookies.update(browser.cookies)
-    assert 200 == thief.get("/").status
+    assert thief.get("/").status == 200
 
     out = browser.submit(browser.get("/"), "/sign-out")
 
-    assert "/sign-in" == out.location
-    assert 303 == thief.get("/").status
-    assert [("console.sign_in", "ada"), ("console.sign_out", "ada")] == audited(database)
+    assert out.location == "/sign-in"
+    assert thief.get("/").status == 303
+    assert audited(database) == [("console.sign_in", "ada"), ("console.sign_out", "ada")]
 
 
 @pytest.mark.every_database
@@ -173,8 +173,8 @@ def test_only_a_hash_of_the_token_is_stored(database: Database) -> None:
     thief.cookies[COOKIE] = rows[0][0][:43]
 
     assert browser.cookies[COOKIE] not in str(rows)
-    assert ("ada", "password") == tuple(rows[0][1:])
-    assert 303 == thief.get("/").status
+    assert tuple(rows[0][1:]) == ("ada", "password")
+    assert thief.get("/").status == 303
 
 
 @pytest.mark.every_database
@@ -187,10 +187,10 @@ def test_a_session_ends_when_it_is_not_used(database: Database, driven_clock: Dr
         driven_clock.advance(seconds)
         shown.append(browser.get("/").status)
 
-    assert [200, 200, 200, 303] == shown
+    assert shown == [200, 200, 200, 303]
     idle = signed_in(console(database, idle_s=600))
     driven_clock.advance(601)
-    assert 303 == idle.get("/").status
+    assert idle.get("/").status == 303
 
 
 def test_a_page_that_refreshes_itself_keeps_no_session(database: Database, driven_clock: DrivenClock) -> None:
@@ -202,7 +202,7 @@ def test_a_page_that_refreshes_itself_keeps_no_session(database: Database, drive
         driven_clock.advance(250)
         shown.append(browser.get("/", x_live="1").status)
 
-    assert [200, 200, 303] == shown
+    assert shown == [200, 200, 303]
 
 
 def test_a_database_that_takes_no_writes_can_be_looked_at(
@@ -217,7 +217,7 @@ def test_a_database_that_takes_no_writes_can_be_looked_at(
     monkeypatch.setattr(sessions.rows, "touch_session", full)
     driven_clock.advance(120)
 
-    assert 200 == browser.get("/").status
+    assert browser.get("/").status == 200
 
 
 @pytest.mark.every_database
@@ -230,8 +230,8 @@ def test_housekeeping_takes_out_sessions_and_tries(database: Database, driven_cl
 
     gone = keep_house(database, Settings().retention)
 
-    assert {"sessions": 1, "sign_ins": 2} == gone, "a try for its name, and one from its address"
-    assert 200 == browser.get("/").status
+    assert gone == {"sessions": 1, "sign_ins": 2}, "a try for its name, and one from its address"
+    assert browser.get("/").status == 200
 
 
 def test_a_user_who_was_taken_out_of_the_settings_is_out(database: Database) -> None:
@@ -241,7 +241,7 @@ def test_a_user_who_was_taken_out_of_the_settings_is_out(database: Database) -> 
     other = console(database, users=fewer)
     other.cookies.update(browser.cookies)
 
-    assert 303 == other.get("/").status
+    assert other.get("/").status == 303
 
 
 @pytest.mark.parametrize("change", [{"password": hashed("another password")}, {"password": None}])
@@ -252,8 +252,8 @@ def test_a_password_that_was_changed_ends_its_sessions(database: Database, chang
     other = console(database, users=changed)
     other.cookies.update(browser.cookies)
 
-    assert 303 == other.get("/").status
-    assert 200 == browser.get("/").status, "where the settings are those of before"
+    assert other.get("/").status == 303
+    assert browser.get("/").status == 200, "where the settings are those of before"
 
 
 def test_passwords_are_not_guessed_for_long(database: Database, driven_clock: DrivenClock) -> None:
@@ -261,12 +261,12 @@ def test_passwords_are_not_guessed_for_long(database: Database, driven_clock: Dr
     app = console_app(site=site_of(database, users=users()))
 
     for n in range(MAX_PER_NAME):
-        assert 403 == tried(Browser(app, client=f"10.0.0.{n}"), "ada", "wrong").status
+        assert tried(Browser(app, client=f"10.0.0.{n}"), "ada", "wrong").status == 403
 
-    assert 429 == tried(Browser(app, client="10.0.1.1"), "ada", PASSWORD).status
-    assert 303 == tried(Browser(app, client="10.0.1.1"), "rita", PASSWORD).status, "another name is not held up"
+    assert tried(Browser(app, client="10.0.1.1"), "ada", PASSWORD).status == 429
+    assert tried(Browser(app, client="10.0.1.1"), "rita", PASSWORD).status == 303, "another name is not held up"
     driven_clock.advance(WINDOW_S + 1)
-    assert 303 == tried(Browser(app, client="10.0.1.1"), "ada", PASSWORD).status
+    assert tried(Browser(app, client="10.0.1.1"), "ada", PASSWORD).status == 303
 
 
 def test_strangers_keep_nobody_out_of_their_own_browser(database: Database) -> None:
@@ -280,8 +280,8 @@ def test_strangers_keep_nobody_out_of_their_own_browser(database: Database) -> N
     for n in range(MAX_PER_ADDRESS):
         tried(Browser(app, client="10.0.0.1"), f"name{n}", "wrong")
 
-    assert 429 == tried(Browser(app, client="10.0.2.1"), "ada", PASSWORD).status
-    assert 303 == tried(hers, "ada", PASSWORD).status
+    assert tried(Browser(app, client="10.0.2.1"), "ada", PASSWORD).status == 429
+    assert tried(hers, "ada", PASSWORD).status == 303
 
 
 def test_a_stolen_browser_guesses_no_more_than_others(database: Database) -> None:
@@ -296,12 +296,12 @@ def test_a_stolen_browser_guesses_no_more_than_others(database: Database) -> Non
         for n in range(MAX_PER_NAME):
             tried(Browser(app, client=f"10.0.1.{n}"), name, "wrong")
 
-    assert [403] * MAX_PER_NAME + [429] == states
-    assert 429 == tried(thief, "rita", PASSWORD).status, "a name that did not sign in there"
+    assert states == [403] * MAX_PER_NAME + [429]
+    assert tried(thief, "rita", PASSWORD).status == 429, "a name that did not sign in there"
     changed = {**users(), "ada": {**users()["ada"], "password": hashed("another password")}}
     other = Browser(console_app(site=site_of(database, users=changed)), client="10.0.2.1")
     other.cookies = kept
-    assert 429 == tried(other, "ada", "another password").status, "a password of before"
+    assert tried(other, "ada", "another password").status == 429, "a password of before"
 
 
 @pytest.mark.parametrize("forged", ["", "x", "a" * 43 + "." + "0" * 64, "票." + "0" * 64])
@@ -314,7 +314,7 @@ def test_a_browser_cannot_say_by_itself_that_it_is_known(database: Database, for
     browser = Browser(app, client="10.0.2.1")
     browser.cookies["worker-console-known"] = forged
 
-    assert 429 == tried(browser, "ada", PASSWORD).status
+    assert tried(browser, "ada", PASSWORD).status == 429
 
 
 @pytest.mark.every_database
@@ -339,8 +339,8 @@ def test_names_are_not_guessed_from_one_address_for_long(database: Database, dri
     for n in range(MAX_PER_ADDRESS):
         tried(Browser(first if n % 2 else second, client=f"2001:db8::{n:x}"), f"name{n}", "wrong")
 
-    assert 429 == tried(Browser(first, client="2001:db8::ffff"), "ada", PASSWORD).status
-    assert 303 == tried(Browser(first, client="2001:db8:1::1"), "ada", PASSWORD).status
+    assert tried(Browser(first, client="2001:db8::ffff"), "ada", PASSWORD).status == 429
+    assert tried(Browser(first, client="2001:db8:1::1"), "ada", PASSWORD).status == 303
 
 
 def test_wrong_passwords_slow_an_office_down_and_do_not_lock_it_out(
@@ -357,8 +357,8 @@ def test_wrong_passwords_slow_an_office_down_and_do_not_lock_it_out(
     states.append(tried(colleague, "ada", PASSWORD).status)
     driven_clock.advance(SLOWED_S + 1)
 
-    assert [403, 429, 429] == states
-    assert 303 == tried(colleague, "ada", PASSWORD).status
+    assert states == [403, 429, 429]
+    assert tried(colleague, "ada", PASSWORD).status == 303
 
 
 SPELLINGS = (
@@ -380,10 +380,10 @@ def test_one_address_counts_as_one_however_a_proxy_writes_it(
 
     for n in range(MAX_PER_ADDRESS):
         forwarded = f"203.0.113.9, {spellings[n % len(spellings)].format(n=n + 1024)}, 10.0.0.1:{n}"
-        assert 403 == tried(browser, f"name{n}", "wrong", x_forwarded_for=forwarded).status
+        assert tried(browser, f"name{n}", "wrong", x_forwarded_for=forwarded).status == 403
 
-    assert 429 == tried(browser, "ada", PASSWORD, x_forwarded_for=f"{spellings[0]}, 10.0.0.1").status
-    assert 303 == tried(browser, "ada", PASSWORD, x_forwarded_for="198.51.100.1").status
+    assert tried(browser, "ada", PASSWORD, x_forwarded_for=f"{spellings[0]}, 10.0.0.1").status == 429
+    assert tried(browser, "ada", PASSWORD, x_forwarded_for="198.51.100.1").status == 303
 
 
 def test_a_flood_of_tries_leaves_few_rows(database: Database, driven_clock: DrivenClock) -> None:
@@ -394,12 +394,12 @@ def test_a_flood_of_tries_leaves_few_rows(database: Database, driven_clock: Driv
     with database.reading() as connection:
         [(found,)] = fetch(connection, "select count(*) from worker_sign_ins")
     driven_clock.advance(WINDOW_S - 1)
-    assert 429 == tried(browser, "ada", "wrong").status
+    assert tried(browser, "ada", "wrong").status == 429
 
     driven_clock.advance(2)
 
-    assert 2 * MAX_PER_NAME == found, "a row for the name and one for the address"
-    assert 303 == tried(browser, "ada", PASSWORD).status
+    assert found == 2 * MAX_PER_NAME, "a row for the name and one for the address"
+    assert tried(browser, "ada", PASSWORD).status == 303
 
 
 def test_a_sign_in_of_ones_own_does_not_wipe_out_the_guesses_at_others(
@@ -409,12 +409,12 @@ def test_a_sign_in_of_ones_own_does_not_wipe_out_the_guesses_at_others(
     browser = console(database)
     for n in range(MAX_PER_ADDRESS - 1):
         tried(browser, f"name{n}", "wrong")
-    assert 303 == tried(browser, "rita", PASSWORD).status
+    assert tried(browser, "rita", PASSWORD).status == 303
     browser.cookies.clear()
 
     tried(browser, "name0", "wrong")
 
-    assert 429 == tried(browser, "name1", "wrong").status
+    assert tried(browser, "name1", "wrong").status == 429
 
 
 def test_the_hash_is_not_computed_for_a_try_too_many(database: Database) -> None:
@@ -425,7 +425,7 @@ def test_the_hash_is_not_computed_for_a_try_too_many(database: Database) -> None
 
     tried(browser, "ada", "wrong")
 
-    assert MAX_PER_NAME == len([one for one in audited(database) if one == ("console.refused", "ada")])
+    assert len([one for one in audited(database) if one == ("console.refused", "ada")]) == MAX_PER_NAME
 
 
 def test_what_was_typed_as_a_name_is_not_kept(database: Database) -> None:
@@ -450,9 +450,9 @@ def test_a_cookie_is_for_this_host_and_no_script(database: Database) -> None:
     [over_https] = secure.get("/sign-in").set_cookies
 
     assert over_http.startswith(f"{COOKIE}=")
-    assert {"HttpOnly", "Path=/", "SameSite=lax"} == set(over_http.split("; ")[1:])
+    assert set(over_http.split("; ")[1:]) == {"HttpOnly", "Path=/", "SameSite=lax"}
     assert over_https.startswith(f"__Host-{COOKIE}=")
-    assert {"HttpOnly", "Path=/", "SameSite=lax", "Secure"} == set(over_https.split("; ")[1:])
+    assert set(over_https.split("; ")[1:]) == {"HttpOnly", "Path=/", "SameSite=lax", "Secure"}
 
 
 def test_the_link_signs_in_once(database: Database) -> None:
@@ -465,10 +465,10 @@ def test_the_link_signs_in_once(database: Database) -> None:
     entered = browser.get(link.path)
     again = second.get(link.path)
 
-    assert [403, 303, 403] == [wrong.status, entered.status, again.status]
-    assert 200 == browser.get("/").status
+    assert [wrong.status, entered.status, again.status] == [403, 303, 403]
+    assert browser.get("/").status == 200
     assert "me" in browser.get("/").text
-    assert 303 == second.get("/").status
+    assert second.get("/").status == 303
 
 
 def test_a_session_of_a_link_ends_with_the_first_user(database: Database) -> None:
@@ -480,7 +480,7 @@ def test_a_session_of_a_link_ends_with_the_first_user(database: Database) -> Non
     other = console(database)
     other.cookies.update(browser.cookies)
 
-    assert 303 == other.get("/").status
+    assert other.get("/").status == 303
 
 
 def test_audit_says_how_a_person_signed_in_and_from_where(database: Database) -> None:
@@ -493,7 +493,7 @@ def test_audit_says_how_a_person_signed_in_and_from_where(database: Database) ->
     with database.reading() as connection:
         asked = [json.dumps(dict(entry.arguments), sort_keys=True) for entry in list_audit(connection)]
 
-    assert ['{"address": "10.1.2.3", "way": "password"}'] * 2 == asked
+    assert asked == ['{"address": "10.1.2.3", "way": "password"}'] * 2
 
 
 def test_without_users_a_password_page_is_not_there(database: Database) -> None:
@@ -504,12 +504,12 @@ def test_without_users_a_password_page_is_not_there(database: Database) -> None:
     posted = browser.post("/sign-in", {**page.forms["/choice"].fields, "name": "ada", "password": PASSWORD})
 
     assert "/sign-in" not in page.forms
-    assert 404 == posted.status
+    assert posted.status == 404
 
 
 def test_a_console_needs_no_password_library_without_passwords(database: Database) -> None:
     """The hash of the tests is a real one all the same."""
     site: Site = site_of(database)
 
-    assert {} == site.settings.console.passwords
+    assert site.settings.console.passwords == {}
     assert hashed().startswith("$argon2id$")

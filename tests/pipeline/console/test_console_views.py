@@ -60,5 +60,5 @@ def test_what_a_page_does_is_told_from_what_a_command_does(database: Database) -
 
     with database.reading() as connection:
         actions = {one.action for one in list_audit(connection)}
-    assert 303 == done.status
-    assert {"console.replay", "replay"} == actions
+    assert done.status == 303
+    assert actions == {"console.replay", "replay"}

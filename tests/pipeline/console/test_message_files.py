@@ -57,8 +57,8 @@ def test_a_picture_is_drawn_in_its_message(site: Site) -> None:
     picture = person.get(f"/jobs/{job}/files/0/a.png")
 
     assert f'<img src="/jobs/{job}/files/0/a.png"' in page.text
-    assert (200, PNG, "image/png") == (picture.status, picture.body, picture.headers["content-type"])
-    assert "inline; filename*=UTF-8''a.png" == picture.headers["content-disposition"]
+    assert (picture.status, picture.body, picture.headers["content-type"]) == (200, PNG, "image/png")
+    assert picture.headers["content-disposition"] == "inline; filename*=UTF-8''a.png"
     assert [("sue", job), ("sue", f"{job}/files/0")] == looks(site)
 
 
@@ -87,8 +87,8 @@ def test_only_what_is_a_picture_or_a_film_by_its_bytes_is_shown_in_its_place(
     assert content == shown.body
     assert (kind or "application/octet-stream") == shown.headers["content-type"]
     assert ("inline" if kind else "attachment") == shown.headers["content-disposition"].partition(";")[0]
-    assert "default-src 'none'; sandbox" == shown.headers["content-security-policy"]
-    assert ("nosniff", "no-store") == (shown.headers["x-content-type-options"], shown.headers["cache-control"])
+    assert shown.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    assert (shown.headers["x-content-type-options"], shown.headers["cache-control"]) == ("nosniff", "no-store")
     assert str(len(content)) == shown.headers["content-length"]
 
 
@@ -101,11 +101,11 @@ def test_who_may_not_read_the_texts_gets_no_file(site: Site, role: Role) -> None
 
     pages = dict(person.crawl("/jobs?account=hr", *typed))
 
-    assert [403] * 4 == [pages[path].status for path in typed if "/files/" in path]
-    assert [] == [
+    assert [pages[path].status for path in typed if "/files/" in path] == [403] * 4
+    assert [
         path for path, shown in pages.items() if CANARY in shown.body or CANARY.decode() in str(shown.headers)
-    ]
-    assert [] == [of for _, of in looks(site) if of.partition("/")[0] in jobs]
+    ] == []
+    assert [of for _, of in looks(site) if of.partition("/")[0] in jobs] == []
 
 
 def test_who_may_read_reaches_every_file_by_links(site: Site) -> None:
@@ -138,7 +138,7 @@ def test_a_file_that_is_gone_is_said_to_be(site: Site) -> None:
     assert "no longer stored" in page
     assert "a.png" in page
     assert "<img" not in page
-    assert 404 == person.get(f"/jobs/{job}/files/0/a.png").status
+    assert person.get(f"/jobs/{job}/files/0/a.png").status == 404
 
 
 def test_a_file_behind_an_address_is_not_fetched(site: Site) -> None:
@@ -149,7 +149,7 @@ def test_a_file_behind_an_address_is_not_fetched(site: Site) -> None:
 
     assert "given as an address, fetched when it is sent: https://files.example.com/a.png" in page
     assert "<img" not in page
-    assert 404 == Person(site).get(f"/jobs/{job}/files/0/a.png").status
+    assert Person(site).get(f"/jobs/{job}/files/0/a.png").status == 404
 
 
 @pytest.mark.fewer_databases("how a name is written is decided without SQL")
@@ -175,7 +175,7 @@ def test_a_name_is_a_name_only(site: Site, name: str, saved: str) -> None:
 
     assert re.fullmatch(rf"/jobs/{job}/files/0/[^/]+", address)
     assert saved == unquote(address.rpartition("/")[2])
-    assert b"content" == shown.body
+    assert shown.body == b"content"
     assert saved == unquote(shown.headers["content-disposition"].partition("''")[2])
 
 
@@ -192,9 +192,9 @@ def test_every_kind_of_message_draws_its_own(site: Site) -> None:
 
     for tag, page in shown.items():
         assert re.search(rf'{tag}[^>]* src="{address_of(page)}"', page.text), tag
-        assert 200 == person.get(address_of(page)).status
+        assert person.get(address_of(page)).status == 200
     assert f"/jobs/{uploaded}/message" in person.get(f"/jobs/{uploaded}").links
-    assert 200 == person.get(address_of(person.get(f"/jobs/{uploaded}/message"))).status
+    assert person.get(address_of(person.get(f"/jobs/{uploaded}/message"))).status == 200
     assert not any("/files/" in link for link in person.get(f"/jobs/{plain}/message").links)
 
 
@@ -218,6 +218,6 @@ def test_a_broken_message_shows_what_there_is(site: Site, files: object) -> None
 
     shown = Person(site).get(f"/jobs/{job}/message")
 
-    assert 200 == shown.status
+    assert shown.status == 200
     assert "lunch" in shown.text
-    assert 404 == Person(site).get(f"/jobs/{job}/files/0/a").status
+    assert Person(site).get(f"/jobs/{job}/files/0/a").status == 404

@@ -54,7 +54,7 @@ def test_no_page_in_chinese_speaks_english(site: Site) -> None:
 
     left = {path: english_in(shown.text) for path, shown in person.crawl(*starts(found))}
 
-    assert {} == {path: english for path, english in left.items() if english}
+    assert {path: english for path, english in left.items() if english} == {}
 
 
 def test_a_job_is_told_in_chinese(site: Site) -> None:

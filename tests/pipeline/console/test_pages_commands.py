@@ -71,7 +71,7 @@ def test_a_job_is_cancelled(site: Site) -> None:
 
     Person(site, name="wang").give(f"/commands/cancel?ids={job}", "a typo")
 
-    assert "cancelled" == site.state(job)
+    assert site.state(job) == "cancelled"
     asked = {"filter": {"ids": [job]}, "jobs": 1}
     assert ("console.cancel", "wang", "a typo", asked, {"jobs": 1, "cancelled": 1}, True) == newest(site)
 
@@ -83,8 +83,8 @@ def test_many_are_cancelled_by_a_filter(site: Site) -> None:
 
     Person(site).give("/commands/cancel?tag=lunch")
 
-    assert ["cancelled"] * 3 == [site.state(job) for job in few]
-    assert "queued" == site.state(other)
+    assert [site.state(job) for job in few] == ["cancelled"] * 3
+    assert site.state(other) == "queued"
 
 
 @pytest.mark.parametrize("name", SELECTED)
@@ -98,7 +98,7 @@ def test_what_is_ticked_in_a_list_is_what_a_command_is_about(site: Site, name: s
 
     assert [f'name="ids" value="{job}"' in page for job in (*ticked, other)] == [True] * 3
     assert f'formaction="/commands/{name}"' in page
-    assert 200 == preview.status
+    assert preview.status == 200
     assert all(job in preview.text for job in ticked)
     assert other not in preview.text
 
@@ -113,7 +113,7 @@ def test_ticked_jobs_are_cancelled_and_no_others(site: Site) -> None:
 
     assert "filter" in none.text.lower()
     assert "/commands/cancel" not in none.forms
-    assert ["cancelled", "cancelled", "queued"] == [site.state(job) for job in (*ticked, other)]
+    assert [site.state(job) for job in (*ticked, other)] == ["cancelled", "cancelled", "queued"]
 
 
 def test_only_jobs_of_ones_own_accounts_can_be_ticked(site: Site) -> None:
@@ -136,7 +136,7 @@ def test_a_search_by_tag_can_be_paused(site: Site) -> None:
     person.give(next(link for link in person.get("/jobs?tag=lunch").links if "/commands/pause" in link))
 
     assert not [link for link in narrow.links if "/commands/pause" in link]
-    assert {"filter": {"tag": "lunch"}} == newest(site)[3]
+    assert newest(site)[3] == {"filter": {"tag": "lunch"}}
 
 
 def test_the_button_that_pauses_everything_says_so(site: Site) -> None:
@@ -156,7 +156,7 @@ def test_a_message_is_taken_back(site: Site) -> None:
     site.run()
 
     [made] = site.rows("select state from worker_jobs where target_job_id = :job and kind = 'recall'", job=job)
-    assert 2 == made.state
+    assert made.state == 2
     asked = {"filter": {"ids": [job]}, "jobs": 1, "accounts": ["hr"]}
     assert ("console.recall", "wang", "a typo", asked, {"recalls": 1}, True) == newest(site)
 
@@ -182,11 +182,11 @@ def test_a_wrong_text_is_corrected(site: Site) -> None:
     assert "give the new message" in none.text
     assert ("x" * 3_000 in long.text, "wrong date" in long.text) == (True, True)
     assert moved.location.startswith("/audit/")
-    assert ["wrong", "right"] == [body["text"]["content"] for body in site.bodies()][:2]
+    assert [body["text"]["content"] for body in site.bodies()][:2] == ["wrong", "right"]
     counts = {"corrections": 2, "recalls": 1, "cancelled": 1}
     asked = newest(site)
     assert ("console.correct", "wang", "wrong date", counts) == (*asked[:3], asked[4])
-    assert "cancelled" == site.state(waits)
+    assert site.state(waits) == "cancelled"
 
 
 def test_texts_that_differ_are_corrected_by_two_fields(site: Site) -> None:
@@ -208,9 +208,9 @@ def test_texts_that_differ_are_corrected_by_two_fields(site: Site) -> None:
     assert ("Dear ann, at nine" in shown.text, "check the samples" in shown.text) == (True, True)
     assert "worker correct --tag lunch" in shown.text
     assert "--replace 'at ten=at nine'" in unescape(shown.text)
-    assert ({"open"}, "console.view") == (before, viewed)
+    assert (before, viewed) == ({"open"}, "console.view")
     assert moved.location.startswith("/audit/")
-    assert ["Dear ann, at nine", "Dear bob, at nine"] == sorted(body["text"]["content"] for body in site.bodies())
+    assert sorted(body["text"]["content"] for body in site.bodies()) == ["Dear ann, at nine", "Dear bob, at nine"]
 
 
 def jobs_of_site(site: Site) -> list[Any]:
@@ -230,8 +230,8 @@ def test_a_correction_of_several_lines_is_the_text_of_the_command_line(site: Sit
         accounts=site.accounts,
     )
 
-    assert ("correct", 1) == (newest(site)[0].removeprefix("console."), newest(site)[4]["corrections"])
-    assert (0, {"corrected": 1, "equal": 1}) == (len(again.ids), again.breakdown)
+    assert (newest(site)[0].removeprefix("console."), newest(site)[4]["corrections"]) == ("correct", 1)
+    assert (len(again.ids), again.breakdown) == (0, {"corrected": 1, "equal": 1})
 
 
 def test_what_waits_is_put_off(site: Site) -> None:
@@ -273,9 +273,9 @@ def test_refused_jobs_are_replayed(site: Site) -> None:
     made = site.rows("select replay_of from worker_jobs where replay_of is not null order by replay_of")
     assert sorted(jobs) == [row.replay_of for row in made]
     action, person, why, asked, counts, is_over = newest(site)
-    assert ("console.replay", "wang", "they are there now", True) == (action, person, why, is_over)
-    assert {"replays": 2} == counts
-    assert (2, None, False) == (asked["jobs"], asked["rate"], asked["accepted"])
+    assert (action, person, why, is_over) == ("console.replay", "wang", "they are there now", True)
+    assert counts == {"replays": 2}
+    assert (asked["jobs"], asked["rate"], asked["accepted"]) == (2, None, False)
 
 
 @pytest.mark.parametrize(("said", "state"), [("yes", "accepted"), ("no", "rejected")])
@@ -298,10 +298,10 @@ def test_what_settles_by_itself_is_decided_only_when_that_is_said(site: Site) ->
     offered, left_out = person.get(f"/jobs/{job}"), person.get(path)
     forced = person.give(f"{path}&force=yes", "the vendor's log")
 
-    assert [] == [link for link in offered.links if "/commands/resolve" in link]
+    assert [link for link in offered.links if "/commands/resolve" in link] == []
     assert "they settle by themselves" in left_out.text
     assert "its repeat or look-up is given up" in left_out.text
-    assert (200, "accepted") == (forced.status, site.state(job))
+    assert (forced.status, site.state(job)) == (200, "accepted")
 
 
 @pytest.mark.parametrize(("said", "warns"), [("yes", False), ("no", True)])
@@ -343,9 +343,9 @@ def test_a_rate_of_corrections_that_is_none_is_said_before_the_button(site: Site
     page = person.get(f"/commands/correct?ids={job}&rate={rate}")
     answered = person.submit(page, "/commands/correct", text="right", why="x")
 
-    assert [200, 200] == [page.status, answered.status]
+    assert [page.status, answered.status] == [200, 200]
     assert ["is not from 0.001 on" in shown.text for shown in (page, answered)] == [True, True]
-    assert "queued" == site.state(job)
+    assert site.state(job) == "queued"
 
 
 def test_the_rate_of_a_replay_is_typed_beside_its_button(site: Site) -> None:
@@ -357,9 +357,9 @@ def test_the_rate_of_a_replay_is_typed_beside_its_button(site: Site) -> None:
     mistyped = person.submit(page, action, rate="ten")
     person.submit(mistyped, action, rate="0.5")
 
-    assert "" == page.forms[action].fields["rate"]
+    assert page.forms[action].fields["rate"] == ""
     assert ("is not a number" in mistyped.text, "yes") == (True, mistyped.forms[action].fields["cancelled"])
-    assert (0.5, True, {"replays": 1}) == (newest(site)[3]["rate"], newest(site)[3]["cancelled"], newest(site)[4])
+    assert (newest(site)[3]["rate"], newest(site)[3]["cancelled"], newest(site)[4]) == (0.5, True, {"replays": 1})
 
 
 def test_a_job_that_is_refused_is_named_with_its_reason(site: Site) -> None:
@@ -369,7 +369,7 @@ def test_a_job_that_is_refused_is_named_with_its_reason(site: Site) -> None:
 
     entry = Person(site).give(f"/commands/replay?ids={job}")
 
-    assert {"refused": 1} == newest(site)[4]
+    assert newest(site)[4] == {"refused": 1}
     assert f"/jobs/{job}" in entry.links
     assert "1 accepted (accepted=True, or --accepted, sends to them again)" in entry.text
 
@@ -381,7 +381,7 @@ def test_the_msgid_that_is_given_names_the_message(site: Site) -> None:
     Person(site).give(f"/commands/resolve?ids={job}&sent=yes", "the vendor's log", msgid="m-17")
 
     [receipt] = site.of("receipts", job)
-    assert "m-17" == receipt.msgid
+    assert receipt.msgid == "m-17"
 
 
 def test_a_word_needs_a_reason(site: Site) -> None:
@@ -391,7 +391,7 @@ def test_a_word_needs_a_reason(site: Site) -> None:
     answered = Person(site).give(f"/commands/resolve?ids={job}&sent=yes", "  ")
 
     assert "explain in a few words how you know" in answered.text
-    assert "unknown" == site.state(job)
+    assert site.state(job) == "unknown"
 
 
 def test_an_account_is_paused_and_resumed(site: Site) -> None:
@@ -402,9 +402,9 @@ def test_an_account_is_paused_and_resumed(site: Site) -> None:
     paused = newest(site)
     person.give("/commands/resume?account=hr", "over")
 
-    assert ("console.pause", "wang", "maintenance", {"filter": {"account": "hr"}}, {"pauses": 1}, True) == paused
-    assert ("console.resume", "wang", "over", {"filter": {"account": "hr"}}, {"pauses": 1}, True) == newest(site)
-    assert [] == site.rows("select id from worker_pauses where ended_at is null")
+    assert paused == ("console.pause", "wang", "maintenance", {"filter": {"account": "hr"}}, {"pauses": 1}, True)
+    assert newest(site) == ("console.resume", "wang", "over", {"filter": {"account": "hr"}}, {"pauses": 1}, True)
+    assert site.rows("select id from worker_pauses where ended_at is null") == []
 
 
 def test_a_pause_of_more_than_an_account_is_ended_from_its_page(site: Site) -> None:
@@ -419,9 +419,9 @@ def test_a_pause_of_more_than_an_account_is_ended_from_its_page(site: Site) -> N
         person.give(button)
 
     assert ("everything" in shown.text, "Channel youdu" in shown.text) == (True, True)
-    assert ["/commands/resume?all=yes", "/commands/resume?channel=youdu"] == buttons
-    assert [] == [link for link in of_operator.links if link.startswith("/commands/resume")]
-    assert [] == site.rows("select id from worker_pauses where ended_at is null")
+    assert buttons == ["/commands/resume?all=yes", "/commands/resume?channel=youdu"]
+    assert [link for link in of_operator.links if link.startswith("/commands/resume")] == []
+    assert site.rows("select id from worker_pauses where ended_at is null") == []
 
 
 def test_a_pause_of_everything_is_told_from_others_in_the_audit(site: Site) -> None:
@@ -439,7 +439,7 @@ def test_an_account_that_is_not_there_is_not_paused(site: Site) -> None:
     answered = Person(site).get("/commands/pause?account=hrr")
 
     assert "nothing was paused" in answered.text
-    assert [] == site.rows("select id from worker_audit")
+    assert site.rows("select id from worker_audit") == []
 
 
 def test_a_job_is_held_and_released(site: Site) -> None:
@@ -465,7 +465,7 @@ def test_a_time_within_a_second_is_kept(site: Site) -> None:
 
     entry = person.give("/commands/cancel?account=it&created_before=now")
 
-    assert "cancelled" == site.state(early)
+    assert site.state(early) == "cancelled"
     assert "<dt>Jobs changed</dt><dd>1</dd>" in entry.text
 
 
@@ -479,7 +479,7 @@ def test_what_is_not_held_or_released_is_counted_too(site: Site, name: str) -> N
 
     person.give(f"/commands/{name}?ids={ended}+{waiting}")
 
-    assert {"jobs": 1, "unchanged": 1} == newest(site)[4]
+    assert newest(site)[4] == {"jobs": 1, "unchanged": 1}
 
 
 def test_the_jobs_behind_one_go_on(site: Site) -> None:
@@ -510,7 +510,7 @@ def test_a_parked_account_is_tried_now(site: Site) -> None:
 
     Person(site, name="wang").give("/commands/lift?name=hr", "the IP is listed")
 
-    assert ("console.resume", "wang", "the IP is listed", {"name": "hr"}, {"lifted": 1}, True) == newest(site)
+    assert newest(site) == ("console.resume", "wang", "the IP is listed", {"name": "hr"}, {"lifted": 1}, True)
     assert not site.lane("hr").parked  # type: ignore[union-attr]
 
 
@@ -521,7 +521,7 @@ def test_a_parked_event_is_given_to_its_hook_again(site: Site) -> None:
     Person(site, name="wang").give(f"/commands/retry?event={event}", "the hook is mended")
 
     assert ("console.retry", "wang", "the hook is mended", {"event": event}, {"events": 1}, True) == newest(site)
-    assert [0] == [row.state for row in site.rows("select state from worker_events where id = :id", id=event)]
+    assert [row.state for row in site.rows("select state from worker_events where id = :id", id=event)] == [0]
 
 
 @pytest.mark.every_database
@@ -588,7 +588,7 @@ def test_nothing_is_done_to_what_was_not_shown(site: Site) -> None:
     shown_anew = person.submit(form, "/commands/cancel", why="x")
 
     assert "What matches has changed since you were shown it" in shown_anew.text
-    assert ["accepted", "queued", "queued"] == [site.state(job) for job in (goes, seen, late)]
+    assert [site.state(job) for job in (goes, seen, late)] == ["accepted", "queued", "queued"]
 
 
 def test_what_left_a_filter_after_it_was_shown_is_left_out(site: Site) -> None:
@@ -600,8 +600,8 @@ def test_what_left_a_filter_after_it_was_shown_is_left_out(site: Site) -> None:
 
     answered = person.submit(form, "/commands/cancel", why="x")
 
-    assert 303 == answered.status
-    assert ["accepted", "cancelled"] == [site.state(goes), site.state(seen)]
+    assert answered.status == 303
+    assert [site.state(goes), site.state(seen)] == ["accepted", "cancelled"]
 
 
 def test_a_repeat_of_what_was_in_doubt_is_shown_first(site: Site) -> None:
@@ -614,7 +614,7 @@ def test_a_repeat_of_what_was_in_doubt_is_shown_first(site: Site) -> None:
     answered = person.submit(form, "/commands/resolve", why="the vendor's log")
 
     assert "What matches has changed since you were shown it" in answered.text
-    assert "unknown" == site.state(job)
+    assert site.state(job) == "unknown"
 
 
 def test_nothing_is_done_to_more_than_was_shown(site: Site) -> None:
@@ -629,8 +629,8 @@ def test_nothing_is_done_to_more_than_was_shown(site: Site) -> None:
     person.submit(shown_anew, "/commands/cancel", why="x")
 
     assert "What matches has changed since you were shown it" in shown_anew.text
-    assert ["queued", "queued"] == untouched
-    assert ["cancelled", "cancelled"] == [site.state(seen), site.state(late)]
+    assert untouched == ["queued", "queued"]
+    assert [site.state(seen), site.state(late)] == ["cancelled", "cancelled"]
 
 
 def test_a_name_that_is_mistyped_is_told_of(site: Site) -> None:
@@ -645,10 +645,10 @@ def test_who_may_not_act_gives_no_command(site: Site, role: Any) -> None:
     """Neither its form nor its preview, and no page offers a link to one."""
     job, person = site.send(), Person(site, role)
 
-    assert 403 == person.get(f"/commands/cancel?ids={job}").status
-    assert 403 == person.post("/commands/cancel", ids=job, shown="1").status
+    assert person.get(f"/commands/cancel?ids={job}").status == 403
+    assert person.post("/commands/cancel", ids=job, shown="1").status == 403
     assert not any(link.startswith("/commands") for link in person.get(f"/jobs/{job}").links)
-    assert "queued" == site.state(job)
+    assert site.state(job) == "queued"
 
 
 def test_an_operator_acts_on_its_own_accounts_alone(site: Site) -> None:
@@ -666,7 +666,7 @@ def test_an_operator_acts_on_its_own_accounts_alone(site: Site) -> None:
         "lane": person.get("/commands/lift?name=hr:1").status,
     }
 
-    assert {"own": 200, "other": 403, "both": 403, "any": 403, "its": 200, "all": 403, "lane": 403} == statuses
+    assert statuses == {"own": 200, "other": 403, "both": 403, "any": 403, "its": 200, "all": 403, "lane": 403}
 
 
 @pytest.mark.every_database
@@ -680,9 +680,9 @@ def test_an_own_account_beside_the_name_of_anothers_gives_no_right(site: Site, a
     shown = person.get(f"/commands/{asked}&account=it")
     given = person.post(f"/commands/{command}", **fields, **dict([named.split("=")]))
 
-    assert (403, 403) == (shown.status, given.status)
+    assert (shown.status, given.status) == (403, 403)
     assert site.lane("hr").parked  # type: ignore[union-attr]
-    assert [3] == [row.state for row in site.rows("select state from worker_events")]
+    assert [row.state for row in site.rows("select state from worker_events")] == [3]
 
 
 def test_a_long_command_answers_before_its_end() -> None:
@@ -700,7 +700,7 @@ def test_a_long_command_answers_before_its_end() -> None:
         background.begin(slow)
     goes_on.set()
 
-    assert "the-row" == first
+    assert first == "the-row"
     assert rest[-1] is None
 
 
@@ -718,7 +718,7 @@ def test_a_pause_waits_behind_no_long_command(site: Site) -> None:
     paused = newest(site)
     goes_on.set()
 
-    assert ("console.pause", {"pauses": 1}) == (paused[0], paused[4])
+    assert (paused[0], paused[4]) == ("console.pause", {"pauses": 1})
 
 
 def test_a_command_that_has_not_begun_is_not_promised(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

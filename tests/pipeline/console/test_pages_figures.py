@@ -92,7 +92,7 @@ def test_the_last_minutes_are_one_link_and_a_command_keeps_their_beginning(
     counts = [len(shown_jobs(Person(site).get(link).text)) for link in links]
     preview = Person(site).get("/commands/cancel?account=hr&created_from=-1h").text
 
-    assert ["-15m", "-1h", "-24h"] == [link.partition("created_from=")[2] for link in links]
+    assert [link.partition("created_from=")[2] for link in links] == ["-15m", "-1h", "-24h"]
     assert [0, counts[2], counts[2]] == counts
     since = (instant(driven_clock.micros) - timedelta(hours=1)).replace(microsecond=0).isoformat()
     assert f"--created-from {since}" in preview
@@ -109,7 +109,7 @@ def test_a_list_goes_on_behind_its_last_job(site: Site) -> None:
         path = next((link for link in page.links if "before=" in link), "")
 
     assert sent == shown
-    assert "" == path
+    assert path == ""
 
 
 def test_a_list_begins_with_the_oldest_where_that_is_asked_for(site: Site) -> None:
@@ -181,7 +181,7 @@ def test_accounts_are_listed_by_name_or_the_worst_first(
         pages = first.text + person.get(following).text
         shown[path] = re.findall(r'<th scope="row"><a href="/accounts/(\w+)"', pages)
 
-    assert {"/accounts": ["hr", "it"], "/accounts?order=worst": ["it", "hr"]} == shown
+    assert shown == {"/accounts": ["hr", "it"], "/accounts?order=worst": ["it", "hr"]}
 
 
 def test_what_stands_on_an_account_is_listed_with_its_age(site: Site, found: FullOutbox) -> None:
@@ -204,9 +204,9 @@ def test_a_parked_account_has_a_next_probe_and_no_end(site: Site, found: FullOut
     [parked, parking] = re.findall(r'<tr>(?:(?!</tr>).)*title="hr"(?:(?!</tr>).)*</tr>', lanes)
     account, waiting = person.get("/accounts/hr").text, person.get(f"/jobs/{job}").text
 
-    assert [1, 1] == [row.count(f"{words} <time") for row in (parked, parking)]
-    assert 2 == lanes.count(f"{words} <time")
-    assert 1 == account.count(f"{words} <time")
+    assert [row.count(f"{words} <time") for row in (parked, parking)] == [1, 1]
+    assert lanes.count(f"{words} <time") == 2
+    assert account.count(f"{words} <time") == 1
     assert f"{words} <time" in waiting
 
 
@@ -285,7 +285,7 @@ def test_what_is_in_doubt_is_counted_for_the_account_that_is_shown(site: Site, f
     shown = {account: person.get(f"/doubts?account={account}").text for account in ("hr", "it")}
 
     assert "Parts that wait for a person: 1" in shown["hr"]
-    assert ([], True) == (shown_jobs(shown["it"]), "Parts that wait for a person: 0" in shown["it"])
+    assert (shown_jobs(shown["it"]), "Parts that wait for a person: 0" in shown["it"]) == ([], True)
 
 
 def test_lanes_are_those_of_worker_lanes(site: Site, found: FullOutbox) -> None:
@@ -324,7 +324,7 @@ def test_the_bars_of_a_limit_are_in_the_zone_of_the_page(site: Site) -> None:
 
     page = browser.get("/accounts/hr?recipient=lisi").text
 
-    assert {"+08:00"} == set(re.findall(r"<title>\d+ [^<]* (\S+)</title>", page))
+    assert set(re.findall(r"<title>\d+ [^<]* (\S+)</title>", page)) == {"+08:00"}
 
 
 def test_no_page_shows_a_secret_or_a_token(database: Database, driven_clock: DrivenClock) -> None:
@@ -339,7 +339,7 @@ def test_no_page_shows_a_secret_or_a_token(database: Database, driven_clock: Dri
         pages = list(Person(site).crawl("/", "/accounts/hr"))
 
     assert "valid" in dict(pages)["/accounts/hr"].text
-    assert [] == [path for path, page in pages if "hidden-7q" in page.text or "token-7q" in page.text]
+    assert [path for path, page in pages if "hidden-7q" in page.text or "token-7q" in page.text] == []
 
 
 def test_the_backlog_is_counted_and_foretold_as_elsewhere(site: Site, found: FullOutbox) -> None:
@@ -366,10 +366,10 @@ def test_the_overview_counts_what_waits_for_a_person(site: Site, found: FullOutb
 
     shown = re.findall(r'<dt><a href="([^"]*)">([^<]*)</a></dt><dd>([^<]*)</dd>', page)
     counts = {f"{path} {word}": count for path, word, count in shown}
-    assert "1" == counts["/doubts In doubt, to be decided"]
-    assert "1" == counts["/events Parked hook events"]
-    assert "2" == counts["/lanes Blocked lanes"]
-    assert "1" == counts["/processes Died in 24 hours"]
+    assert counts["/doubts In doubt, to be decided"] == "1"
+    assert counts["/events Parked hook events"] == "1"
+    assert counts["/lanes Blocked lanes"] == "2"
+    assert counts["/processes Died in 24 hours"] == "1"
 
 
 @pytest.mark.every_database
@@ -418,7 +418,7 @@ def test_a_rare_callback_is_found_by_going_on(site: Site, monkeypatch: pytest.Mo
         path = next((link for link in page.links if "before=" in link), "")
 
     assert [f"/inbound/{99:064x}", f"/inbound/{0:064x}"] == seen
-    assert 2 == notes
+    assert notes == 2
 
 
 def test_the_audit_is_that_of_worker_audit(site: Site, found: FullOutbox) -> None:
@@ -493,7 +493,7 @@ def test_no_link_acts(site: Site, found: FullOutbox) -> None:
     said = {
         ("<time" in shown.text or "data-time" in shown.text, "Time zone: " in shown.text) for shown in pages.values()
     }
-    assert {(True, True), (False, False)} == said
+    assert said == {(True, True), (False, False)}
 
 
 def test_parked_events_are_shown_with_their_error(site: Site, found: FullOutbox) -> None:
@@ -510,7 +510,7 @@ def test_a_search_with_a_mistake_says_what_to_change(site: Site) -> None:
     """Beside the form, with what was typed still in it."""
     page = Person(site).get("/jobs?errcode=many&created_from=some+day")
 
-    assert 200 == page.status
+    assert page.status == 200
     assert "give a number such as 81013" in page.text
     assert "use one such as -30m, 14:00" in page.text
     assert 'value="some day"' in page.text
@@ -524,7 +524,7 @@ def test_an_account_that_is_searched_for_is_chosen_in_the_form(site: Site) -> No
         re.findall(r"<option selected>(\w+)<", person.get(f"/jobs?account={name}").text) for name in ("hr", "gone")
     ]
 
-    assert [["hr"], ["gone"]] == shown
+    assert shown == [["hr"], ["gone"]]
 
 
 def test_a_job_that_is_not_there_is_not_found(site: Site) -> None:
@@ -579,9 +579,9 @@ def test_a_place_in_a_list_that_is_none_is_its_beginning(site: Site, before: str
 )
 def test_a_nul_character_is_no_word(site: Site, path: str) -> None:
     """It is refused as what it is, not as a database that is away."""
-    assert 400 == Person(site).get(path).status
+    assert Person(site).get(path).status == 400
 
 
 def test_a_nul_character_in_a_form_is_no_word(site: Site) -> None:
     """The same."""
-    assert [400, 400] == [Person(site).post("/commands/hold", **form).status for form in ({"ids": "\0"}, {"why": "\0"})]
+    assert [Person(site).post("/commands/hold", **form).status for form in ({"ids": "\0"}, {"why": "\0"})] == [400, 400]

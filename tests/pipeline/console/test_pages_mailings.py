@@ -50,10 +50,10 @@ def test_the_page_of_a_tag_has_the_counts_of_the_report(site: Site) -> None:
     with site.database.reading() as connection:
         report = mailing(connection, JobFilter(tag="lunch"))
 
-    assert {"waiting": ["1"] * 3, "sent": ["2"] * 3, "total": ["3"] * 3} == counts(page)
-    assert {"sent": ["1"] * 3, "total": ["1"] * 3} == counts(of_one)
+    assert counts(page) == {"waiting": ["1"] * 3, "sent": ["2"] * 3, "total": ["3"] * 3}
+    assert counts(of_one) == {"sent": ["1"] * 3, "total": ["1"] * 3}
     assert [("waiting", 0.0, 1000 / 3), ("sent", 1000 / 3, 2000 / 3)] == bar_of(report)
-    assert 2 == page.count("<rect ")
+    assert page.count("<rect ") == 2
 
 
 def test_jobs_that_were_given_up_are_listed_from_the_stage_that_counts_them(site: Site) -> None:
@@ -68,8 +68,8 @@ def test_jobs_that_were_given_up_are_listed_from_the_stage_that_counts_them(site
     links = [link for link in person.get(LUNCH).links if "state=" in link and "open" not in link]
     listed = [job for link in links for job in person.get(link).links if job == f"/jobs/{given_up}"]
 
-    assert "exhausted" == site.state(given_up)
-    assert ["rejected", "exhausted"] == [link.rpartition("=")[2] for link in links]
+    assert site.state(given_up) == "exhausted"
+    assert [link.rpartition("=")[2] for link in links] == ["rejected", "exhausted"]
     assert [f"/jobs/{given_up}"] == listed
 
 
@@ -78,11 +78,11 @@ def test_tags_lead_to_their_pages(site: Site) -> None:
     person = Person(site)
     tags, jobs = person.get("/mailings").text, person.get("/jobs").text
 
-    assert ["dinner &amp; more/less", "lunch"] == re.findall(r'/mailings/tag\?tag=[^"]*">([^<]+)</a>', tags)
+    assert re.findall(r'/mailings/tag\?tag=[^"]*">([^<]+)</a>', tags) == ["dinner &amp; more/less", "lunch"]
     for page in (tags, jobs):
         assert 'href="/mailings/tag?tag=dinner+%26+more%2Fless"' in page
     assert "dinner &amp; more/less" in person.get("/mailings/tag?tag=dinner+%26+more%2Fless").text
-    assert "/mailings" == person.get("/mailings/tag").location
+    assert person.get("/mailings/tag").location == "/mailings"
 
 
 def test_a_viewer_sees_the_mailings_of_their_accounts(site: Site) -> None:
@@ -91,7 +91,7 @@ def test_a_viewer_sees_the_mailings_of_their_accounts(site: Site) -> None:
 
     assert "dinner" not in otto.get("/mailings").text
     assert 'href="/mailings/tag?tag=lunch&amp;account=it"' in otto.get("/mailings").text
-    assert {"sent": ["1"] * 3, "total": ["1"] * 3} == counts(otto.get(f"{LUNCH}&account=it").text)
+    assert counts(otto.get(f"{LUNCH}&account=it").text) == {"sent": ["1"] * 3, "total": ["1"] * 3}
     assert "/commands/pause" in otto.get(f"{LUNCH}&account=it").text
     for refused in (otto.get(LUNCH), otto.get(f"{LUNCH}&account=hr"), rita.get(LUNCH), rita.get("/mailings")):
         assert not counts(refused.text)
@@ -130,7 +130,7 @@ def test_a_pause_of_another_account_leaves_the_button_that_pauses(site: Site) ->
         for account in ("&account=hr", "&account=it", "")
     }
 
-    assert {"&account=hr": ["pause"], "&account=it": ["resume"], "": ["resume", "pause"]} == offered
+    assert offered == {"&account=hr": ["pause"], "&account=it": ["resume"], "": ["resume", "pause"]}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_each_command_is_about_the_whole_mailing(
     assert link is not None
     done = person.give(link[1].replace("&amp;", "&"), **fields)
 
-    assert 200 == done.status, done.text
+    assert done.status == 200, done.text
     assert expected == counts_now(site)
 
 

@@ -75,7 +75,7 @@ def test_a_reader_gets_no_text_in_any_byte(site: Site) -> None:
     found = fill(site)
     put_everywhere(site, CANARY)
 
-    assert set() == holding(pages_of(Person(site, "reader"), found), CANARY)
+    assert holding(pages_of(Person(site, "reader"), found), CANARY) == set()
 
 
 @pytest.mark.parametrize("role", ["support", "operator"])
@@ -111,7 +111,7 @@ def test_whatever_is_stored_is_shown_as_text(site: Site, lang: Lang) -> None:
 
     job = f"/jobs/{found.refused}"
     shown = {f"{job}/message", f"{job}/parts/0", "/lanes", "/accounts/hr", "/audit", "/inbound", "/events"}
-    assert set() == holding(pages, f'{CANARY}"', f"{CANARY}'", "<script>x")
+    assert holding(pages, f'{CANARY}"', f"{CANARY}'", "<script>x") == set()
     assert shown <= holding(pages, CANARY)
     assert "&lt;script&gt;x&lt;/script&gt;" in pages[f"{job}/message"]
     assert {"jobs.message", "attempts.errmsg", "failures.recipient", "parts.reason", "inbound.payload"} <= changed
@@ -152,8 +152,8 @@ def test_a_view_of_a_text_is_audited(site: Site) -> None:
     Person(site, "reader").get(f"/jobs/{found.accepted}/message")
 
     [row] = site.rows("select person, asked from worker_audit where action = 'console.view'")
-    assert [] == before
-    assert "wang" == row.person
+    assert before == []
+    assert row.person == "wang"
     assert found.accepted in row.asked
     assert "lunch" not in row.asked
 
@@ -177,5 +177,5 @@ def test_a_key_is_guessed_by_those_alone_who_may_read_it(site: Site) -> None:
     own = Person(site, "support", frozenset({"hr"}))
 
     assert f"/jobs/{job}" == own.get("/find?name=d").location
-    assert [200, 200] == [person.get("/find?name=d").status for person in readers]
+    assert [person.get("/find?name=d").status for person in readers] == [200, 200]
     assert [f"/jobs/{job}"] * 2 == [person.get(f"/find?name={job}").location for person in readers]

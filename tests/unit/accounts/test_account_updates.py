@@ -26,17 +26,17 @@ def test_a_wrong_account_is_kept_from_the_senders_until_it_is_mended() -> None:
     with capture_logs() as lines:
         for _ in range(20):
             ticks.advance(told.turn())
-            assert (True, False) == (states.is_left_to_peers("hr:1"), states.is_left_to_peers("it:1"))
+            assert (states.is_left_to_peers("hr:1"), states.is_left_to_peers("it:1")) == (True, False)
             [(name, problem)] = states.unusable().items()
-            assert "hr" == name
+            assert name == "hr"
             assert "accounts.hr.agentid: is missing or not an integer" in problem
         accounts.replace(an_account(), an_account("it"))
         for _ in range(5):
             told.turn()
 
-    assert (False, {}) == (states.is_left_to_peers("hr:1"), states.unusable())
-    assert ["hr", "it"] * 3 == changed
-    assert ["accounts_changed"] == [line["event"] for line in lines]
+    assert (states.is_left_to_peers("hr:1"), states.unusable()) == (False, {})
+    assert changed == ["hr", "it"] * 3
+    assert [line["event"] for line in lines] == ["accounts_changed"]
 
 
 def test_an_account_that_was_removed_is_not_told_of_for_ever() -> None:
@@ -45,9 +45,9 @@ def test_an_account_that_was_removed_is_not_told_of_for_ever() -> None:
     states = LaneStates(ticks)
     states.mark_unusable("gone", 5, "account 'gone' does not exist")
     ticks.advance(14)
-    assert ["gone"] == list(states.unusable())
+    assert list(states.unusable()) == ["gone"]
     ticks.advance(2)
-    assert {} == states.unusable()
+    assert states.unusable() == {}
 
 
 def test_a_source_that_cannot_be_read_is_told_once() -> None:
@@ -60,4 +60,4 @@ def test_a_source_that_cannot_be_read_is_told_once() -> None:
             source.failure = failure
             told.turn()
             ticks.advance(max(POLL_S, EVERY_S))
-    assert ["accounts: gone"] * 2 == [line["text"] for line in lines if line["event"] == "accounts_unreadable"]
+    assert [line["text"] for line in lines if line["event"] == "accounts_unreadable"] == ["accounts: gone"] * 2

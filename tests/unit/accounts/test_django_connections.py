@@ -35,7 +35,7 @@ def test_a_turn_of_a_loop_begins_with_usable_connections(closed: list[str]) -> N
     with loop.running(30):
         assert turns.acquire(timeout=30)
 
-    assert {"accounts"} == set(closed)
+    assert set(closed) == {"accounts"}
 
 
 def test_accounts_that_fail_are_asked_over_a_usable_connection_next(
@@ -59,8 +59,8 @@ def test_accounts_that_fail_are_asked_over_a_usable_connection_next(
     after_the_first = len(closed)
     broken.clear()
 
-    assert {} == source.refresh()
-    assert (1, 1) == (after_the_first, len(closed))
+    assert source.refresh() == {}
+    assert (after_the_first, len(closed)) == (1, 1)
 
 
 def test_without_django_nothing_is_done(closed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,4 +72,4 @@ def test_without_django_nothing_is_done(closed: list[str], monkeypatch: pytest.M
     monkeypatch.delitem(sys.modules, "django.db")
     close_old_connections()
 
-    assert [] == closed
+    assert closed == []

@@ -46,14 +46,14 @@ def test_a_wrong_account_is_asked_again_and_others_are_served() -> None:
     """503, so that the vendor repeats it; one line of the log, without a secret; mended, it is taken."""
     desk = Desk(account(), account("ops", aes_key="hunter2"))
     with capture_logs() as lines:
-        assert [200, 503, 503] == [desk.post().status, desk.post("ops").status, desk.post("ops").status]
+        assert [desk.post().status, desk.post("ops").status, desk.post("ops").status] == [200, 503, 503]
     [told] = [line for line in lines if line["event"] == "account_unusable"]
-    assert "ops" == told["account"]
+    assert told["account"] == "ops"
     assert "accounts.ops.callback.aes_key: the EncodingAESKey must" in told["reason"]
     assert "hunter2" not in repr(lines)
 
     desk.accounts.replace(account(), account("ops"))
-    assert (200, ["hr", "ops"]) == (desk.post("ops").status, desk.stored)
+    assert (desk.post("ops").status, desk.stored) == (200, ["hr", "ops"])
 
 
 def test_what_keeps_callbacks_from_being_stored_is_told_once() -> None:
@@ -66,7 +66,7 @@ def test_what_keeps_callbacks_from_being_stored_is_told_once() -> None:
 
     desk = Unsealed(account())
     with capture_logs() as lines:
-        assert [503, 503] == [desk.post().status, desk.post().status]
+        assert [desk.post().status, desk.post().status] == [503, 503]
 
     assert [missing] == [line["reason"] for line in lines if line["event"] == "account_unusable"]
 
@@ -74,9 +74,9 @@ def test_what_keeps_callbacks_from_being_stored_is_told_once() -> None:
 def test_an_account_that_is_not_there_is_404() -> None:
     """Also one that was there a moment ago, and one without a callback address."""
     desk = Desk(account(), an_account("silent"))
-    assert [200, 404, 404] == [desk.post(name).status for name in ("hr", "nobody", "silent")]
+    assert [desk.post(name).status for name in ("hr", "nobody", "silent")] == [200, 404, 404]
     desk.accounts.replace(an_account("silent"))
-    assert 404 == desk.post().status
+    assert desk.post().status == 404
 
 
 def test_a_secret_is_read_again_after_a_while() -> None:
@@ -85,9 +85,9 @@ def test_a_secret_is_read_again_after_a_while() -> None:
     own = account()
     callback = {**own.settings["callback"], "token": Secret(lambda: tokens.pop(0))}
     desk = Desk(replace(own, settings={**own.settings, "callback": callback}))
-    assert [403, 403] == [desk.post().status, desk.post().status]
+    assert [desk.post().status, desk.post().status] == [403, 403]
     desk.ticks.advance(VERIFIER_S + 1)
-    assert 200 == desk.post().status
+    assert desk.post().status == 200
 
 
 @pytest.mark.parametrize("is_new", [True, False])
@@ -95,8 +95,8 @@ def test_in_a_rotation_both_generations_are_read(is_new: bool) -> None:
     """Whichever of the two the vendor's page has; a third one is refused."""
     ours, other = account(), account(token="another token")
     both = replace(ours, previous=other) if is_new else replace(other, previous=ours)
-    assert 200 == Desk(both).post().status
-    assert 403 == Desk(replace(other, previous=account(token="a third"))).post().status
+    assert Desk(both).post().status == 200
+    assert Desk(replace(other, previous=account(token="a third"))).post().status == 403
 
 
 def test_a_receiver_without_any_callback_address_does_not_start() -> None:

@@ -56,19 +56,19 @@ def test_a_change_is_seen_at_the_next_look() -> None:
     hr, ops, names = accounts.get("hr"), accounts.get("ops"), accounts.names()
     source.tables = {"hr": dict(GOOD), "ops": {**GOOD, "agentid": 9}, "new": GOOD}
     assert (hr, ops, names) == (accounts.get("hr"), accounts.get("ops"), accounts.names())
-    assert 1 == source.looks
+    assert source.looks == 1
 
     ticks.advance(POLL_S)
 
     assert hr is accounts.get("hr")
-    assert 9 == accounts.get("ops").settings["agentid"]
-    assert ("hr", "new", "ops") == accounts.names()
+    assert accounts.get("ops").settings["agentid"] == 9
+    assert accounts.names() == ("hr", "new", "ops")
     assert accounts.names() is accounts.names()
     source.tables = {"hr": GOOD}
     ticks.advance(POLL_S)
     with pytest.raises(UnknownAccount, match="'ops' does not exist; use one of: hr"):
         accounts.get("ops")
-    assert 3 == source.looks
+    assert source.looks == 3
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # that it has threads, which is what is tried
@@ -105,7 +105,7 @@ def test_a_child_reads_for_itself_also_in_a_thread_with_the_number_of_a_lost_one
     reader.join()
     os.close(name)
     with open(output, encoding="utf-8") as written:
-        assert "hr" == written.read()
+        assert written.read() == "hr"
 
 
 def test_names_like_one_that_does_not_exist_are_looked_for_when_the_sentence_is_read(
@@ -118,7 +118,7 @@ def test_names_like_one_that_does_not_exist_are_looked_for_when_the_sentence_is_
     accounts = live(Ticks(), Scripted({f"customer-{n}": GOOD for n in range(9)}))
 
     assert None is Verifiers(accounts, 300).of("customer-x")
-    assert [] == searches
+    assert searches == []
     with pytest.raises(UnknownAccount, match="use one of: customer-7 and 8 more") as caught:
         accounts.get("customer-x")
     assert "账号 'customer-x' 不存在" in "".join(traceback.format_exception(caught.value))
@@ -133,16 +133,16 @@ def test_a_wrong_account_stops_itself_alone() -> None:
     )
     accounts = live(ticks, source)
 
-    assert "hr" == accounts.get("hr").name
-    assert {
+    assert accounts.get("hr").name == "hr"
+    assert unusable_accounts(accounts) == {
         "a b": "accounts: 'a b' is not an account name; use at most 60 of A-Z a-z 0-9 _ . -",
         "bad": "accounts.bad.channel: is missing; add it",
         "worst": "accounts.worst.agentid: is missing or not an integer; add the app's AgentId, such as 1000002",
         "worse": "accounts.worse: is not a table; write keys and values below it",
-    } == unusable_accounts(accounts)
+    }
     source.tables = {"bad": GOOD}
     ticks.advance(POLL_S)
-    assert "ww1" == accounts.get("bad").settings["corpid"]
+    assert accounts.get("bad").settings["corpid"] == "ww1"
 
 
 def test_a_source_that_cannot_be_read_changes_nothing() -> None:
@@ -153,14 +153,14 @@ def test_a_source_that_cannot_be_read_changes_nothing() -> None:
     with pytest.raises(ConfigurationError, match="failed: OSError") as caught:
         accounts.get("ops")
     assert not isinstance(caught.value, UnknownAccount)
-    assert (("accounts: shop.wecom:accounts failed: OSError",), ("hr",)) == (accounts.read_errors(), accounts.names())
+    assert (accounts.read_errors(), accounts.names()) == (("accounts: shop.wecom:accounts failed: OSError",), ("hr",))
 
     source.failure, source.tables = None, {"ops": GOOD}
     ticks.advance(POLL_S)
-    assert ("ops", ()) == (accounts.get("ops").name, accounts.read_errors())
+    assert (accounts.get("ops").name, accounts.read_errors()) == ("ops", ())
     source.failure = "again"
     ticks.advance(POLL_S)
-    assert ("ops", ("again",)) == (accounts.get("ops").name, accounts.read_errors())
+    assert (accounts.get("ops").name, accounts.read_errors()) == ("ops", ("again",))
 
 
 def test_the_first_source_wins_and_others_are_not_looked_at_for_it() -> None:
@@ -169,8 +169,8 @@ def test_the_first_source_wins_and_others_are_not_looked_at_for_it() -> None:
     first, second = Scripted({"hr": GOOD}), Scripted({"hr": {**GOOD, "agentid": 9}, "ops": GOOD})
     accounts = live(ticks, first, second)
 
-    assert (7, 0) == (accounts.get("hr").settings["agentid"], second.looks)
-    assert ("ops", 1) == (accounts.get("ops").name, second.looks)
+    assert (accounts.get("hr").settings["agentid"], second.looks) == (7, 0)
+    assert (accounts.get("ops").name, second.looks) == ("ops", 1)
 
 
 def test_a_disabled_account_takes_nothing() -> None:
@@ -188,12 +188,12 @@ def test_accounts_of_one_app_are_found_without_asking_for_all_again() -> None:
     source = Scripted({"a": GOOD, "b": GOOD, "c": {**GOOD, "corpid": "ww2"}, "bad": {}})
     accounts = live(ticks, source)
     scope = channel("wecom_app").app_scope
-    assert ["b", "a"] == alike(accounts, accounts.get("b"), scope)
+    assert alike(accounts, accounts.get("b"), scope) == ["b", "a"]
 
     source.tables = {**source.tables, "d": GOOD}
     ticks.advance(POLL_S)
-    assert ["b", "a", "d"] == alike(accounts, accounts.get("b"), scope)
-    assert ["c"] == alike(accounts, accounts.get("c"), scope)
+    assert alike(accounts, accounts.get("b"), scope) == ["b", "a", "d"]
+    assert alike(accounts, accounts.get("c"), scope) == ["c"]
 
 
 def test_a_settings_file_is_followed(tmp_path: Path) -> None:
@@ -205,14 +205,14 @@ def test_a_settings_file_is_followed(tmp_path: Path) -> None:
     assert first is source.refresh()
 
     file.write_text(ACCOUNTS + ACCOUNTS.replace("hr", "ops"), encoding="utf-8")
-    assert ["hr", "ops"] == list(source.refresh())
+    assert list(source.refresh()) == ["hr", "ops"]
     file.write_text("[accounts.hr\n", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="not valid TOML"):
         source.refresh()
     other = tmp_path / "other.toml"
     other.write_text(ACCOUNTS, encoding="utf-8")
     other.replace(file)
-    assert ["hr"] == list(source.refresh())
+    assert list(source.refresh()) == ["hr"]
     file.unlink()
     with pytest.raises(ConfigurationError, match="cannot be read"):
         source.refresh()
@@ -233,7 +233,7 @@ def test_a_function_of_the_application_names_its_accounts(tmp_path: Path, monkey
     accounts = accounts_of(load_settings(tmp_path / "worker.toml"))
 
     secret = accounts.get("acme").secret
-    assert (("acme",), "s9") == (accounts.names(), secret.read() if secret else None)
+    assert (accounts.names(), secret.read() if secret else None) == (("acme",), "s9")
     for name, said in (("broken", "failed: RuntimeError > corps.py:6 broken"), ("odd", "must return a mapping of")):
         with pytest.raises(ConfigurationError, match=f"accounts: corps:{name} {said}") as caught:
             ApplicationAccounts(f"corps:{name}").refresh()
@@ -267,11 +267,11 @@ def test_a_name_that_is_no_text_stops_no_other_account(tmp_path: Path, monkeypat
     found = [accounts.get(name).secret for name in ("hr", "7")]
     wrong = unusable_accounts(accounts)
 
-    assert ["h", "text"] == [secret.read() for secret in found if secret]
-    assert {"(Corp)", "7 (int)", "None (NoneType)"} == wrong.keys()
+    assert [secret.read() for secret in found if secret] == ["h", "text"]
+    assert wrong.keys() == {"(Corp)", "7 (int)", "None (NoneType)"}
     assert wrong["7 (int)"].startswith("accounts: '7 (int)' is not an account name; use")
     assert "hunter2" not in str(wrong)
-    assert () == accounts.read_errors()
+    assert accounts.read_errors() == ()
 
 
 def test_a_secret_is_never_a_text(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_what_was_valid_before_stands_beside_it(monkeypatch: pytest.MonkeyPatch)
     assert before is not None
     assert before.secret is not None
     assert account.secret is not None
-    assert ("new", "old", None) == (account.secret.read(), before.secret.read(), before.previous)
+    assert (account.secret.read(), before.secret.read(), before.previous) == ("new", "old", None)
     assert account.settings == before.settings
     with pytest.raises(ConfigurationError, match=r"previous\.corpid is no credential"):
         live(Ticks(), Scripted({"hr": {**GOOD, "previous": {"corpid": "x"}}})).get("hr")
@@ -308,15 +308,15 @@ def test_whatever_a_source_or_a_table_raises_stays_with_it() -> None:
     endless["callback"] = endless
     source = Scripted({"hr": GOOD, "odd": odd, "endless": endless, "none": cast(Any, None)})
     accounts = live(ticks, source)
-    assert "hr" == accounts.get("hr").name
+    assert accounts.get("hr").name == "hr"
     wrong = unusable_accounts(accounts)
-    assert ["endless", "none", "odd"] == sorted(wrong)
+    assert sorted(wrong) == ["endless", "none", "odd"]
     assert "accounts.odd.callback.token.env: input should be a valid string" in wrong["odd"]
     assert wrong["endless"].startswith("accounts.endless")
 
     source.refresh = cast(Any, lambda: {}["hunter2"])  # type: ignore[method-assign]
     ticks.advance(POLL_S)
-    assert "hr" == accounts.get("hr").name
+    assert accounts.get("hr").name == "hr"
     [told] = accounts.read_errors()
     assert ("accounts: a source of accounts failed: KeyError" in told, "hunter2" in told) == (True, False)
 
@@ -335,7 +335,7 @@ def test_a_source_that_asks_for_an_account_itself_is_answered() -> None:
     accounts.get("hr")
     ticks.advance(POLL_S)
     accounts.get("hr")
-    assert ["hr"] == found
+    assert found == ["hr"]
 
 
 def test_a_new_secret_of_the_function_is_no_other_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,7 +357,7 @@ def test_a_new_secret_of_the_function_is_no_other_account(tmp_path: Path, monkey
     assert again is first
     assert names is accounts.names()
     assert again.secret is not None
-    assert "s2" == again.secret.read()
+    assert again.secret.read() == "s2"
     sys.modules["firms"].TABLE["agentid"] = 2
     ticks.advance(POLL_S)
-    assert 2 == accounts.get("acme").settings["agentid"]
+    assert accounts.get("acme").settings["agentid"] == 2

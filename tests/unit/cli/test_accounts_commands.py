@@ -38,23 +38,23 @@ def run(sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 def test_the_life_of_an_account(run: Run) -> None:
     """Added, shown, looked at, rotated, disabled, enabled, sealed anew, removed; each leaves a row in the audit."""
-    assert (0, "no account is stored in the outbox; `worker accounts add` adds one\n") == run("accounts", "show")
-    assert (0, "account acme was added; check it with `worker doctor`\n") == run("accounts", "add", "acme", stdin=ACME)
+    assert run("accounts", "show") == (0, "no account is stored in the outbox; `worker accounts add` adds one\n")
+    assert run("accounts", "add", "acme", stdin=ACME) == (0, "account acme was added; check it with `worker doctor`\n")
     status, told = run("accounts", "show", "acme")
-    assert (0, True, True) == (status, told.startswith("acme  wecom_app  changed 20"), '"sealed": "secret"' in told)
+    assert (status, told.startswith("acme  wecom_app  changed 20"), '"sealed": "secret"' in told) == (0, True, True)
     assert "account acme: usable, all secrets can be read (1)" in run("doctor")[1]
-    assert 0 == run("accounts", "rotate", "acme", stdin='secret = "hunter22"')[0]
-    assert (0, "account acme was changed\n") == run("accounts", "change", "acme", stdin="agentid = 4")
+    assert run("accounts", "rotate", "acme", stdin='secret = "hunter22"')[0] == 0
+    assert run("accounts", "change", "acme", stdin="agentid = 4") == (0, "account acme was changed\n")
     assert "acme is disabled: it takes no new job" in run("accounts", "change", "acme", "--disable")[1]
     assert "  disabled" in run("accounts", "show")[1]
     assert "problem  account acme: accounts.acme: is disabled" in run("doctor")[1]
     status, told = run("accounts", "change", "acme", "new.toml", "--enable")
-    assert (2, True) == (status, "give either a file or --disable or --enable" in told)
-    assert 0 == run("accounts", "change", "acme", "--enable")[0]
+    assert (status, "give either a file or --disable or --enable" in told) == (2, True)
+    assert run("accounts", "change", "acme", "--enable")[0] == 0
     assert "the secrets of 1 account are now sealed" in run("accounts", "reseal")[1]
     [shown] = json.loads(run("accounts", "show", "--json")[1])
-    assert {"secret": {"sealed": "previous.secret"}} == shown["table"]["previous"]
-    assert (0, "account acme was removed\n") == run("accounts", "remove", "acme", "--yes")
+    assert shown["table"]["previous"] == {"secret": {"sealed": "previous.secret"}}
+    assert run("accounts", "remove", "acme", "--yes") == (0, "account acme was removed\n")
     done = ["remove", "reseal", "enable", "disable", "change", "rotate", "add"]
     assert done == [one["action"].split()[0] for one in json.loads(run("audit", "--json")[1])]
 
@@ -77,6 +77,7 @@ def test_what_is_wrong_is_one_sentence_without_what_was_typed(run: Run, tmp_path
 def test_an_import_says_that_the_file_wins(run: Run, tmp_path: Path) -> None:
     """Until its tables are taken out of it."""
     (tmp_path / "old.toml").write_text(f"[accounts.acme]\n{ACME}[accounts.ops]\n{ACME}", encoding="utf-8")
-    assert (0, "2 accounts added; remove their tables from old.toml, which take precedence\n") == run(
-        "accounts", "add", "--settings", "old.toml"
+    assert run("accounts", "add", "--settings", "old.toml") == (
+        0,
+        "2 accounts added; remove their tables from old.toml, which take precedence\n",
     )

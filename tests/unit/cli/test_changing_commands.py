@@ -40,18 +40,18 @@ def listed(run: Run, capsys: pytest.CaptureFixture[str]) -> list[dict[str, objec
 def test_a_wrong_text_is_corrected(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Asked about with the number; given again it finds what was done."""
     new = (*SINCE, "--text", "at noon", "--one-for-all")
-    assert 1 == run("correct", *SINCE, "--text", "at noon", "--yes")
+    assert run("correct", *SINCE, "--text", "at noon", "--yes") == 1
     refused = " ".join(capsys.readouterr().err.split())
     no = run("correct", *new, types="n\n")
     asked = capsys.readouterr().err
-    assert 0 == run("correct", *new, "--yes", "--as", "li", "--why", "wrong hour")
+    assert run("correct", *new, "--yes", "--as", "li", "--why", "wrong hour") == 0
     done = capsys.readouterr().out
-    assert 1 == run("correct", *new, "--yes")
+    assert run("correct", *new, "--yes") == 1
     again = capsys.readouterr().err
     jobs = listed(run, capsys)
 
     assert "message: is one for 3 different messages; say what to replace in each" in refused
-    assert (1, True) == (no, "       3  send on account hr\n" in asked)
+    assert (no, "       3  send on account hr\n" in asked) == (1, True)
     assert "       3  of them wait to be sent: cancelled at once\n" in asked
     assert "       3  different messages are among them\n" in asked
     assert '    - "hello 0"\n    + "at noon"\n' in asked
@@ -60,7 +60,7 @@ def test_a_wrong_text_is_corrected(run: Run, queued: list[str], capsys: pytest.C
     assert done.startswith("3 corrections enqueued, 0 refused (audit ")
     assert "old jobs cancelled: 3, recalls enqueued: 0\nthe new messages become due at 20 a second" in done
     assert "none of these jobs has a message to correct" in again
-    assert ["cancelled"] * 3 + ["open"] * 3 == sorted(str(job["state"]) for job in jobs)
+    assert sorted(str(job["state"]) for job in jobs) == ["cancelled"] * 3 + ["open"] * 3
     assert sorted(queued) == sorted(str(job["target_job_id"]) for job in jobs if job["state"] == "open")
     run("show", str(jobs[0]["id"]))
     run("stats", "--tag", "lunch")
@@ -76,7 +76,7 @@ def test_a_piece_of_each_text_is_replaced(run: Run, queued: list[str], capsys: p
     done = run("correct", *SINCE, "--replace", "hello 1=bye", "--yes")
     jobs = listed(run, capsys)
 
-    assert (1, 0) == (no, done)
+    assert (no, done) == (1, 0)
     assert f'  {queued[1]}\n    - "hello 1"\n    + "bye"\n  {queued[2]}\n    - "hello 2"\n    + "bye, bye"\n' in asked
     assert "       1  are left out: what is to be replaced is not in them" in asked
     assert [queued[1]] == [job["target_job_id"] for job in jobs if job["target_job_id"]]
@@ -103,7 +103,7 @@ def test_each_line_has_an_id_and_a_message(
     done = run("correct", "--messages", str(good), "--yes")
     jobs = listed(run, capsys)
 
-    assert (1, 0) == (refused, done)
+    assert (refused, done) == (1, 0)
     assert problem in said
     assert queued[:2] == sorted(str(job["target_job_id"]) for job in jobs if job["target_job_id"])
 
@@ -127,7 +127,7 @@ def test_a_correction_that_cannot_be_is_one_sentence(
     """And nothing is stopped."""
     assert status == run("correct", *arguments, "--yes")
     assert sentence in " ".join(capsys.readouterr().err.replace("│", " ").split())
-    assert ["open"] * 3 == [job["state"] for job in listed(run, capsys)]
+    assert [job["state"] for job in listed(run, capsys)] == ["open"] * 3
 
 
 def test_what_is_left_out_of_a_corrections_json_is_said_in_a_sentence(
@@ -136,25 +136,25 @@ def test_what_is_left_out_of_a_corrections_json_is_said_in_a_sentence(
     """As of a send's, and without a line of the program."""
     message = json.dumps({"msgtype": "markdown", "markdown": {"content": "at noon"}, "safe": 0})
 
-    assert 0 == run("correct", *SINCE, "--message", message, "--one-for-all", "--yes", "--as", "li")
+    assert run("correct", *SINCE, "--message", message, "--one-for-all", "--yes", "--as", "li") == 0
 
-    assert "safe: has no effect here, and is left out" == capsys.readouterr().err.splitlines()[0]
+    assert capsys.readouterr().err.splitlines()[0] == "safe: has no effect here, and is left out"
 
 
 def test_what_waits_is_moved(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """By a filter, after a question; and one sentence for what cannot be."""
     at = "2999-01-01T09:00:00+0800"
-    assert 1 == run("reschedule", "--tag", "lunch", "--due-at", at, types="n\n")
+    assert run("reschedule", "--tag", "lunch", "--due-at", at, types="n\n") == 1
     asked = capsys.readouterr().err
-    assert 0 == run("reschedule", "--tag", "lunch", "--due-at", at, "--priority", "bulk", "--yes")
+    assert run("reschedule", "--tag", "lunch", "--due-at", at, "--priority", "bulk", "--yes") == 0
     done = capsys.readouterr().out
-    assert 1 == run("reschedule", "--tag", "lunch")
+    assert run("reschedule", "--tag", "lunch") == 1
     nothing = capsys.readouterr().err
-    assert 1 == run("reschedule", "--tag", "dinner", "--due-at", at)
+    assert run("reschedule", "--tag", "dinner", "--due-at", at) == 1
 
     assert "change these 3 jobs?" in asked
     assert done.startswith("changed 3 jobs (audit ")
     assert "parts that wait: 3" in done
     assert "due_at: is missing; give due_at, expires_at or priority" in nothing
     assert "none of these jobs waits to be sent" in capsys.readouterr().err
-    assert {"2999-01-01T01:00:00+00:00"} == {job["due_at"] for job in listed(run, capsys)}
+    assert {job["due_at"] for job in listed(run, capsys)} == {"2999-01-01T01:00:00+00:00"}

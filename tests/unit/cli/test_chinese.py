@@ -112,7 +112,7 @@ def test_every_command_speaks_chinese(
         printed = capsys.readouterr()
         left[command] = english_left(printed.out + printed.err)
 
-    assert [] == [(command, lines) for command, lines in left.items() if lines]
+    assert [(command, lines) for command, lines in left.items() if lines] == []
 
 
 @pytest.mark.parametrize("meaning", ["sent", "not sent"])
@@ -125,7 +125,7 @@ def test_single_words_about_parts_are_chinese(meaning: str, monkeypatch: pytest.
     asked = resolve.COMMAND.question.format(count=2, meaning=meaning)
     told = translate("\n".join([*cancel.COMMAND.lines(cancelled, {}), asked, *resolve.COMMAND.lines(decided, options)]))
 
-    assert [] == re.findall(r"[a-z]{3,}", re.sub("01a2|`worker [a-z]+`", "", told))
+    assert re.findall(r"[a-z]{3,}", re.sub("01a2|`worker [a-z]+`", "", told)) == []
 
 
 def test_a_command_to_be_typed_stays_as_it_is(
@@ -157,22 +157,22 @@ def test_every_help_is_chinese(run: Run, monkeypatch: pytest.MonkeyPatch, capsys
 
     left = {}
     for words in COMMANDS.keys() - OWN_HELP:
-        assert 0 == run(*words, "--help")
+        assert run(*words, "--help") == 0
         chinese = capsys.readouterr().out
         missing = [title for title in ("用法：worker", "─ 选项 ─") if title not in chinese]
         left[words] = english_left(re.sub(r"<[^>]+>", "", chinese)) + missing
 
-    assert {} == {words: lines for words, lines in left.items() if lines}
+    assert {words: lines for words, lines in left.items() if lines} == {}
 
 
 def test_a_help_is_english_again(run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """After a Chinese one, with WORKER_LANG=en."""
     monkeypatch.setenv("WORKER_LANG", "zh")
-    assert 0 == run("jobs", "--help")
+    assert run("jobs", "--help") == 0
     capsys.readouterr()
     monkeypatch.setenv("WORKER_LANG", "en")
 
-    assert 0 == run("jobs", "--help")
+    assert run("jobs", "--help") == 0
 
     english = capsys.readouterr().out
     assert "Usage: worker" in english
@@ -217,9 +217,9 @@ def test_what_is_typed_wrongly_is_told_in_chinese(
     monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 1000)
     monkeypatch.setenv("WORKER_LANG", "zh")
 
-    assert 2 == run(*typed.split())
+    assert run(*typed.split()) == 2
 
     printed = capsys.readouterr()
     told = printed.out + printed.err
     assert expected in told
-    assert [] == english_left(re.sub(r"<[^>]+>", "", told))
+    assert english_left(re.sub(r"<[^>]+>", "", told)) == []

@@ -59,14 +59,14 @@ def job(run: Run) -> str:
 
 def test_jobs_are_listed(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """As lines and as JSON, by state and account."""
-    assert [0, 0, 1] == [run("jobs"), run("jobs", "--state", "open", "--json"), run("jobs", "--account", "no")]
+    assert [run("jobs"), run("jobs", "--state", "open", "--json"), run("jobs", "--account", "no")] == [0, 0, 1]
 
     lines = capsys.readouterr().out.splitlines()
 
-    assert ["JOB", "ENQUEUED", "ACCOUNT", "WHAT", "STATE", "ERRCODE", "TO"] == lines[0].split()
+    assert lines[0].split() == ["JOB", "ENQUEUED", "ACCOUNT", "WHAT", "STATE", "ERRCODE", "TO"]
     assert [job, "hr", "text", "open", "-", "anna"] == [word for n, word in enumerate(lines[1].split()) if n != 1]
     assert [(job, "open", "text")] == [(one["id"], one["state"], one["type"]) for one in json.loads(lines[2])["jobs"]]
-    assert "no jobs" == lines[3]
+    assert lines[3] == "no jobs"
 
 
 def test_jobs_are_listed_oldest_first(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,25 +74,25 @@ def test_jobs_are_listed_oldest_first(run: Run, job: str, capsys: pytest.Capture
     run("send", "hr", "--text", "second", "--to", "bob")
     second = capsys.readouterr().out.split()[0]
 
-    assert 0 == run("jobs", "--oldest-first", "--limit", "1")
-    assert 0 == run("jobs", "--oldest-first", "--after", job)
-    assert 0 == run("jobs", "--oldest-first", "--all")
+    assert run("jobs", "--oldest-first", "--limit", "1") == 0
+    assert run("jobs", "--oldest-first", "--after", job) == 0
+    assert run("jobs", "--oldest-first", "--all") == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
 
     assert ["JOB", job, "JOB", second, "JOB", job, second] == listed
-    assert 1 == run("jobs", "--after", job)
+    assert run("jobs", "--after", job) == 1
     assert "give after with oldest_first" in capsys.readouterr().err
 
 
 def test_a_job_is_shown(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """State, counts and timeline, as text and as JSON."""
-    assert [0, 0] == [run("show", job), run("show", job, "--json")]
+    assert [run("show", job), run("show", job, "--json")] == [0, 0]
 
     text, _, data = capsys.readouterr().out.rstrip().rpartition("\n")
 
     assert f"job {job}: send on account hr is open" in text
     assert "enqueued" in text
-    assert (1, 1) == (json.loads(data)["counts"]["asked"], len(json.loads(data)["timeline"]))
+    assert (json.loads(data)["counts"]["asked"], len(json.loads(data)["timeline"])) == (1, 1)
 
 
 @pytest.mark.parametrize("name", [lambda job: job[:8], lambda job: job.upper(), lambda job: f"{job}-0"])
@@ -100,7 +100,7 @@ def test_a_job_is_shown_by_every_name_that_why_takes(
     run: Run, job: str, capsys: pytest.CaptureFixture[str], name: Callable[[str], str]
 ) -> None:
     """Its beginning, or the id of a part, as other commands print them."""
-    assert [0, 0] == [run("show", name(job)), run("why", name(job))]
+    assert [run("show", name(job)), run("why", name(job))] == [0, 0]
     assert 2 <= capsys.readouterr().out.count(job)
 
 
@@ -114,7 +114,7 @@ def test_a_job_and_its_replay_are_shown_with_each_other(run: Run, job: str, caps
         about = recall(connection, again, accounts=accounts_of(settings)).id
     engine.dispose()
 
-    assert [0, 0, 0] == [run("show", job), run("show", again), run("show", about)]
+    assert [run("show", job), run("show", again), run("show", about)] == [0, 0, 0]
 
     shown = capsys.readouterr().out
     links = [line.strip() for line in shown.splitlines() if "replay" in line or "about" in line]
@@ -127,10 +127,10 @@ def test_a_card_is_shown_with_what_is_left_to_update_it() -> None:
 
     lines = list(code_lines([CardCodes("j", "j-0", 2, until), CardCodes("j", "j-1", 0, None)]))
 
-    assert [
+    assert lines == [
         "  card of part j-0: updates still possible: 2, the last until 2026-07-04T09:00:00.000+00:00",
         "  card of part j-1: updates still possible: 0",
-    ] == lines
+    ]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_an_error_is_one_sentence(
 
     error = capsys.readouterr().err
     assert words in error
-    assert 1 == len(error.splitlines())
+    assert len(error.splitlines()) == 1
 
 
 def test_a_database_that_cannot_be_opened_is_one_sentence(
@@ -163,11 +163,11 @@ def test_a_database_that_cannot_be_opened_is_one_sentence(
     """With what to do about it, and no traceback."""
     monkeypatch.setenv("WORKER_DATABASE", f"sqlite:///{tmp_path}/nowhere/outbox.db")
 
-    assert 1 == run("db", "check")
+    assert run("db", "check") == 1
 
     error = capsys.readouterr().err
     assert error.startswith("worker: database: the file cannot be opened; ")
-    assert 1 == len(error.splitlines())
+    assert len(error.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_only_what_makes_tables_makes_a_database(
     status = run(*arguments.split())
 
     assert status in (1, 2)
-    assert [] == list(Path().iterdir())
+    assert list(Path().iterdir()) == []
     if arguments != "db check":  # which says that there are no tables
         printed = "".join(capsys.readouterr())
         assert (
@@ -230,7 +230,7 @@ def test_in_a_folder_without_settings_a_newcomer_hears_so(
     assert f"caution  settings: no settings were found: {missing}; `worker init` writes a settings file" in doctor
     made = f"created {folder}/worker.db, because no setting names a database; check that this is the right folder."
     assert f"{made} Settings: {missing}\n" == first
-    assert "" == again
+    assert again == ""
 
 
 @pytest.mark.parametrize("url", [f"sqlite:///file:{where}own%20name.db?uri=true" for where in ("", "{folder}/")])
@@ -245,7 +245,7 @@ def test_a_file_may_be_named_as_sqlites_own_uri(
     run("db", "upgrade")
     after = run("jobs"), (tmp_path / "own name.db").exists()
 
-    assert ((2, False), (0, True)) == (before, after)
+    assert (before, after) == ((2, False), (0, True))
     assert f"there is no file {tmp_path}/own name.db;" in capsys.readouterr().err
 
 
@@ -259,12 +259,12 @@ def test_a_database_error_nobody_foresaw_shows_no_value(
 
     monkeypatch.setattr("worker.control.lift.skip", fails)
 
-    assert 1 == run("skip", "0" * 32)
+    assert run("skip", "0" * 32) == 1
 
     error = capsys.readouterr().err
     assert "database: failed with IntegrityError" in error
     assert "canary" not in error
-    assert 1 == len(error.splitlines())
+    assert len(error.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -285,9 +285,9 @@ def test_a_full_disk_under_the_output_is_one_sentence(run: Run, job: str, argume
         command = [sys.executable, "-m", "worker.cli", *arguments]
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
 
-    assert 1 == ended.returncode
+    assert ended.returncode == 1
     assert sentence in ended.stderr
-    assert 1 == len(ended.stderr.splitlines()), ended.stderr
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
 
 
 @pytest.mark.slow("starts two interpreters")
@@ -302,7 +302,7 @@ def test_a_closed_pipe_hides_no_job(run: Run, job: str) -> None:
         os.close(writer)
         endings.append(ended.stderr.strip())
 
-    assert "" == endings[0]
+    assert endings[0] == ""
     assert "the command was carried out, but its result could not be written (Broken pipe)" in endings[1]
 
 
@@ -317,17 +317,17 @@ def test_who_stops_waiting_is_told_the_job(
 
     monkeypatch.setattr(f"worker.cli.sending.{step}", interrupted)
 
-    assert 130 == run("send", "hr", "--text", "second", "--to", "bob", "--wait")
+    assert run("send", "hr", "--text", "second", "--to", "bob", "--wait") == 130
     assert "goes on by itself; `worker cancel" in capsys.readouterr().err
 
 
 def test_an_open_job_is_not_replayed(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Its end must be waited for."""
-    assert 1 == run("replay", job)
+    assert run("replay", job) == 1
 
     error = capsys.readouterr().err
     assert "still open" in error
-    assert 1 == len(error.splitlines())
+    assert len(error.splitlines()) == 1
 
 
 def test_a_wrong_configuration_ends_with_2(
@@ -336,7 +336,7 @@ def test_a_wrong_configuration_ends_with_2(
     """The sentence names the file."""
     monkeypatch.setenv("WORKER_CONFIG", str(tmp_path / "missing.toml"))
 
-    assert 2 == run("jobs")
+    assert run("jobs") == 2
     assert "missing.toml" in capsys.readouterr().err
 
 
@@ -348,11 +348,11 @@ def test_an_ended_job_is_replayed(run: Run, job: str, sqlite_url: str, capsys: p
         room.answer_doorbell(lane, [part])
         wait_for(site.database, job, 30)
 
-    assert 1 == run("replay", job)
+    assert run("replay", job) == 1
     assert "1 accepted (accepted=True, or --accepted, sends to them again)" in capsys.readouterr().err
-    assert 0 == run("replay", job, "--accepted")
+    assert run("replay", job, "--accepted") == 0
     new = capsys.readouterr().out.splitlines()[-1]
-    assert 0 == run("jobs", "--json")
+    assert run("jobs", "--json") == 0
 
     assert {job, new} == {one["id"] for one in json.loads(capsys.readouterr().out)["jobs"]}
     assert new != job
@@ -379,7 +379,7 @@ def test_what_changes_something_leaves_an_audit(
 
     assert (0 if "1" in did else 1) == run(*given, "--as", "zhang", "--why", "as she asked", "--json")
     told = capsys.readouterr().out
-    assert 0 == run("audit")
+    assert run("audit") == 0
     listed = capsys.readouterr().out
 
     assert not told or json.loads(told)
@@ -404,7 +404,7 @@ def test_a_job_of_a_parked_account_waits_for_the_next_probe(
 
 def test_why_a_job_waits_is_told(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """By the beginning of its id: its counts, what it waits for, its history, and what to paste."""
-    assert [0, 0, 1] == [run("why", job[:12]), run("why", job, "--json"), run("why", "nothing")]
+    assert [run("why", job[:12]), run("why", job, "--json"), run("why", "nothing")] == [0, 0, 1]
 
     told = capsys.readouterr()
     text, _, data = told.out.rstrip().rpartition("\n")
@@ -442,7 +442,7 @@ def test_the_one_thing_to_do_is_a_command_that_answers(
     engine = make_engine(load_settings().database_url())
     for step in does:
         if step.startswith("worker"):
-            assert 0 == run(*shlex.split(step.format(job=job))[1:])
+            assert run(*shlex.split(step.format(job=job))[1:]) == 0
         else:
             with engine.begin() as connection:
                 connection.exec_driver_sql(step)
@@ -455,12 +455,12 @@ def test_the_one_thing_to_do_is_a_command_that_answers(
 
     answer = capsys.readouterr()
     assert command.startswith("  worker ")
-    assert (True, "") == (status in (0, 1), "Usage" if "Usage" in answer.err else ""), (command, answer)
+    assert (status in (0, 1), "Usage" if "Usage" in answer.err else "") == (True, ""), (command, answer)
 
 
 def test_the_release_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Before any command, and without settings."""
-    assert 0 == run("--version")
+    assert run("--version") == 0
     said = re.fullmatch(r"im-delivery-worker (\S+), tables at revision \d{4}\n", capsys.readouterr().out)
     assert said is not None
     assert version("im-delivery-worker") == said[1]
@@ -468,13 +468,13 @@ def test_the_release_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> No
 
 def test_columns_stand_below_each_other_in_chinese_too() -> None:
     """A Chinese character takes two places on a terminal."""
-    assert ["财务  |", "hr    |"] == [padded(name, 6) + "|" for name in ("财务", "hr")]
+    assert [padded(name, 6) + "|" for name in ("财务", "hr")] == ["财务  |", "hr    |"]
 
 
 def test_what_is_not_listed_is_json_too(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """On every command that ends by itself."""
     for arguments in (("db", "check"), ("db", "upgrade"), ("explain", "60020"), ("lanes",)):
-        assert 0 == run(*arguments, "--json")
+        assert run(*arguments, "--json") == 0
         assert json.loads(capsys.readouterr().out) is not None
 
 
@@ -485,7 +485,7 @@ def test_an_impossible_option_ends_with_2(
     run: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
     """Before anything runs; the usage names the option."""
-    assert 2 == run(*arguments)
+    assert run(*arguments) == 2
     assert "Usage: worker" in capsys.readouterr().err
 
 
@@ -494,7 +494,7 @@ def test_every_command_explains_itself(
     run: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
     """On stdout, with status 0."""
-    assert 0 == run(*arguments)
+    assert run(*arguments) == 0
     assert "--help" in capsys.readouterr().out
 
 
@@ -517,7 +517,7 @@ def test_the_help_shows_every_word_that_was_written(run: Run, monkeypatch: pytes
         words = " ".join(written).replace("\\[", "[").split()
         lost += [(path, word) for word in words if word not in shown]
 
-    assert [] == lost
+    assert lost == []
 
 
 def test_the_help_loads_no_worker() -> None:
@@ -530,7 +530,7 @@ def test_the_help_loads_no_worker() -> None:
 
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
 
-    assert "[]" == found.stderr
+    assert found.stderr == "[]"
     assert "replay" in found.stdout
 
 
@@ -558,7 +558,7 @@ def test_a_short_command_loads_what_it_needs(job: str, words: str, monkeypatch: 
 
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
 
-    assert ("[] True\n", True) == (found.stderr, bool(found.stdout))
+    assert (found.stderr, bool(found.stdout)) == ("[] True\n", True)
 
 
 def test_the_help_has_every_command_in_its_own_words() -> None:
@@ -589,9 +589,9 @@ def test_up_delivers_until_it_is_told_to_end(
         thread.join(120)
     database.close()
 
-    assert ([0], JobState.ACCEPTED, 1) == (status, report.state, len(levels))
+    assert (status, report.state, len(levels)) == ([0], JobState.ACCEPTED, 1)
     assert "the broker of the settings is for" in capsys.readouterr().err
-    assert 0 == run("show", job)
+    assert run("show", job) == 0
     assert "accepted 1" in capsys.readouterr().out
 
 
@@ -668,9 +668,9 @@ def test_the_tables_are_upgraded_and_told(
     """`db check` is 1 before and 0 after; a database without tables is one sentence with status 2."""
     monkeypatch.setenv("WORKER_DATABASE", f"sqlite:///{tmp_path}/empty.db")
 
-    assert [2, 1, 0, 0] == [run("jobs"), run("db", "check"), run("db", "upgrade"), run("db", "check")]
+    assert [run("jobs"), run("db", "check"), run("db", "upgrade"), run("db", "check")] == [2, 1, 0, 0]
     assert "worker db upgrade" in capsys.readouterr().err
-    assert [0, 1, 2] == [run("db", "downgrade", "base", "--yes"), run("db", "check"), run("db", "downgrade", "9999")]
+    assert [run("db", "downgrade", "base", "--yes"), run("db", "check"), run("db", "downgrade", "9999")] == [0, 1, 2]
 
 
 def a_worker(version: str, revision: str) -> None:
@@ -689,31 +689,35 @@ def test_the_releases_of_living_workers_are_told(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`db check` is 0 only when the tables and all workers are at this release."""
-    assert 0 == run("db", "check")
+    assert run("db", "check") == 0
     a_worker("0.0.9", "0002")
     capsys.readouterr()
 
-    assert 1 == run("db", "check")
+    assert run("db", "check") == 1
     told = capsys.readouterr().out
-    assert 1 == run("db", "check", "--json")
+    assert run("db", "check", "--json") == 1
     found = json.loads(capsys.readouterr().out)
 
     assert (
         "worker delivery-1 7: another release, which may run beside this one; all queues; 0.0.9, revision 0002" in told
     )
     [process] = found["processes"]
-    assert ("delivery-1", 7, "0.0.9", "0002", "other") == tuple(
-        process[name] for name in ("host", "pid", "version", "revision", "compatibility")
+    assert tuple(process[name] for name in ("host", "pid", "version", "revision", "compatibility")) == (
+        "delivery-1",
+        7,
+        "0.0.9",
+        "0002",
+        "other",
     )
     monkeypatch.setenv("WORKER_DATABASE", f"sqlite:///{tmp_path}/empty.db")
-    assert 1 == run("db", "check")
+    assert run("db", "check") == 1
 
 
 def test_the_tables_of_a_living_worker_are_not_taken_from_it(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Older than it knows how to use."""
     a_worker("0.0.9", "0002")
 
-    assert [2, 2] == [run("db", "downgrade", "0001"), run("db", "downgrade", "base")]
+    assert [run("db", "downgrade", "0001"), run("db", "downgrade", "base")] == [2, 2]
     told = capsys.readouterr().err
     assert (
         "the worker delivery-1 7 (all queues; 0.0.9, revision 0002) could not use its tables at revision 0001" in told
@@ -748,7 +752,7 @@ def test_a_database_fault_is_named(
 
     error = capsys.readouterr().err
     assert words in error
-    assert 1 == len(error.splitlines())
+    assert len(error.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -771,7 +775,7 @@ def test_a_missing_database_is_named(
     )
     monkeypatch.setenv("WORKER_DATABASE", url)
 
-    assert 1 == run("jobs")
+    assert run("jobs") == 1
     assert "the database does not exist" in capsys.readouterr().err
 
 
@@ -789,9 +793,9 @@ def test_up_waits_for_a_locked_database(
     monkeypatch.setattr("worker.service.celery_app.make_app", lambda settings: None)
     monkeypatch.setattr("worker.service.celery_app.start_worker", lambda *_, **__: 0)
 
-    assert 0 == run("up")
+    assert run("up") == 0
     said = capsys.readouterr().err.splitlines()
-    assert 2 == said.count("worker: another process keeps the database locked; waiting for it")
+    assert said.count("worker: another process keeps the database locked; waiting for it") == 2
 
 
 def test_up_says_whose_secret_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -851,14 +855,14 @@ def test_up_ends_with_0_at_ctrl_c(tmp_path: Path) -> None:
         status = process.wait(120)
 
     text = "".join(said)
-    assert (0, True, False) == (status, "worker_drained" in text, "Hitting Ctrl+C" in text)
+    assert (status, "worker_drained" in text, "Hitting Ctrl+C" in text) == (0, True, False)
     assert "no account is configured" in text
 
 
 def test_an_errcode_is_explained(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """In English and in Chinese; an unknown one is one sentence and status 1."""
-    assert [0, 0, 1] == [run("explain", "60020"), run("explain", "60020", "--lang", "zh"), run("explain", "99")]
-    assert 0 == run("explain", "-1")
+    assert [run("explain", "60020"), run("explain", "60020", "--lang", "zh"), run("explain", "99")] == [0, 0, 1]
+    assert run("explain", "-1") == 0
 
     out, err = capsys.readouterr()
 
@@ -894,10 +898,10 @@ def test_chats_are_listed(run: Run, sqlite_url: str, capsys: pytest.CaptureFixtu
     run("inbound", "--chats", "--account", "hr")
 
     assert "no chats" in capsys.readouterr().out
-    assert ["CHAT", "wo1", "wr1"] == [line.split()[0] for line in here]
+    assert [line.split()[0] for line in here] == ["CHAT", "wo1", "wr1"]
     assert "of li, messages still allowed: 2" in here[1]
-    assert ["wr2", "wo1", "wr1"] == [chat["chat_id"] for chat in everywhere]
-    assert "1970-01-01T00:00:05.000+00:00" == everywhere[0]["gone_at"]
+    assert [chat["chat_id"] for chat in everywhere] == ["wr2", "wo1", "wr1"]
+    assert everywhere[0]["gone_at"] == "1970-01-01T00:00:05.000+00:00"
 
 
 def test_the_counts_of_a_mailing_stand_below_each_other_in_both_languages(
@@ -921,9 +925,9 @@ def test_a_mailing_is_counted_as_one_thing(run: Run, job: str, capsys: pytest.Ca
 
     printed = capsys.readouterr()
     *lines, document = printed.out.splitlines()
-    assert (0, 0, 1) == (table, as_json, nothing)
+    assert (table, as_json, nothing) == (0, 0, 1)
     assert f"waiting   {1:>9} job  {1:>9} part  {1:>9} recipient" == lines[0]
     assert f"total     {1:>9} job  {1:>9} part  {1:>9} recipient" == lines[-1]
-    assert 9 == len(lines)
-    assert {"jobs": 1, "parts": 1, "recipients": 1} == json.loads(document)["stages"]["waiting"]
+    assert len(lines) == 9
+    assert json.loads(document)["stages"]["waiting"] == {"jobs": 1, "parts": 1, "recipients": 1}
     assert "filter: has no content" in printed.err

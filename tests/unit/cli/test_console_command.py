@@ -50,7 +50,7 @@ def running(*command: str) -> Iterator[tuple[str, str]]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
-    assert 0 == process.returncode
+    assert process.returncode == 0
 
 
 @contextmanager
@@ -74,15 +74,15 @@ def test_a_printed_link_is_all_that_ones_own_machine_needs(configured: Path, com
             until(lambda: check_releases().processes, "the worker has a heartbeat")
 
     assert link.startswith(f"{url}/sign-in/link?token=")
-    assert (200, 403) == (page.status_code, again.status_code)
+    assert (page.status_code, again.status_code) == (200, 403)
     assert "概览" in page.text
-    assert [200, 200] == probes
+    assert probes == [200, 200]
     assert "server" not in page.headers
 
 
 def test_a_hash_that_is_printed_signs_in(run: Run, configured: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The password comes in by stdin; with a user there is no link."""
-    assert 0 == run("console", "--hash", types=PASSWORD)
+    assert run("console", "--hash", types=PASSWORD) == 0
     printed = capsys.readouterr().out
     user = f"[console.users.ada]\nrole = \"admin\"\npassword = '{printed.strip()}'\n"
     configured.write_text(configured.read_text(encoding="utf-8") + user, encoding="utf-8")
@@ -99,7 +99,7 @@ def test_a_password_that_is_no_good_is_one_sentence(
     run: Run, password: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without the password."""
-    assert 2 == run("console", "--hash", types=password)
+    assert run("console", "--hash", types=password) == 2
     assert f"a password has 12 to 512 characters; this one has {len(password)}\n" in capsys.readouterr().err
 
 
@@ -116,7 +116,7 @@ def test_a_port_in_use_is_one_sentence(configured: Path, command: tuple[str, ...
         started = [sys.executable, "-c", THREADS_AT_THE_END, *command]
         done = subprocess.run(started, capture_output=True, text=True, timeout=60, check=False)
 
-    assert 2 == done.returncode
+    assert done.returncode == 2
     assert done.stdout.endswith("MainThread\n")
     assert f"{listen}: cannot listen there; check whether the port is in use\n" in done.stderr
 

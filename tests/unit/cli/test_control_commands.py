@@ -61,25 +61,25 @@ def states(run: Run, capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_one_part_is_ended_at_once(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """By its id, also as a UUID with hyphens; the audit says so."""
     hyphens = f"{jobs[0][:8]}-{jobs[0][8:12]}-{jobs[0][12:16]}-{jobs[0][16:20]}-{jobs[0][20:]}"
-    assert 0 == run("resolve", hyphens, "--sent", "--msgid", "m1", "--as", "zhang", *WHY)
+    assert run("resolve", hyphens, "--sent", "--msgid", "m1", "--as", "zhang", *WHY) == 0
     said = capsys.readouterr()
-    assert 0 == run("audit")
+    assert run("audit") == 0
     listed = capsys.readouterr().out
 
     audit = said.out.split("audit ")[1].split(")")[0]
     assert f"1 part recorded as sent (audit {audit})\n" == said.out
-    assert "" == said.err
+    assert said.err == ""
     assert f"resolve by zhang\n  why: the vendor's log\n  arguments: ids {jobs[0]}" in listed
     assert "sent true, msgid m1\n  result: decided 1\n" in listed
     assert listed.startswith(audit)
-    assert ["accepted", "unknown", "unknown"] == states(run, capsys)
+    assert states(run, capsys) == ["accepted", "unknown", "unknown"]
 
 
 def test_a_job_in_doubt_that_does_not_exist_is_named(
     run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As for every other command: a mistyped id is not said to be decided."""
-    assert 1 == run("resolve", "0" * 32, jobs[0][:8], "--sent", *WHY)
+    assert run("resolve", "0" * 32, jobs[0][:8], "--sent", *WHY) == 1
 
     said = capsys.readouterr().err
     assert f"there is no job {'0' * 32}; give the whole id" in said
@@ -94,17 +94,17 @@ def test_several_are_shown_and_asked_about(run: Run, jobs: list[str], capsys: py
     unchanged = states(run, capsys)
     nothing = run("audit", "--json")
     none = capsys.readouterr().out
-    assert 0 == run("resolve", "--tag", "lunch", "--not-sent", "--json", *WHY, types="y\n")
+    assert run("resolve", "--tag", "lunch", "--not-sent", "--json", *WHY, types="y\n") == 0
     yes = capsys.readouterr()
 
-    assert (1, "") == (refused, no.out.strip())
+    assert (refused, no.out.strip()) == (1, "")
     assert "       3  send on account hr\n" in no.err
     assert "record these 3 parts as not sent?" in no.err
     assert no.err.endswith("nothing was changed\n")
-    assert (["unknown"] * 3, 0, "[]\n") == (unchanged, nothing, none)
-    assert {"decided": 3} == json.loads(yes.out)["counts"]
-    assert "" == yes.err.partition("not sent? [y/N]: ")[2].strip()
-    assert ["rejected"] * 3 == states(run, capsys)
+    assert (unchanged, nothing, none) == (["unknown"] * 3, 0, "[]\n")
+    assert json.loads(yes.out)["counts"] == {"decided": 3}
+    assert yes.err.partition("not sent? [y/N]: ")[2].strip() == ""
+    assert states(run, capsys) == ["rejected"] * 3
 
 
 @pytest.mark.parametrize(
@@ -140,10 +140,10 @@ def test_a_script_says_yes(run: Run, jobs: list[str], capsys: pytest.CaptureFixt
         given = [word for pair in {**which, name: other}.items() for word in pair]
         assert (1, value) == (run("resolve", *given, "--sent", "--yes", *WHY), which[name])
         assert "none of these waits for a person" in capsys.readouterr().err
-    assert 0 == run("resolve", *(word for pair in which.items() for word in pair), "--sent", "--yes", *WHY)
+    assert run("resolve", *(word for pair in which.items() for word in pair), "--sent", "--yes", *WHY) == 0
 
     assert "3 parts recorded as sent" in capsys.readouterr().out
-    assert ["accepted"] * 3 == states(run, capsys)
+    assert states(run, capsys) == ["accepted"] * 3
 
 
 def test_an_order_is_warned_of(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,7 +172,7 @@ def test_an_order_is_none_of_the_matter_of_what_was_sent(
     single = capsys.readouterr().err
     run("resolve", *jobs[1:], "--sent", *WHY, types="n\n")
 
-    assert ("", False) == (single, "order_key" in capsys.readouterr().err)
+    assert (single, "order_key" in capsys.readouterr().err) == ("", False)
 
 
 def test_what_is_left_is_told(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,7 +186,7 @@ def test_what_is_left_is_told(run: Run, jobs: list[str], capsys: pytest.CaptureF
     told = capsys.readouterr().out
     run("resolve", jobs[0], "--sent", "--json", *WHY)
 
-    assert (1, {"no_media_id": 1}) == (status, json.loads(capsys.readouterr().out)["counts"])
+    assert (status, json.loads(capsys.readouterr().out)["counts"]) == (1, {"no_media_id": 1})
     assert "1 not changed: an upload or a track: its result was lost with the answer" in told
 
 
@@ -200,7 +200,7 @@ def test_without_a_name_one_is_asked_for(
 
     monkeypatch.setattr(options.getpass, "getuser", nameless)
 
-    assert 2 == run("resolve", jobs[0], "--sent", *WHY)
+    assert run("resolve", jobs[0], "--sent", *WHY) == 2
     assert "give your name with --as NAME" in capsys.readouterr().err
 
 
@@ -222,7 +222,7 @@ def test_what_is_wrong_is_one_sentence(
     """And nothing is changed."""
     assert status == run("resolve", *arguments)
     assert sentence in " ".join(capsys.readouterr().err.replace("│", " ").split())
-    assert ["unknown"] * 3 == states(run, capsys)
+    assert states(run, capsys) == ["unknown"] * 3
 
 
 # -- replay ------------------------------------------------------------------------------------------------------------
@@ -235,41 +235,42 @@ def test_a_filter_is_counted_asked_about_and_gone_on_with(
     since = ("--tag", "lunch", "--created-from", "2026-01-01T00:00:00+0800", "--cancelled")
     run("cancel", *queued[:3], "--yes")
     capsys.readouterr()
-    assert 0 == run("replay", *since, "--dry-run")
+    assert run("replay", *since, "--dry-run") == 0
     dry = capsys.readouterr()
-    assert 0 == run("replay", *since, "--dry-run", "--json")
+    assert run("replay", *since, "--dry-run", "--json") == 0
     counted = json.loads(capsys.readouterr().out)
-    assert 1 == run("replay", *since, types="n\n")
+    assert run("replay", *since, types="n\n") == 1
     no = capsys.readouterr().err
-    assert ["cancelled"] * 3 + ["open"] == states(run, capsys)
-    assert 0 == run(
-        "replay", *since, "--yes", "--rate", "1000", "--priority", "urgent", "--as", "zhang", "--why", "mended"
+    assert states(run, capsys) == ["cancelled"] * 3 + ["open"]
+    assert (
+        run("replay", *since, "--yes", "--rate", "1000", "--priority", "urgent", "--as", "zhang", "--why", "mended")
+        == 0
     )
     done = capsys.readouterr().out
     audit = done.split("audit ")[1].split(")")[0]
     with outbox() as connection:
         query = text("select priority from worker_jobs where replay_of is not null")
-        assert [Priority.URGENT] * 3 == connection.execute(query).scalars().all()
-    assert 0 == run("replay", "--go-on", audit, "--yes")
+        assert connection.execute(query).scalars().all() == [Priority.URGENT] * 3
+    assert run("replay", "--go-on", audit, "--yes") == 0
     nothing = capsys.readouterr().out
-    assert 1 == run("replay", *since, "--yes")
+    assert run("replay", *since, "--yes") == 1
     again = capsys.readouterr().err
-    assert 1 == run("replay", *queued[:3], "--cancelled", "--yes", "--json")
+    assert run("replay", *queued[:3], "--cancelled", "--yes", "--json") == 1
     refused = json.loads(capsys.readouterr().out)
 
-    assert ("       3  cancelled on account hr\n", "") == (dry.out, dry.err)
-    assert {
+    assert (dry.out, dry.err) == ("       3  cancelled on account hr\n", "")
+    assert counted == {
         "jobs": 3,
         "lately": 0,
         "missing": [],
         "left_out": [],
         "counts": [{"account": "hr", "state": "cancelled", "jobs": 3}],
-    } == counted
+    }
     assert "       3  cancelled on account hr\nreplay these 3 jobs? [y/N]" in no
     assert done.startswith("3 replays enqueued, 0 refused (audit ")
-    assert "nothing of this run is left to do\n" == nothing
+    assert nothing == "nothing of this run is left to do\n"
     assert "none of these jobs has ended without reaching all recipients" in again
-    assert {"refused": 3} == refused["counts"]
+    assert refused["counts"] == {"refused": 3}
     assert all("1 being sent to by another replay" in reason for reason in refused["notes"].values())
 
 
@@ -278,9 +279,9 @@ def test_what_a_person_took_back_is_named(run: Run, queued: list[str], capsys: p
     run("cancel", *queued[:3], "--yes", "--as", "li", "--why", "wrong date")
     audit = capsys.readouterr().out.split("audit ")[1].split(")")[0]
 
-    assert 1 == run("replay", "--tag", "lunch", "--created-from", "2026-01-01T00:00:00+0800", "--yes")
+    assert run("replay", "--tag", "lunch", "--created-from", "2026-01-01T00:00:00+0800", "--yes") == 1
     said = capsys.readouterr().err
-    assert 1 == run("replay", queued[0], "--dry-run", "--json")
+    assert run("replay", queued[0], "--dry-run", "--json") == 1
 
     assert said.startswith("3 jobs left out: cancelled 20")
     assert f" by li (audit {audit}); --cancelled includes them\n  why: wrong date\n" in said
@@ -298,14 +299,14 @@ def test_a_run_of_the_console_is_gone_on_with(run: Run, queued: list[str], capsy
     with with_action_prefix("console."), pytest.raises(KeyboardInterrupt):
         replay_jobs(selection, person="li", priority="bulk", rate=1, progress=cut_short, on_begin=begun.append)
 
-    assert 0 == run("replay", "--go-on", *begun, "--yes", "--rate", "1000")
+    assert run("replay", "--go-on", *begun, "--yes", "--rate", "1000") == 0
     capsys.readouterr()
-    assert 0 == run("replay", "--go-on", *begun, "--yes")
+    assert run("replay", "--go-on", *begun, "--yes") == 0
 
     assert "nothing of this run is left to do" in capsys.readouterr().out
     query = text("select priority from worker_jobs where replay_of is not null")
     with outbox() as connection:
-        assert [Priority.BULK] * 3 == connection.execute(query).scalars().all()
+        assert connection.execute(query).scalars().all() == [Priority.BULK] * 3
 
 
 @pytest.mark.parametrize(
@@ -348,17 +349,17 @@ def queued(run: Run) -> list[str]:
 
 def test_one_job_is_cancelled_at_once(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Without a question; a second time there is nothing left to be cancelled."""
-    assert 0 == run("cancel", queued[0], "--as", "zhang", "--why", "wrong text")
+    assert run("cancel", queued[0], "--as", "zhang", "--why", "wrong text") == 0
     said = capsys.readouterr()
-    assert 1 == run("cancel", queued[0])
+    assert run("cancel", queued[0]) == 1
     again = capsys.readouterr().err
-    assert 0 == run("audit")
+    assert run("audit") == 0
     listed = capsys.readouterr().out
 
     audit = said.out.split("audit ")[1].split(")")[0]
     lines = ["cancelled 1 job (audit " + audit + "); their parts:", "       1  cancelled: certainly not sent"]
     assert ("\n".join(lines) + "\n", "") == (said.out, said.err)
-    assert "worker: none of these jobs has anything left to send\n" == again
+    assert again == "worker: none of these jobs has anything left to send\n"
     assert "cancel by zhang\n  why: wrong text\n" in listed
     assert "result: jobs 1, cancelled 1\n" in listed
     assert run("show", queued[0]) == 0
@@ -369,20 +370,20 @@ def test_several_jobs_are_shown_and_asked_about(
     run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No is no; for scripts the answer is JSON, with what can be taken back."""
-    assert 1 == run("cancel", "--tag", "lunch", types="n\n")
+    assert run("cancel", "--tag", "lunch", types="n\n") == 1
     no = capsys.readouterr()
     unchanged = states(run, capsys)
-    assert 0 == run("cancel", "--tag", "lunch", "--yes", "--json")
+    assert run("cancel", "--tag", "lunch", "--yes", "--json") == 0
     yes = capsys.readouterr()
 
     assert "       4  send on account hr\n" in no.err
     assert "       3  of their parts are queued\n       1  of their parts are sending\n" in no.err
     assert "cancel these 4 jobs?" in no.err
-    assert ["open"] * 4 == unchanged
+    assert unchanged == ["open"] * 4
     done = json.loads(yes.out)
-    assert ({"jobs": 4, "cancelled": 3, "sending": 1}, []) == (done["counts"], done["jobs"])
+    assert (done["counts"], done["jobs"]) == ({"jobs": 4, "cancelled": 3, "sending": 1}, [])
     assert yes.err.endswith("sending\n")
-    assert ["cancelled", "cancelled", "cancelled", "open"] == states(run, capsys)
+    assert states(run, capsys) == ["cancelled", "cancelled", "cancelled", "open"]
 
 
 @pytest.mark.parametrize("command", [("cancel",), ("recall", "--created-from", "2026-01-01T00:00:00Z")])
@@ -396,11 +397,11 @@ def test_what_is_mistyped_is_said(
         ("--channel", "there is no channel hrr; use one of wecom_app, "),
         ("--kind", "there is no kind hrr; use one of badge, "),
     ):
-        assert 1 == run(*command, option, "hrr")
+        assert run(*command, option, "hrr") == 1
         assert f"worker: {said}" in capsys.readouterr().err
-    assert 1 == run(word, queued[0][:9])
+    assert run(word, queued[0][:9]) == 1
     beginning = capsys.readouterr().err
-    assert 0 == run(word, queued[0], "0" * 32, "--yes")
+    assert run(word, queued[0], "0" * 32, "--yes") == 0
 
     sentence = f"there is no job {queued[0][:9]}; give the whole id, `worker why {queued[0][:9]}` may find it; "
     assert f"worker: {sentence}" in beginning
@@ -415,7 +416,7 @@ def test_a_long_command_tells_how_far_it_is(capsys: pytest.CaptureFixture[str]) 
     for done in (100, 1_000, 1_500, 5_000):
         line(done)
 
-    assert ["1000 of 5000 done, 1000/s", "5000 of 5000 done, 2000/s"] == capsys.readouterr().err.splitlines()
+    assert capsys.readouterr().err.splitlines() == ["1000 of 5000 done, 1000/s", "5000 of 5000 done, 2000/s"]
 
 
 def test_a_job_that_does_not_exist_is_not_said_to_keep_none_waiting(
@@ -462,20 +463,20 @@ def test_what_was_sent_is_named_for_a_recall(run: Run, queued: list[str], capsys
 def test_several_recalls_are_asked_about(run: Run, queued: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """By ids, or by a tag and a time; what waits is cancelled at once, and a second time nothing is left."""
     since = ("--tag", "lunch", "--created-from", "2026-01-01T00:00:00+0800")
-    assert 1 == run("recall", *since, types="n\n")
+    assert run("recall", *since, types="n\n") == 1
     no = capsys.readouterr().err
-    assert 0 == run("recall", queued[0], "--json")
+    assert run("recall", queued[0], "--json") == 0
     made = json.loads(capsys.readouterr().out)
-    assert 0 == run("recall", *since, "--yes", "--as", "zhang", "--why", "wrong")
+    assert run("recall", *since, "--yes", "--as", "zhang", "--why", "wrong") == 0
     said = capsys.readouterr()
-    assert 1 == run("recall", *queued, "--yes")
+    assert run("recall", *queued, "--yes") == 1
     again = capsys.readouterr().err
-    assert 0 == run("audit")
+    assert run("audit") == 0
     listed = capsys.readouterr().out
 
     assert "       4  send on account hr\n" in no
     assert "cancel these 4 jobs, and take back what they have sent?" in no
-    assert ({"cancelled": 1}, []) == (made["counts"], made["jobs"])
+    assert (made["counts"], made["jobs"]) == ({"cancelled": 1}, [])
     assert said.out.startswith("cancelled 2 jobs, 1 recall enqueued (audit ")
     assert again.startswith("worker: nothing to take back: ")
     assert "recall by zhang\n  why: wrong\n" in listed

@@ -67,7 +67,7 @@ def test_the_demo_ends_as_stated(played: tuple[int, str, Outcome, Any]) -> None:
     """Without a terminal: every move is a line, every check holds, the status is 0."""
     status, output, _, _ = played
 
-    assert 0 == status, output
+    assert status == 0, output
     assert output.rstrip().endswith("demo: every job ended as stated")
     assert "NOT" not in output
     for name, state in (("text", "partial"), ("image", "accepted"), ("recall", "accepted"), ("later", "accepted")):
@@ -110,7 +110,7 @@ def test_every_row_of_every_channel_ends_as_stated(monkeypatch: pytest.MonkeyPat
     status = demo.run_all_channels()
 
     output = screen.getvalue()
-    assert 0 == status, output
+    assert status == 0, output
     done, rows = re.findall(r"^demo: (\d+) of (\d+) ended as stated$", output, re.M)[0]
     assert done == rows
     assert re.search(r"sysMsg through the wrong app +│ parked .*invalid appId.*; correct appid", output)
@@ -121,7 +121,7 @@ def test_the_demo_leaves_nothing_behind(played: tuple[int, str, Outcome, list[su
     """The worker, the receiver and the fake WeCom have ended."""
     processes = played[3]
 
-    assert [True] * 3 == [process.poll() is not None for process in processes]
+    assert [process.poll() is not None for process in processes] == [True] * 3
 
 
 @pytest.mark.slow("plays the whole demo")
@@ -149,7 +149,7 @@ def test_a_demo_that_stays_has_a_card_to_press_until_it_is_ended() -> None:
         process.send_signal(signal.SIGINT)
         end, status = process.stdout.read(), process.wait(120)
 
-    assert (0, "demo: ended\n", "approved") == (status, end, story)
+    assert (status, end, story) == (0, "demo: ended\n", "approved")
 
 
 def _clicked_through(vendor: str) -> str:
@@ -235,8 +235,8 @@ def test_the_table_of_all_channels_is_in_the_language_of_the_person(monkeypatch:
     Console(file=screen, width=200).print(channels.results_table(results))
 
     cells = [cell.strip() for cell in screen.getvalue().split("│")]
-    assert ["wecom_app", "text", "已受理", "是", "没有响应"] == cells[1:6]
-    assert [] == [row.what for row in rows if " " in row.what and row.what == term("demo", row.what)]
+    assert cells[1:6] == ["wecom_app", "text", "已受理", "是", "没有响应"]
+    assert [row.what for row in rows if " " in row.what and row.what == term("demo", row.what)] == []
 
 
 def test_a_stage_that_fails_is_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,11 +244,11 @@ def test_a_stage_that_fails_is_status_1(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr(stage, "VENDOR", "no JSON and no file")
     started = noted(monkeypatch)
 
-    assert 1 == demo.run()
+    assert demo.run() == 1
     output = capsys.readouterr().out
     assert "`worker simulator` did not start; its log ends:" in output
     assert "no JSON and no file" in output
-    assert [True] == [process.poll() is not None for process in started]
+    assert [process.poll() is not None for process in started] == [True]
 
 
 def test_a_worker_that_ended_early_is_told_with_its_log(tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_a_sigterm_unwinds_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
         demo.run()
 
     assert 128 + signal.SIGTERM == ended.value.code
-    assert [True] == unwound
+    assert unwound == [True]
     assert before is signal.getsignal(signal.SIGTERM)
 
 
@@ -347,7 +347,7 @@ def test_every_message_type_is_shown(name: str) -> None:
     shown = importlib.import_module(f"worker_simulator.demo.channels.{name}").MESSAGES.values()
     used = {type(part) for entry in shown for part in (entry if isinstance(entry, tuple) else (entry,))}
 
-    assert set() == {name for name, one in vars(channel).items() if _is_message(one) and one not in used}
+    assert {name for name, one in vars(channel).items() if _is_message(one) and one not in used} == set()
 
 
 def _is_message(one: object) -> bool:

@@ -82,12 +82,12 @@ def test_an_account_that_works_is_proved(asked: Asked) -> None:
     """Token, address and app; the app's visible range is told, and no secret."""
     found = asked({})
 
-    assert {"online hr"} == {one.what for one in found}
-    assert [
+    assert {one.what for one in found} == {"online hr"}
+    assert told(found) == [
         "ok has a token",
         "ok trusted IP: the vendor accepts calls from this machine",
         "ok agent 1000002 (simulated app) can be read; its visible range has members: 2, departments: 0, tags: 0",
-    ] == told(found)
+    ]
 
 
 def test_an_address_that_is_not_trusted_is_told(asked: Asked) -> None:
@@ -95,7 +95,7 @@ def test_an_address_that_is_not_trusted_is_told(asked: Asked) -> None:
     found = asked({"trusted_ips": ["203.0.113.7"]})
 
     fetched, refused = told(found)
-    assert "ok has a token" == fetched
+    assert fetched == "ok has a token"
     assert refused.startswith(
         "problem trusted IP: 60020 the caller's IP is not trusted; add the IP to the app's trusted IPs"
     )
@@ -231,9 +231,9 @@ def test_a_callback_that_is_not_reached_is_a_problem(asked: Asked) -> None:
 def test_what_cannot_be_proved_is_not_known(asked: Asked) -> None:
     """No public address, and calls that staging keeps from the vendor."""
     assert "caution callback not known: set public_url" in told(asked({}, CALLBACK))[-1]
-    assert ["caution not known: staging.dry_run keeps every call from the vendor"] == told(
-        asked({}, "staging = { dry_run = true }")
-    )
+    assert told(asked({}, "staging = { dry_run = true }")) == [
+        "caution not known: staging.dry_run keeps every call from the vendor"
+    ]
 
 
 def test_each_kind_of_account_is_asked_its_own_way(asked: Asked) -> None:
@@ -252,7 +252,7 @@ def test_each_kind_of_account_is_asked_its_own_way(asked: Asked) -> None:
 
     assert "ok customer contact can be called by this app" in told(found)
     [alerts] = [one for one in found if one.what == "online alerts"]
-    assert (Level.CAUTION, True) == (alerts.level, alerts.text.startswith("not known: "))
+    assert (alerts.level, alerts.text.startswith("not known: ")) == (Level.CAUTION, True)
 
 
 def test_the_command_ends_with_1_where_something_is_wrong(
@@ -275,10 +275,10 @@ def test_the_command_ends_with_1_where_something_is_wrong(
         for line in capsys.readouterr().out.splitlines()
     )
 
-    assert [0, 1, 2] == statuses
+    assert statuses == [0, 1, 2]
     assert offline == [one for one in online if not one["what"].startswith("online")]
     # The token is kept in the outbox since the first time; the vendor has gone.
     told = [one for one in online if one["what"].startswith("online")]
-    assert [("online hr", "problem"), ("online hr", "ok")] == [(one["what"], one["level"]) for one in told]
+    assert [(one["what"], one["level"]) for one in told] == [("online hr", "problem"), ("online hr", "ok")]
     assert online[0] == told[0]
     assert told[0]["text"].startswith("no answer: ")

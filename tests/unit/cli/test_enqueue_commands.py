@@ -32,7 +32,7 @@ CARD = {
 
 def jobs(run: Run, capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, object]]:
     capsys.readouterr()
-    assert 0 == run("jobs", "--all", "--json", *words)
+    assert run("jobs", "--all", "--json", *words) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -40,15 +40,15 @@ def test_a_text_is_sent_from_options(run: Run, capsys: pytest.CaptureFixture[str
     """Its id is all that is printed; who gave it stands in the audit, and that a key's second job is none."""
     more = ("--tag", "a", "--tag", "b", "--priority", "bulk", "--dedupe-key", "k", "--due-at", "2030-01-01T00:00:00Z")
     more += ("--on-unknown", "hold", "--quiet-hours", "none")
-    assert [0, 0] == [run(*TEXT, *more, "--as", "zhang"), run(*TEXT, *more, "--json")]
+    assert [run(*TEXT, *more, "--as", "zhang"), run(*TEXT, *more, "--json")] == [0, 0]
     first, again = capsys.readouterr().out.splitlines()
     assert json.loads(again) == {"job": first}, "the same key and content"
     [job] = jobs(run, capsys)
     assert (first, 2, ["a", "b"], "send") == (job["id"], job["asked"], job["tags"], job["kind"])
-    assert "2030-01-01T00:00:00+00:00" == job["due_at"]
+    assert job["due_at"] == "2030-01-01T00:00:00+00:00"
     run("audit", "--json")
     audit = json.loads(capsys.readouterr().out)
-    assert [("send", {"jobs": 0}), ("send", {"jobs": 1})] == [(one["action"], one["counts"]) for one in audit]
+    assert [(one["action"], one["counts"]) for one in audit] == [("send", {"jobs": 0}), ("send", {"jobs": 1})]
     assert "zhangsan" not in json.dumps(audit)
 
 
@@ -64,7 +64,7 @@ def test_a_time_without_a_zone_is_said_as_it_was_understood(
     status = run(*TEXT, "--due-at", due[0])
 
     assert [(0, f"{due[0]} is 2030-01-02 22:00:00 +08:00\n"), (0, ""), (0, "")] == said
-    assert (2, True) == (status, "TZ=Asia/Beijing names no time zone" in capsys.readouterr().err)
+    assert (status, "TZ=Asia/Beijing names no time zone" in capsys.readouterr().err) == (2, True)
 
 
 def test_a_send_waits_for_its_end_and_shows_it(
@@ -77,9 +77,9 @@ def test_a_send_waits_for_its_end_and_shows_it(
     statuses = [run(*TEXT, "--wait"), run(*TEXT, "--wait", "--json")]
 
     shown, as_json = capsys.readouterr().out.rstrip().rsplit("\n", 1)
-    assert [0, 1] == statuses
+    assert statuses == [0, 1]
     assert "  2 recipients: accepted 0" in shown
-    assert 2 == json.loads(as_json)["asked"]
+    assert json.loads(as_json)["asked"] == 2
 
 
 def test_a_send_that_waited_in_vain_says_where_to_look(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,36 +88,36 @@ def test_a_send_that_waited_in_vain_says_where_to_look(run: Run, capsys: pytest.
 
     printed = capsys.readouterr()
     [job] = jobs(run, capsys)
-    assert (1, "open") == (status, job["state"])
+    assert (status, job["state"]) == (1, "open")
     assert f"job {job['id']}: send on account hr is open" in printed.out
     assert f"`worker why {job['id']}`" in printed.err
 
 
 def test_the_vendors_json_comes_as_an_argument_or_on_stdin(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Its recipients, unless others are named."""
-    assert 0 == run("send", "hr", BODY)
-    assert 0 == run("send", "hr", "-", "--to", "carl", types=BODY)
-    assert [1, 2] == [job["asked"] for job in jobs(run, capsys)]
+    assert run("send", "hr", BODY) == 0
+    assert run("send", "hr", "-", "--to", "carl", types=BODY) == 0
+    assert [job["asked"] for job in jobs(run, capsys)] == [1, 2]
 
 
 @pytest.mark.parametrize("to", [["anna|bob"], ["anna,bob"], ["anna，bob"], ["anna, ", "bob"]])
 def test_several_recipients_in_one_word(run: Run, capsys: pytest.CaptureFixture[str], to: list[str]) -> None:
     """As the vendor writes them, or as people do."""
-    assert 0 == run("send", "hr", "--text", "hello", *(word for one in to for word in ("--to", one)))
-    assert [2] == [job["asked"] for job in jobs(run, capsys)]
+    assert run("send", "hr", "--text", "hello", *(word for one in to for word in ("--to", one))) == 0
+    assert [job["asked"] for job in jobs(run, capsys)] == [2]
 
 
 def test_an_all_is_a_person(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Who means everyone hears it."""
-    assert 0 == run("send", "hr", "--text", "hello", "--to", "all")
-    assert "touser: all is the userid of a member; a broadcast is Everyone()\n" == capsys.readouterr().err
+    assert run("send", "hr", "--text", "hello", "--to", "all") == 0
+    assert capsys.readouterr().err == "touser: all is the userid of a member; a broadcast is Everyone()\n"
 
 
 def test_json_of_an_unknown_type_is_sent_when_that_is_meant(run: Run) -> None:
     """A typing mistake is not."""
     body = '{"msgtype": "brand_new", "touser": "anna", "brand_new": {"x": 1}}'
 
-    assert [1, 0] == [run("send", "hr", body), run("send", "hr", body, "--raw")]
+    assert [run("send", "hr", body), run("send", "hr", body, "--raw")] == [1, 0]
 
 
 def test_json_in_another_encoding_is_one_sentence(
@@ -152,17 +152,17 @@ def test_what_is_left_out_of_the_json_is_said_in_a_sentence(
 
 def test_what_the_vendor_takes_otherwise_than_meant_is_said(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """At once, beside the job's id."""
-    assert 0 == run("send", "hr", "--text", "hello $userName=anna$", "--to", "anna")
+    assert run("send", "hr", "--text", "hello $userName=anna$", "--to", "anna") == 0
 
     assert "shown as typed because enable_id_trans is not 1\n" in capsys.readouterr().err
 
 
 def test_who_waits_where_no_worker_is_alive_hears_so(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Before the wait, and not only that the job is still open behind it."""
-    assert 1 == run(*TEXT, "--wait", "--timeout", "0")
+    assert run(*TEXT, "--wait", "--timeout", "0") == 1
 
     first, last = capsys.readouterr().err.splitlines()
-    assert "no worker is alive, so the job waits; start `worker up` or the Procfile's lines" == first
+    assert first == "no worker is alive, so the job waits; start `worker up` or the Procfile's lines"
     assert "the job is still open after 0 s" in last
 
 
@@ -208,45 +208,45 @@ def test_what_is_wrong_is_told(
     """In one sentence, and nothing is enqueued."""
     assert status == run(*words)
     assert told in " ".join(capsys.readouterr().err.split())
-    assert [] == jobs(run, capsys)
+    assert jobs(run, capsys) == []
 
 
 def test_a_file_is_uploaded_and_a_card_updated(run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Each prints the id of its job."""
     picture = tmp_path / "a.png"
     picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(64))
-    assert 0 == run("upload", "hr", str(picture), "--type", "image")
-    assert 0 == run("send", "hr", json.dumps(CARD))
+    assert run("upload", "hr", str(picture), "--type", "image") == 0
+    assert run("send", "hr", json.dumps(CARD)) == 0
     _, card = capsys.readouterr().out.splitlines()
-    assert 0 == run("update-card", card, '{"atall": 0, "button": {"replace_name": "done"}}', "--to", "anna")
+    assert run("update-card", card, '{"atall": 0, "button": {"replace_name": "done"}}', "--to", "anna") == 0
     update = capsys.readouterr().out.strip()
     found = jobs(run, capsys)
-    assert ["update_card", "send", "upload"] == [job["kind"] for job in found]
+    assert [job["kind"] for job in found] == ["update_card", "send", "upload"]
     assert (update, card) == (found[0]["id"], found[0]["target_job_id"])
 
 
 def test_jobs_are_counted(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """By account, kind and state, since a day ago."""
-    assert 0 == run(*TEXT)
-    assert 0 == run("send", "hr", BODY)
+    assert run(*TEXT) == 0
+    assert run("send", "hr", BODY) == 0
     capsys.readouterr()
-    assert [0, 0, 1] == [run("jobs", "--counts", *more) for more in ((), ("--json",), ("--account", "it"))]
+    assert [run("jobs", "--counts", *more) for more in ((), ("--json",), ("--account", "it"))] == [0, 0, 1]
     head, line, counts, none = capsys.readouterr().out.splitlines()
-    assert (["JOBS", "RECIPIENTS"], ["hr", "send", "open", "2", "4"]) == (head.split()[3:], line.split())
-    assert [{"account": "hr", "kind": "send", "state": "open", "jobs": 2, "asked": 4}] == json.loads(counts)
+    assert (head.split()[3:], line.split()) == (["JOBS", "RECIPIENTS"], ["hr", "send", "open", "2", "4"])
+    assert json.loads(counts) == [{"account": "hr", "kind": "send", "state": "open", "jobs": 2, "asked": 4}]
     assert none.startswith("no jobs since ")
 
 
 def test_jobs_before_a_time_are_those_of_the_day_before_it(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Not those of the last day that are before it, which are none as soon as it is more than a day ago."""
-    assert 0 == run(*TEXT)
+    assert run(*TEXT) == 0
     capsys.readouterr()
     for before in ("in 30h", "in 20h"):
-        assert 0 == run("jobs", "--counts", "--created-before", before, "--json")
+        assert run("jobs", "--counts", "--created-before", before, "--json") == 0
 
     counts = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
-    assert [[], [1]] == [[row["jobs"] for row in rows] for rows in counts]
+    assert [[row["jobs"] for row in rows] for rows in counts] == [[], [1]]
 
 
 def test_all_jobs_are_listed_page_by_page(
@@ -254,12 +254,12 @@ def test_all_jobs_are_listed_page_by_page(
 ) -> None:
     """Newest first, each once, by the filter of all commands."""
     for n in range(5):
-        assert 0 == run("send", "hr", "--text", str(n), "--to", f"u{n % 2}")
+        assert run("send", "hr", "--text", str(n), "--to", f"u{n % 2}") == 0
     ids = capsys.readouterr().out.splitlines()
     monkeypatch.setattr("worker.cli.lists.jobs.PAGE", 2)
     assert list(reversed(ids)) == [job["id"] for job in jobs(run, capsys)]
     assert [ids[4], ids[2], ids[0]] == [job["id"] for job in jobs(run, capsys, "--recipient", "U0")]
-    assert [] == jobs(run, capsys, "--state", "rejected")
+    assert jobs(run, capsys, "--state", "rejected") == []
     assert ids[1::-1] == [job["id"] for job in jobs(run, capsys, "--before", ids[2])]
     assert ids[3:] == [job["id"] for job in jobs(run, capsys, "--oldest-first", "--after", ids[2])]
 
@@ -269,28 +269,28 @@ def test_a_robot_posts_to_its_own_chat(run: Run, capsys: pytest.CaptureFixture[s
     with Path(os.environ["WORKER_CONFIG"]).open("a", encoding="utf-8") as config:
         config.write('[accounts.robot]\nchannel = "wecom_webhook"\nedition = "robot"\nsecret = { env = "ROBOT" }\n')
 
-    assert 0 == run("send", "robot", "--text", "hi")
+    assert run("send", "robot", "--text", "hi") == 0
 
     [job] = jobs(run, capsys)
-    assert ("wecom_webhook", "robot") == (job["channel"], job["account"])
+    assert (job["channel"], job["account"]) == ("wecom_webhook", "robot")
 
 
 def test_what_another_program_sent_is_updated_and_recalled(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """A whole body of the vendor's page names the card by its response_code, and a msgid names a message."""
     body = json.dumps({"userids": ["anna"], "agentid": 1, "response_code": "C1", "button": {"replace_name": "done"}})
-    assert 0 == run("update-card", body, "--account", "hr")
-    assert 0 == run("recall", "--foreign", "M1", "--account", "hr")
+    assert run("update-card", body, "--account", "hr") == 0
+    assert run("recall", "--foreign", "M1", "--account", "hr") == 0
 
     capsys.readouterr()
-    assert ["recall", "update_card"] == [job["kind"] for job in jobs(run, capsys)]
+    assert [job["kind"] for job in jobs(run, capsys)] == ["recall", "update_card"]
 
 
 def test_the_update_of_a_job_takes_no_code(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """The job's own are used, and one that a body names is refused instead of dropped."""
-    assert 0 == run("send", "hr", json.dumps(CARD))
+    assert run("send", "hr", json.dumps(CARD)) == 0
     card = capsys.readouterr().out.strip()
 
-    assert 1 == run("update-card", card, '{"response_code": "C1", "button": {"replace_name": "x"}}')
+    assert run("update-card", card, '{"response_code": "C1", "button": {"replace_name": "x"}}') == 1
     assert "response_code" in capsys.readouterr().err
 
 
@@ -298,7 +298,7 @@ def test_json_is_written_on_every_output(
     run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A terminal of GBK or cp1252 has not every character of a tag: JSON escapes them, and a list shows a mark."""
-    assert 0 == run("send", "hr", "--text", "x", "--to", "anna", "--tag", "été 🎉 工资")
+    assert run("send", "hr", "--text", "x", "--to", "anna", "--tag", "été 🎉 工资") == 0
     job = capsys.readouterr().out.strip()
 
     for encoding in ("gbk", "cp1252", "ascii"):
@@ -308,5 +308,5 @@ def test_json_is_written_on_every_output(
             output.flush()
             told = output.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]  # of the bytes below it
             statuses.append(run("show", job))
-        assert [0, 0, 0] == statuses
-        assert ["été 🎉 工资"] == json.loads(told.splitlines()[0])["jobs"][0]["tags"]
+        assert statuses == [0, 0, 0]
+        assert json.loads(told.splitlines()[0])["jobs"][0]["tags"] == ["été 🎉 工资"]

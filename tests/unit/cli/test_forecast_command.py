@@ -43,8 +43,8 @@ def queued(config: Path, count: int) -> None:
 
 def test_nothing_queued_is_said(typed: Typed) -> None:
     """And is no error."""
-    assert (0, "nothing is queued\n") == typed("forecast")
-    assert (0, "[]\n") == typed("forecast", "--json")
+    assert typed("forecast") == (0, "nothing is queued\n")
+    assert typed("forecast", "--json") == (0, "[]\n")
 
 
 def test_a_backlog_is_told_as_text_and_as_data(typed: Typed, config: Path) -> None:

@@ -46,7 +46,7 @@ def test_a_healthy_process(run: Run, database: Database, capsys: pytest.CaptureF
     """Status 0, and which one it is."""
     beat(database)
 
-    assert 0 == run("health")
+    assert run("health") == 0
     assert f"healthy: worker {HOST} {PID}\n" == capsys.readouterr().out
 
 
@@ -54,7 +54,7 @@ def test_a_process_that_says_what_is_wrong(run: Run, database: Database, capsys:
     """Status 1 and the reason; also as JSON."""
     beat(database, STUCK)
 
-    assert 1 == run("health", "--pid", str(PID), "--json")
+    assert run("health", "--pid", str(PID), "--json") == 1
     assert {"healthy": False, "text": f"unhealthy: worker {HOST} {PID}: {STUCK.problems[0]}"} == json.loads(
         capsys.readouterr().out
     )
@@ -106,10 +106,10 @@ def test_a_database_that_cannot_be_asked_is_no_fault_of_a_process(
     config = Path(os.environ["WORKER_CONFIG"])
     config.write_text('database = "postgresql+psycopg://nobody@127.0.0.1:1/none"\n', encoding="utf-8")
 
-    assert 0 == run("health")
-    assert (
+    assert run("health") == 0
+    assert capsys.readouterr().out == (
         "not known: the database cannot be read (the server cannot be reached; start it or correct host and port in the"
-        " database URL), and a restart of the worker would not help\n" == capsys.readouterr().out
+        " database URL), and a restart of the worker would not help\n"
     )
 
 
@@ -136,7 +136,7 @@ def test_of_two_incarnations_the_newer_one_counts() -> None:
     """A process that was cut off goes on under a new one, and so does a container whose worker has the same number."""
     told = evaluate([a_process("old", fresh=False), a_process("new")], "h", None, lambda pid: 100.0)
 
-    assert "healthy: worker h 1" == told.text
+    assert told.text == "healthy: worker h 1"
 
 
 def test_a_process_that_was_killed_is_none() -> None:
@@ -145,7 +145,7 @@ def test_a_process_that_was_killed_is_none() -> None:
         [a_process("killed", 7, fresh=False), a_process("other", 8)], "h", None, lambda pid: 100.0 if pid == 8 else None
     )
 
-    assert "healthy: worker h 8" == told.text
+    assert told.text == "healthy: worker h 8"
 
 
 def test_all_processes_of_the_host_are_judged() -> None:
@@ -179,7 +179,7 @@ def test_the_row_of_a_process_before_says_nothing_of_its_successor() -> None:
 
     told = evaluate([before], "h", None, lambda pid: 2.0)
 
-    assert "unhealthy: no worker process on h has a heartbeat" == told.text
+    assert told.text == "unhealthy: no worker process on h has a heartbeat"
 
 
 def test_a_process_of_another_host_is_judged_by_its_row(run: Run, database: Database) -> None:
@@ -189,4 +189,4 @@ def test_a_process_of_another_host_is_judged_by_its_row(run: Run, database: Data
 
     verdict = host_health("other", None, pause=ticks.advance, monotonic=ticks)
 
-    assert (False, "unhealthy: no worker process on other has a heartbeat") == (verdict.healthy, verdict.text)
+    assert (verdict.healthy, verdict.text) == (False, "unhealthy: no worker process on other has a heartbeat")

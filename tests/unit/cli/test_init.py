@@ -48,7 +48,7 @@ def test_what_is_written_only_waits_for_its_values(name: str, init: Init) -> Non
 
     accounts = accounts_of(load_settings())
     account = accounts.get(FIRST_ACCOUNTS[name].name)
-    assert (0, {}) == (status, unusable_accounts(accounts))
+    assert (status, unusable_accounts(accounts)) == (0, {})
     assert name == account.channel
     assert f"{FIRST_ACCOUNTS[name].name.upper()}_SECRET=\n" in Path(".env").read_text(encoding="utf-8")
     assert "worker doctor --online" in printed
@@ -62,8 +62,8 @@ def test_a_chinese_reader_gets_files_in_chinese(name: str, more: tuple[str, ...]
 
     written = [Path(file).read_text(encoding="utf-8") for file in ("worker.toml", ".env")]
     comments = re.findall(r"# (.*)", "\n".join(written))
-    assert 0 == status
-    assert [] == [comment for comment in comments if english_left(comment)]
+    assert status == 0
+    assert [comment for comment in comments if english_left(comment)] == []
 
 
 @pytest.mark.parametrize("name", FIRST_ACCOUNTS)
@@ -73,7 +73,7 @@ def test_for_the_simulator_everything_is_filled_in(name: str, init: Init) -> Non
 
     account = accounts_of(load_settings()).get(FIRST_ACCOUNTS[name].name)
     vendor = SimulatorSettings.model_validate_json(Path("simulator.json").read_text(encoding="utf-8"))
-    assert (0, "http://127.0.0.1:8081") == (status, account.base_url)
+    assert (status, account.base_url) == (0, "http://127.0.0.1:8081")
     assert account.secret is not None
     assert account.secret.read()
     assert [account.secret.read()] * len(vendor.apps) == [app.secret for app in vendor.apps]
@@ -104,7 +104,7 @@ def test_secrets_are_read_by_their_owner_alone(init: Init) -> None:
     """Those files have mode 600."""
     init("--simulator")
 
-    assert [0o600, 0o600] == [stat.S_IMODE(Path(file).stat().st_mode) for file in (".env", "simulator.json")]
+    assert [stat.S_IMODE(Path(file).stat().st_mode) for file in (".env", "simulator.json")] == [0o600, 0o600]
 
 
 def test_nothing_is_overwritten_without_being_told(init: Init) -> None:
@@ -113,8 +113,8 @@ def test_nothing_is_overwritten_without_being_told(init: Init) -> None:
 
     status, printed = init()
 
-    assert (2, "worker: already in this folder: worker.toml; --overwrite writes anew\n") == (status, printed)
-    assert ("# mine\n", False) == (Path("worker.toml").read_text(encoding="utf-8"), Path(".env").exists())
+    assert (status, printed) == (2, "worker: already in this folder: worker.toml; --overwrite writes anew\n")
+    assert (Path("worker.toml").read_text(encoding="utf-8"), Path(".env").exists()) == ("# mine\n", False)
 
 
 def test_an_env_file_that_is_there_keeps_its_values(init: Init) -> None:
@@ -126,12 +126,12 @@ def test_an_env_file_that_is_there_keeps_its_values(init: Init) -> None:
 
     lines = Path(".env").read_text(encoding="utf-8").splitlines()
     [app] = json.loads(Path("simulator.json").read_text(encoding="utf-8"))["apps"]
-    assert (0, ["MINE=1", "HR_SECRET=kept"]) == (status, lines[:2])
+    assert (status, lines[:2]) == (0, ["MINE=1", "HR_SECRET=kept"])
     kept = "kept the existing .env and added HR_CALLBACK_TOKEN, HR_CALLBACK_AES_KEY"
     assert f"{kept}; other users could read it, so its mode is now 600\n" in printed
-    assert 0o600 == Path(".env").stat().st_mode & 0o777
+    assert Path(".env").stat().st_mode & 0o777 == 0o600
     assert [f"HR_CALLBACK_TOKEN={app['callback_token']}"] == lines[2:3]
-    assert "kept" == app["secret"]
+    assert app["secret"] == "kept"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_what_cannot_be_written_is_one_sentence(init: Init, tmp_path: Path) -> N
 
     status, printed = init("--overwrite")
 
-    assert 2 == status
+    assert status == 2
     assert printed.startswith(f"worker: {tmp_path}/worker.toml: cannot be written (")
     assert printed.endswith("); take away what is there, or use another folder\n")
 
@@ -179,7 +179,7 @@ def test_an_env_that_cannot_be_written_is_one_sentence(init: Init, tmp_path: Pat
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    assert 2 == status
+    assert status == 2
     assert printed.startswith(f"worker: {tmp_path}/.env: cannot be written (")
     assert printed.endswith("); take away what is there, or use another folder\n")
 
@@ -207,9 +207,9 @@ def test_what_is_wrong_is_told(words: tuple[str, ...], told: str, init: Init, tm
     """In one sentence, and nothing is written."""
     status, printed = init(*words)
 
-    assert 2 == status
+    assert status == 2
     assert told in printed
-    assert [] == list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_account_may_have_any_name(init: Init) -> None:

@@ -112,9 +112,9 @@ def test_every_state_has_its_word(outbox: Database) -> None:
 
     mine, others = as_json("hr"), as_json("it")
 
-    assert ["parked", "blocked", "narrowed", "starting"] == [lane["state"] for lane in mine]
-    assert ["breaker open", "watched"] == [lane["state"] for lane in others]
-    assert (1, 1, 5) == (mine[1]["struck"], mine[2]["calls"], others[0]["failures"])
+    assert [lane["state"] for lane in mine] == ["parked", "blocked", "narrowed", "starting"]
+    assert [lane["state"] for lane in others] == ["breaker open", "watched"]
+    assert (mine[1]["struck"], mine[2]["calls"], others[0]["failures"]) == (1, 1, 5)
     assert all("in flight at most" in line for line in listed(account="hr")[1:])
 
 
@@ -124,13 +124,13 @@ def test_a_breaker_whose_block_is_over_tries(outbox: Database) -> None:
     with outbox.writing() as connection:
         connection.exec_driver_sql("update worker_lanes set blocked_until = 1")
 
-    assert ["breaker half-open"] == [lane["state"] for lane in as_json()]
+    assert [lane["state"] for lane in as_json()] == ["breaker half-open"]
 
 
 def test_nothing_is_said_in_a_sentence(outbox: Database) -> None:
     """No lanes, no events."""
-    assert ["nothing is paused, blocked, parked or slowed down"] == listed()
-    assert ["no events"] == listed(events=True, limit=5)
+    assert listed() == ["nothing is paused, blocked, parked or slowed down"]
+    assert listed(events=True, limit=5) == ["no events"]
 
 
 def test_an_account_that_does_not_exist_is_said_to_be_none(outbox: Database) -> None:
@@ -139,7 +139,7 @@ def test_an_account_that_does_not_exist_is_said_to_be_none(outbox: Database) -> 
 
     with pytest.raises(UnknownAccount, match="account 'nope' does not exist"):
         listed(account="nope")
-    assert 1 == len(listed(account="hr"))
+    assert len(listed(account="hr")) == 1
 
 
 def test_a_person_resumes_an_account_with_all_of_its_lanes(
@@ -153,12 +153,14 @@ def test_a_person_resumes_an_account_with_all_of_its_lanes(
     events = capsys.readouterr().out.splitlines()
     raw = listed(events=True, limit=1, as_json=True)
 
-    assert ["hr starts with one call in flight", "hr:1 starts with one call in flight"] == [*done.notes.values()]
-    assert [("hr", "starting"), ("hr:1", "starting"), ("it", "blocked")] == [
-        (lane["lane"], lane["state"]) for lane in as_json()
+    assert [*done.notes.values()] == ["hr starts with one call in flight", "hr:1 starts with one call in flight"]
+    assert [(lane["lane"], lane["state"]) for lane in as_json()] == [
+        ("hr", "starting"),
+        ("hr:1", "starting"),
+        ("it", "blocked"),
     ]
-    assert [2, 2] == [sum(word in line for line in events) for word in (" resumed  a person", " parked   60020")]
-    assert "resumed" == json.loads(raw[0])[0]["what"]
+    assert [sum(word in line for line in events) for word in (" resumed  a person", " parked   60020")] == [2, 2]
+    assert json.loads(raw[0])[0]["what"] == "resumed"
 
 
 def test_a_lane_that_starts_says_since_when_and_no_reason_that_is_over(outbox: Database) -> None:
@@ -169,7 +171,7 @@ def test_a_lane_that_starts_says_since_when_and_no_reason_that_is_over(outbox: D
     lift("hr", person="ops", database=outbox)
     said = listed()
 
-    assert ["hr  hr  starting since 20", "it:4    starting since 20"] == [line[:25] for line in said]
+    assert [line[:25] for line in said] == ["hr  hr  starting since 20", "it:4    starting since 20"]
     assert not any(word in line for line in said for word in ("why:", "remedy:", "hint", "since -"))
 
 
@@ -179,7 +181,7 @@ def test_one_lane_is_resumed_by_its_key(outbox: Database) -> None:
 
     lift("hr:1", person="ops", database=outbox)
 
-    assert [("hr:1", "starting"), ("hr:2", "parked")] == [(lane["lane"], lane["state"]) for lane in as_json()]
+    assert [(lane["lane"], lane["state"]) for lane in as_json()] == [("hr:1", "starting"), ("hr:2", "parked")]
 
 
 def test_what_is_not_blocked_cannot_be_resumed(outbox: Database) -> None:
@@ -196,6 +198,6 @@ def test_resuming_an_account_tries_a_refused_secret_at_once(outbox: Database) ->
 
     done = lift("hr", person="ops", database=outbox)
 
-    assert ["the secret of hr is tried again now"] == [*done.notes.values()]
+    assert [*done.notes.values()] == ["the secret of hr is tried again now"]
     with outbox.reading() as connection:
-        assert 0 == connection.execute(tokens.select()).mappings().one()["probe_at"]
+        assert connection.execute(tokens.select()).mappings().one()["probe_at"] == 0

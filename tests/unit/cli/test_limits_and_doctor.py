@@ -81,7 +81,7 @@ def test_limits_are_listed_with_amount_use_and_page(typed: Typed) -> None:
     """For people."""
     status, printed = typed("limits", "--account", "hr")
 
-    assert 0 == status
+    assert status == 0
     line = next(line for line in printed.splitlines() if "member_minute" in line)
     assert "30 person-times in 60 s" in line
     assert "--recipient" in line
@@ -96,7 +96,7 @@ def test_the_limits_of_an_address_are_kept_once_the_account_names_it(typed: Type
     add(config, 'ip = "203.0.113.7"\n')
     with_ip = typed("limits")[1].splitlines()
 
-    assert [] == [line for line in without if " ip_minute " in line]
+    assert [line for line in without if " ip_minute " in line] == []
     assert "used 0, room 20000" in next(line for line in with_ip if " ip_minute " in line)
 
 
@@ -107,14 +107,14 @@ def test_limits_are_data(typed: Typed, config: Path) -> None:
     status, printed = typed("limits", "--recipient", "lisi", "--json")
 
     [minute] = [row for row in json.loads(printed)["hr"] if row["name"] == "member_minute"]
-    assert (0, 15, 60, 0, 15, "member lisi") == (
+    assert (
         status,
         minute["amount"],
         minute["window_s"],
         minute["used"],
         minute["room"],
         minute["of"],
-    )
+    ) == (0, 15, 60, 0, 15, "member lisi")
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,11 @@ def test_a_wrong_share_or_limit_is_one_sentence(typed: Typed, config: Path, line
 
     status, printed = typed("limits", "--account", "hr")
 
-    assert (2, 1) == (status, len(printed.splitlines()))
+    assert (status, len(printed.splitlines())) == (2, 1)
     assert words in printed
     add(config, '[accounts.ops]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 8\n')
     status, printed = typed("limits")
-    assert (0, True) == (status, "account ops (wecom_app)" in printed)
+    assert (status, "account ops (wecom_app)" in printed) == (0, True)
     assert "account hr cannot be used: accounts.hr." in printed
 
 
@@ -146,7 +146,7 @@ def test_an_account_that_does_not_exist_is_one_sentence(typed: Typed) -> None:
     """With those that do."""
     status, printed = typed("limits", "--account", "it")
 
-    assert 2 == status
+    assert status == 2
     assert "use one of: hr" in printed
 
 
@@ -154,11 +154,11 @@ def test_a_healthy_installation_has_no_problem(typed: Typed) -> None:
     """What is merely left out is said, and costs nothing."""
     status, printed = typed("doctor")
 
-    assert 0 == status
-    assert "problems 0, cautions 4, ok 6" == printed.splitlines()[-1]
+    assert status == 0
+    assert printed.splitlines()[-1] == "problems 0, cautions 4, ok 6"
     assert "account_cap, estimates.party, estimates.tag, estimates.chat not set: the corp's daily limit" in printed
     assert "200 times account_cap" in printed
-    assert 4 == printed.count("caution ")  # with callback, members and workers
+    assert printed.count("caution ") == 4  # with callback, members and workers
     assert "callback is not set: no hook runs when a card is pressed" in printed
     assert "caution  members: members_of is not set, so the members of departments, tags" in printed
     assert "ok       database: reachable, tables at revision" in printed
@@ -176,11 +176,11 @@ def test_problems_come_first_and_what_to_do_last(typed: Typed, config: Path) -> 
 
     *lines, counts, then, command = printed.splitlines()
     levels = [line.split()[0] for line in lines]
-    assert 1 == status
+    assert status == 1
     assert levels == sorted(levels, key=["problem", "caution", "ok"].index)
-    assert ("problems 1, cautions 4, ok 6", "next:", "  worker resume hr") == (counts, then, command)
+    assert (counts, then, command) == ("problems 1, cautions 4, ok 6", "next:", "  worker resume hr")
     assert [lines[0], counts, then, command] == quiet.splitlines()
-    assert ["problem"] == [one["level"] for one in json.loads(data)]
+    assert [one["level"] for one in json.loads(data)] == ["problem"]
 
 
 def test_what_is_mended_elsewhere_is_looked_at_again(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_targets_of_alerts_are_tried_as_far_as_that_goes_without_a_call(
     monkeypatch.setenv("PAGER_URL", "https://pager.corp/hook?key=canary")
     right = typed("doctor")
 
-    assert (1, 0) == (wrong[0], right[0])
+    assert (wrong[0], right[0]) == (1, 0)
     assert "problem  notify: notify.to.0.account: account 'nope' does not exist" in wrong[1]
     assert "problem  notify: notify.to.1: touser: " in wrong[1]
     assert "problem  notify: notify.to.2.url names PAGER_URL, whose value is not a web address" in wrong[1]
@@ -235,7 +235,7 @@ def test_settings_a_pooler_keeps_away_are_named(
 
     status, printed = typed("doctor")
 
-    assert (0, 0) == (direct[0], status)
+    assert (direct[0], status) == (0, 0)
     assert "through a pooler" not in direct[1]
     assert "run `alter role ROLE set enable_seqscan = off` and `alter role ROLE set jit = off`" in printed
 
@@ -254,7 +254,7 @@ def test_what_an_error_of_ours_set_aside_is_a_caution(typed: Typed, sqlite_url: 
     status, printed = typed("doctor")
     database.close()
 
-    assert (0, 0) == (fresh[0], status)
+    assert (fresh[0], status) == (0, 0)
     told = "1 thing could not be handled in the last day because of errors of this program; error in this program: "
     assert f"caution  account hr: {told}KeyError; seen at part {job}-0 of job {job} first; `worker" in fresh[1]
     assert f"caution  installation: {told}KeyError; `worker" in fresh[1]
@@ -274,7 +274,7 @@ def test_what_people_are_told_of_is_said_here_too(typed: Typed, sqlite_url: str)
 
     status, printed = typed("doctor")
 
-    assert 0 == status
+    assert status == 0
     assert (
         "caution  account hr: Several calls failed in a row, so only one at a time is tried; `worker lanes` says"
         in printed
@@ -322,7 +322,7 @@ def test_what_is_all_set_is_not_spoken_of(typed: Typed, config: Path, monkeypatc
 
     status, printed = typed("doctor", "--json")
 
-    assert (0, {"ok"}) == (status, {one["level"] for one in json.loads(printed)})
+    assert (status, {one["level"] for one in json.loads(printed)}) == (0, {"ok"})
 
 
 def written(config: Path, name: str, content: bytes) -> Path:
@@ -428,7 +428,7 @@ def broken(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
             case "settings":
                 add(config, "nonsense")
         status, printed = typed("doctor", "--json")
-        assert 1 == status
+        assert status == 1
         assert "canary" not in printed
         return [one for one in json.loads(printed) if one["level"] == "problem"]
 
@@ -482,12 +482,12 @@ def test_each_problem_is_found_and_named(broken: Callable[[str], list[Any]], how
 
 def test_secrets_that_only_the_receiver_has_are_a_caution(typed: Typed, config: Path) -> None:
     """A worker's container is not given them, and its own checks end well."""
-    assert 0 == typed("db", "upgrade")[0]
+    assert typed("db", "upgrade")[0] == 0
     add(config, 'callback = { token = { env = "NONE" }, aes_key = { file = "/nowhere/aes" } }\n')
 
     status, printed = typed("doctor")
 
-    assert 0 == status
+    assert status == 0
     assert "caution  account hr: accounts.hr.callback.token names environment variable NONE, which is" in printed
     assert "cannot be read; check the path and its rights; only `worker receiver` needs it\n" in printed
     assert "ok       account hr" not in printed
@@ -495,7 +495,7 @@ def test_secrets_that_only_the_receiver_has_are_a_caution(typed: Typed, config: 
 
 def test_the_files_of_an_account_are_read(typed: Typed, config: Path) -> None:
     """Authorities, certificate and key are right; that the certificate ends soon is a caution."""
-    assert 0 == typed("db", "upgrade")[0]
+    assert typed("db", "upgrade")[0] == 0
     soon = datetime.now(UTC) + timedelta(days=13)
     authority = trustme.CA()
     add(config, f'ca = "{written(config, "ca.pem", authority.cert_pem.bytes())}"\n')
@@ -504,7 +504,7 @@ def test_the_files_of_an_account_are_read(typed: Typed, config: Path) -> None:
 
     status, printed = typed("doctor")
 
-    assert 0 == status
+    assert status == 0
     assert "ok       account hr: usable, all secrets can be read (1)\n" in printed
     assert "/hr.pem expires within two weeks; replace the file\n" in printed
 
@@ -515,7 +515,7 @@ def test_what_stands_still_without_being_broken_is_a_caution(typed: Typed, confi
 
     status, printed = typed("doctor")
 
-    assert 0 == status
+    assert status == 0
     assert "caution  account hr: 2 of its lanes are parked; `worker lanes` says why and what to do\n" in printed
     assert "caution  workers: no worker process is alive, so all jobs wait; start `worker up` or" in printed
 
@@ -526,7 +526,7 @@ def test_an_account_that_waits_for_a_person_is_a_caution(typed: Typed, config: P
 
     status, printed = typed("doctor")
 
-    assert 0 == status
+    assert status == 0
     assert "caution  account hr: waits: 60020 not trusted; add the IP\n" in printed
 
 
@@ -556,7 +556,7 @@ def test_an_account_with_tokens_from_elsewhere_needs_no_secret(
 
     status, printed = typed("doctor")
 
-    assert (0, 2) == (status, printed.count(": usable, "))
+    assert (status, printed.count(": usable, ")) == (0, 2)
 
 
 def test_without_an_account_there_is_a_hint(config: Path) -> None:
@@ -579,14 +579,14 @@ def test_a_clock_that_is_off_is_said(config: Path, off_s: float, level: Level, w
 def test_a_switch_of_staging_is_told(config: Path, typed: Typed) -> None:
     """By `doctor`, and by `why` of a job that it keeps from people; without anybody's name."""
     add(config, 'staging = { only = ["canary-person"] }\n')
-    assert 0 == typed("db", "upgrade")[0]
+    assert typed("db", "upgrade")[0] == 0
     status, doctor = typed("doctor")
-    assert (0, True) == (status, "caution  account hr: staging is on here (only 1 recipient)" in doctor)
+    assert (status, "caution  account hr: staging is on here (only 1 recipient)" in doctor) == (0, True)
     _, job = typed("send", "hr", "--text", "x", "--to", "lisi")
     status, why = typed("why", job.strip())
-    assert (0, True) == (status, "  staging is on here (only 1 recipient)" in why)
+    assert (status, "  staging is on here (only 1 recipient)" in why) == (0, True)
     _, told = typed("why", job.strip(), "--json")
-    assert "only 1 recipient" == json.loads(told)["staging"]
+    assert json.loads(told)["staging"] == "only 1 recipient"
     assert "canary-person" not in doctor + why + told
 
 
@@ -634,4 +634,4 @@ def test_a_file_of_tls_that_is_not_there_is_named(config: Path, monkeypatch: pyt
 
     [broker] = [one for one in findings() if one.what == "broker"]
 
-    assert "ssl_ca_certs names file /nowhere/ca.pem, which cannot be read; correct it or its rights" == broker.text
+    assert broker.text == "ssl_ca_certs names file /nowhere/ca.pem, which cannot be read; correct it or its rights"

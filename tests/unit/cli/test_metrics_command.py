@@ -64,7 +64,7 @@ def test_a_port_in_use_is_one_sentence(configured: Path) -> None:
         command = [sys.executable, "-c", THREADS_AT_THE_END, "metrics", "--listen", listen]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
-    assert (2, "MainThread\n") == (done.returncode, done.stdout)
+    assert (done.returncode, done.stdout) == (2, "MainThread\n")
     assert f"worker: --listen {listen}: cannot listen there; check whether the port is in use\n" in done.stderr
 
 
@@ -74,7 +74,7 @@ def test_tables_that_are_not_there_stop_it(
     """With the command to run."""
     configured.write_text(f'database = "sqlite:///{tmp_path / "empty.db"}"\n', encoding="utf-8")
 
-    assert 2 == run("metrics", "--listen", "127.0.0.1:0")
+    assert run("metrics", "--listen", "127.0.0.1:0") == 2
     assert "run `worker db upgrade`" in capsys.readouterr().err
 
 
@@ -94,7 +94,7 @@ def test_it_serves_metrics_and_ends_with_0(configured: Path) -> None:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
 
-    assert (200, 200, 0) == (plain.status_code, newer.status_code, process.returncode)
+    assert (plain.status_code, newer.status_code, process.returncode) == (200, 200, 0)
     assert "text/plain" in plain.headers["content-type"]
     assert "openmetrics" in newer.headers["content-type"]
     assert "server" not in plain.headers

@@ -104,7 +104,7 @@ def test_no_command_takes_a_name_of_nothing_for_a_success(
         if not (printed.out + printed.err).strip():
             silent.append(" ".join(line))
 
-    assert ([], []) == (succeeded, silent)
+    assert (succeeded, silent) == ([], [])
 
 
 def test_what_may_be_new_is_an_option() -> None:
@@ -116,7 +116,7 @@ def test_what_may_be_new_is_an_option() -> None:
         for option in (*one.opts, one.name)
     }
 
-    assert [] == [name for name in FREE if name not in there]
+    assert [name for name in FREE if name not in there] == []
 
 
 @pytest.mark.parametrize("command", ["stats", "jobs"])
@@ -124,27 +124,27 @@ def test_a_tag_that_is_typed_as_an_id_is_told_apart(
     run: Run, job: str, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The tag itself, and a name of nothing beside one that exists."""
-    assert 1 == run(command, "points")
+    assert run(command, "points") == 1
     told = "there is no job points; an id has 32 digits and letters, and a tag is given with --tag points\n"
     assert told == capsys.readouterr().err
-    assert 1 == run(command, job, "points")
+    assert run(command, job, "points") == 1
     assert job in capsys.readouterr().out or command == "stats"
-    assert 0 == run(command, "--tag", "points")
-    assert 0 == run(command, "--tag", "points", "--kind", "recall")
+    assert run(command, "--tag", "points") == 0
+    assert run(command, "--tag", "points", "--kind", "recall") == 0
 
 
 def test_a_cancel_of_a_tag_that_no_job_has_says_so(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """As `worker jobs` does."""
-    assert 1 == run("cancel", "--tag", "point", "--why", "x")
+    assert run("cancel", "--tag", "point", "--why", "x") == 1
     assert "no job that is stored has --tag point; none of these jobs has" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_pause_of_a_tag_that_no_job_has_says_so(run: Run, job: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It may be meant for jobs to come, and it may be mistyped."""
-    assert 0 == run("pause", "--tag", "point", "--why", "x")
+    assert run("pause", "--tag", "point", "--why", "x") == 0
     assert "no job has the tag point yet" in capsys.readouterr().err
-    assert 0 == run("pause", "--tag", "points", "--why", "x")
-    assert "" == capsys.readouterr().err
+    assert run("pause", "--tag", "points", "--why", "x") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_hook_for_an_account_that_does_not_exist(

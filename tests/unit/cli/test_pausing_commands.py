@@ -39,50 +39,50 @@ def jobs(run: Run) -> list[str]:
 
 def test_a_pause_is_told_everywhere_until_it_ends(run: Run, jobs: list[str], capsys: Said) -> None:
     """With the command that ends it, to be pasted."""
-    assert 0 == run("pause", "--tag", "a b", "--account", "hr", "--as", "zhang", "--why", "wrong text")
+    assert run("pause", "--tag", "a b", "--account", "hr", "--as", "zhang", "--why", "wrong text") == 0
     said = capsys.readouterr().out
-    assert 0 == run("pause", "--tag", "a b", "--account", "hr")
+    assert run("pause", "--tag", "a b", "--account", "hr") == 0
     again = capsys.readouterr().out
-    assert 0 == run("lanes")
+    assert run("lanes") == 0
     lanes = capsys.readouterr().out
-    assert 0 == run("lanes", "--json", "--account", "hr")
+    assert run("lanes", "--json", "--account", "hr") == 0
     [row] = json.loads(capsys.readouterr().out)
     run("doctor")
     doctor = capsys.readouterr().out
-    assert 0 == run("resume", "--tag", "a b", "--account", "hr", "--as", "li")
+    assert run("resume", "--tag", "a b", "--account", "hr", "--as", "li") == 0
     ended = capsys.readouterr().out
-    assert 1 == run("resume", "--tag", "a b", "--account", "hr")
+    assert run("resume", "--tag", "a b", "--account", "hr") == 1
     nothing = capsys.readouterr().err
 
     first, command, now = said.splitlines()
     assert first.startswith("paused: account hr, tag a b, since 20")
     assert first.endswith(", by zhang: wrong text")
-    assert "end it with: worker resume --account hr --tag 'a b'" == command
+    assert command == "end it with: worker resume --account hr --tag 'a b'"
     assert now.startswith("no call of these begins any more; those in flight go on to their end")
     assert f"{first} already\n{command}\n{now}\n" == again
     assert f"{first}\n  remedy: `worker resume --account hr --tag 'a b'`\n" == lanes
-    assert ("paused", "hr", "account hr, tag a b") == (row["state"], row["account"], row["label"])
+    assert (row["state"], row["account"], row["label"]) == ("paused", "hr", "account hr, tag a b")
     assert f"caution  pause: {first}; `worker resume --account hr --tag 'a b'`\n" in doctor
     assert ended.startswith("account hr, tag a b is resumed (audit ")
     assert ended.endswith(")\nwhat waits is sent as fast as the limits allow\n")
-    assert "worker: account hr, tag a b is not paused; `worker lanes` lists what is\n" == nothing
+    assert nothing == "worker: account hr, tag a b is not paused; `worker lanes` lists what is\n"
 
 
 def test_everything_is_asked_about(run: Run, jobs: list[str], capsys: Said) -> None:
     """No is no."""
-    assert 1 == run("pause", "--all", types="n\n")
+    assert run("pause", "--all", types="n\n") == 1
     assert "pause everything except recalls?" in capsys.readouterr().err
-    assert 0 == run("pause", "--all", "--yes", "--json")
+    assert run("pause", "--all", "--yes", "--json") == 0
     done = json.loads(capsys.readouterr().out)
-    assert 0 == run("why", jobs[0])
+    assert run("why", jobs[0]) == 0
     why = capsys.readouterr().out
-    assert 0 == run("resume", "--all", "--json")
+    assert run("resume", "--all", "--json") == 0
 
-    assert 32 == len(done["audit"])
-    assert (None, None) == (done["pause"]["account"], done["pause"]["tag"])
+    assert len(done["audit"]) == 32
+    assert (done["pause"]["account"], done["pause"]["tag"]) == (None, None)
     assert "waits for pause since 20" in why
     assert "  worker resume --all\n" in why
-    assert {"pauses": 1} == json.loads(capsys.readouterr().out)["counts"]
+    assert json.loads(capsys.readouterr().out)["counts"] == {"pauses": 1}
 
 
 def test_the_audit_says_that_everything_was_paused(run: Run, jobs: list[str], capsys: Said) -> None:
@@ -100,12 +100,12 @@ def test_a_block_is_not_a_pause(run: Run, jobs: list[str], capsys: Said) -> None
     database = Database(make_engine(load_settings().database_url()))
     run("pause", "--account", "hr")
     capsys.readouterr()
-    assert 1 == run("resume", "hr")
+    assert run("resume", "hr") == 1
     unblocked = capsys.readouterr().err
     parked = LaneBlock("hr", "hr", 600, "no quota", parked=True)
     database.run(lambda connection: change_lanes(connection, database.now, [parked]))
     database.close()
-    assert 0 == run("resume", "hr")
+    assert run("resume", "hr") == 0
     lifted = capsys.readouterr().out
 
     assert "nothing of 'hr' is blocked or parked; `worker lanes` lists what is; paused: account hr, " in unblocked
@@ -134,26 +134,26 @@ def test_one_that_is_not_blocked_hides_no_other(run: Run, jobs: list[str], capsy
     database.run(lambda connection: change_lanes(connection, database.now, parked))
     database.close()
 
-    assert 1 == run("resume", "hr", "ops", "it")
+    assert run("resume", "hr", "ops", "it") == 1
 
     said = capsys.readouterr()
-    assert "hr starts with one call in flight\nit starts with one call in flight\n" == said.out
-    assert "nothing of 'ops' is blocked or parked; `worker lanes` lists what is\n" == said.err
+    assert said.out == "hr starts with one call in flight\nit starts with one call in flight\n"
+    assert said.err == "nothing of 'ops' is blocked or parked; `worker lanes` lists what is\n"
 
 
 def test_jobs_are_held_and_released(run: Run, jobs: list[str], capsys: Said) -> None:
     """The status says whether any was."""
-    assert 0 == run("pause", *jobs, "--as", "zhang")
+    assert run("pause", *jobs, "--as", "zhang") == 0
     held = capsys.readouterr().out
-    assert 1 == run("pause", jobs[0])
+    assert run("pause", jobs[0]) == 1
     again = capsys.readouterr().out
     run("doctor")
     doctor = capsys.readouterr().out
-    assert 0 == run("lanes")
+    assert run("lanes") == 0
     lanes = capsys.readouterr().out
-    assert 0 == run("resume", jobs[0], "--json")
+    assert run("resume", jobs[0], "--json") == 0
     released = json.loads(capsys.readouterr().out)
-    assert 1 == run("resume", jobs[0])
+    assert run("resume", jobs[0]) == 1
     nothing = capsys.readouterr().out
 
     assert held.startswith("held 2 jobs (audit ")
@@ -171,12 +171,12 @@ def test_a_pause_that_waits_tells_what_is_in_flight(run: Run, jobs: list[str], c
     commit(database, [Mark(part_id(jobs[0], 0), 0, "p", 1_000_000)], Policy())
     database.close()
 
-    assert 1 == run("pause", "--tag", "lunch", "--wait", "--timeout", "0")
+    assert run("pause", "--tag", "lunch", "--wait", "--timeout", "0") == 1
     said = capsys.readouterr()
     assert said.out.endswith("\n1 call still in flight\n")
-    assert "1 in flight\n" == said.err
-    assert 1 == run("pause", jobs[0], "--wait", "--timeout", "0", "--json")
-    assert 1 == json.loads(capsys.readouterr().out)["in_flight"]
+    assert said.err == "1 in flight\n"
+    assert run("pause", jobs[0], "--wait", "--timeout", "0", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["in_flight"] == 1
 
 
 @pytest.mark.parametrize(

@@ -77,9 +77,9 @@ def test_wrong_settings_stop_the_receiver_before_it_listens(
     status = run("receiver", "--port", "0")
 
     told = capsys.readouterr()
-    assert 2 == status
+    assert status == 2
     assert told.err.startswith(f"worker: {sentence}")
-    assert (1, "") == (len(told.err.splitlines()), told.out)
+    assert (len(told.err.splitlines()), told.out) == (1, "")
 
 
 def test_tables_that_are_not_there_stop_the_receiver(
@@ -88,7 +88,7 @@ def test_tables_that_are_not_there_stop_the_receiver(
     """With the command to run."""
     configure(database=f"sqlite:///{tmp_path / 'empty.db'}")
 
-    assert 2 == run("receiver", "--port", "0")
+    assert run("receiver", "--port", "0") == 2
     assert "run `worker db upgrade`" in capsys.readouterr().err
 
 
@@ -102,7 +102,7 @@ def test_a_port_in_use_is_one_sentence(configure: Callable[..., Path]) -> None:
         command = [sys.executable, "-c", THREADS_AT_THE_END, "receiver", "--port", port]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
-    assert (2, "MainThread\n") == (done.returncode, done.stdout)
+    assert (done.returncode, done.stdout) == (2, "MainThread\n")
     assert f"worker: --host 127.0.0.1 --port {port}: cannot listen there" in done.stderr
 
 
@@ -122,10 +122,10 @@ def test_the_receiver_listens_and_ends_with_0(configure: Callable[..., Path]) ->
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
 
-    assert ([400, 404], 0) == ([reply.status_code for reply in replies], process.returncode)
+    assert ([reply.status_code for reply in replies], process.returncode) == ([400, 404], 0)
     assert not any("server" in reply.headers for reply in replies)
     assert "canary" not in errors
-    assert 2 == errors.count("callback_refused")
+    assert errors.count("callback_refused") == 2
 
 
 # -- events -----------------------------------------------------------------------------------------------------------
@@ -146,22 +146,22 @@ def parked(run: Run, sqlite_url: str) -> str:
 
 def test_parked_events_are_listed_with_their_places(run: Run, parked: str, capsys: pytest.CaptureFixture[str]) -> None:
     """For people, and as JSON."""
-    assert 0 == run("events", "--state", "parked")
+    assert run("events", "--state", "parked") == 0
     header, line = capsys.readouterr().out.splitlines()
-    assert 0 == run("events", "--json")
+    assert run("events", "--json") == 0
     everything: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
 
-    assert ["EVENT", "AT", "KIND", "STATE", "ABOUT", "ERROR"] == header.split()
+    assert header.split() == ["EVENT", "AT", "KIND", "STATE", "ABOUT", "ERROR"]
     words = (parked, "card action", "parked", "j" * 32, "ValueError > hooks.py:3 decided")
-    assert [] == [word for word in words if word not in line]
-    assert ["done", "parked"] == [one["state"] for one in everything]
+    assert [word for word in words if word not in line] == []
+    assert [one["state"] for one in everything] == ["done", "parked"]
 
 
 def test_no_events_and_a_wrong_state_are_said(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """A list that is empty, and the words there are."""
-    assert 0 == run("events")
-    assert "no events\n" == capsys.readouterr().out
-    assert 2 == run("events", "--state", "asleep")
+    assert run("events") == 0
+    assert capsys.readouterr().out == "no events\n"
+    assert run("events", "--state", "asleep") == 2
     assert "use one of waiting, running, done, parked, ignored" in capsys.readouterr().err
 
 
@@ -169,7 +169,7 @@ def test_a_parked_event_is_given_another_try(
     run: Run, parked: str, sqlite_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It waits again with its tries at zero; any other state, or none at all, is refused with the reason."""
-    assert 0 == run("events", "--retry", parked)
+    assert run("events", "--retry", parked) == 0
     assert f"event {parked} waits for a worker\n" == capsys.readouterr().out
     database = Database(make_engine(sqlite_url))
     with database.reading() as connection:
@@ -178,6 +178,6 @@ def test_a_parked_event_is_given_another_try(
     statuses = [run("events", "--retry", one) for one in (parked, "b" * 32, "c" * 32)]
     errors = capsys.readouterr().err
 
-    assert (0, 0) == tuple(row)
-    assert [1, 1, 1] == statuses
+    assert tuple(row) == (0, 0)
+    assert statuses == [1, 1, 1]
     assert all(words in errors for words in ("is waiting;", "is done;", "no event 'ccc"))

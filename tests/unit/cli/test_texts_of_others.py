@@ -43,7 +43,7 @@ def test_no_text_keeps_a_control_character(given_text: str) -> None:
     document = json.dumps(given_text, ensure_ascii=False)
 
     assert None is CONTROLS.search(visible(given_text))
-    assert 1 == len(one_line(given_text).splitlines() or [""])
+    assert len(one_line(given_text).splitlines() or [""]) == 1
     assert None is CONTROLS.search(visible_json(document))
     assert given_text == json.loads(visible_json(document))
     if not CONTROLS.search(given_text):
@@ -133,7 +133,7 @@ def test_the_texts_that_a_correction_shows_are_written_out_too(
 
     shown = capsys.readouterr().err
     assert '- "old anna' in shown
-    assert [] == [line for line in shown.split("\n") if CONTROLS.search(line)]
+    assert [line for line in shown.split("\n") if CONTROLS.search(line)] == []
 
 
 def test_a_log_on_a_terminal_writes_none_either(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +148,6 @@ def test_a_log_on_a_terminal_writes_none_either(monkeypatch: pytest.MonkeyPatch)
         logging.getLogger().handlers.clear()
 
     lines = stream.getvalue().splitlines()
-    assert 2 == len(lines), lines
-    assert [] == [line for line in lines if CONTROLS.search(re.sub(r"\x1b\[\d*m", "", line))]
+    assert len(lines) == 2, lines
+    assert [line for line in lines if CONTROLS.search(re.sub(r"\x1b\[\d*m", "", line))] == []
     assert "owned" in lines[1]

@@ -45,7 +45,7 @@ def test_tables_of_an_unknown_revision_are_told_in_one_sentence_everywhere(
     status = run(*command)
 
     told = capsys.readouterr()
-    assert (True, 1) == (status in (1, 2), f"{told.out}{told.err}".count(sentence))
+    assert (status in (1, 2), f"{told.out}{told.err}".count(sentence)) == (True, 1)
 
 
 def test_doctor_says_it_in_chinese(
@@ -64,16 +64,16 @@ def test_doctor_says_it_in_chinese(
 
 def test_dropping_the_outbox_names_its_jobs_and_wants_a_yes(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Open ones, too: nothing brings them back."""
-    assert 0 == run("send", "hr", "--text", "x", "--to", "a")
+    assert run("send", "hr", "--text", "x", "--to", "a") == 0
     capsys.readouterr()
 
     refused, told = run("db", "downgrade", "base"), capsys.readouterr().err
     still, _ = run("jobs"), capsys.readouterr()
     dropped, gone = run("db", "downgrade", "base", "--yes"), run("jobs")
 
-    assert ["base drops the outbox with all of its jobs, and nothing brings them back; add --yes if you mean it"] == [
-        line for line in told.splitlines() if not line.startswith(" ")
+    assert [line for line in told.splitlines() if not line.startswith(" ")] == [
+        "base drops the outbox with all of its jobs, and nothing brings them back; add --yes if you mean it"
     ]
     assert "       1  open" in told
-    assert [1, 0, 0] == [refused, still, dropped]
+    assert [refused, still, dropped] == [1, 0, 0]
     assert gone != 0

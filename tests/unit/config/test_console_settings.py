@@ -67,7 +67,7 @@ def test_a_hash_may_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert settings.console.has_sign_in
     file.write_text(f"{HASH}\n")
     monkeypatch.setenv("ADA", HASH)
-    assert {"ada": HASH} == settings.console.passwords
+    assert settings.console.passwords == {"ada": HASH}
     assert "argon2" not in repr(settings)
 
 
@@ -77,7 +77,7 @@ def test_a_hash_in_a_variable_is_taken(tmp_path: Path, monkeypatch: pytest.Monke
 
     settings = load_settings(written(tmp_path, '[console.users.ada]\nrole = "admin"'))
 
-    assert {"ada": HASH} == settings.console.passwords
+    assert settings.console.passwords == {"ada": HASH}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_hash_is_not_shown(tmp_path: Path) -> None:
     """Neither by the settings nor by the user's own table."""
     settings = load_settings(written(tmp_path, f"[console.users.ada]\nrole = \"admin\"\npassword = '{HASH}'"))
 
-    assert {"ada": HASH} == settings.console.passwords
+    assert settings.console.passwords == {"ada": HASH}
     assert "argon2" not in repr(settings) + repr(settings.console) + repr(settings.console.users["ada"])
 
 
@@ -115,4 +115,4 @@ def test_what_the_environment_says_wins(tmp_path: Path, monkeypatch: pytest.Monk
     """As for all settings."""
     monkeypatch.setenv("WORKER_CONSOLE__LISTEN", "127.0.0.1:1")
 
-    assert "127.0.0.1:1" == load_settings(written(tmp_path, '[console]\nlisten = "127.0.0.1:2"')).console.listen
+    assert load_settings(written(tmp_path, '[console]\nlisten = "127.0.0.1:2"')).console.listen == "127.0.0.1:1"

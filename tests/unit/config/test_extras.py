@@ -42,7 +42,7 @@ def test_every_extra_is_read_from_what_is_installed() -> None:
     """The installation under test is of this very pyproject.toml; `all`, `dev` and `test` are never what is advised."""
     advised = {extra_of(re.split(r"[\[>]", one)[0].replace("-", "_")) for one in _own(PROJECT)}
 
-    assert {"worker", "postgres", "mysql", "redis", "rabbitmq", "console", "flower", "otel"} == advised
+    assert advised == {"worker", "postgres", "mysql", "redis", "rabbitmq", "console", "flower", "otel"}
 
 
 def test_a_package_that_is_not_installed_has_no_extras(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,14 +71,14 @@ def test_the_commands_say_which_extra_they_need(
         monkeypatch.setenv("WORKER_LANG", lang)
         with pytest.raises(SystemExit) as ended:
             main()
-        assert EXIT_CONFIGURATION == ended.value.code
+        assert ended.value.code == EXIT_CONFIGURATION
         said.append(capsys.readouterr().err)
 
-    assert [
+    assert said == [
         "worker: typer is needed and not installed;"
         " run `pip install 'PATH[worker]'`, with the PATH of the wheel or checkout\n",
         "worker: 缺少所需的 typer；请运行 `pip install 'PATH[worker]'`（PATH 为 wheel 或源码目录的路径）\n",
-    ] == said
+    ]
 
 
 def test_another_module_that_is_missing_stays_what_it_is() -> None:

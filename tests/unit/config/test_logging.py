@@ -97,7 +97,7 @@ def test_only_listed_fields_are_written(lines: io.StringIO) -> None:
 
     line = json.loads(lines.getvalue())
 
-    assert ("j1", 0.5, "hr:1?token=***", ["recipients"]) == tuple(line[k] for k in ("job", "delay", "lane", "dropped"))
+    assert tuple(line[k] for k in ("job", "delay", "lane", "dropped")) == ("j1", 0.5, "hr:1?token=***", ["recipients"])
     assert "canary" not in lines.getvalue()
 
 
@@ -121,11 +121,11 @@ def test_foreign_logs_pass_the_same_redaction(lines: io.StringIO) -> None:
 
     line = json.loads(lines.getvalue())
 
-    assert ("failed for access_token=***", "ValueError", "some.library") == (
+    assert (
         line["event"],
         line["error"],
         line["logger"],
-    )
+    ) == ("failed for access_token=***", "ValueError", "some.library")
     assert "canary" not in lines.getvalue()
 
 
@@ -134,7 +134,7 @@ def test_loggers_that_say_too_much_are_kept_down(lines: io.StringIO) -> None:
     for name in QUIET:
         logging.getLogger(name).debug("too much")
 
-    assert "" == lines.getvalue()
+    assert lines.getvalue() == ""
 
 
 @pytest.mark.usefixtures("lines")
@@ -166,4 +166,4 @@ def test_each_line_tells_that_this_is_no_production(lines: io.StringIO) -> None:
     logging.getLogger("kombu").warning("away")
     log_staging("")
     structlog.get_logger().info("attempt", job="j")
-    assert ["dry_run", "dry_run", None] == [json.loads(line).get("staging") for line in lines.getvalue().splitlines()]
+    assert [json.loads(line).get("staging") for line in lines.getvalue().splitlines()] == ["dry_run", "dry_run", None]

@@ -99,7 +99,7 @@ def test_a_variable_adds_the_password_to_the_files_url(monkeypatch: pytest.Monke
     monkeypatch.setenv("WORKER_BROKER__PASSWORD__ENV", "PASSWORD")
     monkeypatch.setenv("PASSWORD", "hunter2")
 
-    assert "amqp://app:hunter2@rabbit" == loaded('broker = "amqp://app@rabbit"').broker_url()
+    assert loaded('broker = "amqp://app@rabbit"').broker_url() == "amqp://app:hunter2@rabbit"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_variable_replaces_the_files_place_whole(line: str, variable: str, mon
     Path("url").write_text("sqlite:///other.db", encoding="utf-8")
     monkeypatch.setenv(variable, "url" if variable.endswith("FILE") else "sqlite:///other.db")
 
-    assert "sqlite:///other.db" == loaded(line).database_url()
+    assert loaded(line).database_url() == "sqlite:///other.db"
 
 
 def test_a_variable_replaces_the_passwords_place(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +126,7 @@ def test_a_variable_replaces_the_passwords_place(monkeypatch: pytest.MonkeyPatch
 
     settings = loaded('broker = { url = "redis://h", password = { env = "FIRST" } }')
 
-    assert "redis://:hunter2@h" == settings.broker_url()
+    assert settings.broker_url() == "redis://:hunter2@h"
 
 
 def test_a_variable_replaces_the_place_of_each_credential_of_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,12 +140,12 @@ def test_a_variable_replaces_the_place_of_each_credential_of_a_table(monkeypatch
     settings = loaded(NAMED)
 
     account, provider = accounts_of(settings).get("env"), settings.console.oidc
-    assert ["env"] == list(settings.accounts)
+    assert list(settings.accounts) == ["env"]
     assert account.secret
     assert provider
     assert provider.client_secret
-    assert ("of a", "of c") == (account.secret.read(), provider.client_secret.read("c"))
-    assert ("of b", "of d") == tuple(secret.read() for secret in account.settings["callback"].values())
+    assert (account.secret.read(), provider.client_secret.read("c")) == ("of a", "of c")
+    assert tuple(secret.read() for secret in account.settings["callback"].values()) == ("of b", "of d")
 
 
 NAMED = """
@@ -177,7 +177,7 @@ def test_a_proxys_password_is_read_when_it_is_needed(proxy: str) -> None:
     Path("proxy").write_text("http://me:hunter2@egress:3128", encoding="utf-8")
     Path("password").write_text("hunter2", encoding="utf-8")
 
-    assert "http://me:hunter2@egress:3128" == account.egress.proxy.read()
+    assert account.egress.proxy.read() == "http://me:hunter2@egress:3128"
 
 
 EGRESS = """
@@ -204,10 +204,10 @@ def test_an_accounts_own_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("password").write_text("hunter2", encoding="utf-8")
     monkeypatch.setenv("HR_KEY_PASSWORD", "hunter3")
 
-    assert ("socks5h://me:hunter2@egress", "hunter3") == (egress.proxy.read(), certificate.password.read())
-    assert ("system", "hr.pem", "hr.key") == (egress.ca, certificate.certificate, certificate.key)
-    assert 2.5 == egress.connect_timeout_s
-    assert DIRECT == accounts.get("plain").egress
+    assert (egress.proxy.read(), certificate.password.read()) == ("socks5h://me:hunter2@egress", "hunter3")
+    assert (egress.ca, certificate.certificate, certificate.key) == ("system", "hr.pem", "hr.key")
+    assert egress.connect_timeout_s == 2.5
+    assert accounts.get("plain").egress == DIRECT
     assert "hunter" not in repr([accounts.get("hr"), egress])
 
 

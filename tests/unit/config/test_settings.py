@@ -75,16 +75,16 @@ def test_defaults_without_a_file() -> None:
     """The embedded default, with the design's times."""
     settings = load_settings()
 
-    assert ("sqlite:///worker.db", "embedded") == (settings.database_url(), settings.broker_url())
-    assert {} == settings.accounts
+    assert (settings.database_url(), settings.broker_url()) == ("sqlite:///worker.db", "embedded")
+    assert settings.accounts == {}
     delivery = settings.delivery
-    assert (10, 3, 20, 8, 5) == (
+    assert (
         delivery.lease_s,
         delivery.heartbeat_s,
         delivery.call_deadline_s,
         delivery.attempts,
         delivery.repeats,
-    )
+    ) == (10, 3, 20, 8, 5)
 
 
 def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,24 +96,24 @@ def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
     accounts = accounts_of(settings)
     hr, ops = accounts.get("hr"), accounts.get("ops")
 
-    assert ("hr", "ops") == accounts.names()
-    assert (2, 0.5, 3) == (
+    assert accounts.names() == ("hr", "ops")
+    assert (
         settings.delivery.lease_s,
         settings.delivery.heartbeat_s,
         settings.delivery.attempts,
-    )
-    assert ("https://qyapi.weixin.qq.com", "http://127.0.0.1:8081") == (hr.base_url, ops.base_url)
-    assert ("http://proxy:8080", {"member_minute": 20}, "resend", True) == (
+    ) == (2, 0.5, 3)
+    assert (hr.base_url, ops.base_url) == ("https://qyapi.weixin.qq.com", "http://127.0.0.1:8081")
+    assert (
         hr.egress.proxy,
         hr.limits,
         hr.on_unknown,
         hr.allow_everyone,
-    )
-    assert {"corpid", "agentid", "callback", "deadline_s"} == set(hr.settings)
+    ) == ("http://proxy:8080", {"member_minute": 20}, "resend", True)
+    assert set(hr.settings) == {"corpid", "agentid", "callback", "deadline_s"}
     assert hr.secret is not None
-    assert "s3cret" == hr.secret.read()
+    assert hr.secret.read() == "s3cret"
     callback = hr.settings["callback"]
-    assert ("t0ken", "aes-key", "/hr") == (callback["token"].read(), callback["aes_key"].read(), callback["path"])
+    assert (callback["token"].read(), callback["aes_key"].read(), callback["path"]) == ("t0ken", "aes-key", "/hr")
     assert ops.secret is None
 
 
@@ -134,9 +134,9 @@ def test_a_provider_of_tokens_is_a_url_with_a_bearer_or_a_function(monkeypatch: 
 
     assert by_url is not None
     assert by_url.bearer is not None
-    assert ("https://tokens.corp/hr?app=7", "b3arer") == (by_url.place, by_url.bearer.read())
+    assert (by_url.place, by_url.bearer.read()) == ("https://tokens.corp/hr?app=7", "b3arer")
     assert function is not None
-    assert ("shop.tokens:token_of", None) == (function.place, function.bearer)
+    assert (function.place, function.bearer) == ("shop.tokens:token_of", None)
     assert "b3arer" not in repr(given) + repr(by_url)
 
 
@@ -198,23 +198,23 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_BROKER", "")
     settings = load_settings(write(SAMPLE))
 
-    assert "sqlite:///other.db" == settings.database_url()
+    assert settings.database_url() == "sqlite:///other.db"
     assert settings.broker_url().startswith("redis://")
-    assert (7, 0.5) == (settings.delivery.lease_s, settings.delivery.heartbeat_s)
-    assert ("http://127.0.0.1:9", "wecom_app") == (
+    assert (settings.delivery.lease_s, settings.delivery.heartbeat_s) == (7, 0.5)
+    assert (
         accounts_of(settings).get("ops").base_url,
         accounts_of(settings).get("ops").channel,
-    )
+    ) == ("http://127.0.0.1:9", "wecom_app")
 
 
 def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """Given, else WORKER_CONFIG, else ./worker.toml; a named file that is missing is an error."""
     write('broker = "amqp://a"', "worker.toml")
-    assert "amqp://a" == load_settings().broker_url()
+    assert load_settings().broker_url() == "amqp://a"
     write('broker = "amqp://b"', "other.toml")
     monkeypatch.setenv("WORKER_CONFIG", "other.toml")
-    assert "amqp://b" == load_settings().broker_url()
-    assert "amqp://a" == load_settings("worker.toml").broker_url()
+    assert load_settings().broker_url() == "amqp://b"
+    assert load_settings("worker.toml").broker_url() == "amqp://a"
     monkeypatch.setenv("WORKER_CONFIG", "missing.toml")
 
     with pytest.raises(ConfigurationError, match=r"missing\.toml: cannot be read .* WORKER_CONFIG"):
@@ -410,7 +410,7 @@ def test_a_file_that_is_no_text_says_what_to_change(tmp_path: Path, monkeypatch:
 
     with pytest.raises(ConfigurationError, match=r"^worker.toml: cannot be read \(Is a directory\)"):
         load_settings()
-    assert ["given.toml: is not UTF-8 text; save it as UTF-8"] * 2 == told
+    assert told == ["given.toml: is not UTF-8 text; save it as UTF-8"] * 2
 
 
 def test_nothing_secret_in_a_repr() -> None:
@@ -455,11 +455,11 @@ def test_configure() -> None:
         current.configure(own)
         assert own is current.current_accounts()
         current.configure(Settings())
-        assert () == current.current_accounts().names()
+        assert current.current_accounts().names() == ()
         current.configure("worker.toml")
-        assert ("hr", "ops") == current.current_accounts().names()
+        assert current.current_accounts().names() == ("hr", "ops")
         current.configure(None)
-        assert ("hr", "ops") == current.current_accounts().names()
+        assert current.current_accounts().names() == ("hr", "ops")
     finally:
         current.configure(None)
 
@@ -484,10 +484,10 @@ only = ["lisi", "party:7"]
 def test_staging_is_of_all_accounts_but_those_that_say_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the file, or in the environment of one process."""
     found = accounts_of(load_settings(write(STAGED)))
-    assert ("lisi", "party:7") == found.get("hr").staging.only
+    assert found.get("hr").staging.only == ("lisi", "party:7")
     assert "lisi" not in repr(found.get("hr")) + repr(load_settings(write(STAGED)))
     assert "tester" not in repr(load_settings(write(STAGED))) + repr(found.get("mine"))
-    assert ("", "redirect_to") == (found.get("test").staging.active(), found.get("mine").staging.active())
+    assert (found.get("test").staging.active(), found.get("mine").staging.active()) == ("", "redirect_to")
     monkeypatch.setenv("WORKER_STAGING__DRY_RUN", "true")
     plain = '[accounts.hr]\nchannel = "wecom_app"\n'
     assert accounts_of(load_settings(write(plain))).get("hr").staging.dry_run

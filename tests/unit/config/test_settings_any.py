@@ -125,7 +125,7 @@ def test_an_account_of_many_levels_is_refused(levels: int) -> None:
 
     wrong = unusable_accounts(accounts_of(load_settings("worker.toml")))
 
-    assert {"hr": "accounts.hr.x: is nested too deep; flatten it"} == wrong
+    assert wrong == {"hr": "accounts.hr.x: is nested too deep; flatten it"}
 
 
 VARIABLES = ["null", "true", "NaN", "9" * 5_000, "\udcff", "[null]", "{", "[" * 100_000, '{"a":' * 100_000]
@@ -199,8 +199,8 @@ def test_an_account_with_one_odd_value_is_valid_or_refused(name: str, monkeypatc
         for value in altered(sample)
     }
 
-    assert "" == refusal(lambda: use(account_of("hr", base, common)))
-    assert [] == [text for key, text in refusals if text and key not in text.splitlines()[-1]]
+    assert refusal(lambda: use(account_of("hr", base, common))) == ""
+    assert [text for key, text in refusals if text and key not in text.splitlines()[-1]] == []
 
 
 def use(account: Account) -> None:

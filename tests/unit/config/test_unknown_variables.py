@@ -63,8 +63,8 @@ def test_another_programs_variable_is_a_caution(monkeypatch: pytest.MonkeyPatch)
 
     found = [one for one in findings() if "WORKER_COLOUR" in one.text]
 
-    assert ("WORKER_COLOUR",) == load_settings().unknown_variables
-    assert [Level.CAUTION] == [one.level for one in found]
+    assert load_settings().unknown_variables == ("WORKER_COLOUR",)
+    assert [one.level for one in found] == [Level.CAUTION]
 
 
 def test_the_place_of_a_secret_may_have_any_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,7 @@ def test_the_place_of_a_secret_may_have_any_name(folder: Path, monkeypatch: pyte
     monkeypatch.setenv("WORKER_BROKER__ENV", "WORKER_BROKERS")
     monkeypatch.setenv("WORKER_BROKERS", "embedded")
 
-    assert () == load_settings().unknown_variables
+    assert load_settings().unknown_variables == ()
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_what_kubernetes_adds_for_services_is_nothing(name: str, monkeypatch: py
     """For a Service whose name begins with `worker`."""
     monkeypatch.setenv(f"WORKER_{name}", "10.0.0.1")
 
-    assert () == load_settings().unknown_variables
+    assert load_settings().unknown_variables == ()
 
 
 def documented() -> Iterator[str]:
@@ -108,6 +108,6 @@ def test_every_variable_of_the_documents_is_one() -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name in names:
             patch.setattr("worker.config.settings.variables", lambda name=name: {name: "x"})
-            assert [] == list(_unknown({})), name
+            assert list(_unknown({})) == [], name
     assert len(names) > 50
     assert Settings.model_fields.keys()

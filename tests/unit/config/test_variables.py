@@ -45,8 +45,8 @@ def test_secrets_and_settings_come_out_of_the_file() -> None:
 
     settings = load_settings()
 
-    assert ("sqlite:///of-env.db", 3) == (settings.database_url(), settings.delivery.threads)
-    assert 'a$HOME#"b' == secret()
+    assert (settings.database_url(), settings.delivery.threads) == ("sqlite:///of-env.db", 3)
+    assert secret() == 'a$HOME#"b'
     assert os.environ.keys().isdisjoint({"WORKER_CONFIG", "WORKER_DATABASE", "HR_SECRET"})
 
 
@@ -58,8 +58,8 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HR_SECRET", "of-environment")
     monkeypatch.setenv("EMPTY", "")
 
-    assert ("sqlite:///b.db", "of-environment") == (load_settings().database_url(), secret())
-    assert "of-file" == variable("EMPTY")
+    assert (load_settings().database_url(), secret()) == ("sqlite:///b.db", "of-environment")
+    assert variable("EMPTY") == "of-file"
 
 
 def test_a_variable_that_is_no_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_a_file_that_changes_is_read_again() -> None:
         Path(".env").write_text(f"HR_SECRET={value}\n", encoding="utf-8")
         found.append(secret())
 
-    assert ["first", "the second"] == found
+    assert found == ["first", "the second"]
 
 
 def test_files_that_an_editor_on_windows_wrote_are_read() -> None:
@@ -96,7 +96,7 @@ def test_files_that_an_editor_on_windows_wrote_are_read() -> None:
     own = ACCOUNT.replace('{ env = "HR_SECRET" }', '{ file = "secret" }')
     Path("worker.toml").write_bytes(windows(own.replace("\n", "\r\n")).encode())
 
-    assert ("of-file", "of-its-own") == (of_env, secret())
+    assert (of_env, secret()) == ("of-file", "of-its-own")
 
 
 UNREAD = " (it exists, but cannot be read as UTF-8 text)"

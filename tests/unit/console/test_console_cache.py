@@ -42,8 +42,8 @@ def test_a_reading_is_kept_until_it_is_old() -> None:
     read.now += 5.0
     second = value(kept, read)
 
-    assert [1, 1, 1] == first
-    assert 2 == second
+    assert first == [1, 1, 1]
+    assert second == 2
 
 
 def test_a_reading_tells_its_age_and_an_old_one_is_waited_for() -> None:
@@ -57,7 +57,7 @@ def test_a_reading_tells_its_age_and_an_old_one_is_waited_for() -> None:
     read.now += STALE_FACTOR * 5.0
     late = kept.latest(read)
 
-    assert [(1, 3.0), (2, 0.0)] == [(one.value, one.age_s) for one in (young, late) if one]
+    assert [(one.value, one.age_s) for one in (young, late) if one] == [(1, 3.0), (2, 0.0)]
 
 
 def test_a_long_reading_is_repeated_the_more_seldom() -> None:
@@ -71,7 +71,7 @@ def test_a_long_reading_is_repeated_the_more_seldom() -> None:
     read.now += 1
     late = value(kept, read)
 
-    assert (1, 2) == (early, late)
+    assert (early, late) == (1, 2)
 
 
 def test_pages_do_not_wait_for_a_reading_that_takes_long() -> None:
@@ -84,7 +84,7 @@ def test_pages_do_not_wait_for_a_reading_that_takes_long() -> None:
     read.goes_on.set()
     first = value(kept, read)
 
-    assert [None, None, None] == none
+    assert none == [None, None, None]
     assert 1 == first == read.count
 
 
@@ -101,7 +101,7 @@ def test_a_reading_that_fails_leaves_the_one_before() -> None:
     after = kept.latest(fails, 60)
 
     assert after is not None
-    assert 1 == after.value
+    assert after.value == 1
 
 
 def test_what_was_shown_covers_what_is_left_of_it() -> None:
@@ -112,8 +112,8 @@ def test_what_was_shown_covers_what_is_left_of_it() -> None:
     covered = {ids: shown.covers(name, ids) for ids in (("b", "a"), ("a",), ("a", "c"), ("a", "b", "c"))}
     elsewhere = {ids: PreviewedIds().covers(name, ids) for ids in (("b", "a"), ("a",), ("a", "c"))}
 
-    assert {("b", "a"): True, ("a",): True, ("a", "c"): False, ("a", "b", "c"): False} == covered
-    assert {("b", "a"): True, ("a",): False, ("a", "c"): False} == elsewhere
+    assert covered == {("b", "a"): True, ("a",): True, ("a", "c"): False, ("a", "b", "c"): False}
+    assert elsewhere == {("b", "a"): True, ("a",): False, ("a", "c"): False}
 
 
 def test_what_was_shown_takes_no_more_memory_than_it_may() -> None:
@@ -123,8 +123,11 @@ def test_what_was_shown_takes_no_more_memory_than_it_may() -> None:
     third = shown.add(["e", "f"])
     large = shown.add([str(n) for n in range(10)])
 
-    assert [False, False, False, False] == [
-        shown.covers(name, [left]) for name, left in ((first, "a"), (second, "c"), (third, "e"), (large, "1"))
+    assert [shown.covers(name, [left]) for name, left in ((first, "a"), (second, "c"), (third, "e"), (large, "1"))] == [
+        False,
+        False,
+        False,
+        False,
     ]
     assert shown.covers(large, [str(n) for n in range(10)])
     assert shown.covers(shown.add(["g", "h"]), ["g"])

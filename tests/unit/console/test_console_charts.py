@@ -32,10 +32,10 @@ def test_units_stand_where_they_were_taken_and_where_they_come_back() -> None:
     assert all(bar.x < COLUMNS for bar in past)
     assert all(COLUMNS <= bar.x < 2 * COLUMNS for bar in ahead)
     assert past[0].x < past[1].x
-    assert [15, 55] == [round((bar.at - instant(NOW)).total_seconds(), -0) for bar in ahead]
+    assert [round((bar.at - instant(NOW)).total_seconds(), -0) for bar in ahead] == [15, 55]
 
 
 def test_a_limit_that_is_not_used_has_no_bars() -> None:
     """Nor one that no window counts."""
-    assert [] == bars(use(), NOW)
-    assert [] == bars(Usage(LimitCounter(MINUTE, "each member"), None, None, 0), NOW)
+    assert bars(use(), NOW) == []
+    assert bars(Usage(LimitCounter(MINUTE, "each member"), None, None, 0), NOW) == []

@@ -24,7 +24,7 @@ def test_more_than_may_wait_are_turned_away() -> None:
         go.set()
         return await first, await second
 
-    assert (True, True) == asyncio.run(flood())
+    assert asyncio.run(flood()) == (True, True)
     assert asyncio.run(pool.run(lambda: 1)) == 1
 
 
@@ -63,4 +63,4 @@ with TestClient(Starlette(routes=HealthEndpoints(hang, ready_s=0.01).routes)) as
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
 
-    assert ["too late", "503"] == ended.stdout.split("\n")[:2]
+    assert ended.stdout.split("\n")[:2] == ["too late", "503"]

@@ -27,8 +27,8 @@ def fields(text: str) -> set[str | None]:
 
 def test_a_word_is_in_both_languages_and_is_filled_in_alike() -> None:
     """No word is in one language only."""
-    assert {} == {key: words for key, words in WORDS.items() if not all(word.strip() for word in words)}
-    assert {} == {key: (zh, en) for key, (zh, en) in WORDS.items() if fields(zh) != fields(en)}
+    assert {key: words for key, words in WORDS.items() if not all(word.strip() for word in words)} == {}
+    assert {key: (zh, en) for key, (zh, en) in WORDS.items() if fields(zh) != fields(en)} == {}
 
 
 def test_templates_write_no_word_of_their_own() -> None:
@@ -39,7 +39,7 @@ def test_templates_write_no_word_of_their_own() -> None:
         for text in re.findall(r"[A-Za-z\u4e00-\u9fff]{2,}", _text_of(path.read_text(encoding="utf-8")))
     ]
 
-    assert [] == written
+    assert written == []
 
 
 ACCOUNTS = [
@@ -63,7 +63,7 @@ def test_a_limit_speaks_chinese(account: Account, recipient: str | None) -> None
 
     told = {text: limit_phrase("zh", text) for text in texts}
 
-    assert {} == {text: said for text, said in told.items() if re.search(r"[a-z]{2,} [a-z]{2,}", said)}
+    assert {text: said for text, said in told.items() if re.search(r"[a-z]{2,} [a-z]{2,}", said)} == {}
     assert texts == {limit_phrase("en", text) for text in texts}
 
 
@@ -83,7 +83,7 @@ def test_what_a_part_waits_for_has_a_word() -> None:
     chinese = {str(what): term("what", what, "zh") for what in WaitFor}
 
     assert chinese == {str(what): WORDS[f"wait.{what}"][0] for what in WaitFor}
-    assert [] == [what for what, told in chinese.items() if told == what]
+    assert [what for what, told in chinese.items() if told == what] == []
 
 
 def _text_of(template: str) -> str:

@@ -13,7 +13,7 @@ def test_what_is_sealed_opens_under_the_same_secret_and_context() -> None:
     """A token comes back byte for byte, and its sealed form does not show it."""
     sealed = seal("tok_令牌", secret="s3cret", context="token hr 1", nonce=NONCE)
 
-    assert "tok_令牌" == unseal(sealed, secret="s3cret", context="token hr 1")
+    assert unseal(sealed, secret="s3cret", context="token hr 1") == "tok_令牌"
     assert "tok_" not in sealed
 
 
@@ -48,6 +48,6 @@ def test_a_nonce_of_the_wrong_length_is_refused() -> None:
 def test_keyed_hashes_tell_keys_and_fields_apart() -> None:
     """The same fields give the same name; another key, or the same letters cut elsewhere, another one."""
     assert keyed_hash(b"k", "ab", "c") == keyed_hash(b"k", "ab", "c")
-    assert 4 == len({keyed_hash(b"k", "ab", "c"), keyed_hash(b"x", "ab", "c"), keyed_hash(b"k", "a", "bc"), "d"})
-    assert 2 == len({keyed_hash(b"k", "a\x001:b"), keyed_hash(b"k", "a", "b")})
-    assert 64 == len(keyed_hash(b"k"))
+    assert len({keyed_hash(b"k", "ab", "c"), keyed_hash(b"x", "ab", "c"), keyed_hash(b"k", "a", "bc"), "d"}) == 4
+    assert len({keyed_hash(b"k", "a\x001:b"), keyed_hash(b"k", "a", "b")}) == 2
+    assert len(keyed_hash(b"k")) == 64

@@ -43,8 +43,8 @@ def test_the_plain_texts(name: str) -> None:
 
 def test_a_foreign_initialisation_vector_does_no_harm() -> None:
     """Two of the vendor's SDKs never tell theirs: only the leading bytes come out as others."""
-    assert FOREIGN.message == ENVELOPE.open(FOREIGN.sealed)
-    assert FOREIGN.random == decrypted(FOREIGN.sealed)[:16]
+    assert ENVELOPE.open(FOREIGN.sealed) == FOREIGN.message
+    assert decrypted(FOREIGN.sealed)[:16] == FOREIGN.random
 
 
 @pytest.mark.parametrize(("token", "timestamp", "nonce", "encrypted", "right"), SIGNATURES)
@@ -78,7 +78,7 @@ def test_another_app_is_told_apart() -> None:
 
     with pytest.raises(ForeignReceiver):
         ENVELOPE.open(foreign)
-    assert b"{}" == ENVELOPE.open(foreign, also=("sysOrgAssistant",))
+    assert ENVELOPE.open(foreign, also=("sysOrgAssistant",)) == b"{}"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_the_url_safe_alphabet_is_taken() -> None:
 
 def test_neither_key_nor_text_is_shown() -> None:
     """A repr ends up in logs."""
-    assert "YouduEnvelope(***)" == repr(ENVELOPE)
+    assert repr(ENVELOPE) == "YouduEnvelope(***)"
 
 
 @given(st.binary(max_size=200_000), st.lists(st.integers(1, 60_000), max_size=8), st.binary(min_size=16, max_size=16))
@@ -163,7 +163,7 @@ def test_a_file_of_another_length_than_announced_is_found_out() -> None:
 @given(st.binary(max_size=64), st.binary(max_size=64))
 def test_leading_bytes_are_the_same_only_for_the_same(first: bytes, second: bytes) -> None:
     """What they are made of is kept apart: no two different lists read the same."""
-    assert 16 == len(ENVELOPE.leading(first, second))
+    assert len(ENVELOPE.leading(first, second)) == 16
     assert ENVELOPE.leading(first, second) == YouduEnvelope(KEY, APP_ID).leading(first, second)
     assert ENVELOPE.leading(first, second) != ENVELOPE.leading(first + second)
     assert ENVELOPE.leading(first) != YouduEnvelope(OTHER_KEY, APP_ID).leading(first)

@@ -59,7 +59,7 @@ def test_a_mark_stands_beside_its_field() -> None:
     drawn = draw(SAMPLES["card with a foreign field"], "en")
 
     assert '周五吃什么</bdi><span class="mark mark-ids-translated">ids translated</span>' in drawn
-    assert 1 == drawn.count('class="mark ')
+    assert drawn.count('class="mark ') == 1
 
 
 @pytest.mark.parametrize("why", ["not defined", "wrong type"])
@@ -70,7 +70,7 @@ def test_a_field_that_people_do_not_see_stands_in_the_list_alone(why: str) -> No
     )
 
     assert re.search(r"<dt>textcard\.btntxt</dt>\s*<dd>odd</dd>", drawn)
-    assert 1 == drawn.count(">odd<")
+    assert drawn.count(">odd<") == 1
 
 
 def test_a_card_shows_the_fields_of_its_type_alone() -> None:
@@ -78,7 +78,7 @@ def test_a_card_shows_the_fields_of_its_type_alone() -> None:
     drawn = draw(app("template_card", {"card_type": "vote_interaction", "sub_title_text": "unseen"}))
 
     assert re.search(r"<dt>template_card\.sub_title_text</dt>\s*<dd>unseen</dd>", drawn)
-    assert 1 == drawn.count("unseen")
+    assert drawn.count("unseen") == 1
 
 
 def test_a_webhooks_card_has_no_menu() -> None:
@@ -98,7 +98,7 @@ def test_a_recalled_message_says_so_and_cannot_be_pressed() -> None:
 
     assert "Recalled: people no longer see it" in drawn
     assert "周五吃什么" in drawn
-    assert [] == elements(drawn, "button") + elements(drawn, "input") + elements(drawn, "form")
+    assert elements(drawn, "button") + elements(drawn, "input") + elements(drawn, "form") == []
 
 
 def test_a_replaced_button_is_grey() -> None:
@@ -107,7 +107,7 @@ def test_a_replaced_button_is_grey() -> None:
 
     assert '<span class="button is-grey">&lt;已同意&gt;</span>' in drawn
     assert "Card updated" in drawn
-    assert [] == elements(drawn, "button") + elements(drawn, "select")
+    assert elements(drawn, "button") + elements(drawn, "select") == []
 
 
 def test_an_updated_card_takes_the_place_of_the_first() -> None:
@@ -123,7 +123,7 @@ def test_an_updated_card_takes_the_place_of_the_first() -> None:
     assert "周五吃什么" in before
     assert "template_card.main_title.desc</code> was cut" in now
     assert "2048" not in drawn
-    assert [] == elements(drawn, "button")
+    assert elements(drawn, "button") == []
 
 
 @pytest.mark.parametrize(("safe", "told"), [(0, ""), (1, "Confidential"), (2, "inside the corp only")])
@@ -142,14 +142,14 @@ def test_a_card_is_one_form() -> None:
     """Its buttons send their key, its choices their ids, beside what the page wants to know."""
     drawn = draw(card("button_interaction"))
 
-    assert [{"class": "message-form", "method": "post", "action": "/press", "data-message-form": None}] == elements(
-        drawn, "form"
-    )
-    assert ["key"] * 6 == [one["name"] for one in elements(drawn, "button")]
-    assert ["on", "off", "yes", "pass", "no", "later"] == [one["value"] for one in elements(drawn, "button")]
-    assert [{"type": "hidden", "name": "person", "value": "chenmo"}] == elements(drawn, "input")
-    assert [{"name": "choice:q"}] == elements(drawn, "select")
-    assert [{"value": "a"}, {"value": "b", "selected": None}, {"value": "c"}] == elements(drawn, "option")
+    assert elements(drawn, "form") == [
+        {"class": "message-form", "method": "post", "action": "/press", "data-message-form": None}
+    ]
+    assert [one["name"] for one in elements(drawn, "button")] == ["key"] * 6
+    assert [one["value"] for one in elements(drawn, "button")] == ["on", "off", "yes", "pass", "no", "later"]
+    assert elements(drawn, "input") == [{"type": "hidden", "name": "person", "value": "chenmo"}]
+    assert elements(drawn, "select") == [{"name": "choice:q"}]
+    assert elements(drawn, "option") == [{"value": "a"}, {"value": "b", "selected": None}, {"value": "c"}]
 
 
 def test_a_vote_has_boxes_or_dots() -> None:
@@ -157,9 +157,9 @@ def test_a_vote_has_boxes_or_dots() -> None:
     many, one = card("vote_interaction"), card("vote_interaction")
     one.content["checkbox"] = {**one.content["checkbox"], "mode": 0}
 
-    assert ["checkbox", "checkbox"] == [box["type"] for box in elements(draw(many), "input")[1:]]
-    assert ["radio", "radio"] == [box["type"] for box in elements(draw(one), "input")[1:]]
-    assert [True, False] == ["checked" in box for box in elements(draw(many), "input")[1:]]
+    assert [box["type"] for box in elements(draw(many), "input")[1:]] == ["checkbox", "checkbox"]
+    assert [box["type"] for box in elements(draw(one), "input")[1:]] == ["radio", "radio"]
+    assert ["checked" in box for box in elements(draw(many), "input")[1:]] == [True, False]
 
 
 def test_a_vote_of_an_old_row_has_nothing_checked() -> None:
@@ -167,7 +167,7 @@ def test_a_vote_of_an_old_row_has_nothing_checked() -> None:
     shown = card("vote_interaction")
     shown.content["checkbox"] = {"question_key": "q", "option_list": [{"id": "1", "text": "x"}]}
 
-    assert [False] == ["checked" in box for box in elements(draw(shown), "input")[1:]]
+    assert ["checked" in box for box in elements(draw(shown), "input")[1:]] == [False]
 
 
 def test_a_drop_down_without_a_known_choice_shows_the_first() -> None:
@@ -175,14 +175,14 @@ def test_a_drop_down_without_a_known_choice_shows_the_first() -> None:
     shown = card("multiple_interaction")
     shown.content["select_list"] = [{**shown.content["select_list"][0], "selected_id": "unknown"}]
 
-    assert [True, False, False] == ["selected" in one for one in elements(draw(shown), "option")]
+    assert ["selected" in one for one in elements(draw(shown), "option")] == [True, False, False]
 
 
 def test_a_frozen_choice_cannot_be_changed() -> None:
     """Its options are told, and which of them is chosen."""
     drawn = draw(card("multiple_interaction"))
 
-    assert ["choice:q1"] == [one["name"] for one in elements(drawn, "select")]
+    assert [one["name"] for one in elements(drawn, "select")] == ["choice:q1"]
     assert '<li class="option is-chosen"><bdi>同意</bdi></li>' in drawn
 
 
@@ -191,22 +191,22 @@ def test_without_actions_everything_is_inert(name: str) -> None:
     """Operators look; they do not press."""
     drawn = draw(replace(SAMPLES[name], actions=None))
 
-    assert [] == [tag for tag, _ in DrawnHtml(drawn).elements if tag in ("form", "button", "input", "select")]
+    assert [tag for tag, _ in DrawnHtml(drawn).elements if tag in ("form", "button", "input", "select")] == []
 
 
 def test_buttons_below_a_webhooks_markdown_send_their_name() -> None:
     """In the nearest colour of the style sheet."""
     buttons = elements(draw(SAMPLES["webhook markdown"]), "button")
 
-    assert [("click", "b0"), ("click", "b1"), ("click", "b2")] == [(one["name"], one["value"]) for one in buttons]
-    assert ["hue-green", "hue-blue", "hue-red"] == [(one["class"] or "").split()[1] for one in buttons]
+    assert [(one["name"], one["value"]) for one in buttons] == [("click", "b0"), ("click", "b1"), ("click", "b2")]
+    assert [(one["class"] or "").split()[1] for one in buttons] == ["hue-green", "hue-blue", "hue-red"]
 
 
 def test_a_member_confirms_a_campaign_or_ignores_it() -> None:
     """Two buttons below its text and attachments."""
     buttons = elements(draw(SAMPLES["campaign"]), "button")
 
-    assert [("confirm", "all"), ("ignore", "all")] == [(one["name"], one["value"]) for one in buttons]
+    assert [(one["name"], one["value"]) for one in buttons] == [("confirm", "all"), ("ignore", "all")]
 
 
 # --- addresses
@@ -219,7 +219,7 @@ def test_what_is_no_web_address_is_no_link(url: str) -> None:
     """It stands in the list below as text."""
     drawn = draw(app("textcard", {"title": "t", "description": "d", "url": url}))
 
-    assert [] == elements(drawn, "a")
+    assert elements(drawn, "a") == []
     assert url.strip() in DrawnHtml(drawn).text
 
 
@@ -227,7 +227,7 @@ def test_a_link_tells_its_target_nothing() -> None:
     """It opens beside the page, which it cannot reach."""
     (link,) = elements(draw(app("textcard", {"title": "t", "url": "HTTPS://e.com/?a=1&b"})), "a")
 
-    assert {"href": "HTTPS://e.com/?a=1&b", "target": "_blank", "rel": "noreferrer noopener nofollow"} == link
+    assert link == {"href": "HTTPS://e.com/?a=1&b", "target": "_blank", "rel": "noreferrer noopener nofollow"}
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_a_file_of_another_server_is_not_loaded(address: str) -> None:
     """Whatever the page says where it is."""
     shown = app("image", {"media_id": "m"}, media=lambda media_id: address)
 
-    assert [] == elements(draw(shown), "img") + elements(draw(shown), "a")
+    assert elements(draw(shown), "img") + elements(draw(shown), "a") == []
 
 
 def test_a_file_of_the_page_is_loaded() -> None:
@@ -245,7 +245,7 @@ def test_a_file_of_the_page_is_loaded() -> None:
     drawn = draw(app("image", {"media_id": "m"}, media=lambda media_id: f"/media/{media_id}"), "en")
     file = draw(app("file", {"media_id": "m"}, media=lambda media_id: "/media/1/%E6%8A%A5%E5%91%8A.pdf"))
 
-    assert [{"src": "/media/m", "alt": "Picture"}] == elements(drawn, "img")
+    assert elements(drawn, "img") == [{"src": "/media/m", "alt": "Picture"}]
     assert '<span class="file-name">报告.pdf</span>' in file
 
 
@@ -253,7 +253,7 @@ def test_a_picture_of_another_server_is_named() -> None:
     """In place of the picture, which the page never loads."""
     drawn = draw(SAMPLES["webhook news"])
 
-    assert [] == elements(drawn, "img")
+    assert elements(drawn, "img") == []
     assert '<span class="address">https://wwcdn.weixin.qq.com/node/wework/images/202010.png</span>' in drawn
 
 
@@ -314,9 +314,9 @@ def test_a_text_has_links_where_the_vendor_has_them(channel: Channel) -> None:
 
     drawn = draw(MessageView(channel=channel, msgtype="text", content=content))
 
-    assert "https://e.com/2" == elements(drawn, "a")[-1]["href"]
+    assert elements(drawn, "a")[-1]["href"] == "https://e.com/2"
     assert (channel == "wecom_app") == (
-        ["https://e.com/1", "https://e.com/2"] == [one["href"] for one in elements(drawn, "a")]
+        [one["href"] for one in elements(drawn, "a")] == ["https://e.com/1", "https://e.com/2"]
     )
     assert (channel != "wecom_app") == ("&lt;a href=" in drawn)
 
@@ -325,8 +325,8 @@ def test_a_link_that_is_left_open_is_shown_as_typed() -> None:
     """And an address in it is a link, as everywhere."""
     drawn = draw(app("text", {"content": '<a href="https://e.com/1">see https://e.com/2'}))
 
-    assert [] == DrawnHtml(drawn).faults
-    assert ["https://e.com/1", "https://e.com/2"] == [one["href"] for one in elements(drawn, "a")]
+    assert DrawnHtml(drawn).faults == []
+    assert [one["href"] for one in elements(drawn, "a")] == ["https://e.com/1", "https://e.com/2"]
     assert "&lt;a href=" in drawn
 
 
@@ -337,7 +337,7 @@ def test_an_article_is_drawn_as_its_text() -> None:
     drawn = draw(app("mpnews", {"articles": [{"title": "t", "content": content}]}))
 
     assert "a &amp; b\n1 &lt; 2\nc\n" in drawn
-    assert [] == elements(drawn, "img") + elements(drawn, "h1")
+    assert elements(drawn, "img") + elements(drawn, "h1") == []
 
 
 def test_markdown_of_applications_has_colours_and_bold_alone() -> None:
@@ -352,7 +352,7 @@ def test_markdown_of_applications_has_colours_and_bold_alone() -> None:
     assert "<strong>b</strong> *i* __u__ " in drawn
     assert '<span class="ink-info">g <strong>x</strong></span>' in drawn
     assert "&lt;font color=&quot;red&quot;&gt;r&lt;/font&gt;" in drawn
-    assert [] == elements(drawn, "ul") + elements(drawn, "em") + elements(drawn, "img")
+    assert elements(drawn, "ul") + elements(drawn, "em") + elements(drawn, "img") == []
 
 
 def test_markdown_v2_has_italics_lists_and_tables_but_no_colours() -> None:
@@ -377,9 +377,9 @@ def test_a_picture_in_a_link_leads_where_the_link_does() -> None:
         media=lambda media_id: "/media/p",
     )
 
-    assert [] == DrawnHtml(draw(shown)).faults
-    assert ["https://e.com"] == [one["href"] for one in elements(draw(shown), "a")]
-    assert ["/media/p"] == [one["src"] for one in elements(draw(shown), "img")]
+    assert DrawnHtml(draw(shown)).faults == []
+    assert [one["href"] for one in elements(draw(shown), "a")] == ["https://e.com"]
+    assert [one["src"] for one in elements(draw(shown), "img")] == ["/media/p"]
 
 
 def test_a_textcard_has_three_colours() -> None:
@@ -409,7 +409,7 @@ def test_fields_beyond_hundreds_are_counted() -> None:
     """The page stays small, whatever an old row holds."""
     drawn = draw(app("other", {f"f{number}": "x" for number in range(503)}), "en")
 
-    assert 500 == drawn.count("<dt>")
+    assert drawn.count("<dt>") == 500
     assert "3 more fields" in drawn
 
 

@@ -21,7 +21,7 @@ UNSEEN = re.compile(r"</?[a-z]+\d?[^>]*>|<@\w+>|\]\(https[^)]*\)")
 def test_a_message_is_safe_html(name: str, lang: Lang) -> None:
     """No element and attribute outside the list, no address that runs or loads something, every tag closed."""
     for one in (SAMPLES[name], replace(SAMPLES[name], actions=None)):
-        assert [] == DrawnHtml(draw(one, lang)).faults
+        assert DrawnHtml(draw(one, lang)).faults == []
 
 
 @each((name,) for name in SAMPLES)
@@ -32,7 +32,7 @@ def test_every_text_of_a_message_is_drawn(name: str) -> None:
 
     for drawn in (draw(one), draw(replace(one, actions=None))):
         text = bare(DrawnHtml(drawn).text)
-        assert set() == {word for word in words - {"all", *NAMES} if word not in text}
+        assert {word for word in words - {"all", *NAMES} if word not in text} == set()
 
 
 SURPRISING = {
@@ -66,7 +66,7 @@ def test_an_address_that_leads_nowhere_is_listed() -> None:
 def test_nothing_is_said_without_a_word(lang: Lang) -> None:
     """Labels are words of the language, never their keys."""
     for one in SAMPLES.values():
-        assert [] == re.findall(r">\s*[a-z]+_[a-z_]+\s*<", draw(replace(one, content={}, update=None), lang))
+        assert re.findall(r">\s*[a-z]+_[a-z_]+\s*<", draw(replace(one, content={}, update=None), lang)) == []
 
 
 def test_a_page_of_all_of_them_can_be_made() -> None:

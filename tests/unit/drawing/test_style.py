@@ -52,7 +52,7 @@ def test_what_is_read_stands_out(theme: dict[str, str]) -> None:
     """Texts and states on every ground they stand on, and the edges of controls."""
     found = {(ink, ground): (round(contrast(theme[ink], theme[ground]), 2), least) for ink, ground, least in PAIRS}
 
-    assert {} == {pair: measured for pair, measured in found.items() if measured[0] < measured[1]}
+    assert {pair: measured for pair, measured in found.items() if measured[0] < measured[1]} == {}
 
 
 def test_the_dark_theme_has_every_colour() -> None:
@@ -66,21 +66,21 @@ def test_a_theme_holds_by_the_system_and_by_the_page() -> None:
 
     assert '@media (prefers-color-scheme: dark) { :root:not([data-theme="light"]) {' in css
     assert ':root[data-theme="dark"] {' in css
-    assert 2 == css.count(f"--page: #{DARK['page']};")
+    assert css.count(f"--page: #{DARK['page']};") == 2
 
 
 def test_nothing_is_fetched() -> None:
     """No font, picture or sheet of another server, and none of this one."""
-    assert [] == re.findall(r"url\(|@import|https?:", STYLESHEET)
+    assert re.findall(r"url\(|@import|https?:", STYLESHEET) == []
 
 
 def test_every_variable_is_a_token() -> None:
     """A misspelt name would be a colour that is not there."""
     css = STYLESHEET
 
-    assert set() == set(re.findall(r"var\(--([a-z0-9-]+)", css)) - set(re.findall(r"--([a-z0-9-]+):", css))
+    assert set(re.findall(r"var\(--([a-z0-9-]+)", css)) - set(re.findall(r"--([a-z0-9-]+):", css)) == set()
 
 
 def test_every_tone_has_its_class() -> None:
     """State badges are coloured by it."""
-    assert [] == [tone for tone in TONES if f".tone-{tone} {{" not in STYLESHEET]
+    assert [tone for tone in TONES if f".tone-{tone} {{" not in STYLESHEET] == []

@@ -44,7 +44,7 @@ def test_a_file_is_fetched_whole() -> None:
     assert (1_000, hashlib.sha256(body).hexdigest()) == (found.size, found.sha256)
     assert (body, body) == (b"".join(found.chunks()), b"".join(found.chunks())), "it can be read again"
     [asked] = web.asked
-    assert (URL, PUBLIC, None, [60]) == (asked.url, asked.address, asked.authorization, web.deadlines)
+    assert (asked.url, asked.address, asked.authorization, web.deadlines) == (URL, PUBLIC, None, [60])
     found.close()
 
 
@@ -119,7 +119,7 @@ def test_an_address_that_is_not_public_is_never_asked(address: str) -> None:
     found = fetching(web).fetch(URL, MOST)
 
     assert NotFetched("is not fetched: its address is not public; add the host to delivery.fetch_allow") == found
-    assert [] == web.asked
+    assert web.asked == []
 
 
 def test_a_name_that_resolves_anew_changes_nothing() -> None:
@@ -129,7 +129,7 @@ def test_a_name_that_resolves_anew_changes_nothing() -> None:
     found = fetching(web).fetch(URL, MOST)
 
     assert isinstance(found, Fetched)
-    assert (["files.example.com"], [PUBLIC]) == (web.resolved, [asked.address for asked in web.asked])
+    assert (web.resolved, [asked.address for asked in web.asked]) == (["files.example.com"], [PUBLIC])
     found.close()
 
 
@@ -181,7 +181,7 @@ def test_every_redirect_is_judged_anew(address: str) -> None:
 
     assert isinstance(found, NotFetched)
     assert "not public" in found.reason
-    assert [URL] == [asked.url for asked in web.asked]
+    assert [asked.url for asked in web.asked] == [URL]
 
 
 def test_a_redirect_within_a_host_resolves_its_name_again() -> None:
@@ -192,7 +192,7 @@ def test_a_redirect_within_a_host_resolves_its_name_again() -> None:
     )
 
     assert isinstance(fetching(web).fetch(URL, MOST), NotFetched)
-    assert 1 == len(web.asked)
+    assert len(web.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_where_a_redirect_leads(location: str, url: str) -> None:
 )
 def test_a_redirect_to_something_else_than_http_is_refused(location: str) -> None:
     """There is no file on the web."""
-    assert "cannot be reached: a redirect leads to no http or https address" == said(moved(location))
+    assert said(moved(location)) == "cannot be reached: a redirect leads to no http or https address"
 
 
 @pytest.mark.parametrize(("redirects", "fetched"), [(5, True), (6, False)])
@@ -244,7 +244,7 @@ def test_five_redirects_are_followed_and_no_more(redirects: int, fetched: bool) 
     found = fetching(web).fetch(urls[0], MOST)
 
     assert fetched is isinstance(found, Fetched)
-    assert 6 == len(web.asked)
+    assert len(web.asked) == 6
     if isinstance(found, Fetched):
         found.close()
     else:

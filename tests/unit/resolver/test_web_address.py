@@ -87,7 +87,7 @@ def test_nothing_shows() -> None:
     shown = f"{web_address(url)!r} {file!r} {file.source!r}"
 
     assert "canary" not in shown
-    assert "a.pdf" == file.name
+    assert file.name == "a.pdf"
 
 
 @pytest.mark.parametrize(

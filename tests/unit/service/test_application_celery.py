@@ -96,7 +96,7 @@ def test_what_a_hook_sends_reaches_the_applications_broker(own: Any, way: str) -
 
     in_a_hook(found, WAYS[way])
 
-    assert ["shop.count"] == sent(app)
+    assert sent(app) == ["shop.count"]
 
 
 @pytest.mark.parametrize("way", [name for name in WAYS if name != "a group"])
@@ -117,7 +117,7 @@ def test_an_app_that_is_made_later_is_found(own: Any) -> None:
     in_a_hook(found, lambda: (made.append(shop()), count.delay(1)))
     in_a_hook(found, lambda: count.delay(2))
 
-    assert ["shop.count", "shop.count"] == sent(made[0])
+    assert sent(made[0]) == ["shop.count", "shop.count"]
 
 
 def test_an_app_that_is_the_default_one_is_found(own: Any) -> None:
@@ -129,7 +129,7 @@ def test_an_app_that_is_the_default_one_is_found(own: Any) -> None:
 
     in_a_hook(found, lambda: count.delay(1))
 
-    assert ["shop.count"] == sent(app)
+    assert sent(app) == ["shop.count"]
 
 
 def test_its_settings_are_the_applications_and_no_task_runs(own: Any) -> None:
@@ -141,7 +141,7 @@ def test_its_settings_are_the_applications_and_no_task_runs(own: Any) -> None:
 
     in_a_hook(found, lambda: seen.extend([current_app.conf.timezone, current_app.main, bool(current_task)]))
 
-    assert ["Asia/Shanghai", "shop", False] == seen
+    assert seen == ["Asia/Shanghai", "shop", False]
     assert own.conf.timezone != "Asia/Shanghai"
 
 
@@ -153,5 +153,5 @@ def test_our_app_is_never_the_one_of_the_application(own: Any) -> None:
     own.set_current()
     own.set_default()
 
-    assert (None, None) == (in_main, before)
+    assert (in_main, before) == (None, None)
     assert own is not current_app._get_current_object()

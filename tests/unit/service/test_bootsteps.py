@@ -108,7 +108,7 @@ def test_the_room_lives_as_long_as_the_worker(room: Room, handlers: list[int]) -
     step.close(one)
     step.stop(one)
 
-    assert [("open", 8, "w1@test", True, False), "drain", "finish"] == room.told
+    assert room.told == [("open", 8, "w1@test", True, False), "drain", "finish"]
 
 
 def test_a_room_that_still_waits_is_told_to_give_up(
@@ -119,7 +119,7 @@ def test_a_room_that_still_waits_is_told_to_give_up(
 
     WorkerProcessStep(worker(room)).start(worker(room))
 
-    assert [("open", 8, "w1@test", True, True)] == room.told
+    assert room.told == [("open", 8, "w1@test", True, True)]
 
 
 @pytest.mark.parametrize("pool", [Prefork, Solo])
@@ -128,7 +128,7 @@ def test_any_other_pool_is_refused(room: Room, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit) as ended:
         WorkerProcessStep(worker(room, pool))
 
-    assert EXIT_CONFIGURATION == ended.value.code
+    assert ended.value.code == EXIT_CONFIGURATION
     assert "start it with -P threads" in capsys.readouterr().err
 
 
@@ -141,8 +141,8 @@ def test_a_wrong_setting_found_while_opening_ends_the_worker(
     with pytest.raises(SystemExit) as ended:
         WorkerProcessStep(worker(room)).start(worker(room))
 
-    assert EXIT_CONFIGURATION == ended.value.code
-    assert "worker: accounts.hr.secret: is not there\n" == capsys.readouterr().err
+    assert ended.value.code == EXIT_CONFIGURATION
+    assert capsys.readouterr().err == "worker: accounts.hr.secret: is not there\n"
 
 
 def test_a_cold_shutdown_ends_at_once(room: Room, exits: list[int]) -> None:
@@ -150,7 +150,7 @@ def test_a_cold_shutdown_ends_at_once(room: Room, exits: list[int]) -> None:
     with pytest.raises(Exited):
         WorkerProcessStep(worker(room)).terminate(worker(room))
 
-    assert ([EXIT_AT_ONCE], []) == (exits, room.told)
+    assert (exits, room.told) == ([EXIT_AT_ONCE], [])
 
 
 def test_the_first_sigterm_drains_and_the_second_ends(room: Room, handlers: list[int], exits: list[int]) -> None:
@@ -165,7 +165,7 @@ def test_the_first_sigterm_drains_and_the_second_ends(room: Room, handlers: list
         signal.raise_signal(signal.SIGTERM)
 
     assert (["drain"], [], [signal.SIGTERM]) == drained
-    assert [EXIT_AT_ONCE] == exits
+    assert exits == [EXIT_AT_ONCE]
 
 
 def test_a_signal_that_comes_twice_is_one(room: Room, handlers: list[int], exits: list[int]) -> None:
@@ -211,7 +211,7 @@ def test_a_signal_that_celery_does_not_handle_drains_too(room: Room, handlers: l
 
     signal.raise_signal(signal.SIGTERM)
 
-    assert (["drain"], [], []) == (room.told, exits, handlers)
+    assert (room.told, exits, handlers) == (["drain"], [], [])
 
 
 def test_sigquit_ends_at_once(room: Room, handlers: list[int], exits: list[int]) -> None:
@@ -221,7 +221,7 @@ def test_sigquit_ends_at_once(room: Room, handlers: list[int], exits: list[int])
     with pytest.raises(Exited):
         signal.raise_signal(signal.SIGQUIT)
 
-    assert ([EXIT_AT_ONCE], []) == (exits, room.told)
+    assert (exits, room.told) == ([EXIT_AT_ONCE], [])
 
 
 def test_a_worker_in_a_thread_leaves_the_signals_alone(room: Room, handlers: list[int]) -> None:
@@ -252,7 +252,7 @@ def test_a_connection_that_cannot_be_used_is_closed() -> None:
     with pytest.raises(ResponseError):
         consumer.connect()
 
-    assert [True] == closed
+    assert closed == [True]
 
 
 def test_the_consumer_has_all_steps_of_celery_but_gossip() -> None:

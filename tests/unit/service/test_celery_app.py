@@ -36,7 +36,7 @@ def test_celerys_settings_hold_no_account_and_no_database() -> None:
 
     assert "db-password" not in shown
     assert "broker-password" not in shown
-    assert (True, 1, False, 0.0) == tuple(
+    assert tuple(
         configuration(settings)[name]
         for name in (
             "task_acks_late",
@@ -44,7 +44,7 @@ def test_celerys_settings_hold_no_account_and_no_database() -> None:
             "task_create_missing_queues",
             "worker_soft_shutdown_timeout",
         )
-    )
+    ) == (True, 1, False, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_every_queue_is_durable_or_its_connections_own() -> None:
 
     queues = [*app.conf.task_queues, events.queue, mailbox.get_queue("w1@test"), mailbox.get_reply_queue()]
 
-    assert [] == [queue.name for queue in queues if not (queue.durable or queue.exclusive)]
+    assert [queue.name for queue in queues if not (queue.durable or queue.exclusive)] == []
 
 
 def test_doorbells_hold_ids_only_and_no_events() -> None:
@@ -86,9 +86,9 @@ def test_doorbells_hold_ids_only_and_no_events() -> None:
     with app.connection_for_read() as connection, connection.channel() as channel:
         urgent = channel.basic_get("doorbell-test.worker.urgent", no_ack=True)
         normal = channel.basic_get("doorbell-test.worker.normal", no_ack=True)
-    assert [["hr:1", ["a-0", "b-0"], False, 1], {}] == urgent.decode()[:2]
-    assert [["hr:1", ["c-0"], False, 1], {}] == normal.decode()[:2]
-    assert ("", "worker.ring") == (urgent.headers["argsrepr"], urgent.headers["task"])
+    assert urgent.decode()[:2] == [["hr:1", ["a-0", "b-0"], False, 1], {}]
+    assert normal.decode()[:2] == [["hr:1", ["c-0"], False, 1], {}]
+    assert (urgent.headers["argsrepr"], urgent.headers["task"]) == ("", "worker.ring")
     assert not app.tasks["worker.ring"].send_events
     bells.close()
 
@@ -100,8 +100,8 @@ def test_a_broker_that_is_away_is_said_once() -> None:
     with capture_logs() as logs:
         results = [line.publish({}, exchange="", routing_key="q") for _ in range(2)]
 
-    assert [False, False] == results
-    assert ["broker_away"] == [entry["event"] for entry in logs]
+    assert results == [False, False]
+    assert [entry["event"] for entry in logs] == ["broker_away"]
     line.close()
 
 
@@ -123,8 +123,9 @@ def test_a_loop_goes_on_after_an_error() -> None:
         assert well.wait(120)
         assert loop.stop(10)
 
-    assert [("thread_failed", "ValueError"), ("thread_recovered", None)] == [
-        (entry["event"], entry.get("error")) for entry in logs
+    assert [(entry["event"], entry.get("error")) for entry in logs] == [
+        ("thread_failed", "ValueError"),
+        ("thread_recovered", None),
     ]
 
 
@@ -152,7 +153,7 @@ def test_a_wrong_setting_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys
     with pytest.raises(SystemExit) as ended:
         _ = celery_app.app
 
-    assert 2 == ended.value.code
+    assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("worker: ")
     with pytest.raises(AttributeError):
         _ = celery_app.nothing
@@ -180,7 +181,7 @@ def test_every_queue_name_is_declared() -> None:
         for bulk in (True, False)
     ]
 
-    assert ["urgent"] * 4 + ["files", "files", "bulk", "normal"] == found
+    assert found == ["urgent"] * 4 + ["files", "files", "bulk", "normal"]
 
 
 @pytest.mark.parametrize("name", ["worker.urgent", "shop.worker.urgent"])
@@ -191,9 +192,9 @@ def test_a_line_names_its_queues_without_their_prefix(name: str) -> None:
     taking.amqp.queues.select([name])
     leaving.amqp.queues.deselect([name])
 
-    assert ["shop.worker.urgent"] == list(taking.amqp.queues.consume_from)
+    assert list(taking.amqp.queues.consume_from) == ["shop.worker.urgent"]
     assert [f"shop.{other}" for other in NAMES if other != "worker.urgent"] == list(leaving.amqp.queues.consume_from)
-    assert [QueueName.URGENT] == queues_of(taking, "shop.")
+    assert queues_of(taking, "shop.") == [QueueName.URGENT]
 
 
 def test_a_queue_that_there_is_not_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,7 +204,7 @@ def test_a_queue_that_there_is_not_is_one_sentence(capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as ended:
         app.amqp.queues.select("worker.urgnt")
 
-    assert 2 == ended.value.code
+    assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("worker: -Q: there is no queue worker.urgnt; name some of worker.urgent,")
 
 
@@ -211,4 +212,4 @@ def test_an_account_weighs_what_it_is_set_to() -> None:
     """One that this process does not know weighs as much as any."""
     accounts = FixedAccounts([an_account("hr", weight=3.0)])
 
-    assert [3.0, 1.0] == [weight_of(accounts, name) for name in ("hr", "nobody")]
+    assert [weight_of(accounts, name) for name in ("hr", "nobody")] == [3.0, 1.0]

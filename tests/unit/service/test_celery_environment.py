@@ -100,7 +100,7 @@ def test_an_option_that_a_setting_replaces_is_refused(
     with _typed(option, value, "worker"), pytest.raises(SystemExit) as ended:
         take_over_options()
 
-    assert EXIT_CONFIGURATION == ended.value.code
+    assert ended.value.code == EXIT_CONFIGURATION
     assert "is not used, because the settings say it; leave it out" in capsys.readouterr().err
 
 
@@ -118,7 +118,7 @@ def test_another_programs_command_keeps_its_variables() -> None:
     with click.Context(click.Command("shop"), auto_envvar_prefix="SHOP") as context:
         take_over_options()
 
-    assert "SHOP" == context.auto_envvar_prefix
+    assert context.auto_envvar_prefix == "SHOP"
 
 
 def test_doctor_names_each_variable_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ class Published:
         self.declared += [exchange.name for exchange in exchanges]
 
     def publish(self, body: Any, **options: Any) -> bool:
-        assert ("task.multi", 1) == (options["routing_key"], options["delivery_mode"])
+        assert (options["routing_key"], options["delivery_mode"]) == ("task.multi", 1)
         self.messages.append(body)
         return True
 
@@ -72,15 +72,15 @@ def began(job: str) -> JobUpdate:
 def test_every_state_has_its_event() -> None:
     """A job in doubt is not counted among the failed, for it may yet be accepted."""
     kind, fields = event_of(JobState.PARTIAL, "partial, 1 refused", 0.5)
-    assert ("task-succeeded", "partial, 1 refused", 0.5) == (kind, fields["result"], fields["runtime"])
-    assert "task-succeeded" == event_of(JobState.ACCEPTED, "accepted")[0]
-    assert "task-started" == event_of(JobState.OPEN, "")[0]
+    assert (kind, fields["result"], fields["runtime"]) == ("task-succeeded", "partial, 1 refused", 0.5)
+    assert event_of(JobState.ACCEPTED, "accepted")[0] == "task-succeeded"
+    assert event_of(JobState.OPEN, "")[0] == "task-started"
     kind, fields = event_of(None, "60 s: 45009")
-    assert ("task-retried", "waits 60 s: 45009") == (kind, fields["exception"])
-    assert "task-revoked" == event_of(JobState.CANCELLED, "cancelled")[0]
+    assert (kind, fields["exception"]) == ("task-retried", "waits 60 s: 45009")
+    assert event_of(JobState.CANCELLED, "cancelled")[0] == "task-revoked"
     for state in (JobState.REJECTED, JobState.EXHAUSTED, JobState.EXPIRED):
-        assert ("task-failed", "why") == (event_of(state, "why")[0], event_of(state, "why")[1]["exception"])
-    assert "task-unknown" == event_of(JobState.UNKNOWN, "why")[0]
+        assert (event_of(state, "why")[0], event_of(state, "why")[1]["exception"]) == ("task-failed", "why")
+    assert event_of(JobState.UNKNOWN, "why")[0] == "task-unknown"
 
 
 def test_what_happened_leaves_in_one_list(made: tuple[FlowerEvents, Published]) -> None:
@@ -97,14 +97,14 @@ def test_what_happened_leaves_in_one_list(made: tuple[FlowerEvents, Published]) 
     first = [("a", "task-received"), ("a", "task-started"), ("a", "task-succeeded")]
     first += [("b", "task-received"), ("b", "task-started"), ("b", "task-retried")]
     assert [first, [("b", "task-started"), ("b", "task-failed")]] == kinds
-    assert {("send wecom_app", "hr", "")} == {
+    assert {
         tuple(event[name] for name in ("name", "args", "kwargs")) for message in line.messages for event in message
-    }
+    } == {("send wecom_app", "hr", "")}
     assert int(JOB[:12], 16) / 1000 == line.messages[0][0]["received"]
     shown = EventsState()
     for event in (event for message in line.messages for event in message):
         shown.event({**event, "local_received": event["timestamp"]})
-    assert {"a": 0, "b": 1} == {job[-1]: task.retries for job, task in shown.tasks.items()}
+    assert {job[-1]: task.retries for job, task in shown.tasks.items()} == {"a": 0, "b": 1}
 
 
 def test_what_is_shown_is_not_counted(made: tuple[FlowerEvents, Published]) -> None:
@@ -120,7 +120,7 @@ def test_what_is_shown_is_not_counted(made: tuple[FlowerEvents, Published]) -> N
 
     task = state.tasks[JOB]
     assert ("RECEIVED", eta, "hr") == (task.state, task.eta, task.args)
-    assert "waits (due_at): it is due later" == task.result
+    assert task.result == "waits (due_at): it is due later"
     assert not {"task-received", "task-retried", "task-failed"} & {event["type"] for event in line.messages[0]}
 
 
@@ -136,7 +136,7 @@ def test_what_is_shown_late_changes_no_end(made: tuple[FlowerEvents, Published])
         state.event({**event, "local_received": event["timestamp"]})
 
     task = state.tasks[JOB[:-1] + "a"]
-    assert ("SUCCESS", "accepted", 0.25) == (task.state, task.result, task.runtime)
+    assert (task.state, task.result, task.runtime) == ("SUCCESS", "accepted", 0.25)
 
 
 def test_the_arguments_lead_to_the_console(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +163,7 @@ def test_a_full_queue_drops_and_counts(made: tuple[FlowerEvents, Published], mon
     line.away = True
     one.turn()
 
-    assert (2, []) == (one.dropped, line.messages)
+    assert (one.dropped, line.messages) == (2, [])
 
 
 def test_events_reach_whoever_listens() -> None:
@@ -176,15 +176,17 @@ def test_events_reach_whoever_listens() -> None:
         heard = Queue("flower-test.heard", get_exchange(connection, name="flower-test.celeryev"), routing_key="#")
         heard(channel).declare()
         one.add([began("a"), happened("a", JobState.ACCEPTED, "accepted")])
-        assert 0.0 == one.turn()
+        assert one.turn() == 0.0
         one.add([happened("b", JobState.REJECTED, "40003", is_first=True)])
         one.close()
         batches = [heard(channel).get(no_ack=True).decode() for _ in range(2)]
 
-    assert ["aaa", "bb"] == ["".join(event["uuid"][-1] for event in batch) for batch in batches]
-    assert 0 == one.dropped
-    assert ("w1@test", "task-failed", "40003") == tuple(
-        batches[1][1][name] for name in ("hostname", "type", "exception")
+    assert ["".join(event["uuid"][-1] for event in batch) for batch in batches] == ["aaa", "bb"]
+    assert one.dropped == 0
+    assert tuple(batches[1][1][name] for name in ("hostname", "type", "exception")) == (
+        "w1@test",
+        "task-failed",
+        "40003",
     )
 
 
@@ -198,7 +200,7 @@ def test_a_broker_that_is_away_costs_events_only(made: tuple[FlowerEvents, Publi
     one.add([happened("b", JobState.ACCEPTED)])
     one.close()
 
-    assert (1.0, 1, []) == (delay, one.dropped, line.messages)
+    assert (delay, one.dropped, line.messages) == (1.0, 1, [])
 
 
 def test_the_first_drop_of_many_is_told(made: tuple[FlowerEvents, Published], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,4 +212,4 @@ def test_the_first_drop_of_many_is_told(made: tuple[FlowerEvents, Published], mo
         for job in "abc":
             one.add([happened(job, JobState.ACCEPTED)])
 
-    assert (3, ["flower_events_dropped"]) == (one.dropped, [entry["event"] for entry in logs])
+    assert (one.dropped, [entry["event"] for entry in logs]) == (3, ["flower_events_dropped"])

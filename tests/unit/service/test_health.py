@@ -90,7 +90,7 @@ class Worker:
 def worker() -> Worker:
     """A healthy one that was told so before."""
     worker = Worker()
-    assert () == worker.beats(60)
+    assert worker.beats(60) == ()
     return worker
 
 
@@ -111,14 +111,14 @@ def test_a_loop_with_long_turns_has_ten_minutes(worker: Worker) -> None:
     before = worker.beats(0)
     worker.loops["housekeeping"].seconds = LONG_STUCK_S + 1
 
-    assert ((), 1) == (before, len(worker.beats(0)))
+    assert (before, len(worker.beats(0))) == ((), 1)
 
 
 def test_a_writer_that_does_not_commit_is_named(worker: Worker) -> None:
     """Nothing is sent without it."""
     worker.writer_busy_s = STUCK_S + 2
 
-    assert ("the writer thread has been in one commit for 22 s",) == worker.beats(0)
+    assert worker.beats(0) == ("the writer thread has been in one commit for 22 s",)
 
 
 def test_a_loop_has_its_time_after_an_outage_of_the_database(worker: Worker) -> None:
@@ -128,7 +128,7 @@ def test_a_loop_has_its_time_after_an_outage_of_the_database(worker: Worker) -> 
     soon = worker.beats(STUCK_S - EVERY_S)
     late = worker.beats(EVERY_S)
 
-    assert ((), True) == (soon, late[0].startswith("the background loop recovery"))
+    assert (soon, late[0].startswith("the background loop recovery")) == ((), True)
 
 
 def test_failing_heartbeats_begin_the_time_anew(worker: Worker) -> None:
@@ -138,7 +138,7 @@ def test_failing_heartbeats_begin_the_time_anew(worker: Worker) -> None:
     away = worker.beats(0)
     worker.loops["heartbeat"].error = None
 
-    assert ((), (), 1) == (away, worker.beats(STUCK_S - EVERY_S), len(worker.beats(EVERY_S)))
+    assert (away, worker.beats(STUCK_S - EVERY_S), len(worker.beats(EVERY_S))) == ((), (), 1)
 
 
 def test_a_process_that_stood_still_begins_the_time_anew(worker: Worker) -> None:
@@ -146,7 +146,7 @@ def test_a_process_that_stood_still_begins_the_time_anew(worker: Worker) -> None
     worker.ticks.advance(3_600)
     worker.loops["relay"].seconds = 3_600.0
 
-    assert () == worker.beats(0)
+    assert worker.beats(0) == ()
 
 
 def test_a_worker_that_sends_nothing_says_so(worker: Worker) -> None:
@@ -155,8 +155,8 @@ def test_a_worker_that_sends_nothing_says_so(worker: Worker) -> None:
     before = worker.beats(STALLED_S - EVERY_S)
     after = worker.beats(EVERY_S)
 
-    assert () == before
-    assert ["parts are due and their lanes are open, but none was sent for 36 s"] == list(after)
+    assert before == ()
+    assert list(after) == ["parts are due and their lanes are open, but none was sent for 36 s"]
 
 
 def test_a_mark_shows_that_it_sends(worker: Worker) -> None:
@@ -165,7 +165,7 @@ def test_a_mark_shows_that_it_sends(worker: Worker) -> None:
     worker.beats(STALLED_S + EVERY_S)
     worker.marked_at = worker.ticks.now
 
-    assert () == worker.beats(STALLED_S - EVERY_S)
+    assert worker.beats(STALLED_S - EVERY_S) == ()
 
 
 def test_parts_that_were_taken_meanwhile_begin_the_time_anew(worker: Worker) -> None:
@@ -176,14 +176,14 @@ def test_parts_that_were_taken_meanwhile_begin_the_time_anew(worker: Worker) -> 
     worker.beats(0)
     worker.has_untaken_parts = True
 
-    assert () == worker.beats(STALLED_S - EVERY_S)
+    assert worker.beats(STALLED_S - EVERY_S) == ()
 
 
 def test_threads_at_work_have_ten_minutes(worker: Worker) -> None:
     """One may fetch a large file, which marks nothing; one that never ends is told."""
     worker.has_untaken_parts, worker.at_work = True, 1
 
-    assert ((), 1) == (worker.beats(LONG_STUCK_S - EVERY_S), len(worker.beats(2 * EVERY_S)))
+    assert (worker.beats(LONG_STUCK_S - EVERY_S), len(worker.beats(2 * EVERY_S))) == ((), 1)
 
 
 def test_a_broker_that_was_away_has_the_time_of_a_reconnect(worker: Worker) -> None:
@@ -192,8 +192,8 @@ def test_a_broker_that_was_away_has_the_time_of_a_reconnect(worker: Worker) -> N
     away = worker.beats(600)
     worker.broker_away = False
 
-    assert ((), ()) == (away, worker.beats(RECONNECT_S + STALLED_S - EVERY_S))
-    assert 1 == len(worker.beats(EVERY_S))
+    assert (away, worker.beats(RECONNECT_S + STALLED_S - EVERY_S)) == ((), ())
+    assert len(worker.beats(EVERY_S)) == 1
 
 
 @contextmanager
@@ -218,7 +218,7 @@ def test_a_loop_knows_how_long_its_turn_has_run() -> None:
         turn.ends.set()
         loop.stop(30)
 
-    assert (0.0, 7.0, 0.0) == (idle, busy, loop.busy_s(ticks.now))
+    assert (idle, busy, loop.busy_s(ticks.now)) == (0.0, 7.0, 0.0)
 
 
 def test_a_turn_that_raises_is_a_turn() -> None:
@@ -231,7 +231,7 @@ def test_a_turn_that_raises_is_a_turn() -> None:
         loop.stop(30)
         ticks.advance(60)
 
-    assert (0.0, 1, 60.0) == (loop.busy_s(ticks.now), loop.failures, loop.failing_s(ticks.now))
+    assert (loop.busy_s(ticks.now), loop.failures, loop.failing_s(ticks.now)) == (0.0, 1, 60.0)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -245,7 +245,7 @@ def test_a_loop_whose_thread_ended_is_busy_for_ever() -> None:
         loop.stop(30)
         ticks.advance(60)
 
-    assert 60.0 == loop.busy_s(ticks.now)
+    assert loop.busy_s(ticks.now) == 60.0
 
 
 @pytest.mark.parametrize("name", ["heartbeat", "relay", "full_scan", "recovery", "hooks"])
@@ -255,7 +255,7 @@ def test_a_loop_whose_turns_all_fail_is_told(worker: Worker, name: str) -> None:
     before = worker.beats(0)
     worker.loops[name].failing = STUCK_S + 1
 
-    assert () == before
+    assert before == ()
     assert (f"each turn of the background loop {name} has failed for 21 s (KeyError)",) == worker.beats(0)
 
 
@@ -264,4 +264,4 @@ def test_an_outage_is_no_failure_of_a_loop(worker: Worker, error: Exception) -> 
     """However long it lasts."""
     worker.loops["relay"].error, worker.loops["relay"].failing = error, 3_600.0
 
-    assert () == worker.beats(0)
+    assert worker.beats(0) == ()

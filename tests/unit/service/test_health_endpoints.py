@@ -29,8 +29,9 @@ def test_a_process_whose_database_answers_is_ready() -> None:
     """And live."""
     served = app(HealthEndpoints(lambda: 1))
 
-    assert [(200, b"live\n"), (200, b"ready\n")] == [
-        (answer.status, answer.body) for answer in (asked(served, "GET", path) for path in (LIVE, READY))
+    assert [(answer.status, answer.body) for answer in (asked(served, "GET", path) for path in (LIVE, READY))] == [
+        (200, b"live\n"),
+        (200, b"ready\n"),
     ]
 
 
@@ -40,13 +41,13 @@ def test_a_database_that_is_away_takes_readiness_alone() -> None:
 
     live, ready = asked(served, "GET", LIVE), asked(served, "GET", READY)
 
-    assert (200, 503) == (live.status, ready.status)
-    assert b"not ready: the database does not answer\n" == ready.body
+    assert (live.status, ready.status) == (200, 503)
+    assert ready.body == b"not ready: the database does not answer\n"
 
 
 def test_a_process_that_needs_nothing_is_always_ready() -> None:
     """Metrics tell of a database that is away."""
-    assert 200 == asked(app(HealthEndpoints()), "GET", READY).status
+    assert asked(app(HealthEndpoints()), "GET", READY).status == 200
 
 
 def test_a_database_that_hangs_is_asked_once() -> None:
@@ -64,8 +65,8 @@ def test_a_database_that_hangs_is_asked_once() -> None:
         ends.set()
         return answers
 
-    assert [503, 503, 503] == [answer.status for answer in asyncio.run(several())]
-    assert [1] == asks
+    assert [answer.status for answer in asyncio.run(several())] == [503, 503, 503]
+    assert asks == [1]
 
 
 @pytest.mark.parametrize("path", [LIVE, READY])
@@ -77,4 +78,4 @@ def test_the_receiver_answers_probes(path: str) -> None:
 
     doors: dict[str, Any] = {}
 
-    assert 200 == asked(Receiver(doors.get, store, endpoints=HealthEndpoints(lambda: 1)).app, "GET", path).status
+    assert asked(Receiver(doors.get, store, endpoints=HealthEndpoints(lambda: 1)).app, "GET", path).status == 200

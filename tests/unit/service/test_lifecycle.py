@@ -74,9 +74,9 @@ def test_a_doorbell_delivers_and_the_end_gives_everything_back(site: Site) -> No
         site.send("offered")
         site.doorbell()  # so the relay holds its lease
 
-    assert (JobState.ACCEPTED, ["m1"]) == (report.state, [receipt.msgid for receipt in report.receipts])
-    assert 0 == site.one("select count(*) from worker_processes where ended_at is null")
-    assert 0 == site.one("select max(held_until) from worker_leases")
+    assert (report.state, [receipt.msgid for receipt in report.receipts]) == (JobState.ACCEPTED, ["m1"])
+    assert site.one("select count(*) from worker_processes where ended_at is null") == 0
+    assert site.one("select max(held_until) from worker_leases") == 0
     assert room.draining
     assert site.exits.empty()
 
@@ -101,7 +101,7 @@ def test_a_heartbeat_names_the_accounts_that_the_process_leaves_to_others(site: 
         room.runtime.lane_states.mark_usable("hr")
         until(lambda: site.one(told) is None, "it is told no more")
 
-    assert {"account hr": "gettoken: proxy_refused"} == json.loads(named)
+    assert json.loads(named) == {"account hr": "gettoken: proxy_refused"}
 
 
 def test_what_is_old_is_taken_out(site: Site) -> None:
@@ -125,7 +125,7 @@ def test_what_is_old_is_taken_out(site: Site) -> None:
     finally:
         structlog.reset_defaults()
 
-    assert 0 == site.one("select count(*) from worker_jobs")
+    assert site.one("select count(*) from worker_jobs") == 0
 
 
 def test_a_database_that_is_away_at_the_start_is_waited_for(site: Site, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(site: Site, tmp_path
 
     assert opened
     told = [entry["event"] for entry in logs if entry["event"] in ("database_away", "worker_started")]
-    assert ["database_away", "worker_started"] == told
+    assert told == ["database_away", "worker_started"]
 
 
 def test_who_is_told_to_end_does_not_wait_for_the_database(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_hook_of_an_account_that_does_not_exist_is_logged(
     with capture_logs() as logs, site.open():
         pass
 
-    assert ["hrr"] == [line["account"] for line in logs if line["event"] == "hook_never_runs"]
+    assert [line["account"] for line in logs if line["event"] == "hook_never_runs"] == ["hrr"]
 
 
 def test_a_drained_process_leaves_its_doorbells_to_others(site: Site, relay_turns: list[Callable[[], float]]) -> None:
@@ -200,8 +200,8 @@ def test_a_drained_process_leaves_its_doorbells_to_others(site: Site, relay_turn
             connection.exec_driver_sql("update worker_parts set offered_until = 9000000000000000")
         room.answer_doorbell(lane, [part])
 
-    assert [] == site.transport.calls
-    assert 0 == site.one("select count(*) from worker_parts where offered_until is not null")
+    assert site.transport.calls == []
+    assert site.one("select count(*) from worker_parts where offered_until is not null") == 0
 
 
 def test_our_own_error_is_said_in_its_words(site: Site) -> None:
@@ -219,8 +219,8 @@ def test_our_own_error_is_said_in_its_words(site: Site) -> None:
         room.answer_doorbell(lane, [part])
 
     [failed] = [entry for entry in logs if entry["event"] == "doorbell_failed"]
-    assert ("WorkerError", "what is wrong, and what to change") == (failed["error"], failed["text"])
-    assert 1 == site.one(f"select n_open from worker_jobs where id = '{job}'")
+    assert (failed["error"], failed["text"]) == ("WorkerError", "what is wrong, and what to change")
+    assert site.one(f"select n_open from worker_jobs where id = '{job}'") == 1
 
 
 def test_a_foreign_error_is_said_without_its_text(site: Site) -> None:
@@ -239,10 +239,10 @@ def test_a_foreign_error_is_said_without_its_text(site: Site) -> None:
         report = wait_for(site.database, job, LIMIT_S, states=[JobState.OPEN, JobState.UNKNOWN])
 
     [failed] = [entry for entry in logs if entry["event"] == "doorbell_failed"]
-    assert "ValueError" == failed["error"]
+    assert failed["error"] == "ValueError"
     assert "test_lifecycle.py:" in failed["where"]
     assert "canary" not in str(logs)
-    assert () == report.receipts
+    assert report.receipts == ()
 
 
 def test_nothing_is_offered_while_the_broker_is_away(site: Site, relay_turns: list[Callable[[], float]]) -> None:
@@ -254,8 +254,8 @@ def test_nothing_is_offered_while_the_broker_is_away(site: Site, relay_turns: li
         [turn] = relay_turns
         delays = [turn() for _ in range(2)]
 
-    assert [0.5, 0.5] == delays
-    assert 1 == events(logs).count("broker_away")
+    assert delays == [0.5, 0.5]
+    assert events(logs).count("broker_away") == 1
     assert site.one(f"select offered_until from worker_parts where job_id = '{job}'") is None
 
 
@@ -296,9 +296,9 @@ def test_a_writer_that_died_ends_the_process(site: Site) -> None:
         room.answer_doorbell(lane, [part])
         status = site.exits.get(timeout=LIMIT_S)
 
-    assert EXIT_WRITER_DIED == status
+    assert status == EXIT_WRITER_DIED
     [died] = [entry for entry in logs if entry["event"] == "writer_died"]
-    assert ("critical", "RuntimeError") == (died["log_level"], died["error"])
+    assert (died["log_level"], died["error"]) == ("critical", "RuntimeError")
     assert "test_lifecycle.py:" in died["where"]
     assert "canary" not in str(logs)
 
@@ -324,8 +324,8 @@ def test_a_call_that_hangs_does_not_hold_the_end_up(site: Site) -> None:
         released.set()
         sender.join(LIMIT_S)
 
-    assert EXIT_OVERDUE == status
-    assert [1] == [entry["calls"] for entry in logs if entry["event"] == "drain_overdue"]
+    assert status == EXIT_OVERDUE
+    assert [entry["calls"] for entry in logs if entry["event"] == "drain_overdue"] == [1]
 
 
 def test_a_call_in_flight_is_waited_for_and_recorded(site: Site) -> None:
@@ -380,7 +380,7 @@ def test_a_writer_that_is_stuck_ends_the_process(site: Site) -> None:
         sender.join(LIMIT_S)
     other.close()
 
-    assert (EXIT_OVERDUE, False) == (status, drained)
+    assert (status, drained) == (EXIT_OVERDUE, False)
 
 
 def test_a_life_that_cannot_be_given_back_does_not_keep_the_process(site: Site) -> None:
@@ -389,4 +389,4 @@ def test_a_life_that_cannot_be_given_back_does_not_keep_the_process(site: Site) 
         connection.exec_driver_sql("drop table worker_processes")
 
     assert "worker_drained" in events(logs)
-    assert ["OperationalError"] == [entry["error"] for entry in logs if entry["event"] == "not_given_back"]
+    assert [entry["error"] for entry in logs if entry["event"] == "not_given_back"] == ["OperationalError"]

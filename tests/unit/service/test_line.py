@@ -47,8 +47,8 @@ def test_a_broker_that_comes_back_is_told() -> None:
         results = [line.publish({}, exchange="", routing_key="line-test") for _ in range(3)]
     line.close()
 
-    assert [False, True, True] == results
-    assert ["broker_away", "broker_back"] == [entry["event"] for entry in logs]
+    assert results == [False, True, True]
+    assert [entry["event"] for entry in logs] == ["broker_away", "broker_back"]
 
 
 def test_rabbitmq_may_not_stay_silent() -> None:
@@ -63,7 +63,7 @@ def test_rabbitmq_may_not_stay_silent() -> None:
 
     assert not opened
     assert took < 2 * TIMEOUT_S + 1
-    assert ["broker_away"] == [entry["event"] for entry in logs]
+    assert [entry["event"] for entry in logs] == ["broker_away"]
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,10 @@ def test_a_publish_that_fails_throws_the_line_away(monkeypatch: pytest.MonkeyPat
         results = [line.publish({}, exchange="", routing_key="line-test") for _ in range(2)]
     line.close()
 
-    assert ([False, True], 2) == (results, len(brokers.made))
-    assert [("broker_away", "OSError"), ("broker_back", None)] == [
-        (entry["event"], entry.get("error")) for entry in logs
+    assert (results, len(brokers.made)) == ([False, True], 2)
+    assert [(entry["event"], entry.get("error")) for entry in logs] == [
+        ("broker_away", "OSError"),
+        ("broker_back", None),
     ]
 
 
@@ -120,7 +121,7 @@ def test_a_broker_that_refuses_messages_is_tried_every_few_seconds(monkeypatch: 
     line.close()
 
     assert len(logs) < 2 * len(brokers.made) < 30
-    assert [True, True] == results
+    assert results == [True, True]
 
 
 def test_a_line_that_cannot_be_closed_is_gone_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +138,7 @@ def test_a_line_that_cannot_be_closed_is_gone_all_the_same(monkeypatch: pytest.M
         line.close()
         line.close()
 
-    assert ["line_close_failed"] == [entry["event"] for entry in logs]
+    assert [entry["event"] for entry in logs] == ["line_close_failed"]
     assert line.open()
     line.close()
 
@@ -155,9 +156,9 @@ def test_the_queues_are_declared_again_after_an_outage() -> None:
     bells.publish([ring])
 
     assert [ring, ring] == raised.value.left
-    assert (1, True, 2) == (away, ready, len(brokers.made))
+    assert (away, ready, len(brokers.made)) == (1, True, 2)
     with brokers.made[-1].channel() as channel:
         message = channel.basic_get("worker.urgent", no_ack=True)
-        assert ["hr:1", ["line-a-0"], False, 1] == message.decode()[0]
+        assert message.decode()[0] == ["hr:1", ["line-a-0"], False, 1]
         assert channel.basic_get("worker.urgent", no_ack=True) is None
     bells.close()

@@ -43,7 +43,7 @@ def test_a_reading_that_hangs_is_told_as_a_database_that_is_away() -> None:
     outbox.goes_on.set()
     thread.join(60)
 
-    assert [True, False, True] == [*told, _is_up(answers)]
+    assert [*told, _is_up(answers)] == [True, False, True]
 
 
 def _is_up(answers: LatestMetrics) -> bool:

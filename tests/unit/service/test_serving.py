@@ -57,14 +57,14 @@ async def answered(*pieces: bytes) -> bytes:
 @pytest.mark.parametrize("sent", [b"", b"GET", ASKED[:-2]], ids=["nothing", "a word", "all but its end"])
 def test_a_connection_without_a_whole_request_is_closed(sent: bytes) -> None:
     """Whatever has come by then."""
-    assert b"" == asyncio.run(answered(sent))
+    assert asyncio.run(answered(sent)) == b""
 
 
 def test_a_request_is_answered_however_long_that_takes() -> None:
     """Only its head has to come in time; a second one on the same connection has to come in time, too."""
     read = asyncio.run(answered(ASKED, ASKED[:-2]))
 
-    assert 1 == read.count(b"200 OK")
+    assert read.count(b"200 OK") == 1
 
 
 CHUNKED = b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -201,7 +201,7 @@ def test_the_connection_that_waited_longest_gives_way() -> None:
     """A new one is answered however many are silent."""
     gone, answer = asyncio.run(with_silent_ones(5, asked_first=False))
 
-    assert [True, True, True, False, False] == gone
+    assert gone == [True, True, True, False, False]
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
@@ -209,7 +209,7 @@ def test_a_connection_whose_answer_is_under_way_stays() -> None:
     """It waits for us; others wait for their clients."""
     gone, answer = asyncio.run(with_silent_ones(3, asked_first=True))
 
-    assert [False, True, False] == gone
+    assert gone == [False, True, False]
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
@@ -221,13 +221,13 @@ def test_accept_errors_are_logged_once() -> None:
         for _ in range(100):
             handler(loop, {"message": "socket.accept() out of system resource", "exception": OSError(24, "Too many")})
 
-    assert [("connections_wait", "Too many")] == [(line["event"], line["error"]) for line in lines]
+    assert [(line["event"], line["error"]) for line in lines] == [("connections_wait", "Too many")]
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="only Linux can be told")
 def test_a_client_that_reads_no_answer_is_given_up() -> None:
     """By the system, whether the answer is under way or was written whole; what goes on, however slowly, may."""
-    assert 1000 * PromptProtocol.reader_s == accepted_with(socket.TCP_USER_TIMEOUT)
+    assert accepted_with(socket.TCP_USER_TIMEOUT) == 1000 * PromptProtocol.reader_s
 
 
 def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:

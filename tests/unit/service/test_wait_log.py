@@ -67,11 +67,11 @@ def test_a_vendor_that_cannot_be_reached_is_one_line_until_it_answers(site: Site
     site.vendor.heals()
     back = watch(site, log, 80)
 
-    assert [("waits", "hr", "gettoken: refused")] == told(away, "account", "reason")[:1]
+    assert told(away, "account", "reason")[:1] == [("waits", "hr", "gettoken: refused")]
     assert 3 >= len(away), away
     assert ("goes_on", "hr") in told(back, "account")
-    assert "accepted" == site.state(job)
-    assert [] == watch(site, log, 20)
+    assert site.state(job) == "accepted"
+    assert watch(site, log, 20) == []
 
 
 def test_what_is_parked_ends_with_whoever_resumes_it(site: Site) -> None:
@@ -85,10 +85,10 @@ def test_what_is_parked_ends_with_whoever_resumes_it(site: Site) -> None:
     lift("hr", person="ada", database=site.database)
     ended = watch(site, log, 20)
 
-    assert [("waits", "parked", "hr")] == told(parked, "what", "account")
-    assert "enable the app in the admin console" == parked[0]["remedy"]
+    assert told(parked, "what", "account") == [("waits", "parked", "hr")]
+    assert parked[0]["remedy"] == "enable the app in the admin console"
     assert told(parked, "reason") == told(later, "reason")
-    assert [("goes_on", "parked", "hr")] == told(ended, "what", "account")
+    assert told(ended, "what", "account") == [("goes_on", "parked", "hr")]
 
 
 def test_a_limit_under_load_is_one_line_for_all_of_its_lanes(site: Site) -> None:
@@ -101,7 +101,7 @@ def test_a_limit_under_load_is_one_line_for_all_of_its_lanes(site: Site) -> None
         lines += watch(site, log, 4, sending=False)
     lines += watch(site, log, GONE_S + EVERY_S, sending=False)
 
-    assert [("waits", "hr", 30, None), ("goes_on", "hr", None, None)] == told(lines, "account", "count", "lane")
+    assert told(lines, "account", "count", "lane") == [("waits", "hr", 30, None), ("goes_on", "hr", None, None)]
 
 
 def test_a_pause_is_logged_without_its_reason(site: Site) -> None:
@@ -112,8 +112,8 @@ def test_a_pause_is_logged_without_its_reason(site: Site) -> None:
     resume(JobFilter(account="hr"), person="ada", database=site.database)
     ended = watch(site, log, 10)
 
-    assert [("waits", "paused", "hr", "worker resume --account hr")] == told(begun, "what", "account", "remedy")
-    assert [("goes_on", "paused", "hr")] == told(ended, "what", "account")
+    assert told(begun, "what", "account", "remedy") == [("waits", "paused", "hr", "worker resume --account hr")]
+    assert told(ended, "what", "account") == [("goes_on", "paused", "hr")]
     assert "lisi" not in repr(begun)
 
 
@@ -131,10 +131,10 @@ def test_an_account_that_this_process_cannot_use(site: Site) -> None:
     site.accounts.replace(an_account())
     right = watch(site, log, 30)
 
-    assert [("account_unusable", "hr")] == [line for line in told(wrong, "account") if line[0] != "waits"]
+    assert [line for line in told(wrong, "account") if line[0] != "waits"] == [("account_unusable", "hr")]
     assert "NOWHERE" in wrong[0]["reason"]
     assert ("account_usable", "hr") in told(right, "account")
-    assert "accepted" == site.state(job)
+    assert site.state(job) == "accepted"
     with site.database.reading() as connection:
         assert "SetAside" not in {problem.name for problem in find_problems(read_outbox(connection, site.database.now))}
 
@@ -146,8 +146,8 @@ def test_an_account_that_is_left_to_other_processes(site: Site) -> None:
     away = watch(site, log, 20, sending=False)
     back = watch(site, log, 20, sending=False)
 
-    assert [("account_unreachable", "hr", "no connection: timeout")] == told(away, "account", "reason")
-    assert [("account_reached", "hr")] == told(back, "account")
+    assert told(away, "account", "reason") == [("account_unreachable", "hr", "no connection: timeout")]
+    assert told(back, "account") == [("account_reached", "hr")]
 
 
 @pytest.mark.parametrize(("embedded", "level"), [(False, "info"), (True, "warning")])

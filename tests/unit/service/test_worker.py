@@ -43,11 +43,11 @@ def test_jobs_go_end_to_end(sqlite_url: str, levels: list[object]) -> None:
             reports = [wait_for(site.database, job, LIMIT_S) for job in jobs]
         inbox = control(vendor, "inbox")["people"]
 
-    assert [0] == status
-    assert {JobState.ACCEPTED} == {report.state for report in reports}
+    assert status == [0]
+    assert {report.state for report in reports} == {JobState.ACCEPTED}
     assert sorted(f"text {n}" for n in range(5)) == sorted(one["content"]["content"] for one in inbox["anna"])
-    assert 0 == site.one("select count(*) from worker_processes where ended_at is null")
-    assert 1 == len(levels)
+    assert site.one("select count(*) from worker_processes where ended_at is null") == 0
+    assert len(levels) == 1
 
 
 @pytest.mark.parametrize(
@@ -77,11 +77,11 @@ def test_events_are_published_under_the_jobs_id(sqlite_url: str) -> None:
             wait_for(site.database, job, LIMIT_S)
         events = [event for message in iter(lambda: heard.get(no_ack=True), None) for event in message.decode()]
 
-    assert [0] == status
+    assert status == [0]
     assert {job} == {event["uuid"] for event in events}
     # A state in capitals only shows a job that waited for a moment.
     counted = [event["type"] for event in events if event["type"].islower()]
-    assert ["task-received", "task-started", "task-succeeded"] == counted
+    assert counted == ["task-received", "task-started", "task-succeeded"]
 
 
 def test_a_worker_without_tables_ends_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +93,7 @@ def test_a_worker_without_tables_ends_with_one_sentence(tmp_path: Path, capsys: 
         thread, status = started(app)
         thread.join(LIMIT_S)
 
-    assert [EXIT_CONFIGURATION] == status
+    assert status == [EXIT_CONFIGURATION]
     assert "run `worker db upgrade`" in capsys.readouterr().err
 
 
@@ -106,7 +106,7 @@ def test_the_celery_command_finds_its_app(sqlite_url: str, monkeypatch: pytest.M
     try:
         app = celery_app.app
 
-        assert "found.worker.normal" == app.conf.task_default_queue
+        assert app.conf.task_default_queue == "found.worker.normal"
         assert app is celery_app.app
     finally:
         vars(celery_app).pop("app", None)
@@ -123,4 +123,4 @@ def test_a_revoked_job_is_cancelled_before_it_is_due(sqlite_url: str) -> None:
         app.control.revoke(job)
         report = wait_for(site.database, job, LIMIT_S)
 
-    assert ([0], JobState.CANCELLED) == (status, report.state)
+    assert (status, report.state) == ([0], JobState.CANCELLED)

@@ -47,11 +47,12 @@ def test_cuts_of_media_messages(vendor: Any) -> None:
     clip = seen(vendor, message("video", {"media_id": video, "title": "x" * 129, "description": "x" * 513}))
     news = seen(vendor, message("mpnews", {"articles": [article]}))
 
-    assert [("video.title", 128), ("video.description", 512)] == [(a["field"], a["limit"]) for a in clip["altered"]]
-    assert [("mpnews.articles[0].title", 128), ("mpnews.articles[0].digest", 512)] == [
-        (a["field"], a["limit"]) for a in news["altered"]
+    assert [(a["field"], a["limit"]) for a in clip["altered"]] == [("video.title", 128), ("video.description", 512)]
+    assert [(a["field"], a["limit"]) for a in news["altered"]] == [
+        ("mpnews.articles[0].title", 128),
+        ("mpnews.articles[0].digest", 512),
     ]
-    assert (128, 512) == (len(clip["content"]["title"]), len(clip["content"]["description"]))
+    assert (len(clip["content"]["title"]), len(clip["content"]["description"])) == (128, 512)
 
 
 @pytest.mark.parametrize(("broken", "left"), [("dropped", "字" * 682), ("replaced", "字" * 682 + "\ufffd")])
@@ -62,7 +63,7 @@ def test_a_cut_inside_a_character(vendor: Any, text: Any, broken: str, left: str
     message = seen(vendor, text("字" * 683))
 
     assert left == message["content"]["content"]
-    assert 2049 == message["altered"][0]["size"]
+    assert message["altered"][0]["size"] == 2049
 
 
 @pytest.mark.parametrize(("unit", "left"), [("chars", 128), ("bytes", 42)])
@@ -80,7 +81,7 @@ def test_what_fits_is_not_altered(vendor: Any, text: Any) -> None:
     """A text of exactly its limit is shown as it was sent."""
     message = seen(vendor, text("字" * 682 + "xx"))
 
-    assert ("字" * 682 + "xx", []) == (message["content"]["content"], message["altered"])
+    assert (message["content"]["content"], message["altered"]) == ("字" * 682 + "xx", [])
 
 
 def test_unknown_values_are_taken_for_others(vendor: Any) -> None:
@@ -91,13 +92,14 @@ def test_unknown_values_are_taken_for_others(vendor: Any) -> None:
     card = seen(vendor, buttons(button_list=[{"text": "y", "key": "k", "style": 9}], button_selection=selection))
     choice = seen(vendor, selects(select_list=[selection]))
 
-    assert [1, "a"] == [
+    assert [
         card["content"]["button_list"][0]["style"],
         card["content"]["button_selection"]["selected_id"],
-    ]
-    assert "a" == choice["content"]["select_list"][0]["selected_id"]
-    assert {"template_card.button_list[0].style", "template_card.button_selection.selected_id"} == {
-        one["field"] for one in card["altered"] if one["why"] == "unknown value"
+    ] == [1, "a"]
+    assert choice["content"]["select_list"][0]["selected_id"] == "a"
+    assert {one["field"] for one in card["altered"] if one["why"] == "unknown value"} == {
+        "template_card.button_list[0].style",
+        "template_card.button_selection.selected_id",
     }
 
 
@@ -108,13 +110,14 @@ def test_fields_without_meaning_are_not_shown(vendor: Any, text: Any) -> None:
 
     card = seen(vendor, foreign)
 
-    assert ({"content": "hi"}, "text.colour") == (extra["content"], extra["altered"][0]["field"])
-    assert ({"desc": "d"}, False) == (card["content"]["source"], "sub_title_text" in card["content"])
-    assert ["template_card.source.desc_color", "template_card.sub_title_text"] == sorted(
-        one["field"] for one in card["altered"] if one["why"] == "not defined"
-    )
+    assert (extra["content"], extra["altered"][0]["field"]) == ({"content": "hi"}, "text.colour")
+    assert (card["content"]["source"], "sub_title_text" in card["content"]) == ({"desc": "d"}, False)
+    assert sorted(one["field"] for one in card["altered"] if one["why"] == "not defined") == [
+        "template_card.source.desc_color",
+        "template_card.sub_title_text",
+    ]
     vendor.settings(codes={"undefined_field": 40058})
-    assert 40058 == vendor.send(vote(task_id="v2", sub_title_text="s"))["errcode"]
+    assert vendor.send(vote(task_id="v2", sub_title_text="s"))["errcode"] == 40058
 
 
 def test_frozen_fields_belong_to_updates(vendor: Any) -> None:
@@ -122,7 +125,7 @@ def test_frozen_fields_belong_to_updates(vendor: Any) -> None:
     card = seen(vendor, buttons(replace_text="done"))
 
     assert "replace_text" not in card["content"]
-    assert ["template_card.replace_text"] == [one["field"] for one in card["altered"]]
+    assert [one["field"] for one in card["altered"]] == ["template_card.replace_text"]
 
 
 def test_values_of_a_wrong_type_are_not_read(vendor: Any) -> None:
@@ -130,10 +133,10 @@ def test_values_of_a_wrong_type_are_not_read(vendor: Any) -> None:
     reply = vendor.send(notice(source={"desc": 5}, sub_title_text="s"))
     refused = vendor.send(notice(card_action={"type": "1", "url": URL}))
 
-    assert (0, "ok. Warning: wrong json format. ") == (reply["errcode"], reply["errmsg"])
+    assert (reply["errcode"], reply["errmsg"]) == (0, "ok. Warning: wrong json format. ")
     (message,) = vendor.inbox("chenmo")
-    assert [{"field": "template_card.source.desc", "why": "wrong type"}] == message["altered"]
-    assert 42045 == refused["errcode"]
+    assert message["altered"] == [{"field": "template_card.source.desc", "why": "wrong type"}]
+    assert refused["errcode"] == 42045
     assert refused["errmsg"].startswith("Warning: wrong json format. ")
 
 
@@ -141,7 +144,7 @@ def test_lists_of_recipients_are_not_read(vendor: Any, text: Any) -> None:
     """Ids in a list instead of between bars are as good as none."""
     reply = vendor.send({**text(), "touser": ["chenmo"]})
 
-    assert 82001 == reply["errcode"]
+    assert reply["errcode"] == 82001
     assert reply["errmsg"].startswith("Warning: wrong json format. ")
 
 
@@ -158,7 +161,7 @@ def test_ids_become_names_where_asked_for(vendor: Any, text: Any) -> None:
 
     assert [shown, words] == [asked["content"]["content"], plain["content"]["content"]]
     assert (words, shown) == (card["content"]["source"]["icon_url"], card["content"]["source"]["desc"])
-    assert ["ids translated"] == [one["why"] for one in asked["altered"]]
+    assert [one["why"] for one in asked["altered"]] == ["ids translated"]
 
 
 TRANSLATED = {
@@ -232,12 +235,12 @@ def test_what_the_wechat_plugin_shows(vendor: Any, text: Any) -> None:
     for body in (text("字" * 9), news()):
         vendor.send(body, token=token)
 
-    assert [
+    assert [one["in_wechat"] for one in vendor.inbox("chenmo")] == [
         {"shows": "same"},
         {"shows": "nothing"},
         {"shows": "text", "content": "字" * 6},
         {"shows": "pointer"},
-    ] == [one["in_wechat"] for one in vendor.inbox("chenmo")]
+    ]
 
 
 def test_updates_are_altered_too(vendor: Any) -> None:
@@ -249,8 +252,9 @@ def test_updates_are_altered_too(vendor: Any) -> None:
     reply = vendor.update({"atall": 1, "response_code": code, "template_card": {**card, "task_id": "x"}})
 
     update = vendor.inbox("chenmo")[0]["update"]
-    assert 0 == reply["errcode"]
+    assert reply["errcode"] == 0
     assert {**card, "select_list": [{**frozen, "selected_id": "a"}]} == update["template_card"]
-    assert ["template_card.select_list[0].selected_id", "template_card.task_id"] == [
-        one["field"] for one in update["altered"]
+    assert [one["field"] for one in update["altered"]] == [
+        "template_card.select_list[0].selected_id",
+        "template_card.task_id",
     ]

@@ -214,4 +214,4 @@ def test_a_number_that_has_to_be_there_is_missed() -> None:
     with pytest.raises(Refused) as refused:
         required.check({}, "location", found)
 
-    assert 41001 == refused.value.code
+    assert refused.value.code == 41001

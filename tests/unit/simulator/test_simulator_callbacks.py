@@ -94,7 +94,7 @@ def address(vendor: Vendor) -> Iterator[Address]:
 def card(vendor: Vendor, to: str = "lisi|wangwu", **fields: Any) -> dict[str, Any]:
     body = {"touser": to, "agentid": 1, "msgtype": "template_card", "template_card": {**CARD, **fields}}
     reply = vendor.send(body)
-    assert 0 == reply["errcode"], reply
+    assert reply["errcode"] == 0, reply
     return reply
 
 
@@ -115,7 +115,7 @@ def ended(vendor: Vendor, tries: int = 1) -> dict[str, Any]:
 
 def refusal(vendor: Vendor, body: dict[str, Any]) -> str:
     reply = vendor.session.post(f"{vendor.url}/_control/press", json=body, timeout=60)
-    assert 400 == reply.status_code
+    assert reply.status_code == 400
     return str(reply.json()["error"])
 
 
@@ -125,16 +125,16 @@ def test_a_press_is_an_encrypted_event(vendor: Vendor, address: Address) -> None
 
     code = press(vendor, "LiSi", selected={"days": ["1"]})["response_code"]
 
-    assert "taken" == ended(vendor)["state"]
+    assert ended(vendor)["state"] == "taken"
     [event] = address.events()
     said = {child.tag: child.text for child in event}
     assert ("ww1", "LiSi", "template_card_event", "yes", "task-1", "button_interaction", code, "1") == tuple(
         said[name]
         for name in ("ToUserName", "FromUserName", "Event", "EventKey", "TaskId", "CardType", "ResponseCode", "AgentID")
     )
-    assert "days" == event.findtext("SelectedItems/SelectedItem/QuestionKey")
-    assert "1" == event.findtext("SelectedItems/SelectedItem/OptionIds/OptionId")
-    assert "1" == address.got[0][1]["own"]
+    assert event.findtext("SelectedItems/SelectedItem/QuestionKey") == "days"
+    assert event.findtext("SelectedItems/SelectedItem/OptionIds/OptionId") == "1"
+    assert address.got[0][1]["own"] == "1"
 
 
 def test_an_entry_of_the_menu_is_another_event(vendor: Vendor, address: Address) -> None:
@@ -145,7 +145,7 @@ def test_an_entry_of_the_menu_is_another_event(vendor: Vendor, address: Address)
 
     ended(vendor)
     [event] = address.events()
-    assert ("template_card_menu_event", None) == (event.findtext("Event"), event.find("SelectedItems"))
+    assert (event.findtext("Event"), event.find("SelectedItems")) == ("template_card_menu_event", None)
 
 
 def test_each_presss_code_is_good_for_one_update_of_what_that_person_sees(vendor: Vendor, address: Address) -> None:
@@ -156,9 +156,9 @@ def test_each_presss_code_is_good_for_one_update_of_what_that_person_sees(vendor
 
     first, second = vendor.update(update), vendor.update(update)
 
-    assert [0, 60140] == [first["errcode"], second["errcode"]]
+    assert [first["errcode"], second["errcode"]] == [0, 60140]
     seen = [vendor.control("GET", "inbox", user=person)["messages"][0]["update"] for person in ("lisi", "wangwu")]
-    assert [{"replace_name": "done"}, None] == seen
+    assert seen == [{"replace_name": "done"}, None]
     assert "grey" in refusal(vendor, {"person": "lisi", "key": "yes"})
 
 
@@ -171,7 +171,7 @@ def test_a_code_ends_after_72_hours(vendor: Vendor, address: Address) -> None:
 
     reply = vendor.update(update, token=vendor.gettoken()["access_token"])
 
-    assert 60140 == reply["errcode"]
+    assert reply["errcode"] == 60140
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_nobody_presses_what_is_not_there(vendor: Vendor, address: Address, body
     card(vendor)
 
     assert why in refusal(vendor, body)
-    assert [] == address.got
+    assert address.got == []
 
 
 def test_a_vote_of_several_options_until_it_is_frozen(vendor: Vendor, address: Address) -> None:
@@ -211,8 +211,8 @@ def test_a_vote_of_several_options_until_it_is_frozen(vendor: Vendor, address: A
     reply = vendor.update({"atall": 1, "response_code": code, "template_card": frozen})
 
     [event] = address.events()
-    assert ["a", "c"] == [one.text for one in event.iter("OptionId")]
-    assert 0 == reply["errcode"]
+    assert [one.text for one in event.iter("OptionId")] == ["a", "c"]
+    assert reply["errcode"] == 0
     assert "'lunch' is frozen" in refusal(vendor, chosen)
 
 
@@ -238,9 +238,9 @@ def test_it_is_sent_again_until_it_is_taken_sealed_anew_each_time(vendor: Vendor
     press(vendor)
 
     last = ended(vendor, 4)
-    assert ("taken", [None, 500, 302, 200]) == (last["state"], [one["status"] for one in last["tries"]])
+    assert (last["state"], [one["status"] for one in last["tries"]]) == ("taken", [None, 500, 302, 200])
     assert 4 == len({query["nonce"] for _, query, _ in address.got}) == len({body for _, _, body in address.got})
-    assert 1 == len({address.opened(query, body) for _, query, body in address.got})
+    assert len({address.opened(query, body) for _, query, body in address.got}) == 1
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_an_answer_past_the_deadline_is_none(vendor: Vendor, address: Address) -
 
     last = ended(vendor)
     go.set()
-    assert ("given up", "TimeoutError") == (last["state"], last["tries"][0]["failure"])
+    assert (last["state"], last["tries"][0]["failure"]) == ("given up", "TimeoutError")
 
 
 def test_taken_events_can_come_again(vendor: Vendor, address: Address) -> None:
@@ -287,8 +287,8 @@ def test_taken_events_can_come_again(vendor: Vendor, address: Address) -> None:
 
     press(vendor)
 
-    assert 4 == len(ended(vendor, 4)["tries"])
-    assert 4 == len(address.events())
+    assert len(ended(vendor, 4)["tries"]) == 4
+    assert len(address.events()) == 4
 
 
 @pytest.mark.parametrize(("fault", "error"), [("wrong_signature", WrongSignature), ("wrong_receiver", ForeignReceiver)])

@@ -51,7 +51,7 @@ def test_made_and_read(chats: Chats) -> None:
     """A chat is what was asked for, members in lower case and once."""
     reply = chats.create(userlist=["lihua", "ChenMo", "CHENMO", "wangwei"])
 
-    assert {"errcode": 0, "errmsg": "ok", "chatid": "duty2026"} == reply
+    assert reply == {"errcode": 0, "errmsg": "ok", "chatid": "duty2026"}
     info = {
         "chatid": "duty2026",
         "name": "duty",
@@ -67,7 +67,7 @@ def test_made_by_the_vendors_choice(chats: Chats) -> None:
     chatid = chats.create(chatid=None, owner=None, name="群" * 51)["chatid"]
 
     info = chats.get(chatid)["chat_info"]
-    assert ("lihua", "群" * 50) == (info["owner"], info["name"])
+    assert (info["owner"], info["name"]) == ("lihua", "群" * 50)
     (shown,) = chats.vendor.control("GET", "chats")["chats"]
     cut = {"field": "chat.name", "why": "cut", "limit": 50, "unit": "chars", "size": 51}
     assert [cut] == shown["altered"]
@@ -93,14 +93,14 @@ def test_made_by_the_vendors_choice(chats: Chats) -> None:
 def test_chats_that_cannot_be(chats: Chats, code: int, body: dict[str, Any]) -> None:
     """Members, owner and chatid are checked; nothing is made."""
     assert code == chats.create(**body)["errcode"]
-    assert [] == chats.vendor.control("GET", "chats")["chats"]
+    assert chats.vendor.control("GET", "chats")["chats"] == []
 
 
 def test_two_thousand_members_and_a_long_chatid(chats: Chats) -> None:
     """The limits themselves are allowed."""
     reply = chats.create(userlist=[f"u{n}" for n in range(2000)], owner="u1", chatid="x" * 32)
 
-    assert 0 == reply["errcode"]
+    assert reply["errcode"] == 0
 
 
 def test_a_chatid_is_taken_once_in_a_corp(chats: Chats) -> None:
@@ -112,7 +112,7 @@ def test_a_chatid_is_taken_once_in_a_corp(chats: Chats) -> None:
         for more in ({}, {}, {"token": other_app}, {"token": other_corp}, {"chatid": "Duty2026"})
     ]
 
-    assert [0, 86215, 86215, 0, 0] == codes
+    assert codes == [0, 86215, 86215, 0, 0]
 
 
 def test_who_may_use_a_chat(chats: Chats) -> None:
@@ -127,11 +127,11 @@ def test_who_may_use_a_chat(chats: Chats) -> None:
     ]
     gone = chats.vendor.control("POST", "chats", {"dissolve": "duty2026"})
 
-    assert ([86003] * 3, [86008] * 3, {"dissolved": 1}) == (unknown, foreign, gone)
-    assert [49008] * 3 == [chats.get()["errcode"], chats.update(name="x"), chats.send()["errcode"]]
-    assert [86201] * 3 == [chats.get("")["errcode"], chats.update(chatid=""), chats.send(chatid="")["errcode"]]
+    assert (unknown, foreign, gone) == ([86003] * 3, [86008] * 3, {"dissolved": 1})
+    assert [chats.get()["errcode"], chats.update(name="x"), chats.send()["errcode"]] == [49008] * 3
+    assert [chats.get("")["errcode"], chats.update(chatid=""), chats.send(chatid="")["errcode"]] == [86201] * 3
     chats.vendor.settings(chat={"unknown_code": 40050})
-    assert 40050 == chats.get("nochat")["errcode"]
+    assert chats.get("nochat")["errcode"] == 40050
 
 
 def test_apps_without_the_whole_corp_have_no_chats(chats: Chats) -> None:
@@ -146,17 +146,17 @@ def test_apps_without_the_whole_corp_have_no_chats(chats: Chats) -> None:
     ]
     chats.vendor.settings(chat={"no_scope_code": 60011})
 
-    assert [48002] * 3 == codes
-    assert 60011 == chats.update(name="x", token=token)
+    assert codes == [48002] * 3
+    assert chats.update(name="x", token=token) == 60011
 
 
 def test_changed(chats: Chats) -> None:
     """Name, owner and members; who comes and is there already is no second member."""
     chats.create()
 
-    assert 0 == chats.update(name="night", owner="chenmo", add_user_list=["Ann", "lihua"], del_user_list=["wangwei"])
+    assert chats.update(name="night", owner="chenmo", add_user_list=["Ann", "lihua"], del_user_list=["wangwei"]) == 0
     info = chats.get()["chat_info"]
-    assert ("night", "chenmo", ["lihua", "chenmo", "ann"]) == (info["name"], info["owner"], info["userlist"])
+    assert (info["name"], info["owner"], info["userlist"]) == ("night", "chenmo", ["lihua", "chenmo", "ann"])
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,8 @@ def test_strangers_may_be_left_out_instead(chats: Chats) -> None:
     chats.vendor.settings(chat={"unknown_member_code": 0, "too_few_code": 0})
     chats.create(userlist=["lihua", "chenmo", "ghost1"])
 
-    assert 0 == chats.update(add_user_list=["ghost2"], del_user_list=["stranger", "chenmo"])
-    assert ["lihua"] == chats.get()["chat_info"]["userlist"]
+    assert chats.update(add_user_list=["ghost2"], del_user_list=["stranger", "chenmo"]) == 0
+    assert chats.get()["chat_info"]["userlist"] == ["lihua"]
 
 
 def test_sent_to_its_members(chats: Chats) -> None:
@@ -200,14 +200,16 @@ def test_sent_to_its_members(chats: Chats) -> None:
         chats.send(content={"content": "hi", "mentioned_list": ["@all"]}),
     ]
 
-    assert [{"errcode": 0, "errmsg": "ok"}] * 3 == replies
+    assert replies == [{"errcode": 0, "errmsg": "ok"}] * 3
     seen = {user: chats.vendor.inbox(user) for user in ("lihua", "chenmo", "wangwei")}
-    assert {"lihua": [False, False, True], "chenmo": [False, True, True], "wangwei": [True, False, True]} == {
-        user: [one["mentioned"] for one in messages] for user, messages in seen.items()
+    assert {user: [one["mentioned"] for one in messages] for user, messages in seen.items()} == {
+        "lihua": [False, False, True],
+        "chenmo": [False, True, True],
+        "wangwei": [True, False, True],
     }
-    assert {("duty2026", None)} == {(one["chatid"], one["msgid"]) for one in seen["lihua"]}
-    assert [1, 0, 0] == [one["safe"] for one in seen["lihua"]]
-    assert {"lihua", "chenmo", "wangwei"} == set(chats.vendor.control("GET", "inbox")["people"])
+    assert {(one["chatid"], one["msgid"]) for one in seen["lihua"]} == {("duty2026", None)}
+    assert [one["safe"] for one in seen["lihua"]] == [1, 0, 0]
+    assert set(chats.vendor.control("GET", "inbox")["people"]) == {"lihua", "chenmo", "wangwei"}
 
 
 def test_mentions_of_a_wrong_type(chats: Chats) -> None:
@@ -217,10 +219,10 @@ def test_mentions_of_a_wrong_type(chats: Chats) -> None:
     warned = chats.send(content={"content": "hi", "mentioned_list": ["chenmo", 5]})
     empty = chats.send(content={"content": "hi", "mentioned_list": None})
 
-    assert ["ok. Warning: wrong json format. ", "ok"] == [warned["errmsg"], empty["errmsg"]]
+    assert [warned["errmsg"], empty["errmsg"]] == ["ok. Warning: wrong json format. ", "ok"]
     first, second = chats.vendor.inbox("chenmo")
-    assert [True, False] == [first["mentioned"], second["mentioned"]]
-    assert ["chenmo"] == first["content"]["mentioned_list"]
+    assert [first["mentioned"], second["mentioned"]] == [True, False]
+    assert first["content"]["mentioned_list"] == ["chenmo"]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +247,7 @@ def test_messages_a_chat_does_not_take(
     chats.create()
 
     assert code == chats.send(msgtype, content, **more)["errcode"]
-    assert {} == chats.vendor.control("GET", "inbox")["people"]
+    assert chats.vendor.control("GET", "inbox")["people"] == {}
 
 
 def test_the_code_of_other_types_is_a_setting(chats: Chats) -> None:
@@ -253,7 +255,7 @@ def test_the_code_of_other_types_is_a_setting(chats: Chats) -> None:
     chats.create()
     chats.vendor.settings(chat={"msgtype_code": 40058})
 
-    assert 40058 == chats.send("template_card", {"card_type": "text_notice"})["errcode"]
+    assert chats.send("template_card", {"card_type": "text_notice"})["errcode"] == 40058
 
 
 def test_cut_and_ignored_in_chats(chats: Chats) -> None:
@@ -264,12 +266,13 @@ def test_cut_and_ignored_in_chats(chats: Chats) -> None:
     chats.send("news", {**news()["news"], "articles": [{"title": "t", "url": URL, "appid": "wx1", "pagepath": "p"}]})
 
     card, text, article = chats.vendor.inbox("chenmo")
-    assert [("textcard.title", 128, "bytes"), ("textcard.description", 512, "bytes")] == [
-        (one["field"], one["limit"], one["unit"]) for one in card["altered"]
+    assert [(one["field"], one["limit"], one["unit"]) for one in card["altered"]] == [
+        ("textcard.title", 128, "bytes"),
+        ("textcard.description", 512, "bytes"),
     ]
-    assert ("$userName=lihua$", []) == (text["content"]["content"], text["altered"])
-    assert ["not defined", "not defined"] == [one["why"] for one in article["altered"]]
-    assert [{"title": "t", "url": URL}] == article["content"]["articles"]
+    assert (text["content"]["content"], text["altered"]) == ("$userName=lihua$", [])
+    assert [one["why"] for one in article["altered"]] == ["not defined", "not defined"]
+    assert article["content"]["articles"] == [{"title": "t", "url": URL}]
 
 
 def test_alike_in_one_chat(chats: Chats) -> None:
@@ -281,8 +284,8 @@ def test_alike_in_one_chat(chats: Chats) -> None:
     alone = chats.vendor.violations()["duplicates"]
     chats.send()
 
-    assert [] == alone
-    assert {"lihua", "chenmo", "wangwei"} == {one["user"] for one in chats.vendor.violations()["duplicates"]}
+    assert alone == []
+    assert {one["user"] for one in chats.vendor.violations()["duplicates"]} == {"lihua", "chenmo", "wangwei"}
 
 
 def test_limits_of_making_and_changing(chats: Chats) -> None:
@@ -294,15 +297,15 @@ def test_limits_of_making_and_changing(chats: Chats) -> None:
     changed = [chats.update(name=str(n)) for n in range(3)]
     chats.vendor.advance(3601)
 
-    assert ([0, 45009], [0, 0, 45009]) == (made, changed)
-    assert [0, 45009] == [chats.update(name="x"), chats.create(chatid="two")["errcode"]]
+    assert (made, changed) == ([0, 45009], [0, 0, 45009])
+    assert [chats.update(name="x"), chats.create(chatid="two")["errcode"]] == [0, 45009]
 
 
 def test_refused_chats_count_for_nothing(chats: Chats) -> None:
     """Only chats that were made count against the day."""
     chats.vendor.settings(limits={"chats_per_day": 1})
 
-    assert [86006, 0] == [chats.create(userlist=["lihua"], owner=None)["errcode"], chats.create()["errcode"]]
+    assert [chats.create(userlist=["lihua"], owner=None)["errcode"], chats.create()["errcode"]] == [86006, 0]
 
 
 def test_limits_of_sending(chats: Chats) -> None:
@@ -313,9 +316,11 @@ def test_limits_of_sending(chats: Chats) -> None:
     chats.vendor.settings(limits={"chat_persons_per_minute": 12})
     refused = [chats.send()["errcode"] for _ in range(2)]
 
-    assert ([0, 0, 0], [0, 45009]) == (dropped, refused)
-    assert 2 == len(chats.vendor.inbox("chenmo"))
+    assert (dropped, refused) == ([0, 0, 0], [0, 45009])
+    assert len(chats.vendor.inbox("chenmo")) == 2
     drops = chats.vendor.violations()["drops"]
-    assert {("lihua", "duty2026"), ("chenmo", "duty2026"), ("wangwei", "duty2026")} == {
-        (one["user"], one["chatid"]) for one in drops
+    assert {(one["user"], one["chatid"]) for one in drops} == {
+        ("lihua", "duty2026"),
+        ("chenmo", "duty2026"),
+        ("wangwei", "duty2026"),
     }

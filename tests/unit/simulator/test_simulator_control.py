@@ -118,7 +118,7 @@ def test_what_a_control_call_cannot_do_is_answered(vendor: Any, method: str, cal
 
     reply = vendor.session.request(method, f"{vendor.url}/_control/{call}", json=body, timeout=60)
 
-    assert 400 == reply.status_code
+    assert reply.status_code == 400
     assert reply.json()["error"]
 
 

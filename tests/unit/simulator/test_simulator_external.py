@@ -70,7 +70,7 @@ def test_a_task_waits_for_its_member(groupmsg: Groupmsg) -> None:
     members = groupmsg.call("get_groupmsg_task", msgid=made["msgid"])
     results = groupmsg.call("get_groupmsg_send_result", msgid=made["msgid"], userid="lihua")
     page = {name: value for name, value in PAGE.items() if name != "pic_media_id"}
-    assert (0, "ok", []) == (made["errcode"], made["errmsg"], made["fail_list"])
+    assert (made["errcode"], made["errmsg"], made["fail_list"]) == (0, "ok", [])
     assert made["msgid"].startswith("msg")
     assert {
         "msgid": made["msgid"],
@@ -79,8 +79,8 @@ def test_a_task_waits_for_its_member(groupmsg: Groupmsg) -> None:
         "text": {"content": "hi"},
         "attachments": [LINK, {"msgtype": "miniprogram", "miniprogram": page}],
     } == task
-    assert [{"userid": "lihua", "status": 0}] == members["task_list"]
-    assert [{"external_userid": "wm1", "userid": "lihua", "status": 0}] == results["send_list"]
+    assert members["task_list"] == [{"userid": "lihua", "status": 0}]
+    assert results["send_list"] == [{"external_userid": "wm1", "userid": "lihua", "status": 0}]
     assert "" == members["next_cursor"] == results["next_cursor"]
 
 
@@ -140,14 +140,14 @@ def test_codes_that_nobody_knows_are_settings(groupmsg: Groupmsg) -> None:
         groupmsg.create(external_userid=["no spaces"])["errcode"],
     ]
 
-    assert [60111, 0, 0, 40058] == found
+    assert found == [60111, 0, 0, 40058]
 
 
 def test_values_of_a_wrong_type(groupmsg: Groupmsg) -> None:
     """They are not read, and the answer warns."""
     reply = groupmsg.create(attachments=[{"msgtype": "link", "link": {**LINK["link"], "desc": 5}}])
 
-    assert "ok. Warning: wrong json format. " == reply["errmsg"]
+    assert reply["errmsg"] == "ok. Warning: wrong json format. "
 
 
 def test_some_cannot_be_sent_to(groupmsg: Groupmsg) -> None:
@@ -156,8 +156,8 @@ def test_some_cannot_be_sent_to(groupmsg: Groupmsg) -> None:
 
     reply = groupmsg.create(external_userid=["wm1", "ghost1", "no spaces", "wm3", "ghost1"])
 
-    assert (0, ["ghost1", "no spaces", "wm3"]) == (reply["errcode"], reply["fail_list"])
-    assert ["wm1"] == list(groupmsg.tasks()[0]["members"]["lihua"]["results"])
+    assert (reply["errcode"], reply["fail_list"]) == (0, ["ghost1", "no spaces", "wm3"])
+    assert list(groupmsg.tasks()[0]["members"]["lihua"]["results"]) == ["wm1"]
 
 
 def test_who_gets_the_task(groupmsg: Groupmsg) -> None:
@@ -178,14 +178,14 @@ def test_who_gets_the_task(groupmsg: Groupmsg) -> None:
     groupmsg.create(sender=None, external_userid=None, tag_filter=tagged)
 
     shares = [{one: list(m["results"]) for one, m in task["members"].items()} for task in groupmsg.tasks()]
-    assert [
+    assert shares == [
         {"chenmo": ["wm1"], "service1": ["wm2"]},
         {"lihua": ["wm-lihua-1", "wm-lihua-2", "wm-lihua-3"]},
         {"ann": ["wm5", "wm6", "wm7"]},
         {"ann": ["wm5"]},
         {"service1": ["wm5"]},
-    ] == shares
-    assert 41048 == groupmsg.create(external_userid=None, tag_filter={"group_list": [{"tag_list": ["z"]}]})["errcode"]
+    ]
+    assert groupmsg.create(external_userid=None, tag_filter={"group_list": [{"tag_list": ["z"]}]})["errcode"] == 41048
 
 
 def test_who_may_call(groupmsg: Groupmsg) -> None:
@@ -200,9 +200,9 @@ def test_who_may_call(groupmsg: Groupmsg) -> None:
     hidden = groupmsg.call("get_groupmsg_send_result", token=token, msgid=mixed, userid="chenmo")["errcode"]
     groupmsg.vendor.settings(external={"permitted": False})
 
-    assert (41047, 60011, ["lihua"], 40003) == (foreign, invisible, [one["userid"] for one in seen], hidden)
-    assert 48002 == groupmsg.create()["errcode"]
-    assert 40014 == groupmsg.call("add_msg_template", token="wrong")["errcode"]
+    assert (foreign, invisible, [one["userid"] for one in seen], hidden) == (41047, 60011, ["lihua"], 40003)
+    assert groupmsg.create()["errcode"] == 48002
+    assert groupmsg.call("add_msg_template", token="wrong")["errcode"] == 40014
 
 
 def test_right_after_it_was_made(groupmsg: Groupmsg) -> None:
@@ -215,7 +215,7 @@ def test_right_after_it_was_made(groupmsg: Groupmsg) -> None:
     groupmsg.vendor.advance(3)
     later = [groupmsg.call(name, msgid=msgid, userid="lihua")["errcode"] for name in calls]
 
-    assert ([41063] * 4, [0] * 4, 1) == (early, later, len(groupmsg.listed()))
+    assert (early, later, len(groupmsg.listed())) == ([41063] * 4, [0] * 4, 1)
 
 
 def test_members_confirm(groupmsg: Groupmsg) -> None:
@@ -226,9 +226,11 @@ def test_members_confirm(groupmsg: Groupmsg) -> None:
     rest = groupmsg.act("confirm", msgid=msgid, member="lihua")
 
     results = groupmsg.call("get_groupmsg_send_result", msgid=msgid, userid="lihua")["send_list"]
-    assert ({"0": 2, "1": 1}, {"1": 2, "2": 1}) == (some["statuses"], rest["statuses"])
-    assert [("wm1", 1, NOON), ("wm2", 1, NOON + 60), ("former1", 2, None)] == [
-        (one["external_userid"], one["status"], one.get("send_time")) for one in results
+    assert (some["statuses"], rest["statuses"]) == ({"0": 2, "1": 1}, {"1": 2, "2": 1})
+    assert [(one["external_userid"], one["status"], one.get("send_time")) for one in results] == [
+        ("wm1", 1, NOON),
+        ("wm2", 1, NOON + 60),
+        ("former1", 2, None),
     ]
     (member,) = groupmsg.call("get_groupmsg_task", msgid=msgid)["task_list"]
     assert {"userid": "lihua", "status": 2, "send_time": int(NOON)} == member
@@ -241,11 +243,11 @@ def test_members_ignore(groupmsg: Groupmsg) -> None:
     shown = groupmsg.act("ignore", msgid=msgid, member="lihua")
 
     assert shown["members"]["lihua"]["ignored"]
-    assert 0 == groupmsg.call("get_groupmsg_task", msgid=msgid)["task_list"][0]["status"]
+    assert groupmsg.call("get_groupmsg_task", msgid=msgid)["task_list"][0]["status"] == 0
     for name, given in (("ignore", {"member": "ann"}), ("confirm", {"member": "ann"}), ("confirm", {"msgid": "none"})):
         url = f"{groupmsg.vendor.url}/_control/groupmsg_{name}"
         reply = groupmsg.vendor.session.post(url, json={"msgid": msgid, "member": "lihua", **given}, timeout=60)
-        assert 400 == reply.status_code
+        assert reply.status_code == 400
 
 
 def test_groups_are_invisible_until_they_were_sent_to(groupmsg: Groupmsg) -> None:
@@ -258,9 +260,9 @@ def test_groups_are_invisible_until_they_were_sent_to(groupmsg: Groupmsg) -> Non
 
     after = groupmsg.call("get_groupmsg_send_result", msgid=named, userid="lihua")["send_list"]
     own = groupmsg.call("get_groupmsg_send_result", msgid=chosen, userid="lihua")["send_list"]
-    assert ([], [("wr2", 1)]) == (before, [(one["chat_id"], one["status"]) for one in after])
-    assert ["wr-lihua-1", "wr-lihua-2", "wr-lihua-3"] == [one["chat_id"] for one in own]
-    assert 2 == len(groupmsg.listed(chat_type="group"))
+    assert (before, [(one["chat_id"], one["status"]) for one in after]) == ([], [("wr2", 1)])
+    assert [one["chat_id"] for one in own] == ["wr-lihua-1", "wr-lihua-2", "wr-lihua-3"]
+    assert len(groupmsg.listed(chat_type="group")) == 2
 
 
 def test_unsent_customers_may_be_hidden_too(groupmsg: Groupmsg) -> None:
@@ -268,7 +270,7 @@ def test_unsent_customers_may_be_hidden_too(groupmsg: Groupmsg) -> None:
     groupmsg.vendor.settings(external={"unsent_listed": False})
     msgid = groupmsg.create()["msgid"]
 
-    assert [] == groupmsg.call("get_groupmsg_send_result", msgid=msgid, userid="lihua")["send_list"]
+    assert groupmsg.call("get_groupmsg_send_result", msgid=msgid, userid="lihua")["send_list"] == []
 
 
 @pytest.mark.parametrize(
@@ -285,7 +287,7 @@ def test_what_a_customer_takes(groupmsg: Groupmsg, cap: str, most: int, wait_s: 
         msgid = groupmsg.create(external_userid=["wm1"])["msgid"]
         sent.append(groupmsg.act("confirm", msgid=msgid, member="lihua")["statuses"])
 
-    assert [{"1": 1}, {"3": 1}, {"1": 1}] == sent
+    assert sent == [{"1": 1}, {"3": 1}, {"1": 1}]
 
 
 def test_who_takes_no_more_may_be_refused_at_once(groupmsg: Groupmsg) -> None:
@@ -293,7 +295,7 @@ def test_who_takes_no_more_may_be_refused_at_once(groupmsg: Groupmsg) -> None:
     groupmsg.vendor.settings(external={"cap": "day", "capped_in_fail_list": True})
     groupmsg.act("spend", corpid="ww1", recipient="wm1")
 
-    assert ["wm1"] == groupmsg.create(external_userid=["wm1", "wm2"])["fail_list"]
+    assert groupmsg.create(external_userid=["wm1", "wm2"])["fail_list"] == ["wm1"]
 
 
 def test_three_reminders_in_a_day(groupmsg: Groupmsg) -> None:
@@ -304,9 +306,9 @@ def test_three_reminders_in_a_day(groupmsg: Groupmsg) -> None:
         groupmsg.vendor.advance(wait)
         codes.append(groupmsg.call("remind_groupmsg_send", msgid=msgid)["errcode"])
 
-    assert [0, 0, 0, 41094, 41094, 0] == codes
-    assert 0 == groupmsg.call("remind_groupmsg_send", msgid=other)["errcode"]
-    assert 4 == groupmsg.tasks()[0]["reminders"]
+    assert codes == [0, 0, 0, 41094, 41094, 0]
+    assert groupmsg.call("remind_groupmsg_send", msgid=other)["errcode"] == 0
+    assert groupmsg.tasks()[0]["reminders"] == 4
 
 
 def test_cancelled(groupmsg: Groupmsg) -> None:
@@ -316,14 +318,14 @@ def test_cancelled(groupmsg: Groupmsg) -> None:
 
     codes = [groupmsg.call("cancel_groupmsg_send", msgid=one)["errcode"] for one in (sent, waiting, waiting)]
 
-    assert [0, 0, 41093] == codes
-    assert 41093 == groupmsg.call("remind_groupmsg_send", msgid=waiting)["errcode"]
-    assert 1 == groupmsg.call("get_groupmsg_send_result", msgid=sent, userid="lihua")["send_list"][0]["status"]
+    assert codes == [0, 0, 41093]
+    assert groupmsg.call("remind_groupmsg_send", msgid=waiting)["errcode"] == 41093
+    assert groupmsg.call("get_groupmsg_send_result", msgid=sent, userid="lihua")["send_list"][0]["status"] == 1
     groupmsg.vendor.settings(external={"cancelled_query_code": 41093})
-    assert 41093 == groupmsg.call("get_groupmsg_task", msgid=waiting)["errcode"]
+    assert groupmsg.call("get_groupmsg_task", msgid=waiting)["errcode"] == 41093
     url = f"{groupmsg.vendor.url}/_control/groupmsg_confirm"
     refused = groupmsg.vendor.session.post(url, json={"msgid": waiting, "member": "lihua"}, timeout=60)
-    assert 400 == refused.status_code
+    assert refused.status_code == 400
 
 
 def test_tasks_of_others(groupmsg: Groupmsg) -> None:
@@ -353,11 +355,11 @@ def test_pages(groupmsg: Groupmsg) -> None:
         sizes.append((len(page["send_list"]), bool(page["next_cursor"])))
     groupmsg.vendor.settings(external={"max_page_size": 3})
 
-    assert [(500, True), (500, True), (1000, True), (500, True)] == sizes
+    assert sizes == [(500, True), (500, True), (1000, True), (500, True)]
     assert {*msgids, large} == {one["msgid"] for one in groupmsg.listed()}
-    assert 8 == len(groupmsg.listed(limit=2))
+    assert len(groupmsg.listed(limit=2)) == 8
     for cursor in ("nonsense", "CURSOR-99999", 7):
-        assert 50100 == groupmsg.call("get_groupmsg_task", msgid=large, cursor=cursor)["errcode"]
+        assert groupmsg.call("get_groupmsg_task", msgid=large, cursor=cursor)["errcode"] == 50100
 
 
 @pytest.mark.parametrize(
@@ -384,5 +386,5 @@ def test_calls_are_counted_per_corp_and_api(groupmsg: Groupmsg) -> None:
 
     codes = [groupmsg.create()["errcode"] for _ in range(3)]
 
-    assert [0, 0, 45009] == codes
+    assert codes == [0, 0, 45009]
     assert 1 <= len(groupmsg.listed())

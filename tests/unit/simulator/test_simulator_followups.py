@@ -146,7 +146,7 @@ def test_every_type_can_replace_a_card(vendor: Any, card: Any) -> None:
         code = vendor.send(card(task_id=f"t{number}"))["response_code"]
         body = {"userids": ["chenmo"], "response_code": code, "template_card": replacement}
 
-        assert 0 == vendor.update(body)["errcode"]
+        assert vendor.update(body)["errcode"] == 0
         assert {"template_card": replacement} == vendor.inbox("chenmo")[-1]["update"]
 
 
@@ -157,7 +157,7 @@ def test_updates_translate_ids_where_asked_for(vendor: Any, card: Any) -> None:
         code = vendor.send(card(task_id=f"t{flag}"))["response_code"]
         body = {"response_code": code, "enable_id_trans": flag, "template_card": {**CARD_B, "main_title": words}}
 
-        assert 0 == vendor.update({"atall": 1, **body})["errcode"]
+        assert vendor.update({"atall": 1, **body})["errcode"] == 0
         assert title == vendor.inbox("chenmo")[-1]["update"]["template_card"]["main_title"]
 
 
@@ -170,9 +170,9 @@ def test_an_update_with_values_of_a_wrong_type(vendor: Any, card: Any) -> None:
     second = vendor.send({**body, "template_card": {**body["template_card"], "task_id": "t2"}})["response_code"]
     refused = vendor.update({"userids": "chenmo", "response_code": second, **FREEZE})
 
-    assert (0, "ok. Warning: wrong json format. ") == (warned["errcode"], warned["errmsg"])
+    assert (warned["errcode"], warned["errmsg"]) == (0, "ok. Warning: wrong json format. ")
     assert vendor.inbox("p12u1")[0]["update"]
-    assert 82101 == refused["errcode"]
+    assert refused["errcode"] == 82101
     assert refused["errmsg"].startswith("Warning: wrong json format. ")
 
 
@@ -184,7 +184,7 @@ def test_an_app_that_lost_its_callback_cannot_update(vendor: Any, card: Any) -> 
     code = vendor.send(card(), token=token)["response_code"]
     vendor.settings(apps=[{**app, "callback": False}])
 
-    assert 43012 == vendor.update({"atall": 1, "response_code": code, **FREEZE}, token=token)["errcode"]
+    assert vendor.update({"atall": 1, "response_code": code, **FREEZE}, token=token)["errcode"] == 43012
 
 
 def test_control_ends_codes_and_msgids(vendor: Any, text: Any, card: Any) -> None:
@@ -194,6 +194,6 @@ def test_control_ends_codes_and_msgids(vendor: Any, text: Any, card: Any) -> Non
 
     ended = vendor.control("POST", "expire", {"msgid": msgids[0], "response_code": "all"})
 
-    assert {"media_ids": 0, "response_codes": 1, "msgids": 1} == ended
-    assert [42052, 0] == [vendor.recall(msgid) for msgid in msgids]
-    assert 60140 == vendor.update({"atall": 1, "response_code": code, **FREEZE})["errcode"]
+    assert ended == {"media_ids": 0, "response_codes": 1, "msgids": 1}
+    assert [vendor.recall(msgid) for msgid in msgids] == [42052, 0]
+    assert vendor.update({"atall": 1, "response_code": code, **FREEZE})["errcode"] == 60140

@@ -58,7 +58,7 @@ def test_requests(corp: Any, name: str) -> None:
 
     reply = send(corp, body)
 
-    assert (0, "ok") == (reply["errcode"], reply["errmsg"])
+    assert (reply["errcode"], reply["errmsg"]) == (0, "ok")
     assert (body[body["msgtype"]], []) == (seen(corp)["content"], seen(corp)["altered"])
     assert body.get("safe", 0) == seen(corp)["safe"]
     card = body.get("template_card", {})
@@ -75,7 +75,7 @@ def test_updates(corp: Any, name: str) -> None:
 
     reply = corp.update({**body, "response_code": code}, token=corp.token("ww1", "hr"))
 
-    assert {"errcode": 0, "errmsg": "ok", "invaliduser": []} == reply
+    assert reply == {"errcode": 0, "errmsg": "ok", "invaliduser": []}
     shown = body.get("button") or {"template_card": body["template_card"]}
     assert shown == corp.inbox((body.get("userids") or ["chenmo"])[0])[0]["update"]
 
@@ -93,7 +93,7 @@ def test_invalid_bodies(corp: Any, refusal: dict[str, Any]) -> None:
 
     assert refusal["code"] == reply["errcode"]
     if refusal["code"]:
-        assert {} == corp.control("GET", "inbox")["people"]
+        assert corp.control("GET", "inbox")["people"] == {}
     else:
         size = len(refusal["body"]["text"]["content"].encode())
         cut = {"field": "text.content", "why": "cut", "limit": 2048, "unit": "bytes", "size": size}
@@ -107,7 +107,7 @@ def test_the_second_code_of_a_row(corp: Any) -> None:
     card = golden("requests/button_interaction")
 
     assert row["also"] == send(corp, {**row["body"], "toparty": ""})["errcode"]
-    assert [0, 42014] == [send(corp, card)["errcode"] for _ in range(2)]
+    assert [send(corp, card)["errcode"] for _ in range(2)] == [0, 42014]
 
 
 def alike(reply: dict[str, Any]) -> dict[str, Any]:
@@ -161,12 +161,12 @@ def test_chats(corp: Any) -> None:
     made = corp.post("appchat/create", golden("chats/create"), token=token).json()
     sent = corp.post("appchat/send", golden("chats/send"), token=token).json()
 
-    assert {"errcode": 0, "errmsg": "ok", "chatid": "duty2026"} == made
-    assert {"errcode": 0, "errmsg": "ok"} == sent
+    assert made == {"errcode": 0, "errmsg": "ok", "chatid": "duty2026"}
+    assert sent == {"errcode": 0, "errmsg": "ok"}
     for user in golden("chats/create")["userlist"]:
         (message,) = corp.inbox(user)
         assert ("duty2026", golden("chats/send")["text"]) == (message["chatid"], message["content"])
-        assert (None, True, []) == (message["msgid"], message["mentioned"], message["altered"])
+        assert (message["msgid"], message["mentioned"], message["altered"]) == (None, True, [])
 
 
 def test_an_upload_on_the_wire(corp: Any) -> None:
@@ -179,6 +179,6 @@ def test_an_upload_on_the_wire(corp: Any) -> None:
     answer = corp.raw(f"{line}\r\n{content_type}\r\n{length}\r\n\r\n".encode() + content)
 
     reply = json.loads(answer.partition(b"\r\n\r\n")[2])
-    assert (0, "file") == (reply["errcode"], reply["type"])
+    assert (reply["errcode"], reply["type"]) == (0, "file")
     (call,) = corp.calls(path="/cgi-bin/media/upload")
-    assert ("七月报表.pdf", 12) == (call["body"]["filename"], call["body"]["size"])
+    assert (call["body"]["filename"], call["body"]["size"]) == ("七月报表.pdf", 12)

@@ -41,10 +41,11 @@ def test_a_safe_nobody_lists_has_no_effect(vendor: Any) -> None:
     vendor.send(message("text", PLAIN["text"], safe=1))
 
     first, second = vendor.inbox("chenmo")
-    assert [("safe", "not defined"), ("enable_id_trans", "not defined")] == [
-        (one["field"], one["why"]) for one in first["altered"]
+    assert [(one["field"], one["why"]) for one in first["altered"]] == [
+        ("safe", "not defined"),
+        ("enable_id_trans", "not defined"),
     ]
-    assert [0, 1] == [first["safe"], second["safe"]]
+    assert [first["safe"], second["safe"]] == [0, 1]
 
 
 def test_safe_news(vendor: Any) -> None:
@@ -52,9 +53,10 @@ def test_safe_news(vendor: Any) -> None:
     image = vendor.upload(b"\x89PNG\r\n\x1a\n", "image")["media_id"]
     article = {"title": "t", "thumb_media_id": image, "content": "c"}
 
-    assert 40074 == vendor.send({**news(), "safe": 1})["errcode"]
-    assert [0, 40058] == [
-        vendor.send(message("mpnews", {"articles": [article]}, safe=safe))["errcode"] for safe in (2, 3)
+    assert vendor.send({**news(), "safe": 1})["errcode"] == 40074
+    assert [vendor.send(message("mpnews", {"articles": [article]}, safe=safe))["errcode"] for safe in (2, 3)] == [
+        0,
+        40058,
     ]
 
 
@@ -108,9 +110,9 @@ def test_mini_programs_must_be_linked(vendor: Any) -> None:
 
     codes = [vendor.send(body, token=token)["errcode"] for body in (mini(), news(appid="wx1", pagepath="p"))]
 
-    assert [0, 0] == codes
-    assert 90206 == vendor.send(stranger, token=token)["errcode"]
-    assert 90206 == vendor.send(news(appid="wx2", pagepath="p"), token=token)["errcode"]
+    assert codes == [0, 0]
+    assert vendor.send(stranger, token=token)["errcode"] == 90206
+    assert vendor.send(news(appid="wx2", pagepath="p"), token=token)["errcode"] == 90206
 
 
 def test_the_order_of_checks(vendor: Any) -> None:
@@ -122,7 +124,7 @@ def test_the_order_of_checks(vendor: Any) -> None:
         vendor.settings(check_order=order[place:] + order[:place])
         first.append(vendor.send(wrong)["errcode"])
 
-    assert [41011, 40058, 40058, 44004, 82001] == first
+    assert first == [41011, 40058, 40058, 44004, 82001]
 
 
 @pytest.mark.parametrize("order", [["agent", "msgtype", "options", "body"], ["agent"] * 5, ["token"]])
@@ -130,12 +132,12 @@ def test_an_order_names_each_check_once(vendor: Any, order: list[str]) -> None:
     """Anything else is no order, and nothing changes."""
     url = f"{vendor.url}/_control/settings"
 
-    assert 400 == vendor.session.post(url, json={"check_order": order}, timeout=60).status_code
-    assert 41011 == vendor.send({**message("txt", {}), "agentid": None})["errcode"]
+    assert vendor.session.post(url, json={"check_order": order}, timeout=60).status_code == 400
+    assert vendor.send({**message("txt", {}), "agentid": None})["errcode"] == 41011
 
 
 def test_the_body_of_an_unknown_type(vendor: Any) -> None:
     """It is looked at when its type is, also when bodies come first."""
     vendor.settings(check_order=["body", "agent", "msgtype", "options", "recipients"])
 
-    assert 40008 == vendor.send(message("txt", {}))["errcode"]
+    assert vendor.send(message("txt", {}))["errcode"] == 40008

@@ -37,7 +37,7 @@ def test_neither_another_connection_of_the_port_nor_a_closed_file_hides_it(
         (open_files / str(number)).touch()  # no link: to read it fails, as with one that is gone
     (open_files / "5").symlink_to("socket:[4711]")
 
-    assert 123 == peers.pid_of_peer("127.0.0.1", 0x1F90, 0x50)
+    assert peers.pid_of_peer("127.0.0.1", 0x1F90, 0x50) == 123
 
 
 def test_a_line_that_a_reading_passed_over_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,7 +91,7 @@ def test_a_wrong_option_is_one_sentence(
         main(arguments)
 
     said = capsys.readouterr().err
-    assert 2 == ended.value.code
+    assert ended.value.code == 2
     assert sentence in said.splitlines()[-1]
 
 

@@ -114,7 +114,7 @@ def test_wrong_types_draw_a_warning(vendor: Any, text: Any) -> None:
     replies = [vendor.send({**text(), "agentid": "1"}), vendor.send(text(safe="0")), vendor.send(text(totag=["4"]))]
 
     assert [reply["errcode"] for reply in replies] == [0, 0, 0]
-    assert {"ok. Warning: wrong json format. "} == {reply["errmsg"] for reply in replies}
+    assert {reply["errmsg"] for reply in replies} == {"ok. Warning: wrong json format. "}
 
 
 def test_code_settings(vendor: Any, text: Any, card: Any) -> None:

@@ -65,9 +65,9 @@ def test_the_whole_chain(suite: Any) -> None:
 
     granted = corp_token(suite, token, code)
 
-    assert {"access_token", "expires_in"} == set(granted)
+    assert set(granted) == {"access_token", "expires_in"}
     body = {"touser": "lisi", "agentid": 7, "msgtype": "text", "text": {"content": "x"}}
-    assert 0 == suite.send(body, token=granted["access_token"])["errcode"]
+    assert suite.send(body, token=granted["access_token"])["errcode"] == 0
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_a_ticket_is_good_for_half_an_hour(suite: Any) -> None:
     superseded = suite_token(suite, first)["errcode"]
     suite.advance(1_801)
 
-    assert (True, 40085) == (good, superseded)
-    assert 40085 == suite_token(suite, second)["errcode"]
+    assert (good, superseded) == (True, 40085)
+    assert suite_token(suite, second)["errcode"] == 40085
 
 
 def test_an_authorisation_code_is_good_once_and_for_ten_minutes(suite: Any) -> None:
@@ -102,8 +102,8 @@ def test_an_authorisation_code_is_good_once_and_for_ten_minutes(suite: Any) -> N
     suite.advance(601)
     late = call(suite, "get_permanent_code", {"auth_code": codes[1]}, token)
 
-    assert "wwa" == first["auth_corp_info"]["corpid"]
-    assert [40078, 40078] == [again["errcode"], late["errcode"]]
+    assert first["auth_corp_info"]["corpid"] == "wwa"
+    assert [again["errcode"], late["errcode"]] == [40078, 40078]
 
 
 @pytest.mark.parametrize(("corpid", "code"), [("wwother", None), ("wwacme", "wrong")])
@@ -111,7 +111,7 @@ def test_refusals_of_get_corp_token(suite: Any, corpid: str, code: str | None) -
     """Another corp, another code."""
     token, right = authorised(suite)
 
-    assert 40084 == corp_token(suite, token, code or right, corpid)["errcode"]
+    assert corp_token(suite, token, code or right, corpid)["errcode"] == 40084
 
 
 def test_a_suites_token_ends(suite: Any) -> None:
@@ -119,7 +119,7 @@ def test_a_suites_token_ends(suite: Any) -> None:
     token, code = authorised(suite)
     suite.control("POST", "suite", {"act": "expire_tokens", "suite_id": "wwsuite"})
 
-    assert [42009, 40082] == [corp_token(suite, one, code)["errcode"] for one in (token, "never")]
+    assert [corp_token(suite, one, code)["errcode"] for one in (token, "never")] == [42009, 40082]
 
 
 def test_a_withdrawn_authorisation_ends_code_and_tokens(suite: Any) -> None:
@@ -128,10 +128,10 @@ def test_a_withdrawn_authorisation_ends_code_and_tokens(suite: Any) -> None:
     access = corp_token(suite, token, code)["access_token"]
     said = happens(suite, "cancel", corpid="wwacme")
 
-    assert ("cancel_auth", "wwacme") == (said["InfoType"], said["AuthCorpId"])
-    assert 40084 == corp_token(suite, token, code)["errcode"]
+    assert (said["InfoType"], said["AuthCorpId"]) == ("cancel_auth", "wwacme")
+    assert corp_token(suite, token, code)["errcode"] == 40084
     body = {"touser": "lisi", "agentid": 7, "msgtype": "text", "text": {"content": "x"}}
-    assert 40014 == suite.send(body, token=access)["errcode"]
+    assert suite.send(body, token=access)["errcode"] == 40014
 
 
 @pytest.mark.parametrize("customized", [False, True])
@@ -144,7 +144,7 @@ def test_a_corp_grants_group_sends_or_not(suite: Any, customized: bool) -> None:
         said = happens(suite, "change", corpid="wwacme", group_sends=given)
         errcodes.append(group_send(suite, granted["access_token"]))
 
-    assert ("change_auth", [48002, 0, 48002]) == (said["InfoType"], errcodes)
+    assert (said["InfoType"], errcodes) == ("change_auth", [48002, 0, 48002])
 
 
 def test_a_customized_app_uses_its_code_at_gettoken(suite: Any) -> None:
@@ -154,7 +154,7 @@ def test_a_customized_app_uses_its_code_at_gettoken(suite: Any) -> None:
     renewed = happens(suite, "reset", corpid="wwacme")["AuthCode"]
     new = call(suite, "get_permanent_code", {"auth_code": renewed}, token)["permanent_code"]
 
-    assert [0, 0] == [before, suite.gettoken("wwacme", new)["errcode"]]
+    assert [before, suite.gettoken("wwacme", new)["errcode"]] == [0, 0]
     assert 0 != suite.gettoken("wwacme", code)["errcode"]
 
 
@@ -185,4 +185,4 @@ def test_an_act_that_is_not_possible_is_told(suite: Any, given: dict[str, Any]) 
     """400, as other control calls."""
     reply = suite.session.post(f"{suite.url}/_control/suite", json={"suite_id": "wwsuite", **given}, timeout=60)
 
-    assert 400 == reply.status_code
+    assert reply.status_code == 400

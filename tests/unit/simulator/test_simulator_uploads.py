@@ -101,7 +101,7 @@ def test_voices_last_a_minute(vendor: Any, content: bytes, code: int) -> None:
     """A voice is measured by its frames, up to the first that is none; AMR of several channels is not measured."""
     assert code == vendor.upload(content, "voice")["errcode"]
     vendor.settings(media={"voice_seconds": 0})
-    assert 0 == vendor.upload(content, "voice")["errcode"]
+    assert vendor.upload(content, "voice")["errcode"] == 0
 
 
 @pytest.mark.parametrize("code", [40007, 40145])
@@ -113,7 +113,7 @@ def test_media_expire(vendor: Any, code: int) -> None:
     def codes() -> list[int]:
         return [vendor.send(message("file", {"media_id": one}))["errcode"] for one in ids]
 
-    assert {"media_ids": 1, "response_codes": 0, "msgids": 0} == vendor.control("POST", "expire", {"media_id": ids[0]})
+    assert vendor.control("POST", "expire", {"media_id": ids[0]}) == {"media_ids": 1, "response_codes": 0, "msgids": 0}
     assert [code, 0, 0] == codes()
     vendor.control("POST", "expire", {"media_id": "all"})
     assert [code] * 3 == codes()
@@ -127,15 +127,15 @@ def test_known_media(vendor: Any) -> None:
     vendor.settings(media={"known": {"file": ["f-.*"]}})
     body = message("file", {"media_id": "f-1"}, safe=1)
 
-    assert [0, 0] == [vendor.send(body)["errcode"], vendor.send(body, token=vendor.token("ww2", "s"))["errcode"]]
-    assert 40007 == vendor.send(message("image", {"media_id": "f-1"}))["errcode"]
-    assert 40007 == vendor.send(message("file", {"media_id": "xf-1"}))["errcode"]
+    assert [vendor.send(body)["errcode"], vendor.send(body, token=vendor.token("ww2", "s"))["errcode"]] == [0, 0]
+    assert vendor.send(message("image", {"media_id": "f-1"}))["errcode"] == 40007
+    assert vendor.send(message("file", {"media_id": "xf-1"}))["errcode"] == 40007
 
 
 @pytest.mark.parametrize("mode", SPEECH_BYTES)
 def test_every_mode_of_speech(vendor: Any, mode: int) -> None:
     """Frames of each mode are as long as they are."""
-    assert [0, 45007] == [vendor.upload(voice(length, mode), "voice")["errcode"] for length in (60, 60.02)]
+    assert [vendor.upload(voice(length, mode), "voice")["errcode"] for length in (60, 60.02)] == [0, 45007]
 
 
 def picture(vendor: Any, content: bytes = PNG, field: str = "fieldNameHere") -> dict[str, Any]:
@@ -148,14 +148,14 @@ def test_permanent_pictures(vendor: Any) -> None:
     """A picture has an address of its own, whatever the field is called, and no media_id."""
     replies = [picture(vendor), picture(vendor, field="media")]
 
-    assert [(0, ""), (0, "")] == [(reply["errcode"], reply["errmsg"]) for reply in replies]
+    assert [(reply["errcode"], reply["errmsg"]) for reply in replies] == [(0, ""), (0, "")]
     urls = {reply["url"] for reply in replies}
-    assert 2 == len(urls)
+    assert len(urls) == 2
     assert all(url.startswith("http://p.qpic.cn/") for url in urls)
-    assert {"errcode", "errmsg", "url"} == set(replies[0])
-    assert [("a.png", 8)] * 2 == [
+    assert set(replies[0]) == {"errcode", "errmsg", "url"}
+    assert [
         (call["body"]["filename"], call["body"]["size"]) for call in vendor.calls(path="/cgi-bin/media/uploadimg")
-    ]
+    ] == [("a.png", 8)] * 2
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_pictures_need_a_part(vendor: Any) -> None:
     """A body without a file is empty."""
     url = f"{vendor.url}/cgi-bin/media/uploadimg?access_token={vendor.token()}"
 
-    assert 44001 == vendor.session.post(url, data=b"x", timeout=60).json()["errcode"]
+    assert vendor.session.post(url, data=b"x", timeout=60).json()["errcode"] == 44001
 
 
 def test_pictures_of_a_day(vendor: Any) -> None:
@@ -189,8 +189,8 @@ def test_pictures_of_a_day(vendor: Any) -> None:
     codes = [picture(vendor, content)["errcode"] for content in (b"GIF89a", PNG, PNG, PNG)]
     vendor.advance(61)
 
-    assert [40123, 0, 0, 45009] == codes
-    assert 0 == picture(vendor)["errcode"]
+    assert codes == [40123, 0, 0, 45009]
+    assert picture(vendor)["errcode"] == 0
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_a_sliding_month_has_thirty_days(vendor: Any) -> None:
         vendor.advance(days * 86400)
         codes.append(picture(vendor)["errcode"])
 
-    assert [0, 45009, 0] == codes
+    assert codes == [0, 45009, 0]
 
 
 def test_the_zone_of_days_is_a_setting(vendor: Any) -> None:
@@ -232,4 +232,4 @@ def test_the_zone_of_days_is_a_setting(vendor: Any) -> None:
         vendor.advance(seconds)
         codes.append(picture(vendor)["errcode"])
 
-    assert [0, 45009, 0] == codes
+    assert codes == [0, 45009, 0]

@@ -47,24 +47,24 @@ def upload(vendor: Any, content: bytes, kind: str = "file", key: str = "k") -> d
 
 def test_a_success_says_two_things_and_no_more(vendor: Any) -> None:
     """Never a msgid."""
-    assert {"errcode": 0, "errmsg": "ok"} == send(vendor, text())
-    assert ["hi"] == [post["content"]["content"] for post in posts(vendor)["wr1"]]
+    assert send(vendor, text()) == {"errcode": 0, "errmsg": "ok"}
+    assert [post["content"]["content"] for post in posts(vendor)["wr1"]] == ["hi"]
 
 
 @pytest.mark.parametrize("key", ["", "wrong"])
 def test_a_key_nobody_has(vendor: Any, key: str) -> None:
     """93000, as for no key at all; where keys are configured and none else exists, for every other one."""
-    assert 93000 == code(vendor, text(), key)
+    assert code(vendor, text(), key) == 93000
     vendor.settings(webhook={"open": False, "keys": [{"key": "mine"}]})
-    assert (93000, 0) == (code(vendor, text(), "k"), code(vendor, text(), "mine"))
+    assert (code(vendor, text(), "k"), code(vendor, text(), "mine")) == (93000, 0)
 
 
 def test_a_key_that_was_removed_or_disabled(vendor: Any) -> None:
     """93000 and 93004, for uploads too."""
     vendor.settings(webhook={"keys": [{"key": "a", "removed": True}, {"key": "b", "disabled": True}]})
 
-    assert (93000, 93004) == (code(vendor, text(), "a"), code(vendor, text(), "b"))
-    assert 93004 == upload(vendor, b"123456", key="b")["errcode"]
+    assert (code(vendor, text(), "a"), code(vendor, text(), "b")) == (93000, 93004)
+    assert upload(vendor, b"123456", key="b")["errcode"] == 93004
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_chats_that_refuse(vendor: Any, chatid: str, answer: int) -> None:
     """Each with its code; of several in one call none is posted to."""
     assert answer == code(vendor, text(chatid))
     assert answer == code(vendor, text(f"wr1|{chatid}"))
-    assert 93006 == code(vendor, text("@all_of_it"))
-    assert {} == posts(vendor)
+    assert code(vendor, text("@all_of_it")) == 93006
+    assert posts(vendor) == {}
 
 
 def test_several_chats_and_broadcasts(vendor: Any) -> None:
@@ -92,19 +92,19 @@ def test_several_chats_and_broadcasts(vendor: Any) -> None:
     code(vendor, text(None))
     code(vendor, text("@all", "all"))
 
-    assert {"wr1": 1, "zhangsan": 1, "wr7": 2, "bb7": 1} == {chat: len(found) for chat, found in posts(vendor).items()}
-    assert 40058 == code(vendor, text("|".join(f"wr{n}" for n in range(101))))
+    assert {chat: len(found) for chat, found in posts(vendor).items()} == {"wr1": 1, "zhangsan": 1, "wr7": 2, "bb7": 1}
+    assert code(vendor, text("|".join(f"wr{n}" for n in range(101)))) == 40058
 
 
 def test_what_a_robot_does_with_an_address(vendor: Any) -> None:
     """Ignored, or refused by a setting: it posts to its own chat."""
     vendor.settings(webhook={"keys": [ROBOT]})
     code(vendor, text("wr9"), "robot")
-    assert {"wrhome": 1} == {chat: len(found) for chat, found in posts(vendor).items()}
-    assert [{"field": "chatid", "why": "ignored"}] == posts(vendor)["wrhome"][0]["altered"]
+    assert {chat: len(found) for chat, found in posts(vendor).items()} == {"wrhome": 1}
+    assert posts(vendor)["wrhome"][0]["altered"] == [{"field": "chatid", "why": "ignored"}]
 
     vendor.settings(webhook={"chatid_on_public": "refused"})
-    assert 40058 == code(vendor, text("wr9"), "robot")
+    assert code(vendor, text("wr9"), "robot") == 40058
 
 
 def test_types_that_may_ignore_their_chatid(vendor: Any) -> None:
@@ -113,7 +113,7 @@ def test_types_that_may_ignore_their_chatid(vendor: Any) -> None:
 
     code(vendor, {"msgtype": "file", "file": {"media_id": "m"}, "chatid": "wr9"})
 
-    assert {"wr1", "wr2", "wr3"} == set(posts(vendor))
+    assert set(posts(vendor)) == {"wr1", "wr2", "wr3"}
 
 
 def test_what_stands_beside_one_chat(vendor: Any) -> None:
@@ -134,7 +134,7 @@ def test_a_type_blackboards_do_not_take(vendor: Any, setting: int, answer: int) 
     vendor.settings(webhook={"undeliverable_code": setting})
 
     assert answer == code(vendor, {"msgtype": "markdown_v2", "markdown_v2": {"content": "x"}, "chatid": "bb1"})
-    assert {} == posts(vendor)
+    assert posts(vendor) == {}
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_type_blackboards_do_not_take(vendor: Any, setting: int, answer: int) 
 def test_bodies_that_are_refused(vendor: Any, body: Any, answer: int) -> None:
     """With their code, and nobody sees them."""
     assert answer == code(vendor, body)
-    assert {} == posts(vendor)
+    assert posts(vendor) == {}
 
 
 def test_pictures(vendor: Any) -> None:
@@ -171,14 +171,14 @@ def test_pictures(vendor: Any) -> None:
         image = {"base64": base64.b64encode(content).decode(), "md5": digest}
         return code(vendor, {"msgtype": "image", "image": image, "chatid": "wr1"})
 
-    assert [0, 301019, 40009, 40009] == [
+    assert [
         picture(PNG),
         picture(PNG, "0" * 32),
         picture(b"GIF89a" + bytes(20)),
         picture(PNG + bytes(2 << 20)),
-    ]
+    ] == [0, 301019, 40009, 40009]
     for text in ("#", "图片"):
-        assert 40009 == code(vendor, {"msgtype": "image", "image": {"base64": text, "md5": "x"}})
+        assert code(vendor, {"msgtype": "image", "image": {"base64": text, "md5": "x"}}) == 40009
     assert {"md5": hashlib.md5(PNG).hexdigest(), "size": len(PNG)} == posts(vendor)["wr1"][0]["content"]
 
 
@@ -196,14 +196,14 @@ def test_what_is_shown_otherwise_than_it_was_sent(vendor: Any) -> None:
     code(vendor, markdown(odd), "robot")
 
     why = {chat: [one["why"] for one in found[0]["altered"]] for chat, found in posts(vendor).items()}
-    assert {
+    assert why == {
         "wr1": ["cut"],
         "wr2": ["shown as typed"],
         "wr3": [],
         "wr4": ["unknown value"],
         "wrhome": ["not defined"],
-    } == why
-    assert 126 == len(posts(vendor)["wr1"][0]["content"]["articles"][0]["title"].encode())
+    }
+    assert len(posts(vendor)["wr1"][0]["content"]["articles"][0]["title"].encode()) == 126
 
 
 def test_uploads_belong_to_their_key(vendor: Any) -> None:
@@ -211,16 +211,16 @@ def test_uploads_belong_to_their_key(vendor: Any) -> None:
     given = upload(vendor, b"123456")
     media = {"msgtype": "file", "file": {"media_id": given["media_id"]}, "chatid": "wr1"}
 
-    assert ["created_at", "errcode", "errmsg", "media_id", "type"] == sorted(given)
+    assert sorted(given) == ["created_at", "errcode", "errmsg", "media_id", "type"]
     assert isinstance(given["created_at"], str)
-    assert (40006, 40005) == (upload(vendor, b"12345")["errcode"], upload(vendor, PNG, "image")["errcode"])
-    assert 301017 == upload(vendor, b"123456", "voice")["errcode"]
-    assert (0, 40007) == (code(vendor, media), code(vendor, media, "other"))
+    assert (upload(vendor, b"12345")["errcode"], upload(vendor, PNG, "image")["errcode"]) == (40006, 40005)
+    assert upload(vendor, b"123456", "voice")["errcode"] == 301017
+    assert (code(vendor, media), code(vendor, media, "other")) == (0, 40007)
     vendor.control("POST", "expire", {"media_id": given["media_id"]})
-    assert 40007 == code(vendor, media)
+    assert code(vendor, media) == 40007
     second = {"msgtype": "file", "file": {"media_id": upload(vendor, b"123456")["media_id"]}, "chatid": "wr1"}
     vendor.advance(259_201)
-    assert 40007 == code(vendor, second)
+    assert code(vendor, second) == 40007
 
 
 def test_a_robot_says_twenty_messages_a_minute(vendor: Any) -> None:
@@ -229,10 +229,10 @@ def test_a_robot_says_twenty_messages_a_minute(vendor: Any) -> None:
 
     answers = [code(vendor, text(None, str(n)), "robot") for n in range(22)]
 
-    assert [0] * 20 + [45009] * 2 == answers
-    assert ["webhook:robot"] == list({one["key"] for one in vendor.violations()["limits"]})
+    assert answers == [0] * 20 + [45009] * 2
+    assert list({one["key"] for one in vendor.violations()["limits"]}) == ["webhook:robot"]
     vendor.advance(61)
-    assert 0 == code(vendor, text(None, "later"), "robot")
+    assert code(vendor, text(None, "later"), "robot") == 0
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_limits_of_message_push(
     assert [0, 0, answer] == answers
     assert other is None or code(vendor, text(other, "x")) == 0
     assert other is not None or code(vendor, text("wr2", "x")) == 45009
-    assert 0 == code(vendor, text(chatid, "x"), "another key")
+    assert code(vendor, text(chatid, "x"), "another key") == 0
 
 
 @pytest.mark.parametrize("setting", [45033, 45035, 0])
@@ -268,9 +268,9 @@ def test_equal_bodies_in_flight(vendor: Any, setting: int) -> None:
         vendor.until(lambda: [call["received"] for call in vendor.calls(path=SEND)] == ["whole"])
 
         assert setting == code(vendor, text())
-        assert (0, 0) == (code(vendor, text(content="other")), code(vendor, text(), "another"))
+        assert (code(vendor, text(content="other")), code(vendor, text(), "another")) == (0, 0)
 
-    assert 2 == vendor.control("GET", "webhook")["most_equal_in_flight"]
+    assert vendor.control("GET", "webhook")["most_equal_in_flight"] == 2
     vendor.until(lambda: code(vendor, text()) == 0)
 
 
@@ -289,12 +289,12 @@ def test_a_member_outside_the_scope_allows_three_messages(vendor: Any, adds_up: 
     before = code(vendor, text("zhang"))
     act = {"act": "enter_chat", "key": "k", "chat": "wozhang", "person": "zhang"}
     vendor.control("POST", "webhook", act)
-    assert 0 == code(vendor, text("wozhang"))
+    assert code(vendor, text("wozhang")) == 0
     vendor.control("POST", "webhook", act)
 
     answers = [code(vendor, text("ZHANG")) for _ in range(6)]
 
-    assert (93005, 0) == (before, code(vendor, text("known1")))
+    assert (before, code(vendor, text("known1"))) == (93005, 0)
     assert [0] * left + [93005] * (6 - left) == answers
 
 
@@ -304,7 +304,7 @@ def test_nobody_clicks_what_is_not_there(vendor: Any) -> None:
 
     def said(body: Any) -> str:
         reply = vendor.session.post(f"{vendor.url}/_control/webhook", json=body, timeout=60)
-        assert 400 == reply.status_code
+        assert reply.status_code == 400
         return str(reply.json()["error"])
 
     assert "has a button 'ok'" in said(click)

@@ -51,12 +51,12 @@ def test_the_order_of_checks_of_the_standard_envelope(youdu: Client) -> None:
         later = {name: value for _, one in reversed(faults[n:]) for name, value in one.items()}
         assert code == youdu.call("msg/send", GOOD, **fault)["errcode"]
         assert code == youdu.call("msg/send", GOOD, **(later | fault))["errcode"]
-    assert 100004 == youdu.raw("msg/send", b"{", token="no-such").json()["errcode"]
-    assert 100004 == youdu.raw("msg/send", b"[]").json()["errcode"]
-    assert 100004 == youdu.call("msg/send", b"no json")["errcode"]
-    assert 100004 == youdu.call("msg/send", b'["no object"]')["errcode"]
-    assert 100004 == youdu.call("msg/send", b'{"toUser": "\\ud800"}')["errcode"]
-    assert 0 == youdu.call("msg/send", GOOD)["errcode"]
+    assert youdu.raw("msg/send", b"{", token="no-such").json()["errcode"] == 100004
+    assert youdu.raw("msg/send", b"[]").json()["errcode"] == 100004
+    assert youdu.call("msg/send", b"no json")["errcode"] == 100004
+    assert youdu.call("msg/send", b'["no object"]')["errcode"] == 100004
+    assert youdu.call("msg/send", b'{"toUser": "\\ud800"}')["errcode"] == 100004
+    assert youdu.call("msg/send", GOOD)["errcode"] == 0
 
 
 def test_an_envelope_for_another_app_or_of_another_key_does_not_open(youdu: Client) -> None:
@@ -65,7 +65,7 @@ def test_an_envelope_for_another_app_or_of_another_key_does_not_open(youdu: Clie
     wrong_app = YouduEnvelope(KEYS[APP], "yd_other").seal(b"{}", bytes(16))
     cut = youdu.sealed(b"{}")[:-8]
 
-    assert [100006] * 3 == [youdu.call("msg/send", GOOD, encrypt=one)["errcode"] for one in (wrong_key, wrong_app, cut)]
+    assert [youdu.call("msg/send", GOOD, encrypt=one)["errcode"] for one in (wrong_key, wrong_app, cut)] == [100006] * 3
 
 
 def test_gettoken_gives_a_new_token_each_time_and_older_ones_live_on(youdu: Client) -> None:
@@ -73,38 +73,38 @@ def test_gettoken_gives_a_new_token_each_time_and_older_ones_live_on(youdu: Clie
     first, second = youdu.gettoken(), youdu.gettoken()
 
     assert first != second
-    assert [0, 0] == [youdu.call("msg/send", GOOD, token=one)["errcode"] for one in (first, second)]
+    assert [youdu.call("msg/send", GOOD, token=one)["errcode"] for one in (first, second)] == [0, 0]
 
     settings(youdu, old_tokens_live=False)
     third = youdu.gettoken()
-    assert [100001, 0] == [youdu.call("msg/send", GOOD, token=one)["errcode"] for one in (second, third)]
+    assert [youdu.call("msg/send", GOOD, token=one)["errcode"] for one in (second, third)] == [100001, 0]
 
 
 def test_tokens_expire_are_forgotten_and_belong_to_one_app(youdu: Client, vendor: Vendor) -> None:
     """100002 after 7200 s, 100001 after a restart and for another app's."""
     token, foreign = youdu.token(), app(youdu, "sysMsgAssistant").gettoken()
-    assert 100001 == youdu.call("msg/send", GOOD, token=foreign)["errcode"]
+    assert youdu.call("msg/send", GOOD, token=foreign)["errcode"] == 100001
     vendor.advance(7199)
-    assert 0 == youdu.call("msg/send", GOOD)["errcode"]
+    assert youdu.call("msg/send", GOOD)["errcode"] == 0
     vendor.advance(2)
-    assert 100002 == youdu.call("msg/send", GOOD)["errcode"]
+    assert youdu.call("msg/send", GOOD)["errcode"] == 100002
 
     fresh = youdu.gettoken()
-    assert {"forgotten": 0, "expired": 1, "media": 0} == youdu.control("POST", "youdu", {"expire_token": fresh})
-    assert 100002 == youdu.call("msg/send", GOOD, token=fresh)["errcode"]
-    assert 3 == youdu.control("POST", "youdu", {"forget_tokens": True})["forgotten"]
-    assert 100001 == youdu.call("msg/send", GOOD, token=token)["errcode"]
+    assert youdu.control("POST", "youdu", {"expire_token": fresh}) == {"forgotten": 0, "expired": 1, "media": 0}
+    assert youdu.call("msg/send", GOOD, token=fresh)["errcode"] == 100002
+    assert youdu.control("POST", "youdu", {"forget_tokens": True})["forgotten"] == 3
+    assert youdu.call("msg/send", GOOD, token=token)["errcode"] == 100001
 
 
 def test_the_timestamp_is_looked_at_only_when_a_setting_says_so(youdu: Client, vendor: Vendor) -> None:
     """The vendor's own sample sends an empty text by mistake."""
-    assert 0 == youdu.call("gettoken", b"", token=None)["errcode"]
+    assert youdu.call("gettoken", b"", token=None)["errcode"] == 0
     vendor.control("POST", "clock", {"set": 1_700_000_000, "frozen": True})
     settings(youdu, timestamp_window_s=60)
 
-    assert 100003 == youdu.call("gettoken", b"", token=None)["errcode"]
-    assert 100003 == youdu.call("gettoken", b"1700000061", token=None)["errcode"]
-    assert 0 == youdu.call("gettoken", b"1699999940", token=None)["errcode"]
+    assert youdu.call("gettoken", b"", token=None)["errcode"] == 100003
+    assert youdu.call("gettoken", b"1700000061", token=None)["errcode"] == 100003
+    assert youdu.call("gettoken", b"1699999940", token=None)["errcode"] == 0
 
 
 TYPES = {
@@ -137,7 +137,7 @@ def test_every_type_is_shown_as_it_was_sent(youdu: Client, msgtype: str) -> None
 
     answer = app(youdu, APPS.get(msgtype, APP)).send(msgtype, content)
 
-    assert {"errcode": 0, "errmsg": "ok"} == answer
+    assert answer == {"errcode": 0, "errmsg": "ok"}
     (delivered,) = youdu.state()["delivered"]
     assert (msgtype, content, ["alice"], []) == tuple(
         delivered[name] for name in ("msgtype", "content", "people", "altered")
@@ -152,7 +152,7 @@ def test_the_wrong_kind_of_app_is_an_invalid_app(youdu: Client, msgtype: str) ->
     settings(youdu, sms_by_message_app=False)
     wrong = APP if msgtype in ("sysMsg", "sms", "mail") else "sysMsgAssistant"
 
-    assert 100005 == app(youdu, wrong).send(msgtype, TYPES[msgtype])["errcode"]
+    assert app(youdu, wrong).send(msgtype, TYPES[msgtype])["errcode"] == 100005
     settings(youdu, sms_by_message_app=True)
     assert (0 if msgtype == "sms" else 100005) == app(youdu, wrong).send(msgtype, TYPES[msgtype])["errcode"]
 
@@ -177,40 +177,40 @@ def test_the_wrong_kind_of_app_is_an_invalid_app(youdu: Client, msgtype: str) ->
 )
 def test_bodies_that_are_wrong(youdu: Client, msgtype: str, content: Any) -> None:
     """No code is documented: 100003, and nobody sees anything."""
-    assert 100003 == youdu.send(msgtype, content)["errcode"]
-    assert [] == youdu.state()["delivered"]
+    assert youdu.send(msgtype, content)["errcode"] == 100003
+    assert youdu.state()["delivered"] == []
 
 
 @pytest.mark.parametrize("msg", [None, [], [{}], [{"text": {"content": "c"}, "link": {"title": "t", "url": "u"}}]])
 def test_system_messages_without_entries(youdu: Client, msg: Any) -> None:
     """Each entry is one of text and link."""
-    assert 100003 == app(youdu, "sysMsgAssistant").send("sysMsg", {"title": "t", "msg": msg})["errcode"]
+    assert app(youdu, "sysMsgAssistant").send("sysMsg", {"title": "t", "msg": msg})["errcode"] == 100003
 
 
 def test_what_is_too_long_is_cut_in_silence_and_noted(youdu: Client) -> None:
     """By code points, or by units of UTF-16; titles that are merely not allowed are shown or refused by a setting."""
-    assert 0 == youdu.send("text", {"content": "😀" * 601})["errcode"]
+    assert youdu.send("text", {"content": "😀" * 601})["errcode"] == 0
     settings(youdu, character="utf16")
     youdu.send("text", {"content": "😀" * 301})
     youdu.send("link", {"title": "x" * 65, "url": "u"})
     first, second, third = youdu.state()["delivered"]
 
-    assert ("😀" * 600, "cut", 600, 601) == (
+    assert (
         first["content"]["content"],
         *(first["altered"][0][name] for name in ("why", "limit", "size")),
-    )
-    assert ("😀" * 300, 602) == (second["content"]["content"], second["altered"][0]["size"])
-    assert ("x" * 65, "too long, shown") == (third["content"]["title"], third["altered"][0]["why"])
+    ) == ("😀" * 600, "cut", 600, 601)
+    assert (second["content"]["content"], second["altered"][0]["size"]) == ("😀" * 300, 602)
+    assert (third["content"]["title"], third["altered"][0]["why"]) == ("x" * 65, "too long, shown")
 
     settings(youdu, long_title_code=100003)
-    assert 100003 == youdu.send("link", {"title": "x" * 65, "url": "u"})["errcode"]
+    assert youdu.send("link", {"title": "x" * 65, "url": "u"})["errcode"] == 100003
 
 
 def test_an_exlink_without_a_cover(youdu: Client) -> None:
     """An empty media_id, which the vendor's SDK sends, is taken until a setting refuses it."""
-    assert 0 == youdu.send("exlink", TYPES["exlink"])["errcode"]
+    assert youdu.send("exlink", TYPES["exlink"])["errcode"] == 0
     settings(youdu, exlink_cover_code=100003)
-    assert 100003 == youdu.send("exlink", TYPES["exlink"])["errcode"]
+    assert youdu.send("exlink", TYPES["exlink"])["errcode"] == 100003
 
 
 # -- recipients -------------------------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def test_the_text_that_names_them_is_a_setting(youdu: Client) -> None:
     """Its form is not documented."""
     settings(youdu, invalid_text="用户[{users}]不存在", invalid_separator=",")
 
-    assert "用户[ghost1,ghost2]不存在" == youdu.send(to="ghost1|ghost2|alice")["errmsg"]
+    assert youdu.send(to="ghost1|ghost2|alice")["errmsg"] == "用户[ghost1,ghost2]不存在"
 
 
 def test_departments_everyone_and_the_most_of_each(youdu: Client) -> None:
@@ -249,14 +249,14 @@ def test_departments_everyone_and_the_most_of_each(youdu: Client) -> None:
     youdu.send(to="", toDept="0")
 
     first, second = youdu.state()["delivered"]
-    assert ["alice", "bob", "d12u1", "d12u2", "d12u3"] == first["people"]
-    assert ["all1", "all2", "all3"] == second["people"]
-    assert 200001 == youdu.send(to="|".join(f"u{n}" for n in range(1001)))["errcode"]
-    assert 100003 == youdu.send(to="", toDept="|".join(str(n + 1) for n in range(101)))["errcode"]
-    assert 100003 == youdu.send(to="", toDept="")["errcode"]
-    assert 100003 == youdu.send(to="alice", toDept=7)["errcode"]
+    assert first["people"] == ["alice", "bob", "d12u1", "d12u2", "d12u3"]
+    assert second["people"] == ["all1", "all2", "all3"]
+    assert youdu.send(to="|".join(f"u{n}" for n in range(1001)))["errcode"] == 200001
+    assert youdu.send(to="", toDept="|".join(str(n + 1) for n in range(101)))["errcode"] == 100003
+    assert youdu.send(to="", toDept="")["errcode"] == 100003
+    assert youdu.send(to="alice", toDept=7)["errcode"] == 100003
     settings(youdu, unknown_dept_code=300114)
-    assert 300114 == youdu.send(toDept="900001")["errcode"]
+    assert youdu.send(toDept="900001")["errcode"] == 300114
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_to_all_and_its_two_spellings(youdu: Client, reads: str, to_all: Any, pe
 
     answer = app(youdu, "sysMsgAssistant").send("sysMsg", TYPES["sysMsg"], to="", toAll=to_all)
 
-    assert 0 == answer["errcode"]
+    assert answer["errcode"] == 0
     assert people == len(youdu.state()["delivered"][0]["people"])
 
 
@@ -283,10 +283,10 @@ def test_to_all_without_its_flag_or_for_another_type(youdu: Client) -> None:
     """It is required where toAll is used, and toAll is for system messages."""
     system = app(youdu, "sysMsgAssistant")
 
-    assert 100003 == system.send("sysMsg", TYPES["sysMsg"], to="", toAll={})["errcode"]
+    assert system.send("sysMsg", TYPES["sysMsg"], to="", toAll={})["errcode"] == 100003
     settings(youdu, only_online="onlyOnline")
-    assert 100003 == system.send("sysMsg", TYPES["sysMsg"], to="", toAll={"onliyOnline": True})["errcode"]
-    assert 100003 == youdu.send(to="", toAll={"onlyOnline": True})["errcode"]
+    assert system.send("sysMsg", TYPES["sysMsg"], to="", toAll={"onliyOnline": True})["errcode"] == 100003
+    assert youdu.send(to="", toAll={"onlyOnline": True})["errcode"] == 100003
 
 
 def test_addresses_are_read_only_without_users(youdu: Client) -> None:
@@ -295,8 +295,8 @@ def test_addresses_are_read_only_without_users(youdu: Client) -> None:
     mail.send("mail", TYPES["mail"], to="", toEmail="A@b.test|ghost@b.test")
     mail.send("mail", TYPES["mail"], to="alice", toEmail="c@d.test")
 
-    assert [["a@b.test"], ["alice"]] == [one["people"] for one in youdu.state()["delivered"]]
-    assert 100003 == mail.send("mail", TYPES["mail"], to="", toDept="7")["errcode"]
+    assert [one["people"] for one in youdu.state()["delivered"]] == [["a@b.test"], ["alice"]]
+    assert mail.send("mail", TYPES["mail"], to="", toDept="7")["errcode"] == 100003
 
 
 # -- media ------------------------------------------------------------------------------------------------------------
@@ -311,7 +311,7 @@ def test_an_upload_and_its_ways_back(youdu: Client) -> None:
     got = youdu.raw("media/get", body)
 
     digits, _, size = media_id.partition("-")
-    assert (32, "10240") == (len(digits), size)
+    assert (len(digits), size) == (32, "10240")
     assert {"name": "报告.bin", "size": 10240} == found == youdu.opened(got.headers["encrypt"])
     assert content == youdu.envelope.open(got.text)
     assert [media_id] == [one["media_id"] for one in youdu.state()["media"]]
@@ -323,18 +323,18 @@ def test_files_that_are_not_there(youdu: Client, vendor: Vendor) -> None:
     image = {"media_id": media_id}
     other = app(youdu, "sysOrgAssistant")
 
-    assert 200010 == youdu.send("image", {"media_id": "0" * 32 + "-1"})["errcode"]
-    assert 200010 == other.call("media/search", {"mediaId": media_id})["errcode"]
-    assert 200010 == youdu.call("media/get", {"mediaId": "x"})["errcode"]
-    assert 0 == youdu.send("image", image)["errcode"]
+    assert youdu.send("image", {"media_id": "0" * 32 + "-1"})["errcode"] == 200010
+    assert other.call("media/search", {"mediaId": media_id})["errcode"] == 200010
+    assert youdu.call("media/get", {"mediaId": "x"})["errcode"] == 200010
+    assert youdu.send("image", image)["errcode"] == 0
     settings(youdu, media_shared=True)
-    assert 0 == other.call("media/search", {"mediaId": media_id})["errcode"]
+    assert other.call("media/search", {"mediaId": media_id})["errcode"] == 0
     settings(youdu, media_lifetime_s=10)
     vendor.advance(11)
-    assert 200010 == youdu.send("image", image)["errcode"]
+    assert youdu.send("image", image)["errcode"] == 200010
     settings(youdu, media_lifetime_s=0)
-    assert 1 == youdu.control("POST", "youdu", {"forget_media": "all"})["media"]
-    assert 200010 == youdu.send("image", image)["errcode"]
+    assert youdu.control("POST", "youdu", {"forget_media": "all"})["media"] == 1
+    assert youdu.send("image", image)["errcode"] == 200010
 
 
 @pytest.mark.parametrize(
@@ -355,15 +355,15 @@ def test_forms_with_wrong_fields(youdu: Client, fields: dict[str, str], code: in
 
 def test_uploads_that_are_refused(youdu: Client) -> None:
     """An unknown type, no name, no file, a file that is no cipher text, one too large by a setting."""
-    assert 200009 == youdu.upload(b"x", "picture")["errcode"]
-    assert 200008 == youdu.upload(b"x", name="")["errcode"]
+    assert youdu.upload(b"x", "picture")["errcode"] == 200009
+    assert youdu.upload(b"x", name="")["errcode"] == 200008
     url, query = f"{youdu.url}/cgi/media/upload", {"accessToken": youdu.token()}
     about = {"buin": str(BUIN), "appId": APP, "encrypt": youdu.sealed(b'{"type":"file","name":"a"}')}
     for files in ({"other": ("file", "x")}, {"file": ("file", "x")}, {"file": ("file", b"\xff\xfe")}):
-        assert 200008 == youdu.session.post(url, params=query, data=about, files=files, timeout=60).json()["errcode"]
+        assert youdu.session.post(url, params=query, data=about, files=files, timeout=60).json()["errcode"] == 200008
     settings(youdu, media_max_bytes=2)
-    assert [0, 200008] == [youdu.upload(b"x" * size)["errcode"] for size in (2, 3)]
-    assert 100008 == youdu.session.post(url, params=query, data=b"x", timeout=60).json()["errcode"]
+    assert [youdu.upload(b"x" * size)["errcode"] for size in (2, 3)] == [0, 200008]
+    assert youdu.session.post(url, params=query, data=b"x", timeout=60).json()["errcode"] == 100008
 
 
 # -- windows and badges -----------------------------------------------------------------------------------------------
@@ -373,10 +373,10 @@ def test_a_window_takes_the_place_of_its_like(youdu: Client) -> None:
     """By notice_id, at each person; without one there are two. Beside a url the tip is not shown."""
     for n, notice in enumerate(("n1", "n1", None, None, "n2")):
         window = {"url": f"https://a/{n}", "tip": "t", **({"notice_id": notice} if notice else {})}
-        assert {"errcode": 0, "errmsg": "ok"} == youdu.legacy("popwindow", {"toUser": "Alice", "popWindow": window})
+        assert youdu.legacy("popwindow", {"toUser": "Alice", "popWindow": window}) == {"errcode": 0, "errmsg": "ok"}
 
     windows = youdu.state()["windows"]["alice"]
-    assert ["https://a/1", "https://a/2", "https://a/3", "https://a/4"] == [one["url"] for one in windows]
+    assert [one["url"] for one in windows] == ["https://a/1", "https://a/2", "https://a/3", "https://a/4"]
     assert not any("tip" in one for one in windows)
 
 
@@ -388,35 +388,35 @@ def test_windows_that_are_wrong(youdu: Client) -> None:
         {"toUser": "", "popWindow": {"tip": "t"}},
         {"toUser": "alice"},
     ]
-    assert [100003] * 4 == [youdu.legacy("popwindow", one)["errcode"] for one in wrong]
+    assert [youdu.legacy("popwindow", one)["errcode"] for one in wrong] == [100003] * 4
     right = {"toUser": "alice|ghost", "popWindow": {"tip": "t"}}
-    assert 100005 == app(youdu, "sysMsgAssistant").legacy("popwindow", right)["errcode"]
-    assert "invalid toUser: ghost" == youdu.legacy("popwindow", right)["errmsg"]
+    assert app(youdu, "sysMsgAssistant").legacy("popwindow", right)["errcode"] == 100005
+    assert youdu.legacy("popwindow", right)["errmsg"] == "invalid toUser: ghost"
 
 
 def test_a_badge_is_absolute_and_0_clears_it(youdu: Client) -> None:
     """One account a call."""
     for count in (3, 5):
         youdu.legacy("set.ent.notice", {"account": "Alice", "count": count, "tip": "to do"})
-    assert {"alice": {"app": APP, "count": 5, "tip": "to do"}} == youdu.state()["badges"]
+    assert youdu.state()["badges"] == {"alice": {"app": APP, "count": 5, "tip": "to do"}}
     youdu.legacy("set.ent.notice", {"account": "alice", "count": 0})
 
-    assert {} == youdu.state()["badges"]
-    assert 200007 == youdu.legacy("set.ent.notice", {"account": "ghost", "count": 1})["errcode"]
-    assert 100003 == youdu.legacy("set.ent.notice", {"account": "alice", "count": "1"})["errcode"]
-    assert 100005 == app(youdu, "sysMsgAssistant").legacy("set.ent.notice", {"account": "a", "count": 1})["errcode"]
+    assert youdu.state()["badges"] == {}
+    assert youdu.legacy("set.ent.notice", {"account": "ghost", "count": 1})["errcode"] == 200007
+    assert youdu.legacy("set.ent.notice", {"account": "alice", "count": "1"})["errcode"] == 100003
+    assert app(youdu, "sysMsgAssistant").legacy("set.ent.notice", {"account": "a", "count": 1})["errcode"] == 100005
 
 
 def test_the_old_envelope_needs_no_token_and_has_checks_of_its_own(youdu: Client) -> None:
     """A token is taken too; a setting asks for it."""
     badge = {"account": "alice", "count": 1}
 
-    assert 0 == youdu.legacy("set.ent.notice", badge, token="nonsense")["errcode"]
-    assert 100010 == youdu.legacy("set.ent.notice", badge, app_id="")["errcode"]
-    assert 100011 == youdu.legacy("set.ent.notice", badge, msg_encrypt="")["errcode"]
+    assert youdu.legacy("set.ent.notice", badge, token="nonsense")["errcode"] == 0
+    assert youdu.legacy("set.ent.notice", badge, app_id="")["errcode"] == 100010
+    assert youdu.legacy("set.ent.notice", badge, msg_encrypt="")["errcode"] == 100011
     settings(youdu, legacy_token="required")
-    assert 100000 == youdu.legacy("set.ent.notice", badge)["errcode"]
-    assert 0 == youdu.legacy("set.ent.notice", badge, token="")["errcode"]
+    assert youdu.legacy("set.ent.notice", badge)["errcode"] == 100000
+    assert youdu.legacy("set.ent.notice", badge, token="")["errcode"] == 0
 
 
 # -- the rest ---------------------------------------------------------------------------------------------------------
@@ -442,14 +442,14 @@ def test_faults_work_on_these_paths_and_speak_as_this_server(youdu: Client, vend
         {"match": {"path": "/cgi/msg/send"}, "times": 1, "action": {"reset_response_after": 0}},
     )
 
-    assert {"errcode": -1, "errmsg": "undefined error"} == youdu.send()
-    assert {"errcode": 0, "errmsg": "odd"} == youdu.send()
+    assert youdu.send() == {"errcode": -1, "errmsg": "undefined error"}
+    assert youdu.send() == {"errcode": 0, "errmsg": "odd"}
     with pytest.raises(json.JSONDecodeError):
         youdu.send()
-    assert [] == youdu.state()["delivered"]
+    assert youdu.state()["delivered"] == []
     with pytest.raises(Exception, match=r"[Rr]eset"):
         youdu.send()
-    assert 1 == len(youdu.state()["delivered"])
+    assert len(youdu.state()["delivered"]) == 1
 
 
 def test_who_saw_two_alike_is_a_violation(youdu: Client, vendor: Vendor) -> None:
@@ -458,8 +458,8 @@ def test_who_saw_two_alike_is_a_violation(youdu: Client, vendor: Vendor) -> None
         youdu.send("text", {"content": content}, to="alice|bob")
 
     duplicates = vendor.violations()["duplicates"]
-    assert {"alice", "bob"} == {one["user"] for one in duplicates}
-    assert [["youdu-1", "youdu-3"]] * 2 == [one["msgids"] for one in duplicates]
+    assert {one["user"] for one in duplicates} == {"alice", "bob"}
+    assert [one["msgids"] for one in duplicates] == [["youdu-1", "youdu-3"]] * 2
 
 
 def test_a_reset_forgets_everything(youdu: Client, vendor: Vendor) -> None:
@@ -467,8 +467,8 @@ def test_a_reset_forgets_everything(youdu: Client, vendor: Vendor) -> None:
     youdu.send()
     vendor.control("POST", "reset", {})
 
-    assert [] == youdu.state()["delivered"]
-    assert 100001 == youdu.call("msg/send", GOOD)["errcode"]
+    assert youdu.state()["delivered"] == []
+    assert youdu.call("msg/send", GOOD)["errcode"] == 100001
 
 
 def test_a_key_that_is_none_is_refused_in_the_settings(youdu: Client) -> None:

@@ -63,7 +63,7 @@ def test_the_threads_that_there_are_make_all(stage: Stage, threads_left: Bound) 
 
     made = transport.connect_all([request(server.url)] * 3)
 
-    assert [False] * 3 == [isinstance(one, NotSent) for one in made]
+    assert [isinstance(one, NotSent) for one in made] == [False] * 3
     for one in made:
         assert not isinstance(one, NotSent)
         one.release()
@@ -92,4 +92,4 @@ def test_members_without_a_thread_are_unknown(threads_left: Bound) -> None:
     threads_left(1)
     now[0] += COOLDOWN_S
 
-    assert (None, ("anna",)) == (lost, members.of("hr", spec))
+    assert (lost, members.of("hr", spec)) == (None, ("anna",))

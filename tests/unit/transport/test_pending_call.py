@@ -162,7 +162,7 @@ def test_a_body_in_tiny_chunks_is_not_read_to_its_end(stage: Stage) -> None:
     result = begun(stage, stage.transport(), answer(tiny)).result()
 
     assert isinstance(result, NoAnswer)
-    assert "too_large" == result.reason
+    assert result.reason == "too_large"
 
 
 PLAINLY_CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -185,24 +185,24 @@ def test_an_answer_whose_lines_do_not_end_is_refused_at_once(stage: Stage, endle
     """The connection stays open and no deadline passes. A call beside another one ends without waiting for it."""
     transport = stage.transport()
     alone = begun(stage, transport, answer(endless, Peer.wait_closed))
-    assert 'NoAnswer("too_large")' == shown(alone.result())
+    assert shown(alone.result()) == 'NoAnswer("too_large")'
 
     hangs = begun(stage, transport, Peer.wait_closed)
     beside = begun(stage, transport, answer(endless, Peer.wait_closed))
     assert [beside] == transport.await_any([hangs, beside])
-    assert 'NoAnswer("too_large")' == shown(beside.result())
+    assert shown(beside.result()) == 'NoAnswer("too_large")'
 
 
 def test_calls_end_in_the_order_of_their_answers(stage: Stage) -> None:
     """Three are in flight at once, and the first waits for nobody behind it."""
     transport, go_on = stage.transport(), [threading.Event() for _ in range(3)]
     calls = [begun(stage, transport, answering(event)) for event in go_on]
-    assert [] == transport.await_any(calls, 0.0)
+    assert transport.await_any(calls, 0.0) == []
 
     for n in (1, 2, 0):
         go_on[n].set()
         assert [calls[n]] == transport.await_any([call for call in calls if call is calls[n] or call is calls[0]])
-        assert "Reply(200)" == shown(calls[n].result())
+        assert shown(calls[n].result()) == "Reply(200)"
 
 
 def test_what_ended_as_it_began_waits_for_nobody(stage: Stage) -> None:
@@ -216,7 +216,7 @@ def test_what_ended_as_it_began_waits_for_nobody(stage: Stage) -> None:
     released = connection.begin(asked)
 
     assert [released] == transport.await_any([hangs, released])
-    assert 'NotSent("released")' == shown(released.result())
+    assert shown(released.result()) == 'NotSent("released")'
     transport.close()
 
 
@@ -229,8 +229,8 @@ def test_the_nearest_deadline_ends_the_wait(stage: Stage) -> None:
     stage.clock.now += 15
 
     assert [early] == transport.await_any([early, late])
-    assert 'NoAnswer("read_timeout")' == shown(early.result())
-    assert [] == transport.await_any([late], 0.0)
+    assert shown(early.result()) == 'NoAnswer("read_timeout")'
+    assert transport.await_any([late], 0.0) == []
 
 
 def test_a_request_that_is_not_taken_holds_nobody_up(stage: Stage) -> None:
@@ -244,7 +244,7 @@ def test_a_request_that_is_not_taken_holds_nobody_up(stage: Stage) -> None:
     taken.set()
 
     assert [stuck] == transport.await_any([stuck, hangs])
-    assert ["Reply(200)"] * 2 == [shown(call.result()) for call in (quick, stuck)]
+    assert [shown(call.result()) for call in (quick, stuck)] == ["Reply(200)"] * 2
 
 
 def test_several_connections_are_made_side_by_side(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,8 +262,8 @@ def test_several_connections_are_made_side_by_side(stage: Stage, monkeypatch: py
     monkeypatch.setattr(transport, "_open_one", made)
     connections = transport.connect_all([request(f"http://127.0.0.1:{closed_port()}"), *[request(server.url)] * 4])
 
-    assert [True, False, False, False, False] == [isinstance(one, NotSent) for one in connections]
-    assert 4 == len(stage.sockets)
+    assert [isinstance(one, NotSent) for one in connections] == [True, False, False, False, False]
+    assert len(stage.sockets) == 4
     for one in connections[1:]:
         assert not isinstance(one, NotSent)
         one.release()

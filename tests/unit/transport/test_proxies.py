@@ -78,10 +78,10 @@ def test_a_call_goes_through_the_proxy(stage: Stage, scheme: str, vendor: str, l
     at = f"127.0.0.1:{ways.vendor.port}"
     forwarded = f"POST http://{at}/cgi-bin/message/send?access_token={TOKEN}"
     expected = f"SOCKS address {at}" if "socks" in scheme else f"CONNECT {at}" if vendor == "https" else forwarded
-    assert [OK, OK] == results
+    assert results == [OK, OK]
     assert (expected, login) == (target, given)
-    assert [1, 1] == [ways.proxy.accepted, ways.vendor.accepted]
-    assert [2, True] == [len(ways.seen), f"Host: {at}\r\n".encode() in ways.seen[0]]
+    assert [ways.proxy.accepted, ways.vendor.accepted] == [1, 1]
+    assert [len(ways.seen), f"Host: {at}\r\n".encode() in ways.seen[0]] == [2, True]
     assert b"proxy-" not in ways.seen[0].lower()
 
 
@@ -94,7 +94,7 @@ def test_much_goes_through_both_ways(stage: Stage, scheme: str, vendor: str) -> 
     result = run(ways.transport, ways.call(body=MUCH))
 
     assert isinstance(result, Reply)
-    assert [True, True] == [result.body == MUCH, ways.seen[0].endswith(MUCH)]
+    assert [result.body == MUCH, ways.seen[0].endswith(MUCH)] == [True, True]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -114,8 +114,8 @@ def test_calls_are_in_flight_together(stage: Stage, scheme: str) -> None:
         left = [call for call in left if call not in ended]
 
     results = [call.result() for call in begun]
-    assert [OK] * 4 == [shown(result) for result in results]
-    assert {MUCH} == {result.body for result in results}  # type: ignore[union-attr]
+    assert [shown(result) for result in results] == [OK] * 4
+    assert {result.body for result in results} == {MUCH}  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_who_looks_the_vendors_name_up(stage: Stage, scheme: str, asked: str) ->
 
     result = run(ways.transport, ways.call(host="localhost"))
 
-    assert OK == shown(result)
+    assert shown(result) == OK
     assert [(f"{asked}:{ways.vendor.port}", None)] == ways.proxy.asked
 
 
@@ -136,7 +136,7 @@ def test_with_socks5_a_name_without_an_address_is_the_vendors_fault(stage: Stage
     ways = Ways(stage, "socks5", "http")
     too_long_to_be_asked_for = ".".join(["a" * 60] * 5)
 
-    assert 'NotSent("dns")' == shown(run(ways.transport, ways.call(host=f"{too_long_to_be_asked_for}.invalid")))
+    assert shown(run(ways.transport, ways.call(host=f"{too_long_to_be_asked_for}.invalid"))) == 'NotSent("dns")'
 
 
 @pytest.mark.parametrize("vendor", ["http", "https"])
@@ -152,7 +152,7 @@ def test_a_wrong_password(stage: Stage, scheme: str, vendor: str, login: str) ->
     reason = "proxy_login" if "socks" in scheme else "proxy_407"
     assert ("Reply(407)" if forwards else f'NotSent("{reason}")') == shown(result)
     assert forwards or REMEDIES[reason] == result.remedy  # type: ignore[union-attr]
-    assert [] == ways.seen
+    assert ways.seen == []
 
 
 def socks_server(*words: bytes) -> Callable[[Peer], None]:
@@ -207,7 +207,7 @@ def test_an_answer_of_socks_with_any_kind_of_address(stage: Stage) -> None:
     proxy = stage.server(*scripts)
     call = request("http://vendor.example", egress=Egress(f"socks5h://127.0.0.1:{proxy.port}"))
 
-    assert [OK] * 3 == [shown(run(stage.transport(), call)) for _ in bound]
+    assert [shown(run(stage.transport(), call)) for _ in bound] == [OK] * 3
 
 
 @pytest.mark.parametrize("scheme", ["https", "socks5", "socks5h"])
@@ -219,7 +219,7 @@ def test_a_silent_proxy_costs_the_connect_timeout(stage: Stage, scheme: str, ven
 
     result = stage.run(f"{vendor}://127.0.0.1:1", egress=way)
 
-    assert 'NotSent("proxy_connect_timeout")' == shown(result)
+    assert shown(result) == 'NotSent("proxy_connect_timeout")'
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5h"])
@@ -238,7 +238,7 @@ def test_a_proxy_that_drips_gains_no_time(stage: Stage, scheme: str) -> None:
 
     result = stage.run("https://127.0.0.1:1", egress=Egress(f"{scheme}://127.0.0.1:{stage.server(drip).port}"))
 
-    assert 'NotSent("proxy_connect_timeout")' == shown(result)
+    assert shown(result) == 'NotSent("proxy_connect_timeout")'
 
 
 def test_a_proxys_endless_head(stage: Stage) -> None:
@@ -254,7 +254,7 @@ def test_a_proxys_endless_head(stage: Stage) -> None:
 
     result = stage.run("https://127.0.0.1:1", egress=Egress(f"http://127.0.0.1:{stage.server(flood).port}"))
 
-    assert 'NotSent("proxy_garbled")' == shown(result)
+    assert shown(result) == 'NotSent("proxy_garbled")'
 
 
 def test_a_certificate_of_the_proxy_that_is_not_trusted(stage: Stage) -> None:
@@ -264,7 +264,7 @@ def test_a_certificate_of_the_proxy_that_is_not_trusted(stage: Stage) -> None:
 
     result = stage.run("https://127.0.0.1:1", egress=Egress(f"https://me:pass@127.0.0.1:{proxy.port}"))
 
-    assert 'NotSent("proxy_tls")' == shown(result)
+    assert shown(result) == 'NotSent("proxy_tls")'
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -277,7 +277,7 @@ def test_a_certificate_of_the_vendor_behind_a_proxy(stage: Stage, scheme: str) -
 
     way = Egress(proxy.url(scheme), ca=stage.file(authority.cert_pem))
 
-    assert 'NotSent("tls")' == shown(stage.run(vendor.url, egress=way))
+    assert shown(stage.run(vendor.url, egress=way)) == 'NotSent("tls")'
 
 
 def test_a_forwarding_proxy_hears_no_password_of_the_base_url(stage: Stage) -> None:
@@ -314,8 +314,8 @@ def test_a_fault_of_one_account_leaves_anothers_calls_alone(stage: Stage) -> Non
     over.set()
     silent.shut()
     other.join(120)
-    assert (OK, True) == (shown(mine), was_waiting)
-    assert {True} == {isinstance(one, NotSent) for one in results}
+    assert (shown(mine), was_waiting) == (OK, True)
+    assert {isinstance(one, NotSent) for one in results} == {True}
 
 
 def test_a_password_that_cannot_be_read_is_this_accounts_alone(stage: Stage) -> None:
@@ -329,5 +329,5 @@ def test_a_password_that_cannot_be_read_is_this_accounts_alone(stage: Stage) -> 
     broken = run(transport, request(vendor.url, egress=Egress(Secret(gone))))
     whole = run(transport, request(vendor.url))
 
-    assert ['NotSent("proxy_setting")', OK] == [shown(broken), shown(whole)]
-    assert 1 == vendor.accepted
+    assert [shown(broken), shown(whole)] == ['NotSent("proxy_setting")', OK]
+    assert vendor.accepted == 1

@@ -104,7 +104,7 @@ def test_a_thousand_routes_keep_few_connections(routes: Routes) -> None:
     """The longest idle is closed first."""
     lines = [kept(routes, routes.to(VENDOR, Egress(f"http://proxy{n}"))) for n in range(1000)]
 
-    assert [False] * (1000 - MOST) + [True] * MOST == [line.is_open for line in lines]
+    assert [line.is_open for line in lines] == [False] * (1000 - MOST) + [True] * MOST
 
 
 def test_what_is_not_used_is_forgotten(routes: Routes, clock: Clock) -> None:
@@ -112,7 +112,7 @@ def test_what_is_not_used_is_forgotten(routes: Routes, clock: Clock) -> None:
     lines = [kept(routes, routes.to(VENDOR, Egress(f"http://proxy{n}", f"/ca{n}.pem"))) for n in range(100)]
     clock.now += 4.1
     routes.to(VENDOR, DIRECT)
-    assert {False} == {line.is_open for line in lines}
+    assert {line.is_open for line in lines} == {False}
     assert 101 == len(routes) == len(routes._trusts)
     clock.now += FORGET_S
 
@@ -148,7 +148,7 @@ def test_a_wrong_url_is_no_route(routes: Routes) -> None:
         with pytest.raises(Exception, match="proxy_setting"):
             routes.to(VENDOR, Egress("gopher://me:pass@p"))
 
-    assert 0 == len(routes)
+    assert len(routes) == 0
 
 
 def test_the_bound_holds_for_real_connections() -> None:
@@ -165,5 +165,5 @@ def test_the_bound_holds_for_real_connections() -> None:
 
         results = [shown(run(transport, request(url))) for url in [*urls, *urls[4:]]]
 
-        assert ["Reply(200)"] * 8 == results
-        assert [True] * 4 + [False] * 2 == [sock.fileno() == -1 for sock in stage.sockets]
+        assert results == ["Reply(200)"] * 8
+        assert [sock.fileno() == -1 for sock in stage.sockets] == [True] * 4 + [False] * 2

@@ -60,7 +60,7 @@ def test_the_request_names_the_host_and_goes_to_the_address() -> None:
     with RawServer(script) as server, WEB.session(10) as session:
         found = session.get(url_of(server.port, login="ann:s%40crt@"))
 
-    assert (200, "v1", b"content") == (found.status_code, found.headers["etag"], found.content)
+    assert (found.status_code, found.headers["etag"], found.content) == (200, "v1", b"content")
     assert [
         f"GET /{SECRET}/a%20b?token={SECRET} HTTP/1.1",
         f"Host: files.example.com:{server.port}",
@@ -170,7 +170,7 @@ def test_a_body_comes_whole_and_in_pieces(data: bytes) -> None:
     with RawServer(answer(data)) as server, WEB.session(10) as session:
         chunks = list(session.get(url_of(server.port), stream=True).iter_content(65_536))
 
-    assert b"x" * 200_000 == b"".join(chunks)
+    assert b"".join(chunks) == b"x" * 200_000
     assert 65_536 >= max(map(len, chunks))
 
 
@@ -293,7 +293,7 @@ def test_the_certificate_is_the_names_not_the_addresses(certified: str, taken: b
     with RawServer(answer(response(b"content")), tls=context) as server:
         to = url_of(server.port, "https")
         if taken:
-            assert (200, b"content") == got(to, egress=egress)
+            assert got(to, egress=egress) == (200, b"content")
             return
         with pytest.raises(WebError, match=r"^tls$"):
             got(to, egress=egress)
@@ -327,4 +327,4 @@ def test_no_url_is_in_a_log_or_an_error(script: Script, caplog: pytest.LogCaptur
     while error is not None:
         told += [str(error), repr(error), str(error.args)]
         error = error.__cause__ or error.__context__
-    assert [] == [text for text in told if SECRET in text or "files.example.com" in text]
+    assert [text for text in told if SECRET in text or "files.example.com" in text] == []

@@ -95,7 +95,7 @@ def test_an_early_answer_is_read_though_the_rest_of_the_request_cannot_leave(end
     with pytest.raises(type(refusal)):
         ends.client.send(memoryview(BODY))
 
-    assert b"413" == ends.client.recv(10)
+    assert ends.client.recv(10) == b"413"
     with pytest.raises(type(refusal)):
         ends.client.recv(10)
 
@@ -123,7 +123,7 @@ def test_what_sits_in_memory_ends_a_connection(ends: Ends, then: Callable[[Ends]
     then(ends)
     ends.deliver()
 
-    assert b"ok" == ends.client.recv(2)
+    assert ends.client.recv(2) == b"ok"
     assert alive == wire.is_alive()
 
 

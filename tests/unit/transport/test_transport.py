@@ -337,7 +337,7 @@ class TestConnections:
         one = connected(transport, request(server.url))
         other = connected(transport, request(server.url))
 
-        assert 2 == len(stage.sockets)
+        assert len(stage.sockets) == 2
         assert shown(one.call(request(server.url))) == OK
         other.release()
 
@@ -397,7 +397,7 @@ class TestConnections:
         for connection in both:
             connection.release()
 
-        assert [True, False] == [sock.fileno() == -1 for sock in stage.sockets]
+        assert [sock.fileno() == -1 for sock in stage.sockets] == [True, False]
 
     def test_released_connection_calls_nobody(self, stage: Stage) -> None:
         """After release or a first call, call is a value that says so; release is harmless twice."""
@@ -742,7 +742,7 @@ def test_a_machine_that_slept_past_the_deadline_sends_no_more_when_it_wakes(monk
         result = connected(transport, call).call(call)
         transport.close()
 
-    assert [3_600.0] == slept
+    assert slept == [3_600.0]
     assert isinstance(result, NoAnswer)
 
 

@@ -127,14 +127,14 @@ class TestAuthorities:
 
     def test_a_bundle(self, stage: Stage, pki: Pki) -> None:
         """A server whose certificate an authority of the file has signed is trusted, and without it no other is."""
-        assert OK == shown(stage.run(pki.server().url, egress=Egress(ca=pki.ca)))
-        assert 'NotSent("tls")' == shown(stage.run(pki.server().url))
+        assert shown(stage.run(pki.server().url, egress=Egress(ca=pki.ca))) == OK
+        assert shown(stage.run(pki.server().url)) == 'NotSent("tls")'
 
     def test_a_certificate_of_another_name_is_no_matter_of_its_authority(self, stage: Stage, pki: Pki) -> None:
         """`ca` is right already: what to change is the address, or the certificate."""
         result = stage.run(pki.server().url.replace("127.0.0.1", "localhost"), egress=Egress(ca=pki.ca))
 
-        assert 'NotSent("tls")' == shown(result)
+        assert shown(result) == 'NotSent("tls")'
         assert "for another name than the host of the account's base_url" in str(result.remedy)  # type: ignore[union-attr]
 
     def test_the_systems_store(self, stage: Stage, pki: Pki, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,7 +143,7 @@ class TestAuthorities:
         before = shown(stage.run(server.url, egress=Egress(ca="system")))
         monkeypatch.setenv("SSL_CERT_FILE", pki.ca)
 
-        assert ['NotSent("tls")', OK] == [before, shown(stage.run(server.url, egress=Egress(ca="system")))]
+        assert [before, shown(stage.run(server.url, egress=Egress(ca="system")))] == ['NotSent("tls")', OK]
 
     def test_a_system_without_a_store(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """As in a small container: what to install is said, and no certificate is refused as untrusted."""
@@ -194,9 +194,9 @@ class TestAuthorities:
         result = run(transport, request(server.url, egress=Egress(ca=ca)))
         other = run(transport, request(server.url, egress=Egress(ca=pki.ca)))
 
-        assert ['NotSent("ca_file")', OK] == [shown(result), shown(other)]
+        assert [shown(result), shown(other)] == ['NotSent("ca_file")', OK]
         assert REMEDIES["ca_file"] == result.remedy  # type: ignore[union-attr]
-        assert 1 == server.accepted
+        assert server.accepted == 1
         with pytest.raises(ConfigurationError) as caught:
             require_files(Egress(ca=ca), "accounts.hr")
         assert str(caught.value).startswith("accounts.hr.ca names file ")
@@ -205,7 +205,7 @@ class TestAuthorities:
 
     def test_http_needs_no_file(self, stage: Stage) -> None:
         """Where there is no TLS, none is read."""
-        assert OK == shown(stage.run(stage.server(polite).url, egress=Egress(ca="/nowhere/ca.pem")))
+        assert shown(stage.run(stage.server(polite).url, egress=Egress(ca="/nowhere/ca.pem"))) == OK
 
 
 class TestClientCertificate:
@@ -219,8 +219,8 @@ class TestClientCertificate:
         transport, call = stage.transport(), request(server.url, egress=Egress(None, pki.ca, files(pki, how)))
         require_files(call.egress, "accounts.hr")
 
-        assert [OK, OK] == [shown(run(transport, call)) for _ in range(2)]
-        assert 1 == server.accepted
+        assert [shown(run(transport, call)) for _ in range(2)] == [OK, OK]
+        assert server.accepted == 1
 
     @pytest.mark.parametrize(
         ("how", "told"),
@@ -243,8 +243,8 @@ class TestClientCertificate:
         result = run(transport, request(server.url, egress=broken))
         other = run(transport, request(server.url, egress=Egress(ca=pki.ca)))
 
-        assert ['NotSent("client_certificate")', OK] == [shown(result), shown(other)]
-        assert 1 == server.accepted
+        assert [shown(result), shown(other)] == ['NotSent("client_certificate")', OK]
+        assert server.accepted == 1
         with pytest.raises(ConfigurationError) as caught:
             require_files(broken, "accounts.hr")
         assert str(caught.value).startswith("accounts.hr.client_certificate ")
@@ -259,7 +259,7 @@ class TestClientCertificate:
 
         broken = Egress(None, pki.ca, ClientCertificate(files(pki, "one file").certificate, None, Secret(gone)))
 
-        assert 'NotSent("client_certificate")' == shown(stage.run("https://127.0.0.1:1", egress=broken))
+        assert shown(stage.run("https://127.0.0.1:1", egress=broken)) == 'NotSent("client_certificate")'
 
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
     def test_one_that_the_vendor_does_not_take(self, stage: Stage, pki: Pki, version: ssl.TLSVersion) -> None:
@@ -269,7 +269,7 @@ class TestClientCertificate:
 
         result = stage.run(pki.server(clients=True, version=version).url, egress=Egress(None, pki.ca, certificate))
 
-        assert REFUSED == shown(result)
+        assert shown(result) == REFUSED
         assert REMEDIES["client_certificate_refused"] == result.remedy  # type: ignore[union-attr]
 
     def test_none_where_the_vendor_asks_for_one(self, stage: Stage, pki: Pki) -> None:
@@ -282,7 +282,7 @@ class TestClientCertificate:
         result = connection.call(call)
 
         assert isinstance(result, NotSent)
-        assert ("client_certificate_refused", Unsent.CLOSED_AT_ONCE) == (result.reason, result.cause)
+        assert (result.reason, result.cause) == ("client_certificate_refused", Unsent.CLOSED_AT_ONCE)
         assert REMEDIES["client_certificate_refused"] == result.remedy
 
     def test_a_refusal_that_comes_after_the_request_has_its_class(self, stage: Stage) -> None:
@@ -292,7 +292,7 @@ class TestClientCertificate:
         alert = ssl.SSLError(1, "alert")
         alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
 
-        assert "client_certificate_refused" == call_fault(alert, wire)
+        assert call_fault(alert, wire) == "client_certificate_refused"
 
     def test_a_silent_server_costs_the_wait_for_its_first_words(
         self, stage: Stage, pki: Pki, monkeypatch: pytest.MonkeyPatch
@@ -304,7 +304,7 @@ class TestClientCertificate:
 
         result = stage.run(stage.server(polite, tls=context).url, egress=Egress(None, pki.ca, files(pki, "one file")))
 
-        assert OK == shown(result)
+        assert shown(result) == OK
 
     @pytest.mark.parametrize("how", ["two files", "of another authority"])
     @pytest.mark.parametrize("scheme", ["http", "https", "socks5h"])
@@ -331,7 +331,7 @@ class TestClientCertificate:
 
         stage.run("https://127.0.0.1:1", egress=Egress(proxy.url("https"), pki.ca, files(pki, "one file")))
 
-        assert [None] == shown_to_proxy
+        assert shown_to_proxy == [None]
 
 
 class TestRotation:
@@ -356,7 +356,7 @@ class TestRotation:
             later(lambda: Path(ca).unlink()),
         ]
 
-        assert [REFUSED, REFUSED, OK, OK] == results
+        assert results == [REFUSED, REFUSED, OK, OK]
 
     def test_files_are_looked_at_now_and_then(self, stage: Stage, pki: Pki) -> None:
         """A context is made once, and again when a file has changed and a moment is over."""
@@ -370,4 +370,4 @@ class TestRotation:
         later = trust.context()
         stage.clock.now += CHECK_S
 
-        assert [True, False, True] == [first is soon, first is later, later is trust.context()]
+        assert [first is soon, first is later, later is trust.context()] == [True, False, True]

@@ -32,7 +32,7 @@ class Browser:
     def text(self, path: str = "/", **query: Any) -> str:
         """A page that must be there."""
         reply = self.get(path, **query)
-        assert 200 == reply.status_code, reply.text
+        assert reply.status_code == 200, reply.text
         return reply.text
 
     def talk(self, at: str = AT, **query: Any) -> str:

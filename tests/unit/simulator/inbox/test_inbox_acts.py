@@ -26,15 +26,15 @@ def test_a_pressed_card_comes_back_signed_and_changes(
 
     ok, told = browser.told("card", **form, key="y", **{"choice:days": "1"})
 
-    assert (True, "Pressed; the callback is on its way") == (ok, told)
+    assert (ok, told) == (True, "Pressed; the callback is on its way")
     code = ended(vendor)["response_code"]
     [event] = address.events()
-    assert ("y", "chenmo") == (event.findtext("EventKey"), event.findtext("FromUserName"))
-    assert "1" == event.findtext("SelectedItems/SelectedItem/OptionIds/OptionId")
+    assert (event.findtext("EventKey"), event.findtext("FromUserName")) == ("y", "chenmo")
+    assert event.findtext("SelectedItems/SelectedItem/OptionIds/OptionId") == "1"
     assert "chenmo pressed y" in plain(browser.talk())
     vendor.update({"userids": ["chenmo"], "response_code": code, "button": {"replace_name": "approved"}})
     assert "approved" in browser.talk()
-    assert "The simulator refuses: the card's buttons are grey" == browser.told("card", **form, key="y")[1]
+    assert browser.told("card", **form, key="y")[1] == "The simulator refuses: the card's buttons are grey"
 
 
 def test_what_became_of_a_callback_is_told(vendor: Vendor, browser: Browser, address: Address, card: Any) -> None:
@@ -75,7 +75,7 @@ def test_without_an_address_the_page_says_what_to_set_and_sets_it(
     assert "No callback address is set" in plain(talk)
     assert after[0]
     ended(vendor)
-    assert ["y"] == [event.findtext("EventKey") for event in address.events()]
+    assert [event.findtext("EventKey") for event in address.events()] == ["y"]
 
 
 def test_a_key_that_seals_nothing_ends_the_callback(vendor: Vendor, browser: Browser, card: Any) -> None:
@@ -86,7 +86,7 @@ def test_a_key_that_seals_nothing_ends_the_callback(vendor: Vendor, browser: Bro
 
     browser.act("card", **form_of(browser.talk(), "card"), key="y")
 
-    assert "given up" == ended(vendor)["state"]
+    assert ended(vendor)["state"] == "given up"
     assert "the EncodingAESKey must have exactly 43" in plain(browser.talk())
 
 
@@ -104,9 +104,9 @@ def test_a_member_writes_to_an_app_and_opens_it(vendor: Vendor, browser: Browser
     assert opened[0]
     message, event = sorted(address.events(), key=lambda one: one.findtext("MsgType"), reverse=True)
     names = ("ToUserName", "FromUserName", "MsgType", "Content", "AgentID")
-    assert ("ww1", "chenmo", "text", "]]> <b>hello</b>", "1") == tuple(message.findtext(name) for name in names)
+    assert tuple(message.findtext(name) for name in names) == ("ww1", "chenmo", "text", "]]> <b>hello</b>", "1")
     assert str(message.findtext("MsgId")).isdecimal()
-    assert "enter_agent" == event.findtext("Event")
+    assert event.findtext("Event") == "enter_agent"
     assert "&lt;b&gt;hello&lt;/b&gt;" in browser.talk()
 
 
@@ -116,8 +116,8 @@ def test_nothing_is_written_without_a_text(vendor: Vendor, browser: Browser, add
 
     ok, told = browser.told("write", **form_of(browser.talk(), "write"), text="  ")
 
-    assert (False, "The simulator refuses: text: there is nothing to send") == (ok, told)
-    assert [] == address.got
+    assert (ok, told) == (False, "The simulator refuses: text: there is nothing to send")
+    assert address.got == []
 
 
 def test_people_click_and_write_in_a_webhooks_chat(vendor: Vendor, browser: Browser, address: Address) -> None:
@@ -132,13 +132,13 @@ def test_people_click_and_write_in_a_webhooks_chat(vendor: Vendor, browser: Brow
     written = browser.told("write", **{**form_of(talk, "write"), "person": "wangwu"}, text="thanks")
     left = browser.told("leave", **{**form_of(talk, "write"), "person": "wangwu"})
 
-    assert [True, True, True] == [clicked[0], written[0], left[0]], (clicked, written, left)
+    assert [clicked[0], written[0], left[0]] == [True, True, True], (clicked, written, left)
     vendor.until(lambda: len(address.got) == 3)
     talk = plain(browser.talk("webhook:group:wr1"))
     assert "lisi clicked ack" in talk
     assert "wangwu wrote" in talk
     assert "wangwu removed the webhook" in talk
-    assert ["done", "OK"] == [_button(browser, "ack", person) for person in ("lisi", "wangwu")]
+    assert [_button(browser, "ack", person) for person in ("lisi", "wangwu")] == ["done", "OK"]
 
 
 def _button(browser: Browser, name: str, person: str) -> str:
@@ -176,7 +176,7 @@ def test_a_youdu_person_writes_and_the_worker_reads_it(vendor: Vendor, browser: 
     signed = signature("callback-token", query["timestamp"], query["nonce"], outer["encrypt"])
     assert (12345678, app["appid"], signed) == (outer["toBuin"], outer["toApp"], query["msg_signature"])
     said = inbound_of(YouduEnvelope(app["aes_key"], app["appid"]).open(outer["encrypt"]), 0)
-    assert ("message:text", "wanglei") == (said.event, said.person)
+    assert (said.event, said.person) == ("message:text", "wanglei")
     assert "packageId" in said.payload
     assert "收到" in browser.talk(at)
 
@@ -204,7 +204,7 @@ def test_a_fault_is_added_by_name_or_as_a_rule(browser: Browser, form: dict[str,
 
     assert told[0], told
     assert [{**rule, "matched": 0, "hits": 0}] == found
-    assert [] == browser.vendor.control("GET", "faults")["rules"]
+    assert browser.vendor.control("GET", "faults")["rules"] == []
 
 
 @pytest.mark.parametrize("name", ["busy", "freq", "token", "502", "hang", "delay", "cut", "reset", "drip"])
@@ -251,9 +251,9 @@ def test_limits_and_settings_change_by_the_merge(browser: Browser) -> None:
     settings = browser.told("settings", settings='{"duplicate": {"compare": "sorted"}}')
 
     now = browser.vendor.control("GET", "settings")
-    assert [True, True] == [limits[0], settings[0]]
+    assert [limits[0], settings[0]] == [True, True]
     assert amounts == now["limits"]
-    assert "sorted" == now["duplicate"]["compare"]
+    assert now["duplicate"]["compare"] == "sorted"
 
 
 def test_the_clock_is_frozen_moved_and_set_going(browser: Browser) -> None:
@@ -276,8 +276,8 @@ def test_tokens_end_and_the_inbox_is_cleared(vendor: Vendor, browser: Browser, t
     expired = vendor.send(text())["errcode"]
     browser.told("clear")
 
-    assert 42001 == expired
-    assert [] == vendor.inbox("chenmo")
+    assert expired == 42001
+    assert vendor.inbox("chenmo") == []
 
 
 def test_an_address_is_verified_from_the_page(vendor: Vendor, browser: Browser, address: Address, text: Any) -> None:
@@ -287,8 +287,8 @@ def test_an_address_is_verified_from_the_page(vendor: Vendor, browser: Browser, 
     webhook = browser.told("verify", at="webhook:group:wr1", key="k1")
 
     vendor.until(lambda: len(address.got) == 2)
-    assert [True, True] == [app[0], webhook[0]]
-    assert {"GET"} == {method for method, _, _ in address.got}
+    assert [app[0], webhook[0]] == [True, True]
+    assert {method for method, _, _ in address.got} == {"GET"}
     assert "Verification of the address" in browser.panel("callback")
 
 
@@ -297,8 +297,8 @@ def test_without_a_script_the_form_leads_back_with_what_happened(browser: Browse
     good = browser.act("clock", do="freeze", back="/?panel=clock")
     page = browser.text("/", panel="clock")
 
-    assert (303, "/?panel=clock") == (good.status_code, good.headers["Location"])
+    assert (good.status_code, good.headers["Location"]) == (303, "/?panel=clock")
     assert "The clock was moved" in page
     assert "The clock was moved" not in browser.text("/", panel="clock")
     for elsewhere in ("//evil.example/", "https://evil.example/", "/\\evil.example", "/?a=\r\nX: y", "/_control/reset"):
-        assert "/" == browser.act("clock", do="run", back=elsewhere).headers["Location"]
+        assert browser.act("clock", do="run", back=elsewhere).headers["Location"] == "/"

@@ -64,7 +64,7 @@ def test_what_a_broken_off_look_has_begun_is_gone_on_with(state: VendorState) ->
 
     index = asyncio.run(looked())
 
-    assert PEOPLE == index.count
+    assert index.count == PEOPLE
     assert [[n + 1, PEOPLE + 1] for n in range(PEOPLE)] == [
         [entry.order[0] for entry in found.entries] for n in range(PEOPLE) if (found := index.find(key(n)))
     ]
@@ -79,7 +79,7 @@ def test_it_gives_the_collector_of_garbage_little_to_follow(state: VendorState) 
     asyncio.run(index.catch_up(state))
 
     gc.collect()
-    assert PEOPLE == index.count
+    assert index.count == PEOPLE
     assert len(gc.get_objects()) - before < 1.1 * PEOPLE
 
 

@@ -97,7 +97,7 @@ def test_a_message_is_drawn_in_each_of_its_conversations(vendor: Vendor, browser
 
     first, last = browser.text("/_inbox/list"), browser.text("/_inbox/list", skip=100)
 
-    assert (50, 20) == (first.count("<li "), last.count("<li "))
+    assert (first.count("<li "), last.count("<li ")) == (50, 20)
     assert all("to all of you" in browser.talk(f"app:ww1%2F1:{person}") for person in people[::40])
 
 
@@ -125,7 +125,7 @@ def test_what_was_dropped_stands_where_it_would_have_been(vendor: Vendor, browse
     seq = vendor.calls(path="/cgi-bin/message/send")[-1]["seq"]
 
     assert "Not delivered: at most 1 per minute, dropped in silence" in talk
-    assert 1 == talk.count("is-missing")
+    assert talk.count("is-missing") == 1
     told = browser.panel("call", call=seq)
     assert "Dropped in silence: member:ww1/1, at most 1 per minute; not delivered to chenmo" in told
     assert "chenmo: at most 1 per minute" in browser.panel("rules")
@@ -276,10 +276,10 @@ def test_pictures_are_looked_at_and_files_saved(vendor: Vendor, browser: Browser
     links = dict.fromkeys(re.findall(r"/_inbox/media/[^\"]+", browser.talk()))
     shown, saved = (browser.get(link) for link in links)
 
-    assert ("image/png", PNG) == (shown.headers["Content-Type"], shown.content)
-    assert "application/octet-stream" == saved.headers["Content-Type"]
-    assert "attachment; filename*=UTF-8''%3Cb%3E.html" == saved.headers["Content-Disposition"]
-    assert {"nosniff"} == {one.headers["X-Content-Type-Options"] for one in (shown, saved)}
+    assert (shown.headers["Content-Type"], shown.content) == ("image/png", PNG)
+    assert saved.headers["Content-Type"] == "application/octet-stream"
+    assert saved.headers["Content-Disposition"] == "attachment; filename*=UTF-8''%3Cb%3E.html"
+    assert {one.headers["X-Content-Type-Options"] for one in (shown, saved)} == {"nosniff"}
 
 
 def test_the_oldest_files_are_let_go(vendor: Vendor, browser: Browser) -> None:
@@ -289,7 +289,7 @@ def test_the_oldest_files_are_let_go(vendor: Vendor, browser: Browser) -> None:
 
     found = [browser.get(f"/_inbox/media/{media_id}/a.txt").status_code for media_id in ids]
 
-    assert [404, 200] == found
+    assert found == [404, 200]
 
 
 def test_a_part_that_did_not_change_is_not_sent_again(vendor: Vendor, browser: Browser, text: Any) -> None:
@@ -302,8 +302,8 @@ def test_a_part_that_did_not_change_is_not_sent_again(vendor: Vendor, browser: B
     vendor.send(text("two"))
     moved = browser.get("/_inbox/talk", tag, at=AT)
 
-    assert (304, b"") == (unmoved.status_code, unmoved.content)
-    assert 200 == moved.status_code
+    assert (unmoved.status_code, unmoved.content) == (304, b"")
+    assert moved.status_code == 200
     assert "two" in moved.text
 
 
@@ -324,7 +324,7 @@ def test_every_panel_opens(vendor: Vendor, browser: Browser, text: Any, panel: s
     empty = browser.get("/", panel=panel, lang=lang).status_code
     vendor.send(text())
 
-    assert [200, 200, 200] == [empty, *(browser.get("/", panel=panel, lang=lang, at=at).status_code for at in (AT, ""))]
+    assert [empty, *(browser.get("/", panel=panel, lang=lang, at=at).status_code for at in (AT, ""))] == [200, 200, 200]
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_a_page_that_is_asked_for_nonsense_still_comes(
     """And says what there is not."""
     vendor.send(text())
 
-    assert 200 == browser.get("/", **query).status_code
+    assert browser.get("/", **query).status_code == 200
 
 
 def test_a_clock_beyond_all_calendars_breaks_no_page(vendor: Vendor, browser: Browser, text: Any) -> None:
@@ -365,7 +365,7 @@ def test_a_new_world_is_a_new_inbox(vendor: Vendor, browser: Browser, text: Any)
     cleared = "chenmo" in browser.text("/_inbox/list")
     vendor.send(text("from after"))
 
-    assert (True, False) == (before, cleared)
+    assert (before, cleared) == (True, False)
     assert "from before" not in browser.talk()
     assert "from after" in browser.talk()
 
@@ -376,10 +376,10 @@ def test_pages_are_no_calls_of_the_vendor(vendor: Vendor, browser: Browser) -> N
 
     browser.text()
 
-    assert [] == [call for call in vendor.calls() if call["path"] == "/"]
-    assert {} == {
+    assert [call for call in vendor.calls() if call["path"] == "/"] == []
+    assert {
         path: n for path, n in vendor.control("GET", "counts")["counts"].items() if path.startswith("/_inbox")
-    }
+    } == {}
 
 
 def test_times_are_those_of_the_consoles_zone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,6 +390,6 @@ def test_times_are_those_of_the_consoles_zone(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv("WORKER_TIME_ZONE", name)
         shown[name] = reader.time(1_795_255_800)
 
-    assert "2026-11-21 18:10:00 +08:00" == shown["Asia/Shanghai"]
-    assert "2026-11-21 10:10:00 UTC" == shown["UTC"]
+    assert shown["Asia/Shanghai"] == "2026-11-21 18:10:00 +08:00"
+    assert shown["UTC"] == "2026-11-21 10:10:00 UTC"
     assert re.fullmatch(r"2026-11-2\d \d\d:\d\d:00 (UTC|[+-]\d\d:\d\d)", shown["Mars/Olympus"])

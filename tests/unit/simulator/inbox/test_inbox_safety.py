@@ -47,8 +47,10 @@ def test_every_answer_has_the_headers(browser: Browser, path: str) -> None:
     own = dict.fromkeys(("script-src", "style-src", "img-src", "media-src", "connect-src", "form-action"), "'self'")
     nothing = dict.fromkeys(("default-src", "frame-ancestors", "base-uri"), "'none'")
     assert own | nothing == policy
-    assert ("nosniff", "no-referrer", "no-store") == tuple(
-        headers[name] for name in ("X-Content-Type-Options", "Referrer-Policy", "Cache-Control")
+    assert tuple(headers[name] for name in ("X-Content-Type-Options", "Referrer-Policy", "Cache-Control")) == (
+        "nosniff",
+        "no-referrer",
+        "no-store",
     )
 
 
@@ -69,7 +71,7 @@ def test_a_foreign_page_presses_nothing(browser: Browser, headers: dict[str, Any
     """403, whatever its form holds."""
     reply = browser.act("clock", headers, do="freeze")
 
-    assert 403 == reply.status_code
+    assert reply.status_code == 403
     assert "Only this page may act" in reply.text
     assert not browser.vendor.control("GET", "clock")["frozen"]
 
@@ -78,7 +80,7 @@ def test_a_browser_that_names_no_site_is_known_by_its_origin(browser: Browser) -
     """As over plain HTTP from another machine."""
     reply = browser.act("clock", {"Sec-Fetch-Site": None, "Origin": browser.url}, do="freeze")  # type: ignore[dict-item]
 
-    assert 303 == reply.status_code
+    assert reply.status_code == 303
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
@@ -86,13 +88,13 @@ def test_acts_are_posts_alone(browser: Browser, method: str) -> None:
     """A link or a picture of another page presses nothing."""
     reply = browser.session.request(method, f"{browser.url}/_inbox/act/clear_faults", timeout=60)
 
-    assert (405, "POST") == (reply.status_code, reply.headers["Allow"])
+    assert (reply.status_code, reply.headers["Allow"]) == (405, "POST")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_pages_are_only_looked_at(browser: Browser, method: str) -> None:
     """405 for anything else."""
-    assert 405 == browser.session.request(method, f"{browser.url}/", timeout=60).status_code
+    assert browser.session.request(method, f"{browser.url}/", timeout=60).status_code == 405
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::2]", "10.0.0.1"])
@@ -101,14 +103,14 @@ def test_a_name_that_was_made_to_point_here_gets_nothing(browser: Browser, host:
     """Listening on loopback, the page is asked for by loopback's names."""
     reply = browser.get(path, {"Host": host})
 
-    assert 403 == reply.status_code
+    assert reply.status_code == 403
     assert "inbox.js" not in reply.text
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "localhost", "localhost:8081", "[::1]:8081", "demo.localhost"])
 def test_loopback_has_these_names(browser: Browser, host: str) -> None:
     """With any port."""
-    assert 200 == browser.get("/", {"Host": host}).status_code
+    assert browser.get("/", {"Host": host}).status_code == 200
 
 
 def test_a_page_that_others_reach_takes_any_name() -> None:
@@ -143,9 +145,9 @@ def test_what_others_wrote_is_text(vendor: Vendor, browser: Browser) -> None:
     for look in looks:
         found = Tags()
         found.feed(browser.text("/", **look))
-        assert {"inbox.js"} == found.scripts
-        assert set() == found.handlers
-        assert set() == found.tags & FOREIGN
+        assert found.scripts == {"inbox.js"}
+        assert found.handlers == set()
+        assert found.tags & FOREIGN == set()
 
 
 @pytest.mark.parametrize(
@@ -197,12 +199,12 @@ def test_a_form_is_a_form(browser: Browser, body: bytes) -> None:
 
     reply = browser.session.post(f"{browser.url}/_inbox/act/clock", data=body, headers=headers, timeout=60)
 
-    assert 400 == reply.status_code
+    assert reply.status_code == 400
 
 
 def test_an_act_that_there_is_not_is_404(browser: Browser) -> None:
     """As any other address."""
-    assert 404 == browser.act("nonsense").status_code
+    assert browser.act("nonsense").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -212,5 +214,5 @@ def test_a_foreign_page_controls_nothing_either(browser: Browser, headers: dict[
     """What the page's forms refuse cannot be had by going round them."""
     reply = browser.session.post(f"{browser.url}/_control/clock", json={"frozen": True}, headers=headers, timeout=60)
 
-    assert 403 == reply.status_code
+    assert reply.status_code == 403
     assert not browser.vendor.control("GET", "clock")["frozen"]

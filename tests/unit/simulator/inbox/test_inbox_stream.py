@@ -90,9 +90,9 @@ def test_the_stream_has_the_head_of_one(vendor: Vendor, browser: Browser) -> Non
     with listening(vendor) as lines:
         head = dict(line.split(": ", 1) for line in iter(lambda: next(lines), "retry: 1000") if ": " in line)
 
-    assert "text/event-stream; charset=utf-8" == head["Content-Type"]
+    assert head["Content-Type"] == "text/event-stream; charset=utf-8"
     assert "Content-Length" not in head
-    assert "nosniff" == head["X-Content-Type-Options"]
+    assert head["X-Content-Type-Options"] == "nosniff"
 
 
 def test_pages_that_went_free_their_place(vendor: Vendor, browser: Browser, text: Any) -> None:
@@ -111,7 +111,7 @@ def test_pages_that_went_free_their_place(vendor: Vendor, browser: Browser, text
         with listening(vendor) as lines:
             return next(lines).startswith("HTTP/1.1 200")
 
-    assert 503 == refused
+    assert refused == 503
     vendor.until(is_free)
 
 
@@ -121,7 +121,7 @@ def test_a_page_that_reads_nothing_holds_up_no_call(vendor: Vendor, browser: Bro
     with vendor.connect() as deaf:
         deaf.sendall(b"GET /_inbox/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
-        assert {0} == {vendor.send(text(str(n)))["errcode"] for n in range(50)}
+        assert {vendor.send(text(str(n)))["errcode"] for n in range(50)} == {0}
 
 
 def test_a_waiting_page_is_sent_signs_of_life() -> None:
@@ -132,10 +132,10 @@ def test_a_waiting_page_is_sent_signs_of_life() -> None:
         events = pulse.events(pulse.seq)
         found = [await anext(events) for _ in range(3)]
         await events.aclose()
-        assert 0 == pulse.pages
+        assert pulse.pages == 0
         return found
 
-    assert [b"retry: 1000\n\n", b": still here\n\n", b": still here\n\n"] == asyncio.run(pieces())
+    assert asyncio.run(pieces()) == [b"retry: 1000\n\n", b": still here\n\n", b": still here\n\n"]
 
 
 def test_nothing_is_looked_at_while_no_page_is_open() -> None:
@@ -173,13 +173,13 @@ def test_a_long_log_lets_calls_pass_while_it_is_read(vendor: Vendor, browser: Br
     answers = {vendor.send(text(f"beside {n}"))["errcode"] for n in range(20)}
     reader.join()
 
-    assert ({0}, [200]) == (answers, pages)
+    assert (answers, pages) == ({0}, [200])
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_a_stream_is_only_asked_for(browser: Browser, method: str) -> None:
     """405."""
-    assert 405 == browser.session.request(method, f"{browser.url}/_inbox/events", timeout=60).status_code
+    assert browser.session.request(method, f"{browser.url}/_inbox/events", timeout=60).status_code == 405
 
 
 class Deaf(asyncio.Transport):

@@ -12,8 +12,8 @@ from worker_simulator.inbox.words import WORDS, says
 
 def test_both_languages_say_the_same() -> None:
     """Each is filled in with the same values, and neither is empty."""
-    assert {} == {key: words for key, words in WORDS.items() if not all(words)}
-    assert {} == {key: (zh, en) for key, (zh, en) in WORDS.items() if _values(zh) != _values(en)}
+    assert {key: words for key, words in WORDS.items() if not all(words)} == {}
+    assert {key: (zh, en) for key, (zh, en) in WORDS.items() if _values(zh) != _values(en)} == {}
 
 
 def _values(word: str) -> set[str]:
@@ -28,9 +28,9 @@ def test_there_is_a_word_for_all_that_is_told() -> None:
     for template in templates.iterdir():
         named |= set(re.findall(r"say\('(\w+)'[,)]", template.read_text(encoding="utf-8")))
 
-    assert set() == named - WORDS.keys()
+    assert named - WORDS.keys() == set()
 
 
 def test_a_key_without_a_word_is_its_own() -> None:
     """So that a state which is new to the page still shows."""
-    assert "nonsense" == says("zh")("nonsense", key="value")
+    assert says("zh")("nonsense", key="value") == "nonsense"
