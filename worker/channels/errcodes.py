@@ -101,21 +101,21 @@ class Catalogue:
     """The codes that a channel can meet. Read when the first one is looked up."""
 
     folder: str = ""
-    """The channel whose `errcodes.toml` it is, or empty if the rows are `given`."""
+    """The channel whose `errcodes.toml` it is, or empty for a channel from outside."""
     shared: Catalogue | None = None
     """Where codes without a row there are looked up."""
     own: range = range(0)
     """Codes that are never looked up there, because they mean something else."""
     at_gettoken: Errcode | None = None
     """A code that means something else in the answer to gettoken."""
-    given: tuple[Errcode, ...] = ()
-    """The rows of a channel from outside."""
+    errcodes: tuple[Errcode, ...] = ()
+    """The rows of a channel from outside, which has no such file."""
 
     @cached_property
     def rows(self) -> tuple[Errcode, ...]:
         """The channel's own rows. A later row of a code wins."""
         if not self.folder:
-            return self.given
+            return self.errcodes
         text = files("worker.channels").joinpath(self.folder, "errcodes.toml").read_text(encoding="utf-8")
         return tuple(row for table in tomllib.loads(text).values() for row in _rows(table))
 

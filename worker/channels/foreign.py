@@ -97,8 +97,8 @@ def instead_of(vendor: Channel, message_class: type[object]) -> str:
     """Returns the remedy that names the classes of a channel which come nearest to one of another channel."""
     own = {one.__name__: public_name(vendor.name, one) for one in messages(vendor.name).values()}
     name = message_class.__name__
-    wanted = vendor.instead.get(name) or ([name] if name in own else vendor.instead.get("", ()))
-    nearest = [own[one] for one in wanted if one in own] or sorted(own.values())
+    class_names = vendor.instead.get(name) or ([name] if name in own else vendor.instead.get("", ()))
+    nearest = [own[class_name] for class_name in class_names if class_name in own] or sorted(own.values())
     names = ", ".join(nearest)
     return f"use one of {names}" if len(nearest) > 1 else f"use {names}"
 

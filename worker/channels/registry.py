@@ -31,16 +31,16 @@ NEEDED = ("kinds", "account_keys", "checks", "errcodes")
 
 def channel(name: str) -> Channel:
     """Returns the channel of this name, imported on first use. ConfigurationError lists the right names."""
-    found = _loaded(name)
-    if isinstance(found, str):
-        raise ConfigurationError(found)
-    return found
+    vendor = _loaded(name)
+    if isinstance(vendor, str):
+        raise ConfigurationError(vendor)
+    return vendor
 
 
 def channel_if_there(name: str) -> Channel | None:
     """Returns the channel of a job, or None if it came from a package that is not here, or cannot be used, any more."""
-    found = _loaded(name)
-    return None if isinstance(found, str) else found
+    vendor = _loaded(name)
+    return None if isinstance(vendor, str) else vendor
 
 
 @cache

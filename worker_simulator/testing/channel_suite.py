@@ -136,7 +136,7 @@ class ChannelSuite:
         charges = vendor.limits(self.part(outbox), account)
 
         assert {charge.limit.name for charge in charges} <= set(vendor.profile)
-        assert {2} == {charge.limit.amount for charge in charges if charge.limit.name == self.limit}
+        assert {charge.limit.amount for charge in charges if charge.limit.name == self.limit} == {2}
         counted = {counter.limit.name for counter in vendor.counted(account, None)}
         assert {charge.limit.name for charge in charges} <= counted
 

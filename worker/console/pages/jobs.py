@@ -133,9 +133,9 @@ def _rows(request: ConsoleRequest, connection: Connection, page: JobPage) -> lis
 
 
 def _meaning(request: ConsoleRequest, job: ListedJob) -> str:
-    vendor = None if job.errcode is None else channel_if_there(job.channel)
-    lines = vendor and job.errcode is not None and vendor.explain(job.errcode, request.viewer.lang)
-    return next(iter(lines or ()), "")
+    if job.errcode is None or (vendor := channel_if_there(job.channel)) is None:
+        return ""
+    return next(iter(vendor.explain(job.errcode, request.viewer.lang) or ()), "")
 
 
 def doubts(request: ConsoleRequest) -> View:
