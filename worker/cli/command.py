@@ -26,8 +26,6 @@ from worker.language.visible import visible
 
 app = Commands()
 
-HAS_OWN_OPTIONS = ("correct", "recall", "replay")
-"""The commands that have options on the command line alone, in files of their own."""
 _WARNINGS = frozenset({"ordered", "corrections", "not_recallable", "settling", "forced"})
 """Notes that are printed also for a single job, of which no preview is."""
 
@@ -173,5 +171,5 @@ def typed_warnings(selection: JobSelection) -> list[str]:
 
 
 for _command in COMMANDS.values():
-    if _command.name not in HAS_OWN_OPTIONS:
-        app.command()(on_jobs(_command)(lambda given: given.carry_out()))
+    # Where a file adds options of the command line alone, its command takes the place of this one.
+    app.command()(on_jobs(_command)(lambda given: given.carry_out()))

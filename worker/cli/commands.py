@@ -54,7 +54,7 @@ def command_files() -> Mapping[str, tuple[str, str]]:
     found = dict[str, tuple[str, str]]()
     for file in FILES:
         for name, help in on_jobs.items() if file == ON_JOBS else _commands_of(file):
-            # One with options of its own is found once more, in its file.
+            # One with options on the command line alone is found once more, in the file that adds them.
             found[name] = (file, on_jobs.get(name, help))
     return found
 
