@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from tests.pipeline.console.person import Person
 from tests.support.runtime import Site, planted
-from worker.console.commands.preparing import OF_OTHERS, option_names
 from worker.console.pages import PAGES
+from worker.console.running.preparing import OF_OTHERS, option_names
 from worker.control.commands import COMMANDS
 from worker.domain.job_filter import JobFilter
 from worker.outbox.engine.clock import DrivenClock

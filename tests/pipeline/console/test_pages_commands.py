@@ -14,11 +14,11 @@ from tests.pipeline.console.full_outbox import fill
 from tests.pipeline.console.person import Person
 from tests.support.runtime import Site, lost, planted, refused
 from worker.config.settings import Settings
-from worker.console.commands.background import MAX_RUNNING, MAX_WAITING, Background
-from worker.console.commands.preparing import CommandRequest, prepare
 from worker.console.page import Site as ConsoleSite
 from worker.console.pages.cache import cache_of
 from worker.console.pages.jobs import SELECTED
+from worker.console.running.background import MAX_RUNNING, MAX_WAITING, Background
+from worker.console.running.preparing import CommandRequest, prepare
 from worker.control import cancel, correct, recall, replay, resolve
 from worker.control.audit import list_audit
 from worker.domain.errors import CheckFailed, WorkerError

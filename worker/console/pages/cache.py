@@ -18,8 +18,8 @@ from weakref import WeakKeyDictionary
 import structlog
 from sqlalchemy import Connection
 
-from worker.console.commands.background import Background
 from worker.console.page import Site
+from worker.console.running.background import Background
 from worker.control.selection import MAX_LISTED
 from worker.outbox.control.mailings import TaggedJobs
 from worker.outbox.engine.clock import instant

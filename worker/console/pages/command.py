@@ -12,8 +12,11 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from worker.console.commands.background import OnBegin
-from worker.console.commands.preparing import (
+from worker.console.page import ConsoleRequest, NotFound, Redirect, View
+from worker.console.pages.cache import PageCache, cache_of
+from worker.console.pages.jobs import search_of
+from worker.console.running.background import OnBegin
+from worker.console.running.preparing import (
     OF_OTHERS,
     CommandRequest,
     PreparedCommand,
@@ -21,9 +24,6 @@ from worker.console.commands.preparing import (
     option_names,
     prepare,
 )
-from worker.console.page import ConsoleRequest, NotFound, Redirect, View
-from worker.console.pages.cache import PageCache, cache_of
-from worker.console.pages.jobs import search_of
 from worker.control.audit import MAX_WHY, require_person
 from worker.control.command import Command, Option
 from worker.control.commands import COMMANDS

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection
 
 from worker.channels.registry import channel_if_there, split_usable
-from worker.console.commands.preparing import available_commands
 from worker.console.page import ConsoleRequest, NotFound, View
 from worker.console.pages import redaction
+from worker.console.running.preparing import available_commands
 from worker.console.viewer import may_read_texts
 from worker.domain.account import Account
 from worker.domain.errors import JobNotFound

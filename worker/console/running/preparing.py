@@ -15,8 +15,8 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
-from worker.console.commands.background import OnBegin
 from worker.console.page import Site
+from worker.console.running.background import OnBegin
 from worker.control import pause
 from worker.control.audit import CommandResult
 from worker.control.command import Command, Option
