@@ -1,4 +1,4 @@
-"""The commands on jobs, made of what `worker.control.command` says of each."""
+"""Commands, made of what `worker.control.command` says of each."""
 
 from __future__ import annotations
 
@@ -13,82 +13,110 @@ import typer
 
 from worker.cli.options import Commands, Person, by_person, echo_error, with_filter, with_options
 from worker.cli.reading import ProgressLine, unmatched_names
-from worker.cli.times import AHEAD
-from worker.control.audit import CommandResult, require_person
-from worker.control.command import Command, Option
+from worker.cli.times import AHEAD, PAST
+from worker.control.audit import require_person
+from worker.control.command import Command, Option, TargetKind
 from worker.control.commands import COMMANDS
 from worker.control.opening import open_database
 from worker.control.selection import MAX_LISTED, NOTES, JobSelection, filter_warnings
 from worker.domain.errors import WorkerError
 from worker.domain.job_filter import CALL_TIMES, JobFilter
-from worker.language import term, translate
+from worker.language import plural, term, translate
 from worker.language.visible import visible
 
 app = Commands()
 
+TARGETS: Mapping[TargetKind, Mapping[str, Any]] = {
+    TargetKind.JOB: {"job": Annotated[str, typer.Argument(help="The job's id.")]},
+    TargetKind.RECIPIENT: {
+        "recipient": Annotated[str, typer.Option(help="The person: a userid, a customer, a mail address.")]
+    },
+    TargetKind.BACKUP: {
+        "since": Annotated[
+            datetime, typer.Option(help="When the backup was made: what was enqueued later is no part of it.", **PAST)
+        ]
+    },
+}
+"""How a target is typed that is no filter. Commands with another are parts of `worker pause`, `resume` and `events`."""
 _WARNINGS = frozenset({"ordered", "corrections", "not_recallable", "settling", "forced"})
 """Notes that are printed also for a single job, of which no preview is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A command on jobs, as a person has given it."""
+    """A command, as a person has given it."""
 
     command: Command
     person: Person
-    filter: dict[str, Any]
-    """The conditions that were typed."""
+    target: dict[str, Any]
+    """What was typed of the target, by name: the conditions of a filter, or one other value."""
     options: dict[str, Any]
     """The command's own options."""
 
     def find(self, **more: Any) -> Any:
         """Finds the jobs, once the person has said what is needed. `more` are keywords of the search."""
-        require_person(self.person.name, self.person.why, empty_remedy=self.command.needed_why)
-        self.command.check(self.command.arguments(self.options, find=False))
-        search = self.command.arguments(self.options, find=True)
-        selection = self.command.find(JobFilter(**self.filter), **search, **more)
-        return replace(selection, breakdown=self.command.notes(selection, self.options))
+        command = self.command
+        assert command.find is not None
+        require_person(self.person.name, self.person.why, empty_remedy=command.needed_why)
+        command.check(command.arguments(self.options, find=False))
+        search = command.arguments(self.options, find=True)
+        target = JobFilter(**self.target) if command.target is TargetKind.JOBS else next(iter(self.target.values()))
+        selection = command.find(target, **search, **more)
+        return replace(selection, breakdown=command.notes(selection.breakdown, self.options))
 
     def carry_out(self, selection: JobSelection | None = None, *, notes: Sequence[str] = (), **more: Any) -> bool:
         """Changes what was found, and prints what came of it; returns whether anything did.
 
-        `notes` are printed before the question, and `more` are keywords of the change.
+        Before that it prints a preview with these notes, and asks, if as many were found as the command asks from.
+        `more` are keywords of the change. Raises WorkerError if nothing was found, and if the person does not confirm.
         """
-        command = self.command
+        command, person = self.command, self.person
         selection = self.find() if selection is None else selection
-        others = len(selection.filter.part_or_job_ids()) - len(selection.ids) - len(selection.missing)
-        if command.counted == "jobs" and selection.ids and others > 0:
+        count = len(selection.ids)
+        others = len(selection.filter.part_or_job_ids()) - count - len(selection.missing)
+        if command.counted == "jobs" and count and others > 0:
             echo_error(f"ids of jobs for which there is nothing to do: {others}")
-        meaning = "sent" if self.options.get("sent") else "not sent"
+        warnings = typed_warnings(selection)
+        if command.nothing and not count:
+            for line in preview(selection):
+                echo_error(line)
+            raise WorkerError("; ".join([*warnings, command.nothing]))
+        asks = count >= command.asks_from
+        for line in [*warnings, *(preview(selection) if asks or _WARNINGS & selection.breakdown.keys() else [])]:
+            echo_error(line)
+        if asks:
+            for line in notes:
+                # A text of others is not translated.
+                typer.echo(visible(line if line.startswith("  ") else translate(line)), err=True)
+            meaning = "sent" if self.options.get("sent") else "not sent"
+            person.confirm(command.question.format(count=count, jobs=plural(count, "job"), meaning=meaning))
         change = command.arguments(self.options, find=False) | more
-        result = carry_out(
-            self.person,
-            selection,
-            partial(command.run, **change),
-            command.question.format(count=len(selection.ids), meaning=meaning),
-            command.nothing,
-            notes=notes,
-        )
-        self.person.answer(result, "\n".join(command.lines(result, self.options | change)))
+        result = command.run(selection, person=person.name, why=person.why, progress=ProgressLine(count), **change)
+        for job, reason in list(result.notes.items())[:MAX_LISTED]:
+            echo_error(f"job {job}: {reason}")
+        person.answer(result, "\n".join(command.lines(result, self.options | change)))
         return any(result.counts[name] for name in command.done)
 
 
-def on_jobs(command: Command) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds the options of a command on jobs to a function; its first argument is then what was `Given`."""
+def made_of(command: Command) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the target and the options of a command to a function; its first argument is then what was `Given`."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        def run(options: dict[str, Any], person: Person, filter: dict[str, Any], **own: Any) -> Any:
-            return function(Given(command, person, filter, options), **own)
+        def run(options: dict[str, Any], person: Person, target: dict[str, Any], **own: Any) -> Any:
+            return function(Given(command, person, target, options), **own)
 
-        taken = [Parameter(name, Parameter.KEYWORD_ONLY) for name in ("options", "person", "filter")]
+        taken = [Parameter(name, Parameter.KEYWORD_ONLY) for name in ("options", "person", "target")]
         own = [*signature(function, eval_str=True).parameters.values()][1:]
         run.__signature__ = Signature([*taken, *(one.replace(kind=Parameter.KEYWORD_ONLY) for one in own)])  # type: ignore[attr-defined]
         run.__name__, run.__doc__ = command.name, command.help
         options = dict(_options(command.keywords.values()))
         defaults = {name: command.keywords[name].default if name in command.keywords else False for name in options}
         made = with_options(run, partial(_answered, command), defaults, options, append=True)
-        left_out = [*(CALL_TIMES if command.is_about_ended else ()), *command.keywords]
-        return with_filter(*left_out)(by_person(confirms=True, help=command.why)(made))
+        made = by_person(confirms=command.find is not None, help=command.why)(made)
+        if command.target is TargetKind.JOBS:
+            return with_filter(*(CALL_TIMES if command.is_about_ended else ()), *command.keywords)(made)
+        target = TARGETS[command.target]
+        return with_options(made, dict, dict.fromkeys(target, Parameter.empty), target)
 
     return decorate
 
@@ -126,40 +154,6 @@ def preview(selection: JobSelection) -> Iterator[str]:
         yield f"{count:>8}  {NOTES[state]}" if state in NOTES else f"{count:>8}  of their parts are {state}"
 
 
-def carry_out(
-    person: Person,
-    selection: JobSelection,
-    run: Callable[..., CommandResult],
-    question: str,
-    nothing: str = "",
-    *,
-    confirms: bool | None = None,
-    notes: Sequence[str] = (),
-) -> CommandResult:
-    """Runs a command on the selected jobs, and prints which of them stay unchanged and why.
-
-    Prints a preview, with these notes, and asks for confirmation before, if there are several jobs (or as `confirms`
-    says). Raises WorkerError with the text `nothing` if no job is selected, and if the person does not confirm.
-    """
-    warnings = typed_warnings(selection)
-    if nothing and not selection.ids:
-        for line in preview(selection):
-            echo_error(line)
-        raise WorkerError("; ".join([*warnings, nothing]))
-    confirms = len(selection.ids) > 1 if confirms is None else confirms
-    for line in [*warnings, *(preview(selection) if confirms or _WARNINGS & selection.breakdown.keys() else [])]:
-        echo_error(line)
-    if confirms:
-        for line in notes:
-            # A text of others is not translated.
-            typer.echo(visible(line if line.startswith("  ") else translate(line)), err=True)
-        person.confirm(question)
-    result = run(selection, person=person.name, why=person.why, progress=ProgressLine(len(selection.ids)))
-    for job, reason in list(result.notes.items())[:MAX_LISTED]:
-        echo_error(f"job {job}: {reason}")
-    return result
-
-
 def typed_warnings(selection: JobSelection) -> list[str]:
     """Returns sentences about values of the filter that are probably mistyped."""
     if selection.ids:
@@ -171,5 +165,6 @@ def typed_warnings(selection: JobSelection) -> list[str]:
 
 
 for _command in COMMANDS.values():
-    # Where a file adds options of the command line alone, its command takes the place of this one.
-    app.command()(on_jobs(_command)(lambda given: given.carry_out()))
+    if _command.target is TargetKind.JOBS:
+        # Where a file adds options of the command line alone, its command takes the place of this one.
+        app.command()(made_of(_command)(lambda given: given.carry_out()))

@@ -17,7 +17,7 @@ from worker.cli.options import Command, CommandGroup, Commands, Json, echo_error
 from worker.language import Lang, language
 
 ON_JOBS = "command"
-"""The file that makes the commands on jobs, of what each says of itself in `worker/control`."""
+"""The file that makes the commands on the jobs of a filter, of what each says of itself in `worker/control`."""
 FILES = (
     "setup.init",
     "running",
@@ -42,31 +42,36 @@ FILES = (
 _CONTROL = Path(__file__).parents[1] / "control"
 _GROUP = re.compile(r'^app = Commands\(\s*name="(\w+)", help="(.*?)"', re.MULTILINE)
 # Not by parsing the files as Python, which takes 28 ms; this takes 2.
-_ON_JOBS = re.compile(r'^COMMAND = Command\(\s*name="([\w-]+)",\s*help="(.*?)",', re.MULTILINE)
-_COMMAND = re.compile(r'^@app\.command\((?:"([\w-]+)")?.*?^def (\w+)\(.*?^    """(.*?)"""', re.MULTILINE | re.DOTALL)
+_IN_TABLE = re.compile(r'^\w+ = Command\(\s*name="(\w+)",\s*help="(.*?)",(\s*target=)?', re.MULTILINE)
+_COMMAND = re.compile(
+    r'^@app\.command\((?:"([\w-]+)")?[^\n]*\n(@made_of)?.*?^def (\w+)\(.*?^    """(.*?)"""', re.MULTILINE | re.DOTALL
+)
 
 
 @cache
 def command_files() -> Mapping[str, tuple[str, str]]:
     """Returns each command's file and help, read without importing the file, because that would load SQLAlchemy."""
-    files = sorted(_CONTROL.glob("*.py"))
-    on_jobs = {name: help for file in files for name, help in _ON_JOBS.findall(file.read_text("utf-8"))}
-    found = dict[str, tuple[str, str]]()
+    table = [row for file in sorted(_CONTROL.glob("*.py")) for row in _IN_TABLE.findall(file.read_text("utf-8"))]
+    helps, found = {name: help for name, help, _ in table}, dict[str, tuple[str, str]]()
     for file in FILES:
-        for name, help in on_jobs.items() if file == ON_JOBS else _commands_of(file):
+        on_jobs = [(name, help) for name, help, has_target in table if not has_target]
+        for name, help in on_jobs if file == ON_JOBS else _commands_of(file, helps):
             # One with options on the command line alone is found once more, in the file that adds them.
-            found[name] = (file, on_jobs.get(name, help))
+            found[name] = (file, help)
     return found
 
 
-def _commands_of(file: str) -> Iterator[tuple[str, str]]:
-    """Yields the commands of a file with their help, or only the group if the file is a group."""
+def _commands_of(file: str, helps: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yields the commands of a file with their help, or only the group if the file is a group.
+
+    `helps` has the help of those that are made of the table.
+    """
     text = Path(__file__).parent.joinpath(*file.split(".")).with_suffix(".py").read_text(encoding="utf-8")
     if group := _GROUP.search(text):
         yield group[1], group[2]
         return
-    for name, function, help in _COMMAND.findall(text):
-        yield name or function, inspect.cleandoc(help)
+    for name, is_made, function, help in _COMMAND.findall(text):
+        yield name or function, helps[function] if is_made else inspect.cleandoc(help)
 
 
 def load_commands(file: str) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""`worker recall` and `replay`, with what they have on the command line alone; `skip`, `erase` and `audit`."""
+"""`worker recall` and `replay`, `skip` and `erase`, with what they have on the command line alone; and `audit`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from worker.cli.command import Given, on_jobs, preview, typed_warnings
-from worker.cli.options import Commands, Json, Person, by_person, echo_error
+from worker.cli.command import Given, made_of, preview, typed_warnings
+from worker.cli.options import Commands, Json, echo_error
 from worker.cli.reading import ProgressLine, outbox, print_problems, print_rows
 from worker.cli.times import clock
-from worker.control import audit as audits, lift
-from worker.control.erase import erase as erase_person, find_person
+from worker.control import audit as audits
+from worker.control.erase import COMMAND as ERASE
+from worker.control.lift import SKIP
 from worker.control.recall import COMMAND as RECALL
 from worker.control.replay import COMMAND as REPLAY, ReplayableJobs, find_replayable
 from worker.domain.errors import WorkerError
@@ -27,7 +28,7 @@ app = Commands()
 
 
 @app.command()
-@on_jobs(RECALL)
+@made_of(RECALL)
 def recall(
     given: Given,
     foreign: Annotated[
@@ -37,16 +38,16 @@ def recall(
     """Recalls jobs, or a message of another program."""
     if foreign is None:
         return given.carry_out()
-    if given.filter.keys() != {"account"}:
+    if given.target.keys() != {"account"}:
         raise typer.BadParameter(translate("--foreign needs --account and no other filter"))
     from worker.cli.sending import recall_foreign
 
-    recall_foreign(given.person, given.filter["account"], foreign)
+    recall_foreign(given.person, given.target["account"], foreign)
     return None
 
 
 @app.command()
-@on_jobs(REPLAY)
+@made_of(REPLAY)
 def replay(
     given: Given,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
@@ -56,7 +57,7 @@ def replay(
     more: dict[str, Any] = {}
     if go_on is None:
         selection = given.find()
-    elif given.filter or any(given.options[name] for name in ReplayScope._fields):
+    elif given.target or any(given.options[name] for name in ReplayScope._fields):
         raise typer.BadParameter(translate("--go-on uses the filter of its run: give no other"))
     else:
         selection, more = _interrupted_run(go_on, given.options)
@@ -117,47 +118,28 @@ def _replay_entry(audit: str) -> audits.AuditEntry:
 
 
 @app.command()
-@by_person()
-def skip(person: Person, job: Annotated[str, typer.Argument(help="The job's id.")]) -> None:
-    """Lets the jobs behind this one go on (same order_key); the job itself does not change."""
-    parts = lift.skip(job, person=person.name, why=person.why).jobs
-    person.answer({"parts": parts}, "\n".join(f"no job waits for part {part} any more" for part in parts))
+@made_of(SKIP)
+def skip(given: Given) -> None:
+    """Lets the jobs behind one go on, and prints which parts they waited for."""
+    result = SKIP.run(given.target["job"], person=given.person.name, why=given.person.why)
+    given.person.answer({"parts": result.jobs}, "\n".join(SKIP.lines(result, {})))
 
 
 @app.command()
-@by_person(confirms=True, help="The reason, without the id; kept in the audit.")
-def erase(
-    person: Person,
-    recipient: Annotated[str, typer.Option(help="The person: a userid, a customer, a mail address.")],
-) -> bool:
-    """Takes a person out of all tables for good: texts to it alone, its id elsewhere, its callbacks; counts stay."""
-    selection = find_person(recipient)
+@made_of(ERASE)
+def erase(given: Given) -> bool:
+    """Erases a person, and says whether anything is left of them."""
+    person, selection = given.person, given.find()
     followers = selection.breakdown["followers"]
     echo_error(f"jobs that name this person: {len(selection.ids)}, follow-ups of these: {followers}")
-    person.confirm("erase this person permanently?")
+    person.confirm(ERASE.question)
     progress = ProgressLine(len(selection.ids) + followers)
-    result = erase_person(selection, person=person.name, why=person.why, progress=progress)
-    words = ("jobs", "emptied", "callbacks", "chats", "unhandled", "unchanged")
-    jobs, emptied, callbacks, chats, unhandled, unchanged = (result.counts[word] for word in words)
-    lines = [
-        (
-            f"erased from {plural(jobs, 'job')} (audit {result.audit}); {emptied} of these had no other"
-            " recipient, so the text was deleted too"
-        ),
-        f"{plural(callbacks, 'callback')} emptied, {plural(chats, 'chat')} removed",
-    ]
-    if unhandled:
-        lines.append(f"{plural(unhandled, 'callback')} kept until hooks have handled them: run the command again later")
-    if unchanged:
-        lines.append(
-            f"{plural(unchanged, 'job')} unchanged: still open, in doubt or first in an order, or a follow-up of it is"
-            " open or in doubt; cancel, resolve or skip, or wait, then run the command again"
-        )
-    person.answer(result, "\n".join(lines))
-    is_named = bool(jobs or followers or callbacks or chats or unhandled)
-    return print_problems([] if is_named else [f"nothing that is stored names {recipient}"]) and not (
-        unchanged or unhandled
-    )
+    result = ERASE.run(selection, person=person.name, why=person.why, progress=progress)
+    person.answer(result, "\n".join(ERASE.lines(result, {})))
+    unhandled, unchanged = result.counts["unhandled"], result.counts["unchanged"]
+    is_named = followers or unhandled or any(result.counts[name] for name in ERASE.done)
+    problems = [] if is_named else [f"nothing that is stored names {given.target['recipient']}"]
+    return print_problems(problems) and not (unhandled or unchanged)
 
 
 @app.command()

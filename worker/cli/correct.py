@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.cli.command import Given, on_jobs
+from worker.cli.command import Given, made_of
 from worker.cli.options import Commands
 from worker.cli.sending import json_object, warnings_as_sentences
 from worker.control.cancel import JOB_ID
@@ -25,7 +25,7 @@ app = Commands()
 
 
 @app.command()
-@on_jobs(COMMAND)
+@made_of(COMMAND)
 def correct(
     given: Given,
     text: Annotated[str | None, typer.Option(help="The right text.")] = None,
@@ -54,7 +54,7 @@ def correct(
         new["replace"] = dict(map(_replacement, replace))
     elif messages is not None:
         new["messages"] = _message_lines(messages)
-        given.filter.update({} if given.filter else _ids_of(new["messages"]))
+        given.target.update({} if given.target else _ids_of(new["messages"]))
     with warnings_as_sentences():
         selection = given.find(**new)
     return given.carry_out(

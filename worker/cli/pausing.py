@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from worker.accounts.sources import accounts_of
-from worker.cli.command import carry_out
+from worker.cli.command import Given, made_of
 from worker.cli.options import (
     Account,
     Channel,
@@ -25,12 +24,13 @@ from worker.cli.options import (
     to_json,
 )
 from worker.cli.reading import outbox, pause_line
-from worker.cli.times import PAST
 from worker.config.settings import load_settings
-from worker.control import fence as fencing, lift, pause as pausing
+from worker.control import pause as pausing
 from worker.control.audit import CommandResult
 from worker.control.cancel import JOB_ID
-from worker.control.pause import PauseResult
+from worker.control.fence import COMMAND as FENCE
+from worker.control.lift import LIFT
+from worker.control.pause import HOLD, RELEASE, PauseResult
 from worker.control.selection import require_configured
 from worker.domain.errors import WorkerError
 from worker.domain.job import id_of
@@ -63,13 +63,8 @@ def pause(
         require_configured(job_filter, accounts_of(load_settings()).names())
     result: PauseResult | CommandResult
     if job_filter is not None and job_filter.ids is not None:
-        result = pausing.hold(job_filter.part_or_job_ids(), person=person.name, why=person.why)
-        text = _with_unchanged(
-            result,
-            f"held {plural(len(result.jobs), 'job')} (audit {result.audit})",
-            "they have nothing left to send, or were held already",
-        )
-        is_paused = bool(result.jobs)
+        result = HOLD.run(job_filter.part_or_job_ids(), person=person.name, why=person.why)
+        text, is_paused = "\n".join(HOLD.lines(result, {})), bool(result.jobs)
     else:
         result, is_paused = pausing.pause(job_filter, person=person.name, why=person.why), True
         already, ending = "" if result.audit else " already", result.pause.ending()
@@ -127,13 +122,8 @@ def resume(
     """
     job_filter = _scope(names, everything, account=account, channel=channel, kind=kind, tag=tag)
     if names and all(JOB_ID.fullmatch(id_of(name)) for name in names):
-        released = pausing.release(names, person=person.name, why=person.why)
-        person.answer(
-            released,
-            _with_unchanged(
-                released, f"released {plural(len(released.jobs), 'job')} (audit {released.audit})", "they were not held"
-            ),
-        )
+        released = RELEASE.run(names, person=person.name, why=person.why)
+        person.answer(released, "\n".join(RELEASE.lines(released, {})))
         return bool(released.jobs)
     if names:
         return _lift_all(person, names)
@@ -181,37 +171,18 @@ def _lift(person: Person, name: str) -> tuple[list[str], str]:
             if pause.account == name
         ]
     try:
-        lines = lift.lift(name, person=person.name, why=person.why).notes.values()
+        lines = LIFT.lines(LIFT.run(name, person=person.name, why=person.why), {})
     except WorkerError as error:
         # The person may have meant the pause instead of the block.
         return [], "; ".join([str(error), *pauses])
     return [*lines, *(f"still {pause}" for pause in pauses)], ""
 
 
-def _with_unchanged(result: CommandResult, text: str, why_unchanged: str) -> str:
-    """Returns the text, with a line about unchanged jobs if there are any: how many, and why."""
-    count = result.counts["unchanged"]
-    return f"{text}\n{count} not changed: {why_unchanged}" if count else text
-
-
 @app.command()
-@by_person(confirms=True)
-def fence(
-    person: Person,
-    since: Annotated[
-        datetime, typer.Option(help="When the backup was made: what was enqueued later is no part of it.", **PAST)
-    ],
-) -> bool:
-    """On a restored backup, before the first worker: marks as in doubt what may have been sent since it was made."""
-    selection = fencing.find_restored(since)
-    question = f"mark the calls of {plural(len(selection.ids), 'job')} as in doubt?"
-    result = carry_out(person, selection, fencing.fence, question, confirms=bool(selection.ids))
-    parts = result.counts["parts"]
-    text = f"{plural(parts, 'part')} marked as in doubt and held (audit {result.audit})"
-    if parts:
-        text += "; list them with `worker jobs --held`, decide with `worker resolve`"
-    person.answer(result, text)
-    return parts > 0
+@made_of(FENCE)
+def fence(given: Given) -> bool:
+    """Fences a restored backup."""
+    return given.carry_out()
 
 
 def _scope(names: list[str] | None, everything: bool, **options: str | None) -> JobFilter | None:

@@ -1,7 +1,7 @@
-"""Commands on jobs: each in the file of its functions. The command line and the console are made of what it says.
+"""Commands, each in the file of its functions. The command line and the console are made of what a command says.
 
-A command is a pair of functions: one finds jobs by a filter, the other changes what was found. The keywords of their
-own are the command's options. Knows neither the command line nor the console.
+A command is a function that changes its target, or a pair of functions: one finds jobs by the target, the other changes
+what was found. The keywords of their own are the command's options. Knows neither the command line nor the console.
 """
 
 from __future__ import annotations
@@ -10,12 +10,33 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import Enum, auto
 from functools import cache
 from typing import Any, get_args
 
 from worker.control.audit import CommandResult
-from worker.control.selection import JobSelection
 from worker.domain.state import JobState
+
+
+class TargetKind(Enum):
+    """What a command is about."""
+
+    JOBS = auto()
+    """The jobs of a JobFilter."""
+    IDS = auto()
+    """Jobs, by their ids alone."""
+    JOB = auto()
+    """One job, by its id."""
+    SCOPE = auto()
+    """What a pause is about: a JobFilter, or None for everything."""
+    LANE = auto()
+    """A lane, or an account and all its lanes, by its name."""
+    EVENT = auto()
+    """An event of the hooks, by its id."""
+    RECIPIENT = auto()
+    """A person, by the id that the vendor has of them."""
+    BACKUP = auto()
+    """A restored backup, by the instant when it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +61,29 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A command on the jobs of a filter."""
+    """A command."""
 
     name: str
     help: str
-    find: Callable[..., JobSelection]
-    """Takes a JobFilter, and keywords."""
+    target: TargetKind = TargetKind.JOBS
+    typed_as: str = ""
+    """What is typed for it in place of its name, before the target; empty where that is the name."""
+    find: Callable[..., Any] | None = None
+    """Takes the target, and keywords; returns what `run` takes, mostly a JobSelection. None if that is the target."""
     run: Callable[..., CommandResult]
     """Takes what was found, the person, the reason, and keywords."""
-    question: str
-    """What is asked before the change, with places for the `count` of what was found, and for an answer's `meaning`."""
-    nothing: str
-    """What is said where the search found nothing."""
-    lines: Callable[[CommandResult, Mapping[str, Any]], Iterable[str]]
+    question: str = ""
+    """What is asked before the change, with places for the `count` of what was found, or for these `jobs`, and for an
+    answer's `meaning`."""
+    asks_from: int = 2
+    """How many jobs or parts have to be found for the person to be asked."""
+    nothing: str = ""
+    """What is said where the search found nothing, or empty if it is carried out all the same."""
+    lines: Callable[[CommandResult, Mapping[str, Any]], Iterable[str]] = lambda result, options: ()
     """Returns the sentences about a result, which may depend on the options."""
     done: tuple[str, ...]
     """The counts of a result that make it a success."""
-    might_apply: Callable[[JobState], bool]
+    might_apply: Callable[[JobState], bool] = lambda state: False
     """Returns whether the command may have something to do about a job in this state."""
     check: Callable[[Mapping[str, Any]], None] = lambda options: None
     """Raises CheckFailed for options of the change that cannot be meant, before anything is searched for."""
@@ -75,9 +102,9 @@ class Command:
         """The options of the search and then those of the change, by name."""
         return _keywords(self.find, self.run)
 
-    def notes(self, selection: JobSelection, options: Mapping[str, Any]) -> dict[str, int]:
+    def notes(self, breakdown: Mapping[str, int], options: Mapping[str, Any]) -> dict[str, int]:
         """Returns what a preview counts. Parts behind others in an order go on only once these are not sent."""
-        return {name: n for name, n in selection.breakdown.items() if name != "ordered" or not options.get("sent")}
+        return {name: n for name, n in breakdown.items() if name != "ordered" or not options.get("sent")}
 
     def arguments(self, options: Mapping[str, Any], *, find: bool) -> dict[str, Any]:
         """Returns those of the options that the search takes, or the change."""
@@ -85,10 +112,10 @@ class Command:
 
 
 @cache
-def _keywords(*functions: Callable[..., Any]) -> Mapping[str, Option]:
+def _keywords(find: Callable[..., Any] | None, run: Callable[..., Any]) -> Mapping[str, Option]:
     found = {}
-    for function in functions:
-        finds = function is functions[0]
+    for function in filter(None, (find, run)):
+        finds = function is find
         for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
             for option in getattr(parameter.annotation, "__metadata__", ()):
                 # Those of a union, such as `float | None`.

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from sqlalchemy import Connection
 
 from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited
+from worker.control.command import Command, TargetKind
 from worker.control.opening import open_outbox
 from worker.control.selection import JobSelection
 from worker.domain.content.erasure import ERASED, Erasure, names_only, of_person
 from worker.domain.content.recipient import same_person
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
+from worker.language import plural
 from worker.outbox.control.candidates import candidates
 from worker.outbox.control.matching import jobs_of
 from worker.outbox.engine.database import Database
@@ -94,6 +96,36 @@ def erase(
         command.counts += Counter(chats=outbox.run(partial(delete_single_chats, person=same_person(recipient))))
         erase_from_audit(outbox, erasure)
     return CommandResult(command.id, command.counts + Counter(unchanged=len(selection.ids) - command.counts["jobs"]))
+
+
+def _lines(result: CommandResult, options: Mapping[str, object]) -> Iterator[str]:
+    count = result.counts
+    yield (
+        f"erased from {plural(count['jobs'], 'job')} (audit {result.audit}); {count['emptied']} of these had no other"
+        " recipient, so the text was deleted too"
+    )
+    yield f"{plural(count['callbacks'], 'callback')} emptied, {plural(count['chats'], 'chat')} removed"
+    if unhandled := count["unhandled"]:
+        yield f"{plural(unhandled, 'callback')} kept until hooks have handled them: run the command again later"
+    if unchanged := count["unchanged"]:
+        yield (
+            f"{plural(unchanged, 'job')} unchanged: still open, in doubt or first in an order, or a follow-up of it is"
+            " open or in doubt; cancel, resolve or skip, or wait, then run the command again"
+        )
+
+
+COMMAND = Command(
+    name="erase",
+    help="Takes a person out of all tables for good: texts to it alone, its id elsewhere, its callbacks; counts stay.",
+    target=TargetKind.RECIPIENT,
+    find=find_person,
+    run=erase,
+    question="erase this person permanently?",
+    asks_from=0,
+    lines=_lines,
+    done=("jobs", "callbacks", "chats"),
+    why="The reason, without the id; kept in the audit.",
+)
 
 
 def _erase(

@@ -8,7 +8,7 @@ records it (`resolve`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited
 from worker.control.cancel import make_committer
+from worker.control.command import Command, TargetKind
 from worker.control.opening import open_outbox
 from worker.control.selection import JobSelection
 from worker.domain import settle
@@ -23,6 +24,7 @@ from worker.domain.errors import WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
+from worker.language import plural
 from worker.outbox.commit.commands import Change
 from worker.outbox.control.cancels import JOBS_BATCH_SIZE, due_jobs, job_sizes, open_parts, part_statuses
 from worker.outbox.engine.bulk import batched
@@ -91,6 +93,27 @@ def fence(
                         apply_changes(changes)
                         command.counts["parts"] += len(changes)
     return CommandResult(command.id, command.counts)
+
+
+def _lines(result: CommandResult, options: Mapping[str, object]) -> Iterator[str]:
+    parts = result.counts["parts"]
+    text = f"{plural(parts, 'part')} marked as in doubt and held (audit {result.audit})"
+    if parts:
+        text += "; list them with `worker jobs --held`, decide with `worker resolve`"
+    yield text
+
+
+COMMAND = Command(
+    name="fence",
+    help="On a restored backup, before the first worker: marks as in doubt what may have been sent since it was made.",
+    target=TargetKind.BACKUP,
+    find=find_restored,
+    run=fence,
+    question="mark the calls of {jobs} as in doubt?",
+    asks_from=1,
+    lines=_lines,
+    done=("parts",),
+)
 
 
 def _change(part_id: str, state: PartState) -> Change:

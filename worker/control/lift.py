@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.control.audit import CommandResult, audited
+from worker.control.command import Command, TargetKind
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.errors import WorkerError
 from worker.domain.pacing.lane import Resume
+from worker.domain.state import JobState
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import events
 from worker.outbox.lanes import lanes, tokens
@@ -38,6 +40,17 @@ def lift(name: str, *, person: str, why: str = "", database: Database | None = N
     return CommandResult(command.id, command.counts, notes=notes)
 
 
+LIFT = Command(
+    name="lift",
+    help="Lifts the block of an account or a lane at once, which starts with one call in flight.",
+    target=TargetKind.LANE,
+    typed_as="resume",
+    run=lift,
+    lines=lambda result, options: result.notes.values(),
+    done=("lifted",),
+)
+
+
 def retry_event(event_id: str, *, person: str, why: str = "", database: Database | None = None) -> CommandResult:
     """Gives a parked or ignored event to the hooks again. Raises WorkerError for any other event.
 
@@ -51,6 +64,16 @@ def retry_event(event_id: str, *, person: str, why: str = "", database: Database
             raise _not_retried(event_id, row, has_later_end=has_later_end)
         command.counts["events"] = 1
     return CommandResult(command.id, command.counts)
+
+
+RETRY = Command(
+    name="retry",
+    help="Gives this parked or ignored event to the hooks again.",
+    target=TargetKind.EVENT,
+    typed_as="events --retry",
+    run=retry_event,
+    done=("events",),
+)
 
 
 def _not_retried(event_id: str, row: Mapping[str, Any] | None, *, has_later_end: bool) -> WorkerError:
@@ -73,3 +96,14 @@ def skip(job_id: str, *, person: str, why: str = "", database: Database | None =
         released = resend.skip(command.database, job_id)
         command.counts["parts"] = len(released)
     return CommandResult(command.id, command.counts, tuple(released))
+
+
+SKIP = Command(
+    name="skip",
+    help="Lets the jobs behind this one go on (same order_key); the job itself does not change.",
+    target=TargetKind.JOB,
+    run=skip,
+    lines=lambda result, options: (f"no job waits for part {part} any more" for part in result.jobs),
+    done=("parts",),
+    might_apply=lambda state: state in (JobState.OPEN, JobState.UNKNOWN, JobState.EXHAUSTED),
+)

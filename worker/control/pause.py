@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 from uuid_utils import uuid7
 
 from worker.channels.registry import channel, names
+from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited
+from worker.control.command import Command, TargetKind
 from worker.control.opening import open_outbox
+from worker.control.selection import require_configured
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import JobId, Kind
 from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.pause import Pause
+from worker.domain.state import JobState
+from worker.language import plural
 from worker.outbox.control.cancels import count_in_flight, open_jobs
 from worker.outbox.control.matching import missing_jobs
 from worker.outbox.engine.caller import on_callers_connection
@@ -162,6 +167,69 @@ def release(
             jobs = tuple(job for job in ids_in_order if job in held.values())
             command.counts = _counts(ids_in_order, jobs)
         return CommandResult(command.id, +command.counts, jobs)
+
+
+def _configured(filter: JobFilter | None, *, accounts: AccountSource) -> JobFilter | None:
+    require_configured(filter, accounts.names())
+    return filter
+
+
+def _begin_pause(
+    filter: JobFilter | None, *, person: str, why: str, settings: Settings | None, database: Database | None
+) -> CommandResult:
+    result = pause(filter, person=person, why=why, settings=settings, database=database)
+    if result.audit is None:
+        raise CheckFailed([Problem("filter", "is paused already", "see the page of lanes; resume ends a pause")])
+    return CommandResult(result.audit, Counter(pauses=1))
+
+
+def _with_unchanged(result: CommandResult, text: str, why_unchanged: str) -> Iterator[str]:
+    yield text
+    if count := result.counts["unchanged"]:
+        yield f"{count} not changed: {why_unchanged}"
+
+
+PAUSE = Command(
+    name="pause",
+    help="Pauses what has an account, channel, kind or tag, or everything, also what is enqueued later; recalls go on.",
+    target=TargetKind.SCOPE,
+    find=_configured,
+    run=_begin_pause,
+    done=("pauses",),
+)
+RESUME = Command(
+    name="resume",
+    help="Ends a pause, named as it was paused.",
+    target=TargetKind.SCOPE,
+    run=resume,
+    done=("pauses",),
+)
+HOLD = Command(
+    name="hold",
+    help="Holds single jobs: no call of theirs begins until they are released.",
+    target=TargetKind.IDS,
+    typed_as="pause",
+    run=hold,
+    lines=lambda result, options: _with_unchanged(
+        result,
+        f"held {plural(len(result.jobs), 'job')} (audit {result.audit})",
+        "they have nothing left to send, or were held already",
+    ),
+    done=("jobs",),
+    might_apply=lambda state: state in (JobState.OPEN, JobState.UNKNOWN),
+)
+RELEASE = Command(
+    name="release",
+    help="Lets held jobs go on.",
+    target=TargetKind.IDS,
+    typed_as="resume",
+    run=release,
+    lines=lambda result, options: _with_unchanged(
+        result, f"released {plural(len(result.jobs), 'job')} (audit {result.audit})", "they were not held"
+    ),
+    done=("jobs",),
+    might_apply=lambda state: True,
+)
 
 
 def drain(

@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 from tests.pipeline.console.person import Person
 from tests.support.runtime import Site, planted
 from worker.console.pages import PAGES
-from worker.console.running.preparing import OF_OTHERS, option_names
-from worker.control.commands import COMMANDS
+from worker.console.running.preparing import OFFERED, option_names
 from worker.domain.job_filter import JobFilter
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -20,7 +19,7 @@ from worker.outbox.engine.database import Database
 pytestmark = pytest.mark.fewer_databases("what a form holds is judged before any SQL")
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
-COMMANDS = [*COMMANDS, *OF_OTHERS]
+COMMANDS = [*OFFERED]
 NAMES = st.sampled_from(
     [
         *(*JobFilter.__dataclass_fields__, *(option for name in COMMANDS for option in option_names(name))),

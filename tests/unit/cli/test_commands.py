@@ -254,10 +254,10 @@ def test_a_database_error_nobody_foresaw_shows_no_value(
 ) -> None:
     """Only its class is said: its text holds the statement and what was bound to it."""
 
-    def fails(job_id: str, **_: Any) -> str:
+    def fails(*_: Any) -> str:
         raise IntegrityError("insert canary", {"value": "canary"}, sqlite3.IntegrityError("canary is not unique"))
 
-    monkeypatch.setattr("worker.control.lift.skip", fails)
+    monkeypatch.setattr("worker.producer.resend.skip", fails)
 
     assert run("skip", "0" * 32) == 1
 

@@ -10,7 +10,7 @@ import typer
 from worker.cli.options import Account, Commands, Json, Person, by_person
 from worker.cli.reading import iso, outbox, print_problems, print_table, require_account, state_by_name
 from worker.cli.times import local
-from worker.control.lift import retry_event
+from worker.control.lift import RETRY
 from worker.domain.callbacks.hook import EventState
 from worker.domain.stored import object_or_empty
 from worker.language import term, translate
@@ -93,13 +93,11 @@ def events(
     person: Person,
     state: Annotated[str | None, typer.Option(help="waiting, running, done, parked, ignored")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
-    retry: Annotated[
-        str | None, typer.Option(metavar="ID", help="Gives this parked or ignored event to the hooks again.")
-    ] = None,
+    retry: Annotated[str | None, typer.Option(metavar="ID", help=RETRY.help)] = None,
 ) -> None:
     """Lists the events of the application's hooks, newest first."""
     if retry is not None:
-        retry_event(retry, person=person.name, why=person.why)
+        RETRY.run(retry, person=person.name, why=person.why)
         person.answer({"event": retry}, f"event {retry} waits for a worker")
         return
     event_state = state_by_name(EventState, state)

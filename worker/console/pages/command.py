@@ -17,7 +17,7 @@ from worker.console.pages.cache import PageCache, cache_of
 from worker.console.pages.jobs import search_of
 from worker.console.running.background import OnBegin
 from worker.console.running.preparing import (
-    OF_OTHERS,
+    OFFERED,
     CommandRequest,
     PreparedCommand,
     Preview,
@@ -25,8 +25,7 @@ from worker.console.running.preparing import (
     prepare,
 )
 from worker.control.audit import MAX_WHY, require_person
-from worker.control.command import Command, Option
-from worker.control.commands import COMMANDS
+from worker.control.command import Option, TargetKind
 from worker.control.new_message import CorrectionSample
 from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import job_of
@@ -64,8 +63,7 @@ def _carry_out(request: ConsoleRequest) -> View | Redirect:
     command = _command(request, form)
     why, cache = form.get("why", "").strip(), cache_of(request.site.database)
     try:
-        on_jobs = COMMANDS.get(command.name)
-        require_person(request.viewer.name, why, empty_remedy=on_jobs.needed_why if on_jobs else None)
+        require_person(request.viewer.name, why, empty_remedy=OFFERED[command.name].needed_why)
         prepared = prepare(request.site, command)
         shown = form.get("shown", "")
         is_more = not cache.previewed.covers(shown, prepared.preview.ids)
@@ -97,32 +95,28 @@ def _preview(
     is_more: bool = False,
     is_unseen: bool = False,
 ) -> View:
-    command = _command(request, fields)
+    given = _command(request, fields)
     prepared: PreparedCommand | None = None
-    on_jobs, retyped = COMMANDS.get(command.name), option_names(command.name, beside_button=True)
+    command, retyped = OFFERED[given.name], option_names(given.name, beside_button=True)
     try:
-        prepared = prepare(request.site, command)
+        prepared = prepare(request.site, given)
     except WorkerError as refused:
         error = error or refused
         with suppress(WorkerError):
             # If only an option is wrong, the form keeps what was typed.
-            others = {name: text for name, text in command.options.items() if name not in retyped}
-            prepared = prepare(request.site, replace(command, options=others)) if retyped else None
+            others = {name: text for name, text in given.options.items() if name not in retyped}
+            prepared = prepare(request.site, replace(given, options=others)) if retyped else None
     return View.of(
         "command.html",
         request.term(f"command.{command.name}"),
         command=command,
-        fields={**_fields(command), **command.options},
-        on_jobs=on_jobs,
+        fields={**_fields(given), **given.options},
         flags={"sent", *_TICKS},
         ticks=[name for name in option_names(command.name) if name in _TICKS and name not in (*retyped, "all")],
-        inputs=[] if on_jobs is None or prepared is None else _inputs(on_jobs, command, prepared.preview),
-        narrows=on_jobs is not None
-        and on_jobs.is_about_ended
-        and command.job_filter is not None
-        and command.job_filter.created_from is not None,
-        is_counted=on_jobs is not None or command.name in ("hold", "release"),
-        back=_back(command),
+        inputs=[] if prepared is None else _inputs(given, prepared.preview),
+        narrows=command.is_about_ended and given.job_filter is not None and given.job_filter.created_from is not None,
+        is_counted=command.target in (TargetKind.JOBS, TargetKind.IDS),
+        back=_back(given),
         retyped=retyped,
         preview=None if prepared is None else prepared.preview,
         shown="" if prepared is None else cache_of(request.site.database).previewed.add(prepared.preview.shown),
@@ -133,14 +127,16 @@ def _preview(
         is_more=is_more,
         why=fields.get("why", ""),
         longest=MAX_WHY,
-        line=_command_line(command),
+        line=_command_line(given),
     )
 
 
-def _inputs(on_jobs: Command, command: CommandRequest, preview: Preview) -> list[Option]:
+def _inputs(given: CommandRequest, preview: Preview) -> list[Option]:
     """Returns the options that are typed beside the button. An id is of one message that was sent."""
-    has_id = preview.total == 1 and command.options.get("sent") == "yes"
-    return [one for one in on_jobs.keywords.values() if one.is_beside_button and (has_id or one.name != "msgid")]
+    has_id = preview.total == 1 and given.options.get("sent") == "yes"
+    return [
+        one for one in OFFERED[given.name].keywords.values() if one.is_beside_button and (has_id or one.name != "msgid")
+    ]
 
 
 def _itself(sample: CorrectionSample) -> CorrectionSample:
@@ -156,7 +152,7 @@ def _samples(request: ConsoleRequest, preview: Preview) -> list[CorrectionSample
 def _command(request: ConsoleRequest, fields: Mapping[str, str]) -> CommandRequest:
     """Parses the fields of a command; raises Forbidden if the viewer may not run it."""
     name = request.path["name"]
-    if name not in COMMANDS and name not in OF_OTHERS:
+    if name not in OFFERED:
         raise NotFound
     own = option_names(name)
     search = search_of(request, {field: text for field, text in fields.items() if field not in own})
@@ -197,8 +193,12 @@ def _accounts(request: ConsoleRequest, command: CommandRequest) -> set[str | Non
 
 def _since(request: ConsoleRequest, name: str, job_filter: JobFilter | None) -> JobFilter | None:
     """Returns the filter, with `created_from` a day before its end (or now) if the command needs a time."""
-    is_about_ended = name in COMMANDS and COMMANDS[name].is_about_ended
-    if not is_about_ended or job_filter is None or job_filter.names_ended or job_filter.created_from is not None:
+    if (
+        not OFFERED[name].is_about_ended
+        or job_filter is None
+        or job_filter.names_ended
+        or job_filter.created_from is not None
+    ):
         return job_filter
     end = (
         request.site.database.read_now() if job_filter.created_before is None else micros_of(job_filter.created_before)
@@ -231,23 +231,19 @@ def _typed(argument: object, value: object) -> str:
     return " ".join(argument) if isinstance(argument, list) else str(argument)
 
 
-_CLI_NAMES: Mapping[str, str] = {"hold": "pause", "release": "resume", "lift": "resume", "retry": "events"}
-
-
 def _command_line(command: CommandRequest) -> str:
     """Returns the same command for the command line."""
     options = {**_fields(command), **command.options}
     if (old := options.pop("old", None)) is not None:
         options["replace"] = f"{old}={options.pop('new', '')}"
-    positional = [word for name in ("ids", "name") for word in options.pop(name, "").split()]
+    positional = [word for name in ("ids", "name", "event") for word in options.pop(name, "").split()]
     words = [word for name, value in options.items() for word in _option(name, value)]
-    return shlex.join(["worker", _CLI_NAMES.get(command.name, command.name), *positional, *words])
+    typed = OFFERED[command.name].typed_as or command.name
+    return shlex.join(["worker", *typed.split(), *positional, *words])
 
 
 def _option(name: str, value: str) -> tuple[str, ...]:
     flag = f"--{name.replace('_', '-')}"
-    if name == "event":
-        return ("--retry", value)
     if name == "sent":
         return ("--sent" if value == "yes" else "--not-sent",)
     return (flag,) if name in _TICKS else (flag, value)
@@ -255,7 +251,7 @@ def _option(name: str, value: str) -> tuple[str, ...]:
 
 _TICKS = {"all"} | {
     name
-    for command in COMMANDS.values()
+    for command in OFFERED.values()
     for name, keyword in command.keywords.items()
     if keyword.type is bool and not keyword.no
 }

@@ -15,6 +15,7 @@ from worker.channels.registry import channel_if_there
 from worker.console.page import ConsoleRequest, Redirect, View
 from worker.console.pages import redaction
 from worker.console.viewer import may_read_texts
+from worker.control.command import TargetKind
 from worker.control.commands import COMMANDS
 from worker.control.pause import SCOPE
 from worker.domain.errors import CheckFailed, JobNotFound, Problem
@@ -28,7 +29,12 @@ from worker.reporting.why import find_by_name
 ON_A_PAGE = 50
 OLDEST = "oldest"
 """The value of `order` for a list that begins with the oldest job. No other column has an index to sort by."""
-SELECTED = ("hold", "release", *(name for name, command in COMMANDS.items() if command.counted == "jobs"))
+SELECTED = tuple(
+    name
+    for target in (TargetKind.IDS, TargetKind.JOBS)
+    for name, command in COMMANDS.items()
+    if command.target is target and command.counted == "jobs"
+)
 """The commands for the jobs that are ticked in a list."""
 DANGEROUS = frozenset(name for name, command in COMMANDS.items() if command.is_dangerous)
 COMMON_FIELDS = ("account", "channel", "kind", "state", "tag", "recipient", "ids", *INSTANTS[:2])

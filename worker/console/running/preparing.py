@@ -1,13 +1,12 @@
 """Prepares the console's commands: selects what a command would change, counts it, and gives the function that runs it.
 
-The selection and the change are those of the command line. Knows no page: how a preview looks and who may run a
+All of it is made of the table of commands, as on the command line. Knows no page: how a preview looks and who may run a
 command is decided elsewhere.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,15 +16,13 @@ from typing import Any
 
 from worker.console.page import Site
 from worker.console.running.background import OnBegin
-from worker.control import pause
 from worker.control.audit import CommandResult
-from worker.control.command import Command, Option
+from worker.control.command import Command, Option, TargetKind
 from worker.control.commands import COMMANDS
-from worker.control.lift import lift, retry_event, skip
 from worker.control.new_message import CorrectionSample
 from worker.control.replay import ReplayableJobs
 from worker.control.resolve import UnknownParts
-from worker.control.selection import NOTES, JobSelection, filter_warnings, require_configured
+from worker.control.selection import NOTES, JobSelection, filter_warnings
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import text_hash
@@ -112,18 +109,38 @@ class PreparedCommand:
 
 def option_names(name: str, *, beside_button: bool = False) -> tuple[str, ...]:
     """Returns the options of a command, or those that are typed beside its button, which select the same jobs."""
-    if name in OF_OTHERS:
-        return () if beside_button else OF_OTHERS[name][1]
-    keywords = COMMANDS[name].keywords.values()
-    names = [one.name for one in keywords if not beside_button or one.is_beside_button]
-    return (*(NEW_MESSAGE if name == "correct" else ()), *names)
+    command = OFFERED[name]
+    names = [one.name for one in command.keywords.values() if not beside_button or one.is_beside_button]
+    target = () if beside_button else TARGETS[command.target][1]
+    return (*target, *(NEW_MESSAGE if name == "correct" else ()), *names)
 
 
 def prepare(site: Site, request: CommandRequest) -> PreparedCommand:
-    """Selects what a command would change; raises CheckFailed for a filter or an option that it does not accept."""
-    if request.name in OF_OTHERS:
-        return OF_OTHERS[request.name][0](site, request)
-    return _on_jobs(site, request, COMMANDS[request.name])
+    """Selects what a command would change; raises CheckFailed for a target or an option that it does not accept."""
+    command = OFFERED[request.name]
+    target, options = TARGETS[command.target][0](request), _read_options(site, request, command)
+    search, change = (command.arguments(options, find=find) for find in (True, False))
+    if change.keys() & request.options.keys():
+        command.check(change)
+    is_correction = command.name == "correct"
+    new = _new_message(request) if is_correction else {}
+    found = target if command.find is None else _call(command.find, site, target, **search, **new)
+    if isinstance(found, JobSelection):
+        preview = _preview(site, replace(found, breakdown=command.notes(found.breakdown, options)))
+    else:
+        preview = Preview(len(found) if isinstance(found, list) else 1)
+    if is_correction:
+        preview = replace(preview, samples=found.samples, due_within_s=len(found.ids) / options["rate"])
+        if request.has("old") or (request.has("text") and options["one_for_all"]):
+            content = json.dumps([request.options.get(name) for name in NEW_MESSAGE])
+            preview = replace(preview, content=text_hash(content))
+
+    def run(person: str, why: str, on_begin: OnBegin) -> CommandResult:
+        # Only a command that takes long says when it begins.
+        result: CommandResult = _call(command.run, site, found, **change, person=person, why=why, on_begin=on_begin)
+        return result
+
+    return PreparedCommand(preview, run, is_long=isinstance(found, JobSelection))
 
 
 def available_commands(site: Site, job_id: str, state: JobState) -> tuple[str, ...]:
@@ -131,8 +148,10 @@ def available_commands(site: Site, job_id: str, state: JobState) -> tuple[str, .
     job_filter, is_open = JobFilter(ids=[job_id]), state in (JobState.OPEN, JobState.UNKNOWN)
     names = [
         name
-        for name, command in COMMANDS.items()
-        if command.might_apply(state) and prepare(site, CommandRequest(name, job_filter, _WIDEST_OPTIONS)).preview.total
+        for name, command in OFFERED.items()
+        if command.target is TargetKind.JOBS
+        and command.might_apply(state)
+        and prepare(site, CommandRequest(name, job_filter, _WIDEST_OPTIONS)).preview.total
     ]
     with site.database.reading() as connection:
         is_held = any(pause.job_id for pause in active_pauses(connection, [job_id]))
@@ -169,31 +188,11 @@ def _preview(site: Site, selection: JobSelection) -> Preview:
     return preview
 
 
-def _on_jobs(site: Site, request: CommandRequest, command: Command) -> PreparedCommand:
-    """Prepares a command on the jobs of a filter, which writes its audit entry's id to `on_begin` before it begins."""
-    job_filter, options = _required_filter(request), _read_options(site, request, command)
-    search, change = (command.arguments(options, find=find) for find in (True, False))
-    if change.keys() & request.options.keys():
-        command.check(change)
-    is_correction = command.name == "correct"
-    selection = _call(command.find, site, job_filter, **search, **(_new_message(request) if is_correction else {}))
-    preview = _preview(site, replace(selection, breakdown=command.notes(selection, options)))
-    if is_correction:
-        preview = replace(preview, samples=selection.samples, due_within_s=len(selection.ids) / options["rate"])
-        if request.has("old") or (request.has("text") and options["one_for_all"]):
-            content = json.dumps([request.options.get(name) for name in NEW_MESSAGE])
-            preview = replace(preview, content=text_hash(content))
-    run = partial(_call, command.run, site, selection, **change)
-    return PreparedCommand(
-        preview, lambda person, why, begin: run(person=person, why=why, on_begin=begin), is_long=True
-    )
-
-
-def _call(function: Callable[..., Any], site: Site, *arguments: Any, **options: Any) -> Any:
-    """Calls a function of a command with the database of the console, and with the settings and accounts it takes."""
-    context = {"settings": site.settings, "database": site.database, "accounts": site.accounts}
+def _call(function: Callable[..., Any], site: Site, target: Any, **keywords: Any) -> Any:
+    """Calls a function of a command with those of the keywords, and of the console's own values, that it takes."""
+    keywords |= {"settings": site.settings, "database": site.database, "accounts": site.accounts}
     taken = signature(function).parameters
-    return function(*arguments, **options, **{name: value for name, value in context.items() if name in taken})
+    return function(target, **{name: value for name, value in keywords.items() if name in taken})
 
 
 def _read_options(site: Site, request: CommandRequest, command: Command) -> dict[str, Any]:
@@ -231,33 +230,6 @@ def _new_message(request: CommandRequest) -> dict[str, Any]:
     return {"message": text or None, "replace": {old: new} if old else None}
 
 
-def _immediate(
-    run_command: Callable[..., CommandResult], read_target: Callable[[CommandRequest], Any]
-) -> Callable[[Site, CommandRequest], PreparedCommand]:
-    """Returns the preparation of a command without progress. `read_target` reads its target from the request."""
-
-    def prepare(site: Site, request: CommandRequest) -> PreparedCommand:
-        target = read_target(request)
-        run = partial(run_command, target, database=site.database)
-        total = len(target) if isinstance(target, list) else 1
-        return PreparedCommand(Preview(total), lambda person, why, on_begin: run(person=person, why=why))
-
-    return prepare
-
-
-def _pause(site: Site, request: CommandRequest) -> PreparedCommand:
-    job_filter = _scope(request)
-    require_configured(job_filter, site.accounts.names())
-
-    def run(person: str, why: str, on_begin: OnBegin) -> CommandResult:
-        result = pause.pause(job_filter, person=person, why=why, database=site.database)
-        if result.audit is None:
-            raise CheckFailed([Problem("filter", "is paused already", "see the page of lanes; resume ends a pause")])
-        return CommandResult(result.audit, Counter(pauses=1))
-
-    return PreparedCommand(Preview(1), run)
-
-
 def _ids(request: CommandRequest) -> list[str]:
     ids = (job_filter := _required_filter(request)).part_or_job_ids()
     if not ids or job_filter.conditions().keys() != {"ids"}:
@@ -287,13 +259,14 @@ def _required_option(request: CommandRequest, name: str) -> str:
     return text
 
 
-OF_OTHERS: Mapping[str, tuple[Callable[[Site, CommandRequest], PreparedCommand], tuple[str, ...]]] = {
-    "hold": (_immediate(pause.hold, _ids), ()),
-    "release": (_immediate(pause.release, _ids), ()),
-    "skip": (_immediate(skip, _single_id), ()),
-    "pause": (_pause, ("all",)),
-    "resume": (_immediate(pause.resume, _scope), ("all",)),
-    "lift": (_immediate(lift, partial(_required_option, name="name")), ("name",)),
-    "retry": (_immediate(retry_event, partial(_required_option, name="event")), ("event",)),
+TARGETS: Mapping[TargetKind, tuple[Callable[[CommandRequest], Any], tuple[str, ...]]] = {
+    TargetKind.JOBS: (_required_filter, ()),
+    TargetKind.IDS: (_ids, ()),
+    TargetKind.JOB: (_single_id, ()),
+    TargetKind.SCOPE: (_scope, ("all",)),
+    TargetKind.LANE: (partial(_required_option, name="name"), ("name",)),
+    TargetKind.EVENT: (partial(_required_option, name="event"), ("event",)),
 }
-"""The commands that are not on the jobs of a filter: how each is prepared, and its options."""
+"""How each target is read from a request, and the fields that it has beside those of the filter."""
+OFFERED: Mapping[str, Command] = {name: command for name, command in COMMANDS.items() if command.target in TARGETS}
+"""The commands of the console. Not a person's erasure and a backup's fence, which concern the whole installation."""
