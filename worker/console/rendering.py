@@ -18,6 +18,7 @@ from worker.console.page import AUDIT_PREFIX, View
 from worker.console.viewer import may_read_texts
 from worker.console.visit import Visit
 from worker.console.words import WORDS, term
+from worker.control.commands import COMMANDS
 from worker.domain.times import write_time
 from worker.drawing import STYLESHEET, Lang, environment
 from worker.language import translate
@@ -39,6 +40,7 @@ TONES: Mapping[str, str] = {
     "recalled": "gone",
 }
 """The colour of each state of a job and of a part, as a class `tone-...` of the style sheet."""
+_DANGEROUS = frozenset(name for name, command in COMMANDS.items() if command.is_dangerous)
 _HERE = files("worker.console")
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
@@ -102,6 +104,7 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "zone": zone,
                 "short": short,
                 "content": lambda kind, type=None: content_text(kind, type, visit.lang),
+                "dangerous": _DANGEROUS,
                 "link": lambda path, **query: address(root, path, query),
                 "asset": lambda name: address(root, f"/static/{name}", {"v": assets()[name].version}),
                 **page.data,

@@ -26,7 +26,7 @@ from worker.delivery.sender.fault_reports import FaultReports
 from worker.domain.job import job_of
 from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.settle import Policy
-from worker.domain.state import JobState, PartState
+from worker.domain.state import PartState
 from worker.language import plural, term
 from worker.outbox.commit.commands import Change
 from worker.outbox.commit.group_commit import commit
@@ -171,7 +171,7 @@ COMMAND = Command(
     nothing="none of these jobs has anything left to send",
     lines=_lines,
     done=("jobs",),
-    might_apply=lambda state: state in (JobState.OPEN, JobState.UNKNOWN),
+    might_apply=lambda job: job.goes_on,
     is_dangerous=True,
 )
 

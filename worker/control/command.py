@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, get_args
 
 from worker.control.audit import CommandResult
-from worker.domain.state import JobState
+from worker.control.job_status import JobStatus
 
 
 class TargetKind(Enum):
@@ -83,8 +83,8 @@ class Command:
     """Returns the sentences about a result, which may depend on the options."""
     done: tuple[str, ...]
     """The counts of a result that make it a success."""
-    might_apply: Callable[[JobState], bool] = lambda state: False
-    """Returns whether the command may have something to do about a job in this state."""
+    might_apply: Callable[[JobStatus], bool] | None = None
+    """Returns whether the command has something to do about a job. None if it is not about jobs."""
     check: Callable[[Mapping[str, Any]], None] = lambda options: None
     """Raises CheckFailed for options of the change that cannot be meant, before anything is searched for."""
     is_about_ended: bool = False

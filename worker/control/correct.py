@@ -21,6 +21,7 @@ from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited
 from worker.control.cancel import MARK_BATCH, StoppedJob, make_committer, mark_jobs, stop_jobs
 from worker.control.command import Command, Option
+from worker.control.job_status import JobStatus
 from worker.control.new_message import (
     SAMPLES,
     CorrectionSample,
@@ -275,6 +276,10 @@ def _lines(result: CommandResult, options: Mapping[str, Any]) -> Iterator[str]:
     yield f"the new messages become due at {rate:g} a second; follow them with `worker jobs` and `worker show`"
 
 
+def _might_apply(job: JobStatus) -> bool:
+    return job.is_send and not job.is_corrected and job.state not in (JobState.EXHAUSTED, JobState.EXPIRED)
+
+
 COMMAND = Command(
     name="correct",
     help="Cancels and recalls a wrong message, and sends another to those who got it or would have got it.",
@@ -287,7 +292,7 @@ COMMAND = Command(
     ),
     lines=_lines,
     done=("corrections",),
-    might_apply=lambda state: state not in (JobState.EXHAUSTED, JobState.EXPIRED),
+    might_apply=_might_apply,
     check=lambda options: require_rate(options["rate"]),
     is_about_ended=True,
     is_dangerous=True,

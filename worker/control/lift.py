@@ -105,5 +105,5 @@ SKIP = Command(
     run=skip,
     lines=lambda result, options: (f"no job waits for part {part} any more" for part in result.jobs),
     done=("parts",),
-    might_apply=lambda state: state in (JobState.OPEN, JobState.UNKNOWN, JobState.EXHAUSTED),
+    might_apply=lambda job: job.is_ordered and (job.goes_on or job.state is JobState.EXHAUSTED),
 )

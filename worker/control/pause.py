@@ -25,7 +25,6 @@ from worker.domain.errors import CheckFailed, Problem, WorkerError
 from worker.domain.job import JobId, Kind
 from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.pause import Pause
-from worker.domain.state import JobState
 from worker.language import plural
 from worker.outbox.control.cancels import count_in_flight, open_jobs
 from worker.outbox.control.matching import missing_jobs
@@ -216,7 +215,7 @@ HOLD = Command(
         "they have nothing left to send, or were held already",
     ),
     done=("jobs",),
-    might_apply=lambda state: state in (JobState.OPEN, JobState.UNKNOWN),
+    might_apply=lambda job: job.goes_on and not job.is_held,
 )
 RELEASE = Command(
     name="release",
@@ -228,7 +227,7 @@ RELEASE = Command(
         result, f"released {plural(len(result.jobs), 'job')} (audit {result.audit})", "they were not held"
     ),
     done=("jobs",),
-    might_apply=lambda state: True,
+    might_apply=lambda job: job.is_held,
 )
 
 

@@ -18,6 +18,7 @@ from worker.config.settings import Settings
 from worker.control.audit import CommandResult, audited
 from worker.control.cancel import MARK_BATCH, make_committer, mark_jobs, stop_jobs
 from worker.control.command import Command
+from worker.control.job_status import JobStatus
 from worker.control.opening import open_outbox
 from worker.control.refusals import collect_refusal
 from worker.control.selection import MAX_LISTED, JobSelection, audit_arguments, has_recall, is_send
@@ -151,6 +152,11 @@ def _lines(result: CommandResult, options: Mapping[str, object]) -> Iterator[str
         yield f"  and {remaining} more, see --json"
 
 
+def _might_apply(job: JobStatus) -> bool:
+    waits = job.state is JobState.OPEN and not job.is_cancelled
+    return job.is_send and job.state not in _NEVER_SENT and (waits or (job.has_recall and not job.is_recalled))
+
+
 COMMAND = Command(
     name="recall",
     help="Cancels at once what waits, and enqueues a recall of each job that has sent something; prints their ids.",
@@ -160,7 +166,7 @@ COMMAND = Command(
     nothing="nothing to take back: not sent, recalled already, or sent on a channel without recalls",
     lines=_lines,
     done=("cancelled", "recalls"),
-    might_apply=lambda state: state not in _NEVER_SENT,
+    might_apply=_might_apply,
     is_about_ended=True,
     is_dangerous=True,
 )

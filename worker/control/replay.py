@@ -179,7 +179,7 @@ COMMAND = Command(
     ),
     lines=_lines,
     done=("replays",),
-    might_apply=lambda state: state is not JobState.OPEN,
+    might_apply=lambda job: job.state is not JobState.OPEN,
     check=lambda options: _require_options(**options),
     is_about_ended=True,
 )

@@ -18,7 +18,6 @@ from worker.control.opening import open_outbox
 from worker.control.selection import JobSelection
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter, require_filter
-from worker.domain.state import JobState
 from worker.language import plural
 from worker.outbox.control.cancels import waiting_parts
 from worker.outbox.control.matching import missing_jobs
@@ -108,7 +107,7 @@ COMMAND = Command(
     nothing="none of these jobs waits to be sent",
     lines=_lines,
     done=("jobs",),
-    might_apply=lambda state: state is JobState.OPEN,
+    might_apply=lambda job: job.has_waiting and not job.is_cancelled,
     check=lambda options: require_change(**options),
 )
 

@@ -30,7 +30,7 @@ from worker.domain.job import Kind, is_read
 from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.outcome import CallReceipt
 from worker.domain.settle import PartFacts
-from worker.domain.state import JobState, PartState
+from worker.domain.state import PartState
 from worker.language import plural
 from worker.outbox.commit.commands import Change
 from worker.outbox.commit.record_answer import mark_recalled
@@ -167,7 +167,7 @@ COMMAND = Command(
     nothing="none of these waits for a person, and what settles by itself needs --force; see `worker jobs --held`",
     lines=_lines,
     done=("decided",),
-    might_apply=lambda state: state in (JobState.OPEN, JobState.UNKNOWN),
+    might_apply=lambda job: job.has_held_doubt,
     why="How you know, in a few words; kept in the audit.",
     needed_why=HOW_YOU_KNOW,
     counted="parts",

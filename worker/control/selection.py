@@ -17,6 +17,7 @@ from worker.domain.job_filter import JobFilter
 from worker.outbox.control.cancels import JobSize
 from worker.outbox.control.matching import MatchingJob, missing_jobs
 from worker.reporting.job_list import find_jobs
+from worker.reporting.report import JobSummary
 
 _ID = re.compile(r"[0-9a-f]{8,32}(-\d+)?")
 """An id of a job or a part, or the beginning of one."""
@@ -67,12 +68,12 @@ def audit_arguments(selection: JobSelection) -> dict[str, Any]:
     return {"filter": selection.filter.conditions(), "jobs": len(selection.ids), "accounts": accounts}
 
 
-def is_send(job: MatchingJob) -> bool:
+def is_send(job: MatchingJob | JobSummary) -> bool:
     """Returns whether a job sends a message to people."""
     return job.channel in names() and job.kind in channel(job.channel).sends
 
 
-def has_recall(job: MatchingJob | JobSize) -> bool:
+def has_recall(job: MatchingJob | JobSize | JobSummary) -> bool:
     """Returns whether the job's channel can recall what the job sends."""
     return job.channel in names() and channel(job.channel).follow_up_problem(Kind.RECALL, job.kind) is None
 

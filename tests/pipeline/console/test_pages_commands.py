@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from html import unescape
@@ -24,6 +25,7 @@ from worker.control.audit import list_audit
 from worker.domain.errors import CheckFailed, WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock
+from worker.drawing import Lang
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock, instant
@@ -304,6 +306,30 @@ def test_what_settles_by_itself_is_decided_only_when_that_is_said(site: Site) ->
     assert (forced.status, site.state(job)) == (200, "accepted")
 
 
+@pytest.mark.parametrize(("lang", "reason"), [("en", "It has not ended."), ("zh", "任务尚未结束。")])
+def test_a_button_that_would_do_nothing_says_why(site: Site, lang: Lang, reason: str) -> None:
+    """It is grey and leads nowhere; its reason is a tooltip and stands below, for people without a mouse."""
+    job = site.send(due_at=60)
+
+    page = Person(site, lang=lang).get(f"/jobs/{job}")
+
+    assert [link for link in page.links if "/commands/replay" in link] == []
+    assert f'disabled title="{reason}" aria-describedby="idle-replay">' in page.text
+    assert f'<dd id="idle-replay">{reason}</dd>' in page.text
+
+
+def test_every_command_about_jobs_is_on_the_page_of_a_job(site: Site) -> None:
+    """Those of the table that have something to do as links, the others grey; what people lose a message by is red."""
+    page = Person(site).get(f"/jobs/{site.send(due_at=60)}")
+
+    links = {link.split("?")[0].rpartition("/")[2] for link in page.links if link.startswith("/commands/")}
+    idle = set(re.findall(r'aria-describedby="idle-(\w+)"', page.text))
+    red = set(re.findall(r'class="button is-danger" href="/commands/(\w+)', page.text))
+    assert links == {"cancel", "correct", "recall", "reschedule", "hold"}
+    assert idle == {"replay", "resolve", "release", "skip"}
+    assert red == {"cancel", "correct", "recall"}
+
+
 @pytest.mark.parametrize(("said", "warns"), [("yes", False), ("no", True)])
 def test_an_order_is_warned_of_before_a_part_is_called_not_sent(site: Site, said: str, warns: bool) -> None:
     """As sent, the jobs behind it go on in their order, and a replay would send it twice."""
@@ -448,7 +474,7 @@ def test_a_job_is_held_and_released(site: Site) -> None:
 
     person.give(f"/commands/hold?ids={job}", "wait for HR")
     held = newest(site)
-    is_held = "release" in person.get(f"/jobs/{job}").text
+    is_held = f"/commands/release?ids={job}" in person.get(f"/jobs/{job}").links
     person.give(f"/commands/release?ids={job}", "they are fine")
 
     assert ("console.hold", "wang", "wait for HR", {"filter": {"ids": [job]}}, {"jobs": 1}, True) == held

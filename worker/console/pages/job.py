@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel_if_there, split_usable
 from worker.console.page import ConsoleRequest, NotFound, View
 from worker.console.pages import redaction
-from worker.console.running.preparing import available_commands
+from worker.console.running.preparing import OFFERED
 from worker.console.viewer import may_read_texts
+from worker.control.job_status import read_job_status
 from worker.domain.account import Account
 from worker.domain.errors import JobNotFound
 from worker.domain.job import Kind
@@ -47,7 +48,7 @@ def job(request: ConsoleRequest) -> View:
         waits=[wait for wait in report.waits if wait.part in shown_parts],
         more_waits=len({wait.part for wait in report.waits}) - len(shown_parts),
         commands=list(dict.fromkeys(command for wait in report.waits for command in wait.commands)),
-        available=available_commands(site, report.job.id, report.job.state) if may_act else (),
+        **(_commands(request, report.job) if may_act else {"applicable": (), "idle": ()}),
         meanings=_meanings(request, report),
         first=first,
         parts=parts,
@@ -59,6 +60,17 @@ def job(request: ConsoleRequest) -> View:
         staging="".join(_staging(request, account_settings) for account_settings in usable.values()),
         campaign=_campaign(request, report.job),
     )
+
+
+def _commands(request: ConsoleRequest, job: JobReport) -> dict[str, list[str]]:
+    """Returns the commands about jobs: those that have something to do about this one, and those that have not."""
+    with request.reading() as connection:
+        status = read_job_status(connection, job)
+    applies = {name: command.might_apply(status) for name, command in OFFERED.items() if command.might_apply}
+    return {
+        "applicable": [name for name, might in applies.items() if might],
+        "idle": [name for name, might in applies.items() if not might],
+    }
 
 
 def part(request: ConsoleRequest) -> View:

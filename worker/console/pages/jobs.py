@@ -36,7 +36,6 @@ SELECTED = tuple(
     if command.target is target and command.counted == "jobs"
 )
 """The commands for the jobs that are ticked in a list."""
-DANGEROUS = frozenset(name for name, command in COMMANDS.items() if command.is_dangerous)
 COMMON_FIELDS = ("account", "channel", "kind", "state", "tag", "recipient", "ids", *INSTANTS[:2])
 """Fields of the form that are always shown."""
 MORE_FIELDS = ("msgid", "errcode", "dedupe_key", "order_key", "text_hash", "replay_of", *INSTANTS[2:4])
@@ -125,7 +124,6 @@ def jobs(request: ConsoleRequest) -> View:
         rows=rows,
         sorting={"order": OLDEST} if oldest_first else {},
         selected=SELECTED if any(row.may_act for row in rows) else (),
-        dangerous=DANGEROUS,
         may_act=request.may_act(search.typed.get("account")),
     )
 

@@ -26,18 +26,12 @@ from worker.control.selection import NOTES, JobSelection, filter_warnings
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job_filter import JobFilter
 from worker.domain.job_terms import text_hash
-from worker.domain.state import JobState
 from worker.domain.times import UnreadableTime, read_time
-from worker.outbox.control.cancels import job_sizes
 from worker.outbox.control.withdrawals import Withdrawal
 from worker.outbox.engine.clock import instant
-from worker.outbox.jobs.order_queue import parts_in_orders
-from worker.outbox.lanes.pauses import active_pauses
 
 NEW_MESSAGE = ("text", "old", "new")
 """What a correction sends: a text, or a new one in place of an old one."""
-MAX_PARTS = 1_000
-"""Largest number of parts of a job that are looked up in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,30 +135,6 @@ def prepare(site: Site, request: CommandRequest) -> PreparedCommand:
         return result
 
     return PreparedCommand(preview, run, is_long=isinstance(found, JobSelection))
-
-
-def available_commands(site: Site, job_id: str, state: JobState) -> tuple[str, ...]:
-    """Returns the commands that would change something about a job now, by the commands' own selection."""
-    job_filter, is_open = JobFilter(ids=[job_id]), state in (JobState.OPEN, JobState.UNKNOWN)
-    names = [
-        name
-        for name, command in OFFERED.items()
-        if command.target is TargetKind.JOBS
-        and command.might_apply(state)
-        and prepare(site, CommandRequest(name, job_filter, _WIDEST_OPTIONS)).preview.total
-    ]
-    with site.database.reading() as connection:
-        is_held = any(pause.job_id for pause in active_pauses(connection, [job_id]))
-        if is_held or is_open:
-            names.append("release" if is_held else "hold")
-        if is_open or state is JobState.EXHAUSTED:
-            parts = [id for job in job_sizes(connection, [job_id]).values() for id in job.part_ids()[:MAX_PARTS]]
-            names += ["skip"] if parts_in_orders(connection, parts) else []
-    return tuple(names)
-
-
-_WIDEST_OPTIONS = {"sent": "no", "cancelled": "yes"}
-"""The options with which a command selects the most."""
 
 
 def _required_filter(request: CommandRequest) -> JobFilter:

@@ -106,10 +106,14 @@ def addressed_jobs(connection: Connection, filter: JobFilter, now: int) -> Itera
     else:
         matches = created_jobs(connection, filter, more)
     for jobs in batched(matches, PAGE):
-        ids = [job.id for job in jobs]
-        source = f"{dialect_of(connection).by_ids('worker_jobs', alias='j')}{_IS_CORRECTED}"
-        corrected = {row[0] for row in fetch(connection, f"select j.id from {source}", {"ids": ids_json(ids)})}
+        corrected = corrected_jobs(connection, [job.id for job in jobs])
         yield from ((job, job.id in corrected) for job in jobs)
+
+
+def corrected_jobs(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Returns those of the jobs whose correction has reached a person, may have, or is still to."""
+    source = f"{dialect_of(connection).by_ids('worker_jobs', alias='j')}{_IS_CORRECTED}"
+    return {row[0] for row in fetch(connection, f"select j.id from {source}", {"ids": ids_json(ids)})}
 
 
 def message_rows(connection: Connection, ids: Iterable[str]) -> Iterator[dict[str, Any]]:
