@@ -6,7 +6,7 @@ import gc
 import random
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +27,7 @@ from worker.config.accounts import AccountSource
 from worker.config.settings import DeliverySettings, Settings
 from worker.control.opening import make_database
 from worker.delivery.scheduler import relay
-from worker.delivery.sender.runtime import EXIT_WRITER_DIED, Dependencies
+from worker.delivery.sender.runtime import EXIT_WRITER_DIED, Runtime
 from worker.hooks.registry import load_hooks
 from worker.outbox.engine.database import Database
 from worker.service import hook_service, lifecycle
@@ -39,18 +39,15 @@ HOOKS = "explored"
 """The name of the module of hooks, which `bench.explore.hooks` takes the place of."""
 
 
-class ExplorerProcess(lifecycle.WorkerProcess):
-    """A worker process whose clocks, ids and chance are those of its universe."""
+@dataclass
+class ExplorerRuntime(Runtime):
+    """A runtime whose clocks, ids and chance are those of its universe."""
 
-    def _dependencies(self, *given: Any) -> Dependencies:
-        return replace(
-            super()._dependencies(*given),
-            monotonic=monotonic,
-            life_clock=monotonic,
-            rng=WORLD.chance,
-            new_id=lambda: Uuid().hex,
-            pause=sleep,
-        )
+    monotonic: Callable[[], float] = monotonic
+    life_clock: Callable[[], float] = monotonic
+    rng: random.Random = field(default_factory=lambda: WORLD.chance)
+    new_id: Callable[[], str] = lambda: Uuid().hex
+    pause: Callable[[float], None] = sleep
 
 
 def settings_of(chance: random.Random) -> Settings:
@@ -93,7 +90,7 @@ class Host:
         self.home, self._scheduler = home, scheduler
         self._broker, self._vendor, self._databases, self._accounts = broker, vendor, databases, accounts
         self._settings, self._step, self._threads, self._queues = settings, step, threads, queues
-        self.process: ExplorerProcess | None = None
+        self.process: lifecycle.WorkerProcess | None = None
 
     def start(self) -> None:
         """Starts its process."""
@@ -110,7 +107,7 @@ class Host:
         if process is not None and not home.dead:
             self._scheduler.spawn(home, "end", lambda: self._end(process, home))
 
-    def _end(self, process: ExplorerProcess, home: Home) -> None:
+    def _end(self, process: lifecycle.WorkerProcess, home: Home) -> None:
         process.finish()
         self._scheduler.kill(home)
 
@@ -120,10 +117,11 @@ class Host:
             accounts=self._accounts,
             transport=lambda: Network(self._vendor, home, self._step),
             probe=self._step,
+            runtime=ExplorerRuntime,
             revoked=(),
             exit=lambda status: self._exit(home, status),
         )
-        process = ExplorerProcess(self._settings, App(self._broker, home, self._queues), replaced)
+        process = lifecycle.WorkerProcess(self._settings, App(self._broker, home, self._queues), replaced)
         database_of[home.name] = self._databases.of(home)
         if process.open(threads=self._threads, node=home.name, events=False):
             self.process = process
@@ -135,7 +133,7 @@ class Host:
             self._scheduler.failures.append(f"the writer of {home.name} died")
         self._scheduler.kill(home)
 
-    def _take_doorbells(self, process: ExplorerProcess, home: Home) -> None:
+    def _take_doorbells(self, process: lifecycle.WorkerProcess, home: Home) -> None:
         while not process.draining:
             message = self._broker.take(home, self._queues)
             try:

@@ -14,7 +14,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -39,7 +39,7 @@ from worker.delivery.scheduler.relay import Relay
 from worker.delivery.sender import attempt
 from worker.delivery.sender.doorbell_sender import DoorbellSender
 from worker.delivery.sender.in_flight import InFlight
-from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime
+from worker.delivery.sender.runtime import Runtime
 from worker.domain.account import Account, Secret
 from worker.domain.call import CallResult, NoAnswer, NotSent, Request, Unsent
 from worker.domain.callbacks.hook import Ends, Subscriptions
@@ -165,7 +165,7 @@ class SteadyThreadShares(ThreadShares):
 class Site:
     """One process's runtime in a test, and its hands and eyes."""
 
-    dependencies: Dependencies
+    runtime: Runtime
     accounts: ChangingAccounts
     clock: DrivenClock
     ticks: Ticks
@@ -178,7 +178,6 @@ class Site:
     probes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.runtime: Runtime = build_runtime(self.dependencies)
         self.database: Database = self.runtime.database
         self.bell = DoorbellSender(self.runtime)
         self.thread_shares = ThreadShares()
@@ -318,7 +317,7 @@ class Site:
     def forget_tokens(self) -> None:
         """No token is valid in SQL any more, and none is in memory, as after a start."""
         self.sql("update worker_tokens set expires_at = 0")
-        self.runtime.tokens = build_runtime(self.dependencies).tokens
+        self.runtime.tokens = replace(self.runtime).tokens
 
     @contextmanager
     def database_away(self) -> Iterator[None]:
@@ -463,7 +462,7 @@ def planted(
     marks = {"on_job_done": hooked_ends, "on_tag_done": hooked_tags}
     names = frozenset(mark for mark, about in marks.items() if about)
     hooks = Subscriptions(names, hooked_ends or {}, frozenset(hooked_tags))
-    dependencies = Dependencies(
+    runtime = Runtime(
         database,
         known,
         carrier,
@@ -482,8 +481,7 @@ def planted(
         queues=queues,
         tracing=tracing,
     )
-    site = Site(dependencies, known, clock, ticks, vendor, carrier, told, pauses, died, probes=probes)
-    runtime = site.runtime
+    site = Site(runtime, known, clock, ticks, vendor, carrier, told, pauses, died, probes=probes)
     runtime.writer.start()
     runtime.lease.beat()
     try:

@@ -28,7 +28,7 @@ from worker.control.opening import make_database
 from worker.delivery.resolver.members import load_resolver
 from worker.delivery.sender.doorbell_sender import DoorbellSender
 from worker.delivery.sender.lease import Leadership
-from worker.delivery.sender.runtime import Dependencies, Runtime, build_runtime, die
+from worker.delivery.sender.runtime import Runtime, die
 from worker.domain.errors import ConfigurationError, WorkerError
 from worker.hooks.registry import load_hooks
 from worker.outbox.engine import migrate
@@ -62,7 +62,8 @@ class Replacements:
 
     accounts: AccountSource | None = None
     transport: Callable[[], Transport] = SocketTransport
-    probe: Callable[[str], None] | None = None
+    probe: Callable[[str], None] = lambda label: None
+    runtime: type[Runtime] = Runtime
     revoked: Collection[str] = field(default_factory=lambda: celery.worker.state.revoked)
     """The ids of jobs that were revoked in Flower."""
     exit: Callable[[int], None] = os._exit
@@ -125,15 +126,14 @@ class WorkerProcess:
         try:
             migrate.require_current(database)
             self._transport = self._replaced.transport()
-            self.runtime = build_runtime(self._dependencies(database, self._transport, delivery))
-            self.runtime.draining = self._draining
+            self.runtime = self._new_runtime(database, self._transport, delivery)
             self.runtime.lease.beat()
         except BaseException:
             database.close()
             raise
 
-    def _dependencies(self, database: Database, transport: Transport, delivery: DeliverySettings) -> Dependencies:
-        return Dependencies(
+    def _new_runtime(self, database: Database, transport: Transport, delivery: DeliverySettings) -> Runtime:
+        return self._replaced.runtime(
             database,
             self._accounts,
             transport,
@@ -145,6 +145,7 @@ class WorkerProcess:
             hooks=self._application.subscriptions,
             tracing=self._spans,
             queues=lambda: queues_of(self._app, self._settings.queue_prefix),
+            draining=self._draining,
         )
 
     def _start(self, delivery: DeliverySettings) -> None:

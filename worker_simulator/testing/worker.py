@@ -18,7 +18,7 @@ from worker.delivery.scheduler.fair_share import ThreadShares
 from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.delivery.scheduler.relay import Relay
 from worker.delivery.sender.doorbell_sender import DoorbellSender
-from worker.delivery.sender.runtime import Dependencies, build_runtime
+from worker.delivery.sender.runtime import Runtime
 from worker.delivery.sender.writer import PendingWrite, Writer
 from worker.hooks.callbacks import CallbackStore
 from worker.hooks.offers import HookOffers
@@ -95,21 +95,19 @@ class KitWorker:
     ):
         hooks, delivery, rng = load_hooks(settings.hooks), settings.delivery, random.Random(7)
         self._database, self._accounts, self._vendor, self._clock = database, accounts, vendor, clock
-        self._runtime = runtime = build_runtime(
-            Dependencies(
-                database,
-                accounts,
-                vendor,
-                delivery,
-                web=pages,
-                monotonic=clock.monotonic,
-                life_clock=clock.monotonic,
-                rng=rng,
-                pause=still_open,
-                on_death=_raise,
-                hooks=hooks.subscriptions,
-                writer=SynchronousWriter,
-            )
+        self._runtime = runtime = Runtime(
+            database,
+            accounts,
+            vendor,
+            delivery,
+            web=pages,
+            monotonic=clock.monotonic,
+            life_clock=clock.monotonic,
+            rng=rng,
+            pause=still_open,
+            on_death=_raise,
+            hooks=hooks.subscriptions,
+            writer_class=SynchronousWriter,
         )
         self._sender, self._doorbells = DoorbellSender(runtime), list[Doorbell]()
         self._relay = self._new_relay()

@@ -50,7 +50,7 @@ class Site:
     broker: str = "embedded"
     prefix: str = field(default_factory=lambda: f"room-{secrets.token_hex(4)}.")
     exits: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
-    probe: Callable[[str], None] | None = None
+    probe: Callable[[str], None] = lambda label: None
 
     def __post_init__(self) -> None:
         self.transport = ScriptedTransport(self.vendor)

@@ -32,7 +32,7 @@ from tests.unit.transport.fault_table import (
     upload,
 )
 from tests.unit.transport.raw_server import OK_BODY, Peer, RawServer, Script, answer, response
-from worker.delivery.sender.runtime import Dependencies
+from worker.delivery.sender.runtime import Runtime
 from worker.domain.account import DIRECT, Egress, Secret
 from worker.domain.call import FileBody, NoAnswer, NotSent, Reply, Request
 from worker.domain.errors import ConfigurationError
@@ -748,6 +748,6 @@ def test_a_machine_that_slept_past_the_deadline_sends_no_more_when_it_wakes(monk
 
 def test_every_clock_that_lets_a_call_go_counts_the_machines_sleep() -> None:
     """Lease, deadline and permit by one clock: of two, one could say that an hour has passed and the other none."""
-    clocks = [signature(made).parameters["monotonic"].default for made in (Dependencies, SocketTransport)]
+    clocks = [signature(made).parameters["monotonic"].default for made in (Runtime, SocketTransport)]
 
-    assert [boot_clock] * 3 == [*clocks, signature(Dependencies).parameters["life_clock"].default]
+    assert [boot_clock] * 3 == [*clocks, signature(Runtime).parameters["life_clock"].default]

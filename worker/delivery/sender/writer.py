@@ -74,7 +74,7 @@ class Writer:
         report_updates: Callable[[Sequence[JobUpdate]], None] = lambda updates: None,
         on_death: Callable[[BaseException], None],
         pause: Callable[[float], None] = time.sleep,
-        checkpoint: Callable[[str], None] | None = None,
+        checkpoint: Callable[[str], None] = lambda label: None,
         monotonic: Callable[[], float] = time.monotonic,
     ):
         self._database, self._policy = database, policy
@@ -241,7 +241,7 @@ class Writer:
                 raise
             self._write_halves(pending_writes, error)
             return
-        if self._checkpoint and any(isinstance(pending_write.item, CallEnd) for pending_write in pending_writes):
+        if any(isinstance(pending_write.item, CallEnd) for pending_write in pending_writes):
             self._checkpoint("after_record")
         self.batches += 1
         self.rows += len(pending_writes)
