@@ -48,7 +48,7 @@ RECOVERY, SETTLE = "delivery/maintenance/recovery.py", "domain/settle.py"
 ATTEMPT, RECORD = "delivery/sender/attempt.py", "delivery/sender/record.py"
 ADMISSION, LEASE = "delivery/sender/admission.py", "delivery/sender/lease.py"
 NO = "if False:"
-UNPREPARED = Edit("delivery/sender/prepare.py", "if due.cancelled_at is not None and not (", "if False and not (")
+UNPREPARED = Edit("delivery/sender/prepare.py", "if part.cancelled_at is not None and not (", "if False and not (")
 """A sender looks itself whether the job was cancelled."""
 SWALLOWED = Edit(
     COMMIT, "elif not (end.flagged and may_be_swallowed(connection, batch, end.part_id, end.claim)):", "elif True:"
@@ -74,7 +74,7 @@ GUARDS = (
         MARKS,
         "if mark.quiet is not None and not part.doubts and (ends_at := mark.quiet.ends_at(batch.now)) is not None:",
         NO,
-        also=(Edit("delivery/sender/prepare.py", "if quiet is None or due.in_doubt:", "if True:"),),
+        also=(Edit("delivery/sender/prepare.py", "if quiet is None or part.in_doubt:", "if True:"),),
     ),
     Guard(
         "errcode 0 does not hide whom it did not reach",
@@ -178,7 +178,7 @@ GUARDS = (
     Guard(
         "nothing cancelled is repeated",
         RECOVERY,
-        "if row.cancelled_at is not None and not self._is_searched(row):",
+        "if part.cancelled_at is not None and not self._is_searched(part):",
         NO,
         also=(UNPREPARED,),
     ),

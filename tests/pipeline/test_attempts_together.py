@@ -385,10 +385,12 @@ def test_a_file_behind_a_url_is_fetched_with_no_call_in_flight(database: Databas
     with together(database, driven_clock) as (site, _air):
         job = site.send()
         with site.database.reading() as connection:
-            [due] = load_parts(connection, site.database.now, [part_id(job, 0)])
-        remote = replace(due, message={"files": {"image": {"url": "https://example.com/a.png"}}})
+            [part] = load_parts(connection, site.database.now, [part_id(job, 0)])
+        remote = replace(part, message={"files": {"image": {"url": "https://example.com/a.png"}}})
 
-        assert [doorbell_sender._is_exclusive(one) for one in (due, remote, replace(remote, spec={"fetched": {}}))] == [
+        assert [
+            doorbell_sender._is_exclusive(one) for one in (part, remote, replace(remote, spec={"fetched": {}}))
+        ] == [
             False,
             True,
             False,
@@ -401,7 +403,7 @@ def test_large_documents_are_sent_one_at_a_time(
     """Each may be megabytes in memory, whatever the doorbell says."""
 
     def load_large(*given: Any) -> list[JobPart]:
-        return [replace(due, holds_bytes=True) for due in load_parts(*given)]
+        return [replace(part, holds_bytes=True) for part in load_parts(*given)]
 
     with together(database, driven_clock) as (site, air):
         monkeypatch.setattr(doorbell_sender, "load_parts", load_large)

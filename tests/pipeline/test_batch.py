@@ -216,13 +216,13 @@ def test_documents_of_megabytes_are_read_one_after_the_other(site: Site) -> None
     large, [small] = of_megabytes(site, 4), jobs_of(site, 1)
     tracemalloc.start()
     with site.database.reading() as connection:
-        works = load_parts(connection, site.database.now, [part_id(job, 0) for job in (*large, small)])
+        parts = load_parts(connection, site.database.now, [part_id(job, 0) for job in (*large, small)])
     held = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
     assert held < 600_000
-    assert [work.holds_bytes for work in works] == [True, True, True, True, False]
-    assert [work.message for work in works[:4]] == [{}] * 4
+    assert [part.holds_bytes for part in parts] == [True, True, True, True, False]
+    assert [part.message for part in parts[:4]] == [{}] * 4
 
 
 @pytest.mark.every_database

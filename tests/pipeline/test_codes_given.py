@@ -150,8 +150,8 @@ def test_of_two_that_were_asked_for_one_calls_and_the_other_says_why_not(site: S
 
 def prepared(site: Site, job: str) -> InFlight:
     with site.database.reading() as connection:
-        [work] = load_parts(connection, site.database.now, [part_id(job, 0)])
-    [flight] = attempt.prepare(site.runtime, [work], lambda: None)
+        [part] = load_parts(connection, site.database.now, [part_id(job, 0)])
+    [flight] = attempt.prepare(site.runtime, [part], lambda: None)
     return flight
 
 

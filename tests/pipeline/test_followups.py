@@ -345,12 +345,12 @@ def test_two_senders_plan_one_recall_once(site: Site) -> None:
     site.run()
     recall = site.recall(job)
     with site.database.reading() as connection:
-        [one] = load_parts(connection, site.database.now, [part_id(recall, 0)])
-        [two] = load_parts(connection, site.database.now, [part_id(recall, 0)])
+        [first] = load_parts(connection, site.database.now, [part_id(recall, 0)])
+        [second] = load_parts(connection, site.database.now, [part_id(recall, 0)])
 
     first, second = (
-        site.runtime.follow_ups.recall(one, WecomApp(), an_account()),
-        site.runtime.follow_ups.recall(two, WecomApp(), an_account()),
+        site.runtime.follow_ups.recall(first, WecomApp(), an_account()),
+        site.runtime.follow_ups.recall(second, WecomApp(), an_account()),
     )
 
     assert first == second
@@ -363,10 +363,10 @@ def test_a_recall_somebody_else_moved_is_left_alone(site: Site) -> None:
     site.run()
     recall = site.recall(job)
     with site.database.reading() as connection:
-        [work] = load_parts(connection, site.database.now, [part_id(recall, 0)])
+        [part] = load_parts(connection, site.database.now, [part_id(recall, 0)])
     site.sql("update worker_parts set state = 1 where job_id = :job", job=recall)
 
-    assert None is site.runtime.follow_ups.recall(work, WecomApp(), an_account())
+    assert None is site.runtime.follow_ups.recall(part, WecomApp(), an_account())
 
 
 def test_an_expired_recall_ends_while_it_waits(site: Site) -> None:

@@ -119,8 +119,8 @@ def test_a_change_whose_answer_was_lost_is_not_made_twice(site: Site) -> None:
     """The same batch again finds what it has written: a failure counts as one of the part's tries."""
     job = site.send()
     with site.database.reading() as connection:
-        [due] = load_parts(connection, site.database.now, [part_id(job, 0)])
-    failed = unless_changed(due, lambda part, now: settle.try_again(part, "no file", now, 30.0, POLICY))
+        [part] = load_parts(connection, site.database.now, [part_id(job, 0)])
+    failed = unless_changed(part, lambda row, now: settle.try_again(row, "no file", now, 30.0, POLICY))
     do(site, failed)
     before = site.part(job)
     site.advance(10)

@@ -187,8 +187,8 @@ def test_two_sends_that_hear_40007_of_one_media_id_upload_once(site: Site) -> No
     site.run()
     first, second = site.image(to="wangwu"), site.image(to="zhaoliu")
     with site.database.reading() as connection:
-        [work] = load_parts(connection, site.database.now, [part_id(second, 0)])
-    flights = attempt.prepare(site.runtime, [work], lambda: None)
+        [part] = load_parts(connection, site.database.now, [part_id(second, 0)])
+    flights = attempt.prepare(site.runtime, [part], lambda: None)
     site.vendor.says(refused(40007))
     site.ring(first)
     site.advance(2)
@@ -269,12 +269,12 @@ def test_a_send_somebody_else_moved_starts_no_upload(site: Site) -> None:
     """Loaded by two: the second finds it parked and does nothing."""
     job = site.image()
     with site.database.reading() as connection:
-        [work] = load_parts(connection, site.database.now, [part_id(job, 0)])
+        [part] = load_parts(connection, site.database.now, [part_id(job, 0)])
     site.ring(job)
 
     channel, account = site.runtime.channel("wecom_app"), site.accounts.get("hr")
 
-    assert None is site.runtime.media.send_with_files(work, channel, account)
+    assert None is site.runtime.media.send_with_files(part, channel, account)
     assert len(uploads(site)) == 1
 
 

@@ -46,12 +46,12 @@ def uploads(site: Site) -> list[str]:
 
 def loaded(site: Site, job: str) -> JobPart:
     with site.database.reading() as connection:
-        [work] = load_parts(connection, site.database.now, [part_id(job, 0)])
-    return work
+        [part] = load_parts(connection, site.database.now, [part_id(job, 0)])
+    return part
 
 
-def look_for_file(site: Site, work: JobPart) -> object:
-    return site.runtime.media.send_with_files(work, site.runtime.channel("wecom_app"), site.accounts.get("hr"))
+def look_for_file(site: Site, part: JobPart) -> object:
+    return site.runtime.media.send_with_files(part, site.runtime.channel("wecom_app"), site.accounts.get("hr"))
 
 
 @WAITS
@@ -62,12 +62,12 @@ def test_the_end_of_an_upload_waits_for_no_send_that_waits_for_it(server_site: S
     first, second = site.image(), site.image(to="wangwu")
     site.ring(first)
     [upload] = uploads(site)
-    work = loaded(site, second)
+    part = loaded(site, second)
 
     with ThreadPoolExecutor(1) as pool:
         with site.database.writing() as connection:
             lock_parts_now(connection, [part_id(upload, 0)], site.database.now, [upload])
-            looking = pool.submit(look_for_file, site, work)
+            looking = pool.submit(look_for_file, site, part)
             until_waiting(site.database)
             store_media(connection, upload, "media1", site.clock.micros + DAY * 1_000_000)
         found = looking.result(120)
@@ -114,12 +114,12 @@ def test_where_a_media_id_is_there_nothing_is_locked(site: Site) -> None:
     site.image()
     site.run()
     [upload] = uploads(site)
-    work = loaded(site, site.image(to="wangwu"))
+    part = loaded(site, site.image(to="wangwu"))
 
     with ThreadPoolExecutor(1) as pool, site.database.writing() as connection:
         lock_job_row(connection, upload)
         store_media(connection, upload, "media9", site.clock.micros + DAY * 1_000_000)
-        found = pool.submit(look_for_file, site, work).result(120)
+        found = pool.submit(look_for_file, site, part).result(120)
 
     assert isinstance(found, JobPart)
     assert found.facts["media"] == {"image.media_id": "media1"}
@@ -133,17 +133,17 @@ def test_two_that_find_an_old_upload_begin_one(server_site: Site, pauses: list[f
     site.run()
     [old] = uploads(site)
     site.advance(3 * DAY)
-    works = [loaded(site, site.image(to=to)) for to in ("wangwu", "zhaoliu")]
+    parts = [loaded(site, site.image(to=to)) for to in ("wangwu", "zhaoliu")]
 
     with ThreadPoolExecutor(2) as pool:
         with site.database.writing() as connection:
             lock_job_row(connection, old)
-            looking = [pool.submit(look_for_file, site, work) for work in works]
+            looking = [pool.submit(look_for_file, site, part) for part in parts]
             until_waiting(site.database, 2)
         found = [one.result(120) for one in looking]
 
     assert found == [None, None]
-    assert {uploads(site)[-1]} == {site.part_row(work.id).waits_on for work in works}
+    assert {uploads(site)[-1]} == {site.part_row(part.id).waits_on for part in parts}
     assert (len(uploads(site)), pauses) == (2, [])
 
 
@@ -152,24 +152,24 @@ def test_two_that_find_an_old_upload_begin_one(server_site: Site, pauses: list[f
 def test_two_that_are_the_first_to_send_a_file_begin_one_upload(server_site: Site, pauses: list[float]) -> None:
     """Both want to make the file's row; one does, the other waits for its upload."""
     site = server_site
-    works = [loaded(site, site.image(to=to)) for to in ("wangwu", "zhaoliu")]
-    key = cache_key(site.runtime.channel("wecom_app").media_scope(site.accounts.get("hr")), _file(works[0]))
+    parts = [loaded(site, site.image(to=to)) for to in ("wangwu", "zhaoliu")]
+    key = cache_key(site.runtime.channel("wecom_app").media_scope(site.accounts.get("hr")), _file(parts[0]))
     row = {**key, "job_id": "", "media_id": None, "valid_until": None, "created_at": 1}
 
     with ThreadPoolExecutor(2) as pool:
         with site.database.engine.connect() as holder:
             insert_rows(holder, tables.media, [row])
-            looking = [pool.submit(look_for_file, site, work) for work in works]
+            looking = [pool.submit(look_for_file, site, part) for part in parts]
             until_waiting(site.database, 2)
             holder.rollback()
         found = [one.result(120) for one in looking]
 
     assert found == [None, None]
     assert len(uploads(site)) == 1
-    assert {uploads(site)[0]} == {site.part_row(work.id).waits_on for work in works}
+    assert {uploads(site)[0]} == {site.part_row(part.id).waits_on for part in parts}
     assert len(pauses) <= 1  # MariaDB refuses one of two that wait for a row that is taken back
 
 
-def _file(work: JobPart) -> dict[str, str]:
-    [file] = work.message["files"].values()
+def _file(part: JobPart) -> dict[str, str]:
+    [file] = part.message["files"].values()
     return dict(file)

@@ -223,10 +223,10 @@ def test_who_fetches_is_decided_by_the_transaction_that_counts(site: Site, web: 
         record_duration=lambda lane, seconds: None,
     )
     with site.database.reading() as connection:
-        [work] = load_parts(connection, site.database.now, [part])
+        [loaded] = load_parts(connection, site.database.now, [part])
     account = site.accounts.get("hr")
 
-    found = remote.local_copy(work, work.message["files"]["media"], channel("wecom_app"), account)
+    found = remote.local_copy(loaded, loaded.message["files"]["media"], channel("wecom_app"), account)
 
     expected = (0, type(None)) if lost == "the transaction" else (1, dict)
     assert expected == (len(web.asked), type(found))

@@ -29,7 +29,7 @@ def a_doorbell(others: int, bulk: int, priority: Priority = Priority.NORMAL) -> 
 
 
 def letters(picked: list[tuple[JobPart, int]]) -> str:
-    return "".join("unb"[due.priority] for due, _ in picked)
+    return "".join("unb"[part.priority] for part, _ in picked)
 
 
 def refund(bulk_credit: BulkCredit, picked: list[tuple[JobPart, int]], called: int) -> None:
@@ -75,12 +75,12 @@ def test_what_was_picked_and_not_called_is_as_if_it_never_was() -> None:
 def test_a_pick_leaves_the_others_as_they_stood() -> None:
     """In the order in which they came."""
     due_parts = a_doorbell(11, 2)
-    ids = [due.id for due in due_parts]
+    ids = [part.id for part in due_parts]
 
     picked = BulkCredit().pick(LANE, due_parts, 10)
 
-    assert [*ids[:9], ids[11]] == [due.id for due, _ in picked]
-    assert [ids[9], ids[10], ids[12]] == [due.id for due in due_parts]
+    assert [*ids[:9], ids[11]] == [part.id for part, _ in picked]
+    assert [ids[9], ids[10], ids[12]] == [part.id for part in due_parts]
 
 
 def test_a_doorbell_of_bulk_alone_costs_bulk_nothing() -> None:

@@ -213,8 +213,8 @@ class Recovery:
             set_back = parts_marked_in_future(connection, self._database.now, BATCH_SIZE)
             now = read_now(connection, self._database.now)
         self._doubtful_after = (rows[-1].not_before or 0, rows[-1].id) if len(rows) == BATCH_SIZE else FIRST_PAGE
-        due = [self._act(part) for part in rows if not self._is_for_peers(part, now)]
-        self._change(due + [self._act(part, is_set_back=True) for part in set_back])
+        changes = [self._act(part) for part in rows if not self._is_for_peers(part, now)]
+        self._change(changes + [self._act(part, is_set_back=True) for part in set_back])
 
     def _act_on_repeats(self) -> None:
         """Does the same with queued repeats that the clock was set back behind, one page of the queue a turn.
@@ -231,68 +231,68 @@ class Recovery:
         for batch in batched(repeats, BATCH_SIZE):
             with self._database.reading() as connection:
                 rows = parts_still_in_doubt(connection, batch)
-            self._change([self._act(row, PartState.QUEUED, is_set_back=True) for row in rows])
+            self._change([self._act(part, PartState.QUEUED, is_set_back=True) for part in rows])
         self._repeats_after = after
 
-    def _is_for_peers(self, row: JobPart, now: int) -> bool:
+    def _is_for_peers(self, part: JobPart, now: int) -> bool:
         """Returns True if another process decides: one that has the part's account, or reads its newer documents."""
         # While settings or a release are rolled out, some processes have an account or read a document before others.
         # After the age that a part may have (a day) no such process is expected any more.
-        is_ours = is_read(row.payload) and self._channel_of(row) is not None
-        overdue_us = now - (row.not_before or 0)
+        is_ours = is_read(part.payload) and self._channel_of(part) is not None
+        overdue_us = now - (part.not_before or 0)
         return overdue_us < self._policy.max_age_s * settle.SECOND and not is_ours
 
-    def _channel_of(self, row: JobPart) -> Channel | None:
+    def _channel_of(self, part: JobPart) -> Channel | None:
         try:
-            return self._channel(self._accounts.get(row.account).channel)
+            return self._channel(self._accounts.get(part.account).channel)
         except WorkerError:
             return None
 
-    def _act(self, row: JobPart, state: PartState = PartState.UNKNOWN, *, is_set_back: bool = False) -> Change:
+    def _act(self, part: JobPart, state: PartState = PartState.UNKNOWN, *, is_set_back: bool = False) -> Change:
         try:
-            reason = self._hold_reason(row, is_set_back=is_set_back)
+            reason = self._hold_reason(part, is_set_back=is_set_back)
         except Exception as error:  # noqa: BLE001  one faulty part must not stop the others of its batch
             # Held, for a person to decide: otherwise it would fail again in every turn.
             reason = program_error(error)
-            self._report(row, reason)
+            self._report(part, reason)
 
-        def act(part: PartFacts, now: int) -> None:
+        def act(row: PartFacts, now: int) -> None:
             # It may have changed between the reading and this lock.
-            if part.state is not state or part.claim != row.claim or part.not_before is None:
+            if row.state is not state or row.claim != part.claim or row.not_before is None:
                 return
             if reason is None:
-                settle.repeat(part, now)
+                settle.repeat(row, now)
             else:
-                doubt = part.reason or "no answer"
-                settle.hold(part, f"{doubt}; held: {reason}")
+                doubt = row.reason or "no answer"
+                settle.hold(row, f"{doubt}; held: {reason}")
 
-        return Change(row.id, act)
+        return Change(part.id, act)
 
-    def _report(self, row: JobPart, reason: str) -> None:
-        log.warning("not_judged", part=row.id, reason=reason)
-        self._fault_reports.report(f"{row.kind} in doubt", reason, lane=row.lane, account=row.account, part=row.id)
+    def _report(self, part: JobPart, reason: str) -> None:
+        log.warning("not_judged", part=part.id, reason=reason)
+        self._fault_reports.report(f"{part.kind} in doubt", reason, lane=part.lane, account=part.account, part=part.id)
 
-    def _hold_reason(self, row: JobPart, *, is_set_back: bool) -> str | None:
+    def _hold_reason(self, part: JobPart, *, is_set_back: bool) -> str | None:
         """Returns why a person must decide about the part, or None if a repeat is safe, or demanded in any case."""
-        if row.cancelled_at is not None and not self._is_searched(row):
+        if part.cancelled_at is not None and not self._is_searched(part):
             return "its job was cancelled"
-        if not is_read(row.payload):
+        if not is_read(part.payload):
             return "only a newer release can read its content"
-        if row.repeats >= self._policy.repeats:
+        if part.repeats >= self._policy.repeats:
             return "repeated as often as the settings allow"
-        channel = self._channel_of(row)
+        channel = self._channel_of(part)
         if channel is None:
             return "its account is not configured on this worker"
-        on_unknown = row.on_unknown if row.on_unknown != "default" else self._accounts.get(row.account).on_unknown
+        on_unknown = part.on_unknown if part.on_unknown != "default" else self._accounts.get(part.account).on_unknown
         # What a job says of itself holds. What its account says is about messages, not about the worker's own uploads.
-        if row.on_unknown == "default" and on_unknown == "hold" and _rule(row, channel) is RepeatRule.HARMLESS:
+        if part.on_unknown == "default" and on_unknown == "hold" and _rule(part, channel) is RepeatRule.HARMLESS:
             return None
         if on_unknown != "default":
             return None if on_unknown == "resend" else "the job asks to hold unknown outcomes (on_unknown)"
-        rule = _rule(row, channel)
+        rule = _rule(part, channel)
         if rule is RepeatRule.HOLD:
             return "nothing makes a repeat safe"
-        if rule is RepeatRule.DUPLICATE_CHECK and not row.flagged:
+        if rule is RepeatRule.DUPLICATE_CHECK and not part.flagged:
             return "it was sent without the vendor's duplicate check"
         if is_set_back and rule in (RepeatRule.DUPLICATE_CHECK, RepeatRule.TASK_ID):
             return settle.SET_BACK
@@ -310,13 +310,13 @@ class Recovery:
         self._skipped = len(skipped)
         self._change([Change(part, _expire) for part in late if part not in skipped])
 
-    def _is_searched(self, row: JobPart) -> bool:
+    def _is_searched(self, part: JobPart) -> bool:
         """Returns True if the part's next call is a search, which sends nothing and so is never too late."""
-        channel = self._channel_of(row) if is_read(row.payload) else None
+        channel = self._channel_of(part) if is_read(part.payload) else None
         try:
-            return channel is not None and _rule(row, channel) is RepeatRule.LOOK_UP
+            return channel is not None and _rule(part, channel) is RepeatRule.LOOK_UP
         except Exception as error:  # noqa: BLE001  one faulty part must not stop the others of its batch
-            self._report(row, program_error(error))
+            self._report(part, program_error(error))
             return False
 
 
@@ -325,7 +325,7 @@ def _expire(part: PartFacts, now: int) -> None:
         settle.expire(part)
 
 
-def _rule(row: JobPart, channel: Channel) -> RepeatRule:
-    if row.fault is not None:
-        raise row.fault
-    return channel.repeat_rule(row.kind, row.message)[0]
+def _rule(part: JobPart, channel: Channel) -> RepeatRule:
+    if part.fault is not None:
+        raise part.fault
+    return channel.repeat_rule(part.kind, part.message)[0]

@@ -23,13 +23,13 @@ _SILENT_KINDS = frozenset({Kind.RECALL, Kind.UPDATE_CARD, Kind.TRACK, Kind.UPLOA
 IN_DOUBT = "staging: the call in doubt went to other recipients"
 
 
-def quiet_of(due: JobPart, account: Account, channel: Channel) -> QuietHours | None:
+def quiet_of(part: JobPart, account: Account, channel: Channel) -> QuietHours | None:
     """Returns the hours in which the part waits, its job's or its account's, or None if it may go at any time."""
-    written = account.quiet_hours if due.quiet_hours is None else due.quiet_hours
-    if written == NONE or not _reaches_people(due, channel):
+    written = account.quiet_hours if part.quiet_hours is None else part.quiet_hours
+    if written == NONE or not _reaches_people(part, channel):
         return None
     hours = quiet_hours(written)
-    return None if hours is None or (hours.urgent_passes and due.priority == Priority.URGENT) else hours
+    return None if hours is None or (hours.urgent_passes and part.priority == Priority.URGENT) else hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +46,22 @@ class CallRecipients:
     """Why no call is made, or None if one is made."""
 
 
-def call_recipients(database: Database, due: JobPart, channel: Channel, account: Account) -> CallRecipients:
+def call_recipients(database: Database, part: JobPart, channel: Channel, account: Account) -> CallRecipients:
     """Returns the recipients of the next call of a part.
 
     Once a call of the part may have been sent, no further recipients are left out: a repeat has the bytes of that call.
     """
-    chooses = account.staging.chooses and due.kind not in _SILENT_KINDS
-    if not (chooses or _reaches_people(due, channel)):
-        return CallRecipients(due.spec)
+    chooses = account.staging.chooses and part.kind not in _SILENT_KINDS
+    if not (chooses or _reaches_people(part, channel)):
+        return CallRecipients(part.spec)
     with database.reading() as connection:
-        earlier = omitted_recipients(connection, due.id) if due.claim else []
+        earlier = omitted_recipients(connection, part.id) if part.claim else []
     before = {(refusal.kind, refusal.recipient) for refusal in earlier}
-    now = account.staging.left_out(due.spec) if chooses and INSTEAD_OF not in due.spec else ()
+    now = account.staging.left_out(part.spec) if chooses and INSTEAD_OF not in part.spec else ()
     added = [refusal for refusal in now if (refusal.kind, refusal.recipient) not in before]
-    if due.in_doubt and added:
-        return CallRecipients(due.spec, obstacle=IN_DOUBT)
-    return _with_staging(account, due.spec, (*earlier, *added), chooses=chooses)
+    if part.in_doubt and added:
+        return CallRecipients(part.spec, obstacle=IN_DOUBT)
+    return _with_staging(account, part.spec, (*earlier, *added), chooses=chooses)
 
 
 def _with_staging(
@@ -76,6 +76,6 @@ def _with_staging(
     return CallRecipients(redirected(remaining, substitutes) if substitutes else remaining, left_out, substitutes)
 
 
-def _reaches_people(due: JobPart, channel: Channel) -> bool:
+def _reaches_people(part: JobPart, channel: Channel) -> bool:
     """Returns True if the part's call shows something new to people."""
-    return due.kind in channel.sends or due.kind == Kind.REMIND
+    return part.kind in channel.sends or part.kind == Kind.REMIND

@@ -105,16 +105,19 @@ class FollowUps:
         self._code_ttl_s = int(code_ttl_s)
         self._deadline_us = int(call_deadline_s * settle.SECOND)
 
-    def recall(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
+    def recall(self, part: JobPart, channel: Channel, account: Account) -> Resolved:
         """Resolves a recall: one call per msgid. Cancels unsent parts, and waits for parts in flight."""
         window = self._window_us(channel, account)
-        if due.target_job_id is None:
-            return self._recall_foreign(due, window)
-        if not due.spec.keys() & PLANNED:
-            self._stop_target(due.target_job_id, channel)
-        resolved = self.planned_part(due, partial(self._recall_plan, window, channel), window, with_replays=True)
+        if part.target_job_id is None:
+            return self._recall_foreign(part, window)
+        if not part.spec.keys() & PLANNED:
+            self._stop_target(part.target_job_id, channel)
+        resolved = self.planned_part(part, partial(self._recall_plan, window, channel), window, with_replays=True)
         if isinstance(resolved, JobPart):
-            due.facts, due.recalled = self._read_progress(due.spec["target"]), (due.spec["target"], due.spec["claim"])
+            part.facts, part.recalled = (
+                self._read_progress(part.spec["target"]),
+                (part.spec["target"], part.spec["claim"]),
+            )
         return resolved
 
     def _read_progress(self, target: str) -> dict[str, Any]:
@@ -128,52 +131,52 @@ class FollowUps:
         window_s = channel.recall_window_s
         return None if window_s is None else account.relied_on_s("recall", window_s) * settle.SECOND
 
-    def _recall_foreign(self, due: JobPart, window: int | None) -> Resolved:
+    def _recall_foreign(self, part: JobPart, window: int | None) -> Resolved:
         """Resolves the recall of a message that another program sent, by its msgid."""
-        due.spec = {"msgid": due.message["msgid"]}
+        part.spec = {"msgid": part.message["msgid"]}
         # Without the time of the send only the vendor knows whether it can still be recalled.
-        if "sent_at" not in due.message:
-            return due
-        sent_at = int(datetime.fromisoformat(due.message["sent_at"]).timestamp()) * settle.SECOND
+        if "sent_at" not in part.message:
+            return part
+        sent_at = int(datetime.fromisoformat(part.message["sent_at"]).timestamp()) * settle.SECOND
         too_late = self._too_late(sent_at, self._database.read_now(), window)
-        return Rejected(too_late) if too_late else due
+        return Rejected(too_late) if too_late else part
 
-    def update_card(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
+    def update_card(self, part: JobPart, channel: Channel, account: Account) -> Resolved:
         """Resolves a card update: one call per card that was sent, each with a fresh response_code of its own."""
-        if due.target_job_id is None:
-            return self._use_own_code(due, channel.app_scope(account))
-        resolved = self.planned_part(due, _update_plan, self._window_us(channel, account), with_replays=True)
-        return self._pick_code(due) if isinstance(resolved, JobPart) else resolved
+        if part.target_job_id is None:
+            return self._use_own_code(part, channel.app_scope(account))
+        resolved = self.planned_part(part, _update_plan, self._window_us(channel, account), with_replays=True)
+        return self._pick_code(part) if isinstance(resolved, JobPart) else resolved
 
-    def _use_own_code(self, due: JobPart, app: str) -> Resolved:
+    def _use_own_code(self, part: JobPart, app: str) -> Resolved:
         """Resolves an update with the application's own response_code. No other code of that card is known."""
-        response_code = due.message["response_code"]
+        response_code = part.message["response_code"]
         code_state, now = self._database.run(
-            lambda connection: self._register_code(connection, due, app, response_code)
+            lambda connection: self._register_code(connection, part, app, response_code)
         )
         if code_state.used:
             return Rejected(f"its response_code {code_state.fate}; {INSTEAD}")
         # A lease of this part does not stop it: a repeat of the part has the lease already.
-        if code_state.state == "leased" and code_state.holder != due.id:
-            self._change([unless_changed(due, _wait_for_code)])
+        if code_state.state == "leased" and code_state.holder != part.id:
+            self._change([unless_changed(part, _wait_for_code)])
             return None
         if code_state.ends_at <= now + self._deadline_us:
             hours = f"{self._code_ttl_s / 3600:g}"
             ended = f"that time ended at {_as_text(code_state.ends_at)}"
             return Rejected(f"a response_code is valid for {hours} h only; {ended}; {INSTEAD}")
-        self._make_urgent_if_soon(due, code_state.ends_at - now)
-        due.facts, due.code_id = {"response_code": response_code}, code_state.id
-        return due
+        self._make_urgent_if_soon(part, code_state.ends_at - now)
+        part.facts, part.code_id = {"response_code": response_code}, code_state.id
+        return part
 
     def _register_code(
-        self, connection: Connection, due: JobPart, app: str, response_code: str
+        self, connection: Connection, part: JobPart, app: str, response_code: str
     ) -> tuple[CodeState, int]:
         """Returns the stored state of the application's code, and the time now. Stores a new code."""
         now = read_now(connection, self._database.now)
         key = code_id(app, response_code)
         code_state = read_code(connection, key)
         if code_state is None:
-            issued_at = due.message.get("issued_at")
+            issued_at = part.message.get("issued_at")
             # Without `issued_at` only the vendor knows whether the code is still good, so the call is made.
             issued = min(now, int(datetime.fromisoformat(issued_at).timestamp() * settle.SECOND)) if issued_at else now
             ends_at = issued + self._code_ttl_s * settle.SECOND
@@ -181,31 +184,31 @@ class FollowUps:
                 # Too late by an `issued_at` that may be wrong. Not stored, so that a corrected `issued_at` still works.
                 return CodeState(key, "fresh", None, ends_at), now
             # Stored before its first call, so that two updates with the same code do not both use it.
-            store_code(connection, app, due.id, response_code, issued, self._code_ttl_s, given=True)
+            store_code(connection, app, part.id, response_code, issued, self._code_ttl_s, given=True)
             code_state = read_code(connection, key)
         assert code_state is not None
         return code_state, now
 
-    def _make_urgent_if_soon(self, due: JobPart, remaining_us: int) -> None:
+    def _make_urgent_if_soon(self, part: JobPart, remaining_us: int) -> None:
         """Makes the part urgent if its code expires soon, so that it goes before other parts of its lane."""
-        if remaining_us <= SOON_US and due.priority != Priority.URGENT:
-            self._database.run(lambda connection: make_urgent(connection, due.id))
+        if remaining_us <= SOON_US and part.priority != Priority.URGENT:
+            self._database.run(lambda connection: make_urgent(connection, part.id))
 
-    def _pick_code(self, due: JobPart) -> Resolved:
+    def _pick_code(self, part: JobPart) -> Resolved:
         """Picks a fresh response_code of the card. Waits while another update uses one, and refuses if none remains."""
         with self._database.reading() as connection:
-            until, people = f"{self._database.now} + {self._deadline_us}", due.spec.get("users") or ()
-            codes = fresh_codes(connection, due.spec["target"], until, people)
-            usable = [code for code in codes if not (due.spec.get("reserve_last") and code.source == "send")]
-            states = set() if usable else code_states(connection, due.spec["target"])
+            until, people = f"{self._database.now} + {self._deadline_us}", part.spec.get("users") or ()
+            codes = fresh_codes(connection, part.spec["target"], until, people)
+            usable = [code for code in codes if not (part.spec.get("reserve_last") and code.source == "send")]
+            states = set() if usable else code_states(connection, part.spec["target"])
         if usable:
-            self._make_urgent_if_soon(due, max(code.left_us for code in usable))
-            due.facts, due.code_id = {"response_code": usable[0].code}, usable[0].id
-            due.another_code = len(usable) > 1
-            return due
+            self._make_urgent_if_soon(part, max(code.left_us for code in usable))
+            part.facts, part.code_id = {"response_code": usable[0].code}, usable[0].id
+            part.another_code = len(usable) > 1
+            return part
         if "leased" in states:
             # Another update is in flight with it. Only the end of that call shows whether the code is used up.
-            self._change([unless_changed(due, _wait_for_code)])
+            self._change([unless_changed(part, _wait_for_code)])
             return None
         if codes:
             return Rejected(
@@ -229,24 +232,29 @@ class FollowUps:
         self._change([stop("recalled", part.id, is_searched=is_searched) for part in stoppable])
 
     def planned_part(
-        self, due: JobPart, plan: Callable[[JobPart, Snapshot], Plan], window: int | None, *, with_replays: bool = False
+        self,
+        part: JobPart,
+        plan: Callable[[JobPart, Snapshot], Plan],
+        window: int | None,
+        *,
+        with_replays: bool = False,
     ) -> Resolved:
         """Returns the part with its plan, or the refusal that was planned. Plans the follow-up if it has no plan.
 
         `with_replays`: the follow-up includes the replays of its target.
         """
-        if not due.spec.keys() & PLANNED:
-            result = self._plan(due, plan, window, with_replays=with_replays)
+        if not part.spec.keys() & PLANNED:
+            result = self._plan(part, plan, window, with_replays=with_replays)
             if not isinstance(result, dict):
                 return result
-            due.spec = result
-        return Rejected(due.spec["refuse"]) if "refuse" in due.spec else due
+            part.spec = result
+        return Rejected(part.spec["refuse"]) if "refuse" in part.spec else part
 
     def _plan(
-        self, due: JobPart, plan: Callable[[JobPart, Snapshot], Plan], window: int | None, *, with_replays: bool
+        self, part: JobPart, plan: Callable[[JobPart, Snapshot], Plan], window: int | None, *, with_replays: bool
     ) -> dict[str, Any] | Rejected | Accepted | None:
         """Plans a follow-up as parts and returns the part's own spec, or lets it wait and returns None."""
-        target = due.target_job_id or ""
+        target = part.target_job_id or ""
 
         def resolve(connection: Connection) -> dict[str, Any] | Rejected | Accepted | None:
             chain = jobs_reached(connection, target) if with_replays else [target]
@@ -255,15 +263,15 @@ class FollowUps:
             jobs = [job for job in sorted(chain) if lock_job_row(connection, job)]
             if target not in jobs:
                 return Rejected("the job that it follows does not exist any more")
-            own = lock_part(connection, due.id, due.claim)
+            own = lock_part(connection, part.id, part.claim)
             if own is None:
                 return None
             facts, spec = own
             if spec.keys() & PLANNED:
                 # Another sender has planned it meanwhile.
                 return spec
-            snapshot = _read_snapshot(connection, self._database.now, due, [job for job in chain if job in jobs])
-            specs = plan(due, snapshot)
+            snapshot = _read_snapshot(connection, self._database.now, part, [job for job in chain if job in jobs])
+            specs = plan(part, snapshot)
             if isinstance(specs, Accepted) and with_replays:
                 return _refer_to_replays(connection, target) or specs
             return self._settle_plan(connection, facts, snapshot, specs, window)
@@ -297,16 +305,16 @@ class FollowUps:
         # One call's deadline before the vendor's time for a recall ends, so that the recall can still be made.
         return max(min(marks) + window - self._deadline_us, now + self._deadline_us)
 
-    def _recall_plan(self, window: int | None, channel: Channel, due: JobPart, snapshot: Snapshot) -> Plan:
-        parts, now = snapshot.parts, snapshot.now
-        soon = [part for part in parts if part.state is PartState.UNKNOWN and part.not_before is not None]
+    def _recall_plan(self, window: int | None, channel: Channel, part: JobPart, snapshot: Snapshot) -> Plan:
+        targets, now = snapshot.parts, snapshot.now
+        soon = [target for target in targets if target.state is PartState.UNKNOWN and target.not_before is not None]
         searched = soon if soon and channel.is_looked_up(snapshot.kind, snapshot.message) else []
-        awaited = next((part for part in parts if part.state in OPEN_STATES or part in searched), None)
+        awaited = next((target for target in targets if target.state in OPEN_STATES or target in searched), None)
         if awaited is not None:
             return WaitsFor(job_of(awaited.id))
-        specs = [spec for part in parts if (spec := self._recall_spec(part, now, window)) is not None]
-        duplicates = [part for part in _distinct(parts) if _may_be_duplicated(part, snapshot, channel)]
-        specs += [{"target": part.id, "claim": part.claim, "refuse": DUPLICATED} for part in duplicates]
+        specs = [spec for target in targets if (spec := self._recall_spec(target, now, window)) is not None]
+        duplicates = [target for target in _distinct(targets) if _may_be_duplicated(target, snapshot, channel)]
+        specs += [{"target": target.id, "claim": target.claim, "refuse": DUPLICATED} for target in duplicates]
         return specs or NOT_SENT
 
     def _recall_spec(self, part: TargetPart, now: int, window: int | None) -> dict[str, Any] | None:
@@ -348,8 +356,8 @@ def _refer_to_replays(connection: Connection, job_id: str) -> Rejected | None:
     )
 
 
-def _read_snapshot(connection: Connection, now: str, due: JobPart, jobs: Sequence[str]) -> Snapshot:
-    people = due.spec.get("users") or ()
+def _read_snapshot(connection: Connection, now: str, part: JobPart, jobs: Sequence[str]) -> Snapshot:
+    people = part.spec.get("users") or ()
     kind, message = _kind_and_message(connection, jobs)
     pressed: dict[str, set[str]] = {}
     for job in jobs:
@@ -357,12 +365,12 @@ def _read_snapshot(connection: Connection, now: str, due: JobPart, jobs: Sequenc
             pressed.setdefault(person, set()).update(parts)
     chain = jobs if people and len(jobs) > 1 else ()
     return Snapshot(
-        [part for job in jobs for part in target_parts(connection, job)],
+        [target for job in jobs for target in target_parts(connection, job)],
         kind,
         message,
         read_now(connection, now),
         pressed,
-        {part: users for job in chain for part, users in refused_users(connection, job).items()},
+        {target: users for job in chain for target, users in refused_users(connection, job).items()},
     )
 
 
@@ -375,14 +383,18 @@ def _kind_and_message(connection: Connection, jobs: Sequence[str]) -> tuple[str,
     return kind, message
 
 
-def _update_plan(due: JobPart, snapshot: Snapshot) -> Plan:
-    parts = _distinct(snapshot.parts)
-    specs = [(part, own_spec) for part in parts if (own_spec := _own_spec(due.spec, part, snapshot, parts)) is not None]
+def _update_plan(part: JobPart, snapshot: Snapshot) -> Plan:
+    targets = _distinct(snapshot.parts)
+    specs = [
+        (target, own_spec)
+        for target in targets
+        if (own_spec := _own_spec(part.spec, target, snapshot, targets)) is not None
+    ]
     if not specs:
         return Rejected("none of the named recipients has received that card")
-    if (awaited := first_awaited(part for part, _ in specs)) is not None:
+    if (awaited := first_awaited(target for target, _ in specs)) is not None:
         return WaitsFor(job_of(awaited.id))
-    sent = [{**own_spec, "target": part.id} for part, own_spec in specs if part.state not in NOT_SENT_STATES]
+    sent = [{**own_spec, "target": target.id} for target, own_spec in specs if target.state not in NOT_SENT_STATES]
     return sent or NOT_SENT
 
 

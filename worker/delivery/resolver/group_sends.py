@@ -56,61 +56,61 @@ class GroupSends:
     ):
         self._database, self._accounts, self._follow_ups, self._change = database, accounts, follow_ups, change
 
-    def track(self, due: JobPart) -> Resolved:
+    def track(self, part: JobPart) -> Resolved:
         """Resolves the next page of a track job. The job ends when nothing can change or the task is too old."""
-        planned = self._follow_ups.planned_part(due, _track_plan, None)
-        if not isinstance(planned, JobPart) or due.spec["step"] != "result" or due.spec.get("member"):
+        planned = self._follow_ups.planned_part(part, _track_plan, None)
+        if not isinstance(planned, JobPart) or part.spec["step"] != "result" or part.spec.get("member"):
             return planned
-        return self._next_member(due)
+        return self._next_member(part)
 
-    def _next_member(self, due: JobPart) -> Resolved:
+    def _next_member(self, part: JobPart) -> Resolved:
         """Resolves the page of the next member whose result can still change. If there is none, the round ends."""
-        spec, target = due.spec, due.spec["target"]
+        spec, target = part.spec, part.spec["target"]
         with self._database.reading() as connection:
             member = confirmations.next_to_read(connection, target, spec.get("after", ""))
             settled = member is None and confirmations.is_settled(connection, target)
             cancelled = member is None and is_recalled(connection, target)
         if member is not None:
-            due.spec = {**spec, "member": member, "after": member, "cursor": ""}
-            return due
-        self._end_round(due, settled=settled, cancelled=cancelled)
+            part.spec = {**spec, "member": member, "after": member, "cursor": ""}
+            return part
+        self._end_round(part, settled=settled, cancelled=cancelled)
         return None
 
-    def _end_round(self, due: JobPart, *, settled: bool, cancelled: bool) -> None:
+    def _end_round(self, part: JobPart, *, settled: bool, cancelled: bool) -> None:
         """Ends the job, or puts its next round off by the interval of the track."""
-        pace_s = due.message.get("pace_s") or TRACK_EVERY_S
-        age_us = int((due.message.get("max_age_s") or TRACK_FOR_S) * SECOND)
-        since = due.spec["since"]
+        pace_s = part.message.get("pace_s") or TRACK_EVERY_S
+        age_us = int((part.message.get("max_age_s") or TRACK_FOR_S) * SECOND)
+        since = part.spec["since"]
 
-        def end(part: PartFacts, now: int) -> None:
-            if settled or now - since >= age_us or (cancelled and due.spec.get("last")):
-                settle.finish(part)
+        def end(row: PartFacts, now: int) -> None:
+            if settled or now - since >= age_us or (cancelled and part.spec.get("last")):
+                settle.finish(row)
             elif cancelled:
                 # One last round: a member may have sent the message before it was cancelled.
-                settle.wait_until(part, now, "was cancelled: its result is read once more")
+                settle.wait_until(row, now, "was cancelled: its result is read once more")
             else:
                 # The older the task, the less often it changes: the pause grows to a tenth of its age.
                 pause_us = max(int(pace_s * SECOND), min((now - since) // 10, SLOWEST_S * SECOND))
-                settle.wait_until(part, min(now + pause_us, since + age_us), "its result is read again")
+                settle.wait_until(row, min(now + pause_us, since + age_us), "its result is read again")
 
-        next_spec = {**due.spec, "step": "task", "member": None, "after": "", "cursor": "", "last": cancelled}
-        self._change([replace(unless_changed(due, end), spec=json.dumps(next_spec, ensure_ascii=False))])
+        next_spec = {**part.spec, "step": "task", "member": None, "after": "", "cursor": "", "last": cancelled}
+        self._change([replace(unless_changed(part, end), spec=json.dumps(next_spec, ensure_ascii=False))])
 
-    def remind(self, due: JobPart) -> Resolved:
+    def remind(self, part: JobPart) -> Resolved:
         """Resolves a reminder, one call per task. Refuses the fourth within 24 h, with the time of the next."""
-        planned = self._follow_ups.planned_part(due, _remind_plan, None)
+        planned = self._follow_ups.planned_part(part, _remind_plan, None)
         if not isinstance(planned, JobPart):
             return planned
         with self._database.reading() as connection:
             now = read_now(connection, self._database.now)
-            instants = reminders(connection, due.spec["target"], now - REMIND_WINDOW_S * SECOND)
+            instants = reminders(connection, part.spec["target"], now - REMIND_WINDOW_S * SECOND)
         if len(instants) >= REMINDERS:
             opens = datetime.fromtimestamp((instants[-REMINDERS] + REMIND_WINDOW_S * SECOND) / SECOND, UTC)
             when = f"the next reminder is possible at {opens:%Y-%m-%d %H:%M:%S}Z"
             return Rejected(f"the vendor allows {REMINDERS} reminders of a task in 24 h; {when}")
-        return due
+        return part
 
-    def look_up(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
+    def look_up(self, part: JobPart, channel: Channel, account: Account) -> Resolved:
         """Resolves the search for a task: the time in which it may have been created, and the tasks of other parts.
 
         The part is held if another send of the same content is in doubt as well. It waits while such a send is in
@@ -120,11 +120,11 @@ class GroupSends:
             now = read_now(connection, self._database.now)
             # Accounts that share media_ids are of one corp, which has one list of tasks.
             names = alike(self._accounts, account, channel.media_scope)
-            rivals = [rival for name in names for rival in self._rivals(connection, name, due, channel)]
+            rivals = [rival for name in names for rival in self._rivals(connection, name, part, channel)]
             # Read after the rivals: one that is answered between the two statements is then among the tasks. In the
             # other order it could be missing from both.
             task_ids = [task_id for name in names for task_id in stored_task_ids(connection, name)]
-        own = channel.body_hash(due, account)
+        own = channel.body_hash(part, account)
         # Documents of a newer release cannot be read here, so they may be equal.
         twins = [one for one in rivals if not is_read(one.payload) or channel.body_hash(one, account) == own]
         if any(twin.in_doubt for twin in twins):
@@ -133,21 +133,21 @@ class GroupSends:
             )
         if twins:
             # The search could find the task of the call in flight.
-            self._change([unless_changed(due, _wait_for_twin)])
+            self._change([unless_changed(part, _wait_for_twin)])
             return None
         # The first mark may be after now, if the database's clock was set back.
-        first = due.first_marked_at or now
+        first = part.first_marked_at or now
         doubt = [min(first, now) // SECOND, max(first, now) // SECOND + 1]
-        due.facts = {"doubt": doubt, "known": task_ids, "rivals": rivals}
-        return due
+        part.facts = {"doubt": doubt, "known": task_ids, "rivals": rivals}
+        return part
 
-    def _rivals(self, connection: Connection, name: str, due: JobPart, channel: Channel) -> list[JobPart]:
+    def _rivals(self, connection: Connection, name: str, part: JobPart, channel: Channel) -> list[JobPart]:
         """Returns unanswered parts of an account whose tasks are of the same time as this part's."""
-        lane = lane_name(lane_key(connection), name, channel.lane(due.kind, due.message, due.spec))
+        lane = lane_name(lane_key(connection), name, channel.lane(part.kind, part.message, part.spec))
         return [
             rival
-            for rival in other_unanswered_parts(connection, name, due.kind, lane, due.id)
-            if (rival.marked_at or 0) + TWIN_WINDOW_S * SECOND >= (due.first_marked_at or 0)
+            for rival in other_unanswered_parts(connection, name, part.kind, lane, part.id)
+            if (rival.marked_at or 0) + TWIN_WINDOW_S * SECOND >= (part.first_marked_at or 0)
         ]
 
 
@@ -155,11 +155,11 @@ def _wait_for_twin(part: PartFacts, now: int) -> None:
     settle.wait_until(part, now + TWIN_S * SECOND, "an equal message is in flight: the search waits for its answer")
 
 
-def _track_plan(due: JobPart, snapshot: Snapshot) -> Plan:
+def _track_plan(part: JobPart, snapshot: Snapshot) -> Plan:
     return _per_task(snapshot, {"step": "task", "member": None, "after": "", "cursor": "", "since": snapshot.now})
 
 
-def _remind_plan(due: JobPart, snapshot: Snapshot) -> Plan:
+def _remind_plan(part: JobPart, snapshot: Snapshot) -> Plan:
     return _per_task(snapshot, {})
 
 

@@ -61,50 +61,50 @@ class MediaResolver:
     ):
         self._database, self._url_files, self._new_id, self._lane_of = database, remote, new_id, lane_of
 
-    def upload(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
+    def upload(self, part: JobPart, channel: Channel, account: Account) -> Resolved:
         """Resolves an upload. The chunks of its file are read from the outbox one by one while the call sends them."""
-        file = self._url_files.local_copy(due, due.message["files"]["media"], channel, account)
+        file = self._url_files.local_copy(part, part.message["files"]["media"], channel, account)
         if not isinstance(file, Mapping):
             return file
-        due.facts = {"open": lambda: self._chunks(file["blob"])}
-        return due
+        part.facts = {"open": lambda: self._chunks(file["blob"])}
+        return part
 
     def _chunks(self, blob_id: str) -> Iterator[bytes]:
         return blob_chunks(self._database, blob_id)
 
-    def send_with_files(self, due: JobPart, channel: Channel, account: Account) -> Resolved:
+    def send_with_files(self, part: JobPart, channel: Channel, account: Account) -> Resolved:
         """Resolves a send with files: finds the media_id of each attached file, and reads the bytes of inline files.
 
         Inline files are small, because the vendor limits them to the size of a message.
         """
         media, inline = dict[str, str](), dict[str, bytes]()
-        for path, file in due.message["files"].items():
+        for path, file in part.message["files"].items():
             if file["upload_type"] == INLINE:
-                copy = self._url_files.local_copy(due, file, channel, account)
+                copy = self._url_files.local_copy(part, file, channel, account)
                 if not isinstance(copy, Mapping):
                     return copy
                 inline[path] = b"".join(self._chunks(copy["blob"]))
                 continue
-            media_id = self._media_id(due, channel, account, file)
+            media_id = self._media_id(part, channel, account, file)
             if not isinstance(media_id, str):
                 return media_id
             media[path] = media_id
-        due.facts |= {"media": media, "inline": inline}
-        return due
+        part.facts |= {"media": media, "inline": inline}
+        return part
 
-    def _media_id(self, due: JobPart, channel: Channel, account: Account, file: Mapping[str, Any]) -> str | Resolved:
+    def _media_id(self, part: JobPart, channel: Channel, account: Account, file: Mapping[str, Any]) -> str | Resolved:
         """Returns the media_id of one file, or lets the part wait for its upload, starting one if none is open."""
         shared, own = _cache_keys(channel, account, file)
         # Read without locks first: if the media_id exists, the sends of a file must not wait for each other.
         with self._database.reading() as connection:
             for key in (shared, own):
-                valid = valid_media(connection, key["id"], due.job_id, f"{self._database.now} + {MARGIN_US}")
+                valid = valid_media(connection, key["id"], part.job_id, f"{self._database.now} + {MARGIN_US}")
                 if valid is not None and _may_serve(valid[1], file):
                     return valid[0]
         key = shared
         while True:
             media_id = self._database.run(
-                partial(self._wait, due=due, channel=channel, account=account, file=file, key=key)
+                partial(self._wait, part=part, channel=channel, account=account, file=file, key=key)
             )
             match media_id:
                 case _Next.AGAIN:
@@ -117,14 +117,14 @@ class MediaResolver:
     def _wait(
         self,
         connection: Connection,
-        due: JobPart,
+        part: JobPart,
         channel: Channel,
         account: Account,
         file: Mapping[str, Any],
         key: Mapping[str, Any],
     ) -> str | Resolved | _Next:
         now = read_now(connection, self._database.now)
-        row = lock_cached(connection, key, due.job_id, now)
+        row = lock_cached(connection, key, part.job_id, now)
         if row is None:
             return _Next.AGAIN
         is_valid = row.valid_until is not None and row.valid_until > now + MARGIN_US
@@ -140,13 +140,13 @@ class MediaResolver:
             if waits_until <= now:
                 return _Next.OWN_UPLOAD
             until = min(row.check_again_at, waits_until)
-        own = lock_part(connection, due.id, due.claim)
+        own = lock_part(connection, part.id, part.claim)
         if own is None:
             return None
         upload_id = row.job_id
         if not row.open:
             source = _upload_source(connection, row, file)
-            upload_id = self._start_upload(connection, channel, account, source, key, now, due.trace)
+            upload_id = self._start_upload(connection, channel, account, source, key, now, part.trace)
         wait_for_target(connection, own[0], upload_id, now, until, "waits for its file to be uploaded")
         return None
 
@@ -169,14 +169,14 @@ class MediaResolver:
         return job_id
 
     def used_media(
-        self, due: JobPart, channel: Channel, account: Account, media_ids: Mapping[str, str]
+        self, part: JobPart, channel: Channel, account: Account, media_ids: Mapping[str, str]
     ) -> tuple[tuple[str, str], ...]:
         """Returns the cache rows of a send's files, each with the media_id that this send used.
 
         `media_ids` maps the path in the body to the media_id. Where it maps to the URL of a permanent picture, there is
         none: its uploads are few, and a media_id that is gone is another.
         """
-        files = due.message["files"]
+        files = part.message["files"]
         return tuple(
             (key["id"], media_id)
             for path, media_id in media_ids.items()

@@ -62,44 +62,44 @@ class UrlFiles:
         self._slots = threading.BoundedSemaphore(max_fetches)
         self._new_id, self._monotonic, self._record_duration = new_id, monotonic, record_duration
 
-    def local_copy(self, due: JobPart, file: Entry, channel: Channel, account: Account) -> Entry | Resolved:
+    def local_copy(self, part: JobPart, file: Entry, channel: Channel, account: Account) -> Entry | Resolved:
         """Returns the file's entry in the outbox. Fetches a file behind a URL, unless the part's spec names a copy."""
         if "url" not in file:
             return file
-        copy: Entry | None = due.spec.get("fetched")
+        copy: Entry | None = part.spec.get("fetched")
         if copy is not None and self._exists(copy["blob"]):
             return copy
         if not self._slots.acquire(blocking=False):
-            self._change([Change(due.id, _wait_for_a_slot)])
+            self._change([Change(part.id, _wait_for_a_slot)])
             return None
         try:
-            until = self._claim(due)
-            return None if until is None else self._fetch(due, until, file, channel, account)
+            until = self._claim(part)
+            return None if until is None else self._fetch(part, until, file, channel, account)
         finally:
             self._slots.release()
 
-    def _fetch(self, due: JobPart, until: int, file: Entry, channel: Channel, account: Account) -> Entry | Resolved:
+    def _fetch(self, part: JobPart, until: int, file: Entry, channel: Channel, account: Account) -> Entry | Resolved:
         began = self._monotonic()
         fetch = self._downloads.fetch(file["url"], channel.upload_limit(account, file["upload_type"]))
         duration = self._monotonic() - began
-        self._record_duration(due.lane, duration)
-        _log(due, fetch, duration)
+        self._record_duration(part.lane, duration)
+        _log(part, fetch, duration)
         match fetch:
             case NotFetched(reason=reason):
                 return Rejected(f"the file behind its URL {reason}")
             case TryLater(reason=reason):
                 return Retry(f"the file behind its URL could not be fetched: {reason}")
             case Stopped():
-                self._release(due, until)
+                self._release(part, until)
                 return None
             case Fetched():
                 try:
-                    return self._check_and_store(due, file, fetch, channel, account)
+                    return self._check_and_store(part, file, fetch, channel, account)
                 finally:
                     fetch.close()
 
     def _check_and_store(
-        self, due: JobPart, file: Entry, fetched: Fetched, channel: Channel, account: Account
+        self, part: JobPart, file: Entry, fetched: Fetched, channel: Channel, account: Account
     ) -> Entry | Resolved:
         """Refuses a file that the vendor would refuse. Else stores the copy and the plan in one transaction."""
         entry = {"size": fetched.size, "sha256": fetched.sha256}
@@ -108,18 +108,18 @@ class UrlFiles:
         problems = channel.check(Draft(Kind.UPLOAD, account, document))
         if problems:
             return Rejected(f"the file behind its URL does not fit: {'; '.join(map(str, problems))}")
-        spec = self._database.run(lambda connection: self._store(connection, due, fetched, entry))
+        spec = self._database.run(lambda connection: self._store(connection, part, fetched, entry))
         if spec is None:
             return None
-        due.spec = spec
+        part.spec = spec
         copy: Entry = spec["fetched"]
         return copy
 
     def _store(
-        self, connection: Connection, due: JobPart, fetched: Fetched, entry: Mapping[str, Any]
+        self, connection: Connection, part: JobPart, fetched: Fetched, entry: Mapping[str, Any]
     ) -> dict[str, Any] | None:
         """Stores the copy and returns the part's new spec, or None if another sender has changed the part."""
-        own = lock_part(connection, due.id, due.claim)
+        own = lock_part(connection, part.id, part.claim)
         if own is None:
             return None
         facts, spec = own
@@ -128,7 +128,7 @@ class UrlFiles:
             blob_id, chunks = self._new_id(), fetched.chunks()
             insert_blob(connection, blob_id, **entry, chunks=chunks)
         # Another part of the job may have fetched the same content: a picture to several groups is in each call.
-        store_uses(connection, [(due.job_id, blob_id)], conflict="ignore")
+        store_uses(connection, [(part.job_id, blob_id)], conflict="ignore")
         # In the part's spec, so that a process that gets the part later finds the copy and does not fetch it again.
         spec = {**spec, "fetched": {**entry, "blob": blob_id}}
         plan_parts(connection, facts, [spec])
@@ -137,34 +137,34 @@ class UrlFiles:
         save_parts(connection, [facts])
         return spec
 
-    def _claim(self, due: JobPart) -> int | None:
+    def _claim(self, part: JobPart) -> int | None:
         """Puts the part off until the fetch must have ended, and returns that instant.
 
         Returns None if another process fetches the file.
         """
         until: int | None = None
 
-        def claim(part: PartFacts, now: int) -> None:
+        def claim(row: PartFacts, now: int) -> None:
             # This may run twice: after a deadlock, when another process may have been faster, or after the answer to
             # the commit was lost, when the part is as this function has written it.
             nonlocal until
-            if part.claim == due.claim and _is_due(part, now):
+            if row.claim == part.claim and _is_due(row, now):
                 until = now + self._lease_us
-                settle.wait_until(part, until, "its file is being fetched")
-            elif part.claim != due.claim or part.not_before != until:
+                settle.wait_until(row, until, "its file is being fetched")
+            elif row.claim != part.claim or row.not_before != until:
                 until = None
 
-        self._change([Change(due.id, claim)])
+        self._change([Change(part.id, claim)])
         return until
 
-    def _release(self, due: JobPart, until: int) -> None:
+    def _release(self, part: JobPart, until: int) -> None:
         """Makes the part due at once after its fetch was broken off, so that another process may begin."""
 
-        def release(part: PartFacts, now: int) -> None:
-            if part.state is PartState.QUEUED and part.claim == due.claim and part.not_before == until:
-                settle.wait_until(part, now, "the process that fetched its file ended")
+        def release(row: PartFacts, now: int) -> None:
+            if row.state is PartState.QUEUED and row.claim == part.claim and row.not_before == until:
+                settle.wait_until(row, now, "the process that fetched its file ended")
 
-        self._change([Change(due.id, release)])
+        self._change([Change(part.id, release)])
 
     def _exists(self, blob_id: str) -> bool:
         with self._database.reading() as connection:
@@ -181,13 +181,13 @@ def _wait_for_a_slot(part: PartFacts, now: int) -> None:
         settle.wait_until(part, now + int(BUSY_S * settle.SECOND), "other files are being fetched")
 
 
-def _log(due: JobPart, fetch: Fetched | NotFetched | TryLater | Stopped, duration_s: float) -> None:
+def _log(part: JobPart, fetch: Fetched | NotFetched | TryLater | Stopped, duration_s: float) -> None:
     """Logs a fetch in one line, without its URL, which may hold a secret."""
     log.info(
         "fetch",
-        job=due.job_id,
-        part=due.id,
-        account=due.account,
+        job=part.job_id,
+        part=part.id,
+        account=part.account,
         outcome=type(fetch).__name__.lower(),
         reason=getattr(fetch, "reason", None),
         duration=round(duration_s, 4),

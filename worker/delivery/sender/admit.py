@@ -67,7 +67,7 @@ def return_permit(runtime: Runtime, flight: InFlight) -> None:
 
 def return_permit_and_wake(runtime: Runtime, flight: InFlight) -> None:
     """Returns the permit of a call that is not made now, and wakes a part that waits for the same limits."""
-    due, permit, database = flight.due, flight.permit, runtime.database
+    part, permit, database = flight.part, flight.permit, runtime.database
     return_permit(runtime, flight)
     if permit is None or not permit.uses or all(charge.recipient is None for charge in flight.charges):
         return
@@ -75,7 +75,9 @@ def return_permit_and_wake(runtime: Runtime, flight: InFlight) -> None:
     # Usually an id came twice, and another process has sent the part: the limits are free again, and a part that was
     # denied meanwhile would wait until the window ends, which may be a day.
     def wake() -> None:
-        database.run(lambda c: wake_part_with_same_spec(c, database.now, due.lane, due.priority, due.id, WAKE_WINDOW))
+        database.run(
+            lambda c: wake_part_with_same_spec(c, database.now, part.lane, part.priority, part.id, WAKE_WINDOW)
+        )
 
     # Other parts of the same doorbell are marked already: a failure here is no reason to queue them again.
     runtime.fault_reports.run_step("waking a part that waited for its limits", wake)
@@ -89,7 +91,7 @@ def _admitted(
         permit = _split_off(runtime, flight, answer) if isinstance(answer, Denied) else answer
         if not isinstance(permit, Denied):
             admitted.append(flight)
-            _prefetch(runtime, flight.due, permit.remaining)
+            _prefetch(runtime, flight.part, permit.remaining)
         elif permit.scope is Scope.PART:
             waiting.append((flight, permit))
         else:
@@ -97,30 +99,30 @@ def _admitted(
     # One block per scope, by the first part that was denied: the parts behind it wait for the same limits.
     first = {denied.scope: (flight, denied) for flight, denied in reversed(full)}
     for flight, denied in first.values():
-        runtime.lane_blocks.apply(block_of(flight.due, denied, runtime.settings))
+        runtime.lane_blocks.apply(block_of(flight.part, denied, runtime.settings))
     if waiting:
         _wait_for_room(runtime, waiting)
         for flight, _ in waiting:
-            unfinished.pop(flight.due.id, None)
+            unfinished.pop(flight.part.id, None)
     return admitted
 
 
-def _prefetch(runtime: Runtime, due: JobPart, remaining: int) -> None:
+def _prefetch(runtime: Runtime, part: JobPart, remaining: int) -> None:
     """Remembers up to `remaining` further parts for a member whose limits are about to be used up."""
     hints = runtime.retry_hints
     # Units come back one window after they were used, so the earlier the window is full the sooner all parts are sent.
-    if not remaining or due.priority == Priority.URGENT or not hints.try_begin_search():
+    if not remaining or part.priority == Priority.URGENT or not hints.try_begin_search():
         return
     began = runtime.monotonic()
     try:
         with runtime.database.reading() as connection:
-            parts = parts_with_same_spec(
-                connection, runtime.database.now, due.lane, due.priority, due.id, SEARCH_WINDOW, remaining
+            ids = parts_with_same_spec(
+                connection, runtime.database.now, part.lane, part.priority, part.id, SEARCH_WINDOW, remaining
             )
     finally:
         hints.end_search(began)
-    for part in parts:
-        hints.add(due.lane, due.priority, part, 0.0)
+    for part_id in ids:
+        hints.add(part.lane, part.priority, part_id, 0.0)
 
 
 # -- waiting for limits -----------------------------------------------------------------------------------------------
@@ -128,25 +130,25 @@ def _prefetch(runtime: Runtime, due: JobPart, remaining: int) -> None:
 
 def _wait_for_room(runtime: Runtime, waiting: Sequence[tuple[InFlight, Denied]]) -> None:
     """Puts off parts whose members' limits are used up, and remembers when to try them again."""
-    delays = [(flight.due, denied, _retry_in_s(flight, denied)) for flight, denied in waiting]
+    delays = [(flight.part, denied, _retry_in_s(flight, denied)) for flight, denied in waiting]
     # Durable before it is remembered: the thread that takes it up again must find the part due at that time.
-    runtime.writer.change([_wait(due, denied, delay_s) for due, denied, delay_s in delays])
-    for due, denied, delay_s in delays:
+    runtime.writer.change([_wait(part, denied, delay_s) for part, denied, delay_s in delays])
+    for part, denied, delay_s in delays:
         if not denied.impossible:
-            runtime.retry_hints.add(due.lane, due.priority, due.id, delay_s)
+            runtime.retry_hints.add(part.lane, part.priority, part.id, delay_s)
 
 
 def _retry_in_s(flight: InFlight, denied: Denied) -> float:
     """Returns the seconds until a part tries again. Urgent parts do not queue behind other waiting parts."""
-    if denied.retry_in_s is not None and flight.due.priority != Priority.URGENT:
+    if denied.retry_in_s is not None and flight.part.priority != Priority.URGENT:
         return denied.retry_in_s
     return first_group_in_s(denied.members, flight.charges) if denied.members else denied.delay
 
 
-def _wait(due: JobPart, denied: Denied, delay_s: float) -> Change:
+def _wait(part: JobPart, denied: Denied, delay_s: float) -> Change:
     """Returns the change that puts the part off for `delay_s` seconds. Waiting for a limit is not an attempt."""
     delay_us = int(delay_s * settle.SECOND)
-    return unless_changed(due, lambda part, now: settle.wait_for_limit(part, now + delay_us, denied.limit))
+    return unless_changed(part, lambda row, now: settle.wait_for_limit(row, now + delay_us, denied.limit))
 
 
 # -- splitting ---------------------------------------------------------------------------------------------------------
@@ -164,7 +166,7 @@ def _split_off(runtime: Runtime, flight: InFlight, denied: Denied) -> Permit | D
         raise
     except Exception as error:  # noqa: BLE001  one faulty part must not hold up the parts that are admitted with it
         return_permit(runtime, flight)
-        fail(runtime, flight.due, program_error(error))
+        fail(runtime, flight.part, program_error(error))
         return denied
 
 
@@ -174,7 +176,7 @@ def _split(runtime: Runtime, flight: InFlight, denied: Denied) -> Permit | Denie
         if specs is None:
             break
         called = without(specs[0], flight.left_out) if flight.left_out else specs[0]
-        charges = flight.channel.limits(replace(flight.due, spec=called), flight.account)
+        charges = flight.channel.limits(replace(flight.part, spec=called), flight.account)
         [answer] = runtime.governor.reserve([charges])
         if isinstance(answer, Permit):
             flight.permit = answer
@@ -187,13 +189,13 @@ def _specs(flight: InFlight, denied: Denied) -> Specs | None:
     """Returns one spec for the recipients that go now and one for the others, or None if the part cannot be split."""
     # In doubt, a part can only be repeated with the very recipients of the earlier call.
     # And substitutes stand for recipients of the row, so a call with them cannot be split by recipient.
-    if not denied.members or flight.due.in_doubt or flight.substitutes:
+    if not denied.members or flight.part.in_doubt or flight.substitutes:
         return None
     spec, later = flight.row_spec, denied.members.keys()
     if flight.account.staging.chooses and spec.keys() & GROUPS:
         # Members of a group do not stand one by one in the list of recipients that staging lets through.
         return None
-    specs = flight.channel.narrow(spec, later, flight.due.members or ())
+    specs = flight.channel.narrow(spec, later, flight.part.members or ())
     # A recipient that is left out has no charges, and so seems to be free to go.
     if specs is not None and flight.left_out and is_empty(without(specs[0], flight.left_out)):
         return None
@@ -203,10 +205,10 @@ def _specs(flight: InFlight, denied: Denied) -> Specs | None:
 def _store_split(
     runtime: Runtime, flight: InFlight, specs: Specs, charges: Sequence[Charge], permit: Permit, denied: Denied
 ) -> Permit | Denied:
-    due, (now, later) = flight.due, specs
+    part, (now, later) = flight.part, specs
     deferral = Deferral(
-        due.id,
-        due.claim,
+        part.id,
+        part.claim,
         to_json(now).decode(),
         to_json(later).decode(),
         int(first_group_in_s(denied.members, flight.charges) * settle.SECOND),
@@ -218,8 +220,8 @@ def _store_split(
         return_permit(runtime, flight)
         return denied
     # The split increased the claim, so a sender that read the part with all recipients can no longer mark it.
-    flight.row_spec, due.claim, flight.charges = now, due.claim + 1, charges
-    due.spec = without(now, flight.left_out) if flight.left_out else now
+    flight.row_spec, part.claim, flight.charges = now, part.claim + 1, charges
+    part.spec = without(now, flight.left_out) if flight.left_out else now
     render_again(runtime, flight)
     return permit
 

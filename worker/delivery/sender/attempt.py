@@ -122,7 +122,7 @@ class Attempts:
                 for flight in waiting:
                     ends.callback(return_permit, runtime, flight)
                 ends.callback(_release, ready[0])
-        return [flight.due.id for flight in admitted if flight.is_called]
+        return [flight.part.id for flight in admitted if flight.is_called]
 
     def _start(self, flights: Flights, since: float) -> None:
         """Connects, marks and calls. Afterwards a part is in flight, has an end, or is queued as before."""
@@ -177,23 +177,23 @@ class Attempts:
 
     def _close(self, flight: InFlight) -> None:
         """Notes how the attempt of a part ended, and gives back what it did not use."""
-        runtime, part = self._runtime, flight.due.id
+        runtime, part_id = self._runtime, flight.part.id
         _release(flight)
-        flight.due.facts = {}  # a file's bytes may be among them
+        flight.part.facts = {}  # a file's bytes may be among them
         if flight.pending_write is None:
             # For example, its job was cancelled or has expired, or another process has the part.
             runtime.lane_states.record_progress(self._lane)
             return_permit(runtime, flight)
             return
-        self.unfinished.pop(part, None)
+        self.unfinished.pop(part_id, None)
         self.last_write = flight.pending_write
         self.proved_open += flight.proved_open
         if flight.is_called:
-            self.called.append(part)
-        runtime.lane_states.record_cycle(flight.due.lane, runtime.monotonic() - flight.began_at)
+            self.called.append(part_id)
+        runtime.lane_states.record_cycle(flight.part.lane, runtime.monotonic() - flight.began_at)
         # Not at the end of the doorbell: a part that is queued again at once (a stale token, a short backoff) may come
         # in another doorbell.
-        self._unclaim([part])
+        self._unclaim([part_id])
 
     def await_slots(self) -> int:
         """Waits for calls to end until half of the slots are free, or until one is and no more call ends for a moment.
@@ -226,7 +226,7 @@ class Attempts:
 
     def in_flight(self) -> set[str]:
         """Returns the parts whose calls are in flight."""
-        return {flight.due.id for flight in self._in_flight.values()}
+        return {flight.part.id for flight in self._in_flight.values()}
 
     def _poll(self) -> None:
         """Records ended calls between the preparation of two parts, unless it did so a moment ago."""
@@ -249,21 +249,21 @@ def prepare(runtime: Runtime, due_parts: Sequence[JobPart], between: Callable[[]
     database that are not about one row.
     """
     ready = Flights()
-    for due in due_parts:
+    for part in due_parts:
         between()
         # One part after another: a part that finds no token closes its lane for the parts behind it.
-        if runtime.lane_states.is_closed(due.lane):
+        if runtime.lane_states.is_closed(part.lane):
             continue
-        flight = InFlight(due)
+        flight = InFlight(part)
         try:
             if resolve(runtime, flight) and authorise(runtime, flight):
                 render(runtime, flight)
                 ready.append(flight)
                 continue
         except Exception as error:  # noqa: BLE001  one part that we cannot prepare must not hold up the others
-            end_unprepared(runtime, due, error)
+            end_unprepared(runtime, part, error)
         # Its message and files may be megabytes, and releasing the part needs its id alone.
-        due.message, due.facts = {}, {}
+        part.message, part.facts = {}, {}
     return ready
 
 
@@ -280,7 +280,7 @@ def connect(runtime: Runtime, flights: Flights) -> Flights:
             continue
         # The account waits, not the part: one broken host must not exhaust the attempts of every queued part.
         block = runtime.lane_blocks.block_unreachable(
-            flight.due, f"no connection: {connection.reason}", connection.remedy
+            flight.part, f"no connection: {connection.reason}", connection.remedy
         )
         runtime.lane_blocks.apply(block)
         delay = block.delay if block else 0.0
@@ -300,7 +300,7 @@ def may_start(runtime: Runtime, flight: InFlight, starting: int) -> bool:
     `starting` is the number of other calls of the lane that are about to begin.
     """
     # A lane whose limit is used up still makes the calls that have a permit.
-    calls = runtime.lane_states.capacity(flight.due.lane, has_permit=True).calls
+    calls = runtime.lane_states.capacity(flight.part.lane, has_permit=True).calls
     return (calls is None or calls > starting) and not runtime.draining.is_set()
 
 
@@ -328,9 +328,9 @@ def mark(runtime: Runtime, flights: Flights) -> Flights:
 
 def _happened(flight: InFlight) -> JobUpdate:
     """Returns the update of the job that is reported when its call begins."""
-    due, account = flight.due, flight.account
-    is_first = due.n == 0 and due.first_marked_at is None
-    named = due.job_id, due.kind, account.channel, due.account
+    part, account = flight.part, flight.account
+    is_first = part.n == 0 and part.first_marked_at is None
+    named = part.job_id, part.kind, account.channel, part.account
     return JobUpdate(*named, JobState.OPEN, is_first=is_first, retries=flight.claim - 1)
 
 
@@ -380,7 +380,7 @@ def _begin(runtime: Runtime, flight: InFlight) -> None:
     assert flight.connection is not None
     # From here on an exception means doubt: bytes may have been sent, so the part must not simply be queued again.
     flight.is_called, flight.called_at = True, runtime.monotonic()
-    lane, request = flight.due.lane, flight.request
+    lane, request = flight.part.lane, flight.request
     if flight.rule is RepeatRule.DUPLICATE_CHECK and not flight.flagged:
         # The duplicate check must not cover this call: with its two fields the vendor could drop the call in silence.
         request = make_request(flight, flagged=False)

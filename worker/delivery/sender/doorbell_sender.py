@@ -118,7 +118,7 @@ class DoorbellSender:
             due_parts = _load_due_parts(runtime, connection, lane, ids) if may_go else []
         exclusive = any(map(_is_exclusive, due_parts))
         calls = 1 if exclusive else min(calls, max(1, len(due_parts)))
-        urgent = any(due.priority == Priority.URGENT for due in due_parts)
+        urgent = any(part.priority == Priority.URGENT for part in due_parts)
         attempts = Attempts(runtime, self._slots, lane, calls, self._unclaim, urgent=urgent)
         # The writer closes when the process ends. Parts that are still queued are left to other processes.
         with suppress(WriterClosed), attempts:
@@ -126,7 +126,7 @@ class DoorbellSender:
             attempts.stop_starting()
             # Released now, not after the last call has ended, which may take long.
             in_flight = attempts.in_flight()
-            untried = [part for part in attempts.unfinished if part not in in_flight]
+            untried = [id for id in attempts.unfinished if id not in in_flight]
             if untried:
                 self._end_offer(untried, lane)
                 self._unclaim(untried)
@@ -180,7 +180,7 @@ class DoorbellSender:
     def _deliver_all(self, lane: str, due_parts: deque[JobPart], attempts: Attempts, *, exclusive: bool) -> None:
         """Delivers the parts, a few at a time, until the doorbell's time is over. With `exclusive`, one at a time."""
         runtime = self._runtime
-        attempts.unfinished.update((due.id, None) for due in due_parts)
+        attempts.unfinished.update((part.id, None) for part in due_parts)
         if not (due_parts and attempts.await_slots()):
             return
         # The time counts from the first slot on.
@@ -195,24 +195,24 @@ class DoorbellSender:
             ahead = 1 if exclusive else self._calls_ahead(lane, attempts.slots)
             self._deliver_retries(lane, due_parts[0].priority, ahead, attempts)
             picked = self._bulk_credit.pick(lane, due_parts, ahead)
-            called = attempts.deliver([due for due, _ in picked])
-            self._bulk_credit.refund(lane, sum(cost for due, cost in picked if due.id not in called))
+            called = attempts.deliver([part for part, _ in picked])
+            self._bulk_credit.refund(lane, sum(cost for part, cost in picked if part.id not in called))
 
     def _deliver_retries(self, lane: str, lowest: int, limit: int, attempts: Attempts) -> None:
         """Delivers up to `limit` parts that waited for a limit and are due again, none less urgent than `lowest`."""
         due_parts = self._claim_retries(lane, lowest, limit)
         if due_parts:
-            attempts.unfinished.update((due.id, None) for due in due_parts)
+            attempts.unfinished.update((part.id, None) for part in due_parts)
             exclusive, called = any(map(_is_exclusive, due_parts)), list[str]()
             try:
-                for group in [[due] for due in due_parts] if exclusive else [due_parts]:
+                for group in [[part] for part in due_parts] if exclusive else [due_parts]:
                     if exclusive:
                         attempts.wait()
                     called += attempts.deliver(group)
                 if exclusive:
                     attempts.wait()
             finally:
-                self._unclaim([due.id for due in due_parts if due.id not in called])
+                self._unclaim([part.id for part in due_parts if part.id not in called])
 
     def _claim_retries(self, lane: str, lowest: int, limit: int) -> list[JobPart]:
         """Claims parts that are due again, as if they had come in a doorbell. The relay then does not offer them."""
@@ -225,7 +225,7 @@ class DoorbellSender:
             return []
         with runtime.database.reading() as connection:
             due_parts = _load_due_parts(runtime, connection, lane, ids)
-        ids, offer_us = [due.id for due in due_parts], int(runtime.settings.offer_s * settle.SECOND)
+        ids, offer_us = [part.id for part in due_parts], int(runtime.settings.offer_s * settle.SECOND)
         if not ids:
             return []
         # Claimed only after the offer: an id that the relay has just offered may come to another thread of this
@@ -233,7 +233,7 @@ class DoorbellSender:
         claimed = self._claim(
             runtime.database.run(lambda connection: offer(connection, runtime.database.now, ids, offer_us))
         )
-        return [due for due in due_parts if due.id in claimed]
+        return [part for part in due_parts if part.id in claimed]
 
     def _calls_ahead(self, lane: str, slots: int) -> int:
         """Returns how many calls can start while their permits are fresh; at least one."""
@@ -291,13 +291,13 @@ def _set_aside(runtime: Runtime, lane: str, part_id: str, reason: str) -> None:
     database.run(lambda connection: set_aside(connection, database.now, part_id, reason, wait_us))
 
 
-def _is_exclusive(due: JobPart) -> bool:
+def _is_exclusive(part: JobPart) -> bool:
     """Returns True for a part whose thread must have no other call in flight."""
     # Large documents are read one at a time, or a thread would hold many megabytes. A file behind a URL is fetched by
     # this thread, for up to a minute: the answers of its other calls would not be read.
-    files = due.message.get("files", {}).values()
-    is_remote = "fetched" not in due.spec and any("url" in file for file in files)
-    return due.holds_bytes or due.kind == Kind.UPLOAD or is_remote
+    files = part.message.get("files", {}).values()
+    is_remote = "fetched" not in part.spec and any("url" in file for file in files)
+    return part.holds_bytes or part.kind == Kind.UPLOAD or is_remote
 
 
 class BulkCredit:
@@ -309,18 +309,18 @@ class BulkCredit:
 
     def pick(self, lane: str, due_parts: deque[JobPart], limit: int) -> list[tuple[JobPart, int]]:
         """Removes up to `limit` parts that go next from `due_parts`, and returns each with the credit it has cost."""
-        normal = [due for due in due_parts if due.priority != Priority.BULK]
-        bulk = [due for due in due_parts if due.priority == Priority.BULK]
+        normal = [part for part in due_parts if part.priority != Priority.BULK]
+        bulk = [part for part in due_parts if part.priority == Priority.BULK]
         with self._lock:
             before = self._credit.get(lane, 0)
             mixed = list(islice(mix(normal, bulk, before), limit))
             credit = [before, *(after for _, after in mixed)]
             self._set(lane, credit[-1])
-        ids = {due.id for due, _ in mixed}
-        remaining = [due for due in due_parts if due.id not in ids]
+        ids = {part.id for part, _ in mixed}
+        remaining = [part for part in due_parts if part.id not in ids]
         due_parts.clear()
         due_parts.extend(remaining)
-        return [(due, earlier - later) for (due, _), (earlier, later) in zip(mixed, pairwise(credit), strict=True)]
+        return [(part, earlier - later) for (part, _), (earlier, later) in zip(mixed, pairwise(credit), strict=True)]
 
     def refund(self, lane: str, cost: int) -> None:
         """Returns the credit of parts that were picked but not called.

@@ -25,7 +25,7 @@ from worker.transport.pending_call import PendingCall
 class InFlight:
     """One part on its way. Each step sets its fields; a field without a default cannot be read before its step ran."""
 
-    due: JobPart
+    part: JobPart
 
     # resolve
     account: Account = field(init=False, repr=False)
@@ -33,7 +33,7 @@ class InFlight:
     quiet: QuietHours | None = field(init=False, repr=False, default=None)
     """The hours in which the part waits, or None if it may go at any time."""
     row_spec: Mapping[str, Any] = field(init=False, repr=False)
-    """The spec of the part's row. The spec of `due` lacks the recipients that are left out."""
+    """The spec of the part's row. The spec of `part` lacks the recipients that are left out."""
     left_out: tuple[Refusal, ...] = field(init=False, repr=False, default=())
     """Recipients that the call leaves out, with the reason."""
     substitutes: tuple[Named, ...] = field(init=False, repr=False, default=())

@@ -43,7 +43,7 @@ NO_PEER_RETRY_S = 10.0
 
 
 def block_of(
-    due: JobPart,
+    part: JobPart,
     outcome: Verdict | Denied | TokenWait | TokenParked,
     settings: DeliverySettings,
     *,
@@ -55,53 +55,53 @@ def block_of(
     """
     match outcome:
         case Verdict():
-            return _of_verdict(due, outcome, settings, answered=answered)
+            return _of_verdict(part, outcome, settings, answered=answered)
         case Denied(scope=scope, delay=delay, limit=limit):
-            return _block(due, scope, delay, used_up_reason(limit), limit_name=limit)
+            return _block(part, scope, delay, used_up_reason(limit), limit_name=limit)
         case TokenWait(delay=delay, remedy=remedy, penalty=penalty):
             reason, cause = _of_gettoken(outcome), Cause.TOKEN
-            return _block(due, Scope.ACCOUNT, delay, reason, remedy, penalty=penalty, cause=cause)
+            return _block(part, Scope.ACCOUNT, delay, reason, remedy, penalty=penalty, cause=cause)
         case TokenParked(probe_in_s=delay, remedy=remedy, hint=hint):
             # Until the next gettoken, which one process makes for all; see `token_probe.py`.
             reason, cause = _of_gettoken(outcome), Cause.TOKEN
-            return _block(due, Scope.ACCOUNT, delay, reason, remedy, parked=True, hint=hint, cause=cause)
+            return _block(part, Scope.ACCOUNT, delay, reason, remedy, parked=True, hint=hint, cause=cause)
 
 
-def _of_verdict(due: JobPart, verdict: Verdict, settings: DeliverySettings, *, answered: bool) -> LaneBlock | None:
+def _of_verdict(part: JobPart, verdict: Verdict, settings: DeliverySettings, *, answered: bool) -> LaneBlock | None:
     no_errcode = verdict.errcode is None
     match verdict.outcome:
         case Wait(penalty=Penalty() as penalty, scope=scope, delay=delay, reason=reason):
             delay = settings.strike_s if penalty is Penalty.FREQUENCY else delay
             # If only the part waits, its lane goes on, more slowly.
-            return _block(due, Scope.LANE, 0.0 if scope is Scope.PART else delay, reason, penalty=penalty)
+            return _block(part, Scope.LANE, 0.0 if scope is Scope.PART else delay, reason, penalty=penalty)
         case Wait(scope=Scope.LANE | Scope.ACCOUNT as scope, delay=delay, reason=reason, remedy=remedy):
             # Without an errcode it was not the vendor that demanded the wait: it is unreachable, or a proxy answered.
-            return _block(due, scope, delay, reason, remedy, failed=no_errcode)
+            return _block(part, scope, delay, reason, remedy, failed=no_errcode)
         case Parked(scope=scope, reason=reason, remedy=remedy):
-            return _block(due, scope, settings.park_probe_s, reason, remedy, parked=True)
+            return _block(part, scope, settings.park_probe_s, reason, remedy, parked=True)
         case Unknown(held=False, reason=reason, delay=delay) if no_errcode:
-            return _block(due, Scope.LANE if delay else Scope.ACCOUNT, delay, reason, failed=True)
+            return _block(part, Scope.LANE if delay else Scope.ACCOUNT, delay, reason, failed=True)
         case Retry(busy=busy, reason=reason) if busy or (no_errcode and answered):
-            return _block(due, Scope.LANE, 0.0, reason, failed=True)
+            return _block(part, Scope.LANE, 0.0, reason, failed=True)
         case Rejected(unknown_code=True, reason=reason):
-            return _block(due, Scope.LANE, 0.0, reason, failed=True)
+            return _block(part, Scope.LANE, 0.0, reason, failed=True)
         case Accepted() | Partial() | Retry() | Rejected() | Unknown() | Wait() | Progress() | Held() | StaleToken():
             return None
 
 
 def _block(
-    due: JobPart, scope: Scope, delay: float, reason: str, remedy: str | None = None, **fields: Any
+    part: JobPart, scope: Scope, delay: float, reason: str, remedy: str | None = None, **fields: Any
 ) -> LaneBlock:
-    account, is_account = account_of(due.lane), scope is Scope.ACCOUNT
+    account, is_account = account_of(part.lane), scope is Scope.ACCOUNT
     remedy = ALARM_REMEDY if fields.get("penalty") is Penalty.ALARM else remedy
-    lane, label = (account, due.account) if is_account else (due.lane, _label(due))
+    lane, label = (account, part.account) if is_account else (part.lane, _label(part))
     return LaneBlock(lane, label, delay, reason, remedy, **fields)
 
 
-def _label(due: JobPart) -> str:
+def _label(part: JobPart) -> str:
     """Returns the kind and message type of the lane's parts, for people."""
-    label = f"{due.kind} {due.message.get('type', '')}".strip()
-    label = label if due.tenant is None else f"{label} of tenant {due.tenant}"
+    label = f"{part.kind} {part.message.get('type', '')}".strip()
+    label = label if part.tenant is None else f"{label} of tenant {part.tenant}"
     return label[:LABEL_CHARACTERS]
 
 
@@ -144,31 +144,31 @@ class LaneBlocks:
         database, wait_us = self._database, int(wait_s * SECOND)
         database.run(lambda connection: return_probe(connection, database.now, lane, wait_us))
 
-    def block_unreachable(self, due: JobPart, reason: str, remedy: str | None = None) -> LaneBlock | None:
+    def block_unreachable(self, part: JobPart, reason: str, remedy: str | None = None) -> LaneBlock | None:
         """Returns the block of an account whose host could not be reached; it counts for the account's breaker.
 
         This process avoids the account for up to a minute. If another process may reach the vendor, the others are
         blocked only briefly. Returns None if the account was blocked already.
         """
-        delay = self._lane_states.record_unreachable(account_of(due.lane), self._rng)
+        delay = self._lane_states.record_unreachable(account_of(part.lane), self._rng)
         if delay is None:
             return None
-        block_s = PEER_RETRY_S if self._leave_to_peers(due, delay, reason, remedy) else delay
-        return _block(due, Scope.ACCOUNT, block_s, reason, remedy, failed=True)
+        block_s = PEER_RETRY_S if self._leave_to_peers(part, delay, reason, remedy) else delay
+        return _block(part, Scope.ACCOUNT, block_s, reason, remedy, failed=True)
 
-    def block_without_token(self, due: JobPart, wait: TokenWait) -> LaneBlock | None:
+    def block_without_token(self, part: JobPart, wait: TokenWait) -> LaneBlock | None:
         """Returns the block of an account for which this process got no token, or None if it was blocked for that."""
         # One fetch that many threads waited for counts once.
-        if self._lane_states.is_left_to_peers(due.lane):
+        if self._lane_states.is_left_to_peers(part.lane):
             return None
         reason, remedy = _of_gettoken(wait), wait.remedy
-        if self._leave_to_peers(due, wait.delay, reason, remedy):
-            return _block(due, Scope.ACCOUNT, PEER_RETRY_S, reason, remedy, failed=True)
-        return _block(due, Scope.ACCOUNT, min(wait.delay, NO_PEER_RETRY_S), reason, remedy)
+        if self._leave_to_peers(part, wait.delay, reason, remedy):
+            return _block(part, Scope.ACCOUNT, PEER_RETRY_S, reason, remedy, failed=True)
+        return _block(part, Scope.ACCOUNT, min(wait.delay, NO_PEER_RETRY_S), reason, remedy)
 
-    def _leave_to_peers(self, due: JobPart, delay: float, reason: str, remedy: str | None) -> bool:
+    def _leave_to_peers(self, part: JobPart, delay: float, reason: str, remedy: str | None) -> bool:
         """Leaves the account to other processes for `delay` seconds. Returns False if no other process is alive."""
-        account = account_of(due.lane)
+        account = account_of(part.lane)
         if not self._has_peer(account):
             return False
         self._lane_states.leave_to_peers(account, delay, f"{reason}; {remedy}" if remedy else reason)

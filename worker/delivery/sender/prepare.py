@@ -64,120 +64,120 @@ UNPREPARED_S = 60.0
 
 def resolve(runtime: Runtime, flight: InFlight) -> bool:
     """Finds what the part needs before it can be rendered. Returns False if it waits or has ended."""
-    due = flight.due
-    if not is_read(due.payload):
-        _defer_to_newer_release(runtime, due)
+    part = flight.part
+    if not is_read(part.payload):
+        _defer_to_newer_release(runtime, part)
         return False
-    if due.is_unread:
+    if part.is_unread:
         # Large documents are read only now, one part at a time: fifty at once could fill the memory.
         with runtime.database.reading() as connection:
-            read_documents(connection, due)
-    if due.fault is not None:
-        fail(runtime, due, f"error in this program: the stored content cannot be read: {error_name(due.fault)}")
+            read_documents(connection, part)
+    if part.fault is not None:
+        fail(runtime, part, f"error in this program: the stored content cannot be read: {error_name(part.fault)}")
         return False
-    account = usable(runtime.accounts, due.account)
+    account = usable(runtime.accounts, part.account)
     channel = runtime.channel(account.channel)
-    if account.quiet_hours != NONE or due.quiet_hours is not None:
-        flight.quiet = quiet_of(due, account, channel)
-    if not _find_needs(runtime, due, channel, account, flight.quiet):
+    if account.quiet_hours != NONE or part.quiet_hours is not None:
+        flight.quiet = quiet_of(part, account, channel)
+    if not _find_needs(runtime, part, channel, account, flight.quiet):
         return False
-    flight.row_spec = due.spec
-    if due.claim or account.staging != LIVE:
-        recipients = call_recipients(runtime.database, due, channel, account)
+    flight.row_spec = part.spec
+    if part.claim or account.staging != LIVE:
+        recipients = call_recipients(runtime.database, part, channel, account)
         if (reason := recipients.obstacle) is not None:
             change(
                 runtime,
-                due,
-                lambda part, now: settle.refuse(part, reason),
-                then=lambda connection, now: store_omitted(connection, now, due.id, recipients.left_out),
+                part,
+                lambda row, now: settle.refuse(row, reason),
+                then=lambda connection, now: store_omitted(connection, now, part.id, recipients.left_out),
             )
             return False
-        flight.left_out, flight.substitutes, due.spec = recipients.left_out, recipients.substitutes, recipients.spec
+        flight.left_out, flight.substitutes, part.spec = recipients.left_out, recipients.substitutes, recipients.spec
     flight.account, flight.channel = account, channel
-    due.members = _members(runtime, due, channel, account)
+    part.members = _members(runtime, part, channel, account)
     flight.incarnation = runtime.lease.incarnation
     return True
 
 
-def _defer_to_newer_release(runtime: Runtime, due: JobPart) -> None:
+def _defer_to_newer_release(runtime: Runtime, part: JobPart) -> None:
     """Puts off a part whose documents a newer release wrote, because this release could send it incompletely.
 
     It goes behind the other parts of its lane, which go on.
     """
     runtime.fault_reports.report(
         "release",
-        f"is stored in format version {due.payload}, and this release reads up to {NEWEST_PAYLOAD}",
-        account=due.account,
+        f"is stored in format version {part.payload}, and this release reads up to {NEWEST_PAYLOAD}",
+        account=part.account,
         remedy="start processes of the newer release; `worker db check` shows which release runs where",
         what=LaneEventKind.TOO_NEW,
     )
 
-    def put_off(part: settle.PartFacts, now: int) -> None:
-        age_s = (now - due.due_at) / settle.SECOND
+    def put_off(row: settle.PartFacts, now: int) -> None:
+        age_s = (now - part.due_at) / settle.SECOND
         delay_s = min(max(age_s, NEWER_MIN_S), NEWER_MAX_S)
-        settle.wait_until(part, now + int(delay_s * settle.SECOND), settle.NEWER_RELEASE)
+        settle.wait_until(row, now + int(delay_s * settle.SECOND), settle.NEWER_RELEASE)
 
-    change(runtime, due, put_off)
+    change(runtime, part, put_off)
 
 
-def _end_dry_run(runtime: Runtime, due: JobPart) -> None:
+def _end_dry_run(runtime: Runtime, part: JobPart) -> None:
     """Ends a part of an account in dry run, which makes no calls."""
     with runtime.database.reading() as connection:
-        pause = paused_parts(connection, [due.id]).get(due.id)
+        pause = paused_parts(connection, [part.id]).get(part.id)
     if pause is not None:
-        change(runtime, due, lambda part, now: settle.pause(part, pause.parked_until))
+        change(runtime, part, lambda row, now: settle.pause(row, pause.parked_until))
         return
-    log.info("dry_run", job=due.job_id, part=due.id, account=due.account, kind=due.kind)
-    change(runtime, due, lambda part, now: settle.cancel(part, DRY_RUN))
+    log.info("dry_run", job=part.job_id, part=part.id, account=part.account, kind=part.kind)
+    change(runtime, part, lambda row, now: settle.cancel(row, DRY_RUN))
 
 
-def _find_needs(runtime: Runtime, due: JobPart, channel: Channel, account: Account, quiet: QuietHours | None) -> bool:
+def _find_needs(runtime: Runtime, part: JobPart, channel: Channel, account: Account, quiet: QuietHours | None) -> bool:
     """Finds what the part's call needs. Returns False if the part waits or has ended."""
     # If the next call of a part in doubt is a search, it sends nothing, so the search goes on.
-    if due.cancelled_at is not None and not (due.in_doubt and channel.is_looked_up(due.kind, due.message)):
-        change(runtime, due, lambda part, now: settle.cancel(part, settle.CANCELLED))
+    if part.cancelled_at is not None and not (part.in_doubt and channel.is_looked_up(part.kind, part.message)):
+        change(runtime, part, lambda row, now: settle.cancel(row, settle.CANCELLED))
         return False
-    if _waits_for_quiet_hours(runtime, due, quiet) or not _is_next_in_job(runtime, due):
+    if _waits_for_quiet_hours(runtime, part, quiet) or not _is_next_in_job(runtime, part):
         return False
     if account.staging.dry_run:
-        _end_dry_run(runtime, due)
+        _end_dry_run(runtime, part)
         return False
-    match _find_dependencies(runtime, due, channel, account):
+    match _find_dependencies(runtime, part, channel, account):
         case JobPart():
             return True
         case Rejected(reason=reason):
-            change(runtime, due, lambda part, now: settle.refuse(part, reason))
+            change(runtime, part, lambda row, now: settle.refuse(row, reason))
         case Accepted(receipt=receipt):
-            change(runtime, due, lambda part, now: settle.finish(part), receipt=receipt)
+            change(runtime, part, lambda row, now: settle.finish(row), receipt=receipt)
         case Held(reason=reason):
-            change(runtime, due, lambda part, now: settle.hold(part, reason))
+            change(runtime, part, lambda row, now: settle.hold(row, reason))
         case Retry(reason=reason):
-            _try_again(runtime, due, reason, backoff_s(runtime, due.tries))
+            _try_again(runtime, part, reason, backoff_s(runtime, part.tries))
         case None:
             pass
     return False
 
 
-def _waits_for_quiet_hours(runtime: Runtime, due: JobPart, quiet: QuietHours | None) -> bool:
+def _waits_for_quiet_hours(runtime: Runtime, part: JobPart, quiet: QuietHours | None) -> bool:
     """Puts the part off to the end of its quiet hours and returns True, or returns False outside of them.
 
     This early check saves the preparation. The mark decides, by its own instant.
     """
-    if quiet is None or due.in_doubt:
+    if quiet is None or part.in_doubt:
         return False
     ends_at = quiet.ends_at(runtime.database.read_now())
     if ends_at is None:
         return False
-    change(runtime, due, lambda part, now: settle.wait_for_quiet_end(part, ends_at))
+    change(runtime, part, lambda row, now: settle.wait_for_quiet_end(row, ends_at))
     return True
 
 
-def _is_next_in_job(runtime: Runtime, due: JobPart) -> bool:
+def _is_next_in_job(runtime: Runtime, part: JobPart) -> bool:
     """Returns False if the part waits for another part of its job, until that has ended or is held for a person."""
-    if "after" not in due.spec:
+    if "after" not in part.spec:
         return True
     with runtime.database.reading() as connection:
-        ended_by = next_move_at(connection, part_id(due.job_id, due.spec["after"]))
+        ended_by = next_move_at(connection, part_id(part.job_id, part.spec["after"]))
     if ended_by is None:
         return True
     soon_us, late_us = int(RECHECK_S * settle.SECOND), int(MAX_RECHECK_S * settle.SECOND)
@@ -185,52 +185,52 @@ def _is_next_in_job(runtime: Runtime, due: JobPart) -> bool:
     # Checked again after a while: nothing wakes this part when the part before it is woken early.
     change(
         runtime,
-        due,
-        lambda part, now: settle.wait_until(part, min(max(ended_by, now) + soon_us, now + late_us), reason),
+        part,
+        lambda row, now: settle.wait_until(row, min(max(ended_by, now) + soon_us, now + late_us), reason),
     )
     return False
 
 
-def _find_dependencies(runtime: Runtime, due: JobPart, channel: Channel, account: Account) -> Resolved:
+def _find_dependencies(runtime: Runtime, part: JobPart, channel: Channel, account: Account) -> Resolved:
     """Resolves the part by its kind. The first case that applies decides."""
-    match due.kind:
+    match part.kind:
         case Kind.RECALL:
-            return runtime.follow_ups.recall(due, channel, account)
+            return runtime.follow_ups.recall(part, channel, account)
         case Kind.UPDATE_CARD:
-            return runtime.follow_ups.update_card(due, channel, account)
+            return runtime.follow_ups.update_card(part, channel, account)
         case Kind.UPLOAD:
-            return runtime.media.upload(due, channel, account)
+            return runtime.media.upload(part, channel, account)
         case Kind.TRACK:
-            return runtime.group_sends.track(due)
+            return runtime.group_sends.track(part)
         case Kind.REMIND:
-            return runtime.group_sends.remind(due)
-        case _ if due.in_doubt and channel.is_looked_up(due.kind, due.message):
-            return _find_search(runtime, due, channel, account)
+            return runtime.group_sends.remind(part)
+        case _ if part.in_doubt and channel.is_looked_up(part.kind, part.message):
+            return _find_search(runtime, part, channel, account)
         # Not for a repeat: it sends the stored bytes of the call in doubt, with their media_ids.
-        case _ if due.message.get("files") and due.frozen is None:
-            return runtime.media.send_with_files(due, channel, account)
+        case _ if part.message.get("files") and part.frozen is None:
+            return runtime.media.send_with_files(part, channel, account)
         case _:
-            return due
+            return part
 
 
-def _find_search(runtime: Runtime, due: JobPart, channel: Channel, account: Account) -> Resolved:
+def _find_search(runtime: Runtime, part: JobPart, channel: Channel, account: Account) -> Resolved:
     """Finds what the search for a group send in doubt needs, and the media_ids of its files."""
     # Two tasks may have the same text. Then only their files distinguish them.
-    search = runtime.group_sends.look_up(due, channel, account)
-    if not isinstance(search, JobPart) or not due.message.get("files"):
+    search = runtime.group_sends.look_up(part, channel, account)
+    if not isinstance(search, JobPart) or not part.message.get("files"):
         return search
-    return runtime.media.send_with_files(due, channel, account)
+    return runtime.media.send_with_files(part, channel, account)
 
 
-def _members(runtime: Runtime, due: JobPart, channel: Channel, account: Account) -> tuple[str, ...] | None:
+def _members(runtime: Runtime, part: JobPart, channel: Channel, account: Account) -> tuple[str, ...] | None:
     """Returns the members of a send's departments and tags, or None if the application does not name them in time.
 
     Returns None also if the channel has no limits by member. Waits for the application no longer than
     `delivery.members_deadline_s`.
     """
-    if not channel.counts_members or due.kind != Kind.SEND or not due.spec.keys() & GROUPS:
+    if not channel.counts_members or part.kind != Kind.SEND or not part.spec.keys() & GROUPS:
         return None
-    return runtime.members.of(account.name, due.spec)
+    return runtime.members.of(account.name, part.spec)
 
 
 # -- authorise --------------------------------------------------------------------------------------------------------
@@ -251,9 +251,9 @@ def authorise(runtime: Runtime, flight: InFlight) -> bool:
             flight.token, flight.access = token, Access(token.value, secret)
             return True
         case TokenWait(is_local=True):
-            runtime.lane_blocks.apply(runtime.lane_blocks.block_without_token(flight.due, token))
+            runtime.lane_blocks.apply(runtime.lane_blocks.block_without_token(flight.part, token))
         case TokenWait() | TokenParked():
-            runtime.lane_blocks.apply(block_of(flight.due, token, runtime.settings))
+            runtime.lane_blocks.apply(block_of(flight.part, token, runtime.settings))
     return False
 
 
@@ -263,7 +263,7 @@ def authorise(runtime: Runtime, flight: InFlight) -> bool:
 def render(runtime: Runtime, flight: InFlight) -> None:
     """Renders the call, and decides what makes its repeat safe and how many units it takes of each limit."""
     render_again(runtime, flight)
-    flight.charges = flight.channel.limits(flight.due, flight.account)
+    flight.charges = flight.channel.limits(flight.part, flight.account)
 
 
 WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate", RepeatRule.TASK_ID: "task_id"}
@@ -273,12 +273,12 @@ WINDOWS = {RepeatRule.DUPLICATE_CHECK: "duplicate", RepeatRule.TASK_ID: "task_id
 def render_again(runtime: Runtime, flight: InFlight) -> None:
     """Renders the call again for the part's present spec. Its charges stay."""
     channel = flight.channel
-    flight.rule, window_s = channel.repeat_rule(flight.due.kind, flight.due.message)
+    flight.rule, window_s = channel.repeat_rule(flight.part.kind, flight.part.message)
     flight.window_id = None
     if flight.rule is RepeatRule.DUPLICATE_CHECK or (flight.rule is RepeatRule.HOLD and window_s):
         # Also for a call without the duplicate check: the vendor may compare a later call, which has it, with all calls
         # before. A repeat uses the window of its first call, because another release may render the body differently.
-        flight.window_id = flight.due.window_id or channel.body_hash(flight.due, flight.account)
+        flight.window_id = flight.part.window_id or channel.body_hash(flight.part, flight.account)
     if flight.rule in WINDOWS:
         window_s = flight.account.relied_on_s(WINDOWS[flight.rule], window_s)
     flight.rule_window_s = window_s
@@ -287,14 +287,14 @@ def render_again(runtime: Runtime, flight: InFlight) -> None:
 
 def make_request(flight: InFlight, *, flagged: bool) -> Request:
     """Returns the HTTP request of the call, through the account's egress. A repeat has the earlier call's bytes."""
-    request = flight.channel.request(flight.due, flight.account, flight.access, flagged=flagged)
+    request = flight.channel.request(flight.part, flight.account, flight.access, flagged=flagged)
     return request if flight.account.egress == request.egress else replace(request, egress=flight.account.egress)
 
 
 # -- parts that cannot be prepared ------------------------------------------------------------------------------------
 
 
-def end_unprepared(runtime: Runtime, due: JobPart, error: Exception) -> None:
+def end_unprepared(runtime: Runtime, part: JobPart, error: Exception) -> None:
     """Ends a part, or lets it wait, after an error in its preparation.
 
     Raises the error again if it is not about this part alone.
@@ -302,41 +302,43 @@ def end_unprepared(runtime: Runtime, due: JobPart, error: Exception) -> None:
     if isinstance(error, WriterClosed):
         raise error
     if isinstance(error, ConfigurationError):
-        _avoid_account(runtime, due, str(error))
+        _avoid_account(runtime, part, str(error))
     elif isinstance(error, FileGone):
         reason = str(error)
-        change(runtime, due, lambda part, now: settle.refuse(part, reason))
+        change(runtime, part, lambda row, now: settle.refuse(row, reason))
     elif isinstance(error, SQLAlchemyError) and not is_data_error(error):
         raise error
     else:
-        fail(runtime, due, program_error(error))
+        fail(runtime, part, program_error(error))
 
 
-def _avoid_account(runtime: Runtime, due: JobPart, problem: str) -> None:
+def _avoid_account(runtime: Runtime, part: JobPart, problem: str) -> None:
     """Avoids an account whose settings are wrong here, and reports that as an event."""
     # In this process only: while a new configuration is rolled out, other processes know the account already.
-    runtime.lane_states.mark_unusable(account_of(due.lane), ACCOUNT_RECHECK_S, problem)
+    runtime.lane_states.mark_unusable(account_of(part.lane), ACCOUNT_RECHECK_S, problem)
     remedy = "correct the account's settings here"
-    runtime.fault_reports.report("account", problem, account=due.account, remedy=remedy, what=LaneEventKind.UNUSABLE)
+    runtime.fault_reports.report("account", problem, account=part.account, remedy=remedy, what=LaneEventKind.UNUSABLE)
 
 
-def fail(runtime: Runtime, due: JobPart, reason: str) -> None:
+def fail(runtime: Runtime, part: JobPart, reason: str) -> None:
     """Counts an error of ours as a failed attempt and reports it. After the last attempt the part ends."""
-    log.warning("not_prepared", part=due.id, reason=reason)
-    runtime.fault_reports.report(f"{due.kind} to be prepared", reason, lane=due.lane, account=due.account, part=due.id)
-    _try_again(runtime, due, reason, fault_delay_s(runtime, due.tries, UNPREPARED_S))
+    log.warning("not_prepared", part=part.id, reason=reason)
+    runtime.fault_reports.report(
+        f"{part.kind} to be prepared", reason, lane=part.lane, account=part.account, part=part.id
+    )
+    _try_again(runtime, part, reason, fault_delay_s(runtime, part.tries, UNPREPARED_S))
 
 
-def _try_again(runtime: Runtime, due: JobPart, reason: str, delay_s: float) -> None:
+def _try_again(runtime: Runtime, part: JobPart, reason: str, delay_s: float) -> None:
     policy = policy_of(runtime.settings)
-    change(runtime, due, lambda part, now: settle.try_again(part, reason, now, delay_s, policy, due_at=due.due_at))
+    change(runtime, part, lambda row, now: settle.try_again(row, reason, now, delay_s, policy, due_at=part.due_at))
 
 
 def change(
-    runtime: Runtime, due: JobPart, apply: Any, *, receipt: CallReceipt | None = None, then: Then | None = None
+    runtime: Runtime, part: JobPart, apply: Any, *, receipt: CallReceipt | None = None, then: Then | None = None
 ) -> None:
     """Changes the part's state, unless it changed since the part was loaded. `then` runs in the same transaction."""
-    runtime.writer.change([replace(unless_changed(due, apply, receipt=receipt), on_changed=then)])
+    runtime.writer.change([replace(unless_changed(part, apply, receipt=receipt), on_changed=then)])
 
 
 def backoff_s(runtime: Runtime, tries: int) -> float:

@@ -55,16 +55,16 @@ MEDIA_RENEWED = "media_renewed"
 
 def mark_for(flight: InFlight, settings: DeliverySettings) -> Mark:
     """Returns the mark of the flight's call. The mark's effects happen with the end of the call."""
-    due, rule, body = flight.due, flight.rule, flight.request.body
+    part, rule, body = flight.part, flight.rule, flight.request.body
     flight.effects, exclusive = _effects_of(flight, settings), _charge(flight, Unit.IN_FLIGHT)
     # A repeat is safe only with exactly the bytes of the call in doubt, so they are stored with the mark.
     stores_body = rule in (RepeatRule.DUPLICATE_CHECK, RepeatRule.TASK_ID) and isinstance(body, bytes)
     # With the duplicate check it is the longest window, not this call's: a later equal body may need a longer one.
     window_s = int(settings.duplicate_window_s) if flight.window_id else flight.rule_window_s
-    on_unknown = due.on_unknown if due.on_unknown != "default" else flight.account.on_unknown
+    on_unknown = part.on_unknown if part.on_unknown != "default" else flight.account.on_unknown
     return Mark(
-        due.id,
-        due.claim,
+        part.id,
+        part.claim,
         flight.incarnation,
         int(flight.request.deadline_s * settle.SECOND),
         flight.window_id,
@@ -75,7 +75,7 @@ def mark_for(flight: InFlight, settings: DeliverySettings) -> Mark:
         may_resend=on_unknown == "resend",
         has_duplicate_check=rule is RepeatRule.DUPLICATE_CHECK,
         effects=flight.effects,
-        is_search=rule is RepeatRule.LOOK_UP and flight.due.in_doubt,
+        is_search=rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
         quiet=flight.quiet,
         omitted=flight.left_out,
         exclusive_key=None if exclusive is None else exclusive.subject,
@@ -84,17 +84,17 @@ def mark_for(flight: InFlight, settings: DeliverySettings) -> Mark:
 
 def _effects_of(flight: InFlight, settings: DeliverySettings) -> Effects:
     """Returns the effects of the call beyond the end of its part."""
-    due, account = flight.due, flight.account
+    part, account = flight.part, flight.account
     return Effects(
-        due.code_id,
+        part.code_id,
         _spending(flight),
         account.name,
         flight.channel.app_scope(account),
         code_ttl_s=int(settings.response_code_ttl_s) if flight.rule is RepeatRule.TASK_ID else None,
-        media_valid_s=int(settings.media_valid_s) if due.kind == Kind.UPLOAD else None,
+        media_valid_s=int(settings.media_valid_s) if part.kind == Kind.UPLOAD else None,
         claims_msgid=flight.rule is RepeatRule.LOOK_UP,
-        recalled=due.recalled,
-        confirms=str(flight.due.spec.get("target", "")) if due.kind == Kind.TRACK else "",
+        recalled=part.recalled,
+        confirms=str(flight.part.spec.get("target", "")) if part.kind == Kind.TRACK else "",
     )
 
 
@@ -102,7 +102,7 @@ def _spending(flight: InFlight) -> chats.AllowanceUse | None:
     """Returns the message that the call takes from a single chat's allowance, or None if it takes none."""
     if (charge := _charge(flight, Unit.ALLOWANCE)) is None:
         return None
-    account, lane = flight.account.name, flight.due.lane
+    account, lane = flight.account.name, flight.part.lane
     return chats.AllowanceUse(account, charge.subject, chats.allowance_block(lane), charge.recipient is not None)
 
 
@@ -123,7 +123,7 @@ def read(runtime: Runtime, flight: InFlight) -> None:
 def _result(runtime: Runtime, flight: InFlight) -> CallResult:
     """Returns the result of the call, which is no longer in flight."""
     assert flight.pending is not None
-    lane = flight.due.lane
+    lane = flight.part.lane
     try:
         result = flight.pending.result()
     finally:
@@ -139,12 +139,12 @@ def _result(runtime: Runtime, flight: InFlight) -> CallResult:
 def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
     match flight.result:
         case Reply() as reply:
-            verdict = flight.channel.outcome(flight.due, flight.account, reply, flight.access)
+            verdict = flight.channel.outcome(flight.part, flight.account, reply, flight.access)
             if not flight.left_out:
                 return verdict
             return replace(verdict, outcome=outcome_for_all(verdict.outcome, flight.left_out, flight.substitutes))
         case NotSent(reason=reason, cause=Unsent.CLOSED_AT_ONCE, remedy=remedy):
-            block = runtime.lane_blocks.block_unreachable(flight.due, f"no connection: {reason}", remedy)
+            block = runtime.lane_blocks.block_unreachable(flight.part, f"no connection: {reason}", remedy)
             # If the account is blocked already, only the part waits.
             return Verdict(
                 Wait(Scope.ACCOUNT, block.delay, block.reason, remedy=remedy)
@@ -164,12 +164,12 @@ def _verdict(runtime: Runtime, flight: InFlight) -> Verdict:
 
 def record(runtime: Runtime, flight: InFlight) -> None:
     """Queues the end of the call, with the consequences for its lane, limits and token."""
-    due, result = flight.due, flight.result
+    part, result = flight.part, flight.result
     verdict, invalidated = _retry_with_fresh_ids(runtime, flight)
-    delay = backoff_s(runtime, due.tries) if isinstance(verdict.outcome, Retry) else 0.0
+    delay = backoff_s(runtime, part.tries) if isinstance(verdict.outcome, Retry) else 0.0
     is_accepted = isinstance(verdict.outcome, Accepted | Partial | Progress)
     runtime.checkpoint("before_record")
-    failures_in_a_row = runtime.lane_states.failures_in_a_row(due.lane)  # before this call counts
+    failures_in_a_row = runtime.lane_states.failures_in_a_row(part.lane)  # before this call counts
     span = _write_span(runtime, flight, verdict, result.duration_s)
     # The end is queued before anything below can fail: an exception after it cannot lose the answer.
     _end(
@@ -192,7 +192,7 @@ def record(runtime: Runtime, flight: InFlight) -> None:
     # A badge or pop-up of Youdu carries no token, so its success says nothing about one.
     elif is_accepted and flight.token is not None and flight.token.value in flight.request.query.values():
         runtime.tokens.record_success(flight.account, flight.token)
-    flight.proved_open = _proved_open(due.lane, result, verdict)
+    flight.proved_open = _proved_open(part.lane, result, verdict)
 
 
 def _lane_changes(runtime: Runtime, flight: InFlight, verdict: Verdict) -> tuple[LaneBlock | Feedback, ...]:
@@ -200,9 +200,9 @@ def _lane_changes(runtime: Runtime, flight: InFlight, verdict: Verdict) -> tuple
 
     In this process the changes count at once, for all processes when the end is committed.
     """
-    states, lane, outcome = runtime.lane_states, flight.due.lane, verdict.outcome
+    states, lane, outcome = runtime.lane_states, flight.part.lane, verdict.outcome
     answered, changes = isinstance(flight.result, Reply), list[LaneBlock | Feedback]()
-    block = block_of(flight.due, verdict, runtime.settings, answered=answered)
+    block = block_of(flight.part, verdict, runtime.settings, answered=answered)
     marked_at = int(flight.marked_at * SECOND)
     if answered and not (block and block.failed):
         accepted = isinstance(outcome, Accepted | Partial | Progress)
@@ -227,15 +227,15 @@ def _retry_with_fresh_ids(runtime: Runtime, flight: InFlight) -> tuple[Verdict, 
     """
     verdict, outcome = flight.verdict, flight.verdict.outcome
     # The vendor has changed the lifetime of codes before, so it may refuse a code that our rows call fresh.
-    if isinstance(outcome, Rejected) and verdict.errcode == SPENT_BY_VENDOR and flight.due.another_code:
+    if isinstance(outcome, Rejected) and verdict.errcode == SPENT_BY_VENDOR and flight.part.another_code:
         return replace(verdict, outcome=Retry(outcome.reason)), ()
     # With an earlier call in doubt another media_id means another body, which could be a second message.
-    if not isinstance(outcome, Rejected) or outcome.retry_with != "media" or flight.due.in_doubt:
+    if not isinstance(outcome, Rejected) or outcome.retry_with != "media" or flight.part.in_doubt:
         return verdict, ()
-    if not flight.due.message.get("files"):
+    if not flight.part.message.get("files"):
         return verdict, ()
-    media_ids = flight.due.facts.get("media", {})
-    used = runtime.media.used_media(flight.due, flight.channel, flight.account, media_ids)
+    media_ids = flight.part.facts.get("media", {})
+    used = runtime.media.used_media(flight.part, flight.channel, flight.account, media_ids)
     if flight.row_spec.get(MEDIA_RENEWED):
         # A vendor that refuses a new media_id would refuse the next ones too, each after another upload.
         return verdict, used
@@ -285,51 +285,51 @@ def log_attempt(
     """Logs the attempt in one line, always with the same fields, and with the producer's request id, tags and trace."""
     log.info(
         "attempt",
-        job=flight.due.job_id,
-        part=flight.due.id,
+        job=flight.part.job_id,
+        part=flight.part.id,
         channel=flight.channel.name,
         account=flight.account.name,
-        kind=flight.due.kind,
+        kind=flight.part.kind,
         attempt=attempt,
         outcome=outcome_name(verdict.outcome),
         errcode=verdict.errcode,
         reason=None if isinstance(verdict.outcome, Accepted | Partial) else verdict.outcome.reason,
         delay=round(delay, 3),
         duration=round(duration_s, 4),
-        **_producer_fields(flight.due, span),
+        **_producer_fields(flight.part, span),
     )
 
 
-def _producer_fields(due: JobPart, span: SpanRef | None) -> dict[str, Any]:
+def _producer_fields(part: JobPart, span: SpanRef | None) -> dict[str, Any]:
     """Returns the request id, the tags and the trace id of a job that has them."""
-    trace = {"trace_id": span.trace_id if span else trace_id_of(due.trace)} if span or due.trace else {}
-    return {**tag_fields(due.tags), **trace} if due.tags else trace
+    trace = {"trace_id": span.trace_id if span else trace_id_of(part.trace)} if span or part.trace else {}
+    return {**tag_fields(part.tags), **trace} if part.tags else trace
 
 
 def _write_span(runtime: Runtime, flight: InFlight, verdict: Verdict, duration_s: float | None) -> SpanRef | None:
     """Writes the span of a call, or returns None without tracing. A call of unknown duration counts as ended now."""
     if runtime.tracing is None:
         return None
-    due, so_far_s = flight.due, runtime.monotonic() - flight.called_at
+    part, so_far_s = flight.part, runtime.monotonic() - flight.called_at
     duration = so_far_s if duration_s is None else duration_s
     ended_ago_s = max(0.0, so_far_s - duration)
-    name = f"{due.kind} {flight.channel.name}"
+    name = f"{part.kind} {flight.channel.name}"
     return runtime.tracing.call(
-        name, due.trace, ended_ago_s + duration, ended_ago_s, lambda: _attributes(flight, verdict)
+        name, part.trace, ended_ago_s + duration, ended_ago_s, lambda: _attributes(flight, verdict)
     )
 
 
 def _attributes(flight: InFlight, verdict: Verdict) -> Attributes:
-    due, outcome = flight.due, outcome_name(verdict.outcome)
+    part, outcome = flight.part, outcome_name(verdict.outcome)
     is_error = not isinstance(verdict.outcome, Accepted | Partial | Progress)
     # Without the password that the URL may have.
     url = urlsplit(flight.request.base_url)
     return {
-        "worker.job": due.job_id,
-        "worker.part": due.id,
+        "worker.job": part.job_id,
+        "worker.part": part.id,
         "worker.channel": flight.channel.name,
         "worker.account": flight.account.name,
-        "worker.kind": due.kind,
+        "worker.kind": part.kind,
         "worker.attempt": flight.claim,
         "worker.outcome": outcome,
         "worker.errcode": verdict.errcode,
@@ -360,7 +360,7 @@ def end_in_error(runtime: Runtime, flight: InFlight, reason: str) -> None:
         _end(runtime, flight, verdict, span=_write_span(runtime, flight, verdict, None))
     else:
         requeue_unsent(
-            runtime, flight, Verdict(Retry(reason)), fault_delay_s(runtime, flight.due.tries, AFTER_OUR_ERROR_S)
+            runtime, flight, Verdict(Retry(reason)), fault_delay_s(runtime, flight.part.tries, AFTER_OUR_ERROR_S)
         )
 
 
@@ -379,11 +379,11 @@ def _end(
 ) -> None:
     if verdict.contradictions:
         runtime.unexpected_answers.report(
-            flight.channel.name, flight.due.account, flight.due.id, verdict.contradictions
+            flight.channel.name, flight.part.account, flight.part.id, verdict.contradictions
         )
     flight.pending_write = runtime.writer.end(
         CallEnd(
-            flight.due.id,
+            flight.part.id,
             flight.claim,
             flight.incarnation,
             verdict,
@@ -397,7 +397,7 @@ def _end(
             effects=effects or flight.effects,
             lane_changes=lane_changes,
             failures_in_a_row=failures_in_a_row,
-            is_search=flight.rule is RepeatRule.LOOK_UP and flight.due.in_doubt,
+            is_search=flight.rule is RepeatRule.LOOK_UP and flight.part.in_doubt,
         )
     )
 

@@ -141,20 +141,20 @@ class Change:
 
 
 def unless_changed(
-    due: JobPart, apply: Callable[[PartFacts, int], None], *, receipt: CallReceipt | None = None
+    part: JobPart, apply: Callable[[PartFacts, int], None], *, receipt: CallReceipt | None = None
 ) -> Change:
     """Returns a change that does nothing if the part's state has changed since it was loaded."""
-    claim = due.claim
+    claim = part.claim
     written: tuple[int, int | None] | None = None
 
-    def if_unchanged(part: PartFacts, now: int) -> None:
+    def if_unchanged(row: PartFacts, now: int) -> None:
         # If the answer to the commit was lost, the part is as this function has written it, and it counts one try.
         nonlocal written
-        if part.state is PartState.QUEUED and part.claim == claim and _progress_of(part) != written:
-            apply(part, now)
-            written = _progress_of(part)
+        if row.state is PartState.QUEUED and row.claim == claim and _progress_of(row) != written:
+            apply(row, now)
+            written = _progress_of(row)
 
-    return Change(due.id, if_unchanged, receipt=receipt)
+    return Change(part.id, if_unchanged, receipt=receipt)
 
 
 def _progress_of(part: PartFacts) -> tuple[int, int | None]:

@@ -148,22 +148,22 @@ def part_of(row: Sequence[Any], frozen: str | None = None, window_id: str | None
     return part
 
 
-def read_documents(connection: Connection, due: JobPart) -> None:
+def read_documents(connection: Connection, part: JobPart) -> None:
     """Reads the documents of a part that was loaded without them. If it cannot, the part has the error as `fault`."""
     query = f"select {', '.join(_DOCUMENTS)}, b.window_id from {_from(dialect_of(connection))}"
-    due.is_unread = False
+    part.is_unread = False
     try:
         with sqlalchemy_errors(connection):
-            rows = fetch(connection, query, {"ids": ids_json([due.id])})
+            rows = fetch(connection, query, {"ids": ids_json([part.id])})
     except Exception as error:
         if not is_about_rows(error):
             raise
-        due.fault = error
+        part.fault = error
         return
     for spec, message, body, window_id in rows:
-        due.frozen, due.window_id = body, window_id
-        _parse_documents(due, spec, message)
-        due.holds_bytes = True
+        part.frozen, part.window_id = body, window_id
+        _parse_documents(part, spec, message)
+        part.holds_bytes = True
 
 
 def _load_each(connection: Connection, query: str, values: Mapping[str, Any]) -> list[JobPart]:
