@@ -72,9 +72,15 @@ GUARDS = (
     Guard(
         "nothing is marked in quiet hours",
         MARKS,
-        "if mark.quiet is not None and not part.doubts and (ends_at := mark.quiet.ends_at(batch.now)) is not None:",
+        "if settle.wait_for_quiet_end(part, mark.quiet, batch.now):",
         NO,
-        also=(Edit("delivery/sender/prepare.py", "if quiet is None or part.in_doubt:", "if True:"),),
+        also=(
+            Edit(
+                "delivery/sender/prepare.py",
+                "if quiet is None or part.in_doubt or quiet.ends_at(runtime.database.read_now()) is None:",
+                "if True:",
+            ),
+        ),
     ),
     Guard(
         "errcode 0 does not hide whom it did not reach",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import hypothesis.strategies as st
 import pytest
@@ -26,7 +27,7 @@ from worker.domain.outcome import (
     Unknown,
     Wait,
 )
-from worker.domain.pacing.quiet import QUIET_HOURS
+from worker.domain.pacing.quiet import QUIET_HOURS, quiet_hours
 from worker.domain.settle import SECOND, IllegalMove, PartFacts, Policy
 from worker.domain.state import ACCEPTED_STATES, FINAL_STATES, PartState
 
@@ -423,18 +424,34 @@ def test_a_fence_keeps_when_a_part_was_first_marked() -> None:
 
 def test_what_waits_says_for_what_and_until_when() -> None:
     """`why` and the counts by limit read it from the row."""
-    limited, quiet, paused, behind = parts = [a_part(reason="before", offered_until=9) for _ in range(4)]
+    limited, paused, behind = parts = [a_part(reason="before", offered_until=9) for _ in range(3)]
 
     settle.wait_for_limit(limited, NOW + 5, "member_minute")
-    settle.wait_for_quiet_end(quiet, NOW + 5)
     settle.pause(paused, NOW + 5)
     settle.wait_for_job(behind, "other", NOW + 5, "waits for its upload")
 
     assert (limited.reason, limited.limit_name) == ("limit member_minute is used up", "member_minute")
-    assert (quiet.reason, quiet.limit_name) == ("quiet hours", QUIET_HOURS)
     assert (paused.reason, paused.limit_name, paused.waits_on) == ("paused by a person", None, None)
     assert (behind.reason, behind.limit_name, behind.waits_on) == ("waits for its upload", None, "other")
-    assert [(part.not_before, part.offered_until) for part in parts] == [(NOW + 5, None)] * 4
+    assert [(part.not_before, part.offered_until) for part in parts] == [(NOW + 5, None)] * 3
+
+
+def test_a_part_waits_for_the_end_of_its_quiet_hours() -> None:
+    """Unless it is in doubt, or the hours are over: then its row stays as it was."""
+    night, noon = quiet_hours("22:00-07:00 UTC"), int(datetime(2026, 11, 30, 12, tzinfo=UTC).timestamp()) * SECOND
+    midnight, morning = noon + 12 * 3_600 * SECOND, noon + 19 * 3_600 * SECOND
+    quiet, by_day, in_doubt = (a_part(doubts=doubts, offered_until=9) for doubts in (0, 0, 1))
+
+    waits = [
+        settle.wait_for_quiet_end(quiet, night, midnight),
+        settle.wait_for_quiet_end(by_day, night, noon),
+        settle.wait_for_quiet_end(in_doubt, night, midnight),
+        settle.wait_for_quiet_end(by_day, None, midnight),
+    ]
+
+    assert waits == [True, False, False, False]
+    assert (quiet.reason, quiet.limit_name, quiet.not_before) == ("quiet hours", QUIET_HOURS, morning)
+    assert [part.offered_until for part in (quiet, by_day, in_doubt)] == [None, 9, 9]
 
 
 def test_waiting_is_no_attempt() -> None:

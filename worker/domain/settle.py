@@ -25,7 +25,7 @@ from worker.domain.outcome import (
 )
 from worker.domain.pacing.lane import RULES, LaneRules
 from worker.domain.pacing.limit import used_up_reason
-from worker.domain.pacing.quiet import QUIET_HOURS
+from worker.domain.pacing.quiet import QUIET_HOURS, QuietHours
 from worker.domain.pacing.window import SECOND as SECOND
 from worker.domain.state import FINAL_STATES, MOVES, OPEN_STATES, PartState
 
@@ -290,10 +290,15 @@ def wait_for_limit(part: PartFacts, until: int, limit_name: str) -> None:
     part.limit_name = limit_name
 
 
-def wait_for_quiet_end(part: PartFacts, until: int) -> None:
-    """Keeps the part queued until its quiet hours end. This is not an attempt."""
-    wait_until(part, until, "quiet hours")
+def wait_for_quiet_end(part: PartFacts, quiet: QuietHours | None, now: int) -> bool:
+    """Keeps the part queued until its quiet hours end. Returns False outside of them. This is not an attempt."""
+    # A repeat may run in quiet hours: it ends a doubt, and by the morning no repeat would be safe any more.
+    ends_at = None if quiet is None or part.doubts else quiet.ends_at(now)
+    if ends_at is None:
+        return False
+    wait_until(part, ends_at, "quiet hours")
     part.limit_name = QUIET_HOURS
+    return True
 
 
 def try_again(

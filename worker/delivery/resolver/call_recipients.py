@@ -52,10 +52,12 @@ def call_recipients(database: Database, part: JobPart, channel: Channel, account
     Once a call of the part may have been sent, no further recipients are left out: a repeat has the bytes of that call.
     """
     chooses = account.staging.chooses and part.kind not in _SILENT_KINDS
-    if not (chooses or _reaches_people(part, channel)):
+    if not chooses and not (part.claim and _reaches_people(part, channel)):
         return CallRecipients(part.spec)
-    with database.reading() as connection:
-        earlier = omitted_recipients(connection, part.id) if part.claim else []
+    earlier = []
+    if part.claim:
+        with database.reading() as connection:
+            earlier = omitted_recipients(connection, part.id)
     before = {(refusal.kind, refusal.recipient) for refusal in earlier}
     now = account.staging.left_out(part.spec) if chooses and INSTEAD_OF not in part.spec else ()
     added = [refusal for refusal in now if (refusal.kind, refusal.recipient) not in before]

@@ -161,14 +161,12 @@ def _find_needs(runtime: Runtime, part: JobPart, channel: Channel, account: Acco
 def _waits_for_quiet_hours(runtime: Runtime, part: JobPart, quiet: QuietHours | None) -> bool:
     """Puts the part off to the end of its quiet hours and returns True, or returns False outside of them.
 
-    This early check saves the preparation. The mark decides, by its own instant.
+    Without it a part would be prepared at night: files fetched and uploaded, and a fourth reminder within a day refused
+    that may go in the morning. The mark decides, by its own instant.
     """
-    if quiet is None or part.in_doubt:
+    if quiet is None or part.in_doubt or quiet.ends_at(runtime.database.read_now()) is None:
         return False
-    ends_at = quiet.ends_at(runtime.database.read_now())
-    if ends_at is None:
-        return False
-    change(runtime, part, lambda row, now: settle.wait_for_quiet_end(row, ends_at))
+    change(runtime, part, lambda row, now: settle.wait_for_quiet_end(row, quiet, now))
     return True
 
 

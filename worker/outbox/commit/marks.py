@@ -87,9 +87,7 @@ def _may_begin(batch: CommitBatch, mark: Mark, part: PartFacts, pause: Pause | N
         settle.expire(part)
         batch.touch_and_wake(part)
         return False
-    # A repeat may run in quiet hours: it ends a doubt, and by the morning no repeat would be safe any more.
-    if mark.quiet is not None and not part.doubts and (ends_at := mark.quiet.ends_at(batch.now)) is not None:
-        settle.wait_for_quiet_end(part, ends_at)
+    if settle.wait_for_quiet_end(part, mark.quiet, batch.now):
         batch.touch(part)
         return False
     if pause is not None and not is_search:
