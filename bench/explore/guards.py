@@ -427,7 +427,7 @@ LOCKS = (
     ),
     Guard(
         "a follow-up does not begin to wait for what ends",
-        "outbox/jobs/follow_ups.py",
+        "outbox/jobs/target_job.py",
         'query = f"select id from worker_jobs where id = :id{dialect_of(connection).lock}"',
         'query = "select id from worker_jobs where id = :id"',
     ),

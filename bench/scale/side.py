@@ -28,8 +28,8 @@ from worker.outbox.commit.commands import Mark
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.bulk import insert_rows, update_rows
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.follow_ups import wake_overdue
 from worker.outbox.jobs.loading import release_parts
+from worker.outbox.jobs.target_job import wake_overdue
 from worker.outbox.lanes.lanes import read_lane_states
 from worker.outbox.lanes.offering import offer
 from worker.service.loop import Loop

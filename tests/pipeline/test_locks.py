@@ -187,7 +187,7 @@ def the_expiries_of_a_jobs_last_two_parts(site: Site) -> Meeting:
     assert (site.job(job).n_open, site.job(job).n_expired, site.job(job).state) == (0, 2, "expired")
 
 
-@lock("follow_ups.lock_job_row", "worker_jobs")
+@lock("target_job.lock_job_row", "worker_jobs")
 def a_recall_waits_while_its_target_ends(site: Site) -> Meeting:
     """Either it sees the end, or the end wakes it."""
     job = site.send()
@@ -591,7 +591,6 @@ TRIED = {
     "codes.lease_codes": "codes.lease_codes",
     "emptying.lock_erasable": "emptying.lock_erasable",
     "ended_tags.store_ended_tags": "ended_tags.store_ended_tags",
-    "follow_ups.lock_job_row": "follow_ups.lock_job_row",
     "indexing._write": "indexing._write",
     "jobs.owners": "test_mariadb_waiting.py: test_a_key_committed_after_the_snapshot_is_found",
     "lanes._lock": "lanes.change_lanes_at",
@@ -607,6 +606,7 @@ TRIED = {
     "rows._select_jobs": "rows.lock_parts_now, group_commit._write",
     "rows._select_parts": "rows.lock_parts_now, rows.lock_parts",
     "sent.lock_with_originals": "sent.lock_with_originals",
+    "target_job.lock_job_row": "target_job.lock_job_row",
     "totals.add_up": "totals.add_up",
     "waiting.reschedule": "waiting.reschedule",
 }

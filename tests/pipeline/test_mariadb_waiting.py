@@ -18,9 +18,9 @@ from worker.domain.job import part_id
 from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.commit.marks import lock_windows
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.follow_ups import wake_overdue
 from worker.outbox.jobs.media_cache import lock_cached
 from worker.outbox.jobs.rows import lock_parts, lock_parts_now, save_parts, wake_dependants
+from worker.outbox.jobs.target_job import wake_overdue
 from worker.outbox.lanes.budgets import Budgets
 from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.lanes.offering import expired_parts, lanes_newly_due, offer

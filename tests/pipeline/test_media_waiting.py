@@ -16,10 +16,10 @@ from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.follow_ups import lock_job_row
 from worker.outbox.jobs.loading import JobPart, load_parts
 from worker.outbox.jobs.media_cache import store_media
 from worker.outbox.jobs.rows import lock_parts_now
+from worker.outbox.jobs.target_job import lock_job_row
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 

@@ -18,7 +18,7 @@ from worker.domain.pacing.lane import with_accounts
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs import events, follow_ups, media_cache
+from worker.outbox.jobs import events, media_cache, target_job
 from worker.outbox.lanes import lanes, offering
 from worker.outbox.lanes.full_scan import START, ScanPosition, lanes_with_due
 from worker.outbox.upkeep import gauges
@@ -117,7 +117,7 @@ def test_metrics_read_nothing_that_is_due_later(later: Database) -> None:
 
 def test_the_wake_up_reads_nobody_who_does_not_wait(backlog: Database) -> None:
     """Each second, with the write lock in its hand on SQLite."""
-    assert rows_read(backlog, lambda c: follow_ups.wake_overdue(c, backlog.now)) <= A_FEW
+    assert rows_read(backlog, lambda c: target_job.wake_overdue(c, backlog.now)) <= A_FEW
 
 
 def test_the_poll_for_hooks_reads_no_event_that_has_ended(database: Database) -> None:
@@ -151,7 +151,7 @@ def test_a_search_for_twins_reads_no_other_lane(backlog: Database) -> None:
     """A look-up asks for the parts beside it that have no answer."""
     own = "0" * 32 + "-0"
 
-    read = rows_read(backlog, lambda c: follow_ups.other_unanswered_parts(c, "hr", "send", "hr:of-few", own))
+    read = rows_read(backlog, lambda c: target_job.other_unanswered_parts(c, "hr", "send", "hr:of-few", own))
 
     assert read <= A_FEW
 

@@ -337,7 +337,7 @@ def test_an_update_whose_code_is_in_use_keeps_its_new_time(site: Site, monkeypat
     """It was moved while a sender read the codes."""
     card = site.card()
     site.run()
-    one, two, name = site.update(card), site.update(card), "worker.delivery.resolver.follow_ups.code_states"
+    one, two, name = site.update(card), site.update(card), "worker.delivery.resolver.recall_and_update.code_states"
 
     def moved_meanwhile(*args: Any) -> Any:
         monkeypatch.setattr(name, code_states)

@@ -44,7 +44,7 @@ from worker.outbox.control.cancels import (
 from worker.outbox.control.matching import created_jobs, missing_jobs
 from worker.outbox.engine.bulk import batched, batched_by_size
 from worker.outbox.engine.database import Database
-from worker.outbox.jobs.follow_ups import kind_and_message
+from worker.outbox.jobs.target_job import kind_and_message
 
 MARK_BATCH = 1_000
 """Jobs that are marked as cancelled in one transaction."""

@@ -1,7 +1,7 @@
 """Takes back many jobs: cancels at once what waits, and enqueues a recall of each job that may have been sent.
 
-Each recall is an urgent job. When its turn comes, `delivery/resolver/follow_ups.py` decides what it has to call. All
-jobs are cancelled before the first recall is enqueued, so nothing of them is sent meanwhile.
+Each recall is an urgent job. When its turn comes, `delivery/resolver/recall_and_update.py` decides what it has to call.
+All jobs are cancelled before the first recall is enqueued, so nothing of them is sent meanwhile.
 """
 
 from __future__ import annotations

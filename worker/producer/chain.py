@@ -16,8 +16,8 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel
 from worker.domain.content.recipient import Recipients, stored_recipients, stored_spec
 from worker.domain.errors import NotReplayable, RetryTransaction
-from worker.outbox.jobs.follow_ups import may_repeat
 from worker.outbox.jobs.reading import JobRows, RecipientRows, has_unseen_replay, job_and_replays
+from worker.outbox.jobs.target_job import may_repeat
 from worker.reporting.find_job import rows_of
 from worker.reporting.recipient_status import (
     Recipient,

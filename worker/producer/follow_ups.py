@@ -20,7 +20,7 @@ from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, JobId, Kind, id_of
 from worker.outbox.engine.clock import now_in
 from worker.outbox.jobs import jobs as outbox
 from worker.outbox.jobs.codes import INSTEAD, SOON_US, CodeState, code_id, end_soon, read_code
-from worker.outbox.jobs.follow_ups import jobs_reached
+from worker.outbox.jobs.target_job import jobs_reached
 from worker.producer.insert import JobRef, follow_up, insert_one
 from worker.producer.options import JobOptions, enqueues
 from worker.producer.plan import JobRequest, Recipient, document_of, find_account, parse_recipients

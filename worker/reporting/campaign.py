@@ -23,8 +23,8 @@ from worker.domain.stored import object_or_empty
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant
 from worker.outbox.jobs import confirmations
-from worker.outbox.jobs.follow_ups import follow_ups_of
 from worker.outbox.jobs.reading import JobRows
+from worker.outbox.jobs.target_job import follow_ups_of
 from worker.reporting.find_job import rows_of
 
 SENT, NO_CONTACT, QUOTA_SPENT = 1, 2, 3

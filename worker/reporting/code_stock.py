@@ -11,7 +11,7 @@ from worker.domain.job import JobId
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.jobs.codes import unused_codes
-from worker.outbox.jobs.follow_ups import jobs_reached
+from worker.outbox.jobs.target_job import jobs_reached
 from worker.reporting.find_job import row_of
 
 

@@ -25,7 +25,6 @@ from worker.outbox.engine.bulk import batched
 from worker.outbox.engine.clock import SKEW_US
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs.follow_ups import wake_overdue
 from worker.outbox.jobs.loading import (
     JobPart,
     forget_later_times,
@@ -36,6 +35,7 @@ from worker.outbox.jobs.loading import (
     wake_set_back,
 )
 from worker.outbox.jobs.order_queue import orders_after, repair_orders, stalled_orders
+from worker.outbox.jobs.target_job import wake_overdue
 from worker.outbox.lanes.agenda import OVERDUE_US, Agenda, Work
 from worker.outbox.lanes.lanes import cut_future_blocks
 from worker.outbox.lanes.offering import expired_parts

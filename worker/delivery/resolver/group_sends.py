@@ -18,7 +18,7 @@ from worker.channels.base import Channel
 from worker.channels.registry import alike
 from worker.config.accounts import AccountSource
 from worker.delivery.resolver import Resolved
-from worker.delivery.resolver.follow_ups import NOT_SENT, FollowUps, Plan, Snapshot, WaitsFor, first_awaited
+from worker.delivery.resolver.recall_and_update import NOT_SENT, FollowUps, Plan, Snapshot, WaitsFor, first_awaited
 from worker.domain import settle
 from worker.domain.account import Account
 from worker.domain.job import TRACK_EVERY_S, TRACK_FOR_S, is_read, job_of
@@ -31,8 +31,8 @@ from worker.outbox.engine.site_keys import lane_key, lane_name
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs import confirmations
 from worker.outbox.jobs.codes import stored_task_ids
-from worker.outbox.jobs.follow_ups import TargetPart, is_recalled, other_unanswered_parts, reminders
 from worker.outbox.jobs.loading import JobPart
+from worker.outbox.jobs.target_job import TargetPart, is_recalled, other_unanswered_parts, reminders
 
 SLOWEST_S = 6 * 3600
 """The longest pause between two rounds of a track, in seconds."""

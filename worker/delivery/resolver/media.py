@@ -34,9 +34,9 @@ from worker.domain.settle import FOREVER, SECOND
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.blobs import blob_chunks, lock_blobs
-from worker.outbox.jobs.follow_ups import lock_part, new_part, wait_for_target
 from worker.outbox.jobs.loading import JobPart
 from worker.outbox.jobs.media_cache import CachedFile, add_upload, lock_cached, valid_media
+from worker.outbox.jobs.target_job import lock_part, new_part, wait_for_target
 
 MARGIN_US = 600 * SECOND
 """Microseconds of validity that a media_id must have left to be used: ten minutes."""

@@ -27,9 +27,9 @@ from worker.outbox.commit.commands import Change
 from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.jobs.blobs import find_blob, insert_blob, store_uses, stored_blobs
-from worker.outbox.jobs.follow_ups import lock_part, plan_parts
 from worker.outbox.jobs.loading import JobPart
 from worker.outbox.jobs.rows import save_parts
+from worker.outbox.jobs.target_job import lock_part, plan_parts
 
 log = structlog.get_logger()
 

@@ -20,10 +20,10 @@ from worker.config.application import traceback_summary
 from worker.config.policy import policy_of
 from worker.config.settings import DeliverySettings
 from worker.delivery.resolver.download import Downloads
-from worker.delivery.resolver.follow_ups import FollowUps
 from worker.delivery.resolver.group_sends import GroupSends
 from worker.delivery.resolver.media import MediaResolver
 from worker.delivery.resolver.members import Members, Resolver
+from worker.delivery.resolver.recall_and_update import FollowUps
 from worker.delivery.resolver.url_file import UrlFiles
 from worker.delivery.sender.admission import Governor
 from worker.delivery.sender.fault_reports import FaultReports, UnexpectedAnswers

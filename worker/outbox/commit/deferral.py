@@ -14,8 +14,8 @@ from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox.commit.commands import Deferral
 from worker.outbox.engine.sql import fetch, run
-from worker.outbox.jobs.follow_ups import new_part
 from worker.outbox.jobs.rows import CommitBatch, JobFacts
+from worker.outbox.jobs.target_job import new_part
 
 
 def defer_recipients(

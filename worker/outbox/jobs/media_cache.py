@@ -22,7 +22,7 @@ from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.dialect import dialect_of
 from worker.outbox.engine.sql import execute, run
 from worker.outbox.jobs.blobs import store_uses
-from worker.outbox.jobs.follow_ups import lock_job_row
+from worker.outbox.jobs.target_job import lock_job_row
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ from worker.outbox.jobs.codes import (
     store_code,
 )
 from worker.outbox.jobs.confirmations import members_of
-from worker.outbox.jobs.follow_ups import (
+from worker.outbox.jobs.loading import JobPart
+from worker.outbox.jobs.target_job import (
     TargetPart,
     jobs_reached,
     kind_and_message,
@@ -51,7 +52,6 @@ from worker.outbox.jobs.follow_ups import (
     target_parts,
     wait_for_target,
 )
-from worker.outbox.jobs.loading import JobPart
 
 NOT_SENT_STATES = (PartState.REJECTED, PartState.EXHAUSTED, PartState.EXPIRED, PartState.CANCELLED)
 PLANNED = {"target", "refuse"}
