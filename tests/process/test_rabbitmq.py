@@ -20,23 +20,23 @@ from worker.config.settings import Settings
 from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.domain.errors import NotPublished
 from worker.service.celery_app import make_app
-from worker.service.publisher import Doorbells
+from worker.service.publisher import DoorbellPublisher
 from worker.service.queues import NAMES, NORMAL, queues
 
 DOORBELL = Doorbell("hr:1", ("a-0", "b-0"), urgent=False, offered_for_s=5)
 
 
 @pytest.fixture
-def bells(own_rabbitmq: RabbitMQ) -> Iterator[Doorbells]:
+def bells(own_rabbitmq: RabbitMQ) -> Iterator[DoorbellPublisher]:
     """A relay's way to a node of the run's own."""
-    made = Doorbells(make_app(Settings(broker=own_rabbitmq.url, queue_prefix="bells.")), "bells.")
+    made = DoorbellPublisher(make_app(Settings(broker=own_rabbitmq.url, queue_prefix="bells.")), "bells.")
     yield made
     made.close()
     brokers.forget(own_rabbitmq.url, "bells.")
 
 
 @on_its_own(why="a relay's line to RabbitMQ, without a database")
-def test_a_silent_rabbitmq_is_not_waited_for(own_rabbitmq: RabbitMQ, bells: Doorbells) -> None:
+def test_a_silent_rabbitmq_is_not_waited_for(own_rabbitmq: RabbitMQ, bells: DoorbellPublisher) -> None:
     """A node that hangs while its machine still takes bytes is noticed and told once; then messages pass.
 
     What was not taken is handed back.
@@ -55,7 +55,7 @@ def test_a_silent_rabbitmq_is_not_waited_for(own_rabbitmq: RabbitMQ, bells: Door
 
 
 @on_its_own(why="a relay's line to RabbitMQ, without a database")
-def test_a_queue_that_is_gone_is_noticed_by_the_relay_alone(own_rabbitmq: RabbitMQ, bells: Doorbells) -> None:
+def test_a_queue_that_is_gone_is_noticed_by_the_relay_alone(own_rabbitmq: RabbitMQ, bells: DoorbellPublisher) -> None:
     """Nobody consumes: the broker sends the doorbell back, to be offered again, and the queues are declared again."""
     bells.publish([DOORBELL])
     brokers.delete_queues(own_rabbitmq.url, "bells.")

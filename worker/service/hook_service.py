@@ -12,7 +12,7 @@ from worker.hooks.offers import HookOffers
 from worker.hooks.registry import ApplicationHooks
 from worker.hooks.runs import HookRuns, hook_threads
 from worker.outbox.lanes.agenda import Agenda
-from worker.service.publisher import BROKER_AWAY_S, EventDoorbells
+from worker.service.publisher import BROKER_AWAY_S, EventPublisher
 
 LEASE = "hooks"
 MIN_IDLE_S, MAX_IDLE_S = 0.02, 0.25
@@ -23,7 +23,7 @@ class HookService:
     """Offers events while this process holds the lease for it, and runs the hooks of events that it receives."""
 
     def __init__(self, app: Any, prefix: str, runtime: Runtime, hooks: ApplicationHooks, agenda: Agenda):
-        self._doorbells = EventDoorbells(app, prefix)
+        self._publisher = EventPublisher(app, prefix)
         # A lease of its own, because the process with the active relay may have no hooks.
         self.leadership = runtime.leadership(LEASE, runtime.settings.lease_s)
         self._poll_interval = PollInterval(MIN_IDLE_S, MAX_IDLE_S, time.monotonic)
@@ -31,7 +31,7 @@ class HookService:
         configure(runtime.accounts)
         self._offers = HookOffers(
             runtime.database,
-            self._doorbells.publish,
+            self._publisher.publish,
             threads=hook_threads(runtime.settings),
             offer_s=runtime.settings.offer_s,
             monotonic=time.monotonic,
@@ -49,8 +49,8 @@ class HookService:
 
     def turn(self) -> float:
         """Offers due events if this process holds the lease, and returns the seconds until the next turn."""
-        if not self._doorbells.ready():
-            self.leadership.hold_back(self._doorbells.problem)
+        if not self._publisher.ready():
+            self.leadership.hold_back(self._publisher.problem)
             return BROKER_AWAY_S
         self.leadership.has_means()
         if not self.leadership.lead():
@@ -65,4 +65,4 @@ class HookService:
 
     def close(self) -> None:
         """Closes the connection to the broker."""
-        self._doorbells.close()
+        self._publisher.close()

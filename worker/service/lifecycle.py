@@ -41,7 +41,7 @@ from worker.service.flower.events import FlowerEvents
 from worker.service.health import HealthSignals, WorkerHealth
 from worker.service.hook_service import HookService
 from worker.service.loops import Loops
-from worker.service.publisher import Doorbells
+from worker.service.publisher import DoorbellPublisher
 from worker.service.queues import queues_of
 from worker.service.unreadable import drops
 from worker.transport.http import SocketTransport, Transport
@@ -77,7 +77,7 @@ class WorkerProcess:
     def __init__(self, settings: Settings, app: Any, replaced: Replacements):
         self._settings, self._app, self._replaced = settings, app, replaced
         self._rng = random.Random()
-        self._doorbells = Doorbells(app, settings.queue_prefix)
+        self._doorbells = DoorbellPublisher(app, settings.queue_prefix)
         self._celery = ApplicationCelery()
         self._busy = 0
         self._idle = threading.Condition()

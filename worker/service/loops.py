@@ -33,7 +33,7 @@ from worker.service.flower.waiting_jobs import WaitingJobs
 from worker.service.hook_service import HookService
 from worker.service.loop import Loop
 from worker.service.notify.notifier import Notifier
-from worker.service.publisher import BROKER_AWAY_S, Doorbells
+from worker.service.publisher import BROKER_AWAY_S, DoorbellPublisher
 from worker.service.tag_ends import TagEnds
 from worker.service.wait_log import WaitLog
 from worker.transport.grants import ChangedCodes, CodeExchanges, SuiteAccounts
@@ -56,7 +56,7 @@ class Loops:
         runtime: Runtime,
         settings: Settings,
         app: Any,
-        doorbells: Doorbells,
+        doorbells: DoorbellPublisher,
         application: ApplicationHooks,
         flower: FlowerEvents | None,
         *,

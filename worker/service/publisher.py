@@ -100,7 +100,7 @@ class Publisher(ABC, Generic[T]):
         )
 
 
-class Doorbells(Publisher[Doorbell]):
+class DoorbellPublisher(Publisher[Doorbell]):
     """Publishes doorbells: the ids of parts of one lane."""
 
     purpose = "doorbells"
@@ -110,7 +110,7 @@ class Doorbells(Publisher[Doorbell]):
         return DOORBELL_TASK, [item.lane, list(item.ids), item.probe, item.calls], queue
 
 
-class EventDoorbells(Publisher[str]):
+class EventPublisher(Publisher[str]):
     """Publishes the ids of events for the application's hooks."""
 
     purpose = "events of hooks"

@@ -24,7 +24,7 @@ from worker.service import celery_app
 from worker.service.broker import PublisherConnection, broker_url, transport_options
 from worker.service.celery_app import configuration, make_app
 from worker.service.loop import Loop
-from worker.service.publisher import Doorbells
+from worker.service.publisher import DoorbellPublisher
 from worker.service.queues import NAMES, queue_of, queues_of
 
 
@@ -74,7 +74,7 @@ def test_every_queue_is_durable_or_its_connections_own() -> None:
 def test_doorbells_hold_ids_only_and_no_events() -> None:
     """A ring becomes one message in the queue of its priority, under a random id."""
     app = make_app(Settings(queue_prefix="doorbell-test."))
-    bells = Doorbells(app, "doorbell-test.")
+    bells = DoorbellPublisher(app, "doorbell-test.")
 
     bells.publish(
         [

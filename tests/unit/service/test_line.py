@@ -17,7 +17,7 @@ from worker.delivery.scheduler.lane_offer import Doorbell
 from worker.domain.errors import NotPublished
 from worker.service.broker import RETRY_S, TIMEOUT_S, PublisherConnection
 from worker.service.celery_app import make_app
-from worker.service.publisher import Doorbells
+from worker.service.publisher import DoorbellPublisher
 from worker.service.rabbitmq import refusal
 
 
@@ -146,7 +146,7 @@ def test_a_line_that_cannot_be_closed_is_gone_all_the_same(monkeypatch: pytest.M
 def test_the_queues_are_declared_again_after_an_outage() -> None:
     """A broker that lost everything takes doorbells again; the first failure ends a round."""
     brokers = Brokers(AWAY, "embedded")
-    bells = Doorbells(brokers, "")
+    bells = DoorbellPublisher(brokers, "")
     ring = Doorbell("hr:1", ("line-a-0",), urgent=True, offered_for_s=5)
 
     with pytest.raises(NotPublished, match=r"it cannot publish to its broker \(ConnectionRefusedError\)") as raised:

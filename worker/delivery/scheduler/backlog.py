@@ -37,8 +37,8 @@ class Backlog:
     """It has nothing but bulk, as far as was read."""
     offered_at: float = 0.0
     """When a part of it was last offered."""
-    doorbells: int = 0
-    """Its doorbells in the broker, as far as its due parts show. Urgent doorbells are not counted."""
+    portions: int = 0
+    """Its portions in the broker (see `lane_quota.py`), as far as its due parts show. Urgent ones are not counted."""
     bulk_credit: int = 0
     """Bulk's credit after the last offer; see `domain/pacing/bulk.py`."""
     queue: QueueName = QueueName.NORMAL
@@ -122,7 +122,7 @@ class Backlogs:
     def next(self, limit: int, is_full: Callable[[str, QueueName], bool]) -> list[Backlog]:
         """Returns the lanes to read next, at most `limit`, taken from the accounts in turn.
 
-        Of a full account it returns only lanes with urgent parts, and lanes that have doorbells in the broker.
+        Of a full account it returns only lanes with urgent parts, and lanes that have parts in the broker.
         """
         # In turn, because the lanes of one account alone may exceed `limit` and must not delay other accounts.
         rows = zip_longest(*self._queues(limit, is_full))
@@ -142,11 +142,11 @@ class Backlogs:
                 break
             backlogs = self._accounts[account]
             full = {queue: is_full(account, queue) for queue in {backlog.queue for backlog in backlogs.values()}}
-            # Lanes with doorbells in the broker are read all the same: only a reading shows when those are taken.
+            # Lanes with parts in the broker are read all the same: only a reading shows when those are taken.
             eligible = (
                 lane
                 for lane in lanes
-                if not full[backlogs[lane].queue] or backlogs[lane].doorbells or backlogs[lane].has_urgent
+                if not full[backlogs[lane].queue] or backlogs[lane].portions or backlogs[lane].has_urgent
             )
             if queue := list(islice(eligible, limit)):
                 queues.append(queue)
@@ -181,9 +181,9 @@ class Backlogs:
         only_bulk = sum(backlog.only_bulk for backlog in lanes)
         return LaneCounts(len(lanes) - only_bulk, only_bulk)
 
-    def doorbells(self, account: str, queue: QueueName = QueueName.NORMAL) -> int:
-        """Counts the doorbells of an account that are in the broker for the threads of a queue."""
-        return sum(backlog.doorbells for backlog in self._accounts.get(account, {}).values() if backlog.queue is queue)
+    def portions(self, account: str, queue: QueueName = QueueName.NORMAL) -> int:
+        """Counts the portions of an account that are in the broker for the threads of a queue."""
+        return sum(backlog.portions for backlog in self._accounts.get(account, {}).values() if backlog.queue is queue)
 
     def has_any(self) -> bool:
         """Returns True while some lane is known to have a backlog."""

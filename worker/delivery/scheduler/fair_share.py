@@ -69,16 +69,16 @@ class FairShare:
             self._heartbeats_read_at = now
 
     def is_full(self, account: str, queue: QueueName) -> bool:
-        """Returns True if the account has as many doorbells in the broker as it may have."""
-        return self.free_doorbells(account, queue) <= 0
+        """Returns True if the account has as many portions in the broker as it may have."""
+        return self.free_portions(account, queue) <= 0
 
-    def free_doorbells(self, account: str, queue: QueueName) -> int:
-        """Returns how many more doorbells of an account may go into the broker for a queue.
+    def free_portions(self, account: str, queue: QueueName) -> int:
+        """Returns how many more portions of an account may go into the broker for a queue.
 
         All lanes of the account together may have two for each thread of the queue.
         """
         threads = self._thread_shares.threads(self._fractions.get(account, 1.0), queue)
-        return 2 * threads - self._backlogs.doorbells(account, queue)
+        return 2 * threads - self._backlogs.portions(account, queue)
 
     def quota(self, backlog: Backlog, queue: QueueName) -> LaneQuota:
         """Returns a lane's part of its account's threads of a queue, and remembers the queue in the backlog."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from math import ceil
 
 from sqlalchemy import Connection
@@ -40,8 +42,8 @@ MAX_KINDS = 100_000
 """The largest number of lanes whose kind is remembered."""
 MIN_VALIDITY_US = 60_000_000
 """Microseconds that must remain between the new due time of a delayed bulk part and its expiry."""
-SMALL_DOORBELL = 5
-"""A doorbell with at most so many ids belongs to a lane whose parts take a fifth of a second or longer."""
+SMALL_PORTION = 5
+"""A portion of at most so many ids belongs to a lane whose parts take a fifth of a second or longer."""
 PATIENCE_S = 1.0
 """Seconds that the last few parts of a busy lane wait for a full doorbell."""
 
@@ -71,8 +73,8 @@ class LaneOffer:
         """True when some of its parts were offered before and not taken in time."""
         return any(batch.was_offered for batch in self.batches.values())
 
-    def max_doorbells(self) -> int:
-        """Returns how many doorbells may be in the broker beside the calls in flight, without urgent ones."""
+    def max_portions(self) -> int:
+        """Returns how many portions may be in the broker beside the calls in flight, without urgent ones."""
         if self.in_flight is None:
             return sys.maxsize
         return max(0, 2 * self.quota.threads - self.in_flight)
@@ -92,11 +94,11 @@ class LaneOffer:
         return sum(len(batch.in_broker) for batch in self.batches.values())
 
     def limit_to(self, calls: int) -> None:
-        """Keeps at most `calls` parts, each in a doorbell of its own: urgent first, then normal and bulk mixed."""
+        """Keeps at most `calls` parts, each a portion of its own: urgent first, then normal and bulk mixed."""
         urgent, normal, bulk = (self.batches[priority].ids for priority in Priority)
         in_order = [*urgent, *(part for part, _ in mix(normal, bulk, self.backlog.bulk_credit))]
         self.remove(set(in_order[max(0, calls) :]))
-        # Several ids in one doorbell would be called one after another, and the bound would not be used.
+        # Several ids in one portion would be called one after another, and the bound would not be used.
         self.quota = replace(self.quota, size=1)
 
 
@@ -183,7 +185,7 @@ class LaneReader:
         lane_offer = LaneOffer(backlog, LaneQuota(window, window, window, 1), batches, parked=tuple(names))
         # Threads put its doorbells aside at once. Counted, they could keep the account full, and so its other lanes,
         # which may have the only part that can be the probe, from being read.
-        backlog.doorbells = 0
+        backlog.portions = 0
         if not lane_offer.due:
             self._backlogs.remove(backlog.lane)
         return lane_offer
@@ -204,10 +206,10 @@ class LaneReader:
             backlog.full_from = len(Priority)
 
     def _count_in_flight(self, connection: Connection, lane_offers: Sequence[LaneOffer]) -> None:
-        """Counts the calls in flight of lanes with small doorbells."""
-        # A doorbell of one id leaves nothing in the broker once a thread has taken it. Without the calls in flight, a
+        """Counts the calls in flight of lanes with small portions."""
+        # A portion of one id leaves nothing in the broker once a thread has taken it. Without the calls in flight, a
         # slow lane would be offered more and more until it held all threads.
-        slow = [lane_offer for lane_offer in lane_offers if lane_offer.quota.size <= SMALL_DOORBELL]
+        slow = [lane_offer for lane_offer in lane_offers if lane_offer.quota.size <= SMALL_PORTION]
         in_flight = self._offer_capacity.in_flight(connection) if slow else {}
         for lane_offer in slow:
             lane_offer.in_flight = in_flight.get(lane_offer.backlog.lane, 0)
@@ -303,9 +305,8 @@ class DoorbellBuilder:
         was_offered = lane_offer.was_offered
         self._apply_bound(lane_offer, now)
         quota, batches = lane_offer.quota, lane_offer.batches
-        urgent_ids = quota.split(batches[Priority.URGENT], quota.urgent_window, patient=patient)
-        urgent = [Doorbell(backlog.lane, ids, urgent=True, offered_for_s=offered_for_s) for ids in urgent_ids]
-        backlog.bulk_credit = min(MAX_CREDIT, backlog.bulk_credit + sum(len(ids) for ids in urgent_ids))
+        urgent = quota.split(batches[Priority.URGENT], quota.urgent_window, patient=patient)
+        backlog.bulk_credit = min(MAX_CREDIT, backlog.bulk_credit + sum(len(ids) for ids in urgent))
         mixed = quota.split_mixed(
             batches[Priority.NORMAL], batches[Priority.BULK], backlog.bulk_credit, patient=patient
         )
@@ -314,17 +315,17 @@ class DoorbellBuilder:
         # in time also go with the normal parts.
         bulk = not batches[Priority.NORMAL].due and not was_offered
         files = lane_offer.moves_files and not was_offered
-        other = [
-            Doorbell(backlog.lane, ids, urgent=False, offered_for_s=offered_for_s, bulk=bulk, files=files)
-            for ids in self._within_capacity(lane_offer, mixed)
-        ]
+        other = self._within_capacity(lane_offer, mixed)
         if urgent or other:
             backlog.offered_at = now
-            ids = [part for doorbell in (*urgent, *other) for part in doorbell.ids]
-            self._offer_capacity.record_offer(backlog.lane, ids)
+            self._offer_capacity.record_offer(backlog.lane, [part for ids in (*urgent, *other) for part in ids])
         # A thread that moves a file does nothing else meanwhile.
-        calls_per_doorbell = 1 if lane_offer.moves_files else quota.calls_per_doorbell
-        return [*_combined(urgent, calls_per_doorbell), *_combined(other, calls_per_doorbell)]
+        calls = 1 if lane_offer.moves_files else quota.calls_per_doorbell
+        doorbell = partial(Doorbell, backlog.lane, offered_for_s=offered_for_s)
+        return [
+            *(doorbell(ids, urgent=True, calls=n) for ids, n in _combined(urgent, calls)),
+            *(doorbell(ids, urgent=False, bulk=bulk, files=files, calls=n) for ids, n in _combined(other, calls)),
+        ]
 
     def _apply_bound(self, lane_offer: LaneOffer, now: float) -> None:
         """Limits the offer of a lane whose calls in flight are bounded."""
@@ -344,32 +345,29 @@ class DoorbellBuilder:
     def _within_capacity(
         self, lane_offer: LaneOffer, mixed: Sequence[tuple[tuple[str, ...], int]]
     ) -> Sequence[tuple[str, ...]]:
-        """Returns the ids of as many doorbells as the account has capacity for.
+        """Returns the ids of as many portions as the account has capacity for.
 
-        `mixed`: the ids of each doorbell and bulk's credit after it. A lane that got nothing is read again.
+        `mixed`: the ids of each portion and bulk's credit after it. A lane that got nothing is read again.
         """
         backlog, batches = lane_offer.backlog, (lane_offer.batches[Priority.NORMAL], lane_offer.batches[Priority.BULK])
         offered, size = sum(len(batch.in_broker) for batch in batches), lane_offer.quota.size
         in_flight = lane_offer.in_flight or 0
-        # Each call in flight holds the other ids of its doorbell, which a thread has taken from the broker already.
+        # Each call in flight holds the other ids of its portion, which a thread has taken from the broker already.
         waiting = ceil(max(0, offered - in_flight * (size - 1)) / size)
-        backlog.doorbells = waiting + in_flight
-        free_doorbells = self._fair_share.free_doorbells(account_of(backlog.lane), backlog.queue)
-        may_go = mixed[: max(0, min(free_doorbells, lane_offer.max_doorbells() - waiting))]
-        backlog.doorbells += len(may_go)
+        backlog.portions = waiting + in_flight
+        free_portions = self._fair_share.free_portions(account_of(backlog.lane), backlog.queue)
+        may_go = mixed[: max(0, min(free_portions, lane_offer.max_portions() - waiting))]
+        backlog.portions += len(may_go)
         backlog.bulk_credit = may_go[-1][1] if may_go else backlog.bulk_credit
-        if len(may_go) < len(mixed) and not backlog.doorbells:
+        if len(may_go) < len(mixed) and not backlog.portions:
             self._backlogs.request(backlog.lane)
         return [ids for ids, _ in may_go]
 
 
-def _combined(doorbells: Sequence[Doorbell], calls_per_doorbell: int) -> list[Doorbell]:
-    """Combines up to `calls_per_doorbell` doorbells into one, with as many calls in flight at once."""
-    if not doorbells:
+def _combined(portions: Sequence[tuple[str, ...]], calls: int) -> list[tuple[tuple[str, ...], int]]:
+    """Combines up to `calls` portions for each doorbell. Returns its ids, and how many portions they are."""
+    if not portions:
         return []
-    size = ceil(len(doorbells) / ceil(len(doorbells) / calls_per_doorbell))
-    groups = (doorbells[at : at + size] for at in range(0, len(doorbells), size))
-    return [
-        replace(group[0], ids=tuple(part for doorbell in group for part in doorbell.ids), calls=len(group))
-        for group in groups
-    ]
+    size = ceil(len(portions) / ceil(len(portions) / calls))
+    groups = (portions[at : at + size] for at in range(0, len(portions), size))
+    return [(tuple(chain.from_iterable(group)), len(group)) for group in groups]

@@ -1,11 +1,11 @@
 """How much of one lane may be in the broker and in the threads: one formula of all that it depends on.
 
-The lane gets its part of the threads but two, and a quarter of that if its calls take over a second. A doorbell
-holds a second of work for a thread, and there are two for each thread: it works on one while the other waits.
-Urgent parts have a quarter as much of their own. So a lane alone on a process of 32 threads, whose parts take
-100 ms, has `30` threads with `10` ids each, and `2 * 30 * 10` of its first due parts are kept offered. A process
-gets two doorbells for them, each with the calls of half its threads, but with no more than 1,600 ids. The other of
-two lanes leaves it half of all:
+The lane gets its part of the threads but two, and a quarter of that if its calls take over a second. A portion of
+ids is a second of work, one call after another, and there are two for each thread: one is worked on while the other
+waits. Urgent parts have a quarter as much of their own. So a lane alone on a process of 32 threads, whose parts
+take 100 ms, has `30` threads with `10` ids each, and `2 * 30 * 10` of its first due parts are kept offered. A
+process gets two doorbells for them, each with the portions of half its threads, but with no more than 1,600 ids.
+The other of two lanes leaves it half of all:
 
 >>> from dataclasses import replace
 >>> alone = LaneLoad(threads=32, urgent_threads=32, cycle_ms=100)
@@ -26,9 +26,9 @@ LaneQuota(size=10, window=100, urgent_window=90, threads=10, calls_per_doorbell=
 LaneQuota(size=10, window=4, urgent_window=4, threads=30, calls_per_doorbell=15)
 
 What is in the broker already counts as a part of the window, so of the 300 of the second example 200 are offered if
-100 are there. The doorbells of all lanes of an account together are at most two for each of its threads. The caller
-says in `fraction` that lanes with nothing but bulk have a tenth together. Under a bound each id has a doorbell of
-its own.
+100 are there. The portions of all lanes of an account together are at most two for each of its threads. The caller
+says in `fraction` that lanes with nothing but bulk have a tenth together. Under a bound each id is a portion of its
+own.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from math import ceil
 from worker.domain.pacing.bulk import bulk_share, mix
 from worker.outbox.lanes.offering import DueBatch
 
-DOORBELL_MS = 1000
-"""Milliseconds of work that one doorbell should hold, by the time that a part of its lane takes."""
+PORTION_MS = 1000
+"""Milliseconds of work that one portion should be, by the time that a part of its lane takes."""
 SLOW_MS = 1000
 """A lane whose calls take longer than so many milliseconds is slow."""
 KEEP_FREE = 2
@@ -49,7 +49,7 @@ KEEP_FREE = 2
 MAX_CALLS_PER_DOORBELL = 64
 """The largest number of calls that one thread has in flight at once."""
 MAX_IDS = 1600
-"""The largest number of ids that go to one thread at once, except in the smallest doorbells."""
+"""The largest number of ids that go to one thread at once, except where each portion is one id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class LaneLoad:
     cycle_ms: int = 0
     """The same for the whole way of a part through a thread."""
     doorbell_size: int = 50
-    """The largest number of ids for a call of a doorbell."""
+    """The largest number of ids in a portion."""
     limit: int | None = None
     """Parts that a window of a limit lets through, if a limit closed the lane or its account lately, else None."""
     max_calls: int | None = None
@@ -87,7 +87,7 @@ def lane_quota(load: LaneLoad) -> LaneQuota:
     calls_of_two = min(MAX_CALLS_PER_DOORBELL, 2 * calls)
     size = min(load.doorbell_size, MAX_IDS // calls_of_two)
     if load.cycle_ms:
-        size = min(size, DOORBELL_MS // load.cycle_ms)
+        size = min(size, PORTION_MS // load.cycle_ms)
     size = max(1, size)
     window, urgent_window = threads * size * 2, max(size, urgent * size // 2)
     if load.limit is not None:
@@ -115,21 +115,21 @@ class LaneQuota:
     """How much of one lane may be in the broker and in the threads."""
 
     size: int
-    """Ids for each call that is in flight."""
+    """Ids in a portion, which one call after another works through."""
     window: int
     """How many of the lane's first due parts are kept offered."""
     urgent_window: int
     """The same for urgent parts, which are counted apart."""
     threads: int
     calls_per_doorbell: int = 1
-    """How many doorbells are combined into one for a thread, which then has as many calls in flight at once."""
+    """How many portions one doorbell takes to a thread, which then has as many calls in flight at once."""
 
     def bulk_window(self, normal_due: int) -> int:
         """Returns the window of bulk parts: what normal parts leave, but at least bulk's share of the window."""
         return max(self.window - normal_due, bulk_share(self.window))
 
     def split(self, batch: DueBatch, window: int, *, patient: bool = True) -> list[tuple[str, ...]]:
-        """Splits the ids into doorbells. With `patient`, only into full ones while half of the window is offered."""
+        """Splits the ids into portions. With `patient`, only into full ones while half of the window is offered."""
         # Few ids are spread over all threads, so that they do not wait behind each other in one.
         ids, size = batch.ids, max(1, min(self.size, ceil(len(batch.ids) / self.threads)))
         if patient and 2 * len(batch.in_broker) >= window:
@@ -140,14 +140,14 @@ class LaneQuota:
     def split_mixed(
         self, normal: DueBatch, bulk: DueBatch, bulk_credit: int, *, patient: bool = True
     ) -> list[tuple[tuple[str, ...], int]]:
-        """Mixes normal and bulk parts by bulk's credit and splits them into doorbells.
+        """Mixes normal and bulk parts by bulk's credit and splits them into portions.
 
-        Returns the ids of each doorbell with the credit after it.
+        Returns the ids of each portion with the credit after it.
         """
         both = DueBatch([*normal.ids, *bulk.ids], [*normal.in_broker, *bulk.in_broker])
         mixed = mix(normal.ids, bulk.ids, bulk_credit)
-        doorbells = []
+        portions = []
         for ids in self.split(both, self.window, patient=patient):
             parts = list(islice(mixed, len(ids)))
-            doorbells.append((tuple(part for part, _ in parts), parts[-1][1]))
-        return doorbells
+            portions.append((tuple(part for part, _ in parts), parts[-1][1]))
+        return portions
