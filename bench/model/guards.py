@@ -11,7 +11,7 @@ class Guard(StrEnum):
     MARK_FIRST = "the mark is committed before the first byte (attempt.py, _start)"
     MARK_COMPARES = "a mark compares state and claim (marks.py, _may_begin)"
     MARK_CONFIRMED = "a mark that is committed again finds itself (marks.py, _is_confirmed)"
-    MARK_IS_OWN = "a mark takes no other thread's mark for its own (marks.py, was_tried)"
+    MARK_IS_OWN = "a mark takes no other thread's mark for its own (marks.py, written)"
     LEASE_CHECKED = "no call begins without the lease (attempt.py, _obstacle)"
     END_COMPARES = "an end counts for its own call (group_commit.py, is_own_claim)"
     END_ONCE = "an end that is committed again changes nothing (group_commit.py, _existing_attempt)"

@@ -421,8 +421,8 @@ def test_a_mark_has_its_end_although_another_was_refused(database: Database, dri
         jobs, give_back = texts(site, 2), site.runtime.governor.give_back
         mark, away = site.runtime.writer.mark, [OSError("away")]
 
-        def one_refused(marks: Any) -> None:
-            mark(marks[1:])
+        def one_refused(marks: Any) -> Any:
+            return [None, *mark(marks[1:])]
 
         def give_back_later(permits: Any) -> None:
             if away:

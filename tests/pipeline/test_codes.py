@@ -25,7 +25,7 @@ from worker.domain.outcome import (
     Wait,
 )
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import CallEnd, Change, Effects, Mark
+from worker.outbox.commit.commands import CallEnd, Change, Effects, Mark, MarkedCall, Tries
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -55,10 +55,10 @@ def code_of(site: Site, card: str) -> Any:
     return row
 
 
-def mark(site: Site, job: str, code: str, who: str = "p1") -> int:
+def mark(site: Site, job: str, code: str, who: str = "p1") -> bool:
+    """Whether its call may begin."""
     wish = Mark(part_id(job, 0), 0, who, 20 * SECOND, effects=Effects(code))
-    commit(site.database, [wish], POLICY)
-    return wish.call
+    return wish in commit(site.database, [wish], POLICY).calls
 
 
 def test_a_card_files_its_code_for_72_hours(site: Site, card: str) -> None:
@@ -84,7 +84,7 @@ def test_two_updates_want_one_code_and_one_is_marked(site: Site, card: str) -> N
 
     calls = [mark(site, first, code), mark(site, second, code)]
 
-    assert calls == [1, 0]
+    assert calls == [True, False]
     assert ("leased", part_id(first, 0)) == (code_of(site, card).state, code_of(site, card).leased_by)
     assert (site.state(second), site.part(second).claim) == ("queued", 0)
 
@@ -96,9 +96,9 @@ def test_two_updates_in_one_batch_get_one_lease(site: Site, card: str) -> None:
 
     marks = [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, effects=Effects(code)) for job in jobs]
 
-    commit(site.database, marks, POLICY)
+    calls = commit(site.database, marks, POLICY).calls
 
-    assert [mark.call for mark in marks] == [1, 0]
+    assert [mark in calls for mark in marks] == [True, False]
 
 
 def test_a_repeated_commit_finds_its_own_lease(site: Site, card: str) -> None:
@@ -106,12 +106,11 @@ def test_a_repeated_commit_finds_its_own_lease(site: Site, card: str) -> None:
     job, code = site.update(card), code_of(site, card).id
     wish = Mark(part_id(job, 0), 0, "p1", 20 * SECOND, effects=Effects(code))
 
-    calls = []
-    for _ in range(2):
-        commit(site.database, [wish], POLICY)
-        calls.append(wish.call)
+    tries = Tries()
 
-    assert calls == [1, 1]
+    calls = [commit(site.database, [wish], POLICY, tries).calls for _ in range(2)]
+
+    assert calls == [{wish: MarkedCall(1, flagged=False)}] * 2
 
 
 def test_two_threads_of_one_process_cannot_both_have_a_part(site: Site, card: str) -> None:

@@ -19,7 +19,7 @@ from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, CallReceipt, Outcome, Partial, Refusal, Rejected, Retry, Unknown, Verdict
 from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Item, Mark, unless_changed
+from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Item, Mark, MarkedCall, Tries, unless_changed
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -37,14 +37,14 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def do(site: Site, *items: Item) -> CommitResult:
-    return commit(site.database, items, POLICY)
+def do(site: Site, *items: Item, tries: Tries | None = None) -> CommitResult:
+    return commit(site.database, items, POLICY, tries)
 
 
 def calls(site: Site, *items: Item) -> list[int]:
     """The numbers of the calls that the marks among the items allow, all committed together."""
-    do(site, *items)
-    return [item.call for item in items if isinstance(item, Mark)]
+    done = do(site, *items).calls
+    return [done[item].number if item in done else 0 for item in items if isinstance(item, Mark)]
 
 
 def a_mark(job: str, claim: int = 0, who: str = "p1", n: int = 0, **fields: Any) -> Mark:
@@ -90,14 +90,13 @@ def test_two_marks_of_one_part_in_one_batch_give_one_claim(site: Site) -> None:
 def test_a_mark_whose_answer_was_lost_is_confirmed_by_its_own_row(site: Site) -> None:
     """The same batch again finds its claim and incarnation on the row: confirmed, and nothing changes."""
     job = site.send()
-    mark = a_mark(job, window_id="w", window_us=4 * 3_600 * SECOND, body="{}")
-    first = calls(site, mark)
+    mark, tries = a_mark(job, window_id="w", window_us=4 * 3_600 * SECOND, body="{}"), Tries()
+    first = do(site, mark, tries=tries).calls
     before = site.part(job)
 
-    again = calls(site, mark)
+    again = do(site, mark, tries=tries).calls
 
-    assert first == again == [1]
-    assert mark.flagged
+    assert first == again == {mark: MarkedCall(1, flagged=True)}
     assert vars(before) == vars(site.part(job))
     assert len(site.of("bodies", job)) == 1
 
@@ -108,11 +107,11 @@ def test_a_mark_whose_answer_was_lost_is_confirmed_by_its_own_row(site: Site) ->
 def test_a_mark_that_was_tried_is_confirmed_by_no_other(site: Site, column: str) -> None:
     """It was rolled back, or is over: a call would have no mark of its own."""
     job = site.send()
-    mark = a_mark(job)
-    do(site, mark)
+    mark, tries = a_mark(job), Tries()
+    do(site, mark, tries=tries)
     site.sql(f"update worker_parts set {column}")
 
-    assert calls(site, mark) == [0]
+    assert do(site, mark, tries=tries).calls == {}
 
 
 def test_a_change_whose_answer_was_lost_is_not_made_twice(site: Site) -> None:

@@ -33,7 +33,7 @@ from worker.domain.pacing.lane import LaneBlock
 from worker.domain.settle import FOREVER, Policy
 from worker.domain.state import PartState
 from worker.outbox import tables
-from worker.outbox.commit.commands import CallEnd, Change, Effects, Item, Mark
+from worker.outbox.commit.commands import CallEnd, Change, Effects, Item, Mark, MarkedCall
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.control import waiting
 from worker.outbox.control.cancels import mark_cancelled
@@ -118,8 +118,15 @@ def sleeps(site: Site, part: str) -> bool:
     return row.waits_on is not None or row.not_before == FOREVER
 
 
-def committing(*items: Item) -> Side:
-    return lambda database: commit(database, items, Policy())
+def committing(*items: Item, calls: dict[Mark, MarkedCall] | None = None) -> Side:
+    """A commit. `calls` gets the calls that may begin."""
+
+    def work(database: Database) -> None:
+        done = commit(database, items, Policy())
+        if calls is not None:
+            calls.update(done.calls)
+
+    return work
 
 
 def running(work: Callable[[Connection], object]) -> Side:
@@ -155,11 +162,11 @@ def in_flight(site: Site, *parts: str) -> list[Mark]:
 def two_marks_of_a_part(site: Site) -> Meeting:
     """One of two senders makes the call."""
     part = part_id(site.send(), 0)
-    marks = [mark(part), mark(part)]
+    calls = dict[Mark, MarkedCall]()
 
-    yield committing(marks[0]), committing(marks[1])
+    yield committing(mark(part), calls=calls), committing(mark(part), calls=calls)
 
-    assert sorted(each.call for each in marks) == [0, 1]
+    assert len(calls) == 1
 
 
 @lock("rows.lock_parts_now", "worker_jobs")
@@ -244,15 +251,15 @@ def a_part_is_put_to_sleep_while_the_one_before_it_ends(site: Site) -> Meeting:
 def a_part_that_is_due_earlier_is_marked_while_the_first_one_is(site: Site) -> Meeting:
     """One of the two is in flight, not both."""
     first, _, _ = two_in_order(site)
-    marks = [mark(first)]
+    calls = dict[Mark, MarkedCall]()
 
     def add_and_mark(database: Database) -> None:
-        marks.append(mark(part_id(site.send("earlier", order_key="k", due_at=instant(0)), 0)))
-        commit(database, [marks[1]], Policy())
+        earlier = mark(part_id(site.send("earlier", order_key="k", due_at=instant(0)), 0))
+        committing(earlier, calls=calls)(database)
 
-    yield committing(marks[0]), add_and_mark
+    yield committing(mark(first), calls=calls), add_and_mark
 
-    assert [each.call for each in marks] == [1, 0]
+    assert [each.part_id for each in calls] == [first]
 
 
 @lock("order_queue.skip_first_parts", "worker_orders")
@@ -302,11 +309,14 @@ def two_updates_want_the_last_code(site: Site) -> Meeting:
     card = site.card()
     site.ring(card)
     [code] = site.of("response_codes", card)
-    marks = [mark(part_id(site.update(card), 0), effects=Effects(code.id)) for _ in range(2)]
+    marks, calls = (
+        [mark(part_id(site.update(card), 0), effects=Effects(code.id)) for _ in range(2)],
+        dict[Mark, MarkedCall](),
+    )
 
-    yield committing(marks[0]), committing(marks[1])
+    yield committing(marks[0], calls=calls), committing(marks[1], calls=calls)
 
-    assert sorted(each.call for each in marks) == [0, 1]
+    assert len(calls) == 1
 
 
 @lock("marks.lock_windows", "worker_duplicates", "postgresql", after=("marks.lock_windows", "worker_duplicates"))
@@ -316,11 +326,12 @@ def two_equal_messages_are_marked(site: Site) -> Meeting:
     MariaDB locks a row already when an insert finds its key there.
     """
     marks = [mark(part_id(site.send(), 0), window_id="w", window_us=3_600 * SECOND) for _ in range(2)]
+    calls = dict[Mark, MarkedCall]()
     site.sql("insert into worker_duplicates (id, owner, until) values ('w', 'an old part', 0)")
 
-    yield committing(marks[0]), committing(marks[1])
+    yield committing(marks[0], calls=calls), committing(marks[1], calls=calls)
 
-    assert sum(each.flagged for each in marks) == 1
+    assert sum(call.flagged for call in calls.values()) == 1
 
 
 @lock("chats._locked", "worker_chats")

@@ -119,11 +119,10 @@ def test_whoever_had_a_mind_to_the_undivided_part_has_lost_it(site: Site) -> Non
     wish = Deferral(part_id(job, 0), 0, '{"users":["anna"]}', '{"users":["bert"]}', SECOND, "full")
     late = Mark(part_id(job, 0), 0, "p2", 20 * SECOND)
 
-    commit(site.database, [wish, late], Policy())
-    together = late.call
-    commit(site.database, [late], Policy())
+    together = commit(site.database, [wish, late], Policy())
+    alone = commit(site.database, [late], Policy())
 
-    assert (wish.done, together, late.call) == (True, 0, 0)
+    assert (together.deferred, together.calls, alone.calls) == ({wish}, {}, {})
     assert site.job(job).n_open == 2
 
 
@@ -134,9 +133,9 @@ def test_two_workers_take_it_apart_once(site: Site) -> None:
     texts = ('{"users":["anna"]}', '{"users":["bert"]}')
     first, second = (Deferral(part_id(job, 0), 0, *order, SECOND, "full") for order in (texts, texts[::-1]))
 
-    commit(site.database, [first, second], Policy())
+    done = commit(site.database, [first, second], Policy())
 
-    assert (first.done, second.done) == (True, False)
+    assert done.deferred == {first}
     assert texts == tuple(part.spec for part in parts(site, job))
     waits = [(row.part_id, row.reason) for row in site.rows("select part_id, reason from worker_waits")]
     assert [(part_id(job, 1), "limit full is used up")] == waits
@@ -157,9 +156,9 @@ def test_a_wish_that_was_granted_and_rolled_back_is_not_granted(site: Site, monk
 
     monkeypatch.setattr(site.database, "run", rolled_back_once)
 
-    commit(site.database, [wish], Policy())
+    done = commit(site.database, [wish], Policy())
 
-    assert (wish.done, len(parts(site, job))) == (False, 1)
+    assert (done.deferred, len(parts(site, job))) == (set(), 1)
 
 
 def test_a_part_that_was_marked_is_not_taken_apart(site: Site) -> None:
@@ -168,9 +167,9 @@ def test_a_part_that_was_marked_is_not_taken_apart(site: Site) -> None:
     commit(site.database, [Mark(part_id(job, 0), 0, "p2", 20 * SECOND)], Policy())
     wishes = [Deferral(part_id(job, 0), claim, '{"users":["anna"]}', "{}", SECOND, "full") for claim in (0, 1)]
 
-    commit(site.database, wishes, Policy())
+    done = commit(site.database, wishes, Policy())
 
-    assert [wish.done for wish in wishes] == [False] * 2
+    assert done.deferred == set()
     assert len(parts(site, job)) == 1
 
 

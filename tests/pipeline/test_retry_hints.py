@@ -12,7 +12,7 @@ from tests.support.runtime import Site, an_account, planted
 from worker.domain.job import part_id
 from worker.domain.pacing.lane import SlowStart
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import Mark
+from worker.outbox.commit.commands import Mark, MarkedCall
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -68,12 +68,12 @@ def test_the_room_of_a_call_that_is_not_made_goes_to_a_part_that_waits(site: Sit
     behind = site.send("behind", "o")
     mark, now = site.runtime.writer.mark, site.clock.micros
 
-    def later(marks: Sequence[Mark]) -> None:
+    def later(marks: Sequence[Mark]) -> list[MarkedCall | None]:
         site.runtime.writer.mark = mark  # type: ignore[method-assign]
         commit(site.database, [Mark(part_id(first, 0), 0, "other", 20_000_000)], Policy())
         assert site.ring(behind, second) == 0
         assert now < site.part(second).not_before
-        mark(marks)
+        return mark(marks)
 
     site.runtime.writer.mark = later  # type: ignore[method-assign]
     calls = site.ring(first)

@@ -12,7 +12,7 @@ from worker.domain import settle
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, CallReceipt, Outcome, Retry, StaleToken, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import CallEnd, Change, Mark
+from worker.outbox.commit.commands import CallEnd, Change, Mark, MarkedCall
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -32,11 +32,10 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield planted_site
 
 
-def mark(site: Site, job: str, claim: int = 0, **fields: Any) -> Mark:
+def mark(site: Site, job: str, claim: int = 0, **fields: Any) -> MarkedCall | None:
     fields = {"window_id": "w", "window_us": WINDOW_S * SECOND, "body": "{}", "needs_clean_doubt": True, **fields}
     wish = Mark(part_id(job, 0), claim, "p1", 20 * SECOND, **fields)
-    commit(site.database, [wish], POLICY)
-    return wish
+    return commit(site.database, [wish], POLICY).calls.get(wish)
 
 
 def end(site: Site, job: str, outcome: Outcome, claim: int = 1) -> None:
@@ -66,7 +65,7 @@ def test_the_first_send_of_a_body_opens_its_window_and_goes_flagged(site: Site) 
     reply = mark(site, job)
 
     row = window(site)
-    assert (reply.call, reply.flagged) == (1, True)
+    assert reply == MarkedCall(1, True)
     assert (part_id(job, 0), None) == (row.owner, row.others_since)
     assert site.clock.micros + (WINDOW_S + 20) * SECOND == row.until
     assert [row.body for row in site.of("bodies", job)] == ["{}"]
@@ -79,7 +78,7 @@ def test_a_second_equal_message_waits_while_the_first_is_in_flight(site: Site) -
 
     reply = mark(site, second)
 
-    assert not reply.call
+    assert reply is None
     assert (
         site.state(second),
         site.part(second).claim,
@@ -93,9 +92,9 @@ def test_two_equal_messages_in_one_batch_go_one_after_the_other(site: Site) -> N
     first, second = site.send(), site.send()
     marks = [Mark(part_id(job, 0), 0, "p1", 20 * SECOND, "w", WINDOW_S * SECOND) for job in (first, second)]
 
-    commit(site.database, marks, POLICY)
+    result = commit(site.database, marks, POLICY)
 
-    assert [wish.call for wish in marks] == [1, 0]
+    assert [wish in result.calls for wish in marks] == [True, False]
 
 
 def test_a_second_equal_message_goes_without_the_flag(site: Site) -> None:
@@ -106,7 +105,7 @@ def test_a_second_equal_message_goes_without_the_flag(site: Site) -> None:
 
     reply = mark(site, second)
 
-    assert (reply.call, reply.flagged) == (1, False)
+    assert reply == MarkedCall(1, False)
     assert site.clock.micros == window(site).others_since
     assert site.of("bodies", second) == []
 
@@ -149,7 +148,7 @@ def test_a_repeat_keeps_its_own_window_open(site: Site, driven_clock: DrivenCloc
     reply = mark(site, second)
 
     assert repeat.flagged
-    assert (reply.call, reply.flagged) == (1, False)
+    assert reply == MarkedCall(1, False)
 
 
 def test_a_repeat_inside_the_window_is_covered(site: Site, driven_clock: DrivenClock) -> None:
@@ -159,7 +158,7 @@ def test_a_repeat_inside_the_window_is_covered(site: Site, driven_clock: DrivenC
     driven_clock.advance(LAST_S - 0.001)
 
     reply = mark(site, job, claim=1)
-    assert (reply.call, reply.flagged) == (2, True)
+    assert reply == MarkedCall(2, True)
 
 
 def test_a_repeat_too_late_for_the_window_is_held(site: Site, driven_clock: DrivenClock) -> None:
@@ -170,7 +169,7 @@ def test_a_repeat_too_late_for_the_window_is_held(site: Site, driven_clock: Driv
 
     reply = mark(site, job, claim=1)
 
-    assert not reply.call
+    assert reply is None
     assert (site.state(job), site.part(job).not_before) == ("unknown", None)
     assert "would no longer catch it" in str(site.part(job).reason)
 
@@ -183,7 +182,7 @@ def test_a_second_repeat_counts_from_the_first_call(site: Site, driven_clock: Dr
     in_doubt(site, job, claim=1)
     driven_clock.advance(3_600)
 
-    assert (mark(site, job, claim=2).call, site.state(job)) == (0, "unknown")
+    assert (mark(site, job, claim=2), site.state(job)) == (None, "unknown")
 
 
 def test_a_repeat_after_an_equal_message_of_another_is_held(site: Site) -> None:
@@ -192,7 +191,7 @@ def test_a_repeat_after_an_equal_message_of_another_is_held(site: Site) -> None:
     in_doubt(site, job)
     mark(site, other)
 
-    assert (mark(site, job, claim=1).call, site.state(job)) == (0, "unknown")
+    assert (mark(site, job, claim=1), site.state(job)) == (None, "unknown")
 
 
 def test_an_unflagged_calls_repeat_is_held(site: Site) -> None:
@@ -202,7 +201,7 @@ def test_an_unflagged_calls_repeat_is_held(site: Site) -> None:
     end(site, owner, Accepted(CallReceipt("m1")))
     in_doubt(site, job)
 
-    assert (mark(site, job, claim=1).call, site.state(job)) == (0, "unknown")
+    assert (mark(site, job, claim=1), site.state(job)) == (None, "unknown")
 
 
 def test_a_retry_after_a_readable_refusal_goes_without_the_flag(site: Site) -> None:
@@ -212,7 +211,7 @@ def test_a_retry_after_a_readable_refusal_goes_without_the_flag(site: Site) -> N
     end(site, job, Retry("6000"))
 
     reply = mark(site, job, claim=1)
-    assert (reply.call, reply.flagged) == (2, False)
+    assert reply == MarkedCall(2, False)
 
 
 def test_a_repeat_with_a_readable_refusal_in_between_is_held(site: Site) -> None:
@@ -224,7 +223,7 @@ def test_a_repeat_with_a_readable_refusal_in_between_is_held(site: Site) -> None
 
     reply = mark(site, job, claim=2)
 
-    assert not reply.call
+    assert reply is None
     assert "the vendor has refused a call since" in str(site.part(job).reason)
 
 
@@ -237,14 +236,14 @@ def test_who_wants_twice_rather_than_never_gets_the_repeat_without_the_flag(
     driven_clock.advance(LAST_S)
 
     reply = mark(site, late, claim=1, may_resend=True)
-    assert (reply.call, reply.flagged) == (2, False)
+    assert reply == MarkedCall(2, False)
 
     end(site, late, Accepted(CallReceipt("m")), 2)
     driven_clock.advance(2 * WINDOW_S)
     in_doubt(site, shared)
     mark(site, other)
     reply = mark(site, shared, claim=1, may_resend=True)
-    assert (reply.call, reply.flagged) == (2, False)
+    assert reply == MarkedCall(2, False)
 
     end(site, shared, Accepted(CallReceipt("m")), 2)
     end(site, other, Accepted(CallReceipt("m")))
@@ -252,7 +251,7 @@ def test_who_wants_twice_rather_than_never_gets_the_repeat_without_the_flag(
     end(site, unclean, Retry("6000"))
     in_doubt(site, unclean, claim=1)
     reply = mark(site, unclean, claim=2, may_resend=True)
-    assert (reply.call, reply.flagged) == (3, False)
+    assert reply == MarkedCall(3, False)
 
 
 # -- through the whole attempt ----------------------------------------------------------------------------------------

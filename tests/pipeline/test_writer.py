@@ -22,7 +22,7 @@ from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, CallReceipt, Outcome, Refusal, Rejected, Retry, Unknown, Verdict
 from worker.domain.pacing.lane import Feedback
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import CallEnd, Change, JobUpdate, Mark
+from worker.outbox.commit.commands import CallEnd, Change, JobUpdate, Mark, MarkedCall
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -76,11 +76,10 @@ def test_while_the_database_is_away_results_are_kept_and_marks_wait(site: Site) 
     pending_write = writer.end(an_end(job))
     before = pending_write.wait(0)
     writer.start()
-    mark = a_mark(other)
-    writer.mark([mark])
+    [call] = writer.mark([a_mark(other)])
 
     assert not before
-    assert mark.call == 1
+    assert call == MarkedCall(1, flagged=False)
     assert (site.state(job), site.state(other)) == ("accepted", "sending")
     assert 41 <= away.tried
     assert writer.stop(10)
@@ -102,10 +101,9 @@ def test_every_way_of_being_away_is_waited_for(site: Site, error: Exception) -> 
     writer = a_writer(Away(site.database, 3, error))
     writer.start()
 
-    mark = a_mark(job)
-    writer.mark([mark])
+    [call] = writer.mark([a_mark(job)])
 
-    assert mark.call == 1
+    assert call == MarkedCall(1, flagged=False)
     assert writer.stop(10)
 
 
@@ -160,11 +158,10 @@ def test_an_acceptance_goes_with_the_next_mark(site: Site, monkeypatch: pytest.M
     writer._is_urgent.clear()  # the writer may have taken the mark before haste was made
 
     pending_write = writer.end(an_end(job))
-    mark = a_mark(other)
-    writer.mark([mark])
+    [call] = writer.mark([a_mark(other)])
 
     assert pending_write.wait(0)
-    assert mark.call == 1
+    assert call == MarkedCall(1, flagged=False)
     assert (site.state(job), site.state(other), writer.batches) == ("accepted", "sending", 2)
     assert writer.stop(10)
 
@@ -179,13 +176,12 @@ def test_a_mark_that_is_cut_off_from_a_full_batch_makes_haste(site: Site, monkey
         writer.end(an_end("nobody"))
 
     with ThreadPoolExecutor(1) as pool:
-        mark = a_mark(job)
-        marked = pool.submit(writer.mark, [mark])
+        marked = pool.submit(writer.mark, [a_mark(job)])
         until(writer._is_urgent.is_set, "the mark is queued")
         writer.start()
-        marked.result(LIMIT_S)
+        [call] = marked.result(LIMIT_S)
 
-    assert mark.call == 1
+    assert call == MarkedCall(1, flagged=False)
     assert writer.stop(10)
 
 
@@ -239,8 +235,10 @@ def test_whatever_queues_up_goes_in_one_transaction(site: Site) -> None:
     assert writer.stop(10)
 
 
-def marking(monkeypatch: pytest.MonkeyPatch, writer: Writer, marks: Sequence[Mark]) -> list[threading.Thread]:
-    """Threads whose marks are queued, in this order."""
+def marking(
+    monkeypatch: pytest.MonkeyPatch, writer: Writer, marks: Sequence[Mark]
+) -> tuple[list[threading.Thread], list[MarkedCall | None]]:
+    """Threads whose marks are queued, in this order; and the calls that they are given later."""
     queued = threading.Semaphore(0)
 
     class Waiting(PendingWrite):
@@ -251,12 +249,12 @@ def marking(monkeypatch: pytest.MonkeyPatch, writer: Writer, marks: Sequence[Mar
             return super().wait(timeout_s)
 
     monkeypatch.setattr(writer_module, "PendingWrite", Waiting)
-    threads = []
+    threads, calls = list[threading.Thread](), list[MarkedCall | None]()
     for mark in marks:
-        threads.append(threading.Thread(target=writer.mark, args=([mark],)))
+        threads.append(threading.Thread(target=lambda mark=mark: calls.extend(writer.mark([mark]))))
         threads[-1].start()
         assert queued.acquire(timeout=120)
-    return threads
+    return threads, calls
 
 
 def test_a_batch_of_big_bodies_is_limited_by_bytes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,13 +262,13 @@ def test_a_batch_of_big_bodies_is_limited_by_bytes(site: Site, monkeypatch: pyte
     jobs = [site.send(str(n)) for n in range(3)]
     writer = a_writer(site.database)
     marks = [a_mark(job, body="x" * MAX_BYTES) for job in jobs]
-    threads = marking(monkeypatch, writer, marks)
+    threads, calls = marking(monkeypatch, writer, marks)
 
     writer.start()
     for thread in threads:
         thread.join(120)
 
-    assert [mark.call for mark in marks] == [1] * 3
+    assert calls == [MarkedCall(1, flagged=False)] * 3
     assert writer.batches == 3
     assert writer.stop(10)
 
@@ -335,10 +333,9 @@ def test_a_mark_that_cannot_be_stored_is_not_confirmed(site: Site) -> None:
     """No byte leaves for a mark that is not durable; the others of its doorbell are marked."""
     job, good = site.send(), site.send("good")
 
-    marks = [a_mark(job, body="half \ud83d"), a_mark(good)]
-    site.runtime.writer.mark(marks)
+    calls = site.runtime.writer.mark([a_mark(job, body="half \ud83d"), a_mark(good)])
 
-    assert [mark.call for mark in marks] == [0, 1]
+    assert calls == [None, MarkedCall(1, flagged=False)]
     assert [(site.state(one), site.part(one).claim) for one in (job, good)] == [("queued", 0), ("sending", 1)]
 
 
@@ -361,12 +358,12 @@ def test_a_mark_behind_the_stop_is_refused(site: Site, monkeypatch: pytest.Monke
     """Its sender saw no stop yet, and gets no leave to call."""
     mark, writer = a_mark(site.send()), a_writer(site.database)
     writer._queue.put(None)
-    [thread] = marking(monkeypatch, writer, [mark])
+    [thread], calls = marking(monkeypatch, writer, [mark])
 
     writer.start()
     thread.join(120)
 
-    assert (thread.is_alive(), mark.call) == (False, 0)
+    assert (thread.is_alive(), calls) == (False, [None])
 
 
 def test_a_mark_behind_the_end_of_the_thread_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,8 +376,6 @@ def test_a_mark_behind_the_end_of_the_thread_is_refused(site: Site, monkeypatch:
 
     with pytest.raises(WriterClosed):
         writer.mark([mark])
-
-    assert mark.call == 0
 
 
 def test_stop_and_flush_say_when_the_database_did_not_take_it(site: Site) -> None:
@@ -476,7 +471,7 @@ def test_sizes_count_bodies(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(writer_module, "commit", noted)
     monkeypatch.setattr(writer_module, "MAX_BYTES", 1_200)
-    threads = marking(monkeypatch, writer, [a_mark(jobs[0], body="x" * 1_000), a_mark(jobs[1])])
+    threads, _ = marking(monkeypatch, writer, [a_mark(jobs[0], body="x" * 1_000), a_mark(jobs[1])])
     ends = [writer.end(an_end(job)) for job in jobs[2:]]
 
     writer.start()

@@ -313,10 +313,11 @@ def mark(runtime: Runtime, flights: Flights) -> Flights:
     # Read before the marks are written, so that the deadlines in SQL never end before those of the calls.
     marked_at = runtime.monotonic()
     marks = [mark_for(flight, runtime.settings) for flight in flights]
-    runtime.writer.mark(marks)
+    calls = runtime.writer.mark(marks)
     # For every flight before anything that may fail, so that each mark gets its end.
-    for flight, mark in zip(flights, marks, strict=True):
-        flight.claim, flight.flagged, flight.marked_at = mark.call, mark.flagged, marked_at
+    for flight, marked_call in zip(flights, calls, strict=True):
+        if marked_call is not None:
+            flight.claim, flight.flagged, flight.marked_at = marked_call.number, marked_call.flagged, marked_at
     marked = [flight for flight in flights if flight.claim]
     for flight in flights:
         if not flight.claim:

@@ -22,7 +22,17 @@ from worker.config.log import Logger
 from worker.domain.errors import WorkerError
 from worker.domain.outcome import Accepted, Unknown, Verdict
 from worker.domain.settle import Policy
-from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Deferral, Item, JobUpdate, Mark
+from worker.outbox.commit.commands import (
+    CallEnd,
+    Change,
+    CommitResult,
+    Deferral,
+    Item,
+    JobUpdate,
+    Mark,
+    MarkedCall,
+    Tries,
+)
 from worker.outbox.commit.group_commit import commit
 from worker.outbox.engine.database import Database, is_data_error
 from worker.outbox.lanes.lanes import log_lane_events
@@ -44,18 +54,28 @@ class WriterClosed(WorkerError):
 class PendingWrite:
     """One item in the writer's queue, on whose transaction its sender can wait."""
 
-    __slots__ = ("_done", "failed", "item")
+    __slots__ = ("_done", "call", "is_deferred", "item")
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self._done = threading.Lock()
         self._done.acquire()
-        self.failed = False
-        """True when it was not written, because the database refuses it or the process ends."""
+        self.call: MarkedCall | None = None
+        """The call that may begin after a mark, or None if none may."""
+        self.is_deferred = False
+        """Whether the recipients of a deferral were moved."""
 
-    def finish(self, *, failed: bool = False) -> None:
-        """Wakes the waiting sender; called once by the writer."""
-        self.failed = failed
+    def finish(self, result: CommitResult | None = None) -> None:
+        """Wakes the waiting sender; called once by the writer.
+
+        Without a result the item was not written, because the database refuses it or the process ends.
+        """
+        # The result itself is not kept: the marks of other senders in it may have large bodies.
+        match self.item:
+            case Mark() if result is not None:
+                self.call = result.calls.get(self.item)
+            case Deferral() if result is not None:
+                self.is_deferred = self.item in result.deferred
         self._done.release()
 
     def wait(self, timeout_s: float = -1) -> bool:
@@ -100,8 +120,8 @@ class Writer:
         """Starts the thread."""
         self._thread.start()
 
-    def mark(self, marks: Sequence[Mark]) -> None:
-        """Returns when each mark is durable or refused. For a refused mark `call` is 0, and nothing may be sent.
+    def mark(self, marks: Sequence[Mark]) -> list[MarkedCall | None]:
+        """Returns when each mark is durable or refused. For a refused mark it returns None, and nothing may be sent.
 
         Raises WriterClosed, with no mark written, if the process is ending.
         """
@@ -109,12 +129,12 @@ class Writer:
             raise WriterClosed("the process is ending")
         pending_writes = [self._put(mark) for mark in marks]
         self._is_urgent.set()
-        for pending_write, mark in zip(pending_writes, marks, strict=True):
+        for pending_write in pending_writes:
             self._await(pending_write)
-            if pending_write.failed:
-                mark.call = 0  # a transaction that was rolled back may have set it
-        if any(mark.call for mark in marks):
+        calls = [pending_write.call for pending_write in pending_writes]
+        if any(calls):
             self.marked_at = self._monotonic()
+        return calls
 
     def end(self, end: CallEnd) -> PendingWrite:
         """Queues the result of a call, which is written no later than this sender's next mark."""
@@ -143,7 +163,7 @@ class Writer:
         pending_write = self._put(deferral)
         self._is_urgent.set()
         self._await(pending_write)
-        return deferral.done and not pending_write.failed
+        return pending_write.is_deferred
 
     def flush(self, timeout_s: float) -> bool:
         """Waits until everything queued so far is durable. Returns False if that takes longer."""
@@ -189,7 +209,7 @@ class Writer:
             while True:
                 pending_write = self._queue.get_nowait()
                 if pending_write is not None and isinstance(pending_write.item, Mark):
-                    pending_write.finish(failed=True)
+                    pending_write.finish()
                 elif pending_write is not None and pending_write.item is not _BARRIER:
                     self._write([pending_write])
                 elif pending_write is not None:
@@ -233,9 +253,9 @@ class Writer:
 
     def _write(self, pending_writes: list[PendingWrite]) -> None:
         """Commits the items, and waits for the database as long as it takes. Finds a refused row by halving."""
-        updates: dict[JobUpdate, None] = {}
+        tries = Tries()
         try:
-            result = self._commit([pending_write.item for pending_write in pending_writes], updates)
+            result = self._commit([pending_write.item for pending_write in pending_writes], tries)
         except Exception as error:
             if not is_data_error(error):
                 raise
@@ -246,18 +266,17 @@ class Writer:
         self.batches += 1
         self.rows += len(pending_writes)
         for pending_write in pending_writes:
-            pending_write.finish()
+            pending_write.finish(result)
         log_lane_events(result.lane_events)
-        if updates:
-            self._report_updates(list(updates))
+        if tries.job_updates:
+            self._report_updates(list(tries.job_updates))
 
-    def _commit(self, items: list[Item], updates: dict[JobUpdate, None]) -> CommitResult:
-        """Commits the items, again and again until the database has taken them, and collects the jobs' updates."""
-        # The updates of all tries: the try whose answer was lost may be the one that was committed.
+    def _commit(self, items: list[Item], tries: Tries) -> CommitResult:
+        """Commits the items, again and again until the database has taken them."""
         away = 0
         while True:
             try:
-                return commit(self._database, items, self._policy, updates)
+                return commit(self._database, items, self._policy, tries)
             except SQLAlchemyError as error:
                 if is_data_error(error):
                     raise
@@ -285,7 +304,7 @@ class Writer:
             # An end is never dropped: the process ends, and recovery finds its part in doubt.
             raise error
         if storable is None:
-            pending_write.finish(failed=True)
+            pending_write.finish()
             return
         pending_write.item = storable
         self._write([pending_write])

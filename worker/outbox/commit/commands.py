@@ -50,7 +50,7 @@ class Effects:
 NO_EFFECTS = Effects()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Mark:
     """A request to mark a part, so that it can be sent. No byte may leave before the mark is committed."""
 
@@ -82,15 +82,15 @@ class Mark:
     """Recipients that the call leaves out. The commit stores them as failures."""
     exclusive_key: str | None = None
     """Hash of a body that only one part at a time may be sending, or None if there is no such limit."""
-    was_tried: bool = False
-    """Whether a commit has written this mark, perhaps without an answer from the database.
 
-    It tells a repeated commit from another thread's mark for the same part, which has the same claim and incarnation.
-    """
-    call: int = 0
-    """The number of the call that may begin, set by the commit; 0 if none may. The part's row has the reason."""
-    flagged: bool = False
-    """Whether that call may use the vendor's duplicate check, set by the commit."""
+
+@dataclass(frozen=True, slots=True)
+class MarkedCall:
+    """The call that may begin after a mark."""
+
+    number: int
+    flagged: bool
+    """Whether it may use the vendor's duplicate check."""
 
 
 @dataclass(slots=True)
@@ -161,7 +161,7 @@ def _progress_of(part: PartFacts) -> tuple[int, int | None]:
     return part.tries, part.not_before
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Deferral:
     """A request to move some recipients of an unsent part to a new part of the same job that is due later."""
 
@@ -178,10 +178,6 @@ class Deferral:
     """The limit that is used up for the deferred recipients."""
     task_id: str | None = None
     """The new part's task_id if the caller chose the job's, else None. A callback names a card by its task_id alone."""
-    was_tried: bool = False
-    """Whether a commit has done it, perhaps without an answer from the database. A repeat then compares the specs."""
-    done: bool = False
-    """Whether the recipients were moved, set by the commit."""
 
 
 Item = Mark | CallEnd | Change | Deferral
@@ -210,8 +206,21 @@ class JobUpdate:
 
 @dataclass(slots=True)
 class CommitResult:
-    """What a group commit did to jobs and lanes. Marks and deferrals hold their own results."""
+    """What a group commit did."""
 
+    calls: dict[Mark, MarkedCall] = field(default_factory=dict)
+    """The calls that may begin. If a mark is not in it, its part's row has the reason."""
+    deferred: set[Deferral] = field(default_factory=set)
+    """The deferrals whose recipients were moved."""
     job_updates: list[JobUpdate] = field(default_factory=list)
     lane_events: list[LaneEvent] = field(default_factory=list)
     """The events of lanes and accounts that the commit wrote."""
+
+
+@dataclass(slots=True)
+class Tries:
+    """What all tries of a commit did. The answer to any of them may have been lost, also to one that was committed."""
+
+    written: set[Mark | Deferral] = field(default_factory=set)
+    """It tells a repeated commit from another thread's mark for the same part, with the same claim and incarnation."""
+    job_updates: dict[JobUpdate, None] = field(default_factory=dict)

@@ -19,17 +19,24 @@ from worker.outbox.jobs.target_job import new_part
 
 
 def defer_recipients(
-    connection: Connection, batch: CommitBatch, item: Deferral, part: PartFacts | None, job: JobFacts | None
-) -> None:
-    """Moves the recipients, unless the part has changed or may not be split. Part and job are locked."""
+    connection: Connection,
+    batch: CommitBatch,
+    item: Deferral,
+    part: PartFacts | None,
+    job: JobFacts | None,
+    *,
+    was_written: bool,
+) -> bool:
+    """Moves the recipients. Returns False if the part has changed or may not be split. Part and job are locked.
+
+    `was_written`: an earlier try of this commit has moved them, but its answer may have been lost.
+    """
     if part is None or job is None or job.cancelled:
-        return
-    if item.was_tried and part.claim == item.claim + 1 and _was_deferred(connection, part, item):
-        # This commit is a repeat, and the first try has moved them.
-        item.done = True
-        return
+        return False
+    if was_written and part.claim == item.claim + 1 and _was_deferred(connection, part, item):
+        return True
     if part.claim != item.claim or not _may_defer(connection, batch, part):
-        return
+        return False
     _add_deferred_part(connection, batch, item, part, job)
     if part.claim:
         # An earlier mark, whose call sent nothing, stored the body for all recipients. No repeat may send that body.
@@ -37,7 +44,7 @@ def defer_recipients(
     settle.split(part)
     batch.touch_and_wake(part)
     batch.specs.append({"id": part.id, "spec": item.spec})
-    item.was_tried = item.done = True
+    return True
 
 
 def _was_deferred(connection: Connection, part: PartFacts, item: Deferral) -> bool:

@@ -7,7 +7,7 @@ finds its own claims in the rows and confirms them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from worker.domain.pacing.lane import LaneEvent, account_of
 from worker.domain.settle import PartFacts, Policy
 from worker.domain.state import FINAL_STATES, OPEN_STATES, JobState, PartState
 from worker.outbox import tables
-from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Deferral, Item, JobUpdate, Mark
+from worker.outbox.commit.commands import CallEnd, Change, CommitResult, Deferral, Item, JobUpdate, Mark, Tries
 from worker.outbox.commit.deferral import defer_recipients
 from worker.outbox.commit.marks import apply_marks
 from worker.outbox.commit.record_answer import (
@@ -63,21 +63,22 @@ def commit(
     database: Database,
     items: Sequence[Item],
     policy: Policy,
-    collected_updates: dict[JobUpdate, None] | None = None,
+    tries: Tries | None = None,
     *,
     has_hooks: bool = False,
 ) -> CommitResult:
     """Carries the items out in one transaction, which is retried when the database asks for it.
 
-    `collected_updates` gets the job updates of all tries. If a hook of any worker process runs for the end of a job,
-    its event is written. `has_hooks` decides that while no worker process has started yet.
+    A caller that commits the same items again passes the same `tries`. If a hook of any worker process runs for the end
+    of a job, its event is written. `has_hooks` decides that while no worker process has started yet.
     """
+    tries = tries or Tries()
 
     def work(connection: Connection) -> CommitResult:
-        done = _carry_out(connection, database.now, items, policy, has_hooks=has_hooks)
+        done = _carry_out(connection, database.now, items, policy, tries.written, has_hooks=has_hooks)
         # Collected before the commit: if its answer is lost, the next try finds the rows written and reports nothing.
-        if collected_updates is not None:
-            collected_updates.update(dict.fromkeys(done.job_updates))
+        tries.written.update(done.calls, done.deferred)
+        tries.job_updates.update(dict.fromkeys(done.job_updates))
         return done
 
     return database.run(work, pipelined=True)
@@ -88,6 +89,7 @@ def _carry_out(
     now_sql: str,
     items: Sequence[Item],
     policy: Policy,
+    written: Collection[Item],
     *,
     has_hooks: bool,
 ) -> CommitResult:
@@ -104,9 +106,9 @@ def _carry_out(
         # Orders stay locked until the commit. So two marks of one order cannot overtake each other, and the relay
         # cannot put a part to sleep while the part before it ends.
         batch.orders = order_queue.OrderQueue(connection, parts)
+    result = CommitResult()
     for item in items:
         if isinstance(item, Mark):
-            item.call = 0  # An earlier try may have set it and been rolled back.
             continue
         part, job = parts.get(item.part_id), jobs.get(job_of(item.part_id))
         match item:
@@ -115,14 +117,14 @@ def _carry_out(
             case Change():
                 _change(connection, batch, item, part, job)
             case Deferral():
-                item.done = False
-                defer_recipients(connection, batch, item, part, job)
+                if defer_recipients(connection, batch, item, part, job, was_written=item in written):
+                    result.deferred.add(item)
         if part is not None and job is not None and job.cancelled:
             _cancel_queued(batch, part, may_search=not isinstance(item, CallEnd) or item.is_search)
     # Marks come after the ends of the same batch, so that a sender's answer is never recorded after its next mark.
-    apply_marks(connection, batch, items)
-    job_updates, lane_events = _write(connection, now_sql, batch, jobs, len(items))
-    return CommitResult(job_updates, lane_events)
+    result.calls = apply_marks(connection, batch, items, written)
+    result.job_updates, result.lane_events = _write(connection, now_sql, batch, jobs, len(items))
+    return result
 
 
 def _end_call(

@@ -7,7 +7,7 @@ duplicates. So the worse case is assumed. What it refused before (its token, the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -17,7 +17,7 @@ from worker.domain.pause import Pause
 from worker.domain.settle import PartFacts
 from worker.domain.state import PartState
 from worker.outbox import tables
-from worker.outbox.commit.commands import Item, Mark
+from worker.outbox.commit.commands import Item, Mark, MarkedCall
 from worker.outbox.engine.bulk import ids_json, insert_new, update_rows
 from worker.outbox.engine.clock import SKEW_US
 from worker.outbox.engine.dialect import dialect_of
@@ -27,8 +27,14 @@ from worker.outbox.jobs.rows import CommitBatch, failure_rows
 from worker.outbox.lanes.pauses import paused_parts
 
 
-def apply_marks(connection: Connection, batch: CommitBatch, items: Sequence[Item]) -> None:
-    """Decides about the marks of a batch. Afterwards each mark that may send has the number of its call."""
+def apply_marks(
+    connection: Connection, batch: CommitBatch, items: Sequence[Item], written: Collection[Item]
+) -> dict[Mark, MarkedCall]:
+    """Decides about the marks of a batch, and returns the calls that may begin.
+
+    `written` has the marks that earlier tries of this commit have written.
+    """
+    calls: dict[Mark, MarkedCall] = {}
     candidates: list[tuple[Mark, PartFacts]] = []
     # Parts that ended in this batch leave their orders first. So the next part of an order can be marked at once.
     if batch.orders:
@@ -37,8 +43,8 @@ def apply_marks(connection: Connection, batch: CommitBatch, items: Sequence[Item
     paused = paused_parts(connection, {mark.part_id for mark in marks}) if marks and batch.some_paused else {}
     for mark in marks:
         part = batch.parts.get(mark.part_id)
-        if part is not None and _is_confirmed(mark, part):
-            mark.call = part.claim
+        if part is not None and mark in written and _is_confirmed(mark, part):
+            calls[mark] = MarkedCall(part.claim, bool(part.flagged))
         elif part is not None and _may_begin(batch, mark, part, paused.get(part.id)):
             candidates.append((mark, part))
     # All codes are locked in one statement, sorted by id, and so are all windows. So two commits cannot deadlock.
@@ -50,13 +56,17 @@ def apply_marks(connection: Connection, batch: CommitBatch, items: Sequence[Item
         # The batch may have two marks of the same part.
         if not has_code or part.state is not PartState.QUEUED:
             continue
-        if not mark.exclusive_key or _may_send_exclusively(connection, batch, mark, part, windows[mark.exclusive_key]):
-            _mark(connection, batch, mark, part, windows.get(mark.window_id or ""))
+        key = mark.exclusive_key
+        if key and not _may_send_exclusively(connection, batch, mark, part, windows[key]):
+            continue
+        if _mark(connection, batch, mark, part, windows.get(mark.window_id or "")):
+            calls[mark] = MarkedCall(part.claim, bool(part.flagged))
     save_windows(connection, windows.values())
     # Codes were leased before it was clear which marks may send.
-    used = {mark.effects.code_id for mark, _ in candidates if mark.call}
+    used = {mark.effects.code_id for mark, _ in candidates if mark in calls}
     if unused := [code for code in leased if code not in used]:
         codes.free_codes(connection, unused)
+    return calls
 
 
 def _window_requests(candidates: Sequence[tuple[Mark, PartFacts]]) -> dict[str, tuple[str, int]]:
@@ -73,7 +83,7 @@ def _window_requests(candidates: Sequence[tuple[Mark, PartFacts]]) -> dict[str, 
 def _is_confirmed(mark: Mark, part: PartFacts) -> bool:
     """Returns whether an earlier try of this commit wrote the mark, and only the database's answer was lost."""
     # Claim and state alone do not prove it: another thread's mark for the same part has the same claim and incarnation.
-    is_own_claim = mark.was_tried and part.claim == mark.claim + 1 and part.incarnation == mark.incarnation
+    is_own_claim = part.claim == mark.claim + 1 and part.incarnation == mark.incarnation
     return is_own_claim and part.state is PartState.SENDING
 
 
@@ -127,7 +137,8 @@ def _hold(batch: CommitBatch, part: PartFacts, reason: str) -> None:
 
 def _mark(
     connection: Connection, batch: CommitBatch, mark: Mark, part: PartFacts, window: DuplicateWindow | None
-) -> None:
+) -> bool:
+    """Marks the part, unless an equal message or a used-up allowance forbids it. Then it returns False."""
     is_first_call = settle.calls_maybe_sent(part) == 0
     is_covered = False
     if window is not None:
@@ -135,12 +146,12 @@ def _mark(
         if window.is_open_for_another(part.id, batch.now) and _is_in_flight(connection, batch, window.owner):
             # If this body overtook the owner's flagged call, the vendor could silently drop the owner's message.
             _wait_for_equal_message(batch, part)
-            return
+            return False
         window.record_send(part.id, batch.now, mark.window_us + mark.deadline_us)
         is_covered = has_check and window.covers_only(part.id) and _repeat_is_covered(batch, mark, part)
         if has_check and part.doubts and not is_covered and not mark.may_resend:
             _hold(batch, part, "in doubt, and not repeated because the duplicate check would no longer catch it")
-            return
+            return False
     # After a readable refusal the flag stays off. The vendor may count calls that it refused and would then silently
     # drop a flagged retry.
     part.flagged = is_covered and (is_first_call or bool(part.doubts))
@@ -148,7 +159,7 @@ def _mark(
         # The block is written in this transaction. Otherwise a callback that allows more messages could come before the
         # block, find nothing to lift, and the block would stay for ever.
         batch.lane_changes.append(mark.effects.allowance_use.block)
-        return
+        return False
     settle.begin_sending(part, mark.incarnation, batch.now, mark.deadline_us)
     batch.touch(part)
     if mark.omitted:
@@ -159,7 +170,7 @@ def _mark(
     body, window_id = mark.body, mark.window_id
     if body is not None and not part.doubts and (part.flagged or window is None or not is_first_call):
         batch.bodies.append({"part_id": part.id, "body": body, "window_id": window_id, "frozen_at": batch.now})
-    mark.was_tried, mark.call, mark.flagged = True, part.claim, part.flagged
+    return True
 
 
 def _wait_for_equal_message(batch: CommitBatch, part: PartFacts) -> None:
