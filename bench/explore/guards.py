@@ -396,7 +396,7 @@ GUARDS = (
         "if part.doubts != settle.calls_maybe_sent(part):",
     ),
     Guard("hooks of dead processes run again", "hooks/offers.py", "        if stranded:\n", "        if False:\n"),
-    Guard("a job counts its ends", COMMIT, 'writes.update(tables.jobs, ("id",), job_rows(changes.rows))', "pass"),
+    Guard("a job counts its ends", COMMIT, 'writes.update(tables.jobs, ("id",), job_rows(rows))', "pass"),
 )
 
 _ORDERED = ("{dialect.lock_in_order()}", "{dialect.order_by_ids('id')}")

@@ -8,7 +8,7 @@ finds its own claims in the rows and confirms them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -263,19 +263,19 @@ def _write(
     connection: Connection, now_sql: str, batch: CommitBatch, jobs: dict[str, JobFacts], items: int
 ) -> tuple[list[JobUpdate], list[LaneEvent]]:
     """Writes all rows that the batch has collected. Returns the job updates to report and the lanes' events."""
-    changes = _update_jobs(connection, batch, jobs)
+    jobs, rows, changed, awaited = _update_jobs(connection, batch, jobs)
     writes = Writes(dialect_of(connection))
     writes.update(tables.parts, ("id",), part_rows(batch.touched.values()))
-    writes.update(tables.jobs, ("id",), job_rows(changes.rows))
+    writes.update(tables.jobs, ("id",), job_rows(rows))
     writes.insert(tables.bodies, batch.bodies, conflict="replace")
     writes.insert(tables.attempts, list(batch.attempts.values()), conflict="replace")
     writes.insert(tables.receipts, batch.receipts, conflict="ignore")
     writes.insert(tables.failures, batch.failures, conflict="ignore")
     writes.insert(tables.waits, _new_waits(batch), conflict="replace")
-    writes.insert(tables.events, _end_events(connection, batch, changes.changed))
+    writes.insert(tables.events, _end_events(connection, batch, changed))
     # Replacing the row has a job that is being indexed right now indexed once more.
-    writes.insert(tables.unindexed, _unindexed_rows(batch, changes.jobs.values()), conflict="replace")
-    writes.insert(tables.counts, count_rows(batch, changes.jobs, items))
+    writes.insert(tables.unindexed, _unindexed_rows(batch, jobs.values()), conflict="replace")
+    writes.insert(tables.counts, count_rows(batch, jobs, items))
     writes.flush(connection)
     insert_rows(connection, tables.parts, batch.added_parts)
     # After the receipts: the repeat may be accepted in this very batch.
@@ -290,13 +290,13 @@ def _write(
         batch.orders.close(now_sql)
     # After the jobs' rows: a follow-up starts to wait under the lock of the job's row. So either it waits already and
     # is woken here, or it reads what was written above.
-    if changes.awaited:
-        wake_dependants(connection, changes.awaited, now_sql)
+    if awaited:
+        wake_dependants(connection, awaited, now_sql)
     if batch.burned:
         codes.burn_leases(connection, batch.burned)
     # In the order of the answers. Sorted by outcome, a batch with a few failures would count as failures in a row.
     lane_events = change_lanes_at(connection, batch.now, batch.lane_changes, batch.policy.lanes)
-    return _job_updates(connection, batch, changes.jobs, changes.changed), lane_events
+    return _job_updates(connection, batch, jobs, changed), lane_events
 
 
 def _end_events(connection: Connection, batch: CommitBatch, changed: Mapping[str, JobFacts]) -> list[dict[str, Any]]:
@@ -340,21 +340,13 @@ def _unindexed_rows(batch: CommitBatch, jobs: Iterable[JobFacts]) -> list[dict[s
     return [{"job_id": id, "note": note} for id in sorted(job.id for job in jobs if not job.counters["n_open"])]
 
 
-@dataclass(frozen=True, slots=True)
-class _JobChanges:
-    """The jobs after their parts changed."""
+def _update_jobs(
+    connection: Connection, batch: CommitBatch, jobs: dict[str, JobFacts]
+) -> tuple[dict[str, JobFacts], list[JobFacts], dict[str, JobFacts], list[str]]:
+    """Updates the jobs' counters and states from the parts whose state changed. A mark does not change its job.
 
-    jobs: dict[str, JobFacts]
-    rows: list[JobFacts]
-    """The jobs whose rows have to be written."""
-    changed: dict[str, JobFacts]
-    """The jobs whose state changed."""
-    awaited: list[str]
-    """The jobs that a follow-up waits for."""
-
-
-def _update_jobs(connection: Connection, batch: CommitBatch, jobs: dict[str, JobFacts]) -> _JobChanges:
-    """Updates the jobs' counters and states from the parts whose state changed. A mark does not change its job."""
+    Returns the jobs, those whose rows have to be written, those whose state changed, and those that a follow-up awaits.
+    """
     # These jobs have a mark that ended its part instead (expired, held). They are locked late: if two writers wait for
     # each other here, the database makes one of them try again.
     late = batch.jobs_to_check - jobs.keys()
@@ -367,7 +359,7 @@ def _update_jobs(connection: Connection, batch: CommitBatch, jobs: dict[str, Job
     for job_id in awaited:
         jobs[job_id].awaited = False
     rows = [jobs[job_id] for job_id in sorted({part.job_id for part in moved} | set(awaited) | batch.grown_jobs)]
-    return _JobChanges(jobs, rows, changed, awaited)
+    return jobs, rows, changed, awaited
 
 
 def _changes_counters(old: PartState, new: PartState) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from heapq import merge
 from itertools import groupby
@@ -98,17 +97,14 @@ def _hours(begin: datetime, end: datetime | None, now: datetime) -> list[str]:
     return hours
 
 
-@dataclass(frozen=True, slots=True)
-class FreshJobs:
-    """Jobs that the index does not have, or not as they are now."""
+def fresh_ids(
+    connection: Connection, bounds: Mapping[str, str], *, is_open: bool, has_ended: bool
+) -> tuple[set[str], bool]:
+    """Returns the jobs between two ids that are open, and those that have ended and are not indexed yet.
 
-    ids: frozenset[str]
-    are_all: bool
-    """Whether these are all of them. False if there are more than are read."""
-
-
-def fresh_ids(connection: Connection, bounds: Mapping[str, str], *, is_open: bool, has_ended: bool) -> FreshJobs:
-    """Returns the jobs between two ids that are open, and those that have ended and are not indexed yet."""
+    The index does not have them, or not as they are now. Returns also whether these are all: False if there are more
+    than are read.
+    """
     # Open jobs are read first, then unindexed ones, because a job goes from the first to the second.
     ids, are_all = set[str](), True
     # One select for each index, see `cancels`; the bounds would make a database choose the index of the ids.
@@ -128,7 +124,7 @@ def fresh_ids(connection: Connection, bounds: Mapping[str, str], *, is_open: boo
         rows = fetch(connection, f"{query} limit {MAX_UNINDEXED}", bounds)
         are_all = are_all and len(rows) < MAX_UNINDEXED
         ids.update(row[0] for row in rows)
-    return FreshJobs(frozenset(ids), are_all)
+    return ids, are_all
 
 
 def indexed_ids(
@@ -162,11 +158,11 @@ def candidates(connection: Connection, filter: JobFilter, now: int, *, is_open_t
     ids: Iterable[str] | None = ids_named_in_filter(connection, filter)
     if ids is None:
         bounds = id_bounds(filter)
-        fresh = fresh_ids(connection, bounds, is_open=is_open_too, has_ended=True)
-        if not fresh.are_all:
+        fresh, are_all = fresh_ids(connection, bounds, is_open=is_open_too, has_ended=True)
+        if not are_all:
             remedy = "give only ids or created_from, or wait until fewer jobs are open or wait to be indexed"
             raise CheckFailed([Problem("filter", "would read too many jobs that are not indexed yet", remedy)])
         states = None if filter.state is None else states_of("state", filter.state)
         terms = narrow_terms(connection, filter, states, now) or []
-        ids = (id for id, _ in groupby(merge(sorted(fresh.ids), indexed_ids(connection, terms, bounds))))
+        ids = (id for id, _ in groupby(merge(sorted(fresh), indexed_ids(connection, terms, bounds))))
     return batched(ids, PAGE)

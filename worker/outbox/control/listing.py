@@ -141,8 +141,8 @@ def _by_index(
     connection: Connection, query: _Query, terms: Sequence[str], cursor: str | None, limit: int
 ) -> JobRowsPage:
     bounds, newest_first = query.bounds(cursor), query.newest_first
-    fresh = fresh_ids(connection, bounds, is_open=query.may_be_open, has_ended=query.may_have_ended)
-    new, _ = _rows(connection, query, sorted(fresh.ids, reverse=newest_first), limit, most=None)
+    fresh, are_all = fresh_ids(connection, bounds, is_open=query.may_be_open, has_ended=query.may_have_ended)
+    new, _ = _rows(connection, query, sorted(fresh, reverse=newest_first), limit, most=None)
     old: list[dict[str, Any]] = []
     last = None
     if query.may_have_ended:
@@ -150,7 +150,7 @@ def _by_index(
     by_id = {row["id"]: row for row in (*new, *old)}
     rows = [by_id[id] for id in sorted(by_id, reverse=newest_first) if last is None or not query.is_behind(id, last)]
     page = _page(rows, last, limit)
-    return JobRowsPage(page.rows, page.cursor, page.is_cut_short, not fresh.are_all)
+    return JobRowsPage(page.rows, page.cursor, page.is_cut_short, not are_all)
 
 
 def _walk(
