@@ -19,7 +19,7 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import change_lanes, write_lane_events
-from worker.outbox.lanes.processes import Health
+from worker.outbox.lanes.processes import BROKER, Health
 from worker.reporting.problems import KINDS, MAX_UNKNOWN_PARTS, find_problems, read_outbox
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
@@ -116,6 +116,16 @@ def no_process_leads(watch: Watch) -> Iterator[Found]:
     later(watch)
 
 
+def no_process_can_publish(watch: Watch) -> Iterator[Found]:
+    """The broker is away for all processes, and what is due stands still; then it is back."""
+    watch.site.send()
+    watch.site.relay.stop()
+    later(watch, health=Health((), {BROKER: "Redis (mq:6379) takes no messages (ConnectionError)"}))
+    yield {("BrokerAway", "")}
+    watch.site.run()
+    later(watch, health=Health())
+
+
 def clocks_differ(watch: Watch) -> Iterator[Found]:
     """This machine's is two minutes ahead of the database's; then one."""
     watch.ahead_s = 120
@@ -200,6 +210,7 @@ CAUSES: dict[str, Cause] = {
     "LaneParked": a_lane_is_parked,
     "BreakerStaysOpen": a_breaker_is_open,
     "NothingIsDelivered": no_process_leads,
+    "BrokerAway": no_process_can_publish,
     "ClocksApart": clocks_differ,
     "PartsUnknown": parts_are_in_doubt,
     "JobsStayOpen": a_job_stays_open,

@@ -21,7 +21,7 @@ from worker.domain.pacing.lane import LaneBlock
 from worker.outbox.engine.clock import DrivenClock, instant
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.lanes import change_lanes
-from worker.outbox.lanes.processes import Health, renew_heartbeat
+from worker.outbox.lanes.processes import BROKER, Health, renew_heartbeat
 from worker.producer.options import PriorityName
 from worker.reporting import standstill
 from worker.reporting.problems import find_problems, read_outbox
@@ -161,6 +161,12 @@ def test_what_a_members_limit_puts_off_moves(site: Site) -> None:
 # -- causes -----------------------------------------------------------------------------------------------------------
 
 
+def names_of_problems(site: Site) -> set[str]:
+    """The kinds of all problems."""
+    with site.database.reading() as connection:
+        return {one.name for one in find_problems(read_outbox(connection, site.database.now))}
+
+
 def everywhere(site: Site, job: str) -> dict[str, bool]:
     """Where a standstill of `hr` is seen."""
     with site.database.reading() as connection:
@@ -195,14 +201,31 @@ def test_no_process_can_publish(site: Site) -> None:
     job = site.send()
     site.relay.stop()
     site.advance(61)
-    beat(site, Health((), {"relay": "it cannot publish to its broker (ConnectionError), for 12 s"}))
+    beat(site, Health((), {BROKER: "RabbitMQ (mq:5672) takes no messages (ConnectionError)"}))
 
     [found] = seen(site)
 
-    assert StandstillCause.NO_LEADER is found.cause
-    assert ": relay: it cannot publish to its broker (ConnectionError), for 12 s" in found.text
-    assert everywhere(site, job) == EVERYWHERE
+    assert found.cause is StandstillCause.BROKER
+    assert found.text == "RabbitMQ (mq:5672) takes no messages (ConnectionError)"
+    # Among the problems and on the first page it is one of the broker, whatever stands still because of it.
+    assert everywhere(site, job) == EVERYWHERE | {"problem": False, "console": False}
+    assert "BrokerAway" in names_of_problems(site)
+    assert found.text in Person(site).get("/").text
     assert Scraper(site).scrape().of("processes_hindered") == 1
+
+
+def test_no_process_leads_and_each_says_why(site: Site) -> None:
+    """The sentence has what the process says of itself."""
+    job = site.send()
+    site.relay.stop()
+    site.advance(61)
+    beat(site, Health((), {"relay": "each of its turns fails (KeyError), for 12 s"}))
+
+    [found] = seen(site)
+
+    assert found.cause is StandstillCause.NO_LEADER
+    assert ": relay: each of its turns fails (KeyError), for 12 s" in found.text
+    assert everywhere(site, job) == EVERYWHERE
 
 
 def test_no_process_takes_from_the_queue(site: Site) -> None:

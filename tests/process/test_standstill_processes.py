@@ -49,7 +49,7 @@ def without_heartbeat(stack: Stack, make: Make) -> None:
 
 WAYS: Mapping[str, tuple[Way, str]] = {
     "nobody": (lambda stack, make: None, "no worker process is alive"),
-    "broker": (lambda stack, make: stack.worker(threads=4, env=without_broker(make)), "cannot publish to its broker"),
+    "broker": (lambda stack, make: stack.worker(threads=4, env=without_broker(make)), "takes no messages"),
     "queue": (
         lambda stack, make: stack.worker(threads=4, options=("-X", f"{stack.prefix}worker.urgent")),
         "no worker process takes from the queue urgent",

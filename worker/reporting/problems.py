@@ -28,11 +28,24 @@ from worker.language import plural
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.lanes import count_lane_events
-from worker.outbox.lanes.processes import RELAY, Process, QueueName, lease_holder, living_processes
+from worker.outbox.lanes.processes import (
+    BROKER,
+    RELAY,
+    Process,
+    QueueName,
+    hindrance,
+    lease_holder,
+    living_processes,
+)
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.alerts import accounts_without_callbacks
 from worker.reporting.lane_list import UNUSABLE, LaneReport, lane_list
-from worker.reporting.standstill import Standstill, find_standstills
+from worker.reporting.standstill import (
+    Standstill,
+    StandstillCause,
+    broker_away,
+    find_standstills,
+)
 
 MAX_OPEN_S = 900
 """Seconds after its `due_at` from which an open job is a problem, unless its priority is bulk."""
@@ -65,7 +78,7 @@ class ProblemKind:
     """The command that mends it or says more. `{}` stands for the subject."""
     tells_more: bool = False
     """Whether notices have the problem's own text too: it has words of this program alone, and ids."""
-    about: Literal["account", "queue", "process", "workers", "hooks", "clock"] = "account"
+    about: Literal["account", "queue", "process", "workers", "broker", "hooks", "clock"] = "account"
     """What the problem is about. Accounts, queues and processes have a name each."""
 
     @property
@@ -184,7 +197,9 @@ def find_problems(reading: OutboxReading, *, wall_s: float | None = None) -> lis
 
     `wall_s` is the clock of this machine, which is compared with the database's.
     """
-    problems = [*_of_processes(reading), *standstills(reading.standstills), *_of_lanes(reading), *_of_jobs(reading)]
+    # That nobody reaches the broker is one problem, however many accounts stand still because of it.
+    others = [one for one in reading.standstills if one.cause is not StandstillCause.BROKER]
+    problems = [*_of_processes(reading), *standstills(others), *_of_lanes(reading), *_of_jobs(reading)]
     problems += set_aside(reading.steps, reading.faults)
     problems += [OpenProblem("CallbacksStopped", account) for account in reading.without_callbacks]
     problems += _of_hooks(reading)
@@ -223,6 +238,7 @@ def standstills(standstill_list: Sequence[Standstill]) -> list[OpenProblem]:
 
 def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
     fresh = reading.fresh
+    broker = broker_away(fresh)
     if not fresh:
         yield OpenProblem(
             "NothingIsDelivered",
@@ -230,6 +246,8 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
             "no worker process is alive, so all jobs wait",
             "start `worker up` or the Procfile's lines",
         )
+    elif broker:
+        yield OpenProblem("BrokerAway", "", f"nothing is sent, and nothing is lost: {broker}")
     elif not reading.has_leader:
         yield OpenProblem("NothingIsDelivered")
     for queue in (QueueName.URGENT, QueueName.NORMAL):
@@ -242,8 +260,10 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
             continue
         if process.health.problems:
             yield OpenProblem("WorkerUnhealthy", name, "; ".join(process.health.problems))
-        if process.health.hindered:
-            yield OpenProblem("WorkerHindered", name, "; ".join(process.health.hindrances()), "its log says more")
+        hindered = {what: why for what, why in process.health.hindered.items() if not (what == BROKER and broker)}
+        if hindered:
+            text = "; ".join(map(hindrance, hindered, hindered.values()))
+            yield OpenProblem("WorkerHindered", name, text, "its log says more")
 
 
 def _of_hooks(reading: OutboxReading) -> Iterator[OpenProblem]:

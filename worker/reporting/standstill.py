@@ -25,6 +25,7 @@ from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.offering import DueBatch, is_anything_paused, jobs_of_parts, read_due_batch
 from worker.outbox.lanes.pauses import paused_parts
 from worker.outbox.lanes.processes import (
+    BROKER,
     RELAY,
     Process,
     alive_processes,
@@ -50,6 +51,8 @@ class StandstillCause(StrEnum):
 
     NO_WORKER = "no_worker"
     """No worker process is alive."""
+    BROKER = "broker"
+    """No process can publish to the broker."""
     NO_LEADER = "no_leader"
     """No process can offer parts to the workers."""
     NO_CONSUMER = "no_consumer"
@@ -66,6 +69,7 @@ class StandstillCause(StrEnum):
     """The parts are not offered, and nothing is known that keeps the leader from offering them."""
 
 
+BROKER_REMEDY = "bring the broker back; restart no worker: what waits is sent by itself then"
 UNEXPLAINED = frozenset({StandstillCause.NOT_TAKEN, StandstillCause.UNKNOWN})
 _Cause = tuple[StandstillCause, str, str]
 """The cause, a sentence about it, and what to do."""
@@ -123,6 +127,12 @@ def find_standstills(
                 merged, since=min(merged.since, standstill_here.since), lanes=merged.lanes | standstill_here.lanes
             )
     return sorted(standstills.values(), key=lambda standstill: standstill.since)
+
+
+def broker_away(processes: Collection[Process]) -> str:
+    """Returns why none of these processes can publish to the broker, or an empty string."""
+    reasons = [process.health.hindered.get(BROKER, "") for process in processes]
+    return reasons[0] if reasons and all(reasons) else ""
 
 
 def standstills_by_lane(connection: Connection, now_sql: str, only: Collection[str]) -> dict[str, Standstill]:
@@ -194,6 +204,8 @@ class _Diagnosis:
         """Returns a cause that holds for all parts, or None if there is none."""
         if not self._processes:
             return StandstillCause.NO_WORKER, "no worker process is alive", "start `worker up` or the Procfile's lines"
+        if broker := broker_away(self._processes):
+            return StandstillCause.BROKER, broker, BROKER_REMEDY
         if self._leader_id is None:
             why = "; ".join([*_relay_hindrances(self._processes), *_health_problems(self._processes)]) or (
                 "no worker process runs the relay"

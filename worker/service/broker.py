@@ -107,6 +107,12 @@ CERTIFICATE = {
 """What is wrong with a certificate, by OpenSSL's number. Any other number means that it is not trusted."""
 
 
+def _name_of(connection: Any) -> str:
+    kind = "RabbitMQ" if connection.transport.driver_type == "amqp" else "Redis"
+    address = f"{connection.hostname or 'localhost'}:{connection.port or connection.transport.default_port}"
+    return f"{kind} ({address})"
+
+
 class PublisherConnection:
     """A connection to the broker with its producer, opened when it is needed and closed at the first error.
 
@@ -126,6 +132,8 @@ class PublisherConnection:
         """What failed on open connections since the last published message."""
         self._retry_at = float("-inf")
         self.away = False
+        self.broker = "broker"
+        """Its kind and address, such as `RabbitMQ (mq:5672)`, once a connection was tried."""
         self.error = ""
         """The last connection error, as `reason_of` says it, or "blocked". Empty before the first."""
 
@@ -214,6 +222,7 @@ class PublisherConnection:
     def _connect(self) -> None:
         self._alarm.blocked = False
         self._connection = self._app.connection_for_write(connect_timeout=TIMEOUT_S, heartbeat=0)
+        self.broker = _name_of(self._connection)
         if self._is_rabbitmq:
             self._connection.transport_options = {**self._connection.transport_options, **self._alarm.options}
         # connect() would try each broker twice and sleep in between.

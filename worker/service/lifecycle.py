@@ -35,7 +35,7 @@ from worker.outbox.engine import migrate
 from worker.outbox.engine.counting import BufferedCounts
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import release_parts
-from worker.outbox.lanes.processes import Health, QueueName, deferred_account
+from worker.outbox.lanes.processes import BROKER, Health, QueueName, deferred_account
 from worker.service.application_celery import ApplicationCelery
 from worker.service.flower.events import FlowerEvents
 from worker.service.health import HealthSignals, WorkerHealth
@@ -192,6 +192,7 @@ class WorkerProcess:
     def _hindrances(self, leaderships: Sequence[Leadership]) -> dict[str, str]:
         deferred = self.runtime.lane_states.unreachable_accounts()
         return {
+            **({BROKER: self._doorbells.problem} if self._doorbells.away else {}),
             **{one.name: why for one in leaderships if (why := one.problem())},
             **{deferred_account(name): why for name, why in deferred.items()},
         }

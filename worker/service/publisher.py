@@ -50,7 +50,7 @@ class Publisher(ABC, Generic[T]):
     @property
     def problem(self) -> str:
         """Why no message can be published, in a sentence."""
-        return self._refused or f"it cannot publish to its broker ({self._connection.error})"
+        return self._refused or f"{self._connection.broker} takes no messages ({self._connection.error})"
 
     def publish(self, items: Sequence[T]) -> None:
         """Publishes one message for each item. Stops at the first failure and raises NotPublished with the rest."""

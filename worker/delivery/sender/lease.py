@@ -224,6 +224,8 @@ class Leadership:
         self._failure_count = 0
         """Number of failures, each within a minute of the one before."""
         self._failed_at, self._failure_reason = NEVER, ""
+        self._lacked_means = False
+        """Whether the last failure was a missing requirement, which the process itself reports while it is missing."""
 
     @property
     def retry_s(self) -> float:
@@ -309,7 +311,7 @@ class Leadership:
         """Records that the work, or a part of it, has failed."""
         now = self._monotonic()
         self._failure_count = self._failure_count + 1 if now - self._failed_at < DOUBT_S else 1
-        self._failed_at, self._failure_reason = now, reason
+        self._failed_at, self._failure_reason, self._lacked_means = now, reason, what == MEANS
         failure = self._ongoing_failures.setdefault(what, _Failure(reason, now, now))
         failure.reason, failure.last = reason, now
 
@@ -339,8 +341,13 @@ class Leadership:
         self._ongoing_failures.pop(MEANS, None)
 
     def problem(self) -> str:
-        """Returns what has kept this process from the work for some seconds, or an empty string."""
+        """Returns what has kept this process from the work for some seconds, or an empty string.
+
+        A missing requirement of the work is not among it.
+        """
         now = self._monotonic()
+        if self._lacked_means:
+            return ""
         if failure := self._lasting_failure():
             return f"{failure.reason}, for {now - failure.since:.0f} s"
         if now < self._doubtful_until:

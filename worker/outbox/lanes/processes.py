@@ -38,6 +38,8 @@ class QueueName(StrEnum):
 ALL_QUEUES = frozenset(QueueName)
 RELAY = "relay"
 """The lease of the process that runs the relay."""
+BROKER = "broker"
+"""The key in `Health.hindered` of a process that can publish nothing."""
 
 
 def queues_serving(priority: int, *, is_file: bool) -> tuple[QueueName, ...]:
@@ -61,7 +63,8 @@ class Health:
     hindered: Mapping[str, str] = field(default_factory=dict)
     """Lease -> why the process cannot do its work now, for example publish. A restart would not help.
 
-    Also `account NAME` -> why, for an account that the process leaves to others because it cannot reach the vendor.
+    Also `account NAME` -> why, for an account that the process leaves to others because it cannot reach the vendor, and
+    `broker` -> why, while the process can publish nothing.
     """
 
     def hindrances(self) -> list[str]:
@@ -71,7 +74,7 @@ class Health:
 
 def hindrance(lease: str, problem: str) -> str:
     """Returns the sentence on work that a process cannot do now."""
-    return f"{lease}: {problem}"
+    return problem if lease == BROKER else f"{lease}: {problem}"
 
 
 def deferred_account(account: str) -> str:

@@ -23,7 +23,7 @@ Later notices wait in their rows, and are sent together.
 """
 DISABLING = frozenset({"StandingStill", "AccountParked", "LaneParked", "AccountUnusable", "BreakerStaysOpen"})
 """While an account has one of these problems, no notice is sent through it."""
-URL_ONLY = frozenset({"DatabaseAway", "DatabaseTakesNoWrites", "NothingIsDelivered"})
+URL_ONLY = frozenset({"DatabaseAway", "DatabaseTakesNoWrites", "BrokerAway", "NothingIsDelivered"})
 """While one of these problems lasts no job is delivered, so the notice is sent to URLs only."""
 
 

@@ -203,7 +203,7 @@ def _processes(reading: OutboxReading) -> Iterator[Metric]:
     problems = Counter(problem.name for problem in find_problems(reading))
     yield _gauge("relay_active", int(reading.has_leader))
     yield _gauge("processes", len(reading.fresh))
-    yield _gauge("processes_hindered", problems["WorkerHindered"])
+    yield _gauge("processes_hindered", sum(bool(process.health.hindered) for process in reading.fresh))
     yield _gauge("processes_silent", problems["ProcessesSilent"])
     threads = {(q.value,): sum(process.threads for process in reading.fresh if q in process.queues) for q in QueueName}
     yield _gauge("threads", threads)
