@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -70,6 +72,11 @@ def test_what_is_due_and_open_is_held_and_the_rest_is_left(site: Site) -> None:
     ], "the answer of before is kept"
     assert [(row.claim, row.reason) for row in site.of("attempts", doubtful)] == [(1, "read_timeout")]
     assert held_by_a_fence(site) == 0, "given again it finds nothing"
+    counted = Counter[str]()
+    for row in site.rows("select counts from worker_counts"):
+        counted.update(json.loads(row.counts))
+    unanswered = sum(count for name, count in counted.items() if name.startswith("attempts") and "unknown" in name)
+    assert unanswered == 2, "the two in doubt: what is held was not called"
 
 
 def test_the_parts_of_jobs_that_are_not_due_are_not_counted(site: Site) -> None:

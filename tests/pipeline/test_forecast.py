@@ -112,6 +112,18 @@ def test_what_is_due_later_is_counted_apart(site: Site) -> None:
     assert (one.due, one.later, one.in_s) == (0, 3, 0.0)
 
 
+def test_what_is_paused_is_not_due_later(site: Site) -> None:
+    """It waits for a person, so no time is foretold of it."""
+    robot(site, 3, tags=["march"])
+    pause(JobFilter(tag="march"), person="zhang", database=site.database)
+    site.run()
+
+    [line, *_] = lines(told(site)["robot"])
+
+    assert line == "account robot: 0 due, 0 later, 3 paused"
+    assert translate(line, "zh") == "账号 robot：0 个已到期，0 个稍后到期，3 个已暂停"
+
+
 def test_where_nothing_went_nothing_is_foretold(site: Site) -> None:
     """Rather than a guess."""
     robot(site, 3)
@@ -254,8 +266,8 @@ def test_the_page_shows_what_is_printed(page: str, lang: Literal["en", "zh"]) ->
     of_member = LimitWait("member_minute", 200, 30, 60, None)
     of_robot = LimitWait("robot_minute", 1000, 20, 60, 2982.0)
     found = [
-        AccountForecast("hr", 6000, 200, False, 80.0, 75.0, (of_member,), ()),
-        AccountForecast("robot", 1000, 0, False, 1 / 3, 2982.0, (of_robot,), ()),
+        AccountForecast("hr", 6000, 200, 0, False, 80.0, 75.0, (of_member,), ()),
+        AccountForecast("robot", 1000, 0, 0, False, 1 / 3, 2982.0, (of_robot,), ()),
     ]
     printed = translate("\n".join([*(line for one in found for line in lines(one)), ROUGH]), lang)
 

@@ -29,7 +29,7 @@ from worker.domain.job_filter import JobFilter, require_filter
 from worker.domain.state import JobState
 from worker.language import plural
 from worker.outbox.control.matching import missing_jobs
-from worker.outbox.control.sent import PAGE, called_since, ended_jobs, lock_with_originals
+from worker.outbox.control.sent import PAGE, ended_jobs, lock_with_originals, may_have_been_sent_since
 from worker.outbox.control.withdrawals import Withdrawal, WithdrawnJob, withdrawals, withdrawn_jobs
 from worker.outbox.engine.bulk import batched
 from worker.outbox.engine.clock import micros_of
@@ -75,9 +75,9 @@ def find_replayable(
     `accepted=True` includes jobs that did, `unknown=True` jobs of which this is not known, and `cancelled=True` jobs
     that were cancelled, recalled or corrected, which are otherwise only counted in `omitted`. To continue a run that
     was cut short, pass the `began_at` of its audit entry as `since`: jobs that were replayed since then are left out.
-    `breakdown` counts the jobs that were called `lately`, within the vendor's duplicate window, so that an equal
-    message may still be on its way. Raises CheckFailed for a filter with neither `created_from` nor a selective field,
-    which would read all jobs, and for a filter of single parts or of calls.
+    `breakdown` counts the jobs that were called `lately`, within the vendor's duplicate window, and not refused, so
+    that an equal message may still be on its way. Raises CheckFailed for a filter with neither `created_from` nor a
+    selective field, which would read all jobs, and for a filter of single parts or of calls.
     """
     require_filter(filter)
     filter.require_ended_jobs("a replay")
@@ -96,7 +96,9 @@ def find_replayable(
             counts.update((job.account, job.state.label) for job in jobs)
         missing = missing_jobs(connection, filter.part_or_job_ids())
         window_start = now - int(settings_in_use.delivery.duplicate_window_s * 1_000_000)
-        lately = sum(called_since(connection, page, window_start) for page in batched(ids, PAGE))
+        lately = sum(
+            may_have_been_sent_since(connection, page, window_start, accepted=accepted) for page in batched(ids, PAGE)
+        )
         withdrawn = withdrawals(connection, omitted.values())
     breakdown, scope = {"lately": lately} if lately else {}, ReplayScope(accepted, unknown, cancelled)._asdict()
     return ReplayableJobs(

@@ -21,7 +21,7 @@ from worker.domain.pacing.limit import Unit
 from worker.domain.pause import Pause
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.jobs.reading import waiting_by_limit
-from worker.outbox.lanes.full_scan import accounts_with_queued, queued_by_lane
+from worker.outbox.lanes.full_scan import Queued, accounts_with_queued, queued_by_lane
 from worker.outbox.lanes.lanes import list_lanes
 from worker.outbox.lanes.pauses import active_pauses
 from worker.outbox.lanes.processes import Process, alive_processes, unusable_account_counts
@@ -35,8 +35,8 @@ NEAR_LIMIT = 0.5
 """The used share of a limit from which it is assumed to slow down all calls of its account."""
 
 
-Lanes = Mapping[str, tuple[int, int]]
-"""Lane -> how many parts are due, and how many are queued."""
+Lanes = Mapping[str, Queued]
+"""The queued parts by lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,8 @@ class AccountForecast:
     """Queued parts that are due now."""
     later: int
     """Queued parts that are due later, or wait for room in a limit of their recipient or for another part."""
+    paused: int
+    """Queued parts that wait for a person to end a pause."""
     at_least: bool
     """True if more parts may be queued than were counted, so that it takes longer."""
     per_s: float
@@ -103,7 +105,7 @@ class _Reader:
     pauses: Sequence[Pause]
 
     def account(self, name: str, lanes: Lanes, most: int) -> AccountForecast:
-        due, parts = (sum(counts) for counts in zip(*lanes.values(), strict=True))
+        due, parts, paused = (sum(counts) for counts in zip(*lanes.values(), strict=True))
         rows = list_lanes(self.connection, self.now_sql, name)
         usable, unusable = split_usable(self.accounts, [name])
         account = usable.get(name)
@@ -117,9 +119,11 @@ class _Reader:
                     moving.pop(lane, None)
         waits = tuple(self._waits(name, rows, limits, moving))
         stops = tuple(self._stops(name, account, unusable.get(name)))
-        moving_due = sum(lane_due for lane_due, _ in moving.values())
+        moving_due = sum(lane.due for lane in moving.values())
         in_s = None if stops or (parked and not moving_due) else _done_in_s(moving_due, per_s, waits)
-        return AccountForecast(name, due, parts - due, parts >= most, per_s, in_s, waits, (*stops, *parked))
+        return AccountForecast(
+            name, due, parts - due - paused, paused, parts >= most, per_s, in_s, waits, (*stops, *parked)
+        )
 
     def _per_s(self, name: str, usages: Sequence[Usage]) -> float:
         """Returns calls in flight divided by the duration of a call, but no more than a nearly used up limit allows."""
@@ -148,10 +152,10 @@ class _Reader:
             for row in rows
             if row["limit_name"] and row["blocked_until"] > row["now"]
         }
-        for lane, (due, _) in lanes.items():
+        for lane, queued in lanes.items():
             if of_lane := [blocks[key] for key in (lane, name) if key in blocks]:
                 remaining_s, limit = max(of_lane)
-                parts_by_limit[limit] += due
+                parts_by_limit[limit] += queued.due
                 opens_s[limit] = max(opens_s.get(limit, 0.0), remaining_s)
         for limit, parts in sorted(parts_by_limit.items()):
             yield _wait(limit, parts, limits.get(limit), opens_s[limit])

@@ -41,7 +41,11 @@ def forecast(account: Account = None, as_json: Json = False) -> None:
 def lines(account_forecast: AccountForecast) -> Iterator[str]:
     """Yields the lines of an account's forecast."""
     at_least = "at least " if account_forecast.at_least else ""
-    yield f"account {account_forecast.account}: {at_least}{account_forecast.due} due, {account_forecast.later} later"
+    paused = f", {account_forecast.paused} paused" if account_forecast.paused else ""
+    yield (
+        f"account {account_forecast.account}: {at_least}{account_forecast.due} due, {account_forecast.later} later"
+        f"{paused}"
+    )
     for stop in account_forecast.stops:
         yield f"  will not be sent until this is fixed: {stop.why}; {stop.command}"
     if account_forecast.in_s is not None and account_forecast.due:

@@ -249,7 +249,8 @@ def _change(
             part.id, part.claim, part.incarnation or "", verdict, duration_ms=None, flagged=bool(part.flagged)
         )
         batch.attempts[part.id, part.claim] = attempt_row(batch, unanswered, part.marked_at or batch.now)
-        if job is not None:
+        # What is held after a backup was restored is no call of this installation.
+        if job is not None and change.attempt_reason != settle.FENCED:
             count_call(batch, unanswered, part.lane, job, first=first, late=False)
     if change.spec is not None:
         batch.specs.append({"id": part.id, "spec": change.spec})

@@ -184,10 +184,14 @@ def _sources(connection: Connection, filter: JobFilter, now: int) -> Iterator[tu
         yield f"{dialect.by_ids('worker_jobs', alias='j')} and j.id > :after", {"ids": ids_json(ids), "after": ""}
 
 
-def called_since(connection: Connection, ids: Sequence[str], since: int) -> int:
-    """Counts the jobs whose first part had a call after an instant."""
+def may_have_been_sent_since(connection: Connection, ids: Sequence[str], since: int, *, accepted: bool) -> int:
+    """Counts the jobs whose first part had a call after an instant that may have reached a recipient of a replay.
+
+    `accepted` says that a replay is also for those who got it. A refusal of the only call is certain.
+    """
     first = [part_id(job, 0) for job in ids]
-    called = "and marked_at > :since"
+    refused = f"{PartState.REJECTED:d}" if accepted else f"{PartState.REJECTED:d}, {PartState.PARTIAL:d}"
+    called = f"and marked_at > :since and not (state in ({refused}) and marked_at = first_marked_at)"
     return int(rows_by_id(connection, "count(*)", "worker_parts", first, only=called, since=since)[0][0])
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from worker.domain.pacing.lane import account_of, lane_range
+from worker.domain.settle import FOREVER
 from worker.outbox.engine.dialect import Dialect, dialect_of
 from worker.outbox.engine.sql import fetch
 from worker.outbox.lanes.offering import by_lane
@@ -76,16 +78,27 @@ def accounts_with_queued(connection: Connection) -> Iterator[str]:
         after = lane_range(account)["high"]
 
 
-def queued_by_lane(connection: Connection, now: str, account: str, limit: int) -> dict[str, tuple[int, int]]:
-    """Returns lane -> (due parts, queued parts) of an account. Reads at most `limit` parts."""
+class Queued(NamedTuple):
+    """The queued parts of a lane."""
+
+    due: int
+    parts: int
+    """All of them."""
+    paused: int
+    """Those that wait for a person to end a pause."""
+
+
+def queued_by_lane(connection: Connection, now: str, account: str, limit: int) -> dict[str, Queued]:
+    """Returns the queued parts of an account by lane. Reads at most `limit` parts."""
     dialect = dialect_of(connection)
     # With an order by lane, PostgreSQL does not read all other accounts' backlogs in the index by time.
     first = (
-        f"select lane, case when not_before <= {dialect.stable_now(now)} then 1 else 0 end as is_due"
+        f"select lane, case when not_before <= {dialect.stable_now(now)} then 1 else 0 end as is_due,"
+        f" case when not_before > {FOREVER} then 1 else 0 end as is_paused"
         f" from {by_lane(dialect)} where state = 0 and lane > :low and lane < :high order by lane limit {limit}"
     )
-    query = f"select lane, sum(is_due), count(*) from ({first}) part group by lane"
-    return {lane: (int(due), int(parts)) for lane, due, parts in fetch(connection, query, lane_range(account))}
+    query = f"select lane, sum(is_due), count(*), sum(is_paused) from ({first}) part group by lane"
+    return {lane: Queued(*map(int, counts)) for lane, *counts in fetch(connection, query, lane_range(account))}
 
 
 @lru_cache(maxsize=8)

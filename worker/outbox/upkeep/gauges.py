@@ -71,7 +71,7 @@ def queue(connection: Connection, now_sql: str) -> Queue:
     rows = fetch(connection, query)
     if sum(int(row[2]) for row in rows) > MAX_EXACT:
         queued = {
-            account: sum(parts for _, parts in queued_by_lane(connection, now_sql, account, MAX_COUNT).values())
+            account: sum(lane.parts for lane in queued_by_lane(connection, now_sql, account, MAX_COUNT).values())
             for account in accounts_with_queued(connection)
         }
         return Queue(backlogs(connection, now_sql), Counter(queued), is_capped=True)
