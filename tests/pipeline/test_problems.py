@@ -183,6 +183,20 @@ def a_process_is_silent(watch: Watch) -> Iterator[Found]:
     watch.site.sql("update worker_processes set ended_at = 1 where id = 'gone'")
 
 
+def a_process_was_lost(watch: Watch) -> Iterator[Found]:
+    """It was called dead, and did not come back; then another is started."""
+    site, row = (
+        watch.site,
+        "insert into worker_processes (id, alive_until, started_at, ended_at, threads, host, pid, lanes)",
+    )
+    later(watch, 120)
+    dead = site.clock.micros - 60 * SECOND
+    site.sql(f"{row} values ('gone', :at, :began, :at, 1, 'far', 7, '{{}}')", at=dead, began=dead - 900 * SECOND)
+    yield {("WorkersLost", "far 7")}
+    alive = site.clock.micros + 60 * SECOND
+    site.sql(f"{row} values ('new', :alive, :began, null, 1, 'far', 9, '{{}}')", alive=alive, began=dead + 30 * SECOND)
+
+
 def a_queue_has_no_worker(watch: Watch) -> Iterator[Found]:
     """The only process takes from another one; then from all."""
     watch.site.sql("update worker_processes set queues = 'normal'")
@@ -218,6 +232,7 @@ CAUSES: dict[str, Cause] = {
     "SetAside": something_was_set_aside,
     "WorkerUnhealthy": a_process_is_unhealthy,
     "ProcessesSilent": a_process_is_silent,
+    "WorkersLost": a_process_was_lost,
     "QueueWithoutWorkers": a_queue_has_no_worker,
     "AccountUnusable": an_account_cannot_be_used,
     "HooksFailed": a_hook_failed,

@@ -36,6 +36,7 @@ from worker.outbox.lanes.processes import (
     hindrance,
     lease_holder,
     living_processes,
+    recently_died,
 )
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.alerts import accounts_without_callbacks
@@ -55,6 +56,8 @@ MAX_CLOCK_DIFFERENCE_S = 90
 """Largest difference between the clocks in seconds; more is a problem. Callbacks are refused from 300 on."""
 MAX_HOOK_S = 900
 """Longest run of a hook in seconds; a longer one is a problem, because later ends of its job wait for it."""
+REPLACED_S = 15
+"""Seconds before the end of a lost process's lease from which on a start counts as one in its place."""
 LANE_EVENTS_S = 86_400
 """Seconds back for which events of lanes are counted. A lasting error writes `set aside` once a day."""
 
@@ -144,6 +147,8 @@ class OutboxReading:
     now: int
     processes: Sequence[Process]
     """Processes that have not ended, with a heartbeat that is fresh or not."""
+    died: Sequence[Process]
+    """See `recently_died`."""
     has_leader: bool
     """True if a process has the lease of the relay."""
     pauses: Sequence[Pause]
@@ -178,6 +183,7 @@ def read_outbox(connection: Connection, now_sql: str, *, has_open: bool = True) 
     return OutboxReading(
         now,
         processes,
+        recently_died(connection, now_sql),
         lease_holder(connection, now_sql, RELAY) is not None,
         pauses,
         lanes,
@@ -253,6 +259,9 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
     for queue in (QueueName.URGENT, QueueName.NORMAL):
         if fresh and not any(queue in process.queues for process in fresh):
             yield OpenProblem("QueueWithoutWorkers", queue.value)
+    # Where none is left, that is the problem.
+    for process in lost_processes(reading) if fresh else []:
+        yield OpenProblem("WorkersLost", f"{process.host} {process.pid}", since=instant(process.alive_until))
     for process in reading.processes:
         name = f"{process.host} {process.pid}"
         if not process.fresh:
@@ -264,6 +273,19 @@ def _of_processes(reading: OutboxReading) -> Iterator[OpenProblem]:
         if hindered:
             text = "; ".join(map(hindrance, hindered, hindered.values()))
             yield OpenProblem("WorkerHindered", name, text, "its log says more")
+
+
+def lost_processes(reading: OutboxReading) -> list[Process]:
+    """Returns the processes that died in the last day and in whose place none has started since."""
+    starts, lost = sorted(reading.now - int(process.age_s * SECOND) for process in reading.processes), list[Process]()
+    for process in sorted(reading.died, key=lambda process: process.alive_until):
+        since = process.alive_until - REPLACED_S * SECOND
+        replacement = next((start for start in starts if start > since), None)
+        if replacement is None:
+            lost.append(process)
+        else:
+            starts.remove(replacement)
+    return lost
 
 
 def _of_hooks(reading: OutboxReading) -> Iterator[OpenProblem]:
