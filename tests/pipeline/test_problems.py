@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from worker.control.pause import pause, resume
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneEvent, LaneEventKind, Resume
+from worker.language import translate
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
 from worker.outbox.engine.clock import DrivenClock
@@ -20,7 +23,10 @@ from worker.outbox.engine.database import Database
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import change_lanes, write_lane_events
 from worker.outbox.lanes.processes import BROKER, Health
-from worker.reporting.problems import KINDS, MAX_UNKNOWN_PARTS, find_problems, read_outbox
+from worker.outbox.upkeep.alerts import AlertRow
+from worker.reporting.problems import KINDS, MAX_UNKNOWN_PARTS, OpenProblem, find_problems, read_outbox
+from worker.service.notify.notices import AlertNotice
+from worker.service.notify.text import text_of
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -49,15 +55,25 @@ def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
         yield site
 
 
-def problems(watch: Watch) -> Found:
-    """The names and subjects of what is wrong, as the notifier reads them."""
+def listed(watch: Watch) -> list[OpenProblem]:
+    """What is wrong, as the notifier reads it."""
     database = watch.site.database
     with database.reading() as connection:
         reading = read_outbox(connection, database.now)
-    return {
-        (one.name, one.subject)
-        for one in find_problems(reading, wall_s=watch.site.clock.micros / SECOND + watch.ahead_s)
-    }
+    return find_problems(reading, wall_s=watch.site.clock.micros / SECOND + watch.ahead_s)
+
+
+def problems(watch: Watch) -> Found:
+    """The names and subjects of what is wrong."""
+    return {(one.name, one.subject) for one in listed(watch)}
+
+
+def in_chinese(problem: OpenProblem) -> list[str]:
+    """What doctor and the first page say, and what a notice says, without the names of commands."""
+    row = AlertRow("a" * 32, problem.name, problem.subject, seen_at=SECOND)
+    notice = AlertNotice(problem.kind, [row], False, SECOND, texts={problem.subject: problem.text})
+    told = [problem.sentence(UTC, "zh"), problem.what("zh"), translate(text_of(notice), "zh")]
+    return [re.sub(r"`[^`]*`|\w+Error in \S+", "", text) for text in told]
 
 
 def later(watch: Watch, seconds: float = 60.0, **beat: Any) -> None:
@@ -206,7 +222,7 @@ def a_queue_has_no_worker(watch: Watch) -> Iterator[Found]:
 
 def an_account_cannot_be_used(watch: Watch) -> Iterator[Found]:
     """A process says so with its heartbeat; then no longer."""
-    later(watch, unusable={"hr": "accounts.hr.secret names NOWHERE, which is not there"})
+    later(watch, unusable={"hr": "accounts.hr.secret names file x, which is not UTF-8 text; save it as UTF-8"})
     yield {("AccountUnusable", "hr")}
     later(watch)
 
@@ -246,12 +262,13 @@ def test_each_cause_is_in_the_list_until_it_is_over(site: Site, cause: Cause) ->
     before = problems(watch)
     begun = cause(watch)
     expected = next(begun)
-    during = problems(watch)
+    during, told = problems(watch), [text for problem in listed(watch) for text in in_chinese(problem)]
     next(begun, None)
 
     assert before == set()
     assert expected == during
     assert problems(watch) == set()
+    assert [text for text in told if re.search("[a-z]{2,} [a-z]{2,}", text)] == []
 
 
 def test_every_kind_of_problem_has_its_cause() -> None:

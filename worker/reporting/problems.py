@@ -24,7 +24,7 @@ from worker.domain.job import Priority
 from worker.domain.pacing.lane import LaneEventKind, LaneStatus
 from worker.domain.pause import Pause
 from worker.domain.times import write_time
-from worker.language import plural
+from worker.language import Lang, plural, term, translate
 from worker.outbox.engine.clock import SECOND, instant
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.lanes import count_lane_events
@@ -120,24 +120,27 @@ class OpenProblem:
         """The kind of the problem, with its severity and remedy."""
         return KINDS[self.name]
 
-    @property
-    def what(self) -> str:
-        """What it is about, such as `account hr`."""
-        about = "worker" if self.kind.about == "process" else self.kind.about
-        if self.subject:
-            return f"{about} {self.subject}"
-        # What housekeeping sets aside belongs to no account.
-        return "installation" if about == "account" else about
+    def what(self, lang: Lang = "en") -> str:
+        """Returns what it is about, such as `account hr`."""
+        about: str = self.kind.about
+        if about == "process":
+            about = "worker"
+        elif about == "account" and not self.subject:  # what housekeeping sets aside belongs to no account
+            about = "installation"
+        return f"{term('head', about, lang)} {self.subject}".rstrip()
 
     @property
     def command(self) -> str:
         """The complete command that mends it or says more."""
         return self.kind.command.format(shlex.quote(self.subject))
 
-    def sentence(self, zone: tzinfo) -> str:
+    def sentence(self, zone: tzinfo, lang: Lang = "en") -> str:
         """Returns a sentence: what is wrong, since when in this time zone, and what to do."""
         since = f" (since {write_time(self.since, zone)})" if self.since else ""
-        return f"{self.text or self.kind.state}{since}; {self.remedy or self.kind.remedy}"
+        what, remedy = self.text or self.kind.state, self.remedy or self.kind.remedy
+        # Each by itself, because the end of one and the beginning of the next may look like another sentence.
+        what, since, remedy = (translate(text, lang) for text in (what, since, remedy))
+        return f"{what}{since}{'；' if lang == 'zh' else '; '}{remedy}"
 
 
 @dataclass(frozen=True, slots=True)

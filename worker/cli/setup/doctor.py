@@ -103,7 +103,9 @@ def _line(finding: Finding) -> str:
     """Returns the check and its result, in the language of the person."""
     if finding.what == "database":
         return translate("database: " + finding.text)  # as the errors of the database begin
-    return f"{translate(term('check', finding.what))}{': ' if language() == 'en' else '：'}{translate(finding.text)}"
+    if language() == "en":
+        return f"{finding.what}: {finding.text}"
+    return f"{translate(term('check', finding.what))}：{finding.chinese or translate(finding.text)}"
 
 
 def findings(
@@ -346,7 +348,8 @@ def _problems(reading: OutboxReading, names: Collection[str]) -> Iterator[Findin
         # An account that was removed from the settings may still be parked. That stops nothing.
         is_old = problem.name == "AccountParked" and problem.subject not in names
         level = Level.PROBLEM if problem.name in PROBLEMS and not is_old else Level.CAUTION
-        yield Finding(problem.what, level, problem.sentence(zone()), problem.command)
+        told, chinese = problem.sentence(zone()), problem.sentence(zone(), "zh")
+        yield Finding(problem.what(), level, told, problem.command, chinese)
     for lane in reading.lanes:
         # Lanes that are not parked wait for a thing, such as a ticket, that may come at any moment.
         if lane.state != LaneStatus.PARKED and lane.remedy and lane.until and lane.lane in names:

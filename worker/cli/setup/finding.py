@@ -23,3 +23,5 @@ class Finding:
     text: str
     command: str = ""
     """The command that repairs it or says more; empty if there is none."""
+    chinese: str = ""
+    """The text in Chinese, where it was put together of sentences that were translated each."""
