@@ -154,7 +154,7 @@ def _rare(database: Database, jobs: Sequence[str]) -> tuple[str, str]:
     asked = json.dumps({"filter": {"ids": jobs[:1]}, "jobs": 1})
     given = {"action": "cancel", "person": "zhang", "why": "a typo", "asked": asked, "counts": '{"jobs": 1}'}
     commands = [uuid7().hex for _ in range(COMMANDS)]
-    audit = [{**given, "id": id, "began_at": now, "ended_at": now} for id in commands]
+    audit = [{**given, "id": id, "began_at": now, "ended_at": now, "seen_at": now} for id in commands]
     with database.writing() as connection:
         insert_rows(connection, tables.inbound, inbound)
         insert_rows(connection, tables.events, events)

@@ -20,7 +20,7 @@ begin not atomic
       ('worker_alembic_version', '', 'select', 'select', 'select'),
       ('worker_alerts', '', 'select', '', 'select'),
       ('worker_attempts', 'select', 'select', 'select, insert, update', 'select, insert, update'),
-      ('worker_audit', '', '', '', 'select, insert, update (counts, ended_at)'),
+      ('worker_audit', '', '', '', 'select, insert, update (counts, ended_at, seen_at)'),
       ('worker_blob_chunks', 'insert', '', '', 'select'),
       ('worker_blob_uses', 'insert', '', '', 'select, insert'),
       ('worker_blobs', 'select, insert', 'select', '', 'select'),

@@ -55,7 +55,7 @@ begin
     ('worker_alembic_version', '', 'select', 'select', 'select'),
     ('worker_alerts', '', 'select', '', 'select'),
     ('worker_attempts', 'select', 'select', 'select, insert, update', 'select, insert, update'),
-    ('worker_audit', '', '', '', 'select, insert, update (counts, ended_at)'),
+    ('worker_audit', '', '', '', 'select, insert, update (counts, ended_at, seen_at)'),
     ('worker_blob_chunks', 'insert', '', '', 'select'),
     ('worker_blob_uses', 'insert', '', '', 'select, insert'),
     ('worker_blobs', 'select, insert, update (created_at)', 'select', '', 'select, update (created_at)'),
@@ -162,7 +162,7 @@ begin
   -- Of the audit a worker ends its own row, and deletes what its retention says; the rest is kept for the migrator.
   if to_regclass('worker_audit') is not null then
     revoke update on worker_audit from delivery_worker;
-    grant update (counts, ended_at) on worker_audit to delivery_worker;
+    grant update (counts, ended_at, seen_at) on worker_audit to delivery_worker;
     create or replace trigger worker_audit_is_kept before update or delete on worker_audit
       for each row execute function worker_audit_is_kept();
   end if;

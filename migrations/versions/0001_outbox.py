@@ -547,6 +547,7 @@ def create_control() -> None:
         sa.Column("counts", long_text(), nullable=False),
         sa.Column("began_at", sa.BigInteger(), nullable=False),
         sa.Column("ended_at", sa.BigInteger()),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
     )
     table(
         "worker_pauses",

@@ -211,6 +211,7 @@ def test_the_reason_may_not_name_the_person(site: Site) -> None:
 def test_a_long_audit_is_gone_through_page_by_page(site: Site) -> None:
     """Other writers wait for one page at most, and no row is compared with any but itself."""
     row = {"action": "cancel", "person": "ops", "why": f"{WHO} left", "asked": "{}", "counts": "{}", "began_at": 0}
+    row["seen_at"] = 0
     with site.database.writing() as connection:
         connection.execute(insert(tables.audit), [row | {"id": f"{n:032x}"} for n in range(PAGE + 1)])
     left: list[int] = []

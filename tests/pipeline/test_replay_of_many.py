@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
+from rig.stack import until
 from tests.support.runtime import Site, busy, lost, planted, refused
 from worker import JobState, NotReplayable, Text, To, enqueue, replay, resend_failed, webhook
 from worker.config.places import UrlFrom
 from worker.config.settings import Settings
-from worker.control import replay as replaying
+from worker.control import audit, replay as replaying
 from worker.control.audit import CommandResult, list_audit
 from worker.control.cancel import cancel, find_open
 from worker.control.recall import find_sent, recall_jobs
@@ -306,11 +307,34 @@ def test_a_run_that_is_cut_short_goes_on(site: Site, monkeypatch: pytest.MonkeyP
     progress = list[int]()
     done = again(site, JobFilter(ids=jobs), since=entry.began_at, progress=progress.append)
 
-    assert (entry.counts, entry.ended_at) == ({"replays": 4}, None)
+    assert (entry.counts, entry.ended_at, entry.is_interrupted) == ({"replays": 4}, None, True)
     assert (done.counts, progress) == ({"replays": 3}, [2, 3])
     made = site.rows("select replay_of from worker_jobs where replay_of is not null")
     assert sorted(jobs) == sorted(row.replay_of for row in made)
     assert again(site, JobFilter(ids=jobs)).counts["replays"] == 4, "asked for anew, what failed again is tried again"
+
+
+def test_a_run_that_takes_long_is_running(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its process gives signs of life, also while no lot of it ends; once these stop, it was interrupted."""
+    monkeypatch.setattr(audit, "ALIVE_S", 0.01)
+    jobs = many(site, 1)
+    seen = list[bool]()
+
+    def entry() -> audit.AuditEntry:
+        with site.database.reading() as connection:
+            return audit.list_audit(connection, limit=1)[0]
+
+    def takes_long(_: str) -> None:
+        site.clock.advance(3_600)
+        until(lambda: not entry().is_interrupted, "a sign of life")
+        seen.append(entry().is_interrupted)
+
+    again(site, JobFilter(ids=jobs), on_begin=takes_long)
+    site.sql("update worker_audit set ended_at = null")
+    site.clock.advance(audit.LOST_S + 1)
+
+    assert seen == [False]
+    assert entry().is_interrupted
 
 
 def test_a_rate_is_kept(site: Site) -> None:

@@ -243,7 +243,7 @@ UPDATES: Mapping[Role, Mapping[str, str]] = {
     "console": {
         **dict.fromkeys(("attempts", "events", "lanes", "order_queue", "orders", "receipts", "sessions"), "*"),
         **dict.fromkeys(("unindexed", "waits"), "*"),
-        "audit": "counts, ended_at",
+        "audit": "counts, ended_at, seen_at",
         "chats": "allowance",
         "jobs": f"priority, due_at, expires_at, cancelled_at, {ENDS}",
         "parts": f"priority, expires_at, {PROGRESS}",
@@ -409,8 +409,8 @@ def test_a_console_gives_every_command(
 
 def test_only_a_migrator_changes_or_deletes_what_the_audit_has(users: RoleUsers) -> None:
     """A worker begins and ends a row of its own, and deletes what is kept for a time: who read or signed in."""
-    names = "id, action, person, why, asked, counts, began_at"
-    row = f"insert into worker_audit ({names}) values (:id, :action, 'a', 'b', '{{}}', '{{}}', 1)"
+    names = "id, action, person, why, asked, counts, began_at, seen_at"
+    row = f"insert into worker_audit ({names}) values (:id, :action, 'a', 'b', '{{}}', '{{}}', 1, 1)"
     end = "update worker_audit set ended_at = 2, counts = '{}' where id = :id"
     columns = [column.name for column in tables.audit.columns]
     changes = [end, *(f"update worker_audit set {name} = {name} where id = :id" for name in columns)]

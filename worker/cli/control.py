@@ -160,8 +160,9 @@ def audit(
 
 
 def _entry(entry: audits.AuditEntry) -> str:
-    end = "" if entry.ended_at else "  (still running, or was interrupted)"
-    headline = f"{term('action', entry.action)}{translate(f' by {entry.person}')}{translate(end)}"
+    state = "interrupted" if entry.is_interrupted else "running"
+    end = "" if entry.ended_at else f"  ({term('audit', state)})"
+    headline = f"{term('action', entry.action)}{translate(f' by {entry.person}')}{end}"
     lines = [f"{entry.id}  {clock(entry.began_at)}  {headline}"]
     lines += [f"  why: {entry.why}", f"  arguments: {_pairs('field', entry.arguments)}"]
     lines += [f"  result: {_pairs('counted', entry.counts) or 'nothing'}"]

@@ -6,15 +6,17 @@ The counts are written after each transaction, so the entry of a command that wa
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
 from uuid_utils import uuid7
 
 from worker.config.settings import Settings
@@ -26,11 +28,14 @@ from worker.language.visible import breaks_line
 from worker.outbox.control import audit_and_sign_in as rows
 from worker.outbox.control.withdrawals import follow_up_states
 from worker.outbox.engine.caller import on_callers_connection
-from worker.outbox.engine.clock import instant
+from worker.outbox.engine.clock import SECOND, instant, now_in
 from worker.outbox.engine.counting import stored_counts
 from worker.outbox.engine.database import Database
+from worker.outbox.engine.sql import read_now
 
 MAX_WHY, MAX_NAME = 300, 128
+ALIVE_S, LOST_S = 15.0, 60.0
+"""Seconds after which the process of a running command gives a sign of life, and without one of which it is lost."""
 _PREFIX: ContextVar[str] = ContextVar("action_prefix", default="")
 T = TypeVar("T")
 
@@ -84,6 +89,8 @@ class AuditEntry:
     """When it began, by the database's clock."""
     ended_at: datetime | None
     """When it ended, or None while it runs or if it was cut short."""
+    is_interrupted: bool = False
+    """Whether it was cut short: it has not ended, and its process has given no sign of life for a minute."""
     follow_ups: tuple[FollowUpCount, ...] = ()
     """What became of the recalls and corrections that it enqueued, as far as they are stored."""
 
@@ -107,6 +114,7 @@ def _entry(connection: Connection, row: Mapping[str, Any]) -> AuditEntry:
     arguments, counts = object_or_empty(row["asked"]), stored_counts(row["counts"])
     if not isinstance(arguments.get("filter", {}), dict):
         arguments["filter"] = {}
+    has_ended = row["ended_at"] is not None
     return AuditEntry(
         row["id"],
         row["action"],
@@ -115,7 +123,8 @@ def _entry(connection: Connection, row: Mapping[str, Any]) -> AuditEntry:
         arguments,
         counts,
         instant(row["began_at"]),
-        None if row["ended_at"] is None else instant(row["ended_at"]),
+        instant(row["ended_at"]) if has_ended else None,
+        not has_ended and read_now(connection, now_in(connection)) - row["seen_at"] > LOST_S * SECOND,
         _follow_ups(connection, row["id"], arguments, counts),
     )
 
@@ -207,13 +216,37 @@ def audited(
         command = AuditedCommand(row["id"], outbox, settings_in_use)
         outbox.run(lambda connection: rows.begin_audit(connection, outbox.now, row))
         try:
-            yield command
-        except WorkerError:
-            # Refused before its first change, so it was not cut short.
-            if not command.counts:
+            with _signs_of_life(outbox, row["id"]):
+                yield command
+        except BaseException as error:
+            if isinstance(error, WorkerError) and not command.counts:
+                # Refused before its first change, so it was not cut short.
                 command.write_counts(ended=True)
+            else:
+                with suppress(SQLAlchemyError, WorkerError):
+                    outbox.run(lambda connection: rows.record_life(connection, outbox.now, row["id"], interrupted=True))
             raise
         command.write_counts(ended=True)
+
+
+@contextmanager
+def _signs_of_life(database: Database, entry: str) -> Iterator[None]:
+    """Writes that the process of a command is alive while the block runs, if that takes long."""
+    ends = threading.Event()
+
+    def write() -> None:
+        while not ends.wait(ALIVE_S):
+            # Without the database the command itself fails, or waits.
+            with suppress(SQLAlchemyError, WorkerError):
+                database.run(lambda connection: rows.record_life(connection, database.now, entry))
+
+    thread = threading.Thread(target=write, name="command-alive", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ends.set()
+        thread.join()
 
 
 def write_entry(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from worker.console.pages.jobs import SELECTED
 from worker.console.running.background import MAX_RUNNING, MAX_WAITING, Background
 from worker.console.running.preparing import CommandRequest, prepare
 from worker.control import cancel, correct, recall, replay, resolve
-from worker.control.audit import list_audit
+from worker.control.audit import LOST_S, list_audit
 from worker.domain.errors import CheckFailed, WorkerError
 from worker.domain.job_filter import JobFilter
 from worker.domain.pacing.lane import LaneBlock
@@ -773,13 +774,31 @@ def test_progress_is_read_from_the_audit(site: Site) -> None:
     """By whichever process shows it: what was done of how much, until it ends."""
     row = {"id": "a" * 32, "action": "replay", "person": "zhang", "why": "", "asked": '{"jobs": 10}', "began_at": 1}
     with site.database.writing() as connection:
-        insert_rows(connection, tables.audit, [{**row, "counts": '{"replays": 4}'}])
+        insert_rows(connection, tables.audit, [{**row, "counts": '{"replays": 4}', "seen_at": site.clock.micros}])
 
     page = Person(site).get(f"/audit/{row['id']}").text
+    site.clock.advance(LOST_S + 1)
+    later = Person(site).get(f"/audit/{row['id']}").text
 
     assert 'data-live="1"' in page
     assert '<progress max="10" value="4"' in page
     assert "4 of 10" in page
+    assert "interrupted" not in page
+    assert "data-live" not in later
+    assert '<a class="button is-plain" href="/commands/replay">Go on</a>' in later
+
+
+@pytest.mark.parametrize(("sent", "answer"), [(True, "yes"), (False, "no")])
+def test_a_command_that_was_interrupted_goes_on_with_the_same_filter(site: Site, sent: bool, answer: str) -> None:
+    """By a button that leads to its preview; on the command line it says so, too."""
+    asked = json.dumps({"filter": {"account": "hr", "tag": "march"}, "sent": sent, "jobs": 4})
+    row = {"id": "a" * 32, "action": "console.resolve", "person": "zhang", "why": "", "asked": asked, "counts": "{}"}
+    with site.database.writing() as connection:
+        insert_rows(connection, tables.audit, [{**row, "began_at": site.clock.micros, "seen_at": 0}])
+
+    page = Person(site).get(f"/audit/{row['id']}").text
+
+    assert f'href="/commands/resolve?account=hr&amp;tag=march&amp;sent={answer}">Go on</a>' in page
 
 
 @pytest.mark.parametrize(
@@ -795,7 +814,7 @@ def test_each_job_of_a_command_is_progress_once(site: Site, counts: str) -> None
     """The recall of what is corrected is none beside it, and a job that stays as it is is done with, too."""
     row = {"id": "a" * 32, "action": "correct", "person": "zhang", "why": "", "asked": '{"jobs": 10}', "began_at": 1}
     with site.database.writing() as connection:
-        insert_rows(connection, tables.audit, [{**row, "counts": counts}])
+        insert_rows(connection, tables.audit, [{**row, "counts": counts, "seen_at": site.clock.micros}])
 
     assert "4 of 10" in Person(site).get(f"/audit/{row['id']}").text
 
@@ -805,6 +824,6 @@ def test_only_a_command_can_have_changed_nothing(site: Site, action: str, is_sai
     """A sign-in is there to change nothing."""
     row = {"id": "a" * 32, "action": action, "person": "zhang", "why": "", "asked": "{}", "counts": "{}"}
     with site.database.writing() as connection:
-        insert_rows(connection, tables.audit, [{**row, "began_at": 1, "ended_at": 2}])
+        insert_rows(connection, tables.audit, [{**row, "began_at": 1, "ended_at": 2, "seen_at": 2}])
 
     assert is_said == ("Nothing was changed by it." in Person(site).get(f"/audit/{row['id']}").text)

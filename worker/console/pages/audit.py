@@ -14,6 +14,7 @@ from worker.console.pages.cache import cache_of
 from worker.console.rendering import action_word
 from worker.console.viewer import has_right
 from worker.control.audit import AuditEntry, find_audit, list_audit
+from worker.control.commands import COMMANDS
 from worker.domain.job_filter import INSTANTS
 from worker.domain.times import write_time
 from worker.outbox.upkeep.purge import ACCESS
@@ -55,7 +56,26 @@ def entry(request: ConsoleRequest) -> View:
         under_way=any(follow_up.under_way for follow_up in row.follow_ups),
         is_command=row.action not in ACCESS,
         may_list=has_right(request.viewer, "administer"),
+        again=_again(row),
     )
+
+
+def _again(entry: AuditEntry) -> tuple[str, dict[str, str]] | None:
+    """Returns path and query of a command that does the rest of one that was interrupted, or None for other entries."""
+    command = COMMANDS.get(entry.action.removeprefix("console."))
+    if command is None or not entry.is_interrupted:
+        return None
+    given = {**entry.arguments.get("filter", {}), **{name: entry.arguments.get(name) for name in command.keywords}}
+    # That a box is not ticked needs no field; that the answer to a question was no does.
+    unticked = {name for name, option in command.keywords.items() if not option.no and not given[name]}
+    fields = {name: _typed(value) for name, value in given.items() if value is not None and name not in unticked}
+    return f"/commands/{command.name}", fields
+
+
+def _typed(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _in_zone(request: ConsoleRequest, entry: AuditEntry) -> AuditEntry:

@@ -24,19 +24,26 @@ _SESSION = tables.columns_of(tables.sessions)
 
 def begin_audit(connection: Connection, now_sql: str, row: Mapping[str, Any]) -> None:
     """Writes the row of a command that is about to change something."""
-    insert_rows(connection, tables.audit, [{**row, "counts": "{}", "began_at": read_now(connection, now_sql)}])
+    now = read_now(connection, now_sql)
+    insert_rows(connection, tables.audit, [{**row, "counts": "{}", "began_at": now, "seen_at": now}])
 
 
 def write_audit(connection: Connection, now_sql: str, row: Mapping[str, Any]) -> None:
     """Writes the row of a command that is carried out in this transaction."""
     now = read_now(connection, now_sql)
-    insert_rows(connection, tables.audit, [{**row, "began_at": now, "ended_at": now}])
+    insert_rows(connection, tables.audit, [{**row, "began_at": now, "ended_at": now, "seen_at": now}])
 
 
 def record_progress(connection: Connection, now_sql: str, entry: str, counts: str, *, ended: bool) -> None:
     """Writes how much of a command has been done so far, as JSON. `ended` says that it is complete."""
-    ends = f", ended_at = {now_sql}" if ended else ""
-    run(connection, f"update worker_audit set counts = :counts{ends} where id = :id", {"counts": counts, "id": entry})
+    sets = f"counts = :counts, seen_at = {now_sql}{f', ended_at = {now_sql}' if ended else ''}"
+    run(connection, f"update worker_audit set {sets} where id = :id", {"counts": counts, "id": entry})
+
+
+def record_life(connection: Connection, now_sql: str, entry: str, *, interrupted: bool = False) -> None:
+    """Writes that the process of a command that has not ended is alive, or that an error has interrupted it."""
+    seen = "0" if interrupted else now_sql
+    run(connection, f"update worker_audit set seen_at = {seen} where id = :id and ended_at is null", {"id": entry})
 
 
 def audit_rows(connection: Connection, ids: Sequence[str]) -> list[dict[str, Any]]:

@@ -619,6 +619,7 @@ audit = table(
     required("counts", LongText(), "JSON: result -> how many parts so far"),
     required("began_at", BigInteger, "before the first change"),
     optional("ended_at", BigInteger, "after the last change; null: it is running, or was interrupted"),
+    required("seen_at", BigInteger, "last sign of life of its process, every 15 s; 0: it ended in an error"),
 )
 
 sessions = table(
