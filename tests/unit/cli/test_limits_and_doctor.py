@@ -282,14 +282,17 @@ def test_what_people_are_told_of_is_said_here_too(typed: Typed, sqlite_url: str)
     assert "caution  hooks: Hooks failed, and their events stay parked; `worker events --state parked`" in printed
 
 
-def test_what_the_vendor_refused_lately_is_a_caution(typed: Typed, sqlite_url: str) -> None:
-    """45009, and a vendor that answers -1: each with its count, and the command that says where."""
+def test_what_the_vendor_refused_lately_is_a_caution_until_its_lanes_are_open(typed: Typed, sqlite_url: str) -> None:
+    """45009, and a vendor that answers -1: each with its count, and the command that says where; then it is history."""
     typed("db", "upgrade")
     database = Database(make_engine(sqlite_url))
     struck = LaneBlock("hr:a", "send text", 60.0, "45009", penalty=Penalty.FREQUENCY)
     ill = [LaneBlock("hr:b", "send text", 0.0, "-1", failed=True)] * 5
     database.run(lambda connection: change_lanes(connection, database.now, [struck, *ill]))
     lately = typed("doctor")
+    with database.writing() as connection:
+        connection.exec_driver_sql("delete from worker_lanes")
+    over = typed("doctor")
     with database.writing() as connection:
         connection.exec_driver_sql("update worker_lane_events set id = '000' || substr(id, 4)")
 
@@ -301,7 +304,9 @@ def test_what_the_vendor_refused_lately_is_a_caution(typed: Typed, sqlite_url: s
         "caution  vendor: circuit breakers opened in the last day because the vendor answered -1 or not at all: 1"
         in lately[1]
     )
-    assert "caution  vendor" not in printed
+    assert "caution  vendor" not in over[1]
+    assert "ok       vendor: calls refused in the last day" in over[1]
+    assert "vendor: " not in printed
 
 
 def test_what_is_all_set_is_not_spoken_of(typed: Typed, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:

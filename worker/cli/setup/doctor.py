@@ -357,12 +357,14 @@ def _problems(reading: OutboxReading, names: Collection[str]) -> Iterator[Findin
     steps = Counter[str]()
     for (_, step), count in reading.steps.items():
         steps[step] += count
+    # What is over is told, and asks for nothing.
+    level = Level.CAUTION if reading.lanes else Level.OK
     if struck := steps[LaneEventKind.THROTTLED]:
         text = f"calls refused in the last day because a limit was exceeded (45009): {struck}"
-        yield Finding("vendor", Level.CAUTION, f"{text}; `worker lanes --events` says which and why")
+        yield Finding("vendor", level, f"{text}; `worker lanes --events` says which and why")
     if breakers := steps[LaneEventKind.OPENED]:
         text = f"circuit breakers opened in the last day because the vendor answered -1 or not at all: {breakers}"
-        yield Finding("vendor", Level.CAUTION, f"{text}; `worker lanes --events` says which and why")
+        yield Finding("vendor", level, f"{text}; `worker lanes --events` says which and why")
 
 
 def _clock(ahead_s: float) -> Finding:
