@@ -63,11 +63,15 @@ def test_nothing_of_a_table_is_out_of_sight_in_a_narrow_page(browser: Browser, s
             page.open(path)
             hidden[path] = page.page.evaluate(OUT_OF_SIGHT)
         page.open("/jobs")
+        brief = page.page.get_by_role("row").nth(1).bounding_box()
+        page.open("/processes")
         row = page.page.get_by_role("row").nth(1)
         label = row.get_by_role("cell").nth(2).evaluate("(one) => getComputedStyle(one, '::before').content")
 
         assert {path: found for path, found in hidden.items() if found} == {}
         assert {"en": '"State"', "zh": '"状态"'}[lang] == label
+        assert brief is not None
+        assert brief["height"] < 80, "a job of the list is a line or two"
         assert page.faults == []
 
 
@@ -149,6 +153,7 @@ def test_a_time_is_picked_from_a_calendar(browser: Browser, stand: ConsoleStand)
     with watched(browser, stand.url, Look("en", "light", 390)) as page:
         sign_in(page)
         page.open("/jobs")
+        page.page.locator("details[data-wide] > summary").click()
         page.page.locator("[data-pick=time-created_from]").click()
         page.page.locator(".calendar").first.evaluate(
             "(one) => { one.value = '2020-11-27T09:30'; one.dispatchEvent(new Event('input')); }"

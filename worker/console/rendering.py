@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -11,7 +12,7 @@ from importlib.resources import files
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from worker import language
 from worker.console.page import AUDIT_PREFIX, View
@@ -94,7 +95,8 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "csrf_field": field,
                 "reads_all": visit.viewer is not None and may_read_texts(visit.viewer, None),
                 "t": partial(term, visit.lang),
-                "translate": lambda text: translate(text or "", visit.lang),
+                "translate": lambda text: with_commands(translate(text or "", visit.lang)),
+                "with_commands": with_commands,
                 "badge": partial(badge, lang=visit.lang),
                 "state_word": partial(_word, visit.lang, "state"),
                 "term": partial(_word, visit.lang),
@@ -113,6 +115,9 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
     )
 
 
+_BACKTICKS = re.compile("`([^`\n]+)`")
+
+
 def badge(state: str, lang: Lang) -> Markup:
     """Returns a state as a coloured badge with its name in the language; an unknown state keeps its own name."""
     form = '<span class="badge state tone-{}" data-state="{}">{}</span>'
@@ -125,8 +130,14 @@ def at(when: datetime | int | None, zone: tzinfo = UTC) -> Markup:
         return Markup('<span class="quiet">–</span>')
     moment = instant(when) if isinstance(when, int) else when
     text, _, offset = write_time(moment, zone).rpartition(" ")
-    form = '<time datetime="{}">{} <span class="muted">{}</span></time>'
-    return Markup(form).format(moment.astimezone(UTC).isoformat(timespec="milliseconds"), text, offset)
+    # The zone stands at the head of the page.
+    form = '<time datetime="{}" title="{}">{}</time>'
+    return Markup(form).format(moment.astimezone(UTC).isoformat(timespec="milliseconds"), offset, text)
+
+
+def with_commands(text: str) -> Markup:
+    """Returns a sentence as HTML, with what stands between backticks as code."""
+    return Markup(_BACKTICKS.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def short(id: str) -> str:

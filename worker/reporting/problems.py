@@ -206,7 +206,7 @@ def find_problems(reading: OutboxReading, *, wall_s: float | None = None) -> lis
 
     `wall_s` is the clock of this machine, which is compared with the database's.
     """
-    # That nobody reaches the broker is one problem, however many accounts stand still because of it.
+    # A broker that no process reaches is one problem, however many accounts stand still because of it.
     others = [one for one in reading.standstills if one.cause is not StandstillCause.BROKER]
     problems = [*_of_processes(reading), *standstills(others), *_of_lanes(reading), *_of_jobs(reading)]
     problems += set_aside(reading.steps, reading.faults)

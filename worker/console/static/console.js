@@ -42,6 +42,9 @@ function label(within) {
 }
 label(document);
 
+// A wide window has room for what a narrow one folds.
+for (const folded of document.querySelectorAll("details[data-wide]")) folded.open ||= matchMedia("(min-width: 48rem)").matches;
+
 // The jobs that are ticked: how many they are, and all of them at once.
 const ticks = [...document.querySelectorAll("input[form=selected]")], all = document.querySelector("[data-select-all]");
 function count() {

@@ -85,7 +85,7 @@ class Queued(NamedTuple):
     parts: int
     """All of them."""
     paused: int
-    """Those that wait for a person to end a pause."""
+    """Parts that wait for a person to end a pause."""
 
 
 def queued_by_lane(connection: Connection, now: str, account: str, limit: int) -> dict[str, Queued]:
