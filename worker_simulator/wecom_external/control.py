@@ -1,15 +1,12 @@
 """Control calls for group sends: list tasks, confirm or ignore them, add tasks of others, use up monthly caps."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from pydantic import Field
 
 from worker_simulator.request import ControlBody, HttpRequest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from worker_simulator.vendor_state import StateHolder
+from worker_simulator.vendor_state import StateHolder
 
 
 class ConfirmedTask(ControlBody):
@@ -49,16 +46,16 @@ class ReceivedMessages(ControlBody):
     count: int = 1
 
 
-def _tasks(simulator: "StateHolder", request: HttpRequest) -> Any:
+def _tasks(simulator: StateHolder, request: HttpRequest) -> Any:
     return {"tasks": simulator.state.external.to_json()}
 
 
-def _confirm(simulator: "StateHolder", request: HttpRequest) -> Any:
+def _confirm(simulator: StateHolder, request: HttpRequest) -> Any:
     body, tasks = ConfirmedTask.read(request), simulator.state.external
     return {"statuses": tasks.confirm(tasks.find(body.msgid), body.member, body.recipients)}
 
 
-def _ignore(simulator: "StateHolder", request: HttpRequest) -> Any:
+def _ignore(simulator: StateHolder, request: HttpRequest) -> Any:
     body = IgnoredTask.read(request)
     task = simulator.state.external.find(body.msgid)
     if body.member not in task.members:
@@ -67,7 +64,7 @@ def _ignore(simulator: "StateHolder", request: HttpRequest) -> Any:
     return task.to_json()
 
 
-def _foreign(simulator: "StateHolder", request: HttpRequest) -> Any:
+def _foreign(simulator: StateHolder, request: HttpRequest) -> Any:
     body, state = ForeignTask.read(request), simulator.state
     content: dict[str, Any] = {"attachments": body.attachments}
     if body.text is not None:
@@ -84,7 +81,7 @@ def _foreign(simulator: "StateHolder", request: HttpRequest) -> Any:
     return task.to_json()
 
 
-def _spend(simulator: "StateHolder", request: HttpRequest) -> Any:
+def _spend(simulator: StateHolder, request: HttpRequest) -> Any:
     body = ReceivedMessages.read(request)
     simulator.state.external.caps.receive(body.corpid, body.recipient, body.count)
     return {}

@@ -3,24 +3,22 @@
 Nothing is sent to customers here: a task waits until its members confirm it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worker_simulator.answers import HttpAnswer, Refused, accepted
 from worker_simulator.request import Json
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wecom_app.rules.findings import Findings, format_warnings, typed
 from worker_simulator.wecom_app.state.apps import App
 from worker_simulator.wecom_external import rules
 from worker_simulator.wecom_external.contacts import Reach
-
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import VendorState
 
 RECIPIENT_FIELDS = {"single": ("external_userid", 10_000), "group": ("chat_id_list", 2000)}
 """chat_type -> the field with the recipients, and how many it may have."""
 TAGS_PER_LIST = 100
 
 
-def create(state: "VendorState", app: App, body: Json, seq: int) -> HttpAnswer:
+def create(state: VendorState, app: App, body: Json, seq: int) -> HttpAnswer:
     """Creates a task, or refuses it."""
     findings = Findings(state.settings.codes)
     with format_warnings(findings):
@@ -37,7 +35,7 @@ def create(state: "VendorState", app: App, body: Json, seq: int) -> HttpAnswer:
     return accepted(errmsg=findings.errmsg, fail_list=reach.failed, msgid=task.msgid)
 
 
-def _check_references(state: "VendorState", app: App, findings: Findings) -> None:
+def _check_references(state: VendorState, app: App, findings: Findings) -> None:
     for media_id, kind in findings.media:
         state.media.check(app.corpid, kind, media_id)
     linked = app.settings.mini_programs
@@ -45,7 +43,7 @@ def _check_references(state: "VendorState", app: App, findings: Findings) -> Non
         findings.refuse("unlinked_appid")
 
 
-def _reached(state: "VendorState", app: App, body: Json, chat_type: str, findings: Findings) -> Reach:
+def _reached(state: VendorState, app: App, body: Json, chat_type: str, findings: Findings) -> Reach:
     name, limit = RECIPIENT_FIELDS[chat_type]
     ids = _ids(body, name, limit, findings)
     sender = typed(body, "sender", str, findings) or None
@@ -57,14 +55,14 @@ def _reached(state: "VendorState", app: App, body: Json, chat_type: str, finding
     return _move_capped(state, app, reach)
 
 
-def _to_groups(state: "VendorState", sender: str, ids: list[str]) -> Reach:
+def _to_groups(state: VendorState, sender: str, ids: list[str]) -> Reach:
     """Returns the recipients of a send to groups. Without groups, the owner chooses some before sending."""
     if not ids:
         return Reach({sender: []})
     return state.external.contacts.reach(ids, sender, state.settings.external.groups)
 
 
-def _to_customers(state: "VendorState", body: Json, sender: str | None, ids: list[str]) -> Reach:
+def _to_customers(state: VendorState, body: Json, sender: str | None, ids: list[str]) -> Reach:
     """Returns the customers in the call, else all of the sender, or of the corp, with the tags."""
     contacts, tags = state.external.contacts, _tags(state, body)
     if ids:
@@ -76,7 +74,7 @@ def _to_customers(state: "VendorState", body: Json, sender: str | None, ids: lis
     return Reach({member: customers for member, customers in chosen.items() if customers})
 
 
-def _tags(state: "VendorState", body: Json) -> list[list[str]]:
+def _tags(state: VendorState, body: Json) -> list[list[str]]:
     holder = body.get("tag_filter")
     groups: Any = holder.get("group_list") if isinstance(holder, dict) else None
     lists: list[Any] = [
@@ -98,7 +96,7 @@ def _ids(body: Json, name: str, limit: int, findings: Findings) -> list[str]:
     return [str(entry) for entry in ids]
 
 
-def _check_sender(state: "VendorState", app: App, sender: str) -> None:
+def _check_sender(state: VendorState, app: App, sender: str) -> None:
     codes, visible = state.settings.external, app.settings.visible
     if not state.directory.exists(sender) and codes.missing_sender_code:
         raise Refused(codes.missing_sender_code)
@@ -107,7 +105,7 @@ def _check_sender(state: "VendorState", app: App, sender: str) -> None:
         raise Refused(codes.invisible_sender_code)
 
 
-def _move_capped(state: "VendorState", app: App, reach: Reach) -> Reach:
+def _move_capped(state: VendorState, app: App, reach: Reach) -> Reach:
     if not state.settings.external.capped_in_fail_list:
         return reach
     for member, ids in reach.by_member.items():
@@ -117,7 +115,7 @@ def _move_capped(state: "VendorState", app: App, reach: Reach) -> Reach:
     return reach
 
 
-def _refuse_no_recipients(state: "VendorState", reach: Reach) -> None:
+def _refuse_no_recipients(state: VendorState, reach: Reach) -> None:
     """Refuses a task without recipients, unless the owner is to choose groups."""
     codes = state.settings.external
     if any(reach.by_member.values()) or (reach.by_member and not reach.failed):

@@ -2,23 +2,21 @@
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worker_simulator.answers import HttpAnswer, Refused, accepted
 from worker_simulator.request import HttpRequest, Json
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wecom_app.calls.envelope import authorise, parse
 from worker_simulator.wecom_app.state.apps import App
 from worker_simulator.wecom_external import creating
 from worker_simulator.wecom_external.tasks import MEMBER_SENT, SENT, WAITING, GroupSendTask
 
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import VendorState
-
 MONTH = 31 * 86_400
 CURSOR = re.compile(r"CURSOR-([0-9]{1,9})")
 
 
-def list_tasks(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def list_tasks(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers get_groupmsg_list_v2 (93338): tasks of at most a month. Those of an API call have no creator."""
     app, body = _authorised(state, request)
     start: Any = body.get("start_time")
@@ -33,7 +31,7 @@ def list_tasks(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return _page(state, body, "group_msg_list", [_task_entry(task) for task in tasks], default=50, max_size=100)
 
 
-def list_members(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def list_members(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers get_groupmsg_task (93338): every member of a task. Status 1 is not used."""
     app, body = _authorised(state, request)
     task = _readable(state, app, body)
@@ -45,7 +43,7 @@ def list_members(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return _page(state, body, "task_list", entries, default=500, max_size=1000)
 
 
-def list_results(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def list_results(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers get_groupmsg_send_result (93338): a member's recipients. Groups are listed once they were sent to."""
     app, body = _authorised(state, request)
     task = _readable(state, app, body)
@@ -93,7 +91,7 @@ def _listed_content(content: Json) -> Json:
     return {**content, "attachments": attachments}
 
 
-def _readable(state: "VendorState", app: App, body: Json) -> GroupSendTask:
+def _readable(state: VendorState, app: App, body: Json) -> GroupSendTask:
     task = state.external.of(app.corpid, body.get("msgid"))
     if task.cancelled_at is not None and state.settings.external.cancelled_query_code:
         raise Refused(state.settings.external.cancelled_query_code)
@@ -105,9 +103,7 @@ def _is_visible(app: App, userid: str) -> bool:
     return visible is None or userid.lower() in {member.lower() for member in visible}
 
 
-def _page(
-    state: "VendorState", body: Json, name: str, entries: list[Json], *, default: int, max_size: int
-) -> HttpAnswer:
+def _page(state: VendorState, body: Json, name: str, entries: list[Json], *, default: int, max_size: int) -> HttpAnswer:
     """Returns one page. A limit above the maximum counts as the default. The cursor is empty after the last page."""
     limit = body.get("limit")
     size = limit if type(limit) is int and 0 < limit <= max_size else default
@@ -127,34 +123,34 @@ def _start(cursor: Any, count: int) -> int:
     return int(match[1])
 
 
-def add_msg_template(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def add_msg_template(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers add_msg_template (92135)."""
     app, body = _authorised(state, request)
     return creating.create(state, app, body, request.seq)
 
 
-def remind(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def remind(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers remind_groupmsg_send (97610)."""
     app, body = _authorised(state, request)
     state.external.remind(state.external.of(app.corpid, body.get("msgid")))
     return accepted()
 
 
-def cancel(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def cancel(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers cancel_groupmsg_send (97611): 0 even if everything was sent."""
     app, body = _authorised(state, request)
     state.external.cancel(state.external.of(app.corpid, body.get("msgid")))
     return accepted()
 
 
-def _authorised(state: "VendorState", request: HttpRequest) -> tuple[App, Json]:
+def _authorised(state: VendorState, request: HttpRequest) -> tuple[App, Json]:
     app = authorise(state, request)
     if not state.settings.external.permitted or not app.settings.group_sends:
         raise Refused(48002)
     return app, parse(request, state.settings.codes)
 
 
-ROUTES: dict[str, Callable[["VendorState", HttpRequest], HttpAnswer]] = {
+ROUTES: dict[str, Callable[[VendorState, HttpRequest], HttpAnswer]] = {
     "/cgi-bin/externalcontact/add_msg_template": add_msg_template,
     "/cgi-bin/externalcontact/get_groupmsg_list_v2": list_tasks,
     "/cgi-bin/externalcontact/get_groupmsg_task": list_members,

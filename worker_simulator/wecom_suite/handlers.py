@@ -4,18 +4,16 @@ Also the control calls that issue tickets and authorise or cancel apps.
 """
 
 import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from worker_simulator.answers import HttpAnswer, Refused
 from worker_simulator.request import ControlBody, HttpRequest
 from worker_simulator.settings import SuiteSettings
+from worker_simulator.vendor_state import StateHolder, VendorState
 from worker_simulator.wecom_suite.suites import Authorisation
 
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import StateHolder, VendorState
 
-
-def get_suite_token(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def get_suite_token(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers get_suite_token."""
     body = _body(request)
     value, remaining_s = state.suites.suite_token(
@@ -24,7 +22,7 @@ def get_suite_token(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return _answer(state, suite_access_token=value, expires_in=round(remaining_s))
 
 
-def get_permanent_code(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def get_permanent_code(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers get_permanent_code: the corp, its app and the permanent code."""
     suite_id = state.suites.suite_of(request.query.get("suite_access_token", ""))
     granted = state.suites.exchange(suite_id, _text(_body(request), "auth_code"))
@@ -37,14 +35,14 @@ def get_permanent_code(state: "VendorState", request: HttpRequest) -> HttpAnswer
     )
 
 
-def get_corp_token(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def get_corp_token(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers get_corp_token."""
     suite_id, body = state.suites.suite_of(request.query.get("suite_access_token", "")), _body(request)
     token = state.suites.corp_token(suite_id, _text(body, "auth_corpid"), _text(body, "permanent_code"))
     return _answer(state, access_token=token.value, expires_in=round(token.expires_at - state.clock.now()))
 
 
-def _answer(state: "VendorState", **fields: Any) -> HttpAnswer:
+def _answer(state: VendorState, **fields: Any) -> HttpAnswer:
     code = {"errcode": 0, "errmsg": "ok"} if state.settings.suite.errcode_on_success else {}
     return HttpAnswer(json.dumps({**code, **fields}).encode(), errcode=0)
 
@@ -99,11 +97,11 @@ class VerifiedSuite(SuiteSettings):
         return self.provider_corpid
 
 
-def _get_state(simulator: "StateHolder", request: HttpRequest) -> Any:
+def _get_state(simulator: StateHolder, request: HttpRequest) -> Any:
     return {"suites": simulator.state.suites.to_json()}
 
 
-def _run_action(simulator: "StateHolder", request: HttpRequest) -> Any:
+def _run_action(simulator: StateHolder, request: HttpRequest) -> Any:
     """Carries out an action. The event is sent in the background; `callbacks` shows its result."""
     state, action = simulator.state, SuiteAction.read(request)
     suite = state.suites.settings_of(action.suite_id)
@@ -129,7 +127,7 @@ def _earlier_event(events: list[bytes], nth: int) -> bytes:
         raise ValueError(f"nth: the suite has had {len(events)} events") from None
 
 
-def _event(state: "VendorState", action: SuiteAction) -> bytes:
+def _event(state: VendorState, action: SuiteAction) -> bytes:
     """Carries out an action. Returns the vendor's event."""
     suites, info_types = state.suites, {"change": "change_auth", "cancel": "cancel_auth"}
     match action.act:

@@ -5,16 +5,14 @@ Events are XML or JSON, as the callback URL asks for.
 
 import json
 import secrets
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from xml.sax.saxutils import escape
 
 from worker_simulator.request import ControlBody, HttpRequest, Json
 from worker_simulator.settings import WebhookKey
+from worker_simulator.vendor_state import StateHolder, VendorState
 from worker_simulator.wecom_webhook.memory import Post
 from worker_simulator.wecom_webhook.places import Place, kind_of
-
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import StateHolder, VendorState
 
 HOST = "http://in.qyapi.weixin.qq.com/cgi-bin/webhook"
 EVENTS = {"enter_chat": "enter_chat", "add": "add_to_chat", "delete": "delete_from_chat"}
@@ -34,7 +32,7 @@ class WebhookAction(ControlBody):
     """For `message`: the text."""
 
 
-def _run_action(simulator: "StateHolder", request: HttpRequest) -> Any:
+def _run_action(simulator: StateHolder, request: HttpRequest) -> Any:
     """Carries out an action. The event is sent in the background; `callbacks` shows its result."""
     action, state = WebhookAction.read(request), simulator.state
     webhook = state.webhook.key_of(action.key)
@@ -64,7 +62,7 @@ def _common_fields(webhook: WebhookKey, action: WebhookAction, place: Place) -> 
     }
 
 
-def _kind_fields(state: "VendorState", action: WebhookAction) -> Json:
+def _kind_fields(state: VendorState, action: WebhookAction) -> Json:
     if action.act == "message":
         return {"MsgType": "text", "Text": {"Content": action.text}}
     if action.act == "click":
@@ -72,7 +70,7 @@ def _kind_fields(state: "VendorState", action: WebhookAction) -> Json:
     return {"MsgType": "event", "Event": {"EventType": EVENTS[action.act]}}
 
 
-def _clicked(state: "VendorState", action: WebhookAction) -> Json:
+def _clicked(state: VendorState, action: WebhookAction) -> Json:
     """Clicks the newest button of this name in the chat."""
     posts = [post for post in state.webhook.posts if (post.key, post.chat) == (action.key, action.chat)]
     for post in reversed(posts):
@@ -118,7 +116,7 @@ def _value(value: Any) -> str:
     return escape(value) if "]]>" in value else f" <![CDATA[{value}]]>"
 
 
-def _get_state(simulator: "StateHolder", request: HttpRequest) -> Any:
+def _get_state(simulator: StateHolder, request: HttpRequest) -> Any:
     return simulator.state.webhook.to_json()
 
 

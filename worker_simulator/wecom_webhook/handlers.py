@@ -1,11 +1,11 @@
 """webhook/send and webhook/upload_media, step by step. The answer of a send never contains a msgid."""
 
 import json
-from typing import TYPE_CHECKING
 
 from worker_simulator.answers import HttpAnswer, Refused, accepted
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings import WebhookKey
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wecom_app.calls.envelope import parse
 from worker_simulator.wecom_app.rules.findings import Findings, format_warnings
 from worker_simulator.wecom_webhook import places, rules
@@ -13,13 +13,10 @@ from worker_simulator.wecom_webhook.memory import Post
 from worker_simulator.wecom_webhook.places import Address, Place
 from worker_simulator.wire.reader import media_part
 
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import VendorState
-
 UPLOADED = ("file", "voice")
 
 
-def send(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def send(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers webhook/send: posts a message to all of its chats, or to none."""
     webhook = state.webhook.key_of(request.query.get("key", ""))
     _refuse_equal(state, request)
@@ -37,7 +34,7 @@ def send(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return accepted(errmsg=findings.errmsg)
 
 
-def upload_media(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def upload_media(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers webhook/upload_media: stores a file for three days, for this key only."""
     webhook = state.webhook.key_of(request.query.get("key", ""))
     kind = request.query.get("type", "")
@@ -48,7 +45,7 @@ def upload_media(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return accepted(type=kind, media_id=media.media_id, created_at=str(int(media.created_at)))
 
 
-def _refuse_equal(state: "VendorState", request: HttpRequest) -> None:
+def _refuse_equal(state: VendorState, request: HttpRequest) -> None:
     """Refuses a call while an older one with the same body is in flight."""
     code = state.webhook.settings.equal_body_code
     if code and state.webhook.in_flight.is_equal(request):
@@ -62,7 +59,7 @@ def _msgtype(body: Json) -> str:
     return msgtype
 
 
-def _check_content(state: "VendorState", webhook: WebhookKey, body: Json, msgtype: str, findings: Findings) -> Json:
+def _check_content(state: VendorState, webhook: WebhookKey, body: Json, msgtype: str, findings: Findings) -> Json:
     value = body.get(msgtype)
     content: Json = json.loads(json.dumps(value)) if isinstance(value, dict) else {}
     rules.check(state.webhook.settings, webhook.profile, msgtype, content, findings)
@@ -73,7 +70,7 @@ def _check_content(state: "VendorState", webhook: WebhookKey, body: Json, msgtyp
     return content
 
 
-def _count(state: "VendorState", webhook: WebhookKey, address: Address, seq: int) -> None:
+def _count(state: VendorState, webhook: WebhookKey, address: Address, seq: int) -> None:
     """Counts a call for every limit of the profile. A single chat above its own limit is refused with 93005."""
     settings, limits, name = state.webhook.settings, state.limits, f"webhook:{webhook.key}"
     if webhook.profile == "public":
@@ -90,7 +87,7 @@ def _count(state: "VendorState", webhook: WebhookKey, address: Address, seq: int
             raise Refused(93005 if place.kind == "single" else 45009) from None
 
 
-def _accepts(state: "VendorState", place: Place, msgtype: str, findings: Findings) -> bool:
+def _accepts(state: VendorState, place: Place, msgtype: str, findings: Findings) -> bool:
     """True if the chat accepts the message type."""
     if place.kind != "blackboard" or msgtype in places.ON_BLACKBOARDS:
         return True
@@ -102,7 +99,7 @@ def _accepts(state: "VendorState", place: Place, msgtype: str, findings: Finding
 
 
 def _post(
-    state: "VendorState",
+    state: VendorState,
     webhook: WebhookKey,
     address: Address,
     place: Place,

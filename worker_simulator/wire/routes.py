@@ -15,7 +15,7 @@ from worker_simulator.wecom_webhook.handlers import ROUTES as WEBHOOK_ROUTES
 from worker_simulator.wire.call_log import LoggedCall
 from worker_simulator.wire.faults import FakedAnswer, FaultAction
 from worker_simulator.wire.reader import media_part
-from worker_simulator.youdu import envelope as youdu
+from worker_simulator.youdu import answer as youdu
 from worker_simulator.youdu.handlers import ROUTES as YOUDU_ROUTES
 
 Handler = Callable[[VendorState, HttpRequest], HttpAnswer]

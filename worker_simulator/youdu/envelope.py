@@ -9,63 +9,16 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worker.crypto.envelope import RANDOM_BYTES, EnvelopeError
 from worker.crypto.youdu import YouduEnvelope
 from worker_simulator.answers import HttpAnswer
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings.youdu import YouduApp, YouduSettings
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wire.reader import form_fields
-
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import VendorState
-
-REASONS = {
-    -1: "undefined error",
-    3: "no right to the interface",
-    100000: "access token empty",
-    100001: "access token not exist",
-    100002: "access token expired",
-    100003: "bad request",
-    100004: "bad message format",
-    100005: "invalid appId",
-    100006: "decrypt failed",
-    100008: "buin missing",
-    100009: "invalid buin",
-    100010: "appId missing",
-    100011: "encrypt missing",
-    100012: "buin must be int",
-    100013: "appId must be string",
-    100014: "encrypt must be string",
-    200001: "toUser too long",
-    200007: "invalid toUser",
-    200008: "bad upload form",
-    200009: "invalid file type",
-    200010: "resource file not exist",
-}
-"""errcode -> text. `invalid buin` and `invalid appId` are in the documentation; the others are our own."""
-
-
-class YouduRefused(Exception):
-    """The server refuses a call."""
-
-    def __init__(self, code: int, errmsg: str = "") -> None:
-        super().__init__(code, errmsg)
-        self.code = code
-        self.errmsg = errmsg or REASONS.get(code, "error")
-
-
-def reply(code: int, errmsg: str = "ok", encrypt: str | None = None) -> HttpAnswer:
-    """Returns an answer, with the encrypted data if there is any."""
-    body = {"errcode": code, "errmsg": errmsg} | ({} if encrypt is None else {"encrypt": encrypt})
-    return HttpAnswer(json.dumps(body, ensure_ascii=False).encode(), errcode=code)
-
-
-def reason(code: int) -> str:
-    """Returns the text of an errcode."""
-    return "ok" if code == 0 else REASONS.get(code, "error")
-
+from worker_simulator.youdu.answer import YouduRefused, reply
 
 Names = tuple[str, str]
 STANDARD: Names = ("appId", "encrypt")
@@ -97,7 +50,7 @@ class Call:
             raise YouduRefused(100005)
 
 
-def open_call(state: "VendorState", request: HttpRequest, *, with_token: bool = True, names: Names = STANDARD) -> Call:
+def open_call(state: VendorState, request: HttpRequest, *, with_token: bool = True, names: Names = STANDARD) -> Call:
     """Opens one of the two JSON envelopes. The legacy one has no buin and needs no token."""
     body = _object(request)
     settings = state.settings.youdu
@@ -109,7 +62,7 @@ def open_call(state: "VendorState", request: HttpRequest, *, with_token: bool = 
     return _call(app, body.get(names[1]))
 
 
-def open_upload(state: "VendorState", request: HttpRequest) -> Call:
+def open_upload(state: VendorState, request: HttpRequest) -> Call:
     """Opens the envelope of an upload: form fields, and buin as decimal text."""
     form = form_fields(request.headers.get("content-type", ""), request.body)
     fields = {name: value.decode("utf-8", "replace") for name, value in form.items()}

@@ -1,24 +1,22 @@
 """The API calls of the Youdu server."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from worker_simulator.answers import HttpAnswer
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings.youdu import YouduSettings
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.youdu import media
-from worker_simulator.youdu.envelope import LEGACY, Call, YouduRefused, encrypted_reply, open_call, reply
+from worker_simulator.youdu.answer import YouduRefused, reply
+from worker_simulator.youdu.envelope import LEGACY, Call, encrypted_reply, open_call
 from worker_simulator.youdu.people import ReachedAccounts, exists, reach
 from worker_simulator.youdu.rules import MSGTYPES, POP_WINDOW, YouduFindings, check_content, fields
 
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import VendorState
-
-Handler = Callable[["VendorState", HttpRequest], HttpAnswer]
+Handler = Callable[[VendorState, HttpRequest], HttpAnswer]
 ROLE_OF = {"sysMsg": "sysmsg", "sms": "sms", "mail": "mail"}
 
 
-def gettoken(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def gettoken(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers gettoken (c01_00002): the content is the encrypted time in seconds. Each call gets a new token."""
     call, settings = open_call(state, request, with_token=False), state.settings.youdu
     if settings.timestamp_window_s:
@@ -27,7 +25,7 @@ def gettoken(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return encrypted_reply(call, settings, {"accessToken": value, "expireIn": int(settings.token_lifetime_s)})
 
 
-def send(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def send(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers msg/send (c01_00003).
 
     The answer has no id and no list. Depending on the settings, errmsg names unknown accounts.
@@ -49,7 +47,7 @@ def send(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return _answer(reached, settings)
 
 
-def pop_window(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def pop_window(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers popwindow (c01_00006), in the legacy envelope."""
     call, settings = open_call(state, request, names=LEGACY), state.settings.youdu
     body = call.json()
@@ -66,7 +64,7 @@ def pop_window(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return _answer(reached, settings)
 
 
-def set_badge(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def set_badge(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers set.ent.notice (c01_00005), in the legacy envelope: sets the badge count of one account."""
     call, settings = open_call(state, request, names=LEGACY), state.settings.youdu
     body = call.json()
@@ -88,7 +86,7 @@ def _may_send(call: Call, msgtype: str, settings: YouduSettings) -> bool:
     return call.app.role == role or (role == "sms" and call.app.role == "message" and settings.sms_by_message_app)
 
 
-def _record_unknown(state: "VendorState", request: HttpRequest, reached: ReachedAccounts) -> None:
+def _record_unknown(state: VendorState, request: HttpRequest, reached: ReachedAccounts) -> None:
     if reached.unknown:
         state.rulings.record(request.seq, "unknown", toUser="|".join(reached.unknown))
 
@@ -122,7 +120,7 @@ def _badge(body: Json, settings: YouduSettings) -> tuple[str, int]:
 def _guarded(handler: Handler) -> Handler:
     """Returns the handler with YouduRefused turned into an answer."""
 
-    def answer(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+    def answer(state: VendorState, request: HttpRequest) -> HttpAnswer:
         try:
             return handler(state, request)
         except YouduRefused as refusal:

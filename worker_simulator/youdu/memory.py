@@ -12,8 +12,7 @@ from worker_simulator.clock import Clock
 from worker_simulator.request import Json
 from worker_simulator.settings.youdu import YouduApp, YouduSettings
 from worker_simulator.wecom_app.state.inbox import Inbox
-from worker_simulator.youdu.envelope import YouduRefused
-from worker_simulator.youdu.media import YouduFiles
+from worker_simulator.youdu.answer import YouduRefused
 
 
 @dataclass(slots=True)
@@ -61,6 +60,62 @@ class TokenStore:
         count = len(self._tokens)
         self._tokens.clear()
         return count
+
+
+@dataclass(slots=True)
+class YouduFile:
+    """One uploaded file, decrypted."""
+
+    media_id: str
+    appid: str
+    kind: str
+    name: str
+    content: bytes
+    created_at: float
+
+    def to_json(self) -> Json:
+        """Returns the file for the control API."""
+        about = {"media_id": self.media_id, "app": self.appid, "type": self.kind, "name": self.name}
+        return {**about, "size": len(self.content)}
+
+
+class YouduFiles:
+    """Uploaded files by media_id. Their bytes are stored, because media/get returns them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._files: dict[str, YouduFile] = {}
+
+    def to_json(self) -> list[Json]:
+        """Returns every file for the control API, oldest first."""
+        return [media.to_json() for media in self._files.values()]
+
+    def add(self, app: YouduApp, kind: str, name: str, content: bytes) -> YouduFile:
+        """Stores a file. The number in its id is its size."""
+        media_id = f"{secrets.token_hex(16)}-{len(content)}"
+        media = YouduFile(media_id, app.appid, kind, name, content, self._clock.now())
+        self._files[media_id] = media
+        return media
+
+    def find(self, app: YouduApp, media_id: object, settings: YouduSettings) -> YouduFile:
+        """Returns a file that this app may use. Refuses any other with 200010."""
+        media = self._files.get(media_id) if isinstance(media_id, str) else None
+        if media is None or not (settings.media_shared or media.appid == app.appid):
+            raise YouduRefused(200010)
+        if settings.media_lifetime_s and self._clock.now() - media.created_at > settings.media_lifetime_s:
+            raise YouduRefused(200010)
+        return media
+
+    def find_any(self, media_id: str) -> YouduFile | None:
+        """Returns a file of any app, or None."""
+        return self._files.get(media_id)
+
+    def forget(self, which: str) -> int:
+        """Deletes one file, or all with `all`. Returns how many there were."""
+        chosen = [media_id for media_id in self._files if which in ("all", media_id)]
+        for media_id in chosen:
+            del self._files[media_id]
+        return len(chosen)
 
 
 @dataclass(slots=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 
 from worker_simulator.request import Json, is_number
 from worker_simulator.settings.youdu import YouduSettings
-from worker_simulator.youdu.envelope import YouduRefused
+from worker_simulator.youdu.answer import YouduRefused
 
 MAX_USERS = 1000
 MAX_DEPTS = 100

@@ -9,7 +9,7 @@ from typing import Any
 
 from worker_simulator.request import Json
 from worker_simulator.settings.youdu import YouduSettings
-from worker_simulator.youdu.envelope import YouduRefused
+from worker_simulator.youdu.answer import YouduRefused
 
 MAX_ITEMS = 5
 CUT, REPORTED = "cut", "told"

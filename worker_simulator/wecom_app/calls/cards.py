@@ -3,10 +3,11 @@
 Its `invaliduser` is an array, unlike that of message/send.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worker_simulator.answers import HttpAnswer, Refused, accepted
 from worker_simulator.request import HttpRequest, Json
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wecom_app.calls.envelope import agentid_of, read_call
 from worker_simulator.wecom_app.rules.cards import INTERACTIVE, check_card
 from worker_simulator.wecom_app.rules.content import translator
@@ -16,9 +17,6 @@ from worker_simulator.wecom_app.state.directory import ReachedMembers
 from worker_simulator.wecom_app.state.inbox import InboxMessage
 from worker_simulator.wecom_app.state.sent import ResponseCode
 
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import VendorState
-
 TARGETS: dict[str, tuple[type, int, int]] = {
     "userids": (str, 1000, 40032),
     "partyids": (int, 100, 82002),
@@ -27,7 +25,7 @@ TARGETS: dict[str, tuple[type, int, int]] = {
 """List -> type of its ids, how many it may have, and the errcode for more."""
 
 
-def update(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def update(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers update_template_card: updates a card for some of its recipients, and spends the response_code."""
     app, body = read_call(state, request)
     seq = request.seq
@@ -39,7 +37,7 @@ def update(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return accepted(errmsg=findings.errmsg, invaliduser=refused)
 
 
-def _update(state: "VendorState", app: App, body: Json, findings: Findings, seq: int) -> list[str]:
+def _update(state: VendorState, app: App, body: Json, findings: Findings, seq: int) -> list[str]:
     """Applies the update. Returns the targets that it did not reach."""
     if typed(body, "enable_id_trans", int, findings) == 1:
         findings.translate = translator(state.directory)
@@ -60,7 +58,7 @@ def _update(state: "VendorState", app: App, body: Json, findings: Findings, seq:
     return refused
 
 
-def _usable_code(state: "VendorState", app: App, value: str | None) -> ResponseCode:
+def _usable_code(state: VendorState, app: App, value: str | None) -> ResponseCode:
     rules, code = state.settings.card, state.sent.codes.get(value or "")
     if code is None or code.spent or code.expired or state.clock.now() - code.issued_at > rules.code_lifetime_s:
         raise Refused(60140, invaliduser=[])
@@ -85,7 +83,7 @@ def _change(message: InboxMessage, body: Json, findings: Findings) -> Json:
     return {"replace_name": name}
 
 
-def _apply(state: "VendorState", message: InboxMessage, body: Json, change: Json, findings: Findings) -> list[str]:
+def _apply(state: VendorState, message: InboxMessage, body: Json, change: Json, findings: Findings) -> list[str]:
     """Applies the change to the targets that were recipients. Returns the others."""
     targets = {name: _target_ids(body, name, findings) for name in TARGETS}
     rules = state.settings.card

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from worker_simulator.answers import HttpAnswer, accepted
 from worker_simulator.request import HttpRequest
 from worker_simulator.settings.simulator import Check
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wecom_app.calls import envelope
 from worker_simulator.wecom_app.calls.chats import chatid_of, refuse_without_scope
 from worker_simulator.wecom_app.calls.messages import appearance
@@ -16,14 +16,11 @@ from worker_simulator.wecom_app.rules.message_types import TO_CHATS
 from worker_simulator.wecom_app.state.chats import Chat
 from worker_simulator.wecom_app.state.inbox import InboxMessage
 
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import VendorState
-
 MENTION = re.compile(r"<@([0-9A-Za-z_.@-]{1,64})>")
 MENTIONING = frozenset({"text", "markdown"})
 
 
-def send(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def send(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers appchat/send: delivers a message to the members of a chat who are below their limits."""
     app, body = envelope.read_call(state, request)
     refuse_without_scope(state, app)
@@ -35,15 +32,15 @@ def send(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return accepted(errmsg=sending.findings.errmsg)
 
 
-def _check_msgtype(state: "VendorState", sending: Sending) -> None:
+def _check_msgtype(state: VendorState, sending: Sending) -> None:
     envelope.check_msgtype(sending.body, frozenset(TO_CHATS), state.settings.chat.msgtype_code)
 
 
-def _check_options(state: "VendorState", sending: Sending) -> None:
+def _check_options(state: VendorState, sending: Sending) -> None:
     sending.options = options.check_for_chat(sending.body, sending.msgtype, sending.findings)
 
 
-def _check_body(state: "VendorState", sending: Sending) -> None:
+def _check_body(state: VendorState, sending: Sending) -> None:
     sending.findings.translate = None
     check_content(sending, TO_CHATS)
     check_media(state, sending)
@@ -52,7 +49,7 @@ def _check_body(state: "VendorState", sending: Sending) -> None:
 STEPS: Mapping[Check, Step] = {"msgtype": _check_msgtype, "options": _check_options, "body": _check_body}
 
 
-def _message(state: "VendorState", sending: Sending, chat: Chat) -> InboxMessage:
+def _message(state: VendorState, sending: Sending, chat: Chat) -> InboxMessage:
     return InboxMessage(
         msgid="",
         app=sending.app,

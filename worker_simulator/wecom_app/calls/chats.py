@@ -1,20 +1,17 @@
 """appchat/create, update and get (90245 创建群聊会话, 98913 修改群聊会话, 98914 获取群聊会话)."""
 
 import re
-from typing import TYPE_CHECKING
 
 from worker_simulator.answers import HttpAnswer, Refused, accepted
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings import ChatSettings
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wecom_app.calls.envelope import authorise, read_call
 from worker_simulator.wecom_app.rules.findings import Findings, format_warnings, typed
 from worker_simulator.wecom_app.rules.texts import CUT, TextRule
 from worker_simulator.wecom_app.state.apps import App
 from worker_simulator.wecom_app.state.chats import Chat
 from worker_simulator.wecom_app.state.directory import USERID, Directory
-
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import VendorState
 
 MIN_MEMBERS, MAX_MEMBERS = 2, 2000
 
@@ -59,7 +56,7 @@ LONGEST_CHATID = 32
 NAME = TextRule("name", limit=50, over=CUT, unit="chars")
 
 
-def create(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def create(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers appchat/create. Without an owner, the first member becomes the owner (the vendor chooses at random)."""
     app, body = read_call(state, request)
     refuse_without_scope(state, app)
@@ -71,7 +68,7 @@ def create(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return accepted(errmsg=findings.errmsg, chatid=chat.chatid)
 
 
-def _new_chat(state: "VendorState", app: App, body: Json, findings: Findings) -> Chat:
+def _new_chat(state: VendorState, app: App, body: Json, findings: Findings) -> Chat:
     chatid = _requested_chatid(body, findings)
     state.chats.refuse_existing(app.corpid, chatid or "")
     NAME.check(body, "chat", findings)
@@ -84,7 +81,7 @@ def _new_chat(state: "VendorState", app: App, body: Json, findings: Findings) ->
     return Chat(chatid or state.chats.new_chatid(), app, body.get("name") or "", owner, members, findings.altered)
 
 
-def update(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def update(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers appchat/update: changes name, owner or members. An owner who leaves must name the next one (86203)."""
     app, body = read_call(state, request)
     refuse_without_scope(state, app)
@@ -99,7 +96,7 @@ def update(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return accepted(errmsg=findings.errmsg)
 
 
-def _change(state: "VendorState", chat: Chat, body: Json, findings: Findings) -> tuple[str, list[str]]:
+def _change(state: VendorState, chat: Chat, body: Json, findings: Findings) -> tuple[str, list[str]]:
     """Returns owner and members after the change."""
     rules = state.settings.chat
     NAME.check(body, "chat", findings)
@@ -113,7 +110,7 @@ def _change(state: "VendorState", chat: Chat, body: Json, findings: Findings) ->
     return owner or chat.owner, members
 
 
-def get(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def get(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers appchat/get."""
     app, chatid = authorise(state, request), request.query.get("chatid", "")
     refuse_without_scope(state, app)
@@ -122,7 +119,7 @@ def get(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return accepted(chat_info=state.chats.of(app, chatid).info())
 
 
-def refuse_without_scope(state: "VendorState", app: App) -> None:
+def refuse_without_scope(state: VendorState, app: App) -> None:
     """Refuses apps whose visible range is not the root department: they have no chats."""
     code = state.settings.chat.no_scope_code
     if code and not app.settings.root_scope:

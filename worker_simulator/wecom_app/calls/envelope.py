@@ -1,17 +1,15 @@
 """The fields of message/send (90236) outside the message: msgtype, agentid and recipients; and the access token."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worker_simulator.answers import Refused
 from worker_simulator.request import HttpRequest, Json, is_number
 from worker_simulator.settings import CodeSettings
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wecom_app.rules.findings import Findings
 from worker_simulator.wecom_app.rules.message_types import TO_MEMBERS
 from worker_simulator.wecom_app.state.apps import App
-
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import VendorState
 
 MSGTYPES = frozenset(TO_MEMBERS) | {"template_card"}
 RECIPIENT_MAXIMA = {"touser": (1000, 40032), "toparty": (100, 82002), "totag": (100, 82003)}
@@ -81,13 +79,13 @@ def _ids(body: Json, name: str, findings: Findings) -> list[str]:
     return [part.strip() for part in (value or "").split("|") if part.strip()]
 
 
-def authorise(state: "VendorState", request: HttpRequest) -> App:
+def authorise(state: VendorState, request: HttpRequest) -> App:
     """Counts the call, and returns the app of its access token."""
     app = state.apps.by_token(request.query.get("access_token"), request.ip)
     state.limits.count_call(app.corpid, request.path, request.ip, request.seq)
     return app
 
 
-def read_call(state: "VendorState", request: HttpRequest) -> tuple[App, Json]:
+def read_call(state: VendorState, request: HttpRequest) -> tuple[App, Json]:
     """Counts the call, and returns the app of its access token and the JSON object of its body."""
     return authorise(state, request), parse(request, state.settings.codes)

@@ -2,16 +2,14 @@
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from xml.sax.saxutils import escape
 
 from pydantic import Field
 
 from worker_simulator.request import ControlBody, HttpRequest, Json
+from worker_simulator.vendor_state import StateHolder, VendorState
 from worker_simulator.wecom_app.state.inbox import InboxMessage
-
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import StateHolder, VendorState
 
 
 class Press(ControlBody):
@@ -34,7 +32,7 @@ class PressedCard:
     response_code: str
 
 
-def press(state: "VendorState", action: Press) -> PressedCard:
+def press(state: VendorState, action: Press) -> PressedCard:
     """Presses a button. Raises ValueError if that is not possible."""
     message = _card_of(state, action)
     card = _current_card(message, action.person.lower())
@@ -46,7 +44,7 @@ def press(state: "VendorState", action: Press) -> PressedCard:
     return PressedCard(message, _event(state, message, card, action, code, menu=menu), code)
 
 
-def _card_of(state: "VendorState", action: Press) -> InboxMessage:
+def _card_of(state: VendorState, action: Press) -> InboxMessage:
     cards = [
         message
         for message in state.inbox.shown_to(action.person)
@@ -99,7 +97,7 @@ def _refuse_unknown_choices(card: Json, selected: dict[str, list[str]]) -> None:
             raise ValueError(f"the question {key!r} is frozen")
 
 
-def _event(state: "VendorState", message: InboxMessage, card: Json, action: Press, code: str, *, menu: bool) -> bytes:
+def _event(state: VendorState, message: InboxMessage, card: Json, action: Press, code: str, *, menu: bool) -> bytes:
     """Returns the event as the XML that the vendor sends."""
     fields: dict[str, Any] = {
         "ToUserName": message.app.corpid,
@@ -151,7 +149,7 @@ class MemberAction(ControlBody):
     """The text of a message; only for `message`."""
 
 
-def _run_action(simulator: "StateHolder", request: HttpRequest) -> Any:
+def _run_action(simulator: StateHolder, request: HttpRequest) -> Any:
     """Carries out an action. The event is sent in the background; `callbacks` shows its result."""
     action, state = MemberAction.read(request), simulator.state
     app = state.apps.configured(action.corpid, action.agentid)

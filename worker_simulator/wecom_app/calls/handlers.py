@@ -1,17 +1,13 @@
 """Access tokens, agent/get, recalls and uploads."""
 
-from typing import TYPE_CHECKING
-
 from worker_simulator.answers import HttpAnswer, Refused, accepted
 from worker_simulator.request import HttpRequest, is_number
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wecom_app.calls.envelope import authorise, read_call
 from worker_simulator.wire.reader import media_part
 
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import VendorState
 
-
-def gettoken(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def gettoken(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers gettoken (91039 获取access_token)."""
     query = request.query
     token = state.apps.login(query.get("corpid", ""), query.get("corpsecret", ""), request.ip)
@@ -19,7 +15,7 @@ def gettoken(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return accepted(access_token=token.value, expires_in=round(token.expires_at - state.clock.now()))
 
 
-def get_agent(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def get_agent(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers agent/get (90227 获取应用): the app of the token, and its visible range."""
     app = authorise(state, request)
     settings, agentid = app.settings, request.query.get("agentid", "")
@@ -31,7 +27,7 @@ def get_agent(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return accepted(agentid=int(agentid), name="simulated app", allow_userinfos=visible, allow_partys=parties, close=0)
 
 
-def recall(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def recall(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers message/recall (94867 撤回应用消息): for all recipients, within 24 hours, by the app that sent it."""
     app, body = read_call(state, request)
     msgid = body.get("msgid")
@@ -50,7 +46,7 @@ def recall(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return accepted()
 
 
-def upload(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def upload(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers media/upload (90253 上传临时素材)."""
     app = authorise(state, request)
     kind = request.query.get("type", "")
@@ -59,7 +55,7 @@ def upload(state: "VendorState", request: HttpRequest) -> HttpAnswer:
     return accepted(type=kind, media_id=media.media_id, created_at=str(int(media.created_at)))
 
 
-def uploadimg(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def uploadimg(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers media/uploadimg (90256 上传图片). Any form field is accepted; the errmsg of a success is empty."""
     app = authorise(state, request)
     url = state.media.store_picture(media_part(request.headers.get("content-type", ""), request.body, name=None))

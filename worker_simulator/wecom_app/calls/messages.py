@@ -7,11 +7,12 @@ limits of members.
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worker_simulator.answers import HttpAnswer, Refused, accepted
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings.simulator import Check
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wecom_app.calls import envelope
 from worker_simulator.wecom_app.rules import options
 from worker_simulator.wecom_app.rules.cards import INTERACTIVE, check_card, is_callback_capable
@@ -23,15 +24,12 @@ from worker_simulator.wecom_app.state.duplicates import FirstRequest
 from worker_simulator.wecom_app.state.inbox import InboxMessage
 from worker_simulator.wecom_app.state.sent import new_msgid, refuse_used_task_id
 
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import VendorState
-
 UNSEEN = frozenset({40001, 40014, 40082, 41001, 42001, 45009, 45033, 45036, 60020, 301042})
 """Codes with which the vendor refuses a call before it looks at the message: token, address, limits of calls."""
 TASK_ID = re.compile(r"[0-9A-Za-z_@-]{1,128}")
 
 
-def send(state: "VendorState", request: HttpRequest) -> HttpAnswer:
+def send(state: VendorState, request: HttpRequest) -> HttpAnswer:
     """Answers message/send."""
     app = state.apps.by_token(request.query.get("access_token"), request.ip)
     body = envelope.parse(request, state.settings.codes)
@@ -44,7 +42,7 @@ def send(state: "VendorState", request: HttpRequest) -> HttpAnswer:
         raise
 
 
-def record_refused(state: "VendorState", request: HttpRequest, code: int) -> None:
+def record_refused(state: VendorState, request: HttpRequest, code: int) -> None:
     """Records a send that a fault rule refused with this code, if such sends count for the duplicate check."""
     if code in UNSEEN:
         return
@@ -57,7 +55,7 @@ def record_refused(state: "VendorState", request: HttpRequest, code: int) -> Non
     state.duplicates.remember_refused(key, body, state.clock.now())
 
 
-def _send(state: "VendorState", app: App, request: HttpRequest, body: Json, key: tuple[str, bytes]) -> HttpAnswer:
+def _send(state: VendorState, app: App, request: HttpRequest, body: Json, key: tuple[str, bytes]) -> HttpAnswer:
     sending = run_checks(state, app, request, body, STEPS)
     reached = _reach(state, sending)
     task_id = _task_id(sending.card)
@@ -73,7 +71,7 @@ def _send(state: "VendorState", app: App, request: HttpRequest, body: Json, key:
     return _answer(state, sending, message, reached, key)
 
 
-def _deliver(state: "VendorState", sending: Sending, people: list[str]) -> InboxMessage:
+def _deliver(state: VendorState, sending: Sending, people: list[str]) -> InboxMessage:
     """Counts a message against every limit, and delivers it to the members below their limits."""
     app, seq, msgid = sending.app, sending.request.seq, new_msgid()
     state.limits.count_persons(app.name, len(people), seq)
@@ -87,7 +85,7 @@ def _deliver(state: "VendorState", sending: Sending, people: list[str]) -> Inbox
     return message
 
 
-def _check_agent(state: "VendorState", sending: Sending) -> None:
+def _check_agent(state: VendorState, sending: Sending) -> None:
     """Checks that agentid is the app of the token. Mini-program notices may omit it."""
     required = sending.msgtype != "miniprogram_notice"
     sending.agentid = envelope.agentid_of(sending.body, sending.findings, required=required)
@@ -95,15 +93,15 @@ def _check_agent(state: "VendorState", sending: Sending) -> None:
         state.apps.check_agent(sending.app, sending.agentid)
 
 
-def _check_msgtype(state: "VendorState", sending: Sending) -> None:
+def _check_msgtype(state: VendorState, sending: Sending) -> None:
     envelope.check_msgtype(sending.body)
 
 
-def _check_options(state: "VendorState", sending: Sending) -> None:
+def _check_options(state: VendorState, sending: Sending) -> None:
     sending.options = options.check(sending.body, sending.msgtype, sending.findings)
 
 
-def _check_body(state: "VendorState", sending: Sending) -> None:
+def _check_body(state: VendorState, sending: Sending) -> None:
     if sending.card is None:
         check_content(sending, TO_MEMBERS)
     else:
@@ -131,7 +129,7 @@ def _check_permissions(sending: Sending) -> None:
             raise Refused(42014)
 
 
-def _check_recipients(state: "VendorState", sending: Sending) -> None:
+def _check_recipients(state: VendorState, sending: Sending) -> None:
     sending.recipients = envelope.recipients_of(sending.body, sending.findings)
 
 
@@ -154,7 +152,7 @@ def _task_id(card: Json | None) -> str | None:
     return value
 
 
-def _reach(state: "VendorState", sending: Sending) -> ReachedMembers:
+def _reach(state: VendorState, sending: Sending) -> ReachedMembers:
     ids = sending.recipients
     reached = state.directory.reach(sending.app.settings, ids["touser"], ids["toparty"], ids["totag"])
     unknown = reached.refused_fields(lower_case=False)
@@ -166,20 +164,18 @@ def _reach(state: "VendorState", sending: Sending) -> ReachedMembers:
     return reached
 
 
-def _refused_fields(state: "VendorState", reached: ReachedMembers, *, keeps_case: bool = False) -> dict[str, str]:
+def _refused_fields(state: VendorState, reached: ReachedMembers, *, keeps_case: bool = False) -> dict[str, str]:
     directory = state.settings.directory
     lower_case = directory.lower_case and not keeps_case
     return reached.refused_fields(lower_case=lower_case, with_empty=directory.empty_lists == "empty")
 
 
-def _record_repeat(state: "VendorState", seq: int, original: FirstRequest) -> None:
+def _record_repeat(state: VendorState, seq: int, original: FirstRequest) -> None:
     first = state.sent.messages.get(original.fields.get("msgid", ""))
     state.rulings.record(seq, "duplicate", first_at=original.at, first_seq=first.seq if first else None)
 
 
-def _repeat_answer(
-    state: "VendorState", sending: Sending, original: FirstRequest, reached: ReachedMembers
-) -> HttpAnswer:
+def _repeat_answer(state: VendorState, sending: Sending, original: FirstRequest, reached: ReachedMembers) -> HttpAnswer:
     """Returns the answer to a suppressed repeat. The vendor does not document it, so a setting decides."""
     refused = _refused_fields(state, reached)
     answers = state.settings.duplicate.answers
@@ -192,7 +188,7 @@ def _repeat_answer(
     return accepted(**refused, msgid=message.msgid)
 
 
-def _message(state: "VendorState", sending: Sending, msgid: str) -> InboxMessage:
+def _message(state: VendorState, sending: Sending, msgid: str) -> InboxMessage:
     return InboxMessage(
         msgid=msgid,
         app=sending.app,
@@ -215,7 +211,7 @@ def appearance(sending: Sending, place: Any) -> str:
 
 
 def _answer(
-    state: "VendorState", sending: Sending, message: InboxMessage, reached: ReachedMembers, key: tuple[str, bytes]
+    state: VendorState, sending: Sending, message: InboxMessage, reached: ReachedMembers, key: tuple[str, bytes]
 ) -> HttpAnswer:
     now = state.clock.now()
     fields: dict[str, Any] = {"msgid": message.msgid}

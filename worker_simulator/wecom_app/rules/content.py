@@ -3,18 +3,15 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from worker_simulator.request import HttpRequest, Json
 from worker_simulator.settings.simulator import Check
+from worker_simulator.vendor_state import VendorState
 from worker_simulator.wecom_app.rules.findings import Findings, format_warnings
 from worker_simulator.wecom_app.rules.nested import Table
 from worker_simulator.wecom_app.rules.options import SendOptions, refuse_unsafe_file
 from worker_simulator.wecom_app.state.apps import App
 from worker_simulator.wecom_app.state.directory import Directory
-
-if TYPE_CHECKING:
-    from worker_simulator.vendor_state import VendorState
 
 
 @dataclass(slots=True)
@@ -41,12 +38,10 @@ class Sending:
         return self.content if self.msgtype == "template_card" else None
 
 
-Step = Callable[["VendorState", Sending], None]
+Step = Callable[[VendorState, Sending], None]
 
 
-def run_checks(
-    state: "VendorState", app: App, request: HttpRequest, body: Json, steps: Mapping[Check, Step]
-) -> Sending:
+def run_checks(state: VendorState, app: App, request: HttpRequest, body: Json, steps: Mapping[Check, Step]) -> Sending:
     """Runs the checks that a call has. Raises Refused at the first that fails."""
     sending = Sending(app, request, body, Findings(state.settings.codes))
     sending.content = _content_of(body, sending.msgtype)
@@ -66,7 +61,7 @@ def check_content(sending: Sending, tables: Mapping[str, Table]) -> None:
         table.check(sending.content, sending.msgtype, sending.findings)
 
 
-def check_media(state: "VendorState", sending: Sending) -> None:
+def check_media(state: VendorState, sending: Sending) -> None:
     """Checks that every media_id exists with the right type, and that a file with `safe` may be safe."""
     for media_id, kind in sending.findings.media:
         filename = state.media.check(sending.app.corpid, kind, media_id)
