@@ -239,13 +239,10 @@ class Channel:
 
     def check(self, draft: Draft) -> list[Problem]:
         """Returns every wrong field at once, in the vendor's names. Empty if the job may be stored."""
-        from worker.channels.foreign import beside_problems  # it looks at all channels, which import this file
-
         ours = self.checks.get(draft.kind)
         if ours is None:
             return [Problem("kind", "this channel has no such kind of job", f"use one of {', '.join(self.checks)}")]
-        found = [problem for check in ours for problem in check(draft)]
-        return list(dict.fromkeys([*beside_problems(self, draft), *found]))
+        return list(dict.fromkeys(problem for check in ours for problem in check(draft)))
 
     def warnings(self, draft: Draft) -> list[str]:
         """Returns what is allowed but worth a warning (advised lengths, a member who may be reached twice)."""

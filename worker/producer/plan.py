@@ -17,6 +17,7 @@ from pydantic_core import to_json
 
 from worker.accounts.current import current_accounts
 from worker.channels import registry
+from worker.channels.foreign import beside_problems
 from worker.channels.registry import require_usable
 from worker.domain.content.message import File, Message
 from worker.domain.content.recipient import Recipients, To
@@ -129,7 +130,7 @@ def plan(request: JobRequest, site_key: bytes) -> PlannedJob:
         request.message, notes = channel.fit(request.kind, request.message, request.account, overflow)
     is_simple = channel.is_plain(request)
     if not is_simple and not unusable:
-        problems += channel.check(request)
+        problems += [*beside_problems(channel, request), *channel.check(request)]
     if not problems and options:
         problems = _option_text_problems(options)
     message, recipients, to = "", "", request.recipients.to_json()
