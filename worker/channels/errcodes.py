@@ -8,7 +8,7 @@ has it. `worker.language` finds the Chinese in the same files. Never match on `e
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -98,26 +98,21 @@ _SCOPES: Mapping[Scope, str] = {
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The codes that a channel can meet. Read when the first one is looked up."""
+    """The codes that a channel can meet."""
 
-    folder: str = ""
-    """The channel whose `errcodes.toml` it is, or empty for a channel from outside."""
+    errcodes: Iterable[Errcode] = ()
+    """The channel's own rows, looked at when the first code is looked up. A later row of a code wins."""
     shared: Catalogue | None = None
     """Where codes without a row there are looked up."""
     own: range = range(0)
     """Codes that are never looked up there, because they mean something else."""
     at_gettoken: Errcode | None = None
     """A code that means something else in the answer to gettoken."""
-    errcodes: tuple[Errcode, ...] = ()
-    """The rows of a channel from outside, which has no such file."""
 
     @cached_property
     def rows(self) -> tuple[Errcode, ...]:
-        """The channel's own rows. A later row of a code wins."""
-        if not self.folder:
-            return self.errcodes
-        text = files("worker.channels").joinpath(self.folder, "errcodes.toml").read_text(encoding="utf-8")
-        return tuple(row for table in tomllib.loads(text).values() for row in _rows(table))
+        """The channel's own rows."""
+        return tuple(self.errcodes)
 
     @cached_property
     def _by_code(self) -> Mapping[int, Errcode]:
@@ -148,6 +143,20 @@ class Catalogue:
         if self.at_gettoken is not None and code == self.at_gettoken.code:
             lines.append(f"from gettoken: {self.at_gettoken.meaning}; {self.at_gettoken.remedy}")
         return [f"{code}  {translate(row.meaning, lang)}", *(translate(line, lang) for line in lines)]
+
+
+@dataclass(frozen=True)
+class ErrcodeFile:
+    """The rows of one of our own channels."""
+
+    folder: str
+    """The folder whose `errcodes.toml` has them."""
+
+    def __iter__(self) -> Iterator[Errcode]:
+        """Reads the file, which takes up to 20 ms."""
+        text = files("worker.channels").joinpath(self.folder, "errcodes.toml").read_text(encoding="utf-8")
+        for table in tomllib.loads(text).values():
+            yield from _rows(table)
 
 
 def _rows(table: Mapping[str, Any]) -> Iterator[Errcode]:

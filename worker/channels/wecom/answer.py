@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from worker.channels.errcodes import Catalogue, Class, Errcode
+from worker.channels.errcodes import Catalogue, Class, Errcode, ErrcodeFile
 from worker.channels.wecom import redact
 from worker.channels.wecom.redact import remedy
 from worker.domain.call import Reply
@@ -35,7 +35,7 @@ WRONG_SECRET = Errcode(
     "correct corpid and secret",
 )
 """From gettoken itself, 40001 means a wrong secret, not a stale token (page 91039)."""
-ERRCODES = Catalogue("wecom", at_gettoken=WRONG_SECRET)
+ERRCODES = Catalogue(ErrcodeFile("wecom"), at_gettoken=WRONG_SECRET)
 """The codes of all WeCom APIs. A webhook has further ones of its own."""
 
 WRONG_FORMAT = "wrong json format"

@@ -30,7 +30,7 @@ from worker.channels.calls import (
 from worker.channels.checking import overflow as overflows
 from worker.channels.checking.job import SPLIT_FIELD, content_of, put
 from worker.channels.checking.overflow import Fitted
-from worker.channels.errcodes import Catalogue, Class
+from worker.channels.errcodes import Catalogue, Class, ErrcodeFile
 from worker.channels.wecom import redact, upload
 from worker.channels.wecom.answer import ERRCODES as SHARED, Answer, Page, no_vendor, read, verdict, warns
 from worker.channels.wecom.callback import secrets_of
@@ -56,7 +56,7 @@ from worker.domain.outcome import (
 from worker.domain.pacing.limit import Charge, Limit, LimitCounter, Unit
 
 # To the apps every code of webhooks is one of another feature.
-ERRCODES = Catalogue("wecom_webhook", shared=SHARED, own=range(93000, 94000))
+ERRCODES = Catalogue(ErrcodeFile("wecom_webhook"), shared=SHARED, own=range(93000, 94000))
 
 SEND = "/cgi-bin/webhook/send"
 UPLOAD = "/cgi-bin/webhook/upload_media"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.channels.base import TokenLater, TokenOutcome, TokenRefused
-from worker.channels.errcodes import Catalogue, Class
+from worker.channels.errcodes import Catalogue, Class, ErrcodeFile
 from worker.channels.wecom.answer import json_of, read, retry_after
 from worker.channels.wecom.token import DEADLINE_S, UNREADABLE_DELAY_S, granted
 from worker.channels.youdu.account import DEFAULT_PATH
@@ -23,7 +23,7 @@ from worker.domain.errors import ConfigurationError
 from worker.domain.job import Kind
 from worker.domain.outcome import Outcome, Rejected, Scope, Unknown, Wait
 
-ERRCODES = Catalogue("youdu")
+ERRCODES = Catalogue(ErrcodeFile("youdu"))
 ALSO = ("sysOrgAssistant",)
 """AppIds that some answers end with instead of the app's own. Two SDKs accept it."""
 
