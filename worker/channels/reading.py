@@ -40,7 +40,8 @@ class BodyReader:
     code: int | None = None
     """The vendor's code for an unknown type."""
     takes_new_cards: bool = False
-    """True if a card without a class may be sent as it is."""
+    """True if a card without a class may be sent as it is. An application's check refuses it even as a `Raw`, so the
+    remedy must not name one."""
 
     def read(self, body: Mapping[str, Any], options: Mapping[str, Any], *, raw: bool) -> VendorMessage:
         """Returns the typed message of a body, with those of the options that it has.
@@ -90,13 +91,12 @@ class BodyReader:
         if not isinstance(content, Mapping):
             return None
         card_class = self.cards.get(str(content.get("card_type")))
-        if card_class is None and self.takes_new_cards:
-            if not raw:
-                raise unknown_type(f"{CARD}.card_type", content.get("card_type"), self.cards, 42031)
-        elif card_class is None:
+        if card_class is None and not self.takes_new_cards:
             names = ", ".join(self.cards)
             text = "is no card type (vendor code 42031)"
             raise CheckFailed([Problem(f"{CARD}.card_type", text, f"use one of {names}")])
+        if card_class is None and not raw:
+            raise unknown_type(f"{CARD}.card_type", content.get("card_type"), self.cards, 42031)
         return card_class
 
 
