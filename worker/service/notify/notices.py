@@ -21,10 +21,6 @@ MAX_PER_HOUR, RESERVED_FOR_PAGES = 30, 10
 
 Later notices wait in their rows, and are sent together.
 """
-DISABLING = frozenset({"StandingStill", "AccountParked", "LaneParked", "AccountUnusable", "BreakerStaysOpen"})
-"""While an account has one of these problems, no notice is sent through it."""
-URL_ONLY = frozenset({"DatabaseAway", "DatabaseTakesNoWrites", "BrokerAway", "NothingIsDelivered"})
-"""While one of these problems lasts no job is delivered, so the notice is sent to URLs only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,5 +127,5 @@ def usable_targets(notice: AlertNotice, accounts: Sequence[str | None], unusable
         n
         for n, account in enumerate(accounts)
         if n > notice.last_failed
-        and (account is None or not (notice.kind.name in URL_ONLY or account in unusable or account in about))
+        and (account is None or not (notice.kind.stops == "everything" or account in unusable or account in about))
     ]

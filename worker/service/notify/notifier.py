@@ -31,7 +31,7 @@ from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.upkeep.alerts import AlertRow, alert_rows, failed_notices, save_alerts
 from worker.reporting.problems import KINDS, OutboxReading, find_problems, read_outbox
-from worker.service.notify.notices import DISABLING, AlertNotice, notices, update_alerts
+from worker.service.notify.notices import AlertNotice, notices, update_alerts
 from worker.service.notify.sending import TAG, NoticeSender
 
 LEASE = "notify"
@@ -90,7 +90,8 @@ class Notifier:
         if not due:
             self.leadership.record_idle()
             return
-        unusable = {account for name, account in problems if name in DISABLING} | self._unusable_accounts(reading)
+        stopped = {problem.subject for problem in found if problem.kind.stops == "account"}
+        unusable = stopped | self._unusable_accounts(reading)
         for notice in due:
             # Checked before each notice: a POST may take long, so another process may have taken over, or this one is
             # to end.
@@ -99,8 +100,10 @@ class Notifier:
             is_urgent = notice.kind.severity == "page"
             if ("QueueWithoutWorkers", "urgent" if is_urgent else "normal") in problems:
                 is_urgent = not is_urgent
-            name = notice.kind.name if notice.kind.tells_more else ""
-            notice = replace(notice, texts={one.subject: one.text for one in found if one.name == name and one.text})
+            if notice.kind.tells_more:
+                of_kind = [problem for problem in found if problem.kind is notice.kind]
+                texts = {problem.subject: problem.text for problem in of_kind if problem.text}
+                notice = replace(notice, texts=texts)
             is_sent = self._sender.send(notice, unusable, holds, is_urgent=is_urgent)
             if is_sent:
                 self.leadership.succeeded()
