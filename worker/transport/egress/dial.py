@@ -2,6 +2,10 @@
 
 Every wait ends with the connect timeout, so a peer that sends byte after byte gains nothing. Only name resolution has
 its own limits, those of the system's resolver. No byte of a request to the vendor is sent here.
+
+urllib3 2.8 can open none of this in our place: its timeout is for each address and each read, a refused CONNECT is an
+OSError with the proxy's own text, SOCKS needs PySocks, and `SSLTransport` waits in each send and read, where calls here
+share a thread over sockets that never wait.
 """
 
 from __future__ import annotations
