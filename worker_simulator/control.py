@@ -181,15 +181,15 @@ def _merge_settings(simulator: StateHolder, request: HttpRequest) -> Any:
 def _press(simulator: StateHolder, request: HttpRequest) -> Any:
     """Presses a button of a card. The event is sent in the background; `callbacks` shows its result."""
     action, state = Press.read(request), simulator.state
-    event = press(state, action)
+    message, xml, code = press(state, action)
     about = {
         "person": action.person,
         "key": action.key,
-        "response_code": event.response_code,
-        "agentid": event.message.agentid,
-        "seq": event.message.seq,
+        "response_code": code,
+        "agentid": message.agentid,
+        "seq": message.seq,
     }
-    return state.callbacks.send(state.apps.settings_of(event.message.app), event.xml, about).to_json()
+    return state.callbacks.send(state.apps.settings_of(message.app), xml, about).to_json()
 
 
 def _verify(simulator: StateHolder, request: HttpRequest) -> Any:

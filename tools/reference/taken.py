@@ -118,19 +118,12 @@ def answer_of(place: str, made: type[BaseModel], fields: Mapping[str, Any]) -> A
     return ask(PLACES[place][0], message, recipients_for(place, message))
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """What a place says to the further fields of a class that it takes."""
-
-    refused: tuple[str, ...]
-    """Paths of fields that other places take."""
-    warned: tuple[str, ...]
-    """Fields of the message itself, not of objects in it."""
-
-
 @cache
-def further_fields(place: str, made: type[BaseModel]) -> Fields:
-    """Tries each field of a class at a place, and one that is refused there also elsewhere."""
+def further_fields(place: str, made: type[BaseModel]) -> tuple[list[str], list[str]]:
+    """Tries the further fields of a class that a place takes, and one that is refused there also elsewhere.
+
+    Returns the paths of refused fields that other places take, and of those with a warning the message's own fields.
+    """
     base, refused, warned = answer_of(place, made, fields_of(made)), list[str](), list[str]()
     for path, fields in variants(made):
         answer = answer_of(place, made, fields)
@@ -139,7 +132,7 @@ def further_fields(place: str, made: type[BaseModel]) -> Fields:
             refused += [path] if any(not other.problems for other in others) else []
         elif "." not in path and set(answer.warnings).difference(base.warnings):
             warned.append(path)
-    return Fields(tuple(refused), tuple(warned))
+    return refused, warned
 
 
 # -- the page ----------------------------------------------------------------------------------------------------------
@@ -205,8 +198,7 @@ def _class_cell(say: Voice, place: str, made: type[BaseModel]) -> str:
     answer = answer_of(place, made, fields_of(made))
     if answer.problems:
         return _no(say, answer.problems)
-    fields = further_fields(place, made)
-    refused, warned = (say.listed(f"`{path}`" for path in _outermost(one)) for one in (fields.refused, fields.warned))
+    refused, warned = (say.listed(f"`{path}`" for path in _outermost(one)) for one in further_fields(place, made))
     taken = say("yes, without {}", refused) if refused else say("yes")
     return say.listed([taken, say("warned: {}", warned)]) if warned else taken
 

@@ -148,11 +148,9 @@ async def talk_part(context: PageContext, conversations: Conversations) -> dict[
 async def _hits(context: PageContext) -> list[tuple[ConversationKey, str, str, EntryView]]:
     """Returns each match with its conversation and that conversation's name."""
     hit_views = []
-    for n, hit in enumerate(await hits(context.state, context.query.q)):
-        hit_context = replace(context, query=replace(context.query, at=hit.key))
-        hit_views.append(
-            (hit.key, title(context, hit.key), subtitle(context, hit.key), view(hit_context, hit.entry, f"h{n}"))
-        )
+    for n, (key, entry) in enumerate(await hits(context.state, context.query.q)):
+        hit_context = replace(context, query=replace(context.query, at=key))
+        hit_views.append((key, title(context, key), subtitle(context, key), view(hit_context, entry, f"h{n}")))
     return hit_views
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from worker_simulator.inbox.conversations import ConversationEntry, LogItem, keys_of, logs
@@ -19,28 +18,23 @@ PIECE = 100
 """How many messages are searched before other tasks may run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A message that contains the text, and the first conversation it belongs to."""
+async def hits(state: VendorState, q: str) -> list[tuple[ConversationKey, ConversationEntry]]:
+    """Returns the newest messages that contain a text in any case, or have it as msgid or task_id.
 
-    key: ConversationKey
-    entry: ConversationEntry
-
-
-async def hits(state: VendorState, q: str) -> list[Hit]:
-    """Returns the newest messages that contain a text in any case, or have it as msgid or task_id."""
-    matches: list[Hit] = []
+    Each has the first conversation that it belongs to.
+    """
+    matches: list[tuple[ConversationKey, ConversationEntry]] = []
     for log in logs(state):
         count = 0
         for n, item in enumerate(reversed(log)):
             if n % PIECE == 0:
                 await asyncio.sleep(0)
             keys = keys_of(item) if contains(item, q) else []
-            matches += [Hit(key, ConversationEntry((_seq(item), 0), item)) for key in keys[:1]]
+            matches += [(key, ConversationEntry((_seq(item), 0), item)) for key in keys[:1]]
             count += bool(keys)
             if count >= MAX_HITS:
                 break
-    return sorted(matches, key=lambda hit: -hit.entry.order[0])[:MAX_HITS]
+    return sorted(matches, key=lambda hit: -hit[1].order[0])[:MAX_HITS]
 
 
 def contains(item: LogItem, q: str) -> bool:

@@ -9,7 +9,7 @@ from worker_simulator.vendor_state import VendorState
 from worker_simulator.youdu import media
 from worker_simulator.youdu.answer import YouduRefused, reply
 from worker_simulator.youdu.envelope import LEGACY, Call, encrypted_reply, open_call
-from worker_simulator.youdu.people import ReachedAccounts, exists, reach
+from worker_simulator.youdu.people import exists, reach
 from worker_simulator.youdu.rules import MSGTYPES, POP_WINDOW, YouduFindings, check_content, fields
 
 Handler = Callable[[VendorState, HttpRequest], HttpAnswer]
@@ -38,13 +38,13 @@ def send(state: VendorState, request: HttpRequest) -> HttpAnswer:
     call.require(_may_send(call, str(msgtype), settings))
     findings = YouduFindings(settings)
     content = check_content(str(msgtype), body, findings)
-    reached = reach(body, settings, to_all=msgtype == "sysMsg", emails=msgtype == "mail")
-    _record_unknown(state, request, reached)
+    people, unknown = reach(body, settings, to_all=msgtype == "sysMsg", emails=msgtype == "mail")
+    _record_unknown(state, request, unknown)
     for _, media_id in findings.media:
         state.youdu.media.find(call.app, media_id, settings)
-    _refuse_unknown(reached, settings)
-    state.youdu.deliver(call.app.appid, str(msgtype), content, findings.altered, list(reached.people), request.seq)
-    return _answer(reached, settings)
+    _refuse_unknown(unknown, settings)
+    state.youdu.deliver(call.app.appid, str(msgtype), content, findings.altered, people, request.seq)
+    return _answer(unknown, settings)
 
 
 def pop_window(state: VendorState, request: HttpRequest) -> HttpAnswer:
@@ -57,11 +57,11 @@ def pop_window(state: VendorState, request: HttpRequest) -> HttpAnswer:
         raise YouduRefused(settings.body_code)
     if window.get("url"):
         window.pop("tip", None)
-    reached = reach(body, settings)
-    _record_unknown(state, request, reached)
-    _refuse_unknown(reached, settings)
-    state.youdu.pop_up(call.app.appid, window, list(reached.people), request.seq)
-    return _answer(reached, settings)
+    people, unknown = reach(body, settings)
+    _record_unknown(state, request, unknown)
+    _refuse_unknown(unknown, settings)
+    state.youdu.pop_up(call.app.appid, window, people, request.seq)
+    return _answer(unknown, settings)
 
 
 def set_badge(state: VendorState, request: HttpRequest) -> HttpAnswer:
@@ -86,23 +86,23 @@ def _may_send(call: Call, msgtype: str, settings: YouduSettings) -> bool:
     return call.app.role == role or (role == "sms" and call.app.role == "message" and settings.sms_by_message_app)
 
 
-def _record_unknown(state: VendorState, request: HttpRequest, reached: ReachedAccounts) -> None:
-    if reached.unknown:
-        state.rulings.record(request.seq, "unknown", toUser="|".join(reached.unknown))
+def _record_unknown(state: VendorState, request: HttpRequest, unknown: list[str]) -> None:
+    if unknown:
+        state.rulings.record(request.seq, "unknown", toUser="|".join(unknown))
 
 
-def _refuse_unknown(reached: ReachedAccounts, settings: YouduSettings) -> None:
-    if reached.unknown and settings.invalid_users == "strict":
-        raise YouduRefused(200007, _unknown_text(reached.unknown, settings))
+def _refuse_unknown(unknown: list[str], settings: YouduSettings) -> None:
+    if unknown and settings.invalid_users == "strict":
+        raise YouduRefused(200007, _unknown_text(unknown, settings))
 
 
-def _answer(reached: ReachedAccounts, settings: YouduSettings) -> HttpAnswer:
+def _answer(unknown: list[str], settings: YouduSettings) -> HttpAnswer:
     """Returns the answer of a server that delivers to known accounts and may name the unknown ones."""
-    match settings.invalid_users if reached.unknown else "silent":
+    match settings.invalid_users if unknown else "silent":
         case "partial":
-            return reply(0, _unknown_text(reached.unknown, settings))
+            return reply(0, _unknown_text(unknown, settings))
         case "partial-error":
-            return reply(200007, _unknown_text(reached.unknown, settings))
+            return reply(200007, _unknown_text(unknown, settings))
     return reply(0)
 
 

@@ -5,7 +5,6 @@ Accounts are compared without case.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from worker_simulator.request import Json, is_number
@@ -16,16 +15,13 @@ MAX_USERS = 1000
 MAX_DEPTS = 100
 
 
-@dataclass(slots=True)
-class ReachedAccounts:
-    """The accounts that a call reaches (lower case, without repeats), and the unknown ones."""
+def reach(
+    body: Json, settings: YouduSettings, *, to_all: bool = False, emails: bool = False
+) -> tuple[list[str], list[str]]:
+    """Returns the accounts that a call reaches (lower case, without repeats), and the unknown ones.
 
-    people: dict[str, None] = field(default_factory=dict)
-    unknown: list[str] = field(default_factory=list)
-
-
-def reach(body: Json, settings: YouduSettings, *, to_all: bool = False, emails: bool = False) -> ReachedAccounts:
-    """Returns the recipients of a call: toUser and toDept, of a system message toAll, of a mail toEmail."""
+    They are those of toUser and toDept, of a system message toAll, of a mail toEmail.
+    """
     users, depts = _ids(body, "toUser"), [] if emails else _ids(body, "toDept")
     addresses = _ids(body, "toEmail") if emails and not users else []
     everyone = to_all and isinstance(body.get("toAll"), dict)
@@ -35,17 +31,17 @@ def reach(body: Json, settings: YouduSettings, *, to_all: bool = False, emails: 
         raise YouduRefused(200001)
     if len(depts) > MAX_DEPTS:
         raise YouduRefused(settings.body_code)
-    reached = ReachedAccounts()
+    people, unknown = dict[str, None](), list[str]()
     for account in [*users, *addresses]:
         if exists(account, settings):
-            reached.people[account.lower()] = None
+            people[account.lower()] = None
         else:
-            reached.unknown.append(account)
+            unknown.append(account)
     for dept in depts:
-        reached.people |= dict.fromkeys(_members(dept, settings))
+        people |= dict.fromkeys(_members(dept, settings))
     if everyone:
-        reached.people |= dict.fromkeys(_online(body["toAll"], settings))
-    return reached
+        people |= dict.fromkeys(_online(body["toAll"], settings))
+    return list(people), unknown
 
 
 def _ids(body: Json, name: str) -> list[str]:

@@ -40,7 +40,6 @@ class AccountHealth:
     """The worst state of the account and its lanes; None if nothing is wrong."""
     lanes: int
     """How many of its lanes have such a state."""
-    is_unusable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +146,8 @@ def _rank(standing: Iterable[LaneReport]) -> int:
 def _line(request: ConsoleRequest, name: str, standing: list[LaneReport]) -> AccountHealth:
     account_settings = split_usable(request.site.accounts, [name])[0].get(name)
     worst = min(standing, key=lambda report: list(TONES).index(report.state), default=None)
-    return AccountHealth(
-        name,
-        None if account_settings is None else account_settings.channel,
-        worst,
-        len(standing),
-        account_settings is None,
-    )
+    channel_name = None if account_settings is None else account_settings.channel
+    return AccountHealth(name, channel_name, worst, len(standing))
 
 
 def bars(usage: Usage, now: int) -> list[Bar]:

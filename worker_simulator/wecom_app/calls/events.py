@@ -1,7 +1,6 @@
 """What members do in an app: press a button, write, open the app; and the event that the vendor sends (90240)."""
 
 import secrets
-from dataclasses import dataclass
 from typing import Any, Literal
 from xml.sax.saxutils import escape
 
@@ -23,17 +22,11 @@ class Press(ControlBody):
     """Question key -> option ids."""
 
 
-@dataclass(frozen=True, slots=True)
-class PressedCard:
-    """The event before encryption, and its response_code."""
+def press(state: VendorState, action: Press) -> tuple[InboxMessage, bytes, str]:
+    """Presses a button. Returns the card, the event before encryption, and its response_code.
 
-    message: InboxMessage
-    xml: bytes
-    response_code: str
-
-
-def press(state: VendorState, action: Press) -> PressedCard:
-    """Presses a button. Raises ValueError if that is not possible."""
+    Raises ValueError if that is not possible.
+    """
     message = _card_of(state, action)
     card = _current_card(message, action.person.lower())
     menu = action.key in _menu_keys(card)
@@ -41,7 +34,7 @@ def press(state: VendorState, action: Press) -> PressedCard:
         raise ValueError(f"the card {action.person} sees has no key {action.key!r}")
     _refuse_unknown_choices(card, action.selected)
     code = state.sent.issue_code(message, state.clock.now())
-    return PressedCard(message, _event(state, message, card, action, code, menu=menu), code)
+    return message, _event(state, message, card, action, code, menu=menu), code
 
 
 def _card_of(state: VendorState, action: Press) -> InboxMessage:

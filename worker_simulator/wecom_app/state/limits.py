@@ -87,14 +87,6 @@ class Violation:
     last_seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class Excess:
-    """A window that refuses, and the total that the call would make."""
-
-    window: WindowCounter
-    count: int
-
-
 class Limits:
     """All windows, blocks and violations."""
 
@@ -175,7 +167,7 @@ class Limits:
         now, seq = self._clock.now(), about["seq"]
         windows = {person: self._windows_of(f"{key}:{person}", amounts) for person in people}
         excesses = ((p, self._longest_excess(f"{key}:{p}", windows[p], 1, now, seq)) for p in people)
-        over = {person: overstep.window for person, overstep in excesses if overstep is not None}
+        over = {person: overstep[0] for person, overstep in excesses if overstep is not None}
         self._record_excess(key, over, seq, refused=refuses)
         if over and refuses:
             raise Refused(45009)
@@ -206,8 +198,8 @@ class Limits:
         windows = self._windows_of(key, amounts)
         longest = self._longest_excess(key, windows, cost, now, seq)
         if longest is not None:
-            window = longest.window
-            about = {"key": key, "window_s": window.seconds, "limit": window.amount, "count": longest.count}
+            window, count = longest
+            about = {"key": key, "window_s": window.seconds, "limit": window.amount, "count": count}
             self._rulings.record(seq, "limit", **about)
             self._block(key, window.seconds, now)
             raise Refused(45009)
@@ -221,14 +213,17 @@ class Limits:
 
     def _longest_excess(
         self, key: str, windows: tuple[WindowCounter, ...], cost: int, now: float, seq: int
-    ) -> Excess | None:
-        """Returns the longest window that refuses, or None. Records every window that is exceeded."""
-        longest = None
+    ) -> tuple[WindowCounter, int] | None:
+        """Returns the longest window that refuses, and the total that the call would make, or None if none refuses.
+
+        Records every window that is exceeded.
+        """
+        longest: tuple[WindowCounter, int] | None = None
         for window in windows:
             for kind, count in window.excess(now, cost).items():
                 self._record(key, window, kind, count, now, seq)
-                if self._enforced(kind, window) and (longest is None or window.seconds > longest.window.seconds):
-                    longest = Excess(window, count)
+                if self._enforced(kind, window) and (longest is None or window.seconds > longest[0].seconds):
+                    longest = window, count
         return longest
 
     @property
