@@ -5,6 +5,7 @@ A wrong key must not wait for its first job. Knows no channel's keys: each chann
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from worker.channels.base import Channel
 from worker.channels.checking.plain import unfit
-from worker.config.channels import REGISTRY, class_of, entry_of, outside_entries
+from worker.config.channels import REGISTRY, entry_of, forget_outside, outside_class, outside_entries
 from worker.domain.account import DEADLINE, Account, Secret
 from worker.domain.errors import ConfigurationError, Problem
 from worker.domain.pacing.limit import Amount
@@ -57,11 +58,11 @@ def _loaded(name: str) -> Channel | str:
         known = ", ".join(sorted({*REGISTRY, *outside_entries()}))
         return f"channel {name!r} does not exist; use one of {known}"
     if not entry.distributions:
-        made: Channel = class_of(entry)()
+        made: Channel = getattr(importlib.import_module(f"{entry.package}.channel"), entry.class_name)()
         return made
     place = f"{entry.package}:{entry.class_name}"
     try:
-        made = class_of(entry)()
+        made = outside_class(entry)()
     except ConfigurationError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001  a package of another author must stop its own accounts alone
@@ -72,6 +73,14 @@ def _loaded(name: str) -> Channel | str:
     if lacking := ", ".join(one for one in NEEDED if not hasattr(made, one)):
         return f"{place} lacks {lacking}; see docs/channels.md"
     return made
+
+
+def forget_channels() -> None:
+    """Forgets what was found out about channels, as a new process does. For tests that install one."""
+    forget_outside()
+    _loaded.cache_clear()
+    names.cache_clear()
+    _usable.clear()
 
 
 # -- accounts ---------------------------------------------------------------------------------------------------------

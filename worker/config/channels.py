@@ -68,10 +68,8 @@ def entry_of(name: str) -> ChannelEntry | None:
     return REGISTRY.get(name) or outside_entries().get(name)
 
 
-def class_of(entry: ChannelEntry) -> Any:
-    """Imports the class of a channel. Raises ConfigurationError if that of another distribution cannot be used."""
-    if not entry.distributions:
-        return getattr(importlib.import_module(f"{entry.package}.channel"), entry.class_name)
+def outside_class(entry: ChannelEntry) -> Any:
+    """Imports the class of a channel of another distribution. Raises ConfigurationError if it cannot be used."""
     imported = _imported(entry)
     if isinstance(imported, str):
         raise ConfigurationError(imported)
@@ -93,6 +91,12 @@ def _imported(entry: ChannelEntry) -> Any:
         return f"{place} of {distribution} cannot be imported ({said}); {remedy}"
 
 
+def forget_outside() -> None:
+    """Looks for the channels of other distributions again when they are needed next."""
+    outside_entries.cache_clear()
+    _imported.cache_clear()
+
+
 def host_of(name: str) -> str | None:
     """Returns the vendor's public host, or None if there is none. An unknown channel has an empty one.
 
@@ -101,4 +105,4 @@ def host_of(name: str) -> str | None:
     entry = entry_of(name)
     if entry is None:
         return ""
-    return getattr(class_of(entry), "host", None) if entry.distributions else entry.host
+    return getattr(outside_class(entry), "host", None) if entry.distributions else entry.host

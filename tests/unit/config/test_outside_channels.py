@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from worker.accounts.sources import accounts_of
-from worker.channels import foreign, registry
-from worker.channels.registry import channel, names, unusable_accounts
-from worker.config import channels
+from worker.channels.registry import channel, forget_channels, names, unusable_accounts
 from worker.config.accounts import AccountSource
 from worker.config.channels import outside_entries
 from worker.config.settings import load_settings
@@ -45,14 +43,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (folder / "entry_points.txt").write_text(f"[worker.channels]\n{name} = {value}\n")
         (tmp_path / f"{value.partition(':')[0]}.py").write_text(module)
 
-    cached = (outside_entries, channels._imported, registry._loaded, names, foreign.home_of, foreign.messages)
     monkeypatch.syspath_prepend(tmp_path)
-    for function in cached:
-        function.cache_clear()
+    forget_channels()
     yield put
-    for function in cached:
-        function.cache_clear()
-    registry._usable.clear()
+    forget_channels()
     for module in [name for name, one in sys.modules.items() if str(tmp_path) in str(getattr(one, "__file__", ""))]:
         del sys.modules[module]
 
