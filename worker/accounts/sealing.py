@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -117,7 +116,7 @@ def with_secrets(stored: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[
 
 def with_lazy_secrets(stored: Mapping[str, Any], open_all: Callable[[], Mapping[str, str]]) -> dict[str, Any]:
     """Returns the table with a Secret at each path of a secret. Each use of one opens it again."""
-    return _restore(stored, lambda path: Secret(partial(_secret_at, open_all, path)))
+    return _restore(stored, lambda path: Secret(lambda: open_all()[path]))
 
 
 def _restore(stored: Mapping[str, Any], value_at: Callable[[str], Any]) -> dict[str, Any]:
@@ -129,7 +128,3 @@ def _restore(stored: Mapping[str, Any], value_at: Callable[[str], Any]) -> dict[
         else:
             table[key] = _restore(value, value_at) if isinstance(value, Mapping) else value
     return table
-
-
-def _secret_at(open_all: Callable[[], Mapping[str, str]], path: str) -> str:
-    return open_all()[path]

@@ -34,15 +34,12 @@ def home_of(message_class: type[object]) -> str | None:
     roots = [module.partition(".")[0] for module in modules]
     if not set(roots) - OUR_ROOTS:
         return None
-    return next((name for root in roots for name, entry in outside_entries().items() if _root(entry) == root), None)
+    outside = [(name, entry.package.partition(".")[0]) for name, entry in outside_entries().items()]
+    return next((name for root in roots for name, package in outside if package == root), None)
 
 
 OUR_ROOTS = frozenset({"worker", "pydantic", "builtins"})
 """The packages of the classes that a message of ours inherits."""
-
-
-def _root(entry: ChannelEntry) -> str:
-    return entry.package.partition(".")[0]
 
 
 @cache

@@ -99,7 +99,8 @@ def draw(shown: MessageView, lang: Lang = "zh") -> Markup:
 
 def _page(shown: MessageView, say: Say) -> dict[str, Any]:
     """Returns the variables of the templates."""
-    template = _template(shown)
+    is_campaign = shown.channel == "wecom_external"
+    template = "campaign" if is_campaign else TEMPLATES.get(plain(shown.msgtype), "unknown")
     sent, now = _sent(shown), _updated(shown)
     root = now or sent
     is_live = shown.actions is not None and shown.state == "shown" and template in PRESSED
@@ -121,10 +122,6 @@ def _page(shown: MessageView, say: Say) -> dict[str, Any]:
         "rest": lambda: list(rest(root)),  # called last: it lists what was not drawn before
         "most_listed": MAX_LISTED,
     }
-
-
-def _template(shown: MessageView) -> str:
-    return "campaign" if shown.channel == "wecom_external" else TEMPLATES.get(plain(shown.msgtype), "unknown")
 
 
 def _sent(shown: MessageView) -> Node:

@@ -301,13 +301,10 @@ def _of_hooks(reading: OutboxReading) -> Iterator[OpenProblem]:
         text = f"a hook has not returned in worker {process}: event {run.event}, {run.kind} of job {run.job_id or '-'}"
         yield OpenProblem("HookHangs", "", text, since=instant(run.started_at))
     takers = [process for process in reading.fresh if QueueName.HOOKS in process.queues]
-    different = sorted({process.hooks.to_json(): process for process in takers}.values(), key=_number_of_hooks)
+    different = {process.hooks.to_json(): process for process in takers}.values()
     if len(different) > 1:
-        yield OpenProblem("HooksDiffer", "", _difference(different[-1], different[0]))
-
-
-def _number_of_hooks(process: Process) -> int:
-    return len(process.hooks.hooks)
+        fewest, *_, most = sorted(different, key=lambda process: len(process.hooks.hooks))
+        yield OpenProblem("HooksDiffer", "", _difference(most, fewest))
 
 
 def _difference(first: Process, second: Process) -> str:

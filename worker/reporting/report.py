@@ -242,7 +242,10 @@ def failures(
     """
     job = str(row_of(connection, job_id)["id"])
     last = ("", "", "") if after is None else (after.part, after.kind, after.recipient.lower())
-    return [_failure(row) for row in reading.failures_page(connection, job, last, limit)]
+    return [
+        _record(Failure, row, part=row["part_id"], field_name=row["field"])
+        for row in reading.failures_page(connection, job, last, limit)
+    ]
 
 
 Source: TypeAlias = "Engine | Database | Callable[[], Session]"
@@ -289,7 +292,8 @@ def _rows_of(connection: Connection, job_id: JobId, numbers: range | None = None
 def _report(rows: ReportRows, counts: Counts, recalled: Collection[str], notes: Sequence[str]) -> JobReport:
     attempts: dict[str, list[AttemptReport]] = {}
     for row in filter(was_called, rows.attempts):
-        attempts.setdefault(row["part_id"], []).append(_attempt(row))
+        attempt = _record(AttemptReport, row, doubtful=bool(row["doubtful"]))
+        attempts.setdefault(row["part_id"], []).append(attempt)
     return JobReport(
         **summary_of(rows.job, recalled),
         counts=counts,
@@ -312,10 +316,6 @@ def _part(row: Mapping[str, Any], attempts: Iterable[AttemptReport]) -> PartRepo
     )
 
 
-def _attempt(row: Mapping[str, Any]) -> AttemptReport:
-    return _record(AttemptReport, row, doubtful=bool(row["doubtful"]))
-
-
 def _receipt(row: Mapping[str, Any]) -> Receipt:
     extra = object_or_empty(row["extra"])
     created_at = str(extra.get("created_at"))
@@ -328,10 +328,6 @@ def _receipt(row: Mapping[str, Any]) -> Receipt:
         from_repeat=bool(row["from_repeat"]),
         not_sent=bool(row["not_sent"]),
     )
-
-
-def _failure(row: Mapping[str, Any]) -> Failure:
-    return _record(Failure, row, part=row["part_id"], field_name=row["field"])
 
 
 def _record(kind: type[R], row: Mapping[str, Any], **values: Any) -> R:

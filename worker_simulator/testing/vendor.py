@@ -122,16 +122,13 @@ class Vendor:
 
     def calls(self, path: str | None = None) -> list[LoggedCall]:
         """Returns the calls of a path or of all, oldest first, without those that fetch a token."""
-        calls = reversed(list(self.state.calls.newest()))
-        return [call for call in calls if not call.request.path.endswith("gettoken") and path in (None, _path(call))]
+        newest = self.state.calls.newest()
+        calls = [call for call in reversed(list(newest)) if not call.request.path.endswith("gettoken")]
+        return [call for call in calls if path in (None, call.request.path)]
 
 
 _UNREAD = frozenset({"hang", "cut_response_after", "reset_response_after", "drip", "kill"})
 """Faults after which no complete answer can be read."""
-
-
-def _path(call: LoggedCall) -> str:
-    return call.request.path
 
 
 def _http_request(request: Request) -> HttpRequest:
