@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from tests.support.notified import ACCOUNTS, OPS, PAGER, Watch
-from tests.support.runtime import Site, busy, planted, refused
+from tests.support.runtime import Site, planted, refused
 from worker.domain.pacing.lane import Resume
 from worker.outbox import tables
 from worker.outbox.engine.bulk import insert_rows
@@ -77,28 +77,6 @@ def test_a_parked_account(site: Site) -> None:
         "From 2023-11-14 22:14:20 UTC to 2023-11-14 22:15:20 UTC.\n"
         "Runbook: docs/runbooks.md#account-parked"
     ) == end
-
-
-def test_a_breaker(site: Site) -> None:
-    """Calls fail in a row, for five minutes; then one is answered."""
-    watch = Watch(site, OPS)
-    jobs = [site.send(str(n)) for n in range(8)]
-    site.vendor.says(*(busy() for _ in range(5)))
-    for job in jobs[:5]:
-        site.ring(job)
-        site.advance(1)
-    watch.later()
-    assert watch.told() == []
-    watch.later(QUIET_S)
-    during = watch.told()
-    for job in jobs[5:]:
-        site.clock.advance(60)
-        watch.live()
-        site.ring(job)
-    _ends(watch)
-
-    assert during == [("ops", "BreakerStaysOpen: hr")]
-    assert [*during, ("ops", "BreakerStaysOpen is over: hr")] == watch.told()
 
 
 def test_a_broken_relay(site: Site) -> None:
