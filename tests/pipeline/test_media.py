@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 
 from tests.support.runtime import PNG, SEND, UPLOAD, Site, an_account, lost, planted, refused
+from worker import get_job
 from worker.control.pause import pause, resume
 from worker.delivery.resolver.media import cache_key
 from worker.delivery.sender import attempt
@@ -279,12 +281,17 @@ def test_a_send_somebody_else_moved_starts_no_upload(site: Site) -> None:
 
 
 def test_an_upload_of_its_own_gives_its_media_id(site: Site) -> None:
-    """A producer's upload job: the receipt is the media_id; the cache is not touched."""
+    """A producer's upload job: the receipt is what the vendor said, with its own time; the cache is not touched."""
+    said = {"media_id": "media1", "type": "file", "created_at": "1700000000"}
+    site.vendor.says(refused(0, "ok", **said))
     job = site.upload()
 
     site.ring(job)
 
-    assert [row.media_id for row in site.of("receipts", job)] == ["media1"]
+    with site.database.reading() as connection:
+        (receipt,) = get_job(connection, job).receipts
+    made_at = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert (receipt.media_id, receipt.type, receipt.created_at) == ("media1", "file", made_at)
     assert site.rows("select * from worker_media") == []
 
 

@@ -1,4 +1,4 @@
-"""Webhooks against the simulated vendor: forty chats, equal bodies, pictures, splits, refused members."""
+"""Webhooks against the simulated vendor: pictures, files, splits, refused members."""
 
 from __future__ import annotations
 
@@ -8,25 +8,22 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.webhook_site import SEND, UPLOAD, a_webhook, bodies, made, posted, webhooks
+from tests.pipeline.webhook_site import SEND, UPLOAD, a_webhook, made, posted, webhooks
 from tests.support.control import control
 from tests.support.runtime import PNG, Site
 from tests.support.scripted_web import Page, ScriptedWeb
-from worker import Chats, Everyone, File, failures, get_job
-from worker.channels.wecom_webhook import Action, Attachment, FileMessage, Image, Markdown, MarkdownV2, Text
+from worker import Chats, Everyone, File
+from worker.channels.wecom_webhook import FileMessage, Image, MarkdownV2, Text
 from worker.delivery.sender import attempt
 from worker.delivery.sender.in_flight import InFlight
 from worker.delivery.sender.prepare import resolve
 from worker.delivery.sender.runtime import Runtime
-from worker.domain.job import part_id
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker_simulator.server import running
 from worker_simulator.settings import SimulatorSettings
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
-
-FORTY = [*(f"wr-{n}" for n in range(37)), "wrclosed-1", "wrghost-1", "wrforeign-1"]
 
 
 @pytest.fixture
@@ -61,28 +58,6 @@ def test_a_picture_whose_file_is_no_longer_stored_is_rejected(site: Site) -> Non
 
     reason = "the file is no longer stored; enqueue it again"
     assert ("rejected", reason) == (site.state(job), site.part(job).reason)
-
-
-@pytest.mark.fewer_databases("what the vendor answers is the same on each")
-def test_forty_chats_of_which_three_refuse(site: Site, url: str) -> None:
-    """37 accepted, three failures with their chats, nothing sent twice or again by itself, and the key goes on."""
-    job = ask(site, Text(content="deploy"), *FORTY)
-    for _ in range(3):
-        site.run(200)
-        site.advance(700)
-    after = ask(site, Text(content="more"), "wr-1")
-    site.run()
-
-    with site.database.reading() as connection:
-        counts = get_job(connection, job).counts
-        refused = {one.recipient: one.errcode for one in failures(connection, job)}
-    assert (site.job(job).state, counts.asked, counts.accepted, counts.refused) == ("partial", 40, 37, 3)
-    assert refused == {"wrclosed-1": 93001, "wrghost-1": 93006, "wrforeign-1": 93008}
-    assert sorted(FORTY) == sorted(body["chatid"] for body in bodies(url)[:40])
-    assert len(made(url)) == 41
-    assert {len(messages) for chat, messages in posted(url).items() if chat != "wr-1"} == {1}
-    assert site.state(after) == "accepted"
-    assert control(url, "violations")["limits"] == []
 
 
 def test_a_picture_travels_in_its_message(site: Site, url: str) -> None:
@@ -144,21 +119,6 @@ def test_a_file_is_uploaded_once_for_each_key(site: Site, url: str) -> None:
     assert {chat: len(found) for chat, found in posted(url).items()} == {"wrhome": 10, "wr1": 1, "wr2": 1, "wr3": 1}
 
 
-@pytest.mark.fewer_databases("what the vendor answers is the same on each")
-def test_a_robot_says_twenty_messages_a_minute(site: Site, url: str) -> None:
-    """The others wait for the next minute; the vendor never had to say 45009."""
-    jobs = [ask(site, Text(content=f"n{n}"), account="robot") for n in range(45)]
-    sent = []
-    for _ in range(3):
-        site.run()
-        sent.append(sum(site.state(job) == "accepted" for job in jobs))
-        control(url, "clock", {"advance_s": 61.5})
-        site.advance(61.5)
-
-    assert sent == [20, 40, 45]
-    assert {call["answer"]["errcode"] for call in made(url)} == {0}
-
-
 LONG = "\n\n".join(["# one", "word " * 700, "| a |\n| --- |\n" + "| cell |\n" * 100, "# two", "word " * 700])
 
 
@@ -217,15 +177,3 @@ def test_a_member_who_refuses_is_tried_once_more_after_a_minute(site: Site, url:
     assert site.state(job) == "rejected"
     assert "scope" in site.part(job).reason
     assert [one.recipient for one in site.of("failures", job)] == ["optout1"]
-
-
-def test_buttons_are_named_after_their_part(site: Site, url: str) -> None:
-    """Two chats: two ids, each the part's, whatever the caller calls them."""
-    action = Action(name="ok", text="OK", value="1", replace_text="done")
-    job = ask(
-        site, Markdown(content="go?", attachments=[Attachment(callback_id="mine", actions=[action])]), "wr-1", "wr-2"
-    )
-    site.run()
-
-    ids = [posted(url)[chat][0]["content"]["attachments"][0]["callback_id"] for chat in ("wr-1", "wr-2")]
-    assert [f"w{part_id(job, n)}.0" for n in range(2)] == ids
