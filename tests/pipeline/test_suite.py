@@ -687,11 +687,11 @@ def test_a_suite_that_is_wrongly_configured_is_named(ready: SuiteSite) -> None:
 
 def test_an_account_that_names_no_suite_is_told(ready: SuiteSite) -> None:
     """One that is not there, and one that is none."""
-    for named in ("nowhere", "globex"):
+    for named, said in (("nowhere", "nowhere"), ("globex", "'globex' keeps no codes of corps")):
         ready.site.accounts.replace(
             a_suite(ready.url), a_customer(ready.url, "globex", 8), a_customer(ready.url, settings={"suite": named})
         )
-        with pytest.raises(ConfigurationError, match=named):
+        with pytest.raises(ConfigurationError, match=said):
             ready.token(ready.process())
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.case import faults
 from tests.pipeline.suite_site import (
     CORP_TOKEN,
     PERMANENT,
@@ -19,10 +18,9 @@ from tests.pipeline.suite_site import (
     suite_site,
 )
 from tests.support.control import control
-from tests.support.runtime import GETTOKEN, PNG, UPLOAD
-from worker import CampaignReport, Customers, File, campaign, external, remind, track
-from worker.channels.wecom.token import ENDED, MISSING
-from worker.domain.account import TokenParked
+from tests.support.runtime import GETTOKEN, UPLOAD
+from worker import CampaignReport, Customers, campaign, external, remind, track
+from worker.channels.wecom.token import ENDED
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 
@@ -115,39 +113,6 @@ def test_a_group_send_is_made_reminded_of_tracked_and_cancelled(ready: Sales) ->
     assert {granted["access_token"]} == ready.tokens_of_calls()
 
 
-def test_a_lost_answer_is_looked_up_with_the_corps_token(ready: Sales) -> None:
-    """One task, and its msgid is found again."""
-    faults(ready.url, CREATE, {"reset_response_after": 0})
-    job = ready.campaign()
-    ready.go(4, turns=20)
-
-    (receipt,), (task,) = ready.site.of("receipts", job), ready.tasks()
-    assert ("accepted", task["msgid"]) == (ready.site.state(job), receipt.msgid)
-    assert 1 <= len(ready.calls(LIST))
-    assert len(ready.tokens_of_calls()) == 1
-
-
-def test_a_file_is_uploaded_with_the_corps_token(ready: Sales) -> None:
-    """As temporary material, whose media_id the task names."""
-    job = ready.campaign(external.Campaign(attachments=[external.Image(file=File(PNG, "a.png"))]))
-    ready.go(2, turns=4)
-
-    assert (ready.site.state(job), len(ready.calls(UPLOAD))) == ("accepted", 1)
-    assert len(ready.tokens_of_calls()) == 1
-
-
-def test_an_app_developed_for_one_corp_uses_its_code_as_the_secret(here: Sales) -> None:
-    """代开发: gettoken, as the app's messages do."""
-    here.site.accounts.replace(a_suite(here.url), an_app(here.url, settings={"is_customized_app": True}))
-    here.act("ticket")
-    here.authorise(customized=True)
-    job = here.campaign()
-    here.go()
-
-    assert here.site.state(job) == "accepted"
-    assert [here.code_of()] == [call["query"]["corpsecret"] for call in here.calls(GETTOKEN)]
-
-
 def test_messages_and_group_sends_of_one_corp_share_its_authorisation(ready: Sales) -> None:
     """Two accounts, one permanent code; a withdrawal parks both."""
     app = a_customer(ready.url, settings={"corpid": "wwacme"})
@@ -173,45 +138,6 @@ def test_messages_and_group_sends_of_one_corp_share_its_authorisation(ready: Sal
 # -- authorisations ---------------------------------------------------------------------------------------------------
 
 
-def test_before_the_corp_authorises_its_account_is_parked(here: Sales) -> None:
-    """With what to do; it goes on by itself when the corp has."""
-    here.act("ticket")
-    job = here.campaign()
-    here.go()
-    lane = here.site.lane("acme")
-    here.authorise()
-    here.look()
-    here.go(6)
-
-    assert lane is not None
-    assert (f"gettoken: {MISSING[0]}", MISSING[1], True) == (lane.reason, lane.remedy, bool(lane.parked))
-    assert here.site.state(job) == "accepted"
-
-
-def test_a_withdrawn_authorisation_parks_this_corps_account_alone(ready: Sales) -> None:
-    """Tracks wait with it, and go on where the corp authorises the app again."""
-    job = ready.campaign()
-    ready.go()
-    following = ready.follow(track, job, pace=60)
-    ready.advance(1)
-    ready.act("cancel", corpid="wwacme")
-    ready.look()
-    other = ready.campaign(account="globex")
-    ready.go()
-    while_withdrawn = ready.site.state(following), ready.site.state(other)
-    parked = ready.token(ready.process())
-    ready.authorise()
-    ready.look()
-    ready.go(6)
-    control(ready.url, "groupmsg_confirm", {"msgid": ready.tasks()[0]["msgid"], "member": "ann"})
-    ready.go(61, turns=3)
-
-    assert while_withdrawn == ("queued", "accepted")
-    assert isinstance(parked, TokenParked)
-    assert (parked.reason, parked.remedy) == ENDED
-    assert set(ready.report(job).sent) == {"wm1", "wm2"}
-
-
 def test_without_the_permission_the_lane_is_parked_until_the_corp_grants_it(here: Sales) -> None:
     """48002 names what a third-party app lacks; hooks hear of change_auth, and the next probe goes through."""
     here.act("ticket")
@@ -226,17 +152,3 @@ def test_without_the_permission_the_lane_is_parked_until_the_corp_grants_it(here
     assert "third-party app" in lane.remedy
     assert "change_auth" in [row.event for row in here.site.rows("select event from worker_inbound")]
     assert here.site.state(job) == "accepted"
-
-
-def test_a_suite_that_is_none_is_named(here: Sales) -> None:
-    """The account of the app, say: its customers wait in this process, and others go on."""
-    wrong = an_app(here.url, settings={"suite": "globex"})
-    here.site.accounts.replace(a_suite(here.url), wrong, an_app(here.url, "globex"))
-    here.act("ticket")
-    here.authorise("wwglobex")
-    jobs = [here.campaign(), here.campaign(account="globex")]
-    here.go()
-
-    assert [here.site.state(job) for job in jobs] == ["queued", "accepted"]
-    [event] = here.site.rows("select reason from worker_lane_events where what = 'unusable'")
-    assert "account 'globex' keeps no codes of corps; name the account of a suite" in event.reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -46,8 +45,3 @@ def made(url: str, path: str = SEND) -> list[dict[str, Any]]:
     """The calls of a path."""
     found: list[dict[str, Any]] = control(url, f"calls?path={path}")["calls"]
     return found
-
-
-def bodies(url: str) -> list[dict[str, Any]]:
-    """What was sent."""
-    return [json.loads(call["body"]) for call in made(url)]
