@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import socket
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ import pytest
 
 from tests.pipeline.webhook_site import a_webhook
 from tests.support.runtime import GETTOKEN, ScriptedVendor, Site, busy, lost, planted, refused, unsent
-from tests.support.scripted_transport import ScriptedTransport, answered
+from tests.support.scripted_transport import ScriptedTransport
 from tests.unit.transport.raw_server import OK_BODY, Peer, response
 from worker import Chats, resend_failed
 from worker.channels import wecom_webhook as webhook
@@ -151,13 +150,7 @@ def test_a_process_tries_a_vendor_that_it_did_not_reach_with_one_call(
         assert states(site) == {"accepted"}
 
 
-SLOW = pytest.mark.slow("ten minutes of sixty steps once more")
-ILL = {
-    "busy": busy(),
-    "no vendor": answered(b"<h1>bad gateway</h1>", 502),
-    "a proxy asks to wait": answered(b"", 503, retry_after="1"),
-    "no answer": lost(),
-}
+ILL = {"busy": busy(), "no answer": lost()}
 
 
 class Ward:
@@ -187,9 +180,7 @@ def states(site: Site) -> set[str]:
     return {PartState(row.state).label for row in site.rows("select state from worker_parts")}
 
 
-@pytest.mark.parametrize(
-    "name", ["busy", "no answer", *(pytest.param(name, marks=SLOW) for name in ("no vendor", "a proxy asks to wait"))]
-)
+@pytest.mark.parametrize("name", ILL)
 def test_ten_minutes_of_illness_exhaust_nothing(
     sqlite_database: Database, driven_clock: DrivenClock, name: str
 ) -> None:
@@ -212,7 +203,7 @@ def test_ten_minutes_of_illness_exhaust_nothing(
         }
 
 
-@pytest.mark.parametrize("name", ["busy", "no answer"])
+@pytest.mark.parametrize("name", ILL)
 def test_a_message_alone_outlasts_the_illness(sqlite_database: Database, driven_clock: DrivenClock, name: str) -> None:
     """The few tries that the settings and the vendor allow are spread over more than that."""
     ward = Ward(ILL[name], driven_clock, MINUTES)
@@ -283,26 +274,6 @@ def test_a_code_nobody_knows_rests_nothing_among_others(sqlite_database: Databas
         assert events(site) == []
 
 
-def test_one_busy_lane_holds_up_no_other(sqlite_database: Database, driven_clock: DrivenClock) -> None:
-    """Cards are answered -1 for ten minutes, texts are not: their lane rests alone."""
-    ward = Ward(busy(), driven_clock, MINUTES)
-    texts = ScriptedVendor()
-
-    def only_cards(request: Request) -> CallResult:
-        is_card = b"template_card" in (request.body if isinstance(request.body, bytes) else b"")
-        return ward(request) if is_card else texts(request)
-
-    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(only_cards), breaks=True) as site:
-        cards = [site.card(f"u{n}") for n in range(10)]
-        live_on(site, 2)
-        late = [site.send(f"{n}", f"u{n}") for n in range(10)]
-        live_on(site, 0.25)
-
-        assert [site.state(job) for job in late] == ["accepted"] * 10
-        assert [site.state(job) for job in cards] == ["queued"] * 10
-        assert {site.part(cards[0]).lane} == {row.lane for row in site.rows("select lane from worker_lane_events")}
-
-
 @pytest.mark.parametrize(("name", "turn"), [("busy", 0), ("no answer", 1)])
 def test_a_lane_that_is_well_again_does_not_wait_for_one_that_is_not(
     sqlite_database: Database, driven_clock: DrivenClock, name: str, turn: int
@@ -325,22 +296,3 @@ def test_a_lane_that_is_well_again_does_not_wait_for_one_that_is_not(
 
         assert {"queued", "unknown"} >= before | {site.state(job) for job in jobs[ill[0]]}
         assert {site.state(job) for job in jobs[not ill[0]]} == {"accepted"}
-
-
-def test_busy_answers_among_others_rest_nothing(sqlite_database: Database, driven_clock: DrivenClock) -> None:
-    """Every third call is answered -1: the lane goes on, and what was refused goes again."""
-    calls = itertools.count()
-    vendor = ScriptedVendor()
-
-    def now_and_then(request: Request) -> CallResult:
-        is_refused = request.path != GETTOKEN and next(calls) % 3 == 0
-        return busy() if is_refused else vendor(request)
-
-    with planted(sqlite_database, driven_clock, transport=ScriptedTransport(now_and_then), breaks=True) as site:
-        for n in range(30):
-            site.send(f"{n}", f"u{n}")
-
-        live_on(site, 1)
-
-        assert states(site) == {"accepted"}
-        assert events(site) == []
