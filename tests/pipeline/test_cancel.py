@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -701,26 +700,6 @@ def test_one_that_is_refused_keeps_no_other(site: Site) -> None:
 
 
 # -- many --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.fewer_databases("each move alone is tried on all of them")
-@pytest.mark.slow("two thousand jobs; each move alone is tried always")
-def test_two_thousand_while_they_are_sent(site: Site) -> None:
-    """Eight hundred have gone: each is accounted for, and nothing more goes."""
-    new = [NewJob("hr", Text(content="wrong"), To(users=[f"u{n}"]), tags=["wrong"]) for n in range(2_000)]
-    with site.database.writing() as connection:
-        jobs = [ref.id for ref in enqueue_many(connection, new, accounts=site.accounts)]
-    for at in range(0, 800, 50):
-        site.bell.answer(site.part(jobs[0]).lane, [part_id(job, 0) for job in jobs[at : at + 50]])
-    site.settle()
-    gone = len(site.calls())
-
-    done = stop(site, wanted=JobFilter(tag="wrong"))
-    site.run(60)
-
-    assert (gone, len(site.calls())) == (800, 800)
-    assert done.counts == {"jobs": 1_200, "cancelled": 1_200}
-    assert Counter(site.job(job).state for job in jobs) == {"accepted": 800, "cancelled": 1_200}
 
 
 def test_ended_jobs_stay_as_they_are(site: Site) -> None:

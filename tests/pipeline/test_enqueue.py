@@ -163,21 +163,6 @@ def test_a_rolled_back_savepoint_leaves_nothing_of_itself(database: Database) ->
         assert (count(connection, "worker_parts"), count(connection, "worker_blob_chunks")) == (2, 0)
 
 
-@pytest.mark.slow("ten thousand jobs")
-def test_ten_thousand_in_one_transaction(database: Database) -> None:
-    """Bulk: all of them with distinct ids and a part each, references in the order given."""
-    with database.writing() as connection:
-        refs = worker.enqueue_many(
-            connection, [NewJob("hr", HELLO, To(users=[f"u{n}"]), dedupe_key=f"key {n}") for n in range(10_000)]
-        )
-        last = row(connection, "worker_jobs", id=refs[-1].id)
-
-    with database.reading() as connection:
-        assert (count(connection), count(connection, "worker_parts")) == (10_000, 10_000)
-    assert len({ref.id for ref in refs}) == 10_000
-    assert last["recipients"] == '{"users":["u9999"]}'
-
-
 def test_nothing_is_flushed_or_committed_for_the_caller(database: Database) -> None:
     """The session's own pending objects stay pending."""
     with Session(database.engine) as session:

@@ -7,7 +7,6 @@ import threading
 from asyncio import CancelledError
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -346,43 +345,6 @@ def test_a_process_with_a_newer_module_hears_what_an_older_one_has_no_hook_for(h
 
     assert [newer.event().id] == heard
     assert (newer.event().state, newer.event().tries) == (2, 1)
-
-
-def test_callbacks_four_times_each_are_a_run_each(hall: MakeHall, site: Site, card: str) -> None:
-    """Delivered in random order by several threads at a time, every event rung twice: each hook runs exactly once.
-
-    Each is stored once, with its code.
-    """
-    count = 60
-    guard, ran = threading.Lock(), list[str]()
-
-    @on_card_action
-    def hook(action: CardPressed, session: Session) -> None:
-        with guard:
-            ran.append(f"{action.person} {action.id}")
-
-    here = hall(hook)
-    deliveries = [
-        sent(press(f"w{part_id(card, 0)}", person=f"u{n}", code=f"c{n}"), at=NOW + again, nonce=f"n{again}")
-        for n in range(count)
-        for again in range(4)
-    ]
-    random.Random(7).shuffle(deliveries)
-
-    with ThreadPoolExecutor(8) as threads:
-        app = here.receiver.app
-        answers = list(threads.map(lambda one: asked(app, "POST", "/callback/hr", one.query, one.body), deliveries))
-    with ThreadPoolExecutor(4) as threads:
-        while here.offers.turn():
-            ids, here.messages[:] = here.messages * 2, []
-            list(threads.map(here.runs.hear, ids))
-            site.clock.advance(1)
-
-    assert {answer.status for answer in answers} == {200}
-    assert count == len(ran) == len({one.split()[0] for one in ran})
-    assert [(2, 1)] * count == [(row.state, row.tries) for row in site.rows("select * from worker_events")]
-    assert count == len(site.rows("select id from worker_inbound"))
-    assert count == len([row for row in site.of("response_codes", card) if row.source == "callback"])
 
 
 # -- more in the same thread ------------------------------------------------------------------------------------------

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from asyncio import CancelledError
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from typing import Any
 
 import pytest
@@ -14,15 +12,12 @@ from structlog.testing import capture_logs
 
 import worker
 from rig.stack import LIMIT_S, until
-from tests.pipeline.test_windows_simulator import Vendor
 from tests.support.runtime import Site, Ticks, an_account, planted
 from worker import Everyone, Recipients, To
 from worker.delivery.resolver.members import COOLDOWN_S, MAX_CALLS, Members
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.reporting.recipient_status import RecipientStatus
-from worker.transport.http import SocketTransport
-from worker_simulator.server import running
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -290,38 +285,3 @@ def test_one_that_hangs_holds_a_few_threads_and_no_more(impatient: Members, aske
     until(lambda: len(asked.questions) >= MAX_CALLS, "each thread has begun")
 
     assert len(asked.questions) == MAX_CALLS
-
-
-# -- against the simulated vendor --------------------------------------------------------------------------------------
-
-
-@pytest.mark.fewer_databases("what the vendor does is the same on each")
-def test_the_vendor_drops_nobody(database: Database, driven_clock: DrivenClock) -> None:
-    """Departments, tags and names by turns, fifty in a minute for each member: each gets every one of them once."""
-    with running() as url, closing(SocketTransport()) as transport:
-        vendor = Vendor(url)
-        account = an_account(base_url=url)
-        groups = {"12": ["p12u1", "p12u2", "p12u3"], "4": ["t4u1", "t4u2", "t4u3", "p12u1"]}
-        vendor.control("POST", "reset", {"settings": {"directory": {"tags": {"4": groups["4"]}}}})
-
-        def resolver(account: str, parties: Sequence[str], tags: Sequence[str]) -> list[str]:
-            return [one for group in (*parties, *tags) for one in groups[group]]
-
-        with planted(database, driven_clock, accounts=[account], transport=transport, resolver=resolver) as site:
-            ways = [To(parties=[12]), To(tags=[4]), To("p12u2", tags=[4]), To("p12u1|emil")]
-            jobs = {f"news {n}": site.send(f"news {n}", ways[n % len(ways)]) for n in range(60)}
-            for _ in range(8):
-                site.ring(*jobs.values())
-                site.advance(31)
-                vendor.control("POST", "clock", {"advance_s": 31})
-
-            states = Counter(site.job(job).state for job in jobs.values())
-            people = vendor.control("GET", "inbox")["people"]
-            drops = vendor.control("GET", "violations")["drops"]
-        vendor.session.close()
-
-    assert (Counter({"accepted": 60}), []) == (states, drops)
-    got = {who: Counter(str(message["content"]) for message in inbox) for who, inbox in people.items()}
-    expected = {"p12u3": 15, "t4u1": 30, "p12u1": 60, "p12u2": 30, "emil": 15}
-    assert expected == {who: sum(got[who].values()) for who in expected}
-    assert {count for counts in got.values() for count in counts.values()} == {1}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -414,63 +412,6 @@ def test_those_who_wait_for_one_member_come_back_in_turns(site: Site) -> None:
     site.advance(61)
     site.ring(*jobs)
     assert {site.state(job) for job in [*jobs, urgent]} == {"accepted"}
-
-
-class Killed(Exception):
-    """A process that ends where it stands."""
-
-
-def note_arrivals(site: Site, arrivals: dict[str, list[int]]) -> None:
-    """Writes down when which member was sent something."""
-    takes = site.vendor.takes
-
-    def note(request: Any, **more: Any) -> Any:
-        for member in json.loads(request.body)["touser"].split("|"):
-            arrivals[member].append(site.clock.micros)
-        return takes(request, **more)
-
-    site.vendor.takes = note  # type: ignore[method-assign]
-
-
-def ring_and_perhaps_die(site: Site, jobs: list[str], rng: random.Random) -> None:
-    """One doorbell for all of them; one in five ends in the middle."""
-
-    def probe(label: str) -> None:
-        if label == "before_mark" and rng.random() < 0.1:
-            raise Killed
-
-    site.runtime.checkpoint = probe if rng.random() < 0.2 else lambda label: None
-    try:
-        site.ring(*jobs)
-    except Killed:
-        site.settle()
-
-
-def test_every_member_gets_everything_once_and_nobody_too_much(database: Database, driven_clock: DrivenClock) -> None:
-    """Two workers, the real limits, jobs to overlapping crowds, processes that die between planning and sending: every
-    member gets every message once, in no minute more than thirty, and the counts add up at every step.
-    """
-    rng, arrivals = random.Random(1), defaultdict[str, list[int]](list)
-    members = [f"m{n}" for n in range(8)]
-    with planted(database, driven_clock) as one, planted(database, driven_clock, seed=8) as two:
-        for site in (one, two):
-            note_arrivals(site, arrivals)
-        crowds = [rng.sample(members, rng.randint(1, 8)) for _ in range(60)]
-        jobs = [one.send(f"{n}", To(crowd)) for n, crowd in enumerate(crowds)]
-        while any(one.job(job).n_open for job in jobs):
-            ring_and_perhaps_die(rng.choice((one, two)), jobs, rng)
-            for job in rng.sample(jobs, 5):
-                counts(one, job)
-            one.advance(7)
-            two.ticks.advance(7)
-            two.runtime.lease.beat()
-            assert driven_clock.micros < 1_700_000_600 * SECOND, "ten minutes"
-
-        assert {one.job(job).state for job in jobs} == {"accepted"}
-        assert [Counter(crowd) for crowd in crowds] == [told(one, str(n)) + told(two, str(n)) for n in range(60)]
-        for times in arrivals.values():
-            assert max(sum(at <= other < at + 60 * SECOND for other in times) for at in times) <= MINUTE
-        assert max(len(parts(one, job)) for job in jobs) <= 4
 
 
 def test_a_send_to_many_without_room_keeps_no_alarm(database: Database, driven_clock: DrivenClock) -> None:

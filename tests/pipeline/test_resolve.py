@@ -23,7 +23,7 @@ from worker.domain.call import CallResult
 from worker.domain.errors import CheckFailed, ConfigurationError
 from worker.domain.job import part_id
 from worker.domain.job_filter import JobFilter
-from worker.domain.outcome import Accepted, CallReceipt, Unknown, Verdict
+from worker.domain.outcome import Accepted, CallReceipt, Verdict
 from worker.domain.settle import Policy
 from worker.domain.state import JobState
 from worker.outbox.commit.commands import CallEnd, Mark
@@ -416,53 +416,6 @@ def test_it_goes_on_in_lots(site: Site, monkeypatch: pytest.MonkeyPatch) -> None
     assert seen == [(2, {"decided": 2}, None), (4, {"decided": 4}, None)]
     assert cut == [*["accepted"] * 4, "unknown"]
     assert again.counts == {"decided": 1}
-
-
-@pytest.mark.fewer_databases("each move alone is tried on all of them")
-@pytest.mark.slow("five thousand jobs; each move alone is tried always")
-def test_five_thousand_that_an_outage_left(site: Site) -> None:
-    """Half of them were sent. Counters, followers, an update that waits and the hooks are all told, each once."""
-    new = [
-        NewJob(
-            "hr",
-            Text(content=f"{n}"),
-            To(users=[f"u{n}"]),
-            tags=[f"half {n % 2}"],
-            order_key=f"k{n}" if n < 100 else None,
-        )
-        for n in range(5_000)
-    ]
-    with site.database.writing() as connection:
-        jobs = [ref.id for ref in enqueue_many(connection, new, accounts=site.accounts)]
-    behind = [site.send("behind", f"u{n}", order_key=f"k{n}") for n in range(100)]
-    updates = [site.card(), site.card()]
-    parts = [part_id(job, 0) for job in (*jobs, *updates)]
-    for at in range(0, len(parts), 400):
-        few = parts[at : at + 400]
-        commit(site.database, [Mark(part, 0, "gone", 1_000_000) for part in few], Policy())
-        commit(site.database, [CallEnd(part, 1, "gone", Verdict(Unknown("cut")), None) for part in few], Policy())
-    waiting = [site.update(card) for card in updates]
-    site.run()
-
-    site.sql("delete from worker_processes")
-    sent = say(site, wanted=JobFilter(tag="half 0"), sent=True, settings=HOOKS)
-    not_sent = say(site, wanted=JobFilter(tag="half 1"), sent=False, settings=HOOKS)
-    for card, word in zip(updates, (True, False), strict=True):
-        say(site, card, sent=word)
-    site.run(60)
-
-    assert (sent.counts, not_sent.counts) == ({"decided": 2_500}, {"decided": 2_500})
-    count = (
-        "select state, count(*) as jobs, sum(n_unknown) as open from worker_jobs where tags is not null group by state"
-    )
-    assert sorted((row.state, row.jobs, row.open) for row in site.rows(count)) == [(2, 2_500, 0), (4, 2_500, 0)]
-    assert {site.state(job) for job in behind} == {"accepted"}
-    assert [site.state(update) for update in waiting] == ["rejected", "accepted"]
-    told = site.rows("select job_id, job_state from worker_events")
-    assert {(job, 2 if n % 2 == 0 else 4) for n, job in enumerate(jobs)} == {
-        (row.job_id, row.job_state) for row in told
-    }
-    assert len(jobs) == len(told)
 
 
 def test_the_audit_says_who_and_why(site: Site) -> None:
