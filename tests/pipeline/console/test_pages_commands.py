@@ -79,17 +79,6 @@ def test_a_job_is_cancelled(site: Site) -> None:
     assert ("console.cancel", "wang", "a typo", asked, {"jobs": 1, "cancelled": 1}, True) == newest(site)
 
 
-def test_many_are_cancelled_by_a_filter(site: Site) -> None:
-    """Those of one tag, and no others."""
-    few = [site.send(f"{n}", tags=["lunch"]) for n in range(3)]
-    other = site.send("other")
-
-    Person(site).give("/commands/cancel?tag=lunch")
-
-    assert [site.state(job) for job in few] == ["cancelled"] * 3
-    assert site.state(other) == "queued"
-
-
 @pytest.mark.parametrize("name", SELECTED)
 def test_what_is_ticked_in_a_list_is_what_a_command_is_about(site: Site, name: str) -> None:
     """The boxes of a list carry ids to the preview of the command, which names them all."""
@@ -283,13 +272,14 @@ def test_refused_jobs_are_replayed(site: Site) -> None:
 
 @pytest.mark.parametrize(("said", "state"), [("yes", "accepted"), ("no", "rejected")])
 def test_a_word_ends_what_is_in_doubt(site: Site, said: str, state: str) -> None:
-    """As sent or as not sent, with how the person knows."""
-    job = in_doubt(site)
+    """As sent, with the msgid that is given, or as not sent; with how the person knows."""
+    job, given = in_doubt(site), {"msgid": "m-17"} if said == "yes" else {}
 
-    Person(site, name="wang").give(f"/commands/resolve?ids={job}&sent={said}", "the vendor's log")
+    Person(site, name="wang").give(f"/commands/resolve?ids={job}&sent={said}", "the vendor's log", **given)
 
     assert state == site.state(job)
-    asked = {"filter": {"ids": [job]}, "sent": said == "yes"}
+    assert [receipt.msgid for receipt in site.of("receipts", job)] == [*given.values()]
+    asked = {"filter": {"ids": [job]}, "sent": said == "yes", **given}
     assert ("console.resolve", "wang", "the vendor's log", asked, {"decided": 1}, True) == newest(site)
 
 
@@ -342,24 +332,36 @@ def test_an_order_is_warned_of_before_a_part_is_called_not_sent(site: Site, said
     assert warns == ("of them have an order_key" in page.text)
 
 
-def test_an_answer_that_is_none_is_no_yes_of_the_command_line(site: Site) -> None:
-    """What is pasted from beside the error must not call a part sent."""
-    page = Person(site).get(f"/commands/resolve?ids={in_doubt(site)}&sent=maybe")
-
-    assert "choose whether the vendor carried it out" in page.text
-    assert "--sent" not in page.text
-
-
 def test_a_box_that_an_address_says_no_to_is_not_ticked(site: Site) -> None:
     """Neither in the form, nor on the command line, nor in what is done."""
     job, person = wrong(site), Person(site)
 
     page = person.get(f"/commands/replay?ids={job}&accepted=no&cancelled=yes")
-    everything = person.get("/commands/pause?all=no")
 
     assert f"<code>worker replay {job} --cancelled</code>" in page.text
     assert "accepted" not in page.forms["/commands/replay"].fields
-    assert "has no scope" in everything.text
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("resolve?ids={doubt}&sent=maybe", "choose whether the vendor carried it out"),
+        ("pause?all=no", "has no scope"),
+        ("pause?account=hrr", "nothing was paused"),
+        ("cancel?account=hrr", "there is no account hrr; use one of hr, it"),
+        ("skip?ids={waits}+{doubt}", "give this command one job at a time"),
+    ],
+)
+def test_what_no_command_can_be_about_is_said_without_a_button(site: Site, asked: str, said: str) -> None:
+    """As the command line does before it asks; nothing is pasted from beside the error that would do something."""
+    jobs = {"doubt": in_doubt(site), "waits": site.send("waits", due_at=3600)}
+
+    page = Person(site).get(f"/commands/{asked.format_map(jobs)}")
+
+    assert said in page.text
+    assert "--sent" not in page.text
+    assert not any("shown" in form.fields for form in page.forms.values())
+    assert site.rows("select id from worker_audit") == []
 
 
 @pytest.mark.parametrize("rate", ["nan", "0", "-1"])
@@ -401,16 +403,6 @@ def test_a_job_that_is_refused_is_named_with_its_reason(site: Site) -> None:
     assert "1 accepted (accepted=True, or --accepted, sends to them again)" in entry.text
 
 
-def test_the_msgid_that_is_given_names_the_message(site: Site) -> None:
-    """And is no field of the filter."""
-    job = in_doubt(site)
-
-    Person(site).give(f"/commands/resolve?ids={job}&sent=yes", "the vendor's log", msgid="m-17")
-
-    [receipt] = site.of("receipts", job)
-    assert receipt.msgid == "m-17"
-
-
 def test_a_word_needs_a_reason(site: Site) -> None:
     """Nothing is changed without one, and the page says what is missing."""
     job = in_doubt(site)
@@ -437,7 +429,7 @@ def test_an_account_is_paused_and_resumed(site: Site) -> None:
 def test_a_pause_of_more_than_an_account_is_ended_from_its_page(site: Site) -> None:
     """The page says what is paused, and has the button only for who may act on all of it."""
     person, operator = Person(site), Person(site, "operator", frozenset({"hr"}))
-    person.give("/commands/pause?all=yes")
+    entry = person.give("/commands/pause?all=yes", "the vendor is ill")
     person.give("/commands/pause?channel=youdu")
 
     shown, of_operator = person.get("/accounts/hr"), operator.get("/accounts/hr")
@@ -449,24 +441,8 @@ def test_a_pause_of_more_than_an_account_is_ended_from_its_page(site: Site) -> N
     assert buttons == ["/commands/resume?all=yes", "/commands/resume?channel=youdu"]
     assert [link for link in of_operator.links if link.startswith("/commands/resume")] == []
     assert site.rows("select id from worker_pauses where ended_at is null") == []
-
-
-def test_a_pause_of_everything_is_told_from_others_in_the_audit(site: Site) -> None:
-    """Its filter has no field, which is said: it is the widest command that there is."""
-    person = Person(site)
-
-    entry = person.give("/commands/pause?all=yes", "the vendor is ill")
-
-    assert "<dt>Filter</dt><dd>everything</dd>" in entry.text
+    assert "<dt>Filter</dt><dd>everything</dd>" in entry.text, "it is the widest command that there is"
     assert "Filter everything" in person.get("/audit").text
-
-
-def test_an_account_that_is_not_there_is_not_paused(site: Site) -> None:
-    """Nothing would be paused by it, so it is said."""
-    answered = Person(site).get("/commands/pause?account=hrr")
-
-    assert "nothing was paused" in answered.text
-    assert site.rows("select id from worker_audit") == []
 
 
 def test_a_job_is_held_and_released(site: Site) -> None:
@@ -517,16 +493,6 @@ def test_the_jobs_behind_one_go_on(site: Site) -> None:
 
     assert ("console.skip", "wang", "it is stuck", {"ids": [first]}, {"parts": 1}, True) == newest(site)
     assert [f"{second}-0"] == [row.part_id for row in site.rows("select part_id from worker_order_queue")]
-
-
-def test_one_job_is_skipped_at_a_time(site: Site) -> None:
-    """Of several, the page showed all and only the first was skipped."""
-    jobs = [site.send(f"{n}", order_key="o", due_at=3600) for n in range(3)]
-
-    answered = Person(site).get(f"/commands/skip?ids={'+'.join(jobs)}")
-
-    assert "give this command one job at a time" in answered.text
-    assert "/commands/skip" not in answered.forms
 
 
 @pytest.mark.every_database
@@ -613,9 +579,13 @@ def test_nothing_is_done_to_what_was_not_shown(site: Site) -> None:
     late = site.send("late", tags=["lunch"])
 
     shown_anew = person.submit(form, "/commands/cancel", why="x")
+    untouched = [site.state(job) for job in (goes, seen, late)]
+    person.submit(shown_anew, "/commands/cancel", why="x")
 
+    assert "shown" in form.forms["/commands/cancel"].fields
     assert "What matches has changed since you were shown it" in shown_anew.text
-    assert [site.state(job) for job in (goes, seen, late)] == ["accepted", "queued", "queued"]
+    assert untouched == ["accepted", "queued", "queued"]
+    assert [site.state(seen), site.state(late)] == ["cancelled", "cancelled"]
 
 
 def test_what_left_a_filter_after_it_was_shown_is_left_out(site: Site) -> None:
@@ -642,29 +612,6 @@ def test_a_repeat_of_what_was_in_doubt_is_shown_first(site: Site) -> None:
 
     assert "What matches has changed since you were shown it" in answered.text
     assert site.state(job) == "unknown"
-
-
-def test_nothing_is_done_to_more_than_was_shown(site: Site) -> None:
-    """What came to a filter after its preview is shown first."""
-    seen = site.send("seen", tags=["lunch"])
-    person = Person(site)
-    form = person.get("/commands/cancel?tag=lunch")
-    late = site.send("late", tags=["lunch"])
-
-    shown_anew = person.submit(form, "/commands/cancel", why="x")
-    untouched = [site.state(seen), site.state(late)]
-    person.submit(shown_anew, "/commands/cancel", why="x")
-
-    assert "What matches has changed since you were shown it" in shown_anew.text
-    assert untouched == ["queued", "queued"]
-    assert [site.state(seen), site.state(late)] == ["cancelled", "cancelled"]
-
-
-def test_a_name_that_is_mistyped_is_told_of(site: Site) -> None:
-    """As the command line does before it asks."""
-    answered = Person(site).get("/commands/cancel?account=hrr")
-
-    assert "there is no account hrr; use one of hr, it" in answered.text
 
 
 @pytest.mark.parametrize("role", ["reader", "support"])
