@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -183,21 +183,95 @@ def everywhere(site: Site, job: str) -> dict[str, bool]:
     }
 
 
-EVERYWHERE = {"why": True, "metrics": True, "problem": True, "console": True}
+STUCK = "the background loop relay has been in one turn for 41 s"
+AWAY = "each of its turns fails (KeyError), for 12 s"
 
 
-def test_no_worker_is_alive(site: Site) -> None:
-    """The sentence says what to start."""
-    job = site.send()
+def no_worker(site: Site) -> None:
     site.advance(3_600)
     site.runtime.lease.end()
 
-    assert causes(site) == [("hr", StandstillCause.NO_WORKER)]
-    assert everywhere(site, job) == EVERYWHERE
+
+def no_leader(site: Site) -> None:
+    site.relay.stop()
+    site.advance(61)
+    beat(site, Health((), {"relay": AWAY}))
+
+
+def no_consumer(site: Site) -> None:
+    """Urgent parts come into no other queue; normal ones of the same lane move."""
+    other = site.send("normal")
+    later(site, 61)
+    site.ring(other)
+    site.sql("update worker_processes set queues = 'normal,bulk'")
+
+
+def unusable(site: Site) -> None:
+    site.advance(61)
+    site.relay.lead()
+    site.runtime.lease.beat(unusable={"hr": "set secret"})
+
+
+def stuck(site: Site) -> None:
+    later(site, 61)
+    beat(site, Health((STUCK,)))
+
+
+def failing(site: Site) -> None:
+    later(site, 61)
+    beat(site, Health((), {"relay": "it fails again and again: each of its turns fails (KeyError > x.py:1 turn)"}))
+
+
+def another_is_ill(site: Site) -> None:
+    later(site, 61)
+    beat(site, Health(("the writer thread has been in one commit for 41 s",)), process="p2")
+
+
+def not_taken(site: Site) -> None:
+    turn(site)
+    later(site, 61)
+
+
+def nothing_to_see(site: Site) -> None:
+    later(site, 61)
+
+
+@pytest.mark.parametrize(
+    ("begin", "cause", "said"),
+    [
+        (no_worker, StandstillCause.NO_WORKER, "no worker process is alive"),
+        (no_leader, StandstillCause.NO_LEADER, f": relay: {AWAY}"),
+        (no_consumer, StandstillCause.NO_CONSUMER, "no worker process takes from the queue urgent"),
+        (unusable, StandstillCause.ACCOUNT, "no worker process can use the account: set secret"),
+        (stuck, StandstillCause.LEADER, f": {STUCK}"),
+        (failing, StandstillCause.LEADER, "it fails again and again"),
+        (another_is_ill, StandstillCause.PROCESS, "the writer thread has been in one commit for 41 s"),
+        (not_taken, StandstillCause.NOT_TAKEN, "look into the logs of worker"),
+        (nothing_to_see, StandstillCause.UNKNOWN, "it is not known why they are not offered to the workers"),
+    ],
+)
+def test_each_cause_is_named_wherever_it_is_read(
+    site: Site, begin: Callable[[Site], None], cause: StandstillCause, said: str
+) -> None:
+    """With what a process says of itself, and what to do."""
+    job = site.send(priority="urgent" if begin is no_consumer else "normal")
+    begin(site)
+
+    [found] = seen(site)
+
+    assert (found.account, found.cause) == ("hr", cause)
+    assert said in f"{found.text}; {found.remedy}"
+    assert everywhere(site, job) == {
+        "why": begin is not unusable,  # it names the account by itself
+        "metrics": True,
+        "problem": True,
+        "console": True,
+    }
+    assert Scraper(site).scrape().of("processes_hindered") == (begin in (no_leader, failing))
 
 
 def test_no_process_can_publish(site: Site) -> None:
-    """The sentence has what the process says of itself."""
+    """Among the problems and on the first page it is one of the broker, whatever stands still because of it."""
     job = site.send()
     site.relay.stop()
     site.advance(61)
@@ -207,37 +281,10 @@ def test_no_process_can_publish(site: Site) -> None:
 
     assert found.cause is StandstillCause.BROKER
     assert found.text == "RabbitMQ (mq:5672) takes no messages (ConnectionError)"
-    # Among the problems and on the first page it is one of the broker, whatever stands still because of it.
-    assert everywhere(site, job) == EVERYWHERE | {"problem": False, "console": False}
+    assert everywhere(site, job) == {"why": True, "metrics": True, "problem": False, "console": False}
     assert "BrokerAway" in names_of_problems(site)
     assert found.text in Person(site).get("/").text
     assert Scraper(site).scrape().of("processes_hindered") == 1
-
-
-def test_no_process_leads_and_each_says_why(site: Site) -> None:
-    """The sentence has what the process says of itself."""
-    job = site.send()
-    site.relay.stop()
-    site.advance(61)
-    beat(site, Health((), {"relay": "each of its turns fails (KeyError), for 12 s"}))
-
-    [found] = seen(site)
-
-    assert found.cause is StandstillCause.NO_LEADER
-    assert ": relay: each of its turns fails (KeyError), for 12 s" in found.text
-    assert everywhere(site, job) == EVERYWHERE
-
-
-def test_no_process_takes_from_the_queue(site: Site) -> None:
-    """Urgent parts come into no other queue; normal ones of the same lane move."""
-    job, other = site.send(priority="urgent"), site.send("normal")
-    later(site, 61)
-    site.ring(other)
-    with site.database.writing() as connection:
-        connection.exec_driver_sql("update worker_processes set queues = 'normal,bulk'")
-
-    assert causes(site) == [("hr", StandstillCause.NO_CONSUMER)]
-    assert everywhere(site, job) == EVERYWHERE
 
 
 @pytest.mark.parametrize(
@@ -265,33 +312,6 @@ def test_all_readers_agree_on_who_takes_a_file(
     assert {told} - {None} == {one.text for one in seen(site) if one.cause is StandstillCause.NO_CONSUMER}
 
 
-def test_no_process_can_use_the_account(site: Site) -> None:
-    """As its settings are there."""
-    job = site.send()
-    site.advance(61)
-    site.relay.lead()
-    site.runtime.lease.beat(unusable={"hr": "set secret"})
-
-    [found] = seen(site)
-
-    assert (found.cause, found.text) == (StandstillCause.ACCOUNT, "no worker process can use the account: set secret")
-    assert {**EVERYWHERE, "why": False} == everywhere(site, job)  # which names the account by itself
-
-
-def test_the_leader_is_ill(site: Site) -> None:
-    """By what its health says, or because its turns fail."""
-    job = site.send()
-    later(site, 61)
-    beat(site, Health(("the background loop relay has been in one turn for 41 s",)))
-    stuck = seen(site)
-    beat(site, Health((), {"relay": "it fails again and again: each of its turns fails (KeyError > x.py:1 turn)"}))
-
-    assert [one.cause for one in stuck] == [StandstillCause.LEADER]
-    assert ": the background loop relay has been in one turn for 41 s" in stuck[0].text
-    assert causes(site) == [("hr", StandstillCause.LEADER)]
-    assert everywhere(site, job) == EVERYWHERE
-
-
 @pytest.mark.every_database
 def test_a_leader_that_cannot_do_another_work_is_not_the_cause(site: Site) -> None:
     """Whatever that work is called: the lease counts, not how a sentence begins."""
@@ -316,43 +336,6 @@ def test_why_looks_once_for_both_ages(site: Site, seconds: float, urgent: bool) 
     assert [StandstillCause.NO_CONSUMER if urgent else StandstillCause.UNKNOWN] == [one.cause for one in found.values()]
     assert asked
     assert sorted(set(asked)) == sorted(asked)
-
-
-def test_a_process_that_takes_is_ill(site: Site) -> None:
-    """Though another one leads."""
-    job = site.send()
-    later(site, 61)
-    beat(site, Health(("the writer thread has been in one commit for 41 s",)), process="p2")
-
-    assert causes(site) == [("hr", StandstillCause.PROCESS)]
-    assert everywhere(site, job) == EVERYWHERE
-
-
-def test_what_is_offered_and_not_taken_says_that_no_cause_is_known(site: Site) -> None:
-    """And where to look."""
-    job = site.send()
-    turn(site)
-    later(site, 61)
-
-    [found] = seen(site)
-
-    assert StandstillCause.NOT_TAKEN is found.cause
-    assert "look into the logs of worker" in found.remedy
-    assert everywhere(site, job) == EVERYWHERE
-
-
-def test_an_unknown_cause_is_called_one(site: Site) -> None:
-    """Not offered, and all say that they are well."""
-    job = site.send()
-    later(site, 61)
-
-    [found] = seen(site)
-
-    assert (
-        found.cause,
-        found.text,
-    ) == (StandstillCause.UNKNOWN, "it is not known why they are not offered to the workers")
-    assert everywhere(site, job) == EVERYWHERE
 
 
 def test_turns_that_fail_beside_others_are_told(site: Site) -> None:
