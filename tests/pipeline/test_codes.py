@@ -62,19 +62,13 @@ def mark(site: Site, job: str, code: str, who: str = "p1") -> bool:
 
 
 def test_a_card_files_its_code_for_72_hours(site: Site, card: str) -> None:
-    """The code is fresh, belongs to the part that sent the card, and ends when the vendor says it does."""
-    row = code_of(site, card)
+    """The code is fresh, belongs to the part that sent the card, and ends when the vendor says. A text has none."""
+    row, text = code_of(site, card), site.send()
+    site.ring(text)
 
     assert (row.state, row.code, row.leased_by, row.source) == ("fresh", "code1", None, "send")
     assert row.ends_at - row.issued_at == 3 * DAY * SECOND
-
-
-def test_a_text_files_none(site: Site) -> None:
-    """Only cards have codes."""
-    job = site.send()
-    site.ring(job)
-
-    assert site.of("response_codes", job) == []
+    assert site.of("response_codes", text) == []
 
 
 def test_two_updates_want_one_code_and_one_is_marked(site: Site, card: str) -> None:
@@ -113,15 +107,6 @@ def test_a_repeated_commit_finds_its_own_lease(site: Site, card: str) -> None:
     assert calls == [{wish: MarkedCall(1, flagged=False)}] * 2
 
 
-def test_two_threads_of_one_process_cannot_both_have_a_part(site: Site, card: str) -> None:
-    """A part offered twice meets itself in one process: the second mark carries the same claim, and loses."""
-    job, code = site.update(card), code_of(site, card).id
-
-    calls = [mark(site, job, code), mark(site, job, code)]
-
-    assert calls == [1, 0]
-
-
 def test_a_code_that_is_gone_marks_nothing(site: Site, card: str) -> None:
     """An unknown code is nobody's."""
     assert mark(site, site.update(card), "f" * 64) == 0
@@ -153,17 +138,6 @@ def test_the_end_of_the_call_decides_about_the_code(
 
     assert state == code_of(site, card).state
     assert (None if state == "fresh" else part_id(job, 0)) == code_of(site, card).leased_by
-
-
-def test_recovery_burns_the_code_of_a_dead_process(site: Site, card: str) -> None:
-    """The transaction that makes the part unknown burns the code it held: it may be used."""
-    job, code = site.update(card), code_of(site, card).id
-    mark(site, job, code)
-
-    died = Change(part_id(job, 0), lambda part, now: settle.doubt(part, "died", POLICY), attempt_reason="died")
-    commit(site.database, [died], POLICY)
-
-    assert (code_of(site, card).state, site.state(job)) == ("burned", "unknown")
 
 
 def test_a_burned_code_comes_back_when_its_call_was_refused_after_all(site: Site, card: str) -> None:
@@ -323,17 +297,6 @@ def test_an_update_waits_while_another_one_holds_the_code(site: Site, card: str)
 
     assert ("queued", site.clock.micros, "its response_code is in use by another update") == waiting
     assert site.state(second) == "accepted"
-
-
-def test_the_code_of_a_refused_update_is_free_for_the_next(site: Site, card: str) -> None:
-    """A refusal other than 60140 leaves the code unused."""
-    site.vendor.says(refused(82101))
-    first, second = site.update(card), site.update(card)
-
-    site.ring(first)
-    site.ring(second)
-
-    assert [site.state(first), site.state(second)] == ["rejected", "accepted"]
 
 
 # -- codes of presses -------------------------------------------------------------------------------------------------

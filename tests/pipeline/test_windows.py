@@ -204,16 +204,6 @@ def test_an_unflagged_calls_repeat_is_held(site: Site) -> None:
     assert (mark(site, job, claim=1), site.state(job)) == (None, "unknown")
 
 
-def test_a_retry_after_a_readable_refusal_goes_without_the_flag(site: Site) -> None:
-    """Whether a refused call counts for the check is not known: a flagged retry could be swallowed."""
-    job = site.send()
-    mark(site, job)
-    end(site, job, Retry("6000"))
-
-    reply = mark(site, job, claim=1)
-    assert reply == MarkedCall(2, False)
-
-
 def test_a_repeat_with_a_readable_refusal_in_between_is_held(site: Site) -> None:
     """One attempt refused, one in doubt: the frozen bytes may not be what the doubtful call sent."""
     job = site.send()
@@ -259,18 +249,6 @@ def test_who_wants_twice_rather_than_never_gets_the_repeat_without_the_flag(
 
 def flags(site: Site) -> list[bool]:
     return ["enable_duplicate_check" in body for body in site.bodies()]
-
-
-def test_two_equal_texts_are_two_calls_and_only_the_first_is_flagged(site: Site) -> None:
-    """Ten seconds apart or not: whoever asked twice gets two."""
-    jobs = [site.send("same"), site.send("same")]
-
-    site.ring(*jobs)
-    site.advance(10)
-    site.ring(jobs[1])
-
-    assert flags(site) == [True, False]
-    assert [site.state(job) for job in jobs] == ["accepted", "accepted"]
 
 
 @pytest.mark.parametrize("wishes", [(False, True), (True, False)])
@@ -349,7 +327,7 @@ def test_a_repeat_is_byte_for_byte_the_first_call(site: Site) -> None:
     assert [bool(row.from_repeat) for row in site.of("receipts", job)] == [True]
 
 
-UNSEEN = [42001, 40014, 45009, 45033, 60020]
+UNSEEN = [42001, 45009, 60020]
 """Refusals before the vendor looks at the message: the token, a limit of calls, the caller's address."""
 
 
@@ -518,7 +496,9 @@ def test_a_resend_says_what_the_call_in_doubt_said(site: Site) -> None:
 
 
 def test_an_unflagged_retry_renders_without_the_flag(site: Site) -> None:
-    """What the mark decided about the flag is what the bytes say."""
+    """Whether a refused call counts for the check is not known, so a flagged retry could be swallowed. What the mark
+    decided about the flag is what the bytes say.
+    """
     site.vendor.says(refused(6000))
     job = site.send()
 
