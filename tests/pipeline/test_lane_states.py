@@ -71,19 +71,6 @@ def test_an_accounts_block_closes_all_its_lanes_and_no_others() -> None:
     assert [lane_states.is_closed(lane) for lane in ("hr:1", "hr:2", "it:1", "it:2")] == [True, True, True, False]
 
 
-def test_what_sql_says_is_taken_over() -> None:
-    """Blocks of other processes close the gate, with the time they have to go."""
-    ticks = Ticks()
-    lane_states = LaneStates(ticks)
-
-    learn(lane_states, hr_1={"blocked_s": 30})
-    ticks.advance(29.9)
-
-    assert lane_states.is_closed("hr:1")
-    ticks.advance(0.2)
-    assert not lane_states.is_closed("hr:1")
-
-
 def test_a_block_that_sql_does_not_know_yet_is_kept() -> None:
     """Our own block may still be on its way into SQL: its not being there proves nothing."""
     ticks = Ticks()
@@ -139,17 +126,6 @@ def test_what_is_told_of_one_lane_leaves_the_others_as_they_are() -> None:
     assert [lane_states.is_closed(lane) for lane in ("hr:1", "hr:2")] == [True, False]
     assert [lane_states.capacity(lane).calls for lane in ("hr:1", "hr:2")] == [0, None]
     assert [lane_states.needs_feedback(lane) for lane in ("hr:1", "hr:2")] == [("hr:1",), ()]
-
-
-def test_a_block_lifted_by_hand_opens_at_once() -> None:
-    """A probe got through."""
-    lane_states = LaneStates(Ticks())
-    block(lane_states, "hr:1", 600)
-
-    lane_states.unblock("hr:1")
-    lane_states.unblock("hr:1")
-
-    assert not lane_states.is_closed("hr:1")
 
 
 def test_failures_of_an_account_grow_to_a_minute_and_are_forgotten() -> None:

@@ -163,16 +163,6 @@ def test_a_recall_of_a_foreign_message_leads_to_no_job(site: Site) -> None:
     assert asked(site, recall).next == NextStep("send a correction: it cannot be recalled any more")
 
 
-def test_a_job_that_was_sent_once_more_leads_there(site: Site) -> None:
-    """What to do about it is to be seen at the replay."""
-    job = site.send()
-    site.vendor.says(refused(40008))
-    site.ring(job)
-    again = site.replay(job)
-
-    assert f"worker why {again}" == asked(site, job).next.command
-
-
 def test_a_replay_that_was_sent_once_more_leads_there(site: Site) -> None:
     """It was refused, too, and the next one reached its recipients: they need no other message."""
     job = site.send()
@@ -200,14 +190,16 @@ def test_a_replay_that_was_sent_once_more_leads_there(site: Site) -> None:
 def test_what_to_do_about_what_has_ended(
     site: Site, state: int, counter: str, begins: str, command: str | None
 ) -> None:
-    """Nothing, or the command that sends it again."""
+    """Nothing, or the command that sends it again; it waits for nothing."""
     job = site.send()
     site.sql("update worker_parts set state = :state, not_before = null where job_id = :job", state=state, job=job)
     site.sql(f"update worker_jobs set state = :state, n_open = 0, {counter} = 1 where id = :job", state=state, job=job)
     site.sql("update worker_jobs set cancelled_at = 1 where id = :job and state = 8", job=job)
 
-    step = asked(site, job).next
+    told = asked(site, job)
+    step = told.next
 
+    assert told.waits == ()
     assert step.text.startswith(begins)
     assert command == (None if step.command is None else step.command.removesuffix(f" {job}"))
 
@@ -291,16 +283,20 @@ def test_its_vendor_is_ill(site: Site) -> None:
     assert asked(site, job).next == NextStep("fix what it waits for, if it is yours to fix; it goes on by itself")
 
 
-def test_its_account_gets_no_token(site: Site) -> None:
-    """The vendor refuses the secret."""
+@pytest.mark.parametrize(
+    ("errcode", "commands"), [(40001, ("worker resume hr",)), (45009, ())], ids=["refused", "a limit"]
+)
+def test_its_account_gets_no_token(site: Site, errcode: int, commands: tuple[str, ...]) -> None:
+    """Whatever the vendor's reason is: the secret, or a limit of gettoken."""
     job = site.send()
     site.forget_tokens()
-    site.vendor.says_for_tokens(refused(40001, "invalid credential"))
+    site.vendor.says_for_tokens(refused(errcode, "no token"))
     site.ring(job)
 
-    [wait] = waits(site, job)
+    wait = waits(site, job)[0]
 
-    assert (wait.what, wait.commands) == (WaitFor.TOKEN, ("worker resume hr",))
+    assert (wait.what, wait.commands) == (WaitFor.TOKEN, commands)
+    assert wait.text.startswith(f"account hr: gettoken: {errcode}")
 
 
 @pytest.mark.every_database
@@ -313,7 +309,7 @@ def test_its_lane_starts_slowly(site: Site) -> None:
 
 
 def test_another_is_before_it_in_its_order(site: Site) -> None:
-    """Which one, and how to go on without it."""
+    """Which one, and how to go on without it: whoever is taken out of the order is before nothing."""
     first = site.send("first", order_key="k", due_at=DAY)
     second = site.send("second", order_key="k", due_at=2 * DAY)
 
@@ -322,17 +318,8 @@ def test_another_is_before_it_in_its_order(site: Site) -> None:
     assert (WaitFor.ORDER, f"part {first}-0 has to go before it (same order_key)") == (wait.what, wait.text)
     assert (f"worker why {first}", f"worker skip {first}") == wait.commands
     assert causes(site, first) == [WaitFor.DUE_AT]
-
-
-def test_it_waits_for_another_job(site: Site) -> None:
-    """An update of a card that is not sent yet."""
-    card = site.card(due_at=DAY)
-    update = site.update(card)
-    site.run()
-
-    [wait] = waits(site, update)
-
-    assert (WaitFor.JOB, (f"worker why {card}",)) == (wait.what, wait.commands)
+    skip(site.database, first)
+    assert (causes(site, first), WaitFor.ORDER in causes(site, second)) == ([WaitFor.DUE_AT], False)
 
 
 def test_it_is_in_doubt_and_then_held(site: Site) -> None:
@@ -368,15 +355,6 @@ def test_its_call_is_in_flight(site: Site) -> None:
     assert wait.until is not None
     assert wait.since is not None
     assert wait.until > wait.since
-
-
-def test_no_worker_is_alive(site: Site) -> None:
-    """And with one: nothing stands in its way."""
-    job = site.send()
-    alive = causes(site, job)
-    site.clock.advance(3_600)
-
-    assert (alive, causes(site, job)) == ([WaitFor.TURN], [WaitFor.WORKER])
 
 
 def test_its_process_ended(site: Site) -> None:
@@ -433,25 +411,6 @@ def test_a_search_goes_on_although_its_job_was_cancelled(site: Site) -> None:
 
     assert (wait.what, wait.commands) == (WaitFor.DOUBT, ())
     assert wait.text.endswith("it may have been sent; next it is looked up or held")
-
-
-def test_it_was_taken_out_of_its_order(site: Site) -> None:
-    """`worker skip`: those behind it are before nothing."""
-    first = site.send("first", order_key="k", due_at=DAY)
-    site.send("second", order_key="k", due_at=2 * DAY)
-    skip(site.database, first)
-
-    assert causes(site, first) == [WaitFor.DUE_AT]
-
-
-def test_what_has_ended_waits_for_nothing(site: Site) -> None:
-    """Its history is told all the same."""
-    job = site.send()
-    site.run()
-
-    told = asked(site, job)
-
-    assert (told.waits, told.job.state.label, len(told.timeline) > 3) == ((), "accepted", True)
 
 
 def test_it_is_found_by_what_one_knows(site: Site) -> None:
@@ -566,6 +525,7 @@ def test_a_follow_up_waits_for_its_target(site: Site) -> None:
     site.ring(recall)
     [wait] = [wait for wait in waits(site, recall) if wait.what is WaitFor.JOB]
     assert instant(site.clock.micros) == wait.since
+    assert wait.commands == (f"worker why {job}",)
     assert history(site, recall) == ["put off: waits for the job that it follows"]
 
 
@@ -614,16 +574,6 @@ def test_no_worker_can_use_its_account(site: Site) -> None:
     site.advance(20)
     site.runtime.lease.beat(states.summary(), states.unusable())
     assert WaitFor.ACCOUNT not in causes(site, job)
-
-
-def test_a_limit_of_gettoken_is_a_wait_for_a_token(site: Site) -> None:
-    """Whatever the vendor's reason is."""
-    job = site.send()
-    site.forget_tokens()
-    site.vendor.says_for_tokens(refused(45009, "api freq out of limit"))
-    site.ring(job)
-    wait = waits(site, job)[0]
-    assert (wait.what, wait.text.startswith("account hr: gettoken: 45009")) == (WaitFor.TOKEN, True)
 
 
 def test_a_piece_waits_for_the_one_before_it(database: Database, driven_clock: DrivenClock) -> None:
