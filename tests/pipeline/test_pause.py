@@ -65,10 +65,7 @@ def sent(site: Site) -> list[str]:
 SCOPES = {
     "everything": EVERYTHING,
     "account": JobFilter(account="hr"),
-    "channel": JobFilter(channel="wecom_app"),
-    "kind": JobFilter(kind="send"),
     "tag": JobFilter(tag="lunch"),
-    "account and tag": JobFilter(account="hr", tag="lunch"),
     "all of them": JobFilter(account="hr", channel="wecom_app", kind="send", tag="lunch"),
 }
 
@@ -261,18 +258,6 @@ def test_a_job_whose_tags_cannot_be_read_stops_no_other(site: Site, tags: str) -
         done.counts,
         site.state(waiting),
     ) == (["odd", "other"], {"jobs": 1, "cancelled": 1}, "cancelled")
-
-
-def test_a_probe_is_not_spent_on_what_is_paused(site: Site) -> None:
-    """The next part that may go tries the lane."""
-    waiting, other = site.send("lunch", tags=["lunch"]), site.send("other")
-    block = LaneBlock("hr", "hr", 0, "no quota", parked=True)
-    site.database.run(lambda connection: change_lanes(connection, site.database.now, [block]))
-    paused_by_zhang(site, JobFilter(tag="lunch"))
-    site.advance(3_600)
-    site.run()
-
-    assert (sent(site), site.state(waiting), site.state(other)) == (["other"], "queued", "accepted")
 
 
 @pytest.mark.parametrize("account_wide", [False, True], ids=["lane", "account"])

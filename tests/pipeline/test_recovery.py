@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.support.runtime import UPDATE, UPLOAD, Site, an_account, lost, planted, refused
+from tests.support.runtime import UPLOAD, Site, an_account, lost, planted, refused
 from worker.channels.registry import channel
 from worker.delivery.maintenance import recovery
 from worker.delivery.maintenance.recovery import Recovery
@@ -72,16 +72,6 @@ def test_a_process_is_dead_after_ten_seconds_without_a_heartbeat(site: Site) -> 
     watch(site, 1)
 
     assert (before, dead(site)) == (False, True)
-
-
-def test_a_process_that_beats_lives(site: Site) -> None:
-    """Every three seconds, for a minute."""
-    beat(site)
-    for _ in range(20):
-        watch(site, 3)
-        beat(site)
-
-    assert not dead(site)
 
 
 def test_a_late_heartbeat_starts_the_watch_over(site: Site) -> None:
@@ -392,20 +382,6 @@ def test_what_does_no_harm_twice_is_repeated(site: Site, kind: str) -> None:
     site.ring(job)
 
     assert (site.state(job), site.part(job).claim) == ("accepted", 2)
-
-
-def test_an_update_is_repeated_only_by_its_own_policy(site: Site) -> None:
-    """Queued again; resolve then finds that no code is left and holds it."""
-    card = site.card()
-    site.ring(card)
-    site.vendor.says(lost())
-    update = site.update(card)
-    site.ring(update)
-
-    watch(site, 26)
-    site.ring(update)
-
-    assert (len(site.calls(UPDATE)), site.state(update)) == (1, "unknown")
 
 
 @pytest.mark.every_database

@@ -296,20 +296,6 @@ def test_other_recipients_are_another_body(site: Site) -> None:
     assert flags(site) == [True, True]
 
 
-def test_without_the_check_nothing_is_flagged_and_the_unknown_is_held(site: Site) -> None:
-    """Switched off for a message, its unknown waits for a person."""
-    site.vendor.says(lost())
-    job = site.send(duplicate_check=False)
-
-    site.ring(job)
-    site.advance(26)
-    site.recover()
-
-    assert flags(site) == [False]
-    assert (site.state(job), site.part(job).not_before) == ("unknown", None)
-    assert "nothing makes a repeat safe" in site.part(job).reason
-
-
 def test_a_repeat_is_byte_for_byte_the_first_call(site: Site) -> None:
     """Frozen with the first mark, sent by every repeat, whatever would be rendered now."""
     site.vendor.says(lost())
