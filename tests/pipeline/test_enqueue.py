@@ -235,6 +235,7 @@ def test_wrong_options_are_refused_by_name(database: Database, options: dict[str
     assert "payroll" not in str(caught.value).replace("tags=", "") or field == "tags"
 
 
+@BEFORE_SQL
 def test_what_the_channel_refuses_is_refused_before_the_insert(database: Database) -> None:
     """The channel's problems come through, all of them, without the text."""
     with database.writing() as connection, pytest.raises(CheckFailed) as caught:
@@ -266,12 +267,14 @@ def test_recipients_may_be_users_alone(database: Database) -> None:
     assert found == [{"users": ["ann", "bob"]}, {"users": ["ann", "bob"]}, {"users": ["ann"]}]
 
 
+@BEFORE_SQL
 def test_an_unknown_account_names_the_known_ones(database: Database) -> None:
     """A typing error in the account is one clear sentence."""
     with database.writing() as connection, pytest.raises(ConfigurationError, match="hr, ops"):
         worker.enqueue(connection, "hrr", HELLO, ANN)
 
 
+@BEFORE_SQL
 def test_enqueue_many_names_the_place_of_every_problem(database: Database) -> None:
     """All or none: problems of all jobs at once, nothing inserted."""
     jobs = [NewJob("hr", HELLO, ANN), NewJob("hr", Text(content=""), ANN), NewJob("hr", HELLO, ANN, priority="x")]
@@ -283,6 +286,7 @@ def test_enqueue_many_names_the_place_of_every_problem(database: Database) -> No
     assert [problem.field for problem in caught.value.problems] == ["jobs[1].text.content", "jobs[2].priority"]
 
 
+@BEFORE_SQL
 def test_enqueue_many_of_nothing(database: Database) -> None:
     """No jobs, no statement, no error."""
     with database.writing() as connection:
@@ -478,6 +482,7 @@ def test_a_database_without_tables_says_what_to_run(tmp_path: Any) -> None:
     [{"x": {"a": "b\x00"}}, {"x": {"a": "\ud800"}}, {"x": {"a": object()}}, {"x": {"a": float("nan")}}],
     ids=["NUL", "half a surrogate pair", "no JSON", "NaN"],
 )
+@BEFORE_SQL
 def test_what_no_database_can_hold_is_refused(database: Database, body: dict[str, Any]) -> None:
     """A raw body is looked through before it can break a bulk insert."""
     with database.writing() as connection, pytest.raises(CheckFailed):

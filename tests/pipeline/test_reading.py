@@ -165,6 +165,7 @@ def test_a_report_of_many_recipients_is_as_light_as_one_of_few(database: Databas
     assert 2_000_000 > peak
 
 
+@pytest.mark.fewer_databases("it is refused before any SQL")
 def test_no_status_of_that_name(database: Database, driven_clock: DrivenClock) -> None:
     """The words that there are stand in the error."""
     job_id = enqueue(database)
@@ -173,6 +174,7 @@ def test_no_status_of_that_name(database: Database, driven_clock: DrivenClock) -
         worker.recipients(connection, job_id, "failed")
 
 
+@pytest.mark.fewer_databases("it is refused before any SQL")
 @pytest.mark.parametrize(("name", "value"), [("after", -1), ("limit", -1), ("after", "1"), ("limit", 2.5)])
 def test_no_count_of_recipients(database: Database, driven_clock: DrivenClock, name: str, value: Any) -> None:
     """The argument is named."""
@@ -347,7 +349,7 @@ def test_who_is_named_by_the_only_doubtful_answer_is_refused(doubts: int, status
     assert "bob" in found[RecipientStatus.UNDETERMINED]
 
 
-def test_everyone_is_one(database: Database) -> None:
+def test_everyone_is_one() -> None:
     """A broadcast counts as one recipient."""
     part = {"id": "p", "state": 2, "doubts": 0, "first_marked_at": 1, "spec": '{"everyone": true}'}
 
