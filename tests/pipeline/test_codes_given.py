@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import requests
 
-from tests.support.control import control
 from tests.support.runtime import UPDATE, Site, an_account, lost, planted, refused
 from worker import (
     ButtonCard,
@@ -32,8 +29,6 @@ from worker.domain.job import part_id
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs.loading import load_parts
-from worker.transport.http import SocketTransport
-from worker_simulator.server import running
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
@@ -251,21 +246,6 @@ def test_of_a_code_whose_age_nobody_knows_the_vendor_is_asked(site: Site) -> Non
     assert codes(site) == {"RC-1": ("given", "spent")}
 
 
-def test_a_code_of_our_own_card_is_the_same_code(site: Site) -> None:
-    """Given by hand, it is spent in the ledger's own row: an update of the job finds none left."""
-    card = site.card()
-    site.ring(card)
-    job = by_code(site, "code1")
-    site.ring(job)
-
-    later = site.update(card)
-    site.ring(later)
-
-    assert codes(site) == {"code1": ("send", "spent")}
-    assert [site.state(job), site.state(later)] == ["accepted", "rejected"]
-    assert "no response_code is left" in site.part(later).reason
-
-
 def test_the_same_code_of_another_app_is_another_code(site: Site) -> None:
     """The ledger counts by app."""
     by_code(site)
@@ -280,7 +260,10 @@ def test_the_same_code_of_another_app_is_another_code(site: Site) -> None:
 def test_a_code_is_spent_once_whichever_account_of_its_app_gives_it(
     database: Database, driven_clock: DrivenClock
 ) -> None:
-    """Two accounts of one app, by name: to the vendor there is one code."""
+    """Two accounts of one app, by name: to the vendor there is one code. It is spent in the ledger's own row.
+
+    So an update of the job finds none left.
+    """
     with planted(database, driven_clock, accounts=[an_account("hr"), an_account("alerts")]) as site:
         card = site.card(account="alerts")
         site.ring(card)
@@ -323,16 +306,13 @@ def test_a_replay_spends_the_code_only_where_the_first_did_not(site: Site) -> No
     assert job == told.value.job
 
 
-@pytest.mark.parametrize(
-    ("code", "field"),
-    [(code, "response_code") for code in ("", " ", 7, "c" * 1_025, "a\x00b", "a\ud800")],
-)
-def test_what_is_no_code_is_refused(site: Site, code: Any, field: str) -> None:
+def test_what_is_no_code_is_refused(site: Site) -> None:
     """By the vendor's name, before anything is written."""
-    with pytest.raises(CheckFailed) as caught:
-        by_code(site, code)
+    for code in ("", " ", 7, "c" * 1_025, "a\x00b", "a\ud800"):
+        with pytest.raises(CheckFailed) as caught:
+            by_code(site, code)
+        assert {problem.field for problem in caught.value.problems} == {"response_code"}
 
-    assert {field} == {problem.field for problem in caught.value.problems}
     assert site.rows("select id from worker_jobs") == []
 
 
@@ -352,53 +332,3 @@ def test_what_else_is_wrong_is_refused_too(site: Site, given: dict[str, Any], fi
         by_code(site, **given)
 
     assert [field] == [problem.field for problem in caught.value.problems]
-
-
-# -- against the simulated vendor -------------------------------------------------------------------------------------
-
-
-def test_a_card_that_something_else_sent_shows_the_update(database: Database, driven_clock: DrivenClock) -> None:
-    """Sent by another program of the same app; its code is good once, for us as for it."""
-    with (
-        running() as url,
-        closing(SocketTransport()) as transport,
-        planted(database, driven_clock, accounts=[an_account(base_url=url)], transport=transport) as site,
-    ):
-        code = sent_by_another_program(url)
-        job = by_code(site, code, "lisi", issued_at=now(site))
-        site.run()
-        with requests.Session() as session:
-            session.trust_env = False
-            seen = control(url, "inbox?user=lisi")["messages"]
-            repeated = called(session, url, "update_template_card", response_code=code, atall=1, **GREY)
-
-    assert site.state(job) == "accepted"
-    assert [message["update"] for message in seen] == [{"replace_name": "done"}]
-    assert repeated["errcode"] == 60140
-
-
-GREY = {"agentid": 7, "button": {"replace_name": "late"}}
-
-
-def sent_by_another_program(url: str) -> str:
-    card = {
-        "card_type": "button_interaction",
-        "main_title": {"title": "leave"},
-        "button_list": [{"text": "ok", "key": "ok"}],
-        "task_id": "theirs",
-    }
-    with requests.Session() as session:
-        session.trust_env = False
-        said = called(
-            session, url, "send", touser="lisi|wangwu", msgtype="template_card", agentid=7, template_card=card
-        )
-    return str(said["response_code"])
-
-
-def called(session: requests.Session, url: str, name: str, **body: Any) -> dict[str, Any]:
-    token = session.get(f"{url}/cgi-bin/gettoken?corpid=ww1&corpsecret=s1", timeout=60).json()["access_token"]
-    said: dict[str, Any] = session.post(
-        f"{url}/cgi-bin/message/{name}?access_token={token}", json=body, timeout=60
-    ).json()
-    assert "errcode" in said
-    return said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.runtime import Site, an_account, lost, planted, refused
-from worker import Everyone, NotReplayable, To, enqueue, resend_failed
-from worker.channels.wecom_app import Text
+from worker import Everyone, NotReplayable, To, resend_failed
 from worker.domain.call import Request
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
@@ -150,18 +148,6 @@ def test_a_resend_of_a_resend_is_linked_to_the_original(site: Site) -> None:
     assert [re.fullmatch(r"leave_r[0-9A-Za-z_-]{6}", one) is not None for one in ids[1:]] == [True, True]
 
 
-def test_a_blank_tag_that_was_accepted_once_keeps_nobody_from_being_sent_to(site: Site) -> None:
-    """Enqueue refuses one now, and nobody can take it out of the stored job."""
-    site.vendor.says(refused(81013))
-    job = site.send(tags=["lunch"])
-    site.run()
-    site.sql("update worker_jobs set tags = :tags where id = :job", tags='[" ", "lunch"]', job=job)
-
-    again = resend(site, job)
-
-    assert json.loads(site.job(again).tags) == ["lunch"]
-
-
 def test_a_failed_one_of_an_open_job_may_be_sent_to_again(site: Site) -> None:
     """One part has ended, the other waits: who was refused is known already."""
     site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="u5"), refused(45009))
@@ -204,21 +190,12 @@ def test_the_replay_of_what_was_cancelled_before_it_was_due_waits_until_then(sit
     assert (site.job(job).due_at, site.job(job).expires_at) == (site.job(again).due_at, site.job(again).expires_at)
 
 
-def test_a_replay_is_due_when_it_is_told_to_be(site: Site) -> None:
-    """`due_at` goes before the first job's own; it may be now."""
-    job = cancelled_early(site)
-    again = site.replay(job, due_at=0)
+@pytest.mark.parametrize("due_at", [0, 3 * DAY])
+def test_a_replay_is_due_when_it_is_told_to_be(site: Site, due_at: int) -> None:
+    """`due_at` goes before the first job's own: now, or past the first job's own end, with which it does not expire."""
+    again = site.replay(cancelled_early(site), due_at=due_at)
 
-    site.run()
-
-    assert site.state(again) == "accepted"
-
-
-def test_a_replay_that_is_told_when_expires_with_nothing_of_the_first(site: Site) -> None:
-    """What is put off past the first job's own end is taken, and still goes when it is due."""
-    again = site.replay(cancelled_early(site), due_at=3 * DAY)
-
-    site.advance(3 * DAY)
+    site.advance(due_at)
     site.run()
 
     assert (site.state(again), site.job(again).expires_at) == ("accepted", None)
@@ -257,19 +234,3 @@ def test_what_cannot_be_sent_again_says_why(site: Site) -> None:
     site.sql("update worker_jobs set message = '{}' where id = :job", job=gone)
     with pytest.raises(NotReplayable, match="no longer kept"):
         resend(site, gone)
-
-
-def test_a_rolled_back_resend_sends_nothing(site: Site) -> None:
-    """It stands in the caller's transaction like every other job."""
-    site.vendor.says(refused(85002))
-    job = site.send()
-    site.run()
-    connection = site.database.engine.connect()
-    with connection, connection.begin() as transaction:
-        resend_failed(connection, job, accounts=site.accounts)
-        enqueue(connection, "hr", Text(content="beside it"), "lisi", accounts=site.accounts)
-        transaction.rollback()
-
-    site.run()
-
-    assert len(site.bodies()) == 1
