@@ -844,40 +844,6 @@ def test_a_relay_that_is_gone_is_replaced_when_its_lease_has_run_out(site: Site)
     assert parts(job) == ids(site.rings)
 
 
-def test_a_clean_stop_frees_the_lease_at_once(site: Site) -> None:
-    """The next one takes over without waiting; who is not active frees nothing."""
-    other = site.new_relay(lambda: "p2")
-    site.relay.turn()
-
-    other.stop()
-    other.turn()
-    before = other.active
-    site.relay.stop()
-    other.turn()
-
-    assert (before, other.active, site.relay.active) == (False, True, False)
-
-
-def test_the_lease_is_renewed_at_a_third_and_lost_when_it_was_not(site: Site) -> None:
-    """A relay that slept past its lease finds another one active and offers nothing."""
-    other = site.new_relay(lambda: "p2")
-    site.relay.turn()
-    site.advance(3.4)
-    site.relay.turn()
-    site.advance(9)
-    other.turn()
-    renewed = not other.active
-    site.advance(1.2)
-    other.turn()
-    site.send()
-    site.advance(0.1)
-
-    site.relay.turn()
-
-    assert (renewed, site.relay.active, other.active) == (True, False, True)
-    assert site.rings == []
-
-
 # -- blocks and probes ------------------------------------------------------------------------------------------------
 
 
