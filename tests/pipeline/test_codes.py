@@ -31,6 +31,8 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.jobs import codes
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 DAY = 86_400
 POLICY = Policy()
@@ -71,6 +73,7 @@ def test_a_card_files_its_code_for_72_hours(site: Site, card: str) -> None:
     assert site.of("response_codes", text) == []
 
 
+@pytest.mark.every_database
 def test_two_updates_want_one_code_and_one_is_marked(site: Site, card: str) -> None:
     """The lease is taken by compare-and-set in the mark's own transaction; the loser is not marked."""
     first, second = site.update(card), site.update(card)
@@ -112,6 +115,7 @@ def test_a_code_that_is_gone_marks_nothing(site: Site, card: str) -> None:
     assert mark(site, site.update(card), "f" * 64) == 0
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize(
     ("outcome", "errcode", "state"),
     [
@@ -188,6 +192,7 @@ def test_a_late_success_spends_a_code_that_a_person_had_freed(site: Site, card: 
     assert (before, code_of(site, card).state) == ("fresh", "spent")
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize(
     ("late", "ends"),
     [
@@ -216,6 +221,7 @@ def test_a_late_answer_leaves_a_code_leased_only_by_a_repeat_that_goes_on(
     assert ends == (site.part(job).state if ends[0] == "sending" else site.state(job), states)
 
 
+@pytest.mark.every_database
 def test_the_code_that_ends_last_is_taken_first_and_ended_ones_never(
     site: Site, card: str, driven_clock: DrivenClock
 ) -> None:
@@ -313,6 +319,7 @@ def spent(site: Site) -> list[str]:
     return [body["response_code"] for body in site.bodies(UPDATE)]
 
 
+@pytest.mark.every_database
 def test_an_update_spends_the_codes_of_those_it_is_for_then_older_ones_and_the_sends_last(site: Site) -> None:
     """The clicker's own code was given for this very answer; the send's alone was given for everybody."""
     job = site.card(to=To(["lisi", "wangwu"]))
@@ -366,6 +373,7 @@ def test_an_update_that_has_to_wait_shortly_before_its_codes_end_goes_before_oth
     assert spent(site) == ["code1", "code1", "code2"]
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize(("hours", "priority"), [(70.9, Priority.NORMAL), (71.5, Priority.URGENT)])
 def test_an_update_by_a_code_that_ends_soon_is_urgent_when_it_has_to_wait(
     site: Site, hours: float, priority: Priority
@@ -394,6 +402,7 @@ def left(site: Site, job: str) -> list[tuple[str, int, int | None]]:
     return [(one.part, one.left, None if one.until is None else int(one.until.timestamp())) for one in found]
 
 
+@pytest.mark.every_database
 def test_the_application_reads_what_a_card_has_left_to_be_updated_with(site: Site, card: str) -> None:
     """A code from the send, one from each press; spent ones and those whose time is over are not left."""
     now = site.clock.micros // SECOND
@@ -440,6 +449,7 @@ def test_reserve_last_keeps_the_sends_code(site: Site, card: str) -> None:
     ) == (["c1"], "fresh")
 
 
+@pytest.mark.every_database
 def test_a_replay_keeps_the_sends_code_too(site: Site, card: str) -> None:
     """`reserve_last` was said once, for the wish and for all that repeat it."""
     first = site.update(card, to="lisi", reserve_last=True)
@@ -467,6 +477,7 @@ def test_an_update_goes_to_the_part_whose_card_the_person_pressed(site: Site) ->
     assert sorted(spent(site)[1:]) == ["code1", "code2"]
 
 
+@pytest.mark.every_database
 def test_people_named_go_to_their_parts_and_the_others_to_the_partys(site: Site) -> None:
     """One of 1,500 by name, one who is somebody's of a party: two calls, each for its own."""
     job = site.card(to=To([f"u{n}" for n in range(1_500)], parties=["7"]))

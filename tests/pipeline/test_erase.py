@@ -53,6 +53,9 @@ from worker.producer.resend import skip
 WHO = "Zhang.San"
 
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
+
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
     """One process."""
@@ -86,6 +89,7 @@ def counts(site: Site, job: str) -> Any:
         return get_job(connection, job).counts
 
 
+@pytest.mark.every_database
 def test_no_trace_is_left_in_any_table(site: Site) -> None:
     """Of what a person was sent alone and with others, refused, pressed, wrote, confirmed; of what was asked of it."""
     site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="zhang.san"))
@@ -207,6 +211,7 @@ def test_the_reason_may_not_name_the_person(site: Site) -> None:
         erased(site, " ")
 
 
+@pytest.mark.every_database
 @pytest.mark.own_engine
 def test_a_long_audit_is_gone_through_page_by_page(site: Site) -> None:
     """Other writers wait for one page at most, and no row is compared with any but itself."""
@@ -255,6 +260,7 @@ def test_what_was_repeated_can_still_be_recalled(site: Site, duplicate_check: bo
     assert len(site.calls(RECALL)) == 1
 
 
+@pytest.mark.every_database
 def test_a_replay_of_what_was_emptied_is_stopped_by_a_recall(site: Site) -> None:
     """Which is of the first job, whose message is gone; the replay has its own."""
     site.vendor.says(refused(81013))
@@ -270,6 +276,7 @@ def test_a_replay_of_what_was_emptied_is_stopped_by_a_recall(site: Site) -> None
     assert (site.state(recall), site.state(later)) == ("accepted", "cancelled")
 
 
+@pytest.mark.every_database
 def test_who_is_named_by_results_alone_is_found(site: Site) -> None:
     """A department's member who was refused, pressed, or confirmed."""
     site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="zhang.san"))
@@ -284,6 +291,7 @@ def test_who_is_named_by_results_alone_is_found(site: Site) -> None:
     assert where(site, "zhang.san") == []
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize(("who", "stored"), [("ärger", "ÄRGER"), ("lisi", "ＬｉＳi"), ("ｌisi", "LISI")])
 def test_results_name_a_person_in_any_case_and_width(site: Site, who: str, stored: str) -> None:
     """Not as the database's lower() has it, which on SQLite knows ASCII alone, and widths nowhere."""
@@ -327,6 +335,7 @@ def test_what_is_alike_is_told_apart(site: Site) -> None:
     assert len({site.job(one).dedupe_key for one in keys}) == 3
 
 
+@pytest.mark.every_database
 def test_what_is_followed_is_left_until_its_follower_has_ended(site: Site) -> None:
     """A follower that goes on would write the person again."""
     job = site.send("a", WHO)
@@ -339,6 +348,7 @@ def test_what_is_followed_is_left_until_its_follower_has_ended(site: Site) -> No
     assert ((done := erased(site).counts)["jobs"], done["unchanged"]) == (1, 0)
 
 
+@pytest.mark.every_database
 def test_a_file_that_others_name_stays(site: Site) -> None:
     """Also an upload of its own; what is said of it stays without the id."""
     theirs = site.upload(PNG + b"shared")
@@ -372,6 +382,7 @@ def indexed(site: Site) -> None:
         pass
 
 
+@pytest.mark.every_database
 def test_text_and_recipients_go_before_ids_and_receipts(site: Site) -> None:
     """Counts and msgids stay; each job is emptied once."""
     site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="lisi"))
@@ -462,6 +473,7 @@ def test_what_was_followed_in_its_hour_goes_with_its_follower(site: Site) -> Non
     assert site.job(job).message == "{}"
 
 
+@pytest.mark.every_database
 def test_what_held_its_order_is_emptied_once_the_order_goes_on(site: Site) -> None:
     """Its hour was done long ago; until then its text may be sent again in its place."""
     site.vendor.says(*[busy()] * 4)

@@ -29,6 +29,7 @@ SECOND = 1_000_000
 CHECKED = {"window_id": "w", "window_us": 4 * 3_600 * SECOND, "body": "{}"}
 POLICY = Policy()
 OK = Accepted(CallReceipt("m1"))
+OF_DOUBTS = pytest.mark.fewer_databases("what becomes of a doubt is decided in Python")
 
 
 @pytest.fixture
@@ -434,6 +435,7 @@ NOT_SENT: dict[str, Any] = {"outcome": Retry("deadline"), "nothing_sent": True}
 NOBODY = Rejected("81013", refusals=(Refusal("lisi", "user", "invaliduser"),), ends_doubt=True)
 
 
+@OF_DOUBTS
 @pytest.mark.parametrize("late", [Retry("45033"), NOBODY], ids=["again later", "rejected"])
 @pytest.mark.parametrize("together", [False, True], ids=["two commits", "one commit"])
 @pytest.mark.parametrize("calls", [2, 3])
@@ -456,6 +458,7 @@ def test_a_repeat_is_no_proof_once_a_call_before_turns_out_to_be_refused(
     assert [site.of("receipts", job), site.of("failures", job)] == [[], []]
 
 
+@OF_DOUBTS
 def test_a_late_acceptance_of_a_repeat_is_no_proof_either(site: Site) -> None:
     """Both processes counted as dead when the answers came, that of the refused call first."""
     job = checked_calls(site)
@@ -467,6 +470,7 @@ def test_a_late_acceptance_of_a_repeat_is_no_proof_either(site: Site) -> None:
     assert (site.state(job), site.part(job).doubts) == ("unknown", 1)
 
 
+@OF_DOUBTS
 @pytest.mark.parametrize("together", [False, True], ids=["two commits", "one commit"])
 def test_a_repeat_is_proof_if_the_call_before_turns_out_to_be_unsent(site: Site, together: bool) -> None:
     """A process that slept past its call's deadline says so when it wakes: the vendor knows of one call alone."""
@@ -480,6 +484,7 @@ def test_a_repeat_is_proof_if_the_call_before_turns_out_to_be_unsent(site: Site,
     assert [row.warning for row in site.of("receipts", job)] == [None]
 
 
+@OF_DOUBTS
 def test_whether_a_repeat_is_proof_is_no_matter_of_another_part(site: Site) -> None:
     """Of which the first call was accepted in the same commit."""
     job, other = checked_calls(site), site.send("another")
@@ -490,6 +495,7 @@ def test_whether_a_repeat_is_proof_is_no_matter_of_another_part(site: Site) -> N
     assert ("accepted", "unknown", settle.SWALLOWED) == (site.state(other), site.state(job), site.part(job).reason)
 
 
+@OF_DOUBTS
 @pytest.mark.parametrize("together", [False, True], ids=["two commits", "one commit"])
 @pytest.mark.parametrize(
     ("late", "warning"),
@@ -575,6 +581,7 @@ def by_a_late_answer(site: Site, job: str) -> None:
     do(site, an_end(job))
 
 
+@OF_DOUBTS
 @pytest.mark.parametrize("settled", [by_a_repeat, by_a_late_answer])
 def test_a_call_in_doubt_stays_in_the_timeline(
     site: Site, driven_clock: DrivenClock, settled: Callable[[Site, str], None]

@@ -36,6 +36,9 @@ SMALL = RetentionSettings(attempts_days=5, callbacks_days=5, jobs_days=10)
 OF_JOBS = ("jobs", "parts", "attempts", "receipts", "failures", "bodies", "response_codes", "task_ids", "blob_uses")
 
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
+
 @pytest.fixture
 def site(database: Database, driven_clock: DrivenClock) -> Iterator[Site]:
     driven_clock.micros = time.time_ns() // 1000  # looks are bounded by ids, which hold the producer's time
@@ -47,6 +50,7 @@ def left(site: Site, *tables: str) -> dict[str, int]:
     return {name: site.rows(f"select count(*) as n from worker_{name}")[0].n for name in tables}
 
 
+@pytest.mark.every_database
 def test_a_job_that_is_over_goes_with_all_that_is_its(site: Site) -> None:
     """Card with a task_id of the caller's own, a failure, a code, several parts: no row of any table is left."""
     site.vendor.says(lambda request: site.vendor.takes(request, invaliduser="lisi"))
@@ -62,6 +66,7 @@ def test_a_job_that_is_over_goes_with_all_that_is_its(site: Site) -> None:
     assert set(left(site, *OF_JOBS, "blobs", "blob_chunks", "duplicates").values()) == {0}
 
 
+@pytest.mark.every_database
 def test_tokens_of_credentials_that_are_used_no_more_go(site: Site) -> None:
     """After a month in which nothing was fetched or refused for them; the present ones stay, and work on."""
     site.send()
@@ -79,6 +84,7 @@ def test_tokens_of_credentials_that_are_used_no_more_go(site: Site) -> None:
     assert [row.account for row in site.rows("select account from worker_tokens order by account")] == ["hr", "it"]
 
 
+@pytest.mark.every_database
 def test_bodies_go_first_then_attempts_then_jobs(site: Site) -> None:
     """Each after its own time."""
     site.send()
@@ -115,6 +121,7 @@ def test_a_job_that_is_open_stays_whole(site: Site) -> None:
     assert left(site, "blobs", "blob_chunks", "blob_uses") == {"blobs": 1, "blob_chunks": 1, "blob_uses": 1}
 
 
+@pytest.mark.every_database
 def test_doubt_keeps_its_attempts_and_while_it_may_repeat_its_bytes(site: Site) -> None:
     """An unknown that waits for its repeat keeps both; one that is held keeps the attempts; then it goes as a job."""
     site.vendor.says(lost())
@@ -181,6 +188,7 @@ def test_a_follow_up_whose_target_went_says_so(site: Site) -> None:
     ) == ("rejected", "the job that it follows does not exist any more")
 
 
+@pytest.mark.every_database
 def test_replays_go_with_their_original(site: Site) -> None:
     """A replay that is left alone would be linked to nothing."""
     job = site.card(task_id="mine")
@@ -198,6 +206,7 @@ def test_replays_go_with_their_original(site: Site) -> None:
     assert keep_house(site.database, SMALL)["jobs"] == 2
 
 
+@pytest.mark.every_database
 def test_a_file_goes_with_the_last_job_that_names_it(site: Site) -> None:
     """Two sends of one file share the copy; the younger one keeps it, and can be replayed with it."""
     site.image()
@@ -240,6 +249,7 @@ def test_a_job_whose_end_the_application_has_yet_to_hear_stays(site: Site) -> No
     assert left(site, "jobs", "events") == {"jobs": 0, "events": 0}
 
 
+@pytest.mark.every_database
 def test_callbacks_go_with_their_events_once_heard(site: Site) -> None:
     """One that waits for its hook stays."""
     old = site.clock.micros
@@ -267,6 +277,7 @@ def test_callbacks_go_with_their_events_once_heard(site: Site) -> None:
     assert [row.id for row in site.rows("select id from worker_events")] == ["event-1"]
 
 
+@pytest.mark.every_database
 def test_a_callback_that_was_emptied_early_is_still_recognised(site: Site) -> None:
     """A Youdu server repeats for a day; who caused it and what it said go when the settings say."""
     store = CallbackStore(site.database, Settings(), site.accounts).store
@@ -347,6 +358,7 @@ def test_an_event_that_is_retried_while_it_is_purged_stays(
         assert (["0-1", "0-2"] if tag else ["0-1"]) == callbacks
 
 
+@pytest.mark.every_database
 def test_processes_and_windows_that_are_over_go(site: Site) -> None:
     """A process that still holds a mark does not; the one that lives does not."""
     site.send()
@@ -370,6 +382,7 @@ def test_processes_and_windows_that_are_over_go(site: Site) -> None:
     assert there >= {"holds", site.runtime.lease.incarnation}
 
 
+@pytest.mark.every_database
 def test_access_rows_go_and_what_people_did_stays(site: Site) -> None:
     """The audit keeps the rows of commands, however old; those of views, sign-ins and refusals go after their time."""
     access = [("console.", action) for action in ("view", "sign_in", "sign_out", "refused")]
@@ -401,6 +414,7 @@ def test_batches_find_what_stands_behind_what_stays(site: Site, monkeypatch: pyt
     assert house.deleted["jobs"] == 3
 
 
+@pytest.mark.every_database
 def test_limits_that_nobody_uses_go_page_by_page(site: Site) -> None:
     """With a rest between two, as all else: a hundred thousand members' limits are rows, too."""
     rows = [{"id": f"{n:064x}", "buckets": "[]", "updated_at": 0} for n in range(600)]
@@ -413,6 +427,7 @@ def test_limits_that_nobody_uses_go_page_by_page(site: Site) -> None:
     assert (house.deleted["budgets"], left(site, "budgets")) == (600, {"budgets": 0})
 
 
+@pytest.mark.every_database
 def test_a_file_whose_upload_failed_is_forgotten_too(site: Site) -> None:
     """It never became good, so it never ends: its row goes by its age, and the file may be sent again."""
     site.vendor.says(refused(40004))
@@ -483,6 +498,7 @@ def test_a_task_that_fails_is_not_tried_at_once_again(site: Site, monkeypatch: p
     assert (pauses, len(looks)) == ([AFTER_FAILURE_S] * 2, 2)
 
 
+@pytest.mark.every_database
 def test_young_jobs_are_not_read(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest stand first, and a look ends before the first job that is too young."""
     old = site.send("old")
@@ -511,6 +527,7 @@ def test_a_batch_that_is_full_leaves_the_rest_to_the_next(site: Site, monkeypatc
     assert keep_house(site.database, SMALL)["jobs"] == 5
 
 
+@pytest.mark.every_database
 def test_what_was_read_of_campaigns_fills_a_batch_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part of a group-send has ten thousand rows of it: no transaction deletes those of a hundred jobs."""
     monkeypatch.setattr(purge, "CONFIRMATIONS", 4)

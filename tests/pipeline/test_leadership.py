@@ -17,6 +17,8 @@ from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.lanes.processes import lease_holder
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 WORK = "work"
 PATIENCE_S = 5.0
 
@@ -56,6 +58,7 @@ def held(site: Site) -> bool:
         return lease_holder(connection, site.database.now, WORK) is not None
 
 
+@pytest.mark.every_database
 def test_who_always_fails_gives_way_to_who_can(site: Site) -> None:
     """After five seconds, not at the first failure; and does not come back."""
     bad, good = (process(site, "bad"), False), (process(site, "good"), True)
@@ -175,6 +178,7 @@ def test_who_has_had_nothing_to_do_since_it_failed_counts_as_able_again(site: Si
     assert problems == ["its broker is away, for 9 s", ""]
 
 
+@pytest.mark.every_database
 def test_what_cannot_be_published_is_offered_again_at_once(site: Site) -> None:
     """By whoever leads next: nobody waits until its offer has lapsed."""
     job = site.send()
@@ -215,6 +219,7 @@ def until(site: Site) -> dict[str, int]:
     return {row.name: (row.held_until - site.clock.micros) // 1_000_000 for row in rows}
 
 
+@pytest.mark.every_database
 def test_the_leases_of_a_process_are_renewed_together(site: Site) -> None:
     """The first that is due renews those whose works took a turn since: one statement for all."""
     first, second, still = of_one(site, "first", "second", "still")
@@ -251,6 +256,7 @@ def test_a_lease_whose_renewal_took_too_long_is_renewed_again(site: Site) -> Non
     assert until(site) == {"first": 10, "second": 6}
 
 
+@pytest.mark.every_database
 def test_a_lease_that_was_lost_costs_no_other(site: Site) -> None:
     """Who finds that one is gone asks for its own."""
     first, lost = of_one(site, "first", "lost")
@@ -264,6 +270,7 @@ def test_a_lease_that_was_lost_costs_no_other(site: Site) -> None:
     assert until(site) == {"first": 10, "lost": 6}
 
 
+@pytest.mark.every_database
 def test_leases_of_others_are_asked_for_with_one_statement(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what it says counts once: one that was given back meanwhile is free for the next ask."""
     theirs, mine = of_one(site, "one", "two", "three", who="they"), of_one(site, "one", "two", "three")

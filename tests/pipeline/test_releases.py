@@ -23,6 +23,8 @@ from worker.outbox.lanes.processes import end_processes
 from worker.outbox.tables import metadata
 from worker.reporting.releases import Compatibility, ReleaseCheck, read_releases
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 SECOND = 1_000_000
 DAY = 86_400
 ODD, SHARE = '["whatever a newer release writes"]', '{"later": ["lisi"]}'
@@ -46,6 +48,7 @@ def check(database: Database) -> ReleaseCheck:
         return read_releases(connection, database.now)
 
 
+@pytest.mark.every_database
 def test_a_process_tells_its_release_and_its_newest_revision(database: Database) -> None:
     """With the heartbeat that makes its row."""
     Lease(database, threads=4, clock=Ticks()).beat()
@@ -58,6 +61,7 @@ def test_a_process_tells_its_release_and_its_newest_revision(database: Database)
     assert (found.compatibility(process), found.is_done) == (Compatibility.SAME, True)
 
 
+@pytest.mark.every_database
 def test_an_upgrade_is_done_when_no_process_runs_another_release(database: Database) -> None:
     """One that does not say which runs an earlier one, and one that ended counts no more."""
     own = this_release()
@@ -131,6 +135,7 @@ def test_every_job_says_the_version_of_its_documents(site: Site) -> None:
     assert str(metadata.tables["worker_jobs"].c.payload.server_default.arg) == "0"  # type: ignore[union-attr]
 
 
+@pytest.mark.every_database
 def test_a_part_of_a_newer_release_is_left_to_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither sent nor failed; those beside it go, and a process of the newer release sends it."""
     job = site.send("newer", to="anna")

@@ -28,6 +28,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.lanes import tokens as token_rows
 from worker.transport.tokens import Tokens, TokenTimes
 
+pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
+
 LIFE = 7_200
 SPARE = 30
 
@@ -139,6 +141,7 @@ def row(database: Database) -> dict[str, Any]:
         return dict(connection.execute(text("select * from worker_tokens")).mappings().one())
 
 
+@pytest.mark.every_database
 def test_one_fetch_serves_every_process(database: Database, driven_clock: DrivenClock) -> None:
     """The first caller fetches; every other process reads the row, and memory after that."""
     vendor = Vendor(database, driven_clock, numbered())
@@ -239,6 +242,7 @@ def test_a_short_life_is_refreshed_in_its_last_quarter(database: Database, drive
     assert (first, early, late) == ("tok1", "tok1", "tok2")
 
 
+@pytest.mark.every_database
 def test_an_expired_token_is_fetched_once_by_threads(database: Database, driven_clock: DrivenClock) -> None:
     """Eight threads that meet an expired token make one fetch."""
     gate = threading.Barrier(8)
@@ -293,6 +297,7 @@ def test_a_dead_fetcher_is_followed_after_its_lease(database: Database, driven_c
     assert value(vendor.process().get_or_fetch(HR, CHANNEL)) == "tok1"
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("answer", [grant("late"), refuse(), later(100)])
 def test_a_fetch_that_outlived_its_lease_changes_nothing(
     database: Database, driven_clock: DrivenClock, answer: CallResult
@@ -316,6 +321,7 @@ def test_a_fetch_that_outlived_its_lease_changes_nothing(
     assert row(database)["lease_until"] is None
 
 
+@pytest.mark.every_database
 def test_a_refused_token_is_replaced_once(database: Database, driven_clock: DrivenClock) -> None:
     """Every process reports the same refused token, some of them late: one fetch, and the new token stays."""
     vendor = Vendor(database, driven_clock, numbered())
@@ -383,6 +389,7 @@ def test_a_probe_refused_again_parks_again(database: Database, driven_clock: Dri
     assert vendor.fetches == 3
 
 
+@pytest.mark.every_database
 def test_a_success_ends_the_probation_for_every_process(database: Database, driven_clock: DrivenClock) -> None:
     """One process has a call accepted, another hears the refusal: that token worked, and is replaced."""
     vendor = Vendor(database, driven_clock, numbered())
@@ -447,6 +454,7 @@ def test_probation_ends(database: Database, driven_clock: DrivenClock) -> None:
     assert value(process.get_or_fetch(HR, CHANNEL)) == "tok4"
 
 
+@pytest.mark.every_database
 def test_refused_credentials_park_and_are_probed_by_one(database: Database, driven_clock: DrivenClock) -> None:
     """A wrong secret is not knocked with again, except every ten minutes by one process."""
     during: list[object] = []
@@ -499,6 +507,7 @@ def test_a_vendor_that_says_later_is_left_alone_by_all(database: Database, drive
     assert value(second.get_or_fetch(HR, CHANNEL)) == "tok1"
 
 
+@pytest.mark.every_database
 def test_silence_is_answered_with_growing_pauses(database: Database, driven_clock: DrivenClock) -> None:
     """No answer, or no connection: asked again later and later, never all at once; an answer forgets it."""
     silent = NoAnswer("read_timeout", 10.0)
@@ -595,6 +604,7 @@ def test_a_damaged_row_is_no_token(database: Database, driven_clock: DrivenClock
     assert value(vendor.process().get_or_fetch(HR, CHANNEL)) == "tok2"
 
 
+@pytest.mark.every_database
 def test_a_lost_race_for_the_lease_waits_for_the_winner(database: Database, driven_clock: DrivenClock) -> None:
     """Two processes see that a fetch is due; the one that loses the lease gets the winner's token."""
     vendor = Vendor(database, driven_clock, numbered())
@@ -610,6 +620,7 @@ def test_a_lost_race_for_the_lease_waits_for_the_winner(database: Database, driv
     assert vendor.fetches == 1
 
 
+@pytest.mark.every_database
 def test_a_lease_is_taken_by_one(database: Database, driven_clock: DrivenClock) -> None:
     """While a lease runs nobody takes another one, not even for the same generation; after it anybody may."""
     key = token_rows.TokenKey("hr", "fingerprint")
