@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import worker
@@ -276,21 +276,14 @@ def test_an_unknown_account_names_the_known_ones(database: Database) -> None:
 
 @BEFORE_SQL
 def test_enqueue_many_names_the_place_of_every_problem(database: Database) -> None:
-    """All or none: problems of all jobs at once, nothing inserted."""
+    """All or none: problems of all jobs at once, nothing inserted. No jobs are no problem."""
     jobs = [NewJob("hr", HELLO, ANN), NewJob("hr", Text(content=""), ANN), NewJob("hr", HELLO, ANN, priority="x")]
     with database.writing() as connection:
         with pytest.raises(CheckFailed) as caught:
             worker.enqueue_many(connection, jobs)
-        assert count(connection) == 0
+        assert (worker.enqueue_many(connection, []), count(connection)) == ([], 0)
 
     assert [problem.field for problem in caught.value.problems] == ["jobs[1].text.content", "jobs[2].priority"]
-
-
-@BEFORE_SQL
-def test_enqueue_many_of_nothing(database: Database) -> None:
-    """No jobs, no statement, no error."""
-    with database.writing() as connection:
-        assert worker.enqueue_many(connection, []) == []
 
 
 def test_warnings_are_said_and_kept(database: Database) -> None:
@@ -449,20 +442,6 @@ def test_every_kind_of_session(database: Database) -> None:
 
     with database.reading() as connection:
         assert count(connection) == 2
-
-
-def test_a_session_of_several_binds(database: Database) -> None:
-    """The job goes to the outbox's database and the application's own rows to theirs, in one commit."""
-    elsewhere = create_engine("sqlite://")
-    with Session(elsewhere) as session:
-        session.execute(text("create table note (id integer)"))
-        worker.enqueue(session.connection(bind_arguments={"bind": database.engine}), "hr", HELLO, ANN)
-        session.execute(text("insert into note values (1)"))
-        session.commit()
-    elsewhere.dispose()
-
-    with database.reading() as connection:
-        assert count(connection) == 1
 
 
 def test_a_database_without_tables_says_what_to_run(tmp_path: Any) -> None:

@@ -12,7 +12,7 @@ from tests.support.runtime import RECALL, UPDATE, Site, an_account, lost, plante
 from worker import CheckFailed, To, recall_message
 from worker.channels.wecom_app.channel import WecomApp
 from worker.delivery.resolver import Resolved
-from worker.domain.call import CallResult, Request
+from worker.domain.call import CallResult
 from worker.domain.job import part_id
 from worker.domain.outcome import Accepted, CallReceipt, Verdict
 from worker.domain.settle import Policy
@@ -423,17 +423,6 @@ def test_an_update_for_a_stranger_is_refused(site: Site) -> None:
     assert "none of the named recipients" in site.part(update).reason
 
 
-def test_an_update_for_somebody_of_a_party_is_left_to_the_vendor(site: Site) -> None:
-    """Who is in a party is not known here: the call is made for the person named."""
-    card = site.card(to=To(parties=[12]))
-    site.ring(card)
-    update = site.update(card, to="p12u1")
-
-    site.ring(update)
-
-    assert site.bodies(UPDATE)[0]["userids"] == ["p12u1"]
-
-
 def test_an_update_waits_for_its_card_and_is_woken(site: Site) -> None:
     """Enqueued before the card went out: parked, then called with the code the card brought."""
     card = site.card()
@@ -573,21 +562,3 @@ def test_a_wake_up_is_not_lost_to_a_sender_between_look_and_lock(site: Site) -> 
     site.ring(recall)
 
     assert site.state(recall) == "accepted"
-
-
-def test_a_call_may_still_end_after_its_recall_was_asked(site: Site) -> None:
-    """The recall comes while the send's call is under way in another thread; the message goes and is taken back."""
-    asked: list[str] = []
-
-    def recall_now(request: Request) -> CallResult:
-        asked.append(site.recall(job))
-        return site.vendor.takes(request)
-
-    job = site.send()
-    site.vendor.says(recall_now)
-    site.ring(job)
-
-    site.run()
-
-    assert [site.state(recall) for recall in asked] == ["accepted"]
-    assert site.bodies(RECALL) == [{"msgid": "m1"}]

@@ -20,7 +20,6 @@ from worker.domain.pacing.lane import (
     LaneState,
     Resume,
     SlowStart,
-    account_of,
     with_accounts,
 )
 from worker.outbox.engine.clock import DrivenClock
@@ -93,16 +92,6 @@ def test_a_remedy_that_is_longer_than_its_column_blocks_too(database: Database, 
     write(database, *5 * [a_block(60.0, remedy="read > " * 100, **fields)])
 
     assert ("read > " * 100)[:300] == row(database).remedy
-
-
-def test_a_block_ends_by_itself(database: Database, driven_clock: DrivenClock) -> None:
-    """Blocked for so long; then the lane is free without anybody's help."""
-    write(database, a_block(60))
-    before = left(database)
-
-    driven_clock.advance(60)
-
-    assert (before, left(database)) == ({"hr:1": 60.0}, {})
 
 
 @pytest.mark.parametrize("delays", [(60, 5), (5, 60)])
@@ -199,18 +188,6 @@ def test_a_person_frees_a_lane(database: Database, driven_clock: DrivenClock) ->
 
     assert parked(database) == set()
     assert left(database) == {"hr:2": 60.0}
-
-
-def test_nothing_to_block_asks_nothing(database: Database) -> None:
-    """An empty list is no statement."""
-    write(database)
-
-    assert left(database) == {}
-
-
-def test_a_lanes_account_is_in_its_name() -> None:
-    """The account's own key is its name alone."""
-    assert [account_of("hr:0123"), account_of("hr")] == ["hr", "hr"]
 
 
 def test_what_is_merely_used_up_is_told_apart(database: Database, driven_clock: DrivenClock) -> None:

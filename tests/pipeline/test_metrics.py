@@ -223,20 +223,6 @@ def test_steps_of_lanes_are_counted_and_never_fall(site: Site) -> None:
     }
 
 
-def test_what_recovery_set_aside_is_counted(site: Site) -> None:
-    """An alert can see that an error of ours keeps parts from being judged."""
-    site.vendor.says(lost())
-    job = site.send()
-    site.ring(job)
-    site.sql("update worker_parts set spec = '{'")
-    scraper = Scraper(site)
-    before = scraper.scrape().of("lane_events_total", account="hr", what="set aside")
-    site.advance(26)
-    site.recover()
-
-    assert (before, scraper.scrape().of("lane_events_total", account="hr", what="set aside")) == (0, 1)
-
-
 def test_limits_are_told_as_worker_limits_tells_them(database: Database, driven_clock: DrivenClock) -> None:
     """Amount, use and room of those that are the account's own; a member's have no series."""
     with planted(database, driven_clock, accounts=[an_account(settings={"account_cap": 10})]) as site:

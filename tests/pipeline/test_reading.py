@@ -385,20 +385,13 @@ class Watch:
 
 
 def test_waiting_for_the_end(database: Database, driven_clock: DrivenClock) -> None:
-    """An engine, a Database or a session factory; the report comes with the end."""
+    """An engine, a Database or a session factory; the report comes with the end, or with the state that is asked."""
     for source in (database.engine, database, sessionmaker(database.engine)):
         job_id = enqueue(database, PEOPLE)
+        assert worker.wait_for(source, job_id, 0, states=[JobState.OPEN]).state is JobState.OPEN
         watch = Watch(lambda job_id=job_id: sent(database, driven_clock, job_id))
         report = worker.wait_for(source, job_id, 5, monotonic=watch, pause=watch.pause)
         assert (report.state, watch.rests) == (JobState.PARTIAL, 3)
-
-
-def test_waiting_for_certain_states(database: Database, driven_clock: DrivenClock) -> None:
-    """`states=` narrows what is waited for."""
-    job_id = enqueue(database)
-    open_job = worker.wait_for(database, job_id, 0, states=[JobState.OPEN])
-
-    assert JobState.OPEN is open_job.state
 
 
 def test_waiting_in_vain(database: Database, driven_clock: DrivenClock) -> None:

@@ -657,16 +657,6 @@ def test_a_heartbeat_that_cannot_be_read_stops_nobody(site: Site, odd: str) -> N
     assert parts(job) == ids(turn(site))
 
 
-def test_urgent_parts_have_the_threads_of_their_own_queue(site: Site) -> None:
-    """The same two processes: 34 of 36 threads, half of them for a lane's urgent parts."""
-    site.share(1)
-    for n in range(40):
-        site.send(str(n), f"u{n}", priority="urgent")
-    others(site, "urgent")
-
-    assert len(ids(turn(site))) == 17
-
-
 def test_bulk_with_workers_of_its_own_has_their_threads(database: Database, driven_clock: DrivenClock) -> None:
     """Sixty doorbells of bulk alone for thirty threads; normal parts that join it have those of their own queue, and go
     beside it."""

@@ -198,23 +198,6 @@ def test_what_is_repeated_later_has_the_priority_of_the_parts_behind_it(site: Si
     assert [site.part(job, n).priority for n in (0, 1)] == [0, 0]
 
 
-def test_what_is_paused_is_due_by_its_new_time_afterwards(site: Site) -> None:
-    """It stays paused, whatever its time."""
-    with_tag = JobFilter(tag="lunch")
-    pause(with_tag, person="zhang", database=site.database)
-    job = site.send(tags=["lunch"])
-    site.run()
-    change(site, job, due_at=HOUR)
-    resume(with_tag, person="zhang", database=site.database)
-    site.recover()
-    site.run()
-    assert (site.state(job), site.calls()) == ("queued", [])
-
-    site.advance(HOUR.total_seconds())
-    site.run()
-    assert site.state(job) == "accepted"
-
-
 def test_an_order_follows_the_new_times(site: Site) -> None:
     """The second goes first when the first is put off behind it."""
     first, second = (site.send(name, order_key="o", due_at=n * HOUR) for n, name in enumerate(("first", "second")))

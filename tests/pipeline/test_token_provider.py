@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rig.stack import until
-from tests.pipeline.test_tokens import CHANNEL, HR, LIFE, SPARE, Vendor, grant, row, value
+from tests.pipeline.test_tokens import CHANNEL, HR, LIFE, Vendor, grant, row, value
 from tests.support import provided
 from tests.support.runtime import GETTOKEN, Site, an_account, planted, refused
 from tests.support.scripted_transport import ScriptedTransport, answered
@@ -151,19 +151,6 @@ def test_after_a_refusal_the_place_is_told_so(database: Database, driven_clock: 
     assert [call.query for call in vendor.transport.calls] == [{"app": "7"}, {"app": "7", "fresh": "1"}]
 
 
-def test_a_function_is_told_so_too(database: Database, driven_clock: DrivenClock) -> None:
-    """By its keyword."""
-    provided.ANSWERS += [lambda: ("tok1", 7200), lambda: ("tok2", 7200)]
-    process = Vendor(database, driven_clock, []).process()
-    old = process.get_or_fetch(by_function(), CHANNEL)
-    assert isinstance(old, Token)
-
-    process.invalidate(by_function(), old)
-
-    assert value(process.get_or_fetch(by_function(), CHANNEL)) == "tok2"
-    assert provided.ASKED == [("hr", False), ("hr", True)]
-
-
 def test_the_refused_token_again_waits_without_a_storm(database: Database, driven_clock: DrivenClock) -> None:
     """Two processes that look every second for ten minutes ask some twenty times; another token ends it."""
     tokens = ["same"]
@@ -208,7 +195,8 @@ def test_fresh_tokens_that_are_refused_park(database: Database, driven_clock: Dr
 
 # -- slow, wrong, down ------------------------------------------------------------------------------------------------
 
-WRONG: list[tuple[CallResult, str]] = [
+WRONG: list[tuple[Any, str]] = [
+    (Fault("refused"), "the token service does not answer: refused"),
     (answered(b"{}", 503), "the token service answered http 503"),
     (answered(b"", 302, location="https://elsewhere"), "the token service answered http 302"),
     (answered(b"<html>"), "the token service answered no JSON"),
@@ -227,30 +215,28 @@ WRONG: list[tuple[CallResult, str]] = [
 
 
 @pytest.mark.parametrize(("answer", "reason"), WRONG, ids=range(len(WRONG)))
-def test_a_wrong_answer_is_a_wait_that_says_why(
-    database: Database, driven_clock: DrivenClock, answer: CallResult, reason: str
-) -> None:
+def test_a_wrong_answer_says_why(answer: Any, reason: str) -> None:
+    """By the class of the fault, where the service is not there."""
+    web = ScriptedWeb({URL: answer}) if isinstance(answer, Fault) else ScriptedWeb(carrier=ScriptedTransport([answer]))
+    providers = TokenProviders(web, deadline_s=1)
+
+    failure = providers.fetch(HR, TokenProvider(URL, Secret(lambda: BEARER)), fresh=False)
+
+    assert isinstance(failure, ProviderFailure)
+    assert failure.reason.startswith(reason)
+
+
+def test_a_wrong_answer_is_a_wait(database: Database, driven_clock: DrivenClock) -> None:
     """With what to do; the next answer that is right ends it."""
-    vendor = Vendor(database, driven_clock, [answer, given("tok1")])
-    process = vendor.process()
+    process = Vendor(database, driven_clock, [given("t", 0), given("tok1")]).process()
 
     waits = process.get_or_fetch(by_url(), CHANNEL)
     driven_clock.advance(3)
 
     assert isinstance(waits, TokenWait)
-    assert waits.reason.startswith(f"gettoken: {reason}")
+    assert waits.reason.startswith("gettoken: the token service returned no usable access_token")
     assert "token_provider" in str(waits.remedy)
     assert value(process.get_or_fetch(by_url(), CHANNEL)) == "tok1"
-
-
-def test_a_service_that_is_not_there_is_told() -> None:
-    """By the class of the fault."""
-    providers = TokenProviders(ScriptedWeb({URL: Fault("refused")}), deadline_s=1)
-
-    failure = providers.fetch(HR, TokenProvider(URL, Secret(lambda: BEARER)), fresh=False)
-
-    assert isinstance(failure, ProviderFailure)
-    assert failure.reason == "the token service does not answer: refused"
 
 
 @pytest.mark.parametrize(("life", "kept_s"), [("7200", 7200), (7200.5, 7200), (10**30, MAX_LIFE_S)])
@@ -349,19 +335,6 @@ def test_a_function_that_hangs_for_good_is_given_up(database: Database, driven_c
     reasons = [wait.reason for wait in told if isinstance(wait, TokenWait)]
     assert reasons[:MAX_HANGING] == ["gettoken: token_provider took longer than 0.01 s"] * MAX_HANGING
     assert reasons[MAX_HANGING:] == ["gettoken: token_provider hangs in 16 threads"] * MAX_CALLS
-
-
-def test_while_the_old_token_lives_nobody_waits_for_the_place(database: Database, driven_clock: DrivenClock) -> None:
-    """A refresh that fails goes on with it."""
-    vendor = Vendor(database, driven_clock, [given("tok1"), NoAnswer("read_timeout", 10.0), given("tok2")])
-    process = vendor.process()
-    process.get_or_fetch(by_url(), CHANNEL)
-    driven_clock.advance(LIFE - SPARE - 299)
-
-    during = value(process.get_or_fetch(by_url(), CHANNEL))
-    driven_clock.advance(10)
-
-    assert (during, value(process.get_or_fetch(by_url(), CHANNEL))) == ("tok1", "tok2")
 
 
 # -- in the pipeline --------------------------------------------------------------------------------------------------

@@ -59,16 +59,15 @@ def test_a_page_asks_who_looks_and_then_shows_itself(database: Database) -> None
     assert audited(database) == [("console.sign_in", "ada")]
 
 
-@pytest.mark.parametrize(("name", "password"), [("ada", "wrong"), ("nobody", PASSWORD), ("", ""), ("ada", "")])
-def test_a_wrong_password_opens_nothing(database: Database, name: str, password: str) -> None:
+def test_a_wrong_password_opens_nothing(database: Database) -> None:
     """Neither does an unknown name; the answer is the same."""
     browser = console(database)
 
-    shown = tried(browser, name, password)
-
-    assert shown.status == 403
-    assert "用户名或密码不正确" in shown.text
-    assert browser.get("/").status == 303
+    for name, password in (("ada", "wrong"), ("nobody", PASSWORD), ("", ""), ("ada", "")):
+        shown = tried(browser, name, password)
+        assert shown.status == 403
+        assert "用户名或密码不正确" in shown.text
+        assert browser.get("/").status == 303
 
 
 def test_an_unknown_name_costs_the_same_work() -> None:
@@ -304,17 +303,16 @@ def test_a_stolen_browser_guesses_no_more_than_others(database: Database) -> Non
     assert tried(other, "ada", "another password").status == 429, "a password of before"
 
 
-@pytest.mark.parametrize("forged", ["", "x", "a" * 43 + "." + "0" * 64, "票." + "0" * 64])
-def test_a_browser_cannot_say_by_itself_that_it_is_known(database: Database, forged: str) -> None:
+def test_a_browser_cannot_say_by_itself_that_it_is_known(database: Database) -> None:
     """Its cookie is a hash that only this installation can make."""
     app = console_app(site=site_of(database, users=users()))
     for n in range(MAX_PER_NAME):
         tried(Browser(app, client=f"10.0.1.{n}"), "ada", "wrong")
 
-    browser = Browser(app, client="10.0.2.1")
-    browser.cookies["worker-console-known"] = forged
-
-    assert tried(browser, "ada", PASSWORD).status == 429
+    for forged in ("", "x", "a" * 43 + "." + "0" * 64, "票." + "0" * 64):
+        browser = Browser(app, client="10.0.2.1")
+        browser.cookies["worker-console-known"] = forged
+        assert tried(browser, "ada", PASSWORD).status == 429
 
 
 @pytest.mark.every_database
@@ -387,7 +385,7 @@ def test_one_address_counts_as_one_however_a_proxy_writes_it(
 
 
 def test_a_flood_of_tries_leaves_few_rows(database: Database, driven_clock: DrivenClock) -> None:
-    """One that is refused is not written, and does not put off the end of the refusal."""
+    """One that is refused is not written, costs no memory for a hash, and does not put off the end of the refusal."""
     browser = console(database)
     for _ in range(2 * MAX_PER_NAME):
         tried(browser, "ada", "wrong")
@@ -399,6 +397,7 @@ def test_a_flood_of_tries_leaves_few_rows(database: Database, driven_clock: Driv
     driven_clock.advance(2)
 
     assert found == 2 * MAX_PER_NAME, "a row for the name and one for the address"
+    assert audited(database) == [("console.refused", "ada")] * MAX_PER_NAME
     assert tried(browser, "ada", PASSWORD).status == 303
 
 
@@ -415,17 +414,6 @@ def test_a_sign_in_of_ones_own_does_not_wipe_out_the_guesses_at_others(
     tried(browser, "name0", "wrong")
 
     assert tried(browser, "name1", "wrong").status == 429
-
-
-def test_the_hash_is_not_computed_for_a_try_too_many(database: Database) -> None:
-    """A flood of tries costs no memory for hashes."""
-    browser = console(database)
-    for _ in range(MAX_PER_NAME):
-        tried(browser, "ada", "wrong")
-
-    tried(browser, "ada", "wrong")
-
-    assert len([one for one in audited(database) if one == ("console.refused", "ada")]) == MAX_PER_NAME
 
 
 def test_what_was_typed_as_a_name_is_not_kept(database: Database) -> None:
