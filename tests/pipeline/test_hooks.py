@@ -335,6 +335,29 @@ def test_a_process_with_a_newer_module_hears_what_an_older_one_has_no_hook_for(h
     assert (newer.event().state, newer.event().tries) == (2, 1)
 
 
+@pytest.mark.every_database
+def test_an_event_that_is_rung_again_is_not_run_again(hall: MakeHall, card: str) -> None:
+    """Neither before its next try is due nor after its end; a broker may deliver a message twice."""
+    ran: list[str] = []
+
+    @on_card_action
+    def hook(action: CardPressed, session: Session) -> None:
+        ran.append(action.id)
+        if len(ran) == 1:
+            raise RuntimeError
+
+    here = hall(hook)
+    here.press(card)
+    event = here.event().id
+
+    for runs in (1, 2):
+        for _ in range(3):
+            here.runs.hear(event)
+        assert (ran, here.event().tries) == ([event] * runs, runs)
+        here.site.advance(600)
+    assert here.event().state == 2
+
+
 # -- more in the same thread ------------------------------------------------------------------------------------------
 
 
