@@ -83,8 +83,8 @@ def test_nothing_that_is_due_elsewhere_is_read(backlog: Database) -> None:
 
     urgent = rows_read(backlog, lambda c: offering.read_due_batch(c, backlog.now, lane, Priority.URGENT, 50))
     normal = rows_read(backlog, lambda c: offering.read_due_batch(c, backlog.now, lane, Priority.NORMAL, 50))
-    woken = rows_read(backlog, lambda c: follow_ups.wake_overdue(c, backlog.now))
-    twins = rows_read(backlog, lambda c: follow_ups.other_unanswered_parts(c, "hr", "send", "hr:of-few", own))
+    woken = rows_read(backlog, lambda c: target_job.wake_overdue(c, backlog.now))
+    twins = rows_read(backlog, lambda c: target_job.other_unanswered_parts(c, "hr", "send", "hr:of-few", own))
 
     assert normal <= 50 + A_FEW
     assert max(urgent, woken, twins) <= A_FEW
