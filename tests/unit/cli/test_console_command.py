@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +14,6 @@ import pytest
 import requests
 
 from rig.stack import until
-from tests.support.listening import THREADS_AT_THE_END
 from tests.unit.cli.conftest import Run
 from worker.cli.db import check_releases
 from worker.config.console import ConsoleSettings
@@ -101,24 +98,6 @@ def test_a_password_that_is_no_good_is_one_sentence(
     """Without the password."""
     assert run("console", "--hash", types=password) == 2
     assert f"a password has 12 to 512 characters; this one has {len(password)}\n" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("command", [("console",), WITH_A_WORKER])
-@pytest.mark.slow("starts a process of its own")
-def test_a_port_in_use_is_one_sentence(configured: Path, command: tuple[str, ...]) -> None:
-    """And no thread is left."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        listen = f"127.0.0.1:{taken.getsockname()[1]}"
-        told = re.sub("127.0.0.1:0", listen, configured.read_text(encoding="utf-8"))
-        configured.write_text(told, encoding="utf-8")
-        started = [sys.executable, "-c", THREADS_AT_THE_END, *command]
-        done = subprocess.run(started, capture_output=True, text=True, timeout=60, check=False)
-
-    assert done.returncode == 2
-    assert done.stdout.endswith("MainThread\n")
-    assert f"{listen}: cannot listen there; check whether the port is in use\n" in done.stderr
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.5", "console.local"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +10,6 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.listening import THREADS_AT_THE_END
-from tests.unit.cli.conftest import Run
 from worker.domain.errors import ConfigurationError
 from worker.service.web.metrics import address
 
@@ -52,30 +49,6 @@ def test_a_wrong_address_is_one_sentence(listen: str) -> None:
         address(listen)
 
     assert f"--listen {listen}: must be HOST:PORT, such as 127.0.0.1:9464 or [::1]:9464" == str(wrong.value)
-
-
-@pytest.mark.slow("starts a process of its own")
-def test_a_port_in_use_is_one_sentence(configured: Path) -> None:
-    """And no thread is left: one that is reading when the process ends ends it by SIGABRT (exception not rethrown)."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        listen = f"127.0.0.1:{taken.getsockname()[1]}"
-        command = [sys.executable, "-c", THREADS_AT_THE_END, "metrics", "--listen", listen]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    assert (done.returncode, done.stdout) == (2, "MainThread\n")
-    assert f"worker: --listen {listen}: cannot listen there; check whether the port is in use\n" in done.stderr
-
-
-def test_tables_that_are_not_there_stop_it(
-    run: Run, configured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With the command to run."""
-    configured.write_text(f'database = "sqlite:///{tmp_path / "empty.db"}"\n', encoding="utf-8")
-
-    assert run("metrics", "--listen", "127.0.0.1:0") == 2
-    assert "run `worker db upgrade`" in capsys.readouterr().err
 
 
 @pytest.mark.slow("starts a process of its own")

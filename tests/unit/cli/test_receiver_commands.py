@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +14,6 @@ import pytest
 import requests
 
 from tests.channels.callback_samples import AES_KEY, TOKEN
-from tests.support.listening import THREADS_AT_THE_END
 from worker.cli import main
 from worker.domain.callbacks.hook import EventKind, EventState
 from worker.outbox import tables
@@ -80,30 +78,6 @@ def test_wrong_settings_stop_the_receiver_before_it_listens(
     assert status == 2
     assert told.err.startswith(f"worker: {sentence}")
     assert (len(told.err.splitlines()), told.out) == (1, "")
-
-
-def test_tables_that_are_not_there_stop_the_receiver(
-    run: Run, configure: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With the command to run."""
-    configure(database=f"sqlite:///{tmp_path / 'empty.db'}")
-
-    assert run("receiver", "--port", "0") == 2
-    assert "run `worker db upgrade`" in capsys.readouterr().err
-
-
-@pytest.mark.slow("starts a process of its own")
-def test_a_port_in_use_is_one_sentence(configure: Callable[..., Path]) -> None:
-    """And no thread is left: one that is counting when the process ends ends it by SIGABRT."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        command = [sys.executable, "-c", THREADS_AT_THE_END, "receiver", "--port", port]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-    assert (done.returncode, done.stdout) == (2, "MainThread\n")
-    assert f"worker: --host 127.0.0.1 --port {port}: cannot listen there" in done.stderr
 
 
 @pytest.mark.slow("starts a process of its own")
