@@ -53,7 +53,7 @@ def golden(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_sample_goes_out_as_it_is(name: str) -> None:
-    """Read into its type, checked, and sent as the same JSON, but for the ids of buttons, which are ours."""
+    """Read into its type, checked, sent as the same JSON but for our ids of buttons, and read back equal."""
     body = golden(name)
     message, to = message_from_json(body), recipients_from_json(body)
     asked = draft(message, to)
@@ -67,19 +67,13 @@ def test_every_sample_goes_out_as_it_is(name: str) -> None:
     for place, attachment in enumerate(body.get("markdown", {}).get("attachments", ())):
         attachment["callback_id"] = f"w{JOB}-0.{place}"
     assert body == out
+    if name != "image":  # whose bytes are in no JSON
+        assert message == message_from_json(json.dumps(message_to_json(message)))
 
 
 def test_every_type_has_a_sample() -> None:
     """Types and cards that are read back from JSON."""
     assert CLASSES.keys() | CARD_CLASSES.keys() == set(NAMES)
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "image"])
-def test_json_out_and_in_again(name: str) -> None:
-    """A message that went out as JSON comes back equal."""
-    message = message_from_json(golden(name))
-
-    assert message == message_from_json(json.dumps(message_to_json(message)))
 
 
 def test_the_call_of_a_send() -> None:
