@@ -77,13 +77,6 @@ def test_textcard_unit(vendor: Any, unit: str, left: int) -> None:
     assert unit == card["altered"][0]["unit"]
 
 
-def test_what_fits_is_not_altered(vendor: Any, text: Any) -> None:
-    """A text of exactly its limit is shown as it was sent."""
-    message = seen(vendor, text("字" * 682 + "xx"))
-
-    assert (message["content"]["content"], message["altered"]) == ("字" * 682 + "xx", [])
-
-
 def test_unknown_values_are_taken_for_others(vendor: Any) -> None:
     """A style there is none of is style 1, a selection nobody knows the first option."""
     options = [{"id": "a", "text": "A"}, {"id": "b", "text": "B"}]

@@ -1,6 +1,5 @@
 """The duplicate check under every setting of what the vendor left open, and duplicates people saw."""
 
-import json
 from typing import Any
 
 import pytest
@@ -176,15 +175,3 @@ def test_duplicates_by_marker(vendor: Any, text: Any) -> None:
 
     assert vendor.violations()["duplicates"] == []
     assert [d["seqs"] for d in vendor.violations(marker=r"job-\d+")["duplicates"]] == [[2, 3]]
-
-
-def test_key_order_is_kept_in_flagless_comparison(vendor: Any) -> None:
-    """Flagless ignores white space but not the order of keys."""
-    vendor.settings(duplicate={"compare": "flagless"})
-    body = {"touser": "chenmo", "msgtype": "text", "agentid": 1, "text": {"content": "x"}, **FLAG}
-    bodies = [body, dict(reversed(body.items()))]
-
-    for sent in (*bodies, body):
-        vendor.send(json.dumps(sent, indent=1).encode())
-
-    assert seen(vendor) == 2

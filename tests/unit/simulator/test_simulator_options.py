@@ -90,11 +90,10 @@ def test_safe_files(vendor: Any, name: str, code: int) -> None:
         ({"all_empty": 81012}, {**message("text", PLAIN["text"]), "touser": ""}, 82001, 81012),
         ({"field_too_long": 0}, news(appid="wx1", pagepath="x" * 129), 40058, 0),
         ({"suggested_length": 40058}, notice(main_title={"title": "x" * 37}), 0, 40058),
+        ({"escaped_json": "refused"}, b'{"touser": "\\u0061"}', 41011, 40033),
     ],
 )
-def test_unconfirmed_codes(
-    vendor: Any, settings: dict[str, Any], body: dict[str, Any], before: int, after: int
-) -> None:
+def test_unconfirmed_codes(vendor: Any, settings: dict[str, Any], body: Any, before: int, after: int) -> None:
     """What the vendor left open is a setting; 0 takes the body."""
     found = vendor.send(body)["errcode"]
     vendor.settings(codes=settings)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.simulator.samples import URL, message, mini, notice
+from tests.unit.simulator.samples import message, mini, notice
 
 
 @pytest.mark.parametrize(
@@ -88,42 +88,12 @@ def test_configured_apps(vendor: Any, text: Any, card: Any) -> None:
     assert vendor.send(text(to="ann|bob"), token=token)["invaliduser"] == "bob"
 
 
-def test_text_is_cut_in_silence(vendor: Any, text: Any) -> None:
-    """Text beyond 2048 bytes is accepted and shown cut; what becomes of half a character is a setting."""
-    vendor.send(text("字" * 683))
-    vendor.settings(codes={"cut_character": "replaced"})
-    vendor.send(text("字" * 683))
-
-    first, second = vendor.inbox("chenmo")
-    assert first["content"]["content"] == "字" * 682
-    assert second["content"]["content"] == "字" * 682 + "\ufffd"
-
-
-@pytest.mark.parametrize(("unit", "left"), [("chars", 128), ("bytes", 42)])
-def test_textcard_unit(vendor: Any, unit: str, left: int) -> None:
-    """Whether textcards are measured in characters or bytes is a setting."""
-    vendor.settings(codes={"textcard_unit": unit})
-
-    vendor.send(message("textcard", {"title": "字" * 200, "description": "d", "url": URL}))
-
-    assert left == len(vendor.inbox("chenmo")[0]["content"]["title"])
-
-
 def test_wrong_types_draw_a_warning(vendor: Any, text: Any) -> None:
     """A number in a string is taken with the wrong-format warning in errmsg."""
     replies = [vendor.send({**text(), "agentid": "1"}), vendor.send(text(safe="0")), vendor.send(text(totag=["4"]))]
 
     assert [reply["errcode"] for reply in replies] == [0, 0, 0]
     assert {reply["errmsg"] for reply in replies} == {"ok. Warning: wrong json format. "}
-
-
-def test_code_settings(vendor: Any, text: Any, card: Any) -> None:
-    """Unconfirmed codes can be set: all-empty recipients, escapes, suggested lengths."""
-    vendor.settings(codes={"all_empty": 81012, "escaped_json": "refused", "suggested_length": 40058})
-
-    assert vendor.send(text(to=""))["errcode"] == 81012
-    assert vendor.send(b'{"touser": "\\u0061"}')["errcode"] == 40033
-    assert vendor.send(card(main_title={"title": "x" * 37}))["errcode"] == 40058
 
 
 def test_task_ids_are_unique_per_app(vendor: Any, card: Any) -> None:
