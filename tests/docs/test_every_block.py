@@ -54,6 +54,7 @@ BY_BLOCK = {
     ("docs/common-changes.md", "REGISTRY = {"): HERE,
     ("docs/callbacks.md", "# shop/hooks.py"): HERE,
     ("docs/channels.md", "# test_acme.py"): "tests/docs/test_recipes.py",
+    ("docs/tests-of-the-pipeline.md", "# test_hello.py"): "tests/docs/test_runtime_page.py",
     ("docs/callbacks.md", "@on_message"): HERE,
     ("docs/console.md", "from starlette"): "tests/docs/test_snippets.py",
     ("docs/console.md", "$ worker console"): MACHINES,

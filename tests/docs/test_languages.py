@@ -6,7 +6,10 @@ from tests.docs.page import ROOT
 from tools.site.navigation import BESIDE_DOCS, pages
 from tools.site.stage import source_of
 
-NEVER_TRANSLATED = {"contributing.md", "common-changes.md", "channels.md", "reference/way.md", "changelog.md"}
+NEVER_TRANSLATED = {
+    *("contributing.md", "common-changes.md", "tests-of-the-pipeline.md", "channels.md", "reference/way.md"),
+    "changelog.md",
+}
 """For those who change the program, whose code, tests and commits are in English."""
 
 

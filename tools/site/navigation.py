@@ -96,7 +96,10 @@ NAVIGATION: tuple[str | Section, ...] = (
     Section(
         "Contributing",
         "参与开发",
-        ("contributing.md", "common-changes.md", "channels.md", "reference/way.md", "changelog.md"),
+        (
+            *("contributing.md", "common-changes.md", "tests-of-the-pipeline.md", "channels.md"),
+            *("reference/way.md", "changelog.md"),
+        ),
     ),
 )
 
