@@ -165,7 +165,8 @@ def test_what_is_not_the_vendors_is_refused(verifier: CallbackVerifier, one: Sen
     with pytest.raises(CallbackRefused) as told:
         read(verifier, one)
 
-    assert (status, reason) == (told.value.status, str(told.value))
+    assert status == told.value.status
+    assert reason == str(told.value)
 
 
 def test_a_captured_press_does_not_become_young_when_timestamp_and_nonce_change_places(

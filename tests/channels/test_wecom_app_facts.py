@@ -115,7 +115,8 @@ def test_values_named_in_the_card_rows():
                         assert expected == list(rule.allowed), (card_type, fact.path)
     (ratio,) = rules_at(cards.CARDS["news_notice"], "card_image.aspect_ratio")
     (style,) = rules_at(cards.CARDS["button_interaction"], "button_list[].style")
-    assert (ratio.between, style.allowed) == ((1.3, 2.25), (1, 2, 3, 4))
+    assert ratio.between == (1.3, 2.25)
+    assert style.allowed == (1, 2, 3, 4)
 
 
 def cells(kind: str) -> list[tuple[str, str, str]]:

@@ -99,7 +99,8 @@ def test_chats():
         part(CreateChat(**made).document(), {}, kind="create_chat"), account(), ACCESS, flagged=False
     )
 
-    assert ("/cgi-bin/appchat/create", made) == (creation.path, json.loads(creation.body))
+    assert creation.path == "/cgi-bin/appchat/create"
+    assert json.loads(creation.body) == made
     assert sent == rendered(message_from_json(sent), "send_chat", sent)
     changed = {"chatid": "c1", "name": "n", "add_user_list": ["a"]}
     for body, message in ((made, CreateChat(**made)), (changed, ChangeChat(**changed))):

@@ -189,7 +189,8 @@ def test_account_codes(code):
     """Configuration of the account parks the account, with a remedy."""
     found = outcome(coded(code))
 
-    assert (Parked, Scope.ACCOUNT) == (type(found), found.scope)
+    assert type(found) is Parked
+    assert found.scope == Scope.ACCOUNT
     assert found.remedy
 
 
@@ -204,7 +205,8 @@ def test_an_untrusted_ip_is_named_in_the_remedy():
 @pytest.mark.parametrize("code", [43012, 48002, 60011, 90206, 90208])
 def test_lane_codes(code):
     """What only one message kind lacks parks only its lane."""
-    assert (Parked, Scope.LANE) == (type(outcome(coded(code))), outcome(coded(code)).scope)
+    assert type(outcome(coded(code))) is Parked
+    assert outcome(coded(code)).scope == Scope.LANE
 
 
 @pytest.mark.parametrize("written", ["0", " 0 ", 0.0])
@@ -351,7 +353,8 @@ def test_refused_credentials(code):
     """A wrong secret, corp or address is not knocked with again."""
     found = CHANNEL.token_outcome(coded(code), account(), "s3cret")
 
-    assert (TokenRefused, code) == (type(found), found.errcode)
+    assert type(found) is TokenRefused
+    assert found.errcode == code
     assert found.remedy
 
 

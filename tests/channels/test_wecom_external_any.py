@@ -43,7 +43,8 @@ def test_valid_campaigns_are_taken(body: dict[str, Any], ids: list[str], groups:
     assert isinstance(found, Accepted)
     assert None is found.receipt.warning
     (made,) = vendor.tasks()
-    assert (reply["msgid"], ids) == (made["msgid"], list(made["members"]["lihua"]["results"]))
+    assert reply["msgid"] == made["msgid"]
+    assert ids == list(made["members"]["lihua"]["results"])
     assert body.get("text") == made.get("text")
     assert body == {name: sent[name] for name in body}
     assert message == message_from_json(json.dumps(message_to_json(message)))

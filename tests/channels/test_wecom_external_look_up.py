@@ -207,7 +207,8 @@ def test_who_was_refused_by_the_lost_answer_is_learnt():
     found = searched(vendor, made)
 
     assert isinstance(found, Partial)
-    assert (msgid, ["ghost1"]) == (found.receipt.msgid, [one.recipient for one in found.refusals])
+    assert found.receipt.msgid == msgid
+    assert [one.recipient for one in found.refusals] == ["ghost1"]
     assert {(one.kind, one.field) for one in found.refusals} == {("customer", "fail_list")}
 
 
@@ -310,7 +311,8 @@ def test_the_window_of_the_search():
 
     window = {"start_time": NOW - 305, "end_time": NOW + 305}
     wanted = {"chat_type": "single", "filter_type": 0, "limit": 50, **window}
-    assert ("/cgi-bin/externalcontact/get_groupmsg_list_v2", wanted) == (path, body)
+    assert path == "/cgi-bin/externalcontact/get_groupmsg_list_v2"
+    assert body == wanted
     assert {**wanted, "cursor": "c2"} == sent(later)[1]
     month = replace(made, facts={"doubt": [0, NOW], "known": []})
     assert 31 * 86_400 >= sent(month)[1]["end_time"] - sent(month)[1]["start_time"]
@@ -345,7 +347,8 @@ def test_a_task_that_is_still_handed_out_is_waited_for():
     early = vendor.takes(looked)[1]
     vendor.state.clock.advance(11)
 
-    assert (Wait, Scope.PART) == (type(early), early.scope)
+    assert type(early) is Wait
+    assert early.scope == Scope.PART
     assert msgid == searched(vendor, replace(made, spec=looked.spec)).receipt.msgid
 
 
@@ -364,7 +367,9 @@ def test_codes_met_while_searching():
     """
     assert list(refused(41047, MEMBERS).spec["look_up"]["found"]) == ["m2"]
     again = refused(50100, RESULTS).spec["look_up"]
-    assert (again["step"], again["cursor"], list(again["found"])) == ("list", "", [])
+    assert again["step"] == "list"
+    assert again["cursor"] == ""
+    assert list(again["found"]) == []
     lost = 0
     while not isinstance(found := refused(50100, {"look_up": again}), Held):
         again, lost = found.spec["look_up"], lost + 1

@@ -73,7 +73,8 @@ def test_the_create_call(spec: dict, beside: dict):
     path, body = sent(part(document, spec))
 
     content = {"text": {"content": "hello"}, "attachments": [link], "allow_select": True}
-    assert (CREATE, {**content, **beside}) == (path, body)
+    assert path == CREATE
+    assert body == {**content, **beside}
 
 
 def test_files_are_filled_in():
@@ -130,7 +131,8 @@ def test_uploads_are_those_of_the_corp(upload_type: str, path: str, query: dict)
     names = [charge.limit.name for charge in CHANNEL.limits(made, account())]
     assert names[:2] == ["corp_minute", "corp_hour"]
     assert (["uploadimg_day", "uploadimg_month"] if upload_type == "uploadimg" else []) == names[2:]
-    assert ("corp:ww01", 2 << 20) == (CHANNEL.media_scope(account()), CHANNEL.upload_limit(account(), "uploadimg"))
+    assert CHANNEL.media_scope(account()) == "corp:ww01"
+    assert CHANNEL.upload_limit(account(), "uploadimg") == 2 << 20
 
 
 def test_limits():

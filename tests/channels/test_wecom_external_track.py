@@ -75,7 +75,8 @@ def test_who_has_not_confirmed_is_not_asked_for_results():
     vendor.act("groupmsg_confirm", msgid=msgid, member="b")
     second = followed(vendor, msgid)
 
-    assert ({member: one.status for (member, _), one in first[0].items()}, first[1]) == ({"a": 0, "b": 0, "c": 0}, 1)
+    assert {member: one.status for (member, _), one in first[0].items()} == {"a": 0, "b": 0, "c": 0}
+    assert first[1] == 1
     assert second[1] == 2
     assert (second[0]["b", ""].status, second[0]["b", "wm2"].status) == (2, 1)
 
@@ -142,7 +143,8 @@ def test_cursors_that_lead_in_a_circle_end():
             asked, pages = replace(asked, spec=found.spec), pages + 1
             assert pages <= MAX_PAGES
 
-        assert (pages, asked.spec["pages"]) == (MAX_PAGES, 0)
+        assert pages == MAX_PAGES
+        assert asked.spec["pages"] == 0
 
 
 def test_a_paging_whose_cursor_is_lost_begins_again():
@@ -154,4 +156,5 @@ def test_a_paging_whose_cursor_is_lost_begins_again():
             assert (step, member, "", pages + 1) == following
             asked, pages = replace(asked, spec={**found.spec, "cursor": "c1"}), pages + 1
 
-        assert (Retry, MAX_PAGES - 1) == (type(found), pages)
+        assert type(found) is Retry
+        assert pages == MAX_PAGES - 1

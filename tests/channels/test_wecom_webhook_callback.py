@@ -164,7 +164,8 @@ def test_deliveries_of_one_message_are_one(verifier: CallbackVerifier) -> None:
     bare = [read(verifier, json.dumps({"msgtype": "text", "n": n})).key("alerts") for n in (1, 1, 2)]
 
     assert same[0] == same[1]
-    assert (bare[0] == bare[1], bare[0] == bare[2]) == (True, False)
+    assert bare[0] == bare[1]
+    assert bare[0] != bare[2]
 
 
 def test_texts_no_database_takes_are_made_storable(verifier: CallbackVerifier) -> None:

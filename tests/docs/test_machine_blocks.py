@@ -146,7 +146,8 @@ def test_a_release_of_the_chart_has_the_secrets_that_are_made(tmp_path: Path) ->
     values = yaml.safe_load((chart / "values.yaml").read_text(encoding="utf-8"))
     assert ["create", "secret", "generic", values["secret"]["name"]] == secret[1:5]
     assert sorted({name for one in deployment.kubernetes() for name in one.secrets}) == sorted(literals)
-    assert ([release[1]], options(release, "-f")) == (["install"], ["values.yaml"])
+    assert [release[1]] == ["install"]
+    assert options(release, "-f") == ["values.yaml"]
 
 
 # -- systemd -----------------------------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ def test_a_call_is_typed_as_it_stands() -> None:
     of_shells = [line for line in lines if re.match(r"curl -s [^' ]*[?*]", line)]
 
     assert lines
-    assert (of_curl, of_shells) == ([], [])
+    assert of_curl == []
+    assert of_shells == []
 
 
 def test_every_group_is_a_part_of_the_whole() -> None:

@@ -61,7 +61,8 @@ def test_a_worker_that_fetches_ends_at_once_and_another_one_fetches(make: Make) 
         stack.worker(threads=4)
         stack.until_settled()
 
-    assert (status, between) == (0, [(0, 0)]), "state and tries of the upload"
+    assert status == 0, "state and tries of the upload"
+    assert between == [(0, 0)], "state and tries of the upload"
     assert took_s < FETCH_S / 2
     assert slow.times == 2
     assert stack.number("select state from worker_jobs where id = :id", id=job) == 2

@@ -79,7 +79,8 @@ def test_what_stops_in_a_worker_is_told(make: Make, stops: str) -> None:
     until(lambda: is_seen(stack), f"it is seen that {stops} has stopped", told=stack.told)
     status, line = ask(stack, worker)
 
-    assert (status, TELLS[stops] in line) == (1, True), line
+    assert status == 1, line
+    assert TELLS[stops] in line, line
     assert worker.poll() is None
 
 

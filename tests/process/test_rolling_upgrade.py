@@ -119,7 +119,8 @@ class Deploy:
 def end_producer(producer: subprocess.Popen[str]) -> None:
     """Its input ends, and it has met no error."""
     _, error = producer.communicate(timeout=120)
-    assert (producer.returncode, error) == (0, "")
+    assert producer.returncode == 0
+    assert error == ""
 
 
 @on_stacks(RABBITMQ, why="two workers, and a dozen programs started one after the other")
@@ -158,7 +159,8 @@ def upgrade(deploy: Deploy, older: InstalledRelease, newer: InstalledRelease) ->
     new_application = deploy.enqueues(newer, "new")
     deploy.until_each_delivers()
     status, told = deploy.check(newer)
-    assert (status, sorted(one["compatibility"] for one in told["processes"])) == (1, ["other", "same"])
+    assert status == 1
+    assert sorted(one["compatibility"] for one in told["processes"]) == ["other", "same"]
     deploy.start(newer)
     deploy.end_first()
     deploy.until_each_delivers()
@@ -172,7 +174,8 @@ def go_back(deploy: Deploy, older: InstalledRelease, newer: InstalledRelease) ->
     deploy.end_first()
     deploy.until_each_delivers()
     status, said = deploy.command(newer, "db", "downgrade", older.revision)
-    assert (status, "end the workers of newer releases first" in said) == (2, True)
+    assert status == 2
+    assert "end the workers of newer releases first" in said
     deploy.start(older)
     deploy.end_first()
     deploy.until_each_delivers()
@@ -192,6 +195,7 @@ def assert_all_sent(stack: Stack) -> None:
     inbox = stack.vendor.inbox()
     assert committed == states.keys()
     assert set(states.values()) == {2}
-    assert (len(committed), {1}) == (len(inbox), {len(messages) for messages in inbox.values()})
+    assert len(inbox) == len(committed)
+    assert {len(messages) for messages in inbox.values()} == {1}
     assert len(committed) == stack.vendor.sends()
     assert stack.number("select count(*) from worker_attempts where doubtful or outcome <> 'accepted'") == 0

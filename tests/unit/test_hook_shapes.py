@@ -181,7 +181,8 @@ def test_a_process_does_not_start_with_such_a_hook_and_doctor_says_why(
     ) as refused:
         load_hooks(module)
 
-    assert (Level.PROBLEM, str(refused.value)) == (found.level, f"hooks: {found.text}")
+    assert found.level == Level.PROBLEM
+    assert str(refused.value) == f"hooks: {found.text}"
     assert module not in sys.modules
 
 

@@ -193,7 +193,9 @@ def test_an_error_passes_between_processes(monkeypatch: pytest.MonkeyPatch, lang
     error = CheckFailed([Problem("text", "is empty", "give it a content")], channel="wecom_app")
 
     for same in (copy.copy(error), pickle.loads(pickle.dumps(error))):
-        assert (str(error), error.problems, "wecom_app") == (str(same), same.problems, same.channel)
+        assert str(same) == str(error)
+        assert same.problems == error.problems
+        assert same.channel == "wecom_app"
         assert getattr(error, "__notes__", []) == getattr(same, "__notes__", [])
 
 

@@ -23,7 +23,8 @@ def test_a_lane_that_a_limit_closed_has_one_window_of_it() -> None:
 
     known.record("hr:1", "chat_minute", now=100.0, blocked_s=10.0)
 
-    assert (most(known, "hr:1"), most(known, "hr:2")) == (20, None)
+    assert most(known, "hr:1") == 20
+    assert most(known, "hr:2") is None
     known.expire(229.0)
     assert most(known, "hr:1") == 20
     known.expire(231.0)
@@ -36,7 +37,9 @@ def test_a_limit_that_lanes_share_is_the_accounts() -> None:
 
     known.record("hr:1", "app_day", now=100.0, blocked_s=10.0)
 
-    assert (most(known, "hr:1"), most(known, "hr:2"), most(known, "it:1")) == (20, 20, None)
+    assert most(known, "hr:1") == 20
+    assert most(known, "hr:2") == 20
+    assert most(known, "it:1") is None
 
 
 def test_a_day_is_remembered_longer() -> None:

@@ -351,7 +351,9 @@ def test_each_call_without_an_answer_counts() -> None:
     settle.end_call_of_ended(accepted, NOTHING)
     settle.apply_decision(decided, "he asked", sent=True)
 
-    assert (tried.tries, accepted.doubts, decided.doubts) == (3, 2, 2)
+    assert tried.tries == 3
+    assert accepted.doubts == 2
+    assert decided.doubts == 2
 
 
 def test_a_split_counts_as_a_mark_under_which_nothing_was_sent() -> None:
@@ -360,7 +362,10 @@ def test_a_split_counts_as_a_mark_under_which_nothing_was_sent() -> None:
 
     settle.split(part)
 
-    assert (part.claim, part.unheard, part.marked_at, settle.calls_maybe_sent(part)) == (5, 2, None, 3)
+    assert part.claim == 5
+    assert part.unheard == 2
+    assert part.marked_at is None
+    assert settle.calls_maybe_sent(part) == 3
 
 
 def test_a_late_no_answer_changes_nothing() -> None:
@@ -602,4 +607,6 @@ def test_a_call_that_the_vendor_never_saw_is_no_repeat(repeats: int, was_repeat:
 
     settle.forget_call(part, was_repeat=was_repeat)
 
-    assert (left, 1, 2) == (part.repeats, part.unheard, settle.calls_maybe_sent(part))
+    assert part.repeats == left
+    assert part.unheard == 1
+    assert settle.calls_maybe_sent(part) == 2

@@ -60,7 +60,8 @@ def test_accounts_that_fail_are_asked_over_a_usable_connection_next(
     broken.clear()
 
     assert source.refresh() == {}
-    assert (after_the_first, len(closed)) == (1, 1)
+    assert after_the_first == 1
+    assert len(closed) == 1
 
 
 def test_without_django_nothing_is_done(closed: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,8 @@ def test_a_wrong_account_is_asked_again_and_others_are_served() -> None:
     assert "hunter2" not in repr(lines)
 
     desk.accounts.replace(account(), account("ops"))
-    assert (desk.post("ops").status, desk.stored) == (200, ["hr", "ops"])
+    assert desk.post("ops").status == 200
+    assert desk.stored == ["hr", "ops"]
 
 
 def test_what_keeps_callbacks_from_being_stored_is_told_once() -> None:

@@ -97,11 +97,14 @@ def test_several_are_shown_and_asked_about(run: Run, jobs: list[str], capsys: py
     assert run("resolve", "--tag", "lunch", "--not-sent", "--json", *WHY, types="y\n") == 0
     yes = capsys.readouterr()
 
-    assert (refused, no.out.strip()) == (1, "")
+    assert refused == 1
+    assert no.out.strip() == ""
     assert "       3  send on account hr\n" in no.err
     assert "record these 3 parts as not sent?" in no.err
     assert no.err.endswith("nothing was changed\n")
-    assert (unchanged, nothing, none) == (["unknown"] * 3, 0, "[]\n")
+    assert unchanged == ["unknown"] * 3
+    assert nothing == 0
+    assert none == "[]\n"
     assert json.loads(yes.out)["counts"] == {"decided": 3}
     assert yes.err.partition("not sent? [y/N]: ")[2].strip() == ""
     assert states(run, capsys) == ["rejected"] * 3
@@ -138,7 +141,8 @@ def test_a_script_says_yes(run: Run, jobs: list[str], capsys: pytest.CaptureFixt
     others = ("it", "recall", "youdu", "2999-01-01T00:00:00Z", "2026-01-01T00:00:00+0800")
     for (name, value), other in zip(which.items(), others, strict=True):
         given = [word for pair in {**which, name: other}.items() for word in pair]
-        assert (1, value) == (run("resolve", *given, "--sent", "--yes", *WHY), which[name])
+        assert run("resolve", *given, "--sent", "--yes", *WHY) == 1
+        assert which[name] == value
         assert "none of these waits for a person" in capsys.readouterr().err
     assert run("resolve", *(word for pair in which.items() for word in pair), "--sent", "--yes", *WHY) == 0
 
@@ -172,7 +176,8 @@ def test_an_order_is_none_of_the_matter_of_what_was_sent(
     single = capsys.readouterr().err
     run("resolve", *jobs[1:], "--sent", *WHY, types="n\n")
 
-    assert (single, "order_key" in capsys.readouterr().err) == ("", False)
+    assert single == ""
+    assert "order_key" not in capsys.readouterr().err
 
 
 def test_what_is_left_is_told(run: Run, jobs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,7 +191,8 @@ def test_what_is_left_is_told(run: Run, jobs: list[str], capsys: pytest.CaptureF
     told = capsys.readouterr().out
     run("resolve", jobs[0], "--sent", "--json", *WHY)
 
-    assert (status, json.loads(capsys.readouterr().out)["counts"]) == (1, {"no_media_id": 1})
+    assert status == 1
+    assert json.loads(capsys.readouterr().out)["counts"] == {"no_media_id": 1}
     assert "1 not changed: an upload or a track: its result was lost with the answer" in told
 
 
@@ -429,7 +435,8 @@ def test_a_job_that_does_not_exist_is_not_said_to_keep_none_waiting(
     statuses = [run("skip", "0" * 32), run("skip", str(uuid.UUID(job)))]
 
     said = capsys.readouterr()
-    assert ([1, 0], f"no job waits for part {job}-0 any more\n") == (statuses, said.out)
+    assert statuses == [1, 0]
+    assert said.out == f"no job waits for part {job}-0 any more\n"
     assert f"worker: no job {'0' * 32!r}; was its transaction committed?\n" == said.err
 
 

@@ -149,7 +149,9 @@ def test_a_demo_that_stays_has_a_card_to_press_until_it_is_ended() -> None:
         process.send_signal(signal.SIGINT)
         end, status = process.stdout.read(), process.wait(120)
 
-    assert (status, end, story) == (0, "demo: ended\n", "approved")
+    assert status == 0
+    assert end == "demo: ended\n"
+    assert story == "approved"
 
 
 def _clicked_through(vendor: str) -> str:
@@ -293,7 +295,8 @@ def test_a_demo_leaves_the_persons_own_outbox_alone(
     with DemoStage.built(stage.SETTINGS, receiver=False) as built:
         used = built.engine.url.database
 
-    assert (f"{built.folder}/demo.db", f"http://{built.folder}") == (used, built.vendor)
+    assert used == f"{built.folder}/demo.db"
+    assert built.vendor == f"http://{built.folder}"
     assert not (tmp_path / "own.db").exists()
 
 

@@ -48,7 +48,8 @@ def test_what_is_written_only_waits_for_its_values(name: str, init: Init) -> Non
 
     accounts = accounts_of(load_settings())
     account = accounts.get(FIRST_ACCOUNTS[name].name)
-    assert (status, unusable_accounts(accounts)) == (0, {})
+    assert status == 0
+    assert unusable_accounts(accounts) == {}
     assert name == account.channel
     assert f"{FIRST_ACCOUNTS[name].name.upper()}_SECRET=\n" in Path(".env").read_text(encoding="utf-8")
     assert "worker doctor --online" in printed
@@ -73,7 +74,8 @@ def test_for_the_simulator_everything_is_filled_in(name: str, init: Init) -> Non
 
     account = accounts_of(load_settings()).get(FIRST_ACCOUNTS[name].name)
     vendor = SimulatorSettings.model_validate_json(Path("simulator.json").read_text(encoding="utf-8"))
-    assert (status, account.base_url) == (0, "http://127.0.0.1:8081")
+    assert status == 0
+    assert account.base_url == "http://127.0.0.1:8081"
     assert account.secret is not None
     assert account.secret.read()
     assert [account.secret.read()] * len(vendor.apps) == [app.secret for app in vendor.apps]
@@ -113,8 +115,10 @@ def test_nothing_is_overwritten_without_being_told(init: Init) -> None:
 
     status, printed = init()
 
-    assert (status, printed) == (2, "worker: already in this folder: worker.toml; --overwrite writes anew\n")
-    assert (Path("worker.toml").read_text(encoding="utf-8"), Path(".env").exists()) == ("# mine\n", False)
+    assert status == 2
+    assert printed == "worker: already in this folder: worker.toml; --overwrite writes anew\n"
+    assert Path("worker.toml").read_text(encoding="utf-8") == "# mine\n"
+    assert not Path(".env").exists()
 
 
 def test_an_env_file_that_is_there_keeps_its_values(init: Init) -> None:
@@ -126,7 +130,8 @@ def test_an_env_file_that_is_there_keeps_its_values(init: Init) -> None:
 
     lines = Path(".env").read_text(encoding="utf-8").splitlines()
     [app] = json.loads(Path("simulator.json").read_text(encoding="utf-8"))["apps"]
-    assert (status, lines[:2]) == (0, ["MINE=1", "HR_SECRET=kept"])
+    assert status == 0
+    assert lines[:2] == ["MINE=1", "HR_SECRET=kept"]
     kept = "kept the existing .env and added HR_CALLBACK_TOKEN, HR_CALLBACK_AES_KEY"
     assert f"{kept}; other users could read it, so its mode is now 600\n" in printed
     assert Path(".env").stat().st_mode & 0o777 == 0o600
@@ -153,7 +158,8 @@ def test_an_env_file_that_cannot_be_read_is_left_as_it_is(
 
     status, printed = init()
 
-    assert (2, f"worker: {file}: {wrong}\n") == (status, printed)
+    assert status == 2
+    assert printed == f"worker: {file}: {wrong}\n"
     assert [file] == list(tmp_path.iterdir())
 
 
@@ -191,7 +197,8 @@ def test_a_second_start_with_real_values_is_asked_for(init: Init) -> None:
 
     status, printed = init("--overwrite")
 
-    assert (0, secrets) == (status, Path(".env").read_text(encoding="utf-8"))
+    assert status == 0
+    assert Path(".env").read_text(encoding="utf-8") == secrets
     assert "8081" not in Path("worker.toml").read_text(encoding="utf-8")
     assert "kept the existing .env and added nothing\n" in printed
 

@@ -104,7 +104,8 @@ def test_no_command_takes_a_name_of_nothing_for_a_success(
         if not (printed.out + printed.err).strip():
             silent.append(" ".join(line))
 
-    assert (succeeded, silent) == ([], [])
+    assert succeeded == []
+    assert silent == []
 
 
 def test_what_may_be_new_is_an_option() -> None:

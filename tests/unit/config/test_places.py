@@ -144,7 +144,8 @@ def test_a_variable_replaces_the_place_of_each_credential_of_a_table(monkeypatch
     assert account.secret
     assert provider
     assert provider.client_secret
-    assert (account.secret.read(), provider.client_secret.read("c")) == ("of a", "of c")
+    assert account.secret.read() == "of a"
+    assert provider.client_secret.read("c") == "of c"
     assert tuple(secret.read() for secret in account.settings["callback"].values()) == ("of b", "of d")
 
 
@@ -204,8 +205,11 @@ def test_an_accounts_own_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("password").write_text("hunter2", encoding="utf-8")
     monkeypatch.setenv("HR_KEY_PASSWORD", "hunter3")
 
-    assert (egress.proxy.read(), certificate.password.read()) == ("socks5h://me:hunter2@egress", "hunter3")
-    assert (egress.ca, certificate.certificate, certificate.key) == ("system", "hr.pem", "hr.key")
+    assert egress.proxy.read() == "socks5h://me:hunter2@egress"
+    assert certificate.password.read() == "hunter3"
+    assert egress.ca == "system"
+    assert certificate.certificate == "hr.pem"
+    assert certificate.key == "hr.key"
     assert egress.connect_timeout_s == 2.5
     assert accounts.get("plain").egress == DIRECT
     assert "hunter" not in repr([accounts.get("hr"), egress])

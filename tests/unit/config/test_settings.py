@@ -75,7 +75,8 @@ def test_defaults_without_a_file() -> None:
     """The embedded default, with the design's times."""
     settings = load_settings()
 
-    assert (settings.database_url(), settings.broker_url()) == ("sqlite:///worker.db", "embedded")
+    assert settings.database_url() == "sqlite:///worker.db"
+    assert settings.broker_url() == "embedded"
     assert settings.accounts == {}
     delivery = settings.delivery
     assert (
@@ -102,7 +103,8 @@ def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
         settings.delivery.heartbeat_s,
         settings.delivery.attempts,
     ) == (2, 0.5, 3)
-    assert (hr.base_url, ops.base_url) == ("https://qyapi.weixin.qq.com", "http://127.0.0.1:8081")
+    assert hr.base_url == "https://qyapi.weixin.qq.com"
+    assert ops.base_url == "http://127.0.0.1:8081"
     assert (
         hr.egress.proxy,
         hr.limits,
@@ -113,7 +115,9 @@ def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert hr.secret is not None
     assert hr.secret.read() == "s3cret"
     callback = hr.settings["callback"]
-    assert (callback["token"].read(), callback["aes_key"].read(), callback["path"]) == ("t0ken", "aes-key", "/hr")
+    assert callback["token"].read() == "t0ken"
+    assert callback["aes_key"].read() == "aes-key"
+    assert callback["path"] == "/hr"
     assert ops.secret is None
 
 
@@ -134,7 +138,8 @@ def test_a_provider_of_tokens_is_a_url_with_a_bearer_or_a_function(monkeypatch: 
 
     assert by_url is not None
     assert by_url.bearer is not None
-    assert (by_url.place, by_url.bearer.read()) == ("https://tokens.corp/hr?app=7", "b3arer")
+    assert by_url.place == "https://tokens.corp/hr?app=7"
+    assert by_url.bearer.read() == "b3arer"
     assert function is not None
     assert (function.place, function.bearer) == ("shop.tokens:token_of", None)
     assert "b3arer" not in repr(given) + repr(by_url)
@@ -201,10 +206,8 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.database_url() == "sqlite:///other.db"
     assert settings.broker_url().startswith("redis://")
     assert (settings.delivery.lease_s, settings.delivery.heartbeat_s) == (7, 0.5)
-    assert (
-        accounts_of(settings).get("ops").base_url,
-        accounts_of(settings).get("ops").channel,
-    ) == ("http://127.0.0.1:9", "wecom_app")
+    assert accounts_of(settings).get("ops").base_url == "http://127.0.0.1:9"
+    assert accounts_of(settings).get("ops").channel == "wecom_app"
 
 
 def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -487,7 +490,8 @@ def test_staging_is_of_all_accounts_but_those_that_say_otherwise(monkeypatch: py
     assert found.get("hr").staging.only == ("lisi", "party:7")
     assert "lisi" not in repr(found.get("hr")) + repr(load_settings(write(STAGED)))
     assert "tester" not in repr(load_settings(write(STAGED))) + repr(found.get("mine"))
-    assert (found.get("test").staging.active(), found.get("mine").staging.active()) == ("", "redirect_to")
+    assert found.get("test").staging.active() == ""
+    assert found.get("mine").staging.active() == "redirect_to"
     monkeypatch.setenv("WORKER_STAGING__DRY_RUN", "true")
     plain = '[accounts.hr]\nchannel = "wecom_app"\n'
     assert accounts_of(load_settings(write(plain))).get("hr").staging.dry_run

@@ -45,7 +45,8 @@ def test_secrets_and_settings_come_out_of_the_file() -> None:
 
     settings = load_settings()
 
-    assert (settings.database_url(), settings.delivery.threads) == ("sqlite:///of-env.db", 3)
+    assert settings.database_url() == "sqlite:///of-env.db"
+    assert settings.delivery.threads == 3
     assert secret() == 'a$HOME#"b'
     assert os.environ.keys().isdisjoint({"WORKER_CONFIG", "WORKER_DATABASE", "HR_SECRET"})
 
@@ -58,7 +59,8 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HR_SECRET", "of-environment")
     monkeypatch.setenv("EMPTY", "")
 
-    assert (load_settings().database_url(), secret()) == ("sqlite:///b.db", "of-environment")
+    assert load_settings().database_url() == "sqlite:///b.db"
+    assert secret() == "of-environment"
     assert variable("EMPTY") == "of-file"
 
 
@@ -96,7 +98,8 @@ def test_files_that_an_editor_on_windows_wrote_are_read() -> None:
     own = ACCOUNT.replace('{ env = "HR_SECRET" }', '{ file = "secret" }')
     Path("worker.toml").write_bytes(windows(own.replace("\n", "\r\n")).encode())
 
-    assert (of_env, secret()) == ("of-file", "of-its-own")
+    assert of_env == "of-file"
+    assert secret() == "of-its-own"
 
 
 UNREAD = " (it exists, but cannot be read as UTF-8 text)"
@@ -139,7 +142,8 @@ def test_a_line_that_cannot_be_parsed_is_named_with_its_file(folder: Path, caplo
     found = [variable(name) for name in ("A", "HR_SECRET", "B")]
 
     told = f"{folder}/.env: line 3 cannot be parsed as NAME=value, so it is ignored; correct it"
-    assert (["1", "", "2"], [told]) == (found, caplog.messages)
+    assert found == ["1", "", "2"]
+    assert caplog.messages == [told]
 
 
 def test_a_wrong_value_names_the_variable_that_may_hold_it() -> None:

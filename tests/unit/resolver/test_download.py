@@ -44,7 +44,10 @@ def test_a_file_is_fetched_whole() -> None:
     assert (1_000, hashlib.sha256(body).hexdigest()) == (found.size, found.sha256)
     assert (body, body) == (b"".join(found.chunks()), b"".join(found.chunks())), "it can be read again"
     [asked] = web.asked
-    assert (asked.url, asked.address, asked.authorization, web.deadlines) == (URL, PUBLIC, None, [60])
+    assert asked.url == URL
+    assert asked.address == PUBLIC
+    assert asked.authorization is None
+    assert web.deadlines == [60]
     found.close()
 
 
@@ -129,7 +132,8 @@ def test_a_name_that_resolves_anew_changes_nothing() -> None:
     found = fetching(web).fetch(URL, MOST)
 
     assert isinstance(found, Fetched)
-    assert (web.resolved, [asked.address for asked in web.asked]) == (["files.example.com"], [PUBLIC])
+    assert web.resolved == ["files.example.com"]
+    assert [asked.address for asked in web.asked] == [PUBLIC]
     found.close()
 
 

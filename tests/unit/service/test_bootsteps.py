@@ -150,7 +150,8 @@ def test_a_cold_shutdown_ends_at_once(room: Room, exits: list[int]) -> None:
     with pytest.raises(Exited):
         WorkerProcessStep(worker(room)).terminate(worker(room))
 
-    assert (exits, room.told) == ([EXIT_AT_ONCE], [])
+    assert exits == [EXIT_AT_ONCE]
+    assert room.told == []
 
 
 def test_the_first_sigterm_drains_and_the_second_ends(room: Room, handlers: list[int], exits: list[int]) -> None:
@@ -177,7 +178,9 @@ def test_a_signal_that_comes_twice_is_one(room: Room, handlers: list[int], exits
         signal.raise_signal(signal.SIGINT)
         now += 0.2
 
-    assert (["drain"], [], [signal.SIGINT]) == (room.told, exits, handlers)
+    assert room.told == ["drain"]
+    assert exits == []
+    assert handlers == [signal.SIGINT]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
@@ -191,7 +194,9 @@ def test_a_ctrl_c_and_a_closed_terminal_drain(number: int, room: Room, handlers:
     with pytest.raises(Exited):
         signal.raise_signal(signal.SIGTERM)
 
-    assert (["drain"], [EXIT_AT_ONCE], [number]) == (room.told, exits, handlers)
+    assert room.told == ["drain"]
+    assert exits == [EXIT_AT_ONCE]
+    assert handlers == [number]
 
 
 def test_a_worker_started_by_nohup_outlives_its_terminal(room: Room, handlers: list[int]) -> None:
@@ -211,7 +216,9 @@ def test_a_signal_that_celery_does_not_handle_drains_too(room: Room, handlers: l
 
     signal.raise_signal(signal.SIGTERM)
 
-    assert (room.told, exits, handlers) == (["drain"], [], [])
+    assert room.told == ["drain"]
+    assert exits == []
+    assert handlers == []
 
 
 def test_sigquit_ends_at_once(room: Room, handlers: list[int], exits: list[int]) -> None:
@@ -221,7 +228,8 @@ def test_sigquit_ends_at_once(room: Room, handlers: list[int], exits: list[int])
     with pytest.raises(Exited):
         signal.raise_signal(signal.SIGQUIT)
 
-    assert (exits, room.told) == ([EXIT_AT_ONCE], [])
+    assert exits == [EXIT_AT_ONCE]
+    assert room.told == []
 
 
 def test_a_worker_in_a_thread_leaves_the_signals_alone(room: Room, handlers: list[int]) -> None:

@@ -127,7 +127,9 @@ def test_who_may_use_a_chat(chats: Chats) -> None:
     ]
     gone = chats.vendor.control("POST", "chats", {"dissolve": "duty2026"})
 
-    assert (unknown, foreign, gone) == ([86003] * 3, [86008] * 3, {"dissolved": 1})
+    assert unknown == [86003] * 3
+    assert foreign == [86008] * 3
+    assert gone == {"dissolved": 1}
     assert [chats.get()["errcode"], chats.update(name="x"), chats.send()["errcode"]] == [49008] * 3
     assert [chats.get("")["errcode"], chats.update(chatid=""), chats.send(chatid="")["errcode"]] == [86201] * 3
     chats.vendor.settings(chat={"unknown_code": 40050})
@@ -297,7 +299,8 @@ def test_limits_of_making_and_changing(chats: Chats) -> None:
     changed = [chats.update(name=str(n)) for n in range(3)]
     chats.vendor.advance(3601)
 
-    assert (made, changed) == ([0, 45009], [0, 0, 45009])
+    assert made == [0, 45009]
+    assert changed == [0, 0, 45009]
     assert [chats.update(name="x"), chats.create(chatid="two")["errcode"]] == [0, 45009]
 
 
@@ -316,7 +319,8 @@ def test_limits_of_sending(chats: Chats) -> None:
     chats.vendor.settings(limits={"chat_persons_per_minute": 12})
     refused = [chats.send()["errcode"] for _ in range(2)]
 
-    assert (dropped, refused) == ([0, 0, 0], [0, 45009])
+    assert dropped == [0, 0, 0]
+    assert refused == [0, 45009]
     assert len(chats.vendor.inbox("chenmo")) == 2
     drops = chats.vendor.violations()["drops"]
     assert {(one["user"], one["chatid"]) for one in drops} == {

@@ -117,7 +117,8 @@ def test_person_times_per_day(vendor: Any, text: Any) -> None:
     codes = [vendor.send(text(to=crowd))["errcode"], vendor.send(text(to=crowd))["errcode"]]
     other_app = vendor.send(text(to=crowd), token=vendor.token("ww1", "s2"))["errcode"]
 
-    assert (codes, other_app) == ([0, 45009], 0)
+    assert codes == [0, 45009]
+    assert other_app == 0
     vendor.settings(token={"lifetime_s": 10**6})
     vendor.control("POST", "tokens", {"revoke": "all"})
     token = vendor.gettoken()["access_token"]
@@ -136,7 +137,8 @@ def test_a_members_excess_is_dropped_in_silence(vendor: Any, text: Any) -> None:
     reply = vendor.send(text("third", to="chenmo|lihua"))
 
     assert reply["errcode"] == 0
-    assert (len(vendor.inbox("chenmo")), len(vendor.inbox("lihua"))) == (2, 1)
+    assert len(vendor.inbox("chenmo")) == 2
+    assert len(vendor.inbox("lihua")) == 1
     found = vendor.violations()
     assert [("chenmo", reply["msgid"])] == [(drop["user"], drop["msgid"]) for drop in found["drops"]]
     assert [(drop["window_s"], drop["limit"]) for drop in found["drops"]] == [(60, 2)]

@@ -56,14 +56,16 @@ def test_a_key_nobody_has(vendor: Any, key: str) -> None:
     """93000, as for no key at all; where keys are configured and none else exists, for every other one."""
     assert code(vendor, text(), key) == 93000
     vendor.settings(webhook={"open": False, "keys": [{"key": "mine"}]})
-    assert (code(vendor, text(), "k"), code(vendor, text(), "mine")) == (93000, 0)
+    assert code(vendor, text(), "k") == 93000
+    assert code(vendor, text(), "mine") == 0
 
 
 def test_a_key_that_was_removed_or_disabled(vendor: Any) -> None:
     """93000 and 93004, for uploads too."""
     vendor.settings(webhook={"keys": [{"key": "a", "removed": True}, {"key": "b", "disabled": True}]})
 
-    assert (code(vendor, text(), "a"), code(vendor, text(), "b")) == (93000, 93004)
+    assert code(vendor, text(), "a") == 93000
+    assert code(vendor, text(), "b") == 93004
     assert upload(vendor, b"123456", key="b")["errcode"] == 93004
 
 
@@ -213,9 +215,11 @@ def test_uploads_belong_to_their_key(vendor: Any) -> None:
 
     assert sorted(given) == ["created_at", "errcode", "errmsg", "media_id", "type"]
     assert isinstance(given["created_at"], str)
-    assert (upload(vendor, b"12345")["errcode"], upload(vendor, PNG, "image")["errcode"]) == (40006, 40005)
+    assert upload(vendor, b"12345")["errcode"] == 40006
+    assert upload(vendor, PNG, "image")["errcode"] == 40005
     assert upload(vendor, b"123456", "voice")["errcode"] == 301017
-    assert (code(vendor, media), code(vendor, media, "other")) == (0, 40007)
+    assert code(vendor, media) == 0
+    assert code(vendor, media, "other") == 40007
     vendor.control("POST", "expire", {"media_id": given["media_id"]})
     assert code(vendor, media) == 40007
     second = {"msgtype": "file", "file": {"media_id": upload(vendor, b"123456")["media_id"]}, "chatid": "wr1"}
@@ -268,7 +272,8 @@ def test_equal_bodies_in_flight(vendor: Any, setting: int) -> None:
         vendor.until(lambda: [call["received"] for call in vendor.calls(path=SEND)] == ["whole"])
 
         assert setting == code(vendor, text())
-        assert (code(vendor, text(content="other")), code(vendor, text(), "another")) == (0, 0)
+        assert code(vendor, text(content="other")) == 0
+        assert code(vendor, text(), "another") == 0
 
     assert vendor.control("GET", "webhook")["most_equal_in_flight"] == 2
     vendor.until(lambda: code(vendor, text()) == 0)
@@ -294,7 +299,8 @@ def test_a_member_outside_the_scope_allows_three_messages(vendor: Any, adds_up: 
 
     answers = [code(vendor, text("ZHANG")) for _ in range(6)]
 
-    assert (before, code(vendor, text("known1"))) == (93005, 0)
+    assert before == 93005
+    assert code(vendor, text("known1")) == 0
     assert [0] * left + [93005] * (6 - left) == answers
 
 

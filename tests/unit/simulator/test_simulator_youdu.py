@@ -311,7 +311,8 @@ def test_an_upload_and_its_ways_back(youdu: Client) -> None:
     got = youdu.raw("media/get", body)
 
     digits, _, size = media_id.partition("-")
-    assert (len(digits), size) == (32, "10240")
+    assert len(digits) == 32
+    assert size == "10240"
     assert {"name": "报告.bin", "size": 10240} == found == youdu.opened(got.headers["encrypt"])
     assert content == youdu.envelope.open(got.text)
     assert [media_id] == [one["media_id"] for one in youdu.state()["media"]]

@@ -26,7 +26,8 @@ def test_any_file_is_one_form_of_the_length_it_says(content: bytes, name: str, c
     head, _, rest = body.partition(b"\r\n\r\n")
 
     assert length == len(body)
-    assert (head.count(b"\r\n"), head.count(b'"')) == (2, 4)
+    assert head.count(b"\r\n") == 2
+    assert head.count(b'"') == 4
     assert rest == content + f"\r\n--{BOUNDARY}--\r\n".encode()
 
 

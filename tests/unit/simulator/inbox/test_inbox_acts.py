@@ -26,10 +26,12 @@ def test_a_pressed_card_comes_back_signed_and_changes(
 
     ok, told = browser.told("card", **form, key="y", **{"choice:days": "1"})
 
-    assert (ok, told) == (True, "Pressed; the callback is on its way")
+    assert ok
+    assert told == "Pressed; the callback is on its way"
     code = ended(vendor)["response_code"]
     [event] = address.events()
-    assert (event.findtext("EventKey"), event.findtext("FromUserName")) == ("y", "chenmo")
+    assert event.findtext("EventKey") == "y"
+    assert event.findtext("FromUserName") == "chenmo"
     assert event.findtext("SelectedItems/SelectedItem/OptionIds/OptionId") == "1"
     assert "chenmo pressed y" in plain(browser.talk())
     vendor.update({"userids": ["chenmo"], "response_code": code, "button": {"replace_name": "approved"}})
@@ -116,7 +118,8 @@ def test_nothing_is_written_without_a_text(vendor: Vendor, browser: Browser, add
 
     ok, told = browser.told("write", **form_of(browser.talk(), "write"), text="  ")
 
-    assert (ok, told) == (False, "The simulator refuses: text: there is nothing to send")
+    assert not ok
+    assert told == "The simulator refuses: text: there is nothing to send"
     assert address.got == []
 
 
@@ -174,7 +177,9 @@ def test_a_youdu_person_writes_and_the_worker_reads_it(vendor: Vendor, browser: 
     [(_, query, body)] = address.got
     outer = json.loads(body)
     signed = signature("callback-token", query["timestamp"], query["nonce"], outer["encrypt"])
-    assert (12345678, app["appid"], signed) == (outer["toBuin"], outer["toApp"], query["msg_signature"])
+    assert outer["toBuin"] == 12345678
+    assert outer["toApp"] == app["appid"]
+    assert query["msg_signature"] == signed
     said = inbound_of(YouduEnvelope(app["aes_key"], app["appid"]).open(outer["encrypt"]), 0)
     assert (said.event, said.person) == ("message:text", "wanglei")
     assert "packageId" in said.payload
