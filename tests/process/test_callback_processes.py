@@ -100,17 +100,6 @@ def test_a_hook_whose_process_was_killed_is_run_again(make: Make) -> None:
     assert len(here.stack.vendor.calls(UPDATE)) == 1
 
 
-@on_stacks(RABBITMQ, why="it ends before it looks at database or broker")
-def test_a_module_of_hooks_that_is_not_there_ends_the_worker_with_a_sentence(make: Make) -> None:
-    """At its start, status 2."""
-    stack = make(top='hooks = "no_such_module_of_hooks"')
-
-    worker = stack.worker(threads=2)
-
-    assert worker.wait(120) == 2
-    assert "worker: hooks: module no_such_module_of_hooks cannot be imported: there is no module" in stack.logs()
-
-
 def _body(call: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(call["body"])
     return found

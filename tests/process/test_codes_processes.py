@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 from rig.stack import ACCOUNT, LIMIT_S, SHORT, Stack, until
-from rig.stacks import EMBEDDED, MARIADB, RABBITMQ, WITH_A_BROKER, Make, on_stacks
+from rig.stacks import EMBEDDED, MARIADB, RABBITMQ, Make, on_stacks
 from tests.process.office import UPDATE, Office
 from worker import (
     ButtonCard,
@@ -27,7 +27,7 @@ TAKEN_BY_THE_VENDOR = {"after_mark": 0, "answer_read": 1}
 """Where the process dies -> the calls it had made until then."""
 
 
-@on_stacks(*WITH_A_BROKER, why="two worker processes race", by=("job", "code"))
+@on_stacks(RABBITMQ, why="two processes race; the statements of a race are tried on each database", by=("job", "code"))
 def test_two_processes_that_race_for_one_code_make_one_call(make: Make, by: str) -> None:
     """Both have read the code as fresh and are about to mark: one has it, the other says what to do instead."""
     meeting = make.folder / "meeting"

@@ -8,7 +8,6 @@ import time
 from rig.stack import LIMIT_S, SHORT, Process, Stack, until
 from rig.stacks import EMBEDDED, RABBITMQ, Make, on_stacks
 from tests.process.test_pipeline_processes import assert_each_once, enqueue_texts
-from worker.outbox.engine.migrate import head
 
 DRAIN_S = SHORT["call_deadline_s"] + 5
 JOBS = 400
@@ -81,33 +80,12 @@ def test_a_second_signal_ends_at_once(make: Make, second: signal.Signals) -> Non
     assert_each_once(stack, 40)
 
 
-@on_stacks(
-    RABBITMQ,
-    why="it ends before it looks at database or broker, and `worker up` takes no pool",
-    pool=["prefork", "solo"],
-)
-def test_another_pool_is_refused_with_a_sentence(make: Make, pool: str) -> None:
-    """Any pool but threads ends the process at its start with status 2 and one sentence."""
+@on_stacks(RABBITMQ, why="it ends before it looks at database or broker, and `worker up` takes no pool")
+def test_a_wrong_setting_is_a_sentence_and_status_2(make: Make) -> None:
+    """Such as another pool than threads: the process ends at its start."""
     stack = make()
 
-    process = stack.process("celery", "-A", "worker.service.celery_app", "worker", "-P", pool)
+    process = stack.process("celery", "-A", "worker.service.celery_app", "worker", "-P", "prefork")
 
     assert process.wait(LIMIT_S) == 2, stack.logs()[-3000:]
     assert "worker: the worker cannot use the pool" in stack.logs()
-
-
-@on_stacks(RABBITMQ, why="each database's revision is read elsewhere; `worker up` upgrades the tables itself")
-def test_an_old_schema_is_refused_with_a_sentence(make: Make) -> None:
-    """Tables of no known revision end the process at its start with status 2 and the command to run."""
-    stack = make()
-    with stack.database.writing() as connection:
-        connection.exec_driver_sql("delete from worker_alembic_version")
-
-    try:
-        process = stack.worker()
-        assert process.wait(LIMIT_S) == 2, stack.logs()[-3000:]
-    finally:
-        with stack.database.writing() as connection:
-            connection.exec_driver_sql(f"insert into worker_alembic_version values ('{head()}')")
-
-    assert "run `worker db upgrade`" in stack.logs()

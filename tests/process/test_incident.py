@@ -129,7 +129,7 @@ def test_a_personalised_mailing_is_stopped_taken_back_and_corrected(make: Make, 
     assert {"recall": (gone, 0, 0), "send": (WRONG + LATE, 0, 0)} == follow_ups(stack, "correct")
 
 
-@on_stacks(CROSSED, REDIS, why="each database and each broker once, and one process has no more", way=tuple(WAYS))
+@on_stacks(CROSSED, why="one process has no more of a stack, and the test above runs on two", way=tuple(WAYS))
 def test_what_was_not_out_at_the_pause_is_never_seen(make: Make, way: str) -> None:
     """Paused with some out, recalled by the tag, and resumed at once, before any recall can have been carried out."""
     stack = make({"latency_s": LATENCY_S})
@@ -154,7 +154,7 @@ def test_what_was_not_out_at_the_pause_is_never_seen(make: Make, way: str) -> No
     assert {"recall": (gone, 0, 0)} == follow_ups(stack, "recall")
 
 
-@on_stacks(CROSSED, REDIS, why="each database and each broker once, and one process has no more", way=tuple(WAYS))
+@on_stacks(REDIS, why="one process has no more of a stack, and the first test runs on two", way=tuple(WAYS))
 def test_without_a_pause_only_what_is_in_flight_goes_on(make: Make, way: str) -> None:
     """The vendor takes half a second. What a sender has in hand is not called any more, and what went is recalled."""
     stack = make({"latency_s": 0.5})

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any
 
 from rig.stack import ACCOUNT, Stack, until
-from rig.stacks import WITH_A_BROKER, Make, on_stacks
+from rig.stacks import RABBITMQ, WITH_A_BROKER, Make, on_stacks
 from tests.process.stuck_worker import RELAY_RAISES
 from tests.process.test_services_away import door_to, through
 from worker import Text, To, enqueue
@@ -88,7 +88,7 @@ def test_a_leader_that_is_cut_from_its_broker_gives_the_relay_back(make: Make) -
         assert [(worker.pid,)] == stack.rows(LEADER)
 
 
-@on_stacks(*WITH_A_BROKER, why=WHY)
+@on_stacks(RABBITMQ, why="its turns fail before it comes to database or broker")
 def test_a_leader_whose_turns_all_fail_gives_the_relay_up(make: Make) -> None:
     """By an error that nobody foresaw; two of them do not hand the lease to each other past one that can."""
     stack = make()
@@ -124,22 +124,3 @@ def test_of_two_workers_without_a_broker_the_one_that_gets_it_back_leads(make: M
         assert sent_within_s(stack) < SOON_S
         until_leads(stack, workers[1])
         stack.until_settled()
-
-
-@on_stacks(*WITH_A_BROKER, why=WHY)
-def test_a_worker_that_is_alone_goes_on_when_its_broker_is_back(make: Make) -> None:
-    """However long it was away; nothing goes twice."""
-    with closing(door_to(make.broker)) as door:
-        stack = make(worker_broker=through(door, make.broker))
-        worker = stack.worker(threads=4)
-        sent_within_s(stack)
-        door.shut()
-        enqueue_urgent(stack)
-        until_nobody_leads(stack)
-
-        door.open()
-
-        assert sent_within_s(stack) < SOON_S
-        stack.until_settled()
-        assert stack.vendor.sends() == 3
-        assert worker.poll() is None

@@ -51,13 +51,3 @@ def _until_sent(stack: Stack, count: int, what: str) -> None:
         until(lambda: stack.vendor.sends() >= count, what)
     sent = stack.vendor.sends()
     assert count == sent, f"{what}: {sent} sent, (state, reason, parts): {stack.state()}"
-
-
-@on_stacks(EMBEDDED, why="it ends before it looks at database or broker")
-def test_a_resolver_that_is_not_there_ends_the_worker_with_a_sentence(make: Make) -> None:
-    """Not when the first department is sent to."""
-    stack = make(top='members_of = "tests.process.members_of:nobody"')
-
-    assert stack.worker().wait(120) == 2
-
-    assert "worker: members_of: module tests.process.members_of has no function nobody" in stack.logs()

@@ -1,7 +1,7 @@
 """Every command of every place of deployment, as its supervisor starts it: it comes up, is healthy, and ends.
 
-The lines of the Procfile start from nothing, by a shell. Where a place names the program itself its arguments,
-environment and folder are the place's, and the interpreter is one that has imported everything.
+The lines of the Procfile start from nothing, by the runner that the pages name. Elsewhere arguments, environment and
+folder are the place's, and the interpreter is one that has imported everything.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ PROGRAMS = str(Path(sys.executable).parent)
 MODULES = {"celery": "celery", "worker": "worker.cli"}
 """Program -> the module that it runs."""
 PLACES: Mapping[str, Callable[[Stack], list[Start]]] = {
-    "Procfile": lambda stack: deployment.procfile(),
     "compose": lambda stack: deployment.compose("postgres-rabbitmq"),
     "systemd": lambda stack: deployment.systemd(),
     "kubernetes": lambda stack: deployment.kubernetes(),
@@ -61,10 +60,10 @@ def test_a_place_of_deployment_is_an_installation(make: Make, place: str) -> Non
 
 @on_stacks(RABBITMQ, why="how a runner starts the lines is the same on every stack")
 def test_the_runner_that_the_pages_name_starts_the_procfile(make: Make) -> None:
-    """`honcho start`, what one types first, starts every line and goes on; the file's first line says what it needs."""
+    """`honcho start`, what one types first: every line works and goes on; the file's first line says what it needs."""
     stack = make()
-    running = Installation(stack, [])
     lines = deployment.procfile()
+    running = Installation(stack, lines, starts_them=False)
     (worker,) = [start for start in lines if start.name == "worker"]
     options = running.options(worker)
     text = deployment.read("Procfile")
@@ -74,13 +73,15 @@ def test_the_runner_that_the_pages_name_starts_the_procfile(make: Make) -> None:
         honcho = [sys.executable, "-m", "honcho", "start"]
         process = subprocess.Popen(honcho, stdout=log, stderr=log, **options)
     stack.processes.append(process)
+    until(running.all_listen, "receiver, metrics, Flower and console listen")
     job = _ask(stack)
     stack.until_settled()
 
     assert _state(stack, job) == JobState.ACCEPTED
-    running.check_metrics(workers=1)
-    until(lambda: running.answers("5555", "/healthcheck"), "Flower answers")
-    until(lambda: running.answers("8091", "/readyz"), "the console answers")
+    running.check_receiver()
+    running.check_metrics()
+    running.check_flower(job)
+    running.check_console()
     assert process.poll() is None
     assert 0 <= stack.end(process)
 
@@ -105,10 +106,14 @@ def test_the_embedded_preset_is_an_installation(make: Make) -> None:
 class Installation:
     """The processes of one place, each with its own secrets and environment and with ports of this test."""
 
-    def __init__(self, stack: Stack, starts: list[Start]):
+    def __init__(self, stack: Stack, starts: list[Start], *, starts_them: bool = True):
         self._stack = stack
         self._starts = starts
+        self._names = {start.name for start in starts if not start.ends}
         self._ports = {port: str(free_port()) for port in ("8090", "8091", "9464", "5555")}
+        self.started: dict[str, Process] = {}
+        if not starts_them:
+            return
         for start in starts:
             if start.ends:
                 done = subprocess.run(self._command(start), capture_output=True, check=False, **self.options(start))
@@ -122,14 +127,14 @@ class Installation:
         """An address of no account is refused by the receiver itself."""
         assert self._get("8090", "/callback/nobody").status_code == 404
 
-    def check_metrics(self, workers: int = 0) -> None:
+    def check_metrics(self) -> None:
         """The figures tell of all workers; they are of the last reading, which may be from before the last began."""
-        workers = workers or len([name for name in self.started if name.startswith(("worker", "embedded"))])
+        workers = len([name for name in self._names if name.startswith(("worker", "embedded"))])
         until(lambda: f"worker_processes {workers}.0" in self._get("9464", "/metrics").text, "metrics tell of workers")
 
     def check_flower(self, job: str) -> None:
         """Flower shows a job only to those who have the login, and does nothing for them."""
-        if "flower" not in self.started:
+        if "flower" not in self._names:
             return
         until(lambda: job in self._get("5555", "/api/tasks", auth=LOGIN).json(), "the job in Flower")
         assert [self._get("5555", path).status_code for path in ("/", "/api/tasks")] == [401, 401]
@@ -139,7 +144,7 @@ class Installation:
 
     def check_console(self) -> None:
         """The console is ready with no secret but the database's, and shows strangers the way in and no more."""
-        if "console" not in self.started:  # Compose starts it only when it is asked to
+        if "console" not in self._names:  # Compose starts it only when it is asked to
             return
         assert [self._get("8091", path).status_code for path in ("/readyz", "/sign-in")] == [200, 200]
         assert urlsplit(self._get("8091", "/jobs").url).path == "/sign-in"
@@ -226,12 +231,9 @@ class Installation:
             return bool(self._get(probe.port, probe.path).status_code == 200)
         return self._run(start, self._command(start, probe), self._stack.folder / "probe.log").wait(120) == 0
 
-    def answers(self, port: str, path: str) -> bool:
-        """Whether a port of ours answers with 200."""
-        try:
-            return bool(self._get(port, path).status_code == 200)
-        except requests.ConnectionError:
-            return False
+    def all_listen(self) -> bool:
+        """Whether somebody listens on each of our ports."""
+        return all(listens(int(port)) for port in self._ports.values())
 
     def _get(self, port: str, path: str, ask: Callable[..., requests.Response] = requests.get, **options: Any) -> Any:
         return ask(f"http://127.0.0.1:{self._ports[port]}{path}", timeout=30, **options)

@@ -90,7 +90,9 @@ def test_a_database_that_is_away_leaves_nothing_in_doubt(make: Make) -> None:
         assert stack.rows(DOUBTS) == []
 
 
-@on_stacks()
+@on_stacks(
+    RABBITMQ, EMBEDDED, why="Celery ends the one and the worker itself the other; MariaDB is cut off as PostgreSQL is"
+)
 def test_a_drain_without_a_database_ends_with_status_1(make: Make) -> None:
     """SIGTERM while the database is away: the process ends by the deadline and 5 s, and says so by its status."""
     with closing(database_door(make)) as door:

@@ -49,6 +49,8 @@ class Site:
     delivery: dict[str, Any] = field(default_factory=dict)
     broker: str = "embedded"
     prefix: str = field(default_factory=lambda: f"room-{secrets.token_hex(4)}.")
+    top: dict[str, str] = field(default_factory=dict)
+    """Further settings, outside of every table."""
     exits: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
     probe: Callable[[str], None] = lambda label: None
 
@@ -64,6 +66,7 @@ class Site:
             broker=self.broker,
             queue_prefix=self.prefix,
             delivery=DeliverySettings(**self.delivery),
+            **self.top,  # type: ignore[arg-type]
         )
 
     @property

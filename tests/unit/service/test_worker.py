@@ -85,9 +85,20 @@ def test_events_are_published_under_the_jobs_id(sqlite_url: str) -> None:
     assert counted == ["task-received", "task-started", "task-succeeded"]
 
 
-def test_a_worker_without_tables_ends_with_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before it takes anything, with the status of wrong settings."""
-    site = Site(f"sqlite:///{tmp_path}/empty.db")
+@pytest.mark.parametrize(
+    ("top", "sentence"),
+    [
+        ({}, "run `worker db upgrade`"),
+        ({"hooks": "no_such_module"}, "worker: hooks: module no_such_module cannot be imported: there is no module"),
+        ({"members_of": "os.path:nobody"}, "worker: members_of: module os.path has no function nobody"),
+    ],
+    ids=["tables", "hooks", "members_of"],
+)
+def test_a_worker_that_lacks_something_ends_with_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], top: dict[str, str], sentence: str
+) -> None:
+    """Tables, hooks, or who names members: before it takes anything, with the status of wrong settings."""
+    site = Site(f"sqlite:///{tmp_path}/empty.db", top=top)
 
     app = site.app()
     with celery_restored(app):
@@ -95,7 +106,7 @@ def test_a_worker_without_tables_ends_with_one_sentence(tmp_path: Path, capsys: 
         thread.join(LIMIT_S)
 
     assert status == [EXIT_CONFIGURATION]
-    assert "run `worker db upgrade`" in capsys.readouterr().err
+    assert sentence in capsys.readouterr().err
 
 
 def test_the_celery_command_finds_its_app(sqlite_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
