@@ -93,6 +93,13 @@ class WatchedPage:
             if look in others:
                 self._see(COLOURS)
 
+    @contextmanager
+    def narrow(self) -> Iterator[None]:
+        """Meanwhile the window is as wide as a telephone."""
+        self.page.set_viewport_size({"width": 390, "height": HEIGHT})
+        yield
+        self.page.set_viewport_size({"width": self._look.width, "height": HEIGHT})
+
     def _see(self, rules: Mapping[str, Any]) -> None:
         wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         if wide > 0:
