@@ -32,16 +32,17 @@ HERE = "tests/docs/test_every_block.py"
 COMMANDS = "tests/docs/test_commands_of_pages.py"
 MACHINES = "tests/docs/test_machine_blocks.py"
 SERVERS = "tests/docs/test_server_blocks.py"
+VENDORS = "tests/docs/test_vendor_pages.py"
 WHOLE = {
     "README.md": "tests/process/test_readme.py",
     "docs/quickstart.md": "tests/process/newcomer.py",
     "docs/recipes/*.md": "tests/docs/test_recipes.py",
     "docs/testing.md": "tests/docs/test_testing_page.py",
     "docs/enqueue.md": "tests/docs/test_snippets.py",
-    "docs/wecom-app.md": "tests/docs/test_wecom_app_docs.py",
-    "docs/wecom-webhook.md": "tests/docs/test_wecom_webhook_docs.py",
-    "docs/wecom-external.md": "tests/docs/test_wecom_external_docs.py",
-    "docs/youdu.md": "tests/docs/test_youdu_docs.py",
+    "docs/wecom-app.md": VENDORS,
+    "docs/wecom-webhook.md": VENDORS,
+    "docs/wecom-external.md": VENDORS,
+    "docs/youdu.md": VENDORS,
     "docs/reference/*.md": "tests/docs/test_reference.py",
     "docs/performance.md": "tests/structure/test_capacity_page.py",
     "docs/deployment.md": MACHINES,
