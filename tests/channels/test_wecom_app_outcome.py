@@ -181,7 +181,7 @@ def test_refusals_that_last(code):
 @pytest.mark.parametrize("code", [40007, 40201, 42014, 42029, 48005, 60140, 84200, 85002, 86003, 301015, 777])
 def test_refusals_that_may_be_new(code):
     """Files age, chats go, lists of forbidden words grow: nothing is said of an earlier call."""
-    assert not getattr(outcome(coded(code)), "lasting", False)
+    assert not getattr(outcome(coded(code)), "ends_doubt", False)
 
 
 @pytest.mark.parametrize("code", [40013, 40056, 40091, 45031, 50003, 60020, 301002, 301007])
