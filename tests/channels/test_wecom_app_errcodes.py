@@ -12,7 +12,6 @@ from tests.support.each import each
 from worker.channels.errcodes import Class
 from worker.channels.wecom.answer import ERRCODES
 from worker.domain.outcome import Parked, Rejected, Retry, Scope, StaleToken, Wait
-from worker.language import translate
 
 CODED = [
     row
@@ -51,7 +50,7 @@ def classes_of(row: dict[str, str], code: int) -> set[str]:
 
 @each((row,) for row in CODED)
 def test_every_row_is_in_the_catalogue(row: dict[str, str]):
-    """Each code with its class, said in English and in Chinese, with something to do."""
+    """Each code with its class, with something to do."""
     found = codes_of(row)
 
     assert found
@@ -60,8 +59,6 @@ def test_every_row_is_in_the_catalogue(row: dict[str, str]):
         assert ours is not None, code
         assert ours.kind.value in classes_of(row, code), code
         assert ours.remedy
-        assert re.search("[\u4e00-\u9fff]", translate(ours.meaning, "zh")), code
-        assert re.search("[\u4e00-\u9fff]", translate(ours.remedy, "zh")), code
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in FACTS.glob("*.md")))

@@ -184,13 +184,19 @@ def test_refusals_that_may_be_new(code):
     assert not getattr(outcome(coded(code)), "ends_doubt", False)
 
 
-@pytest.mark.parametrize("code", [40013, 40056, 40091, 45031, 50003, 60020, 301002, 301007])
-def test_account_codes(code):
-    """Configuration of the account parks the account, with a remedy."""
+PARKED = {
+    Scope.ACCOUNT: (40013, 40056, 40091, 45031, 50003, 60020, 301002, 301007),
+    Scope.LANE: (43012, 48002, 60011, 90206, 90208),
+}
+
+
+@pytest.mark.parametrize(("scope", "code"), [(scope, code) for scope, codes in PARKED.items() for code in codes])
+def test_parked_codes(scope, code):
+    """Configuration of the account parks the account, what only one message kind lacks its lane; with a remedy."""
     found = outcome(coded(code))
 
     assert type(found) is Parked
-    assert found.scope == Scope.ACCOUNT
+    assert found.scope == scope
     assert found.remedy
 
 
@@ -200,13 +206,6 @@ def test_an_untrusted_ip_is_named_in_the_remedy():
 
     assert untrusted.remedy.endswith("(the vendor sees 203.0.113.7)")
     assert "203.0.113.7" not in elsewhere.remedy
-
-
-@pytest.mark.parametrize("code", [43012, 48002, 60011, 90206, 90208])
-def test_lane_codes(code):
-    """What only one message kind lacks parks only its lane."""
-    assert type(outcome(coded(code))) is Parked
-    assert outcome(coded(code)).scope == Scope.LANE
 
 
 @pytest.mark.parametrize("written", ["0", " 0 ", 0.0])

@@ -13,7 +13,6 @@ from worker.channels.wecom.answer import ERRCODES
 from worker.channels.wecom_external.messages import ATTACHMENTS as MODELS, BODY
 from worker.channels.wecom_external.targets import CUSTOMERS, GROUPS
 from worker.domain.outcome import Parked, Rejected, Retry, StaleToken, Wait
-from worker.language import translate
 
 FIELDS = [row for row in rows("external_fields") if "type.field" in row]
 LISTS = {row["list"]: row for row in rows("external_fields") if "list" in row}
@@ -77,16 +76,13 @@ CODED = [
 
 @each(CODED)
 def test_every_code_does_what_its_class_says(code: int, kind: str):
-    """For the call that makes a task; each is in the catalogue, in two languages. (45035 is the lane's fault: it goes
+    """For the call that makes a task; each is in the catalogue. (45035 is the lane's fault: it goes
     again like a transient one, and costs no attempt.)
     """
     found = outcome(coded(code), part({**part().message, "files": {}}))
 
     assert isinstance(found, Wait if code == 45035 else OUTCOMES[kind])
-    row = ERRCODES.find(code)
-    assert row is not None
-    assert re.search("[\u4e00-\u9fff]", translate(row.meaning, "zh"))
-    assert re.search("[\u4e00-\u9fff]", translate(row.remedy, "zh"))
+    assert ERRCODES.find(code) is not None
 
 
 def test_the_channel_knows_its_kinds():

@@ -80,22 +80,16 @@ def test_a_provider_of_another_authority_is_not_believed(served: tuple[str, Path
         provider(served[0]).address("t" * 43, "https://console/back", "/")
 
 
-def test_a_provider_is_not_followed_elsewhere(served: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A redirect of its document is no answer."""
+@pytest.mark.parametrize(("path", "reason"), [("moved", "status"), ("long", "^too_large$")])
+def test_what_is_no_document_is_no_answer(
+    served: tuple[str, Path], monkeypatch: pytest.MonkeyPatch, path: str, reason: str
+) -> None:
+    """A redirect, which is not followed, and one without an end, which would fill the console's memory."""
     issuer, authority = served
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
 
-    with pytest.raises(IdentityNotConfirmed, match="status"):
-        provider(f"{issuer}/moved").address("t" * 43, "https://console/back", "/")
-
-
-def test_a_document_without_an_end_is_not_read(served: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would fill the console's memory."""
-    issuer, authority = served
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-
-    with pytest.raises(IdentityNotConfirmed, match=r"^too_large$"):
-        provider(f"{issuer}/long").address("t" * 43, "https://console/back", "/")
+    with pytest.raises(IdentityNotConfirmed, match=reason):
+        provider(f"{issuer}/{path}").address("t" * 43, "https://console/back", "/")
 
 
 def test_a_provider_that_answers_bit_by_bit_has_a_deadline_in_all() -> None:

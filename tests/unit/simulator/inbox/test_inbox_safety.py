@@ -92,9 +92,10 @@ def test_acts_are_posts_alone(browser: Browser, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-def test_pages_are_only_looked_at(browser: Browser, method: str) -> None:
-    """405 for anything else."""
-    assert browser.session.request(method, f"{browser.url}/", timeout=60).status_code == 405
+@pytest.mark.parametrize("path", ["/", "/_inbox/events"])
+def test_pages_are_only_looked_at(browser: Browser, path: str, method: str) -> None:
+    """405 for anything else, of the stream of events, too."""
+    assert browser.session.request(method, f"{browser.url}{path}", timeout=60).status_code == 405
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[::2]", "10.0.0.1"])

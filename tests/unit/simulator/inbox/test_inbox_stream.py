@@ -10,8 +10,6 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
-
 from tests.unit.simulator.conftest import Vendor
 from tests.unit.simulator.inbox.conftest import Browser
 from worker_simulator.answers import HttpAnswer
@@ -175,12 +173,6 @@ def test_a_long_log_lets_calls_pass_while_it_is_read(vendor: Vendor, browser: Br
 
     assert answers == {0}
     assert pages == [200]
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT"])
-def test_a_stream_is_only_asked_for(browser: Browser, method: str) -> None:
-    """405."""
-    assert browser.session.request(method, f"{browser.url}/_inbox/events", timeout=60).status_code == 405
 
 
 class Deaf(asyncio.Transport):
