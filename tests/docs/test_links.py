@@ -49,8 +49,3 @@ def _linked(page: Page) -> list[str]:
     paths = [(page.path.parent / link.partition("#")[0]).resolve() for link in page.links() if "://" not in link]
     files = [file for path in paths for file in (path.glob("*.md") if path.is_dir() else [path])]
     return [str(file.relative_to(page.root)) for file in files if file.suffix == ".md" and "CHANGELOG" not in file.name]
-
-
-def test_the_readme_is_short() -> None:
-    """One can read it to its end."""
-    assert len(Page("README.md").text.splitlines()) <= 100

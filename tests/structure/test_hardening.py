@@ -160,6 +160,14 @@ def test_a_process_with_a_user_of_its_own_gets_its_own_url_and_password() -> Non
     assert [name for name, text in found.items() if other in text] == ["receiver.yaml"]
 
 
+def test_the_chart_starts_the_newest_release() -> None:
+    """The newest of CHANGELOG.md, or the first one while none is out: of its images, of its labels and of itself."""
+    releases = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    [chart] = documents(read("deploy/helm/im-delivery-worker/Chart.yaml"))
+
+    assert {chart["version"], chart["appVersion"]} == {(*releases, "0.1.0")[1]}
+
+
 def test_helm_finds_nothing_wrong() -> None:
     """Helm's own lint; it would only like an icon."""
     found = lint(manifests.CHART)
