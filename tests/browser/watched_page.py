@@ -47,10 +47,7 @@ class Look:
         return f"{self.lang}-{self.theme}-{self.width}"
 
 
-LOOKS = (
-    (Look("en", "dark", 1280), Look("en", "light", 390)),
-    (Look("zh", "dark", 390), Look("zh", "light", 1280)),
-)
+LOOKS = ((Look("en", "dark", 1280), Look("en", "light", 390)), (Look("zh", "dark", 390), Look("zh", "light", 1280)))
 """Any two settings meet: each language with each theme and width, and each theme with each width. A page is looked over
 in the first of a row, and then turned to the second for its width and its colours.
 """

@@ -112,12 +112,7 @@ WORDS_OF_MARKUP = (
     ),
 )
 MARKUP = st.lists(st.sampled_from(WORDS_OF_MARKUP), max_size=30).map("".join)
-MARKED_UP = {
-    "text": "content",
-    "textcard": "description",
-    "markdown": "content",
-    "markdown_v2": "content",
-}
+MARKED_UP = {"text": "content", "textcard": "description", "markdown": "content", "markdown_v2": "content"}
 
 
 @LARGE

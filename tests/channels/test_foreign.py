@@ -96,21 +96,9 @@ NEUTRAL: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
 ]
 """A channel, a body, what an SDK has in it that is no field of the type and says nothing, and where it is found."""
 EMPTY: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
-    (
-        wecom_app,
-        {"msgtype": "text", "text": {"content": "c"}},
-        {"text": {"content": "c", "mentioned_list": []}},
-    ),
-    (
-        wecom_app,
-        {"msgtype": "news", "news": {"articles": [LINK]}},
-        {"news": {"articles": [{**LINK, "pagepath": ""}]}},
-    ),
-    (
-        wecom_app,
-        {"msgtype": "template_card", "template_card": CARD},
-        {"template_card": {**CARD, "task_id": ""}},
-    ),
+    (wecom_app, {"msgtype": "text", "text": {"content": "c"}}, {"text": {"content": "c", "mentioned_list": []}}),
+    (wecom_app, {"msgtype": "news", "news": {"articles": [LINK]}}, {"news": {"articles": [{**LINK, "pagepath": ""}]}}),
+    (wecom_app, {"msgtype": "template_card", "template_card": CARD}, {"template_card": {**CARD, "task_id": ""}}),
     (
         wecom_app,
         {"msgtype": "template_card", "template_card": VOTE},
@@ -393,10 +381,7 @@ def test_a_group_send_is_for_nobody_but_those_it_names(body: dict[str, Any], fie
 
 @pytest.mark.parametrize(
     ("body", "field"),
-    [
-        ({"sender": "lihua"}, "external_userid"),
-        ({"sender": "lihua", "chat_type": "group"}, "chat_id_list"),
-    ],
+    [({"sender": "lihua"}, "external_userid"), ({"sender": "lihua", "chat_type": "group"}, "chat_id_list")],
 )
 def test_a_group_send_to_an_empty_list_is_for_nobody(body: dict[str, Any], field: str):
     """A list that came out empty must not ask a member to write to all of theirs, as the sender alone does."""

@@ -283,9 +283,7 @@ def seconds(read: Callable[[str], object], text: str, times: int) -> float:
 
 
 def is_in_proportion(
-    reader: Reader,
-    made: Callable[[int], str],
-    measure: Callable[[Callable[[str], object], str, int], float] = seconds,
+    reader: Reader, made: Callable[[int], str], measure: Callable[[Callable[[str], object], str, int], float] = seconds
 ) -> bool:
     """Whether an input takes about four times as long as a quarter of it."""
 

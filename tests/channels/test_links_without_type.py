@@ -17,12 +17,7 @@ LINK = {"type": 1, "url": "https://a.example/"}
 FILE = File(b"figures", "df.txt")
 CHANNELS = [
     (wecom_app_samples.CHANNEL, wecom_app_samples.account(), TextNoticeCard, To("lihua")),
-    (
-        wecom_webhook_samples.CHANNEL,
-        wecom_webhook_samples.account("robot"),
-        webhook.TextNoticeCard,
-        Recipients(),
-    ),
+    (wecom_webhook_samples.CHANNEL, wecom_webhook_samples.account("robot"), webhook.TextNoticeCard, Recipients()),
 ]
 
 

@@ -71,10 +71,7 @@ def sealed(inside: Any) -> dict[str, Any]:
 CASES = {
     "app-send": Case(
         app,
-        [
-            app.part(app.card(), {"users": ["Ghost01", "b"], "parties": ["999"], "tags": ["4"]}),
-            app.part(in_doubt=True),
-        ],
+        [app.part(app.card(), {"users": ["Ghost01", "b"], "parties": ["999"], "tags": ["4"]}), app.part(in_doubt=True)],
         odd(*RECORDED),
         "msgid",
         42014,

@@ -57,12 +57,12 @@ def test_a_pressed_button_is_understood(verifier: CallbackVerifier) -> None:
 
     assert ("template_card_event", "lisi", int(NOW)) == (inbound.event, inbound.person, inbound.happened_at)
     assert inbound.card is not None
-    assert (
-        inbound.card.task_id,
-        inbound.card.button,
-        inbound.card.card_type,
-        inbound.card.response_code,
-    ) == ("task-1", "approve", "button_interaction", "code-1")
+    assert (inbound.card.task_id, inbound.card.button, inbound.card.card_type, inbound.card.response_code) == (
+        "task-1",
+        "approve",
+        "button_interaction",
+        "code-1",
+    )
     assert inbound.card.selected == {"q1": ["a", "b"], "q2": ["c"]}
     assert inbound.payload["AgentID"] == "7"
 
@@ -79,10 +79,7 @@ def test_the_menu_is_a_press_too(verifier: CallbackVerifier) -> None:
     ("message", "event"),
     [
         (f"<xml>{HEAD}<MsgType>text</MsgType></xml>", "message:text"),
-        (
-            f"<xml>{HEAD}<MsgType>event</MsgType><Event>subscribe</Event></xml>",
-            "subscribe",
-        ),
+        (f"<xml>{HEAD}<MsgType>event</MsgType><Event>subscribe</Event></xml>", "subscribe"),
     ],
 )
 def test_other_events_and_messages_are_named(verifier: CallbackVerifier, message: str, event: str) -> None:

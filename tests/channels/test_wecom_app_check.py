@@ -90,10 +90,7 @@ def test_valid(job):
     assert CHANNEL.check(job) == []
 
 
-@pytest.mark.parametrize(
-    ("content", "size"),
-    [("x" * 2049, 2049), ("字" * 683, 2049), ("😀" * 513, 2052)],
-)
+@pytest.mark.parametrize(("content", "size"), [("x" * 2049, 2049), ("字" * 683, 2049), ("😀" * 513, 2052)])
 def test_long_text_names_its_size(content, size):
     """A text the vendor would cut in silence is refused with limit, unit and size."""
     (problem,) = CHANNEL.check(draft(text(content)))
@@ -179,10 +176,7 @@ def test_everything_at_once():
     ("raw", "fields"),
     [
         ({"card_type": "poster"}, ["template_card.card_type"]),
-        (
-            {"card_type": "text_notice"},
-            ["template_card.card_action", "template_card.main_title.title"],
-        ),
+        ({"card_type": "text_notice"}, ["template_card.card_action", "template_card.main_title.title"]),
         ({**NOTICE, "card_image": {}}, ["template_card.card_image.url", "template_card.image_text_area"]),
         ({"card_type": "text_notice", "sub_title_text": "s", "card_action": {"type": 1, "url": "https://a"}}, []),
         (

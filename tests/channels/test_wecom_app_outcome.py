@@ -156,10 +156,7 @@ def test_success_without_errcode():
         (45009, Wait(Scope.LANE, 60.0, "45009 frequency limit", Penalty.FREQUENCY)),
         (45033, Wait(Scope.LANE, 2.0, "45033 too many concurrent calls", Penalty.PARALLEL)),
         (45035, Wait(Scope.LANE, 2.0, "45035 concurrent change conflict", Penalty.SERIAL)),
-        (
-            45036,
-            Wait(Scope.LANE, 60.0, "45036 data access restricted after abnormal traffic", Penalty.ALARM),
-        ),
+        (45036, Wait(Scope.LANE, 60.0, "45036 data access restricted after abnormal traffic", Penalty.ALARM)),
         (44004, Rejected("44004 text content empty", ends_doubt=True)),
         (42014, Rejected("42014 task_id exists, is empty, too long or illegal")),
         (85002, Rejected("85002 forbidden words")),

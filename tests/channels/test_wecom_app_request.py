@@ -174,12 +174,12 @@ def test_text_on_the_wire():
         flagged=True,
     )
 
-    assert (
-        built.method,
-        built.path,
-        built.query,
-        built.deadline_s,
-    ) == ("POST", "/cgi-bin/message/send", {"access_token": "tok"}, 20.0)
+    assert (built.method, built.path, built.query, built.deadline_s) == (
+        "POST",
+        "/cgi-bin/message/send",
+        {"access_token": "tok"},
+        20.0,
+    )
     assert "你好\\n".encode() in built.body
     assert b"tok" not in built.body
     assert "tok" not in repr(built)
@@ -255,22 +255,16 @@ def test_recall_on_the_wire():
     ("spec", "targets"),
     [
         ({}, {"atall": 1}),
-        (
-            {"users": ["a"], "parties": ["12"], "tags": ["4"]},
-            {"userids": ["a"], "partyids": [12], "tagids": [4]},
-        ),
+        ({"users": ["a"], "parties": ["12"], "tags": ["4"]}, {"userids": ["a"], "partyids": [12], "tagids": [4]}),
     ],
 )
 def test_update_on_the_wire(spec, targets):
     """An update has lists with integers, or everyone of the original."""
     made = part(CardUpdate(replace_name="done").document(), spec, kind="update_card", facts={"response_code": "RC"})
 
-    assert {
-        "agentid": 1000007,
-        "response_code": "RC",
-        "button": {"replace_name": "done"},
-        **targets,
-    } == sent(CHANNEL.request(made, account(), ACCESS, flagged=False))
+    assert {"agentid": 1000007, "response_code": "RC", "button": {"replace_name": "done"}, **targets} == sent(
+        CHANNEL.request(made, account(), ACCESS, flagged=False)
+    )
 
 
 def test_upload_on_the_wire():
@@ -298,10 +292,10 @@ def test_token_request():
     """gettoken carries corpid and secret in the query, which no repr shows."""
     built = CHANNEL.token_request(account(), "s3cret", 0)
 
-    assert (
-        built.method,
-        built.path,
-        built.query,
-        built.deadline_s,
-    ) == ("GET", "/cgi-bin/gettoken", {"corpid": "ww01", "corpsecret": "s3cret"}, 10.0)
+    assert (built.method, built.path, built.query, built.deadline_s) == (
+        "GET",
+        "/cgi-bin/gettoken",
+        {"corpid": "ww01", "corpsecret": "s3cret"},
+        10.0,
+    )
     assert "s3cret" not in repr(built)

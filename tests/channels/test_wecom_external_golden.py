@@ -12,12 +12,7 @@ from typing import Any
 import pytest
 from wecom_external_samples import CHANNEL, NOW, account, draft, outcome, part, sent, task
 
-from worker.channels.wecom_external import (
-    Campaign,
-    message_from_json,
-    message_to_json,
-    recipients_from_json,
-)
+from worker.channels.wecom_external import Campaign, message_from_json, message_to_json, recipients_from_json
 from worker.channels.wecom_external.messages import Raw
 from worker.domain.errors import CheckFailed
 from worker.domain.outcome import Confirmation, Partial, Progress

@@ -16,11 +16,7 @@ from wecom_external_samples import NOW, campaign, coded, outcome, part, reply, s
 from wecom_external_vendor import Vendor
 
 from worker.channels.wecom_external import File, Image, Link, MiniProgram, look_up
-from worker.channels.wecom_external.look_up import (
-    EMPTY_PAUSES_S,
-    MAX_MEMBERS,
-    MAX_SIMILAR,
-)
+from worker.channels.wecom_external.look_up import EMPTY_PAUSES_S, MAX_MEMBERS, MAX_SIMILAR
 from worker.domain.job import Part
 from worker.domain.outcome import Accepted, Held, Partial, Progress, Retry, Scope, StaleToken, Wait
 

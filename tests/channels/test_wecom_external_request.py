@@ -54,10 +54,7 @@ def test_two_thousand_groups_are_a_part():
 @pytest.mark.parametrize(
     ("spec", "beside"),
     [
-        (
-            {"sender": "a", "customers": ["wm1"]},
-            {"chat_type": "single", "sender": "a", "external_userid": ["wm1"]},
-        ),
+        ({"sender": "a", "customers": ["wm1"]}, {"chat_type": "single", "sender": "a", "external_userid": ["wm1"]}),
         ({"customers": ["wm1"]}, {"chat_type": "single", "external_userid": ["wm1"]}),
         ({"sender": "a", "everyone": True}, {"chat_type": "single", "sender": "a"}),
         ({"everyone": True}, {"chat_type": "single"}),

@@ -298,10 +298,6 @@ def test_a_suite_sends_nothing() -> None:
 
     assert [problem.text for problem in SUITE.check(draft)] == ["is a suite, which sends nothing"]
     assert SUITE.follow_up_problem("recall", "send") is not None
-    for ask in (
-        lambda: SUITE.plain_text("x"),
-        lambda: SUITE.named("x"),
-        SUITE.reader,
-    ):
+    for ask in (lambda: SUITE.plain_text("x"), lambda: SUITE.named("x"), SUITE.reader):
         with pytest.raises(WorkerError, match="wecom_suite sends nothing; use another account"):
             ask()

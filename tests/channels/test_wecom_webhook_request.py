@@ -25,14 +25,7 @@ from wecom_webhook_samples import (
 
 from tests.support.on_the_wire import body_sent
 from worker.channels.wecom.answer import ELSEWHERE, PROXY_LOGIN
-from worker.channels.wecom_webhook import (
-    Image,
-    MarkdownV2,
-    Raw,
-    Text,
-    message_from_json,
-    message_to_json,
-)
+from worker.channels.wecom_webhook import Image, MarkdownV2, Raw, Text, message_from_json, message_to_json
 from worker.channels.wecom_webhook.messages import CARD_CLASSES, CLASSES, recipients_from_json
 from worker.domain.call import Access
 from worker.domain.content.message import File

@@ -41,8 +41,7 @@ LOGIN = st.integers(1, 200).map(lambda n: "https://oa.example.test/" + "x" * n)
 NUMBER = st.integers(0, 10**6)
 ACCOUNT = st.from_regex(r"[0-9a-z_.@+-]{1,60}|[张李王三四五]{2,4}", fullmatch=True).map(str.lower)
 LINK = st.one_of(
-    obj(title=text(64), url=URL, action=st.sampled_from([None, 0])),
-    obj(title=text(64), url=LOGIN, action=st.just(1)),
+    obj(title=text(64), url=URL, action=st.sampled_from([None, 0])), obj(title=text(64), url=LOGIN, action=st.just(1))
 )
 BODIES: dict[str, st.SearchStrategy[Any]] = {
     "text": obj(content=text(600)),

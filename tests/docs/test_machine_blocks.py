@@ -289,8 +289,7 @@ def test_two_releases_side_by_side_are_told_as_shown(
 
 
 @pytest.mark.parametrize(
-    ("page", "lang", "begin"),
-    [("docs/operations.md", "en", "cancelled "), ("docs/zh/operations.md", "zh", "已取消 ")],
+    ("page", "lang", "begin"), [("docs/operations.md", "en", "cancelled "), ("docs/zh/operations.md", "zh", "已取消 ")]
 )
 def test_a_cancelled_mailing_is_told_as_shown(
     page: str, lang: str, begin: str, monkeypatch: pytest.MonkeyPatch

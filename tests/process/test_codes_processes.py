@@ -57,12 +57,7 @@ def test_two_processes_that_race_for_one_code_make_one_call(make: Make, by: str)
     assert str(loser.parts[0].reason).startswith(said[by])
 
 
-@on_stacks(
-    MARIADB,
-    EMBEDDED,
-    why="its SQL is tried on each database in process",
-    step=("after_mark", "answer_read"),
-)
+@on_stacks(MARIADB, EMBEDDED, why="its SQL is tried on each database in process", step=("after_mark", "answer_read"))
 def test_a_code_that_died_with_its_process_is_burned_and_the_update_goes_on_with_the_next(
     make: Make, step: str
 ) -> None:

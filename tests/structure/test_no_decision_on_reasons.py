@@ -16,16 +16,7 @@ from worker.domain.pacing.lane import LaneBlock, LaneState
 from worker.domain.settle import PartFacts
 
 ROOT = Path(__file__).parents[2]
-DECIDING = [
-    "lanes",
-    "webhook_callbacks",
-    "token_parking",
-    "usage",
-    "remote_files",
-    "batch",
-    "penalties",
-    "windows",
-]
+DECIDING = ["lanes", "webhook_callbacks", "token_parking", "usage", "remote_files", "batch", "penalties", "windows"]
 
 
 @pytest.mark.slow_checkout("runs eight files of tests")

@@ -160,14 +160,7 @@ def _unit(path: Path, name: str, instance: str) -> Start:
     (command,) = [value for key, value in every if key == "ExecStart"]
     command = re.sub(r"(?<!\$)\$\{(\w+)\}", lambda found: variables[found[1]], command).replace("$$", "$")
     credentials = [value.partition(":")[0] for key, value in every if key == "LoadCredential"]
-    return Start(
-        name,
-        tuple(shlex.split(command)),
-        variables,
-        tuple(credentials),
-        image=False,
-        options=dict(every),
-    )
+    return Start(name, tuple(shlex.split(command)), variables, tuple(credentials), image=False, options=dict(every))
 
 
 def _directives(path: Path) -> list[tuple[str, str]]:

@@ -56,10 +56,7 @@ JUMPS = [
     {"type": 2, "title": "打开小程序", "appid": "wx123", "pagepath": "/index.html"},
 ]
 OPEN = {"type": 1, "url": "https://work.weixin.qq.com/open"}
-MENU = {
-    "desc": "接收推送",
-    "action_list": [{"text": "接收", "key": "on"}, {"text": "不再接收", "key": "off"}],
-}
+MENU = {"desc": "接收推送", "action_list": [{"text": "接收", "key": "on"}, {"text": "不再接收", "key": "off"}]}
 OPTIONS = [{"id": "a", "text": "同意"}, {"id": "b", "text": "转交王伟"}, {"id": "c", "text": "退回"}]
 CHECKS = [{"id": "1", "text": "火锅", "is_checked": True}, {"id": "2", "text": "烧烤", "is_checked": False}]
 CARDS: dict[str, dict[str, Any]] = {

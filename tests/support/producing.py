@@ -10,10 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from worker import Account, FixedAccounts, Text, To, sqlite_engine
 
 HR = Account(
-    "hr",
-    "wecom_app",
-    "http://127.0.0.1:8081",
-    {"corpid": "ww0000000000000000", "agentid": 1000002, "callback": True},
+    "hr", "wecom_app", "http://127.0.0.1:8081", {"corpid": "ww0000000000000000", "agentid": 1000002, "callback": True}
 )
 OPS = Account("ops", "wecom_app", "http://127.0.0.1:8081", {"corpid": "ww0000000000000000", "agentid": 1000003})
 ACCOUNTS = FixedAccounts([HR, OPS])

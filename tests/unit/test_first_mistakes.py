@@ -16,16 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 import worker
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from tools.reference.taken import classes
-from worker import (
-    CheckFailed,
-    File,
-    FileMessage,
-    NewJob,
-    Text,
-    on_card_action,
-    on_job_done,
-    webhook,
-)
+from worker import CheckFailed, File, FileMessage, NewJob, Text, on_card_action, on_job_done, webhook
 from worker.outbox.engine.database import Database
 from worker.producer.enqueue import build_request
 from worker.producer.plan import plan

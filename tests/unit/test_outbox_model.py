@@ -25,8 +25,7 @@ def test_no_state_breaks_a_promise(size: Size) -> None:
 
 
 @pytest.mark.parametrize(
-    "guard",
-    [pytest.param(guard, marks=SLOW if guard in IN_THE_LARGEST else (), id=guard.name) for guard in Guard],
+    "guard", [pytest.param(guard, marks=SLOW if guard in IN_THE_LARGEST else (), id=guard.name) for guard in Guard]
 )
 def test_a_missing_guard_is_noticed(guard: Guard) -> None:
     """A model that holds whatever is taken out of it would prove nothing."""

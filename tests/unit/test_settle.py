@@ -67,26 +67,7 @@ NO_MATCH = Held("no certain match")
 
 def a_part(**fields: object) -> PartFacts:
     part = PartFacts(
-        "j-0",
-        "j",
-        "hr:1",
-        PartState.QUEUED,
-        0,
-        None,
-        None,
-        0,
-        None,
-        None,
-        None,
-        None,
-        0,
-        0,
-        0,
-        0,
-        0,
-        None,
-        None,
-        None,
+        "j-0", "j", "hr:1", PartState.QUEUED, 0, None, None, 0, None, None, None, None, 0, 0, 0, 0, 0, None, None, None
     )
     return replace(part, **fields)  # type: ignore[arg-type]
 
@@ -385,11 +366,11 @@ def test_a_hold_leaves_the_unknown_to_a_person() -> None:
     settle.hold(waiting, "nothing makes a repeat safe")
     settle.hold(queued, "window over")
 
-    assert (
-        waiting.state,
-        waiting.not_before,
-        waiting.reason,
-    ) == (PartState.UNKNOWN, None, "nothing makes a repeat safe")
+    assert (waiting.state, waiting.not_before, waiting.reason) == (
+        PartState.UNKNOWN,
+        None,
+        "nothing makes a repeat safe",
+    )
     assert (queued.state, queued.not_before) == (PartState.UNKNOWN, None)
 
 
@@ -466,13 +447,13 @@ def test_waiting_is_no_attempt() -> None:
     settle.wait_for_job(part, "other", NOW, "waits")
     settle.wait_until(part, NOW + 5, "full")
 
-    assert (
-        part.tries,
-        part.claim,
-        part.not_before,
-        part.waits_on,
-        part.offered_until,
-    ) == (0, 0, NOW + 5, "other", None)
+    assert (part.tries, part.claim, part.not_before, part.waits_on, part.offered_until) == (
+        0,
+        0,
+        NOW + 5,
+        "other",
+        None,
+    )
 
 
 def test_a_move_outside_the_table_is_refused() -> None:

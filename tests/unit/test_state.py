@@ -8,15 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.domain.state import (
-    ACCEPTED_STATES,
-    FINAL_STATES,
-    MOVES,
-    OPEN_STATES,
-    JobState,
-    PartState,
-    job_state,
-)
+from worker.domain.state import ACCEPTED_STATES, FINAL_STATES, MOVES, OPEN_STATES, JobState, PartState, job_state
 
 DOCS = Path(__file__).parents[2] / "docs" / "states.md"
 EVERY_COMBINATION = list(product((0, 1, 2), repeat=len(PartState)))

@@ -260,10 +260,7 @@ def test_a_database_error_nobody_foresaw_shows_no_value(
     ("arguments", "sentence"),
     [
         (["jobs"], "the output could not be written (No space left on device)"),
-        (
-            ["send", "hr", "--text", "second", "--to", "bob"],
-            "carried out, but its result could not be written",
-        ),
+        (["send", "hr", "--text", "second", "--to", "bob"], "carried out, but its result could not be written"),
     ],
     ids=["jobs", "send"],
 )
@@ -729,10 +726,7 @@ def test_a_database_fault_is_named(
 
 @pytest.mark.parametrize(
     "server",
-    [
-        pytest.param("postgres_url", marks=pytest.mark.postgres),
-        pytest.param("mariadb_url", marks=pytest.mark.mariadb),
-    ],
+    [pytest.param("postgres_url", marks=pytest.mark.postgres), pytest.param("mariadb_url", marks=pytest.mark.mariadb)],
 )
 def test_a_missing_database_is_named(
     run: Run,

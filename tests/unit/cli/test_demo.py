@@ -184,10 +184,7 @@ def _once(seen: Callable[[], Any]) -> Any:
     ("change", "sentence"),
     [
         (lambda it: replace(it, inbox={}), "everyone who exists saw the text once"),
-        (
-            lambda it: replace(it, rows=7),
-            "the application kept its own six rows, one of them a hook's, and no seventh",
-        ),
+        (lambda it: replace(it, rows=7), "the application kept its own six rows, one of them a hook's, and no seventh"),
         (lambda it: replace(it, callbacks=[]), "an approver pressed once, and the receiver took it at once"),
         (lambda it: replace(it, timelines={**it.timelines, "card": []}), "the card's timeline tells all of it"),
         (lambda it: replace(it, due_at=None), "the scheduled text went out once, not before its time"),

@@ -150,11 +150,7 @@ def test_a_process_that_was_killed_is_none() -> None:
 
 def test_all_processes_of_the_host_are_judged() -> None:
     """Each by its own row."""
-    rows = [
-        a_process("one", 1, told=STUCK),
-        a_process("two", 2, fresh=False),
-        a_process("three", 3),
-    ]
+    rows = [a_process("one", 1, told=STUCK), a_process("two", 2, fresh=False), a_process("three", 3)]
 
     told = evaluate(rows, "h", None, lambda pid: 100.0)
 

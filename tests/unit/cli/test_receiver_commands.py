@@ -56,8 +56,7 @@ def run(configure: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("lines", "key", "sentence"),
-    [("callback = true", AES_KEY, "no account has a callback address; add callback = ")],
+    ("lines", "key", "sentence"), [("callback = true", AES_KEY, "no account has a callback address; add callback = ")]
 )
 def test_wrong_settings_stop_the_receiver_before_it_listens(
     run: Run,

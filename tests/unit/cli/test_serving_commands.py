@@ -35,10 +35,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "worker.toml"
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["receiver --port {port}", "metrics --listen {listen}", "console", "up --console"],
-)
+@pytest.mark.parametrize("command", ["receiver --port {port}", "metrics --listen {listen}", "console", "up --console"])
 @pytest.mark.slow("starts a process of its own")
 def test_a_port_in_use_is_one_sentence(config: Path, sqlite_url: str, command: str) -> None:
     """A thread that reads or counts when the process ends would end it by SIGABRT (exception not rethrown)."""

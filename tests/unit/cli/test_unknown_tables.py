@@ -16,13 +16,7 @@ UNKNOWN = {
     "newer": (True, "0017 0009", "at revision 0017, which only a newer release than this one, at 0001, may use"),
 }
 DOORS = (
-    *(
-        ("db", "upgrade"),
-        ("doctor",),
-        ("health",),
-        ("send", "hr", "--text", "x", "--to", "a"),
-        ("metrics",),
-    ),
+    *(("db", "upgrade"), ("doctor",), ("health",), ("send", "hr", "--text", "x", "--to", "a"), ("metrics",)),
     *(("console",), ("jobs",), ("cancel", "--tag", "x", "--yes", "--why", "x")),
 )
 

@@ -23,16 +23,10 @@ def written(tmp_path: Path, text: str) -> Path:
     ("text", "sentence"),
     [
         ('[console]\nlistn = "x"', "console.listn: is not a setting; did you mean listen?"),
-        (
-            '[console.users.ada]\nrole = "boss"',
-            "console.users.ada.role: has no such value; use one of 'reader',",
-        ),
+        ('[console.users.ada]\nrole = "boss"', "console.users.ada.role: has no such value; use one of 'reader',"),
         ('[console.users.ada]\nrole = "operator"', 'the role operator needs accounts = ["NAME"], or ["*"] for all'),
         ('[console.users.ada]\nrole = "admin"\naccounts = ["hr"]', "names accounts, which make no difference"),
-        (
-            '[console.users.ada]\nrole = "admin"\npassword = "hunter2"',
-            "password: is not an argon2id hash",
-        ),
+        ('[console.users.ada]\nrole = "admin"\npassword = "hunter2"', "password: is not an argon2id hash"),
         ('[console]\nproxies = ["proxy.local"]', "console.proxies: entry 1 is neither an address"),
         ('[console]\nproxies = ["10.0.0.1"]', "console: proxies needs hosts"),
         ('[console]\nuser_header = "X-User"', "console: user_header needs proxies"),

@@ -79,13 +79,13 @@ def test_defaults_without_a_file() -> None:
     assert settings.broker_url() == "embedded"
     assert settings.accounts == {}
     delivery = settings.delivery
-    assert (
-        delivery.lease_s,
-        delivery.heartbeat_s,
-        delivery.call_deadline_s,
-        delivery.attempts,
-        delivery.repeats,
-    ) == (10, 3, 20, 8, 5)
+    assert (delivery.lease_s, delivery.heartbeat_s, delivery.call_deadline_s, delivery.attempts, delivery.repeats) == (
+        10,
+        3,
+        20,
+        8,
+        5,
+    )
 
 
 def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,19 +98,15 @@ def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
     hr, ops = accounts.get("hr"), accounts.get("ops")
 
     assert accounts.names() == ("hr", "ops")
-    assert (
-        settings.delivery.lease_s,
-        settings.delivery.heartbeat_s,
-        settings.delivery.attempts,
-    ) == (2, 0.5, 3)
+    assert (settings.delivery.lease_s, settings.delivery.heartbeat_s, settings.delivery.attempts) == (2, 0.5, 3)
     assert hr.base_url == "https://qyapi.weixin.qq.com"
     assert ops.base_url == "http://127.0.0.1:8081"
-    assert (
-        hr.egress.proxy,
-        hr.limits,
-        hr.on_unknown,
-        hr.allow_everyone,
-    ) == ("http://proxy:8080", {"member_minute": 20}, "resend", True)
+    assert (hr.egress.proxy, hr.limits, hr.on_unknown, hr.allow_everyone) == (
+        "http://proxy:8080",
+        {"member_minute": 20},
+        "resend",
+        True,
+    )
     assert set(hr.settings) == {"corpid", "agentid", "callback", "deadline_s"}
     assert hr.secret is not None
     assert hr.secret.read() == "s3cret"
@@ -380,14 +376,8 @@ def test_where_the_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ('[notify]\nto = [{ account = "a" }, { account = "a" }]', "notify: to names the account 'a' twice; put its"),
         ('broker = "kafka://x"\ndatabase = "x"', "(1 more wrong after that)"),
         ('secret = "hunter2\nx = 1"', "not valid TOML (at line 1"),
-        (
-            r'database = "sqlite:///C:\work\hunter2.db"',
-            "(at line 1, column 27); write a text with a backslash in",
-        ),
-        (
-            r"database = 'sqlite:///C:\work\hunter2.db'",
-            "database: a path of Windows, and here it would be",
-        ),
+        (r'database = "sqlite:///C:\work\hunter2.db"', "(at line 1, column 27); write a text with a backslash in"),
+        (r"database = 'sqlite:///C:\work\hunter2.db'", "database: a path of Windows, and here it would be"),
     ],
 )
 def test_one_clear_sentence(text: str, said: str) -> None:

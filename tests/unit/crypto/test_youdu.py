@@ -54,8 +54,7 @@ def test_signatures(token: str, timestamp: str, nonce: str, encrypted: str, righ
 
 
 @pytest.mark.parametrize(
-    "key",
-    ["", KEY[:-1], KEY[:-2], KEY + "=", "?" * 43 + "=", base64.b64encode(bytes(31)).decode(), "有" * 44],
+    "key", ["", KEY[:-1], KEY[:-2], KEY + "=", "?" * 43 + "=", base64.b64encode(bytes(31)).decode(), "有" * 44]
 )
 def test_a_key_that_is_none_is_refused(key: str) -> None:
     """The lost `=` is a known slip; none of it is quoted."""

@@ -21,10 +21,7 @@ def test_a_message_is_safe_html(name: str, lang: Lang) -> None:
         assert DrawnHtml(draw(one, lang)).faults == []
 
 
-SURPRISING = {
-    "webhook text_notice": ["template_card.action_menu."],
-    "unknown type": ["interactive_taskcard."],
-}
+SURPRISING = {"webhook text_notice": ["template_card.action_menu."], "unknown type": ["interactive_taskcard."]}
 """Samples with a field of which nothing is to be seen, and the beginning of its place."""
 
 

@@ -86,10 +86,7 @@ def test_unknown_values_are_taken_for_others(vendor: Any) -> None:
     card = seen(vendor, buttons(button_list=[{"text": "y", "key": "k", "style": 9}], button_selection=selection))
     choice = seen(vendor, selects(select_list=[selection]))
 
-    assert [
-        card["content"]["button_list"][0]["style"],
-        card["content"]["button_selection"]["selected_id"],
-    ] == [1, "a"]
+    assert [card["content"]["button_list"][0]["style"], card["content"]["button_selection"]["selected_id"]] == [1, "a"]
     assert choice["content"]["select_list"][0]["selected_id"] == "a"
     assert {one["field"] for one in card["altered"] if one["why"] == "unknown value"} == {
         "template_card.button_list[0].style",

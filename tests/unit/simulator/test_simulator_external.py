@@ -281,8 +281,7 @@ def test_unsent_customers_may_be_hidden_too(groupmsg: Groupmsg) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cap", "most", "wait_s"),
-    [("day", 1, DAY), ("week", 7, 5 * DAY), ("month", 31, 31 * DAY), ("seed", 4, 31 * DAY)],
+    ("cap", "most", "wait_s"), [("day", 1, DAY), ("week", 7, 5 * DAY), ("month", 31, 31 * DAY), ("seed", 4, 31 * DAY)]
 )
 def test_what_a_customer_takes(groupmsg: Groupmsg, cap: str, most: int, wait_s: float) -> None:
     """Corp-made and member-made together; beyond it nothing arrives, and the next period begins anew."""

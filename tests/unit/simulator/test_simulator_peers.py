@@ -14,10 +14,7 @@ from worker_simulator.wire import peers
 
 def test_the_other_end_is_found() -> None:
     """Here it is this very process."""
-    with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        socket.create_connection(server.getsockname()) as client,
-    ):
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         assert os.getpid() == peers.pid_of_peer(*client.getsockname(), server.getsockname()[1])
         assert None is peers.pid_of_peer(*client.getsockname(), 1), "the same port may be connected to others"
 
@@ -48,10 +45,7 @@ def test_a_line_that_a_reading_passed_over_is_looked_for_again(monkeypatch: pyte
         return without.pop() if without and path.parent.name == "net" else read(path, *args, **options)
 
     monkeypatch.setattr(Path, "read_text", passing_over)
-    with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        socket.create_connection(server.getsockname()) as client,
-    ):
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         assert os.getpid() == peers.pid_of_peer(*client.getsockname(), server.getsockname()[1])
     assert not without
 
@@ -68,9 +62,6 @@ def test_a_process_that_was_passed_over_is_looked_for_again(monkeypatch: pytest.
         return found
 
     monkeypatch.setattr(peers, "_has_open", passing_over)
-    with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        socket.create_connection(server.getsockname()) as client,
-    ):
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         assert os.getpid() == peers.pid_of_peer(*client.getsockname(), server.getsockname()[1])
     assert [str(os.getpid())] == missed

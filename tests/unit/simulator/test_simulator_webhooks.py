@@ -71,13 +71,7 @@ def test_a_key_that_was_removed_or_disabled(vendor: Any) -> None:
 
 @pytest.mark.parametrize(
     ("chatid", "answer"),
-    [
-        ("wrclosed1", 93001),
-        ("wrghost1", 93006),
-        ("wrforeign1", 93008),
-        ("optout1", 93005),
-        ("a b", 93006),
-    ],
+    [("wrclosed1", 93001), ("wrghost1", 93006), ("wrforeign1", 93008), ("optout1", 93005), ("a b", 93006)],
 )
 def test_chats_that_refuse(vendor: Any, chatid: str, answer: int) -> None:
     """Each with its code; of several in one call none is posted to."""
@@ -173,12 +167,12 @@ def test_pictures(vendor: Any) -> None:
         image = {"base64": base64.b64encode(content).decode(), "md5": digest}
         return code(vendor, {"msgtype": "image", "image": image, "chatid": "wr1"})
 
-    assert [
-        picture(PNG),
-        picture(PNG, "0" * 32),
-        picture(b"GIF89a" + bytes(20)),
-        picture(PNG + bytes(2 << 20)),
-    ] == [0, 301019, 40009, 40009]
+    assert [picture(PNG), picture(PNG, "0" * 32), picture(b"GIF89a" + bytes(20)), picture(PNG + bytes(2 << 20))] == [
+        0,
+        301019,
+        40009,
+        40009,
+    ]
     for text in ("#", "图片"):
         assert code(vendor, {"msgtype": "image", "image": {"base64": text, "md5": "x"}}) == 40009
     assert {"md5": hashlib.md5(PNG).hexdigest(), "size": len(PNG)} == posts(vendor)["wr1"][0]["content"]

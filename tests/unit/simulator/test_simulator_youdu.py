@@ -195,10 +195,12 @@ def test_what_is_too_long_is_cut_in_silence_and_noted(youdu: Client) -> None:
     youdu.send("link", {"title": "x" * 65, "url": "u"})
     first, second, third = youdu.state()["delivered"]
 
-    assert (
-        first["content"]["content"],
-        *(first["altered"][0][name] for name in ("why", "limit", "size")),
-    ) == ("😀" * 600, "cut", 600, 601)
+    assert (first["content"]["content"], *(first["altered"][0][name] for name in ("why", "limit", "size"))) == (
+        "😀" * 600,
+        "cut",
+        600,
+        601,
+    )
     assert (second["content"]["content"], second["altered"][0]["size"]) == ("😀" * 300, 602)
     assert (third["content"]["title"], third["altered"][0]["why"]) == ("x" * 65, "too long, shown")
 

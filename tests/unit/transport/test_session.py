@@ -268,10 +268,7 @@ def test_a_process_that_is_ending_does_not_wait(scheme: str) -> None:
     """In the middle of an answer, or of a handshake, with all of its time left."""
     began = time.monotonic()
 
-    with (
-        RawServer(silent if scheme == "http" else Peer.wait_closed) as server,
-        pytest.raises(WebError),
-    ):
+    with RawServer(silent if scheme == "http" else Peer.wait_closed) as server, pytest.raises(WebError):
         got(url_of(server.port, scheme), 60, stopping=lambda: True)
 
     assert time.monotonic() - began < 10

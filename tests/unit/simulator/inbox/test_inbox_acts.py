@@ -191,11 +191,7 @@ def test_a_youdu_person_writes_and_the_worker_reads_it(vendor: Vendor, browser: 
     [
         (
             {"preset": "freq", "path": SEND, "nth": "2", "times": "1"},
-            {
-                "match": {"path": SEND, "nth": 2},
-                "times": 1,
-                "action": {"answer": {"errcode": 45009}},
-            },
+            {"match": {"path": SEND, "nth": 2}, "times": 1, "action": {"answer": {"errcode": 45009}}},
         ),
         ({"preset": "502"}, {"match": {}, "action": {"status": 502}}),
         ({"preset": "502", "rule": '{"action": {"hang": 1}}'}, {"action": {"hang": 1.0}}),
