@@ -57,12 +57,10 @@ def test_a_pressed_button_is_understood(verifier: CallbackVerifier) -> None:
 
     assert ("template_card_event", "lisi", int(NOW)) == (inbound.event, inbound.person, inbound.happened_at)
     assert inbound.card is not None
-    assert (inbound.card.task_id, inbound.card.button, inbound.card.card_type, inbound.card.response_code) == (
-        "task-1",
-        "approve",
-        "button_interaction",
-        "code-1",
-    )
+    assert inbound.card.task_id == "task-1"
+    assert inbound.card.button == "approve"
+    assert inbound.card.card_type == "button_interaction"
+    assert inbound.card.response_code == "code-1"
     assert inbound.card.selected == {"q1": ["a", "b"], "q2": ["c"]}
     assert inbound.payload["AgentID"] == "7"
 

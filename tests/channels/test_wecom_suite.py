@@ -68,12 +68,10 @@ def test_what_it_brings_is_taken_out(verifier: CallbackVerifier, text: str, gran
     inbound = read(verifier, text)
 
     assert grant == inbound.grant
-    assert (b"success", "text/plain", "", int(NOW)) == (
-        inbound.answer,
-        inbound.answer_type,
-        inbound.person,
-        inbound.happened_at,
-    )
+    assert inbound.answer == b"success"
+    assert inbound.answer_type == "text/plain"
+    assert inbound.person == ""
+    assert inbound.happened_at == int(NOW)
     assert not {"t1", "a1"} & set(inbound.payload.values())
     assert "t1" not in repr(inbound)
 

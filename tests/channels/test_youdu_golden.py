@@ -64,12 +64,10 @@ def test_a_text_is_the_vector():
     assert vector("V3").message == plain
     assert vector("V3").sealed == ENVELOPE.seal(plain, vector("V3").random)
     assert {"buin": BUIN, "appId": APP_ID, "encrypt": outer["encrypt"]} == outer
-    assert (built.method, built.base_url, built.path, built.content_type) == (
-        "POST",
-        "http://youdu:7080",
-        "/cgi/msg/send",
-        "application/json",
-    )
+    assert built.method == "POST"
+    assert built.base_url == "http://youdu:7080"
+    assert built.path == "/cgi/msg/send"
+    assert built.content_type == "application/json"
     assert built.query == {"accessToken": "tok-0001"}
 
 

@@ -366,11 +366,9 @@ def test_a_hold_leaves_the_unknown_to_a_person() -> None:
     settle.hold(waiting, "nothing makes a repeat safe")
     settle.hold(queued, "window over")
 
-    assert (waiting.state, waiting.not_before, waiting.reason) == (
-        PartState.UNKNOWN,
-        None,
-        "nothing makes a repeat safe",
-    )
+    assert waiting.state == PartState.UNKNOWN
+    assert waiting.not_before is None
+    assert waiting.reason == "nothing makes a repeat safe"
     assert (queued.state, queued.not_before) == (PartState.UNKNOWN, None)
 
 
@@ -447,13 +445,11 @@ def test_waiting_is_no_attempt() -> None:
     settle.wait_for_job(part, "other", NOW, "waits")
     settle.wait_until(part, NOW + 5, "full")
 
-    assert (part.tries, part.claim, part.not_before, part.waits_on, part.offered_until) == (
-        0,
-        0,
-        NOW + 5,
-        "other",
-        None,
-    )
+    assert part.tries == 0
+    assert part.claim == 0
+    assert part.not_before == NOW + 5
+    assert part.waits_on == "other"
+    assert part.offered_until is None
 
 
 def test_a_move_outside_the_table_is_refused() -> None:

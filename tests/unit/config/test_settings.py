@@ -79,13 +79,11 @@ def test_defaults_without_a_file() -> None:
     assert settings.broker_url() == "embedded"
     assert settings.accounts == {}
     delivery = settings.delivery
-    assert (delivery.lease_s, delivery.heartbeat_s, delivery.call_deadline_s, delivery.attempts, delivery.repeats) == (
-        10,
-        3,
-        20,
-        8,
-        5,
-    )
+    assert delivery.lease_s == 10
+    assert delivery.heartbeat_s == 3
+    assert delivery.call_deadline_s == 20
+    assert delivery.attempts == 8
+    assert delivery.repeats == 5
 
 
 def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,12 +99,10 @@ def test_a_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.delivery.lease_s, settings.delivery.heartbeat_s, settings.delivery.attempts) == (2, 0.5, 3)
     assert hr.base_url == "https://qyapi.weixin.qq.com"
     assert ops.base_url == "http://127.0.0.1:8081"
-    assert (hr.egress.proxy, hr.limits, hr.on_unknown, hr.allow_everyone) == (
-        "http://proxy:8080",
-        {"member_minute": 20},
-        "resend",
-        True,
-    )
+    assert hr.egress.proxy == "http://proxy:8080"
+    assert hr.limits == {"member_minute": 20}
+    assert hr.on_unknown == "resend"
+    assert hr.allow_everyone
     assert set(hr.settings) == {"corpid", "agentid", "callback", "deadline_s"}
     assert hr.secret is not None
     assert hr.secret.read() == "s3cret"
