@@ -24,9 +24,10 @@ def cells(stacks: list[str]) -> Iterator[tuple[str, str, int]]:
     `python -m bench crash` has all on all.
     """
     turn = cycle(stacks)
-    for step in [step for step in STEPS if step not in AS_BEFORE_RECORD]:
-        for stack in stacks if step in ON_EACH else [next(turn)]:
-            yield stack, step, SEED
+    for step in STEPS:
+        chosen = stacks if step in ON_EACH else [next(turn)]
+        if step not in AS_BEFORE_RECORD:
+            yield from ((stack, step, SEED) for stack in chosen)
 
 
 @on_its_own(why="it lays out the steps on the stacks, each a database to itself")
