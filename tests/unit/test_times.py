@@ -160,7 +160,9 @@ def test_what_the_program_prints_it_reads(when: datetime, name: str) -> None:
 
     assert milli == read_time(printed, NOW, SHANGHAI)
     assert second == read_time(write_time(when, zone), NOW, SHANGHAI)
-    assert second == read_time(at(when, zone).striptags(), NOW, SHANGHAI)
+    # A page has the zone at its head, and its search reads times in that zone.
+    shown = read_time(at(when, zone).striptags(), NOW, zone)
+    assert shown.astimezone(zone).replace(tzinfo=None) == second.astimezone(zone).replace(tzinfo=None)
     assert when == read_time(to_json(when), NOW, SHANGHAI)
 
 
