@@ -15,6 +15,7 @@ import pytest
 from tests.pipeline.console.full_outbox import fill
 from tests.pipeline.console.person import Person
 from tests.support.runtime import Site, lost, planted, refused
+from worker import To
 from worker.config.settings import Settings
 from worker.console.page import Site as ConsoleSite
 from worker.console.pages.cache import cache_of
@@ -774,3 +775,30 @@ def test_only_a_command_can_have_changed_nothing(site: Site, action: str, is_sai
         insert_rows(connection, tables.audit, [{**row, "began_at": 1, "ended_at": 2, "seen_at": 2}])
 
     assert is_said == ("Nothing was changed by it." in Person(site).get(f"/audit/{row['id']}").text)
+
+
+def test_a_pause_leads_back_and_says_what_can_follow(site: Site) -> None:
+    """To the mailing where it began; what was sent before it can be recalled, what waits cancelled."""
+    site.send("sent", tags=["march"])
+
+    page = Person(site).give("/commands/pause?account=hr&tag=march").text
+
+    assert 'href="/mailings/tag?tag=march&amp;account=hr">Back</a>' in page
+    assert "What was sent before the pause can be recalled." in page
+    for name in ("recall", "cancel", "resume"):
+        assert f'href="/commands/{name}?account=hr&amp;tag=march"' in page
+
+
+def test_a_cancel_says_how_much_was_sent_before_it(site: Site) -> None:
+    """Which it leaves, and a recall may take back; a cancel before which nothing was sent says nothing of it."""
+    half = site.send("half", To([f"u{n}" for n in range(1_200)]), tags=["march"])
+    site.bell.answer(site.part(half).lane, [site.part(half).id])
+    site.settle()
+    site.send("none", tags=["april"])
+
+    some = Person(site).give("/commands/cancel?tag=march").text
+    none = Person(site).give("/commands/cancel?tag=april").text
+
+    assert "Parts that had been sent before: 1." in some
+    assert 'href="/commands/recall?tag=march"' in some
+    assert "had been sent before" not in none

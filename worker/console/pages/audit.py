@@ -11,10 +11,11 @@ from typing import Any
 from worker.console.page import ConsoleRequest, Forbidden, NotFound, View
 from worker.console.pages import redaction
 from worker.console.pages.cache import cache_of
+from worker.console.pages.jobs import page_of
 from worker.console.rendering import action_word
+from worker.console.running.preparing import OFFERED
 from worker.console.viewer import has_right
 from worker.control.audit import AuditEntry, find_audit, list_audit
-from worker.control.commands import COMMANDS
 from worker.domain.job_filter import INSTANTS
 from worker.domain.times import write_time
 from worker.outbox.upkeep.purge import ACCESS
@@ -57,19 +58,39 @@ def entry(request: ConsoleRequest) -> View:
         is_command=row.action not in ACCESS,
         may_list=has_right(request.viewer, "administer"),
         again=_again(row),
+        scope=_scope(row),
+        back=page_of(_scope(row)) if "filter" in row.arguments else None,
+        already=_already_sent(row),
     )
+
+
+def _scope(entry: AuditEntry) -> dict[str, str]:
+    """Returns the filter of a command as the fields of a form."""
+    return {name: _typed(value) for name, value in entry.arguments.get("filter", {}).items()}
+
+
+def _already_sent(entry: AuditEntry) -> int | None:
+    """Returns how many parts a cancel found sent, which a recall may take back.
+
+    None for other entries but a pause, which does not know how many were sent before it; of that it is 0.
+    """
+    match entry.action.removeprefix("console."):
+        case "cancel":
+            return (entry.counts.get("accepted", 0) + entry.counts.get("partial", 0)) or None
+        case "pause":
+            return 0 if entry.arguments.get("filter") else None
+    return None
 
 
 def _again(entry: AuditEntry) -> tuple[str, dict[str, str]] | None:
     """Returns path and query of a command that does the rest of one that was interrupted, or None for other entries."""
-    command = COMMANDS.get(entry.action.removeprefix("console."))
+    command = OFFERED.get(entry.action.removeprefix("console."))
     if command is None or not entry.is_interrupted:
         return None
-    given = {**entry.arguments.get("filter", {}), **{name: entry.arguments.get(name) for name in command.keywords}}
+    given = {name: entry.arguments.get(name) for name in command.keywords}
     # That a box is not ticked needs no field; that the answer to a question was no does.
-    unticked = {name for name, option in command.keywords.items() if not option.no and not given[name]}
-    fields = {name: _typed(value) for name, value in given.items() if value is not None and name not in unticked}
-    return f"/commands/{command.name}", fields
+    options = {name: value for name, value in given.items() if value or (value is False and command.keywords[name].no)}
+    return f"/commands/{command.name}", _scope(entry) | {name: _typed(value) for name, value in options.items()}
 
 
 def _typed(value: object) -> str:

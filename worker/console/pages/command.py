@@ -14,7 +14,7 @@ from functools import partial
 
 from worker.console.page import ConsoleRequest, NotFound, Redirect, View
 from worker.console.pages.cache import PageCache, cache_of
-from worker.console.pages.jobs import search_of
+from worker.console.pages.jobs import page_of, search_of
 from worker.console.running.background import OnBegin
 from worker.console.running.preparing import (
     OFFERED,
@@ -116,7 +116,7 @@ def _preview(
         inputs=[] if prepared is None else _inputs(given, prepared.preview),
         narrows=command.is_about_ended and given.job_filter is not None and given.job_filter.created_from is not None,
         is_counted=command.target in (TargetKind.JOBS, TargetKind.IDS),
-        back=_back(given),
+        back=page_of(_fields(given)),
         retyped=retyped,
         preview=None if prepared is None else prepared.preview,
         shown="" if prepared is None else cache_of(request.site.database).previewed.add(prepared.preview.shown),
@@ -205,17 +205,6 @@ def _since(request: ConsoleRequest, name: str, job_filter: JobFilter | None) -> 
     )
     since = instant(end - 86_400 * SECOND).replace(microsecond=0)  # not before the year 1
     return replace(job_filter, created_from=since.astimezone(request.site.settings.zone))
-
-
-def _back(command: CommandRequest) -> tuple[str, dict[str, str]]:
-    """Returns path and query of the page to go back to: the job, the mailing, the list of jobs, or the lanes."""
-    fields = _fields(command)
-    ids = fields.get("ids", "").split()
-    if len(ids) == 1:
-        return f"/jobs/{job_of(ids[0])}", {}
-    if "tag" in fields and fields.keys() <= {"tag", "account", "created_from"}:
-        return "/mailings/tag", {name: fields[name] for name in ("tag", "account") if name in fields}
-    return ("/jobs", fields) if fields else ("/lanes", {})
 
 
 def _fields(command: CommandRequest) -> dict[str, str]:

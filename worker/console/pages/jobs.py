@@ -19,6 +19,7 @@ from worker.control.command import TargetKind
 from worker.control.commands import COMMANDS
 from worker.control.pause import SCOPE
 from worker.domain.errors import CheckFailed, JobNotFound, Problem
+from worker.domain.job import job_of
 from worker.domain.job_filter import INSTANTS, JobFilter
 from worker.domain.state import JobState, states_of
 from worker.outbox.engine.clock import instant
@@ -76,6 +77,16 @@ class JobSearch:
         """The command line that lists the same jobs."""
         options = [word for name, value in self.typed.items() if name != "ids" for word in (_option(name), value)]
         return shlex.join(["worker", "jobs", *options, *self.typed.get("ids", "").replace(",", " ").split()])
+
+
+def page_of(fields: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """Returns path and query of the page of a filter's jobs: the job, the mailing, the list of jobs, or the lanes."""
+    ids = fields.get("ids", "").split()
+    if len(ids) == 1:
+        return f"/jobs/{job_of(ids[0])}", {}
+    if "tag" in fields and fields.keys() <= {"tag", "account", "created_from"}:
+        return "/mailings/tag", {name: fields[name] for name in ("tag", "account") if name in fields}
+    return ("/jobs", dict(fields)) if fields else ("/lanes", {})
 
 
 def search_of(request: ConsoleRequest, fields: Mapping[str, str]) -> JobSearch:

@@ -99,6 +99,7 @@ def tag_mailing(request: ConsoleRequest) -> View | Redirect:
     if account is not None:
         pauses = tuple(pause for pause in pauses if pause.account in (None, account))
     first = None if report is None or report.first_at is None else report.first_at.astimezone(site.settings.zone)
+    since = fields if first is None else {**fields, "created_from": first.isoformat(timespec="seconds")}
     return View.of(
         "mailing.html",
         request.term("mailings.one", tag=job_filter.tag),
@@ -108,7 +109,13 @@ def tag_mailing(request: ConsoleRequest) -> View | Redirect:
         tones=TONES,
         listed=LISTED,
         fields=fields,
-        since=fields if first is None else {**fields, "created_from": first.isoformat(timespec="seconds")},
+        acts={
+            "cancel": (fields, MailingStage.WAITING),
+            "recall": (since, MailingStage.SENT),
+            "correct": (since, MailingStage.SENT),
+            "reschedule": (fields, MailingStage.WAITING),
+            "replay": (since, MailingStage.REFUSED),
+        },
         pauses=[redaction.redact_pause(request.viewer, pause) for pause in pauses],
         is_paused=any(pause.scope() == fields for pause in pauses),
         max_jobs=MAX_JOBS,
