@@ -238,7 +238,7 @@ def _signs_of_life(database: Database, entry: str) -> Iterator[None]:
         while not ends.wait(ALIVE_S):
             # Without the database the command itself fails, or waits.
             with suppress(SQLAlchemyError, WorkerError):
-                database.run(lambda connection: rows.record_life(connection, database.now, entry))
+                database.run(lambda connection: rows.record_life(connection, database.now, entry), tries=1)
 
     thread = threading.Thread(target=write, name="command-alive", daemon=True)
     thread.start()

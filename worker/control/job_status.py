@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
@@ -13,7 +14,9 @@ from worker.outbox.control.sent import corrected_jobs
 from worker.outbox.control.withdrawals import recalled_jobs
 from worker.outbox.jobs.order_queue import parts_in_orders
 from worker.outbox.lanes.pauses import active_pauses
-from worker.reporting.report import JobSummary
+
+if TYPE_CHECKING:
+    from worker.reporting.report import JobSummary
 
 MAX_PARTS = 1_000
 """Most parts of a job that are read. Of others it is taken that they wait, for a time or for a person."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
@@ -15,9 +15,11 @@ from worker.domain.errors import WorkerError
 from worker.domain.job import Kind
 from worker.domain.job_filter import JobFilter
 from worker.outbox.control.cancels import JobSize
+from worker.outbox.control.listing import job_page
 from worker.outbox.control.matching import MatchingJob, missing_jobs
-from worker.reporting.job_list import find_jobs
-from worker.reporting.report import JobSummary
+
+if TYPE_CHECKING:
+    from worker.reporting.report import JobSummary
 
 _ID = re.compile(r"[0-9a-f]{8,32}(-\d+)?")
 """An id of a job or a part, or the beginning of one."""
@@ -124,5 +126,6 @@ def unmatched(
 def _is_stored(connection: Connection, filter: JobFilter, name: str) -> bool:
     """Returns whether a job has the value of one field, whatever the filter's other fields say."""
     account = {"account": filter.account} if name == "dedupe_key" else {}
-    page = find_jobs(connection, JobFilter(**{name: getattr(filter, name), **account}), limit=1)
-    return bool(page.jobs) or page.is_cut_short or page.leaves_fresh_out
+    by_name = JobFilter(**{name: getattr(filter, name), **account})
+    page = job_page(connection, by_name, None, ("id",), cursor=None, newest_first=True, limit=1, now=0)
+    return bool(page.rows) or page.is_cut_short or page.leaves_fresh_out
