@@ -42,6 +42,7 @@ TONES: Mapping[str, str] = {
 }
 """The colour of each state of a job and of a part, as a class `tone-...` of the style sheet."""
 _DANGEROUS = frozenset(name for name, command in COMMANDS.items() if command.is_dangerous)
+_BACKTICKS = re.compile("`([^`\n]+)`")
 _HERE = files("worker.console")
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
@@ -113,9 +114,6 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
             }
         )
     )
-
-
-_BACKTICKS = re.compile("`([^`\n]+)`")
 
 
 def badge(state: str, lang: Lang) -> Markup:

@@ -11,7 +11,7 @@ from typing import Any
 from worker.console.page import ConsoleRequest, Forbidden, NotFound, View
 from worker.console.pages import redaction
 from worker.console.pages.cache import cache_of
-from worker.console.pages.jobs import page_of
+from worker.console.pages.jobs import as_typed, page_of
 from worker.console.rendering import action_word
 from worker.console.running.preparing import OFFERED
 from worker.console.viewer import has_right
@@ -47,6 +47,7 @@ def entry(request: ConsoleRequest) -> View:
         raise Forbidden
     is_own = row.person == request.viewer.name
     visible = row if is_own else redaction.redact(request.viewer, None, row)
+    sent = row.counts.get("accepted", 0) + row.counts.get("partial", 0)
     return View.of(
         "audit_entry.html",
         f"{request.term('audit.action')}: {action_word(request.viewer.lang, row.action)}",
@@ -60,26 +61,24 @@ def entry(request: ConsoleRequest) -> View:
         again=_again(row),
         scope=_scope(row),
         back=page_of(_scope(row)) if "filter" in row.arguments else None,
-        already=_already_sent(row),
+        sent=sent,
+        can_follow=_can_follow(row, sent),
     )
 
 
 def _scope(entry: AuditEntry) -> dict[str, str]:
     """Returns the filter of a command as the fields of a form."""
-    return {name: _typed(value) for name, value in entry.arguments.get("filter", {}).items()}
+    return {name: as_typed(value) for name, value in entry.arguments.get("filter", {}).items()}
 
 
-def _already_sent(entry: AuditEntry) -> int | None:
-    """Returns how many parts a cancel found sent, which a recall may take back.
-
-    None for other entries but a pause, which does not know how many were sent before it; of that it is 0.
-    """
+def _can_follow(entry: AuditEntry, sent: int) -> tuple[str, ...]:
+    """Returns the commands that can follow a cancel that found parts sent, or a pause."""
     match entry.action.removeprefix("console."):
-        case "cancel":
-            return (entry.counts.get("accepted", 0) + entry.counts.get("partial", 0)) or None
-        case "pause":
-            return 0 if entry.arguments.get("filter") else None
-    return None
+        case "cancel" if sent:
+            return ("recall",)
+        case "pause" if entry.arguments.get("filter"):
+            return ("recall", "cancel", "resume")
+    return ()
 
 
 def _again(entry: AuditEntry) -> tuple[str, dict[str, str]] | None:
@@ -90,13 +89,7 @@ def _again(entry: AuditEntry) -> tuple[str, dict[str, str]] | None:
     given = {name: entry.arguments.get(name) for name in command.keywords}
     # That a box is not ticked needs no field; that the answer to a question was no does.
     options = {name: value for name, value in given.items() if value or (value is False and command.keywords[name].no)}
-    return f"/commands/{command.name}", _scope(entry) | {name: _typed(value) for name, value in options.items()}
-
-
-def _typed(value: object) -> str:
-    if isinstance(value, list):
-        return " ".join(map(str, value))
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    return f"/commands/{command.name}", _scope(entry) | {name: as_typed(value) for name, value in options.items()}
 
 
 def _in_zone(request: ConsoleRequest, entry: AuditEntry) -> AuditEntry:

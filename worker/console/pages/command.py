@@ -14,7 +14,7 @@ from functools import partial
 
 from worker.console.page import ConsoleRequest, NotFound, Redirect, View
 from worker.console.pages.cache import PageCache, cache_of
-from worker.console.pages.jobs import page_of, search_of
+from worker.console.pages.jobs import as_typed, page_of, search_of
 from worker.console.running.background import OnBegin
 from worker.console.running.preparing import (
     OFFERED,
@@ -217,7 +217,7 @@ def _fields(command: CommandRequest) -> dict[str, str]:
 def _typed(argument: object, value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
-    return " ".join(argument) if isinstance(argument, list) else str(argument)
+    return as_typed(argument)
 
 
 def _command_line(command: CommandRequest) -> str:

@@ -11,7 +11,6 @@ from worker.console.pages.cache import cache_of, read
 from worker.console.pages.curves import HEIGHT, WIDTH, curves_of
 from worker.domain.callbacks.hook import EventState
 from worker.domain.pacing.lane import LaneStatus
-from worker.outbox.lanes.processes import recently_died
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.gauges import Queue
 from worker.outbox.upkeep.rates import call_rates
@@ -49,12 +48,10 @@ class AccountStanding:
 
 def home(request: ConsoleRequest) -> View:
     """Shows the overview."""
-    site, database = request.site, request.site.database
-    cache = cache_of(database)
+    site = request.site
+    cache = cache_of(site.database)
     queue = cache.queue.latest(lambda: read(site, gauges.queue))
     outbox_reading = cache.outbox.latest(lambda: read(site, read_outbox))
-    with request.reading() as connection:
-        dead = recently_died(connection, database.now)
     reading = (outbox_reading or read(site, read_outbox)).value
     problems = find_problems(reading)
     states = Counter[gauges.CalledState]()
@@ -72,7 +69,7 @@ def home(request: ConsoleRequest) -> View:
         HomeFigure("home.paused", len(reading.pauses), "/lanes"),
         HomeFigure("home.parked_events", parked, "/events", parked > 0, gauges.MAX_COUNT),
         HomeFigure("home.processes", len(reading.fresh), "/processes", not reading.fresh),
-        HomeFigure("home.dead", len(dead), "/processes", bool(dead)),
+        HomeFigure("home.dead", len(reading.died), "/processes", bool(reading.died)),
     )
     standing = _standing(reading, None if queue is None else queue.value)
     rates = cache.rates.latest(lambda: read(site, call_rates))

@@ -79,6 +79,13 @@ class JobSearch:
         return shlex.join(["worker", "jobs", *options, *self.typed.get("ids", "").replace(",", " ").split()])
 
 
+def as_typed(value: object) -> str:
+    """Returns a stored argument of a command as it is typed into a form."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def page_of(fields: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """Returns path and query of the page of a filter's jobs: the job, the mailing, the list of jobs, or the lanes."""
     ids = fields.get("ids", "").split()
