@@ -24,8 +24,6 @@ from worker.domain.job_filter import CALL_TIMES, JobFilter
 from worker.language import plural, term, translate
 from worker.language.visible import visible
 
-app = Commands()
-
 TARGETS: Mapping[TargetKind, Mapping[str, Any]] = {
     TargetKind.JOB: {"job": Annotated[str, typer.Argument(help="The job's id.")]},
     TargetKind.RECIPIENT: {
@@ -164,7 +162,9 @@ def typed_warnings(selection: JobSelection) -> list[str]:
         return unmatched_names(database, selection.filter, is_empty=True)
 
 
-for _command in COMMANDS.values():
-    if _command.target is TargetKind.JOBS:
-        # Where a file adds options of the command line alone, its command takes the place of this one.
-        app.command()(made_of(_command)(lambda given: given.carry_out()))
+def on_jobs(*names: str) -> Commands:
+    """Makes these commands, each on the jobs of a filter and with no option but its own."""
+    app = Commands()
+    for name in names:
+        app.command()(made_of(COMMANDS[name])(lambda given: given.carry_out()))
+    return app

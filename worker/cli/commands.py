@@ -74,9 +74,10 @@ def _commands_of(file: str, helps: Mapping[str, str]) -> Iterator[tuple[str, str
         yield name or function, helps[function] if is_made else inspect.cleandoc(help)
 
 
-def load_commands(file: str) -> Mapping[str, Any]:
-    """Imports a file and returns its commands by name."""
-    group: Any = typer.main.get_group(import_module(f"worker.cli.{file}").app)
+def load_commands(file: str, *names: str) -> Mapping[str, Any]:
+    """Imports a file and returns its commands by name; of the table only those with these names."""
+    module = import_module(f"worker.cli.{file}")
+    group: Any = typer.main.get_group(module.on_jobs(*names) if file == ON_JOBS else module.app)
     return {file: group} if group.name == file else group.commands
 
 
@@ -84,7 +85,8 @@ def every_command() -> Any:
     """Returns the `worker` command with all its commands loaded."""
     group: Any = typer.main.get_command(app)
     for file in FILES:
-        group.commands.update(load_commands(file))
+        names = (name for name, (its_file, _) in command_files().items() if its_file == file)
+        group.commands.update(load_commands(file, *names))
     return group
 
 
@@ -99,7 +101,7 @@ class _Worker(CommandGroup):
         command: Any
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and name in command_files():
-            command = load_commands(command_files()[name][0])[name]
+            command = load_commands(command_files()[name][0], name)[name]
         if not gc.isenabled():
             gc.freeze()
             gc.enable()

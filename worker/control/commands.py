@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 
-from worker.control import cancel, correct, erase, fence, lift, pause, recall, replay, reschedule, resolve
 from worker.control.command import Command
 
-COMMANDS: Mapping[str, Command] = {
-    command.name: command
-    for command in (
-        *(module.COMMAND for module in (cancel, correct, recall, replay, reschedule, resolve)),
-        *(pause.HOLD, pause.RELEASE, lift.SKIP),
-        *(pause.PAUSE, pause.RESUME, lift.LIFT, lift.RETRY),
-        *(erase.COMMAND, fence.COMMAND),
-    )
+_PLACES = {
+    "cancel": "cancel.COMMAND",
+    "correct": "correct.COMMAND",
+    "recall": "recall.COMMAND",
+    "replay": "replay.COMMAND",
+    "reschedule": "reschedule.COMMAND",
+    "resolve": "resolve.COMMAND",
+    "hold": "pause.HOLD",
+    "release": "pause.RELEASE",
+    "skip": "lift.SKIP",
+    "pause": "pause.PAUSE",
+    "resume": "pause.RESUME",
+    "lift": "lift.LIFT",
+    "retry": "lift.RETRY",
+    "erase": "erase.COMMAND",
+    "fence": "fence.COMMAND",
 }
+"""Name -> file and constant."""
+
+
+class _Commands(Mapping[str, Command]):
+    """Imports a command's file when the command is asked for: the command line asks for one."""
+
+    def __getitem__(self, name: str) -> Command:
+        file, constant = _PLACES[name].split(".")
+        command: Command = getattr(import_module(f"worker.control.{file}"), constant)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+
+COMMANDS: Mapping[str, Command] = _Commands()
 """By name."""
