@@ -22,6 +22,7 @@ from tools.reference.commands import commands
 from tools.reference.names import library
 from tools.source import nodes, tree
 from worker.config.settings import Settings
+from worker.control.commands import PLACES
 
 ROOT = Path(worker.__file__).parent
 RUN_OTHERS = {"up", "demo", "init", "simulator", "receiver", "console"}
@@ -78,6 +79,9 @@ def _source() -> tuple[dict[str, dict[str, set[Name]]], dict[Name, set[Name]], d
             used = {one.id for one in inner if isinstance(one, ast.Name)}
             leads.setdefault((module, name), set()).update(at for one in used for at in names.get(one, ()))
             reads.setdefault((module, name), set()).update(key for one in inner for key in _read(one, tables))
+    # The table of commands imports a file when its command is asked for.
+    places = (place.split(".") for place in PLACES.values())
+    leads["worker.control.commands", "COMMANDS"].update((f"worker.control.{file}", name) for file, name in places)
     return named, leads, reads
 
 

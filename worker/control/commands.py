@@ -7,7 +7,7 @@ from importlib import import_module
 
 from worker.control.command import Command
 
-_PLACES = {
+PLACES = {
     "cancel": "cancel.COMMAND",
     "correct": "correct.COMMAND",
     "recall": "recall.COMMAND",
@@ -24,22 +24,22 @@ _PLACES = {
     "erase": "erase.COMMAND",
     "fence": "fence.COMMAND",
 }
-"""Name -> file and constant."""
+"""Name -> file of this folder and constant."""
 
 
 class _Commands(Mapping[str, Command]):
     """Imports a command's file when the command is asked for: the command line asks for one."""
 
     def __getitem__(self, name: str) -> Command:
-        file, constant = _PLACES[name].split(".")
+        file, constant = PLACES[name].split(".")
         command: Command = getattr(import_module(f"worker.control.{file}"), constant)
         return command
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_PLACES)
+        return iter(PLACES)
 
     def __len__(self) -> int:
-        return len(_PLACES)
+        return len(PLACES)
 
 
 COMMANDS: Mapping[str, Command] = _Commands()
