@@ -1,4 +1,4 @@
-"""`worker stats`: the counts of a mailing, as a table for people and as JSON for scripts."""
+"""`worker stats` counts a mailing and `worker failures` why it failed; for people, and as JSON for scripts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from worker.cli.reading import padded, pause_line, print_problems, unmatched_nam
 from worker.control.opening import open_database
 from worker.domain.job_filter import CALL_TIMES, JobFilter
 from worker.domain.mailing import StageCount
-from worker.language import plural, term, translate
+from worker.language import language, plural, term, translate
+from worker.reporting.failure_reasons import FailureReport, failures_by_reason
 from worker.reporting.mailing import MailingReport, mailing
 
 app = Commands()
@@ -36,6 +37,36 @@ def stats(options: dict[str, Any], as_json: Json = False) -> bool:
     if report.is_cut_short:
         echo_error("there are too many jobs, so the oldest are not counted")
     return print_problems(problems)
+
+
+@app.command()
+@with_filter(*CALL_TIMES)
+def failures(options: dict[str, Any], as_json: Json = False) -> bool:
+    """Counts why jobs did not reach recipients, by errcode or reason, each with its meaning and what to do."""
+    job_filter = JobFilter(**options)
+    with open_database() as database:
+        with database.reading() as connection:
+            report = failures_by_reason(connection, job_filter)
+        problems = unmatched_names(database, job_filter, is_empty=not report.counts)
+    if as_json:
+        echo(json.dumps(to_json(report), ensure_ascii=False))
+    else:
+        for line in _failure_lines(report):
+            echo(line)
+    if report.is_cut_short:
+        echo_error("there are too many jobs, so the oldest are not counted")
+    return print_problems(problems)
+
+
+def _failure_lines(report: FailureReport) -> Iterator[str]:
+    for count in report.counts:
+        reason = count.reason
+        people, jobs = translate(plural(count.recipients, "recipient")), translate(plural(count.jobs, "job"))
+        what = translate(reason.reason) if reason.errcode is None else str(reason.errcode)
+        yield f"{people}, {jobs}  {reason.account}: {what}"
+        yield from (f"    {line}" for line in reason.meaning(language()))
+    if not report.counts:
+        yield translate("nothing failed")
 
 
 def _lines(report: MailingReport) -> Iterator[str]:

@@ -8,6 +8,7 @@ from worker.console.pages.audit import audit, entry
 from worker.console.pages.backlog import backlog
 from worker.console.pages.callbacks import callback, events, inbound
 from worker.console.pages.command import carry_out, preview
+from worker.console.pages.failures import failures
 from worker.console.pages.home import home
 from worker.console.pages.job import job, part
 from worker.console.pages.jobs import doubts, find, jobs
@@ -26,6 +27,7 @@ PAGES: tuple[PageRoute, ...] = (
     PageRoute("/jobs/{job}/files/{n}/{name}", file),
     PageRoute("/mailings", mailings, nav="mailings.title"),
     PageRoute("/mailings/tag", tag_mailing),
+    PageRoute("/failures", failures),
     PageRoute("/doubts", doubts, nav="doubts.title"),
     PageRoute("/backlog", backlog, nav="backlog.title"),
     PageRoute("/lanes", lanes, nav="lanes.title"),

@@ -27,6 +27,7 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.upkeep.gauges import Queue
 from worker.outbox.upkeep.rates import CallRates
+from worker.reporting.failure_reasons import FailureReport
 from worker.reporting.forecast import AccountForecast
 from worker.reporting.mailing import MailingReport
 from worker.reporting.problems import OutboxReading
@@ -207,6 +208,10 @@ class PageCache:
         default_factory=lambda: CachedReadings(lambda: CachedReading(MAILING_S, first_wait_s=5.0))
     )
     """By tag and account."""
+    failures: CachedReadings[FailureReport] = field(
+        default_factory=lambda: CachedReadings(lambda: CachedReading(TAGS_S, first_wait_s=5.0))
+    )
+    """By what was searched for, as it was typed."""
     tags: CachedReading[list[TaggedJobs]] = field(default_factory=lambda: CachedReading(TAGS_S, first_wait_s=5.0))
     background: Background = field(default_factory=Background)
     immediate: Background = field(default_factory=Background)

@@ -72,11 +72,10 @@ class JobSearch:
         """Whether a pause accepts all of these fields."""
         return bool(self.typed) and self.typed.keys() <= set(SCOPE)
 
-    @property
-    def command(self) -> str:
-        """The command line that lists the same jobs."""
+    def command(self, name: str = "jobs") -> str:
+        """Returns the command line of `name` with the same filter."""
         options = [word for name, value in self.typed.items() if name != "ids" for word in (_option(name), value)]
-        return shlex.join(["worker", "jobs", *options, *self.typed.get("ids", "").replace(",", " ").split()])
+        return shlex.join(["worker", name, *options, *self.typed.get("ids", "").replace(",", " ").split()])
 
 
 def as_typed(value: object) -> str:

@@ -14,6 +14,7 @@ from worker.console.viewer import Viewer, may_read_texts
 from worker.control.audit import AuditEntry
 from worker.domain.pause import Pause
 from worker.outbox.lanes.processes import Health, Process
+from worker.reporting.failure_reasons import FailureReason
 from worker.reporting.forecast import Blocker
 from worker.reporting.job_list import ListedJob
 from worker.reporting.lane_list import LaneReport
@@ -42,6 +43,7 @@ WITHHELD: Mapping[type, Mapping[str, Any]] = {
     OpenProblem: {"text": "", "remedy": ""},
     AuditEntry: {"why": "", "arguments": {}},
     Blocker: {"why": "", "command": ""},
+    FailureReason: {"reason": ""},
 }
 """The fields that hold what the vendor, the producer or a person wrote, and the values that replace them."""
 

@@ -6,7 +6,7 @@ Every statement uses an index. So the cost depends only on the mailing's own job
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from worker.outbox.engine.sql import fetch
 from worker.outbox.jobs.reading import IS_CORRECTION
 from worker.outbox.jobs.rows import ADDRESSED_COUNTERS, COUNTER_NAMES
 
-COLUMNS = ("id", "kind", "asked", "replay_of", "created_at", "tags", *COUNTER_NAMES)
+COLUMNS = ("id", "kind", "account", "channel", "asked", "replay_of", "created_at", "tags", *COUNTER_NAMES)
 """The columns of a job from which counts are computed."""
 TOGETHER = 20_000
 """How many jobs are read at once."""
@@ -31,12 +31,15 @@ PARTS = 500
 """How many parts' specs are read at once."""
 
 
-def mailing_pages(connection: Connection, filter: JobFilter, now: int, most: int) -> Iterator[JobRowsPage]:
+def mailing_pages(
+    connection: Connection, filter: JobFilter, now: int, most: int, states: Sequence[JobState] | None = None
+) -> Iterator[JobRowsPage]:
     """Yields pages of the jobs of a filter, newest first, `most` jobs at most. The last page says if there may be more.
 
-    A page that ends because it has checked as many jobs as it may counts as a full one.
+    `states` are used where the filter has none. A page that ends because it has checked as many jobs as it may counts
+    as a full one.
     """
-    states = None if filter.state is None else states_of("state", filter.state)
+    states = states if filter.state is None else states_of("state", filter.state)
     read, cursor = partial(job_page, connection, filter, states, COLUMNS, newest_first=True, now=now), None
     for left in range(most, 0, -TOGETHER):
         page = read(cursor=cursor, limit=min(TOGETHER, left))
@@ -116,3 +119,56 @@ def part_shares(connection: Connection, jobs: dict[str, int]) -> Iterator[list[P
     for lot in batched(ids, PARTS):
         rows = rows_by_id(connection, "id, job_id, state, spec", "worker_parts", lot)
         yield [PartShare(id, job, PartState(state), spec) for id, job, state, spec in rows]
+
+
+class FailedPart(NamedTuple):
+    """A part that did not reach all of its recipients."""
+
+    id: str
+    job_id: str
+    is_accepted: bool
+    """Whether only recipients that the vendor named did not get it."""
+    spec: str
+    reason: str | None
+    errcode: int | None
+    """That of its newest call with an answer, as far as its calls are still stored."""
+
+
+_NOT_REACHED = f"({PartState.REJECTED:d}, {PartState.EXHAUSTED:d}, {PartState.EXPIRED:d}, {PartState.PARTIAL:d})"
+
+
+def failed_parts(connection: Connection, jobs: dict[str, int]) -> Iterator[list[FailedPart]]:
+    """Yields the parts of these jobs (job id -> number of parts) that did not reach all, some hundred at a time."""
+    ids = (part_id(job, n) for job, count in jobs.items() for n in range(count))
+    columns, answered = "id, job_id, state, spec, reason", "and errcode is not null"
+    for lot in batched(ids, PARTS):
+        rows = rows_by_id(connection, columns, "worker_parts", lot, only=f"and state in {_NOT_REACHED}")
+        left = [row[0] for row in rows]
+        calls = rows_by_id(connection, "claim, part_id, errcode", "worker_attempts", left, "part_id", only=answered)
+        newest = {part: errcode for _, part, errcode in sorted(calls)}
+        yield [
+            FailedPart(id, job, state == PartState.PARTIAL, spec, reason, newest.get(id))
+            for id, job, state, spec, reason in rows
+        ]
+
+
+def refused_by_list(connection: Connection, parts: Iterable[str]) -> dict[str, dict[tuple[str, int], int]]:
+    """Returns part -> how many recipients the vendor named, by its list and the errcode of its answer."""
+    columns, found = "part_id, field, errcode, count(*)", dict[str, dict[tuple[str, int], int]]()
+    for part, name, errcode, count in rows_by_id(
+        connection, columns, "worker_failures", parts, "part_id", only="group by part_id, field, errcode"
+    ):
+        found.setdefault(part, {})[name, errcode] = int(count)
+    return found
+
+
+def replayed_jobs(connection: Connection, ids: Collection[str]) -> set[str]:
+    """Returns those of the jobs that have a newer replay, also a replay of the same original."""
+    originals = dict(rows_by_id(connection, "id, coalesce(replay_of, id)", "worker_jobs", ids))
+    of, only = {*originals.values()}, "group by replay_of"
+    newest = dict(
+        rows_by_id(
+            connection, "replay_of, max(id)", "worker_jobs", of, "replay_of", only=only, index="worker_jobs_replay"
+        )
+    )
+    return {id for id, original in originals.items() if newest.get(original, "") > id}
