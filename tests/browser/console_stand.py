@@ -44,6 +44,7 @@ class ConsoleStand:
             "/jobs/{job}/message": f"/jobs/{self.outbox.card}/message",
             "/mailings": "/mailings",
             "/mailings/tag": "/mailings/tag?tag=t",
+            "/failures": "/failures?created_from=-24h",
             "/doubts": "/doubts",
             "/backlog": "/backlog",
             "/lanes": "/lanes",

@@ -164,3 +164,16 @@ def test_a_time_is_picked_from_a_calendar(browser: Browser, stand: ConsoleStand)
 
         assert page.page.locator("tbody tr").count()
         assert page.faults == []
+
+
+def test_a_curve_says_the_values_at_the_pointer(browser: Browser, stand: ConsoleStand) -> None:
+    """And the time of the slot, which is between those of its axis."""
+    with watched(browser, stand.url, LOOKS[0][0]) as page:
+        page.open("/sign-in")
+        sign_in(page)
+        page.open("/")
+        curve = page.page.locator(".curve").first
+        curve.hover(position={"x": 1, "y": 5})
+
+        first = page.page.locator(".plot span").first.inner_text()
+        expect(page.page.locator(".plot output").first).to_contain_text(f"{first}")

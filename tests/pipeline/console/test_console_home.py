@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from tests.pipeline.console.console_site import browser_of
 from tests.pipeline.console.person import Person
 from tests.support.runtime import planted, refused
-from worker.console.pages.curves import HEIGHT, WIDTH, curves_of
+from worker.console.pages.curves import HEIGHT, WIDTH, curves_of, time_axes
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.outbox.upkeep.rates import CallRates, Calls
@@ -58,3 +59,11 @@ def test_a_curve_fills_its_place_and_the_rest_is_counted() -> None:
     assert (everything.account, busiest.account, more) == (None, "c", 2)
     assert f"0.0,{HEIGHT * 3 / 4:.1f} {WIDTH / 2:.1f},{HEIGHT:.1f} {WIDTH:.1f},0.0" == day.accepted
     assert ("", 12, Calls(30)) == (day.failed, day.peak, everything.curves[1].total)
+    assert day.values == "3 0,0 0,12 0"
+
+
+def test_a_curve_has_the_times_of_its_first_and_last_slot() -> None:
+    """By the clock of the console's zone, also of one that is half an hour off."""
+    axes = time_axes(datetime(2026, 12, 1, 3, 37, 59, tzinfo=UTC), timezone(timedelta(hours=5, minutes=30)))
+
+    assert axes == {"hour": ("08:08", "09:07", 1), "day": ("09:15", "09:00", 15)}

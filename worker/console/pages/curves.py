@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from typing import Literal
 
-from worker.outbox.upkeep.rates import CallRates, Calls
+from worker.outbox.engine.clock import instant, micros_of
+from worker.outbox.upkeep.rates import MINUTE, QUARTER, SLOTS, CallRates, Calls
 
 WIDTH, HEIGHT = 240, 48
 """The size of the drawing's coordinates; the browser stretches it."""
@@ -26,6 +28,8 @@ class Curve:
     total: Calls
     peak: int
     """The most calls of either curve in one slot, which is the height of the drawing."""
+    values: str
+    """The numbers behind the points, such as `12 0,7 1`: accepted and not, of each slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,19 @@ def _curve(of: Literal["hour", "day"], series: Iterable[Sequence[Calls]]) -> Cur
         total.add(slot)
     peak = max((max(slot.accepted, _failed(slot)) for slot in slots), default=0)
     failed = _points(slots, _failed, peak) if _failed(total) else ""
-    return Curve(of, _points(slots, lambda slot: slot.accepted, peak), failed, total, peak)
+    values = ",".join(f"{slot.accepted} {_failed(slot)}" for slot in slots)
+    return Curve(of, _points(slots, lambda slot: slot.accepted, peak), failed, total, peak, values)
+
+
+def time_axes(read_at: datetime, zone: tzinfo) -> dict[str, tuple[str, str, int]]:
+    """Returns hour and day -> the times of day at which the first and the last slot begin, and a slot's minutes."""
+    axes = dict[str, tuple[str, str, int]]()
+    for of, length in (("hour", MINUTE), ("day", QUARTER)):
+        last = micros_of(read_at) // length * length
+        ends = (instant(at).astimezone(zone) for at in (last - (SLOTS[length] - 1) * length, last))
+        first, newest = (f"{end:%H:%M}" for end in ends)
+        axes[of] = first, newest, length // MINUTE
+    return axes
 
 
 def _points(slots: Sequence[Calls], value: Callable[[Calls], int], peak: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from worker.console.page import ConsoleRequest, View
 from worker.console.pages import redaction
 from worker.console.pages.cache import cache_of, read
-from worker.console.pages.curves import HEIGHT, WIDTH, curves_of
+from worker.console.pages.curves import HEIGHT, WIDTH, curves_of, time_axes
 from worker.domain.callbacks.hook import EventState
 from worker.domain.pacing.lane import LaneStatus
 from worker.outbox.upkeep import gauges
@@ -84,6 +84,7 @@ def home(request: ConsoleRequest) -> View:
         is_read=queue is not None,
         is_due=due > 0,
         rates=rates,
+        axes={} if rates is None else time_axes(rates.read_at, site.settings.zone),
         cards=[(card, standing.get(card.account or "", AccountStanding())) for card in cards],
         more_accounts=more_accounts,
         width=WIDTH,

@@ -45,6 +45,19 @@ label(document);
 // A wide window has room for what a narrow one folds.
 for (const folded of document.querySelectorAll("details[data-wide]")) folded.open ||= matchMedia("(min-width: 48rem)").matches;
 
+// A curve says the values at the pointer: its slots are so many minutes long, and wrap around midnight.
+document.addEventListener("pointermove", (event) => {
+  const curve = event.target.closest(".curve[data-values]");
+  if (!curve) return;
+  const slots = curve.dataset.values.split(","), box = curve.getBoundingClientRect();
+  const slot = Math.min(slots.length - 1, Math.max(0, Math.round((event.clientX - box.left) / box.width * (slots.length - 1))));
+  const [hour, minute] = curve.dataset.from.split(":").map(Number), [accepted, failed] = slots[slot].split(" ");
+  const at = (hour * 60 + minute + slot * curve.dataset.minutes) % 1440;
+  const time = [Math.floor(at / 60), at % 60].map((part) => String(part).padStart(2, "0")).join(":");
+  const words = { at: time, accepted, failed };
+  curve.parentNode.querySelector("output").value = curve.dataset.words.replace(/\{(\w+)\}/g, (_, name) => words[name]);
+});
+
 // The jobs that are ticked: how many they are, and all of them at once.
 const ticks = [...document.querySelectorAll("input[form=selected]")], all = document.querySelector("[data-select-all]");
 function count() {
