@@ -107,10 +107,11 @@ def list_audit(
 
     `without` is an action to leave out.
     """
-    return [_entry(connection, row) for row in rows.list_audit(connection, limit, before, without)]
+    now = read_now(connection, now_in(connection))
+    return [_entry(connection, row, now) for row in rows.list_audit(connection, limit, before, without)]
 
 
-def _entry(connection: Connection, row: Mapping[str, Any]) -> AuditEntry:
+def _entry(connection: Connection, row: Mapping[str, Any], now: int) -> AuditEntry:
     arguments, counts = object_or_empty(row["asked"]), stored_counts(row["counts"])
     if not isinstance(arguments.get("filter", {}), dict):
         arguments["filter"] = {}
@@ -124,7 +125,7 @@ def _entry(connection: Connection, row: Mapping[str, Any]) -> AuditEntry:
         counts,
         instant(row["began_at"]),
         instant(row["ended_at"]) if has_ended else None,
-        not has_ended and read_now(connection, now_in(connection)) - row["seen_at"] > LOST_S * SECOND,
+        not has_ended and now - row["seen_at"] > LOST_S * SECOND,
         _follow_ups(connection, row["id"], arguments, counts),
     )
 
@@ -151,7 +152,8 @@ _RESULTS = {
 
 def find_audit(connection: Connection, entry: str) -> AuditEntry | None:
     """Returns the entry with this id, or None if there is none."""
-    return next((_entry(connection, row) for row in rows.audit_rows(connection, [entry])), None)
+    now = read_now(connection, now_in(connection))
+    return next((_entry(connection, row, now) for row in rows.audit_rows(connection, [entry])), None)
 
 
 @dataclass(frozen=True, slots=True)
