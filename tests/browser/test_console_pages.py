@@ -119,9 +119,9 @@ def test_language_and_theme_are_chosen_by_button(browser: Browser, stand: Consol
     with watched(browser, stand.url, Look("en", "light", 1280)) as page:
         sign_in(page)
 
-        page.page.locator("button[name=lang]").click()
-        page.page.locator("button[name=theme]").click()
-        page.page.locator("button[name=theme]").click()
+        for name in ("lang", "theme", "theme"):
+            page.page.locator(".menu > summary").click()
+            page.page.locator(f"button[name={name}]").click()
         page.open("/jobs")
 
         expect(page.page.locator("html")).to_have_attribute("lang", "zh-CN")

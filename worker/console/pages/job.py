@@ -18,6 +18,7 @@ from worker.domain.errors import JobNotFound
 from worker.domain.job import Kind
 from worker.outbox.control.cancels import job_sizes
 from worker.reporting.campaign import LISTS, campaign
+from worker.reporting.job_list import with_contents
 from worker.reporting.report import Failure, JobReport, failures
 from worker.reporting.why import Why, why
 
@@ -42,7 +43,7 @@ def job(request: ConsoleRequest) -> View:
     reads = may_read_texts(request.viewer, account)
     return View.of(
         "job.html",
-        f"{request.term('jobs.job')} {report.job.id}",
+        _title(request, report.job),
         report=report,
         job=report.job,
         waits=[wait for wait in report.waits if wait.part in shown_parts],
@@ -60,6 +61,15 @@ def job(request: ConsoleRequest) -> View:
         staging="".join(_staging(request, account_settings) for account_settings in usable.values()),
         campaign=_campaign(request, report.job),
     )
+
+
+def _title(request: ConsoleRequest, job: JobReport) -> str:
+    """Returns what the job is, such as `text → lisi +2 · hr`; without the recipient for who may not read it."""
+    with request.reading() as connection:
+        listed = redaction.redact(request.viewer, job.account, with_contents(connection, [job])[0])
+    others = f" +{listed.others:,}" if listed.others else ""
+    to = "" if listed.recipient is None else f" → {listed.recipient}{others}"
+    return f"{listed.localized(request.viewer.lang)}{to} · {job.account}"
 
 
 def _commands(request: ConsoleRequest, job: JobReport) -> dict[str, list[str]]:
