@@ -61,7 +61,7 @@ def test_each_reason_has_its_jobs_and_people(site: Site) -> None:
 
     assert list(found.values()) == [(1, 2), (1, 1), (1, 1)]
     assert found[81013, ""] == (1, 2)
-    assert found[None, "invaliduser"] == (1, 1)
+    assert found[None, "named by the vendor in invaliduser"] == (1, 1)
     assert [code for code, _ in found] == [81013, None, None]
 
 

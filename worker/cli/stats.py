@@ -62,9 +62,9 @@ def _failure_lines(report: FailureReport) -> Iterator[str]:
     for count in report.counts:
         reason = count.reason
         people, jobs = translate(plural(count.recipients, "recipient")), translate(plural(count.jobs, "job"))
-        what = translate(reason.reason) if reason.errcode is None else str(reason.errcode)
+        what, *acts = reason.meaning(language()) or (translate(reason.reason) or str(reason.errcode),)
         yield f"{people}, {jobs}  {reason.account}: {what}"
-        yield from (f"    {line}" for line in reason.meaning(language()))
+        yield from (f"    {act}" for act in acts)
     if not report.counts:
         yield translate("nothing failed")
 

@@ -39,13 +39,14 @@ class FailureReason:
     errcode: int | None
     """The vendor's errcode, or None if it gave none: the vendor named the recipient in a list, or it was our reason."""
     reason: str
-    """The vendor's list of refused recipients, such as `invaliduser`, or our own reason; empty if there is an errcode.
-    """
+    """Why, in our words: such as the vendor's list that names a recipient. Empty if there is an errcode."""
 
     def meaning(self, lang: Lang) -> Sequence[str]:
-        """Returns what the errcode means and what to do about it, as lines; empty without an errcode that is known."""
+        """Returns the errcode with its meaning, and what to do about it; empty without an errcode that is known."""
         vendor = channel_if_there(self.channel)
-        return () if vendor is None or self.errcode is None else vendor.explain(self.errcode, lang) or ()
+        lines = None if vendor is None or self.errcode is None else vendor.explain(self.errcode, lang)
+        # Between them stands what the worker does, which it has done.
+        return () if lines is None else (lines[0], *lines[3:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,10 @@ def _count(
         by_list = refused_by_list(connection, [part.id for part in parts])
         for part in parts:
             row, counts = rows[part.job_id], by_list.get(part.id, {})
-            found = {(code or None, "" if code else name): count for (name, code), count in counts.items()}
+            found = {
+                (code or None, "" if code else f"named by the vendor in {name}"): count
+                for (name, code), count in counts.items()
+            }
             if not part.is_accepted:
                 left = recipient_count(stored_spec(part.spec) or {}) - sum(found.values())
                 own = (part.errcode or None, "" if part.errcode else part.reason or "")
