@@ -46,9 +46,9 @@ def robot(site: Site, count: int, **options: Any) -> list[str]:
     return [site.ask(webhook.Text(content=str(n)), Chats(), account="robot", **options) for n in range(count)]
 
 
-def beat(site: Site, lane: str, air: int, ms: int) -> None:
-    """The heartbeat of a process with so many calls in flight, each of which takes so many milliseconds."""
-    site.sql("update worker_processes set lanes = :lanes", lanes=f'{{"{lane}": [{air}, {ms}, {ms}]}}')
+def beat(site: Site, lane: str, per_s: float) -> None:
+    """The heartbeat of a process of which so many calls end in a second."""
+    site.sql("update worker_processes set lanes = :lanes", lanes=f'{{"{lane}": [1, 100, 100, {1000 * per_s:.0f}]}}')
 
 
 def block(site: Site, lane: str, delay: float, **more: Any) -> None:
@@ -57,9 +57,9 @@ def block(site: Site, lane: str, delay: float, **more: Any) -> None:
 
 
 def test_what_is_due_is_divided_by_the_speed(site: Site) -> None:
-    """Four calls in flight of 200 ms each are twenty parts a second."""
+    """Of the calls of which twenty ended in a second."""
     jobs = [site.send(str(n)) for n in range(100)]
-    beat(site, site.part(jobs[0]).lane, air=4, ms=200)
+    beat(site, site.part(jobs[0]).lane, per_s=20)
 
     one = told(site)["hr"]
 
@@ -81,7 +81,7 @@ def test_a_limit_that_is_half_used_bounds_the_speed(site: Site) -> None:
     """However fast the calls are now."""
     site.ring(*robot(site, 10))
     jobs = robot(site, 100)
-    beat(site, site.part(jobs[0]).lane, air=4, ms=20)
+    beat(site, site.part(jobs[0]).lane, per_s=200)
 
     one = told(site)["robot"]
 
@@ -135,7 +135,7 @@ def test_a_parked_account_is_through_when_a_person_acts(site: Site) -> None:
     """Never by itself: the forecast says why, and what to do; others are not held up."""
     robot(site, 3)
     job = site.send()
-    beat(site, site.part(job).lane, air=1, ms=100)
+    beat(site, site.part(job).lane, per_s=10)
     block(site, "robot", 600.0, parked=True)
 
     found = told(site)
@@ -147,7 +147,7 @@ def test_a_parked_account_is_through_when_a_person_acts(site: Site) -> None:
 def test_a_parked_lane_stops_its_own_parts_alone(site: Site) -> None:
     """The others of the account are through all the same."""
     job, other = site.send("text"), site.ask(Markdown(content="x"), To(["lisi"]))
-    beat(site, site.part(job).lane, air=1, ms=100)
+    beat(site, site.part(job).lane, per_s=10)
     lane = site.part(other).lane
     with site.database.writing() as connection:
         parked = LaneBlock(lane, "markdown", 600.0, "asked to", parked=True)
@@ -174,7 +174,7 @@ def test_a_part_behind_two_limits_counts_once(site: Site) -> None:
 def test_a_lane_that_is_parked_beside_its_account_is_left_out_once(site: Site) -> None:
     """Left out twice, it would take others with it."""
     job, other = site.send("text"), site.ask(Markdown(content="x"), To(["lisi"]))
-    beat(site, site.part(job).lane, air=1, ms=100)
+    beat(site, site.part(job).lane, per_s=10)
     lane = site.part(other).lane
     block(site, lane, 600.0, parked=True)
     block(site, "hr", 30.0, limit_name="app_minute")
@@ -201,7 +201,7 @@ def test_a_pause_of_a_kind_stops_the_accounts_that_have_it(site: Site) -> None:
     """However fast they were until then. A robot has nothing to track."""
     robot(site, 3)
     job = site.send()
-    beat(site, site.part(job).lane, air=4, ms=200)
+    beat(site, site.part(job).lane, per_s=20)
     pause(JobFilter(kind="send"), person="zhang", why="a test", database=site.database)
     pause(JobFilter(kind="track"), person="zhang", why="a test", database=site.database)
 

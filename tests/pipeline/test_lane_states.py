@@ -254,7 +254,7 @@ def test_the_summary_tells_calls_in_flight_and_latency() -> None:
 
     assert out == 2
     assert [pytest.approx(lane_states.cycle_s(lane)) for lane in ("hr:1", "hr:9")] == [0.3, 0.1]
-    assert summary == {"hr:1": [1, 120, 300], "hr:2": [1, 0, 0]}
+    assert summary == {"hr:1": [1, 120, 300, 0], "hr:2": [1, 0, 0, 0]}
     assert lane_states.in_flight() == 0
 
 
@@ -324,8 +324,8 @@ def test_a_lane_that_is_not_used_for_a_minute_is_forgotten() -> None:
     both = lane_states.summary()
     ticks.advance(31)
 
-    assert both == {"hr:old": [0, 500, 700, 30], "hr:new": [0, 500, 700, 0]}
-    assert lane_states.summary() == {"hr:new": [0, 500, 700, 31]}
+    assert both == {"hr:old": [0, 500, 700, 0, 30], "hr:new": [0, 500, 700, 0, 0]}
+    assert lane_states.summary() == {"hr:new": [0, 500, 700, 0, 31]}
     assert [lane_states.capacity(lane).calls for lane in ("hr:old", "hr:new")] == [None, 4]
     assert [lane_states.needs_feedback(lane) for lane in ("hr:old", "hr:new")] == [(), ("hr:new",)]
 
@@ -338,7 +338,7 @@ def test_a_lane_counts_as_silent_no_earlier_than_it_is_forgotten() -> None:
 
     ticks.advance(299)
 
-    assert lane_states.summary() == {"hr:1": [0, 500, 700, 299]}
+    assert lane_states.summary() == {"hr:1": [0, 500, 700, 0, 299]}
 
 
 def test_a_lane_with_a_call_in_flight_or_a_block_is_not_forgotten() -> None:
@@ -350,7 +350,7 @@ def test_a_lane_with_a_call_in_flight_or_a_block_is_not_forgotten() -> None:
         block(lane_states, "hr:no", 600)
         ticks.advance(90)
 
-        assert lane_states.summary() == {"hr:up": [1, 0, 0]}
+        assert lane_states.summary() == {"hr:up": [1, 0, 0, 0]}
         assert lane_states.needs_feedback("hr:up") == ("hr",)
         assert lane_states.is_closed("hr:no")
 
@@ -390,4 +390,4 @@ def test_a_call_begins_while_a_heartbeat_is_put_together() -> None:
     used(lane_states, "hr:1")
     lane_states.record_call("hr:0", Seconds(0.5))
 
-    assert lane_states.summary()["hr:0"] == [0, 500, 0]
+    assert lane_states.summary()["hr:0"] == [0, 500, 0, 0]

@@ -126,14 +126,13 @@ class _Reader:
         )
 
     def _per_s(self, name: str, usages: Sequence[Usage]) -> float:
-        """Returns calls in flight divided by the duration of a call, but no more than a nearly used up limit allows."""
-        figures = [
-            lane_figures
+        """Returns how many calls end in a second, but no more than a nearly used up limit allows."""
+        speed = sum(
+            sum(figures[3:4]) / 1000
             for item in self.processes
-            for lane, lane_figures in item.lanes.items()
+            for lane, figures in item.lanes.items()
             if account_of(lane) == name
-        ]
-        speed = sum(1000 * in_flight / ms for in_flight, ms, *_ in figures if ms)
+        )
         limits = [(item.counted.limit, item.used or 0) for item in usages if item.counted.limit.unit is Unit.CALLS]
         nearly_used_up = [limit for limit, used in limits if limit.window_s and used >= NEAR_LIMIT * limit.amount > 0]
         return min([speed, *(limit.amount / limit.window_s for limit in nearly_used_up)])

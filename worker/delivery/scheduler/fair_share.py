@@ -128,7 +128,7 @@ class ThreadShares:
             for lane, (_, call_ms, *optional) in process.lanes.items():
                 latency[lane] = max(call_ms, latency.get(lane, 0))
                 cycle[lane] = max([*optional[:1], cycle.get(lane, 0)])
-                for seconds in optional[1:]:
+                for seconds in optional[2:]:
                     since_success[lane] = min(seconds, since_success.get(lane, seconds))
         self._latency_ms, self._cycle_ms, self.since_success_s = latency, cycle, since_success
 

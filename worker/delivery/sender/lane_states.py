@@ -54,11 +54,19 @@ class _LaneUsage:
     """When a call of it last began or ended, or a part of it was put off or ended without a call."""
     restricted_at: float = _NEVER
     """When this process last blocked it or counted a failure."""
+    ended: int = 0
+    """Calls that ended since the last heartbeat."""
+    per_s: float | None = None
+    """Calls that end in a second: half of it is from the time between the last two heartbeats."""
 
-    def heartbeat(self, now: float) -> list[int]:
-        """Returns the lane's entry in the heartbeat; see `LaneStates.summary`."""
-        since = [] if self.succeeded_at is None else [int(now - self.succeeded_at)]
-        return [self.in_flight, round((self.latency or 0.0) * 1000), round((self.cycle or 0.0) * 1000), *since]
+    def heartbeat(self, now: float, passed_s: float | None) -> list[int]:
+        """Returns the lane's entry in the heartbeat; see `LaneStates.summary`. `passed_s` is since the last one."""
+        if passed_s:
+            per_s = self.ended / passed_s
+            self.per_s = per_s if self.per_s is None else (self.per_s + per_s) / 2
+        self.ended = 0
+        thousandths = [round(1000 * (figure or 0.0)) for figure in (self.latency, self.cycle, self.per_s)]
+        return [self.in_flight, *thousandths, *([] if self.succeeded_at is None else [int(now - self.succeeded_at)])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,7 @@ class LaneStates:
         self._avoided: dict[str, _Avoided] = {}
         self._usage: dict[str, _LaneUsage] = {}
         self._in_flight: dict[str, int] = {}
+        self._summed_up_at: float | None = None
         """Calls in flight by account; an account without any has no entry."""
         self._last_end = 0.0
 
@@ -272,7 +281,9 @@ class LaneStates:
         account = account_of(lane)
         with self._lock:
             # A lane with a call in flight is never forgotten.
-            self._use(lane).in_flight -= 1
+            usage = self._use(lane)
+            usage.in_flight -= 1
+            usage.ended += 1
             self._in_flight[account] -= 1
             if not self._in_flight[account]:
                 del self._in_flight[account]
@@ -329,15 +340,18 @@ class LaneStates:
     def summary(self) -> dict[str, list[int]]:
         """Returns the heartbeat's entries of all lanes with recent progress, and forgets idle lanes.
 
-        Lane -> [calls in flight, ms per call, ms per part in its thread], followed by the whole seconds since the last
-        success if there was one.
+        Lane -> [calls in flight, ms per call, ms per part in its thread, calls that end in 1,000 s], followed by the
+        whole seconds since the last success if there was one.
         """
         now = self._monotonic()
         self._forget(now)
         # Copied in one step, so that no thread that begins a call waits for the summary.
         lanes = list(self._usage.items())
         since = now - self._idle_s
-        return {lane: usage.heartbeat(now) for lane, usage in lanes if usage.in_flight or usage.progressed_at >= since}
+        passed_s = None if self._summed_up_at is None else now - self._summed_up_at
+        self._summed_up_at = now
+        active = (one for one in lanes if one[1].in_flight or one[1].progressed_at >= since)
+        return {lane: usage.heartbeat(now, passed_s) for lane, usage in active}
 
     def _forget(self, now: float) -> None:
         """Forgets idle lanes."""
