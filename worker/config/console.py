@@ -33,10 +33,11 @@ PersonName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 class UserSettings(SettingsTable):
     """`[console.users.NAME]`: a person who may sign in. NAME is also the name at the proxy or the issuer."""
 
-    role: Literal["reader", "support", "operator", "admin"]
-    """`reader` sees states and counts, `support` also texts, `operator` acts on accounts, `admin` on everything."""
+    role: Literal["reader", "observer", "support", "operator", "admin"]
+    """`reader` sees states and counts, `observer` also recipients and tags, `support` also texts, `operator` acts on
+    accounts, `admin` on everything."""
     accounts: tuple[str, ...] = ()
-    """Accounts whose texts support and operators may read, and on which an operator may act."""
+    """Accounts of which observers see recipients and tags, support and operators also texts; on which operators act."""
     password: SecretFrom | None = Field(None, repr=False)
     """What `worker console --hash` prints, or where it is stored. With None they sign in only by proxy or issuer."""
 
@@ -51,7 +52,7 @@ class UserSettings(SettingsTable):
 
     @model_validator(mode="after")
     def _has_what_its_role_needs(self) -> Self:
-        if self.role in ("support", "operator") and not self.accounts:
+        if self.role not in ("reader", "admin") and not self.accounts:
             raise ValueError(f'names no account; the role {self.role} needs accounts = ["NAME"], or ["*"] for all')
         if self.role in ("reader", "admin") and self.accounts:
             raise ValueError(f"names accounts, which make no difference to a role of {self.role}; leave them out")

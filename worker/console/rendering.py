@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from worker import language
 from worker.console.page import AUDIT_PREFIX, View
-from worker.console.viewer import may_read_texts
+from worker.console.viewer import may_read_names
 from worker.console.visit import Visit
 from worker.console.words import WORDS, term
 from worker.control.commands import COMMANDS
@@ -94,7 +94,7 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "here": here,
                 "nav": [(link_path, word, _is_within(path, link_path)) for link_path, word in nav],
                 "csrf_field": field,
-                "reads_all": visit.viewer is not None and may_read_texts(visit.viewer, None),
+                "reads_all": visit.viewer is not None and may_read_names(visit.viewer, None),
                 "t": partial(term, visit.lang),
                 "translate": lambda text: with_commands(translate(text or "", visit.lang)),
                 "with_commands": with_commands,

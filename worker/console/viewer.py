@@ -11,14 +11,16 @@ from typing import Literal
 from worker.config.console import EVERY_ACCOUNT
 from worker.drawing import Lang
 
-Role = Literal["reader", "support", "operator", "admin"]
-"""reader: everything but texts; support: also the texts of its accounts; operator: also actions on them; admin: all."""
+Role = Literal["reader", "observer", "support", "operator", "admin"]
+"""reader: everything but texts and names; observer: also the names of its accounts (recipients, tags, keys); support:
+also their texts; operator: also actions on them; admin: all."""
 Right = Literal["see", "act", "administer"]
 """The right that a page requires, whatever the account."""
 Theme = Literal["auto", "light", "dark"]
 
 _RIGHTS: dict[Role, frozenset[Right]] = {
     "reader": frozenset({"see"}),
+    "observer": frozenset({"see"}),
     "support": frozenset({"see"}),
     "operator": frozenset({"see", "act"}),
     "admin": frozenset({"see", "act", "administer"}),
@@ -32,7 +34,7 @@ class Viewer:
     name: str
     role: Role
     accounts: frozenset[str] = frozenset()
-    """Accounts whose texts support and operators may read, and on which operators may act; `*` stands for all."""
+    """Accounts whose names the viewer may read and, by role, read texts of and act on; `*` stands for all."""
     lang: Lang = "zh"
     theme: Theme = "auto"
 
@@ -42,9 +44,14 @@ def has_right(viewer: Viewer, right: Right) -> bool:
     return right in _RIGHTS[viewer.role]
 
 
+def may_read_names(viewer: Viewer, account: str | None) -> bool:
+    """Returns whether the viewer may read recipients, tags and keys of an account's jobs; None for all accounts."""
+    return viewer.role != "reader" and _reaches(viewer, account)
+
+
 def may_read_texts(viewer: Viewer, account: str | None) -> bool:
     """Returns whether the viewer may read texts, recipients' replies and files of an account; None for all accounts."""
-    return viewer.role != "reader" and _reaches(viewer, account)
+    return viewer.role != "observer" and may_read_names(viewer, account)
 
 
 def may_act(viewer: Viewer, account: str | None) -> bool:

@@ -58,6 +58,7 @@ USERS = {
     "ada": {"role": "admin"},
     "otto": {"role": "operator", "accounts": ["hr"]},
     "sue": {"role": "support", "accounts": ["hr"]},
+    "olga": {"role": "observer", "accounts": ["hr"]},
     "rita": {"role": "reader"},
 }
 

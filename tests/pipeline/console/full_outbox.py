@@ -32,6 +32,14 @@ NAMES = frozenset(
 OPERATORS = frozenset({"audit.person", "pauses.person", "sessions.person"})
 """Columns that name who gave a command, which every viewer may see."""
 
+NAME_COLUMNS = frozenset(
+    {
+        *("jobs.recipients", "jobs.tags", "jobs.dedupe_key", "jobs.order_key", "parts.spec", "pauses.tag"),
+        *("failures.recipient", "failures.recipient_key"),
+    }
+)
+"""Columns of recipients, tags and keys, which an observer may see."""
+
 
 def _shapes(text: str) -> dict[str, Any]:
     """The columns that hold JSON, with the text wherever a text may stand."""
@@ -110,15 +118,16 @@ def _rows(card: str, callback: str, event: str, now: int) -> dict[str, dict[str,
     }
 
 
-def put_everywhere(site: Site, text: str) -> set[str]:
-    """Puts the text into every column that may hold one, of every row; returns these columns."""
+def put_everywhere(site: Site, text: str, names: str | None = None) -> set[str]:
+    """Puts the text into every column that may hold one, of every row, or `names` into those of names; returns them."""
     changed = set()
-    shapes = _shapes(text)
     with site.database.writing() as connection:
         for table in metadata.sorted_tables:
             for name in text_columns(table):
                 column = _named(table, name)
-                value = json.dumps(shapes[column]) if column in shapes else text
+                word = text if names is None or column not in NAME_COLUMNS else names
+                shapes = _shapes(word)
+                value = json.dumps(shapes[column]) if column in shapes else word
                 # What is unique for an account stays so.
                 own = table.c.id.concat(value) if column == "jobs.dedupe_key" else value
                 connection.execute(table.update().where(table.c[name].is_not(None)).values({name: own}))

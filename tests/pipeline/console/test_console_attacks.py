@@ -417,7 +417,7 @@ def test_a_database_that_is_away_is_a_page(tmp_path: Path, database: Database) -
 
 @pytest.mark.parametrize(
     ("role", "page", "form"),
-    [("reader", 403, 403), ("support", 403, 403), ("operator", 403, 303), ("admin", 303, 303)],
+    [("reader", 403, 403), ("observer", 403, 403), ("support", 403, 403), ("operator", 403, 303), ("admin", 303, 303)],
 )
 def test_a_page_needs_its_right(database: Database, role: str, page: int, form: int) -> None:
     """A page of administrators, and a form of operators; no link leads where a viewer may not go."""

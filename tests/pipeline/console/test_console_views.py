@@ -19,6 +19,7 @@ pytestmark = pytest.mark.fewer_databases("the statements behind it run on each d
     ("role", "account", "may"),
     [
         ("reader", "hr", False),
+        ("observer", "hr", False),
         ("support", "hr", True),
         ("support", "shop", False),
         ("operator", "hr", True),

@@ -12,6 +12,7 @@ from tests.pipeline.console.person import Person
 from tests.support.runtime import Site, busy, planted
 from worker import JobFilter, mailing
 from worker.console.pages.mailings import bar_of
+from worker.console.viewer import Role
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.database import Database
 from worker.reporting import mailing as reporting
@@ -99,9 +100,10 @@ def test_a_viewer_sees_the_mailings_of_their_accounts(site: Site) -> None:
         assert ">lunch<" not in refused.text
 
 
-def test_support_sees_and_does_not_act(site: Site) -> None:
+@pytest.mark.parametrize("role", ["observer", "support"])
+def test_who_only_sees_does_not_act(site: Site, role: Role) -> None:
     """It has the counts, and no command."""
-    page = Person(site, "support").get(LUNCH).text
+    page = Person(site, role).get(LUNCH).text
 
     assert counts(page)
     assert "/commands/" not in page

@@ -19,9 +19,10 @@ from worker.outbox.engine.database import Database
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 
-CANARY = "canary7q"
+CANARY, NAME = "canary7q", "name7q"
 MARKUP = f"{CANARY}\"'><script>x</script>"
 """What would end an attribute, and a tag that would be one."""
+ONLY_SOME = "may be searched only by people who may see it"
 APPROVED = {
     "card_type": "text_notice",
     "main_title": {"title": "approved"},
@@ -78,9 +79,22 @@ def test_a_reader_gets_no_text_in_any_byte(site: Site) -> None:
     assert holding(pages_of(Person(site, "reader"), found), CANARY) == set()
 
 
-@pytest.mark.parametrize("role", ["support", "operator"])
+def test_an_observer_gets_names_and_no_text(site: Site) -> None:
+    """Recipients, tags and keys are on the pages that show them; messages, replies, reasons and errmsgs in no byte."""
+    found = fill(site)
+    put_everywhere(site, CANARY, NAME)
+
+    pages = pages_of(Person(site, "observer"), found)
+
+    job = f"/jobs/{found.refused}"
+    assert holding(pages, CANARY) == set()
+    assert {"/jobs", "/mailings", job, f"{job}/parts/0"} <= holding(pages, NAME)
+    assert {path for path in pages if path.startswith("/commands/")} == set()
+
+
+@pytest.mark.parametrize("role", ["observer", "support", "operator"])
 def test_those_of_one_account_get_the_texts_of_no_other(site: Site, role: Role) -> None:
-    """Who may read the texts of `it` gets none of `hr`, nor of what belongs to no single account."""
+    """Who may read the texts of `it` gets none of `hr`, nor of what belongs to no single account; nor names."""
     found = fill(site)
     put_everywhere(site, CANARY)
     # So that of this account only the message of its job holds a text.
@@ -91,7 +105,7 @@ def test_those_of_one_account_get_the_texts_of_no_other(site: Site, role: Role) 
 
     of_its_own = tuple(f"/commands/correct?{field}" for field in ("account=it", f"ids={found.waiting}"))
     samples = {page for page in pages if page.startswith(of_its_own)}
-    assert {f"/jobs/{found.waiting}/message"} == pages - samples
+    assert (set() if role == "observer" else {f"/jobs/{found.waiting}/message"}) == pages - samples
     assert bool(samples) == (role == "operator"), "who may correct its messages sees what they say"
 
 
@@ -165,8 +179,19 @@ def test_a_reader_tries_no_guess_of_a_text(site: Site) -> None:
 
     refused = [person.get(f"/jobs?{field}=lisi").text for field in ("recipient", "text_hash", "tag", "order_key")]
 
-    assert all("may be searched only by people who may read texts" in page for page in refused)
+    assert all(ONLY_SOME in page for page in refused)
     assert "lisi" not in person.get("/jobs?account=hr").text
+
+
+def test_an_observer_searches_by_names_of_its_accounts_and_by_no_text(site: Site) -> None:
+    """By a recipient, a tag or a key; a text's hash would say whether a guess of the text was right."""
+    job = fill(site).accepted
+    person = Person(site, "observer", frozenset({"hr"}))
+
+    searches = ("recipient=lisi", "tag=t", "order_key=o", "dedupe_key=d")
+    assert all(f"/jobs/{job}" in person.get(f"/jobs?account=hr&{search}").links for search in searches)
+    for refused in ("account=hr&text_hash=0", "account=it&recipient=lisi", "recipient=lisi"):
+        assert ONLY_SOME in person.get(f"/jobs?{refused}").text
 
 
 @pytest.mark.every_database
@@ -174,8 +199,8 @@ def test_a_key_is_guessed_by_those_alone_who_may_read_it(site: Site) -> None:
     """Each leads whom it is no secret to the job, and all others nowhere: by its id all of them find it."""
     job = fill(site).accepted
     readers = [Person(site, "reader"), Person(site, "support", frozenset({"it"}))]
-    own = Person(site, "support", frozenset({"hr"}))
+    own = [Person(site, role, frozenset({"hr"})) for role in ("observer", "support")]
 
-    assert f"/jobs/{job}" == own.get("/find?name=d").location
+    assert [f"/jobs/{job}"] * 2 == [person.get("/find?name=d").location for person in own]
     assert [person.get("/find?name=d").status for person in readers] == [200, 200]
     assert [f"/jobs/{job}"] * 2 == [person.get(f"/find?name={job}").location for person in readers]

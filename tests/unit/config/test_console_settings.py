@@ -24,6 +24,7 @@ def written(tmp_path: Path, text: str) -> Path:
     [
         ('[console]\nlistn = "x"', "console.listn: is not a setting; did you mean listen?"),
         ('[console.users.ada]\nrole = "boss"', "console.users.ada.role: has no such value; use one of 'reader',"),
+        ('[console.users.ada]\nrole = "observer"', 'the role observer needs accounts = ["NAME"], or ["*"] for all'),
         ('[console.users.ada]\nrole = "operator"', 'the role operator needs accounts = ["NAME"], or ["*"] for all'),
         ('[console.users.ada]\nrole = "admin"\naccounts = ["hr"]', "names accounts, which make no difference"),
         ('[console.users.ada]\nrole = "admin"\npassword = "hunter2"', "password: is not an argon2id hash"),

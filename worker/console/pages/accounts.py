@@ -11,7 +11,7 @@ from worker.channels.registry import channel, split_usable
 from worker.console.page import ConsoleRequest, NotFound, View
 from worker.console.pages import redaction
 from worker.console.pages.lanes import TONES
-from worker.console.viewer import may_read_texts
+from worker.console.viewer import may_read_names, may_read_texts
 from worker.drawing import Lang
 from worker.language import term, translate
 from worker.outbox.engine.clock import SECOND, instant
@@ -94,8 +94,8 @@ def account(request: ConsoleRequest) -> View:
     database = site.database
     usable, unusable_accounts = split_usable(site.accounts, [name])
     account_settings, unusable = usable.get(name), unusable_accounts.get(name)
-    reads = may_read_texts(request.viewer, name)
-    recipient = request.query.get("recipient", "").strip() if reads else ""
+    reads, reads_names = may_read_texts(request.viewer, name), may_read_names(request.viewer, name)
+    recipient = request.query.get("recipient", "").strip() if reads_names else ""
     with request.reading() as connection:
         now = read_now(connection, database.now)
         pauses, lanes = lane_list(connection, database.now, account=name)
@@ -120,6 +120,7 @@ def account(request: ConsoleRequest) -> View:
         limits=limits,
         recipient=recipient,
         reads=reads,
+        reads_names=reads_names,
         columns=COLUMNS,
         height=HEIGHT,
         phrase=partial(limit_phrase, request.viewer.lang),

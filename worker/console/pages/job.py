@@ -11,7 +11,7 @@ from worker.channels.registry import channel_if_there, split_usable
 from worker.console.page import ConsoleRequest, NotFound, View
 from worker.console.pages import redaction
 from worker.console.running.preparing import OFFERED
-from worker.console.viewer import may_read_texts
+from worker.console.viewer import may_read_names, may_read_texts
 from worker.control.job_status import read_job_status
 from worker.domain.account import Account
 from worker.domain.errors import JobNotFound
@@ -91,7 +91,8 @@ def part(request: ConsoleRequest) -> View:
         raise NotFound
     id, account = report.job.parts[0].id, report.job.account
     refused = list[Failure]()
-    if may_read_texts(request.viewer, account):
+    reads = may_read_names(request.viewer, account)
+    if reads:
         with request.reading() as connection:
             refused = _failures(connection, report.job.id, id)
     return View.of(
@@ -105,7 +106,7 @@ def part(request: ConsoleRequest) -> View:
         refused=refused,
         max_failures=RECIPIENTS,
         meanings=_meanings(request, report),
-        reads=may_read_texts(request.viewer, account),
+        reads=reads,
     )
 
 

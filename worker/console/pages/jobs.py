@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from worker.channels.registry import channel_if_there
 from worker.console.page import ConsoleRequest, Redirect, View
 from worker.console.pages import redaction
-from worker.console.viewer import may_read_texts
+from worker.console.viewer import may_read_names, may_read_texts
 from worker.control.command import TargetKind
 from worker.control.commands import COMMANDS
 from worker.control.pause import SCOPE
@@ -42,8 +42,10 @@ COMMON_FIELDS = ("account", "channel", "kind", "state", "tag", "recipient", "ids
 MORE_FIELDS = ("msgid", "errcode", "dedupe_key", "order_key", "text_hash", "replay_of", *INSTANTS[2:4])
 RECENT = (("15m", "quarter"), ("1h", "hour"), ("24h", "day"))
 """Quick choices for `created_from`: how long ago, and the key of its text."""
-TEXT_FIELDS = ("tag", "recipient", "dedupe_key", "order_key", "text_hash")
-"""Fields that a viewer without the right to read texts may not search by: guesses would reveal texts and names."""
+NAME_FIELDS = ("tag", "recipient", "dedupe_key", "order_key")
+"""Fields that a viewer without the right to read names may not search by: guesses would reveal them."""
+TEXT_FIELDS = ("text_hash",)
+"""Fields that need the right to read texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +195,12 @@ def doubts(request: ConsoleRequest) -> View:
 def find(request: ConsoleRequest) -> View | Redirect:
     """Redirects to a job by its id, the beginning of its id, a part's id, a dedupe key, a task_id or a msgid.
 
-    The producer chose the dedupe key and the task_id. A viewer who may not read texts finds no job by these.
+    The producer chose the dedupe key and the task_id. A viewer who may not read names finds no job by these.
     """
     name = request.query.get("name", "").strip()
     if not name:
         return Redirect("/jobs")
-    readable = [account for account in request.site.accounts.names() if may_read_texts(request.viewer, account)]
+    readable = [account for account in request.site.accounts.names() if may_read_names(request.viewer, account)]
     try:
         with request.reading() as connection:
             return Redirect(f"/jobs/{find_by_name(connection, name, readable)}")
@@ -208,16 +210,12 @@ def find(request: ConsoleRequest) -> View | Redirect:
 
 def _require_readable(request: ConsoleRequest, fields: Mapping[str, str]) -> None:
     """Raises CheckFailed if viewers search by a field that they may not read."""
-    if not may_read_texts(request.viewer, fields.get("account")):
-        problems = [
-            Problem(
-                name, "may be searched only by people who may read texts", "leave it out, or name one of your accounts"
-            )
-            for name in TEXT_FIELDS
-            if name in fields
-        ]
-        if problems:
-            raise CheckFailed(problems)
+    account = fields.get("account")
+    withheld = [] if may_read_texts(request.viewer, account) else [*TEXT_FIELDS]
+    withheld += [] if may_read_names(request.viewer, account) else NAME_FIELDS
+    text, remedy = "may be searched only by people who may see it", "leave it out, or name one of your accounts"
+    if problems := [Problem(name, text, remedy) for name in withheld if name in fields]:
+        raise CheckFailed(problems)
 
 
 def _option(name: str) -> str:

@@ -10,7 +10,7 @@ from worker.console.page import ConsoleRequest, Redirect, View
 from worker.console.pages import redaction
 from worker.console.pages.cache import cache_of, read
 from worker.console.pages.jobs import search_of
-from worker.console.viewer import may_read_texts
+from worker.console.viewer import may_read_names
 from worker.domain.job_terms import REQUEST_ID
 from worker.domain.mailing import MailingStage
 from worker.outbox.control.mailings import TaggedJobs, recently_tagged
@@ -55,7 +55,7 @@ class TagRow:
 
 
 def mailings(request: ConsoleRequest) -> View:
-    """Shows the list of tags, without those of jobs whose texts the viewer may not read."""
+    """Shows the list of tags, without those of jobs whose names the viewer may not read."""
     site, cache = request.site, cache_of(request.site.database)
     gather = partial(recently_tagged, jobs=MAX_TAGGED_JOBS, most=MAX_TAG_LISTS)
     reading = cache.tags.latest(lambda: read(site, lambda connection, now: gather(connection)))
@@ -65,15 +65,15 @@ def mailings(request: ConsoleRequest) -> View:
         reading=reading,
         newest=MAX_TAGGED_JOBS,
         rows=[] if reading is None else _rows(request, reading.value)[:ON_A_PAGE],
-        may_read=request.viewer.role != "reader",
+        may_read=any(may_read_names(request.viewer, account) for account in (None, *site.accounts.names())),
     )
 
 
 def _rows(request: ConsoleRequest, tagged: list[TaggedJobs]) -> list[TagRow]:
     """Returns the tags, those of the newest jobs first. A viewer of single accounts gets a row for each account."""
-    reads_all, rows = may_read_texts(request.viewer, None), dict[tuple[str, str | None], TagRow]()
+    reads_all, rows = may_read_names(request.viewer, None), dict[tuple[str, str | None], TagRow]()
     for tagged_jobs in tagged:
-        if not may_read_texts(request.viewer, tagged_jobs.account):
+        if not may_read_names(request.viewer, tagged_jobs.account):
             continue
         account = None if reads_all else tagged_jobs.account
         for tag in tagged_jobs.tags:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from worker.console.viewer import Viewer, may_read_texts
+from worker.console.viewer import Viewer, may_read_names, may_read_texts
 from worker.control.audit import AuditEntry
 from worker.domain.pause import Pause
 from worker.outbox.lanes.processes import Health, Process
@@ -46,31 +46,36 @@ WITHHELD: Mapping[type, Mapping[str, Any]] = {
     FailureReason: {"reason": ""},
 }
 """The fields that hold what the vendor, the producer or a person wrote, and the values that replace them."""
+NAMES = frozenset({"dedupe_key", "tags", "recipient", "refused"})
+"""The fields among these that a viewer sees who may read names, but no texts."""
 
 
 def redact(viewer: Viewer, account: str | None, value: T) -> T:
-    """Returns a report about an account, without texts if the viewer may not read them.
+    """Returns a report about an account, without the texts and names that the viewer may not read.
 
     `account` is None for a report that is about no single account.
     """
-    return value if may_read_texts(viewer, account) else _redacted(value)
+    visible = NAMES if may_read_names(viewer, account) else frozenset()
+    return value if may_read_texts(viewer, account) else _redacted(value, visible)
 
 
-def _redacted(value: Any) -> Any:
-    """Returns a report without its texts, and without those of the reports in it."""
+def _redacted(value: Any, visible: frozenset[str]) -> Any:
+    """Returns a report without its texts, and without those of the reports in it, except the `visible` fields."""
     if isinstance(value, tuple):
-        return tuple(map(_redacted, value))
+        return tuple(_redacted(entry, visible) for entry in value)
     if not is_dataclass(value) or isinstance(value, type):
         return value
-    inner = {field.name: _redacted(getattr(value, field.name)) for field in fields(value)}
-    return replace(value, **{**inner, **WITHHELD.get(type(value), {})})
+    inner = {field.name: _redacted(getattr(value, field.name), visible) for field in fields(value)}
+    withheld = WITHHELD.get(type(value), {})
+    return replace(value, **inner | {name: withheld[name] for name in withheld.keys() - visible})
 
 
 def redact_pause(viewer: Viewer, pause: Pause) -> Pause:
     """Returns a pause, without its reason and its tag if the viewer may not read them."""
     if may_read_texts(viewer, pause.account):
         return pause
-    return replace(pause, why="", tag=None if pause.tag is None else "")
+    hides_tag = pause.tag is not None and not may_read_names(viewer, pause.account)
+    return replace(pause, why="", tag="" if hides_tag else pause.tag)
 
 
 def redact_process(viewer: Viewer, process: Process) -> Process:
