@@ -32,7 +32,7 @@ from worker.outbox.engine.bulk import batched_by_size
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.engine.clock import instant, now_in
 from worker.outbox.engine.sql import read_now
-from worker.outbox.jobs.reading import RecipientRows, recipient_rows
+from worker.outbox.jobs.reading import RECIPIENT_COLUMNS, RecipientRows, recipient_rows
 from worker.outbox.jobs.rows import COUNTER_NAMES
 from worker.outbox.lanes.pauses import active_pauses
 from worker.reporting.recipient_status import OVERLAPPING, RecipientStatus, group_by_status, recipient_count, status_of
@@ -286,7 +286,7 @@ def _count_divided(connection: Connection, tally: _Tally, jobs: Mapping[str, _Di
     for id in jobs.keys() - overlap:
         tally.recipients.update(counts_by_job[id])
     for lot in batched_by_size(sorted(overlap), lambda id: jobs[id].inputs.parts * jobs[id].asked, RECIPIENTS):
-        rows_by_job = recipient_rows(connection, lot)
+        rows_by_job = recipient_rows(connection, lot, RECIPIENT_COLUMNS)
         for id in lot:
             tally.recipients.update(_count_overlapping(jobs[id], rows_by_job.get(id)))
 

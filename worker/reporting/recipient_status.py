@@ -29,6 +29,7 @@ from worker.domain.content.recipient import (
 from worker.domain.errors import CheckFailed, Problem
 from worker.domain.job import JobId, id_of
 from worker.domain.state import PartState
+from worker.outbox.control.listing import errcodes_of_parts
 from worker.outbox.engine.caller import on_callers_connection
 from worker.outbox.jobs import reading
 from worker.outbox.jobs.reading import RecipientRows, Rows
@@ -123,9 +124,37 @@ def _parts_with_refusals(
 
 
 def _by_status(rows: RecipientRows) -> dict[RecipientStatus, tuple[str, ...]]:
+    return {status: tuple(one for _, one in ids) for status, ids in _group_rows(rows).items()}
+
+
+def _group_rows(rows: RecipientRows) -> dict[RecipientStatus, list[Recipient]]:
     """Returns the recipients of a whole job, or those of the parts that can be read if the job's own cannot."""
     asked = stored_recipients(rows.job["recipients"]) or _recipients_of_parts(rows.parts)
-    return recipients_by_status(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
+    return group_by_status(asked, bool(rows.job["n_open"]), rows.parts, rows.failures)
+
+
+def recipients_of_jobs(connection: Connection, ids: Iterable[str]) -> dict[str, Iterator[tuple[str, Result]]]:
+    """Returns job -> its recipients as the filter takes them, with what became of each, for jobs that exist.
+
+    The same statements read all jobs. A job's recipients are put together when they are taken out.
+    """
+    rows = reading.recipient_rows(connection, ids, reading.RECIPIENT_COLUMNS)
+    parts = [part for job in rows.values() for part in job.parts]
+    codes = errcodes_of_parts(connection, [part["id"] for part in parts if part["state"] != PartState.ACCEPTED])
+    return {id: _results(job, codes) for id, job in rows.items()}
+
+
+def _results(rows: RecipientRows, part_codes: Mapping[str, int]) -> Iterator[tuple[str, Result]]:
+    codes: dict[Recipient, int] = {}
+    for part in rows.parts:
+        if code := part_codes.get(part["id"]):
+            named = statuses_of_part(part, stored_spec(part["spec"]) or {}, ())
+            codes.update(((kind, one.lower()), code) for _, (kind, one) in named)
+    codes |= {(row["kind"], row["recipient_key"]): row["errcode"] for row in rows.failures if row["errcode"]}
+    for status, recipients in _group_rows(rows).items():
+        for kind, one in recipients:
+            code = None if status is RecipientStatus.ACCEPTED else codes.get((kind, one.lower()))
+            yield f"{kind}:{one}" if kind in ("party", "tag") else one, (status, code)
 
 
 def _recipients_of_parts(parts: Rows) -> Recipients:
@@ -148,6 +177,8 @@ Recipient = tuple[str, str]
 """Kind (a key of `LISTS`) and id."""
 
 
+Result = tuple["RecipientStatus", int | None]
+"""A recipient's status, and the errcode of the answer that named it, or else the newest of its part, if it has one."""
 RefusedKey = tuple[str, str, str]
 """Part id, kind, and recipient id in lower case, of a recipient that the vendor refused."""
 

@@ -240,6 +240,13 @@ def newest_errcodes(connection: Connection, parts: Mapping[str, int]) -> dict[st
     `parts` has the number of parts of each job. Only the first `MAX_PARTS` are read.
     """
     ids = [part_id(job, n) for job, count in parts.items() for n in range(min(count, MAX_PARTS))]
+    newest = errcodes_of_parts(connection, ids)
+    by_number = sorted(newest, key=lambda part: int(part.rpartition("-")[2]), reverse=True)
+    return {job_of(part): newest[part] for part in by_number}
+
+
+def errcodes_of_parts(connection: Connection, ids: Collection[str]) -> dict[str, int]:
+    """Returns part -> errcode of its newest answered call, for parts that are not accepted and have one."""
     if not ids:
         return {}
     left = rows_by_id(connection, "id", "worker_parts", ids, only=f"and state <> {int(PartState.ACCEPTED)}")
@@ -248,5 +255,4 @@ def newest_errcodes(connection: Connection, parts: Mapping[str, int]) -> dict[st
         connection, columns, "worker_attempts", [row[0] for row in left], "part_id", only="and errcode is not null"
     )
     newest = {part: errcode for part, _, errcode in sorted(calls, key=lambda call: call[1])}
-    by_number = sorted(newest, key=lambda part: int(part.rpartition("-")[2]), reverse=True)
-    return {job_of(part): newest[part] for part in by_number if newest[part]}
+    return {part: errcode for part, errcode in newest.items() if errcode}

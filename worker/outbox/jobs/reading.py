@@ -58,6 +58,7 @@ class RecipientRows:
 
 
 _FOLLOWERS = "select id, kind, state, created_at, finished_at from worker_jobs where target_job_id = :id order by id"
+_WHOLE = columns_of(tables.jobs)
 _WITHOUT_TEXTS = ", ".join(one.name for one in tables.jobs.columns if one.name not in ("message", "recipients"))
 _WITHOUT_SPECS = ", ".join(one.name for one in tables.parts.columns if one.name != "spec")
 _PART_COLUMNS = "id, state, reason, not_before, waits_on"
@@ -75,7 +76,7 @@ def corrections_of(connection: Connection, jobs: Sequence[str]) -> list[str]:
     return sorted(row[0] for row in rows)
 
 
-def read_job(connection: Connection, job_id: str, columns: str = columns_of(tables.jobs)) -> dict[str, Any] | None:
+def read_job(connection: Connection, job_id: str, columns: str = _WHOLE) -> dict[str, Any] | None:
     """Returns columns of a job, also if this transaction has just inserted it, or None if there is none."""
     query = f"select {columns} from worker_jobs where id = :id"
     return next(iter(mappings(connection, query, {"id": job_id})), None)
@@ -122,7 +123,7 @@ def job_rows(connection: Connection, job_id: str, numbers: range | None = None) 
     recipients and specs, which may have megabytes.
     """
     if numbers is None:
-        job_columns, part_columns = columns_of(tables.jobs), columns_of(tables.parts)
+        job_columns, part_columns = _WHOLE, columns_of(tables.parts)
     else:
         job_columns, part_columns = _WITHOUT_TEXTS, _WITHOUT_SPECS
     job = read_job(connection, job_id, job_columns)
@@ -142,9 +143,14 @@ def job_rows(connection: Connection, job_id: str, numbers: range | None = None) 
     )
 
 
-def recipient_rows(connection: Connection, ids: Iterable[str]) -> dict[str, RecipientRows]:
-    """Returns job -> its row, parts and failures, for jobs that exist."""
-    jobs = _rows_by_key(connection, tables.jobs, "id", ids)
+RECIPIENT_COLUMNS = ", ".join(("id", "recipients", *COUNTER_NAMES))
+"""The columns of a job from which the status of each recipient is computed."""
+
+
+def recipient_rows(connection: Connection, ids: Iterable[str], columns: str = _WHOLE) -> dict[str, RecipientRows]:
+    """Returns job -> its row, parts and failures, for jobs that exist. `columns` are those of the job's row."""
+    query = f"select {columns} from {dialect_of(connection).by_ids('worker_jobs')}"
+    jobs = mappings(connection, query, {"ids": ids_json(ids)})
     of_jobs = [part_id(job["id"], n) for job in jobs for n in range(sum(job[name] for name in COUNTER_NAMES))]
     parts = sorted(_rows_by_key(connection, tables.parts, "id", of_jobs), key=lambda part: (part["job_id"], part["n"]))
     rows = {job["id"]: RecipientRows(job, [], []) for job in jobs}
