@@ -19,7 +19,7 @@ from worker.config.accounts import AccountSource
 from worker.config.settings import Settings
 from worker.console.viewer import Right, Viewer, may_act, may_read_texts
 from worker.console.words import term
-from worker.control.audit import audited
+from worker.control.audit import audited, with_action_prefix
 from worker.outbox.engine.database import Database
 
 T = TypeVar("T")
@@ -91,19 +91,25 @@ class ConsoleRequest:
         if not self.may_act(account):
             raise Forbidden
 
-    def text(self, account: str, what: str, read: Callable[[], T]) -> T | None:
+    def text(self, account: str, what: str | Sequence[str], read: Callable[[], T]) -> T | None:
         """Reads a text for the viewer, after the audit has recorded that they view `what`; returns what `read` returns.
 
         Returns None, without reading, if the viewer may not read texts of this account. `what` is the id of the job or
-        the callback, never its content. Every text on a page is read through this method.
+        the callback, or the ids of jobs, never a content. Every text on a page is read through this method.
         """
         if not may_read_texts(self.viewer, account):
             return None
-        arguments, site, person = {"account": account, "of": what}, self.site, self.viewer.name
-        with audited(
-            "view", person=person, why="", arguments=arguments, database=site.database, settings=site.settings
-        ):
+        with self.viewing(account=account, of=what):
             return read()
+
+    @contextmanager
+    def viewing(self, **arguments: object) -> Iterator[None]:
+        """Records in the audit that the viewer views what the arguments name, before the block reads it."""
+        person, database, settings = self.viewer.name, self.site.database, self.site.settings
+        view = audited("view", person=person, why="", arguments=arguments, database=database, settings=settings)
+        # The prefix again, because the pieces of a file are read in other threads.
+        with with_action_prefix(AUDIT_PREFIX), view:
+            yield
 
 
 @dataclass(frozen=True, slots=True)

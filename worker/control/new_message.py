@@ -135,7 +135,7 @@ def content_hash(document: Mapping[str, Any]) -> str:
 
 def sample(row: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any] | None) -> CorrectionSample:
     """Returns a sample of the message of a job's row and of the one in its place."""
-    old_text, new_text = _text(old), None if new is None else _text(new)
+    old_text, new_text = message_text(old), None if new is None else message_text(new)
     pairs = enumerate(zip(old_text, new_text or "", strict=False))
     begin = max(0, next((n for n, (before, after) in pairs if before != after), 0) - _BEFORE)
     old_text, new_text = _excerpt(old_text, begin), None if new_text is None else _excerpt(new_text, begin)
@@ -163,9 +163,11 @@ def _excerpt(text: str, begin: int) -> str:
     return f"{'…' if begin else ''}{text[begin:end]}{'…' if len(text) > end else ''}"
 
 
-def _text(document: Mapping[str, Any]) -> str:
-    """Returns the text of a stored message, or what people see as JSON if that is more than a text."""
+def message_text(document: Mapping[str, Any]) -> str:
+    """Returns the text of a stored message, or what people see as JSON if that is more than a text; empty for none."""
     _, content = _content(document)
+    if content is None:
+        return ""
     if isinstance(content, Mapping) and content.keys() == {"content"} and isinstance(content["content"], str):
         return content["content"]
     return json.dumps(content, ensure_ascii=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -105,7 +107,9 @@ def test_those_of_one_account_get_the_texts_of_no_other(site: Site, role: Role) 
 
     of_its_own = tuple(f"/commands/correct?{field}" for field in ("account=it", f"ids={found.waiting}"))
     samples = {page for page in pages if page.startswith(of_its_own)}
-    assert (set() if role == "observer" else {f"/jobs/{found.waiting}/message"}) == pages - samples
+    with_texts = {page for page in pages if page.endswith("texts=yes")}
+    assert (set() if role == "observer" else {f"/jobs/{found.waiting}/message"}) == pages - samples - with_texts
+    assert bool(with_texts) == (role != "observer")
     assert bool(samples) == (role == "operator"), "who may correct its messages sees what they say"
 
 
@@ -170,6 +174,43 @@ def test_a_view_of_a_text_is_audited(site: Site) -> None:
     assert row.person == "wang"
     assert found.accepted in row.asked
     assert "lunch" not in row.asked
+
+
+def test_a_list_shows_the_beginnings_of_texts_to_those_who_may_and_ask(site: Site) -> None:
+    """Forty characters; the audit names the jobs of the page by account, in an entry for each, and no text."""
+    long = site.send(f"{'a' * 39}bcd")
+    other, short = site.send("short", account="it"), site.send("lunch")
+    support = Person(site, "support", frozenset({"hr"}))
+
+    asked, shown = support.get("/jobs"), support.get("/jobs?texts=yes").text
+    observer = Person(site, "observer")
+
+    [row] = site.rows("select asked from worker_audit")
+    assert ("lunch" in asked.text, "/jobs?texts=yes" in asked.links) == (False, True)
+    assert [f"<td>{text}</td>" in shown for text in (f"{'a' * 39}…", "lunch", "short")] == [True, True, False]
+    assert json.loads(row.asked) == {"account": "hr", "of": [short, long]}
+    assert "/jobs?texts=yes" not in observer.get("/jobs").links
+    assert "lunch" not in observer.get("/jobs?texts=yes").text
+    Person(site).get("/jobs?texts=yes")
+    by_account = [json.loads(row.asked) for row in site.rows("select asked from worker_audit order by id")][1:]
+    assert by_account == [{"account": "hr", "of": [short, long]}, {"account": "it", "of": [other]}]
+
+
+def test_the_next_page_shows_texts_too(site: Site) -> None:
+    """In either order, and the link that shows them stays on the page."""
+    for n in range(51):
+        site.send(str(n))
+    person = Person(site)
+
+    first = person.get("/jobs?texts=yes&order=oldest")
+    [onward] = [link for link in first.links if link.startswith("/jobs?") and "after=" in link]
+    second = person.get(onward)
+
+    assert "<td>50</td>" in second.text
+    plain = onward.replace("&texts=yes", "")
+    assert {*parse_qsl(urlsplit(onward).query)} in [
+        {*parse_qsl(urlsplit(link).query)} for link in person.get(plain).links if "texts=yes" in link
+    ]
 
 
 def test_a_reader_tries_no_guess_of_a_text(site: Site) -> None:

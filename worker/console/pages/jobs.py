@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,14 +17,17 @@ from worker.console.pages import redaction
 from worker.console.viewer import may_read_names, may_read_texts
 from worker.control.command import TargetKind
 from worker.control.commands import COMMANDS
+from worker.control.new_message import message_text, read_message
 from worker.control.pause import SCOPE
 from worker.domain.errors import CheckFailed, JobNotFound, Problem
 from worker.domain.job import job_of
 from worker.domain.job_filter import INSTANTS, JobFilter
 from worker.domain.state import JobState, states_of
+from worker.outbox.control.sent import message_rows
 from worker.outbox.engine.clock import instant
 from worker.outbox.upkeep.gauges import CalledState, called_parts
 from worker.reporting.job_list import JobPage, ListedJob, find_jobs, with_contents
+from worker.reporting.report import JobSummary
 from worker.reporting.why import find_by_name
 
 ON_A_PAGE = 50
@@ -40,12 +43,12 @@ SELECTED = tuple(
 COMMON_FIELDS = ("account", "channel", "kind", "state", "tag", "recipient", "ids", *INSTANTS[:2])
 """Fields of the form that are always shown."""
 MORE_FIELDS = ("msgid", "errcode", "dedupe_key", "order_key", "text_hash", "replay_of", *INSTANTS[2:4])
+SHOWN_TEXT = 40
+"""Characters of a text in the list of jobs."""
 RECENT = (("15m", "quarter"), ("1h", "hour"), ("24h", "day"))
 """Quick choices for `created_from`: how long ago, and the key of its text."""
-NAME_FIELDS = ("tag", "recipient", "dedupe_key", "order_key")
-"""Fields that a viewer without the right to read names may not search by: guesses would reveal them."""
-TEXT_FIELDS = ("text_hash",)
-"""Fields that need the right to read texts."""
+NAME_FIELDS, TEXT_FIELDS = ("tag", "recipient", "dedupe_key", "order_key"), ("text_hash",)
+"""Fields by which only those who may read names, or texts, may search: guesses would reveal them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +122,17 @@ def search_of(request: ConsoleRequest, fields: Mapping[str, str]) -> JobSearch:
 def jobs(request: ConsoleRequest) -> View:
     """Shows the list of jobs, with the search form."""
     search, oldest_first = search_of(request, request.query), request.query.get("order") == OLDEST
-    page, rows = JobPage((), None, False, False), list[JobRow]()
-    cursor_name = "after" if oldest_first else "before"
+    with_texts = request.query.get("texts") == "yes"
+    page, rows, texts = JobPage((), None, False, False), list[JobRow](), dict[str, str]()
+    cursor_name, sorting = ("after", {"order": OLDEST}) if oldest_first else ("before", {})
     paging: dict[str, Any] = {"oldest_first": oldest_first, cursor_name: request.query.get(cursor_name) or None}
     if not search.problems:
         try:
             with request.reading() as connection:
                 page = find_jobs(connection, search.job_filter, state=search.state, limit=ON_A_PAGE, **paging)
                 rows = _rows(request, connection, page)
+            if with_texts:
+                texts = job_texts(request, page.jobs, SHOWN_TEXT)
         except CheckFailed as error:
             search = JobSearch(search.typed, None, None, tuple(error.problems))
     return View.of(
@@ -141,21 +147,45 @@ def jobs(request: ConsoleRequest) -> View:
         accounts=request.site.accounts.names(),
         results=page,
         rows=rows,
-        sorting={"order": OLDEST} if oldest_first else {},
+        sorting=sorting,
         selected=SELECTED if any(row.may_act for row in rows) else (),
         may_act=request.may_act(search.typed.get("account")),
+        with_texts="yes" if with_texts else None,
+        texts=texts,
+        texts_query={**search.typed, **sorting, cursor_name: paging[cursor_name], "texts": "yes"},
+        reads_texts=any(may_read_texts(request.viewer, row.job.account) for row in rows),
     )
+
+
+def job_texts(request: ConsoleRequest, jobs: Iterable[JobSummary], most: int) -> dict[str, str]:
+    """Returns job -> the first `most` characters of its text, for jobs whose texts the viewer may read.
+
+    The audit gets an entry with the ids of the jobs for each account.
+    """
+    by_account, texts = dict[str, list[str]](), dict[str, str]()
+    for job in jobs:
+        by_account.setdefault(job.account, []).append(job.id)
+    for account, ids in by_account.items():
+        texts |= request.text(account, ids, partial(_texts, request, ids, most)) or {}
+    return texts
+
+
+def _texts(request: ConsoleRequest, ids: list[str], most: int) -> dict[str, str]:
+    with request.reading() as connection:
+        texts = {row["id"]: message_text(read_message(row["message"])) for row in message_rows(connection, ids)}
+    return {id: text if len(text) <= most else f"{text[: most - 1]}…" for id, text in texts.items()}
 
 
 def _rows(request: ConsoleRequest, connection: Connection, page: JobPage) -> list[JobRow]:
     """Returns the jobs of a page, without what the viewer may not read."""
     return [
-        JobRow(redaction.redact(request.viewer, job.account, job), request.may_act(job.account), _meaning(request, job))
+        JobRow(redaction.redact(request.viewer, job.account, job), request.may_act(job.account), meaning(request, job))
         for job in with_contents(connection, page.jobs)
     ]
 
 
-def _meaning(request: ConsoleRequest, job: ListedJob) -> str:
+def meaning(request: ConsoleRequest, job: ListedJob) -> str:
+    """Returns a job's errcode with its meaning in the viewer's language, or an empty text if there is none."""
     if job.errcode is None or (vendor := channel_if_there(job.channel)) is None:
         return ""
     return next(iter(vendor.explain(job.errcode, request.viewer.lang) or ()), "")
