@@ -18,7 +18,7 @@ from rig import databases, roles
 from rig.roles import Role, RoleUsers, as_role
 from tests.channels.callback_samples import NOW
 from tests.pipeline import test_callbacks
-from tests.pipeline.console import person, test_pages_commands
+from tests.pipeline.console import person, test_export, test_pages_commands
 from tests.support.producing import ACCOUNTS, ANN, HELLO
 from tests.support.runtime import PNG, Site, planted, refused
 from worker import (
@@ -395,8 +395,11 @@ def test_a_receiver_stores_a_press_without_the_message_that_names_the_card(users
         assert ("leave-7", job) == (pressed.task_id, pressed.job_id), claimed.message
 
 
-@pytest.mark.parametrize("test", borrowed(test_pages_commands, "site"), ids=lambda test: test.__name__)
-def test_a_console_gives_every_command(
+CONSOLE_TESTS = [*borrowed(test_pages_commands, "site"), *borrowed(test_export, "site")]
+
+
+@pytest.mark.parametrize("test", CONSOLE_TESTS, ids=lambda test: test.__name__)
+def test_a_console_gives_every_command_and_file(
     users: RoleUsers, test: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a person does at the console in tests of its own, its role allows."""

@@ -6,7 +6,7 @@ Each request passes the guard, then the authenticator finds its viewer, then the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from hmac import compare_digest
 from secrets import token_urlsafe
@@ -203,19 +203,22 @@ class Console:
         headers = {
             "content-security-policy": "default-src 'none'; sandbox",
             "content-disposition": f"{disposition}; filename*=UTF-8''{quote(stored.name, safe='')}",
-            "content-length": str(stored.size),
+            **({} if stored.size is None else {"content-length": str(stored.size)}),
         }
         kind = stored.kind or "application/octet-stream"
-        return StreamingResponse(self._pieces(stored.pieces), headers=headers, media_type=kind)
+        return StreamingResponse(self._pieces(stored), headers=headers, media_type=kind)
 
-    async def _pieces(self, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    async def _pieces(self, stored: StoredFile) -> AsyncIterator[bytes]:
         """Yields each piece when the one before has been sent; they are read in the threads of pages."""
         try:
-            while piece := await self._pool.run(partial(next, pieces, b"")):
-                yield piece
+            while (piece := await self._pool.run(partial(next, stored.pieces, None))) is not None:
+                if piece:
+                    yield piece
         except (Busy, TimeoutError, SQLAlchemyError) as error:
             # The headers are sent already. The connection ends before `content-length` is reached.
             log.warning("console_file", error=type(error).__name__)
+            if stored.broken_end:
+                yield stored.broken_end
 
     def _error_response(self, request: Request, error: Exception, visit: Visit | None) -> Response:
         match error:

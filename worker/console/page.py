@@ -141,15 +141,17 @@ class Redirect:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file of a message. Its first piece has been read already."""
+    """A file of a message, or one that is made while it is sent. Its first piece has been read already."""
 
     name: str
-    size: int
-    """In bytes."""
+    size: int | None
+    """In bytes; None for a file that is made while it is sent."""
     kind: str | None
     """The media type under which a browser may show it; None if the browser should save it instead."""
     pieces: Iterator[bytes]
-    """The file's pieces. Each is read from the database after the one before has been sent."""
+    """The file's pieces. Each is read from the database after the one before has been sent; it may be empty."""
+    broken_end: bytes = b""
+    """The file's last piece if one of its others cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ TONES: Mapping[str, str] = {
     "recalled": "gone",
 }
 """The colour of each state of a job and of a part, as a class `tone-...` of the style sheet."""
+_GROUPS = ("step", "unit", "mailing", "kind", "msgtype")
 _DANGEROUS = frozenset(name for name, command in COMMANDS.items() if command.is_dangerous)
 _BACKTICKS = re.compile("`([^`\n]+)`")
 _HERE = files("worker.console")
@@ -99,8 +100,8 @@ def render(page: View, visit: Visit, *, root: str, here: str, nav: Iterable[tupl
                 "translate": lambda text: with_commands(translate(text or "", visit.lang)),
                 "with_commands": with_commands,
                 "badge": partial(badge, lang=visit.lang),
-                "state_word": partial(_word, visit.lang, "state"),
-                "term": partial(_word, visit.lang),
+                "state_word": partial(word, visit.lang, "state"),
+                "term": partial(word, visit.lang),
                 "many": partial(_many, visit.lang),
                 "action": partial(action_word, visit.lang),
                 "at": partial(at, zone=zone),
@@ -147,15 +148,17 @@ def short(id: str) -> str:
 def action_word(lang: Lang, action: str) -> str:
     """Returns the name of an action of the audit, with a note if it was given through the console."""
     name = action.removeprefix(AUDIT_PREFIX)
-    word = language.term("action", name, lang)
-    return word if name == action else term(lang, "audit.console", action=word)
+    text = language.term("action", name, lang)
+    return text if name == action else term(lang, "audit.console", action=text)
 
 
-def _word(lang: Lang, group: str, value: object) -> str:
+def word(lang: Lang, group: str, value: object) -> str:
     """Returns the name of a value from the console's texts, else from those of the command line, else the value."""
     if (key := f"{group}.{value}") in WORDS:
         return term(lang, key)
-    return language.term(group if group in ("step", "unit", "mailing") else "state", str(value), lang)
+    return language.term(
+        group if group in ("step", "unit", "mailing", "kind", "msgtype") else "state", str(value), lang
+    )
 
 
 def _many(lang: Lang, count: int, limit: int = MAX_COUNT) -> str:

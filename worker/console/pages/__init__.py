@@ -8,6 +8,7 @@ from worker.console.pages.audit import audit, entry
 from worker.console.pages.backlog import backlog
 from worker.console.pages.callbacks import callback, events, inbound
 from worker.console.pages.command import carry_out, preview
+from worker.console.pages.exports import export
 from worker.console.pages.failures import failures
 from worker.console.pages.home import home
 from worker.console.pages.job import job, part
@@ -21,6 +22,7 @@ PAGES: tuple[PageRoute, ...] = (
     PageRoute("/", home, nav="home.title"),
     PageRoute("/jobs", jobs, nav="jobs.title"),
     PageRoute("/find", find),
+    PageRoute("/export/{form}", export),
     PageRoute("/jobs/{job}", job),
     PageRoute("/jobs/{job}/parts/{n}", part),
     PageRoute("/jobs/{job}/message", message),

@@ -154,6 +154,7 @@ def jobs(request: ConsoleRequest) -> View:
         texts=texts,
         texts_query={**search.typed, **sorting, cursor_name: paging[cursor_name], "texts": "yes"},
         reads_texts=any(may_read_texts(request.viewer, row.job.account) for row in rows),
+        reads_names=may_read_names(request.viewer, search.typed.get("account")),
     )
 
 

@@ -10,7 +10,7 @@ from worker.console.page import ConsoleRequest, Redirect, View
 from worker.console.pages import redaction
 from worker.console.pages.cache import cache_of, read
 from worker.console.pages.jobs import search_of
-from worker.console.viewer import may_read_names
+from worker.console.viewer import may_read_names, may_read_texts
 from worker.domain.job_terms import REQUEST_ID
 from worker.domain.mailing import MailingStage
 from worker.outbox.control.mailings import TaggedJobs, recently_tagged
@@ -123,6 +123,7 @@ def tag_mailing(request: ConsoleRequest) -> View | Redirect:
         height=HEIGHT,
         may_act=request.may_act,
         account=account,
+        reads_texts=may_read_texts(request.viewer, account),
     )
 
 
