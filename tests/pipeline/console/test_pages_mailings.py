@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.pipeline.console.person import Person
-from tests.support.runtime import Site, busy, planted
+from tests.support.runtime import Site, busy, planted, refused
 from worker import JobFilter, mailing
 from worker.console.pages.mailings import bar_of
 from worker.console.viewer import Role
@@ -74,6 +75,27 @@ def test_jobs_that_were_given_up_are_listed_from_the_stage_that_counts_them(site
     assert [f"/jobs/{given_up}"] == listed
 
 
+def test_a_person_whom_only_a_replay_reached_counts_in_both_jobs(site: Site) -> None:
+    """As refused in the one and as sent in the other, which the page says; its file tells the two apart."""
+    site.run()
+    site.vendor.says(refused(81013, "all users are wrong", invaliduser="finn"))
+    job = site.send("d", "finn", tags=["party"])
+    site.run()
+    replay = site.replay(job)
+    site.run()
+    person = Person(site)
+
+    page = person.get("/mailings/tag?tag=party").text
+    rows = json.loads(person.get("/export/json?tag=party").text)["rows"]
+
+    assert counts(page) == {"sent": ["1"] * 3, "refused": ["1"] * 3, "total": ["2"] * 3}
+    assert "counts as refused or not sent, and as sent too" in page
+    assert [(row["job"], row["replay_of"], row["status"]) for row in rows] == [
+        (replay, job, "accepted"),
+        (job, None, "refused"),
+    ]
+
+
 def test_tags_lead_to_their_pages(site: Site) -> None:
     """From the list of the newest, from the list of jobs and from a job; ids of requests are no mailings."""
     person = Person(site)
@@ -94,10 +116,10 @@ def test_a_viewer_sees_the_mailings_of_their_accounts(site: Site) -> None:
     assert 'href="/mailings/tag?tag=lunch&amp;account=it"' in otto.get("/mailings").text
     assert counts(otto.get(f"{LUNCH}&account=it").text) == {"sent": ["1"] * 3, "total": ["1"] * 3}
     assert "/commands/pause" in otto.get(f"{LUNCH}&account=it").text
-    for refused in (otto.get(LUNCH), otto.get(f"{LUNCH}&account=hr"), rita.get(LUNCH), rita.get("/mailings")):
-        assert not counts(refused.text)
-        assert "/commands/" not in refused.text
-        assert ">lunch<" not in refused.text
+    for page in (otto.get(LUNCH), otto.get(f"{LUNCH}&account=hr"), rita.get(LUNCH), rita.get("/mailings")):
+        assert not counts(page.text)
+        assert "/commands/" not in page.text
+        assert ">lunch<" not in page.text
 
 
 @pytest.mark.parametrize("role", ["observer", "support"])
