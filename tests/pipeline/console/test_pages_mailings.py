@@ -58,6 +58,16 @@ def test_the_page_of_a_tag_has_the_counts_of_the_report(site: Site) -> None:
     assert page.count("<rect ") == 2
 
 
+@pytest.mark.every_database
+def test_the_list_of_tags_has_a_bar_of_states(site: Site) -> None:
+    """Of all jobs with the tag: two that were accepted and one that is open."""
+    page = Person(site).get("/mailings").text
+
+    (bar,) = [bar for bar in re.findall(r"<svg.*?</svg>", page) if "accepted" in bar]
+    assert re.findall(r"<title>([^<]+)</title>", bar) == ["open 1", "accepted 2"]
+    assert re.findall(r' width="([\d.]+)"', bar) == ["333.33", "666.67"]
+
+
 def test_jobs_that_were_given_up_are_listed_from_the_stage_that_counts_them(site: Site) -> None:
     """They count as refused, and are found by a state of their own."""
     given_up, person = site.send("c", "emil", tags=["lunch"]), Person(site)

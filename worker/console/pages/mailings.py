@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from worker.console.page import ConsoleRequest, Redirect, View
 from worker.console.pages import redaction
 from worker.console.pages.cache import cache_of, read
 from worker.console.pages.jobs import search_of
+from worker.console.rendering import TONES as TONES_OF_STATES
 from worker.console.viewer import may_read_names, may_read_texts
 from worker.domain.job_terms import REQUEST_ID
 from worker.domain.mailing import MailingStage
+from worker.domain.state import JobState
 from worker.outbox.control.mailings import TaggedJobs, recently_tagged
 from worker.reporting.mailing import MAX_JOBS, MailingReport, mailing
+
+T = TypeVar("T")
 
 MAX_TAGGED_JOBS = 100_000
 """The newest jobs, whose tags are listed."""
@@ -52,6 +58,13 @@ class TagRow:
     """How many of the newest jobs have the tag."""
     last_at: int
     """When the newest of them was enqueued."""
+    states: Counter[str] = field(default_factory=Counter)
+    """How many of them are in each state."""
+
+    @property
+    def bar(self) -> list[tuple[str, float, float]]:
+        """The states that any of them has, each with its place and its length in the bar."""
+        return segments(self.states)
 
 
 def mailings(request: ConsoleRequest) -> View:
@@ -64,6 +77,9 @@ def mailings(request: ConsoleRequest) -> View:
         request.term("mailings.title"),
         reading=reading,
         newest=MAX_TAGGED_JOBS,
+        tones=TONES_OF_STATES,
+        width=WIDTH,
+        height=HEIGHT,
         rows=[] if reading is None else _rows(request, reading.value)[:ON_A_PAGE],
         may_read=any(may_read_names(request.viewer, account) for account in (None, *site.accounts.names())),
     )
@@ -80,6 +96,8 @@ def _rows(request: ConsoleRequest, tagged: list[TaggedJobs]) -> list[TagRow]:
             if not tag.startswith(REQUEST_ID):
                 row = rows.setdefault((tag, account), TagRow(tag, account, 0, tagged_jobs.last_at))
                 row.jobs += tagged_jobs.jobs
+                labels = (state.label for state in JobState)
+                row.states.update(dict(zip(labels, tagged_jobs.states, strict=True)))
     return list(rows.values())
 
 
@@ -128,14 +146,20 @@ def tag_mailing(request: ConsoleRequest) -> View | Redirect:
 
 
 def bar_of(report: MailingReport) -> list[tuple[MailingStage, float, float]]:
-    """Returns the stages that are not empty, each with its position and its length in the bar.
+    """Returns the stages that are not empty, each with its place and its length in the bar.
 
     The length is the share of recipients, or of parts if the messages name no recipients, as those of a robot.
     """
     name = "recipients" if report.total.recipients else "parts"
-    total, at, segments = getattr(report.total, name), 0.0, list[tuple[MailingStage, float, float]]()
-    for stage, count in report.stages.items():
-        if length := WIDTH * getattr(count, name) / max(1, total):
-            segments.append((stage, at, length))
+    return segments({stage: getattr(count, name) for stage, count in report.stages.items()})
+
+
+def segments(counts: Mapping[T, int]) -> list[tuple[T, float, float]]:
+    """Returns those that are not 0, each with its place and its length in a bar."""
+    total, at, found = sum(counts.values()), 0.0, list[tuple[T, float, float]]()
+    for one, count in counts.items():
+        if count:
+            length = WIDTH * count / total
+            found.append((one, at, length))
             at += length
-    return segments
+    return found

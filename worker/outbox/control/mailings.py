@@ -59,18 +59,24 @@ class TaggedJobs(NamedTuple):
     jobs: int
     last_at: int
     """When the newest of them was enqueued."""
+    states: Sequence[int]
+    """How many of them are in each state, in the order of JobState."""
 
 
 def recently_tagged(connection: Connection, jobs: int, most: int) -> list[TaggedJobs]:
     """Returns at most `most` different tags of the newest `jobs` jobs, the newest first."""
     source = f"worker_jobs{dialect_of(connection).force_index('primary')}"
-    newest = f"select account, tags, created_at from {source} order by id desc limit {jobs}"
+    newest = f"select account, tags, created_at, state from {source} order by id desc limit {jobs}"
+    states = ", ".join(f"sum(case when state = {state:d} then 1 else 0 end)" for state in JobState)
     query = (
-        f"select account, tags, count(*), max(created_at) from ({newest}) newest where tags is not null"
+        f"select account, tags, count(*), max(created_at), {states} from ({newest}) newest where tags is not null"
         f" group by account, tags order by max(created_at) desc limit {most}"
     )
     rows = fetch(connection, query)
-    return [TaggedJobs(account, tuple(tags_of(tags)), int(count), int(at)) for account, tags, count, at in rows]
+    return [
+        TaggedJobs(account, tuple(tags_of(tags)), int(count), int(at), [*map(int, counts)])
+        for account, tags, count, at, *counts in rows
+    ]
 
 
 class Follower(NamedTuple):
