@@ -17,7 +17,7 @@ from worker.domain.job_filter import JobFilter
 from worker.outbox.engine.clock import DrivenClock
 from worker.outbox.engine.counting import count
 from worker.outbox.engine.database import Database
-from worker.reporting.problems import KINDS
+from worker.reporting.problem_kinds import KINDS
 
 pytestmark = pytest.mark.fewer_databases("the statements behind it run on each database in other tests")
 

@@ -24,7 +24,8 @@ from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import change_lanes, write_lane_events
 from worker.outbox.lanes.processes import BROKER, Health
 from worker.outbox.upkeep.alerts import AlertRow
-from worker.reporting.problems import KINDS, MAX_UNKNOWN_PARTS, OpenProblem, find_problems, read_outbox
+from worker.reporting.problem_kinds import KINDS
+from worker.reporting.problems import MAX_UNKNOWN_PARTS, OpenProblem, find_problems, read_outbox
 from worker.service.notify.notices import AlertNotice
 from worker.service.notify.text import text_of
 

@@ -18,7 +18,7 @@ from worker.channels.wecom.answer import ERRCODES as WECOM, WRONG_SECRET
 from worker.channels.wecom_webhook.channel import ERRCODES as WEBHOOK
 from worker.channels.youdu.envelope import ERRCODES as YOUDU
 from worker.language import PLACE, errcodes, tables, term, translate
-from worker.reporting.problems import KINDS as PROBLEMS
+from worker.reporting.problem_kinds import KINDS as PROBLEMS
 
 ROOT = Path(__file__).parents[2]
 WORKER, SIMULATOR = ROOT / "worker", ROOT / "worker_simulator"

@@ -14,7 +14,8 @@ from tests.support.english_left import english_left
 from worker.cli.commands import every_command
 from worker.outbox.engine.clock import micros_of
 from worker.outbox.upkeep.alerts import BUSY_HOUR, AlertRow
-from worker.reporting.problems import KINDS, MAX_CLOCK_DIFFERENCE_S, MAX_OPEN_S, MAX_UNKNOWN_PARTS
+from worker.reporting.problem_kinds import KINDS
+from worker.reporting.problems import MAX_CLOCK_DIFFERENCE_S, MAX_OPEN_S, MAX_UNKNOWN_PARTS
 from worker.service.notify.notices import AlertNotice
 from worker.service.notify.text import text_of
 

@@ -8,15 +8,11 @@ outbox is.
 from __future__ import annotations
 
 import shlex
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from importlib.resources import files
-from typing import Literal
 
-from pydantic import TypeAdapter
 from sqlalchemy import Connection
 
 from worker.domain.callbacks.hook import EventState
@@ -41,6 +37,7 @@ from worker.outbox.lanes.processes import (
 from worker.outbox.upkeep import gauges
 from worker.outbox.upkeep.alerts import accounts_without_callbacks
 from worker.reporting.lane_list import UNUSABLE, LaneReport, lane_list
+from worker.reporting.problem_kinds import KINDS, ProblemKind
 from worker.reporting.standstill import (
     Standstill,
     StandstillCause,
@@ -60,46 +57,6 @@ REPLACED_S = 15
 """Seconds before the end of a lost process's lease from which on a start counts as one in its place."""
 LANE_EVENTS_S = 86_400
 """Seconds back for which events of lanes are counted. A lasting error writes `set aside` once a day."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProblemKind:
-    """One kind of problem: a table of `problems.toml`."""
-
-    name: str
-    severity: Literal["page", "ticket"]
-    """`page` for a person at night, `ticket` for the next day."""
-    delay: float
-    """Seconds that the problem must last before a notice reports it."""
-    page: str
-    """The section of the runbooks."""
-    state: str
-    """What is wrong: a sentence without its full stop."""
-    remedy: str
-    """What to do first."""
-    command: str
-    """The command that mends it or says more. `{}` stands for the subject."""
-    tells_more: bool = False
-    """Whether notices have the problem's own text too: it has words of this program alone, and ids."""
-    about: Literal["account", "queue", "process", "workers", "broker", "hooks", "clock"] = "account"
-    """What the problem is about. Accounts, queues and processes have a name each."""
-    stops: Literal["nothing", "account", "everything"] = "nothing"
-    """What sends nothing while the problem lasts, and so no notice either: its account, or every account."""
-
-    @property
-    def runbook(self) -> str:
-        """The runbook's link in the documents."""
-        return f"docs/runbooks.md#{self.page}"
-
-
-def _kinds() -> Mapping[str, ProblemKind]:
-    tables = tomllib.loads((files("worker.reporting") / "problems.toml").read_text(encoding="utf-8"))
-    named = {name: {"name": name, **row} for name, row in tables.items()}
-    return TypeAdapter(dict[str, ProblemKind]).validate_python(named)
-
-
-KINDS = _kinds()
-"""Every kind of problem by its name."""
 
 
 @dataclass(frozen=True, slots=True)

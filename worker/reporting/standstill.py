@@ -35,6 +35,7 @@ from worker.outbox.lanes.processes import (
     recently_used_lanes,
     unusable_account_counts,
 )
+from worker.reporting.problem_kinds import KINDS
 
 AFTER_S = 60.0
 """Seconds after which a part that is due, and whose lane does not move, stands still."""
@@ -69,7 +70,6 @@ class StandstillCause(StrEnum):
     """The parts are not offered, and nothing is known that keeps the leader from offering them."""
 
 
-BROKER_REMEDY = "bring the broker back; restart no worker: what waits is sent by itself then"
 UNEXPLAINED = frozenset({StandstillCause.NOT_TAKEN, StandstillCause.UNKNOWN})
 _Cause = tuple[StandstillCause, str, str]
 """The cause, a sentence about it, and what to do."""
@@ -205,7 +205,7 @@ class _Diagnosis:
         if not self._processes:
             return StandstillCause.NO_WORKER, "no worker process is alive", "start `worker up` or the Procfile's lines"
         if broker := broker_away(self._processes):
-            return StandstillCause.BROKER, broker, BROKER_REMEDY
+            return StandstillCause.BROKER, broker, KINDS["BrokerAway"].remedy
         if self._leader_id is None:
             why = "; ".join([*_relay_hindrances(self._processes), *_health_problems(self._processes)]) or (
                 "no worker process runs the relay"

@@ -29,7 +29,8 @@ from worker.outbox.engine.database import Database, make_engine
 from worker.outbox.jobs.events import event_row
 from worker.outbox.lanes.lanes import change_lanes
 from worker.outbox.lanes.processes import acquire_lease, renew_heartbeat
-from worker.reporting.problems import KINDS, OpenProblem
+from worker.reporting.problem_kinds import KINDS
+from worker.reporting.problems import OpenProblem
 
 Typed = Callable[..., tuple[int, str]]
 HR = '[accounts.hr]\nchannel = "wecom_app"\ncorpid = "ww1"\nagentid = 1\nsecret = { env = "HR_SECRET" }\n'

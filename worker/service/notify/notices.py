@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from worker.outbox.engine.clock import SECOND
 from worker.outbox.upkeep.alerts import HOUR, AlertRow
-from worker.reporting.problems import KINDS, ProblemKind
+from worker.reporting.problem_kinds import KINDS, ProblemKind
 
 QUIET_S = 300
 """Seconds for which a problem must be away before its alert ends, so that a flapping problem is one alert."""

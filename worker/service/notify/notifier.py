@@ -30,7 +30,8 @@ from worker.outbox.engine.database import Database
 from worker.outbox.engine.sql import read_now
 from worker.outbox.lanes.agenda import Agenda, Work
 from worker.outbox.upkeep.alerts import AlertRow, alert_rows, failed_notices, save_alerts
-from worker.reporting.problems import KINDS, OutboxReading, find_problems, read_outbox
+from worker.reporting.problem_kinds import KINDS
+from worker.reporting.problems import OutboxReading, find_problems, read_outbox
 from worker.service.notify.notices import AlertNotice, notices, update_alerts
 from worker.service.notify.sending import TAG, NoticeSender
 
